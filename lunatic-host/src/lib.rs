@@ -1,0 +1,2 @@
+//! The Lunatic runtime.
+pub mod cli;

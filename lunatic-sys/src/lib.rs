@@ -1,0 +1,60 @@
+//! The contract between Lunatic guests and the Lunatic host.
+//!
+//! A guest (the `lunatic` crate, or any program that speaks this interface) imports the functions of this crate; the
+//! host (`lunatic-host`) provides them. Both compile the same [`codes`] and [`layout`], so neither can drift. There is
+//! no logic here: `docs/abi.md` says what each function does.
+//!
+//! | module | wasm namespace | what it is about |
+//! |---|---|---|
+//! | [`process`] | `lunatic::process` | spawn, wait for, kill processes; sleep and yield |
+//! | [`channel`] | `lunatic::channel` | queues of messages that processes share by handle |
+//! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
+//!
+//! # Calling habits
+//!
+//! - Pointers are offsets into the exported memory `memory`, lengths count bytes. A range outside the memory, or a
+//!   string that is not UTF-8, is a fault of the guest: the calling process ends with a trap.
+//! - A handle is two `u64`s, an id and a key ([`layout::RawHandle`]). The id says which, the key proves that it was
+//!   given and not guessed. A wrong key is [`codes::INVALID`], never another's process or channel.
+//! - Results at or above zero are success; negative ones are [`codes`].
+//! - Timeouts are nanoseconds, [`codes::NO_TIMEOUT`] waits for ever, 0 looks once.
+//! - Functions that may wait block the calling process only.
+//!
+//! # On other targets than wasm32
+//!
+//! Everything compiles (for documentation, rust-analyzer and `trybuild`), and calling an import panics with a sentence
+//! that says what to do.
+
+pub mod buffer;
+pub mod channel;
+pub mod codes;
+pub mod layout;
+pub mod process;
+
+/// Declares imports of one wasm namespace, and on other targets functions that panic with what to do instead.
+macro_rules! imports {
+    (namespace $namespace:literal; $($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {
+        #[cfg(target_arch = "wasm32")]
+        #[link(wasm_import_module = $namespace)]
+        unsafe extern "C" {
+            $($(#[$doc])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
+        }
+
+        $(
+            $(#[$doc])*
+            #[cfg(not(target_arch = "wasm32"))]
+            pub unsafe fn $name($($arg: $type),*) $(-> $result)? {
+                $(let _ = $arg;)*
+                crate::not_a_guest(concat!($namespace, "::", stringify!($name)))
+            }
+        )*
+    };
+}
+use imports;
+
+#[cfg(not(target_arch = "wasm32"))]
+#[cold]
+#[track_caller]
+fn not_a_guest(import: &str) -> ! {
+    panic!("{import} exists only inside a Lunatic process: start this program with `cargo lunatic run`")
+}
