@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
+
+use crate::{ExitReason, Runtime, SystemConfig};
+
 /// What the host is told on the command line, before the module's own arguments.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct HostArgs {
@@ -70,8 +74,31 @@ pub struct TestArgs {
 ///
 /// `args` are the program's arguments without its name; `args[0]` of the guest is `file`.
 pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
-    let _ = (file, args, host);
-    1
+    match try_run(file, args, host) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            1
+        }
+    }
+}
+
+fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
+    let wasm = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    let mut builder = Runtime::builder();
+    if let Some(workers) = host.workers {
+        builder = builder.workers(workers);
+    }
+    let runtime = builder.build()?;
+    let module = runtime.load(&wasm).with_context(|| format!("cannot run {}", file.display()))?;
+    let name = file.display().to_string();
+    let config = SystemConfig { args: [name].into_iter().chain(args.iter().cloned()).collect(), ..Default::default() };
+    let reason = runtime.start(&module, config)?.wait();
+    if let ExitReason::Deadlock(report) = &reason {
+        eprintln!("{report}");
+    }
+    // The system has ended, and with it all it held: tearing down what may be a million processes would only take time.
+    std::process::exit(reason.exit_code())
 }
 
 /// Runs the tests in the module `file`, prints what libtest would print, and returns the exit code for the shell.

@@ -1,0 +1,212 @@
+//! Channels: queues of messages that processes share by handle.
+//!
+//! A channel belongs to the process that made it and is removed when that process ends; whoever waits on it then is
+//! woken and finds it closed. Any process that was given the handle may send and receive. Messages keep the order in
+//! which they were sent; each is received once.
+//!
+//! # Waiting
+//!
+//! A process that must wait leaves a [`Waiter`] in the channel's list, with a ticket, and looks again when it is woken.
+//! Waking takes the waiter off the list; a waiter that goes away (a timeout, a kill) after it was woken and before it
+//! looked passes the wake-up on, so none is lost.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use lunatic_sys::codes::MESSAGE_LEN_MAX;
+use smallvec::SmallVec;
+
+use crate::process::Process;
+use crate::process::id::Id;
+use crate::process::table::{Full, Table};
+
+/// The bytes of one message; short ones need no allocation of their own.
+pub(crate) type Message = SmallVec<[u8; 24]>;
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SendRefusal {
+    Full,
+    Closed,
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or all queues together hold as much as they may.
+    Limit,
+}
+
+/// Why no message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ReceiveRefusal {
+    Empty,
+    Closed,
+}
+
+struct Channel {
+    queue: VecDeque<Message>,
+    /// 0 is no bound.
+    bound: usize,
+    owner: Id,
+    receivers: Waiters,
+    senders: Waiters,
+    /// Bytes of the queue itself that are charged.
+    charged: usize,
+}
+
+/// All channels of a runtime.
+pub(crate) struct Channels {
+    table: Table<Channel>,
+    /// Bytes that queued messages hold, and may hold, in all channels together.
+    queued: AtomicUsize,
+    queued_max: usize,
+    tickets: AtomicUsize,
+}
+
+/// A place in a list of waiters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ticket(usize);
+
+#[derive(Default)]
+struct Waiters(VecDeque<(Ticket, Arc<Process>)>);
+
+impl Waiters {
+    fn pop(&mut self) -> Option<Arc<Process>> {
+        self.0.pop_front().map(|(_, process)| process)
+    }
+
+    /// True if the ticket was still in the list.
+    fn remove(&mut self, ticket: Ticket) -> bool {
+        let place = self.0.iter().position(|(other, _)| *other == ticket);
+        place.is_some_and(|place| self.0.remove(place).is_some())
+    }
+}
+
+/// Who must be woken now that a call has changed a channel.
+pub(crate) type Wake = Option<Arc<Process>>;
+
+/// What a report says of a channel.
+pub(crate) struct ChannelView {
+    pub(crate) owner: Id,
+    pub(crate) len: usize,
+    pub(crate) bound: usize,
+}
+
+impl Channels {
+    const MESSAGE_SIZE: usize = size_of::<Message>();
+    /// An empty queue keeps room for this many messages and gives the rest back.
+    const KEPT_CAPACITY: usize = 1024;
+
+    pub(crate) fn new(len_max: u32, queued_max: usize) -> Self {
+        Self { table: Table::new(len_max), queued: AtomicUsize::new(0), queued_max, tickets: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn open(&self, worker: usize, owner: Id, bound: usize) -> Result<Id, Full> {
+        let channel = Channel {
+            queue: VecDeque::new(),
+            bound,
+            owner,
+            receivers: Waiters::default(),
+            senders: Waiters::default(),
+            charged: 0,
+        };
+        self.table.insert(worker, |_| channel)
+    }
+
+    /// Removes a channel; all who waited must be woken.
+    pub(crate) fn close(&self, worker: usize, id: Id) -> impl Iterator<Item = Arc<Process>> + use<> {
+        let channel = self.table.remove(worker, id);
+        let waiters = channel.map(|channel| {
+            let messages: usize = channel.queue.iter().map(size_outside).sum();
+            self.queued.fetch_sub(messages + channel.charged, Ordering::Relaxed);
+            channel.receivers.0.into_iter().chain(channel.senders.0)
+        });
+        waiters.into_iter().flatten().map(|(_, process)| process)
+    }
+
+    pub(crate) fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake, SendRefusal> {
+        if bytes.len() > MESSAGE_LEN_MAX {
+            return Err(SendRefusal::Limit);
+        }
+        let mut channel = self.table.get(id).ok_or(SendRefusal::Closed)?;
+        if channel.is_full() {
+            return Err(SendRefusal::Full);
+        }
+        let message = Message::from_slice(bytes);
+        let mut size = size_outside(&message);
+        if channel.queue.len() == channel.queue.capacity() {
+            let growth = channel.queue.capacity().max(4);
+            size += growth * Self::MESSAGE_SIZE;
+            self.charge(size)?;
+            channel.charged += growth * Self::MESSAGE_SIZE;
+            channel.queue.reserve_exact(growth);
+        } else if size > 0 {
+            self.charge(size)?;
+        }
+        channel.queue.push_back(message);
+        Ok(channel.receivers.pop())
+    }
+
+    pub(crate) fn try_receive(&self, id: Id) -> Result<(Message, Wake), ReceiveRefusal> {
+        let mut channel = self.table.get(id).ok_or(ReceiveRefusal::Closed)?;
+        let message = channel.queue.pop_front().ok_or(ReceiveRefusal::Empty)?;
+        let mut freed = size_outside(&message);
+        if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
+            channel.queue = VecDeque::new();
+            freed += std::mem::take(&mut channel.charged);
+        }
+        if freed > 0 {
+            self.queued.fetch_sub(freed, Ordering::Relaxed);
+        }
+        Ok((message, channel.senders.pop()))
+    }
+
+    /// Leaves a waiter for a message, unless there is one by now or the channel has closed: then `None`.
+    pub(crate) fn wait_to_receive(&self, id: Id, process: &Arc<Process>) -> Option<Ticket> {
+        let mut channel = self.table.get(id)?;
+        channel.queue.is_empty().then(|| self.enter(&mut channel.receivers, process))
+    }
+
+    /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`.
+    pub(crate) fn wait_to_send(&self, id: Id, process: &Arc<Process>) -> Option<Ticket> {
+        let mut channel = self.table.get(id)?;
+        channel.is_full().then(|| self.enter(&mut channel.senders, process))
+    }
+
+    /// A receiver goes away. If it had been woken already, the wake-up goes to the next one.
+    pub(crate) fn leave_receive(&self, id: Id, ticket: Ticket) -> Wake {
+        let mut channel = self.table.get(id)?;
+        if channel.receivers.remove(ticket) || channel.queue.is_empty() { None } else { channel.receivers.pop() }
+    }
+
+    /// A sender goes away. If it had been woken already, the wake-up goes to the next one.
+    pub(crate) fn leave_send(&self, id: Id, ticket: Ticket) -> Wake {
+        let mut channel = self.table.get(id)?;
+        if channel.senders.remove(ticket) || channel.is_full() { None } else { channel.senders.pop() }
+    }
+
+    pub(crate) fn view(&self, id: Id) -> Option<ChannelView> {
+        let channel = self.table.get(id)?;
+        Some(ChannelView { owner: channel.owner, len: channel.queue.len(), bound: channel.bound })
+    }
+
+    fn enter(&self, waiters: &mut Waiters, process: &Arc<Process>) -> Ticket {
+        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
+        waiters.0.push_back((ticket, process.clone()));
+        ticket
+    }
+
+    fn charge(&self, size: usize) -> Result<(), SendRefusal> {
+        let grow = |queued: usize| queued.checked_add(size).filter(|queued| *queued <= self.queued_max);
+        let charged = self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow);
+        charged.map(drop).map_err(|_| SendRefusal::Limit)
+    }
+}
+
+/// The bytes a message holds outside of the queue, with the allocation's own cost.
+fn size_outside(message: &Message) -> usize {
+    if message.spilled() { message.capacity() + Channels::MESSAGE_SIZE } else { 0 }
+}
+
+impl Channel {
+    fn is_full(&self) -> bool {
+        self.bound != 0 && self.queue.len() >= self.bound
+    }
+}

@@ -1,0 +1,56 @@
+//! The only door to a guest's memory: a pointer and a length become a checked slice, or a trap.
+
+use std::fmt;
+
+use wasmtime::Caller;
+
+use crate::instance::Ctx;
+
+/// The guest passed a range that is not in its memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct OutOfBounds {
+    start: u32,
+    len: u32,
+    size: usize,
+}
+
+impl fmt::Display for OutOfBounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { start, len, size } = self;
+        write!(f, "out of bounds pointer in a host call: {len} bytes at {start:#x}, the memory has {size:#x} bytes")
+    }
+}
+
+impl std::error::Error for OutOfBounds {}
+
+/// The guest called a function that needs its memory, and exports none.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NoMemory;
+
+impl fmt::Display for NoMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the module exports no memory named `memory`")
+    }
+}
+
+impl std::error::Error for NoMemory {}
+
+/// The bytes at `start`, and what the host knows of the process.
+pub(crate) fn slice<'a>(
+    caller: &'a mut Caller<'_, Ctx>,
+    start: u32,
+    len: u32,
+) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
+    let memory = caller.data().memory.ok_or(NoMemory)?;
+    let (bytes, ctx) = memory.data_and_store_mut(caller);
+    let size = bytes.len();
+    let range = bytes.get_mut(start as usize..).and_then(|bytes| bytes.get_mut(..len as usize));
+    Ok((range.ok_or(OutOfBounds { start, len, size })?, ctx))
+}
+
+/// Copies `bytes` to `start`.
+pub(crate) fn write(caller: &mut Caller<'_, Ctx>, start: u32, bytes: &[u8]) -> wasmtime::Result<()> {
+    let len = u32::try_from(bytes.len())?;
+    slice(caller, start, len)?.0.copy_from_slice(bytes);
+    Ok(())
+}

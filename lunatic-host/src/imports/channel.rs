@@ -1,0 +1,148 @@
+//! `lunatic::channel`.
+
+use lunatic_sys::codes::{CLOSED, EMPTY, FULL, INVALID, LIMIT, OK, TIMED_OUT};
+use wasmtime::{Caller, Linker};
+
+use super::wait::{Wait, until};
+use crate::channel::{Message, ReceiveRefusal, SendRefusal};
+use crate::guest_memory;
+use crate::instance::Ctx;
+use crate::process;
+use crate::process::id::Id;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::channel";
+    linker.func_wrap(namespace, "new", new)?;
+    linker.func_wrap(namespace, "try_send", try_send)?;
+    linker.func_wrap(namespace, "try_receive", try_receive)?;
+    linker.func_wrap_async(namespace, "send", |caller, (id, key, message, len, timeout)| {
+        Box::new(send(caller, id, key, message, len, timeout))
+    })?;
+    linker.func_wrap_async(namespace, "receive", |caller, (id, key, to, capacity, timeout)| {
+        Box::new(receive(caller, id, key, to, capacity, timeout))
+    })?;
+    Ok(())
+}
+
+fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i32> {
+    let ctx = caller.data_mut();
+    let bound = usize::try_from(bound).unwrap_or(usize::MAX);
+    let Ok(id) = ctx.shared.channels.open(ctx.shared.scheduler.worker(), ctx.process().id, bound) else {
+        ctx.buffer = b"the largest number of channels is open".to_vec();
+        return Ok(LIMIT);
+    };
+    ctx.channels.push(id);
+    let handle = ctx.shared.channel_keys.handle(id);
+    super::process::write_handle(&mut caller, out, handle)?;
+    Ok(OK)
+}
+
+fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
+    let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
+    let Some(id) = ctx.shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let result = ctx.shared.channels.try_send(id, bytes);
+    Ok(sent(ctx, result))
+}
+
+async fn send(
+    mut caller: Caller<'_, Ctx>,
+    id: u64,
+    key: u64,
+    message: u32,
+    len: u32,
+    timeout_ns: u64,
+) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, message, len)?;
+    let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let wait = Wait::new(caller.data(), process::Wait::Send, id.raw(), timeout_ns);
+    loop {
+        let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
+        match ctx.shared.channels.try_send(id, bytes) {
+            Err(SendRefusal::Full) => {}
+            result => return Ok(sent(ctx, result)),
+        }
+        let shared = caller.data().shared.clone();
+        let timely = until(
+            &wait,
+            |process| shared.channels.wait_to_send(id, process),
+            |ticket| shared.channels.leave_send(id, ticket),
+        );
+        if !timely.await {
+            return Ok(TIMED_OUT);
+        }
+    }
+}
+
+fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32 {
+    match result {
+        Ok(wake) => {
+            if let Some(receiver) = wake {
+                ctx.shared.scheduler.wake(&receiver);
+            }
+            OK
+        }
+        Err(SendRefusal::Full) => FULL,
+        Err(SendRefusal::Closed) => CLOSED,
+        Err(SendRefusal::Limit) => {
+            ctx.buffer = b"the message is too large, or all queued messages together are".to_vec();
+            LIMIT
+        }
+    }
+}
+
+fn try_receive(mut caller: Caller<'_, Ctx>, id: u64, key: u64, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    take(&mut caller, id, to, capacity)
+}
+
+async fn receive(
+    mut caller: Caller<'_, Ctx>,
+    id: u64,
+    key: u64,
+    to: u32,
+    capacity: u32,
+    timeout_ns: u64,
+) -> wasmtime::Result<i32> {
+    let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let wait = Wait::new(caller.data(), process::Wait::Receive, id.raw(), timeout_ns);
+    loop {
+        match take(&mut caller, id, to, capacity)? {
+            EMPTY => {}
+            result => return Ok(result),
+        }
+        let shared = caller.data().shared.clone();
+        let timely = until(
+            &wait,
+            |process| shared.channels.wait_to_receive(id, process),
+            |ticket| shared.channels.leave_receive(id, ticket),
+        );
+        if !timely.await {
+            return Ok(TIMED_OUT);
+        }
+    }
+}
+
+/// Takes the oldest message and hands it to the guest.
+fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+    let shared = &caller.data().shared;
+    let (message, wake) = match shared.channels.try_receive(id) {
+        Ok(received) => received,
+        Err(ReceiveRefusal::Empty) => return Ok(EMPTY),
+        Err(ReceiveRefusal::Closed) => return Ok(CLOSED),
+    };
+    if let Some(sender) = wake {
+        shared.scheduler.wake(&sender);
+    }
+    deliver(caller, message, to, capacity)
+}
+
+fn deliver(caller: &mut Caller<'_, Ctx>, message: Message, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+    let len = message.len();
+    if len <= capacity as usize {
+        guest_memory::write(caller, to, &message)?;
+    } else {
+        caller.data_mut().buffer = message.into_vec();
+    }
+    Ok(i32::try_from(len).expect("messages are shorter than 2 GiB"))
+}

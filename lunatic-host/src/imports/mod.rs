@@ -1,0 +1,21 @@
+//! The functions that guests import: thin, one file a namespace, the mirror of `lunatic-sys`.
+
+mod buffer;
+mod channel;
+mod process;
+mod wait;
+pub(crate) mod wasi;
+
+use wasmtime::{Engine, Linker};
+
+use crate::instance::Ctx;
+
+/// Everything a guest can import.
+pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
+    let mut linker = Linker::new(engine);
+    buffer::add(&mut linker)?;
+    channel::add(&mut linker)?;
+    process::add(&mut linker)?;
+    wasi::add(&mut linker)?;
+    Ok(linker)
+}

@@ -1,0 +1,158 @@
+//! `lunatic::process`.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+
+use lunatic_sys::codes::{CAPTURE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT, exit};
+use lunatic_sys::layout::{RAW_HANDLE_SIZE, RawHandle};
+use wasmtime::{Caller, Linker};
+
+use super::wait::{Wait, poll_until, sleep};
+use crate::guest_memory;
+use crate::instance::{self, Ctx};
+use crate::process::exit::Remembered;
+use crate::process::id::Id;
+use crate::process::{self, Captured, Entry, Process};
+use crate::ending::Killed;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::process";
+    linker.func_wrap(namespace, "spawn_closure", spawn_closure)?;
+    linker.func_wrap(namespace, "captured", captured)?;
+    linker.func_wrap(namespace, "next", instance::next)?;
+    linker.func_wrap(namespace, "this", this)?;
+    linker.func_wrap(namespace, "is_alive", is_alive)?;
+    linker.func_wrap(namespace, "kill_handle", kill_handle)?;
+    linker.func_wrap_async(namespace, "join", |caller, (id, key, timeout)| Box::new(join(caller, id, key, timeout)))?;
+    linker.func_wrap_async(namespace, "sleep_ns", |caller, (ns,)| Box::new(sleep_ns(caller, ns)))?;
+    linker.func_wrap_async(namespace, "yield_now", |caller, ()| Box::new(yield_now(caller)))?;
+    Ok(())
+}
+
+fn spawn_closure(
+    mut caller: Caller<'_, Ctx>,
+    entry: u32,
+    captured: u32,
+    captured_len: u32,
+    out: u32,
+) -> wasmtime::Result<i32> {
+    let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
+    if bytes.len() > CAPTURE_LEN_MAX {
+        ctx.buffer = format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes();
+        return Ok(LIMIT);
+    }
+    let entry = Entry::Closure(entry, Captured::from_slice(bytes));
+    let parent = ctx.process();
+    match ctx.shared.spawn(Some(parent.id), &parent.system, &parent.module, entry) {
+        Ok(id) => {
+            let handle = ctx.shared.process_keys.handle(id);
+            write_handle(&mut caller, out, handle)?;
+            Ok(OK)
+        }
+        Err(limit) => {
+            ctx.buffer = limit.to_string().into_bytes();
+            Ok(LIMIT)
+        }
+    }
+}
+
+fn captured(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
+    let captured = std::mem::take(&mut caller.data_mut().captured);
+    if captured.len() != len as usize {
+        let text = format!("the process was spawned with {} captured bytes, and asked for {len}", captured.len());
+        return Err(wasmtime::Error::msg(text));
+    }
+    guest_memory::write(&mut caller, to, &captured)
+}
+
+fn this(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<()> {
+    let ctx = caller.data();
+    let handle = ctx.shared.process_keys.handle(ctx.process().id);
+    write_handle(&mut caller, out, handle)
+}
+
+fn is_alive(caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
+    let shared = &caller.data().shared;
+    match shared.process_keys.check(id, key) {
+        Some(id) => i32::from(shared.processes.get(id).is_some()),
+        None => INVALID,
+    }
+}
+
+fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else { return Ok(INVALID) };
+    if id == ctx.process().id {
+        return Err(Killed.into());
+    }
+    if let Some(process) = find(ctx, id) {
+        process.kill();
+        ctx.shared.scheduler.wake(&process);
+    }
+    Ok(OK)
+}
+
+async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -> wasmtime::Result<i32> {
+    let ctx = caller.data_mut();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else { return Ok(INVALID) };
+    let remembered = match find(ctx, id) {
+        None => ctx.shared.exits.of(id),
+        Some(process) => {
+            let joined = Joined { process, joiner: ctx.process().clone() };
+            let wait = Wait::new(ctx, process::Wait::Join, id.raw(), timeout_ns);
+            match poll_until(&wait, |joiner| joined.process.join(joiner)).await {
+                Some(reason) => Remembered::Reason(reason),
+                None => return Ok(TIMED_OUT),
+            }
+        }
+    };
+    let (kind, text) = match remembered {
+        Remembered::Reason(reason) => reason.to_guest(),
+        Remembered::Forgotten => (exit::FORGOTTEN, String::new()),
+    };
+    caller.data_mut().buffer = text.into_bytes();
+    Ok(kind)
+}
+
+/// Takes a joiner back from the process, however the wait ends.
+struct Joined {
+    process: Arc<Process>,
+    joiner: Arc<Process>,
+}
+
+impl Drop for Joined {
+    fn drop(&mut self) {
+        self.process.unjoin(&self.joiner);
+    }
+}
+
+async fn sleep_ns(caller: Caller<'_, Ctx>, ns: u64) {
+    let wait = Wait::new(caller.data(), process::Wait::Sleep, 0, ns.min(u64::MAX - 1));
+    sleep(&wait).await;
+}
+
+async fn yield_now(caller: Caller<'_, Ctx>) {
+    let process = caller.data().process().clone();
+    let mut yielded = false;
+    poll_fn(|_| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        // Woken while it runs, so it goes to the end of the queue.
+        process.set_woken();
+        Poll::Pending
+    })
+    .await;
+}
+
+fn find(ctx: &Ctx, id: Id) -> Option<Arc<Process>> {
+    ctx.shared.processes.get(id).map(|process| Arc::clone(&process))
+}
+
+pub(super) fn write_handle(caller: &mut Caller<'_, Ctx>, out: u32, handle: RawHandle) -> wasmtime::Result<()> {
+    let mut bytes = [0; RAW_HANDLE_SIZE];
+    bytes[..8].copy_from_slice(&handle.id.to_le_bytes());
+    bytes[8..].copy_from_slice(&handle.key.to_le_bytes());
+    guest_memory::write(caller, out, &bytes)
+}

@@ -1,0 +1,118 @@
+//! Waiting in a host function, for another process or until a time.
+//!
+//! Each wait follows the same steps: try; if it cannot be done now, leave a waiter; block; when woken, take the waiter
+//! back and try again. The waiter is taken back however the wait ends, also when the process is killed meanwhile.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use lunatic_sys::codes::NO_TIMEOUT;
+
+use crate::clock::TimerId;
+use crate::instance::Ctx;
+use crate::process::{self, Process};
+use crate::runtime::Shared;
+
+/// One wait of one process: its timer, if it has one, lives as long as this.
+pub(super) struct Wait {
+    shared: Arc<Shared>,
+    process: Arc<Process>,
+    deadline: Option<Deadline>,
+    kind: process::Wait,
+    what: u64,
+}
+
+struct Deadline {
+    due: Instant,
+    timer: TimerId,
+}
+
+impl Wait {
+    /// `kind` and `what` are for reports.
+    pub(super) fn new(ctx: &Ctx, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
+        let (shared, process) = (ctx.shared.clone(), ctx.process().clone());
+        // A time that is too far away to be told is as good as never.
+        let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));
+        let deadline = due.flatten().map(|due| Deadline { due, timer: shared.clock.set(due, process.clone()) });
+        Self { shared, process, deadline, kind, what }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.as_ref().is_some_and(|deadline| Instant::now() >= deadline.due)
+    }
+}
+
+impl Drop for Wait {
+    fn drop(&mut self) {
+        if let Some(deadline) = &self.deadline {
+            self.shared.clock.cancel(deadline.timer);
+        }
+    }
+}
+
+/// Blocks once: `enter` leaves a waiter (`None`: try again at once), `leave` takes it back and says who is to be woken in
+/// its place. False if the time has passed.
+pub(super) async fn until<Ticket: Copy>(
+    wait: &Wait,
+    enter: impl Fn(&Arc<Process>) -> Option<Ticket>,
+    leave: impl Fn(Ticket) -> Option<Arc<Process>>,
+) -> bool {
+    if wait.is_late() {
+        return false;
+    }
+    let Some(ticket) = enter(&wait.process) else { return true };
+    let _waiter = Waiter { wait, ticket, leave };
+    block(wait).await;
+    true
+}
+
+/// Blocks until the process is woken, by whomever.
+pub(super) async fn block(wait: &Wait) {
+    let mut blocked = false;
+    poll_fn(|_| {
+        if blocked {
+            wait.process.set_wait(process::Wait::Outside, 0);
+            return Poll::Ready(());
+        }
+        blocked = true;
+        wait.process.set_wait(wait.kind, wait.what);
+        Poll::Pending
+    })
+    .await;
+}
+
+struct Waiter<'a, Ticket: Copy, Leave: Fn(Ticket) -> Option<Arc<Process>>> {
+    wait: &'a Wait,
+    ticket: Ticket,
+    leave: Leave,
+}
+
+impl<Ticket: Copy, Leave: Fn(Ticket) -> Option<Arc<Process>>> Drop for Waiter<'_, Ticket, Leave> {
+    fn drop(&mut self) {
+        if let Some(next) = (self.leave)(self.ticket) {
+            self.wait.shared.scheduler.wake(&next);
+        }
+    }
+}
+
+/// Blocks until the time of `wait` has come.
+pub(super) async fn sleep(wait: &Wait) {
+    while wait.deadline.is_some() && !wait.is_late() {
+        block(wait).await;
+    }
+}
+
+/// Blocks until `ended` gives an answer; false if the time has passed first. `ended` registers the process to be woken.
+pub(super) async fn poll_until<T>(wait: &Wait, mut ended: impl FnMut(&Arc<Process>) -> Option<T>) -> Option<T> {
+    loop {
+        if let Some(answer) = ended(&wait.process) {
+            return Some(answer);
+        }
+        if wait.is_late() {
+            return None;
+        }
+        block(wait).await;
+    }
+}

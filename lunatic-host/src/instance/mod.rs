@@ -1,0 +1,353 @@
+//! Instances: what runs the code of processes.
+//!
+//! A [`Runner`] is one wasm instance with its store, its stack and a coroutine that drives it. It is made when a process
+//! first runs, belongs to that process until it ends, and is then used again for another process of the same module, if
+//! it can be made byte for byte what a fresh one is ([`image`]). A process that ends while others wait to run for the
+//! first time makes room for the next one without leaving the instance: the exported function `lunatic:run` asks
+//! [`next`] for it in a loop.
+
+pub(crate) mod image;
+mod limits;
+mod residency;
+pub(crate) mod pool;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+use wasmtime::{AsContext, AsContextMut, Caller, Global, Instance, Memory, Store, TypedFunc, UpdateDeadline};
+
+use self::image::Reset;
+use self::limits::Limits;
+use crate::engine::Layout;
+use crate::module::Module;
+use crate::module::facts::{GATE_EXPORT, RUN_EXPORT};
+use crate::process::exit::ExitReason;
+use crate::process::id::Id;
+use crate::process::{Captured, Entry, Process};
+use crate::ending;
+use crate::imports::wasi::Wasi;
+use crate::runtime::Shared;
+
+
+/// What host functions know of the process that calls them: the data of its store.
+pub(crate) struct Ctx {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) memory: Option<Memory>,
+    /// The values that the process was spawned with, until it fetches them.
+    pub(crate) captured: Captured,
+    /// See `lunatic_sys::buffer`.
+    pub(crate) buffer: Vec<u8>,
+    /// The channels that close with the process.
+    pub(crate) channels: SmallVec<[Id; 2]>,
+    process: Option<Arc<Process>>,
+    seat: Arc<Seat>,
+    /// The entry of the process that begins, for `lunatic:run`.
+    entry: Option<u32>,
+    /// Set while `lunatic:run` itself, and not the guest, calls `next`.
+    gate: Option<Global>,
+    reset: Option<Reset>,
+    limits: Limits,
+    wasi: Option<Box<Wasi>>,
+}
+
+impl Ctx {
+    fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
+        Self {
+            shared,
+            memory: None,
+            captured: Captured::new(),
+            buffer: Vec::new(),
+            channels: SmallVec::new(),
+            process: None,
+            seat,
+            entry: None,
+            gate: None,
+            reset: None,
+            limits: Limits::default(),
+            wasi: None,
+        }
+    }
+
+    /// The process that runs in this instance now.
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        self.process.as_ref().expect("host functions are called by a process")
+    }
+
+    /// The WASI context of the process, made when it is first needed.
+    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+        let process = self.process.as_ref().expect("host functions are called by a process");
+        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(process)))
+    }
+
+    /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
+    fn slice_over(&self) -> UpdateDeadline {
+        if !self.has_used_slice() {
+            return UpdateDeadline::Continue(1);
+        }
+        self.seat.state.lock().preempted = true;
+        UpdateDeadline::Yield(1)
+    }
+
+    fn has_used_slice(&self) -> bool {
+        self.seat.slice.load(Ordering::Relaxed) != self.shared.clock.slices()
+    }
+
+    fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Box<str>> {
+        self.limits.begin(process.system.config.max_memory);
+        self.process = Some(process);
+        match entry {
+            Entry::Closure(index, captured) => {
+                (self.entry, self.captured) = (Some(index), captured);
+                None
+            }
+            Entry::Export(name) => Some(name),
+        }
+    }
+
+    /// The process has ended: gives back what it owned, then tells the others.
+    fn end(&mut self, reason: ExitReason) {
+        self.release();
+        self.seat.state.lock().current = None;
+        if let Some(process) = self.process.take() {
+            self.shared.end(&process, reason);
+        }
+    }
+
+    /// Lets go of everything the process owned.
+    fn release(&mut self) {
+        let worker = if self.channels.is_empty() { 0 } else { self.shared.scheduler.worker() };
+        for channel in self.channels.drain(..) {
+            self.shared.channels.close(worker, channel).for_each(|waiter| self.shared.scheduler.wake(&waiter));
+        }
+        self.captured.clear();
+        if self.buffer.capacity() > 0 {
+            self.buffer = Vec::new();
+        }
+        self.wasi = None;
+        self.entry = None;
+    }
+}
+
+impl Drop for Ctx {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+/// What a worker and the coroutine on its stack tell each other.
+pub(crate) struct Seat {
+    state: Mutex<SeatState>,
+    /// The time slice in which the worker began to run this instance.
+    slice: AtomicU64,
+    shared: Weak<Shared>,
+}
+
+#[derive(Default)]
+struct SeatState {
+    /// The process to run next, and how it begins.
+    assigned: Option<(Arc<Process>, Entry)>,
+    /// The process that runs.
+    current: Option<Arc<Process>>,
+    /// It has used up its time slice.
+    preempted: bool,
+}
+
+/// Wakes the process that sits in the seat: what files and terminals call when they are ready.
+impl Wake for Seat {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let current = self.state.lock().current.clone();
+        if let (Some(process), Some(shared)) = (current, self.shared.upgrade()) {
+            shared.scheduler.wake(&process);
+        }
+    }
+}
+
+/// How it stands with a runner after it has run for a while.
+pub(crate) enum Progress {
+    /// The process waits for something.
+    Blocked(Arc<Process>),
+    /// The process used up its time slice.
+    Preempted(Arc<Process>),
+    /// The process has ended, the runner can take another.
+    Idle,
+    /// The process has ended, and the runner with it.
+    Over,
+}
+
+/// One instance and what drives it.
+pub(crate) struct Runner {
+    pub(crate) module: Arc<Module>,
+    pub(crate) layout: Layout,
+    seat: Arc<Seat>,
+    waker: Waker,
+    drive: Pin<Box<dyn Future<Output = ()> + Send>>,
+}
+
+impl Runner {
+    pub(crate) fn new(shared: &Arc<Shared>, module: &Arc<Module>, layout: Layout) -> Self {
+        let seat =
+            Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), shared: Arc::downgrade(shared) });
+        let drive = Box::pin(drive(shared.clone(), module.clone(), layout, seat.clone()));
+        Self { module: module.clone(), layout, waker: seat.clone().into(), seat, drive }
+    }
+
+    /// Seats a process that has not run yet.
+    pub(crate) fn assign(&mut self, process: Arc<Process>, entry: Entry) {
+        self.seat.state.lock().assigned = Some((process, entry));
+    }
+
+    /// The process in the seat.
+    pub(crate) fn current(&self) -> Option<Arc<Process>> {
+        let state = self.seat.state.lock();
+        state.current.clone().or_else(|| state.assigned.as_ref().map(|(process, _)| process.clone()))
+    }
+
+    /// Runs until the process blocks, is preempted or ends.
+    pub(crate) fn run(&mut self, slice: u64) -> Progress {
+        self.seat.slice.store(slice, Ordering::Relaxed);
+        let ready = self.drive.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
+        let mut state = self.seat.state.lock();
+        let preempted = std::mem::take(&mut state.preempted);
+        match state.current.clone() {
+            _ if ready => Progress::Over,
+            None => Progress::Idle,
+            Some(process) if preempted => Progress::Preempted(process),
+            Some(process) => Progress::Blocked(process),
+        }
+    }
+}
+
+/// Waits until a process is seated.
+struct Seated<'a>(&'a Seat);
+
+impl Future for Seated<'_> {
+    type Output = (Arc<Process>, Entry);
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.0.state.lock();
+        let Some((process, entry)) = state.assigned.take() else { return Poll::Pending };
+        state.current = Some(process.clone());
+        Poll::Ready((process, entry))
+    }
+}
+
+/// Runs one process after another in one instance, for as long as it can be used again.
+async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: Arc<Seat>) {
+    let engine = shared.engine(layout);
+    let mut store = Store::new(engine, Ctx::new(shared.clone(), seat.clone()));
+    store.limiter(|ctx| &mut ctx.limits);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
+    let mut running: Option<Running> = None;
+    loop {
+        let (process, entry) = Seated(&seat).await;
+        let export = store.data_mut().begin(process, entry);
+        let result = match &running {
+            Some(instance) => instance.call(&mut store, export.as_deref()).await,
+            None => match Running::new(&mut store, &module, layout).await {
+                Ok(instance) => running.insert(instance).call(&mut store, export.as_deref()).await,
+                Err(error) => Err(error.context("could not make the instance")),
+            },
+        };
+        let used_up = result.is_err() || export.is_some() || !can_be_fresh(&store);
+        let ctx = store.data_mut();
+        if let Some(process) = ctx.process.clone() {
+            let panic = ctx.wasi.as_mut().and_then(|wasi| wasi.take_panic());
+            ctx.end(ending::end(&shared, &process, result, panic));
+        }
+        if used_up {
+            return;
+        }
+    }
+}
+
+/// An instance and what of it is called.
+struct Running {
+    instance: Instance,
+    run: Option<TypedFunc<(), ()>>,
+}
+
+impl Running {
+    async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
+        let instance = module.pre(&store.data().shared, layout)?.instantiate_async(&mut *store).await?;
+        let memory = instance.get_memory(&mut *store, "memory");
+        let gate = instance.get_global(&mut *store, GATE_EXPORT);
+        store.data_mut().memory = memory;
+        store.data_mut().gate = gate;
+        if let (Some(memory), Ok(())) = (memory, &module.facts.recyclable) {
+            let reset = Reset::new(&mut *store, &instance, memory, module)?;
+            store.data_mut().reset = Some(reset);
+        }
+        let run = instance.get_typed_func(&mut *store, RUN_EXPORT).ok();
+        Ok(Self { instance, run })
+    }
+
+    /// Runs the seated process, and those that follow it without leaving the instance.
+    async fn call(&self, store: &mut Store<Ctx>, export: Option<&str>) -> wasmtime::Result<()> {
+        match (export, &self.run) {
+            (Some(name), _) => {
+                let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;
+                function.call_async(store, ()).await
+            }
+            (None, Some(run)) => {
+                make_fresh(&mut *store)?;
+                run.call_async(store, ()).await
+            }
+            (None, None) => Err(wasmtime::Error::msg("the module cannot spawn closures: it does not import lunatic::process::next")),
+        }
+    }
+}
+
+/// True if [`make_fresh`] can make the instance what it was at first.
+fn can_be_fresh(store: impl AsContext<Data = Ctx>) -> bool {
+    let store = store.as_context();
+    store.data().reset.as_ref().is_some_and(|reset| reset.still_fits(store))
+}
+
+/// Makes a used instance fresh again.
+fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> {
+    let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else { return Ok(()) };
+    let result = reset.make_fresh(&mut store);
+    store.as_context_mut().data_mut().reset = Some(reset);
+    result
+}
+
+/// The import `lunatic::process::next`: the table index of the next entry to call, or -1 to leave `lunatic:run`.
+pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
+    if let Some(gate) = caller.data().gate
+        && gate.get(&mut caller).i32() != Some(1)
+    {
+        return Ok(-1);
+    }
+    if let Some(entry) = caller.data_mut().entry.take() {
+        return Ok(entry as i32);
+    }
+    let ctx = caller.data_mut();
+    let module = ctx.process().module.clone();
+    ctx.end(ExitReason::Normal);
+    if ctx.has_used_slice() || !can_be_fresh(&caller) {
+        return Ok(-1);
+    }
+    let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else { return Ok(-1) };
+    let Some(Entry::Closure(index, captured)) = process.take_fresh_closure() else {
+        // It begins otherwise: a worker will see to it.
+        caller.data().shared.scheduler.requeue(process);
+        return Ok(-1);
+    };
+    process.set_running();
+    let ctx = caller.data_mut();
+    ctx.seat.state.lock().current = Some(process.clone());
+    ctx.begin(process, Entry::Closure(index, captured));
+    ctx.entry = None;
+    make_fresh(&mut caller)?;
+    Ok(index as i32)
+}

@@ -1,0 +1,138 @@
+//! From the bytes of a file to something that processes can run in.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use serde::{Deserialize, Serialize};
+use wasmtime::InstancePre;
+
+use super::cache::Key;
+use super::facts::Facts;
+use super::rewrite::{self, RewriteError};
+use crate::engine::Layout;
+use crate::instance::Ctx;
+use crate::instance::image::Image;
+use crate::runtime::Shared;
+
+/// Why bytes could not be made a module.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// They are no module that Lunatic runs; the text says what is wrong.
+    Invalid(String),
+    /// The module imports something that the host does not provide; the text names it.
+    Import(String),
+    /// The compiler failed.
+    Compile(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(text) | Self::Import(text) => write!(f, "{text}"),
+            Self::Compile(text) => write!(f, "the module could not be compiled: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<RewriteError> for LoadError {
+    fn from(error: RewriteError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// A checked and compiled module.
+pub struct Module {
+    pub(crate) facts: Facts,
+    /// The rewritten module, to be compiled for another layout.
+    source: Source,
+    compiled: [OnceLock<InstancePre<Ctx>>; 2],
+    /// What its instances look like at first; known once there is one.
+    pub(crate) image: OnceLock<Arc<Image>>,
+}
+
+/// What is kept to compile the module again.
+struct Source {
+    wasm: Vec<u8>,
+    hash: [u8; 32],
+}
+
+/// An entry of the cache.
+#[derive(Serialize, Deserialize)]
+struct Compiled {
+    facts: Facts,
+    code: Vec<u8>,
+}
+
+impl Module {
+    pub(crate) fn load(shared: &Shared, wasm: &[u8]) -> Result<Arc<Self>, LoadError> {
+        let text = if wasm.starts_with(b"\0asm") { None } else { wat(wasm) };
+        let wasm = text.as_deref().unwrap_or(wasm);
+        let source = Source { wasm: wasm.to_vec(), hash: *blake3::hash(wasm).as_bytes() };
+        let layout = Layout::Fast;
+        let (facts, pre) = compile(shared, &source, layout)?;
+        let module = Self { facts, source, compiled: Default::default(), image: OnceLock::new() };
+        let _ = module.compiled[layout as usize].set(pre);
+        Ok(Arc::new(module))
+    }
+
+    /// The module compiled for a layout, which happens when it is first asked for.
+    pub(crate) fn pre(&self, shared: &Shared, layout: Layout) -> wasmtime::Result<&InstancePre<Ctx>> {
+        let compiled = &self.compiled[layout as usize];
+        if let Some(pre) = compiled.get() {
+            return Ok(pre);
+        }
+        let (_, pre) = compile(shared, &self.source, layout).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+        Ok(compiled.get_or_init(|| pre))
+    }
+}
+
+/// The binary of a module in the text format.
+fn wat(text: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.trim_start().starts_with(['(', ';']))?;
+    wat::parse_str(text).ok()
+}
+
+fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, InstancePre<Ctx>), LoadError> {
+    let engine = shared.engine(layout);
+    let key = key(engine, source, layout);
+    let cached = shared.cache.get(&key).and_then(|bytes| {
+        let (cached, _) = bincode::serde::decode_from_slice::<Compiled, _>(&bytes, bincode::config::standard()).ok()?;
+        // SAFETY: the bytes were made by this version of wasmtime with these settings: both are part of the key. They
+        // are what was written then, the cache checks their hash, and only this user can write to its folder.
+        let module = unsafe { wasmtime::Module::deserialize(engine, &cached.code) }.ok()?;
+        Some((cached.facts, module))
+    });
+    let (facts, module) = match cached {
+        Some(cached) => cached,
+        None => {
+            let rewritten = rewrite::rewrite(&source.wasm)?;
+            let compiled = wasmtime::Module::new(engine, &rewritten.wasm);
+            let module = compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+            store(shared, &key, &rewritten.facts, &module);
+            (rewritten.facts, module)
+        }
+    };
+    let pre = shared.linker(layout).instantiate_pre(&module).map_err(|error| LoadError::Import(format!("{error:#}")))?;
+    Ok((facts, pre))
+}
+
+/// Everything that decides what the compiler makes of a module.
+fn key(engine: &wasmtime::Engine, source: &Source, layout: Layout) -> Key {
+    use std::hash::{Hash, Hasher};
+    let mut hasher = std::hash::DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    let version = rewrite::VERSION.to_le_bytes();
+    Key::of(&[&source.hash, &hasher.finish().to_le_bytes(), &version, &[layout as u8]])
+}
+
+/// Keeps the compiled module for the next time. If that fails, it is compiled again then.
+fn store(shared: &Shared, key: &Key, facts: &Facts, module: &wasmtime::Module) {
+    let Ok(code) = module.serialize() else { return };
+    let entry = Compiled { facts: facts.clone(), code };
+    if let Ok(bytes) = bincode::serde::encode_to_vec(&entry, bincode::config::standard()) {
+        let _ = shared.cache.put(key, &bytes);
+    }
+}

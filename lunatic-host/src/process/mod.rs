@@ -1,0 +1,218 @@
+//! A process: identity, life and the task that a worker runs.
+//!
+//! # States
+//!
+//! ```text
+//!   spawn ──▶ Queued ──▶ Running ──▶ Ended
+//!               ▲        │  ▲ │
+//!          wake │  block ▼  │ └─ woken while it ran: queued again instead of blocked
+//!               └────── Blocked
+//! ```
+//!
+//! Only `wake` moves Blocked to Queued, only the worker that took the process from a queue moves Queued to Running and
+//! on from there. So a process is in at most one queue and on at most one worker at a time, and whoever moved it to
+//! Running owns its task until it moves it on.
+
+pub(crate) mod exit;
+pub(crate) mod id;
+pub(crate) mod table;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+use self::exit::ExitReason;
+use self::id::Id;
+use crate::instance::Runner;
+use crate::module::Module;
+use crate::runtime::System;
+
+/// The values that a spawned closure captured, as bytes.
+pub(crate) type Captured = SmallVec<[u8; 48]>;
+
+const BLOCKED: u8 = 0;
+const QUEUED: u8 = 1;
+const RUNNING: u8 = 2;
+const RUNNING_WOKEN: u8 = 3;
+const ENDED: u8 = 4;
+
+/// What a process calls first.
+#[derive(Debug)]
+pub(crate) enum Entry {
+    /// An index of the function table, type `() -> ()`.
+    Closure(u32, Captured),
+    /// An exported function of type `() -> ()`.
+    Export(Box<str>),
+}
+
+/// What a worker needs to run a process.
+pub(crate) enum Task {
+    /// It has not run yet, and has no instance: it costs its captured bytes.
+    Fresh(Entry),
+    /// It stopped inside a host call or was preempted.
+    Suspended(Runner),
+    /// A worker has it, or it has ended.
+    Taken,
+}
+
+/// What a blocked process waits for, for reports and to tell waits that only other processes can end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Wait {
+    /// Something outside: a file, a terminal.
+    Outside,
+    /// A message on the channel.
+    Receive,
+    /// Room in the channel.
+    Send,
+    /// The end of the process.
+    Join,
+    /// A timer.
+    Sleep,
+}
+
+impl Wait {
+    const ALL: [Self; 5] = [Self::Outside, Self::Receive, Self::Send, Self::Join, Self::Sleep];
+}
+
+pub(crate) struct Process {
+    pub(crate) id: Id,
+    pub(crate) parent: Option<Id>,
+    pub(crate) system: Arc<System>,
+    pub(crate) module: Arc<Module>,
+    pub(crate) task: Mutex<Task>,
+    state: AtomicU8,
+    killed: AtomicBool,
+    wait: AtomicU8,
+    waits_for: AtomicU64,
+    /// It is counted among those that wait for something outside.
+    outside: AtomicBool,
+    life: Mutex<Life>,
+}
+
+enum Life {
+    Alive { joiners: Vec<Arc<Process>> },
+    Ended(ExitReason),
+}
+
+impl Process {
+    pub(crate) fn new(id: Id, parent: Option<Id>, system: Arc<System>, module: Arc<Module>, entry: Entry) -> Self {
+        Self {
+            id,
+            parent,
+            system,
+            module,
+            task: Mutex::new(Task::Fresh(entry)),
+            state: AtomicU8::new(QUEUED),
+            killed: AtomicBool::new(false),
+            wait: AtomicU8::new(Wait::Outside as u8),
+            waits_for: AtomicU64::new(0),
+            outside: AtomicBool::new(false),
+            life: Mutex::new(Life::Alive { joiners: Vec::new() }),
+        }
+    }
+
+    /// True if the caller must put the process into a queue now.
+    pub(crate) fn set_woken(&self) -> bool {
+        let next = |state| match state {
+            BLOCKED => Some(QUEUED),
+            RUNNING => Some(RUNNING_WOKEN),
+            _ => None,
+        };
+        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(BLOCKED)
+    }
+
+    /// The worker that took the process from a queue starts to run it.
+    pub(crate) fn set_running(&self) {
+        self.state.store(RUNNING, Ordering::Release);
+    }
+
+    /// The worker has put the task back. True if the process is blocked now, false if it was woken meanwhile and the
+    /// caller must queue it.
+    pub(crate) fn set_blocked(&self) -> bool {
+        if self.state.compare_exchange(RUNNING, BLOCKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return true;
+        }
+        self.state.store(QUEUED, Ordering::Release);
+        false
+    }
+
+    /// The worker has put the task back and will queue the process.
+    pub(crate) fn set_queued(&self) {
+        self.state.store(QUEUED, Ordering::Release);
+    }
+
+    /// Asks the process to end. The caller wakes it, so that a worker sees that.
+    pub(crate) fn kill(&self) {
+        self.killed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.killed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_wait(&self, wait: Wait, what: u64) {
+        self.waits_for.store(what, Ordering::Relaxed);
+        self.wait.store(wait as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wait(&self) -> (Wait, u64) {
+        let wait = Wait::ALL[usize::from(self.wait.load(Ordering::Relaxed)) % Wait::ALL.len()];
+        (wait, self.waits_for.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn set_outside(&self) {
+        self.outside.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_outside(&self) -> bool {
+        self.outside.load(Ordering::Relaxed) && self.outside.swap(false, Ordering::Relaxed)
+    }
+
+    /// What a process that has not run yet begins with, if that is a closure.
+    pub(crate) fn take_fresh_closure(&self) -> Option<Entry> {
+        let mut task = self.task.lock();
+        match &*task {
+            Task::Fresh(Entry::Closure(..)) => match std::mem::replace(&mut *task, Task::Taken) {
+                Task::Fresh(entry) => Some(entry),
+                _ => unreachable!("it was a closure just now"),
+            },
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_blocked(&self) -> bool {
+        self.state.load(Ordering::Acquire) == BLOCKED
+    }
+
+    /// Registers `joiner` to be woken at the end of this process, or tells how it ended.
+    pub(crate) fn join(&self, joiner: &Arc<Process>) -> Option<ExitReason> {
+        match &mut *self.life.lock() {
+            Life::Ended(reason) => Some(reason.clone()),
+            Life::Alive { joiners } => {
+                if !joiners.iter().any(|other| Arc::ptr_eq(other, joiner)) {
+                    joiners.push(joiner.clone());
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes back what `join` registered.
+    pub(crate) fn unjoin(&self, joiner: &Arc<Process>) {
+        if let Life::Alive { joiners } = &mut *self.life.lock() {
+            joiners.retain(|other| !Arc::ptr_eq(other, joiner));
+        }
+    }
+
+    /// Marks the process ended and gives back who waited for that.
+    pub(crate) fn set_ended(&self, reason: ExitReason) -> Vec<Arc<Process>> {
+        self.state.store(ENDED, Ordering::Release);
+        match std::mem::replace(&mut *self.life.lock(), Life::Ended(reason)) {
+            Life::Alive { joiners } => joiners,
+            Life::Ended(_) => unreachable!("only the worker that runs a process ends it"),
+        }
+    }
+}

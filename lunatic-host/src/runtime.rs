@@ -1,0 +1,376 @@
+//! The runtime: workers, clock and tables, built once; systems of processes that run on it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+
+use parking_lot::{Condvar, Mutex};
+use wasmtime::{Engine, Linker};
+
+use crate::channel::Channels;
+use crate::clock::Clock;
+use crate::engine::{self, Layout};
+use crate::imports;
+use crate::instance::{Ctx, Runner};
+use crate::module::cache::Cache;
+use crate::module::{LoadError, Module};
+use crate::process::exit::{ExitReason, Exits};
+use crate::process::id::{Id, Keys};
+use crate::process::table::{Full, Table};
+use crate::process::{Entry, Process};
+use crate::scheduler::Scheduler;
+use crate::worker::Worker;
+
+/// The most processes that can live at once, if nothing else is said.
+const PROCESSES_MAX: u32 = 16 << 20;
+/// The most channels that can be open at once.
+const CHANNELS_MAX: u32 = 64 << 20;
+
+/// What all parts of a runtime share.
+pub(crate) struct Shared {
+    pub(crate) scheduler: Scheduler,
+    pub(crate) clock: Clock,
+    pub(crate) processes: Table<Arc<Process>>,
+    pub(crate) channels: Channels,
+    pub(crate) process_keys: Keys,
+    pub(crate) channel_keys: Keys,
+    pub(crate) exits: Exits,
+    pub(crate) cache: Cache,
+    layouts: [(Engine, Linker<Ctx>); 2],
+    /// Processes that wait for something outside: input, files.
+    outside: AtomicUsize,
+    systems: Mutex<Vec<Arc<System>>>,
+    /// Files and terminals of guests; timers are the clock's.
+    io: tokio::runtime::Runtime,
+}
+
+/// A limit of the host stands in the way of a spawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SpawnLimit {
+    Processes,
+}
+
+impl fmt::Display for SpawnLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Processes => write!(f, "the largest number of processes is alive"),
+        }
+    }
+}
+
+impl Shared {
+    pub(crate) fn engine(&self, layout: Layout) -> &Engine {
+        &self.layouts[layout as usize].0
+    }
+
+    pub(crate) fn linker(&self, layout: Layout) -> &Linker<Ctx> {
+        &self.layouts[layout as usize].1
+    }
+
+    pub(crate) fn spawn(
+        &self,
+        parent: Option<Id>,
+        system: &Arc<System>,
+        module: &Arc<Module>,
+        entry: Entry,
+    ) -> Result<Id, SpawnLimit> {
+        let mut process = None;
+        let id = self.processes.insert(self.scheduler.worker(), |id| {
+            let new = Arc::new(Process::new(id, parent, system.clone(), module.clone(), entry));
+            process.insert(new).clone()
+        });
+        let id = id.map_err(|Full| SpawnLimit::Processes)?;
+        self.scheduler.spawn(process.expect("an inserted process was made"));
+        Ok(id)
+    }
+
+    pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
+        Runner::new(self, module, Layout::Fast)
+    }
+
+    /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
+    pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
+        self.exits.remember(process.id, &reason);
+        self.processes.remove(self.scheduler.worker(), process.id);
+        if process.system.is_main(process.id) {
+            process.system.end(reason.clone());
+        }
+        for joiner in process.set_ended(reason) {
+            self.scheduler.wake(&joiner);
+        }
+    }
+
+    pub(crate) fn went_outside(&self) {
+        self.outside.fetch_add(1, Ordering::SeqCst);
+    }
+
+    pub(crate) fn left_outside(&self) {
+        self.outside.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// No worker has anything to do. If nothing outside will change that, the systems that are left never end.
+    fn on_idle(&self) {
+        if self.outside.load(Ordering::SeqCst) > 0 || self.clock.has_timers() {
+            return;
+        }
+        let systems = self.systems.lock().clone();
+        for system in systems.iter().filter(|system| system.exit.lock().is_none()) {
+            let report = crate::ending::deadlock(self, system);
+            system.end(ExitReason::Deadlock(report));
+        }
+    }
+}
+
+/// What a system may use and how it begins.
+#[derive(Debug, Clone)]
+pub struct SystemConfig {
+    /// The exported function that the main process calls.
+    pub entry: String,
+    /// The arguments, with the program's name as the first.
+    pub args: Vec<String>,
+    /// The largest memory of one process, in bytes.
+    pub max_memory: usize,
+}
+
+impl Default for SystemConfig {
+    fn default() -> Self {
+        Self { entry: "_start".into(), args: Vec::new(), max_memory: 1 << 30 }
+    }
+}
+
+/// A main process and all its descendants. It ends when the main process ends.
+pub struct System {
+    pub(crate) config: SystemConfig,
+    main: std::sync::OnceLock<Id>,
+    exit: Mutex<Option<ExitReason>>,
+    ended: Condvar,
+}
+
+impl System {
+    pub(crate) fn is_main(&self, id: Id) -> bool {
+        self.main.get() == Some(&id)
+    }
+
+    fn end(&self, reason: ExitReason) {
+        self.exit.lock().get_or_insert(reason);
+        self.ended.notify_all();
+    }
+
+    /// Waits until the main process has ended, and tells how.
+    fn wait(&self) -> ExitReason {
+        let mut exit = self.exit.lock();
+        loop {
+            if let Some(reason) = &*exit {
+                return reason.clone();
+            }
+            self.ended.wait(&mut exit);
+        }
+    }
+}
+
+/// Runs systems of processes. Dropping it ends all of them.
+pub struct Runtime {
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// Says how a [`Runtime`] is to be built.
+#[derive(Debug, Clone)]
+pub struct RuntimeBuilder {
+    workers: usize,
+    processes_max: u32,
+    queued_max: usize,
+    cache: Option<PathBuf>,
+    use_cache: bool,
+}
+
+impl RuntimeBuilder {
+    /// The number of worker threads; by default one per core.
+    pub fn workers(mut self, workers: usize) -> Self {
+        self.workers = workers.max(1);
+        self
+    }
+
+    /// The largest number of processes that live at once; by default 16,777,216.
+    pub fn processes_max(mut self, processes_max: u32) -> Self {
+        self.processes_max = processes_max;
+        self
+    }
+
+    /// Where compiled modules are kept; `None` for nowhere. By default in the user's cache folder.
+    pub fn cache(mut self, folder: Option<PathBuf>) -> Self {
+        self.use_cache = folder.is_some();
+        self.cache = folder;
+        self
+    }
+
+    /// Starts the runtime's threads.
+    ///
+    /// # Errors
+    ///
+    /// When the machine refuses threads or memory, or is of a kind that wasmtime does not know.
+    pub fn build(self) -> anyhow::Result<Runtime> {
+        let cache = match (&self.cache, self.use_cache) {
+            (Some(folder), _) => Cache::at(folder),
+            (None, true) => Cache::user(),
+            (None, false) => Cache::disabled(),
+        };
+        let layouts = Layout::ALL.map(|layout| {
+            let engine = engine::engine(layout)?;
+            let linker = imports::linker(&engine)?;
+            wasmtime::Result::Ok((engine, linker))
+        });
+        let [fast, dense] = layouts;
+        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("lunatic-io").enable_all().build()?;
+        let mut seats = Vec::new();
+        let layouts = [fast.map_err(to_anyhow)?, dense.map_err(to_anyhow)?];
+        let shared = Arc::new_cyclic(|shared: &std::sync::Weak<Shared>| {
+            let call = |f: fn(&Shared)| {
+                let shared = shared.clone();
+                move || {
+                    if let Some(shared) = shared.upgrade() {
+                        f(&shared);
+                    }
+                }
+            };
+            let (scheduler, all) = Scheduler::new(self.workers, call(Shared::on_idle), call(|shared| shared.clock.call()));
+            seats = all;
+            Shared {
+                scheduler,
+                clock: Clock::default(),
+                processes: Table::new(self.processes_max),
+                channels: Channels::new(CHANNELS_MAX, self.queued_max),
+                process_keys: Keys::new(),
+                channel_keys: Keys::new(),
+                exits: Exits::default(),
+                cache,
+                layouts,
+                outside: AtomicUsize::new(0),
+                systems: Mutex::default(),
+                io,
+            }
+        });
+        let mut threads = Vec::new();
+        for (index, seat) in seats.into_iter().enumerate() {
+            let shared = shared.clone();
+            threads.push(std::thread::Builder::new().name(format!("lunatic-worker-{index}")).spawn(move || {
+                let _io = shared.io.enter();
+                let mut worker = Worker::new(&shared);
+                shared.scheduler.run(seat, |process| worker.run(process));
+            })?);
+        }
+        let clock = shared.clone();
+        threads.push(std::thread::Builder::new().name("lunatic-clock".into()).spawn(move || {
+            clock.clock.run(
+                || clock.scheduler.is_busy(),
+                || clock.layouts.iter().for_each(|(engine, _)| engine.increment_epoch()),
+                |process| clock.scheduler.wake(process),
+            );
+        })?);
+        Ok(Runtime { shared, threads })
+    }
+}
+
+impl Runtime {
+    /// A runtime with default settings is `Runtime::builder().build()`.
+    pub fn builder() -> RuntimeBuilder {
+        RuntimeBuilder {
+            workers: std::thread::available_parallelism().map_or(1, usize::from),
+            processes_max: PROCESSES_MAX,
+            queued_max: 4 << 30,
+            cache: None,
+            use_cache: true,
+        }
+    }
+
+    /// Checks and compiles a module, or takes it from the cache. `wasm` is the binary or the text format.
+    ///
+    /// # Errors
+    ///
+    /// When the bytes are no module, or one that imports what the host does not provide.
+    pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
+        Module::load(&self.shared, wasm)
+    }
+
+    /// Starts a system whose main process runs in `module`.
+    ///
+    /// # Errors
+    ///
+    /// When the limit of processes is reached.
+    pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
+        let entry = Entry::Export(config.entry.clone().into());
+        let system = Arc::new(System {
+            config,
+            main: std::sync::OnceLock::new(),
+            exit: Mutex::default(),
+            ended: Condvar::new(),
+        });
+        self.shared.systems.lock().push(system.clone());
+        self.shared.spawn_main(&system, module, entry).map_err(|limit| anyhow::anyhow!("{limit}"))?;
+        Ok(RunningSystem { shared: self.shared.clone(), system })
+    }
+}
+
+impl Shared {
+    fn spawn_main(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<(), SpawnLimit> {
+        let mut process = None;
+        let id = self.processes.insert(0, |id| {
+            let _ = system.main.set(id);
+            process.insert(Arc::new(Process::new(id, None, system.clone(), module.clone(), entry))).clone()
+        });
+        id.map_err(|Full| SpawnLimit::Processes)?;
+        self.scheduler.spawn(process.expect("an inserted process was made"));
+        Ok(())
+    }
+
+    /// Kills what is left of a system.
+    fn sweep(&self, system: &Arc<System>) {
+        let mut left = Vec::new();
+        self.processes.for_each(|_, process| {
+            if Arc::ptr_eq(&process.system, system) {
+                left.push(process.clone());
+            }
+        });
+        for process in left {
+            process.kill();
+            self.scheduler.wake(&process);
+        }
+        self.systems.lock().retain(|other| !Arc::ptr_eq(other, system));
+    }
+}
+
+/// A system that was started. Dropping it kills all its processes.
+pub struct RunningSystem {
+    shared: Arc<Shared>,
+    system: Arc<System>,
+}
+
+impl RunningSystem {
+    /// Waits until the main process has ended, and tells how.
+    pub fn wait(&self) -> ExitReason {
+        self.system.wait()
+    }
+}
+
+impl Drop for RunningSystem {
+    fn drop(&mut self) {
+        self.shared.sweep(&self.system);
+    }
+}
+
+impl Drop for Runtime {
+    fn drop(&mut self) {
+        self.shared.scheduler.stop();
+        self.shared.clock.stop();
+        for thread in self.threads.drain(..) {
+            // A worker catches what its processes do; if it panicked all the same, there is nobody left to tell.
+            let _ = thread.join();
+        }
+    }
+}
+
+fn to_anyhow(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
+}

@@ -1,0 +1,99 @@
+//! A worker: takes a process from the scheduler, runs it until it blocks, gives way or ends, and sees to what comes next.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+use crate::instance::pool::Pool;
+use crate::instance::{Progress, Runner};
+use crate::process::exit::ExitReason;
+use crate::process::{Process, Task, Wait};
+use crate::runtime::Shared;
+
+pub(crate) struct Worker<'a> {
+    shared: &'a Arc<Shared>,
+    pool: Pool,
+}
+
+impl<'a> Worker<'a> {
+    pub(crate) fn new(shared: &'a Arc<Shared>) -> Self {
+        Self { shared, pool: Pool::default() }
+    }
+
+    /// Runs a process that the scheduler handed out.
+    pub(crate) fn run(&mut self, process: Arc<Process>) {
+        process.set_running();
+        if process.take_outside() {
+            self.shared.left_outside();
+        }
+        let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
+        if process.is_killed() {
+            self.discard(task);
+            self.shared.end(&process, ExitReason::Killed);
+            return;
+        }
+        let runner = match task {
+            Task::Suspended(runner) => runner,
+            Task::Fresh(entry) => {
+                let runner = self.pool.take(&process.module);
+                let mut runner = runner.unwrap_or_else(|| self.shared.new_runner(&process.module));
+                runner.assign(process, entry);
+                runner
+            }
+            Task::Taken => unreachable!("a process is in one queue at most, and its task is put back before it is queued"),
+        };
+        self.drive(runner);
+    }
+
+    fn drive(&mut self, mut runner: Runner) {
+        let slice = self.shared.clock.slices();
+        // A panic in a host function unwinds through the instance up to here. The instance is not used again.
+        match catch_unwind(AssertUnwindSafe(|| runner.run(slice))) {
+            Ok(Progress::Blocked(process)) => self.suspend(process, runner, false),
+            Ok(Progress::Preempted(process)) => self.suspend(process, runner, true),
+            Ok(Progress::Idle) => self.pool.put(runner),
+            Ok(Progress::Over) => self.discard(Task::Suspended(runner)),
+            Err(panic) => {
+                let process = runner.current();
+                self.discard(Task::Suspended(runner));
+                if let Some(process) = process {
+                    self.shared.end(&process, ExitReason::HostBug(panic_text(&*panic)));
+                }
+            }
+        }
+    }
+
+    fn suspend(&mut self, process: Arc<Process>, runner: Runner, preempted: bool) {
+        if process.is_killed() {
+            self.discard(Task::Suspended(runner));
+            self.shared.end(&process, ExitReason::Killed);
+            return;
+        }
+        let outside = !preempted && process.wait().0 == Wait::Outside;
+        *process.task.lock() = Task::Suspended(runner);
+        if preempted {
+            process.set_queued();
+            self.shared.scheduler.preempted(process);
+            return;
+        }
+        if outside {
+            process.set_outside();
+            self.shared.went_outside();
+        }
+        if !process.set_blocked() {
+            self.shared.scheduler.requeue(process);
+        }
+    }
+
+    /// Drops an instance. That runs destructors of futures, which must not take the worker with them.
+    fn discard(&self, task: Task) {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
+            eprintln!("lunatic: bug: an instance could not be dropped: {}", panic_text(&*panic));
+        }
+    }
+}
+
+fn panic_text(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without text".to_string())
+}
