@@ -1,0 +1,87 @@
+//! `cargo lunatic run`: builds one program and runs it.
+
+use lunatic_host::cli::HostArgs;
+
+use super::{current_folder, shown};
+use crate::args::{Compile, Selection};
+use crate::cargo::{Cargo, Verb};
+use crate::error::Error;
+use crate::select;
+use crate::shell::Shell;
+
+/// Run a program on Lunatic
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Exit codes: the program's own; 101 if its main process panicked or it could not be built, \
+                        134 if it trapped, 70 for a deadlock.")]
+pub(super) struct Run {
+    #[command(flatten)]
+    selection: Selection,
+
+    #[command(flatten)]
+    compile: Compile,
+
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Arguments of the program
+    #[arg(value_name = "ARGS", trailing_var_arg = true)]
+    arguments: Vec<String>,
+}
+
+impl Run {
+    pub(super) fn shell(&self) -> Shell {
+        self.compile.shell()
+    }
+
+    pub(super) fn execute(&self) -> Result<i32, Error> {
+        let shell = self.shell();
+        let folder = current_folder()?;
+        let cargo = Cargo::new(&folder, &self.compile.config, shell)?;
+        let mut flags = [self.selection.to_cargo(), self.compile.to_cargo()].concat();
+        if !self.selection.names_target() {
+            let metadata = cargo.metadata(&self.compile.to_metadata())?;
+            flags.extend(select::default_bin(&metadata, &self.selection.package)?.map(|name| format!("--bin={name}")));
+        }
+        let program = select::only_program(cargo.build(Verb::Build, &flags)?)?;
+        let path = shown(&program.path, &folder);
+        let line = [path.display().to_string()].into_iter().chain(self.arguments.iter().cloned());
+        shell.status("Running", format!("`{}`", line.collect::<Vec<_>>().join(" ")));
+        Ok(lunatic_host::cli::run(path, &self.arguments, &self.host))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    #[track_caller]
+    fn check(line: &str, flags: &str, arguments: &str) {
+        let Line { run } = Line::try_parse_from(["run"].into_iter().chain(line.split_whitespace())).unwrap();
+        assert_eq!([run.selection.to_cargo(), run.compile.to_cargo()].concat().join(" "), flags, "{line}");
+        assert_eq!(run.arguments.join(" "), arguments, "{line}");
+    }
+
+    #[test]
+    fn the_programs_arguments_are_its_own() {
+        check("--example power -r", "--example=power --release", "");
+        check("-r -- -r --bin x", "--release", "-r --bin x");
+        check("--bin x one --two -3", "--bin=x", "one --two -3");
+        check("-- -- x", "", "-- x");
+    }
+
+    #[test]
+    fn the_hosts_flags_are_taken() {
+        let line = ["run", "--dir", "/tmp", "--workers=2", "--env=A=1", "x"];
+        let Line { run } = Line::try_parse_from(line).unwrap();
+        assert_eq!((run.host.dirs.len(), run.host.workers, run.host.env.len()), (1, Some(2), 1));
+        assert_eq!(run.arguments, ["x"]);
+    }
+}

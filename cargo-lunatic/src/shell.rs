@@ -1,0 +1,67 @@
+//! What we say on stderr, in cargo's manner: a green word, then what is being done.
+
+use std::fmt::Display;
+use std::io::IsTerminal;
+
+const GREEN: &str = "\x1b[1;32m";
+const RED: &str = "\x1b[1;31m";
+const YELLOW: &str = "\x1b[1;33m";
+const RESET: &str = "\x1b[0m";
+
+/// Where progress and errors go.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Shell {
+    quiet: bool,
+    color: bool,
+}
+
+impl Shell {
+    /// Follows `--quiet` and `--color`, else cargo's `CARGO_TERM_COLOR`, else whether stderr is a terminal.
+    pub(crate) fn new(quiet: bool, color: Option<&str>) -> Shell {
+        let from_env = std::env::var("CARGO_TERM_COLOR").ok();
+        let color = match color.or(from_env.as_deref()) {
+            Some("always") => true,
+            Some("never") => false,
+            _ => std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty()) && std::io::stderr().is_terminal(),
+        };
+        Shell { quiet, color }
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Says what is being done: `verb` in cargo's column, then `what`. Nothing when quiet.
+    pub(crate) fn status(&self, verb: &str, what: impl Display) {
+        if !self.quiet {
+            let verb = format!("{verb:>12}");
+            eprintln!("{} {what}", self.paint(GREEN, &verb));
+        }
+    }
+
+    /// Warns, unless quiet.
+    pub(crate) fn warning(&self, what: impl Display) {
+        if !self.quiet {
+            eprintln!("{}: {what}", self.paint(YELLOW, "warning"));
+        }
+    }
+
+    /// Reports an error with everything that led to it, always.
+    pub(crate) fn error(&self, error: &dyn std::error::Error) {
+        self.failure(error);
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            eprintln!("\nCaused by:\n  {}", error.to_string().replace('\n', "\n  "));
+            cause = error.source();
+        }
+    }
+
+    /// Reports something that failed and needs no cause, always.
+    pub(crate) fn failure(&self, what: impl Display) {
+        eprintln!("{}: {what}", self.paint(RED, "error"));
+    }
+
+    fn paint(&self, color: &str, text: &str) -> String {
+        if self.color { format!("{color}{text}{RESET}") } else { text.to_string() }
+    }
+}

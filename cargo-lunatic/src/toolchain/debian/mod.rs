@@ -1,0 +1,250 @@
+//! Ways 2 and 4: a toolchain made from the packages of Debian and its derivatives, kept in the user's cache folder.
+//!
+//! Debian ships a recent compiler and the source of its library, but not the library compiled for WASI. So the library
+//! is compiled once, and a folder is laid out that looks like a toolchain: see [`layout`]. It carries the version of
+//! the package that it was made with, because a library compiled by one compiler is useless to another.
+//!
+//! The folder is built under another name and renamed when it is whole and has linked a program. Whoever finds it
+//! finds all of it; what an interruption leaves behind is removed by the next attempt.
+
+mod layout;
+mod packages;
+mod stamp;
+mod std_library;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use super::{Attempt, Search, Toolchain, Way, cache_folder, has_std, library_folder_in, process};
+use crate::TARGET;
+use crate::environment::Environment;
+use crate::shell::Shell;
+use packages::Packages;
+
+/// The name of way 2 in errors.
+pub(super) const MADE_EARLIER: &str = "a toolchain made earlier";
+
+const WAY: &str = "a toolchain made from Debian's packages";
+
+/// How the folders of made toolchains begin.
+const PREFIX: &str = "debian-";
+
+/// Where made toolchains are kept.
+pub(crate) fn toolchains_folder(env: &Environment) -> Option<PathBuf> {
+    Some(cache_folder(env)?.join("toolchains"))
+}
+
+/// Looks for a toolchain that was made by the compiler that is installed now.
+pub(super) fn find_made(env: &Environment) -> Result<Toolchain, Attempt> {
+    let Some(folder) = toolchains_folder(env) else {
+        return Err(Attempt::new(MADE_EARLIER, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
+    };
+    let usable = made_in(&folder).into_iter().find(|root| stamp::is_current(root) && has_std(&library_folder_in(root)));
+    usable
+        .map(|root| toolchain_in(&root))
+        .ok_or_else(|| Attempt::new(MADE_EARLIER, format!("there is none in `{}`", folder.display())))
+}
+
+/// The whole toolchains in `folder`, current or not.
+fn made_in(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut made: Vec<PathBuf> = entries
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
+        .map(|entry| entry.path())
+        .collect();
+    made.sort();
+    made
+}
+
+fn toolchain_in(root: &Path) -> Toolchain {
+    Toolchain {
+        way: Way::Debian,
+        cargo: root.join("bin/cargo"),
+        rustc: Some(root.join("bin/rustc")),
+        rustdoc: Some(root.join("bin/rustdoc")),
+        library_folder: library_folder_in(root),
+    }
+}
+
+/// Installs the packages if need be and makes the toolchain. The caller holds the lock of the cache folder.
+pub(super) fn make(search: &Search) -> Result<Toolchain, Attempt> {
+    let Some(folder) = toolchains_folder(search.env) else {
+        return Err(Attempt::new(WAY, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
+    };
+    if search.env.find_program("apt-get").is_none() || search.env.find_program("dpkg-query").is_none() {
+        return Err(Attempt::new(WAY, "this system has no apt-get, so it is not Debian or a derivative of it"));
+    }
+    let started = Instant::now();
+    let packages = packages::ready(search.shell)?;
+    let failed = |why: String| {
+        let again = format!("if packages are damaged: sudo apt-get install --reinstall {}", packages.names().join(" "));
+        Attempt::new(WAY, why).help(again)
+    };
+    let root = build(&packages, &folder, search.shell).map_err(failed)?;
+    search.shell.status(
+        "Finished",
+        format!("the toolchain for {TARGET} in {:.0?} (kept in {})", started.elapsed(), root.display()),
+    );
+    Ok(toolchain_in(&root))
+}
+
+/// Compiles the library, lays out the folder, tries it, and puts it where it is found.
+fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, String> {
+    let compiler = Compiler::ask(packages.program("rustc")?)?;
+    let name = format!("{PREFIX}{}-{}", packages.version(), compiler.host);
+    let root = folder.join(&name);
+    // Not one of the names that `made_in` looks for.
+    let partial = folder.join(format!("partial-{name}"));
+    let io = |path: &Path| {
+        let path = path.display().to_string();
+        move |error: std::io::Error| format!("cannot write `{path}`: {error}")
+    };
+    remove_leftovers(folder).map_err(io(folder))?;
+    let work = partial.join("work");
+    std::fs::create_dir_all(&work).map_err(io(&work))?;
+
+    shell.status("Building", format!("Rust's standard library for {TARGET} (once for Rust {}; takes a minute or two)", compiler.release));
+    let rlibs = std_library::build(&compiler, &packages.program("cargo")?, &work)?;
+    let plan = layout::Plan {
+        root: &root,
+        compiler: &compiler,
+        cargo: packages.program("cargo")?,
+        rustdoc: packages.program("rustdoc")?,
+        rlibs,
+        c_library: packages.wasi_libc()?,
+    };
+    layout::lay_out(&plan, &partial).map_err(io(&partial))?;
+    try_out(&compiler, &partial)?;
+    std::fs::remove_dir_all(&work).map_err(io(&work))?;
+    stamp::write(&partial, &compiler.rustc).map_err(io(&partial))?;
+    if root.exists() {
+        std::fs::remove_dir_all(&root).map_err(io(&root))?;
+    }
+    std::fs::rename(&partial, &root).map_err(io(&root))?;
+    Ok(root)
+}
+
+/// Removes what an interruption left, and toolchains whose compiler has been replaced.
+fn remove_leftovers(folder: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(folder)?.flatten() {
+        let partial = entry.file_name().to_string_lossy().starts_with("partial-");
+        let outdated = || made_in(folder).contains(&entry.path()) && !stamp::is_current(&entry.path());
+        if partial || outdated() {
+            std::fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// Links a program with link-time optimisation, which needs all that was laid out.
+fn try_out(compiler: &Compiler, root: &Path) -> Result<(), String> {
+    let source = root.join("work/hello.rs");
+    std::fs::write(&source, "fn main() { println!(\"hello\"); }\n").map_err(|error| error.to_string())?;
+    let mut command = compiler.command(root);
+    command.args(["--edition=2024", "-O", "-Clto", "--target", TARGET, "-o"]);
+    command.arg(root.join("work/hello.wasm")).arg(&source).current_dir("/");
+    process::output(&mut command)
+        .map(drop)
+        .map_err(|why| format!("the toolchain was made but cannot link a program: {why}"))
+}
+
+/// Debian's compiler and what it says about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Compiler {
+    rustc: PathBuf,
+    release: String,
+    host: String,
+    /// The folder below which its own libraries are.
+    sysroot: PathBuf,
+}
+
+impl Compiler {
+    fn ask(rustc: PathBuf) -> Result<Compiler, String> {
+        let version = process::output(bare(&rustc).arg("-vV"))?;
+        let sysroot = process::output(bare(&rustc).args(["--print", "sysroot"]))?;
+        let field = |name: &str| {
+            let value = version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value.map(str::to_string).ok_or_else(|| format!("`{} -vV` does not say its {name}", rustc.display()))
+        };
+        Ok(Compiler { release: field("release")?, host: field("host")?, sysroot: sysroot.trim().into(), rustc })
+    }
+
+    /// The compiler with its libraries taken from `sysroot`.
+    fn command(&self, sysroot: &Path) -> Command {
+        let mut command = bare(&self.rustc);
+        command.arg("--sysroot").arg(sysroot);
+        command
+    }
+}
+
+/// A command that sees nothing of the user's Rust settings.
+fn bare(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
+    for name in ["HOME", "TMPDIR"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// A cache with one whole toolchain made by the compiler `rustc`, and leftovers.
+    fn cache() -> (tempfile::TempDir, Environment) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("toolchains/debian-1.96.0-x");
+        let library = library_folder_in(&root);
+        fs::create_dir_all(&library).unwrap();
+        fs::create_dir_all(folder.path().join("toolchains/partial-debian-1.97.0-x/work")).unwrap();
+        fs::write(library.join("libcore-0.rlib"), "").unwrap();
+        fs::write(library.join("libstd-0.rlib"), "").unwrap();
+        fs::write(folder.path().join("rustc"), "compiler").unwrap();
+        stamp::write(&root, &folder.path().join("rustc")).unwrap();
+        let env = Environment::fixed(&[("LUNATIC_CACHE", folder.path().to_str().unwrap())]);
+        (folder, env)
+    }
+
+    #[test]
+    fn a_whole_toolchain_is_found_again() {
+        let (folder, env) = cache();
+        let found = find_made(&env).unwrap();
+        let root = folder.path().join("toolchains/debian-1.96.0-x");
+        assert_eq!(found.way, Way::Debian);
+        assert_eq!(found.rustc, Some(root.join("bin/rustc")));
+        assert_eq!(found.cargo, root.join("bin/cargo"));
+    }
+
+    #[test]
+    fn another_compiler_makes_it_useless() {
+        let (folder, env) = cache();
+        fs::write(folder.path().join("rustc"), "a newer compiler").unwrap();
+        assert!(find_made(&env).unwrap_err().why.starts_with("there is none in"));
+        remove_leftovers(&folder.path().join("toolchains")).unwrap();
+        assert_eq!(fs::read_dir(folder.path().join("toolchains")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_library_that_was_deleted_makes_it_useless() {
+        let (folder, env) = cache();
+        fs::remove_file(library_folder_in(&folder.path().join("toolchains/debian-1.96.0-x")).join("libstd-0.rlib"))
+            .unwrap();
+        assert!(find_made(&env).is_err());
+    }
+
+    #[test]
+    fn what_an_interruption_left_is_removed_and_never_used() {
+        let (folder, env) = cache();
+        let toolchains = folder.path().join("toolchains");
+        assert!(find_made(&env).is_ok());
+        remove_leftovers(&toolchains).unwrap();
+        assert!(!toolchains.join("partial-debian-1.97.0-x").exists());
+        assert!(find_made(&env).is_ok());
+    }
+}

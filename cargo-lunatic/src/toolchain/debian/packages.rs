@@ -1,0 +1,313 @@
+//! Debian's packages: which are wanted, which are there, how the rest is installed, where their files are.
+//!
+//! Debian has several families of Rust packages: `rustc`, `rustc-web` (for browsers, kept recent in stable releases),
+//! on derivatives `rustc-1.89`. The newest one that is recent enough is taken.
+
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::super::{Attempt, process};
+use super::WAY;
+use crate::shell::Shell;
+
+/// The oldest Rust that compiles guests: that of the `lunatic` crate.
+const RUST_MIN: &str = env!("CARGO_PKG_RUST_VERSION");
+
+/// A family of Rust packages by what its names have in common: ``, `-web`, `-1.89`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Family(String);
+
+impl Family {
+    fn of_rustc(package: &str) -> Option<Family> {
+        Some(Family(package.strip_prefix("rustc")?.to_string()))
+    }
+
+    fn rustc(&self) -> String {
+        format!("rustc{}", self.0)
+    }
+
+    fn llvm(&self) -> String {
+        format!("rust{}-llvm", self.0)
+    }
+
+    /// All packages of it, with the linker `lld` and the C library for WASI.
+    fn packages(&self, lld: String) -> Vec<String> {
+        let Family(suffix) = self;
+        vec![
+            self.rustc(),
+            format!("cargo{suffix}"),
+            format!("rust{suffix}-src"),
+            self.llvm(),
+            lld,
+            "wasi-libc".to_string(),
+        ]
+    }
+}
+
+/// The packages a toolchain is made from, all of them installed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Packages {
+    names: Vec<String>,
+    version: String,
+}
+
+impl Packages {
+    pub(super) fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// The version of the compiler's package, such as `1.96.0+dfsg1-1~deb12u2`.
+    pub(super) fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The file of `rustc`, `rustdoc` or `cargo`, which may carry a version in its name.
+    pub(super) fn program(&self, name: &str) -> Result<PathBuf, String> {
+        let is_program = |path: &Path| {
+            let rest = path.file_name().and_then(|file| file.to_str()?.strip_prefix(name));
+            path.parent() == Some(Path::new("/usr/bin"))
+                && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("-1."))
+        };
+        self.file(is_program).ok_or_else(|| format!("no package of {} has a program {name}", self.names.join(", ")))
+    }
+
+    /// The folder of wasi-libc with the start files.
+    pub(super) fn wasi_libc(&self) -> Result<PathBuf, String> {
+        let file = self.file(|path| path.ends_with("crt1-command.o"));
+        let folder = file.as_deref().and_then(Path::parent);
+        folder.map(Path::to_path_buf).ok_or_else(|| "the package wasi-libc has no crt1-command.o".to_string())
+    }
+
+    fn file(&self, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
+        let list = process::output(plain("dpkg-query").arg("--listfiles").args(&self.names)).ok()?;
+        list.lines().map(PathBuf::from).find(|path| wanted(path))
+    }
+}
+
+/// What apt knows about a package.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Known {
+    name: String,
+    installed: Option<String>,
+    candidate: Option<String>,
+}
+
+/// Finds the packages, and installs those that are missing if we may.
+pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
+    let failed = |why: String| Attempt::new(WAY, why);
+    if let Some(choice) = choose(|known| known.installed.clone()).map_err(failed)?
+        && choice.missing.is_empty()
+    {
+        return Ok(choice.packages);
+    }
+    let root = Root::of_this_process();
+    if let Some(root) = root {
+        shell.status("Updating", "the list of Debian's packages");
+        // A list that is there may still do; the installation will tell.
+        if let Err(why) = process::output(root.apt_get().arg("update")) {
+            shell.warning(why);
+        }
+    }
+    let choice = choose(|known| known.candidate.clone()).map_err(failed)?.ok_or_else(|| {
+        Attempt::new(WAY, format!("Debian offers no compiler of Rust {RUST_MIN} or newer here"))
+            .help("sudo apt-get update, with the security updates of your release among the sources")
+    })?;
+    if choice.missing.is_empty() {
+        return Ok(choice.packages);
+    }
+    let command = format!("sudo apt-get install {}", choice.packages.names.join(" "));
+    let Some(root) = root else {
+        let why = format!("installing {} needs root, and sudo asks for a password", choice.missing.join(", "));
+        return Err(Attempt::new(WAY, why).help(command));
+    };
+    let what = choice.missing.join(" ");
+    shell.status("Installing", format!("{what} with apt-get (about 200 MB to download, once; takes a minute)"));
+    // Nothing of the user's is removed for it: families of Rust packages exclude each other.
+    let install = ["install", "--yes", "--no-install-recommends", "--no-remove", "-oDPkg::Lock::Timeout=300"];
+    process::output(root.apt_get().args(install).args(&choice.packages.names))
+        .map_err(|why| Attempt::new(WAY, why).help(command))?;
+    Ok(choice.packages)
+}
+
+/// A family that will do, and what is not installed of it.
+#[derive(Debug, PartialEq, Eq)]
+struct Choice {
+    packages: Packages,
+    missing: Vec<String>,
+}
+
+/// The newest family, by the version that `version` looks at.
+fn choose(version: impl Fn(&Known) -> Option<String>) -> Result<Option<Choice>, String> {
+    let search = ["search", "--names-only", "^rustc(-web|-1[.][0-9]+)?$"];
+    let found = process::output(plain("apt-cache").args(search))?;
+    let compilers: Vec<&str> = found.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    if compilers.is_empty() {
+        return Ok(None);
+    }
+    let Some((family, version)) = newest(&policy(&compilers)?, version) else {
+        return Ok(None);
+    };
+    let depends = process::output(plain("apt-cache").args(["depends", &family.llvm()]))?;
+    let names = family.packages(lld(&depends));
+    let known = policy(&names)?;
+    let is_installed = |name: &String| known.iter().any(|known| known.name == *name && known.installed.is_some());
+    let missing = names.iter().filter(|name| !is_installed(name)).cloned().collect();
+    Ok(Some(Choice { packages: Packages { names, version }, missing }))
+}
+
+fn policy(names: &[impl AsRef<std::ffi::OsStr>]) -> Result<Vec<Known>, String> {
+    Ok(parse_policy(&process::output(plain("apt-cache").arg("policy").args(names))?))
+}
+
+/// Reads what `apt-cache policy` prints.
+fn parse_policy(text: &str) -> Vec<Known> {
+    let mut all: Vec<Known> = Vec::new();
+    for line in text.lines() {
+        if let Some(name) = line.strip_suffix(':').filter(|name| !name.starts_with(' ')) {
+            all.push(Known { name: name.to_string(), installed: None, candidate: None });
+        } else if let (Some(known), Some((field, version))) = (all.last_mut(), line.trim().split_once(": ")) {
+            let version = Some(version.to_string()).filter(|version| version != "(none)");
+            match field {
+                "Installed" => known.installed = version,
+                "Candidate" => known.candidate = version,
+                _ => {}
+            }
+        }
+    }
+    all
+}
+
+/// The family with the newest compiler, if it is new enough for guests.
+fn newest(compilers: &[Known], version: impl Fn(&Known) -> Option<String>) -> Option<(Family, String)> {
+    compilers
+        .iter()
+        .filter_map(|known| Some((Family::of_rustc(&known.name)?, version(known)?)))
+        .filter(|(_, version)| rust_version(version) >= rust_version(RUST_MIN))
+        .max_by_key(|(_, version)| rust_version(version))
+}
+
+/// The numbers that a package's version begins with, after its epoch: `1:1.96.0+dfsg1-1` is 1, 96, 0.
+fn rust_version(version: &str) -> Vec<u32> {
+    let version = version.split_once(':').map_or(version, |(_, rest)| rest);
+    let numbers = version.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+    numbers.split('.').map_while(|number| number.parse().ok()).collect()
+}
+
+/// The linker of the LLVM that the compiler's package depends on, from what `apt-cache depends` prints.
+fn lld(depends: &str) -> String {
+    let version = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: ")?.strip_prefix("llvm-"));
+    version.map_or("lld".to_string(), |version| format!("lld-{version}"))
+}
+
+/// How we may become root.
+#[derive(Debug, Clone, Copy)]
+enum Root {
+    /// We are.
+    Already,
+    /// `sudo` lets us without a password.
+    Sudo,
+}
+
+impl Root {
+    fn of_this_process() -> Option<Root> {
+        // The owner of a process's folder is the user it acts as.
+        if std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0) {
+            return Some(Root::Already);
+        }
+        process::output(plain("sudo").args(["-n", "true"])).is_ok().then_some(Root::Sudo)
+    }
+
+    fn apt_get(self) -> Command {
+        let mut command = match self {
+            Root::Already => plain("env"),
+            Root::Sudo => {
+                let mut sudo = plain("sudo");
+                sudo.args(["-n", "env"]);
+                sudo
+            }
+        };
+        command.args(["DEBIAN_FRONTEND=noninteractive", "apt-get", "-q"]);
+        command
+    }
+}
+
+/// A program that speaks English, as far as its output is read.
+fn plain(program: &str) -> Command {
+    let mut command = Command::new(program);
+    command.env("LC_ALL", "C");
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Recorded on Debian 12.
+    const POLICY: &str = "\
+rustc:
+  Installed: (none)
+  Candidate: 1.63.0+dfsg1-2
+  Version table:
+     1.63.0+dfsg1-2 500
+        500 http://deb.debian.org/debian bookworm/main amd64 Packages
+rustc-web:
+  Installed: 1.85.0+dfsg3-1~deb12u3
+  Candidate: 1.96.0+dfsg1-1~deb12u2
+  Version table:
+     1.96.0+dfsg1-1~deb12u2 500
+        500 http://deb.debian.org/debian-security bookworm-security/main amd64 Packages
+ *** 1.85.0+dfsg3-1~deb12u3 500
+        500 http://deb.debian.org/debian bookworm/main amd64 Packages
+        100 /var/lib/dpkg/status
+";
+
+    #[test]
+    fn reads_what_apt_says() {
+        let known = |name: &str, installed: Option<&str>, candidate: &str| Known {
+            name: name.to_string(),
+            installed: installed.map(str::to_string),
+            candidate: Some(candidate.to_string()),
+        };
+        assert_eq!(
+            parse_policy(POLICY),
+            [
+                known("rustc", None, "1.63.0+dfsg1-2"),
+                known("rustc-web", Some("1.85.0+dfsg3-1~deb12u3"), "1.96.0+dfsg1-1~deb12u2"),
+            ]
+        );
+        assert!(parse_policy("").is_empty());
+        assert!(parse_policy("N: Unable to locate package x\n").is_empty());
+    }
+
+    #[test]
+    fn the_newest_family_that_is_new_enough_is_taken() {
+        let known = parse_policy(POLICY);
+        let (family, version) = newest(&known, |known| known.candidate.clone()).unwrap();
+        assert_eq!((family.rustc().as_str(), version.as_str()), ("rustc-web", "1.96.0+dfsg1-1~deb12u2"));
+        assert_eq!(newest(&known, |known| known.installed.clone()), None);
+        let versioned = parse_policy("rustc-1.99:\n  Candidate: 1.99.0\nrustc:\n  Candidate: 1.100.0\n");
+        assert_eq!(newest(&versioned, |known| known.candidate.clone()).unwrap().0.rustc(), "rustc");
+    }
+
+    #[test]
+    fn names_follow_the_family() {
+        let packages = |suffix: &str| Family(suffix.to_string()).packages("lld-22".to_string()).join(" ");
+        assert_eq!(packages("-web"), "rustc-web cargo-web rust-web-src rust-web-llvm lld-22 wasi-libc");
+        assert_eq!(packages(""), "rustc cargo rust-src rust-llvm lld-22 wasi-libc");
+    }
+
+    #[test]
+    fn versions_are_compared_by_their_numbers() {
+        assert_eq!(rust_version("1.96.0+dfsg1-1~deb12u2"), [1, 96, 0]);
+        assert_eq!(rust_version("2:1.100.1~1"), [1, 100, 1]);
+        assert!(rust_version("1.100") > rust_version("1.99.9"));
+        assert!(rust_version("").is_empty());
+    }
+
+    #[test]
+    fn the_linker_is_that_of_the_compilers_llvm() {
+        assert_eq!(lld("rust-web-llvm\n  Depends: libc6\n  Depends: llvm-22\n"), "lld-22");
+        assert_eq!(lld("rust-llvm\n  Depends: libc6\n"), "lld");
+    }
+}
