@@ -25,6 +25,8 @@
 //! Everything compiles (for documentation, rust-analyzer and `trybuild`), and calling an import panics with a sentence
 //! that says what to do.
 
+#![warn(missing_docs)]
+
 pub mod buffer;
 pub mod channel;
 pub mod codes;
@@ -37,11 +39,22 @@ macro_rules! imports {
         #[cfg(target_arch = "wasm32")]
         #[link(wasm_import_module = $namespace)]
         unsafe extern "C" {
-            $($(#[$doc])* pub fn $name($($arg: $type),*) $(-> $result)?;)*
+            $(
+                $(#[$doc])*
+                ///
+                /// # Safety
+                ///
+                /// Each pointer is valid for the length that goes with it, or for the type it points to.
+                pub fn $name($($arg: $type),*) $(-> $result)?;
+            )*
         }
 
         $(
             $(#[$doc])*
+            ///
+            /// # Safety
+            ///
+            /// Each pointer is valid for the length that goes with it, or for the type it points to.
             #[cfg(not(target_arch = "wasm32"))]
             pub unsafe fn $name($($arg: $type),*) $(-> $result)? {
                 $(let _ = $arg;)*

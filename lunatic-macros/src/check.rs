@@ -1,0 +1,157 @@
+//! What a function must be to carry an attribute. Every check adds its error, so that all are reported at once.
+
+use proc_macro2::Span;
+use quote::ToTokens;
+use syn::spanned::Spanned;
+use syn::{ReturnType, Signature, Type};
+
+/// The errors found so far.
+#[derive(Default)]
+pub(crate) struct Errors(Option<syn::Error>);
+
+impl Errors {
+    /// Adds an error that stands on `tokens`.
+    pub(crate) fn on(&mut self, tokens: impl ToTokens, message: &str) {
+        self.add(syn::Error::new_spanned(tokens, message));
+    }
+
+    /// Adds an error that stands at `span`.
+    pub(crate) fn at(&mut self, span: Span, message: &str) {
+        self.add(syn::Error::new(span, message));
+    }
+
+    /// Adds an error.
+    pub(crate) fn add(&mut self, error: syn::Error) {
+        match &mut self.0 {
+            None => self.0 = Some(error),
+            Some(all) => all.combine(error),
+        }
+    }
+
+    /// The value of `result`, or a default and one error more.
+    pub(crate) fn unwrap_or_default<T: Default>(&mut self, result: syn::Result<T>) -> T {
+        result.unwrap_or_else(|error| {
+            self.add(error);
+            T::default()
+        })
+    }
+
+    /// All errors as one, if there are any.
+    pub(crate) fn into_error(self) -> Option<syn::Error> {
+        self.0
+    }
+}
+
+/// Checks what both attributes ask of a signature; `subject` is how messages call the function.
+pub(crate) fn signature(sig: &Signature, subject: &str, errors: &mut Errors) {
+    if let Some(token) = sig.constness {
+        errors.on(token, &format!("{subject} cannot be `const`: it runs in a process"));
+    }
+    if let Some(token) = sig.asyncness {
+        errors.on(
+            token,
+            &format!(
+                "{subject} cannot be `async`: a process that waits blocks nobody else, so call what waits directly"
+            ),
+        );
+    }
+    if let Some(token) = sig.unsafety {
+        errors.on(
+            token,
+            &format!("{subject} cannot be `unsafe`: nobody could keep its promises"),
+        );
+    }
+    if let Some(abi) = &sig.abi {
+        errors.on(abi, &format!("{subject} cannot have an ABI of its own"));
+    }
+    if !sig.generics.params.is_empty() {
+        errors.on(
+            &sig.generics,
+            &format!("{subject} cannot be generic: nobody would choose the types"),
+        );
+    }
+    if !sig.inputs.is_empty() {
+        errors.on(&sig.inputs, &format!("{subject} takes no arguments"));
+    }
+    if let Some(variadic) = &sig.variadic {
+        errors.on(variadic, &format!("{subject} takes no arguments"));
+    }
+}
+
+/// What a function returns, as far as tokens tell.
+pub(crate) enum Returns<'a> {
+    /// Nothing: `()`, never, or no type at all.
+    Nothing,
+    /// A type that must be a `Result<(), E>`.
+    Result(&'a Type),
+}
+
+/// Looks at the return type of a function.
+pub(crate) fn returns(output: &ReturnType) -> Returns<'_> {
+    match output {
+        ReturnType::Default => Returns::Nothing,
+        ReturnType::Type(_, ty) => match &**ty {
+            Type::Never(_) => Returns::Nothing,
+            Type::Tuple(tuple) if tuple.elems.is_empty() => Returns::Nothing,
+            ty => Returns::Result(ty),
+        },
+    }
+}
+
+/// Checks that a returned type can be a `Result<(), E>`; aliases of it are not seen through, so only what can never be
+/// one is an error here, and the rest is left to the compiler.
+pub(crate) fn result(ty: &Type, subject: &str, errors: &mut Errors) {
+    match ty {
+        Type::Path(_) | Type::Macro(_) | Type::Paren(_) | Type::Group(_) => {}
+        _ => errors.at(ty.span(), &format!("{subject} returns nothing or a `Result<(), E>`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(sig: &str, expected: &[&str]) {
+        let sig: Signature = syn::parse_str(sig).unwrap();
+        let mut errors = Errors::default();
+        signature(&sig, "it", &mut errors);
+        if let Returns::Result(ty) = returns(&sig.output) {
+            result(ty, "it", &mut errors);
+        }
+        let found: Vec<String> = errors
+            .into_error()
+            .into_iter()
+            .flatten()
+            .map(|error| error.to_string())
+            .collect();
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for (found, expected) in found.iter().zip(expected) {
+            assert!(found.starts_with(expected), "{found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn signatures() {
+        check("fn main()", &[]);
+        check("fn main() -> ()", &[]);
+        check("fn main() -> !", &[]);
+        check("fn main() -> Result<(), String>", &[]);
+        check("fn main() -> anyhow::Result<()>", &[]);
+        check("fn main() -> (u8, u8)", &["it returns nothing or a `Result<(), E>`"]);
+        check("fn main() -> impl Sized", &["it returns nothing or a `Result<(), E>`"]);
+        check("async fn main()", &["it cannot be `async`"]);
+        check("const fn main()", &["it cannot be `const`"]);
+        check("unsafe fn main()", &["it cannot be `unsafe`"]);
+        check("extern \"C\" fn main()", &["it cannot have an ABI"]);
+        check("fn main<T>(t: T)", &["it cannot be generic", "it takes no arguments"]);
+        check(
+            "async unsafe fn main(a: u8, b: u8) -> [u8; 2]",
+            &[
+                "it cannot be `async`",
+                "it cannot be `unsafe`",
+                "it takes no arguments",
+                "it returns nothing",
+            ],
+        );
+    }
+}

@@ -1,0 +1,412 @@
+//! Channels: queues of messages that processes share by handle.
+
+mod error;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+pub use error::{ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
+use lunatic_sys::codes;
+use lunatic_sys::layout::RawHandle;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::codec::{self, Codec, DecodeError, DefaultCodec, EncodeError, Scratch};
+use crate::host::{self, Refused};
+
+/// A handle of a queue of messages of type `T`.
+///
+/// Any process that has the handle can send and receive. Each message is received once, by one process. Messages that
+/// one process sends arrive in the order in which it sent them.
+///
+/// The handle is `Copy` whatever `T` is: capture it in closures, keep it in maps, send it through other channels.
+/// Dropping it closes nothing.
+///
+/// # Whose channel it is
+///
+/// A channel belongs to the process that made it, and closes when that process ends, however it ends. The messages in
+/// it are gone then. What the operations do on a closed channel is always the same:
+///
+/// - [`send`](Self::send) drops the message and returns. A process that ended cannot want the message any more, and
+///   the sender mostly cannot know: as in Erlang, where sending to a process that has ended is no error. Use
+///   [`try_send`](Self::try_send) or [`send_timeout`](Self::send_timeout) to find out.
+/// - [`receive`](Self::receive) panics: no message will ever come. All other ways to receive return an error.
+/// - Whoever waits, to send or to receive, stops waiting.
+///
+/// # What a message is
+///
+/// Any type that serde can write and read. It is copied: sender and receiver have no memory in common. The [`Codec`]
+/// `C` says how it is written, and can be changed with [`with_codec`](Channel::with_codec). Bytes that are not a `T`
+/// cannot come from a `Channel<T>`, but can from a handle that was sent as another type, or another program. They are
+/// an error that names the type; the message is gone and the channel works on.
+///
+/// # Panics
+///
+/// [`send`](Self::send) and [`receive`](Self::receive) panic on what only a mistake in the program brings about: a
+/// handle that the host never gave out, a message that cannot be written or read as a `T`, one that is larger than
+/// 256 MiB. All others return these as errors.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::{Channel, Process};
+///
+/// let words = Channel::<String>::new(8);
+/// Process::spawn(move || {
+///     for word in ["to", "be"] {
+///         words.send(word.to_owned());
+///     }
+/// })
+/// .unwrap();
+/// assert_eq!((words.receive(), words.receive()), ("to".to_owned(), "be".to_owned()));
+/// ```
+pub struct Channel<T, C = DefaultCodec> {
+    id: u64,
+    key: u64,
+    /// Takes and gives `T` without owning one, so that the handle is `Send`, `Sync` and `Copy` for every `T`.
+    message: PhantomData<fn(T, C) -> T>,
+}
+
+impl<T: Serialize + DeserializeOwned> Channel<T> {
+    /// Makes a channel that the calling process owns. `bound` is the largest number of messages that wait in it; a
+    /// full channel makes senders wait. 0 is no bound but the host's memory.
+    ///
+    /// # Panics
+    ///
+    /// If the host has no room for another channel. [`try_new`](Self::try_new) returns that as an error.
+    #[must_use]
+    pub fn new(bound: usize) -> Self {
+        Self::with_codec(bound)
+    }
+
+    /// As [`new`](Self::new), with the host's limits as an error.
+    ///
+    /// # Errors
+    ///
+    /// [`NewChannelError`] says which limit was hit.
+    pub fn try_new(bound: usize) -> Result<Self, NewChannelError> {
+        Self::try_with_codec(bound)
+    }
+}
+
+impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
+    /// As [`new`](Channel::new), for messages in another format.
+    ///
+    /// # Panics
+    ///
+    /// As [`new`](Channel::new).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # #[cfg(feature = "json")] {
+    /// use lunatic::Channel;
+    /// use lunatic::codec::Json;
+    ///
+    /// let readable = Channel::<(u32, String), Json>::with_codec(0);
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_codec(bound: usize) -> Self {
+        Self::try_with_codec(bound).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// As [`with_codec`](Self::with_codec), with the host's limits as an error.
+    ///
+    /// # Errors
+    ///
+    /// [`NewChannelError`] says which limit was hit.
+    pub fn try_with_codec(bound: usize) -> Result<Self, NewChannelError> {
+        match host::channel_new(bound as u64) {
+            Ok(RawHandle { id, key }) => Ok(Self::from_parts(id, key)),
+            Err(Refused::Limit) => Err(NewChannelError { limit: host::limit() }),
+            Err(other) => panic!("the host refused to make a channel: {other:?}"),
+        }
+    }
+
+    /// Sends a message, and waits while the channel is full. On a closed channel the message is dropped.
+    ///
+    /// # Panics
+    ///
+    /// See [`Channel`](Self#panics); and if the host has no room for more messages.
+    #[inline]
+    pub fn send(&self, message: T) {
+        let mut bytes = Scratch::new();
+        if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
+            self.cannot_encode(error);
+        }
+        match host::try_send(self.raw(), bytes.as_slice()) {
+            Ok(()) => {}
+            Err(refused) => self.send_refused(refused, bytes.as_slice()),
+        }
+    }
+
+    /// The rest of [`send`](Self::send), where the message did not go at once.
+    #[cold]
+    fn send_refused(&self, refused: Refused, bytes: &[u8]) {
+        let refused = match refused {
+            Refused::Full => match host::send(self.raw(), bytes, codes::NO_TIMEOUT) {
+                Ok(()) => return,
+                Err(refused) => refused,
+            },
+            refused => refused,
+        };
+        match refused {
+            Refused::Closed => {}
+            Refused::Limit => panic!("channel {self} cannot take a message: {}", host::limit()),
+            other => self.refused(other),
+        }
+    }
+
+    /// Sends a message if the channel is not full.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError`], which gives the message back.
+    #[inline]
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+        let mut bytes = Scratch::new();
+        if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
+            return Err(TrySendError::Encode(message, error));
+        }
+        match host::try_send(self.raw(), bytes.as_slice()) {
+            Ok(()) => Ok(()),
+            Err(refused) => Err(TrySendError::from_refused(refused, message)),
+        }
+    }
+
+    /// Sends a message, and waits for at most `timeout` while the channel is full. [`Duration::MAX`] waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`SendTimeoutError`], which gives the message back.
+    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+        let mut bytes = Scratch::new();
+        if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
+            return Err(SendTimeoutError::Encode(message, error));
+        }
+        match host::send(self.raw(), bytes.as_slice(), host::timeout_ns(timeout)) {
+            Ok(()) => Ok(()),
+            Err(refused) => Err(SendTimeoutError::from_refused(refused, message)),
+        }
+    }
+
+    /// Takes the oldest message, and waits for one if there is none.
+    ///
+    /// # Panics
+    ///
+    /// If the channel is closed, and see [`Channel`](Self#panics). [`receive_checked`](Self::receive_checked) returns
+    /// all these as errors.
+    #[inline]
+    #[must_use = "the message is taken out of the channel"]
+    pub fn receive(&self) -> T {
+        match host::receive(self.raw(), codes::NO_TIMEOUT, codec::decode::<C, T>) {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => self.cannot_decode(error),
+            Err(refused) => self.refused(refused),
+        }
+    }
+
+    /// As [`receive`](Self::receive), and never panics.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveError`] says why there is no message.
+    #[inline]
+    pub fn receive_checked(&self) -> Result<T, ReceiveError> {
+        match host::receive(self.raw(), codes::NO_TIMEOUT, codec::decode::<C, T>) {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => Err(ReceiveError::Decode(error)),
+            Err(refused) => Err(ReceiveError::from_refused(refused)),
+        }
+    }
+
+    /// Takes the oldest message if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryReceiveError`] says why there is no message.
+    #[inline]
+    pub fn try_receive(&self) -> Result<T, TryReceiveError> {
+        match host::try_receive(self.raw(), codec::decode::<C, T>) {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => Err(TryReceiveError::Decode(error)),
+            Err(refused) => Err(TryReceiveError::from_refused(refused)),
+        }
+    }
+
+    /// Takes the oldest message, and waits for at most `timeout` if there is none. [`Duration::MAX`] waits for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveTimeoutError`] says why there is no message.
+    #[inline]
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<T, ReceiveTimeoutError> {
+        match host::receive(self.raw(), host::timeout_ns(timeout), codec::decode::<C, T>) {
+            Ok(Ok(message)) => Ok(message),
+            Ok(Err(error)) => Err(ReceiveTimeoutError::Decode(error)),
+            Err(refused) => Err(ReceiveTimeoutError::from_refused(refused)),
+        }
+    }
+
+    #[cold]
+    fn cannot_encode(&self, error: EncodeError) -> ! {
+        panic!("cannot send to channel {self}: {}", crate::chain(&error))
+    }
+
+    #[cold]
+    fn cannot_decode(&self, error: DecodeError) -> ! {
+        panic!("cannot receive from channel {self}: {}", crate::chain(&error))
+    }
+}
+
+impl<T, C> Channel<T, C> {
+    /// The number of the channel, as reports show it. Never used twice.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    fn from_parts(id: u64, key: u64) -> Self {
+        Self {
+            id,
+            key,
+            message: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn raw(&self) -> RawHandle {
+        RawHandle {
+            id: self.id,
+            key: self.key,
+        }
+    }
+
+    /// What [`send`](Self::send) and [`receive`](Self::receive) panic with.
+    #[cold]
+    fn refused(&self, refused: Refused) -> ! {
+        match refused {
+            Refused::Closed => panic!("channel {self} is closed: the process that made it has ended"),
+            Refused::Invalid => panic!("{self} is no channel: the handle was not given out by this host"),
+            other => panic!("the host refused a call on channel {self}: {other:?}"),
+        }
+    }
+}
+
+impl<T, C> Clone for Channel<T, C> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T, C> Copy for Channel<T, C> {}
+
+impl<T, C> PartialEq for Channel<T, C> {
+    fn eq(&self, other: &Self) -> bool {
+        self.raw() == other.raw()
+    }
+}
+
+impl<T, C> Eq for Channel<T, C> {}
+
+impl<T, C> Hash for Channel<T, C> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.raw().hash(state);
+    }
+}
+
+/// As `#3`.
+impl<T, C> fmt::Display for Channel<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.id)
+    }
+}
+
+impl<T, C> fmt::Debug for Channel<T, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Channel(#{})", self.id)
+    }
+}
+
+impl<T, C> Serialize for Channel<T, C> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        (self.id, self.key).serialize(serializer)
+    }
+}
+
+impl<'de, T, C> Deserialize<'de> for Channel<T, C> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let (id, key) = Deserialize::deserialize(deserializer)?;
+        Ok(Self::from_parts(id, key))
+    }
+}
+
+/// The host has no room for another channel.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewChannelError {
+    limit: String,
+}
+
+impl fmt::Display for NewChannelError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the host has no room for another channel: {}", self.limit)
+    }
+}
+
+impl std::error::Error for NewChannelError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A handle as the host would give it out.
+    fn channel<T>() -> Channel<T> {
+        Channel::from_parts(3, 0xdead)
+    }
+
+    #[test]
+    fn handles_are_small_and_free_to_copy_for_every_type() {
+        struct NotCopy(#[expect(dead_code)] std::rc::Rc<u8>);
+        fn check<T: Copy + Send + Sync + 'static>(_: T) {}
+        check(channel::<NotCopy>());
+        check(channel::<*mut u8>());
+        assert_eq!(size_of::<Channel<String>>(), lunatic_sys::layout::RAW_HANDLE_SIZE);
+    }
+
+    #[test]
+    fn handles_cross_channels() {
+        let inner = channel::<String>();
+        let mut bytes = Scratch::new();
+        codec::encode::<codec::DefaultCodec, _>(&inner, &mut bytes).unwrap();
+        let back: Channel<String> = codec::decode::<codec::DefaultCodec, _>(bytes.as_slice()).unwrap();
+        assert_eq!(back, inner);
+    }
+
+    #[test]
+    fn prints_its_number_only() {
+        assert_eq!(channel::<u8>().to_string(), "#3");
+        assert_eq!(format!("{:?}", channel::<u8>()), "Channel(#3)");
+    }
+
+    #[test]
+    #[should_panic(expected = "channel #3 is closed: the process that made it has ended")]
+    fn receiving_from_a_closed_channel_says_so() {
+        channel::<u8>().refused(Refused::Closed);
+    }
+
+    #[test]
+    #[should_panic(expected = "cannot receive from channel #3: a message of 1 byte is not a `u32`: ")]
+    fn receiving_nonsense_says_so() {
+        let error = codec::decode::<codec::DefaultCodec, u32>(&[1]).unwrap_err();
+        channel::<u32>().cannot_decode(error);
+    }
+
+    #[test]
+    #[should_panic(expected = "cargo lunatic run")]
+    fn other_targets_say_what_to_do() {
+        channel().send(1_u8);
+    }
+}

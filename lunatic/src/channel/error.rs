@@ -1,0 +1,336 @@
+//! Why a message was not sent, or none received.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::codec::{DecodeError, EncodeError};
+use crate::host::{self, Refused};
+
+const CLOSED: &str = "the channel is closed: the process that made it has ended";
+const INVALID: &str = "the channel does not exist: its handle was not given out by this host";
+
+#[cold]
+fn unexpected(refused: Refused) -> ! {
+    panic!("the host refused a call on a channel: {refused:?}")
+}
+
+/// Why [`try_send`](crate::Channel::try_send) did not send. Each variant gives the message back.
+#[non_exhaustive]
+pub enum TrySendError<T> {
+    /// The channel holds as many messages as its bound allows.
+    Full(T),
+    /// The process that made the channel has ended.
+    Closed(T),
+    /// The handle was never given out by the host.
+    Invalid(T),
+    /// The message is larger than 256 MiB, or the host has no room for more; the text says which.
+    Limit(T, String),
+    /// The message cannot be written in the channel's format.
+    Encode(T, EncodeError),
+}
+
+impl<T> TrySendError<T> {
+    #[cold]
+    pub(super) fn from_refused(refused: Refused, message: T) -> Self {
+        match refused {
+            Refused::Full => Self::Full(message),
+            Refused::Closed => Self::Closed(message),
+            Refused::Invalid => Self::Invalid(message),
+            Refused::Limit => Self::Limit(message, host::limit()),
+            other => unexpected(other),
+        }
+    }
+
+    /// The message that was not sent.
+    pub fn into_message(self) -> T {
+        match self {
+            Self::Full(message)
+            | Self::Closed(message)
+            | Self::Invalid(message)
+            | Self::Limit(message, _)
+            | Self::Encode(message, _) => message,
+        }
+    }
+}
+
+impl<T> fmt::Display for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Full(_) => f.write_str("the channel is full"),
+            Self::Closed(_) => f.write_str(CLOSED),
+            Self::Invalid(_) => f.write_str(INVALID),
+            Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
+            Self::Encode(_, error) => error.fmt(f),
+        }
+    }
+}
+
+/// Leaves out the message, which need not be [`Debug`](fmt::Debug).
+impl<T> fmt::Debug for TrySendError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full(_) => "Full(..)",
+            Self::Closed(_) => "Closed(..)",
+            Self::Invalid(_) => "Invalid(..)",
+            Self::Limit(_, limit) => return write!(f, "Limit(.., {limit:?})"),
+            Self::Encode(_, error) => return write!(f, "Encode(.., {error:?})"),
+        })
+    }
+}
+
+impl<T> Error for TrySendError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // The error itself is shown in its place.
+            Self::Encode(_, error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// Why [`send_timeout`](crate::Channel::send_timeout) did not send. Each variant gives the message back.
+#[non_exhaustive]
+pub enum SendTimeoutError<T> {
+    /// The channel was full all the time.
+    TimedOut(T),
+    /// The process that made the channel has ended.
+    Closed(T),
+    /// The handle was never given out by the host.
+    Invalid(T),
+    /// The message is larger than 256 MiB, or the host has no room for more; the text says which.
+    Limit(T, String),
+    /// The message cannot be written in the channel's format.
+    Encode(T, EncodeError),
+}
+
+impl<T> SendTimeoutError<T> {
+    #[cold]
+    pub(super) fn from_refused(refused: Refused, message: T) -> Self {
+        match refused {
+            Refused::TimedOut => Self::TimedOut(message),
+            Refused::Closed => Self::Closed(message),
+            Refused::Invalid => Self::Invalid(message),
+            Refused::Limit => Self::Limit(message, host::limit()),
+            other => unexpected(other),
+        }
+    }
+
+    /// The message that was not sent.
+    pub fn into_message(self) -> T {
+        match self {
+            Self::TimedOut(message)
+            | Self::Closed(message)
+            | Self::Invalid(message)
+            | Self::Limit(message, _)
+            | Self::Encode(message, _) => message,
+        }
+    }
+}
+
+impl<T> fmt::Display for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TimedOut(_) => f.write_str("the channel was full until the timeout passed"),
+            Self::Closed(_) => f.write_str(CLOSED),
+            Self::Invalid(_) => f.write_str(INVALID),
+            Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
+            Self::Encode(_, error) => error.fmt(f),
+        }
+    }
+}
+
+/// Leaves out the message, which need not be [`Debug`](fmt::Debug).
+impl<T> fmt::Debug for SendTimeoutError<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::TimedOut(_) => "TimedOut(..)",
+            Self::Closed(_) => "Closed(..)",
+            Self::Invalid(_) => "Invalid(..)",
+            Self::Limit(_, limit) => return write!(f, "Limit(.., {limit:?})"),
+            Self::Encode(_, error) => return write!(f, "Encode(.., {error:?})"),
+        })
+    }
+}
+
+impl<T> Error for SendTimeoutError<T> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            // The error itself is shown in its place.
+            Self::Encode(_, error) => error.source(),
+            _ => None,
+        }
+    }
+}
+
+/// Declares an error of receiving: what all of them have, and the one variant that differs.
+macro_rules! receive_error {
+    ($(#[$doc:meta])* $name:ident $(, $(#[$extra_doc:meta])* $extra:ident from $refused:ident: $text:literal)?) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$extra_doc])* $extra,)?
+            /// The process that made the channel has ended: no message will ever come.
+            Closed,
+            /// The handle was never given out by the host.
+            Invalid,
+            /// There was a message, but it is none of the channel's type. It is gone; the channel works on.
+            Decode(DecodeError),
+        }
+
+        impl $name {
+            #[cold]
+            pub(super) fn from_refused(refused: Refused) -> Self {
+                match refused {
+                    $(Refused::$refused => Self::$extra,)?
+                    Refused::Closed => Self::Closed,
+                    Refused::Invalid => Self::Invalid,
+                    other => unexpected(other),
+                }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    $(Self::$extra => f.write_str($text),)?
+                    Self::Closed => f.write_str(CLOSED),
+                    Self::Invalid => f.write_str(INVALID),
+                    Self::Decode(error) => error.fmt(f),
+                }
+            }
+        }
+
+        impl Error for $name {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                match self {
+                    // The error itself is shown in its place.
+                    Self::Decode(error) => error.source(),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+receive_error! {
+    /// Why [`receive_checked`](crate::Channel::receive_checked) has no message.
+    ReceiveError
+}
+
+receive_error! {
+    /// Why [`try_receive`](crate::Channel::try_receive) has no message.
+    TryReceiveError,
+    /// The channel is empty.
+    Empty from Empty: "the channel is empty"
+}
+
+receive_error! {
+    /// Why [`receive_timeout`](crate::Channel::receive_timeout) has no message.
+    ReceiveTimeoutError,
+    /// The channel was empty all the time.
+    TimedOut from TimedOut: "no message came before the timeout passed"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{self, DefaultCodec, Scratch};
+
+    /// Something that serde refuses to write.
+    struct Unwritable;
+
+    impl serde::Serialize for Unwritable {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(serde::ser::Error::custom("not today"))
+        }
+    }
+
+    #[test]
+    fn sending_gives_the_message_back_and_the_reason() {
+        let check = |error: TrySendError<u8>, debug: &str, text: &str| {
+            assert_eq!(format!("{error:?}"), debug);
+            assert!(error.to_string().starts_with(text), "{error}");
+            assert_eq!(error.into_message(), 7);
+        };
+        check(
+            TrySendError::from_refused(Refused::Full, 7),
+            "Full(..)",
+            "the channel is full",
+        );
+        check(
+            TrySendError::from_refused(Refused::Closed, 7),
+            "Closed(..)",
+            "the channel is closed",
+        );
+        check(
+            TrySendError::from_refused(Refused::Invalid, 7),
+            "Invalid(..)",
+            "the channel does not exist",
+        );
+        check(
+            TrySendError::Limit(7, "too large".into()),
+            "Limit(.., \"too large\")",
+            "the host cannot take",
+        );
+
+        let check = |error: SendTimeoutError<u8>, debug: &str, text: &str| {
+            assert_eq!(format!("{error:?}"), debug);
+            assert!(error.to_string().starts_with(text), "{error}");
+            assert_eq!(error.into_message(), 7);
+        };
+        check(
+            SendTimeoutError::from_refused(Refused::TimedOut, 7),
+            "TimedOut(..)",
+            "the channel was full until",
+        );
+        check(
+            SendTimeoutError::from_refused(Refused::Closed, 7),
+            "Closed(..)",
+            "the channel is closed",
+        );
+        check(
+            SendTimeoutError::from_refused(Refused::Invalid, 7),
+            "Invalid(..)",
+            "the channel does not exist",
+        );
+        check(
+            SendTimeoutError::Limit(7, "too large".into()),
+            "Limit(.., \"too large\")",
+            "the host cannot take",
+        );
+    }
+
+    #[test]
+    fn encoding_errors_are_sources() {
+        let error = codec::encode::<DefaultCodec, _>(&Unwritable, &mut Scratch::new()).unwrap_err();
+        let error = TrySendError::Encode((), error);
+        assert!(error.to_string().contains("Unwritable"), "{error}");
+        assert!(error.source().unwrap().to_string().contains("not today"));
+    }
+
+    #[test]
+    fn receiving_tells_apart() {
+        assert!(matches!(
+            TryReceiveError::from_refused(Refused::Empty),
+            TryReceiveError::Empty
+        ));
+        assert!(matches!(
+            TryReceiveError::from_refused(Refused::Closed),
+            TryReceiveError::Closed
+        ));
+        assert!(matches!(
+            ReceiveError::from_refused(Refused::Invalid),
+            ReceiveError::Invalid
+        ));
+        assert!(matches!(
+            ReceiveTimeoutError::from_refused(Refused::TimedOut),
+            ReceiveTimeoutError::TimedOut
+        ));
+
+        let error = codec::decode::<DefaultCodec, u32>(&[]).unwrap_err();
+        let error = TryReceiveError::Decode(error);
+        assert!(error.to_string().contains("`u32`"), "{error}");
+        assert!(error.source().is_some());
+    }
+}

@@ -1,0 +1,276 @@
+//! How messages become bytes, and values again.
+//!
+//! A message is copied from one memory to another, so it crosses as bytes. A [`Codec`] says how; a
+//! [`Channel`](crate::Channel) names its codec in its type, so both sides agree. [`Bincode`] is the default.
+//!
+//! | codec | feature | for |
+//! |---|---|---|
+//! | [`Bincode`] | `bincode` (default) | speed: numbers are copied as they are |
+//! | `Json` | `json` | reading messages while debugging, guests in other languages |
+//! | `MsgPack` | `msgpack` | guests in other languages, messages that travel far |
+
+#[cfg(feature = "bincode")]
+mod bincode;
+#[cfg(feature = "json")]
+mod json;
+#[cfg(feature = "msgpack")]
+mod msgpack;
+
+use std::any::type_name;
+use std::error::Error;
+use std::fmt;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+#[cfg(feature = "bincode")]
+pub use self::bincode::Bincode;
+#[cfg(feature = "json")]
+pub use self::json::Json;
+#[cfg(feature = "msgpack")]
+pub use self::msgpack::MsgPack;
+pub use crate::host::Scratch;
+
+/// The codec of channels that do not name one.
+#[cfg(feature = "bincode")]
+pub type DefaultCodec = Bincode;
+/// The codec of channels that do not name one.
+#[cfg(all(feature = "msgpack", not(feature = "bincode")))]
+pub type DefaultCodec = MsgPack;
+/// The codec of channels that do not name one.
+#[cfg(all(feature = "json", not(feature = "bincode"), not(feature = "msgpack")))]
+pub type DefaultCodec = Json;
+#[cfg(not(any(feature = "bincode", feature = "msgpack", feature = "json")))]
+compile_error!("lunatic needs a codec for messages: enable one of the features `bincode`, `msgpack`, `json`");
+
+/// A boxed reason why a value has no bytes, or bytes are no value.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// A way to turn messages into bytes and back.
+///
+/// An implementation is a type without values, used as the second parameter of [`Channel`](crate::Channel).
+pub trait Codec {
+    /// Appends the bytes of `value` to `to`.
+    ///
+    /// # Errors
+    ///
+    /// If the value cannot be written in this format, with the reason.
+    fn encode<T: Serialize + ?Sized>(value: &T, to: &mut Scratch) -> Result<(), Cause>;
+
+    /// The value whose bytes are `from`, all of them.
+    ///
+    /// # Errors
+    ///
+    /// If the bytes are no `T`, or more than a `T`, with the reason. Bytes are never trusted: whatever they are,
+    /// decoding must neither panic nor ask for memory out of proportion to their number.
+    fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause>;
+}
+
+/// The bytes of a value, as an error that names its type if there are none.
+#[inline]
+pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, to: &mut Scratch) -> Result<(), EncodeError> {
+    match C::encode(value, to) {
+        Ok(()) => Ok(()),
+        Err(cause) => Err(EncodeError::new::<T>(cause)),
+    }
+}
+
+/// The value of some bytes, or an error that names its type.
+#[inline]
+pub(crate) fn decode<C: Codec, T: DeserializeOwned>(from: &[u8]) -> Result<T, DecodeError> {
+    match C::decode(from) {
+        Ok(value) => Ok(value),
+        Err(cause) => Err(DecodeError::new::<T>(cause, from.len())),
+    }
+}
+
+/// The reason of bytes that are left over behind a value.
+#[cold]
+fn trailing(len: usize) -> Cause {
+    format!("left over behind it: {}", bytes(len)).into()
+}
+
+/// A number of bytes as people write it.
+fn bytes(len: usize) -> String {
+    match len {
+        1 => "1 byte".to_owned(),
+        _ => format!("{len} bytes"),
+    }
+}
+
+/// A value has no bytes in the format of its channel.
+#[derive(Debug)]
+pub struct EncodeError {
+    type_name: &'static str,
+    cause: Cause,
+}
+
+impl EncodeError {
+    #[cold]
+    fn new<T>(cause: Cause) -> Self {
+        Self {
+            type_name: type_name::<T>(),
+            cause,
+        }
+    }
+
+    /// The type of the value.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "this `{}` cannot be a message", self.type_name)
+    }
+}
+
+impl Error for EncodeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// The bytes of a message are not those of a value of the expected type.
+#[derive(Debug)]
+pub struct DecodeError {
+    type_name: &'static str,
+    len: usize,
+    cause: Cause,
+}
+
+impl DecodeError {
+    #[cold]
+    fn new<T>(cause: Cause, len: usize) -> Self {
+        Self {
+            type_name: type_name::<T>(),
+            len,
+            cause,
+        }
+    }
+
+    /// The type that was expected.
+    #[must_use]
+    pub fn type_name(&self) -> &'static str {
+        self.type_name
+    }
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a message of {} is not a `{}`", bytes(self.len), self.type_name)
+    }
+}
+
+impl Error for DecodeError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        Some(&*self.cause)
+    }
+}
+
+/// The checks that every codec must pass.
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+    use std::fmt::Debug;
+
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq, Serialize, Deserialize)]
+    enum Shape {
+        Empty,
+        Circle(f64),
+        Named { name: String, corners: Vec<(i32, i32)> },
+    }
+
+    fn bytes_of<C: Codec>(value: &(impl Serialize + ?Sized)) -> Vec<u8> {
+        let mut scratch = Scratch::new();
+        C::encode(value, &mut scratch).unwrap();
+        scratch.as_slice().to_vec()
+    }
+
+    fn same<C: Codec, T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
+        assert_eq!(decode::<C, T>(&bytes_of::<C>(&value)).unwrap(), value);
+    }
+
+    fn check<C: Codec>() {
+        same::<C, _>(());
+        same::<C, _>((i32::MIN, u64::MAX, true, 'ü'));
+        same::<C, _>([0.5_f32; 7]);
+        same::<C, _>(Some("text".to_owned()));
+        same::<C, _>(vec![Shape::Empty, Shape::Circle(1.5)]);
+        same::<C, _>(Shape::Named {
+            name: "square".into(),
+            corners: vec![(0, 0), (1, -1)],
+        });
+        same::<C, _>(BTreeMap::from([
+            ("one".to_owned(), vec![1_u8]),
+            ("two".to_owned(), vec![]),
+        ]));
+        // Larger than what stays on the stack.
+        same::<C, _>("long".repeat(1_000));
+        same::<C, _>((0..10_000).collect::<Vec<u32>>());
+
+        // Any prefix of a message is an error, and so is a message with more behind it.
+        let whole = bytes_of::<C>(&Shape::Named {
+            name: "half".into(),
+            corners: vec![(1, 2)],
+        });
+        for len in 0..whole.len() {
+            let error = decode::<C, Shape>(&whole[..len]).unwrap_err();
+            assert!(error.to_string().contains("Shape"), "{error}");
+            assert!(error.source().is_some());
+        }
+        let longer = [&whole[..], &whole].concat();
+        assert!(decode::<C, Shape>(&longer).is_err());
+
+        // Noise is an error or a value, and never more.
+        let mut state = 1_u64;
+        for len in 0..500 {
+            let noise: Vec<u8> = (0..len)
+                .map(|_| {
+                    state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    (state >> 56) as u8
+                })
+                .collect();
+            let _ = decode::<C, Shape>(&noise);
+            let _ = decode::<C, Vec<String>>(&noise);
+            let _ = decode::<C, BTreeMap<String, Vec<u64>>>(&noise);
+        }
+    }
+
+    #[cfg(feature = "bincode")]
+    #[test]
+    fn bincode() {
+        check::<Bincode>();
+    }
+
+    #[cfg(feature = "json")]
+    #[test]
+    fn json() {
+        check::<Json>();
+    }
+
+    #[cfg(feature = "msgpack")]
+    #[test]
+    fn msgpack() {
+        check::<MsgPack>();
+    }
+
+    #[test]
+    fn errors_name_the_type() {
+        let error = DecodeError::new::<(i32, i64)>("why".into(), 3);
+        assert_eq!(error.to_string(), "a message of 3 bytes is not a `(i32, i64)`");
+        assert_eq!(error.type_name(), "(i32, i64)");
+        assert_eq!(error.source().unwrap().to_string(), "why");
+
+        let error = EncodeError::new::<u8>("why".into());
+        assert_eq!(error.to_string(), "this `u8` cannot be a message");
+        assert_eq!(error.type_name(), "u8");
+        assert_eq!(error.source().unwrap().to_string(), "why");
+    }
+}

@@ -1,0 +1,135 @@
+//! The codec [`Bincode`].
+
+use ::bincode::config::{Config, legacy};
+use ::bincode::enc::write::Writer;
+use ::bincode::error::EncodeError;
+use ::bincode::serde::{borrow_decode_from_slice, encode_into_writer};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Cause, Codec, Scratch, trailing};
+
+/// The compact and fast format of the crate `bincode`: little-endian numbers of fixed size, lengths as `u64`.
+///
+/// The format does not describe itself: sender and receiver must have the same type. `#[serde(untagged)]`,
+/// `#[serde(tag = …)]` and `#[serde(flatten)]` need a format that does, such as `Json`.
+#[derive(Clone, Copy, Debug)]
+pub enum Bincode {}
+
+/// Messages up to this length are small, in bytes: what is received without the heap.
+const SMALL: usize = 512;
+/// Messages up to this length are medium, in bytes. Longer ones are large.
+const MEDIUM: usize = 1 << 20;
+/// The length of the largest message, in bytes.
+const LARGE: usize = lunatic_sys::codes::MESSAGE_LEN_MAX;
+
+impl Codec for Bincode {
+    #[inline]
+    fn encode<T: Serialize + ?Sized>(value: &T, to: &mut Scratch) -> Result<(), Cause> {
+        match encode_into_writer(value, Bytes(to), legacy()) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(cause(error)),
+        }
+    }
+
+    // Damaged bytes may say that a string of 4 GB follows, and bincode makes room before it looks. It can be given a
+    // limit for what a value may take, as part of the configuration's type: so there is one for each of three sizes. A
+    // value takes exactly as many bytes as it was written with, so a limit stops nothing that is right.
+    #[inline]
+    fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause> {
+        let len = from.len();
+        if len <= SMALL {
+            decode_all(from, legacy().with_limit::<SMALL>())
+        } else if len <= MEDIUM {
+            decode_all(from, legacy().with_limit::<MEDIUM>())
+        } else {
+            decode_all(from, legacy().with_limit::<LARGE>())
+        }
+    }
+}
+
+#[inline]
+fn decode_all<T: DeserializeOwned>(from: &[u8], config: impl Config) -> Result<T, Cause> {
+    match borrow_decode_from_slice(from, config) {
+        Ok((value, len)) if len == from.len() => Ok(value),
+        Ok((_, len)) => Err(trailing(from.len() - len)),
+        Err(error) => Err(cause(error)),
+    }
+}
+
+#[cold]
+fn cause(error: impl std::error::Error + Send + Sync + 'static) -> Cause {
+    Box::new(error)
+}
+
+struct Bytes<'a>(&'a mut Scratch);
+
+impl Writer for Bytes<'_> {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend(bytes);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::{decode, encode};
+
+    fn check<T: Serialize>(value: T, expected: &[u8]) {
+        let mut scratch = Scratch::new();
+        encode::<Bincode, _>(&value, &mut scratch).unwrap();
+        assert_eq!(scratch.as_slice(), expected);
+    }
+
+    #[test]
+    fn format_is_what_the_docs_say() {
+        check(1_i32, &[1, 0, 0, 0]);
+        check((1_u8, 2_u16), &[1, 2, 0]);
+        check("ab", &[2, 0, 0, 0, 0, 0, 0, 0, b'a', b'b']);
+        check(None::<u32>, &[0]);
+        check((), &[]);
+    }
+
+    #[test]
+    fn damaged_lengths_ask_for_no_memory() {
+        for len in [u64::MAX, u64::from(u32::MAX), 1 << 30, 3_000] {
+            let error = decode::<Bincode, String>(&len.to_le_bytes()).unwrap_err();
+            assert!(
+                error
+                    .to_string()
+                    .contains("a message of 8 bytes is not a `alloc::string::String`"),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn limits_stop_nothing_that_is_right() {
+        fn check<T: Serialize + DeserializeOwned + PartialEq>(value: T, len: usize) {
+            let mut scratch = Scratch::new();
+            encode::<Bincode, _>(&value, &mut scratch).unwrap();
+            assert_eq!(scratch.as_slice().len(), len);
+            assert!(decode::<Bincode, T>(scratch.as_slice()).unwrap() == value);
+        }
+        for len in [SMALL, MEDIUM] {
+            // The first eight bytes are a length, or two of them.
+            check(vec!['x'; len - 8], len);
+            check("x".repeat(len - 8), len);
+            check(vec![1_u8; len - 8], len);
+            check(vec![Some(7_u8); (len - 8) / 2], len);
+            check(vec!["x".repeat(len - 16)], len);
+            check(vec![(1_u32, 2_u32); (len - 8) / 8], len);
+        }
+    }
+
+    #[test]
+    fn left_over_bytes_are_counted() {
+        let error = decode::<Bincode, u32>(&[0; 7]).unwrap_err();
+        assert_eq!(
+            std::error::Error::source(&error).unwrap().to_string(),
+            "left over behind it: 3 bytes"
+        );
+    }
+}

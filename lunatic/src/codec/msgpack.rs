@@ -1,0 +1,26 @@
+//! The codec [`MsgPack`].
+
+use rmp_serde::Deserializer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Cause, Codec, Scratch, trailing};
+
+/// MessagePack: compact, describes itself, known to most languages.
+#[derive(Clone, Copy, Debug)]
+pub enum MsgPack {}
+
+impl Codec for MsgPack {
+    fn encode<T: Serialize + ?Sized>(value: &T, to: &mut Scratch) -> Result<(), Cause> {
+        Ok(rmp_serde::encode::write(to, value)?)
+    }
+
+    fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause> {
+        let mut reader = Deserializer::from_read_ref(from);
+        let value = T::deserialize(&mut reader)?;
+        match reader.get_ref().len() {
+            0 => Ok(value),
+            left => Err(trailing(left)),
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The only module that calls `lunatic-sys`: one safe wrapper per import, and the scratch memory they need.
+//!
+//! What makes the wrappers safe is always the same: a pointer goes to the host together with the length of the memory
+//! it points to, and the host reads or writes that much and no more. Results become [`Refused`] or plain values here;
+//! the modules of the user's nouns (process, channel) turn them into their own errors.
+
+mod heap;
+mod scratch;
+
+use std::mem::MaybeUninit;
+use std::time::Duration;
+
+pub(crate) use heap::heap_used;
+use lunatic_sys::layout::RawHandle;
+use lunatic_sys::{buffer, channel, codes, process};
+pub use scratch::Scratch;
+
+/// How many bytes of a message are received without touching the heap.
+///
+/// Larger messages cost one allocation and one more host call. The bytes lie on the shadow stack, which a process that
+/// receives has touched anyway.
+const INLINE_RECEIVE_LEN: usize = 512;
+
+/// Why the host did not do what it was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// The handle was never given out.
+    Invalid,
+    /// The channel's owner has ended.
+    Closed,
+    /// The channel holds as many messages as its bound allows.
+    Full,
+    /// There is no message.
+    Empty,
+    /// The timeout passed first.
+    TimedOut,
+    /// A limit was hit; [`limit`] says which.
+    Limit,
+}
+
+impl Refused {
+    /// The meaning of a negative result.
+    #[cold]
+    fn from_code(code: i32) -> Self {
+        match code {
+            codes::INVALID => Self::Invalid,
+            codes::CLOSED => Self::Closed,
+            codes::FULL => Self::Full,
+            codes::EMPTY => Self::Empty,
+            codes::TIMED_OUT => Self::TimedOut,
+            codes::LIMIT => Self::Limit,
+            _ => unknown_code(code),
+        }
+    }
+}
+
+/// Splits results from codes: zero or more is a result.
+#[inline]
+fn check(code: i32) -> Result<usize, Refused> {
+    if code >= 0 {
+        Ok(code as usize)
+    } else {
+        Err(Refused::from_code(code))
+    }
+}
+
+#[cold]
+pub(crate) fn unknown_code(code: i32) -> ! {
+    panic!("the host answered with the unknown code {code}: build this program with the host's version of lunatic")
+}
+
+/// The timeout in the host's unit, nanoseconds. What does not fit (584 years) waits for ever.
+pub(crate) fn timeout_ns(timeout: Duration) -> u64 {
+    u64::try_from(timeout.as_nanos()).unwrap_or(codes::NO_TIMEOUT)
+}
+
+/// What the last call left in the buffer, as text.
+#[cold]
+pub(crate) fn text() -> String {
+    // SAFETY: the import takes nothing and touches no memory of ours.
+    let len = unsafe { buffer::len() };
+    match String::from_utf8(take(len)) {
+        Ok(text) => text,
+        Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
+    }
+}
+
+/// Which limit the last call hit.
+#[cold]
+pub(crate) fn limit() -> String {
+    text()
+}
+
+/// The `len` bytes that the last call left in the buffer.
+#[cold]
+fn take(len: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(len);
+    // SAFETY: `bytes` has room for `len` bytes, and the host writes exactly `len` or traps.
+    unsafe {
+        buffer::take(bytes.as_mut_ptr(), len);
+        bytes.set_len(len);
+    }
+    bytes
+}
+
+/// Spawns a process that calls `entry` and may fetch `captured` with [`captured_into`].
+#[inline]
+pub(crate) fn spawn(entry: extern "C" fn(), captured: &[MaybeUninit<u8>]) -> Result<RawHandle, Refused> {
+    let mut handle = RawHandle::default();
+    // SAFETY: `captured` is readable for its length (bytes of padding mean nothing to the host), and `handle` is
+    // writable for the size of a handle. On wasm32 a function pointer is its index in the function table.
+    let code = unsafe {
+        process::spawn_closure(
+            entry as *const () as usize,
+            captured.as_ptr().cast(),
+            captured.len(),
+            &raw mut handle,
+        )
+    };
+    if code == codes::OK {
+        Ok(handle)
+    } else {
+        Err(spawn_refused(code))
+    }
+}
+
+/// Where a spawn that failed goes on; and what keeps `process::next` among the module's imports.
+///
+/// The host runs spawned entries one after the other in one instance, in a loop that it adds to the module and that
+/// asks `process::next` what to run. Nothing can add an import to a finished module without moving the numbers of all
+/// its functions, so the module must have it. Nothing in a guest calls it. A static that is read as volatile cannot be
+/// optimised away, and this function is linked exactly when spawning is.
+#[cold]
+fn spawn_refused(code: i32) -> Refused {
+    static NEXT: Next = process::next;
+    // SAFETY: `NEXT` is a static: initialised, aligned and never written.
+    unsafe { (&raw const NEXT).read_volatile() };
+    Refused::from_code(code)
+}
+
+/// The type of `process::next`, which differs between targets in its calling convention only.
+#[cfg(target_arch = "wasm32")]
+type Next = unsafe extern "C" fn() -> i32;
+/// The type of `process::next`, which differs between targets in its calling convention only.
+#[cfg(not(target_arch = "wasm32"))]
+type Next = unsafe fn() -> i32;
+
+/// Copies what this process was spawned with to `to`, which must have exactly its size, else the process traps.
+#[inline]
+pub(crate) fn captured_into(to: &mut [MaybeUninit<u8>]) {
+    // SAFETY: `to` is writable for its length.
+    unsafe { process::captured(to.as_mut_ptr().cast(), to.len()) }
+}
+
+/// The calling process.
+pub(crate) fn this() -> RawHandle {
+    let mut handle = RawHandle::default();
+    // SAFETY: `handle` is writable for the size of a handle.
+    unsafe { process::this(&raw mut handle) };
+    handle
+}
+
+/// Whether a process has not ended yet.
+pub(crate) fn is_alive(handle: RawHandle) -> Result<bool, Refused> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { process::is_alive(handle.id, handle.key) }).map(|alive| alive != 0)
+}
+
+/// Ends a process.
+pub(crate) fn kill(handle: RawHandle) -> Result<(), Refused> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { process::kill_handle(handle.id, handle.key) }).map(drop)
+}
+
+/// Waits for a process to end: one of `codes::exit`, with its text in the buffer.
+pub(crate) fn join(handle: RawHandle, timeout_ns: u64) -> Result<i32, Refused> {
+    // SAFETY: the import takes numbers only.
+    let code = unsafe { process::join(handle.id, handle.key, timeout_ns) };
+    check(code).map(|_| code)
+}
+
+/// Blocks the calling process.
+pub(crate) fn sleep_ns(ns: u64) {
+    // SAFETY: the import takes numbers only.
+    unsafe { process::sleep_ns(ns) }
+}
+
+/// Lets other processes run first.
+pub(crate) fn yield_now() {
+    // SAFETY: the import takes nothing.
+    unsafe { process::yield_now() }
+}
+
+/// Makes a channel that the calling process owns.
+pub(crate) fn channel_new(bound: u64) -> Result<RawHandle, Refused> {
+    let mut handle = RawHandle::default();
+    // SAFETY: `handle` is writable for the size of a handle.
+    check(unsafe { channel::new(bound, &raw mut handle) })?;
+    Ok(handle)
+}
+
+/// Appends a message without waiting.
+#[inline]
+pub(crate) fn try_send(channel: RawHandle, message: &[u8]) -> Result<(), Refused> {
+    // SAFETY: `message` is readable for its length.
+    let code = unsafe { channel::try_send(channel.id, channel.key, message.as_ptr(), message.len()) };
+    if code == codes::OK {
+        Ok(())
+    } else {
+        Err(Refused::from_code(code))
+    }
+}
+
+/// Appends a message, waiting while the channel is full.
+#[inline]
+pub(crate) fn send(channel: RawHandle, message: &[u8], timeout_ns: u64) -> Result<(), Refused> {
+    // SAFETY: `message` is readable for its length.
+    let code = unsafe { channel::send(channel.id, channel.key, message.as_ptr(), message.len(), timeout_ns) };
+    if code == codes::OK {
+        Ok(())
+    } else {
+        Err(Refused::from_code(code))
+    }
+}
+
+/// Takes the oldest message, without waiting for one, and hands its bytes to `read`.
+#[inline]
+pub(crate) fn try_receive<R>(channel: RawHandle, read: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
+    let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
+    let len = try_receive_into(channel, &mut inline)?;
+    Ok(read_message(&inline, len, read))
+}
+
+/// Takes the oldest message, waiting for one, and hands its bytes to `read`.
+///
+/// Looks first with the call that never waits: it costs the host less, and where messages come fast there mostly is
+/// one.
+#[inline]
+pub(crate) fn receive<R>(channel: RawHandle, timeout_ns: u64, read: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
+    let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
+    let len = match try_receive_into(channel, &mut inline) {
+        Err(Refused::Empty) => receive_into(channel, &mut inline, timeout_ns)?,
+        other => other?,
+    };
+    Ok(read_message(&inline, len, read))
+}
+
+#[inline]
+fn try_receive_into(channel: RawHandle, to: &mut [MaybeUninit<u8>]) -> Result<usize, Refused> {
+    // SAFETY: `to` is writable for its length.
+    let code = unsafe { channel::try_receive(channel.id, channel.key, to.as_mut_ptr().cast(), to.len()) };
+    // The common refusal does not go through the cold function.
+    if code == codes::EMPTY {
+        Err(Refused::Empty)
+    } else {
+        check(code)
+    }
+}
+
+#[inline]
+fn receive_into(channel: RawHandle, to: &mut [MaybeUninit<u8>], timeout_ns: u64) -> Result<usize, Refused> {
+    // SAFETY: `to` is writable for its length.
+    check(unsafe { channel::receive(channel.id, channel.key, to.as_mut_ptr().cast(), to.len(), timeout_ns) })
+}
+
+/// Hands `read` the message of `len` bytes that a receive put into `inline`, or left in the buffer if it is longer.
+#[inline]
+fn read_message<R>(inline: &[MaybeUninit<u8>], len: usize, read: impl FnOnce(&[u8]) -> R) -> R {
+    match inline.get(..len) {
+        // SAFETY: a receive that returns a length within the capacity has written that many bytes.
+        Some(message) => read(unsafe { message.assume_init_ref() }),
+        None => read(&take(len)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_have_meanings() {
+        for (code, meaning) in [
+            (codes::INVALID, Refused::Invalid),
+            (codes::CLOSED, Refused::Closed),
+            (codes::FULL, Refused::Full),
+            (codes::EMPTY, Refused::Empty),
+            (codes::TIMED_OUT, Refused::TimedOut),
+            (codes::LIMIT, Refused::Limit),
+        ] {
+            assert_eq!(check(code), Err(meaning));
+        }
+        assert_eq!(check(0), Ok(0));
+        assert_eq!(check(i32::MAX), Ok(i32::MAX as usize));
+    }
+
+    #[test]
+    #[should_panic(expected = "unknown code -99")]
+    fn unknown_codes_say_so() {
+        let _ = check(-99);
+    }
+
+    #[test]
+    fn timeouts_saturate() {
+        assert_eq!(timeout_ns(Duration::ZERO), 0);
+        assert_eq!(timeout_ns(Duration::from_nanos(7)), 7);
+        assert_eq!(timeout_ns(Duration::from_secs(1)), 1_000_000_000);
+        assert_eq!(timeout_ns(Duration::MAX), codes::NO_TIMEOUT);
+    }
+
+    #[test]
+    fn short_messages_are_read_in_place() {
+        let mut inline = [MaybeUninit::uninit(); 8];
+        inline[..3].write_copy_of_slice(b"abc");
+        assert_eq!(read_message(&inline, 3, <[u8]>::to_vec), b"abc");
+        assert_eq!(read_message(&inline, 0, <[u8]>::len), 0);
+    }
+}

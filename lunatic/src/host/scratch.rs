@@ -1,0 +1,134 @@
+//! Memory for a message on its way out: on the stack while it is short, on the heap when it is not.
+
+use std::fmt;
+use std::io;
+use std::mem::MaybeUninit;
+
+/// How many bytes a message may have before it needs the heap.
+///
+/// Nearly all messages are a few words. A process that sends only such never allocates, which saves it the set-up of
+/// its allocator (a page of memory and about a microsecond).
+const INLINE_LEN: usize = 256;
+
+/// Where a [`Codec`](crate::codec::Codec) writes a message: grows as needed, and needs no heap up to 256 bytes.
+pub struct Scratch {
+    inline: [MaybeUninit<u8>; INLINE_LEN],
+    /// Bytes written to `inline`; they are initialised. Meaningless once `heap` is in use.
+    inline_len: usize,
+    /// The whole message, once it did not fit `inline`. Empty before.
+    heap: Vec<u8>,
+}
+
+impl Scratch {
+    /// An empty message.
+    #[inline]
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            inline: [const { MaybeUninit::uninit() }; INLINE_LEN],
+            inline_len: 0,
+            heap: Vec::new(),
+        }
+    }
+
+    /// Appends `bytes`.
+    #[inline]
+    pub fn extend(&mut self, bytes: &[u8]) {
+        let room = self.inline.get_mut(self.inline_len..self.inline_len + bytes.len());
+        match room {
+            Some(room) if self.heap.is_empty() => {
+                room.write_copy_of_slice(bytes);
+                self.inline_len += bytes.len();
+            }
+            _ => self.extend_heap(bytes),
+        }
+    }
+
+    #[cold]
+    fn extend_heap(&mut self, bytes: &[u8]) {
+        if self.heap.is_empty() {
+            let mut heap = Vec::with_capacity((self.inline_len + bytes.len()).max(2 * INLINE_LEN));
+            heap.extend_from_slice(self.inline());
+            self.heap = heap;
+        }
+        self.heap.extend_from_slice(bytes);
+    }
+
+    fn inline(&self) -> &[u8] {
+        // SAFETY: `extend` is the only one that raises `inline_len`, by as much as it has just written.
+        unsafe { self.inline[..self.inline_len].assume_init_ref() }
+    }
+
+    /// The bytes so far.
+    #[inline]
+    #[must_use]
+    pub fn as_slice(&self) -> &[u8] {
+        if self.heap.is_empty() {
+            self.inline()
+        } else {
+            &self.heap
+        }
+    }
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Scratch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scratch").field(&self.as_slice()).finish()
+    }
+}
+
+/// Never fails.
+impl io::Write for Scratch {
+    #[inline]
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.extend(bytes);
+        Ok(bytes.len())
+    }
+
+    #[inline]
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.extend(bytes);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Writes the numbers 0, 1, 2, … in parts of these lengths, and reads them back.
+    fn check(parts: &[usize]) {
+        let expected: Vec<u8> = (0..parts.iter().sum()).map(|at| at as u8).collect();
+        let mut scratch = Scratch::new();
+        let mut rest = &expected[..];
+        for &part in parts {
+            let (now, later) = rest.split_at(part);
+            scratch.extend(now);
+            rest = later;
+        }
+        assert_eq!(scratch.as_slice(), expected, "{parts:?}");
+    }
+
+    #[test]
+    fn keeps_what_is_written() {
+        check(&[]);
+        check(&[0]);
+        check(&[1, 2, 3]);
+        check(&[INLINE_LEN]);
+        check(&[INLINE_LEN, 0, 1]);
+        check(&[INLINE_LEN + 1]);
+        check(&[INLINE_LEN - 1, 2, 3, 0, 5]);
+        check(&[10, 3 * INLINE_LEN, 1, INLINE_LEN]);
+        check(&[1; 2 * INLINE_LEN]);
+    }
+}

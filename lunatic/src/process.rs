@@ -1,0 +1,214 @@
+//! Processes: spawning them with a closure, and their handles.
+
+mod capture;
+mod spawn;
+
+use std::error::Error;
+use std::fmt;
+use std::time::Duration;
+
+pub use capture::Capture;
+use lunatic_sys::codes;
+use lunatic_sys::layout::RawHandle;
+use serde::{Deserialize, Serialize};
+pub use spawn::SpawnError;
+
+use crate::exit::ExitReason;
+use crate::host::{self, Refused};
+
+/// A handle of a process.
+///
+/// A process is a WebAssembly instance with a memory of its own. It shares nothing with other processes: not the heap,
+/// not statics, not thread-locals. What it knows, it was spawned with or has received.
+///
+/// The handle is small, can be copied, captured by closures, put into maps and sent in messages. It is not the process:
+/// dropping it ends nothing. It cannot be forged either, a handle that the host never gave out is recognised as such.
+///
+/// # Panics
+///
+/// All methods panic if the handle was never given out by the host. That takes making one from bytes that did not come
+/// from a handle.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::{ExitReason, Process};
+///
+/// let child = Process::spawn(|| println!("hello from {}", lunatic::this_process())).unwrap();
+/// assert_eq!(child.join(), ExitReason::Normal);
+/// assert!(!child.is_alive());
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Process {
+    id: u64,
+    key: u64,
+}
+
+impl Process {
+    /// Spawns a process that calls `entry` and ends when it returns.
+    ///
+    /// The closure is copied, byte for byte, into the memory of the new process, which is why everything it captures
+    /// must be [`Copy`]: numbers, arrays, [`Process`] and [`Channel`](crate::Channel) handles. A value that owns memory
+    /// (a `String`, a `Vec`) cannot be in two memories; send it through a channel, or make it inside the closure. The
+    /// trait [`Capture`] says more.
+    ///
+    /// Spawning does not wait for the process to run. It runs independently of its parent, and lives on when the parent
+    /// ends; but when the main process ends, all end.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError::CaptureTooLarge`] if the captured values have more than 64 KiB together,
+    /// [`SpawnError::Limit`] if the host has no room for another process.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lunatic::{Channel, Process};
+    ///
+    /// let squares = Channel::new(0);
+    /// for i in 0..10_u64 {
+    ///     Process::spawn(move || squares.send(i * i)).unwrap();
+    /// }
+    /// let sum: u64 = (0..10).map(|_| squares.receive()).sum();
+    /// assert_eq!(sum, 285);
+    /// ```
+    #[inline]
+    pub fn spawn<F>(entry: F) -> Result<Self, SpawnError>
+    where
+        F: FnOnce() + Capture,
+    {
+        spawn::spawn(entry)
+    }
+
+    /// The number of the process, as crash reports and [`Display`](fmt::Display) show it. Never used twice.
+    #[must_use]
+    pub fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Whether the process has not ended yet. It may end between this answer and its use.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        host::is_alive(self.raw()).unwrap_or_else(|refused| self.refused(refused))
+    }
+
+    /// Ends the process wherever it is, with [`ExitReason::Killed`]; nothing happens if it has ended already.
+    ///
+    /// A process that kills itself does not return from this call.
+    pub fn kill(&self) {
+        host::kill(self.raw()).unwrap_or_else(|refused| self.refused(refused));
+    }
+
+    /// Waits until the process has ended, and says how.
+    ///
+    /// Any process may ask, any number of times. The host remembers how processes ended for as long as it can afford;
+    /// then the answer is [`ExitReason::Forgotten`]. A process that joins itself waits for ever.
+    pub fn join(&self) -> ExitReason {
+        self.join_ns(codes::NO_TIMEOUT)
+            .unwrap_or_else(|refused| self.refused(refused))
+    }
+
+    /// As [`join`](Self::join), for at most `timeout`. A timeout of zero looks without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`TimedOut`] if the process still runs after that time.
+    pub fn join_timeout(&self, timeout: Duration) -> Result<ExitReason, TimedOut> {
+        match self.join_ns(host::timeout_ns(timeout)) {
+            Err(Refused::TimedOut) => Err(TimedOut),
+            other => Ok(other.unwrap_or_else(|refused| self.refused(refused))),
+        }
+    }
+
+    fn join_ns(&self, timeout_ns: u64) -> Result<ExitReason, Refused> {
+        host::join(self.raw(), timeout_ns).map(|code| ExitReason::from_code(code, host::text))
+    }
+
+    fn raw(&self) -> RawHandle {
+        RawHandle {
+            id: self.id,
+            key: self.key,
+        }
+    }
+
+    fn from_raw(RawHandle { id, key }: RawHandle) -> Self {
+        Self { id, key }
+    }
+
+    #[cold]
+    fn refused(&self, refused: Refused) -> ! {
+        match refused {
+            Refused::Invalid => panic!("{self} is no process: the handle was not given out by this host"),
+            other => panic!("the host refused a call on process {self}: {other:?}"),
+        }
+    }
+}
+
+/// As `#17`.
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.id)
+    }
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Process(#{})", self.id)
+    }
+}
+
+/// The handle of the calling process.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::{Channel, Process, this_process};
+///
+/// let born = Channel::new(0);
+/// Process::spawn(move || born.send(this_process())).unwrap();
+/// println!("my child was {}", born.receive());
+/// ```
+#[must_use]
+pub fn this_process() -> Process {
+    Process::from_raw(host::this())
+}
+
+/// The timeout passed before the process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimedOut;
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the process still runs after the timeout")
+    }
+}
+
+impl Error for TimedOut {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prints_its_number_only() {
+        let process = Process { id: 17, key: 0xdead };
+        assert_eq!(process.to_string(), "#17");
+        assert_eq!(format!("{process:?}"), "Process(#17)");
+    }
+
+    #[test]
+    fn crosses_channels() {
+        let process = Process { id: 1, key: u64::MAX };
+        let mut bytes = crate::codec::Scratch::new();
+        crate::codec::encode::<crate::codec::Bincode, _>(&process, &mut bytes).unwrap();
+        assert_eq!(bytes.as_slice().len(), 16);
+        let back: Process = crate::codec::decode::<crate::codec::Bincode, _>(bytes.as_slice()).unwrap();
+        assert_eq!(back, process);
+    }
+
+    #[test]
+    #[should_panic(expected = "cargo lunatic run")]
+    fn other_targets_say_what_to_do() {
+        let _ = this_process();
+    }
+}

@@ -1,0 +1,120 @@
+//! How a closure becomes the entry of a process.
+//!
+//! The host knows functions without arguments only. For each type of closure there is one such function, [`enter`]: the
+//! parent hands its number over together with the closure's bytes, and in the child it fetches these bytes and calls
+//! the closure they make.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
+use std::slice;
+
+use lunatic_sys::codes::CAPTURE_LEN_MAX;
+
+use super::{Capture, Process};
+use crate::host::{self, Refused};
+
+#[inline]
+pub(super) fn spawn<F: FnOnce() + Capture>(entry: F) -> Result<Process, SpawnError> {
+    if size_of::<F>() > CAPTURE_LEN_MAX {
+        return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });
+    }
+    // SAFETY: a value of type `F` is readable for the size of `F`; bytes that may be padding are `MaybeUninit`.
+    let captured = unsafe { slice::from_raw_parts((&raw const entry).cast::<MaybeUninit<u8>>(), size_of::<F>()) };
+    match host::spawn(enter::<F>, captured) {
+        Ok(handle) => Ok(Process::from_raw(handle)),
+        Err(refused) => Err(SpawnError::from_refused(refused)),
+    }
+}
+
+/// The entry of processes spawned with an `F`, called by the host in the child.
+extern "C" fn enter<F: FnOnce() + Capture>() {
+    let mut entry = MaybeUninit::<F>::uninit();
+    if size_of::<F>() != 0 {
+        // SAFETY: `entry` is writable for the size of an `F`, and `MaybeUninit` takes any bytes.
+        let bytes = unsafe { slice::from_raw_parts_mut(entry.as_mut_ptr().cast::<MaybeUninit<u8>>(), size_of::<F>()) };
+        host::captured_into(bytes);
+    }
+    // SAFETY: these are the bytes of the `F` that `spawn` was called with in an instance of this module. `F` is `Copy`,
+    // so a copy of its bytes is an `F` of its own, and `'static`, so it borrows nothing from the parent's stack.
+    let entry = unsafe { entry.assume_init() };
+    entry();
+    flush();
+}
+
+/// Writes out what `print!` left without a newline.
+///
+/// Rust does this when `main` returns, which a spawned process never does. Asking for `stdout` allocates its buffer, so
+/// a process that never allocated (and so has printed nothing) is not asked: most processes are that small.
+fn flush() {
+    if host::heap_used() {
+        // There is nobody left to tell: a broken pipe must not turn a normal end into a panic.
+        let _ = io::stdout().flush();
+    }
+}
+
+/// Why a process was not spawned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnError {
+    /// The closure captures too much: at most 64 KiB are copied to a new process. Send the rest through a channel.
+    CaptureTooLarge {
+        /// How much it captures, in bytes.
+        len: usize,
+    },
+    /// The host has no room for another process; the text says what it ran out of.
+    Limit(String),
+}
+
+impl SpawnError {
+    #[cold]
+    fn from_refused(refused: Refused) -> Self {
+        match refused {
+            Refused::Limit => Self::Limit(host::limit()),
+            other => panic!("the host refused to spawn a process: {other:?}"),
+        }
+    }
+}
+
+impl fmt::Display for SpawnError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::CaptureTooLarge { len } => write!(
+                f,
+                "the closure captures {len} bytes, at most {CAPTURE_LEN_MAX} can be: send the rest through a channel"
+            ),
+            Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
+        }
+    }
+}
+
+impl Error for SpawnError {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn too_much_is_refused_before_the_host_is_asked() {
+        let much = [0_u8; CAPTURE_LEN_MAX + 1];
+        let error = spawn(move || assert_eq!(much[0], 0)).unwrap_err();
+        assert_eq!(
+            error,
+            SpawnError::CaptureTooLarge {
+                len: CAPTURE_LEN_MAX + 1
+            }
+        );
+        assert_eq!(
+            error.to_string(),
+            "the closure captures 65537 bytes, at most 65536 can be: send the rest through a channel"
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "cargo lunatic run")]
+    fn as_much_as_allowed_reaches_the_host() {
+        let much = [0_u8; CAPTURE_LEN_MAX];
+        let _ = spawn(move || assert_eq!(much[0], 0));
+    }
+}
