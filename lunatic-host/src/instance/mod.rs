@@ -1,0 +1,7 @@
+//! Instances of modules: their memory, their stacks, and what they cost while they wait.
+
+pub mod arena;
+pub mod kernel;
+
+#[cfg(test)]
+mod tests;
