@@ -2,6 +2,7 @@
 
 pub mod arena;
 pub mod kernel;
+pub mod residency;
 
 #[cfg(test)]
 mod tests;
