@@ -3,6 +3,7 @@
 pub mod arena;
 pub mod kernel;
 pub mod residency;
+pub mod runs;
 
 #[cfg(test)]
 mod tests;
