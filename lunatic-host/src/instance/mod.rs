@@ -2,6 +2,7 @@
 
 pub mod arena;
 pub mod kernel;
+pub mod memory;
 pub mod residency;
 pub mod runs;
 
