@@ -5,6 +5,7 @@ pub mod kernel;
 pub mod memory;
 pub mod residency;
 pub mod runs;
+pub mod stack;
 
 #[cfg(test)]
 mod tests;
