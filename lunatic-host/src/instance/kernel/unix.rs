@@ -1,0 +1,65 @@
+//! Other Unix systems: what plain `mmap` and `mprotect` can do.
+
+use std::io;
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use super::Access;
+
+/// Anonymous memory is not reserved in advance on these systems, or has no flag that says so.
+pub(super) const MAP_NO_RESERVE: libc::c_int = 0;
+
+pub(super) unsafe fn guard_install(_: NonNull<u8>, _: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) unsafe fn no_huge_pages(_: NonNull<u8>, _: usize) {}
+
+/// A fresh mapping in place of the old one: `MADV_DONTNEED` keeps the bytes on these systems.
+pub(super) unsafe fn discard(base: NonNull<u8>, len: usize) -> io::Result<()> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED;
+    // SAFETY: the caller owns these open private anonymous pages and expects zeros in their place.
+    let base = unsafe {
+        libc::mmap(
+            base.as_ptr().cast(),
+            len,
+            libc::PROT_READ | libc::PROT_WRITE,
+            flags,
+            -1,
+            0,
+        )
+    };
+    if base == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(())
+    }
+}
+
+/// Page faults of the whole process: never fewer than those of this thread, so the same number twice still means that
+/// this thread touched no new page in between.
+pub(in super::super) fn thread_faults() -> u64 {
+    // SAFETY: all zero bytes are a valid `rusage`, which is plain numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is valid for writing for the time of the call.
+    unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
+    (usage.ru_minflt as u64).wrapping_add(usage.ru_majflt as u64)
+}
+
+/// Not known here: a reservation that is too large fails and is tried smaller.
+pub(in super::super) fn address_space_left() -> Option<usize> {
+    None
+}
+
+/// Not known here.
+pub(in super::super) fn commit_left(_: Access) -> Option<usize> {
+    None
+}
+
+pub(in super::super) fn scan(_: usize, _: u32, _: impl FnMut(Range<u32>)) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(in super::super) fn pagemap(_: usize, _: u32, _: impl FnMut(Range<u32>)) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

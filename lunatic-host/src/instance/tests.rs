@@ -1,0 +1,37 @@
+//! What tests of memory have in common: figures of this process, and a process of its own for tests that need one.
+
+use std::process::{Command, Output, Stdio};
+
+/// The number of kernel maps of this process.
+pub(super) fn kernel_maps() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+/// Bytes of the machine's memory that this process uses.
+pub(super) fn resident_bytes() -> usize {
+    let statm = std::fs::read_to_string("/proc/self/statm").unwrap();
+    statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * super::kernel::page_size()
+}
+
+/// Runs one ignored test of this crate in a process of its own, with nothing beside it.
+pub(super) fn in_own_process(test: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", test, "--test-threads=1", "--nocapture"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Runs one ignored test in a process of its own, in which it must pass.
+pub(super) fn run_alone(test: &str) {
+    let output = in_own_process(test);
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{test}: {}\n{stdout}\n{stderr}",
+        output.status
+    );
+}
