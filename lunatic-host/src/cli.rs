@@ -1,10 +1,12 @@
 //! The command line that `lunatic` and `cargo lunatic` share: what the host takes as flags, and how it runs a file.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 
-use crate::{ExitReason, Runtime, SystemConfig};
+use crate::wasi::{Output, Stdin, flags};
+use crate::{ExitReason, Module, Runtime, SystemConfig};
 
 /// What the host is told on the command line, before the module's own arguments.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -70,7 +72,8 @@ pub struct TestArgs {
     pub timeout: u64,
 }
 
-/// Runs the module in `file` to its end and returns the exit code for the shell.
+/// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
+/// if it could not be started.
 ///
 /// `args` are the program's arguments without its name; `args[0]` of the guest is `file`.
 pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
@@ -84,21 +87,73 @@ pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
 }
 
 fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
-    let wasm = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
-    let mut builder = Runtime::builder();
-    if let Some(workers) = host.workers {
-        builder = builder.workers(workers);
-    }
-    let runtime = builder.build()?;
-    let module = runtime.load(&wasm).with_context(|| format!("cannot run {}", file.display()))?;
-    let name = file.display().to_string();
-    let config = SystemConfig { args: [name].into_iter().chain(args.iter().cloned()).collect(), ..Default::default() };
-    let reason = runtime.start(&module, config)?.wait();
+    let mut config = host.system()?;
+    config.wasi.args = [file.display().to_string()].into_iter().chain(args.iter().cloned()).collect();
+    let (stdout, stderr) = (Output::stdout(), Output::stderr());
+    (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
+    config.wasi.stdin = Stdin::Inherit;
+    let runtime = host.runtime()?;
+    let module = load(&runtime, file)?;
+    let system = runtime.start(&module, config)?;
+    let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
-        eprintln!("{report}");
+        stderr.report(report);
     }
-    // The system has ended, and with it all it held: tearing down what may be a million processes would only take time.
-    std::process::exit(reason.exit_code())
+    stdout.finish();
+    stderr.finish();
+    // The system has ended. Taking apart what may be a million processes would only take time: the caller exits.
+    std::mem::forget((system, runtime));
+    Ok(reason.exit_code())
+}
+
+/// Reads and loads the module in `file`.
+pub(crate) fn load(runtime: &Runtime, file: &Path) -> anyhow::Result<Arc<Module>> {
+    let wasm = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    runtime.load(&wasm).with_context(|| format!("cannot run {}", file.display()))
+}
+
+impl HostArgs {
+    /// A runtime as these flags want it.
+    pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+        let builder = Runtime::builder();
+        match self.workers {
+            Some(0) => bail!("--workers 0 could run nothing: give at least 1"),
+            Some(workers) => builder.workers(workers).build(),
+            None => builder.build(),
+        }
+    }
+
+    /// What these flags say of a system; its arguments and standard streams are not among them.
+    pub(crate) fn system(&self) -> anyhow::Result<SystemConfig> {
+        let mut config = SystemConfig::default();
+        for dir in &self.dirs {
+            config.wasi.dirs.push(flags::parse_dir(dir)?);
+        }
+        for env in &self.env {
+            if let Some((name, value)) = flags::parse_env(env, |name| std::env::var_os(name))? {
+                flags::set_env(&mut config.wasi.env, name, value);
+            }
+        }
+        if let Some(size) = &self.max_memory {
+            config.max_memory = parse_size(size)?;
+        }
+        Ok(config)
+    }
+}
+
+/// Reads a number of bytes such as `65536`, `64K`, `100M` or `2G`, with units of 1024.
+fn parse_size(text: &str) -> anyhow::Result<usize> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let unit = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+        "" => 1,
+        "K" => 1 << 10,
+        "M" => 1 << 20,
+        "G" => 1 << 30,
+        _ => bail!("`{text}` is no size: write a number of bytes, or one with K, M or G, such as 64M"),
+    };
+    let number: Option<usize> = digits.parse().ok();
+    let bytes = number.and_then(|number| number.checked_mul(unit));
+    bytes.with_context(|| format!("`{text}` is no size: write a number of bytes, or one with K, M or G, such as 64M"))
 }
 
 /// Runs the tests in the module `file`, prints what libtest would print, and returns the exit code for the shell.
@@ -109,5 +164,20 @@ pub fn test(file: &Path, test: &TestArgs, host: &HostArgs) -> i32 {
 
 /// Where compiled modules and other things that can be made again are kept.
 pub fn cache_folder() -> Option<PathBuf> {
-    None
+    crate::module::cache::user_folder()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        for (text, bytes) in [("65536", 65_536), ("64K", 64 << 10), ("100M", 100 << 20), ("2g", 2 << 30), ("1GiB", 1 << 30)] {
+            assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
+        }
+        for text in ["", "K", "1T", "-1", "1.5G", "99999999999999999999", "99999999999999999G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
 }

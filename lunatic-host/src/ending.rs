@@ -1,10 +1,16 @@
-//! How the end of a call into a guest becomes the end of a process.
+//! How the end of a call into a guest becomes the end of a process, and what is said about it.
 
+use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::process::Process;
+use crate::engine::WASM_STACK_SIZE;
+use crate::module::Module;
 use crate::process::exit::ExitReason;
+use crate::process::id::Id;
+use crate::process::{Process, Wait};
+use crate::report::{self, CrashReport, DeadlockReport, Ended, PanicCapture};
 use crate::runtime::{Shared, System};
 
 /// The process killed itself.
@@ -13,40 +19,95 @@ pub(crate) struct Killed;
 
 impl fmt::Display for Killed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "killed")
+        write!(f, "the process killed itself")
     }
 }
 
 impl std::error::Error for Killed {}
 
-/// Why the process ended; prints a report if it crashed.
+/// Why the process ended whose call returned `result`. Reports it if that is a failure.
 pub(crate) fn end(
-    _shared: &Arc<Shared>,
     process: &Process,
+    module: &Module,
     result: wasmtime::Result<()>,
-    _panic: Option<String>,
+    panic: Option<PanicCapture>,
+    out_of_memory: bool,
 ) -> ExitReason {
     let Err(error) = result else { return ExitReason::Normal };
     if error.is::<Killed>() {
         return ExitReason::Killed;
     }
-    match error.downcast_ref::<wasmtime_wasi::I32Exit>() {
-        Some(wasmtime_wasi::I32Exit(0)) => ExitReason::Normal,
-        Some(wasmtime_wasi::I32Exit(code)) => ExitReason::Exit(*code),
-        None => {
-            eprintln!("process {} trapped: {error:?}", process.id);
-            ExitReason::Trap(format!("{error:#}"))
+    let panic = report::panic_of(&error, &panic.unwrap_or_default());
+    let reason = match report::classify(&error, panic.as_ref()) {
+        Ended::Exit(0) => return ExitReason::Normal,
+        Ended::Exit(code) => return ExitReason::Exit(code),
+        Ended::Panic(message) => ExitReason::Panic(message),
+        Ended::Trap(reason) if out_of_memory && !reason.starts_with("out of memory") => {
+            ExitReason::Trap(format!("out of memory: {reason}"))
         }
+        Ended::Trap(reason) => ExitReason::Trap(reason),
+        Ended::HostBug(text) => ExitReason::HostBug(text),
+    };
+    let name = name(&process.system, process.id);
+    let mut report = CrashReport::new(name, &error, panic.as_ref(), Some(&module.symbols), Some(WASM_STACK_SIZE));
+    report.full = report::full_backtraces();
+    publish(&process.system, &report);
+    reason
+}
+
+/// The end of a process for which a host function panicked.
+pub(crate) fn host_bug(process: &Process, payload: &(dyn Any + Send)) -> ExitReason {
+    let report = CrashReport::host_bug(name(&process.system, process.id), payload);
+    publish(&process.system, &report);
+    ExitReason::HostBug(report.reason)
+}
+
+fn publish(system: &System, report: &CrashReport) {
+    if system.config.crash_reports {
+        system.wasi.stderr().report(&report.to_string());
     }
 }
 
 /// Who waits for what, in a system in which no process can run again.
 pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> String {
-    let mut lines = Vec::new();
+    let mut waiting = Vec::new();
     shared.processes.for_each(|id, process| {
         if Arc::ptr_eq(&process.system, system) {
-            lines.push(format!("{id} waits: {:?}", process.wait()));
+            waiting.push((id, process.wait()));
         }
     });
-    lines.join("\n")
+    let mut report = DeadlockReport::default();
+    for (id, (wait, what)) in waiting {
+        let kind = match wait {
+            Wait::Receive => "waits to receive",
+            Wait::Send => "waits to send",
+            Wait::Join => "waits for the end of a process",
+            Wait::Sleep => "sleeps",
+            Wait::Outside => "waits for input or output",
+        };
+        report.add(|| name(system, id), kind, || detail(shared, system, wait, Id::from_raw(what)), Duration::ZERO);
+    }
+    report.to_string()
+}
+
+fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
+    match wait {
+        Wait::Receive | Wait::Send => match shared.channels.view(what) {
+            Some(channel) => {
+                let owner = name(system, channel.owner);
+                let bound = match channel.bound {
+                    0 => String::new(),
+                    bound => format!(" of at most {bound}"),
+                };
+                format!("on channel {what} (owned by {owner}; holds {} messages{bound})", channel.len)
+            }
+            None => format!("on channel {what}"),
+        },
+        Wait::Join => name(system, what),
+        Wait::Sleep | Wait::Outside => String::new(),
+    }
+}
+
+fn name(system: &System, id: Id) -> String {
+    if system.is_main(id) { format!("{id} (main)") } else { id.to_string() }
 }

@@ -1,11 +1,18 @@
 //! How wasmtime is configured: one engine a memory layout.
 
-use wasmtime::{Config, Engine, WasmBacktraceDetails};
+use std::sync::Arc;
+
+use wasmtime::{Config, Engine, Linker};
+
+use crate::imports;
+use crate::instance::Ctx;
+use crate::instance::memory::{DenseMemories, FastMemories, MemoryBudget};
+use crate::instance::stack::Stacks;
 
 /// How much stack the code of a process may use, in bytes. The same in every layout.
 pub(crate) const WASM_STACK_SIZE: usize = 256 << 10;
 /// What host functions called by the process need on top of that.
-pub(crate) const HOST_STACK_SIZE: usize = 128 << 10;
+const HOST_STACK_SIZE: usize = 128 << 10;
 
 /// Where the memories of processes live, and how their accesses are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,38 +23,78 @@ pub(crate) enum Layout {
     Dense,
 }
 
-impl Layout {
-    pub(crate) const ALL: [Self; 2] = [Self::Fast, Self::Dense];
+/// The engines of a runtime, and the memory and stacks that their instances get.
+pub(crate) struct Engines {
+    fast: (Engine, Linker<Ctx>),
+    dense: (Engine, Linker<Ctx>),
+    fast_memories: Arc<FastMemories>,
+    /// So many memories of the fast layout are left for workers that have chosen it and not yet taken one.
+    fast_reserve: u32,
+}
+
+impl Engines {
+    /// Engines for `workers` threads, whose guests may use `memory_max` bytes of memory together.
+    pub(crate) fn new(workers: usize, memory_max: usize) -> anyhow::Result<Self> {
+        let budget = MemoryBudget::new(memory_max);
+        let fast_memories = FastMemories::new(FastMemories::SLOTS_MAX, budget.clone())?;
+        let dense_memories = DenseMemories::new(budget)?;
+        let stacks = Stacks::new(WASM_STACK_SIZE + HOST_STACK_SIZE, Stacks::WARM_MAX)?;
+        let engine = |configure: &dyn Fn(&mut Config)| {
+            let mut config = config(&stacks);
+            configure(&mut config);
+            let engine = Engine::new(&config)?;
+            let linker = imports::linker(&engine)?;
+            wasmtime::Result::Ok((engine, linker))
+        };
+        Ok(Self {
+            fast: engine(&|config| fast_memories.configure(config)).map_err(to_anyhow)?,
+            dense: engine(&|config| dense_memories.configure(config)).map_err(to_anyhow)?,
+            fast_memories,
+            fast_reserve: u32::try_from(workers).unwrap_or(u32::MAX),
+        })
+    }
+
+    pub(crate) fn engine(&self, layout: Layout) -> &Engine {
+        &self.of(layout).0
+    }
+
+    pub(crate) fn linker(&self, layout: Layout) -> &Linker<Ctx> {
+        &self.of(layout).1
+    }
+
+    /// The layout for one instance more.
+    pub(crate) fn choose(&self) -> Layout {
+        if self.fast_memories.left() > self.fast_reserve { Layout::Fast } else { Layout::Dense }
+    }
+
+    /// Ends the time slices of all processes.
+    pub(crate) fn tick(&self) {
+        self.fast.0.increment_epoch();
+        self.dense.0.increment_epoch();
+    }
+
+    fn of(&self, layout: Layout) -> &(Engine, Linker<Ctx>) {
+        match layout {
+            Layout::Fast => &self.fast,
+            Layout::Dense => &self.dense,
+        }
+    }
 }
 
 /// What is the same for both layouts.
-fn config() -> Config {
+fn config(stacks: &Arc<Stacks>) -> Config {
     let mut config = Config::new();
+    stacks.configure(&mut config);
     config
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_SIZE)
-        .async_stack_size(WASM_STACK_SIZE + HOST_STACK_SIZE)
-        .wasm_backtrace_details(WasmBacktraceDetails::Enable)
-        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(64))
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(crate::report::FRAMES_MAX))
         .wasm_multi_memory(false)
         .wasm_memory64(false)
-        .memory_init_cow(false)
         .cranelift_opt_level(wasmtime::OptLevel::Speed);
     config
 }
 
-pub(crate) fn engine(layout: Layout) -> wasmtime::Result<Engine> {
-    let mut config = config();
-    match layout {
-        Layout::Fast => {}
-        Layout::Dense => {
-            config
-                .memory_reservation(0)
-                .memory_guard_size(0)
-                .memory_reservation_for_growth(0)
-                .guard_before_linear_memory(false)
-                .memory_may_move(true);
-        }
-    }
-    Engine::new(&config)
+fn to_anyhow(error: wasmtime::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:#}")
 }

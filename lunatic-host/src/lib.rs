@@ -10,8 +10,10 @@ mod imports;
 mod instance;
 mod module;
 mod process;
+pub mod report;
 mod runtime;
 mod scheduler;
+pub mod wasi;
 mod worker;
 
 pub use module::{LoadError, Module};

@@ -7,13 +7,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use parking_lot::{Condvar, Mutex};
-use wasmtime::{Engine, Linker};
 
 use crate::channel::Channels;
 use crate::clock::Clock;
-use crate::engine::{self, Layout};
-use crate::imports;
-use crate::instance::{Ctx, Runner};
+use crate::engine::Engines;
+use crate::instance::Runner;
 use crate::module::cache::Cache;
 use crate::module::{LoadError, Module};
 use crate::process::exit::{ExitReason, Exits};
@@ -21,10 +19,13 @@ use crate::process::id::{Id, Keys};
 use crate::process::table::{Full, Table};
 use crate::process::{Entry, Process};
 use crate::scheduler::Scheduler;
+use crate::wasi::{Wasi, WasiConfig};
 use crate::worker::Worker;
 
 /// The most processes that can live at once, if nothing else is said.
 const PROCESSES_MAX: u32 = 16 << 20;
+/// The largest memory of one process, in bytes, if nothing else is said: 1 GiB.
+pub(crate) const MEMORY_MAX: usize = 1 << 30;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
@@ -38,7 +39,7 @@ pub(crate) struct Shared {
     pub(crate) channel_keys: Keys,
     pub(crate) exits: Exits,
     pub(crate) cache: Cache,
-    layouts: [(Engine, Linker<Ctx>); 2],
+    pub(crate) engines: Engines,
     /// Processes that wait for something outside: input, files.
     outside: AtomicUsize,
     systems: Mutex<Vec<Arc<System>>>,
@@ -61,14 +62,6 @@ impl fmt::Display for SpawnLimit {
 }
 
 impl Shared {
-    pub(crate) fn engine(&self, layout: Layout) -> &Engine {
-        &self.layouts[layout as usize].0
-    }
-
-    pub(crate) fn linker(&self, layout: Layout) -> &Linker<Ctx> {
-        &self.layouts[layout as usize].1
-    }
-
     pub(crate) fn spawn(
         &self,
         parent: Option<Id>,
@@ -87,7 +80,7 @@ impl Shared {
     }
 
     pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
-        Runner::new(self, module, Layout::Fast)
+        Runner::new(self, module, self.engines.choose())
     }
 
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
@@ -124,25 +117,28 @@ impl Shared {
 }
 
 /// What a system may use and how it begins.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct SystemConfig {
     /// The exported function that the main process calls.
     pub entry: String,
-    /// The arguments, with the program's name as the first.
-    pub args: Vec<String>,
+    /// Arguments, environment, folders and standard streams.
+    pub wasi: WasiConfig,
     /// The largest memory of one process, in bytes.
     pub max_memory: usize,
+    /// Whether processes that fail are reported on the system's standard error.
+    pub crash_reports: bool,
 }
 
 impl Default for SystemConfig {
     fn default() -> Self {
-        Self { entry: "_start".into(), args: Vec::new(), max_memory: 1 << 30 }
+        Self { entry: "_start".into(), wasi: WasiConfig::default(), max_memory: MEMORY_MAX, crash_reports: true }
     }
 }
 
 /// A main process and all its descendants. It ends when the main process ends.
 pub struct System {
     pub(crate) config: SystemConfig,
+    pub(crate) wasi: Wasi,
     main: std::sync::OnceLock<Id>,
     exit: Mutex<Option<ExitReason>>,
     ended: Condvar,
@@ -182,6 +178,7 @@ pub struct RuntimeBuilder {
     workers: usize,
     processes_max: u32,
     queued_max: usize,
+    memory_max: usize,
     cache: Option<PathBuf>,
     use_cache: bool,
 }
@@ -196,6 +193,12 @@ impl RuntimeBuilder {
     /// The largest number of processes that live at once; by default 16,777,216.
     pub fn processes_max(mut self, processes_max: u32) -> Self {
         self.processes_max = processes_max;
+        self
+    }
+
+    /// How many bytes the memories of all processes may grow to together; by default three quarters of the machine's.
+    pub fn memory_max(mut self, bytes: usize) -> Self {
+        self.memory_max = bytes;
         self
     }
 
@@ -217,15 +220,9 @@ impl RuntimeBuilder {
             (None, true) => Cache::user(),
             (None, false) => Cache::disabled(),
         };
-        let layouts = Layout::ALL.map(|layout| {
-            let engine = engine::engine(layout)?;
-            let linker = imports::linker(&engine)?;
-            wasmtime::Result::Ok((engine, linker))
-        });
-        let [fast, dense] = layouts;
+        let engines = Engines::new(self.workers, self.memory_max)?;
         let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("lunatic-io").enable_all().build()?;
         let mut seats = Vec::new();
-        let layouts = [fast.map_err(to_anyhow)?, dense.map_err(to_anyhow)?];
         let shared = Arc::new_cyclic(|shared: &std::sync::Weak<Shared>| {
             let call = |f: fn(&Shared)| {
                 let shared = shared.clone();
@@ -246,7 +243,7 @@ impl RuntimeBuilder {
                 channel_keys: Keys::new(),
                 exits: Exits::default(),
                 cache,
-                layouts,
+                engines,
                 outside: AtomicUsize::new(0),
                 systems: Mutex::default(),
                 io,
@@ -265,7 +262,7 @@ impl RuntimeBuilder {
         threads.push(std::thread::Builder::new().name("lunatic-clock".into()).spawn(move || {
             clock.clock.run(
                 || clock.scheduler.is_busy(),
-                || clock.layouts.iter().for_each(|(engine, _)| engine.increment_epoch()),
+                || clock.engines.tick(),
                 |process| clock.scheduler.wake(process),
             );
         })?);
@@ -279,7 +276,8 @@ impl Runtime {
         RuntimeBuilder {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             processes_max: PROCESSES_MAX,
-            queued_max: 4 << 30,
+            queued_max: machine_memory() / 4,
+            memory_max: machine_memory() / 4 * 3,
             cache: None,
             use_cache: true,
         }
@@ -301,8 +299,10 @@ impl Runtime {
     /// When the limit of processes is reached.
     pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
         let entry = Entry::Export(config.entry.clone().into());
+        let wasi = config.wasi.clone().open()?;
         let system = Arc::new(System {
             config,
+            wasi,
             main: std::sync::OnceLock::new(),
             exit: Mutex::default(),
             ended: Condvar::new(),
@@ -371,6 +371,10 @@ impl Drop for Runtime {
     }
 }
 
-fn to_anyhow(error: wasmtime::Error) -> anyhow::Error {
-    anyhow::anyhow!("{error:#}")
+/// The memory of the machine, in bytes; 4 GiB if it does not say.
+fn machine_memory() -> usize {
+    // SAFETY: sysconf takes a number and touches no memory of ours.
+    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
+    let bytes = usize::try_from(pages).ok().zip(usize::try_from(size).ok()).map(|(pages, size)| pages.saturating_mul(size));
+    bytes.filter(|bytes| *bytes > 0).unwrap_or(4 << 30)
 }

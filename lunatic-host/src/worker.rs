@@ -4,6 +4,7 @@ use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
+use crate::ending;
 use crate::instance::pool::Pool;
 use crate::instance::{Progress, Runner};
 use crate::process::exit::ExitReason;
@@ -57,7 +58,8 @@ impl<'a> Worker<'a> {
                 let process = runner.current();
                 self.discard(Task::Suspended(runner));
                 if let Some(process) = process {
-                    self.shared.end(&process, ExitReason::HostBug(panic_text(&*panic)));
+                    let reason = ending::host_bug(&process, &*panic);
+                    self.shared.end(&process, reason);
                 }
             }
         }

@@ -1,25 +1,24 @@
 //! `wasi_snapshot_preview1`, by wasmtime-wasi. A process that never calls it pays nothing for it.
 
 use wasmtime::Linker;
-use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
 
 use crate::instance::Ctx;
 use crate::process::Process;
+use crate::report::PanicCapture;
 
 /// The WASI side of one process.
-pub(crate) struct Wasi {
-    pub(crate) context: WasiP1Ctx,
+pub(crate) struct ProcessWasi {
+    context: WasiP1Ctx,
+    /// The panic that the process may be writing to standard error.
+    pub(crate) panic: PanicCapture,
 }
 
-impl Wasi {
+impl ProcessWasi {
     pub(crate) fn new(process: &Process) -> Self {
-        let _ = process;
-        Self { context: WasiCtxBuilder::new().inherit_stdio().args(&process.system.config.args).build_p1() }
-    }
-
-    pub(crate) fn take_panic(&mut self) -> Option<String> {
-        None
+        let panic = PanicCapture::default();
+        let is_main = process.system.is_main(process.id);
+        Self { context: process.system.wasi.context(is_main, &panic), panic }
     }
 }
 

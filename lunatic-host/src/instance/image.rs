@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use wasmtime::{AsContext, AsContextMut, Global, Instance, Memory, Val};
 
-use super::residency::{self, PAGE_SIZE};
+use super::kernel::page_size;
+use super::residency::{Pages, thread_faults};
 use crate::module::Module;
 
 /// An instance keeps at most so many pages between two processes; the others go back to the system.
@@ -26,17 +27,13 @@ pub(crate) struct Image {
 }
 
 impl Image {
-    fn capture(mut store: impl AsContextMut, memory: Memory, globals: &[Global]) -> Self {
-        let bytes = memory.data(&store);
-        let is_zero = |page: &[u8]| page.iter().all(|byte| *byte == 0);
-        let pages = residency::resident_pages(bytes)
-            .into_iter()
-            .map(|page| (page, &bytes[page as usize * PAGE_SIZE..][..PAGE_SIZE]))
-            .filter(|(_, bytes)| !is_zero(bytes))
-            .map(|(page, bytes)| (page, bytes.into()))
-            .collect();
-        let size = bytes.len();
-        Self { size, pages, globals: globals.iter().map(|global| global.get(&mut store)).collect() }
+    fn capture(mut store: impl AsContextMut, memory: Memory, globals: &[Global]) -> Option<Self> {
+        let pages = Pages::of(memory.data_mut(&mut store))?;
+        let (size, all) = (pages.bytes().len(), pages.bytes().chunks_exact(page_size()));
+        let resident = pages.resident();
+        let pages = (0..).zip(all).filter(|(page, bytes)| resident.contains(*page) && !is_zero(bytes));
+        let pages = pages.map(|(page, bytes)| (page, bytes.into())).collect();
+        Some(Self { size, pages, globals: globals.iter().map(|global| global.get(&mut store)).collect() })
     }
 
     /// The bytes of a page, `None` if they are all zero.
@@ -54,7 +51,25 @@ pub(crate) struct Reset {
     /// The pages that may differ from zero, in order.
     touched: Vec<u32>,
     /// The thread and its number of page faults at the last look.
-    seen: (usize, u64),
+    seen: Option<Seen>,
+}
+
+/// A thread, and its number of page faults at some time. While it stays the same, the thread has touched no new page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Seen {
+    thread: usize,
+    faults: u64,
+}
+
+impl Seen {
+    fn now() -> Self {
+        thread_local!(static HERE: u8 = const { 0 });
+        Self { thread: HERE.with(|here| std::ptr::from_ref(here).addr()), faults: thread_faults() }
+    }
+}
+
+fn is_zero(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| *byte == 0)
 }
 
 impl Reset {
@@ -70,8 +85,15 @@ impl Reset {
             global.ok_or_else(|| wasmtime::Error::msg(format!("the module lost its export `{name}`")))
         });
         let globals: Box<[Global]> = globals.collect::<Result<_, _>>()?;
-        let image = module.image.get_or_init(|| Arc::new(Image::capture(&mut store, memory, &globals))).clone();
-        Ok(Self { memory, globals, image, touched: Vec::new(), seen: (0, 0) })
+        let image = match module.image.get() {
+            Some(image) => image.clone(),
+            None => {
+                let image = Image::capture(&mut store, memory, &globals);
+                let image = image.ok_or_else(|| wasmtime::Error::msg("the memory does not consist of whole pages"))?;
+                module.image.get_or_init(|| Arc::new(image)).clone()
+            }
+        };
+        Ok(Self { memory, globals, image, touched: Vec::new(), seen: None })
     }
 
     pub(crate) fn image(&self) -> &Arc<Image> {
@@ -85,34 +107,42 @@ impl Reset {
 
     /// Puts memory and globals back. The memory must still fit.
     pub(crate) fn make_fresh(&mut self, mut store: impl AsContextMut) -> wasmtime::Result<()> {
-        let bytes = self.memory.data_mut(&mut store);
-        let seen = (residency::thread_number(), residency::thread_faults());
-        let mut faults_expected = false;
-        if self.seen != seen {
-            self.touched = residency::resident_pages(bytes);
-            if self.touched.len() > KEPT_PAGES_MAX {
-                residency::release(bytes);
-                self.touched.clear();
-            }
-            for (page, _) in &self.image.pages {
-                if let Err(place) = self.touched.binary_search(page) {
-                    self.touched.insert(place, *page);
-                }
-            }
-            faults_expected = true;
+        let mut pages = Pages::of(self.memory.data_mut(&mut store)).expect("the image was taken of whole pages");
+        let seen = Seen::now();
+        let known = self.seen == Some(seen);
+        if !known {
+            self.look(&mut pages);
         }
         let mut image = self.image.pages.iter().peekable();
+        let bytes = pages.bytes_mut();
         for page in &self.touched {
-            let bytes = &mut bytes[*page as usize * PAGE_SIZE..][..PAGE_SIZE];
+            let bytes = &mut bytes[*page as usize * page_size()..][..page_size()];
             match image.next_if(|(number, _)| number == page) {
                 Some((_, fresh)) => bytes.copy_from_slice(fresh),
                 None => bytes.fill(0),
             }
         }
-        self.seen = if faults_expected { (seen.0, residency::thread_faults()) } else { seen };
+        // After a look, writing may have brought pages back.
+        self.seen = Some(if known { seen } else { Seen::now() });
         for (global, value) in self.globals.iter().zip(&self.image.globals) {
             global.set(&mut store, *value)?;
         }
         Ok(())
+    }
+
+    /// Finds out which pages hold data or must; if these are too many, gives them back first.
+    fn look(&mut self, pages: &mut Pages<'_>) {
+        let resident = pages.resident();
+        self.touched.clear();
+        if resident.count() > KEPT_PAGES_MAX {
+            pages.release();
+        } else {
+            self.touched.extend(resident.iter());
+        }
+        for (page, _) in &self.image.pages {
+            if let Err(place) = self.touched.binary_search(page) {
+                self.touched.insert(place, *page);
+            }
+        }
     }
 }

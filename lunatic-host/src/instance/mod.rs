@@ -6,10 +6,17 @@
 //! first time makes room for the next one without leaving the instance: the exported function `lunatic:run` asks
 //! [`next`] for it in a loop.
 
+pub(crate) mod arena;
 pub(crate) mod image;
+pub(crate) mod kernel;
 mod limits;
-mod residency;
+pub(crate) mod memory;
 pub(crate) mod pool;
+pub(crate) mod residency;
+pub(crate) mod runs;
+pub(crate) mod stack;
+#[cfg(test)]
+mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -30,7 +37,7 @@ use crate::process::exit::ExitReason;
 use crate::process::id::Id;
 use crate::process::{Captured, Entry, Process};
 use crate::ending;
-use crate::imports::wasi::Wasi;
+use crate::imports::wasi::ProcessWasi;
 use crate::runtime::Shared;
 
 
@@ -52,7 +59,7 @@ pub(crate) struct Ctx {
     gate: Option<Global>,
     reset: Option<Reset>,
     limits: Limits,
-    wasi: Option<Box<Wasi>>,
+    wasi: Option<Box<ProcessWasi>>,
 }
 
 impl Ctx {
@@ -79,9 +86,9 @@ impl Ctx {
     }
 
     /// The WASI context of the process, made when it is first needed.
-    pub(crate) fn wasi(&mut self) -> &mut Wasi {
+    pub(crate) fn wasi(&mut self) -> &mut ProcessWasi {
         let process = self.process.as_ref().expect("host functions are called by a process");
-        self.wasi.get_or_insert_with(|| Box::new(Wasi::new(process)))
+        self.wasi.get_or_insert_with(|| Box::new(ProcessWasi::new(process)))
     }
 
     /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
@@ -242,8 +249,7 @@ impl Future for Seated<'_> {
 
 /// Runs one process after another in one instance, for as long as it can be used again.
 async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: Arc<Seat>) {
-    let engine = shared.engine(layout);
-    let mut store = Store::new(engine, Ctx::new(shared.clone(), seat.clone()));
+    let mut store = Store::new(shared.engines.engine(layout), Ctx::new(shared.clone(), seat.clone()));
     store.limiter(|ctx| &mut ctx.limits);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
@@ -261,8 +267,9 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
         let used_up = result.is_err() || export.is_some() || !can_be_fresh(&store);
         let ctx = store.data_mut();
         if let Some(process) = ctx.process.clone() {
-            let panic = ctx.wasi.as_mut().and_then(|wasi| wasi.take_panic());
-            ctx.end(ending::end(&shared, &process, result, panic));
+            let panic = ctx.wasi.as_ref().map(|wasi| wasi.panic.clone());
+            let reason = ending::end(&process, &module, result, panic, ctx.limits.out_of_memory);
+            ctx.end(reason);
         }
         if used_up {
             return;

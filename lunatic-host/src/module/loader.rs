@@ -12,6 +12,7 @@ use super::rewrite::{self, RewriteError};
 use crate::engine::Layout;
 use crate::instance::Ctx;
 use crate::instance::image::Image;
+use crate::report::Symbols;
 use crate::runtime::Shared;
 
 /// Why bytes could not be made a module.
@@ -46,7 +47,8 @@ impl From<RewriteError> for LoadError {
 /// A checked and compiled module.
 pub struct Module {
     pub(crate) facts: Facts,
-    /// The rewritten module, to be compiled for another layout.
+    /// For crash reports.
+    pub(crate) symbols: Symbols,
     source: Source,
     compiled: [OnceLock<InstancePre<Ctx>>; 2],
     /// What its instances look like at first; known once there is one.
@@ -55,7 +57,7 @@ pub struct Module {
 
 /// What is kept to compile the module again.
 struct Source {
-    wasm: Vec<u8>,
+    wasm: Arc<[u8]>,
     hash: [u8; 32],
 }
 
@@ -70,10 +72,11 @@ impl Module {
     pub(crate) fn load(shared: &Shared, wasm: &[u8]) -> Result<Arc<Self>, LoadError> {
         let text = if wasm.starts_with(b"\0asm") { None } else { wat(wasm) };
         let wasm = text.as_deref().unwrap_or(wasm);
-        let source = Source { wasm: wasm.to_vec(), hash: *blake3::hash(wasm).as_bytes() };
+        let source = Source { wasm: wasm.into(), hash: *blake3::hash(wasm).as_bytes() };
         let layout = Layout::Fast;
         let (facts, pre) = compile(shared, &source, layout)?;
-        let module = Self { facts, source, compiled: Default::default(), image: OnceLock::new() };
+        let symbols = Symbols::new(source.wasm.clone());
+        let module = Self { facts, symbols, source, compiled: Default::default(), image: OnceLock::new() };
         let _ = module.compiled[layout as usize].set(pre);
         Ok(Arc::new(module))
     }
@@ -96,7 +99,7 @@ fn wat(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, InstancePre<Ctx>), LoadError> {
-    let engine = shared.engine(layout);
+    let engine = shared.engines.engine(layout);
     let key = key(engine, source, layout);
     let cached = shared.cache.get(&key).and_then(|bytes| {
         let (cached, _) = bincode::serde::decode_from_slice::<Compiled, _>(&bytes, bincode::config::standard()).ok()?;
@@ -115,7 +118,7 @@ fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, I
             (rewritten.facts, module)
         }
     };
-    let pre = shared.linker(layout).instantiate_pre(&module).map_err(|error| LoadError::Import(format!("{error:#}")))?;
+    let pre = shared.engines.linker(layout).instantiate_pre(&module).map_err(|error| LoadError::Import(format!("{error:#}")))?;
     Ok((facts, pre))
 }
 
