@@ -32,6 +32,9 @@ const WAY: &str = "a toolchain made from Debian's packages";
 /// How the folders of made toolchains begin.
 const PREFIX: &str = "debian-";
 
+/// How the folders begin that toolchains are made in.
+const PREFIX_PARTIAL: &str = "partial-";
+
 /// Where made toolchains are kept.
 pub(crate) fn toolchains_folder(env: &Environment) -> Option<PathBuf> {
     Some(cache_folder(env)?.join("toolchains"))
@@ -42,7 +45,8 @@ pub(super) fn find_made(env: &Environment) -> Result<Toolchain, Attempt> {
     let Some(folder) = toolchains_folder(env) else {
         return Err(Attempt::new(MADE_EARLIER, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
     };
-    let usable = made_in(&folder)
+    let made = folders_with_prefix(&folder, PREFIX);
+    let usable = made
         .into_iter()
         .find(|root| stamp::is_current(root) && has_std(&library_folder_in(root)));
     usable
@@ -50,15 +54,12 @@ pub(super) fn find_made(env: &Environment) -> Result<Toolchain, Attempt> {
         .ok_or_else(|| Attempt::new(MADE_EARLIER, format!("there is none in `{}`", folder.display())))
 }
 
-/// The whole toolchains in `folder`, current or not.
-fn made_in(folder: &Path) -> Vec<PathBuf> {
+fn folders_with_prefix(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut made: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
-        .map(|entry| entry.path())
-        .collect();
-    made.sort();
-    made
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    let mut folders: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
+    folders.sort();
+    folders
 }
 
 fn toolchain_in(root: &Path) -> Toolchain {
@@ -108,13 +109,13 @@ fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, St
     let compiler = Compiler::ask(packages.program("rustc")?)?;
     let name = format!("{PREFIX}{}-{}", packages.version(), compiler.host);
     let root = folder.join(&name);
-    // Not one of the names that `made_in` looks for.
-    let partial = folder.join(format!("partial-{name}"));
+    // Not one of the names that `find_made` looks for; our own, because what a killed process started may live on.
+    let partial = folder.join(format!("{PREFIX_PARTIAL}{name}-{}", std::process::id()));
     let io = |path: &Path| {
         let path = path.display().to_string();
         move |error: std::io::Error| format!("cannot write `{path}`: {error}")
     };
-    remove_leftovers(folder).map_err(io(folder))?;
+    remove_leftovers(folder);
     let work = partial.join("work");
     std::fs::create_dir_all(&work).map_err(io(&work))?;
 
@@ -147,16 +148,16 @@ fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, St
     Ok(root)
 }
 
-/// Removes what an interruption left, and toolchains whose compiler has been replaced.
-fn remove_leftovers(folder: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)?.flatten() {
-        let partial = entry.file_name().to_string_lossy().starts_with("partial-");
-        let outdated = || made_in(folder).contains(&entry.path()) && !stamp::is_current(&entry.path());
-        if partial || outdated() {
-            std::fs::remove_dir_all(entry.path())?;
-        }
+/// Removes what an interruption left, and toolchains whose compiler has been replaced. What cannot be removed now is
+/// removed next time.
+fn remove_leftovers(folder: &Path) {
+    let partial = folders_with_prefix(folder, PREFIX_PARTIAL);
+    let outdated = folders_with_prefix(folder, PREFIX)
+        .into_iter()
+        .filter(|root| !stamp::is_current(root));
+    for leftover in partial.into_iter().chain(outdated) {
+        let _ = std::fs::remove_dir_all(leftover);
     }
-    Ok(())
 }
 
 /// Debian's compiler and what it says about itself.
@@ -248,7 +249,7 @@ mod tests {
         let (folder, env) = cache();
         fs::write(folder.path().join("rustc"), "a newer compiler").unwrap();
         assert!(find_made(&env).unwrap_err().why.starts_with("there is none in"));
-        remove_leftovers(&folder.path().join("toolchains")).unwrap();
+        remove_leftovers(&folder.path().join("toolchains"));
         assert_eq!(fs::read_dir(folder.path().join("toolchains")).unwrap().count(), 0);
     }
 
@@ -265,7 +266,7 @@ mod tests {
         let (folder, env) = cache();
         let toolchains = folder.path().join("toolchains");
         assert!(find_made(&env).is_ok());
-        remove_leftovers(&toolchains).unwrap();
+        remove_leftovers(&toolchains);
         assert!(!toolchains.join("partial-debian-1.97.0-x").exists());
         assert!(find_made(&env).is_ok());
     }
