@@ -181,6 +181,13 @@ mod tests {
     }
 
     #[test]
+    fn the_workspaces_own_configuration_says_the_same() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let config = Config::load(workspace, &[], &Environment::fixed(&[]));
+        assert!(config.target_rustflags().contains(&stack_size_flag()));
+    }
+
+    #[test]
     fn a_stack_size_that_is_not_in_force_does_not_count() {
         let vars = [("RUSTFLAGS", "-g")];
         let config = ["target.wasm32-wasip1.rustflags=['-Clink-arg=-zstack-size=65536']"];
