@@ -32,7 +32,12 @@ pub(crate) struct WideSelection {
     workspace: bool,
 
     /// Leave these packages out
-    #[arg(long, value_name = "SPEC", requires = "workspace", help_heading = "Package selection")]
+    #[arg(
+        long,
+        value_name = "SPEC",
+        requires = "workspace",
+        help_heading = "Package selection"
+    )]
     exclude: Vec<String>,
 
     /// Only this package's library
@@ -146,7 +151,9 @@ fn parse_target(name: &str) -> Result<Target, String> {
     if name == TARGET || name == TARGET_OLD_NAME {
         return Ok(Target);
     }
-    Err(format!("guests of Lunatic are built for {TARGET} and nothing else; leave `--target` out"))
+    Err(format!(
+        "guests of Lunatic are built for {TARGET} and nothing else; leave `--target` out"
+    ))
 }
 
 impl Selection {
@@ -187,7 +194,10 @@ impl Compile {
         flags.values("--profile", &self.profile);
         flags.values("--jobs", &self.jobs);
         flags.switch("--keep-going", self.keep_going);
-        flags.values("--target-dir", &self.target_dir.as_ref().map(|path| path.to_string_lossy().into_owned()));
+        flags.values(
+            "--target-dir",
+            &self.target_dir.as_ref().map(|path| path.to_string_lossy().into_owned()),
+        );
         flags.values("--features", &self.features);
         flags.switch("--all-features", self.all_features);
         flags.switch("--no-default-features", self.no_default_features);
@@ -201,7 +211,13 @@ impl Compile {
     /// The flags that `cargo metadata` takes too.
     pub(crate) fn to_metadata(&self) -> Vec<String> {
         let mut flags = Flags::default();
-        flags.values("--manifest-path", &self.manifest_path.as_ref().map(|path| path.to_string_lossy().into_owned()));
+        flags.values(
+            "--manifest-path",
+            &self
+                .manifest_path
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned()),
+        );
         flags.switch("--locked", self.locked);
         flags.switch("--offline", self.offline);
         flags.switch("--frozen", self.frozen);
@@ -260,20 +276,29 @@ mod tests {
         check("", "");
         check("-p a --package b", "--package=a --package=b");
         check("--bin x --example=y", "--bin=x --example=y");
-        check("-r -j 3 -F a,b --features c", "--release --jobs=3 --features=a,b --features=c");
+        check(
+            "-r -j 3 -F a,b --features c",
+            "--release --jobs=3 --features=a,b --features=c",
+        );
         check("-j -1 --profile bench", "--profile=bench --jobs=-1");
         check("--all --exclude x", "--workspace --exclude=x");
         check(
             "--lib --bins --examples --tests --test t --all-targets",
             "--lib --bins --examples --test=t --tests --all-targets",
         );
-        check("--all-features --no-default-features", "--all-features --no-default-features");
+        check(
+            "--all-features --no-default-features",
+            "--all-features --no-default-features",
+        );
         check(
             "-vv --manifest-path ../a/Cargo.toml --target-dir=/t",
             "--target-dir=/t --verbose --verbose --manifest-path=../a/Cargo.toml",
         );
         check("--locked --offline --frozen -q", "--locked --offline --frozen --quiet");
-        check("--config a.b=1 --config f.toml --color always", "--color=always --config=a.b=1 --config=f.toml");
+        check(
+            "--config a.b=1 --config f.toml --color always",
+            "--color=always --config=a.b=1 --config=f.toml",
+        );
     }
 
     #[test]
@@ -289,7 +314,13 @@ mod tests {
 
     #[test]
     fn contradictions_are_refused() {
-        for line in ["-r --profile dev", "-q -v", "--exclude a", "--color sometimes", "--unknown"] {
+        for line in [
+            "-r --profile dev",
+            "-q -v",
+            "--exclude a",
+            "--color sometimes",
+            "--unknown",
+        ] {
             assert!(parse(line).is_err(), "{line}");
         }
     }

@@ -78,7 +78,8 @@ mod tests {
 
     use super::*;
 
-    /// Recorded from cargo 1.95: a build script, a library, an example, and the same example as a test.
+    /// Recorded from cargo 1.95: `cargo build`, then `cargo test --no-run`, of a package with a build script, a library,
+    /// a binary, an example and an integration test.
     const RECORDED: &str = include_str!("../tests/recorded/messages.json");
 
     #[test]
@@ -90,19 +91,27 @@ mod tests {
             })
             .map(|artifact| (artifact.name.clone(), artifact.kind, artifact.test, artifact))
             .collect();
-        let short: Vec<_> = found.iter().map(|(name, kind, test, _)| (name.as_str(), *kind, *test)).collect();
+        let short: Vec<_> = found
+            .iter()
+            .map(|(name, kind, test, _)| (name.as_str(), *kind, *test))
+            .collect();
         assert_eq!(
             short,
             [
                 ("hello", Kind::Bin, false),
-                ("hello", Kind::Lib, true),
-                ("hello", Kind::Bin, true),
+                ("hello", Kind::Bin, false),
                 ("greet", Kind::Example, false),
+                ("hello", Kind::Bin, true),
                 ("outside", Kind::Test, true),
+                ("hello", Kind::Lib, true),
             ]
         );
         let (.., bin) = &found[0];
-        assert!(bin.path.ends_with("target/wasm32-wasip1/debug/hello.wasm"), "{}", bin.path.display());
+        assert!(
+            bin.path.ends_with("target/wasm32-wasip1/debug/hello.wasm"),
+            "{}",
+            bin.path.display()
+        );
         assert!(bin.source.ends_with("src/main.rs"));
         assert_eq!(bin.package_folder(), bin.manifest.parent().unwrap());
     }

@@ -47,14 +47,26 @@ impl<'a> Cargo<'a> {
         let env = Environment::Process;
         let config = Config::load(folder, config, &env);
         let carrier = rustflags::carrier(&config, &env);
-        let toolchain = Search { folder, config: &config, env: &env, shell }.find_or_make()?;
-        Ok(Cargo { folder, toolchain, carrier })
+        let toolchain = Search {
+            folder,
+            config: &config,
+            env: &env,
+            shell,
+        }
+        .find_or_make()?;
+        Ok(Cargo {
+            folder,
+            toolchain,
+            carrier,
+        })
     }
 
     /// Builds what `arguments` select. Cargo's progress and diagnostics go to stderr as ever.
     pub(crate) fn build(&self, verb: Verb, arguments: &[String]) -> Result<Vec<Artifact>, Error> {
         let mut command = self.command();
-        command.args(verb.arguments()).args(["--target", TARGET, "--message-format=json-render-diagnostics"]);
+        command
+            .args(verb.arguments())
+            .args(["--target", TARGET, "--message-format=json-render-diagnostics"]);
         match &self.carrier {
             Carrier::Nothing => {}
             Carrier::Variable(name, value) => drop(command.env(name, value)),
@@ -70,16 +82,24 @@ impl<'a> Cargo<'a> {
             }
             Ok(())
         })?;
-        if status.success() { Ok(artifacts) } else { Err(failed(status)) }
+        if status.success() {
+            Ok(artifacts)
+        } else {
+            Err(failed(status))
+        }
     }
 
     /// The packages of the workspace, without what they depend on.
     pub(crate) fn metadata(&self, arguments: &[String]) -> Result<Metadata, Error> {
         let mut command = self.command();
-        command.args(["metadata", "--no-deps", "--format-version=1"]).args(arguments);
+        command
+            .args(["metadata", "--no-deps", "--format-version=1"])
+            .args(arguments);
         let mut text = String::new();
         let status = self.read(command, |mut stdout| {
-            std::io::Read::read_to_string(&mut stdout, &mut text).map(drop).map_err(Error::CargoOutput)
+            std::io::Read::read_to_string(&mut stdout, &mut text)
+                .map(drop)
+                .map_err(Error::CargoOutput)
         })?;
         if !status.success() {
             return Err(failed(status));
@@ -93,7 +113,10 @@ impl<'a> Cargo<'a> {
         mut command: Command,
         read: impl FnOnce(std::process::ChildStdout) -> Result<(), Error>,
     ) -> Result<ExitStatus, Error> {
-        let start = |source| Error::StartCargo { program: self.toolchain.cargo.clone(), source };
+        let start = |source| Error::StartCargo {
+            program: self.toolchain.cargo.clone(),
+            source,
+        };
         let mut child = command.stdout(Stdio::piped()).spawn().map_err(start)?;
         let result = child.stdout.take().map_or(Ok(()), read);
         let status = child.wait().map_err(Error::CargoOutput)?;

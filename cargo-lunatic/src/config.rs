@@ -46,7 +46,9 @@ impl Config {
             }
         }
         let mut seen = Vec::new();
-        let home = env.path("CARGO_HOME").or_else(|| Some(env.path("HOME")?.join(".cargo")));
+        let home = env
+            .path("CARGO_HOME")
+            .or_else(|| Some(env.path("HOME")?.join(".cargo")));
         for cargo_folder in folder.ancestors().map(|folder| folder.join(".cargo")).chain(home) {
             if !seen.contains(&cargo_folder) {
                 config.read_folder(&cargo_folder);
@@ -58,13 +60,20 @@ impl Config {
 
     fn read_folder(&mut self, folder: &Path) {
         // Cargo prefers the name without extension when both are there.
-        if let Some(file) = ["config", "config.toml"].iter().map(|name| folder.join(name)).find(|file| file.is_file()) {
+        if let Some(file) = ["config", "config.toml"]
+            .iter()
+            .map(|name| folder.join(name))
+            .find(|file| file.is_file())
+        {
             self.read(&file, INCLUDE_DEPTH_MAX);
         }
     }
 
     fn read(&mut self, file: &Path, depth: usize) {
-        let Some(table) = std::fs::read_to_string(file).ok().and_then(|text| Table::from_str(&text).ok()) else {
+        let Some(table) = std::fs::read_to_string(file)
+            .ok()
+            .and_then(|text| Table::from_str(&text).ok())
+        else {
             return;
         };
         let included = included(&table, file.parent().unwrap_or(Path::new("")));
@@ -83,13 +92,21 @@ impl Config {
 
     /// `build.rustflags` of all sources.
     pub(crate) fn build_rustflags(&self) -> Vec<String> {
-        self.tables.iter().filter_map(|table| at(table, &["build", "rustflags"])).flat_map(strings).collect()
+        self.tables
+            .iter()
+            .filter_map(|table| at(table, &["build", "rustflags"]))
+            .flat_map(strings)
+            .collect()
     }
 
     /// `target.wasm32-wasip1.rustflags` and those of each `target.'cfg(..)'` that holds for it, of all sources.
     pub(crate) fn target_rustflags(&self) -> Vec<String> {
         let cfg: Vec<Cfg> = TARGET_CFG.iter().filter_map(|cfg| Cfg::from_str(cfg).ok()).collect();
-        let targets = self.tables.iter().filter_map(|table| table.get("target")?.as_table()).flatten();
+        let targets = self
+            .tables
+            .iter()
+            .filter_map(|table| table.get("target")?.as_table())
+            .flatten();
         targets
             .filter(|(name, _)| Platform::from_str(name).is_ok_and(|platform| platform.matches(TARGET, &cfg)))
             .filter_map(|(_, target)| target.get("rustflags"))
@@ -111,7 +128,10 @@ fn at<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
 fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => text.split_whitespace().map(str::to_string).collect(),
-        Value::Array(values) => values.iter().filter_map(|value| value.as_str().map(str::to_string)).collect(),
+        Value::Array(values) => values
+            .iter()
+            .filter_map(|value| value.as_str().map(str::to_string))
+            .collect(),
         _ => Vec::new(),
     }
 }
@@ -144,17 +164,27 @@ mod tests {
         }
         let home = root.path().join("home");
         let arguments: Vec<String> = arguments.iter().map(|text| text.to_string()).collect();
-        Config::load(&root.path().join("a/b"), &arguments, &Environment::fixed(&[("HOME", home.to_str().unwrap())]))
+        Config::load(
+            &root.path().join("a/b"),
+            &arguments,
+            &Environment::fixed(&[("HOME", home.to_str().unwrap())]),
+        )
     }
 
     #[test]
     fn all_levels_are_read_and_the_nearest_wins() {
         let config = load(
             &[
-                ("a/b/.cargo/config.toml", "build.rustc = 'near'\nbuild.rustflags = ['-a']"),
+                (
+                    "a/b/.cargo/config.toml",
+                    "build.rustc = 'near'\nbuild.rustflags = ['-a']",
+                ),
                 ("a/.cargo/config", "build.rustc = 'middle'\nbuild.rustflags = '-b  -c'"),
                 ("a/.cargo/config.toml", "build.rustflags = '-hidden-by-the-other-name'"),
-                ("home/.cargo/config.toml", "build.rustc = 'far'\nbuild.rustflags = ['-d']"),
+                (
+                    "home/.cargo/config.toml",
+                    "build.rustc = 'far'\nbuild.rustflags = ['-d']",
+                ),
             ],
             &["build.rustflags=['-e']"],
         );
@@ -165,13 +195,22 @@ mod tests {
 
     #[test]
     fn the_last_argument_wins() {
-        let config = load(&[("a/.cargo/config.toml", "build.rustc = 'file'")], &["build.rustc='x'", "build.rustc='y'"]);
+        let config = load(
+            &[("a/.cargo/config.toml", "build.rustc = 'file'")],
+            &["build.rustc='x'", "build.rustc='y'"],
+        );
         assert_eq!(config.text(&["build", "rustc"]), Some("y"));
     }
 
     #[track_caller]
     fn check_target(name: &str, holds: bool) {
-        let config = load(&[("a/.cargo/config.toml", &format!("[target.'{name}']\nrustflags = ['-x']"))], &[]);
+        let config = load(
+            &[(
+                "a/.cargo/config.toml",
+                &format!("[target.'{name}']\nrustflags = ['-x']"),
+            )],
+            &[],
+        );
         assert_eq!(!config.target_rustflags().is_empty(), holds, "{name}");
     }
 
@@ -192,19 +231,34 @@ mod tests {
     fn includes_are_followed_and_circles_end() {
         let config = load(
             &[
-                ("a/.cargo/config.toml", "include = ['one.toml', { path = 'two.toml', optional = true }, 'missing']"),
-                ("a/.cargo/one.toml", "build.rustflags = ['-one']\ninclude = 'config.toml'"),
+                (
+                    "a/.cargo/config.toml",
+                    "include = ['one.toml', { path = 'two.toml', optional = true }, 'missing']",
+                ),
+                (
+                    "a/.cargo/one.toml",
+                    "build.rustflags = ['-one']\ninclude = 'config.toml'",
+                ),
                 ("a/.cargo/two.toml", "build.rustflags = ['-two']"),
             ],
             &[],
         );
         let flags = config.build_rustflags();
-        assert!(flags.contains(&"-one".to_string()) && flags.contains(&"-two".to_string()), "{flags:?}");
+        assert!(
+            flags.contains(&"-one".to_string()) && flags.contains(&"-two".to_string()),
+            "{flags:?}"
+        );
     }
 
     #[test]
     fn broken_files_are_left_to_cargo() {
-        let config = load(&[("a/.cargo/config.toml", "= nonsense"), ("home/.cargo/config.toml", "build = 3")], &["=="]);
+        let config = load(
+            &[
+                ("a/.cargo/config.toml", "= nonsense"),
+                ("home/.cargo/config.toml", "build = 3"),
+            ],
+            &["=="],
+        );
         assert_eq!(config.text(&["build", "rustc"]), None);
         assert!(config.build_rustflags().is_empty());
     }

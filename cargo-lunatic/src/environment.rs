@@ -16,7 +16,11 @@ impl Environment {
     /// An environment of exactly these variables.
     #[cfg(test)]
     pub(crate) fn fixed(vars: &[(&str, &str)]) -> Environment {
-        Environment::Fixed(vars.iter().map(|(name, value)| (name.to_string(), value.into())).collect())
+        Environment::Fixed(
+            vars.iter()
+                .map(|(name, value)| (name.to_string(), value.into()))
+                .collect(),
+        )
     }
 
     pub(crate) fn get(&self, name: &str) -> Option<OsString> {
@@ -41,7 +45,9 @@ impl Environment {
     pub(crate) fn find_program(&self, program: &str) -> Option<PathBuf> {
         let path = self.get("PATH")?;
         let file_name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
-        std::env::split_paths(&path).map(|folder| folder.join(&file_name)).find(|file| file.is_file())
+        std::env::split_paths(&path)
+            .map(|folder| folder.join(&file_name))
+            .find(|file| file.is_file())
     }
 }
 
@@ -71,10 +77,22 @@ mod tests {
 
     #[test]
     fn knows_what_cargo_leaves_behind() {
-        for name in ["CARGO_PKG_NAME", "CARGO_MANIFEST_DIR", "CARGO_BIN_EXE_lunatic", "OUT_DIR"] {
+        for name in [
+            "CARGO_PKG_NAME",
+            "CARGO_MANIFEST_DIR",
+            "CARGO_BIN_EXE_lunatic",
+            "OUT_DIR",
+        ] {
             assert!(is_left_by_cargo(name), "{name}");
         }
-        for name in ["CARGO", "CARGO_HOME", "CARGO_TARGET_DIR", "CARGO_ENCODED_RUSTFLAGS", "CARGO_TERM_COLOR", "PATH"] {
+        for name in [
+            "CARGO",
+            "CARGO_HOME",
+            "CARGO_TARGET_DIR",
+            "CARGO_ENCODED_RUSTFLAGS",
+            "CARGO_TERM_COLOR",
+            "PATH",
+        ] {
             assert!(!is_left_by_cargo(name), "{name}");
         }
     }

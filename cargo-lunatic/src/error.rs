@@ -52,7 +52,11 @@ impl std::fmt::Display for Error {
         match self {
             Error::Cargo(code) => write!(f, "cargo ended with exit code {code}"),
             Error::StartCargo { program, .. } => {
-                write!(f, "cannot start `{}`; install Rust from https://rustup.rs, or set CARGO", program.display())
+                write!(
+                    f,
+                    "cannot start `{}`; install Rust from https://rustup.rs, or set CARGO",
+                    program.display()
+                )
             }
             Error::CargoOutput(_) => write!(f, "cannot read cargo's messages"),
             Error::Toolchain(missing) => missing.fmt(f),

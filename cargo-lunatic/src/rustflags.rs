@@ -66,7 +66,11 @@ pub(crate) fn carrier(config: &Config, env: &Environment) -> Carrier {
 
 /// The flags of a key of the configuration: what its files say and what its variable says.
 fn of_key(variable: &str, mut flags: Vec<String>, env: &Environment) -> Vec<String> {
-    flags.extend(env.text(variable).iter().flat_map(|text| text.split_whitespace().map(str::to_string)));
+    flags.extend(
+        env.text(variable)
+            .iter()
+            .flat_map(|text| text.split_whitespace().map(str::to_string)),
+    );
     flags
 }
 
@@ -98,22 +102,48 @@ mod tests {
     fn goes_where_the_users_flags_are() {
         let target = config("target.wasm32-wasip1.rustflags");
         check(&[], &[], target.clone());
-        check(&[], &["target.wasm32-wasip1.rustflags=['-Copt-level=1']"], target.clone());
-        check(&[], &["target.x86_64-unknown-linux-gnu.rustflags=['-Copt-level=1']"], target.clone());
+        check(
+            &[],
+            &["target.wasm32-wasip1.rustflags=['-Copt-level=1']"],
+            target.clone(),
+        );
+        check(
+            &[],
+            &["target.x86_64-unknown-linux-gnu.rustflags=['-Copt-level=1']"],
+            target.clone(),
+        );
         check(&[], &["build.rustflags=['-Dwarnings']"], config("build.rustflags"));
         check(
             &[],
-            &["build.rustflags=['-Dwarnings']", "target.'cfg(target_os=\"wasi\")'.rustflags='-g'"],
+            &[
+                "build.rustflags=['-Dwarnings']",
+                "target.'cfg(target_os=\"wasi\")'.rustflags='-g'",
+            ],
             target.clone(),
         );
-        check(&[("CARGO_BUILD_RUSTFLAGS", "-Dwarnings")], &[], config("build.rustflags"));
         check(
-            &[("CARGO_BUILD_RUSTFLAGS", "-Dwarnings"), ("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-g")],
+            &[("CARGO_BUILD_RUSTFLAGS", "-Dwarnings")],
+            &[],
+            config("build.rustflags"),
+        );
+        check(
+            &[
+                ("CARGO_BUILD_RUSTFLAGS", "-Dwarnings"),
+                ("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-g"),
+            ],
             &[],
             target.clone(),
         );
-        check(&[("RUSTFLAGS", "-g")], &[], Carrier::Variable("RUSTFLAGS", format!("-g {OURS}").into()));
-        check(&[("RUSTFLAGS", "")], &["build.rustflags='-g'"], Carrier::Variable("RUSTFLAGS", OURS.into()));
+        check(
+            &[("RUSTFLAGS", "-g")],
+            &[],
+            Carrier::Variable("RUSTFLAGS", format!("-g {OURS}").into()),
+        );
+        check(
+            &[("RUSTFLAGS", "")],
+            &["build.rustflags='-g'"],
+            Carrier::Variable("RUSTFLAGS", OURS.into()),
+        );
         check(
             &[("RUSTFLAGS", "-g"), ("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}a b")],
             &[],
@@ -123,17 +153,48 @@ mod tests {
 
     #[test]
     fn the_users_stack_size_stays() {
-        check(&[("RUSTFLAGS", "-C link-arg=-zstack-size=65536")], &[], Carrier::Nothing);
-        check(&[("CARGO_ENCODED_RUSTFLAGS", "-C\u{1f}link-args=-z stack-size=65536")], &[], Carrier::Nothing);
-        check(&[], &["target.wasm32-wasip1.rustflags=['-Clink-arg=-zstack-size=65536']"], Carrier::Nothing);
-        check(&[], &["build.rustflags='-Clink-arg=-zstack-size=65536'"], Carrier::Nothing);
-        check(&[("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Clink-arg=-zstack-size=1")], &[], Carrier::Nothing);
+        check(
+            &[("RUSTFLAGS", "-C link-arg=-zstack-size=65536")],
+            &[],
+            Carrier::Nothing,
+        );
+        check(
+            &[("CARGO_ENCODED_RUSTFLAGS", "-C\u{1f}link-args=-z stack-size=65536")],
+            &[],
+            Carrier::Nothing,
+        );
+        check(
+            &[],
+            &["target.wasm32-wasip1.rustflags=['-Clink-arg=-zstack-size=65536']"],
+            Carrier::Nothing,
+        );
+        check(
+            &[],
+            &["build.rustflags='-Clink-arg=-zstack-size=65536'"],
+            Carrier::Nothing,
+        );
+        check(
+            &[("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Clink-arg=-zstack-size=1")],
+            &[],
+            Carrier::Nothing,
+        );
+    }
+
+    #[test]
+    fn the_workspaces_own_configuration_says_the_same() {
+        let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        let config = Config::load(workspace, &[], &Environment::fixed(&[]));
+        assert!(config.target_rustflags().contains(&stack_size_flag()));
     }
 
     #[test]
     fn a_stack_size_that_is_not_in_force_does_not_count() {
         let vars = [("RUSTFLAGS", "-g")];
         let config = ["target.wasm32-wasip1.rustflags=['-Clink-arg=-zstack-size=65536']"];
-        check(&vars, &config, Carrier::Variable("RUSTFLAGS", format!("-g {OURS}").into()));
+        check(
+            &vars,
+            &config,
+            Carrier::Variable("RUSTFLAGS", format!("-g {OURS}").into()),
+        );
     }
 }

@@ -60,18 +60,28 @@ impl std::error::Error for SelectError {}
 pub(crate) fn default_bin(metadata: &Metadata, specs: &[String]) -> Result<Option<String>, SelectError> {
     let packages: Vec<&Package> = match specs {
         [] => metadata.workspace_default_packages(),
-        _ => metadata.workspace_packages().into_iter().filter(|p| specs.iter().any(|spec| matches(p, spec))).collect(),
+        _ => metadata
+            .workspace_packages()
+            .into_iter()
+            .filter(|p| specs.iter().any(|spec| matches(p, spec)))
+            .collect(),
     };
     if packages.is_empty() {
         return Ok(None);
     }
-    let default_run: Vec<&String> = packages.iter().filter_map(|package| package.default_run.as_ref()).collect();
+    let default_run: Vec<&String> = packages
+        .iter()
+        .filter_map(|package| package.default_run.as_ref())
+        .collect();
     if let [name] = default_run.as_slice() {
         return Ok(Some(name.to_string()));
     }
     let names = |is_kind: fn(&cargo_metadata::Target) -> bool| -> Vec<String> {
         let targets = packages.iter().flat_map(|package| &package.targets);
-        targets.filter(|target| is_kind(target)).map(|target| target.name.clone()).collect()
+        targets
+            .filter(|target| is_kind(target))
+            .map(|target| target.name.clone())
+            .collect()
     };
     let mut bins = names(|target| target.is_bin());
     match bins.len() {
@@ -98,6 +108,81 @@ pub(crate) fn only_program(artifacts: Vec<Artifact>) -> Result<Artifact, SelectE
     match programs.len() {
         0 => Err(SelectError::NothingBuilt),
         1 => programs.pop().ok_or(SelectError::NothingBuilt),
-        _ => Err(SelectError::Several(programs.into_iter().map(|artifact| artifact.name).collect())),
+        _ => Err(SelectError::Several(
+            programs.into_iter().map(|artifact| artifact.name).collect(),
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use cargo_metadata::MetadataCommand;
+
+    use super::*;
+    use crate::artifact::Kind;
+
+    /// Recorded from a workspace of `several` (binaries a, b), `single` (one binary), `library` (an example) and
+    /// `chosen` (two binaries and `default-run`); the first two are its default members.
+    const RECORDED: &str = include_str!("../tests/recorded/metadata.json");
+
+    fn texts(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| name.to_string()).collect()
+    }
+
+    #[track_caller]
+    fn check(specs: &[&str], expected: Result<Option<&str>, SelectError>) {
+        let metadata = MetadataCommand::parse(RECORDED).unwrap();
+        assert_eq!(
+            default_bin(&metadata, &texts(specs)),
+            expected.map(|name| name.map(str::to_string)),
+            "{specs:?}"
+        );
+    }
+
+    #[test]
+    fn the_binary_is_chosen_as_cargo_does() {
+        check(&["single"], Ok(Some("single")));
+        check(&["single@0.1.0"], Ok(Some("single")));
+        check(&["chosen"], Ok(Some("second")));
+        check(&["single", "chosen"], Ok(Some("second")));
+        check(&["library", "single"], Ok(Some("single")));
+        check(&["path+file:///home/user/ws/single#0.1.0"], Ok(Some("single")));
+        // Unknown here: cargo reports it.
+        check(&["single@0.2.0"], Ok(None));
+        check(&["nobody"], Ok(None));
+    }
+
+    #[test]
+    fn what_is_not_clear_is_an_error_with_the_candidates() {
+        check(&[], Err(SelectError::Ambiguous(texts(&["a", "b", "single"]))));
+        check(&["several"], Err(SelectError::Ambiguous(texts(&["a", "b"]))));
+        check(&["library"], Err(SelectError::NoBin(texts(&["show"]))));
+        let text = SelectError::Ambiguous(texts(&["a", "b"])).to_string();
+        assert!(
+            text.ends_with("or the `default-run` manifest key\navailable binaries: a, b"),
+            "{text}"
+        );
+    }
+
+    fn artifact(name: &str, test: bool) -> Artifact {
+        Artifact {
+            name: name.to_string(),
+            kind: Kind::Bin,
+            test,
+            path: PathBuf::new(),
+            source: PathBuf::new(),
+            manifest: PathBuf::new(),
+        }
+    }
+
+    #[test]
+    fn only_one_program_is_run() {
+        let one = only_program(vec![artifact("t", true), artifact("a", false)]);
+        assert_eq!(one.map(|artifact| artifact.name), Ok("a".to_string()));
+        let two = only_program(vec![artifact("a", false), artifact("b", false)]);
+        assert_eq!(two, Err(SelectError::Several(texts(&["a", "b"]))));
+        assert_eq!(only_program(vec![artifact("t", true)]), Err(SelectError::NothingBuilt));
     }
 }

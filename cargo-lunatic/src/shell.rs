@@ -27,8 +27,11 @@ impl Shell {
         Shell { quiet, color }
     }
 
-    pub(crate) fn is_quiet(&self) -> bool {
-        self.quiet
+    /// Passes on a line that a program said about its progress. Nothing when quiet.
+    pub(crate) fn line(&self, line: &str) {
+        if !self.quiet {
+            eprintln!("{line}");
+        }
     }
 
     /// Says what is being done: `verb` in cargo's column, then `what`. Nothing when quiet.
@@ -62,6 +65,10 @@ impl Shell {
     }
 
     fn paint(&self, color: &str, text: &str) -> String {
-        if self.color { format!("{color}{text}{RESET}") } else { text.to_string() }
+        if self.color {
+            format!("{color}{text}{RESET}")
+        } else {
+            text.to_string()
+        }
     }
 }

@@ -26,7 +26,13 @@ impl Doctor {
         let folder = current_folder()?;
         let env = Environment::Process;
         let config = Config::load(&folder, &[], &env);
-        let found = Search { folder: &folder, config: &config, env: &env, shell: self.shell() }.find();
+        let found = Search {
+            folder: &folder,
+            config: &config,
+            env: &env,
+            shell: self.shell(),
+        }
+        .find();
         let mut report = Report::default();
         report.line("lunatic", env!("CARGO_PKG_VERSION"));
         match &found {
@@ -98,8 +104,13 @@ fn try_out_in(toolchain: &Toolchain, folder: &Path) -> Result<std::time::Duratio
     std::fs::write(&source, "fn main() { println!(\"hello\"); }\n").map_err(text)?;
     let started = std::time::Instant::now();
     let mut command = Command::new(rustc_of(toolchain));
-    command.args(["--edition=2024", "--target", crate::TARGET, "-o"]).arg(folder.join("hello.wasm")).arg(&source);
-    let output = command.output().map_err(|error| format!("cannot start rustc: {error}"))?;
+    command
+        .args(["--edition=2024", "--target", crate::TARGET, "-o"])
+        .arg(folder.join("hello.wasm"))
+        .arg(&source);
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start rustc: {error}"))?;
     if output.status.success() {
         Ok(started.elapsed())
     } else {
@@ -109,7 +120,11 @@ fn try_out_in(toolchain: &Toolchain, folder: &Path) -> Result<std::time::Duratio
 
 fn rustc_of(toolchain: &Toolchain) -> PathBuf {
     let set = || Environment::Process.path("RUSTC");
-    toolchain.rustc.clone().or_else(set).unwrap_or_else(|| PathBuf::from("rustc"))
+    toolchain
+        .rustc
+        .clone()
+        .or_else(set)
+        .unwrap_or_else(|| PathBuf::from("rustc"))
 }
 
 /// Names and values, printed as a table.
@@ -125,7 +140,10 @@ impl Report {
 
     fn toolchain(&mut self, toolchain: &Toolchain, folder: &Path) {
         self.line("cargo", first_line(cargo::command(toolchain, folder).arg("--version")));
-        self.line("rustc", first_line(Command::new(rustc_of(toolchain)).arg("--version").current_dir(folder)));
+        self.line(
+            "rustc",
+            first_line(Command::new(rustc_of(toolchain)).arg("--version").current_dir(folder)),
+        );
         self.line("target", format!("{}: {}", crate::TARGET, toolchain.way));
         self.line("", toolchain.library_folder.display().to_string());
     }
@@ -136,7 +154,10 @@ impl Report {
         if let Some(memory) = memory() {
             self.line("memory", memory);
         }
-        for (name, file) in [("kernel", "/proc/sys/kernel/osrelease"), ("map limit", "/proc/sys/vm/max_map_count")] {
+        for (name, file) in [
+            ("kernel", "/proc/sys/kernel/osrelease"),
+            ("map limit", "/proc/sys/vm/max_map_count"),
+        ] {
             if let Ok(value) = std::fs::read_to_string(file) {
                 self.line(name, value.trim());
             }
@@ -148,7 +169,10 @@ impl Report {
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders.into_iter().flatten() {
             if !seen.iter().any(|other| folder.starts_with(other)) {
-                self.line("cache", format!("{} ({})", folder.display(), bytes(folder_size(&folder))));
+                self.line(
+                    "cache",
+                    format!("{} ({})", folder.display(), bytes(folder_size(&folder))),
+                );
                 seen.push(folder);
             }
         }
@@ -156,13 +180,20 @@ impl Report {
 
     fn text(&self) -> String {
         let width = self.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
-        self.lines.iter().map(|(name, value)| format!("{name:width$}  {value}\n")).collect()
+        self.lines
+            .iter()
+            .map(|(name, value)| format!("{name:width$}  {value}\n"))
+            .collect()
     }
 }
 
 fn first_line(command: &mut Command) -> String {
     match command.output() {
-        Ok(output) => String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or("says nothing").to_string(),
+        Ok(output) => String::from_utf8_lossy(&output.stdout)
+            .lines()
+            .next()
+            .unwrap_or("says nothing")
+            .to_string(),
         Err(error) => format!("cannot be started: {error}"),
     }
 }
@@ -170,7 +201,11 @@ fn first_line(command: &mut Command) -> String {
 /// Total and available memory, where the kernel tells.
 fn memory() -> Option<String> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
-    Some(format!("{}, {} available", bytes(meminfo(&text, "MemTotal:")?), bytes(meminfo(&text, "MemAvailable:")?)))
+    Some(format!(
+        "{}, {} available",
+        bytes(meminfo(&text, "MemTotal:")?),
+        bytes(meminfo(&text, "MemAvailable:")?)
+    ))
 }
 
 /// A field of `/proc/meminfo` in bytes.
@@ -192,7 +227,11 @@ fn bytes(bytes: u64) -> String {
         value /= 1024.0;
         unit = next;
     }
-    if unit == "bytes" { format!("{bytes} bytes") } else { format!("{value:.1} {unit}") }
+    if unit == "bytes" {
+        format!("{bytes} bytes")
+    } else {
+        format!("{value:.1} {unit}")
+    }
 }
 
 #[cfg(test)]
@@ -201,7 +240,12 @@ mod tests {
 
     #[test]
     fn sizes_are_readable() {
-        for (size, expected) in [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (5 << 30, "5.0 GiB")] {
+        for (size, expected) in [
+            (0, "0 bytes"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KiB"),
+            (5 << 30, "5.0 GiB"),
+        ] {
             assert_eq!(bytes(size), expected);
         }
     }

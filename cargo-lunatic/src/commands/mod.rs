@@ -18,7 +18,12 @@ use crate::shell::Shell;
 
 /// Builds WebAssembly guests with cargo and runs them on Lunatic.
 #[derive(Debug, Parser)]
-#[command(name = "cargo-lunatic", bin_name = "cargo lunatic", version, propagate_version = true)]
+#[command(
+    name = "cargo-lunatic",
+    bin_name = "cargo lunatic",
+    version,
+    propagate_version = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -73,7 +78,11 @@ impl Compile {
 }
 
 fn current_folder() -> Result<PathBuf, Error> {
-    std::env::current_dir().map_err(|source| Error::File { action: "find", path: PathBuf::from("."), source })
+    std::env::current_dir().map_err(|source| Error::File {
+        action: "find",
+        path: PathBuf::from("."),
+        source,
+    })
 }
 
 /// A path as cargo shows it: relative where it lies below the current folder.
@@ -95,7 +104,11 @@ mod tests {
     #[track_caller]
     fn check(line: &str, expected: &str) {
         let own = own_arguments(line.split_whitespace().map(OsString::from));
-        assert_eq!(own, expected.split_whitespace().map(OsString::from).collect::<Vec<_>>(), "{line}");
+        assert_eq!(
+            own,
+            expected.split_whitespace().map(OsString::from).collect::<Vec<_>>(),
+            "{line}"
+        );
     }
 
     #[test]

@@ -50,7 +50,10 @@ impl New {
         }
         let shown = shown(&root, &folder).display();
         self.shell().status("Created", format!("Lunatic project `{shown}`"));
-        self.shell().status("Next", format!("`cd {shown}`, then `cargo lunatic run` and `cargo lunatic test`"));
+        self.shell().status(
+            "Next",
+            format!("`cd {shown}`, then `cargo lunatic run` and `cargo lunatic test`"),
+        );
         Ok(0)
     }
 
@@ -67,8 +70,14 @@ impl New {
             command.arg(format!("--vcs={vcs}"));
         }
         command.arg("--").arg(&self.path);
-        let status = command.status().map_err(|source| Error::StartCargo { program: cargo, source })?;
-        if status.success() { Ok(()) } else { Err(Error::Cargo(status.code().unwrap_or(101))) }
+        let status = command
+            .status()
+            .map_err(|source| Error::StartCargo { program: cargo, source })?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Error::Cargo(status.code().unwrap_or(101)))
+        }
     }
 }
 
@@ -77,7 +86,10 @@ fn dependency(built_from: &Path) -> String {
     let lunatic = built_from.parent().map(|checkout| checkout.join("lunatic"));
     match lunatic {
         Some(path) if path.join("Cargo.toml").is_file() => {
-            format!("lunatic = {{ path = {} }}", toml::Value::String(path.display().to_string()))
+            format!(
+                "lunatic = {{ path = {} }}",
+                toml::Value::String(path.display().to_string())
+            )
         }
         _ => format!("lunatic = \"{}\"", env!("CARGO_PKG_VERSION")),
     }
@@ -115,19 +127,28 @@ mod tests {
 
     #[test]
     fn the_dependency_lands_in_its_section() {
-        check("[package]\n\n[dependencies]\n", "[package]\n\n[dependencies]\nlunatic = \"1\"\n");
+        check(
+            "[package]\n\n[dependencies]\n",
+            "[package]\n\n[dependencies]\nlunatic = \"1\"\n",
+        );
         check(
             "[package]\n\n[dependencies]\n\n[lints]\nworkspace = true\n",
             "[package]\n\n[dependencies]\nlunatic = \"1\"\n\n[lints]\nworkspace = true\n",
         );
-        check("[package]\nname = \"x\"\n", "[package]\nname = \"x\"\n\n[dependencies]\nlunatic = \"1\"\n");
+        check(
+            "[package]\nname = \"x\"\n",
+            "[package]\nname = \"x\"\n\n[dependencies]\nlunatic = \"1\"\n",
+        );
     }
 
     #[test]
     fn the_checkout_is_used_while_it_exists() {
         let checkout = tempfile::tempdir().unwrap();
         let built_from = checkout.path().join("cargo-lunatic");
-        assert_eq!(dependency(&built_from), format!("lunatic = \"{}\"", env!("CARGO_PKG_VERSION")));
+        assert_eq!(
+            dependency(&built_from),
+            format!("lunatic = \"{}\"", env!("CARGO_PKG_VERSION"))
+        );
         std::fs::create_dir(checkout.path().join("lunatic")).unwrap();
         std::fs::write(checkout.path().join("lunatic/Cargo.toml"), "").unwrap();
         let line = dependency(&built_from);

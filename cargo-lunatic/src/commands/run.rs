@@ -11,8 +11,10 @@ use crate::shell::Shell;
 
 /// Run a program on Lunatic
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Exit codes: the program's own; 101 if its main process panicked or it could not be built, \
-                        134 if it trapped, 70 for a deadlock.")]
+#[command(
+    after_help = "Exit codes: the program's own; 101 if its main process panicked or it could not be built, \
+                        134 if it trapped, 70 for a deadlock."
+)]
 pub(super) struct Run {
     #[command(flatten)]
     selection: Selection,
@@ -44,7 +46,9 @@ impl Run {
         }
         let program = select::only_program(cargo.build(Verb::Build, &flags)?)?;
         let path = shown(&program.path, &folder);
-        let line = [path.display().to_string()].into_iter().chain(self.arguments.iter().cloned());
+        let line = [path.display().to_string()]
+            .into_iter()
+            .chain(self.arguments.iter().cloned());
         shell.status("Running", format!("`{}`", line.collect::<Vec<_>>().join(" ")));
         Ok(lunatic_host::cli::run(path, &self.arguments, &self.host))
     }
@@ -65,7 +69,11 @@ mod tests {
     #[track_caller]
     fn check(line: &str, flags: &str, arguments: &str) {
         let Line { run } = Line::try_parse_from(["run"].into_iter().chain(line.split_whitespace())).unwrap();
-        assert_eq!([run.selection.to_cargo(), run.compile.to_cargo()].concat().join(" "), flags, "{line}");
+        assert_eq!(
+            [run.selection.to_cargo(), run.compile.to_cargo()].concat().join(" "),
+            flags,
+            "{line}"
+        );
         assert_eq!(run.arguments.join(" "), arguments, "{line}");
     }
 
@@ -81,7 +89,10 @@ mod tests {
     fn the_hosts_flags_are_taken() {
         let line = ["run", "--dir", "/tmp", "--workers=2", "--env=A=1", "x"];
         let Line { run } = Line::try_parse_from(line).unwrap();
-        assert_eq!((run.host.dirs.len(), run.host.workers, run.host.env.len()), (1, Some(2), 1));
+        assert_eq!(
+            (run.host.dirs.len(), run.host.workers, run.host.env.len()),
+            (1, Some(2), 1)
+        );
         assert_eq!(run.arguments, ["x"]);
     }
 }

@@ -47,7 +47,11 @@ pub(super) struct Test {
 
 /// What stands behind `--`.
 #[derive(Debug, Parser)]
-#[command(name = "cargo lunatic test --", bin_name = "cargo lunatic test --", no_binary_name = true)]
+#[command(
+    name = "cargo lunatic test --",
+    bin_name = "cargo lunatic test --",
+    no_binary_name = true
+)]
 struct Runner {
     #[command(flatten)]
     test: TestArgs,
@@ -89,7 +93,8 @@ impl Test {
         for module in modules {
             self.shell().status("Running", description(module, folder));
             let mut host = self.host.clone();
-            host.env.push(format!("CARGO_MANIFEST_DIR={}", module.package_folder().display()));
+            host.env
+                .push(format!("CARGO_MANIFEST_DIR={}", module.package_folder().display()));
             let this = lunatic_host::cli::test(shown(&module.path, folder), runner, &host);
             if this != 0 {
                 code = this;
@@ -102,7 +107,11 @@ impl Test {
         match failed.as_slice() {
             [] => {}
             [one] => self.shell().failure(format!("test failed, to rerun pass `{one}`")),
-            _ => self.shell().failure(format!("{} targets failed:\n    `{}`", failed.len(), failed.join("`\n    `"))),
+            _ => self.shell().failure(format!(
+                "{} targets failed:\n    `{}`",
+                failed.len(),
+                failed.join("`\n    `")
+            )),
         }
         code
     }
@@ -154,13 +163,18 @@ mod tests {
     }
 
     fn parse(line: &str) -> Test {
-        Line::try_parse_from(["test"].into_iter().chain(line.split_whitespace())).unwrap().test
+        Line::try_parse_from(["test"].into_iter().chain(line.split_whitespace()))
+            .unwrap()
+            .test
     }
 
     #[test]
     fn the_runner_gets_the_name_and_what_stands_behind_the_dashes() {
         let runner = parse("sorts --lib -- --exact --skip slow").runner().unwrap();
-        assert_eq!((runner.filter.as_deref(), runner.exact, runner.skip.len()), (Some("sorts"), true, 1));
+        assert_eq!(
+            (runner.filter.as_deref(), runner.exact, runner.skip.len()),
+            (Some("sorts"), true, 1)
+        );
         let runner = parse("-- sorts --nocapture").runner().unwrap();
         assert_eq!((runner.filter.as_deref(), runner.nocapture), (Some("sorts"), true));
         assert!(parse("").runner().unwrap().filter.is_none());
@@ -181,10 +195,16 @@ mod tests {
     #[test]
     fn modules_are_described_as_cargo_does() {
         let bin = module(Kind::Bin, "p", "src/main.rs");
-        assert_eq!(description(&bin, Path::new("/w")), "unittests src/main.rs (target/a.wasm)");
+        assert_eq!(
+            description(&bin, Path::new("/w")),
+            "unittests src/main.rs (target/a.wasm)"
+        );
         assert_eq!(rerun(&bin), "--bin p");
         let test = module(Kind::Test, "outside", "tests/outside.rs");
-        assert_eq!(description(&test, Path::new("/elsewhere")), "tests/outside.rs (/w/target/a.wasm)");
+        assert_eq!(
+            description(&test, Path::new("/elsewhere")),
+            "tests/outside.rs (/w/target/a.wasm)"
+        );
         assert_eq!(rerun(&test), "--test outside");
     }
 
@@ -197,7 +217,13 @@ mod tests {
             module(Kind::Lib, "p", "l"),
         ];
         modules.sort_by_key(order);
-        let names: Vec<_> = modules.iter().map(|module| (module.kind, module.name.as_str())).collect();
-        assert_eq!(names, [(Kind::Lib, "p"), (Kind::Bin, "p"), (Kind::Test, "a"), (Kind::Test, "b")]);
+        let names: Vec<_> = modules
+            .iter()
+            .map(|module| (module.kind, module.name.as_str()))
+            .collect();
+        assert_eq!(
+            names,
+            [(Kind::Lib, "p"), (Kind::Bin, "p"), (Kind::Test, "a"), (Kind::Test, "b")]
+        );
     }
 }

@@ -18,7 +18,11 @@ pub struct Attempt {
 
 impl Attempt {
     pub(super) fn new(way: impl Into<String>, why: impl Into<String>) -> Attempt {
-        Attempt { way: way.into(), why: why.into(), help: None }
+        Attempt {
+            way: way.into(),
+            why: why.into(),
+            help: None,
+        }
     }
 
     pub(super) fn help(mut self, command: impl Into<String>) -> Attempt {
@@ -47,9 +51,17 @@ impl Missing {
 
 impl fmt::Display for Missing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot build guests: Rust's standard library for {TARGET} is missing")?;
+        write!(
+            f,
+            "cannot build guests: Rust's standard library for {TARGET} is missing"
+        )?;
         for (index, Attempt { way, why, help }) in self.attempts.iter().enumerate() {
-            write!(f, "\n\n  {}. {way}:\n     {}", index + 1, why.trim_end().replace('\n', "\n     "))?;
+            write!(
+                f,
+                "\n\n  {}. {way}:\n     {}",
+                index + 1,
+                why.trim_end().replace('\n', "\n     ")
+            )?;
             if let Some(help) = help {
                 write!(f, "\n     help: {help}")?;
             }

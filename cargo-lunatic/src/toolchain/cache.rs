@@ -9,7 +9,13 @@ pub(crate) fn cache_folder(env: &Environment) -> Option<PathBuf> {
     // A relative XDG_CACHE_HOME is invalid by its specification and is to be ignored.
     env.path("LUNATIC_CACHE")
         .and_then(|folder| std::path::absolute(folder).ok())
-        .or_else(|| Some(env.path("XDG_CACHE_HOME").filter(|folder| folder.is_absolute())?.join("lunatic")))
+        .or_else(|| {
+            Some(
+                env.path("XDG_CACHE_HOME")
+                    .filter(|folder| folder.is_absolute())?
+                    .join("lunatic"),
+            )
+        })
         .or_else(|| Some(env.path("HOME")?.join(".cache/lunatic")))
 }
 
@@ -34,7 +40,11 @@ mod tests {
 
     #[track_caller]
     fn check(vars: &[(&str, &str)], expected: Option<&str>) {
-        assert_eq!(cache_folder(&Environment::fixed(vars)), expected.map(PathBuf::from), "{vars:?}");
+        assert_eq!(
+            cache_folder(&Environment::fixed(vars)),
+            expected.map(PathBuf::from),
+            "{vars:?}"
+        );
     }
 
     #[test]
@@ -43,7 +53,10 @@ mod tests {
         check(&all, Some("/l"));
         check(&all[1..], Some("/x/lunatic"));
         check(&all[2..], Some("/h/.cache/lunatic"));
-        check(&[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")], Some("/h/.cache/lunatic"));
+        check(
+            &[("XDG_CACHE_HOME", "relative"), ("HOME", "/h")],
+            Some("/h/.cache/lunatic"),
+        );
         check(&[], None);
     }
 

@@ -15,10 +15,19 @@ const WAY: &str = "the Rust in use";
 pub(super) fn find(search: &Search) -> Result<Toolchain, Attempt> {
     let library_folder = library_folder(search)?;
     if !has_std(&library_folder) {
-        return Err(Attempt::new(WAY, format!("there is no standard library in `{}`", library_folder.display())));
+        return Err(Attempt::new(
+            WAY,
+            format!("there is no standard library in `{}`", library_folder.display()),
+        ));
     }
     let cargo = search.env.path("CARGO").unwrap_or_else(|| PathBuf::from("cargo"));
-    Ok(Toolchain { way: Way::Installed, cargo, rustc: None, rustdoc: None, library_folder })
+    Ok(Toolchain {
+        way: Way::Installed,
+        cargo,
+        rustc: None,
+        rustdoc: None,
+        library_folder,
+    })
 }
 
 fn library_folder(search: &Search) -> Result<PathBuf, Attempt> {
@@ -30,7 +39,9 @@ fn library_folder(search: &Search) -> Result<PathBuf, Attempt> {
     }
     let rustc = chosen.unwrap_or_else(|| PathBuf::from("rustc"));
     let printed = process::output(
-        Command::new(&rustc).args(["--print", "target-libdir", "--target", TARGET]).current_dir(search.folder),
+        Command::new(&rustc)
+            .args(["--print", "target-libdir", "--target", TARGET])
+            .current_dir(search.folder),
     );
     match printed {
         Ok(folder) => Ok(PathBuf::from(folder.trim())),
@@ -40,7 +51,12 @@ fn library_folder(search: &Search) -> Result<PathBuf, Attempt> {
 
 /// The compiler that the user set for cargo, by cargo's rules.
 fn chosen_rustc(search: &Search) -> Option<PathBuf> {
-    let variable = || search.env.path("RUSTC").or_else(|| search.env.path("CARGO_BUILD_RUSTC"));
+    let variable = || {
+        search
+            .env
+            .path("RUSTC")
+            .or_else(|| search.env.path("CARGO_BUILD_RUSTC"))
+    };
     variable().or_else(|| search.config.text(&["build", "rustc"]).map(PathBuf::from))
 }
 
@@ -51,8 +67,15 @@ fn rustup_toolchain(search: &Search) -> Option<PathBuf> {
         return None;
     }
     let name = search.env.path("RUSTUP_TOOLCHAIN")?;
-    let home = search.env.path("RUSTUP_HOME").or_else(|| Some(search.env.path("HOME")?.join(".rustup")))?;
-    let root = if name.is_absolute() { name } else { home.join("toolchains").join(name) };
+    let home = search
+        .env
+        .path("RUSTUP_HOME")
+        .or_else(|| Some(search.env.path("HOME")?.join(".rustup")))?;
+    let root = if name.is_absolute() {
+        name
+    } else {
+        home.join("toolchains").join(name)
+    };
     has_rustc(&root).then_some(root)
 }
 
@@ -82,7 +105,10 @@ mod tests {
             machine.file("cargo/bin/rustc", "#!/bin/sh\nexit 9\n");
             machine.file("home/.rustup/toolchains/t/bin/rustc", "");
             fs::create_dir_all(machine.path("home/.rustup/toolchains/t/lib/rustlib")).unwrap();
-            machine.file("own/rustc", &format!("#!/bin/sh\necho {}\n", machine.path("own/lib").display()));
+            machine.file(
+                "own/rustc",
+                &format!("#!/bin/sh\necho {}\n", machine.path("own/lib").display()),
+            );
             machine
         }
 
@@ -110,7 +136,12 @@ mod tests {
             let env = Environment::fixed(&all);
             let arguments: Vec<String> = config.iter().map(|text| text.to_string()).collect();
             let config = Config::load(self.0.path(), &arguments, &env);
-            find(&Search { folder: self.0.path(), config: &config, env: &env, shell: Shell::new(true, None) })
+            find(&Search {
+                folder: self.0.path(),
+                config: &config,
+                env: &env,
+                shell: Shell::new(true, None),
+            })
         }
     }
 
@@ -118,10 +149,19 @@ mod tests {
     fn rustups_toolchain_is_looked_into_without_starting_anything() {
         let machine = Machine::new();
         let lacking = machine.find(&[("RUSTUP_TOOLCHAIN", "t")], &[]).unwrap_err();
-        assert!(lacking.why.contains("toolchains/t/lib/rustlib/wasm32-wasip1/lib"), "{}", lacking.why);
+        assert!(
+            lacking.why.contains("toolchains/t/lib/rustlib/wasm32-wasip1/lib"),
+            "{}",
+            lacking.why
+        );
         machine.std_in("home/.rustup/toolchains/t/lib/rustlib/wasm32-wasip1/lib");
-        let found = machine.find(&[("RUSTUP_TOOLCHAIN", "t"), ("CARGO", "/the/cargo")], &[]).unwrap();
-        assert_eq!((found.way, found.cargo, found.rustc), (Way::Installed, PathBuf::from("/the/cargo"), None));
+        let found = machine
+            .find(&[("RUSTUP_TOOLCHAIN", "t"), ("CARGO", "/the/cargo")], &[])
+            .unwrap();
+        assert_eq!(
+            (found.way, found.cargo, found.rustc),
+            (Way::Installed, PathBuf::from("/the/cargo"), None)
+        );
     }
 
     #[test]
@@ -140,7 +180,10 @@ mod tests {
             assert!(lacking.why.ends_with("own/lib`"), "{}", lacking.why);
         }
         machine.std_in("own/lib");
-        assert_eq!(machine.find(&[("RUSTC", rustc)], &[]).unwrap().library_folder, machine.path("own/lib"));
+        assert_eq!(
+            machine.find(&[("RUSTC", rustc)], &[]).unwrap().library_folder,
+            machine.path("own/lib")
+        );
     }
 
     #[test]
@@ -148,7 +191,11 @@ mod tests {
         let machine = Machine::new();
         let broken = machine.path("cargo/bin/rustc");
         let attempt = machine.find(&[("RUSTC", broken.to_str().unwrap())], &[]).unwrap_err();
-        assert!(attempt.why.contains("`rustc` failed (exit status: 9)"), "{}", attempt.why);
+        assert!(
+            attempt.why.contains("`rustc` failed (exit status: 9)"),
+            "{}",
+            attempt.why
+        );
         assert!(attempt.help.is_some());
     }
 }

@@ -22,7 +22,8 @@ impl Lock {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 shell.status("Waiting", "for another cargo-lunatic that is making the toolchain");
-                file.lock().map_err(|error| format!("cannot lock `{}`: {error}", path.display()))?;
+                file.lock()
+                    .map_err(|error| format!("cannot lock `{}`: {error}", path.display()))?;
             }
             // Some network file systems have no locks; a rename at the end still leaves nothing half-made.
             Err(TryLockError::Error(_)) => {}

@@ -178,9 +178,9 @@ impl Search<'_> {
         let Some(folder) = debian::toolchains_folder(self.env) else {
             return Ok(None);
         };
-        Lock::take(&folder, self.shell)
-            .map(Some)
-            .map_err(|why| Attempt::new("the cache folder", why).help("set LUNATIC_CACHE to a folder that can be written"))
+        Lock::take(&folder, self.shell).map(Some).map_err(|why| {
+            Attempt::new("the cache folder", why).help("set LUNATIC_CACHE to a folder that can be written")
+        })
     }
 }
 
@@ -189,10 +189,15 @@ fn has_std(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return false;
     };
-    let names: Vec<_> = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect();
-    ["libcore-", "libstd-"]
-        .iter()
-        .all(|prefix| names.iter().any(|name| name.starts_with(prefix) && name.ends_with(".rlib")))
+    let names: Vec<_> = entries
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    ["libcore-", "libstd-"].iter().all(|prefix| {
+        names
+            .iter()
+            .any(|name| name.starts_with(prefix) && name.ends_with(".rlib"))
+    })
 }
 
 /// Where a toolchain in `root` keeps its standard library for the target.

@@ -20,5 +20,8 @@ pub(super) fn find_made(_env: &Environment) -> Result<Toolchain, Attempt> {
 
 /// Nothing can be made.
 pub(super) fn make(_search: &Search) -> Result<Toolchain, Attempt> {
-    Err(Attempt::new("a toolchain made from Debian's packages", "this system is not Debian or a derivative of it"))
+    Err(Attempt::new(
+        "a toolchain made from Debian's packages",
+        "this system is not Debian or a derivative of it",
+    ))
 }

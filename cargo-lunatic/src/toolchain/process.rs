@@ -14,15 +14,22 @@ const LINES_SHOWN_MAX: usize = 12;
 /// When it cannot be started or fails: a text that names the program and ends with the last lines it wrote.
 pub(super) fn output(command: &mut Command) -> Result<String, String> {
     let program = program(command);
-    let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot start {program}: {error}"))?;
+    let output = command
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|error| format!("cannot start {program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
-    let said = if output.stderr.is_empty() { &output.stdout } else { &output.stderr };
+    let said = if output.stderr.is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
     Err(failure(&program, output.status, &String::from_utf8_lossy(said)))
 }
 
-/// Runs `command`, hands each line of its stderr to `show` as it comes, and drops its stdout.
+/// Runs `command`, hands each line of its stderr to `show` as it comes; its stdout goes where `command` says.
 ///
 /// # Errors
 ///
@@ -31,7 +38,6 @@ pub(super) fn run_showing(command: &mut Command, mut show: impl FnMut(&str)) -> 
     let program = program(command);
     let mut child = command
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("cannot start {program}: {error}"))?;
@@ -44,8 +50,14 @@ pub(super) fn run_showing(command: &mut Command, mut show: impl FnMut(&str)) -> 
             said.push('\n');
         }
     }
-    let status = child.wait().map_err(|error| format!("cannot wait for {program}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(failure(&program, status, &said)) }
+    let status = child
+        .wait()
+        .map_err(|error| format!("cannot wait for {program}: {error}"))?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(failure(&program, status, &said))
+    }
 }
 
 fn program(command: &Command) -> String {
@@ -91,7 +103,9 @@ mod tests {
     #[test]
     fn stderr_is_shown_line_by_line() {
         let mut lines = Vec::new();
-        let result = run_showing(&mut shell("echo a >&2; echo hidden; echo b >&2; exit 1"), |l| lines.push(l.to_string()));
+        let result = run_showing(&mut shell("echo a >&2; echo b >&2; exit 1"), |l| {
+            lines.push(l.to_string())
+        });
         assert_eq!(lines, ["a", "b"]);
         assert_eq!(result.unwrap_err(), "`sh` failed (exit status: 1)\na\nb");
         assert_eq!(run_showing(&mut shell("true"), |_| panic!()), Ok(()));

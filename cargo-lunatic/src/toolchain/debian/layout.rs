@@ -61,7 +61,11 @@ pub(super) fn lay_out(plan: &Plan, folder: &Path) -> io::Result<()> {
 
 /// A script that starts `program` with `sysroot`, whatever these are called.
 fn write_starter(file: &Path, program: &Path, sysroot: &Path) -> io::Result<()> {
-    let script = format!("#!/bin/sh\nexec {} --sysroot {} \"$@\"\n", quoted(program), quoted(sysroot));
+    let script = format!(
+        "#!/bin/sh\nexec {} --sysroot {} \"$@\"\n",
+        quoted(program),
+        quoted(sysroot)
+    );
     fs::write(file, script)?;
     fs::set_permissions(file, fs::Permissions::from_mode(0o755))
 }
@@ -80,7 +84,12 @@ mod tests {
     fn lays_out_a_toolchain_that_starts_from_its_final_place() {
         let temp = tempfile::tempdir().unwrap();
         let path = |name: &str| temp.path().join(name);
-        for name in ["wasi/crt1-command.o", "wasi/crt1-reactor.o", "wasi/libc.a", "built/libstd-1.rlib"] {
+        for name in [
+            "wasi/crt1-command.o",
+            "wasi/crt1-reactor.o",
+            "wasi/libc.a",
+            "built/libstd-1.rlib",
+        ] {
             fs::create_dir_all(path(name).parent().unwrap()).unwrap();
             fs::write(path(name), name).unwrap();
         }
@@ -104,12 +113,24 @@ mod tests {
         fs::rename(path("partial"), &root).unwrap();
 
         let library = library_folder_in(&root);
-        assert_eq!(fs::read_to_string(library.join("libstd-1.rlib")).unwrap(), "built/libstd-1.rlib");
-        assert_eq!(fs::read_to_string(library.join("self-contained/libc.a")).unwrap(), "wasi/libc.a");
+        assert_eq!(
+            fs::read_to_string(library.join("libstd-1.rlib")).unwrap(),
+            "built/libstd-1.rlib"
+        );
+        assert_eq!(
+            fs::read_to_string(library.join("self-contained/libc.a")).unwrap(),
+            "wasi/libc.a"
+        );
         assert!(root.join("lib/rustlib/host-triple/lib").is_dir());
-        assert_eq!(fs::read_link(root.join("bin/cargo")).unwrap(), Path::new("/usr/bin/cargo"));
+        assert_eq!(
+            fs::read_link(root.join("bin/cargo")).unwrap(),
+            Path::new("/usr/bin/cargo")
+        );
         let output = Command::new(root.join("bin/rustc")).arg("a b").output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout), format!("--sysroot {} a b\n", root.display()));
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            format!("--sysroot {} a b\n", root.display())
+        );
     }
 
     #[test]
@@ -129,6 +150,9 @@ mod tests {
             rlibs: Vec::new(),
             c_library: temp.path().join("nothing"),
         };
-        assert_eq!(lay_out(&plan, &temp.path().join("out")).unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(
+            lay_out(&plan, &temp.path().join("out")).unwrap_err().kind(),
+            io::ErrorKind::NotFound
+        );
     }
 }

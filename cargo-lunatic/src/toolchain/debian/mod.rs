@@ -7,10 +7,12 @@
 //! The folder is built under another name and renamed when it is whole and has linked a program. Whoever finds it
 //! finds all of it; what an interruption leaves behind is removed by the next attempt.
 
+mod c_stubs;
 mod layout;
 mod packages;
 mod stamp;
 mod std_library;
+mod try_out;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -30,6 +32,9 @@ const WAY: &str = "a toolchain made from Debian's packages";
 /// How the folders of made toolchains begin.
 const PREFIX: &str = "debian-";
 
+/// How the folders begin that toolchains are made in.
+const PREFIX_PARTIAL: &str = "partial-";
+
 /// Where made toolchains are kept.
 pub(crate) fn toolchains_folder(env: &Environment) -> Option<PathBuf> {
     Some(cache_folder(env)?.join("toolchains"))
@@ -40,21 +45,21 @@ pub(super) fn find_made(env: &Environment) -> Result<Toolchain, Attempt> {
     let Some(folder) = toolchains_folder(env) else {
         return Err(Attempt::new(MADE_EARLIER, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
     };
-    let usable = made_in(&folder).into_iter().find(|root| stamp::is_current(root) && has_std(&library_folder_in(root)));
+    let made = folders_with_prefix(&folder, PREFIX);
+    let usable = made
+        .into_iter()
+        .find(|root| stamp::is_current(root) && has_std(&library_folder_in(root)));
     usable
         .map(|root| toolchain_in(&root))
         .ok_or_else(|| Attempt::new(MADE_EARLIER, format!("there is none in `{}`", folder.display())))
 }
 
-/// The whole toolchains in `folder`, current or not.
-fn made_in(folder: &Path) -> Vec<PathBuf> {
+fn folders_with_prefix(folder: &Path, prefix: &str) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut made: Vec<PathBuf> = entries
-        .filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX))
-        .map(|entry| entry.path())
-        .collect();
-    made.sort();
-    made
+    let named = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix));
+    let mut folders: Vec<PathBuf> = named.map(|entry| entry.path()).collect();
+    folders.sort();
+    folders
 }
 
 fn toolchain_in(root: &Path) -> Toolchain {
@@ -73,18 +78,28 @@ pub(super) fn make(search: &Search) -> Result<Toolchain, Attempt> {
         return Err(Attempt::new(WAY, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
     };
     if search.env.find_program("apt-get").is_none() || search.env.find_program("dpkg-query").is_none() {
-        return Err(Attempt::new(WAY, "this system has no apt-get, so it is not Debian or a derivative of it"));
+        return Err(Attempt::new(
+            WAY,
+            "this system has no apt-get, so it is not Debian or a derivative of it",
+        ));
     }
     let started = Instant::now();
     let packages = packages::ready(search.shell)?;
     let failed = |why: String| {
-        let again = format!("if packages are damaged: sudo apt-get install --reinstall {}", packages.names().join(" "));
+        let again = format!(
+            "if packages are damaged: sudo apt-get install --reinstall {}",
+            packages.names().join(" ")
+        );
         Attempt::new(WAY, why).help(again)
     };
     let root = build(&packages, &folder, search.shell).map_err(failed)?;
     search.shell.status(
         "Finished",
-        format!("the toolchain for {TARGET} in {:.0?} (kept in {})", started.elapsed(), root.display()),
+        format!(
+            "the toolchain for {TARGET} in {:.0?} (kept in {})",
+            started.elapsed(),
+            root.display()
+        ),
     );
     Ok(toolchain_in(&root))
 }
@@ -94,18 +109,24 @@ fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, St
     let compiler = Compiler::ask(packages.program("rustc")?)?;
     let name = format!("{PREFIX}{}-{}", packages.version(), compiler.host);
     let root = folder.join(&name);
-    // Not one of the names that `made_in` looks for.
-    let partial = folder.join(format!("partial-{name}"));
+    // Not one of the names that `find_made` looks for; our own, because what a killed process started may live on.
+    let partial = folder.join(format!("{PREFIX_PARTIAL}{name}-{}", std::process::id()));
     let io = |path: &Path| {
         let path = path.display().to_string();
         move |error: std::io::Error| format!("cannot write `{path}`: {error}")
     };
-    remove_leftovers(folder).map_err(io(folder))?;
+    remove_leftovers(folder);
     let work = partial.join("work");
     std::fs::create_dir_all(&work).map_err(io(&work))?;
 
-    shell.status("Building", format!("Rust's standard library for {TARGET} (once for Rust {}; takes a minute or two)", compiler.release));
-    let rlibs = std_library::build(&compiler, &packages.program("cargo")?, &work)?;
+    shell.status(
+        "Building",
+        format!(
+            "Rust's standard library for {TARGET} (once for Rust {}; takes one to three minutes)",
+            compiler.release
+        ),
+    );
+    let rlibs = std_library::build(&compiler, &packages.program("cargo")?, &work, shell)?;
     let plan = layout::Plan {
         root: &root,
         compiler: &compiler,
@@ -115,7 +136,9 @@ fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, St
         c_library: packages.wasi_libc()?,
     };
     layout::lay_out(&plan, &partial).map_err(io(&partial))?;
-    try_out(&compiler, &partial)?;
+    let libc = library_folder_in(&partial).join("self-contained/libc.a");
+    c_stubs::add(&compiler, &packages.archiver()?, &libc, &partial, &work)?;
+    try_out::try_out(&compiler, &partial, &work)?;
     std::fs::remove_dir_all(&work).map_err(io(&work))?;
     stamp::write(&partial, &compiler.rustc).map_err(io(&partial))?;
     if root.exists() {
@@ -125,28 +148,16 @@ fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, St
     Ok(root)
 }
 
-/// Removes what an interruption left, and toolchains whose compiler has been replaced.
-fn remove_leftovers(folder: &Path) -> std::io::Result<()> {
-    for entry in std::fs::read_dir(folder)?.flatten() {
-        let partial = entry.file_name().to_string_lossy().starts_with("partial-");
-        let outdated = || made_in(folder).contains(&entry.path()) && !stamp::is_current(&entry.path());
-        if partial || outdated() {
-            std::fs::remove_dir_all(entry.path())?;
-        }
+/// Removes what an interruption left, and toolchains whose compiler has been replaced. What cannot be removed now is
+/// removed next time.
+fn remove_leftovers(folder: &Path) {
+    let partial = folders_with_prefix(folder, PREFIX_PARTIAL);
+    let outdated = folders_with_prefix(folder, PREFIX)
+        .into_iter()
+        .filter(|root| !stamp::is_current(root));
+    for leftover in partial.into_iter().chain(outdated) {
+        let _ = std::fs::remove_dir_all(leftover);
     }
-    Ok(())
-}
-
-/// Links a program with link-time optimisation, which needs all that was laid out.
-fn try_out(compiler: &Compiler, root: &Path) -> Result<(), String> {
-    let source = root.join("work/hello.rs");
-    std::fs::write(&source, "fn main() { println!(\"hello\"); }\n").map_err(|error| error.to_string())?;
-    let mut command = compiler.command(root);
-    command.args(["--edition=2024", "-O", "-Clto", "--target", TARGET, "-o"]);
-    command.arg(root.join("work/hello.wasm")).arg(&source).current_dir("/");
-    process::output(&mut command)
-        .map(drop)
-        .map_err(|why| format!("the toolchain was made but cannot link a program: {why}"))
 }
 
 /// Debian's compiler and what it says about itself.
@@ -164,10 +175,19 @@ impl Compiler {
         let version = process::output(bare(&rustc).arg("-vV"))?;
         let sysroot = process::output(bare(&rustc).args(["--print", "sysroot"]))?;
         let field = |name: &str| {
-            let value = version.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            value.map(str::to_string).ok_or_else(|| format!("`{} -vV` does not say its {name}", rustc.display()))
+            let value = version
+                .lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+            value
+                .map(str::to_string)
+                .ok_or_else(|| format!("`{} -vV` does not say its {name}", rustc.display()))
         };
-        Ok(Compiler { release: field("release")?, host: field("host")?, sysroot: sysroot.trim().into(), rustc })
+        Ok(Compiler {
+            release: field("release")?,
+            host: field("host")?,
+            sysroot: sysroot.trim().into(),
+            rustc,
+        })
     }
 
     /// The compiler with its libraries taken from `sysroot`.
@@ -181,7 +201,10 @@ impl Compiler {
 /// A command that sees nothing of the user's Rust settings.
 fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
-    command.env_clear().env("PATH", "/usr/local/bin:/usr/bin:/bin").env("LC_ALL", "C");
+    command
+        .env_clear()
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
+        .env("LC_ALL", "C");
     for name in ["HOME", "TMPDIR"] {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -226,7 +249,7 @@ mod tests {
         let (folder, env) = cache();
         fs::write(folder.path().join("rustc"), "a newer compiler").unwrap();
         assert!(find_made(&env).unwrap_err().why.starts_with("there is none in"));
-        remove_leftovers(&folder.path().join("toolchains")).unwrap();
+        remove_leftovers(&folder.path().join("toolchains"));
         assert_eq!(fs::read_dir(folder.path().join("toolchains")).unwrap().count(), 0);
     }
 
@@ -243,7 +266,7 @@ mod tests {
         let (folder, env) = cache();
         let toolchains = folder.path().join("toolchains");
         assert!(find_made(&env).is_ok());
-        remove_leftovers(&toolchains).unwrap();
+        remove_leftovers(&toolchains);
         assert!(!toolchains.join("partial-debian-1.97.0-x").exists());
         assert!(find_made(&env).is_ok());
     }

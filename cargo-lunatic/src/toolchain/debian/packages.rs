@@ -31,17 +31,18 @@ impl Family {
         format!("rust{}-llvm", self.0)
     }
 
-    /// All packages of it, with the linker `lld` and the C library for WASI.
-    fn packages(&self, lld: String) -> Vec<String> {
+    /// All packages of it, with the linker and the tools of its LLVM and the C library for WASI.
+    fn packages(&self, tools: [String; 2]) -> Vec<String> {
         let Family(suffix) = self;
-        vec![
+        let mut names = vec![
             self.rustc(),
             format!("cargo{suffix}"),
             format!("rust{suffix}-src"),
             self.llvm(),
-            lld,
             "wasi-libc".to_string(),
-        ]
+        ];
+        names.extend(tools);
+        names
     }
 }
 
@@ -69,14 +70,23 @@ impl Packages {
             path.parent() == Some(Path::new("/usr/bin"))
                 && rest.is_some_and(|rest| rest.is_empty() || rest.starts_with("-1."))
         };
-        self.file(is_program).ok_or_else(|| format!("no package of {} has a program {name}", self.names.join(", ")))
+        self.file(is_program)
+            .ok_or_else(|| format!("no package of {} has a program {name}", self.names.join(", ")))
     }
 
     /// The folder of wasi-libc with the start files.
     pub(super) fn wasi_libc(&self) -> Result<PathBuf, String> {
         let file = self.file(|path| path.ends_with("crt1-command.o"));
         let folder = file.as_deref().and_then(Path::parent);
-        folder.map(Path::to_path_buf).ok_or_else(|| "the package wasi-libc has no crt1-command.o".to_string())
+        folder
+            .map(Path::to_path_buf)
+            .ok_or_else(|| "the package wasi-libc has no crt1-command.o".to_string())
+    }
+
+    /// The program that adds to archives of WebAssembly objects.
+    pub(super) fn archiver(&self) -> Result<PathBuf, String> {
+        self.file(|path| path.ends_with("bin/llvm-ar"))
+            .ok_or_else(|| "LLVM's package has no llvm-ar".to_string())
     }
 
     fn file(&self, wanted: impl Fn(&Path) -> bool) -> Option<PathBuf> {
@@ -109,22 +119,39 @@ pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
             shell.warning(why);
         }
     }
-    let choice = choose(|known| known.candidate.clone()).map_err(failed)?.ok_or_else(|| {
-        Attempt::new(WAY, format!("Debian offers no compiler of Rust {RUST_MIN} or newer here"))
+    let choice = choose(|known| known.candidate.clone())
+        .map_err(failed)?
+        .ok_or_else(|| {
+            Attempt::new(
+                WAY,
+                format!("Debian offers no compiler of Rust {RUST_MIN} or newer here"),
+            )
             .help("sudo apt-get update, with the security updates of your release among the sources")
-    })?;
+        })?;
     if choice.missing.is_empty() {
         return Ok(choice.packages);
     }
     let command = format!("sudo apt-get install {}", choice.packages.names.join(" "));
     let Some(root) = root else {
-        let why = format!("installing {} needs root, and sudo asks for a password", choice.missing.join(", "));
+        let why = format!(
+            "installing {} needs root, and sudo asks for a password",
+            choice.missing.join(", ")
+        );
         return Err(Attempt::new(WAY, why).help(command));
     };
     let what = choice.missing.join(" ");
-    shell.status("Installing", format!("{what} with apt-get (about 200 MB to download, once; takes a minute)"));
+    shell.status(
+        "Installing",
+        format!("{what} with apt-get (about 200 MB to download, once; takes a minute)"),
+    );
     // Nothing of the user's is removed for it: families of Rust packages exclude each other.
-    let install = ["install", "--yes", "--no-install-recommends", "--no-remove", "-oDPkg::Lock::Timeout=300"];
+    let install = [
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        "--no-remove",
+        "-oDPkg::Lock::Timeout=300",
+    ];
     process::output(root.apt_get().args(install).args(&choice.packages.names))
         .map_err(|why| Attempt::new(WAY, why).help(command))?;
     Ok(choice.packages)
@@ -141,7 +168,10 @@ struct Choice {
 fn choose(version: impl Fn(&Known) -> Option<String>) -> Result<Option<Choice>, String> {
     let search = ["search", "--names-only", "^rustc(-web|-1[.][0-9]+)?$"];
     let found = process::output(plain("apt-cache").args(search))?;
-    let compilers: Vec<&str> = found.lines().filter_map(|line| line.split_whitespace().next()).collect();
+    let compilers: Vec<&str> = found
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
     if compilers.is_empty() {
         return Ok(None);
     }
@@ -149,15 +179,24 @@ fn choose(version: impl Fn(&Known) -> Option<String>) -> Result<Option<Choice>, 
         return Ok(None);
     };
     let depends = process::output(plain("apt-cache").args(["depends", &family.llvm()]))?;
-    let names = family.packages(lld(&depends));
+    let names = family.packages(tools(&depends));
     let known = policy(&names)?;
-    let is_installed = |name: &String| known.iter().any(|known| known.name == *name && known.installed.is_some());
+    let is_installed = |name: &String| {
+        known
+            .iter()
+            .any(|known| known.name == *name && known.installed.is_some())
+    };
     let missing = names.iter().filter(|name| !is_installed(name)).cloned().collect();
-    Ok(Some(Choice { packages: Packages { names, version }, missing }))
+    Ok(Some(Choice {
+        packages: Packages { names, version },
+        missing,
+    }))
 }
 
 fn policy(names: &[impl AsRef<std::ffi::OsStr>]) -> Result<Vec<Known>, String> {
-    Ok(parse_policy(&process::output(plain("apt-cache").arg("policy").args(names))?))
+    Ok(parse_policy(&process::output(
+        plain("apt-cache").arg("policy").args(names),
+    )?))
 }
 
 /// Reads what `apt-cache policy` prints.
@@ -165,7 +204,11 @@ fn parse_policy(text: &str) -> Vec<Known> {
     let mut all: Vec<Known> = Vec::new();
     for line in text.lines() {
         if let Some(name) = line.strip_suffix(':').filter(|name| !name.starts_with(' ')) {
-            all.push(Known { name: name.to_string(), installed: None, candidate: None });
+            all.push(Known {
+                name: name.to_string(),
+                installed: None,
+                candidate: None,
+            });
         } else if let (Some(known), Some((field, version))) = (all.last_mut(), line.trim().split_once(": ")) {
             let version = Some(version.to_string()).filter(|version| version != "(none)");
             match field {
@@ -190,14 +233,19 @@ fn newest(compilers: &[Known], version: impl Fn(&Known) -> Option<String>) -> Op
 /// The numbers that a package's version begins with, after its epoch: `1:1.96.0+dfsg1-1` is 1, 96, 0.
 fn rust_version(version: &str) -> Vec<u32> {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
-    let numbers = version.split(|c: char| !c.is_ascii_digit() && c != '.').next().unwrap_or_default();
+    let numbers = version
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .next()
+        .unwrap_or_default();
     numbers.split('.').map_while(|number| number.parse().ok()).collect()
 }
 
-/// The linker of the LLVM that the compiler's package depends on, from what `apt-cache depends` prints.
-fn lld(depends: &str) -> String {
-    let version = depends.lines().find_map(|line| line.trim().strip_prefix("Depends: ")?.strip_prefix("llvm-"));
-    version.map_or("lld".to_string(), |version| format!("lld-{version}"))
+/// The linker and the tools of the LLVM that the compiler's package depends on, from what `apt-cache depends` prints.
+fn tools(depends: &str) -> [String; 2] {
+    let version = depends
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Depends: ")?.strip_prefix("llvm-"));
+    ["lld", "llvm"].map(|tool| version.map_or(tool.to_string(), |version| format!("{tool}-{version}")))
 }
 
 /// How we may become root.
@@ -215,7 +263,9 @@ impl Root {
         if std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0) {
             return Some(Root::Already);
         }
-        process::output(plain("sudo").args(["-n", "true"])).is_ok().then_some(Root::Sudo)
+        process::output(plain("sudo").args(["-n", "true"]))
+            .is_ok()
+            .then_some(Root::Sudo)
     }
 
     fn apt_get(self) -> Command {
@@ -284,17 +334,27 @@ rustc-web:
     fn the_newest_family_that_is_new_enough_is_taken() {
         let known = parse_policy(POLICY);
         let (family, version) = newest(&known, |known| known.candidate.clone()).unwrap();
-        assert_eq!((family.rustc().as_str(), version.as_str()), ("rustc-web", "1.96.0+dfsg1-1~deb12u2"));
+        assert_eq!(
+            (family.rustc().as_str(), version.as_str()),
+            ("rustc-web", "1.96.0+dfsg1-1~deb12u2")
+        );
         assert_eq!(newest(&known, |known| known.installed.clone()), None);
         let versioned = parse_policy("rustc-1.99:\n  Candidate: 1.99.0\nrustc:\n  Candidate: 1.100.0\n");
-        assert_eq!(newest(&versioned, |known| known.candidate.clone()).unwrap().0.rustc(), "rustc");
+        assert_eq!(
+            newest(&versioned, |known| known.candidate.clone()).unwrap().0.rustc(),
+            "rustc"
+        );
     }
 
     #[test]
     fn names_follow_the_family() {
-        let packages = |suffix: &str| Family(suffix.to_string()).packages("lld-22".to_string()).join(" ");
-        assert_eq!(packages("-web"), "rustc-web cargo-web rust-web-src rust-web-llvm lld-22 wasi-libc");
-        assert_eq!(packages(""), "rustc cargo rust-src rust-llvm lld-22 wasi-libc");
+        let tools = || ["lld-22", "llvm-22"].map(str::to_string);
+        let packages = |suffix: &str| Family(suffix.to_string()).packages(tools()).join(" ");
+        assert_eq!(
+            packages("-web"),
+            "rustc-web cargo-web rust-web-src rust-web-llvm wasi-libc lld-22 llvm-22"
+        );
+        assert_eq!(packages(""), "rustc cargo rust-src rust-llvm wasi-libc lld-22 llvm-22");
     }
 
     #[test]
@@ -306,8 +366,11 @@ rustc-web:
     }
 
     #[test]
-    fn the_linker_is_that_of_the_compilers_llvm() {
-        assert_eq!(lld("rust-web-llvm\n  Depends: libc6\n  Depends: llvm-22\n"), "lld-22");
-        assert_eq!(lld("rust-llvm\n  Depends: libc6\n"), "lld");
+    fn the_tools_are_those_of_the_compilers_llvm() {
+        assert_eq!(
+            tools("rust-web-llvm\n  Depends: libc6\n  Depends: llvm-22\n"),
+            ["lld-22", "llvm-22"]
+        );
+        assert_eq!(tools("rust-llvm\n  Depends: libc6\n"), ["lld", "llvm"]);
     }
 }

@@ -18,14 +18,25 @@ pub(super) fn is_current(root: &Path) -> bool {
     let Ok(stamp) = std::fs::read_to_string(root.join(FILE_NAME)) else {
         return false;
     };
-    stamp.lines().next().is_some_and(|rustc| of(Path::new(rustc)).is_ok_and(|now| now == stamp))
+    stamp
+        .lines()
+        .next()
+        .is_some_and(|rustc| of(Path::new(rustc)).is_ok_and(|now| now == stamp))
 }
 
 /// The path, and what changes when the package is updated.
 fn of(rustc: &Path) -> std::io::Result<String> {
     let metadata = std::fs::metadata(rustc)?;
-    let modified = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    Ok(format!("{}\n{} bytes, modified {modified}, layout {LAYOUT_VERSION}\n", rustc.display(), metadata.len()))
+    let modified = metadata
+        .modified()?
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+        .as_nanos();
+    Ok(format!(
+        "{}\n{} bytes, modified {modified}, layout {LAYOUT_VERSION}\n",
+        rustc.display(),
+        metadata.len()
+    ))
 }
 
 #[cfg(test)]

@@ -1,24 +1,43 @@
 //! Compiles Rust's standard library from the source that Debian's package brings.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use cargo_metadata::Message;
 
 use super::{Compiler, bare, process};
 use crate::TARGET;
+use crate::shell::Shell;
 
 /// The package that is built only for what it depends on.
 const SEED: &str = "standard_library_seed";
 
 /// Builds everything that guests and their tests link, below `work`, and returns the `.rlib` files.
-pub(super) fn build(compiler: &Compiler, cargo: &Path, work: &Path) -> Result<Vec<PathBuf>, String> {
+pub(super) fn build(compiler: &Compiler, cargo: &Path, work: &Path, shell: Shell) -> Result<Vec<PathBuf>, String> {
     let seed = work.join("seed");
     write_seed(&seed).map_err(|error| format!("cannot write `{}`: {error}", seed.display()))?;
+    let vendored = compiler.sysroot.join("lib/rustlib/src/rust/library/vendor");
     let mut command = bare(cargo);
     command
-        .args(["build", "--release", "--offline", "--message-format=json-render-diagnostics"])
-        .args(["-Zbuild-std=std,panic_abort,test", "--target", TARGET, "--manifest-path"])
+        .args([
+            "build",
+            "--release",
+            "--offline",
+            "--message-format=json-render-diagnostics",
+        ])
+        .args([
+            "-Zbuild-std=std,panic_abort,test",
+            "--target",
+            TARGET,
+            "--manifest-path",
+        ])
         .arg(seed.join("Cargo.toml"))
+        // The crates that the library depends on come with its source; nothing is downloaded.
+        .args(["--config", "source.crates-io.replace-with=\"vendored\"", "--config"])
+        .arg(format!(
+            "source.vendored.directory={}",
+            toml::Value::String(vendored.display().to_string())
+        ))
         // Cargo reads the configuration of the folder it is called in and those above.
         .current_dir("/")
         .env("CARGO_HOME", work.join("cargo-home"))
@@ -28,8 +47,16 @@ pub(super) fn build(compiler: &Compiler, cargo: &Path, work: &Path) -> Result<Ve
         .env("RUSTC_BOOTSTRAP", "1")
         // Link-time optimisation of a guest needs the library's bitcode.
         .env("RUSTFLAGS", "-Cembed-bitcode=yes");
-    let messages = process::output(&mut command)?;
-    let rlibs = rlibs(&messages);
+    let messages = work.join("messages.json");
+    let file_error = |error: std::io::Error| format!("cannot use `{}`: {error}", messages.display());
+    command.stdout(File::create(&messages).map_err(file_error)?);
+    // The seed and the end of the build are nothing to the user.
+    process::run_showing(&mut command, |line| {
+        if !line.contains(SEED) && !line.trim_start().starts_with("Finished") {
+            shell.line(line);
+        }
+    })?;
+    let rlibs = rlibs(&std::fs::read_to_string(&messages).map_err(file_error)?);
     if rlibs.is_empty() {
         return Err("cargo built the standard library but named no files of it".to_string());
     }
