@@ -1,5 +1,8 @@
 //! Whether this process has used its heap.
 
+#[cfg(target_arch = "wasm32")]
+use std::ptr;
+
 /// False if the process has certainly not allocated so far. Costs a few loads and allocates nothing.
 ///
 /// The heap starts at the linker's symbol `__heap_base`, where a fresh memory is zero, and libc's allocator puts the
@@ -9,27 +12,29 @@
 ///
 /// A program with an allocator of its own that lives in a static array looks unused for ever.
 #[cfg(target_arch = "wasm32")]
+#[inline]
 pub(crate) fn heap_used() -> bool {
-    /// How far from `__heap_base` the first header may lie, in bytes: one alignment step and the header itself.
-    const LOOK_LEN: usize = 32;
+    /// How many words from `__heap_base` are looked at: one step of alignment (16 bytes) and the first header.
+    const WORDS: usize = 4;
     /// The size of a page of wasm memory, in bytes.
     const PAGE_SIZE: usize = 65_536;
 
     unsafe extern "C" {
-        static __heap_base: u8;
-        static __heap_end: u8;
+        static __heap_base: u64;
+        static __heap_end: u64;
     }
 
-    let start = &raw const __heap_base;
+    let start = (&raw const __heap_base).addr().next_multiple_of(align_of::<u64>());
     let end = (&raw const __heap_end).addr();
     if core::arch::wasm32::memory_size::<0>() > end / PAGE_SIZE {
         return true;
     }
-    let len = LOOK_LEN.min(end - start.addr());
-    // SAFETY: the linker puts `__heap_base` at or below `__heap_end`, which is the end of the initial memory, and
-    // memory never shrinks: the bytes between them exist. They belong to the allocator, not to any Rust object, and
-    // reading them as volatile makes no assumption about what they hold.
-    (0..len).any(|at| unsafe { start.add(at).read_volatile() } != 0)
+    let words = WORDS.min(end.saturating_sub(start) / size_of::<u64>());
+    let first = ptr::with_exposed_provenance::<u64>(start);
+    // SAFETY: the linker puts `__heap_base` at or below `__heap_end`, which is the end of the initial memory, and memory
+    // never shrinks: the words between them exist. They belong to the allocator and not to any Rust object, and a
+    // volatile read makes no assumption about what they hold.
+    (0..words).any(|at| unsafe { first.add(at).read_volatile() } != 0)
 }
 
 /// Other targets have no such bound, and their processes no such need to know.

@@ -54,6 +54,7 @@ impl Scratch {
         self.heap.extend_from_slice(bytes);
     }
 
+    #[inline]
     fn inline(&self) -> &[u8] {
         // SAFETY: `extend` is the only one that raises `inline_len`, by as much as it has just written.
         unsafe { self.inline[..self.inline_len].assume_init_ref() }

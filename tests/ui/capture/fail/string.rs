@@ -1,0 +1,6 @@
+use lunatic::Process;
+
+fn main() {
+    let name = String::from("Joe");
+    let _ = Process::spawn(move || println!("hello {name}"));
+}

@@ -1,0 +1,6 @@
+use lunatic::Process;
+
+fn main() {
+    let numbers = vec![1, 2, 3];
+    let _ = Process::spawn(move || assert_eq!(numbers.len(), 3));
+}

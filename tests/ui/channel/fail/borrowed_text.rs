@@ -1,0 +1,6 @@
+use lunatic::Channel;
+
+fn main() {
+    let words = Channel::<&str>::new(0);
+    words.send("hello");
+}

@@ -1,0 +1,2 @@
+#[lunatic::main]
+fn main(argument: u32, other: u32) {}

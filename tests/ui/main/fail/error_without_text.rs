@@ -1,0 +1,6 @@
+struct Silent;
+
+#[lunatic::main]
+fn main() -> Result<(), Silent> {
+    Err(Silent)
+}

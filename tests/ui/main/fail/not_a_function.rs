@@ -1,0 +1,4 @@
+#[lunatic::main]
+struct Main;
+
+fn main() {}

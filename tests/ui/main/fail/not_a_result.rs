@@ -1,0 +1,4 @@
+#[lunatic::main]
+fn main() -> std::process::ExitCode {
+    std::process::ExitCode::SUCCESS
+}

@@ -1,0 +1,4 @@
+#[lunatic::main]
+fn main() -> Result<u32, String> {
+    Ok(1)
+}

@@ -1,0 +1,2 @@
+#[lunatic::main(crate = "lunatic")]
+fn main() {}

@@ -1,0 +1,2 @@
+#[lunatic::main]
+fn main() {}

@@ -1,0 +1,4 @@
+#[lunatic::test]
+fn adds(number: u32) {}
+
+fn main() {}

@@ -1,0 +1,4 @@
+#[lunatic::test]
+mod tests {}
+
+fn main() {}

@@ -1,0 +1,7 @@
+#[lunatic::test]
+#[should_panic(expected = "no")]
+fn refuses() -> Result<(), String> {
+    Ok(())
+}
+
+fn main() {}
