@@ -15,10 +15,16 @@ pub(super) const MAP_NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
 
 /// Linux 6.13; not in every libc yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
+const MADV_GUARD_REMOVE: libc::c_int = 103;
 
 pub(super) unsafe fn guard_install(base: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: the caller owns these pages and expects that they fault from now on.
     check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_INSTALL) })
+}
+
+pub(super) unsafe fn guard_remove(base: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller owns these pages, which nobody uses.
+    check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_REMOVE) })
 }
 
 /// Keeps the kernel from filling in 2 MiB where 4 KiB are touched: a slot is smaller than that.

@@ -12,7 +12,11 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg_attr(
+    all(test, any(target_os = "linux", target_os = "android")),
+    expect(dead_code, reason = "tested on Linux, too, where only its twin is used")
+)]
 mod unix;
 
 use std::io;
@@ -214,6 +218,23 @@ pub(super) unsafe fn release(base: NonNull<u8>, len: usize) {
     }
 }
 
+/// Makes pages zero that nobody uses, guarded ones too, and gives their memory and page tables back to the system.
+/// Guards may be gone then. False when the system refused; then nothing is certain about the pages.
+///
+/// # Safety
+///
+/// The range is whole pages within mappings of [`reserve`] with [`Access::Open`] that lie side by side, and nobody
+/// else uses them.
+pub(super) unsafe fn trim(base: NonNull<u8>, len: usize) -> bool {
+    if features().guard_install {
+        // A guard is an entry of a page table, which the kernel would keep for its sake.
+        // SAFETY: the caller's promise.
+        let _ = unsafe { os::guard_remove(base, len) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { os::discard(base, len) }.is_ok()
+}
+
 unsafe fn protect(base: NonNull<u8>, len: usize, protection: libc::c_int) -> io::Result<()> {
     if len == 0 {
         return Ok(());
@@ -278,20 +299,16 @@ mod tests {
 
     #[test]
     fn the_features_are_those_of_the_kernel() {
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-        let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
-            return;
-        };
+        let version = crate::instance::tests::kernel_version();
         let features = features();
         // A sandbox may forbid what its kernel knows, so only the other direction is sure.
         assert!(
-            !features.guard_install || (major, minor) >= (6, 13),
-            "{features:?} on {release}"
+            !features.guard_install || version >= (6, 13),
+            "{features:?} on {version:?}"
         );
         assert!(
-            !features.pagemap_scan || (major, minor) >= (6, 7),
-            "{features:?} on {release}"
+            !features.pagemap_scan || version >= (6, 7),
+            "{features:?} on {version:?}"
         );
     }
 }
