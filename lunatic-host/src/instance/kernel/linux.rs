@@ -27,7 +27,8 @@ pub(super) unsafe fn guard_remove(base: NonNull<u8>, len: usize) -> io::Result<(
     check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_REMOVE) })
 }
 
-/// Keeps the kernel from filling in 2 MiB where 4 KiB are touched: a slot is smaller than that.
+/// Keeps the kernel from filling in 2 MiB where 4 KiB are touched: at once, or in the background, where the thread that
+/// uses the memory would have no page fault that tells of it.
 pub(super) unsafe fn no_huge_pages(base: NonNull<u8>, len: usize) {
     // Kernels built without huge pages refuse, and are as good.
     // SAFETY: this advice changes no byte.

@@ -120,7 +120,7 @@ pub(super) fn whole_pages(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(page_size())
 }
 
-/// Maps `len` bytes of zeros that use no memory until they are written.
+/// Maps `len` bytes of zeros that use no memory until they are written. They never use huge pages.
 ///
 /// # Errors
 ///
@@ -137,10 +137,8 @@ pub(super) fn reserve(len: usize, access: Access) -> io::Result<NonNull<u8>> {
         return Err(io::Error::last_os_error());
     }
     let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-    if access == Access::Open {
-        // SAFETY: the mapping was made above with this length.
-        unsafe { os::no_huge_pages(base, len) };
-    }
+    // SAFETY: the mapping was made above with this length.
+    unsafe { os::no_huge_pages(base, len) };
     Ok(base)
 }
 
@@ -289,6 +287,33 @@ mod tests {
             open(base.add(page), page).unwrap();
             assert_eq!(base.add(page).read(), 7, "closing keeps the bytes");
             unmap(base, page * 4);
+        }
+    }
+
+    #[test]
+    fn no_page_is_huge() {
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            return;
+        }
+        let len = 64 << 20;
+        for access in [Access::Open, Access::Closed] {
+            let base = reserve(len, access).unwrap();
+            // SAFETY: a mapping that only this test knows.
+            unsafe { open(base.add(len / 2), len / 4) }.unwrap();
+            let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let header = format!("{:x}-", base.as_ptr() as usize + len / 2);
+            // With one access for all, the opened part is no map of its own.
+            let header = if access == Access::Closed {
+                header
+            } else {
+                format!("{:x}-", base.as_ptr() as usize)
+            };
+            let map = maps.lines().skip_while(|line| !line.starts_with(&header));
+            if let Some(flags) = map.skip(1).find_map(|line| line.strip_prefix("VmFlags:")) {
+                assert!(flags.split(' ').any(|flag| flag == "nh"), "{access:?}: {flags}");
+            }
+            // SAFETY: as above.
+            unsafe { unmap(base, len) };
         }
     }
 
