@@ -40,7 +40,8 @@ impl Method {
 }
 
 /// The number of page faults that this thread has had (on systems that do not count by thread: this process). While it
-/// stays the same, this thread has touched no page for the first time since that page was released.
+/// stays the same, this thread has touched no page of an arena that held nothing before. What other threads touch it
+/// does not tell.
 pub fn thread_faults() -> u64 {
     kernel::thread_faults()
 }

@@ -78,6 +78,11 @@ impl Stacks {
         self.arena.taken()
     }
 
+    /// Gives what free stacks kept, and their page tables, back to the system: see [`Arena::trim`].
+    pub fn trim(&self) {
+        self.arena.trim();
+    }
+
     fn make(&self, size: usize, zeroed: bool) -> Result<Stack, ArenaError> {
         if size > self.size {
             let source = std::io::ErrorKind::InvalidInput.into();

@@ -13,6 +13,20 @@ pub(super) fn resident_bytes() -> usize {
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * super::kernel::page_size()
 }
 
+/// Bytes of the machine's memory that this process' page tables use.
+pub(super) fn page_table_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).unwrap();
+    line.trim().split(' ').next().unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// The version of the running kernel, (0, 0) where that is not Linux.
+pub(super) fn kernel_version() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(['.', '-']).map_while(|part| part.parse().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
 /// Runs one ignored test of this crate in a process of its own, with nothing beside it.
 pub(super) fn in_own_process(test: &str) -> Output {
     Command::new(std::env::current_exe().unwrap())

@@ -15,13 +15,20 @@ pub(super) const MAP_NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
 
 /// Linux 6.13; not in every libc yet.
 const MADV_GUARD_INSTALL: libc::c_int = 102;
+const MADV_GUARD_REMOVE: libc::c_int = 103;
 
 pub(super) unsafe fn guard_install(base: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: the caller owns these pages and expects that they fault from now on.
     check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_INSTALL) })
 }
 
-/// Keeps the kernel from filling in 2 MiB where 4 KiB are touched: a slot is smaller than that.
+pub(super) unsafe fn guard_remove(base: NonNull<u8>, len: usize) -> io::Result<()> {
+    // SAFETY: the caller owns these pages, which nobody uses.
+    check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_REMOVE) })
+}
+
+/// Keeps the kernel from filling in 2 MiB where 4 KiB are touched: at once, or in the background, where the thread that
+/// uses the memory would have no page fault that tells of it.
 pub(super) unsafe fn no_huge_pages(base: NonNull<u8>, len: usize) {
     // Kernels built without huge pages refuse, and are as good.
     // SAFETY: this advice changes no byte.

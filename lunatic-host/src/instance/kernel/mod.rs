@@ -12,7 +12,11 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
+#[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
+#[cfg_attr(
+    all(test, any(target_os = "linux", target_os = "android")),
+    expect(dead_code, reason = "tested on Linux, too, where only its twin is used")
+)]
 mod unix;
 
 use std::io;
@@ -116,7 +120,7 @@ pub(super) fn whole_pages(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(page_size())
 }
 
-/// Maps `len` bytes of zeros that use no memory until they are written.
+/// Maps `len` bytes of zeros that use no memory until they are written. They never use huge pages.
 ///
 /// # Errors
 ///
@@ -133,10 +137,8 @@ pub(super) fn reserve(len: usize, access: Access) -> io::Result<NonNull<u8>> {
         return Err(io::Error::last_os_error());
     }
     let base = NonNull::new(base.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
-    if access == Access::Open {
-        // SAFETY: the mapping was made above with this length.
-        unsafe { os::no_huge_pages(base, len) };
-    }
+    // SAFETY: the mapping was made above with this length.
+    unsafe { os::no_huge_pages(base, len) };
     Ok(base)
 }
 
@@ -214,6 +216,23 @@ pub(super) unsafe fn release(base: NonNull<u8>, len: usize) {
     }
 }
 
+/// Makes pages zero that nobody uses, guarded ones too, and gives their memory and page tables back to the system.
+/// Guards may be gone then. False when the system refused; then nothing is certain about the pages.
+///
+/// # Safety
+///
+/// The range is whole pages within mappings of [`reserve`] with [`Access::Open`] that lie side by side, and nobody
+/// else uses them.
+pub(super) unsafe fn trim(base: NonNull<u8>, len: usize) -> bool {
+    if features().guard_install {
+        // A guard is an entry of a page table, which the kernel would keep for its sake.
+        // SAFETY: the caller's promise.
+        let _ = unsafe { os::guard_remove(base, len) };
+    }
+    // SAFETY: the caller's promise.
+    unsafe { os::discard(base, len) }.is_ok()
+}
+
 unsafe fn protect(base: NonNull<u8>, len: usize, protection: libc::c_int) -> io::Result<()> {
     if len == 0 {
         return Ok(());
@@ -272,26 +291,49 @@ mod tests {
     }
 
     #[test]
+    fn no_page_is_huge() {
+        if !std::fs::exists("/sys/kernel/mm/transparent_hugepage").unwrap() {
+            return;
+        }
+        let len = 64 << 20;
+        for access in [Access::Open, Access::Closed] {
+            let base = reserve(len, access).unwrap();
+            // SAFETY: a mapping that only this test knows.
+            unsafe { open(base.add(len / 2), len / 4) }.unwrap();
+            let maps = std::fs::read_to_string("/proc/self/smaps").unwrap();
+            let header = format!("{:x}-", base.as_ptr() as usize + len / 2);
+            // With one access for all, the opened part is no map of its own.
+            let header = if access == Access::Closed {
+                header
+            } else {
+                format!("{:x}-", base.as_ptr() as usize)
+            };
+            let map = maps.lines().skip_while(|line| !line.starts_with(&header));
+            if let Some(flags) = map.skip(1).find_map(|line| line.strip_prefix("VmFlags:")) {
+                assert!(flags.split(' ').any(|flag| flag == "nh"), "{access:?}: {flags}");
+            }
+            // SAFETY: as above.
+            unsafe { unmap(base, len) };
+        }
+    }
+
+    #[test]
     fn too_large_a_reservation_is_an_error() {
         assert!(reserve(usize::MAX / 4 * 3 / page_size() * page_size(), Access::Closed).is_err());
     }
 
     #[test]
     fn the_features_are_those_of_the_kernel() {
-        let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-        let mut parts = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
-        let (Some(major), Some(minor)) = (parts.next(), parts.next()) else {
-            return;
-        };
+        let version = crate::instance::tests::kernel_version();
         let features = features();
         // A sandbox may forbid what its kernel knows, so only the other direction is sure.
         assert!(
-            !features.guard_install || (major, minor) >= (6, 13),
-            "{features:?} on {release}"
+            !features.guard_install || version >= (6, 13),
+            "{features:?} on {version:?}"
         );
         assert!(
-            !features.pagemap_scan || (major, minor) >= (6, 7),
-            "{features:?} on {release}"
+            !features.pagemap_scan || version >= (6, 7),
+            "{features:?} on {version:?}"
         );
     }
 }

@@ -13,6 +13,10 @@ pub(super) unsafe fn guard_install(_: NonNull<u8>, _: usize) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
+pub(super) unsafe fn guard_remove(_: NonNull<u8>, _: usize) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
 pub(super) unsafe fn no_huge_pages(_: NonNull<u8>, _: usize) {}
 
 /// A fresh mapping in place of the old one: `MADV_DONTNEED` keeps the bytes on these systems.
@@ -62,4 +66,40 @@ pub(in super::super) fn scan(_: usize, _: u32, _: impl FnMut(Range<u32>)) -> io:
 
 pub(in super::super) fn pagemap(_: usize, _: u32, _: impl FnMut(Range<u32>)) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{page_size, reserve, unmap};
+    use super::*;
+
+    #[test]
+    fn discarded_pages_are_zero_and_can_be_used() {
+        let page = page_size();
+        let base = reserve(page * 3, Access::Open).unwrap();
+        // SAFETY: three pages that only this test knows.
+        unsafe {
+            base.write_bytes(7, page * 3);
+            discard(base.add(page), page).unwrap();
+            assert_eq!([0, 1, 2].map(|number| base.add(number * page + 5).read()), [7, 0, 7]);
+            base.add(page).write(8);
+            unmap(base, page * 3);
+        }
+    }
+
+    #[test]
+    fn faults_are_counted_and_pages_are_not() {
+        let before = thread_faults();
+        let page = page_size();
+        let base = reserve(page, Access::Open).unwrap();
+        // SAFETY: a page that only this test knows.
+        unsafe {
+            base.write(1);
+            assert!(thread_faults() > before);
+            assert!(guard_install(base, page).is_err());
+            unmap(base, page);
+        }
+        assert!(scan(base.as_ptr() as usize, 1, |_| {}).is_err());
+        assert!(pagemap(base.as_ptr() as usize, 1, |_| {}).is_err());
+    }
 }

@@ -75,6 +75,11 @@ impl DenseMemories {
         self.classes.0.iter().map(|arena| arena.taken()).sum()
     }
 
+    /// Gives the page tables of free slots back to the system: see [`Arena::trim`].
+    pub fn trim(&self) {
+        self.classes.0.iter().for_each(|arena| arena.trim());
+    }
+
     /// The number of chunks of address space that all classes together have reserved, each one kernel map.
     pub fn chunks(&self) -> usize {
         self.classes.0.iter().map(|arena| arena.chunks()).sum()

@@ -1,12 +1,14 @@
 use std::os::unix::process::ExitStatusExt;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::ptr::NonNull;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
-use wasmtime::{Engine, Linker, Module, Store};
+use parking_lot::Mutex;
+use wasmtime::{Caller, Engine, Linker, Module, Store};
 
 use super::*;
-use crate::instance::residency::Pages;
+use crate::instance::memory::{DenseMemories, MemoryBudget};
+use crate::instance::residency::{Method, Pages};
 use crate::instance::tests::{in_own_process, kernel_maps, run_alone};
 
 const SIZE: usize = 64 << 10;
@@ -126,9 +128,11 @@ fn alone_protect() {
     overflow(Guard::Protect);
 }
 
-/// Writes from the top of a stack, that was used before, down into its guard.
+/// Writes from the top of a stack, that was used before and trimmed, down into its guard.
 fn overflow(guard: Guard) {
     let stacks = Stacks::with_guard(SIZE, 1, guard).unwrap();
+    drop(stacks.make(SIZE, false).unwrap());
+    stacks.trim();
     drop(stacks.make(SIZE, false).unwrap());
     let stack = stacks.make(SIZE, true).unwrap();
     pages(&stack).bytes_mut().fill(1);
@@ -202,12 +206,97 @@ fn a_host_function_can_tell_its_stack() {
     assert_eq!(store.data().as_ref().map(|range| range.len()), Some(SIZE));
 }
 
+/// A future that is ready when it is asked the second time.
+struct Once(bool);
+
+impl Future for Once {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        if std::mem::replace(&mut self.0, true) {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+#[test]
+fn a_waiting_guest_goes_on_after_its_pages_were_given_back() {
+    let stacks = Stacks::new(SIZE, 1).unwrap();
+    let memories = DenseMemories::new(MemoryBudget::new(usize::MAX)).unwrap();
+    let mut config = Config::new();
+    config.max_wasm_stack(SIZE / 2);
+    stacks.configure(&mut config);
+    memories.configure(&mut config);
+    let engine = Engine::new(&config).unwrap();
+    // Writes to its memory, recurses, waits at the bottom, and adds up what memory and stack hold.
+    let text = r#"(module
+        (import "" "wait" (func $wait))
+        (memory (export "memory") 4)
+        (data (i32.const 70000) "\05")
+        (func $f (export "f") (param i32) (result i32)
+            (if (result i32) (local.get 0)
+                (then
+                    (i32.store (i32.mul (local.get 0) (i32.const 4096)) (local.get 0))
+                    (call $f (i32.sub (local.get 0) (i32.const 1)))
+                    (i32.add (local.get 0))
+                    (i32.add (i32.load (i32.mul (local.get 0) (i32.const 4096)))))
+                (else (call $wait) (i32.load8_u (i32.const 70000))))))"#;
+    let module = Module::new(&engine, text).unwrap();
+    let mut linker = Linker::new(&engine);
+    let (where_to, shared) = (Arc::new(Mutex::new(None)), stacks.clone());
+    let here = where_to.clone();
+    linker
+        .func_wrap_async("", "wait", move |mut caller: Caller<'_, ()>, ()| {
+            let local = 0u8;
+            let memory = caller
+                .get_export("memory")
+                .and_then(|export| export.into_memory())
+                .unwrap();
+            let memory = (memory.data_ptr(&caller) as usize, memory.data_size(&caller));
+            *here.lock() = Some((shared.stack_at(&raw const local as usize).unwrap(), memory));
+            Box::new(Once(false))
+        })
+        .unwrap();
+    let mut store = Store::new(&engine, ());
+    let mut call = pin!(async {
+        let instance = linker.instantiate_async(&mut store, &module).await?;
+        let f = instance.get_typed_func::<i32, i32>(&mut store, "f")?;
+        f.call_async(&mut store, 40).await
+    });
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(call.as_mut().poll(&mut context).is_pending());
+
+    let (stack, (base, len)) = where_to.lock().take().unwrap();
+    let image = [vec![0; 70000 % page_size()], vec![5]].concat();
+    let image_of = |page| (page as usize == 70000 / page_size()).then_some(&image[..]);
+    // SAFETY: the fiber that runs on this stack, and uses this memory, waits.
+    let (mut stack, mut memory) = unsafe {
+        let pages = |base: usize, len| Pages::from_raw(NonNull::new(base as *mut u8).unwrap(), len);
+        (pages(stack.start, stack.len()), pages(base, len))
+    };
+    let (frames, data) = (stack.diff(|_| None), memory.diff(image_of));
+    // 40 numbers, at the beginning of a page each.
+    assert!(data.len() <= 40 * (16 + 3), "{} bytes", data.len());
+    // 40 frames of the guest, and those of the host function.
+    assert!(frames.len() < 8192, "{} bytes", frames.len());
+    stack.release();
+    memory.release();
+    assert!(Method::best() == Method::All || stack.resident().count() + memory.resident().count() == 0);
+    stack.restore(&frames, |_| None);
+    memory.restore(&data, image_of);
+
+    let sum = 2 * (1..=40).sum::<i32>() + 5;
+    assert!(matches!(call.as_mut().poll(&mut context), Poll::Ready(Ok(result)) if result == sum));
+}
+
 /// Runs a future that waits for nothing to its end.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());
     loop {
-        if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
     }
