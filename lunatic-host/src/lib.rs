@@ -1,2 +1,4 @@
 //! The Lunatic runtime.
 pub mod cli;
+pub mod report;
+pub mod wasi;

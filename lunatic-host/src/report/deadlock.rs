@@ -1,0 +1,133 @@
+//! What is said when no process can ever run again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+/// How many processes a report describes one by one.
+pub const LISTED_MAX: usize = 20;
+
+/// The report of a deadlock: who waits on what.
+///
+/// Built with [`add`](Self::add) for each process, in the order in which they are to be listed. Only the first
+/// [`LISTED_MAX`] are described; the rest is counted by kind, so a system of a million processes costs no million texts.
+#[derive(Debug, Default)]
+pub struct DeadlockReport {
+    listed: Vec<Waiting>,
+    rest: BTreeMap<&'static str, usize>,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    process: String,
+    kind: &'static str,
+    detail: String,
+    waited: Duration,
+}
+
+impl DeadlockReport {
+    /// Adds a process.
+    ///
+    /// `kind` completes "the process …", such as "waits to receive"; `detail` says on what, such as "on channel #3 (owned
+    /// by #1; holds 0 messages)" and is only asked for processes that are listed.
+    pub fn add(
+        &mut self,
+        process: impl FnOnce() -> String,
+        kind: &'static str,
+        detail: impl FnOnce() -> String,
+        waited: Duration,
+    ) {
+        if self.listed.len() < LISTED_MAX {
+            self.listed.push(Waiting {
+                process: process(),
+                kind,
+                detail: detail(),
+                waited,
+            });
+        } else {
+            *self.rest.entry(kind).or_default() += 1;
+        }
+    }
+}
+
+impl fmt::Display for DeadlockReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "deadlock: no process can ever run again")?;
+        for Waiting {
+            process,
+            kind,
+            detail,
+            waited,
+        } in &self.listed
+        {
+            write!(f, "  {process} {kind}")?;
+            if !detail.is_empty() {
+                write!(f, " {detail}")?;
+            }
+            writeln!(f, ", for {}", Waited(*waited))?;
+        }
+        for (kind, count) in &self.rest {
+            writeln!(f, "  … and {count} more: {kind}")?;
+        }
+        writeln!(
+            f,
+            "every process waits for another one: send, close or end something before the last one waits"
+        )
+    }
+}
+
+/// A duration in the unit that fits.
+struct Waited(Duration);
+
+impl fmt::Display for Waited {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_secs() {
+            0 => write!(f, "{} ms", self.0.as_millis()),
+            secs @ 1..120 => write!(f, "{secs} s"),
+            secs => write!(f, "{} min", secs / 60),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_process() {
+        let mut report = DeadlockReport::default();
+        let on = "on channel #3 (owned by #1; holds 0 messages)";
+        report.add(
+            || "#1 (main)".into(),
+            "waits to receive",
+            || on.into(),
+            Duration::from_millis(3),
+        );
+        assert_eq!(
+            report.to_string(),
+            "deadlock: no process can ever run again\n  \
+             #1 (main) waits to receive on channel #3 (owned by #1; holds 0 messages), for 3 ms\n\
+             every process waits for another one: send, close or end something before the last one waits\n"
+        );
+    }
+
+    #[test]
+    fn many_processes_are_counted() {
+        let mut report = DeadlockReport::default();
+        for id in 0..1000 {
+            let kind = if id % 10 == 0 {
+                "waits for a process to end"
+            } else {
+                "waits to send"
+            };
+            report.add(|| format!("#{id}"), kind, String::new, Duration::from_secs(150));
+        }
+        let text = report.to_string();
+        assert_eq!(text.lines().count(), 1 + LISTED_MAX + 2 + 1);
+        assert!(text.contains("\n  #19 waits to send, for 2 min\n"), "{text}");
+        assert!(
+            text.contains("\n  … and 98 more: waits for a process to end\n  … and 882 more: waits to send\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,218 @@
+//! What is said about processes that did not end well.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`panic`] | the text of a panic, caught on its way to standard error |
+//! | [`backtrace`] | frames of the guest, demangled, short, without std's own |
+//! | [`symbols`] | names, files and lines for places in a module |
+//! | [`trap`] | reasons in plain words |
+//! | [`deadlock`] | who waits on what when no process can run again |
+//!
+//! When a process ends with an error, the host asks in this order: [`panic_of`] (did it announce a panic?),
+//! [`classify`] (what do others see of its end?), and, if the end is a failure, [`CrashReport::new`]. The report is
+//! written with [`Output::report`](crate::wasi::Output::report), in one piece.
+
+pub mod backtrace;
+pub mod deadlock;
+pub mod panic;
+pub mod symbols;
+mod trap;
+
+#[cfg(test)]
+mod tests;
+
+pub use backtrace::{Backtrace, FRAMES_MAX, Frame};
+pub use deadlock::DeadlockReport;
+pub use panic::{Panic, PanicCapture};
+pub use symbols::Symbols;
+
+use std::any::Any;
+use std::fmt;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// How a process ended that did not simply return.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Ended {
+    /// It called `proc_exit` with this code; 0 is a normal end.
+    Exit(i32),
+    /// It panicked, with this message.
+    Panic(String),
+    /// It did something that WebAssembly or the host does not allow.
+    Trap(String),
+    /// The host failed on its behalf, with this message. The fault is the host's.
+    HostBug(String),
+}
+
+/// The panic that ended the process with `error`, if one did.
+///
+/// Takes the text out of `capture` if the guest announced a panic and then executed `unreachable`, which is how a panic
+/// ends. If it executed `unreachable` in std's panic code without announcing anything (a program with a panic hook of its
+/// own), it is a panic with a message that says so.
+pub fn panic_of(error: &wasmtime::Error, capture: &PanicCapture) -> Option<Panic> {
+    if error.downcast_ref::<Trap>() != Some(&Trap::UnreachableCodeReached) {
+        return None;
+    }
+    capture.take().or_else(|| {
+        let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+        let panics = |name: &str| {
+            ["rust_panic", "rust_begin_unwind"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        };
+        let panicked = backtrace
+            .frames()
+            .iter()
+            .any(|frame| frame.func_name().is_some_and(panics));
+        panicked.then(|| Panic {
+            message: "the program's own panic hook has the message".into(),
+            location: None,
+            out_of_memory: false,
+        })
+    })
+}
+
+/// What others see of the end of a process: of the error that wasmtime returned, and its panic from [`panic_of`].
+pub fn classify(error: &wasmtime::Error, panic: Option<&Panic>) -> Ended {
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return Ended::Exit(*code);
+    }
+    match panic {
+        Some(panic) if panic.out_of_memory => Ended::Trap(format!("out of memory: {}", panic.message)),
+        Some(panic) => Ended::Panic(panic.message.clone()),
+        None => Ended::Trap(trap::reason(error, &Backtrace::new(error, None), None)),
+    }
+}
+
+/// The end of a process whose host function panicked: `payload` is what `catch_unwind` returned.
+pub fn host_bug(payload: &(dyn Any + Send)) -> Ended {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    Ended::HostBug(text.unwrap_or_else(|| "a panic without a message".into()))
+}
+
+/// What kind of failure a report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The guest panicked.
+    Panicked,
+    /// The guest was stopped.
+    Trapped,
+    /// The host failed.
+    HostFailed,
+}
+
+/// Everything that is known about the failure of one process. `Display` is the text for the user, some lines long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CrashReport {
+    /// Which process, such as `#17` or `#1 (main)`.
+    pub process: String,
+    /// What kind of failure.
+    pub kind: Kind,
+    /// Why. Can have several lines.
+    pub reason: String,
+    /// Where the guest says that it panicked, `FILE:LINE:COLUMN`.
+    pub location: Option<String>,
+    /// The functions that were active.
+    pub backtrace: Backtrace,
+    /// Show all frames, as `LUNATIC_BACKTRACE=full` asks for.
+    pub full: bool,
+    /// The report is the first one without names: say how to get them.
+    advice: bool,
+}
+
+impl CrashReport {
+    /// The report of a process that ended with `error`; `panic` is from [`panic_of`].
+    ///
+    /// `symbols` are those of the process's module, `stack_len` is the size of its stack in bytes; without them the report
+    /// says less.
+    pub fn new(
+        process: impl Into<String>,
+        error: &wasmtime::Error,
+        panic: Option<&Panic>,
+        symbols: Option<&Symbols>,
+        stack_len: Option<usize>,
+    ) -> Self {
+        let backtrace = Backtrace::new(error, symbols);
+        let (kind, reason) = match panic {
+            Some(panic) if panic.out_of_memory => (Kind::Trapped, format!("out of memory: {}", panic.message)),
+            Some(panic) => (Kind::Panicked, panic.message.clone()),
+            None => (Kind::Trapped, trap::reason(error, &backtrace, stack_len)),
+        };
+        let advice = backtrace.is_anonymous() && symbols.is_some_and(Symbols::advise);
+        Self {
+            process: process.into(),
+            kind,
+            reason,
+            location: panic.and_then(|panic| panic.location.clone()),
+            backtrace,
+            full: false,
+            advice,
+        }
+    }
+
+    /// The report of a process that a bug in the host ended; `payload` is what `catch_unwind` returned.
+    pub fn host_bug(process: impl Into<String>, payload: &(dyn Any + Send)) -> Self {
+        let reason = match host_bug(payload) {
+            Ended::HostBug(reason) => reason,
+            _ => unreachable!("host_bug always makes a HostBug"),
+        };
+        Self {
+            process: process.into(),
+            kind: Kind::HostFailed,
+            reason,
+            location: None,
+            backtrace: Backtrace::default(),
+            full: false,
+            advice: false,
+        }
+    }
+}
+
+/// True if the environment variable `LUNATIC_BACKTRACE` asks for every frame.
+pub fn full_backtraces() -> bool {
+    std::env::var_os("LUNATIC_BACKTRACE").is_some_and(|value| value == "full")
+}
+
+impl fmt::Display for CrashReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            process,
+            kind,
+            reason,
+            location,
+            ..
+        } = self;
+        let what = match kind {
+            Kind::Panicked => "panicked",
+            Kind::Trapped => "trapped",
+            Kind::HostFailed => "was ended by a bug in Lunatic",
+        };
+        let mut lines = reason.lines();
+        writeln!(
+            f,
+            "process {process} {what}: {}",
+            lines.next().unwrap_or("(no message)")
+        )?;
+        for line in lines {
+            writeln!(f, "{}{line}", if line.is_empty() { "" } else { "    " })?;
+        }
+        if let Some(location) = location {
+            writeln!(f, "    at {location}")?;
+        }
+        self.backtrace.write(f, self.full)?;
+        if self.advice {
+            writeln!(
+                f,
+                "  the module has no names: build it without `strip`, and with debug info to see lines"
+            )?;
+        }
+        if *kind == Kind::HostFailed {
+            writeln!(f, "    please report it, with what the program did")?;
+        }
+        Ok(())
+    }
+}

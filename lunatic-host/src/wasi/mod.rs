@@ -1,0 +1,19 @@
+//! WASI preview 1 for processes: arguments, environment, folders, clocks, random numbers and standard streams.
+//!
+//! wasmtime-wasi does the work; this module decides what a process sees and makes sure that no call of one process
+//! keeps a scheduler worker busy for long. [`WasiConfig`] is what the user asked for, [`Wasi`] is the checked and opened
+//! form that all processes of a system share, and [`Wasi::context`] makes the context of one process, which happens when
+//! the process first calls WASI.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`context`] | the configuration of a system, and contexts of processes made from it |
+//! | [`flags`] | `--dir HOST[::GUEST]` and `--env NAME[=VALUE]` |
+//! | [`stdio`] | standard streams that many processes write to without mixing inside a line |
+
+pub mod context;
+pub mod flags;
+pub mod stdio;
+
+pub use context::{Dir, Wasi, WasiConfig, WasiError};
+pub use stdio::{Capture, Output, Stdin};

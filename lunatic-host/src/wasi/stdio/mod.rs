@@ -1,0 +1,382 @@
+//! Standard output and standard error of a whole system, shared by all its processes.
+//!
+//! An [`Output`] is where text goes; [`stream`] is one process's way to it. Three things are settled here:
+//!
+//! - **Lines do not tear.** One write of a process comes out in one piece, and the pieces of a line come out together
+//!   ([`lines`]).
+//! - **No worker waits.** Text goes out directly as long as the host's descriptor takes it ([`fd`]). When it does not, a
+//!   thread of the output's own takes over; processes go on until [`BACKLOG_LEN_MAX`] bytes are waiting, then they wait
+//!   (not their worker).
+//! - **A closed pipe is an event**, not a failure of every process that prints: see [`Output::wait_closed`].
+//!
+//! # Shutdown
+//!
+//! [`Output::finish`] at the very end waits until all text is out.
+//!
+//! # Locks
+//!
+//! One lock per output, held during `write(2)` so that the order of texts is the order in which they took the lock. No
+//! other lock is taken inside.
+
+mod fd;
+mod lines;
+mod stdin;
+pub(crate) mod stream;
+#[cfg(test)]
+mod tests;
+
+pub use stdin::Stdin;
+
+use fd::Fd;
+use lines::{Lines, WriterId};
+use parking_lot::{Condvar, Mutex, MutexGuard};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+use tokio::sync::Notify;
+
+/// The most bytes that wait for a slow descriptor before processes that print have to wait too.
+pub const BACKLOG_LEN_MAX: usize = 256 << 10;
+
+/// The most bytes that a [`Capture`] keeps.
+pub const CAPTURE_LEN_MAX: usize = 16 << 20;
+
+/// How long the thread of an output stays around with nothing to do.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
+/// Where the standard output or the standard error of all processes of a system goes.
+///
+/// A clone is another handle of the same output.
+#[derive(Clone)]
+pub struct Output(Arc<Shared>);
+
+struct Shared {
+    sink: Sink,
+    is_terminal: bool,
+    state: Mutex<State>,
+    /// Wakes the thread of this output, and [`Output::finish`].
+    changed: Condvar,
+    /// The backlog became short enough, or the output closed.
+    room: Notify,
+    closed: AtomicBool,
+    writers: AtomicU64,
+}
+
+enum Sink {
+    Discard,
+    Capture(Capture),
+    Fd(Fd),
+}
+
+#[derive(Default)]
+struct State {
+    lines: Lines,
+    /// Text that the descriptor did not take at once.
+    backlog: Vec<u8>,
+    /// The thread is writing what it took from the backlog.
+    draining: bool,
+    /// The thread is there and will look at the state again.
+    thread: bool,
+    finishing: bool,
+    /// An error of the thread, for the next process that writes.
+    error: Option<io::Error>,
+}
+
+impl Output {
+    /// The standard output of the host. Nowhere, if the host has none.
+    pub fn stdout() -> Self {
+        Self::inherited(Fd::like(io::stdout()))
+    }
+
+    /// The standard error of the host. Nowhere, if the host has none.
+    pub fn stderr() -> Self {
+        Self::inherited(Fd::like(io::stderr()))
+    }
+
+    /// An open file, pipe or socket.
+    pub fn file(file: impl Into<std::os::fd::OwnedFd>) -> Self {
+        Self::inherited(Ok(Fd::new(file.into())))
+    }
+
+    /// Nowhere.
+    pub fn discard() -> Self {
+        Self::new(Sink::Discard, false)
+    }
+
+    /// Memory, to be read through the [`Capture`].
+    pub fn captured() -> (Self, Capture) {
+        let capture = Capture::default();
+        (Self::new(Sink::Capture(capture.clone()), false), capture)
+    }
+
+    fn inherited(fd: io::Result<Fd>) -> Self {
+        match fd {
+            Ok(fd) => {
+                let is_terminal = fd.is_terminal();
+                Self::new(Sink::Fd(fd), is_terminal)
+            }
+            Err(_) => Self::discard(),
+        }
+    }
+
+    fn new(sink: Sink, is_terminal: bool) -> Self {
+        Self(Arc::new(Shared {
+            sink,
+            is_terminal,
+            state: Mutex::default(),
+            changed: Condvar::new(),
+            room: Notify::new(),
+            closed: AtomicBool::new(false),
+            writers: AtomicU64::new(0),
+        }))
+    }
+
+    /// True if text goes to a terminal.
+    pub fn is_terminal(&self) -> bool {
+        self.0.is_terminal
+    }
+
+    /// True once the reader of the pipe is gone. From then on all text is dropped and no write fails, so that the system
+    /// can be ended quietly, as a native program ends when `head` has seen enough.
+    pub fn closed(&self) -> bool {
+        self.0.closed.load(Ordering::Acquire)
+    }
+
+    /// Waits until [`closed`](Self::closed) is true.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped.
+    pub async fn wait_closed(&self) {
+        self.wait_until(|| self.closed()).await;
+    }
+
+    /// Writes a text of the host's own, such as a crash report: in one piece, on lines of its own. Never waits.
+    ///
+    /// `text` should end with a newline.
+    pub fn report(&self, text: &str) {
+        let mut state = self.0.state.lock();
+        let mut out = Vec::new();
+        state.lines.report(text.as_bytes(), Instant::now(), &mut out);
+        // A report has no one who could be told that it did not get out.
+        let _ = self.0.emit(&mut state, &out);
+        self.wake_thread(&mut state);
+    }
+
+    /// Waits until all text is out that was written before, also what is held because a line is not finished.
+    ///
+    /// For the end of a system. Blocks the calling thread for as long as the reader of a full pipe makes it.
+    pub fn finish(&self) {
+        let mut state = self.0.state.lock();
+        let mut out = Vec::new();
+        state.lines.release(&mut out);
+        let _ = self.0.emit(&mut state, &out);
+        state.finishing = true;
+        self.wake_thread(&mut state);
+        self.0.changed.notify_all();
+        while state.thread && (state.draining || !state.backlog.is_empty()) {
+            self.0.changed.wait(&mut state);
+        }
+        state.finishing = false;
+    }
+
+    /// A name for one more process that writes.
+    fn writer(&self) -> WriterId {
+        self.0.writers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Text of a process. Never waits; ask [`has_room`](Self::has_room) or [`wait_room`](Self::wait_room) first.
+    fn write(&self, writer: WriterId, text: &[u8]) -> io::Result<()> {
+        let mut state = self.0.state.lock();
+        if let Some(error) = state.error.take() {
+            return Err(error);
+        }
+        if state.lines.pass(writer, text) {
+            let result = self.0.emit(&mut state, text);
+            if !state.backlog.is_empty() {
+                self.wake_thread(&mut state);
+            }
+            return result;
+        }
+        let mut out = Vec::new();
+        state.lines.write(writer, text, Instant::now(), &mut out);
+        let result = self.0.emit(&mut state, &out);
+        self.wake_thread(&mut state);
+        result
+    }
+
+    /// A process will write no more after `text`.
+    fn end(&self, writer: WriterId, text: &[u8]) {
+        let mut state = self.0.state.lock();
+        let now = Instant::now();
+        let mut out = Vec::new();
+        state.lines.write(writer, text, now, &mut out);
+        state.lines.end(writer, now, &mut out);
+        // The process is gone: there is no one left to tell.
+        let _ = self.0.emit(&mut state, &out);
+        self.wake_thread(&mut state);
+    }
+
+    fn has_room(&self) -> bool {
+        self.0.state.lock().backlog.len() < BACKLOG_LEN_MAX || self.closed()
+    }
+
+    async fn wait_room(&self) {
+        self.wait_until(|| self.has_room()).await;
+    }
+
+    async fn wait_until(&self, condition: impl Fn() -> bool) {
+        loop {
+            let mut notified = std::pin::pin!(self.0.room.notified());
+            // Enabled before the condition is looked at: what happens in between is not missed.
+            notified.as_mut().enable();
+            if condition() {
+                return;
+            }
+            notified.await;
+        }
+    }
+
+    /// Makes sure that the thread sees to whatever cannot be done now.
+    fn wake_thread(&self, state: &mut MutexGuard<'_, State>) {
+        if state.backlog.is_empty() && state.lines.deadline().is_none() {
+            return;
+        }
+        if state.thread {
+            self.0.changed.notify_all();
+            return;
+        }
+        let shared = self.0.clone();
+        let spawned = std::thread::Builder::new()
+            .name("lunatic-output".into())
+            .stack_size(128 << 10)
+            .spawn(move || shared.serve());
+        match spawned {
+            Ok(_) => state.thread = true,
+            Err(_) => {
+                // No thread to be had: better to wait here than to lose text.
+                let mut out = std::mem::take(&mut state.backlog);
+                state.lines.release(&mut out);
+                if let Sink::Fd(fd) = &self.0.sink {
+                    let _ = self.0.note(state, fd.write_all(&out));
+                }
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Sends text on its way. Called with the lock held, so that texts keep their order.
+    fn emit(&self, state: &mut State, text: &[u8]) -> io::Result<()> {
+        if text.is_empty() || self.closed.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        match &self.sink {
+            Sink::Discard => Ok(()),
+            Sink::Capture(capture) => {
+                capture.push(text);
+                Ok(())
+            }
+            Sink::Fd(_) if state.draining || !state.backlog.is_empty() => {
+                state.backlog.extend_from_slice(text);
+                Ok(())
+            }
+            Sink::Fd(fd) => {
+                let result = fd
+                    .write_now(text)
+                    .map(|len| state.backlog.extend_from_slice(&text[len..]));
+                self.note(state, result)
+            }
+        }
+    }
+
+    /// Turns the reader's going away into an event.
+    fn note(&self, state: &mut State, result: io::Result<()>) -> io::Result<()> {
+        match result {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                state.backlog = Vec::new();
+                self.closed.store(true, Ordering::Release);
+                self.room.notify_waiters();
+                self.changed.notify_all();
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// The thread of an output: writes the backlog and lets go of lines that nobody finishes.
+    fn serve(&self) {
+        let mut state = self.state.lock();
+        loop {
+            if !state.backlog.is_empty() {
+                self.drain(&mut state);
+                continue;
+            }
+            self.changed.notify_all();
+            let idle = match state.lines.deadline() {
+                Some(deadline) if deadline <= Instant::now() => {
+                    let mut out = Vec::new();
+                    state.lines.release(&mut out);
+                    let _ = self.emit(&mut state, &out);
+                    continue;
+                }
+                Some(deadline) => {
+                    self.changed.wait_until(&mut state, deadline);
+                    false
+                }
+                None => !state.finishing && self.changed.wait_for(&mut state, IDLE_MAX).timed_out(),
+            };
+            let nothing_left = state.backlog.is_empty() && state.lines.deadline().is_none();
+            if nothing_left && (idle || state.finishing) {
+                state.thread = false;
+                self.changed.notify_all();
+                return;
+            }
+        }
+    }
+
+    fn drain(&self, state: &mut MutexGuard<'_, State>) {
+        let text = std::mem::take(&mut state.backlog);
+        state.draining = true;
+        let result = match &self.sink {
+            Sink::Fd(fd) => MutexGuard::unlocked(state, || fd.write_all(&text)),
+            Sink::Discard | Sink::Capture(_) => Ok(()),
+        };
+        state.draining = false;
+        if let Err(error) = self.note(state, result) {
+            state.error = Some(error);
+        }
+        self.room.notify_waiters();
+    }
+}
+
+/// Output that is kept in memory, for tests and for hosts that show it elsewhere.
+///
+/// Keeps the first [`CAPTURE_LEN_MAX`] bytes and counts the rest.
+#[derive(Clone, Default)]
+pub struct Capture(Arc<Mutex<Captured>>);
+
+#[derive(Default)]
+struct Captured {
+    text: Vec<u8>,
+    cut: usize,
+}
+
+impl Capture {
+    /// What came out since the last call. Says so at the end if there was more than is kept.
+    pub fn take(&self) -> Vec<u8> {
+        let Captured { mut text, cut } = std::mem::take(&mut *self.0.lock());
+        if cut > 0 {
+            text.extend_from_slice(format!("\n[{cut} more bytes are not shown]\n").as_bytes());
+        }
+        text
+    }
+
+    fn push(&self, text: &[u8]) {
+        let mut captured = self.0.lock();
+        let len = text.len().min(CAPTURE_LEN_MAX - captured.text.len());
+        captured.text.extend_from_slice(&text[..len]);
+        captured.cut += text.len() - len;
+    }
+}

@@ -1,0 +1,128 @@
+//! The standard streams of one process, as wasmtime-wasi wants them.
+
+use super::{Output, lines::WriterId};
+use crate::report::panic::PanicCapture;
+use bytes::Bytes;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use tokio::io::AsyncWrite;
+use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+/// The most bytes of one write. wasmtime-wasi cuts writes of guests at 4,096 anyway.
+const WRITE_LEN_MAX: usize = 64 << 10;
+
+/// Makes the streams of one process to an [`Output`].
+pub(crate) struct ProcessOutput {
+    pub(crate) output: Output,
+    /// Standard error watches for the text of a panic.
+    pub(crate) panic: Option<PanicCapture>,
+}
+
+impl ProcessOutput {
+    fn stream(&self) -> ProcessStream {
+        ProcessStream {
+            writer: self.output.writer(),
+            output: self.output.clone(),
+            panic: self.panic.clone(),
+            room: None,
+        }
+    }
+}
+
+impl IsTerminal for ProcessOutput {
+    fn is_terminal(&self) -> bool {
+        self.output.is_terminal()
+    }
+}
+
+impl StdoutStream for ProcessOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        Box::new(self.stream())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(self.stream())
+    }
+}
+
+/// One process's way to an [`Output`]. Dropping it ends the line that the process may be in.
+struct ProcessStream {
+    output: Output,
+    writer: WriterId,
+    panic: Option<PanicCapture>,
+    room: Option<Pin<Box<dyn Future<Output = ()> + Send + Sync>>>,
+}
+
+impl ProcessStream {
+    fn put(&self, text: &[u8]) -> io::Result<()> {
+        match &self.panic {
+            None => self.output.write(self.writer, text),
+            Some(panic) => match panic.filter(text) {
+                text if text.is_empty() => Ok(()),
+                text => self.output.write(self.writer, &text),
+            },
+        }
+    }
+}
+
+impl Drop for ProcessStream {
+    fn drop(&mut self) {
+        let text = self.panic.as_ref().map(PanicCapture::release).unwrap_or_default();
+        self.output.end(self.writer, &text);
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for ProcessStream {
+    fn write(&mut self, text: Bytes) -> StreamResult<()> {
+        self.put(&text)
+            .map_err(|error| StreamError::LastOperationFailed(error.into()))
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        Ok(if self.output.has_room() { WRITE_LEN_MAX } else { 0 })
+    }
+
+    // What the provided method does, without asking for room a second time: text is never kept in this stream.
+    async fn blocking_write_and_flush(&mut self, text: Bytes) -> StreamResult<()> {
+        self.output.wait_room().await;
+        self.write(text)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for ProcessStream {
+    async fn ready(&mut self) {
+        self.output.wait_room().await;
+    }
+}
+
+impl AsyncWrite for ProcessStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, text: &[u8]) -> Poll<io::Result<usize>> {
+        if !self.output.has_room() && self.room.is_none() {
+            let output = self.output.clone();
+            self.room = Some(Box::pin(async move { output.wait_room().await }));
+        }
+        if let Some(room) = &mut self.room {
+            std::task::ready!(room.as_mut().poll(cx));
+            self.room = None;
+        }
+        let text = &text[..text.len().min(WRITE_LEN_MAX)];
+        Poll::Ready(self.put(text).map(|()| text.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
