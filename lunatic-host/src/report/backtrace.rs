@@ -31,6 +31,8 @@ pub struct Frame {
     pub line: Option<u32>,
     /// From 1; 0 or none if unknown.
     pub column: Option<u32>,
+    /// The source file is of Rust's own library.
+    pub library: bool,
 }
 
 /// The functions that were active when a process ended, innermost first.
@@ -125,7 +127,8 @@ impl Backtrace {
             writeln!(f, "  … the frames that called these were not recorded")?;
         }
         if hidden > 0 {
-            writeln!(f, "  … {hidden} frames hidden; LUNATIC_BACKTRACE=full shows them")?;
+            let frames = if hidden == 1 { "frame" } else { "frames" };
+            writeln!(f, "  … {hidden} {frames} hidden; LUNATIC_BACKTRACE=full shows them")?;
         }
         Ok(())
     }
@@ -137,6 +140,7 @@ fn write_frame(f: &mut fmt::Formatter<'_>, index: usize, frame: &Frame, width: u
         file,
         line,
         column,
+        ..
     } = frame;
     let Some(file) = file else {
         return writeln!(f, "{index:3}: {function}");
@@ -168,10 +172,14 @@ fn imported_functions(module: &Module) -> u32 {
 
 /// Which frames a user wants to see: not what std does after a panic, not what runs before `main`.
 fn interesting(frames: &[Frame]) -> std::ops::Range<usize> {
-    let start = frames
+    let mut start = frames
         .iter()
         .take_while(|frame| is_panic_machinery(&frame.function))
         .count();
+    if start > 0 {
+        // What panicked is the library's: `Option::unwrap`, an index operator. The panic's location is its caller.
+        start += frames[start..].iter().take_while(|frame| frame.library).count();
+    }
     let rest = &frames[start..];
     let mut end = rest
         .iter()
@@ -268,36 +276,31 @@ impl Shortener {
                 file: None,
                 line: None,
                 column: None,
+                library: false,
             }];
         }
         let last = found.len() - 1;
-        let frame = |(index, symbol): (usize, &Symbol)| Frame {
-            function: match &symbol.name {
-                Some(name) => demangle(name),
-                None if index == last => own(),
-                None => "(inlined)".into(),
-            },
-            file: symbol.file.as_deref().map(|path| self.path(path)),
-            line: symbol.line,
-            column: symbol.column,
+        let frame = |(index, symbol): (usize, &Symbol)| {
+            let path = symbol.file.as_deref().map(|path| path.replace('\\', "/"));
+            Frame {
+                function: match &symbol.name {
+                    Some(name) => demangle(name),
+                    None if index == last => own(),
+                    None => "(inlined)".into(),
+                },
+                library: path.as_deref().is_some_and(|path| library(path).is_some()),
+                file: path.map(|path| self.shorten(&path).to_owned()),
+                line: symbol.line,
+                column: symbol.column,
+            }
         };
         found.iter().enumerate().map(frame).collect()
     }
 
-    fn path(&self, path: &str) -> String {
-        let path = path.replace('\\', "/");
+    fn shorten<'a>(&self, path: &'a str) -> &'a str {
         let after = |what: &str| path.find(what).map(|at| &path[at + what.len()..]);
-        let short = self
-            .here
-            .as_deref()
-            .and_then(|here| path.strip_prefix(here))
-            // Rust's own library: /rustc/HASH/library/std/src/… or …/lib/rustlib/src/rust/library/std/src/…
-            .or_else(|| {
-                path.strip_prefix("/rustc/")
-                    .and_then(|rest| rest.split_once("/library/"))
-                    .map(|(_, rest)| rest)
-            })
-            .or_else(|| after("/rustlib/src/rust/library/"))
+        let own = self.here.as_deref().and_then(|here| path.strip_prefix(here));
+        own.or_else(|| library(path))
             // Crates: …/registry/src/INDEX/NAME-VERSION/src/… and …/git/checkouts/NAME-HASH/COMMIT/src/…
             .or_else(|| {
                 after("/registry/src/")
@@ -309,9 +312,18 @@ impl Shortener {
                 path.starts_with("wasisdk://")
                     .then(|| after("/src/wasi-libc/"))
                     .flatten()
-            });
-        short.unwrap_or(&path).to_owned()
+            })
+            .unwrap_or(path)
     }
+}
+
+/// The path inside Rust's own library: of /rustc/HASH/library/std/src/…, or …/lib/rustlib/src/rust/library/std/src/…
+fn library(path: &str) -> Option<&str> {
+    let shipped = path
+        .strip_prefix("/rustc/")
+        .and_then(|rest| rest.split_once("/library/"))
+        .map(|(_, rest)| rest);
+    shipped.or_else(|| path.split_once("/rustlib/src/rust/library/").map(|(_, rest)| rest))
 }
 
 /// The name as the user wrote it: Rust (both manglings, without the hash) and C++.
@@ -335,6 +347,7 @@ mod tests {
             file: Some("a.rs".into()),
             line: Some(1),
             column: Some(2),
+            library: function.starts_with("library::"),
         };
         functions.iter().map(frame).collect()
     }
@@ -374,13 +387,8 @@ mod tests {
     fn paths() {
         #[track_caller]
         fn check(path: &str, expected: &str) {
-            assert_eq!(
-                Shortener {
-                    here: Some("/home/ada/app/".into())
-                }
-                .path(path),
-                expected
-            );
+            let here = Some("/home/ada/app/".into());
+            assert_eq!(Shortener { here }.shorten(path), expected);
         }
         check("/home/ada/app/src/main.rs", "src/main.rs");
         check("/home/ada/other/src/main.rs", "/home/ada/other/src/main.rs");
@@ -405,7 +413,6 @@ mod tests {
             "wasisdk://v30.0/build/x/wasisdk://v30.0/src/wasi-libc/libc-bottom-half/sources/abort.c",
             "libc-bottom-half/sources/abort.c",
         );
-        check("C:\\app\\src\\main.rs", "C:/app/src/main.rs");
     }
 
     #[test]
@@ -438,6 +445,16 @@ mod tests {
             &["app::f", "<std::collections::HashMap as app::T>::g", "_start"],
             &["app::f", "<std::collections::HashMap as app::T>::g"],
         );
+        check(
+            &[
+                "__rust_start_panic",
+                "core::panicking::panic",
+                "library::Option::expect",
+                "app::f",
+            ],
+            &["app::f"],
+        );
+        check(&["library::fmt", "app::f"], &["library::fmt", "app::f"]);
         check(&["work", "main", "__main_void", "_start"], &["work", "main"]);
         check(&["app::entry", "lunatic::process::run"], &["app::entry"]);
         // Nothing would be left.
@@ -466,7 +483,7 @@ mod tests {
             &["f", "_start"],
             false,
             false,
-            "  0: f  a.rs:1:2\n  … 1 frames hidden; LUNATIC_BACKTRACE=full shows them\n",
+            "  0: f  a.rs:1:2\n  … 1 frame hidden; LUNATIC_BACKTRACE=full shows them\n",
         );
         check(
             &["f", "_start"],

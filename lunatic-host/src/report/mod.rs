@@ -18,6 +18,9 @@ pub mod panic;
 pub mod symbols;
 mod trap;
 
+#[cfg(test)]
+mod tests;
+
 pub use backtrace::{Backtrace, FRAMES_MAX, Frame};
 pub use deadlock::DeadlockReport;
 pub use panic::{Panic, PanicCapture};
@@ -195,7 +198,7 @@ impl fmt::Display for CrashReport {
             lines.next().unwrap_or("(no message)")
         )?;
         for line in lines {
-            writeln!(f, "    {line}")?;
+            writeln!(f, "{}{line}", if line.is_empty() { "" } else { "    " })?;
         }
         if let Some(location) = location {
             writeln!(f, "    at {location}")?;

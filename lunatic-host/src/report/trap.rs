@@ -3,9 +3,9 @@
 use super::backtrace::Backtrace;
 use wasmtime::Trap;
 
-/// Addresses from here on are what a stack pointer becomes that went below zero: a guest's own stack, which Rust and
-/// clang put at the very beginning of memory, overflowed.
-const BELOW_ZERO: u64 = (1 << 32) - (16 << 20);
+/// The addresses that a stack pointer becomes, with a small offset, when it has gone below zero: a guest's own stack,
+/// which Rust and clang put at the very beginning of memory, has overflowed.
+const BELOW_ZERO: std::ops::Range<u64> = (1 << 32) - (16 << 20)..(1 << 32) + (1 << 20);
 
 /// The reason of a trap, or of an error that a host function ended the guest with.
 ///
@@ -27,8 +27,8 @@ fn plain(trap: Trap, error: &wasmtime::Error, backtrace: &Backtrace, stack_len: 
             None => "stack overflow: the process used its whole stack".into(),
         },
         Trap::IntegerDivisionByZero => "integer division by zero".into(),
-        Trap::IntegerOverflow => "integer overflow in a division".into(),
-        Trap::BadConversionToInteger => "a float that is no integer (or too large for one) was converted to one".into(),
+        Trap::IntegerOverflow => "integer overflow in a division or a conversion".into(),
+        Trap::BadConversionToInteger => "a float that is no number was converted to an integer".into(),
         Trap::TableOutOfBounds => {
             "a function pointer that is no function was called (beyond the function table)".into()
         }
@@ -48,11 +48,13 @@ fn aborts(backtrace: &Backtrace) -> bool {
 
 fn out_of_bounds(fault: Option<(u64, u64)>, backtrace: &Backtrace) -> String {
     let stack = match fault {
-        Some((address, _)) => address >= BELOW_ZERO && address < 1 << 32,
+        Some((address, _)) => BELOW_ZERO.contains(&address),
         None => true,
     };
     let at = match fault {
-        Some((address, len)) => format!("out-of-bounds memory access at address {address:#x} of {len:#x}"),
+        Some((address, len)) => {
+            format!("out-of-bounds memory access at address {address:#x}, the memory ends at {len:#x}")
+        }
         None => "out-of-bounds memory access".into(),
     };
     match stack && backtrace.is_recursion() {

@@ -22,6 +22,8 @@ mod fd;
 mod lines;
 mod stdin;
 pub(crate) mod stream;
+#[cfg(test)]
+mod tests;
 
 pub use stdin::Stdin;
 
