@@ -1,2 +1,3 @@
 //! The Lunatic runtime.
 pub mod cli;
+mod module;

@@ -1,0 +1,102 @@
+//! What the host knows about a module without running it.
+//!
+//! Facts are found while a module is rewritten and are kept beside the compiled module, so that a module that comes
+//! out of the cache is not read again.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Everything that starts with this belongs to the host: no module may export such a name itself.
+pub(crate) const RESERVED_PREFIX: &str = "lunatic:";
+/// The name of the exported loop that fetches entries from the host and calls them, of type `() -> ()`.
+pub(crate) const RUN_EXPORT: &str = "lunatic:run";
+/// The name of the exported function that does what a libc does before `main`, of type `() -> ()`.
+pub(crate) const STARTUP_EXPORT: &str = "lunatic:startup";
+/// The prefix of exported tests, of type `() -> ()`.
+pub(crate) const TEST_PREFIX: &str = "#lunatic_test_";
+
+/// The name under which the mutable global `index` (of the module's index space) is exported.
+pub(crate) fn global_export(index: u32) -> String {
+    format!("{RESERVED_PREFIX}global:{index}")
+}
+
+/// What was found in a module.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Facts {
+    /// The names under which all mutable globals of numeric type are exported, in the order of their indexes.
+    ///
+    /// If the module is [`recyclable`](Self::recyclable), these are all mutable globals it has.
+    pub(crate) globals: Vec<String>,
+    /// The function index of [`RUN_EXPORT`]; `None` if the module cannot fetch entries: it does not import
+    /// `lunatic::process` `next`, or has no table of functions.
+    ///
+    /// The loop runs the start-up code before each entry by itself.
+    pub(crate) run: Option<u32>,
+    /// The function index of [`STARTUP_EXPORT`]; `None` if nothing has to run before an entry other than `_start`.
+    pub(crate) startup: Option<u32>,
+    /// Whether putting the memory and [`globals`](Self::globals) back makes a used instance a fresh one.
+    pub(crate) recyclable: Result<(), NotRecyclable>,
+    /// The first memory, if there is one.
+    pub(crate) memory: Option<Memory>,
+    /// Whether `_start` is exported as a function of type `() -> ()`.
+    pub(crate) start: bool,
+    /// The names of the exported tests, in the module's order, with their prefix.
+    pub(crate) tests: Vec<String>,
+    /// Whether the module carries DWARF, so that backtraces can name files and lines.
+    pub(crate) debug_info: bool,
+}
+
+/// The memory of a module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Memory {
+    /// Its size at the start, in pages of 64 KiB.
+    pub(crate) pages_min: u64,
+    /// The size the module allows it to reach, in pages.
+    pub(crate) pages_max: Option<u64>,
+    /// Whether it is exported as `memory`, where host functions look for it.
+    pub(crate) exported: bool,
+    /// Whether any code of the module can make it larger.
+    pub(crate) grows: bool,
+}
+
+/// Why an instance of a module cannot be used for a second process: the first thing that was found.
+#[non_exhaustive]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum NotRecyclable {
+    /// There is no memory, or more than one.
+    Memories {
+        /// How many.
+        count: u32,
+    },
+    /// A memory, table or global is imported: it may be shared with others.
+    ImportedState,
+    /// A start function runs on instantiation, and what it did would have to be done again.
+    StartFunction,
+    /// A mutable global holds a reference, which the host cannot save as bytes.
+    ReferenceGlobal {
+        /// Its index.
+        index: u32,
+    },
+    /// Code writes to a table (`table.set`, `table.grow`, `table.fill`, `table.copy` or `table.init`).
+    ChangesTable {
+        /// The function with such an instruction.
+        function: u32,
+    },
+    /// Code both drops data segments (`data.drop`) and reads them (`memory.init`): a dropped segment stays dropped.
+    DropsData,
+}
+
+impl fmt::Display for NotRecyclable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Memories { count: 0 } => write!(f, "it has no memory"),
+            Self::Memories { count } => write!(f, "it has {count} memories"),
+            Self::ImportedState => write!(f, "it imports a memory, a table or a global"),
+            Self::StartFunction => write!(f, "it has a start function"),
+            Self::ReferenceGlobal { index } => write!(f, "its mutable global {index} holds a reference"),
+            Self::ChangesTable { function } => write!(f, "its function {function} changes a table"),
+            Self::DropsData => write!(f, "it drops data segments that it also reads"),
+        }
+    }
+}

@@ -1,0 +1,258 @@
+//! Makes a module startable and its instances reusable, without changing what it means.
+//!
+//! What is added, and nothing else changes:
+//!
+//! - Every mutable global is exported, so that the host can put it back when an instance is used again.
+//! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop
+//!   [`RUN_EXPORT`], which fetches entries from the host and calls them.
+//! - If its libc has to be set up before code runs: the exported function [`STARTUP_EXPORT`], which does that.
+//!
+//! Types, functions and exports are appended, so no index moves. Bodies and all other sections are copied byte by
+//! byte, so that debug information, whose offsets count from the start of the code section, stays right.
+
+mod error;
+mod inspect;
+mod sections;
+mod startup;
+
+use wasm_encoder::{BlockType, Encode, ExportKind, Function, Instruction};
+use wasmparser::WasmFeatures;
+
+use self::inspect::Inspected;
+use self::sections::{Growth, SectionId};
+use super::facts::{Facts, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
+
+pub(crate) use self::error::RewriteError;
+
+/// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
+/// everything that is kept about a rewritten module.
+pub(crate) const VERSION: u32 = 1;
+
+/// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
+pub(crate) const MODULE_SIZE_MAX: usize = 1 << 30;
+
+/// The largest number of types, of functions (imported ones too) and of exports, each.
+const ITEMS_MAX: u32 = 1_000_000;
+
+/// A rewritten module and what was found in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Rewritten {
+    /// The module to compile, valid with [`features`].
+    pub(crate) wasm: Vec<u8>,
+    /// What the host has to know about it.
+    pub(crate) facts: Facts,
+}
+
+/// The WebAssembly features that guests may use: WebAssembly 2.0 less `externref`, plus extended constants, tail calls
+/// and relaxed SIMD.
+///
+/// Left out: threads (a process shares no memory), memories of 64 bits and several memories (host functions take
+/// offsets into one memory of 32 bits), and garbage collection with all that holds host references, `externref` too
+/// (it would tie an instance to its store's collector), and with it exceptions.
+pub(crate) const fn features() -> WasmFeatures {
+    WasmFeatures::WASM2
+        .difference(WasmFeatures::GC_TYPES)
+        .union(WasmFeatures::EXTENDED_CONST)
+        .union(WasmFeatures::TAIL_CALL)
+        .union(WasmFeatures::RELAXED_SIMD)
+}
+
+/// Validates a module, rewrites it and finds its [`Facts`].
+///
+/// # Errors
+///
+/// A [`RewriteError`] says in a sentence what is wrong with the module. Nothing in `wasm` can cause a panic.
+pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
+    error::check_header(wasm)?;
+    let module = inspect::inspect(wasm).map_err(|error| error::diagnose(wasm, error))?;
+    if let Some(name) = module
+        .exports
+        .iter()
+        .find(|export| export.name.starts_with(RESERVED_PREFIX))
+    {
+        return Err(RewriteError::ReservedExport {
+            name: name.name.to_owned(),
+        });
+    }
+
+    let mut additions = Additions::new(&module);
+    for (index, _) in module.mutable_globals.iter().filter(|(_, numeric)| *numeric) {
+        additions.export_global(*index);
+    }
+    let startup = startup::find(&module);
+    let startup = (!startup.is_empty()).then(|| additions.function(STARTUP_EXPORT, &startup_body(&startup)));
+    let run = match module.next {
+        Some(next) if module.function_table => {
+            let void = additions.void_type();
+            Some(additions.function(RUN_EXPORT, &run_body(next, startup, void)))
+        }
+        _ => None,
+    };
+    additions.check()?;
+
+    let facts = Facts {
+        globals: additions.globals,
+        run,
+        startup,
+        recyclable: recyclable(&module),
+        memory: module.memory,
+        start: module.start.is_some(),
+        tests: module.tests,
+        debug_info: module.debug_info,
+    };
+    let growths = [additions.types, additions.functions, additions.exports, additions.code];
+    Ok(Rewritten {
+        wasm: sections::write(&module.sections, growths),
+        facts,
+    })
+}
+
+/// Whether memory and globals are all that code of this module can change.
+fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
+    if module.imports_state {
+        return Err(NotRecyclable::ImportedState);
+    }
+    if module.memories != 1 {
+        return Err(NotRecyclable::Memories { count: module.memories });
+    }
+    if module.start_section {
+        return Err(NotRecyclable::StartFunction);
+    }
+    if let Some((index, _)) = module.mutable_globals.iter().find(|(_, numeric)| !numeric) {
+        return Err(NotRecyclable::ReferenceGlobal { index: *index });
+    }
+    if let Some(function) = module.code.changes_table {
+        return Err(NotRecyclable::ChangesTable { function });
+    }
+    // Not `elem.drop`: only `table.init` can tell a dropped element segment, and it has been refused above.
+    if module.code.drops_data && module.code.reads_data {
+        return Err(NotRecyclable::DropsData);
+    }
+    Ok(())
+}
+
+/// What is appended to a module.
+struct Additions {
+    types: Growth,
+    functions: Growth,
+    exports: Growth,
+    code: Growth,
+    /// The names of the exported globals.
+    globals: Vec<String>,
+    void_type: Option<u32>,
+    /// The number of types, functions and exports, with what has been added.
+    type_count: u32,
+    function_count: u32,
+    export_count: u32,
+}
+
+impl Additions {
+    fn new(module: &Inspected<'_>) -> Self {
+        Self {
+            types: Growth::of(SectionId::TYPE),
+            functions: Growth::of(SectionId::FUNCTION),
+            exports: Growth::of(SectionId::EXPORT),
+            code: Growth::of(SectionId::CODE),
+            globals: Vec::new(),
+            void_type: module.void_type(),
+            // The validator has checked that these are at most `ITEMS_MAX`.
+            type_count: module.signatures.len() as u32,
+            function_count: module.function_types.len() as u32,
+            export_count: module.exports.len() as u32,
+        }
+    }
+
+    fn export(&mut self, name: &str, kind: ExportKind, index: u32) {
+        self.exports.add(|out| {
+            name.encode(out);
+            kind.encode(out);
+            index.encode(out);
+        });
+        self.export_count += 1;
+    }
+
+    fn export_global(&mut self, index: u32) {
+        let name = global_export(index);
+        self.export(&name, ExportKind::Global, index);
+        self.globals.push(name);
+    }
+
+    /// The index of the type `() -> ()`, which is added if the module has none.
+    fn void_type(&mut self) -> u32 {
+        if let Some(index) = self.void_type {
+            return index;
+        }
+        let index = self.type_count;
+        // The form of a function type, no parameters, no results.
+        self.types.add(|out| out.extend([0x60, 0, 0]));
+        self.type_count += 1;
+        self.void_type = Some(index);
+        index
+    }
+
+    /// Appends and exports a function of type `() -> ()`, and returns its index.
+    fn function(&mut self, name: &str, body: &Function) -> u32 {
+        let void = self.void_type();
+        let index = self.function_count;
+        self.functions.add(|out| void.encode(out));
+        self.code.add(|out| body.encode(out));
+        self.function_count += 1;
+        self.export(name, ExportKind::Func, index);
+        index
+    }
+
+    /// Whether the module is still within the limits that implementations share.
+    fn check(&self) -> Result<(), RewriteError> {
+        let counts = [
+            ("types", self.type_count),
+            ("functions", self.function_count),
+            ("exports", self.export_count),
+        ];
+        match counts.into_iter().find(|(_, count)| *count > ITEMS_MAX) {
+            Some((what, _)) => Err(RewriteError::TooMany { what, max: ITEMS_MAX }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `lunatic:startup`: calls each of `functions`.
+fn startup_body(functions: &[u32]) -> Function {
+    let mut body = Function::new([]);
+    for function in functions {
+        body.instruction(&Instruction::Call(*function));
+    }
+    body.instruction(&Instruction::End);
+    body
+}
+
+/// `lunatic:run`: asks the host for an entry and calls it, until there is none (-1).
+fn run_body(next: u32, startup: Option<u32>, void_type: u32) -> Function {
+    const ENTRY: u32 = 0;
+    const DONE: u32 = 1;
+    const AGAIN: u32 = 0;
+
+    let mut body = Function::new([(1, wasm_encoder::ValType::I32)]);
+    body.instruction(&Instruction::Block(BlockType::Empty));
+    body.instruction(&Instruction::Loop(BlockType::Empty));
+    body.instruction(&Instruction::Call(next));
+    body.instruction(&Instruction::LocalTee(ENTRY));
+    body.instruction(&Instruction::I32Const(-1));
+    body.instruction(&Instruction::I32Eq);
+    body.instruction(&Instruction::BrIf(DONE));
+    if let Some(startup) = startup {
+        body.instruction(&Instruction::Call(startup));
+    }
+    body.instruction(&Instruction::LocalGet(ENTRY));
+    body.instruction(&Instruction::CallIndirect {
+        type_index: void_type,
+        table_index: 0,
+    });
+    body.instruction(&Instruction::Br(AGAIN));
+    body.instruction(&Instruction::End);
+    body.instruction(&Instruction::End);
+    body.instruction(&Instruction::End);
+    body
+}
+
+#[cfg(test)]
+mod tests;
