@@ -330,9 +330,8 @@ fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> 
 
 /// The import `lunatic::process::next`: the table index of the next entry to call, or -1 to leave `lunatic:run`.
 pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
-    if let Some(gate) = caller.data().gate
-        && gate.get(&mut caller).i32() != Some(1)
-    {
+    let Some(gate) = caller.data().gate else { return Ok(-1) };
+    if gate.get(&mut caller).i32() != Some(1) {
         return Ok(-1);
     }
     if let Some(entry) = caller.data_mut().entry.take() {

@@ -4,7 +4,8 @@
 //!
 //! - Every mutable global is exported, so that the host can put it back when an instance is used again.
 //! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop
-//!   [`RUN_EXPORT`], which fetches entries from the host and calls them.
+//!   [`RUN_EXPORT`], which fetches entries from the host and calls them, and the global [`GATE_EXPORT`], by which the
+//!   host knows that it is this loop that asks.
 //! - If its libc has to be set up before code runs: the exported function [`STARTUP_EXPORT`], which does that.
 //!
 //! Types, functions and exports are appended, so no index moves. Bodies and all other sections are copied byte by
@@ -15,18 +16,18 @@ mod inspect;
 mod sections;
 mod startup;
 
-use wasm_encoder::{BlockType, Encode, ExportKind, Function, Instruction};
+use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, Function, GlobalType, Instruction, ValType};
 use wasmparser::WasmFeatures;
 
 use self::inspect::Inspected;
 use self::sections::{Growth, SectionId};
-use super::facts::{Facts, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
+use super::facts::{Facts, GATE_EXPORT, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
 
 pub(crate) use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
 /// everything that is kept about a rewritten module.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 
 /// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
 pub(crate) const MODULE_SIZE_MAX: usize = 1 << 30;
@@ -84,7 +85,8 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     let run = match module.next {
         Some(next) if module.function_table => {
             let void = additions.void_type();
-            Some(additions.function(RUN_EXPORT, &run_body(next, startup, void)))
+            let gate = additions.gate(module.globals);
+            Some(additions.function(RUN_EXPORT, &run_body(next, gate, startup, void)))
         }
         _ => None,
     };
@@ -100,7 +102,8 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         tests: module.tests,
         debug_info: module.debug_info,
     };
-    let growths = [additions.types, additions.functions, additions.exports, additions.code];
+    let growths =
+        [additions.types, additions.functions, additions.gate, additions.exports, additions.code];
     Ok(Rewritten {
         wasm: sections::write(&module.sections, growths),
         facts,
@@ -135,6 +138,7 @@ fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
 struct Additions {
     types: Growth,
     functions: Growth,
+    gate: Growth,
     exports: Growth,
     code: Growth,
     /// The names of the exported globals.
@@ -151,6 +155,7 @@ impl Additions {
         Self {
             types: Growth::of(SectionId::TYPE),
             functions: Growth::of(SectionId::FUNCTION),
+            gate: Growth::of(SectionId::GLOBAL),
             exports: Growth::of(SectionId::EXPORT),
             code: Growth::of(SectionId::CODE),
             globals: Vec::new(),
@@ -175,6 +180,17 @@ impl Additions {
         let name = global_export(index);
         self.export(&name, ExportKind::Global, index);
         self.globals.push(name);
+    }
+
+    /// Appends the global that tells the loop's own calls of `next` from a guest's; it gets `index`.
+    fn gate(&mut self, index: u32) -> u32 {
+        self.gate.add(|out| {
+            let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+            ty.encode(out);
+            ConstExpr::i32_const(0).encode(out);
+        });
+        self.export(GATE_EXPORT, ExportKind::Global, index);
+        index
     }
 
     /// The index of the type `() -> ()`, which is added if the module has none.
@@ -226,16 +242,21 @@ fn startup_body(functions: &[u32]) -> Function {
 }
 
 /// `lunatic:run`: asks the host for an entry and calls it, until there is none (-1).
-fn run_body(next: u32, startup: Option<u32>, void_type: u32) -> Function {
+fn run_body(next: u32, gate: u32, startup: Option<u32>, void_type: u32) -> Function {
     const ENTRY: u32 = 0;
     const DONE: u32 = 1;
     const AGAIN: u32 = 0;
 
-    let mut body = Function::new([(1, wasm_encoder::ValType::I32)]);
+    let mut body = Function::new([(1, ValType::I32)]);
     body.instruction(&Instruction::Block(BlockType::Empty));
     body.instruction(&Instruction::Loop(BlockType::Empty));
+    body.instruction(&Instruction::I32Const(1));
+    body.instruction(&Instruction::GlobalSet(gate));
     body.instruction(&Instruction::Call(next));
-    body.instruction(&Instruction::LocalTee(ENTRY));
+    body.instruction(&Instruction::LocalSet(ENTRY));
+    body.instruction(&Instruction::I32Const(0));
+    body.instruction(&Instruction::GlobalSet(gate));
+    body.instruction(&Instruction::LocalGet(ENTRY));
     body.instruction(&Instruction::I32Const(-1));
     body.instruction(&Instruction::I32Eq);
     body.instruction(&Instruction::BrIf(DONE));

@@ -1,6 +1,6 @@
 //! Random modules, and what they leave behind, for tests that compare a used instance with a fresh one.
 
-use wasm_smith::{Config, Module};
+use wasm_smith::{Config, InstructionKind, InstructionKinds, Module};
 use wasmtime::{Engine, Instance, Store, Val};
 
 use super::facts::Facts;
@@ -15,7 +15,7 @@ const STEPS_MAX: u32 = 1000;
 /// exported mutable global counts down, and at zero the module traps. `None` if there are too few bytes.
 pub(crate) fn self_contained_module(random: &[u8]) -> Option<Vec<u8>> {
     let (kind, random) = random.split_first()?;
-    let bit = |bit: u8| kind >> bit & 1 == 1;
+    let random_bits = |mask: u8| kind & mask;
     let config = Config {
         max_imports: 0,
         min_memories: 1,
@@ -24,19 +24,32 @@ pub(crate) fn self_contained_module(random: &[u8]) -> Option<Vec<u8>> {
         max_table_elements: 1000,
         table_max_size_required: true,
         export_everything: true,
-        min_funcs: 1,
+        min_types: 3,
+        min_funcs: 5,
+        min_globals: 2,
         min_exports: 1,
         max_exports: 1000,
-        // Modules that cannot be recycled for these reasons are wanted, but not most of the time.
-        allow_start_export: bit(0) && bit(1),
-        reference_types_enabled: bit(2),
-        bulk_memory_enabled: bit(2) || bit(3),
+        // Modules that trap, or cannot be recycled, are wanted too, but not most of the time.
+        disallow_traps: random_bits(0b110) != 0,
+        allow_start_export: random_bits(0b1_1001) == 0,
+        reference_types_enabled: random_bits(0b1110_0000) == 0,
+        allowed_instructions: if random_bits(1) == 0 {
+            InstructionKinds::all()
+        } else {
+            state_instructions()
+        },
         canonicalize_nans: true,
         ..allowed_features()
     };
     let mut module = Module::new(config, &mut arbitrary::Unstructured::new(random)).ok()?;
     module.ensure_termination(STEPS_MAX).ok()?;
     Some(module.to_bytes())
+}
+
+/// Instructions that read and write memory and globals, and what it takes to reach them.
+fn state_instructions() -> InstructionKinds {
+    use InstructionKind::{Control, Memory, NumericInt, Parametric, Variable};
+    InstructionKinds::new(&[Control, Memory, NumericInt, Parametric, Variable])
 }
 
 /// Makes a valid module that may import and export anything a Lunatic guest could, out of random bytes.
@@ -156,21 +169,47 @@ pub(crate) fn bits(value: &Val) -> u128 {
     }
 }
 
-/// Calls every exported function of a module once, with zeros, in the order of the exports, and returns what each
-/// returned: the bits of its results, or `None` if it trapped.
+/// Calls every function named, with zeros and then with other numbers, and returns what each call returned: the bits
+/// of its results, or `None` if it trapped.
+///
+/// If `facts` name the module's globals, each call may again take as many steps as the first one.
 pub(crate) fn call_everything<T: 'static>(
     store: &mut Store<T>,
     instance: Instance,
     names: &[String],
+    facts: &Facts,
 ) -> Vec<Option<Vec<u128>>> {
-    let call = |name: &String| {
+    let calls = [0, 0x3_0041]
+        .into_iter()
+        .flat_map(|number| names.iter().map(move |name| (name, number)));
+    let call = |(name, number): (&String, i32)| {
+        // The generator puts its counter behind all other globals.
+        if let Some(steps) = facts.globals.last() {
+            let steps = instance
+                .get_global(&mut *store, steps)
+                .expect("the rewriter exports it");
+            steps
+                .set(&mut *store, Val::I32(STEPS_MAX as i32))
+                .expect("the counter is a mutable i32");
+        }
         let function = instance.get_func(&mut *store, name).expect("the module exports it");
         let ty = function.ty(&*store);
-        let zero = |ty| Val::default_for_ty(&ty).expect("every type without host references has a default");
-        let arguments: Vec<Val> = ty.params().map(zero).collect();
-        let mut results: Vec<Val> = ty.results().map(zero).collect();
+        let arguments: Vec<Val> = ty.params().map(|ty| value(&ty, number)).collect();
+        let mut results: Vec<Val> = ty.results().map(|ty| value(&ty, 0)).collect();
         function.call(&mut *store, &arguments, &mut results).ok()?;
         Some(results.iter().map(bits).collect())
     };
-    names.iter().map(call).collect()
+    calls.map(call).collect()
+}
+
+/// A number as a value of type `ty`; null if that is a reference.
+fn value(ty: &wasmtime::ValType, number: i32) -> Val {
+    match ty {
+        wasmtime::ValType::I32 => Val::I32(number),
+        wasmtime::ValType::I64 => Val::I64(number.into()),
+        wasmtime::ValType::F32 => Val::F32((number as f32).to_bits()),
+        wasmtime::ValType::F64 => Val::F64(f64::from(number).to_bits()),
+        wasmtime::ValType::V128 => Val::V128((number as u128).into()),
+        wasmtime::ValType::Ref(_) => Val::FuncRef(None),
+    }
 }

@@ -75,7 +75,8 @@ pub(super) struct Inspected<'a> {
     pub(super) names: StartupNames,
     pub(super) debug_info: bool,
     tables: u32,
-    globals: u32,
+    /// The number of globals, imported ones too.
+    pub(super) globals: u32,
 }
 
 impl<'a> Inspected<'a> {

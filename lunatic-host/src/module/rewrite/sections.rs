@@ -14,6 +14,7 @@ pub(super) struct SectionId(pub(super) u8);
 impl SectionId {
     pub(super) const TYPE: Self = Self(1);
     pub(super) const FUNCTION: Self = Self(3);
+    pub(super) const GLOBAL: Self = Self(6);
     pub(super) const EXPORT: Self = Self(7);
     pub(super) const CODE: Self = Self(10);
 
@@ -155,11 +156,7 @@ mod tests {
         check(&[0x80, 0], 1, &[0x81, 0]);
         check(&[0xff, 0x80, 0x80, 0x80, 0], 1, &[0x80, 0x81, 0x80, 0x80, 0]);
         check(&[0xff, 0x7f], 2, &[0x81, 0x80, 1]);
-        check(
-            &[0x80, 0x80, 0x80, 0x80, 0x10, 42],
-            1,
-            &[0x81, 0x80, 0x80, 0x80, 0x10, 42],
-        );
+        check(&[0x80, 0x80, 0x80, 0x80, 1, 42], 1, &[0x81, 0x80, 0x80, 0x80, 1, 42]);
     }
 
     #[test]

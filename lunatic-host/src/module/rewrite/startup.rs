@@ -6,14 +6,15 @@
 //! - With a name section: the functions that `_start` calls and that have one of the known [`NAMES`].
 //! - Without: `_start` must have one of the shapes that linkers and libcs are known to make, else nothing is found.
 //!   1. A wrapper: nothing but calls of `__wasm_call_ctors` (which wasm-ld puts before all other functions), of the
-//!      real `_start`, and perhaps of `__wasm_call_dtors`.
+//!      real `_start`, and perhaps of `__wasm_call_dtors`. wasm-ld wraps all exports or none, so that all others must
+//!      begin with the same call.
 //!   2. The start file of wasi-libc: after a check that it runs once, calls of `__wasi_init_tp` (newer ones only) and
 //!      `__wasm_call_ctors`, of `__main_void` which returns an `i32`, perhaps of `__wasm_call_dtors`, and of
 //!      `proc_exit` with the result.
 //!
 //! A module without `_start` says itself what has to run: its export `_initialize`, else `__wasm_call_ctors`.
 
-use wasmparser::{FunctionBody, Operator, Result};
+use wasmparser::{ExternalKind, FunctionBody, Operator, Result};
 
 use super::inspect::{Inspected, Signature};
 
@@ -72,7 +73,15 @@ fn by_wrapper(module: &Inspected<'_>, shape: &Shape) -> Option<Vec<u32>> {
     let is_wrapper = shape.only_calls
         && (2..=3).contains(&calls.len())
         && calls[0] == module.imported_functions
-        && calls.iter().all(|function| is_void(module, *function));
+        && calls.iter().all(|function| is_void(module, *function))
+        && module
+            .exports
+            .iter()
+            .filter(|export| export.kind == ExternalKind::Func)
+            .all(|export| {
+                let shape = module.body(export.index).map(Shape::of);
+                shape.is_some_and(|shape| shape.is_ok_and(|shape| shape.calls.first() == Some(&Some(calls[0]))))
+            });
     is_wrapper.then(|| vec![calls[0]])
 }
 
