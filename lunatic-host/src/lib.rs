@@ -16,6 +16,7 @@ mod scheduler;
 pub mod wasi;
 mod worker;
 
+pub use instance::kernel::{KernelFeatures, features as kernel_features};
 pub use module::{LoadError, Module};
 pub use process::exit::ExitReason;
 pub use runtime::{RunningSystem, Runtime, RuntimeBuilder, System, SystemConfig};

@@ -21,26 +21,26 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-pub use self::slot::Slot;
+pub(crate) use self::slot::Slot;
 use super::kernel;
-pub use super::kernel::Access;
+pub(crate) use super::kernel::Access;
 
 /// What an [`Arena`] is made of.
 #[derive(Debug, Clone)]
-pub struct ArenaOptions {
+pub(crate) struct ArenaOptions {
     /// What the slots are for, in the plural, for error messages: "fiber stacks".
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// Bytes of one slot. Rounded up to whole pages.
-    pub slot_size: usize,
+    pub(crate) slot_size: usize,
     /// The number of slots that may be taken at the same time.
-    pub slots_max: u32,
+    pub(crate) slots_max: u32,
     /// Whether slots can be used at once or must be opened.
-    pub access: Access,
+    pub(crate) access: Access,
     /// The number of free slots that may hold memory of the machine.
-    pub warm_max: u32,
+    pub(crate) warm_max: u32,
     /// Bytes of address space to reserve first; later chunks are up to 16 times larger. The chunk is smaller where the
     /// system allows less.
-    pub chunk_size: usize,
+    pub(crate) chunk_size: usize,
 }
 
 impl Default for ArenaOptions {
@@ -60,7 +60,7 @@ impl Default for ArenaOptions {
 /// Why an arena has no slot to give.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum ArenaError {
+pub(crate) enum ArenaError {
     /// All slots that the arena may have are taken.
     Full {
         /// What the slots are for.
@@ -116,11 +116,11 @@ impl std::error::Error for ArenaError {
 
 /// Names a slot within its arena; stays the same while the arena lives. Ids count up from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SlotId(pub u32);
+pub(crate) struct SlotId(pub(crate) u32);
 
 /// Address space cut into equal slots; see the module's description.
 #[derive(Debug)]
-pub struct Arena {
+pub(crate) struct Arena {
     options: ArenaOptions,
     state: Mutex<State>,
 }
@@ -164,7 +164,7 @@ impl Arena {
     /// # Errors
     ///
     /// [`ArenaError::AddressSpace`] when a slot of this size cannot exist.
-    pub fn new(options: ArenaOptions) -> Result<Arc<Arena>, ArenaError> {
+    pub(crate) fn new(options: ArenaOptions) -> Result<Arc<Arena>, ArenaError> {
         let (name, wanted) = (options.name, options.slot_size);
         let slot_size = kernel::whole_pages(wanted.max(1))
             .filter(|size| *size <= isize::MAX as usize)
@@ -184,7 +184,7 @@ impl Arena {
     /// # Errors
     ///
     /// Every slot is taken, or the system gives no more address space.
-    pub fn take(self: &Arc<Self>) -> Result<Slot, ArenaError> {
+    pub(crate) fn take(self: &Arc<Self>) -> Result<Slot, ArenaError> {
         let mut state = self.state.lock();
         let state = &mut *state;
         let free = if let Some(free) = state.warm.pop() {
@@ -217,27 +217,27 @@ impl Arena {
     }
 
     /// Bytes of each slot.
-    pub fn slot_size(&self) -> usize {
+    pub(crate) fn slot_size(&self) -> usize {
         self.options.slot_size
     }
 
     /// The number of slots that are taken now.
-    pub fn taken(&self) -> u32 {
+    pub(crate) fn taken(&self) -> u32 {
         self.state.lock().taken
     }
 
     /// The number of slots that [`take`](Self::take) can still give, if the system has space for them.
-    pub fn left(&self) -> u32 {
+    pub(crate) fn left(&self) -> u32 {
         self.options.slots_max - self.state.lock().taken
     }
 
     /// The number of chunks reserved so far, each one kernel map in an open arena.
-    pub fn chunks(&self) -> usize {
+    pub(crate) fn chunks(&self) -> usize {
         self.state.lock().chunks.len()
     }
 
     /// The slot that `address` lies in, as addresses; `None` when it lies in no slot that was ever taken.
-    pub fn slot_at(&self, address: usize) -> Option<Range<usize>> {
+    pub(crate) fn slot_at(&self, address: usize) -> Option<Range<usize>> {
         let state = self.state.lock();
         state.chunks.iter().find_map(|chunk| {
             let offset = address.checked_sub(chunk.base.as_ptr() as usize)?;
@@ -255,7 +255,7 @@ impl Arena {
     /// (Linux 6.14). Worth a call when many slots were given back and few will be taken soon: those cost more then.
     ///
     /// Slots may be taken and given back meanwhile. Does nothing in a closed arena, whose slots are few.
-    pub fn trim(&self) {
+    pub(crate) fn trim(&self) {
         if self.options.access == Access::Closed {
             return;
         }

@@ -14,11 +14,10 @@ use std::ptr::NonNull;
 use smallvec::SmallVec;
 
 use super::kernel::{self, page_size};
-pub use super::kernel::{KernelFeatures, features as kernel_features};
 
 /// How to find out which pages hold data, from the best way to the one that always works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Method {
+pub(crate) enum Method {
     /// `PAGEMAP_SCAN`: a microsecond for a small memory. Pages that were only read do not count.
     Scan,
     /// Reading `/proc/self/pagemap`, eight bytes a page. Pages that were only read count as well.
@@ -29,8 +28,8 @@ pub enum Method {
 
 impl Method {
     /// The best way that the running kernel has.
-    pub fn best() -> Method {
-        let features = kernel_features();
+    pub(crate) fn best() -> Method {
+        let features = kernel::features();
         match (features.pagemap_scan, features.pagemap) {
             (true, _) => Method::Scan,
             (false, true) => Method::Pagemap,
@@ -42,38 +41,38 @@ impl Method {
 /// The number of page faults that this thread has had (on systems that do not count by thread: this process). While it
 /// stays the same, this thread has touched no page of an arena that held nothing before. What other threads touch it
 /// does not tell.
-pub fn thread_faults() -> u64 {
+pub(crate) fn thread_faults() -> u64 {
     kernel::thread_faults()
 }
 
 /// A set of pages of one range, numbered from its start: ranges in order that neither overlap nor touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct PageSet(SmallVec<[Range<u32>; 8]>);
+pub(crate) struct PageSet(SmallVec<[Range<u32>; 8]>);
 
 impl PageSet {
     /// The number of pages in the set.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.0.iter().map(|range| range.len()).sum()
     }
 
     /// The pages, as ranges of numbers.
-    pub fn ranges(&self) -> impl Iterator<Item = Range<u32>> + '_ {
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = Range<u32>> + '_ {
         self.0.iter().cloned()
     }
 
     /// The pages, one by one.
-    pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.ranges().flatten()
     }
 
     /// The pages, as ranges of bytes from the start.
-    pub fn bytes(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+    pub(crate) fn bytes(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.ranges()
             .map(|range| range.start as usize * page_size()..range.end as usize * page_size())
     }
 
     /// Whether the page is in the set.
-    pub fn contains(&self, page: u32) -> bool {
+    pub(crate) fn contains(&self, page: u32) -> bool {
         let at = self.0.partition_point(|range| range.end <= page);
         self.0.get(at).is_some_and(|range| range.start <= page)
     }
@@ -88,7 +87,7 @@ impl PageSet {
 
 /// Whole pages that the holder of this value alone uses, such as the linear memory of a process that does not run.
 #[derive(Debug)]
-pub struct Pages<'a> {
+pub(crate) struct Pages<'a> {
     base: NonNull<u8>,
     count: u32,
     memory: PhantomData<&'a mut [u8]>,
@@ -102,7 +101,7 @@ impl<'a> Pages<'a> {
     /// [`release`](Self::release) might bring back what lies in a file instead of zeros).
     ///
     /// `None` when `memory` does not consist of whole pages.
-    pub fn of(memory: &'a mut [u8]) -> Option<Pages<'a>> {
+    pub(crate) fn of(memory: &'a mut [u8]) -> Option<Pages<'a>> {
         let base = NonNull::from_mut(memory).cast::<u8>();
         let whole = (base.as_ptr() as usize | memory.len()).is_multiple_of(page_size());
         let count = u32::try_from(memory.len() / page_size()).ok()?;
@@ -119,7 +118,7 @@ impl<'a> Pages<'a> {
     ///
     /// They are whole pages, at most 2^32 - 1 of them, open and unguarded, of one slot of an arena, and for the time of
     /// `'a` nobody reads or writes them but through this value. For the stack of a fiber: the fiber does not run.
-    pub unsafe fn from_raw(base: NonNull<u8>, len: usize) -> Pages<'a> {
+    pub(crate) unsafe fn from_raw(base: NonNull<u8>, len: usize) -> Pages<'a> {
         debug_assert!((base.as_ptr() as usize | len).is_multiple_of(page_size()));
         Pages {
             base,
@@ -129,17 +128,17 @@ impl<'a> Pages<'a> {
     }
 
     /// The number of pages.
-    pub fn count(&self) -> u32 {
+    pub(crate) fn count(&self) -> u32 {
         self.count
     }
 
     /// The pages that may hold data; all others are zero.
-    pub fn resident(&self) -> PageSet {
+    pub(crate) fn resident(&self) -> PageSet {
         self.resident_by(Method::best())
     }
 
     /// What [`resident`](Self::resident) finds by `method`, or by the next one if that fails.
-    pub fn resident_by(&self, method: Method) -> PageSet {
+    pub(crate) fn resident_by(&self, method: Method) -> PageSet {
         let at = self.base.as_ptr() as usize;
         let mut set = PageSet::default();
         let found = match method {
@@ -158,12 +157,12 @@ impl<'a> Pages<'a> {
     }
 
     /// Makes all pages zero and gives their memory back to the system.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         self.release_range(0..self.count);
     }
 
     /// Makes some pages zero and gives their memory back to the system. Pages beyond the last are ignored.
-    pub fn release_range(&mut self, range: Range<u32>) {
+    pub(crate) fn release_range(&mut self, range: Range<u32>) {
         let end = range.end.min(self.count);
         let start = range.start.min(end);
         // SAFETY: the range lies within the pages that this value stands for.
@@ -174,13 +173,13 @@ impl<'a> Pages<'a> {
     }
 
     /// The bytes of the pages.
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: this value stands for these pages, whose bytes are always initialized, if only as zeros.
         unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.count as usize * page_size()) }
     }
 
     /// The bytes of the pages, to be changed.
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and nobody else uses them.
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.count as usize * page_size()) }
     }
@@ -238,7 +237,7 @@ mod tests {
         let mut slot = slot(4);
         let pages = pages(&mut slot);
         assert_eq!(pages.bytes()[page_size()], 0);
-        let expected = if kernel_features().pagemap_scan {
+        let expected = if kernel::features().pagemap_scan {
             0
         } else {
             pages.resident().count()

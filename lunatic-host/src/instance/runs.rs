@@ -12,16 +12,16 @@ const UNIT: usize = 16;
 
 /// The parts of some pages that differ from their image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Runs(Box<[u8]>);
+pub(crate) struct Runs(Box<[u8]>);
 
 impl Runs {
     /// Bytes that the runs take, headers included.
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether nothing differs.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
@@ -43,7 +43,7 @@ impl Pages<'_> {
     /// behind them, `None` for all zeros.
     ///
     /// Only pages that hold data are read, so a process that touched little costs little.
-    pub fn diff<'i>(&self, image: impl Fn(u32) -> Option<&'i [u8]>) -> Runs {
+    pub(crate) fn diff<'i>(&self, image: impl Fn(u32) -> Option<&'i [u8]>) -> Runs {
         self.diff_by(Method::best(), image)
     }
 
@@ -82,7 +82,7 @@ impl Pages<'_> {
     }
 
     /// Puts back what [`diff`](Self::diff) found, into the same number of pages, all zero, with the same `image`.
-    pub fn restore<'i>(&mut self, runs: &Runs, image: impl Fn(u32) -> Option<&'i [u8]>) {
+    pub(crate) fn restore<'i>(&mut self, runs: &Runs, image: impl Fn(u32) -> Option<&'i [u8]>) {
         for page in 0..self.count() {
             if let Some(image) = image(page) {
                 let start = page as usize * page_size();

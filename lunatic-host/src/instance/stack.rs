@@ -16,14 +16,14 @@ use super::arena::{Access, Arena, ArenaError, ArenaOptions, Slot};
 use super::kernel::{Guard, page_size, whole_pages};
 
 /// Bytes at the top of a free stack that stay in memory: what a process uses that does little.
-pub const KEPT: usize = 16 << 10;
+pub(crate) const KEPT: usize = 16 << 10;
 
 /// The slot has its guard.
 const GUARDED: u32 = 1;
 
 /// Makes stacks for fibers.
 #[derive(Debug)]
-pub struct Stacks {
+pub(crate) struct Stacks {
     arena: Arc<Arena>,
     size: usize,
     guard: Guard,
@@ -31,14 +31,14 @@ pub struct Stacks {
 
 impl Stacks {
     /// The default number of free stacks whose top stays in memory: 16 MiB in all.
-    pub const WARM_MAX: u32 = 1024;
+    pub(crate) const WARM_MAX: u32 = 1024;
 
     /// A creator of stacks of `size` bytes (rounded up to whole pages), which keeps at most `warm_max` free ones warm.
     ///
     /// # Errors
     ///
     /// [`ArenaError::AddressSpace`] when no stack can be that large.
-    pub fn new(size: usize, warm_max: u32) -> Result<Arc<Stacks>, ArenaError> {
+    pub(crate) fn new(size: usize, warm_max: u32) -> Result<Arc<Stacks>, ArenaError> {
         Stacks::with_guard(size, warm_max, Guard::best())
     }
 
@@ -63,23 +63,23 @@ impl Stacks {
     }
 
     /// Makes `config` run fibers on these stacks. `config.max_wasm_stack` must leave room for host functions.
-    pub fn configure(self: &Arc<Self>, config: &mut Config) {
+    pub(crate) fn configure(self: &Arc<Self>, config: &mut Config) {
         config.async_stack_size(self.size).with_host_stack(self.clone());
     }
 
     /// The stack that `address` lies in (such as that of a local variable), without its guard, as addresses.
-    pub fn stack_at(&self, address: usize) -> Option<Range<usize>> {
+    pub(crate) fn stack_at(&self, address: usize) -> Option<Range<usize>> {
         let slot = self.arena.slot_at(address)?;
         Some(slot.start + page_size()..slot.end)
     }
 
     /// The number of stacks in use.
-    pub fn taken(&self) -> u32 {
+    pub(crate) fn taken(&self) -> u32 {
         self.arena.taken()
     }
 
     /// Gives what free stacks kept, and their page tables, back to the system: see [`Arena::trim`].
-    pub fn trim(&self) {
+    pub(crate) fn trim(&self) {
         self.arena.trim();
     }
 

@@ -11,7 +11,7 @@ use crate::instance::kernel::{self, Guard};
 /// A slot of an [`Arena`]. Dropping it gives it back as it is, so its owner releases it before, or is allowed to
 /// [keep it warm](Self::keep_warm).
 #[derive(Debug)]
-pub struct Slot {
+pub(crate) struct Slot {
     pub(super) arena: Arc<Arena>,
     pub(super) base: NonNull<u8>,
     pub(super) id: SlotId,
@@ -27,40 +27,39 @@ unsafe impl Sync for Slot {}
 
 impl Slot {
     /// The id, unique among the slots of the arena.
-    pub fn id(&self) -> SlotId {
+    pub(crate) fn id(&self) -> SlotId {
         self.id
     }
 
     /// The first byte. Valid for reading and writing where the slot is open and not guarded, as long as the slot lives.
-    pub fn base(&self) -> NonNull<u8> {
+    pub(crate) fn base(&self) -> NonNull<u8> {
         self.base
     }
 
     /// Bytes of the slot, whole pages.
-    #[expect(clippy::len_without_is_empty, reason = "a slot is never empty")]
-    pub fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.arena.options.slot_size
     }
 
     /// What the last user of this slot noted for the next one, 0 in a new slot.
-    pub fn note(&self) -> u32 {
+    pub(crate) fn note(&self) -> u32 {
         self.note
     }
 
     /// Notes something about the slot (what is open, what is guarded) for whoever takes it next. Trimming the arena
     /// forgets the notes of free slots, and their guards.
-    pub fn set_note(&mut self, note: u32) {
+    pub(crate) fn set_note(&mut self, note: u32) {
         self.note = note;
     }
 
     /// Whether the slot was kept warm when it was free: then its pages hold what the last user left there, else zeros.
-    pub fn was_warm(&self) -> bool {
+    pub(crate) fn was_warm(&self) -> bool {
         self.was_warm
     }
 
     /// Asks to give the slot back with memory in it. False when the arena keeps enough of such slots already: then the
     /// caller releases all of it before it drops the slot.
-    pub fn keep_warm(&mut self) -> bool {
+    pub(crate) fn keep_warm(&mut self) -> bool {
         if !self.keep_warm {
             let mut state = self.arena.state.lock();
             self.keep_warm = state.warm_promised < self.arena.options.warm_max;

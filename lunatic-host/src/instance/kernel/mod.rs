@@ -75,7 +75,7 @@ fn probe() -> KernelFeatures {
 
 /// Whether new address space can be read and written from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Access {
+pub(crate) enum Access {
     /// Readable and writable at once: one kernel map, whatever is done with it later.
     Open,
     /// Neither, until [`open`] is called for a part of it: each opened part costs up to two kernel maps.
@@ -84,7 +84,7 @@ pub enum Access {
 
 /// How a guard page is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Guard {
+pub(crate) enum Guard {
     /// `MADV_GUARD_INSTALL`: costs no kernel map.
     Install,
     /// `mprotect`: costs two kernel maps.
@@ -93,7 +93,7 @@ pub enum Guard {
 
 impl Guard {
     /// The cheapest kind that the running kernel knows.
-    pub fn best() -> Guard {
+    pub(crate) fn best() -> Guard {
         if features().guard_install {
             Guard::Install
         } else {
@@ -103,7 +103,7 @@ impl Guard {
 }
 
 /// Bytes of one page of this machine: a power of two, 4,096 on x86-64.
-pub fn page_size() -> usize {
+pub(crate) fn page_size() -> usize {
     static SIZE: OnceLock<usize> = OnceLock::new();
     *SIZE.get_or_init(|| {
         // SAFETY: `sysconf` only reads a number.

@@ -8,21 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 /// Bytes that each memory is charged, whatever its size: the pages that a small guest touches.
-pub const MEMORY_CHARGE: usize = 16 << 10;
+pub(crate) const MEMORY_CHARGE: usize = 16 << 10;
 
 /// Bytes of a memory's initial size that are covered by [`MEMORY_CHARGE`].
-pub const INITIAL_FREE: usize = 4 << 20;
+pub(crate) const INITIAL_FREE: usize = 4 << 20;
 
 /// A number of bytes that all memories share. A hundred greedy processes exhaust this, and not the machine.
 #[derive(Debug)]
-pub struct MemoryBudget {
+pub(crate) struct MemoryBudget {
     limit: usize,
     used: AtomicUsize,
 }
 
 impl MemoryBudget {
     /// A budget of `limit` bytes.
-    pub fn new(limit: usize) -> Arc<MemoryBudget> {
+    pub(crate) fn new(limit: usize) -> Arc<MemoryBudget> {
         Arc::new(MemoryBudget {
             limit,
             used: AtomicUsize::new(0),
@@ -30,7 +30,7 @@ impl MemoryBudget {
     }
 
     /// Takes `bytes` from what is left; false, and nothing taken, when that is less.
-    pub fn try_add(&self, bytes: usize) -> bool {
+    pub(crate) fn try_add(&self, bytes: usize) -> bool {
         let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
         // The number guards no other memory, so no ordering is needed.
         self.used
@@ -39,32 +39,32 @@ impl MemoryBudget {
     }
 
     /// Gives back `bytes` that [`try_add`](Self::try_add) took.
-    pub fn sub(&self, bytes: usize) {
+    pub(crate) fn sub(&self, bytes: usize) {
         let before = self.used.fetch_sub(bytes, Ordering::Relaxed);
         debug_assert!(before >= bytes, "more was given back than taken");
     }
 
     /// Bytes taken now.
-    pub fn used(&self) -> usize {
+    pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
     /// Bytes there are in all.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.limit
     }
 }
 
 /// Bytes taken from a budget by one memory; given back when dropped.
 #[derive(Debug)]
-pub struct Charge {
+pub(crate) struct Charge {
     budget: Arc<MemoryBudget>,
     bytes: usize,
 }
 
 impl Charge {
     /// Charges a new memory of `initial` bytes; `None` when the budget has too little left.
-    pub fn new(budget: &Arc<MemoryBudget>, initial: usize) -> Option<Charge> {
+    pub(crate) fn new(budget: &Arc<MemoryBudget>, initial: usize) -> Option<Charge> {
         let mut charge = Charge {
             budget: budget.clone(),
             bytes: 0,
@@ -75,19 +75,19 @@ impl Charge {
     }
 
     /// Charges `bytes` of growth; false, and nothing charged, when the budget has too little left.
-    pub fn try_add(&mut self, bytes: usize) -> bool {
+    pub(crate) fn try_add(&mut self, bytes: usize) -> bool {
         let taken = self.budget.try_add(bytes);
         self.bytes += if taken { bytes } else { 0 };
         taken
     }
 
     /// Bytes there are in all, for all memories.
-    pub fn limit(&self) -> usize {
+    pub(crate) fn limit(&self) -> usize {
         self.budget.limit()
     }
 
     /// Gives back the `bytes` of a growth that did not happen.
-    pub fn sub(&mut self, bytes: usize) {
+    pub(crate) fn sub(&mut self, bytes: usize) {
         self.bytes -= bytes;
         self.budget.sub(bytes);
     }

@@ -24,7 +24,7 @@ const CLASSES: usize = (LARGEST / SMALLEST).ilog2() as usize + 1;
 
 /// Makes memories of the dense layout.
 #[derive(Debug)]
-pub struct DenseMemories {
+pub(crate) struct DenseMemories {
     classes: Arc<Classes>,
     budget: Arc<MemoryBudget>,
 }
@@ -39,7 +39,7 @@ impl DenseMemories {
     /// # Errors
     ///
     /// [`ArenaError::AddressSpace`] on a machine that cannot address 4 GiB.
-    pub fn new(budget: Arc<MemoryBudget>) -> Result<Arc<DenseMemories>, ArenaError> {
+    pub(crate) fn new(budget: Arc<MemoryBudget>) -> Result<Arc<DenseMemories>, ArenaError> {
         let mut arenas = Vec::with_capacity(CLASSES);
         for class in 0..CLASSES {
             arenas.push(Arena::new(ArenaOptions {
@@ -59,7 +59,7 @@ impl DenseMemories {
     }
 
     /// Makes `config` compile code for this layout and use this creator.
-    pub fn configure(self: &Arc<Self>, config: &mut Config) {
+    pub(crate) fn configure(self: &Arc<Self>, config: &mut Config) {
         config
             .memory_reservation(0)
             .memory_guard_size(0)
@@ -71,17 +71,17 @@ impl DenseMemories {
     }
 
     /// The number of memories there are.
-    pub fn taken(&self) -> u32 {
+    pub(crate) fn taken(&self) -> u32 {
         self.classes.0.iter().map(|arena| arena.taken()).sum()
     }
 
     /// Gives the page tables of free slots back to the system: see [`Arena::trim`].
-    pub fn trim(&self) {
+    pub(crate) fn trim(&self) {
         self.classes.0.iter().for_each(|arena| arena.trim());
     }
 
     /// The number of chunks of address space that all classes together have reserved, each one kernel map.
-    pub fn chunks(&self) -> usize {
+    pub(crate) fn chunks(&self) -> usize {
         self.classes.0.iter().map(|arena| arena.chunks()).sum()
     }
 

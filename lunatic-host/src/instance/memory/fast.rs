@@ -23,21 +23,21 @@ const CHUNK: usize = 256 << 30;
 
 /// Makes memories of the fast layout.
 #[derive(Debug)]
-pub struct FastMemories {
+pub(crate) struct FastMemories {
     arena: Arc<Arena>,
     budget: Arc<MemoryBudget>,
 }
 
 impl FastMemories {
     /// The default number of memories: with two kernel maps each they use 3 % of the default `vm.max_map_count`.
-    pub const SLOTS_MAX: u32 = 1024;
+    pub(crate) const SLOTS_MAX: u32 = 1024;
 
     /// A creator of at most `slots_max` memories at a time.
     ///
     /// # Errors
     ///
     /// [`ArenaError::AddressSpace`] on a machine that cannot address 4 GiB.
-    pub fn new(slots_max: u32, budget: Arc<MemoryBudget>) -> Result<Arc<FastMemories>, ArenaError> {
+    pub(crate) fn new(slots_max: u32, budget: Arc<MemoryBudget>) -> Result<Arc<FastMemories>, ArenaError> {
         let arena = Arena::new(ArenaOptions {
             name: "memories of the fast layout",
             slot_size: RESERVATION + GUARD,
@@ -50,7 +50,7 @@ impl FastMemories {
     }
 
     /// Makes `config` compile code for this layout and use this creator.
-    pub fn configure(self: &Arc<Self>, config: &mut Config) {
+    pub(crate) fn configure(self: &Arc<Self>, config: &mut Config) {
         config
             .memory_reservation(RESERVATION as u64)
             .memory_guard_size(GUARD as u64)
@@ -60,12 +60,12 @@ impl FastMemories {
     }
 
     /// The number of memories that can still be made.
-    pub fn left(&self) -> u32 {
+    pub(crate) fn left(&self) -> u32 {
         self.arena.left()
     }
 
     /// The number of memories there are.
-    pub fn taken(&self) -> u32 {
+    pub(crate) fn taken(&self) -> u32 {
         self.arena.taken()
     }
 

@@ -23,16 +23,16 @@ mod fast;
 
 use std::fmt;
 
-pub use budget::{Charge, INITIAL_FREE, MEMORY_CHARGE, MemoryBudget};
-pub use dense::DenseMemories;
-pub use fast::FastMemories;
+pub(crate) use budget::{Charge, MemoryBudget};
+pub(crate) use dense::DenseMemories;
+pub(crate) use fast::FastMemories;
 
 use super::arena::ArenaError;
 
 /// Why a linear memory could not be made or grown.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum MemoryError {
+pub(crate) enum MemoryError {
     /// The memories of all processes together have reached their limit.
     Budget {
         /// Bytes that were asked for.

@@ -2,6 +2,7 @@ use std::sync::Arc;
 
 use wasmtime::{Config, Engine, Instance, Linker, Memory, MemoryType, Module, ResourceLimiter, Store, Trap};
 
+use super::budget::MEMORY_CHARGE;
 use super::*;
 use crate::instance::tests::{kernel_maps, resident_bytes, run_alone};
 
