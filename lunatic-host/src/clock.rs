@@ -84,7 +84,7 @@ impl Clock {
     }
 
     /// The thread: `busy` tells whether any worker is awake, `tick` ends the time slices, `wake` wakes a process.
-    pub(crate) fn run(&self, busy: impl Fn() -> bool, tick: impl Fn(), wake: impl Fn(&Arc<Process>)) {
+    pub(crate) fn run(&self, busy: impl Fn() -> bool, tick: impl Fn(u64), wake: impl Fn(&Arc<Process>)) {
         let mut next_tick = Instant::now() + TIME_SLICE;
         let mut timers = self.timers.lock();
         while !timers.stopped {
@@ -96,8 +96,8 @@ impl Clock {
                 continue;
             }
             if now >= next_tick {
-                self.slices.fetch_add(1, Ordering::Relaxed);
-                tick();
+                let slice = self.slices.fetch_add(1, Ordering::Relaxed) + 1;
+                tick(slice);
                 next_tick = now + TIME_SLICE;
             }
             let first = timers.due.first_key_value().map(|(first, _)| first.due);

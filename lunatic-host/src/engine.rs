@@ -28,6 +28,7 @@ pub(crate) struct Engines {
     fast: (Engine, Linker<Ctx>),
     dense: (Engine, Linker<Ctx>),
     fast_memories: Arc<FastMemories>,
+    pub(crate) stacks: Arc<Stacks>,
     /// So many memories of the fast layout are left for workers that have chosen it and not yet taken one.
     fast_reserve: u32,
 }
@@ -50,6 +51,7 @@ impl Engines {
             fast: engine(&|config| fast_memories.configure(config)).map_err(to_anyhow)?,
             dense: engine(&|config| dense_memories.configure(config)).map_err(to_anyhow)?,
             fast_memories,
+            stacks,
             fast_reserve: u32::try_from(workers).unwrap_or(u32::MAX),
         })
     }

@@ -6,6 +6,7 @@ mod clock;
 mod ending;
 mod engine;
 mod guest_memory;
+mod hibernation;
 mod imports;
 mod instance;
 mod module;

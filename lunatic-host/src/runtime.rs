@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 use crate::channel::Channels;
 use crate::clock::Clock;
 use crate::engine::Engines;
+use crate::hibernation::Hibernation;
 use crate::instance::Runner;
 use crate::module::cache::Cache;
 use crate::module::{LoadError, Module};
@@ -29,6 +30,9 @@ pub(crate) const MEMORY_MAX: usize = 1 << 30;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
+/// The resident memory is looked at each so many time slices.
+const HIBERNATION_LOOK: u64 = 10;
+
 /// What all parts of a runtime share.
 pub(crate) struct Shared {
     pub(crate) scheduler: Scheduler,
@@ -38,6 +42,7 @@ pub(crate) struct Shared {
     pub(crate) process_keys: Keys,
     pub(crate) channel_keys: Keys,
     pub(crate) exits: Exits,
+    pub(crate) hibernation: Hibernation,
     pub(crate) cache: Cache,
     pub(crate) engines: Engines,
     /// Processes that wait for something outside: input, files.
@@ -80,6 +85,9 @@ impl Shared {
     }
 
     pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
+        if self.hibernation.is_under_pressure() {
+            self.hibernation.freeze(self, 2);
+        }
         Runner::new(self, module, self.engines.choose())
     }
 
@@ -179,6 +187,7 @@ pub struct RuntimeBuilder {
     processes_max: u32,
     queued_max: usize,
     memory_max: usize,
+    resident_max: usize,
     cache: Option<PathBuf>,
     use_cache: bool,
 }
@@ -199,6 +208,13 @@ impl RuntimeBuilder {
     /// How many bytes the memories of all processes may grow to together; by default three quarters of the machine's.
     pub fn memory_max(mut self, bytes: usize) -> Self {
         self.memory_max = bytes;
+        self
+    }
+
+    /// How many bytes the host may hold resident before processes that wait are frozen; by default a tenth of the
+    /// machine's memory. A freeze and the thaw after it take some ten microseconds each.
+    pub fn resident_max(mut self, bytes: usize) -> Self {
+        self.resident_max = bytes;
         self
     }
 
@@ -242,6 +258,7 @@ impl RuntimeBuilder {
                 process_keys: Keys::new(),
                 channel_keys: Keys::new(),
                 exits: Exits::default(),
+                hibernation: Hibernation::new(self.resident_max),
                 cache,
                 engines,
                 outside: AtomicUsize::new(0),
@@ -262,10 +279,21 @@ impl RuntimeBuilder {
         threads.push(std::thread::Builder::new().name("lunatic-clock".into()).spawn(move || {
             clock.clock.run(
                 || clock.scheduler.is_busy(),
-                || clock.engines.tick(),
+                |slice| {
+                    clock.engines.tick();
+                    if slice.is_multiple_of(HIBERNATION_LOOK) {
+                        clock.hibernation.look();
+                    }
+                },
                 |process| clock.scheduler.wake(process),
             );
         })?);
+        let hibernation = shared.clone();
+        threads.push(
+            std::thread::Builder::new()
+                .name("lunatic-hibernation".into())
+                .spawn(move || hibernation.hibernation.run(&hibernation))?,
+        );
         Ok(Runtime { shared, threads })
     }
 }
@@ -278,6 +306,7 @@ impl Runtime {
             processes_max: PROCESSES_MAX,
             queued_max: machine_memory() / 4,
             memory_max: machine_memory() / 4 * 3,
+            resident_max: machine_memory() / 10,
             cache: None,
             use_cache: true,
         }
@@ -364,6 +393,7 @@ impl Drop for Runtime {
     fn drop(&mut self) {
         self.shared.scheduler.stop();
         self.shared.clock.stop();
+        self.shared.hibernation.stop();
         for thread in self.threads.drain(..) {
             // A worker catches what its processes do; if it panicked all the same, there is nobody left to tell.
             let _ = thread.join();

@@ -23,7 +23,7 @@ impl<'a> Worker<'a> {
 
     /// Runs a process that the scheduler handed out.
     pub(crate) fn run(&mut self, process: Arc<Process>) {
-        process.set_running();
+        process.set_running(self.shared.clock.slices());
         if process.take_outside() {
             self.shared.left_outside();
         }

@@ -54,7 +54,7 @@ async fn send(
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, message, len)?;
     let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
-    let wait = Wait::new(caller.data(), process::Wait::Send, id.raw(), timeout_ns);
+    let wait = Wait::new(&mut caller, process::Wait::Send, id.raw(), timeout_ns);
     loop {
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
         match ctx.shared.channels.try_send(id, bytes) {
@@ -105,7 +105,7 @@ async fn receive(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
-    let wait = Wait::new(caller.data(), process::Wait::Receive, id.raw(), timeout_ns);
+    let wait = Wait::new(&mut caller, process::Wait::Receive, id.raw(), timeout_ns);
     loop {
         match take(&mut caller, id, to, capacity)? {
             EMPTY => {}

@@ -100,7 +100,7 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
         None => ctx.shared.exits.of(id),
         Some(process) => {
             let joined = Joined { process, joiner: ctx.process().clone() };
-            let wait = Wait::new(ctx, process::Wait::Join, id.raw(), timeout_ns);
+            let wait = Wait::new(&mut caller, process::Wait::Join, id.raw(), timeout_ns);
             match poll_until(&wait, |joiner| joined.process.join(joiner)).await {
                 Some(reason) => Remembered::Reason(reason),
                 None => return Ok(TIMED_OUT),
@@ -127,8 +127,8 @@ impl Drop for Joined {
     }
 }
 
-async fn sleep_ns(caller: Caller<'_, Ctx>, ns: u64) {
-    let wait = Wait::new(caller.data(), process::Wait::Sleep, 0, ns.min(u64::MAX - 1));
+async fn sleep_ns(mut caller: Caller<'_, Ctx>, ns: u64) {
+    let wait = Wait::new(&mut caller, process::Wait::Sleep, 0, ns.min(u64::MAX - 1));
     sleep(&wait).await;
 }
 

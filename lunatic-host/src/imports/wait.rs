@@ -9,9 +9,10 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use lunatic_sys::codes::NO_TIMEOUT;
+use wasmtime::Caller;
 
 use crate::clock::TimerId;
-use crate::instance::Ctx;
+use crate::instance::{self, Ctx};
 use crate::process::{self, Process};
 use crate::runtime::Shared;
 
@@ -31,7 +32,9 @@ struct Deadline {
 
 impl Wait {
     /// `kind` and `what` are for reports.
-    pub(super) fn new(ctx: &Ctx, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
+    pub(super) fn new(caller: &mut Caller<'_, Ctx>, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
+        instance::note_place(&mut *caller);
+        let ctx = caller.data();
         let (shared, process) = (ctx.shared.clone(), ctx.process().clone());
         // A time that is too far away to be told is as good as never.
         let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));

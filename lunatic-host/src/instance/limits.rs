@@ -8,11 +8,13 @@ pub(crate) struct Limits {
     memory_max: usize,
     /// A growth of the memory was refused: if the process traps next, this is why.
     pub(crate) out_of_memory: bool,
+    /// The memory has grown, and may have moved.
+    pub(crate) grown: bool,
 }
 
 impl Limits {
     pub(crate) fn begin(&mut self, memory_max: usize) {
-        *self = Self { memory_max, out_of_memory: false };
+        *self = Self { memory_max, out_of_memory: false, grown: false };
     }
 }
 
@@ -20,6 +22,7 @@ impl ResourceLimiter for Limits {
     fn memory_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let fits = desired <= self.memory_max;
         self.out_of_memory |= !fits;
+        self.grown |= fits;
         Ok(fits)
     }
 

@@ -7,6 +7,7 @@
 //! [`next`] for it in a loop.
 
 pub(crate) mod arena;
+mod frozen;
 pub(crate) mod image;
 pub(crate) mod kernel;
 mod limits;
@@ -28,6 +29,7 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use wasmtime::{AsContext, AsContextMut, Caller, Global, Instance, Memory, Store, TypedFunc, UpdateDeadline};
 
+use self::frozen::{Frozen, Place};
 use self::image::Reset;
 use self::limits::Limits;
 use crate::engine::Layout;
@@ -36,6 +38,7 @@ use crate::module::facts::{GATE_EXPORT, RUN_EXPORT};
 use crate::process::exit::ExitReason;
 use crate::process::id::Id;
 use crate::process::{Captured, Entry, Process};
+use self::stack::Stacks;
 use crate::ending;
 use crate::imports::wasi::ProcessWasi;
 use crate::runtime::Shared;
@@ -151,6 +154,8 @@ pub(crate) struct Seat {
     state: Mutex<SeatState>,
     /// The time slice in which the worker began to run this instance.
     slice: AtomicU64,
+    /// Where the memory of the instance is, and where on its stack it is blocked.
+    place: Mutex<Place>,
     shared: Weak<Shared>,
 }
 
@@ -196,15 +201,17 @@ pub(crate) struct Runner {
     pub(crate) layout: Layout,
     seat: Arc<Seat>,
     waker: Waker,
+    frozen: Option<Frozen>,
+    stacks: Arc<Stacks>,
     drive: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
 
 impl Runner {
     pub(crate) fn new(shared: &Arc<Shared>, module: &Arc<Module>, layout: Layout) -> Self {
         let seat =
-            Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), shared: Arc::downgrade(shared) });
+            Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), place: Mutex::default(), shared: Arc::downgrade(shared) });
         let drive = Box::pin(drive(shared.clone(), module.clone(), layout, seat.clone()));
-        Self { module: module.clone(), layout, waker: seat.clone().into(), seat, drive }
+        Self { module: module.clone(), layout, waker: seat.clone().into(), seat, frozen: None, stacks: shared.engines.stacks.clone(), drive }
     }
 
     /// Seats a process that has not run yet.
@@ -221,6 +228,7 @@ impl Runner {
     /// Runs until the process blocks, is preempted or ends.
     pub(crate) fn run(&mut self, slice: u64) -> Progress {
         self.seat.slice.store(slice, Ordering::Relaxed);
+        self.thaw();
         let ready = self.drive.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
         let mut state = self.seat.state.lock();
         let preempted = std::mem::take(&mut state.preempted);
@@ -289,6 +297,7 @@ impl Running {
         let memory = instance.get_memory(&mut *store, "memory");
         let gate = instance.get_global(&mut *store, GATE_EXPORT);
         store.data_mut().memory = memory;
+        note_memory(&mut *store);
         store.data_mut().gate = gate;
         if let (Some(memory), Ok(())) = (memory, &module.facts.recyclable) {
             let reset = Reset::new(&mut *store, &instance, memory, module)?;
@@ -312,6 +321,25 @@ impl Running {
             (None, None) => Err(wasmtime::Error::msg("the module cannot spawn closures: it does not import lunatic::process::next")),
         }
     }
+}
+
+/// Writes down where the memory is, for when the process is frozen.
+fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
+    let mut store = store.as_context_mut();
+    let Some(memory) = store.data().memory else { return };
+    let (base, len) = (memory.data_ptr(&store).addr(), memory.data_size(&store));
+    store.data_mut().limits.grown = false;
+    store.data().seat.place.lock().memory = base..base + len;
+}
+
+/// To be called on the process's stack before it blocks: writes down where that is.
+pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
+    let mut store = store.as_context_mut();
+    if store.data().limits.grown {
+        note_memory(&mut store);
+    }
+    let here = 0_u8;
+    store.data().seat.place.lock().stack = std::ptr::from_ref(&here).addr();
 }
 
 /// True if [`make_fresh`] can make the instance what it was at first.
@@ -349,7 +377,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
         caller.data().shared.scheduler.requeue(process);
         return Ok(-1);
     };
-    process.set_running();
+    process.set_running(caller.data().shared.clock.slices());
     let ctx = caller.data_mut();
     ctx.seat.state.lock().current = Some(process.clone());
     ctx.begin(process, Entry::Closure(index, captured));

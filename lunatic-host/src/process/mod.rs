@@ -6,7 +6,7 @@
 //!   spawn ──▶ Queued ──▶ Running ──▶ Ended
 //!               ▲        │  ▲ │
 //!          wake │  block ▼  │ └─ woken while it ran: queued again instead of blocked
-//!               └────── Blocked
+//!               └────── Blocked ◀──▶ Freezing
 //! ```
 //!
 //! Only `wake` moves Blocked to Queued, only the worker that took the process from a queue moves Queued to Running and
@@ -18,7 +18,7 @@ pub(crate) mod id;
 pub(crate) mod table;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -37,6 +37,8 @@ const QUEUED: u8 = 1;
 const RUNNING: u8 = 2;
 const RUNNING_WOKEN: u8 = 3;
 const ENDED: u8 = 4;
+const FREEZING: u8 = 5;
+const FREEZING_WOKEN: u8 = 6;
 
 /// What a process calls first.
 #[derive(Debug)]
@@ -89,6 +91,9 @@ pub(crate) struct Process {
     waits_for: AtomicU64,
     /// It is counted among those that wait for something outside.
     outside: AtomicBool,
+    /// The time slice in which it last began to run.
+    ran: AtomicU32,
+    frozen: AtomicBool,
     life: Mutex<Life>,
 }
 
@@ -110,6 +115,8 @@ impl Process {
             wait: AtomicU8::new(Wait::Outside as u8),
             waits_for: AtomicU64::new(0),
             outside: AtomicBool::new(false),
+            ran: AtomicU32::new(0),
+            frozen: AtomicBool::new(false),
             life: Mutex::new(Life::Alive { joiners: Vec::new() }),
         }
     }
@@ -119,13 +126,16 @@ impl Process {
         let next = |state| match state {
             BLOCKED => Some(QUEUED),
             RUNNING => Some(RUNNING_WOKEN),
+            FREEZING => Some(FREEZING_WOKEN),
             _ => None,
         };
         self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(BLOCKED)
     }
 
     /// The worker that took the process from a queue starts to run it.
-    pub(crate) fn set_running(&self) {
+    pub(crate) fn set_running(&self, slice: u64) {
+        self.ran.store(slice as u32, Ordering::Relaxed);
+        self.frozen.store(false, Ordering::Relaxed);
         self.state.store(RUNNING, Ordering::Release);
     }
 
@@ -133,6 +143,20 @@ impl Process {
     /// caller must queue it.
     pub(crate) fn set_blocked(&self) -> bool {
         if self.state.compare_exchange(RUNNING, BLOCKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+            return true;
+        }
+        self.state.store(QUEUED, Ordering::Release);
+        false
+    }
+
+    /// Takes a blocked process out of reach of wake-ups, so that its memory can be frozen; false if it is not blocked.
+    pub(crate) fn set_freezing(&self) -> bool {
+        self.state.compare_exchange(BLOCKED, FREEZING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The process is blocked as before; false if it was woken meanwhile and the caller must queue it.
+    pub(crate) fn set_blocked_again(&self) -> bool {
+        if self.state.compare_exchange(FREEZING, BLOCKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
             return true;
         }
         self.state.store(QUEUED, Ordering::Release);
@@ -183,8 +207,21 @@ impl Process {
         }
     }
 
-    pub(crate) fn is_blocked(&self) -> bool {
+    /// The time slice in which it last began to run.
+    pub(crate) fn ran(&self) -> u32 {
+        self.ran.load(Ordering::Relaxed)
+    }
+
+    /// It is blocked, in a call of the host's own, and not frozen yet.
+    pub(crate) fn is_freezable(&self) -> bool {
         self.state.load(Ordering::Acquire) == BLOCKED
+            && self.wait().0 != Wait::Outside
+            && !self.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Its memory has been frozen.
+    pub(crate) fn set_frozen(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
     }
 
     /// Registers `joiner` to be woken at the end of this process, or tells how it ended.

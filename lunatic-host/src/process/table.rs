@@ -83,8 +83,18 @@ impl<T> Table<T> {
     }
 
     /// Calls `visit` for each value; values that come and go meanwhile may be missed.
-    pub(crate) fn for_each(&self, mut visit: impl FnMut(Id, &mut T)) {
-        for index in 1..self.fresh.load(Ordering::Acquire) {
+    pub(crate) fn for_each(&self, visit: impl FnMut(Id, &mut T)) {
+        self.for_each_in(1..self.end(), visit);
+    }
+
+    /// The index behind the last slot.
+    pub(crate) fn end(&self) -> u32 {
+        self.fresh.load(Ordering::Acquire)
+    }
+
+    /// Calls `visit` for each value in these slots.
+    pub(crate) fn for_each_in(&self, slots: std::ops::Range<u32>, mut visit: impl FnMut(Id, &mut T)) {
+        for index in slots.start..slots.end.min(self.end()) {
             let Some(slot) = self.slot(index) else { continue };
             let mut slot = slot.lock();
             let id = Id::new(index, slot.generation);

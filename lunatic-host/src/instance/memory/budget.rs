@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that each memory is charged, whatever its size: the pages that a small guest touches.
-pub(crate) const MEMORY_CHARGE: usize = 16 << 10;
+/// Bytes that each memory is charged, whatever its size: what a small guest holds while it is frozen.
+pub(crate) const MEMORY_CHARGE: usize = 4 << 10;
 
 /// Bytes of a memory's initial size that are covered by [`MEMORY_CHARGE`].
 pub(crate) const INITIAL_FREE: usize = 4 << 20;

@@ -1,0 +1,86 @@
+//! Freezing and thawing one suspended instance.
+
+use std::ops::Range;
+use std::ptr::NonNull;
+
+use super::Runner;
+use super::residency::Pages;
+use super::runs::Runs;
+
+/// Where a blocked instance is, as addresses.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// Its linear memory; empty if it has none.
+    pub(super) memory: Range<usize>,
+    /// Some place on its stack; 0 if that is not known.
+    pub(super) stack: usize,
+}
+
+/// What a frozen instance had changed.
+pub(super) struct Frozen {
+    memory: (Range<usize>, Runs),
+    stack: (Range<usize>, Runs),
+}
+
+impl Runner {
+    /// Gives the pages of the suspended instance back to the system; false if that cannot be done or has been done.
+    pub(crate) fn freeze(&mut self) -> bool {
+        if self.frozen.is_some() {
+            return false;
+        }
+        let (memory, stack) = {
+            let place = self.seat.place.lock();
+            (place.memory.clone(), self.stacks.stack_at(place.stack))
+        };
+        let Some(stack) = stack else { return false };
+        let image = self.module.image.get();
+        let take = |range: &Range<usize>, image: &dyn Fn(u32) -> Option<&[u8]>| {
+            let mut pages = pages(range)?;
+            let runs = pages.diff(image);
+            pages.release();
+            Some(runs)
+        };
+        let nothing = |_| None;
+        let Some(stack_runs) = take(&stack, &nothing) else { return false };
+        let memory_runs = match image {
+            Some(image) => take(&memory, &|page| image.page(page)),
+            None => take(&memory, &nothing),
+        };
+        let memory = (memory, memory_runs.unwrap_or_default());
+        self.frozen = Some(Frozen { memory, stack: (stack, stack_runs) });
+        true
+    }
+
+    /// Puts everything back as it was.
+    pub(super) fn thaw(&mut self) {
+        let Some(frozen) = self.frozen.take() else { return };
+        let nothing = |_| None;
+        let (stack, runs) = &frozen.stack;
+        if let Some(mut pages) = pages(stack) {
+            pages.restore(runs, nothing);
+        }
+        let (memory, runs) = &frozen.memory;
+        if let Some(mut pages) = pages(memory) {
+            match self.module.image.get() {
+                Some(image) => pages.restore(runs, |page| image.page(page)),
+                None => pages.restore(runs, nothing),
+            }
+        }
+    }
+}
+
+/// The pages of a suspended instance's memory or stack; `None` if there are none.
+fn pages(range: &Range<usize>) -> Option<Pages<'_>> {
+    let base = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(range.start))?;
+    // SAFETY: the range is the memory or the stack of an instance that this thread has taken out of the process's task,
+    // and that is suspended: its fiber does not run and nobody else knows the addresses. Both come from arenas, where
+    // they are whole pages, open and without the guard. They live as long as the instance, which the runner owns.
+    (!range.is_empty()).then(|| unsafe { Pages::from_raw(base, range.len()) })
+}
+
+/// A frozen instance must be whole again before it is dropped: its fiber is then resumed once more, to unwind.
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.thaw();
+    }
+}
