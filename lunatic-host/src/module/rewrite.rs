@@ -110,8 +110,13 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         tests: module.tests,
         debug_info: module.debug_info,
     };
-    let growths =
-        [additions.types, additions.functions, additions.gate, additions.exports, additions.code];
+    let growths = [
+        additions.types,
+        additions.functions,
+        additions.gate,
+        additions.exports,
+        additions.code,
+    ];
     Ok(Rewritten {
         wasm: sections::write(&module.sections, growths),
         facts,
@@ -196,7 +201,11 @@ impl Additions {
     fn gate(&mut self) -> u32 {
         let index = self.global_count;
         self.gate.add(|out| {
-            let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+            let ty = GlobalType {
+                val_type: ValType::I32,
+                mutable: true,
+                shared: false,
+            };
             ty.encode(out);
             ConstExpr::i32_const(0).encode(out);
         });

@@ -85,7 +85,13 @@ fn check_only_additions(original: &[u8], rewritten: &Rewritten) {
         assert_eq!(before, after, "offsets in debug information have moved");
     }
     for (id, content) in &before.sections {
-        let changes = [SectionId::TYPE, SectionId::FUNCTION, SectionId::GLOBAL, SectionId::EXPORT, SectionId::CODE];
+        let changes = [
+            SectionId::TYPE,
+            SectionId::FUNCTION,
+            SectionId::GLOBAL,
+            SectionId::EXPORT,
+            SectionId::CODE,
+        ];
         assert!(
             after.sections.contains(&(*id, content)) || changes.contains(&SectionId(*id)),
             "section {id} has changed"
@@ -180,7 +186,13 @@ fn run(rewritten: &Rewritten, entries: &[i32]) -> (Vec<i32>, bool) {
     let engine = testing::engine();
     let module = Module::new(&engine, &rewritten.wasm).unwrap();
     let mut linker = Linker::new(&engine);
-    let next = |mut caller: Caller<'_, Script>| caller.data_mut().entries.pop().unwrap_or(-1);
+    let next = |mut caller: Caller<'_, Script>| {
+        let gate = caller.get_export(GATE_EXPORT).unwrap().into_global().unwrap();
+        match gate.get(&mut caller) {
+            Val::I32(1) => caller.data_mut().entries.pop().unwrap_or(-1),
+            closed => closed.unwrap_i32() - 1,
+        }
+    };
     linker.func_wrap("lunatic::process", "next", next).unwrap();
     let note = |mut caller: Caller<'_, Script>, number: i32| caller.data_mut().notes.push(number);
     linker.func_wrap("test", "note", note).unwrap();
@@ -212,6 +224,14 @@ fn run_calls_entries_until_there_are_no_more() {
     for wrong in [0, 3, 4, -2] {
         check(&[1, wrong, 2], &[1], false);
     }
+}
+
+#[test]
+fn the_gate_is_open_for_the_loop_alone() {
+    let module = rewritten(&wat(&format!(
+        "{GUEST} (elem (i32.const 1) $asks $asks) (func $asks (call $note (call $next)))"
+    )));
+    assert_eq!(run(&module, &[1, 2]), (vec![-1, -1], true));
 }
 
 /// The start file of today's wasi-libc, with what stands in for the parts of libc that it calls.
