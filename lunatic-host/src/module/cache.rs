@@ -23,7 +23,7 @@ use self::folder::Folder;
 
 pub(crate) use self::key::Key;
 
-/// The largest total size of the entries, in bytes, unless [`Cache::with_size_max`] says otherwise: 2 GiB.
+/// The largest total size of the entries, in bytes: 2 GiB.
 pub(crate) const SIZE_MAX: u64 = 2 << 30;
 
 /// A store of bytes by [`Key`] that may forget.
@@ -157,17 +157,20 @@ impl Cache {
     }
 
     /// Limits the total size of the entries to `bytes`.
+    #[cfg(test)]
     pub(crate) fn with_size_max(mut self, bytes: u64) -> Self {
         self.size_max = bytes;
         self
     }
 
     /// Why the cache keeps nothing, if that is so.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody reports on the cache yet"))]
     pub(crate) fn disabled_reason(&self) -> Option<&Disabled> {
         self.folder.as_ref().err()
     }
 
     /// Where the entries are.
+    #[cfg_attr(not(test), expect(dead_code, reason = "nobody reports on the cache yet"))]
     pub(crate) fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().ok().map(Folder::path)
     }

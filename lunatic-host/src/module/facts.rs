@@ -36,7 +36,8 @@ pub(crate) struct Facts {
     ///
     /// The loop runs the start-up code before each entry by itself.
     pub(crate) run: Option<u32>,
-    /// The function index of [`STARTUP_EXPORT`]; `None` if nothing has to run before an entry other than `_start`.
+    /// The function index of [`STARTUP_EXPORT`], which has to be called in a fresh instance before an export other
+    /// than `_start`; `None` if nothing has to run before, or exports see to it by themselves.
     pub(crate) startup: Option<u32>,
     /// Whether putting the memory and [`globals`](Self::globals) back makes a used instance a fresh one.
     pub(crate) recyclable: Result<(), NotRecyclable>,

@@ -6,9 +6,10 @@
 //! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop
 //!   [`RUN_EXPORT`], which fetches entries from the host and calls them, and the global [`GATE_EXPORT`], by which the
 //!   host knows that it is this loop that asks.
-//! - If its libc has to be set up before code runs: the exported function [`STARTUP_EXPORT`], which does that.
+//! - If something has to run in a fresh instance before an export other than `_start`: the exported function
+//!   [`STARTUP_EXPORT`], which does that.
 //!
-//! Types, functions and exports are appended, so no index moves. Bodies and all other sections are copied byte by
+//! Types, functions, globals and exports are appended, so no index moves. Bodies and all other sections are copied byte by
 //! byte, so that debug information, whose offsets count from the start of the code section, stays right.
 
 mod error;
@@ -27,12 +28,12 @@ pub(crate) use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
 /// everything that is kept about a rewritten module.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 
 /// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
 pub(crate) const MODULE_SIZE_MAX: usize = 1 << 30;
 
-/// The largest number of types, of functions (imported ones too) and of exports, each.
+/// The largest number of types, of functions and of globals (imported ones too), and of exports.
 const ITEMS_MAX: u32 = 1_000_000;
 
 /// A rewritten module and what was found in it.
@@ -81,12 +82,19 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         additions.export_global(*index);
     }
     let startup = startup::find(&module);
-    let startup = (!startup.is_empty()).then(|| additions.function(STARTUP_EXPORT, &startup_body(&startup)));
+    let exports_need_startup = !startup.exports_wrapped;
+    let startup = (!startup.functions.is_empty()).then(|| additions.function(&startup_body(&startup.functions)));
+    let exported_startup = startup.filter(|_| exports_need_startup);
+    if let Some(function) = exported_startup {
+        additions.export(STARTUP_EXPORT, ExportKind::Func, function);
+    }
     let run = match module.next {
         Some(next) if module.function_table => {
             let void = additions.void_type();
-            let gate = additions.gate(module.globals);
-            Some(additions.function(RUN_EXPORT, &run_body(next, gate, startup, void)))
+            let gate = additions.gate();
+            let run = additions.function(&run_body(next, gate, startup, void));
+            additions.export(RUN_EXPORT, ExportKind::Func, run);
+            Some(run)
         }
         _ => None,
     };
@@ -95,15 +103,20 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     let facts = Facts {
         globals: additions.globals,
         run,
-        startup,
+        startup: exported_startup,
         recyclable: recyclable(&module),
         memory: module.memory,
         start: module.start.is_some(),
         tests: module.tests,
         debug_info: module.debug_info,
     };
-    let growths =
-        [additions.types, additions.functions, additions.gate, additions.exports, additions.code];
+    let growths = [
+        additions.types,
+        additions.functions,
+        additions.gate,
+        additions.exports,
+        additions.code,
+    ];
     Ok(Rewritten {
         wasm: sections::write(&module.sections, growths),
         facts,
@@ -144,9 +157,10 @@ struct Additions {
     /// The names of the exported globals.
     globals: Vec<String>,
     void_type: Option<u32>,
-    /// The number of types, functions and exports, with what has been added.
+    /// The number of types, functions, globals and exports, with what has been added.
     type_count: u32,
     function_count: u32,
+    global_count: u32,
     export_count: u32,
 }
 
@@ -163,6 +177,7 @@ impl Additions {
             // The validator has checked that these are at most `ITEMS_MAX`.
             type_count: module.signatures.len() as u32,
             function_count: module.function_types.len() as u32,
+            global_count: module.globals,
             export_count: module.exports.len() as u32,
         }
     }
@@ -182,13 +197,19 @@ impl Additions {
         self.globals.push(name);
     }
 
-    /// Appends the global that tells the loop's own calls of `next` from a guest's; it gets `index`.
-    fn gate(&mut self, index: u32) -> u32 {
+    /// Appends the global that tells the loop's own calls of `next` from a guest's, and returns its index.
+    fn gate(&mut self) -> u32 {
+        let index = self.global_count;
         self.gate.add(|out| {
-            let ty = GlobalType { val_type: ValType::I32, mutable: true, shared: false };
+            let ty = GlobalType {
+                val_type: ValType::I32,
+                mutable: true,
+                shared: false,
+            };
             ty.encode(out);
             ConstExpr::i32_const(0).encode(out);
         });
+        self.global_count += 1;
         self.export(GATE_EXPORT, ExportKind::Global, index);
         index
     }
@@ -206,14 +227,13 @@ impl Additions {
         index
     }
 
-    /// Appends and exports a function of type `() -> ()`, and returns its index.
-    fn function(&mut self, name: &str, body: &Function) -> u32 {
+    /// Appends a function of type `() -> ()`, and returns its index.
+    fn function(&mut self, body: &Function) -> u32 {
         let void = self.void_type();
         let index = self.function_count;
         self.functions.add(|out| void.encode(out));
         self.code.add(|out| body.encode(out));
         self.function_count += 1;
-        self.export(name, ExportKind::Func, index);
         index
     }
 
@@ -222,6 +242,7 @@ impl Additions {
         let counts = [
             ("types", self.type_count),
             ("functions", self.function_count),
+            ("globals", self.global_count),
             ("exports", self.export_count),
         ];
         match counts.into_iter().find(|(_, count)| *count > ITEMS_MAX) {

@@ -102,6 +102,10 @@ pub(crate) fn engine() -> Engine {
         .wasm_extended_const(true)
         .wasm_relaxed_simd(true)
         .relaxed_simd_deterministic(true);
+    // The modules are small and run once: compile quickly.
+    config
+        .cranelift_opt_level(wasmtime::OptLevel::None)
+        .parallel_compilation(false);
     config.max_wasm_stack(128 << 10);
     Engine::new(&config).expect("the configuration is valid")
 }

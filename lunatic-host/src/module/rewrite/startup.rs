@@ -1,20 +1,21 @@
 //! Finds what has to run in a fresh instance before an entry other than `_start` may be called.
 //!
 //! Constructors (of C++ objects, of `.init_array`) and libc's own preparations are called by `_start`, and a process
-//! that is spawned at another entry needs them too. They have no exported name, so they are found in `_start`:
+//! that begins elsewhere needs them too. They have no exported name, so they are found in what calls them. The cases,
+//! in the order in which they are tried:
 //!
-//! - With a name section: the functions that `_start` calls and that have one of the known [`NAMES`].
-//! - Without: `_start` must have one of the shapes that linkers and libcs are known to make, else nothing is found.
-//!   1. A wrapper: nothing but calls of `__wasm_call_ctors` (which wasm-ld puts before all other functions), of the
-//!      real `_start`, and perhaps of `__wasm_call_dtors`. wasm-ld wraps all exports or none, so that all others must
-//!      begin with the same call.
-//!   2. The start file of wasi-libc: after a check that it runs once, calls of `__wasi_init_tp` (newer ones only) and
-//!      `__wasm_call_ctors`, of `__main_void` which returns an `i32`, perhaps of `__wasm_call_dtors`, and of
-//!      `proc_exit` with the result.
+//! 1. Where no libc's start file calls the constructors, wasm-ld wraps every exported function in one that does
+//!    nothing but call `__wasm_call_ctors` (which it puts before all other functions), the function itself, and
+//!    perhaps `__wasm_call_dtors`.
+//! 2. Where there are names: the functions that `_start` calls and that have one of the known [`NAMES`].
+//! 3. Where there are none: `_start` must be the start file of wasi-libc. After a check that it runs once, it calls
+//!    `__wasi_init_tp` (newer ones only) and `__wasm_call_ctors`, then `__main_void` which returns an `i32`, perhaps
+//!    `__wasm_call_dtors`, and `proc_exit` with the result.
+//! 4. A module without `_start` says itself what has to run: its export `_initialize`, else `__wasm_call_ctors`.
 //!
-//! A module without `_start` says itself what has to run: its export `_initialize`, else `__wasm_call_ctors`.
+//! In all other cases nothing is found.
 
-use wasmparser::{ExternalKind, FunctionBody, Operator, Result};
+use wasmparser::{Export, ExternalKind, FunctionBody, Operator, Result};
 
 use super::inspect::{Inspected, Signature};
 
@@ -39,20 +40,51 @@ impl StartupNames {
     }
 }
 
-/// The functions to call, in order, all of type `() -> ()` and not imported. Those that do nothing are left out.
-pub(super) fn find(module: &Inspected<'_>) -> Vec<u32> {
-    let mut found = match module.start {
-        Some(start) => called_by_start(module, start),
-        None => module
-            .void_export("_initialize")
-            .or_else(|| module.void_export("__wasm_call_ctors"))
-            .into_iter()
-            .collect(),
-    };
-    found.retain(|function| module.body(*function).is_some_and(|body| !is_empty(body)));
-    found
+/// What has to run first.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Startup {
+    /// The functions to call, in order, all of type `() -> ()` and not imported. None of them is empty.
+    pub(super) functions: Vec<u32>,
+    /// Whether exported functions call them by themselves.
+    pub(super) exports_wrapped: bool,
 }
 
+/// Finds what has to run first.
+pub(super) fn find(module: &Inspected<'_>) -> Startup {
+    let wrapped = by_wrappers(module);
+    let exports_wrapped = wrapped.is_some();
+    let mut functions = wrapped
+        .map(|constructors| vec![constructors])
+        .unwrap_or_else(|| match module.start {
+            Some(start) => called_by_start(module, start),
+            None => said_by_exports(module).into_iter().collect(),
+        });
+    functions.retain(|function| module.body(*function).is_some_and(|body| !is_empty(body)));
+    Startup {
+        functions,
+        exports_wrapped,
+    }
+}
+
+/// Case 1 of the module documentation: the constructors.
+fn by_wrappers(module: &Inspected<'_>) -> Option<u32> {
+    let is_function = |export: &&Export<'_>| export.kind == ExternalKind::Func;
+    let constructors = module.imported_functions;
+    let wraps = |export: &Export<'_>| {
+        let Some(Ok(shape)) = module.body(export.index).map(Shape::of) else {
+            return false;
+        };
+        shape.only_calls && (2..=3).contains(&shape.calls.len()) && shape.calls[0] == Some(constructors)
+    };
+    let mut exports = module.exports.iter().filter(is_function).peekable();
+    exports.peek()?;
+    let is_wrapped = is_void(module, constructors)
+        && (!module.names.any || module.names.functions.contains(&constructors))
+        && exports.all(wraps);
+    is_wrapped.then_some(constructors)
+}
+
+/// Cases 2 and 3 of the module documentation.
 fn called_by_start(module: &Inspected<'_>, start: u32) -> Vec<u32> {
     // The body has been validated, so that reading it does not fail.
     let Some(Ok(shape)) = module.body(start).map(Shape::of) else {
@@ -62,30 +94,10 @@ fn called_by_start(module: &Inspected<'_>, start: u32) -> Vec<u32> {
         let named = |function: &u32| module.names.functions.contains(function) && is_void(module, *function);
         return shape.calls.iter().flatten().copied().filter(named).collect();
     }
-    by_wrapper(module, &shape)
-        .or_else(|| by_start_file(module, &shape))
-        .unwrap_or_default()
+    by_start_file(module, &shape).unwrap_or_default()
 }
 
-/// Shape 1 of the module documentation.
-fn by_wrapper(module: &Inspected<'_>, shape: &Shape) -> Option<Vec<u32>> {
-    let calls: Vec<u32> = shape.calls.iter().copied().collect::<Option<_>>()?;
-    let is_wrapper = shape.only_calls
-        && (2..=3).contains(&calls.len())
-        && calls[0] == module.imported_functions
-        && calls.iter().all(|function| is_void(module, *function))
-        && module
-            .exports
-            .iter()
-            .filter(|export| export.kind == ExternalKind::Func)
-            .all(|export| {
-                let shape = module.body(export.index).map(Shape::of);
-                shape.is_some_and(|shape| shape.is_ok_and(|shape| shape.calls.first() == Some(&Some(calls[0]))))
-            });
-    is_wrapper.then(|| vec![calls[0]])
-}
-
-/// Shape 2 of the module documentation.
+/// Case 3 of the module documentation.
 fn by_start_file(module: &Inspected<'_>, shape: &Shape) -> Option<Vec<u32>> {
     let calls: Vec<u32> = shape.calls.iter().copied().collect::<Option<_>>()?;
     let prepare: Vec<u32> = calls
@@ -107,6 +119,13 @@ fn by_start_file(module: &Inspected<'_>, shape: &Shape) -> Option<Vec<u32>> {
     is_start_file.then_some(prepare)
 }
 
+/// Case 4 of the module documentation.
+fn said_by_exports(module: &Inspected<'_>) -> Option<u32> {
+    module
+        .void_export("_initialize")
+        .or_else(|| module.void_export("__wasm_call_ctors"))
+}
+
 /// Whether a function is of type `() -> ()` and not imported.
 fn is_void(module: &Inspected<'_>, function: u32) -> bool {
     module.body(function).is_some() && module.signature(function) == Signature::Void
@@ -122,7 +141,7 @@ fn is_empty(body: &FunctionBody<'_>) -> bool {
 struct Shape {
     /// The called functions in order; `None` where it cannot be told which.
     calls: Vec<Option<u32>>,
-    /// Whether it has no locals and does nothing but call.
+    /// Whether it does nothing but hand its parameters and results on.
     only_calls: bool,
 }
 
@@ -136,7 +155,7 @@ impl Shape {
         while !operators.eof() {
             match operators.read()? {
                 Operator::Call { function_index } => shape.calls.push(Some(function_index)),
-                Operator::End => {}
+                Operator::LocalGet { .. } | Operator::End => {}
                 Operator::CallIndirect { .. } | Operator::ReturnCall { .. } | Operator::ReturnCallIndirect { .. } => {
                     shape.calls.push(None);
                     shape.only_calls = false;
