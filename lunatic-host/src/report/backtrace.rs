@@ -51,16 +51,21 @@ impl Backtrace {
             return Self::default();
         };
         let frames = recorded.frames();
-        let places: Vec<Place> = frames.iter().map(place).collect();
-        let found = symbols.map(|symbols| symbols.resolve(&places)).unwrap_or_default();
-        let found = found.iter().map(|found| &**found).chain(std::iter::repeat(&[][..]));
         let shortener = Shortener::default();
+        let make = |index: usize, symbols: &[Symbol]| shortener.frames(&frames[index], symbols);
+        let resolved = match symbols {
+            Some(symbols) => {
+                let places: Vec<Place> = frames.iter().map(place).collect();
+                symbols
+                    .resolve(&places, make)
+                    .iter()
+                    .flat_map(|frames| frames.iter().cloned())
+                    .collect()
+            }
+            None => (0..frames.len()).flat_map(|index| make(index, &[])).collect(),
+        };
         Self {
-            frames: frames
-                .iter()
-                .zip(found)
-                .flat_map(|(frame, found)| shortener.frames(frame, found))
-                .collect(),
+            frames: resolved,
             cut: frames.len() >= FRAMES_MAX,
         }
     }

@@ -2,10 +2,10 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | [`panic`] | the text of a panic, caught on its way to standard error |
+//! | [`mod@panic`] | the text of a panic, caught on its way to standard error |
 //! | [`backtrace`] | frames of the guest, demangled, short, without std's own |
 //! | [`symbols`] | names, files and lines for places in a module |
-//! | [`trap`] | reasons in plain words |
+//! | `trap` | reasons in plain words |
 //! | [`deadlock`] | who waits on what when no process can run again |
 //!
 //! When a process ends with an error, the host asks in this order: [`panic_of`] (did it announce a panic?),

@@ -3,7 +3,7 @@
 //! The default panic hook of Rust's std writes where and why, and then the guest traps. Without more, a user would see
 //! that text in one place and the trap's backtrace in another, with other processes' output in between. So the text is
 //! held back while it is being written; if the process then traps, it becomes part of the crash report
-//! ([`PanicCapture::take`]); if not, it is printed as it was ([`PanicCapture::release`]).
+//! ([`PanicCapture::take`]); if not, it is printed as it was (`PanicCapture::release`).
 //!
 //! What is recognised, as the beginning of a write:
 //!
@@ -91,7 +91,7 @@ impl PanicCapture {
     }
 
     /// The process has trapped: the panic that it announced, if it did. What was held and is part of the panic will not
-    /// be printed any more; what follows it (another hook's text, say) stays for [`release`](Self::release).
+    /// be printed any more; what follows it (another hook's text, say) is printed when the context is dropped.
     pub fn take(&self) -> Option<Panic> {
         let mut held = self.0.lock();
         if held.state == State::Panic {

@@ -6,9 +6,10 @@
 //! nothing is read before the first report, and each place is looked up once.
 //!
 //! A place is a function index and an offset in that function, both in the module *as the user built it*. If the host
-//! adds imports when it loads a module, [`Symbols::resolve`] subtracts them; adding functions, globals or exports at the
+//! adds imports when it loads a module, `Symbols::resolve` subtracts them; adding functions, globals or exports at the
 //! end changes nothing. Instructions put into existing functions would make lines inexact, not wrong for other functions.
 
+use super::Frame;
 use addr2line::gimli;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -44,7 +45,8 @@ pub(super) struct Place {
 pub struct Symbols {
     wasm: Arc<[u8]>,
     layout: OnceLock<Layout>,
-    places: Mutex<HashMap<Place, Arc<[Symbol]>>>,
+    /// The frames of each place that was in a backtrace before.
+    places: Mutex<HashMap<Place, Arc<[Frame]>>>,
     advised: AtomicBool,
 }
 
@@ -70,29 +72,32 @@ impl Symbols {
         }
     }
 
-    /// What is at each place, innermost first where functions were inlined. Empty where nothing is known.
-    pub(super) fn resolve(&self, places: &[Place]) -> Vec<Arc<[Symbol]>> {
+    /// The frames at each place. `frames` makes those of the place with an index from its symbols (innermost first where
+    /// functions were inlined, none where nothing is known); what it returns is remembered.
+    pub(super) fn resolve(
+        &self,
+        places: &[Place],
+        frames: impl Fn(usize, &[Symbol]) -> Vec<Frame>,
+    ) -> Vec<Arc<[Frame]>> {
         let layout = self.layout();
-        if layout.sections.is_empty() {
-            return vec![Arc::default(); places.len()];
-        }
         // Made at most once for a backtrace, and only if it has places that were not in one before.
         let mut context = None;
-        let mut known = self.places.lock();
-        if known.len() > PLACES_MAX {
-            known.clear();
-        }
-        let mut look_up = |place: &Place| -> Arc<[Symbol]> {
+        let mut look_up = |place: &Place| {
             let context = context.get_or_insert_with(|| layout.context(&self.wasm));
             context
                 .as_ref()
                 .and_then(|context| Some(symbols(context, layout.address(place)?)))
                 .unwrap_or_default()
         };
-        places
-            .iter()
-            .map(|place| known.entry(*place).or_insert_with(|| look_up(place)).clone())
-            .collect()
+        let mut known = self.places.lock();
+        if known.len() > PLACES_MAX {
+            known.clear();
+        }
+        let mut resolve = |(index, place): (usize, &Place)| {
+            let frames = || frames(index, &look_up(place)).into();
+            known.entry(*place).or_insert_with(frames).clone()
+        };
+        places.iter().enumerate().map(&mut resolve).collect()
     }
 
     /// True the first time: advice about debug information is given once.
@@ -140,6 +145,9 @@ impl Layout {
     }
 
     fn context<'a>(&self, wasm: &'a [u8]) -> Option<Context<'a>> {
+        if self.sections.is_empty() {
+            return None;
+        }
         let section = |id: gimli::SectionId| -> Result<_, gimli::Error> {
             let data = self
                 .sections
@@ -154,9 +162,9 @@ impl Layout {
 
 type Context<'a> = addr2line::Context<gimli::EndianSlice<'a, gimli::LittleEndian>>;
 
-fn symbols(context: &Context<'_>, address: u64) -> Arc<[Symbol]> {
+fn symbols(context: &Context<'_>, address: u64) -> Vec<Symbol> {
     let Ok(mut frames) = context.find_frames(address).skip_all_loads() else {
-        return Arc::default();
+        return Vec::new();
     };
     let mut symbols = Vec::new();
     while let Ok(Some(frame)) = frames.next() {
@@ -169,5 +177,5 @@ fn symbols(context: &Context<'_>, address: u64) -> Arc<[Symbol]> {
             column: location.and_then(|location| location.column),
         });
     }
-    symbols.into()
+    symbols
 }

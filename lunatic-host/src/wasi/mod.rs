@@ -14,6 +14,8 @@
 pub mod context;
 pub mod flags;
 pub mod stdio;
+#[cfg(test)]
+mod tests;
 
 pub use context::{Dir, Wasi, WasiConfig, WasiError};
 pub use stdio::{Capture, Output, Stdin};

@@ -1,10 +1,10 @@
 //! Standard output and standard error of a whole system, shared by all its processes.
 //!
-//! An [`Output`] is where text goes; [`stream`] is one process's way to it. Three things are settled here:
+//! An [`Output`] is where text goes; `stream` is one process's way to it. Three things are settled here:
 //!
 //! - **Lines do not tear.** One write of a process comes out in one piece, and the pieces of a line come out together
-//!   ([`lines`]).
-//! - **No worker waits.** Text goes out directly as long as the host's descriptor takes it ([`fd`]). When it does not, a
+//!   (`lines`).
+//! - **No worker waits.** Text goes out directly as long as the host's descriptor takes it (`fd`). When it does not, a
 //!   thread of the output's own takes over; processes go on until [`BACKLOG_LEN_MAX`] bytes are waiting, then they wait
 //!   (not their worker).
 //! - **A closed pipe is an event**, not a failure of every process that prints: see [`Output::wait_closed`].
@@ -78,7 +78,11 @@ struct State {
     draining: bool,
     /// The thread is there and will look at the state again.
     thread: bool,
+    /// The thread is to go as soon as it has nothing to do.
     finishing: bool,
+    /// Bytes that have ever been in the backlog, and how many of them are out (or dropped).
+    queued: u64,
+    drained: u64,
     /// An error of the thread, for the next process that writes.
     error: Option<io::Error>,
 }
@@ -172,13 +176,13 @@ impl Output {
         let mut out = Vec::new();
         state.lines.release(&mut out);
         let _ = self.0.emit(&mut state, &out);
-        state.finishing = true;
         self.wake_thread(&mut state);
+        let target = state.queued;
+        state.finishing = state.thread;
         self.0.changed.notify_all();
-        while state.thread && (state.draining || !state.backlog.is_empty()) {
+        while state.thread && state.drained < target {
             self.0.changed.wait(&mut state);
         }
-        state.finishing = false;
     }
 
     /// A name for one more process that writes.
@@ -257,12 +261,20 @@ impl Output {
             Err(_) => {
                 // No thread to be had: better to wait here than to lose text.
                 let mut out = std::mem::take(&mut state.backlog);
+                state.drained = state.queued;
                 state.lines.release(&mut out);
                 if let Sink::Fd(fd) = &self.0.sink {
                     let _ = self.0.note(state, fd.write_all(&out));
                 }
             }
         }
+    }
+}
+
+impl State {
+    fn queue(&mut self, text: &[u8]) {
+        self.backlog.extend_from_slice(text);
+        self.queued += text.len() as u64;
     }
 }
 
@@ -279,13 +291,11 @@ impl Shared {
                 Ok(())
             }
             Sink::Fd(_) if state.draining || !state.backlog.is_empty() => {
-                state.backlog.extend_from_slice(text);
+                state.queue(text);
                 Ok(())
             }
             Sink::Fd(fd) => {
-                let result = fd
-                    .write_now(text)
-                    .map(|len| state.backlog.extend_from_slice(&text[len..]));
+                let result = fd.write_now(text).map(|len| state.queue(&text[len..]));
                 self.note(state, result)
             }
         }
@@ -296,6 +306,7 @@ impl Shared {
         match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 state.backlog = Vec::new();
+                state.drained = state.queued;
                 self.closed.store(true, Ordering::Release);
                 self.room.notify_waiters();
                 self.changed.notify_all();
@@ -330,6 +341,7 @@ impl Shared {
             let nothing_left = state.backlog.is_empty() && state.lines.deadline().is_none();
             if nothing_left && (idle || state.finishing) {
                 state.thread = false;
+                state.finishing = false;
                 self.changed.notify_all();
                 return;
             }
@@ -344,6 +356,7 @@ impl Shared {
             Sink::Discard | Sink::Capture(_) => Ok(()),
         };
         state.draining = false;
+        state.drained += text.len() as u64;
         if let Err(error) = self.note(state, result) {
             state.error = Some(error);
         }

@@ -77,6 +77,9 @@ fn a_full_pipe_stops_nobody() {
         runtime.block_on(output.wait_room());
         output.write(writer, b"last\n").unwrap();
         output.finish();
+        let state = output.0.state.lock();
+        assert!(state.backlog.is_empty() && !state.draining);
+        drop(state);
         drop(output);
         read.join().unwrap()
     });
