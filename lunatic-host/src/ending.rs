@@ -25,34 +25,56 @@ impl fmt::Display for Killed {
 
 impl std::error::Error for Killed {}
 
-/// Why the process ended whose call returned `result`. Reports it if that is a failure.
-pub(crate) fn end(
-    process: &Process,
-    module: &Module,
-    result: wasmtime::Result<()>,
-    panic: Option<PanicCapture>,
-    out_of_memory: bool,
-) -> ExitReason {
-    let Err(error) = result else { return ExitReason::Normal };
-    if error.is::<Killed>() {
-        return ExitReason::Killed;
+/// The end of a process: why, and what is to be said about it.
+pub(crate) struct Ending {
+    reason: ExitReason,
+    report: Option<CrashReport>,
+}
+
+impl Ending {
+    /// Why the process ended whose call returned `result`.
+    pub(crate) fn of(
+        process: &Process,
+        module: &Module,
+        result: wasmtime::Result<()>,
+        panic: Option<PanicCapture>,
+        out_of_memory: bool,
+    ) -> Self {
+        let Err(error) = result else { return Self { reason: ExitReason::Normal, report: None } };
+        if error.is::<Killed>() {
+            return Self { reason: ExitReason::Killed, report: None };
+        }
+        let panic = report::panic_of(&error, &panic.unwrap_or_default());
+        let reason = reason(report::classify(&error, panic.as_ref()), out_of_memory);
+        if matches!(reason, ExitReason::Normal | ExitReason::Exit(_)) {
+            return Self { reason, report: None };
+        }
+        let name = name(&process.system, process.id);
+        let mut report = CrashReport::new(name, &error, panic.as_ref(), Some(&module.symbols), Some(WASM_STACK_SIZE));
+        report.full = report::full_backtraces();
+        Self { reason, report: Some(report) }
     }
-    let panic = report::panic_of(&error, &panic.unwrap_or_default());
-    let reason = match report::classify(&error, panic.as_ref()) {
-        Ended::Exit(0) => return ExitReason::Normal,
-        Ended::Exit(code) => return ExitReason::Exit(code),
+
+    /// Reports the end if it is a failure.
+    pub(crate) fn publish(self, process: &Process) -> ExitReason {
+        if let Some(report) = &self.report {
+            publish(&process.system, report);
+        }
+        self.reason
+    }
+}
+
+fn reason(ended: Ended, out_of_memory: bool) -> ExitReason {
+    match ended {
+        Ended::Exit(0) => ExitReason::Normal,
+        Ended::Exit(code) => ExitReason::Exit(code),
         Ended::Panic(message) => ExitReason::Panic(message),
         Ended::Trap(reason) if out_of_memory && !reason.starts_with("out of memory") => {
             ExitReason::Trap(format!("out of memory: {reason}"))
         }
         Ended::Trap(reason) => ExitReason::Trap(reason),
         Ended::HostBug(text) => ExitReason::HostBug(text),
-    };
-    let name = name(&process.system, process.id);
-    let mut report = CrashReport::new(name, &error, panic.as_ref(), Some(&module.symbols), Some(WASM_STACK_SIZE));
-    report.full = report::full_backtraces();
-    publish(&process.system, &report);
-    reason
+    }
 }
 
 /// The end of a process for which a host function panicked.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use wasmtime::{Config, Engine, Linker};
+use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
 
 use crate::imports;
 use crate::instance::Ctx;
@@ -90,6 +90,8 @@ fn config(stacks: &Arc<Stacks>) -> Config {
     config
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_SIZE)
+        // Reports find files and lines by themselves: wasmtime would read the debug information again for each frame.
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(crate::report::FRAMES_MAX))
         .wasm_multi_memory(false)
         .wasm_memory64(false)

@@ -30,6 +30,8 @@ pub(crate) const MEMORY_MAX: usize = 1 << 30;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
+/// The exit code of a system that nobody reads any more: that of a native program ended by SIGPIPE.
+const BROKEN_PIPE: i32 = 141;
 /// The resident memory is looked at each so many time slices.
 const HIBERNATION_LOOK: u64 = 10;
 
@@ -336,9 +338,16 @@ impl Runtime {
             exit: Mutex::default(),
             ended: Condvar::new(),
         });
+        let (closed, ended) = (system.wasi.stdout().clone(), Arc::downgrade(&system));
+        let watch = self.shared.io.spawn(async move {
+            closed.wait_closed().await;
+            if let Some(system) = ended.upgrade() {
+                system.end(ExitReason::Exit(BROKEN_PIPE));
+            }
+        });
         self.shared.systems.lock().push(system.clone());
         self.shared.spawn_main(&system, module, entry).map_err(|limit| anyhow::anyhow!("{limit}"))?;
-        Ok(RunningSystem { shared: self.shared.clone(), system })
+        Ok(RunningSystem { shared: self.shared.clone(), system, watch })
     }
 }
 
@@ -374,6 +383,8 @@ impl Shared {
 pub struct RunningSystem {
     shared: Arc<Shared>,
     system: Arc<System>,
+    /// Ends the system when nobody reads its output any more.
+    watch: tokio::task::JoinHandle<()>,
 }
 
 impl RunningSystem {
@@ -385,6 +396,7 @@ impl RunningSystem {
 
 impl Drop for RunningSystem {
     fn drop(&mut self) {
+        self.watch.abort();
         self.shared.sweep(&self.system);
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::ptr::NonNull;
 
 use super::Runner;
+use super::image::Image;
 use super::residency::Pages;
 use super::runs::Runs;
 
@@ -33,19 +34,8 @@ impl Runner {
             (place.memory.clone(), self.stacks.stack_at(place.stack))
         };
         let Some(stack) = stack else { return false };
-        let image = self.module.image.get();
-        let take = |range: &Range<usize>, image: &dyn Fn(u32) -> Option<&[u8]>| {
-            let mut pages = pages(range)?;
-            let runs = pages.diff(image);
-            pages.release();
-            Some(runs)
-        };
-        let nothing = |_| None;
-        let Some(stack_runs) = take(&stack, &nothing) else { return false };
-        let memory_runs = match image {
-            Some(image) => take(&memory, &|page| image.page(page)),
-            None => take(&memory, &nothing),
-        };
+        let Some(stack_runs) = take(&stack, None) else { return false };
+        let memory_runs = take(&memory, self.module.image.get().map(|image| &**image));
         let memory = (memory, memory_runs.unwrap_or_default());
         self.frozen = Some(Frozen { memory, stack: (stack, stack_runs) });
         true
@@ -54,18 +44,21 @@ impl Runner {
     /// Puts everything back as it was.
     pub(super) fn thaw(&mut self) {
         let Some(frozen) = self.frozen.take() else { return };
-        let nothing = |_| None;
-        let (stack, runs) = &frozen.stack;
-        if let Some(mut pages) = pages(stack) {
-            pages.restore(runs, nothing);
-        }
-        let (memory, runs) = &frozen.memory;
-        if let Some(mut pages) = pages(memory) {
-            match self.module.image.get() {
-                Some(image) => pages.restore(runs, |page| image.page(page)),
-                None => pages.restore(runs, nothing),
-            }
-        }
+        put(&frozen.stack, None);
+        put(&frozen.memory, self.module.image.get().map(|image| &**image));
+    }
+}
+
+fn take(range: &Range<usize>, image: Option<&Image>) -> Option<Runs> {
+    let mut pages = pages(range)?;
+    let runs = pages.diff(|page| image?.page(page));
+    pages.release();
+    Some(runs)
+}
+
+fn put((range, runs): &(Range<usize>, Runs), image: Option<&Image>) {
+    if let Some(mut pages) = pages(range) {
+        pages.restore(runs, |page| image?.page(page));
     }
 }
 

@@ -34,12 +34,12 @@ use self::image::Reset;
 use self::limits::Limits;
 use crate::engine::Layout;
 use crate::module::Module;
-use crate::module::facts::{GATE_EXPORT, RUN_EXPORT};
+use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use crate::process::exit::ExitReason;
 use crate::process::id::Id;
 use crate::process::{Captured, Entry, Process};
 use self::stack::Stacks;
-use crate::ending;
+use crate::ending::Ending;
 use crate::imports::wasi::ProcessWasi;
 use crate::runtime::Shared;
 
@@ -276,8 +276,10 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
         let ctx = store.data_mut();
         if let Some(process) = ctx.process.clone() {
             let panic = ctx.wasi.as_ref().map(|wasi| wasi.panic.clone());
-            let reason = ending::end(&process, &module, result, panic, ctx.limits.out_of_memory);
-            ctx.end(reason);
+            let ending = Ending::of(&process, &module, result, panic, ctx.limits.out_of_memory);
+            // What the process wrote comes before what is said about it.
+            ctx.release();
+            ctx.end(ending.publish(&process));
         }
         if used_up {
             return;
@@ -289,6 +291,8 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
 struct Running {
     instance: Instance,
     run: Option<TypedFunc<(), ()>>,
+    /// What a libc does before `main`; `_start` and `run` see to it by themselves.
+    startup: Option<TypedFunc<(), ()>>,
 }
 
 impl Running {
@@ -304,13 +308,17 @@ impl Running {
             store.data_mut().reset = Some(reset);
         }
         let run = instance.get_typed_func(&mut *store, RUN_EXPORT).ok();
-        Ok(Self { instance, run })
+        let startup = instance.get_typed_func(&mut *store, STARTUP_EXPORT).ok();
+        Ok(Self { instance, run, startup })
     }
 
     /// Runs the seated process, and those that follow it without leaving the instance.
     async fn call(&self, store: &mut Store<Ctx>, export: Option<&str>) -> wasmtime::Result<()> {
         match (export, &self.run) {
             (Some(name), _) => {
+                if let Some(startup) = self.startup.as_ref().filter(|_| name != "_start") {
+                    startup.call_async(&mut *store, ()).await?;
+                }
                 let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;
                 function.call_async(store, ()).await
             }
