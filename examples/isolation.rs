@@ -5,7 +5,6 @@
 
 use std::collections::HashSet;
 use std::hint::black_box;
-use std::io::{Error, ErrorKind};
 
 use lunatic::{Channel, ExitReason, Process};
 
@@ -24,7 +23,7 @@ impl Fate {
     fn of(i: u32) -> Self {
         match i % 3 {
             0 => Self::Panics,
-            1 if i % 2 == 0 => Self::ReachesUnreachable,
+            1 if i.is_multiple_of(2) => Self::ReachesUnreachable,
             1 => Self::ReadsOutOfBounds,
             _ => Self::Finishes,
         }
@@ -39,11 +38,12 @@ impl Fate {
     }
 }
 
-fn main() -> Result<(), Error> {
+#[lunatic::main]
+fn main() -> Result<(), String> {
     let channel = Channel::<u32>::new(0);
 
     let processes: Vec<Process> = (0..PROCESSES)
-        .map(|i| Process::spawn(move || live(i, channel)).map_err(Error::other))
+        .map(|i| Process::spawn(move || live(i, channel)).map_err(|error| error.to_string()))
         .collect::<Result<_, _>>()?;
 
     let mut unmet = 0;
@@ -58,10 +58,7 @@ fn main() -> Result<(), Error> {
     let mut heard = HashSet::new();
     while let Ok(i) = channel.try_receive() {
         if Fate::of(i) != Fate::Finishes || !heard.insert(i) {
-            return Err(Error::new(
-                ErrorKind::InvalidData,
-                format!("did not expect to hear from number {i}"),
-            ));
+            return Err(format!("did not expect to hear from number {i}"));
         }
     }
 
@@ -72,9 +69,7 @@ fn main() -> Result<(), Error> {
     println!("{} of {finish} finished and were heard", heard.len());
 
     if unmet > 0 || heard.len() != finish {
-        return Err(Error::other(format!(
-            "{unmet} processes did not end as they were meant to"
-        )));
+        return Err(format!("{unmet} processes did not end as they were meant to"));
     }
     Ok(())
 }

@@ -1,8 +1,6 @@
 //! What a function must be to carry an attribute. Every check adds its error, so that all are reported at once.
 
-use proc_macro2::Span;
 use quote::ToTokens;
-use syn::spanned::Spanned;
 use syn::{ReturnType, Signature, Type};
 
 /// The errors found so far.
@@ -13,11 +11,6 @@ impl Errors {
     /// Adds an error that stands on `tokens`.
     pub(crate) fn on(&mut self, tokens: impl ToTokens, message: &str) {
         self.add(syn::Error::new_spanned(tokens, message));
-    }
-
-    /// Adds an error that stands at `span`.
-    pub(crate) fn at(&mut self, span: Span, message: &str) {
-        self.add(syn::Error::new(span, message));
     }
 
     /// Adds an error.
@@ -99,12 +92,13 @@ pub(crate) fn returns(output: &ReturnType) -> Returns<'_> {
 }
 
 /// Checks that a returned type can be a `Result<(), E>`; aliases of it are not seen through, so only what can never be
-/// one is an error here, and the rest is left to the compiler.
-pub(crate) fn result(ty: &Type, subject: &str, errors: &mut Errors) {
-    match ty {
-        Type::Path(_) | Type::Macro(_) | Type::Paren(_) | Type::Group(_) => {}
-        _ => errors.at(ty.span(), &format!("{subject} returns nothing or a `Result<(), E>`")),
+/// one is an error here, and the rest is left to the compiler. True if it can be one.
+pub(crate) fn result(ty: &Type, subject: &str, errors: &mut Errors) -> bool {
+    let can_be = matches!(ty, Type::Path(_) | Type::Macro(_) | Type::Paren(_) | Type::Group(_));
+    if !can_be {
+        errors.on(ty, &format!("{subject} returns nothing or a `Result<(), E>`"));
     }
+    can_be
 }
 
 #[cfg(test)]

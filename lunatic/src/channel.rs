@@ -1,6 +1,7 @@
 //! Channels: queues of messages that processes share by handle.
 
 mod error;
+mod message;
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -10,7 +11,7 @@ use std::time::Duration;
 pub use error::{ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
 use lunatic_sys::codes;
 use lunatic_sys::layout::RawHandle;
-use serde::de::DeserializeOwned;
+pub use message::Message;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{self, Codec, DecodeError, DefaultCodec, EncodeError, Scratch};
@@ -37,7 +38,7 @@ use crate::host::{self, Refused};
 ///
 /// # What a message is
 ///
-/// Any type that serde can write and read. It is copied: sender and receiver have no memory in common. The [`Codec`]
+/// Any type that serde can write and read ([`Message`]). It is copied: sender and receiver have no memory in common. The [`Codec`]
 /// `C` says how it is written, and can be changed with [`with_codec`](Channel::with_codec). Bytes that are not a `T`
 /// cannot come from a `Channel<T>`, but can from a handle that was sent as another type, or another program. They are
 /// an error that names the type; the message is gone and the channel works on.
@@ -69,7 +70,7 @@ pub struct Channel<T, C = DefaultCodec> {
     message: PhantomData<fn(T, C) -> T>,
 }
 
-impl<T: Serialize + DeserializeOwned> Channel<T> {
+impl<T> Channel<T> {
     /// Makes a channel that the calling process owns. `bound` is the largest number of messages that wait in it; a
     /// full channel makes senders wait. 0 is no bound but the host's memory.
     ///
@@ -77,7 +78,10 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
     ///
     /// If the host has no room for another channel. [`try_new`](Self::try_new) returns that as an error.
     #[must_use]
-    pub fn new(bound: usize) -> Self {
+    pub fn new(bound: usize) -> Self
+    where
+        T: Message,
+    {
         Self::with_codec(bound)
     }
 
@@ -86,12 +90,15 @@ impl<T: Serialize + DeserializeOwned> Channel<T> {
     /// # Errors
     ///
     /// [`NewChannelError`] says which limit was hit.
-    pub fn try_new(bound: usize) -> Result<Self, NewChannelError> {
+    pub fn try_new(bound: usize) -> Result<Self, NewChannelError>
+    where
+        T: Message,
+    {
         Self::try_with_codec(bound)
     }
 }
 
-impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
+impl<T, C: Codec> Channel<T, C> {
     /// As [`new`](Channel::new), for messages in another format.
     ///
     /// # Panics
@@ -109,7 +116,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     /// # }
     /// ```
     #[must_use]
-    pub fn with_codec(bound: usize) -> Self {
+    pub fn with_codec(bound: usize) -> Self
+    where
+        T: Message,
+    {
         Self::try_with_codec(bound).unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -118,7 +128,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     /// # Errors
     ///
     /// [`NewChannelError`] says which limit was hit.
-    pub fn try_with_codec(bound: usize) -> Result<Self, NewChannelError> {
+    pub fn try_with_codec(bound: usize) -> Result<Self, NewChannelError>
+    where
+        T: Message,
+    {
         match host::channel_new(bound as u64) {
             Ok(RawHandle { id, key }) => Ok(Self::from_parts(id, key)),
             Err(Refused::Limit) => Err(NewChannelError { limit: host::limit() }),
@@ -132,7 +145,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     ///
     /// See [`Channel`](Self#panics); and if the host has no room for more messages.
     #[inline]
-    pub fn send(&self, message: T) {
+    pub fn send(&self, message: T)
+    where
+        T: Message,
+    {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
             self.cannot_encode(error);
@@ -166,7 +182,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     ///
     /// [`TrySendError`], which gives the message back.
     #[inline]
-    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>> {
+    pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>>
+    where
+        T: Message,
+    {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
             return Err(TrySendError::Encode(message, error));
@@ -182,7 +201,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     /// # Errors
     ///
     /// [`SendTimeoutError`], which gives the message back.
-    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>> {
+    pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>>
+    where
+        T: Message,
+    {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
             return Err(SendTimeoutError::Encode(message, error));
@@ -201,7 +223,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     /// all these as errors.
     #[inline]
     #[must_use = "the message is taken out of the channel"]
-    pub fn receive(&self) -> T {
+    pub fn receive(&self) -> T
+    where
+        T: Message,
+    {
         match host::receive(self.raw(), codes::NO_TIMEOUT, codec::decode::<C, T>) {
             Ok(Ok(message)) => message,
             Ok(Err(error)) => self.cannot_decode(error),
@@ -215,7 +240,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     ///
     /// [`ReceiveError`] says why there is no message.
     #[inline]
-    pub fn receive_checked(&self) -> Result<T, ReceiveError> {
+    pub fn receive_checked(&self) -> Result<T, ReceiveError>
+    where
+        T: Message,
+    {
         match host::receive(self.raw(), codes::NO_TIMEOUT, codec::decode::<C, T>) {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(error)) => Err(ReceiveError::Decode(error)),
@@ -229,7 +257,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     ///
     /// [`TryReceiveError`] says why there is no message.
     #[inline]
-    pub fn try_receive(&self) -> Result<T, TryReceiveError> {
+    pub fn try_receive(&self) -> Result<T, TryReceiveError>
+    where
+        T: Message,
+    {
         match host::try_receive(self.raw(), codec::decode::<C, T>) {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(error)) => Err(TryReceiveError::Decode(error)),
@@ -243,7 +274,10 @@ impl<T: Serialize + DeserializeOwned, C: Codec> Channel<T, C> {
     ///
     /// [`ReceiveTimeoutError`] says why there is no message.
     #[inline]
-    pub fn receive_timeout(&self, timeout: Duration) -> Result<T, ReceiveTimeoutError> {
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<T, ReceiveTimeoutError>
+    where
+        T: Message,
+    {
         match host::receive(self.raw(), host::timeout_ns(timeout), codec::decode::<C, T>) {
             Ok(Ok(message)) => Ok(message),
             Ok(Err(error)) => Err(ReceiveTimeoutError::Decode(error)),

@@ -84,8 +84,8 @@ impl Test {
 
         check::signature(&function.sig, SUBJECT, errors);
         if let Returns::Result(ty) = check::returns(&function.sig.output) {
-            check::result(ty, SUBJECT, errors);
-            if let Some((attr, _)) = &should_panic {
+            let can_be = check::result(ty, SUBJECT, errors);
+            if let (true, Some((attr, _))) = (can_be, &should_panic) {
                 errors.on(
                     attr,
                     "a test that returns a `Result` cannot be expected to panic: unwrap inside it",

@@ -31,9 +31,9 @@
     note = "or make the value inside the closure, or capture the plain numbers it is made from",
     note = "a struct of your own made of `Copy` values can be captured when it has `#[derive(Clone, Copy)]`"
 )]
-pub trait Capture: Copy + Send + 'static {}
+pub trait Capture: FnOnce() + Copy + Send + 'static {}
 
 // Without this attribute the compiler explains the blanket implementation (`String: Copy` is not satisfied) and leaves
 // out the text above, which says why and what to do.
 #[diagnostic::do_not_recommend]
-impl<F: Copy + Send + 'static> Capture for F {}
+impl<F: FnOnce() + Copy + Send + 'static> Capture for F {}
