@@ -1,7 +1,7 @@
 //! The attributes `#[lunatic::main]` and `#[lunatic::test]`. Use them through the crate `lunatic`.
 //!
-//! Each goes the same way: [`args`] parses what stands in the attribute, [`check`] looks at the function and collects
-//! everything that is wrong with it, [`expand`] writes the code.
+//! Each goes the same way: `args` parses what stands in the attribute, `check` looks at the function and collects
+//! everything that is wrong with it, `expand` writes the code.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]

@@ -81,17 +81,33 @@ impl<E: Display> ByDisplay for &Described<'_, E> {
     }
 }
 
-/// Anything that can be printed at all.
-pub trait ByDebug {
+/// Anything that can be printed at all. Found for every type, so that the compiler can say what is missing of it.
+pub trait ByDebug<E> {
     /// The description.
-    fn text(&self) -> String;
+    fn text(&self) -> String
+    where
+        E: Describable;
 }
 
-impl<E: Debug> ByDebug for Described<'_, E> {
-    fn text(&self) -> String {
+impl<E> ByDebug<E> for Described<'_, E> {
+    fn text(&self) -> String
+    where
+        E: Describable,
+    {
         format!("{:?}", self.0)
     }
 }
+
+/// The least that an error must be.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be returned as an error: there is no way to print it",
+    label = "the error type cannot be printed",
+    note = "add `#[derive(Debug)]` to it, or implement `Display` or `std::error::Error` for it"
+)]
+pub trait Describable: Debug {}
+
+#[diagnostic::do_not_recommend]
+impl<E: Debug> Describable for E {}
 
 #[cfg(test)]
 mod tests {

@@ -222,7 +222,6 @@ impl<T, C: Codec> Channel<T, C> {
     /// If the channel is closed, and see [`Channel`](Self#panics). [`receive_checked`](Self::receive_checked) returns
     /// all these as errors.
     #[inline]
-    #[must_use = "the message is taken out of the channel"]
     pub fn receive(&self) -> T
     where
         T: Message,

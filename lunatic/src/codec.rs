@@ -29,7 +29,7 @@ pub use self::bincode::Bincode;
 pub use self::json::Json;
 #[cfg(feature = "msgpack")]
 pub use self::msgpack::MsgPack;
-pub use crate::host::Scratch;
+pub use crate::host::{Scratch, TooLarge};
 
 /// The codec of channels that do not name one.
 #[cfg(feature = "bincode")]
@@ -85,6 +85,7 @@ pub(crate) fn decode<C: Codec, T: DeserializeOwned>(from: &[u8]) -> Result<T, De
 }
 
 /// The reason of bytes that are left over behind a value.
+#[cfg(any(feature = "bincode", feature = "msgpack"))]
 #[cold]
 fn trailing(len: usize) -> Cause {
     format!("left over behind it: {}", bytes(len)).into()

@@ -13,7 +13,7 @@ use std::time::Duration;
 pub(crate) use heap::heap_used;
 use lunatic_sys::layout::RawHandle;
 use lunatic_sys::{buffer, channel, codes, process};
-pub use scratch::Scratch;
+pub use scratch::{Scratch, TooLarge};
 
 /// How many bytes of a message are received without touching the heap.
 ///

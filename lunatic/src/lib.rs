@@ -43,7 +43,7 @@
 //!
 //! # Features
 //!
-//! - `bincode` (default), `json`, `msgpack`: one [codec](codec) each.
+//! - `bincode` (default), `json`, `msgpack`: one [codec] each.
 
 #![warn(missing_docs)]
 

@@ -77,7 +77,7 @@ impl Process {
     where
         F: FnOnce() + Capture,
     {
-        spawn::spawn(entry)
+        spawn::spawn(&entry)
     }
 
     /// The number of the process, as crash reports and [`Display`](fmt::Display) show it. Never used twice.
@@ -188,6 +188,7 @@ impl Error for TimedOut {}
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{DefaultCodec, Scratch, decode, encode};
 
     #[test]
     fn prints_its_number_only() {
@@ -199,10 +200,9 @@ mod tests {
     #[test]
     fn crosses_channels() {
         let process = Process { id: 1, key: u64::MAX };
-        let mut bytes = crate::codec::Scratch::new();
-        crate::codec::encode::<crate::codec::Bincode, _>(&process, &mut bytes).unwrap();
-        assert_eq!(bytes.as_slice().len(), 16);
-        let back: Process = crate::codec::decode::<crate::codec::Bincode, _>(bytes.as_slice()).unwrap();
+        let mut bytes = Scratch::new();
+        encode::<DefaultCodec, _>(&process, &mut bytes).unwrap();
+        let back: Process = decode::<DefaultCodec, _>(bytes.as_slice()).unwrap();
         assert_eq!(back, process);
     }
 

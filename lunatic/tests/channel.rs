@@ -1,9 +1,10 @@
 //! Channels, from the inside: run with `cargo lunatic test`.
 
+use std::error::Error;
 use std::time::{Duration, Instant};
 
 use lunatic::channel::{Message, ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
-use lunatic::codec::{Bincode, Codec, Scratch};
+use lunatic::codec::{Codec, DefaultCodec, Scratch};
 use lunatic::{Channel, ExitReason, Process};
 
 const SHORT: Duration = Duration::from_millis(2);
@@ -25,8 +26,8 @@ fn closed<T: Message>() -> Channel<T> {
 /// What the bytes of one value mean as another.
 fn recode<T: Message, U: Message>(value: &T) -> U {
     let mut bytes = Scratch::new();
-    Bincode::encode(value, &mut bytes).unwrap();
-    Bincode::decode(bytes.as_slice()).unwrap()
+    DefaultCodec::encode(value, &mut bytes).unwrap();
+    DefaultCodec::decode(bytes.as_slice()).unwrap()
 }
 
 /// A handle that nobody gave out.
@@ -164,7 +165,7 @@ fn whoever_waits_is_woken_when_a_channel_closes() {
         let full = Channel::new(1);
         full.send(0);
         handles.send(full);
-        let _ = go.receive();
+        go.receive();
     })
     .unwrap();
     let (empty, full) = (handles.receive(), handles.receive());
@@ -324,13 +325,27 @@ fn what_cannot_be_written_comes_back() {
 
 #[lunatic::test]
 fn what_is_too_large_comes_back() {
+    /// Written in one go, where a `Vec<u8>` goes byte by byte.
+    struct Bytes(Vec<u8>);
+    impl serde::Serialize for Bytes {
+        fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            serializer.serialize_bytes(&self.0)
+        }
+    }
+    impl<'de> serde::Deserialize<'de> for Bytes {
+        fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Vec::deserialize(deserializer).map(Self)
+        }
+    }
     let channel = Channel::new(0);
-    let error = channel.try_send(vec![0_u8; (256 << 20) + 1]).unwrap_err();
-    assert!(
-        matches!(&error, TrySendError::Limit(message, _) if message.len() == (256 << 20) + 1),
-        "{error}"
-    );
-    drop(error);
-    channel.send(vec![1]);
-    assert_eq!(channel.receive(), [1]);
+    // Eight bytes more than there may be: the length goes with the bytes.
+    let error = channel.try_send(Bytes(vec![0; 256 << 20])).unwrap_err();
+    let TrySendError::Encode(message, error) = error else {
+        panic!("{error}")
+    };
+    assert_eq!(message.0.len(), 256 << 20);
+    assert_eq!(error.source().unwrap().to_string(), "it has more than 256 MiB");
+    drop(message);
+    channel.send(Bytes(vec![1]));
+    assert_eq!(channel.receive().0, [1]);
 }

@@ -23,9 +23,9 @@ pub enum TrySendError<T> {
     Closed(T),
     /// The handle was never given out by the host.
     Invalid(T),
-    /// The message is larger than 256 MiB, or the host has no room for more; the text says which.
+    /// The host has no room for the message; the text says what it ran out of.
     Limit(T, String),
-    /// The message cannot be written in the channel's format.
+    /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
     Encode(T, EncodeError),
 }
 
@@ -97,9 +97,9 @@ pub enum SendTimeoutError<T> {
     Closed(T),
     /// The handle was never given out by the host.
     Invalid(T),
-    /// The message is larger than 256 MiB, or the host has no room for more; the text says which.
+    /// The host has no room for the message; the text says what it ran out of.
     Limit(T, String),
-    /// The message cannot be written in the channel's format.
+    /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
     Encode(T, EncodeError),
 }
 

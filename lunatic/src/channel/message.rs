@@ -29,8 +29,8 @@ use serde::de::DeserializeOwned;
     note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to a type of your own (with the crate `serde` and its \
             feature `derive`); send what owns its data, such as `String` in place of `&str`"
 )]
-pub trait Message: Serialize + DeserializeOwned {}
+pub trait Message: Serialize + DeserializeOwned + 'static {}
 
 // Without this attribute the compiler explains the blanket implementation and leaves out the text above.
 #[diagnostic::do_not_recommend]
-impl<T: Serialize + DeserializeOwned> Message for T {}
+impl<T: Serialize + DeserializeOwned + 'static> Message for T {}

@@ -2,12 +2,12 @@
 
 use ::bincode::config::{Config, legacy};
 use ::bincode::enc::write::Writer;
-use ::bincode::error::EncodeError;
+use ::bincode::error::{DecodeError, EncodeError};
 use ::bincode::serde::{borrow_decode_from_slice, encode_into_writer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{Cause, Codec, Scratch, trailing};
+use super::{Cause, Codec, Scratch, TooLarge, trailing};
 
 /// The compact and fast format of the crate `bincode`: little-endian numbers of fixed size, lengths as `u64`.
 ///
@@ -28,7 +28,7 @@ impl Codec for Bincode {
     fn encode<T: Serialize + ?Sized>(value: &T, to: &mut Scratch) -> Result<(), Cause> {
         match encode_into_writer(value, Bytes(to), legacy()) {
             Ok(()) => Ok(()),
-            Err(error) => Err(cause(error)),
+            Err(error) => Err(encode_cause(error)),
         }
     }
 
@@ -53,13 +53,38 @@ fn decode_all<T: DeserializeOwned>(from: &[u8], config: impl Config) -> Result<T
     match borrow_decode_from_slice(from, config) {
         Ok((value, len)) if len == from.len() => Ok(value),
         Ok((_, len)) => Err(trailing(from.len() - len)),
-        Err(error) => Err(cause(error)),
+        Err(error) => Err(decode_cause(error)),
+    }
+}
+
+/// Says in words what bincode says with the names of its variants, as far as it happens with serde's types.
+#[cold]
+fn encode_cause(error: EncodeError) -> Cause {
+    match error {
+        EncodeError::OtherString(reason) => reason.into(),
+        EncodeError::Other(reason) => reason.into(),
+        error => error.into(),
+    }
+}
+
+/// As [`encode_cause`].
+#[cold]
+fn decode_cause(error: DecodeError) -> Cause {
+    match error {
+        DecodeError::OtherString(reason) => reason.into(),
+        DecodeError::Other(reason) => reason.into(),
+        DecodeError::UnexpectedEnd { .. } => "it ends too early".into(),
+        DecodeError::LimitExceeded => "a length in it is larger than all of it".into(),
+        DecodeError::Utf8 { inner } => inner.into(),
+        DecodeError::InvalidBooleanValue(byte) => format!("{byte} stands where 0 or 1 means a `bool`").into(),
+        DecodeError::InvalidCharEncoding(_) => "something stands where a `char` should that is none".into(),
+        error => error.into(),
     }
 }
 
 #[cold]
-fn cause(error: impl std::error::Error + Send + Sync + 'static) -> Cause {
-    Box::new(error)
+fn too_large(error: TooLarge) -> EncodeError {
+    EncodeError::OtherString(error.to_string())
 }
 
 struct Bytes<'a>(&'a mut Scratch);
@@ -67,13 +92,17 @@ struct Bytes<'a>(&'a mut Scratch);
 impl Writer for Bytes<'_> {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.0.extend(bytes);
-        Ok(())
+        match self.0.extend(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(too_large(error)),
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::error::Error;
+
     use super::*;
     use crate::codec::{decode, encode};
 
@@ -122,6 +151,23 @@ mod tests {
             check(vec!["x".repeat(len - 16)], len);
             check(vec![(1_u32, 2_u32); (len - 8) / 8], len);
         }
+    }
+
+    #[test]
+    fn reasons_are_in_words() {
+        fn check<T: DeserializeOwned>(bytes: &[u8], reason: &str) {
+            let error = decode::<Bincode, T>(bytes).map(drop).unwrap_err();
+            assert_eq!(error.source().unwrap().to_string(), reason);
+        }
+        check::<u32>(&[1, 2], "it ends too early");
+        check::<String>(&[255; 8], "a length in it is larger than all of it");
+        check::<String>(
+            &[1, 0, 0, 0, 0, 0, 0, 0, 255],
+            "invalid utf-8 sequence of 1 bytes from index 0",
+        );
+        check::<bool>(&[7], "7 stands where 0 or 1 means a `bool`");
+        check::<char>(&[255], "something stands where a `char` should that is none");
+        check::<Result<u8, u8>>(&[9, 0, 0, 0, 0], "invalid value: integer `9`, expected `Ok` or `Err`");
     }
 
     #[test]

@@ -16,9 +16,9 @@ impl Codec for MsgPack {
     }
 
     fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause> {
-        let mut reader = Deserializer::from_read_ref(from);
-        let value = T::deserialize(&mut reader)?;
-        match reader.get_ref().len() {
+        let mut rest = from;
+        let value = T::deserialize(&mut Deserializer::new(&mut rest))?;
+        match rest.len() {
             0 => Ok(value),
             left => Err(trailing(left)),
         }

@@ -1,8 +1,11 @@
 //! Memory for a message on its way out: on the stack while it is short, on the heap when it is not.
 
+use std::error::Error;
 use std::fmt;
 use std::io;
 use std::mem::MaybeUninit;
+
+use lunatic_sys::codes::MESSAGE_LEN_MAX;
 
 /// How many bytes a message may have before it needs the heap.
 ///
@@ -32,26 +35,37 @@ impl Scratch {
     }
 
     /// Appends `bytes`.
+    ///
+    /// # Errors
+    ///
+    /// [`TooLarge`] if the message would have more than 256 MiB. Nothing is appended then.
     #[inline]
-    pub fn extend(&mut self, bytes: &[u8]) {
+    pub fn extend(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
         let room = self.inline.get_mut(self.inline_len..self.inline_len + bytes.len());
         match room {
             Some(room) if self.heap.is_empty() => {
                 room.write_copy_of_slice(bytes);
                 self.inline_len += bytes.len();
+                Ok(())
             }
             _ => self.extend_heap(bytes),
         }
     }
 
     #[cold]
-    fn extend_heap(&mut self, bytes: &[u8]) {
-        if self.heap.is_empty() {
-            let mut heap = Vec::with_capacity((self.inline_len + bytes.len()).max(2 * INLINE_LEN));
-            heap.extend_from_slice(self.inline());
+    fn extend_heap(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
+        let len = self.as_slice().len() + bytes.len();
+        if len > MESSAGE_LEN_MAX {
+            return Err(TooLarge);
+        }
+        if len > self.heap.capacity() {
+            // Twice as much as needed, as `Vec` does; but never more than a message can have.
+            let mut heap = Vec::with_capacity((2 * len).min(MESSAGE_LEN_MAX));
+            heap.extend_from_slice(self.as_slice());
             self.heap = heap;
         }
         self.heap.extend_from_slice(bytes);
+        Ok(())
     }
 
     #[inline]
@@ -84,24 +98,37 @@ impl fmt::Debug for Scratch {
     }
 }
 
-/// Never fails.
+/// Fails only where [`extend`](Scratch::extend) does.
 impl io::Write for Scratch {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.extend(bytes);
-        Ok(bytes.len())
+        self.write_all(bytes).map(|()| bytes.len())
     }
 
     #[inline]
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.extend(bytes);
-        Ok(())
+        match self.extend(bytes) {
+            Ok(()) => Ok(()),
+            Err(error) => Err(io::Error::new(io::ErrorKind::FileTooLarge, error)),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
+
+/// A message would have more than 256 MiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooLarge;
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "it has more than {} MiB", MESSAGE_LEN_MAX >> 20)
+    }
+}
+
+impl Error for TooLarge {}
 
 #[cfg(test)]
 mod tests {
@@ -114,7 +141,7 @@ mod tests {
         let mut rest = &expected[..];
         for &part in parts {
             let (now, later) = rest.split_at(part);
-            scratch.extend(now);
+            scratch.extend(now).unwrap();
             rest = later;
         }
         assert_eq!(scratch.as_slice(), expected, "{parts:?}");
@@ -131,5 +158,19 @@ mod tests {
         check(&[INLINE_LEN - 1, 2, 3, 0, 5]);
         check(&[10, 3 * INLINE_LEN, 1, INLINE_LEN]);
         check(&[1; 2 * INLINE_LEN]);
+    }
+
+    #[test]
+    fn ends_at_the_largest_message() {
+        let mut scratch = Scratch::new();
+        let half = vec![1; MESSAGE_LEN_MAX / 2];
+        scratch.extend(&half).unwrap();
+        scratch.extend(&half[1..]).unwrap();
+        assert_eq!(scratch.extend(&[2, 2]), Err(TooLarge));
+        scratch.extend(&[2]).unwrap();
+        assert_eq!(scratch.extend(&[2]), Err(TooLarge));
+        assert_eq!(scratch.as_slice().len(), MESSAGE_LEN_MAX);
+        assert_eq!(scratch.heap.capacity(), MESSAGE_LEN_MAX);
+        assert_eq!(scratch.as_slice().last(), Some(&2));
     }
 }

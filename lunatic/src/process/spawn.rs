@@ -8,20 +8,21 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 use std::mem::MaybeUninit;
-use std::slice;
+use std::{ptr, slice};
 
 use lunatic_sys::codes::CAPTURE_LEN_MAX;
 
 use super::{Capture, Process};
 use crate::host::{self, Refused};
 
+/// By reference: in builds without optimisation, each time a closure is moved copies up to 64 KiB on the stack.
 #[inline]
-pub(super) fn spawn<F: FnOnce() + Capture>(entry: F) -> Result<Process, SpawnError> {
+pub(super) fn spawn<F: Capture>(entry: &F) -> Result<Process, SpawnError> {
     if size_of::<F>() > CAPTURE_LEN_MAX {
         return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });
     }
     // SAFETY: a value of type `F` is readable for the size of `F`; bytes that may be padding are `MaybeUninit`.
-    let captured = unsafe { slice::from_raw_parts((&raw const entry).cast::<MaybeUninit<u8>>(), size_of::<F>()) };
+    let captured = unsafe { slice::from_raw_parts(ptr::from_ref(entry).cast::<MaybeUninit<u8>>(), size_of::<F>()) };
     match host::spawn(enter::<F>, captured) {
         Ok(handle) => Ok(Process::from_raw(handle)),
         Err(refused) => Err(SpawnError::from_refused(refused)),
@@ -29,7 +30,7 @@ pub(super) fn spawn<F: FnOnce() + Capture>(entry: F) -> Result<Process, SpawnErr
 }
 
 /// The entry of processes spawned with an `F`, called by the host in the child.
-extern "C" fn enter<F: FnOnce() + Capture>() {
+extern "C" fn enter<F: Capture>() {
     let mut entry = MaybeUninit::<F>::uninit();
     if size_of::<F>() != 0 {
         // SAFETY: `entry` is writable for the size of an `F`, and `MaybeUninit` takes any bytes.
@@ -38,7 +39,7 @@ extern "C" fn enter<F: FnOnce() + Capture>() {
     }
     // SAFETY: these are the bytes of the `F` that `spawn` was called with in an instance of this module. `F` is `Copy`,
     // so a copy of its bytes is an `F` of its own, and `'static`, so it borrows nothing from the parent's stack.
-    let entry = unsafe { entry.assume_init() };
+    let entry = unsafe { entry.assume_init_read() };
     entry();
     flush();
 }
@@ -98,7 +99,7 @@ mod tests {
     #[test]
     fn too_much_is_refused_before_the_host_is_asked() {
         let much = [0_u8; CAPTURE_LEN_MAX + 1];
-        let error = spawn(move || assert_eq!(much[0], 0)).unwrap_err();
+        let error = spawn(&move || assert_eq!(much[0], 0)).unwrap_err();
         assert_eq!(
             error,
             SpawnError::CaptureTooLarge {
@@ -115,6 +116,6 @@ mod tests {
     #[should_panic(expected = "cargo lunatic run")]
     fn as_much_as_allowed_reaches_the_host() {
         let much = [0_u8; CAPTURE_LEN_MAX];
-        let _ = spawn(move || assert_eq!(much[0], 0));
+        let _ = spawn(&move || assert_eq!(much[0], 0));
     }
 }
