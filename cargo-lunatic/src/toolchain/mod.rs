@@ -226,6 +226,36 @@ mod tests {
     }
 
     #[test]
+    fn where_nothing_works_each_way_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let rustc = home.path().join("rustc");
+        let env = Environment::fixed(&[
+            ("HOME", home.path().to_str().unwrap()),
+            ("PATH", "/nonexistent"),
+            ("RUSTC", rustc.to_str().unwrap()),
+        ]);
+        let config = Config::default();
+        let search = Search {
+            folder: home.path(),
+            config: &config,
+            env: &env,
+            shell: Shell::new(true, None),
+        };
+        let missing = search.find_or_make().unwrap_err();
+        let ways: Vec<&str> = missing.attempts.iter().map(|attempt| attempt.way.as_str()).collect();
+        assert_eq!(
+            ways,
+            [
+                "the Rust in use",
+                "`rustup target add wasm32-wasip1`",
+                "a toolchain made from Debian's packages"
+            ]
+        );
+        assert!(missing.attempts[0].why.starts_with("cannot start `rustc`"), "{missing}");
+        assert_eq!(missing.attempts[1].why, "rustup is not installed");
+    }
+
+    #[test]
     fn a_standard_library_is_core_and_std() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!has_std(folder.path()));
