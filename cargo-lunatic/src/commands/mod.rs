@@ -19,9 +19,12 @@ use crate::shell::Shell;
 /// The variables we look at ourselves; cargo's are respected too.
 const ENVIRONMENT: &str = "\
 Environment:
-  LUNATIC_TOOLCHAIN  Where the target for guests may come from: auto (default: all of these), rustup (the Rust in
-                     use, `rustup target add`), debian (a toolchain made from Debian's packages)
-  LUNATIC_CACHE      Folder for what can be made again [default: lunatic in XDG_CACHE_HOME or ~/.cache]";
+  LUNATIC_TOOLCHAIN  Where the target for guests may come from
+      auto           all of the following, which is the default
+      rustup         the Rust in use, or `rustup target add`
+      debian         a toolchain made from Debian's packages
+  LUNATIC_CACHE      Folder for what can be made again
+                     [default: lunatic in XDG_CACHE_HOME or ~/.cache]";
 
 /// Build WebAssembly guests with cargo and run them on Lunatic
 #[derive(Debug, Parser)]
@@ -31,6 +34,7 @@ Environment:
     version,
     propagate_version = true
 )]
+#[command(after_help = ENVIRONMENT)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
