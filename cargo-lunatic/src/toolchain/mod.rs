@@ -144,13 +144,7 @@ impl Search<'_> {
         let Ok(allowed) = Allowed::from_env(self.env) else {
             return Err(missing);
         };
-        let _lock = match self.lock() {
-            Ok(lock) => lock,
-            Err(attempt) => {
-                missing.attempts.push(attempt);
-                return Err(missing);
-            }
-        };
+        let lock = self.lock();
         // Whoever held the lock before may have made it.
         if let Ok(toolchain) = self.find() {
             return Ok(toolchain);
@@ -164,7 +158,7 @@ impl Search<'_> {
         if allowed.debian() {
             // The attempt to make one says more than that none was made earlier.
             missing.attempts.retain(|attempt| attempt.way != debian::MADE_EARLIER);
-            match debian::make(self) {
+            match lock.and_then(|_lock| debian::make(self)) {
                 Ok(toolchain) => return Ok(toolchain),
                 Err(attempt) => missing.attempts.push(attempt),
             }
