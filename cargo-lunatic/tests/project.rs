@@ -14,7 +14,6 @@ fn lunatic(folder: &Path, arguments: &[&str]) -> Output {
         .arg("lunatic")
         .args(arguments)
         .current_dir(folder)
-        .env_remove("RUSTFLAGS")
         .output()
         .unwrap()
 }
@@ -94,8 +93,16 @@ fn the_programs_exit_code_and_arguments_pass_through() {
         assert_eq!(run.status.code(), Some(code), "{}", stderr(&run));
         assert_eq!(stderr(&run), "");
     }
-    let panicked = lunatic(&project, &["run", "-q", &target]);
+}
+
+#[test]
+fn a_panic_of_the_main_process_is_101() {
+    let temp = tempfile::tempdir().unwrap();
+    let project = new_project(temp.path(), "cargo-lunatic-panic");
+    std::fs::write(project.join("src/main.rs"), "fn main() { panic!(\"on purpose\") }\n").unwrap();
+    let panicked = lunatic(&project, &["run", &format!("--target-dir={}", target_dir().display())]);
     assert_eq!(panicked.status.code(), Some(101), "{}", stderr(&panicked));
+    assert!(stderr(&panicked).contains("on purpose"), "{}", stderr(&panicked));
 }
 
 #[test]

@@ -16,7 +16,17 @@ use crate::args::Compile;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// Builds WebAssembly guests with cargo and runs them on Lunatic.
+/// The variables we look at ourselves; cargo's are respected too.
+const ENVIRONMENT: &str = "\
+Environment:
+  LUNATIC_TOOLCHAIN  Where the target for guests may come from
+      auto           all of the following, which is the default
+      rustup         the Rust in use, or `rustup target add`
+      debian         a toolchain made from Debian's packages
+  LUNATIC_CACHE      Folder for what can be made again
+                     [default: lunatic in XDG_CACHE_HOME or ~/.cache]";
+
+/// Build WebAssembly guests with cargo and run them on Lunatic
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo-lunatic",
@@ -24,6 +34,7 @@ use crate::shell::Shell;
     version,
     propagate_version = true
 )]
+#[command(after_help = ENVIRONMENT)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

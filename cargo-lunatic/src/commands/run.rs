@@ -26,7 +26,7 @@ pub(super) struct Run {
     host: HostArgs,
 
     /// Arguments of the program
-    #[arg(value_name = "ARGS", trailing_var_arg = true)]
+    #[arg(value_name = "ARGS", trailing_var_arg = true, help_heading = "Arguments")]
     arguments: Vec<String>,
 }
 

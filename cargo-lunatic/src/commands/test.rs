@@ -17,7 +17,7 @@ use crate::shell::Shell;
 #[command(after_help = "Run `cargo lunatic test -- --help` for the options of the test runner.")]
 pub(super) struct Test {
     /// Run only tests whose name contains this
-    #[arg(value_name = "TESTNAME")]
+    #[arg(value_name = "TESTNAME", help_heading = "Arguments", display_order = 1)]
     filter: Option<String>,
 
     #[command(flatten)]
@@ -33,15 +33,15 @@ pub(super) struct Test {
     host: HostArgs,
 
     /// Build the tests, but do not run them
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     no_run: bool,
 
     /// Run all tests, whatever fails
-    #[arg(long)]
+    #[arg(long, help_heading = "Options")]
     no_fail_fast: bool,
 
     /// Options of the test runner
-    #[arg(value_name = "ARGS", last = true)]
+    #[arg(value_name = "ARGS", last = true, help_heading = "Arguments", display_order = 2)]
     arguments: Vec<String>,
 }
 

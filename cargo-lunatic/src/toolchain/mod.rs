@@ -144,13 +144,7 @@ impl Search<'_> {
         let Ok(allowed) = Allowed::from_env(self.env) else {
             return Err(missing);
         };
-        let _lock = match self.lock() {
-            Ok(lock) => lock,
-            Err(attempt) => {
-                missing.attempts.push(attempt);
-                return Err(missing);
-            }
-        };
+        let lock = self.lock();
         // Whoever held the lock before may have made it.
         if let Ok(toolchain) = self.find() {
             return Ok(toolchain);
@@ -164,7 +158,7 @@ impl Search<'_> {
         if allowed.debian() {
             // The attempt to make one says more than that none was made earlier.
             missing.attempts.retain(|attempt| attempt.way != debian::MADE_EARLIER);
-            match debian::make(self) {
+            match lock.and_then(|_lock| debian::make(self)) {
                 Ok(toolchain) => return Ok(toolchain),
                 Err(attempt) => missing.attempts.push(attempt),
             }
@@ -223,6 +217,36 @@ mod tests {
         check("debian", Some(Allowed::Debian));
         check("Debian", None);
         assert!(!Allowed::Debian.rustup() && !Allowed::Rustup.debian());
+    }
+
+    #[test]
+    fn where_nothing_works_each_way_is_named() {
+        let home = tempfile::tempdir().unwrap();
+        let rustc = home.path().join("rustc");
+        let env = Environment::fixed(&[
+            ("HOME", home.path().to_str().unwrap()),
+            ("PATH", "/nonexistent"),
+            ("RUSTC", rustc.to_str().unwrap()),
+        ]);
+        let config = Config::default();
+        let search = Search {
+            folder: home.path(),
+            config: &config,
+            env: &env,
+            shell: Shell::new(true, None),
+        };
+        let missing = search.find_or_make().unwrap_err();
+        let ways: Vec<&str> = missing.attempts.iter().map(|attempt| attempt.way.as_str()).collect();
+        assert_eq!(
+            ways,
+            [
+                "the Rust in use",
+                "`rustup target add wasm32-wasip1`",
+                "a toolchain made from Debian's packages"
+            ]
+        );
+        assert!(missing.attempts[0].why.starts_with("cannot start `rustc`"), "{missing}");
+        assert_eq!(missing.attempts[1].why, "rustup is not installed");
     }
 
     #[test]

@@ -134,7 +134,7 @@ pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
     let command = format!("sudo apt-get install {}", choice.packages.names.join(" "));
     let Some(root) = root else {
         let why = format!(
-            "installing {} needs root, and sudo asks for a password",
+            "installing {} needs root, or a sudo that asks for no password",
             choice.missing.join(", ")
         );
         return Err(Attempt::new(WAY, why).help(command));
