@@ -6,7 +6,7 @@
 //!    respected);
 //! 2. a toolchain that way 4 made earlier;
 //! 3. `rustup target add`, for the toolchain in use;
-//! 4. on Debian and its derivatives, a toolchain made from Debian's packages, see [`debian`].
+//! 4. on Debian and its derivatives, a toolchain made from Debian's packages and kept in the user's cache folder.
 //!
 //! `LUNATIC_TOOLCHAIN` chooses: `auto` (the default) tries all, `rustup` only 1 and 3, `debian` only 2 and 4.
 
