@@ -6,7 +6,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use crate::wasi::{Output, Stdin, flags};
-use crate::{ExitReason, Module, Runtime, SystemConfig};
+use crate::{ExitReason, Module, Runtime, SystemConfig, test_runner};
 
 /// What the host is told on the command line, before the module's own arguments.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -35,12 +35,12 @@ pub struct TestArgs {
     #[arg(value_name = "FILTER")]
     pub filter: Option<String>,
 
-    /// The filter is the whole name
+    /// Filters are whole names
     #[arg(long)]
     pub exact: bool,
 
     /// Run only tests marked #[ignore]
-    #[arg(long)]
+    #[arg(long, conflicts_with = "include_ignored")]
     pub ignored: bool,
 
     /// Run tests marked #[ignore] too
@@ -52,7 +52,7 @@ pub struct TestArgs {
     pub skip: Vec<String>,
 
     /// Show what tests print while they run
-    #[arg(long)]
+    #[arg(long, alias = "no-capture")]
     pub nocapture: bool,
 
     /// Show what passing tests printed, at the end
@@ -63,13 +63,73 @@ pub struct TestArgs {
     #[arg(long)]
     pub list: bool,
 
-    /// How many tests run at once [default: all cores]
+    /// How results and lists are printed
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
+    pub format: TestFormat,
+
+    /// Print one character per test, as `--format terse`
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// When to print in colors
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
+    pub color: TestColor,
+
+    /// How many tests run at once [default: RUST_TEST_THREADS, else one per worker]
     #[arg(long, value_name = "N")]
     pub test_threads: Option<usize>,
 
-    /// A test that runs longer than this many seconds has failed
-    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
-    pub timeout: u64,
+    /// A test that runs longer than this many seconds has failed; 0 for no limit [default: 60]
+    #[arg(long, value_name = "SECONDS")]
+    pub timeout: Option<u64>,
+}
+
+/// How the test runner prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TestFormat {
+    /// A line for each test.
+    #[default]
+    Pretty,
+    /// A character for each test.
+    Terse,
+}
+
+/// When the test runner prints in colors.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub enum TestColor {
+    /// On a terminal, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl TestArgs {
+    /// How results and lists are printed: `quiet` counts, too.
+    pub(crate) fn format(&self) -> TestFormat {
+        if self.quiet { TestFormat::Terse } else { self.format }
+    }
+
+    /// The same for a test program that reads libtest's flags itself.
+    pub(crate) fn to_libtest(&self) -> Vec<String> {
+        let flags = [
+            (self.exact, "--exact"),
+            (self.ignored, "--ignored"),
+            (self.include_ignored, "--include-ignored"),
+            (self.nocapture, "--nocapture"),
+            (self.show_output, "--show-output"),
+            (self.list, "--list"),
+            (self.format() == TestFormat::Terse, "--format=terse"),
+            (self.color == TestColor::Always, "--color=always"),
+            (self.color == TestColor::Never, "--color=never"),
+        ];
+        let flags = flags.into_iter().filter_map(|(is_set, flag)| is_set.then(|| flag.to_owned()));
+        let skip = self.skip.iter().map(|skip| format!("--skip={skip}"));
+        let threads = self.test_threads.map(|threads| format!("--test-threads={threads}"));
+        flags.chain(skip).chain(threads).chain(self.filter.clone()).collect()
+    }
 }
 
 /// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
@@ -156,10 +216,21 @@ fn parse_size(text: &str) -> anyhow::Result<usize> {
     bytes.with_context(|| format!("`{text}` is no size: write a number of bytes, or one with K, M or G, such as 64M"))
 }
 
-/// Runs the tests in the module `file`, prints what libtest would print, and returns the exit code for the shell.
+/// Runs the tests in the module `file`, prints what libtest would print, and returns the exit code for the shell: 0; 101
+/// if a test failed; 1 if nothing could be run.
+///
+/// Tests are the exported functions that `#[lunatic::test]` makes and the plain `#[test]`s of a Rust test binary. Each is
+/// a system of its own, with the environment of the host and its current folder, so that it can fail alone: by a panic or
+/// a trap, in a deadlock, out of memory, out of time. A test program that is neither (`harness = false`) is run once, with
+/// the flags of `test`, and its exit code is returned.
 pub fn test(file: &Path, test: &TestArgs, host: &HostArgs) -> i32 {
-    let _ = (file, test, host);
-    1
+    match test_runner::run(file, test, host) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            1
+        }
+    }
 }
 
 /// Where compiled modules and other things that can be made again are kept.
@@ -178,6 +249,34 @@ mod tests {
         }
         for text in ["", "K", "1T", "-1", "1.5G", "99999999999999999999", "99999999999999999G"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[derive(Debug, clap::Parser)]
+    #[command(no_binary_name = true)]
+    struct Line {
+        #[command(flatten)]
+        test: TestArgs,
+    }
+
+    #[test]
+    fn test_programs_of_their_own_get_libtests_flags() {
+        #[track_caller]
+        fn check(line: &str, expected: &str) {
+            let Line { test } = clap::Parser::try_parse_from(line.split_whitespace()).unwrap();
+            assert_eq!(test.to_libtest().join(" "), expected);
+        }
+        check("", "");
+        check("sorts --exact --skip=a --skip b", "--exact --skip=a --skip=b sorts");
+        check("--no-capture --list -q --test-threads 3 --timeout 5", "--nocapture --list --format=terse --test-threads=3");
+        check("--ignored --show-output --color=never", "--ignored --show-output --color=never");
+        check("--include-ignored --color=always --format pretty", "--include-ignored --color=always");
+    }
+
+    #[test]
+    fn flags_of_tests_that_make_no_sense_are_refused() {
+        for line in ["--ignored --include-ignored", "a b", "--timeout=soon", "--format=json", "--test-threads"] {
+            assert!(<Line as clap::Parser>::try_parse_from(line.split_whitespace()).is_err(), "{line}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How wasmtime is configured: one engine a memory layout.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
 
@@ -13,6 +14,9 @@ use crate::instance::stack::Stacks;
 pub(crate) const WASM_STACK_SIZE: usize = 256 << 10;
 /// What host functions called by the process need on top of that.
 const HOST_STACK_SIZE: usize = 128 << 10;
+
+/// With fewer instances than this there is little to give back.
+const TRIM_MIN: u32 = 1000;
 
 /// Where the memories of processes live, and how their accesses are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,9 +32,12 @@ pub(crate) struct Engines {
     fast: (Engine, Linker<Ctx>),
     dense: (Engine, Linker<Ctx>),
     fast_memories: Arc<FastMemories>,
+    dense_memories: Arc<DenseMemories>,
     pub(crate) stacks: Arc<Stacks>,
     /// So many memories of the fast layout are left for workers that have chosen it and not yet taken one.
     fast_reserve: u32,
+    /// The largest number of instances since memory was last given back.
+    peak: AtomicU32,
 }
 
 impl Engines {
@@ -51,8 +58,10 @@ impl Engines {
             fast: engine(&|config| fast_memories.configure(config)).map_err(to_anyhow)?,
             dense: engine(&|config| dense_memories.configure(config)).map_err(to_anyhow)?,
             fast_memories,
+            dense_memories,
             stacks,
             fast_reserve: u32::try_from(workers).unwrap_or(u32::MAX),
+            peak: AtomicU32::new(0),
         })
     }
 
@@ -66,7 +75,23 @@ impl Engines {
 
     /// The layout for one instance more.
     pub(crate) fn choose(&self) -> Layout {
+        self.peak.fetch_max(self.stacks.taken(), Ordering::Relaxed);
         if self.fast_memories.left() > self.fast_reserve { Layout::Fast } else { Layout::Dense }
+    }
+
+    /// After many instances have gone: gives back what their free slots still hold.
+    pub(crate) fn trim(&self) {
+        let (taken, peak) = (self.stacks.taken(), self.peak.load(Ordering::Relaxed));
+        if peak > TRIM_MIN && taken < peak / 2 {
+            self.peak.store(taken, Ordering::Relaxed);
+            self.stacks.trim();
+            self.dense_memories.trim();
+        }
+    }
+
+    /// True once so many memories of the fast layout are taken that the other will soon be needed.
+    pub(crate) fn dense_is_near(&self) -> bool {
+        self.fast_memories.left() < FastMemories::SLOTS_MAX / 2
     }
 
     /// Ends the time slices of all processes.

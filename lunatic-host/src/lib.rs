@@ -14,6 +14,7 @@ mod process;
 pub mod report;
 mod runtime;
 mod scheduler;
+mod test_runner;
 pub mod wasi;
 mod worker;
 

@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::channel::Channels;
 use crate::clock::Clock;
-use crate::engine::Engines;
+use crate::engine::{Engines, Layout};
 use crate::hibernation::Hibernation;
 use crate::instance::Runner;
 use crate::module::cache::Cache;
@@ -71,14 +72,13 @@ impl fmt::Display for SpawnLimit {
 impl Shared {
     pub(crate) fn spawn(
         &self,
-        parent: Option<Id>,
         system: &Arc<System>,
         module: &Arc<Module>,
         entry: Entry,
     ) -> Result<Id, SpawnLimit> {
         let mut process = None;
         let id = self.processes.insert(self.scheduler.worker(), |id| {
-            let new = Arc::new(Process::new(id, parent, system.clone(), module.clone(), entry));
+            let new = Arc::new(Process::new(id, system.clone(), module.clone(), entry));
             process.insert(new).clone()
         });
         let id = id.map_err(|Full| SpawnLimit::Processes)?;
@@ -89,6 +89,11 @@ impl Shared {
     pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
         if self.hibernation.is_under_pressure() {
             self.hibernation.freeze(self, 2);
+        }
+        if self.engines.dense_is_near() && module.claim_preparation() {
+            let (shared, module) = (self.clone(), module.clone());
+            // If this fails, it fails again where it is needed, and is reported there.
+            self.io.spawn_blocking(move || drop(module.pre(&shared, Layout::Dense).map(drop)));
         }
         Runner::new(self, module, self.engines.choose())
     }
@@ -115,6 +120,7 @@ impl Shared {
 
     /// No worker has anything to do. If nothing outside will change that, the systems that are left never end.
     fn on_idle(&self) {
+        self.engines.trim();
         if self.outside.load(Ordering::SeqCst) > 0 || self.clock.has_timers() {
             return;
         }
@@ -173,6 +179,20 @@ impl System {
             }
             self.ended.wait(&mut exit);
         }
+    }
+
+    /// [`wait`](Self::wait) until `timeout` has passed, or longer if it is too long to be told.
+    fn wait_timeout(&self, timeout: Duration) -> Option<ExitReason> {
+        let deadline = Instant::now().checked_add(timeout);
+        let mut exit = self.exit.lock();
+        while exit.is_none() {
+            match deadline {
+                None => self.ended.wait(&mut exit),
+                Some(deadline) if self.ended.wait_until(&mut exit, deadline).timed_out() => break,
+                Some(_) => {}
+            }
+        }
+        exit.clone()
     }
 }
 
@@ -356,7 +376,7 @@ impl Shared {
         let mut process = None;
         let id = self.processes.insert(0, |id| {
             let _ = system.main.set(id);
-            process.insert(Arc::new(Process::new(id, None, system.clone(), module.clone(), entry))).clone()
+            process.insert(Arc::new(Process::new(id, system.clone(), module.clone(), entry))).clone()
         });
         id.map_err(|Full| SpawnLimit::Processes)?;
         self.scheduler.spawn(process.expect("an inserted process was made"));
@@ -391,6 +411,11 @@ impl RunningSystem {
     /// Waits until the main process has ended, and tells how.
     pub fn wait(&self) -> ExitReason {
         self.system.wait()
+    }
+
+    /// Waits until the main process has ended, but not longer than `timeout`. `None` if it still runs then.
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<ExitReason> {
+        self.system.wait_timeout(timeout)
     }
 }
 

@@ -44,7 +44,7 @@ fn spawn_closure(
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
     let parent = ctx.process();
-    match ctx.shared.spawn(Some(parent.id), &parent.system, &parent.module, entry) {
+    match ctx.shared.spawn(&parent.system, &parent.module, entry) {
         Ok(id) => {
             let handle = ctx.shared.process_keys.handle(id);
             write_handle(&mut caller, out, handle)?;

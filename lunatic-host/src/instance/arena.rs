@@ -217,6 +217,7 @@ impl Arena {
     }
 
     /// Bytes of each slot.
+    #[cfg(test)]
     pub(crate) fn slot_size(&self) -> usize {
         self.options.slot_size
     }
@@ -232,6 +233,7 @@ impl Arena {
     }
 
     /// The number of chunks reserved so far, each one kernel map in an open arena.
+    #[cfg(test)]
     pub(crate) fn chunks(&self) -> usize {
         self.state.lock().chunks.len()
     }

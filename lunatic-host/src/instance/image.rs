@@ -96,10 +96,6 @@ impl Reset {
         Ok(Self { memory, globals, image, touched: Vec::new(), seen: None })
     }
 
-    pub(crate) fn image(&self) -> &Arc<Image> {
-        &self.image
-    }
-
     /// False once the memory has grown.
     pub(crate) fn still_fits(&self, store: impl AsContext) -> bool {
         self.memory.data_size(store) == self.image.size

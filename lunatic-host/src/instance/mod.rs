@@ -198,7 +198,6 @@ pub(crate) enum Progress {
 /// One instance and what drives it.
 pub(crate) struct Runner {
     pub(crate) module: Arc<Module>,
-    pub(crate) layout: Layout,
     seat: Arc<Seat>,
     waker: Waker,
     frozen: Option<Frozen>,
@@ -211,7 +210,7 @@ impl Runner {
         let seat =
             Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), place: Mutex::default(), shared: Arc::downgrade(shared) });
         let drive = Box::pin(drive(shared.clone(), module.clone(), layout, seat.clone()));
-        Self { module: module.clone(), layout, waker: seat.clone().into(), seat, frozen: None, stacks: shared.engines.stacks.clone(), drive }
+        Self { module: module.clone(), waker: seat.clone().into(), seat, frozen: None, stacks: shared.engines.stacks.clone(), drive }
     }
 
     /// Seats a process that has not run yet.

@@ -16,11 +16,13 @@ pub(crate) struct Runs(Box<[u8]>);
 
 impl Runs {
     /// Bytes that the runs take, headers included.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
     }
 
     /// Whether nothing differs.
+    #[cfg(test)]
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

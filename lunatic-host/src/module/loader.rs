@@ -1,8 +1,10 @@
 //! From the bytes of a file to something that processes can run in.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use wasmtime::InstancePre;
 
@@ -51,6 +53,10 @@ pub struct Module {
     pub(crate) symbols: Symbols,
     source: Source,
     compiled: [OnceLock<InstancePre<Ctx>>; 2],
+    /// Held while the module is compiled for a layout, so that this is done once.
+    compiling: Mutex<()>,
+    /// Somebody has seen to it that the module is compiled for the dense layout.
+    prepared: AtomicBool,
     /// What its instances look like at first; known once there is one.
     pub(crate) image: OnceLock<Arc<Image>>,
 }
@@ -76,14 +82,23 @@ impl Module {
         let layout = Layout::Fast;
         let (facts, pre) = compile(shared, &source, layout)?;
         let symbols = Symbols::new(source.wasm.clone());
-        let module = Self { facts, symbols, source, compiled: Default::default(), image: OnceLock::new() };
+        let module = Self { facts, symbols, source, compiled: Default::default(), compiling: Mutex::new(()), prepared: AtomicBool::new(false), image: OnceLock::new() };
         let _ = module.compiled[layout as usize].set(pre);
         Ok(Arc::new(module))
+    }
+
+    /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed.
+    pub(crate) fn claim_preparation(&self) -> bool {
+        !self.prepared.load(Ordering::Relaxed) && !self.prepared.swap(true, Ordering::Relaxed)
     }
 
     /// The module compiled for a layout, which happens when it is first asked for.
     pub(crate) fn pre(&self, shared: &Shared, layout: Layout) -> wasmtime::Result<&InstancePre<Ctx>> {
         let compiled = &self.compiled[layout as usize];
+        if let Some(pre) = compiled.get() {
+            return Ok(pre);
+        }
+        let _compiling = self.compiling.lock();
         if let Some(pre) = compiled.get() {
             return Ok(pre);
         }

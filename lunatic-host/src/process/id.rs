@@ -13,7 +13,7 @@ use siphasher::sip::SipHasher24;
 
 /// Names one slot of a [`Table`](super::table::Table) at one time.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(u64);
+pub(crate) struct Id(u64);
 
 impl Id {
     pub(crate) fn new(index: u32, generation: u32) -> Self {
@@ -25,7 +25,7 @@ impl Id {
     }
 
     /// The number a guest sees.
-    pub fn raw(self) -> u64 {
+    pub(crate) fn raw(self) -> u64 {
         self.0
     }
 

@@ -81,7 +81,6 @@ impl Wait {
 
 pub(crate) struct Process {
     pub(crate) id: Id,
-    pub(crate) parent: Option<Id>,
     pub(crate) system: Arc<System>,
     pub(crate) module: Arc<Module>,
     pub(crate) task: Mutex<Task>,
@@ -103,10 +102,9 @@ enum Life {
 }
 
 impl Process {
-    pub(crate) fn new(id: Id, parent: Option<Id>, system: Arc<System>, module: Arc<Module>, entry: Entry) -> Self {
+    pub(crate) fn new(id: Id, system: Arc<System>, module: Arc<Module>, entry: Entry) -> Self {
         Self {
             id,
-            parent,
             system,
             module,
             task: Mutex::new(Task::Fresh(entry)),

@@ -1,5 +1,7 @@
 //! Finds the tests of a module.
 
+use std::collections::HashSet;
+
 use super::libtest;
 use super::names::{Exported, common_crate};
 use super::program::Program;
@@ -51,9 +53,13 @@ pub(super) fn discover(program: &Program) -> Found {
 
 /// The tests with these names. Where `_start` is there they are all of one crate.
 fn exported(exports: &[String], has_start: bool) -> Vec<Test> {
-    let read: Vec<_> =
-        exports.iter().filter_map(|export| Exported::parse(export).map(|test| (export.clone(), test))).collect();
-    let crate_name = common_crate(read.iter().map(|(_, test)| test.path)).filter(|_| has_start).unwrap_or("");
+    let read: Vec<_> = exports
+        .iter()
+        .filter_map(|export| Exported::parse(export).map(|test| (export.clone(), test)))
+        .collect();
+    let crate_name = common_crate(read.iter().map(|(_, test)| test.path))
+        .filter(|_| has_start)
+        .unwrap_or("");
     let test = |(export, test): (String, Exported<'_>)| Test {
         name: test.path[crate_name.len()..].to_owned(),
         path: test.path.to_owned(),
@@ -72,7 +78,11 @@ fn list(program: &Program) -> Option<Vec<Test>> {
         _ => None,
     };
     let names = ask(false)?;
-    let ignored = if names.is_empty() { Vec::new() } else { ask(true)? };
+    let ignored: HashSet<_> = if names.is_empty() {
+        HashSet::new()
+    } else {
+        ask(true)?.into_iter().collect()
+    };
     let reasons = match ignored.is_empty() {
         true => Vec::new(),
         false => program.ask(libtest::reasons_args(ignored.iter().map(String::as_str))).1,
@@ -82,7 +92,11 @@ fn list(program: &Program) -> Option<Vec<Test>> {
         let ignored = ignored.contains(&name);
         Test {
             ignored,
-            reason: if ignored { libtest::reason(&reasons, &name) } else { None },
+            reason: if ignored {
+                libtest::reason(&reasons, &name)
+            } else {
+                None
+            },
             path: name.clone(),
             should_panic: None,
             origin: Origin::Libtest,
@@ -108,7 +122,11 @@ mod tests {
         let two = ["#lunatic_test_demo::tests::a", "#lunatic_test_#ignore_demo::b"];
         check(&two, true, &["tests::a", "b"]);
         check(&two, false, &["demo::tests::a", "demo::b"]);
-        check(&["#lunatic_test_one::a", "#lunatic_test_two::a"], true, &["one::a", "two::a"]);
+        check(
+            &["#lunatic_test_one::a", "#lunatic_test_two::a"],
+            true,
+            &["one::a", "two::a"],
+        );
         check(&["#lunatic_test_a"], true, &["a"]);
     }
 }

@@ -34,13 +34,22 @@ const LINE_LEN_MAX: usize = 64 << 10;
 
 /// The arguments to list all tests, or all that are marked `#[ignore]`.
 pub(super) fn list_args(ignored: bool) -> Vec<String> {
-    let args = ["--list", "--format=pretty"].into_iter().chain(ignored.then_some("--ignored"));
+    let args = ["--list", "--format=pretty"]
+        .into_iter()
+        .chain(ignored.then_some("--ignored"));
     args.map(str::to_owned).collect()
 }
 
 /// The arguments to run one test, ignored or not.
 pub(super) fn run_args(name: &str) -> Vec<String> {
-    let args = ["--exact", "--format=pretty", "--color=never", "--nocapture", "--include-ignored", "--test-threads=2"];
+    let args = [
+        "--exact",
+        "--format=pretty",
+        "--color=never",
+        "--nocapture",
+        "--include-ignored",
+        "--test-threads=2",
+    ];
     args.into_iter().chain(["--", name]).map(str::to_owned).collect()
 }
 
@@ -58,11 +67,18 @@ pub(super) fn parse_list(text: &[u8]) -> Option<Vec<String>> {
     let (list, summary) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
     let mut names = Vec::new();
     for line in list.trim_end().lines() {
-        names.push(line.strip_suffix(": test").or_else(|| line.strip_suffix(": benchmark"))?.to_owned());
+        names.push(
+            line.strip_suffix(": test")
+                .or_else(|| line.strip_suffix(": benchmark"))?
+                .to_owned(),
+        );
     }
     let mut counts = summary.split(", ").zip(["test", "benchmark"]).map(|(count, what)| {
         let (number, noun) = count.split_once(' ')?;
-        number.parse::<usize>().ok().filter(|_| noun.strip_suffix('s').unwrap_or(noun) == what)
+        number
+            .parse::<usize>()
+            .ok()
+            .filter(|_| noun.strip_suffix('s').unwrap_or(noun) == what)
     });
     let total = counts.next()?? + counts.next()??;
     (total == names.len() && summary.split(", ").count() == 2).then_some(names)
@@ -71,7 +87,9 @@ pub(super) fn parse_list(text: &[u8]) -> Option<Vec<String>> {
 /// Reads, from what libtest prints about ignored tests, why the test `name` is ignored.
 pub(super) fn reason(text: &str, name: &str) -> Option<String> {
     let start = format!("test {name} ... ignored, ");
-    text.lines().find_map(|line| line.strip_prefix(&start)).map(str::to_owned)
+    text.lines()
+        .find_map(|line| line.strip_prefix(&start))
+        .map(str::to_owned)
 }
 
 /// What libtest said of a test.
@@ -104,7 +122,11 @@ pub(super) struct Frame {
 
 impl Frame {
     pub(super) fn new(name: &str) -> Self {
-        Self { marker: format!("test {name}").into_bytes(), held: Vec::new(), begun: false }
+        Self {
+            marker: format!("test {name}").into_bytes(),
+            held: Vec::new(),
+            begun: false,
+        }
     }
 
     /// Takes more output and returns what of it is the test's, in whole lines. The rest may be libtest's.
@@ -114,7 +136,11 @@ impl Frame {
         if !self.begun {
             return Vec::new();
         }
-        let lines_len = self.held.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
+        let lines_len = self
+            .held
+            .iter()
+            .rposition(|byte| *byte == b'\n')
+            .map_or(0, |newline| newline + 1);
         let trailer_len_max = TRAILER_LEN_MAX + 4 * self.marker.len();
         let len = match rfind(&self.held, &self.marker) {
             Some(at) if self.held.len() - at <= trailer_len_max => at,
@@ -144,15 +170,20 @@ impl Frame {
         };
         let (verdict, should_panic) = match (ended, said) {
             (Ended::Reason(ExitReason::Normal), Some((Said::Ok, should_panic))) => (Verdict::Passed, should_panic),
-            (Ended::Reason(ExitReason::Normal), Some((Said::Ignored, should_panic))) => {
-                (Verdict::Ignored(should_panic.then(|| CANNOT_CATCH.to_owned())), should_panic)
-            }
+            (Ended::Reason(ExitReason::Normal), Some((Said::Ignored, should_panic))) => (
+                Verdict::Ignored(should_panic.then(|| CANNOT_CATCH.to_owned())),
+                should_panic,
+            ),
             (Ended::Reason(ExitReason::Exit(_)), Some((Said::Failed, should_panic))) => {
                 (Verdict::Failed(None), should_panic)
             }
             _ => (Verdict::Failed(verdict::why(ended)), false),
         };
-        Answer { verdict, should_panic, output: self.held }
+        Answer {
+            verdict,
+            should_panic,
+            output: self.held,
+        }
     }
 
     /// Finds what libtest said of the test, and removes it.
@@ -193,11 +224,17 @@ mod tests {
         #[track_caller]
         fn check(text: &str, expected: Option<&[&str]>) {
             let names = parse_list(text.as_bytes());
-            assert_eq!(names.as_ref().map(|names| names.iter().map(String::as_str).collect()), expected.map(Vec::from));
+            assert_eq!(
+                names.as_ref().map(|names| names.iter().map(String::as_str).collect()),
+                expected.map(Vec::from)
+            );
         }
         check("0 tests, 0 benchmarks\n", Some(&[]));
         check("tests::adds: test\n\n1 test, 0 benchmarks\n", Some(&["tests::adds"]));
-        check("a: test\nb: benchmark\nc::d: test\n\n2 tests, 1 benchmark\n", Some(&["a", "b", "c::d"]));
+        check(
+            "a: test\nb: benchmark\nc::d: test\n\n2 tests, 1 benchmark\n",
+            Some(&["a", "b", "c::d"]),
+        );
         check("", None);
         check("hello\n", None);
         check("a: test\nb: test\n", None);
@@ -237,7 +274,11 @@ mod tests {
             }
             let answer = frame.end(&ended);
             shown.extend(answer.output);
-            assert_eq!((answer.verdict, answer.should_panic), (verdict.clone(), should_panic), "{text}");
+            assert_eq!(
+                (answer.verdict, answer.should_panic),
+                (verdict.clone(), should_panic),
+                "{text}"
+            );
             assert_eq!(String::from_utf8_lossy(&shown), output, "in pieces of {len}");
         }
     }
@@ -261,18 +302,41 @@ mod tests {
     #[test]
     fn what_libtest_said_counts() {
         let text = format!("{RUNNING}test tests::a - should panic ... ignored{IGNORED}");
-        check(&text, ExitReason::Normal, Verdict::Ignored(Some(CANNOT_CATCH.into())), true, "");
+        check(
+            &text,
+            ExitReason::Normal,
+            Verdict::Ignored(Some(CANNOT_CATCH.into())),
+            true,
+            "",
+        );
         let text = format!("{RUNNING}test tests::a ... ignored, slow{IGNORED}");
         check(&text, ExitReason::Normal, Verdict::Ignored(None), false, "");
         let text = format!("{RUNNING}Error: \"no luck\"\ntest tests::a ... FAILED{FAILED}");
-        check(&text, ExitReason::Exit(101), Verdict::Failed(None), false, "Error: \"no luck\"\n");
+        check(
+            &text,
+            ExitReason::Exit(101),
+            Verdict::Failed(None),
+            false,
+            "Error: \"no luck\"\n",
+        );
     }
 
     #[test]
     fn a_test_that_ends_the_program_has_failed() {
         let why = |reason: &ExitReason| Verdict::Failed(verdict::why(&Ended::Reason(reason.clone())));
-        for reason in [ExitReason::Normal, ExitReason::Exit(101), ExitReason::Exit(3), ExitReason::Panic("no".into())] {
-            check(&format!("{RUNNING}hello\n"), reason.clone(), why(&reason), false, "hello\n");
+        for reason in [
+            ExitReason::Normal,
+            ExitReason::Exit(101),
+            ExitReason::Exit(3),
+            ExitReason::Panic("no".into()),
+        ] {
+            check(
+                &format!("{RUNNING}hello\n"),
+                reason.clone(),
+                why(&reason),
+                false,
+                "hello\n",
+            );
             check(&format!("{RUNNING}hello"), reason.clone(), why(&reason), false, "hello");
         }
         // It can say what it likes before it panics.

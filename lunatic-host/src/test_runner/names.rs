@@ -27,7 +27,11 @@ pub(super) struct Exported<'a> {
 impl<'a> Exported<'a> {
     /// Reads the name of an export; `None` if it is no test's. What it does not know is part of the path.
     pub(super) fn parse(export: &'a str) -> Option<Self> {
-        let mut test = Self { path: export.strip_prefix(TEST_PREFIX)?, ignored: false, should_panic: None };
+        let mut test = Self {
+            path: export.strip_prefix(TEST_PREFIX)?,
+            ignored: false,
+            should_panic: None,
+        };
         if let Some(rest) = test.path.strip_prefix(IGNORE) {
             (test.ignored, test.path) = (true, rest);
         }
@@ -74,7 +78,15 @@ mod tests {
     #[track_caller]
     fn check(export: &str, path: &str, ignored: bool, should_panic: Option<&str>) {
         let should_panic = should_panic.map(str::to_owned);
-        assert_eq!(Exported::parse(export), Some(Exported { path, ignored, should_panic }), "{export}");
+        assert_eq!(
+            Exported::parse(export),
+            Some(Exported {
+                path,
+                ignored,
+                should_panic
+            }),
+            "{export}"
+        );
     }
 
     #[test]
@@ -83,9 +95,19 @@ mod tests {
         check("#lunatic_test_#ignore_a::b", "a::b", true, None);
         check("#lunatic_test_#panic_#a::b", "a::b", false, Some(""));
         check("#lunatic_test_#panic_no luck#a::b", "a::b", false, Some("no luck"));
-        check("#lunatic_test_#ignore_#panic_#failing::panic_failed", "failing::panic_failed", true, Some(""));
+        check(
+            "#lunatic_test_#ignore_#panic_#failing::panic_failed",
+            "failing::panic_failed",
+            true,
+            Some(""),
+        );
         check("#lunatic_test_#panic_\\##panic::hash", "panic::hash", false, Some("#"));
-        check("#lunatic_test_#panic_a \\#1 and \\#2#a::r#match::b", "a::r#match::b", false, Some("a #1 and #2"));
+        check(
+            "#lunatic_test_#panic_a \\#1 and \\#2#a::r#match::b",
+            "a::r#match::b",
+            false,
+            Some("a #1 and #2"),
+        );
         assert_eq!(Exported::parse("_start"), None);
     }
 

@@ -14,16 +14,26 @@ pub(super) struct Selected {
 /// The tests that `args` ask for, in the order of their names, and the number of those that were filtered out.
 pub(super) fn select(tests: Vec<Test>, args: &TestArgs) -> (Vec<Selected>, usize) {
     let total = tests.len();
-    let wanted = tests.into_iter().filter(|test| is_wanted(test, args) && (test.ignored || !args.ignored));
+    let wanted = tests
+        .into_iter()
+        .filter(|test| is_wanted(test, args) && (test.ignored || !args.ignored));
     let runs = |test: &Test| !test.ignored || args.ignored || args.include_ignored;
-    let mut selected: Vec<_> = wanted.map(|test| Selected { runs: runs(&test), test }).collect();
+    let mut selected: Vec<_> = wanted
+        .map(|test| Selected {
+            runs: runs(&test),
+            test,
+        })
+        .collect();
     selected.sort_by(|a, b| a.test.name.cmp(&b.test.name));
     let filtered_out = total - selected.len();
     (selected, filtered_out)
 }
 
 fn is_wanted(test: &Test, args: &TestArgs) -> bool {
-    let wanted = args.filter.as_ref().is_none_or(|filter| matches(test, filter, args.exact));
+    let wanted = args
+        .filter
+        .as_ref()
+        .is_none_or(|filter| matches(test, filter, args.exact));
     wanted && !args.skip.iter().any(|skip| matches(test, skip, args.exact))
 }
 
@@ -57,7 +67,12 @@ mod tests {
     /// Selects among five tests; the names of those that are ignored come out in brackets.
     #[track_caller]
     fn check(args: TestArgs, expected: &str) {
-        let tests = [("demo::sort::up", false), ("demo::sort::down", true), ("demo::sort", false), ("map", false)];
+        let tests = [
+            ("demo::sort::up", false),
+            ("demo::sort::down", true),
+            ("demo::sort", false),
+            ("map", false),
+        ];
         let tests = tests.into_iter().map(|(path, ignored)| test(path, ignored)).collect();
         let (selected, filtered_out) = select(tests, &args);
         let names = selected.iter().map(|selected| match selected.runs {
@@ -70,7 +85,12 @@ mod tests {
 
     fn args(filter: &str, exact: bool, skip: &[&str]) -> TestArgs {
         let filter = Some(filter.to_owned()).filter(|filter| !filter.is_empty());
-        TestArgs { filter, exact, skip: skip.iter().map(|skip| skip.to_string()).collect(), ..TestArgs::default() }
+        TestArgs {
+            filter,
+            exact,
+            skip: skip.iter().map(|skip| skip.to_string()).collect(),
+            ..TestArgs::default()
+        }
     }
 
     #[test]
@@ -99,9 +119,24 @@ mod tests {
 
     #[test]
     fn ignored_tests_run_when_asked_for() {
-        let ignored = TestArgs { ignored: true, ..TestArgs::default() };
+        let ignored = TestArgs {
+            ignored: true,
+            ..TestArgs::default()
+        };
         check(ignored.clone(), "sort::down");
-        check(TestArgs { filter: Some("up".into()), ..ignored }, "");
-        check(TestArgs { include_ignored: true, ..TestArgs::default() }, "map sort sort::down sort::up");
+        check(
+            TestArgs {
+                filter: Some("up".into()),
+                ..ignored
+            },
+            "",
+        );
+        check(
+            TestArgs {
+                include_ignored: true,
+                ..TestArgs::default()
+            },
+            "map sort sort::down sort::up",
+        );
     }
 }

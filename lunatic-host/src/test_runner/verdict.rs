@@ -80,7 +80,11 @@ mod tests {
                 let verdict = of_export(&Ended::Reason(reason.clone()), should_panic);
                 matches!(verdict, Verdict::Passed)
             };
-            assert_eq!([passed(None), passed(Some("")), passed(Some("boom"))], [plain, any_panic, some_panic], "{reason}");
+            assert_eq!(
+                [passed(None), passed(Some("")), passed(Some("boom"))],
+                [plain, any_panic, some_panic],
+                "{reason}"
+            );
         }
         check(ExitReason::Normal, true, false, false);
         check(ExitReason::Exit(1), false, false, false);
@@ -102,9 +106,21 @@ mod tests {
         let reason = |reason| Ended::Reason(reason);
         check(reason(ExitReason::Panic("boom".into())), None, None);
         check(reason(ExitReason::Trap("boom".into())), None, None);
-        check(reason(ExitReason::Exit(3)), None, Some("the test ended the program with exit code 3"));
-        check(reason(ExitReason::Deadlock("all wait\n".into())), Some(""), Some("all wait"));
-        check(reason(ExitReason::Normal), Some("boom"), Some("test did not panic as expected"));
+        check(
+            reason(ExitReason::Exit(3)),
+            None,
+            Some("the test ended the program with exit code 3"),
+        );
+        check(
+            reason(ExitReason::Deadlock("all wait\n".into())),
+            Some(""),
+            Some("all wait"),
+        );
+        check(
+            reason(ExitReason::Normal),
+            Some("boom"),
+            Some("test did not panic as expected"),
+        );
         check(
             reason(ExitReason::Panic("a \"b\"".into())),
             Some("boom"),
@@ -118,6 +134,10 @@ mod tests {
             Some(""),
             Some("timed out: the test was killed after 60 seconds; `--timeout` sets another limit"),
         );
-        check(Ended::NotStarted("no room".into()), None, Some("the test could not be started: no room"));
+        check(
+            Ended::NotStarted("no room".into()),
+            None,
+            Some("the test could not be started: no room"),
+        );
     }
 }

@@ -27,6 +27,7 @@ unsafe impl Sync for Slot {}
 
 impl Slot {
     /// The id, unique among the slots of the arena.
+    #[cfg(test)]
     pub(crate) fn id(&self) -> SlotId {
         self.id
     }

@@ -45,6 +45,7 @@ impl MemoryBudget {
     }
 
     /// Bytes taken now.
+    #[cfg(test)]
     pub(crate) fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }

@@ -71,6 +71,7 @@ impl DenseMemories {
     }
 
     /// The number of memories there are.
+    #[cfg(test)]
     pub(crate) fn taken(&self) -> u32 {
         self.classes.0.iter().map(|arena| arena.taken()).sum()
     }
@@ -81,6 +82,7 @@ impl DenseMemories {
     }
 
     /// The number of chunks of address space that all classes together have reserved, each one kernel map.
+    #[cfg(test)]
     pub(crate) fn chunks(&self) -> usize {
         self.classes.0.iter().map(|arena| arena.chunks()).sum()
     }

@@ -65,6 +65,7 @@ impl FastMemories {
     }
 
     /// The number of memories there are.
+    #[cfg(test)]
     pub(crate) fn taken(&self) -> u32 {
         self.arena.taken()
     }
