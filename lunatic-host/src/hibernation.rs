@@ -4,40 +4,40 @@
 //! with zeros, the differences are kept (some hundred bytes), and the pages go back to the system. Before the process
 //! runs again, or is unwound, all is put back at the same addresses. Nobody can tell, except by the time it takes.
 //!
-//! This happens by pressure: while the host holds more memory than [`Hibernation::resident_max`], its thread freezes
-//! processes, those first that have not run for the longest time (a hand goes round the table of processes, and takes
-//! what has not run for a second, then for less). A worker that makes a new instance under pressure freezes two others,
-//! so instances are never made faster than they can be frozen.
+//! This happens by pressure, while the host holds more memory than [`Hibernation::resident_max`]. Processes that block
+//! then become *candidates*, in the order in which they blocked, and are frozen in that order by the hibernation's
+//! thread, and by workers: one that makes a new instance freezes two candidates first, so instances are never made
+//! faster than they are frozen. Processes that blocked before the pressure began are found by going round the table of
+//! processes, those first that have not run for the longest time.
 //!
 //! # Who may touch what
 //!
 //! Only blocked processes are frozen, and only those that wait in the host's own calls. [`Process::set_freezing`] takes a
 //! process out of reach of wake-ups for that time; one that comes meanwhile is made good afterwards.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
 use crate::process::{Process, Task, Wait};
 use crate::runtime::Shared;
 
-/// Processes are taken that have not run for so many time slices; if there are none, for fewer.
+/// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
 const AGES: [u32; 4] = [1000, 100, 10, 0];
 /// So many processes are frozen before the resident memory is looked at again.
 const BATCH: usize = 256;
-/// So many slots of the table are looked at in one step.
-const STRIDE: u32 = 4096;
+/// After rounds of all ages in vain, so many time slices pass before the next.
+const PAUSE: u64 = 1000;
 
 pub(crate) struct Hibernation {
     /// Bytes of resident memory from which on processes are frozen.
     resident_max: usize,
     pressure: AtomicBool,
-    hand: AtomicU32,
-    /// The index into [`AGES`] that the hand goes round with.
-    age: AtomicUsize,
-    /// Processes frozen by the hand since it last passed the end of the table.
-    found: AtomicUsize,
+    candidates: Mutex<VecDeque<Arc<Process>>>,
+    /// The time slice before which no round begins.
+    paused_until: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -53,9 +53,8 @@ impl Hibernation {
         Self {
             resident_max,
             pressure: AtomicBool::new(false),
-            hand: AtomicU32::new(1),
-            age: AtomicUsize::new(0),
-            found: AtomicUsize::new(0),
+            candidates: Mutex::default(),
+            paused_until: AtomicU64::new(0),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -66,13 +65,19 @@ impl Hibernation {
         self.pressure.load(Ordering::Relaxed)
     }
 
+    /// A process has blocked under pressure.
+    pub(crate) fn add_candidate(&self, process: &Arc<Process>) {
+        if process.wait().0 != Wait::Outside {
+            self.candidates.lock().push_back(process.clone());
+        }
+    }
+
     /// Looks how much memory the host holds, and calls the thread if it is too much. For the clock.
     pub(crate) fn look(&self) {
-        if !self.measure() {
-            return;
+        if self.measure() {
+            self.state.lock().called = true;
+            self.changed.notify_one();
         }
-        self.state.lock().called = true;
-        self.changed.notify_one();
     }
 
     pub(crate) fn stop(&self) {
@@ -91,48 +96,38 @@ impl Hibernation {
                 return;
             }
             state.called = false;
-            parking_lot::MutexGuard::unlocked(&mut state, || while self.measure() && self.freeze(shared, BATCH) > 0 {});
+            parking_lot::MutexGuard::unlocked(&mut state, || {
+                while self.measure() && (self.freeze_candidates(shared, BATCH) > 0 || self.freeze_round(shared)) {}
+            });
         }
     }
 
-    /// Freezes up to `count` processes and tells how many. It gives up when all ages were tried in vain.
-    pub(crate) fn freeze(&self, shared: &Shared, count: usize) -> usize {
-        let mut frozen = 0;
-        for _ in 0..=AGES.len() {
-            loop {
-                let start = self.hand.fetch_add(STRIDE, Ordering::Relaxed);
-                if start >= shared.processes.end() {
-                    break;
-                }
-                frozen += self.freeze_some(shared, start);
-                if frozen >= count {
-                    return frozen;
-                }
-            }
-            self.next_round();
-        }
-        frozen
+    /// Freezes up to `count` of the processes that blocked first under pressure, and tells how many.
+    pub(crate) fn freeze_candidates(&self, shared: &Shared, count: usize) -> usize {
+        let next = || self.candidates.lock().pop_front();
+        std::iter::from_fn(next).filter(|process| freeze(shared, process)).take(count).count()
     }
 
-    fn freeze_some(&self, shared: &Shared, start: u32) -> usize {
-        let age = AGES[self.age.load(Ordering::Relaxed) % AGES.len()];
-        let now = shared.clock.slices() as u32;
-        let mut candidates = Vec::new();
-        shared.processes.for_each_in(start..start.saturating_add(STRIDE), |_, process| {
-            if process.is_freezable() && now.wrapping_sub(process.ran()) >= age {
-                candidates.push(process.clone());
-            }
+    /// Goes round the table once for each age, until some process was frozen.
+    fn freeze_round(&self, shared: &Shared) -> bool {
+        let now = shared.clock.slices();
+        if now < self.paused_until.load(Ordering::Relaxed) {
+            return false;
+        }
+        let found = AGES.iter().any(|age| {
+            let mut old = Vec::new();
+            shared.processes.for_each(|_, process| {
+                if process.is_freezable() && (now as u32).wrapping_sub(process.ran()) >= *age {
+                    old.push(process.clone());
+                }
+            });
+            let frozen = old.iter().take_while(|_| self.measure()).filter(|process| freeze(shared, process)).count();
+            frozen > 0
         });
-        let frozen = candidates.iter().filter(|process| freeze(shared, process)).count();
-        self.found.fetch_add(frozen, Ordering::Relaxed);
-        frozen
-    }
-
-    /// The hand has passed the end: it starts again, with younger processes if it has found none.
-    fn next_round(&self) {
-        self.hand.store(1, Ordering::Relaxed);
-        let age = if self.found.swap(0, Ordering::Relaxed) > 0 { 0 } else { self.age.load(Ordering::Relaxed) + 1 };
-        self.age.store(age % AGES.len(), Ordering::Relaxed);
+        if !found {
+            self.paused_until.store(now + PAUSE, Ordering::Relaxed);
+        }
+        found
     }
 
     fn measure(&self) -> bool {
@@ -144,7 +139,7 @@ impl Hibernation {
 
 /// Freezes one process, if it is still blocked.
 fn freeze(shared: &Shared, process: &Arc<Process>) -> bool {
-    if !process.set_freezing() {
+    if !process.is_freezable() || !process.set_freezing() {
         return false;
     }
     let frozen = match (&mut *process.task.lock(), process.wait().0) {

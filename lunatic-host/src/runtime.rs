@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -88,7 +88,7 @@ impl Shared {
 
     pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
         if self.hibernation.is_under_pressure() {
-            self.hibernation.freeze(self, 2);
+            self.hibernation.freeze_candidates(self, 2);
         }
         if self.engines.dense_is_near() && module.claim_preparation() {
             let (shared, module) = (self.clone(), module.clone());
@@ -156,6 +156,8 @@ pub struct System {
     pub(crate) config: SystemConfig,
     pub(crate) wasi: Wasi,
     main: std::sync::OnceLock<Id>,
+    /// The main process has ended or is about to: no other process of the system runs any more.
+    over: AtomicBool,
     exit: Mutex<Option<ExitReason>>,
     ended: Condvar,
 }
@@ -165,7 +167,21 @@ impl System {
         self.main.get() == Some(&id)
     }
 
+    /// True once the main process has ended or is about to.
+    pub(crate) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// The process is about to end. If it is the main process, nobody else runs from now on: they would only see the
+    /// main process's channels close.
+    pub(crate) fn process_ends(&self, id: Id) {
+        if self.is_main(id) {
+            self.over.store(true, Ordering::Release);
+        }
+    }
+
     fn end(&self, reason: ExitReason) {
+        self.over.store(true, Ordering::Release);
         self.exit.lock().get_or_insert(reason);
         self.ended.notify_all();
     }
@@ -355,6 +371,7 @@ impl Runtime {
             config,
             wasi,
             main: std::sync::OnceLock::new(),
+            over: AtomicBool::new(false),
             exit: Mutex::default(),
             ended: Condvar::new(),
         });

@@ -29,8 +29,7 @@ impl<'a> Worker<'a> {
         }
         let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
         if process.is_killed() {
-            self.discard(task);
-            self.shared.end(&process, ExitReason::Killed);
+            self.kill(&process, task);
             return;
         }
         let runner = match task {
@@ -56,6 +55,9 @@ impl<'a> Worker<'a> {
             Ok(Progress::Over) => self.discard(Task::Suspended(runner)),
             Err(panic) => {
                 let process = runner.current();
+                if let Some(process) = &process {
+                    process.system.process_ends(process.id);
+                }
                 self.discard(Task::Suspended(runner));
                 if let Some(process) = process {
                     let reason = ending::host_bug(&process, &*panic);
@@ -67,8 +69,7 @@ impl<'a> Worker<'a> {
 
     fn suspend(&mut self, process: Arc<Process>, runner: Runner, preempted: bool) {
         if process.is_killed() {
-            self.discard(Task::Suspended(runner));
-            self.shared.end(&process, ExitReason::Killed);
+            self.kill(&process, Task::Suspended(runner));
             return;
         }
         let outside = !preempted && process.wait().0 == Wait::Outside;
@@ -82,9 +83,18 @@ impl<'a> Worker<'a> {
             process.set_outside();
             self.shared.went_outside();
         }
+        if self.shared.hibernation.is_under_pressure() {
+            self.shared.hibernation.add_candidate(&process);
+        }
         if !process.set_blocked() {
             self.shared.scheduler.requeue(process);
         }
+    }
+
+    fn kill(&self, process: &Arc<Process>, task: Task) {
+        process.system.process_ends(process.id);
+        self.discard(task);
+        self.shared.end(process, ExitReason::Killed);
     }
 
     /// Drops an instance. That runs destructors of futures, which must not take the worker with them.

@@ -277,6 +277,7 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
             let panic = ctx.wasi.as_ref().map(|wasi| wasi.panic.clone());
             let ending = Ending::of(&process, &module, result, panic, ctx.limits.out_of_memory);
             // What the process wrote comes before what is said about it.
+            process.system.process_ends(process.id);
             ctx.release();
             ctx.end(ending.publish(&process));
         }

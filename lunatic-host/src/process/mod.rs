@@ -171,8 +171,9 @@ impl Process {
         self.killed.store(true, Ordering::Release);
     }
 
+    /// It was killed, alone or with its whole system, and runs no more.
     pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.killed.load(Ordering::Acquire) || self.system.is_over()
     }
 
     pub(crate) fn set_wait(&self, wait: Wait, what: u64) {
