@@ -1,1 +1,43 @@
+//! The whole system from outside: guests are built as users build them, run on a real host, and judged by what comes
+//! out.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
+//! | [`host`] | runs a module in this process and keeps what it printed |
+//! | [`programs`] | runs the built programs `lunatic` and `cargo-lunatic` |
+//!
+//! The tests are in `tests/system`, one file a topic; each is named after the sentence that it proves. None waits for an
+//! effect by sleeping, and none says how long something may take: [`host::PATIENCE`] is only there so that a hang ends
+//! as a failure.
 
+#![forbid(unsafe_code)]
+
+pub mod guests;
+pub mod host;
+pub mod programs;
+
+use std::path::{Path, PathBuf};
+
+/// The folder of the workspace.
+pub fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this package lies in the workspace")
+}
+
+/// Where cargo put the running test: `target/debug` or the like.
+fn profile_folder() -> PathBuf {
+    let test = std::env::current_exe().expect("a running program has a path");
+    let deps = test.parent().and_then(Path::parent);
+    deps.expect("cargo puts tests into `deps` of the profile's folder")
+        .to_path_buf()
+}
+
+/// The target folder: what the tests build goes there too, so that all is built once.
+fn target_folder() -> PathBuf {
+    profile_folder()
+        .parent()
+        .expect("a profile's folder lies in the target folder")
+        .to_path_buf()
+}

@@ -1,0 +1,108 @@
+//! Builds the guests: the examples, and the programs of `tests/guests`.
+//!
+//! Each test asks for the guest it needs; the first one that asks has all of them built, with the same library that
+//! `cargo lunatic` is made of, which also finds or makes what it takes to compile for WebAssembly. A lock on a file lets
+//! one test binary build at a time, so that several at once do not make a toolchain several times.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use cargo_lunatic::guests;
+
+use crate::host::Program;
+use crate::{target_folder, workspace};
+
+/// How a guest is compiled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Profile {
+    /// As `cargo lunatic build` does: overflow is checked, nothing is optimised but the dependencies.
+    Debug,
+    /// As `cargo lunatic build --release` does.
+    Release,
+}
+
+/// Both of them, for tests that must hold in each.
+pub const PROFILES: [Profile; 2] = [Profile::Debug, Profile::Release];
+
+type Modules = HashMap<String, PathBuf>;
+
+/// The file of the guest `name`: an example, or a program of `tests/guests`.
+///
+/// # Panics
+///
+/// If the guests cannot be built, or there is none of that name.
+pub fn path(name: &str, profile: Profile) -> &'static Path {
+    static DEBUG: OnceLock<Modules> = OnceLock::new();
+    static RELEASE: OnceLock<Modules> = OnceLock::new();
+    let modules = match profile {
+        Profile::Debug => DEBUG.get_or_init(|| build(&[])),
+        Profile::Release => RELEASE.get_or_init(|| build(&["--release"])),
+    };
+    modules
+        .get(name)
+        .unwrap_or_else(|| panic!("there is no guest {name:?}, only {:?}", modules.keys()))
+}
+
+/// The bytes of a guest, read once.
+///
+/// # Panics
+///
+/// As [`path`], and if the file cannot be read.
+pub fn bytes(name: &str, profile: Profile) -> Arc<[u8]> {
+    static READ: Mutex<Option<HashMap<PathBuf, Arc<[u8]>>>> = Mutex::new(None);
+    let path = path(name, profile);
+    let mut read = READ.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+    let bytes = read
+        .get_or_insert_default()
+        .entry(path.to_path_buf())
+        .or_insert_with(|| {
+            let bytes = std::fs::read(path);
+            bytes
+                .unwrap_or_else(|error| panic!("could not read {}: {error}", path.display()))
+                .into()
+        });
+    bytes.clone()
+}
+
+/// The program `name`, compiled without optimisation, as it will run on the [shared host](crate::host::Host::shared).
+pub fn program(name: &str) -> Program<'static> {
+    crate::host::Host::shared().program(&bytes(name, Profile::Debug))
+}
+
+/// The names of the scenarios that a program of `tests/guests` has.
+pub fn scenarios(name: &str) -> Vec<String> {
+    program(name)
+        .args(["--list"])
+        .run()
+        .normal()
+        .stdout
+        .lines()
+        .map(str::to_owned)
+        .collect()
+}
+
+fn build(profile: &[&str]) -> Modules {
+    let _alone = lock();
+    let selected = [
+        "--package=lunatic-examples",
+        "--package=lunatic-test-guests",
+        "--bins",
+        "--examples",
+    ];
+    let folder = format!("--target-dir={}", target_folder().display());
+    let built = guests::build(workspace(), &[&selected[..], &[folder.as_str()], profile].concat());
+    let built = built.unwrap_or_else(|error| panic!("the guests could not be built: {error}"));
+    built.into_iter().map(|guest| (guest.name, guest.path)).collect()
+}
+
+/// Held while guests are built; let go when the file is closed.
+fn lock() -> File {
+    let path = target_folder().join("tmp");
+    let file = std::fs::create_dir_all(&path).and_then(|()| File::create(path.join("guests.lock")));
+    let file = file.unwrap_or_else(|error| panic!("could not make a file in {}: {error}", path.display()));
+    file.lock()
+        .unwrap_or_else(|error| panic!("could not lock a file in {}: {error}", path.display()));
+    file
+}

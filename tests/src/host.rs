@@ -1,0 +1,238 @@
+//! Runs modules in this process.
+
+use std::fmt;
+use std::path::Path;
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use lunatic_host::wasi::{Dir, Output, Stdin};
+use lunatic_host::{ExitReason, LoadError, Module, Runtime, RuntimeBuilder, SystemConfig};
+
+use crate::target_folder;
+
+/// After this time a system that has not ended is taken to hang. Nothing else depends on it.
+pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// A host: one runtime, and what it needs to be used by tests.
+pub struct Host {
+    runtime: Runtime,
+}
+
+impl Host {
+    /// The host that most tests share.
+    pub fn shared() -> &'static Host {
+        static SHARED: OnceLock<Host> = OnceLock::new();
+        SHARED.get_or_init(|| Host::with(|builder| builder))
+    }
+
+    /// A host of the test's own, for tests that need other settings, or that no other system runs beside theirs.
+    pub fn with(settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Host {
+        // Not the user's cache: what is tested here need not be good for anyone.
+        let cache = target_folder().join("tmp").join("lunatic-cache");
+        let builder = settings(Runtime::builder().cache(Some(cache)));
+        Host {
+            runtime: builder
+                .build()
+                .unwrap_or_else(|error| panic!("could not build a runtime: {error:#}")),
+        }
+    }
+
+    /// A host whose processes run one at a time: what a process does between two host calls, without a loop or a call of
+    /// its own, nobody interrupts.
+    pub fn with_one_worker() -> Host {
+        Host::with(|builder| builder.workers(1))
+    }
+
+    /// Loads a module, in the binary or the text format.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Runtime::load`].
+    pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
+        self.runtime.load(wasm)
+    }
+
+    /// A module that must be good, to be run.
+    #[track_caller]
+    pub fn program(&self, wasm: &[u8]) -> Program<'_> {
+        let module = self
+            .load(wasm)
+            .unwrap_or_else(|error| panic!("could not load a module: {error}"));
+        self.loaded(&module)
+    }
+
+    /// A module that was loaded before, to be run.
+    pub fn loaded(&self, module: &Arc<Module>) -> Program<'_> {
+        let config = SystemConfig::default();
+        Program {
+            host: self,
+            module: module.clone(),
+            config,
+        }
+    }
+}
+
+/// A module and what it is to be run with.
+#[derive(Clone)]
+pub struct Program<'a> {
+    host: &'a Host,
+    module: Arc<Module>,
+    config: SystemConfig,
+}
+
+impl Program<'_> {
+    /// The arguments, without the program's name.
+    pub fn args<'b>(mut self, args: impl IntoIterator<Item = &'b str>) -> Self {
+        self.config.wasi.args = ["guest"].into_iter().chain(args).map(str::to_owned).collect();
+        self
+    }
+
+    /// Sets an environment variable.
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.config.wasi.env.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Gives the program a folder.
+    pub fn dir(mut self, host: &Path, guest: &str, read_only: bool) -> Self {
+        self.config.wasi.dirs.push(Dir {
+            host: host.to_path_buf(),
+            guest: guest.to_owned(),
+            read_only,
+        });
+        self
+    }
+
+    /// What the main process reads as its standard input.
+    pub fn stdin(mut self, text: impl AsRef<[u8]>) -> Self {
+        self.config.wasi.stdin = Stdin::Bytes(text.as_ref().into());
+        self
+    }
+
+    /// The largest memory of one process, in bytes.
+    pub fn max_memory(mut self, bytes: usize) -> Self {
+        self.config.max_memory = bytes;
+        self
+    }
+
+    /// The exported function that the main process calls.
+    pub fn entry(mut self, entry: &str) -> Self {
+        self.config.entry = entry.to_owned();
+        self
+    }
+
+    /// Runs the program to the end of its main process.
+    ///
+    /// # Errors
+    ///
+    /// What the host says when it cannot even start it.
+    ///
+    /// # Panics
+    ///
+    /// If the program does not end within [`PATIENCE`].
+    #[track_caller]
+    pub fn try_run(mut self) -> Result<Ended, String> {
+        let (stdout, out) = Output::captured();
+        let (stderr, err) = Output::captured();
+        (self.config.wasi.stdout, self.config.wasi.stderr) = (stdout.clone(), stderr.clone());
+        let started = self.host.runtime.start(&self.module, self.config);
+        let system = started.map_err(|error| format!("{error:#}"))?;
+        let text = move || {
+            stdout.finish();
+            stderr.finish();
+            (
+                String::from_utf8_lossy(&out.take()).into_owned(),
+                String::from_utf8_lossy(&err.take()).into_owned(),
+            )
+        };
+        let (ended, end) = channel();
+        let waiter = std::thread::spawn(move || {
+            // If nobody listens any more, the test has failed.
+            let _ = ended.send(system.wait());
+        });
+        let reason = match end.recv_timeout(PATIENCE) {
+            Ok(reason) => reason,
+            Err(RecvTimeoutError::Timeout) => {
+                let (stdout, stderr) = text();
+                panic!("the program hangs; it has printed:\n{stdout}\nand on standard error:\n{stderr}");
+            }
+            Err(RecvTimeoutError::Disconnected) => panic!("waiting for the end of a system panicked"),
+        };
+        // The system is dropped there, which ends what is left of it.
+        waiter
+            .join()
+            .expect("the thread that waited has sent what it waited for");
+        let (stdout, stderr) = text();
+        Ok(Ended { reason, stdout, stderr })
+    }
+
+    /// As [`try_run`](Self::try_run), for programs that must start.
+    #[track_caller]
+    pub fn run(self) -> Ended {
+        self.try_run()
+            .unwrap_or_else(|error| panic!("the program could not be started: {error}"))
+    }
+}
+
+/// How a program ended, and what it printed.
+#[derive(Debug, Clone)]
+pub struct Ended {
+    /// How its main process ended.
+    pub reason: ExitReason,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error, with the reports of the host.
+    pub stderr: String,
+}
+
+impl Ended {
+    /// The same, if the main process ended normally.
+    ///
+    /// # Panics
+    ///
+    /// Otherwise, with all that is known.
+    #[track_caller]
+    pub fn normal(self) -> Ended {
+        assert_eq!(self.reason, ExitReason::Normal, "{self}");
+        self
+    }
+
+    /// What the main process trapped with.
+    ///
+    /// # Panics
+    ///
+    /// If it ended otherwise.
+    #[track_caller]
+    pub fn trap(&self) -> &str {
+        match &self.reason {
+            ExitReason::Trap(reason) => reason,
+            _ => panic!("expected a trap: {self}"),
+        }
+    }
+
+    /// Asserts that `text` stands on standard error.
+    #[track_caller]
+    pub fn reports(&self, text: &str) -> &Ended {
+        assert!(
+            self.stderr.contains(text),
+            "expected {text:?} on standard error: {self}"
+        );
+        self
+    }
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        /// So much of each stream is shown.
+        const SHOWN: usize = 4000;
+        let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
+        write!(f, "the program {}", self.reason)?;
+        write!(
+            f,
+            "\nstandard output:\n{}\nstandard error:\n{}",
+            shown(&self.stdout),
+            shown(&self.stderr)
+        )
+    }
+}

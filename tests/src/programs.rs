@@ -1,0 +1,193 @@
+//! Runs the programs that users run: `lunatic` and `cargo-lunatic`.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::io::{Read, Write};
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use crate::host::PATIENCE;
+use crate::{profile_folder, target_folder, workspace};
+
+/// A program as users call it.
+#[derive(Debug)]
+pub struct Call {
+    command: Command,
+    stdin: Vec<u8>,
+}
+
+/// The host, which keeps compiled modules where the tests do.
+pub fn lunatic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Call {
+    call("lunatic", args).env("LUNATIC_CACHE", target_folder().join("tmp").join("lunatic-user-cache"))
+}
+
+/// The subcommand, as cargo calls it: `cargo-lunatic lunatic ARGS`. Its cache is the user's, where the toolchain may be.
+pub fn cargo_lunatic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Call {
+    let mut call = call("cargo-lunatic", ["lunatic"]);
+    call.command.args(args);
+    call.command
+        .env("CARGO_TARGET_DIR", target_folder())
+        .current_dir(workspace());
+    call
+}
+
+fn call<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Call {
+    let mut command = Command::new(built().join(name));
+    command.args(args);
+    Call {
+        command,
+        stdin: Vec::new(),
+    }
+}
+
+/// The folder of the programs, which are built when they are first asked for: `cargo test -p lunatic-tests` alone does
+/// not build the programs of other packages.
+fn built() -> &'static PathBuf {
+    static BUILT: OnceLock<PathBuf> = OnceLock::new();
+    BUILT.get_or_init(|| {
+        let folder = profile_folder();
+        let profile = match folder.file_name().and_then(OsStr::to_str) {
+            Some("debug") | None => "dev",
+            Some(profile) => profile,
+        };
+        let cargo = std::env::var_os("CARGO").unwrap_or_else(|| env!("CARGO").into());
+        let mut build = Command::new(cargo);
+        build
+            .current_dir(workspace())
+            .args(["build", "--package=lunatic-host", "--package=cargo-lunatic", "--bins"]);
+        build
+            .arg("--profile")
+            .arg(profile)
+            .arg("--target-dir")
+            .arg(target_folder());
+        let status = build
+            .status()
+            .unwrap_or_else(|error| panic!("could not start cargo: {error}"));
+        assert!(status.success(), "cargo could not build the host: {status}");
+        folder
+    })
+}
+
+impl Call {
+    /// What the program reads as its standard input.
+    pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Call {
+        self.stdin = text.into();
+        self
+    }
+
+    /// Sets an environment variable of the program that is called (not of the guest).
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Call {
+        self.command.env(name, value);
+        self
+    }
+
+    /// Runs the program to its end.
+    ///
+    /// # Panics
+    ///
+    /// If it cannot be started, or does not end within [`PATIENCE`].
+    #[track_caller]
+    pub fn run(mut self) -> Finished {
+        self.command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = self
+            .command
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start {:?}: {error}", self.command));
+        let mut input = child.stdin.take().expect("it was to be a pipe");
+        let stdout = Reader::new(child.stdout.take().expect("it was to be a pipe"));
+        let stderr = Reader::new(child.stderr.take().expect("it was to be a pipe"));
+        let stdin = std::mem::take(&mut self.stdin);
+        let writer = std::thread::spawn(move || {
+            // A program may end without reading all.
+            let _ = input.write_all(&stdin);
+        });
+        let deadline = Instant::now() + PATIENCE;
+        let hangs = !(stdout.is_closed_by(deadline) && stderr.is_closed_by(deadline));
+        if hangs {
+            let _ = child.kill();
+        }
+        let status = child
+            .wait()
+            .unwrap_or_else(|error| panic!("could not wait for {:?}: {error}", self.command));
+        writer.join().expect("writing to a pipe does not panic");
+        let finished = Finished {
+            code: status.code(),
+            stdout: stdout.text(),
+            stderr: stderr.text(),
+        };
+        assert!(!hangs, "{:?} hangs\n{finished}", self.command);
+        finished
+    }
+}
+
+/// Reads what a program prints.
+struct Reader {
+    thread: JoinHandle<String>,
+    closed: Receiver<()>,
+}
+
+impl Reader {
+    fn new(mut pipe: impl Read + Send + 'static) -> Reader {
+        let (close, closed) = channel();
+        let thread = std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            // What was read before an error is there all the same, and the test will say what is missing.
+            let _ = pipe.read_to_end(&mut bytes);
+            let _ = close.send(());
+            String::from_utf8_lossy(&bytes).into_owned()
+        });
+        Reader { thread, closed }
+    }
+
+    /// Waits until the program has closed its end, which it does at the latest when it ends.
+    fn is_closed_by(&self, deadline: Instant) -> bool {
+        self.closed
+            .recv_timeout(deadline.saturating_duration_since(Instant::now()))
+            .is_ok()
+    }
+
+    fn text(self) -> String {
+        self.thread.join().expect("reading from a pipe does not panic")
+    }
+}
+
+/// How a program finished.
+#[derive(Debug, Clone)]
+pub struct Finished {
+    /// The exit code; none if a signal ended it.
+    pub code: Option<i32>,
+    /// Its standard output.
+    pub stdout: String,
+    /// Its standard error.
+    pub stderr: String,
+}
+
+impl Finished {
+    /// The same, if the exit code is `code`.
+    ///
+    /// # Panics
+    ///
+    /// Otherwise, with all that is known.
+    #[track_caller]
+    pub fn code(self, code: i32) -> Finished {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+}
+
+impl fmt::Display for Finished {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "exit code {:?}\nstandard output:\n{}\nstandard error:\n{}",
+            self.code, self.stdout, self.stderr
+        )
+    }
+}

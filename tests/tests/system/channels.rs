@@ -1,0 +1,22 @@
+//! Channels: bounds, closing, forged handles, types, order. The scenarios are in `guests/channels.rs`.
+
+crate::scenarios! {
+    "channels":
+    a_full_channel_makes_send_wait,
+    try_send_on_a_full_channel_gives_the_message_back,
+    send_timeout_on_a_full_channel_gives_the_message_back,
+    every_call_on_a_closed_channel_says_so,
+    messages_in_a_closed_channel_are_gone,
+    whoever_waits_for_a_channel_that_closes_stops_waiting,
+    a_channel_closes_however_its_maker_ends,
+    receive_timeout_waits_as_long_as_it_says,
+    receive_timeout_takes_a_message_that_comes_in_time,
+    an_empty_channel_says_so,
+    a_forged_handle_is_an_error_for_every_call,
+    what_is_no_message_of_the_type_is_an_error_that_names_it,
+    messages_of_one_sender_keep_their_order,
+    each_message_is_received_once,
+    channels_travel_in_messages,
+    messages_of_all_sizes_arrive_whole,
+    a_process_can_have_many_channels,
+}

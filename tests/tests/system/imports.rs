@@ -1,0 +1,173 @@
+//! The functions that guests may import, as `lunatic-sys` declares them: read from its source, so that no function can be
+//! added without the tests that go through all of them.
+
+use std::sync::OnceLock;
+
+/// A function of the contract.
+#[derive(Debug)]
+pub struct Import {
+    /// Such as `lunatic::channel`.
+    pub namespace: String,
+    pub name: String,
+    pub parameters: Vec<Parameter>,
+    /// Whether it returns an `i32`; else nothing.
+    pub returns: bool,
+}
+
+/// A parameter: its name, and what it is.
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: String,
+    pub kind: Kind,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// `*const u8` or `*mut u8`: the next parameter is the length.
+    Bytes,
+    /// `*mut RawHandle`: 16 bytes.
+    Handle,
+    /// `usize`.
+    Word,
+    /// `u64`.
+    Long,
+}
+
+impl Kind {
+    /// The type in the text format.
+    pub fn wat(self) -> &'static str {
+        if self == Self::Long { "i64" } else { "i32" }
+    }
+}
+
+impl Import {
+    /// The declaration in the text format; the function is called `$name`.
+    pub fn wat(&self) -> String {
+        let Import { namespace, name, .. } = self;
+        let parameters: String = self
+            .parameters
+            .iter()
+            .map(|parameter| format!(" {}", parameter.kind.wat()))
+            .collect();
+        let result = if self.returns { " (result i32)" } else { "" };
+        format!(
+            "(import \"{namespace}\" \"{name}\" (func ${} (param{parameters}){result}))\n",
+            self.label()
+        )
+    }
+
+    /// What the function is called in the text format: `channel.new`.
+    pub fn label(&self) -> String {
+        let last = self.namespace.rsplit("::").next().unwrap_or_default();
+        format!("{last}.{}", self.name)
+    }
+
+    /// Whether the first two parameters are a handle.
+    pub fn takes_handle(&self) -> bool {
+        let names: Vec<_> = self
+            .parameters
+            .iter()
+            .take(2)
+            .map(|parameter| parameter.name.as_str())
+            .collect();
+        names == ["id", "key"]
+    }
+}
+
+/// All functions of all namespaces.
+pub fn all() -> &'static [Import] {
+    static ALL: OnceLock<Vec<Import>> = OnceLock::new();
+    ALL.get_or_init(|| {
+        let folder = lunatic_tests::workspace().join("lunatic-sys/src");
+        let mut files: Vec<_> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        files
+            .iter()
+            .flat_map(|file| parse(&std::fs::read_to_string(file).unwrap()))
+            .collect()
+    })
+}
+
+/// The declarations of all functions, to begin a module with.
+pub fn declarations() -> String {
+    all().iter().map(Import::wat).collect()
+}
+
+/// What stands in `imports! { namespace "…"; fn …; }`.
+fn parse(source: &str) -> Vec<Import> {
+    let Some((_, block)) = source.split_once("crate::imports! {") else {
+        return Vec::new();
+    };
+    let (_, block) = block
+        .split_once("namespace \"")
+        .expect("the block begins with the namespace");
+    let (namespace, block) = block.split_once("\";").expect("the namespace ends");
+    let code: String = block
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
+    let functions = code.split("fn ").skip(1);
+    functions.map(|function| import(namespace, function)).collect()
+}
+
+fn import(namespace: &str, function: &str) -> Import {
+    let (name, rest) = function.split_once('(').expect("a function has parameters");
+    let (parameters, rest) = rest.split_once(')').expect("the parameters end");
+    let (result, _) = rest.split_once(';').expect("the declaration ends");
+    let result = result.trim();
+    assert!(
+        ["", "-> i32", "-> usize"].contains(&result),
+        "{namespace}::{name} returns {result:?}: teach the test"
+    );
+    let parameters = parameters.split(',').map(str::trim).filter(|text| !text.is_empty());
+    Import {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+        parameters: parameters.map(parameter).collect(),
+        returns: !result.is_empty(),
+    }
+}
+
+fn parameter(text: &str) -> Parameter {
+    let (name, ty) = text.split_once(": ").expect("a parameter has a type");
+    let kind = match ty {
+        "*const u8" | "*mut u8" => Kind::Bytes,
+        "*mut RawHandle" => Kind::Handle,
+        "usize" => Kind::Word,
+        "u64" => Kind::Long,
+        _ => panic!("a parameter of type {ty}: teach the test"),
+    };
+    Parameter {
+        name: name.to_owned(),
+        kind,
+    }
+}
+
+#[test]
+fn the_contract_is_read_in_full() {
+    let labels: Vec<_> = all().iter().map(Import::label).collect();
+    for known in [
+        "buffer.take",
+        "channel.receive",
+        "channel.send",
+        "process.join",
+        "process.spawn_closure",
+        "process.this",
+    ] {
+        assert!(
+            labels.iter().any(|label| label == known),
+            "{known} is missing in {labels:?}"
+        );
+    }
+    let documented = std::fs::read_to_string(lunatic_tests::workspace().join("docs/abi.md")).unwrap();
+    for import in all() {
+        assert!(
+            documented.contains(&format!("`{}(", import.name)),
+            "docs/abi.md says nothing of {}",
+            import.label()
+        );
+    }
+}

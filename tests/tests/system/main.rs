@@ -1,0 +1,34 @@
+//! The system tests. One file a topic; see the library for how they run guests.
+
+/// One test for each scenario of a guest; the scenario asserts what it has to show, and has shown it if the program ends
+/// normally. Where a scenario has to be judged from outside, a closure behind its name looks at how it ended.
+macro_rules! scenarios {
+    ($guest:literal: $($name:ident $(=> $judge:expr)?),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                let program = lunatic_tests::guests::program($guest).args([stringify!($name)]);
+                $crate::scenarios!(@judge program $(, $judge)?);
+            }
+        )*
+
+        #[test]
+        fn every_scenario_has_a_test() {
+            assert_eq!(lunatic_tests::guests::scenarios($guest), [$(stringify!($name)),*]);
+        }
+    };
+    (@judge $program:ident) => {
+        $program.run().normal()
+    };
+    (@judge $program:ident, $judge:expr) => {{
+        let judge: fn(lunatic_tests::host::Program<'static>) = $judge;
+        judge($program)
+    }};
+}
+use scenarios;
+
+mod channels;
+mod deadlocks;
+mod hostile;
+mod imports;
+mod secrets;
