@@ -125,7 +125,7 @@ impl TestArgs {
             (self.color == TestColor::Always, "--color=always"),
             (self.color == TestColor::Never, "--color=never"),
         ];
-        let flags = flags.into_iter().filter_map(|(is_set, flag)| is_set.then(|| flag.to_owned()));
+        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned());
         let skip = self.skip.iter().map(|skip| format!("--skip={skip}"));
         let threads = self.test_threads.map(|threads| format!("--test-threads={threads}"));
         flags.chain(skip).chain(threads).chain(self.filter.clone()).collect()

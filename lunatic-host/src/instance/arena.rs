@@ -216,12 +216,6 @@ impl Arena {
         })
     }
 
-    /// Bytes of each slot.
-    #[cfg(test)]
-    pub(crate) fn slot_size(&self) -> usize {
-        self.options.slot_size
-    }
-
     /// The number of slots that are taken now.
     pub(crate) fn taken(&self) -> u32 {
         self.state.lock().taken

@@ -24,12 +24,14 @@ const CHUNKS: usize = 22;
 pub(crate) struct Full;
 
 pub(crate) struct Table<T> {
-    chunks: [OnceLock<Box<[Mutex<Slot<T>>]>>; CHUNKS],
+    chunks: [OnceLock<Chunk<T>>; CHUNKS],
     free: [Padded<Mutex<Vec<u32>>>; LISTS],
     /// The lowest index that was never used. Index 0 is none.
     fresh: AtomicU32,
     len_max: u32,
 }
+
+type Chunk<T> = Box<[Mutex<Slot<T>>]>;
 
 /// Keeps lists of different workers out of each other's cache lines.
 #[repr(align(128))]

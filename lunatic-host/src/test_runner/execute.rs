@@ -139,8 +139,8 @@ fn run_by_libtest(
     streams: Option<&Streams>,
     mut watch: impl FnMut(Duration),
 ) -> Outcome {
+    // One for both streams, so that what is shown comes in the order in which it was written.
     let (output, capture) = Output::captured();
-    let stderr = streams.map_or(&output, |streams| &streams.stderr).clone();
     let mut frame = Frame::new(&test.path);
     let show = |text: &[u8]| {
         if let Some(streams) = streams.filter(|_| !text.is_empty()) {
@@ -149,12 +149,17 @@ fn run_by_libtest(
             streams.stdout.finish();
         }
     };
-    let ended = program.run("_start", libtest::run_args(&test.path), (output, stderr), |time| {
-        watch(time);
-        if streams.is_some() {
-            show(&frame.push(&capture.take()));
-        }
-    });
+    let ended = program.run(
+        "_start",
+        libtest::run_args(&test.path),
+        (output.clone(), output),
+        |time| {
+            watch(time);
+            if streams.is_some() {
+                show(&frame.push(&capture.take()));
+            }
+        },
+    );
     let mut output = frame.push(&capture.take());
     let answer = frame.end(&ended);
     output.extend(answer.output);

@@ -177,7 +177,9 @@ fn run_selected<W: Write>(
 fn run_main(program: &Program, args: &TestArgs, streams: &Streams) -> i32 {
     let Streams { stdout, stderr } = streams;
     let ended = program.run("_start", args.to_libtest(), (stdout.clone(), stderr.clone()), |_| {});
-    if let Some(why) = verdict::why(&ended).filter(|_| ended != Ended::Reason(ExitReason::Normal)) {
+    // It has said itself why it ends.
+    let has_said = matches!(ended, Ended::Reason(ExitReason::Normal | ExitReason::Exit(_)));
+    if let Some(why) = verdict::why(&ended).filter(|_| !has_said) {
         stderr.report(&format!("{why}\n"));
         stderr.finish();
     }

@@ -81,12 +81,6 @@ impl DenseMemories {
         self.classes.0.iter().for_each(|arena| arena.trim());
     }
 
-    /// The number of chunks of address space that all classes together have reserved, each one kernel map.
-    #[cfg(test)]
-    pub(crate) fn chunks(&self) -> usize {
-        self.classes.0.iter().map(|arena| arena.chunks()).sum()
-    }
-
     pub(super) fn make(
         &self,
         minimum: usize,
