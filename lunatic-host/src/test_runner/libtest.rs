@@ -136,14 +136,10 @@ impl Frame {
         if !self.begun {
             return Vec::new();
         }
-        let lines_len = self
-            .held
-            .iter()
-            .rposition(|byte| *byte == b'\n')
-            .map_or(0, |newline| newline + 1);
+        let lines_len = line_start(&self.held);
         let trailer_len_max = TRAILER_LEN_MAX + 4 * self.marker.len();
         let len = match rfind(&self.held, &self.marker) {
-            Some(at) if self.held.len() - at <= trailer_len_max => at,
+            Some(at) if self.held.len() - at <= trailer_len_max => line_start(&self.held[..at]),
             _ if self.held.len() - lines_len > LINE_LEN_MAX => self.held.len(),
             _ => lines_len,
         };
@@ -203,6 +199,13 @@ impl Frame {
         self.held.truncate(at);
         Some((said, should_panic))
     }
+}
+
+/// Where the last line of `text` begins.
+fn line_start(text: &[u8]) -> usize {
+    text.iter()
+        .rposition(|byte| *byte == b'\n')
+        .map_or(0, |newline| newline + 1)
 }
 
 /// The last place of `what` in `text`.
