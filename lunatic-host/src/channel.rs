@@ -210,3 +210,79 @@ impl Channel {
         self.bound != 0 && self.queue.len() >= self.bound
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: Id = Id::NONE;
+
+    fn channels(queued_max: usize) -> (Channels, Id) {
+        let channels = Channels::new(100, queued_max);
+        let id = channels.open(0, OWNER, 0).unwrap();
+        (channels, id)
+    }
+
+    fn receive(channels: &Channels, id: Id) -> Result<Vec<u8>, ReceiveRefusal> {
+        channels.try_receive(id).map(|(message, _)| message.into_vec())
+    }
+
+    #[test]
+    fn messages_keep_their_order_and_their_bytes() {
+        let (channels, id) = channels(1 << 20);
+        let messages: Vec<Vec<u8>> = (0..200).map(|len| vec![len as u8; len]).collect();
+        for message in &messages {
+            channels.try_send(id, message).unwrap();
+        }
+        for message in messages {
+            assert_eq!(receive(&channels, id), Ok(message));
+        }
+        assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Empty));
+    }
+
+    #[test]
+    fn a_bound_is_kept() {
+        let channels = Channels::new(100, 1 << 20);
+        let id = channels.open(0, OWNER, 2).unwrap();
+        assert!(channels.try_send(id, b"1").is_ok() && channels.try_send(id, b"2").is_ok());
+        assert_eq!(channels.try_send(id, b"3").map(drop), Err(SendRefusal::Full));
+        assert_eq!(receive(&channels, id), Ok(b"1".to_vec()));
+        assert!(channels.try_send(id, b"3").is_ok());
+    }
+
+    #[test]
+    fn a_closed_channel_takes_and_gives_nothing() {
+        let (channels, id) = channels(1 << 20);
+        channels.try_send(id, b"lost").unwrap();
+        assert_eq!(channels.close(0, id).count(), 0);
+        assert_eq!(channels.try_send(id, b"late").map(drop), Err(SendRefusal::Closed));
+        assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Closed));
+        assert_eq!(channels.close(0, id).count(), 0, "closing twice is closing once");
+    }
+
+    /// Whatever was sent, received and closed: nothing queued, nothing charged.
+    #[test]
+    fn all_queues_together_keep_their_limit_and_give_everything_back() {
+        let (channels, first) = channels(100_000);
+        let second = channels.open(0, OWNER, 0).unwrap();
+        for (id, len) in [(first, 1000), (second, 10)] {
+            while channels.try_send(id, &vec![7; len]).is_ok() {}
+        }
+        assert!(channels.queued.load(Ordering::Relaxed) > 90_000);
+        assert_eq!(channels.try_send(second, &[7; 50_000]).map(drop), Err(SendRefusal::Limit));
+        while receive(&channels, first).is_ok() {}
+        assert!(channels.try_send(second, &[7; 50_000]).is_ok(), "what was received makes room");
+        for id in [first, second] {
+            assert_eq!(channels.close(0, id).count(), 0);
+        }
+        assert_eq!(channels.queued.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn a_message_can_be_too_long() {
+        let (channels, id) = channels(usize::MAX);
+        let zeros = vec![0; MESSAGE_LEN_MAX + 1];
+        assert_eq!(channels.try_send(id, &zeros).map(drop), Err(SendRefusal::Limit));
+        assert!(channels.try_send(id, &zeros[1..]).is_ok());
+    }
+}

@@ -3,7 +3,6 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::engine::WASM_STACK_SIZE;
 use crate::module::Module;
@@ -90,14 +89,20 @@ fn publish(system: &System, report: &CrashReport) {
     }
 }
 
-/// Who waits for what, in a system in which no process can run again.
-pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> String {
-    let mut waiting = Vec::new();
+/// Who waits for what, if each process of the system waits for another one. No worker may be awake, no timer set, and
+/// nobody wait for anything outside.
+pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> Option<String> {
+    let (mut waiting, mut all_blocked) = (Vec::new(), true);
     shared.processes.for_each(|id, process| {
         if Arc::ptr_eq(&process.system, system) {
+            all_blocked &= process.is_blocked();
             waiting.push((id, process.wait()));
         }
     });
+    // A system that begins just now has a process in a queue, or none yet.
+    if !all_blocked || waiting.is_empty() {
+        return None;
+    }
     let mut report = DeadlockReport::default();
     for (id, (wait, what)) in waiting {
         let kind = match wait {
@@ -107,9 +112,9 @@ pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> String {
             Wait::Sleep => "sleeps",
             Wait::Outside => "waits for input or output",
         };
-        report.add(|| name(system, id), kind, || detail(shared, system, wait, Id::from_raw(what)), Duration::ZERO);
+        report.add(|| name(system, id), kind, || detail(shared, system, wait, Id::from_raw(what)));
     }
-    report.to_string()
+    Some(report.to_string())
 }
 
 fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {

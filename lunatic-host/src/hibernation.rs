@@ -60,6 +60,11 @@ impl Hibernation {
         }
     }
 
+    /// True if every process is to be frozen whenever it blocks: with a limit of 0 bytes, for tests.
+    pub(crate) fn is_eager(&self) -> bool {
+        self.resident_max == 0
+    }
+
     /// True while the host holds more memory than it should.
     pub(crate) fn is_under_pressure(&self) -> bool {
         self.pressure.load(Ordering::Relaxed)
@@ -98,6 +103,9 @@ impl Hibernation {
             state.called = false;
             parking_lot::MutexGuard::unlocked(&mut state, || {
                 while self.measure() && (self.freeze_candidates(shared, BATCH) > 0 || self.freeze_round(shared)) {}
+                if !self.is_under_pressure() {
+                    self.candidates.lock().clear();
+                }
             });
         }
     }

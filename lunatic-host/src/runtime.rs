@@ -126,8 +126,9 @@ impl Shared {
         }
         let systems = self.systems.lock().clone();
         for system in systems.iter().filter(|system| system.exit.lock().is_none()) {
-            let report = crate::ending::deadlock(self, system);
-            system.end(ExitReason::Deadlock(report));
+            if let Some(report) = crate::ending::deadlock(self, system) {
+                system.end(ExitReason::Deadlock(report));
+            }
         }
     }
 }
@@ -250,7 +251,8 @@ impl RuntimeBuilder {
     }
 
     /// How many bytes the host may hold resident before processes that wait are frozen; by default a tenth of the
-    /// machine's memory. A freeze and the thaw after it take some ten microseconds each.
+    /// machine's memory. A freeze and the thaw after it take some ten microseconds each. With 0, every
+    /// process is frozen whenever it blocks.
     pub fn resident_max(mut self, bytes: usize) -> Self {
         self.resident_max = bytes;
         self

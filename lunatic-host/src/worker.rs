@@ -67,12 +67,15 @@ impl<'a> Worker<'a> {
         }
     }
 
-    fn suspend(&mut self, process: Arc<Process>, runner: Runner, preempted: bool) {
+    fn suspend(&mut self, process: Arc<Process>, mut runner: Runner, preempted: bool) {
         if process.is_killed() {
             self.kill(&process, Task::Suspended(runner));
             return;
         }
         let outside = !preempted && process.wait().0 == Wait::Outside;
+        if self.shared.hibernation.is_eager() && !preempted && !outside {
+            runner.freeze();
+        }
         *process.task.lock() = Task::Suspended(runner);
         if preempted {
             process.set_queued();

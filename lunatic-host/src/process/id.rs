@@ -16,6 +16,10 @@ use siphasher::sip::SipHasher24;
 pub(crate) struct Id(u64);
 
 impl Id {
+    /// No process: index 0 is never given out.
+    #[cfg(test)]
+    pub(crate) const NONE: Self = Self(0);
+
     pub(crate) fn new(index: u32, generation: u32) -> Self {
         Self(u64::from(generation) << 32 | u64::from(index))
     }

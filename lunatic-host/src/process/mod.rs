@@ -211,6 +211,11 @@ impl Process {
         self.ran.load(Ordering::Relaxed)
     }
 
+    /// It waits, and nobody has woken it.
+    pub(crate) fn is_blocked(&self) -> bool {
+        matches!(self.state.load(Ordering::Acquire), BLOCKED | FREEZING)
+    }
+
     /// It is blocked, in a call of the host's own, and not frozen yet.
     pub(crate) fn is_freezable(&self) -> bool {
         self.state.load(Ordering::Acquire) == BLOCKED

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::time::Duration;
 
 /// How many processes a report describes one by one.
 pub const LISTED_MAX: usize = 20;
@@ -22,7 +21,6 @@ struct Waiting {
     process: String,
     kind: &'static str,
     detail: String,
-    waited: Duration,
 }
 
 impl DeadlockReport {
@@ -35,14 +33,12 @@ impl DeadlockReport {
         process: impl FnOnce() -> String,
         kind: &'static str,
         detail: impl FnOnce() -> String,
-        waited: Duration,
     ) {
         if self.listed.len() < LISTED_MAX {
             self.listed.push(Waiting {
                 process: process(),
                 kind,
                 detail: detail(),
-                waited,
             });
         } else {
             *self.rest.entry(kind).or_default() += 1;
@@ -57,14 +53,13 @@ impl fmt::Display for DeadlockReport {
             process,
             kind,
             detail,
-            waited,
         } in &self.listed
         {
             write!(f, "  {process} {kind}")?;
             if !detail.is_empty() {
                 write!(f, " {detail}")?;
             }
-            writeln!(f, ", for {}", Waited(*waited))?;
+            writeln!(f)?;
         }
         for (kind, count) in &self.rest {
             writeln!(f, "  … and {count} more: {kind}")?;
@@ -73,19 +68,6 @@ impl fmt::Display for DeadlockReport {
             f,
             "every process waits for another one: send, close or end something before the last one waits"
         )
-    }
-}
-
-/// A duration in the unit that fits.
-struct Waited(Duration);
-
-impl fmt::Display for Waited {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_secs() {
-            0 => write!(f, "{} ms", self.0.as_millis()),
-            secs @ 1..120 => write!(f, "{secs} s"),
-            secs => write!(f, "{} min", secs / 60),
-        }
     }
 }
 
@@ -101,12 +83,11 @@ mod tests {
             || "#1 (main)".into(),
             "waits to receive",
             || on.into(),
-            Duration::from_millis(3),
         );
         assert_eq!(
             report.to_string(),
             "deadlock: no process can ever run again\n  \
-             #1 (main) waits to receive on channel #3 (owned by #1; holds 0 messages), for 3 ms\n\
+             #1 (main) waits to receive on channel #3 (owned by #1; holds 0 messages)\n\
              every process waits for another one: send, close or end something before the last one waits\n"
         );
     }
@@ -120,11 +101,11 @@ mod tests {
             } else {
                 "waits to send"
             };
-            report.add(|| format!("#{id}"), kind, String::new, Duration::from_secs(150));
+            report.add(|| format!("#{id}"), kind, String::new);
         }
         let text = report.to_string();
         assert_eq!(text.lines().count(), 1 + LISTED_MAX + 2 + 1);
-        assert!(text.contains("\n  #19 waits to send, for 2 min\n"), "{text}");
+        assert!(text.contains("\n  #19 waits to send\n"), "{text}");
         assert!(
             text.contains("\n  … and 98 more: waits for a process to end\n  … and 882 more: waits to send\n"),
             "{text}"
