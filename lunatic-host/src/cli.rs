@@ -39,11 +39,11 @@ pub struct TestArgs {
     #[arg(long)]
     pub exact: bool,
 
-    /// Run only tests marked #[ignore]
+    /// Run only tests marked `#[ignore]`
     #[arg(long, conflicts_with = "include_ignored")]
     pub ignored: bool,
 
-    /// Run tests marked #[ignore] too
+    /// Run tests marked `#[ignore]` too
     #[arg(long)]
     pub include_ignored: bool,
 

@@ -354,13 +354,13 @@ impl<T, C> Hash for Channel<T, C> {
 /// As `#3`.
 impl<T, C> fmt::Display for Channel<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.id)
+        crate::process::write_id(f, self.id)
     }
 }
 
 impl<T, C> fmt::Debug for Channel<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Channel(#{})", self.id)
+        write!(f, "Channel({self})")
     }
 }
 

@@ -147,13 +147,22 @@ impl Process {
 /// As `#17`.
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "#{}", self.id)
+        write_id(f, self.id)
+    }
+}
+
+/// An id as the host's reports show it: `#17`, or `#17.2` for the third user of place 17 in the host's table.
+pub(crate) fn write_id(f: &mut fmt::Formatter<'_>, id: u64) -> fmt::Result {
+    write!(f, "#{}", id as u32)?;
+    match id >> 32 {
+        0 => Ok(()),
+        generation => write!(f, ".{generation}"),
     }
 }
 
 impl fmt::Debug for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Process(#{})", self.id)
+        write!(f, "Process({self})")
     }
 }
 

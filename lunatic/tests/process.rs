@@ -153,15 +153,15 @@ fn nothing_is_shared_and_nothing_is_left_behind() {
 
 #[lunatic::test]
 fn generations_go_deep() {
-    fn live(depth: u32, root: Channel<u32>) {
+    fn live(depth: u32, root: Channel<Process>) {
         match depth {
-            0 => root.send(this_process().id() as u32),
+            0 => root.send(this_process()),
             _ => drop(Process::spawn(move || live(depth - 1, root)).unwrap()),
         }
     }
     let root = Channel::new(0);
     live(200, root);
-    assert!(root.receive() > this_process().id() as u32);
+    assert_ne!(root.receive(), this_process());
 }
 
 #[lunatic::test]

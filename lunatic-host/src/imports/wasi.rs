@@ -1,6 +1,7 @@
 //! `wasi_snapshot_preview1`, by wasmtime-wasi. A process that never calls it pays nothing for it.
 
 use wasmtime::Linker;
+use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
 
 use crate::instance::Ctx;
@@ -23,5 +24,12 @@ impl ProcessWasi {
 }
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    add_to_linker_async(linker, |ctx: &mut Ctx| &mut ctx.wasi().context)
+    add_to_linker_async(linker, |ctx: &mut Ctx| &mut ctx.wasi().context)?;
+    // wasmtime-wasi traps on codes above 125; a program may use all that its system has.
+    linker.allow_shadowing(true);
+    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(code).into())
+    })?;
+    linker.allow_shadowing(false);
+    Ok(())
 }

@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use wasmtime::InstancePre;
 
 use super::cache::Key;
@@ -67,13 +66,6 @@ struct Source {
     hash: [u8; 32],
 }
 
-/// An entry of the cache.
-#[derive(Serialize, Deserialize)]
-struct Compiled {
-    facts: Facts,
-    code: Vec<u8>,
-}
-
 impl Module {
     pub(crate) fn load(shared: &Shared, wasm: &[u8]) -> Result<Arc<Self>, LoadError> {
         let text = if wasm.starts_with(b"\0asm") { None } else { wat(wasm) };
@@ -117,11 +109,11 @@ fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, I
     let engine = shared.engines.engine(layout);
     let key = key(engine, source, layout);
     let cached = shared.cache.get(&key).and_then(|bytes| {
-        let (cached, _) = bincode::serde::decode_from_slice::<Compiled, _>(&bytes, bincode::config::standard()).ok()?;
+        let (facts, code) = postcard::take_from_bytes::<Facts>(&bytes).ok()?;
         // SAFETY: the bytes were made by this version of wasmtime with these settings: both are part of the key. They
         // are what was written then, the cache checks their hash, and only this user can write to its folder.
-        let module = unsafe { wasmtime::Module::deserialize(engine, &cached.code) }.ok()?;
-        Some((cached.facts, module))
+        let module = unsafe { wasmtime::Module::deserialize(engine, code) }.ok()?;
+        Some((facts, module))
     });
     let (facts, module) = match cached {
         Some(cached) => cached,
@@ -143,14 +135,14 @@ fn key(engine: &wasmtime::Engine, source: &Source, layout: Layout) -> Key {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let version = rewrite::VERSION.to_le_bytes();
-    Key::of(&[&source.hash, &hasher.finish().to_le_bytes(), &version, &[layout as u8]])
+    Key::of(&[b"facts and code", &source.hash, &hasher.finish().to_le_bytes(), &version, &[layout as u8]])
 }
 
-/// Keeps the compiled module for the next time. If that fails, it is compiled again then.
+/// Keeps the facts and the compiled module, one behind the other, for the next time. If that fails, it is compiled again
+/// then.
 fn store(shared: &Shared, key: &Key, facts: &Facts, module: &wasmtime::Module) {
-    let Ok(code) = module.serialize() else { return };
-    let entry = Compiled { facts: facts.clone(), code };
-    if let Ok(bytes) = bincode::serde::encode_to_vec(&entry, bincode::config::standard()) {
-        let _ = shared.cache.put(key, &bytes);
+    if let (Ok(mut entry), Ok(code)) = (postcard::to_stdvec(facts), module.serialize()) {
+        entry.extend(code);
+        let _ = shared.cache.put(key, &entry);
     }
 }

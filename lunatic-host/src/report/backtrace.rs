@@ -235,6 +235,8 @@ fn is_start(function: &str) -> bool {
         "__wasm_call_ctors",
     ];
     EXACT.contains(&function)
+        // What the host has added to the module has no name.
+        || function.starts_with("function ")
         || function.ends_with(".command_export")
         || function.starts_with("core::ops::function::")
         || (function.starts_with('<') && function.contains(" as core::ops::function::Fn"))

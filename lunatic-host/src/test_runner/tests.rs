@@ -325,13 +325,13 @@ const LIKE_LIBTEST: &str = r##"
         (drop (call $args_sizes_get (i32.const 16) (i32.const 20)))
         (local.set $count (i32.load (i32.const 16)))
         (if (i32.eq (local.get $count) (i32.const 3))
-            (then (call $print (i32.const 1) (i32.const 1000) (i32.const 40))))
+            (then (call $print (i32.const 1) (i32.const 1000) (i32.const 39))))
         (if (i32.eq (local.get $count) (i32.const 4))
             (then (call $print (i32.const 1) (i32.const 1100) (i32.const 30))))
         (if (i32.eq (local.get $count) (i32.const 7))
-            (then (call $print (i32.const 1) (i32.const 1200) (i32.const 95))))
+            (then (call $print (i32.const 1) (i32.const 1200) (i32.const 94))))
         (if (i32.eq (local.get $count) (i32.const 9))
-            (then (call $print (i32.const 1) (i32.const 1300) (i32.const 86)))))"##;
+            (then (call $print (i32.const 1) (i32.const 1300) (i32.const 85)))))"##;
 
 #[test]
 fn plain_tests_are_run_by_libtest_one_at_a_time() {
