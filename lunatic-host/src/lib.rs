@@ -21,4 +21,4 @@ mod worker;
 pub use instance::kernel::{KernelFeatures, features as kernel_features};
 pub use module::{LoadError, Module};
 pub use process::exit::ExitReason;
-pub use runtime::{RunningSystem, Runtime, RuntimeBuilder, System, SystemConfig};
+pub use runtime::{RunningSystem, Runtime, RuntimeBuilder, StartError, SystemConfig};

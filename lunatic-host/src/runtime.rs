@@ -153,7 +153,7 @@ impl Default for SystemConfig {
 }
 
 /// A main process and all its descendants. It ends when the main process ends.
-pub struct System {
+pub(crate) struct System {
     pub(crate) config: SystemConfig,
     pub(crate) wasi: Wasi,
     main: std::sync::OnceLock<Id>,
@@ -365,8 +365,12 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// When the limit of processes is reached.
+    /// [`StartError`] when the module has no such entry; else when a folder of the configuration cannot be opened, or the
+    /// limit of processes is reached.
     pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
+        if !module.has_entry(&self.shared, &config.entry).map_err(|error| anyhow::anyhow!("{error:#}"))? {
+            return Err(StartError::NoEntry(config.entry).into());
+        }
         let entry = Entry::Export(config.entry.clone().into());
         let wasi = config.wasi.clone().open()?;
         let system = Arc::new(System {
@@ -417,6 +421,27 @@ impl Shared {
         self.systems.lock().retain(|other| !Arc::ptr_eq(other, system));
     }
 }
+
+/// Why a system cannot begin.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The module exports no function of this name that takes and returns nothing.
+    NoEntry(String),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::NoEntry(name) = self;
+        write!(f, "the module exports no function `{name}` that takes and returns nothing")?;
+        if name == "_start" {
+            write!(f, ": it is a library, build a program with a `main` for wasm32-wasip1")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for StartError {}
 
 /// A system that was started. Dropping it kills all its processes.
 pub struct RunningSystem {

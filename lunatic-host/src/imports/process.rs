@@ -128,7 +128,7 @@ impl Drop for Joined {
 }
 
 async fn sleep_ns(mut caller: Caller<'_, Ctx>, ns: u64) {
-    let wait = Wait::new(&mut caller, process::Wait::Sleep, 0, ns.min(u64::MAX - 1));
+    let wait = Wait::new(&mut caller, process::Wait::Sleep, 0, ns);
     sleep(&wait).await;
 }
 

@@ -100,9 +100,9 @@ impl<Ticket: Copy, Leave: Fn(Ticket) -> Option<Arc<Process>>> Drop for Waiter<'_
     }
 }
 
-/// Blocks until the time of `wait` has come.
+/// Blocks until the time of `wait` has come; for ever if it has none.
 pub(super) async fn sleep(wait: &Wait) {
-    while wait.deadline.is_some() && !wait.is_late() {
+    while !wait.is_late() {
         block(wait).await;
     }
 }

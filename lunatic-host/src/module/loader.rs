@@ -1,5 +1,6 @@
 //! From the bytes of a file to something that processes can run in.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -68,8 +69,8 @@ struct Source {
 
 impl Module {
     pub(crate) fn load(shared: &Shared, wasm: &[u8]) -> Result<Arc<Self>, LoadError> {
-        let text = if wasm.starts_with(b"\0asm") { None } else { wat(wasm) };
-        let wasm = text.as_deref().unwrap_or(wasm);
+        let binary = binary(wasm)?;
+        let wasm = &*binary;
         let source = Source { wasm: wasm.into(), hash: *blake3::hash(wasm).as_bytes() };
         let layout = Layout::Fast;
         let (facts, pre) = compile(shared, &source, layout)?;
@@ -82,6 +83,12 @@ impl Module {
     /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed.
     pub(crate) fn claim_preparation(&self) -> bool {
         !self.prepared.load(Ordering::Relaxed) && !self.prepared.swap(true, Ordering::Relaxed)
+    }
+
+    /// True if a process can begin with this exported function: it takes and returns nothing.
+    pub(crate) fn has_entry(&self, shared: &Shared, name: &str) -> wasmtime::Result<bool> {
+        let ty = self.pre(shared, Layout::Fast)?.module().get_export(name);
+        Ok(ty.and_then(|ty| ty.func().map(|ty| ty.params().len() + ty.results().len() == 0)).unwrap_or(false))
     }
 
     /// The module compiled for a layout, which happens when it is first asked for.
@@ -99,10 +106,12 @@ impl Module {
     }
 }
 
-/// The binary of a module in the text format.
-fn wat(text: &[u8]) -> Option<Vec<u8>> {
-    let text = std::str::from_utf8(text).ok().filter(|text| text.trim_start().starts_with(['(', ';']))?;
-    wat::parse_str(text).ok()
+/// The binary of a module that may be in the text format.
+fn binary(wasm: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
+    let text = std::str::from_utf8(wasm).ok().filter(|text| text.trim_start().starts_with(['(', ';']));
+    let Some(text) = text else { return Ok(wasm.into()) };
+    let binary = wat::parse_str(text).map_err(|error| LoadError::Invalid(format!("not a module in text format: {error}")));
+    binary.map(Cow::from)
 }
 
 fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, InstancePre<Ctx>), LoadError> {
