@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lunatic_host::wasi::{Dir, Output, Stdin};
-use lunatic_host::{ExitReason, LoadError, Module, Runtime, RuntimeBuilder, SystemConfig};
+use lunatic_host::{ExitReason, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
 
 use crate::target_folder;
 
@@ -120,6 +120,13 @@ impl Program<'_> {
     pub fn entry(mut self, entry: &str) -> Self {
         self.config.entry = entry.to_owned();
         self
+    }
+
+    /// Starts the program, whose output goes nowhere; dropping what this returns ends it.
+    #[track_caller]
+    pub fn start(self) -> RunningSystem {
+        let started = self.host.runtime.start(&self.module, self.config);
+        started.unwrap_or_else(|error| panic!("the program could not be started: {error:#}"))
     }
 
     /// Runs the program to the end of its main process.

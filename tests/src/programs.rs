@@ -85,6 +85,11 @@ impl Call {
         self
     }
 
+    /// The command itself, for tests that do with it what [`run`](Self::run) does not.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Runs the program to its end.
     ///
     /// # Panics

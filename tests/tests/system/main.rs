@@ -27,8 +27,16 @@ macro_rules! scenarios {
 }
 use scenarios;
 
+mod bad_files;
 mod channels;
+mod command_line;
 mod deadlocks;
+mod endings;
+mod examples;
+mod hibernation;
 mod hostile;
 mod imports;
+mod memory;
+mod processes;
 mod secrets;
+mod world;

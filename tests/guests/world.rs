@@ -1,0 +1,191 @@
+//! Ordinary programs of Rust's std: arguments, environment, standard streams, files, clocks, random numbers.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs;
+use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+use std::time::{Duration, Instant, SystemTime};
+
+use lunatic::{Channel, ExitReason, Process};
+
+lunatic_test_guests::scenarios![
+    arguments_are_those_that_were_given,
+    the_environment_is_what_was_given,
+    children_see_arguments_and_environment,
+    standard_input_is_read_to_its_end,
+    standard_input_belongs_to_the_main_process,
+    files_under_a_folder_can_be_used,
+    files_elsewhere_cannot_be_used,
+    a_folder_can_be_read_only,
+    many_processes_use_files_at_once,
+    clocks_go_forward,
+    random_numbers_differ,
+    lines_of_many_processes_never_tear,
+    unfinished_lines_come_out_at_the_end,
+];
+
+fn arguments_are_those_that_were_given() {
+    for argument in std::env::args() {
+        println!("<{argument}>");
+    }
+}
+
+fn the_environment_is_what_was_given() {
+    let mut all: Vec<_> = std::env::vars().collect();
+    all.sort();
+    for (name, value) in all {
+        println!("{name}=<{value}>");
+    }
+}
+
+fn children_see_arguments_and_environment() {
+    let told = Channel::new(0);
+    Process::spawn(move || told.send((std::env::args().collect::<Vec<_>>(), std::env::var("COLOUR").ok()))).unwrap();
+    assert_eq!(told.receive(), (std::env::args().collect(), Some("green".to_owned())));
+}
+
+fn standard_input_is_read_to_its_end() {
+    let mut first = String::new();
+    io::stdin().read_line(&mut first).unwrap();
+    println!("first: {}", first.trim_end());
+    let mut sum = 0;
+    for line in io::stdin().lock().lines() {
+        sum += line.unwrap().parse::<u64>().unwrap();
+    }
+    println!("sum: {sum}");
+}
+
+fn standard_input_belongs_to_the_main_process() {
+    let told = Channel::new(0);
+    Process::spawn(move || {
+        let mut text = String::new();
+        told.send(io::stdin().read_to_string(&mut text).map_err(|error| error.to_string()));
+    })
+    .unwrap();
+    assert_eq!(told.receive(), Ok(0));
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "for main only");
+}
+
+fn files_under_a_folder_can_be_used() {
+    fs::write("/data/new.txt", "one\ntwo\n").unwrap();
+    let mut file = fs::OpenOptions::new().append(true).open("/data/new.txt").unwrap();
+    file.write_all(b"three\n").unwrap();
+    drop(file);
+    assert_eq!(fs::read_to_string("/data/new.txt").unwrap(), "one\ntwo\nthree\n");
+    let mut file = fs::File::open("/data/new.txt").unwrap();
+    file.seek(SeekFrom::Start(4)).unwrap();
+    let mut line = String::new();
+    io::BufReader::new(file).read_line(&mut line).unwrap();
+    assert_eq!(line, "two\n");
+    assert_eq!(fs::metadata("/data/new.txt").unwrap().len(), 14);
+
+    assert_eq!(fs::read_to_string("/data/given.txt").unwrap(), "from outside");
+    fs::create_dir_all("/data/a/b").unwrap();
+    fs::write("/data/a/b/c", "").unwrap();
+    fs::rename("/data/a/b/c", "/data/a/d").unwrap();
+    fs::remove_dir("/data/a/b").unwrap();
+    let names: BTreeSet<_> = fs::read_dir("/data")
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    assert_eq!(names, ["a", "given.txt", "new.txt"].map(str::to_owned).into());
+    fs::remove_dir_all("/data/a").unwrap();
+    assert_eq!(fs::metadata("/data/a").unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+fn files_elsewhere_cannot_be_used() {
+    for path in [
+        "/etc/passwd",
+        "/data/../secret.txt",
+        "/data/link",
+        "../secret.txt",
+        "/",
+        "/proc/self/maps",
+        "secret.txt",
+    ] {
+        assert!(fs::read(path).is_err(), "{path}");
+        assert!(fs::write(path, "overwritten").is_err(), "{path}");
+    }
+    assert!(fs::read_dir("/data/..").is_err());
+    assert!(fs::create_dir("/data/../new").is_err());
+    assert!(fs::rename("/data/given.txt", "/data/../given.txt").is_err());
+}
+
+fn a_folder_can_be_read_only() {
+    assert_eq!(fs::read_to_string("/data/given.txt").unwrap(), "from outside");
+    assert!(fs::write("/data/given.txt", "changed").is_err());
+    assert!(fs::write("/data/new.txt", "new").is_err());
+    assert!(fs::remove_file("/data/given.txt").is_err());
+    assert!(fs::create_dir("/data/folder").is_err());
+    assert_eq!(fs::read_to_string("/data/given.txt").unwrap(), "from outside");
+}
+
+fn many_processes_use_files_at_once() {
+    let processes: Vec<Process> = (0..100)
+        .map(|number| {
+            let process = Process::spawn(move || {
+                let path = format!("/data/{number}");
+                let text = format!("{number} ").repeat(1000);
+                fs::write(&path, &text).unwrap();
+                assert!(fs::read_to_string(&path).unwrap() == text);
+            });
+            process.unwrap()
+        })
+        .collect();
+    for process in processes {
+        assert_eq!(process.join(), ExitReason::Normal);
+    }
+    assert_eq!(fs::read_dir("/data").unwrap().count(), 101);
+}
+
+fn clocks_go_forward() {
+    let (instant, time) = (Instant::now(), SystemTime::now());
+    assert!(time.duration_since(SystemTime::UNIX_EPOCH).unwrap() > Duration::from_secs(1_700_000_000));
+    std::thread::sleep(Duration::from_millis(5));
+    assert!(instant.elapsed() >= Duration::from_millis(5));
+}
+
+/// The keys of std's hash maps are random, in each process anew.
+fn random_numbers_differ() {
+    use std::hash::{BuildHasher, RandomState};
+    let told = Channel::new(0);
+    for _ in 0..100 {
+        Process::spawn(move || {
+            let map = HashMap::<u32, u32>::new();
+            told.send((map.hasher().hash_one(1), RandomState::new().hash_one(1)));
+        })
+        .unwrap();
+    }
+    let all: BTreeSet<u64> = (0..100).map(|_| told.receive().0).collect();
+    assert_eq!(all.len(), 100);
+}
+
+fn lines_of_many_processes_never_tear() {
+    let processes: Vec<Process> = (0..100)
+        .map(|number| {
+            let process = Process::spawn(move || {
+                for line in 0..100 {
+                    println!("process {number} wrote line {line} with {}", "x".repeat(line));
+                    // In one piece: std passes on what `eprintln!` is given piece by piece, and who takes too long between
+                    // two of them loses the line.
+                    let error = format!("process {number} wrote error {line} with {}\n", "y".repeat(line));
+                    io::stderr().write_all(error.as_bytes()).unwrap();
+                }
+            });
+            process.unwrap()
+        })
+        .collect();
+    processes
+        .iter()
+        .for_each(|process| assert_eq!(process.join(), ExitReason::Normal));
+}
+
+fn unfinished_lines_come_out_at_the_end() {
+    for number in 0..10 {
+        let process = Process::spawn(move || print!("end {number}"));
+        assert_eq!(process.unwrap().join(), ExitReason::Normal);
+        println!();
+    }
+    print!("last");
+}

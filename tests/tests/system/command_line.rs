@@ -1,0 +1,254 @@
+//! The programs `lunatic` and `cargo-lunatic` as users call them.
+
+use lunatic_tests::guests::{Profile, path};
+use lunatic_tests::programs::{Call, cargo_lunatic, lunatic};
+
+/// `lunatic GUEST ARGS`.
+fn guest(name: &str, args: &[&str]) -> Call {
+    lunatic([&[path(name, Profile::Debug).to_str().unwrap()], args].concat())
+}
+
+#[test]
+fn exit_codes_are_passed_on() {
+    for code in [0, 1, 42, 125, 126, 255] {
+        let finished = guest("endings", &["the_code_is_the_programs_own", &code.to_string()])
+            .run()
+            .code(code);
+        assert_eq!(finished.stderr, "");
+    }
+    let finished = guest("endings", &["a_panic_is_101"]).run().code(101);
+    assert!(finished.stderr.contains("(main) panicked: main panics"), "{finished}");
+    let finished = guest("endings", &["a_trap_is_134"]).run().code(134);
+    assert!(finished.stderr.contains("(main) trapped: "), "{finished}");
+    let finished = guest("endings", &["a_deadlock_is_70"]).run().code(70);
+    assert!(
+        finished.stderr.contains("deadlock: no process can ever run again"),
+        "{finished}"
+    );
+    assert!(
+        finished.stderr.contains("(main) waits to receive on channel #"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn endless_children_do_not_keep_the_program() {
+    guest("endings", &["the_end_of_main_is_the_end_of_the_system", "7"])
+        .run()
+        .code(7);
+}
+
+#[test]
+fn all_output_is_out_before_the_end() {
+    let finished = guest("endings", &["output_is_out_when_the_system_ends"]).run().code(0);
+    let expected: String = (0..10_000).map(|number| format!("line {number}\n")).collect();
+    assert_eq!(finished.stdout, expected + "no end of line");
+}
+
+#[test]
+fn lines_through_a_pipe_never_tear() {
+    let finished = guest("world", &["lines_of_many_processes_never_tear"]).run().code(0);
+    let mut lines: Vec<&str> = finished.stdout.lines().collect();
+    lines.sort_unstable();
+    lines.dedup();
+    assert_eq!(lines.len(), 10_000, "{finished}");
+    for line in lines {
+        let rest = line
+            .strip_prefix("process ")
+            .and_then(|line| line.split_once(" wrote line "));
+        let number = rest
+            .and_then(|(_, rest)| rest.split_once(" with "))
+            .map(|(number, x)| (number.parse::<usize>(), x.len()));
+        assert!(
+            matches!(number, Some((Ok(number), len)) if number == len),
+            "torn: {line:?}"
+        );
+    }
+}
+
+#[test]
+fn arguments_behind_the_file_are_the_programs() {
+    let args = [
+        "arguments_are_those_that_were_given",
+        "--dir",
+        "-x",
+        "",
+        "--",
+        "--help",
+        "two words",
+    ];
+    let finished = guest("world", &args).run().code(0);
+    let shown: Vec<_> = finished.stdout.lines().skip(1).collect();
+    assert_eq!(shown, args.map(|argument| format!("<{argument}>")));
+    assert!(finished.stdout.starts_with('<') && finished.stdout.lines().next().unwrap().ends_with("world.wasm>"));
+}
+
+#[test]
+fn run_is_the_same_as_no_subcommand() {
+    let file = path("endings", Profile::Debug).to_str().unwrap();
+    lunatic(["run", file, "the_code_is_the_programs_own", "3"])
+        .run()
+        .code(3);
+    lunatic(["run", "--env=A=1", file, "the_code_is_the_programs_own", "3"])
+        .run()
+        .code(3);
+}
+
+#[test]
+fn standard_input_reaches_the_program() {
+    let numbers: String = (0..100_000).map(|number| format!("{number}\n")).collect();
+    let call = guest("world", &["standard_input_is_read_to_its_end"]).stdin(format!("hello\n{numbers}"));
+    assert_eq!(call.run().code(0).stdout, "first: hello\nsum: 4999950000\n");
+}
+
+#[test]
+fn flags_give_folders_and_variables() {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::write(temp.path().join("given.txt"), "from outside").unwrap();
+    let world = path("world", Profile::Debug).to_str().unwrap();
+    let dir = format!("--dir={}::/data", temp.path().display());
+    lunatic([&dir, world, "files_under_a_folder_can_be_used"]).run().code(0);
+    assert_eq!(
+        std::fs::read_to_string(temp.path().join("new.txt")).unwrap(),
+        "one\ntwo\nthree\n"
+    );
+
+    let flags = [
+        "--env",
+        "COLOUR=green",
+        "--env",
+        "GIVEN",
+        "--env",
+        "NOT_THERE",
+        world,
+        "the_environment_is_what_was_given",
+    ];
+    let finished = lunatic(flags)
+        .env("GIVEN", "by the caller")
+        .env("SECRET", "not given")
+        .run()
+        .code(0);
+    assert_eq!(finished.stdout, "COLOUR=<green>\nGIVEN=<by the caller>\n");
+}
+
+#[test]
+fn max_memory_limits_each_process() {
+    let memory = path("memory", Profile::Debug).to_str().unwrap();
+    lunatic(["--max-memory=32M", memory, "exhausted_memory_ends_one_process"])
+        .run()
+        .code(0);
+    let finished = lunatic(["--max-memory=32M", memory, "the_main_process_exhausts_its_memory"])
+        .run()
+        .code(134);
+    assert!(finished.stderr.contains("out of memory"), "{finished}");
+}
+
+#[test]
+fn one_worker_is_enough() {
+    let channels = path("channels", Profile::Debug).to_str().unwrap();
+    lunatic(["--workers=1", channels, "each_message_is_received_once"])
+        .run()
+        .code(0);
+    lunatic(["--workers=5", channels, "each_message_is_received_once"])
+        .run()
+        .code(0);
+}
+
+#[test]
+fn wrong_flags_are_explained() {
+    let file = path("endings", Profile::Debug).to_str().unwrap();
+    for (flags, code, text) in [
+        (&["--workers=0", file][..], 1, "give at least 1"),
+        (&["--workers=many", file], 2, "--workers"),
+        (&["--max-memory=much", file], 1, "64M"),
+        (&["--dir=/no/such/folder", file], 1, "no such folder"),
+        (&["--dir=::x", file], 1, "HOST::GUEST"),
+        (&["--env==x", file], 1, "NAME=VALUE"),
+        (&["--no-such-flag", file], 2, "--no-such-flag"),
+        (&[], 2, "FILE"),
+    ] {
+        let finished = lunatic(flags).run().code(code);
+        assert!(finished.stderr.contains(text), "{flags:?}: {finished}");
+        assert!(!finished.stderr.contains("panicked"), "{flags:?}: {finished}");
+    }
+}
+
+#[test]
+fn the_caller_may_stop_reading() {
+    use std::io::{BufRead, BufReader};
+    use std::process::Stdio;
+    let mut call = guest("power", &[]).into_command();
+    let mut child = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.take().unwrap())
+        .read_line(&mut line)
+        .unwrap();
+    assert!(line.starts_with("Power of "), "{line}");
+    // The reader is gone now, and the program ends quietly.
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(141));
+}
+
+#[test]
+fn a_damaged_cache_is_no_obstacle() {
+    let cache = tempfile::tempdir().unwrap();
+    let run = || guest("counter", &[]).env("LUNATIC_CACHE", cache.path()).run().code(0);
+    let expected = "1 + 2 + … + 100 = 5050\n";
+    assert_eq!(run().stdout, expected);
+    let files = || {
+        let mut files = Vec::new();
+        let mut folders = vec![cache.path().to_path_buf()];
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                if entry.path().is_dir() {
+                    folders.push(entry.path())
+                } else {
+                    files.push(entry.path())
+                }
+            }
+        }
+        files
+    };
+    assert!(!files().is_empty(), "nothing was kept");
+    assert_eq!(run().stdout, expected);
+    for damage in [
+        damage_middle,
+        |_: &[u8]| Vec::new(),
+        |bytes: &[u8]| bytes[..bytes.len() / 2].to_vec(),
+    ] {
+        for file in files() {
+            let bytes = std::fs::read(&file).unwrap();
+            std::fs::write(&file, damage(&bytes)).unwrap();
+        }
+        let finished = run();
+        assert_eq!((finished.stdout.as_str(), finished.stderr.as_str()), (expected, ""));
+    }
+}
+
+fn damage_middle(bytes: &[u8]) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    let middle = bytes.len() / 2;
+    bytes.iter_mut().skip(middle).take(100).for_each(|byte| *byte ^= 0x55);
+    bytes
+}
+
+#[test]
+fn cargo_lunatic_run_builds_and_runs_an_example() {
+    let args = ["run", "--package=lunatic-examples", "--example=power"];
+    let finished = cargo_lunatic(args).run().code(0);
+    assert_eq!(finished.stdout.lines().count(), 100_000, "{}", finished.stderr);
+    assert!(finished.stderr.contains("Running `"), "{}", finished.stderr);
+
+    let args = [
+        "run",
+        "--quiet",
+        "--package=lunatic-test-guests",
+        "--bin=endings",
+        "--",
+        "the_code_is_the_programs_own",
+        "9",
+    ];
+    let finished = cargo_lunatic(args).run().code(9);
+    assert_eq!(finished.stderr, "");
+}

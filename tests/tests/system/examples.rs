@@ -1,0 +1,98 @@
+//! The examples do what their first lines say, compiled either way.
+
+use std::collections::BTreeSet;
+
+use lunatic_tests::guests::{PROFILES, Profile, bytes};
+use lunatic_tests::host::{Ended, Host, Program};
+
+fn example(name: &str, profile: Profile) -> Program<'static> {
+    Host::shared().program(&bytes(name, profile))
+}
+
+#[track_caller]
+fn run(name: &str, profile: Profile) -> Ended {
+    example(name, profile).run().normal()
+}
+
+#[test]
+fn power_prints_100_000_lines_each_number_once_and_each_square_right() {
+    for profile in PROFILES {
+        let ended = run("power", profile);
+        let mut seen = vec![false; 100_000];
+        for line in ended.stdout.lines() {
+            let numbers = line.strip_prefix("Power of ").and_then(|line| line.split_once(" is "));
+            let (number, power) = numbers.unwrap_or_else(|| panic!("a torn line: {line:?}"));
+            let (number, power): (u64, u64) = (number.parse().unwrap(), power.parse().unwrap());
+            assert_eq!(power, number * number);
+            assert!(!std::mem::replace(&mut seen[number as usize], true), "{number} twice");
+        }
+        assert!(seen.iter().all(|seen| *seen), "a number is missing");
+        assert_eq!(ended.stderr, "");
+    }
+}
+
+#[test]
+fn of_a_thousand_processes_a_third_panics_a_third_traps_and_the_rest_is_heard() {
+    for profile in PROFILES {
+        let ended = run("isolation", profile);
+        assert_eq!(
+            ended.stdout,
+            "334 panicked\n333 trapped\n333 of 333 finished and were heard\n"
+        );
+        let reports: BTreeSet<&str> = ended
+            .stderr
+            .lines()
+            .filter(|line| line.starts_with("process #"))
+            .map(|line| line.split_whitespace().nth(1).expect("the number follows"))
+            .collect();
+        assert_eq!(reports.len(), 667, "{ended}");
+    }
+}
+
+#[test]
+fn a_process_ticks_on_beside_twice_as_many_endless_loops_as_cores() {
+    let cores = std::thread::available_parallelism().unwrap().to_string();
+    for profile in PROFILES {
+        // It ends when it has ticked so often, and all loops are still there: how late it was is not judged here.
+        let ended = example("fairness", profile).args([cores.as_str(), "50"]).run().normal();
+        assert_eq!(ended.stdout.matches("50 ticks: ").count(), 3, "{ended}");
+    }
+}
+
+#[test]
+fn two_processes_play_ping_pong() {
+    for profile in PROFILES {
+        let ended = run("ping_pong", profile);
+        let lines: Vec<_> = ended
+            .stdout
+            .lines()
+            .map(|line| line.split_once(' ').expect("two words").1)
+            .collect();
+        let played: Vec<_> = lines.iter().filter(|line| line.starts_with("played it back")).collect();
+        let got: Vec<_> = lines.iter().filter(|line| line.starts_with("got it")).collect();
+        assert_eq!(
+            played,
+            (1..=10)
+                .map(|n| format!("played it back at {n}"))
+                .collect::<Vec<_>>()
+                .iter()
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(
+            got,
+            (0..10)
+                .map(|n| format!("got it at {n}"))
+                .collect::<Vec<_>>()
+                .iter()
+                .collect::<Vec<_>>()
+        );
+        assert_eq!(lines.last(), Some(&"then it ended normally"), "{ended}");
+    }
+}
+
+#[test]
+fn a_process_keeps_the_sum_for_others() {
+    for profile in PROFILES {
+        assert_eq!(run("counter", profile).stdout, "1 + 2 + … + 100 = 5050\n");
+    }
+}

@@ -1,0 +1,26 @@
+//! Processes: spawning, ends, joining, killing. The scenarios are in `guests/processes.rs`.
+
+crate::scenarios! {
+    "processes":
+    join_tells_how_a_process_ended,
+    join_tells_everyone_the_same_however_often,
+    join_timeout_gives_up_in_time,
+    kill_ends_a_process_wherever_it_is,
+    a_process_can_kill_itself,
+    a_process_that_is_killed_does_nothing_more,
+    whoever_joins_a_process_that_is_killed_is_told,
+    is_alive_until_the_end,
+    this_process_is_what_the_parent_got,
+    a_forged_process_is_an_error_for_every_call,
+    what_a_closure_captures_arrives,
+    too_large_a_capture_is_an_error,
+    exit_in_a_child_ends_only_the_child,
+    deep_recursion_ends_one_process,
+    a_panic_while_others_wait_ends_one_process,
+    children_live_on_when_their_parent_ends,
+    statics_are_not_shared,
+    ten_thousand_generations,
+    ten_thousand_blocked_processes_are_woken,
+    killing_a_thousand_leaves_the_others,
+    sleep_lasts_as_long_as_it_says,
+}
