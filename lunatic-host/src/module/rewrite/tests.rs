@@ -462,9 +462,9 @@ fn facts_survive_the_way_to_the_disk() {
         r##"(memory 1 2) (func (export "#lunatic_test_a")) (global (mut i32) (i32.const 1))"##,
     ] {
         let facts = facts(text);
-        let bytes = bincode::serde::encode_to_vec(&facts, bincode::config::standard()).unwrap();
-        let (back, len) = bincode::serde::decode_from_slice::<Facts, _>(&bytes, bincode::config::standard()).unwrap();
-        assert_eq!((back, len), (facts, bytes.len()));
+        let bytes = postcard::to_stdvec(&facts).unwrap();
+        let (back, rest) = postcard::take_from_bytes::<Facts>(&bytes).unwrap();
+        assert_eq!((back, rest), (facts, &[][..]));
     }
 }
 
