@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -116,6 +115,12 @@ impl Program<'_> {
         self
     }
 
+    /// Leaves out the reports of processes that fail, where there would be very many.
+    pub fn quiet(mut self) -> Self {
+        self.config.crash_reports = false;
+        self
+    }
+
     /// The exported function that the main process calls.
     pub fn entry(mut self, entry: &str) -> Self {
         self.config.entry = entry.to_owned();
@@ -145,32 +150,15 @@ impl Program<'_> {
         (self.config.wasi.stdout, self.config.wasi.stderr) = (stdout.clone(), stderr.clone());
         let started = self.host.runtime.start(&self.module, self.config);
         let system = started.map_err(|error| format!("{error:#}"))?;
-        let text = move || {
-            stdout.finish();
-            stderr.finish();
-            (
-                String::from_utf8_lossy(&out.take()).into_owned(),
-                String::from_utf8_lossy(&err.take()).into_owned(),
-            )
+        let reason = system.wait_timeout(PATIENCE);
+        // Ends what is left of it.
+        drop(system);
+        stdout.finish();
+        stderr.finish();
+        let [stdout, stderr] = [out, err].map(|capture| String::from_utf8_lossy(&capture.take()).into_owned());
+        let Some(reason) = reason else {
+            panic!("the program hangs; it has printed:\n{stdout}\nand on standard error:\n{stderr}");
         };
-        let (ended, end) = channel();
-        let waiter = std::thread::spawn(move || {
-            // If nobody listens any more, the test has failed.
-            let _ = ended.send(system.wait());
-        });
-        let reason = match end.recv_timeout(PATIENCE) {
-            Ok(reason) => reason,
-            Err(RecvTimeoutError::Timeout) => {
-                let (stdout, stderr) = text();
-                panic!("the program hangs; it has printed:\n{stdout}\nand on standard error:\n{stderr}");
-            }
-            Err(RecvTimeoutError::Disconnected) => panic!("waiting for the end of a system panicked"),
-        };
-        // The system is dropped there, which ends what is left of it.
-        waiter
-            .join()
-            .expect("the thread that waited has sent what it waited for");
-        let (stdout, stderr) = text();
         Ok(Ended { reason, stdout, stderr })
     }
 
