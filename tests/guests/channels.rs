@@ -24,6 +24,7 @@ lunatic_test_guests::scenarios![
     what_is_no_message_of_the_type_is_an_error_that_names_it,
     messages_of_one_sender_keep_their_order,
     each_message_is_received_once,
+    what_was_sent_is_there_for_who_hears_of_it,
     channels_travel_in_messages,
     messages_of_all_sizes_arrive_whole,
     a_process_can_have_many_channels,
@@ -418,6 +419,23 @@ fn each_message_is_received_once() {
         assert_eq!(all.last(), Some(&(SENDERS * MESSAGES - 1)));
         assert!(matches!(channel.try_receive(), Err(TryReceiveError::Empty)));
         assert!(matches!(received.try_receive(), Err(TryReceiveError::Empty)));
+    }
+}
+
+/// Through another channel, by a join, or by a third process.
+fn what_was_sent_is_there_for_who_hears_of_it() {
+    for number in 0..2_000 {
+        let (numbers, heard) = (Channel::new(0), Channel::new(0));
+        let sender = Process::spawn(move || {
+            numbers.send(number);
+            heard.send(());
+            numbers.send(number + 1);
+        })
+        .unwrap();
+        heard.receive();
+        assert_eq!(numbers.try_receive().unwrap(), number);
+        sender.join();
+        assert_eq!(numbers.try_receive().unwrap(), number + 1);
     }
 }
 

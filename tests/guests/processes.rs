@@ -31,6 +31,10 @@ lunatic_test_guests::scenarios![
     ten_thousand_blocked_processes_are_woken,
     killing_a_thousand_leaves_the_others,
     sleep_lasts_as_long_as_it_says,
+    nobody_waits_for_ever_beside_those_who_never_wait,
+    nobody_waits_for_ever_beside_those_who_wake_each_other,
+    what_is_not_dropped_yet_is_not_dropped_at_an_early_end,
+    a_panic_cannot_be_caught,
 ];
 
 fn spawn(entry: fn()) -> Process {
@@ -464,4 +468,100 @@ fn sleep_lasts_as_long_as_it_says() {
             );
         }
     }
+}
+
+/// A loop of some time slices.
+fn work(told: Channel<()>) {
+    (0..30_000_000_u64).for_each(|number| _ = black_box(number));
+    told.send(());
+}
+
+fn nobody_waits_for_ever_beside_those_who_never_wait() {
+    let endless: Vec<Process> = (0..20).map(|_| spawn(burn)).collect();
+    let told = Channel::new(0);
+    for _ in 0..5 {
+        // One that was spawned later, one that waits now and then, one that works for long.
+        Process::spawn(move || told.send(())).unwrap();
+        Process::spawn(move || {
+            (0..20).for_each(|_| sleep(Duration::from_micros(100)));
+            told.send(());
+        })
+        .unwrap();
+        Process::spawn(move || work(told)).unwrap();
+    }
+    (0..15).for_each(|_| told.receive());
+    assert!(endless.iter().all(Process::is_alive));
+}
+
+fn nobody_waits_for_ever_beside_those_who_wake_each_other() {
+    for _ in 0..10 {
+        let (there, back) = (Channel::new(0), Channel::new(0));
+        Process::spawn(move || {
+            loop {
+                there.send(1);
+                back.receive();
+            }
+        })
+        .unwrap();
+        Process::spawn(move || {
+            loop {
+                back.send(there.receive());
+            }
+        })
+        .unwrap();
+    }
+    for _ in 0..10 {
+        Process::spawn(|| {
+            loop {
+                yield_now();
+            }
+        })
+        .unwrap();
+    }
+    let told = Channel::new(0);
+    for _ in 0..5 {
+        Process::spawn(move || told.send(())).unwrap();
+        Process::spawn(move || work(told)).unwrap();
+    }
+    (0..10).for_each(|_| told.receive());
+}
+
+/// Tells when it is dropped.
+struct Tells(Channel<()>);
+
+impl Drop for Tells {
+    fn drop(&mut self) {
+        self.0.send(());
+    }
+}
+
+fn what_is_not_dropped_yet_is_not_dropped_at_an_early_end() {
+    let ends: [fn(); 4] = [
+        || panic!("this was meant to be"),
+        || std::process::exit(1),
+        || std::process::abort(),
+        || this_process().kill(),
+    ];
+    let told = Channel::new(0);
+    for end in ends {
+        let process = Process::spawn(move || {
+            let _tells = Tells(told);
+            end();
+        });
+        assert!(!process.unwrap().join().is_normal());
+        assert!(matches!(told.try_receive(), Err(TryReceiveError::Empty)));
+    }
+    let process = Process::spawn(move || drop(Tells(told))).unwrap();
+    assert_eq!(process.join(), ExitReason::Normal);
+    assert!(told.try_receive().is_ok());
+}
+
+fn a_panic_cannot_be_caught() {
+    let told = Channel::new(0);
+    let process = Process::spawn(move || {
+        let _ = std::panic::catch_unwind(|| panic!("not caught"));
+        told.send(());
+    });
+    assert_eq!(process.unwrap().join(), ExitReason::Panic("not caught".to_owned()));
+    assert!(matches!(told.try_receive(), Err(TryReceiveError::Empty)));
 }

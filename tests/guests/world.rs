@@ -13,6 +13,7 @@ lunatic_test_guests::scenarios![
     children_see_arguments_and_environment,
     standard_input_is_read_to_its_end,
     standard_input_belongs_to_the_main_process,
+    reading_input_blocks_nobody_else,
     files_under_a_folder_can_be_used,
     files_elsewhere_cannot_be_used,
     a_folder_can_be_read_only,
@@ -65,6 +66,36 @@ fn standard_input_belongs_to_the_main_process() {
     let mut text = String::new();
     io::stdin().read_to_string(&mut text).unwrap();
     assert_eq!(text, "for main only");
+}
+
+/// Prints that the others work while the main process waits for a line.
+fn reading_input_blocks_nobody_else() {
+    let (numbers, squares) = (Channel::<u64>::new(0), Channel::<u64>::new(0));
+    Process::spawn(move || {
+        loop {
+            let number = numbers.receive();
+            squares.send(number * number);
+        }
+    })
+    .unwrap();
+    Process::spawn(move || {
+        let own = Channel::new(0);
+        let asker = Process::spawn(move || {
+            for number in 0..1000 {
+                numbers.send(number);
+            }
+            own.send(());
+        });
+        own.receive();
+        assert_eq!(asker.unwrap().join(), ExitReason::Normal);
+        // The channel `squares` is the main process's, which is reading; it takes any number of messages.
+        println!("the others work");
+    })
+    .unwrap();
+    let mut line = String::new();
+    io::stdin().read_line(&mut line).unwrap();
+    println!("and then came {line}");
+    (0..1000).for_each(|number| assert_eq!(squares.receive(), number * number));
 }
 
 fn files_under_a_folder_can_be_used() {

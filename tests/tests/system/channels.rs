@@ -16,6 +16,7 @@ crate::scenarios! {
     what_is_no_message_of_the_type_is_an_error_that_names_it,
     messages_of_one_sender_keep_their_order,
     each_message_is_received_once,
+    what_was_sent_is_there_for_who_hears_of_it,
     channels_travel_in_messages,
     messages_of_all_sizes_arrive_whole,
     a_process_can_have_many_channels,

@@ -1,5 +1,8 @@
 //! The programs `lunatic` and `cargo-lunatic` as users call them.
 
+use std::io::{BufRead, BufReader, Read, Write};
+use std::process::Stdio;
+
 use lunatic_tests::guests::{Profile, path};
 use lunatic_tests::programs::{Call, cargo_lunatic, lunatic};
 
@@ -102,6 +105,47 @@ fn standard_input_reaches_the_program() {
 }
 
 #[test]
+fn a_process_that_reads_input_blocks_no_other() {
+    let world = path("world", Profile::Debug).to_str().unwrap();
+    let mut command = lunatic(["--workers=1", world, "reading_input_blocks_nobody_else"]).into_command();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    // Nothing has been written yet, nor is the pipe closed: this line comes while the main process reads.
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "the others work\n");
+    stdin.write_all(b"a line\n").unwrap();
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "and then came a line\n\n");
+    assert!(child.wait().unwrap().success());
+}
+
+/// Three seconds of waiting, with more workers than cores: what the system counts is starting up and no more.
+#[cfg(target_os = "linux")]
+#[test]
+fn waiting_takes_no_processor_time() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("waits.wat");
+    let waits = r#"(module (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+        (func (export "_start") (call $sleep (i64.const 3000000000))))"#;
+    std::fs::write(&file, waits).unwrap();
+    let file = file.to_str().unwrap();
+    let mut command = lunatic(["--workers=4", file]).into_command();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    // The end of the output is the end of the program, which stays in the table of processes until it is waited for.
+    child.stdout.take().unwrap().read_to_end(&mut Vec::new()).unwrap();
+    let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+    assert!(child.wait().unwrap().success());
+    // Behind the name, which may have spaces: the state is number 3, user and system time are numbers 14 and 15.
+    let fields: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
+    let ticks: u64 = fields[11..13].iter().map(|field| field.parse::<u64>().unwrap()).sum();
+    // In hundredths of a second. One worker that never sleeps would take 300.
+    assert!(ticks < 150, "{ticks} ticks: {stat}");
+}
+
+#[test]
 fn flags_give_folders_and_variables() {
     let temp = tempfile::tempdir().unwrap();
     std::fs::write(temp.path().join("given.txt"), "from outside").unwrap();
@@ -175,8 +219,6 @@ fn wrong_flags_are_explained() {
 
 #[test]
 fn the_caller_may_stop_reading() {
-    use std::io::{BufRead, BufReader};
-    use std::process::Stdio;
     let mut call = guest("power", &[]).into_command();
     let mut child = call.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     let mut line = String::new();

@@ -703,3 +703,58 @@ fn a_process_that_is_killed_before_it_runs_does_nothing() {
     "#;
     check(&Host::with_one_worker(), "funcref (elem $tell)", functions);
 }
+
+#[test]
+fn spawning_does_not_wait_for_the_child() {
+    let functions = r#"
+        (func $tell
+            (call $process.captured (i32.const 0) (i32.const 16))
+            (drop (call $channel.try_send (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 0) (i32.const 1))))
+        (func $heard (result i32)
+            (call $channel.try_receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 256) (i32.const 1)))
+        (func (export "main")
+            (drop (call $channel.new (i64.const 0) (i32.const 0)))
+            (call $spawn (i32.const 0) (i32.const 16))
+            ;; With one worker it cannot have run yet.
+            (call $expect (call $heard) (i32.const -4) (i32.const 1))
+            (call $expect (call $process.is_alive (i64.load (i32.const 64)) (i64.load (i32.const 72))) (i32.const 1) (i32.const 2))
+            ;; Who gives way lets it run, at some time.
+            (loop $again
+                (call $process.yield_now)
+                (br_if $again (i32.eq (call $heard) (i32.const -4)))))
+    "#;
+    check(&Host::with_one_worker(), "funcref (elem $tell)", functions);
+}
+
+#[test]
+fn a_module_that_does_not_import_next_can_spawn_all_the_same() {
+    let wat = r#"(module
+        (import "lunatic::process" "spawn_closure" (func $spawn (param i32 i32 i32 i32) (result i32)))
+        (import "lunatic::process" "join" (func $join (param i64 i64 i64) (result i32)))
+        (import "lunatic::process" "captured" (func $captured (param i32 i32)))
+        (import "lunatic::channel" "new" (func $new (param i64 i32) (result i32)))
+        (import "lunatic::channel" "try_send" (func $try_send (param i64 i64 i32 i32) (result i32)))
+        (import "lunatic::channel" "try_receive" (func $try_receive (param i64 i64 i32 i32) (result i32)))
+        (memory (export "memory") 1)
+        (table funcref (elem $tell))
+        (global $runs (mut i32) (i32.const 0))
+        (func $tell
+            ;; In an instance that was not used before.
+            (global.set $runs (i32.add (global.get $runs) (i32.const 1)))
+            (if (i32.ne (global.get $runs) (i32.const 1)) (then unreachable))
+            (call $captured (i32.const 0) (i32.const 16))
+            (drop (call $try_send (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 0) (i32.const 1))))
+        (func (export "_start") (local $left i32)
+            (drop (call $new (i64.const 0) (i32.const 0)))
+            (local.set $left (i32.const 100))
+            (loop $again
+                (drop (call $spawn (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 64)))
+                (if (call $join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const -1)) (then unreachable))
+                (if (i32.ne
+                        (call $try_receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 256) (i32.const 1))
+                        (i32.const 1))
+                    (then unreachable))
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br_if $again (local.get $left)))))"#;
+    Host::shared().program(wat.as_bytes()).run().normal();
+}

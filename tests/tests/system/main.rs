@@ -39,4 +39,5 @@ mod imports;
 mod memory;
 mod processes;
 mod secrets;
+mod systems;
 mod world;

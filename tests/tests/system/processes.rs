@@ -1,5 +1,17 @@
 //! Processes: spawning, ends, joining, killing. The scenarios are in `guests/processes.rs`.
 
+use lunatic_tests::guests::{Profile, bytes};
+use lunatic_tests::host::{Host, Program};
+
+/// On a host with one worker, and on one with more.
+fn with_few_workers(name: &str) {
+    for workers in [1, 2] {
+        let host = Host::with(|builder| builder.workers(workers));
+        let program: Program<'_> = host.program(&bytes("processes", Profile::Release));
+        program.args([name]).run().normal();
+    }
+}
+
 crate::scenarios! {
     "processes":
     join_tells_how_a_process_ended,
@@ -23,4 +35,12 @@ crate::scenarios! {
     ten_thousand_blocked_processes_are_woken,
     killing_a_thousand_leaves_the_others,
     sleep_lasts_as_long_as_it_says,
+    nobody_waits_for_ever_beside_those_who_never_wait => |_| {
+        with_few_workers("nobody_waits_for_ever_beside_those_who_never_wait")
+    },
+    nobody_waits_for_ever_beside_those_who_wake_each_other => |_| {
+        with_few_workers("nobody_waits_for_ever_beside_those_who_wake_each_other")
+    },
+    what_is_not_dropped_yet_is_not_dropped_at_an_early_end,
+    a_panic_cannot_be_caught,
 }

@@ -58,6 +58,10 @@ crate::scenarios! {
         assert_eq!(ended.stdout, "first: hello\nsum: 49995007\n");
     },
     standard_input_belongs_to_the_main_process => |program| _ = program.stdin("for main only").run().normal(),
+    reading_input_blocks_nobody_else => |program| {
+        let ended = program.stdin("a line").run().normal();
+        assert!(ended.stdout.contains("and then came a line\n"), "{ended}");
+    },
     files_under_a_folder_can_be_used => |program| with_folder(|folder| {
         program.dir(folder, "/data", false).run().normal();
         assert_eq!(std::fs::read_to_string(folder.join("new.txt")).unwrap(), "one\ntwo\nthree\n");

@@ -1,0 +1,124 @@
+//! Several systems on one host, and hosts that come and go.
+
+use lunatic_host::ExitReason;
+use lunatic_tests::host::Host;
+
+/// A program of processes that never end, and one that needs room for as many.
+const CROWDS: &str = r#"(module
+    (import "lunatic::process" "spawn_closure" (func $spawn (param i32 i32 i32 i32) (result i32)))
+    (import "lunatic::process" "kill_handle" (func $kill (param i64 i64) (result i32)))
+    (import "lunatic::process" "join" (func $join (param i64 i64 i64) (result i32)))
+    (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+    (import "lunatic::process" "yield_now" (func $yield))
+    (import "lunatic::process" "next" (func (result i32)))
+    (import "lunatic::channel" "new" (func $new (param i64 i32) (result i32)))
+    (import "lunatic::channel" "receive" (func $receive (param i64 i64 i32 i32 i64) (result i32)))
+    (import "lunatic::buffer" "len" (func $len (result i32)))
+    (import "lunatic::buffer" "take" (func $take (param i32 i32)))
+    (import "wasi_snapshot_preview1" "fd_write" (func $fd_write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (table funcref (elem $burn $wait))
+    (func $burn (loop $again (br $again)))
+    (func $wait (call $sleep (i64.const -1)))
+    ;; Spawns `count` processes, half of which never wait and half of which never do anything else. When there is no room
+    ;; it gives way and tries again.
+    (func $crowd (param $count i32)
+        (loop $again
+            (if (call $spawn (i32.and (local.get $count) (i32.const 1)) (i32.const 0) (i32.const 0) (i32.const 64))
+                (then (call $yield) (br $again)))
+            (local.set $count (i32.sub (local.get $count) (i32.const 1)))
+            (br_if $again (local.get $count))))
+    (func (export "crowd") (call $crowd (i32.const 100)))
+    (func (export "endless crowd") (call $crowd (i32.const 100)) (call $burn))
+    (func (export "waiting crowd") (call $crowd (i32.const 100)) (call $wait))
+    ;; Spawns until there is no room, prints which limit it was, makes room for one, and spawns one.
+    (func (export "until the limit") (local $result i32)
+        (loop $again
+            (local.set $result (call $spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 64)))
+            (br_if $again (i32.eqz (local.get $result))))
+        (if (i32.ne (local.get $result) (i32.const -6)) (then (call $exit (i32.const 1))))
+        (i32.store (i32.const 0) (i32.const 1024))
+        (i32.store (i32.const 4) (call $len))
+        (call $take (i32.const 1024) (call $len))
+        (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        (if (i32.ne (call $kill (i64.load (i32.const 64)) (i64.load (i32.const 72))) (i32.const 0)) (then (call $exit (i32.const 2))))
+        (if (i32.ne (call $join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const -1)) (i32.const 4))
+            (then (call $exit (i32.const 3))))
+        (if (call $spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 64)) (then (call $exit (i32.const 4)))))
+    (func (export "receives for ever")
+        (drop (call $new (i64.const 0) (i32.const 0)))
+        (drop (call $receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 64) (i32.const 8) (i64.const -1))))
+    (func (export "nothing")))"#;
+
+#[test]
+fn the_largest_number_of_processes_is_an_error_that_says_so() {
+    let host = Host::with(|builder| builder.processes_max(1000));
+    for _ in 0..3 {
+        let ended = host.program(CROWDS.as_bytes()).entry("until the limit").run().normal();
+        assert!(ended.stdout.contains("process"), "{ended}");
+    }
+}
+
+/// There is room for one crowd, so that each can only be whole when all of the former are gone.
+#[test]
+fn no_process_outlives_its_system() {
+    let host = Host::with(|builder| builder.workers(2).processes_max(128));
+    let program = host.program(CROWDS.as_bytes());
+    for _ in 0..50 {
+        program.clone().entry("crowd").run().normal();
+    }
+}
+
+#[test]
+fn dropping_a_system_ends_it() {
+    let host = Host::with(|builder| builder.workers(2).processes_max(128));
+    let program = host.program(CROWDS.as_bytes());
+    for entry in ["endless crowd", "waiting crowd", "receives for ever"] {
+        for _ in 0..20 {
+            drop(program.clone().entry(entry).start());
+        }
+        program.clone().entry("crowd").run().normal();
+    }
+}
+
+#[test]
+fn dropping_a_host_ends_all_that_runs_on_it() {
+    for round in 0..20 {
+        let host = Host::with(|builder| builder.workers(1 + round % 3));
+        let program = host.program(CROWDS.as_bytes());
+        let systems: Vec<_> = ["endless crowd", "waiting crowd", "nothing"]
+            .map(|entry| program.clone().entry(entry).start())
+            .into();
+        drop(program);
+        drop(host);
+        drop(systems);
+    }
+}
+
+#[test]
+fn systems_that_wait_for_nothing_are_found_when_no_other_has_anything_to_do() {
+    let host = Host::with(|builder| builder);
+    let program = host.program(CROWDS.as_bytes()).entry("receives for ever");
+    let systems: Vec<_> = (0..10).map(|_| program.clone().start()).collect();
+    for system in systems {
+        assert!(matches!(system.wait(), ExitReason::Deadlock(_)));
+    }
+}
+
+#[test]
+fn many_systems_run_at_once() {
+    let host = Host::with(|builder| builder);
+    let program = host.program(CROWDS.as_bytes());
+    let systems: Vec<_> = (0..200)
+        .map(|number| {
+            program
+                .clone()
+                .entry(if number % 2 == 0 { "crowd" } else { "nothing" })
+                .start()
+        })
+        .collect();
+    for system in systems {
+        assert_eq!(system.wait(), ExitReason::Normal);
+    }
+}
