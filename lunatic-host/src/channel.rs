@@ -6,9 +6,9 @@
 //!
 //! # Waiting
 //!
-//! A process that must wait leaves a [`Waiter`] in the channel's list, with a ticket, and looks again when it is woken.
-//! Waking takes the waiter off the list; a waiter that goes away (a timeout, a kill) after it was woken and before it
-//! looked passes the wake-up on, so none is lost.
+//! A process that must wait leaves a waiter in the channel's list, with a ticket, and looks again when it is woken. Waking
+//! takes the waiter off the list. If somebody was faster, the process waits on, before all others. A waiter that goes away
+//! (it was killed) after it was woken and before it looked passes the wake-up on, so none is lost.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -158,28 +158,30 @@ impl Channels {
         Ok((message, channel.senders.pop()))
     }
 
-    /// Leaves a waiter for a message, unless there is one by now or the channel has closed: then `None`.
-    pub(crate) fn wait_to_receive(&self, id: Id, process: &Arc<Process>) -> Option<Ticket> {
+    /// Leaves a waiter for a message, unless there is one by now or the channel has closed: then `None`. A process that was
+    /// woken and came too late waits `again`, with the ticket that it had, before all others.
+    pub(crate) fn wait_to_receive(&self, id: Id, process: &Arc<Process>, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
-        channel.queue.is_empty().then(|| self.enter(&mut channel.receivers, process))
+        channel.queue.is_empty().then(|| self.enter(&mut channel.receivers, process, again))
     }
 
-    /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`.
-    pub(crate) fn wait_to_send(&self, id: Id, process: &Arc<Process>) -> Option<Ticket> {
+    /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`; `again` as above.
+    pub(crate) fn wait_to_send(&self, id: Id, process: &Arc<Process>, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
-        channel.is_full().then(|| self.enter(&mut channel.senders, process))
+        channel.is_full().then(|| self.enter(&mut channel.senders, process, again))
     }
 
-    /// A receiver goes away. If it had been woken already, the wake-up goes to the next one.
-    pub(crate) fn leave_receive(&self, id: Id, ticket: Ticket) -> Wake {
+    /// A receiver has been woken, and is about to look (`looks`), or goes away. If it had been taken off the list, and goes
+    /// away, the wake-up goes to the next one.
+    pub(crate) fn leave_receive(&self, id: Id, ticket: Ticket, looks: bool) -> Wake {
         let mut channel = self.table.get(id)?;
-        if channel.receivers.remove(ticket) || channel.queue.is_empty() { None } else { channel.receivers.pop() }
+        if channel.receivers.remove(ticket) || looks || channel.queue.is_empty() { None } else { channel.receivers.pop() }
     }
 
-    /// A sender goes away. If it had been woken already, the wake-up goes to the next one.
-    pub(crate) fn leave_send(&self, id: Id, ticket: Ticket) -> Wake {
+    /// A sender has been woken, and is about to look (`looks`), or goes away, as above.
+    pub(crate) fn leave_send(&self, id: Id, ticket: Ticket, looks: bool) -> Wake {
         let mut channel = self.table.get(id)?;
-        if channel.senders.remove(ticket) || channel.is_full() { None } else { channel.senders.pop() }
+        if channel.senders.remove(ticket) || looks || channel.is_full() { None } else { channel.senders.pop() }
     }
 
     pub(crate) fn view(&self, id: Id) -> Option<ChannelView> {
@@ -187,7 +189,12 @@ impl Channels {
         Some(ChannelView { owner: channel.owner, len: channel.queue.len(), bound: channel.bound })
     }
 
-    fn enter(&self, waiters: &mut Waiters, process: &Arc<Process>) -> Ticket {
+    fn enter(&self, waiters: &mut Waiters, process: &Arc<Process>, again: Option<Ticket>) -> Ticket {
+        if let Some(ticket) = again {
+            waiters.remove(ticket);
+            waiters.0.push_front((ticket, process.clone()));
+            return ticket;
+        }
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         waiters.0.push_back((ticket, process.clone()));
         ticket

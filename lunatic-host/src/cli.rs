@@ -154,7 +154,8 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     config.wasi.stdin = Stdin::Inherit;
     let runtime = host.runtime()?;
     let module = load(&runtime, file)?;
-    let system = runtime.start(&module, config)?;
+    let started = runtime.start(&module, config);
+    let system = started.with_context(|| format!("cannot run {}", file.display()))?;
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
         stderr.report(report);

@@ -216,7 +216,9 @@ impl System {
 /// Runs systems of processes. Dropping it ends all of them.
 pub struct Runtime {
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<()>>,
+    workers: Vec<JoinHandle<()>>,
+    /// The clock and the hibernation.
+    helpers: Vec<JoinHandle<()>>,
 }
 
 /// Says how a [`Runtime`] is to be built.
@@ -306,17 +308,17 @@ impl RuntimeBuilder {
                 io,
             }
         });
-        let mut threads = Vec::new();
+        let (mut workers, mut helpers) = (Vec::new(), Vec::new());
         for (index, seat) in seats.into_iter().enumerate() {
             let shared = shared.clone();
-            threads.push(std::thread::Builder::new().name(format!("lunatic-worker-{index}")).spawn(move || {
+            workers.push(std::thread::Builder::new().name(format!("lunatic-worker-{index}")).spawn(move || {
                 let _io = shared.io.enter();
                 let mut worker = Worker::new(&shared);
                 shared.scheduler.run(seat, |process| worker.run(process));
             })?);
         }
         let clock = shared.clone();
-        threads.push(std::thread::Builder::new().name("lunatic-clock".into()).spawn(move || {
+        helpers.push(std::thread::Builder::new().name("lunatic-clock".into()).spawn(move || {
             clock.clock.run(
                 || clock.scheduler.is_busy(),
                 |slice| {
@@ -329,12 +331,12 @@ impl RuntimeBuilder {
             );
         })?);
         let hibernation = shared.clone();
-        threads.push(
+        helpers.push(
             std::thread::Builder::new()
                 .name("lunatic-hibernation".into())
                 .spawn(move || hibernation.hibernation.run(&hibernation))?,
         );
-        Ok(Runtime { shared, threads })
+        Ok(Runtime { shared, workers, helpers })
     }
 }
 
@@ -472,13 +474,14 @@ impl Drop for RunningSystem {
 
 impl Drop for Runtime {
     fn drop(&mut self) {
+        // A worker catches what its processes do; if one panicked all the same, there is nobody left to tell.
+        let join = |threads: &mut Vec<JoinHandle<()>>| threads.drain(..).for_each(|thread| drop(thread.join()));
+        // The clock goes on until the workers have ended: it interrupts the processes that they run.
         self.shared.scheduler.stop();
+        join(&mut self.workers);
         self.shared.clock.stop();
         self.shared.hibernation.stop();
-        for thread in self.threads.drain(..) {
-            // A worker catches what its processes do; if it panicked all the same, there is nobody left to tell.
-            let _ = thread.join();
-        }
+        join(&mut self.helpers);
     }
 }
 

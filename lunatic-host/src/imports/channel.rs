@@ -25,6 +25,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i32> {
+    super::process::check_handle(&mut caller, out)?;
     let ctx = caller.data_mut();
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
     let Ok(id) = ctx.shared.channels.open(ctx.shared.scheduler.worker(), ctx.process().id, bound) else {
@@ -55,6 +56,7 @@ async fn send(
     guest_memory::slice(&mut caller, message, len)?;
     let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
     let wait = Wait::new(&mut caller, process::Wait::Send, id.raw(), timeout_ns);
+    let mut ticket = None;
     loop {
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
         match ctx.shared.channels.try_send(id, bytes) {
@@ -64,8 +66,9 @@ async fn send(
         let shared = caller.data().shared.clone();
         let timely = until(
             &wait,
-            |process| shared.channels.wait_to_send(id, process),
-            |ticket| shared.channels.leave_send(id, ticket),
+            &mut ticket,
+            |process, again| shared.channels.wait_to_send(id, process, again),
+            |ticket, looks| shared.channels.leave_send(id, ticket, looks),
         );
         if !timely.await {
             return Ok(TIMED_OUT);
@@ -91,6 +94,7 @@ fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32
 }
 
 fn try_receive(mut caller: Caller<'_, Ctx>, id: u64, key: u64, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, to, capacity)?;
     let ctx = caller.data();
     let Some(id) = ctx.shared.channel_keys.check(id, key) else { return Ok(INVALID) };
     take(&mut caller, id, to, capacity)
@@ -104,8 +108,10 @@ async fn receive(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, to, capacity)?;
     let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
     let wait = Wait::new(&mut caller, process::Wait::Receive, id.raw(), timeout_ns);
+    let mut ticket = None;
     loop {
         match take(&mut caller, id, to, capacity)? {
             EMPTY => {}
@@ -114,8 +120,9 @@ async fn receive(
         let shared = caller.data().shared.clone();
         let timely = until(
             &wait,
-            |process| shared.channels.wait_to_receive(id, process),
-            |ticket| shared.channels.leave_receive(id, ticket),
+            &mut ticket,
+            |process, again| shared.channels.wait_to_receive(id, process, again),
+            |ticket, looks| shared.channels.leave_receive(id, ticket, looks),
         );
         if !timely.await {
             return Ok(TIMED_OUT);

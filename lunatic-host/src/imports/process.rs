@@ -37,6 +37,7 @@ fn spawn_closure(
     captured_len: u32,
     out: u32,
 ) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
     if bytes.len() > CAPTURE_LEN_MAX {
         ctx.buffer = format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes();
@@ -58,7 +59,7 @@ fn spawn_closure(
 }
 
 fn captured(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
-    let captured = std::mem::take(&mut caller.data_mut().captured);
+    let captured = caller.data().captured.clone();
     if captured.len() != len as usize {
         let text = format!("the process was spawned with {} captured bytes, and asked for {len}", captured.len());
         return Err(wasmtime::Error::msg(text));
@@ -148,6 +149,11 @@ async fn yield_now(caller: Caller<'_, Ctx>) {
 
 fn find(ctx: &Ctx, id: Id) -> Option<Arc<Process>> {
     ctx.shared.processes.get(id).map(|process| Arc::clone(&process))
+}
+
+/// Traps unless a handle can be written to `out`: for calls that do something before they write it.
+pub(super) fn check_handle(caller: &mut Caller<'_, Ctx>, out: u32) -> wasmtime::Result<()> {
+    guest_memory::slice(caller, out, RAW_HANDLE_SIZE as u32).map(drop)
 }
 
 pub(super) fn write_handle(caller: &mut Caller<'_, Ctx>, out: u32, handle: RawHandle) -> wasmtime::Result<()> {

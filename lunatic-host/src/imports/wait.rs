@@ -55,19 +55,22 @@ impl Drop for Wait {
     }
 }
 
-/// Blocks once: `enter` leaves a waiter (`None`: try again at once), `leave` takes it back and says who is to be woken in
-/// its place. False if the time has passed.
+/// Blocks once: `enter` leaves a waiter, with the ticket of the former time (`None`: try again at once); `leave` takes it
+/// back, told whether the process goes on, and says who is to be woken in its place. False if the time has passed.
 pub(super) async fn until<Ticket: Copy>(
     wait: &Wait,
-    enter: impl Fn(&Arc<Process>) -> Option<Ticket>,
-    leave: impl Fn(Ticket) -> Option<Arc<Process>>,
+    former: &mut Option<Ticket>,
+    enter: impl Fn(&Arc<Process>, Option<Ticket>) -> Option<Ticket>,
+    leave: impl Fn(Ticket, bool) -> Option<Arc<Process>>,
 ) -> bool {
     if wait.is_late() {
         return false;
     }
-    let Some(ticket) = enter(&wait.process) else { return true };
-    let _waiter = Waiter { wait, ticket, leave };
+    let Some(ticket) = enter(&wait.process, *former) else { return true };
+    *former = Some(ticket);
+    let mut waiter = Waiter { wait, ticket, leave, looks: false };
     block(wait).await;
+    waiter.looks = true;
     true
 }
 
@@ -86,15 +89,17 @@ pub(super) async fn block(wait: &Wait) {
     .await;
 }
 
-struct Waiter<'a, Ticket: Copy, Leave: Fn(Ticket) -> Option<Arc<Process>>> {
+struct Waiter<'a, Ticket: Copy, Leave: Fn(Ticket, bool) -> Option<Arc<Process>>> {
     wait: &'a Wait,
     ticket: Ticket,
     leave: Leave,
+    /// The process was woken and goes on, so it will look whether it can do now what it waits for.
+    looks: bool,
 }
 
-impl<Ticket: Copy, Leave: Fn(Ticket) -> Option<Arc<Process>>> Drop for Waiter<'_, Ticket, Leave> {
+impl<Ticket: Copy, Leave: Fn(Ticket, bool) -> Option<Arc<Process>>> Drop for Waiter<'_, Ticket, Leave> {
     fn drop(&mut self) {
-        if let Some(next) = (self.leave)(self.ticket) {
+        if let Some(next) = (self.leave)(self.ticket, self.looks) {
             self.wait.shared.scheduler.wake(&next);
         }
     }

@@ -63,9 +63,14 @@ struct Seen {
 
 impl Seen {
     fn now() -> Self {
-        thread_local!(static HERE: u8 = const { 0 });
-        Self { thread: HERE.with(|here| std::ptr::from_ref(here).addr()), faults: thread_faults() }
+        Self { thread: this_thread(), faults: thread_faults() }
     }
+}
+
+/// A number that only the calling thread has.
+pub(super) fn this_thread() -> usize {
+    thread_local!(static HERE: u8 = const { 0 });
+    HERE.with(|here| std::ptr::from_ref(here).addr())
 }
 
 fn is_zero(bytes: &[u8]) -> bool {
@@ -101,11 +106,12 @@ impl Reset {
         self.memory.data_size(store) == self.image.size
     }
 
-    /// Puts memory and globals back. The memory must still fit.
-    pub(crate) fn make_fresh(&mut self, mut store: impl AsContextMut) -> wasmtime::Result<()> {
+    /// Puts memory and globals back. The memory must still fit. `moved` tells that other threads, too, ran the instance since
+    /// the last time: their page faults have not been counted.
+    pub(crate) fn make_fresh(&mut self, mut store: impl AsContextMut, moved: bool) -> wasmtime::Result<()> {
         let mut pages = Pages::of(self.memory.data_mut(&mut store)).expect("the image was taken of whole pages");
         let seen = Seen::now();
-        let known = self.seen == Some(seen);
+        let known = !moved && self.seen == Some(seen);
         if !known {
             self.look(&mut pages);
         }

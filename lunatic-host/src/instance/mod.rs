@@ -21,7 +21,7 @@ mod tests;
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -48,7 +48,7 @@ use crate::runtime::Shared;
 pub(crate) struct Ctx {
     pub(crate) shared: Arc<Shared>,
     pub(crate) memory: Option<Memory>,
-    /// The values that the process was spawned with, until it fetches them.
+    /// The values that the process was spawned with.
     pub(crate) captured: Captured,
     /// See `lunatic_sys::buffer`.
     pub(crate) buffer: Vec<u8>,
@@ -154,6 +154,10 @@ pub(crate) struct Seat {
     state: Mutex<SeatState>,
     /// The time slice in which the worker began to run this instance.
     slice: AtomicU64,
+    /// The thread that ran it last.
+    thread: AtomicUsize,
+    /// More than one thread has run it since it was made fresh.
+    moved: AtomicBool,
     /// Where the memory of the instance is, and where on its stack it is blocked.
     place: Mutex<Place>,
     shared: Weak<Shared>,
@@ -208,7 +212,7 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn new(shared: &Arc<Shared>, module: &Arc<Module>, layout: Layout) -> Self {
         let seat =
-            Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), place: Mutex::default(), shared: Arc::downgrade(shared) });
+            Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), thread: AtomicUsize::new(0), moved: AtomicBool::new(false), place: Mutex::default(), shared: Arc::downgrade(shared) });
         let drive = Box::pin(drive(shared.clone(), module.clone(), layout, seat.clone()));
         Self { module: module.clone(), waker: seat.clone().into(), seat, frozen: None, stacks: shared.engines.stacks.clone(), drive }
     }
@@ -227,6 +231,10 @@ impl Runner {
     /// Runs until the process blocks, is preempted or ends.
     pub(crate) fn run(&mut self, slice: u64) -> Progress {
         self.seat.slice.store(slice, Ordering::Relaxed);
+        let here = image::this_thread();
+        if self.seat.thread.swap(here, Ordering::Relaxed) != here {
+            self.seat.moved.store(true, Ordering::Relaxed);
+        }
         self.thaw();
         let ready = self.drive.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
         let mut state = self.seat.state.lock();
@@ -359,7 +367,8 @@ fn can_be_fresh(store: impl AsContext<Data = Ctx>) -> bool {
 /// Makes a used instance fresh again.
 fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> {
     let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else { return Ok(()) };
-    let result = reset.make_fresh(&mut store);
+    let moved = store.as_context().data().seat.moved.swap(false, Ordering::Relaxed);
+    let result = reset.make_fresh(&mut store, moved);
     store.as_context_mut().data_mut().reset = Some(reset);
     result
 }
@@ -371,7 +380,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
         return Ok(-1);
     }
     if let Some(entry) = caller.data_mut().entry.take() {
-        return Ok(entry as i32);
+        return table_index(entry);
     }
     let ctx = caller.data_mut();
     let module = ctx.process().module.clone();
@@ -391,5 +400,10 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     ctx.begin(process, Entry::Closure(index, captured));
     ctx.entry = None;
     make_fresh(&mut caller)?;
-    Ok(index as i32)
+    table_index(index)
+}
+
+/// What `lunatic:run` is to call. -1 would end it, and is the index of no function in any table.
+fn table_index(entry: u32) -> wasmtime::Result<i32> {
+    if entry == u32::MAX { Err(wasmtime::Trap::TableOutOfBounds.into()) } else { Ok(entry as i32) }
 }
