@@ -95,7 +95,12 @@ impl Channels {
     const KEPT_CAPACITY: usize = 1024;
 
     pub(crate) fn new(len_max: u32, queued_max: usize) -> Self {
-        Self { table: Table::new(len_max), queued: AtomicUsize::new(0), queued_max, tickets: AtomicUsize::new(0) }
+        Self {
+            table: Table::new(len_max),
+            queued: AtomicUsize::new(0),
+            queued_max,
+            tickets: AtomicUsize::new(0),
+        }
     }
 
     pub(crate) fn open(&self, worker: usize, owner: Id, bound: usize) -> Result<Id, Full> {
@@ -162,31 +167,48 @@ impl Channels {
     /// woken and came too late waits `again`, with the ticket that it had, before all others.
     pub(crate) fn wait_to_receive(&self, id: Id, process: &Arc<Process>, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
-        channel.queue.is_empty().then(|| self.enter(&mut channel.receivers, process, again))
+        channel
+            .queue
+            .is_empty()
+            .then(|| self.enter(&mut channel.receivers, process, again))
     }
 
     /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`; `again` as above.
     pub(crate) fn wait_to_send(&self, id: Id, process: &Arc<Process>, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
-        channel.is_full().then(|| self.enter(&mut channel.senders, process, again))
+        channel
+            .is_full()
+            .then(|| self.enter(&mut channel.senders, process, again))
     }
 
     /// A receiver has been woken, and is about to look (`looks`), or goes away. If it had been taken off the list, and goes
     /// away, the wake-up goes to the next one.
     pub(crate) fn leave_receive(&self, id: Id, ticket: Ticket, looks: bool) -> Wake {
         let mut channel = self.table.get(id)?;
-        if channel.receivers.remove(ticket) || looks || channel.queue.is_empty() { None } else { channel.receivers.pop() }
+        if channel.receivers.remove(ticket) || looks || channel.queue.is_empty() {
+            None
+        } else {
+            channel.receivers.pop()
+        }
     }
 
     /// A sender has been woken, and is about to look (`looks`), or goes away, as above.
     pub(crate) fn leave_send(&self, id: Id, ticket: Ticket, looks: bool) -> Wake {
         let mut channel = self.table.get(id)?;
-        if channel.senders.remove(ticket) || looks || channel.is_full() { None } else { channel.senders.pop() }
+        if channel.senders.remove(ticket) || looks || channel.is_full() {
+            None
+        } else {
+            channel.senders.pop()
+        }
     }
 
     pub(crate) fn view(&self, id: Id) -> Option<ChannelView> {
         let channel = self.table.get(id)?;
-        Some(ChannelView { owner: channel.owner, len: channel.queue.len(), bound: channel.bound })
+        Some(ChannelView {
+            owner: channel.owner,
+            len: channel.queue.len(),
+            bound: channel.bound,
+        })
     }
 
     fn enter(&self, waiters: &mut Waiters, process: &Arc<Process>, again: Option<Ticket>) -> Ticket {
@@ -209,7 +231,11 @@ impl Channels {
 
 /// The bytes a message holds outside of the queue, with the allocation's own cost.
 fn size_outside(message: &Message) -> usize {
-    if message.spilled() { message.capacity() + Channels::MESSAGE_SIZE } else { 0 }
+    if message.spilled() {
+        message.capacity() + Channels::MESSAGE_SIZE
+    } else {
+        0
+    }
 }
 
 impl Channel {
@@ -276,9 +302,15 @@ mod tests {
             while channels.try_send(id, &vec![7; len]).is_ok() {}
         }
         assert!(channels.queued.load(Ordering::Relaxed) > 90_000);
-        assert_eq!(channels.try_send(second, &[7; 50_000]).map(drop), Err(SendRefusal::Limit));
+        assert_eq!(
+            channels.try_send(second, &[7; 50_000]).map(drop),
+            Err(SendRefusal::Limit)
+        );
         while receive(&channels, first).is_ok() {}
-        assert!(channels.try_send(second, &[7; 50_000]).is_ok(), "what was received makes room");
+        assert!(
+            channels.try_send(second, &[7; 50_000]).is_ok(),
+            "what was received makes room"
+        );
         for id in [first, second] {
             assert_eq!(channels.close(0, id).count(), 0);
         }

@@ -125,7 +125,10 @@ impl TestArgs {
             (self.color == TestColor::Always, "--color=always"),
             (self.color == TestColor::Never, "--color=never"),
         ];
-        let flags = flags.into_iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| flag.to_owned());
+        let flags = flags
+            .into_iter()
+            .filter(|(is_set, _)| *is_set)
+            .map(|(_, flag)| flag.to_owned());
         let skip = self.skip.iter().map(|skip| format!("--skip={skip}"));
         let threads = self.test_threads.map(|threads| format!("--test-threads={threads}"));
         flags.chain(skip).chain(threads).chain(self.filter.clone()).collect()
@@ -148,7 +151,10 @@ pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
 
 fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
     let mut config = host.system()?;
-    config.wasi.args = [file.display().to_string()].into_iter().chain(args.iter().cloned()).collect();
+    config.wasi.args = [file.display().to_string()]
+        .into_iter()
+        .chain(args.iter().cloned())
+        .collect();
     let (stdout, stderr) = (Output::stdout(), Output::stderr());
     (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
     config.wasi.stdin = Stdin::Inherit;
@@ -170,7 +176,9 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
 /// Reads and loads the module in `file`.
 pub(crate) fn load(runtime: &Runtime, file: &Path) -> anyhow::Result<Arc<Module>> {
     let wasm = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
-    runtime.load(&wasm).with_context(|| format!("cannot run {}", file.display()))
+    runtime
+        .load(&wasm)
+        .with_context(|| format!("cannot run {}", file.display()))
 }
 
 impl HostArgs {
@@ -205,7 +213,11 @@ impl HostArgs {
 /// Reads a number of bytes such as `65536`, `64K`, `100M` or `2G`, with units of 1024.
 fn parse_size(text: &str) -> anyhow::Result<usize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-    let unit = match text[digits.len()..].to_ascii_uppercase().trim_end_matches("IB").trim_end_matches('B') {
+    let unit = match text[digits.len()..]
+        .to_ascii_uppercase()
+        .trim_end_matches("IB")
+        .trim_end_matches('B')
+    {
         "" => 1,
         "K" => 1 << 10,
         "M" => 1 << 20,
@@ -245,10 +257,24 @@ mod tests {
 
     #[test]
     fn sizes() {
-        for (text, bytes) in [("65536", 65_536), ("64K", 64 << 10), ("100M", 100 << 20), ("2g", 2 << 30), ("1GiB", 1 << 30)] {
+        for (text, bytes) in [
+            ("65536", 65_536),
+            ("64K", 64 << 10),
+            ("100M", 100 << 20),
+            ("2g", 2 << 30),
+            ("1GiB", 1 << 30),
+        ] {
             assert_eq!(parse_size(text).unwrap(), bytes, "{text}");
         }
-        for text in ["", "K", "1T", "-1", "1.5G", "99999999999999999999", "99999999999999999G"] {
+        for text in [
+            "",
+            "K",
+            "1T",
+            "-1",
+            "1.5G",
+            "99999999999999999999",
+            "99999999999999999G",
+        ] {
             assert!(parse_size(text).is_err(), "{text}");
         }
     }
@@ -269,15 +295,33 @@ mod tests {
         }
         check("", "");
         check("sorts --exact --skip=a --skip b", "--exact --skip=a --skip=b sorts");
-        check("--no-capture --list -q --test-threads 3 --timeout 5", "--nocapture --list --format=terse --test-threads=3");
-        check("--ignored --show-output --color=never", "--ignored --show-output --color=never");
-        check("--include-ignored --color=always --format pretty", "--include-ignored --color=always");
+        check(
+            "--no-capture --list -q --test-threads 3 --timeout 5",
+            "--nocapture --list --format=terse --test-threads=3",
+        );
+        check(
+            "--ignored --show-output --color=never",
+            "--ignored --show-output --color=never",
+        );
+        check(
+            "--include-ignored --color=always --format pretty",
+            "--include-ignored --color=always",
+        );
     }
 
     #[test]
     fn flags_of_tests_that_make_no_sense_are_refused() {
-        for line in ["--ignored --include-ignored", "a b", "--timeout=soon", "--format=json", "--test-threads"] {
-            assert!(<Line as clap::Parser>::try_parse_from(line.split_whitespace()).is_err(), "{line}");
+        for line in [
+            "--ignored --include-ignored",
+            "a b",
+            "--timeout=soon",
+            "--format=json",
+            "--test-threads",
+        ] {
+            assert!(
+                <Line as clap::Parser>::try_parse_from(line.split_whitespace()).is_err(),
+                "{line}"
+            );
         }
     }
 }

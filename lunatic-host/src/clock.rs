@@ -46,7 +46,10 @@ impl Clock {
     pub(crate) fn set(&self, due: Instant, process: Arc<Process>) -> TimerId {
         let mut timers = self.timers.lock();
         timers.number += 1;
-        let id = TimerId { due, number: timers.number };
+        let id = TimerId {
+            due,
+            number: timers.number,
+        };
         let first = timers.due.first_key_value().is_none_or(|(first, _)| id < *first);
         timers.due.insert(id, process);
         if first {

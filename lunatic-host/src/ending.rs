@@ -39,9 +39,17 @@ impl Ending {
         panic: Option<PanicCapture>,
         out_of_memory: bool,
     ) -> Self {
-        let Err(error) = result else { return Self { reason: ExitReason::Normal, report: None } };
+        let Err(error) = result else {
+            return Self {
+                reason: ExitReason::Normal,
+                report: None,
+            };
+        };
         if error.is::<Killed>() {
-            return Self { reason: ExitReason::Killed, report: None };
+            return Self {
+                reason: ExitReason::Killed,
+                report: None,
+            };
         }
         let panic = report::panic_of(&error, &panic.unwrap_or_default());
         let reason = reason(report::classify(&error, panic.as_ref()), out_of_memory);
@@ -49,9 +57,18 @@ impl Ending {
             return Self { reason, report: None };
         }
         let name = name(&process.system, process.id);
-        let mut report = CrashReport::new(name, &error, panic.as_ref(), Some(&module.symbols), Some(WASM_STACK_SIZE));
+        let mut report = CrashReport::new(
+            name,
+            &error,
+            panic.as_ref(),
+            Some(&module.symbols),
+            Some(WASM_STACK_SIZE),
+        );
         report.full = report::full_backtraces();
-        Self { reason, report: Some(report) }
+        Self {
+            reason,
+            report: Some(report),
+        }
     }
 
     /// Reports the end if it is a failure.
@@ -112,7 +129,11 @@ pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> Option<String> 
             Wait::Sleep => "sleeps",
             Wait::Outside => "waits for input or output",
         };
-        report.add(|| name(system, id), kind, || detail(shared, system, wait, Id::from_raw(what)));
+        report.add(
+            || name(system, id),
+            kind,
+            || detail(shared, system, wait, Id::from_raw(what)),
+        );
     }
     Some(report.to_string())
 }
@@ -126,7 +147,10 @@ fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
                     0 => String::new(),
                     bound => format!(" of at most {bound}"),
                 };
-                format!("on channel {what} (owned by {owner}; holds {} messages{bound})", channel.len)
+                format!(
+                    "on channel {what} (owned by {owner}; holds {} messages{bound})",
+                    channel.len
+                )
             }
             None => format!("on channel {what}"),
         },
@@ -136,5 +160,9 @@ fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
 }
 
 fn name(system: &System, id: Id) -> String {
-    if system.is_main(id) { format!("{id} (main)") } else { id.to_string() }
+    if system.is_main(id) {
+        format!("{id} (main)")
+    } else {
+        id.to_string()
+    }
 }

@@ -76,7 +76,11 @@ impl Engines {
     /// The layout for one instance more.
     pub(crate) fn choose(&self) -> Layout {
         self.peak.fetch_max(self.stacks.taken(), Ordering::Relaxed);
-        if self.fast_memories.left() > self.fast_reserve { Layout::Fast } else { Layout::Dense }
+        if self.fast_memories.left() > self.fast_reserve {
+            Layout::Fast
+        } else {
+            Layout::Dense
+        }
     }
 
     /// After many instances have gone: gives back what their free slots still hold.

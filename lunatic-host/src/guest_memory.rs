@@ -17,7 +17,10 @@ pub(crate) struct OutOfBounds {
 impl fmt::Display for OutOfBounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { start, len, size } = self;
-        write!(f, "out of bounds pointer in a host call: {len} bytes at {start:#x}, the memory has {size:#x} bytes")
+        write!(
+            f,
+            "out of bounds pointer in a host call: {len} bytes at {start:#x}, the memory has {size:#x} bytes"
+        )
     }
 }
 
@@ -44,7 +47,9 @@ pub(crate) fn slice<'a>(
     let memory = caller.data().memory.ok_or(NoMemory)?;
     let (bytes, ctx) = memory.data_and_store_mut(caller);
     let size = bytes.len();
-    let range = bytes.get_mut(start as usize..).and_then(|bytes| bytes.get_mut(..len as usize));
+    let range = bytes
+        .get_mut(start as usize..)
+        .and_then(|bytes| bytes.get_mut(..len as usize));
     Ok((range.ok_or(OutOfBounds { start, len, size })?, ctx))
 }
 

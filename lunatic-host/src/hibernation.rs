@@ -113,7 +113,10 @@ impl Hibernation {
     /// Freezes up to `count` of the processes that blocked first under pressure, and tells how many.
     pub(crate) fn freeze_candidates(&self, shared: &Shared, count: usize) -> usize {
         let next = || self.candidates.lock().pop_front();
-        std::iter::from_fn(next).filter(|process| freeze(shared, process)).take(count).count()
+        std::iter::from_fn(next)
+            .filter(|process| freeze(shared, process))
+            .take(count)
+            .count()
     }
 
     /// Goes round the table once for each age, until some process was frozen.
@@ -129,7 +132,11 @@ impl Hibernation {
                     old.push(process.clone());
                 }
             });
-            let frozen = old.iter().take_while(|_| self.measure()).filter(|process| freeze(shared, process)).count();
+            let frozen = old
+                .iter()
+                .take_while(|_| self.measure())
+                .filter(|process| freeze(shared, process))
+                .count();
             frozen > 0
         });
         if !found {

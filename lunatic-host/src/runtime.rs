@@ -70,12 +70,7 @@ impl fmt::Display for SpawnLimit {
 }
 
 impl Shared {
-    pub(crate) fn spawn(
-        &self,
-        system: &Arc<System>,
-        module: &Arc<Module>,
-        entry: Entry,
-    ) -> Result<Id, SpawnLimit> {
+    pub(crate) fn spawn(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<Id, SpawnLimit> {
         let mut process = None;
         let id = self.processes.insert(self.scheduler.worker(), |id| {
             let new = Arc::new(Process::new(id, system.clone(), module.clone(), entry));
@@ -93,7 +88,8 @@ impl Shared {
         if self.engines.dense_is_near() && module.claim_preparation() {
             let (shared, module) = (self.clone(), module.clone());
             // If this fails, it fails again where it is needed, and is reported there.
-            self.io.spawn_blocking(move || drop(module.pre(&shared, Layout::Dense).map(drop)));
+            self.io
+                .spawn_blocking(move || drop(module.pre(&shared, Layout::Dense).map(drop)));
         }
         Runner::new(self, module, self.engines.choose())
     }
@@ -148,7 +144,12 @@ pub struct SystemConfig {
 
 impl Default for SystemConfig {
     fn default() -> Self {
-        Self { entry: "_start".into(), wasi: WasiConfig::default(), max_memory: MEMORY_MAX, crash_reports: true }
+        Self {
+            entry: "_start".into(),
+            wasi: WasiConfig::default(),
+            max_memory: MEMORY_MAX,
+            crash_reports: true,
+        }
     }
 }
 
@@ -279,7 +280,11 @@ impl RuntimeBuilder {
             (None, false) => Cache::disabled(),
         };
         let engines = Engines::new(self.workers, self.memory_max)?;
-        let io = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("lunatic-io").enable_all().build()?;
+        let io = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("lunatic-io")
+            .enable_all()
+            .build()?;
         let mut seats = Vec::new();
         let shared = Arc::new_cyclic(|shared: &std::sync::Weak<Shared>| {
             let call = |f: fn(&Shared)| {
@@ -290,7 +295,8 @@ impl RuntimeBuilder {
                     }
                 }
             };
-            let (scheduler, all) = Scheduler::new(self.workers, call(Shared::on_idle), call(|shared| shared.clock.call()));
+            let (scheduler, all) =
+                Scheduler::new(self.workers, call(Shared::on_idle), call(|shared| shared.clock.call()));
             seats = all;
             Shared {
                 scheduler,
@@ -311,32 +317,44 @@ impl RuntimeBuilder {
         let (mut workers, mut helpers) = (Vec::new(), Vec::new());
         for (index, seat) in seats.into_iter().enumerate() {
             let shared = shared.clone();
-            workers.push(std::thread::Builder::new().name(format!("lunatic-worker-{index}")).spawn(move || {
-                let _io = shared.io.enter();
-                let mut worker = Worker::new(&shared);
-                shared.scheduler.run(seat, |process| worker.run(process));
-            })?);
+            workers.push(
+                std::thread::Builder::new()
+                    .name(format!("lunatic-worker-{index}"))
+                    .spawn(move || {
+                        let _io = shared.io.enter();
+                        let mut worker = Worker::new(&shared);
+                        shared.scheduler.run(seat, |process| worker.run(process));
+                    })?,
+            );
         }
         let clock = shared.clone();
-        helpers.push(std::thread::Builder::new().name("lunatic-clock".into()).spawn(move || {
-            clock.clock.run(
-                || clock.scheduler.is_busy(),
-                |slice| {
-                    clock.engines.tick();
-                    if slice.is_multiple_of(HIBERNATION_LOOK) {
-                        clock.hibernation.look();
-                    }
-                },
-                |process| clock.scheduler.wake(process),
-            );
-        })?);
+        helpers.push(
+            std::thread::Builder::new()
+                .name("lunatic-clock".into())
+                .spawn(move || {
+                    clock.clock.run(
+                        || clock.scheduler.is_busy(),
+                        |slice| {
+                            clock.engines.tick();
+                            if slice.is_multiple_of(HIBERNATION_LOOK) {
+                                clock.hibernation.look();
+                            }
+                        },
+                        |process| clock.scheduler.wake(process),
+                    );
+                })?,
+        );
         let hibernation = shared.clone();
         helpers.push(
             std::thread::Builder::new()
                 .name("lunatic-hibernation".into())
                 .spawn(move || hibernation.hibernation.run(&hibernation))?,
         );
-        Ok(Runtime { shared, workers, helpers })
+        Ok(Runtime {
+            shared,
+            workers,
+            helpers,
+        })
     }
 }
 
@@ -370,7 +388,10 @@ impl Runtime {
     /// [`StartError`] when the module has no such entry; else when a folder of the configuration cannot be opened, or the
     /// limit of processes is reached.
     pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
-        if !module.has_entry(&self.shared, &config.entry).map_err(|error| anyhow::anyhow!("{error:#}"))? {
+        if !module
+            .has_entry(&self.shared, &config.entry)
+            .map_err(|error| anyhow::anyhow!("{error:#}"))?
+        {
             return Err(StartError::NoEntry(config.entry).into());
         }
         let entry = Entry::Export(config.entry.clone().into());
@@ -391,8 +412,14 @@ impl Runtime {
             }
         });
         self.shared.systems.lock().push(system.clone());
-        self.shared.spawn_main(&system, module, entry).map_err(|limit| anyhow::anyhow!("{limit}"))?;
-        Ok(RunningSystem { shared: self.shared.clone(), system, watch })
+        self.shared
+            .spawn_main(&system, module, entry)
+            .map_err(|limit| anyhow::anyhow!("{limit}"))?;
+        Ok(RunningSystem {
+            shared: self.shared.clone(),
+            system,
+            watch,
+        })
     }
 }
 
@@ -401,7 +428,9 @@ impl Shared {
         let mut process = None;
         let id = self.processes.insert(0, |id| {
             let _ = system.main.set(id);
-            process.insert(Arc::new(Process::new(id, system.clone(), module.clone(), entry))).clone()
+            process
+                .insert(Arc::new(Process::new(id, system.clone(), module.clone(), entry)))
+                .clone()
         });
         id.map_err(|Full| SpawnLimit::Processes)?;
         self.scheduler.spawn(process.expect("an inserted process was made"));
@@ -435,7 +464,10 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self::NoEntry(name) = self;
-        write!(f, "the module exports no function `{name}` that takes and returns nothing")?;
+        write!(
+            f,
+            "the module exports no function `{name}` that takes and returns nothing"
+        )?;
         if name == "_start" {
             write!(f, ": it is a library, build a program with a `main` for wasm32-wasip1")?;
         }
@@ -489,6 +521,9 @@ impl Drop for Runtime {
 fn machine_memory() -> usize {
     // SAFETY: sysconf takes a number and touches no memory of ours.
     let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
-    let bytes = usize::try_from(pages).ok().zip(usize::try_from(size).ok()).map(|(pages, size)| pages.saturating_mul(size));
+    let bytes = usize::try_from(pages)
+        .ok()
+        .zip(usize::try_from(size).ok())
+        .map(|(pages, size)| pages.saturating_mul(size));
     bytes.filter(|bytes| *bytes > 0).unwrap_or(4 << 30)
 }

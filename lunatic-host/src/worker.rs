@@ -18,7 +18,10 @@ pub(crate) struct Worker<'a> {
 
 impl<'a> Worker<'a> {
     pub(crate) fn new(shared: &'a Arc<Shared>) -> Self {
-        Self { shared, pool: Pool::default() }
+        Self {
+            shared,
+            pool: Pool::default(),
+        }
     }
 
     /// Runs a process that the scheduler handed out.
@@ -40,7 +43,9 @@ impl<'a> Worker<'a> {
                 runner.assign(process, entry);
                 runner
             }
-            Task::Taken => unreachable!("a process is in one queue at most, and its task is put back before it is queued"),
+            Task::Taken => {
+                unreachable!("a process is in one queue at most, and its task is put back before it is queued")
+            }
         };
         self.drive(runner);
     }
@@ -103,12 +108,16 @@ impl<'a> Worker<'a> {
     /// Drops an instance. That runs destructors of futures, which must not take the worker with them.
     fn discard(&self, task: Task) {
         if let Err(panic) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
-            eprintln!("lunatic: bug: an instance could not be dropped: {}", panic_text(&*panic));
+            eprintln!(
+                "lunatic: bug: an instance could not be dropped: {}",
+                panic_text(&*panic)
+            );
         }
     }
 }
 
 fn panic_text(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| text.to_string());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic without text".to_string())
+    text.or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_string())
 }

@@ -11,7 +11,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Runs WebAssembly programs as systems of isolated processes.
 #[derive(Parser)]
-#[command(name = "lunatic", version, after_help = "`lunatic FILE.wasm [ARGS]` is short for `lunatic run FILE.wasm [ARGS]`.")]
+#[command(
+    name = "lunatic",
+    version,
+    after_help = "`lunatic FILE.wasm [ARGS]` is short for `lunatic run FILE.wasm [ARGS]`."
+)]
 struct Lunatic {
     #[command(subcommand)]
     command: Command,

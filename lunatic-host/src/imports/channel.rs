@@ -28,7 +28,11 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
     super::process::check_handle(&mut caller, out)?;
     let ctx = caller.data_mut();
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
-    let Ok(id) = ctx.shared.channels.open(ctx.shared.scheduler.worker(), ctx.process().id, bound) else {
+    let Ok(id) = ctx
+        .shared
+        .channels
+        .open(ctx.shared.scheduler.worker(), ctx.process().id, bound)
+    else {
         ctx.buffer = b"the largest number of channels is open".to_vec();
         return Ok(LIMIT);
     };
@@ -40,7 +44,9 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
 
 fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
-    let Some(id) = ctx.shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let Some(id) = ctx.shared.channel_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
     let result = ctx.shared.channels.try_send(id, bytes);
     Ok(sent(ctx, result))
 }
@@ -54,7 +60,9 @@ async fn send(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, message, len)?;
-    let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let Some(id) = caller.data().shared.channel_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
     let wait = Wait::new(&mut caller, process::Wait::Send, id.raw(), timeout_ns);
     let mut ticket = None;
     loop {
@@ -96,7 +104,9 @@ fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32
 fn try_receive(mut caller: Caller<'_, Ctx>, id: u64, key: u64, to: u32, capacity: u32) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, to, capacity)?;
     let ctx = caller.data();
-    let Some(id) = ctx.shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let Some(id) = ctx.shared.channel_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
     take(&mut caller, id, to, capacity)
 }
 
@@ -109,7 +119,9 @@ async fn receive(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, to, capacity)?;
-    let Some(id) = caller.data().shared.channel_keys.check(id, key) else { return Ok(INVALID) };
+    let Some(id) = caller.data().shared.channel_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
     let wait = Wait::new(&mut caller, process::Wait::Receive, id.raw(), timeout_ns);
     let mut ticket = None;
     loop {

@@ -9,12 +9,12 @@ use lunatic_sys::layout::{RAW_HANDLE_SIZE, RawHandle};
 use wasmtime::{Caller, Linker};
 
 use super::wait::{Wait, poll_until, sleep};
+use crate::ending::Killed;
 use crate::guest_memory;
 use crate::instance::{self, Ctx};
 use crate::process::exit::Remembered;
 use crate::process::id::Id;
 use crate::process::{self, Captured, Entry, Process};
-use crate::ending::Killed;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
@@ -24,7 +24,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "this", this)?;
     linker.func_wrap(namespace, "is_alive", is_alive)?;
     linker.func_wrap(namespace, "kill_handle", kill_handle)?;
-    linker.func_wrap_async(namespace, "join", |caller, (id, key, timeout)| Box::new(join(caller, id, key, timeout)))?;
+    linker.func_wrap_async(namespace, "join", |caller, (id, key, timeout)| {
+        Box::new(join(caller, id, key, timeout))
+    })?;
     linker.func_wrap_async(namespace, "sleep_ns", |caller, (ns,)| Box::new(sleep_ns(caller, ns)))?;
     linker.func_wrap_async(namespace, "yield_now", |caller, ()| Box::new(yield_now(caller)))?;
     Ok(())
@@ -61,7 +63,10 @@ fn spawn_closure(
 fn captured(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
     let captured = caller.data().captured.clone();
     if captured.len() != len as usize {
-        let text = format!("the process was spawned with {} captured bytes, and asked for {len}", captured.len());
+        let text = format!(
+            "the process was spawned with {} captured bytes, and asked for {len}",
+            captured.len()
+        );
         return Err(wasmtime::Error::msg(text));
     }
     guest_memory::write(&mut caller, to, &captured)
@@ -83,7 +88,9 @@ fn is_alive(caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
 
 fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
     let ctx = caller.data();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else { return Ok(INVALID) };
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
     if id == ctx.process().id {
         return Err(Killed.into());
     }
@@ -96,11 +103,16 @@ fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i
 
 async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -> wasmtime::Result<i32> {
     let ctx = caller.data_mut();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else { return Ok(INVALID) };
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
     let remembered = match find(ctx, id) {
         None => ctx.shared.exits.of(id),
         Some(process) => {
-            let joined = Joined { process, joiner: ctx.process().clone() };
+            let joined = Joined {
+                process,
+                joiner: ctx.process().clone(),
+            };
             let wait = Wait::new(&mut caller, process::Wait::Join, id.raw(), timeout_ns);
             match poll_until(&wait, |joiner| joined.process.join(joiner)).await {
                 Some(reason) => Remembered::Reason(reason),

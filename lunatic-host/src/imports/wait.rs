@@ -38,12 +38,23 @@ impl Wait {
         let (shared, process) = (ctx.shared.clone(), ctx.process().clone());
         // A time that is too far away to be told is as good as never.
         let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));
-        let deadline = due.flatten().map(|due| Deadline { due, timer: shared.clock.set(due, process.clone()) });
-        Self { shared, process, deadline, kind, what }
+        let deadline = due.flatten().map(|due| Deadline {
+            due,
+            timer: shared.clock.set(due, process.clone()),
+        });
+        Self {
+            shared,
+            process,
+            deadline,
+            kind,
+            what,
+        }
     }
 
     fn is_late(&self) -> bool {
-        self.deadline.as_ref().is_some_and(|deadline| Instant::now() >= deadline.due)
+        self.deadline
+            .as_ref()
+            .is_some_and(|deadline| Instant::now() >= deadline.due)
     }
 }
 
@@ -66,9 +77,16 @@ pub(super) async fn until<Ticket: Copy>(
     if wait.is_late() {
         return false;
     }
-    let Some(ticket) = enter(&wait.process, *former) else { return true };
+    let Some(ticket) = enter(&wait.process, *former) else {
+        return true;
+    };
     *former = Some(ticket);
-    let mut waiter = Waiter { wait, ticket, leave, looks: false };
+    let mut waiter = Waiter {
+        wait,
+        ticket,
+        leave,
+        looks: false,
+    };
     block(wait).await;
     waiter.looks = true;
     true

@@ -19,7 +19,10 @@ impl ProcessWasi {
     pub(crate) fn new(process: &Process) -> Self {
         let panic = PanicCapture::default();
         let is_main = process.system.is_main(process.id);
-        Self { context: process.system.wasi.context(is_main, &panic), panic }
+        Self {
+            context: process.system.wasi.context(is_main, &panic),
+            panic,
+        }
     }
 }
 
@@ -27,9 +30,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     add_to_linker_async(linker, |ctx: &mut Ctx| &mut ctx.wasi().context)?;
     // wasmtime-wasi traps on codes above 125; a program may use all that its system has.
     linker.allow_shadowing(true);
-    linker.func_wrap("wasi_snapshot_preview1", "proc_exit", |code: i32| -> wasmtime::Result<()> {
-        Err(I32Exit(code).into())
-    })?;
+    linker.func_wrap(
+        "wasi_snapshot_preview1",
+        "proc_exit",
+        |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) },
+    )?;
     linker.allow_shadowing(false);
     Ok(())
 }

@@ -34,10 +34,15 @@ impl Runner {
             (place.memory.clone(), self.stacks.stack_at(place.stack))
         };
         let Some(stack) = stack else { return false };
-        let Some(stack_runs) = take(&stack, None) else { return false };
+        let Some(stack_runs) = take(&stack, None) else {
+            return false;
+        };
         let memory_runs = take(&memory, self.module.image.get().map(|image| &**image));
         let memory = (memory, memory_runs.unwrap_or_default());
-        self.frozen = Some(Frozen { memory, stack: (stack, stack_runs) });
+        self.frozen = Some(Frozen {
+            memory,
+            stack: (stack, stack_runs),
+        });
         true
     }
 

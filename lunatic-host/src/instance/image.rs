@@ -31,9 +31,15 @@ impl Image {
         let pages = Pages::of(memory.data_mut(&mut store))?;
         let (size, all) = (pages.bytes().len(), pages.bytes().chunks_exact(page_size()));
         let resident = pages.resident();
-        let pages = (0..).zip(all).filter(|(page, bytes)| resident.contains(*page) && !is_zero(bytes));
+        let pages = (0..)
+            .zip(all)
+            .filter(|(page, bytes)| resident.contains(*page) && !is_zero(bytes));
         let pages = pages.map(|(page, bytes)| (page, bytes.into())).collect();
-        Some(Self { size, pages, globals: globals.iter().map(|global| global.get(&mut store)).collect() })
+        Some(Self {
+            size,
+            pages,
+            globals: globals.iter().map(|global| global.get(&mut store)).collect(),
+        })
     }
 
     /// The bytes of a page, `None` if they are all zero.
@@ -63,7 +69,10 @@ struct Seen {
 
 impl Seen {
     fn now() -> Self {
-        Self { thread: this_thread(), faults: thread_faults() }
+        Self {
+            thread: this_thread(),
+            faults: thread_faults(),
+        }
     }
 }
 
@@ -98,7 +107,13 @@ impl Reset {
                 module.image.get_or_init(|| Arc::new(image)).clone()
             }
         };
-        Ok(Self { memory, globals, image, touched: Vec::new(), seen: None })
+        Ok(Self {
+            memory,
+            globals,
+            image,
+            touched: Vec::new(),
+            seen: None,
+        })
     }
 
     /// False once the memory has grown.

@@ -14,7 +14,11 @@ pub(crate) struct Limits {
 
 impl Limits {
     pub(crate) fn begin(&mut self, memory_max: usize) {
-        *self = Self { memory_max, out_of_memory: false, grown: false };
+        *self = Self {
+            memory_max,
+            out_of_memory: false,
+            grown: false,
+        };
     }
 }
 

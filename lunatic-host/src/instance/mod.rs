@@ -32,17 +32,16 @@ use wasmtime::{AsContext, AsContextMut, Caller, Global, Instance, Memory, Store,
 use self::frozen::{Frozen, Place};
 use self::image::Reset;
 use self::limits::Limits;
+use self::stack::Stacks;
+use crate::ending::Ending;
 use crate::engine::Layout;
+use crate::imports::wasi::ProcessWasi;
 use crate::module::Module;
 use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use crate::process::exit::ExitReason;
 use crate::process::id::Id;
 use crate::process::{Captured, Entry, Process};
-use self::stack::Stacks;
-use crate::ending::Ending;
-use crate::imports::wasi::ProcessWasi;
 use crate::runtime::Shared;
-
 
 /// What host functions know of the process that calls them: the data of its store.
 pub(crate) struct Ctx {
@@ -130,9 +129,16 @@ impl Ctx {
 
     /// Lets go of everything the process owned.
     fn release(&mut self) {
-        let worker = if self.channels.is_empty() { 0 } else { self.shared.scheduler.worker() };
+        let worker = if self.channels.is_empty() {
+            0
+        } else {
+            self.shared.scheduler.worker()
+        };
         for channel in self.channels.drain(..) {
-            self.shared.channels.close(worker, channel).for_each(|waiter| self.shared.scheduler.wake(&waiter));
+            self.shared
+                .channels
+                .close(worker, channel)
+                .for_each(|waiter| self.shared.scheduler.wake(&waiter));
         }
         self.captured.clear();
         if self.buffer.capacity() > 0 {
@@ -211,10 +217,23 @@ pub(crate) struct Runner {
 
 impl Runner {
     pub(crate) fn new(shared: &Arc<Shared>, module: &Arc<Module>, layout: Layout) -> Self {
-        let seat =
-            Arc::new(Seat { state: Mutex::default(), slice: AtomicU64::new(0), thread: AtomicUsize::new(0), moved: AtomicBool::new(false), place: Mutex::default(), shared: Arc::downgrade(shared) });
+        let seat = Arc::new(Seat {
+            state: Mutex::default(),
+            slice: AtomicU64::new(0),
+            thread: AtomicUsize::new(0),
+            moved: AtomicBool::new(false),
+            place: Mutex::default(),
+            shared: Arc::downgrade(shared),
+        });
         let drive = Box::pin(drive(shared.clone(), module.clone(), layout, seat.clone()));
-        Self { module: module.clone(), waker: seat.clone().into(), seat, frozen: None, stacks: shared.engines.stacks.clone(), drive }
+        Self {
+            module: module.clone(),
+            waker: seat.clone().into(),
+            seat,
+            frozen: None,
+            stacks: shared.engines.stacks.clone(),
+            drive,
+        }
     }
 
     /// Seats a process that has not run yet.
@@ -225,7 +244,10 @@ impl Runner {
     /// The process in the seat.
     pub(crate) fn current(&self) -> Option<Arc<Process>> {
         let state = self.seat.state.lock();
-        state.current.clone().or_else(|| state.assigned.as_ref().map(|(process, _)| process.clone()))
+        state
+            .current
+            .clone()
+            .or_else(|| state.assigned.as_ref().map(|(process, _)| process.clone()))
     }
 
     /// Runs until the process blocks, is preempted or ends.
@@ -236,7 +258,11 @@ impl Runner {
             self.seat.moved.store(true, Ordering::Relaxed);
         }
         self.thaw();
-        let ready = self.drive.as_mut().poll(&mut Context::from_waker(&self.waker)).is_ready();
+        let ready = self
+            .drive
+            .as_mut()
+            .poll(&mut Context::from_waker(&self.waker))
+            .is_ready();
         let mut state = self.seat.state.lock();
         let preempted = std::mem::take(&mut state.preempted);
         match state.current.clone() {
@@ -256,7 +282,9 @@ impl Future for Seated<'_> {
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.0.state.lock();
-        let Some((process, entry)) = state.assigned.take() else { return Poll::Pending };
+        let Some((process, entry)) = state.assigned.take() else {
+            return Poll::Pending;
+        };
         state.current = Some(process.clone());
         Poll::Ready((process, entry))
     }
@@ -305,7 +333,10 @@ struct Running {
 
 impl Running {
     async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
-        let instance = module.pre(&store.data().shared, layout)?.instantiate_async(&mut *store).await?;
+        let instance = module
+            .pre(&store.data().shared, layout)?
+            .instantiate_async(&mut *store)
+            .await?;
         let memory = instance.get_memory(&mut *store, "memory");
         let gate = instance.get_global(&mut *store, GATE_EXPORT);
         store.data_mut().memory = memory;
@@ -334,7 +365,9 @@ impl Running {
                 make_fresh(&mut *store)?;
                 run.call_async(store, ()).await
             }
-            (None, None) => Err(wasmtime::Error::msg("the module cannot spawn closures: it does not import lunatic::process::next")),
+            (None, None) => Err(wasmtime::Error::msg(
+                "the module cannot spawn closures: it does not import lunatic::process::next",
+            )),
         }
     }
 }
@@ -366,7 +399,9 @@ fn can_be_fresh(store: impl AsContext<Data = Ctx>) -> bool {
 
 /// Makes a used instance fresh again.
 fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> {
-    let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else { return Ok(()) };
+    let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else {
+        return Ok(());
+    };
     let moved = store.as_context().data().seat.moved.swap(false, Ordering::Relaxed);
     let result = reset.make_fresh(&mut store, moved);
     store.as_context_mut().data_mut().reset = Some(reset);
@@ -388,7 +423,9 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     if ctx.has_used_slice() || !can_be_fresh(&caller) {
         return Ok(-1);
     }
-    let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else { return Ok(-1) };
+    let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else {
+        return Ok(-1);
+    };
     let Some(Entry::Closure(index, captured)) = process.take_fresh_closure() else {
         // It begins otherwise: a worker will see to it.
         caller.data().shared.scheduler.requeue(process);
@@ -405,5 +442,9 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
 
 /// What `lunatic:run` is to call. -1 would end it, and is the index of no function in any table.
 fn table_index(entry: u32) -> wasmtime::Result<i32> {
-    if entry == u32::MAX { Err(wasmtime::Trap::TableOutOfBounds.into()) } else { Ok(entry as i32) }
+    if entry == u32::MAX {
+        Err(wasmtime::Trap::TableOutOfBounds.into())
+    } else {
+        Ok(entry as i32)
+    }
 }

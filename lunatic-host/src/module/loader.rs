@@ -71,11 +71,22 @@ impl Module {
     pub(crate) fn load(shared: &Shared, wasm: &[u8]) -> Result<Arc<Self>, LoadError> {
         let binary = binary(wasm)?;
         let wasm = &*binary;
-        let source = Source { wasm: wasm.into(), hash: *blake3::hash(wasm).as_bytes() };
+        let source = Source {
+            wasm: wasm.into(),
+            hash: *blake3::hash(wasm).as_bytes(),
+        };
         let layout = Layout::Fast;
         let (facts, pre) = compile(shared, &source, layout)?;
         let symbols = Symbols::new(source.wasm.clone());
-        let module = Self { facts, symbols, source, compiled: Default::default(), compiling: Mutex::new(()), prepared: AtomicBool::new(false), image: OnceLock::new() };
+        let module = Self {
+            facts,
+            symbols,
+            source,
+            compiled: Default::default(),
+            compiling: Mutex::new(()),
+            prepared: AtomicBool::new(false),
+            image: OnceLock::new(),
+        };
         let _ = module.compiled[layout as usize].set(pre);
         Ok(Arc::new(module))
     }
@@ -88,7 +99,9 @@ impl Module {
     /// True if a process can begin with this exported function: it takes and returns nothing.
     pub(crate) fn has_entry(&self, shared: &Shared, name: &str) -> wasmtime::Result<bool> {
         let ty = self.pre(shared, Layout::Fast)?.module().get_export(name);
-        Ok(ty.and_then(|ty| ty.func().map(|ty| ty.params().len() + ty.results().len() == 0)).unwrap_or(false))
+        Ok(ty
+            .and_then(|ty| ty.func().map(|ty| ty.params().len() + ty.results().len() == 0))
+            .unwrap_or(false))
     }
 
     /// The module compiled for a layout, which happens when it is first asked for.
@@ -101,16 +114,20 @@ impl Module {
         if let Some(pre) = compiled.get() {
             return Ok(pre);
         }
-        let (_, pre) = compile(shared, &self.source, layout).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+        let (_, pre) =
+            compile(shared, &self.source, layout).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
         Ok(compiled.get_or_init(|| pre))
     }
 }
 
 /// The binary of a module that may be in the text format.
 fn binary(wasm: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
-    let text = std::str::from_utf8(wasm).ok().filter(|text| text.trim_start().starts_with(['(', ';']));
+    let text = std::str::from_utf8(wasm)
+        .ok()
+        .filter(|text| text.trim_start().starts_with(['(', ';']));
     let Some(text) = text else { return Ok(wasm.into()) };
-    let binary = wat::parse_str(text).map_err(|error| LoadError::Invalid(format!("not a module in text format: {error}")));
+    let binary =
+        wat::parse_str(text).map_err(|error| LoadError::Invalid(format!("not a module in text format: {error}")));
     binary.map(Cow::from)
 }
 
@@ -134,7 +151,11 @@ fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, I
             (rewritten.facts, module)
         }
     };
-    let pre = shared.engines.linker(layout).instantiate_pre(&module).map_err(|error| LoadError::Import(format!("{error:#}")))?;
+    let pre = shared
+        .engines
+        .linker(layout)
+        .instantiate_pre(&module)
+        .map_err(|error| LoadError::Import(format!("{error:#}")))?;
     Ok((facts, pre))
 }
 
@@ -144,7 +165,13 @@ fn key(engine: &wasmtime::Engine, source: &Source, layout: Layout) -> Key {
     let mut hasher = std::hash::DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);
     let version = rewrite::VERSION.to_le_bytes();
-    Key::of(&[b"facts and code", &source.hash, &hasher.finish().to_le_bytes(), &version, &[layout as u8]])
+    Key::of(&[
+        b"facts and code",
+        &source.hash,
+        &hasher.finish().to_le_bytes(),
+        &version,
+        &[layout as u8],
+    ])
 }
 
 /// Keeps the facts and the compiled module, one behind the other, for the next time. If that fails, it is compiled again

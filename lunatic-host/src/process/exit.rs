@@ -113,7 +113,13 @@ impl Exits {
         let inner = self.0.lock();
         match inner.reasons.get(&id) {
             Some(reason) => Remembered::Reason(reason.clone()),
-            None if inner.forgotten.get(&id.index()).is_some_and(|last| id.generation() <= *last) => Remembered::Forgotten,
+            None if inner
+                .forgotten
+                .get(&id.index())
+                .is_some_and(|last| id.generation() <= *last) =>
+            {
+                Remembered::Forgotten
+            }
             None => Remembered::Reason(ExitReason::Normal),
         }
     }

@@ -70,7 +70,10 @@ impl Keys {
     }
 
     pub(crate) fn handle(&self, id: Id) -> RawHandle {
-        RawHandle { id: id.raw(), key: self.key(id) }
+        RawHandle {
+            id: id.raw(),
+            key: self.key(id),
+        }
     }
 
     /// The id of a handle that this runtime gave out, or `None` for any other.

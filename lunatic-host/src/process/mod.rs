@@ -140,7 +140,11 @@ impl Process {
     /// The worker has put the task back. True if the process is blocked now, false if it was woken meanwhile and the
     /// caller must queue it.
     pub(crate) fn set_blocked(&self) -> bool {
-        if self.state.compare_exchange(RUNNING, BLOCKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self
+            .state
+            .compare_exchange(RUNNING, BLOCKED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
             return true;
         }
         self.state.store(QUEUED, Ordering::Release);
@@ -149,12 +153,18 @@ impl Process {
 
     /// Takes a blocked process out of reach of wake-ups, so that its memory can be frozen; false if it is not blocked.
     pub(crate) fn set_freezing(&self) -> bool {
-        self.state.compare_exchange(BLOCKED, FREEZING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+        self.state
+            .compare_exchange(BLOCKED, FREEZING, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// The process is blocked as before; false if it was woken meanwhile and the caller must queue it.
     pub(crate) fn set_blocked_again(&self) -> bool {
-        if self.state.compare_exchange(FREEZING, BLOCKED, Ordering::AcqRel, Ordering::Acquire).is_ok() {
+        if self
+            .state
+            .compare_exchange(FREEZING, BLOCKED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
+        {
             return true;
         }
         self.state.store(QUEUED, Ordering::Release);

@@ -126,11 +126,21 @@ impl<T> Table<T> {
 
     fn make_slots(&self, list: usize) -> Result<u32, Full> {
         let grow = |first: u32| (first <= self.len_max).then(|| first + BATCH);
-        let first = self.fresh.fetch_update(Ordering::AcqRel, Ordering::Acquire, grow).map_err(|_| Full)?;
+        let first = self
+            .fresh
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, grow)
+            .map_err(|_| Full)?;
         for index in [first, first + BATCH - 1] {
             let (chunk, _, len) = place(index);
             self.chunks[chunk].get_or_init(|| {
-                (0..len).map(|_| Mutex::new(Slot { generation: 0, value: None })).collect()
+                (0..len)
+                    .map(|_| {
+                        Mutex::new(Slot {
+                            generation: 0,
+                            value: None,
+                        })
+                    })
+                    .collect()
             });
         }
         self.free[list].0.lock().extend((first + 1..first + BATCH).rev());
@@ -180,7 +190,11 @@ mod tests {
         for index in 0..FIRST_CHUNK * 16 {
             let (chunk, offset, len) = place(index);
             assert!(offset < len);
-            let next = if (chunk, offset) == (last.0, last.1.wrapping_add(1)) { true } else { offset == 0 && chunk == last.0 + 1 };
+            let next = if (chunk, offset) == (last.0, last.1.wrapping_add(1)) {
+                true
+            } else {
+                offset == 0 && chunk == last.0 + 1
+            };
             assert!(next, "{index}: {chunk} {offset} after {last:?}");
             last = (chunk, offset);
         }
@@ -194,7 +208,10 @@ mod tests {
         assert_eq!(table.remove(0, first), Some("first"));
         assert_eq!(table.remove(0, first), None);
         let second = table.insert(0, |_| "second").unwrap();
-        assert_eq!((first.index(), first.generation() + 1), (second.index(), second.generation()));
+        assert_eq!(
+            (first.index(), first.generation() + 1),
+            (second.index(), second.generation())
+        );
         assert!(table.get(first).is_none());
         assert_eq!(*table.get(second).unwrap(), "second");
     }
@@ -206,7 +223,10 @@ mod tests {
         assert!((100..=100 + BATCH as usize).contains(&ids.len()), "{}", ids.len());
         assert_eq!(table.insert(1, |_| ()), Err(Full));
         table.remove(5, ids[7]);
-        assert!(table.insert(1, |_| ()).is_ok(), "slots that another list holds are found");
+        assert!(
+            table.insert(1, |_| ()).is_ok(),
+            "slots that another list holds are found"
+        );
     }
 
     #[test]
@@ -227,7 +247,9 @@ mod tests {
                 let table = &table;
                 scope.spawn(move || {
                     for round in 0..2_000 {
-                        let mine: Vec<_> = (0..8).map(|k| (table.insert(thread, |_| (thread, round, k)).unwrap(), k)).collect();
+                        let mine: Vec<_> = (0..8)
+                            .map(|k| (table.insert(thread, |_| (thread, round, k)).unwrap(), k))
+                            .collect();
                         for (id, k) in mine {
                             assert_eq!(*table.get(id).unwrap(), (thread, round, k));
                             assert_eq!(table.remove(thread + 1, id), Some((thread, round, k)));

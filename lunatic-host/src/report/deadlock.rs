@@ -28,12 +28,7 @@ impl DeadlockReport {
     ///
     /// `kind` completes "the process …", such as "waits to receive"; `detail` says on what, such as "on channel #3 (owned
     /// by #1; holds 0 messages)" and is only asked for processes that are listed.
-    pub fn add(
-        &mut self,
-        process: impl FnOnce() -> String,
-        kind: &'static str,
-        detail: impl FnOnce() -> String,
-    ) {
+    pub fn add(&mut self, process: impl FnOnce() -> String, kind: &'static str, detail: impl FnOnce() -> String) {
         if self.listed.len() < LISTED_MAX {
             self.listed.push(Waiting {
                 process: process(),
@@ -49,12 +44,7 @@ impl DeadlockReport {
 impl fmt::Display for DeadlockReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "deadlock: no process can ever run again")?;
-        for Waiting {
-            process,
-            kind,
-            detail,
-        } in &self.listed
-        {
+        for Waiting { process, kind, detail } in &self.listed {
             write!(f, "  {process} {kind}")?;
             if !detail.is_empty() {
                 write!(f, " {detail}")?;
@@ -79,11 +69,7 @@ mod tests {
     fn one_process() {
         let mut report = DeadlockReport::default();
         let on = "on channel #3 (owned by #1; holds 0 messages)";
-        report.add(
-            || "#1 (main)".into(),
-            "waits to receive",
-            || on.into(),
-        );
+        report.add(|| "#1 (main)".into(), "waits to receive", || on.into());
         assert_eq!(
             report.to_string(),
             "deadlock: no process can ever run again\n  \

@@ -46,12 +46,18 @@ impl Local {
     }
 
     pub(super) fn remote(&self) -> Remote {
-        Remote { woken: self.woken.stealer(), fresh: self.fresh.stealer(), burners: self.burners.stealer() }
+        Remote {
+            woken: self.woken.stealer(),
+            fresh: self.fresh.stealer(),
+            burners: self.burners.stealer(),
+        }
     }
 
     /// Puts a woken process into the slot; the one that was there joins the others, and then there is work to steal.
     pub(super) fn hand_off(&mut self, process: Unit) -> bool {
-        let Some(former) = self.slot.replace(process) else { return false };
+        let Some(former) = self.slot.replace(process) else {
+            return false;
+        };
         self.woken.push(former);
         true
     }

@@ -152,7 +152,8 @@ impl Scheduler {
 
     fn next(&self) -> Option<Unit> {
         let own = self.with_local(|local| local.next(&self.injector)).flatten();
-        own.or_else(|| self.steal()).or_else(|| self.with_local(Local::next_burner).flatten())
+        own.or_else(|| self.steal())
+            .or_else(|| self.with_local(Local::next_burner).flatten())
     }
 
     fn steal(&self) -> Option<Unit> {
@@ -178,7 +179,9 @@ impl Scheduler {
 
     fn park(&self) {
         let found = || {
-            self.stopped.load(Ordering::SeqCst) || !self.injector.is_empty() || self.remotes.iter().any(Remote::has_work)
+            self.stopped.load(Ordering::SeqCst)
+                || !self.injector.is_empty()
+                || self.remotes.iter().any(Remote::has_work)
         };
         for _ in 0..SPINS_BEFORE_PARKING {
             if found() {

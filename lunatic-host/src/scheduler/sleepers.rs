@@ -30,7 +30,10 @@ impl Sleepers {
         Self {
             workers,
             asleep: AtomicUsize::new(0),
-            state: Mutex::new(State { parked: Vec::with_capacity(workers), woken: vec![false; workers].into() }),
+            state: Mutex::new(State {
+                parked: Vec::with_capacity(workers),
+                woken: vec![false; workers].into(),
+            }),
             beds: (0..workers).map(|_| Condvar::new()).collect(),
         }
     }
@@ -114,7 +117,8 @@ mod tests {
         let sleepers = Arc::new(Sleepers::new(3));
         let (work, done) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let take = |work: &AtomicUsize| {
-            work.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok()
+            work.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .is_ok()
         };
         std::thread::scope(|scope| {
             for worker in 0..3 {

@@ -74,7 +74,9 @@ fn decode_cause(error: DecodeError) -> Cause {
         DecodeError::OtherString(reason) => reason.into(),
         DecodeError::Other(reason) => reason.into(),
         DecodeError::UnexpectedEnd { .. } => "it ends too early".into(),
-        DecodeError::LimitExceeded | DecodeError::OutsideUsizeRange(_) => "a length in it is larger than all of it".into(),
+        DecodeError::LimitExceeded | DecodeError::OutsideUsizeRange(_) => {
+            "a length in it is larger than all of it".into()
+        }
         DecodeError::Utf8 { inner } => inner.into(),
         DecodeError::InvalidBooleanValue(byte) => format!("{byte} stands where 0 or 1 means a `bool`").into(),
         DecodeError::InvalidCharEncoding(_) => "something stands where a `char` should that is none".into(),
