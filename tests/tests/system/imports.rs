@@ -5,24 +5,24 @@ use std::sync::OnceLock;
 
 /// A function of the contract.
 #[derive(Debug)]
-pub struct Import {
+pub(crate) struct Import {
     /// Such as `lunatic::channel`.
-    pub namespace: String,
-    pub name: String,
-    pub parameters: Vec<Parameter>,
+    pub(crate) namespace: String,
+    pub(crate) name: String,
+    pub(crate) parameters: Vec<Parameter>,
     /// Whether it returns an `i32`; else nothing.
-    pub returns: bool,
+    pub(crate) returns: bool,
 }
 
 /// A parameter: its name, and what it is.
 #[derive(Debug)]
-pub struct Parameter {
-    pub name: String,
-    pub kind: Kind,
+pub(crate) struct Parameter {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// `*const u8` or `*mut u8`: the next parameter is the length.
     Bytes,
     /// `*mut RawHandle`: 16 bytes.
@@ -35,14 +35,14 @@ pub enum Kind {
 
 impl Kind {
     /// The type in the text format.
-    pub fn wat(self) -> &'static str {
+    pub(crate) fn wat(self) -> &'static str {
         if self == Self::Long { "i64" } else { "i32" }
     }
 }
 
 impl Import {
     /// The declaration in the text format; the function is called `$name`.
-    pub fn wat(&self) -> String {
+    pub(crate) fn wat(&self) -> String {
         let Import { namespace, name, .. } = self;
         let parameters: String = self
             .parameters
@@ -57,13 +57,13 @@ impl Import {
     }
 
     /// What the function is called in the text format: `channel.new`.
-    pub fn label(&self) -> String {
+    pub(crate) fn label(&self) -> String {
         let last = self.namespace.rsplit("::").next().unwrap_or_default();
         format!("{last}.{}", self.name)
     }
 
     /// Whether the first two parameters are a handle.
-    pub fn takes_handle(&self) -> bool {
+    pub(crate) fn takes_handle(&self) -> bool {
         let names: Vec<_> = self
             .parameters
             .iter()
@@ -75,7 +75,7 @@ impl Import {
 }
 
 /// All functions of all namespaces.
-pub fn all() -> &'static [Import] {
+pub(crate) fn all() -> &'static [Import] {
     static ALL: OnceLock<Vec<Import>> = OnceLock::new();
     ALL.get_or_init(|| {
         let folder = lunatic_tests::workspace().join("lunatic-sys/src");
@@ -92,7 +92,7 @@ pub fn all() -> &'static [Import] {
 }
 
 /// The declarations of all functions, to begin a module with.
-pub fn declarations() -> String {
+pub(crate) fn declarations() -> String {
     all().iter().map(Import::wat).collect()
 }
 
