@@ -95,7 +95,13 @@ impl Test {
             let mut host = self.host.clone();
             host.env
                 .push(format!("CARGO_MANIFEST_DIR={}", module.package_folder().display()));
-            let this = lunatic_host::cli::test(shown(&module.path, folder), runner, &host);
+            // As with cargo, tests find the files of their package where they expect them.
+            if let Err(error) = std::env::set_current_dir(module.package_folder()) {
+                let folder = module.package_folder().display().to_string();
+                self.shell().failure(format!("could not enter the folder {folder}: {error}"));
+                return 101;
+            }
+            let this = lunatic_host::cli::test(&module.path, runner, &host);
             if this != 0 {
                 code = this;
                 failed.push(rerun(module));
