@@ -4,6 +4,10 @@
 
 use std::process::ExitCode;
 
+/// The host runs in this process, and is measured with this allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     cargo_lunatic::main(std::env::args_os())
 }
