@@ -73,8 +73,10 @@ impl Ending {
 
     /// Reports the end if it is a failure.
     pub(crate) fn publish(self, process: &Process) -> ExitReason {
-        if let Some(report) = &self.report {
-            publish(&process.system, report);
+        // Once the main process has ended, the others may see its channels close before they are stopped.
+        let is_told = process.system.is_main(process.id) || !process.system.is_over();
+        if let Some(report) = self.report.filter(|_| is_told) {
+            publish(&process.system, &report);
         }
         self.reason
     }

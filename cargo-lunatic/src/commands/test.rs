@@ -98,7 +98,8 @@ impl Test {
             // As with cargo, tests find the files of their package where they expect them.
             if let Err(error) = std::env::set_current_dir(module.package_folder()) {
                 let folder = module.package_folder().display().to_string();
-                self.shell().failure(format!("could not enter the folder {folder}: {error}"));
+                self.shell()
+                    .failure(format!("could not enter the folder {folder}: {error}"));
                 return 101;
             }
             let this = lunatic_host::cli::test(&module.path, runner, &host);

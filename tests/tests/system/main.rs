@@ -39,5 +39,6 @@ mod imports;
 mod memory;
 mod processes;
 mod secrets;
+mod shutdown;
 mod systems;
 mod world;
