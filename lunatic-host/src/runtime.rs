@@ -19,7 +19,7 @@ use crate::module::{LoadError, Module};
 use crate::process::exit::{ExitReason, Exits};
 use crate::process::id::{Id, Keys};
 use crate::process::table::{Full, Table};
-use crate::process::{Entry, Process};
+use crate::process::{Entry, Process, Task};
 use crate::scheduler::Scheduler;
 use crate::wasi::{Wasi, WasiConfig};
 use crate::worker::Worker;
@@ -439,6 +439,8 @@ impl Shared {
 
     /// Kills what is left of a system.
     fn sweep(&self, system: &Arc<System>) {
+        // Those that are spawned while this goes on are stopped when a worker takes them.
+        system.over.store(true, Ordering::Release);
         let mut left = Vec::new();
         self.processes.for_each(|_, process| {
             if Arc::ptr_eq(&process.system, system) {
@@ -477,6 +479,19 @@ impl fmt::Display for StartError {
 
 impl std::error::Error for StartError {}
 
+impl Shared {
+    /// Drops all instances, when no worker is left: they hold what all parts share, and would keep it for ever.
+    fn take_apart(&self) {
+        let mut all = Vec::new();
+        self.processes.for_each(|id, process| all.push((id, process.clone())));
+        for (id, process) in all {
+            self.processes.remove(0, id);
+            process.system.end(ExitReason::Killed);
+            drop(std::mem::replace(&mut *process.task.lock(), Task::Taken));
+        }
+    }
+}
+
 /// A system that was started. Dropping it kills all its processes.
 pub struct RunningSystem {
     shared: Arc<Shared>,
@@ -511,6 +526,7 @@ impl Drop for Runtime {
         // The clock goes on until the workers have ended: it interrupts the processes that they run.
         self.shared.scheduler.stop();
         join(&mut self.workers);
+        self.shared.take_apart();
         self.shared.clock.stop();
         self.shared.hibernation.stop();
         join(&mut self.helpers);
