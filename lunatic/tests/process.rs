@@ -16,7 +16,12 @@ fn a_child_has_an_identity_of_its_own() {
     let child = Process::spawn(move || from_child.send(this_process())).unwrap();
     assert_eq!(from_child.receive(), child);
     assert_ne!(child, this_process());
-    assert_eq!(child.to_string(), format!("#{}", child.id()));
+    let (place, generation) = (child.id() as u32, child.id() >> 32);
+    let shown = match generation {
+        0 => format!("#{place}"),
+        _ => format!("#{place}.{generation}"),
+    };
+    assert_eq!(child.to_string(), shown);
 }
 
 #[lunatic::test]
