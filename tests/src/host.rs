@@ -128,10 +128,20 @@ impl Program<'_> {
     }
 
     /// Starts the program, whose output goes nowhere; dropping what this returns ends it.
+    ///
+    /// # Errors
+    ///
+    /// What the host says when it cannot start it.
+    pub fn try_start(self) -> Result<RunningSystem, String> {
+        let started = self.host.runtime.start(&self.module, self.config);
+        started.map_err(|error| format!("{error:#}"))
+    }
+
+    /// As [`try_start`](Self::try_start), for programs that must start.
     #[track_caller]
     pub fn start(self) -> RunningSystem {
-        let started = self.host.runtime.start(&self.module, self.config);
-        started.unwrap_or_else(|error| panic!("the program could not be started: {error:#}"))
+        let started = self.try_start();
+        started.unwrap_or_else(|error| panic!("the program could not be started: {error}"))
     }
 
     /// Runs the program to the end of its main process.
@@ -148,8 +158,7 @@ impl Program<'_> {
         let (stdout, out) = Output::captured();
         let (stderr, err) = Output::captured();
         (self.config.wasi.stdout, self.config.wasi.stderr) = (stdout.clone(), stderr.clone());
-        let started = self.host.runtime.start(&self.module, self.config);
-        let system = started.map_err(|error| format!("{error:#}"))?;
+        let system = self.try_start()?;
         let reason = system.wait_timeout(PATIENCE);
         // Ends what is left of it.
         drop(system);

@@ -19,6 +19,12 @@ fn exit_codes_are_passed_on() {
             .code(code);
         assert_eq!(finished.stderr, "");
     }
+    // The system takes the lowest eight bits.
+    for (code, taken) in [("256", 0), ("-1", 255)] {
+        guest("endings", &["the_code_is_the_programs_own", code])
+            .run()
+            .code(taken);
+    }
     let finished = guest("endings", &["a_panic_is_101"]).run().code(101);
     assert!(finished.stderr.contains("(main) panicked: main panics"), "{finished}");
     let finished = guest("endings", &["a_trap_is_134"]).run().code(134);

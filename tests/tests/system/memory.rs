@@ -62,3 +62,68 @@ fn a_module_that_begins_larger_than_the_limit_is_refused_with_a_reason() {
     };
     assert!(text.contains("memory"), "{text}");
 }
+
+#[test]
+fn the_limit_of_a_process_is_1_gib_unless_said_otherwise() {
+    assert_eq!(Host::shared().program(grower()).run().reason, ExitReason::Exit(1024));
+}
+
+/// Each of these processes begins with 8 MB, and there are 20 for all: some cannot begin, and the others never notice.
+#[test]
+fn a_process_that_cannot_get_its_first_memory_traps_and_says_so() {
+    let wat = r#"(module
+        (import "lunatic::process" "spawn_closure" (func $spawn (param i32 i32 i32 i32) (result i32)))
+        (import "lunatic::process" "join" (func $join (param i64 i64 i64) (result i32)))
+        (import "lunatic::process" "kill_handle" (func $kill (param i64 i64) (result i32)))
+        (import "lunatic::process" "captured" (func $captured (param i32 i32)))
+        (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+        (import "lunatic::process" "next" (func (result i32)))
+        (import "lunatic::process" "yield_now" (func $yield))
+        (import "lunatic::channel" "new" (func $new (param i64 i32) (result i32)))
+        (import "lunatic::channel" "try_send" (func $try_send (param i64 i64 i32 i32) (result i32)))
+        (import "lunatic::channel" "try_receive" (func $try_receive (param i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 128)
+        (table funcref (elem $begin))
+        ;; Says that it has begun, and waits to be killed.
+        (func $begin
+            (call $captured (i32.const 0) (i32.const 16))
+            (drop (call $try_send (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 0) (i32.const 1)))
+            (call $sleep (i64.const -1)))
+        ;; 1 if the child has begun, 0 if it has trapped: one or the other happens.
+        (func $begins (result i32) (local $reason i32)
+            (loop $again
+                (if (i32.eq
+                        (call $try_receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 128) (i32.const 1))
+                        (i32.const 1))
+                    (then (return (i32.const 1))))
+                (local.set $reason (call $join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const 0)))
+                (if (i32.eq (local.get $reason) (i32.const 3)) (then (return (i32.const 0))))
+                (if (i32.ne (local.get $reason) (i32.const -5)) (then (call $exit (i32.const 100))))
+                (call $yield)
+                (br $again))
+            unreachable)
+        (func (export "_start") (local $left i32) (local $begun i32)
+            (drop (call $new (i64.const 0) (i32.const 0)))
+            (local.set $left (i32.const 10))
+            (loop $again
+                (if (call $spawn (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 64)) (then (call $exit (i32.const 101))))
+                (if (call $begins) (then
+                    (local.set $begun (i32.add (local.get $begun) (i32.const 1)))
+                    ;; The first one that has begun is remembered.
+                    (if (i32.eq (local.get $begun) (i32.const 1)) (then
+                        (memory.copy (i32.const 96) (i32.const 64) (i32.const 16))))))
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br_if $again (local.get $left)))
+            ;; When it is gone, there is room for another one.
+            (drop (call $kill (i64.load (i32.const 96)) (i64.load (i32.const 104))))
+            (drop (call $join (i64.load (i32.const 96)) (i64.load (i32.const 104)) (i64.const -1)))
+            (loop $again
+                (drop (call $spawn (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 64)))
+                (br_if $again (i32.eqz (call $begins))))
+            (call $exit (local.get $begun))))"#;
+    let host = Host::with(|builder| builder.memory_max(20 << 20));
+    let ended = host.program(wat.as_bytes()).run();
+    assert!(matches!(ended.reason, ExitReason::Exit(1..=4)), "{ended}");
+    ended.reports("memory");
+}

@@ -1,7 +1,9 @@
 //! Several systems on one host, and hosts that come and go.
 
+use std::time::Instant;
+
 use lunatic_host::ExitReason;
-use lunatic_tests::host::Host;
+use lunatic_tests::host::{Host, PATIENCE, Program};
 
 /// A program of processes that never end, and one that needs room for as many.
 const CROWDS: &str = r#"(module
@@ -29,9 +31,9 @@ const CROWDS: &str = r#"(module
                 (then (call $yield) (br $again)))
             (local.set $count (i32.sub (local.get $count) (i32.const 1)))
             (br_if $again (local.get $count))))
-    (func (export "crowd") (call $crowd (i32.const 100)))
-    (func (export "endless crowd") (call $crowd (i32.const 100)) (call $burn))
-    (func (export "waiting crowd") (call $crowd (i32.const 100)) (call $wait))
+    (func (export "crowd") (call $crowd (i32.const 127)))
+    (func (export "endless crowd") (call $crowd (i32.const 127)) (call $burn))
+    (func (export "waiting crowd") (call $crowd (i32.const 127)) (call $wait))
     ;; Spawns until there is no room, prints which limit it was, makes room for one, and spawns one.
     (func (export "until the limit") (local $result i32)
         (loop $again
@@ -60,25 +62,53 @@ fn the_largest_number_of_processes_is_an_error_that_says_so() {
     }
 }
 
+/// Starts the program as soon as those that were ended before have made room for its main process, and waits for its end.
+#[track_caller]
+fn run_in_turn(program: Program<'_>, entry: &str) {
+    let deadline = Instant::now() + PATIENCE;
+    let system = loop {
+        match program.clone().entry(entry).try_start() {
+            Ok(system) => break system,
+            Err(error) => assert!(error.contains("number of processes"), "{error}"),
+        }
+        assert!(Instant::now() < deadline, "there is no room for a single process");
+        std::thread::yield_now();
+    };
+    assert_eq!(
+        system.wait_timeout(PATIENCE),
+        Some(ExitReason::Normal),
+        "there is no room for all"
+    );
+}
+
+/// A host with room for 128 processes: one crowd and its main process, and not one more.
+fn host_for_one() -> Host {
+    Host::with(|builder| builder.workers(2).processes_max(128))
+}
+
 /// There is room for one crowd, so that each can only be whole when all of the former are gone.
 #[test]
 fn no_process_outlives_its_system() {
-    let host = Host::with(|builder| builder.workers(2).processes_max(128));
+    let host = host_for_one();
     let program = host.program(CROWDS.as_bytes());
     for _ in 0..50 {
-        program.clone().entry("crowd").run().normal();
+        run_in_turn(program.clone(), "crowd");
     }
 }
 
 #[test]
 fn dropping_a_system_ends_it() {
-    let host = Host::with(|builder| builder.workers(2).processes_max(128));
+    let host = host_for_one();
     let program = host.program(CROWDS.as_bytes());
     for entry in ["endless crowd", "waiting crowd", "receives for ever"] {
-        for _ in 0..20 {
-            drop(program.clone().entry(entry).start());
+        for round in 0..200 {
+            // If there is no room yet, this one has nothing to leave behind.
+            let system = program.clone().entry(entry).try_start();
+            // It is dropped at any time: before its main process runs, while it spawns, when it has spawned all.
+            (0..round * 20).for_each(|_| std::hint::spin_loop());
+            drop(system);
         }
-        program.clone().entry("crowd").run().normal();
+        run_in_turn(program.clone(), "crowd");
     }
 }
 
