@@ -19,6 +19,7 @@ lunatic_test_guests::scenarios![
     a_channel_closes_however_its_maker_ends,
     receive_timeout_waits_as_long_as_it_says,
     receive_timeout_takes_a_message_that_comes_in_time,
+    no_message_is_lost_or_doubled_when_timeouts_come_first,
     an_empty_channel_says_so,
     a_forged_handle_is_an_error_for_every_call,
     what_is_no_message_of_the_type_is_an_error_that_names_it,
@@ -294,6 +295,37 @@ fn receive_timeout_takes_a_message_that_comes_in_time() {
     // One that is there already is taken, even if there is no time to wait.
     numbers.send(7);
     assert_eq!(numbers.receive_timeout(Duration::ZERO).unwrap(), 7);
+}
+
+/// Both sides have so little patience that about as many calls time out as succeed.
+fn no_message_is_lost_or_doubled_when_timeouts_come_first() {
+    const MESSAGES: u64 = 3_000;
+    let numbers = Channel::new(1);
+    let patience = |number: u64| Duration::from_micros(number % 30);
+    let sender = Process::spawn(move || {
+        for number in 0..MESSAGES {
+            let mut message = number;
+            while let Err(error) = numbers.send_timeout(message, patience(number)) {
+                message = match error {
+                    SendTimeoutError::TimedOut(message) => message,
+                    other => panic!("{other:?}"),
+                };
+            }
+        }
+    })
+    .unwrap();
+    for expected in 0..MESSAGES {
+        let number = loop {
+            match numbers.receive_timeout(patience(expected * 7)) {
+                Ok(number) => break number,
+                Err(ReceiveTimeoutError::TimedOut) => {}
+                Err(other) => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(number, expected);
+    }
+    assert_eq!(sender.join(), ExitReason::Normal);
+    assert!(matches!(numbers.try_receive(), Err(TryReceiveError::Empty)));
 }
 
 fn an_empty_channel_says_so() {

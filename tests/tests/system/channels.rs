@@ -11,6 +11,7 @@ crate::scenarios! {
     a_channel_closes_however_its_maker_ends,
     receive_timeout_waits_as_long_as_it_says,
     receive_timeout_takes_a_message_that_comes_in_time,
+    no_message_is_lost_or_doubled_when_timeouts_come_first,
     an_empty_channel_says_so,
     a_forged_handle_is_an_error_for_every_call,
     what_is_no_message_of_the_type_is_an_error_that_names_it,

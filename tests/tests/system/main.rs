@@ -37,6 +37,7 @@ mod hibernation;
 mod hostile;
 mod imports;
 mod memory;
+mod monkeys;
 mod processes;
 mod secrets;
 mod shutdown;
