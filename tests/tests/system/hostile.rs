@@ -731,31 +731,14 @@ fn what_a_module_without_next_spawns_traps_and_says_what_is_missing() {
     let wat = r#"(module
         (import "lunatic::process" "spawn_closure" (func $spawn (param i32 i32 i32 i32) (result i32)))
         (import "lunatic::process" "join" (func $join (param i64 i64 i64) (result i32)))
-        (import "lunatic::process" "captured" (func $captured (param i32 i32)))
-        (import "lunatic::channel" "new" (func $new (param i64 i32) (result i32)))
-        (import "lunatic::channel" "try_send" (func $try_send (param i64 i64 i32 i32) (result i32)))
-        (import "lunatic::channel" "try_receive" (func $try_receive (param i64 i64 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
         (memory (export "memory") 1)
-        (table funcref (elem $tell))
-        (global $runs (mut i32) (i32.const 0))
-        (func $tell
-            ;; In an instance that was not used before.
-            (global.set $runs (i32.add (global.get $runs) (i32.const 1)))
-            (if (i32.ne (global.get $runs) (i32.const 1)) (then unreachable))
-            (call $captured (i32.const 0) (i32.const 16))
-            (drop (call $try_send (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 0) (i32.const 1))))
-        (func (export "_start") (local $left i32)
-            (drop (call $new (i64.const 0) (i32.const 0)))
-            (local.set $left (i32.const 100))
-            (loop $again
-                (drop (call $spawn (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 64)))
-                (if (call $join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const -1)) (then unreachable))
-                (if (i32.ne
-                        (call $try_receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 256) (i32.const 1))
-                        (i32.const 1))
-                    (then unreachable))
-                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
-                (br_if $again (local.get $left)))))"#;
+        (table funcref (elem $nothing))
+        (func $nothing)
+        (func (export "_start")
+            (if (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64)) (then (call $exit (i32.const 100))))
+            (call $exit (call $join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const -1)))))"#;
     let ended = Host::shared().program(wat.as_bytes()).run();
+    assert_eq!(ended.reason, ExitReason::Exit(3), "{ended}");
     ended.reports("it does not import lunatic::process::next");
 }
