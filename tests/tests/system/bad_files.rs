@@ -197,6 +197,10 @@ fn a_module_whose_memory_calls_cannot_find_traps_and_says_so() {
         let ended = Host::shared().program(wat.as_bytes()).run();
         assert!(ended.trap().contains("memory"), "{ended}");
     }
+    let wasi = "(module (import \"wasi_snapshot_preview1\" \"args_sizes_get\" (func $f (param i32 i32) (result i32)))
+        (func (export \"_start\") (drop (call $f (i32.const 0) (i32.const 0)))))";
+    let ended = Host::shared().program(wasi.as_bytes()).run();
+    assert!(ended.trap().contains("memory"), "{ended}");
     // One that makes no such call needs none.
     Host::shared()
         .program(b"(module (func (export \"_start\")))")

@@ -42,4 +42,5 @@ mod processes;
 mod secrets;
 mod shutdown;
 mod systems;
+mod wasi_calls;
 mod world;
