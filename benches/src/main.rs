@@ -1,0 +1,109 @@
+//! Runs the works of `examples/bench` on Lunatic and, in turns with it, on the peers of `benches/peers`; prints a table.
+//!
+//! `cargo run --release -p lunatic-benches -- --help`. Nothing is installed: a peer that is missing is said to be missing.
+
+mod child;
+mod programs;
+mod table;
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+use crate::child::{Measured, measure};
+use crate::programs::{Program, Programs};
+use crate::table::{Row, median};
+
+/// Runs Lunatic's benchmark works in turns with the same works on other systems, and prints a table of medians
+#[derive(Parser)]
+struct Args {
+    /// Rounds, of which the medians are taken; in each round every system runs once
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`
+    #[arg(long, value_delimiter = ',', default_values_t = default_works())]
+    works: Vec<String>,
+}
+
+fn default_works() -> Vec<String> {
+    let works = [
+        "spawn:100000",
+        "spawn:1000000",
+        "pingpong:300000",
+        "ring:300000",
+        "fanin:1000000",
+        "idle:100000",
+        "fair:50",
+        "fib:35",
+        "memory:1000000",
+        "spawn-workers:1000000",
+        "start:1",
+    ];
+    works.map(String::from).into()
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    if args.rounds == 0 {
+        bail!("--rounds 0 would measure nothing: give at least 1");
+    }
+    let works: Vec<(&str, u64)> = args.works.iter().map(|work| parse_work(work)).collect::<Result<_>>()?;
+    let programs = Programs::build()?;
+    println!("{}", table::HEAD);
+    for (work, n) in works {
+        let row = run_work(&programs, work, n, args.rounds)?;
+        println!("{row}");
+    }
+    for missing in &programs.missing {
+        println!("\n{missing}");
+    }
+    Ok(())
+}
+
+fn parse_work(text: &str) -> Result<(&str, u64)> {
+    match text.split_once(':').map(|(work, n)| (work, n.parse())) {
+        Some((work, Ok(n))) if n > 0 => Ok((work, n)),
+        _ => bail!("`{text}` is no work: write it as NAME:N, such as `spawn:100000`"),
+    }
+}
+
+/// All systems that know the work, one after the other, round by round.
+fn run_work(programs: &Programs, work: &str, n: u64, rounds: usize) -> Result<Row> {
+    let systems: Vec<&Program> = programs.of_work(work).collect();
+    let Some(first) = systems.first() else {
+        bail!("no program does the work `{work}`: {}", default_works().join(", "));
+    };
+    let mut measured: Vec<Vec<Measured>> = systems.iter().map(|_| Vec::new()).collect();
+    // What is compiled at the first run is not part of any round.
+    measure(first, work, n)?;
+    for round in 1..=rounds {
+        for (program, all) in systems.iter().zip(&mut measured) {
+            eprintln!("{work} {n}: round {round} of {rounds}, {}", program.system);
+            all.push(measure(program, work, n)?);
+        }
+    }
+    let results = systems.iter().zip(&measured).map(|(program, all)| table::Cell {
+        system: program.system,
+        value: median(all.iter().map(|one| one.value)),
+        peak_kb: median(all.iter().map(|one| one.peak_kb as f64)) as u64,
+    });
+    Ok(Row {
+        work: work.to_owned(),
+        n,
+        cells: results.collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn works_are_a_name_and_a_size() {
+        assert_eq!(parse_work("spawn:100").unwrap(), ("spawn", 100));
+        for wrong in ["spawn", "spawn:", "spawn:0", "spawn:-1", "spawn:many"] {
+            let error = parse_work(wrong).unwrap_err().to_string();
+            assert!(error.contains(wrong) && error.contains("NAME:N"), "{error}");
+        }
+        assert!(default_works().iter().all(|work| parse_work(work).is_ok()));
+    }
+}

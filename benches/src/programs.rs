@@ -1,0 +1,193 @@
+//! What is run: the host with its guest, the peers, and the native program; built on the way, never installed.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+use cargo_metadata::MetadataCommand;
+
+/// Works that processes matter for, which all peers do.
+const SHARED: [&str; 7] = ["spawn", "pingpong", "ring", "fanin", "idle", "fair", "fib"];
+
+/// How a program tells its figure.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// It prints a line of JSON.
+    Json,
+    /// It does not: its time from start to end is the figure.
+    Lifetime,
+}
+
+pub(crate) struct Program {
+    pub(crate) system: &'static str,
+    pub(crate) output: Output,
+    command: PathBuf,
+    args: Vec<String>,
+    works: Vec<&'static str>,
+    /// The work has another name in the program itself.
+    work_inside: Option<&'static str>,
+}
+
+impl Program {
+    /// The program, and its arguments for `n` operations of a work.
+    pub(crate) fn command_line(&self, work: &str, n: u64) -> (&Path, Vec<String>) {
+        let mut args = self.args.clone();
+        if self.output == Output::Json {
+            args.extend([self.work_inside.unwrap_or(work).to_owned(), n.to_string()]);
+        }
+        (&self.command, args)
+    }
+}
+
+pub(crate) struct Programs {
+    all: Vec<Program>,
+    /// A sentence for each peer that is not here.
+    pub(crate) missing: Vec<String>,
+}
+
+impl Programs {
+    /// Builds all there is, and says so on standard error.
+    pub(crate) fn build() -> Result<Self> {
+        let metadata = MetadataCommand::new().no_deps().exec()?;
+        let (root, target) = (
+            metadata.workspace_root.as_std_path(),
+            metadata.target_directory.as_std_path(),
+        );
+        let folder = target.join("benches");
+        std::fs::create_dir_all(&folder)?;
+
+        // One after the other: together they would ask wasmtime's dependencies for more features, and compile it again.
+        for package in ["lunatic-host", "lunatic-benches"] {
+            run(cargo().args(["build", "--release", "--package", package]))?;
+        }
+        let mut guest = cargo();
+        guest.args([
+            "run",
+            "--quiet",
+            "--package",
+            "cargo-lunatic",
+            "--bin",
+            "cargo-lunatic",
+            "--",
+        ]);
+        run(guest.args([
+            "lunatic",
+            "build",
+            "--release",
+            "--package",
+            "lunatic-examples",
+            "--example",
+            "bench",
+        ]))?;
+        let host = target.join("release").join("lunatic");
+        let bench = target.join("wasm32-wasip1/release/examples/bench.wasm");
+        let hello = folder.join("hello.wat");
+        std::fs::write(
+            &hello,
+            r#"(module (memory (export "memory") 1) (func (export "_start")))"#,
+        )?;
+
+        let lunatic = |system, works: &[&'static str], before: &[&str], file: &Path, output| Program {
+            system,
+            output,
+            command: host.clone(),
+            args: [&["run"], before, &[&*file.to_string_lossy()]]
+                .concat()
+                .into_iter()
+                .map(String::from)
+                .collect(),
+            works: works.to_vec(),
+            work_inside: (works == ["spawn-workers"]).then_some("spawn"),
+        };
+        let mut all = vec![
+            lunatic("Lunatic", &SHARED, &[], &bench, Output::Json),
+            lunatic("Lunatic", &["memory"], &[], &bench, Output::Json),
+            lunatic(
+                "2 workers",
+                &["spawn-workers"],
+                &["--workers", "2"],
+                &bench,
+                Output::Json,
+            ),
+            lunatic(
+                "1 worker",
+                &["spawn-workers"],
+                &["--workers", "1"],
+                &bench,
+                Output::Json,
+            ),
+            lunatic("Lunatic", &["start"], &[], &hello, Output::Lifetime),
+        ];
+        let peer = |system, command: PathBuf, args: &[&str], works: &[&'static str]| Program {
+            system,
+            output: Output::Json,
+            command,
+            args: args.iter().map(ToString::to_string).collect(),
+            works: works.to_vec(),
+            work_inside: None,
+        };
+        let mut missing = Vec::new();
+
+        let erlang = root.join("benches/peers/erlang/peer_bench.erl");
+        match try_run(Command::new("erlc").arg("-o").arg(&folder).arg(erlang))? {
+            true => {
+                let folder = folder.to_string_lossy();
+                let args = [
+                    "-noshell",
+                    "+P",
+                    "5000000",
+                    "-pa",
+                    &folder,
+                    "-run",
+                    "peer_bench",
+                    "main",
+                ];
+                all.push(peer("Erlang", "erl".into(), &args, &SHARED));
+            }
+            false => {
+                missing.push("Erlang is missing: its packages in Debian are `erlang-base` and `erlang-dev`.".into())
+            }
+        }
+        let go = folder.join("peer_bench_go");
+        let mut build = Command::new("go");
+        build
+            .args(["build", "-o"])
+            .arg(&go)
+            .arg(".")
+            .current_dir(root.join("benches/peers/go"));
+        match try_run(&mut build)? {
+            true => all.push(peer("Go", go, &[], &SHARED)),
+            false => missing.push("Go is missing: its package in Debian is `golang-go`.".into()),
+        }
+        all.push(peer("native", target.join("release/native"), &[], &["fib", "memory"]));
+        Ok(Self { all, missing })
+    }
+
+    /// The programs that do a work, ours first; none if the name is wrong.
+    pub(crate) fn of_work(&self, work: &str) -> impl Iterator<Item = &Program> {
+        self.all.iter().filter(move |program| program.works.contains(&work))
+    }
+}
+
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    match try_run(command)? {
+        true => Ok(()),
+        false => bail!("`{}` is not installed", command.get_program().display()),
+    }
+}
+
+/// Runs a command that must succeed; false if there is no such program.
+fn try_run(command: &mut Command) -> Result<bool> {
+    let shown = format!("{command:?}").replace('"', "");
+    eprintln!("running {shown}");
+    match command.status() {
+        Ok(status) if status.success() => Ok(true),
+        Ok(status) => bail!("`{shown}` failed: {status}"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("could not run `{shown}`")),
+    }
+}
