@@ -14,26 +14,111 @@ pub const EMPTY: i32 = -4;
 pub const TIMED_OUT: i32 = -5;
 /// A limit of the host was hit; which one is in the buffer, as text.
 pub const LIMIT: i32 = -6;
+/// The process that was called has ended; how is in the buffer, as reason bytes.
+pub const GONE: i32 = -7;
+/// Another process has the name.
+pub const NAME_TAKEN: i32 = -8;
 
 /// The timeout that never passes.
 pub const NO_TIMEOUT: u64 = u64::MAX;
 
-/// How a process ended, as `process::join` returns it.
+/// How a process ended: the kind of a reason.
+///
+/// *Reason bytes* are the kind and its detail, two little-endian `i32`s, and text in UTF-8. Where nothing else is said,
+/// the detail is 0 and the text empty.
 pub mod exit {
     /// The entry function returned, or the process called `proc_exit(0)`.
     pub const NORMAL: i32 = 0;
-    /// The process called `proc_exit` with another code than 0; the buffer holds the code in decimal.
+    /// The process called `proc_exit` with another code than 0: the detail.
     pub const EXIT: i32 = 1;
-    /// The process panicked; the buffer holds the panic message.
+    /// The process panicked; the text is the panic message.
     pub const PANIC: i32 = 2;
-    /// The process trapped (or the host failed on its behalf); the buffer holds the reason.
+    /// The process trapped; the detail is one of [`trap`](super::trap), the text says how.
     pub const TRAP: i32 = 3;
     /// The process was killed.
     pub const KILLED: i32 = 4;
     /// The process ended so long ago that how is no longer known.
     pub const FORGOTTEN: i32 = 5;
+    /// The process was told to stop, in good order.
+    pub const SHUTDOWN: i32 = 6;
+    /// The process ended with an error; the text says which.
+    pub const ERROR: i32 = 7;
+    /// The process hit a limit of its memory; the text says how it ended.
+    pub const OUT_OF_MEMORY: i32 = 8;
+    /// The process used up what it was given to compute.
+    pub const OUT_OF_BUDGET: i32 = 9;
+    /// No process of the system could ever run again; the text says who waited for what.
+    pub const DEADLOCK: i32 = 10;
+    /// There was no such process.
+    pub const NO_PROCESS: i32 = 11;
+    /// The connection to the node of the process was lost.
+    pub const NODE_GONE: i32 = 12;
+    /// The host failed on behalf of the process; the text says how.
+    pub const HOST_BUG: i32 = 13;
 }
 
+/// The bytes before the text in reason bytes.
+pub const REASON_HEAD_LEN: usize = 8;
+/// The longest text of a reason that a process passes to the host, in bytes.
+pub const REASON_TEXT_LEN_MAX: usize = 64 << 10;
+
+/// How a process trapped: the detail of [`exit::TRAP`].
+pub mod trap {
+    /// Another trap than the following.
+    pub const OTHER: i32 = 0;
+    /// `unreachable` was executed.
+    pub const UNREACHABLE: i32 = 1;
+    /// A memory access out of bounds.
+    pub const OUT_OF_BOUNDS: i32 = 2;
+    /// The stack overflowed.
+    pub const STACK_OVERFLOW: i32 = 3;
+    /// An integer overflowed, or a number could not be converted to an integer.
+    pub const OVERFLOW: i32 = 4;
+    /// A division by zero.
+    pub const DIVISION_BY_ZERO: i32 = 5;
+    /// A table access out of bounds, or an indirect call of nothing or of a function of another type.
+    pub const BAD_CALL: i32 = 6;
+}
+
+/// Bits of [`SpawnOptions::flags`](crate::layout::SpawnOptions::flags).
+pub mod spawn {
+    /// The parent is linked to the child.
+    pub const LINK: u32 = 1;
+    /// The parent monitors the child.
+    pub const MONITOR: u32 = 2;
+    /// The child traps exits from its beginning.
+    pub const TRAP_EXIT: u32 = 4;
+    /// The child begins a scope of names of its own, empty but for itself.
+    pub const NEW_SCOPE: u32 = 8;
+}
+
+/// What a mailbox's entry is.
+pub mod mail {
+    /// A message that a process sent.
+    pub const MESSAGE: u32 = 0;
+    /// A linked process has ended, or sent an exit signal; the body is the reason bytes.
+    pub const EXIT: u32 = 1;
+    /// A monitored process has ended; the body is the reason bytes.
+    pub const DOWN: u32 = 2;
+}
+
+/// The tag of messages about exits.
+pub const TAG_SIGNAL: u64 = 1;
+/// The bit that tells references from other tags.
+pub const REFERENCE_BIT: u64 = 1 << 63;
+
+/// What `mailbox::select` waits for.
+pub mod source {
+    /// A channel: `a` is its id, `b` its key.
+    pub const CHANNEL: u32 = 0;
+    /// The mailbox: `a` points to tags, all count if there are none.
+    pub const MAILBOX: u32 = 1;
+}
+
+/// The longest name of a process or a group, in bytes.
+pub const NAME_LEN_MAX: usize = 255;
+/// The largest number of tags or of sources in one call.
+pub const TAGS_LEN_MAX: usize = 256;
 /// The largest closure that can be spawned, in bytes of captured values.
 pub const CAPTURE_LEN_MAX: usize = 64 << 10;
 /// The largest message, in bytes.

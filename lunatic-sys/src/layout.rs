@@ -13,3 +13,74 @@ pub struct RawHandle {
 /// The size of [`RawHandle`] in guest memory, in bytes.
 pub const RAW_HANDLE_SIZE: usize = 16;
 const _: () = assert!(size_of::<RawHandle>() == RAW_HANDLE_SIZE);
+
+/// How `process::spawn` makes a process.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SpawnOptions {
+    /// Bits of [`codes::spawn`](crate::codes::spawn); other bits are not looked at.
+    pub flags: u32,
+    /// The length of the name in bytes, 0 for none.
+    pub name_len: u32,
+    /// Where the name is.
+    pub name: u64,
+    /// The largest memory in bytes, 0: as the parent.
+    pub max_memory: u64,
+    /// The largest number of entries in its mailbox, 0: as the parent.
+    pub mailbox_max: u64,
+    /// The tag of the message about its end if it is monitored, 0: the monitor's reference.
+    pub monitor_tag: u64,
+}
+
+/// What `process::spawn` answers.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Spawned {
+    /// The child; or the process that has the name.
+    pub process: RawHandle,
+    /// The monitor's reference, 0 if there is none.
+    pub reference: u64,
+}
+
+/// What `mailbox::receive` says of an entry beside its body.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Header {
+    /// One of [`codes::mail`](crate::codes::mail).
+    pub kind: u32,
+    /// The length of the body in bytes.
+    pub len: u32,
+    /// Under which tag it came.
+    pub tag: u64,
+    /// The monitor's reference, for DOWN.
+    pub reference: u64,
+    /// Who ended, for EXIT and DOWN.
+    pub from: RawHandle,
+}
+
+/// One thing that `mailbox::select` waits for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Source {
+    /// One of [`codes::source`](crate::codes::source).
+    pub kind: u32,
+    /// The number of tags, for the mailbox.
+    pub tags_len: u32,
+    /// A channel's id, or where the tags are.
+    pub a: u64,
+    /// A channel's key.
+    pub b: u64,
+}
+
+/// The size of [`SpawnOptions`] in guest memory, in bytes.
+pub const SPAWN_OPTIONS_SIZE: usize = 40;
+/// The size of [`Spawned`] in guest memory, in bytes.
+pub const SPAWNED_SIZE: usize = 24;
+/// The size of [`Header`] in guest memory, in bytes.
+pub const HEADER_SIZE: usize = 40;
+/// The size of [`Source`] in guest memory, in bytes.
+pub const SOURCE_SIZE: usize = 24;
+const _: () = assert!(size_of::<SpawnOptions>() == SPAWN_OPTIONS_SIZE);
+const _: () = assert!(size_of::<Spawned>() == SPAWNED_SIZE);
+const _: () = assert!(size_of::<Header>() == HEADER_SIZE);
+const _: () = assert!(size_of::<Source>() == SOURCE_SIZE);

@@ -8,6 +8,9 @@
 //! |---|---|---|
 //! | [`process`] | `lunatic::process` | spawn, wait for, kill processes; sleep and yield |
 //! | [`channel`] | `lunatic::channel` | queues of messages that processes share by handle |
+//! | [`mailbox`] | `lunatic::mailbox` | the queue of each process: messages with tags, exits, replies |
+//! | [`registry`] | `lunatic::registry` | names of processes, and groups of them |
+//! | [`timer`] | `lunatic::timer` | messages that come later |
 //! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
 //!
 //! # Calling habits
@@ -31,7 +34,10 @@ pub mod buffer;
 pub mod channel;
 pub mod codes;
 pub mod layout;
+pub mod mailbox;
 pub mod process;
+pub mod registry;
+pub mod timer;
 
 /// Declares imports of one wasm namespace, and on other targets functions that panic with what to do instead.
 macro_rules! imports {
@@ -55,6 +61,7 @@ macro_rules! imports {
             /// # Safety
             ///
             /// Each pointer is valid for the length that goes with it, or for the type it points to.
+            #[allow(clippy::too_many_arguments, reason = "wasm has no other way to pass them")]
             #[cfg(not(target_arch = "wasm32"))]
             pub unsafe fn $name($($arg: $type),*) $(-> $result)? {
                 $(let _ = $arg;)*

@@ -1,6 +1,6 @@
 //! `lunatic::process`: spawn, wait for and end processes.
 
-use crate::layout::RawHandle;
+use crate::layout::{RawHandle, SpawnOptions, Spawned};
 
 crate::imports! {
     namespace "lunatic::process";
@@ -28,8 +28,7 @@ crate::imports! {
     /// [`codes::INVALID`](crate::codes::INVALID). A process that kills itself does not return from this call.
     fn kill_handle(id: u64, key: u64) -> i32;
 
-    /// Waits for a process to end: one of [`codes::exit`](crate::codes::exit), with its text (if any) in the buffer;
-    /// or [`codes::TIMED_OUT`](crate::codes::TIMED_OUT), [`codes::INVALID`](crate::codes::INVALID).
+    /// Waits for a process to end: one of [`codes::exit`](crate::codes::exit), with the reason bytes in the buffer; or [`codes::TIMED_OUT`](crate::codes::TIMED_OUT), [`codes::INVALID`](crate::codes::INVALID).
     fn join(id: u64, key: u64, timeout_ns: u64) -> i32;
 
     /// Blocks the calling process for at least this long.
@@ -37,4 +36,44 @@ crate::imports! {
 
     /// Lets other processes run first.
     fn yield_now();
+
+    /// As `spawn_closure`, with options. The link, the monitor and the name are there before the child runs.
+    ///
+    /// [`codes::OK`](crate::codes::OK), [`codes::LIMIT`](crate::codes::LIMIT), or
+    /// [`codes::NAME_TAKEN`](crate::codes::NAME_TAKEN), and then `out` holds who has the name and nothing was spawned.
+    fn spawn(entry: usize, captured: *const u8, captured_len: usize, options: *const SpawnOptions, out: *mut Spawned) -> i32;
+
+    /// Ends the calling process with the reason. Does not return. Traps if these are no reason bytes.
+    fn exit(reason: *const u8, len: usize);
+
+    /// Sends an exit signal. KILLED ends the process for good. NORMAL does nothing, but to the caller itself; any other
+    /// reason ends the process. If the process traps exits, each but KILLED becomes a message.
+    ///
+    /// [`codes::OK`](crate::codes::OK), also when it has ended already; or [`codes::INVALID`](crate::codes::INVALID).
+    fn exit_signal(id: u64, key: u64, reason: *const u8, len: usize) -> i32;
+
+    /// Links the calling process to another, once: when one ends, the other gets an exit signal with the reason. If it
+    /// has ended already, the caller gets one with NO_PROCESS. [`codes::OK`](crate::codes::OK) or
+    /// [`codes::INVALID`](crate::codes::INVALID).
+    fn link(id: u64, key: u64) -> i32;
+
+    /// Takes a link away. After that no exit signal of it arrives. [`codes::OK`](crate::codes::OK), also if there is
+    /// none; or [`codes::INVALID`](crate::codes::INVALID).
+    fn unlink(id: u64, key: u64) -> i32;
+
+    /// Asks for one message when the process ends, under the tag (0: the reference); at once if it has ended already.
+    /// [`codes::OK`](crate::codes::OK) and the monitor's reference in `out`; or
+    /// [`codes::INVALID`](crate::codes::INVALID), [`codes::LIMIT`](crate::codes::LIMIT).
+    fn monitor(id: u64, key: u64, tag: u64, out: *mut u64) -> i32;
+
+    /// Takes a monitor away: 1 if it was active, else 0. If `flush` is not 0, its message, if it has come already, is
+    /// dropped.
+    fn demonitor(reference: u64, flush: i32) -> i32;
+
+    /// Whether exit signals become messages from now on; returns whether they did before.
+    fn trap_exit(on: i32) -> i32;
+
+    /// Writes the handle of the process that spawned this one to `out`: [`codes::OK`](crate::codes::OK); or
+    /// [`codes::CLOSED`](crate::codes::CLOSED) in the main process.
+    fn parent(out: *mut RawHandle) -> i32;
 }

@@ -1,0 +1,23 @@
+//! `lunatic::timer`: messages that come later.
+
+crate::imports! {
+    namespace "lunatic::timer";
+
+    /// Sends a message after a delay, and if the interval is not 0, again after each interval. The timer belongs to the
+    /// process that it sends to, and ends with it. [`codes::OK`](crate::codes::OK) and the timer in `out`;
+    /// [`codes::INVALID`](crate::codes::INVALID), [`codes::CLOSED`](crate::codes::CLOSED) or
+    /// [`codes::LIMIT`](crate::codes::LIMIT).
+    fn send_after(
+        id: u64,
+        key: u64,
+        tag: u64,
+        message: *const u8,
+        len: usize,
+        delay_ns: u64,
+        interval_ns: u64,
+        out: *mut u64,
+    ) -> i32;
+
+    /// Ends a timer: 1 if it had not fired (or fires at intervals), 0 if it had, or its process has ended.
+    fn cancel(timer: u64) -> i32;
+}
