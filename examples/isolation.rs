@@ -32,7 +32,7 @@ impl Fate {
     fn is_met(self, reason: &ExitReason) -> bool {
         match self {
             Self::Panics => matches!(reason, ExitReason::Panic(message) if message.contains("meant to panic")),
-            Self::ReachesUnreachable | Self::ReadsOutOfBounds => matches!(reason, ExitReason::Trap(_)),
+            Self::ReachesUnreachable | Self::ReadsOutOfBounds => matches!(reason, ExitReason::Trap { .. }),
             Self::Finishes => reason.is_normal(),
         }
     }

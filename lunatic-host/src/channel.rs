@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 use crate::process::Process;
 use crate::process::id::Id;
 use crate::process::table::{Full, Table};
+use crate::quota::{Exhausted, Quota};
 
 /// The bytes of one message; short ones need no allocation of their own.
 pub(crate) type Message = SmallVec<[u8; 24]>;
@@ -54,9 +55,8 @@ struct Channel {
 /// All channels of a runtime.
 pub(crate) struct Channels {
     table: Table<Channel>,
-    /// Bytes that queued messages hold, and may hold, in all channels together.
-    queued: AtomicUsize,
-    queued_max: usize,
+    /// What queued messages hold.
+    queued: Arc<Quota>,
     tickets: AtomicUsize,
 }
 
@@ -94,11 +94,10 @@ impl Channels {
     /// An empty queue keeps room for this many messages and gives the rest back.
     const KEPT_CAPACITY: usize = 1024;
 
-    pub(crate) fn new(len_max: u32, queued_max: usize) -> Self {
+    pub(crate) fn new(len_max: u32, queued: Arc<Quota>) -> Self {
         Self {
             table: Table::new(len_max),
-            queued: AtomicUsize::new(0),
-            queued_max,
+            queued,
             tickets: AtomicUsize::new(0),
         }
     }
@@ -120,7 +119,7 @@ impl Channels {
         let channel = self.table.remove(worker, id);
         let waiters = channel.map(|channel| {
             let messages: usize = channel.queue.iter().map(size_outside).sum();
-            self.queued.fetch_sub(messages + channel.charged, Ordering::Relaxed);
+            self.queued.give_back(messages + channel.charged);
             channel.receivers.0.into_iter().chain(channel.senders.0)
         });
         waiters.into_iter().flatten().map(|(_, process)| process)
@@ -158,9 +157,14 @@ impl Channels {
             freed += std::mem::take(&mut channel.charged);
         }
         if freed > 0 {
-            self.queued.fetch_sub(freed, Ordering::Relaxed);
+            self.queued.give_back(freed);
         }
         Ok((message, channel.senders.pop()))
+    }
+
+    /// Whether a receiver would not have to wait: there is a message, or the channel has closed.
+    pub(crate) fn is_ready(&self, id: Id) -> bool {
+        self.table.get(id).is_none_or(|channel| !channel.queue.is_empty())
     }
 
     /// Leaves a waiter for a message, unless there is one by now or the channel has closed: then `None`. A process that was
@@ -223,9 +227,7 @@ impl Channels {
     }
 
     fn charge(&self, size: usize) -> Result<(), SendRefusal> {
-        let grow = |queued: usize| queued.checked_add(size).filter(|queued| *queued <= self.queued_max);
-        let charged = self.queued.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow);
-        charged.map(drop).map_err(|_| SendRefusal::Limit)
+        self.queued.charge(size).map_err(|Exhausted| SendRefusal::Limit)
     }
 }
 
@@ -251,7 +253,7 @@ mod tests {
     const OWNER: Id = Id::NONE;
 
     fn channels(queued_max: usize) -> (Channels, Id) {
-        let channels = Channels::new(100, queued_max);
+        let channels = Channels::new(100, Arc::new(Quota::new(queued_max)));
         let id = channels.open(0, OWNER, 0).unwrap();
         (channels, id)
     }
@@ -275,7 +277,7 @@ mod tests {
 
     #[test]
     fn a_bound_is_kept() {
-        let channels = Channels::new(100, 1 << 20);
+        let channels = Channels::new(100, Arc::new(Quota::new(1 << 20)));
         let id = channels.open(0, OWNER, 2).unwrap();
         assert!(channels.try_send(id, b"1").is_ok() && channels.try_send(id, b"2").is_ok());
         assert_eq!(channels.try_send(id, b"3").map(drop), Err(SendRefusal::Full));
@@ -301,7 +303,7 @@ mod tests {
         for (id, len) in [(first, 1000), (second, 10)] {
             while channels.try_send(id, &vec![7; len]).is_ok() {}
         }
-        assert!(channels.queued.load(Ordering::Relaxed) > 90_000);
+        assert!(channels.queued.used() > 90_000);
         assert_eq!(
             channels.try_send(second, &[7; 50_000]).map(drop),
             Err(SendRefusal::Limit)
@@ -314,7 +316,7 @@ mod tests {
         for id in [first, second] {
             assert_eq!(channels.close(0, id).count(), 0);
         }
-        assert_eq!(channels.queued.load(Ordering::Relaxed), 0);
+        assert_eq!(channels.queued.used(), 0);
     }
 
     #[test]

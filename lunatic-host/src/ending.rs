@@ -4,25 +4,30 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use lunatic_sys::codes;
+
 use crate::engine::WASM_STACK_SIZE;
 use crate::module::Module;
-use crate::process::exit::ExitReason;
+use crate::process::exit::{ExitReason, Trap};
 use crate::process::id::Id;
 use crate::process::{Process, Wait};
-use crate::report::{self, CrashReport, DeadlockReport, Ended, PanicCapture};
+use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
 use crate::runtime::{Shared, System};
 
-/// The process killed itself.
+/// The process ended itself, or a signal to itself ended it.
 #[derive(Debug)]
-pub(crate) struct Killed;
+pub(crate) struct Exited(pub(crate) ExitReason);
 
-impl fmt::Display for Killed {
+impl fmt::Display for Exited {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the process killed itself")
+        match &self.0 {
+            ExitReason::Error(text) | ExitReason::Panic(text) => f.write_str(text),
+            reason => write!(f, "the process {reason}"),
+        }
     }
 }
 
-impl std::error::Error for Killed {}
+impl std::error::Error for Exited {}
 
 /// The end of a process: why, and what is to be said about it.
 pub(crate) struct Ending {
@@ -45,26 +50,29 @@ impl Ending {
                 report: None,
             };
         };
-        if error.is::<Killed>() {
+        if let Some(Exited(reason)) = error.downcast_ref() {
+            let failed = matches!(reason, ExitReason::Error(_) | ExitReason::Panic(_));
+            let report = failed.then(|| {
+                let mut report = new_report(process, module, &error, None);
+                report.kind = report::Kind::Failed;
+                report.reason = error.to_string();
+                report
+            });
             return Self {
-                reason: ExitReason::Killed,
-                report: None,
+                reason: reason.clone(),
+                report,
             };
         }
         let panic = report::panic_of(&error, &panic.unwrap_or_default());
-        let reason = reason(report::classify(&error, panic.as_ref()), out_of_memory);
+        let reason = reason(
+            report::classify(&error, panic.as_ref()),
+            report::trap_code(&error),
+            out_of_memory,
+        );
         if matches!(reason, ExitReason::Normal | ExitReason::Exit(_)) {
             return Self { reason, report: None };
         }
-        let name = name(&process.system, process.id);
-        let mut report = CrashReport::new(
-            name,
-            &error,
-            panic.as_ref(),
-            Some(&module.symbols),
-            Some(WASM_STACK_SIZE),
-        );
-        report.full = report::full_backtraces();
+        let report = new_report(process, module, &error, panic.as_ref());
         Self {
             reason,
             report: Some(report),
@@ -82,15 +90,31 @@ impl Ending {
     }
 }
 
-fn reason(ended: Ended, out_of_memory: bool) -> ExitReason {
+fn new_report(process: &Process, module: &Module, error: &wasmtime::Error, panic: Option<&Panic>) -> CrashReport {
+    let (own_name, links) = process.acquaintances();
+    let mut title = name(&process.system, process.id);
+    if let Some(own_name) = own_name {
+        title = format!("{title} `{}`", own_name.escape_debug());
+    }
+    let mut report = CrashReport::new(title, error, panic, Some(&module.symbols), Some(WASM_STACK_SIZE));
+    report.full = report::full_backtraces();
+    report.parent = process.parent.map(|parent| name(&process.system, parent));
+    report.links = links.into_iter().map(|linked| name(&process.system, linked)).collect();
+    report
+}
+
+fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {
     match ended {
         Ended::Exit(0) => ExitReason::Normal,
         Ended::Exit(code) => ExitReason::Exit(code),
         Ended::Panic(message) => ExitReason::Panic(message),
-        Ended::Trap(reason) if out_of_memory && !reason.starts_with("out of memory") => {
-            ExitReason::Trap(format!("out of memory: {reason}"))
-        }
-        Ended::Trap(reason) => ExitReason::Trap(reason),
+        Ended::Trap(text) if text.starts_with("out of memory") => ExitReason::OutOfMemory(text),
+        Ended::Trap(text) if out_of_memory => ExitReason::OutOfMemory(format!("out of memory: {text}")),
+        Ended::Trap(text) if text.starts_with("stack overflow") => ExitReason::Trap(Trap {
+            code: codes::trap::STACK_OVERFLOW,
+            text,
+        }),
+        Ended::Trap(text) => ExitReason::Trap(Trap { code, text }),
         Ended::HostBug(text) => ExitReason::HostBug(text),
     }
 }
@@ -129,6 +153,9 @@ pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> Option<String> 
             Wait::Send => "waits to send",
             Wait::Join => "waits for the end of a process",
             Wait::Sleep => "sleeps",
+            Wait::Mail => "waits for mail",
+            Wait::Call => "waits for an answer",
+            Wait::Select => "waits for one of several things",
             Wait::Outside => "waits for input or output",
         };
         report.add(
@@ -156,8 +183,8 @@ fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
             }
             None => format!("on channel {what}"),
         },
-        Wait::Join => name(system, what),
-        Wait::Sleep | Wait::Outside => String::new(),
+        Wait::Join | Wait::Call => name(system, what),
+        Wait::Sleep | Wait::Mail | Wait::Select | Wait::Outside => String::new(),
     }
 }
 

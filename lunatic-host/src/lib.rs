@@ -11,6 +11,7 @@ mod imports;
 mod instance;
 mod module;
 mod process;
+mod quota;
 pub mod report;
 mod runtime;
 mod scheduler;

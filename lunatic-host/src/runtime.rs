@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 
-use crate::channel::Channels;
-use crate::clock::Clock;
+use crate::channel::{Channels, SendRefusal};
+use crate::clock::{Clock, TimedMail, Timekeeper};
 use crate::engine::{Engines, Layout};
 use crate::hibernation::Hibernation;
 use crate::instance::Runner;
@@ -19,7 +19,8 @@ use crate::module::{LoadError, Module};
 use crate::process::exit::{ExitReason, Exits};
 use crate::process::id::{Id, Keys};
 use crate::process::table::{Full, Table};
-use crate::process::{Entry, Process, Task};
+use crate::process::{Entry, Inherited, Process, Task};
+use crate::quota::Quota;
 use crate::scheduler::Scheduler;
 use crate::wasi::{Wasi, WasiConfig};
 use crate::worker::Worker;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) clock: Clock,
     pub(crate) processes: Table<Arc<Process>>,
     pub(crate) channels: Channels,
+    /// What messages hold in all channels and mailboxes.
+    pub(crate) queued: Arc<Quota>,
     pub(crate) process_keys: Keys,
     pub(crate) channel_keys: Keys,
     pub(crate) exits: Exits,
@@ -70,15 +73,28 @@ impl fmt::Display for SpawnLimit {
 }
 
 impl Shared {
-    pub(crate) fn spawn(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<Id, SpawnLimit> {
+    pub(crate) fn spawn(&self, parent: &Process, entry: Entry) -> Result<Id, SpawnLimit> {
+        let process = self.new_process(parent, parent.inherited.clone(), entry)?;
+        let id = process.id;
+        self.scheduler.spawn(process);
+        Ok(id)
+    }
+
+    /// A process that is in no queue yet.
+    pub(crate) fn new_process(
+        &self,
+        parent: &Process,
+        inherited: Arc<Inherited>,
+        entry: Entry,
+    ) -> Result<Arc<Process>, SpawnLimit> {
         let mut process = None;
-        let id = self.processes.insert(self.scheduler.worker(), |id| {
-            let new = Arc::new(Process::new(id, system.clone(), module.clone(), entry));
+        let result = self.processes.insert(self.scheduler.worker(), |id| {
+            let (system, module) = (parent.system.clone(), parent.module.clone());
+            let new = Arc::new(Process::new(id, Some(parent.id), inherited, system, module, entry));
             process.insert(new).clone()
         });
-        let id = id.map_err(|Full| SpawnLimit::Processes)?;
-        self.scheduler.spawn(process.expect("an inserted process was made"));
-        Ok(id)
+        result.map_err(|Full| SpawnLimit::Processes)?;
+        Ok(process.expect("an inserted process was made"))
     }
 
     pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
@@ -97,11 +113,20 @@ impl Shared {
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
     pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
         self.exits.remember(process.id, &reason);
+        let (joiners, relations) = process.set_ended(reason.clone());
+        let relations = relations.map(|mut relations| {
+            relations.names_fall(process.id);
+            relations
+        });
         self.processes.remove(self.scheduler.worker(), process.id);
         if process.system.is_main(process.id) {
             process.system.end(reason.clone());
         }
-        for joiner in process.set_ended(reason) {
+        // Who joined may rely on it that all others have been told.
+        if let Some(relations) = relations {
+            self.tell_of_end(process.id, *relations, &reason);
+        }
+        for joiner in joiners {
             self.scheduler.wake(&joiner);
         }
     }
@@ -126,6 +151,37 @@ impl Shared {
                 system.end(ExitReason::Deadlock(report));
             }
         }
+    }
+}
+
+impl Timekeeper for Shared {
+    fn is_busy(&self) -> bool {
+        self.scheduler.is_busy()
+    }
+
+    fn tick(&self, slice: u64) {
+        self.engines.tick();
+        if slice.is_multiple_of(HIBERNATION_LOOK) {
+            self.hibernation.look();
+        }
+    }
+
+    fn wake(&self, process: &Arc<Process>) {
+        self.scheduler.wake(process);
+    }
+
+    fn send(&self, timer: u64, mail: &TimedMail, is_last: bool) -> bool {
+        if is_last {
+            self.queued.give_back(mail.size());
+        }
+        let Some(process) = self.find(mail.to) else {
+            return false;
+        };
+        if is_last {
+            let _ = process.relate(|relations| relations.timers.remove(&timer));
+        }
+        // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
+        self.send_mail(&process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
     }
 }
 
@@ -286,6 +342,7 @@ impl RuntimeBuilder {
             .enable_all()
             .build()?;
         let mut seats = Vec::new();
+        let queued = Arc::new(Quota::new(self.queued_max));
         let shared = Arc::new_cyclic(|shared: &std::sync::Weak<Shared>| {
             let call = |f: fn(&Shared)| {
                 let shared = shared.clone();
@@ -302,7 +359,8 @@ impl RuntimeBuilder {
                 scheduler,
                 clock: Clock::default(),
                 processes: Table::new(self.processes_max),
-                channels: Channels::new(CHANNELS_MAX, self.queued_max),
+                channels: Channels::new(CHANNELS_MAX, queued.clone()),
+                queued,
                 process_keys: Keys::new(),
                 channel_keys: Keys::new(),
                 exits: Exits::default(),
@@ -332,16 +390,7 @@ impl RuntimeBuilder {
             std::thread::Builder::new()
                 .name("lunatic-clock".into())
                 .spawn(move || {
-                    clock.clock.run(
-                        || clock.scheduler.is_busy(),
-                        |slice| {
-                            clock.engines.tick();
-                            if slice.is_multiple_of(HIBERNATION_LOOK) {
-                                clock.hibernation.look();
-                            }
-                        },
-                        |process| clock.scheduler.wake(process),
-                    );
+                    clock.clock.run(&*clock);
                 })?,
         );
         let hibernation = shared.clone();
@@ -426,11 +475,15 @@ impl Runtime {
 impl Shared {
     fn spawn_main(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<(), SpawnLimit> {
         let mut process = None;
+        let inherited = Arc::new(Inherited {
+            scope: Arc::default(),
+            max_memory: system.config.max_memory,
+            mailbox_max: usize::MAX,
+        });
         let id = self.processes.insert(0, |id| {
             let _ = system.main.set(id);
-            process
-                .insert(Arc::new(Process::new(id, system.clone(), module.clone(), entry)))
-                .clone()
+            let new = Process::new(id, None, inherited, system.clone(), module.clone(), entry);
+            process.insert(Arc::new(new)).clone()
         });
         id.map_err(|Full| SpawnLimit::Processes)?;
         self.scheduler.spawn(process.expect("an inserted process was made"));

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use crate::ending;
 use crate::instance::pool::Pool;
 use crate::instance::{Progress, Runner};
-use crate::process::exit::ExitReason;
 use crate::process::{Process, Task, Wait};
 use crate::runtime::Shared;
 
@@ -102,7 +101,7 @@ impl<'a> Worker<'a> {
     fn kill(&self, process: &Arc<Process>, task: Task) {
         process.system.process_ends(process.id);
         self.discard(task);
-        self.shared.end(process, ExitReason::Killed);
+        self.shared.end(process, process.doom());
     }
 
     /// Drops an instance. That runs destructors of futures, which must not take the worker with them.

@@ -311,7 +311,7 @@ impl<T, C> Channel<T, C> {
     }
 
     #[inline]
-    fn raw(&self) -> RawHandle {
+    pub(crate) fn raw(&self) -> RawHandle {
         RawHandle {
             id: self.id,
             key: self.key,

@@ -2,28 +2,90 @@
 
 use std::fmt;
 
-use lunatic_sys::codes::exit;
+use lunatic_sys::codes::{REASON_HEAD_LEN, REASON_TEXT_LEN_MAX, exit, trap};
 use serde::{Deserialize, Serialize};
 
-use crate::host;
-
 /// How a process ended.
+///
+/// Hosts to come may know reasons that this program does not: match with a last arm for all others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ExitReason {
     /// Its entry function returned, or it called [`std::process::exit`] with 0.
     Normal,
+    /// It was told to stop, in good order: how supervisors end their children.
+    Shutdown,
+    /// It was killed.
+    Killed,
     /// It called [`std::process::exit`] with this code, which is not 0.
     Exit(i32),
     /// It panicked, with this message.
     Panic(String),
-    /// It did what WebAssembly forbids (an access out of bounds, a stack overflow, `unreachable`) or broke a limit; the
-    /// text says what.
-    Trap(String),
-    /// It was killed.
-    Killed,
+    /// It ended itself, or was ended by another process, with this error.
+    Error(String),
+    /// It did what WebAssembly forbids.
+    Trap {
+        /// What it did.
+        code: TrapCode,
+        /// That in words.
+        text: String,
+    },
+    /// It hit the limit of its memory; the text says how it ended then.
+    OutOfMemory(String),
+    /// It used up what it was given to compute.
+    OutOfBudget,
+    /// No process of the system could ever run again; the text says who waited for what.
+    Deadlock(String),
+    /// There was no such process: it had ended before somebody linked to it.
+    NoProcess,
+    /// The connection to its node was lost.
+    NodeGone,
     /// It ended so long ago that the host no longer knows how.
     Forgotten,
+    /// The host failed on its behalf, which is a bug of Lunatic; the text says how.
+    HostBug(String),
+}
+
+/// What a process did that WebAssembly forbids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum TrapCode {
+    /// It executed `unreachable`: an abort.
+    Unreachable,
+    /// It read or wrote beyond its memory.
+    OutOfBounds,
+    /// Its stack overflowed.
+    StackOverflow,
+    /// An integer overflowed, or a number did not fit into an integer.
+    Overflow,
+    /// It divided by zero.
+    DivisionByZero,
+    /// It called through a bad function pointer.
+    BadCall,
+    /// Something else; the text of the reason says what.
+    Other,
+}
+
+impl TrapCode {
+    const ALL: [(Self, i32); 7] = [
+        (Self::Other, trap::OTHER),
+        (Self::Unreachable, trap::UNREACHABLE),
+        (Self::OutOfBounds, trap::OUT_OF_BOUNDS),
+        (Self::StackOverflow, trap::STACK_OVERFLOW),
+        (Self::Overflow, trap::OVERFLOW),
+        (Self::DivisionByZero, trap::DIVISION_BY_ZERO),
+        (Self::BadCall, trap::BAD_CALL),
+    ];
+
+    fn number(self) -> i32 {
+        let known = Self::ALL.iter().find(|(code, _)| *code == self);
+        known.map_or(trap::OTHER, |(_, number)| *number)
+    }
+
+    fn from_number(number: i32) -> Self {
+        let known = Self::ALL.iter().find(|(_, other)| *other == number);
+        known.map_or(Self::Other, |(code, _)| *code)
+    }
 }
 
 impl ExitReason {
@@ -33,22 +95,65 @@ impl ExitReason {
         matches!(self, Self::Normal)
     }
 
-    /// The meaning of a result of `process::join`; `text` fetches what the host left in the buffer.
-    pub(crate) fn from_code(code: i32, text: impl FnOnce() -> String) -> Self {
-        match code {
+    /// Whether the process ended in good order: [`Normal`](Self::Normal) or [`Shutdown`](Self::Shutdown). Supervisors
+    /// restart a transient child after any other end.
+    #[must_use]
+    pub fn is_orderly(&self) -> bool {
+        matches!(self, Self::Normal | Self::Shutdown)
+    }
+
+    /// The reason's bytes as the host knows them: kind, detail, text.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        let (kind, detail, text) = match self {
+            Self::Normal => (exit::NORMAL, 0, ""),
+            Self::Exit(code) => (exit::EXIT, *code, ""),
+            Self::Panic(text) => (exit::PANIC, 0, text.as_str()),
+            Self::Trap { code, text } => (exit::TRAP, code.number(), text.as_str()),
+            Self::Killed => (exit::KILLED, 0, ""),
+            Self::Forgotten => (exit::FORGOTTEN, 0, ""),
+            Self::Shutdown => (exit::SHUTDOWN, 0, ""),
+            Self::Error(text) => (exit::ERROR, 0, text.as_str()),
+            Self::OutOfMemory(text) => (exit::OUT_OF_MEMORY, 0, text.as_str()),
+            Self::OutOfBudget => (exit::OUT_OF_BUDGET, 0, ""),
+            Self::Deadlock(text) => (exit::DEADLOCK, 0, text.as_str()),
+            Self::NoProcess => (exit::NO_PROCESS, 0, ""),
+            Self::NodeGone => (exit::NODE_GONE, 0, ""),
+            Self::HostBug(text) => (exit::HOST_BUG, 0, text.as_str()),
+        };
+        let text = &text[..text.floor_char_boundary(REASON_TEXT_LEN_MAX)];
+        [&kind.to_le_bytes(), &detail.to_le_bytes(), text.as_bytes()].concat()
+    }
+
+    /// The meaning of reason bytes from the host. A kind that this SDK does not know becomes an error that says so.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let number = |at: usize| {
+            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+            i32::from_le_bytes(bytes.expect("reason bytes begin with two numbers"))
+        };
+        let (kind, detail) = (number(0), number(4));
+        let text = || String::from_utf8_lossy(&bytes[REASON_HEAD_LEN..]).into_owned();
+        match kind {
             exit::NORMAL => Self::Normal,
-            exit::EXIT => {
-                let text = text();
-                Self::Exit(
-                    text.parse()
-                        .unwrap_or_else(|_| panic!("the host gave `{text}` as an exit code")),
-                )
-            }
+            exit::EXIT => Self::Exit(detail),
             exit::PANIC => Self::Panic(text()),
-            exit::TRAP => Self::Trap(text()),
+            exit::TRAP => Self::Trap {
+                code: TrapCode::from_number(detail),
+                text: text(),
+            },
             exit::KILLED => Self::Killed,
             exit::FORGOTTEN => Self::Forgotten,
-            _ => host::unknown_code(code),
+            exit::SHUTDOWN => Self::Shutdown,
+            exit::ERROR => Self::Error(text()),
+            exit::OUT_OF_MEMORY => Self::OutOfMemory(text()),
+            exit::OUT_OF_BUDGET => Self::OutOfBudget,
+            exit::DEADLOCK => Self::Deadlock(text()),
+            exit::NO_PROCESS => Self::NoProcess,
+            exit::NODE_GONE => Self::NodeGone,
+            exit::HOST_BUG => Self::HostBug(text()),
+            other => Self::Error(format!(
+                "reason {other} of the host, which this program does not know: {}",
+                text()
+            )),
         }
     }
 }
@@ -58,11 +163,18 @@ impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Normal => f.write_str("ended normally"),
+            Self::Shutdown => f.write_str("was shut down"),
+            Self::Killed => f.write_str("was killed"),
             Self::Exit(code) => write!(f, "exited with code {code}"),
             Self::Panic(message) => write!(f, "panicked: {message}"),
-            Self::Trap(reason) => write!(f, "trapped: {reason}"),
-            Self::Killed => f.write_str("was killed"),
+            Self::Error(text) => write!(f, "ended with an error: {text}"),
+            Self::Trap { text, .. } | Self::OutOfMemory(text) => write!(f, "trapped: {text}"),
+            Self::OutOfBudget => f.write_str("used up its budget"),
+            Self::Deadlock(text) => write!(f, "was in a deadlock: {text}"),
+            Self::NoProcess => f.write_str("had ended before"),
+            Self::NodeGone => f.write_str("was lost with its node"),
             Self::Forgotten => f.write_str("ended long ago, nobody knows how"),
+            Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
         }
     }
 }
@@ -72,34 +184,55 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_code_has_its_reason_and_sentence() {
-        let check = |code, text: &str, reason: ExitReason, sentence: &str| {
-            assert_eq!(ExitReason::from_code(code, || text.to_owned()), reason);
+    fn every_reason_is_read_as_it_was_written_and_has_its_sentence() {
+        let sentences = [
+            (ExitReason::Normal, "ended normally"),
+            (ExitReason::Shutdown, "was shut down"),
+            (ExitReason::Killed, "was killed"),
+            (ExitReason::Exit(-2), "exited with code -2"),
+            (ExitReason::Panic("no".into()), "panicked: no"),
+            (ExitReason::Error("odd".into()), "ended with an error: odd"),
+            (
+                ExitReason::OutOfMemory("out of memory".into()),
+                "trapped: out of memory",
+            ),
+            (ExitReason::OutOfBudget, "used up its budget"),
+            (ExitReason::Deadlock("all wait".into()), "was in a deadlock: all wait"),
+            (ExitReason::NoProcess, "had ended before"),
+            (ExitReason::NodeGone, "was lost with its node"),
+            (ExitReason::Forgotten, "ended long ago, nobody knows how"),
+            (ExitReason::HostBug("sorry".into()), "met a bug of the host: sorry"),
+        ];
+        for (reason, sentence) in sentences {
+            assert_eq!(ExitReason::from_bytes(&reason.to_bytes()), reason);
             assert_eq!(reason.to_string(), sentence);
-            assert_eq!(reason.is_normal(), code == exit::NORMAL);
-        };
-        check(exit::NORMAL, "", ExitReason::Normal, "ended normally");
-        check(exit::EXIT, "7", ExitReason::Exit(7), "exited with code 7");
-        check(exit::EXIT, "-2", ExitReason::Exit(-2), "exited with code -2");
-        check(exit::PANIC, "no", ExitReason::Panic("no".into()), "panicked: no");
-        check(
-            exit::TRAP,
-            "stack overflow",
-            ExitReason::Trap("stack overflow".into()),
-            "trapped: stack overflow",
-        );
-        check(exit::KILLED, "", ExitReason::Killed, "was killed");
-        check(
-            exit::FORGOTTEN,
-            "",
-            ExitReason::Forgotten,
-            "ended long ago, nobody knows how",
-        );
+        }
+        for (code, _) in TrapCode::ALL {
+            let reason = ExitReason::Trap {
+                code,
+                text: "how".into(),
+            };
+            assert_eq!(ExitReason::from_bytes(&reason.to_bytes()), reason);
+            assert_eq!(reason.to_string(), "trapped: how");
+        }
     }
 
     #[test]
-    #[should_panic(expected = "unknown code 99")]
-    fn unknown_codes_say_so() {
-        ExitReason::from_code(99, String::new);
+    fn a_long_text_is_cut_between_characters() {
+        let reason = ExitReason::Error("é".repeat(REASON_TEXT_LEN_MAX));
+        let ExitReason::Error(text) = ExitReason::from_bytes(&reason.to_bytes()) else {
+            panic!("it stays an error");
+        };
+        assert_eq!(text.len(), REASON_TEXT_LEN_MAX);
+        assert!(text.chars().all(|letter| letter == 'é'));
+    }
+
+    #[test]
+    fn a_reason_of_a_later_host_says_so() {
+        let bytes = [&99_i32.to_le_bytes()[..], &[0; 4], b"new"].concat();
+        assert_eq!(
+            ExitReason::from_bytes(&bytes).to_string(),
+            "ended with an error: reason 99 of the host, which this program does not know: new"
+        );
     }
 }

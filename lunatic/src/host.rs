@@ -5,7 +5,9 @@
 //! the modules of the user's nouns (process, channel) turn them into their own errors.
 
 mod heap;
+pub(crate) mod mail;
 mod scratch;
+mod signals;
 
 use std::mem::MaybeUninit;
 use std::time::Duration;
@@ -14,6 +16,7 @@ pub(crate) use heap::heap_used;
 use lunatic_sys::layout::RawHandle;
 use lunatic_sys::{buffer, channel, codes, process};
 pub use scratch::{Scratch, TooLarge};
+pub(crate) use signals::{demonitor, exit, exit_signal, link, monitor, parent, spawn_with, trap_exit, unlink};
 
 /// How many bytes of a message are received without touching the heap.
 ///
@@ -74,12 +77,18 @@ pub(crate) fn timeout_ns(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_nanos()).unwrap_or(codes::NO_TIMEOUT)
 }
 
+/// What the last call left in the buffer.
+#[cold]
+pub(crate) fn buffer() -> Vec<u8> {
+    // SAFETY: the import takes nothing and touches no memory of ours.
+    let len = unsafe { buffer::len() };
+    take(len)
+}
+
 /// What the last call left in the buffer, as text.
 #[cold]
 pub(crate) fn text() -> String {
-    // SAFETY: the import takes nothing and touches no memory of ours.
-    let len = unsafe { buffer::len() };
-    match String::from_utf8(take(len)) {
+    match String::from_utf8(buffer()) {
         Ok(text) => text,
         Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
     }

@@ -51,16 +51,22 @@ pub mod channel;
 pub mod codec;
 mod exit;
 mod host;
+pub mod mailbox;
 pub mod process;
+pub mod registry;
 mod report;
+mod task;
 mod time;
+pub mod timer;
 
 #[doc(hidden)]
 pub mod __private;
 
 pub use channel::Channel;
-pub use exit::ExitReason;
+pub use exit::{ExitReason, TrapCode};
 pub use lunatic_macros::{main, test};
+pub use mailbox::{Address, Mailbox};
 pub use process::{Process, SpawnError, this_process};
 use report::chain;
+pub use task::Task;
 pub use time::{sleep, yield_now};

@@ -1,5 +1,6 @@
 //! Processes: spawning them with a closure, and their handles.
 
+mod builder;
 mod capture;
 mod spawn;
 
@@ -7,6 +8,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
+pub use builder::Builder;
 pub use capture::Capture;
 use lunatic_sys::codes;
 use lunatic_sys::layout::RawHandle;
@@ -80,6 +82,29 @@ impl Process {
         spawn::spawn(&entry)
     }
 
+    /// [`spawn`](Self::spawn) with options: name, link, limits.
+    pub fn builder() -> Builder {
+        Builder::default()
+    }
+
+    /// Spawns a process that is [linked](Self::link) to the caller from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_link<F: FnOnce() + Capture>(entry: F) -> Result<Self, SpawnError> {
+        Self::builder().link().spawn(entry)
+    }
+
+    /// Spawns a process that the caller [monitors](Self::monitor) from its beginning.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_monitor<F: FnOnce() + Capture>(entry: F) -> Result<(Self, Monitor), SpawnError> {
+        Self::builder().spawn_monitor(entry)
+    }
+
     /// The number of the process, as crash reports and [`Display`](fmt::Display) show it. Never used twice.
     #[must_use]
     pub fn id(&self) -> u64 {
@@ -97,6 +122,44 @@ impl Process {
     /// A process that kills itself does not return from this call.
     pub fn kill(&self) {
         host::kill(self.raw()).unwrap_or_else(|refused| self.refused(refused));
+    }
+
+    /// Sends an exit signal, as OTP's `exit/2`.
+    ///
+    /// With [`ExitReason::Killed`] the process ends for good, as by [`kill`](Self::kill). With [`ExitReason::Normal`]
+    /// nothing happens, unless the process sends it to itself. With any other reason the process ends with that
+    /// reason. If it [traps exits](trap_exit), all of these but `Killed` become [mail](crate::mailbox::Mail::Exit).
+    pub fn exit(&self, reason: &ExitReason) {
+        host::exit_signal(self.raw(), &reason.to_bytes()).unwrap_or_else(|refused| self.refused(refused));
+    }
+
+    /// Links the calling process and this one: when one ends, the other gets an exit signal with the same reason, so it
+    /// ends too, unless the reason is [`ExitReason::Normal`] or it [traps exits](trap_exit).
+    ///
+    /// A link has no direction, and two processes have at most one. If the process has ended already, the caller gets a
+    /// signal with [`ExitReason::NoProcess`].
+    pub fn link(&self) {
+        host::link(self.raw()).unwrap_or_else(|refused| self.refused(refused));
+    }
+
+    /// Takes the link between the calling process and this one away, if there is one. After that no exit signal of it
+    /// arrives; mail about an exit that has arrived before stays.
+    pub fn unlink(&self) {
+        host::unlink(self.raw()).unwrap_or_else(|refused| self.refused(refused));
+    }
+
+    /// Asks for one [mail](crate::mailbox::Mail::Down) when this process ends; at once if it has ended already.
+    ///
+    /// Monitors go one way and add up: each tells once.
+    #[must_use = "without it the monitor cannot be told from others, nor be taken away"]
+    pub fn monitor(&self) -> Monitor {
+        match host::monitor(self.raw(), codes::TAG_SIGNAL) {
+            Ok(reference) => Monitor {
+                reference,
+                process: *self,
+            },
+            Err(refused) => self.refused(refused),
+        }
     }
 
     /// Waits until the process has ended, and says how.
@@ -121,17 +184,17 @@ impl Process {
     }
 
     fn join_ns(&self, timeout_ns: u64) -> Result<ExitReason, Refused> {
-        host::join(self.raw(), timeout_ns).map(|code| ExitReason::from_code(code, host::text))
+        host::join(self.raw(), timeout_ns).map(|_| ExitReason::from_bytes(&host::buffer()))
     }
 
-    fn raw(&self) -> RawHandle {
+    pub(crate) fn raw(&self) -> RawHandle {
         RawHandle {
             id: self.id,
             key: self.key,
         }
     }
 
-    fn from_raw(RawHandle { id, key }: RawHandle) -> Self {
+    pub(crate) fn from_raw(RawHandle { id, key }: RawHandle) -> Self {
         Self { id, key }
     }
 
@@ -142,6 +205,50 @@ impl Process {
             other => panic!("the host refused a call on process {self}: {other:?}"),
         }
     }
+}
+
+/// Asks for mail when a process ends, see [`Process::monitor`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Monitor {
+    reference: u64,
+    process: Process,
+}
+
+impl Monitor {
+    pub(crate) fn from_parts(reference: u64, process: Process) -> Self {
+        Self { reference, process }
+    }
+
+    /// Who is monitored.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Takes the monitor away: no mail of it arrives any more, and one that has arrived is dropped. True if it had not
+    /// told yet.
+    pub fn demonitor(self) -> bool {
+        host::demonitor(self.reference)
+    }
+}
+
+/// Ends the calling process with a reason, which whoever joins, links or monitors it gets to know.
+///
+/// A reason that is an error is reported by the host.
+pub fn exit(reason: ExitReason) -> ! {
+    host::exit(&reason.to_bytes())
+}
+
+/// Whether exit signals to the calling process become [mail](crate::mailbox::Mail::Exit) from now on; returns whether they
+/// did before.
+pub fn trap_exit(on: bool) -> bool {
+    host::trap_exit(on)
+}
+
+/// Who spawned the calling process; none in the main process.
+#[must_use]
+pub fn parent() -> Option<Process> {
+    host::parent().map(Process::from_raw)
 }
 
 /// As `#17`.

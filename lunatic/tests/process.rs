@@ -56,7 +56,10 @@ fn join_tells_how_a_process_ended() {
         || panic!("{} {}", "meant", "to"),
         |reason| *reason == ExitReason::Panic("meant to".into()),
     );
-    check(|| std::process::abort(), |reason| matches!(reason, ExitReason::Trap(_)));
+    check(
+        || std::process::abort(),
+        |reason| matches!(reason, ExitReason::Trap { .. }),
+    );
     check(|| this_process().kill(), |reason| *reason == ExitReason::Killed);
     #[expect(unconditional_recursion)]
     fn deeper(depth: &Cell<u64>) {
@@ -64,7 +67,10 @@ fn join_tells_how_a_process_ended() {
         deeper(&here);
         std::hint::black_box(&here);
     }
-    check(|| deeper(&Cell::new(0)), |reason| matches!(reason, ExitReason::Trap(_)));
+    check(
+        || deeper(&Cell::new(0)),
+        |reason| matches!(reason, ExitReason::Trap { .. }),
+    );
 }
 
 #[lunatic::test]

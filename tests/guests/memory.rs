@@ -23,7 +23,7 @@ fn devour() {
 #[track_caller]
 fn assert_exhausted(reason: ExitReason) {
     assert!(
-        matches!(&reason, ExitReason::Trap(text) if text.contains("out of memory")),
+        matches!(&reason, ExitReason::OutOfMemory(text) if text.contains("out of memory")),
         "{reason}"
     );
 }

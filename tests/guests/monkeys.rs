@@ -135,7 +135,7 @@ fn whatever_processes_do_to_each_other_all_end_and_are_told_of() {
                 ExitReason::Normal | ExitReason::Killed => true,
                 ExitReason::Exit(code) => *code == 9,
                 ExitReason::Panic(message) => message == "a monkey panics",
-                ExitReason::Trap(message) => message.contains("abort"),
+                ExitReason::Trap { text: message, .. } => message.contains("abort"),
                 _ => false,
             };
             assert!(expected, "{process} {reason}");

@@ -45,7 +45,7 @@ fn spawn(entry: fn()) -> Process {
 fn assert_traps(entry: fn(), text: &str) {
     let reason = spawn(entry).join();
     assert!(
-        matches!(&reason, ExitReason::Trap(message) if message.contains(text)),
+        matches!(&reason, ExitReason::Trap { text: said, .. } if said.contains(text)),
         "{reason}"
     );
 }
@@ -334,7 +334,7 @@ fn deep_recursion_ends_one_process() {
                 .unwrap()
                 .join();
             assert!(
-                matches!(&reason, ExitReason::Trap(text) if text.contains("stack overflow")),
+                matches!(&reason, ExitReason::Trap { text, .. } if text.contains("stack overflow")),
                 "{reason}"
             );
         }

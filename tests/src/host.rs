@@ -210,7 +210,8 @@ impl Ended {
     #[track_caller]
     pub fn trap(&self) -> &str {
         match &self.reason {
-            ExitReason::Trap(reason) => reason,
+            ExitReason::Trap(trap) => &trap.text,
+            ExitReason::OutOfMemory(text) => text,
             _ => panic!("expected a trap: {self}"),
         }
     }

@@ -10,6 +10,9 @@ use crate::instance::Ctx;
 use crate::process;
 use crate::process::id::Id;
 
+/// What is said of [`SendRefusal::Limit`].
+pub(super) const TOO_MUCH: &[u8] = b"the message is too large, or all queued messages together are";
+
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::channel";
     linker.func_wrap(namespace, "new", new)?;
@@ -84,7 +87,7 @@ async fn send(
     }
 }
 
-fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32 {
+pub(super) fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32 {
     match result {
         Ok(wake) => {
             if let Some(receiver) = wake {
@@ -95,7 +98,7 @@ fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32
         Err(SendRefusal::Full) => FULL,
         Err(SendRefusal::Closed) => CLOSED,
         Err(SendRefusal::Limit) => {
-            ctx.buffer = b"the message is too large, or all queued messages together are".to_vec();
+            ctx.buffer = TOO_MUCH.into();
             LIMIT
         }
     }
@@ -156,7 +159,7 @@ fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtim
     deliver(caller, message, to, capacity)
 }
 
-fn deliver(caller: &mut Caller<'_, Ctx>, message: Message, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+pub(super) fn deliver(caller: &mut Caller<'_, Ctx>, message: Message, to: u32, capacity: u32) -> wasmtime::Result<i32> {
     let len = message.len();
     if len <= capacity as usize {
         guest_memory::write(caller, to, &message)?;

@@ -2,7 +2,11 @@
 
 mod buffer;
 mod channel;
+mod mailbox;
 mod process;
+mod registry;
+mod signal;
+mod timer;
 mod wait;
 pub(crate) mod wasi;
 
@@ -15,7 +19,11 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     let mut linker = Linker::new(engine);
     buffer::add(&mut linker)?;
     channel::add(&mut linker)?;
+    mailbox::add(&mut linker)?;
     process::add(&mut linker)?;
+    registry::add(&mut linker)?;
+    signal::add(&mut linker)?;
+    timer::add(&mut linker)?;
     wasi::add(&mut linker)?;
     Ok(linker)
 }

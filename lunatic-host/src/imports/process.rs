@@ -4,16 +4,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lunatic_sys::codes::{CAPTURE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT, exit};
+use lunatic_sys::codes::{CAPTURE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
 use lunatic_sys::layout::{RAW_HANDLE_SIZE, RawHandle};
 use wasmtime::{Caller, Linker};
 
 use super::wait::{Wait, poll_until, sleep};
-use crate::ending::Killed;
+use crate::ending::Exited;
 use crate::guest_memory;
 use crate::instance::{self, Ctx};
-use crate::process::exit::Remembered;
-use crate::process::id::Id;
+use crate::process::exit::ExitReason;
 use crate::process::{self, Captured, Entry, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -47,7 +46,7 @@ fn spawn_closure(
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
     let parent = ctx.process();
-    match ctx.shared.spawn(&parent.system, &parent.module, entry) {
+    match ctx.shared.spawn(parent, entry) {
         Ok(id) => {
             let handle = ctx.shared.process_keys.handle(id);
             write_handle(&mut caller, out, handle)?;
@@ -92,11 +91,10 @@ fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i
         return Ok(INVALID);
     };
     if id == ctx.process().id {
-        return Err(Killed.into());
+        return Err(Exited(ExitReason::Killed).into());
     }
-    if let Some(process) = find(ctx, id) {
-        process.kill();
-        ctx.shared.scheduler.wake(&process);
+    if let Some(process) = ctx.shared.find(id) {
+        ctx.shared.kill(&process);
     }
     Ok(OK)
 }
@@ -106,7 +104,7 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
     let Some(id) = ctx.shared.process_keys.check(id, key) else {
         return Ok(INVALID);
     };
-    let remembered = match find(ctx, id) {
+    let reason = match ctx.shared.find(id) {
         None => ctx.shared.exits.of(id),
         Some(process) => {
             let joined = Joined {
@@ -115,16 +113,13 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
             };
             let wait = Wait::new(&mut caller, process::Wait::Join, id.raw(), timeout_ns);
             match poll_until(&wait, |joiner| joined.process.join(joiner)).await {
-                Some(reason) => Remembered::Reason(reason),
+                Some(reason) => reason,
                 None => return Ok(TIMED_OUT),
             }
         }
     };
-    let (kind, text) = match remembered {
-        Remembered::Reason(reason) => reason.to_guest(),
-        Remembered::Forgotten => (exit::FORGOTTEN, String::new()),
-    };
-    caller.data_mut().buffer = text.into_bytes();
+    let (kind, bytes) = reason.to_bytes();
+    caller.data_mut().buffer = bytes;
     Ok(kind)
 }
 
@@ -157,10 +152,6 @@ async fn yield_now(caller: Caller<'_, Ctx>) {
         Poll::Pending
     })
     .await;
-}
-
-fn find(ctx: &Ctx, id: Id) -> Option<Arc<Process>> {
-    ctx.shared.processes.get(id).map(|process| Arc::clone(&process))
 }
 
 /// Traps unless a handle can be written to `out`: for calls that do something before they write it.

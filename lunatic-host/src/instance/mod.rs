@@ -107,7 +107,7 @@ impl Ctx {
     }
 
     fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Box<str>> {
-        self.limits.begin(process.system.config.max_memory);
+        self.limits.begin(process.inherited.max_memory);
         self.process = Some(process);
         match entry {
             Entry::Closure(index, captured) => {

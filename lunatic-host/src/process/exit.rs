@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
-use lunatic_sys::codes;
+use lunatic_sys::codes::{self, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 use parking_lot::Mutex;
 
 use super::id::Id;
@@ -19,37 +19,132 @@ pub enum ExitReason {
     /// It panicked with this message.
     Panic(String),
     /// It trapped: this says how.
-    Trap(String),
+    Trap(Trap),
     /// It was killed.
     Killed,
+    /// It ended abnormally, so long ago that how is no longer known.
+    Forgotten,
+    /// It was told to stop, in good order.
+    Shutdown,
+    /// It ended itself, or was ended, with this error.
+    Error(String),
+    /// It hit the limit of its memory; the text says how it ended.
+    OutOfMemory(String),
+    /// It used up what it was given to compute.
+    OutOfBudget,
     /// No process of the system could ever run again; the text says who waited for what.
     Deadlock(String),
+    /// It was linked to a process that had ended before.
+    NoProcess,
+    /// The connection to its node was lost.
+    NodeGone,
     /// The host failed on its behalf: a bug of Lunatic.
     HostBug(String),
+}
+
+/// How a process trapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trap {
+    /// One of [`codes::trap`].
+    pub code: i32,
+    /// In words.
+    pub text: String,
+}
+
+impl From<&str> for Trap {
+    fn from(text: &str) -> Self {
+        Self {
+            code: codes::trap::OTHER,
+            text: text.into(),
+        }
+    }
+}
+
+impl std::ops::Deref for Trap {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
 }
 
 impl ExitReason {
     /// The exit code of a program whose main process ended so.
     pub fn exit_code(&self) -> i32 {
         match self {
-            Self::Normal => 0,
+            Self::Normal | Self::Shutdown => 0,
             Self::Exit(code) => *code,
             Self::Panic(_) => 101,
-            Self::Trap(_) | Self::HostBug(_) => 134,
+            Self::Trap(_) | Self::OutOfMemory(_) | Self::HostBug(_) => 134,
             Self::Killed => 137,
             Self::Deadlock(_) => 70,
+            Self::Error(_) | Self::Forgotten | Self::OutOfBudget | Self::NoProcess | Self::NodeGone => 1,
         }
     }
 
-    /// The number and the text that `process::join` hands to a guest.
-    pub(crate) fn to_guest(&self) -> (i32, String) {
-        match self {
-            Self::Normal => (codes::exit::NORMAL, String::new()),
-            Self::Exit(code) => (codes::exit::EXIT, code.to_string()),
-            Self::Panic(message) => (codes::exit::PANIC, message.clone()),
-            Self::Trap(reason) | Self::HostBug(reason) | Self::Deadlock(reason) => (codes::exit::TRAP, reason.clone()),
-            Self::Killed => (codes::exit::KILLED, String::new()),
+    /// The kind of the reason, and its bytes as [`codes::exit`] describes them.
+    pub(crate) fn to_bytes(&self) -> (i32, Vec<u8>) {
+        use codes::exit::*;
+        let (kind, detail, text) = match self {
+            Self::Normal => (NORMAL, 0, ""),
+            Self::Exit(code) => (EXIT, *code, ""),
+            Self::Panic(message) => (PANIC, 0, &**message),
+            Self::Trap(trap) => (TRAP, trap.code, &*trap.text),
+            Self::Killed => (KILLED, 0, ""),
+            Self::Forgotten => (FORGOTTEN, 0, ""),
+            Self::Shutdown => (SHUTDOWN, 0, ""),
+            Self::Error(text) => (ERROR, 0, &**text),
+            Self::OutOfMemory(text) => (OUT_OF_MEMORY, 0, &**text),
+            Self::OutOfBudget => (OUT_OF_BUDGET, 0, ""),
+            Self::Deadlock(text) => (DEADLOCK, 0, &**text),
+            Self::NoProcess => (NO_PROCESS, 0, ""),
+            Self::NodeGone => (NODE_GONE, 0, ""),
+            Self::HostBug(text) => (HOST_BUG, 0, &**text),
+        };
+        let mut bytes = Vec::with_capacity(REASON_HEAD_LEN + text.len());
+        bytes.extend(kind.to_le_bytes());
+        bytes.extend(detail.to_le_bytes());
+        bytes.extend(text.as_bytes());
+        (kind, bytes)
+    }
+
+    /// The reason that a guest wrote down, or `None` if these are no reason bytes.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        use codes::exit::*;
+        let (kind, rest) = bytes.split_first_chunk::<4>()?;
+        let (detail, text) = rest.split_first_chunk::<4>()?;
+        let detail = i32::from_le_bytes(*detail);
+        if text.len() > REASON_TEXT_LEN_MAX {
+            return None;
         }
+        let text = || Some(std::str::from_utf8(text).ok()?.to_owned());
+        Some(match i32::from_le_bytes(*kind) {
+            NORMAL => Self::Normal,
+            EXIT if detail == 0 => Self::Normal,
+            EXIT => Self::Exit(detail),
+            PANIC => Self::Panic(text()?),
+            TRAP => Self::Trap(Trap {
+                code: detail,
+                text: text()?,
+            }),
+            KILLED => Self::Killed,
+            FORGOTTEN => Self::Forgotten,
+            SHUTDOWN => Self::Shutdown,
+            ERROR => Self::Error(text()?),
+            OUT_OF_MEMORY => Self::OutOfMemory(text()?),
+            OUT_OF_BUDGET => Self::OutOfBudget,
+            DEADLOCK => Self::Deadlock(text()?),
+            NO_PROCESS => Self::NoProcess,
+            NODE_GONE => Self::NodeGone,
+            HOST_BUG => Self::HostBug(text()?),
+            _ => return None,
+        })
     }
 }
 
@@ -59,20 +154,18 @@ impl fmt::Display for ExitReason {
             Self::Normal => write!(f, "ended normally"),
             Self::Exit(code) => write!(f, "exited with code {code}"),
             Self::Panic(message) => write!(f, "panicked: {message}"),
-            Self::Trap(reason) => write!(f, "trapped: {reason}"),
+            Self::Trap(Trap { text, .. }) | Self::OutOfMemory(text) => write!(f, "trapped: {text}"),
             Self::Killed => write!(f, "was killed"),
+            Self::Forgotten => write!(f, "ended long ago, nobody knows how"),
+            Self::Shutdown => write!(f, "was shut down"),
+            Self::Error(text) => write!(f, "ended with an error: {text}"),
+            Self::OutOfBudget => write!(f, "used up its budget"),
             Self::Deadlock(report) => write!(f, "{report}"),
+            Self::NoProcess => write!(f, "was linked to a process that had ended"),
+            Self::NodeGone => write!(f, "was lost with its node"),
             Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
         }
     }
-}
-
-/// What is known of a process that has ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Remembered {
-    Reason(ExitReason),
-    /// It ended abnormally, too long ago.
-    Forgotten,
 }
 
 /// The reasons of processes that ended abnormally, the last [`Exits::LEN_MAX`] of them.
@@ -109,18 +202,18 @@ impl Exits {
     }
 
     /// How the process, which is not alive any more, ended.
-    pub(crate) fn of(&self, id: Id) -> Remembered {
+    pub(crate) fn of(&self, id: Id) -> ExitReason {
         let inner = self.0.lock();
         match inner.reasons.get(&id) {
-            Some(reason) => Remembered::Reason(reason.clone()),
+            Some(reason) => reason.clone(),
             None if inner
                 .forgotten
                 .get(&id.index())
                 .is_some_and(|last| id.generation() <= *last) =>
             {
-                Remembered::Forgotten
+                ExitReason::Forgotten
             }
-            None => Remembered::Reason(ExitReason::Normal),
+            None => ExitReason::Normal,
         }
     }
 }
@@ -134,13 +227,44 @@ mod tests {
         let exits = Exits::default();
         exits.remember(Id::new(1, 0), &ExitReason::Killed);
         exits.remember(Id::new(2, 0), &ExitReason::Normal);
-        assert_eq!(exits.of(Id::new(1, 0)), Remembered::Reason(ExitReason::Killed));
-        assert_eq!(exits.of(Id::new(2, 0)), Remembered::Reason(ExitReason::Normal));
+        assert_eq!(exits.of(Id::new(1, 0)), ExitReason::Killed);
+        assert_eq!(exits.of(Id::new(2, 0)), ExitReason::Normal);
         for generation in 1..=Exits::LEN_MAX as u32 {
             exits.remember(Id::new(1, generation), &ExitReason::Exit(3));
         }
-        assert_eq!(exits.of(Id::new(1, 0)), Remembered::Forgotten);
-        assert_eq!(exits.of(Id::new(1, 1)), Remembered::Reason(ExitReason::Exit(3)));
-        assert_eq!(exits.of(Id::new(2, 0)), Remembered::Reason(ExitReason::Normal));
+        assert_eq!(exits.of(Id::new(1, 0)), ExitReason::Forgotten);
+        assert_eq!(exits.of(Id::new(1, 1)), ExitReason::Exit(3));
+        assert_eq!(exits.of(Id::new(2, 0)), ExitReason::Normal);
+    }
+
+    #[test]
+    fn reason_bytes_are_read_as_they_were_written_and_nothing_else_is_read() {
+        let reasons = [
+            ExitReason::Normal,
+            ExitReason::Exit(-3),
+            ExitReason::Panic("no".into()),
+            ExitReason::Trap(Trap {
+                code: codes::trap::OVERFLOW,
+                text: "how".into(),
+            }),
+            ExitReason::Killed,
+            ExitReason::Forgotten,
+            ExitReason::Shutdown,
+            ExitReason::Error("an error".into()),
+            ExitReason::OutOfMemory("all gone".into()),
+            ExitReason::OutOfBudget,
+            ExitReason::Deadlock("who".into()),
+            ExitReason::NoProcess,
+            ExitReason::NodeGone,
+            ExitReason::HostBug("sorry".into()),
+        ];
+        for (kind, reason) in reasons.into_iter().enumerate() {
+            let (number, bytes) = reason.to_bytes();
+            assert_eq!(number, kind as i32);
+            assert_eq!(ExitReason::from_bytes(&bytes), Some(reason));
+            assert_eq!(ExitReason::from_bytes(&bytes[..7]), None);
+        }
+        assert_eq!(ExitReason::from_bytes(&[14, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(ExitReason::from_bytes(&[7, 0, 0, 0, 0, 0, 0, 0, 0xff]), None);
     }
 }

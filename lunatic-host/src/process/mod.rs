@@ -15,6 +15,9 @@
 
 pub(crate) mod exit;
 pub(crate) mod id;
+pub(crate) mod mailbox;
+pub(crate) mod registry;
+pub(crate) mod signals;
 pub(crate) mod table;
 
 use std::sync::Arc;
@@ -25,6 +28,8 @@ use smallvec::SmallVec;
 
 use self::exit::ExitReason;
 use self::id::Id;
+use self::registry::Scope;
+use self::signals::Relations;
 use crate::instance::Runner;
 use crate::module::Module;
 use crate::runtime::System;
@@ -73,14 +78,42 @@ pub(crate) enum Wait {
     Join,
     /// A timer.
     Sleep,
+    /// Something in its mailbox.
+    Mail,
+    /// The answer of the process.
+    Call,
+    /// One of several channels, or its mailbox.
+    Select,
 }
 
 impl Wait {
-    const ALL: [Self; 5] = [Self::Outside, Self::Receive, Self::Send, Self::Join, Self::Sleep];
+    const ALL: [Self; 8] = [
+        Self::Outside,
+        Self::Receive,
+        Self::Send,
+        Self::Join,
+        Self::Sleep,
+        Self::Mail,
+        Self::Call,
+        Self::Select,
+    ];
+}
+
+/// What a process has from its parent, unless the spawn said otherwise.
+#[derive(Clone)]
+pub(crate) struct Inherited {
+    pub(crate) scope: Arc<Scope>,
+    /// The largest memory, in bytes.
+    pub(crate) max_memory: usize,
+    /// The largest number of messages in the mailbox.
+    pub(crate) mailbox_max: usize,
 }
 
 pub(crate) struct Process {
     pub(crate) id: Id,
+    /// Who spawned it; none spawned the main process.
+    pub(crate) parent: Option<Id>,
+    pub(crate) inherited: Arc<Inherited>,
     pub(crate) system: Arc<System>,
     pub(crate) module: Arc<Module>,
     pub(crate) task: Mutex<Task>,
@@ -97,14 +130,26 @@ pub(crate) struct Process {
 }
 
 enum Life {
-    Alive { joiners: Vec<Arc<Process>> },
+    Alive {
+        joiners: Vec<Arc<Process>>,
+        relations: Option<Box<Relations>>,
+    },
     Ended(ExitReason),
 }
 
 impl Process {
-    pub(crate) fn new(id: Id, system: Arc<System>, module: Arc<Module>, entry: Entry) -> Self {
+    pub(crate) fn new(
+        id: Id,
+        parent: Option<Id>,
+        inherited: Arc<Inherited>,
+        system: Arc<System>,
+        module: Arc<Module>,
+        entry: Entry,
+    ) -> Self {
         Self {
             id,
+            parent,
+            inherited,
             system,
             module,
             task: Mutex::new(Task::Fresh(entry)),
@@ -115,7 +160,10 @@ impl Process {
             outside: AtomicBool::new(false),
             ran: AtomicU32::new(0),
             frozen: AtomicBool::new(false),
-            life: Mutex::new(Life::Alive { joiners: Vec::new() }),
+            life: Mutex::new(Life::Alive {
+                joiners: Vec::new(),
+                relations: None,
+            }),
         }
     }
 
@@ -242,7 +290,7 @@ impl Process {
     pub(crate) fn join(&self, joiner: &Arc<Process>) -> Option<ExitReason> {
         match &mut *self.life.lock() {
             Life::Ended(reason) => Some(reason.clone()),
-            Life::Alive { joiners } => {
+            Life::Alive { joiners, .. } => {
                 if !joiners.iter().any(|other| Arc::ptr_eq(other, joiner)) {
                     joiners.push(joiner.clone());
                 }
@@ -253,16 +301,16 @@ impl Process {
 
     /// Takes back what `join` registered.
     pub(crate) fn unjoin(&self, joiner: &Arc<Process>) {
-        if let Life::Alive { joiners } = &mut *self.life.lock() {
+        if let Life::Alive { joiners, .. } = &mut *self.life.lock() {
             joiners.retain(|other| !Arc::ptr_eq(other, joiner));
         }
     }
 
-    /// Marks the process ended and gives back who waited for that.
-    pub(crate) fn set_ended(&self, reason: ExitReason) -> Vec<Arc<Process>> {
+    /// Marks the process ended and gives back who waited for that, and its relations.
+    pub(crate) fn set_ended(&self, reason: ExitReason) -> (Vec<Arc<Process>>, Option<Box<Relations>>) {
         self.state.store(ENDED, Ordering::Release);
         match std::mem::replace(&mut *self.life.lock(), Life::Ended(reason)) {
-            Life::Alive { joiners } => joiners,
+            Life::Alive { joiners, relations } => (joiners, relations),
             Life::Ended(_) => unreachable!("only the worker that runs a process ends it"),
         }
     }

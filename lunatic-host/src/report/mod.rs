@@ -85,6 +85,11 @@ pub fn classify(error: &wasmtime::Error, panic: Option<&Panic>) -> Ended {
     }
 }
 
+/// How a process trapped that ended with `error`: one of [`lunatic_sys::codes::trap`].
+pub fn trap_code(error: &wasmtime::Error) -> i32 {
+    trap::code(error)
+}
+
 /// The end of a process whose host function panicked: `payload` is what `catch_unwind` returned.
 pub fn host_bug(payload: &(dyn Any + Send)) -> Ended {
     let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
@@ -100,6 +105,8 @@ pub enum Kind {
     Panicked,
     /// The guest was stopped.
     Trapped,
+    /// The guest ended itself with an error.
+    Failed,
     /// The host failed.
     HostFailed,
 }
@@ -116,6 +123,10 @@ pub struct CrashReport {
     pub reason: String,
     /// Where the guest says that it panicked, `FILE:LINE:COLUMN`.
     pub location: Option<String>,
+    /// Who spawned the process.
+    pub parent: Option<String>,
+    /// Who was linked to it.
+    pub links: Vec<String>,
     /// The functions that were active.
     pub backtrace: Backtrace,
     /// Show all frames, as `LUNATIC_BACKTRACE=full` asks for.
@@ -148,6 +159,8 @@ impl CrashReport {
             kind,
             reason,
             location: panic.and_then(|panic| panic.location.clone()),
+            parent: None,
+            links: Vec::new(),
             backtrace,
             full: false,
             advice,
@@ -165,6 +178,8 @@ impl CrashReport {
             kind: Kind::HostFailed,
             reason,
             location: None,
+            parent: None,
+            links: Vec::new(),
             backtrace: Backtrace::default(),
             full: false,
             advice: false,
@@ -175,6 +190,26 @@ impl CrashReport {
 /// True if the environment variable `LUNATIC_BACKTRACE` asks for every frame.
 pub fn full_backtraces() -> bool {
     std::env::var_os("LUNATIC_BACKTRACE").is_some_and(|value| value == "full")
+}
+
+impl CrashReport {
+    /// So many links are named in a report.
+    const LINKS_SHOWN: usize = 8;
+
+    fn write_relatives(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(parent) = &self.parent else { return Ok(()) };
+        write!(f, "    spawned by {parent}")?;
+        if let Some((first, others)) = self.links.split_first() {
+            write!(f, ", linked to {first}")?;
+            for linked in others.iter().take(Self::LINKS_SHOWN - 1) {
+                write!(f, ", {linked}")?;
+            }
+            if self.links.len() > Self::LINKS_SHOWN {
+                write!(f, " and {} more", self.links.len() - Self::LINKS_SHOWN)?;
+            }
+        }
+        writeln!(f)
+    }
 }
 
 impl fmt::Display for CrashReport {
@@ -189,6 +224,7 @@ impl fmt::Display for CrashReport {
         let what = match kind {
             Kind::Panicked => "panicked",
             Kind::Trapped => "trapped",
+            Kind::Failed => "ended with an error",
             Kind::HostFailed => "was ended by a bug in Lunatic",
         };
         let mut lines = reason.lines();
@@ -203,6 +239,7 @@ impl fmt::Display for CrashReport {
         if let Some(location) = location {
             writeln!(f, "    at {location}")?;
         }
+        self.write_relatives(f)?;
         self.backtrace.write(f, self.full)?;
         if self.advice {
             writeln!(

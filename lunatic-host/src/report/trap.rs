@@ -1,6 +1,7 @@
 //! Why wasmtime stopped a guest, in plain words.
 
 use super::backtrace::Backtrace;
+use lunatic_sys::codes;
 use wasmtime::Trap;
 
 /// The addresses that a stack pointer becomes, with a small offset, when it has gone below zero: a guest's own stack,
@@ -14,6 +15,19 @@ pub(super) fn reason(error: &wasmtime::Error, backtrace: &Backtrace, stack_len: 
     match error.downcast_ref::<Trap>() {
         Some(trap) => plain(*trap, error, backtrace, stack_len),
         None => chain(error),
+    }
+}
+
+/// The number of a trap, one of [`codes::trap`].
+pub(super) fn code(error: &wasmtime::Error) -> i32 {
+    match error.downcast_ref::<Trap>() {
+        Some(Trap::UnreachableCodeReached) => codes::trap::UNREACHABLE,
+        Some(Trap::MemoryOutOfBounds) => codes::trap::OUT_OF_BOUNDS,
+        Some(Trap::StackOverflow) => codes::trap::STACK_OVERFLOW,
+        Some(Trap::IntegerOverflow | Trap::BadConversionToInteger) => codes::trap::OVERFLOW,
+        Some(Trap::IntegerDivisionByZero) => codes::trap::DIVISION_BY_ZERO,
+        Some(Trap::TableOutOfBounds | Trap::IndirectCallToNull | Trap::BadSignature) => codes::trap::BAD_CALL,
+        _ => codes::trap::OTHER,
     }
 }
 

@@ -42,7 +42,9 @@ pub(super) fn of_export(ended: &Ended, should_panic: Option<&str>) -> Verdict {
             )),
         },
         // The panics of other languages, and of Rust without a message, are traps.
-        (Ended::Reason(ExitReason::Trap(_) | ExitReason::Killed), Some("")) => Verdict::Passed,
+        (Ended::Reason(ExitReason::Trap(_) | ExitReason::OutOfMemory(_) | ExitReason::Killed), Some("")) => {
+            Verdict::Passed
+        }
         (Ended::Reason(ExitReason::Trap(reason)), Some(expected)) => Verdict::failed(format!(
             "the test trapped without a panic message\n               trap: {reason:?}\n expected substring: {expected:?}"
         )),
@@ -54,11 +56,20 @@ pub(super) fn of_export(ended: &Ended, should_panic: Option<&str>) -> Verdict {
 pub(super) fn why(ended: &Ended) -> Option<String> {
     Some(match ended {
         Ended::Reason(reason) => match reason {
-            ExitReason::Panic(_) | ExitReason::Trap(_) | ExitReason::HostBug(_) => return None,
+            ExitReason::Panic(_)
+            | ExitReason::Trap(_)
+            | ExitReason::OutOfMemory(_)
+            | ExitReason::Error(_)
+            | ExitReason::HostBug(_) => return None,
             ExitReason::Normal => "the test ended the program with exit code 0".into(),
             ExitReason::Exit(code) => format!("the test ended the program with exit code {code}"),
             ExitReason::Killed => "the main process of the test was killed".into(),
             ExitReason::Deadlock(report) => report.trim_end().to_owned(),
+            ExitReason::Shutdown
+            | ExitReason::Forgotten
+            | ExitReason::OutOfBudget
+            | ExitReason::NoProcess
+            | ExitReason::NodeGone => format!("the main process of the test {reason}"),
         },
         Ended::TimedOut(limit) => {
             let seconds = limit.as_secs_f64();

@@ -31,7 +31,7 @@ pub enum TrySendError<T> {
 
 impl<T> TrySendError<T> {
     #[cold]
-    pub(super) fn from_refused(refused: Refused, message: T) -> Self {
+    pub(crate) fn from_refused(refused: Refused, message: T) -> Self {
         match refused {
             Refused::Full => Self::Full(message),
             Refused::Closed => Self::Closed(message),
@@ -105,7 +105,7 @@ pub enum SendTimeoutError<T> {
 
 impl<T> SendTimeoutError<T> {
     #[cold]
-    pub(super) fn from_refused(refused: Refused, message: T) -> Self {
+    pub(crate) fn from_refused(refused: Refused, message: T) -> Self {
         match refused {
             Refused::TimedOut => Self::TimedOut(message),
             Refused::Closed => Self::Closed(message),
@@ -180,7 +180,7 @@ macro_rules! receive_error {
 
         impl $name {
             #[cold]
-            pub(super) fn from_refused(refused: Refused) -> Self {
+            pub(crate) fn from_refused(refused: Refused) -> Self {
                 match refused {
                     $(Refused::$refused => Self::$extra,)?
                     Refused::Closed => Self::Closed,

@@ -30,7 +30,7 @@ pub(super) fn spawn<F: Capture>(entry: &F) -> Result<Process, SpawnError> {
 }
 
 /// The entry of processes spawned with an `F`, called by the host in the child.
-extern "C" fn enter<F: Capture>() {
+pub(super) extern "C" fn enter<F: Capture>() {
     let mut entry = MaybeUninit::<F>::uninit();
     if size_of::<F>() != 0 {
         // SAFETY: `entry` is writable for the size of an `F`, and `MaybeUninit` takes any bytes.
@@ -66,11 +66,13 @@ pub enum SpawnError {
     },
     /// The host has no room for another process; the text says what it ran out of.
     Limit(String),
+    /// This process has the name that the child was to have.
+    NameTaken(Process),
 }
 
 impl SpawnError {
     #[cold]
-    fn from_refused(refused: Refused) -> Self {
+    pub(super) fn from_refused(refused: Refused) -> Self {
         match refused {
             Refused::Limit => Self::Limit(host::limit()),
             other => panic!("the host refused to spawn a process: {other:?}"),
@@ -86,6 +88,7 @@ impl fmt::Display for SpawnError {
                 "the closure captures {len} bytes, at most {CAPTURE_LEN_MAX} can be: send the rest through a channel"
             ),
             Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
+            Self::NameTaken(holder) => write!(f, "process {holder} has the name"),
         }
     }
 }

@@ -1,0 +1,313 @@
+//! `lunatic::mailbox`.
+
+use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, TAGS_LEN_MAX, TIMED_OUT, source};
+use lunatic_sys::layout::{HEADER_SIZE, SOURCE_SIZE};
+use wasmtime::{Caller, Linker};
+
+use super::channel::{deliver, sent};
+use super::wait::{Wait, poll_until};
+use crate::channel::SendRefusal;
+use crate::guest_memory;
+use crate::instance::Ctx;
+use crate::process;
+use crate::process::id::Id;
+use crate::process::mailbox::{Kind, Mail, Tags};
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::mailbox";
+    linker.func_wrap(namespace, "send", send)?;
+    linker.func_wrap(namespace, "reference", reference)?;
+    linker.func_wrap(namespace, "close", close)?;
+    linker.func_wrap_async(
+        namespace,
+        "receive",
+        |caller, (tags, tags_len, header, to, capacity, timeout)| {
+            Box::new(receive(caller, tags, tags_len, header, to, capacity, timeout))
+        },
+    )?;
+    linker.func_wrap_async(
+        namespace,
+        "call",
+        |caller, (id, key, tag, message, len, reference, to, capacity, timeout)| {
+            let request = Request {
+                id,
+                key,
+                tag,
+                message,
+                len,
+                reference,
+            };
+            Box::new(call(caller, request, to, capacity, timeout))
+        },
+    )?;
+    linker.func_wrap_async(namespace, "select", |caller, (sources, len, timeout)| {
+        Box::new(select(caller, sources, len, timeout))
+    })?;
+    Ok(())
+}
+
+fn send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
+    let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    let result = match ctx.shared.find(id) {
+        Some(process) => ctx.shared.send_mail(&process, tag, bytes),
+        None => Err(SendRefusal::Closed),
+    };
+    Ok(sent(ctx, result.map(|()| None)))
+}
+
+fn reference(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, out, 8)?;
+    let reference = caller.data().process().open_reference();
+    guest_memory::write(&mut caller, out, &reference.to_le_bytes())?;
+    Ok(OK)
+}
+
+fn close(caller: Caller<'_, Ctx>, reference: u64) {
+    let ctx = caller.data();
+    ctx.shared.close_reference(ctx.process(), reference);
+}
+
+/// The tags that a guest wrote.
+fn read_tags(caller: &mut Caller<'_, Ctx>, tags: u32, len: u32) -> wasmtime::Result<Tags> {
+    if len as usize > TAGS_LEN_MAX {
+        return Err(wasmtime::Error::msg(format!("at most {TAGS_LEN_MAX} tags, not {len}")));
+    }
+    let bytes = guest_memory::slice(caller, tags, len * 8)?.0;
+    Ok(bytes.chunks_exact(8).map(|tag| read_u64(tag, 0)).collect())
+}
+
+fn read_u64(bytes: &[u8], at: usize) -> u64 {
+    u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+async fn receive(
+    mut caller: Caller<'_, Ctx>,
+    tags: u32,
+    tags_len: u32,
+    header: u32,
+    to: u32,
+    capacity: u32,
+    timeout_ns: u64,
+) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, header, HEADER_SIZE as u32)?;
+    guest_memory::slice(&mut caller, to, capacity)?;
+    let tags = read_tags(&mut caller, tags, tags_len)?;
+    match take(&mut caller, &tags, process::Wait::Mail, 0, timeout_ns).await {
+        Some(mail) => {
+            write_header(&mut caller, header, &mail)?;
+            deliver(&mut caller, mail.body, to, capacity)
+        }
+        None if timeout_ns == 0 => Ok(EMPTY),
+        None => Ok(TIMED_OUT),
+    }
+}
+
+/// Takes mail of the caller, waiting for it until the timeout.
+async fn take(
+    caller: &mut Caller<'_, Ctx>,
+    tags: &[u64],
+    kind: process::Wait,
+    what: u64,
+    timeout_ns: u64,
+) -> Option<Mail> {
+    let ctx = caller.data();
+    let mail = ctx.shared.take_mail(ctx.process(), tags, false);
+    if mail.is_some() || timeout_ns == 0 {
+        return mail;
+    }
+    let wait = Wait::new(caller, kind, what, timeout_ns);
+    let shared = &caller.data().shared;
+    let mail = poll_until(&wait, |process| shared.take_mail(process, tags, true)).await;
+    if mail.is_none() {
+        caller
+            .data()
+            .process()
+            .relate_self(|relations| relations.mailbox.wait_no_more());
+    }
+    mail
+}
+
+fn write_header(caller: &mut Caller<'_, Ctx>, header: u32, mail: &Mail) -> wasmtime::Result<()> {
+    let (from, reference) = match mail.kind {
+        Kind::Message => (None, 0),
+        Kind::Exit(from) => (Some(from), 0),
+        Kind::Down(from, reference) => (Some(from), reference),
+    };
+    let from = from
+        .map(|from| caller.data().shared.process_keys.handle(from))
+        .unwrap_or_default();
+    let len = u32::try_from(mail.body.len())?;
+    let bytes = guest_memory::slice(caller, header, HEADER_SIZE as u32)?.0;
+    bytes[..4].copy_from_slice(&mail.kind.number().to_le_bytes());
+    bytes[4..8].copy_from_slice(&len.to_le_bytes());
+    for (place, number) in bytes[8..]
+        .chunks_exact_mut(8)
+        .zip([mail.tag, reference, from.id, from.key])
+    {
+        place.copy_from_slice(&number.to_le_bytes());
+    }
+    Ok(())
+}
+
+/// Whom to ask, and what.
+struct Request {
+    id: u64,
+    key: u64,
+    tag: u64,
+    message: u32,
+    len: u32,
+    reference: u64,
+}
+
+async fn call(
+    mut caller: Caller<'_, Ctx>,
+    request: Request,
+    to: u32,
+    capacity: u32,
+    timeout_ns: u64,
+) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, to, capacity)?;
+    let (bytes, ctx) = guest_memory::slice(&mut caller, request.message, request.len)?;
+    let (shared, process, reference) = (ctx.shared.clone(), ctx.process().clone(), request.reference);
+    let Some(id) = shared.process_keys.check(request.id, request.key) else {
+        return Ok(INVALID);
+    };
+    if !process.relate_self(|relations| relations.mailbox.is_open(reference)) {
+        return Ok(INVALID);
+    }
+    let sent = match shared.monitor_under(&process, id, reference) {
+        Err(reason) => {
+            shared.close_reference(&process, reference);
+            ctx.buffer = reason.to_bytes().1;
+            return Ok(GONE);
+        }
+        Ok(()) => match shared.find(id) {
+            Some(callee) => shared.send_mail(&callee, request.tag, bytes),
+            // It has ended since, and what is told of that lies in the mailbox or comes.
+            None => Ok(()),
+        },
+    };
+    let refused = match sent {
+        Ok(()) | Err(SendRefusal::Closed) => None,
+        Err(refusal) => Some(super::channel::sent(ctx, Err(refusal))),
+    };
+    let mail = match refused {
+        Some(_) => None,
+        None => take(&mut caller, &[reference], process::Wait::Call, id.raw(), timeout_ns).await,
+    };
+    shared.demonitor(&process, reference, true);
+    shared.close_reference(&process, reference);
+    match (refused, mail) {
+        (Some(code), _) => Ok(code),
+        (None, None) => Ok(TIMED_OUT),
+        (None, Some(mail)) if mail.kind == Kind::Message => deliver(&mut caller, mail.body, to, capacity),
+        (None, Some(mail)) => {
+            caller.data_mut().buffer = mail.body.into_vec();
+            Ok(GONE)
+        }
+    }
+}
+
+/// One thing that is waited for.
+enum Source {
+    Channel(Id),
+    Mailbox(Tags),
+}
+
+async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns: u64) -> wasmtime::Result<i32> {
+    if len as usize > TAGS_LEN_MAX {
+        return Err(wasmtime::Error::msg(format!(
+            "at most {TAGS_LEN_MAX} sources, not {len}"
+        )));
+    }
+    let bytes = guest_memory::slice(&mut caller, sources, len * SOURCE_SIZE as u32)?
+        .0
+        .to_vec();
+    let mut all = Vec::with_capacity(len as usize);
+    for source in bytes.chunks_exact(SOURCE_SIZE) {
+        let (tags_len, a, b) = (read_u32(source, 4), read_u64(source, 8), read_u64(source, 16));
+        all.push(match read_u32(source, 0) {
+            source::CHANNEL => match caller.data().shared.channel_keys.check(a, b) {
+                Some(id) => Source::Channel(id),
+                None => return Ok(INVALID),
+            },
+            source::MAILBOX => Source::Mailbox(read_tags(&mut caller, u32::try_from(a)?, tags_len)?),
+            kind => return Err(wasmtime::Error::msg(format!("{kind} is no kind of source"))),
+        });
+    }
+    let shared = caller.data().shared.clone();
+    let process = caller.data().process().clone();
+    let ready = || {
+        all.iter().position(|source| match source {
+            Source::Channel(id) => shared.channels.is_ready(*id),
+            Source::Mailbox(tags) => process.relate_self(|relations| relations.mailbox.has(tags)),
+        })
+    };
+    let index = |place: usize| i32::try_from(place).expect("there are few sources");
+    if let Some(place) = ready() {
+        return Ok(index(place));
+    }
+    if timeout_ns == 0 {
+        return Ok(TIMED_OUT);
+    }
+    let wait = Wait::new(&mut caller, process::Wait::Select, 0, timeout_ns);
+    // The mailbox keeps one set of tags: that of all its sources together, or none if one of them takes all.
+    let tags = all.iter().try_fold(Tags::new(), |mut sum, source| match source {
+        Source::Mailbox(tags) if tags.is_empty() => None,
+        Source::Mailbox(tags) => {
+            sum.extend_from_slice(tags);
+            Some(sum)
+        }
+        Source::Channel(_) => Some(sum),
+    });
+    let has_mailbox = all.iter().any(|source| matches!(source, Source::Mailbox(_)));
+    let enter = || {
+        if has_mailbox {
+            process.relate_self(|relations| relations.mailbox.wait_for(tags.as_deref().unwrap_or_default()));
+        }
+        let channels = all.iter().filter_map(|source| match source {
+            Source::Channel(id) => Some((*id, shared.channels.wait_to_receive(*id, &process, None)?)),
+            Source::Mailbox(_) => None,
+        });
+        let waiters = channels.collect();
+        Waiters {
+            shared: &shared,
+            waiters,
+        }
+    };
+    // What has come between the look and the waiting would wake nobody: look again with the waiters left.
+    let mut waiters = None;
+    let place = poll_until(&wait, |_| {
+        drop(waiters.take());
+        waiters = Some(enter());
+        ready()
+    })
+    .await;
+    drop(waiters);
+    process.relate_self(|relations| relations.mailbox.wait_no_more());
+    Ok(place.map_or(TIMED_OUT, index))
+}
+
+/// The waiters that a select has left in channels. Taken back however the wait ends; a wake-up that was meant for one of
+/// them is passed on, since the guest may receive from another.
+struct Waiters<'a> {
+    shared: &'a crate::runtime::Shared,
+    waiters: Vec<(Id, crate::channel::Ticket)>,
+}
+
+impl Drop for Waiters<'_> {
+    fn drop(&mut self) {
+        for (channel, ticket) in self.waiters.drain(..) {
+            if let Some(next) = self.shared.channels.leave_receive(channel, ticket, false) {
+                self.shared.scheduler.wake(&next);
+            }
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! `lunatic::registry`.
+
+use lunatic_sys::codes::{CLOSED, INVALID, LIMIT, NAME_LEN_MAX, NAME_TAKEN, OK};
+use wasmtime::{Caller, Linker};
+
+use super::process::{check_handle, write_handle};
+use crate::channel::SendRefusal;
+use crate::guest_memory;
+use crate::instance::Ctx;
+use crate::process::registry::{Name, NameRefusal};
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::registry";
+    linker.func_wrap(namespace, "register", register)?;
+    linker.func_wrap(namespace, "unregister", unregister)?;
+    linker.func_wrap(namespace, "lookup", lookup)?;
+    linker.func_wrap(namespace, "join_group", join_group)?;
+    linker.func_wrap(namespace, "leave_group", leave_group)?;
+    linker.func_wrap(namespace, "members", members)?;
+    linker.func_wrap(namespace, "broadcast", broadcast)?;
+    Ok(())
+}
+
+/// The name that a guest wrote.
+pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtime::Result<Name> {
+    let bytes = guest_memory::slice(caller, name, len)?.0;
+    if bytes.is_empty() || bytes.len() > NAME_LEN_MAX {
+        let text = format!("a name has 1 to {NAME_LEN_MAX} bytes, not {len}");
+        return Err(wasmtime::Error::msg(text));
+    }
+    Ok((&*bytes).into())
+}
+
+fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let name = name(&mut caller, at, len)?;
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    let find = || ctx.shared.find(id).ok_or(NameRefusal::Ended);
+    Ok(match ctx.process().inherited.scope.register(&name, find) {
+        Ok(_) => OK,
+        Err(NameRefusal::Taken(_)) => NAME_TAKEN,
+        Err(NameRefusal::Ended) => CLOSED,
+    })
+}
+
+fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
+    let name = name(&mut caller, at, len)?;
+    let ctx = caller.data();
+    let scope = &ctx.process().inherited.scope;
+    Ok(match scope.unregister(&name, |id| ctx.shared.find(id)) {
+        true => OK,
+        false => CLOSED,
+    })
+}
+
+fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
+    let name = name(&mut caller, at, len)?;
+    let ctx = caller.data();
+    let Some(id) = ctx.process().inherited.scope.lookup(&name) else {
+        return Ok(CLOSED);
+    };
+    let handle = ctx.shared.process_keys.handle(id);
+    write_handle(&mut caller, out, handle)?;
+    Ok(OK)
+}
+
+fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let name = name(&mut caller, at, len)?;
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    let joined = ctx.shared.find(id);
+    let joined = joined.is_some_and(|process| ctx.process().inherited.scope.join(&name, &process));
+    Ok(if joined { OK } else { CLOSED })
+}
+
+fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let name = name(&mut caller, at, len)?;
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    let member = ctx.shared.find(id);
+    let left = ctx.process().inherited.scope.leave(&name, id, member.as_deref());
+    Ok(if left { OK } else { CLOSED })
+}
+
+fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
+    let name = name(&mut caller, at, len)?;
+    let ctx = caller.data_mut();
+    let members = ctx.process().inherited.scope.members(&name);
+    let mut bytes = Vec::with_capacity(members.len() * 16);
+    for id in &members {
+        let handle = ctx.shared.process_keys.handle(*id);
+        bytes.extend_from_slice(&handle.id.to_le_bytes());
+        bytes.extend_from_slice(&handle.key.to_le_bytes());
+    }
+    ctx.buffer = bytes;
+    Ok(i32::try_from(members.len()).expect("there are fewer than 2^31 processes"))
+}
+
+fn broadcast(
+    mut caller: Caller<'_, Ctx>,
+    at: u32,
+    len: u32,
+    tag: u64,
+    message: u32,
+    message_len: u32,
+) -> wasmtime::Result<i32> {
+    let name = name(&mut caller, at, len)?;
+    let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
+    let mut count = 0;
+    for id in ctx.process().inherited.scope.members(&name) {
+        let Some(member) = ctx.shared.find(id) else { continue };
+        match ctx.shared.send_mail(&member, tag, bytes) {
+            Ok(()) => count += 1,
+            // A member that has ended, or takes no more, misses the message; the others do not.
+            Err(SendRefusal::Closed | SendRefusal::Full) => {}
+            Err(SendRefusal::Limit) => {
+                ctx.buffer = super::channel::TOO_MUCH.into();
+                return Ok(LIMIT);
+            }
+        }
+    }
+    Ok(count)
+}

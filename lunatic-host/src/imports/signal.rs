@@ -1,0 +1,240 @@
+//! `lunatic::process`, the part about ends: exits, links, monitors, and spawns that begin with them.
+
+use std::sync::Arc;
+
+use lunatic_sys::codes::{
+    CAPTURE_LEN_MAX, CLOSED, INVALID, LIMIT, NAME_TAKEN, OK, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX, spawn,
+};
+use lunatic_sys::layout::{RawHandle, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE};
+use wasmtime::{Caller, Linker};
+
+use super::process::{check_handle, write_handle};
+use crate::ending::Exited;
+use crate::guest_memory;
+use crate::instance::Ctx;
+use crate::process::exit::ExitReason;
+use crate::process::registry::NameRefusal;
+use crate::process::signals::Fate;
+use crate::process::{Captured, Entry, Inherited, Process};
+use crate::runtime::SpawnLimit;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::process";
+    linker.func_wrap(namespace, "spawn", spawn)?;
+    linker.func_wrap(namespace, "exit", exit)?;
+    linker.func_wrap(namespace, "exit_signal", exit_signal)?;
+    linker.func_wrap(namespace, "link", link)?;
+    linker.func_wrap(namespace, "unlink", unlink)?;
+    linker.func_wrap(namespace, "monitor", monitor)?;
+    linker.func_wrap(namespace, "demonitor", demonitor)?;
+    linker.func_wrap(namespace, "trap_exit", trap_exit)?;
+    linker.func_wrap(namespace, "parent", parent)?;
+    Ok(())
+}
+
+/// Why nothing was spawned.
+enum SpawnRefusal {
+    Limit(SpawnLimit),
+    Name(NameRefusal),
+}
+
+impl From<NameRefusal> for SpawnRefusal {
+    fn from(refusal: NameRefusal) -> Self {
+        Self::Name(refusal)
+    }
+}
+
+impl From<SpawnLimit> for SpawnRefusal {
+    fn from(limit: SpawnLimit) -> Self {
+        Self::Limit(limit)
+    }
+}
+
+fn spawn(
+    mut caller: Caller<'_, Ctx>,
+    entry: u32,
+    captured: u32,
+    captured_len: u32,
+    options: u32,
+    out: u32,
+) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
+    let options = Options::read(guest_memory::slice(&mut caller, options, SPAWN_OPTIONS_SIZE as u32)?.0);
+    let name = match options.name_len {
+        0 => None,
+        len => Some(super::registry::name(&mut caller, u32::try_from(options.name)?, len)?),
+    };
+    let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
+    if bytes.len() > CAPTURE_LEN_MAX {
+        ctx.buffer = format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes();
+        return Ok(LIMIT);
+    }
+    let entry = Entry::Closure(entry, Captured::from_slice(bytes));
+    let (shared, parent) = (ctx.shared.clone(), ctx.process().clone());
+    let inherited = options.inherited(&parent);
+    let scope = inherited.scope.clone();
+    let make = || Ok::<_, SpawnRefusal>(shared.new_process(&parent, inherited, entry)?);
+    let made = match &name {
+        Some(name) => scope.register(name, make),
+        None => make(),
+    };
+    let child = match made {
+        Ok(child) => child,
+        Err(SpawnRefusal::Limit(limit)) => {
+            ctx.buffer = limit.to_string().into_bytes();
+            return Ok(LIMIT);
+        }
+        Err(SpawnRefusal::Name(NameRefusal::Taken(holder))) => {
+            let handle = shared.process_keys.handle(holder);
+            write_spawned(&mut caller, out, handle, 0)?;
+            return Ok(NAME_TAKEN);
+        }
+        Err(SpawnRefusal::Name(NameRefusal::Ended)) => unreachable!("a process that is in no queue has not ended"),
+    };
+    if options.flags & spawn::TRAP_EXIT != 0 {
+        child.trap_exits(true);
+    }
+    if options.flags & spawn::LINK != 0 {
+        shared.link(&parent, child.id);
+    }
+    let reference = match options.flags & spawn::MONITOR {
+        0 => 0,
+        _ => shared.monitor(&parent, child.id, options.monitor_tag),
+    };
+    let handle = shared.process_keys.handle(child.id);
+    shared.scheduler.spawn(child);
+    write_spawned(&mut caller, out, handle, reference)?;
+    Ok(OK)
+}
+
+/// [`lunatic_sys::layout::SpawnOptions`] as the guest wrote it.
+struct Options {
+    flags: u32,
+    name_len: u32,
+    name: u64,
+    max_memory: u64,
+    mailbox_max: u64,
+    monitor_tag: u64,
+}
+
+impl Options {
+    fn read(bytes: &[u8]) -> Self {
+        let u32 = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        let u64 = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        Self {
+            flags: u32(0),
+            name_len: u32(4),
+            name: u64(8),
+            max_memory: u64(16),
+            mailbox_max: u64(24),
+            monitor_tag: u64(32),
+        }
+    }
+
+    /// What the child has from its parent: never more than that has.
+    fn inherited(&self, parent: &Process) -> Arc<Inherited> {
+        let own_scope = self.flags & spawn::NEW_SCOPE != 0;
+        if !own_scope && self.max_memory == 0 && self.mailbox_max == 0 {
+            return parent.inherited.clone();
+        }
+        let mut inherited = Inherited::clone(&parent.inherited);
+        let least = |limit: &mut usize, asked: u64| {
+            if asked != 0 {
+                *limit = usize::try_from(asked).unwrap_or(usize::MAX).min(*limit);
+            }
+        };
+        least(&mut inherited.max_memory, self.max_memory);
+        least(&mut inherited.mailbox_max, self.mailbox_max);
+        if own_scope {
+            inherited.scope = Arc::default();
+        }
+        Arc::new(inherited)
+    }
+}
+
+fn write_spawned(caller: &mut Caller<'_, Ctx>, out: u32, handle: RawHandle, reference: u64) -> wasmtime::Result<()> {
+    write_handle(caller, out, handle)?;
+    let bytes = guest_memory::slice(caller, out, SPAWNED_SIZE as u32)?.0;
+    bytes[16..].copy_from_slice(&reference.to_le_bytes());
+    Ok(())
+}
+
+/// The reason that a guest wrote.
+fn read_reason(caller: &mut Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime::Result<ExitReason> {
+    let bytes = guest_memory::slice(caller, reason, len)?.0;
+    if bytes.len() > REASON_HEAD_LEN + REASON_TEXT_LEN_MAX {
+        let text = format!("the text of a reason has at most {REASON_TEXT_LEN_MAX} bytes");
+        return Err(wasmtime::Error::msg(text));
+    }
+    ExitReason::from_bytes(bytes).ok_or_else(|| wasmtime::Error::msg("these are no reason bytes"))
+}
+
+/// What a signal to the caller itself does to it.
+fn follow(fate: Fate) -> wasmtime::Result<i32> {
+    match fate {
+        Fate::Lives => Ok(OK),
+        Fate::Ends(reason) => Err(Exited(reason).into()),
+    }
+}
+
+fn exit(mut caller: Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime::Result<()> {
+    let reason = read_reason(&mut caller, reason, len)?;
+    Err(Exited(reason).into())
+}
+
+fn exit_signal(mut caller: Caller<'_, Ctx>, id: u64, key: u64, reason: u32, len: u32) -> wasmtime::Result<i32> {
+    let reason = read_reason(&mut caller, reason, len)?;
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    follow(ctx.shared.send_exit(ctx.process(), id, &reason))
+}
+
+fn link(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    follow(ctx.shared.link(ctx.process(), id))
+}
+
+fn unlink(caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return INVALID;
+    };
+    ctx.shared.unlink(ctx.process(), id);
+    OK
+}
+
+fn monitor(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, out: u32) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, out, 8)?;
+    let ctx = caller.data();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    let reference = ctx.shared.monitor(ctx.process(), id, tag);
+    guest_memory::write(&mut caller, out, &reference.to_le_bytes())?;
+    Ok(OK)
+}
+
+fn demonitor(caller: Caller<'_, Ctx>, reference: u64, flush: i32) -> i32 {
+    let ctx = caller.data();
+    i32::from(ctx.shared.demonitor(ctx.process(), reference, flush != 0))
+}
+
+fn trap_exit(caller: Caller<'_, Ctx>, on: i32) -> i32 {
+    i32::from(caller.data().process().trap_exits(on != 0))
+}
+
+fn parent(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
+    let ctx = caller.data();
+    let Some(parent) = ctx.process().parent else {
+        return Ok(CLOSED);
+    };
+    let handle = ctx.shared.process_keys.handle(parent);
+    write_handle(&mut caller, out, handle)?;
+    Ok(OK)
+}

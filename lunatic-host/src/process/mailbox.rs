@@ -1,0 +1,413 @@
+//! A process's mailbox: entries in the order in which they came, and at once in the order of each tag.
+//!
+//! Receiving by tags takes the oldest among the heads of those tags' lists, so nothing that is skipped is looked at, now
+//! or later. A tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is
+//! sent under it outside of that time is dropped.
+
+use std::collections::HashMap;
+
+use lunatic_sys::codes::{REFERENCE_BIT, mail};
+use smallvec::SmallVec;
+
+use super::id::Id;
+use crate::channel::Message;
+
+/// The tags that a receiver waits for; none are all.
+pub(crate) type Tags = SmallVec<[u64; 4]>;
+
+/// What lies in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Mail {
+    pub(crate) kind: Kind,
+    pub(crate) tag: u64,
+    pub(crate) body: Message,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Message,
+    /// An exit signal came from this process; the body is its reason.
+    Exit(Id),
+    /// This process, monitored under this reference, has ended; the body is the reason.
+    Down(Id, u64),
+}
+
+impl Kind {
+    /// The number that guests know.
+    pub(crate) fn number(self) -> u32 {
+        match self {
+            Self::Message => mail::MESSAGE,
+            Self::Exit(_) => mail::EXIT,
+            Self::Down(..) => mail::DOWN,
+        }
+    }
+}
+
+impl Mail {
+    /// The bytes that it takes up in a mailbox.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Slot>() + if self.body.spilled() { self.body.capacity() } else { 0 }
+    }
+}
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+struct Slot {
+    mail: Option<Mail>,
+    /// Grows with each entry: tells which of two is older.
+    number: u64,
+    older: u32,
+    newer: u32,
+    /// The next younger one of the same tag; of a free slot, the next free one.
+    next_of_tag: u32,
+}
+
+#[derive(Clone, Copy)]
+struct List {
+    first: u32,
+    last: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self {
+        first: NONE,
+        last: NONE,
+    };
+}
+
+pub(crate) struct Mailbox {
+    slots: Vec<Slot>,
+    free: u32,
+    oldest: u32,
+    newest: u32,
+    tags: HashMap<u64, List>,
+    /// What its owner waits for, if it waits.
+    waits: Option<Tags>,
+    len: usize,
+    number: u64,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            oldest: NONE,
+            newest: NONE,
+            tags: HashMap::new(),
+            waits: None,
+            len: 0,
+            number: 0,
+        }
+    }
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pushed {
+    /// It lies in the mailbox; the owner must be woken if it waits for it.
+    Queued { wake: bool },
+    /// Its reference is not open.
+    Dropped,
+}
+
+impl Mailbox {
+    /// An empty mailbox keeps room for this many entries and gives the rest back.
+    const KEPT_CAPACITY: usize = 256;
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends an entry.
+    pub(crate) fn push(&mut self, mail: Mail) -> Pushed {
+        let tag = mail.tag;
+        let is_reference = tag & REFERENCE_BIT != 0;
+        if is_reference && !self.tags.contains_key(&tag) {
+            return Pushed::Dropped;
+        }
+        self.number += 1;
+        let slot = Slot {
+            mail: Some(mail),
+            number: self.number,
+            older: self.newest,
+            newer: NONE,
+            next_of_tag: NONE,
+        };
+        let place = match self.free {
+            NONE => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+            place => {
+                self.free = self.slots[place as usize].next_of_tag;
+                self.slots[place as usize] = slot;
+                place
+            }
+        };
+        match self.newest {
+            NONE => self.oldest = place,
+            newest => self.slots[newest as usize].newer = place,
+        }
+        self.newest = place;
+        let list = self.tags.entry(tag).or_insert(List::EMPTY);
+        match list.last {
+            NONE => list.first = place,
+            last => self.slots[last as usize].next_of_tag = place,
+        }
+        list.last = place;
+        self.len += 1;
+        let wake = self
+            .waits
+            .as_ref()
+            .is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
+        if wake {
+            self.waits = None;
+        }
+        Pushed::Queued { wake }
+    }
+
+    /// Takes the oldest entry with one of these tags; with any tag, if there are none.
+    pub(crate) fn take(&mut self, tags: &[u64]) -> Option<Mail> {
+        let place = self.find(tags)?;
+        let tag = self.mail(place).tag;
+        self.unlink_head(tag);
+        Some(self.remove(place))
+    }
+
+    /// Whether [`take`](Self::take) would find something.
+    pub(crate) fn has(&self, tags: &[u64]) -> bool {
+        self.find(tags).is_some()
+    }
+
+    /// The owner waits for these tags from now on, until it is woken.
+    pub(crate) fn wait_for(&mut self, tags: &[u64]) {
+        self.waits = Some(tags.into());
+    }
+
+    /// The owner waits no longer.
+    pub(crate) fn wait_no_more(&mut self) {
+        self.waits = None;
+    }
+
+    /// Opens a reference; false if it is open already.
+    pub(crate) fn open(&mut self, reference: u64) -> bool {
+        debug_assert!(reference & REFERENCE_BIT != 0);
+        let new = !self.tags.contains_key(&reference);
+        if new {
+            self.tags.insert(reference, List::EMPTY);
+        }
+        new
+    }
+
+    pub(crate) fn is_open(&self, reference: u64) -> bool {
+        reference & REFERENCE_BIT != 0 && self.tags.contains_key(&reference)
+    }
+
+    /// Closes a reference and drops what lies under it: gives back the bytes of that.
+    pub(crate) fn close(&mut self, reference: u64) -> usize {
+        if reference & REFERENCE_BIT == 0 {
+            return 0;
+        }
+        let mut freed = 0;
+        let mut next = self.tags.remove(&reference).map_or(NONE, |list| list.first);
+        while next != NONE {
+            let place = next;
+            next = self.slots[place as usize].next_of_tag;
+            freed += self.remove(place).size();
+        }
+        freed
+    }
+
+    /// Takes out what was told of a monitored process under this reference, if it lies here.
+    pub(crate) fn take_down(&mut self, reference: u64) -> Option<Mail> {
+        let is_it =
+            |slot: &Slot| matches!(&slot.mail, Some(Mail { kind: Kind::Down(_, other), .. }) if *other == reference);
+        let found = self.slots.iter().position(is_it)? as u32;
+        let tag = self.mail(found).tag;
+        let (mut before, mut place) = (NONE, self.tags.get(&tag)?.first);
+        while place != found {
+            (before, place) = (place, self.slots[place as usize].next_of_tag);
+        }
+        let after = self.slots[found as usize].next_of_tag;
+        match before {
+            NONE => self.tags.get_mut(&tag)?.first = after,
+            before => self.slots[before as usize].next_of_tag = after,
+        }
+        if after == NONE {
+            self.tags.get_mut(&tag)?.last = before;
+        }
+        self.forget_if_empty(tag);
+        Some(self.remove(found))
+    }
+
+    /// The bytes of all that lies here.
+    pub(crate) fn size(&self) -> usize {
+        self.slots
+            .iter()
+            .filter_map(|slot| slot.mail.as_ref())
+            .map(Mail::size)
+            .sum()
+    }
+
+    fn find(&self, tags: &[u64]) -> Option<u32> {
+        if tags.is_empty() || self.len == 0 {
+            return (self.oldest != NONE).then_some(self.oldest);
+        }
+        let heads = tags.iter().filter_map(|tag| self.tags.get(tag));
+        heads
+            .map(|list| list.first)
+            .filter(|first| *first != NONE)
+            .min_by_key(|first| self.slots[*first as usize].number)
+    }
+
+    fn mail(&self, place: u32) -> &Mail {
+        self.slots[place as usize].mail.as_ref().expect("a listed slot is full")
+    }
+
+    /// Takes the first entry of a tag off that tag's list.
+    fn unlink_head(&mut self, tag: u64) {
+        let list = self.tags.get_mut(&tag).expect("an entry's tag has a list");
+        list.first = self.slots[list.first as usize].next_of_tag;
+        if list.first == NONE {
+            list.last = NONE;
+        }
+        self.forget_if_empty(tag);
+    }
+
+    /// Drops the list of a tag that nothing lies under, but for open references.
+    fn forget_if_empty(&mut self, tag: u64) {
+        if tag & REFERENCE_BIT == 0 && self.tags.get(&tag).is_some_and(|list| list.first == NONE) {
+            self.tags.remove(&tag);
+        }
+    }
+
+    /// Takes an entry off the order of arrival, and frees its slot.
+    fn remove(&mut self, place: u32) -> Mail {
+        let slot = &mut self.slots[place as usize];
+        let (older, newer) = (slot.older, slot.newer);
+        let mail = slot.mail.take().expect("a listed slot is full");
+        slot.next_of_tag = self.free;
+        self.free = place;
+        match older {
+            NONE => self.oldest = newer,
+            older => self.slots[older as usize].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => self.slots[newer as usize].older = older,
+        }
+        self.len -= 1;
+        if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
+            (self.slots, self.free) = (Vec::new(), NONE);
+            self.tags.shrink_to(Self::KEPT_CAPACITY);
+        }
+        mail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(tag: u64, number: u8) -> Mail {
+        Mail {
+            kind: Kind::Message,
+            tag,
+            body: Message::from_slice(&[number]),
+        }
+    }
+
+    #[test]
+    fn a_waiting_owner_is_woken_once_and_only_for_its_tags() {
+        let mut mailbox = Mailbox::default();
+        mailbox.wait_for(&[2, 3]);
+        assert_eq!(mailbox.push(message(1, 0)), Pushed::Queued { wake: false });
+        assert_eq!(mailbox.push(message(3, 1)), Pushed::Queued { wake: true });
+        assert_eq!(mailbox.push(message(2, 2)), Pushed::Queued { wake: false });
+        mailbox.wait_for(&[]);
+        assert_eq!(mailbox.push(message(9, 3)), Pushed::Queued { wake: true });
+        mailbox.wait_for(&[]);
+        mailbox.wait_no_more();
+        assert_eq!(mailbox.push(message(9, 4)), Pushed::Queued { wake: false });
+    }
+
+    #[test]
+    fn an_emptied_mailbox_gives_its_memory_back() {
+        let mut mailbox = Mailbox::default();
+        for number in 0..10_000_u64 {
+            mailbox.push(message(number, 0));
+        }
+        while mailbox.take(&[]).is_some() {}
+        assert_eq!((mailbox.slots.capacity(), mailbox.size(), mailbox.len()), (0, 0, 0));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(u64, bool),
+        Take(Vec<u64>),
+        Open(u64),
+        Close(u64),
+        TakeDown(u64),
+    }
+
+    fn tag() -> impl Strategy<Value = u64> {
+        prop_oneof![0..4_u64, (0..3_u64).prop_map(|reference| reference | REFERENCE_BIT)]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (tag(), any::<bool>()).prop_map(|(tag, down)| Step::Push(tag, down)),
+            3 => proptest::collection::vec(tag(), 0..4).prop_map(Step::Take),
+            1 => (0..3_u64).prop_map(|reference| Step::Open(reference | REFERENCE_BIT)),
+            1 => tag().prop_map(Step::Close),
+            1 => (0..200_u64).prop_map(Step::TakeDown),
+        ]
+    }
+
+    proptest! {
+        /// A list that is searched from its beginning each time does the same.
+        #[test]
+        fn it_does_what_a_plain_list_does(steps in proptest::collection::vec(step(), 0..400)) {
+            let mut mailbox = Mailbox::default();
+            let (mut list, mut open) = (Vec::<Mail>::new(), std::collections::HashSet::new());
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Push(tag, down) => {
+                        let mut mail = message(tag, number as u8);
+                        if down {
+                            mail.kind = Kind::Down(Id::NONE, number as u64);
+                        }
+                        let kept = tag & REFERENCE_BIT == 0 || open.contains(&tag);
+                        let pushed = mailbox.push(mail.clone());
+                        prop_assert_eq!(pushed == Pushed::Dropped, !kept);
+                        if kept {
+                            list.push(mail);
+                        }
+                    }
+                    Step::Take(tags) => {
+                        let place = list.iter().position(|mail| tags.is_empty() || tags.contains(&mail.tag));
+                        prop_assert_eq!(mailbox.has(&tags), place.is_some());
+                        prop_assert_eq!(mailbox.take(&tags), place.map(|place| list.remove(place)));
+                    }
+                    Step::Open(reference) => prop_assert_eq!(mailbox.open(reference), open.insert(reference)),
+                    Step::Close(tag) => {
+                        mailbox.close(tag);
+                        if open.remove(&tag) {
+                            list.retain(|mail| mail.tag != tag);
+                        }
+                    }
+                    Step::TakeDown(reference) => {
+                        let place = list.iter().position(|mail| mail.kind == Kind::Down(Id::NONE, reference));
+                        prop_assert_eq!(mailbox.take_down(reference), place.map(|place| list.remove(place)));
+                    }
+                }
+                prop_assert_eq!(mailbox.len(), list.len());
+                prop_assert_eq!(mailbox.size(), list.iter().map(Mail::size).sum::<usize>());
+            }
+        }
+    }
+}

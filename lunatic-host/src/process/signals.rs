@@ -1,0 +1,439 @@
+//! Signals: what processes tell each other of their ends, by links, monitors and exit signals; and mail.
+//!
+//! The semantics are OTP's ("Processes", in the Erlang reference manual), with one difference: a monitor of a process that
+//! has ended tells how it ended, for as long as the host remembers that.
+//!
+//! # Locks
+//!
+//! Everything here is kept in a process's *relations*, behind the lock that also decides between alive and ended. Links
+//! are made and taken away under both processes' locks, taken in the order of their ids, so both sides always agree. A
+//! process that ends takes its relations under its own lock and then tells the others, one lock at a time; each is told
+//! only if it still has the relation. Signals are delivered by the call that causes them, so they overtake nothing that
+//! the same process sent before. Processes are named by ids: with counted references, links would be cycles.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use lunatic_sys::codes::REFERENCE_BIT;
+
+use super::exit::ExitReason;
+use super::id::Id;
+use super::mailbox::{Kind, Mail, Mailbox, Pushed};
+use super::registry::Membership;
+use super::{Life, Process};
+use crate::channel::{Message, SendRefusal};
+use crate::quota::Exhausted;
+use crate::runtime::Shared;
+
+/// What a process has to do with others, made when it is first needed.
+#[derive(Default)]
+pub(crate) struct Relations {
+    pub(crate) mailbox: Mailbox,
+    links: HashSet<Id>,
+    /// The processes that this one monitors, by reference.
+    monitors: HashMap<u64, Monitor>,
+    /// The processes that monitor this one, by reference.
+    watchers: HashMap<u64, Id>,
+    /// Exit signals become mail.
+    traps_exits: bool,
+    /// The process is to end with this reason as soon as a worker looks at it.
+    doom: Option<ExitReason>,
+    pub(super) membership: Membership,
+    /// Timers that send to this process.
+    pub(crate) timers: HashSet<u64>,
+}
+
+struct Monitor {
+    watched: Id,
+    tag: u64,
+}
+
+impl Process {
+    /// Calls `f` with the relations of the process; tells how it ended if it has.
+    pub(crate) fn relate<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
+        match &mut *self.life.lock() {
+            Life::Alive { relations, .. } => Ok(f(relations.get_or_insert_default())),
+            Life::Ended(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// [`relate`](Self::relate), for the process that runs.
+    pub(crate) fn relate_self<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> T {
+        self.relate(f).expect("a process that runs has not ended")
+    }
+
+    /// Why the process, which is to end, does so.
+    pub(crate) fn doom(&self) -> ExitReason {
+        let doom = match &mut *self.life.lock() {
+            Life::Alive {
+                relations: Some(relations),
+                ..
+            } => relations.doom.take(),
+            _ => None,
+        };
+        doom.unwrap_or(ExitReason::Killed)
+    }
+
+    /// Whether exit signals become mail from now on; tells whether they did.
+    pub(crate) fn trap_exits(&self, on: bool) -> bool {
+        self.relate_self(|relations| std::mem::replace(&mut relations.traps_exits, on))
+    }
+
+    /// Opens a fresh reference.
+    pub(crate) fn open_reference(&self) -> u64 {
+        self.relate_self(Relations::open_reference)
+    }
+
+    /// The names and links of the process, for reports.
+    pub(crate) fn acquaintances(&self) -> (Option<String>, Vec<Id>) {
+        match &*self.life.lock() {
+            Life::Alive {
+                relations: Some(relations),
+                ..
+            } => {
+                let mut links: Vec<Id> = relations.links.iter().copied().collect();
+                links.sort_unstable();
+                (relations.membership.first_name(), links)
+            }
+            _ => (None, Vec::new()),
+        }
+    }
+}
+
+impl Relations {
+    /// The process has ended: its names and groups fall, before anybody hears of its end.
+    pub(crate) fn names_fall(&mut self, id: Id) {
+        std::mem::take(&mut self.membership).fall(id);
+    }
+
+    fn open_reference(&mut self) -> u64 {
+        loop {
+            let reference = rand::random::<u64>() | REFERENCE_BIT;
+            if self.mailbox.open(reference) {
+                return reference;
+            }
+        }
+    }
+
+    /// The mail that an exit signal becomes, or nothing if the signal does not become mail: then the process must end, if
+    /// a doom is set.
+    fn exit(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
+        if self.traps_exits {
+            return Some(Mail {
+                kind: Kind::Exit(from),
+                tag: lunatic_sys::codes::TAG_SIGNAL,
+                body: body(reason),
+            });
+        }
+        if *reason != ExitReason::Normal {
+            self.doom.get_or_insert_with(|| reason.clone());
+        }
+        None
+    }
+}
+
+fn body(reason: &ExitReason) -> Message {
+    Message::from_vec(reason.to_bytes().1)
+}
+
+/// What a process must do that has sent a signal to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Lives,
+    Ends(ExitReason),
+}
+
+impl Shared {
+    /// The process, while it is alive.
+    pub(crate) fn find(&self, id: Id) -> Option<Arc<Process>> {
+        self.processes.get(id).map(|process| Arc::clone(&process))
+    }
+
+    /// Puts a message into the mailbox of a process.
+    pub(crate) fn send_mail(&self, to: &Arc<Process>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
+        if bytes.len() > lunatic_sys::codes::MESSAGE_LEN_MAX {
+            return Err(SendRefusal::Limit);
+        }
+        let mail = Mail {
+            kind: Kind::Message,
+            tag,
+            body: Message::from_slice(bytes),
+        };
+        let (size, len_max) = (mail.size(), to.inherited.mailbox_max);
+        self.queued.charge(size).map_err(|Exhausted| SendRefusal::Limit)?;
+        let pushed = to.relate(|relations| {
+            if relations.mailbox.len() >= len_max {
+                return Err(SendRefusal::Full);
+            }
+            Ok(relations.mailbox.push(mail))
+        });
+        match pushed.unwrap_or(Err(SendRefusal::Closed)) {
+            Ok(Pushed::Queued { wake }) => {
+                if wake {
+                    self.scheduler.wake(to);
+                }
+                Ok(())
+            }
+            Ok(Pushed::Dropped) => {
+                self.queued.give_back(size);
+                Ok(())
+            }
+            Err(refusal) => {
+                self.queued.give_back(size);
+                Err(refusal)
+            }
+        }
+    }
+
+    /// Takes an entry out of the mailbox of the process that runs, or leaves it waiting for one.
+    pub(crate) fn take_mail(&self, process: &Process, tags: &[u64], wait: bool) -> Option<Mail> {
+        process.relate_self(|relations| {
+            let mailbox = &mut relations.mailbox;
+            let mail = mailbox.take(tags);
+            match &mail {
+                Some(mail) => {
+                    let mut freed = mail.size();
+                    if let Kind::Down(_, reference) = mail.kind {
+                        // If it was the monitor's own, it has done its work.
+                        freed += mailbox.close(reference);
+                    }
+                    self.queued.give_back(freed);
+                }
+                None if wait => mailbox.wait_for(tags),
+                None => {}
+            }
+            mail
+        })
+    }
+
+    /// Closes a reference of the process that runs.
+    pub(crate) fn close_reference(&self, process: &Process, reference: u64) {
+        let freed = process.relate_self(|relations| relations.mailbox.close(reference));
+        self.queued.give_back(freed);
+    }
+
+    /// Links the process that runs to another.
+    pub(crate) fn link(&self, process: &Arc<Process>, other: Id) -> Fate {
+        if process.id == other {
+            return Fate::Lives;
+        }
+        let linked = self.find(other).is_some_and(|other| {
+            with_both(process, &other, |mine, theirs| {
+                mine.links.insert(other.id);
+                theirs.links.insert(process.id);
+            })
+        });
+        if linked {
+            return Fate::Lives;
+        }
+        self.signal_self(process, other, &ExitReason::NoProcess)
+    }
+
+    /// Takes a link of the process that runs away, if it is there.
+    pub(crate) fn unlink(&self, process: &Process, other: Id) {
+        if process.id == other {
+            return;
+        }
+        match self.find(other) {
+            Some(other) => {
+                let both = with_both(process, &other, |mine, theirs| {
+                    mine.links.remove(&other.id);
+                    theirs.links.remove(&process.id);
+                });
+                if !both {
+                    process.relate_self(|mine| mine.links.remove(&other.id));
+                }
+            }
+            None => _ = process.relate_self(|mine| mine.links.remove(&other)),
+        }
+    }
+
+    /// The process that runs sends an exit signal.
+    pub(crate) fn send_exit(&self, process: &Arc<Process>, to: Id, reason: &ExitReason) -> Fate {
+        if process.id == to {
+            return match reason {
+                ExitReason::Killed => Fate::Ends(ExitReason::Killed),
+                reason => self.signal_self(process, to, reason),
+            };
+        }
+        let Some(to) = self.find(to) else { return Fate::Lives };
+        if *reason == ExitReason::Killed {
+            self.kill(&to);
+        } else {
+            self.deliver(&to, |relations| relations.exit(process.id, reason));
+        }
+        Fate::Lives
+    }
+
+    /// Ends a process, whatever it traps.
+    pub(crate) fn kill(&self, process: &Arc<Process>) {
+        process.kill();
+        self.scheduler.wake(process);
+    }
+
+    fn signal_self(&self, process: &Arc<Process>, from: Id, reason: &ExitReason) -> Fate {
+        let traps = process.relate_self(|relations| relations.traps_exits);
+        if !traps {
+            return Fate::Ends(reason.clone());
+        }
+        self.deliver(process, |relations| relations.exit(from, reason));
+        Fate::Lives
+    }
+
+    /// The process that runs watches another: it gets one message when that ends, under `tag`, or under the reference if
+    /// `tag` is 0.
+    pub(crate) fn monitor(&self, process: &Arc<Process>, watched: Id, tag: u64) -> u64 {
+        let reference = process.relate_self(|relations| {
+            let reference = match tag {
+                0 => relations.open_reference(),
+                _ => rand::random::<u64>() | REFERENCE_BIT,
+            };
+            relations.watch(reference, watched, if tag == 0 { reference } else { tag });
+            reference
+        });
+        if let Err(reason) = self.be_watched(process.id, watched, reference) {
+            self.tell_down(process, watched, reference, &reason);
+        }
+        reference
+    }
+
+    /// [`monitor`](Self::monitor) under a reference that is open; tells how the other has ended if it has.
+    pub(crate) fn monitor_under(&self, process: &Process, watched: Id, reference: u64) -> Result<(), ExitReason> {
+        process.relate_self(|relations| relations.watch(reference, watched, reference));
+        let result = self.be_watched(process.id, watched, reference);
+        if result.is_err() {
+            process.relate_self(|relations| relations.monitors.remove(&reference));
+        }
+        result
+    }
+
+    fn be_watched(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
+        match self.find(watched) {
+            Some(watched) => watched.relate(|relations| {
+                relations.watchers.insert(reference, watcher);
+            }),
+            None => Err(self.exits.of(watched)),
+        }
+    }
+
+    /// Takes a monitor of the process that runs away; true if it was active. With `flush`, a message of it that has come
+    /// already is dropped.
+    pub(crate) fn demonitor(&self, process: &Process, reference: u64, flush: bool) -> bool {
+        let (monitor, freed) = process.relate_self(|relations| {
+            let monitor = relations.monitors.remove(&reference);
+            let mut freed = 0;
+            if flush || monitor.is_some() {
+                freed += relations.mailbox.take_down(reference).map_or(0, |mail| mail.size());
+                freed += relations.mailbox.close(reference);
+            }
+            (monitor, freed)
+        });
+        self.queued.give_back(freed);
+        if let Some(monitor) = &monitor
+            && let Some(watched) = self.find(monitor.watched)
+        {
+            let _ = watched.relate(|relations| relations.watchers.remove(&reference));
+        }
+        monitor.is_some()
+    }
+
+    /// Tells a process of the end of one that it monitors, if it still does.
+    fn tell_down(&self, watcher: &Arc<Process>, watched: Id, reference: u64, reason: &ExitReason) {
+        self.deliver(watcher, |relations| {
+            let monitor = relations.monitors.remove(&reference)?;
+            Some(Mail {
+                kind: Kind::Down(watched, reference),
+                tag: monitor.tag,
+                body: body(reason),
+            })
+        });
+    }
+
+    /// Changes the relations of a process by a signal: puts the mail that comes of it into its mailbox, or ends the
+    /// process if it is doomed.
+    fn deliver(&self, to: &Arc<Process>, signal: impl FnOnce(&mut Relations) -> Option<Mail>) {
+        let _ = to.relate(|relations| {
+            if let Some(mail) = signal(relations) {
+                let size = mail.size();
+                if let Pushed::Queued { wake } = relations.mailbox.push(mail) {
+                    self.queued.charge_anyway(size);
+                    if wake {
+                        self.scheduler.wake(to);
+                    }
+                }
+            } else if relations.doom.is_some() {
+                to.kill();
+                self.scheduler.wake(to);
+            }
+        });
+    }
+
+    /// Takes a timer away; false if it sends nothing any more.
+    pub(crate) fn cancel_timer(&self, timer: u64) -> bool {
+        let Some((_, mail)) = self.clock.cancel_mail(timer) else {
+            return false;
+        };
+        self.queued.give_back(mail.size());
+        if let Some(process) = self.find(mail.to) {
+            let _ = process.relate(|relations| relations.timers.remove(&timer));
+        }
+        true
+    }
+
+    /// A process has ended: whoever has a relation to it hears of it.
+    pub(crate) fn tell_of_end(&self, id: Id, relations: Relations, reason: &ExitReason) {
+        self.queued.give_back(relations.mailbox.size());
+        for timer in relations.timers {
+            if let Some((_, mail)) = self.clock.cancel_mail(timer) {
+                self.queued.give_back(mail.size());
+            }
+        }
+        for linked in relations.links {
+            let Some(linked) = self.find(linked) else { continue };
+            self.deliver(&linked, |relations| {
+                relations
+                    .links
+                    .remove(&id)
+                    .then(|| relations.exit(id, reason))
+                    .flatten()
+            });
+        }
+        for (reference, watcher) in relations.watchers {
+            if let Some(watcher) = self.find(watcher) {
+                self.tell_down(&watcher, id, reference, reason);
+            }
+        }
+        for (reference, monitor) in relations.monitors {
+            if let Some(watched) = self.find(monitor.watched) {
+                let _ = watched.relate(|relations| relations.watchers.remove(&reference));
+            }
+        }
+    }
+}
+
+impl Relations {
+    fn watch(&mut self, reference: u64, watched: Id, tag: u64) {
+        self.monitors.insert(reference, Monitor { watched, tag });
+    }
+}
+
+/// Changes the relations of two different processes at once; false if one of them has ended.
+fn with_both(one: &Process, other: &Process, change: impl FnOnce(&mut Relations, &mut Relations)) -> bool {
+    let (mut first, mut second);
+    let (one, other) = if one.id < other.id {
+        first = one.life.lock();
+        second = other.life.lock();
+        (&mut *first, &mut *second)
+    } else {
+        second = other.life.lock();
+        first = one.life.lock();
+        (&mut *first, &mut *second)
+    };
+    match (one, other) {
+        (Life::Alive { relations: one, .. }, Life::Alive { relations: other, .. }) => {
+            change(one.get_or_insert_default(), other.get_or_insert_default());
+            true
+        }
+        _ => false,
+    }
+}

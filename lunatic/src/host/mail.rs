@@ -1,0 +1,181 @@
+//! The imports about mailboxes, names and timers.
+
+use std::mem::MaybeUninit;
+
+use lunatic_sys::layout::{Header, RawHandle, Source};
+use lunatic_sys::{codes, mailbox, registry, timer};
+
+use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, read_message};
+
+/// Appends a message to the mailbox of a process.
+#[inline]
+pub(crate) fn send(to: RawHandle, tag: u64, message: &[u8]) -> Result<(), Refused> {
+    // SAFETY: `message` is readable for its length.
+    check(unsafe { mailbox::send(to.id, to.key, tag, message.as_ptr(), message.len()) }).map(drop)
+}
+
+/// Opens a reference.
+pub(crate) fn reference() -> u64 {
+    let mut reference = 0;
+    // SAFETY: `reference` is writable.
+    match check(unsafe { mailbox::reference(&raw mut reference) }) {
+        Ok(_) => reference,
+        Err(refused) => panic!("the host refused a reference: {refused:?}"),
+    }
+}
+
+/// Closes a reference.
+pub(crate) fn close(reference: u64) {
+    // SAFETY: the import takes a number only.
+    unsafe { mailbox::close(reference) }
+}
+
+/// Takes the oldest mail with one of these tags, and hands it to `read`.
+#[inline]
+pub(crate) fn receive<R>(tags: &[u64], timeout_ns: u64, read: impl FnOnce(&Header, &[u8]) -> R) -> Result<R, Refused> {
+    let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
+    let mut header = Header::default();
+    // SAFETY: `tags` is readable and `header` and `inline` are writable for their sizes.
+    let len = check(unsafe {
+        mailbox::receive(
+            tags.as_ptr(),
+            tags.len(),
+            &raw mut header,
+            inline.as_mut_ptr().cast(),
+            inline.len(),
+            timeout_ns,
+        )
+    })?;
+    Ok(read_message(&inline, len, |bytes| read(&header, bytes)))
+}
+
+/// How a call ended.
+pub(crate) enum Called<R> {
+    Answered(R),
+    /// The callee has ended, with these reason bytes.
+    Gone(Vec<u8>),
+}
+
+/// Sends a request and waits for what comes under the reference, which is closed then.
+#[inline]
+pub(crate) fn call<R>(
+    to: RawHandle,
+    tag: u64,
+    request: &[u8],
+    reference: u64,
+    timeout_ns: u64,
+    read: impl FnOnce(&[u8]) -> R,
+) -> Result<Called<R>, Refused> {
+    let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
+    // SAFETY: `request` is readable and `inline` writable for its length.
+    let code = unsafe {
+        mailbox::call(
+            to.id,
+            to.key,
+            tag,
+            request.as_ptr(),
+            request.len(),
+            reference,
+            inline.as_mut_ptr().cast(),
+            inline.len(),
+            timeout_ns,
+        )
+    };
+    if code == codes::GONE {
+        return Ok(Called::Gone(buffer()));
+    }
+    let len = check(code)?;
+    Ok(Called::Answered(read_message(&inline, len, read)))
+}
+
+/// Waits until something can be received from one of the sources: its index.
+pub(crate) fn select(sources: &[Source], timeout_ns: u64) -> Result<usize, Refused> {
+    // SAFETY: `sources` is readable for its length, and the tags in it for theirs, see `Select`.
+    check(unsafe { mailbox::select(sources.as_ptr(), sources.len(), timeout_ns) })
+}
+
+/// Gives a name. False if another process has it.
+pub(crate) fn register(name: &str, process: RawHandle) -> Result<bool, Refused> {
+    // SAFETY: `name` is readable for its length.
+    match unsafe { registry::register(name.as_ptr(), name.len(), process.id, process.key) } {
+        codes::NAME_TAKEN => Ok(false),
+        code => check(code).map(|_| true),
+    }
+}
+
+/// Takes a name away; false if nobody has it.
+pub(crate) fn unregister(name: &str) -> bool {
+    // SAFETY: `name` is readable for its length.
+    unsafe { registry::unregister(name.as_ptr(), name.len()) == codes::OK }
+}
+
+/// Who has a name.
+pub(crate) fn lookup(name: &str) -> Option<RawHandle> {
+    let mut handle = RawHandle::default();
+    // SAFETY: `name` is readable for its length and `handle` writable.
+    (unsafe { registry::lookup(name.as_ptr(), name.len(), &raw mut handle) } == codes::OK).then_some(handle)
+}
+
+/// Adds a process to a group.
+pub(crate) fn join_group(name: &str, process: RawHandle) -> Result<(), Refused> {
+    // SAFETY: `name` is readable for its length.
+    check(unsafe { registry::join_group(name.as_ptr(), name.len(), process.id, process.key) }).map(drop)
+}
+
+/// Takes a process out of a group.
+pub(crate) fn leave_group(name: &str, process: RawHandle) -> Result<(), Refused> {
+    // SAFETY: `name` is readable for its length.
+    check(unsafe { registry::leave_group(name.as_ptr(), name.len(), process.id, process.key) }).map(drop)
+}
+
+/// Who is in a group: handles of 16 bytes each.
+pub(crate) fn members(name: &str) -> Vec<RawHandle> {
+    // SAFETY: `name` is readable for its length.
+    unsafe { registry::members(name.as_ptr(), name.len()) };
+    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+    let bytes = buffer();
+    bytes
+        .chunks_exact(16)
+        .map(|handle| RawHandle {
+            id: number(&handle[..8]),
+            key: number(&handle[8..]),
+        })
+        .collect()
+}
+
+/// Sends a message to all of a group: to how many.
+pub(crate) fn broadcast(name: &str, tag: u64, message: &[u8]) -> Result<usize, Refused> {
+    // SAFETY: `name` and `message` are readable for their lengths.
+    check(unsafe { registry::broadcast(name.as_ptr(), name.len(), tag, message.as_ptr(), message.len()) })
+}
+
+/// Sends a message later, and at intervals if `interval_ns` is not 0: the timer.
+pub(crate) fn send_after(
+    to: RawHandle,
+    tag: u64,
+    message: &[u8],
+    delay_ns: u64,
+    interval_ns: u64,
+) -> Result<u64, Refused> {
+    let mut timer = 0;
+    // SAFETY: `message` is readable for its length and `timer` writable.
+    check(unsafe {
+        timer::send_after(
+            to.id,
+            to.key,
+            tag,
+            message.as_ptr(),
+            message.len(),
+            delay_ns,
+            interval_ns,
+            &raw mut timer,
+        )
+    })?;
+    Ok(timer)
+}
+
+/// Ends a timer; true if it had still to fire.
+pub(crate) fn cancel(timer: u64) -> bool {
+    // SAFETY: the import takes a number only.
+    unsafe { timer::cancel(timer) == 1 }
+}

@@ -1,0 +1,86 @@
+//! The imports about ends: exits, links, monitors, and spawns that begin with them.
+
+use std::mem::MaybeUninit;
+
+use lunatic_sys::layout::{RawHandle, SpawnOptions, Spawned};
+use lunatic_sys::{codes, process};
+
+use super::{Refused, check, spawn_refused};
+
+/// Spawns a process as the options say. The holder of the name, if it is taken.
+#[inline]
+pub(crate) fn spawn_with(
+    entry: extern "C" fn(),
+    captured: &[MaybeUninit<u8>],
+    options: &SpawnOptions,
+) -> Result<Result<Spawned, RawHandle>, Refused> {
+    let mut spawned = Spawned::default();
+    // SAFETY: `captured` is readable for its length, `options` for its type (and the name in it for its length, see
+    // `Builder`), and `spawned` is writable. On wasm32 a function pointer is its index in the function table.
+    let code = unsafe {
+        process::spawn(
+            entry as *const () as usize,
+            captured.as_ptr().cast(),
+            captured.len(),
+            options,
+            &raw mut spawned,
+        )
+    };
+    match code {
+        codes::OK => Ok(Ok(spawned)),
+        codes::NAME_TAKEN => Ok(Err(spawned.process)),
+        code => Err(spawn_refused(code)),
+    }
+}
+
+/// Ends the calling process.
+pub(crate) fn exit(reason: &[u8]) -> ! {
+    // SAFETY: `reason` is readable for its length.
+    unsafe { process::exit(reason.as_ptr(), reason.len()) };
+    unreachable!("the host lets nobody return from `exit`")
+}
+
+/// Sends an exit signal.
+pub(crate) fn exit_signal(handle: RawHandle, reason: &[u8]) -> Result<(), Refused> {
+    // SAFETY: `reason` is readable for its length.
+    check(unsafe { process::exit_signal(handle.id, handle.key, reason.as_ptr(), reason.len()) }).map(drop)
+}
+
+/// Links the calling process to another.
+pub(crate) fn link(handle: RawHandle) -> Result<(), Refused> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { process::link(handle.id, handle.key) }).map(drop)
+}
+
+/// Takes a link away.
+pub(crate) fn unlink(handle: RawHandle) -> Result<(), Refused> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { process::unlink(handle.id, handle.key) }).map(drop)
+}
+
+/// Monitors a process: the reference of the monitor.
+pub(crate) fn monitor(handle: RawHandle, tag: u64) -> Result<u64, Refused> {
+    let mut reference = 0;
+    // SAFETY: `reference` is writable.
+    check(unsafe { process::monitor(handle.id, handle.key, tag, &raw mut reference) })?;
+    Ok(reference)
+}
+
+/// Takes a monitor and its message away; true if it was active.
+pub(crate) fn demonitor(reference: u64) -> bool {
+    // SAFETY: the import takes numbers only.
+    unsafe { process::demonitor(reference, 1) == 1 }
+}
+
+/// Whether exit signals become mail from now on; whether they did.
+pub(crate) fn trap_exit(on: bool) -> bool {
+    // SAFETY: the import takes numbers only.
+    unsafe { process::trap_exit(i32::from(on)) != 0 }
+}
+
+/// Who spawned the calling process.
+pub(crate) fn parent() -> Option<RawHandle> {
+    let mut handle = RawHandle::default();
+    // SAFETY: `handle` is writable for the size of a handle.
+    (unsafe { process::parent(&raw mut handle) } == codes::OK).then_some(handle)
+}

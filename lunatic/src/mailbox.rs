@@ -1,0 +1,350 @@
+//! Mailboxes: the queue that every process has.
+//!
+//! A [`Channel`](crate::Channel) is a queue that many processes can share; a mailbox belongs to one process and is where
+//! the host tells of other processes' ends. Choose channels for data that flows, mailboxes for processes that serve.
+//!
+//! Messages carry a *tag* that says of what type they are. A [`Mailbox<M>`](Mailbox) takes those of its type and leaves all
+//! others where they are, in their order; none that it passes over is ever looked at again, however many they are.
+
+mod call;
+mod select;
+
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::marker::PhantomData;
+use std::time::Duration;
+
+pub use call::{CallError, ReplyTo};
+use lunatic_sys::codes::{self, REFERENCE_BIT, TAG_SIGNAL, mail};
+use lunatic_sys::layout::{Header, RawHandle};
+pub use select::Select;
+use serde::{Deserialize, Serialize};
+
+use crate::channel::{Message, ReceiveTimeoutError, TryReceiveError, TrySendError};
+use crate::codec::{self, DecodeError, DefaultCodec, Scratch};
+use crate::exit::ExitReason;
+use crate::host::{self, Refused};
+use crate::process::{Monitor, Process, this_process};
+
+/// The tag of messages of a type: of its name, so that programs of one source agree.
+pub(crate) fn tag_of<M>(salt: &str) -> u64 {
+    // FNV-1a. Tags below 16 are the host's, those with the top bit references.
+    let bytes = std::any::type_name::<M>().bytes().chain(salt.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    (hash & !REFERENCE_BIT) | 16
+}
+
+/// The messages of type `M` in the mailbox of the calling process.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::{Mailbox, Process};
+///
+/// let words = Mailbox::<String>::new();
+/// let here = words.address();
+/// Process::spawn(move || here.send("hello".to_owned())).unwrap();
+/// assert_eq!(words.receive(), "hello");
+/// ```
+pub struct Mailbox<M> {
+    tag: u64,
+    message: PhantomData<fn() -> M>,
+}
+
+/// What [`Mailbox::receive_mail`] takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Mail<M> {
+    /// Somebody sent a message.
+    Message(M),
+    /// A process that is linked to this one has ended, or a process sent an exit signal: only if this process
+    /// [traps exits](crate::process::trap_exit).
+    Exit {
+        /// Who has ended, or sent the signal.
+        from: Process,
+        /// Why.
+        reason: ExitReason,
+    },
+    /// A process that this one [monitors](Process::monitor) has ended.
+    Down {
+        /// Which monitor tells that. It tells no more.
+        monitor: Monitor,
+        /// Why.
+        reason: ExitReason,
+    },
+}
+
+impl<M: Message> Mailbox<M> {
+    /// The messages of this type that are sent to the calling process.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::from_tag(tag_of::<M>(""))
+    }
+
+    /// Only those that are sent to an [`address`](Self::address) of the same topic: so that messages of one type can be
+    /// told apart by what they are about, and some be taken before others.
+    #[must_use]
+    pub fn topic(topic: &str) -> Self {
+        Self::from_tag(tag_of::<M>(topic))
+    }
+
+    fn from_tag(tag: u64) -> Self {
+        Self {
+            tag,
+            message: PhantomData,
+        }
+    }
+
+    /// Where others send to.
+    #[must_use]
+    pub fn address(&self) -> Address<M> {
+        Address::from_parts(this_process(), self.tag)
+    }
+
+    /// Takes the oldest message, and waits for one if there is none.
+    ///
+    /// # Panics
+    ///
+    /// If the message is no `M`, which takes an address that was made from other bytes.
+    pub fn receive(&self) -> M {
+        match self.take(codes::NO_TIMEOUT) {
+            Ok(Ok(message)) => message,
+            Ok(Err(error)) => cannot_decode(&error),
+            Err(refused) => unexpected(refused),
+        }
+    }
+
+    /// Takes the oldest message if there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`TryReceiveError::Empty`] if there is none; [`TryReceiveError::Decode`] if it is no `M`: it is gone then.
+    pub fn try_receive(&self) -> Result<M, TryReceiveError> {
+        match self.take(0) {
+            Ok(message) => message.map_err(TryReceiveError::Decode),
+            Err(refused) => Err(TryReceiveError::from_refused(refused)),
+        }
+    }
+
+    /// Takes the oldest message, and waits for at most `timeout` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveTimeoutError::TimedOut`] if none came; [`ReceiveTimeoutError::Decode`] if it is no `M`: it is gone then.
+    pub fn receive_timeout(&self, timeout: Duration) -> Result<M, ReceiveTimeoutError> {
+        match self.take(host::timeout_ns(timeout)) {
+            Ok(message) => message.map_err(ReceiveTimeoutError::Decode),
+            Err(Refused::Empty) => Err(ReceiveTimeoutError::TimedOut),
+            Err(refused) => Err(ReceiveTimeoutError::from_refused(refused)),
+        }
+    }
+
+    fn take(&self, timeout_ns: u64) -> Result<Result<M, DecodeError>, Refused> {
+        host::mail::receive(&[self.tag], timeout_ns, |_, bytes| {
+            codec::decode::<DefaultCodec, M>(bytes)
+        })
+    }
+
+    /// Takes the oldest mail: a message of this type, or what the host tells of other processes; and waits for some if
+    /// there is none.
+    ///
+    /// # Panics
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_mail(&self) -> Mail<M> {
+        match self.take_mail(codes::NO_TIMEOUT) {
+            Ok(mail) => mail,
+            Err(refused) => unexpected(refused),
+        }
+    }
+
+    /// As [`receive_mail`](Self::receive_mail), for at most `timeout`; with a timeout of zero it does not wait.
+    ///
+    /// # Panics
+    ///
+    /// As [`receive`](Self::receive).
+    pub fn receive_mail_timeout(&self, timeout: Duration) -> Option<Mail<M>> {
+        match self.take_mail(host::timeout_ns(timeout)) {
+            Ok(mail) => Some(mail),
+            Err(Refused::Empty | Refused::TimedOut) => None,
+            Err(refused) => unexpected(refused),
+        }
+    }
+
+    fn take_mail(&self, timeout_ns: u64) -> Result<Mail<M>, Refused> {
+        host::mail::receive(&[self.tag, TAG_SIGNAL], timeout_ns, |header, bytes| {
+            read_signal(header, bytes).unwrap_or_else(|| match codec::decode::<DefaultCodec, M>(bytes) {
+                Ok(message) => Mail::Message(message),
+                Err(error) => cannot_decode(&error),
+            })
+        })
+    }
+
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag
+    }
+}
+
+/// The mail that a signal has become; nothing if it is a message.
+pub(crate) fn read_signal<M>(header: &Header, bytes: &[u8]) -> Option<Mail<M>> {
+    let from = Process::from_raw(header.from);
+    let reason = || ExitReason::from_bytes(bytes);
+    match header.kind {
+        mail::EXIT => Some(Mail::Exit { from, reason: reason() }),
+        mail::DOWN => Some(Mail::Down {
+            monitor: Monitor::from_parts(header.reference, from),
+            reason: reason(),
+        }),
+        _ => None,
+    }
+}
+
+impl<M: Message> Default for Mailbox<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M> fmt::Debug for Mailbox<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mailbox<{}>", std::any::type_name::<M>())
+    }
+}
+
+/// Where messages of type `M` are sent to: the mailbox of a process.
+///
+/// It is `Copy`, and can be captured and sent as a [`Process`] handle can.
+#[derive(Serialize, Deserialize)]
+#[serde(bound = "")]
+pub struct Address<M> {
+    process: Process,
+    tag: u64,
+    #[serde(skip)]
+    message: PhantomData<fn(M)>,
+}
+
+impl<M: Message> Address<M> {
+    /// The mailbox of a process that receives messages of this type.
+    #[must_use]
+    pub fn of(process: Process) -> Self {
+        Self::from_parts(process, tag_of::<M>(""))
+    }
+
+    pub(crate) fn from_parts(process: Process, tag: u64) -> Self {
+        Self {
+            process,
+            tag,
+            message: PhantomData,
+        }
+    }
+
+    /// Whose mailbox it is.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Sends a message without waiting. If the process has ended, or its mailbox is full, the message is dropped, as in
+    /// Erlang; [`try_send`](Self::try_send) tells.
+    ///
+    /// # Panics
+    ///
+    /// If the message cannot be written, or the host has no room for it.
+    pub fn send(&self, message: M) {
+        match self.try_send(message) {
+            Ok(()) | Err(TrySendError::Closed(_) | TrySendError::Full(_)) => {}
+            Err(error) => panic!("cannot send to {self}: {}", crate::chain(&error)),
+        }
+    }
+
+    /// Sends a message without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`TrySendError`], which gives the message back: `Closed` if the process has ended, `Full` if its mailbox holds as
+    /// many messages as it may.
+    pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
+        let mut bytes = Scratch::new();
+        if let Err(error) = codec::encode::<DefaultCodec, M>(&message, &mut bytes) {
+            return Err(TrySendError::Encode(message, error));
+        }
+        match host::mail::send(self.raw(), self.tag, bytes.as_slice()) {
+            Ok(()) => Ok(()),
+            Err(refused) => Err(TrySendError::from_refused(refused, message)),
+        }
+    }
+
+    pub(crate) fn raw(&self) -> RawHandle {
+        self.process.raw()
+    }
+
+    pub(crate) fn tag(&self) -> u64 {
+        self.tag
+    }
+}
+
+impl<M> Clone for Address<M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M> Copy for Address<M> {}
+
+impl<M> PartialEq for Address<M> {
+    fn eq(&self, other: &Self) -> bool {
+        (self.process, self.tag) == (other.process, other.tag)
+    }
+}
+
+impl<M> Eq for Address<M> {}
+
+impl<M> Hash for Address<M> {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.process, self.tag).hash(state);
+    }
+}
+
+/// As the process: `#17`.
+impl<M> fmt::Display for Address<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.process.fmt(f)
+    }
+}
+
+impl<M> fmt::Debug for Address<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Address<{}>({})", std::any::type_name::<M>(), self.process)
+    }
+}
+
+#[cold]
+fn cannot_decode(error: &DecodeError) -> ! {
+    panic!("cannot receive from the mailbox: {}", crate::chain(error))
+}
+
+#[cold]
+pub(crate) fn unexpected(refused: Refused) -> ! {
+    panic!("the host refused a call on a mailbox: {refused:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_differ_by_type_and_topic_and_are_neither_the_hosts_nor_references() {
+        let tags = [
+            tag_of::<u8>(""),
+            tag_of::<u16>(""),
+            tag_of::<u8>("urgent"),
+            tag_of::<String>(""),
+        ];
+        for (place, tag) in tags.iter().enumerate() {
+            assert!(*tag >= 16 && tag & REFERENCE_BIT == 0);
+            assert!(!tags[..place].contains(tag));
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! Spawns with options.
+
+use std::mem::MaybeUninit;
+use std::{ptr, slice};
+
+use lunatic_sys::codes::{NAME_LEN_MAX, TAG_SIGNAL, spawn as flag};
+use lunatic_sys::layout::SpawnOptions;
+
+use super::{Capture, Monitor, Process, SpawnError, spawn};
+
+/// Says how a process is to be spawned: [`Process::builder`].
+///
+/// What it asks for holds before the child runs: no end of the child is missed, and nobody sees it without its name.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::Process;
+///
+/// let clerk = Process::builder()
+///     .name("clerk")
+///     .max_memory(16 << 20)
+///     .link()
+///     .spawn(|| { /* … */ })
+///     .unwrap();
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use = "nothing is spawned before `spawn`"]
+pub struct Builder {
+    name: String,
+    flags: u32,
+    max_memory: u64,
+    mailbox_max: u64,
+}
+
+impl Builder {
+    /// Registers the child under a name, see [`registry`](crate::registry). The spawn fails if another process has it.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Links the child to the calling process, as [`Process::link`] does.
+    pub fn link(mut self) -> Self {
+        self.flags |= flag::LINK;
+        self
+    }
+
+    /// The child traps exits from its beginning, as if it called [`trap_exit`](super::trap_exit) first.
+    pub fn trap_exit(mut self) -> Self {
+        self.flags |= flag::TRAP_EXIT;
+        self
+    }
+
+    /// The child and its descendants have names of their own, and see none of others: a new scope of the
+    /// [`registry`](crate::registry).
+    pub fn own_names(mut self) -> Self {
+        self.flags |= flag::NEW_SCOPE;
+        self
+    }
+
+    /// The largest memory of the child and of each of its descendants, in bytes. Never more than the parent's.
+    pub fn max_memory(mut self, bytes: u64) -> Self {
+        self.max_memory = bytes.max(1);
+        self
+    }
+
+    /// The largest number of messages in the mailbox of the child, and of each of its descendants. A message to a full
+    /// mailbox is refused. Never more than the parent's, which by default is unlimited. Exits and the like always fit.
+    pub fn mailbox_max(mut self, messages: u64) -> Self {
+        self.mailbox_max = messages.max(1);
+        self
+    }
+
+    /// Spawns the process, which calls `entry` and ends when it returns.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::spawn`]; and [`SpawnError::NameTaken`].
+    ///
+    /// # Panics
+    ///
+    /// If the name has more than 255 bytes.
+    pub fn spawn<F: FnOnce() + Capture>(&self, entry: F) -> Result<Process, SpawnError> {
+        self.spawn_raw(&entry, 0).map(|(process, _)| process)
+    }
+
+    /// As [`spawn`](Self::spawn), and monitors the child as [`Process::monitor`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_monitor<F: FnOnce() + Capture>(&self, entry: F) -> Result<(Process, Monitor), SpawnError> {
+        let (process, reference) = self.spawn_raw(&entry, TAG_SIGNAL)?;
+        Ok((process, Monitor { reference, process }))
+    }
+
+    /// Monitors the child under `monitor_tag`, unless that is 0.
+    pub(crate) fn spawn_raw<F: Capture>(&self, entry: &F, monitor_tag: u64) -> Result<(Process, u64), SpawnError> {
+        let len = self.name.len();
+        assert!(
+            len <= NAME_LEN_MAX,
+            "the name of a process has at most {NAME_LEN_MAX} bytes, not {len}: {}",
+            self.name
+        );
+        let monitors = if monitor_tag == 0 { 0 } else { flag::MONITOR };
+        let options = SpawnOptions {
+            flags: self.flags | monitors,
+            name_len: len as u32,
+            name: self.name.as_ptr().addr() as u64,
+            max_memory: self.max_memory,
+            mailbox_max: self.mailbox_max,
+            monitor_tag,
+        };
+        if size_of::<F>() > lunatic_sys::codes::CAPTURE_LEN_MAX {
+            return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });
+        }
+        // SAFETY: a value of type `F` is readable for the size of `F`; bytes that may be padding are `MaybeUninit`.
+        let captured = unsafe { slice::from_raw_parts(ptr::from_ref(entry).cast::<MaybeUninit<u8>>(), size_of::<F>()) };
+        match crate::host::spawn_with(spawn::enter::<F>, captured, &options) {
+            Ok(Ok(spawned)) => Ok((Process::from_raw(spawned.process), spawned.reference)),
+            Ok(Err(holder)) => Err(SpawnError::NameTaken(Process::from_raw(holder))),
+            Err(refused) => Err(SpawnError::from_refused(refused)),
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Tasks: computations in processes of their own, and their results.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::time::Duration;
+
+use lunatic_sys::codes::{self, mail as kind};
+
+use crate::channel::Message;
+use crate::codec::{self, DecodeError, DefaultCodec};
+use crate::exit::ExitReason;
+use crate::host::{self, Refused, mail};
+use crate::mailbox::ReplyTo;
+use crate::process::{Process, SpawnError, this_process};
+
+/// A computation that runs in a process of its own.
+///
+/// Only the process that spawned it can wait for it. Dropping it lets the computation go on, for nobody.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::Task;
+///
+/// let tasks: Vec<_> = (1..=10_u64).map(|n| Task::spawn(move || n * n).unwrap()).collect();
+/// let sum: u64 = tasks.into_iter().map(|task| task.join().unwrap()).sum();
+/// assert_eq!(sum, 385);
+/// ```
+pub struct Task<T> {
+    process: Process,
+    reference: u64,
+    /// The result is of the spawning process only, so the handle is not sent to others.
+    result: PhantomData<*const T>,
+}
+
+impl<T: Message> Task<T> {
+    /// Spawns a process that computes something.
+    ///
+    /// # Errors
+    ///
+    /// As [`Process::spawn`].
+    pub fn spawn<F: FnOnce() -> T + Copy + Send + 'static>(compute: F) -> Result<Self, SpawnError> {
+        let reference = mail::reference();
+        let reply = ReplyTo::new(this_process(), reference);
+        let spawned = Process::builder().spawn_raw(&move || reply.send(compute()), reference);
+        match spawned {
+            Ok((process, _)) => Ok(Self {
+                process,
+                reference,
+                result: PhantomData,
+            }),
+            Err(error) => {
+                mail::close(reference);
+                Err(error)
+            }
+        }
+    }
+
+    /// The process that computes: to kill it, for one.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        self.process
+    }
+
+    /// Waits for the result.
+    ///
+    /// # Errors
+    ///
+    /// How the process ended, if it ended without one.
+    ///
+    /// # Panics
+    ///
+    /// If the result cannot be read as a `T`.
+    pub fn join(self) -> Result<T, ExitReason> {
+        match self.take(codes::NO_TIMEOUT) {
+            Ok(result) => result,
+            Err(refused) => crate::mailbox::unexpected(refused),
+        }
+    }
+
+    /// As [`join`](Self::join), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// The task itself, if there is no result yet.
+    ///
+    /// # Panics
+    ///
+    /// As [`join`](Self::join).
+    pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, ExitReason>, Self> {
+        match self.take(host::timeout_ns(timeout)) {
+            Ok(result) => Ok(result),
+            Err(Refused::TimedOut | Refused::Empty) => Err(self),
+            Err(refused) => crate::mailbox::unexpected(refused),
+        }
+    }
+
+    fn take(&self, timeout_ns: u64) -> Result<Result<T, ExitReason>, Refused> {
+        mail::receive(&[self.reference], timeout_ns, |header, bytes| match header.kind {
+            kind::MESSAGE => Ok(codec::decode::<DefaultCodec, T>(bytes).unwrap_or_else(|error| cannot_decode(&error))),
+            _ => Err(ExitReason::from_bytes(bytes)),
+        })
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        mail::close(self.reference);
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Task<{}>({})", std::any::type_name::<T>(), self.process)
+    }
+}
+
+#[cold]
+fn cannot_decode(error: &DecodeError) -> ! {
+    panic!("cannot read the result of a task: {}", crate::chain(error))
+}
