@@ -37,16 +37,18 @@ const BAD_RANGES: [(u32, u32); 11] = [
     (0x7fff_ffff, 0x7fff_ffff),
 ];
 
-/// Places where 16 bytes are not wholly inside a memory of 64 KiB.
-const BAD_PLACES: [u32; 7] = [
-    0xfff1,
-    0xffff,
-    0x1_0000,
-    0x7fff_ffff,
-    0x8000_0000,
-    0xffff_fff0,
-    0xffff_ffff,
-];
+/// Places where so many bytes are not wholly inside a memory of 64 KiB.
+fn bad_places(size: u32) -> [u32; 7] {
+    [
+        0x1_0001 - size,
+        0xffff,
+        0x1_0000,
+        0x7fff_ffff,
+        0x8000_0000,
+        0xffff_fff0,
+        0xffff_ffff,
+    ]
+}
 
 /// The arguments of a call in the text format. `handle` stands in place of the first two if the function takes one; the
 /// pointer that is parameter number `at`, with its length, becomes `range`. Everything else is harmless: 16 bytes at
@@ -61,12 +63,12 @@ fn arguments(import: &Import, handle: &str, at: Option<usize>, range: (u32, u32)
     while let Some((index, parameter)) = parameters.next() {
         let bad = at == Some(index);
         let values = match parameter.kind {
-            Kind::Bytes => {
+            Kind::Elements => {
                 parameters.next().expect("bytes have a length");
                 let (pointer, len) = if bad { range } else { (1024, 16) };
                 format!(" (i32.const {pointer}) (i32.const {len})")
             }
-            Kind::Handle => format!(" (i32.const {})", if bad { range.0 } else { 2048 }),
+            Kind::Place(_) => format!(" (i32.const {})", if bad { range.0 } else { 2048 }),
             Kind::Word => " (i32.const 1)".to_owned(),
             Kind::Long => " (i64.const 0)".to_owned(),
         };
@@ -104,8 +106,8 @@ fn bad_calls() -> Vec<BadCall<'static>> {
     for import in imports::all() {
         for (at, parameter) in import.parameters.iter().enumerate() {
             let ranges = match parameter.kind {
-                Kind::Bytes => BAD_RANGES.to_vec(),
-                Kind::Handle => BAD_PLACES.map(|place| (place, 16)).to_vec(),
+                Kind::Elements => BAD_RANGES.to_vec(),
+                Kind::Place(size) => bad_places(size).map(|place| (place, size)).to_vec(),
                 Kind::Word | Kind::Long => continue,
             };
             let states: &[_] = if import.takes_handle() {
@@ -323,7 +325,18 @@ fn handles_of_what_has_ended_are_known_as_such() {
     // What each function says of a channel whose maker has ended, or of a process that has ended.
     let expected = |import: &Import| match import.label().as_str() {
         "channel.send" | "channel.try_send" | "channel.receive" | "channel.try_receive" => -2,
-        "process.is_alive" | "process.kill_handle" | "process.join" => 0,
+        "process.is_alive"
+        | "process.kill_handle"
+        | "process.join"
+        | "process.exit_signal"
+        | "process.link"
+        | "process.unlink"
+        | "process.monitor" => 0,
+        "mailbox.send" | "registry.register" | "registry.join_group" | "registry.leave_group" | "timer.send_after" => {
+            -2
+        }
+        // The reference is none that is open.
+        "mailbox.call" => -1,
         other => panic!("what does {other} say of what has ended? docs/abi.md has to tell, and then this test"),
     };
     let mut text = prelude();
@@ -339,6 +352,8 @@ fn handles_of_what_has_ended_are_known_as_such() {
             (drop (call $channel.try_send{GIVEN} (i32.const 32) (i32.const 16))))
         ;; Puts the handles of that channel and of its maker to 256 and 272.
         (func $ended
+            ;; The exit that a link to an ended process causes is not to end this one.
+            (drop (call $process.trap_exit (i32.const 1)))
             (call $expect (call $channel.new (i64.const 0) (i32.const 0)) (i32.const 0) (i32.const 1))
             (call $expect
                 (call $process.spawn_closure (i32.const 0) (i32.const 0) (i32.const 16) (i32.const 272))

@@ -3,6 +3,8 @@
 
 use std::sync::OnceLock;
 
+use lunatic_sys::layout::{HEADER_SIZE, RAW_HANDLE_SIZE, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE};
+
 /// A function of the contract.
 #[derive(Debug)]
 pub(crate) struct Import {
@@ -23,11 +25,11 @@ pub(crate) struct Parameter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// `*const u8` or `*mut u8`: the next parameter is the length.
-    Bytes,
-    /// `*mut RawHandle`: 16 bytes.
-    Handle,
-    /// `usize`.
+    /// A pointer to bytes or others of one size; the next parameter is their number.
+    Elements,
+    /// One value of this size in bytes.
+    Place(u32),
+    /// `usize` or `i32`.
     Word,
     /// `u64`.
     Long,
@@ -134,9 +136,13 @@ fn import(namespace: &str, function: &str) -> Import {
 fn parameter(text: &str) -> Parameter {
     let (name, ty) = text.split_once(": ").expect("a parameter has a type");
     let kind = match ty {
-        "*const u8" | "*mut u8" => Kind::Bytes,
-        "*mut RawHandle" => Kind::Handle,
-        "usize" => Kind::Word,
+        "*const u8" | "*mut u8" | "*const u64" | "*const Source" => Kind::Elements,
+        "*mut u64" => Kind::Place(8),
+        "*mut RawHandle" => Kind::Place(RAW_HANDLE_SIZE as u32),
+        "*const SpawnOptions" => Kind::Place(SPAWN_OPTIONS_SIZE as u32),
+        "*mut Spawned" => Kind::Place(SPAWNED_SIZE as u32),
+        "*mut Header" => Kind::Place(HEADER_SIZE as u32),
+        "usize" | "i32" => Kind::Word,
         "u64" => Kind::Long,
         _ => panic!("a parameter of type {ty}: teach the test"),
     };
