@@ -47,6 +47,7 @@
 
 #![warn(missing_docs)]
 
+pub mod actor;
 pub mod channel;
 pub mod codec;
 mod exit;
@@ -55,6 +56,7 @@ pub mod mailbox;
 pub mod process;
 pub mod registry;
 mod report;
+pub mod supervisor;
 mod task;
 mod time;
 pub mod timer;

@@ -38,6 +38,11 @@ impl<R: Message> ReplyTo<R> {
         }
     }
 
+    /// Names the request.
+    pub(crate) fn reference(&self) -> u64 {
+        self.reference
+    }
+
     /// Who asks.
     #[must_use]
     pub fn process(&self) -> Process {

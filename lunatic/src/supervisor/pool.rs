@@ -1,0 +1,369 @@
+//! Pools of workers that are lent out.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::dynamic::end_all;
+use super::intensity::Restarts;
+use super::{Intensity, Shutdown};
+use crate::actor::{self, Actor, ActorRef, Info, Next};
+use crate::exit::ExitReason;
+use crate::mailbox::{CallError, ReplyTo};
+use crate::process::{self, Monitor, Process, this_process};
+
+/// How many workers a [`WorkerPool`] has, and what they begin with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolOptions {
+    size: u32,
+    max: u32,
+    args: Vec<u8>,
+    intensity: Intensity,
+}
+
+impl PoolOptions {
+    /// So many workers of type `A`, at least one, each of which begins with `args`.
+    ///
+    /// # Panics
+    ///
+    /// If the arguments cannot be written as bytes.
+    #[must_use]
+    pub fn new<A: Actor>(size: u32, args: A::Args) -> Self {
+        let size = size.max(1);
+        Self {
+            size,
+            max: size,
+            args: actor::encode_args::<A>(&args),
+            intensity: Intensity {
+                restarts: size.saturating_mul(2),
+                period: Duration::from_secs(5),
+            },
+        }
+    }
+
+    /// While all workers are lent out, more are started, up to so many; they end when they are given back and nobody
+    /// waits for one. If nothing is said, there are never more.
+    #[must_use]
+    pub fn grow_to(mut self, max: u32) -> Self {
+        self.max = max.max(self.size);
+        self
+    }
+
+    /// How many workers may be replaced before the pool gives up. If nothing is said: twice as many as it has, in 5 s.
+    #[must_use]
+    pub fn intensity(mut self, restarts: u32, period: Duration) -> Self {
+        self.intensity = Intensity { restarts, period };
+        self
+    }
+}
+
+/// A number of workers that are lent to one process at a time.
+///
+/// A worker that ends is replaced. A borrower that ends gives its worker back. Those who wait are served in the order in
+/// which they came.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic::actor::{Actor, Next};
+/// use lunatic::mailbox::ReplyTo;
+/// use lunatic::supervisor::{PoolOptions, WorkerPool};
+/// # use lunatic::ExitReason;
+/// # #[derive(serde::Serialize, serde::Deserialize)]
+/// # enum Ask { Square(u64, ReplyTo<u64>) }
+/// # struct Squarer;
+/// # impl Actor for Squarer {
+/// #     type Args = ();
+/// #     type Call = Ask;
+/// #     type Cast = ();
+/// #     fn init((): ()) -> Result<Self, ExitReason> { Ok(Squarer) }
+/// #     fn handle_call(&mut self, Ask::Square(n, reply): Ask) -> Next { reply.send(n * n); Next::Continue }
+/// # }
+///
+/// let pool = WorkerPool::<Squarer>::start(PoolOptions::new::<Squarer>(4, ())).unwrap();
+/// let worker = pool.take().unwrap();
+/// assert_eq!(worker.call(|reply| Ask::Square(7, reply)).unwrap(), 49);
+/// drop(worker); // gives it back
+/// ```
+pub struct WorkerPool<A> {
+    options: PoolOptions,
+    free: Vec<Process>,
+    lent: HashMap<Process, Lent>,
+    waiting: VecDeque<ReplyTo<Process>>,
+    restarts: Restarts,
+    actor: PhantomData<A>,
+}
+
+/// A worker that somebody has.
+struct Lent {
+    /// Names the request for it.
+    reference: u64,
+    borrower: Monitor,
+}
+
+/// What a pool is asked, by the functions of its [`ActorRef`].
+#[derive(Debug, Serialize, Deserialize)]
+#[doc(hidden)]
+pub enum PoolRequest {
+    Take(ReplyTo<Process>),
+    Resize(u32, ReplyTo<()>),
+    Status(ReplyTo<PoolStatus>),
+}
+
+/// What a pool is told, by the functions of its [`ActorRef`].
+#[derive(Debug, Serialize, Deserialize)]
+#[doc(hidden)]
+pub enum PoolCast {
+    Give(Process),
+    /// Whoever asked under this reference does not wait any more.
+    Forget(u64),
+}
+
+/// What [`status`](ActorRef::status) tells of a pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PoolStatus {
+    /// Workers that nobody has.
+    pub free: u32,
+    /// Workers that somebody has.
+    pub lent: u32,
+    /// Processes that wait for one.
+    pub waiting: u32,
+}
+
+/// A worker of a pool, for the one who took it. Dropping it gives it back.
+#[derive(Debug)]
+pub struct Loan<A: Actor> {
+    pool: ActorRef<WorkerPool<A>>,
+    worker: ActorRef<A>,
+}
+
+impl<A: Actor> Deref for Loan<A> {
+    type Target = ActorRef<A>;
+
+    fn deref(&self) -> &ActorRef<A> {
+        &self.worker
+    }
+}
+
+impl<A: Actor> Drop for Loan<A> {
+    fn drop(&mut self) {
+        self.pool.cast(PoolCast::Give(self.worker.process()));
+    }
+}
+
+impl<A: Actor> ActorRef<WorkerPool<A>> {
+    /// Takes a worker, and waits until there is one.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], when the pool ends.
+    pub fn take(&self) -> Result<Loan<A>, CallError> {
+        self.lend(self.call(PoolRequest::Take))
+    }
+
+    /// As [`take`](Self::take), for at most `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`].
+    pub fn take_timeout(&self, timeout: Duration) -> Result<Loan<A>, CallError> {
+        let mut reference = 0;
+        let taken = self.call_timeout(
+            |reply| {
+                reference = reply.reference();
+                PoolRequest::Take(reply)
+            },
+            timeout,
+        );
+        if taken.is_err() {
+            self.cast(PoolCast::Forget(reference));
+        }
+        self.lend(taken)
+    }
+
+    fn lend(&self, taken: Result<Process, CallError>) -> Result<Loan<A>, CallError> {
+        taken.map(|worker| Loan {
+            pool: *self,
+            worker: ActorRef::of(worker),
+        })
+    }
+
+    /// Has so many workers from now on, at least one. If there are more, those that are free end at once and others when
+    /// they are given back.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], when the pool has ended.
+    pub fn resize(&self, size: u32) -> Result<(), CallError> {
+        self.call(|reply| PoolRequest::Resize(size, reply))
+    }
+
+    /// How it stands.
+    ///
+    /// # Errors
+    ///
+    /// [`CallError`], when the pool has ended.
+    pub fn status(&self) -> Result<PoolStatus, CallError> {
+        self.call(PoolRequest::Status)
+    }
+}
+
+impl<A: Actor> Actor for WorkerPool<A> {
+    type Args = PoolOptions;
+    type Call = PoolRequest;
+    type Cast = PoolCast;
+
+    fn init(options: PoolOptions) -> Result<Self, ExitReason> {
+        process::trap_exit(true);
+        let mut pool = Self {
+            options,
+            free: Vec::new(),
+            lent: HashMap::new(),
+            waiting: VecDeque::new(),
+            restarts: Restarts::default(),
+            actor: PhantomData,
+        };
+        match pool.fill() {
+            Ok(()) => Ok(pool),
+            Err(reason) => {
+                pool.terminate(&reason);
+                Err(reason)
+            }
+        }
+    }
+
+    fn handle_call(&mut self, request: PoolRequest) -> Next {
+        match request {
+            PoolRequest::Take(reply) => self.waiting.push_back(reply),
+            PoolRequest::Resize(size, reply) => {
+                self.options.size = size.max(1);
+                self.options.max = self.options.max.max(self.options.size);
+                reply.send(());
+            }
+            PoolRequest::Status(reply) => reply.send(PoolStatus {
+                free: self.free.len() as u32,
+                lent: self.lent.len() as u32,
+                waiting: self.waiting.len() as u32,
+            }),
+        }
+        self.serve()
+    }
+
+    fn handle_cast(&mut self, cast: PoolCast) -> Next {
+        match cast {
+            PoolCast::Give(worker) => self.take_back(worker),
+            PoolCast::Forget(reference) => {
+                self.waiting.retain(|reply| reply.reference() != reference);
+                let lent = self.lent.iter().find(|(_, lent)| lent.reference == reference);
+                if let Some(worker) = lent.map(|(worker, _)| *worker) {
+                    self.take_back(worker);
+                }
+            }
+        }
+        self.serve()
+    }
+
+    fn handle_info(&mut self, info: Info) -> Next {
+        match info {
+            Info::Down { monitor, .. } => {
+                self.waiting.retain(|reply| reply.process() != monitor.process());
+                let lent = self.lent.iter().find(|(_, lent)| lent.borrower == monitor);
+                if let Some(worker) = lent.map(|(worker, _)| *worker) {
+                    self.take_back(worker);
+                }
+            }
+            Info::Exit { from, reason } => {
+                let was_free = self.free.iter().position(|worker| *worker == from);
+                let lent = self.lent.remove(&from);
+                match (was_free, lent) {
+                    (Some(place), _) => drop(self.free.swap_remove(place)),
+                    (None, Some(lent)) => drop(lent.borrower.demonitor()),
+                    (None, None) => return Next::Continue,
+                }
+                if !self.restarts.count(Instant::now(), self.options.intensity) {
+                    eprintln!("pool {} gives up: worker {from} {reason}", this_process());
+                    return Next::Stop(ExitReason::Shutdown);
+                }
+            }
+        }
+        self.serve()
+    }
+
+    fn terminate(&mut self, _: &ExitReason) {
+        let workers: Vec<Process> = self
+            .free
+            .drain(..)
+            .chain(self.lent.drain().map(|(worker, _)| worker))
+            .collect();
+        end_all(Shutdown::default(), &workers);
+    }
+}
+
+impl<A: Actor> WorkerPool<A> {
+    fn total(&self) -> usize {
+        self.free.len() + self.lent.len()
+    }
+
+    fn take_back(&mut self, worker: Process) {
+        if let Some(lent) = self.lent.remove(&worker) {
+            lent.borrower.demonitor();
+            self.free.push(worker);
+        }
+    }
+
+    /// Starts workers until there are as many as there should be.
+    fn fill(&mut self) -> Result<(), ExitReason> {
+        while self.total() < self.options.size as usize {
+            self.start_worker()?;
+        }
+        Ok(())
+    }
+
+    fn start_worker(&mut self) -> Result<(), ExitReason> {
+        let started = actor::start_from_bytes::<A>(&Process::builder().link(), &self.options.args);
+        let worker = started.map_err(|error| ExitReason::Error(format!("no worker: {error}")))?;
+        self.free.push(worker);
+        Ok(())
+    }
+
+    /// Lends what is free to those who wait, and has as many workers as it should.
+    fn serve(&mut self) -> Next {
+        let filled = self.fill();
+        while let Some(reply) = self.waiting.front().copied() {
+            if self.free.is_empty() && (self.total() >= self.options.max as usize || self.start_worker().is_err()) {
+                break;
+            }
+            let Some(worker) = self.free.pop() else { break };
+            let lent = Lent {
+                reference: reply.reference(),
+                borrower: reply.process().monitor(),
+            };
+            self.lent.insert(worker, lent);
+            reply.send(worker);
+            self.waiting.pop_front();
+        }
+        if self.waiting.is_empty() && self.total() > self.options.size as usize {
+            let surplus = self.total() - self.options.size as usize;
+            let rest = self.free.len().saturating_sub(surplus);
+            end_all(Shutdown::default(), &self.free.split_off(rest));
+        }
+        match filled {
+            Ok(()) => Next::Continue,
+            Err(reason) => Next::Stop(reason),
+        }
+    }
+}
+
+impl<A> fmt::Debug for WorkerPool<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WorkerPool")
+            .field("free", &self.free.len())
+            .field("lent", &self.lent.len())
+            .finish_non_exhaustive()
+    }
+}
