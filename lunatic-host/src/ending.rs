@@ -50,12 +50,12 @@ impl Ending {
                 report: None,
             };
         };
-        if let Some(Exited(reason)) = error.downcast_ref() {
+        if let Some(exited @ Exited(reason)) = error.downcast_ref() {
             let failed = matches!(reason, ExitReason::Error(_) | ExitReason::Panic(_));
             let report = failed.then(|| {
                 let mut report = new_report(process, module, &error, None);
                 report.kind = report::Kind::Failed;
-                report.reason = error.to_string();
+                report.reason = exited.to_string();
                 report
             });
             return Self {

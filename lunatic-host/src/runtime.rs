@@ -113,20 +113,15 @@ impl Shared {
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
     pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
         self.exits.remember(process.id, &reason);
-        let (joiners, relations) = process.set_ended(reason.clone());
-        let relations = relations.map(|mut relations| {
+        if let Some(mut relations) = process.set_ending(reason.clone()) {
             relations.names_fall(process.id);
-            relations
-        });
-        self.processes.remove(self.scheduler.worker(), process.id);
-        if process.system.is_main(process.id) {
-            process.system.end(reason.clone());
-        }
-        // Who joined may rely on it that all others have been told.
-        if let Some(relations) = relations {
             self.tell_of_end(process.id, *relations, &reason);
         }
-        for joiner in joiners {
+        self.processes.remove(self.scheduler.worker(), process.id);
+        if process.system.is_main(process.id) {
+            process.system.end(reason);
+        }
+        for joiner in process.set_ended() {
             self.scheduler.wake(&joiner);
         }
     }

@@ -344,7 +344,7 @@ fn a_supervisor_ends_with_its_parent() {
             ..Plan::new(Strategy::OneForOne, &["a"])
         };
         told.send(Supervisor::<Planned>::start_link(plan).unwrap().process());
-        let _ = Mailbox::<()>::new().receive();
+        Mailbox::<()>::new().receive();
     })
     .unwrap();
     let supervisor = Mailbox::<Process>::new().receive();
@@ -423,7 +423,7 @@ impl Supervise for Many {
         let spec = Spec::one_for_one().intensity(count, LONG).quiet();
         (0..count).fold(spec, |spec, number| {
             spec.child(Child::process(number.to_string(), || {
-                let _ = Mailbox::<()>::new().receive();
+                Mailbox::<()>::new().receive();
             }))
         })
     }

@@ -134,6 +134,11 @@ enum Life {
         joiners: Vec<Arc<Process>>,
         relations: Option<Box<Relations>>,
     },
+    /// It runs no more, and others are being told of that. Who joins it waits until they have been.
+    Ending {
+        joiners: Vec<Arc<Process>>,
+        reason: ExitReason,
+    },
     Ended(ExitReason),
 }
 
@@ -290,7 +295,7 @@ impl Process {
     pub(crate) fn join(&self, joiner: &Arc<Process>) -> Option<ExitReason> {
         match &mut *self.life.lock() {
             Life::Ended(reason) => Some(reason.clone()),
-            Life::Alive { joiners, .. } => {
+            Life::Alive { joiners, .. } | Life::Ending { joiners, .. } => {
                 if !joiners.iter().any(|other| Arc::ptr_eq(other, joiner)) {
                     joiners.push(joiner.clone());
                 }
@@ -301,17 +306,31 @@ impl Process {
 
     /// Takes back what `join` registered.
     pub(crate) fn unjoin(&self, joiner: &Arc<Process>) {
-        if let Life::Alive { joiners, .. } = &mut *self.life.lock() {
+        if let Life::Alive { joiners, .. } | Life::Ending { joiners, .. } = &mut *self.life.lock() {
             joiners.retain(|other| !Arc::ptr_eq(other, joiner));
         }
     }
 
-    /// Marks the process ended and gives back who waited for that, and its relations.
-    pub(crate) fn set_ended(&self, reason: ExitReason) -> (Vec<Arc<Process>>, Option<Box<Relations>>) {
+    /// The process runs no more: gives back its relations, to tell those of it.
+    pub(crate) fn set_ending(&self, reason: ExitReason) -> Option<Box<Relations>> {
         self.state.store(ENDED, Ordering::Release);
-        match std::mem::replace(&mut *self.life.lock(), Life::Ended(reason)) {
-            Life::Alive { joiners, relations } => (joiners, relations),
-            Life::Ended(_) => unreachable!("only the worker that runs a process ends it"),
-        }
+        let mut life = self.life.lock();
+        let Life::Alive { joiners, relations } = &mut *life else {
+            unreachable!("only the worker that runs a process ends it")
+        };
+        let (joiners, relations) = (std::mem::take(joiners), relations.take());
+        *life = Life::Ending { joiners, reason };
+        relations
+    }
+
+    /// All have been told: gives back who waited for the end.
+    pub(crate) fn set_ended(&self) -> Vec<Arc<Process>> {
+        let mut life = self.life.lock();
+        let Life::Ending { joiners, reason } = &mut *life else {
+            unreachable!("a process ends once")
+        };
+        let (joiners, reason) = (std::mem::take(joiners), reason.clone());
+        *life = Life::Ended(reason);
+        joiners
     }
 }

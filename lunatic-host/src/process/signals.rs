@@ -53,7 +53,7 @@ impl Process {
     pub(crate) fn relate<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
         match &mut *self.life.lock() {
             Life::Alive { relations, .. } => Ok(f(relations.get_or_insert_default())),
-            Life::Ended(reason) => Err(reason.clone()),
+            Life::Ending { reason, .. } | Life::Ended(reason) => Err(reason.clone()),
         }
     }
 
