@@ -11,11 +11,16 @@
 //! | `ring` | one hop of a token around 1,000 processes |
 //! | `fanin` | one message; N / 1,000 senders of 1,000 messages each, one receiver |
 //! | `idle` | one process that says hello, then waits; afterwards 10,000 of them are asked something |
+//! | `call` | one call of an actor and its answer |
+//! | `kill` | the whole of killing a busy process with N messages in its mailbox, and hearing of it |
+//! | `timers` | one timer, set and cancelled, with N of them at once |
+//! | `supervise` | one child of a dynamic supervisor, of which a tenth are killed and restarted |
 //! | `fair` | N endless loops a core (`CORES`, a third argument, 2 without it): how late does a process wake that sleeps 10 ms |
 //! | `fib` | the whole computation of the N-th Fibonacci number |
 //! | `memory` | the whole of sorting N numbers, counting them in a map and multiplying two matrices |
 
 mod compute;
+mod failure;
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -38,6 +43,10 @@ fn main() {
         "ring" => per_op(n, ring(n)),
         "fanin" => per_op(n, fanin(n)),
         "idle" => per_op(n, idle(n)),
+        "call" => per_op(n, failure::call(n)),
+        "kill" => per_op(1, failure::kill(n)),
+        "timers" => per_op(n, failure::timers(n)),
+        "supervise" => per_op(n, failure::supervise(n)),
         "fair" => fair(n * number(2).unwrap_or(2)),
         "fib" => per_op(1, timed(|| black_box(compute::fib(black_box(n))))),
         "memory" => per_op(1, timed(|| black_box(compute::memory(n)))),
@@ -47,7 +56,9 @@ fn main() {
 }
 
 fn usage() -> ! {
-    eprintln!("usage: bench spawn|pingpong|ring|fanin|idle|fair|fib|memory N [CORES], numbers above 0");
+    eprintln!(
+        "usage: bench spawn|pingpong|ring|fanin|idle|call|kill|timers|supervise|fair|fib|memory N [CORES], numbers above 0"
+    );
     std::process::exit(2)
 }
 

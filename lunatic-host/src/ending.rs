@@ -119,6 +119,18 @@ fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {
     }
 }
 
+/// A signal ends a process. If that is the main process, nobody else would say why the program ends.
+pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
+    let is_failure = !matches!(reason, ExitReason::Normal | ExitReason::Shutdown | ExitReason::Killed);
+    let system = &process.system;
+    if is_failure && system.is_main(process.id) && system.config.crash_reports {
+        let name = name(system, process.id);
+        system.wasi.stderr().report(&format!(
+            "process {name} was ended by a signal of another process, which {reason}\n"
+        ));
+    }
+}
+
 /// The end of a process for which a host function panicked.
 pub(crate) fn host_bug(process: &Process, payload: &(dyn Any + Send)) -> ExitReason {
     let report = CrashReport::host_bug(name(&process.system, process.id), payload);

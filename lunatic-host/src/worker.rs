@@ -101,7 +101,9 @@ impl<'a> Worker<'a> {
     fn kill(&self, process: &Arc<Process>, task: Task) {
         process.system.process_ends(process.id);
         self.discard(task);
-        self.shared.end(process, process.doom());
+        let reason = process.doom();
+        ending::signalled(process, &reason);
+        self.shared.end(process, reason);
     }
 
     /// Drops an instance. That runs destructors of futures, which must not take the worker with them.

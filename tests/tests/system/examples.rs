@@ -96,3 +96,56 @@ fn a_process_keeps_the_sum_for_others() {
         assert_eq!(run("counter", profile).stdout, "1 + 2 + … + 100 = 5050\n");
     }
 }
+
+#[test]
+fn a_counter_crashes_and_comes_back() {
+    for profile in PROFILES {
+        let ended = run("supervised_counter", profile);
+        assert_eq!(
+            ended.stdout,
+            "the counter starts at 100\nplus 50 is 150\nrestarts so far: 0\nplus 100 is 250\nrestarts so far: 0\n\
+             the counter starts at 100\nplus 50 was too much\nrestarts so far: 1\n"
+        );
+        ended.reports("`counter` panicked: the sum fits into a byte");
+        ended.reports(
+            "restarts child `counter`, which panicked: the sum fits into a byte (restart 1 of it; 1 of at most 3",
+        );
+    }
+}
+
+#[test]
+fn three_cooks_cook_twenty_dishes_but_one() {
+    for profile in PROFILES {
+        let ended = run("worker_pool", profile);
+        let expected: String = (1..=20)
+            .map(|number| match number {
+                13 => "no dish 13: the process that was called panicked: no one cooks number 13\n".to_owned(),
+                number => format!("dish {number}\n"),
+            })
+            .collect();
+        assert_eq!(ended.stdout, expected + "cooks in the kitchen: 3\n");
+    }
+}
+
+#[test]
+fn guests_of_a_chat_room_hear_each_other() {
+    for profile in PROFILES {
+        assert_eq!(
+            run("chat_room", profile).stdout,
+            "3 guests are in the room\n2 guests heard the last line\n\
+             Ann heard: Bob: good evening, Ann, Cid: where is Bob?\nBob heard: Ann: good evening\n\
+             Cid heard: Ann: good evening, Bob: good evening, Ann\n"
+        );
+    }
+}
+
+#[test]
+fn a_late_answer_is_not_the_answer_to_the_next_question() {
+    for profile in PROFILES {
+        assert_eq!(
+            run("timeout", profile).stdout,
+            "the answer to `what is six times seven` is 42\nno answer in 1 ms\n\
+             the answer to `what is seven times six` is 42\nthe process that was called was killed\n"
+        );
+    }
+}

@@ -28,6 +28,16 @@ fn processes_are_joined_killed_and_woken_when_every_wait_freezes() {
     check("processes");
 }
 
+#[test]
+fn signals_and_mail_reach_frozen_processes() {
+    let host = eager();
+    let program = host.program(&guests::bytes("signals", Profile::Debug));
+    // The last two end otherwise than normally.
+    for scenario in &guests::scenarios("signals")[..8] {
+        program.clone().args([scenario.as_str()]).run().normal();
+    }
+}
+
 /// Memories that grow, and move, between two freezes.
 #[test]
 fn what_a_process_holds_survives_any_number_of_freezes() {

@@ -41,6 +41,7 @@ mod monkeys;
 mod processes;
 mod secrets;
 mod shutdown;
+mod signals;
 mod systems;
 mod wasi_calls;
 mod world;
