@@ -26,6 +26,9 @@ use crate::runtime::Shared;
 
 /// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
 const AGES: [u32; 4] = [1000, 100, 10, 0];
+/// A candidate is frozen when it has not run for so many time slices: one that is about to be woken again, as those do that
+/// serve many others, would only be unpacked again. Its memory may be large, too.
+const REST: u32 = 20;
 /// So many processes are frozen before the resident memory is looked at again.
 const BATCH: usize = 256;
 /// After rounds of all ages in vain, so many time slices pass before the next.
@@ -35,7 +38,8 @@ pub(crate) struct Hibernation {
     /// Bytes of resident memory from which on processes are frozen.
     resident_max: usize,
     pressure: AtomicBool,
-    candidates: Mutex<VecDeque<Arc<Process>>>,
+    /// With the time slice in which each last ran.
+    candidates: Mutex<VecDeque<(Arc<Process>, u32)>>,
     /// The time slice before which no round begins.
     paused_until: AtomicU64,
     state: Mutex<State>,
@@ -73,7 +77,7 @@ impl Hibernation {
     /// A process has blocked under pressure.
     pub(crate) fn add_candidate(&self, process: &Arc<Process>) {
         if process.wait().0 != Wait::Outside {
-            self.candidates.lock().push_back(process.clone());
+            self.candidates.lock().push_back((process.clone(), process.ran()));
         }
     }
 
@@ -112,11 +116,28 @@ impl Hibernation {
 
     /// Freezes up to `count` of the processes that blocked first under pressure, and tells how many.
     pub(crate) fn freeze_candidates(&self, shared: &Shared, count: usize) -> usize {
-        let next = || self.candidates.lock().pop_front();
-        std::iter::from_fn(next)
+        let now = shared.clock.slices() as u32;
+        std::iter::from_fn(|| self.next_candidate(now))
             .filter(|process| freeze(shared, process))
             .take(count)
             .count()
+    }
+
+    /// The next candidate that has rested for long enough.
+    fn next_candidate(&self, now: u32) -> Option<Arc<Process>> {
+        let mut candidates = self.candidates.lock();
+        loop {
+            let (process, ran) = candidates.front()?;
+            // One that has run since is in the list again, further behind.
+            let is_stale = process.ran() != *ran;
+            if !is_stale && now.wrapping_sub(*ran) < REST {
+                return None;
+            }
+            let (process, _) = candidates.pop_front()?;
+            if !is_stale {
+                return Some(process);
+            }
+        }
     }
 
     /// Goes round the table once for each age, until some process was frozen.

@@ -113,9 +113,11 @@ impl Shared {
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
     pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
         self.exits.remember(process.id, &reason);
-        if let Some(mut relations) = process.set_ending(reason.clone()) {
+        // Dropped at the end of this: a full mailbox takes milliseconds, which nobody shall wait for.
+        let mut relations = process.set_ending(reason.clone());
+        if let Some(relations) = &mut relations {
             relations.names_fall(process.id);
-            self.tell_of_end(process.id, *relations, &reason);
+            self.tell_of_end(process.id, relations, &reason);
         }
         self.processes.remove(self.scheduler.worker(), process.id);
         if process.system.is_main(process.id) {

@@ -277,7 +277,7 @@ impl Run {
         // All ends that the step has caused have come before the next step.
         for (ended, reason) in &self.model.ended {
             let process = self.processes[ended];
-            if process.is_alive() || step % 64 == 0 {
+            if process.is_alive() || step.is_multiple_of(64) {
                 assert_eq!(
                     &process.join(),
                     reason,

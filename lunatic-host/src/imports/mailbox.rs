@@ -12,6 +12,7 @@ use crate::instance::Ctx;
 use crate::process;
 use crate::process::id::Id;
 use crate::process::mailbox::{Kind, Mail, Tags};
+use crate::process::signals::CallRefusal;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
@@ -179,31 +180,32 @@ async fn call(
     let Some(id) = shared.process_keys.check(request.id, request.key) else {
         return Ok(INVALID);
     };
-    if !process.relate_self(|relations| relations.mailbox.is_open(reference)) {
+    let Some(callee) = shared.find(id) else {
+        if !process.relate_self(|relations| relations.mailbox.is_open(reference)) {
+            return Ok(INVALID);
+        }
+        shared.close_reference(&process, reference);
+        ctx.buffer = shared.exits.of(id).to_bytes().1;
+        return Ok(GONE);
+    };
+    let begun = shared.begin_call(&process, &callee, reference, request.tag, bytes);
+    if begun == Err(CallRefusal::NotOpen) {
         return Ok(INVALID);
     }
-    let sent = match shared.monitor_under(&process, id, reference) {
-        Err(reason) => {
-            shared.close_reference(&process, reference);
+    let refused = match begun {
+        Ok(()) => None,
+        Err(CallRefusal::Gone(reason)) => {
             ctx.buffer = reason.to_bytes().1;
-            return Ok(GONE);
+            Some(GONE)
         }
-        Ok(()) => match shared.find(id) {
-            Some(callee) => shared.send_mail(&callee, request.tag, bytes),
-            // It has ended since, and what is told of that lies in the mailbox or comes.
-            None => Ok(()),
-        },
-    };
-    let refused = match sent {
-        Ok(()) | Err(SendRefusal::Closed) => None,
-        Err(refusal) => Some(super::channel::sent(ctx, Err(refusal))),
+        Err(CallRefusal::Send(refusal)) => Some(sent(ctx, Err(refusal))),
+        Err(CallRefusal::NotOpen) => Some(INVALID),
     };
     let mail = match refused {
         Some(_) => None,
         None => take(&mut caller, &[reference], process::Wait::Call, id.raw(), timeout_ns).await,
     };
-    shared.demonitor(&process, reference, true);
-    shared.close_reference(&process, reference);
+    shared.finish_call(&process, &callee, reference);
     match (refused, mail) {
         (Some(code), _) => Ok(code),
         (None, None) => Ok(TIMED_OUT),

@@ -4,11 +4,10 @@
 //! or later. A tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is
 //! sent under it outside of that time is dropped.
 
-use std::collections::HashMap;
-
 use lunatic_sys::codes::{REFERENCE_BIT, mail};
 use smallvec::SmallVec;
 
+use super::hash::NumberMap;
 use super::id::Id;
 use crate::channel::Message;
 
@@ -81,10 +80,12 @@ pub(crate) struct Mailbox {
     free: u32,
     oldest: u32,
     newest: u32,
-    tags: HashMap<u64, List>,
+    tags: NumberMap<u64, List>,
     /// What its owner waits for, if it waits.
     waits: Option<Tags>,
     len: usize,
+    /// What the entries take up together.
+    size: usize,
     number: u64,
 }
 
@@ -95,9 +96,10 @@ impl Default for Mailbox {
             free: NONE,
             oldest: NONE,
             newest: NONE,
-            tags: HashMap::new(),
+            tags: NumberMap::default(),
             waits: None,
             len: 0,
+            size: 0,
             number: 0,
         }
     }
@@ -128,6 +130,7 @@ impl Mailbox {
             return Pushed::Dropped;
         }
         self.number += 1;
+        self.size += mail.size();
         let slot = Slot {
             mail: Some(mail),
             number: self.number,
@@ -244,11 +247,7 @@ impl Mailbox {
 
     /// The bytes of all that lies here.
     pub(crate) fn size(&self) -> usize {
-        self.slots
-            .iter()
-            .filter_map(|slot| slot.mail.as_ref())
-            .map(Mail::size)
-            .sum()
+        self.size
     }
 
     fn find(&self, tags: &[u64]) -> Option<u32> {
@@ -299,6 +298,7 @@ impl Mailbox {
             newer => self.slots[newer as usize].older = older,
         }
         self.len -= 1;
+        self.size -= mail.size();
         if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
             (self.slots, self.free) = (Vec::new(), NONE);
             self.tags.shrink_to(Self::KEPT_CAPACITY);

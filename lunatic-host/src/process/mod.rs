@@ -14,6 +14,7 @@
 //! Running owns its task until it moves it on.
 
 pub(crate) mod exit;
+mod hash;
 pub(crate) mod id;
 pub(crate) mod mailbox;
 pub(crate) mod registry;

@@ -11,12 +11,12 @@
 //! only if it still has the relation. Signals are delivered by the call that causes them, so they overtake nothing that
 //! the same process sent before. Processes are named by ids: with counted references, links would be cycles.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use lunatic_sys::codes::REFERENCE_BIT;
 
 use super::exit::ExitReason;
+use super::hash::{NumberMap, NumberSet};
 use super::id::Id;
 use super::mailbox::{Kind, Mail, Mailbox, Pushed};
 use super::registry::Membership;
@@ -29,18 +29,18 @@ use crate::runtime::Shared;
 #[derive(Default)]
 pub(crate) struct Relations {
     pub(crate) mailbox: Mailbox,
-    links: HashSet<Id>,
+    links: NumberSet<Id>,
     /// The processes that this one monitors, by reference.
-    monitors: HashMap<u64, Monitor>,
+    monitors: NumberMap<u64, Monitor>,
     /// The processes that monitor this one, by reference.
-    watchers: HashMap<u64, Id>,
+    watchers: NumberMap<u64, Id>,
     /// Exit signals become mail.
     traps_exits: bool,
     /// The process is to end with this reason as soon as a worker looks at it.
     doom: Option<ExitReason>,
     pub(super) membership: Membership,
     /// Timers that send to this process.
-    pub(crate) timers: HashSet<u64>,
+    pub(crate) timers: NumberSet<u64>,
 }
 
 struct Monitor {
@@ -136,6 +136,16 @@ fn body(reason: &ExitReason) -> Message {
     Message::from_vec(reason.to_bytes().1)
 }
 
+/// Why a call was not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CallRefusal {
+    Send(SendRefusal),
+    /// The callee has ended.
+    Gone(ExitReason),
+    /// The reference is not open.
+    NotOpen,
+}
+
 /// What a process must do that has sent a signal to itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -149,8 +159,8 @@ impl Shared {
         self.processes.get(id).map(|process| Arc::clone(&process))
     }
 
-    /// Puts a message into the mailbox of a process.
-    pub(crate) fn send_mail(&self, to: &Arc<Process>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
+    /// A message whose bytes are charged.
+    fn new_mail(&self, tag: u64, bytes: &[u8]) -> Result<Mail, SendRefusal> {
         if bytes.len() > lunatic_sys::codes::MESSAGE_LEN_MAX {
             return Err(SendRefusal::Limit);
         }
@@ -159,8 +169,16 @@ impl Shared {
             tag,
             body: Message::from_slice(bytes),
         };
+        self.queued
+            .charge(mail.size())
+            .map_err(|Exhausted| SendRefusal::Limit)?;
+        Ok(mail)
+    }
+
+    /// Puts a message into the mailbox of a process.
+    pub(crate) fn send_mail(&self, to: &Arc<Process>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
+        let mail = self.new_mail(tag, bytes)?;
         let (size, len_max) = (mail.size(), to.inherited.mailbox_max);
-        self.queued.charge(size).map_err(|Exhausted| SendRefusal::Limit)?;
         let pushed = to.relate(|relations| {
             if relations.mailbox.len() >= len_max {
                 return Err(SendRefusal::Full);
@@ -297,14 +315,68 @@ impl Shared {
         reference
     }
 
-    /// [`monitor`](Self::monitor) under a reference that is open; tells how the other has ended if it has.
-    pub(crate) fn monitor_under(&self, process: &Process, watched: Id, reference: u64) -> Result<(), ExitReason> {
-        process.relate_self(|relations| relations.watch(reference, watched, reference));
-        let result = self.be_watched(process.id, watched, reference);
-        if result.is_err() {
-            process.relate_self(|relations| relations.monitors.remove(&reference));
+    /// Sends a request: the callee is monitored under the reference until [`finish_call`](Self::finish_call). One lock of
+    /// each process.
+    pub(crate) fn begin_call(
+        &self,
+        process: &Process,
+        callee: &Arc<Process>,
+        reference: u64,
+        tag: u64,
+        bytes: &[u8],
+    ) -> Result<(), CallRefusal> {
+        let mail = self.new_mail(tag, bytes).map_err(CallRefusal::Send)?;
+        let size = mail.size();
+        let opened = process.relate_self(|relations| {
+            let is_open = relations.mailbox.is_open(reference);
+            if is_open {
+                relations.watch(reference, callee.id, reference);
+            }
+            is_open
+        });
+        if !opened {
+            self.queued.give_back(size);
+            return Err(CallRefusal::NotOpen);
         }
-        result
+        let pushed = callee.relate(|relations| {
+            if relations.mailbox.len() >= callee.inherited.mailbox_max {
+                return Err(SendRefusal::Full);
+            }
+            relations.watchers.insert(reference, process.id);
+            Ok(relations.mailbox.push(mail))
+        });
+        match pushed {
+            Ok(Ok(Pushed::Queued { wake })) => {
+                if wake {
+                    self.scheduler.wake(callee);
+                }
+                Ok(())
+            }
+            Ok(Ok(Pushed::Dropped)) => {
+                self.queued.give_back(size);
+                Ok(())
+            }
+            Ok(Err(refusal)) => {
+                self.queued.give_back(size);
+                Err(CallRefusal::Send(refusal))
+            }
+            Err(reason) => {
+                self.queued.give_back(size);
+                Err(CallRefusal::Gone(reason))
+            }
+        }
+    }
+
+    /// The process waits no longer for the answer: the monitor and the reference go.
+    pub(crate) fn finish_call(&self, process: &Process, callee: &Process, reference: u64) {
+        let (freed, was_active) = process.relate_self(|relations| {
+            let was_active = relations.monitors.remove(&reference).is_some();
+            (relations.mailbox.close(reference), was_active)
+        });
+        self.queued.give_back(freed);
+        if was_active {
+            let _ = callee.relate(|relations| relations.watchers.remove(&reference));
+        }
     }
 
     fn be_watched(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
@@ -381,14 +453,14 @@ impl Shared {
     }
 
     /// A process has ended: whoever has a relation to it hears of it.
-    pub(crate) fn tell_of_end(&self, id: Id, relations: Relations, reason: &ExitReason) {
+    pub(crate) fn tell_of_end(&self, id: Id, relations: &Relations, reason: &ExitReason) {
         self.queued.give_back(relations.mailbox.size());
-        for timer in relations.timers {
+        for &timer in &relations.timers {
             if let Some((_, mail)) = self.clock.cancel_mail(timer) {
                 self.queued.give_back(mail.size());
             }
         }
-        for linked in relations.links {
+        for &linked in &relations.links {
             let Some(linked) = self.find(linked) else { continue };
             self.deliver(&linked, |relations| {
                 relations
@@ -398,14 +470,14 @@ impl Shared {
                     .flatten()
             });
         }
-        for (reference, watcher) in relations.watchers {
+        for (&reference, &watcher) in &relations.watchers {
             if let Some(watcher) = self.find(watcher) {
                 self.tell_down(&watcher, id, reference, reason);
             }
         }
-        for (reference, monitor) in relations.monitors {
+        for (reference, monitor) in &relations.monitors {
             if let Some(watched) = self.find(monitor.watched) {
-                let _ = watched.relate(|relations| relations.watchers.remove(&reference));
+                let _ = watched.relate(|relations| relations.watchers.remove(reference));
             }
         }
     }
