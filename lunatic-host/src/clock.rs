@@ -106,18 +106,39 @@ impl Clock {
         }
     }
 
-    /// Takes a timer of mail away, and gives back what it would have sent, and when; nothing if it sends no more.
-    pub(crate) fn cancel_mail(&self, timer: u64) -> Option<(Instant, Box<TimedMail>)> {
+    /// Takes a timer of mail away, and gives back what it would have sent; nothing if it sends no more.
+    pub(crate) fn cancel_mail(&self, timer: u64) -> Option<Box<TimedMail>> {
         let mut timers = self.timers.lock();
         let id = timers.mail.remove(&timer)?;
         match timers.due.remove(&id)? {
-            Event::Mail(_, mail) => Some((id.due, mail)),
+            Event::Mail(_, mail) => Some(mail),
             Event::Wake(_) => None,
         }
     }
 
     pub(crate) fn cancel(&self, id: TimerId) {
         self.timers.lock().due.remove(&id);
+    }
+
+    /// When the first timer is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let timers = self.timers.lock();
+        timers.due.first_key_value().map(|(first, _)| first.due)
+    }
+
+    /// Lets all timers fire that are due at `now`: for a clock without a thread.
+    pub(crate) fn fire_due(&self, keeper: &impl Timekeeper, now: Instant) {
+        let mut timers = self.timers.lock();
+        loop {
+            let due = timers.take_due(now);
+            if due.is_empty() {
+                return;
+            }
+            for (id, event) in due {
+                self.fire(&mut timers, keeper, id, event);
+            }
+            timers.firing = 0;
+        }
     }
 
     /// True if some timer will still wake a process.

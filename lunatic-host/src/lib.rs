@@ -16,6 +16,7 @@ pub mod report;
 mod runtime;
 mod scheduler;
 mod test_runner;
+mod time;
 pub mod wasi;
 mod worker;
 

@@ -22,6 +22,7 @@ use crate::process::table::{Full, Table};
 use crate::process::{Entry, Inherited, Process, Task};
 use crate::quota::Quota;
 use crate::scheduler::Scheduler;
+use crate::time::Time;
 use crate::wasi::{Wasi, WasiConfig};
 use crate::worker::Worker;
 
@@ -117,7 +118,7 @@ impl Shared {
         let mut relations = process.set_ending(reason.clone());
         if let Some(relations) = &mut relations {
             relations.names_fall(process.id);
-            self.tell_of_end(process.id, relations, &reason);
+            self.tell_of_end(&process.system, process.id, relations, &reason);
         }
         self.processes.remove(self.scheduler.worker(), process.id);
         if process.system.is_main(process.id) {
@@ -139,10 +140,16 @@ impl Shared {
     /// No worker has anything to do. If nothing outside will change that, the systems that are left never end.
     fn on_idle(&self) {
         self.engines.trim();
-        if self.outside.load(Ordering::SeqCst) > 0 || self.clock.has_timers() {
+        if self.outside.load(Ordering::SeqCst) > 0 {
             return;
         }
         let systems = self.systems.lock().clone();
+        let paused = systems.iter().filter_map(|system| system.time.paused());
+        // One step in each: what it wakes has to run before the next.
+        let moved = paused.filter(|paused| paused.advance(self)).count();
+        if moved > 0 || self.clock.has_timers() {
+            return;
+        }
         for system in systems.iter().filter(|system| system.exit.lock().is_none()) {
             if let Some(report) = crate::ending::deadlock(self, system) {
                 system.end(ExitReason::Deadlock(report));
@@ -210,6 +217,7 @@ impl Default for SystemConfig {
 pub(crate) struct System {
     pub(crate) config: SystemConfig,
     pub(crate) wasi: Wasi,
+    pub(crate) time: Time,
     main: std::sync::OnceLock<Id>,
     /// The main process has ended or is about to: no other process of the system runs any more.
     over: AtomicBool,
@@ -445,6 +453,7 @@ impl Runtime {
         let system = Arc::new(System {
             config,
             wasi,
+            time: Time::new(),
             main: std::sync::OnceLock::new(),
             over: AtomicBool::new(false),
             exit: Mutex::default(),

@@ -20,4 +20,9 @@ crate::imports! {
 
     /// Ends a timer: 1 if it had not fired (or fires at intervals), 0 if it had, or its process has ended.
     fn cancel(timer: u64) -> i32;
+
+    /// Stops the clock of the system, for good: for tests. When all its processes wait, the clock goes on to the next
+    /// timer or timeout. [`codes::OK`](crate::codes::OK); or [`codes::INVALID`](crate::codes::INVALID) if the caller is not
+    /// the main process.
+    fn pause() -> i32;
 }

@@ -58,7 +58,7 @@ pub mod registry;
 mod report;
 pub mod supervisor;
 mod task;
-mod time;
+pub mod time;
 pub mod timer;
 
 #[doc(hidden)]

@@ -1,6 +1,6 @@
 //! `lunatic::timer`.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lunatic_sys::codes::{CLOSED, INVALID, LIMIT, MESSAGE_LEN_MAX, OK};
 use wasmtime::{Caller, Linker};
@@ -17,6 +17,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::timer";
     linker.func_wrap(namespace, "send_after", send_after)?;
     linker.func_wrap(namespace, "cancel", cancel)?;
+    linker.func_wrap(namespace, "pause", pause)?;
     Ok(())
 }
 
@@ -57,10 +58,10 @@ fn send_after(
         return Ok(CLOSED);
     }
     // A time that is too far away to be told never comes; the farthest that can be told is as good.
-    let now = Instant::now();
+    let time = &ctx.process().system.time;
+    let now = time.now();
     let due = now.checked_add(Duration::from_nanos(delay_ns));
-    shared
-        .clock
+    time.clock(&shared.clock)
         .set_mail(due.unwrap_or(now + Duration::from_secs(1 << 32)), timer, mail);
     guest_memory::write(&mut caller, out, &timer.to_le_bytes())?;
     Ok(OK)
@@ -68,5 +69,14 @@ fn send_after(
 
 fn cancel(caller: Caller<'_, Ctx>, timer: u64) -> i32 {
     let shared = &caller.data().shared;
-    i32::from(shared.cancel_timer(timer))
+    i32::from(shared.cancel_timer(&caller.data().process().system, timer))
+}
+
+fn pause(caller: Caller<'_, Ctx>) -> i32 {
+    let process = caller.data().process();
+    if !process.system.is_main(process.id) {
+        return INVALID;
+    }
+    process.system.time.pause();
+    OK
 }

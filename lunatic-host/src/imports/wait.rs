@@ -28,6 +28,8 @@ pub(super) struct Wait {
 struct Deadline {
     due: Instant,
     timer: TimerId,
+    /// It is on the system's own clock, which stands still.
+    is_paused: bool,
 }
 
 impl Wait {
@@ -36,11 +38,13 @@ impl Wait {
         instance::note_place(&mut *caller);
         let ctx = caller.data();
         let (shared, process) = (ctx.shared.clone(), ctx.process().clone());
+        let time = &process.system.time;
         // A time that is too far away to be told is as good as never.
-        let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));
+        let due = (timeout_ns != NO_TIMEOUT).then(|| time.now().checked_add(Duration::from_nanos(timeout_ns)));
         let deadline = due.flatten().map(|due| Deadline {
             due,
-            timer: shared.clock.set(due, process.clone()),
+            timer: time.clock(&shared.clock).set(due, process.clone()),
+            is_paused: time.paused().is_some(),
         });
         Self {
             shared,
@@ -51,17 +55,32 @@ impl Wait {
         }
     }
 
+    /// The time by the clock that the timer is on.
+    fn now(&self, deadline: &Deadline) -> Instant {
+        if deadline.is_paused {
+            self.process.system.time.now()
+        } else {
+            Instant::now()
+        }
+    }
+
     fn is_late(&self) -> bool {
         self.deadline
             .as_ref()
-            .is_some_and(|deadline| Instant::now() >= deadline.due)
+            .is_some_and(|deadline| self.now(deadline) >= deadline.due)
     }
 }
 
 impl Drop for Wait {
     fn drop(&mut self) {
         if let Some(deadline) = &self.deadline {
-            self.shared.clock.cancel(deadline.timer);
+            let time = &self.process.system.time;
+            let clock = if deadline.is_paused {
+                time.clock(&self.shared.clock)
+            } else {
+                &self.shared.clock
+            };
+            clock.cancel(deadline.timer);
         }
     }
 }

@@ -20,7 +20,10 @@ impl ProcessWasi {
         let panic = PanicCapture::default();
         let is_main = process.system.is_main(process.id);
         Self {
-            context: process.system.wasi.context(is_main, &panic),
+            context: process
+                .system
+                .wasi
+                .context(is_main, &panic, process.system.time.clone()),
             panic,
         }
     }

@@ -22,8 +22,9 @@ use super::mailbox::{Kind, Mail, Mailbox, Pushed};
 use super::registry::Membership;
 use super::{Life, Process};
 use crate::channel::{Message, SendRefusal};
+use crate::clock::TimedMail;
 use crate::quota::Exhausted;
-use crate::runtime::Shared;
+use crate::runtime::{Shared, System};
 
 /// What a process has to do with others, made when it is first needed.
 #[derive(Default)]
@@ -440,9 +441,16 @@ impl Shared {
         });
     }
 
+    fn take_timer(&self, system: &System, timer: u64) -> Option<Box<TimedMail>> {
+        let own = system.time.paused().map(|_| system.time.clock(&self.clock));
+        self.clock
+            .cancel_mail(timer)
+            .or_else(|| own.and_then(|clock| clock.cancel_mail(timer)))
+    }
+
     /// Takes a timer away; false if it sends nothing any more.
-    pub(crate) fn cancel_timer(&self, timer: u64) -> bool {
-        let Some((_, mail)) = self.clock.cancel_mail(timer) else {
+    pub(crate) fn cancel_timer(&self, system: &System, timer: u64) -> bool {
+        let Some(mail) = self.take_timer(system, timer) else {
             return false;
         };
         self.queued.give_back(mail.size());
@@ -453,10 +461,10 @@ impl Shared {
     }
 
     /// A process has ended: whoever has a relation to it hears of it.
-    pub(crate) fn tell_of_end(&self, id: Id, relations: &Relations, reason: &ExitReason) {
+    pub(crate) fn tell_of_end(&self, system: &System, id: Id, relations: &Relations, reason: &ExitReason) {
         self.queued.give_back(relations.mailbox.size());
         for &timer in &relations.timers {
-            if let Some((_, mail)) = self.clock.cancel_mail(timer) {
+            if let Some(mail) = self.take_timer(system, timer) {
                 self.queued.give_back(mail.size());
             }
         }

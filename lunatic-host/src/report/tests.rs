@@ -38,7 +38,7 @@ fn run(wasm: &[u8]) -> Run {
     .open()
     .unwrap();
     let panic = PanicCapture::default();
-    let mut store = Store::new(&engine, wasi.context(true, &panic));
+    let mut store = Store::new(&engine, wasi.context(true, &panic, crate::time::Time::new()));
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error = runtime
         .block_on(async {

@@ -53,6 +53,11 @@ impl Local {
         }
     }
 
+    /// Whether a process waits in the slot, where no other worker sees it.
+    pub(super) fn has_handed_off(&self) -> bool {
+        self.slot.is_some()
+    }
+
     /// Puts a woken process into the slot; the one that was there joins the others, and then there is work to steal.
     pub(super) fn hand_off(&mut self, process: Unit) -> bool {
         let Some(former) = self.slot.replace(process) else {

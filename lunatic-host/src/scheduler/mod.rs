@@ -182,6 +182,7 @@ impl Scheduler {
             self.stopped.load(Ordering::SeqCst)
                 || !self.injector.is_empty()
                 || self.remotes.iter().any(Remote::has_work)
+                || self.with_local(|local| local.has_handed_off()).unwrap_or(false)
         };
         for _ in 0..SPINS_BEFORE_PARKING {
             if found() {

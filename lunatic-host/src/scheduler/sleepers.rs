@@ -54,6 +54,11 @@ impl Sleepers {
         }
         if asleep == self.workers {
             last();
+            // It may have brought work, to this worker's own queues too.
+            if found_work() {
+                self.leave(worker);
+                return false;
+            }
         }
         let mut state = self.state.lock();
         while !state.woken[worker] {

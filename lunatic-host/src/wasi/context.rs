@@ -8,7 +8,7 @@ use std::io;
 use std::path::PathBuf;
 use wasmtime_wasi::filesystem::WasiFilesystemCtx;
 use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, WasiCtxBuilder, WasiView};
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, WasiCtxBuilder, WasiView};
 
 /// A folder of the host that a program may use, with everything in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -172,13 +172,13 @@ pub struct Wasi {
 impl Wasi {
     /// Makes the context of a process: 5 µs and a few KB, so only when the process first calls WASI.
     ///
-    /// `panic` is the process's own; the standard error of the context puts into it what [`crate::report`] asks for.
+    /// `clock` is the monotonic clock. `panic` is the process's own; the standard error of the context puts into it what [`crate::report`] asks for.
     /// Dropping the context prints whatever text of the process has not come out yet: ask [`crate::report::panic_of`]
     /// before.
     ///
     /// No call through the context blocks a thread for long: files are read and written on tokio's pool for blocking work
     /// (of the runtime the caller is in, else of one that wasmtime-wasi starts), output as [`super::stdio`] says.
-    pub fn context(&self, is_main: bool, panic: &PanicCapture) -> WasiP1Ctx {
+    pub fn context(&self, is_main: bool, panic: &PanicCapture, clock: impl HostMonotonicClock + 'static) -> WasiP1Ctx {
         let WasiConfig {
             args,
             env,
@@ -188,7 +188,7 @@ impl Wasi {
             ..
         } = &self.config;
         let mut builder = WasiCtxBuilder::new();
-        builder.args(args).envs(env);
+        builder.args(args).envs(env).monotonic_clock(clock);
         if is_main {
             stdin.give(&mut builder);
         }

@@ -40,7 +40,10 @@ fn run(wasi: &Wasi, is_main: bool, body: &str) -> wasmtime::Result<()> {
     let module = Module::new(&engine, wat::parse_str(module).unwrap()).unwrap();
     let mut linker = Linker::<WasiP1Ctx>::new(&engine);
     p1::add_to_linker_async(&mut linker, |context| context).unwrap();
-    let mut store = Store::new(&engine, wasi.context(is_main, &PanicCapture::default()));
+    let mut store = Store::new(
+        &engine,
+        wasi.context(is_main, &PanicCapture::default(), crate::time::Time::new()),
+    );
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {
         let instance = linker.instantiate_async(&mut store, &module).await?;

@@ -179,3 +179,9 @@ pub(crate) fn cancel(timer: u64) -> bool {
     // SAFETY: the import takes a number only.
     unsafe { timer::cancel(timer) == 1 }
 }
+
+/// Stops the clock of the system; false if the caller is not its main process.
+pub(crate) fn pause() -> bool {
+    // SAFETY: the import takes nothing.
+    unsafe { timer::pause() == codes::OK }
+}

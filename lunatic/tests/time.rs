@@ -1,0 +1,84 @@
+//! Time that stands still, from the inside: run with `cargo lunatic test`.
+
+use std::time::{Duration, Instant};
+
+use lunatic::channel::ReceiveTimeoutError;
+use lunatic::mailbox::{CallError, ReplyTo};
+use lunatic::{Address, Channel, ExitReason, Mailbox, Process, sleep, time, timer};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+#[lunatic::test]
+fn hours_pass_at_once_and_to_the_nanosecond() {
+    time::pause();
+    let start = Instant::now();
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    time::advance(1000 * HOUR);
+    assert_eq!(start.elapsed(), 1000 * HOUR);
+    let waited = Channel::<()>::new(0).receive_timeout(HOUR);
+    assert!(matches!(waited, Err(ReceiveTimeoutError::TimedOut)));
+    assert_eq!(start.elapsed(), 1001 * HOUR);
+}
+
+#[lunatic::test]
+fn everything_is_due_in_the_order_of_its_time() {
+    time::pause();
+    let start = Instant::now();
+    let events = Mailbox::<(u32, Duration)>::new();
+    let here = events.address();
+    for hours in [5_u32, 3, 1] {
+        Process::spawn(move || {
+            let start = Instant::now();
+            sleep(hours * HOUR);
+            here.send((hours, start.elapsed()));
+        })
+        .unwrap();
+    }
+    timer::send_after(here, (4, 4 * HOUR), 4 * HOUR);
+    timer::send_after(here, (2, 2 * HOUR), 2 * HOUR);
+    let never = timer::send_after(here, (6, Duration::ZERO), 6 * HOUR);
+    for hours in 1..=5 {
+        assert_eq!(events.receive(), (hours, hours * HOUR));
+        assert_eq!(start.elapsed(), hours * HOUR);
+    }
+    assert!(never.cancel());
+    time::advance(10 * HOUR);
+    assert!(events.try_receive().is_err());
+}
+
+#[lunatic::test]
+fn an_interval_is_exact() {
+    time::pause();
+    let start = Instant::now();
+    let ticks = Mailbox::<()>::new();
+    let every = Duration::from_millis(1500);
+    let timer = timer::send_interval(ticks.address(), (), every);
+    for tick in 1..=1000 {
+        ticks.receive();
+        assert_eq!(start.elapsed(), tick * every);
+    }
+    assert!(timer.cancel());
+    time::advance(HOUR);
+    assert!(ticks.try_receive().is_err());
+}
+
+#[lunatic::test]
+fn a_call_times_out_after_its_time() {
+    time::pause();
+    let start = Instant::now();
+    let deaf = Process::spawn(|| Mailbox::<()>::new().receive()).unwrap();
+    let answer = Address::<ReplyTo<()>>::of(deaf).call_timeout(|reply| reply, HOUR);
+    assert!(matches!(answer, Err(CallError::TimedOut)));
+    assert_eq!(start.elapsed(), HOUR);
+    deaf.kill();
+    assert_eq!(deaf.join(), ExitReason::Killed);
+}
+
+#[lunatic::test]
+#[should_panic(expected = "only the main process can pause")]
+fn only_the_main_process_pauses_the_time() {
+    match Process::spawn(time::pause).unwrap().join() {
+        ExitReason::Panic(message) => panic!("{message}"),
+        reason => assert_eq!(reason, ExitReason::Normal),
+    }
+}
