@@ -53,6 +53,11 @@ impl Local {
         }
     }
 
+    /// Whether something waits beside those that used up their time slice, so that another worker could help.
+    pub(super) fn has_more(&self) -> bool {
+        !(self.woken.is_empty() && self.fresh.is_empty())
+    }
+
     /// Whether a process waits in the slot, where no other worker sees it.
     pub(super) fn has_handed_off(&self) -> bool {
         self.slot.is_some()

@@ -81,10 +81,13 @@ impl Scheduler {
     }
 
     /// Queues a process that has never run.
+    ///
+    /// A single one wakes nobody: mostly its parent soon waits for it, and it begins on this worker, whose caches know
+    /// what it needs, sooner than another worker is awake. If the parent goes on, its time slice ends.
     pub(crate) fn spawn(&self, process: Unit) {
         self.push(process, |local, process| {
             local.fresh.push(process);
-            true
+            local.fresh.len() > 1
         });
     }
 
@@ -107,7 +110,7 @@ impl Scheduler {
     pub(crate) fn preempted(&self, process: Unit) {
         self.push(process, |local, process| {
             local.burners.push(process);
-            false
+            local.has_more()
         });
     }
 
