@@ -307,16 +307,17 @@ fn failures_escalate_in_a_tree() {
 }
 
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Stubborn(Shutdown);
+struct Stubborn(Shutdown, Address<()>);
 
 impl Supervise for Stubborn {
     type Args = Self;
 
-    fn init(Stubborn(shutdown): Self) -> Spec {
-        let child = Child::process("mule", || {
+    fn init(Stubborn(shutdown, ready): Self) -> Spec {
+        let child = Child::process("mule", move || {
             trap_exit(true);
+            ready.send(());
             loop {
-                let _ = Mailbox::<()>::new().receive_mail();
+                let _ = Mailbox::<()>::topic("nothing").receive_mail();
             }
         });
         Spec::one_for_one().child(child.shutdown(shutdown))
@@ -327,7 +328,8 @@ impl Supervise for Stubborn {
 #[lunatic::test]
 fn stubborn_children_are_killed() {
     for shutdown in [Shutdown::Timeout(Duration::from_millis(5)), Shutdown::BrutalKill] {
-        let supervisor = Supervisor::<Stubborn>::start(Stubborn(shutdown)).unwrap();
+        let supervisor = Supervisor::<Stubborn>::start(Stubborn(shutdown, Mailbox::new().address())).unwrap();
+        Mailbox::<()>::new().receive();
         let mule = supervisor.children().unwrap()[0].process.unwrap();
         supervisor.stop();
         assert_eq!(mule.join(), ExitReason::Killed);

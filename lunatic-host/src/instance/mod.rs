@@ -355,6 +355,8 @@ impl Running {
     async fn call(&self, store: &mut Store<Ctx>, export: Option<&str>) -> wasmtime::Result<()> {
         match (export, &self.run) {
             (Some(name), _) => {
+                // Another process may have ended in it: the main process of a system can get a used instance, too.
+                make_fresh(&mut *store)?;
                 if let Some(startup) = self.startup.as_ref().filter(|_| name != "_start") {
                     startup.call_async(&mut *store, ()).await?;
                 }

@@ -757,3 +757,28 @@ fn what_a_module_without_next_spawns_traps_and_says_what_is_missing() {
     assert_eq!(ended.reason, ExitReason::Exit(3), "{ended}");
     ended.reports("it does not import lunatic::process::next");
 }
+
+/// A child of one system leaves its instance to the main process of the next system of the same module.
+#[test]
+fn the_main_process_finds_nothing_in_an_instance_that_was_used() {
+    let text = format!(
+        r#"(module {}
+        (table funcref (elem $stain))
+        (func $stain
+            (i32.store (i32.const 1000) (i32.const 1))
+            (i32.store (i32.const 40000) (i32.const 1)))
+        (func (export "_start")
+            (call $expect (i32.load (i32.const 1000)) (i32.const 0) (i32.const 1))
+            (call $expect (i32.load (i32.const 40000)) (i32.const 0) (i32.const 2))
+            (call $expect
+                (call $process.spawn_closure (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64))
+                (i32.const 0) (i32.const 3))
+            (drop (call $process.join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const -1)))))"#,
+        prelude()
+    );
+    let host = Host::with_one_worker();
+    let module = host.load(text.as_bytes()).unwrap();
+    for _ in 0..20 {
+        host.loaded(&module).run().normal();
+    }
+}
