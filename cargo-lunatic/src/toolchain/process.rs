@@ -1,11 +1,16 @@
 //! Runs a helper program and keeps what it says, for when it fails.
 
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 /// How many lines of a failed program's output are shown.
 const LINES_SHOWN_MAX: usize = 12;
+
+/// How often a program that is busy being written is tried again, and the pause between: a second in all.
+const BUSY_TRIES_MAX: u32 = 100;
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
 /// Runs `command` and returns its stdout.
 ///
@@ -14,10 +19,15 @@ const LINES_SHOWN_MAX: usize = 12;
 /// When it cannot be started or fails: a text that names the program and ends with the last lines it wrote.
 pub(super) fn output(command: &mut Command) -> Result<String, String> {
     let program = program(command);
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|error| format!("cannot start {program}: {error}"))?;
+    let output = start(
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped()),
+    )
+    .map_err(|error| format!("cannot start {program}: {error}"))?
+    .wait_with_output()
+    .map_err(|error| format!("cannot wait for {program}: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -36,10 +46,7 @@ pub(super) fn output(command: &mut Command) -> Result<String, String> {
 /// As [`output`].
 pub(super) fn run_showing(command: &mut Command, mut show: impl FnMut(&str)) -> Result<(), String> {
     let program = program(command);
-    let mut child = command
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
+    let mut child = start(command.stdin(Stdio::null()).stderr(Stdio::piped()))
         .map_err(|error| format!("cannot start {program}: {error}"))?;
     let mut said = String::new();
     if let Some(stderr) = child.stderr.take() {
@@ -58,6 +65,20 @@ pub(super) fn run_showing(command: &mut Command, mut show: impl FnMut(&str)) -> 
     } else {
         Err(failure(&program, status, &said))
     }
+}
+
+/// Starts `command`; while its file is open for writing, tries again.
+///
+/// A program that this process wrote and closed can still be held for a moment: by a child that another thread forked in
+/// between and that has not yet called `exec`, which closes what it inherited. The kernel answers `ETXTBSY` then.
+fn start(command: &mut Command) -> io::Result<Child> {
+    for _ in 1..BUSY_TRIES_MAX {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(BUSY_PAUSE),
+            other => return other,
+        }
+    }
+    command.spawn()
 }
 
 fn program(command: &Command) -> String {
@@ -98,6 +119,26 @@ mod tests {
         assert!(error.ends_with("line 100"), "{error}");
         let error = output(&mut Command::new("/nonexistent/program")).unwrap_err();
         assert!(error.starts_with("cannot start `program`: "), "{error}");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_program_that_is_still_held_by_its_writer_is_tried_again() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("tool");
+        std::fs::write(&file, "#!/bin/sh\necho out\n").unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let writer = std::fs::OpenOptions::new().write(true).open(&file).unwrap();
+        let busy = Command::new(&file).spawn().unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ExecutableFileBusy);
+        let result = std::thread::scope(|scope| {
+            let running = scope.spawn(|| output(&mut Command::new(&file)));
+            drop(writer);
+            running.join().unwrap()
+        });
+        assert_eq!(result, Ok("out\n".to_string()));
     }
 
     #[test]

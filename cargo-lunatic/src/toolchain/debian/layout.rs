@@ -79,6 +79,7 @@ mod tests {
     use std::process::Command;
 
     use super::*;
+    use crate::toolchain::process;
 
     #[test]
     fn lays_out_a_toolchain_that_starts_from_its_final_place() {
@@ -126,11 +127,8 @@ mod tests {
             fs::read_link(root.join("bin/cargo")).unwrap(),
             Path::new("/usr/bin/cargo")
         );
-        let output = Command::new(root.join("bin/rustc")).arg("a b").output().unwrap();
-        assert_eq!(
-            String::from_utf8_lossy(&output.stdout),
-            format!("--sysroot {} a b\n", root.display())
-        );
+        let printed = process::output(Command::new(root.join("bin/rustc")).arg("a b"));
+        assert_eq!(printed, Ok(format!("--sysroot {} a b\n", root.display())));
     }
 
     #[test]
