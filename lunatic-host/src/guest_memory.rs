@@ -38,19 +38,29 @@ impl fmt::Display for NoMemory {
 
 impl std::error::Error for NoMemory {}
 
+/// The whole memory, and what the host knows of the process: for calls that need several parts.
+pub(crate) fn all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
+    let memory = caller.data().memory.ok_or(NoMemory)?;
+    Ok(memory.data_and_store_mut(caller))
+}
+
+/// The bytes at `start` of the whole `memory`.
+pub(crate) fn part(memory: &mut [u8], start: u32, len: u32) -> Result<&mut [u8], OutOfBounds> {
+    let size = memory.len();
+    let range = memory
+        .get_mut(start as usize..)
+        .and_then(|bytes| bytes.get_mut(..len as usize));
+    range.ok_or(OutOfBounds { start, len, size })
+}
+
 /// The bytes at `start`, and what the host knows of the process.
 pub(crate) fn slice<'a>(
     caller: &'a mut Caller<'_, Ctx>,
     start: u32,
     len: u32,
 ) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
-    let memory = caller.data().memory.ok_or(NoMemory)?;
-    let (bytes, ctx) = memory.data_and_store_mut(caller);
-    let size = bytes.len();
-    let range = bytes
-        .get_mut(start as usize..)
-        .and_then(|bytes| bytes.get_mut(..len as usize));
-    Ok((range.ok_or(OutOfBounds { start, len, size })?, ctx))
+    let (memory, ctx) = all(caller)?;
+    Ok((part(memory, start, len)?, ctx))
 }
 
 /// Copies `bytes` to `start`.

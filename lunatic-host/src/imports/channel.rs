@@ -1,10 +1,11 @@
 //! `lunatic::channel`.
 
 use lunatic_sys::codes::{CLOSED, EMPTY, FULL, INVALID, LIMIT, OK, TIMED_OUT};
+use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
 
 use super::wait::{Wait, until};
-use crate::channel::{Message, ReceiveRefusal, SendRefusal};
+use crate::channel::{ReceiveRefusal, SendRefusal};
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::process;
@@ -156,15 +157,23 @@ fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtim
     if let Some(sender) = wake {
         shared.scheduler.wake(&sender);
     }
-    deliver(caller, message, to, capacity)
+    let (memory, ctx) = guest_memory::all(caller)?;
+    deliver(memory, ctx, message, to, capacity)
 }
 
-pub(super) fn deliver(caller: &mut Caller<'_, Ctx>, message: Message, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+/// Hands a message to the guest: in its memory if there is room, else in the buffer. Returns the length.
+pub(super) fn deliver<A: Array<Item = u8>>(
+    memory: &mut [u8],
+    ctx: &mut Ctx,
+    message: SmallVec<A>,
+    to: u32,
+    capacity: u32,
+) -> wasmtime::Result<i32> {
     let len = message.len();
     if len <= capacity as usize {
-        guest_memory::write(caller, to, &message)?;
+        guest_memory::part(memory, to, u32::try_from(len)?)?.copy_from_slice(&message);
     } else {
-        caller.data_mut().buffer = message.into_vec();
+        ctx.buffer = message.into_vec();
     }
     Ok(i32::try_from(len).expect("messages are shorter than 2 GiB"))
 }

@@ -5,7 +5,7 @@ use lunatic_sys::layout::{HEADER_SIZE, SOURCE_SIZE};
 use wasmtime::{Caller, Linker};
 
 use super::channel::{deliver, sent};
-use super::wait::{Wait, poll_until};
+use super::wait::{Wait, block, poll_until};
 use crate::channel::SendRefusal;
 use crate::guest_memory;
 use crate::instance::Ctx;
@@ -72,11 +72,11 @@ fn close(caller: Caller<'_, Ctx>, reference: u64) {
 }
 
 /// The tags that a guest wrote.
-fn read_tags(caller: &mut Caller<'_, Ctx>, tags: u32, len: u32) -> wasmtime::Result<Tags> {
+fn read_tags(memory: &mut [u8], tags: u32, len: u32) -> wasmtime::Result<Tags> {
     if len as usize > TAGS_LEN_MAX {
         return Err(wasmtime::Error::msg(format!("at most {TAGS_LEN_MAX} tags, not {len}")));
     }
-    let bytes = guest_memory::slice(caller, tags, len * 8)?.0;
+    let bytes = guest_memory::part(memory, tags, len * 8)?;
     Ok(bytes.chunks_exact(8).map(|tag| read_u64(tag, 0)).collect())
 }
 
@@ -97,13 +97,15 @@ async fn receive(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
-    guest_memory::slice(&mut caller, header, HEADER_SIZE as u32)?;
-    guest_memory::slice(&mut caller, to, capacity)?;
-    let tags = read_tags(&mut caller, tags, tags_len)?;
-    match take(&mut caller, &tags, process::Wait::Mail, 0, timeout_ns).await {
+    let (memory, _) = guest_memory::all(&mut caller)?;
+    guest_memory::part(memory, header, HEADER_SIZE as u32)?;
+    guest_memory::part(memory, to, capacity)?;
+    let tags = read_tags(memory, tags, tags_len)?;
+    match take(&mut caller, &tags, timeout_ns).await {
         Some(mail) => {
-            write_header(&mut caller, header, &mail)?;
-            deliver(&mut caller, mail.body, to, capacity)
+            let (memory, ctx) = guest_memory::all(&mut caller)?;
+            write_header(guest_memory::part(memory, header, HEADER_SIZE as u32)?, ctx, &mail)?;
+            deliver(memory, ctx, mail.body, to, capacity)
         }
         None if timeout_ns == 0 => Ok(EMPTY),
         None => Ok(TIMED_OUT),
@@ -111,44 +113,37 @@ async fn receive(
 }
 
 /// Takes mail of the caller, waiting for it until the timeout.
-async fn take(
-    caller: &mut Caller<'_, Ctx>,
-    tags: &[u64],
-    kind: process::Wait,
-    what: u64,
-    timeout_ns: u64,
-) -> Option<Mail> {
+async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Option<Mail> {
+    let waits = timeout_ns != 0;
     let ctx = caller.data();
-    let mail = ctx.shared.take_mail(ctx.process(), tags, false);
-    if mail.is_some() || timeout_ns == 0 {
+    let mail = ctx.shared.take_mail(ctx.process(), tags, waits);
+    if mail.is_some() || !waits {
         return mail;
     }
-    let wait = Wait::new(caller, kind, what, timeout_ns);
-    let shared = &caller.data().shared;
-    let mail = poll_until(&wait, |process| shared.take_mail(process, tags, true)).await;
-    if mail.is_none() {
-        caller
-            .data()
-            .process()
-            .relate_self(|relations| relations.mailbox.wait_no_more());
+    let wait = Wait::new(caller, process::Wait::Mail, 0, timeout_ns);
+    loop {
+        block(&wait).await;
+        let is_late = wait.is_late();
+        let mail = wait.shared.take_mail(&wait.process, tags, !is_late);
+        if mail.is_some() || is_late {
+            return mail;
+        }
     }
-    mail
 }
 
-fn write_header(caller: &mut Caller<'_, Ctx>, header: u32, mail: &Mail) -> wasmtime::Result<()> {
+fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<()> {
     let (from, reference) = match mail.kind {
         Kind::Message => (None, 0),
         Kind::Exit(from) => (Some(from), 0),
         Kind::Down(from, reference) => (Some(from), reference),
     };
     let from = from
-        .map(|from| caller.data().shared.process_keys.handle(from))
+        .map(|from| ctx.shared.process_keys.handle(from))
         .unwrap_or_default();
     let len = u32::try_from(mail.body.len())?;
-    let bytes = guest_memory::slice(caller, header, HEADER_SIZE as u32)?.0;
-    bytes[..4].copy_from_slice(&mail.kind.number().to_le_bytes());
-    bytes[4..8].copy_from_slice(&len.to_le_bytes());
-    for (place, number) in bytes[8..]
+    header[..4].copy_from_slice(&mail.kind.number().to_le_bytes());
+    header[4..8].copy_from_slice(&len.to_le_bytes());
+    for (place, number) in header[8..]
         .chunks_exact_mut(8)
         .zip([mail.tag, reference, from.id, from.key])
     {
@@ -174,9 +169,10 @@ async fn call(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
-    guest_memory::slice(&mut caller, to, capacity)?;
-    let (bytes, ctx) = guest_memory::slice(&mut caller, request.message, request.len)?;
-    let (shared, process, reference) = (ctx.shared.clone(), ctx.process().clone(), request.reference);
+    let (memory, ctx) = guest_memory::all(&mut caller)?;
+    guest_memory::part(memory, to, capacity)?;
+    let bytes = guest_memory::part(memory, request.message, request.len)?;
+    let (shared, process, reference) = (&ctx.shared, ctx.process(), request.reference);
     let Some(id) = shared.process_keys.check(request.id, request.key) else {
         return Ok(INVALID);
     };
@@ -184,33 +180,43 @@ async fn call(
         if !process.relate_self(|relations| relations.mailbox.is_open(reference)) {
             return Ok(INVALID);
         }
-        shared.close_reference(&process, reference);
+        shared.close_reference(process, reference);
         ctx.buffer = shared.exits.of(id).to_bytes().1;
         return Ok(GONE);
     };
-    let begun = shared.begin_call(&process, &callee, reference, request.tag, bytes);
-    if begun == Err(CallRefusal::NotOpen) {
-        return Ok(INVALID);
-    }
-    let refused = match begun {
-        Ok(()) => None,
-        Err(CallRefusal::Gone(reason)) => {
-            ctx.buffer = reason.to_bytes().1;
-            Some(GONE)
+    let mut waits = match shared.begin_call(process, &callee, reference, request.tag, bytes) {
+        Ok(waits) => waits && timeout_ns != 0,
+        Err(CallRefusal::NotOpen) => return Ok(INVALID),
+        Err(refusal) => {
+            shared.end_call(process, &callee, reference, true);
+            return Ok(match refusal {
+                CallRefusal::Gone(reason) => {
+                    ctx.buffer = reason.to_bytes().1;
+                    GONE
+                }
+                CallRefusal::Send(refusal) => sent(ctx, Err(refusal)),
+                CallRefusal::NotOpen => unreachable!("matched above"),
+            });
         }
-        Err(CallRefusal::Send(refusal)) => Some(sent(ctx, Err(refusal))),
-        Err(CallRefusal::NotOpen) => Some(INVALID),
     };
-    let mail = match refused {
-        Some(_) => None,
-        None => take(&mut caller, &[reference], process::Wait::Call, id.raw(), timeout_ns).await,
+    let wait = Wait::new(&mut caller, process::Wait::Call, id.raw(), timeout_ns);
+    let answer = loop {
+        if waits {
+            block(&wait).await;
+        }
+        waits = true;
+        let gives_up = timeout_ns == 0 || wait.is_late();
+        if let Some(answer) = wait.shared.end_call(&wait.process, &callee, reference, gives_up) {
+            break answer;
+        }
     };
-    shared.finish_call(&process, &callee, reference);
-    match (refused, mail) {
-        (Some(code), _) => Ok(code),
-        (None, None) => Ok(TIMED_OUT),
-        (None, Some(mail)) if mail.kind == Kind::Message => deliver(&mut caller, mail.body, to, capacity),
-        (None, Some(mail)) => {
+    match answer {
+        None => Ok(TIMED_OUT),
+        Some(mail) if mail.kind == Kind::Message => {
+            let (memory, ctx) = guest_memory::all(&mut caller)?;
+            deliver(memory, ctx, mail.body, to, capacity)
+        }
+        Some(mail) => {
             caller.data_mut().buffer = mail.body.into_vec();
             Ok(GONE)
         }
@@ -240,7 +246,11 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
                 Some(id) => Source::Channel(id),
                 None => return Ok(INVALID),
             },
-            source::MAILBOX => Source::Mailbox(read_tags(&mut caller, u32::try_from(a)?, tags_len)?),
+            source::MAILBOX => Source::Mailbox(read_tags(
+                guest_memory::all(&mut caller)?.0,
+                u32::try_from(a)?,
+                tags_len,
+            )?),
             kind => return Err(wasmtime::Error::msg(format!("{kind} is no kind of source"))),
         });
     }

@@ -18,8 +18,8 @@ use crate::runtime::Shared;
 
 /// One wait of one process: its timer, if it has one, lives as long as this.
 pub(super) struct Wait {
-    shared: Arc<Shared>,
-    process: Arc<Process>,
+    pub(super) shared: Arc<Shared>,
+    pub(super) process: Arc<Process>,
     deadline: Option<Deadline>,
     kind: process::Wait,
     what: u64,
@@ -64,7 +64,7 @@ impl Wait {
         }
     }
 
-    fn is_late(&self) -> bool {
+    pub(super) fn is_late(&self) -> bool {
         self.deadline
             .as_ref()
             .is_some_and(|deadline| self.now(deadline) >= deadline.due)

@@ -7,19 +7,22 @@
 use lunatic_sys::codes::{REFERENCE_BIT, mail};
 use smallvec::SmallVec;
 
-use super::hash::NumberMap;
 use super::id::Id;
-use crate::channel::Message;
+use super::small_map::SmallMap;
+use crate::quota::Exhausted;
 
 /// The tags that a receiver waits for; none are all.
 pub(crate) type Tags = SmallVec<[u64; 4]>;
+
+/// The bytes of a message or of a reason. A short request with the place to answer to needs no allocation of its own.
+pub(crate) type Body = SmallVec<[u8; 40]>;
 
 /// What lies in a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mail {
     pub(crate) kind: Kind,
     pub(crate) tag: u64,
-    pub(crate) body: Message,
+    pub(crate) body: Body,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +46,13 @@ impl Kind {
 }
 
 impl Mail {
-    /// The bytes that it takes up in a mailbox.
-    pub(crate) fn size(&self) -> usize {
-        size_of::<Slot>() + if self.body.spilled() { self.body.capacity() } else { 0 }
+    /// The bytes that it takes up outside of its slot.
+    fn size_outside(&self) -> usize {
+        if self.body.spilled() {
+            self.body.capacity() + size_of::<Body>()
+        } else {
+            0
+        }
     }
 }
 
@@ -80,12 +87,12 @@ pub(crate) struct Mailbox {
     free: u32,
     oldest: u32,
     newest: u32,
-    tags: NumberMap<u64, List>,
+    tags: SmallMap<u64, List>,
     /// What its owner waits for, if it waits.
     waits: Option<Tags>,
     len: usize,
-    /// What the entries take up together.
-    size: usize,
+    /// What the entries take up outside of their slots.
+    outside: usize,
     number: u64,
 }
 
@@ -96,10 +103,10 @@ impl Default for Mailbox {
             free: NONE,
             oldest: NONE,
             newest: NONE,
-            tags: NumberMap::default(),
+            tags: SmallMap::default(),
             waits: None,
             len: 0,
-            size: 0,
+            outside: 0,
             number: 0,
         }
     }
@@ -117,20 +124,37 @@ pub(crate) enum Pushed {
 impl Mailbox {
     /// An empty mailbox keeps room for this many entries and gives the rest back.
     const KEPT_CAPACITY: usize = 256;
+    /// Room for this many comes with the first entry.
+    const FIRST_CAPACITY: usize = 4;
 
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// Appends an entry.
-    pub(crate) fn push(&mut self, mail: Mail) -> Pushed {
+    /// Appends an entry, if `charge` allows for the bytes by which [`size`](Self::size) grows.
+    pub(crate) fn push(
+        &mut self,
+        mail: Mail,
+        charge: impl FnOnce(usize) -> Result<(), Exhausted>,
+    ) -> Result<Pushed, Exhausted> {
         let tag = mail.tag;
         let is_reference = tag & REFERENCE_BIT != 0;
-        if is_reference && !self.tags.contains_key(&tag) {
-            return Pushed::Dropped;
+        if is_reference && !self.tags.contains_key(tag) {
+            return Ok(Pushed::Dropped);
+        }
+        let outside = mail.size_outside();
+        let growth = if self.free == NONE && self.slots.len() == self.slots.capacity() {
+            self.slots.capacity().max(Self::FIRST_CAPACITY)
+        } else {
+            0
+        };
+        let cost = outside + growth * size_of::<Slot>();
+        if cost > 0 {
+            charge(cost)?;
+            self.slots.reserve_exact(growth);
         }
         self.number += 1;
-        self.size += mail.size();
+        self.outside += outside;
         let slot = Slot {
             mail: Some(mail),
             number: self.number,
@@ -154,7 +178,7 @@ impl Mailbox {
             newest => self.slots[newest as usize].newer = place,
         }
         self.newest = place;
-        let list = self.tags.entry(tag).or_insert(List::EMPTY);
+        let list = self.tags.get_or_insert(tag, List::EMPTY);
         match list.last {
             NONE => list.first = place,
             last => self.slots[last as usize].next_of_tag = place,
@@ -168,7 +192,7 @@ impl Mailbox {
         if wake {
             self.waits = None;
         }
-        Pushed::Queued { wake }
+        Ok(Pushed::Queued { wake })
     }
 
     /// Takes the oldest entry with one of these tags; with any tag, if there are none.
@@ -197,30 +221,28 @@ impl Mailbox {
     /// Opens a reference; false if it is open already.
     pub(crate) fn open(&mut self, reference: u64) -> bool {
         debug_assert!(reference & REFERENCE_BIT != 0);
-        let new = !self.tags.contains_key(&reference);
+        let new = !self.tags.contains_key(reference);
         if new {
-            self.tags.insert(reference, List::EMPTY);
+            self.tags.get_or_insert(reference, List::EMPTY);
         }
         new
     }
 
     pub(crate) fn is_open(&self, reference: u64) -> bool {
-        reference & REFERENCE_BIT != 0 && self.tags.contains_key(&reference)
+        reference & REFERENCE_BIT != 0 && self.tags.contains_key(reference)
     }
 
-    /// Closes a reference and drops what lies under it: gives back the bytes of that.
-    pub(crate) fn close(&mut self, reference: u64) -> usize {
+    /// Closes a reference and drops what lies under it.
+    pub(crate) fn close(&mut self, reference: u64) {
         if reference & REFERENCE_BIT == 0 {
-            return 0;
+            return;
         }
-        let mut freed = 0;
-        let mut next = self.tags.remove(&reference).map_or(NONE, |list| list.first);
+        let mut next = self.tags.remove(reference).map_or(NONE, |list| list.first);
         while next != NONE {
             let place = next;
             next = self.slots[place as usize].next_of_tag;
-            freed += self.remove(place).size();
+            self.remove(place);
         }
-        freed
     }
 
     /// Takes out what was told of a monitored process under this reference, if it lies here.
@@ -229,32 +251,32 @@ impl Mailbox {
             |slot: &Slot| matches!(&slot.mail, Some(Mail { kind: Kind::Down(_, other), .. }) if *other == reference);
         let found = self.slots.iter().position(is_it)? as u32;
         let tag = self.mail(found).tag;
-        let (mut before, mut place) = (NONE, self.tags.get(&tag)?.first);
+        let (mut before, mut place) = (NONE, self.tags.get(tag)?.first);
         while place != found {
             (before, place) = (place, self.slots[place as usize].next_of_tag);
         }
         let after = self.slots[found as usize].next_of_tag;
         match before {
-            NONE => self.tags.get_mut(&tag)?.first = after,
+            NONE => self.tags.get_mut(tag)?.first = after,
             before => self.slots[before as usize].next_of_tag = after,
         }
         if after == NONE {
-            self.tags.get_mut(&tag)?.last = before;
+            self.tags.get_mut(tag)?.last = before;
         }
         self.forget_if_empty(tag);
         Some(self.remove(found))
     }
 
-    /// The bytes of all that lies here.
+    /// The bytes of all that lies here, and of the room for more.
     pub(crate) fn size(&self) -> usize {
-        self.size
+        self.outside + self.slots.capacity() * size_of::<Slot>()
     }
 
     fn find(&self, tags: &[u64]) -> Option<u32> {
         if tags.is_empty() || self.len == 0 {
             return (self.oldest != NONE).then_some(self.oldest);
         }
-        let heads = tags.iter().filter_map(|tag| self.tags.get(tag));
+        let heads = tags.iter().filter_map(|tag| self.tags.get(*tag));
         heads
             .map(|list| list.first)
             .filter(|first| *first != NONE)
@@ -267,7 +289,7 @@ impl Mailbox {
 
     /// Takes the first entry of a tag off that tag's list.
     fn unlink_head(&mut self, tag: u64) {
-        let list = self.tags.get_mut(&tag).expect("an entry's tag has a list");
+        let list = self.tags.get_mut(tag).expect("an entry's tag has a list");
         list.first = self.slots[list.first as usize].next_of_tag;
         if list.first == NONE {
             list.last = NONE;
@@ -277,8 +299,8 @@ impl Mailbox {
 
     /// Drops the list of a tag that nothing lies under, but for open references.
     fn forget_if_empty(&mut self, tag: u64) {
-        if tag & REFERENCE_BIT == 0 && self.tags.get(&tag).is_some_and(|list| list.first == NONE) {
-            self.tags.remove(&tag);
+        if tag & REFERENCE_BIT == 0 && self.tags.get(tag).is_some_and(|list| list.first == NONE) {
+            self.tags.remove(tag);
         }
     }
 
@@ -298,10 +320,9 @@ impl Mailbox {
             newer => self.slots[newer as usize].older = older,
         }
         self.len -= 1;
-        self.size -= mail.size();
+        self.outside -= mail.size_outside();
         if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
             (self.slots, self.free) = (Vec::new(), NONE);
-            self.tags.shrink_to(Self::KEPT_CAPACITY);
         }
         mail
     }
@@ -317,29 +338,52 @@ mod tests {
         Mail {
             kind: Kind::Message,
             tag,
-            body: Message::from_slice(&[number]),
+            body: Body::from_slice(&[number]),
         }
+    }
+
+    fn push(mailbox: &mut Mailbox, mail: Mail) -> Pushed {
+        mailbox.push(mail, |_| Ok(())).unwrap()
     }
 
     #[test]
     fn a_waiting_owner_is_woken_once_and_only_for_its_tags() {
         let mut mailbox = Mailbox::default();
         mailbox.wait_for(&[2, 3]);
-        assert_eq!(mailbox.push(message(1, 0)), Pushed::Queued { wake: false });
-        assert_eq!(mailbox.push(message(3, 1)), Pushed::Queued { wake: true });
-        assert_eq!(mailbox.push(message(2, 2)), Pushed::Queued { wake: false });
+        assert_eq!(push(&mut mailbox, message(1, 0)), Pushed::Queued { wake: false });
+        assert_eq!(push(&mut mailbox, message(3, 1)), Pushed::Queued { wake: true });
+        assert_eq!(push(&mut mailbox, message(2, 2)), Pushed::Queued { wake: false });
         mailbox.wait_for(&[]);
-        assert_eq!(mailbox.push(message(9, 3)), Pushed::Queued { wake: true });
+        assert_eq!(push(&mut mailbox, message(9, 3)), Pushed::Queued { wake: true });
         mailbox.wait_for(&[]);
         mailbox.wait_no_more();
-        assert_eq!(mailbox.push(message(9, 4)), Pushed::Queued { wake: false });
+        assert_eq!(push(&mut mailbox, message(9, 4)), Pushed::Queued { wake: false });
+    }
+
+    #[test]
+    fn what_is_charged_is_what_it_grows_by_and_a_refused_entry_changes_nothing() {
+        let (mut mailbox, mut charged) = (Mailbox::default(), 0);
+        for number in 0..1000 {
+            let mut mail = message(number % 7, 0);
+            mail.body.resize(number as usize, 1);
+            let refused = mailbox.push(mail.clone(), |_| Err(Exhausted));
+            if refused.is_err() {
+                assert_eq!((mailbox.size(), mailbox.len()), (charged, number as usize));
+                let pushed = mailbox.push(mail, |bytes| {
+                    charged += bytes;
+                    Ok(())
+                });
+                assert_eq!(pushed, Ok(Pushed::Queued { wake: false }));
+            }
+            assert_eq!((mailbox.size(), mailbox.len()), (charged, number as usize + 1));
+        }
     }
 
     #[test]
     fn an_emptied_mailbox_gives_its_memory_back() {
         let mut mailbox = Mailbox::default();
         for number in 0..10_000_u64 {
-            mailbox.push(message(number, 0));
+            push(&mut mailbox, message(number, 0));
         }
         while mailbox.take(&[]).is_some() {}
         assert_eq!((mailbox.slots.capacity(), mailbox.size(), mailbox.len()), (0, 0, 0));
@@ -382,7 +426,7 @@ mod tests {
                             mail.kind = Kind::Down(Id::NONE, number as u64);
                         }
                         let kept = tag & REFERENCE_BIT == 0 || open.contains(&tag);
-                        let pushed = mailbox.push(mail.clone());
+                        let pushed = push(&mut mailbox, mail.clone());
                         prop_assert_eq!(pushed == Pushed::Dropped, !kept);
                         if kept {
                             list.push(mail);
@@ -406,8 +450,8 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(mailbox.len(), list.len());
-                prop_assert_eq!(mailbox.size(), list.iter().map(Mail::size).sum::<usize>());
-            }
+                prop_assert_eq!(mailbox.outside, list.iter().map(Mail::size_outside).sum::<usize>());
+                            }
         }
     }
 }

@@ -19,6 +19,7 @@ pub(crate) mod id;
 pub(crate) mod mailbox;
 pub(crate) mod registry;
 pub(crate) mod signals;
+mod small_map;
 pub(crate) mod table;
 
 use std::sync::Arc;

@@ -16,12 +16,13 @@ use std::sync::Arc;
 use lunatic_sys::codes::REFERENCE_BIT;
 
 use super::exit::ExitReason;
-use super::hash::{NumberMap, NumberSet};
+use super::hash::NumberSet;
 use super::id::Id;
-use super::mailbox::{Kind, Mail, Mailbox, Pushed};
+use super::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
 use super::registry::Membership;
+use super::small_map::SmallMap;
 use super::{Life, Process};
-use crate::channel::{Message, SendRefusal};
+use crate::channel::SendRefusal;
 use crate::clock::TimedMail;
 use crate::quota::Exhausted;
 use crate::runtime::{Shared, System};
@@ -32,9 +33,9 @@ pub(crate) struct Relations {
     pub(crate) mailbox: Mailbox,
     links: NumberSet<Id>,
     /// The processes that this one monitors, by reference.
-    monitors: NumberMap<u64, Monitor>,
+    monitors: SmallMap<u64, Monitor>,
     /// The processes that monitor this one, by reference.
-    watchers: NumberMap<u64, Id>,
+    watchers: SmallMap<u64, Id>,
     /// Exit signals become mail.
     traps_exits: bool,
     /// The process is to end with this reason as soon as a worker looks at it.
@@ -133,8 +134,19 @@ impl Relations {
     }
 }
 
-fn body(reason: &ExitReason) -> Message {
-    Message::from_vec(reason.to_bytes().1)
+fn body(reason: &ExitReason) -> Body {
+    Body::from_vec(reason.to_bytes().1)
+}
+
+fn new_mail(tag: u64, bytes: &[u8]) -> Result<Mail, SendRefusal> {
+    if bytes.len() > lunatic_sys::codes::MESSAGE_LEN_MAX {
+        return Err(SendRefusal::Limit);
+    }
+    Ok(Mail {
+        kind: Kind::Message,
+        tag,
+        body: Body::from_slice(bytes),
+    })
 }
 
 /// Why a call was not begun.
@@ -160,75 +172,62 @@ impl Shared {
         self.processes.get(id).map(|process| Arc::clone(&process))
     }
 
-    /// A message whose bytes are charged.
-    fn new_mail(&self, tag: u64, bytes: &[u8]) -> Result<Mail, SendRefusal> {
-        if bytes.len() > lunatic_sys::codes::MESSAGE_LEN_MAX {
-            return Err(SendRefusal::Limit);
-        }
-        let mail = Mail {
-            kind: Kind::Message,
-            tag,
-            body: Message::from_slice(bytes),
-        };
-        self.queued
-            .charge(mail.size())
-            .map_err(|Exhausted| SendRefusal::Limit)?;
-        Ok(mail)
-    }
-
     /// Puts a message into the mailbox of a process.
     pub(crate) fn send_mail(&self, to: &Arc<Process>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
-        let mail = self.new_mail(tag, bytes)?;
-        let (size, len_max) = (mail.size(), to.inherited.mailbox_max);
-        let pushed = to.relate(|relations| {
-            if relations.mailbox.len() >= len_max {
-                return Err(SendRefusal::Full);
-            }
-            Ok(relations.mailbox.push(mail))
-        });
-        match pushed.unwrap_or(Err(SendRefusal::Closed)) {
-            Ok(Pushed::Queued { wake }) => {
-                if wake {
-                    self.scheduler.wake(to);
-                }
-                Ok(())
-            }
-            Ok(Pushed::Dropped) => {
-                self.queued.give_back(size);
-                Ok(())
-            }
-            Err(refusal) => {
-                self.queued.give_back(size);
-                Err(refusal)
-            }
+        let mail = new_mail(tag, bytes)?;
+        let pushed = to.relate(|relations| self.queue(to, &mut relations.mailbox, mail));
+        if pushed.unwrap_or(Err(SendRefusal::Closed))? {
+            self.scheduler.wake(to);
         }
+        Ok(())
+    }
+
+    /// Puts a message into a mailbox that is not full; true if its owner must be woken.
+    fn queue(&self, to: &Process, mailbox: &mut Mailbox, mail: Mail) -> Result<bool, SendRefusal> {
+        if mailbox.len() >= to.inherited.mailbox_max {
+            return Err(SendRefusal::Full);
+        }
+        match mailbox.push(mail, |bytes| self.queued.charge(bytes)) {
+            Ok(Pushed::Queued { wake }) => Ok(wake),
+            Ok(Pushed::Dropped) => Ok(false),
+            Err(Exhausted) => Err(SendRefusal::Limit),
+        }
+    }
+
+    /// Changes a mailbox by taking from it, and gives back the bytes of what was taken.
+    fn free<T>(&self, mailbox: &mut Mailbox, take: impl FnOnce(&mut Mailbox) -> T) -> T {
+        let before = mailbox.size();
+        let taken = take(mailbox);
+        let freed = before - mailbox.size();
+        if freed > 0 {
+            self.queued.give_back(freed);
+        }
+        taken
     }
 
     /// Takes an entry out of the mailbox of the process that runs, or leaves it waiting for one.
     pub(crate) fn take_mail(&self, process: &Process, tags: &[u64], wait: bool) -> Option<Mail> {
         process.relate_self(|relations| {
-            let mailbox = &mut relations.mailbox;
-            let mail = mailbox.take(tags);
-            match &mail {
-                Some(mail) => {
-                    let mut freed = mail.size();
-                    if let Kind::Down(_, reference) = mail.kind {
-                        // If it was the monitor's own, it has done its work.
-                        freed += mailbox.close(reference);
+            self.free(&mut relations.mailbox, |mailbox| {
+                let mail = mailbox.take(tags);
+                match &mail {
+                    Some(mail) => {
+                        if let Kind::Down(_, reference) = mail.kind {
+                            // If it was the monitor's own, it has done its work.
+                            mailbox.close(reference);
+                        }
                     }
-                    self.queued.give_back(freed);
+                    None if wait => mailbox.wait_for(tags),
+                    None => mailbox.wait_no_more(),
                 }
-                None if wait => mailbox.wait_for(tags),
-                None => {}
-            }
-            mail
+                mail
+            })
         })
     }
 
     /// Closes a reference of the process that runs.
     pub(crate) fn close_reference(&self, process: &Process, reference: u64) {
-        let freed = process.relate_self(|relations| relations.mailbox.close(reference));
-        self.queued.give_back(freed);
+        process.relate_self(|relations| self.free(&mut relations.mailbox, |mailbox| mailbox.close(reference)));
     }
 
     /// Links the process that runs to another.
@@ -316,8 +315,8 @@ impl Shared {
         reference
     }
 
-    /// Sends a request: the callee is monitored under the reference until [`finish_call`](Self::finish_call). One lock of
-    /// each process.
+    /// Sends a request: the callee is monitored under the reference, and the process waits for what comes under it, until
+    /// [`end_call`](Self::end_call). False if something lies there already. One lock of each process.
     pub(crate) fn begin_call(
         &self,
         process: &Process,
@@ -325,65 +324,71 @@ impl Shared {
         reference: u64,
         tag: u64,
         bytes: &[u8],
-    ) -> Result<(), CallRefusal> {
-        let mail = self.new_mail(tag, bytes).map_err(CallRefusal::Send)?;
-        let size = mail.size();
+    ) -> Result<bool, CallRefusal> {
+        let mail = new_mail(tag, bytes).map_err(CallRefusal::Send)?;
         let opened = process.relate_self(|relations| {
-            let is_open = relations.mailbox.is_open(reference);
-            if is_open {
-                relations.watch(reference, callee.id, reference);
+            if !relations.mailbox.is_open(reference) {
+                return Err(CallRefusal::NotOpen);
             }
-            is_open
-        });
-        if !opened {
-            self.queued.give_back(size);
-            return Err(CallRefusal::NotOpen);
-        }
-        let pushed = callee.relate(|relations| {
-            if relations.mailbox.len() >= callee.inherited.mailbox_max {
-                return Err(SendRefusal::Full);
+            relations.watch(reference, callee.id, reference);
+            let waits = !relations.mailbox.has(&[reference]);
+            if waits {
+                relations.mailbox.wait_for(&[reference]);
             }
-            relations.watchers.insert(reference, process.id);
-            Ok(relations.mailbox.push(mail))
+            Ok(waits)
         });
-        match pushed {
-            Ok(Ok(Pushed::Queued { wake })) => {
+        let waits = opened?;
+        let queued = callee.relate(|relations| {
+            let wake = self.queue(callee, &mut relations.mailbox, mail)?;
+            relations.watchers.get_or_insert(reference, process.id);
+            Ok(wake)
+        });
+        match queued {
+            Ok(Ok(wake)) => {
                 if wake {
                     self.scheduler.wake(callee);
                 }
-                Ok(())
+                Ok(waits)
             }
-            Ok(Ok(Pushed::Dropped)) => {
-                self.queued.give_back(size);
-                Ok(())
-            }
-            Ok(Err(refusal)) => {
-                self.queued.give_back(size);
-                Err(CallRefusal::Send(refusal))
-            }
-            Err(reason) => {
-                self.queued.give_back(size);
-                Err(CallRefusal::Gone(reason))
-            }
+            Ok(Err(refusal)) => Err(CallRefusal::Send(refusal)),
+            Err(reason) => Err(CallRefusal::Gone(reason)),
         }
     }
 
-    /// The process waits no longer for the answer: the monitor and the reference go.
-    pub(crate) fn finish_call(&self, process: &Process, callee: &Process, reference: u64) {
-        let (freed, was_active) = process.relate_self(|relations| {
-            let was_active = relations.monitors.remove(&reference).is_some();
-            (relations.mailbox.close(reference), was_active)
-        });
-        self.queued.give_back(freed);
+    /// The answer to a call, if it has come: the monitor and the reference go. If none has come, they go only if the
+    /// process `gives_up`; else `None`, and it waits on.
+    pub(crate) fn end_call(
+        &self,
+        process: &Process,
+        callee: &Process,
+        reference: u64,
+        gives_up: bool,
+    ) -> Option<Option<Mail>> {
+        let (answer, was_active) = process.relate_self(|relations| {
+            let answer = relations.mailbox.has(&[reference]);
+            if !answer && !gives_up {
+                relations.mailbox.wait_for(&[reference]);
+                return None;
+            }
+            let was_active = relations.monitors.remove(reference).is_some();
+            let answer = self.free(&mut relations.mailbox, |mailbox| {
+                mailbox.wait_no_more();
+                let answer = mailbox.take(&[reference]);
+                mailbox.close(reference);
+                answer
+            });
+            Some((answer, was_active))
+        })?;
         if was_active {
-            let _ = callee.relate(|relations| relations.watchers.remove(&reference));
+            let _ = callee.relate(|relations| relations.watchers.remove(reference));
         }
+        Some(answer)
     }
 
     fn be_watched(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
         match self.find(watched) {
             Some(watched) => watched.relate(|relations| {
-                relations.watchers.insert(reference, watcher);
+                relations.watchers.get_or_insert(reference, watcher);
             }),
             None => Err(self.exits.of(watched)),
         }
@@ -392,20 +397,20 @@ impl Shared {
     /// Takes a monitor of the process that runs away; true if it was active. With `flush`, a message of it that has come
     /// already is dropped.
     pub(crate) fn demonitor(&self, process: &Process, reference: u64, flush: bool) -> bool {
-        let (monitor, freed) = process.relate_self(|relations| {
-            let monitor = relations.monitors.remove(&reference);
-            let mut freed = 0;
+        let monitor = process.relate_self(|relations| {
+            let monitor = relations.monitors.remove(reference);
             if flush || monitor.is_some() {
-                freed += relations.mailbox.take_down(reference).map_or(0, |mail| mail.size());
-                freed += relations.mailbox.close(reference);
+                self.free(&mut relations.mailbox, |mailbox| {
+                    mailbox.take_down(reference);
+                    mailbox.close(reference);
+                });
             }
-            (monitor, freed)
+            monitor
         });
-        self.queued.give_back(freed);
         if let Some(monitor) = &monitor
             && let Some(watched) = self.find(monitor.watched)
         {
-            let _ = watched.relate(|relations| relations.watchers.remove(&reference));
+            let _ = watched.relate(|relations| relations.watchers.remove(reference));
         }
         monitor.is_some()
     }
@@ -413,7 +418,7 @@ impl Shared {
     /// Tells a process of the end of one that it monitors, if it still does.
     fn tell_down(&self, watcher: &Arc<Process>, watched: Id, reference: u64, reason: &ExitReason) {
         self.deliver(watcher, |relations| {
-            let monitor = relations.monitors.remove(&reference)?;
+            let monitor = relations.monitors.remove(reference)?;
             Some(Mail {
                 kind: Kind::Down(watched, reference),
                 tag: monitor.tag,
@@ -427,12 +432,13 @@ impl Shared {
     fn deliver(&self, to: &Arc<Process>, signal: impl FnOnce(&mut Relations) -> Option<Mail>) {
         let _ = to.relate(|relations| {
             if let Some(mail) = signal(relations) {
-                let size = mail.size();
-                if let Pushed::Queued { wake } = relations.mailbox.push(mail) {
-                    self.queued.charge_anyway(size);
-                    if wake {
-                        self.scheduler.wake(to);
-                    }
+                // A signal is never refused.
+                let charge = |bytes| {
+                    self.queued.charge_anyway(bytes);
+                    Ok(())
+                };
+                if let Ok(Pushed::Queued { wake: true }) = relations.mailbox.push(mail, charge) {
+                    self.scheduler.wake(to);
                 }
             } else if relations.doom.is_some() {
                 to.kill();
@@ -478,12 +484,12 @@ impl Shared {
                     .flatten()
             });
         }
-        for (&reference, &watcher) in &relations.watchers {
+        for (reference, &watcher) in relations.watchers.iter() {
             if let Some(watcher) = self.find(watcher) {
                 self.tell_down(&watcher, id, reference, reason);
             }
         }
-        for (reference, monitor) in &relations.monitors {
+        for (reference, monitor) in relations.monitors.iter() {
             if let Some(watched) = self.find(monitor.watched) {
                 let _ = watched.relate(|relations| relations.watchers.remove(reference));
             }
@@ -493,7 +499,7 @@ impl Shared {
 
 impl Relations {
     fn watch(&mut self, reference: u64, watched: Id, tag: u64) {
-        self.monitors.insert(reference, Monitor { watched, tag });
+        self.monitors.get_or_insert(reference, Monitor { watched, tag });
     }
 }
 

@@ -1,0 +1,122 @@
+//! A map from numbers that is a list while it has few entries.
+//!
+//! Most processes have a handful of monitors, watchers and tags at a time, and make and drop one with every call. A search
+//! through a few pairs in a row costs less than one hash; beyond that, a hash map takes over until it is empty.
+
+use std::hash::Hash;
+
+use super::hash::NumberMap;
+
+/// With more entries than this, it is a hash map.
+const FEW_MAX: usize = 8;
+/// An empty map keeps room for this many entries and gives the rest back.
+const KEPT_CAPACITY: usize = 256;
+
+pub(super) struct SmallMap<K, V> {
+    few: Vec<(K, V)>,
+    /// Everything, if it is not empty.
+    many: NumberMap<K, V>,
+}
+
+impl<K, V> Default for SmallMap<K, V> {
+    fn default() -> Self {
+        Self {
+            few: Vec::new(),
+            many: NumberMap::default(),
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
+    fn place(&self, key: K) -> Option<usize> {
+        self.few.iter().position(|(other, _)| *other == key)
+    }
+
+    pub(super) fn get(&self, key: K) -> Option<&V> {
+        if self.many.is_empty() {
+            return self.place(key).map(|place| &self.few[place].1);
+        }
+        self.many.get(&key)
+    }
+
+    pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        if self.many.is_empty() {
+            return self.place(key).map(|place| &mut self.few[place].1);
+        }
+        self.many.get_mut(&key)
+    }
+
+    pub(super) fn contains_key(&self, key: K) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The value of `key`, which is `value` from now on if it had none.
+    pub(super) fn get_or_insert(&mut self, key: K, value: V) -> &mut V {
+        if !self.many.is_empty() {
+            return self.many.entry(key).or_insert(value);
+        }
+        let place = self.place(key);
+        if place.is_none() && self.few.len() == FEW_MAX {
+            self.many.extend(self.few.drain(..));
+            return self.many.entry(key).or_insert(value);
+        }
+        let place = place.unwrap_or_else(|| {
+            self.few.push((key, value));
+            self.few.len() - 1
+        });
+        &mut self.few[place].1
+    }
+
+    pub(super) fn remove(&mut self, key: K) -> Option<V> {
+        if self.many.is_empty() {
+            return self.place(key).map(|place| self.few.swap_remove(place).1);
+        }
+        let value = self.many.remove(&key);
+        if self.many.is_empty() {
+            self.many.shrink_to(KEPT_CAPACITY);
+        }
+        value
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        let few = self.few.iter().map(|(key, value)| (*key, value));
+        few.chain(self.many.iter().map(|(key, value)| (*key, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_map_does(steps in proptest::collection::vec((0..3_u8, 0..24_u64), 0..200)) {
+            let mut map = SmallMap::default();
+            let mut model = BTreeMap::new();
+            for (number, (step, key)) in steps.into_iter().enumerate() {
+                match step {
+                    0 => prop_assert_eq!(map.get_or_insert(key, number), model.entry(key).or_insert(number)),
+                    1 => prop_assert_eq!(map.remove(key), model.remove(&key)),
+                    _ => {
+                        prop_assert_eq!(map.get_mut(key), model.get_mut(&key));
+                        prop_assert_eq!(map.contains_key(key), model.contains_key(&key));
+                    }
+                }
+                let all: BTreeMap<_, _> = map.iter().map(|(key, value)| (key, *value)).collect();
+                prop_assert_eq!(&all, &model);
+            }
+        }
+    }
+
+    #[test]
+    fn an_emptied_map_gives_its_memory_back() {
+        let mut map = SmallMap::default();
+        (0..10_000_u64).for_each(|key| *map.get_or_insert(key, 0) += 1);
+        (0..10_000).for_each(|key| assert_eq!(map.remove(key), Some(1)));
+        assert!(map.many.capacity() <= 2 * KEPT_CAPACITY && map.few.capacity() <= FEW_MAX);
+    }
+}
