@@ -184,6 +184,7 @@ pub(crate) fn load(runtime: &Runtime, file: &Path) -> anyhow::Result<Arc<Module>
 impl HostArgs {
     /// A runtime as these flags want it.
     pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+        crate::instance::kernel::forbid_huge_pages();
         let builder = Runtime::builder();
         match self.workers {
             Some(0) => bail!("--workers 0 could run nothing: give at least 1"),

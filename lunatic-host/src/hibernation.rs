@@ -6,8 +6,8 @@
 //!
 //! This happens by pressure, while the host holds more memory than [`Hibernation::resident_max`]. Processes that block
 //! then become *candidates*, in the order in which they blocked, and are frozen in that order by the hibernation's
-//! thread, and by workers: one that makes a new instance freezes two candidates first, so instances are never made
-//! faster than they are frozen. Processes that blocked before the pressure began are found by going round the table of
+//! thread, and by workers: each sixteenth new instance waits until thirty-two candidates are frozen, so instances are never
+//! made faster than they are frozen. Processes that blocked before the pressure began are found by going round the table of
 //! processes, those first that have not run for the longest time.
 //!
 //! # Who may touch what
@@ -21,14 +21,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::instance::residency::Pages;
 use crate::process::{Process, Task, Wait};
 use crate::runtime::Shared;
 
 /// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
-const AGES: [u32; 4] = [1000, 100, 10, 0];
-/// A candidate is frozen when it has not run for so many time slices: one that is about to be woken again, as those do that
+const AGES: [u32; 3] = [1000, 100, REST];
+/// None is frozen before it has not run for so many time slices: one that is about to be woken again, as those do that
 /// serve many others, would only be unpacked again. Its memory may be large, too.
 const REST: u32 = 20;
+/// So many processes are frozen together: giving pages back interrupts all workers, however many pages these are.
+const TOGETHER: usize = 32;
 /// So many processes are frozen before the resident memory is looked at again.
 const BATCH: usize = 256;
 /// After rounds of all ages in vain, so many time slices pass before the next.
@@ -38,6 +41,8 @@ pub(crate) struct Hibernation {
     /// Bytes of resident memory from which on processes are frozen.
     resident_max: usize,
     pressure: AtomicBool,
+    /// Instances that were made under pressure.
+    made: AtomicU64,
     /// With the time slice in which each last ran.
     candidates: Mutex<VecDeque<(Arc<Process>, u32)>>,
     /// The time slice before which no round begins.
@@ -57,6 +62,7 @@ impl Hibernation {
         Self {
             resident_max,
             pressure: AtomicBool::new(false),
+            made: AtomicU64::new(0),
             candidates: Mutex::default(),
             paused_until: AtomicU64::new(0),
             state: Mutex::default(),
@@ -72,6 +78,18 @@ impl Hibernation {
     /// True while the host holds more memory than it should.
     pub(crate) fn is_under_pressure(&self) -> bool {
         self.pressure.load(Ordering::Relaxed)
+    }
+
+    /// A worker is about to make an instance.
+    pub(crate) fn makes_instance(&self, shared: &Shared) {
+        if self.is_under_pressure()
+            && self
+                .made
+                .fetch_add(1, Ordering::Relaxed)
+                .is_multiple_of(TOGETHER as u64 / 2)
+        {
+            self.freeze_candidates(shared, TOGETHER);
+        }
     }
 
     /// A process has blocked under pressure.
@@ -117,10 +135,16 @@ impl Hibernation {
     /// Freezes up to `count` of the processes that blocked first under pressure, and tells how many.
     pub(crate) fn freeze_candidates(&self, shared: &Shared, count: usize) -> usize {
         let now = shared.clock.slices() as u32;
-        std::iter::from_fn(|| self.next_candidate(now))
-            .filter(|process| freeze(shared, process))
-            .take(count)
-            .count()
+        let mut candidates = std::iter::from_fn(|| self.next_candidate(now));
+        let mut frozen = 0;
+        while frozen < count {
+            let together: Vec<_> = candidates.by_ref().take(TOGETHER.min(count - frozen)).collect();
+            if together.is_empty() {
+                break;
+            }
+            frozen += freeze(shared, &together);
+        }
+        frozen
     }
 
     /// The next candidate that has rested for long enough.
@@ -153,12 +177,8 @@ impl Hibernation {
                     old.push(process.clone());
                 }
             });
-            let frozen = old
-                .iter()
-                .take_while(|_| self.measure())
-                .filter(|process| freeze(shared, process))
-                .count();
-            frozen > 0
+            let parts = old.chunks(TOGETHER).take_while(|_| self.measure());
+            parts.map(|part| freeze(shared, part)).sum::<usize>() > 0
         });
         if !found {
             self.paused_until.store(now + PAUSE, Ordering::Relaxed);
@@ -173,23 +193,34 @@ impl Hibernation {
     }
 }
 
-/// Freezes one process, if it is still blocked.
-fn freeze(shared: &Shared, process: &Arc<Process>) -> bool {
-    if !process.is_freezable() || !process.set_freezing() {
-        return false;
+/// Freezes those of the processes that are still blocked, and tells how many.
+fn freeze(shared: &Shared, processes: &[Arc<Process>]) -> usize {
+    let mut pages = Vec::with_capacity(2 * processes.len());
+    let freezing: Vec<_> = processes
+        .iter()
+        .filter(|process| process.is_freezable() && process.set_freezing())
+        .collect();
+    let mut count = 0;
+    for process in &freezing {
+        let frozen = match (&mut *process.task.lock(), process.wait().0) {
+            (_, Wait::Outside) => false,
+            // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its task
+            // to run or drop it, and `processes` keeps it alive.
+            (Task::Suspended(runner), _) => unsafe { runner.freeze_into(&mut pages) },
+            _ => false,
+        };
+        if frozen {
+            process.set_frozen();
+            count += 1;
+        }
     }
-    let frozen = match (&mut *process.task.lock(), process.wait().0) {
-        (_, Wait::Outside) => false,
-        (Task::Suspended(runner), _) => runner.freeze(),
-        _ => false,
-    };
-    if frozen {
-        process.set_frozen();
+    Pages::release_all(pages);
+    for process in freezing {
+        if !process.set_blocked_again() {
+            shared.scheduler.requeue(process.clone());
+        }
     }
-    if !process.set_blocked_again() {
-        shared.scheduler.requeue(process.clone());
-    }
-    frozen
+    count
 }
 
 /// The resident memory of the host, in bytes; `None` where the system does not tell.

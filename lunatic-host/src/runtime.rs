@@ -99,9 +99,7 @@ impl Shared {
     }
 
     pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
-        if self.hibernation.is_under_pressure() {
-            self.hibernation.freeze_candidates(self, 2);
-        }
+        self.hibernation.makes_instance(self);
         if self.engines.dense_is_near() && module.claim_preparation() {
             let (shared, module) = (self.clone(), module.clone());
             // If this fails, it fails again where it is needed, and is reported there.

@@ -34,7 +34,8 @@ crate::imports! {
         timeout_ns: u64,
     ) -> i32;
 
-    /// Sends a message and waits for what comes under the reference, which it closes; returns as `receive`. Ends with
+    /// Sends a message and waits for what comes under the reference, which it closes; returns as `receive`. Writes a fresh
+    /// reference in its place, opened for the next call; 0 if the old one was not open. Ends with
     /// [`codes::GONE`](crate::codes::GONE) and the reason bytes in the buffer when the process ends first. Otherwise
     /// [`codes::TIMED_OUT`](crate::codes::TIMED_OUT), [`codes::FULL`](crate::codes::FULL),
     /// [`codes::LIMIT`](crate::codes::LIMIT) or [`codes::INVALID`](crate::codes::INVALID) (also if the reference is not
@@ -45,7 +46,7 @@ crate::imports! {
         tag: u64,
         message: *const u8,
         len: usize,
-        reference: u64,
+        reference: *mut u64,
         to: *mut u8,
         capacity: usize,
         timeout_ns: u64,

@@ -12,7 +12,7 @@ use crate::instance::Ctx;
 use crate::process;
 use crate::process::id::Id;
 use crate::process::mailbox::{Kind, Mail, Tags};
-use crate::process::signals::CallRefusal;
+use crate::process::signals::{CallRefusal, Unanswered};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
@@ -159,7 +159,8 @@ struct Request {
     tag: u64,
     message: u32,
     len: u32,
-    reference: u64,
+    /// Where the reference is, and the next one goes.
+    reference: u32,
 }
 
 async fn call(
@@ -171,56 +172,62 @@ async fn call(
 ) -> wasmtime::Result<i32> {
     let (memory, ctx) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, to, capacity)?;
+    let reference = read_u64(guest_memory::part(memory, request.reference, 8)?, 0);
     let bytes = guest_memory::part(memory, request.message, request.len)?;
-    let (shared, process, reference) = (&ctx.shared, ctx.process(), request.reference);
+    let (shared, process) = (&ctx.shared, ctx.process());
     let Some(id) = shared.process_keys.check(request.id, request.key) else {
         return Ok(INVALID);
     };
-    let Some(callee) = shared.find(id) else {
-        if !process.relate_self(|relations| relations.mailbox.is_open(reference)) {
-            return Ok(INVALID);
-        }
-        shared.close_reference(process, reference);
-        ctx.buffer = shared.exits.of(id).to_bytes().1;
-        return Ok(GONE);
+    // What becomes of the call, and the reference that is open for the next one.
+    let (result, next) = match shared.find(id) {
+        None => match shared.end_call(process, None, reference, true) {
+            Some((_, next)) => (Err(Unanswered::Gone(shared.exits.of(id))), next),
+            None => return invalid(memory, request.reference),
+        },
+        Some(callee) => match shared.begin_call(process, &callee, reference, request.tag, bytes) {
+            Err(CallRefusal::NotOpen) => return invalid(memory, request.reference),
+            Err(CallRefusal::Unanswered(why)) => {
+                let ended = shared.end_call(process, Some(&callee), reference, true);
+                (Err(why), ended.map_or(0, |(_, next)| next))
+            }
+            Ok(waits) => {
+                let mut waits = waits && timeout_ns != 0;
+                let wait = Wait::new(&mut caller, process::Wait::Call, id.raw(), timeout_ns);
+                let (answer, next) = loop {
+                    if waits {
+                        block(&wait).await;
+                    }
+                    waits = true;
+                    let gives_up = timeout_ns == 0 || wait.is_late();
+                    if let Some(ended) = wait.shared.end_call(&wait.process, Some(&callee), reference, gives_up) {
+                        break ended;
+                    }
+                };
+                (Ok(answer), next)
+            }
+        },
     };
-    let mut waits = match shared.begin_call(process, &callee, reference, request.tag, bytes) {
-        Ok(waits) => waits && timeout_ns != 0,
-        Err(CallRefusal::NotOpen) => return Ok(INVALID),
-        Err(refusal) => {
-            shared.end_call(process, &callee, reference, true);
-            return Ok(match refusal {
-                CallRefusal::Gone(reason) => {
-                    ctx.buffer = reason.to_bytes().1;
-                    GONE
-                }
-                CallRefusal::Send(refusal) => sent(ctx, Err(refusal)),
-                CallRefusal::NotOpen => unreachable!("matched above"),
-            });
-        }
-    };
-    let wait = Wait::new(&mut caller, process::Wait::Call, id.raw(), timeout_ns);
-    let answer = loop {
-        if waits {
-            block(&wait).await;
-        }
-        waits = true;
-        let gives_up = timeout_ns == 0 || wait.is_late();
-        if let Some(answer) = wait.shared.end_call(&wait.process, &callee, reference, gives_up) {
-            break answer;
-        }
-    };
-    match answer {
-        None => Ok(TIMED_OUT),
-        Some(mail) if mail.kind == Kind::Message => {
-            let (memory, ctx) = guest_memory::all(&mut caller)?;
-            deliver(memory, ctx, mail.body, to, capacity)
-        }
-        Some(mail) => {
-            caller.data_mut().buffer = mail.body.into_vec();
+    let (memory, ctx) = guest_memory::all(&mut caller)?;
+    guest_memory::part(memory, request.reference, 8)?.copy_from_slice(&next.to_le_bytes());
+    match result {
+        Ok(None) => Ok(TIMED_OUT),
+        Ok(Some(mail)) if mail.kind == Kind::Message => deliver(memory, ctx, mail.body, to, capacity),
+        Ok(Some(mail)) => {
+            ctx.buffer = mail.body.into_vec();
             Ok(GONE)
         }
+        Err(Unanswered::Gone(reason)) => {
+            ctx.buffer = reason.to_bytes().1;
+            Ok(GONE)
+        }
+        Err(Unanswered::Refused(refusal)) => Ok(sent(ctx, Err(refusal))),
     }
+}
+
+/// The reference of a call is not open, or its handle is none.
+fn invalid(memory: &mut [u8], reference: u32) -> wasmtime::Result<i32> {
+    guest_memory::part(memory, reference, 8)?.fill(0);
+    Ok(INVALID)
 }
 
 /// One thing that is waited for.

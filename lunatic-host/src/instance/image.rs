@@ -7,6 +7,7 @@
 //! instance, no further page can have been touched, otherwise the kernel is asked. An instance whose memory has grown
 //! is not used again.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use wasmtime::{AsContext, AsContextMut, Global, Instance, Memory, Val};
@@ -40,6 +41,19 @@ impl Image {
             pages,
             globals: globals.iter().map(|global| global.get(&mut store)).collect(),
         })
+    }
+
+    /// Where most pages with data are, side by side, in bytes; empty if they are far apart.
+    pub(crate) fn span(&self) -> Range<usize> {
+        let (Some((first, _)), Some((last, _))) = (self.pages.first(), self.pages.last()) else {
+            return 0..0;
+        };
+        let count = (last - first + 1) as usize;
+        if self.pages.len() * 4 < count * 3 {
+            return 0..0;
+        }
+        let start = *first as usize * page_size();
+        start..start + count * page_size()
     }
 
     /// The bytes of a page, `None` if they are all zero.

@@ -333,6 +333,9 @@ struct Running {
 
 impl Running {
     async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
+        if let Some(image) = module.image.get() {
+            memory::expect_data(image.span());
+        }
         let instance = module
             .pre(&store.data().shared, layout)?
             .instantiate_async(&mut *store)

@@ -161,6 +161,17 @@ impl<'a> Pages<'a> {
         self.release_range(0..self.count);
     }
 
+    /// [`release`](Self::release) for many at once, which interrupts the other workers once instead of each time.
+    pub(crate) fn release_all(all: Vec<Pages<'_>>) {
+        let ranges = all.iter().map(|pages| libc::iovec {
+            iov_base: pages.base.as_ptr().cast(),
+            iov_len: pages.count as usize * page_size(),
+        });
+        let ranges: Vec<_> = ranges.collect();
+        // SAFETY: these are the ranges that the values stand for.
+        unsafe { kernel::release_all(&ranges) };
+    }
+
     /// Makes some pages zero and gives their memory back to the system. Pages beyond the last are ignored.
     pub(crate) fn release_range(&mut self, range: Range<u32>) {
         let end = range.end.min(self.count);
@@ -170,6 +181,14 @@ impl<'a> Pages<'a> {
             let base = self.base.add(start as usize * page_size());
             kernel::release(base, (end - start) as usize * page_size());
         }
+    }
+
+    /// Makes some pages ready that are about to be written. Pages beyond the last are ignored.
+    pub(crate) fn populate(&mut self, range: Range<usize>) {
+        let len = self.count as usize * page_size();
+        let range = range.start.min(len)..range.end.min(len);
+        // SAFETY: the range lies within the pages that this value stands for, which are open.
+        unsafe { kernel::populate(self.base.add(range.start), range.len()) };
     }
 
     /// The bytes of the pages.

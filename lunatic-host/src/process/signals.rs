@@ -152,11 +152,17 @@ fn new_mail(tag: u64, bytes: &[u8]) -> Result<Mail, SendRefusal> {
 /// Why a call was not begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum CallRefusal {
-    Send(SendRefusal),
-    /// The callee has ended.
-    Gone(ExitReason),
+    Unanswered(Unanswered),
     /// The reference is not open.
     NotOpen,
+}
+
+/// Why a call is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Unanswered {
+    Refused(SendRefusal),
+    /// The callee has ended.
+    Gone(ExitReason),
 }
 
 /// What a process must do that has sent a signal to itself.
@@ -325,7 +331,7 @@ impl Shared {
         tag: u64,
         bytes: &[u8],
     ) -> Result<bool, CallRefusal> {
-        let mail = new_mail(tag, bytes).map_err(CallRefusal::Send)?;
+        let mail = new_mail(tag, bytes).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
         let opened = process.relate_self(|relations| {
             if !relations.mailbox.is_open(reference) {
                 return Err(CallRefusal::NotOpen);
@@ -350,23 +356,26 @@ impl Shared {
                 }
                 Ok(waits)
             }
-            Ok(Err(refusal)) => Err(CallRefusal::Send(refusal)),
-            Err(reason) => Err(CallRefusal::Gone(reason)),
+            Ok(Err(refusal)) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
+            Err(reason) => Err(CallRefusal::Unanswered(Unanswered::Gone(reason))),
         }
     }
 
-    /// The answer to a call, if it has come: the monitor and the reference go. If none has come, they go only if the
-    /// process `gives_up`; else `None`, and it waits on.
+    /// The answer to a call, if it has come: the monitor and the reference go, and a fresh reference is opened for the
+    /// next call. If none has come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`,
+    /// too, if the reference is not open.
     pub(crate) fn end_call(
         &self,
         process: &Process,
-        callee: &Process,
+        callee: Option<&Process>,
         reference: u64,
         gives_up: bool,
-    ) -> Option<Option<Mail>> {
-        let (answer, was_active) = process.relate_self(|relations| {
-            let answer = relations.mailbox.has(&[reference]);
-            if !answer && !gives_up {
+    ) -> Option<(Option<Mail>, u64)> {
+        let (answer, next, was_active) = process.relate_self(|relations| {
+            if !relations.mailbox.is_open(reference) {
+                return None;
+            }
+            if !gives_up && !relations.mailbox.has(&[reference]) {
                 relations.mailbox.wait_for(&[reference]);
                 return None;
             }
@@ -377,12 +386,12 @@ impl Shared {
                 mailbox.close(reference);
                 answer
             });
-            Some((answer, was_active))
+            Some((answer, relations.open_reference(), was_active))
         })?;
-        if was_active {
+        if let Some(callee) = callee.filter(|_| was_active) {
             let _ = callee.relate(|relations| relations.watchers.remove(reference));
         }
-        Some(answer)
+        Some((answer, next))
     }
 
     fn be_watched(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {

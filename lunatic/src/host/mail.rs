@@ -1,6 +1,7 @@
 //! The imports about mailboxes, names and timers.
 
 use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use lunatic_sys::layout::{Header, RawHandle, Source};
 use lunatic_sys::{codes, mailbox, registry, timer};
@@ -12,6 +13,18 @@ use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, read_message};
 pub(crate) fn send(to: RawHandle, tag: u64, message: &[u8]) -> Result<(), Refused> {
     // SAFETY: `message` is readable for its length.
     check(unsafe { mailbox::send(to.id, to.key, tag, message.as_ptr(), message.len()) }).map(drop)
+}
+
+/// The reference that the last call opened for the next one, or 0.
+static NEXT_REFERENCE: AtomicU64 = AtomicU64::new(0);
+
+/// A reference for a call.
+#[inline]
+pub(crate) fn reference_for_call() -> u64 {
+    match NEXT_REFERENCE.swap(0, Ordering::Relaxed) {
+        0 => reference(),
+        next => next,
+    }
 }
 
 /// Opens a reference.
@@ -62,12 +75,12 @@ pub(crate) fn call<R>(
     to: RawHandle,
     tag: u64,
     request: &[u8],
-    reference: u64,
+    mut reference: u64,
     timeout_ns: u64,
     read: impl FnOnce(&[u8]) -> R,
 ) -> Result<Called<R>, Refused> {
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
-    // SAFETY: `request` is readable and `inline` writable for its length.
+    // SAFETY: `request` is readable, `reference` writable, and `inline` writable for its length.
     let code = unsafe {
         mailbox::call(
             to.id,
@@ -75,12 +88,13 @@ pub(crate) fn call<R>(
             tag,
             request.as_ptr(),
             request.len(),
-            reference,
+            &raw mut reference,
             inline.as_mut_ptr().cast(),
             inline.len(),
             timeout_ns,
         )
     };
+    NEXT_REFERENCE.store(reference, Ordering::Relaxed);
     if code == codes::GONE {
         return Ok(Called::Gone(buffer()));
     }

@@ -177,7 +177,7 @@ impl<M: Message> Address<M> {
     }
 
     fn call_ns<R: Message>(&self, request: impl FnOnce(ReplyTo<R>) -> M, timeout_ns: u64) -> Result<R, CallError> {
-        let reference = host::mail::reference();
+        let reference = host::mail::reference_for_call();
         let mut bytes = Scratch::new();
         let request = request(ReplyTo::new(this_process(), reference));
         if let Err(error) = codec::encode::<DefaultCodec, M>(&request, &mut bytes) {

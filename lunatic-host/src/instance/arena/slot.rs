@@ -78,6 +78,13 @@ impl Slot {
         unsafe { kernel::release(at, len) }
     }
 
+    /// Makes `range`, which is open and about to be written, ready for that.
+    pub(in crate::instance) fn populate(&mut self, range: Range<usize>) {
+        let (at, len) = self.part(range);
+        // SAFETY: the range lies within the slot, which is this value's alone.
+        unsafe { kernel::populate(at, len) }
+    }
+
     /// Makes `range` readable and writable.
     ///
     /// # Errors

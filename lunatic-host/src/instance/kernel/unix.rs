@@ -40,6 +40,14 @@ pub(super) unsafe fn discard(base: NonNull<u8>, len: usize) -> io::Result<()> {
     }
 }
 
+pub(super) unsafe fn discard_all(_: &[libc::iovec]) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+pub(super) unsafe fn populate(_: NonNull<u8>, _: usize) {}
+
+pub(crate) fn forbid_huge_pages() {}
+
 /// Page faults of the whole process: never fewer than those of this thread, so the same number twice still means that
 /// this thread touched no new page in between.
 pub(in super::super) fn thread_faults() -> u64 {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use wasmtime::{Config, LinearMemory, MemoryCreator, MemoryType};
 
-use super::{Charge, MemoryBudget, MemoryError};
+use super::{Charge, MemoryBudget, MemoryError, populate_expected};
 use crate::instance::arena::{Access, Arena, ArenaError, ArenaOptions, Slot};
 use crate::instance::kernel::whole_pages;
 use crate::instance::residency::Pages;
@@ -96,7 +96,8 @@ impl DenseMemories {
             limit: self.budget.limit(),
         })?;
         let maximum = maximum.unwrap_or(LARGEST);
-        let slot = self.classes.take(minimum, maximum)?;
+        let mut slot = self.classes.take(minimum, maximum)?;
+        populate_expected(&mut slot, minimum);
         Ok(DenseMemory {
             slot,
             size: minimum,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use wasmtime::{Config, LinearMemory, MemoryCreator, MemoryType};
 
-use super::{Charge, MemoryBudget, MemoryError};
+use super::{Charge, MemoryBudget, MemoryError, populate_expected};
 use crate::instance::arena::{Access, Arena, ArenaError, ArenaOptions, Slot};
 use crate::instance::kernel::{page_size, whole_pages};
 
@@ -81,6 +81,7 @@ impl FastMemories {
         })?;
         let mut slot = self.arena.take()?;
         set_open(&mut slot, open)?;
+        populate_expected(&mut slot, open);
         Ok(FastMemory {
             slot,
             size: minimum,

@@ -21,13 +21,33 @@ mod budget;
 mod dense;
 mod fast;
 
+use std::cell::Cell;
 use std::fmt;
+use std::ops::Range;
 
 pub(crate) use budget::{Charge, MemoryBudget};
 pub(crate) use dense::DenseMemories;
 pub(crate) use fast::FastMemories;
 
-use super::arena::ArenaError;
+use super::arena::{ArenaError, Slot};
+
+thread_local! {
+    static EXPECTED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+}
+
+/// Tells that the next memory that this thread makes will be written at once in this range (in bytes): all of it is made
+/// ready together, instead of page by page. A hint: nothing depends on it but the time.
+pub(crate) fn expect_data(range: Range<usize>) {
+    EXPECTED.set((range.start, range.end));
+}
+
+/// Makes ready what [`expect_data`] said, in the first `open` bytes of a slot.
+fn populate_expected(slot: &mut Slot, open: usize) {
+    let (start, end) = EXPECTED.take();
+    if start < end && end <= open {
+        slot.populate(start..end);
+    }
+}
 
 /// Why a linear memory could not be made or grown.
 #[derive(Debug)]
