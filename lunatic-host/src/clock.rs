@@ -58,6 +58,8 @@ pub(crate) trait Timekeeper {
     fn wake(&self, process: &Arc<Process>);
     /// Sends the mail, which comes no more if `is_last`; false if its process has ended.
     fn send(&self, timer: u64, mail: &TimedMail, is_last: bool) -> bool;
+    /// The mail of an interval, whose process has ended, is dropped.
+    fn give_back(&self, mail: &TimedMail);
 }
 
 #[derive(Default)]
@@ -78,6 +80,8 @@ struct Timers {
     firing: usize,
     number: u64,
     stopped: bool,
+    /// What the intervals send that are firing now: they can still be cancelled.
+    repeating: HashMap<u64, Box<TimedMail>>,
 }
 
 impl Timers {
@@ -110,9 +114,10 @@ impl Clock {
     pub(crate) fn cancel_mail(&self, timer: u64) -> Option<Box<TimedMail>> {
         let mut timers = self.timers.lock();
         let id = timers.mail.remove(&timer)?;
-        match timers.due.remove(&id)? {
-            Event::Mail(_, mail) => Some(mail),
-            Event::Wake(_) => None,
+        match timers.due.remove(&id) {
+            Some(Event::Mail(_, mail)) => Some(mail),
+            Some(Event::Wake(_)) => None,
+            None => timers.repeating.remove(&timer),
         }
     }
 
@@ -214,6 +219,7 @@ impl Clock {
                     MutexGuard::unlocked(timers, || keeper.send(timer, &mail, true));
                     return;
                 };
+                timers.repeating.remove(&timer);
                 // It was cancelled after it had become due.
                 if timers.mail.get(&timer) != Some(&id) {
                     return;
@@ -222,7 +228,10 @@ impl Clock {
                 let (id, _) = timers.insert(next, Event::Mail(timer, mail));
                 timers.mail.insert(timer, id);
                 if !MutexGuard::unlocked(timers, || keeper.send(timer, &copy, false)) {
-                    timers.mail.remove(&timer);
+                    // Unless it was cancelled meanwhile, with the end of its process.
+                    if timers.mail.remove(&timer).is_some() {
+                        keeper.give_back(&copy);
+                    }
                     timers.due.remove(&id);
                 }
             }
@@ -251,10 +260,12 @@ impl Timers {
             && entry.key().due <= now
         {
             let (id, event) = entry.remove_entry();
-            if let Event::Mail(timer, mail) = &event
-                && mail.interval.is_none()
-            {
-                self.mail.remove(timer);
+            if let Event::Mail(timer, mail) = &event {
+                if mail.interval.is_none() {
+                    self.mail.remove(timer);
+                } else {
+                    self.repeating.insert(*timer, mail.clone());
+                }
             }
             due.push((id, event));
         }

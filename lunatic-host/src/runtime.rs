@@ -185,6 +185,10 @@ impl Timekeeper for Shared {
         // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
         self.send_mail(&process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
     }
+
+    fn give_back(&self, mail: &TimedMail) {
+        self.queued.give_back(mail.size());
+    }
 }
 
 /// What a system may use and how it begins.

