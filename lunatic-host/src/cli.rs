@@ -2,22 +2,49 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
+use crate::rights::budget::Caps;
 use crate::wasi::{Output, Stdin, flags};
 use crate::{ExitReason, Module, Runtime, SystemConfig, test_runner};
 
 /// What the host is told on the command line, before the module's own arguments.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct HostArgs {
-    /// Give the program a folder: HOST, or HOST::GUEST to name it differently inside
-    #[arg(long = "dir", value_name = "HOST[::GUEST]", help_heading = "Host options")]
+    /// Give the program a folder: HOST, or HOST::GUEST to name it differently inside; with `:ro` to be read only
+    #[arg(long = "dir", value_name = "HOST[::GUEST][:ro]", help_heading = "Host options")]
     pub dirs: Vec<String>,
 
     /// Set an environment variable of the program, or pass the caller's on
     #[arg(long = "env", value_name = "NAME[=VALUE]", help_heading = "Host options")]
     pub env: Vec<String>,
+
+    /// Let the program use the network: HOST, HOST:PORT, 10.0.0.0/8:8000-8099, *.example.com:443, `bind:` and
+    /// `resolve:` before it, or '*' for everything
+    #[arg(long, value_name = "RULE", help_heading = "Host options")]
+    pub allow_net: Vec<String>,
+
+    /// Most files and folders that one process opens at once [default: 1024]
+    #[arg(long, value_name = "N", help_heading = "Host options")]
+    pub max_files: Option<u32>,
+
+    /// Most processes alive at once [default: 16777216]
+    #[arg(long, value_name = "N", help_heading = "Host options")]
+    pub max_processes: Option<u64>,
+
+    /// Largest memory of all processes together, such as 4G [default: three quarters of the machine's]
+    #[arg(long, value_name = "SIZE", help_heading = "Host options")]
+    pub max_total_memory: Option<String>,
+
+    /// Time on a core for all processes together, in seconds; then they are ended [default: no limit]
+    #[arg(long, value_name = "SECONDS", help_heading = "Host options")]
+    pub max_cpu: Option<f64>,
+
+    /// Say on standard error what a process wanted and may not
+    #[arg(long, help_heading = "Host options")]
+    pub log_denials: bool,
 
     /// Largest memory of one process, such as 64M or 2G [default: 1G]
     #[arg(long, value_name = "SIZE", help_heading = "Host options")]
@@ -207,12 +234,38 @@ impl HostArgs {
         if let Some(size) = &self.max_memory {
             config.max_memory = parse_size(size)?;
         }
+        for rule in &self.allow_net {
+            config
+                .net
+                .push(rule.parse().with_context(|| format!("--allow-net {rule}"))?);
+        }
+        if let Some(files) = self.max_files {
+            config.max_files = files;
+        }
+        let cpu = match self.max_cpu {
+            Some(seconds) => Some(
+                Duration::try_from_secs_f64(seconds)
+                    .with_context(|| format!("--max-cpu {seconds}: give a number of seconds, such as 2.5"))?,
+            ),
+            None => None,
+        };
+        let caps = Caps {
+            processes: self.max_processes,
+            memory: match &self.max_total_memory {
+                Some(size) => Some(parse_size(size)? as u64),
+                None => None,
+            },
+            cpu,
+            ..Caps::default()
+        };
+        config.caps = (caps != Caps::default()).then_some(caps);
+        config.log_denials = self.log_denials;
         Ok(config)
     }
 }
 
 /// Reads a number of bytes such as `65536`, `64K`, `100M` or `2G`, with units of 1024.
-fn parse_size(text: &str) -> anyhow::Result<usize> {
+pub(crate) fn parse_size(text: &str) -> anyhow::Result<usize> {
     let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
     let unit = match text[digits.len()..]
         .to_ascii_uppercase()

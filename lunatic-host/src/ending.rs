@@ -125,9 +125,11 @@ pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
     let system = &process.system;
     if is_failure && system.is_main(process.id) && system.config.crash_reports {
         let name = name(system, process.id);
-        system.wasi.stderr().report(&format!(
-            "process {name} was ended by a signal of another process, which {reason}\n"
-        ));
+        let how = match reason {
+            ExitReason::OutOfBudget => reason.to_string(),
+            _ => format!("was ended by a signal of another process, which {reason}"),
+        };
+        system.wasi.stderr().report(&format!("process {name} {how}\n"));
     }
 }
 
@@ -200,7 +202,7 @@ fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
     }
 }
 
-fn name(system: &System, id: Id) -> String {
+pub(crate) fn name(system: &System, id: Id) -> String {
     if system.is_main(id) {
         format!("{id} (main)")
     } else {

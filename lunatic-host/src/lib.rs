@@ -13,6 +13,7 @@ mod module;
 mod process;
 mod quota;
 pub mod report;
+pub mod rights;
 mod runtime;
 mod scheduler;
 mod test_runner;

@@ -19,8 +19,11 @@ use crate::module::{LoadError, Module};
 use crate::process::exit::{ExitReason, Exits};
 use crate::process::id::{Id, Keys};
 use crate::process::table::{Full, Table};
-use crate::process::{Entry, Inherited, Process, Task};
+use crate::process::{Entry, Process, Task};
 use crate::quota::Quota;
+use crate::rights::budget::{Budget, Caps, Exhausted, Resource};
+use crate::rights::net::{Net, Rule};
+use crate::rights::{FILES_MAX, MAY_ALL, Rights};
 use crate::scheduler::Scheduler;
 use crate::time::Time;
 use crate::wasi::{Wasi, WasiConfig};
@@ -63,19 +66,21 @@ pub(crate) struct Shared {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SpawnLimit {
     Processes,
+    Budget(Exhausted),
 }
 
 impl fmt::Display for SpawnLimit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Processes => write!(f, "the largest number of processes is alive"),
+            Self::Budget(exhausted) => exhausted.fmt(f),
         }
     }
 }
 
 impl Shared {
     pub(crate) fn spawn(&self, parent: &Process, entry: Entry) -> Result<Id, SpawnLimit> {
-        let process = self.new_process(parent, parent.inherited.clone(), entry)?;
+        let process = self.new_process(parent, parent.rights.clone(), entry)?;
         let id = process.id;
         self.scheduler.spawn(process);
         Ok(id)
@@ -85,16 +90,25 @@ impl Shared {
     pub(crate) fn new_process(
         &self,
         parent: &Process,
-        inherited: Arc<Inherited>,
+        rights: Arc<Rights>,
         entry: Entry,
     ) -> Result<Arc<Process>, SpawnLimit> {
+        let budget = rights.budget.clone();
+        if let Some(budget) = &budget {
+            budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
+        }
         let mut process = None;
         let result = self.processes.insert(self.scheduler.worker(), |id| {
             let (system, module) = (parent.system.clone(), parent.module.clone());
-            let new = Arc::new(Process::new(id, Some(parent.id), inherited, system, module, entry));
+            let new = Arc::new(Process::new(id, Some(parent.id), rights, system, module, entry));
             process.insert(new).clone()
         });
-        result.map_err(|Full| SpawnLimit::Processes)?;
+        result.map_err(|Full| {
+            if let Some(budget) = &budget {
+                budget.give_back(Resource::Processes, 1);
+            }
+            SpawnLimit::Processes
+        })?;
         Ok(process.expect("an inserted process was made"))
     }
 
@@ -119,6 +133,9 @@ impl Shared {
             self.tell_of_end(&process.system, process.id, relations, &reason);
         }
         self.processes.remove(self.scheduler.worker(), process.id);
+        if let Some(budget) = &process.rights.budget {
+            budget.give_back(Resource::Processes, 1);
+        }
         if process.system.is_main(process.id) {
             process.system.end(reason);
         }
@@ -200,8 +217,16 @@ pub struct SystemConfig {
     pub wasi: WasiConfig,
     /// The largest memory of one process, in bytes.
     pub max_memory: usize,
+    /// The most files and folders that one process opens at once.
+    pub max_files: u32,
+    /// Hosts and ports that the processes may use; none without a rule.
+    pub net: Vec<Rule>,
+    /// What all processes of the system may use together.
+    pub caps: Option<Caps>,
     /// Whether processes that fail are reported on the system's standard error.
     pub crash_reports: bool,
+    /// Whether what a process is denied is reported there, too.
+    pub log_denials: bool,
 }
 
 impl Default for SystemConfig {
@@ -210,7 +235,11 @@ impl Default for SystemConfig {
             entry: "_start".into(),
             wasi: WasiConfig::default(),
             max_memory: MEMORY_MAX,
+            max_files: FILES_MAX,
+            net: Vec::new(),
+            caps: None,
             crash_reports: true,
+            log_denials: false,
         }
     }
 }
@@ -218,7 +247,7 @@ impl Default for SystemConfig {
 /// A main process and all its descendants. It ends when the main process ends.
 pub(crate) struct System {
     pub(crate) config: SystemConfig,
-    pub(crate) wasi: Wasi,
+    pub(crate) wasi: Arc<Wasi>,
     pub(crate) time: Time,
     main: std::sync::OnceLock<Id>,
     /// The main process has ended or is about to: no other process of the system runs any more.
@@ -451,7 +480,7 @@ impl Runtime {
             return Err(StartError::NoEntry(config.entry).into());
         }
         let entry = Entry::Export(config.entry.clone().into());
-        let wasi = config.wasi.clone().open()?;
+        let wasi = Arc::new(config.wasi.clone().open()?);
         let system = Arc::new(System {
             config,
             wasi,
@@ -483,14 +512,23 @@ impl Runtime {
 impl Shared {
     fn spawn_main(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<(), SpawnLimit> {
         let mut process = None;
-        let inherited = Arc::new(Inherited {
+        let config = &system.config;
+        let rights = Arc::new(Rights {
             scope: Arc::default(),
-            max_memory: system.config.max_memory,
+            may: MAY_ALL,
+            max_memory: config.max_memory,
             mailbox_max: usize::MAX,
+            files_max: config.max_files,
+            net: Arc::new(Net::new(config.net.clone())),
+            wasi: system.wasi.clone(),
+            budget: config.caps.map(|caps| Budget::new(None, caps)),
         });
+        if let Some(budget) = &rights.budget {
+            budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
+        }
         let id = self.processes.insert(0, |id| {
             let _ = system.main.set(id);
-            let new = Process::new(id, None, inherited, system.clone(), module.clone(), entry);
+            let new = Process::new(id, None, rights, system.clone(), module.clone(), entry);
             process.insert(Arc::new(new)).clone()
         });
         id.map_err(|Full| SpawnLimit::Processes)?;

@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Instant;
 
 use crate::ending;
 use crate::instance::pool::Pool;
@@ -30,8 +31,13 @@ impl<'a> Worker<'a> {
             self.shared.left_outside();
         }
         let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
-        if process.is_killed() {
+        let budget = process.rights.budget.clone();
+        if process.is_killed() || (budget.is_some() && process.is_out_of_budget()) {
             self.kill(&process, task);
+            return;
+        }
+        if let Some(wait) = budget.as_ref().and_then(|budget| budget.must_wait(Instant::now())) {
+            self.throttle(process, task, Instant::now() + wait);
             return;
         }
         let runner = match task {
@@ -46,7 +52,22 @@ impl<'a> Worker<'a> {
                 unreachable!("a process is in one queue at most, and its task is put back before it is queued")
             }
         };
+        let Some(budget) = budget else {
+            return self.drive(runner);
+        };
+        let start = Instant::now();
         self.drive(runner);
+        budget.spend(start.elapsed());
+    }
+
+    /// Puts a process aside whose share of a core is used up for now.
+    fn throttle(&self, process: Arc<Process>, task: Task, until: Instant) {
+        *process.task.lock() = task;
+        process.set_throttled();
+        self.shared.clock.set(until, process.clone());
+        if !process.set_blocked() {
+            self.shared.scheduler.requeue(process);
+        }
     }
 
     fn drive(&mut self, mut runner: Runner) {

@@ -19,6 +19,14 @@ pub const GONE: i32 = -7;
 /// Another process has the name.
 pub const NAME_TAKEN: i32 = -8;
 
+/// The process may not do that; why is in the buffer, as text.
+pub const DENIED: i32 = -9;
+/// A configuration that cannot be understood; why is in the buffer, as text.
+pub const BAD_CONFIG: i32 = -10;
+
+/// The longest configuration of a spawn, in bytes.
+pub const CONFIG_LEN_MAX: usize = 64 << 10;
+
 /// The timeout that never passes.
 pub const NO_TIMEOUT: u64 = u64::MAX;
 

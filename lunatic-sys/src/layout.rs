@@ -30,6 +30,12 @@ pub struct SpawnOptions {
     pub mailbox_max: u64,
     /// The tag of the message about its end if it is monitored, 0: the monitor's reference.
     pub monitor_tag: u64,
+    /// Where the configuration is: entries `KEY=VALUE`, a zero byte behind each.
+    pub config: u64,
+    /// The length of the configuration in bytes, 0: the child has the rights of its parent.
+    pub config_len: u32,
+    /// Not looked at.
+    pub reserved: u32,
 }
 
 /// What `process::spawn` answers.
@@ -40,6 +46,20 @@ pub struct Spawned {
     pub process: RawHandle,
     /// The monitor's reference, 0 if there is none.
     pub reference: u64,
+}
+
+/// How much is used of a budget.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Usage {
+    /// Living processes.
+    pub processes: u64,
+    /// Bytes of linear memory.
+    pub memory: u64,
+    /// Open sockets.
+    pub sockets: u64,
+    /// Time on a core so far, in nanoseconds.
+    pub cpu_ns: u64,
 }
 
 /// What `mailbox::receive` says of an entry beside its body.
@@ -73,7 +93,9 @@ pub struct Source {
 }
 
 /// The size of [`SpawnOptions`] in guest memory, in bytes.
-pub const SPAWN_OPTIONS_SIZE: usize = 40;
+pub const SPAWN_OPTIONS_SIZE: usize = 56;
+/// The size of [`Usage`] in guest memory, in bytes.
+pub const USAGE_SIZE: usize = 32;
 /// The size of [`Spawned`] in guest memory, in bytes.
 pub const SPAWNED_SIZE: usize = 24;
 /// The size of [`Header`] in guest memory, in bytes.
@@ -81,6 +103,7 @@ pub const HEADER_SIZE: usize = 40;
 /// The size of [`Source`] in guest memory, in bytes.
 pub const SOURCE_SIZE: usize = 24;
 const _: () = assert!(size_of::<SpawnOptions>() == SPAWN_OPTIONS_SIZE);
+const _: () = assert!(size_of::<Usage>() == USAGE_SIZE);
 const _: () = assert!(size_of::<Spawned>() == SPAWNED_SIZE);
 const _: () = assert!(size_of::<Header>() == HEADER_SIZE);
 const _: () = assert!(size_of::<Source>() == SOURCE_SIZE);

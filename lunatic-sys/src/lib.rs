@@ -37,6 +37,7 @@ pub mod layout;
 pub mod mailbox;
 pub mod process;
 pub mod registry;
+pub mod rights;
 pub mod timer;
 
 /// Declares imports of one wasm namespace, and on other targets functions that panic with what to do instead.

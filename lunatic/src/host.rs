@@ -17,7 +17,9 @@ pub(crate) use heap::heap_used;
 use lunatic_sys::layout::RawHandle;
 use lunatic_sys::{buffer, channel, codes, process};
 pub use scratch::{Scratch, TooLarge};
-pub(crate) use signals::{demonitor, exit, exit_signal, link, monitor, parent, spawn_with, trap_exit, unlink};
+pub(crate) use signals::{
+    allows, demonitor, exit, exit_signal, link, monitor, parent, spawn_with, trap_exit, unlink, usage,
+};
 
 /// How many bytes of a message are received without touching the heap.
 ///
@@ -40,6 +42,10 @@ pub(crate) enum Refused {
     TimedOut,
     /// A limit was hit; [`limit`] says which.
     Limit,
+    /// The process may not do that; [`text`] says why.
+    Denied,
+    /// A configuration that the host does not understand; [`text`] says why.
+    BadConfig,
 }
 
 impl Refused {
@@ -53,6 +59,8 @@ impl Refused {
             codes::EMPTY => Self::Empty,
             codes::TIMED_OUT => Self::TimedOut,
             codes::LIMIT => Self::Limit,
+            codes::DENIED => Self::Denied,
+            codes::BAD_CONFIG => Self::BadConfig,
             _ => unknown_code(code),
         }
     }
@@ -310,6 +318,8 @@ mod tests {
             (codes::EMPTY, Refused::Empty),
             (codes::TIMED_OUT, Refused::TimedOut),
             (codes::LIMIT, Refused::Limit),
+            (codes::DENIED, Refused::Denied),
+            (codes::BAD_CONFIG, Refused::BadConfig),
         ] {
             assert_eq!(check(code), Err(meaning));
         }

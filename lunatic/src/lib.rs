@@ -33,6 +33,7 @@
 //! - [`sleep`] and [`yield_now`] wait. Waiting blocks one process and nothing else.
 //! - [`#[lunatic::main]`](macro@main) lets `main` return an error, [`#[lunatic::test]`](macro@test) makes each test a
 //!   process of its own.
+//! - [`ProcessConfig`] says what a child may do and use: files, network, memory, time. Never more than its parent.
 //! - [`codec`] is about how messages become bytes.
 //!
 //! # What is different from threads
@@ -56,6 +57,7 @@ pub mod mailbox;
 pub mod process;
 pub mod registry;
 mod report;
+pub mod rights;
 pub mod supervisor;
 mod task;
 pub mod time;
@@ -70,5 +72,6 @@ pub use lunatic_macros::{main, test};
 pub use mailbox::{Address, Mailbox};
 pub use process::{Process, SpawnError, this_process};
 use report::chain;
+pub use rights::ProcessConfig;
 pub use task::Task;
 pub use time::{sleep, yield_now};

@@ -17,6 +17,7 @@ pub use spawn::SpawnError;
 
 use crate::exit::ExitReason;
 use crate::host::{self, Refused};
+use crate::rights::Usage;
 
 /// A handle of a process.
 ///
@@ -115,6 +116,23 @@ impl Process {
     #[must_use]
     pub fn is_alive(&self) -> bool {
         host::is_alive(self.raw()).unwrap_or_else(|refused| self.refused(refused))
+    }
+
+    /// What the process and all its descendants use, if it was spawned with a budget
+    /// ([`measured`](crate::ProcessConfig::measured) or a cap) or belongs to the subtree of one that was: then it is what
+    /// that subtree uses. `None` if there is no budget, or the process has ended.
+    #[must_use]
+    pub fn usage(&self) -> Option<Usage> {
+        match host::usage(self.raw()) {
+            Ok(usage) => Some(Usage {
+                processes: usage.processes,
+                memory: usage.memory,
+                sockets: usage.sockets,
+                cpu: Duration::from_nanos(usage.cpu_ns),
+            }),
+            Err(Refused::Empty | Refused::Closed) => None,
+            Err(refused) => self.refused(refused),
+        }
     }
 
     /// Ends the process wherever it is, with [`ExitReason::Killed`]; nothing happens if it has ended already.

@@ -12,6 +12,7 @@ use std::error::Error;
 use std::fmt;
 
 use lunatic_sys::codes::NAME_LEN_MAX;
+use serde::{Deserialize, Serialize};
 
 use crate::channel::Message;
 use crate::codec::{self, DefaultCodec, Scratch};
@@ -29,13 +30,15 @@ fn check(name: &str) -> &str {
 }
 
 /// Why a process got no name, or did not join a group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RegisterError {
     /// Another process has the name, or this one has it already.
     Taken,
     /// The process has ended.
     Ended,
+    /// The calling process may not register names.
+    Denied,
 }
 
 impl fmt::Display for RegisterError {
@@ -43,6 +46,7 @@ impl fmt::Display for RegisterError {
         f.write_str(match self {
             Self::Taken => "the name is taken",
             Self::Ended => "the process has ended",
+            Self::Denied => "the process may not register names",
         })
     }
 }
@@ -68,6 +72,7 @@ pub fn register(name: &str, process: Process) -> Result<(), RegisterError> {
         Ok(true) => Ok(()),
         Ok(false) => Err(RegisterError::Taken),
         Err(Refused::Closed) => Err(RegisterError::Ended),
+        Err(Refused::Denied) => Err(RegisterError::Denied),
         Err(refused) => unexpected(refused),
     }
 }
@@ -125,11 +130,12 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`RegisterError::Ended`].
+    /// [`RegisterError::Ended`], [`RegisterError::Denied`].
     pub fn join(&self, process: Process) -> Result<(), RegisterError> {
         match mail::join_group(&self.name, process.raw()) {
             Ok(()) => Ok(()),
             Err(Refused::Closed) => Err(RegisterError::Ended),
+            Err(Refused::Denied) => Err(RegisterError::Denied),
             Err(refused) => unexpected(refused),
         }
     }

@@ -115,6 +115,18 @@ impl Program<'_> {
         self
     }
 
+    /// Hosts and ports that the program may use.
+    pub fn net(mut self, rules: Vec<lunatic_host::rights::net::Rule>) -> Self {
+        self.config.net = rules;
+        self
+    }
+
+    /// Reports what processes are denied on standard error.
+    pub fn log_denials(mut self) -> Self {
+        self.config.log_denials = true;
+        self
+    }
+
     /// Leaves out the reports of processes that fail, where there would be very many.
     pub fn quiet(mut self) -> Self {
         self.config.crash_reports = false;

@@ -5,7 +5,8 @@ mod channel;
 mod mailbox;
 mod process;
 mod registry;
-mod signal;
+mod rights;
+pub(crate) mod signal;
 mod timer;
 mod wait;
 pub(crate) mod wasi;
@@ -22,6 +23,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     mailbox::add(&mut linker)?;
     process::add(&mut linker)?;
     registry::add(&mut linker)?;
+    rights::add(&mut linker)?;
     signal::add(&mut linker)?;
     timer::add(&mut linker)?;
     wasi::add(&mut linker)?;

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use lunatic_sys::codes::{CAPTURE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
+use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, INVALID, LIMIT, OK, TIMED_OUT};
 use lunatic_sys::layout::{RAW_HANDLE_SIZE, RawHandle};
 use wasmtime::{Caller, Linker};
 
@@ -45,6 +45,9 @@ fn spawn_closure(
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
+    if !super::signal::may_spawn(ctx) {
+        return Ok(DENIED);
+    }
     let parent = ctx.process();
     match ctx.shared.spawn(parent, entry) {
         Ok(id) => {

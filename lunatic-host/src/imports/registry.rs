@@ -1,6 +1,6 @@
 //! `lunatic::registry`.
 
-use lunatic_sys::codes::{CLOSED, INVALID, LIMIT, NAME_LEN_MAX, NAME_TAKEN, OK};
+use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, NAME_LEN_MAX, NAME_TAKEN, OK};
 use wasmtime::{Caller, Linker};
 
 use super::process::{check_handle, write_handle};
@@ -8,6 +8,7 @@ use crate::channel::SendRefusal;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::process::registry::{Name, NameRefusal};
+use crate::rights::{May, denial};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::registry";
@@ -31,14 +32,29 @@ pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtim
     Ok((&*bytes).into())
 }
 
+/// Whether the caller may give this name to anyone; says so in the buffer and in the log if not.
+pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
+    let process = ctx.process();
+    let may = process.rights.may.contains(May::NAMES);
+    if !may {
+        denial::log(process, "may not register the name", &String::from_utf8_lossy(name), "");
+        ctx.buffer =
+            b"the process may not register names: its parent's configuration did not say `allow=names`".to_vec();
+    }
+    may
+}
+
 fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
-    let ctx = caller.data();
+    let ctx = caller.data_mut();
+    if !may_name(ctx, &name) {
+        return Ok(DENIED);
+    }
     let Some(id) = ctx.shared.process_keys.check(id, key) else {
         return Ok(INVALID);
     };
     let find = || ctx.shared.find(id).ok_or(NameRefusal::Ended);
-    Ok(match ctx.process().inherited.scope.register(&name, find) {
+    Ok(match ctx.process().rights.scope.register(&name, find) {
         Ok(_) => OK,
         Err(NameRefusal::Taken(_)) => NAME_TAKEN,
         Err(NameRefusal::Ended) => CLOSED,
@@ -48,7 +64,7 @@ fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -
 fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
-    let scope = &ctx.process().inherited.scope;
+    let scope = &ctx.process().rights.scope;
     Ok(match scope.unregister(&name, |id| ctx.shared.find(id)) {
         true => OK,
         false => CLOSED,
@@ -59,7 +75,7 @@ fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime:
     check_handle(&mut caller, out)?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
-    let Some(id) = ctx.process().inherited.scope.lookup(&name) else {
+    let Some(id) = ctx.process().rights.scope.lookup(&name) else {
         return Ok(CLOSED);
     };
     let handle = ctx.shared.process_keys.handle(id);
@@ -69,12 +85,15 @@ fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime:
 
 fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
-    let ctx = caller.data();
+    let ctx = caller.data_mut();
+    if !may_name(ctx, &name) {
+        return Ok(DENIED);
+    }
     let Some(id) = ctx.shared.process_keys.check(id, key) else {
         return Ok(INVALID);
     };
     let joined = ctx.shared.find(id);
-    let joined = joined.is_some_and(|process| ctx.process().inherited.scope.join(&name, &process));
+    let joined = joined.is_some_and(|process| ctx.process().rights.scope.join(&name, &process));
     Ok(if joined { OK } else { CLOSED })
 }
 
@@ -85,14 +104,14 @@ fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64
         return Ok(INVALID);
     };
     let member = ctx.shared.find(id);
-    let left = ctx.process().inherited.scope.leave(&name, id, member.as_deref());
+    let left = ctx.process().rights.scope.leave(&name, id, member.as_deref());
     Ok(if left { OK } else { CLOSED })
 }
 
 fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
-    let members = ctx.process().inherited.scope.members(&name);
+    let members = ctx.process().rights.scope.members(&name);
     let mut bytes = Vec::with_capacity(members.len() * 16);
     for id in &members {
         let handle = ctx.shared.process_keys.handle(*id);
@@ -114,7 +133,7 @@ fn broadcast(
     let name = name(&mut caller, at, len)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
     let mut count = 0;
-    for id in ctx.process().inherited.scope.members(&name) {
+    for id in ctx.process().rights.scope.members(&name) {
         let Some(member) = ctx.shared.find(id) else { continue };
         match ctx.shared.send_mail(&member, tag, bytes) {
             Ok(()) => count += 1,

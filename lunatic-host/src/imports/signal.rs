@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use lunatic_sys::codes::{
-    CAPTURE_LEN_MAX, CLOSED, INVALID, LIMIT, NAME_TAKEN, OK, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX, spawn,
+    BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK, REASON_HEAD_LEN,
+    REASON_TEXT_LEN_MAX, spawn,
 };
 use lunatic_sys::layout::{RawHandle, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE};
 use wasmtime::{Caller, Linker};
@@ -15,7 +16,10 @@ use crate::instance::Ctx;
 use crate::process::exit::ExitReason;
 use crate::process::registry::NameRefusal;
 use crate::process::signals::Fate;
-use crate::process::{Captured, Entry, Inherited, Process};
+use crate::process::{Captured, Entry, Process};
+use crate::rights::budget::Budget;
+use crate::rights::config::Config;
+use crate::rights::{May, Rights, denial};
 use crate::runtime::SpawnLimit;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -70,10 +74,29 @@ fn spawn(
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
+    if !may_spawn(ctx) || name.as_ref().is_some_and(|name| !super::registry::may_name(ctx, name)) {
+        return Ok(DENIED);
+    }
     let (shared, parent) = (ctx.shared.clone(), ctx.process().clone());
-    let inherited = options.inherited(&parent);
-    let scope = inherited.scope.clone();
-    let make = || Ok::<_, SpawnRefusal>(shared.new_process(&parent, inherited, entry)?);
+    let base = match options.config_len {
+        0 => parent.rights.clone(),
+        len => {
+            let bytes = guest_memory::slice(&mut caller, u32::try_from(options.config)?, len)?
+                .0
+                .to_vec();
+            match configured(caller.data_mut(), &parent, bytes) {
+                Ok(rights) => rights,
+                Err((code, text)) => {
+                    caller.data_mut().buffer = text.into_bytes();
+                    return Ok(code);
+                }
+            }
+        }
+    };
+    let ctx = caller.data_mut();
+    let rights = options.limit(base);
+    let scope = rights.scope.clone();
+    let make = || Ok::<_, SpawnRefusal>(shared.new_process(&parent, rights, entry)?);
     let made = match &name {
         Some(name) => scope.register(name, make),
         None => make(),
@@ -107,6 +130,60 @@ fn spawn(
     Ok(OK)
 }
 
+/// Whether the caller may spawn; says so in the buffer and in the log if not.
+pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
+    let process = ctx.process();
+    let may = process.rights.may.contains(May::SPAWN);
+    if !may {
+        denial::log(process, "may not spawn", "", "");
+        ctx.buffer = b"the process may not spawn: its parent's configuration did not say `allow=spawn`".to_vec();
+    }
+    may
+}
+
+/// A configuration as it was used, so that the next spawn with the same one neither reads it nor opens a folder.
+pub(crate) struct UsedConfig {
+    bytes: Vec<u8>,
+    config: Config,
+    rights: Arc<Rights>,
+}
+
+/// The rights of a child for which the caller asks for the configuration in `bytes`; or the code of the refusal and why.
+fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rights>, (i32, String)> {
+    if !parent.rights.may.contains(May::CONFIGURE) {
+        denial::log(parent, "may not configure a child", "", "");
+        let text = "the process may not configure a child: its parent's configuration did not say `allow=configure`";
+        return Err((DENIED, text.into()));
+    }
+    if let Some(used) = ctx.config.as_ref().filter(|used| used.bytes == bytes) {
+        let Some(caps) = used.config.budget else {
+            return Ok(used.rights.clone());
+        };
+        let mut rights = Rights::clone(&used.rights);
+        rights.budget = Some(Budget::new(parent.rights.budget.clone(), caps));
+        return Ok(Arc::new(rights));
+    }
+    if bytes.len() > CONFIG_LEN_MAX {
+        return Err((
+            BAD_CONFIG,
+            format!("a configuration has at most {CONFIG_LEN_MAX} bytes"),
+        ));
+    }
+    let config = Config::from_bytes(&bytes).map_err(|error| (BAD_CONFIG, error.to_string()))?;
+    let has_stdin = parent.rights.wasi.has_stdin(parent.system.is_main(parent.id));
+    let rights = parent.rights.narrowed(&config, has_stdin).map_err(|denied| {
+        denial::log(parent, &format!("may not configure a child so: {denied}"), "", "");
+        (DENIED, denied.to_string())
+    })?;
+    let rights = Arc::new(rights);
+    ctx.config = Some(Box::new(UsedConfig {
+        bytes,
+        config,
+        rights: rights.clone(),
+    }));
+    Ok(rights)
+}
+
 /// [`lunatic_sys::layout::SpawnOptions`] as the guest wrote it.
 struct Options {
     flags: u32,
@@ -115,6 +192,8 @@ struct Options {
     max_memory: u64,
     mailbox_max: u64,
     monitor_tag: u64,
+    config: u64,
+    config_len: u32,
 }
 
 impl Options {
@@ -128,27 +207,29 @@ impl Options {
             max_memory: u64(16),
             mailbox_max: u64(24),
             monitor_tag: u64(32),
+            config: u64(40),
+            config_len: u32(48),
         }
     }
 
-    /// What the child has from its parent: never more than that has.
-    fn inherited(&self, parent: &Process) -> Arc<Inherited> {
+    /// The rights, with the limits of these options.
+    fn limit(&self, base: Arc<Rights>) -> Arc<Rights> {
         let own_scope = self.flags & spawn::NEW_SCOPE != 0;
         if !own_scope && self.max_memory == 0 && self.mailbox_max == 0 {
-            return parent.inherited.clone();
+            return base;
         }
-        let mut inherited = Inherited::clone(&parent.inherited);
+        let mut rights = Rights::clone(&base);
         let least = |limit: &mut usize, asked: u64| {
             if asked != 0 {
                 *limit = usize::try_from(asked).unwrap_or(usize::MAX).min(*limit);
             }
         };
-        least(&mut inherited.max_memory, self.max_memory);
-        least(&mut inherited.mailbox_max, self.mailbox_max);
+        least(&mut rights.max_memory, self.max_memory);
+        least(&mut rights.mailbox_max, self.mailbox_max);
         if own_scope {
-            inherited.scope = Arc::default();
+            rights.scope = Arc::default();
         }
-        Arc::new(inherited)
+        Arc::new(rights)
     }
 }
 

@@ -1,16 +1,34 @@
 //! `wasi_snapshot_preview1`, by wasmtime-wasi. A process that never calls it pays nothing for it.
+//!
+//! Functions that open files or name paths are watched here: the limit of open files is kept, and denials are logged.
 
-use wasmtime::Linker;
+use wasmtime::{AsContextMut as _, Caller, Linker};
 use wasmtime_wasi::I32Exit;
+use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
+use wiggle::GuestMemory;
 
 use crate::instance::Ctx;
 use crate::process::Process;
 use crate::report::PanicCapture;
+use crate::rights::denial;
+
+const NAMESPACE: &str = "wasi_snapshot_preview1";
+
+/// Codes of WASI preview 1, `errno` in its `typenames.witx`.
+mod errno {
+    pub(super) const SUCCESS: i32 = 0;
+    pub(super) const MFILE: i32 = 33;
+    pub(super) const PERM: i32 = 63;
+    pub(super) const ROFS: i32 = 69;
+    pub(super) const NOTCAPABLE: i32 = 76;
+}
 
 /// The WASI side of one process.
 pub(crate) struct ProcessWasi {
     context: WasiP1Ctx,
+    /// Files that the process has opened and not closed. It may close a standard stream for another file.
+    open: i64,
     /// The panic that the process may be writing to standard error.
     pub(crate) panic: PanicCapture,
 }
@@ -18,26 +36,151 @@ pub(crate) struct ProcessWasi {
 impl ProcessWasi {
     pub(crate) fn new(process: &Process) -> Self {
         let panic = PanicCapture::default();
-        let is_main = process.system.is_main(process.id);
+        let system = &process.system;
+        let wasi = &process.rights.wasi;
         Self {
-            context: process
-                .system
-                .wasi
-                .context(is_main, &panic, process.system.time.clone()),
+            context: wasi.context(system.is_main(process.id), &panic, system.time.clone()),
+            open: 0,
             panic,
         }
     }
 }
 
+/// The memory of the caller, and its WASI side.
+fn parts<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(GuestMemory<'a>, &'a mut ProcessWasi)> {
+    let memory = caller.data().memory;
+    let memory = memory.ok_or_else(|| wasmtime::Error::msg("the module exports no memory"))?;
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let (bytes, ctx) = memory.data_and_store_mut(caller);
+    let wasi = ctx.wasi();
+    preview1::WasiSnapshotPreview1::set_hostcall_fuel(&mut wasi.context, fuel);
+    Ok((GuestMemory::Unshared(bytes), wasi))
+}
+
+/// Writes a denial into the log, if `code` is one.
+fn note_denial(caller: &mut Caller<'_, Ctx>, code: i32, what: &str, path: i32, len: i32) {
+    if !matches!(code, errno::PERM | errno::ROFS | errno::NOTCAPABLE) {
+        return;
+    }
+    if !caller.data().process().system.config.log_denials {
+        return;
+    }
+    let Ok((bytes, ctx)) = crate::guest_memory::slice(caller, path as u32, len as u32) else {
+        return;
+    };
+    let path = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned();
+    denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
+}
+
+/// Functions whose denials are logged: their parameters, and which of them are the path.
+macro_rules! paths {
+    ($linker:ident: $($name:ident($($argument:ident: $type:ty),*) at $path:ident $len:ident, $what:literal;)*) => {$(
+        $linker.func_wrap_async(
+            NAMESPACE,
+            stringify!($name),
+            |mut caller: Caller<'_, Ctx>, ($($argument,)*): ($($type,)*)| {
+                Box::new(async move {
+                    let (mut memory, wasi) = parts(&mut caller)?;
+                    let code = preview1::$name(&mut wasi.context, &mut memory, $($argument),*).await?;
+                    note_denial(&mut caller, code, $what, $path, $len);
+                    wasmtime::Result::Ok(code)
+                })
+            },
+        )?;
+    )*};
+}
+
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     add_to_linker_async(linker, |ctx: &mut Ctx| &mut ctx.wasi().context)?;
-    // wasmtime-wasi traps on codes above 125; a program may use all that its system has.
     linker.allow_shadowing(true);
-    linker.func_wrap(
-        "wasi_snapshot_preview1",
-        "proc_exit",
-        |code: i32| -> wasmtime::Result<()> { Err(I32Exit(code).into()) },
-    )?;
+    // wasmtime-wasi traps on codes above 125; a program may use all that its system has.
+    linker.func_wrap(NAMESPACE, "proc_exit", |code: i32| -> wasmtime::Result<()> {
+        Err(I32Exit(code).into())
+    })?;
+    add_open_and_close(linker)?;
+    paths! { linker:
+        path_create_directory(fd: i32, path: i32, len: i32) at path len, "may not create";
+        path_filestat_get(fd: i32, flags: i32, path: i32, len: i32, out: i32) at path len, "may not look at";
+        path_filestat_set_times(fd: i32, flags: i32, path: i32, len: i32, access: i64, change: i64, which: i32)
+            at path len, "may not change";
+        path_link(fd: i32, flags: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32)
+            at path len, "may not link";
+        path_readlink(fd: i32, path: i32, len: i32, to: i32, to_len: i32, out: i32) at path len, "may not read";
+        path_remove_directory(fd: i32, path: i32, len: i32) at path len, "may not remove";
+        path_rename(fd: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32) at path len, "may not rename";
+        path_symlink(target: i32, target_len: i32, fd: i32, path: i32, len: i32) at path len, "may not create";
+        path_unlink_file(fd: i32, path: i32, len: i32) at path len, "may not remove";
+    }
     linker.allow_shadowing(false);
+    Ok(())
+}
+
+/// The functions that change how many files are open.
+fn add_open_and_close(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    type Open = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
+    linker.func_wrap_async(
+        NAMESPACE,
+        "path_open",
+        |mut caller: Caller<'_, Ctx>, (fd, how, path, len, create, rights, inheriting, flags, out): Open| {
+            Box::new(async move {
+                let files_max = i64::from(caller.data().process().rights.files_max);
+                let (mut memory, wasi) = parts(&mut caller)?;
+                if wasi.open >= files_max {
+                    denial::log(
+                        caller.data().process(),
+                        "may not open more files than",
+                        &files_max.to_string(),
+                        "--max-files N",
+                    );
+                    return Ok(errno::MFILE);
+                }
+                let context = &mut wasi.context;
+                let opened = preview1::path_open(
+                    context,
+                    &mut memory,
+                    fd,
+                    how,
+                    path,
+                    len,
+                    create,
+                    rights,
+                    inheriting,
+                    flags,
+                    out,
+                );
+                let code = opened.await?;
+                if code == errno::SUCCESS {
+                    wasi.open += 1;
+                }
+                note_denial(&mut caller, code, "may not open", path, len);
+                wasmtime::Result::Ok(code)
+            })
+        },
+    )?;
+    linker.func_wrap_async(NAMESPACE, "fd_close", |mut caller: Caller<'_, Ctx>, (fd,): (i32,)| {
+        Box::new(async move {
+            let (mut memory, wasi) = parts(&mut caller)?;
+            let code = preview1::fd_close(&mut wasi.context, &mut memory, fd).await?;
+            if code == errno::SUCCESS {
+                wasi.open -= 1;
+            }
+            wasmtime::Result::Ok(code)
+        })
+    })?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_renumber",
+        |mut caller: Caller<'_, Ctx>, (from, to): (i32, i32)| {
+            Box::new(async move {
+                let (mut memory, wasi) = parts(&mut caller)?;
+                let code = preview1::fd_renumber(&mut wasi.context, &mut memory, from, to).await?;
+                // What was open as `to` is closed.
+                if code == errno::SUCCESS && from != to {
+                    wasi.open -= 1;
+                }
+                wasmtime::Result::Ok(code)
+            })
+        },
+    )?;
     Ok(())
 }

@@ -35,6 +35,7 @@ use self::limits::Limits;
 use self::stack::Stacks;
 use crate::ending::Ending;
 use crate::engine::Layout;
+use crate::imports::signal::UsedConfig;
 use crate::imports::wasi::ProcessWasi;
 use crate::module::Module;
 use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
@@ -53,6 +54,8 @@ pub(crate) struct Ctx {
     pub(crate) buffer: Vec<u8>,
     /// The channels that close with the process.
     pub(crate) channels: SmallVec<[Id; 2]>,
+    /// The configuration that the process used last to spawn another.
+    pub(crate) config: Option<Box<UsedConfig>>,
     process: Option<Arc<Process>>,
     seat: Arc<Seat>,
     /// The entry of the process that begins, for `lunatic:run`.
@@ -72,6 +75,7 @@ impl Ctx {
             captured: Captured::new(),
             buffer: Vec::new(),
             channels: SmallVec::new(),
+            config: None,
             process: None,
             seat,
             entry: None,
@@ -107,7 +111,7 @@ impl Ctx {
     }
 
     fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Box<str>> {
-        self.limits.begin(process.inherited.max_memory);
+        self.limits.begin(&process.rights);
         self.process = Some(process);
         match entry {
             Entry::Closure(index, captured) => {
@@ -140,6 +144,8 @@ impl Ctx {
                 .close(worker, channel)
                 .for_each(|waiter| self.shared.scheduler.wake(&waiter));
         }
+        self.limits.release();
+        self.config = None;
         self.captured.clear();
         if self.buffer.capacity() > 0 {
             self.buffer = Vec::new();
@@ -300,7 +306,11 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
     loop {
         let (process, entry) = Seated(&seat).await;
         let export = store.data_mut().begin(process, entry);
+        // A fresh instance is charged for when its memory is made.
+        let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
+        let charged = store.data_mut().limits.charge(memory);
         let result = match &running {
+            _ if charged.is_err() => charged.map_err(wasmtime::Error::msg),
             Some(instance) => instance.call(&mut store, export.as_deref()).await,
             None => match Running::new(&mut store, &module, layout).await {
                 Ok(instance) => running.insert(instance).call(&mut store, export.as_deref()).await,
@@ -424,14 +434,21 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     }
     let ctx = caller.data_mut();
     let module = ctx.process().module.clone();
+    let has_budget = ctx.process().rights.budget.is_some();
     ctx.end(ExitReason::Normal);
-    if ctx.has_used_slice() || !can_be_fresh(&caller) {
+    // What a budget is charged for time is measured around all that an instance runs without being left.
+    if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
         return Ok(-1);
     }
     let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else {
         return Ok(-1);
     };
-    let Some(Entry::Closure(index, captured)) = process.take_fresh_closure() else {
+    let entry = if process.rights.budget.is_some() {
+        None
+    } else {
+        process.take_fresh_closure()
+    };
+    let Some(Entry::Closure(index, captured)) = entry else {
         // It begins otherwise: a worker will see to it.
         caller.data().shared.scheduler.requeue(process);
         return Ok(-1);

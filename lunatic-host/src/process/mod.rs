@@ -30,10 +30,10 @@ use smallvec::SmallVec;
 
 use self::exit::ExitReason;
 use self::id::Id;
-use self::registry::Scope;
 use self::signals::Relations;
 use crate::instance::Runner;
 use crate::module::Module;
+use crate::rights::Rights;
 use crate::runtime::System;
 
 /// The values that a spawned closure captured, as bytes.
@@ -101,21 +101,11 @@ impl Wait {
     ];
 }
 
-/// What a process has from its parent, unless the spawn said otherwise.
-#[derive(Clone)]
-pub(crate) struct Inherited {
-    pub(crate) scope: Arc<Scope>,
-    /// The largest memory, in bytes.
-    pub(crate) max_memory: usize,
-    /// The largest number of messages in the mailbox.
-    pub(crate) mailbox_max: usize,
-}
-
 pub(crate) struct Process {
     pub(crate) id: Id,
     /// Who spawned it; none spawned the main process.
     pub(crate) parent: Option<Id>,
-    pub(crate) inherited: Arc<Inherited>,
+    pub(crate) rights: Arc<Rights>,
     pub(crate) system: Arc<System>,
     pub(crate) module: Arc<Module>,
     pub(crate) task: Mutex<Task>,
@@ -128,6 +118,8 @@ pub(crate) struct Process {
     /// The time slice in which it last began to run.
     ran: AtomicU32,
     frozen: AtomicBool,
+    /// It could run, but for its share of a core: it is where its time slice ended, not in a host call.
+    throttled: AtomicBool,
     life: Mutex<Life>,
 }
 
@@ -148,7 +140,7 @@ impl Process {
     pub(crate) fn new(
         id: Id,
         parent: Option<Id>,
-        inherited: Arc<Inherited>,
+        rights: Arc<Rights>,
         system: Arc<System>,
         module: Arc<Module>,
         entry: Entry,
@@ -156,7 +148,7 @@ impl Process {
         Self {
             id,
             parent,
-            inherited,
+            rights,
             system,
             module,
             task: Mutex::new(Task::Fresh(entry)),
@@ -167,6 +159,7 @@ impl Process {
             outside: AtomicBool::new(false),
             ran: AtomicU32::new(0),
             frozen: AtomicBool::new(false),
+            throttled: AtomicBool::new(false),
             life: Mutex::new(Life::Alive {
                 joiners: Vec::new(),
                 relations: None,
@@ -189,6 +182,7 @@ impl Process {
     pub(crate) fn set_running(&self, slice: u64) {
         self.ran.store(slice as u32, Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
+        self.throttled.store(false, Ordering::Relaxed);
         self.state.store(RUNNING, Ordering::Release);
     }
 
@@ -286,6 +280,12 @@ impl Process {
         self.state.load(Ordering::Acquire) == BLOCKED
             && self.wait().0 != Wait::Outside
             && !self.frozen.load(Ordering::Relaxed)
+            && !self.throttled.load(Ordering::Relaxed)
+    }
+
+    /// It waits only for its share of a core. To be called before it is blocked.
+    pub(crate) fn set_throttled(&self) {
+        self.throttled.store(true, Ordering::Relaxed);
     }
 
     /// Its memory has been frozen.

@@ -64,6 +64,16 @@ impl Process {
         self.relate(f).expect("a process that runs has not ended")
     }
 
+    /// The process has used up its time on a core, and is to end for that.
+    pub(crate) fn is_out_of_budget(&self) -> bool {
+        let spent = self.rights.budget.as_ref().is_some_and(|budget| budget.is_spent());
+        if spent && !self.is_killed() {
+            let _ = self.relate(|relations| relations.doom = Some(ExitReason::OutOfBudget));
+            self.kill();
+        }
+        spent
+    }
+
     /// Why the process, which is to end, does so.
     pub(crate) fn doom(&self) -> ExitReason {
         let doom = match &mut *self.life.lock() {
@@ -190,7 +200,7 @@ impl Shared {
 
     /// Puts a message into a mailbox that is not full; true if its owner must be woken.
     fn queue(&self, to: &Process, mailbox: &mut Mailbox, mail: Mail) -> Result<bool, SendRefusal> {
-        if mailbox.len() >= to.inherited.mailbox_max {
+        if mailbox.len() >= to.rights.mailbox_max {
             return Err(SendRefusal::Full);
         }
         match mailbox.push(mail, |bytes| self.queued.charge(bytes)) {

@@ -1,8 +1,15 @@
 //! What processes see of the world, configured once for a system.
 
+use super::clocks::FixedClock;
+use super::stdio::stdin::OpenStdin;
 use super::stdio::stream::ProcessOutput;
 use super::{Output, Stdin};
 use crate::report::panic::PanicCapture;
+use crate::rights::Denied;
+use crate::rights::config::{ClockRight, Config, RandomRight, Stream, Variable};
+use crate::rights::files::Folder;
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
@@ -114,7 +121,7 @@ impl WasiConfig {
     pub fn open(self) -> Result<Wasi, WasiError> {
         self.check_strings()?;
         let mut names = HashSet::new();
-        let mut builder = WasiCtxBuilder::new();
+        let mut folders = Vec::new();
         for Dir { host, guest, read_only } in &self.dirs {
             if !names.insert(guest) {
                 return Err(WasiError::SameName(guest.clone()));
@@ -123,26 +130,23 @@ impl WasiConfig {
                 host: host.clone(),
                 error,
             };
-            if !std::fs::metadata(host).map_err(failed)?.is_dir() {
-                return Err(failed(io::ErrorKind::NotADirectory.into()));
-            }
-            let perms = if *read_only {
-                FsPerms::ReadOnly
-            } else {
-                FsPerms::ReadWrite
-            };
-            builder.preopened_dir(host, guest, perms).map_err(|error| {
-                failed(
-                    error
-                        .downcast()
-                        .unwrap_or_else(|error| io::Error::other(error.to_string())),
-                )
-            })?;
+            folders.push(Folder::open(host, guest.clone(), *read_only).map_err(failed)?);
         }
-        let filesystem = builder.build().filesystem().clone();
+        let filesystem = filesystem(&folders).map_err(|(at, error)| WasiError::Dir {
+            host: self.dirs[at].host.clone(),
+            error,
+        })?;
         Ok(Wasi {
-            config: self,
+            args: self.args,
+            env: self.env,
+            folders,
             filesystem,
+            stdin: OpenStdin::new(&self.stdin),
+            stdin_given: false,
+            stdout: self.stdout,
+            stderr: self.stderr,
+            clock: ClockRight::Real,
+            random: RandomRight::Real,
         })
     }
 
@@ -162,14 +166,136 @@ impl WasiConfig {
     }
 }
 
-/// A configuration that has been checked, and whose folders are open. Shared by all processes of a system.
+/// Folders as wasmtime-wasi wants them; or which of them it could not open, and why.
+fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error)> {
+    let mut builder = WasiCtxBuilder::new();
+    for (at, folder) in folders.iter().enumerate() {
+        let perms = if folder.read_only {
+            FsPerms::ReadOnly
+        } else {
+            FsPerms::ReadWrite
+        };
+        let opened = builder.preopened_dir(folder.path(), &folder.guest, perms);
+        opened.map_err(|error| {
+            let error = error
+                .downcast()
+                .unwrap_or_else(|error| io::Error::other(error.to_string()));
+            (at, error)
+        })?;
+    }
+    Ok(builder.build().filesystem().clone())
+}
+
+/// A configuration that has been checked, and whose folders are open. Shared by all processes of a system that have the
+/// same rights.
 pub struct Wasi {
-    config: WasiConfig,
-    /// Open folders; a clone shares the descriptors.
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    folders: Vec<Folder>,
+    /// The same folders; a clone shares the descriptors.
     filesystem: WasiFilesystemCtx,
+    stdin: OpenStdin,
+    /// Not only the main process reads it.
+    stdin_given: bool,
+    stdout: Output,
+    stderr: Output,
+    clock: ClockRight,
+    random: RandomRight,
 }
 
 impl Wasi {
+    /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input.
+    pub(crate) fn narrowed(&self, config: &Config, has_stdin: bool) -> Result<Self, Denied> {
+        let inherit = config.inherit;
+        let args = match &config.args {
+            Some(args) => args.clone(),
+            None if inherit => self.args.clone(),
+            None => Vec::new(),
+        };
+        let env = match &config.env {
+            Some(variables) => self.pass(variables),
+            None if inherit => self.env.clone(),
+            None => Vec::new(),
+        };
+        let (folders, filesystem) = match &config.dirs {
+            None if inherit => (self.folders.clone(), self.filesystem.clone()),
+            dirs => {
+                let folders = self.narrowed_folders(dirs.as_deref().unwrap_or_default())?;
+                let filesystem = filesystem(&folders)
+                    .map_err(|(at, error)| Denied(format!("the folder {}: {error}", folders[at].guest)))?;
+                (folders, filesystem)
+            }
+        };
+        let output = |stream: Option<Stream>, own: &Output| match stream {
+            Some(Stream::Discard) => Output::discard(),
+            Some(Stream::Inherit) | None => own.clone(),
+        };
+        Ok(Self {
+            args,
+            env,
+            folders,
+            filesystem,
+            stdin: self.stdin.clone(),
+            stdin_given: config.stdin == Some(Stream::Inherit) && has_stdin,
+            stdout: output(config.stdout, &self.stdout),
+            stderr: output(config.stderr, &self.stderr),
+            // What is fixed stays so: a process whose clock stands cannot give a child one that goes.
+            clock: match (self.clock, config.clock) {
+                (ClockRight::Real, Some(clock)) => clock,
+                (ClockRight::Fixed(_), Some(ClockRight::Fixed(at))) => ClockRight::Fixed(at),
+                (own, _) => own,
+            },
+            random: match (self.random, config.random) {
+                (RandomRight::Real, Some(random)) => random,
+                (RandomRight::Seed(_), Some(RandomRight::Seed(seed))) => RandomRight::Seed(seed),
+                (own, _) => own,
+            },
+        })
+    }
+
+    fn pass(&self, variables: &[Variable]) -> Vec<(String, String)> {
+        let mut env = Vec::new();
+        for variable in variables {
+            match variable {
+                Variable::Set(name, value) => super::flags::set_env(&mut env, name.clone(), value.clone()),
+                Variable::Pass(name) => {
+                    if let Some((_, value)) = self.env.iter().find(|(own, _)| own == name) {
+                        super::flags::set_env(&mut env, name.clone(), value.clone());
+                    }
+                }
+            }
+        }
+        env
+    }
+
+    fn narrowed_folders(&self, dirs: &[Dir]) -> Result<Vec<Folder>, Denied> {
+        let mut folders: Vec<Folder> = Vec::with_capacity(dirs.len());
+        for Dir { host, guest, read_only } in dirs {
+            let path = host.to_string_lossy();
+            if folders.iter().any(|folder| folder.guest == *guest) {
+                return Err(Denied(format!("two folders would be called {guest} in the child")));
+            }
+            let folder = Folder::within(&self.folders, &path, guest.clone(), *read_only).map_err(|error| {
+                let why = match error.kind() {
+                    io::ErrorKind::NotFound => "there is no such folder".to_owned(),
+                    io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices => {
+                        "it is in no folder of the parent".to_owned()
+                    }
+                    _ => error.to_string(),
+                };
+                Denied(format!("the folder {path} cannot be given to a child: {why}"))
+            })?;
+            folders.push(folder);
+        }
+        Ok(folders)
+    }
+
+    /// Whether a process with this reads the system's standard input.
+    pub(crate) fn has_stdin(&self, is_main: bool) -> bool {
+        is_main || self.stdin_given
+    }
+
     /// Makes the context of a process: 5 µs and a few KB, so only when the process first calls WASI.
     ///
     /// `clock` is the monotonic clock. `panic` is the process's own; the standard error of the context puts into it what [`crate::report`] asks for.
@@ -179,26 +305,28 @@ impl Wasi {
     /// No call through the context blocks a thread for long: files are read and written on tokio's pool for blocking work
     /// (of the runtime the caller is in, else of one that wasmtime-wasi starts), output as [`super::stdio`] says.
     pub fn context(&self, is_main: bool, panic: &PanicCapture, clock: impl HostMonotonicClock + 'static) -> WasiP1Ctx {
-        let WasiConfig {
-            args,
-            env,
-            stdin,
-            stdout,
-            stderr,
-            ..
-        } = &self.config;
         let mut builder = WasiCtxBuilder::new();
-        builder.args(args).envs(env).monotonic_clock(clock);
-        if is_main {
-            stdin.give(&mut builder);
+        builder.args(&self.args).envs(&self.env);
+        match self.clock {
+            ClockRight::Real => _ = builder.monotonic_clock(clock),
+            ClockRight::Fixed(start) => {
+                let fixed = FixedClock::new(start);
+                builder.wall_clock(fixed.clone()).monotonic_clock(fixed);
+            }
+        }
+        if let RandomRight::Seed(seed) = self.random {
+            builder.secure_random(StdRng::seed_from_u64(seed));
+        }
+        if self.has_stdin(is_main) {
+            self.stdin.give(&mut builder);
         }
         builder
             .stdout(ProcessOutput {
-                output: stdout.clone(),
+                output: self.stdout.clone(),
                 panic: None,
             })
             .stderr(ProcessOutput {
-                output: stderr.clone(),
+                output: self.stderr.clone(),
                 panic: Some(panic.clone()),
             });
         let mut context = builder.build_p1();
@@ -208,11 +336,11 @@ impl Wasi {
 
     /// Standard output of the system.
     pub fn stdout(&self) -> &Output {
-        &self.config.stdout
+        &self.stdout
     }
 
     /// Standard error of the system, where the host's reports go too.
     pub fn stderr(&self) -> &Output {
-        &self.config.stderr
+        &self.stderr
     }
 }

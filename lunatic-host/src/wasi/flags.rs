@@ -23,7 +23,7 @@ impl std::fmt::Display for FlagError {
             Self::EmptyDir(flag) => {
                 write!(
                     f,
-                    "`--dir {flag}` names no folder: write `--dir HOST` or `--dir HOST::GUEST`"
+                    "`--dir {flag}` names no folder: write `--dir HOST`, `--dir HOST::GUEST` or `--dir HOST::GUEST:ro`"
                 )
             }
             Self::EmptyName(flag) => {
@@ -43,7 +43,8 @@ impl std::fmt::Display for FlagError {
 
 impl std::error::Error for FlagError {}
 
-/// Reads `HOST` or `HOST::GUEST`. Without a name for the guest the folder has the same name inside.
+/// Reads `HOST` or `HOST::GUEST`, with `:ro` behind it for a folder in which nothing may be changed. Without a name for
+/// the guest the folder has the same name inside.
 ///
 /// # Errors
 ///
@@ -52,14 +53,15 @@ pub fn parse_dir(flag: &str) -> Result<Dir, FlagError> {
     if flag.contains('\0') {
         return Err(FlagError::ZeroByte(flag.into()));
     }
-    let (host, guest) = flag.split_once("::").unwrap_or((flag, flag));
+    let (name, read_only) = flag.strip_suffix(":ro").map_or((flag, false), |name| (name, true));
+    let (host, guest) = name.split_once("::").unwrap_or((name, name));
     if host.is_empty() || guest.is_empty() {
         return Err(FlagError::EmptyDir(flag.into()));
     }
     Ok(Dir {
         host: PathBuf::from(host),
         guest: guest.into(),
-        read_only: false,
+        read_only,
     })
 }
 
@@ -114,7 +116,7 @@ mod tests {
             let expected = expected.map(|(host, guest)| Dir {
                 host: host.into(),
                 guest: guest.into(),
-                read_only: false,
+                read_only: flag.ends_with(":ro"),
             });
             assert_eq!(parse_dir(flag), expected);
         }
@@ -123,6 +125,9 @@ mod tests {
         check("data::/", Ok(("data", "/")));
         check("a:b::c", Ok(("a:b", "c")));
         check("a::b::c", Ok(("a", "b::c")));
+        check("a::b:ro", Ok(("a", "b")));
+        check("a:ro", Ok(("a", "a")));
+        check(":ro", Err(FlagError::EmptyDir(":ro".into())));
         check("", Err(FlagError::EmptyDir("".into())));
         check("::/", Err(FlagError::EmptyDir("::/".into())));
         check("data::", Err(FlagError::EmptyDir("data::".into())));

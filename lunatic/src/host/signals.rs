@@ -2,8 +2,8 @@
 
 use std::mem::MaybeUninit;
 
-use lunatic_sys::layout::{RawHandle, SpawnOptions, Spawned};
-use lunatic_sys::{codes, process};
+use lunatic_sys::layout::{RawHandle, SpawnOptions, Spawned, Usage};
+use lunatic_sys::{codes, process, rights};
 
 use super::{Refused, check, spawn_refused};
 
@@ -31,6 +31,23 @@ pub(crate) fn spawn_with(
         codes::NAME_TAKEN => Ok(Err(spawned.process)),
         code => Err(spawn_refused(code)),
     }
+}
+
+/// Whether the calling process may do what the text says; `None` if the host does not know what that is.
+pub(crate) fn allows(question: &str) -> Option<bool> {
+    // SAFETY: `question` is readable for its length.
+    match unsafe { rights::allows(question.as_ptr(), question.len()) } {
+        codes::INVALID => None,
+        code => Some(code == 1),
+    }
+}
+
+/// What is used of the nearest budget of a process.
+pub(crate) fn usage(handle: RawHandle) -> Result<Usage, Refused> {
+    let mut usage = Usage::default();
+    // SAFETY: `usage` is writable.
+    check(unsafe { rights::usage(handle.id, handle.key, &raw mut usage) })?;
+    Ok(usage)
 }
 
 /// Ends the calling process.

@@ -7,6 +7,7 @@ use lunatic_sys::codes::{NAME_LEN_MAX, TAG_SIGNAL, spawn as flag};
 use lunatic_sys::layout::SpawnOptions;
 
 use super::{Capture, Monitor, Process, SpawnError, spawn};
+use crate::rights::ProcessConfig;
 
 /// Says how a process is to be spawned: [`Process::builder`].
 ///
@@ -31,6 +32,7 @@ pub struct Builder {
     flags: u32,
     max_memory: u64,
     mailbox_max: u64,
+    config: Option<ProcessConfig>,
 }
 
 impl Builder {
@@ -72,11 +74,17 @@ impl Builder {
         self
     }
 
+    /// What the child, and with it all its descendants, may do and use. Without this it has the rights of its parent.
+    pub fn config(mut self, config: &ProcessConfig) -> Self {
+        self.config = Some(config.clone());
+        self
+    }
+
     /// Spawns the process, which calls `entry` and ends when it returns.
     ///
     /// # Errors
     ///
-    /// As [`Process::spawn`]; and [`SpawnError::NameTaken`].
+    /// As [`Process::spawn`]; and [`SpawnError::NameTaken`], [`SpawnError::BadConfig`].
     ///
     /// # Panics
     ///
@@ -104,6 +112,7 @@ impl Builder {
             self.name
         );
         let monitors = if monitor_tag == 0 { 0 } else { flag::MONITOR };
+        let config = self.config.as_ref().map_or(Ok(""), ProcessConfig::entries)?;
         let options = SpawnOptions {
             flags: self.flags | monitors,
             name_len: len as u32,
@@ -111,6 +120,9 @@ impl Builder {
             max_memory: self.max_memory,
             mailbox_max: self.mailbox_max,
             monitor_tag,
+            config: config.as_ptr().addr() as u64,
+            config_len: config.len() as u32,
+            reserved: 0,
         };
         if size_of::<F>() > lunatic_sys::codes::CAPTURE_LEN_MAX {
             return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });

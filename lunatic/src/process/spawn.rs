@@ -68,6 +68,10 @@ pub enum SpawnError {
     Limit(String),
     /// This process has the name that the child was to have.
     NameTaken(Process),
+    /// The parent may not do that; the text says what it lacks.
+    Denied(String),
+    /// The child's configuration makes no sense; the text says why.
+    BadConfig(String),
 }
 
 impl SpawnError {
@@ -75,6 +79,8 @@ impl SpawnError {
     pub(super) fn from_refused(refused: Refused) -> Self {
         match refused {
             Refused::Limit => Self::Limit(host::limit()),
+            Refused::Denied => Self::Denied(host::text()),
+            Refused::BadConfig => Self::BadConfig(host::text()),
             other => panic!("the host refused to spawn a process: {other:?}"),
         }
     }
@@ -89,6 +95,7 @@ impl fmt::Display for SpawnError {
             ),
             Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
             Self::NameTaken(holder) => write!(f, "process {holder} has the name"),
+            Self::Denied(why) | Self::BadConfig(why) => f.write_str(why),
         }
     }
 }

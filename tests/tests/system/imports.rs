@@ -3,7 +3,7 @@
 
 use std::sync::OnceLock;
 
-use lunatic_sys::layout::{HEADER_SIZE, RAW_HANDLE_SIZE, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE};
+use lunatic_sys::layout::{HEADER_SIZE, RAW_HANDLE_SIZE, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, USAGE_SIZE};
 
 /// A function of the contract.
 #[derive(Debug)]
@@ -140,6 +140,7 @@ fn parameter(text: &str) -> Parameter {
         "*mut u64" => Kind::Place(8),
         "*mut RawHandle" => Kind::Place(RAW_HANDLE_SIZE as u32),
         "*const SpawnOptions" => Kind::Place(SPAWN_OPTIONS_SIZE as u32),
+        "*mut Usage" => Kind::Place(USAGE_SIZE as u32),
         "*mut Spawned" => Kind::Place(SPAWNED_SIZE as u32),
         "*mut Header" => Kind::Place(HEADER_SIZE as u32),
         "usize" | "i32" => Kind::Word,

@@ -39,6 +39,7 @@ mod imports;
 mod memory;
 mod monkeys;
 mod processes;
+mod sandbox;
 mod secrets;
 mod shutdown;
 mod signals;

@@ -20,7 +20,7 @@
 
 mod fd;
 mod lines;
-mod stdin;
+pub(crate) mod stdin;
 pub(crate) mod stream;
 #[cfg(test)]
 mod tests;

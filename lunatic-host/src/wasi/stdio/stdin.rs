@@ -16,13 +16,29 @@ pub enum Stdin {
     Bytes(Arc<[u8]>),
 }
 
-impl Stdin {
+/// The standard input of a running system: those that read it take from one stream.
+#[derive(Clone)]
+pub(crate) enum OpenStdin {
+    Empty,
+    Inherit,
+    Pipe(MemoryInputPipe),
+}
+
+impl OpenStdin {
+    pub(crate) fn new(stdin: &Stdin) -> Self {
+        match stdin {
+            Stdin::Empty => Self::Empty,
+            Stdin::Inherit => Self::Inherit,
+            Stdin::Bytes(bytes) => Self::Pipe(MemoryInputPipe::new(bytes.to_vec())),
+        }
+    }
+
     pub(crate) fn give(&self, builder: &mut WasiCtxBuilder) {
         match self {
             // The default of the builder.
             Self::Empty => {}
             Self::Inherit => _ = builder.stdin(std::io::stdin()),
-            Self::Bytes(bytes) => _ = builder.stdin(MemoryInputPipe::new(bytes.to_vec())),
+            Self::Pipe(pipe) => _ = builder.stdin(pipe.clone()),
         }
     }
 }

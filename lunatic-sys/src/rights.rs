@@ -1,0 +1,16 @@
+//! `lunatic::rights`: what the caller may do, and what a subtree of processes uses.
+
+use crate::layout::Usage;
+
+crate::imports! {
+    namespace "lunatic::rights";
+
+    /// 1 if the calling process may do what the text says, else 0: `spawn`, `configure`, `names`,
+    /// `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. [`codes::INVALID`](crate::codes::INVALID) for other texts.
+    fn allows(question: *const u8, question_len: usize) -> i32;
+
+    /// Writes what is used of the nearest budget of a process to `out`. [`codes::OK`](crate::codes::OK);
+    /// [`codes::EMPTY`](crate::codes::EMPTY) if neither it nor an ancestor has one;
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if it has ended; [`codes::INVALID`](crate::codes::INVALID).
+    fn usage(id: u64, key: u64, out: *mut Usage) -> i32;
+}
