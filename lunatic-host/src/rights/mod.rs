@@ -1,16 +1,16 @@
 //! Rights: what a process may do and use.
 //!
 //! The main process has what the command line says. A child has its parent's rights, or less: a spawn can come with a
-//! [configuration](config), of which the child gets what its parent has, too. This is decided when the configuration
+//! configuration, of which the child gets what its parent has, too. This is decided when the configuration
 //! is used, and whatever a guest writes into one, the result is an intersection.
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | [`config`] | what a spawn asks for |
-//! | [`files`] | folders, and folders in folders |
+//! | `config` | what a spawn asks for |
+//! | `files` | folders, and folders in folders |
 //! | [`net`] | rules for hosts and ports |
 //! | [`budget`] | what a process and its descendants may use together |
-//! | [`denial`] | the log of what was denied |
+//! | `denial` | the log of what was denied |
 
 pub mod budget;
 pub(crate) mod config;

@@ -7,7 +7,7 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | [`clocks`] | a clock for runs that are to be the same each time |
+//! | `clocks` | a clock for runs that are to be the same each time |
 //! | [`context`] | the configuration of a system, and contexts of processes made from it |
 //! | [`flags`] | `--dir HOST[::GUEST]` and `--env NAME[=VALUE]` |
 //! | [`stdio`] | standard streams that many processes write to without mixing inside a line |
