@@ -1,5 +1,6 @@
 //! Calls cargo with the toolchain and the flags for guests, and reads what it built.
 
+use std::ffi::OsString;
 use std::io::BufReader;
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -12,7 +13,7 @@ use crate::environment::{Environment, is_left_by_cargo};
 use crate::error::Error;
 use crate::rustflags::{self, Carrier};
 use crate::shell::Shell;
-use crate::toolchain::{Search, Toolchain};
+use crate::toolchain::{Search, Toolchain, c, debian};
 use crate::{TARGET, toolchain};
 
 /// What cargo is to do.
@@ -39,6 +40,7 @@ pub(crate) struct Cargo<'a> {
     folder: &'a Path,
     toolchain: Toolchain,
     carrier: Carrier,
+    shell: Shell,
 }
 
 impl<'a> Cargo<'a> {
@@ -58,12 +60,40 @@ impl<'a> Cargo<'a> {
             folder,
             toolchain,
             carrier,
+            shell,
         })
     }
 
     /// Builds what `arguments` select. Cargo's progress and diagnostics go to stderr as ever.
+    ///
+    /// A build that wants a C compiler for guests where none is there gets one, if that can be installed.
     pub(crate) fn build(&self, verb: Verb, arguments: &[String]) -> Result<Vec<Artifact>, Error> {
+        let env = Environment::Process;
+        let compiler = match c::find(&env) {
+            c::Found::Chosen => return self.build_with(verb, arguments, &[]),
+            c::Found::Compiler(compiler) => return self.build_with(verb, arguments, &compiler.variables(&env)),
+            c::Found::Missing => c::StandIn::new().map_err(Error::CargoOutput)?,
+        };
+        let stand_in = [("CC_wasm32_wasip1", compiler.program().into_os_string())];
+        let built = self.build_with(verb, arguments, &stand_in);
+        if built.is_ok() || !compiler.was_wanted() {
+            return built;
+        }
+        debian::install_c(self.shell).map_err(Error::NoCCompiler)?;
+        match c::find(&env) {
+            c::Found::Compiler(compiler) => self.build_with(verb, arguments, &compiler.variables(&env)),
+            _ => built,
+        }
+    }
+
+    fn build_with(
+        &self,
+        verb: Verb,
+        arguments: &[String],
+        variables: &[(&str, OsString)],
+    ) -> Result<Vec<Artifact>, Error> {
         let mut command = self.command();
+        command.envs(variables.iter().map(|(name, value)| (name, value)));
         command
             .args(verb.arguments())
             .args(["--target", TARGET, "--message-format=json-render-diagnostics"]);
@@ -129,6 +159,25 @@ impl<'a> Cargo<'a> {
 
     fn command(&self) -> Command {
         command(&self.toolchain, self.folder)
+    }
+}
+
+/// A C compiler for guests: one that is there, or one that can be installed.
+pub(crate) fn c_compiler(shell: Shell) -> Result<c::CCompiler, Error> {
+    let env = Environment::Process;
+    if let c::Found::Compiler(compiler) = c::find(&env) {
+        return Ok(compiler);
+    }
+    debian::install_c(shell).map_err(Error::NoCCompiler)?;
+    match c::find(&env) {
+        c::Found::Compiler(compiler) => Ok(compiler),
+        c::Found::Chosen | c::Found::Missing => {
+            let why = "it is not found although it was installed, or CC_wasm32_wasip1 chooses another";
+            Err(Error::NoCCompiler(toolchain::Attempt::new(
+                "clang for WebAssembly",
+                why,
+            )))
+        }
     }
 }
 

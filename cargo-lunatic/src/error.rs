@@ -22,6 +22,8 @@ pub enum Error {
     CargoOutput(io::Error),
     /// There is no way to compile for the target.
     Toolchain(toolchain::Missing),
+    /// The guest has C code, and there is no compiler for it.
+    NoCCompiler(toolchain::Attempt),
     /// It is not clear which program to run.
     Select(select::SelectError),
     /// A file or folder could not be read or written.
@@ -60,6 +62,17 @@ impl std::fmt::Display for Error {
             }
             Error::CargoOutput(_) => write!(f, "cannot read cargo's messages"),
             Error::Toolchain(missing) => missing.fmt(f),
+            Error::NoCCompiler(toolchain::Attempt { way, why, help, .. }) => {
+                write!(
+                    f,
+                    "the program has C code, and there is no C compiler for {}: {way}: {why}",
+                    crate::TARGET
+                )?;
+                match help {
+                    Some(help) => write!(f, "\n  try: {help}"),
+                    None => Ok(()),
+                }
+            }
             Error::Select(error) => error.fmt(f),
             Error::File { action, path, .. } => write!(f, "cannot {action} `{}`", path.display()),
             Error::NoManifest(folder) => write!(f, "there is no Cargo.toml in `{}`", folder.display()),
@@ -71,7 +84,9 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::StartCargo { source, .. } | Error::CargoOutput(source) | Error::File { source, .. } => Some(source),
-            Error::Cargo(_) | Error::Toolchain(_) | Error::Select(_) | Error::NoManifest(_) => None,
+            Error::Cargo(_) | Error::Toolchain(_) | Error::NoCCompiler(_) | Error::Select(_) | Error::NoManifest(_) => {
+                None
+            }
         }
     }
 }

@@ -40,6 +40,16 @@ pub fn build_tests(folder: impl AsRef<Path>, arguments: &[&str]) -> Result<Vec<A
     Ok(artifacts)
 }
 
+/// A C compiler that makes whole programs for Lunatic: give it sources and `-o FILE`. It is installed if it is not there
+/// and can be.
+///
+/// # Errors
+///
+/// When there is none and none can be installed; the error says what to do.
+pub fn c_compiler() -> Result<std::process::Command, Error> {
+    Ok(crate::cargo::c_compiler(Shell::new(false, None))?.command())
+}
+
 fn call(folder: &Path, verb: Verb, arguments: &[&str]) -> Result<Vec<Artifact>, Error> {
     if !folder.join("Cargo.toml").is_file() {
         return Err(Error::NoManifest(folder.to_path_buf()));

@@ -87,6 +87,7 @@ fn build(profile: &[&str]) -> Modules {
     let _alone = lock();
     let selected = [
         "--package=lunatic-examples",
+        "--package=lunatic-example-c-library",
         "--package=lunatic-test-guests",
         "--bins",
         "--examples",

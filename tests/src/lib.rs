@@ -35,7 +35,7 @@ fn profile_folder() -> PathBuf {
 }
 
 /// The target folder: what the tests build goes there too, so that all is built once.
-fn target_folder() -> PathBuf {
+pub fn target_folder() -> PathBuf {
     profile_folder()
         .parent()
         .expect("a profile's folder lies in the target folder")

@@ -10,7 +10,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::rustflags::{self, Carrier, DEFAULT_STACK_SIZE};
 use crate::shell::Shell;
-use crate::toolchain::{Missing, Search, Toolchain, cache_folder, folder_size};
+use crate::toolchain::{Missing, Search, Toolchain, c, cache_folder, folder_size};
 
 /// Say what was found for building and running guests; changes nothing
 #[derive(Debug, clap::Args)]
@@ -39,6 +39,7 @@ impl Doctor {
             Ok(toolchain) => report.toolchain(toolchain, &folder),
             Err(_) => report.line("target", "missing"),
         }
+        report.line("C compiler", c_compiler(&env));
         report.line("guest stack", stack(&rustflags::carrier(&config, &env)));
         report.machine();
         report.caches(&env);
@@ -79,6 +80,17 @@ fn advice(missing: &Missing) -> String {
          packages.\nTo do it yourself: rustup target add {}",
         crate::TARGET
     )
+}
+
+fn c_compiler(env: &Environment) -> String {
+    match c::find(env) {
+        c::Found::Chosen => "as your own variables say".to_string(),
+        c::Found::Compiler(compiler) => compiler.clang.display().to_string(),
+        c::Found::Missing => {
+            "none for WebAssembly; a build that wants one installs it, or says how (only for guests with C code)"
+                .to_string()
+        }
+    }
 }
 
 fn stack(carrier: &Carrier) -> String {

@@ -17,7 +17,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    pub(super) fn new(way: impl Into<String>, why: impl Into<String>) -> Attempt {
+    pub(crate) fn new(way: impl Into<String>, why: impl Into<String>) -> Attempt {
         Attempt {
             way: way.into(),
             why: why.into(),

@@ -11,6 +11,7 @@
 //! `LUNATIC_TOOLCHAIN` chooses: `auto` (the default) tries all, `rustup` only 1 and 3, `debian` only 2 and 4.
 
 mod attempt;
+pub(crate) mod c;
 mod cache;
 #[cfg(target_os = "linux")]
 pub(crate) mod debian;

@@ -18,6 +18,12 @@ pub(super) fn find_made(_env: &Environment) -> Result<Toolchain, Attempt> {
     Err(Attempt::new(MADE_EARLIER, "toolchains are made on Debian only"))
 }
 
+/// No C compiler can be installed.
+pub(crate) fn install_c(_shell: crate::shell::Shell) -> Result<(), Attempt> {
+    Err(Attempt::new("clang for WebAssembly", "it is not there")
+        .help("install the WASI SDK from https://github.com/WebAssembly/wasi-sdk and set WASI_SDK_PATH to its folder"))
+}
+
 /// Nothing can be made.
 pub(super) fn make(_search: &Search) -> Result<Toolchain, Attempt> {
     Err(Attempt::new(

@@ -18,6 +18,7 @@ const NAMESPACE: &str = "wasi_snapshot_preview1";
 /// Codes of WASI preview 1, `errno` in its `typenames.witx`.
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
+    pub(super) const INVAL: i32 = 28;
     pub(super) const MFILE: i32 = 33;
     pub(super) const PERM: i32 = 63;
     pub(super) const ROFS: i32 = 69;
@@ -111,6 +112,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         path_symlink(target: i32, target_len: i32, fd: i32, path: i32, len: i32) at path len, "may not create";
         path_unlink_file(fd: i32, path: i32, len: i32) at path len, "may not remove";
     }
+    add_checked(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -179,6 +181,62 @@ fn add_open_and_close(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
                     wasi.open -= 1;
                 }
                 wasmtime::Result::Ok(code)
+            })
+        },
+    )?;
+    Ok(())
+}
+
+/// The functions that take one of a few numbers: wasmtime-wasi traps on others, where a C library expects EINVAL.
+fn add_checked(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    const CLOCK_MAX: i32 = 3;
+    const ADVICE_MAX: i32 = 5;
+    const WHENCE_MAX: i32 = 2;
+    linker.func_wrap(
+        NAMESPACE,
+        "clock_res_get",
+        |mut caller: Caller<'_, Ctx>, clock: i32, out: i32| {
+            if !(0..=CLOCK_MAX).contains(&clock) {
+                return Ok(errno::INVAL);
+            }
+            let (mut memory, wasi) = parts(&mut caller)?;
+            preview1::clock_res_get(&mut wasi.context, &mut memory, clock, out)
+        },
+    )?;
+    linker.func_wrap(
+        NAMESPACE,
+        "clock_time_get",
+        |mut caller: Caller<'_, Ctx>, clock: i32, precision: i64, out: i32| {
+            if !(0..=CLOCK_MAX).contains(&clock) {
+                return Ok(errno::INVAL);
+            }
+            let (mut memory, wasi) = parts(&mut caller)?;
+            preview1::clock_time_get(&mut wasi.context, &mut memory, clock, precision, out)
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_advise",
+        |mut caller: Caller<'_, Ctx>, (fd, at, len, advice): (i32, i64, i64, i32)| {
+            Box::new(async move {
+                if !(0..=ADVICE_MAX).contains(&advice) {
+                    return Ok(errno::INVAL);
+                }
+                let (mut memory, wasi) = parts(&mut caller)?;
+                preview1::fd_advise(&mut wasi.context, &mut memory, fd, at, len, advice).await
+            })
+        },
+    )?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "fd_seek",
+        |mut caller: Caller<'_, Ctx>, (fd, by, whence, out): (i32, i64, i32, i32)| {
+            Box::new(async move {
+                if !(0..=WHENCE_MAX).contains(&whence) {
+                    return Ok(errno::INVAL);
+                }
+                let (mut memory, wasi) = parts(&mut caller)?;
+                preview1::fd_seek(&mut wasi.context, &mut memory, fd, by, whence, out).await
             })
         },
     )?;

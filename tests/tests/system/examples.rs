@@ -149,3 +149,49 @@ fn a_late_answer_is_not_the_answer_to_the_next_question() {
         );
     }
 }
+
+#[test]
+fn careless_c_code_ends_its_own_process_and_no_other() {
+    for profile in PROFILES {
+        let ended = run("c_library", profile);
+        let mut lines = ended.stdout.lines();
+        for (what, how) in [
+            ("buffer overflow", "out-of-bounds"),
+            ("use after free", ""),
+            ("null dereference", ""),
+            ("endless loop", "used up"),
+        ] {
+            let line = lines.next().unwrap_or_default();
+            assert!(
+                line.starts_with(&format!("{what}: the process ")) && line.contains(how),
+                "{ended}"
+            );
+            assert!(!line.ends_with("ended normally"), "{ended}");
+        }
+        let sums: Vec<_> = lines.collect();
+        assert_eq!(sums.len(), 3, "{ended}");
+        assert_eq!(sums[0], "checksum of 1000 times 0: 0x03e80001");
+        for function in ["greet", "use_after_free", "null_dereference"] {
+            assert!(ended.stderr.contains(function), "no report names {function}:\n{ended}");
+        }
+    }
+}
+
+#[test]
+fn sqlite_keeps_a_database_in_the_folder_that_its_process_was_given() {
+    let folder = tempfile::tempdir().unwrap();
+    for (profile, expected) in [
+        (Profile::Debug, "1000 notes with 7890 bytes\n"),
+        (Profile::Release, "2000 notes with 15780 bytes\n"),
+    ] {
+        let ended = example("sqlite", profile)
+            .dir(folder.path(), "/data", false)
+            .run()
+            .normal();
+        assert!(ended.stdout.starts_with(expected), "{ended}");
+    }
+    let file = std::fs::read(folder.path().join("notes.sqlite")).unwrap();
+    assert!(file.starts_with(b"SQLite format 3\0"));
+    // Without the folder there is none to give to the process.
+    assert!(!example("sqlite", Profile::Debug).run().stdout.contains("notes with"));
+}

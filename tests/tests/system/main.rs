@@ -28,6 +28,7 @@ macro_rules! scenarios {
 use scenarios;
 
 mod bad_files;
+mod c_programs;
 mod channels;
 mod command_line;
 mod deadlocks;

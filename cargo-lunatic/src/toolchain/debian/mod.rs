@@ -72,6 +72,8 @@ fn toolchain_in(root: &Path) -> Toolchain {
     }
 }
 
+pub(crate) use packages::install_c;
+
 /// Installs the packages if need be and makes the toolchain. The caller holds the lock of the cache folder.
 pub(super) fn make(search: &Search) -> Result<Toolchain, Attempt> {
     let Some(folder) = toolchains_folder(search.env) else {

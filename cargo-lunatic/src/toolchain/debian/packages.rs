@@ -157,6 +157,59 @@ pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
     Ok(choice.packages)
 }
 
+/// Installs the newest clang, its archiver and linker, and the C library for WASI.
+pub(crate) fn install_c(shell: Shell) -> Result<(), Attempt> {
+    const WAY: &str = "clang from Debian's packages";
+    let sdk = "install the WASI SDK from https://github.com/WebAssembly/wasi-sdk and set WASI_SDK_PATH to its folder";
+    let failed = |why: String| Attempt::new(WAY, why).help(sdk);
+    let root = Root::of_this_process();
+    if let Some(root) = root {
+        shell.status("Updating", "the list of Debian's packages");
+        if let Err(why) = process::output(root.apt_get().arg("update")) {
+            shell.warning(why);
+        }
+    }
+    let search = ["search", "--names-only", "^clang-[0-9]+$"];
+    let found = process::output(plain("apt-cache").args(search)).map_err(failed)?;
+    let version = newest_clang(&found).ok_or_else(|| failed("Debian offers no clang here".into()))?;
+    // The linker and the runtime are for whole programs; a guest in Rust is linked by Rust.
+    let names = [
+        format!("clang-{version}"),
+        format!("llvm-{version}"),
+        format!("lld-{version}"),
+        format!("libclang-rt-{version}-dev-wasm32"),
+        "wasi-libc".to_string(),
+    ];
+    let command = format!("sudo apt-get install {}", names.join(" "));
+    let Some(root) = root else {
+        let why = format!(
+            "installing {} needs root, or a sudo that asks for no password",
+            names.join(", ")
+        );
+        return Err(Attempt::new(WAY, why).help(command));
+    };
+    shell.status(
+        "Installing",
+        format!("{} with apt-get (about 100 MB to download, once)", names.join(" ")),
+    );
+    let install = [
+        "install",
+        "--yes",
+        "--no-install-recommends",
+        "--no-remove",
+        "-oDPkg::Lock::Timeout=300",
+    ];
+    process::output(root.apt_get().args(install).args(&names))
+        .map(drop)
+        .map_err(|why| Attempt::new(WAY, why).help(command))
+}
+
+/// The highest version among what `apt-cache search` prints.
+fn newest_clang(found: &str) -> Option<u32> {
+    let names = found.lines().filter_map(|line| line.split_whitespace().next());
+    names.filter_map(|name| name.strip_prefix("clang-")?.parse().ok()).max()
+}
+
 /// A family that will do, and what is not installed of it.
 #[derive(Debug, PartialEq, Eq)]
 struct Choice {

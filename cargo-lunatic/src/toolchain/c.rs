@@ -1,0 +1,210 @@
+//! The C compiler for guests: tells the `cc` crate which one makes WebAssembly.
+//!
+//! Packages with C code compile it in their build scripts, mostly through the `cc` crate, which reads `CC_wasm32_wasip1`
+//! and the like. Where the user has set none of these, they are set to a clang that is there: that of `WASI_SDK_PATH`,
+//! else the newest in `PATH` if Debian's `wasi-libc` is there, too. Where there is none, a stand-in is named, which only
+//! notes that it was called: then, and not for every project, the compiler is installed from Debian's packages, or the
+//! user is told what to install.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use crate::environment::Environment;
+
+/// Variables by which users choose the C compiler for guests themselves.
+const CHOSEN: [&str; 4] = ["CC_wasm32-wasip1", "CC_wasm32_wasip1", "TARGET_CC", "CROSS_COMPILE"];
+
+/// Versions of clang that Debian puts into the names of programs, the newest first.
+const VERSIONS: std::ops::RangeInclusive<u32> = 14..=40;
+
+/// Where Debian's `wasi-libc` is.
+const DEBIAN_HEADERS: &str = "/usr/include/wasm32-wasi";
+
+/// A C compiler for guests.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct CCompiler {
+    pub(crate) clang: PathBuf,
+    archiver: PathBuf,
+    flags: String,
+}
+
+/// What there is for compiling C.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// The user chose: we set nothing.
+    Chosen,
+    Compiler(CCompiler),
+    Missing,
+}
+
+/// Looks for the C compiler; costs some looks into folders.
+pub(crate) fn find(env: &Environment) -> Found {
+    find_with_headers(env, Path::new(DEBIAN_HEADERS))
+}
+
+fn find_with_headers(env: &Environment, headers: &Path) -> Found {
+    if CHOSEN.iter().any(|name| env.text(name).is_some()) {
+        return Found::Chosen;
+    }
+    if let Some(sdk) = env.path("WASI_SDK_PATH") {
+        let clang = sdk.join("bin/clang");
+        if clang.is_file() {
+            let sysroot = sdk.join("share/wasi-sysroot");
+            return Found::Compiler(CCompiler {
+                clang,
+                archiver: sdk.join("bin/llvm-ar"),
+                flags: format!("--target=wasm32-wasip1 --sysroot={}", sysroot.display()),
+            });
+        }
+    }
+    if !headers.is_dir() {
+        return Found::Missing;
+    }
+    let suffixes = || {
+        VERSIONS
+            .rev()
+            .map(|version| format!("-{version}"))
+            .chain([String::new()])
+    };
+    let program = |name: &str| suffixes().find_map(|suffix| env.find_program(&format!("{name}{suffix}")));
+    match (program("clang"), program("llvm-ar")) {
+        (Some(clang), Some(archiver)) => Found::Compiler(CCompiler {
+            clang,
+            archiver,
+            flags: "--target=wasm32-wasi --sysroot=/usr".into(),
+        }),
+        _ => Found::Missing,
+    }
+}
+
+impl CCompiler {
+    /// Compiles and links whole programs: to be given sources and `-o FILE`.
+    pub(crate) fn command(&self) -> std::process::Command {
+        let mut command = std::process::Command::new(&self.clang);
+        command.args(self.flags.split(' '));
+        command
+    }
+
+    /// What the `cc` crate is told. Flags of the user's own stay, behind ours.
+    pub(crate) fn variables(&self, env: &Environment) -> Vec<(&'static str, OsString)> {
+        let flags = match env.text("CFLAGS_wasm32_wasip1") {
+            Some(own) => format!("{} {own}", self.flags),
+            None => self.flags.clone(),
+        };
+        vec![
+            ("CC_wasm32_wasip1", self.clang.clone().into()),
+            ("CXX_wasm32_wasip1", self.clang.clone().into()),
+            ("AR_wasm32_wasip1", self.archiver.clone().into()),
+            ("CFLAGS_wasm32_wasip1", flags.clone().into()),
+            ("CXXFLAGS_wasm32_wasip1", flags.into()),
+        ]
+    }
+}
+
+/// Stands in for a C compiler that is missing, and notes that it was asked for.
+#[derive(Debug)]
+pub(crate) struct StandIn {
+    folder: PathBuf,
+}
+
+impl StandIn {
+    /// Makes one in the folder for temporary files.
+    pub(crate) fn new() -> std::io::Result<Self> {
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("cargo-lunatic-c-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let this = Self { folder };
+        let text = "#!/bin/sh\n: > \"$0.wanted\"\necho 'no C compiler for wasm32-wasip1 was found' >&2\nexit 1\n";
+        std::fs::write(this.program(), text)?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(this.program(), std::fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(this)
+    }
+
+    /// The program.
+    pub(crate) fn program(&self) -> PathBuf {
+        self.folder.join("clang")
+    }
+
+    /// Whether a build asked for a C compiler.
+    pub(crate) fn was_wanted(&self) -> bool {
+        self.folder.join("clang.wanted").exists()
+    }
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    fn machine(programs: &[&str]) -> (tempfile::TempDir, PathBuf) {
+        let machine = tempfile::tempdir().unwrap();
+        for program in programs {
+            let file = machine.path().join(program);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
+        let bin = machine.path().join("bin");
+        (machine, bin)
+    }
+
+    fn find_in(bin: &Path, headers: bool, more: &[(&str, &str)]) -> Found {
+        let mut vars = vec![("PATH", bin.to_str().unwrap())];
+        vars.extend(more);
+        let headers = if headers {
+            bin.parent().unwrap().to_path_buf()
+        } else {
+            bin.join("missing")
+        };
+        find_with_headers(&Environment::fixed(&vars), &headers)
+    }
+
+    #[test]
+    fn the_newest_clang_beside_the_c_library_is_taken() {
+        let (_machine, bin) = machine(&["bin/clang-14", "bin/clang-19", "bin/clang", "bin/llvm-ar-19"]);
+        let Found::Compiler(found) = find_in(&bin, true, &[]) else {
+            panic!("there is one")
+        };
+        assert_eq!(
+            (found.clang, found.archiver),
+            (bin.join("clang-19"), bin.join("llvm-ar-19"))
+        );
+        assert_eq!(find_in(&bin, false, &[]), Found::Missing, "without a C library");
+        let (_machine, bin) = machine(&["bin/clang"]);
+        assert_eq!(find_in(&bin, true, &[]), Found::Missing, "without an archiver");
+    }
+
+    #[test]
+    fn what_the_user_chose_goes_first() {
+        let (machine, bin) = machine(&["bin/clang-19", "bin/llvm-ar-19", "sdk/bin/clang"]);
+        let sdk = machine.path().join("sdk");
+        let sdk = [("WASI_SDK_PATH", sdk.to_str().unwrap())];
+        let Found::Compiler(found) = find_in(&bin, true, &sdk) else {
+            panic!("there is one")
+        };
+        assert!(found.clang.starts_with(machine.path().join("sdk")));
+        let env = Environment::fixed(&[("CFLAGS_wasm32_wasip1", "-O3")]);
+        let (_, flags) = &found.variables(&env)[3];
+        assert!(flags.to_str().unwrap().ends_with("wasi-sysroot -O3"));
+        assert_eq!(find_in(&bin, true, &[("CC_wasm32_wasip1", "mine")]), Found::Chosen);
+    }
+
+    #[test]
+    fn a_stand_in_notes_that_it_was_called() {
+        let stand_in = StandIn::new().unwrap();
+        assert!(!stand_in.was_wanted());
+        let why = super::super::process::output(std::process::Command::new(stand_in.program()).arg("-c")).unwrap_err();
+        assert!(why.contains("no C compiler"), "{why}");
+        assert!(stand_in.was_wanted());
+    }
+}
