@@ -121,6 +121,12 @@ impl Program<'_> {
         self
     }
 
+    /// What all processes of the program may use together.
+    pub fn caps(mut self, caps: lunatic_host::rights::budget::Caps) -> Self {
+        self.config.caps = Some(caps);
+        self
+    }
+
     /// Reports what processes are denied on standard error.
     pub fn log_denials(mut self) -> Self {
         self.config.log_denials = true;
@@ -181,6 +187,20 @@ impl Program<'_> {
             panic!("the program hangs; it has printed:\n{stdout}\nand on standard error:\n{stderr}");
         };
         Ok(Ended { reason, stdout, stderr })
+    }
+
+    /// Runs the program for so long at most, then ends it. Whether it ended by itself, and its standard error.
+    pub fn run_for(mut self, time: Duration) -> (bool, String) {
+        let (stderr, err) = Output::captured();
+        self.config.wasi.stderr = stderr.clone();
+        // One that cannot even start is at its end.
+        let Ok(system) = self.try_start() else {
+            return (true, String::new());
+        };
+        let reason = system.wait_timeout(time);
+        drop(system);
+        stderr.finish();
+        (reason.is_some(), String::from_utf8_lossy(&err.take()).into_owned())
     }
 
     /// As [`try_run`](Self::try_run), for programs that must start.

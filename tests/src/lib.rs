@@ -3,8 +3,10 @@
 //!
 //! | module | what it is about |
 //! |---|---|
+//! | [`fuzz`] | hostile guests by the thousand |
 //! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
 //! | [`host`] | runs a module in this process and keeps what it printed |
+//! | [`imports`] | the functions of the contract, as `lunatic-sys` declares them |
 //! | [`programs`] | runs the built programs `lunatic` and `cargo-lunatic` |
 //!
 //! The tests are in `tests/system`, one file a topic; each is named after the sentence that it proves. None waits for an
@@ -13,8 +15,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
 pub mod guests;
 pub mod host;
+pub mod imports;
 pub mod programs;
 
 use std::path::{Path, PathBuf};

@@ -7,24 +7,24 @@ use lunatic_sys::layout::{HEADER_SIZE, RAW_HANDLE_SIZE, SPAWN_OPTIONS_SIZE, SPAW
 
 /// A function of the contract.
 #[derive(Debug)]
-pub(crate) struct Import {
+pub struct Import {
     /// Such as `lunatic::channel`.
-    pub(crate) namespace: String,
-    pub(crate) name: String,
-    pub(crate) parameters: Vec<Parameter>,
+    pub namespace: String,
+    pub name: String,
+    pub parameters: Vec<Parameter>,
     /// Whether it returns an `i32`; else nothing.
-    pub(crate) returns: bool,
+    pub returns: bool,
 }
 
 /// A parameter: its name, and what it is.
 #[derive(Debug)]
-pub(crate) struct Parameter {
-    pub(crate) name: String,
-    pub(crate) kind: Kind,
+pub struct Parameter {
+    pub name: String,
+    pub kind: Kind,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub enum Kind {
     /// A pointer to bytes or others of one size; the next parameter is their number.
     Elements,
     /// One value of this size in bytes.
@@ -37,14 +37,14 @@ pub(crate) enum Kind {
 
 impl Kind {
     /// The type in the text format.
-    pub(crate) fn wat(self) -> &'static str {
+    pub fn wat(self) -> &'static str {
         if self == Self::Long { "i64" } else { "i32" }
     }
 }
 
 impl Import {
     /// The declaration in the text format; the function is called `$name`.
-    pub(crate) fn wat(&self) -> String {
+    pub fn wat(&self) -> String {
         let Import { namespace, name, .. } = self;
         let parameters: String = self
             .parameters
@@ -59,13 +59,13 @@ impl Import {
     }
 
     /// What the function is called in the text format: `channel.new`.
-    pub(crate) fn label(&self) -> String {
+    pub fn label(&self) -> String {
         let last = self.namespace.rsplit("::").next().unwrap_or_default();
         format!("{last}.{}", self.name)
     }
 
     /// Whether the first two parameters are a handle.
-    pub(crate) fn takes_handle(&self) -> bool {
+    pub fn takes_handle(&self) -> bool {
         let names: Vec<_> = self
             .parameters
             .iter()
@@ -77,10 +77,10 @@ impl Import {
 }
 
 /// All functions of all namespaces.
-pub(crate) fn all() -> &'static [Import] {
+pub fn all() -> &'static [Import] {
     static ALL: OnceLock<Vec<Import>> = OnceLock::new();
     ALL.get_or_init(|| {
-        let folder = lunatic_tests::workspace().join("lunatic-sys/src");
+        let folder = crate::workspace().join("lunatic-sys/src");
         let mut files: Vec<_> = std::fs::read_dir(folder)
             .unwrap()
             .map(|entry| entry.unwrap().path())
@@ -94,7 +94,7 @@ pub(crate) fn all() -> &'static [Import] {
 }
 
 /// The declarations of all functions, to begin a module with.
-pub(crate) fn declarations() -> String {
+pub fn declarations() -> String {
     all().iter().map(Import::wat).collect()
 }
 
@@ -169,7 +169,7 @@ fn the_contract_is_read_in_full() {
             "{known} is missing in {labels:?}"
         );
     }
-    let documented = std::fs::read_to_string(lunatic_tests::workspace().join("docs/abi.md")).unwrap();
+    let documented = std::fs::read_to_string(crate::workspace().join("docs/abi.md")).unwrap();
     for import in all() {
         assert!(
             documented.contains(&format!("`{}(", import.name)),
