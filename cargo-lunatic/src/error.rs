@@ -24,6 +24,13 @@ pub enum Error {
     Toolchain(toolchain::Missing),
     /// The guest has C code, and there is no compiler for it.
     NoCCompiler(toolchain::Attempt),
+    /// `lunatic.toml` says what cannot be understood.
+    RightsFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// It is not clear which program to run.
     Select(select::SelectError),
     /// A file or folder could not be read or written.
@@ -73,6 +80,7 @@ impl std::fmt::Display for Error {
                     None => Ok(()),
                 }
             }
+            Error::RightsFile { path, why } => write!(f, "in `{}`: {}", path.display(), why.trim_end()),
             Error::Select(error) => error.fmt(f),
             Error::File { action, path, .. } => write!(f, "cannot {action} `{}`", path.display()),
             Error::NoManifest(folder) => write!(f, "there is no Cargo.toml in `{}`", folder.display()),
@@ -84,9 +92,12 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Error::StartCargo { source, .. } | Error::CargoOutput(source) | Error::File { source, .. } => Some(source),
-            Error::Cargo(_) | Error::Toolchain(_) | Error::NoCCompiler(_) | Error::Select(_) | Error::NoManifest(_) => {
-                None
-            }
+            Error::Cargo(_)
+            | Error::Toolchain(_)
+            | Error::NoCCompiler(_)
+            | Error::RightsFile { .. }
+            | Error::Select(_)
+            | Error::NoManifest(_) => None,
         }
     }
 }

@@ -23,6 +23,7 @@ mod config;
 mod environment;
 mod error;
 pub mod guests;
+mod rights_file;
 pub mod rustflags;
 mod select;
 mod shell;

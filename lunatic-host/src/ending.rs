@@ -98,6 +98,7 @@ fn new_report(process: &Process, module: &Module, error: &wasmtime::Error, panic
     }
     let mut report = CrashReport::new(title, error, panic, Some(&module.symbols), Some(WASM_STACK_SIZE));
     report.full = report::full_backtraces();
+    report.without_folders = process.rights.wasi.has_no_folder();
     report.parent = process.parent.map(|parent| name(&process.system, parent));
     report.links = links.into_iter().map(|linked| name(&process.system, linked)).collect();
     report

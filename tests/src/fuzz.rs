@@ -76,6 +76,8 @@ const HANDLES: u32 = 1024;
 
 struct Script {
     random: StdRng,
+    /// One argument in so many is anything: a call that traps is the last of its process.
+    odds: u32,
 }
 
 impl Script {
@@ -84,7 +86,7 @@ impl Script {
     }
 
     fn rarely(&mut self) -> bool {
-        self.random.random_ratio(1, 12)
+        self.random.random_ratio(1, self.odds)
     }
 
     /// Somewhere: mostly in memory, where handles, texts or vectors are.
@@ -197,9 +199,9 @@ impl Script {
 
 /// A module of calls in the text format.
 fn script(seed: u64) -> String {
-    let mut script = Script {
-        random: StdRng::seed_from_u64(seed),
-    };
+    let mut random = StdRng::seed_from_u64(seed);
+    let odds = [8, 30, 100, 1000][random.random_range(0..4)];
+    let mut script = Script { random, odds };
     let mut text = String::from("(module\n");
     for (name, parameters) in PREVIEW_1 {
         let types: String = parameters

@@ -79,7 +79,13 @@ impl Call {
         self
     }
 
-    /// Sets an environment variable of the program that is called (not of the guest).
+    /// The folder that the program is started in.
+    pub fn current_dir(mut self, folder: &std::path::Path) -> Call {
+        self.command.current_dir(folder);
+        self
+    }
+
+    /// Sets an environment variable.
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Call {
         self.command.env(name, value);
         self

@@ -8,6 +8,7 @@ use crate::cargo;
 use crate::config::Config;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::rights_file;
 use crate::rustflags::{self, Carrier, DEFAULT_STACK_SIZE};
 use crate::shell::Shell;
 use crate::toolchain::{Missing, Search, Toolchain, c, cache_folder, folder_size};
@@ -41,6 +42,7 @@ impl Doctor {
         }
         report.line("C compiler", c_compiler(&env));
         report.line("guest stack", stack(&rustflags::carrier(&config, &env)));
+        report.rights(&folder);
         report.machine();
         report.caches(&env);
         print!("{}", report.text());
@@ -158,6 +160,25 @@ impl Report {
         );
         self.line("target", format!("{}: {}", crate::TARGET, toolchain.way));
         self.line("", toolchain.library_folder.display().to_string());
+    }
+
+    /// What `lunatic.toml` of the package in `folder`, or above it, gives its programs.
+    fn rights(&mut self, folder: &Path) {
+        let package = folder.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
+        match package.map(rights_file::read) {
+            None | Some(Ok(None)) => self.line(
+                "rights",
+                format!(
+                    "standard streams, clocks, random numbers; there is no {}",
+                    rights_file::FILE
+                ),
+            ),
+            Some(Ok(Some((path, file)))) => {
+                self.line("rights", path.display().to_string());
+                file.lines().into_iter().for_each(|line| self.line("", line));
+            }
+            Some(Err(error)) => self.line("rights", format!("unreadable: {error}")),
+        }
     }
 
     fn machine(&mut self) {

@@ -6,8 +6,8 @@ use super::{current_folder, shown};
 use crate::args::{Compile, Selection};
 use crate::cargo::{Cargo, Verb};
 use crate::error::Error;
-use crate::select;
 use crate::shell::Shell;
+use crate::{rights_file, select};
 
 /// Run a program on Lunatic
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,12 @@ impl Run {
             .into_iter()
             .chain(self.arguments.iter().cloned());
         shell.status("Running", format!("`{}`", line.collect::<Vec<_>>().join(" ")));
-        Ok(lunatic_host::cli::run(path, &self.arguments, &self.host))
+        let mut host = self.host.clone();
+        let package = program.manifest.parent().unwrap_or(&folder);
+        if let Some((_, file)) = rights_file::read(package)? {
+            file.add_to(&mut host, package);
+        }
+        Ok(lunatic_host::cli::run(path, &self.arguments, &host))
     }
 }
 

@@ -129,6 +129,8 @@ pub struct CrashReport {
     pub links: Vec<String>,
     /// The functions that were active.
     pub backtrace: Backtrace,
+    /// It was given no folder at all, so that it finds no file.
+    pub without_folders: bool,
     /// Show all frames, as `LUNATIC_BACKTRACE=full` asks for.
     pub full: bool,
     /// The report is the first one without names: say how to get them.
@@ -162,6 +164,7 @@ impl CrashReport {
             parent: None,
             links: Vec::new(),
             backtrace,
+            without_folders: false,
             full: false,
             advice,
         }
@@ -181,6 +184,7 @@ impl CrashReport {
             parent: None,
             links: Vec::new(),
             backtrace: Backtrace::default(),
+            without_folders: false,
             full: false,
             advice: false,
         }
@@ -212,6 +216,14 @@ impl CrashReport {
     }
 }
 
+/// Whether the reason is that of a path which is in none of the folders that the process has, as libc and Rust's std put
+/// it: ENOENT or ENOTCAPABLE of WASI.
+fn names_missing_file(reason: &str) -> bool {
+    ["(os error 44)", "(os error 76)", "a pre-opened file descriptor"]
+        .iter()
+        .any(|text| reason.contains(text))
+}
+
 impl fmt::Display for CrashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
@@ -238,6 +250,9 @@ impl fmt::Display for CrashReport {
         }
         if let Some(location) = location {
             writeln!(f, "    at {location}")?;
+        }
+        if self.without_folders && names_missing_file(reason) {
+            writeln!(f, "    it was given no folder: `--dir HOST::GUEST` gives it one")?;
         }
         self.write_relatives(f)?;
         self.backtrace.write(f, self.full)?;

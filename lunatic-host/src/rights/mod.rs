@@ -136,3 +136,110 @@ impl Rights {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::config::{ClockRight, RandomRight};
+    use super::*;
+    use crate::wasi::WasiConfig;
+    use proptest::prelude::*;
+
+    fn root() -> Rights {
+        let env = vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())];
+        let wasi = WasiConfig {
+            env,
+            ..WasiConfig::default()
+        };
+        Rights {
+            scope: Arc::default(),
+            may: MAY_ALL,
+            max_memory: 1 << 30,
+            mailbox_max: usize::MAX,
+            files_max: FILES_MAX,
+            net: Arc::new(Net::new(vec![
+                "10.0.0.0/8".parse().unwrap(),
+                "bind:127.0.0.1".parse().unwrap(),
+            ])),
+            wasi: Arc::new(wasi.open().unwrap()),
+            budget: None,
+        }
+    }
+
+    /// Entries of configurations, of which most ask for more than the root has.
+    fn entries() -> impl Strategy<Value = Vec<&'static str>> {
+        let all = vec![
+            "inherit",
+            "allow=spawn",
+            "allow=configure",
+            "allow=names",
+            "allow=all",
+            "deny=spawn",
+            "deny=names",
+            "net=*",
+            "net=10.1.0.0/16",
+            "net=bind:*",
+            "no-net",
+            "max-memory=1M",
+            "max-memory=64G",
+            "max-mailbox=5",
+            "max-files=7",
+            "max-files=100000",
+            "stdin=inherit",
+            "clock=5",
+            "clock=real",
+            "random=5",
+            "random=real",
+            "tree-processes=3",
+            "tree-memory=1G",
+            "cpu-share=50",
+        ];
+        prop::collection::vec(prop::sample::select(all), 0..8)
+    }
+
+    proptest! {
+        /// Down any branch of a tree of configurations, nobody has more than the one above.
+        #[test]
+        fn no_child_has_more_than_its_parent(path in prop::collection::vec(entries(), 1..6)) {
+            let mut parent = root();
+            let mut has_stdin = true;
+            for entries in path {
+                let text: String = entries.iter().map(|entry| format!("{entry}\0")).collect();
+                let config = Config::from_bytes(text.as_bytes()).unwrap();
+                let child = parent.narrowed(&config, has_stdin).unwrap();
+                prop_assert!(parent.may.contains(child.may));
+                prop_assert!(child.max_memory <= parent.max_memory);
+                prop_assert!(child.mailbox_max <= parent.mailbox_max);
+                prop_assert!(child.files_max <= parent.files_max);
+                for question in ["connect:10.1.2.3:80", "connect:10.9.9.9:80", "connect:8.8.8.8:80", "bind:127.0.0.1:0", "bind:0.0.0.0:0"] {
+                    prop_assert!(parent.net.answers(question) == Some(true) || child.net.answers(question) == Some(false));
+                }
+                prop_assert!(has_stdin || !child.wasi.has_stdin(false));
+                // A cap within a budget charges that, too: here it is seen that the budget above is not left.
+                if let Some(above) = &parent.budget {
+                    let before = above.usage().sockets;
+                    child.budget.as_ref().unwrap().charge(budget::Resource::Sockets, 1).unwrap();
+                    prop_assert_eq!(above.usage().sockets, before + 1);
+                    child.budget.as_ref().unwrap().give_back(budget::Resource::Sockets, 1);
+                }
+                has_stdin = child.wasi.has_stdin(false);
+                parent = child;
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_fixed_stays_so() {
+        let config = |clock, random| Config {
+            clock,
+            random,
+            ..Config::default()
+        };
+        let fixed = root()
+            .narrowed(&config(Some(ClockRight::Fixed(1)), Some(RandomRight::Seed(1))), false)
+            .unwrap();
+        for (clock, random) in [(None, None), (Some(ClockRight::Real), Some(RandomRight::Real))] {
+            let child = fixed.narrowed(&config(clock, random), false).unwrap();
+            assert!(child.wasi.is_fixed());
+        }
+    }
+}

@@ -291,6 +291,17 @@ impl Wasi {
         Ok(folders)
     }
 
+    /// Whether clocks and random numbers are the same in each run.
+    #[cfg(test)]
+    pub(crate) fn is_fixed(&self) -> bool {
+        matches!((self.clock, self.random), (ClockRight::Fixed(_), RandomRight::Seed(_)))
+    }
+
+    /// Whether there is no folder, so that no file can be opened.
+    pub(crate) fn has_no_folder(&self) -> bool {
+        self.folders.is_empty()
+    }
+
     /// Whether a process with this reads the system's standard input.
     pub(crate) fn has_stdin(&self, is_main: bool) -> bool {
         is_main || self.stdin_given

@@ -300,3 +300,95 @@ fn cargo_lunatic_run_builds_and_runs_an_example() {
     let finished = cargo_lunatic(args).run().code(9);
     assert_eq!(finished.stderr, "");
 }
+
+#[test]
+fn flags_give_rights_and_limits() {
+    let temp = tempfile::tempdir().unwrap();
+    std::fs::write(temp.path().join("given.txt"), "from outside").unwrap();
+    let sandbox = path("sandbox", Profile::Debug).to_str().unwrap();
+    let read_only = format!("--dir={}::/data:ro", temp.path().display());
+    let finished = lunatic(["--log-denials", &read_only, sandbox, "denials"]).run().code(0);
+    assert!(
+        finished
+            .stderr
+            .contains("denied: process #1 (main) may not open \"new\" (--dir HOST::GUEST would allow it)\n"),
+        "{finished}"
+    );
+    let rules = [
+        "--allow-net",
+        "127.0.0.0/8",
+        "--allow-net=a.b.org",
+        "--allow-net",
+        "bind:127.0.0.1",
+    ];
+    lunatic(rules.iter().chain(&[sandbox, "network_rules_are_narrowed"]))
+        .run()
+        .code(0);
+    // The loop ends, as its time is over; and so does a program that needs more processes than it may have.
+    let loops = temp.path().join("loops.wat");
+    std::fs::write(&loops, r#"(module (func (export "_start") (loop $again (br $again))))"#).unwrap();
+    let finished = lunatic(["--max-cpu=0.05", loops.to_str().unwrap()]).run().code(1);
+    assert!(finished.stderr.contains("used up its budget"), "{finished}");
+    let power = path("power", Profile::Debug).to_str().unwrap();
+    let finished = lunatic(["--max-processes=10", power]).run().code(101);
+    assert!(finished.stderr.contains("10 processes at once"), "{finished}");
+}
+
+#[test]
+fn flags_of_rights_that_make_no_sense_are_refused() {
+    let sandbox = path("sandbox", Profile::Debug).to_str().unwrap();
+    for (flag, part) in [
+        ("--allow-net=a b", "no network rule"),
+        ("--max-cpu=-1", "--max-cpu"),
+        ("--max-total-memory=much", "is no size"),
+        ("--max-files=x", "--max-files"),
+        ("--dir=::/data", "names no folder"),
+    ] {
+        let finished = lunatic([flag, sandbox]).run();
+        assert!(finished.stderr.contains(part), "{flag}: {finished}");
+    }
+}
+
+#[test]
+fn a_program_that_lacks_a_folder_is_told_of_the_flag() {
+    let sandbox = path("sandbox", Profile::Debug).to_str().unwrap();
+    let finished = lunatic([sandbox, "a_configured_child_has_nothing"]).run().code(101);
+    assert!(
+        finished.stderr.contains("`--dir HOST::GUEST` gives it one"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn a_file_beside_the_package_gives_rights() {
+    let temp = tempfile::tempdir().unwrap();
+    let project = temp.path().join("project");
+    let folder = temp.path().to_str().unwrap();
+    std::fs::create_dir_all(project.join("data")).unwrap();
+    std::fs::create_dir(project.join("src")).unwrap();
+    std::fs::write(project.join("data/x"), "found").unwrap();
+    let main = "fn main() { println!(\"{} {}\", std::fs::read_to_string(\"/in/x\").unwrap(), std::env::var(\"A\").unwrap()); }\n";
+    std::fs::write(project.join("src/main.rs"), main).unwrap();
+    std::fs::write(
+        project.join("Cargo.toml"),
+        "[package]\nname = \"project\"\nedition = \"2024\"\n\n[workspace]\n",
+    )
+    .unwrap();
+    std::fs::write(project.join("lunatic.toml"), "dir = ['data::/in:ro']\nenv = ['A=1']\n").unwrap();
+    let target = format!("--target-dir={folder}/target");
+    let finished = cargo_lunatic(["run", &target]).current_dir(&project).run().code(0);
+    assert_eq!(finished.stdout, "found 1\n");
+    let finished = cargo_lunatic(["run", &target, "--env=A=2"])
+        .current_dir(&project)
+        .run()
+        .code(0);
+    assert_eq!(finished.stdout, "found 2\n");
+    let finished = cargo_lunatic(["doctor"]).current_dir(&project).run().code(0);
+    assert!(
+        finished.stdout.contains("dir data::/in:ro") && finished.stdout.contains("lunatic.toml"),
+        "{finished}"
+    );
+    std::fs::write(project.join("lunatic.toml"), "dirs = []\n").unwrap();
+    let finished = cargo_lunatic(["run", &target]).current_dir(&project).run().code(101);
+    assert!(finished.stderr.contains("unknown field `dirs`"), "{finished}");
+}

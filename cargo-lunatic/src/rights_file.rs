@@ -1,0 +1,154 @@
+//! `lunatic.toml`: what a program may do, written down beside its package.
+//!
+//! The keys are the flags of `cargo lunatic run`. Flags on the command line go before them: lists add up, of everything
+//! else the flag counts.
+
+use std::path::{Path, PathBuf};
+
+use lunatic_host::cli::HostArgs;
+use serde::Deserialize;
+
+use crate::error::Error;
+
+/// The name of the file, beside `Cargo.toml`.
+pub(crate) const FILE: &str = "lunatic.toml";
+
+/// What the file holds.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub(crate) struct RightsFile {
+    dir: Vec<String>,
+    env: Vec<String>,
+    allow_net: Vec<String>,
+    max_memory: Option<String>,
+    max_files: Option<u32>,
+    max_processes: Option<u64>,
+    max_total_memory: Option<String>,
+    max_cpu: Option<f64>,
+    log_denials: bool,
+    workers: Option<usize>,
+}
+
+/// Reads the file in a package's folder; `None` if there is none.
+pub(crate) fn read(folder: &Path) -> Result<Option<(PathBuf, RightsFile)>, Error> {
+    let path = folder.join(FILE);
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => {
+            return Err(Error::File {
+                action: "read",
+                path,
+                source,
+            });
+        }
+    };
+    match toml::from_str(&text) {
+        Ok(file) => Ok(Some((path, file))),
+        Err(error) => Err(Error::RightsFile {
+            path,
+            why: error.to_string(),
+        }),
+    }
+}
+
+impl RightsFile {
+    /// Adds what the file says to what the command line said. Folders count from the folder that the file is in.
+    pub(crate) fn add_to(self, host: &mut HostArgs, folder: &Path) {
+        let dirs = self.dir.iter().map(|dir| from_folder(dir, folder));
+        host.dirs.splice(0..0, dirs);
+        // The last value of a variable counts: that of the command line.
+        host.env.splice(0..0, self.env);
+        host.allow_net.splice(0..0, self.allow_net);
+        let or = |own: &mut Option<String>, other: Option<String>| *own = own.take().or(other);
+        or(&mut host.max_memory, self.max_memory);
+        or(&mut host.max_total_memory, self.max_total_memory);
+        host.max_files = host.max_files.or(self.max_files);
+        host.max_processes = host.max_processes.or(self.max_processes);
+        host.max_cpu = host.max_cpu.or(self.max_cpu);
+        host.workers = host.workers.or(self.workers);
+        host.log_denials |= self.log_denials;
+    }
+
+    /// The lines for people: each key with its value.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let list =
+            |key: &str, values: &[String]| values.iter().map(|value| format!("{key} {value}")).collect::<Vec<_>>();
+        let one = |key: &str, value: Option<String>| value.map(|value| format!("{key} {value}"));
+        let mut lines = [
+            list("dir", &self.dir),
+            list("env", &self.env),
+            list("allow-net", &self.allow_net),
+        ]
+        .concat();
+        lines.extend(
+            [
+                one("max-memory", self.max_memory.clone()),
+                one("max-files", self.max_files.map(|n| n.to_string())),
+                one("max-processes", self.max_processes.map(|n| n.to_string())),
+                one("max-total-memory", self.max_total_memory.clone()),
+                one("max-cpu", self.max_cpu.map(|n| n.to_string())),
+                one("workers", self.workers.map(|n| n.to_string())),
+                self.log_denials.then(|| "log-denials".to_owned()),
+            ]
+            .into_iter()
+            .flatten(),
+        );
+        lines
+    }
+}
+
+/// `HOST[::GUEST][:ro]` with a relative HOST taken from `folder`; what it is called inside stays.
+fn from_folder(dir: &str, folder: &Path) -> String {
+    let (name, mode) = dir.strip_suffix(":ro").map_or((dir, ""), |name| (name, ":ro"));
+    let (host, guest) = name.split_once("::").unwrap_or((name, name));
+    if host.is_empty() {
+        return dir.to_owned();
+    }
+    format!("{}::{guest}{mode}", folder.join(host).display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_goes_before_the_file() {
+        let file: RightsFile = toml::from_str(
+            "dir = ['data:ro', '/tmp::/t']\nenv = ['A=1']\nallow-net = ['*']\nmax-memory = '1M'\nmax-cpu = 2.5\nlog-denials = true\n",
+        )
+        .unwrap();
+        assert_eq!(
+            file.lines().join(", "),
+            "dir data:ro, dir /tmp::/t, env A=1, allow-net *, max-memory 1M, max-cpu 2.5, log-denials"
+        );
+        let mut host = HostArgs {
+            dirs: vec!["x".into()],
+            env: vec!["A=2".into()],
+            max_memory: Some("2M".into()),
+            ..HostArgs::default()
+        };
+        file.add_to(&mut host, Path::new("/p"));
+        assert_eq!(host.dirs, ["/p/data::data:ro", "/tmp::/t", "x"]);
+        assert_eq!(host.env, ["A=1", "A=2"]);
+        assert_eq!(
+            (host.max_memory.as_deref(), host.max_cpu, host.log_denials),
+            (Some("2M"), Some(2.5), true)
+        );
+    }
+
+    #[test]
+    fn mistakes_in_the_file_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(read(folder.path()).unwrap(), None);
+        for (text, part) in [
+            ("dirs = []", "unknown field `dirs`"),
+            ("max-files = -1", "-1"),
+            ("env = 3", "invalid type"),
+        ] {
+            std::fs::write(folder.path().join(FILE), text).unwrap();
+            let error = read(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(FILE) && error.contains(part), "{error}");
+        }
+    }
+}
