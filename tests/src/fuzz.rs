@@ -1,8 +1,9 @@
 //! Hostile guests by the thousand: modules that call the host in every order with every kind of argument.
 //!
-//! A case is a module made from a seed: sequences of host calls that mostly make sense. Handles are those that earlier
-//! calls wrote, pointers mostly lie in memory, lengths are mostly short, times pass; some are anything. (What the host does
-//! with modules of any other shape is for the property tests of `lunatic_host::module`, which take theirs from wasm-smith.)
+//! A case is a module made from a seed, in one of two ways. *Scripts* are sequences of host calls that mostly make sense:
+//! handles are those that earlier calls wrote, pointers mostly lie in memory, lengths are mostly short, times pass; some are
+//! anything. *Noise* is a module by wasm-smith that imports what a guest can import, and calls it with whatever is on the
+//! stack.
 //!
 //! Whatever a case does, the host must neither panic nor hang, and the program that runs beside it must be well.
 //!
@@ -204,10 +205,7 @@ fn script(seed: u64) -> String {
     let mut script = Script { random, odds };
     let mut text = String::from("(module\n");
     for (name, parameters) in PREVIEW_1 {
-        let types: String = parameters
-            .chars()
-            .map(|kind| if matches!(kind, 'I' | 's') { " i64" } else { " i32" })
-            .collect();
+        let types = types(parameters);
         let _ = writeln!(
             text,
             "(import \"wasi_snapshot_preview1\" \"{name}\" (func $wasi_{name} (param{types}) (result i32)))"
@@ -258,6 +256,52 @@ fn script(seed: u64) -> String {
     text
 }
 
+/// A module by wasm-smith; `None` if there are too few random bytes for one.
+fn noise(seed: u64) -> Option<Vec<u8>> {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut bytes = vec![0; random.random_range(500..5000)];
+    random.fill_bytes(&mut bytes);
+    let mut available = String::from("(module\n");
+    for (name, parameters) in PREVIEW_1 {
+        let types = types(parameters);
+        let _ = writeln!(
+            available,
+            "(import \"wasi_snapshot_preview1\" \"{name}\" (func (param{types}) (result i32)))"
+        );
+    }
+    available += &imports::declarations();
+    available.push(')');
+    let parse = |text: &str| wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
+    let exports = r#"(module (func (export "_start")) (memory (export "memory") 1))"#;
+    let config = wasm_smith::Config {
+        available_imports: Some(parse(&available)),
+        exports: Some(parse(exports)),
+        min_imports: 5,
+        max_imports: 40,
+        max_memories: 1,
+        max_memory32_bytes: 4 << 20,
+        max_funcs: 20,
+        threads_enabled: false,
+        memory64_enabled: false,
+        gc_enabled: false,
+        reference_types_enabled: false,
+        exceptions_enabled: false,
+        custom_page_sizes_enabled: false,
+        shared_everything_threads_enabled: false,
+        wide_arithmetic_enabled: false,
+        custom_descriptors_enabled: false,
+        ..wasm_smith::Config::default()
+    };
+    let module = wasm_smith::Module::new(config, &mut arbitrary::Unstructured::new(&bytes)).ok()?;
+    Some(module.to_bytes())
+}
+
+/// The parameters of a function of WASI in the text format.
+fn types(parameters: &str) -> String {
+    let of = |kind| if matches!(kind, 'I' | 's') { " i64" } else { " i32" };
+    parameters.chars().map(of).collect()
+}
+
 /// What became of cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
@@ -265,7 +309,7 @@ pub struct Tally {
     pub ended: u64,
     /// They waited for something longer than we did, and were stopped.
     pub stopped: u64,
-    /// The host did not take the module.
+    /// There was no module for the seed, or the host did not take it.
     pub refused: u64,
 }
 
@@ -324,7 +368,11 @@ impl Fuzzer {
     ///
     /// If the host panicked or hung, with the seed.
     pub fn run(&mut self, host: &Host, seed: u64) {
-        let Ok(module) = host.load(script(seed).as_bytes()) else {
+        let wasm = match seed % 3 {
+            0 => noise(seed),
+            _ => Some(script(seed).into_bytes()),
+        };
+        let Some(module) = wasm.and_then(|wasm| host.load(&wasm).ok()) else {
             self.tally.refused += 1;
             return;
         };
