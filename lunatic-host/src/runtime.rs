@@ -33,6 +33,8 @@ use crate::worker::Worker;
 const PROCESSES_MAX: u32 = 16 << 20;
 /// The largest memory of one process, in bytes, if nothing else is said: 1 GiB.
 pub(crate) const MEMORY_MAX: usize = 1 << 30;
+/// The most modules that guests can have compiled at once.
+const MODULES_MAX: u32 = 1 << 16;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
@@ -51,6 +53,9 @@ pub(crate) struct Shared {
     pub(crate) queued: Arc<Quota>,
     pub(crate) process_keys: Keys,
     pub(crate) channel_keys: Keys,
+    /// Modules that guests compiled.
+    pub(crate) modules: Table<Arc<Module>>,
+    pub(crate) module_keys: Keys,
     pub(crate) exits: Exits,
     pub(crate) hibernation: Hibernation,
     pub(crate) cache: Cache,
@@ -59,7 +64,7 @@ pub(crate) struct Shared {
     outside: AtomicUsize,
     systems: Mutex<Vec<Arc<System>>>,
     /// Files and terminals of guests; timers are the clock's.
-    io: tokio::runtime::Runtime,
+    pub(crate) io: tokio::runtime::Runtime,
 }
 
 /// A limit of the host stands in the way of a spawn.
@@ -80,7 +85,7 @@ impl fmt::Display for SpawnLimit {
 
 impl Shared {
     pub(crate) fn spawn(&self, parent: &Process, entry: Entry) -> Result<Id, SpawnLimit> {
-        let process = self.new_process(parent, parent.rights.clone(), entry)?;
+        let process = self.new_process(parent, parent.rights.clone(), parent.module.clone(), entry)?;
         let id = process.id;
         self.scheduler.spawn(process);
         Ok(id)
@@ -91,6 +96,7 @@ impl Shared {
         &self,
         parent: &Process,
         rights: Arc<Rights>,
+        module: Arc<Module>,
         entry: Entry,
     ) -> Result<Arc<Process>, SpawnLimit> {
         let budget = rights.budget.clone();
@@ -99,7 +105,7 @@ impl Shared {
         }
         let mut process = None;
         let result = self.processes.insert(self.scheduler.worker(), |id| {
-            let (system, module) = (parent.system.clone(), parent.module.clone());
+            let system = parent.system.clone();
             let new = Arc::new(Process::new(id, Some(parent.id), rights, system, module, entry));
             process.insert(new).clone()
         });
@@ -399,6 +405,8 @@ impl RuntimeBuilder {
                 queued,
                 process_keys: Keys::new(),
                 channel_keys: Keys::new(),
+                modules: Table::new(MODULES_MAX),
+                module_keys: Keys::new(),
                 exits: Exits::default(),
                 hibernation: Hibernation::new(self.resident_max),
                 cache,

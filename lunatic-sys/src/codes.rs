@@ -24,6 +24,9 @@ pub const DENIED: i32 = -9;
 /// A configuration that cannot be understood; why is in the buffer, as text.
 pub const BAD_CONFIG: i32 = -10;
 
+/// Bytes that are no module which the host runs, or that lacks what is asked of it; why is in the buffer, as text.
+pub const BAD_MODULE: i32 = -11;
+
 /// The longest configuration of a spawn, in bytes.
 pub const CONFIG_LEN_MAX: usize = 64 << 10;
 

@@ -35,6 +35,7 @@ pub mod channel;
 pub mod codes;
 pub mod layout;
 pub mod mailbox;
+pub mod module;
 pub mod process;
 pub mod registry;
 pub mod rights;

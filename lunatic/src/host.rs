@@ -18,7 +18,8 @@ use lunatic_sys::layout::RawHandle;
 use lunatic_sys::{buffer, channel, codes, process};
 pub use scratch::{Scratch, TooLarge};
 pub(crate) use signals::{
-    allows, demonitor, exit, exit_signal, link, monitor, parent, spawn_with, trap_exit, unlink, usage,
+    allows, compile, demonitor, exit, exit_signal, link, monitor, parent, spawn_export, spawn_with, trap_exit, unlink,
+    usage,
 };
 
 /// How many bytes of a message are received without touching the heap.
@@ -46,6 +47,8 @@ pub(crate) enum Refused {
     Denied,
     /// A configuration that the host does not understand; [`text`] says why.
     BadConfig,
+    /// What is no module, or lacks something; [`text`] says what.
+    BadModule,
 }
 
 impl Refused {
@@ -61,6 +64,7 @@ impl Refused {
             codes::LIMIT => Self::Limit,
             codes::DENIED => Self::Denied,
             codes::BAD_CONFIG => Self::BadConfig,
+            codes::BAD_MODULE => Self::BadModule,
             _ => unknown_code(code),
         }
     }
@@ -320,6 +324,7 @@ mod tests {
             (codes::LIMIT, Refused::Limit),
             (codes::DENIED, Refused::Denied),
             (codes::BAD_CONFIG, Refused::BadConfig),
+            (codes::BAD_MODULE, Refused::BadModule),
         ] {
             assert_eq!(check(code), Err(meaning));
         }

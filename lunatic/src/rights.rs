@@ -28,6 +28,8 @@ pub enum Right {
     Configure,
     /// To register names and join groups.
     Names,
+    /// To compile modules: [`Module::compile`](crate::Module::compile).
+    Compile,
 }
 
 impl Right {
@@ -36,6 +38,7 @@ impl Right {
             Self::Spawn => "spawn",
             Self::Configure => "configure",
             Self::Names => "names",
+            Self::Compile => "compile",
         }
     }
 }

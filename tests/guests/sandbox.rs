@@ -34,6 +34,7 @@ lunatic_test_guests::scenarios![
     many_children_with_one_configuration,
     denials,
     escapes,
+    modules_can_be_compiled_and_denied,
 ];
 
 /// What `ask` finds in a child with the configuration.
@@ -553,4 +554,61 @@ fn escapes() {
     fs::rename("/data/sub", "/data/renamed").unwrap();
     assert_eq!(fs::read_to_string("/data/given.txt").unwrap(), "from outside");
     fs::remove_dir("/data/renamed").unwrap();
+}
+
+fn modules_can_be_compiled_and_denied() {
+    use lunatic::{CompileError, Module};
+    const PLUGIN: &str = r#"(module
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (func (export "seven") (call $exit (i32.const 7)))
+        (func (export "fine"))
+        (func (export "loops") (loop $again (br $again)))
+        (func (export "takes") (param i32)))"#;
+    let plugin = Module::compile(PLUGIN.as_bytes()).unwrap();
+    let config = ProcessConfig::new().cpu_time(Duration::from_millis(30));
+    let run = |export| {
+        Process::builder()
+            .config(&config)
+            .spawn_export(plugin, export)
+            .map(|process| process.join())
+    };
+    assert_eq!(run("seven"), Ok(ExitReason::Exit(7)));
+    assert_eq!(run("fine"), Ok(ExitReason::Normal));
+    assert_eq!(run("loops"), Ok(ExitReason::OutOfBudget));
+    for missing in ["takes", "missing"] {
+        assert!(matches!(run(missing), Err(SpawnError::BadModule(_))), "{missing}");
+    }
+    for bytes in [
+        &b"(module"[..],
+        b"\0asm\x01\0\0\0\xff",
+        b"",
+        b"(module (import \"env\" \"system\" (func)))",
+    ] {
+        assert!(matches!(Module::compile(bytes), Err(CompileError::Invalid(_))));
+    }
+    // Who knows the handle spawns in it, until its owner ends.
+    let made = Channel::<Module>::new(0);
+    let owner = Process::spawn(move || {
+        made.send(Module::compile(b"(module (func (export \"run\")))").unwrap());
+        lunatic::sleep(Duration::from_secs(3600));
+    })
+    .unwrap();
+    let module = made.receive();
+    assert_eq!(
+        Process::builder().spawn_export(module, "run").unwrap().join(),
+        ExitReason::Normal
+    );
+    owner.kill();
+    owner.join();
+    assert!(matches!(
+        Process::builder().spawn_export(module, "run"),
+        Err(SpawnError::BadModule(_))
+    ));
+    assert!(in_child(&ProcessConfig::new(), || matches!(
+        Module::compile(b"(module)"),
+        Err(CompileError::Denied(_))
+    )));
+    assert!(in_child(&ProcessConfig::new().allow(Right::Compile), || {
+        Module::compile(b"(module)").is_ok()
+    }));
 }

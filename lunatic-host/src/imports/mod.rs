@@ -3,6 +3,7 @@
 mod buffer;
 mod channel;
 mod mailbox;
+mod module;
 mod process;
 mod registry;
 mod rights;
@@ -21,6 +22,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     buffer::add(&mut linker)?;
     channel::add(&mut linker)?;
     mailbox::add(&mut linker)?;
+    module::add(&mut linker)?;
     process::add(&mut linker)?;
     registry::add(&mut linker)?;
     rights::add(&mut linker)?;

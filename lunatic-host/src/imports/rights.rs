@@ -31,6 +31,7 @@ fn allows(mut caller: Caller<'_, Ctx>, question: u32, len: u32) -> wasmtime::Res
         "spawn" => Some(rights.may.contains(May::SPAWN)),
         "configure" => Some(rights.may.contains(May::CONFIGURE)),
         "names" => Some(rights.may.contains(May::NAMES)),
+        "compile" => Some(rights.may.contains(May::COMPILE)),
         question => rights.net.answers(question),
     };
     Ok(allowed.map_or(INVALID, i32::from))

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use lunatic_sys::codes::{
-    BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK, REASON_HEAD_LEN,
-    REASON_TEXT_LEN_MAX, spawn,
+    BAD_CONFIG, BAD_MODULE, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK,
+    REASON_HEAD_LEN, REASON_TEXT_LEN_MAX, spawn,
 };
 use lunatic_sys::layout::{RawHandle, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE};
 use wasmtime::{Caller, Linker};
@@ -13,6 +13,7 @@ use super::process::{check_handle, write_handle};
 use crate::ending::Exited;
 use crate::guest_memory;
 use crate::instance::Ctx;
+use crate::module::Module;
 use crate::process::exit::ExitReason;
 use crate::process::registry::NameRefusal;
 use crate::process::signals::Fate;
@@ -25,6 +26,7 @@ use crate::runtime::SpawnLimit;
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
     linker.func_wrap(namespace, "spawn", spawn)?;
+    linker.func_wrap("lunatic::module", "spawn_export", spawn_export)?;
     linker.func_wrap(namespace, "exit", exit)?;
     linker.func_wrap(namespace, "exit_signal", exit_signal)?;
     linker.func_wrap(namespace, "link", link)?;
@@ -62,18 +64,60 @@ fn spawn(
     options: u32,
     out: u32,
 ) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, options, SPAWN_OPTIONS_SIZE as u32)?;
     guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
-    let options = Options::read(guest_memory::slice(&mut caller, options, SPAWN_OPTIONS_SIZE as u32)?.0);
-    let name = match options.name_len {
-        0 => None,
-        len => Some(super::registry::name(&mut caller, u32::try_from(options.name)?, len)?),
-    };
     let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
     if bytes.len() > CAPTURE_LEN_MAX {
         ctx.buffer = format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes();
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
+    let module = ctx.process().module.clone();
+    spawn_entry(caller, module, entry, options, out)
+}
+
+/// Spawns a process that calls an exported function of a module that was compiled at run time.
+fn spawn_export(
+    mut caller: Caller<'_, Ctx>,
+    id: u64,
+    key: u64,
+    export: u32,
+    export_len: u32,
+    options: u32,
+    out: u32,
+) -> wasmtime::Result<i32> {
+    let name = super::registry::name(&mut caller, export, export_len)?;
+    guest_memory::slice(&mut caller, options, SPAWN_OPTIONS_SIZE as u32)?;
+    guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
+    let ctx = caller.data_mut();
+    let Some(id) = ctx.shared.module_keys.check(id, key) else {
+        return Ok(INVALID);
+    };
+    let Some(module) = ctx.shared.modules.get(id).map(|module| Arc::clone(&module)) else {
+        return Ok(CLOSED);
+    };
+    let name = String::from_utf8_lossy(&name).into_owned();
+    if !module.has_entry(&ctx.shared, &name)? {
+        ctx.buffer = format!("the module exports no function `{name}` that takes and returns nothing").into_bytes();
+        return Ok(BAD_MODULE);
+    }
+    spawn_entry(caller, module, Entry::Export(name.into()), options, out)
+}
+
+fn spawn_entry(
+    mut caller: Caller<'_, Ctx>,
+    module: Arc<Module>,
+    entry: Entry,
+    options: u32,
+    out: u32,
+) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
+    let options = Options::read(guest_memory::slice(&mut caller, options, SPAWN_OPTIONS_SIZE as u32)?.0);
+    let name = match options.name_len {
+        0 => None,
+        len => Some(super::registry::name(&mut caller, u32::try_from(options.name)?, len)?),
+    };
+    let ctx = caller.data_mut();
     if !may_spawn(ctx) || name.as_ref().is_some_and(|name| !super::registry::may_name(ctx, name)) {
         return Ok(DENIED);
     }
@@ -96,7 +140,7 @@ fn spawn(
     let ctx = caller.data_mut();
     let rights = options.limit(base);
     let scope = rights.scope.clone();
-    let make = || Ok::<_, SpawnRefusal>(shared.new_process(&parent, rights, entry)?);
+    let make = || Ok::<_, SpawnRefusal>(shared.new_process(&parent, rights, module, entry)?);
     let made = match &name {
         Some(name) => scope.register(name, make),
         None => make(),

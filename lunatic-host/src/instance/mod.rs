@@ -54,6 +54,8 @@ pub(crate) struct Ctx {
     pub(crate) buffer: Vec<u8>,
     /// The channels that close with the process.
     pub(crate) channels: SmallVec<[Id; 2]>,
+    /// The modules that the process compiled.
+    pub(crate) modules: Vec<Id>,
     /// The configuration that the process used last to spawn another.
     pub(crate) config: Option<Box<UsedConfig>>,
     process: Option<Arc<Process>>,
@@ -75,6 +77,7 @@ impl Ctx {
             captured: Captured::new(),
             buffer: Vec::new(),
             channels: SmallVec::new(),
+            modules: Vec::new(),
             config: None,
             process: None,
             seat,
@@ -143,6 +146,9 @@ impl Ctx {
                 .channels
                 .close(worker, channel)
                 .for_each(|waiter| self.shared.scheduler.wake(&waiter));
+        }
+        for module in std::mem::take(&mut self.modules) {
+            drop(self.shared.modules.remove(self.shared.scheduler.worker(), module));
         }
         self.limits.release();
         self.config = None;

@@ -202,11 +202,13 @@ impl May {
             "spawn" => May::SPAWN,
             "configure" => May::CONFIGURE,
             "names" => May::NAMES,
+            "compile" => May::COMPILE,
             "all" => MAY_ALL,
             _ => {
-                return Err(
-                    format!("`{value}` is nothing to allow or deny: write spawn, configure, names or all").into(),
-                );
+                return Err(format!(
+                    "`{value}` is nothing to allow or deny: write spawn, configure, names, compile or all"
+                )
+                .into());
             }
         })
     }

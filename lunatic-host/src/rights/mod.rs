@@ -33,7 +33,7 @@ use crate::wasi::Wasi;
 pub(crate) struct May(u8);
 
 /// All of them.
-pub(crate) const MAY_ALL: May = May(7);
+pub(crate) const MAY_ALL: May = May(15);
 
 impl May {
     /// Spawn processes.
@@ -42,6 +42,8 @@ impl May {
     pub(crate) const CONFIGURE: Self = Self(2);
     /// Register names and join groups.
     pub(crate) const NAMES: Self = Self(4);
+    /// Compile modules.
+    pub(crate) const COMPILE: Self = Self(8);
 
     pub(crate) fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
@@ -172,6 +174,7 @@ mod tests {
             "allow=spawn",
             "allow=configure",
             "allow=names",
+            "allow=compile",
             "allow=all",
             "deny=spawn",
             "deny=names",

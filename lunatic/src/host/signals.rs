@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use lunatic_sys::layout::{RawHandle, SpawnOptions, Spawned, Usage};
-use lunatic_sys::{codes, process, rights};
+use lunatic_sys::{codes, module, process, rights};
 
 use super::{Refused, check, spawn_refused};
 
@@ -30,6 +30,39 @@ pub(crate) fn spawn_with(
         codes::OK => Ok(Ok(spawned)),
         codes::NAME_TAKEN => Ok(Err(spawned.process)),
         code => Err(spawn_refused(code)),
+    }
+}
+
+/// Compiles a module.
+pub(crate) fn compile(wasm: &[u8]) -> Result<RawHandle, Refused> {
+    let mut handle = RawHandle::default();
+    // SAFETY: `wasm` is readable for its length, and `handle` is writable.
+    check(unsafe { module::compile(wasm.as_ptr(), wasm.len(), &raw mut handle) })?;
+    Ok(handle)
+}
+
+/// Spawns a process that calls an exported function of a module.
+pub(crate) fn spawn_export(
+    module: RawHandle,
+    export: &str,
+    options: &SpawnOptions,
+) -> Result<Result<Spawned, RawHandle>, Refused> {
+    let mut spawned = Spawned::default();
+    // SAFETY: `export` is readable for its length, `options` for its type and what it points to, `spawned` is writable.
+    let code = unsafe {
+        module::spawn_export(
+            module.id,
+            module.key,
+            export.as_ptr(),
+            export.len(),
+            options,
+            &raw mut spawned,
+        )
+    };
+    match code {
+        codes::OK => Ok(Ok(spawned)),
+        codes::NAME_TAKEN => Ok(Err(spawned.process)),
+        code => Err(Refused::from_code(code)),
     }
 }
 

@@ -7,6 +7,7 @@ use lunatic_sys::codes::{NAME_LEN_MAX, TAG_SIGNAL, spawn as flag};
 use lunatic_sys::layout::SpawnOptions;
 
 use super::{Capture, Monitor, Process, SpawnError, spawn};
+use crate::module::Module;
 use crate::rights::ProcessConfig;
 
 /// Says how a process is to be spawned: [`Process::builder`].
@@ -103,27 +104,33 @@ impl Builder {
         Ok((process, Monitor { reference, process }))
     }
 
+    /// Spawns a process in another module, which begins with its exported function `export`. The function takes and
+    /// returns nothing; what the process is to know it gets as arguments ([`ProcessConfig::arg`]) or as mail: it finds who
+    /// spawned it with [`parent`](super::parent).
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn); and [`SpawnError::BadModule`].
+    ///
+    /// # Panics
+    ///
+    /// If a name has no byte or more than 255, or the module was never given out by the host.
+    pub fn spawn_export(&self, module: Module, export: &str) -> Result<Process, SpawnError> {
+        assert!(
+            !export.is_empty() && export.len() <= NAME_LEN_MAX,
+            "the name of a function has 1 to {NAME_LEN_MAX} bytes: {export:?}"
+        );
+        let options = self.options(0)?;
+        match crate::host::spawn_export(module.raw(), export, &options) {
+            Ok(Ok(spawned)) => Ok(Process::from_raw(spawned.process)),
+            Ok(Err(holder)) => Err(SpawnError::NameTaken(Process::from_raw(holder))),
+            Err(refused) => Err(SpawnError::from_refused(refused)),
+        }
+    }
+
     /// Monitors the child under `monitor_tag`, unless that is 0.
     pub(crate) fn spawn_raw<F: Capture>(&self, entry: &F, monitor_tag: u64) -> Result<(Process, u64), SpawnError> {
-        let len = self.name.len();
-        assert!(
-            len <= NAME_LEN_MAX,
-            "the name of a process has at most {NAME_LEN_MAX} bytes, not {len}: {}",
-            self.name
-        );
-        let monitors = if monitor_tag == 0 { 0 } else { flag::MONITOR };
-        let config = self.config.as_ref().map_or(Ok(""), ProcessConfig::entries)?;
-        let options = SpawnOptions {
-            flags: self.flags | monitors,
-            name_len: len as u32,
-            name: self.name.as_ptr().addr() as u64,
-            max_memory: self.max_memory,
-            mailbox_max: self.mailbox_max,
-            monitor_tag,
-            config: config.as_ptr().addr() as u64,
-            config_len: config.len() as u32,
-            reserved: 0,
-        };
+        let options = self.options(monitor_tag)?;
         if size_of::<F>() > lunatic_sys::codes::CAPTURE_LEN_MAX {
             return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });
         }
@@ -134,5 +141,28 @@ impl Builder {
             Ok(Err(holder)) => Err(SpawnError::NameTaken(Process::from_raw(holder))),
             Err(refused) => Err(SpawnError::from_refused(refused)),
         }
+    }
+
+    /// The options for the host. They point into `self`.
+    fn options(&self, monitor_tag: u64) -> Result<SpawnOptions, SpawnError> {
+        let len = self.name.len();
+        assert!(
+            len <= NAME_LEN_MAX,
+            "the name of a process has at most {NAME_LEN_MAX} bytes, not {len}: {}",
+            self.name
+        );
+        let monitors = if monitor_tag == 0 { 0 } else { flag::MONITOR };
+        let config = self.config.as_ref().map_or(Ok(""), ProcessConfig::entries)?;
+        Ok(SpawnOptions {
+            flags: self.flags | monitors,
+            name_len: len as u32,
+            name: self.name.as_ptr().addr() as u64,
+            max_memory: self.max_memory,
+            mailbox_max: self.mailbox_max,
+            monitor_tag,
+            config: config.as_ptr().addr() as u64,
+            config_len: config.len() as u32,
+            reserved: 0,
+        })
     }
 }

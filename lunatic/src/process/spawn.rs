@@ -72,6 +72,8 @@ pub enum SpawnError {
     Denied(String),
     /// The child's configuration makes no sense; the text says why.
     BadConfig(String),
+    /// The module has no such function, or is gone; the text says which.
+    BadModule(String),
 }
 
 impl SpawnError {
@@ -81,6 +83,8 @@ impl SpawnError {
             Refused::Limit => Self::Limit(host::limit()),
             Refused::Denied => Self::Denied(host::text()),
             Refused::BadConfig => Self::BadConfig(host::text()),
+            Refused::BadModule => Self::BadModule(host::text()),
+            Refused::Closed => Self::BadModule("the process that compiled the module has ended".into()),
             other => panic!("the host refused to spawn a process: {other:?}"),
         }
     }
@@ -95,7 +99,7 @@ impl fmt::Display for SpawnError {
             ),
             Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
             Self::NameTaken(holder) => write!(f, "process {holder} has the name"),
-            Self::Denied(why) | Self::BadConfig(why) => f.write_str(why),
+            Self::Denied(why) | Self::BadConfig(why) | Self::BadModule(why) => f.write_str(why),
         }
     }
 }

@@ -19,7 +19,7 @@ fn whatever_guests_call_the_host_lives() {
     } = fuzzer.tally();
     assert_eq!(ended + stopped + refused, CASES);
     assert!(
-        ended > CASES / 2 && refused < CASES / 6,
+        ended > CASES / 2 && refused < CASES / 4,
         "most cases do nothing: {:?}",
         fuzzer.tally()
     );

@@ -336,6 +336,8 @@ fn handles_of_what_has_ended_are_known_as_such() {
         "mailbox.send" | "registry.register" | "registry.join_group" | "registry.leave_group" | "timer.send_after" => {
             -2
         }
+        // It is no handle of a module.
+        "module.drop" | "module.spawn_export" => -1,
         // The reference is none that is open.
         "mailbox.call" => -1,
         other => panic!("what does {other} say of what has ended? docs/abi.md has to tell, and then this test"),

@@ -84,4 +84,5 @@ crate::scenarios! {
         }
     }),
     escapes => |program| run_with_everything(program),
+    modules_can_be_compiled_and_denied => |program| _ = program.quiet().run().normal(),
 }
