@@ -13,4 +13,10 @@ crate::imports! {
     /// [`codes::EMPTY`](crate::codes::EMPTY) if neither it nor an ancestor has one;
     /// [`codes::CLOSED`](crate::codes::CLOSED) if it has ended; [`codes::INVALID`](crate::codes::INVALID).
     fn usage(id: u64, key: u64, out: *mut Usage) -> i32;
+
+    /// Leaves in the buffer what a child has written to standard output (`stream` 0) or error (1) since the last call, if
+    /// the caller spawned it with `stdout=capture` or `stderr=capture`. [`codes::OK`](crate::codes::OK);
+    /// [`codes::EMPTY`](crate::codes::EMPTY) if it is not kept, or all was taken after the child's end;
+    /// [`codes::INVALID`](crate::codes::INVALID).
+    fn take_output(id: u64, key: u64, stream: i32) -> i32;
 }

@@ -18,8 +18,8 @@ use lunatic_sys::layout::RawHandle;
 use lunatic_sys::{buffer, channel, codes, process};
 pub use scratch::{Scratch, TooLarge};
 pub(crate) use signals::{
-    allows, compile, demonitor, exit, exit_signal, link, monitor, parent, spawn_export, spawn_with, trap_exit, unlink,
-    usage,
+    allows, compile, demonitor, exit, exit_signal, link, monitor, parent, spawn_export, spawn_with, take_output,
+    trap_exit, unlink, usage,
 };
 
 /// How many bytes of a message are received without touching the heap.

@@ -118,6 +118,28 @@ impl Process {
         host::is_alive(self.raw()).unwrap_or_else(|refused| self.refused(refused))
     }
 
+    /// What a child has written to standard output since the last call, if it was spawned with
+    /// [`capture_stdout`](crate::ProcessConfig::capture_stdout) by the calling process; nothing otherwise. Can be asked for
+    /// after its end, too.
+    #[must_use]
+    pub fn take_stdout(&self) -> Vec<u8> {
+        self.take_output(0)
+    }
+
+    /// As [`take_stdout`](Self::take_stdout), for standard error.
+    #[must_use]
+    pub fn take_stderr(&self) -> Vec<u8> {
+        self.take_output(1)
+    }
+
+    fn take_output(&self, stream: i32) -> Vec<u8> {
+        match host::take_output(self.raw(), stream) {
+            Ok(text) => text,
+            Err(Refused::Empty) => Vec::new(),
+            Err(refused) => self.refused(refused),
+        }
+    }
+
     /// What the process and all its descendants use, if it was spawned with a budget
     /// ([`measured`](crate::ProcessConfig::measured) or a cap) or belongs to the subtree of one that was: then it is what
     /// that subtree uses. `None` if there is no budget, or the process has ended.

@@ -207,6 +207,18 @@ impl ProcessConfig {
         self.entry("stdout", "discard")
     }
 
+    /// Standard output is kept for the parent: [`Process::take_stdout`](crate::Process::take_stdout). At most 256 KiB wait to
+    /// be taken, the rest is counted. The parent keeps the output of at most 1,024 children, and pays 512 KiB of its
+    /// budget for each, until it has taken all after the child's end.
+    pub fn capture_stdout(self) -> Self {
+        self.entry("stdout", "capture")
+    }
+
+    /// Standard error is kept for the parent: [`Process::take_stderr`](crate::Process::take_stderr).
+    pub fn capture_stderr(self) -> Self {
+        self.entry("stderr", "capture")
+    }
+
     /// Standard error leads nowhere.
     pub fn discard_stderr(self) -> Self {
         self.entry("stderr", "discard")

@@ -34,6 +34,7 @@ lunatic_test_guests::scenarios![
     many_children_with_one_configuration,
     denials,
     escapes,
+    output_can_be_captured,
     modules_can_be_compiled_and_denied,
 ];
 
@@ -611,4 +612,60 @@ fn modules_can_be_compiled_and_denied() {
     assert!(in_child(&ProcessConfig::new().allow(Right::Compile), || {
         Module::compile(b"(module)").is_ok()
     }));
+}
+
+fn output_can_be_captured() {
+    let config = ProcessConfig::new().capture_stdout().allow(Right::Spawn);
+    let spawn = |body: fn()| Process::builder().config(&config).spawn(body).unwrap();
+    let (one, two) = (spawn(|| println!("one")), spawn(|| print!("two, without an end")));
+    one.join();
+    two.join();
+    assert_eq!(
+        (one.take_stdout(), two.take_stdout()),
+        (b"one\n".to_vec(), b"two, without an end".to_vec())
+    );
+    assert_eq!((one.take_stdout(), one.take_stderr()), (vec![], vec![]));
+    // While it runs; with what its own children write; and no more than is kept.
+    let talks = spawn(|| {
+        Process::spawn(|| println!("a grandchild")).unwrap().join();
+        lunatic::sleep(Duration::from_secs(3600));
+    });
+    while talks.take_stdout().is_empty() {
+        lunatic::yield_now();
+    }
+    talks.kill();
+    let floods = spawn(|| (0..100_000).for_each(|_| println!("0123456789")));
+    floods.join();
+    let text = String::from_utf8(floods.take_stdout()).unwrap();
+    assert!(text.len() < 257 << 10 && text.ends_with("more bytes are not shown]\n"));
+    // Nobody but the parent is told.
+    let other = spawn(|| println!("for the parent"));
+    other.join();
+    let told = Channel::<bool>::new(0);
+    Process::spawn(move || told.send(other.take_stdout().is_empty())).unwrap();
+    assert!(told.receive());
+    assert_eq!(other.take_stdout(), b"for the parent\n");
+    // A process keeps the output of so many children, and has room again when it has taken it.
+    let both = ProcessConfig::new().capture_stdout().capture_stderr();
+    let loud = || Process::builder().config(&both).spawn(|| eprintln!("error"));
+    let mut children = Vec::new();
+    let refused = loop {
+        match loud() {
+            Ok(child) => children.push(child),
+            Err(error) => break error,
+        }
+    };
+    assert!(
+        matches!(refused, SpawnError::Limit(_)) && children.len() >= 1000,
+        "{refused:?} after {}",
+        children.len()
+    );
+    for child in children {
+        child.join();
+        assert_eq!(
+            (child.take_stdout(), child.take_stderr()),
+            (vec![], b"error\n".to_vec())
+        );
+    }
+    assert!(loud().is_ok());
 }

@@ -15,6 +15,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::rights";
     linker.func_wrap(namespace, "allows", allows)?;
     linker.func_wrap(namespace, "usage", usage)?;
+    linker.func_wrap(namespace, "take_output", take_output)?;
     Ok(())
 }
 
@@ -57,4 +58,29 @@ fn usage(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::
         .collect();
     guest_memory::write(&mut caller, out, &bytes)?;
     Ok(OK)
+}
+
+fn take_output(mut caller: Caller<'_, Ctx>, id: u64, key: u64, stream: i32) -> i32 {
+    let ctx = caller.data_mut();
+    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+        return INVALID;
+    };
+    let Some(at) = ctx.outputs.iter().position(|(child, _)| *child == id) else {
+        return EMPTY;
+    };
+    // Asked before the text is taken: what comes after that is the last.
+    let has_ended = ctx.shared.find(id).is_none();
+    let wasi = ctx.outputs[at].1.clone();
+    let Some(capture) = usize::try_from(stream).ok().and_then(|stream| wasi.captured(stream)) else {
+        return EMPTY;
+    };
+    ctx.buffer = capture.take();
+    let is_empty = (0..2)
+        .filter_map(|stream| wasi.captured(stream))
+        .all(|capture| capture.is_empty());
+    if has_ended && is_empty {
+        ctx.outputs.swap_remove(at);
+        ctx.limits.give_back(super::signal::CAPTURE_COST);
+    }
+    OK
 }

@@ -22,6 +22,7 @@ use crate::rights::budget::Budget;
 use crate::rights::config::Config;
 use crate::rights::{May, Rights, denial};
 use crate::runtime::SpawnLimit;
+use crate::wasi::context::CAPTURED_MAX;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
@@ -138,6 +139,20 @@ fn spawn_entry(
         }
     };
     let ctx = caller.data_mut();
+    let captures = options.config_len != 0
+        && (0..2).any(|stream| base.wasi.captured(stream).is_some())
+        && !Arc::ptr_eq(&base.wasi, &parent.rights.wasi);
+    if captures {
+        if ctx.outputs.len() >= CAPTURES_MAX {
+            ctx.buffer = format!("the process holds the output of {CAPTURES_MAX} children: take it").into_bytes();
+            return Ok(LIMIT);
+        }
+        if let Err(exhausted) = ctx.limits.charge(CAPTURE_COST) {
+            ctx.limits.out_of_memory = false;
+            ctx.buffer = exhausted.into_bytes();
+            return Ok(LIMIT);
+        }
+    }
     let rights = options.limit(base);
     let scope = rights.scope.clone();
     let make = || Ok::<_, SpawnRefusal>(shared.new_process(&parent, rights, module, entry)?);
@@ -145,6 +160,9 @@ fn spawn_entry(
         Some(name) => scope.register(name, make),
         None => make(),
     };
+    if captures && made.is_err() {
+        ctx.limits.give_back(CAPTURE_COST);
+    }
     let child = match made {
         Ok(child) => child,
         Err(SpawnRefusal::Limit(limit)) => {
@@ -168,6 +186,9 @@ fn spawn_entry(
         0 => 0,
         _ => shared.monitor(&parent, child.id, options.monitor_tag),
     };
+    if captures {
+        ctx.outputs.push((child.id, child.rights.wasi.clone()));
+    }
     let handle = shared.process_keys.handle(child.id);
     shared.scheduler.spawn(child);
     write_spawned(&mut caller, out, handle, reference)?;
@@ -184,6 +205,11 @@ pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
     }
     may
 }
+
+/// The output of so many children is kept for one process.
+const CAPTURES_MAX: usize = 1024;
+/// What that costs it of its budget, for each child.
+pub(super) const CAPTURE_COST: usize = 2 * CAPTURED_MAX;
 
 /// A configuration as it was used, so that the next spawn with the same one neither reads it nor opens a folder.
 pub(crate) struct UsedConfig {
@@ -220,6 +246,10 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
         (DENIED, denied.to_string())
     })?;
     let rights = Arc::new(rights);
+    if config.captures() {
+        // What one child prints is not to be mixed with what the next one does.
+        return Ok(rights);
+    }
     ctx.config = Some(Box::new(UsedConfig {
         bytes,
         config,

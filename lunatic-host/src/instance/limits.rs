@@ -43,6 +43,14 @@ impl Limits {
         Ok(())
     }
 
+    /// Gives back what was charged for something other than the memory itself.
+    pub(crate) fn give_back(&mut self, bytes: usize) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(Resource::Memory, bytes as u64);
+            self.charged -= bytes as u64;
+        }
+    }
+
     /// The process has ended.
     pub(crate) fn release(&mut self) {
         if let Some(budget) = self.budget.take() {

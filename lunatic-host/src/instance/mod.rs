@@ -43,6 +43,7 @@ use crate::process::exit::ExitReason;
 use crate::process::id::Id;
 use crate::process::{Captured, Entry, Process};
 use crate::runtime::Shared;
+use crate::wasi::Wasi;
 
 /// What host functions know of the process that calls them: the data of its store.
 pub(crate) struct Ctx {
@@ -54,6 +55,8 @@ pub(crate) struct Ctx {
     pub(crate) buffer: Vec<u8>,
     /// The channels that close with the process.
     pub(crate) channels: SmallVec<[Id; 2]>,
+    /// The children whose output the process may ask for, with what they see of the world.
+    pub(crate) outputs: Vec<(Id, Arc<Wasi>)>,
     /// The modules that the process compiled.
     pub(crate) modules: Vec<Id>,
     /// The configuration that the process used last to spawn another.
@@ -65,7 +68,7 @@ pub(crate) struct Ctx {
     /// Set while `lunatic:run` itself, and not the guest, calls `next`.
     gate: Option<Global>,
     reset: Option<Reset>,
-    limits: Limits,
+    pub(crate) limits: Limits,
     wasi: Option<Box<ProcessWasi>>,
 }
 
@@ -77,6 +80,7 @@ impl Ctx {
             captured: Captured::new(),
             buffer: Vec::new(),
             channels: SmallVec::new(),
+            outputs: Vec::new(),
             modules: Vec::new(),
             config: None,
             process: None,
@@ -150,6 +154,7 @@ impl Ctx {
         for module in std::mem::take(&mut self.modules) {
             drop(self.shared.modules.remove(self.shared.scheduler.worker(), module));
         }
+        self.outputs = Vec::new();
         self.limits.release();
         self.config = None;
         self.captured.clear();

@@ -22,6 +22,8 @@ pub(crate) enum Stream {
     Inherit,
     /// Nowhere.
     Discard,
+    /// To its parent, which asks for it.
+    Capture,
 }
 
 /// An environment variable of a child.
@@ -177,6 +179,11 @@ impl Config {
         Ok(())
     }
 
+    /// Whether output of the child is kept for its parent.
+    pub(crate) fn captures(&self) -> bool {
+        [self.stdout, self.stderr].contains(&Some(Stream::Capture))
+    }
+
     fn caps(&mut self) -> &mut Caps {
         self.budget.get_or_insert_default()
     }
@@ -192,7 +199,8 @@ fn stream(key: &str, value: &str) -> Result<Stream, ConfigError> {
     match value {
         "inherit" => Ok(Stream::Inherit),
         "discard" => Ok(Stream::Discard),
-        _ => Err(format!("`{key}={value}`: a stream is `inherit` or `discard`").into()),
+        "capture" if key != "stdin" => Ok(Stream::Capture),
+        _ => Err(format!("`{key}={value}`: a stream is `inherit` or `discard`, output can be `capture`").into()),
     }
 }
 
@@ -253,6 +261,7 @@ mod tests {
             (b"env==x\0", "names no variable"),
             (b"net=a:b:c d\0", "no network rule"),
             (b"stdin=file\0", "`inherit` or `discard`"),
+            (b"stdin=capture\0", "`inherit` or `discard`"),
             (b"max-memory=much\0", "is no size"),
             (b"tree-processes=-1\0", "whole number"),
             (b"cpu-share=0\0", "at least 1 percent"),

@@ -3,7 +3,7 @@
 use super::clocks::FixedClock;
 use super::stdio::stdin::OpenStdin;
 use super::stdio::stream::ProcessOutput;
-use super::{Output, Stdin};
+use super::{Capture, Output, Stdin};
 use crate::report::panic::PanicCapture;
 use crate::rights::Denied;
 use crate::rights::config::{ClockRight, Config, RandomRight, Stream, Variable};
@@ -145,6 +145,7 @@ impl WasiConfig {
             stdin_given: false,
             stdout: self.stdout,
             stderr: self.stderr,
+            captured: [None, None],
             clock: ClockRight::Real,
             random: RandomRight::Real,
         })
@@ -165,6 +166,9 @@ impl WasiConfig {
         }
     }
 }
+
+/// So many bytes of a stream are kept for a parent that does not ask for them.
+pub(crate) const CAPTURED_MAX: usize = 256 << 10;
 
 /// Folders as wasmtime-wasi wants them; or which of them it could not open, and why.
 fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error)> {
@@ -199,6 +203,8 @@ pub struct Wasi {
     stdin_given: bool,
     stdout: Output,
     stderr: Output,
+    /// Standard output and error, if they are kept for the parent.
+    captured: [Option<Capture>; 2],
     clock: ClockRight,
     random: RandomRight,
 }
@@ -227,9 +233,15 @@ impl Wasi {
             }
         };
         let output = |stream: Option<Stream>, own: &Output| match stream {
-            Some(Stream::Discard) => Output::discard(),
-            Some(Stream::Inherit) | None => own.clone(),
+            Some(Stream::Discard) => (Output::discard(), None),
+            Some(Stream::Capture) => {
+                let (output, capture) = Output::captured_up_to(CAPTURED_MAX);
+                (output, Some(capture))
+            }
+            Some(Stream::Inherit) | None => (own.clone(), None),
         };
+        let (stdout, captured_stdout) = output(config.stdout, &self.stdout);
+        let (stderr, captured_stderr) = output(config.stderr, &self.stderr);
         Ok(Self {
             args,
             env,
@@ -237,8 +249,9 @@ impl Wasi {
             filesystem,
             stdin: self.stdin.clone(),
             stdin_given: config.stdin == Some(Stream::Inherit) && has_stdin,
-            stdout: output(config.stdout, &self.stdout),
-            stderr: output(config.stderr, &self.stderr),
+            stdout,
+            stderr,
+            captured: [captured_stdout, captured_stderr],
             // What is fixed stays so: a process whose clock stands cannot give a child one that goes.
             clock: match (self.clock, config.clock) {
                 (ClockRight::Real, Some(clock)) => clock,
@@ -295,6 +308,11 @@ impl Wasi {
     #[cfg(test)]
     pub(crate) fn is_fixed(&self) -> bool {
         matches!((self.clock, self.random), (ClockRight::Fixed(_), RandomRight::Seed(_)))
+    }
+
+    /// What is kept of standard output (0) or error (1) for the parent.
+    pub(crate) fn captured(&self, stream: usize) -> Option<&Capture> {
+        self.captured.get(stream)?.as_ref()
     }
 
     /// Whether there is no folder, so that no file can be opened.

@@ -33,6 +33,13 @@ pub(crate) fn spawn_with(
     }
 }
 
+/// What a child has written to standard output (0) or error (1), if it is kept.
+pub(crate) fn take_output(handle: RawHandle, stream: i32) -> Result<Vec<u8>, Refused> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { rights::take_output(handle.id, handle.key, stream) })?;
+    Ok(super::buffer())
+}
+
 /// Compiles a module.
 pub(crate) fn compile(wasm: &[u8]) -> Result<RawHandle, Refused> {
     let mut handle = RawHandle::default();

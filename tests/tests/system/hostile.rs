@@ -333,6 +333,7 @@ fn handles_of_what_has_ended_are_known_as_such() {
         | "process.unlink"
         | "process.monitor" => 0,
         "rights.usage" => -2,
+        "rights.take_output" => -4,
         "mailbox.send" | "registry.register" | "registry.join_group" | "registry.leave_group" | "timer.send_after" => {
             -2
         }

@@ -27,6 +27,7 @@ macro_rules! scenarios {
 }
 use scenarios;
 
+mod attacks;
 mod bad_files;
 mod c_programs;
 mod channels;

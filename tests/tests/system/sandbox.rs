@@ -84,5 +84,9 @@ crate::scenarios! {
         }
     }),
     escapes => |program| run_with_everything(program),
+    output_can_be_captured => |program| {
+        let ended = program.quiet().run().normal();
+        assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""), "what is captured comes out nowhere else");
+    },
     modules_can_be_compiled_and_denied => |program| _ = program.quiet().run().normal(),
 }

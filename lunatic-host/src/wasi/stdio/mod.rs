@@ -110,7 +110,15 @@ impl Output {
 
     /// Memory, to be read through the [`Capture`].
     pub fn captured() -> (Self, Capture) {
-        let capture = Capture::default();
+        Self::captured_up_to(CAPTURE_LEN_MAX)
+    }
+
+    /// Memory, of which no more than `len_max` bytes are kept.
+    pub(crate) fn captured_up_to(len_max: usize) -> (Self, Capture) {
+        let capture = Capture {
+            captured: Arc::default(),
+            len_max,
+        };
         (Self::new(Sink::Capture(capture.clone()), false), capture)
     }
 
@@ -367,8 +375,11 @@ impl Shared {
 /// Output that is kept in memory, for tests and for hosts that show it elsewhere.
 ///
 /// Keeps the first [`CAPTURE_LEN_MAX`] bytes and counts the rest.
-#[derive(Clone, Default)]
-pub struct Capture(Arc<Mutex<Captured>>);
+#[derive(Clone)]
+pub struct Capture {
+    captured: Arc<Mutex<Captured>>,
+    len_max: usize,
+}
 
 #[derive(Default)]
 struct Captured {
@@ -379,16 +390,22 @@ struct Captured {
 impl Capture {
     /// What came out since the last call. Says so at the end if there was more than is kept.
     pub fn take(&self) -> Vec<u8> {
-        let Captured { mut text, cut } = std::mem::take(&mut *self.0.lock());
+        let Captured { mut text, cut } = std::mem::take(&mut *self.captured.lock());
         if cut > 0 {
             text.extend_from_slice(format!("\n[{cut} more bytes are not shown]\n").as_bytes());
         }
         text
     }
 
+    /// Whether nothing came out since the last call of [`take`](Self::take).
+    pub(crate) fn is_empty(&self) -> bool {
+        let captured = self.captured.lock();
+        captured.text.is_empty() && captured.cut == 0
+    }
+
     fn push(&self, text: &[u8]) {
-        let mut captured = self.0.lock();
-        let len = text.len().min(CAPTURE_LEN_MAX - captured.text.len());
+        let mut captured = self.captured.lock();
+        let len = text.len().min(self.len_max - captured.text.len());
         captured.text.extend_from_slice(&text[..len]);
         captured.cut += text.len() - len;
     }
