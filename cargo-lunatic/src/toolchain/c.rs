@@ -71,7 +71,8 @@ fn find_with_headers(env: &Environment, headers: &Path) -> Found {
         (Some(clang), Some(archiver)) => Found::Compiler(CCompiler {
             clang,
             archiver,
-            flags: "--target=wasm32-wasi --sysroot=/usr".into(),
+            // The C library is in folders of the old name, which newer clangs call deprecated.
+            flags: "--target=wasm32-wasi --sysroot=/usr -Wno-deprecated".into(),
         }),
         _ => Found::Missing,
     }

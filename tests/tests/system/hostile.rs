@@ -731,12 +731,15 @@ fn spawning_does_not_wait_for_the_child() {
             (drop (call $channel.try_send (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 0) (i32.const 1))))
         (func $heard (result i32)
             (call $channel.try_receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 256) (i32.const 1)))
-        (func (export "main")
+        (func (export "main") (local $heard i32) (local $alive i32)
             (drop (call $channel.new (i64.const 0) (i32.const 0)))
             (call $spawn (i32.const 0) (i32.const 16))
-            ;; With one worker it cannot have run yet.
-            (call $expect (call $heard) (i32.const -4) (i32.const 1))
-            (call $expect (call $process.is_alive (i64.load (i32.const 64)) (i64.load (i32.const 72))) (i32.const 1) (i32.const 2))
+            ;; With one worker it cannot have run yet. A call of a function of its own could end the time slice: there is none.
+            (local.set $heard
+                (call $channel.try_receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 256) (i32.const 1)))
+            (local.set $alive (call $process.is_alive (i64.load (i32.const 64)) (i64.load (i32.const 72))))
+            (call $expect (local.get $heard) (i32.const -4) (i32.const 1))
+            (call $expect (local.get $alive) (i32.const 1) (i32.const 2))
             ;; Who gives way lets it run, at some time.
             (loop $again
                 (call $process.yield_now)
