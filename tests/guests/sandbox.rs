@@ -576,7 +576,7 @@ fn modules_can_be_compiled_and_denied() {
     assert_eq!(run("seven"), Ok(ExitReason::Exit(7)));
     assert_eq!(run("fine"), Ok(ExitReason::Normal));
     assert_eq!(run("loops"), Ok(ExitReason::OutOfBudget));
-    for missing in ["takes", "missing"] {
+    for missing in ["takes", "missing", "lunatic:run", "lunatic:startup", "memory"] {
         assert!(matches!(run(missing), Err(SpawnError::BadModule(_))), "{missing}");
     }
     for bytes in [
