@@ -14,7 +14,7 @@ use crate::ending::Exited;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::Module;
-use crate::module::facts::OWN_EXPORTS;
+use crate::module::facts::RESERVED_PREFIX;
 use crate::process::exit::ExitReason;
 use crate::process::registry::NameRefusal;
 use crate::process::signals::Fate;
@@ -100,7 +100,7 @@ fn spawn_export(
     };
     let name = String::from_utf8_lossy(&name).into_owned();
     // What the host adds to a module is the host's to call.
-    if name.starts_with(OWN_EXPORTS) || !module.has_entry(&ctx.shared, &name)? {
+    if name.starts_with(RESERVED_PREFIX) || !module.has_entry(&ctx.shared, &name)? {
         ctx.buffer = format!("the module exports no function `{name}` that takes and returns nothing").into_bytes();
         return Ok(BAD_MODULE);
     }

@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 pub(crate) const RESERVED_PREFIX: &str = "lunatic:";
 /// The name of the exported loop that fetches entries from the host and calls them, of type `() -> ()`.
 pub(crate) const RUN_EXPORT: &str = "lunatic:run";
-/// How the names begin of what the host adds to modules.
-pub(crate) const OWN_EXPORTS: &str = "lunatic:";
 /// The name of the exported global that is 1 while [`RUN_EXPORT`] itself calls `next`, of type `mut i32`. No code of the
 /// guest can reach it: it did not exist when that was validated.
 pub(crate) const GATE_EXPORT: &str = "lunatic:gate";
