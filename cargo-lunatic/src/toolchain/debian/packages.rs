@@ -113,11 +113,7 @@ pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
     }
     let root = Root::of_this_process();
     if let Some(root) = root {
-        shell.status("Updating", "the list of Debian's packages");
-        // A list that is there may still do; the installation will tell.
-        if let Err(why) = process::output(root.apt_get().arg("update")) {
-            shell.warning(why);
-        }
+        root.update(shell);
     }
     let choice = choose(|known| known.candidate.clone())
         .map_err(failed)?
@@ -144,15 +140,7 @@ pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
         "Installing",
         format!("{what} with apt-get (about 200 MB to download, once; takes a minute)"),
     );
-    // Nothing of the user's is removed for it: families of Rust packages exclude each other.
-    let install = [
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "--no-remove",
-        "-oDPkg::Lock::Timeout=300",
-    ];
-    process::output(root.apt_get().args(install).args(&choice.packages.names))
+    root.install(&choice.packages.names)
         .map_err(|why| Attempt::new(WAY, why).help(command))?;
     Ok(choice.packages)
 }
@@ -164,10 +152,7 @@ pub(crate) fn install_c(shell: Shell) -> Result<(), Attempt> {
     let failed = |why: String| Attempt::new(WAY, why).help(sdk);
     let root = Root::of_this_process();
     if let Some(root) = root {
-        shell.status("Updating", "the list of Debian's packages");
-        if let Err(why) = process::output(root.apt_get().arg("update")) {
-            shell.warning(why);
-        }
+        root.update(shell);
     }
     let search = ["search", "--names-only", "^clang-[0-9]+$"];
     let found = process::output(plain("apt-cache").args(search)).map_err(failed)?;
@@ -192,16 +177,7 @@ pub(crate) fn install_c(shell: Shell) -> Result<(), Attempt> {
         "Installing",
         format!("{} with apt-get (about 100 MB to download, once)", names.join(" ")),
     );
-    let install = [
-        "install",
-        "--yes",
-        "--no-install-recommends",
-        "--no-remove",
-        "-oDPkg::Lock::Timeout=300",
-    ];
-    process::output(root.apt_get().args(install).args(&names))
-        .map(drop)
-        .map_err(|why| Attempt::new(WAY, why).help(command))
+    root.install(&names).map_err(|why| Attempt::new(WAY, why).help(command))
 }
 
 /// The highest version among what `apt-cache search` prints.
@@ -319,6 +295,26 @@ impl Root {
         process::output(plain("sudo").args(["-n", "true"]))
             .is_ok()
             .then_some(Root::Sudo)
+    }
+
+    fn update(self, shell: Shell) {
+        shell.status("Updating", "the list of Debian's packages");
+        // A list that is there may still do; the installation will tell.
+        if let Err(why) = process::output(self.apt_get().arg("update")) {
+            shell.warning(why);
+        }
+    }
+
+    /// Nothing of the user's is removed for it: families of Rust packages exclude each other.
+    fn install(self, names: &[String]) -> Result<(), String> {
+        let install = [
+            "install",
+            "--yes",
+            "--no-install-recommends",
+            "--no-remove",
+            "-oDPkg::Lock::Timeout=300",
+        ];
+        process::output(self.apt_get().args(install).args(names)).map(drop)
     }
 
     fn apt_get(self) -> Command {
