@@ -204,13 +204,7 @@ fn script(seed: u64) -> String {
     let odds = [8, 30, 100, 1000][random.random_range(0..4)];
     let mut script = Script { random, odds };
     let mut text = String::from("(module\n");
-    for (name, parameters) in PREVIEW_1 {
-        let types = types(parameters);
-        let _ = writeln!(
-            text,
-            "(import \"wasi_snapshot_preview1\" \"{name}\" (func $wasi_{name} (param{types}) (result i32)))"
-        );
-    }
+    text += &preview_1();
     text += &imports::declarations();
     let _ = write!(
         text,
@@ -262,13 +256,7 @@ fn noise(seed: u64) -> Option<Vec<u8>> {
     let mut bytes = vec![0; random.random_range(500..5000)];
     random.fill_bytes(&mut bytes);
     let mut available = String::from("(module\n");
-    for (name, parameters) in PREVIEW_1 {
-        let types = types(parameters);
-        let _ = writeln!(
-            available,
-            "(import \"wasi_snapshot_preview1\" \"{name}\" (func (param{types}) (result i32)))"
-        );
-    }
+    available += &preview_1();
     available += &imports::declarations();
     available.push(')');
     let parse = |text: &str| wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
@@ -294,6 +282,15 @@ fn noise(seed: u64) -> Option<Vec<u8>> {
     };
     let module = wasm_smith::Module::new(config, &mut arbitrary::Unstructured::new(&bytes)).ok()?;
     Some(module.to_bytes())
+}
+
+/// The declarations of all functions of WASI in the text format.
+fn preview_1() -> String {
+    let declaration = |(name, parameters): &(&str, &str)| {
+        let types = types(parameters);
+        format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func $wasi_{name} (param{types}) (result i32)))\n")
+    };
+    PREVIEW_1.iter().map(declaration).collect()
 }
 
 /// The parameters of a function of WASI in the text format.

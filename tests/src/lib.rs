@@ -3,6 +3,7 @@
 //!
 //! | module | what it is about |
 //! |---|---|
+//! | [`folders`] | folders that guests are given, and what lies beside them |
 //! | [`fuzz`] | hostile guests by the thousand |
 //! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
 //! | [`host`] | runs a module in this process and keeps what it printed |
@@ -15,6 +16,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod folders;
 pub mod fuzz;
 pub mod guests;
 pub mod host;

@@ -1,9 +1,9 @@
 //! Whole programs in C, compiled with clang for WASI and run unchanged.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use lunatic_host::Module;
+use lunatic_tests::folders::with_folders;
 use lunatic_tests::host::{Host, Program};
 use lunatic_tests::{target_folder, workspace};
 
@@ -30,29 +30,6 @@ fn compiled(name: &str) -> Arc<Module> {
 
 fn run(module: &Arc<Module>) -> Program<'static> {
     Host::shared().loaded(module)
-}
-
-/// `data` with `given.txt` and `link`, which leads to `secret.txt` beside it; `ro` with `only.txt`.
-fn with_folders(judge: impl FnOnce(&Path, &Path)) {
-    let temp = tempfile::tempdir().unwrap();
-    let (data, ro) = (temp.path().join("data"), temp.path().join("ro"));
-    std::fs::create_dir(&data).unwrap();
-    std::fs::create_dir(&ro).unwrap();
-    std::fs::write(data.join("given.txt"), "from outside").unwrap();
-    std::fs::write(ro.join("only.txt"), "only").unwrap();
-    std::fs::write(temp.path().join("secret.txt"), "not for guests").unwrap();
-    std::os::unix::fs::symlink("../secret.txt", data.join("link")).unwrap();
-    judge(&data, &ro);
-    assert_eq!(
-        std::fs::read_dir(temp.path()).unwrap().count(),
-        3,
-        "something was made outside"
-    );
-    assert_eq!(
-        std::fs::read_to_string(temp.path().join("secret.txt")).unwrap(),
-        "not for guests"
-    );
-    assert_eq!(std::fs::read_to_string(ro.join("only.txt")).unwrap(), "only");
 }
 
 #[test]
