@@ -1,17 +1,6 @@
 //! A process: identity, life and the task that a worker runs.
 //!
-//! # States
-//!
-//! ```text
-//!   spawn ──▶ Queued ──▶ Running ──▶ Ended
-//!               ▲        │  ▲ │
-//!          wake │  block ▼  │ └─ woken while it ran: queued again instead of blocked
-//!               └────── Blocked ◀──▶ Freezing
-//! ```
-//!
-//! Only `wake` moves Blocked to Queued, only the worker that took the process from a queue moves Queued to Running and
-//! on from there. So a process is in at most one queue and on at most one worker at a time, and whoever moved it to
-//! Running owns its task until it moves it on.
+//! What state it is in, and who may change that: [`state`].
 
 pub(crate) mod exit;
 mod hash;
@@ -20,6 +9,7 @@ pub(crate) mod mailbox;
 pub(crate) mod registry;
 pub(crate) mod signals;
 mod small_map;
+mod state;
 pub(crate) mod table;
 
 use std::sync::Arc;
@@ -31,6 +21,7 @@ use smallvec::SmallVec;
 use self::exit::ExitReason;
 use self::id::Id;
 use self::signals::Relations;
+use self::state::State;
 use crate::instance::Runner;
 use crate::module::Module;
 use crate::rights::Rights;
@@ -38,14 +29,6 @@ use crate::runtime::System;
 
 /// The values that a spawned closure captured, as bytes.
 pub(crate) type Captured = SmallVec<[u8; 48]>;
-
-const BLOCKED: u8 = 0;
-const QUEUED: u8 = 1;
-const RUNNING: u8 = 2;
-const RUNNING_WOKEN: u8 = 3;
-const ENDED: u8 = 4;
-const FREEZING: u8 = 5;
-const FREEZING_WOKEN: u8 = 6;
 
 /// What a process calls first.
 #[derive(Debug)]
@@ -109,8 +92,7 @@ pub(crate) struct Process {
     pub(crate) system: Arc<System>,
     pub(crate) module: Arc<Module>,
     pub(crate) task: Mutex<Task>,
-    state: AtomicU8,
-    killed: AtomicBool,
+    state: State,
     wait: AtomicU8,
     waits_for: AtomicU64,
     /// It is counted among those that wait for something outside.
@@ -152,8 +134,7 @@ impl Process {
             system,
             module,
             task: Mutex::new(Task::Fresh(entry)),
-            state: AtomicU8::new(QUEUED),
-            killed: AtomicBool::new(false),
+            state: State::queued(),
             wait: AtomicU8::new(Wait::Outside as u8),
             waits_for: AtomicU64::new(0),
             outside: AtomicBool::new(false),
@@ -169,13 +150,7 @@ impl Process {
 
     /// True if the caller must put the process into a queue now.
     pub(crate) fn set_woken(&self) -> bool {
-        let next = |state| match state {
-            BLOCKED => Some(QUEUED),
-            RUNNING => Some(RUNNING_WOKEN),
-            FREEZING => Some(FREEZING_WOKEN),
-            _ => None,
-        };
-        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(BLOCKED)
+        self.state.wake()
     }
 
     /// The worker that took the process from a queue starts to run it.
@@ -183,56 +158,38 @@ impl Process {
         self.ran.store(slice as u32, Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
         self.throttled.store(false, Ordering::Relaxed);
-        self.state.store(RUNNING, Ordering::Release);
+        self.state.run();
     }
 
     /// The worker has put the task back. True if the process is blocked now, false if it was woken meanwhile and the
     /// caller must queue it.
     pub(crate) fn set_blocked(&self) -> bool {
-        if self
-            .state
-            .compare_exchange(RUNNING, BLOCKED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-        {
-            return true;
-        }
-        self.state.store(QUEUED, Ordering::Release);
-        false
+        self.state.block()
     }
 
     /// Takes a blocked process out of reach of wake-ups, so that its memory can be frozen; false if it is not blocked.
     pub(crate) fn set_freezing(&self) -> bool {
-        self.state
-            .compare_exchange(BLOCKED, FREEZING, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
+        self.state.freeze()
     }
 
     /// The process is blocked as before; false if it was woken meanwhile and the caller must queue it.
     pub(crate) fn set_blocked_again(&self) -> bool {
-        if self
-            .state
-            .compare_exchange(FREEZING, BLOCKED, Ordering::AcqRel, Ordering::Acquire)
-            .is_ok()
-        {
-            return true;
-        }
-        self.state.store(QUEUED, Ordering::Release);
-        false
+        self.state.block_again()
     }
 
     /// The worker has put the task back and will queue the process.
     pub(crate) fn set_queued(&self) {
-        self.state.store(QUEUED, Ordering::Release);
+        self.state.queue();
     }
 
     /// Asks the process to end. The caller wakes it, so that a worker sees that.
     pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.state.kill();
     }
 
     /// It was killed, alone or with its whole system, and runs no more.
     pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire) || self.system.is_over()
+        self.state.is_killed() || self.system.is_over()
     }
 
     pub(crate) fn set_wait(&self, wait: Wait, what: u64) {
@@ -272,12 +229,12 @@ impl Process {
 
     /// It waits, and nobody has woken it.
     pub(crate) fn is_blocked(&self) -> bool {
-        matches!(self.state.load(Ordering::Acquire), BLOCKED | FREEZING)
+        self.state.is_waiting()
     }
 
     /// It is blocked, in a call of the host's own, and not frozen yet.
     pub(crate) fn is_freezable(&self) -> bool {
-        self.state.load(Ordering::Acquire) == BLOCKED
+        self.state.is_blocked()
             && self.wait().0 != Wait::Outside
             && !self.frozen.load(Ordering::Relaxed)
             && !self.throttled.load(Ordering::Relaxed)
@@ -315,7 +272,7 @@ impl Process {
 
     /// The process runs no more: gives back its relations, to tell those of it.
     pub(crate) fn set_ending(&self, reason: ExitReason) -> Option<Box<Relations>> {
-        self.state.store(ENDED, Ordering::Release);
+        self.state.end();
         let mut life = self.life.lock();
         let Life::Alive { joiners, relations } = &mut *life else {
             unreachable!("only the worker that runs a process ends it")
