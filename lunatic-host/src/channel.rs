@@ -12,7 +12,6 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
 use smallvec::SmallVec;
@@ -21,6 +20,7 @@ use crate::process::Process;
 use crate::process::id::Id;
 use crate::process::table::{Full, Table};
 use crate::quota::{Exhausted, Quota};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The bytes of one message; short ones need no allocation of their own.
 pub(crate) type Message = SmallVec<[u8; 24]>;

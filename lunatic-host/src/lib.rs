@@ -16,6 +16,7 @@ pub mod report;
 pub mod rights;
 mod runtime;
 mod scheduler;
+mod sync;
 mod test_runner;
 mod time;
 pub mod wasi;

@@ -1,6 +1,6 @@
 //! A quota: bytes that many may take from, and none may exceed.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 
 /// The quota has not so much left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 pub(crate) mod exit;
 mod hash;
 pub(crate) mod id;
+mod life;
 pub(crate) mod mailbox;
 pub(crate) mod registry;
 pub(crate) mod signals;
@@ -20,6 +21,7 @@ use smallvec::SmallVec;
 
 use self::exit::ExitReason;
 use self::id::Id;
+use self::life::Life;
 use self::signals::Relations;
 use self::state::State;
 use crate::instance::Runner;
@@ -105,19 +107,6 @@ pub(crate) struct Process {
     life: Mutex<Life>,
 }
 
-enum Life {
-    Alive {
-        joiners: Vec<Arc<Process>>,
-        relations: Option<Box<Relations>>,
-    },
-    /// It runs no more, and others are being told of that. Who joins it waits until they have been.
-    Ending {
-        joiners: Vec<Arc<Process>>,
-        reason: ExitReason,
-    },
-    Ended(ExitReason),
-}
-
 impl Process {
     pub(crate) fn new(
         id: Id,
@@ -141,10 +130,7 @@ impl Process {
             ran: AtomicU32::new(0),
             frozen: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
-            life: Mutex::new(Life::Alive {
-                joiners: Vec::new(),
-                relations: None,
-            }),
+            life: Mutex::new(Life::new()),
         }
     }
 
@@ -252,44 +238,22 @@ impl Process {
 
     /// Registers `joiner` to be woken at the end of this process, or tells how it ended.
     pub(crate) fn join(&self, joiner: &Arc<Process>) -> Option<ExitReason> {
-        match &mut *self.life.lock() {
-            Life::Ended(reason) => Some(reason.clone()),
-            Life::Alive { joiners, .. } | Life::Ending { joiners, .. } => {
-                if !joiners.iter().any(|other| Arc::ptr_eq(other, joiner)) {
-                    joiners.push(joiner.clone());
-                }
-                None
-            }
-        }
+        self.life.lock().join(joiner)
     }
 
     /// Takes back what `join` registered.
     pub(crate) fn unjoin(&self, joiner: &Arc<Process>) {
-        if let Life::Alive { joiners, .. } | Life::Ending { joiners, .. } = &mut *self.life.lock() {
-            joiners.retain(|other| !Arc::ptr_eq(other, joiner));
-        }
+        self.life.lock().unjoin(joiner);
     }
 
     /// The process runs no more: gives back its relations, to tell those of it.
     pub(crate) fn set_ending(&self, reason: ExitReason) -> Option<Box<Relations>> {
         self.state.end();
-        let mut life = self.life.lock();
-        let Life::Alive { joiners, relations } = &mut *life else {
-            unreachable!("only the worker that runs a process ends it")
-        };
-        let (joiners, relations) = (std::mem::take(joiners), relations.take());
-        *life = Life::Ending { joiners, reason };
-        relations
+        self.life.lock().begin_end(reason)
     }
 
     /// All have been told: gives back who waited for the end.
     pub(crate) fn set_ended(&self) -> Vec<Arc<Process>> {
-        let mut life = self.life.lock();
-        let Life::Ending { joiners, reason } = &mut *life else {
-            unreachable!("a process ends once")
-        };
-        let (joiners, reason) = (std::mem::take(joiners), reason.clone());
-        *life = Life::Ended(reason);
-        joiners
+        self.life.lock().complete_end()
     }
 }

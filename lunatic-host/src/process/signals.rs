@@ -15,13 +15,14 @@ use std::sync::Arc;
 
 use lunatic_sys::codes::REFERENCE_BIT;
 
+use super::Process;
 use super::exit::ExitReason;
 use super::hash::NumberSet;
 use super::id::Id;
+use super::life::Life;
 use super::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
 use super::registry::Membership;
 use super::small_map::SmallMap;
-use super::{Life, Process};
 use crate::channel::SendRefusal;
 use crate::clock::TimedMail;
 use crate::quota::Exhausted;

@@ -13,7 +13,7 @@
 //!
 //! That it was killed is a word beside the state: it changes nothing until a worker looks.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 const BLOCKED: u8 = 0;
 const QUEUED: u8 = 1;

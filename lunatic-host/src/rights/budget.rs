@@ -5,10 +5,10 @@
 //! budget of their own or of an ancestor cost nothing here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::Mutex;
+use crate::sync::Mutex;
+use crate::sync::atomic::{AtomicU64, Ordering};
 
 /// What can be capped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,9 +7,8 @@
 //! Not each piece of work wakes a worker: while one is awake and searching, it will find the piece; and when it has
 //! found one it wakes the next, if there is more.
 
-use std::sync::atomic::{AtomicUsize, Ordering, fence};
-
-use parking_lot::{Condvar, Mutex};
+use crate::sync::atomic::{AtomicUsize, Ordering, fence};
+use crate::sync::{Condvar, Mutex};
 
 pub(crate) struct Sleepers {
     workers: usize,

@@ -1,0 +1,69 @@
+//! Whether a process is alive, and who waits for its end: what is behind one lock of a process.
+
+use std::sync::Arc;
+
+use super::Process;
+use super::exit::ExitReason;
+use super::signals::Relations;
+
+pub(super) enum Life {
+    Alive {
+        joiners: Vec<Arc<Process>>,
+        relations: Option<Box<Relations>>,
+    },
+    /// It runs no more, and others are being told of that. Who joins it waits until they have been.
+    Ending {
+        joiners: Vec<Arc<Process>>,
+        reason: ExitReason,
+    },
+    Ended(ExitReason),
+}
+
+impl Life {
+    pub(super) fn new() -> Self {
+        Self::Alive {
+            joiners: Vec::new(),
+            relations: None,
+        }
+    }
+
+    /// Registers `joiner` to be woken at the end, or tells how it came.
+    pub(super) fn join(&mut self, joiner: &Arc<Process>) -> Option<ExitReason> {
+        match self {
+            Self::Ended(reason) => Some(reason.clone()),
+            Self::Alive { joiners, .. } | Self::Ending { joiners, .. } => {
+                if !joiners.iter().any(|other| Arc::ptr_eq(other, joiner)) {
+                    joiners.push(joiner.clone());
+                }
+                None
+            }
+        }
+    }
+
+    /// Takes back what `join` registered.
+    pub(super) fn unjoin(&mut self, joiner: &Arc<Process>) {
+        if let Self::Alive { joiners, .. } | Self::Ending { joiners, .. } = self {
+            joiners.retain(|other| !Arc::ptr_eq(other, joiner));
+        }
+    }
+
+    /// The process runs no more: gives back its relations, to tell those of it.
+    pub(super) fn begin_end(&mut self, reason: ExitReason) -> Option<Box<Relations>> {
+        let Self::Alive { joiners, relations } = self else {
+            unreachable!("only the worker that runs a process ends it")
+        };
+        let (joiners, relations) = (std::mem::take(joiners), relations.take());
+        *self = Self::Ending { joiners, reason };
+        relations
+    }
+
+    /// All have been told: gives back who waited for the end.
+    pub(super) fn complete_end(&mut self) -> Vec<Arc<Process>> {
+        let Self::Ending { joiners, reason } = self else {
+            unreachable!("a process ends once")
+        };
+        let (joiners, reason) = (std::mem::take(joiners), reason.clone());
+        *self = Self::Ended(reason);
+        joiners
+    }
+}
