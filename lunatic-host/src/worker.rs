@@ -65,9 +65,7 @@ impl<'a> Worker<'a> {
         *process.task.lock() = task;
         process.set_throttled();
         self.shared.clock.set(until, process.clone());
-        if !process.set_blocked() {
-            self.shared.scheduler.requeue(process);
-        }
+        self.block(process);
     }
 
     fn drive(&mut self, mut runner: Runner) {
@@ -114,8 +112,16 @@ impl<'a> Worker<'a> {
         if self.shared.hibernation.is_under_pressure() {
             self.shared.hibernation.add_candidate(&process);
         }
+        self.block(process);
+    }
+
+    /// Its task has been put back.
+    fn block(&self, process: Arc<Process>) {
         if !process.set_blocked() {
             self.shared.scheduler.requeue(process);
+        } else if process.is_killed() {
+            // Who killed it may have taken it for one that is about to run.
+            self.shared.scheduler.wake(&process);
         }
     }
 

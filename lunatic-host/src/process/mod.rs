@@ -147,8 +147,8 @@ impl Process {
         self.state.run();
     }
 
-    /// The worker has put the task back. True if the process is blocked now, false if it was woken meanwhile and the
-    /// caller must queue it.
+    /// The worker has put the task back. True if the process is blocked now, and the caller must look whether it has been
+    /// killed; false if it was woken meanwhile and the caller must queue it.
     pub(crate) fn set_blocked(&self) -> bool {
         self.state.block()
     }

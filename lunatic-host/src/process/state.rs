@@ -11,7 +11,12 @@
 //! on from there. So a process is in at most one queue and on at most one worker at a time, and whoever moved it to
 //! Running owns its task until it moves it on.
 //!
-//! That it was killed is a word beside the state: it changes nothing until a worker looks.
+//! What a process waits for is behind a lock that it takes before it blocks, and that others take before they wake it. So
+//! whoever wakes it without effect, because it runs or is about to, has made visible what it will find.
+//!
+//! That it was killed is a word beside the state, behind no lock: a worker looks at it before it runs the process, and once
+//! more after it has blocked it. The word, the wake-up that follows it and the blocking are sequentially consistent:
+//! either the wake-up meets a blocked process, or the worker sees the word.
 
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
@@ -45,7 +50,7 @@ impl State {
             FREEZING => Some(FREEZING_WOKEN),
             _ => None,
         };
-        self.state.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(BLOCKED)
+        self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(BLOCKED)
     }
 
     /// The worker that took the process from a queue starts to run it.
@@ -53,8 +58,8 @@ impl State {
         self.state.store(RUNNING, Ordering::Release);
     }
 
-    /// The worker has put the task back. True if the process is blocked now, false if it was woken meanwhile and the
-    /// caller must queue it.
+    /// The worker has put the task back. True if the process is blocked now, and the caller must look whether it has been
+    /// killed; false if it was woken meanwhile and the caller must queue it.
     pub(crate) fn block(&self) -> bool {
         self.block_from(RUNNING)
     }
@@ -83,11 +88,11 @@ impl State {
 
     /// Asks the process to end. The caller wakes it, so that a worker sees that.
     pub(crate) fn kill(&self) {
-        self.killed.store(true, Ordering::Release);
+        self.killed.store(true, Ordering::SeqCst);
     }
 
     pub(crate) fn is_killed(&self) -> bool {
-        self.killed.load(Ordering::Acquire)
+        self.killed.load(Ordering::SeqCst)
     }
 
     /// It waits, nobody has woken it, and nobody freezes it.
@@ -103,7 +108,7 @@ impl State {
     fn block_from(&self, state: u8) -> bool {
         let blocked = self
             .state
-            .compare_exchange(state, BLOCKED, Ordering::AcqRel, Ordering::Acquire);
+            .compare_exchange(state, BLOCKED, Ordering::SeqCst, Ordering::Acquire);
         if blocked.is_err() {
             self.state.store(QUEUED, Ordering::Release);
         }
