@@ -1,0 +1,23 @@
+//! Models of the host's queues and state machines. Loom runs each in all interleavings of its threads, with all that the
+//! memory model allows, and fails if one of them breaks an assertion, races for data or leaves threads waiting for ever:
+//!
+//! `RUSTFLAGS="--cfg loom" cargo test --release -p lunatic-loom --target-dir target/loom`
+//!
+//! What is modelled are the host's own files, compiled here with loom's atomics and locks ([`sync`]). What they use of the
+//! rest of the host is reduced to what matters: [`process`] is a process with a worker of its own, [`process::table`]
+//! holds one channel. Without `--cfg loom` the crate is empty.
+#![cfg(loom)]
+#![expect(dead_code, reason = "the models do not use all of the host's files")]
+#![allow(unreachable_pub, reason = "what the host's files make public is public nowhere here")]
+
+#[path = "../../../lunatic-host/src/rights/budget.rs"]
+mod budget;
+#[path = "../../../lunatic-host/src/channel.rs"]
+mod channel;
+pub mod models;
+mod process;
+#[path = "../../../lunatic-host/src/quota.rs"]
+mod quota;
+#[path = "../../../lunatic-host/src/scheduler/sleepers.rs"]
+mod sleepers;
+mod sync;

@@ -1,0 +1,144 @@
+//! A process as far as waiting is concerned: the host's state machine and life, a queue, and what only its worker touches.
+//!
+//! [`Process::wake`], [`run`](Process::run) and [`freeze`](Process::freeze) take the steps that the host takes in
+//! `scheduler/mod.rs`, `worker.rs` and `hibernation.rs`.
+
+pub(crate) mod exit;
+pub(crate) mod id;
+#[path = "../../../lunatic-host/src/process/life.rs"]
+mod life;
+pub(crate) mod signals;
+#[path = "../../../lunatic-host/src/process/state.rs"]
+mod state;
+pub(crate) mod table;
+
+use std::sync::Arc;
+
+use loom::cell::UnsafeCell;
+
+use self::exit::ExitReason;
+use self::life::Life;
+use self::state::State;
+use crate::sync::{Condvar, Mutex};
+
+/// How often a process has been run or frozen: stands for its instance, which one thread at most may touch at a time.
+struct Task(UnsafeCell<usize>);
+
+// SAFETY: that no two threads touch it at once is what the models are to show; loom fails the model that does.
+unsafe impl Sync for Task {}
+// SAFETY: it is a number.
+unsafe impl Send for Task {}
+
+pub(crate) struct Process {
+    state: State,
+    life: Mutex<Life>,
+    task: Task,
+    /// How many times it is in the queue of its worker.
+    queued: Mutex<usize>,
+    changed: Condvar,
+}
+
+/// What a process does when it has run for a while.
+pub(crate) enum Step {
+    Blocks,
+    Ends,
+}
+
+impl Process {
+    /// A process that is queued.
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            state: State::queued(),
+            life: Mutex::new(Life::new()),
+            task: Task(UnsafeCell::new(0)),
+            queued: Mutex::new(1),
+            changed: Condvar::new(),
+        })
+    }
+
+    /// As `Scheduler::wake`.
+    pub(crate) fn wake(&self) {
+        if self.state.wake() {
+            self.queue();
+        }
+    }
+
+    pub(crate) fn kill(&self) {
+        self.state.kill();
+        self.wake();
+    }
+
+    pub(crate) fn is_killed(&self) -> bool {
+        self.state.is_killed()
+    }
+
+    /// Takes the process from the queue and calls `step`, again and again until that ends it or it is killed: the loop of
+    /// the worker that has this process alone. Hangs, which fails the model, if a wake-up is lost.
+    pub(crate) fn run(&self, mut step: impl FnMut() -> Step) {
+        loop {
+            self.dequeue();
+            self.state.run();
+            if self.is_killed() {
+                break;
+            }
+            self.touch();
+            if let Step::Ends = step() {
+                break;
+            }
+            if !self.state.block() {
+                self.queue();
+            } else if self.is_killed() {
+                self.wake();
+            }
+        }
+        self.touch();
+        self.state.end();
+    }
+
+    /// As hibernation does; tells whether the process was frozen.
+    pub(crate) fn freeze(&self) -> bool {
+        if !self.state.freeze() {
+            return false;
+        }
+        self.touch();
+        if !self.state.block_again() {
+            self.queue();
+        }
+        true
+    }
+
+    pub(crate) fn join(&self, joiner: &Arc<Process>) -> Option<ExitReason> {
+        self.life.lock().join(joiner)
+    }
+
+    pub(crate) fn unjoin(&self, joiner: &Arc<Process>) {
+        self.life.lock().unjoin(joiner);
+    }
+
+    /// As `Shared::end`, for a process that nobody is linked to.
+    pub(crate) fn end(&self, reason: ExitReason) {
+        self.life.lock().begin_end(reason);
+        let joiners = self.life.lock().complete_end();
+        joiners.iter().for_each(|joiner| joiner.wake());
+    }
+
+    fn touch(&self) {
+        // SAFETY: see `Task`.
+        self.task.0.with_mut(|task| unsafe { *task += 1 });
+    }
+
+    fn queue(&self) {
+        let mut queued = self.queued.lock();
+        *queued += 1;
+        assert_eq!(*queued, 1, "a process is in one queue at most");
+        self.changed.notify_one();
+    }
+
+    fn dequeue(&self) {
+        let mut queued = self.queued.lock();
+        while *queued == 0 {
+            self.changed.wait(&mut queued);
+        }
+        *queued -= 1;
+    }
+}

@@ -1,0 +1,8 @@
+//! The id of the only channel.
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Id;
+
+impl Id {
+    pub(crate) const NONE: Self = Self;
+}

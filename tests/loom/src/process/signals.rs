@@ -1,0 +1,3 @@
+//! A process that has to do with nobody.
+
+pub(crate) struct Relations;
