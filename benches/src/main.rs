@@ -3,6 +3,7 @@
 //! `cargo run --release -p lunatic-benches -- --help`. Nothing is installed: a peer that is missing is said to be missing.
 
 mod child;
+mod marks;
 mod programs;
 mod table;
 
@@ -10,7 +11,7 @@ use anyhow::{Result, bail};
 use clap::Parser;
 
 use crate::child::{Measured, measure};
-use crate::programs::{Program, Programs};
+use crate::programs::{Program, Programs, WATCHED};
 use crate::table::{Row, median};
 
 /// Runs Lunatic's benchmark works in turns with the same works on other systems, and prints a table of medians
@@ -19,13 +20,14 @@ struct Args {
     /// Rounds, of which the medians are taken; in each round every system runs once
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`
+    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`; `churn:SECONDS` and `gone:N`, which are
+    /// not among those of every run, watch the host's memory, once
     #[arg(long, value_delimiter = ',', default_values_t = default_works())]
     works: Vec<String>,
 }
 
 fn default_works() -> Vec<String> {
-    let works = [
+    [
         "spawn:100000",
         "spawn:1000000",
         "pingpong:300000",
@@ -36,9 +38,15 @@ fn default_works() -> Vec<String> {
         "fib:35",
         "memory:1000000",
         "spawn-workers:1000000",
+        "spawn-parallel:1000000",
+        "call:500000",
+        "kill:1000000",
+        "timers:1000000",
+        "supervise:100000",
         "start:1",
-    ];
-    works.map(String::from).into()
+    ]
+    .map(String::from)
+    .into()
 }
 
 fn main() -> Result<()> {
@@ -48,10 +56,18 @@ fn main() -> Result<()> {
     }
     let works: Vec<(&str, u64)> = args.works.iter().map(|work| parse_work(work)).collect::<Result<_>>()?;
     let programs = Programs::build()?;
-    println!("{}", table::HEAD);
-    for (work, n) in works {
+    let (watched, measured): (Vec<_>, Vec<_>) = works.into_iter().partition(|(work, _)| WATCHED.contains(work));
+    if !measured.is_empty() {
+        println!("{}", table::HEAD);
+    }
+    for (work, n) in measured {
         let row = run_work(&programs, work, n, args.rounds)?;
         println!("{row}");
+    }
+    for (work, n) in watched {
+        for program in programs.of_work(work) {
+            print!("{}", marks::watch(program, work, n)?);
+        }
     }
     for missing in &programs.missing {
         println!("\n{missing}");

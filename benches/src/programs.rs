@@ -9,6 +9,12 @@ use cargo_metadata::MetadataCommand;
 /// Works that processes matter for, which all peers do.
 const SHARED: [&str; 7] = ["spawn", "pingpong", "ring", "fanin", "idle", "fair", "fib"];
 
+/// What the tools for failure cost; a kill is measured on Lunatic alone.
+const FAILURE: [&str; 3] = ["call", "timers", "supervise"];
+
+/// Works that watch the memory of the host.
+pub(crate) const WATCHED: [&str; 2] = ["churn", "gone"];
+
 /// How a program tells its figure.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Output {
@@ -26,6 +32,8 @@ pub(crate) struct Program {
     works: Vec<&'static str>,
     /// The work has another name in the program itself.
     work_inside: Option<&'static str>,
+    /// What follows the number.
+    last_arg: Option<&'static str>,
 }
 
 impl Program {
@@ -34,6 +42,7 @@ impl Program {
         let mut args = self.args.clone();
         if self.output == Output::Json {
             args.extend([self.work_inside.unwrap_or(work).to_owned(), n.to_string()]);
+            args.extend(self.last_arg.map(str::to_owned));
         }
         (&self.command, args)
     }
@@ -98,26 +107,20 @@ impl Programs {
                 .collect(),
             works: works.to_vec(),
             work_inside: (works == ["spawn-workers"]).then_some("spawn"),
+            last_arg: (works == WATCHED).then_some("wait"),
         };
         let mut all = vec![
             lunatic("Lunatic", &SHARED, &[], &bench, Output::Json),
-            lunatic("Lunatic", &["memory"], &[], &bench, Output::Json),
-            lunatic(
-                "2 workers",
-                &["spawn-workers"],
-                &["--workers", "2"],
-                &bench,
-                Output::Json,
-            ),
-            lunatic(
-                "1 worker",
-                &["spawn-workers"],
-                &["--workers", "1"],
-                &bench,
-                Output::Json,
-            ),
+            lunatic("Lunatic", &["memory", "kill"], &[], &bench, Output::Json),
+            lunatic("Lunatic", &FAILURE, &[], &bench, Output::Json),
+            lunatic("Lunatic", &WATCHED, &[], &bench, Output::Json),
             lunatic("Lunatic", &["start"], &[], &hello, Output::Lifetime),
         ];
+        for work in ["spawn-workers", "spawn-parallel"] {
+            for (system, workers) in [("2 workers", "2"), ("1 worker", "1")] {
+                all.push(lunatic(system, &[work], &["--workers", workers], &bench, Output::Json));
+            }
+        }
         let peer = |system, command: PathBuf, args: &[&str], works: &[&'static str]| Program {
             system,
             output: Output::Json,
@@ -125,6 +128,7 @@ impl Programs {
             args: args.iter().map(ToString::to_string).collect(),
             works: works.to_vec(),
             work_inside: None,
+            last_arg: None,
         };
         let mut missing = Vec::new();
 
@@ -142,7 +146,7 @@ impl Programs {
                     "peer_bench",
                     "main",
                 ];
-                all.push(peer("Erlang", "erl".into(), &args, &SHARED));
+                all.push(peer("Erlang", "erl".into(), &args, &[&SHARED[..], &FAILURE].concat()));
             }
             false => {
                 missing.push("Erlang is missing: its packages in Debian are `erlang-base` and `erlang-dev`.".into())

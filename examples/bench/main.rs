@@ -7,10 +7,13 @@
 //! | work | one operation |
 //! |---|---|
 //! | `spawn` | spawn a process, it sends one message, ends, the parent receives it |
+//! | `spawn-parallel` | the same, by PARENTS processes (third argument, 2 without it) that spawn and receive N / PARENTS each |
 //! | `pingpong` | one round trip between two processes |
 //! | `ring` | one hop of a token around 1,000 processes |
 //! | `fanin` | one message; N / 1,000 senders of 1,000 messages each, one receiver |
-//! | `idle` | one process that says hello, then waits; afterwards 10,000 of them are asked something |
+//! | `idle` | one process that says hello, then waits; afterwards 10,000 of them, picked at random, are asked something, and all must be alive |
+//! | `churn` | the same as `spawn`, as many as fit into N seconds; marks for who watches the host's memory |
+//! | `gone` | N processes that end at once, then N that are alive together and are killed; marks, too |
 //! | `call` | one call of an actor and its answer |
 //! | `kill` | the whole of killing a busy process with N messages in its mailbox, and hearing of it |
 //! | `timers` | one timer, set and cancelled, with N of them at once |
@@ -19,13 +22,18 @@
 //! | `fib` | the whole computation of the N-th Fibonacci number |
 //! | `memory` | the whole of sorting N numbers, counting them in a map and multiplying two matrices |
 
+mod churn;
 mod compute;
 mod failure;
 
+use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use lunatic::{Channel, Process, sleep};
+use lunatic::mailbox::ReplyTo;
+use lunatic::{Address, Channel, Mailbox, Process, sleep};
+
+use self::churn::Marks;
 
 fn main() {
     let args: Vec<String> = std::env::args().skip(1).collect();
@@ -37,8 +45,17 @@ fn main() {
     let (Some(work), Some(n)) = (args.first(), number(1)) else {
         usage()
     };
+    let marks = Marks {
+        wait: args.get(2).is_some_and(|arg| arg == "wait"),
+    };
     let fields = match work.as_str() {
         "spawn" => per_op(n, spawn(n)),
+        "spawn-parallel" => per_op(n, spawn_parallel(n, number(2).unwrap_or(2))),
+        "churn" => {
+            let (spawned, time) = churn::churn(n, &marks);
+            format!(r#""spawned":{spawned},{}"#, per_op(spawned, time))
+        }
+        "gone" => per_op(2 * n, churn::gone(n, &marks)),
         "pingpong" => per_op(n, pingpong(n)),
         "ring" => per_op(n, ring(n)),
         "fanin" => per_op(n, fanin(n)),
@@ -57,7 +74,8 @@ fn main() {
 
 fn usage() -> ! {
     eprintln!(
-        "usage: bench spawn|pingpong|ring|fanin|idle|call|kill|timers|supervise|fair|fib|memory N [CORES], numbers above 0"
+        "usage: bench spawn|spawn-parallel|pingpong|ring|fanin|idle|churn|gone|call|kill|timers|supervise|fair|fib|memory \
+         N [CORES|PARENTS|wait], numbers above 0"
     );
     std::process::exit(2)
 }
@@ -80,6 +98,23 @@ fn spawn(n: u64) -> Duration {
         }
         let sum: u64 = (0..n).map(|_| squares.receive().1).sum();
         assert_eq!(sum, (0..n).map(|i| i * i).sum());
+    })
+}
+
+/// What more cores can do for spawning: with one parent, what it does itself is a bound for all.
+fn spawn_parallel(n: u64, parents: u64) -> Duration {
+    let (go, done) = (Channel::<()>::new(0), Channel::<Duration>::new(0));
+    for parent in 0..parents {
+        let share = n / parents + u64::from(parent < n % parents);
+        Process::spawn(move || {
+            go.receive();
+            done.send(spawn(share));
+        })
+        .unwrap();
+    }
+    timed(|| {
+        (0..parents).for_each(|_| go.send(()));
+        (0..parents).for_each(|_| _ = done.receive());
     })
 }
 
@@ -139,33 +174,31 @@ fn fanin(n: u64) -> Duration {
 
 fn idle(n: u64) -> Duration {
     const ASKED: u64 = 10_000;
-    let hellos = Channel::<(Process, Channel<u64>)>::new(0);
-    let answers = Channel::<u64>::new(0);
+    type Question = (u64, ReplyTo<u64>);
+    let hellos = Channel::<()>::new(0);
     let mut all = Vec::with_capacity(n as usize);
     let time = timed(|| {
-        for _ in 0..n {
+        all.extend((0..n).map(|_| {
             Process::spawn(move || {
-                let inbox = Channel::new(0);
-                hellos.send((lunatic::this_process(), inbox));
+                let questions = Mailbox::<Question>::new();
+                hellos.send(());
                 loop {
-                    answers.send(inbox.receive() + 1);
+                    let (number, reply) = questions.receive();
+                    reply.send(number + 1);
                 }
             })
-            .unwrap();
-        }
-        all.extend((0..n).map(|_| hellos.receive()));
+            .unwrap()
+        }));
+        (0..n).for_each(|_| hellos.receive());
     });
-    // Those that are asked are picked by a fixed rule that jumps about.
-    let asked = ASKED.min(n);
-    for k in 0..asked {
-        all[(k.wrapping_mul(0x9E37_79B9_7F4A_7C15) % n) as usize].1.send(k);
+    let random = RandomState::new();
+    for k in 0..ASKED.min(n) {
+        let picked = all[(random.hash_one(k) % n) as usize];
+        let answer = Address::<Question>::of(picked).call(|reply| (k, reply)).unwrap();
+        assert_eq!(answer, k + 1, "process {picked} answers what it was asked plus one");
     }
-    let sum: u64 = (0..asked).map(|_| answers.receive()).sum();
-    assert_eq!(sum, (1..=asked).sum(), "each answered with what it was asked plus one");
-    assert!(
-        all.iter().all(|(process, _)| process.is_alive()),
-        "a waiting process has ended"
-    );
+    let alive = all.iter().filter(|process| process.is_alive()).count() as u64;
+    assert_eq!(alive, n, "a waiting process has ended");
     time
 }
 

@@ -1,0 +1,76 @@
+//! Whether the host keeps anything of processes that are gone. Who runs these works looks at the host's memory at each
+//! *mark*: a line of JSON on standard output. With a third argument `wait`, the work goes on when a line comes in.
+
+use std::time::{Duration, Instant};
+
+use lunatic::{Channel, ExitReason, Mailbox, Process, sleep};
+
+use super::{spawn, timed};
+
+/// So many are spawned before their messages are received.
+const TOGETHER: u64 = 1000;
+/// How long the host has for putting things in order before the last mark.
+const REST: Duration = Duration::from_secs(1);
+
+pub(crate) struct Marks {
+    /// Whether to wait for a line after each.
+    pub(crate) wait: bool,
+}
+
+impl Marks {
+    fn mark(&self, name: &str, processes: u64) {
+        println!(r#"{{"mark":"{name}","processes":{processes}}}"#);
+        if self.wait {
+            let read = std::io::stdin().read_line(&mut String::new());
+            read.expect("standard input can be read");
+        }
+    }
+}
+
+/// As many spawns as fit into so many seconds: how many these were, and the time. Marks each minute, or each fifth.
+pub(crate) fn churn(seconds: u64, marks: &Marks) -> (u64, Duration) {
+    let all = Duration::from_secs(seconds);
+    let each = (all / 5).min(Duration::from_secs(60));
+    let (mut spawned, mut time, mut marked) = (0, Duration::ZERO, Duration::ZERO);
+    marks.mark("start", 0);
+    while time < all {
+        time += spawn(TOGETHER);
+        spawned += TOGETHER;
+        if time >= marked + each && time < all {
+            marked += each;
+            marks.mark(&format!("{} s", marked.as_secs_f64()), spawned);
+        }
+    }
+    sleep(REST);
+    marks.mark("end", spawned);
+    (spawned, time)
+}
+
+/// `n` processes come and go, first one soon after the other, then all alive at once.
+pub(crate) fn gone(n: u64, marks: &Marks) -> Duration {
+    marks.mark("start", 0);
+    let short = spawn(n);
+    sleep(REST);
+    marks.mark("came and went", n);
+    let hellos = Channel::<()>::new(0);
+    let mut all = Vec::with_capacity(n as usize);
+    let long = timed(|| {
+        all.extend((0..n).map(|_| {
+            Process::spawn(move || {
+                hellos.send(());
+                Mailbox::<()>::new().receive();
+            })
+            .unwrap()
+        }));
+        (0..n).for_each(|_| hellos.receive());
+    });
+    marks.mark("all alive", 2 * n);
+    let end = Instant::now();
+    all.iter().for_each(|process| process.kill());
+    assert!(all.iter().all(|process| process.join() == ExitReason::Killed));
+    let end = end.elapsed();
+    drop(all);
+    sleep(REST);
+    marks.mark("end", 2 * n);
+    short + long + end
+}
