@@ -172,6 +172,7 @@ pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> Option<String> 
             Wait::Call => "waits for an answer",
             Wait::Select => "waits for one of several things",
             Wait::Outside => "waits for input or output",
+            Wait::Socket => "waits for the network",
         };
         report.add(
             || name(system, id),
@@ -199,7 +200,7 @@ fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
             None => format!("on channel {what}"),
         },
         Wait::Join | Wait::Call => name(system, what),
-        Wait::Sleep | Wait::Mail | Wait::Select | Wait::Outside => String::new(),
+        Wait::Sleep | Wait::Mail | Wait::Select | Wait::Outside | Wait::Socket => String::new(),
     }
 }
 

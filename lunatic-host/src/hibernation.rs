@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use parking_lot::{Condvar, Mutex};
 
 use crate::instance::residency::Pages;
-use crate::process::{Process, Task, Wait};
+use crate::process::{Process, Task};
 use crate::runtime::Shared;
 
 /// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
@@ -94,7 +94,7 @@ impl Hibernation {
 
     /// A process has blocked under pressure.
     pub(crate) fn add_candidate(&self, process: &Arc<Process>) {
-        if process.wait().0 != Wait::Outside {
+        if process.wait().0.is_freezable() {
             self.candidates.lock().push_back((process.clone(), process.ran()));
         }
     }
@@ -202,8 +202,8 @@ fn freeze(shared: &Shared, processes: &[Arc<Process>]) -> usize {
         .collect();
     let mut count = 0;
     for process in &freezing {
-        let frozen = match (&mut *process.task.lock(), process.wait().0) {
-            (_, Wait::Outside) => false,
+        let frozen = match (&mut *process.task.lock(), process.wait().0.is_freezable()) {
+            (_, false) => false,
             // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its task
             // to run or drop it, and `processes` keeps it alive.
             (Task::Suspended(runner), _) => unsafe { runner.freeze_into(&mut pages) },

@@ -10,6 +10,7 @@ mod hibernation;
 mod imports;
 mod instance;
 mod module;
+mod net;
 mod process;
 mod quota;
 pub mod report;

@@ -57,6 +57,7 @@ pub(crate) struct Shared {
     pub(crate) modules: Table<Arc<Module>>,
     pub(crate) module_keys: Keys,
     pub(crate) exits: Exits,
+    pub(crate) net: crate::net::Net,
     pub(crate) hibernation: Hibernation,
     pub(crate) cache: Cache,
     pub(crate) engines: Engines,
@@ -133,7 +134,10 @@ impl Shared {
     pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
         self.exits.remember(process.id, &reason);
         // Dropped at the end of this: a full mailbox takes milliseconds, which nobody shall wait for.
-        let mut relations = process.set_ending(reason.clone());
+        let (mut relations, sockets) = process.set_ending(reason.clone());
+        for socket in sockets.into_iter().flat_map(|sockets| *sockets) {
+            self.net.handles.close_of(self.scheduler.worker(), process.id, socket);
+        }
         if let Some(relations) = &mut relations {
             relations.names_fall(process.id);
             self.tell_of_end(&process.system, process.id, relations, &reason);
@@ -383,6 +387,7 @@ impl RuntimeBuilder {
             .thread_name("lunatic-io")
             .enable_all()
             .build()?;
+        let net = crate::net::Net::new()?;
         let mut seats = Vec::new();
         let queued = Arc::new(Quota::new(self.queued_max));
         let shared = Arc::new_cyclic(|shared: &std::sync::Weak<Shared>| {
@@ -408,6 +413,7 @@ impl RuntimeBuilder {
                 modules: Table::new(MODULES_MAX),
                 module_keys: Keys::new(),
                 exits: Exits::default(),
+                net,
                 hibernation: Hibernation::new(self.resident_max),
                 cache,
                 engines,
@@ -436,6 +442,12 @@ impl RuntimeBuilder {
                 .spawn(move || {
                     clock.clock.run(&*clock);
                 })?,
+        );
+        let reactor = shared.clone();
+        helpers.push(
+            std::thread::Builder::new()
+                .name("lunatic-net".into())
+                .spawn(move || reactor.net.reactor.run(|process| reactor.scheduler.wake(process)))?,
         );
         let hibernation = shared.clone();
         helpers.push(
@@ -636,6 +648,7 @@ impl Drop for Runtime {
         self.shared.take_apart();
         self.shared.clock.stop();
         self.shared.hibernation.stop();
+        self.shared.net.reactor.stop();
         join(&mut self.helpers);
     }
 }

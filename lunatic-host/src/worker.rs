@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::ending;
 use crate::instance::pool::Pool;
 use crate::instance::{Progress, Runner};
-use crate::process::{Process, Task, Wait};
+use crate::process::{Process, Task};
 use crate::runtime::Shared;
 
 pub(crate) struct Worker<'a> {
@@ -95,8 +95,9 @@ impl<'a> Worker<'a> {
             self.kill(&process, Task::Suspended(runner));
             return;
         }
-        let outside = !preempted && process.wait().0 == Wait::Outside;
-        if self.shared.hibernation.is_eager() && !preempted && !outside {
+        let wait = process.wait().0;
+        let outside = !preempted && wait.is_outside();
+        if self.shared.hibernation.is_eager() && !preempted && wait.is_freezable() {
             runner.freeze();
         }
         *process.task.lock() = Task::Suspended(runner);

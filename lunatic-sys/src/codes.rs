@@ -27,6 +27,57 @@ pub const BAD_CONFIG: i32 = -10;
 /// Bytes that are no module which the host runs, or that lacks what is asked of it; why is in the buffer, as text.
 pub const BAD_MODULE: i32 = -11;
 
+/// The host has no addresses for a name; why is in the buffer, as text.
+pub const NO_HOST: i32 = -12;
+/// A connection of TLS that failed; why is in the buffer, as text.
+pub const TLS_FAILED: i32 = -13;
+
+/// Errors of the system are this minus the number that WASI preview 1 has for them, such as -4110 for a refused
+/// connection.
+pub const IO_ERROR: i32 = -4096;
+
+/// Options of sockets. Switches are 0 or 1.
+pub mod option {
+    /// After how many nanoseconds a read gives up, [`NO_TIMEOUT`](super::NO_TIMEOUT) for never. Not 0.
+    pub const READ_TIMEOUT: i32 = 0;
+    /// The same for a write.
+    pub const WRITE_TIMEOUT: i32 = 1;
+    /// Small pieces are sent at once.
+    pub const NODELAY: i32 = 2;
+    /// The time to live of packets; for IPv6 the hop limit.
+    pub const TTL: i32 = 3;
+    /// After how many seconds of silence the peer is asked for a sign of life; 0 for never.
+    pub const KEEPALIVE: i32 = 4;
+    /// Datagrams may go to broadcast addresses.
+    pub const BROADCAST: i32 = 5;
+    /// An IPv6 socket takes no IPv4. Cannot be changed once the socket is bound.
+    pub const ONLY_V6: i32 = 6;
+    /// How many bytes the system keeps for the process to read.
+    pub const RECEIVE_BUFFER: i32 = 7;
+    /// How many bytes the system keeps for the peer.
+    pub const SEND_BUFFER: i32 = 8;
+    /// Closing resets the connection and drops what was not sent.
+    pub const RESET_ON_CLOSE: i32 = 9;
+    /// The time to live of multicast packets.
+    pub const MULTICAST_TTL_V4: i32 = 10;
+    /// Multicast packets come back to this machine.
+    pub const MULTICAST_LOOP_V4: i32 = 11;
+    /// The same for IPv6.
+    pub const MULTICAST_LOOP_V6: i32 = 12;
+    /// The number that WASI has for the error that is pending, 0 for none. Reading takes it.
+    pub const ERROR: i32 = 13;
+}
+
+/// To whom a socket is handed over.
+pub mod receiver {
+    /// A process.
+    pub const PROCESS: i32 = 0;
+    /// The owner of a channel.
+    pub const CHANNEL: i32 = 1;
+    /// Whoever claims it.
+    pub const ANYBODY: i32 = 2;
+}
+
 /// The longest configuration of a spawn, in bytes.
 pub const CONFIG_LEN_MAX: usize = 64 << 10;
 

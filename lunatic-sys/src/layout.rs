@@ -92,6 +92,22 @@ pub struct Source {
     pub b: u64,
 }
 
+/// An address on the network.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct SocketAddress {
+    /// 4 or 6; 0 for none.
+    pub family: u32,
+    /// The port, at most 65,535.
+    pub port: u32,
+    /// The bytes of the IP address in the order of the network; of an IPv4 address, the first four.
+    pub ip: [u8; 16],
+    /// Of an IPv6 address, else not looked at.
+    pub flow_info: u32,
+    /// Of an IPv6 address, else not looked at.
+    pub scope_id: u32,
+}
+
 /// The size of [`SpawnOptions`] in guest memory, in bytes.
 pub const SPAWN_OPTIONS_SIZE: usize = 56;
 /// The size of [`Usage`] in guest memory, in bytes.
@@ -102,6 +118,9 @@ pub const SPAWNED_SIZE: usize = 24;
 pub const HEADER_SIZE: usize = 40;
 /// The size of [`Source`] in guest memory, in bytes.
 pub const SOURCE_SIZE: usize = 24;
+/// The size of [`SocketAddress`] in guest memory, in bytes.
+pub const SOCKET_ADDRESS_SIZE: usize = 32;
+const _: () = assert!(size_of::<SocketAddress>() == SOCKET_ADDRESS_SIZE);
 const _: () = assert!(size_of::<SpawnOptions>() == SPAWN_OPTIONS_SIZE);
 const _: () = assert!(size_of::<Usage>() == USAGE_SIZE);
 const _: () = assert!(size_of::<Spawned>() == SPAWNED_SIZE);

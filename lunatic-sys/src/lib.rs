@@ -10,6 +10,7 @@
 //! | [`channel`] | `lunatic::channel` | queues of messages that processes share by handle |
 //! | [`mailbox`] | `lunatic::mailbox` | the queue of each process: messages with tags, exits, replies |
 //! | [`registry`] | `lunatic::registry` | names of processes, and groups of them |
+//! | [`net`] | `lunatic::net` | sockets |
 //! | [`timer`] | `lunatic::timer` | messages that come later |
 //! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
 //!
@@ -36,6 +37,7 @@ pub mod codes;
 pub mod layout;
 pub mod mailbox;
 pub mod module;
+pub mod net;
 pub mod process;
 pub mod registry;
 pub mod rights;

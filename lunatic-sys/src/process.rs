@@ -15,6 +15,9 @@ crate::imports! {
     /// Copies the bytes this process was spawned with to `to`. Traps unless `len` is exactly their number.
     fn captured(to: *mut u8, len: usize);
 
+    /// The number of bytes this process was spawned with.
+    fn captured_len() -> usize;
+
     /// For the host's own loop around spawned entries; a guest that calls it gets -1 and nothing happens.
     fn next() -> i32;
 

@@ -226,7 +226,7 @@ impl Error for StartError {}
 /// If they cannot be written.
 pub(crate) fn encode_args<A: Actor>(args: &A::Args) -> Vec<u8> {
     let mut bytes = Scratch::new();
-    if let Err(error) = codec::encode::<DefaultCodec, A::Args>(args, &mut bytes) {
+    if let Err(error) = codec::encode_for_many::<DefaultCodec, A::Args>(args, &mut bytes) {
         panic!("cannot start {}: {}", std::any::type_name::<A>(), crate::chain(&error));
     }
     bytes.as_slice().to_vec()

@@ -15,7 +15,9 @@ pub use message::Message;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{self, Codec, DecodeError, DefaultCodec, EncodeError, Scratch};
+use crate::host::net::Receiver;
 use crate::host::{self, Refused};
+use crate::net::handover;
 
 /// A handle of a queue of messages of type `T`.
 ///
@@ -153,17 +155,19 @@ impl<T, C: Codec> Channel<T, C> {
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
             self.cannot_encode(error);
         }
-        match host::try_send(self.raw(), bytes.as_slice()) {
+        match handover::deliver(&bytes, self.receiver(), |bytes| host::try_send(self.raw(), bytes)) {
             Ok(()) => {}
-            Err(refused) => self.send_refused(refused, bytes.as_slice()),
+            Err(refused) => self.send_refused(refused, &bytes),
         }
     }
 
     /// The rest of [`send`](Self::send), where the message did not go at once.
     #[cold]
-    fn send_refused(&self, refused: Refused, bytes: &[u8]) {
+    fn send_refused(&self, refused: Refused, bytes: &Scratch) {
         let refused = match refused {
-            Refused::Full => match host::send(self.raw(), bytes, codes::NO_TIMEOUT) {
+            Refused::Full => match handover::deliver(bytes, self.receiver(), |bytes| {
+                host::send(self.raw(), bytes, codes::NO_TIMEOUT)
+            }) {
                 Ok(()) => return,
                 Err(refused) => refused,
             },
@@ -190,7 +194,7 @@ impl<T, C: Codec> Channel<T, C> {
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
             return Err(TrySendError::Encode(message, error));
         }
-        match host::try_send(self.raw(), bytes.as_slice()) {
+        match handover::deliver(&bytes, self.receiver(), |bytes| host::try_send(self.raw(), bytes)) {
             Ok(()) => Ok(()),
             Err(refused) => Err(TrySendError::from_refused(refused, message)),
         }
@@ -209,7 +213,8 @@ impl<T, C: Codec> Channel<T, C> {
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
             return Err(SendTimeoutError::Encode(message, error));
         }
-        match host::send(self.raw(), bytes.as_slice(), host::timeout_ns(timeout)) {
+        let send = |bytes: &[u8]| host::send(self.raw(), bytes, host::timeout_ns(timeout));
+        match handover::deliver(&bytes, self.receiver(), send) {
             Ok(()) => Ok(()),
             Err(refused) => Err(SendTimeoutError::from_refused(refused, message)),
         }
@@ -316,6 +321,12 @@ impl<T, C> Channel<T, C> {
             id: self.id,
             key: self.key,
         }
+    }
+
+    /// Who gets the sockets in a message, until somebody receives it.
+    #[inline]
+    fn receiver(&self) -> Receiver {
+        Receiver::ChannelOwner(self.raw())
     }
 
     /// What [`send`](Self::send) and [`receive`](Self::receive) panic with.

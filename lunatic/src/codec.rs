@@ -30,6 +30,7 @@ pub use self::json::Json;
 #[cfg(feature = "msgpack")]
 pub use self::msgpack::MsgPack;
 pub use crate::host::{Scratch, TooLarge};
+use crate::net::handover;
 
 /// The codec of channels that do not name one.
 #[cfg(feature = "bincode")]
@@ -66,13 +67,27 @@ pub trait Codec {
     fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause>;
 }
 
-/// The bytes of a value, as an error that names its type if there are none.
+/// The bytes of a value, as an error that names its type if there are none. The sockets in it are to be handed over.
 #[inline]
 pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, to: &mut Scratch) -> Result<(), EncodeError> {
+    handover::forget();
     match C::encode(value, to) {
-        Ok(()) => Ok(()),
+        Ok(()) => {
+            to.sockets = handover::noted();
+            Ok(())
+        }
         Err(cause) => Err(EncodeError::new::<T>(cause)),
     }
+}
+
+/// As [`encode`], for what does not go to one process: that can have no sockets.
+pub(crate) fn encode_for_many<C: Codec, T: Serialize>(value: &T, to: &mut Scratch) -> Result<(), EncodeError> {
+    encode::<C, T>(value, to)?;
+    if to.sockets.is_empty() {
+        return Ok(());
+    }
+    let cause = "there is a socket in it, which can only be sent to a channel or the mailbox of one process";
+    Err(EncodeError::new::<T>(cause.into()))
 }
 
 /// The value of some bytes, or an error that names its type.

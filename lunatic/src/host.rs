@@ -6,6 +6,7 @@
 
 mod heap;
 pub(crate) mod mail;
+pub(crate) mod net;
 mod scratch;
 mod signals;
 
@@ -172,6 +173,12 @@ type Next = unsafe fn() -> i32;
 pub(crate) fn captured_into(to: &mut [MaybeUninit<u8>]) {
     // SAFETY: `to` is writable for its length.
     unsafe { process::captured(to.as_mut_ptr().cast(), to.len()) }
+}
+
+/// The number of bytes that this process was spawned with.
+pub(crate) fn captured_len() -> usize {
+    // SAFETY: the import takes nothing and touches no memory of ours.
+    unsafe { process::captured_len() }
 }
 
 /// The calling process.

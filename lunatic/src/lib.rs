@@ -34,6 +34,7 @@
 //! - [`#[lunatic::main]`](macro@main) lets `main` return an error, [`#[lunatic::test]`](macro@test) makes each test a
 //!   process of its own.
 //! - [`ProcessConfig`] says what a child may do and use: files, network, memory, time. Never more than its parent.
+//! - [`net`] is the network, shaped like std's.
 //! - [`codec`] is about how messages become bytes.
 //!
 //! # What is different from threads
@@ -55,6 +56,7 @@ mod exit;
 mod host;
 pub mod mailbox;
 mod module;
+pub mod net;
 pub mod process;
 pub mod registry;
 mod report;

@@ -23,7 +23,9 @@ use serde::{Deserialize, Serialize};
 use crate::channel::{Message, ReceiveTimeoutError, TryReceiveError, TrySendError};
 use crate::codec::{self, DecodeError, DefaultCodec, Scratch};
 use crate::exit::ExitReason;
+use crate::host::net::Receiver;
 use crate::host::{self, Refused};
+use crate::net::handover;
 use crate::process::{Monitor, Process, this_process};
 
 /// The tag of messages of a type: of its name, so that programs of one source agree.
@@ -270,7 +272,8 @@ impl<M: Message> Address<M> {
         if let Err(error) = codec::encode::<DefaultCodec, M>(&message, &mut bytes) {
             return Err(TrySendError::Encode(message, error));
         }
-        match host::mail::send(self.raw(), self.tag, bytes.as_slice()) {
+        let send = |bytes: &[u8]| host::mail::send(self.raw(), self.tag, bytes);
+        match handover::deliver(&bytes, Receiver::Process(self.raw()), send) {
             Ok(()) => Ok(()),
             Err(refused) => Err(TrySendError::from_refused(refused, message)),
         }

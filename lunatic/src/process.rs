@@ -15,6 +15,7 @@ use lunatic_sys::layout::RawHandle;
 use serde::{Deserialize, Serialize};
 pub use spawn::SpawnError;
 
+use crate::channel::Message;
 use crate::exit::ExitReason;
 use crate::host::{self, Refused};
 use crate::rights::Usage;
@@ -81,6 +82,30 @@ impl Process {
         F: FnOnce() + Capture,
     {
         spawn::spawn(&entry)
+    }
+
+    /// Spawns a process that calls `entry` with an argument: any [`Message`](crate::channel::Message), such as a `String`, or
+    /// a [socket](crate::net), which then belongs to the new process. If nothing is spawned, the argument is dropped.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn), where the argument counts among what is captured; and [`SpawnError::Argument`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lunatic::Process;
+    ///
+    /// let words = vec!["to".to_owned(), "be".to_owned()];
+    /// let child = Process::spawn_with(words, |words| println!("{}", words.join(" "))).unwrap();
+    /// child.join();
+    /// ```
+    pub fn spawn_with<A, F>(argument: A, entry: F) -> Result<Self, SpawnError>
+    where
+        A: Message,
+        F: FnOnce(A) + Copy + Send + 'static,
+    {
+        Self::builder().spawn_with(argument, entry)
     }
 
     /// [`spawn`](Self::spawn) with options: name, link, limits.

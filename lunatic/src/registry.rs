@@ -163,7 +163,7 @@ impl Group {
     /// If the message cannot be written, or the host has no room for it.
     pub fn broadcast<M: Message>(&self, message: &M) -> usize {
         let mut bytes = Scratch::new();
-        if let Err(error) = codec::encode::<DefaultCodec, M>(message, &mut bytes) {
+        if let Err(error) = codec::encode_for_many::<DefaultCodec, M>(message, &mut bytes) {
             panic!("cannot send to the group `{}`: {}", self.name, crate::chain(&error));
         }
         match mail::broadcast(&self.name, tag_of::<M>(""), bytes.as_slice()) {

@@ -57,7 +57,7 @@ pub fn send_interval<M: Message>(to: Address<M>, message: M, interval: Duration)
 
 fn set<M: Message>(to: Address<M>, message: &M, delay: Duration, interval: Duration) -> Timer {
     let mut bytes = Scratch::new();
-    if let Err(error) = codec::encode::<DefaultCodec, M>(message, &mut bytes) {
+    if let Err(error) = codec::encode_for_many::<DefaultCodec, M>(message, &mut bytes) {
         panic!("cannot set a timer for {to}: {}", crate::chain(&error));
     }
     let (delay, interval) = (host::timeout_ns(delay), host::timeout_ns(interval));

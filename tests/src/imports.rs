@@ -3,7 +3,9 @@
 
 use std::sync::OnceLock;
 
-use lunatic_sys::layout::{HEADER_SIZE, RAW_HANDLE_SIZE, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, USAGE_SIZE};
+use lunatic_sys::layout::{
+    HEADER_SIZE, RAW_HANDLE_SIZE, SOCKET_ADDRESS_SIZE, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, USAGE_SIZE,
+};
 
 /// A function of the contract.
 #[derive(Debug)]
@@ -142,6 +144,7 @@ fn parameter(text: &str) -> Parameter {
         "*const SpawnOptions" => Kind::Place(SPAWN_OPTIONS_SIZE as u32),
         "*mut Usage" => Kind::Place(USAGE_SIZE as u32),
         "*mut Spawned" => Kind::Place(SPAWNED_SIZE as u32),
+        "*const SocketAddress" | "*mut SocketAddress" => Kind::Place(SOCKET_ADDRESS_SIZE as u32),
         "*mut Header" => Kind::Place(HEADER_SIZE as u32),
         "usize" | "i32" => Kind::Word,
         "u64" => Kind::Long,

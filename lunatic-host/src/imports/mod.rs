@@ -4,7 +4,8 @@ mod buffer;
 mod channel;
 mod mailbox;
 mod module;
-mod process;
+pub(crate) mod net;
+pub(crate) mod process;
 mod registry;
 mod rights;
 pub(crate) mod signal;
@@ -23,6 +24,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     channel::add(&mut linker)?;
     mailbox::add(&mut linker)?;
     module::add(&mut linker)?;
+    net::add(&mut linker)?;
     process::add(&mut linker)?;
     registry::add(&mut linker)?;
     rights::add(&mut linker)?;

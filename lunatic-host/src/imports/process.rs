@@ -19,6 +19,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
     linker.func_wrap(namespace, "spawn_closure", spawn_closure)?;
     linker.func_wrap(namespace, "captured", captured)?;
+    linker.func_wrap(namespace, "captured_len", |caller: Caller<'_, Ctx>| {
+        caller.data().captured.len() as u32
+    })?;
     linker.func_wrap(namespace, "next", instance::next)?;
     linker.func_wrap(namespace, "this", this)?;
     linker.func_wrap(namespace, "is_alive", is_alive)?;

@@ -4,12 +4,17 @@ use std::sync::Arc;
 
 use super::Process;
 use super::exit::ExitReason;
+use super::hash::NumberSet;
+use super::id::Id;
 use super::signals::Relations;
+use crate::net::handles::Refusal;
 
 pub(super) enum Life {
     Alive {
         joiners: Vec<Arc<Process>>,
         relations: Option<Box<Relations>>,
+        /// The sockets that belong to it.
+        sockets: Option<Box<NumberSet<Id>>>,
     },
     /// It runs no more, and others are being told of that. Who joins it waits until they have been.
     Ending {
@@ -24,6 +29,7 @@ impl Life {
         Self::Alive {
             joiners: Vec::new(),
             relations: None,
+            sockets: None,
         }
     }
 
@@ -47,14 +53,42 @@ impl Life {
         }
     }
 
-    /// The process runs no more: gives back its relations, to tell those of it.
-    pub(super) fn begin_end(&mut self, reason: ExitReason) -> Option<Box<Relations>> {
-        let Self::Alive { joiners, relations } = self else {
+    /// Adds a socket to those that close at the end, of which there are at most so many.
+    pub(super) fn own_socket(&mut self, socket: Id, max: u32) -> Result<(), Refusal> {
+        let Self::Alive { sockets, .. } = self else {
+            return Err(Refusal::Ended);
+        };
+        let sockets = sockets.get_or_insert_default();
+        if sockets.len() >= max as usize {
+            return Err(Refusal::Process(max));
+        }
+        sockets.insert(socket);
+        Ok(())
+    }
+
+    /// Takes back what `own_socket` added.
+    pub(super) fn disown_socket(&mut self, socket: Id) {
+        if let Self::Alive {
+            sockets: Some(sockets), ..
+        } = self
+        {
+            sockets.remove(&socket);
+        }
+    }
+
+    /// The process runs no more: gives back its relations, to tell those of it, and its sockets, to close them.
+    pub(super) fn begin_end(&mut self, reason: ExitReason) -> (Option<Box<Relations>>, Option<Box<NumberSet<Id>>>) {
+        let Self::Alive {
+            joiners,
+            relations,
+            sockets,
+        } = self
+        else {
             unreachable!("only the worker that runs a process ends it")
         };
-        let (joiners, relations) = (std::mem::take(joiners), relations.take());
+        let (joiners, left) = (std::mem::take(joiners), (relations.take(), sockets.take()));
         *self = Self::Ending { joiners, reason };
-        relations
+        left
     }
 
     /// All have been told: gives back who waited for the end.

@@ -3,7 +3,7 @@
 //! What state it is in, and who may change that: [`state`].
 
 pub(crate) mod exit;
-mod hash;
+pub(crate) mod hash;
 pub(crate) mod id;
 mod life;
 pub(crate) mod mailbox;
@@ -20,12 +20,14 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use self::exit::ExitReason;
+use self::hash::NumberSet;
 use self::id::Id;
 use self::life::Life;
 use self::signals::Relations;
 use self::state::State;
 use crate::instance::Runner;
 use crate::module::Module;
+use crate::net::handles::Refusal;
 use crate::rights::Rights;
 use crate::runtime::System;
 
@@ -71,10 +73,12 @@ pub(crate) enum Wait {
     Call,
     /// One of several channels, or its mailbox.
     Select,
+    /// A socket: something outside, but in a call of the host's own.
+    Socket,
 }
 
 impl Wait {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
         Self::Outside,
         Self::Receive,
         Self::Send,
@@ -83,7 +87,18 @@ impl Wait {
         Self::Mail,
         Self::Call,
         Self::Select,
+        Self::Socket,
     ];
+
+    /// No process of the system need do anything to end this wait.
+    pub(crate) fn is_outside(self) -> bool {
+        matches!(self, Self::Outside | Self::Socket)
+    }
+
+    /// The process waits where it can be frozen: nobody else holds addresses in its memory, and its place is known.
+    pub(crate) fn is_freezable(self) -> bool {
+        self != Self::Outside
+    }
 }
 
 pub(crate) struct Process {
@@ -221,7 +236,7 @@ impl Process {
     /// It is blocked, in a call of the host's own, and not frozen yet.
     pub(crate) fn is_freezable(&self) -> bool {
         self.state.is_blocked()
-            && self.wait().0 != Wait::Outside
+            && self.wait().0.is_freezable()
             && !self.frozen.load(Ordering::Relaxed)
             && !self.throttled.load(Ordering::Relaxed)
     }
@@ -246,8 +261,18 @@ impl Process {
         self.life.lock().unjoin(joiner);
     }
 
-    /// The process runs no more: gives back its relations, to tell those of it.
-    pub(crate) fn set_ending(&self, reason: ExitReason) -> Option<Box<Relations>> {
+    /// Adds a socket to those that close at the end of the process.
+    pub(crate) fn own_socket(&self, socket: Id) -> Result<(), Refusal> {
+        self.life.lock().own_socket(socket, self.rights.files_max)
+    }
+
+    /// Takes back what `own_socket` added.
+    pub(crate) fn disown_socket(&self, socket: Id) {
+        self.life.lock().disown_socket(socket);
+    }
+
+    /// The process runs no more: gives back its relations, to tell those of it, and its sockets, to close them.
+    pub(crate) fn set_ending(&self, reason: ExitReason) -> (Option<Box<Relations>>, Option<Box<NumberSet<Id>>>) {
         self.state.end();
         self.life.lock().begin_end(reason)
     }

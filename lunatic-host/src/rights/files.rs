@@ -6,7 +6,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
@@ -31,8 +31,8 @@ impl Folder {
         })
     }
 
-    /// Opens what a process that has `folders` calls `path` as a folder for its child.
-    pub(crate) fn within(folders: &[Folder], path: &str, guest: String, read_only: bool) -> io::Result<Self> {
+    /// The folder of `folders` in which `path` is, and the parts of the path in it.
+    fn nearest<'a>(folders: &'a [Folder], path: &str) -> io::Result<(&'a Folder, Vec<String>)> {
         let wanted = normal(path)?;
         let found = folders.iter().filter_map(|folder| {
             let own = normal(&folder.guest).ok()?;
@@ -42,6 +42,12 @@ impl Folder {
         let (_, folder, rest) = found
             .max_by_key(|(depth, ..)| *depth)
             .ok_or(io::ErrorKind::PermissionDenied)?;
+        Ok((folder, rest.to_vec()))
+    }
+
+    /// Opens what a process that has `folders` calls `path` as a folder for its child.
+    pub(crate) fn within(folders: &[Folder], path: &str, guest: String, read_only: bool) -> io::Result<Self> {
+        let (folder, rest) = Self::nearest(folders, path)?;
         let rest = if rest.is_empty() {
             ".".to_owned()
         } else {
@@ -54,9 +60,60 @@ impl Folder {
         })
     }
 
+    /// Where a process that has `folders` calls something `path`: not in a folder that is read-only.
+    pub(crate) fn place(folders: &[Folder], path: &str) -> io::Result<Place> {
+        let (folder, mut rest) = Self::nearest(folders, path)?;
+        if folder.read_only {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let name = rest.pop().ok_or(io::ErrorKind::InvalidInput)?;
+        let parent = if rest.is_empty() {
+            ".".to_owned()
+        } else {
+            rest.join("/")
+        };
+        let parent = match open_beneath(&folder.dir, &parent) {
+            // What leads outside is refused as what was not given.
+            Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
+            opened => opened?,
+        };
+        Ok(Place { parent, name })
+    }
+
     /// A path by which this process of the host can open the folder again.
     pub(crate) fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.dir.as_raw_fd())
+    }
+}
+
+/// Something in an open folder, by its name there, whether it exists or not.
+#[derive(Debug)]
+pub(crate) struct Place {
+    parent: OwnedFd,
+    name: String,
+}
+
+impl Place {
+    /// A path at which something can be made, for calls of the system that know nothing else and follow no link at the
+    /// end of a path. Good while this lives.
+    pub(crate) fn new_path(&self) -> PathBuf {
+        PathBuf::from(format!("/proc/self/fd/{}/{}", self.parent.as_raw_fd(), self.name))
+    }
+
+    /// What is there, held open so that it is what is used; not a link.
+    pub(crate) fn existing(&self) -> io::Result<OwnedFd> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
+        loop {
+            match rustix::fs::openat2(&self.parent, &self.name, flags, Mode::empty(), resolve) {
+                Err(rustix::io::Errno::AGAIN) => {}
+                // A link: where that leads, nobody has checked.
+                Err(rustix::io::Errno::LOOP) => return Err(io::ErrorKind::PermissionDenied.into()),
+                result => return Ok(result?),
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use super::{Capture, Output, Stdin};
 use crate::report::panic::PanicCapture;
 use crate::rights::Denied;
 use crate::rights::config::{ClockRight, Config, RandomRight, Stream, Variable};
-use crate::rights::files::Folder;
+use crate::rights::files::{Folder, Place};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use std::collections::HashSet;
@@ -313,6 +313,11 @@ impl Wasi {
     /// What is kept of standard output (0) or error (1) for the parent.
     pub(crate) fn captured(&self, stream: usize) -> Option<&Capture> {
         self.captured.get(stream)?.as_ref()
+    }
+
+    /// Where a process with this calls something `path`, in a folder that it may change.
+    pub(crate) fn place(&self, path: &str) -> io::Result<Place> {
+        Folder::place(&self.folders, path)
     }
 
     /// Whether there is no folder, so that no file can be opened.

@@ -6,6 +6,7 @@ use std::io;
 use std::mem::MaybeUninit;
 
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
+use lunatic_sys::layout::RawHandle;
 
 /// How many bytes a message may have before it needs the heap.
 ///
@@ -20,6 +21,8 @@ pub struct Scratch {
     inline_len: usize,
     /// The whole message, once it did not fit `inline`. Empty before.
     heap: Vec<u8>,
+    /// The sockets in the message, which change hands when it is sent.
+    pub(crate) sockets: Vec<RawHandle>,
 }
 
 impl Scratch {
@@ -31,6 +34,7 @@ impl Scratch {
             inline: [const { MaybeUninit::uninit() }; INLINE_LEN],
             inline_len: 0,
             heap: Vec::new(),
+            sockets: Vec::new(),
         }
     }
 

@@ -13,7 +13,9 @@ use crate::channel::Message;
 use crate::codec::{self, DecodeError, DefaultCodec, EncodeError, Scratch};
 use crate::exit::ExitReason;
 use crate::host::mail::Called;
+use crate::host::net::Receiver;
 use crate::host::{self, Refused};
+use crate::net::handover;
 use crate::process::{Process, this_process};
 
 /// Where the answer to a request goes: part of the request.
@@ -59,7 +61,8 @@ impl<R: Message> ReplyTo<R> {
         if let Err(error) = codec::encode::<DefaultCodec, R>(&answer, &mut bytes) {
             panic!("cannot answer {}: {}", self.process, crate::chain(&error));
         }
-        match host::mail::send(self.process.raw(), self.reference, bytes.as_slice()) {
+        let send = |bytes: &[u8]| host::mail::send(self.process.raw(), self.reference, bytes);
+        match handover::deliver(&bytes, Receiver::Process(self.process.raw()), send) {
             Ok(()) | Err(Refused::Closed | Refused::Full) => {}
             Err(Refused::Limit) => panic!("cannot answer {}: {}", self.process, host::limit()),
             Err(refused) => super::unexpected(refused),
@@ -185,7 +188,8 @@ impl<M: Message> Address<M> {
             return Err(CallError::Encode(error));
         }
         let decode = codec::decode::<DefaultCodec, R>;
-        match host::mail::call(self.raw(), self.tag(), bytes.as_slice(), reference, timeout_ns, decode) {
+        let call = |bytes: &[u8]| host::mail::call(self.raw(), self.tag(), bytes, reference, timeout_ns, decode);
+        match handover::deliver(&bytes, Receiver::Process(self.raw()), call) {
             Ok(Called::Answered(answer)) => answer.map_err(CallError::Decode),
             Ok(Called::Gone(reason)) => Err(CallError::Gone(ExitReason::from_bytes(&reason))),
             Err(Refused::TimedOut) => Err(CallError::TimedOut),

@@ -7,7 +7,9 @@ use lunatic_sys::codes::{NAME_LEN_MAX, TAG_SIGNAL, spawn as flag};
 use lunatic_sys::layout::SpawnOptions;
 
 use super::{Capture, Monitor, Process, SpawnError, spawn};
+use crate::channel::Message;
 use crate::module::Module;
+use crate::net::handover;
 use crate::rights::ProcessConfig;
 
 /// Says how a process is to be spawned: [`Process::builder`].
@@ -94,6 +96,26 @@ impl Builder {
         self.spawn_raw(&entry, 0).map(|(process, _)| process)
     }
 
+    /// Spawns the process with an argument, as [`Process::spawn_with`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`spawn`](Self::spawn); and [`SpawnError::Argument`].
+    ///
+    /// # Panics
+    ///
+    /// As [`spawn`](Self::spawn).
+    pub fn spawn_with<A, F>(&self, argument: A, entry: F) -> Result<Process, SpawnError>
+    where
+        A: Message,
+        F: FnOnce(A) + Copy + Send + 'static,
+    {
+        let (captured, message) = spawn::with_argument(&argument, &entry)?;
+        let spawn = || self.spawn_bytes(spawn::enter_with::<A, F>, &captured, 0);
+        let spawned = handover::deliver_to_child(&message.sockets, spawn, |(process, _)| process.raw());
+        spawned.map(|(process, _)| process)
+    }
+
     /// As [`spawn`](Self::spawn), and monitors the child as [`Process::monitor`] does.
     ///
     /// # Errors
@@ -130,13 +152,22 @@ impl Builder {
 
     /// Monitors the child under `monitor_tag`, unless that is 0.
     pub(crate) fn spawn_raw<F: Capture>(&self, entry: &F, monitor_tag: u64) -> Result<(Process, u64), SpawnError> {
-        let options = self.options(monitor_tag)?;
         if size_of::<F>() > lunatic_sys::codes::CAPTURE_LEN_MAX {
             return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });
         }
         // SAFETY: a value of type `F` is readable for the size of `F`; bytes that may be padding are `MaybeUninit`.
         let captured = unsafe { slice::from_raw_parts(ptr::from_ref(entry).cast::<MaybeUninit<u8>>(), size_of::<F>()) };
-        match crate::host::spawn_with(spawn::enter::<F>, captured, &options) {
+        self.spawn_bytes(spawn::enter::<F>, captured, monitor_tag)
+    }
+
+    fn spawn_bytes(
+        &self,
+        entry: extern "C" fn(),
+        captured: &[MaybeUninit<u8>],
+        monitor_tag: u64,
+    ) -> Result<(Process, u64), SpawnError> {
+        let options = self.options(monitor_tag)?;
+        match crate::host::spawn_with(entry, captured, &options) {
             Ok(Ok(spawned)) => Ok((Process::from_raw(spawned.process), spawned.reference)),
             Ok(Err(holder)) => Err(SpawnError::NameTaken(Process::from_raw(holder))),
             Err(refused) => Err(SpawnError::from_refused(refused)),

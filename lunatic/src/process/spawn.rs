@@ -13,6 +13,8 @@ use std::{ptr, slice};
 use lunatic_sys::codes::CAPTURE_LEN_MAX;
 
 use super::{Capture, Process};
+use crate::channel::Message;
+use crate::codec::{self, DefaultCodec, Scratch};
 use crate::host::{self, Refused};
 
 /// By reference: in builds without optimisation, each time a closure is moved copies up to 64 KiB on the stack.
@@ -44,6 +46,46 @@ pub(super) extern "C" fn enter<F: Capture>() {
     flush();
 }
 
+/// The bytes of a closure, with those of the message that is its argument behind them.
+pub(super) fn with_argument<A: Message, F>(
+    argument: &A,
+    entry: &F,
+) -> Result<(Vec<MaybeUninit<u8>>, Scratch), SpawnError> {
+    let mut message = Scratch::new();
+    if let Err(error) = codec::encode::<DefaultCodec, A>(argument, &mut message) {
+        return Err(SpawnError::Argument(crate::chain(&error).to_string()));
+    }
+    let len = size_of::<F>() + message.as_slice().len();
+    if len > CAPTURE_LEN_MAX {
+        return Err(SpawnError::CaptureTooLarge { len });
+    }
+    let mut captured = Vec::with_capacity(len);
+    // SAFETY: a value of type `F` is readable for the size of `F`; bytes that may be padding are `MaybeUninit`.
+    captured.extend_from_slice(unsafe {
+        slice::from_raw_parts(ptr::from_ref(entry).cast::<MaybeUninit<u8>>(), size_of::<F>())
+    });
+    captured.extend(message.as_slice().iter().map(|byte| MaybeUninit::new(*byte)));
+    Ok((captured, message))
+}
+
+/// The entry of processes spawned with an `F` and its argument, called by the host in the child.
+pub(super) extern "C" fn enter_with<A: Message, F: FnOnce(A) + Copy + 'static>() {
+    let mut bytes = vec![MaybeUninit::uninit(); host::captured_len()];
+    host::captured_into(&mut bytes);
+    let (entry, message) = bytes.split_at(size_of::<F>());
+    // SAFETY: `with_argument` put the bytes of an `F` first, in an instance of this module; `F` is `Copy` and `'static`, as
+    // in `enter`. They may lie anywhere, so they are read as if they were not aligned.
+    let entry = unsafe { entry.as_ptr().cast::<F>().read_unaligned() };
+    // SAFETY: behind them it put a message, of which each byte is initialised, and the host has written all bytes.
+    let message = unsafe { message.assume_init_ref() };
+    match codec::decode::<DefaultCodec, A>(message) {
+        Ok(argument) => entry(argument),
+        Err(error) => panic!("cannot read the argument of a process: {}", crate::chain(&error)),
+    }
+    drop(bytes);
+    flush();
+}
+
 /// Writes out what `print!` left without a newline.
 ///
 /// Rust does this when `main` returns, which a spawned process never does. Asking for `stdout` allocates its buffer, so
@@ -64,6 +106,8 @@ pub enum SpawnError {
         /// How much it captures, in bytes.
         len: usize,
     },
+    /// The argument of the child cannot be written as a message; the text says why.
+    Argument(String),
     /// The host has no room for another process; the text says what it ran out of.
     Limit(String),
     /// This process has the name that the child was to have.
@@ -99,7 +143,7 @@ impl fmt::Display for SpawnError {
             ),
             Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
             Self::NameTaken(holder) => write!(f, "process {holder} has the name"),
-            Self::Denied(why) | Self::BadConfig(why) | Self::BadModule(why) => f.write_str(why),
+            Self::Argument(why) | Self::Denied(why) | Self::BadConfig(why) | Self::BadModule(why) => f.write_str(why),
         }
     }
 }

@@ -339,6 +339,8 @@ fn handles_of_what_has_ended_are_known_as_such() {
         }
         // It is no handle of a module.
         "module.drop" | "module.spawn_export" => -1,
+        // It is no handle of a socket.
+        net if net.starts_with("net.") => -1,
         // The reference is none that is open.
         "mailbox.call" => -1,
         other => panic!("what does {other} say of what has ended? docs/abi.md has to tell, and then this test"),

@@ -41,6 +41,7 @@ mod hostile;
 use lunatic_tests::imports;
 mod memory;
 mod monkeys;
+mod net;
 mod processes;
 mod sandbox;
 mod secrets;

@@ -1,0 +1,53 @@
+//! Handing sockets over.
+
+use std::sync::Arc;
+
+use lunatic_sys::codes::{CLOSED, INVALID, OK, receiver};
+use wasmtime::{Caller, Linker};
+
+use super::{Failure, NAMESPACE, answer};
+use crate::instance::Ctx;
+use crate::process::Process;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    linker.func_wrap(NAMESPACE, "hand_over", hand_over)?;
+    linker.func_wrap(NAMESPACE, "claim", claim)?;
+    Ok(())
+}
+
+/// The process that a guest names as the receiver; none is anybody.
+fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<Option<Arc<Process>>, Failure> {
+    let shared = &ctx.shared;
+    let process = match kind {
+        receiver::ANYBODY => return Ok(None),
+        receiver::PROCESS => shared.process_keys.check(id, key).ok_or(Failure::Code(INVALID))?,
+        receiver::CHANNEL => {
+            let channel = shared.channel_keys.check(id, key).ok_or(Failure::Code(INVALID))?;
+            shared.channels.view(channel).ok_or(Failure::Code(CLOSED))?.owner
+        }
+        _ => return Err(Failure::Code(INVALID)),
+    };
+    Ok(Some(shared.find(process).ok_or(Failure::Code(CLOSED))?))
+}
+
+fn hand_over(mut caller: Caller<'_, Ctx>, id: u64, key: u64, kind: i32, to_id: u64, to_key: u64) -> i32 {
+    let ctx = caller.data();
+    let handles = &ctx.shared.net.handles;
+    let result = match handles.keys.check(id, key) {
+        Some(id) => find_receiver(ctx, kind, to_id, to_key)
+            .and_then(|to| Ok(handles.hand_over(ctx.process(), id, to.as_ref())?))
+            .map(|()| OK),
+        None => Err(Failure::Code(INVALID)),
+    };
+    answer(&mut caller, result)
+}
+
+fn claim(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
+    let ctx = caller.data();
+    let handles = &ctx.shared.net.handles;
+    let result = match handles.keys.check(id, key) {
+        Some(id) => handles.claim(ctx.process(), id).map(|()| OK).map_err(Failure::from),
+        None => Err(Failure::Code(INVALID)),
+    };
+    answer(&mut caller, result)
+}

@@ -1,0 +1,104 @@
+//! Unix sockets.
+
+use std::io;
+use std::os::fd::AsRawFd;
+
+use lunatic_sys::codes::{DENIED, OK};
+use wasmtime::{Caller, Linker};
+
+use super::{Failure, NAMESPACE, answer, open};
+use crate::guest_memory;
+use crate::imports::process::check_handle;
+use crate::instance::Ctx;
+use crate::net::handles::Charge;
+use crate::net::unix;
+use crate::rights::denial;
+use crate::rights::files::Place;
+
+/// The longest path of a guest, in bytes.
+const PATH_LEN_MAX: usize = 4096;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    linker.func_wrap(NAMESPACE, "unix_listen", unix_listen)?;
+    linker.func_wrap(NAMESPACE, "unix_connect", unix_connect)?;
+    linker.func_wrap(NAMESPACE, "unix_pair", unix_pair)?;
+    Ok(())
+}
+
+/// Where a path of the guest is, in one of its folders; `changes` if something is made there.
+fn place(caller: &mut Caller<'_, Ctx>, path: u32, len: u32, changes: bool) -> wasmtime::Result<Result<Place, Failure>> {
+    let (bytes, ctx) = guest_memory::slice(caller, path, len)?;
+    let path = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|path| path.len() <= PATH_LEN_MAX && !path.contains('\0'));
+    let Some(path) = path else {
+        return Ok(Err(io::Error::from(io::ErrorKind::InvalidInput).into()));
+    };
+    let path = path.to_owned();
+    Ok(ctx.process().rights.wasi.place(&path).map_err(|error| {
+        if error.kind() != io::ErrorKind::PermissionDenied {
+            return error.into();
+        }
+        let what = if changes {
+            "may not make a socket at"
+        } else {
+            "may not connect to the socket"
+        };
+        denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
+        Failure::Text(
+            DENIED,
+            format!("the process {what} {path}: it is in no folder that it was given to change things in"),
+        )
+    }))
+}
+
+fn unix_listen(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
+    let made = place(&mut caller, path, len, true)?.and_then(|place| {
+        let ctx = caller.data();
+        let charge = Charge::of(ctx.process())?;
+        Ok((unix::listen(&ctx.shared.net.reactor, &place.new_path())?, charge))
+    });
+    super::connect::finish(&mut caller, made, out)
+}
+
+/// To connect is to write into the socket's file: it needs a folder that is not read-only.
+fn unix_connect(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
+    let made = place(&mut caller, path, len, false)?.and_then(|place| {
+        let ctx = caller.data();
+        let charge = Charge::of(ctx.process())?;
+        let there = place.existing()?;
+        let path = format!("/proc/self/fd/{}", there.as_raw_fd());
+        Ok((unix::connect(&ctx.shared.net.reactor, path.as_ref())?, charge))
+    });
+    super::connect::finish(&mut caller, made, out)
+}
+
+fn unix_pair(mut caller: Caller<'_, Ctx>, one: u32, other: u32) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, one)?;
+    check_handle(&mut caller, other)?;
+    let charges =
+        Charge::of(caller.data().process()).and_then(|first| Ok([first, Charge::of(caller.data().process())?]));
+    let made = charges
+        .map_err(Failure::from)
+        .and_then(|charges| Ok((unix::pair(&caller.data().shared.net.reactor)?, charges)));
+    let ([first, second], [first_charge, second_charge]) = match made {
+        Ok(made) => made,
+        Err(failure) => return Ok(failure.code(caller.data_mut())),
+    };
+    let opened = match open(&mut caller, first, first_charge, one)? {
+        Ok(id) => match open(&mut caller, second, second_charge, other)? {
+            Ok(_) => Ok(OK),
+            Err(failure) => {
+                let ctx = caller.data();
+                let worker = ctx.shared.scheduler.worker();
+                // It was opened just now, by the caller.
+                let _ = ctx.shared.net.handles.close(worker, ctx.process(), id);
+                Err(failure)
+            }
+        },
+        Err(failure) => Err(failure),
+    };
+    Ok(answer(&mut caller, opened))
+}

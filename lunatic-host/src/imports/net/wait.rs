@@ -1,0 +1,58 @@
+//! Waiting for a socket.
+
+use std::io;
+use std::sync::Arc;
+
+use wasmtime::Caller;
+
+use super::Failure;
+use crate::imports::wait::{Wait, until};
+use crate::instance::Ctx;
+use crate::net::readiness::Direction;
+use crate::net::socket::{Socket, would_block};
+use crate::process;
+
+/// Does what `attempt` does as soon as that does not block any more, or gives up after the timeout: then nothing was done.
+pub(crate) async fn perform<T>(
+    caller: &mut Caller<'_, Ctx>,
+    socket: &Arc<Socket>,
+    direction: Direction,
+    timeout_ns: u64,
+    mut attempt: impl FnMut(&mut Caller<'_, Ctx>) -> wasmtime::Result<Result<T, Failure>>,
+) -> wasmtime::Result<Result<T, Failure>> {
+    let blocks = |result: &Result<T, Failure>| matches!(result, Err(Failure::Io(error)) if would_block::<()>(&Err(error.kind().into())));
+    let result = attempt(caller)?;
+    if !blocks(&result) {
+        pass_on(caller, socket, direction);
+        return Ok(result);
+    }
+    if let Err(error) = socket.watch(direction) {
+        return Ok(Err(error.into()));
+    }
+    let readiness = socket.readiness(direction);
+    let wait = Wait::new(caller, process::Wait::Socket, 0, timeout_ns);
+    let mut ticket = None;
+    loop {
+        let timely = until(
+            &wait,
+            &mut ticket,
+            |process, again| readiness.enter(process, again),
+            |ticket, looks| readiness.leave(ticket, looks),
+        );
+        if !timely.await {
+            return Ok(Err(io::Error::from(io::ErrorKind::TimedOut).into()));
+        }
+        let result = attempt(caller)?;
+        if !blocks(&result) {
+            pass_on(caller, socket, direction);
+            return Ok(result);
+        }
+    }
+}
+
+/// Somebody else may wait for the same socket, and find something.
+fn pass_on(caller: &mut Caller<'_, Ctx>, socket: &Socket, direction: Direction) {
+    if let Some(process) = socket.readiness(direction).next() {
+        caller.data().shared.scheduler.wake(&process);
+    }
+}

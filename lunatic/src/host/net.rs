@@ -1,0 +1,230 @@
+//! The imports about sockets. Errors are those of std, with the kinds that std gives them.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
+
+use lunatic_sys::layout::{RawHandle, SOCKET_ADDRESS_SIZE, SocketAddress};
+use lunatic_sys::{codes, net};
+
+/// To whom a socket is handed over.
+#[derive(Clone, Copy)]
+pub(crate) enum Receiver {
+    Process(RawHandle),
+    ChannelOwner(RawHandle),
+    /// Until it is claimed, it stays the caller's.
+    Anybody,
+}
+
+/// The meaning of a negative result.
+#[cold]
+fn error(code: i32) -> io::Error {
+    match code {
+        codes::INVALID => io::Error::new(
+            io::ErrorKind::InvalidInput,
+            "this is no socket: the handle was not given out by this host",
+        ),
+        codes::CLOSED => io::Error::new(
+            io::ErrorKind::NotConnected,
+            "the socket is not this process's any more: it was closed or handed to another process",
+        ),
+        codes::FULL | codes::EMPTY => io::ErrorKind::WouldBlock.into(),
+        codes::TIMED_OUT => io::ErrorKind::TimedOut.into(),
+        codes::LIMIT => io::Error::new(io::ErrorKind::QuotaExceeded, super::text()),
+        codes::DENIED => io::Error::new(io::ErrorKind::PermissionDenied, super::text()),
+        codes::NO_HOST => io::Error::new(io::ErrorKind::NotFound, super::text()),
+        codes::TLS_FAILED => io::Error::new(io::ErrorKind::InvalidData, super::text()),
+        // The numbers are WASI's, and so are those of std on this target.
+        code if code < codes::IO_ERROR => io::Error::from_raw_os_error(codes::IO_ERROR - code),
+        code => super::unknown_code(code),
+    }
+}
+
+#[inline]
+fn check(code: i32) -> io::Result<usize> {
+    if code >= 0 { Ok(code as usize) } else { Err(error(code)) }
+}
+
+fn raw(address: SocketAddr) -> SocketAddress {
+    let mut raw = SocketAddress {
+        family: if address.is_ipv4() { 4 } else { 6 },
+        port: address.port().into(),
+        ..SocketAddress::default()
+    };
+    match address {
+        SocketAddr::V4(v4) => raw.ip[..4].copy_from_slice(&v4.ip().octets()),
+        SocketAddr::V6(v6) => {
+            raw.ip = v6.ip().octets();
+            (raw.flow_info, raw.scope_id) = (v6.flowinfo(), v6.scope_id());
+        }
+    }
+    raw
+}
+
+/// An address that the host wrote; a socket without one has an address that says nothing.
+fn address(raw: &SocketAddress) -> SocketAddr {
+    let port = raw.port as u16;
+    if raw.family == 6 {
+        return SocketAddrV6::new(Ipv6Addr::from(raw.ip), port, raw.flow_info, raw.scope_id).into();
+    }
+    let [a, b, c, d, ..] = raw.ip;
+    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port)
+}
+
+pub(crate) fn resolve(host: &str, port: u16, timeout_ns: u64) -> io::Result<Vec<SocketAddr>> {
+    // SAFETY: `host` is readable for its length.
+    check(unsafe { net::resolve(host.as_ptr(), host.len(), port.into(), timeout_ns) })?;
+    let read = |bytes: &[u8]| {
+        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
+        address(&SocketAddress {
+            family: word(0),
+            port: word(4),
+            ip: bytes[8..24].try_into().expect("sixteen bytes"),
+            flow_info: word(24),
+            scope_id: word(28),
+        })
+    };
+    Ok(super::buffer().chunks_exact(SOCKET_ADDRESS_SIZE).map(read).collect())
+}
+
+pub(crate) fn tcp_listen(at: SocketAddr) -> io::Result<RawHandle> {
+    let (at, mut out) = (raw(at), RawHandle::default());
+    // SAFETY: `at` is readable and `out` writable, each for its type.
+    check(unsafe { net::tcp_listen(&raw const at, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn tcp_connect(to: SocketAddr, timeout_ns: u64) -> io::Result<RawHandle> {
+    let (to, mut out) = (raw(to), RawHandle::default());
+    // SAFETY: `to` is readable and `out` writable, each for its type.
+    check(unsafe { net::tcp_connect(&raw const to, timeout_ns, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn tcp_connect_host(host: &str, port: u16, timeout_ns: u64) -> io::Result<RawHandle> {
+    let mut out = RawHandle::default();
+    // SAFETY: `host` is readable for its length, and `out` is writable for its type.
+    check(unsafe { net::tcp_connect_host(host.as_ptr(), host.len(), port.into(), timeout_ns, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn accept(socket: RawHandle, timeout_ns: u64) -> io::Result<(RawHandle, SocketAddr)> {
+    let (mut peer, mut out) = (SocketAddress::default(), RawHandle::default());
+    // SAFETY: `peer` and `out` are writable for their types.
+    check(unsafe { net::accept(socket.id, socket.key, timeout_ns, &raw mut peer, &raw mut out) })?;
+    Ok((out, address(&peer)))
+}
+
+#[inline]
+pub(crate) fn read(socket: RawHandle, to: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `to` is writable for its length.
+    check(unsafe { net::read(socket.id, socket.key, to.as_mut_ptr(), to.len()) })
+}
+
+pub(crate) fn peek(socket: RawHandle, to: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: `to` is writable for its length.
+    check(unsafe { net::peek(socket.id, socket.key, to.as_mut_ptr(), to.len()) })
+}
+
+/// Writes, and waits if nothing can be written at once: the call that never waits costs the host less, and mostly there is
+/// room.
+#[inline]
+pub(crate) fn write(socket: RawHandle, from: &[u8]) -> io::Result<usize> {
+    // SAFETY: `from` is readable for its length.
+    let mut code = unsafe { net::try_write(socket.id, socket.key, from.as_ptr(), from.len()) };
+    if code == codes::FULL {
+        // SAFETY: as above.
+        code = unsafe { net::write(socket.id, socket.key, from.as_ptr(), from.len()) };
+    }
+    check(code)
+}
+
+pub(crate) fn shutdown(socket: RawHandle, how: Shutdown) -> io::Result<()> {
+    let how = match how {
+        Shutdown::Read => 0,
+        Shutdown::Write => 1,
+        Shutdown::Both => 2,
+    };
+    // SAFETY: the import takes numbers only.
+    check(unsafe { net::shutdown(socket.id, socket.key, how) }).map(drop)
+}
+
+/// Closes a handle; nothing happens if it is not the caller's any more.
+pub(crate) fn close(socket: RawHandle) {
+    // SAFETY: the import takes numbers only.
+    unsafe { net::close(socket.id, socket.key) };
+}
+
+pub(crate) fn clone(socket: RawHandle) -> io::Result<RawHandle> {
+    let mut out = RawHandle::default();
+    // SAFETY: `out` is writable for its type.
+    check(unsafe { net::clone(socket.id, socket.key, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn local_address(socket: RawHandle) -> io::Result<SocketAddr> {
+    let mut out = SocketAddress::default();
+    // SAFETY: `out` is writable for its type.
+    check(unsafe { net::local_address(socket.id, socket.key, &raw mut out) })?;
+    Ok(address(&out))
+}
+
+pub(crate) fn peer_address(socket: RawHandle) -> io::Result<SocketAddr> {
+    let mut out = SocketAddress::default();
+    // SAFETY: `out` is writable for its type.
+    check(unsafe { net::peer_address(socket.id, socket.key, &raw mut out) })?;
+    Ok(address(&out))
+}
+
+pub(crate) fn option(socket: RawHandle, option: i32) -> io::Result<u64> {
+    let mut out = 0;
+    // SAFETY: `out` is writable for its type.
+    check(unsafe { net::get_option(socket.id, socket.key, option, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn set_option(socket: RawHandle, option: i32, value: u64) -> io::Result<()> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { net::set_option(socket.id, socket.key, option, value) }).map(drop)
+}
+
+/// Hands a socket over. `Closed` if the receiver has ended, or the socket is not the caller's.
+pub(crate) fn hand_over(socket: RawHandle, to: Receiver) -> Result<(), super::Refused> {
+    let (kind, to) = match to {
+        Receiver::Process(to) => (codes::receiver::PROCESS, to),
+        Receiver::ChannelOwner(to) => (codes::receiver::CHANNEL, to),
+        Receiver::Anybody => (codes::receiver::ANYBODY, RawHandle::default()),
+    };
+    // SAFETY: the import takes numbers only.
+    super::check(unsafe { net::hand_over(socket.id, socket.key, kind, to.id, to.key) }).map(drop)
+}
+
+pub(crate) fn claim(socket: RawHandle) -> io::Result<()> {
+    // SAFETY: the import takes numbers only.
+    check(unsafe { net::claim(socket.id, socket.key) }).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_cross_and_come_back() {
+        for text in ["127.0.0.1:80", "[::1]:0", "[fe80::1%7]:65535"] {
+            let own: SocketAddr = text.parse().unwrap();
+            assert_eq!(address(&raw(own)), own);
+        }
+    }
+
+    #[test]
+    fn errors_have_kinds() {
+        for (code, kind) in [
+            (codes::CLOSED, io::ErrorKind::NotConnected),
+            (codes::TIMED_OUT, io::ErrorKind::TimedOut),
+            (codes::INVALID, io::ErrorKind::InvalidInput),
+            (codes::FULL, io::ErrorKind::WouldBlock),
+        ] {
+            assert_eq!(check(code).unwrap_err().kind(), kind);
+        }
+        assert_eq!(check(codes::IO_ERROR - 14).unwrap_err().raw_os_error(), Some(14));
+    }
+}
