@@ -1,5 +1,9 @@
 //! The command line that `lunatic` and `cargo lunatic` share: what the host takes as flags, and how it runs a file.
 
+pub mod cargo_runner;
+pub mod init;
+pub(crate) mod trust;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +53,14 @@ pub struct HostArgs {
     /// Largest memory of one process, such as 64M or 2G [default: 1G]
     #[arg(long, value_name = "SIZE", help_heading = "Host options")]
     pub max_memory: Option<String>,
+
+    /// Give the program what a native one has: the current folder, all variables, and the network
+    #[arg(long, help_heading = "Host options")]
+    pub trust: bool,
+
+    /// At the end, print the numbers that a program of Lunatic 0.13 has counted with `lunatic::metrics`
+    #[arg(long, help_heading = "Host options")]
+    pub metrics: bool,
 
     /// Number of worker threads [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Host options")]
@@ -105,6 +117,10 @@ pub struct TestArgs {
     /// How many tests run at once [default: RUST_TEST_THREADS, else one per worker]
     #[arg(long, value_name = "N")]
     pub test_threads: Option<usize>,
+
+    /// What the tests get as their arguments; set by who calls the runner.
+    #[arg(skip)]
+    pub guest_args: Vec<String>,
 
     /// A test that runs longer than this many seconds has failed; 0 for no limit [default: 60]
     #[arg(long, value_name = "SECONDS")]
@@ -176,6 +192,11 @@ pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
     }
 }
 
+/// Said of programs that may miss what they were used to.
+const COMPAT_NOTE: &str = "note: this program was built for Lunatic 0.13, which gave each program the current folder, the \
+    environment and the network. Here it has none of them: add `--trust` for all, or `--dir .`, `--env NAME` and \
+    `--allow-net '*'`";
+
 fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
     let mut config = host.system()?;
     config.wasi.args = [file.display().to_string()]
@@ -187,11 +208,19 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     config.wasi.stdin = Stdin::Inherit;
     let runtime = host.runtime()?;
     let module = load(&runtime, file)?;
+    if host.trust || (module.is_compat() && trust::is_called_by_cargo()) {
+        trust::trust(&mut config);
+    } else if module.is_compat() && host.grants_nothing() {
+        eprintln!("{COMPAT_NOTE}");
+    }
     let started = runtime.start(&module, config);
     let system = started.with_context(|| format!("cannot run {}", file.display()))?;
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
         stderr.report(report);
+    }
+    if host.metrics {
+        stderr.report(&system.metrics());
     }
     stdout.finish();
     stderr.finish();
@@ -218,6 +247,11 @@ impl HostArgs {
             Some(workers) => builder.workers(workers).build(),
             None => builder.build(),
         }
+    }
+
+    /// Whether a program gets no folder, no variable and no network.
+    fn grants_nothing(&self) -> bool {
+        self.dirs.is_empty() && self.env.is_empty() && self.allow_net.is_empty()
     }
 
     /// What these flags say of a system; its arguments and standard streams are not among them.

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::channel::Message;
+use crate::compat::message::Letter;
 use crate::process::Process;
 use crate::process::id::Id;
 
@@ -33,7 +34,12 @@ pub(crate) struct TimedMail {
     pub(crate) body: Message,
     /// It is sent again after each such time.
     pub(crate) interval: Option<Duration>,
+    /// What is sent in place of `body` to a process of the interface of Lunatic 0.13.
+    pub(crate) parcel: Option<Parcel>,
 }
+
+/// A letter that is on its way; nothing once it has been sent.
+pub(crate) type Parcel = Arc<Mutex<Option<Letter>>>;
 
 impl TimedMail {
     /// The bytes that it takes up while it waits.

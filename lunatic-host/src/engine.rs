@@ -1,7 +1,7 @@
 //! How wasmtime is configured: one engine a memory layout.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
 
@@ -9,6 +9,7 @@ use crate::imports;
 use crate::instance::Ctx;
 use crate::instance::memory::{DenseMemories, FastMemories, MemoryBudget};
 use crate::instance::stack::Stacks;
+use crate::module::facts::Interface;
 
 /// How much stack the code of a process may use, in bytes. The same in every layout.
 pub(crate) const WASM_STACK_SIZE: usize = 256 << 10;
@@ -25,12 +26,42 @@ pub(crate) enum Layout {
     Fast,
     /// Memories close together: the code checks bounds. For all others.
     Dense,
+    /// As [`Dense`](Self::Dense), and the code counts its instructions. For processes that may run only so many.
+    Metered,
+}
+
+/// An engine, and what its instances can import of each interface.
+struct Linked {
+    engine: Engine,
+    linker: Linker<Ctx>,
+    compat: OnceLock<Linker<Ctx>>,
+}
+
+impl Linked {
+    fn new(config: &Config) -> wasmtime::Result<Self> {
+        let engine = Engine::new(config)?;
+        let linker = imports::linker(&engine)?;
+        Ok(Self {
+            engine,
+            linker,
+            compat: OnceLock::new(),
+        })
+    }
+
+    fn compat(&self) -> &Linker<Ctx> {
+        // It is not made for those who never run such a guest.
+        self.compat.get_or_init(|| {
+            crate::compat::linker(&self.engine).expect("no function is there twice: a test makes it, too")
+        })
+    }
 }
 
 /// The engines of a runtime, and the memory and stacks that their instances get.
 pub(crate) struct Engines {
-    fast: (Engine, Linker<Ctx>),
-    dense: (Engine, Linker<Ctx>),
+    fast: Linked,
+    dense: Linked,
+    /// Made when it is first needed.
+    metered: OnceLock<Linked>,
     fast_memories: Arc<FastMemories>,
     dense_memories: Arc<DenseMemories>,
     pub(crate) stacks: Arc<Stacks>,
@@ -50,13 +81,12 @@ impl Engines {
         let engine = |configure: &dyn Fn(&mut Config)| {
             let mut config = config(&stacks);
             configure(&mut config);
-            let engine = Engine::new(&config)?;
-            let linker = imports::linker(&engine)?;
-            wasmtime::Result::Ok((engine, linker))
+            Linked::new(&config)
         };
         Ok(Self {
             fast: engine(&|config| fast_memories.configure(config)).map_err(to_anyhow)?,
             dense: engine(&|config| dense_memories.configure(config)).map_err(to_anyhow)?,
+            metered: OnceLock::new(),
             fast_memories,
             dense_memories,
             stacks,
@@ -66,11 +96,14 @@ impl Engines {
     }
 
     pub(crate) fn engine(&self, layout: Layout) -> &Engine {
-        &self.of(layout).0
+        &self.of(layout).engine
     }
 
-    pub(crate) fn linker(&self, layout: Layout) -> &Linker<Ctx> {
-        &self.of(layout).1
+    pub(crate) fn linker(&self, layout: Layout, interface: Interface) -> &Linker<Ctx> {
+        match interface {
+            Interface::Current => &self.of(layout).linker,
+            Interface::Compat => self.of(layout).compat(),
+        }
     }
 
     /// The layout for one instance more.
@@ -100,14 +133,23 @@ impl Engines {
 
     /// Ends the time slices of all processes.
     pub(crate) fn tick(&self) {
-        self.fast.0.increment_epoch();
-        self.dense.0.increment_epoch();
+        self.fast.engine.increment_epoch();
+        self.dense.engine.increment_epoch();
+        if let Some(metered) = self.metered.get() {
+            metered.engine.increment_epoch();
+        }
     }
 
-    fn of(&self, layout: Layout) -> &(Engine, Linker<Ctx>) {
+    fn of(&self, layout: Layout) -> &Linked {
         match layout {
             Layout::Fast => &self.fast,
             Layout::Dense => &self.dense,
+            Layout::Metered => self.metered.get_or_init(|| {
+                let mut config = config(&self.stacks);
+                self.dense_memories.configure(&mut config);
+                config.consume_fuel(true);
+                Linked::new(&config).expect("the same configuration without fuel has been accepted")
+            }),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use wasmtime::Caller;
+use wasmtime::{Caller, Extern, Memory};
 
 use crate::instance::Ctx;
 
@@ -38,9 +38,21 @@ impl fmt::Display for NoMemory {
 
 impl std::error::Error for NoMemory {}
 
+/// The memory of the caller.
+pub(crate) fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
+    match caller.data().memory {
+        Some(memory) => Ok(memory),
+        // A start function calls before the instance is known to be made.
+        None => caller
+            .get_export("memory")
+            .and_then(Extern::into_memory)
+            .ok_or(NoMemory),
+    }
+}
+
 /// The whole memory, and what the host knows of the process: for calls that need several parts.
 pub(crate) fn all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
-    let memory = caller.data().memory.ok_or(NoMemory)?;
+    let memory = memory(caller)?;
     Ok(memory.data_and_store_mut(caller))
 }
 

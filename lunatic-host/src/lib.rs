@@ -3,6 +3,7 @@
 mod channel;
 pub mod cli;
 mod clock;
+mod compat;
 mod ending;
 mod engine;
 mod guest_memory;

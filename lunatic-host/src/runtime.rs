@@ -11,6 +11,7 @@ use parking_lot::{Condvar, Mutex};
 
 use crate::channel::{Channels, SendRefusal};
 use crate::clock::{Clock, TimedMail, Timekeeper};
+use crate::compat::metrics::Metrics;
 use crate::engine::{Engines, Layout};
 use crate::hibernation::Hibernation;
 use crate::instance::Runner;
@@ -104,6 +105,10 @@ impl Shared {
         if let Some(budget) = &budget {
             budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
         }
+        let mut rights = rights;
+        if module.is_compat() && rights.environment.is_none() {
+            Arc::make_mut(&mut rights).environment = Some(Arc::default());
+        }
         let mut process = None;
         let result = self.processes.insert(self.scheduler.worker(), |id| {
             let system = parent.system.clone();
@@ -119,15 +124,24 @@ impl Shared {
         Ok(process.expect("an inserted process was made"))
     }
 
-    pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>) -> Runner {
+    /// `metered`: for a process that may run only so many instructions.
+    pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>, metered: bool) -> Runner {
         self.hibernation.makes_instance(self);
-        if self.engines.dense_is_near() && module.claim_preparation() {
+        if !metered && self.engines.dense_is_near() && module.claim_preparation() {
             let (shared, module) = (self.clone(), module.clone());
             // If this fails, it fails again where it is needed, and is reported there.
             self.io
                 .spawn_blocking(move || drop(module.pre(&shared, Layout::Dense).map(drop)));
         }
-        Runner::new(self, module, self.engines.choose())
+        Runner::new(
+            self,
+            module,
+            if metered {
+                Layout::Metered
+            } else {
+                self.engines.choose()
+            },
+        )
     }
 
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
@@ -209,6 +223,13 @@ impl Timekeeper for Shared {
         if is_last {
             let _ = process.relate(|relations| relations.timers.remove(&timer));
         }
+        if let Some(parcel) = &mail.parcel {
+            let letter = parcel.lock().take();
+            if let Some(letter) = letter {
+                self.send_letter(&process, letter);
+            }
+            return true;
+        }
         // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
         self.send_mail(&process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
     }
@@ -259,6 +280,8 @@ pub(crate) struct System {
     pub(crate) config: SystemConfig,
     pub(crate) wasi: Arc<Wasi>,
     pub(crate) time: Time,
+    /// What its processes of the interface of Lunatic 0.13 count.
+    pub(crate) metrics: Metrics,
     main: std::sync::OnceLock<Id>,
     /// The main process has ended or is about to: no other process of the system runs any more.
     over: AtomicBool,
@@ -500,11 +523,16 @@ impl Runtime {
             return Err(StartError::NoEntry(config.entry).into());
         }
         let entry = Entry::Export(config.entry.clone().into());
-        let wasi = Arc::new(config.wasi.clone().open()?);
+        let mut wasi = config.wasi.clone().open()?;
+        if module.is_compat() {
+            wasi.share_stdin();
+        }
+        let wasi = Arc::new(wasi);
         let system = Arc::new(System {
             config,
             wasi,
             time: Time::new(),
+            metrics: Metrics::default(),
             main: std::sync::OnceLock::new(),
             over: AtomicBool::new(false),
             exit: Mutex::default(),
@@ -542,6 +570,8 @@ impl Shared {
             net: Arc::new(Net::new(config.net.clone())),
             wasi: system.wasi.clone(),
             budget: config.caps.map(|caps| Budget::new(None, caps)),
+            fuel: None,
+            environment: module.is_compat().then(Arc::default),
         });
         if let Some(budget) = &rights.budget {
             budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
@@ -623,6 +653,11 @@ impl RunningSystem {
     /// Waits until the main process has ended, and tells how.
     pub fn wait(&self) -> ExitReason {
         self.system.wait()
+    }
+
+    /// What its processes have counted with `lunatic::metrics` of Lunatic 0.13: a line `NAME NUMBER` for each.
+    pub fn metrics(&self) -> String {
+        self.system.metrics.text()
     }
 
     /// Waits until the main process has ended, but not longer than `timeout`. `None` if it still runs then.

@@ -43,8 +43,9 @@ impl<'a> Worker<'a> {
         let runner = match task {
             Task::Suspended(runner) => runner,
             Task::Fresh(entry) => {
-                let runner = self.pool.take(&process.module);
-                let mut runner = runner.unwrap_or_else(|| self.shared.new_runner(&process.module));
+                let metered = process.rights.fuel.is_some();
+                let pooled = if metered { None } else { self.pool.take(&process.module) };
+                let mut runner = pooled.unwrap_or_else(|| self.shared.new_runner(&process.module, metered));
                 runner.assign(process, entry);
                 runner
             }

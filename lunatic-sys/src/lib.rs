@@ -34,6 +34,7 @@
 pub mod buffer;
 pub mod channel;
 pub mod codes;
+pub mod compat;
 pub mod layout;
 pub mod mailbox;
 pub mod module;

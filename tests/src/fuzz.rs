@@ -79,6 +79,8 @@ struct Script {
     random: StdRng,
     /// One argument in so many is anything: a call that traps is the last of its process.
     odds: u32,
+    /// It calls the interface of Lunatic 0.13.
+    is_compat: bool,
 }
 
 impl Script {
@@ -124,6 +126,14 @@ impl Script {
         self.one_of(&[0, 1, 2, 1000, 1_000_000, 5_000_000])
     }
 
+    /// A number of a resource or process, a tag, a time in milliseconds.
+    fn small_long(&mut self) -> u64 {
+        if self.rarely() {
+            return self.long();
+        }
+        self.one_of(&[0, 0, 1, 1, 2, 3, 5, u64::MAX])
+    }
+
     fn handle(&mut self) -> String {
         let at = HANDLES + 16 * self.random.random_range(0..16);
         match self.rarely() {
@@ -133,6 +143,13 @@ impl Script {
     }
 
     fn call(&mut self, import: &Import) -> String {
+        // By chance alone no name would be right.
+        if self.is_compat && import.name == "spawn" && import.parameters.len() == 8 && !self.rarely() {
+            let link = self.small_long() as i64;
+            return format!(
+                "(drop (call $process.spawn (i64.const {link}) (i64.const -1) (i64.const -1) (i32.const 4608) (i32.const 6) (i32.const 0) (i32.const 0) (i32.const 1024)))"
+            );
+        }
         let mut arguments = String::new();
         let mut parameters = import.parameters.iter();
         if import.takes_handle() {
@@ -152,12 +169,19 @@ impl Script {
                 }
                 Kind::Word if parameter.name.contains("len") => format!(" (i32.const {})", self.length() as i32),
                 Kind::Word => format!(" (i32.const {})", self.word() as i32),
+                // Numbers of that interface count from 0.
+                Kind::Long if self.is_compat => format!(" (i64.const {})", self.small_long() as i64),
                 Kind::Long => format!(" (i64.const {})", self.long() as i64),
+                Kind::Double => format!(" (f64.const {})", self.length()),
             };
             arguments += &value;
         }
         let call = format!("(call ${}{arguments})", import.label());
-        if import.returns { format!("(drop {call})") } else { call }
+        if import.result.is_empty() {
+            call
+        } else {
+            format!("(drop {call})")
+        }
     }
 
     fn call_wasi(&mut self) -> String {
@@ -199,13 +223,18 @@ impl Script {
 }
 
 /// A module of calls in the text format.
-fn script(seed: u64) -> String {
+fn script(seed: u64, is_compat: bool) -> String {
+    let all = if is_compat { imports::compat() } else { imports::all() };
     let mut random = StdRng::seed_from_u64(seed);
     let odds = [8, 30, 100, 1000][random.random_range(0..4)];
-    let mut script = Script { random, odds };
+    let mut script = Script {
+        random,
+        odds,
+        is_compat,
+    };
     let mut text = String::from("(module\n");
     text += &preview_1();
-    text += &imports::declarations();
+    text += &imports::declarations_of(all);
     let _ = write!(
         text,
         r#"(memory (export "memory") {PAGES})
@@ -214,6 +243,9 @@ fn script(seed: u64) -> String {
         (func $deep (call $deep))
         (data (i32.const 2048) "given.txt\00../../etc/passwd\00sub/x\00allow=spawn\00tree-processes=5\00dir=/data::/x\00inherit\00")
         (data (i32.const 4096) "\00\08\00\00\0a\00\00\00\00\08\00\00\ff\00\00\00\00\00\00\00\ff\ff\ff\ff\f0\ff\01\00\20\00\00\00")
+        (data (i32.const 4608) "entry1")
+        (func (export "lunatic_alloc") (param i32) (result i32) (i32.const 8192))
+        (func (export "_lunatic_catch_trap") (param i32 i32) (result i32) (call $entry1) (i32.const 7))
         (table {ENTRIES} funcref)
         (elem (i32.const 0)"#
     );
@@ -225,18 +257,24 @@ fn script(seed: u64) -> String {
         let _ = write!(
             text,
             "(func $entry{entry}{}",
-            if entry == 0 { " (export \"_start\")" } else { "" }
+            match entry {
+                0 => " (export \"_start\")",
+                1 => " (export \"entry1\")",
+                _ => "",
+            }
         );
         // Not only one after the other ends because it called itself.
         text += "(global.set $depth (i32.add (global.get $depth) (i32.const 1)))(if (i32.gt_u (global.get $depth) (i32.const 3)) (then (return)))\n";
         // Handles to play with: of itself, of a channel, of a child.
-        text += "(call $process.this (i32.const 1024))\n";
+        text += match is_compat {
+            true => "(call $message.create_data (i64.const 0) (i64.const 0))\n",
+            false => "(call $process.this (i32.const 1024))\n",
+        };
         for _ in 0..script.random.random_range(5..60) {
             let line = match script.random.random_range(0..10) {
                 0 => script.own(),
                 1 | 2 => script.call_wasi(),
                 _ => {
-                    let all = imports::all();
                     let import = &all[script.random.random_range(0..all.len())];
                     script.call(import)
                 }
@@ -257,7 +295,10 @@ fn noise(seed: u64) -> Option<Vec<u8>> {
     random.fill_bytes(&mut bytes);
     let mut available = String::from("(module\n");
     available += &preview_1();
-    available += &imports::declarations();
+    available += &match random.random_range(0..2) {
+        0 => imports::declarations_of(imports::compat()),
+        _ => imports::declarations(),
+    };
     available.push(')');
     let parse = |text: &str| wat::parse_str(text).unwrap_or_else(|error| panic!("{error}"));
     let exports = r#"(module (func (export "_start")) (memory (export "memory") 1))"#;
@@ -367,7 +408,7 @@ impl Fuzzer {
     pub fn run(&mut self, host: &Host, seed: u64) {
         let wasm = match seed % 3 {
             0 => noise(seed),
-            _ => Some(script(seed).into_bytes()),
+            _ => Some(script(seed, seed.is_multiple_of(2)).into_bytes()),
         };
         let Some(module) = wasm.and_then(|wasm| host.load(&wasm).ok()) else {
             self.tally.refused += 1;

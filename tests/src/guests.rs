@@ -99,7 +99,7 @@ fn build(profile: &[&str]) -> Modules {
 }
 
 /// Held while guests are built; let go when the file is closed.
-fn lock() -> File {
+pub fn lock() -> File {
     let path = target_folder().join("tmp");
     let file = std::fs::create_dir_all(&path).and_then(|()| File::create(path.join("guests.lock")));
     let file = file.unwrap_or_else(|error| panic!("could not make a file in {}: {error}", path.display()));

@@ -3,6 +3,7 @@
 
 use std::sync::OnceLock;
 
+use lunatic_sys::compat::{FUNCTIONS, Function};
 use lunatic_sys::layout::{
     HEADER_SIZE, RAW_HANDLE_SIZE, SOCKET_ADDRESS_SIZE, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, USAGE_SIZE,
 };
@@ -14,8 +15,8 @@ pub struct Import {
     pub namespace: String,
     pub name: String,
     pub parameters: Vec<Parameter>,
-    /// Whether it returns an `i32`; else nothing.
-    pub returns: bool,
+    /// The type that it returns in the text format; empty if it returns nothing.
+    pub result: &'static str,
 }
 
 /// A parameter: its name, and what it is.
@@ -35,12 +36,18 @@ pub enum Kind {
     Word,
     /// `u64`.
     Long,
+    /// `f64`.
+    Double,
 }
 
 impl Kind {
     /// The type in the text format.
     pub fn wat(self) -> &'static str {
-        if self == Self::Long { "i64" } else { "i32" }
+        match self {
+            Self::Long => "i64",
+            Self::Double => "f64",
+            Self::Elements | Self::Place(_) | Self::Word => "i32",
+        }
     }
 }
 
@@ -53,7 +60,10 @@ impl Import {
             .iter()
             .map(|parameter| format!(" {}", parameter.kind.wat()))
             .collect();
-        let result = if self.returns { " (result i32)" } else { "" };
+        let result = match self.result {
+            "" => String::new(),
+            result => format!(" (result {result})"),
+        };
         format!(
             "(import \"{namespace}\" \"{name}\" (func ${} (param{parameters}){result}))\n",
             self.label()
@@ -97,7 +107,56 @@ pub fn all() -> &'static [Import] {
 
 /// The declarations of all functions, to begin a module with.
 pub fn declarations() -> String {
-    all().iter().map(Import::wat).collect()
+    declarations_of(all())
+}
+
+/// The functions of the interface of Lunatic 0.13. A module cannot import these and the others.
+pub fn compat() -> &'static [Import] {
+    static ALL: OnceLock<Vec<Import>> = OnceLock::new();
+    // The network is to come.
+    let is_there = |function: &&Function| {
+        function.namespace != "networking"
+            && !["_stream", "_socket", "_cert", "_certificates", "sign_node"]
+                .iter()
+                .any(|end| function.name.ends_with(end))
+    };
+    ALL.get_or_init(|| FUNCTIONS.iter().filter(is_there).map(compat_import).collect())
+}
+
+fn compat_import(function: &Function) -> Import {
+    let parameters = function.parameters.chars().enumerate();
+    let parameter = |(number, letter)| Parameter {
+        // Names tell the tests which numbers are lengths.
+        name: if "lc".contains(letter) {
+            format!("len{number}")
+        } else {
+            format!("{letter}{number}")
+        },
+        kind: match letter {
+            'p' | 't' => Kind::Elements,
+            '8' => Kind::Place(8),
+            'a' | '4' => Kind::Place(4),
+            '2' => Kind::Place(2),
+            'I' => Kind::Long,
+            'f' => Kind::Double,
+            _ => Kind::Word,
+        },
+    };
+    Import {
+        namespace: format!("lunatic::{}", function.namespace),
+        name: function.name.to_owned(),
+        parameters: parameters.map(parameter).collect(),
+        result: match function.result {
+            "i" => "i32",
+            "I" => "i64",
+            _ => "",
+        },
+    }
+}
+
+/// The declarations of functions, to begin a module with.
+pub fn declarations_of(imports: &[Import]) -> String {
+    imports.iter().map(Import::wat).collect()
 }
 
 /// What stands in `imports! { namespace "…"; fn …; }`.
@@ -131,7 +190,7 @@ fn import(namespace: &str, function: &str) -> Import {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
         parameters: parameters.map(parameter).collect(),
-        returns: !result.is_empty(),
+        result: if result.is_empty() { "" } else { "i32" },
     }
 }
 

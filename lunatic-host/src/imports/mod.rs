@@ -10,7 +10,7 @@ mod registry;
 mod rights;
 pub(crate) mod signal;
 mod timer;
-mod wait;
+pub(crate) mod wait;
 pub(crate) mod wasi;
 
 use wasmtime::{Engine, Linker};

@@ -44,6 +44,7 @@ fn send_after(
         tag,
         body: Message::from_slice(&bytes[..bytes.len().min(MESSAGE_LEN_MAX + 1)]),
         interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns).max(INTERVAL_MIN)),
+        parcel: None,
     };
     if mail.body.len() > MESSAGE_LEN_MAX || shared.queued.charge(mail.size()).is_err() {
         ctx.buffer = super::channel::TOO_MUCH.into();

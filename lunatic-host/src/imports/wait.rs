@@ -17,9 +17,9 @@ use crate::process::{self, Process};
 use crate::runtime::Shared;
 
 /// One wait of one process: its timer, if it has one, lives as long as this.
-pub(super) struct Wait {
-    pub(super) shared: Arc<Shared>,
-    pub(super) process: Arc<Process>,
+pub(crate) struct Wait {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) process: Arc<Process>,
     deadline: Option<Deadline>,
     kind: process::Wait,
     what: u64,
@@ -34,7 +34,7 @@ struct Deadline {
 
 impl Wait {
     /// `kind` and `what` are for reports.
-    pub(super) fn new(caller: &mut Caller<'_, Ctx>, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
+    pub(crate) fn new(caller: &mut Caller<'_, Ctx>, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
         instance::note_place(&mut *caller);
         let ctx = caller.data();
         let (shared, process) = (ctx.shared.clone(), ctx.process().clone());
@@ -64,7 +64,7 @@ impl Wait {
         }
     }
 
-    pub(super) fn is_late(&self) -> bool {
+    pub(crate) fn is_late(&self) -> bool {
         self.deadline
             .as_ref()
             .is_some_and(|deadline| self.now(deadline) >= deadline.due)
@@ -87,7 +87,7 @@ impl Drop for Wait {
 
 /// Blocks once: `enter` leaves a waiter, with the ticket of the former time (`None`: try again at once); `leave` takes it
 /// back, told whether the process goes on, and says who is to be woken in its place. False if the time has passed.
-pub(super) async fn until<Ticket: Copy>(
+pub(crate) async fn until<Ticket: Copy>(
     wait: &Wait,
     former: &mut Option<Ticket>,
     enter: impl Fn(&Arc<Process>, Option<Ticket>) -> Option<Ticket>,
@@ -112,7 +112,7 @@ pub(super) async fn until<Ticket: Copy>(
 }
 
 /// Blocks until the process is woken, by whomever.
-pub(super) async fn block(wait: &Wait) {
+pub(crate) async fn block(wait: &Wait) {
     let mut blocked = false;
     poll_fn(|_| {
         if blocked {
@@ -143,14 +143,14 @@ impl<Ticket: Copy, Leave: Fn(Ticket, bool) -> Option<Arc<Process>>> Drop for Wai
 }
 
 /// Blocks until the time of `wait` has come; for ever if it has none.
-pub(super) async fn sleep(wait: &Wait) {
+pub(crate) async fn sleep(wait: &Wait) {
     while !wait.is_late() {
         block(wait).await;
     }
 }
 
 /// Blocks until `ended` gives an answer; false if the time has passed first. `ended` registers the process to be woken.
-pub(super) async fn poll_until<T>(wait: &Wait, mut ended: impl FnMut(&Arc<Process>) -> Option<T>) -> Option<T> {
+pub(crate) async fn poll_until<T>(wait: &Wait, mut ended: impl FnMut(&Arc<Process>) -> Option<T>) -> Option<T> {
     loop {
         if let Some(answer) = ended(&wait.process) {
             return Some(answer);

@@ -49,8 +49,7 @@ impl ProcessWasi {
 
 /// The memory of the caller, and its WASI side.
 fn parts<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(GuestMemory<'a>, &'a mut ProcessWasi)> {
-    let memory = caller.data().memory;
-    let memory = memory.ok_or_else(|| wasmtime::Error::msg("the module exports no memory"))?;
+    let memory = crate::guest_memory::memory(caller)?;
     let fuel = caller.as_context_mut().hostcall_fuel();
     let (bytes, ctx) = memory.data_and_store_mut(caller);
     let wasi = ctx.wasi();
@@ -91,7 +90,7 @@ macro_rules! paths {
     )*};
 }
 
-pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     add_to_linker_async(linker, |ctx: &mut Ctx| &mut ctx.wasi().context)?;
     linker.allow_shadowing(true);
     // wasmtime-wasi traps on codes above 125; a program may use all that its system has.

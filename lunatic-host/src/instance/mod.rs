@@ -7,6 +7,7 @@
 //! [`next`] for it in a loop.
 
 pub(crate) mod arena;
+mod arguments;
 mod frozen;
 pub(crate) mod image;
 pub(crate) mod kernel;
@@ -33,6 +34,7 @@ use self::frozen::{Frozen, Place};
 use self::image::Reset;
 use self::limits::Limits;
 use self::stack::Stacks;
+use crate::compat::State;
 use crate::ending::Ending;
 use crate::engine::Layout;
 use crate::imports::signal::UsedConfig;
@@ -41,7 +43,8 @@ use crate::module::Module;
 use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use crate::process::exit::ExitReason;
 use crate::process::id::Id;
-use crate::process::{Captured, Entry, Process};
+use crate::process::{Call, Captured, Entry, Process};
+use crate::rights::Rights;
 use crate::runtime::Shared;
 use crate::wasi::Wasi;
 
@@ -61,6 +64,10 @@ pub(crate) struct Ctx {
     pub(crate) modules: Vec<Id>,
     /// The configuration that the process used last to spawn another.
     pub(crate) config: Option<Box<UsedConfig>>,
+    /// What a process of the interface of Lunatic 0.13 has.
+    pub(crate) compat: Option<Box<State>>,
+    /// The start function of the instance has run, if it has one.
+    pub(crate) started: bool,
     process: Option<Arc<Process>>,
     seat: Arc<Seat>,
     /// The entry of the process that begins, for `lunatic:run`.
@@ -83,6 +90,8 @@ impl Ctx {
             outputs: Vec::new(),
             modules: Vec::new(),
             config: None,
+            compat: None,
+            started: false,
             process: None,
             seat,
             entry: None,
@@ -104,6 +113,16 @@ impl Ctx {
         self.wasi.get_or_insert_with(|| Box::new(ProcessWasi::new(process)))
     }
 
+    /// Prints what was held back of the text of a panic, because the process has caught the panic.
+    pub(crate) fn print_held_panic(&mut self) {
+        let Some(wasi) = &self.wasi else { return };
+        let text = wasi.panic.release();
+        if !text.is_empty() {
+            let text = String::from_utf8_lossy(&text);
+            self.process().rights.wasi.stderr().report(&text);
+        }
+    }
+
     /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
     fn slice_over(&self) -> UpdateDeadline {
         if !self.has_used_slice() {
@@ -117,7 +136,7 @@ impl Ctx {
         self.seat.slice.load(Ordering::Relaxed) != self.shared.clock.slices()
     }
 
-    fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Box<str>> {
+    fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Called> {
         self.limits.begin(&process.rights);
         self.process = Some(process);
         match entry {
@@ -125,7 +144,8 @@ impl Ctx {
                 (self.entry, self.captured) = (Some(index), captured);
                 None
             }
-            Entry::Export(name) => Some(name),
+            Entry::Export(name) => Some(Called::Export(name)),
+            Entry::Call(call) => Some(Called::With(call)),
         }
     }
 
@@ -161,6 +181,7 @@ impl Ctx {
         if self.buffer.capacity() > 0 {
             self.buffer = Vec::new();
         }
+        self.compat = None;
         self.wasi = None;
         self.entry = None;
     }
@@ -316,19 +337,25 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
     let mut running: Option<Running> = None;
     loop {
         let (process, entry) = Seated(&seat).await;
-        let export = store.data_mut().begin(process, entry);
+        let fuel = process.rights.fuel;
+        let called = store.data_mut().begin(process, entry);
+        if layout == Layout::Metered {
+            let filled = store.set_fuel(fuel.unwrap_or(u64::MAX));
+            filled.expect("code of this layout counts its instructions");
+        }
         // A fresh instance is charged for when its memory is made.
         let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
         let charged = store.data_mut().limits.charge(memory);
         let result = match &running {
             _ if charged.is_err() => charged.map_err(wasmtime::Error::msg),
-            Some(instance) => instance.call(&mut store, export.as_deref()).await,
+            Some(instance) => instance.call(&mut store, called.as_ref()).await,
             None => match Running::new(&mut store, &module, layout).await {
-                Ok(instance) => running.insert(instance).call(&mut store, export.as_deref()).await,
+                Ok(instance) => running.insert(instance).call(&mut store, called.as_ref()).await,
                 Err(error) => Err(error.context("could not make the instance")),
             },
         };
-        let used_up = result.is_err() || export.is_some() || !can_be_fresh(&store);
+        let is_export = matches!(called, Some(Called::Export(_)));
+        let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
         let ctx = store.data_mut();
         if let Some(process) = ctx.process.clone() {
             let panic = ctx.wasi.as_ref().map(|wasi| wasi.panic.clone());
@@ -342,6 +369,12 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
             return;
         }
     }
+}
+
+/// What is called in an instance, unless it is closures.
+enum Called {
+    Export(Box<str>),
+    With(Box<Call>),
 }
 
 /// An instance and what of it is called.
@@ -366,6 +399,7 @@ impl Running {
         store.data_mut().memory = memory;
         note_memory(&mut *store);
         store.data_mut().gate = gate;
+        store.data_mut().started = true;
         if let (Some(memory), Ok(())) = (memory, &module.facts.recyclable) {
             let reset = Reset::new(&mut *store, &instance, memory, module)?;
             store.data_mut().reset = Some(reset);
@@ -375,15 +409,25 @@ impl Running {
         Ok(Self { instance, run, startup })
     }
 
+    async fn start_up(&self, store: &mut Store<Ctx>, name: &str) -> wasmtime::Result<()> {
+        match self.startup.as_ref().filter(|_| name != "_start") {
+            Some(startup) => startup.call_async(store, ()).await,
+            None => Ok(()),
+        }
+    }
+
     /// Runs the seated process, and those that follow it without leaving the instance.
-    async fn call(&self, store: &mut Store<Ctx>, export: Option<&str>) -> wasmtime::Result<()> {
-        match (export, &self.run) {
-            (Some(name), _) => {
+    async fn call(&self, store: &mut Store<Ctx>, called: Option<&Called>) -> wasmtime::Result<()> {
+        match (called, &self.run) {
+            (Some(Called::With(call)), _) => {
+                make_fresh(&mut *store)?;
+                self.start_up(store, &call.name).await?;
+                arguments::call(store, &self.instance, call).await
+            }
+            (Some(Called::Export(name)), _) => {
                 // Another process may have ended in it: the main process of a system can get a used instance, too.
                 make_fresh(&mut *store)?;
-                if let Some(startup) = self.startup.as_ref().filter(|_| name != "_start") {
-                    startup.call_async(&mut *store, ()).await?;
-                }
+                self.start_up(store, name).await?;
                 let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;
                 function.call_async(store, ()).await
             }
@@ -445,7 +489,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     }
     let ctx = caller.data_mut();
     let module = ctx.process().module.clone();
-    let has_budget = ctx.process().rights.budget.is_some();
+    let has_budget = is_limited(&ctx.process().rights);
     ctx.end(ExitReason::Normal);
     // What a budget is charged for time is measured around all that an instance runs without being left.
     if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
@@ -454,7 +498,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else {
         return Ok(-1);
     };
-    let entry = if process.rights.budget.is_some() {
+    let entry = if is_limited(&process.rights) {
         None
     } else {
         process.take_fresh_closure()
@@ -471,6 +515,11 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     ctx.entry = None;
     make_fresh(&mut caller)?;
     table_index(index)
+}
+
+/// Whether what the process computes is limited: then it has an instance of its own.
+fn is_limited(rights: &Rights) -> bool {
+    rights.budget.is_some() || rights.fuel.is_some()
 }
 
 /// What `lunatic:run` is to call. -1 would end it, and is the index of no function in any table.

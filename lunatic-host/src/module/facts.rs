@@ -24,6 +24,15 @@ pub(crate) fn global_export(index: u32) -> String {
     format!("{RESERVED_PREFIX}global:{index}")
 }
 
+/// The functions that a module was built to call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Interface {
+    /// Those of `lunatic-sys`, or none but WASI's.
+    Current,
+    /// Those of Lunatic 0.13 and 0.14 ([`crate::compat`]).
+    Compat,
+}
+
 /// What was found in a module.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Facts {
@@ -41,6 +50,8 @@ pub(crate) struct Facts {
     pub(crate) startup: Option<u32>,
     /// Whether putting the memory and [`globals`](Self::globals) back makes a used instance a fresh one.
     pub(crate) recyclable: Result<(), NotRecyclable>,
+    /// The interface that it was built for.
+    pub(crate) interface: Interface,
     /// The first memory, if there is one.
     pub(crate) memory: Option<Memory>,
     /// Whether `_start` is exported as a function of type `() -> ()`.

@@ -9,7 +9,7 @@ use parking_lot::Mutex;
 use wasmtime::InstancePre;
 
 use super::cache::Key;
-use super::facts::Facts;
+use super::facts::{Facts, Interface};
 use super::rewrite::{self, RewriteError};
 use crate::engine::Layout;
 use crate::instance::Ctx;
@@ -52,7 +52,7 @@ pub struct Module {
     /// For crash reports.
     pub(crate) symbols: Symbols,
     source: Source,
-    compiled: [OnceLock<InstancePre<Ctx>>; 2],
+    compiled: [OnceLock<InstancePre<Ctx>>; 3],
     /// Held while the module is compiled for a layout, so that this is done once.
     compiling: Mutex<()>,
     /// Somebody has seen to it that the module is compiled for the dense layout.
@@ -89,6 +89,11 @@ impl Module {
         };
         let _ = module.compiled[layout as usize].set(pre);
         Ok(Arc::new(module))
+    }
+
+    /// Whether it was built for the interface of Lunatic 0.13 and 0.14.
+    pub(crate) fn is_compat(&self) -> bool {
+        self.facts.interface == Interface::Compat
     }
 
     /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed.
@@ -153,7 +158,7 @@ fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, I
     };
     let pre = shared
         .engines
-        .linker(layout)
+        .linker(layout, facts.interface)
         .instantiate_pre(&module)
         .map_err(|error| LoadError::Import(format!("{error:#}")))?;
     Ok((facts, pre))

@@ -14,6 +14,7 @@
 
 mod error;
 mod inspect;
+mod interface;
 mod sections;
 mod startup;
 
@@ -22,13 +23,15 @@ use wasmparser::WasmFeatures;
 
 use self::inspect::Inspected;
 use self::sections::{Growth, SectionId};
-use super::facts::{Facts, GATE_EXPORT, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
+use super::facts::{
+    Facts, GATE_EXPORT, Interface, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export,
+};
 
 pub(crate) use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
 /// everything that is kept about a rewritten module.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 
 /// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
 pub(crate) const MODULE_SIZE_MAX: usize = 1 << 30;
@@ -105,6 +108,11 @@ pub(crate) fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         run,
         startup: exported_startup,
         recyclable: recyclable(&module),
+        interface: if module.is_of_013 {
+            Interface::Compat
+        } else {
+            Interface::Current
+        },
         memory: module.memory,
         start: module.start.is_some(),
         tests: module.tests,

@@ -25,10 +25,10 @@ pub(super) enum Life {
 }
 
 impl Life {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(relations: Option<Box<Relations>>) -> Self {
         Self::Alive {
             joiners: Vec::new(),
-            relations: None,
+            relations,
             sockets: None,
         }
     }

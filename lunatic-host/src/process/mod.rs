@@ -41,6 +41,23 @@ pub(crate) enum Entry {
     Closure(u32, Captured),
     /// An exported function of type `() -> ()`.
     Export(Box<str>),
+    /// An exported function with arguments.
+    Call(Box<Call>),
+}
+
+/// An exported function and what it is called with.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) name: Box<str>,
+    pub(crate) arguments: Vec<Argument>,
+}
+
+/// A number, as its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Argument {
+    I32(i32),
+    I64(i64),
+    V128(u128),
 }
 
 /// What a worker needs to run a process.
@@ -131,6 +148,7 @@ impl Process {
         module: Arc<Module>,
         entry: Entry,
     ) -> Self {
+        let relations = module.is_compat().then(Relations::compat);
         Self {
             id,
             parent,
@@ -145,7 +163,7 @@ impl Process {
             ran: AtomicU32::new(0),
             frozen: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
-            life: Mutex::new(Life::new()),
+            life: Mutex::new(Life::new(relations)),
         }
     }
 

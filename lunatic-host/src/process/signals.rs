@@ -11,10 +11,13 @@
 //! only if it still has the relation. Signals are delivered by the call that causes them, so they overtake nothing that
 //! the same process sent before. Processes are named by ids: with counted references, links would be cycles.
 
+mod compat;
+
 use std::sync::Arc;
 
 use lunatic_sys::codes::REFERENCE_BIT;
 
+use self::compat::Inbox;
 use super::Process;
 use super::exit::ExitReason;
 use super::hash::NumberSet;
@@ -44,6 +47,8 @@ pub(crate) struct Relations {
     pub(super) membership: Membership,
     /// Timers that send to this process.
     pub(crate) timers: NumberSet<u64>,
+    /// What a process of the interface of Lunatic 0.13 has in place of `mailbox`.
+    compat: Option<Inbox>,
 }
 
 struct Monitor {
@@ -99,6 +104,8 @@ impl Process {
 
     /// The names and links of the process, for reports.
     pub(crate) fn acquaintances(&self) -> (Option<String>, Vec<Id>) {
+        let environment = self.rights.environment.as_ref();
+        let old_name = environment.and_then(|environment| environment.name_of(self.id));
         match &*self.life.lock() {
             Life::Alive {
                 relations: Some(relations),
@@ -106,7 +113,7 @@ impl Process {
             } => {
                 let mut links: Vec<Id> = relations.links.iter().copied().collect();
                 links.sort_unstable();
-                (relations.membership.first_name(), links)
+                (relations.membership.first_name().or(old_name), links)
             }
             _ => (None, Vec::new()),
         }
@@ -131,6 +138,10 @@ impl Relations {
     /// The mail that an exit signal becomes, or nothing if the signal does not become mail: then the process must end, if
     /// a doom is set.
     fn exit(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
+        if self.compat.is_some() && *reason == ExitReason::Normal {
+            self.forget_link_tag(from);
+            return None;
+        }
         if self.traps_exits {
             return Some(Mail {
                 kind: Kind::Exit(from),
@@ -451,7 +462,12 @@ impl Shared {
     /// process if it is doomed.
     fn deliver(&self, to: &Arc<Process>, signal: impl FnOnce(&mut Relations) -> Option<Mail>) {
         let _ = to.relate(|relations| {
-            if let Some(mail) = signal(relations) {
+            let mail = signal(relations);
+            if let (Some(mail), Some(inbox)) = (&mail, &mut relations.compat) {
+                if inbox.tell(mail.kind) {
+                    self.scheduler.wake(to);
+                }
+            } else if let Some(mail) = mail {
                 // A signal is never refused.
                 let charge = |bytes| {
                     self.queued.charge_anyway(bytes);

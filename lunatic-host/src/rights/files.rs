@@ -16,7 +16,7 @@ use rustix::fs::{Mode, OFlags, ResolveFlags};
 pub(crate) struct Folder {
     pub(crate) guest: String,
     pub(crate) read_only: bool,
-    dir: Arc<File>,
+    pub(crate) dir: Arc<File>,
 }
 
 impl Folder {
@@ -32,7 +32,7 @@ impl Folder {
     }
 
     /// The folder of `folders` in which `path` is, and the parts of the path in it.
-    fn nearest<'a>(folders: &'a [Folder], path: &str) -> io::Result<(&'a Folder, Vec<String>)> {
+    pub(crate) fn nearest<'a>(folders: &'a [Folder], path: &str) -> io::Result<(&'a Folder, Vec<String>)> {
         let wanted = normal(path)?;
         let found = folders.iter().filter_map(|folder| {
             let own = normal(&folder.guest).ok()?;

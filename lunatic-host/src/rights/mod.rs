@@ -25,6 +25,7 @@ use std::sync::Arc;
 use self::budget::Budget;
 use self::config::Config;
 use self::net::Net;
+use crate::compat::environment::Environment;
 use crate::process::registry::Scope;
 use crate::wasi::Wasi;
 
@@ -99,6 +100,10 @@ pub(crate) struct Rights {
     /// Arguments, environment, folders, streams, clocks and random numbers.
     pub(crate) wasi: Arc<Wasi>,
     pub(crate) budget: Option<Arc<Budget>>,
+    /// About how many instructions it may run in all, if that is limited.
+    pub(crate) fuel: Option<u64>,
+    /// What processes of the interface of Lunatic 0.13 share, if it is one of them or was spawned by one.
+    pub(crate) environment: Option<Arc<Environment>>,
 }
 
 /// A configuration asks for what cannot be had at all.
@@ -135,6 +140,8 @@ impl Rights {
             net,
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
             budget,
+            fuel: self.fuel,
+            environment: self.environment.clone(),
         })
     }
 }
@@ -164,6 +171,8 @@ mod tests {
             ])),
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
+            fuel: None,
+            environment: None,
         }
     }
 

@@ -45,6 +45,12 @@ use crate::wasi::Output;
 /// The exit code when a test has failed, as that of libtest.
 const FAILED: i32 = 101;
 
+/// The same for tests of the interface of Lunatic 0.13, whose runner said so.
+const COMPAT_FAILED: i32 = 1;
+
+/// So many of those run at once: there they all did, and some do little but wait.
+const COMPAT_THREADS: usize = 64;
+
 /// How long a test may run, if nothing else is said.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -95,20 +101,26 @@ fn run_to(
     host: &HostArgs,
     streams: &Streams,
 ) -> anyhow::Result<i32> {
-    let threads = threads(args, host)?;
+    let runtime = host.runtime()?;
+    let module = cli::load(&runtime, file)?;
+    let is_compat = module.is_compat();
+    let threads = threads(args, host, is_compat)?;
     let timeout = match args.timeout {
         Some(0) => None,
         Some(seconds) => Some(Duration::from_secs(seconds)),
-        None => Some(TIMEOUT),
+        None => (!is_compat).then_some(TIMEOUT),
     };
-    let runtime = host.runtime()?;
-    let module = cli::load(&runtime, file)?;
     if module.facts.tests.is_empty() && !module.facts.start {
         let file = file.display();
         bail!("there are no tests in {file}, and no `_start`: build it with `cargo test --no-run`");
     }
-    let program = Program::new(&runtime, module, file, host, timeout)?;
-    let code = run_found(out, color, &program, args, threads, streams);
+    let program = Program::new(&runtime, module, file, host, &args.guest_args, timeout)?;
+    let mut code = run_found(out, color, &program, args, threads, streams);
+    if let Ok(FAILED) = code
+        && is_compat
+    {
+        code = Ok(COMPAT_FAILED);
+    }
     drop(program);
     // Tests that were killed may still be on their way out, and whoever called this is about to end.
     std::mem::forget(runtime);
@@ -190,7 +202,7 @@ fn run_main(program: &Program, args: &TestArgs, streams: &Streams) -> i32 {
 }
 
 /// How many tests run at once.
-fn threads(args: &TestArgs, host: &HostArgs) -> anyhow::Result<usize> {
+fn threads(args: &TestArgs, host: &HostArgs, is_compat: bool) -> anyhow::Result<usize> {
     let from_variable = || {
         let Some(value) = variable("RUST_TEST_THREADS") else {
             return Ok(None);
@@ -207,6 +219,7 @@ fn threads(args: &TestArgs, host: &HostArgs) -> anyhow::Result<usize> {
     match asked {
         Some(0) => bail!("no test could run on 0 threads: give at least 1"),
         Some(threads) => Ok(threads),
+        None if is_compat => Ok(COMPAT_THREADS),
         None => Ok(host
             .workers
             .unwrap_or_else(|| std::thread::available_parallelism().map_or(1, usize::from))),

@@ -69,6 +69,7 @@ impl Bench {
             self.module.clone(),
             Path::new("demo.wasm"),
             &host,
+            &[],
             timeout,
         )
         .unwrap();

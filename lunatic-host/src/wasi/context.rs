@@ -304,6 +304,16 @@ impl Wasi {
         Ok(folders)
     }
 
+    /// All processes read the standard input, not only the main process.
+    pub(crate) fn share_stdin(&mut self) {
+        self.stdin_given = true;
+    }
+
+    /// Sets the environment to just these variables, in this order.
+    pub(crate) fn set_env(&mut self, env: Vec<(String, String)>) {
+        self.env = env;
+    }
+
     /// Whether clocks and random numbers are the same in each run.
     #[cfg(test)]
     pub(crate) fn is_fixed(&self) -> bool {
@@ -318,6 +328,12 @@ impl Wasi {
     /// Where a process with this calls something `path`, in a folder that it may change.
     pub(crate) fn place(&self, path: &str) -> io::Result<Place> {
         Folder::place(&self.folders, path)
+    }
+
+    /// The folder that a path lies in, and the path from there; nothing if it lies in none.
+    pub(crate) fn place_of(&self, path: &str) -> Option<(Folder, String)> {
+        let (folder, rest) = Folder::nearest(&self.folders, path).ok()?;
+        Some((folder.clone(), rest.join("/")))
     }
 
     /// Whether there is no folder, so that no file can be opened.

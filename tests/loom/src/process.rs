@@ -49,7 +49,7 @@ impl Process {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Self {
             state: State::queued(),
-            life: Mutex::new(Life::new()),
+            life: Mutex::new(Life::new(None)),
             task: Task(UnsafeCell::new(0)),
             queued: Mutex::new(1),
             changed: Condvar::new(),

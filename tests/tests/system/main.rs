@@ -43,6 +43,7 @@ mod memory;
 mod monkeys;
 mod net;
 mod processes;
+mod published;
 mod sandbox;
 mod secrets;
 mod shutdown;

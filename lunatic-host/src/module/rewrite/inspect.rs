@@ -5,6 +5,7 @@ use wasmparser::{
     NameSectionReader, Operator, Parser, Payload, RefType, Result, TypeRef, ValType, ValidPayload, Validator,
 };
 
+use super::interface;
 use super::sections::Section;
 use super::startup::StartupNames;
 use crate::module::facts::{Memory, TEST_PREFIX};
@@ -51,6 +52,9 @@ pub(super) struct Inspected<'a> {
     pub(super) sections: Vec<Section<'a>>,
     /// Of every type, in order.
     pub(super) signatures: Vec<Signature>,
+    types: Vec<FuncType>,
+    /// A function of the interface of Lunatic 0.13 is imported.
+    pub(super) is_of_013: bool,
     /// The type of every function, imported ones first.
     pub(super) function_types: Vec<u32>,
     pub(super) imported_functions: u32,
@@ -118,8 +122,10 @@ impl<'a> Inspected<'a> {
             Payload::TypeSection(types) => {
                 for group in types.clone() {
                     // Without garbage collection a group is one type, and that a function's.
-                    self.signatures
-                        .extend(group?.types().map(|ty| Signature::of(ty.unwrap_func())));
+                    for ty in group?.types().map(|ty| ty.unwrap_func()) {
+                        self.signatures.push(Signature::of(ty));
+                        self.types.push(ty.clone());
+                    }
                 }
             }
             Payload::ImportSection(imports) => {
@@ -178,6 +184,8 @@ impl<'a> Inspected<'a> {
                 let index = self.imported_functions;
                 self.function_types.push(ty);
                 self.imported_functions += 1;
+                let of_013 = |ty| interface::is_of_013(import.module, import.name, ty);
+                self.is_of_013 |= self.types.get(ty as usize).is_some_and(of_013);
                 let is_next = (import.module, import.name) == ("lunatic::process", "next");
                 if is_next && self.next.is_none() && self.signature(index) == Signature::ReturnsI32 {
                     self.next = Some(index);
