@@ -31,6 +31,8 @@ pub const BAD_MODULE: i32 = -11;
 pub const NO_HOST: i32 = -12;
 /// A connection of TLS that failed; why is in the buffer, as text.
 pub const TLS_FAILED: i32 = -13;
+/// The peer of a TLS connection closed it without saying so: what came may not be all.
+pub const TRUNCATED: i32 = -14;
 
 /// Errors of the system are this minus the number that WASI preview 1 has for them, such as -4110 for a refused
 /// connection.
@@ -76,6 +78,19 @@ pub mod receiver {
     pub const CHANNEL: i32 = 1;
     /// Whoever claims it.
     pub const ANYBODY: i32 = 2;
+}
+
+/// The longest configuration of TLS, in bytes.
+pub const TLS_CONFIG_LEN_MAX: usize = 1 << 20;
+
+/// What [`net::tls_info`](crate::net::tls_info) tells.
+pub mod tls_info {
+    /// The protocol that both agreed on.
+    pub const ALPN: i32 = 0;
+    /// The name that the client asked for.
+    pub const SERVER_NAME: i32 = 1;
+    /// The certificates of the peer, its own first: of each the length as a little-endian `u32`, and its DER.
+    pub const PEER_CERTIFICATES: i32 = 2;
 }
 
 /// The longest configuration of a spawn, in bytes.

@@ -94,6 +94,32 @@ crate::imports! {
     /// Sets an option.
     fn set_option(id: u64, key: u64, option: i32, value: u64) -> i32;
 
+    /// Reads a configuration of TLS (entries `KEY=VALUE`, a zero byte behind each) and writes its handle to `out`. It goes
+    /// with the caller. [`codes::BAD_CONFIG`](crate::codes::BAD_CONFIG) with the reason as text.
+    fn tls_config(text: *const u8, text_len: usize, out: *mut RawHandle) -> i32;
+
+    /// Puts another configuration in the place of one: connections that are made from now on use it.
+    fn tls_replace(id: u64, key: u64, text: *const u8, text_len: usize) -> i32;
+
+    /// Lets a configuration of the caller's go.
+    fn tls_drop(id: u64, key: u64) -> i32;
+
+    /// Puts TLS on a TCP connection, waiting for the handshake; `out` gets the handle of the stream. A client says to which
+    /// server it connects, a server has a name of length 0. The handle of the connection is to be closed by the caller.
+    fn tls_start(
+        id: u64,
+        key: u64,
+        config_id: u64,
+        config_key: u64,
+        name: *const u8,
+        name_len: usize,
+        out: *mut RawHandle,
+    ) -> i32;
+
+    /// Leaves in the buffer what is known of a stream of TLS, one of [`codes::tls_info`](crate::codes::tls_info);
+    /// [`codes::EMPTY`](crate::codes::EMPTY) if there is no such thing.
+    fn tls_info(id: u64, key: u64, what: i32) -> i32;
+
     /// Hands a socket over: to the process (`kind` 0), to the owner of the channel (1), or to whoever claims it (2), and
     /// until then it stays the caller's. It is claimed by the process that receives its handle. Nothing happens if it has
     /// been claimed already.

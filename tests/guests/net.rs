@@ -3,7 +3,8 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::time::{Duration, Instant};
 
-use lunatic::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use lunatic::net::tls::{TlsAcceptor, TlsClient, TlsServer};
+use lunatic::net::{Shutdown, SocketAddr, TcpListener, TcpStream, TlsStream, UdpSocket, UnixListener, UnixStream};
 use lunatic::{Channel, ExitReason, Process, ProcessConfig};
 
 lunatic_test_guests::scenarios![
@@ -29,6 +30,23 @@ lunatic_test_guests::scenarios![
     sockets_are_limited,
     a_flood_is_slowed_down,
     many_waits_are_frozen,
+    datagrams,
+    a_datagram_that_does_not_come_times_out,
+    datagrams_need_a_right,
+    multicast,
+    unix_streams,
+    unix_paths_are_in_the_folders_of_the_process,
+    names_are_looked_up,
+    tls_both_ways,
+    tls_agrees_on_a_protocol,
+    tls_picks_a_certificate_by_name,
+    tls_trusts_nobody_else,
+    tls_client_certificates,
+    tls_certificates_are_replaced,
+    tls_ends_are_told_from_losses,
+    tls_streams_are_handed_over,
+    tls_write_timeouts_lose_nothing,
+    tls_with_what_is_no_tls,
 ];
 
 fn listener() -> (TcpListener, SocketAddr) {
@@ -495,4 +513,407 @@ fn many_waits_are_frozen() {
             answers(stream, &[round, 1, 2]);
         }
     }
+}
+
+fn datagrams() {
+    for address in ["127.0.0.1:0", "[::1]:0"] {
+        let Ok(one) = UdpSocket::bind(address) else { continue };
+        let other = UdpSocket::bind(address).unwrap();
+        let mut bytes = [0; 100];
+        one.send_to(b"hello", other.local_addr().unwrap()).unwrap();
+        assert_eq!(other.peek_from(&mut bytes).unwrap(), (5, one.local_addr().unwrap()));
+        assert_eq!(
+            other.recv_from(&mut bytes[..3]).unwrap().0,
+            3,
+            "what has no room is lost"
+        );
+        other.connect(one.local_addr().unwrap()).unwrap();
+        assert_eq!(other.peer_addr().unwrap(), one.local_addr().unwrap());
+        other.send(b"").unwrap();
+        assert_eq!(one.recv_from(&mut bytes).unwrap().0, 0);
+        other.send(b"back").unwrap();
+        assert_eq!(one.recv_from(&mut bytes).unwrap(), (4, other.local_addr().unwrap()));
+        one.send_to(b"again", other.local_addr().unwrap()).unwrap();
+        assert_eq!(
+            (other.peek(&mut bytes).unwrap(), other.recv(&mut bytes).unwrap()),
+            (5, 5)
+        );
+        // Handed over.
+        let address = other.local_addr().unwrap();
+        Process::spawn_with(other, |other: UdpSocket| {
+            let mut bytes = [0; 100];
+            let len = other.recv(&mut bytes).unwrap();
+            other.send(&bytes[..len]).unwrap();
+        })
+        .unwrap();
+        one.send_to(b"to the child", address).unwrap();
+        assert_eq!(one.recv(&mut bytes).unwrap(), 12);
+        assert_eq!(&bytes[..12], b"to the child");
+        one.set_broadcast(true).unwrap();
+        one.set_ttl(3).unwrap();
+        assert_eq!((one.broadcast().unwrap(), one.ttl().unwrap()), (true, 3));
+        assert!(
+            one.send_to(&[0; 70_000], one.local_addr().unwrap()).is_err(),
+            "no datagram is so long"
+        );
+    }
+}
+
+fn a_datagram_that_does_not_come_times_out() {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    assert_eq!(kind(socket.recv_from(&mut [0; 8])), ErrorKind::TimedOut);
+    // Nobody is there: the system tells.
+    let gone = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    socket.connect(gone).unwrap();
+    socket.set_read_timeout(None).unwrap();
+    socket.send(b"anybody?").unwrap();
+    assert_eq!(kind(socket.recv(&mut [0; 8])), ErrorKind::ConnectionRefused);
+}
+
+fn datagrams_need_a_right() {
+    // The program has `127.0.0.1` and `bind:127.0.0.1`.
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let here = socket.local_addr().unwrap();
+    socket.send_to(b"x", here).unwrap();
+    assert_eq!(kind(socket.send_to(b"x", "127.0.0.2:9")), ErrorKind::PermissionDenied);
+    assert_eq!(kind(socket.connect("127.0.0.2:9")), ErrorKind::PermissionDenied);
+    assert_eq!(kind(UdpSocket::bind("0.0.0.0:0")), ErrorKind::PermissionDenied);
+    let group = "239.255.7.7".parse().unwrap();
+    assert_eq!(
+        kind(socket.join_multicast_v4(&group, &"127.0.0.1".parse().unwrap())),
+        ErrorKind::PermissionDenied
+    );
+    // A socket that was given is used with the rights of who has it.
+    let child = Process::builder()
+        .config(&ProcessConfig::new())
+        .spawn_with((socket, here), |(socket, here)| {
+            let socket: UdpSocket = socket;
+            assert_eq!(kind(socket.send_to(b"x", here)), ErrorKind::PermissionDenied);
+            assert_eq!(socket.recv(&mut [0; 8]).unwrap(), 1);
+        });
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
+}
+
+fn multicast() {
+    let group = "239.255.7.7".parse().unwrap();
+    let here = "127.0.0.1".parse().unwrap();
+    let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+    // A machine may have no multicast on loopback; that is an error, and no more.
+    if socket.join_multicast_v4(&group, &here).is_ok() {
+        socket.set_multicast_loop_v4(true).unwrap();
+        socket.set_multicast_ttl_v4(1).unwrap();
+        socket.leave_multicast_v4(&group, &here).unwrap();
+    }
+    let no_group = "127.0.0.1".parse().unwrap();
+    assert_eq!(
+        kind(socket.join_multicast_v4(&no_group, &here)),
+        ErrorKind::InvalidInput
+    );
+}
+
+fn unix_streams() {
+    let listener = UnixListener::bind("/data/socket").unwrap();
+    assert_eq!(kind(UnixListener::bind("/data/socket")), ErrorKind::AddrInUse);
+    Process::spawn_with(listener, |listener: UnixListener| {
+        for stream in listener.incoming() {
+            Process::spawn_with(stream.unwrap(), |mut stream: UnixStream| {
+                let mut bytes = [0; 64];
+                while let Ok(len @ 1..) = stream.read(&mut bytes) {
+                    stream.write_all(&bytes[..len]).unwrap();
+                }
+            })
+            .unwrap();
+        }
+    })
+    .unwrap();
+    for _ in 0..3 {
+        let mut stream = UnixStream::connect("/data/socket").unwrap();
+        stream.write_all(b"over a path").unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        assert_eq!(text, "over a path");
+    }
+    let (mut one, other) = UnixStream::pair().unwrap();
+    one.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+    assert_eq!(kind(one.read(&mut [0])), ErrorKind::TimedOut);
+    drop(other);
+    assert_eq!(one.read(&mut [0]).unwrap(), 0);
+    std::fs::remove_file("/data/socket").unwrap();
+}
+
+fn unix_paths_are_in_the_folders_of_the_process() {
+    assert_eq!(kind(UnixListener::bind("/ro/socket")), ErrorKind::PermissionDenied);
+    assert_eq!(
+        kind(UnixListener::bind("/elsewhere/socket")),
+        ErrorKind::PermissionDenied
+    );
+    assert_eq!(kind(UnixListener::bind("/data/../socket")), ErrorKind::PermissionDenied);
+    assert_eq!(kind(UnixStream::connect("/data/missing")), ErrorKind::NotFound);
+    assert_eq!(
+        kind(UnixStream::connect("/data/given.txt")),
+        ErrorKind::ConnectionRefused
+    );
+    // The test has put links to a socket outside, and to its folder.
+    for path in ["/data/socket-outside", "/data/folder-outside/socket"] {
+        assert_eq!(kind(UnixStream::connect(path)), ErrorKind::PermissionDenied, "{path}");
+    }
+    assert_eq!(
+        kind(UnixListener::bind("/data/folder-outside/new")),
+        ErrorKind::PermissionDenied
+    );
+    assert_eq!(kind(UnixStream::connect("/data")), ErrorKind::InvalidInput);
+    let long = format!("/data/{}", "n".repeat(200));
+    assert_eq!(kind(UnixListener::bind(long)), ErrorKind::InvalidInput);
+}
+
+fn names_are_looked_up() {
+    // The program may look up and connect to `localhost`, and bind anything.
+    let (listener, address) = listener();
+    let addresses = lunatic::net::resolve("localhost").unwrap();
+    assert!(addresses.iter().all(|ip| ip.is_loopback()), "{addresses:?}");
+    let port = address.port();
+    TcpStream::connect(("localhost", port)).unwrap();
+    TcpStream::connect(format!("localhost:{port}")).unwrap();
+    TcpStream::connect_within(("LOCALHOST", port), Duration::from_secs(60)).unwrap();
+    drop(listener);
+    assert_eq!(
+        kind(TcpStream::connect(("localhost", port))),
+        ErrorKind::ConnectionRefused
+    );
+    // The right to a name is none to its addresses: a second look-up by the program could find others.
+    assert_eq!(kind(TcpStream::connect(address)), ErrorKind::PermissionDenied);
+    assert_eq!(
+        kind(TcpStream::connect(("nowhere.invalid", port))),
+        ErrorKind::PermissionDenied
+    );
+    assert_eq!(
+        kind(TcpStream::connect(("name.localhost.test", port))),
+        ErrorKind::NotFound
+    );
+    assert_eq!(kind(TcpStream::connect(("a\0b", port))), ErrorKind::InvalidInput);
+}
+
+fn pem(name: &str) -> String {
+    std::env::var(name).unwrap()
+}
+
+fn server() -> TlsServer {
+    TlsServer::new().certificate(&pem("CERTIFICATE"), &pem("KEY"))
+}
+
+fn client() -> TlsClient {
+    TlsClient::new().root(&pem("ROOT"))
+}
+
+/// Two ends of a TLS connection to `localhost`, or why the client or the server gave up.
+fn shake_hands(client: TlsClient, acceptor: TlsAcceptor) -> Result<(TlsStream, TlsStream), [io::Error; 2]> {
+    let (tcp, peer) = pair();
+    let streams = Channel::<Result<TlsStream, (String, bool)>>::new(0);
+    Process::spawn_with(peer, move |peer: TcpStream| {
+        let accepted = acceptor.accept(peer);
+        streams.send(accepted.map_err(|error| (error.to_string(), error.kind() == ErrorKind::InvalidData)));
+    })
+    .unwrap();
+    let connected = client.build().unwrap().connect("localhost", tcp);
+    let failed = |(text, invalid)| {
+        let kind = if invalid {
+            ErrorKind::InvalidData
+        } else {
+            ErrorKind::Other
+        };
+        io::Error::new(kind, text)
+    };
+    match (connected, streams.receive().map_err(failed)) {
+        (Ok(client), Ok(server)) => Ok((client, server)),
+        (client, server) => {
+            let fine = || io::Error::other("fine");
+            Err([client.err().unwrap_or_else(fine), server.err().unwrap_or_else(fine)])
+        }
+    }
+}
+
+fn echo_tls(mut stream: TlsStream) {
+    let mut bytes = vec![0; 50_000];
+    while let Ok(len @ 1..) = stream.read(&mut bytes) {
+        stream.write_all(&bytes[..len]).unwrap();
+    }
+}
+
+fn tls_both_ways() {
+    let acceptor = server().build().unwrap();
+    let (mut client, server) = shake_hands(client(), acceptor).unwrap();
+    assert_eq!(server.server_name().unwrap().as_deref(), Some("localhost"));
+    assert_eq!(client.server_name().unwrap(), None);
+    assert_eq!(client.peer_certificates().unwrap().len(), 1);
+    assert!(server.peer_certificates().unwrap().is_empty());
+    Process::spawn_with(server, echo_tls).unwrap();
+    let large: Vec<u8> = (0..=255).cycle().take(300_000).collect();
+    for text in [&b"a"[..], b"some bytes", &large] {
+        client.write_all(text).unwrap();
+        let mut back = vec![0; text.len()];
+        client.read_exact(&mut back).unwrap();
+        assert!(back == text);
+    }
+}
+
+fn tls_agrees_on_a_protocol() {
+    let acceptor = server().alpn("h2").alpn("http/1.1").build().unwrap();
+    let (one, other) = shake_hands(client().alpn("http/1.1"), acceptor).unwrap();
+    for stream in [one, other] {
+        assert_eq!(stream.alpn().unwrap().as_deref(), Some("http/1.1"));
+    }
+    let (one, _) = shake_hands(client(), acceptor).unwrap();
+    assert_eq!(one.alpn().unwrap(), None);
+    assert!(shake_hands(client().alpn("gopher"), acceptor).is_err());
+}
+
+fn tls_picks_a_certificate_by_name() {
+    let other = TlsServer::new()
+        .certificate(&pem("OTHER_CERTIFICATE"), &pem("OTHER_KEY"))
+        .certificate(&pem("CERTIFICATE"), &pem("KEY"));
+    let acceptor = other.build().unwrap();
+    for (name, works) in [("localhost", true), ("other.example", true), ("third.example", false)] {
+        let (tcp, peer) = pair();
+        Process::spawn_with(peer, move |peer: TcpStream| drop(acceptor.accept(peer))).unwrap();
+        let connected = client()
+            .root(&pem("OTHER_CERTIFICATE"))
+            .build()
+            .unwrap()
+            .connect(name, tcp);
+        assert_eq!(connected.is_ok(), works, "{name}: {connected:?}");
+    }
+}
+
+fn tls_trusts_nobody_else() {
+    let acceptor = server().build().unwrap();
+    let stranger = TlsClient::new().root(&pem("OTHER_CERTIFICATE"));
+    let [client_error, server_error] = shake_hands(stranger, acceptor).unwrap_err();
+    assert_eq!(client_error.kind(), ErrorKind::InvalidData);
+    assert!(client_error.to_string().contains("certificate"), "{client_error}");
+    assert_eq!(server_error.kind(), ErrorKind::InvalidData);
+    assert_eq!(kind(TlsClient::new().root("nonsense").build()), ErrorKind::InvalidInput);
+    assert_eq!(kind(TlsServer::new().build()), ErrorKind::InvalidInput);
+    assert_eq!(kind(server().alpn("a\0b").build()), ErrorKind::InvalidInput);
+    let (tcp, _peer) = pair();
+    assert_eq!(
+        kind(client().build().unwrap().connect("", tcp)),
+        ErrorKind::InvalidInput
+    );
+}
+
+fn tls_client_certificates() {
+    let asks = || server().client_root(&pem("OTHER_CERTIFICATE"));
+    let shows = || client().certificate(&pem("OTHER_CERTIFICATE"), &pem("OTHER_KEY"));
+    let acceptor = asks().build().unwrap();
+    let (_client, server) = shake_hands(shows(), acceptor).unwrap();
+    assert_eq!(server.peer_certificates().unwrap().len(), 1);
+    // The client may believe that all is well before the server has looked.
+    match shake_hands(client(), acceptor) {
+        Err([_, server]) => assert_eq!(server.kind(), ErrorKind::InvalidData),
+        Ok(_) => panic!("a client without a certificate was taken"),
+    }
+    let optional = asks().client_certificates_are_optional().build().unwrap();
+    let (_client, server) = shake_hands(client(), optional).unwrap();
+    assert!(server.peer_certificates().unwrap().is_empty());
+}
+
+fn tls_certificates_are_replaced() {
+    let acceptor = TlsServer::new()
+        .certificate(&pem("OTHER_CERTIFICATE"), &pem("OTHER_KEY"))
+        .build()
+        .unwrap();
+    assert!(shake_hands(client(), acceptor).is_err());
+    assert_eq!(kind(acceptor.reload(&TlsServer::new())), ErrorKind::InvalidInput);
+    assert!(shake_hands(client(), acceptor).is_err(), "nothing has changed");
+    acceptor.reload(&server()).unwrap();
+    let (client, mut server) = shake_hands(client(), acceptor).unwrap();
+    server.write_all(b"x").unwrap();
+    (&client).read_exact(&mut [0]).unwrap();
+    // It goes with the process that made it.
+    let acceptors = Channel::new(0);
+    Process::spawn(move || acceptors.send(self::server().build().unwrap()))
+        .unwrap()
+        .join();
+    let acceptor: TlsAcceptor = acceptors.receive();
+    assert_eq!(kind(acceptor.reload(&self::server())), ErrorKind::NotConnected);
+}
+
+fn tls_ends_are_told_from_losses() {
+    let acceptor = server().build().unwrap();
+    let (mut client, mut server) = shake_hands(client(), acceptor).unwrap();
+    server.write_all(b"all").unwrap();
+    drop(server);
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "all");
+    let (mut client, server) = shake_hands(self::client(), acceptor).unwrap();
+    Process::spawn_with(server, |mut server: TlsStream| {
+        server.write_all(b"not all").unwrap();
+        panic!("on purpose");
+    })
+    .unwrap();
+    let mut bytes = Vec::new();
+    assert_eq!(kind(client.read_to_end(&mut bytes)), ErrorKind::UnexpectedEof);
+    assert_eq!(bytes, b"not all");
+    // One side ends, the other goes on.
+    let (mut client, mut server) = shake_hands(self::client(), acceptor).unwrap();
+    client.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(server.read(&mut [0]).unwrap(), 0);
+    server.write_all(b"still").unwrap();
+    client.read_exact(&mut [0; 5]).unwrap();
+}
+
+fn tls_streams_are_handed_over() {
+    let (mut client, server) = shake_hands(client(), server().build().unwrap()).unwrap();
+    let streams = Channel::<TlsStream>::new(0);
+    streams.send(server);
+    Process::spawn(move || echo_tls(streams.receive())).unwrap();
+    client.write_all(b"kept").unwrap();
+    let mut back = [0; 4];
+    client.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"kept");
+}
+
+fn tls_write_timeouts_lose_nothing() {
+    let (mut client, mut server) = shake_hands(client(), server().build().unwrap()).unwrap();
+    client.set_write_timeout(Some(Duration::from_millis(50))).unwrap();
+    let block: Vec<u8> = (0..=255).cycle().take(50_000).collect();
+    let mut written = 0_usize;
+    loop {
+        match client.write(&block[written % 256..]) {
+            Ok(len) => written += len,
+            Err(error) => break assert_eq!(error.kind(), ErrorKind::TimedOut),
+        }
+    }
+    client.set_write_timeout(None).unwrap();
+    Process::spawn_with((client, written), |(mut client, written): (TlsStream, usize)| {
+        client.write_all(&[written as u8]).unwrap();
+    })
+    .unwrap();
+    let mut all = Vec::new();
+    server.read_to_end(&mut all).unwrap();
+    assert_eq!(all.len(), written + 1);
+    assert!(all.iter().enumerate().all(|(place, byte)| *byte == place as u8));
+}
+
+fn tls_with_what_is_no_tls() {
+    let acceptor = server().build().unwrap();
+    for garbage in [
+        &b"GET / HTTP/1.1\r\n\r\n"[..],
+        &[0x16, 3, 1, 0xff, 0xff, 1],
+        &[0; 10_000],
+        b"",
+    ] {
+        let (mut tcp, peer) = pair();
+        let child = Process::spawn_with(peer, move |peer: TcpStream| drop(acceptor.accept(peer).unwrap_err())).unwrap();
+        let _ = tcp.write_all(garbage);
+        let _ = tcp.shutdown(Shutdown::Write);
+        assert_eq!(child.join(), ExitReason::Normal);
+    }
+    // A client that says nothing.
+    let (_tcp, peer) = pair();
+    peer.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    assert_eq!(kind(acceptor.accept(peer)), ErrorKind::TimedOut);
 }

@@ -62,6 +62,8 @@ pub(crate) struct Ctx {
     pub(crate) outputs: Vec<(Id, Arc<Wasi>)>,
     /// The modules that the process compiled.
     pub(crate) modules: Vec<Id>,
+    /// The configurations of TLS that go with the process.
+    pub(crate) tls_configs: Vec<Id>,
     /// The configuration that the process used last to spawn another.
     pub(crate) config: Option<Box<UsedConfig>>,
     /// What a process of the interface of Lunatic 0.13 has.
@@ -89,6 +91,7 @@ impl Ctx {
             channels: SmallVec::new(),
             outputs: Vec::new(),
             modules: Vec::new(),
+            tls_configs: Vec::new(),
             config: None,
             compat: None,
             started: false,
@@ -173,6 +176,14 @@ impl Ctx {
         }
         for module in std::mem::take(&mut self.modules) {
             drop(self.shared.modules.remove(self.shared.scheduler.worker(), module));
+        }
+        for config in std::mem::take(&mut self.tls_configs) {
+            drop(
+                self.shared
+                    .net
+                    .tls_configs
+                    .remove(self.shared.scheduler.worker(), config),
+            );
         }
         self.outputs = Vec::new();
         self.limits.release();

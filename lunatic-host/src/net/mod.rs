@@ -6,6 +6,7 @@
 //! | [`readiness`] | what is known of a socket's two directions, and who waits for them |
 //! | [`reactor`] | asks the kernel which sockets have become ready, and wakes who waits |
 //! | [`tcp`], [`unix`], [`udp`] | how sockets of these kinds are made |
+//! | [`tls`] | streams of TLS, and what they are configured with |
 //! | [`resolve`] | names of hosts |
 //! | [`handles`] | which process has which socket, and handing over |
 //! | [`errno`] | errors of the system as numbers of WASI |
@@ -20,6 +21,7 @@ pub(crate) mod readiness;
 pub(crate) mod resolve;
 pub(crate) mod socket;
 pub(crate) mod tcp;
+pub(crate) mod tls;
 pub(crate) mod udp;
 pub(crate) mod unix;
 
@@ -29,13 +31,20 @@ use std::sync::Arc;
 use self::handles::Handles;
 use self::reactor::Reactor;
 use self::resolve::Resolver;
+use crate::process::id::Keys;
+use crate::process::table::Table;
 
 /// What a runtime has of the network.
 pub(crate) struct Net {
     pub(crate) reactor: Arc<Reactor>,
     pub(crate) handles: Handles,
     pub(crate) resolver: Resolver,
+    pub(crate) tls_configs: Table<Arc<tls::config::Config>>,
+    pub(crate) tls_keys: Keys,
 }
+
+/// The most configurations of TLS at once.
+const TLS_CONFIGS_MAX: u32 = 1 << 16;
 
 impl Net {
     pub(crate) fn new() -> io::Result<Self> {
@@ -43,6 +52,8 @@ impl Net {
             reactor: Arc::new(Reactor::new()?),
             handles: Handles::new(),
             resolver: Resolver::default(),
+            tls_configs: Table::new(TLS_CONFIGS_MAX),
+            tls_keys: Keys::new(),
         })
     }
 }

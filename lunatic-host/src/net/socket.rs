@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use super::reactor::{self, Reactor};
 use super::readiness::{Direction, Readiness};
+use super::tls::Tls;
 use crate::process::id::Id;
 
 /// What a socket is.
@@ -22,6 +23,7 @@ pub(crate) enum Kind {
     Udp(mio::net::UdpSocket),
     UnixListener(mio::net::UnixListener),
     UnixStream(mio::net::UnixStream),
+    Tls(Box<Tls>),
 }
 
 /// One open socket. It closes when it is dropped.
@@ -49,8 +51,24 @@ impl Socket {
         })
     }
 
+    /// The stream of TLS, if it is one.
+    pub(crate) fn tls(&self) -> io::Result<&Tls> {
+        match &self.kind {
+            Kind::Tls(tls) => Ok(tls),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// What is waited for: of a stream of TLS, the connection below.
+    fn below(&self) -> &Self {
+        match &self.kind {
+            Kind::Tls(tls) => &tls.tcp,
+            _ => self,
+        }
+    }
+
     pub(crate) fn readiness(&self, direction: Direction) -> &Readiness {
-        &self.directions[direction as usize]
+        &self.below().directions[direction as usize]
     }
 
     /// Has the reactor watch the socket from now on: to be called before anyone waits for it.
@@ -59,6 +77,9 @@ impl Socket {
     ///
     /// When the kernel has no room for that.
     pub(crate) fn watch(self: &Arc<Self>, direction: Direction) -> io::Result<()> {
+        if let Kind::Tls(tls) = &self.kind {
+            return tls.tcp.watch(direction);
+        }
         if self.is_watched.load(Ordering::Acquire) {
             return Ok(());
         }
@@ -78,11 +99,11 @@ impl Socket {
 
     /// The nanoseconds after which an operation gives up, or `NO_TIMEOUT`.
     pub(crate) fn timeout_ns(&self, direction: Direction) -> u64 {
-        self.timeouts[direction as usize].load(Ordering::Relaxed)
+        self.below().timeouts[direction as usize].load(Ordering::Relaxed)
     }
 
     pub(crate) fn set_timeout_ns(&self, direction: Direction, ns: u64) {
-        self.timeouts[direction as usize].store(ns, Ordering::Relaxed);
+        self.below().timeouts[direction as usize].store(ns, Ordering::Relaxed);
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -92,6 +113,7 @@ impl Socket {
             Kind::Udp(socket) => socket.as_fd(),
             Kind::UnixListener(socket) => socket.as_fd(),
             Kind::UnixStream(socket) => socket.as_fd(),
+            Kind::Tls(tls) => tls.tcp.fd(),
         }
     }
 
@@ -102,11 +124,15 @@ impl Socket {
             Kind::Udp(socket) => SockRef::from(socket),
             Kind::UnixListener(socket) => SockRef::from(socket),
             Kind::UnixStream(socket) => SockRef::from(socket),
+            Kind::Tls(tls) => tls.tcp.options(),
         }
     }
 
     /// Takes bytes that have come; 0 is the end.
     pub(crate) fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
+        if let Kind::Tls(tls) = &self.kind {
+            return tls.try_read(to);
+        }
         self.readiness(Direction::Read).attempt(|| {
             let (len, is_stream) = match &self.kind {
                 Kind::TcpStream(socket) => ((&mut &*socket).read(to)?, true),
@@ -133,6 +159,9 @@ impl Socket {
 
     /// Sends bytes, as many as there is room for.
     pub(crate) fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        if let Kind::Tls(tls) = &self.kind {
+            return tls.try_write(from);
+        }
         self.readiness(Direction::Write).attempt(|| {
             let (len, is_stream) = match &self.kind {
                 Kind::TcpStream(socket) => ((&mut &*socket).write(from)?, true),
@@ -144,11 +173,22 @@ impl Socket {
         })
     }
 
+    /// A write has waited for too long, and gives up: so many of its bytes will be sent all the same.
+    pub(crate) fn give_up_write(&self) -> Option<usize> {
+        self.tls().ok()?.take_taken()
+    }
+
+    /// Whether there can be several handles of it. A stream of TLS has one write at a time.
+    pub(crate) fn can_be_cloned(&self) -> bool {
+        self.tls().is_err()
+    }
+
     /// Ends one direction of a stream, or both.
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.kind {
             Kind::TcpStream(socket) => socket.shutdown(how),
             Kind::UnixStream(socket) => socket.shutdown(how),
+            Kind::Tls(tls) => tls.shutdown(how),
             _ => Err(unsupported()),
         }
     }
@@ -159,6 +199,7 @@ impl Socket {
             Kind::TcpListener(socket) => socket.local_addr(),
             Kind::TcpStream(socket) => socket.local_addr(),
             Kind::Udp(socket) => socket.local_addr(),
+            Kind::Tls(tls) => tls.tcp.local_address(),
             _ => Err(unsupported()),
         }
     }
@@ -168,6 +209,7 @@ impl Socket {
         match &self.kind {
             Kind::TcpStream(socket) => socket.peer_addr(),
             Kind::Udp(socket) => socket.peer_addr(),
+            Kind::Tls(tls) => tls.tcp.peer_address(),
             _ => Err(unsupported()),
         }
     }

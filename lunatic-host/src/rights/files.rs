@@ -9,7 +9,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
 /// A folder of the host under the name that a process knows it by.
 #[derive(Debug, Clone)]
@@ -109,9 +109,15 @@ impl Place {
         loop {
             match rustix::fs::openat2(&self.parent, &self.name, flags, Mode::empty(), resolve) {
                 Err(rustix::io::Errno::AGAIN) => {}
-                // A link: where that leads, nobody has checked.
-                Err(rustix::io::Errno::LOOP) => return Err(io::ErrorKind::PermissionDenied.into()),
-                result => return Ok(result?),
+                opened => {
+                    let opened = opened?;
+                    // Where a link leads, nobody has checked.
+                    let mode = rustix::fs::fstat(&opened)?.st_mode;
+                    if FileType::from_raw_mode(mode) == FileType::Symlink {
+                        return Err(io::ErrorKind::PermissionDenied.into());
+                    }
+                    return Ok(opened);
+                }
             }
         }
     }

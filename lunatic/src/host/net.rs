@@ -33,6 +33,11 @@ fn error(code: i32) -> io::Error {
         codes::DENIED => io::Error::new(io::ErrorKind::PermissionDenied, super::text()),
         codes::NO_HOST => io::Error::new(io::ErrorKind::NotFound, super::text()),
         codes::TLS_FAILED => io::Error::new(io::ErrorKind::InvalidData, super::text()),
+        codes::BAD_CONFIG => io::Error::new(io::ErrorKind::InvalidInput, super::text()),
+        codes::TRUNCATED => io::Error::new(
+            io::ErrorKind::UnexpectedEof,
+            "the peer closed the connection without saying so: what came may not be all",
+        ),
         // The numbers are WASI's, and so are those of std on this target.
         code if code < codes::IO_ERROR => io::Error::from_raw_os_error(codes::IO_ERROR - code),
         code => super::unknown_code(code),
@@ -136,6 +141,99 @@ pub(crate) fn write(socket: RawHandle, from: &[u8]) -> io::Result<usize> {
         code = unsafe { net::write(socket.id, socket.key, from.as_ptr(), from.len()) };
     }
     check(code)
+}
+
+pub(crate) fn udp_bind(at: SocketAddr) -> io::Result<RawHandle> {
+    let (at, mut out) = (raw(at), RawHandle::default());
+    // SAFETY: `at` is readable and `out` writable, each for its type.
+    check(unsafe { net::udp_bind(&raw const at, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn udp_connect(socket: RawHandle, to: SocketAddr) -> io::Result<()> {
+    let to = raw(to);
+    // SAFETY: `to` is readable for its type.
+    check(unsafe { net::udp_connect(socket.id, socket.key, &raw const to) }).map(drop)
+}
+
+pub(crate) fn send_to(socket: RawHandle, from: &[u8], to: SocketAddr) -> io::Result<usize> {
+    let to = raw(to);
+    // SAFETY: `to` is readable for its type, `from` for its length.
+    check(unsafe { net::send_to(socket.id, socket.key, &raw const to, from.as_ptr(), from.len()) })
+}
+
+pub(crate) fn receive_from(socket: RawHandle, to: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
+    let mut peer = SocketAddress::default();
+    let (at, len) = (to.as_mut_ptr(), to.len());
+    // SAFETY: `to` is writable for its length, `peer` for its type.
+    let len = check(unsafe { net::receive_from(socket.id, socket.key, at, len, peek.into(), &raw mut peer) })?;
+    Ok((len, address(&peer)))
+}
+
+/// The interface is an IPv4 address, or an IPv6 address with its scope id.
+pub(crate) fn multicast(socket: RawHandle, group: IpAddr, interface: SocketAddr, join: bool) -> io::Result<()> {
+    let (group, interface) = (raw(SocketAddr::new(group, 0)), raw(interface));
+    // SAFETY: `group` and `interface` are readable for their types.
+    check(unsafe {
+        net::multicast(
+            socket.id,
+            socket.key,
+            &raw const group,
+            &raw const interface,
+            join.into(),
+        )
+    })
+    .map(drop)
+}
+
+pub(crate) fn unix_listen(path: &str) -> io::Result<RawHandle> {
+    let mut out = RawHandle::default();
+    // SAFETY: `path` is readable for its length, and `out` is writable for its type.
+    check(unsafe { net::unix_listen(path.as_ptr(), path.len(), &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn unix_connect(path: &str) -> io::Result<RawHandle> {
+    let mut out = RawHandle::default();
+    // SAFETY: `path` is readable for its length, and `out` is writable for its type.
+    check(unsafe { net::unix_connect(path.as_ptr(), path.len(), &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn unix_pair() -> io::Result<[RawHandle; 2]> {
+    let (mut one, mut other) = (RawHandle::default(), RawHandle::default());
+    // SAFETY: both are writable for their type.
+    check(unsafe { net::unix_pair(&raw mut one, &raw mut other) })?;
+    Ok([one, other])
+}
+
+pub(crate) fn tls_config(text: &str) -> io::Result<RawHandle> {
+    let mut out = RawHandle::default();
+    // SAFETY: `text` is readable for its length, and `out` is writable for its type.
+    check(unsafe { net::tls_config(text.as_ptr(), text.len(), &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn tls_replace(config: RawHandle, text: &str) -> io::Result<()> {
+    // SAFETY: `text` is readable for its length.
+    check(unsafe { net::tls_replace(config.id, config.key, text.as_ptr(), text.len()) }).map(drop)
+}
+
+/// A server has no name to say.
+pub(crate) fn tls_start(tcp: RawHandle, config: RawHandle, name: &str) -> io::Result<RawHandle> {
+    let mut out = RawHandle::default();
+    let (at, len) = (name.as_ptr(), name.len());
+    // SAFETY: `name` is readable for its length, and `out` is writable for its type.
+    check(unsafe { net::tls_start(tcp.id, tcp.key, config.id, config.key, at, len, &raw mut out) })?;
+    Ok(out)
+}
+
+pub(crate) fn tls_info(socket: RawHandle, what: i32) -> io::Result<Option<Vec<u8>>> {
+    // SAFETY: the import takes numbers only.
+    match unsafe { net::tls_info(socket.id, socket.key, what) } {
+        codes::EMPTY => Ok(None),
+        code => check(code).map(|_| Some(super::buffer())),
+    }
 }
 
 pub(crate) fn shutdown(socket: RawHandle, how: Shutdown) -> io::Result<()> {

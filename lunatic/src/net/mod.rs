@@ -54,8 +54,14 @@ mod address;
 pub(crate) mod handover;
 mod socket;
 mod tcp;
+pub mod tls;
+mod udp;
+pub mod unix;
 
 pub use address::{Target, ToSocketAddrs, resolve};
 pub use tcp::{Incoming, TcpListener, TcpStream};
+pub use tls::TlsStream;
+pub use udp::UdpSocket;
+pub use unix::{UnixListener, UnixStream};
 
 pub use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV4, SocketAddrV6};

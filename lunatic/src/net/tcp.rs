@@ -151,7 +151,7 @@ impl Iterator for Incoming<'_> {
 /// stream.read_to_string(&mut page).unwrap();
 /// ```
 #[derive(Serialize, Deserialize)]
-pub struct TcpStream(Socket);
+pub struct TcpStream(pub(super) Socket);
 
 /// The most bytes that [`Write::write_vectored`] puts together for one call.
 const GATHERED_MAX: usize = 64 << 10;
@@ -406,7 +406,7 @@ impl Write for &TcpStream {
 }
 
 /// Several parts as one, up to what is worth copying.
-fn gather<'a>(parts: &'a [IoSlice<'_>]) -> std::borrow::Cow<'a, [u8]> {
+pub(super) fn gather<'a>(parts: &'a [IoSlice<'_>]) -> std::borrow::Cow<'a, [u8]> {
     let mut full = parts.iter().filter(|part| !part.is_empty());
     let Some(first) = full.next() else {
         return (&[][..]).into();

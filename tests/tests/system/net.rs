@@ -1,8 +1,10 @@
 //! Sockets. The scenarios are in `guests/net.rs`.
 
 use lunatic_host::rights::net::Rule;
+use lunatic_tests::folders;
 use lunatic_tests::guests::{self, Profile};
 use lunatic_tests::host::{Host, Program};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
 fn rules(rules: &[&str]) -> Vec<Rule> {
     rules.iter().map(|rule| rule.parse().unwrap()).collect()
@@ -10,6 +12,26 @@ fn rules(rules: &[&str]) -> Vec<Rule> {
 
 fn run(program: Program<'_>) {
     program.net(rules(&["*"])).run().normal();
+}
+
+/// With a certificate for `localhost` that `ROOT` has signed, and one that `other.example` has made for itself.
+fn with_certificates(program: Program<'_>) {
+    let mut root = CertificateParams::new([]).unwrap();
+    root.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let root_key = KeyPair::generate().unwrap();
+    let root_certificate = root.self_signed(&root_key).unwrap();
+    let issuer = Issuer::new(root, root_key);
+    let key = KeyPair::generate().unwrap();
+    let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap();
+    let certificate = certificate.signed_by(&key, &issuer).unwrap();
+    let other = rcgen::generate_simple_self_signed(["other.example".to_owned()]).unwrap();
+    let program = program
+        .env("ROOT", &root_certificate.pem())
+        .env("CERTIFICATE", &certificate.pem())
+        .env("KEY", &key.serialize_pem())
+        .env("OTHER_CERTIFICATE", &other.cert.pem())
+        .env("OTHER_KEY", &other.signing_key.serialize_pem());
+    run(program);
 }
 
 crate::scenarios! {
@@ -48,4 +70,31 @@ crate::scenarios! {
         let host = Host::with(|builder| builder.resident_max(0));
         run(host.program(&guests::bytes("net", Profile::Debug)).args(["many_waits_are_frozen"]));
     },
+    datagrams => |program| run(program),
+    a_datagram_that_does_not_come_times_out => |program| run(program),
+    datagrams_need_a_right => |program| {
+        _ = program.net(rules(&["127.0.0.1", "bind:127.0.0.1"])).run().normal();
+    },
+    multicast => |program| run(program),
+    unix_streams => |program| folders::with_folders(|data, _| _ = program.dir(data, "/data", false).run().normal()),
+    unix_paths_are_in_the_folders_of_the_process => |program| folders::with_folders(|data, ro| {
+        let outside = tempfile::tempdir().unwrap();
+        let _listener = std::os::unix::net::UnixListener::bind(outside.path().join("socket")).unwrap();
+        std::os::unix::fs::symlink(outside.path().join("socket"), data.join("socket-outside")).unwrap();
+        std::os::unix::fs::symlink(outside.path(), data.join("folder-outside")).unwrap();
+        program.dir(data, "/data", false).dir(ro, "/ro", true).run().normal();
+    }),
+    names_are_looked_up => |program| {
+        _ = program.net(rules(&["localhost", "name.localhost.test", "bind:*"])).run().normal();
+    },
+    tls_both_ways => |program| with_certificates(program),
+    tls_agrees_on_a_protocol => |program| with_certificates(program),
+    tls_picks_a_certificate_by_name => |program| with_certificates(program),
+    tls_trusts_nobody_else => |program| with_certificates(program),
+    tls_client_certificates => |program| with_certificates(program),
+    tls_certificates_are_replaced => |program| with_certificates(program),
+    tls_ends_are_told_from_losses => |program| with_certificates(program),
+    tls_streams_are_handed_over => |program| with_certificates(program),
+    tls_write_timeouts_lose_nothing => |program| with_certificates(program),
+    tls_with_what_is_no_tls => |program| with_certificates(program),
 }

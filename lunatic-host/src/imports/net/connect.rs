@@ -41,15 +41,15 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 /// When a call gives up that does several things one after the other.
 #[derive(Clone, Copy)]
-struct Deadline(Option<Instant>);
+pub(super) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    fn after(timeout_ns: u64) -> Self {
+    pub(super) fn after(timeout_ns: u64) -> Self {
         let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));
         Self(due.flatten())
     }
 
-    fn left_ns(self) -> u64 {
+    pub(super) fn left_ns(self) -> u64 {
         let left = self.0.map(|due| due.saturating_duration_since(Instant::now()));
         left.map_or(NO_TIMEOUT, |left| u64::try_from(left.as_nanos()).unwrap_or(NO_TIMEOUT))
     }

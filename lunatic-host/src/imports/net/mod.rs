@@ -4,6 +4,7 @@ mod connect;
 mod handover;
 mod options;
 mod stream;
+mod tls;
 mod udp;
 mod unix;
 mod wait;
@@ -12,7 +13,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::sync::Arc;
 
-use lunatic_sys::codes::{CLOSED, DENIED, INVALID, IO_ERROR, LIMIT, TIMED_OUT};
+use lunatic_sys::codes::{CLOSED, DENIED, INVALID, IO_ERROR, LIMIT, TIMED_OUT, TLS_FAILED, TRUNCATED};
 use lunatic_sys::layout::SOCKET_ADDRESS_SIZE;
 use wasmtime::{Caller, Linker};
 
@@ -32,6 +33,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     handover::add(linker)?;
     udp::add(linker)?;
     unix::add(linker)?;
+    tls::add(linker)?;
     Ok(())
 }
 
@@ -71,6 +73,12 @@ impl Failure {
                 code
             }
             Self::Io(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => TIMED_OUT,
+            Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => TRUNCATED,
+            // What only TLS says.
+            Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
+                ctx.buffer = error.to_string().into_bytes();
+                TLS_FAILED
+            }
             Self::Io(error) => IO_ERROR - errno::of(&error),
         }
     }

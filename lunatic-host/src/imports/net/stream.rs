@@ -97,7 +97,14 @@ async fn write(mut caller: Caller<'_, Ctx>, id: u64, key: u64, from: u32, from_l
         let bytes = guest_memory::slice(caller, from, from_len)?.0;
         Ok(socket.try_write(part(bytes)).map_err(Failure::Io))
     });
-    let written = written.await?.map(len);
+    let written = match written.await? {
+        // What was taken is on its way, and must not be written again.
+        Err(Failure::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
+            socket.give_up_write().ok_or(Failure::Io(error))
+        }
+        written => written,
+    };
+    let written = written.map(len);
     Ok(answer(&mut caller, written))
 }
 
@@ -130,6 +137,11 @@ fn close(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
 
 fn clone(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
-    let made = find(caller.data(), id, key).and_then(|socket| Ok((socket, Charge::of(caller.data().process())?)));
+    let made = find(caller.data(), id, key).and_then(|socket| {
+        if !socket.can_be_cloned() {
+            return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+        }
+        Ok((socket, Charge::of(caller.data().process())?))
+    });
     super::connect::finish(&mut caller, made, out)
 }

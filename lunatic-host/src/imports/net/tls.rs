@@ -1,0 +1,201 @@
+//! TLS.
+
+use std::io;
+use std::sync::Arc;
+
+use lunatic_sys::codes::{
+    BAD_CONFIG, CLOSED, EMPTY, INVALID, LIMIT, OK, TLS_CONFIG_LEN_MAX, TLS_FAILED, tls_info as info,
+};
+use wasmtime::{Caller, Linker};
+
+use super::connect::{Deadline, finish};
+use super::wait::perform;
+use super::{Failure, NAMESPACE, answer, find};
+use crate::guest_memory;
+use crate::imports::process::{check_handle, write_handle};
+use crate::instance::Ctx;
+use crate::net::handles::Charge;
+use crate::net::readiness::Direction;
+use crate::net::socket::Socket;
+use crate::net::tls::config::Config;
+use crate::net::tls::{Handshake, wrap};
+
+/// A process has at most so many configurations.
+const CONFIGS_MAX: usize = 1024;
+/// The longest name of a server, in bytes.
+const NAME_LEN_MAX: usize = 253;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    linker.func_wrap(NAMESPACE, "tls_config", tls_config)?;
+    linker.func_wrap(NAMESPACE, "tls_replace", tls_replace)?;
+    linker.func_wrap(NAMESPACE, "tls_drop", tls_drop)?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "tls_start",
+        |caller, (id, key, config_id, config_key, name, name_len, out)| {
+            Box::new(tls_start(
+                caller,
+                (id, key),
+                (config_id, config_key),
+                name,
+                name_len,
+                out,
+            ))
+        },
+    )?;
+    linker.func_wrap(NAMESPACE, "tls_info", tls_info)?;
+    Ok(())
+}
+
+/// The text of a configuration, if it is not too long.
+fn read_text<'a>(caller: &'a mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmtime::Result<Result<&'a [u8], Failure>> {
+    let bytes = &*guest_memory::slice(caller, text, len)?.0;
+    if bytes.len() > TLS_CONFIG_LEN_MAX {
+        let text = format!("a configuration of TLS has at most {TLS_CONFIG_LEN_MAX} bytes");
+        return Ok(Err(Failure::Text(BAD_CONFIG, text)));
+    }
+    Ok(Ok(bytes))
+}
+
+fn bad_config(error: impl ToString) -> Failure {
+    Failure::Text(BAD_CONFIG, error.to_string())
+}
+
+fn tls_config(mut caller: Caller<'_, Ctx>, text: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
+    let config = read_text(&mut caller, text, len)?.and_then(|text| Config::read(text).map_err(bad_config));
+    let ctx = caller.data_mut();
+    let opened = config.and_then(|config| {
+        let full = || {
+            Failure::Text(
+                LIMIT,
+                format!("a process has at most {CONFIGS_MAX} configurations of TLS"),
+            )
+        };
+        if ctx.tls_configs.len() >= CONFIGS_MAX {
+            return Err(full());
+        }
+        let worker = ctx.shared.scheduler.worker();
+        let id = ctx
+            .shared
+            .net
+            .tls_configs
+            .insert(worker, |_| Arc::new(config))
+            .map_err(|_| full())?;
+        ctx.tls_configs.push(id);
+        Ok(ctx.shared.net.tls_keys.handle(id))
+    });
+    match opened {
+        Ok(handle) => {
+            write_handle(&mut caller, out, handle)?;
+            Ok(OK)
+        }
+        Err(failure) => Ok(failure.code(ctx)),
+    }
+}
+
+/// The configuration with this handle.
+fn find_config(ctx: &Ctx, id: u64, key: u64) -> Result<Arc<Config>, Failure> {
+    let net = &ctx.shared.net;
+    let id = net.tls_keys.check(id, key).ok_or(Failure::Code(INVALID))?;
+    let config = net.tls_configs.get(id).map(|config| Arc::clone(&config));
+    config.ok_or(Failure::Code(CLOSED))
+}
+
+fn tls_replace(mut caller: Caller<'_, Ctx>, id: u64, key: u64, text: u32, len: u32) -> wasmtime::Result<i32> {
+    let text = read_text(&mut caller, text, len)?.map(<[u8]>::to_vec);
+    let replaced = find_config(caller.data(), id, key).and_then(|config| {
+        config.replace(&text?).map_err(bad_config)?;
+        Ok(OK)
+    });
+    Ok(answer(&mut caller, replaced))
+}
+
+fn tls_drop(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
+    let ctx = caller.data_mut();
+    let Some(id) = ctx.shared.net.tls_keys.check(id, key) else {
+        return INVALID;
+    };
+    let Some(at) = ctx.tls_configs.iter().position(|own| *own == id) else {
+        return CLOSED;
+    };
+    ctx.tls_configs.swap_remove(at);
+    drop(ctx.shared.net.tls_configs.remove(ctx.shared.scheduler.worker(), id));
+    OK
+}
+
+async fn tls_start(
+    mut caller: Caller<'_, Ctx>,
+    (id, key): (u64, u64),
+    (config_id, config_key): (u64, u64),
+    name: u32,
+    name_len: u32,
+    out: u32,
+) -> wasmtime::Result<i32> {
+    check_handle(&mut caller, out)?;
+    let name = String::from_utf8(guest_memory::slice(&mut caller, name, name_len)?.0.to_vec());
+    let begun = find(caller.data(), id, key).and_then(|tcp| {
+        let config = find_config(caller.data(), config_id, config_key)?;
+        let name = name
+            .ok()
+            .filter(|name| name.len() <= NAME_LEN_MAX)
+            .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let name = (!name.is_empty()).then_some(&*name);
+        let connection = config
+            .connection(name)
+            .map_err(|error| Failure::Text(TLS_FAILED, error.to_string()))?;
+        let charge = Charge::of(caller.data().process())?;
+        Ok((wrap(&caller.data().shared.net.reactor, tcp, connection)?, charge))
+    });
+    let (socket, charge) = match begun {
+        Ok(begun) => begun,
+        Err(failure) => return Ok(failure.code(caller.data_mut())),
+    };
+    let shaken = shake_hands(&mut caller, &socket).await?;
+    finish(&mut caller, shaken.map(|()| (socket, charge)), out)
+}
+
+/// Waits for the handshake, for as long as a read may take.
+async fn shake_hands(caller: &mut Caller<'_, Ctx>, socket: &Arc<Socket>) -> wasmtime::Result<Result<(), Failure>> {
+    let deadline = Deadline::after(socket.timeout_ns(Direction::Read));
+    let mut direction = Direction::Read;
+    loop {
+        let step = perform(caller, socket, direction, deadline.left_ns(), |_| {
+            let step = socket.tls().and_then(|tls| tls.try_handshake());
+            Ok(match step {
+                Ok(Handshake::Waits(waits)) if waits == direction => {
+                    Err(io::Error::from(io::ErrorKind::WouldBlock).into())
+                }
+                Ok(step) => Ok(step),
+                Err(error) => Err(Failure::Io(error)),
+            })
+        });
+        match step.await? {
+            Ok(Handshake::Done) => return Ok(Ok(())),
+            Ok(Handshake::Waits(other)) => direction = other,
+            Err(failure) => return Ok(Err(failure)),
+        }
+    }
+}
+
+fn tls_info(mut caller: Caller<'_, Ctx>, id: u64, key: u64, what: i32) -> i32 {
+    let found = find(caller.data(), id, key).and_then(|socket| {
+        let tls = socket.tls()?;
+        let bytes = match what {
+            info::ALPN => tls.alpn(),
+            info::SERVER_NAME => tls.server_name().map(String::into_bytes),
+            info::PEER_CERTIFICATES => {
+                let chain = tls.peer_certificates();
+                let with_len = |der: &Vec<u8>| [&(der.len() as u32).to_le_bytes()[..], der].concat();
+                (!chain.is_empty()).then(|| chain.iter().flat_map(with_len).collect())
+            }
+            _ => return Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
+        };
+        bytes.ok_or(Failure::Code(EMPTY))
+    });
+    let found = found.map(|bytes| {
+        caller.data_mut().buffer = bytes;
+        OK
+    });
+    answer(&mut caller, found)
+}
