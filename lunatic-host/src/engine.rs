@@ -1,6 +1,6 @@
 //! How wasmtime is configured: one engine a memory layout.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
@@ -67,6 +67,8 @@ pub(crate) struct Engines {
     pub(crate) stacks: Arc<Stacks>,
     /// So many memories of the fast layout are left for workers that have chosen it and not yet taken one.
     fast_reserve: u32,
+    /// The machine gave no more memories of the fast layout.
+    fast_refused: AtomicBool,
     /// The largest number of instances since memory was last given back.
     peak: AtomicU32,
 }
@@ -91,6 +93,7 @@ impl Engines {
             dense_memories,
             stacks,
             fast_reserve: u32::try_from(workers).unwrap_or(u32::MAX),
+            fast_refused: AtomicBool::new(false),
             peak: AtomicU32::new(0),
         })
     }
@@ -109,11 +112,16 @@ impl Engines {
     /// The layout for one instance more.
     pub(crate) fn choose(&self) -> Layout {
         self.peak.fetch_max(self.stacks.taken(), Ordering::Relaxed);
-        if self.fast_memories.left() > self.fast_reserve {
+        if self.fast_memories.left() > self.fast_reserve && !self.fast_refused.load(Ordering::Relaxed) {
             Layout::Fast
         } else {
             Layout::Dense
         }
+    }
+
+    /// The machine has no room for a memory of the fast layout: for now all get the dense one, which needs less.
+    pub(crate) fn fast_is_refused(&self) {
+        self.fast_refused.store(true, Ordering::Relaxed);
     }
 
     /// After many instances have gone: gives back what their free slots still hold.
@@ -121,6 +129,7 @@ impl Engines {
         let (taken, peak) = (self.stacks.taken(), self.peak.load(Ordering::Relaxed));
         if peak > TRIM_MIN && taken < peak / 2 {
             self.peak.store(taken, Ordering::Relaxed);
+            self.fast_refused.store(false, Ordering::Relaxed);
             self.stacks.trim();
             self.dense_memories.trim();
         }

@@ -18,6 +18,7 @@ pub mod report;
 pub mod rights;
 mod runtime;
 mod scheduler;
+mod shortage;
 mod sync;
 mod test_runner;
 mod time;

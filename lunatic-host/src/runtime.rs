@@ -26,6 +26,7 @@ use crate::rights::budget::{Budget, Caps, Exhausted, Resource};
 use crate::rights::net::{Net, Rule};
 use crate::rights::{FILES_MAX, MAY_ALL, Rights};
 use crate::scheduler::Scheduler;
+use crate::shortage::Shortage;
 use crate::time::Time;
 use crate::wasi::{Wasi, WasiConfig};
 use crate::worker::Worker;
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) exits: Exits,
     pub(crate) net: crate::net::Net,
     pub(crate) hibernation: Hibernation,
+    pub(crate) shortage: Shortage,
     pub(crate) cache: Cache,
     pub(crate) engines: Engines,
     /// Processes that wait for something outside: input, files.
@@ -70,10 +72,12 @@ pub(crate) struct Shared {
 }
 
 /// A limit of the host stands in the way of a spawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SpawnLimit {
     Processes,
     Budget(Exhausted),
+    /// What the machine has run out of, in words.
+    Machine(Arc<str>),
 }
 
 impl fmt::Display for SpawnLimit {
@@ -81,6 +85,7 @@ impl fmt::Display for SpawnLimit {
         match self {
             Self::Processes => write!(f, "the largest number of processes is alive"),
             Self::Budget(exhausted) => exhausted.fmt(f),
+            Self::Machine(what) => f.write_str(what),
         }
     }
 }
@@ -101,6 +106,9 @@ impl Shared {
         module: Arc<Module>,
         entry: Entry,
     ) -> Result<Arc<Process>, SpawnLimit> {
+        if let Some(what) = self.shortage.refuses(self.clock.slices(), self.processes.end()) {
+            return Err(SpawnLimit::Machine(what));
+        }
         let budget = rights.budget.clone();
         if let Some(budget) = &budget {
             budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
@@ -129,9 +137,11 @@ impl Shared {
         self.hibernation.makes_instance(self);
         if !metered && self.engines.dense_is_near() && module.claim_preparation() {
             let (shared, module) = (self.clone(), module.clone());
-            // If this fails, it fails again where it is needed, and is reported there.
-            self.io
-                .spawn_blocking(move || drop(module.pre(&shared, Layout::Dense).map(drop)));
+            // If this fails, it fails again where it is needed, and is reported there. So does it if there is no thread:
+            // tokio, asked for one, would panic.
+            let prepare = move || drop(module.pre(&shared, Layout::Dense).map(drop));
+            let thread = std::thread::Builder::new().name("lunatic-prepare".into());
+            drop(thread.spawn(prepare));
         }
         Runner::new(
             self,
@@ -438,6 +448,7 @@ impl RuntimeBuilder {
                 exits: Exits::default(),
                 net,
                 hibernation: Hibernation::new(self.resident_max),
+                shortage: Shortage::new(),
                 cache,
                 engines,
                 outside: AtomicUsize::new(0),

@@ -91,6 +91,18 @@ impl Call {
         self
     }
 
+    /// Runs the program under a limit of the shell, such as `-v 1000000`.
+    pub fn ulimit(self, limit: &str) -> Call {
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(format!(r#"ulimit {limit} && exec "$0" "$@""#));
+        command.arg(self.command.get_program()).args(self.command.get_args());
+        command.envs(self.command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Call {
+            command,
+            stdin: self.stdin,
+        }
+    }
+
     /// The command itself, for tests that do with it what [`run`](Self::run) does not.
     pub fn into_command(self) -> Command {
         self.command

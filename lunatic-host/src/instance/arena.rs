@@ -303,9 +303,9 @@ impl Arena {
             return Err(ArenaError::Full { name, slots_max });
         }
         let mut bytes = chunk_size.saturating_mul(1 << state.chunks.len().min(4));
-        let limits = [kernel::address_space_left(), kernel::commit_left(access)];
-        if let Some(left) = limits.into_iter().flatten().min() {
-            // The rest of the process needs some of what is left: its allocator aborts when it gets none.
+        let space = kernel::address_space().map(|space| space.left.saturating_sub(space.reserve()));
+        if let Some(left) = [space, kernel::commit_left(access)].into_iter().flatten().min() {
+            // Other arenas need some of what is left.
             bytes = bytes.min(left / 8);
             if slot_size > left / 2 {
                 let source = io::ErrorKind::OutOfMemory.into();

@@ -30,9 +30,11 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 use wasmtime::{AsContext, AsContextMut, Caller, Global, Instance, Memory, Store, TypedFunc, UpdateDeadline};
 
+use self::arena::ArenaError;
 use self::frozen::{Frozen, Place};
 use self::image::Reset;
 use self::limits::Limits;
+use self::memory::MemoryError;
 use self::stack::Stacks;
 use crate::compat::State;
 use crate::ending::Ending;
@@ -340,11 +342,8 @@ impl Future for Seated<'_> {
 }
 
 /// Runs one process after another in one instance, for as long as it can be used again.
-async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: Arc<Seat>) {
-    let mut store = Store::new(shared.engines.engine(layout), Ctx::new(shared.clone(), seat.clone()));
-    store.limiter(|ctx| &mut ctx.limits);
-    store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
+async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
+    let mut store = new_store(&shared, layout, Ctx::new(shared.clone(), seat.clone()));
     let mut running: Option<Running> = None;
     loop {
         let (process, entry) = Seated(&seat).await;
@@ -360,10 +359,19 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, layout: Layout, seat: A
         let result = match &running {
             _ if charged.is_err() => charged.map_err(wasmtime::Error::msg),
             Some(instance) => instance.call(&mut store, called.as_ref()).await,
-            None => match Running::new(&mut store, &module, layout).await {
-                Ok(instance) => running.insert(instance).call(&mut store, called.as_ref()).await,
-                Err(error) => Err(error.context("could not make the instance")),
-            },
+            None => {
+                let mut made = Running::make(&mut store, &module, layout).await;
+                if layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
+                    shared.engines.fast_is_refused();
+                    layout = Layout::Dense;
+                    store = new_store(&shared, layout, store.into_data());
+                    made = Running::make(&mut store, &module, layout).await;
+                }
+                match made {
+                    Ok(instance) => running.insert(instance).call(&mut store, called.as_ref()).await,
+                    Err((error, lack)) => Err(not_made(store.data_mut(), error, lack)),
+                }
+            }
         };
         let is_export = matches!(called, Some(Called::Export(_)));
         let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
@@ -388,6 +396,46 @@ enum Called {
     With(Box<Call>),
 }
 
+fn new_store(shared: &Shared, layout: Layout, ctx: Ctx) -> Store<Ctx> {
+    let mut store = Store::new(shared.engines.engine(layout), ctx);
+    store.limiter(|ctx| &mut ctx.limits);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
+    store
+}
+
+/// What was lacking when an instance could not be made.
+#[derive(Debug, PartialEq, Eq)]
+enum Lack {
+    /// Address space, kernel maps or memory of the machine; in words.
+    Machine(String),
+    /// What all memories together may have.
+    Budget,
+}
+
+impl Lack {
+    /// `None` if it failed for another reason. To be asked by the thread that tried, once.
+    fn of(error: &wasmtime::Error) -> Option<Self> {
+        match memory::take_refusal() {
+            Some(MemoryError::Arena(error)) => Some(Self::Machine(error.to_string())),
+            Some(MemoryError::Budget { .. }) => Some(Self::Budget),
+            _ => error
+                .downcast_ref::<ArenaError>()
+                .map(|error| Self::Machine(error.to_string())),
+        }
+    }
+}
+
+/// An instance could not be made. If that was for lack of memory, the process is out of it, and if the machine has no more,
+/// who spawns is told.
+fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmtime::Error {
+    ctx.limits.out_of_memory |= lack.is_some();
+    if let Some(Lack::Machine(what)) = lack {
+        ctx.shared.shortage.note(&what, ctx.shared.clock.slices());
+    }
+    error.context("could not make the instance")
+}
+
 /// An instance and what of it is called.
 struct Running {
     instance: Instance,
@@ -397,6 +445,18 @@ struct Running {
 }
 
 impl Running {
+    /// [`new`](Self::new), with what was lacking if it fails for that.
+    async fn make(
+        store: &mut Store<Ctx>,
+        module: &Arc<Module>,
+        layout: Layout,
+    ) -> Result<Self, (wasmtime::Error, Option<Lack>)> {
+        Self::new(store, module, layout).await.map_err(|error| {
+            let lack = Lack::of(&error);
+            (error, lack)
+        })
+    }
+
     async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
         if let Some(image) = module.image.get() {
             memory::expect_data(image.span());

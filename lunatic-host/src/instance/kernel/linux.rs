@@ -8,7 +8,7 @@ use std::ptr::NonNull;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{Access, check, page_size};
+use super::{Access, Room, check, page_size};
 
 /// Address space is not counted as promised memory (ignored with `vm.overcommit_memory=2`, which counts all of it).
 pub(super) const MAP_NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
@@ -94,8 +94,8 @@ pub(in super::super) fn thread_faults() -> u64 {
     (usage.ru_minflt as u64).wrapping_add(usage.ru_majflt as u64)
 }
 
-/// Bytes of address space that `ulimit -v` still allows; `None` when there is no such limit.
-pub(in super::super) fn address_space_left() -> Option<usize> {
+/// The address space that `ulimit -v` allows; `None` when there is no such limit.
+pub(crate) fn address_space() -> Option<Room> {
     let mut limit = libc::rlimit {
         rlim_cur: 0,
         rlim_max: 0,
@@ -112,11 +112,29 @@ pub(in super::super) fn address_space_left() -> Option<usize> {
         .parse::<usize>()
         .ok()?
         .checked_mul(page_size())?;
-    Some(
-        usize::try_from(limit.rlim_cur)
-            .unwrap_or(usize::MAX)
-            .saturating_sub(used),
-    )
+    let all = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+    Some(Room {
+        left: all.saturating_sub(used),
+        all,
+    })
+}
+
+/// The memory of the machine: what programs can have without others being swapped out, and all.
+pub(crate) fn machine_memory() -> Option<Room> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    Some(Room {
+        left: bytes_in(&info, "MemAvailable")?,
+        all: bytes_in(&info, "MemTotal")?,
+    })
+}
+
+/// A line of `/proc/meminfo`.
+fn bytes_in(info: &str, key: &str) -> Option<usize> {
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let kib: usize = line.trim().split(' ').next()?.parse().ok()?;
+    kib.checked_mul(1024)
 }
 
 /// Bytes that may still be promised to programs; `None` when mappings of this kind are not counted.
@@ -127,15 +145,7 @@ pub(in super::super) fn commit_left(access: Access) -> Option<usize> {
         return None;
     }
     let info = std::fs::read_to_string("/proc/meminfo").ok()?;
-    let kib = |key: &str| -> Option<usize> {
-        let line = info.lines().find_map(|line| line.strip_prefix(key))?;
-        line.trim_start_matches(':').trim().split(' ').next()?.parse().ok()
-    };
-    Some(
-        kib("CommitLimit")?
-            .saturating_sub(kib("Committed_AS")?)
-            .saturating_mul(1024),
-    )
+    Some(bytes_in(&info, "CommitLimit")?.saturating_sub(bytes_in(&info, "Committed_AS")?))
 }
 
 /// The kernel's account of this process' pages; `None` when it cannot be opened.

@@ -30,8 +30,8 @@ use linux as os;
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 use unix as os;
 
-pub(crate) use os::forbid_huge_pages;
-pub(super) use os::{address_space_left, commit_left, pagemap, scan, thread_faults};
+pub(crate) use os::{address_space, forbid_huge_pages, machine_memory};
+pub(super) use os::{commit_left, pagemap, scan, thread_faults};
 
 /// Which newer kernel calls work here; the fallbacks are used for those that do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -74,6 +74,20 @@ fn probe() -> KernelFeatures {
     // SAFETY: as above; `base` is not used after this line.
     unsafe { unmap(base, page * 2) };
     features
+}
+
+/// How much of something there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    pub(crate) left: usize,
+    pub(crate) all: usize,
+}
+
+impl Room {
+    /// What arenas and new processes leave to the rest of the host, whose allocator aborts when it gets nothing.
+    pub(crate) fn reserve(self) -> usize {
+        self.all / 16
+    }
 }
 
 /// Whether new address space can be read and written from the start.

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::Range;
 use std::ptr::NonNull;
 
-use super::Access;
+use super::{Access, Room};
 
 /// Anonymous memory is not reserved in advance on these systems, or has no flag that says so.
 pub(super) const MAP_NO_RESERVE: libc::c_int = 0;
@@ -59,7 +59,12 @@ pub(in super::super) fn thread_faults() -> u64 {
 }
 
 /// Not known here: a reservation that is too large fails and is tried smaller.
-pub(in super::super) fn address_space_left() -> Option<usize> {
+pub(crate) fn address_space() -> Option<Room> {
+    None
+}
+
+/// Not known here.
+pub(crate) fn machine_memory() -> Option<Room> {
     None
 }
 

@@ -136,7 +136,7 @@ unsafe impl MemoryCreator for DenseMemories {
     ) -> Result<Box<dyn LinearMemory>, String> {
         match self.make(minimum, maximum, reservation.unwrap_or(0), guard) {
             Ok(memory) => Ok(Box::new(memory)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(super::refuse(error)),
         }
     }
 }

@@ -104,7 +104,7 @@ unsafe impl MemoryCreator for FastMemories {
     ) -> Result<Box<dyn LinearMemory>, String> {
         match self.make(minimum, reservation.unwrap_or(0), guard) {
             Ok(memory) => Ok(Box::new(memory)),
-            Err(error) => Err(error.to_string()),
+            Err(error) => Err(super::refuse(error)),
         }
     }
 }

@@ -33,6 +33,19 @@ use super::arena::{ArenaError, Slot};
 
 thread_local! {
     static EXPECTED: Cell<(usize, usize)> = const { Cell::new((0, 0)) };
+    static REFUSAL: Cell<Option<MemoryError>> = const { Cell::new(None) };
+}
+
+/// Why this thread could not make a memory since it was last asked. Wasmtime passes on no more than the text.
+pub(crate) fn take_refusal() -> Option<MemoryError> {
+    REFUSAL.take()
+}
+
+/// What wasmtime is told of an error.
+fn refuse(error: MemoryError) -> String {
+    let text = error.to_string();
+    REFUSAL.set(Some(error));
+    text
 }
 
 /// Tells that the next memory that this thread makes will be written at once in this range (in bytes): all of it is made
