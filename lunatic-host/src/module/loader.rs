@@ -150,7 +150,8 @@ fn compile(shared: &Shared, source: &Source, layout: Layout) -> Result<(Facts, I
         Some(cached) => cached,
         None => {
             let rewritten = rewrite::rewrite(&source.wasm)?;
-            let compiled = wasmtime::Module::new(engine, &rewritten.wasm);
+            let direct = rewrite::direct_calls(&rewritten.wasm);
+            let compiled = wasmtime::Module::new(engine, direct.as_ref().unwrap_or(&rewritten.wasm));
             let module = compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
             store(shared, &key, &rewritten.facts, &module);
             (rewritten.facts, module)

@@ -12,6 +12,7 @@
 //! Types, functions, globals and exports are appended, so no index moves. Bodies and all other sections are copied byte by
 //! byte, so that debug information, whose offsets count from the start of the code section, stays right.
 
+mod direct_calls;
 mod error;
 mod inspect;
 mod interface;
@@ -27,6 +28,7 @@ use super::facts::{
     Facts, GATE_EXPORT, Interface, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export,
 };
 
+pub(crate) use self::direct_calls::direct_calls;
 pub(crate) use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of

@@ -253,7 +253,7 @@ impl<'m, 'a> Writer<'m, 'a> {
             replace(code.get_mut(site.at..site.at + site.len)?, site.tail, dispatcher)?;
         }
         let (table, elements) = (self.table(), self.elements());
-        let sections: Vec<_> = self.module.sections.iter().map(|section| match section.id {
+        let sections = self.module.sections.iter().map(|section| match section.id {
             SectionId::TABLE => Section {
                 content: &table,
                 ..*section
@@ -427,7 +427,9 @@ impl Dispatcher {
 fn why_body(table: &[Option<u32>]) -> Option<Function> {
     let mut body = Function::new([]);
     let mut answer_if = |test: &[Instruction<'_>], answer: i32| {
-        test.iter().for_each(|instruction| drop(body.instruction(instruction)));
+        for instruction in test {
+            body.instruction(instruction);
+        }
         body.instruction(&Instruction::If(BlockType::Empty));
         body.instruction(&Instruction::I32Const(answer));
         body.instruction(&Instruction::Return);

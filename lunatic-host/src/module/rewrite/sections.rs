@@ -14,8 +14,10 @@ pub(super) struct SectionId(pub(super) u8);
 impl SectionId {
     pub(super) const TYPE: Self = Self(1);
     pub(super) const FUNCTION: Self = Self(3);
+    pub(super) const TABLE: Self = Self(4);
     pub(super) const GLOBAL: Self = Self(6);
     pub(super) const EXPORT: Self = Self(7);
+    pub(super) const ELEMENT: Self = Self(9);
     pub(super) const CODE: Self = Self(10);
 
     /// The place of a section among the others; `None` for custom sections, which may stand anywhere.

@@ -73,7 +73,6 @@ fn check(engine: &Engine, table: &[Option<usize>]) {
     let mut indexes: Vec<i32> = (-2..table.len() as i32 + 3).collect();
     indexes.extend([i32::MAX, i32::MIN]);
     assert_eq!(outcomes(engine, &direct, &indexes), outcomes(engine, &wasm, &indexes));
-    assert_eq!(direct_calls(&direct).map(drop), None, "there is nothing left to do");
 }
 
 #[test]
