@@ -41,6 +41,14 @@ pub(crate) enum ReceiveRefusal {
     Closed,
 }
 
+/// What came of trying to receive.
+pub(crate) enum Received {
+    Message(Message, Wake),
+    Closed,
+    /// There is nothing; whoever sends next wakes the process.
+    Waits(Ticket),
+}
+
 struct Channel {
     queue: VecDeque<Message>,
     /// 0 is no bound.
@@ -74,6 +82,9 @@ impl Waiters {
 
     /// True if the ticket was still in the list.
     fn remove(&mut self, ticket: Ticket) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
         let place = self.0.iter().position(|(other, _)| *other == ticket);
         place.is_some_and(|place| self.0.remove(place).is_some())
     }
@@ -150,7 +161,11 @@ impl Channels {
 
     pub(crate) fn try_receive(&self, id: Id) -> Result<(Message, Wake), ReceiveRefusal> {
         let mut channel = self.table.get(id).ok_or(ReceiveRefusal::Closed)?;
-        let message = channel.queue.pop_front().ok_or(ReceiveRefusal::Empty)?;
+        self.pop(&mut channel).ok_or(ReceiveRefusal::Empty)
+    }
+
+    fn pop(&self, channel: &mut Channel) -> Option<(Message, Wake)> {
+        let message = channel.queue.pop_front()?;
         let mut freed = size_outside(&message);
         if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
             channel.queue = VecDeque::new();
@@ -159,7 +174,22 @@ impl Channels {
         if freed > 0 {
             self.queued.give_back(freed);
         }
-        Ok((message, channel.senders.pop()))
+        Some((message, channel.senders.pop()))
+    }
+
+    /// Takes the oldest message, or leaves a waiter for one, with the ticket of the former time if there was one: a process
+    /// that was woken and came too late waits before all others.
+    pub(crate) fn receive(&self, id: Id, process: &Arc<Process>, former: Option<Ticket>) -> Received {
+        let Some(mut channel) = self.table.get(id) else {
+            return Received::Closed;
+        };
+        if let Some(ticket) = former {
+            channel.receivers.remove(ticket);
+        }
+        match self.pop(&mut channel) {
+            Some((message, wake)) => Received::Message(message, wake),
+            None => Received::Waits(self.enter(&mut channel.receivers, process, former)),
+        }
     }
 
     /// Whether a receiver would not have to wait: there is a message, or the channel has closed.

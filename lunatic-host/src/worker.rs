@@ -46,7 +46,7 @@ impl<'a> Worker<'a> {
                 let metered = process.rights.fuel.is_some();
                 let pooled = if metered { None } else { self.pool.take(&process.module) };
                 let mut runner = pooled.unwrap_or_else(|| self.shared.new_runner(&process.module, metered));
-                runner.assign(process, entry);
+                runner.assign(process.clone(), entry);
                 runner
             }
             Task::Taken => {
@@ -54,10 +54,10 @@ impl<'a> Worker<'a> {
             }
         };
         let Some(budget) = budget else {
-            return self.drive(runner);
+            return self.drive(process, runner);
         };
         let start = Instant::now();
-        self.drive(runner);
+        self.drive(process, runner);
         budget.spend(start.elapsed());
     }
 
@@ -69,10 +69,10 @@ impl<'a> Worker<'a> {
         self.block(process);
     }
 
-    fn drive(&mut self, mut runner: Runner) {
+    fn drive(&mut self, process: Arc<Process>, mut runner: Runner) {
         let slice = self.shared.clock.slices();
         // A panic in a host function unwinds through the instance up to here. The instance is not used again.
-        match catch_unwind(AssertUnwindSafe(|| runner.run(slice))) {
+        match catch_unwind(AssertUnwindSafe(|| runner.run(process, slice))) {
             Ok(Progress::Blocked(process)) => self.suspend(process, runner, false),
             Ok(Progress::Preempted(process)) => self.suspend(process, runner, true),
             Ok(Progress::Idle) => self.pool.put(runner),

@@ -4,12 +4,13 @@ use lunatic_sys::codes::{CLOSED, EMPTY, FULL, INVALID, LIMIT, OK, TIMED_OUT};
 use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
 
-use super::wait::{Wait, until};
-use crate::channel::{ReceiveRefusal, SendRefusal};
+use super::wait::{Wait, Waiter, block, until};
+use crate::channel::{Message, ReceiveRefusal, Received, SendRefusal, Wake};
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::process;
 use crate::process::id::Id;
+use crate::runtime::Shared;
 
 /// What is said of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] = b"the message is too large, or all queued messages together are";
@@ -92,7 +93,7 @@ pub(super) fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefus
     match result {
         Ok(wake) => {
             if let Some(receiver) = wake {
-                ctx.shared.scheduler.wake(&receiver);
+                ctx.shared.scheduler.wake_owned(receiver);
             }
             OK
         }
@@ -126,24 +127,53 @@ async fn receive(
     let Some(id) = caller.data().shared.channel_keys.check(id, key) else {
         return Ok(INVALID);
     };
-    let wait = Wait::new(&mut caller, process::Wait::Receive, id.raw(), timeout_ns);
-    let mut ticket = None;
-    loop {
-        match take(&mut caller, id, to, capacity)? {
-            EMPTY => {}
-            result => return Ok(result),
+    match wait_for_message(&mut caller, id, timeout_ns).await {
+        Ok(message) => {
+            let (memory, ctx) = guest_memory::all(&mut caller)?;
+            deliver(memory, ctx, message, to, capacity)
         }
-        let shared = caller.data().shared.clone();
-        let timely = until(
-            &wait,
-            &mut ticket,
-            |process, again| shared.channels.wait_to_receive(id, process, again),
-            |ticket, looks| shared.channels.leave_receive(id, ticket, looks),
-        );
-        if !timely.await {
-            return Ok(TIMED_OUT);
+        Err(code) => Ok(code),
+    }
+}
+
+async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Result<Message, i32> {
+    let wait = Wait::lent(caller, process::Wait::Receive, id.raw(), timeout_ns);
+    let (shared, mut ticket) = (&*wait.shared, None);
+    loop {
+        if wait.is_late() {
+            // The last look: whatever comes now is for others.
+            let result = shared.channels.try_receive(id);
+            return result
+                .map(|(message, wake)| received(shared, message, wake))
+                .map_err(|refusal| match refusal {
+                    ReceiveRefusal::Empty => TIMED_OUT,
+                    ReceiveRefusal::Closed => CLOSED,
+                });
+        }
+        match shared.channels.receive(id, &wait.process, ticket) {
+            Received::Message(message, wake) => return Ok(received(shared, message, wake)),
+            Received::Closed => return Err(CLOSED),
+            Received::Waits(place) => ticket = Some(place),
+        }
+        let waiter = Waiter::new(&wait, |looks| {
+            ticket.and_then(|ticket| shared.channels.leave_receive(id, ticket, looks))
+        });
+        block(&wait).await;
+        if wait.is_late() {
+            waiter.leave();
+        } else {
+            // The next look takes the waiter back.
+            waiter.forget();
         }
     }
+}
+
+/// A message was taken: perhaps a sender can go on.
+fn received(shared: &Shared, message: Message, wake: Wake) -> Message {
+    if let Some(sender) = wake {
+        shared.scheduler.wake_owned(sender);
+    }
+    message
 }
 
 /// Takes the oldest message and hands it to the guest.
@@ -154,9 +184,7 @@ fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtim
         Err(ReceiveRefusal::Empty) => return Ok(EMPTY),
         Err(ReceiveRefusal::Closed) => return Ok(CLOSED),
     };
-    if let Some(sender) = wake {
-        shared.scheduler.wake(&sender);
-    }
+    let message = received(shared, message, wake);
     let (memory, ctx) = guest_memory::all(caller)?;
     deliver(memory, ctx, message, to, capacity)
 }

@@ -120,7 +120,7 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
     if mail.is_some() || !waits {
         return mail;
     }
-    let wait = Wait::new(caller, process::Wait::Mail, 0, timeout_ns);
+    let wait = Wait::lent(caller, process::Wait::Mail, 0, timeout_ns);
     loop {
         block(&wait).await;
         let is_late = wait.is_late();
@@ -192,7 +192,7 @@ async fn call(
             }
             Ok(waits) => {
                 let mut waits = waits && timeout_ns != 0;
-                let wait = Wait::new(&mut caller, process::Wait::Call, id.raw(), timeout_ns);
+                let wait = Wait::lent(&mut caller, process::Wait::Call, id.raw(), timeout_ns);
                 let (answer, next) = loop {
                     if waits {
                         block(&wait).await;

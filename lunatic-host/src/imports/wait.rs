@@ -4,6 +4,7 @@
 //! back and try again. The waiter is taken back however the wait ends, also when the process is killed meanwhile.
 
 use std::future::poll_fn;
+use std::ops::Deref;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -17,12 +18,29 @@ use crate::process::{self, Process};
 use crate::runtime::Shared;
 
 /// One wait of one process: its timer, if it has one, lives as long as this.
-pub(crate) struct Wait {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) process: Arc<Process>,
+pub(crate) struct Wait<'a> {
+    pub(crate) shared: Held<'a, Shared>,
+    pub(crate) process: Held<'a, Process>,
     deadline: Option<Deadline>,
     kind: process::Wait,
     what: u64,
+}
+
+/// What is kept for as long as the wait: counted, or lent by the caller, which saves the counting.
+pub(crate) enum Held<'a, T> {
+    Counted(Arc<T>),
+    Lent(&'a Arc<T>),
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        match self {
+            Self::Counted(value) => value,
+            Self::Lent(value) => value,
+        }
+    }
 }
 
 struct Deadline {
@@ -32,20 +50,35 @@ struct Deadline {
     is_paused: bool,
 }
 
-impl Wait {
+impl Wait<'static> {
     /// `kind` and `what` are for reports.
     pub(crate) fn new(caller: &mut Caller<'_, Ctx>, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
         instance::note_place(&mut *caller);
         let ctx = caller.data();
         let (shared, process) = (ctx.shared.clone(), ctx.process().clone());
-        let time = &process.system.time;
-        // A time that is too far away to be told is as good as never.
-        let due = (timeout_ns != NO_TIMEOUT).then(|| time.now().checked_add(Duration::from_nanos(timeout_ns)));
-        let deadline = due.flatten().map(|due| Deadline {
-            due,
-            timer: time.clock(&shared.clock).set(due, process.clone()),
-            is_paused: time.paused().is_some(),
-        });
+        Self::of(Held::Counted(shared), Held::Counted(process), kind, what, timeout_ns)
+    }
+}
+
+impl<'a> Wait<'a> {
+    /// As [`new`](Wait::new), for who needs nothing else of the caller until the wait is over.
+    pub(crate) fn lent(caller: &'a mut Caller<'_, Ctx>, kind: process::Wait, what: u64, timeout_ns: u64) -> Self {
+        instance::note_place(&mut *caller);
+        let ctx = caller.data();
+        let (shared, process) = (Held::Lent(&ctx.shared), Held::Lent(ctx.process()));
+        Self::of(shared, process, kind, what, timeout_ns)
+    }
+
+    fn of(
+        shared: Held<'a, Shared>,
+        process: Held<'a, Process>,
+        kind: process::Wait,
+        what: u64,
+        timeout_ns: u64,
+    ) -> Self {
+        let deadline = (timeout_ns != NO_TIMEOUT)
+            .then(|| Deadline::new(&shared, &process, timeout_ns))
+            .flatten();
         Self {
             shared,
             process,
@@ -71,7 +104,20 @@ impl Wait {
     }
 }
 
-impl Drop for Wait {
+impl Deadline {
+    /// `None` if the time is too far away to be told: that is as good as never.
+    fn new(shared: &Shared, process: &Arc<Process>, timeout_ns: u64) -> Option<Self> {
+        let time = &process.system.time;
+        let due = time.now().checked_add(Duration::from_nanos(timeout_ns))?;
+        Some(Self {
+            due,
+            timer: time.clock(&shared.clock).set(due, process.clone()),
+            is_paused: time.paused().is_some(),
+        })
+    }
+}
+
+impl Drop for Wait<'_> {
     fn drop(&mut self) {
         if let Some(deadline) = &self.deadline {
             let time = &self.process.system.time;
@@ -88,7 +134,7 @@ impl Drop for Wait {
 /// Blocks once: `enter` leaves a waiter, with the ticket of the former time (`None`: try again at once); `leave` takes it
 /// back, told whether the process goes on, and says who is to be woken in its place. False if the time has passed.
 pub(crate) async fn until<Ticket: Copy>(
-    wait: &Wait,
+    wait: &Wait<'_>,
     former: &mut Option<Ticket>,
     enter: impl Fn(&Arc<Process>, Option<Ticket>) -> Option<Ticket>,
     leave: impl Fn(Ticket, bool) -> Option<Arc<Process>>,
@@ -100,19 +146,14 @@ pub(crate) async fn until<Ticket: Copy>(
         return true;
     };
     *former = Some(ticket);
-    let mut waiter = Waiter {
-        wait,
-        ticket,
-        leave,
-        looks: false,
-    };
+    let waiter = Waiter::new(wait, |looks| leave(ticket, looks));
     block(wait).await;
-    waiter.looks = true;
+    waiter.leave();
     true
 }
 
 /// Blocks until the process is woken, by whomever.
-pub(crate) async fn block(wait: &Wait) {
+pub(crate) async fn block(wait: &Wait<'_>) {
     let mut blocked = false;
     poll_fn(|_| {
         if blocked {
@@ -126,31 +167,53 @@ pub(crate) async fn block(wait: &Wait) {
     .await;
 }
 
-struct Waiter<'a, Ticket: Copy, Leave: Fn(Ticket, bool) -> Option<Arc<Process>>> {
-    wait: &'a Wait,
-    ticket: Ticket,
-    leave: Leave,
-    /// The process was woken and goes on, so it will look whether it can do now what it waits for.
-    looks: bool,
+/// Takes a waiter back, whatever becomes of the process that left it.
+pub(crate) struct Waiter<'a, Leave: FnOnce(bool) -> Option<Arc<Process>>> {
+    shared: &'a Shared,
+    leave: Option<Leave>,
 }
 
-impl<Ticket: Copy, Leave: Fn(Ticket, bool) -> Option<Arc<Process>>> Drop for Waiter<'_, Ticket, Leave> {
-    fn drop(&mut self) {
-        if let Some(next) = (self.leave)(self.ticket, self.looks) {
-            self.wait.shared.scheduler.wake(&next);
+impl<'a, Leave: FnOnce(bool) -> Option<Arc<Process>>> Waiter<'a, Leave> {
+    /// `leave` takes it back, told whether the process goes on, and says who is to be woken in its place.
+    pub(crate) fn new(wait: &'a Wait<'_>, leave: Leave) -> Self {
+        Self {
+            shared: &wait.shared,
+            leave: Some(leave),
+        }
+    }
+
+    /// The process was woken and goes on, so it will look whether it can do now what it waits for.
+    pub(crate) fn leave(mut self) {
+        self.take_back(true);
+    }
+
+    /// The same, but the look itself takes the waiter back.
+    pub(crate) fn forget(mut self) {
+        self.leave = None;
+    }
+
+    fn take_back(&mut self, looks: bool) {
+        if let Some(next) = self.leave.take().and_then(|leave| leave(looks)) {
+            self.shared.scheduler.wake_owned(next);
         }
     }
 }
 
+impl<Leave: FnOnce(bool) -> Option<Arc<Process>>> Drop for Waiter<'_, Leave> {
+    fn drop(&mut self) {
+        self.take_back(false);
+    }
+}
+
 /// Blocks until the time of `wait` has come; for ever if it has none.
-pub(crate) async fn sleep(wait: &Wait) {
+pub(crate) async fn sleep(wait: &Wait<'_>) {
     while !wait.is_late() {
         block(wait).await;
     }
 }
 
 /// Blocks until `ended` gives an answer; false if the time has passed first. `ended` registers the process to be woken.
-pub(crate) async fn poll_until<T>(wait: &Wait, mut ended: impl FnMut(&Arc<Process>) -> Option<T>) -> Option<T> {
+pub(crate) async fn poll_until<T>(wait: &Wait<'_>, mut ended: impl FnMut(&Arc<Process>) -> Option<T>) -> Option<T> {
     loop {
         if let Some(answer) = ended(&wait.process) {
             return Some(answer);

@@ -2,20 +2,12 @@
 
 use std::ops::Range;
 use std::ptr::NonNull;
+use std::sync::atomic::Ordering;
 
 use super::Runner;
 use super::image::Image;
 use super::residency::Pages;
 use super::runs::Runs;
-
-/// Where a blocked instance is, as addresses.
-#[derive(Debug, Default)]
-pub(super) struct Place {
-    /// Its linear memory; empty if it has none.
-    pub(super) memory: Range<usize>,
-    /// Some place on its stack; 0 if that is not known.
-    pub(super) stack: usize,
-}
 
 /// What a frozen instance had changed.
 pub(super) struct Frozen {
@@ -42,20 +34,18 @@ impl Runner {
         if self.frozen.is_some() {
             return false;
         }
-        let (memory, stack) = {
-            let place = self.seat.place.lock();
-            (place.memory.clone(), self.stacks.stack_at(place.stack))
-        };
+        let memory = self.seat.memory.lock().clone();
+        let stack = self.stacks.stack_at(self.seat.stack.load(Ordering::Relaxed));
         let Some(stack) = stack else { return false };
         let Some(stack_runs) = take(&stack, None, released) else {
             return false;
         };
         let memory_runs = take(&memory, self.module.image.get().map(|image| &**image), released);
         let memory = (memory, memory_runs.unwrap_or_default());
-        self.frozen = Some(Frozen {
+        self.frozen = Some(Box::new(Frozen {
             memory,
             stack: (stack, stack_runs),
-        });
+        }));
         true
     }
 

@@ -21,6 +21,7 @@ pub(crate) mod stack;
 mod tests;
 
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -31,7 +32,7 @@ use smallvec::SmallVec;
 use wasmtime::{AsContext, AsContextMut, Caller, Global, Instance, Memory, Store, TypedFunc, UpdateDeadline};
 
 use self::arena::ArenaError;
-use self::frozen::{Frozen, Place};
+use self::frozen::Frozen;
 use self::image::Reset;
 use self::limits::Limits;
 use self::memory::MemoryError;
@@ -133,7 +134,7 @@ impl Ctx {
         if !self.has_used_slice() {
             return UpdateDeadline::Continue(1);
         }
-        self.seat.state.lock().preempted = true;
+        self.seat.preempted.store(true, Ordering::Relaxed);
         UpdateDeadline::Yield(1)
     }
 
@@ -157,7 +158,7 @@ impl Ctx {
     /// The process has ended: gives back what it owned, then tells the others.
     fn end(&mut self, reason: ExitReason) {
         self.release();
-        self.seat.state.lock().current = None;
+        self.seat.seat(None);
         if let Some(process) = self.process.take() {
             self.shared.end(&process, reason);
         }
@@ -207,27 +208,36 @@ impl Drop for Ctx {
 }
 
 /// What a worker and the coroutine on its stack tell each other.
+///
+/// All but the locks is written by the thread that runs the coroutine, which a queue handed from one to the next: the order
+/// between them comes from there.
 pub(crate) struct Seat {
-    state: Mutex<SeatState>,
+    /// The process to run next, and how it begins.
+    assigned: Mutex<Option<(Arc<Process>, Entry)>>,
+    /// The process that runs.
+    current: Mutex<Option<Arc<Process>>>,
+    /// Another process than the one that the worker began with is current, or none.
+    changed: AtomicBool,
+    /// The current process has used up its time slice.
+    preempted: AtomicBool,
     /// The time slice in which the worker began to run this instance.
     slice: AtomicU64,
     /// The thread that ran it last.
     thread: AtomicUsize,
     /// More than one thread has run it since it was made fresh.
     moved: AtomicBool,
-    /// Where the memory of the instance is, and where on its stack it is blocked.
-    place: Mutex<Place>,
+    /// Where the memory of the instance is.
+    memory: Mutex<Range<usize>>,
+    /// Where on its stack it is blocked; 0 if that is not known.
+    stack: AtomicUsize,
     shared: Weak<Shared>,
 }
 
-#[derive(Default)]
-struct SeatState {
-    /// The process to run next, and how it begins.
-    assigned: Option<(Arc<Process>, Entry)>,
-    /// The process that runs.
-    current: Option<Arc<Process>>,
-    /// It has used up its time slice.
-    preempted: bool,
+impl Seat {
+    fn seat(&self, process: Option<Arc<Process>>) {
+        *self.current.lock() = process;
+        self.changed.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Wakes the process that sits in the seat: what files and terminals call when they are ready.
@@ -237,7 +247,7 @@ impl Wake for Seat {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let current = self.state.lock().current.clone();
+        let current = self.current.lock().clone();
         if let (Some(process), Some(shared)) = (current, self.shared.upgrade()) {
             shared.scheduler.wake(&process);
         }
@@ -261,7 +271,7 @@ pub(crate) struct Runner {
     pub(crate) module: Arc<Module>,
     seat: Arc<Seat>,
     waker: Waker,
-    frozen: Option<Frozen>,
+    frozen: Option<Box<Frozen>>,
     stacks: Arc<Stacks>,
     drive: Pin<Box<dyn Future<Output = ()> + Send>>,
 }
@@ -269,11 +279,15 @@ pub(crate) struct Runner {
 impl Runner {
     pub(crate) fn new(shared: &Arc<Shared>, module: &Arc<Module>, layout: Layout) -> Self {
         let seat = Arc::new(Seat {
-            state: Mutex::default(),
+            assigned: Mutex::default(),
+            current: Mutex::default(),
+            changed: AtomicBool::new(false),
+            preempted: AtomicBool::new(false),
             slice: AtomicU64::new(0),
             thread: AtomicUsize::new(0),
             moved: AtomicBool::new(false),
-            place: Mutex::default(),
+            memory: Mutex::default(),
+            stack: AtomicUsize::new(0),
             shared: Arc::downgrade(shared),
         });
         let drive = Box::pin(drive(shared.clone(), module.clone(), layout, seat.clone()));
@@ -289,24 +303,24 @@ impl Runner {
 
     /// Seats a process that has not run yet.
     pub(crate) fn assign(&mut self, process: Arc<Process>, entry: Entry) {
-        self.seat.state.lock().assigned = Some((process, entry));
+        *self.seat.assigned.lock() = Some((process, entry));
     }
 
     /// The process in the seat.
     pub(crate) fn current(&self) -> Option<Arc<Process>> {
-        let state = self.seat.state.lock();
-        state
-            .current
-            .clone()
-            .or_else(|| state.assigned.as_ref().map(|(process, _)| process.clone()))
+        let current = self.seat.current.lock().clone();
+        current.or_else(|| self.seat.assigned.lock().as_ref().map(|(process, _)| process.clone()))
     }
 
-    /// Runs until the process blocks, is preempted or ends.
-    pub(crate) fn run(&mut self, slice: u64) -> Progress {
-        self.seat.slice.store(slice, Ordering::Relaxed);
+    /// Runs `process`, which is in the seat, and those that follow it, until one blocks, is preempted or ends.
+    pub(crate) fn run(&mut self, process: Arc<Process>, slice: u64) -> Progress {
+        let seat = &*self.seat;
+        seat.slice.store(slice, Ordering::Relaxed);
+        seat.changed.store(false, Ordering::Relaxed);
         let here = image::this_thread();
-        if self.seat.thread.swap(here, Ordering::Relaxed) != here {
-            self.seat.moved.store(true, Ordering::Relaxed);
+        if seat.thread.load(Ordering::Relaxed) != here {
+            seat.thread.store(here, Ordering::Relaxed);
+            seat.moved.store(true, Ordering::Relaxed);
         }
         self.thaw();
         let ready = self
@@ -314,9 +328,17 @@ impl Runner {
             .as_mut()
             .poll(&mut Context::from_waker(&self.waker))
             .is_ready();
-        let mut state = self.seat.state.lock();
-        let preempted = std::mem::take(&mut state.preempted);
-        match state.current.clone() {
+        let seat = &*self.seat;
+        let preempted = seat.preempted.load(Ordering::Relaxed);
+        if preempted {
+            seat.preempted.store(false, Ordering::Relaxed);
+        }
+        let current = if seat.changed.load(Ordering::Relaxed) {
+            seat.current.lock().clone()
+        } else {
+            Some(process)
+        };
+        match current {
             _ if ready => Progress::Over,
             None => Progress::Idle,
             Some(process) if preempted => Progress::Preempted(process),
@@ -332,11 +354,10 @@ impl Future for Seated<'_> {
     type Output = (Arc<Process>, Entry);
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut state = self.0.state.lock();
-        let Some((process, entry)) = state.assigned.take() else {
+        let Some((process, entry)) = self.0.assigned.lock().take() else {
             return Poll::Pending;
         };
-        state.current = Some(process.clone());
+        self.0.seat(Some(process.clone()));
         Poll::Ready((process, entry))
     }
 }
@@ -519,7 +540,7 @@ fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
     let Some(memory) = store.data().memory else { return };
     let (base, len) = (memory.data_ptr(&store).addr(), memory.data_size(&store));
     store.data_mut().limits.grown = false;
-    store.data().seat.place.lock().memory = base..base + len;
+    *store.data().seat.memory.lock() = base..base + len;
 }
 
 /// To be called on the process's stack before it blocks: writes down where that is.
@@ -529,7 +550,8 @@ pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
         note_memory(&mut store);
     }
     let here = 0_u8;
-    store.data().seat.place.lock().stack = std::ptr::from_ref(&here).addr();
+    let here = std::ptr::from_ref(&here).addr();
+    store.data().seat.stack.store(here, Ordering::Relaxed);
 }
 
 /// True if [`make_fresh`] can make the instance what it was at first.
@@ -581,7 +603,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     };
     process.set_running(caller.data().shared.clock.slices());
     let ctx = caller.data_mut();
-    ctx.seat.state.lock().current = Some(process.clone());
+    ctx.seat.seat(Some(process.clone()));
     ctx.begin(process, Entry::Closure(index, captured));
     ctx.entry = None;
     make_fresh(&mut caller)?;

@@ -98,6 +98,13 @@ impl Scheduler {
         }
     }
 
+    /// [`wake`](Self::wake) for who has no further use for the process.
+    pub(crate) fn wake_owned(&self, process: Unit) {
+        if process.set_woken() {
+            self.push(process, Local::hand_off);
+        }
+    }
+
     /// Queues a process that was woken while it ran, or lets others go first.
     pub(crate) fn requeue(&self, process: Unit) {
         self.push(process, |local, process| {
