@@ -1,0 +1,424 @@
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::rc::Rc;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::router::Router;
+
+/// A peer that sends these pieces, and then nothing more: at its end a read times out, or the stream ends.
+struct Script {
+    pieces: VecDeque<Vec<u8>>,
+    ends: bool,
+    written: Rc<RefCell<Vec<u8>>>,
+    /// How much one write takes.
+    takes: usize,
+}
+
+impl Transport for Script {
+    fn receive(&mut self, buffer: &mut [u8], _: Duration) -> io::Result<usize> {
+        let Some(piece) = self.pieces.front_mut() else {
+            return if self.ends {
+                Ok(0)
+            } else {
+                Err(io::ErrorKind::TimedOut.into())
+            };
+        };
+        let len = piece.len().min(buffer.len());
+        buffer[..len].copy_from_slice(&piece[..len]);
+        piece.drain(..len);
+        if piece.is_empty() {
+            self.pieces.pop_front();
+        }
+        Ok(len)
+    }
+
+    fn send(&mut self, bytes: &[u8], _: Duration) -> io::Result<usize> {
+        let len = bytes.len().min(self.takes);
+        self.written.borrow_mut().extend_from_slice(&bytes[..len]);
+        Ok(len)
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// What a server with this handler answers to these pieces, without its headers `date`.
+fn talk_with(handler: impl Handler, limits: Limits, pieces: &[&[u8]], ends: bool) -> String {
+    let written = Rc::new(RefCell::new(Vec::new()));
+    let script = Script {
+        pieces: pieces
+            .iter()
+            .filter(|piece| !piece.is_empty())
+            .map(|piece| piece.to_vec())
+            .collect(),
+        ends,
+        written: written.clone(),
+        takes: 1000,
+    };
+    serve_connection(script, limits, handler);
+    let text = String::from_utf8_lossy(&written.borrow()).into_owned();
+    let lines = text.split_inclusive("\r\n").filter(|line| !line.starts_with("date: "));
+    lines.collect()
+}
+
+fn app() -> impl Handler {
+    Router::new()
+        .get("/", |_| "hello")
+        .post("/echo", |mut request: Request| request.read_bytes())
+        .post("/stream", |request: Request| Response::new(request.into_body()))
+        .post("/ignore", |_| "ignored")
+        .get("/chunks", |_| {
+            Response::new(Body::stream(|out| {
+                out.write_all(b"one")?;
+                out.flush()?;
+                out.flush()?;
+                out.write_all(b"two")
+            }))
+        })
+        .get("/short", |_| {
+            Response::new(Body::stream(|out| out.write_all(b"one"))).header("content-length", "4")
+        })
+        .get("/exact", |_| {
+            Response::new(Body::stream(|out| out.write_all(b"four"))).header("content-length", "4")
+        })
+        .get("/fails", |_| {
+            Response::new(Body::stream(|_| Err(io::ErrorKind::Other.into())))
+        })
+        .get("/fails-late", |_| {
+            Response::new(Body::stream(|out| {
+                out.write_all(b"begun")?;
+                out.flush()?;
+                Err(io::ErrorKind::Other.into())
+            }))
+        })
+        .get("/empty", |_| StatusCode::NO_CONTENT)
+        .get("/continue", |_| StatusCode::CONTINUE)
+        .get("/close", |_| {
+            Response::text("bye")
+                .header("connection", "close")
+                .header("transfer-encoding", "gzip")
+        })
+        .get("/large", |_| "x".repeat(100_000))
+}
+
+#[track_caller]
+fn check(input: &str, expected: &str) {
+    assert_eq!(
+        talk_with(app(), Limits::default(), &[input.as_bytes()], true),
+        expected,
+        "{input:?}"
+    );
+}
+
+const OK: &str = "HTTP/1.1 200 OK\r\n";
+const TEXT: &str = "content-type: text/plain; charset=utf-8\r\n";
+
+fn hello() -> String {
+    format!("{OK}{TEXT}content-length: 5\r\n\r\nhello")
+}
+
+#[test]
+fn requests_are_answered_in_order() {
+    check("GET / HTTP/1.1\r\nHost: a\r\n\r\n", &hello());
+    check(&"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3), &hello().repeat(3));
+    check(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!(
+            "{OK}content-type: application/octet-stream\r\ncontent-length: 3\r\n\r\nabc{}",
+            hello()
+        ),
+    );
+}
+
+#[test]
+fn a_connection_is_kept_as_both_sides_want() {
+    let closed = hello().replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+    check(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &closed,
+    );
+    check("GET / HTTP/1.0\r\n\r\nGET / HTTP/1.0\r\n\r\n", &closed);
+    let kept = hello().replace("\r\n\r\n", "\r\nconnection: keep-alive\r\n\r\n");
+    check(
+        &"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".repeat(2),
+        &kept.repeat(2),
+    );
+    check(
+        &"GET /close HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2),
+        &format!("{OK}{TEXT}content-length: 3\r\nconnection: close\r\n\r\nbye"),
+    );
+    let limits = Limits {
+        requests: 2,
+        ..Limits::default()
+    };
+    let input = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    assert_eq!(talk_with(app(), limits, &[input.as_bytes()], true), hello() + &closed);
+}
+
+#[test]
+fn bodies_come_in_chunks_too() {
+    check(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1;x=y\r\nc\r\n0\r\nt: u\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!(
+            "{OK}content-type: application/octet-stream\r\ncontent-length: 3\r\n\r\nabc{}",
+            hello()
+        ),
+    );
+    check(
+        "POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+        &format!("{OK}transfer-encoding: chunked\r\n\r\n0003\r\nabc\r\n0\r\n\r\n"),
+    );
+    check(
+        "GET /chunks HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!("{OK}transfer-encoding: chunked\r\n\r\n0003\r\none\r\n0003\r\ntwo\r\n0\r\n\r\n"),
+    );
+    check(
+        "GET /chunks HTTP/1.0\r\n\r\n",
+        &format!("{OK}connection: close\r\n\r\nonetwo"),
+    );
+    check(
+        "GET /exact HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!("{OK}content-length: 4\r\n\r\nfour"),
+    );
+    let large = talk_with(
+        app(),
+        Limits::default(),
+        &[b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n"],
+        true,
+    );
+    assert!(large.ends_with(&format!("content-length: 100000\r\n\r\n{}", "x".repeat(100_000))));
+}
+
+#[test]
+fn what_fails_in_time_is_an_answer_and_what_fails_late_ends_the_connection() {
+    let failed = "HTTP/1.1 500 Internal Server Error\r\ncontent-type: text/plain; charset=utf-8\r\ncontent-length: 26\r\nconnection: close\r\n\r\n500 Internal Server Error\n";
+    check("GET /fails HTTP/1.1\r\nHost: a\r\n\r\n", failed);
+    check("GET /short HTTP/1.1\r\nHost: a\r\n\r\n", failed);
+    check(
+        "GET /continue HTTP/1.1\r\nHost: a\r\n\r\n",
+        &failed.replace("connection: close\r\n", ""),
+    );
+    check(
+        &"GET /fails-late HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2),
+        &format!("{OK}transfer-encoding: chunked\r\n\r\n0005\r\nbegun\r\n"),
+    );
+}
+
+#[test]
+fn some_responses_have_no_body() {
+    check(
+        "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!("{OK}{TEXT}content-length: 5\r\n\r\n"),
+    );
+    check(
+        "HEAD /chunks HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!("{OK}transfer-encoding: chunked\r\n\r\n"),
+    );
+    check(
+        "HEAD /exact HTTP/1.1\r\nHost: a\r\n\r\n",
+        &format!("{OK}content-length: 4\r\n\r\n"),
+    );
+    check(
+        "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n",
+        "HTTP/1.1 204 No Content\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n",
+    );
+}
+
+#[test]
+fn a_body_that_nobody_read_is_skipped_or_ends_the_connection() {
+    let ignored = format!("{OK}{TEXT}content-length: 7\r\n\r\nignored");
+    check(
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabcGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &(ignored.clone() + &hello()),
+    );
+    let closed = ignored.replace("\r\n\r\n", "\r\nconnection: close\r\n\r\n");
+    let long = format!(
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{}GET /",
+        "x".repeat(100_000)
+    );
+    check(&long, &closed);
+    // An endless one cannot be seen to be so.
+    let chunks = "400\r\n".to_owned() + &"x".repeat(1024) + "\r\n";
+    let long = format!(
+        "POST /ignore HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{}",
+        chunks.repeat(100)
+    );
+    check(&long, &ignored);
+}
+
+#[test]
+fn leave_to_send_a_body_is_given_when_it_is_read() {
+    const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
+    let post =
+        |path: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n");
+    let talk = |path: &str| talk_with(app(), Limits::default(), &[post(path).as_bytes(), b"abc"], true);
+    assert_eq!(
+        talk("/echo"),
+        format!("{CONTINUE}{OK}content-type: application/octet-stream\r\ncontent-length: 3\r\n\r\nabc")
+    );
+    assert_eq!(
+        talk("/stream"),
+        format!("{CONTINUE}{OK}transfer-encoding: chunked\r\n\r\n0003\r\nabc\r\n0\r\n\r\n")
+    );
+    assert_eq!(
+        talk("/ignore"),
+        format!("{OK}{TEXT}content-length: 7\r\nconnection: close\r\n\r\nignored")
+    );
+    let limits = Limits {
+        body_len: 2,
+        ..Limits::default()
+    };
+    let refused = talk_with(app(), limits, &[post("/echo").as_bytes(), b"abc"], true);
+    assert!(refused.starts_with("HTTP/1.1 413 "), "{refused}");
+}
+
+#[test]
+fn a_bad_body_is_the_clients_fault_whatever_the_handler_returns() {
+    let status = |input: &str, ends: bool| {
+        let limits = Limits {
+            body_len: 10,
+            ..Limits::default()
+        };
+        let answer = talk_with(app(), limits, &[input.as_bytes()], ends);
+        assert!(
+            answer.is_empty() || answer.contains("\r\nconnection: close\r\n"),
+            "{answer}"
+        );
+        answer.get(9..12).unwrap_or("").to_owned()
+    };
+    for path in ["/echo", "/stream"] {
+        let post = |rest: &str| format!("POST {path} HTTP/1.1\r\nHost: a\r\n{rest}");
+        assert_eq!(
+            status(&post("Content-Length: 11\r\n\r\n12345678901"), true),
+            "413",
+            "{path}"
+        );
+        assert_eq!(
+            status(
+                &post("Transfer-Encoding: chunked\r\n\r\nb\r\n12345678901\r\n0\r\n\r\n"),
+                true
+            ),
+            "413"
+        );
+        assert_eq!(status(&post("Transfer-Encoding: chunked\r\n\r\nx\r\n"), true), "400");
+        assert_eq!(status(&post("Content-Length: 5\r\n\r\n123"), false), "408");
+    }
+    // Nobody is there to get an answer.
+    assert_eq!(
+        status("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n123", true),
+        ""
+    );
+    assert_eq!(status("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Le", true), "");
+}
+
+#[test]
+fn bad_requests_get_their_status_and_nothing_after_them_is_read() {
+    for (input, status) in [
+        ("GET / HTTP/1.1\r\n\r\n", "400"),
+        ("hello\r\n\r\n", "400"),
+        ("GET / HTTP/3.0\r\n\r\n", "505"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", "501"),
+        ("POST / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", "417"),
+        ("GET /nowhere HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "404"),
+        ("PUT / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "405"),
+    ] {
+        let answer = talk_with(
+            app(),
+            Limits::default(),
+            &[input.as_bytes(), b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"],
+            true,
+        );
+        assert_eq!(&answer[9..12], status, "{input:?}");
+        assert_eq!(answer.matches("content-length: ").count(), 1, "{answer}");
+        assert!(answer.contains("connection: close\r\n"), "{answer}");
+    }
+    assert!(talk_with(app(), Limits::default(), &[b"GET / HTTP/1.1\r\nHo"], false).starts_with("HTTP/1.1 408 "));
+    assert_eq!(talk_with(app(), Limits::default(), &[], false), "");
+}
+
+#[test]
+fn a_full_server_says_so() {
+    let written = Rc::new(RefCell::new(Vec::new()));
+    let script = Script {
+        pieces: [b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec()].into(),
+        ends: true,
+        written: written.clone(),
+        takes: 7,
+    };
+    refuse(Box::new(script), Limits::default());
+    let text = String::from_utf8_lossy(&written.borrow()).into_owned();
+    assert!(
+        text.starts_with("HTTP/1.1 503 ") && text.contains("retry-after: 1\r\n"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_body_that_is_kept_too_long_says_so() {
+    thread_local! {
+        static KEPT: RefCell<Option<Body>> = const { RefCell::new(None) };
+    }
+    let handler = |request: Request| {
+        let old = KEPT.with_borrow_mut(|kept| kept.replace(request.into_body()));
+        old.map_or_else(String::new, |mut old| old.read_bytes().unwrap_err().to_string())
+    };
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    let answer = talk_with(handler, Limits::default(), &[post.as_bytes(), post.as_bytes()], true);
+    assert!(answer.ends_with("nothing more can be read of the request"), "{answer}");
+}
+
+#[test]
+fn over_real_sockets_too() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let (stream, _) = listener.accept().unwrap();
+        serve_connection(stream, Limits::default(), |request: Request| {
+            request.peer_addr().unwrap().ip().to_string()
+        });
+    });
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
+    drop(stream);
+    server.join().unwrap();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn however_requests_are_cut_the_answers_are_the_same(cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..20)) {
+        let input = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\
+            POST /stream HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n\
+            POST /ignore HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc\
+            HEAD / HTTP/1.1\r\nHost: a\r\n\r\n\
+            GET /bad HTTP/9.9\r\n\r\n".as_bytes();
+        let whole = talk_with(app(), Limits::default(), &[input], true);
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(input.len())).chain([0, input.len()]).collect();
+        cuts.sort_unstable();
+        let pieces: Vec<&[u8]> = cuts.windows(2).map(|cut| &input[cut[0]..cut[1]]).collect();
+        // How a streamed body is cut into chunks is up to the server.
+        let joined = talk_with(app(), Limits::default(), &pieces, true);
+        prop_assert_eq!(joined.replace("0001\r\na\r\n0002\r\nbc\r\n", "0003\r\nabc\r\n"), whole);
+    }
+
+    #[test]
+    fn whatever_comes_the_server_answers_or_closes(
+        garbage in prop::collection::vec(any::<u8>(), 0..100),
+        at in any::<prop::sample::Index>(),
+        ends in any::<bool>(),
+    ) {
+        let mut input = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n".to_vec();
+        let at = at.index(input.len());
+        input.splice(at..at, garbage);
+        let answer = talk_with(app(), Limits::default(), &[&input], ends);
+        prop_assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 "));
+    }
+}

@@ -1,0 +1,124 @@
+//! Servers: a process accepts, and each connection is a process.
+
+mod acceptor;
+mod drain;
+mod stream;
+
+use std::io;
+use std::time::Duration;
+
+use lunatic::Channel;
+use lunatic::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use serde::{Deserialize, Serialize};
+pub use stream::Stream;
+
+use crate::limits::Limits;
+use crate::router::Handler;
+
+/// A server that is bound to an address, and has not begun.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic_http::Server;
+///
+/// # fn main() -> std::io::Result<()> {
+/// Server::bind("127.0.0.1:8080")?.serve(|_| "Hello!\n")
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    limits: Limits,
+    orders: Channel<Order>,
+}
+
+/// What a server is told.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Order {
+    /// From whoever holds a handle.
+    Drain(Duration),
+    /// From the acceptor: it cannot go on.
+    Failed(String),
+}
+
+impl Server {
+    /// Listens on an address; port 0 takes one that is free. Needs the right to (`--allow-net bind:…`).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TcpListener::bind`].
+    pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
+        Ok(Self::from(TcpListener::bind(address)?))
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// The address it listens on.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TcpListener::local_addr`].
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// A handle to end it by, for a handler or another process.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle { orders: self.orders }
+    }
+
+    /// Serves until it is [drained](ServerHandle::drain). A process accepts, and each connection is a process that calls
+    /// `handler` for one request after the other. What a handler panics with ends its connection, and nobody else's.
+    ///
+    /// # Errors
+    ///
+    /// What keeps it from accepting for good, such as a right that is missing, or that no process can be spawned.
+    pub fn serve(self, handler: impl Handler) -> io::Result<()> {
+        let Self {
+            listener,
+            limits,
+            orders,
+        } = self;
+        let group = drain::Group::new();
+        let acceptor = acceptor::spawn(listener, limits, handler, group, orders)?;
+        match orders.receive() {
+            Order::Drain(patience) => {
+                drain::drain(acceptor, group, patience);
+                Ok(())
+            }
+            Order::Failed(why) => Err(io::Error::other(why)),
+        }
+    }
+}
+
+impl From<TcpListener> for Server {
+    fn from(listener: TcpListener) -> Self {
+        Self {
+            listener,
+            limits: Limits::default(),
+            orders: Channel::new(0),
+        }
+    }
+}
+
+/// Ends a server: see [`Server::handle`]. Can be captured and sent.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct ServerHandle {
+    orders: Channel<Order>,
+}
+
+impl ServerHandle {
+    /// Tells the server to end gracefully: it accepts no more connections, closes those that are idle, and answers the
+    /// requests in flight with `Connection: close`. After `patience` it closes what is left. Then [`Server::serve`]
+    /// returns. Does not wait; nothing happens if it has ended already.
+    pub fn drain(&self, patience: Duration) {
+        let _ = self.orders.try_send(Order::Drain(patience));
+    }
+}
