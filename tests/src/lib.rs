@@ -3,12 +3,14 @@
 //!
 //! | module | what it is about |
 //! |---|---|
+//! | [`browser`] | a real browser, driven from a test |
 //! | [`folders`] | folders that guests are given, and what lies beside them |
 //! | [`fuzz`] | hostile guests by the thousand |
 //! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
 //! | [`host`] | runs a module in this process and keeps what it printed |
 //! | [`imports`] | the functions of the contract, as `lunatic-sys` declares them |
 //! | [`programs`] | runs the built programs `lunatic` and `cargo-lunatic` |
+//! | [`serving`] | programs that serve until the test ends them |
 //!
 //! The tests are in `tests/system`, one file a topic; each is named after the sentence that it proves. None waits for an
 //! effect by sleeping, and none says how long something may take: [`host::PATIENCE`] is only there so that a hang ends
@@ -16,12 +18,14 @@
 
 #![forbid(unsafe_code)]
 
+pub mod browser;
 pub mod folders;
 pub mod fuzz;
 pub mod guests;
 pub mod host;
 pub mod imports;
 pub mod programs;
+pub mod serving;
 
 use std::path::{Path, PathBuf};
 

@@ -1,0 +1,142 @@
+//! A web server whose limits are arguments such as `head_timeout=200` (in milliseconds), for tests that attack it.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use lunatic::{Channel, Mailbox};
+use lunatic_http::websocket::{self, Event, WebSocket, WebSocketLimits};
+use lunatic_http::{Body, Client, Limits, Request, Response, Router, Server, StatusCode};
+use serde::{Deserialize, Serialize};
+
+fn limits(args: impl Iterator<Item = String>) -> Limits {
+    let mut limits = Limits::default();
+    for arg in args {
+        let (name, value) = arg.split_once('=').expect("an argument is NAME=VALUE");
+        let number: u64 = value.parse().expect("the value is a number");
+        let time = Duration::from_millis(number);
+        match name {
+            "head_timeout" => limits.head_timeout = time,
+            "body_timeout" => limits.body_timeout = time,
+            "write_timeout" => limits.write_timeout = time,
+            "idle_timeout" => limits.idle_timeout = time,
+            "rate_min" => limits.rate_min = number,
+            "connections" => limits.connections = number as usize,
+            "body_len" => limits.body_len = number,
+            _ => panic!("there is no limit {name}"),
+        }
+    }
+    limits
+}
+
+fn echo(mut socket: WebSocket) {
+    while let Ok(message) = socket.receive() {
+        if socket.send(message).is_err() {
+            break;
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Mail(Event);
+
+impl From<Event> for Mail {
+    fn from(event: Event) -> Self {
+        Self(event)
+    }
+}
+
+/// Sends back what a reader of its own has read.
+fn split_echo(mut socket: WebSocket) {
+    socket.set_limits(WebSocketLimits {
+        message_len: 1000,
+        ping_interval: Duration::from_millis(50),
+        ..WebSocketLimits::default()
+    });
+    let mailbox = Mailbox::<Mail>::new();
+    let mut peer = socket.split(mailbox.address()).unwrap();
+    loop {
+        match peer.accept(mailbox.receive().0) {
+            Ok(Some(message)) if message == "bye".into() => {
+                let _ = peer.close(4000, "as you wish");
+            }
+            Ok(Some(message)) => {
+                let _ = peer.send(message);
+            }
+            Ok(None) => {}
+            Err(_) => break,
+        }
+    }
+}
+
+/// Asks a server, as a client, and tells what came.
+fn ask(request: Request) -> Response {
+    let url = request.query().unwrap_or_default().to_owned();
+    let client = Client::new();
+    let mut told = String::new();
+    for _ in 0..2 {
+        match client.get(&url) {
+            Ok(mut response) => {
+                let text = response.read_text().unwrap_or_else(|error| error.to_string());
+                told += &format!("{} {text}\n", response.status());
+            }
+            Err(error) => told += &format!("{error}\n"),
+        }
+    }
+    told.into()
+}
+
+fn main() -> io::Result<()> {
+    let mut args = std::env::args().skip(1);
+    let address = args.next().expect("the first argument is the address");
+    let server = Server::bind(address.as_str())?.with_limits(limits(args));
+    let handle = server.handle();
+    let panics = Channel::<()>::new(0);
+    let app = Router::new()
+        .get("/", |_| "hello")
+        .post("/read", |mut request: Request| request.read_bytes())
+        .post("/echo", |request: Request| Response::new(request.into_body()))
+        .post("/unread", |_| "unread")
+        .get("/large", |_| {
+            Response::new(Body::stream(|out| {
+                (0..100_000_000_u64).try_for_each(|_| out.write_all(&[b'x'; 1000]))
+            }))
+        })
+        .get("/panic", move |_| -> Response {
+            panics.send(());
+            panic!("as you wish")
+        })
+        .get("/panics", move |_| {
+            let mut count = 0;
+            while panics.try_receive().is_ok() {
+                count += 1;
+            }
+            count.to_string()
+        })
+        .get("/loop", |_| -> Response {
+            loop {
+                std::hint::spin_loop();
+            }
+        })
+        .get("/exhaust", |_| -> Response {
+            let mut all = Vec::new();
+            loop {
+                all.push(vec![1_u8; 1 << 20]);
+            }
+        })
+        .get("/ask", ask)
+        .get("/ws", |request| websocket::upgrade(request, echo))
+        .get("/split", |request| websocket::upgrade(request, split_echo))
+        .post("/drain/{patience}", move |request: Request| {
+            match request.param("patience").parse() {
+                Ok(patience) => {
+                    handle.drain(Duration::from_millis(patience));
+                    "draining".into()
+                }
+                Err(_) => Response::from(StatusCode::BAD_REQUEST),
+            }
+        });
+    println!("listening on http://{}", server.local_addr()?);
+    server.serve(app)?;
+    println!("drained");
+    Ok(())
+}

@@ -1,0 +1,245 @@
+//! A real browser without a window, driven from a test over the DevTools protocol.
+//!
+//! It is Chromium: one that is there, else that of Debian's packages, which is installed where that can be.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::time::Instant;
+
+use lunatic_http::Client;
+use lunatic_http::client::ClientLimits;
+use lunatic_http::websocket::{Message, WebSocket, WebSocketLimits};
+use serde_json::{Value, json};
+
+use crate::host::PATIENCE;
+
+/// Names of the program, those first that need no window system.
+const NAMES: [&str; 6] = [
+    "chromium-headless-shell",
+    "chrome-headless-shell",
+    "chromium",
+    "chromium-browser",
+    "google-chrome",
+    "google-chrome-stable",
+];
+const PACKAGE: &str = "chromium-headless-shell";
+
+/// A browser; it ends when this is dropped.
+#[derive(Debug)]
+pub struct Browser {
+    child: Child,
+    socket: WebSocket,
+    last_id: u64,
+    /// Its profile, which is nobody else's.
+    _folder: tempfile::TempDir,
+}
+
+/// One page of a browser.
+#[derive(Debug, Clone)]
+pub struct Page {
+    session: String,
+}
+
+impl Browser {
+    /// Starts one with a profile of its own.
+    ///
+    /// # Panics
+    ///
+    /// If there is none and none can be installed, with what to do; or if it does not start.
+    pub fn start() -> Self {
+        let folder = tempfile::tempdir().expect("a folder for temporary files can be made");
+        let mut command = Command::new(program());
+        command
+            .args([
+                "--headless",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--disable-quic",
+                "--disable-dev-shm-usage",
+                "--no-first-run",
+                "--disable-background-networking",
+                "--disable-component-update",
+                "--disable-sync",
+                "--remote-debugging-port=0",
+            ])
+            .arg(format!("--user-data-dir={}", folder.path().display()))
+            .arg("about:blank")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("could not start {command:?}: {error}"));
+        let mut stderr = BufReader::new(child.stderr.take().expect("it was to be a pipe"));
+        let mut said = String::new();
+        let url = loop {
+            let start = said.len();
+            if stderr.read_line(&mut said).is_ok_and(|read| read == 0) {
+                panic!("the browser ended at once: {said}");
+            }
+            if let Some(url) = said[start..].trim().strip_prefix("DevTools listening on ") {
+                break url.to_owned();
+            }
+        };
+        // It goes on to write, and must not wait for somebody who reads.
+        std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
+        let connect = |target: &lunatic_http::client::Target, _| {
+            let stream = TcpStream::connect((target.host(), target.port()))?;
+            Ok(Box::new(stream) as Box<dyn lunatic_http::Transport>)
+        };
+        let client = Client::with_connector(connect).with_limits(ClientLimits {
+            timeout: PATIENCE,
+            ..Default::default()
+        });
+        let mut socket = client.websocket(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
+        // It does not answer while a page keeps it busy.
+        socket.set_limits(WebSocketLimits {
+            message_len: 64 << 20,
+            ping_interval: PATIENCE,
+            ..Default::default()
+        });
+        Self {
+            child,
+            socket,
+            last_id: 0,
+            _folder: folder,
+        }
+    }
+
+    /// Opens a page, and waits until it is loaded.
+    ///
+    /// # Panics
+    ///
+    /// If the browser says no.
+    pub fn open(&mut self, url: &str) -> Page {
+        let target = self.call(None, "Target.createTarget", json!({ "url": url }));
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let attached = self.call(None, "Target.attachToTarget", attach);
+        let session = attached["sessionId"].as_str().expect("a session has a name").to_owned();
+        let page = Page { session };
+        let loaded = json!({
+            "expression": "new Promise(done => document.readyState == 'complete' && location.href != 'about:blank'
+                ? done() : addEventListener('load', () => done()))",
+            "awaitPromise": true,
+        });
+        let start = Instant::now();
+        // The empty page that goes away for this one takes the question along.
+        while let Err(error) = self.try_call(Some(&page.session), "Runtime.evaluate", &loaded) {
+            assert!(start.elapsed() < PATIENCE, "{url} does not load: {error}");
+        }
+        page
+    }
+
+    /// The value of an expression in a page; if it is a promise, what it comes to.
+    ///
+    /// # Panics
+    ///
+    /// If the expression throws.
+    pub fn evaluate(&mut self, page: &Page, expression: &str) -> Value {
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let mut result = self.call(Some(&page.session), "Runtime.evaluate", params);
+        if let Some(exception) = result.get("exceptionDetails") {
+            panic!("`{expression}` throws {exception}");
+        }
+        result["result"]["value"].take()
+    }
+
+    /// Waits until an expression is true in a page, which is looked at whenever the page has changed.
+    ///
+    /// # Panics
+    ///
+    /// If it is never.
+    pub fn wait_until(&mut self, page: &Page, expression: &str) {
+        self.evaluate(
+            page,
+            &format!(
+                "new Promise(done => {{
+                    const look = () => {{ if ({expression}) {{ done(); watch.disconnect(); }} }};
+                    const watch = new MutationObserver(look);
+                    watch.observe(document, {{ subtree: true, childList: true, characterData: true }});
+                    look();
+                }})"
+            ),
+        );
+    }
+
+    fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+        let answer = self.try_call(session, method, &params);
+        answer.unwrap_or_else(|error| panic!("{method} {params}: {error}"))
+    }
+
+    fn try_call(&mut self, session: Option<&str>, method: &str, params: &Value) -> Result<Value, Value> {
+        self.last_id += 1;
+        let mut request = json!({ "id": self.last_id, "method": method, "params": params });
+        if let Some(session) = session {
+            request["sessionId"] = session.into();
+        }
+        let sent = self.socket.send(request.to_string());
+        sent.unwrap_or_else(|error| panic!("{method}: {error}"));
+        loop {
+            let message = self.socket.receive();
+            let message = message.unwrap_or_else(|error| panic!("{method} {params}: {error}"));
+            let Message::Text(text) = message else { continue };
+            let mut answer: Value = serde_json::from_str(&text).expect("the browser speaks JSON");
+            if answer["id"] == self.last_id {
+                return match answer.get("error") {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(answer["result"].take()),
+                };
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The browser's program, which is installed if need be.
+fn program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| {
+        find().unwrap_or_else(|| {
+            install();
+            find().unwrap_or_else(|| panic!("`{PACKAGE}` was installed, but no program of it is in PATH"))
+        })
+    })
+}
+
+fn find() -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
+    let in_folders = |name: &str| {
+        folders
+            .iter()
+            .map(|folder| folder.join(name))
+            .find(|file| file.is_file())
+    };
+    NAMES.into_iter().find_map(in_folders)
+}
+
+/// Installs it with apt-get, which says what it does.
+fn install() {
+    let help = format!("install a Chromium for the tests: sudo apt-get install {PACKAGE}");
+    eprintln!("installing {PACKAGE} with apt-get for a test with a real browser (about 100 MB to download, once)");
+    for arguments in [&["update"][..], &["install", "-y", "--no-install-recommends", PACKAGE]] {
+        let status = Command::new("apt-get")
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .arg("-q")
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::from(std::io::stderr()))
+            .status();
+        match status {
+            Ok(status) if status.success() => {}
+            Ok(status) => panic!("apt-get {}: {status}; {help}", arguments.join(" ")),
+            Err(error) => panic!("there is no apt-get ({error}); {help}"),
+        }
+    }
+}
