@@ -38,6 +38,7 @@ pub(crate) fn measure(program: &Program, work: &str, n: u64) -> Result<Measured>
     let value = match program.output {
         Output::Json => value_of(&text).with_context(|| format!("`{shown}` printed `{}`", text.trim()))?,
         Output::Lifetime => lasted.as_nanos() as f64,
+        Output::Server => bail!("`{shown}` serves until it is killed, and others measure it"),
     };
     Ok(Measured { value, peak_kb })
 }

@@ -6,12 +6,13 @@ mod child;
 mod marks;
 mod programs;
 mod table;
+mod web;
 
 use anyhow::{Result, bail};
 use clap::Parser;
 
 use crate::child::{Measured, measure};
-use crate::programs::{Program, Programs, WATCHED};
+use crate::programs::{Program, Programs, SERVED, WATCHED};
 use crate::table::{Row, median};
 
 /// Runs Lunatic's benchmark works in turns with the same works on other systems, and prints a table of medians
@@ -20,7 +21,8 @@ struct Args {
     /// Rounds, of which the medians are taken; in each round every system runs once
     #[arg(long, default_value_t = 5)]
     rounds: usize,
-    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`; `churn:SECONDS` and `gone:N`, which are
+    /// Works with their sizes, separated by commas, such as `spawn:100000,fib:35`; `http:SECONDS` is measured by `wrk` with
+    /// 128 connections; `churn:SECONDS` and `gone:N`, which are
     /// not among those of every run, watch the host's memory, once
     #[arg(long, value_delimiter = ',', default_values_t = default_works())]
     works: Vec<String>,
@@ -44,6 +46,7 @@ fn default_works() -> Vec<String> {
         "timers:1000000",
         "supervise:100000",
         "start:1",
+        "http:10",
     ]
     .map(String::from)
     .into()
@@ -57,12 +60,17 @@ fn main() -> Result<()> {
     let works: Vec<(&str, u64)> = args.works.iter().map(|work| parse_work(work)).collect::<Result<_>>()?;
     let programs = Programs::build()?;
     let (watched, measured): (Vec<_>, Vec<_>) = works.into_iter().partition(|(work, _)| WATCHED.contains(work));
+    let (served, measured): (Vec<_>, Vec<_>) = measured.into_iter().partition(|(work, _)| SERVED.contains(work));
     if !measured.is_empty() {
         println!("{}", table::HEAD);
     }
     for (work, n) in measured {
         let row = run_work(&programs, work, n, args.rounds)?;
         println!("{row}");
+    }
+    for (work, seconds) in served {
+        let systems: Vec<&Program> = programs.of_work(work).collect();
+        print!("\n{}", web::run(&systems, seconds, args.rounds)?);
     }
     for (work, n) in watched {
         for program in programs.of_work(work) {

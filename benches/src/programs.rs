@@ -22,7 +22,12 @@ pub(crate) enum Output {
     Json,
     /// It does not: its time from start to end is the figure.
     Lifetime,
+    /// It serves, and others measure it: see `web.rs`.
+    Server,
 }
+
+/// Works that are done by serving.
+pub(crate) const SERVED: [&str; 1] = ["http"];
 
 pub(crate) struct Program {
     pub(crate) system: &'static str,
@@ -40,6 +45,9 @@ impl Program {
     /// The program, and its arguments for `n` operations of a work.
     pub(crate) fn command_line(&self, work: &str, n: u64) -> (&Path, Vec<String>) {
         let mut args = self.args.clone();
+        if self.output == Output::Server {
+            args.push("127.0.0.1:0".to_owned());
+        }
         if self.output == Output::Json {
             args.extend([self.work_inside.unwrap_or(work).to_owned(), n.to_string()]);
             args.extend(self.last_arg.map(str::to_owned));
@@ -87,9 +95,12 @@ impl Programs {
             "lunatic-examples",
             "--example",
             "bench",
+            "--example",
+            "http_server",
         ]))?;
         let host = target.join("release").join("lunatic");
         let bench = target.join("wasm32-wasip1/release/examples/bench.wasm");
+        let web = target.join("wasm32-wasip1/release/examples/http_server.wasm");
         let hello = folder.join("hello.wat");
         std::fs::write(
             &hello,
@@ -115,6 +126,13 @@ impl Programs {
             lunatic("Lunatic", &FAILURE, &[], &bench, Output::Json),
             lunatic("Lunatic", &WATCHED, &[], &bench, Output::Json),
             lunatic("Lunatic", &["start"], &[], &hello, Output::Lifetime),
+            lunatic(
+                "Lunatic",
+                &SERVED,
+                &["--allow-net", "bind:127.0.0.1"],
+                &web,
+                Output::Server,
+            ),
         ];
         for work in ["spawn-workers", "spawn-parallel"] {
             for (system, workers) in [("2 workers", "2"), ("1 worker", "1")] {
@@ -160,7 +178,13 @@ impl Programs {
             .arg(".")
             .current_dir(root.join("benches/peers/go"));
         match try_run(&mut build)? {
-            true => all.push(peer("Go", go, &[], &SHARED)),
+            true => {
+                all.push(Program {
+                    output: Output::Server,
+                    ..peer("Go", go.clone(), &["http"], &SERVED)
+                });
+                all.push(peer("Go", go, &[], &SHARED));
+            }
             false => missing.push("Go is missing: its package in Debian is `golang-go`.".into()),
         }
         all.push(peer("native", target.join("release/native"), &[], &["fib", "memory"]));
