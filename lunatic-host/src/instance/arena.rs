@@ -10,6 +10,8 @@
 //! Lock order: an arena's lock is taken last and is never held while memory is zeroed or opened. Reserving a chunk
 //! happens under it, so that two threads do not reserve two.
 
+// By its path, as this file is compiled by its own in `tests/miri`, too.
+#[path = "arena/slot.rs"]
 mod slot;
 
 use std::cmp::Reverse;
