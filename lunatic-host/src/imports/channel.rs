@@ -49,7 +49,7 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
 
 fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
-    let Some(id) = ctx.shared.channel_keys.check(id, key) else {
+    let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
     };
     let result = ctx.shared.channels.try_send(id, bytes);
@@ -65,7 +65,7 @@ async fn send(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, message, len)?;
-    let Some(id) = caller.data().shared.channel_keys.check(id, key) else {
+    let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
     };
     let wait = Wait::new(&mut caller, process::Wait::Send, id.raw(), timeout_ns);
@@ -108,8 +108,7 @@ pub(super) fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefus
 
 fn try_receive(mut caller: Caller<'_, Ctx>, id: u64, key: u64, to: u32, capacity: u32) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, to, capacity)?;
-    let ctx = caller.data();
-    let Some(id) = ctx.shared.channel_keys.check(id, key) else {
+    let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
     };
     take(&mut caller, id, to, capacity)
@@ -124,7 +123,7 @@ async fn receive(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, to, capacity)?;
-    let Some(id) = caller.data().shared.channel_keys.check(id, key) else {
+    let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
     };
     match wait_for_message(&mut caller, id, timeout_ns).await {

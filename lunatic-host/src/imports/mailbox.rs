@@ -49,7 +49,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 fn send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.process_of(id, key) else {
         return Ok(INVALID);
     };
     let result = match ctx.shared.find(id) {
@@ -174,10 +174,10 @@ async fn call(
     guest_memory::part(memory, to, capacity)?;
     let reference = read_u64(guest_memory::part(memory, request.reference, 8)?, 0);
     let bytes = guest_memory::part(memory, request.message, request.len)?;
-    let (shared, process) = (&ctx.shared, ctx.process());
-    let Some(id) = shared.process_keys.check(request.id, request.key) else {
+    let Some(id) = ctx.process_of(request.id, request.key) else {
         return Ok(INVALID);
     };
+    let (shared, process) = (&ctx.shared, ctx.process());
     // What becomes of the call, and the reference that is open for the next one.
     let (result, next) = match shared.find(id) {
         None => match shared.end_call(process, None, reference, true) {

@@ -6,13 +6,14 @@ use std::sync::atomic::Ordering;
 
 use super::Runner;
 use super::image::Image;
+use super::packed::{Model, Packed};
 use super::residency::Pages;
-use super::runs::Runs;
 
 /// What a frozen instance had changed.
 pub(super) struct Frozen {
-    memory: (Range<usize>, Runs),
-    stack: (Range<usize>, Runs),
+    /// Nothing, if there is no memory.
+    memory: (Range<usize>, Option<Packed>),
+    stack: (Range<usize>, Option<Packed>),
 }
 
 impl Runner {
@@ -37,14 +38,22 @@ impl Runner {
         let memory = self.seat.memory.lock().clone();
         let stack = self.stacks.stack_at(self.seat.stack.load(Ordering::Relaxed));
         let Some(stack) = stack else { return false };
-        let Some(stack_runs) = take(&stack, None, released) else {
+        let module = &*self.module;
+        let Some(packed) = take(&stack, None, &module.models.stack, released) else {
             return false;
         };
-        let memory_runs = take(&memory, self.module.image.get().map(|image| &**image), released);
-        let memory = (memory, memory_runs.unwrap_or_default());
+        let memory = {
+            let packed = take(
+                &memory,
+                module.image.get().map(|image| &**image),
+                &module.models.memory,
+                released,
+            );
+            (memory, packed)
+        };
         self.frozen = Some(Box::new(Frozen {
             memory,
-            stack: (stack, stack_runs),
+            stack: (stack, Some(packed)),
         }));
         true
     }
@@ -52,24 +61,41 @@ impl Runner {
     /// Puts everything back as it was.
     pub(super) fn thaw(&mut self) {
         let Some(frozen) = self.frozen.take() else { return };
-        put(&frozen.stack, None);
-        put(&frozen.memory, self.module.image.get().map(|image| &**image));
+        let module = &*self.module;
+        put(&frozen.stack, None, &module.models.stack);
+        put(
+            &frozen.memory,
+            module.image.get().map(|image| &**image),
+            &module.models.memory,
+        );
     }
 }
 
-fn take(range: &Range<usize>, image: Option<&Image>, released: &mut Vec<Pages<'static>>) -> Option<Runs> {
-    let pages = pages(range)?;
-    let runs = pages.diff(|page| image?.page(page));
-    released.push(pages);
-    Some(runs)
+/// What frozen processes of a module have in common.
+#[derive(Default)]
+pub(crate) struct Models {
+    memory: Model,
+    stack: Model,
 }
 
-fn put((range, runs): &(Range<usize>, Runs), image: Option<&Image>) {
-    if let Some(mut pages) = pages(range) {
+fn take(
+    range: &Range<usize>,
+    image: Option<&Image>,
+    model: &Model,
+    released: &mut Vec<Pages<'static>>,
+) -> Option<Packed> {
+    let pages = pages(range)?;
+    let packed = model.pack(&pages.diff(|page| image?.page(page)));
+    released.push(pages);
+    Some(packed)
+}
+
+fn put((range, packed): &(Range<usize>, Option<Packed>), image: Option<&Image>, model: &Model) {
+    if let (Some(mut pages), Some(packed)) = (pages(range), packed) {
         if let Some(image) = image {
             pages.populate(image.span());
         }
-        pages.restore(runs, |page| image?.page(page));
+        pages.restore(&model.unpack(packed), |page| image?.page(page));
     }
 }
 

@@ -8,11 +8,12 @@
 
 pub(crate) mod arena;
 mod arguments;
-mod frozen;
+pub(crate) mod frozen;
 pub(crate) mod image;
 pub(crate) mod kernel;
 mod limits;
 pub(crate) mod memory;
+mod packed;
 pub(crate) mod pool;
 pub(crate) mod residency;
 pub(crate) mod runs;
@@ -45,7 +46,7 @@ use crate::imports::wasi::ProcessWasi;
 use crate::module::Module;
 use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use crate::process::exit::ExitReason;
-use crate::process::id::Id;
+use crate::process::id::{Checked, Id};
 use crate::process::{Call, Captured, Entry, Process};
 use crate::rights::Rights;
 use crate::runtime::Shared;
@@ -59,6 +60,8 @@ pub(crate) struct Ctx {
     pub(crate) captured: Captured,
     /// See `lunatic_sys::buffer`.
     pub(crate) buffer: Vec<u8>,
+    /// Channels and processes that the process has handles of.
+    checked: [Checked; 2],
     /// The channels that close with the process.
     pub(crate) channels: SmallVec<[Id; 2]>,
     /// The children whose output the process may ask for, with what they see of the world.
@@ -91,6 +94,7 @@ impl Ctx {
             memory: None,
             captured: Captured::new(),
             buffer: Vec::new(),
+            checked: Default::default(),
             channels: SmallVec::new(),
             outputs: Vec::new(),
             modules: Vec::new(),
@@ -111,6 +115,16 @@ impl Ctx {
     /// The process that runs in this instance now.
     pub(crate) fn process(&self) -> &Arc<Process> {
         self.process.as_ref().expect("host functions are called by a process")
+    }
+
+    /// The channel of a handle, if it is one.
+    pub(crate) fn channel(&mut self, id: u64, key: u64) -> Option<Id> {
+        self.checked[0].check(&self.shared.channel_keys, id, key)
+    }
+
+    /// The process of a handle, if it is one.
+    pub(crate) fn process_of(&mut self, id: u64, key: u64) -> Option<Id> {
+        self.checked[1].check(&self.shared.process_keys, id, key)
     }
 
     /// The WASI context of the process, made when it is first needed.
@@ -366,6 +380,7 @@ impl Future for Seated<'_> {
 async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
     let mut store = new_store(&shared, layout, Ctx::new(shared.clone(), seat.clone()));
     let mut running: Option<Running> = None;
+    let mut made = Ok(());
     loop {
         let (process, entry) = Seated(&seat).await;
         let fuel = process.rights.fuel;
@@ -377,22 +392,16 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, sea
         // A fresh instance is charged for when its memory is made.
         let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
         let charged = store.data_mut().limits.charge(memory);
+        if charged.is_ok() && running.is_none() {
+            // Boxed: what a waiting process holds would else have room for what making an instance takes.
+            made = Box::pin(make(&shared, &mut store, &module, &mut layout))
+                .await
+                .map(|instance| running = Some(instance));
+        }
         let result = match &running {
             _ if charged.is_err() => charged.map_err(wasmtime::Error::msg),
             Some(instance) => instance.call(&mut store, called.as_ref()).await,
-            None => {
-                let mut made = Running::make(&mut store, &module, layout).await;
-                if layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
-                    shared.engines.fast_is_refused();
-                    layout = Layout::Dense;
-                    store = new_store(&shared, layout, store.into_data());
-                    made = Running::make(&mut store, &module, layout).await;
-                }
-                match made {
-                    Ok(instance) => running.insert(instance).call(&mut store, called.as_ref()).await,
-                    Err((error, lack)) => Err(not_made(store.data_mut(), error, lack)),
-                }
-            }
+            None => std::mem::replace(&mut made, Ok(())),
         };
         let is_export = matches!(called, Some(Called::Export(_)));
         let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
@@ -409,6 +418,25 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, sea
             return;
         }
     }
+}
+
+/// Makes an instance in the store, in another layout if the machine has no room for this one.
+async fn make(
+    shared: &Shared,
+    store: &mut Store<Ctx>,
+    module: &Arc<Module>,
+    layout: &mut Layout,
+) -> wasmtime::Result<Running> {
+    let mut made = Running::make(store, module, *layout).await;
+    if *layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
+        shared.engines.fast_is_refused();
+        *layout = Layout::Dense;
+        let ctx = Ctx::new(store.data().shared.clone(), store.data().seat.clone());
+        let ctx = std::mem::replace(store.data_mut(), ctx);
+        *store = new_store(shared, *layout, ctx);
+        made = Running::make(store, module, *layout).await;
+    }
+    made.map_err(|(error, lack)| not_made(store.data_mut(), error, lack))
 }
 
 /// What is called in an instance, unless it is closures.
@@ -501,6 +529,22 @@ impl Running {
         Ok(Self { instance, run, startup })
     }
 
+    async fn call_export(&self, store: &mut Store<Ctx>, called: &Called) -> wasmtime::Result<()> {
+        // Another process may have ended in it: the main process of a system can get a used instance, too.
+        make_fresh(&mut *store)?;
+        match called {
+            Called::With(call) => {
+                self.start_up(store, &call.name).await?;
+                arguments::call(store, &self.instance, call).await
+            }
+            Called::Export(name) => {
+                self.start_up(store, name).await?;
+                let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;
+                function.call_async(store, ()).await
+            }
+        }
+    }
+
     async fn start_up(&self, store: &mut Store<Ctx>, name: &str) -> wasmtime::Result<()> {
         match self.startup.as_ref().filter(|_| name != "_start") {
             Some(startup) => startup.call_async(store, ()).await,
@@ -511,18 +555,8 @@ impl Running {
     /// Runs the seated process, and those that follow it without leaving the instance.
     async fn call(&self, store: &mut Store<Ctx>, called: Option<&Called>) -> wasmtime::Result<()> {
         match (called, &self.run) {
-            (Some(Called::With(call)), _) => {
-                make_fresh(&mut *store)?;
-                self.start_up(store, &call.name).await?;
-                arguments::call(store, &self.instance, call).await
-            }
-            (Some(Called::Export(name)), _) => {
-                // Another process may have ended in it: the main process of a system can get a used instance, too.
-                make_fresh(&mut *store)?;
-                self.start_up(store, name).await?;
-                let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;
-                function.call_async(store, ()).await
-            }
+            // Boxed, as above: most processes are closures.
+            (Some(called), _) => Box::pin(self.call_export(store, called)).await,
             (None, Some(run)) => {
                 make_fresh(&mut *store)?;
                 run.call_async(store, ()).await

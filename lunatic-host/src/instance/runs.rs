@@ -15,6 +15,15 @@ const UNIT: usize = 16;
 pub(crate) struct Runs(Box<[u8]>);
 
 impl Runs {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// What [`as_bytes`](Self::as_bytes) gave.
+    pub(super) fn from_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes.into_boxed_slice())
+    }
+
     /// Bytes that the runs take, headers included.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {

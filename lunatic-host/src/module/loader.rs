@@ -13,6 +13,7 @@ use super::facts::{Facts, Interface};
 use super::rewrite::{self, RewriteError};
 use crate::engine::Layout;
 use crate::instance::Ctx;
+use crate::instance::frozen::Models;
 use crate::instance::image::Image;
 use crate::report::Symbols;
 use crate::runtime::Shared;
@@ -59,6 +60,8 @@ pub struct Module {
     prepared: AtomicBool,
     /// What its instances look like at first; known once there is one.
     pub(crate) image: OnceLock<Arc<Image>>,
+    /// What its frozen processes have in common.
+    pub(crate) models: Models,
 }
 
 /// What is kept to compile the module again.
@@ -86,6 +89,7 @@ impl Module {
             compiling: Mutex::new(()),
             prepared: AtomicBool::new(false),
             image: OnceLock::new(),
+            models: Models::default(),
         };
         let _ = module.compiled[layout as usize].set(pre);
         Ok(Arc::new(module))
