@@ -113,14 +113,7 @@ pub fn declarations() -> String {
 /// The functions of the interface of Lunatic 0.13. A module cannot import these and the others.
 pub fn compat() -> &'static [Import] {
     static ALL: OnceLock<Vec<Import>> = OnceLock::new();
-    // The network is to come.
-    let is_there = |function: &&Function| {
-        function.namespace != "networking"
-            && !["_stream", "_socket", "_cert", "_certificates", "sign_node"]
-                .iter()
-                .any(|end| function.name.ends_with(end))
-    };
-    ALL.get_or_init(|| FUNCTIONS.iter().filter(is_there).map(compat_import).collect())
+    ALL.get_or_init(|| FUNCTIONS.iter().map(compat_import).collect())
 }
 
 fn compat_import(function: &Function) -> Import {

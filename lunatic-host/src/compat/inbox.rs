@@ -24,6 +24,10 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
+    pub(crate) fn len(&self) -> usize {
+        self.letters.len()
+    }
+
     /// Appends a letter; true if the owner must be woken.
     pub(crate) fn push(&mut self, letter: Letter) -> bool {
         self.number += 1;

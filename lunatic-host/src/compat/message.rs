@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::sockets::Open;
 use crate::module::Module;
 use crate::process::id::Id;
 use crate::quota::Quota;
@@ -39,6 +40,9 @@ impl Letter {
 #[derive(Clone)]
 pub(crate) enum Resource {
     Module(Arc<Module>),
+    TcpStream(Arc<Open>),
+    TlsStream(Arc<Open>),
+    UdpSocket(Arc<Open>),
 }
 
 /// Bytes that are charged to the quota of all queued messages for as long as this lives.

@@ -12,8 +12,11 @@
 //! | [`resources`] | tables of what a process refers to by number |
 //! | [`metrics`] | numbers that guests keep about themselves |
 //! | `sqlite` | databases, if the feature of this name is on |
+//! | [`sockets`] | what sockets have besides |
+//! | [`certificates`] | what a control server hands out |
 //! | [`config`] | what a spawn asks for, as rights |
 
+mod certificates;
 pub(crate) mod config;
 pub(crate) mod environment;
 mod imports;
@@ -21,9 +24,12 @@ pub(crate) mod inbox;
 pub(crate) mod message;
 pub(crate) mod metrics;
 mod resources;
+mod sockets;
 #[cfg(feature = "sqlite")]
 pub(crate) mod sqlite;
 
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
@@ -32,6 +38,7 @@ use self::config::Config;
 use self::environment::Nodes;
 use self::message::Letter;
 use self::resources::Resources;
+use self::sockets::Open;
 use crate::module::Module;
 
 pub(crate) use self::imports::linker;
@@ -53,8 +60,40 @@ pub(crate) struct State {
     lookups: Resources<Nodes>,
     #[cfg(feature = "sqlite")]
     databases: sqlite::Databases,
+    sockets: Sockets,
     /// Calls of `trap::catch` that are in each other now.
     catches: u32,
+}
+
+/// The sockets of a process.
+#[derive(Default)]
+struct Sockets {
+    addresses: Resources<VecDeque<SocketAddr>>,
+    /// The names that addresses were looked up by.
+    names: HashMap<IpAddr, Arc<str>>,
+    tcp_listeners: Resources<Arc<Open>>,
+    tcp_streams: Resources<Arc<Open>>,
+    tls_listeners: Resources<Arc<TlsListener>>,
+    tls_streams: Resources<Arc<Open>>,
+    udp_sockets: Resources<Arc<Open>>,
+}
+
+impl Sockets {
+    fn count(&self) -> usize {
+        let tables = [
+            &self.tcp_listeners,
+            &self.tcp_streams,
+            &self.tls_streams,
+            &self.udp_sockets,
+        ];
+        self.tls_listeners.len() + tables.iter().map(|table| table.len()).sum::<usize>()
+    }
+}
+
+/// A socket that listens for connections of TLS.
+struct TlsListener {
+    open: Arc<Open>,
+    config: crate::net::tls::config::Config,
 }
 
 /// A message that is on its way.

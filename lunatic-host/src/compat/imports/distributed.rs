@@ -5,7 +5,8 @@ use wasmtime::{Caller, Linker};
 use super::message::{await_answer, check_node, deliver, take_plain};
 use super::process::{Called, Wanted, check_may_spawn, start};
 use super::registry::environment;
-use super::{failed_with, state, text, write_long};
+use super::{failed_with, fault, give, state, text, write_long};
+use crate::compat::certificates::{self, PEM_LEN_MAX};
 use crate::compat::environment::NODE;
 use crate::guest_memory;
 use crate::instance::Ctx;
@@ -33,11 +34,85 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         "send_receive_skip_search",
         |caller, (node, process, tag, timeout)| Box::new(send_receive(caller, node, process, tag, timeout)),
     )?;
+    linker.func_wrap_async(namespace, "test_root_cert", |caller, (out,)| {
+        Box::new(test_root_cert(caller, out))
+    })?;
+    linker.func_wrap_async(
+        namespace,
+        "default_server_certificates",
+        |caller, (root, len, key, key_len, out)| {
+            Box::new(default_server_certificates(caller, (root, len), (key, key_len), out))
+        },
+    )?;
+    linker.func_wrap_async(
+        namespace,
+        "sign_node",
+        |caller, (root, len, key, key_len, request, request_len, out)| {
+            Box::new(sign_node(
+                caller,
+                (root, len),
+                (key, key_len),
+                (request, request_len),
+                out,
+            ))
+        },
+    )?;
     Ok(())
+}
+
+/// A text in PEM that a guest wrote.
+fn pem(caller: &mut Caller<'_, Ctx>, (at, len): (u32, u32)) -> wasmtime::Result<String> {
+    if len > PEM_LEN_MAX {
+        return Err(fault(format!(
+            "a text in PEM has at most {PEM_LEN_MAX} bytes, not {len}"
+        )));
+    }
+    text(caller, at, len)
+}
+
+/// Texts as guests read them: each with its length in 8 bytes before it.
+fn texts(texts: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in texts {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+async fn test_root_cert(mut caller: Caller<'_, Ctx>, out_len: u32) -> wasmtime::Result<u32> {
+    guest_memory::slice(&mut caller, out_len, 4)?;
+    let (certificate, key) = certificates::test_root()?;
+    give(&mut caller, &texts(&[&certificate, &key]), out_len).await
+}
+
+async fn default_server_certificates(
+    mut caller: Caller<'_, Ctx>,
+    root: (u32, u32),
+    key: (u32, u32),
+    out_len: u32,
+) -> wasmtime::Result<u32> {
+    let (root, key) = (pem(&mut caller, root)?, pem(&mut caller, key)?);
+    let (certificate, key) = certificates::server(&root, &key)?;
+    give(&mut caller, &texts(&[&certificate, &key]), out_len).await
+}
+
+async fn sign_node(
+    mut caller: Caller<'_, Ctx>,
+    root: (u32, u32),
+    key: (u32, u32),
+    request: (u32, u32),
+    out_len: u32,
+) -> wasmtime::Result<u32> {
+    let (root, key) = (pem(&mut caller, root)?, pem(&mut caller, key)?);
+    let request = pem(&mut caller, request)?;
+    let certificate = certificates::sign(&root, &key, &request)?;
+    give(&mut caller, &texts(&[&certificate]), out_len).await
 }
 
 /// Writes as many of `nodes` as there is room for, and returns how many.
 fn write_nodes(caller: &mut Caller<'_, Ctx>, nodes: &[u64], out: u32, max: u32) -> wasmtime::Result<i32> {
+    guest_memory::slice(caller, out, max.saturating_mul(8))?;
     let count = nodes.len().min(max as usize);
     let bytes: Vec<u8> = nodes[..count].iter().flat_map(|node| node.to_le_bytes()).collect();
     guest_memory::write(caller, out, &bytes)?;

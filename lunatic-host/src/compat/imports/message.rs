@@ -1,11 +1,15 @@
 //! `lunatic::message`: the one message that a process writes or reads, and how it is sent and received.
 
+use std::sync::Arc;
+
 use wasmtime::{Caller, Linker};
 
+use super::networking::{TCP_STREAMS, TLS_STREAMS, Table, UDP_SOCKETS};
 use super::{fault, longs, nanoseconds, state};
 use crate::compat::TIMED_OUT;
 use crate::compat::environment::NODE;
 use crate::compat::message::{Letter, Message, Resource};
+use crate::compat::sockets::Open;
 use crate::guest_memory;
 use crate::imports::wait::{Wait, poll_until};
 use crate::instance::Ctx;
@@ -25,6 +29,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "data_size", data_size)?;
     linker.func_wrap(namespace, "push_module", push_module)?;
     linker.func_wrap(namespace, "take_module", take_module)?;
+    add_sockets(linker, namespace)?;
     linker.func_wrap(namespace, "send", send)?;
     linker.func_wrap_async(
         namespace,
@@ -123,8 +128,58 @@ fn push_module(mut caller: Caller<'_, Ctx>, id: u64) -> wasmtime::Result<u64> {
 fn take_module(mut caller: Caller<'_, Ctx>, index: u64) -> wasmtime::Result<u64> {
     let module = data(&mut caller)?.take(index, |resource| match resource {
         Resource::Module(module) => Some(module.clone()),
+        _ => None,
     })?;
     Ok(state(&mut caller).modules.add("module", module)?)
+}
+
+/// Moving sockets from a process into a message, and from a message to a process.
+fn add_sockets(linker: &mut Linker<Ctx>, namespace: &str) -> wasmtime::Result<()> {
+    type Put = fn(Arc<Open>) -> Resource;
+    type Pick = fn(&Resource) -> Option<Arc<Open>>;
+    let kinds: [(&str, &str, Table, Put, Pick); 3] = [
+        (
+            "push_tcp_stream",
+            "take_tcp_stream",
+            TCP_STREAMS,
+            Resource::TcpStream,
+            |resource| match resource {
+                Resource::TcpStream(open) => Some(open.clone()),
+                _ => None,
+            },
+        ),
+        (
+            "push_tls_stream",
+            "take_tls_stream",
+            TLS_STREAMS,
+            Resource::TlsStream,
+            |resource| match resource {
+                Resource::TlsStream(open) => Some(open.clone()),
+                _ => None,
+            },
+        ),
+        (
+            "push_udp_socket",
+            "take_udp_socket",
+            UDP_SOCKETS,
+            Resource::UdpSocket,
+            |resource| match resource {
+                Resource::UdpSocket(open) => Some(open.clone()),
+                _ => None,
+            },
+        ),
+    ];
+    for (push, take, table, put, pick) in kinds {
+        linker.func_wrap(namespace, push, move |mut caller: Caller<'_, Ctx>, id: u64| {
+            let open = table.remove(&mut caller, id)?;
+            wasmtime::Result::Ok(data(&mut caller)?.push(put(open))?)
+        })?;
+        linker.func_wrap(namespace, take, move |mut caller: Caller<'_, Ctx>, index: u64| {
+            let open = data(&mut caller)?.take(index, pick)?;
+            table.add(&mut caller, open)
+        })?;
+    }
+    Ok(())
 }
 
 fn send(mut caller: Caller<'_, Ctx>, process: u64) -> wasmtime::Result<i32> {

@@ -4,6 +4,7 @@ mod distributed;
 mod error;
 mod message;
 mod metrics;
+mod networking;
 mod process;
 mod registry;
 #[cfg(feature = "sqlite")]
@@ -26,6 +27,7 @@ pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
     error::add(&mut linker)?;
     message::add(&mut linker)?;
     metrics::add(&mut linker)?;
+    networking::add(&mut linker)?;
     process::add(&mut linker)?;
     registry::add(&mut linker)?;
     #[cfg(feature = "sqlite")]
@@ -111,19 +113,14 @@ async fn give(caller: &mut Caller<'_, Ctx>, bytes: &[u8], out_len: u32) -> wasmt
 mod tests {
     use std::fmt::Write as _;
 
-    use lunatic_sys::compat::{FUNCTIONS, Function};
+    use lunatic_sys::compat::FUNCTIONS;
 
     use crate::Runtime;
 
     /// A module that imports all functions of the list.
     fn everything() -> String {
         let mut text = String::from("(module");
-        // The network is to come.
-        let is_there = |function: &&Function| {
-            let ends = ["_stream", "_socket", "_cert", "_certificates", "sign_node"];
-            function.namespace != "networking" && !ends.iter().any(|end| function.name.ends_with(end))
-        };
-        for function in FUNCTIONS.iter().filter(is_there) {
+        for function in FUNCTIONS {
             let types = |letters: &str| -> String {
                 let types = letters.chars().map(|letter| match letter {
                     'I' => " i64",

@@ -3,6 +3,7 @@
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::ptr::{NonNull, null_mut};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Once};
 
 use libsqlite3_sys as sqlite;
@@ -15,6 +16,8 @@ use super::wire::{Key, Value};
 const LENGTH_MAX: c_int = 256 << 20;
 /// How long a call waits for another connection to let go of the database.
 const BUSY_MS: c_int = 5000;
+/// After so many instructions of SQLite's machine it is looked whether somebody still waits.
+const STEPS: c_int = 10_000;
 
 /// What SQLite says is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,8 @@ pub(crate) enum Step {
 /// An open database.
 pub(crate) struct Connection {
     raw: NonNull<sqlite::sqlite3>,
+    /// Nobody waits for it any more. In a box, as SQLite knows its address.
+    stopped: Box<AtomicBool>,
     /// Where the file is; SQLite asks for it until the connection closes.
     _place: Option<Place>,
 }
@@ -81,7 +86,11 @@ impl Connection {
                 text: "out of memory".into(),
             });
         };
-        let connection = Self { raw, _place: place };
+        let connection = Self {
+            raw,
+            stopped: Box::default(),
+            _place: place,
+        };
         if code != sqlite::SQLITE_OK {
             return Err(connection.error());
         }
@@ -94,14 +103,16 @@ impl Connection {
         // What is temporary would be in folders of the host.
         self.execute("PRAGMA temp_store = MEMORY");
         let raw = self.raw.as_ptr();
-        // SAFETY: the connection is open. The authorizer is a function and needs nothing; the numbers are those of
-        // SQLite's documentation.
+        // SAFETY: the connection is open. The authorizer needs nothing, and what the other function is called with lives as
+        // long as the connection; the numbers are those of SQLite's documentation.
         unsafe {
             sqlite::sqlite3_busy_timeout(raw, BUSY_MS);
             sqlite::sqlite3_limit(raw, sqlite::SQLITE_LIMIT_LENGTH, LENGTH_MAX);
             sqlite::sqlite3_limit(raw, sqlite::SQLITE_LIMIT_SQL_LENGTH, LENGTH_MAX);
             sqlite::sqlite3_db_config(raw, sqlite::SQLITE_DBCONFIG_DEFENSIVE, 1 as c_int, null_mut::<c_int>());
             sqlite::sqlite3_set_authorizer(raw, Some(authorize), null_mut());
+            let stopped = std::ptr::from_ref(&*self.stopped).cast_mut().cast();
+            sqlite::sqlite3_progress_handler(raw, STEPS, Some(is_stopped), stopped);
         }
     }
 
@@ -142,8 +153,9 @@ impl Connection {
         unsafe { sqlite::sqlite3_changes(self.raw.as_ptr()) }
     }
 
-    /// Ends what the connection is doing on another thread, with an error.
-    pub(crate) fn interrupt(&self) {
+    /// Ends what the connection is doing on another thread, or is about to do, with an error; for good.
+    pub(crate) fn stop(&self) {
+        self.stopped.store(true, Ordering::Relaxed);
         // SAFETY: the connection is open, which is all that this call wants on any thread.
         unsafe { sqlite::sqlite3_interrupt(self.raw.as_ptr()) };
     }
@@ -169,6 +181,14 @@ impl Connection {
             connection: self.clone(),
         })
     }
+}
+
+/// Whether a statement is to end that has run for a while.
+unsafe extern "C" fn is_stopped(stopped: *mut c_void) -> c_int {
+    // SAFETY: it is called with the address that was given to SQLite, of a value that lives as long as the connection and
+    // that is only looked at.
+    let stopped = unsafe { &*stopped.cast::<AtomicBool>() };
+    stopped.load(Ordering::Relaxed).into()
 }
 
 /// Says what SQL may do: everything but reach other files and load code.

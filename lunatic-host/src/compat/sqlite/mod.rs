@@ -60,7 +60,7 @@ struct Interrupt(Option<Arc<Connection>>);
 impl Drop for Interrupt {
     fn drop(&mut self) {
         if let Some(connection) = &self.0 {
-            connection.interrupt();
+            connection.stop();
         }
     }
 }

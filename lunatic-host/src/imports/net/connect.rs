@@ -41,15 +41,15 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 /// When a call gives up that does several things one after the other.
 #[derive(Clone, Copy)]
-pub(super) struct Deadline(Option<Instant>);
+pub(crate) struct Deadline(Option<Instant>);
 
 impl Deadline {
-    pub(super) fn after(timeout_ns: u64) -> Self {
+    pub(crate) fn after(timeout_ns: u64) -> Self {
         let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));
         Self(due.flatten())
     }
 
-    pub(super) fn left_ns(self) -> u64 {
+    pub(crate) fn left_ns(self) -> u64 {
         let left = self.0.map(|due| due.saturating_duration_since(Instant::now()));
         left.map_or(NO_TIMEOUT, |left| u64::try_from(left.as_nanos()).unwrap_or(NO_TIMEOUT))
     }
@@ -74,7 +74,7 @@ fn read_host(
 }
 
 /// The addresses of a host that the caller may look up. Waits.
-async fn look_up(
+pub(crate) async fn look_up(
     caller: &mut Caller<'_, Ctx>,
     name: &str,
     port: u16,
@@ -178,7 +178,7 @@ async fn tcp_connect_host(
 
 /// Looks a host up once, and connects to the first of its addresses that answers and that the caller may connect to: what
 /// is checked is what is used.
-async fn connect_host(
+pub(crate) async fn connect_host(
     caller: &mut Caller<'_, Ctx>,
     name: &str,
     port: u16,

@@ -1,13 +1,13 @@
 //! `lunatic::net`.
 
-mod connect;
+pub(crate) mod connect;
 mod handover;
 mod options;
 mod stream;
 mod tls;
 mod udp;
 mod unix;
-mod wait;
+pub(crate) mod wait;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};

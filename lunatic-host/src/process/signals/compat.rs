@@ -78,7 +78,9 @@ impl Process {
 impl Shared {
     /// Puts a letter into the inbox of a process. If that is gone or has none, the letter is dropped.
     pub(crate) fn send_letter(&self, to: &Arc<Process>, letter: Letter) {
-        if to.inbox(|queue| queue.push(letter)) == Some(true) {
+        // What does not fit is lost, as if the process had ended: its sender knows no other answer.
+        let max = to.rights.mailbox_max;
+        if to.inbox(|queue| queue.len() < max && queue.push(letter)) == Some(true) {
             self.scheduler.wake(to);
         }
     }

@@ -69,8 +69,10 @@ fn a_file_outlives_its_process() {
 fn no_other_file_can_be_opened() {
     // The links are there when a system test of the host runs this: to a file and to a folder outside.
     for path in ["/etc/hostname.db", "../outside.db", "/tmp/outside.db", "link.db", "link/outside.db"] {
+        if path.starts_with("link") && std::fs::symlink_metadata("link.db").is_err() {
+            continue;
+        }
         let opened = SqliteClient::connect(path).and_then(|client| client.execute("CREATE TABLE t (n INTEGER)"));
-        let is_within = std::fs::metadata("link.db").is_err() && path == "link.db" && std::fs::remove_file(path).is_ok();
-        assert!(opened.is_err() || is_within, "{path}");
+        assert!(opened.is_err(), "{path}");
     }
 }

@@ -1,12 +1,16 @@
-//! An application with routes, JSON, parameters of path and query, a session, a WebSocket, a panic, and state in a process.
+//! An application with routes, JSON, parameters of path and query, a WebSocket, a panic, and sessions kept by a process.
+//!
+//! (`submillisecond::session` 0.4.1 answers each request with an error on any host: its process handles no request.)
 
 use lunatic::abstract_process;
 use lunatic::ap::{AbstractProcess, Config, ProcessRef};
 use serde::{Deserialize, Serialize};
-use submillisecond::cookies::{cookies_layer, Key};
+use std::collections::HashMap;
+
+use cookie::Cookie;
+use submillisecond::cookies::{cookies_layer, Cookies};
 use submillisecond::extract::Query;
 use submillisecond::params::Params;
-use submillisecond::session::{init_session, Session};
 use submillisecond::websocket::{Message, WebSocket, WebSocketUpgrade};
 use submillisecond::{router, Application, Json};
 
@@ -68,9 +72,34 @@ fn sum(Query(Sum { a, b }): Query<Sum>) -> String {
     (a + b).to_string()
 }
 
-fn count(mut session: Session<u32>) -> String {
-    *session += 1;
-    session.to_string()
+/// How often each visitor has come.
+#[derive(Default)]
+struct Sessions(HashMap<String, u32>);
+
+#[abstract_process]
+impl Sessions {
+    #[init]
+    fn init(_: Config<Self>, _: ()) -> Result<Self, ()> {
+        Ok(Self::default())
+    }
+
+    /// Counts a visit of a visitor, who is new if there is no name: the name, and the count.
+    #[handle_request]
+    fn visit(&mut self, name: Option<String>) -> (String, u32) {
+        let known = name.filter(|name| self.0.contains_key(name));
+        let name = known.unwrap_or_else(|| format!("visitor-{}", self.0.len() + 1));
+        let count = self.0.entry(name.clone()).or_default();
+        *count += 1;
+        (name, *count)
+    }
+}
+
+fn count(mut cookies: Cookies) -> String {
+    let name = cookies.get("visitor").map(|cookie| cookie.value().to_owned());
+    let sessions = ProcessRef::<Sessions>::lookup(&"sessions").unwrap();
+    let (name, count) = sessions.visit(name);
+    cookies.add(Cookie::new("visitor", name));
+    count.to_string()
 }
 
 fn fail() -> &'static str {
@@ -89,7 +118,7 @@ fn socket(socket: WebSocket) -> WebSocketUpgrade {
 
 fn main() -> std::io::Result<()> {
     Book::link().start_as(&"book", ()).unwrap();
-    init_session(Key::from(&[7; 64]));
+    Sessions::link().start_as(&"sessions", ()).unwrap();
     Application::new(router! {
         GET "/" => index
         GET "/entries" => all
