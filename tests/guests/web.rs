@@ -1,8 +1,11 @@
-//! A web server whose limits are arguments such as `head_timeout=200` (in milliseconds), for tests that attack it.
+//! A web server whose limits are arguments such as `head_timeout=200` (in milliseconds), for tests that attack it. With
+//! `CERTIFICATE` and `KEY` in its environment it speaks TLS.
 
+use std::env;
 use std::io::{self, Write};
 use std::time::Duration;
 
+use lunatic::net::tls::{TlsClient, TlsServer};
 use lunatic::{Channel, Mailbox};
 use lunatic_http::websocket::{self, Event, WebSocket, WebSocketLimits};
 use lunatic_http::{Body, Client, Limits, Request, Response, Router, Server, StatusCode};
@@ -71,7 +74,10 @@ fn split_echo(mut socket: WebSocket) {
 /// Asks a server, as a client, and tells what came.
 fn ask(request: Request) -> Response {
     let url = request.query().unwrap_or_default().to_owned();
-    let client = Client::new();
+    let client = match env::var("ROOT") {
+        Ok(root) => Client::with_tls(TlsClient::new().root(&root).build().unwrap()),
+        Err(_) => Client::new(),
+    };
     let mut told = String::new();
     for _ in 0..2 {
         match client.get(&url) {
@@ -86,9 +92,12 @@ fn ask(request: Request) -> Response {
 }
 
 fn main() -> io::Result<()> {
-    let mut args = std::env::args().skip(1);
+    let mut args = env::args().skip(1);
     let address = args.next().expect("the first argument is the address");
-    let server = Server::bind(address.as_str())?.with_limits(limits(args));
+    let mut server = Server::bind(address.as_str())?.with_limits(limits(args));
+    if let (Ok(certificate), Ok(key)) = (env::var("CERTIFICATE"), env::var("KEY")) {
+        server = server.with_tls(TlsServer::new().certificate(&certificate, &key).build()?);
+    }
     let handle = server.handle();
     let panics = Channel::<()>::new(0);
     let app = Router::new()

@@ -8,6 +8,7 @@ use std::io;
 use std::time::Duration;
 
 use lunatic::Channel;
+use lunatic::net::tls::TlsAcceptor;
 use lunatic::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use serde::{Deserialize, Serialize};
 pub use stream::Stream;
@@ -30,6 +31,7 @@ use crate::router::Handler;
 pub struct Server {
     listener: TcpListener,
     limits: Limits,
+    tls: Option<TlsAcceptor>,
     orders: Channel<Order>,
 }
 
@@ -59,6 +61,27 @@ impl Server {
         self
     }
 
+    /// The same over TLS. Certificates can be replaced while it serves: [`TlsAcceptor::reload`].
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lunatic::net::tls::TlsServer;
+    /// use lunatic_http::Server;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let certificate = std::fs::read_to_string("/certificates/certificate.pem")?;
+    /// let key = std::fs::read_to_string("/certificates/key.pem")?;
+    /// let tls = TlsServer::new().certificate(&certificate, &key).alpn("http/1.1").build()?;
+    /// Server::bind("127.0.0.1:8443")?.with_tls(tls).serve(|_| "Hello!\n")
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn with_tls(mut self, tls: TlsAcceptor) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// The address it listens on.
     ///
     /// # Errors
@@ -84,10 +107,11 @@ impl Server {
         let Self {
             listener,
             limits,
+            tls,
             orders,
         } = self;
         let group = drain::Group::new();
-        let acceptor = acceptor::spawn(listener, limits, handler, group, orders)?;
+        let acceptor = acceptor::spawn(listener, acceptor::Settings { limits, tls, group }, handler, orders)?;
         match orders.receive() {
             Order::Drain(patience) => {
                 drain::drain(acceptor, group, patience);
@@ -103,6 +127,7 @@ impl From<TcpListener> for Server {
         Self {
             listener,
             limits: Limits::default(),
+            tls: None,
             orders: Channel::new(0),
         }
     }

@@ -442,6 +442,45 @@ fn a_guest_is_a_client_too() {
 }
 
 #[test]
+fn over_tls_too() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("root.pem");
+    std::fs::write(&file, cert.pem()).unwrap();
+    let variables = [
+        format!("CERTIFICATE={}", cert.pem()),
+        format!("KEY={}", signing_key.serialize_pem()),
+        format!("ROOT={}", cert.pem()),
+    ];
+    let [certificate, key, root] = variables.each_ref().map(String::as_str);
+    let server = guest(
+        "web",
+        Profile::Debug,
+        &["--env", certificate, "--env", key],
+        &["head_timeout=500"],
+    );
+    let url = server.url("/").replacen("http", "https", 1);
+    let ca = ["--cacert", &file.to_string_lossy()];
+    assert_eq!(curl(&ca, &url, b""), "hello[200]");
+    let body = "x".repeat(500_000);
+    let read = server.url("/echo").replacen("http", "https", 1);
+    assert_eq!(
+        curl(&[&ca[..], &["--data-binary", "@-"]].concat(), &read, body.as_bytes()),
+        format!("{body}[200]")
+    );
+    // Who does not speak TLS, or nothing, is not waited for.
+    assert!(!talk(&server, GET).contains("HTTP"));
+    assert_eq!(rest(&mut server.connect()), "");
+    let client = guest("web", Profile::Debug, &["--allow-net", "127.0.0.1", "--env", root], &[]);
+    let ask = |client: &Serving| curl(&[], &client.url(&format!("/ask?{url}")), b"");
+    assert_eq!(ask(&client), "200 OK hello\n200 OK hello\n[200]");
+    // It trusts the system's roots, which did not sign this.
+    let client = guest("web", Profile::Debug, &["--allow-net", "127.0.0.1"], &[]);
+    assert!(ask(&client).starts_with("cannot connect to 127.0.0.1:"));
+}
+
+#[test]
 fn a_server_without_the_right_to_listen_says_what_is_missing() {
     let path = lunatic_tests::guests::path("web", Profile::Debug).to_string_lossy();
     let finished = lunatic_tests::programs::lunatic(["run", &path, "127.0.0.1:0"]).run();

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
-use lunatic::net::TcpStream;
+use lunatic::net::tls::{TlsClient, TlsConnector};
 use tungstenite::protocol::Role;
 
 pub use error::ClientError;
@@ -115,16 +115,25 @@ impl Default for Client {
 }
 
 impl Client {
-    /// A client whose connections are those of [`lunatic::net`]. Needs the right to connect (`--allow-net`).
+    /// A client whose connections are those of [`lunatic::net`], and who trusts whom the system trusts. Needs the right to
+    /// connect (`--allow-net`).
     #[must_use]
     pub fn new() -> Self {
-        Self::with_connector(|target, timeout| {
-            let stream = TcpStream::connect_within((target.host(), target.port()), timeout)?;
-            match target.is_secure() {
-                true => Err(io::ErrorKind::Unsupported.into()),
-                false => Ok(Stream::Tcp(stream).into_transport()),
+        let connector: RefCell<Option<TlsConnector>> = RefCell::default();
+        Self::with_connector(move |target, timeout| {
+            // Reading what the system trusts is work that is done once, and only if it is needed.
+            let mut connector = connector.borrow_mut();
+            if target.is_secure() && connector.is_none() {
+                *connector = Some(TlsClient::new().alpn("http/1.1").build()?);
             }
+            Ok(Stream::connect(target, *connector, timeout)?.into_transport())
         })
+    }
+
+    /// A client who trusts, and shows who it is, as `tls` says.
+    #[must_use]
+    pub fn with_tls(tls: TlsConnector) -> Self {
+        Self::with_connector(move |target, timeout| Ok(Stream::connect(target, Some(tls), timeout)?.into_transport()))
     }
 
     /// A client whose connections `connect` makes: through a proxy, or natively in a test.

@@ -4,7 +4,8 @@ use std::io;
 use std::time::Duration;
 
 use lunatic::mailbox::Mail;
-use lunatic::net::TcpListener;
+use lunatic::net::tls::TlsAcceptor;
+use lunatic::net::{TcpListener, TcpStream};
 use lunatic::{Channel, Mailbox, Process, sleep};
 
 use super::Order;
@@ -19,16 +20,23 @@ const REFUSED_MAX: usize = 64;
 /// The first pause when the system has no room for another connection, and the longest.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
+/// What the processes of a server know of it.
+#[derive(Clone, Copy)]
+pub(super) struct Settings {
+    pub(super) limits: Limits,
+    pub(super) tls: Option<TlsAcceptor>,
+    pub(super) group: Group,
+}
+
 /// Spawns the acceptor, linked to the caller.
 pub(super) fn spawn(
     listener: TcpListener,
-    limits: Limits,
+    settings: Settings,
     handler: impl Handler,
-    group: Group,
     orders: Channel<Order>,
 ) -> io::Result<Process> {
     let entry = move |listener: TcpListener| {
-        let error = accept_all(&listener, limits, handler, group);
+        let error = accept_all(&listener, settings, handler);
         let _ = orders.try_send(Order::Failed(error.to_string()));
     };
     let spawned = Process::builder().link().spawn_with(listener, entry);
@@ -36,9 +44,10 @@ pub(super) fn spawn(
 }
 
 /// Accepts until that fails for good.
-fn accept_all(listener: &TcpListener, limits: Limits, handler: impl Handler, group: Group) -> io::Error {
+fn accept_all(listener: &TcpListener, settings: Settings, handler: impl Handler) -> io::Error {
     let (running, ended) = (Running::new(), Mailbox::<()>::new());
     let (mut connections, mut pause) = (0, PAUSES.0);
+    let places = settings.limits.connections;
     loop {
         let stream = match listener.accept() {
             Ok((stream, _)) => stream,
@@ -57,24 +66,43 @@ fn accept_all(listener: &TcpListener, limits: Limits, handler: impl Handler, gro
                 connections -= 1;
             }
         }
-        let is_full = connections >= limits.connections;
-        if connections >= limits.connections.saturating_add(REFUSED_MAX) {
+        if connections >= places.saturating_add(REFUSED_MAX) {
             continue;
         }
-        let entry = move |stream: Stream| match is_full {
-            true => serve::refuse(stream.into_transport(), limits),
-            false => serve::serve(
-                stream.into_transport(),
-                limits,
-                &handler,
-                Box::new(Watch::new(group, running)),
-            ),
-        };
+        let is_full = connections >= places;
+        let entry = move |stream: TcpStream| connection(stream, settings, &handler, running, is_full);
         // What cannot be spawned is closed; the next may find room.
-        if let Ok(process) = Process::spawn_with(Stream::Tcp(stream), entry) {
+        if let Ok(process) = Process::spawn_with(stream, entry) {
             let _ = process.monitor();
             connections += 1;
         }
+    }
+}
+
+/// The life of a connection's process.
+fn connection(stream: TcpStream, settings: Settings, handler: &impl Handler, running: Running, is_full: bool) {
+    let Settings { limits, tls, group } = settings;
+    let stream = match tls {
+        None => Stream::Tcp(stream),
+        Some(tls) => {
+            let accepted = stream
+                .set_read_timeout(Some(limits.head_timeout))
+                .and_then(|()| tls.accept(stream));
+            match accepted {
+                Ok(stream) => Stream::Tls(stream),
+                // Who does not speak TLS cannot be told so.
+                Err(_) => return,
+            }
+        }
+    };
+    match is_full {
+        true => serve::refuse(stream.into_transport(), limits),
+        false => serve::serve(
+            stream.into_transport(),
+            limits,
+            handler,
+            Box::new(Watch::new(group, running)),
+        ),
     }
 }
 

@@ -55,7 +55,7 @@ impl WebSocket {
     /// # Errors
     ///
     /// [`Unsupported`](io::ErrorKind::Unsupported) if a message was received before, as the reader would not know what was
-    /// read of the next; else what keeps the socket or the process from being made.
+    /// read of the next, and over TLS, as a TLS stream belongs to one process; else what keeps the socket or the process from being made.
     ///
     /// # Examples
     ///
