@@ -40,6 +40,8 @@ pub(crate) fn measure(program: &Program, work: &str, n: u64) -> Result<Measured>
         Output::Lifetime => lasted.as_nanos() as f64,
         Output::Server => bail!("`{shown}` serves until it is killed, and others measure it"),
     };
+    // Where the program has started a server, it is the server's memory that counts.
+    let peak_kb = peak_of(&text).unwrap_or(peak_kb);
     Ok(Measured { value, peak_kb })
 }
 
@@ -50,6 +52,14 @@ fn value_of(text: &str) -> Result<f64> {
     field("ns_per_op")
         .or_else(|| field("p99_us").map(|us| us * 1000.0))
         .context("neither `ns_per_op` nor `p99_us` is a number in it")
+}
+
+/// The memory that a line of JSON tells of.
+fn peak_of(text: &str) -> Option<u64> {
+    serde_json::from_str::<Value>(text.trim())
+        .ok()?
+        .get("peak_kb")?
+        .as_u64()
 }
 
 /// Waits for the child to end: its wait status and peak resident memory in KiB.

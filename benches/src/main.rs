@@ -47,6 +47,9 @@ fn default_works() -> Vec<String> {
         "supervise:100000",
         "start:1",
         "http:10",
+        "tcp-echo:300000",
+        "tcp-churn:50000",
+        "tcp-connections:10000",
     ]
     .map(String::from)
     .into()

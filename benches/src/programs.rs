@@ -12,6 +12,9 @@ const SHARED: [&str; 7] = ["spawn", "pingpong", "ring", "fanin", "idle", "fair",
 /// What the tools for failure cost; a kill is measured on Lunatic alone.
 const FAILURE: [&str; 3] = ["call", "timers", "supervise"];
 
+/// Loads for servers: `load` starts the server and puts them on it.
+const LOADS: [&str; 3] = ["tcp-echo", "tcp-churn", "tcp-connections"];
+
 /// Works that watch the memory of the host.
 pub(crate) const WATCHED: [&str; 2] = ["churn", "gone"];
 
@@ -97,10 +100,14 @@ impl Programs {
             "bench",
             "--example",
             "http_server",
+            "--example",
+            "echo",
         ]))?;
         let host = target.join("release").join("lunatic");
         let bench = target.join("wasm32-wasip1/release/examples/bench.wasm");
         let web = target.join("wasm32-wasip1/release/examples/http_server.wasm");
+        let echo = target.join("wasm32-wasip1/release/examples/echo.wasm");
+        let load = target.join("release/load");
         let hello = folder.join("hello.wat");
         std::fs::write(
             &hello,
@@ -149,9 +156,15 @@ impl Programs {
             last_arg: None,
         };
         let mut missing = Vec::new();
+        let server = |system, command: &Path, args: &[&str]| {
+            let command = command.to_string_lossy();
+            peer(system, load.clone(), &[&[&*command], args].concat(), &LOADS)
+        };
+        let echo = echo.to_string_lossy();
+        all.push(server("Lunatic", &host, &["run", "--allow-net", "*", &echo]));
 
-        let erlang = root.join("benches/peers/erlang/peer_bench.erl");
-        match try_run(Command::new("erlc").arg("-o").arg(&folder).arg(erlang))? {
+        let erlang = ["peer_bench.erl", "peer_echo.erl"].map(|file| root.join("benches/peers/erlang").join(file));
+        match try_run(Command::new("erlc").arg("-o").arg(&folder).args(erlang))? {
             true => {
                 let folder = folder.to_string_lossy();
                 let args = [
@@ -164,6 +177,8 @@ impl Programs {
                     "peer_bench",
                     "main",
                 ];
+                let serve = ["-noshell", "-pa", &folder, "-run", "peer_echo", "main"];
+                all.push(server("Erlang", "erl".as_ref(), &serve));
                 all.push(peer("Erlang", "erl".into(), &args, &[&SHARED[..], &FAILURE].concat()));
             }
             false => {
@@ -183,6 +198,7 @@ impl Programs {
                     output: Output::Server,
                     ..peer("Go", go.clone(), &["http"], &SERVED)
                 });
+                all.push(server("Go", &go, &["serve"]));
                 all.push(peer("Go", go, &[], &SHARED));
             }
             false => missing.push("Go is missing: its package in Debian is `golang-go`.".into()),

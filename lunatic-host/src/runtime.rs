@@ -409,6 +409,7 @@ impl RuntimeBuilder {
     ///
     /// When the machine refuses threads or memory, or is of a kind that wasmtime does not know.
     pub fn build(self) -> anyhow::Result<Runtime> {
+        raise_descriptor_limit();
         let cache = match (&self.cache, self.use_cache) {
             (Some(folder), _) => Cache::at(folder),
             (None, true) => Cache::user(),
@@ -697,6 +698,19 @@ impl Drop for Runtime {
         self.shared.net.reactor.stop();
         join(&mut self.helpers);
     }
+}
+
+/// Lets this process of the system have as many descriptors as it may: each socket of a guest is one, and shells often
+/// give 1,024 only, for the sake of programs that use `select`.
+fn raise_descriptor_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit {
+        current: limit.maximum,
+        maximum: limit.maximum,
+    };
+    // If it is refused, guests get errors sooner, and no more.
+    let _ = setrlimit(Resource::Nofile, most);
 }
 
 /// The memory of the machine, in bytes; 4 GiB if it does not say.

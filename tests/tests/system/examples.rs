@@ -195,3 +195,17 @@ fn sqlite_keeps_a_database_in_the_folder_that_its_process_was_given() {
     // Without the folder there is none to give to the process.
     assert!(!example("sqlite", Profile::Debug).run().stdout.contains("notes with"));
 }
+
+#[test]
+fn an_echo_server_talks_to_itself_and_to_others() {
+    let rules = || vec!["*".parse().unwrap()];
+    for profile in PROFILES {
+        let ended = example("echo", profile).net(rules()).run().normal();
+        let (first, rest) = ended.stdout.split_once('\n').unwrap();
+        assert!(first.starts_with("listening at 127.0.0.1:"), "{first}");
+        let answers: String = (0..3)
+            .map(|number| format!("hello from connection {number}\n"))
+            .collect();
+        assert_eq!(rest, answers);
+    }
+}
