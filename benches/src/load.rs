@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     let n: usize = n.parse().context("N must be a positive whole number")?;
     let mut server = Server::start(server, if work == "tcp-churn" { "once" } else { "echo" })?;
     let mut extra = String::new();
-    let start = Instant::now();
+    let (start, cpu) = (Instant::now(), server.cpu_ns()?);
     let ns = match &**work {
         "tcp-echo" => Load::new(server.address)?.echo(n)?,
         "tcp-churn" => {
@@ -53,8 +53,10 @@ fn main() -> Result<()> {
     };
     let seconds = start.elapsed().as_secs_f64();
     let peak = server.memory("VmHWM")?;
+    // On a machine with other things to do, this is what can be compared.
+    let cpu = (server.cpu_ns()? - cpu) as f64 / n as f64;
     println!(
-        r#"{{"work":"{work}","n":{n},"ns_per_op":{:.1},"peak_kb":{peak},"seconds":{seconds:.1}{extra}}}"#,
+        r#"{{"work":"{work}","n":{n},"ns_per_op":{:.1},"cpu_ns_per_op":{cpu:.0},"peak_kb":{peak},"seconds":{seconds:.1}{extra}}}"#,
         ns / n as f64
     );
     Ok(())
@@ -85,6 +87,19 @@ impl Server {
             .and_then(|text| text.parse().ok());
         let address = address.with_context(|| format!("the server printed {line:?}"))?;
         Ok(Self { child, address })
+    }
+
+    /// How long its threads have computed, in nanoseconds.
+    fn cpu_ns(&self) -> Result<u64> {
+        let mut sum = 0;
+        for thread in std::fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+            // One that has just ended is not there any more.
+            let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
+                continue;
+            };
+            sum += text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+        }
+        Ok(sum)
     }
 
     /// A line of its status, in KiB.

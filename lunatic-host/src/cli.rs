@@ -30,7 +30,7 @@ pub struct HostArgs {
     #[arg(long, value_name = "RULE", help_heading = "Host options")]
     pub allow_net: Vec<String>,
 
-    /// Most files and folders that one process opens at once [default: 1024]
+    /// Most files and folders that one process opens at once, and most sockets that it has [default: 1024]
     #[arg(long, value_name = "N", help_heading = "Host options")]
     pub max_files: Option<u32>,
 
@@ -61,6 +61,11 @@ pub struct HostArgs {
     /// At the end, print the numbers that a program of Lunatic 0.13 has counted with `lunatic::metrics`
     #[arg(long, help_heading = "Host options")]
     pub metrics: bool,
+
+    /// When the host holds more memory than this, such as 200M, processes that wait are packed [default: a tenth of the
+    /// machine's]
+    #[arg(long, value_name = "SIZE", help_heading = "Host options")]
+    pub max_resident: Option<String>,
 
     /// Number of worker threads [default: one per core]
     #[arg(long, value_name = "N", help_heading = "Host options")]
@@ -241,7 +246,10 @@ impl HostArgs {
     /// A runtime as these flags want it.
     pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
         crate::instance::kernel::forbid_huge_pages();
-        let builder = Runtime::builder();
+        let mut builder = Runtime::builder();
+        if let Some(size) = &self.max_resident {
+            builder = builder.resident_max(parse_size(size).with_context(|| format!("--max-resident {size}"))?);
+        }
         match self.workers {
             Some(0) => bail!("--workers 0 could run nothing: give at least 1"),
             Some(workers) => builder.workers(workers).build(),
