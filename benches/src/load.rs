@@ -97,7 +97,11 @@ impl Server {
             let Ok(text) = std::fs::read_to_string(thread?.path().join("schedstat")) else {
                 continue;
             };
-            sum += text.split_whitespace().next().and_then(|ns| ns.parse().ok()).unwrap_or(0);
+            sum += text
+                .split_whitespace()
+                .next()
+                .and_then(|ns| ns.parse().ok())
+                .unwrap_or(0);
         }
         Ok(sum)
     }
