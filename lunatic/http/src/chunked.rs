@@ -320,7 +320,8 @@ mod tests {
             let at = at.index(bytes.len());
             bytes[at] ^= flip;
             if let Ok(Some((data, used))) = decode(&[&bytes]) {
-                prop_assert!(used <= bytes.len() && data.len() <= 45);
+                // A length may have become another one that fits as well; but never is anything read twice.
+                prop_assert!(data.len() < used && used <= bytes.len());
             }
         }
     }
