@@ -44,7 +44,7 @@ impl Transport for Peer {
     fn finish(&mut self) {}
 }
 
-/// What the server answers, without the dates.
+/// What the server answers, without the dates and what it says before its answers.
 fn answers(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let heard = Rc::new(RefCell::new(Vec::new()));
     let peer = Peer {
@@ -73,11 +73,14 @@ fn answers(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     serve_connection(peer, limits, app);
     let heard = heard.take();
     let lines = heard.split_inclusive(|byte| *byte == b'\n');
-    lines
+    let text: Vec<u8> = lines
         .filter(|line| !line.starts_with(b"date: "))
         .flatten()
         .copied()
-        .collect()
+        .collect();
+    // Leave to send a body is given only if the body is not there already.
+    let text = String::from_utf8_lossy(&text);
+    text.replace("HTTP/1.1 100 Continue\r\n\r\n", "").into_bytes()
 }
 
 const GOOD: [&[u8]; 8] = [
