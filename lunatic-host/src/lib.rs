@@ -1,5 +1,7 @@
 //! The Lunatic runtime: runs WebAssembly instances as isolated, preemptively scheduled processes.
 
+#[doc(hidden)]
+pub mod bench;
 mod channel;
 pub mod cli;
 mod clock;

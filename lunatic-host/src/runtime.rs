@@ -569,6 +569,13 @@ impl Runtime {
     }
 }
 
+impl Runtime {
+    /// The main process of a system that has not ended.
+    pub(crate) fn main_process(&self, system: &RunningSystem) -> Option<Arc<Process>> {
+        self.shared.find(*system.system.main.get()?)
+    }
+}
+
 impl Shared {
     fn spawn_main(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<(), SpawnLimit> {
         let mut process = None;

@@ -59,7 +59,7 @@ impl Runner {
     }
 
     /// Puts everything back as it was.
-    pub(super) fn thaw(&mut self) {
+    pub(crate) fn thaw(&mut self) {
         let Some(frozen) = self.frozen.take() else { return };
         let module = &*self.module;
         put(&frozen.stack, None, &module.models.stack);
