@@ -1,7 +1,7 @@
 //! WebSockets (RFC 6455): messages both ways over a connection that began with HTTP.
 //!
-//! [`upgrade`] answers a request with one, and the process of the connection goes on with it; [`WebSocket::connect`] is the
-//! client. The protocol is that of `tungstenite`: pings are answered, messages put together from fragments, texts checked.
+//! [`upgrade`] answers a request with one, and the process of the connection goes on with it;
+//! [`Client::websocket`](crate::Client::websocket) is the client. The protocol is that of `tungstenite`: pings are answered, messages put together from fragments, texts checked.
 //!
 //! A process that waits for messages and for mail of other processes at once has [`WebSocket::split`].
 
