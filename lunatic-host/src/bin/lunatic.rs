@@ -25,7 +25,7 @@ struct Lunatic {
 #[derive(Subcommand)]
 enum Command {
     /// Run a WebAssembly program
-    Run(Run),
+    Run(Box<Run>),
     /// Have cargo build for WebAssembly and run with Lunatic: writes .cargo/config.toml
     Init,
 }
@@ -78,12 +78,13 @@ fn main() {
         std::process::exit(cli::test(&file, &test, &host));
     }
     let code = match Lunatic::parse_from(args).command {
-        Command::Run(Run {
-            host,
-            bench,
-            file,
-            mut args,
-        }) => {
+        Command::Run(run) => {
+            let Run {
+                host,
+                bench,
+                file,
+                mut args,
+            } = *run;
             args.extend(bench.then(|| "--bench".to_owned()));
             cli::run(&file, &args, &host)
         }

@@ -131,6 +131,8 @@ impl Server {
             .into_command()
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            // What handlers that fail on purpose leave there.
+            .stderr(Stdio::null())
             .spawn()
             .unwrap_or_else(|error| panic!("could not start the server: {error}"));
         let mut lines = BufReader::new(child.stdout.take().expect("it was to be a pipe"));
