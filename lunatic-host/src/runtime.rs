@@ -388,7 +388,7 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How many bytes the host may hold resident before processes that wait are frozen; by default a fifth of the
+    /// How many bytes the host may hold resident before processes that wait are frozen; by default a tenth of the
     /// machine's memory. A freeze and the thaw after it take some ten microseconds each. With 0, every
     /// process is frozen whenever it blocks.
     pub fn resident_max(mut self, bytes: usize) -> Self {
@@ -506,7 +506,7 @@ impl Runtime {
             processes_max: PROCESSES_MAX,
             queued_max: machine_memory() / 4,
             memory_max: machine_memory() / 4 * 3,
-            resident_max: machine_memory() / 5,
+            resident_max: machine_memory() / 10,
             cache: None,
             use_cache: true,
         }
