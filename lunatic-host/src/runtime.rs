@@ -15,6 +15,7 @@ use crate::compat::metrics::Metrics;
 use crate::engine::{Engines, Layout};
 use crate::hibernation::Hibernation;
 use crate::instance::Runner;
+use crate::instance::ahead::Ahead;
 use crate::module::cache::Cache;
 use crate::module::{LoadError, Module};
 use crate::process::exit::{ExitReason, Exits};
@@ -61,6 +62,7 @@ pub(crate) struct Shared {
     pub(crate) exits: Exits,
     pub(crate) net: crate::net::Net,
     pub(crate) hibernation: Hibernation,
+    pub(crate) ahead: Ahead,
     pub(crate) shortage: Shortage,
     pub(crate) cache: Cache,
     pub(crate) engines: Engines,
@@ -133,9 +135,34 @@ impl Shared {
     }
 
     /// `metered`: for a process that may run only so many instructions.
-    pub(crate) fn new_runner(self: &Arc<Self>, module: &Arc<Module>, metered: bool) -> Runner {
+    /// A runner for a process that none that has been used fits.
+    pub(crate) fn runner(self: &Arc<Self>, module: &Arc<Module>, metered: bool) -> Runner {
+        if metered {
+            return self.new_runner(module, Layout::Metered);
+        }
+        let ready = self.ahead.take(module);
+        if self.ahead.want(module) {
+            self.scheduler.wake_spare();
+        }
+        ready.unwrap_or_else(|| self.new_runner(module, self.engines.choose()))
+    }
+
+    /// Makes an instance that will be needed soon; false if there is none. For a worker that has nothing else to do.
+    fn make_ahead(self: &Arc<Self>) -> bool {
+        let Some(module) = self.ahead.next() else { return false };
+        let make = || {
+            let mut runner = self.new_runner(&module, self.engines.choose());
+            if runner.prepare(self.clock.slices()) {
+                self.ahead.put(runner);
+            }
+        };
+        // If it fails, it fails again where it is needed, and is reported there.
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)).is_ok()
+    }
+
+    fn new_runner(self: &Arc<Self>, module: &Arc<Module>, layout: Layout) -> Runner {
         self.hibernation.makes_instance(self);
-        if !metered && self.engines.dense_is_near() && module.claim_preparation() {
+        if layout != Layout::Metered && self.engines.dense_is_near() && module.claim_preparation() {
             let (shared, module) = (self.clone(), module.clone());
             // If this fails, it fails again where it is needed, and is reported there. So does it if there is no thread:
             // tokio, asked for one, would panic.
@@ -143,15 +170,7 @@ impl Shared {
             let thread = std::thread::Builder::new().name("lunatic-prepare".into());
             drop(thread.spawn(prepare));
         }
-        Runner::new(
-            self,
-            module,
-            if metered {
-                Layout::Metered
-            } else {
-                self.engines.choose()
-            },
-        )
+        Runner::new(self, module, layout)
     }
 
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
@@ -449,6 +468,7 @@ impl RuntimeBuilder {
                 exits: Exits::default(),
                 net,
                 hibernation: Hibernation::new(self.resident_max),
+                ahead: Ahead::default(),
                 shortage: Shortage::new(),
                 cache,
                 engines,
@@ -466,7 +486,9 @@ impl RuntimeBuilder {
                     .spawn(move || {
                         let _io = shared.io.enter();
                         let mut worker = Worker::new(&shared);
-                        shared.scheduler.run(seat, |process| worker.run(process));
+                        shared
+                            .scheduler
+                            .run(seat, || shared.make_ahead(), |process| worker.run(process));
                     })?,
             );
         }
@@ -699,6 +721,7 @@ impl Drop for Runtime {
         // The clock goes on until the workers have ended: it interrupts the processes that they run.
         self.shared.scheduler.stop();
         join(&mut self.workers);
+        self.shared.ahead.clear();
         self.shared.take_apart();
         self.shared.clock.stop();
         self.shared.hibernation.stop();

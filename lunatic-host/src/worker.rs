@@ -45,7 +45,7 @@ impl<'a> Worker<'a> {
             Task::Fresh(entry) => {
                 let metered = process.rights.fuel.is_some();
                 let pooled = if metered { None } else { self.pool.take(&process.module) };
-                let mut runner = pooled.unwrap_or_else(|| self.shared.new_runner(&process.module, metered));
+                let mut runner = pooled.unwrap_or_else(|| self.shared.runner(&process.module, metered));
                 runner.assign(process.clone(), entry);
                 runner
             }

@@ -31,6 +31,26 @@ impl Limits {
         };
     }
 
+    /// An instance is made for whom nobody knows yet: [`admit`](Self::admit) sees to the limits.
+    pub(crate) fn begin_ahead(&mut self) {
+        *self = Self {
+            memory_max: usize::MAX,
+            ..Self::default()
+        };
+    }
+
+    /// The process begins in an instance with a memory of so many bytes; what stands against it, if it may not.
+    pub(crate) fn admit(&mut self, memory: usize) -> Result<(), String> {
+        if memory > self.memory_max {
+            self.out_of_memory = true;
+            let max = self.memory_max;
+            return Err(format!(
+                "the module's memory has {memory} bytes from the start, the process may have {max}"
+            ));
+        }
+        self.charge(memory)
+    }
+
     /// Takes so many bytes from the budget of the process, if it has one; what it says if they are not there.
     pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), String> {
         let Some(budget) = &self.budget else { return Ok(()) };
@@ -84,3 +104,23 @@ impl ResourceLimiter for Limits {
 
 /// The largest function table, in elements: eight bytes each.
 const TABLE_LEN_MAX: usize = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_instance_that_was_made_ahead_is_measured_when_a_process_begins_in_it() {
+        let mut limits = Limits::default();
+        limits.begin_ahead();
+        assert!(limits.memory_growing(0, 1 << 30, None).unwrap());
+        let mut limits = Limits {
+            memory_max: 65_536,
+            ..Limits::default()
+        };
+        assert_eq!(limits.admit(65_536), Ok(()));
+        assert!(!limits.out_of_memory);
+        assert!(limits.admit(65_537).is_err());
+        assert!(limits.out_of_memory, "the exit reason is that");
+    }
+}

@@ -6,6 +6,7 @@
 //! first time makes room for the next one without leaving the instance: the exported function `lunatic:run` asks
 //! [`next`] for it in a loop.
 
+pub(crate) mod ahead;
 pub(crate) mod arena;
 mod arguments;
 pub(crate) mod frozen;
@@ -234,6 +235,8 @@ pub(crate) struct Seat {
     changed: AtomicBool,
     /// The current process has used up its time slice.
     preempted: AtomicBool,
+    /// An instance is to be made before there is a process.
+    ahead: AtomicBool,
     /// The time slice in which the worker began to run this instance.
     slice: AtomicU64,
     /// The thread that ran it last.
@@ -297,6 +300,7 @@ impl Runner {
             current: Mutex::default(),
             changed: AtomicBool::new(false),
             preempted: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
             slice: AtomicU64::new(0),
             thread: AtomicUsize::new(0),
             moved: AtomicBool::new(false),
@@ -326,22 +330,18 @@ impl Runner {
         current.or_else(|| self.seat.assigned.lock().as_ref().map(|(process, _)| process.clone()))
     }
 
+    /// Makes the instance before there is a process for it; false if that fails: the runner is of no use then.
+    pub(crate) fn prepare(&mut self, slice: u64) -> bool {
+        self.seat.ahead.store(true, Ordering::Relaxed);
+        self.begin(slice);
+        self.poll().is_pending()
+    }
+
     /// Runs `process`, which is in the seat, and those that follow it, until one blocks, is preempted or ends.
     pub(crate) fn run(&mut self, process: Arc<Process>, slice: u64) -> Progress {
-        let seat = &*self.seat;
-        seat.slice.store(slice, Ordering::Relaxed);
-        seat.changed.store(false, Ordering::Relaxed);
-        let here = image::this_thread();
-        if seat.thread.load(Ordering::Relaxed) != here {
-            seat.thread.store(here, Ordering::Relaxed);
-            seat.moved.store(true, Ordering::Relaxed);
-        }
+        self.begin(slice);
         self.thaw();
-        let ready = self
-            .drive
-            .as_mut()
-            .poll(&mut Context::from_waker(&self.waker))
-            .is_ready();
+        let ready = self.poll().is_ready();
         let seat = &*self.seat;
         let preempted = seat.preempted.load(Ordering::Relaxed);
         if preempted {
@@ -358,6 +358,22 @@ impl Runner {
             Some(process) if preempted => Progress::Preempted(process),
             Some(process) => Progress::Blocked(process),
         }
+    }
+
+    /// Tells the seat that this thread is about to run what is in it.
+    fn begin(&self, slice: u64) {
+        let seat = &*self.seat;
+        seat.slice.store(slice, Ordering::Relaxed);
+        seat.changed.store(false, Ordering::Relaxed);
+        let here = image::this_thread();
+        if seat.thread.load(Ordering::Relaxed) != here {
+            seat.thread.store(here, Ordering::Relaxed);
+            seat.moved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    fn poll(&mut self) -> Poll<()> {
+        self.drive.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
 }
 
@@ -381,6 +397,13 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, sea
     let mut store = new_store(&shared, layout, Ctx::new(shared.clone(), seat.clone()));
     let mut running: Option<Running> = None;
     let mut made = Ok(());
+    if seat.ahead.load(Ordering::Relaxed) {
+        store.data_mut().limits.begin_ahead();
+        let Ok(instance) = Box::pin(make(&shared, &mut store, &module, &mut layout)).await else {
+            return;
+        };
+        running = Some(instance);
+    }
     loop {
         let (process, entry) = Seated(&seat).await;
         let fuel = process.rights.fuel;
@@ -391,7 +414,7 @@ async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, sea
         }
         // A fresh instance is charged for when its memory is made.
         let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
-        let charged = store.data_mut().limits.charge(memory);
+        let charged = store.data_mut().limits.admit(memory);
         if charged.is_ok() && running.is_none() {
             // Boxed: what a waiting process holds would else have room for what making an instance takes.
             made = Box::pin(make(&shared, &mut store, &module, &mut layout))

@@ -130,6 +130,11 @@ impl Scheduler {
         self.with_local(|local| local.next_fresh(module)).flatten()
     }
 
+    /// Wakes a worker, though there is nothing to run, if any sleeps.
+    pub(crate) fn wake_spare(&self) {
+        self.sleepers.wake_one();
+    }
+
     /// The number of the calling worker, 0 for other threads.
     pub(crate) fn worker(&self) -> usize {
         self.with_local(|local| local.index).unwrap_or(0)
@@ -147,11 +152,14 @@ impl Scheduler {
     }
 
     /// The loop of one worker: hands each process that is due to `run`, until the scheduler is stopped.
-    pub(crate) fn run(&self, seat: Seat, mut run: impl FnMut(Unit)) {
+    ///
+    /// With nothing to run, `spare` may do something else for a while, and says whether it did.
+    pub(crate) fn run(&self, seat: Seat, spare: impl Fn() -> bool, mut run: impl FnMut(Unit)) {
         LOCAL.set(Some(seat.0));
         while !self.stopped.load(Ordering::Relaxed) {
             match self.next() {
                 Some(process) => run(process),
+                None if spare() => {}
                 None => self.park(),
             }
         }
