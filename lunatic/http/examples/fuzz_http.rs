@@ -1,5 +1,5 @@
 //! Damaged requests by the million, for as long as you like:
-//! `cargo run --release -p lunatic-http --example fuzz -- SECONDS [SEED]`.
+//! `cargo run --release -p lunatic-http --example fuzz_http -- SECONDS [SEED]`.
 //!
 //! A case is a conversation of good requests that is cut, flipped, repeated and mixed with garbage, and sent to a server in
 //! memory twice: at once, and byte by byte. The server must neither panic nor hang, and its answers must be the same,
