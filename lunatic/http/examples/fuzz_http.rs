@@ -144,7 +144,7 @@ fn case(random: &mut StdRng) -> Vec<u8> {
 fn main() {
     let mut args = std::env::args().skip(1).map(|arg| arg.parse::<u64>());
     let (Some(Ok(seconds)), Ok(seed)) = (args.next(), args.next().unwrap_or(Ok(0))) else {
-        eprintln!("usage: fuzz SECONDS [SEED]");
+        eprintln!("usage: fuzz_http SECONDS [SEED]");
         std::process::exit(2);
     };
     let end = Instant::now() + Duration::from_secs(seconds);

@@ -81,7 +81,9 @@ fn all_shapes_of_tables() {
     let all_of_one = vec![Some(0); 50];
     let sparse: Vec<_> = (0..300).map(|place| (place % 37 == 5).then_some(1)).collect();
     let mixed: Vec<_> = (0..90).map(|place| (place % 5 != 4).then_some(place % 5)).collect();
-    let far: Vec<_> = (0..400).map(|place| (place < 5 || place > 390).then_some(2)).collect();
+    let far: Vec<_> = (0..400)
+        .map(|place| (!(5..=390).contains(&place)).then_some(2))
+        .collect();
     for table in [&[Some(0)][..], &[None, Some(3)], &all_of_one, &sparse, &mixed, &far] {
         check(&engine, table);
     }
