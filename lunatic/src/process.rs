@@ -84,7 +84,7 @@ impl Process {
         spawn::spawn(&entry)
     }
 
-    /// Spawns a process that calls `entry` with an argument: any [`Message`](crate::channel::Message), such as a `String`, or
+    /// Spawns a process that calls `entry` with an argument: any [`Message`], such as a `String`, or
     /// a [socket](crate::net), which then belongs to the new process. If nothing is spawned, the argument is dropped.
     ///
     /// # Errors

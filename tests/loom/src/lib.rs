@@ -3,8 +3,8 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p lunatic-loom --target-dir target/loom`
 //!
-//! What is modelled are the host's own files, compiled here with loom's atomics and locks ([`sync`]). What they use of the
-//! rest of the host is reduced to what matters: [`process`] is a process with a worker of its own, [`process::table`]
+//! What is modelled are the host's own files, compiled here with loom's atomics and locks (`sync`). What they use of the
+//! rest of the host is reduced to what matters: `process` is a process with a worker of its own, `process::table`
 //! holds one channel. Without `--cfg loom` the crate is empty.
 #![cfg(loom)]
 #![expect(dead_code, reason = "the models do not use all of the host's files")]

@@ -1,4 +1,4 @@
-//! The host's unsafe bookkeeping of memory: arenas, slots, pages and runs, compiled here with a [`kernel`](instance::kernel)
+//! The host's unsafe bookkeeping of memory: arenas, slots, pages and runs, compiled here with a `kernel`
 //! that makes no system call, so that Miri can run it:
 //!
 //! `cargo +nightly miri test -p lunatic-miri`
