@@ -43,6 +43,8 @@ const CHANNELS_MAX: u32 = 64 << 20;
 
 /// The exit code of a system that nobody reads any more: that of a native program ended by SIGPIPE.
 const BROKEN_PIPE: i32 = 141;
+/// A worker drops a mailbox with so many messages by itself, in some ten microseconds.
+const MAIL_DROPPED_MAX: usize = 2000;
 /// The resident memory is looked at each so many time slices.
 const HIBERNATION_LOOK: u64 = 10;
 
@@ -176,7 +178,6 @@ impl Shared {
     /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
     pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
         self.exits.remember(process.id, &reason);
-        // Dropped at the end of this: a full mailbox takes milliseconds, which nobody shall wait for.
         let (mut relations, sockets) = process.set_ending(reason.clone());
         for socket in sockets.into_iter().flat_map(|sockets| *sockets) {
             self.net.handles.close_of(self.scheduler.worker(), process.id, socket);
@@ -194,6 +195,11 @@ impl Shared {
         }
         for joiner in process.set_ended() {
             self.scheduler.wake(&joiner);
+        }
+        if let Some(relations) = relations.filter(|relations| relations.mailbox.len() > MAIL_DROPPED_MAX) {
+            // Who was woken runs next on this worker, and shall not wait for that. If there is no thread, it is done here.
+            let thread = std::thread::Builder::new().name("lunatic-drop".into());
+            drop(thread.spawn(move || drop(relations)));
         }
     }
 
