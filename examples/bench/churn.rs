@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lunatic::{Channel, ExitReason, Mailbox, Process, sleep};
 
-use super::{spawn, timed};
+use super::{spawn, spawn_into, timed};
 
 /// So many are spawned before their messages are received.
 const TOGETHER: u64 = 1000;
@@ -32,9 +32,11 @@ pub(crate) fn churn(seconds: u64, marks: &Marks) -> (u64, Duration) {
     let all = Duration::from_secs(seconds);
     let each = (all / 5).min(Duration::from_secs(60));
     let (mut spawned, mut time, mut marked) = (0, Duration::ZERO, Duration::ZERO);
+    // One channel for all: each belongs to this process until that ends, with room for what it held.
+    let squares = Channel::new(0);
     marks.mark("start", 0);
     while time < all {
-        time += spawn(TOGETHER);
+        time += spawn_into(squares, TOGETHER);
         spawned += TOGETHER;
         if time >= marked + each && time < all {
             marked += each;
