@@ -15,6 +15,7 @@ mod budget;
 #[path = "../../../lunatic-host/src/channel.rs"]
 mod channel;
 pub mod models;
+mod net;
 mod process;
 #[path = "../../../lunatic-host/src/quota.rs"]
 mod quota;

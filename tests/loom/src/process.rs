@@ -4,6 +4,7 @@
 //! `scheduler/mod.rs`, `worker.rs` and `hibernation.rs`.
 
 pub(crate) mod exit;
+pub(crate) mod hash;
 pub(crate) mod id;
 #[path = "../../../lunatic-host/src/process/life.rs"]
 mod life;

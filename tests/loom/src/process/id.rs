@@ -1,6 +1,6 @@
 //! The id of the only channel.
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Id;
 
 impl Id {

@@ -1,0 +1,3 @@
+//! Sets of numbers; how they are hashed does not matter here.
+
+pub(crate) type NumberSet<K> = std::collections::HashSet<K>;
