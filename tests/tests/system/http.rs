@@ -247,6 +247,7 @@ fn who_sends_slowly_is_cut_off_and_keeps_nobody_waiting() {
                 let mut sent = 0;
                 while stream.write_all(b"x").is_ok() {
                     sent += 1;
+                    // Nothing is waited for: being slow is the attack.
                     std::thread::sleep(Duration::from_millis(20));
                 }
                 sent
@@ -273,6 +274,7 @@ fn who_reads_slowly_is_cut_off() {
     let mut bytes = vec![0; 1 << 16];
     // It ends although the body does not: so much nobody can take at this pace.
     while stream.read(&mut bytes).is_ok_and(|read| read > 0) {
+        // Nothing is waited for: reading slowly is what is tried.
         std::thread::sleep(Duration::from_millis(1));
     }
     is_well(&server);

@@ -304,8 +304,10 @@ fn other_serializers_do_as_well() {
             + lunatic::serializer::CanSerialize<Vec<String>>
             + lunatic::serializer::CanSerialize<()>,
     {
+        // SAFETY: this process has no other mailbox: all that is sent to it is of this type, by this serializer.
         let this = unsafe { Process::<Vec<String>, S>::this() };
         this.send(vec!["a".into(), "größer".into()]);
+        // SAFETY: as above.
         let mailbox = unsafe { Mailbox::<Vec<String>, S>::new() };
         mailbox.receive()
     }

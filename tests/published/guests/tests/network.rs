@@ -11,6 +11,7 @@ use lunatic::{spawn_link, Mailbox, Process};
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
+    // SAFETY: nothing but the address of the child's listener is sent to this process before it is received below.
     let this = unsafe { Process::<SocketAddr>::this() };
     Process::spawn_link(this, |parent, _: Mailbox<()>| {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -27,6 +28,7 @@ fn echo() -> SocketAddr {
         }
     });
     drop(listener);
+    // SAFETY: as above.
     let mailbox = unsafe { Mailbox::<SocketAddr>::new() };
     let other = mailbox.receive();
     assert_ne!(address, other);
