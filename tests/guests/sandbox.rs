@@ -330,6 +330,7 @@ fn memory_of_a_subtree() {
         let second = Process::spawn(|| hold(20)).unwrap();
         assert!(matches!(second.join(), ExitReason::OutOfMemory(_)));
         first.kill();
+        first.join();
         let third = Process::spawn(|| drop(std::hint::black_box(vec![1_u8; 20 << 20]))).unwrap();
         assert_eq!(third.join(), ExitReason::Normal);
     });
