@@ -53,6 +53,7 @@
 mod address;
 pub(crate) mod handover;
 mod socket;
+mod stream;
 mod tcp;
 pub mod tls;
 mod udp;

@@ -1,7 +1,7 @@
 //! TCP.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io;
 use std::time::Duration;
 
 use lunatic_sys::codes::{NO_TIMEOUT, option};
@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::address::first;
 use super::socket::Socket;
+use super::stream::stream;
 use super::{Shutdown, SocketAddr, Target, ToSocketAddrs};
 use crate::host;
 
@@ -153,9 +154,6 @@ impl Iterator for Incoming<'_> {
 #[derive(Serialize, Deserialize)]
 pub struct TcpStream(pub(super) Socket);
 
-/// The most bytes that [`Write::write_vectored`] puts together for one call.
-const GATHERED_MAX: usize = 64 << 10;
-
 impl TcpStream {
     /// Connects, and waits until that has come about: to the first of several addresses that answers.
     ///
@@ -236,42 +234,6 @@ impl TcpStream {
     /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
-    }
-
-    /// How long a read waits; for ever without a timeout, which is so at first.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::READ_TIMEOUT, timeout)
-    }
-
-    /// How long a write waits; for ever without a timeout, which is so at first.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::WRITE_TIMEOUT, timeout)
-    }
-
-    /// How long a read waits.
-    ///
-    /// # Errors
-    ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket was handed over.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.0.timeout(option::READ_TIMEOUT)
-    }
-
-    /// How long a write waits.
-    ///
-    /// # Errors
-    ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket was handed over.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.0.timeout(option::WRITE_TIMEOUT)
     }
 
     /// As a read, but leaves the bytes to be read again.
@@ -358,94 +320,4 @@ impl TcpStream {
     }
 }
 
-/// Reading waits for some bytes; 0 is the end of the stream.
-impl Read for TcpStream {
-    #[inline]
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        host::net::read(self.0.raw(), to)
-    }
-}
-
-/// Writing waits until some bytes have room in the system, and says how many had. Nothing is kept back here, so that there
-/// is nothing to flush.
-impl Write for TcpStream {
-    #[inline]
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), from)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        (&*self).write_vectored(parts)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Read for &TcpStream {
-    #[inline]
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        host::net::read(self.0.raw(), to)
-    }
-}
-
-impl Write for &TcpStream {
-    #[inline]
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), from)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), &gather(parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Several parts as one, up to what is worth copying.
-pub(super) fn gather<'a>(parts: &'a [IoSlice<'_>]) -> std::borrow::Cow<'a, [u8]> {
-    let mut full = parts.iter().filter(|part| !part.is_empty());
-    let Some(first) = full.next() else {
-        return (&[][..]).into();
-    };
-    if full.next().is_none() || first.len() >= GATHERED_MAX {
-        return (&**first).into();
-    }
-    let mut all = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>().min(GATHERED_MAX));
-    for part in parts {
-        let room = GATHERED_MAX - all.len();
-        all.extend_from_slice(&part[..part.len().min(room)]);
-    }
-    all.into()
-}
-
-impl fmt::Debug for TcpStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TcpStream({})", self.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_are_put_together_up_to_a_bound() {
-        let slices = |parts: &[&'static [u8]]| parts.iter().map(|part| IoSlice::new(part)).collect::<Vec<_>>();
-        static LARGE: [u8; GATHERED_MAX + 1] = [7; GATHERED_MAX + 1];
-        for (parts, len) in [
-            (slices(&[]), 0),
-            (slices(&[b"", b""]), 0),
-            (slices(&[b"", b"ab", b""]), 2),
-            (slices(&[b"ab", b"", b"c"]), 3),
-            (slices(&[&LARGE, b"c"]), LARGE.len()),
-            (slices(&[b"c", &LARGE]), GATHERED_MAX),
-        ] {
-            assert_eq!(gather(&parts).len(), len);
-        }
-        assert_eq!(&*gather(&slices(&[b"ab", b"c"])), b"abc");
-    }
-}
+stream!(TcpStream);

@@ -18,15 +18,14 @@
 //! [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): what came may not be all.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
-use std::time::Duration;
+use std::io;
 
 use lunatic_sys::codes::{option, tls_info};
 use lunatic_sys::layout::RawHandle;
 use serde::{Deserialize, Serialize};
 
 use super::socket::Socket;
-use super::tcp::gather;
+use super::stream::stream;
 use super::{Shutdown, SocketAddr, Target, TcpStream, ToSocketAddrs};
 use crate::host;
 
@@ -265,6 +264,8 @@ impl TlsAcceptor {
 
 /// A TLS connection.
 ///
+/// Each write is at least a record: put small pieces together.
+///
 /// It can be handed to another process like other sockets. There is no clone of it. When it is dropped, the peer is told
 /// that nothing more comes; when its process fails, the peer is not, so that it knows that something is missing.
 #[derive(Serialize, Deserialize)]
@@ -361,24 +362,6 @@ impl TlsStream {
         host::net::local_address(self.0.raw())
     }
 
-    /// How long a read waits; for ever without a timeout.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::READ_TIMEOUT, timeout)
-    }
-
-    /// How long a write waits; for ever without a timeout.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::WRITE_TIMEOUT, timeout)
-    }
-
     /// Sets whether small pieces are sent at once, and not collected for a moment.
     ///
     /// # Errors
@@ -396,45 +379,4 @@ impl Drop for TlsStream {
     }
 }
 
-impl Read for TlsStream {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        host::net::read(self.0.raw(), to)
-    }
-}
-
-impl Read for &TlsStream {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        host::net::read(self.0.raw(), to)
-    }
-}
-
-/// Each write is at least a record: put small pieces together. There is nothing to flush.
-impl Write for TlsStream {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), from)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), &gather(parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for &TlsStream {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), from)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for TlsStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "TlsStream({})", self.0)
-    }
-}
+stream!(TlsStream);

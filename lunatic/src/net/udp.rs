@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV6};
-use std::time::Duration;
 
 use lunatic_sys::codes::option;
 use serde::{Deserialize, Serialize};
 
 use super::address::first;
 use super::socket::Socket;
+use super::stream::timeouts;
 use super::{SocketAddr, ToSocketAddrs};
 use crate::host;
 
@@ -136,42 +136,6 @@ impl UdpSocket {
         self.0.try_clone().map(Self)
     }
 
-    /// How long receiving waits; for ever without a timeout, which is so at first.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::READ_TIMEOUT, timeout)
-    }
-
-    /// How long sending waits for room.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::WRITE_TIMEOUT, timeout)
-    }
-
-    /// How long receiving waits.
-    ///
-    /// # Errors
-    ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket was handed over.
-    pub fn read_timeout(&self) -> io::Result<Option<Duration>> {
-        self.0.timeout(option::READ_TIMEOUT)
-    }
-
-    /// How long sending waits for room.
-    ///
-    /// # Errors
-    ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected) if the socket was handed over.
-    pub fn write_timeout(&self) -> io::Result<Option<Duration>> {
-        self.0.timeout(option::WRITE_TIMEOUT)
-    }
-
     /// Sets whether datagrams may go to broadcast addresses.
     ///
     /// # Errors
@@ -284,6 +248,8 @@ impl UdpSocket {
         self.0.take_error()
     }
 }
+
+timeouts!(UdpSocket);
 
 impl fmt::Debug for UdpSocket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

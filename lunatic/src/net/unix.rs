@@ -2,16 +2,16 @@
 //! change things in.
 
 use std::fmt;
-use std::io::{self, IoSlice, Read, Write};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use lunatic_sys::codes::{NO_TIMEOUT, option};
+use lunatic_sys::codes::NO_TIMEOUT;
 use serde::{Deserialize, Serialize};
 
 use super::Shutdown;
 use super::socket::Socket;
-use super::tcp::gather;
+use super::stream::stream;
 use crate::host;
 
 fn text(path: &Path) -> io::Result<&str> {
@@ -118,64 +118,6 @@ impl UnixStream {
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
-
-    /// How long a read waits; for ever without a timeout, which is so at first.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_read_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::READ_TIMEOUT, timeout)
-    }
-
-    /// How long a write waits; for ever without a timeout, which is so at first.
-    ///
-    /// # Errors
-    ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) for zero.
-    pub fn set_write_timeout(&self, timeout: Option<Duration>) -> io::Result<()> {
-        self.0.set_timeout(option::WRITE_TIMEOUT, timeout)
-    }
 }
 
-impl Read for UnixStream {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        host::net::read(self.0.raw(), to)
-    }
-}
-
-impl Read for &UnixStream {
-    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
-        host::net::read(self.0.raw(), to)
-    }
-}
-
-impl Write for UnixStream {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), from)
-    }
-
-    fn write_vectored(&mut self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), &gather(parts))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Write for &UnixStream {
-    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
-        host::net::write(self.0.raw(), from)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl fmt::Debug for UnixStream {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "UnixStream({})", self.0)
-    }
-}
+stream!(UnixStream);

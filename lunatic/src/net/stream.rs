@@ -1,0 +1,136 @@
+//! What sockets have in common: timeouts, and, if they are streams, bytes that go in and out.
+
+use std::borrow::Cow;
+use std::io::IoSlice;
+
+/// The most bytes that [`Write::write_vectored`](std::io::Write::write_vectored) puts together for one call.
+const GATHERED_MAX: usize = 64 << 10;
+
+/// Gives a socket its timeouts.
+macro_rules! timeouts {
+    ($Socket:ident) => {
+        impl $Socket {
+            /// How long a read waits; for ever without a timeout, which is so at first.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for zero,
+            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
+            pub fn set_read_timeout(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
+                self.0
+                    .set_timeout(lunatic_sys::codes::option::READ_TIMEOUT, timeout)
+            }
+
+            /// How long a write waits; for ever without a timeout, which is so at first.
+            ///
+            /// # Errors
+            ///
+            /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for zero,
+            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
+            pub fn set_write_timeout(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
+                self.0
+                    .set_timeout(lunatic_sys::codes::option::WRITE_TIMEOUT, timeout)
+            }
+
+            /// How long a read waits.
+            ///
+            /// # Errors
+            ///
+            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
+            pub fn read_timeout(&self) -> std::io::Result<Option<std::time::Duration>> {
+                self.0.timeout(lunatic_sys::codes::option::READ_TIMEOUT)
+            }
+
+            /// How long a write waits.
+            ///
+            /// # Errors
+            ///
+            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
+            pub fn write_timeout(&self) -> std::io::Result<Option<std::time::Duration>> {
+                self.0.timeout(lunatic_sys::codes::option::WRITE_TIMEOUT)
+            }
+        }
+    };
+}
+
+/// Makes a socket a stream, which can be read and written by value and by reference.
+macro_rules! stream {
+    ($Stream:ident) => {
+        $crate::net::stream::timeouts!($Stream);
+        $crate::net::stream::stream!($Stream, $Stream);
+        $crate::net::stream::stream!($Stream, &$Stream);
+
+        impl std::fmt::Debug for $Stream {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                write!(f, concat!(stringify!($Stream), "({})"), self.0)
+            }
+        }
+    };
+    ($Stream:ident, $Reference:ty) => {
+        /// Reading waits for some bytes; 0 is the end of the stream.
+        impl std::io::Read for $Reference {
+            #[inline]
+            fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
+                $crate::host::net::read(self.0.raw(), to)
+            }
+        }
+
+        /// Writing waits until some bytes have room in the system, and says how many had. Nothing is kept back here, so
+        /// that there is nothing to flush.
+        impl std::io::Write for $Reference {
+            #[inline]
+            fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
+                $crate::host::net::write(self.0.raw(), from)
+            }
+
+            fn write_vectored(&mut self, parts: &[std::io::IoSlice<'_>]) -> std::io::Result<usize> {
+                $crate::host::net::write(self.0.raw(), &$crate::net::stream::gather(parts))
+            }
+
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+    };
+}
+
+pub(super) use {stream, timeouts};
+
+/// Several parts as one, up to what is worth copying.
+pub(super) fn gather<'a>(parts: &'a [IoSlice<'_>]) -> Cow<'a, [u8]> {
+    let mut full = parts.iter().filter(|part| !part.is_empty());
+    let Some(first) = full.next() else {
+        return (&[][..]).into();
+    };
+    if full.next().is_none() || first.len() >= GATHERED_MAX {
+        return (&**first).into();
+    }
+    let mut all = Vec::with_capacity(parts.iter().map(|part| part.len()).sum::<usize>().min(GATHERED_MAX));
+    for part in parts {
+        let room = GATHERED_MAX - all.len();
+        all.extend_from_slice(&part[..part.len().min(room)]);
+    }
+    all.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_put_together_up_to_a_bound() {
+        let slices = |parts: &[&'static [u8]]| parts.iter().map(|part| IoSlice::new(part)).collect::<Vec<_>>();
+        static LARGE: [u8; GATHERED_MAX + 1] = [7; GATHERED_MAX + 1];
+        for (parts, len) in [
+            (slices(&[]), 0),
+            (slices(&[b"", b""]), 0),
+            (slices(&[b"", b"ab", b""]), 2),
+            (slices(&[b"ab", b"", b"c"]), 3),
+            (slices(&[&LARGE, b"c"]), LARGE.len()),
+            (slices(&[b"c", &LARGE]), GATHERED_MAX),
+        ] {
+            assert_eq!(gather(&parts).len(), len);
+        }
+        assert_eq!(&*gather(&slices(&[b"ab", b"c"])), b"abc");
+    }
+}
