@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | `tcp-echo` | 64 connections, each with one message of 64 bytes on its way | a message and its answer |
 //! | `tcp-churn` | connects, sends 64 bytes, reads them back and the end after them; 64 at a time | a connection |
-//! | `tcp-connections` | opens all, a message on each, and leaves them idle; then a message on each again | opening one |
+//! | `tcp-connections` | opens all, a message on each, and leaves them idle for 15 s; then a message on each again | opening one |
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -44,9 +44,13 @@ fn main() -> Result<()> {
             let before = server.memory("VmRSS")?;
             let mut load = Load::new(server.address)?;
             let ns = load.connect_all(n)?;
-            let each = (server.memory("VmRSS")? - before) as f64 / n as f64;
+            let mut each = || Ok::<_, anyhow::Error>((server.memory("VmRSS")? - before) as f64 / n as f64);
+            let at_once = each()?;
+            // Nothing is waited for here: this is how long they are left alone.
+            std::thread::sleep(IDLE);
+            let idle = each()?;
             load.message_on_each(n)?;
-            extra = format!(r#","kb_each":{each:.1}"#);
+            extra = format!(r#","kb_each":{idle:.1},"kb_each_at_once":{at_once:.1}"#);
             ns
         }
         other => bail!("there is no work `{other}`"),
@@ -61,6 +65,9 @@ fn main() -> Result<()> {
     );
     Ok(())
 }
+
+/// How long connections are idle before the server's memory is looked at.
+const IDLE: Duration = Duration::from_secs(15);
 
 struct Server {
     child: Child,

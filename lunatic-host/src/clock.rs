@@ -163,6 +163,11 @@ impl Clock {
         self.slices.load(Ordering::Relaxed)
     }
 
+    /// Begins a time slice early: what runs from now on runs in this or a later one.
+    pub(crate) fn begin_slice(&self) -> u64 {
+        self.slices.fetch_add(1, Ordering::Relaxed) + 1
+    }
+
     /// A worker has woken up: time slices must be ended again.
     pub(crate) fn call(&self) {
         if self.dormant.load(Ordering::SeqCst) {

@@ -4,8 +4,9 @@
 //! with zeros, the differences are kept (some hundred bytes), and the pages go back to the system. Before the process
 //! runs again, or is unwound, all is put back at the same addresses. Nobody can tell, except by the time it takes.
 //!
-//! This happens by pressure, while the host holds more memory than [`Hibernation::resident_max`]. Processes that block
-//! then become *candidates*, in the order in which they blocked, and are frozen in that order by the hibernation's
+//! This happens to processes that are *cold*: that have waited for [`COLD`], as most connections of a server do. And it
+//! happens by pressure, while the host holds more memory than [`Hibernation::resident_max`]. Processes that block then
+//! become *candidates*, in the order in which they blocked, and are frozen in that order by the hibernation's
 //! thread, and by workers: each sixteenth new instance waits until thirty-two candidates are frozen, so instances are never
 //! made faster than they are frozen. Processes that blocked before the pressure began are found by going round the table of
 //! processes, those first that have not run for the longest time.
@@ -18,8 +19,9 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::instance::residency::Pages;
 use crate::process::{Process, Task};
@@ -37,6 +39,14 @@ const BATCH: usize = 256;
 /// After rounds of all ages in vain, so many time slices pass before the next.
 const PAUSE: u64 = 1000;
 
+/// Who waits for longer is frozen, whether there is pressure or not. To unpack it then costs some ten microseconds, at most
+/// once in that time.
+const COLD: Duration = Duration::from_secs(5);
+/// Unless it holds more pages than this: while it is packed it cannot be woken.
+const COLD_PAGES_MAX: usize = 64;
+/// The pause after each batch of cold processes, which leaves the processor to those that run.
+const COLD_PAUSE: Duration = Duration::from_millis(20);
+
 pub(crate) struct Hibernation {
     /// Bytes of resident memory from which on processes are frozen.
     resident_max: usize,
@@ -47,6 +57,8 @@ pub(crate) struct Hibernation {
     candidates: Mutex<VecDeque<(Arc<Process>, u32)>>,
     /// The time slice before which no round begins.
     paused_until: AtomicU64,
+    /// Nothing has run since all that was cold was frozen: the thread sleeps until it is called.
+    dormant: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -65,6 +77,7 @@ impl Hibernation {
             made: AtomicU64::new(0),
             candidates: Mutex::default(),
             paused_until: AtomicU64::new(0),
+            dormant: AtomicBool::new(false),
             state: Mutex::default(),
             changed: Condvar::new(),
         }
@@ -99,9 +112,10 @@ impl Hibernation {
         }
     }
 
-    /// Looks how much memory the host holds, and calls the thread if it is too much. For the clock.
+    /// Looks how much memory the host holds, and calls the thread if it is too much, or if something runs again. For the
+    /// clock.
     pub(crate) fn look(&self) {
-        if self.measure() {
+        if self.measure() || self.dormant.load(Ordering::Relaxed) {
             self.state.lock().called = true;
             self.changed.notify_one();
         }
@@ -112,23 +126,62 @@ impl Hibernation {
         self.changed.notify_one();
     }
 
-    /// The thread: freezes until there is room, each time it is called.
+    /// The thread: freezes until there is room, each time it is called, and what is cold, from time to time.
     pub(crate) fn run(&self, shared: &Shared) {
         let mut state = self.state.lock();
-        loop {
-            while !state.called && !state.stopped {
-                self.changed.wait(&mut state);
-            }
-            if state.stopped {
-                return;
-            }
-            state.called = false;
-            parking_lot::MutexGuard::unlocked(&mut state, || {
-                while self.measure() && (self.freeze_candidates(shared, BATCH) > 0 || self.freeze_round(shared)) {}
-                if !self.is_under_pressure() {
-                    self.candidates.lock().clear();
+        // What ran last before this time slice has been waiting since `begun`.
+        let (mut slice, mut begun) = (shared.clock.begin_slice(), Instant::now());
+        while !state.stopped {
+            if !state.called {
+                if self.dormant.load(Ordering::Relaxed) {
+                    self.changed.wait(&mut state);
+                } else {
+                    self.changed.wait_until(&mut state, begun + COLD);
                 }
+            }
+            let is_called = std::mem::take(&mut state.called);
+            if is_called {
+                if self.dormant.swap(false, Ordering::Relaxed) {
+                    (slice, begun) = (shared.clock.begin_slice(), Instant::now());
+                }
+                MutexGuard::unlocked(&mut state, || self.relieve(shared));
+            } else if !state.stopped && begun.elapsed() >= COLD {
+                self.freeze_cold(shared, slice as u32, &mut state);
+                let is_idle = shared.clock.slices() == slice;
+                self.dormant.store(is_idle, Ordering::Relaxed);
+                (slice, begun) = (shared.clock.begin_slice(), Instant::now());
+            }
+        }
+    }
+
+    /// Freezes until there is room.
+    fn relieve(&self, shared: &Shared) {
+        while self.measure() && (self.freeze_candidates(shared, BATCH) > 0 || self.freeze_round(shared)) {}
+        if !self.is_under_pressure() {
+            self.candidates.lock().clear();
+        }
+    }
+
+    /// Freezes what has not run since that time slice, one part of the table after the other, until there is pressure.
+    fn freeze_cold(&self, shared: &Shared, slice: u32, state: &mut MutexGuard<'_, State>) {
+        let mut next = 0;
+        while !state.called && !state.stopped && next < shared.processes.end() {
+            let part = next..next.saturating_add(BATCH as u32);
+            next = part.end;
+            let frozen = MutexGuard::unlocked(state, || {
+                let mut cold = Vec::new();
+                shared.processes.for_each_in(part, |_, process| {
+                    let age = slice.wrapping_sub(process.ran()).cast_signed();
+                    if age > 0 && process.is_freezable() {
+                        cold.push(process.clone());
+                    }
+                });
+                let parts = cold.chunks(TOGETHER);
+                parts.map(|part| freeze(shared, part, COLD_PAGES_MAX)).sum::<usize>()
             });
+            if frozen > 0 && !state.called && !state.stopped {
+                self.changed.wait_for(state, COLD_PAUSE);
+            }
         }
     }
 
@@ -142,7 +195,7 @@ impl Hibernation {
             if together.is_empty() {
                 break;
             }
-            frozen += freeze(shared, &together);
+            frozen += freeze(shared, &together, usize::MAX);
         }
         frozen
     }
@@ -178,7 +231,7 @@ impl Hibernation {
                 }
             });
             let parts = old.chunks(TOGETHER).take_while(|_| self.measure());
-            parts.map(|part| freeze(shared, part)).sum::<usize>() > 0
+            parts.map(|part| freeze(shared, part, usize::MAX)).sum::<usize>() > 0
         });
         if !found {
             self.paused_until.store(now + PAUSE, Ordering::Relaxed);
@@ -193,8 +246,8 @@ impl Hibernation {
     }
 }
 
-/// Freezes those of the processes that are still blocked, and tells how many.
-fn freeze(shared: &Shared, processes: &[Arc<Process>]) -> usize {
+/// Freezes those of the processes that are still blocked and hold at most so many pages, and tells how many.
+fn freeze(shared: &Shared, processes: &[Arc<Process>], pages_max: usize) -> usize {
     let mut pages = Vec::with_capacity(2 * processes.len());
     let freezing: Vec<_> = processes
         .iter()
@@ -204,9 +257,12 @@ fn freeze(shared: &Shared, processes: &[Arc<Process>]) -> usize {
     for process in &freezing {
         let frozen = match (&mut *process.task.lock(), process.wait().0.is_freezable()) {
             (_, false) => false,
-            // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its task
-            // to run or drop it, and `processes` keeps it alive.
-            (Task::Suspended(runner), _) => unsafe { runner.freeze_into(&mut pages) },
+            (Task::Suspended(runner), _) => {
+                let is_small = !runner.holds_more_than(pages_max);
+                // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its
+                // task to run or drop it, and `processes` keeps it alive.
+                is_small && unsafe { runner.freeze_into(&mut pages) }
+            }
             _ => false,
         };
         if frozen {

@@ -58,6 +58,15 @@ impl Runner {
         true
     }
 
+    /// Whether the memory of the suspended instance has more pages that hold data.
+    pub(crate) fn holds_more_than(&mut self, pages_max: usize) -> bool {
+        if pages_max == usize::MAX || self.frozen.is_some() {
+            return false;
+        }
+        let memory = self.seat.memory.lock().clone();
+        pages(&memory).is_some_and(|pages| pages.resident().count() > pages_max)
+    }
+
     /// Puts everything back as it was.
     pub(crate) fn thaw(&mut self) {
         let Some(frozen) = self.frozen.take() else { return };
