@@ -266,7 +266,7 @@ impl Timekeeper for Shared {
             return true;
         }
         // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
-        self.send_mail(&process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
+        self.send_mail(process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
     }
 
     fn give_back(&self, mail: &TimedMail) {

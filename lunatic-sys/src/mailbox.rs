@@ -35,7 +35,8 @@ crate::imports! {
     ) -> i32;
 
     /// Sends a message and waits for what comes under the reference, which it closes; returns as `receive`. Writes a fresh
-    /// reference in its place, opened for the next call; 0 if the old one was not open. Ends with
+    /// reference in its place, open for the next call and for nothing else (what comes under it before is that call's
+    /// answer, and is not received otherwise); 0 if the old one was not open. Ends with
     /// [`codes::GONE`](crate::codes::GONE) and the reason bytes in the buffer when the process ends first. Otherwise
     /// [`codes::TIMED_OUT`](crate::codes::TIMED_OUT), [`codes::FULL`](crate::codes::FULL),
     /// [`codes::LIMIT`](crate::codes::LIMIT) or [`codes::INVALID`](crate::codes::INVALID) (also if the reference is not

@@ -142,6 +142,56 @@ fn a_call_ends_when_the_callee_does() {
     assert!(matches!(&late, Err(CallError::Gone(ExitReason::Error(text))) if text == "a bad request"));
 }
 
+/// Who was called last is treated otherwise by the host than who was not.
+#[lunatic::test]
+fn a_call_ends_when_the_callee_does_whoever_was_called_before() {
+    for ended in 0..3 {
+        let servers = [server(), server(), server()];
+        for number in 0..30_usize {
+            // Each is called once and again, and left for another.
+            let server = servers[number / 2 % 3];
+            assert_eq!(server.call(|reply| Request::Double(1, reply)).unwrap(), 2);
+        }
+        let late = servers[ended].call_timeout(Request::Keep, Duration::from_millis(1));
+        assert!(matches!(late, Err(CallError::TimedOut)));
+        assert!(matches!(servers[ended].call(Request::Crash), Err(CallError::Gone(_))));
+        for (at, server) in servers.iter().enumerate() {
+            let answer = server.call(|reply| Request::Double(4, reply));
+            assert_eq!(answer.ok(), (at != ended).then_some(8));
+        }
+    }
+}
+
+/// The answer that the inner call waits for is not the outer one's.
+#[lunatic::test]
+fn a_call_can_be_made_while_the_request_of_another_is_made() {
+    let (inner, outer) = (server(), server());
+    for number in 0..100 {
+        let answer = outer.call(|reply| {
+            let doubled = inner.call(|reply| Request::Double(number, reply)).unwrap();
+            // An answer that comes before the request is sent.
+            if number % 2 == 0 {
+                reply.send(7);
+            }
+            Request::Double(doubled, reply)
+        });
+        assert_eq!(answer.unwrap(), if number % 2 == 0 { 7 } else { 4 * number });
+    }
+}
+
+#[lunatic::test]
+fn an_answer_has_room_in_a_full_mailbox() {
+    let server = server();
+    let child = Process::builder().mailbox_max(2).spawn(move || {
+        let here = Mailbox::<u8>::new().address();
+        here.try_send(1).unwrap();
+        here.try_send(2).unwrap();
+        assert!(matches!(here.try_send(3), Err(TrySendError::Full(3))));
+        assert_eq!(server.call(|reply| Request::Double(21, reply)).unwrap(), 42);
+    });
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
+}
+
 #[lunatic::test]
 fn a_late_answer_is_dropped() {
     let server = server();

@@ -135,7 +135,7 @@ fn broadcast(
     let mut count = 0;
     for id in ctx.process().rights.scope.members(&name) {
         let Some(member) = ctx.shared.find(id) else { continue };
-        match ctx.shared.send_mail(&member, tag, bytes) {
+        match ctx.shared.send_mail(member, tag, bytes) {
             Ok(()) => count += 1,
             // A member that has ended, or takes no more, misses the message; the others do not.
             Err(SendRefusal::Closed | SendRefusal::Full) => {}

@@ -3,6 +3,8 @@
 //! Receiving by tags takes the oldest among the heads of those tags' lists, so nothing that is skipped is looked at, now
 //! or later. A tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is
 //! sent under it outside of that time is dropped.
+//!
+//! What an owner that waits is woken for is handed to it: it is in no list, for it will be taken next.
 
 use lunatic_sys::codes::{REFERENCE_BIT, mail};
 use smallvec::SmallVec;
@@ -47,7 +49,7 @@ impl Kind {
 
 impl Mail {
     /// The bytes that it takes up outside of its slot.
-    fn size_outside(&self) -> usize {
+    pub(super) fn size_outside(&self) -> usize {
         if self.body.spilled() {
             self.body.capacity() + size_of::<Body>()
         } else {
@@ -82,14 +84,27 @@ impl List {
     };
 }
 
+struct Waits {
+    tags: Tags,
+    /// It takes what comes, by the same tags.
+    takes: bool,
+}
+
+/// What came when the owner waited for it. Nothing in the lists has one of the tags and is older.
+struct Handed {
+    mail: Mail,
+    number: u64,
+}
+
 pub(crate) struct Mailbox {
     slots: Vec<Slot>,
     free: u32,
     oldest: u32,
     newest: u32,
     tags: SmallMap<u64, List>,
-    /// What its owner waits for, if it waits.
-    waits: Option<Tags>,
+    /// What its owner waits for, if it waits; or what it was handed something for.
+    waits: Option<Waits>,
+    handed: Option<Handed>,
     len: usize,
     /// What the entries take up outside of their slots.
     outside: usize,
@@ -105,6 +120,7 @@ impl Default for Mailbox {
             newest: NONE,
             tags: SmallMap::default(),
             waits: None,
+            handed: None,
             len: 0,
             outside: 0,
             number: 0,
@@ -124,6 +140,8 @@ pub(crate) enum Pushed {
 impl Mailbox {
     /// An empty mailbox keeps room for this many entries and gives the rest back.
     const KEPT_CAPACITY: usize = 256;
+    /// As many lists of tags are kept while nothing lies under them.
+    const KEPT_LISTS: usize = 4;
     /// Room for this many comes with the first entry.
     const FIRST_CAPACITY: usize = 4;
 
@@ -142,24 +160,54 @@ impl Mailbox {
         if is_reference && !self.tags.contains_key(tag) {
             return Ok(Pushed::Dropped);
         }
+        let wake = self.handed.is_none()
+            && self
+                .waits
+                .as_ref()
+                .is_some_and(|waits| waits.tags.is_empty() || waits.tags.contains(&tag));
+        let is_handed = wake && self.waits.as_ref().is_some_and(|waits| waits.takes);
         let outside = mail.size_outside();
-        let growth = if self.free == NONE && self.slots.len() == self.slots.capacity() {
-            self.slots.capacity().max(Self::FIRST_CAPACITY)
-        } else {
-            0
-        };
+        let growth = if is_handed { 0 } else { self.growth() };
         let cost = outside + growth * size_of::<Slot>();
         if cost > 0 {
             charge(cost)?;
-            self.slots.reserve_exact(growth);
         }
         self.number += 1;
         self.outside += outside;
+        self.len += 1;
+        let number = self.number;
+        if is_handed {
+            self.handed = Some(Handed { mail, number });
+        } else {
+            self.slots.reserve_exact(growth);
+            self.list(mail, number);
+            if wake {
+                self.waits = None;
+            }
+        }
+        Ok(Pushed::Queued { wake })
+    }
+
+    /// How many slots more it takes to list an entry.
+    fn growth(&self) -> usize {
+        if self.free == NONE && self.slots.len() == self.slots.capacity() {
+            self.slots.capacity().max(Self::FIRST_CAPACITY)
+        } else {
+            0
+        }
+    }
+
+    /// Puts an entry into the lists: behind all but what was handed over before it came, and is put back.
+    fn list(&mut self, mail: Mail, number: u64) {
+        let (tag, mut older, mut newer) = (mail.tag, self.newest, NONE);
+        while older != NONE && self.slots[older as usize].number > number {
+            (older, newer) = (self.slots[older as usize].older, older);
+        }
         let slot = Slot {
             mail: Some(mail),
-            number: self.number,
-            older: self.newest,
-            newer: NONE,
+            number,
+            older,
+            newer,
             next_of_tag: NONE,
         };
         let place = match self.free {
@@ -173,30 +221,50 @@ impl Mailbox {
                 place
             }
         };
-        match self.newest {
+        match older {
             NONE => self.oldest = place,
-            newest => self.slots[newest as usize].newer = place,
+            older => self.slots[older as usize].newer = place,
         }
-        self.newest = place;
+        match newer {
+            NONE => self.newest = place,
+            newer => self.slots[newer as usize].older = place,
+        }
         let list = self.tags.get_or_insert(tag, List::EMPTY);
-        match list.last {
+        let (mut before, mut after) = (list.last, NONE);
+        if before != NONE && self.slots[before as usize].number > number {
+            (before, after) = (NONE, list.first);
+            while self.slots[after as usize].number < number {
+                (before, after) = (after, self.slots[after as usize].next_of_tag);
+            }
+        }
+        match before {
             NONE => list.first = place,
-            last => self.slots[last as usize].next_of_tag = place,
+            before => self.slots[before as usize].next_of_tag = place,
         }
-        list.last = place;
-        self.len += 1;
-        let wake = self
-            .waits
-            .as_ref()
-            .is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
-        if wake {
+        match after {
+            NONE => list.last = place,
+            after => self.slots[place as usize].next_of_tag = after,
+        }
+    }
+
+    /// What was handed over is not taken: it belongs into the lists.
+    fn put_back(&mut self) {
+        if let Some(Handed { mail, number }) = self.handed.take() {
             self.waits = None;
+            self.slots.reserve_exact(self.growth());
+            self.list(mail, number);
         }
-        Ok(Pushed::Queued { wake })
     }
 
     /// Takes the oldest entry with one of these tags; with any tag, if there are none.
     pub(crate) fn take(&mut self, tags: &[u64]) -> Option<Mail> {
+        if self.handed.is_some() {
+            if self.waits.as_ref().is_some_and(|waits| *waits.tags == *tags) {
+                self.waits = None;
+                return self.handed.take().map(|handed| self.taken(handed.mail));
+            }
+            self.put_back();
+        }
         let place = self.find(tags)?;
         let tag = self.mail(place).tag;
         self.unlink_head(tag);
@@ -205,16 +273,32 @@ impl Mailbox {
 
     /// Whether [`take`](Self::take) would find something.
     pub(crate) fn has(&self, tags: &[u64]) -> bool {
-        self.find(tags).is_some()
+        let is_handed = |handed: &Handed| tags.is_empty() || tags.contains(&handed.mail.tag);
+        self.handed.as_ref().is_some_and(is_handed) || self.find(tags).is_some()
     }
 
     /// The owner waits for these tags from now on, until it is woken.
     pub(crate) fn wait_for(&mut self, tags: &[u64]) {
-        self.waits = Some(tags.into());
+        self.wait(tags, false);
+    }
+
+    /// The owner has found nothing to [`take`](Self::take) by these tags, and waits for it.
+    pub(crate) fn wait_to_take(&mut self, tags: &[u64]) {
+        debug_assert!(!self.has(tags));
+        self.wait(tags, true);
+    }
+
+    fn wait(&mut self, tags: &[u64], takes: bool) {
+        self.put_back();
+        self.waits = Some(Waits {
+            tags: Tags::from_slice(tags),
+            takes,
+        });
     }
 
     /// The owner waits no longer.
     pub(crate) fn wait_no_more(&mut self) {
+        self.put_back();
         self.waits = None;
     }
 
@@ -237,6 +321,7 @@ impl Mailbox {
         if reference & REFERENCE_BIT == 0 {
             return;
         }
+        self.put_back();
         let mut next = self.tags.remove(reference).map_or(NONE, |list| list.first);
         while next != NONE {
             let place = next;
@@ -247,6 +332,7 @@ impl Mailbox {
 
     /// Takes out what was told of a monitored process under this reference, if it lies here.
     pub(crate) fn take_down(&mut self, reference: u64) -> Option<Mail> {
+        self.put_back();
         let is_it =
             |slot: &Slot| matches!(&slot.mail, Some(Mail { kind: Kind::Down(_, other), .. }) if *other == reference);
         let found = self.slots.iter().position(is_it)? as u32;
@@ -273,7 +359,7 @@ impl Mailbox {
     }
 
     fn find(&self, tags: &[u64]) -> Option<u32> {
-        if tags.is_empty() || self.len == 0 {
+        if tags.is_empty() || self.oldest == NONE {
             return (self.oldest != NONE).then_some(self.oldest);
         }
         let heads = tags.iter().filter_map(|tag| self.tags.get(*tag));
@@ -297,9 +383,11 @@ impl Mailbox {
         self.forget_if_empty(tag);
     }
 
-    /// Drops the list of a tag that nothing lies under, but for open references.
+    /// Drops the list of a tag that nothing lies under, but for open references, and those of the first few tags, which are
+    /// likely to be used again.
     fn forget_if_empty(&mut self, tag: u64) {
-        if tag & REFERENCE_BIT == 0 && self.tags.get(tag).is_some_and(|list| list.first == NONE) {
+        let is_forgotten = tag & REFERENCE_BIT == 0 && self.tags.len() > Self::KEPT_LISTS;
+        if is_forgotten && self.tags.get(tag).is_some_and(|list| list.first == NONE) {
             self.tags.remove(tag);
         }
     }
@@ -319,11 +407,16 @@ impl Mailbox {
             NONE => self.newest = older,
             newer => self.slots[newer as usize].older = older,
         }
-        self.len -= 1;
-        self.outside -= mail.size_outside();
-        if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
+        let mail = self.taken(mail);
+        if self.oldest == NONE && self.slots.len() > Self::KEPT_CAPACITY {
             (self.slots, self.free) = (Vec::new(), NONE);
         }
+        mail
+    }
+
+    fn taken(&mut self, mail: Mail) -> Mail {
+        self.len -= 1;
+        self.outside -= mail.size_outside();
         mail
     }
 }
@@ -396,6 +489,9 @@ mod tests {
         Open(u64),
         Close(u64),
         TakeDown(u64),
+        TakeOrWait(Vec<u64>),
+        Wait(Vec<u64>),
+        WaitNoMore,
     }
 
     fn tag() -> impl Strategy<Value = u64> {
@@ -409,6 +505,9 @@ mod tests {
             1 => (0..3_u64).prop_map(|reference| Step::Open(reference | REFERENCE_BIT)),
             1 => tag().prop_map(Step::Close),
             1 => (0..200_u64).prop_map(Step::TakeDown),
+            3 => proptest::collection::vec(tag(), 0..3).prop_map(Step::TakeOrWait),
+            1 => proptest::collection::vec(tag(), 0..3).prop_map(Step::Wait),
+            1 => Just(Step::WaitNoMore),
         ]
     }
 
@@ -418,6 +517,8 @@ mod tests {
         fn it_does_what_a_plain_list_does(steps in proptest::collection::vec(step(), 0..400)) {
             let mut mailbox = Mailbox::default();
             let (mut list, mut open) = (Vec::<Mail>::new(), std::collections::HashSet::new());
+            let mut waits: Option<Vec<u64>> = None;
+            let is_one_of = |mail: &Mail, tags: &[u64]| tags.is_empty() || tags.contains(&mail.tag);
             for (number, step) in steps.into_iter().enumerate() {
                 match step {
                     Step::Push(tag, down) => {
@@ -427,15 +528,32 @@ mod tests {
                         }
                         let kept = tag & REFERENCE_BIT == 0 || open.contains(&tag);
                         let pushed = push(&mut mailbox, mail.clone());
-                        prop_assert_eq!(pushed == Pushed::Dropped, !kept);
+                        let wake = kept && waits.take_if(|tags| is_one_of(&mail, tags)).is_some();
+                        prop_assert_eq!(pushed, if kept { Pushed::Queued { wake } } else { Pushed::Dropped });
                         if kept {
                             list.push(mail);
                         }
                     }
                     Step::Take(tags) => {
-                        let place = list.iter().position(|mail| tags.is_empty() || tags.contains(&mail.tag));
+                        let place = list.iter().position(|mail| is_one_of(mail, &tags));
                         prop_assert_eq!(mailbox.has(&tags), place.is_some());
                         prop_assert_eq!(mailbox.take(&tags), place.map(|place| list.remove(place)));
+                    }
+                    Step::TakeOrWait(tags) => {
+                        let place = list.iter().position(|mail| is_one_of(mail, &tags));
+                        prop_assert_eq!(mailbox.take(&tags), place.map(|place| list.remove(place)));
+                        if place.is_none() {
+                            mailbox.wait_to_take(&tags);
+                            waits = Some(tags);
+                        }
+                    }
+                    Step::Wait(tags) => {
+                        mailbox.wait_for(&tags);
+                        waits = Some(tags);
+                    }
+                    Step::WaitNoMore => {
+                        mailbox.wait_no_more();
+                        waits = None;
                     }
                     Step::Open(reference) => prop_assert_eq!(mailbox.open(reference), open.insert(reference)),
                     Step::Close(tag) => {

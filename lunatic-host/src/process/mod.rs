@@ -7,6 +7,7 @@ pub(crate) mod hash;
 pub(crate) mod id;
 mod life;
 pub(crate) mod mailbox;
+mod outgoing;
 pub(crate) mod registry;
 pub(crate) mod signals;
 mod small_map;

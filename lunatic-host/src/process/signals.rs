@@ -24,6 +24,7 @@ use super::hash::NumberSet;
 use super::id::Id;
 use super::life::Life;
 use super::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
+use super::outgoing::{Callee, Outgoing};
 use super::registry::Membership;
 use super::small_map::SmallMap;
 use crate::channel::SendRefusal;
@@ -40,6 +41,8 @@ pub(crate) struct Relations {
     monitors: SmallMap<u64, Monitor>,
     /// The processes that monitor this one, by reference.
     watchers: SmallMap<u64, Id>,
+    /// The call that this one makes. Made with the first.
+    outgoing: Option<Box<Outgoing>>,
     /// Exit signals become mail.
     traps_exits: bool,
     /// The process is to end with this reason as soon as a worker looks at it.
@@ -67,7 +70,10 @@ impl Process {
 
     /// [`relate`](Self::relate), for the process that runs.
     pub(crate) fn relate_self<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> T {
-        self.relate(f).expect("a process that runs has not ended")
+        match &mut *self.life.lock() {
+            Life::Alive { relations, .. } => f(relations.get_or_insert_default()),
+            Life::Ending { .. } | Life::Ended(_) => unreachable!("a process that runs has not ended"),
+        }
     }
 
     /// The process has used up its time on a core, and is to end for that.
@@ -127,11 +133,70 @@ impl Relations {
     }
 
     fn open_reference(&mut self) -> u64 {
+        let reference = self.unused_reference();
+        self.mailbox.open(reference);
+        reference
+    }
+
+    fn unused_reference(&self) -> u64 {
+        let is_used = |tag| self.mailbox.is_open(tag) || self.outgoing.as_ref().is_some_and(|call| call.is_for(tag));
         loop {
             let reference = rand::random::<u64>() | REFERENCE_BIT;
-            if self.mailbox.open(reference) {
+            if !is_used(reference) {
                 return reference;
             }
+        }
+    }
+
+    /// Puts mail where it belongs.
+    fn push(&mut self, mail: Mail, charge: impl FnOnce(usize) -> Result<(), Exhausted>) -> Result<Pushed, Exhausted> {
+        match &mut self.outgoing {
+            // What comes after the answer is dropped.
+            Some(call) if call.is_for(mail.tag) && call.is_answered() => Ok(Pushed::Dropped),
+            Some(call) if call.is_for(mail.tag) => {
+                match mail.size_outside() {
+                    0 => {}
+                    size => charge(size)?,
+                }
+                Ok(Pushed::Queued {
+                    wake: call.answer(mail),
+                })
+            }
+            _ => self.mailbox.push(mail, charge),
+        }
+    }
+
+    /// The process is about to call under this reference, which is open in its mailbox if that is not what was expected;
+    /// `None` if it is not.
+    fn outgoing(&mut self, reference: u64) -> Option<&mut Outgoing> {
+        let call = self.outgoing.get_or_insert_default();
+        if !call.is_for(reference) {
+            if !self.mailbox.is_open(reference) {
+                return None;
+            }
+            let answer = self.mailbox.take(&[reference]);
+            self.mailbox.close(reference);
+            let (other, its_answer) = call.open(reference, answer);
+            if other != 0 {
+                self.mailbox.open(other);
+            }
+            if let Some(mail) = its_answer {
+                let _ = self.mailbox.push(mail, |_| Ok(()));
+            }
+        }
+        Some(call)
+    }
+
+    /// The bytes of all that was sent to the process and waits.
+    fn size(&self) -> usize {
+        self.mailbox.size() + self.outgoing.as_ref().map_or(0, |call| call.size())
+    }
+
+    /// Closes a reference, and drops what has come under it.
+    fn close(&mut self, reference: u64) {
+        match &mut self.outgoing {
+            Some(call) if call.is_for(reference) => _ = call.end(),
+            _ => self.mailbox.close(reference),
         }
     }
 
@@ -201,34 +266,37 @@ impl Shared {
     }
 
     /// Puts a message into the mailbox of a process.
-    pub(crate) fn send_mail(&self, to: &Arc<Process>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
+    pub(crate) fn send_mail(&self, to: Arc<Process>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
         let mail = new_mail(tag, bytes)?;
-        let pushed = to.relate(|relations| self.queue(to, &mut relations.mailbox, mail));
+        let pushed = to.relate(|relations| self.queue(&to, relations, mail));
         if pushed.unwrap_or(Err(SendRefusal::Closed))? {
-            self.scheduler.wake(to);
+            self.scheduler.wake_owned(to);
         }
         Ok(())
     }
 
-    /// Puts a message into a mailbox that is not full; true if its owner must be woken.
-    fn queue(&self, to: &Process, mailbox: &mut Mailbox, mail: Mail) -> Result<bool, SendRefusal> {
-        if mailbox.len() >= to.rights.mailbox_max {
+    /// Puts a message into a mailbox that is not full; true if its owner must be woken. There is always room for the answer
+    /// to a call.
+    fn queue(&self, to: &Process, relations: &mut Relations, mail: Mail) -> Result<bool, SendRefusal> {
+        let is_full = relations.mailbox.len() >= to.rights.mailbox_max;
+        if is_full && !relations.outgoing.as_ref().is_some_and(|call| call.is_for(mail.tag)) {
             return Err(SendRefusal::Full);
         }
-        match mailbox.push(mail, |bytes| self.queued.charge(bytes)) {
+        match relations.push(mail, |bytes| self.queued.charge(bytes)) {
             Ok(Pushed::Queued { wake }) => Ok(wake),
             Ok(Pushed::Dropped) => Ok(false),
             Err(Exhausted) => Err(SendRefusal::Limit),
         }
     }
 
-    /// Changes a mailbox by taking from it, and gives back the bytes of what was taken.
-    fn free<T>(&self, mailbox: &mut Mailbox, take: impl FnOnce(&mut Mailbox) -> T) -> T {
-        let before = mailbox.size();
-        let taken = take(mailbox);
-        let freed = before - mailbox.size();
-        if freed > 0 {
-            self.queued.give_back(freed);
+    /// Takes from what was sent to a process, or moves it, and gives back the bytes of what was taken.
+    fn free<T>(&self, relations: &mut Relations, take: impl FnOnce(&mut Relations) -> T) -> T {
+        let before = relations.size();
+        let taken = take(relations);
+        match relations.size() {
+            after if after < before => self.queued.give_back(before - after),
+            after if after > before => self.queued.charge_anyway(after - before),
+            _ => {}
         }
         taken
     }
@@ -236,7 +304,7 @@ impl Shared {
     /// Takes an entry out of the mailbox of the process that runs, or leaves it waiting for one.
     pub(crate) fn take_mail(&self, process: &Process, tags: &[u64], wait: bool) -> Option<Mail> {
         process.relate_self(|relations| {
-            self.free(&mut relations.mailbox, |mailbox| {
+            self.free(relations, |Relations { mailbox, .. }| {
                 let mail = mailbox.take(tags);
                 match &mail {
                     Some(mail) => {
@@ -245,7 +313,7 @@ impl Shared {
                             mailbox.close(reference);
                         }
                     }
-                    None if wait => mailbox.wait_for(tags),
+                    None if wait => mailbox.wait_to_take(tags),
                     None => mailbox.wait_no_more(),
                 }
                 mail
@@ -253,9 +321,19 @@ impl Shared {
         })
     }
 
+    /// The process that runs is to be woken by mail with one of these tags; or no more.
+    pub(crate) fn wait_for_mail(&self, process: &Process, tags: Option<&[u64]>) {
+        process.relate_self(|relations| {
+            self.free(relations, |Relations { mailbox, .. }| match tags {
+                Some(tags) => mailbox.wait_for(tags),
+                None => mailbox.wait_no_more(),
+            });
+        });
+    }
+
     /// Closes a reference of the process that runs.
     pub(crate) fn close_reference(&self, process: &Process, reference: u64) {
-        process.relate_self(|relations| self.free(&mut relations.mailbox, |mailbox| mailbox.close(reference)));
+        process.relate_self(|relations| self.free(relations, |relations| relations.close(reference)));
     }
 
     /// Links the process that runs to another.
@@ -348,72 +426,74 @@ impl Shared {
     pub(crate) fn begin_call(
         &self,
         process: &Process,
-        callee: &Arc<Process>,
+        callee: Arc<Process>,
         reference: u64,
         tag: u64,
         bytes: &[u8],
     ) -> Result<bool, CallRefusal> {
         let mail = new_mail(tag, bytes).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
-        let opened = process.relate_self(|relations| {
-            if !relations.mailbox.is_open(reference) {
-                return Err(CallRefusal::NotOpen);
-            }
-            relations.watch(reference, callee.id, reference);
-            let waits = !relations.mailbox.has(&[reference]);
-            if waits {
-                relations.mailbox.wait_for(&[reference]);
-            }
-            Ok(waits)
+        let begun = process.relate_self(|relations| {
+            self.free(relations, |relations| {
+                let call = relations.outgoing(reference)?;
+                Some((call.begin(callee.id), call.wait()))
+            })
         });
-        let waits = opened?;
+        let Some((is_another, waits)) = begun else {
+            return Err(CallRefusal::NotOpen);
+        };
+        if let Some((Some(last), _)) = is_another {
+            self.watch_no_more(last);
+        }
         let queued = callee.relate(|relations| {
-            let wake = self.queue(callee, &mut relations.mailbox, mail)?;
-            relations.watchers.get_or_insert(reference, process.id);
-            Ok(wake)
+            if let Some((_, this)) = is_another {
+                relations.watchers.get_or_insert(this.watch, process.id);
+            }
+            self.queue(&callee, relations, mail)
         });
         match queued {
             Ok(Ok(wake)) => {
                 if wake {
-                    self.scheduler.wake(callee);
+                    self.scheduler.wake_owned(callee);
                 }
                 Ok(waits)
             }
             Ok(Err(refusal)) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
-            Err(reason) => Err(CallRefusal::Unanswered(Unanswered::Gone(reason))),
+            Err(reason) => {
+                process.relate_self(|relations| {
+                    if let Some(call) = &mut relations.outgoing {
+                        call.forget_callee();
+                    }
+                });
+                Err(CallRefusal::Unanswered(Unanswered::Gone(reason)))
+            }
         }
     }
 
-    /// The answer to a call, if it has come: the monitor and the reference go, and a fresh reference is opened for the
-    /// next call. If none has come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`,
-    /// too, if the reference is not open.
-    pub(crate) fn end_call(
-        &self,
-        process: &Process,
-        callee: Option<&Process>,
-        reference: u64,
-        gives_up: bool,
-    ) -> Option<(Option<Mail>, u64)> {
-        let (answer, next, was_active) = process.relate_self(|relations| {
-            if !relations.mailbox.is_open(reference) {
-                return None;
-            }
-            if !gives_up && !relations.mailbox.has(&[reference]) {
-                relations.mailbox.wait_for(&[reference]);
-                return None;
-            }
-            let was_active = relations.monitors.remove(reference).is_some();
-            let answer = self.free(&mut relations.mailbox, |mailbox| {
-                mailbox.wait_no_more();
-                let answer = mailbox.take(&[reference]);
-                mailbox.close(reference);
-                answer
-            });
-            Some((answer, relations.open_reference(), was_active))
-        })?;
-        if let Some(callee) = callee.filter(|_| was_active) {
-            let _ = callee.relate(|relations| relations.watchers.remove(reference));
+    /// The answer to a call, if it has come: the reference goes, and a fresh one is opened for the next call. If none has
+    /// come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`, too, if the reference is
+    /// not open.
+    pub(crate) fn end_call(&self, process: &Process, reference: u64, gives_up: bool) -> Option<(Option<Mail>, u64)> {
+        process.relate_self(|relations| {
+            self.free(relations, |relations| {
+                let call = relations.outgoing(reference)?;
+                if !gives_up && call.wait() {
+                    return None;
+                }
+                let answer = call.end();
+                let next = relations.unused_reference();
+                if let Some(call) = &mut relations.outgoing {
+                    call.open(next, None);
+                }
+                Some((answer, next))
+            })
+        })
+    }
+
+    /// A process does not watch another any more that it has called.
+    fn watch_no_more(&self, callee: Callee) {
+        if let Some(process) = self.find(callee.id) {
+            let _ = process.relate(|relations| relations.watchers.remove(callee.watch));
         }
-        Some((answer, next))
     }
 
     fn be_watched(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
@@ -431,7 +511,7 @@ impl Shared {
         let monitor = process.relate_self(|relations| {
             let monitor = relations.monitors.remove(reference);
             if flush || monitor.is_some() {
-                self.free(&mut relations.mailbox, |mailbox| {
+                self.free(relations, |Relations { mailbox, .. }| {
                     mailbox.take_down(reference);
                     mailbox.close(reference);
                 });
@@ -449,10 +529,16 @@ impl Shared {
     /// Tells a process of the end of one that it monitors, if it still does.
     fn tell_down(&self, watcher: &Arc<Process>, watched: Id, reference: u64, reason: &ExitReason) {
         self.deliver(watcher, |relations| {
-            let monitor = relations.monitors.remove(reference)?;
+            let (tag, reference) = match relations.monitors.remove(reference) {
+                Some(monitor) => (monitor.tag, reference),
+                None => {
+                    let call = relations.outgoing.as_mut()?.end_of(reference)?;
+                    (call, call)
+                }
+            };
             Some(Mail {
                 kind: Kind::Down(watched, reference),
-                tag: monitor.tag,
+                tag,
                 body: body(reason),
             })
         });
@@ -473,7 +559,7 @@ impl Shared {
                     self.queued.charge_anyway(bytes);
                     Ok(())
                 };
-                if let Ok(Pushed::Queued { wake: true }) = relations.mailbox.push(mail, charge) {
+                if let Ok(Pushed::Queued { wake: true }) = relations.push(mail, charge) {
                     self.scheduler.wake(to);
                 }
             } else if relations.doom.is_some() {
@@ -504,7 +590,10 @@ impl Shared {
 
     /// A process has ended: whoever has a relation to it hears of it.
     pub(crate) fn tell_of_end(&self, system: &System, id: Id, relations: &Relations, reason: &ExitReason) {
-        self.queued.give_back(relations.mailbox.size());
+        self.queued.give_back(relations.size());
+        if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
+            self.watch_no_more(callee);
+        }
         for &timer in &relations.timers {
             if let Some(mail) = self.take_timer(system, timer) {
                 self.queued.give_back(mail.size());

@@ -46,6 +46,10 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         self.many.get_mut(&key)
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.few.len() + self.many.len()
+    }
+
     pub(super) fn contains_key(&self, key: K) -> bool {
         self.get(key).is_some()
     }
@@ -106,6 +110,7 @@ mod tests {
                         prop_assert_eq!(map.contains_key(key), model.contains_key(&key));
                     }
                 }
+                prop_assert_eq!(map.len(), model.len());
                 let all: BTreeMap<_, _> = map.iter().map(|(key, value)| (key, *value)).collect();
                 prop_assert_eq!(&all, &model);
             }

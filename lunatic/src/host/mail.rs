@@ -94,7 +94,11 @@ pub(crate) fn call<R>(
             timeout_ns,
         )
     };
-    NEXT_REFERENCE.store(reference, Ordering::Relaxed);
+    let unused = NEXT_REFERENCE.swap(reference, Ordering::Relaxed);
+    if unused != 0 {
+        // A call was made while the request of this one was.
+        close(unused);
+    }
     if code == codes::GONE {
         return Ok(Called::Gone(buffer()));
     }
