@@ -377,13 +377,13 @@ impl<T, C> fmt::Debug for Channel<T, C> {
 
 impl<T, C> Serialize for Channel<T, C> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        (self.id, self.key).serialize(serializer)
+        codec::handle::serialize(self.raw(), serializer)
     }
 }
 
 impl<'de, T, C> Deserialize<'de> for Channel<T, C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (id, key) = Deserialize::deserialize(deserializer)?;
+        let RawHandle { id, key } = codec::handle::deserialize(deserializer)?;
         Ok(Self::from_parts(id, key))
     }
 }

@@ -11,6 +11,7 @@
 
 #[cfg(feature = "bincode")]
 mod bincode;
+pub(crate) mod handle;
 #[cfg(feature = "json")]
 mod json;
 #[cfg(feature = "msgpack")]

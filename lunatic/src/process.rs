@@ -12,10 +12,11 @@ pub use builder::Builder;
 pub use capture::Capture;
 use lunatic_sys::codes;
 use lunatic_sys::layout::RawHandle;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use spawn::SpawnError;
 
 use crate::channel::Message;
+use crate::codec;
 use crate::exit::ExitReason;
 use crate::host::{self, Refused};
 use crate::rights::Usage;
@@ -42,10 +43,24 @@ use crate::rights::Usage;
 /// assert_eq!(child.join(), ExitReason::Normal);
 /// assert!(!child.is_alive());
 /// ```
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Process {
     id: u64,
     key: u64,
+}
+
+impl Serialize for Process {
+    #[inline]
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        codec::handle::serialize(self.raw(), serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Process {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        codec::handle::deserialize(deserializer).map(Self::from_raw)
+    }
 }
 
 impl Process {

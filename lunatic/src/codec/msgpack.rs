@@ -7,6 +7,8 @@ use serde::de::DeserializeOwned;
 use super::{Cause, Codec, Scratch, trailing};
 
 /// MessagePack: compact, describes itself, known to most languages.
+///
+/// Handles of processes and channels are 16 bytes in it: the key and then the id, both big-endian.
 #[derive(Clone, Copy, Debug)]
 pub enum MsgPack {}
 

@@ -10,6 +10,7 @@ use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::handover;
+use crate::codec;
 use crate::host;
 
 /// A socket of this process.
@@ -81,14 +82,13 @@ impl fmt::Display for Socket {
 impl Serialize for Socket {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         handover::note(self.handle);
-        (self.handle.id, self.handle.key).serialize(serializer)
+        codec::handle::serialize(self.handle, serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Socket {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let (id, key) = Deserialize::deserialize(deserializer)?;
-        let handle = RawHandle { id, key };
+        let handle = codec::handle::deserialize(deserializer)?;
         host::net::claim(handle).map_err(D::Error::custom)?;
         Ok(Self { handle })
     }
