@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::process::{Process, Task};
-use crate::runtime::{RunningSystem, Runtime};
+use crate::runtime::Runtime;
+use crate::system::RunningSystem;
 
 /// The main process of a system, asleep.
 pub struct Sleeper {

@@ -12,7 +12,8 @@ use crate::process::exit::{ExitReason, Trap};
 use crate::process::id::Id;
 use crate::process::{Process, Wait};
 use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
-use crate::runtime::{Shared, System};
+use crate::shared::Shared;
+use crate::system::System;
 
 /// The process ended itself, or a signal to itself ended it.
 #[derive(Debug)]

@@ -25,7 +25,7 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::instance::residency::Pages;
 use crate::process::{Process, Task};
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
 const AGES: [u32; 3] = [1000, 100, REST];
@@ -291,4 +291,66 @@ fn resident() -> Option<usize> {
 #[cfg(not(target_os = "linux"))]
 fn resident() -> Option<usize> {
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::runtime::Runtime;
+    use crate::system::{RunningSystem, SystemConfig};
+
+    /// Freezes what has not run since the slice.
+    fn freeze_cold(runtime: &Runtime, slice: u64) {
+        let hibernation = &runtime.shared.hibernation;
+        hibernation.freeze_cold(&runtime.shared, slice as u32, &mut hibernation.state.lock());
+    }
+
+    /// A system whose main process writes to so many pages and sleeps.
+    fn asleep(runtime: &Runtime, pages: usize) -> (RunningSystem, Arc<Process>) {
+        let program = format!(
+            r#"(module
+                (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+                (memory (export "memory") 8)
+                (func (export "_start") (local $at i32)
+                    (loop $more
+                        (i32.store (local.get $at) (i32.const 1))
+                        (local.set $at (i32.add (local.get $at) (i32.const {page})))
+                        (br_if $more (i32.lt_u (local.get $at) (i32.const {end}))))
+                    (call $sleep (i64.const -1))))"#,
+            page = crate::instance::kernel::page_size(),
+            end = pages * crate::instance::kernel::page_size(),
+        );
+        let module = runtime.load(program.as_bytes()).unwrap();
+        let system = runtime.start(&module, SystemConfig::default()).unwrap();
+        let process = runtime.main_process(&system).unwrap();
+        while !process.is_freezable() {
+            std::thread::yield_now();
+        }
+        (system, process)
+    }
+
+    #[test]
+    fn who_waits_for_long_is_frozen_without_pressure_unless_it_is_large() {
+        let runtime = Runtime::builder().workers(1).resident_max(usize::MAX).build().unwrap();
+        let before = runtime.shared.clock.begin_slice();
+        let (_small, small) = asleep(&runtime, 3);
+        let (_large, large) = asleep(&runtime, COLD_PAGES_MAX + 1);
+        freeze_cold(&runtime, before);
+        assert!(small.is_freezable(), "it has run since");
+        freeze_cold(&runtime, runtime.shared.clock.begin_slice());
+        assert!(!small.is_freezable() && small.is_blocked());
+        assert!(large.is_freezable());
+    }
+
+    #[test]
+    fn when_nothing_runs_the_thread_sleeps_until_something_does() {
+        let runtime = Runtime::builder().workers(1).resident_max(usize::MAX).build().unwrap();
+        let hibernation = &runtime.shared.hibernation;
+        hibernation.dormant.store(true, Ordering::Relaxed);
+        hibernation.look();
+        // The thread takes the call, and says that it is awake again.
+        while hibernation.state.lock().called || hibernation.dormant.load(Ordering::Relaxed) {
+            std::thread::yield_now();
+        }
+    }
 }

@@ -1,35 +1,26 @@
-//! The runtime: workers, clock and tables, built once; systems of processes that run on it.
+//! The runtime: workers, clock and tables, built once, on which systems of processes run.
 
-use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::Mutex;
 
-use crate::channel::{Channels, SendRefusal};
-use crate::clock::{Clock, TimedMail, Timekeeper};
-use crate::compat::metrics::Metrics;
-use crate::engine::{Engines, Layout};
+use crate::channel::Channels;
+use crate::clock::Clock;
+use crate::engine::Engines;
 use crate::hibernation::Hibernation;
-use crate::instance::Runner;
 use crate::instance::ahead::Ahead;
 use crate::module::cache::Cache;
 use crate::module::{LoadError, Module};
-use crate::process::exit::{ExitReason, Exits};
-use crate::process::id::{Id, Keys};
-use crate::process::table::{Full, Table};
-use crate::process::{Entry, Process, Task};
+use crate::process::exit::Exits;
+use crate::process::id::Keys;
+use crate::process::table::Table;
 use crate::quota::Quota;
-use crate::rights::budget::{Budget, Caps, Exhausted, Resource};
-use crate::rights::net::{Net, Rule};
-use crate::rights::{FILES_MAX, MAY_ALL, Rights};
 use crate::scheduler::Scheduler;
+use crate::shared::Shared;
 use crate::shortage::Shortage;
-use crate::time::Time;
-use crate::wasi::{Wasi, WasiConfig};
 use crate::worker::Worker;
 
 /// The most processes that can live at once, if nothing else is said.
@@ -41,342 +32,9 @@ const MODULES_MAX: u32 = 1 << 16;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
-/// The exit code of a system that nobody reads any more: that of a native program ended by SIGPIPE.
-const BROKEN_PIPE: i32 = 141;
-/// A worker drops a mailbox with so many messages by itself, in some ten microseconds.
-const MAIL_DROPPED_MAX: usize = 2000;
-/// The resident memory is looked at each so many time slices.
-const HIBERNATION_LOOK: u64 = 10;
-
-/// What all parts of a runtime share.
-pub(crate) struct Shared {
-    pub(crate) scheduler: Scheduler,
-    pub(crate) clock: Clock,
-    pub(crate) processes: Table<Arc<Process>>,
-    pub(crate) channels: Channels,
-    /// What messages hold in all channels and mailboxes.
-    pub(crate) queued: Arc<Quota>,
-    pub(crate) process_keys: Keys,
-    pub(crate) channel_keys: Keys,
-    /// Modules that guests compiled.
-    pub(crate) modules: Table<Arc<Module>>,
-    pub(crate) module_keys: Keys,
-    pub(crate) exits: Exits,
-    pub(crate) net: crate::net::Net,
-    pub(crate) hibernation: Hibernation,
-    pub(crate) ahead: Ahead,
-    pub(crate) shortage: Shortage,
-    pub(crate) cache: Cache,
-    pub(crate) engines: Engines,
-    /// Processes that wait for something outside: input, files.
-    outside: AtomicUsize,
-    systems: Mutex<Vec<Arc<System>>>,
-    /// Files and terminals of guests; timers are the clock's.
-    pub(crate) io: tokio::runtime::Runtime,
-}
-
-/// A limit of the host stands in the way of a spawn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum SpawnLimit {
-    Processes,
-    Budget(Exhausted),
-    /// What the machine has run out of, in words.
-    Machine(Arc<str>),
-}
-
-impl fmt::Display for SpawnLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Processes => write!(f, "the largest number of processes is alive"),
-            Self::Budget(exhausted) => exhausted.fmt(f),
-            Self::Machine(what) => f.write_str(what),
-        }
-    }
-}
-
-impl Shared {
-    pub(crate) fn spawn(&self, parent: &Process, entry: Entry) -> Result<Id, SpawnLimit> {
-        let process = self.new_process(parent, parent.rights.clone(), parent.module.clone(), entry)?;
-        let id = process.id;
-        self.scheduler.spawn(process);
-        Ok(id)
-    }
-
-    /// A process that is in no queue yet.
-    pub(crate) fn new_process(
-        &self,
-        parent: &Process,
-        rights: Arc<Rights>,
-        module: Arc<Module>,
-        entry: Entry,
-    ) -> Result<Arc<Process>, SpawnLimit> {
-        if let Some(what) = self.shortage.refuses(self.clock.slices(), self.processes.end()) {
-            return Err(SpawnLimit::Machine(what));
-        }
-        let budget = rights.budget.clone();
-        if let Some(budget) = &budget {
-            budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
-        }
-        let mut rights = rights;
-        if module.is_compat() && rights.environment.is_none() {
-            Arc::make_mut(&mut rights).environment = Some(Arc::default());
-        }
-        let mut process = None;
-        let result = self.processes.insert(self.scheduler.worker(), |id| {
-            let system = parent.system.clone();
-            let new = Arc::new(Process::new(id, Some(parent.id), rights, system, module, entry));
-            process.insert(new).clone()
-        });
-        result.map_err(|Full| {
-            if let Some(budget) = &budget {
-                budget.give_back(Resource::Processes, 1);
-            }
-            SpawnLimit::Processes
-        })?;
-        Ok(process.expect("an inserted process was made"))
-    }
-
-    /// `metered`: for a process that may run only so many instructions.
-    /// A runner for a process that none that has been used fits.
-    pub(crate) fn runner(self: &Arc<Self>, module: &Arc<Module>, metered: bool) -> Runner {
-        if metered {
-            return self.new_runner(module, Layout::Metered);
-        }
-        let ready = self.ahead.take(module);
-        if self.ahead.want(module) {
-            self.scheduler.wake_spare();
-        }
-        ready.unwrap_or_else(|| self.new_runner(module, self.engines.choose()))
-    }
-
-    /// Makes an instance that will be needed soon; false if there is none. For a worker that has nothing else to do.
-    fn make_ahead(self: &Arc<Self>) -> bool {
-        let Some(module) = self.ahead.next() else { return false };
-        let make = || {
-            let mut runner = self.new_runner(&module, self.engines.choose());
-            if runner.prepare(self.clock.slices()) {
-                self.ahead.put(runner);
-            }
-        };
-        // If it fails, it fails again where it is needed, and is reported there.
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(make)).is_ok()
-    }
-
-    fn new_runner(self: &Arc<Self>, module: &Arc<Module>, layout: Layout) -> Runner {
-        self.hibernation.makes_instance(self);
-        if layout != Layout::Metered && self.engines.dense_is_near() && module.claim_preparation() {
-            let (shared, module) = (self.clone(), module.clone());
-            // If this fails, it fails again where it is needed, and is reported there. So does it if there is no thread:
-            // tokio, asked for one, would panic.
-            let prepare = move || drop(module.pre(&shared, Layout::Dense).map(drop));
-            let thread = std::thread::Builder::new().name("lunatic-prepare".into());
-            drop(thread.spawn(prepare));
-        }
-        Runner::new(self, module, layout)
-    }
-
-    /// A process has ended, and holds nothing any more: writes down how, and tells who waits for that.
-    pub(crate) fn end(&self, process: &Arc<Process>, reason: ExitReason) {
-        self.exits.remember(process.id, &reason);
-        let (mut relations, sockets) = process.set_ending(reason.clone());
-        for socket in sockets.into_iter().flat_map(|sockets| *sockets) {
-            self.net.handles.close_of(self.scheduler.worker(), process.id, socket);
-        }
-        if let Some(relations) = &mut relations {
-            relations.names_fall(process.id);
-            self.tell_of_end(&process.system, process.id, relations, &reason);
-        }
-        self.processes.remove(self.scheduler.worker(), process.id);
-        if let Some(budget) = &process.rights.budget {
-            budget.give_back(Resource::Processes, 1);
-        }
-        if process.system.is_main(process.id) {
-            process.system.end(reason);
-        }
-        for joiner in process.set_ended() {
-            self.scheduler.wake(&joiner);
-        }
-        if let Some(relations) = relations.filter(|relations| relations.mailbox.len() > MAIL_DROPPED_MAX) {
-            // Who was woken runs next on this worker, and shall not wait for that. If there is no thread, it is done here.
-            let thread = std::thread::Builder::new().name("lunatic-drop".into());
-            drop(thread.spawn(move || drop(relations)));
-        }
-    }
-
-    pub(crate) fn went_outside(&self) {
-        self.outside.fetch_add(1, Ordering::SeqCst);
-    }
-
-    pub(crate) fn left_outside(&self) {
-        self.outside.fetch_sub(1, Ordering::SeqCst);
-    }
-
-    /// No worker has anything to do. If nothing outside will change that, the systems that are left never end.
-    fn on_idle(&self) {
-        self.engines.trim();
-        if self.outside.load(Ordering::SeqCst) > 0 {
-            return;
-        }
-        let systems = self.systems.lock().clone();
-        let paused = systems.iter().filter_map(|system| system.time.paused());
-        // One step in each: what it wakes has to run before the next.
-        let moved = paused.filter(|paused| paused.advance(self)).count();
-        if moved > 0 || self.clock.has_timers() {
-            return;
-        }
-        for system in systems.iter().filter(|system| system.exit.lock().is_none()) {
-            if let Some(report) = crate::ending::deadlock(self, system) {
-                system.end(ExitReason::Deadlock(report));
-            }
-        }
-    }
-}
-
-impl Timekeeper for Shared {
-    fn is_busy(&self) -> bool {
-        self.scheduler.is_busy()
-    }
-
-    fn tick(&self, slice: u64) {
-        self.engines.tick();
-        if slice.is_multiple_of(HIBERNATION_LOOK) {
-            self.hibernation.look();
-        }
-    }
-
-    fn wake(&self, process: &Arc<Process>) {
-        self.scheduler.wake(process);
-    }
-
-    fn send(&self, timer: u64, mail: &TimedMail, is_last: bool) -> bool {
-        if is_last {
-            self.queued.give_back(mail.size());
-        }
-        let Some(process) = self.find(mail.to) else {
-            return false;
-        };
-        if is_last {
-            let _ = process.relate(|relations| relations.timers.remove(&timer));
-        }
-        if let Some(parcel) = &mail.parcel {
-            let letter = parcel.lock().take();
-            if let Some(letter) = letter {
-                self.send_letter(&process, letter);
-            }
-            return true;
-        }
-        // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
-        self.send_mail(process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
-    }
-
-    fn give_back(&self, mail: &TimedMail) {
-        self.queued.give_back(mail.size());
-    }
-}
-
-/// What a system may use and how it begins.
-#[derive(Clone)]
-pub struct SystemConfig {
-    /// The exported function that the main process calls.
-    pub entry: String,
-    /// Arguments, environment, folders and standard streams.
-    pub wasi: WasiConfig,
-    /// The largest memory of one process, in bytes.
-    pub max_memory: usize,
-    /// The most files and folders that one process opens at once.
-    pub max_files: u32,
-    /// Hosts and ports that the processes may use; none without a rule.
-    pub net: Vec<Rule>,
-    /// What all processes of the system may use together.
-    pub caps: Option<Caps>,
-    /// Whether processes that fail are reported on the system's standard error.
-    pub crash_reports: bool,
-    /// Whether what a process is denied is reported there, too.
-    pub log_denials: bool,
-}
-
-impl Default for SystemConfig {
-    fn default() -> Self {
-        Self {
-            entry: "_start".into(),
-            wasi: WasiConfig::default(),
-            max_memory: MEMORY_MAX,
-            max_files: FILES_MAX,
-            net: Vec::new(),
-            caps: None,
-            crash_reports: true,
-            log_denials: false,
-        }
-    }
-}
-
-/// A main process and all its descendants. It ends when the main process ends.
-pub(crate) struct System {
-    pub(crate) config: SystemConfig,
-    pub(crate) wasi: Arc<Wasi>,
-    pub(crate) time: Time,
-    /// What its processes of the interface of Lunatic 0.13 count.
-    pub(crate) metrics: Metrics,
-    main: std::sync::OnceLock<Id>,
-    /// The main process has ended or is about to: no other process of the system runs any more.
-    over: AtomicBool,
-    exit: Mutex<Option<ExitReason>>,
-    ended: Condvar,
-}
-
-impl System {
-    pub(crate) fn is_main(&self, id: Id) -> bool {
-        self.main.get() == Some(&id)
-    }
-
-    /// True once the main process has ended or is about to.
-    pub(crate) fn is_over(&self) -> bool {
-        self.over.load(Ordering::Acquire)
-    }
-
-    /// The process is about to end. If it is the main process, nobody else runs from now on: they would only see the
-    /// main process's channels close.
-    pub(crate) fn process_ends(&self, id: Id) {
-        if self.is_main(id) {
-            self.over.store(true, Ordering::Release);
-        }
-    }
-
-    fn end(&self, reason: ExitReason) {
-        self.over.store(true, Ordering::Release);
-        self.exit.lock().get_or_insert(reason);
-        self.ended.notify_all();
-    }
-
-    /// Waits until the main process has ended, and tells how.
-    fn wait(&self) -> ExitReason {
-        let mut exit = self.exit.lock();
-        loop {
-            if let Some(reason) = &*exit {
-                return reason.clone();
-            }
-            self.ended.wait(&mut exit);
-        }
-    }
-
-    /// [`wait`](Self::wait) until `timeout` has passed, or longer if it is too long to be told.
-    fn wait_timeout(&self, timeout: Duration) -> Option<ExitReason> {
-        let deadline = Instant::now().checked_add(timeout);
-        let mut exit = self.exit.lock();
-        while exit.is_none() {
-            match deadline {
-                None => self.ended.wait(&mut exit),
-                Some(deadline) if self.ended.wait_until(&mut exit, deadline).timed_out() => break,
-                Some(_) => {}
-            }
-        }
-        exit.clone()
-    }
-}
-
 /// Runs systems of processes. Dropping it ends all of them.
 pub struct Runtime {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     workers: Vec<JoinHandle<()>>,
     /// The clock and the hibernation.
     helpers: Vec<JoinHandle<()>>,
@@ -548,176 +206,6 @@ impl Runtime {
     pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
         Module::load(&self.shared, wasm)
     }
-
-    /// Starts a system whose main process runs in `module`.
-    ///
-    /// # Errors
-    ///
-    /// [`StartError`] when the module has no such entry; else when a folder of the configuration cannot be opened, or the
-    /// limit of processes is reached.
-    pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
-        if !module
-            .has_entry(&self.shared, &config.entry)
-            .map_err(|error| anyhow::anyhow!("{error:#}"))?
-        {
-            return Err(StartError::NoEntry(config.entry).into());
-        }
-        let entry = Entry::Export(config.entry.clone().into());
-        let mut wasi = config.wasi.clone().open()?;
-        if module.is_compat() {
-            wasi.share_stdin();
-        }
-        let wasi = Arc::new(wasi);
-        let system = Arc::new(System {
-            config,
-            wasi,
-            time: Time::new(),
-            metrics: Metrics::default(),
-            main: std::sync::OnceLock::new(),
-            over: AtomicBool::new(false),
-            exit: Mutex::default(),
-            ended: Condvar::new(),
-        });
-        let (closed, ended) = (system.wasi.stdout().clone(), Arc::downgrade(&system));
-        let watch = self.shared.io.spawn(async move {
-            closed.wait_closed().await;
-            if let Some(system) = ended.upgrade() {
-                system.end(ExitReason::Exit(BROKEN_PIPE));
-            }
-        });
-        self.shared.systems.lock().push(system.clone());
-        self.shared
-            .spawn_main(&system, module, entry)
-            .map_err(|limit| anyhow::anyhow!("{limit}"))?;
-        Ok(RunningSystem {
-            shared: self.shared.clone(),
-            system,
-            watch,
-        })
-    }
-}
-
-impl Runtime {
-    /// The main process of a system that has not ended.
-    pub(crate) fn main_process(&self, system: &RunningSystem) -> Option<Arc<Process>> {
-        self.shared.find(*system.system.main.get()?)
-    }
-}
-
-impl Shared {
-    fn spawn_main(&self, system: &Arc<System>, module: &Arc<Module>, entry: Entry) -> Result<(), SpawnLimit> {
-        let mut process = None;
-        let config = &system.config;
-        let rights = Arc::new(Rights {
-            scope: Arc::default(),
-            may: MAY_ALL,
-            max_memory: config.max_memory,
-            mailbox_max: usize::MAX,
-            files_max: config.max_files,
-            net: Arc::new(Net::new(config.net.clone())),
-            wasi: system.wasi.clone(),
-            budget: config.caps.map(|caps| Budget::new(None, caps)),
-            fuel: None,
-            environment: module.is_compat().then(Arc::default),
-        });
-        if let Some(budget) = &rights.budget {
-            budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
-        }
-        let id = self.processes.insert(0, |id| {
-            let _ = system.main.set(id);
-            let new = Process::new(id, None, rights, system.clone(), module.clone(), entry);
-            process.insert(Arc::new(new)).clone()
-        });
-        id.map_err(|Full| SpawnLimit::Processes)?;
-        self.scheduler.spawn(process.expect("an inserted process was made"));
-        Ok(())
-    }
-
-    /// Kills what is left of a system.
-    fn sweep(&self, system: &Arc<System>) {
-        // Those that are spawned while this goes on are stopped when a worker takes them.
-        system.over.store(true, Ordering::Release);
-        let mut left = Vec::new();
-        self.processes.for_each(|_, process| {
-            if Arc::ptr_eq(&process.system, system) {
-                left.push(process.clone());
-            }
-        });
-        for process in left {
-            process.kill();
-            self.scheduler.wake(&process);
-        }
-        self.systems.lock().retain(|other| !Arc::ptr_eq(other, system));
-    }
-}
-
-/// Why a system cannot begin.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum StartError {
-    /// The module exports no function of this name that takes and returns nothing.
-    NoEntry(String),
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::NoEntry(name) = self;
-        write!(
-            f,
-            "the module exports no function `{name}` that takes and returns nothing"
-        )?;
-        if name == "_start" {
-            write!(f, ": it is a library, build a program with a `main` for wasm32-wasip1")?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl Shared {
-    /// Drops all instances, when no worker is left: they hold what all parts share, and would keep it for ever.
-    fn take_apart(&self) {
-        let mut all = Vec::new();
-        self.processes.for_each(|id, process| all.push((id, process.clone())));
-        for (id, process) in all {
-            self.processes.remove(0, id);
-            process.system.end(ExitReason::Killed);
-            drop(std::mem::replace(&mut *process.task.lock(), Task::Taken));
-        }
-    }
-}
-
-/// A system that was started. Dropping it kills all its processes.
-pub struct RunningSystem {
-    shared: Arc<Shared>,
-    system: Arc<System>,
-    /// Ends the system when nobody reads its output any more.
-    watch: tokio::task::JoinHandle<()>,
-}
-
-impl RunningSystem {
-    /// Waits until the main process has ended, and tells how.
-    pub fn wait(&self) -> ExitReason {
-        self.system.wait()
-    }
-
-    /// What its processes have counted with `lunatic::metrics` of Lunatic 0.13: a line `NAME NUMBER` for each.
-    pub fn metrics(&self) -> String {
-        self.system.metrics.text()
-    }
-
-    /// Waits until the main process has ended, but not longer than `timeout`. `None` if it still runs then.
-    pub fn wait_timeout(&self, timeout: Duration) -> Option<ExitReason> {
-        self.system.wait_timeout(timeout)
-    }
-}
-
-impl Drop for RunningSystem {
-    fn drop(&mut self) {
-        self.watch.abort();
-        self.shared.sweep(&self.system);
-    }
 }
 
 impl Drop for Runtime {
@@ -758,4 +246,25 @@ fn machine_memory() -> usize {
         .zip(usize::try_from(size).ok())
         .map(|(pages, size)| pages.saturating_mul(size));
     bytes.filter(|bytes| *bytes > 0).unwrap_or(4 << 30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Said in `docs/semantics.md` and by the methods of the builder.
+    #[test]
+    fn limits_are_what_is_said_of_them() {
+        let RuntimeBuilder {
+            processes_max,
+            queued_max,
+            memory_max,
+            resident_max,
+            ..
+        } = Runtime::builder();
+        assert_eq!((processes_max, CHANNELS_MAX), (16_777_216, 67_108_864));
+        let quarter = machine_memory() / 4;
+        assert_eq!((queued_max, memory_max), (quarter, 3 * quarter));
+        assert_eq!(resident_max, machine_memory() / 10);
+    }
 }

@@ -9,7 +9,7 @@ use crate::ending;
 use crate::instance::pool::Pool;
 use crate::instance::{Progress, Runner};
 use crate::process::{Process, Task};
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 pub(crate) struct Worker<'a> {
     shared: &'a Arc<Shared>,

@@ -240,6 +240,26 @@ fn a_name_is_of_one_process_and_falls_with_it() {
 }
 
 #[lunatic::test]
+fn of_many_who_ask_for_a_name_at_once_one_spawns() {
+    for _ in 0..100 {
+        let (ready, told) = (Channel::<()>::new(0), Channel::new(0));
+        for _ in 0..20 {
+            Process::spawn(move || {
+                ready.receive();
+                told.send(registry::get_or_spawn("desk", idle).unwrap());
+            })
+            .unwrap();
+        }
+        (0..20).for_each(|_| ready.send(()));
+        let desk = told.receive();
+        (1..20).for_each(|_| assert_eq!(told.receive(), desk));
+        assert_eq!(registry::lookup("desk"), Some(desk));
+        desk.kill();
+        desk.join();
+    }
+}
+
+#[lunatic::test]
 fn names_of_another_scope_are_not_seen() {
     registry::register("secret", this_process()).unwrap();
     let seen = Channel::new(0);

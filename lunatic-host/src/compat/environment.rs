@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use crate::module::Module;
 use crate::process::Process;
 use crate::process::id::Id;
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// The number of this node: there is no other.
 pub(crate) const NODE: u64 = 1;

@@ -10,7 +10,7 @@ use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::process;
 use crate::process::id::Id;
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// What is said of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] = b"the message is too large, or all queued messages together are";

@@ -321,7 +321,7 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
 /// The waiters that a select has left in channels. Taken back however the wait ends; a wake-up that was meant for one of
 /// them is passed on, since the guest may receive from another.
 struct Waiters<'a> {
-    shared: &'a crate::runtime::Shared,
+    shared: &'a crate::shared::Shared,
     waiters: Vec<(Id, crate::channel::Ticket)>,
 }
 

@@ -22,7 +22,7 @@ use crate::process::{Captured, Entry, Process};
 use crate::rights::budget::Budget;
 use crate::rights::config::Config;
 use crate::rights::{May, Rights, denial};
-use crate::runtime::SpawnLimit;
+use crate::shared::SpawnLimit;
 use crate::wasi::context::CAPTURED_MAX;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {

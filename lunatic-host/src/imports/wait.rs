@@ -15,7 +15,7 @@ use wasmtime::Caller;
 use crate::clock::TimerId;
 use crate::instance::{self, Ctx};
 use crate::process::{self, Process};
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// One wait of one process: its timer, if it has one, lives as long as this.
 pub(crate) struct Wait<'a> {

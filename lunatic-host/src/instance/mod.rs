@@ -50,7 +50,7 @@ use crate::process::exit::ExitReason;
 use crate::process::id::{Checked, Id};
 use crate::process::{Call, Captured, Entry, Process};
 use crate::rights::Rights;
-use crate::runtime::Shared;
+use crate::shared::Shared;
 use crate::wasi::Wasi;
 
 /// What host functions know of the process that calls them: the data of its store.

@@ -16,7 +16,7 @@ use crate::instance::Ctx;
 use crate::instance::frozen::Models;
 use crate::instance::image::Image;
 use crate::report::Symbols;
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// Why bytes could not be made a module.
 #[derive(Debug)]

@@ -30,7 +30,7 @@ use crate::instance::Runner;
 use crate::module::Module;
 use crate::net::handles::Refusal;
 use crate::rights::Rights;
-use crate::runtime::System;
+use crate::system::System;
 
 /// The values that a spawned closure captured, as bytes.
 pub(crate) type Captured = SmallVec<[u8; 48]>;

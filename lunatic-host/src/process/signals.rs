@@ -30,7 +30,8 @@ use super::small_map::SmallMap;
 use crate::channel::SendRefusal;
 use crate::clock::TimedMail;
 use crate::quota::Exhausted;
-use crate::runtime::{Shared, System};
+use crate::shared::Shared;
+use crate::system::System;
 
 /// What a process has to do with others, made when it is first needed.
 #[derive(Default)]

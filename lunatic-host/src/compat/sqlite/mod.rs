@@ -22,7 +22,7 @@ pub(crate) use self::files::Place;
 pub(crate) use self::library::{Connection, Statement, Step};
 use super::resources::Resources;
 use crate::process::Process;
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// What SQLite may hold of the machine's memory, for all guests together.
 const MEMORY_MAX: i64 = 1 << 30;

@@ -15,7 +15,7 @@ use crate::process::Process;
 use crate::process::exit::ExitReason;
 use crate::process::hash::NumberMap;
 use crate::process::id::Id;
-use crate::runtime::Shared;
+use crate::shared::Shared;
 
 /// What such a process has in place of a mailbox.
 #[derive(Default)]
