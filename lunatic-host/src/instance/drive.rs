@@ -1,0 +1,308 @@
+//! The coroutine of a runner: makes the instance, runs one process after the other in it, and makes it fresh between them.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, TypedFunc};
+
+use super::arena::ArenaError;
+use super::image::Reset;
+use super::memory::{self, MemoryError};
+use super::{Ctx, Seat, Seated, arguments};
+use crate::ending::Ending;
+use crate::engine::Layout;
+use crate::module::Module;
+use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
+use crate::process::exit::ExitReason;
+use crate::process::{Call, Entry};
+use crate::rights::Rights;
+use crate::shared::Shared;
+
+/// Runs one process after another in one instance, for as long as it can be used again.
+pub(super) async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
+    let mut store = new_store(&shared, layout, Ctx::new(shared.clone(), seat.clone()));
+    let mut running: Option<Running> = None;
+    let mut made = Ok(());
+    if seat.ahead.load(Ordering::Relaxed) {
+        store.data_mut().limits.begin_ahead();
+        let Ok(instance) = Box::pin(make(&shared, &mut store, &module, &mut layout)).await else {
+            return;
+        };
+        running = Some(instance);
+    }
+    loop {
+        let (process, entry) = Seated(&seat).await;
+        let fuel = process.rights.fuel;
+        let called = store.data_mut().begin(process, entry);
+        if layout == Layout::Metered {
+            let filled = store.set_fuel(fuel.unwrap_or(u64::MAX));
+            filled.expect("code of this layout counts its instructions");
+        }
+        // A fresh instance is charged for when its memory is made.
+        let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
+        let charged = store.data_mut().limits.admit(memory);
+        if charged.is_ok() && running.is_none() {
+            // Boxed: what a waiting process holds would else have room for what making an instance takes.
+            made = Box::pin(make(&shared, &mut store, &module, &mut layout))
+                .await
+                .map(|instance| running = Some(instance));
+        }
+        let result = match &running {
+            _ if charged.is_err() => charged.map_err(wasmtime::Error::msg),
+            Some(instance) => instance.call(&mut store, called.as_ref()).await,
+            None => std::mem::replace(&mut made, Ok(())),
+        };
+        let is_export = matches!(called, Some(Called::Export(_)));
+        let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
+        let ctx = store.data_mut();
+        if let Some(process) = ctx.process.clone() {
+            let panic = ctx.wasi.as_ref().map(|wasi| wasi.panic.clone());
+            let ending = Ending::of(&process, &module, result, panic, ctx.limits.out_of_memory);
+            // What the process wrote comes before what is said about it.
+            process.system.process_ends(process.id);
+            ctx.release();
+            ctx.end(ending.publish(&process));
+        }
+        if used_up {
+            return;
+        }
+    }
+}
+
+/// Makes an instance in the store, in another layout if the machine has no room for this one.
+async fn make(
+    shared: &Shared,
+    store: &mut Store<Ctx>,
+    module: &Arc<Module>,
+    layout: &mut Layout,
+) -> wasmtime::Result<Running> {
+    let mut made = Running::make(store, module, *layout).await;
+    if *layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
+        shared.engines.fast_is_refused();
+        *layout = Layout::Dense;
+        let ctx = Ctx::new(store.data().shared.clone(), store.data().seat.clone());
+        let ctx = std::mem::replace(store.data_mut(), ctx);
+        *store = new_store(shared, *layout, ctx);
+        made = Running::make(store, module, *layout).await;
+    }
+    made.map_err(|(error, lack)| not_made(store.data_mut(), error, lack))
+}
+
+/// What is called in an instance, unless it is closures.
+pub(super) enum Called {
+    Export(Box<str>),
+    With(Box<Call>),
+}
+
+fn new_store(shared: &Shared, layout: Layout, ctx: Ctx) -> Store<Ctx> {
+    let mut store = Store::new(shared.engines.engine(layout), ctx);
+    store.limiter(|ctx| &mut ctx.limits);
+    store.set_epoch_deadline(1);
+    store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
+    store
+}
+
+/// What was lacking when an instance could not be made.
+#[derive(Debug, PartialEq, Eq)]
+enum Lack {
+    /// Address space, kernel maps or memory of the machine; in words.
+    Machine(String),
+    /// What all memories together may have.
+    Budget,
+}
+
+impl Lack {
+    /// `None` if it failed for another reason. To be asked by the thread that tried, once.
+    fn of(error: &wasmtime::Error) -> Option<Self> {
+        match memory::take_refusal() {
+            Some(MemoryError::Arena(error)) => Some(Self::Machine(error.to_string())),
+            Some(MemoryError::Budget { .. }) => Some(Self::Budget),
+            _ => error
+                .downcast_ref::<ArenaError>()
+                .map(|error| Self::Machine(error.to_string())),
+        }
+    }
+}
+
+/// An instance could not be made. If that was for lack of memory, the process is out of it, and if the machine has no more,
+/// who spawns is told.
+fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmtime::Error {
+    ctx.limits.out_of_memory |= lack.is_some();
+    if let Some(Lack::Machine(what)) = lack {
+        ctx.shared.shortage.note(&what, ctx.shared.clock.slices());
+    }
+    error.context("could not make the instance")
+}
+
+/// An instance and what of it is called.
+struct Running {
+    instance: Instance,
+    run: Option<TypedFunc<(), ()>>,
+    /// What a libc does before `main`; `_start` and `run` see to it by themselves.
+    startup: Option<TypedFunc<(), ()>>,
+}
+
+impl Running {
+    /// [`new`](Self::new), with what was lacking if it fails for that.
+    async fn make(
+        store: &mut Store<Ctx>,
+        module: &Arc<Module>,
+        layout: Layout,
+    ) -> Result<Self, (wasmtime::Error, Option<Lack>)> {
+        Self::new(store, module, layout).await.map_err(|error| {
+            let lack = Lack::of(&error);
+            (error, lack)
+        })
+    }
+
+    async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
+        if let Some(image) = module.image.get() {
+            memory::expect_data(image.span());
+        }
+        let instance = module
+            .pre(&store.data().shared, layout)?
+            .instantiate_async(&mut *store)
+            .await?;
+        let memory = instance.get_memory(&mut *store, "memory");
+        let gate = instance.get_global(&mut *store, GATE_EXPORT);
+        store.data_mut().memory = memory;
+        note_memory(&mut *store);
+        store.data_mut().gate = gate;
+        store.data_mut().started = true;
+        if let (Some(memory), Ok(())) = (memory, &module.facts.recyclable) {
+            let reset = Reset::new(&mut *store, &instance, memory, module)?;
+            store.data_mut().reset = Some(reset);
+        }
+        let run = instance.get_typed_func(&mut *store, RUN_EXPORT).ok();
+        let startup = instance.get_typed_func(&mut *store, STARTUP_EXPORT).ok();
+        Ok(Self { instance, run, startup })
+    }
+
+    async fn call_export(&self, store: &mut Store<Ctx>, called: &Called) -> wasmtime::Result<()> {
+        // Another process may have ended in it: the main process of a system can get a used instance, too.
+        make_fresh(&mut *store)?;
+        match called {
+            Called::With(call) => {
+                self.start_up(store, &call.name).await?;
+                arguments::call(store, &self.instance, call).await
+            }
+            Called::Export(name) => {
+                self.start_up(store, name).await?;
+                let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;
+                function.call_async(store, ()).await
+            }
+        }
+    }
+
+    async fn start_up(&self, store: &mut Store<Ctx>, name: &str) -> wasmtime::Result<()> {
+        match self.startup.as_ref().filter(|_| name != "_start") {
+            Some(startup) => startup.call_async(store, ()).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Runs the seated process, and those that follow it without leaving the instance.
+    async fn call(&self, store: &mut Store<Ctx>, called: Option<&Called>) -> wasmtime::Result<()> {
+        match (called, &self.run) {
+            // Boxed, as above: most processes are closures.
+            (Some(called), _) => Box::pin(self.call_export(store, called)).await,
+            (None, Some(run)) => {
+                make_fresh(&mut *store)?;
+                run.call_async(store, ()).await
+            }
+            (None, None) => Err(wasmtime::Error::msg(
+                "the module cannot spawn closures: it does not import lunatic::process::next",
+            )),
+        }
+    }
+}
+
+/// Writes down where the memory is, for when the process is frozen.
+fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
+    let mut store = store.as_context_mut();
+    let Some(memory) = store.data().memory else { return };
+    let (base, len) = (memory.data_ptr(&store).addr(), memory.data_size(&store));
+    store.data_mut().limits.grown = false;
+    *store.data().seat.memory.lock() = base..base + len;
+}
+
+/// To be called on the process's stack before it blocks: writes down where that is.
+pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
+    let mut store = store.as_context_mut();
+    if store.data().limits.grown {
+        note_memory(&mut store);
+    }
+    let here = 0_u8;
+    let here = std::ptr::from_ref(&here).addr();
+    store.data().seat.stack.store(here, Ordering::Relaxed);
+}
+
+/// True if [`make_fresh`] can make the instance what it was at first.
+fn can_be_fresh(store: impl AsContext<Data = Ctx>) -> bool {
+    let store = store.as_context();
+    store.data().reset.as_ref().is_some_and(|reset| reset.still_fits(store))
+}
+
+/// Makes a used instance fresh again.
+fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> {
+    let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else {
+        return Ok(());
+    };
+    let moved = store.as_context().data().seat.moved.swap(false, Ordering::Relaxed);
+    let result = reset.make_fresh(&mut store, moved);
+    store.as_context_mut().data_mut().reset = Some(reset);
+    result
+}
+
+/// The import `lunatic::process::next`: the table index of the next entry to call, or -1 to leave `lunatic:run`.
+pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
+    let Some(gate) = caller.data().gate else { return Ok(-1) };
+    if gate.get(&mut caller).i32() != Some(1) {
+        return Ok(-1);
+    }
+    if let Some(entry) = caller.data_mut().entry.take() {
+        return table_index(entry);
+    }
+    let ctx = caller.data_mut();
+    let module = ctx.process().module.clone();
+    let has_budget = is_limited(&ctx.process().rights);
+    ctx.end(ExitReason::Normal);
+    // What a budget is charged for time is measured around all that an instance runs without being left.
+    if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
+        return Ok(-1);
+    }
+    let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else {
+        return Ok(-1);
+    };
+    let entry = if is_limited(&process.rights) {
+        None
+    } else {
+        process.take_fresh_closure()
+    };
+    let Some(Entry::Closure(index, captured)) = entry else {
+        // It begins otherwise: a worker will see to it.
+        caller.data().shared.scheduler.requeue(process);
+        return Ok(-1);
+    };
+    process.set_running(caller.data().shared.clock.slices());
+    let ctx = caller.data_mut();
+    ctx.seat.seat(Some(process.clone()));
+    ctx.begin(process, Entry::Closure(index, captured));
+    ctx.entry = None;
+    make_fresh(&mut caller)?;
+    table_index(index)
+}
+
+/// Whether what the process computes is limited: then it has an instance of its own.
+fn is_limited(rights: &Rights) -> bool {
+    rights.budget.is_some() || rights.fuel.is_some()
+}
+
+/// What `lunatic:run` is to call. -1 would end it, and is the index of no function in any table.
+fn table_index(entry: u32) -> wasmtime::Result<i32> {
+    if entry == u32::MAX {
+        Err(wasmtime::Trap::TableOutOfBounds.into())
+    } else {
+        Ok(entry as i32)
+    }
+}
