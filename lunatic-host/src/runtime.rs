@@ -266,5 +266,6 @@ mod tests {
         let quarter = machine_memory() / 4;
         assert_eq!((queued_max, memory_max), (quarter, 3 * quarter));
         assert_eq!(resident_max, machine_memory() / 10);
+        assert_eq!(crate::clock::TIME_SLICE.as_millis(), 1);
     }
 }

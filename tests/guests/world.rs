@@ -14,6 +14,7 @@ lunatic_test_guests::scenarios![
     standard_input_is_read_to_its_end,
     standard_input_belongs_to_the_main_process,
     reading_input_blocks_nobody_else,
+    opening_a_pipe_blocks_nobody_else,
     files_under_a_folder_can_be_used,
     files_elsewhere_cannot_be_used,
     a_folder_can_be_read_only,
@@ -68,8 +69,8 @@ fn standard_input_belongs_to_the_main_process() {
     assert_eq!(text, "for main only");
 }
 
-/// Prints that the others work while the main process waits for a line.
-fn reading_input_blocks_nobody_else() {
+/// Has others work with each other, and say so, while the main process waits in `waits`.
+fn others_work_while(waits: impl FnOnce()) {
     let (numbers, squares) = (Channel::<u64>::new(0), Channel::<u64>::new(0));
     Process::spawn(move || {
         loop {
@@ -88,14 +89,28 @@ fn reading_input_blocks_nobody_else() {
         });
         own.receive();
         assert_eq!(asker.unwrap().join(), ExitReason::Normal);
-        // The channel `squares` is the main process's, which is reading; it takes any number of messages.
+        // The channel `squares` is the main process's, which waits; it takes any number of messages.
         println!("the others work");
     })
     .unwrap();
-    let mut line = String::new();
-    io::stdin().read_line(&mut line).unwrap();
-    println!("and then came {line}");
+    waits();
     (0..1000).for_each(|number| assert_eq!(squares.receive(), number * number));
+}
+
+fn reading_input_blocks_nobody_else() {
+    others_work_while(|| {
+        let mut line = String::new();
+        io::stdin().read_line(&mut line).unwrap();
+        println!("and then came {line}");
+    });
+}
+
+/// To open a pipe that has a name waits until somebody opens its other end.
+fn opening_a_pipe_blocks_nobody_else() {
+    others_work_while(|| {
+        fs::File::open("/data/pipe").unwrap();
+        println!("and then it was open");
+    });
 }
 
 fn files_under_a_folder_can_be_used() {

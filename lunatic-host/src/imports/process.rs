@@ -147,15 +147,11 @@ async fn sleep_ns(mut caller: Caller<'_, Ctx>, ns: u64) {
 }
 
 async fn yield_now(caller: Caller<'_, Ctx>) {
-    let process = caller.data().process().clone();
+    caller.data().give_way();
     let mut yielded = false;
-    poll_fn(|_| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        // Woken while it runs, so it goes to the end of the queue.
-        process.set_woken();
-        Poll::Pending
+    poll_fn(|_| match std::mem::replace(&mut yielded, true) {
+        true => Poll::Ready(()),
+        false => Poll::Pending,
     })
     .await;
 }

@@ -110,12 +110,17 @@ impl Ctx {
         }
     }
 
+    /// The process is done with its time slice: when it stops now, it runs again after all that are ready.
+    pub(crate) fn give_way(&self) {
+        self.seat.preempted.store(true, Ordering::Relaxed);
+    }
+
     /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
     pub(super) fn slice_over(&self) -> UpdateDeadline {
         if !self.has_used_slice() {
             return UpdateDeadline::Continue(1);
         }
-        self.seat.preempted.store(true, Ordering::Relaxed);
+        self.give_way();
         UpdateDeadline::Yield(1)
     }
 

@@ -53,9 +53,9 @@ impl Local {
         }
     }
 
-    /// Whether something waits beside those that used up their time slice, so that another worker could help.
+    /// Whether something waits beside the one that has just used up its time slice, so that another worker could help.
     pub(super) fn has_more(&self) -> bool {
-        !(self.woken.is_empty() && self.fresh.is_empty())
+        !(self.woken.is_empty() && self.fresh.is_empty()) || self.burners.len() > 1
     }
 
     /// Whether a process waits in the slot, where no other worker sees it.

@@ -1,9 +1,12 @@
 //! The programs `lunatic` and `cargo-lunatic` as users call them.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Instant;
 
 use lunatic_tests::guests::{Profile, path};
+use lunatic_tests::host::PATIENCE;
 use lunatic_tests::programs::{Call, cargo_lunatic, lunatic};
 
 /// `lunatic GUEST ARGS`.
@@ -125,6 +128,69 @@ fn a_process_that_reads_input_blocks_no_other() {
     let mut rest = String::new();
     stdout.read_to_string(&mut rest).unwrap();
     assert_eq!(rest, "and then came a line\n\n");
+    assert!(child.wait().unwrap().success());
+}
+
+/// A process for each worker computes without end: each worker gets to do something.
+#[cfg(target_os = "linux")]
+#[test]
+fn all_workers_run_processes() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("computes.wat");
+    let computes = r#"(module
+        (import "lunatic::process" "spawn_closure" (func $spawn (param i32 i32 i32 i32) (result i32)))
+        (import "lunatic::process" "next" (func (result i32)))
+        (memory (export "memory") 1)
+        (table funcref (elem $burn))
+        (func $burn (loop $again (br $again)))
+        (func (export "_start")
+            (drop (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64)))
+            (drop (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64)))
+            (call $burn)))"#;
+    std::fs::write(&file, computes).unwrap();
+    let mut command = lunatic(["--workers=3", file.to_str().unwrap()]).into_command();
+    let mut child = command.spawn().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    let busy = |child: &Child| {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", child.id())).unwrap();
+        let read = |thread: &Path, file| std::fs::read_to_string(thread.join(file)).unwrap_or_default();
+        threads
+            .map(|thread| thread.unwrap().path())
+            // The kernel keeps fifteen letters of a name. What it has computed is in nanoseconds.
+            .filter(|thread| read(thread, "comm").starts_with("lunatic-worker"))
+            .filter(|thread| {
+                let computed = read(thread, "schedstat");
+                computed.split(' ').next().and_then(|ns| ns.parse().ok()).unwrap_or(0) > 20_000_000_u64
+            })
+            .count()
+    };
+    while busy(&child) < 3 && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+    let workers = busy(&child);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(workers, 3);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_process_that_waits_for_a_file_blocks_no_other() {
+    let temp = tempfile::tempdir().unwrap();
+    let pipe = temp.path().join("pipe");
+    assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let world = path("world", Profile::Debug).to_str().unwrap();
+    let dir = format!("--dir={}::/data", temp.path().display());
+    let mut command = lunatic(["--workers=1", &dir, world, "opening_a_pipe_blocks_nobody_else"]).into_command();
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdout = BufReader::new(child.stdout.take().unwrap());
+    let mut line = String::new();
+    stdout.read_line(&mut line).unwrap();
+    assert_eq!(line, "the others work\n");
+    drop(std::fs::File::create(&pipe).unwrap());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).unwrap();
+    assert_eq!(rest, "and then it was open\n");
     assert!(child.wait().unwrap().success());
 }
 

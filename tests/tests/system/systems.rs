@@ -86,6 +86,32 @@ fn host_for_one() -> Host {
     Host::with(|builder| builder.workers(2).processes_max(128))
 }
 
+/// Each child is there when its parent gives way, and has ended when that goes on.
+#[test]
+fn who_is_ready_runs_before_one_that_yields() {
+    const YIELDS: &str = r#"(module
+        (import "lunatic::process" "spawn_closure" (func $spawn (param i32 i32 i32 i32) (result i32)))
+        (import "lunatic::process" "join" (func $join (param i64 i64 i64) (result i32)))
+        (import "lunatic::process" "yield_now" (func $yield))
+        (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+        (memory (export "memory") 1)
+        (table funcref (elem $child))
+        (func $child)
+        (func (export "_start") (local $left i32)
+            (local.set $left (i32.const 1000))
+            (loop $again
+                (if (call $spawn (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 64)) (then (unreachable)))
+                (call $yield)
+                (if (i32.lt_s (call $join (i64.load (i32.const 64)) (i64.load (i32.const 72)) (i64.const 0)) (i32.const 0))
+                    (then (call $exit (local.get $left))))
+                (local.set $left (i32.sub (local.get $left) (i32.const 1)))
+                (br_if $again (local.get $left)))))"#;
+    Host::with(|builder| builder.workers(1))
+        .program(YIELDS.as_bytes())
+        .run()
+        .normal();
+}
+
 /// There is room for one crowd, so that each can only be whole when all of the former are gone.
 #[test]
 fn no_process_outlives_its_system() {

@@ -62,6 +62,16 @@ crate::scenarios! {
         let ended = program.stdin("a line").run().normal();
         assert!(ended.stdout.contains("and then came a line\n"), "{ended}");
     },
+    opening_a_pipe_blocks_nobody_else => |program| with_folder(|folder| {
+        let pipe = folder.join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        std::thread::scope(|scope| {
+            // It waits until the guest opens the other end.
+            scope.spawn(|| std::fs::File::create(&pipe).unwrap());
+            let ended = program.dir(folder, "/data", false).run().normal();
+            assert!(ended.stdout.contains("and then it was open\n"), "{ended}");
+        });
+    }),
     files_under_a_folder_can_be_used => |program| with_folder(|folder| {
         program.dir(folder, "/data", false).run().normal();
         assert_eq!(std::fs::read_to_string(folder.join("new.txt")).unwrap(), "one\ntwo\nthree\n");
