@@ -8,7 +8,7 @@
 //!   they share is still in the cache. It is not stolen.
 //! - *woken*: processes that waited and can go on.
 //! - *fresh*: processes that have not run yet.
-//! - *burners*: processes that used up their time slice.
+//! - *burners*: processes that used up their time slice, or gave it up (`yield_now`).
 //!
 //! A process that waited goes before a fresh one, a fresh one before a burner; so that none starves, each queue has its
 //! turn first now and then ([`Local::next`]). Processes woken by no worker (timers, input) come through the *injector*. A
@@ -113,7 +113,7 @@ impl Scheduler {
         });
     }
 
-    /// Queues a process that used up its time slice.
+    /// Queues a process that used up its time slice, or gave it up.
     pub(crate) fn preempted(&self, process: Unit) {
         self.push(process, |local, process| {
             local.burners.push(process);
