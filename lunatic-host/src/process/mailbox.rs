@@ -4,7 +4,7 @@
 //! or later. A tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is
 //! sent under it outside of that time is dropped.
 //!
-//! What an owner that waits is woken for is handed to it: it is in no list, for it will be taken next.
+//! What an owner that waits is woken for is handed to it: it has a slot and is in no list, for it will be taken next.
 
 use lunatic_sys::codes::{REFERENCE_BIT, mail};
 use smallvec::SmallVec;
@@ -84,18 +84,6 @@ impl List {
     };
 }
 
-struct Waits {
-    tags: Tags,
-    /// It takes what comes, by the same tags.
-    takes: bool,
-}
-
-/// What came when the owner waited for it. Nothing in the lists has one of the tags and is older.
-struct Handed {
-    mail: Mail,
-    number: u64,
-}
-
 pub(crate) struct Mailbox {
     slots: Vec<Slot>,
     free: u32,
@@ -103,8 +91,11 @@ pub(crate) struct Mailbox {
     newest: u32,
     tags: SmallMap<u64, List>,
     /// What its owner waits for, if it waits; or what it was handed something for.
-    waits: Option<Waits>,
-    handed: Option<Handed>,
+    waits: Option<Tags>,
+    /// It takes what it waits for, by the same tags.
+    takes: bool,
+    /// The slot of what came when the owner waited for it. Nothing in the lists has one of the tags and is older.
+    handed: u32,
     len: usize,
     /// What the entries take up outside of their slots.
     outside: usize,
@@ -120,7 +111,8 @@ impl Default for Mailbox {
             newest: NONE,
             tags: SmallMap::default(),
             waits: None,
-            handed: None,
+            takes: false,
+            handed: NONE,
             len: 0,
             outside: 0,
             number: 0,
@@ -160,54 +152,27 @@ impl Mailbox {
         if is_reference && !self.tags.contains_key(tag) {
             return Ok(Pushed::Dropped);
         }
-        let wake = self.handed.is_none()
-            && self
-                .waits
-                .as_ref()
-                .is_some_and(|waits| waits.tags.is_empty() || waits.tags.contains(&tag));
-        let is_handed = wake && self.waits.as_ref().is_some_and(|waits| waits.takes);
+        let waits = self.waits.as_ref().filter(|_| self.handed == NONE);
+        let wake = waits.is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
         let outside = mail.size_outside();
-        let growth = if is_handed { 0 } else { self.growth() };
+        let growth = if self.free == NONE && self.slots.len() == self.slots.capacity() {
+            self.slots.capacity().max(Self::FIRST_CAPACITY)
+        } else {
+            0
+        };
         let cost = outside + growth * size_of::<Slot>();
         if cost > 0 {
             charge(cost)?;
+            self.slots.reserve_exact(growth);
         }
         self.number += 1;
         self.outside += outside;
         self.len += 1;
-        let number = self.number;
-        if is_handed {
-            self.handed = Some(Handed { mail, number });
-        } else {
-            self.slots.reserve_exact(growth);
-            self.list(mail, number);
-            if wake {
-                self.waits = None;
-            }
-        }
-        Ok(Pushed::Queued { wake })
-    }
-
-    /// How many slots more it takes to list an entry.
-    fn growth(&self) -> usize {
-        if self.free == NONE && self.slots.len() == self.slots.capacity() {
-            self.slots.capacity().max(Self::FIRST_CAPACITY)
-        } else {
-            0
-        }
-    }
-
-    /// Puts an entry into the lists: behind all but what was handed over before it came, and is put back.
-    fn list(&mut self, mail: Mail, number: u64) {
-        let (tag, mut older, mut newer) = (mail.tag, self.newest, NONE);
-        while older != NONE && self.slots[older as usize].number > number {
-            (older, newer) = (self.slots[older as usize].older, older);
-        }
         let slot = Slot {
             mail: Some(mail),
-            number,
-            older,
-            newer,
+            number: self.number,
+            older: NONE,
+            newer: NONE,
             next_of_tag: NONE,
         };
         let place = match self.free {
@@ -221,6 +186,25 @@ impl Mailbox {
                 place
             }
         };
+        if wake && self.takes {
+            self.handed = place;
+        } else {
+            self.list(place, tag);
+            if wake {
+                self.waits = None;
+            }
+        }
+        Ok(Pushed::Queued { wake })
+    }
+
+    /// Puts an entry into the lists: behind all but what came after it, if it was handed over and is put back.
+    fn list(&mut self, place: u32, tag: u64) {
+        let number = self.slots[place as usize].number;
+        let (mut older, mut newer) = (self.newest, NONE);
+        while older != NONE && self.slots[older as usize].number > number {
+            (older, newer) = (self.slots[older as usize].older, older);
+        }
+        (self.slots[place as usize].older, self.slots[place as usize].newer) = (older, newer);
         match older {
             NONE => self.oldest = place,
             older => self.slots[older as usize].newer = place,
@@ -249,19 +233,20 @@ impl Mailbox {
 
     /// What was handed over is not taken: it belongs into the lists.
     fn put_back(&mut self) {
-        if let Some(Handed { mail, number }) = self.handed.take() {
+        let place = std::mem::replace(&mut self.handed, NONE);
+        if place != NONE {
             self.waits = None;
-            self.slots.reserve_exact(self.growth());
-            self.list(mail, number);
+            self.list(place, self.mail(place).tag);
         }
     }
 
     /// Takes the oldest entry with one of these tags; with any tag, if there are none.
     pub(crate) fn take(&mut self, tags: &[u64]) -> Option<Mail> {
-        if self.handed.is_some() {
-            if self.waits.as_ref().is_some_and(|waits| *waits.tags == *tags) {
+        if self.handed != NONE {
+            if self.waits.as_deref() == Some(tags) {
                 self.waits = None;
-                return self.handed.take().map(|handed| self.taken(handed.mail));
+                let place = std::mem::replace(&mut self.handed, NONE);
+                return Some(self.empty(place));
             }
             self.put_back();
         }
@@ -273,8 +258,8 @@ impl Mailbox {
 
     /// Whether [`take`](Self::take) would find something.
     pub(crate) fn has(&self, tags: &[u64]) -> bool {
-        let is_handed = |handed: &Handed| tags.is_empty() || tags.contains(&handed.mail.tag);
-        self.handed.as_ref().is_some_and(is_handed) || self.find(tags).is_some()
+        let is_handed = self.handed != NONE && (tags.is_empty() || tags.contains(&self.mail(self.handed).tag));
+        is_handed || self.find(tags).is_some()
     }
 
     /// The owner waits for these tags from now on, until it is woken.
@@ -290,10 +275,8 @@ impl Mailbox {
 
     fn wait(&mut self, tags: &[u64], takes: bool) {
         self.put_back();
-        self.waits = Some(Waits {
-            tags: Tags::from_slice(tags),
-            takes,
-        });
+        self.waits = Some(Tags::from_slice(tags));
+        self.takes = takes;
     }
 
     /// The owner waits no longer.
@@ -394,11 +377,7 @@ impl Mailbox {
 
     /// Takes an entry off the order of arrival, and frees its slot.
     fn remove(&mut self, place: u32) -> Mail {
-        let slot = &mut self.slots[place as usize];
-        let (older, newer) = (slot.older, slot.newer);
-        let mail = slot.mail.take().expect("a listed slot is full");
-        slot.next_of_tag = self.free;
-        self.free = place;
+        let Slot { older, newer, .. } = self.slots[place as usize];
         match older {
             NONE => self.oldest = newer,
             older => self.slots[older as usize].newer = newer,
@@ -407,16 +386,20 @@ impl Mailbox {
             NONE => self.newest = older,
             newer => self.slots[newer as usize].older = older,
         }
-        let mail = self.taken(mail);
-        if self.oldest == NONE && self.slots.len() > Self::KEPT_CAPACITY {
-            (self.slots, self.free) = (Vec::new(), NONE);
-        }
-        mail
+        self.empty(place)
     }
 
-    fn taken(&mut self, mail: Mail) -> Mail {
+    /// Frees the slot of an entry that is in no list.
+    fn empty(&mut self, place: u32) -> Mail {
+        let slot = &mut self.slots[place as usize];
+        let mail = slot.mail.take().expect("a used slot is full");
+        slot.next_of_tag = self.free;
+        self.free = place;
         self.len -= 1;
         self.outside -= mail.size_outside();
+        if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
+            (self.slots, self.free) = (Vec::new(), NONE);
+        }
         mail
     }
 }

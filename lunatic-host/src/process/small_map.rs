@@ -9,20 +9,18 @@ use super::hash::NumberMap;
 
 /// With more entries than this, it is a hash map.
 const FEW_MAX: usize = 8;
-/// An empty map keeps room for this many entries and gives the rest back.
-const KEPT_CAPACITY: usize = 256;
 
 pub(super) struct SmallMap<K, V> {
     few: Vec<(K, V)>,
-    /// Everything, if it is not empty.
-    many: NumberMap<K, V>,
+    /// Everything, if it is there: then it is not empty. Most never have one, and are small without.
+    many: Option<Box<NumberMap<K, V>>>,
 }
 
 impl<K, V> Default for SmallMap<K, V> {
     fn default() -> Self {
         Self {
             few: Vec::new(),
-            many: NumberMap::default(),
+            many: None,
         }
     }
 }
@@ -33,21 +31,25 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
     }
 
     pub(super) fn get(&self, key: K) -> Option<&V> {
-        if self.many.is_empty() {
-            return self.place(key).map(|place| &self.few[place].1);
+        match &self.many {
+            None => self.place(key).map(|place| &self.few[place].1),
+            Some(many) => many.get(&key),
         }
-        self.many.get(&key)
     }
 
     pub(super) fn get_mut(&mut self, key: K) -> Option<&mut V> {
-        if self.many.is_empty() {
-            return self.place(key).map(|place| &mut self.few[place].1);
+        match &mut self.many {
+            None => self
+                .few
+                .iter_mut()
+                .find(|(other, _)| *other == key)
+                .map(|(_, value)| value),
+            Some(many) => many.get_mut(&key),
         }
-        self.many.get_mut(&key)
     }
 
     pub(super) fn len(&self) -> usize {
-        self.few.len() + self.many.len()
+        self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
     }
 
     pub(super) fn contains_key(&self, key: K) -> bool {
@@ -56,13 +58,11 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
 
     /// The value of `key`, which is `value` from now on if it had none.
     pub(super) fn get_or_insert(&mut self, key: K, value: V) -> &mut V {
-        if !self.many.is_empty() {
-            return self.many.entry(key).or_insert(value);
-        }
         let place = self.place(key);
-        if place.is_none() && self.few.len() == FEW_MAX {
-            self.many.extend(self.few.drain(..));
-            return self.many.entry(key).or_insert(value);
+        if self.many.is_some() || (place.is_none() && self.few.len() == FEW_MAX) {
+            let many = self.many.get_or_insert_default();
+            many.extend(self.few.drain(..));
+            return many.entry(key).or_insert(value);
         }
         let place = place.unwrap_or_else(|| {
             self.few.push((key, value));
@@ -72,19 +72,20 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
     }
 
     pub(super) fn remove(&mut self, key: K) -> Option<V> {
-        if self.many.is_empty() {
+        let Some(many) = &mut self.many else {
             return self.place(key).map(|place| self.few.swap_remove(place).1);
-        }
-        let value = self.many.remove(&key);
-        if self.many.is_empty() {
-            self.many.shrink_to(KEPT_CAPACITY);
+        };
+        let value = many.remove(&key);
+        if many.is_empty() {
+            self.many = None;
         }
         value
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         let few = self.few.iter().map(|(key, value)| (*key, value));
-        few.chain(self.many.iter().map(|(key, value)| (*key, value)))
+        let many = self.many.iter().flat_map(|many| many.iter());
+        few.chain(many.map(|(key, value)| (*key, value)))
     }
 }
 
@@ -122,6 +123,6 @@ mod tests {
         let mut map = SmallMap::default();
         (0..10_000_u64).for_each(|key| *map.get_or_insert(key, 0) += 1);
         (0..10_000).for_each(|key| assert_eq!(map.remove(key), Some(1)));
-        assert!(map.many.capacity() <= 2 * KEPT_CAPACITY && map.few.capacity() <= FEW_MAX);
+        assert!(map.many.is_none() && map.few.capacity() <= FEW_MAX);
     }
 }
