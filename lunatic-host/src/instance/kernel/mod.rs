@@ -24,6 +24,7 @@ mod unix;
 use std::io;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 use linux as os;
@@ -32,6 +33,14 @@ use unix as os;
 
 pub(crate) use os::{address_space, forbid_huge_pages, machine_memory};
 pub(super) use os::{commit_left, pagemap, scan, thread_faults};
+
+/// How long this thread has been on a core since it started.
+pub(crate) fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing for the time of the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
 
 /// Which newer kernel calls work here; the fallbacks are used for those that do not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -361,6 +370,20 @@ mod tests {
             assert_eq!(base.add(page).read(), 7);
             unmap(base, page * COUNT);
         }
+    }
+
+    #[test]
+    fn the_time_of_a_thread_goes_on_while_it_computes_and_not_while_others_do() {
+        let start = thread_time();
+        while thread_time() - start < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        let before = thread_time();
+        // This thread waits.
+        std::thread::spawn(|| while thread_time() < Duration::from_millis(200) {})
+            .join()
+            .unwrap();
+        assert!(thread_time() - before < Duration::from_millis(100));
     }
 
     #[test]
