@@ -262,13 +262,7 @@ impl Load {
                 self.connect(begun)?;
                 begun += 1;
             }
-            self.turn(&mut |_, _, step| {
-                let Step::Answered = step else {
-                    bail!("the server has closed a connection")
-                };
-                answered += 1;
-                Ok(())
-            })?;
+            answered += self.answers()?;
         }
         Ok(start.elapsed().as_nanos() as f64)
     }
@@ -279,15 +273,22 @@ impl Load {
         }
         let mut answered = 0;
         while answered < n {
-            self.turn(&mut |_, _, step| {
-                let Step::Answered = step else {
-                    bail!("the server has closed an idle connection")
-                };
-                answered += 1;
-                Ok(())
-            })?;
+            answered += self.answers()?;
         }
         Ok(())
+    }
+
+    /// Waits for something to happen: how many answers that were.
+    fn answers(&mut self) -> Result<usize> {
+        let mut answered = 0;
+        self.turn(&mut |_, _, step| {
+            let Step::Answered = step else {
+                bail!("the server has closed a connection")
+            };
+            answered += 1;
+            Ok(())
+        })?;
+        Ok(answered)
     }
 }
 

@@ -62,8 +62,8 @@ pub struct HostArgs {
     #[arg(long, help_heading = "Host options")]
     pub metrics: bool,
 
-    /// When the host holds more memory than this, such as 200M, processes that wait are packed [default: a tenth of the
-    /// machine's]
+    /// When the host holds more memory than this, such as 200M, all processes that wait are packed, not only those that
+    /// have waited for five seconds [default: a tenth of the machine's]
     #[arg(long, value_name = "SIZE", help_heading = "Host options")]
     pub max_resident: Option<String>,
 

@@ -71,9 +71,9 @@ impl RuntimeBuilder {
         self
     }
 
-    /// How many bytes the host may hold resident before processes that wait are frozen; by default a tenth of the
-    /// machine's memory. A freeze and the thaw after it take some ten microseconds each. With 0, every
-    /// process is frozen whenever it blocks.
+    /// How many bytes the host may hold resident before all processes that wait are frozen, not only those that have waited
+    /// for five seconds; by default a tenth of the machine's memory. A freeze and the thaw after it take some ten
+    /// microseconds each. With 0, every process is frozen whenever it blocks.
     pub fn resident_max(mut self, bytes: usize) -> Self {
         self.resident_max = bytes;
         self

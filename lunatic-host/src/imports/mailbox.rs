@@ -12,7 +12,7 @@ use crate::instance::Ctx;
 use crate::process;
 use crate::process::id::Id;
 use crate::process::mailbox::{Kind, Mail, Tags};
-use crate::process::signals::{CallRefusal, Unanswered};
+use crate::process::signals::calls::{CallRefusal, Unanswered};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";

@@ -114,7 +114,7 @@ fn pages(range: &Range<usize>) -> Option<Pages<'static>> {
     // SAFETY: the range is the memory or the stack of an instance that this thread has taken out of the process's task,
     // and that is suspended: its fiber does not run and nobody else knows the addresses. Both come from arenas, where
     // they are whole pages, open and without the guard. They live as long as the instance, which the runner owns; `put`
-    // drops the value before the runner can go, and who calls `freeze_into` promises that.
+    // and `holds_more_than` drop the value before the runner can go, and who calls `freeze_into` promises that.
     (!range.is_empty()).then(|| unsafe { Pages::from_raw(base, range.len()) })
 }
 

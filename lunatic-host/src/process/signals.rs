@@ -11,6 +11,7 @@
 //! only if it still has the relation. Signals are delivered by the call that causes them, so they overtake nothing that
 //! the same process sent before. Processes are named by ids: with counted references, links would be cycles.
 
+pub(crate) mod calls;
 mod compat;
 
 use std::sync::Arc;
@@ -24,7 +25,7 @@ use super::hash::NumberSet;
 use super::id::Id;
 use super::life::Life;
 use super::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
-use super::outgoing::{Callee, Outgoing};
+use super::outgoing::Outgoing;
 use super::registry::Membership;
 use super::small_map::SmallMap;
 use crate::channel::SendRefusal;
@@ -167,27 +168,6 @@ impl Relations {
         }
     }
 
-    /// The process is about to call under this reference, which is open in its mailbox if that is not what was expected;
-    /// `None` if it is not.
-    fn outgoing(&mut self, reference: u64) -> Option<&mut Outgoing> {
-        let call = self.outgoing.get_or_insert_default();
-        if !call.is_for(reference) {
-            if !self.mailbox.is_open(reference) {
-                return None;
-            }
-            let answer = self.mailbox.take(&[reference]);
-            self.mailbox.close(reference);
-            let (other, its_answer) = call.open(reference, answer);
-            if other != 0 {
-                self.mailbox.open(other);
-            }
-            if let Some(mail) = its_answer {
-                let _ = self.mailbox.push(mail, |_| Ok(()));
-            }
-        }
-        Some(call)
-    }
-
     /// The bytes of all that was sent to the process and waits.
     fn size(&self) -> usize {
         self.mailbox.size() + self.outgoing.as_ref().map_or(0, |call| call.size())
@@ -235,22 +215,6 @@ fn new_mail(tag: u64, bytes: &[u8]) -> Result<Mail, SendRefusal> {
         tag,
         body: Body::from_slice(bytes),
     })
-}
-
-/// Why a call was not begun.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum CallRefusal {
-    Unanswered(Unanswered),
-    /// The reference is not open.
-    NotOpen,
-}
-
-/// Why a call is not answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Unanswered {
-    Refused(SendRefusal),
-    /// The callee has ended.
-    Gone(ExitReason),
 }
 
 /// What a process must do that has sent a signal to itself.
@@ -420,81 +384,6 @@ impl Shared {
             self.tell_down(process, watched, reference, &reason);
         }
         reference
-    }
-
-    /// Sends a request: the callee is monitored under the reference, and the process waits for what comes under it, until
-    /// [`end_call`](Self::end_call). False if something lies there already. One lock of each process.
-    pub(crate) fn begin_call(
-        &self,
-        process: &Process,
-        callee: Arc<Process>,
-        reference: u64,
-        tag: u64,
-        bytes: &[u8],
-    ) -> Result<bool, CallRefusal> {
-        let mail = new_mail(tag, bytes).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
-        let begun = process.relate_self(|relations| {
-            self.free(relations, |relations| {
-                let call = relations.outgoing(reference)?;
-                Some((call.begin(callee.id), call.wait()))
-            })
-        });
-        let Some((is_another, waits)) = begun else {
-            return Err(CallRefusal::NotOpen);
-        };
-        if let Some((Some(last), _)) = is_another {
-            self.watch_no_more(last);
-        }
-        let queued = callee.relate(|relations| {
-            if let Some((_, this)) = is_another {
-                relations.watchers.get_or_insert(this.watch, process.id);
-            }
-            self.queue(&callee, relations, mail)
-        });
-        match queued {
-            Ok(Ok(wake)) => {
-                if wake {
-                    self.scheduler.wake_owned(callee);
-                }
-                Ok(waits)
-            }
-            Ok(Err(refusal)) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
-            Err(reason) => {
-                process.relate_self(|relations| {
-                    if let Some(call) = &mut relations.outgoing {
-                        call.forget_callee();
-                    }
-                });
-                Err(CallRefusal::Unanswered(Unanswered::Gone(reason)))
-            }
-        }
-    }
-
-    /// The answer to a call, if it has come: the reference goes, and a fresh one is opened for the next call. If none has
-    /// come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`, too, if the reference is
-    /// not open.
-    pub(crate) fn end_call(&self, process: &Process, reference: u64, gives_up: bool) -> Option<(Option<Mail>, u64)> {
-        process.relate_self(|relations| {
-            self.free(relations, |relations| {
-                let call = relations.outgoing(reference)?;
-                if !gives_up && call.wait() {
-                    return None;
-                }
-                let answer = call.end();
-                let next = relations.unused_reference();
-                if let Some(call) = &mut relations.outgoing {
-                    call.open(next, None);
-                }
-                Some((answer, next))
-            })
-        })
-    }
-
-    /// A process does not watch another any more that it has called.
-    fn watch_no_more(&self, callee: Callee) {
-        if let Some(process) = self.find(callee.id) {
-            let _ = process.relate(|relations| relations.watchers.remove(callee.watch));
-        }
     }
 
     fn be_watched(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
