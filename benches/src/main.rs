@@ -8,6 +8,8 @@ mod programs;
 mod table;
 mod web;
 
+use std::path::PathBuf;
+
 use anyhow::{Result, bail};
 use clap::Parser;
 
@@ -26,6 +28,9 @@ struct Args {
     /// not among those of every run, watch the host's memory, once
     #[arg(long, value_delimiter = ',', default_values_t = default_works())]
     works: Vec<String>,
+    /// Another checkout of Lunatic, such as the one before a change: its host and guests are built too, and run in turns
+    #[arg(long, value_name = "FOLDER")]
+    before: Option<PathBuf>,
 }
 
 fn default_works() -> Vec<String> {
@@ -61,7 +66,7 @@ fn main() -> Result<()> {
         bail!("--rounds 0 would measure nothing: give at least 1");
     }
     let works: Vec<(&str, u64)> = args.works.iter().map(|work| parse_work(work)).collect::<Result<_>>()?;
-    let programs = Programs::build()?;
+    let programs = Programs::build(args.before.as_deref())?;
     let (watched, measured): (Vec<_>, Vec<_>) = works.into_iter().partition(|(work, _)| WATCHED.contains(work));
     let (served, measured): (Vec<_>, Vec<_>) = measured.into_iter().partition(|(work, _)| SERVED.contains(work));
     if !measured.is_empty() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use cargo_metadata::MetadataCommand;
+use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 /// Works that processes matter for, which all peers do.
 const SHARED: [&str; 7] = ["spawn", "pingpong", "ring", "fanin", "idle", "fair", "fib"];
@@ -66,8 +66,8 @@ pub(crate) struct Programs {
 }
 
 impl Programs {
-    /// Builds all there is, and says so on standard error.
-    pub(crate) fn build() -> Result<Self> {
+    /// Builds all there is, and says so on standard error; with `before`, another checkout of the project too.
+    pub(crate) fn build(before: Option<&Path>) -> Result<Self> {
         let metadata = MetadataCommand::new().no_deps().exec()?;
         let (root, target) = (
             metadata.workspace_root.as_std_path(),
@@ -75,75 +75,29 @@ impl Programs {
         );
         let folder = target.join("benches");
         std::fs::create_dir_all(&folder)?;
-
-        // One after the other: together they would ask wasmtime's dependencies for more features, and compile it again.
-        for package in ["lunatic-host", "lunatic-benches"] {
-            run(cargo().args(["build", "--release", "--package", package]))?;
-        }
-        let mut guest = cargo();
-        guest.args([
-            "run",
-            "--quiet",
-            "--package",
-            "cargo-lunatic",
-            "--bin",
-            "cargo-lunatic",
-            "--",
-        ]);
-        run(guest.args([
-            "lunatic",
-            "build",
-            "--release",
-            "--package",
-            "lunatic-examples",
-            "--example",
-            "bench",
-            "--example",
-            "http_server",
-            "--example",
-            "echo",
-        ]))?;
-        let host = target.join("release").join("lunatic");
-        let bench = target.join("wasm32-wasip1/release/examples/bench.wasm");
-        let web = target.join("wasm32-wasip1/release/examples/http_server.wasm");
-        let echo = target.join("wasm32-wasip1/release/examples/echo.wasm");
-        let load = target.join("release/load");
         let hello = folder.join("hello.wat");
         std::fs::write(
             &hello,
             r#"(module (memory (export "memory") 1) (func (export "_start")))"#,
         )?;
 
-        let lunatic = |system, works: &[&'static str], before: &[&str], file: &Path, output| Program {
-            system,
-            output,
-            command: host.clone(),
-            args: [&["run"], before, &[&*file.to_string_lossy()]]
-                .concat()
-                .into_iter()
-                .map(String::from)
-                .collect(),
-            works: works.to_vec(),
-            work_inside: (works == ["spawn-workers"]).then_some("spawn"),
-            last_arg: (works == WATCHED).then_some("wait"),
-        };
-        let mut all = vec![
-            lunatic("Lunatic", &SHARED, &[], &bench, Output::Json),
-            lunatic("Lunatic", &["memory", "kill"], &[], &bench, Output::Json),
-            lunatic("Lunatic", &FAILURE, &[], &bench, Output::Json),
-            lunatic("Lunatic", &WATCHED, &[], &bench, Output::Json),
-            lunatic("Lunatic", &["start"], &[], &hello, Output::Lifetime),
-            lunatic(
-                "Lunatic",
-                &SERVED,
-                &["--allow-net", "bind:127.0.0.1"],
-                &web,
-                Output::Server,
-            ),
-        ];
+        // One after the other: together they would ask wasmtime's dependencies for more features, and compile it again.
+        let ours = Checkout::build(&metadata, target)?;
+        run(cargo().args(["build", "--release", "--package", "lunatic-benches"]))?;
+        let load = target.join("release/load");
+        let mut all = ours.programs(&hello);
+        if let Some(before) = before {
+            let metadata = MetadataCommand::new().no_deps().current_dir(before).exec()?;
+            // Not where this one builds, even if a variable says so for both.
+            let checkout = Checkout::build(&metadata, &metadata.workspace_root.as_std_path().join("target/before"))?;
+            all.extend(checkout.programs(&hello).into_iter().map(|program| Program {
+                system: "before",
+                ..program
+            }));
+        }
         for work in ["spawn-workers", "spawn-parallel"] {
             for (system, workers) in [("2 workers", "2"), ("1 worker", "1")] {
-                all.push(lunatic(system, &[work], &["--workers", workers], &bench, Output::Json));
+                all.push(ours.program(system, &[work], &["--workers", workers], &ours.bench, Output::Json));
             }
         }
         let peer = |system, command: PathBuf, args: &[&str], works: &[&'static str]| Program {
@@ -160,8 +114,8 @@ impl Programs {
             let command = command.to_string_lossy();
             peer(system, load.clone(), &[&[&*command], args].concat(), &LOADS)
         };
-        let echo = echo.to_string_lossy();
-        all.push(server("Lunatic", &host, &["run", "--allow-net", "*", &echo]));
+        let echo = ours.echo.to_string_lossy();
+        all.push(server("Lunatic", &ours.host, &["run", "--allow-net", "*", &echo]));
 
         let erlang = ["peer_bench.erl", "peer_echo.erl"].map(|file| root.join("benches/peers/erlang").join(file));
         match try_run(Command::new("erlc").arg("-o").arg(&folder).args(erlang))? {
@@ -210,6 +164,86 @@ impl Programs {
     /// The programs that do a work, ours first; none if the name is wrong.
     pub(crate) fn of_work(&self, work: &str) -> impl Iterator<Item = &Program> {
         self.all.iter().filter(move |program| program.works.contains(&work))
+    }
+}
+
+/// The host and the guests of a checkout, built.
+struct Checkout {
+    host: PathBuf,
+    bench: PathBuf,
+    web: PathBuf,
+    echo: PathBuf,
+}
+
+impl Checkout {
+    fn build(metadata: &Metadata, target: &Path) -> Result<Self> {
+        let of_host = |package: &&Package| {
+            package
+                .targets
+                .iter()
+                .any(|target| target.is_bin() && target.name == "lunatic")
+        };
+        let Some(package) = metadata.packages.iter().find(of_host) else {
+            bail!(
+                "{} has no program `lunatic`: give a checkout of Lunatic",
+                metadata.workspace_root
+            );
+        };
+        let cargo = || {
+            let mut cargo = cargo();
+            cargo
+                .current_dir(&metadata.workspace_root)
+                .env("CARGO_TARGET_DIR", target);
+            cargo
+        };
+        run(cargo().args(["build", "--release", "--package", &package.name]))?;
+        let tool = "run --quiet --package cargo-lunatic --bin cargo-lunatic --";
+        let guests = "lunatic build --release --package lunatic-examples \
+                      --example bench --example http_server --example echo";
+        run(cargo().args(tool.split_whitespace().chain(guests.split_whitespace())))?;
+        let guests = target.join("wasm32-wasip1/release/examples");
+        Ok(Self {
+            host: target.join("release/lunatic"),
+            bench: guests.join("bench.wasm"),
+            web: guests.join("http_server.wasm"),
+            echo: guests.join("echo.wasm"),
+        })
+    }
+
+    /// The host with each of its guests.
+    fn programs(&self, hello: &Path) -> Vec<Program> {
+        let works: [&[&'static str]; 4] = [&SHARED, &["memory", "kill"], &FAILURE, &WATCHED];
+        let mut all: Vec<Program> = works
+            .into_iter()
+            .map(|works| self.program("Lunatic", works, &[], &self.bench, Output::Json))
+            .collect();
+        all.push(self.program("Lunatic", &["start"], &[], hello, Output::Lifetime));
+        let network = ["--allow-net", "bind:127.0.0.1"];
+        all.push(self.program("Lunatic", &SERVED, &network, &self.web, Output::Server));
+        all
+    }
+
+    fn program(
+        &self,
+        system: &'static str,
+        works: &[&'static str],
+        before: &[&str],
+        file: &Path,
+        output: Output,
+    ) -> Program {
+        Program {
+            system,
+            output,
+            command: self.host.clone(),
+            args: [&["run"], before, &[&*file.to_string_lossy()]]
+                .concat()
+                .into_iter()
+                .map(String::from)
+                .collect(),
+            works: works.to_vec(),
+            work_inside: (works == ["spawn-workers"]).then_some("spawn"),
+            last_arg: (works == WATCHED).then_some("wait"),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
-use lunatic_host::cli::HostArgs;
+use lunatic_cli::HostArgs;
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -134,6 +134,35 @@ mod tests {
         assert_eq!(
             (host.max_memory.as_deref(), host.max_cpu, host.log_denials),
             (Some("2M"), Some(2.5), true)
+        );
+    }
+
+    /// The table of rights says which keys there are, and what their values are called.
+    #[test]
+    fn every_right_with_a_flag_has_its_key() {
+        let rights = lunatic_rights::table::RIGHTS;
+        let mut known: Vec<&str> = rights.iter().filter_map(|right| right.toml()).collect();
+        for (key, flag) in rights.iter().filter_map(|right| Some((right.toml()?, right.flag?))) {
+            let (value, line) = match flag.value {
+                "N" => ("1", "1"),
+                "SECONDS" => ("2.5", "2.5"),
+                "SIZE" => ("'1M'", "1M"),
+                _ => ("['x']", "x"),
+            };
+            let file: RightsFile = toml::from_str(&format!("{key} = {value}"))
+                .unwrap_or_else(|error| panic!("`{key}` is no key of {FILE}: {error}"));
+            assert_eq!(file.lines(), [format!("{key} {line}")]);
+        }
+        // No rights of processes, but told to the host all the same.
+        known.extend(["log-denials", "workers"]);
+        let error = toml::from_str::<RightsFile>("none = 1").unwrap_err();
+        let (_, expected) = error.message().split_once("expected one of ").unwrap();
+        let mut expected: Vec<&str> = expected.split(", ").map(|key| key.trim_matches('`')).collect();
+        known.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(
+            expected, known,
+            "the keys of {FILE} and the flags of the table of rights differ"
         );
     }
 

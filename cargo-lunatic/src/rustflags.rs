@@ -1,7 +1,7 @@
-//! The one flag that guests are compiled with: the size of their stack.
+//! The two flags that guests are compiled with: the size of their stack, and how symbols are named.
 //!
 //! Cargo takes rustc's flags from exactly one of four places: `CARGO_ENCODED_RUSTFLAGS`, `RUSTFLAGS`,
-//! `target.*.rustflags`, `build.rustflags`, the first that is there. Setting one silences those after it. So ours is
+//! `target.*.rustflags`, `build.rustflags`, the first that is there. Setting one silences those after it. So ours are
 //! added to the one that is in force.
 
 use std::ffi::OsString;
@@ -20,10 +20,10 @@ pub const DEFAULT_STACK_SIZE: usize = 256 * 1024;
 /// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
 
-/// How the flag reaches cargo.
+/// How the flags reach cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Carrier {
-    /// The user's own flags already set a stack size.
+    /// The user's own flags already say all of it.
     Nothing,
     /// This environment variable, with the user's flags and ours.
     Variable(&'static str, OsString),
@@ -31,23 +31,53 @@ pub(crate) enum Carrier {
     Config(String),
 }
 
-/// The flag itself, as the workspace's configuration may carry it too.
-pub(crate) fn stack_size_flag() -> String {
-    format!("-Clink-arg=-zstack-size={DEFAULT_STACK_SIZE}")
+/// One of our flags.
+struct Flag {
+    text: String,
+    /// What stands in the user's flags if they set it themselves, alone or among other arguments.
+    set_by: &'static str,
 }
 
-/// Finds the place that is in force and adds the stack size to it.
+/// The flags themselves, as the workspace's configuration may carry them too.
+fn ours() -> [Flag; 2] {
+    [
+        Flag {
+            text: format!("-Clink-arg=-zstack-size={DEFAULT_STACK_SIZE}"),
+            set_by: "stack-size=",
+        },
+        // With the older mangling all closures that are spawned are called alike, as it drops the types of a function:
+        // reports could not tell them apart, and none of them could be found in another version of the module.
+        Flag {
+            text: "-Csymbol-mangling-version=v0".into(),
+            set_by: "symbol-mangling-version=",
+        },
+    ]
+}
+
+/// Those of our flags that the user's do not set.
+fn missing_in(flags: &str) -> Vec<String> {
+    ours()
+        .into_iter()
+        .filter(|flag| !flags.contains(flag.set_by))
+        .map(|flag| flag.text)
+        .collect()
+}
+
+/// Finds the place that is in force and adds to it what it lacks.
 pub(crate) fn carrier(config: &Config, env: &Environment) -> Carrier {
     for (name, separator) in [("CARGO_ENCODED_RUSTFLAGS", SEPARATOR), ("RUSTFLAGS", " ")] {
         // Set but empty is still in force.
         if let Some(mut flags) = env.get(name) {
-            if sets_stack_size(&flags.to_string_lossy()) {
+            let missing = missing_in(&flags.to_string_lossy());
+            if missing.is_empty() {
                 return Carrier::Nothing;
             }
-            if !flags.is_empty() {
-                flags.push(separator);
+            for flag in missing {
+                if !flags.is_empty() {
+                    flags.push(separator);
+                }
+                flags.push(flag);
             }
-            flags.push(stack_size_flag());
             return Carrier::Variable(name, flags);
         }
     }
@@ -58,10 +88,11 @@ pub(crate) fn carrier(config: &Config, env: &Environment) -> Carrier {
     } else {
         (format!("target.{TARGET}.rustflags"), target)
     };
-    if flags.iter().any(|flag| sets_stack_size(flag)) {
+    let missing = missing_in(&flags.join(" "));
+    if missing.is_empty() {
         return Carrier::Nothing;
     }
-    Carrier::Config(format!("{key}=[\"{}\"]", stack_size_flag()))
+    Carrier::Config(format!("{key}=[\"{}\"]", missing.join("\",\"")))
 }
 
 /// The flags of a key of the configuration: what its files say and what its variable says.
@@ -74,16 +105,12 @@ fn of_key(variable: &str, mut flags: Vec<String>, env: &Environment) -> Vec<Stri
     flags
 }
 
-/// `-zstack-size=N`, `-z stack-size=N`, alone or among other link arguments.
-fn sets_stack_size(flags: &str) -> bool {
-    flags.contains("stack-size=")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const OURS: &str = "-Clink-arg=-zstack-size=262144";
+    const STACK: &str = "-Clink-arg=-zstack-size=262144";
+    const NAMES: &str = "-Csymbol-mangling-version=v0";
 
     #[track_caller]
     fn check(vars: &[(&str, &str)], config: &[&str], expected: Carrier) {
@@ -95,7 +122,7 @@ mod tests {
     }
 
     fn config(key: &str) -> Carrier {
-        Carrier::Config(format!("{key}=[\"{OURS}\"]"))
+        Carrier::Config(format!("{key}=[\"{STACK}\",\"{NAMES}\"]"))
     }
 
     #[test]
@@ -137,44 +164,53 @@ mod tests {
         check(
             &[("RUSTFLAGS", "-g")],
             &[],
-            Carrier::Variable("RUSTFLAGS", format!("-g {OURS}").into()),
+            Carrier::Variable("RUSTFLAGS", format!("-g {STACK} {NAMES}").into()),
         );
         check(
             &[("RUSTFLAGS", "")],
             &["build.rustflags='-g'"],
-            Carrier::Variable("RUSTFLAGS", OURS.into()),
+            Carrier::Variable("RUSTFLAGS", format!("{STACK} {NAMES}").into()),
         );
         check(
             &[("RUSTFLAGS", "-g"), ("CARGO_ENCODED_RUSTFLAGS", "--cfg\u{1f}a b")],
             &[],
-            Carrier::Variable("CARGO_ENCODED_RUSTFLAGS", format!("--cfg\u{1f}a b\u{1f}{OURS}").into()),
+            Carrier::Variable(
+                "CARGO_ENCODED_RUSTFLAGS",
+                format!("--cfg\u{1f}a b\u{1f}{STACK}\u{1f}{NAMES}").into(),
+            ),
         );
     }
 
     #[test]
-    fn the_users_stack_size_stays() {
+    fn what_the_user_sets_stays() {
         check(
             &[("RUSTFLAGS", "-C link-arg=-zstack-size=65536")],
             &[],
-            Carrier::Nothing,
+            Carrier::Variable("RUSTFLAGS", format!("-C link-arg=-zstack-size=65536 {NAMES}").into()),
         );
         check(
-            &[("CARGO_ENCODED_RUSTFLAGS", "-C\u{1f}link-args=-z stack-size=65536")],
+            &[(
+                "CARGO_ENCODED_RUSTFLAGS",
+                "-C\u{1f}link-args=-z stack-size=65536\u{1f}-Csymbol-mangling-version=legacy",
+            )],
             &[],
             Carrier::Nothing,
         );
         check(
             &[],
             &["target.wasm32-wasip1.rustflags=['-Clink-arg=-zstack-size=65536']"],
-            Carrier::Nothing,
+            Carrier::Config(format!("target.wasm32-wasip1.rustflags=[\"{NAMES}\"]")),
         );
         check(
             &[],
-            &["build.rustflags='-Clink-arg=-zstack-size=65536'"],
-            Carrier::Nothing,
+            &["build.rustflags='-Csymbol-mangling-version=legacy'"],
+            Carrier::Config(format!("build.rustflags=[\"{STACK}\"]")),
         );
         check(
-            &[("CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS", "-Clink-arg=-zstack-size=1")],
+            &[(
+                "CARGO_TARGET_WASM32_WASIP1_RUSTFLAGS",
+                "-Clink-arg=-zstack-size=1 -Csymbol-mangling-version=v0",
+            )],
             &[],
             Carrier::Nothing,
         );
@@ -184,7 +220,8 @@ mod tests {
     fn the_workspaces_own_configuration_says_the_same() {
         let workspace = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
         let config = Config::load(workspace, &[], &Environment::fixed(&[]));
-        assert!(config.target_rustflags().contains(&stack_size_flag()));
+        let flags: Vec<String> = ours().into_iter().map(|flag| flag.text).collect();
+        assert_eq!(config.target_rustflags(), flags);
     }
 
     #[test]
@@ -194,7 +231,7 @@ mod tests {
         check(
             &vars,
             &config,
-            Carrier::Variable("RUSTFLAGS", format!("-g {OURS}").into()),
+            Carrier::Variable("RUSTFLAGS", format!("-g {STACK} {NAMES}").into()),
         );
     }
 }

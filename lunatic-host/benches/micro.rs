@@ -159,7 +159,7 @@ fn hibernation(c: &mut Criterion) {
         ..SystemConfig::default()
     };
     let system = runtime.start(&module, config).expect("it has an entry");
-    let sleeper = Sleeper::new(&runtime, system);
+    let sleeper = Sleeper::new(system);
     c.bench_function("freeze", |bencher| {
         bencher.iter_custom(|count| (0..count).map(|_| sleeper.freeze_and_thaw().0).sum());
     });

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::process::{Process, Task};
-use crate::runtime::Runtime;
-use crate::system::RunningSystem;
+use crate::running::RunningSystem;
+use crate::wasm::Process;
 
 /// The main process of a system, asleep.
 pub struct Sleeper {
@@ -19,8 +18,8 @@ impl Sleeper {
     /// # Panics
     ///
     /// If it ends before that.
-    pub fn new(runtime: &Runtime, system: RunningSystem) -> Self {
-        let process = runtime.main_process(&system).expect("the main process sleeps");
+    pub fn new(system: RunningSystem) -> Self {
+        let process = system.main_process().expect("the main process sleeps");
         while !process.is_freezable() {
             std::thread::yield_now();
         }
@@ -37,17 +36,14 @@ impl Sleeper {
     /// If it does not sleep any more.
     pub fn freeze_and_thaw(&self) -> (Duration, Duration) {
         assert!(self.process.set_freezing(), "the process sleeps");
-        let mut task = self.process.task.lock();
-        let Task::Suspended(runner) = &mut *task else {
-            unreachable!("a process that sleeps is suspended")
-        };
-        let start = Instant::now();
-        assert!(runner.freeze(), "it was not frozen");
-        let frozen = start.elapsed();
-        runner.thaw();
-        let thawed = start.elapsed() - frozen;
-        drop(task);
+        let times = self.process.with_suspended(|runner| {
+            let start = Instant::now();
+            assert!(runner.freeze(), "it was not frozen");
+            let frozen = start.elapsed();
+            runner.thaw();
+            (frozen, start.elapsed() - frozen)
+        });
         assert!(self.process.set_blocked_again(), "nobody wakes it");
-        (frozen, thawed)
+        times.expect("a process that sleeps is suspended")
     }
 }

@@ -2,18 +2,16 @@
 
 use std::any::Any;
 use std::fmt;
-use std::sync::Arc;
 
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::exit::{ExitReason, Trap};
 use lunatic_sys::codes;
 
 use crate::engine::WASM_STACK_SIZE;
 use crate::module::Module;
-use crate::process::exit::{ExitReason, Trap};
-use crate::process::id::Id;
-use crate::process::{Process, Wait};
 use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
-use crate::shared::Shared;
-use crate::system::System;
+use crate::wasm::{Kernel, Process, System};
 
 /// The process ended itself, or a signal to itself ended it.
 #[derive(Debug)]
@@ -39,6 +37,7 @@ pub(crate) struct Ending {
 impl Ending {
     /// Why the process ended whose call returned `result`.
     pub(crate) fn of(
+        kernel: &Kernel,
         process: &Process,
         module: &Module,
         result: wasmtime::Result<()>,
@@ -54,7 +53,7 @@ impl Ending {
         if let Some(exited @ Exited(reason)) = error.downcast_ref() {
             let failed = matches!(reason, ExitReason::Error(_) | ExitReason::Panic(_));
             let report = failed.then(|| {
-                let mut report = new_report(process, module, &error, None);
+                let mut report = new_report(kernel, process, module, &error, None);
                 report.kind = report::Kind::Failed;
                 report.reason = exited.to_string();
                 report
@@ -73,7 +72,7 @@ impl Ending {
         if matches!(reason, ExitReason::Normal | ExitReason::Exit(_)) {
             return Self { reason, report: None };
         }
-        let report = new_report(process, module, &error, panic.as_ref());
+        let report = new_report(kernel, process, module, &error, panic.as_ref());
         Self {
             reason,
             report: Some(report),
@@ -91,15 +90,21 @@ impl Ending {
     }
 }
 
-fn new_report(process: &Process, module: &Module, error: &wasmtime::Error, panic: Option<&Panic>) -> CrashReport {
+fn new_report(
+    kernel: &Kernel,
+    process: &Process,
+    module: &Module,
+    error: &wasmtime::Error,
+    panic: Option<&Panic>,
+) -> CrashReport {
     let (own_name, links) = process.acquaintances();
     let mut title = name(&process.system, process.id);
-    if let Some(own_name) = own_name {
+    if let Some(own_name) = own_name.or_else(|| kernel.host.extensions.name_of(process)) {
         title = format!("{title} `{}`", own_name.escape_debug());
     }
-    let mut report = CrashReport::new(title, error, panic, Some(&module.symbols), Some(WASM_STACK_SIZE));
+    let mut report = CrashReport::new(title, error, panic, Some(module.symbols()), Some(WASM_STACK_SIZE));
     report.full = report::full_backtraces();
-    report.without_folders = process.rights.wasi.has_no_folder();
+    report.without_folders = process.local.rights.wasi.has_no_folder();
     report.parent = process.parent.map(|parent| name(&process.system, parent));
     report.links = links.into_iter().map(|linked| name(&process.system, linked)).collect();
     report
@@ -125,13 +130,13 @@ fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {
 pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
     let is_failure = !matches!(reason, ExitReason::Normal | ExitReason::Shutdown | ExitReason::Killed);
     let system = &process.system;
-    if is_failure && system.is_main(process.id) && system.config.crash_reports {
+    if is_failure && system.is_main(process.id) && system.data.config.crash_reports {
         let name = name(system, process.id);
         let how = match reason {
             ExitReason::OutOfBudget => reason.to_string(),
             _ => format!("was ended by a signal of another process, which {reason}"),
         };
-        system.wasi.stderr().report(&format!("process {name} {how}\n"));
+        system.data.wasi.stderr().report(&format!("process {name} {how}\n"));
     }
 }
 
@@ -143,50 +148,34 @@ pub(crate) fn host_bug(process: &Process, payload: &(dyn Any + Send)) -> ExitRea
 }
 
 fn publish(system: &System, report: &CrashReport) {
-    if system.config.crash_reports {
-        system.wasi.stderr().report(&report.to_string());
+    if system.data.config.crash_reports {
+        system.data.wasi.stderr().report(&report.to_string());
     }
 }
 
-/// Who waits for what, if each process of the system waits for another one. No worker may be awake, no timer set, and
-/// nobody wait for anything outside.
-pub(crate) fn deadlock(shared: &Shared, system: &Arc<System>) -> Option<String> {
-    let (mut waiting, mut all_blocked) = (Vec::new(), true);
-    shared.processes.for_each(|id, process| {
-        if Arc::ptr_eq(&process.system, system) {
-            all_blocked &= process.is_blocked();
-            waiting.push((id, process.wait()));
-        }
-    });
-    // A system that begins just now has a process in a queue, or none yet.
-    if !all_blocked || waiting.is_empty() {
-        return None;
-    }
+/// The report of who waits for what, in a system of which each process waits for another one.
+pub(crate) fn deadlock(kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitFor, Id)>) -> String {
     let mut report = DeadlockReport::default();
-    for (id, (wait, what)) in waiting {
+    for (id, wait, what) in waiting {
         let kind = match wait {
-            Wait::Receive => "waits to receive",
-            Wait::Send => "waits to send",
-            Wait::Join => "waits for the end of a process",
-            Wait::Sleep => "sleeps",
-            Wait::Mail => "waits for mail",
-            Wait::Call => "waits for an answer",
-            Wait::Select => "waits for one of several things",
-            Wait::Outside => "waits for input or output",
-            Wait::Socket => "waits for the network",
+            WaitFor::Receive => "waits to receive",
+            WaitFor::Send => "waits to send",
+            WaitFor::Join => "waits for the end of a process",
+            WaitFor::Sleep => "sleeps",
+            WaitFor::Mail => "waits for mail",
+            WaitFor::Call => "waits for an answer",
+            WaitFor::Select => "waits for one of several things",
+            WaitFor::Outside => "waits for input or output",
+            WaitFor::Socket => "waits for the network",
         };
-        report.add(
-            || name(system, id),
-            kind,
-            || detail(shared, system, wait, Id::from_raw(what)),
-        );
+        report.add(|| name(system, id), kind, || detail(kernel, system, wait, what));
     }
-    Some(report.to_string())
+    report.to_string()
 }
 
-fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
+fn detail(kernel: &Kernel, system: &System, wait: WaitFor, what: Id) -> String {
     match wait {
-        Wait::Receive | Wait::Send => match shared.channels.view(what) {
+        WaitFor::Receive | WaitFor::Send => match kernel.channels().view(what) {
             Some(channel) => {
                 let owner = name(system, channel.owner);
                 let bound = match channel.bound {
@@ -200,15 +189,23 @@ fn detail(shared: &Shared, system: &System, wait: Wait, what: Id) -> String {
             }
             None => format!("on channel {what}"),
         },
-        Wait::Join | Wait::Call => name(system, what),
-        Wait::Sleep | Wait::Mail | Wait::Select | Wait::Outside | Wait::Socket => String::new(),
+        WaitFor::Join | WaitFor::Call => name(system, what),
+        WaitFor::Sleep | WaitFor::Mail | WaitFor::Select | WaitFor::Outside | WaitFor::Socket => String::new(),
     }
 }
 
+/// What reports call a process.
 pub(crate) fn name(system: &System, id: Id) -> String {
     if system.is_main(id) {
         format!("{id} (main)")
     } else {
         id.to_string()
     }
+}
+
+/// What a panic says.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    text.or_else(|| payload.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "a panic without text".to_string())
 }

@@ -3,13 +3,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use lunatic_memory::{DenseMemories, FastMemories, MemoryBudget, Stacks};
 use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
-
-use crate::imports;
-use crate::instance::Ctx;
-use crate::instance::memory::{DenseMemories, FastMemories, MemoryBudget};
-use crate::instance::stack::Stacks;
-use crate::module::facts::Interface;
 
 /// How much stack the code of a process may use, in bytes. The same in every layout.
 pub(crate) const WASM_STACK_SIZE: usize = 256 << 10;
@@ -30,40 +25,49 @@ pub(crate) enum Layout {
     Metered,
 }
 
+/// One of the interfaces that modules can be written for: Lunatic's own is the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Interface(pub(crate) usize);
+
+/// Makes all functions of an interface; `T` is the data of a store.
+pub(crate) type Link<T> = Box<dyn Fn(&mut Linker<T>) -> wasmtime::Result<()> + Send + Sync>;
+
 /// An engine, and what its instances can import of each interface.
-struct Linked {
+struct Linked<T: 'static> {
     engine: Engine,
-    linker: Linker<Ctx>,
-    compat: OnceLock<Linker<Ctx>>,
+    linkers: Box<[OnceLock<Linker<T>>]>,
 }
 
-impl Linked {
-    fn new(config: &Config) -> wasmtime::Result<Self> {
-        let engine = Engine::new(config)?;
-        let linker = imports::linker(&engine)?;
+impl<T> Linked<T> {
+    fn new(config: &Config, interfaces: usize) -> wasmtime::Result<Self> {
         Ok(Self {
-            engine,
-            linker,
-            compat: OnceLock::new(),
+            engine: Engine::new(config)?,
+            linkers: (0..interfaces).map(|_| OnceLock::new()).collect(),
         })
     }
 
-    fn compat(&self) -> &Linker<Ctx> {
-        // It is not made for those who never run such a guest.
-        self.compat.get_or_init(|| {
-            crate::compat::linker(&self.engine).expect("no function is there twice: a test makes it, too")
-        })
+    /// What can be imported of an interface. It is not made for those who never run such a module.
+    fn linker(&self, interface: Interface, links: &[Link<T>]) -> wasmtime::Result<&Linker<T>> {
+        let linker = &self.linkers[interface.0];
+        if let Some(linker) = linker.get() {
+            return Ok(linker);
+        }
+        let mut new = Linker::new(&self.engine);
+        links[interface.0](&mut new)?;
+        Ok(linker.get_or_init(|| new))
     }
 }
 
-/// The engines of a runtime, and the memory and stacks that their instances get.
-pub(crate) struct Engines {
-    fast: Linked,
-    dense: Linked,
+/// The engines of a runtime, and the memory and stacks that their instances get. `T` is the data of a store.
+pub(crate) struct Engines<T: 'static> {
+    fast: Linked<T>,
+    dense: Linked<T>,
     /// Made when it is first needed.
-    metered: OnceLock<Linked>,
+    metered: OnceLock<Linked<T>>,
+    links: Box<[Link<T>]>,
     fast_memories: Arc<FastMemories>,
     dense_memories: Arc<DenseMemories>,
+    memory: Arc<MemoryBudget>,
     pub(crate) stacks: Arc<Stacks>,
     /// So many memories of the fast layout are left for workers that have chosen it and not yet taken one.
     fast_reserve: u32,
@@ -73,24 +77,27 @@ pub(crate) struct Engines {
     peak: AtomicU32,
 }
 
-impl Engines {
-    /// Engines for `workers` threads, whose guests may use `memory_max` bytes of memory together.
-    pub(crate) fn new(workers: usize, memory_max: usize) -> anyhow::Result<Self> {
+impl<T> Engines<T> {
+    /// Engines for `workers` threads, whose guests may use `memory_max` bytes of memory together. `links` make the functions
+    /// of each [`Interface`].
+    pub(crate) fn new(workers: usize, memory_max: usize, links: Vec<Link<T>>) -> anyhow::Result<Self> {
         let budget = MemoryBudget::new(memory_max);
         let fast_memories = FastMemories::new(FastMemories::SLOTS_MAX, budget.clone())?;
-        let dense_memories = DenseMemories::new(budget)?;
+        let dense_memories = DenseMemories::new(budget.clone())?;
         let stacks = Stacks::new(WASM_STACK_SIZE + HOST_STACK_SIZE, Stacks::WARM_MAX)?;
         let engine = |configure: &dyn Fn(&mut Config)| {
             let mut config = config(&stacks);
             configure(&mut config);
-            Linked::new(&config)
+            Linked::new(&config, links.len())
         };
         Ok(Self {
             fast: engine(&|config| fast_memories.configure(config)).map_err(to_anyhow)?,
             dense: engine(&|config| dense_memories.configure(config)).map_err(to_anyhow)?,
             metered: OnceLock::new(),
+            links: links.into(),
             fast_memories,
             dense_memories,
+            memory: budget,
             stacks,
             fast_reserve: u32::try_from(workers).unwrap_or(u32::MAX),
             fast_refused: AtomicBool::new(false),
@@ -102,11 +109,14 @@ impl Engines {
         &self.of(layout).engine
     }
 
-    pub(crate) fn linker(&self, layout: Layout, interface: Interface) -> &Linker<Ctx> {
-        match interface {
-            Interface::Current => &self.of(layout).linker,
-            Interface::Compat => self.of(layout).compat(),
-        }
+    /// What a module of this interface can import.
+    pub(crate) fn linker(&self, layout: Layout, interface: Interface) -> wasmtime::Result<&Linker<T>> {
+        self.of(layout).linker(interface, &self.links)
+    }
+
+    /// How many bytes all memories have grown to together.
+    pub(crate) fn memory_used(&self) -> usize {
+        self.memory.used()
     }
 
     /// The layout for one instance more.
@@ -149,7 +159,7 @@ impl Engines {
         }
     }
 
-    fn of(&self, layout: Layout) -> &Linked {
+    fn of(&self, layout: Layout) -> &Linked<T> {
         match layout {
             Layout::Fast => &self.fast,
             Layout::Dense => &self.dense,
@@ -157,7 +167,7 @@ impl Engines {
                 let mut config = config(&self.stacks);
                 self.dense_memories.configure(&mut config);
                 config.consume_fuel(true);
-                Linked::new(&config).expect("the same configuration without fuel has been accepted")
+                Linked::new(&config, self.links.len()).expect("the same configuration without fuel has been accepted")
             }),
         }
     }

@@ -1,4 +1,20 @@
 //! The only door to a guest's memory: a pointer and a length become a checked slice, or a trap.
+//!
+//! For host functions of [extensions](crate::Extension), too. A range that is not in the memory is an error; a host function that
+//! returns it (`?`) ends the process that passed it.
+//!
+//! ```no_run
+//! use lunatic_host::wasmtime::{Caller, Result};
+//! use lunatic_host::{Ctx, guest_memory};
+//!
+//! /// `shout(text: *const u8, len: usize, to: *mut u8, capacity: usize) -> usize`
+//! fn shout(mut caller: Caller<'_, Ctx>, text: u32, len: u32, to: u32, capacity: u32) -> Result<u32> {
+//!     let text = guest_memory::read_string(&mut caller, text, len)?;
+//!     guest_memory::write_up_to(&mut caller, to, capacity, text.to_uppercase().as_bytes())
+//! }
+//! ```
+//!
+//! A slice of the memory cannot be kept over an `.await`: read what is needed before, write the answer after it.
 
 use std::fmt;
 
@@ -8,7 +24,7 @@ use crate::instance::Ctx;
 
 /// The guest passed a range that is not in its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct OutOfBounds {
+pub struct OutOfBounds {
     start: u32,
     len: u32,
     size: usize,
@@ -28,7 +44,7 @@ impl std::error::Error for OutOfBounds {}
 
 /// The guest called a function that needs its memory, and exports none.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct NoMemory;
+pub struct NoMemory;
 
 impl fmt::Display for NoMemory {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -38,8 +54,28 @@ impl fmt::Display for NoMemory {
 
 impl std::error::Error for NoMemory {}
 
-/// The memory of the caller.
-pub(crate) fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
+/// The guest passed bytes as a text that are none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NotText {
+    start: u32,
+    len: u32,
+}
+
+impl fmt::Display for NotText {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { start, len } = self;
+        write!(f, "a text in a host call is not UTF-8: {len} bytes at {start:#x}")
+    }
+}
+
+impl std::error::Error for NotText {}
+
+/// The memory of the caller: the one that it exports as `memory`.
+///
+/// # Errors
+///
+/// [`NoMemory`] if it exports none.
+pub fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
     match caller.data().memory {
         Some(memory) => Ok(memory),
         // A start function calls before the instance is known to be made.
@@ -51,13 +87,21 @@ pub(crate) fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
 }
 
 /// The whole memory, and what the host knows of the process: for calls that need several parts.
-pub(crate) fn all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
+///
+/// # Errors
+///
+/// [`NoMemory`].
+pub fn all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
     let memory = memory(caller)?;
     Ok(memory.data_and_store_mut(caller))
 }
 
-/// The bytes at `start` of the whole `memory`.
-pub(crate) fn part(memory: &mut [u8], start: u32, len: u32) -> Result<&mut [u8], OutOfBounds> {
+/// The `len` bytes at `start` of the whole `memory`.
+///
+/// # Errors
+///
+/// [`OutOfBounds`] if they are not all in it.
+pub fn part(memory: &mut [u8], start: u32, len: u32) -> Result<&mut [u8], OutOfBounds> {
     let size = memory.len();
     let range = memory
         .get_mut(start as usize..)
@@ -65,8 +109,12 @@ pub(crate) fn part(memory: &mut [u8], start: u32, len: u32) -> Result<&mut [u8],
     range.ok_or(OutOfBounds { start, len, size })
 }
 
-/// The bytes at `start`, and what the host knows of the process.
-pub(crate) fn slice<'a>(
+/// The `len` bytes at `start`, and what the host knows of the process.
+///
+/// # Errors
+///
+/// [`OutOfBounds`], [`NoMemory`].
+pub fn slice<'a>(
     caller: &'a mut Caller<'_, Ctx>,
     start: u32,
     len: u32,
@@ -75,9 +123,55 @@ pub(crate) fn slice<'a>(
     Ok((part(memory, start, len)?, ctx))
 }
 
+/// The `N` bytes at `start`: a number, or one of the [layouts](lunatic_sys::layout).
+///
+/// # Errors
+///
+/// [`OutOfBounds`], [`NoMemory`].
+pub fn read<const N: usize>(caller: &mut Caller<'_, Ctx>, start: u32) -> wasmtime::Result<[u8; N]> {
+    let bytes = &*slice(caller, start, N as u32)?.0;
+    Ok(bytes.try_into().expect("a slice has the length that was asked for"))
+}
+
+/// A copy of the `len` bytes at `start`. It is as long as the guest says: up to its whole memory.
+///
+/// # Errors
+///
+/// [`OutOfBounds`], [`NoMemory`].
+pub fn read_bytes(caller: &mut Caller<'_, Ctx>, start: u32, len: u32) -> wasmtime::Result<Vec<u8>> {
+    Ok(slice(caller, start, len)?.0.to_vec())
+}
+
+/// The text of the `len` bytes at `start`.
+///
+/// # Errors
+///
+/// [`NotText`] if they are not UTF-8; [`OutOfBounds`], [`NoMemory`].
+pub fn read_string(caller: &mut Caller<'_, Ctx>, start: u32, len: u32) -> wasmtime::Result<String> {
+    let bytes = read_bytes(caller, start, len)?;
+    Ok(String::from_utf8(bytes).map_err(|_| NotText { start, len })?)
+}
+
 /// Copies `bytes` to `start`.
-pub(crate) fn write(caller: &mut Caller<'_, Ctx>, start: u32, bytes: &[u8]) -> wasmtime::Result<()> {
+///
+/// # Errors
+///
+/// [`OutOfBounds`], [`NoMemory`]; then nothing is copied.
+pub fn write(caller: &mut Caller<'_, Ctx>, start: u32, bytes: &[u8]) -> wasmtime::Result<()> {
     let len = u32::try_from(bytes.len())?;
     slice(caller, start, len)?.0.copy_from_slice(bytes);
     Ok(())
+}
+
+/// Copies as many of `bytes` as fit to the `capacity` bytes at `start`, and returns how many there are in all: a guest that sees a
+/// larger number than its capacity has not got everything.
+///
+/// # Errors
+///
+/// [`OutOfBounds`] if the `capacity` bytes are not all in the memory, however few are needed; [`NoMemory`].
+pub fn write_up_to(caller: &mut Caller<'_, Ctx>, start: u32, capacity: u32, bytes: &[u8]) -> wasmtime::Result<u32> {
+    let (to, _) = slice(caller, start, capacity)?;
+    let len = bytes.len().min(to.len());
+    to[..len].copy_from_slice(&bytes[..len]);
+    Ok(u32::try_from(bytes.len())?)
 }

@@ -19,13 +19,11 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use lunatic_kernel::{Host, Kernel, Process};
+use lunatic_memory::Pages;
 use parking_lot::{Condvar, Mutex, MutexGuard};
-
-use crate::instance::residency::Pages;
-use crate::process::{Process, Task};
-use crate::shared::Shared;
 
 /// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
 const AGES: [u32; 3] = [1000, 100, REST];
@@ -47,14 +45,28 @@ const COLD_PAGES_MAX: usize = 64;
 /// The pause after each batch of cold processes, which leaves the processor to those that run.
 const COLD_PAUSE: Duration = Duration::from_millis(20);
 
-pub(crate) struct Hibernation {
+/// A body whose pages can be packed while it is suspended.
+pub(crate) trait Freezable {
+    /// Packs what the body has changed; its pages are still to be released, and are added to `released`. False if that
+    /// cannot be done or has been done.
+    ///
+    /// # Safety
+    ///
+    /// The body is not run and not dropped before what was added has been given to [`Pages::release_all`].
+    unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool;
+
+    /// Whether it has more pages that hold data.
+    fn holds_more_than(&mut self, pages_max: usize) -> bool;
+}
+
+pub(crate) struct Hibernation<H: Host> {
     /// Bytes of resident memory from which on processes are frozen.
     resident_max: usize,
     pressure: AtomicBool,
     /// Instances that were made under pressure.
     made: AtomicU64,
     /// With the time slice in which each last ran.
-    candidates: Mutex<VecDeque<(Arc<Process>, u32)>>,
+    candidates: Mutex<VecDeque<(Arc<Process<H>>, u32)>>,
     /// The time slice before which no round begins.
     paused_until: AtomicU64,
     /// Nothing has run since all that was cold was frozen: the thread sleeps until it is called.
@@ -69,7 +81,7 @@ struct State {
     stopped: bool,
 }
 
-impl Hibernation {
+impl<H: Host<Body: Freezable>> Hibernation<H> {
     pub(crate) fn new(resident_max: usize) -> Self {
         Self {
             resident_max,
@@ -94,19 +106,19 @@ impl Hibernation {
     }
 
     /// A worker is about to make an instance.
-    pub(crate) fn makes_instance(&self, shared: &Shared) {
+    pub(crate) fn makes_instance(&self, kernel: &Kernel<H>) {
         if self.is_under_pressure()
             && self
                 .made
                 .fetch_add(1, Ordering::Relaxed)
                 .is_multiple_of(TOGETHER as u64 / 2)
         {
-            self.freeze_candidates(shared, TOGETHER);
+            self.freeze_candidates(kernel, TOGETHER);
         }
     }
 
     /// A process has blocked under pressure.
-    pub(crate) fn add_candidate(&self, process: &Arc<Process>) {
+    pub(crate) fn add_candidate(&self, process: &Arc<Process<H>>) {
         if process.wait().0.is_freezable() {
             self.candidates.lock().push_back((process.clone(), process.ran()));
         }
@@ -127,12 +139,13 @@ impl Hibernation {
     }
 
     /// The thread: freezes until there is room, each time it is called, and what is cold, from time to time.
-    pub(crate) fn run(&self, shared: &Shared) {
+    pub(crate) fn run(&self, kernel: &Kernel<H>) {
         let mut state = self.state.lock();
         // What ran last before this time slice has been waiting since `begun`.
-        let (mut slice, mut begun) = (shared.clock.begin_slice(), Instant::now());
+        let (mut slice, mut begun) = (kernel.clock().begin_slice(), kernel.now());
         while !state.stopped {
             if !state.called {
+                // While nothing runs, nothing more gets cold, and there is no reason to wake up.
                 if self.dormant.load(Ordering::Relaxed) {
                     self.changed.wait(&mut state);
                 } else {
@@ -142,42 +155,44 @@ impl Hibernation {
             let is_called = std::mem::take(&mut state.called);
             if is_called {
                 if self.dormant.swap(false, Ordering::Relaxed) {
-                    (slice, begun) = (shared.clock.begin_slice(), Instant::now());
+                    (slice, begun) = (kernel.clock().begin_slice(), kernel.now());
                 }
-                MutexGuard::unlocked(&mut state, || self.relieve(shared));
-            } else if !state.stopped && begun.elapsed() >= COLD {
-                self.freeze_cold(shared, slice as u32, &mut state);
-                let is_idle = shared.clock.slices() == slice;
+                MutexGuard::unlocked(&mut state, || self.relieve(kernel));
+            } else if !state.stopped && kernel.now().saturating_duration_since(begun) >= COLD {
+                self.freeze_cold(kernel, slice as u32, &mut state);
+                let is_idle = kernel.slices() == slice;
                 self.dormant.store(is_idle, Ordering::Relaxed);
-                (slice, begun) = (shared.clock.begin_slice(), Instant::now());
+                (slice, begun) = (kernel.clock().begin_slice(), kernel.now());
             }
         }
     }
 
     /// Freezes until there is room.
-    fn relieve(&self, shared: &Shared) {
-        while self.measure() && (self.freeze_candidates(shared, BATCH) > 0 || self.freeze_round(shared)) {}
+    fn relieve(&self, kernel: &Kernel<H>) {
+        while self.measure() && (self.freeze_candidates(kernel, BATCH) > 0 || self.freeze_round(kernel)) {}
         if !self.is_under_pressure() {
+            // They keep the processes alive. Those that are still blocked are in the table, too.
             self.candidates.lock().clear();
         }
     }
 
     /// Freezes what has not run since that time slice, one part of the table after the other, until there is pressure.
-    fn freeze_cold(&self, shared: &Shared, slice: u32, state: &mut MutexGuard<'_, State>) {
+    fn freeze_cold(&self, kernel: &Kernel<H>, slice: u32, state: &mut MutexGuard<'_, State>) {
         let mut next = 0;
-        while !state.called && !state.stopped && next < shared.processes.end() {
+        while !state.called && !state.stopped && next < kernel.process_slots() {
             let part = next..next.saturating_add(BATCH as u32);
             next = part.end;
+            // Without the lock, which the clock needs at each of its looks.
             let frozen = MutexGuard::unlocked(state, || {
                 let mut cold = Vec::new();
-                shared.processes.for_each_in(part, |_, process| {
+                kernel.for_each_process_in(part, |process| {
                     let age = slice.wrapping_sub(process.ran()).cast_signed();
                     if age > 0 && process.is_freezable() {
                         cold.push(process.clone());
                     }
                 });
                 let parts = cold.chunks(TOGETHER);
-                parts.map(|part| freeze(shared, part, COLD_PAGES_MAX)).sum::<usize>()
+                parts.map(|part| freeze(kernel, part, COLD_PAGES_MAX)).sum::<usize>()
             });
             if frozen > 0 && !state.called && !state.stopped {
                 self.changed.wait_for(state, COLD_PAUSE);
@@ -186,8 +201,8 @@ impl Hibernation {
     }
 
     /// Freezes up to `count` of the processes that blocked first under pressure, and tells how many.
-    pub(crate) fn freeze_candidates(&self, shared: &Shared, count: usize) -> usize {
-        let now = shared.clock.slices() as u32;
+    pub(crate) fn freeze_candidates(&self, kernel: &Kernel<H>, count: usize) -> usize {
+        let now = kernel.slices() as u32;
         let mut candidates = std::iter::from_fn(|| self.next_candidate(now));
         let mut frozen = 0;
         while frozen < count {
@@ -195,13 +210,13 @@ impl Hibernation {
             if together.is_empty() {
                 break;
             }
-            frozen += freeze(shared, &together, usize::MAX);
+            frozen += freeze(kernel, &together, usize::MAX);
         }
         frozen
     }
 
     /// The next candidate that has rested for long enough.
-    fn next_candidate(&self, now: u32) -> Option<Arc<Process>> {
+    fn next_candidate(&self, now: u32) -> Option<Arc<Process<H>>> {
         let mut candidates = self.candidates.lock();
         loop {
             let (process, ran) = candidates.front()?;
@@ -218,20 +233,20 @@ impl Hibernation {
     }
 
     /// Goes round the table once for each age, until some process was frozen.
-    fn freeze_round(&self, shared: &Shared) -> bool {
-        let now = shared.clock.slices();
+    fn freeze_round(&self, kernel: &Kernel<H>) -> bool {
+        let now = kernel.slices();
         if now < self.paused_until.load(Ordering::Relaxed) {
             return false;
         }
         let found = AGES.iter().any(|age| {
             let mut old = Vec::new();
-            shared.processes.for_each(|_, process| {
+            kernel.for_each_process(|process| {
                 if process.is_freezable() && (now as u32).wrapping_sub(process.ran()) >= *age {
                     old.push(process.clone());
                 }
             });
             let parts = old.chunks(TOGETHER).take_while(|_| self.measure());
-            parts.map(|part| freeze(shared, part, usize::MAX)).sum::<usize>() > 0
+            parts.map(|part| freeze(kernel, part, usize::MAX)).sum::<usize>() > 0
         });
         if !found {
             self.paused_until.store(now + PAUSE, Ordering::Relaxed);
@@ -240,14 +255,14 @@ impl Hibernation {
     }
 
     fn measure(&self) -> bool {
-        let pressure = resident().is_some_and(|bytes| bytes > self.resident_max);
+        let pressure = lunatic_memory::resident_memory().is_some_and(|bytes| bytes > self.resident_max);
         self.pressure.store(pressure, Ordering::Relaxed);
         pressure
     }
 }
 
 /// Freezes those of the processes that are still blocked and hold at most so many pages, and tells how many.
-fn freeze(shared: &Shared, processes: &[Arc<Process>], pages_max: usize) -> usize {
+fn freeze<H: Host<Body: Freezable>>(kernel: &Kernel<H>, processes: &[Arc<Process<H>>], pages_max: usize) -> usize {
     let mut pages = Vec::with_capacity(2 * processes.len());
     let freezing: Vec<_> = processes
         .iter()
@@ -255,54 +270,40 @@ fn freeze(shared: &Shared, processes: &[Arc<Process>], pages_max: usize) -> usiz
         .collect();
     let mut count = 0;
     for process in &freezing {
-        let frozen = match (&mut *process.task.lock(), process.wait().0.is_freezable()) {
-            (_, false) => false,
-            (Task::Suspended(runner), _) => {
-                let is_small = !runner.holds_more_than(pages_max);
-                // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its
-                // task to run or drop it, and `processes` keeps it alive.
-                is_small && unsafe { runner.freeze_into(&mut pages) }
-            }
-            _ => false,
-        };
-        if frozen {
+        let frozen = process.with_suspended(|body| {
+            let is_small = process.wait().0.is_freezable() && !body.holds_more_than(pages_max);
+            // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its
+            // body to run or drop it, and `processes` keeps it alive.
+            is_small && unsafe { body.freeze_into(&mut pages) }
+        });
+        if frozen == Some(true) {
             process.set_frozen();
             count += 1;
         }
     }
+    // Before any of them can run again, which would write to pages that are about to go.
     Pages::release_all(pages);
     for process in freezing {
+        // It was woken meanwhile, and is in no queue yet.
         if !process.set_blocked_again() {
-            shared.scheduler.requeue(process.clone());
+            kernel.requeue(process.clone());
         }
     }
     count
 }
 
-/// The resident memory of the host, in bytes; `None` where the system does not tell.
-#[cfg(target_os = "linux")]
-fn resident() -> Option<usize> {
-    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-    let pages: usize = statm.split_ascii_whitespace().nth(1)?.parse().ok()?;
-    Some(pages * crate::instance::kernel::page_size())
-}
-
-/// The resident memory of the host, in bytes; `None` where the system does not tell.
-#[cfg(not(target_os = "linux"))]
-fn resident() -> Option<usize> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::running::RunningSystem;
     use crate::runtime::Runtime;
-    use crate::system::{RunningSystem, SystemConfig};
+    use crate::system::SystemConfig;
+    use crate::wasm::Process;
 
     /// Freezes what has not run since the slice.
     fn freeze_cold(runtime: &Runtime, slice: u64) {
-        let hibernation = &runtime.shared.hibernation;
-        hibernation.freeze_cold(&runtime.shared, slice as u32, &mut hibernation.state.lock());
+        let hibernation = &runtime.kernel.host.hibernation;
+        hibernation.freeze_cold(&runtime.kernel, slice as u32, &mut hibernation.state.lock());
     }
 
     /// A system whose main process writes to so many pages and sleeps.
@@ -317,12 +318,12 @@ mod tests {
                         (local.set $at (i32.add (local.get $at) (i32.const {page})))
                         (br_if $more (i32.lt_u (local.get $at) (i32.const {end}))))
                     (call $sleep (i64.const -1))))"#,
-            page = crate::instance::kernel::page_size(),
-            end = pages * crate::instance::kernel::page_size(),
+            page = lunatic_memory::page_size(),
+            end = pages * lunatic_memory::page_size(),
         );
         let module = runtime.load(program.as_bytes()).unwrap();
         let system = runtime.start(&module, SystemConfig::default()).unwrap();
-        let process = runtime.main_process(&system).unwrap();
+        let process = system.main_process().unwrap();
         while !process.is_freezable() {
             std::thread::yield_now();
         }
@@ -332,12 +333,12 @@ mod tests {
     #[test]
     fn who_waits_for_long_is_frozen_without_pressure_unless_it_is_large() {
         let runtime = Runtime::builder().workers(1).resident_max(usize::MAX).build().unwrap();
-        let before = runtime.shared.clock.begin_slice();
+        let before = runtime.kernel.clock().begin_slice();
         let (_small, small) = asleep(&runtime, 3);
         let (_large, large) = asleep(&runtime, COLD_PAGES_MAX + 1);
         freeze_cold(&runtime, before);
         assert!(small.is_freezable(), "it has run since");
-        freeze_cold(&runtime, runtime.shared.clock.begin_slice());
+        freeze_cold(&runtime, runtime.kernel.clock().begin_slice());
         assert!(!small.is_freezable() && small.is_blocked());
         assert!(large.is_freezable());
     }
@@ -345,7 +346,7 @@ mod tests {
     #[test]
     fn when_nothing_runs_the_thread_sleeps_until_something_does() {
         let runtime = Runtime::builder().workers(1).resident_max(usize::MAX).build().unwrap();
-        let hibernation = &runtime.shared.hibernation;
+        let hibernation = &runtime.kernel.host.hibernation;
         hibernation.dormant.store(true, Ordering::Relaxed);
         hibernation.look();
         // The thread takes the call, and says that it is awake again.

@@ -1,36 +1,127 @@
-//! The Lunatic runtime: runs WebAssembly instances as isolated, preemptively scheduled processes.
+//! The Lunatic runtime: runs WebAssembly instances as isolated, preemptively scheduled processes, inside another program.
+//!
+//! # A tour
+//!
+//! A [`Runtime`] has the threads and the limits. It [loads](Runtime::load) a [`Module`] and [starts](Runtime::start) *systems*: a
+//! main process and all that descends from it, with what a [`SystemConfig`] lets them have. A [`RunningSystem`] waits for the end,
+//! sends messages, lists processes, and ends all of them when it is dropped. An [`Extension`] adds host functions of your own.
+//!
+//! ```
+//! use std::sync::mpsc;
+//!
+//! use lunatic_host::wasmtime::{Caller, Linker, Result};
+//! use lunatic_host::{Ctx, ExitReason, Extension, Runtime, SystemConfig, guest_memory};
+//!
+//! /// `say(text: *const u8, len: usize)`: the guest's way to talk to this program.
+//! struct Desk(mpsc::Sender<String>);
+//!
+//! impl Extension for Desk {
+//!     fn name(&self) -> &str {
+//!         "desk"
+//!     }
+//!
+//!     fn link(&self, linker: &mut Linker<Ctx>) -> Result<()> {
+//!         let Self(heard) = self;
+//!         let heard = heard.clone();
+//!         linker.func_wrap("desk", "say", move |mut caller: Caller<'_, Ctx>, text: u32, len: u32| {
+//!             let text = guest_memory::read_string(&mut caller, text, len)?;
+//!             // An error here would end the process. If nobody listens any more, that is not its fault.
+//!             let _ = heard.send(text);
+//!             Ok(())
+//!         })?;
+//!         Ok(())
+//!     }
+//! }
+//!
+//! # fn main() -> anyhow::Result<()> {
+//! let (heard, hears) = mpsc::channel();
+//! let runtime = Runtime::builder().workers(1).cache(None).extension(Desk(heard)).build()?;
+//! // Usually a file that was compiled for wasm32-wasip1.
+//! let module = runtime.load(
+//!     br#"(module
+//!         (import "desk" "say" (func $say (param i32 i32)))
+//!         (memory (export "memory") 1)
+//!         (data (i32.const 0) "hello")
+//!         (func (export "_start") (call $say (i32.const 0) (i32.const 5))))"#,
+//! )?;
+//! let system = runtime.start(&module, SystemConfig::default())?;
+//! assert_eq!(system.wait(), ExitReason::Normal);
+//! assert_eq!(hears.recv()?, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | to | see |
+//! |---|---|
+//! | set limits of all processes together | [`RuntimeBuilder`] |
+//! | give a program folders, arguments, network, memory | [`SystemConfig`], [`wasi::WasiConfig`] |
+//! | read what it prints | [`wasi::Output`] |
+//! | add functions that compute, wait or block; keep state; add rights | [`extension`] |
+//! | read and write a guest's memory in them | [`guest_memory`] |
+//! | send messages from native threads | [`RunningSystem::send`], [`extension::ProcessRef`] |
+//! | wait, in a thread or async | [`RunningSystem::wait`], [`RunningSystem::ended`] |
+//! | see what runs | [`RunningSystem::processes`], [`RunningSystem::usage`], [`Runtime::figures`] |
+//! | stop | [`RunningSystem::stop`], [`RunningSystem::kill`] |
+//!
+//! `examples/embed` is a program that does all of it. What guests can rely on is in `docs/semantics.md`, their imports are in
+//! `docs/abi.md`.
+//!
+//! # Stability
+//!
+//! wasmtime's types are part of this interface, so embedders use the version that is exported as [`wasmtime`]. The modules
+//! [`wasm`], [`imports`], [`spawning`] and [`report`] are public for crates that are part of Lunatic, and may change with any
+//! version.
+//!
+//! # What this crate may not know
+//!
+//! Extensions (the interface of Lunatic 0.13 is one, in a crate above), flags, and the command line.
 
+mod ahead;
 #[doc(hidden)]
 pub mod bench;
-mod channel;
-pub mod cli;
-mod clock;
-mod compat;
 mod ending;
 mod engine;
-mod guest_memory;
+mod entry;
+pub mod extension;
+pub mod guest_memory;
 mod hibernation;
-mod imports;
+mod host;
+pub mod imports;
 mod instance;
+mod io;
 mod module;
-mod net;
-mod process;
-mod quota;
-pub mod report;
+mod pool;
 pub mod rights;
+mod running;
 mod runtime;
-mod scheduler;
-mod shared;
 mod shortage;
-mod sync;
+pub mod spawning;
+mod states;
 mod system;
-mod test_runner;
-mod time;
 pub mod wasi;
-mod worker;
+pub mod wasm;
 
-pub use instance::kernel::{KernelFeatures, features as kernel_features};
-pub use module::{LoadError, Module};
-pub use process::exit::ExitReason;
-pub use runtime::{Runtime, RuntimeBuilder};
-pub use system::{RunningSystem, StartError, SystemConfig};
+pub use lunatic_kernel::address::Id;
+pub use lunatic_kernel::budget;
+pub use lunatic_kernel::channel::SendRefusal;
+pub use lunatic_kernel::exit::ExitReason;
+pub use lunatic_kernel::process::state::Phase;
+pub use lunatic_kernel::relations::Intake;
+pub use lunatic_kernel::snapshot::Snapshot;
+pub use lunatic_kernel::{WaitFor, exit};
+pub use lunatic_memory::{KernelFeatures, forbid_huge_pages, kernel_features};
+pub use lunatic_module::cache::user_folder as cache_folder;
+pub use lunatic_module::imports::Imports;
+pub use lunatic_module::{CodeId, Entries, EntryName};
+pub use lunatic_report as report;
+pub use lunatic_rights::parse_size;
+pub use wasmtime;
+
+pub use self::extension::Extension;
+pub use self::instance::Ctx;
+pub use self::module::{LoadError, Module};
+pub use self::running::RunningSystem;
+pub use self::runtime::{Figures, Runtime, RuntimeBuilder};
+pub use self::states::Inherited;
+pub use self::system::{StartError, SystemConfig, SystemSetup};
+pub use self::wasm::Process;

@@ -2,46 +2,92 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::thread::JoinHandle;
 
-use parking_lot::Mutex;
+use lunatic_kernel::Settings;
+use lunatic_kernel::address::{Keys, Node};
+use lunatic_kernel::environment::{Environment, Machine, Thread};
+use lunatic_kernel::worker::Threads;
+use lunatic_module::cache::Cache;
+use lunatic_net::Net;
 
-use crate::channel::Channels;
-use crate::clock::Clock;
+use crate::ahead::Ahead;
 use crate::engine::Engines;
+use crate::extension::{Extension, Extensions};
 use crate::hibernation::Hibernation;
-use crate::instance::ahead::Ahead;
-use crate::module::cache::Cache;
+use crate::imports;
+use crate::io::Io;
 use crate::module::{LoadError, Module};
-use crate::process::exit::Exits;
-use crate::process::id::Keys;
-use crate::process::table::Table;
-use crate::quota::Quota;
-use crate::scheduler::Scheduler;
-use crate::shared::Shared;
 use crate::shortage::Shortage;
-use crate::worker::Worker;
+use crate::states::SharedStates;
+use crate::wasm::{Kernel, Wasm};
 
 /// The most processes that can live at once, if nothing else is said.
 const PROCESSES_MAX: u32 = 16 << 20;
-/// The largest memory of one process, in bytes, if nothing else is said: 1 GiB.
-pub(crate) const MEMORY_MAX: usize = 1 << 30;
-/// The most modules that guests can have compiled at once.
-const MODULES_MAX: u32 = 1 << 16;
+/// The memory of a machine that does not say how much it has, in bytes: 4 GiB.
+const MEMORY_UNKNOWN: usize = 4 << 30;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
-/// Runs systems of processes. Dropping it ends all of them.
+/// Runs systems of processes: threads, tables and limits that all of them share. A program needs one.
+///
+/// Dropping it ends all systems, and waits for the processes that run just now to reach the end of their time slices. It does not
+/// wait for what [`spawn_blocking`](crate::Ctx::spawn_blocking) has begun, which goes on until it is done.
 pub struct Runtime {
-    pub(crate) shared: Arc<Shared>,
-    workers: Vec<JoinHandle<()>>,
-    /// The clock and the hibernation.
-    helpers: Vec<JoinHandle<()>>,
+    pub(crate) kernel: Arc<Kernel>,
+    /// The workers and the clock.
+    threads: Option<Threads>,
+    /// The hibernation and the network.
+    helpers: Vec<Thread>,
 }
 
-/// Says how a [`Runtime`] is to be built.
-#[derive(Debug, Clone)]
+/// What a runtime holds now: see [`Runtime::figures`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Figures {
+    /// Processes that live, of all systems.
+    pub processes: usize,
+    /// How many of them wait for something.
+    pub blocked: usize,
+    /// How many of those are frozen: packed into what they changed.
+    pub frozen: usize,
+    /// Instances of modules: those of processes that have begun to run, and some that are kept for others.
+    pub instances: usize,
+    /// What is charged for the linear memories of all instances, in bytes; at most
+    /// [`memory_max`](RuntimeBuilder::memory_max). Up to 4 MiB of what one begins with cost a flat 4 KiB, as hardly any uses
+    /// all of them. How much of it is resident the system knows.
+    pub memory_bytes: usize,
+    /// What messages hold that wait in mailboxes and channels, in bytes; at most
+    /// [`queued_max`](RuntimeBuilder::queued_max).
+    pub queued_bytes: usize,
+}
+
+/// Says how a [`Runtime`] is to be built. [`Runtime::builder`] makes one with all defaults.
+///
+/// | function | limits or sets | default |
+/// |---|---|---|
+/// | [`workers`](Self::workers) | threads that run processes | one per core that this program may use |
+/// | [`processes_max`](Self::processes_max) | processes that live at once | 16,777,216 |
+/// | [`queued_max`](Self::queued_max) | bytes of queued messages | a quarter of the machine's memory |
+/// | [`memory_max`](Self::memory_max) | bytes of all linear memories | three quarters of it |
+/// | [`resident_max`](Self::resident_max) | bytes that are resident before what waits is frozen | a tenth of it |
+/// | [`cache`](Self::cache) | where compiled modules are kept | the user's cache folder |
+/// | [`extension`](Self::extension) | host functions of the embedder's own | none |
+///
+/// At most 67,108,864 channels are open at once. If the machine does not say how much memory it has, 4 GiB are assumed.
+///
+/// # Examples
+///
+/// ```
+/// use lunatic_host::Runtime;
+///
+/// # fn main() -> anyhow::Result<()> {
+/// let runtime = Runtime::builder().workers(2).queued_max(64 << 20).cache(None).build()?;
+/// # drop(runtime);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+#[must_use = "a builder does nothing until it is built"]
 pub struct RuntimeBuilder {
     workers: usize,
     processes_max: u32,
@@ -50,22 +96,31 @@ pub struct RuntimeBuilder {
     resident_max: usize,
     cache: Option<PathBuf>,
     use_cache: bool,
+    extensions: Vec<Arc<dyn Extension>>,
 }
 
 impl RuntimeBuilder {
-    /// The number of worker threads; by default one per core.
+    /// The number of worker threads; by default one per core that this program may use. 0 counts as 1.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// The largest number of processes that live at once; by default 16,777,216.
+    /// The largest number of processes that live at once; by default 16,777,216. With as many, a spawn is refused.
     pub fn processes_max(mut self, processes_max: u32) -> Self {
         self.processes_max = processes_max;
         self
     }
 
-    /// How many bytes the memories of all processes may grow to together; by default three quarters of the machine's.
+    /// How many bytes messages that wait in mailboxes and channels may hold together; by default a quarter of the machine's
+    /// memory. A send that would hold more is refused.
+    pub fn queued_max(mut self, bytes: usize) -> Self {
+        self.queued_max = bytes;
+        self
+    }
+
+    /// How many bytes the linear memories of all processes may grow to together; by default three quarters of the machine's.
+    /// A memory that would grow beyond that does not, which ends most programs.
     pub fn memory_max(mut self, bytes: usize) -> Self {
         self.memory_max = bytes;
         self
@@ -79,148 +134,147 @@ impl RuntimeBuilder {
         self
     }
 
-    /// Where compiled modules are kept; `None` for nowhere. By default in the user's cache folder.
+    /// Where compiled modules are kept; `None` for nowhere. By default in [the user's cache folder](crate::cache_folder).
+    /// Whoever can write to the folder can have the host run any machine code.
     pub fn cache(mut self, folder: Option<PathBuf>) -> Self {
         self.use_cache = folder.is_some();
         self.cache = folder;
         self
     }
 
-    /// Starts the runtime's threads.
+    /// Adds host functions of the embedder's own. By default there are none. Keep an `Arc` inside the extension to share
+    /// with it what the embedder needs, too.
+    pub fn extension(mut self, extension: impl Extension) -> Self {
+        self.extensions.push(Arc::new(extension));
+        self
+    }
+
+    /// Starts the runtime's threads: the workers, and some that hardly ever run. It also raises this program's limit of open
+    /// descriptors to what it may have, as each socket of a guest is one.
     ///
     /// # Errors
     ///
-    /// When the machine refuses threads or memory, or is of a kind that wasmtime does not know.
+    /// When the machine refuses threads or memory, or is of a kind that wasmtime does not know; and when two
+    /// [extensions](Self::extension) have one name, or one has a name that no configuration can say.
     pub fn build(self) -> anyhow::Result<Runtime> {
         raise_descriptor_limit();
+        let machine: Arc<dyn Environment> = Arc::new(Machine::new(lunatic_memory::thread_time));
+        let node = Node::draw(machine.random());
+        let settings = Settings {
+            workers: self.workers,
+            processes_max: self.processes_max,
+            channels_max: CHANNELS_MAX,
+            queued_max: self.queued_max,
+        };
+        let host = self.host(node, &*machine)?;
+        let (kernel, seats) = Kernel::new(settings, node, machine, host);
+        let (threads, started) = kernel.start(seats);
+        let mut runtime = Runtime {
+            kernel,
+            threads: Some(threads),
+            helpers: Vec::new(),
+        };
+        // If a thread was refused, dropping the runtime ends those that have begun.
+        started?;
+        runtime.start_helpers()?;
+        Ok(runtime)
+    }
+
+    fn host(self, node: Node, machine: &dyn Environment) -> anyhow::Result<Wasm> {
         let cache = match (&self.cache, self.use_cache) {
             (Some(folder), _) => Cache::at(folder),
             (None, true) => Cache::user(),
             (None, false) => Cache::disabled(),
         };
-        let engines = Engines::new(self.workers, self.memory_max)?;
-        let io = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("lunatic-io")
-            .enable_all()
-            .build()?;
-        let net = crate::net::Net::new()?;
-        let mut seats = Vec::new();
-        let queued = Arc::new(Quota::new(self.queued_max));
-        let shared = Arc::new_cyclic(|shared: &std::sync::Weak<Shared>| {
-            let call = |f: fn(&Shared)| {
-                let shared = shared.clone();
-                move || {
-                    if let Some(shared) = shared.upgrade() {
-                        f(&shared);
-                    }
-                }
-            };
-            let (scheduler, all) =
-                Scheduler::new(self.workers, call(Shared::on_idle), call(|shared| shared.clock.call()));
-            seats = all;
-            Shared {
-                scheduler,
-                clock: Clock::default(),
-                processes: Table::new(self.processes_max),
-                channels: Channels::new(CHANNELS_MAX, queued.clone()),
-                queued,
-                process_keys: Keys::new(),
-                channel_keys: Keys::new(),
-                modules: Table::new(MODULES_MAX),
-                module_keys: Keys::new(),
-                exits: Exits::default(),
-                net,
-                hibernation: Hibernation::new(self.resident_max),
-                ahead: Ahead::default(),
-                shortage: Shortage::new(),
-                cache,
-                engines,
-                outside: AtomicUsize::new(0),
-                systems: Mutex::default(),
-                io,
-            }
-        });
-        let (mut workers, mut helpers) = (Vec::new(), Vec::new());
-        for (index, seat) in seats.into_iter().enumerate() {
-            let shared = shared.clone();
-            workers.push(
-                std::thread::Builder::new()
-                    .name(format!("lunatic-worker-{index}"))
-                    .spawn(move || {
-                        let _io = shared.io.enter();
-                        let mut worker = Worker::new(&shared);
-                        shared
-                            .scheduler
-                            .run(seat, || shared.make_ahead(), |process| worker.run(process));
-                    })?,
-            );
-        }
-        let clock = shared.clone();
-        helpers.push(
-            std::thread::Builder::new()
-                .name("lunatic-clock".into())
-                .spawn(move || {
-                    clock.clock.run(&*clock);
-                })?,
-        );
-        let reactor = shared.clone();
-        helpers.push(
-            std::thread::Builder::new()
-                .name("lunatic-net".into())
-                .spawn(move || reactor.net.reactor.run(|process| reactor.scheduler.wake(process)))?,
-        );
-        let hibernation = shared.clone();
-        helpers.push(
-            std::thread::Builder::new()
-                .name("lunatic-hibernation".into())
-                .spawn(move || hibernation.hibernation.run(&hibernation))?,
-        );
-        Ok(Runtime {
-            shared,
-            workers,
-            helpers,
+        let extensions = Extensions::new(self.extensions)?;
+        let links = extensions.links(imports::add, imports::wasi::add);
+        Ok(Wasm {
+            engines: Engines::new(self.workers, self.memory_max, links)?,
+            cache,
+            net: Net::new(|| Keys::new(node, || machine.random()))?,
+            hibernation: Hibernation::new(self.resident_max),
+            ahead: Ahead::default(),
+            shortage: Shortage::new(),
+            extensions,
+            states: SharedStates::default(),
+            io: Io::new()?,
         })
     }
 }
 
 impl Runtime {
-    /// A runtime with default settings is `Runtime::builder().build()`.
+    /// A builder with all defaults, which [`RuntimeBuilder`] lists.
     pub fn builder() -> RuntimeBuilder {
+        let memory = lunatic_memory::physical_memory().unwrap_or(MEMORY_UNKNOWN);
         RuntimeBuilder {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             processes_max: PROCESSES_MAX,
-            queued_max: machine_memory() / 4,
-            memory_max: machine_memory() / 4 * 3,
-            resident_max: machine_memory() / 10,
+            queued_max: memory / 4,
+            memory_max: memory / 4 * 3,
+            resident_max: memory / 10,
             cache: None,
             use_cache: true,
+            extensions: Vec::new(),
         }
     }
 
-    /// Checks and compiles a module, or takes it from the cache. `wasm` is the binary or the text format.
+    /// Checks and compiles a module, or takes it from the cache. `wasm` is the binary or the text format. Compiling takes some
+    /// milliseconds to seconds, and uses all cores. The module can be started any number of times.
     ///
     /// # Errors
     ///
-    /// When the bytes are no module, or one that imports what the host does not provide.
+    /// [`LoadError`]: when the bytes are no module, or one that imports what the host does not provide, and when an extension
+    /// could not add its functions.
     pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
-        Module::load(&self.shared, wasm)
+        Module::load(&self.kernel.host, wasm)
+    }
+
+    /// What the runtime holds now. Stops nobody; each figure is of some time during the call, which takes a few nanoseconds for
+    /// each process. Snapshots of single processes are [`RunningSystem::processes`](crate::RunningSystem::processes).
+    pub fn figures(&self) -> Figures {
+        let host = &self.kernel.host;
+        let mut figures = Figures {
+            instances: host.engines.stacks.taken() as usize,
+            memory_bytes: host.engines.memory_used(),
+            queued_bytes: self.kernel.queued().used(),
+            ..Figures::default()
+        };
+        self.kernel.for_each_process(|process| {
+            figures.processes += 1;
+            figures.blocked += usize::from(process.is_blocked());
+            figures.frozen += usize::from(process.is_frozen());
+        });
+        figures
+    }
+
+    fn start_helpers(&mut self) -> std::io::Result<()> {
+        let kernel = self.kernel.clone();
+        let net = move || kernel.host.net.reactor.run(|process| kernel.wake(process));
+        self.start_helper("lunatic-net", net)?;
+        let kernel = self.kernel.clone();
+        let hibernation = move || kernel.host.hibernation.run(&kernel);
+        self.start_helper("lunatic-hibernation", hibernation)
+    }
+
+    fn start_helper(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = self.kernel.machine().spawn(name.into(), Box::new(run))?;
+        self.helpers.push(thread);
+        Ok(())
     }
 }
 
 impl Drop for Runtime {
     fn drop(&mut self) {
-        // A worker catches what its processes do; if one panicked all the same, there is nobody left to tell.
-        let join = |threads: &mut Vec<JoinHandle<()>>| threads.drain(..).for_each(|thread| drop(thread.join()));
-        // The clock goes on until the workers have ended: it interrupts the processes that they run.
-        self.shared.scheduler.stop();
-        join(&mut self.workers);
-        self.shared.ahead.clear();
-        self.shared.take_apart();
-        self.shared.clock.stop();
-        self.shared.hibernation.stop();
-        self.shared.net.reactor.stop();
-        join(&mut self.helpers);
+        let kernel = &self.kernel;
+        if let Some(threads) = self.threads.take() {
+            kernel.stop(threads, || {
+                kernel.host.ahead.clear();
+                kernel.take_apart();
+            });
+        }
+        kernel.host.hibernation.stop();
+        kernel.host.net.reactor.stop();
+        self.helpers.drain(..).for_each(Thread::join);
     }
 }
 
@@ -235,17 +289,6 @@ fn raise_descriptor_limit() {
     };
     // If it is refused, guests get errors sooner, and no more.
     let _ = setrlimit(Resource::Nofile, most);
-}
-
-/// The memory of the machine, in bytes; 4 GiB if it does not say.
-fn machine_memory() -> usize {
-    // SAFETY: sysconf takes a number and touches no memory of ours.
-    let (pages, size) = unsafe { (libc::sysconf(libc::_SC_PHYS_PAGES), libc::sysconf(libc::_SC_PAGESIZE)) };
-    let bytes = usize::try_from(pages)
-        .ok()
-        .zip(usize::try_from(size).ok())
-        .map(|(pages, size)| pages.saturating_mul(size));
-    bytes.filter(|bytes| *bytes > 0).unwrap_or(4 << 30)
 }
 
 #[cfg(test)]
@@ -263,9 +306,10 @@ mod tests {
             ..
         } = Runtime::builder();
         assert_eq!((processes_max, CHANNELS_MAX), (16_777_216, 67_108_864));
-        let quarter = machine_memory() / 4;
+        let memory = lunatic_memory::physical_memory().unwrap_or(MEMORY_UNKNOWN);
+        let quarter = memory / 4;
         assert_eq!((queued_max, memory_max), (quarter, 3 * quarter));
-        assert_eq!(resident_max, machine_memory() / 10);
-        assert_eq!(crate::clock::TIME_SLICE.as_millis(), 1);
+        assert_eq!(resident_max, memory / 10);
+        assert_eq!(lunatic_kernel::clock::TIME_SLICE.as_millis(), 1);
     }
 }

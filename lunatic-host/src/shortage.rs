@@ -12,8 +12,6 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use crate::instance::kernel;
-
 /// So many time slices after a failure the machine is asked again.
 const WHILE: u64 = 100;
 /// The machine is asked each time that so many processes more are alive than ever before.
@@ -78,13 +76,13 @@ impl Shortage {
 }
 
 fn probe() -> Option<String> {
-    if let Some(space) = kernel::address_space().filter(|space| space.left < space.reserve()) {
+    if let Some(space) = lunatic_memory::address_space().filter(|space| space.left < space.reserve()) {
         let left = space.left >> 20;
         return Some(format!(
             "the host has only {left} MiB of address space left: raise `ulimit -v`"
         ));
     }
-    let memory = kernel::machine_memory().filter(|memory| memory.left < memory.all / MEMORY_PART)?;
+    let memory = lunatic_memory::machine_memory().filter(|memory| memory.left < memory.all / MEMORY_PART)?;
     let left = memory.left >> 20;
     Some(format!(
         "the machine has only {left} MiB of memory left: end some processes or programs"
@@ -130,11 +128,11 @@ mod tests {
 
     #[test]
     fn this_machine_has_room() {
-        let memory = kernel::machine_memory();
+        let memory = lunatic_memory::machine_memory();
         assert!(
             memory.is_none_or(|memory| 0 < memory.left && memory.left <= memory.all),
             "{memory:?}"
         );
-        assert!(kernel::address_space().is_none_or(|space| space.left <= space.all));
+        assert!(lunatic_memory::address_space().is_none_or(|space| space.left <= space.all));
     }
 }

@@ -89,7 +89,8 @@ pub mod tls_info {
     pub const ALPN: i32 = 0;
     /// The name that the client asked for.
     pub const SERVER_NAME: i32 = 1;
-    /// The certificates of the peer, its own first: of each the length as a little-endian `u32`, and its DER.
+    /// The [certificates](crate::certificates) of the peer, its own first: of each the length as a little-endian `u32`,
+    /// and its DER.
     pub const PEER_CERTIFICATES: i32 = 2;
 }
 
@@ -102,7 +103,7 @@ pub const NO_TIMEOUT: u64 = u64::MAX;
 /// How a process ended: the kind of a reason.
 ///
 /// *Reason bytes* are the kind and its detail, two little-endian `i32`s, and text in UTF-8. Where nothing else is said,
-/// the detail is 0 and the text empty.
+/// the detail is 0 and the text empty. [`RawReason`](crate::reason::RawReason) writes and reads them.
 pub mod exit {
     /// The entry function returned, or the process called `proc_exit(0)`.
     pub const NORMAL: i32 = 0;
@@ -132,6 +133,15 @@ pub mod exit {
     pub const NODE_GONE: i32 = 12;
     /// The host failed on behalf of the process; the text says how.
     pub const HOST_BUG: i32 = 13;
+
+    /// Whether reasons of this kind have a text; `None` if there is no such kind.
+    pub(crate) fn has_text(kind: i32) -> Option<bool> {
+        match kind {
+            PANIC | TRAP | ERROR | OUT_OF_MEMORY | DEADLOCK | HOST_BUG => Some(true),
+            NORMAL | EXIT | KILLED | FORGOTTEN | SHUTDOWN | OUT_OF_BUDGET | NO_PROCESS | NODE_GONE => Some(false),
+            _ => None,
+        }
+    }
 }
 
 /// The bytes before the text in reason bytes.

@@ -1,22 +1,55 @@
 //! Types that cross the boundary as bytes.
+//!
+//! Each type is `repr(C)` and has no padding. Guests pass pointers to values; the host writes and reads the same bytes with
+//! `encode`, `decode` and, for lists, `decode_all`.
 
-/// A handle of a process or of a channel: 16 bytes, two little-endian `u64`s.
+use crate::codec::{Field, codec};
+
+/// A handle of a process, a channel or a socket: 16 bytes, two little-endian `u64`s.
+///
+/// Guests pass the bytes on as they got them. Only [`slot`](Self::slot) and [`number`](Self::number) can be read from a
+/// handle, to show it to people; the meaning of all other bits may change with the host.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct RawHandle {
-    /// Which process or channel. For people too: this is the number that reports show.
+    /// Names the thing among all of its kind on one node: its slot, the slot's use, and a part of the node's number.
     pub id: u64,
-    /// Proof that the handle was given out by the host: a keyed hash of the id, not guessable.
+    /// The proof that the host gave the handle out, a keyed hash of `id`; and the other part of the node's number.
     pub key: u64,
+}
+
+impl RawHandle {
+    /// How many bits of `id` are the slot: the lowest ones.
+    pub const SLOT_BITS: u32 = 26;
+    /// How many bits of `id`, above the slot, are the number of the slot's use.
+    pub const USE_BITS: u32 = 26;
+
+    /// The slot of the host's table. Reports show it as the 17 in `#17.2`.
+    #[inline]
+    #[must_use]
+    pub fn slot(self) -> u32 {
+        low_bits(self.id, Self::SLOT_BITS)
+    }
+
+    /// How often the slot was used before. Reports show it as the 2 in `#17.2`, unless it is 0.
+    #[inline]
+    #[must_use]
+    pub fn number(self) -> u32 {
+        low_bits(self.id >> Self::SLOT_BITS, Self::USE_BITS)
+    }
+}
+
+/// The lowest bits of a number, at most 32.
+fn low_bits(number: u64, bits: u32) -> u32 {
+    (number & ((1 << bits) - 1)) as u32
 }
 
 /// The size of [`RawHandle`] in guest memory, in bytes.
 pub const RAW_HANDLE_SIZE: usize = 16;
-const _: () = assert!(size_of::<RawHandle>() == RAW_HANDLE_SIZE);
 
 /// How `process::spawn` makes a process.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SpawnOptions {
     /// Bits of [`codes::spawn`](crate::codes::spawn); other bits are not looked at.
     pub flags: u32,
@@ -40,7 +73,7 @@ pub struct SpawnOptions {
 
 /// What `process::spawn` answers.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Spawned {
     /// The child; or the process that has the name.
     pub process: RawHandle,
@@ -50,7 +83,7 @@ pub struct Spawned {
 
 /// How much is used of a budget.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Living processes.
     pub processes: u64,
@@ -64,7 +97,7 @@ pub struct Usage {
 
 /// What `mailbox::receive` says of an entry beside its body.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Header {
     /// One of [`codes::mail`](crate::codes::mail).
     pub kind: u32,
@@ -80,7 +113,7 @@ pub struct Header {
 
 /// One thing that `mailbox::select` waits for.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Source {
     /// One of [`codes::source`](crate::codes::source).
     pub kind: u32,
@@ -120,9 +153,146 @@ pub const HEADER_SIZE: usize = 40;
 pub const SOURCE_SIZE: usize = 24;
 /// The size of [`SocketAddress`] in guest memory, in bytes.
 pub const SOCKET_ADDRESS_SIZE: usize = 32;
-const _: () = assert!(size_of::<SocketAddress>() == SOCKET_ADDRESS_SIZE);
-const _: () = assert!(size_of::<SpawnOptions>() == SPAWN_OPTIONS_SIZE);
-const _: () = assert!(size_of::<Usage>() == USAGE_SIZE);
-const _: () = assert!(size_of::<Spawned>() == SPAWNED_SIZE);
-const _: () = assert!(size_of::<Header>() == HEADER_SIZE);
-const _: () = assert!(size_of::<Source>() == SOURCE_SIZE);
+
+codec!(RawHandle, RAW_HANDLE_SIZE: id, key);
+codec!(
+    SpawnOptions, SPAWN_OPTIONS_SIZE:
+    flags, name_len, name, max_memory, mailbox_max, monitor_tag, config, config_len, reserved
+);
+codec!(Spawned, SPAWNED_SIZE: process, reference);
+codec!(Usage, USAGE_SIZE: processes, memory, sockets, cpu_ns);
+codec!(Header, HEADER_SIZE: kind, len, tag, reference, from);
+codec!(Source, SOURCE_SIZE: kind, tags_len, a, b);
+codec!(SocketAddress, SOCKET_ADDRESS_SIZE: family, port, ip, flow_info, scope_id);
+
+impl Field for RawHandle {
+    #[inline]
+    fn put(self, to: &mut [u8]) {
+        self.encode().put(to);
+    }
+
+    #[inline]
+    fn take(from: &[u8]) -> Self {
+        Self::decode(&Field::take(from))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Bytes that are all different, so that no field can be mistaken for another.
+    fn bytes<const N: usize>() -> [u8; N] {
+        std::array::from_fn(|at| (at * 7 + 1) as u8)
+    }
+
+    fn u32_at(bytes: &[u8], at: usize) -> u32 {
+        u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+    }
+
+    fn u64_at(bytes: &[u8], at: usize) -> u64 {
+        u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap())
+    }
+
+    /// The offsets that `docs/abi.md` gives.
+    #[test]
+    fn fields_are_where_they_are_documented() {
+        let b = bytes();
+        let handle = |at| RawHandle {
+            id: u64_at(&b, at),
+            key: u64_at(&b, at + 8),
+        };
+        assert_eq!(RawHandle::decode(&bytes()), handle(0));
+        let options = SpawnOptions {
+            flags: u32_at(&b, 0),
+            name_len: u32_at(&b, 4),
+            name: u64_at(&b, 8),
+            max_memory: u64_at(&b, 16),
+            mailbox_max: u64_at(&b, 24),
+            monitor_tag: u64_at(&b, 32),
+            config: u64_at(&b, 40),
+            config_len: u32_at(&b, 48),
+            reserved: u32_at(&b, 52),
+        };
+        assert_eq!(SpawnOptions::decode(&b), options);
+        let spawned = Spawned {
+            process: handle(0),
+            reference: u64_at(&b, 16),
+        };
+        assert_eq!(Spawned::decode(&bytes()), spawned);
+        let usage = Usage {
+            processes: u64_at(&b, 0),
+            memory: u64_at(&b, 8),
+            sockets: u64_at(&b, 16),
+            cpu_ns: u64_at(&b, 24),
+        };
+        assert_eq!(Usage::decode(&bytes()), usage);
+        let header = Header {
+            kind: u32_at(&b, 0),
+            len: u32_at(&b, 4),
+            tag: u64_at(&b, 8),
+            reference: u64_at(&b, 16),
+            from: handle(24),
+        };
+        assert_eq!(Header::decode(&bytes()), header);
+        let source = Source {
+            kind: u32_at(&b, 0),
+            tags_len: u32_at(&b, 4),
+            a: u64_at(&b, 8),
+            b: u64_at(&b, 16),
+        };
+        assert_eq!(Source::decode(&bytes()), source);
+        let address = SocketAddress {
+            family: u32_at(&b, 0),
+            port: u32_at(&b, 4),
+            ip: b[8..24].try_into().unwrap(),
+            flow_info: u32_at(&b, 24),
+            scope_id: u32_at(&b, 28),
+        };
+        assert_eq!(SocketAddress::decode(&bytes()), address);
+    }
+
+    #[test]
+    fn any_bytes_are_read_and_written_as_they_were() {
+        assert_eq!(RawHandle::decode(&bytes()).encode(), bytes());
+        assert_eq!(SpawnOptions::decode(&bytes()).encode(), bytes());
+        assert_eq!(Spawned::decode(&bytes()).encode(), bytes());
+        assert_eq!(Usage::decode(&bytes()).encode(), bytes());
+        assert_eq!(Header::decode(&bytes()).encode(), bytes());
+        assert_eq!(Source::decode(&bytes()).encode(), bytes());
+        assert_eq!(SocketAddress::decode(&bytes()).encode(), bytes());
+    }
+
+    #[test]
+    fn a_handle_tells_its_slot_and_its_use_and_no_more() {
+        let elsewhere = 0xfff << (RawHandle::SLOT_BITS + RawHandle::USE_BITS);
+        for (id, slot, number) in [
+            (0, 0, 0),
+            (17, 17, 0),
+            (2 << 26 | 17, 17, 2),
+            ((1 << 26) - 1, (1 << 26) - 1, 0),
+            ((1 << 52) - 1, (1 << 26) - 1, (1 << 26) - 1),
+        ] {
+            for handle in [
+                RawHandle { id, key: 0 },
+                RawHandle {
+                    id: id | elsewhere,
+                    key: u64::MAX,
+                },
+            ] {
+                assert_eq!((handle.slot(), handle.number()), (slot, number), "{handle:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn lists_are_read_up_to_the_last_complete_value() {
+        let list: Vec<u8> = (0..3_u64)
+            .flat_map(|id| RawHandle { id, key: id * id }.encode())
+            .collect();
+        for len in 0..=list.len() {
+            let ids: Vec<_> = RawHandle::decode_all(&list[..len]).map(|handle| handle.id).collect();
+            assert_eq!(ids, [0, 1, 2][..len / RAW_HANDLE_SIZE]);
+        }
+    }
+}

@@ -1,8 +1,9 @@
 //! The contract between Lunatic guests and the Lunatic host.
 //!
 //! A guest (the `lunatic` crate, or any program that speaks this interface) imports the functions of this crate; the
-//! host (`lunatic-host`) provides them. Both compile the same [`codes`] and [`layout`], so neither can drift. There is
-//! no logic here: `docs/abi.md` says what each function does.
+//! host (`lunatic-host`) provides them. Both compile the same [`codes`] and [`layout`], and write and read what crosses
+//! with the same codecs ([`layout`], [`reason`], [`certificates`]), so neither can drift. There is no other logic here:
+//! `docs/abi.md` says what each function does.
 //!
 //! | module | wasm namespace | what it is about |
 //! |---|---|---|
@@ -31,8 +32,11 @@
 
 #![warn(missing_docs)]
 
+mod address;
 pub mod buffer;
+pub mod certificates;
 pub mod channel;
+mod codec;
 pub mod codes;
 pub mod compat;
 pub mod layout;
@@ -40,6 +44,7 @@ pub mod mailbox;
 pub mod module;
 pub mod net;
 pub mod process;
+pub mod reason;
 pub mod registry;
 pub mod rights;
 pub mod timer;

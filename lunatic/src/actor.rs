@@ -53,30 +53,32 @@
 //! counter.stop();
 //! ```
 
+mod info;
+mod life;
+
 use std::error::Error;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::marker::PhantomData;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use lunatic_sys::codes::{self, TAG_SIGNAL, mail as kind};
-use lunatic_sys::layout::Header;
-use serde::de::DeserializeOwned;
+pub(crate) use info::ignore;
+pub use info::{AnyMessage, Info};
+pub(crate) use life::start_from_bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{Message, TrySendError};
 use crate::codec::{self, DefaultCodec, Scratch};
 use crate::exit::ExitReason;
 use crate::host::mail;
-use crate::mailbox::{self, Address, CallError, Mail, ReplyTo, unexpected};
-use crate::process::{self, Builder, Monitor, Process, SpawnError, this_process};
+use crate::mailbox::{Address, CallError, ReplyTo};
+use crate::process::{Builder, Process, SpawnError, this_process};
 use crate::registry;
 
 /// Tags of an actor's mail. Below 16, so no type of message has them.
 const CALL: u64 = 2;
 const CAST: u64 = 3;
 const STOP: u64 = 4;
-const ARGS: u64 = 5;
 
 /// A process with a state that answers requests. See the [module](self).
 ///
@@ -116,9 +118,23 @@ pub trait Actor: Sized + 'static {
         )))
     }
 
-    /// Hears of the end of another process. Without this function nothing happens.
+    /// Gets all other mail: what is told of the end of another process, and messages that are neither calls nor casts.
+    ///
+    /// An actor without this function does nothing when it is told of an end, and drops such messages; the first one is
+    /// reported on standard error. None stays in the mailbox.
     fn handle_info(&mut self, info: Info) -> Next {
-        let _ = info;
+        ignore::<Self>(info)
+    }
+
+    /// When [`handle_alarm`](Self::handle_alarm) is to be called: for supervisors.
+    #[doc(hidden)]
+    fn alarm(&self) -> Option<Instant> {
+        None
+    }
+
+    /// Called when the time of the [`alarm`](Self::alarm) has come, and what had come before it was handled.
+    #[doc(hidden)]
+    fn handle_alarm(&mut self) -> Next {
         Next::Continue
     }
 
@@ -137,22 +153,24 @@ pub trait Actor: Sized + 'static {
         Self::start_with(&Process::builder(), args)
     }
 
-    /// As [`start`](Self::start), [linked](Process::link) to the caller.
+    /// As [`start`](Self::start), [linked](Process::link) to the caller from when it is ready.
     ///
     /// # Errors
     ///
-    /// [`StartError`].
+    /// [`StartError`]. However the actor ends before it is ready, by a panic or a kill too, the caller gets that as the
+    /// result and no exit signal.
     fn start_link(args: Self::Args) -> Result<ActorRef<Self>, StartError> {
         Self::start_with(&Process::builder().link(), args)
     }
 
-    /// As [`start`](Self::start), with a name, limits and whatever else a [`Builder`] can say.
+    /// As [`start`](Self::start), with a name, limits and whatever else a [`Builder`] can say. A
+    /// [link](Builder::link) is made when the actor is ready.
     ///
     /// # Errors
     ///
     /// [`StartError`].
     fn start_with(builder: &Builder, args: Self::Args) -> Result<ActorRef<Self>, StartError> {
-        start_from_bytes::<Self>(builder, &encode_args::<Self>(&args)).map(ActorRef::of)
+        life::start::<Self>(builder, &encode_args::<Self>(&args)).map(ActorRef::of)
     }
 }
 
@@ -164,27 +182,6 @@ pub enum Next {
     Continue,
     /// It ends with this reason, which is [`ExitReason::Normal`] or [`Shutdown`](ExitReason::Shutdown) if all is well.
     Stop(ExitReason),
-}
-
-/// What [`Actor::handle_info`] hears.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Info {
-    /// A process that is linked to this one has ended, or a process sent an exit signal: only if this process
-    /// [traps exits](process::trap_exit). The end of the parent is not told: it ends the actor.
-    Exit {
-        /// Who.
-        from: Process,
-        /// Why.
-        reason: ExitReason,
-    },
-    /// A process that this one [monitors](Process::monitor) has ended.
-    Down {
-        /// Which monitor tells that.
-        monitor: Monitor,
-        /// Why.
-        reason: ExitReason,
-    },
 }
 
 /// Why an actor did not start.
@@ -232,92 +229,6 @@ pub(crate) fn encode_args<A: Actor>(args: &A::Args) -> Vec<u8> {
     bytes.as_slice().to_vec()
 }
 
-/// Starts an actor from the bytes of its arguments.
-pub(crate) fn start_from_bytes<A: Actor>(builder: &Builder, args: &[u8]) -> Result<Process, StartError> {
-    let reference = mail::reference();
-    let ready = ReplyTo::new(this_process(), reference);
-    let spawned = builder.spawn_raw(&move || run::<A>(ready), reference);
-    let (process, monitor) = match spawned {
-        Ok(spawned) => spawned,
-        Err(error) => {
-            mail::close(reference);
-            return Err(StartError::Spawn(error));
-        }
-    };
-    // If it has ended, that is told below.
-    let _ = mail::send(process.raw(), ARGS, args);
-    let started = mail::receive(&[reference], codes::NO_TIMEOUT, |header, bytes| match header.kind {
-        kind::MESSAGE => Ok(()),
-        _ => Err(ExitReason::from_bytes(bytes)),
-    });
-    Monitor::from_parts(monitor, process).demonitor();
-    mail::close(reference);
-    match started {
-        Ok(Ok(())) => Ok(process),
-        Ok(Err(reason)) => Err(StartError::Init(reason)),
-        Err(refused) => unexpected(refused),
-    }
-}
-
-/// The life of an actor's process.
-fn run<A: Actor>(ready: ReplyTo<()>) {
-    let args = mail::receive(&[ARGS], codes::NO_TIMEOUT, |_, bytes| decode::<A, A::Args>(bytes));
-    let args = args.unwrap_or_else(|refused| unexpected(refused));
-    let mut actor = match A::init(args) {
-        Ok(actor) => actor,
-        Err(reason) => {
-            // Who starts it gets the reason as the result of the start, not as an exit signal.
-            if let Some(parent) = process::parent() {
-                parent.unlink();
-            }
-            process::exit(reason);
-        }
-    };
-    ready.send(());
-    let parent = process::parent();
-    loop {
-        let next = mail::receive(&[CALL, CAST, STOP, TAG_SIGNAL], codes::NO_TIMEOUT, |header, bytes| {
-            handle(&mut actor, parent, header, bytes)
-        });
-        match next {
-            Ok(Next::Continue) => {}
-            Ok(Next::Stop(reason)) => {
-                actor.terminate(&reason);
-                // The normal end of a process writes out what was printed.
-                if reason.is_normal() {
-                    return;
-                }
-                process::exit(reason);
-            }
-            Err(refused) => unexpected(refused),
-        }
-    }
-}
-
-fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, bytes: &[u8]) -> Next {
-    match (header.tag, mailbox::read_signal::<()>(header, bytes)) {
-        (_, Some(Mail::Exit { from, reason })) if Some(from) == parent => Next::Stop(reason),
-        (_, Some(Mail::Exit { from, reason })) => actor.handle_info(Info::Exit { from, reason }),
-        (_, Some(Mail::Down { monitor, reason })) => actor.handle_info(Info::Down { monitor, reason }),
-        (CALL, _) => actor.handle_call(decode::<A, A::Call>(bytes)),
-        (CAST, _) => actor.handle_cast(decode::<A, A::Cast>(bytes)),
-        (STOP, _) => Next::Stop(ExitReason::from_bytes(bytes)),
-        // A message that somebody has sent under the tag of signals.
-        _ => Next::Continue,
-    }
-}
-
-/// A message to the actor. What is none ends it: it comes from a handle that was made for another type.
-fn decode<A: Actor, T: DeserializeOwned>(bytes: &[u8]) -> T {
-    codec::decode::<DefaultCodec, T>(bytes).unwrap_or_else(|error| {
-        panic!(
-            "{} got no message of its own: {}",
-            std::any::type_name::<A>(),
-            crate::chain(&error)
-        )
-    })
-}
-
 /// A handle of an actor: `Copy`, and can be captured and sent as a [`Process`] handle can.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
@@ -358,7 +269,7 @@ impl<A: Actor> ActorRef<A> {
     ///
     /// # Errors
     ///
-    /// [`CallError`]: at once, when the actor ends.
+    /// [`CallError`]: at once, when the actor ends, or is the calling process itself.
     pub fn call<R: Message>(&self, call: impl FnOnce(ReplyTo<R>) -> A::Call) -> Result<R, CallError> {
         self.calls().call(call)
     }
@@ -407,13 +318,24 @@ impl<A: Actor> ActorRef<A> {
     }
 
     /// Asks the actor to end in good order, after all it was asked before, and waits until it has: how it ended.
+    ///
+    /// # Panics
+    ///
+    /// If the actor is the calling process, which would wait for its own end for ever.
     pub fn stop(&self) -> ExitReason {
-        self.ask_to_stop(&ExitReason::Normal);
-        self.process.join()
+        self.stop_with(&ExitReason::Normal)
     }
 
     /// As [`stop`](Self::stop), with another reason.
+    ///
+    /// # Panics
+    ///
+    /// As [`stop`](Self::stop).
     pub fn stop_with(&self, reason: &ExitReason) -> ExitReason {
+        assert!(
+            self.process != this_process(),
+            "an actor cannot wait for its own end: to stop itself, it returns `Next::Stop`"
+        );
         self.ask_to_stop(reason);
         self.process.join()
     }

@@ -301,7 +301,8 @@ impl<T, C: Codec> Channel<T, C> {
 }
 
 impl<T, C> Channel<T, C> {
-    /// The number of the channel, as reports show it. Never used twice.
+    /// The first half of the handle: a number that no other channel of the host ever has. [`Display`](fmt::Display) shows
+    /// the channel in the way reports do.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -365,7 +366,7 @@ impl<T, C> Hash for Channel<T, C> {
 /// As `#3`.
 impl<T, C> fmt::Display for Channel<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::process::write_id(f, self.id)
+        crate::process::write_handle(f, self.raw())
     }
 }
 

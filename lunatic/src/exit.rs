@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use lunatic_sys::codes::{REASON_HEAD_LEN, REASON_TEXT_LEN_MAX, exit, trap};
+use lunatic_sys::codes::{REASON_TEXT_LEN_MAX, exit, trap};
+use lunatic_sys::reason::RawReason;
 use serde::{Deserialize, Serialize};
 
 /// How a process ended.
@@ -121,38 +122,34 @@ impl ExitReason {
             Self::HostBug(text) => (exit::HOST_BUG, 0, text.as_str()),
         };
         let text = &text[..text.floor_char_boundary(REASON_TEXT_LEN_MAX)];
-        [&kind.to_le_bytes(), &detail.to_le_bytes(), text.as_bytes()].concat()
+        RawReason::new(kind, detail, text).encode()
     }
 
     /// The meaning of reason bytes from the host. A kind that this SDK does not know becomes an error that says so.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
-        let number = |at: usize| {
-            let bytes = bytes.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            i32::from_le_bytes(bytes.expect("reason bytes begin with two numbers"))
-        };
-        let (kind, detail) = (number(0), number(4));
-        let text = || String::from_utf8_lossy(&bytes[REASON_HEAD_LEN..]).into_owned();
+        let raw = RawReason::decode_lossy(bytes);
+        let RawReason { kind, detail, text } = raw.expect("reason bytes begin with two numbers");
+        let text = text.into_owned();
         match kind {
             exit::NORMAL => Self::Normal,
             exit::EXIT => Self::Exit(detail),
-            exit::PANIC => Self::Panic(text()),
+            exit::PANIC => Self::Panic(text),
             exit::TRAP => Self::Trap {
                 code: TrapCode::from_number(detail),
-                text: text(),
+                text,
             },
             exit::KILLED => Self::Killed,
             exit::FORGOTTEN => Self::Forgotten,
             exit::SHUTDOWN => Self::Shutdown,
-            exit::ERROR => Self::Error(text()),
-            exit::OUT_OF_MEMORY => Self::OutOfMemory(text()),
+            exit::ERROR => Self::Error(text),
+            exit::OUT_OF_MEMORY => Self::OutOfMemory(text),
             exit::OUT_OF_BUDGET => Self::OutOfBudget,
-            exit::DEADLOCK => Self::Deadlock(text()),
+            exit::DEADLOCK => Self::Deadlock(text),
             exit::NO_PROCESS => Self::NoProcess,
             exit::NODE_GONE => Self::NodeGone,
-            exit::HOST_BUG => Self::HostBug(text()),
+            exit::HOST_BUG => Self::HostBug(text),
             other => Self::Error(format!(
-                "reason {other} of the host, which this program does not know: {}",
-                text()
+                "reason {other} of the host, which this program does not know: {text}"
             )),
         }
     }

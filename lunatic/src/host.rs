@@ -15,7 +15,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 pub(crate) use heap::heap_used;
+#[cfg(debug_assertions)]
+pub(crate) use heap::{heap_bounds, starts_allocation};
 use lunatic_sys::layout::RawHandle;
+#[cfg(debug_assertions)]
+use lunatic_sys::layout::Source;
 use lunatic_sys::{buffer, channel, codes, process};
 pub use scratch::{Scratch, TooLarge};
 pub(crate) use signals::{
@@ -207,6 +211,18 @@ fn ask_who_this_is() -> RawHandle {
 pub(crate) fn is_alive(handle: RawHandle) -> Result<bool, Refused> {
     // SAFETY: the import takes numbers only.
     check(unsafe { process::is_alive(handle.id, handle.key) }).map(|alive| alive != 0)
+}
+
+/// Whether this is a handle of a process or of a channel.
+#[cfg(debug_assertions)]
+pub(crate) fn is_handle(handle: RawHandle) -> bool {
+    let as_channel = Source {
+        kind: codes::source::CHANNEL,
+        tags_len: 0,
+        a: handle.id,
+        b: handle.key,
+    };
+    is_alive(handle).is_ok() || mail::select(&[as_channel], 0) != Err(Refused::Invalid)
 }
 
 /// Ends a process.

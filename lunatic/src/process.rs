@@ -2,6 +2,7 @@
 
 mod builder;
 mod capture;
+mod captured;
 mod spawn;
 
 use std::error::Error;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 pub use builder::Builder;
 pub use capture::Capture;
+pub(crate) use captured::check as check_captured;
+pub use captured::check_captures;
 use lunatic_sys::codes;
 use lunatic_sys::layout::RawHandle;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -69,7 +72,7 @@ impl Process {
     /// The closure is copied, byte for byte, into the memory of the new process, which is why everything it captures
     /// must be [`Copy`]: numbers, arrays, [`Process`] and [`Channel`](crate::Channel) handles. A value that owns memory
     /// (a `String`, a `Vec`) cannot be in two memories; send it through a channel, or make it inside the closure. The
-    /// trait [`Capture`] says more.
+    /// trait [`Capture`] says more, also about leaked references, which the compiler cannot refuse.
     ///
     /// Spawning does not wait for the process to run. It runs independently of its parent, and lives on when the parent
     /// ends; but when the main process ends, all end.
@@ -92,10 +95,12 @@ impl Process {
     /// assert_eq!(sum, 285);
     /// ```
     #[inline]
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn<F>(entry: F) -> Result<Self, SpawnError>
     where
         F: FnOnce() + Capture,
     {
+        captured::check(&entry);
         spawn::spawn(&entry)
     }
 
@@ -115,6 +120,7 @@ impl Process {
     /// let child = Process::spawn_with(words, |words| println!("{}", words.join(" "))).unwrap();
     /// child.join();
     /// ```
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_with<A, F>(argument: A, entry: F) -> Result<Self, SpawnError>
     where
         A: Message,
@@ -133,6 +139,7 @@ impl Process {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_link<F: FnOnce() + Capture>(entry: F) -> Result<Self, SpawnError> {
         Self::builder().link().spawn(entry)
     }
@@ -142,11 +149,13 @@ impl Process {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_monitor<F: FnOnce() + Capture>(entry: F) -> Result<(Self, Monitor), SpawnError> {
         Self::builder().spawn_monitor(entry)
     }
 
-    /// The number of the process, as crash reports and [`Display`](fmt::Display) show it. Never used twice.
+    /// The first half of the handle: a number that no other process of the host ever has. [`Display`](fmt::Display) shows
+    /// the process in the way crash reports do.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -331,19 +340,19 @@ pub fn parent() -> Option<Process> {
     host::parent().map(Process::from_raw)
 }
 
-/// As `#17`.
+/// As crash reports show the process: `#17`, or `#17.2` for the third process in slot 17.
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write_id(f, self.id)
+        write_handle(f, self.raw())
     }
 }
 
-/// An id as the host's reports show it: `#17`, or `#17.2` for the third user of place 17 in the host's table.
-pub(crate) fn write_id(f: &mut fmt::Formatter<'_>, id: u64) -> fmt::Result {
-    write!(f, "#{}", id as u32)?;
-    match id >> 32 {
+/// A handle as the host's reports show it: `#17`, or `#17.2` for the third use of slot 17 in the host's table.
+pub(crate) fn write_handle(f: &mut fmt::Formatter<'_>, handle: RawHandle) -> fmt::Result {
+    write!(f, "#{}", handle.slot())?;
+    match handle.number() {
         0 => Ok(()),
-        generation => write!(f, ".{generation}"),
+        number => write!(f, ".{number}"),
     }
 }
 
@@ -387,10 +396,12 @@ mod tests {
     use crate::codec::{DefaultCodec, Scratch, decode, encode};
 
     #[test]
-    fn prints_its_number_only() {
+    fn prints_its_slot_and_a_use_that_is_not_the_first() {
         let process = Process { id: 17, key: 0xdead };
         assert_eq!(process.to_string(), "#17");
         assert_eq!(format!("{process:?}"), "Process(#17)");
+        let id = 0xabc << 52 | 2 << 26 | 17;
+        assert_eq!(Process { id, key: 0 }.to_string(), "#17.2");
     }
 
     #[test]

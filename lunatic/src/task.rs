@@ -1,17 +1,33 @@
 //! Tasks: computations in processes of their own, and their results.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::Duration;
 
 use lunatic_sys::codes::{self, mail as kind};
+use lunatic_sys::layout::Header;
 
 use crate::channel::Message;
 use crate::codec::{self, DecodeError, DefaultCodec};
 use crate::exit::ExitReason;
 use crate::host::{self, Refused, mail};
 use crate::mailbox::ReplyTo;
-use crate::process::{Process, SpawnError, this_process};
+use crate::process::{Process, SpawnError, check_captured, this_process};
+
+thread_local! {
+    /// Results that an actor came upon between two requests, by reference: the kind of each and its bytes.
+    static KEPT: RefCell<BTreeMap<u64, (u32, Vec<u8>)>> = const { RefCell::new(BTreeMap::new()) };
+}
+
+/// Keeps what has come under a reference for the task that it belongs to. An actor takes all mail, and it may join a task
+/// in a later request than the one in which it has spawned it.
+#[cold]
+pub(crate) fn keep(header: &Header, bytes: &[u8]) {
+    // What comes after the result tells of the end of the process, which nobody needs to know any more.
+    KEPT.with_borrow_mut(|kept| _ = kept.entry(header.tag).or_insert_with(|| (header.kind, bytes.to_vec())));
+}
 
 /// A computation that runs in a process of its own.
 ///
@@ -39,7 +55,9 @@ impl<T: Message> Task<T> {
     /// # Errors
     ///
     /// As [`Process::spawn`].
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn<F: FnOnce() -> T + Copy + Send + 'static>(compute: F) -> Result<Self, SpawnError> {
+        check_captured(&compute);
         let reference = mail::reference();
         let reply = ReplyTo::new(this_process(), reference);
         let spawned = Process::builder().spawn_raw(&move || reply.send(compute()), reference);
@@ -96,16 +114,21 @@ impl<T: Message> Task<T> {
     }
 
     fn take(&self, timeout_ns: u64) -> Result<Result<T, ExitReason>, Refused> {
-        mail::receive(&[self.reference], timeout_ns, |header, bytes| match header.kind {
+        let read = |kind, bytes: &[u8]| match kind {
             kind::MESSAGE => Ok(codec::decode::<DefaultCodec, T>(bytes).unwrap_or_else(|error| cannot_decode(&error))),
             _ => Err(ExitReason::from_bytes(bytes)),
-        })
+        };
+        match KEPT.with_borrow_mut(|kept| kept.remove(&self.reference)) {
+            Some((kind, bytes)) => Ok(read(kind, &bytes)),
+            None => mail::receive(&[self.reference], timeout_ns, |header, bytes| read(header.kind, bytes)),
+        }
     }
 }
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
         mail::close(self.reference);
+        KEPT.with_borrow_mut(|kept| kept.remove(&self.reference));
     }
 }
 

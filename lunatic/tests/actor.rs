@@ -5,7 +5,7 @@ use std::time::Duration;
 use lunatic::actor::{Actor, ActorRef, Info, Next, StartError};
 use lunatic::mailbox::{CallError, Mail, ReplyTo};
 use lunatic::process::trap_exit;
-use lunatic::{Address, ExitReason, Mailbox, Process, registry, this_process, timer};
+use lunatic::{Address, Channel, ExitReason, Mailbox, Process, ProcessConfig, Task, registry, this_process, timer};
 use serde::{Deserialize, Serialize};
 
 struct Counter {
@@ -36,7 +36,13 @@ impl Actor for Counter {
     type Cast = Cast;
 
     fn init((value, witness): Self::Args) -> Result<Self, ExitReason> {
-        assert!(value < 1000, "too large");
+        assert!(value != 1000, "too large");
+        match value {
+            1001 => std::process::abort(),
+            1002 => this_process().kill(),
+            1003 => std::process::exit(3),
+            _ => {}
+        }
         if value < 0 {
             return Err(ExitReason::Error("negative".to_owned()));
         }
@@ -110,6 +116,227 @@ fn a_start_that_fails_says_why_and_harms_nobody() {
     assert_eq!(linked, Err(StartError::Init(failed)));
     let panicked = start(1000);
     assert!(matches!(panicked, Err(StartError::Init(ExitReason::Panic(text))) if text.contains("too large")));
+}
+
+/// Whoever starts an actor and is linked to it, without trapping exits, lives on however the actor ends before it is ready.
+#[lunatic::test]
+fn a_linked_start_that_fails_ends_nobody() {
+    let starter = Process::spawn(|| {
+        let witness = Mailbox::new().address();
+        for value in [-1, 1000, 1001, 1002, 1003] {
+            let failed = Counter::start_link((value, witness));
+            let expected = match &failed {
+                Err(StartError::Init(reason)) => match (value, reason) {
+                    (-1, ExitReason::Error(text)) => text == "negative",
+                    (1000, ExitReason::Panic(text)) => text == "too large",
+                    (1001, ExitReason::Trap { .. }) => true,
+                    (1002, ExitReason::Killed) | (1003, ExitReason::Exit(3)) => true,
+                    _ => false,
+                },
+                _ => false,
+            };
+            assert!(expected, "{value}: {failed:?}");
+            let linked = Process::builder().link();
+            assert!(Counter::start_with(&linked, (value, witness)).is_err());
+        }
+    });
+    assert_eq!(starter.unwrap().join(), ExitReason::Normal);
+}
+
+#[lunatic::test]
+fn a_link_holds_from_when_the_actor_is_ready() {
+    for starter_ends_first in [true, false] {
+        let told = Channel::new(0);
+        let witness = Mailbox::<ExitReason>::new().address();
+        let starter = Process::spawn(move || {
+            let counter = Counter::start_link((1, witness)).unwrap();
+            told.send(counter);
+            Mailbox::<()>::new().receive();
+        })
+        .unwrap();
+        let counter = told.receive();
+        let (first, second) = match starter_ends_first {
+            true => (starter, counter.process()),
+            false => (counter.process(), starter),
+        };
+        let reason = ExitReason::Error("enough".to_owned());
+        first.exit(&reason);
+        assert_eq!(second.join(), reason);
+    }
+}
+
+#[lunatic::test]
+fn an_actor_cannot_wait_for_itself() {
+    struct Narcissus;
+
+    #[derive(Serialize, Deserialize)]
+    enum Ask {
+        CallYourself(ReplyTo<bool>),
+        StopYourself(ReplyTo<()>),
+    }
+
+    impl Actor for Narcissus {
+        type Args = ();
+        type Call = Ask;
+        type Cast = ();
+
+        fn init((): ()) -> Result<Self, ExitReason> {
+            Ok(Self)
+        }
+
+        fn handle_call(&mut self, ask: Ask) -> Next {
+            let here = ActorRef::<Self>::of(this_process());
+            match ask {
+                Ask::CallYourself(reply) => {
+                    let answer = here.call(Ask::CallYourself);
+                    reply.send(matches!(answer, Err(CallError::CallingSelf)));
+                }
+                Ask::StopYourself(_) => _ = here.stop(),
+            }
+            Next::Continue
+        }
+    }
+
+    let narcissus = Narcissus::start(()).unwrap();
+    assert!(narcissus.call(Ask::CallYourself).unwrap());
+    let stopped = narcissus.call(Ask::StopYourself);
+    assert!(matches!(stopped, Err(CallError::Gone(ExitReason::Panic(text))) if text.contains("its own end")));
+}
+
+/// Gets messages of types that are not its own, and joins a task later than it spawned it.
+struct Open {
+    heard: Vec<String>,
+    tasks: Vec<Task<u64>>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum OpenCall {
+    Heard(ReplyTo<Vec<String>>),
+    Compute(u64, ReplyTo<Process>),
+    Results(ReplyTo<Vec<Option<u64>>>),
+}
+
+impl Actor for Open {
+    type Args = ();
+    type Call = OpenCall;
+    type Cast = ();
+
+    fn init((): ()) -> Result<Self, ExitReason> {
+        Ok(Self {
+            heard: Vec::new(),
+            tasks: Vec::new(),
+        })
+    }
+
+    fn handle_call(&mut self, call: OpenCall) -> Next {
+        match call {
+            OpenCall::Heard(reply) => reply.send(std::mem::take(&mut self.heard)),
+            OpenCall::Compute(number, reply) => {
+                let compute = move || {
+                    if number == 0 {
+                        panic!("nothing to do")
+                    } else {
+                        2 * number
+                    }
+                };
+                let task = Task::spawn(compute).unwrap();
+                reply.send(task.process());
+                self.tasks.push(task);
+            }
+            OpenCall::Results(reply) => reply.send(self.tasks.drain(..).map(|task| task.join().ok()).collect()),
+        }
+        Next::Continue
+    }
+
+    fn handle_info(&mut self, info: Info) -> Next {
+        let Info::Message(message) = info else {
+            return Next::Continue;
+        };
+        let message = match message.read::<u32>() {
+            Ok(number) => {
+                self.heard.push(format!("number {number}"));
+                return Next::Continue;
+            }
+            Err(message) => message,
+        };
+        self.heard.push(match message.read_topic::<String>("urgent") {
+            Ok(word) => format!("urgent {word}"),
+            Err(message) => format!("{message:?}"),
+        });
+        Next::Continue
+    }
+}
+
+#[lunatic::test]
+fn an_actor_gets_all_other_mail_in_its_order() {
+    let open = Open::start(()).unwrap();
+    let here = open.process();
+    Address::<u32>::of(here).send(1);
+    Address::<u8>::of(here).send(2);
+    Address::<u32>::of(here).send(3);
+    assert_eq!(
+        open.call(OpenCall::Heard).unwrap(),
+        ["number 1", "AnyMessage(1 bytes)", "number 3"]
+    );
+    let group = registry::Group::named("open");
+    group.join(here).unwrap();
+    assert_eq!(group.broadcast(&4_u32), 1);
+    assert_eq!(open.call(OpenCall::Heard).unwrap(), ["number 4"]);
+    open.stop();
+}
+
+#[lunatic::test]
+fn an_actor_joins_tasks_in_a_later_request() {
+    let open = Open::start(()).unwrap();
+    for number in 0..20 {
+        let task = open.call(|reply| OpenCall::Compute(number, reply)).unwrap();
+        if number % 2 == 0 {
+            // The actor comes upon the result before it joins the task.
+            task.join();
+            open.call(OpenCall::Heard).unwrap();
+        }
+    }
+    let results = open.call(OpenCall::Results).unwrap();
+    let expected: Vec<Option<u64>> = (0..20).map(|number| (number > 0).then_some(2 * number)).collect();
+    assert_eq!(results, expected);
+    open.stop();
+}
+
+/// An actor that has no use for a message does not keep it: its mailbox never fills. The first one is reported.
+#[lunatic::test]
+fn mail_that_no_actor_asks_for_is_dropped_and_reported_once() {
+    struct Deaf;
+
+    impl Actor for Deaf {
+        type Args = ();
+        type Call = ReplyTo<()>;
+        type Cast = ();
+
+        fn init((): ()) -> Result<Self, ExitReason> {
+            Ok(Self)
+        }
+
+        fn handle_call(&mut self, reply: ReplyTo<()>) -> Next {
+            reply.send(());
+            Next::Continue
+        }
+    }
+
+    let builder = Process::builder()
+        .mailbox_max(3)
+        .config(&ProcessConfig::new().capture_stderr());
+    let deaf = Deaf::start_with(&builder, ()).unwrap();
+    for number in 0..1000_u32 {
+        Address::<u32>::of(deaf.process()).try_send(number).unwrap();
+        deaf.call(|reply| reply).unwrap();
+    }
+    deaf.stop();
+    let reports = String::from_utf8(deaf.process().take_stderr()).unwrap();
+    assert_eq!(reports.lines().count(), 1, "{reports}");
+    assert!(
+        reports.contains("drops a message") && reports.contains("Deaf"),
+        "{reports}"
+    );
 }
 
 #[lunatic::test]

@@ -27,6 +27,13 @@ fn ignored_tests_do_not_run() {
 }
 
 mod inner {
+    /// Only code of this module can name it: a test that was moved out of its module would not compile.
+    fn place() -> &'static str {
+        module_path!()
+    }
+
     #[lunatic::test]
-    fn tests_may_be_in_modules() {}
+    fn tests_may_be_in_modules() {
+        assert_eq!(place(), "attribute::inner");
+    }
 }

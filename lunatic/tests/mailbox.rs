@@ -162,6 +162,18 @@ fn a_call_ends_when_the_callee_does_whoever_was_called_before() {
     }
 }
 
+#[lunatic::test]
+fn a_call_to_oneself_fails_at_once() {
+    let here = Mailbox::<Request>::new();
+    let never_made = |_| -> Request { panic!("a request that cannot be answered is not made") };
+    let failed = here.address().call::<u64>(never_made);
+    assert!(matches!(&failed, Err(CallError::CallingSelf)));
+    assert!(failed.unwrap_err().to_string().contains("cannot call itself"));
+    let failed = here.address().call_timeout(Request::Keep, LONG);
+    assert!(matches!(failed, Err(CallError::CallingSelf)));
+    assert!(here.try_receive().is_err(), "nothing was sent");
+}
+
 /// The answer that the inner call waits for is not the outer one's.
 #[lunatic::test]
 fn a_call_can_be_made_while_the_request_of_another_is_made() {

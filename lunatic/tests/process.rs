@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use lunatic::channel::Message;
 use lunatic::codec::{Codec, DefaultCodec, Scratch};
 use lunatic::process::TimedOut;
-use lunatic::{Channel, ExitReason, Process, SpawnError, sleep, this_process, yield_now};
+use lunatic::{Channel, ExitReason, Process, ProcessConfig, SpawnError, sleep, this_process, yield_now};
+use lunatic_sys::layout::RawHandle;
 
 #[lunatic::test]
 fn a_child_has_an_identity_of_its_own() {
@@ -16,10 +17,10 @@ fn a_child_has_an_identity_of_its_own() {
     let child = Process::spawn(move || from_child.send(this_process())).unwrap();
     assert_eq!(from_child.receive(), child);
     assert_ne!(child, this_process());
-    let (place, generation) = (child.id() as u32, child.id() >> 32);
-    let shown = match generation {
-        0 => format!("#{place}"),
-        _ => format!("#{place}.{generation}"),
+    let handle = RawHandle { id: child.id(), key: 0 };
+    let shown = match (handle.slot(), handle.number()) {
+        (slot, 0) => format!("#{slot}"),
+        (slot, number) => format!("#{slot}.{number}"),
     };
     assert_eq!(child.to_string(), shown);
 }
@@ -225,4 +226,104 @@ fn recode<T: Message, U: Message>(value: &T) -> U {
     let mut bytes = Scratch::new();
     DefaultCodec::encode(value, &mut bytes).unwrap();
     DefaultCodec::decode(bytes.as_slice()).unwrap()
+}
+
+/// What a debug build says of a closure that captures a reference to the heap, once, and nothing of what it spawns then.
+#[lunatic::test]
+fn a_captured_reference_to_the_heap_is_found_in_debug_builds() {
+    fn check(spawn: fn()) {
+        let builder = Process::builder().config(&ProcessConfig::inherit().capture_stderr());
+        let process = builder
+            .spawn(move || {
+                spawn();
+                spawn();
+            })
+            .unwrap();
+        assert_eq!(process.join(), ExitReason::Normal);
+        let said = String::from_utf8(process.take_stderr()).unwrap();
+        let warnings = said.matches("on this process's heap").count();
+        assert_eq!(warnings, usize::from(cfg!(debug_assertions)), "{said}");
+        assert!(said.is_empty() || said.contains("lunatic/tests/process.rs:"), "{said}");
+    }
+    fn leaked() -> &'static u64 {
+        Box::leak(Box::new(7))
+    }
+    check(|| {
+        let number = leaked();
+        Process::spawn(move || _ = std::hint::black_box(number)).unwrap();
+    });
+    check(|| {
+        let (channel, flag, word) = (Channel::<u8>::new(0), true, &*String::from("a word").leak());
+        Process::spawn_link(move || _ = std::hint::black_box((channel, flag, word))).unwrap();
+    });
+    check(|| {
+        let counter: &'static AtomicU32 = Box::leak(Box::default());
+        let nested = Some([(1_u8, counter); 2]);
+        Process::spawn_monitor(move || _ = std::hint::black_box(nested)).unwrap();
+    });
+    check(|| {
+        let number = leaked();
+        Process::spawn_with((), move |()| _ = std::hint::black_box(number)).unwrap();
+    });
+    check(|| {
+        let number = leaked();
+        Process::builder()
+            .spawn(move || _ = std::hint::black_box(number))
+            .unwrap();
+    });
+    check(|| {
+        let number = leaked();
+        lunatic::Task::spawn(move || _ = std::hint::black_box(number)).unwrap();
+    });
+}
+
+/// Nothing else is taken for a reference to the heap, also where the heap is large: neither handles, whose keys are random,
+/// nor references to what is the same in each process.
+#[lunatic::test]
+fn no_other_capture_is_taken_for_a_reference_to_the_heap() {
+    static COUNTER: AtomicU32 = AtomicU32::new(0);
+    const TABLE: [u32; 3] = [1, 2, 3];
+
+    let heap: Vec<Box<[u8; 24]>> = (0..500_000).map(|_| Box::new([1; 24])).collect();
+    for number in 0..2000_u32 {
+        let (channel, words) = (Channel::<u64>::new(1), ["to", "be"]);
+        let (this, counter, table, entry) = (this_process(), &COUNTER, &TABLE, u32::count_ones as fn(u32) -> u32);
+        let child = Process::spawn(move || {
+            let sum = counter.fetch_add(entry(number), Ordering::Relaxed) + table[2];
+            channel.send(u64::from(sum) + words[1].len() as u64 + this.id());
+        });
+        assert_eq!(channel.receive(), 5 + this.id());
+        child.unwrap().join();
+    }
+    drop(heap);
+}
+
+/// Old addresses lie about in the padding of closures.
+#[lunatic::test]
+fn padding_is_not_taken_for_a_reference_to_the_heap() {
+    #[inline(never)]
+    fn litter(address: usize) -> usize {
+        std::hint::black_box([address; 1000])[999]
+    }
+    #[inline(never)]
+    fn spawn_with_padding(number: u32) -> Process {
+        let (channel, start, flag) = (Channel::<u32>::new(0), Instant::now(), number.is_multiple_of(2));
+        let padded = (Duration::from_secs(1), number);
+        Process::spawn(move || _ = std::hint::black_box((channel, start, flag, padded))).unwrap()
+    }
+    let address = Box::into_raw(Box::new(7_u64)).expose_provenance();
+    for number in 0..100 {
+        litter(address);
+        spawn_with_padding(number).join();
+    }
+}
+
+#[lunatic::test]
+fn the_check_of_captures_can_be_switched_off() {
+    assert!(lunatic::process::check_captures(false));
+    // A number that happens to be the address of something.
+    let number = Box::into_raw(Box::new(7_u64)).expose_provenance();
+    let child = Process::spawn(move || assert_ne!(number, 0));
+    assert!(!lunatic::process::check_captures(true));
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
 }

@@ -240,6 +240,20 @@ fn a_name_is_of_one_process_and_falls_with_it() {
 }
 
 #[lunatic::test]
+fn a_process_can_have_several_names() {
+    let child = Process::builder().name("clerk").spawn(idle).unwrap();
+    assert_eq!(registry::register("cashier", child), Ok(()));
+    assert_eq!(registry::register("cashier", child), Err(RegisterError::Taken));
+    assert_eq!(["clerk", "cashier"].map(registry::lookup), [Some(child); 2]);
+    assert!(registry::unregister("clerk"));
+    assert_eq!(["clerk", "cashier"].map(registry::lookup), [None, Some(child)]);
+    assert_eq!(registry::register("clerk", child), Ok(()));
+    child.kill();
+    child.join();
+    assert_eq!(["clerk", "cashier"].map(registry::lookup), [None; 2]);
+}
+
+#[lunatic::test]
 fn of_many_who_ask_for_a_name_at_once_one_spawns() {
     for _ in 0..100 {
         let (ready, told) = (Channel::<()>::new(0), Channel::new(0));

@@ -1,15 +1,15 @@
 //! Supervisors, from the inside: run with `cargo lunatic test`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic::actor::{Actor, ActorRef, Next, StartError};
 use lunatic::mailbox::{Mail, ReplyTo};
 use lunatic::process::trap_exit;
 use lunatic::supervisor::{
-    AutoShutdown, Child, ChildInfo, DynamicOptions, DynamicSupervisor, Intensity, PoolOptions, Restart, Shutdown, Spec,
-    Strategy, Supervise, SuperviseError, Supervisor, WorkerPool,
+    AutoShutdown, Backoff, Child, ChildInfo, DynamicOptions, DynamicSupervisor, Intensity, PoolOptions, Restart,
+    Shutdown, Spec, Strategy, Supervise, SuperviseError, Supervisor, WorkerPool,
 };
-use lunatic::{Address, ExitReason, Mailbox, Process, this_process};
+use lunatic::{Address, ExitReason, Mailbox, Process, registry, this_process, time};
 use serde::{Deserialize, Serialize};
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -17,6 +17,8 @@ const LONG: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Event {
     Started(String),
+    /// It did not start.
+    Failed(String),
     Terminated(String),
 }
 
@@ -35,6 +37,11 @@ impl Actor for Probe {
     type Cast = Cast;
 
     fn init((name, witness): Self::Args) -> Result<Self, ExitReason> {
+        // Whoever holds these names wants the probe to fail: once, or for as long as the name is held.
+        if registry::unregister(&format!("fail {name}")) || registry::lookup(&format!("always fail {name}")).is_some() {
+            witness.send(Event::Failed(name));
+            return Err(ExitReason::Error("it was told to fail".to_owned()));
+        }
         if name == "unwilling" {
             return Err(ExitReason::Error("it does not want to".to_owned()));
         }
@@ -69,6 +76,7 @@ struct Plan {
     restarts_max: u32,
     significant: Vec<String>,
     auto_shutdown: AutoShutdown,
+    backoff: Option<Backoff>,
     witness: Address<Event>,
 }
 
@@ -81,6 +89,7 @@ impl Plan {
             restarts_max: 1,
             significant: Vec::new(),
             auto_shutdown: AutoShutdown::Never,
+            backoff: None,
             witness: Mailbox::new().address(),
         }
     }
@@ -95,6 +104,10 @@ impl Plan {
             .intensity(self.restarts_max, LONG)
             .auto_shutdown(self.auto_shutdown)
             .quiet();
+        let spec = match self.backoff {
+            Some(backoff) => spec.backoff(backoff),
+            None => spec,
+        };
         self.names.iter().fold(spec.addable::<Probe>(), |spec, name| {
             let child = Child::actor::<Probe>(name.clone(), (name.clone(), self.witness)).restart(self.restart);
             let significant = self.significant.contains(name);
@@ -221,6 +234,225 @@ fn children_start_in_order_and_end_in_reverse_order() {
     assert_eq!(events(), expected);
     assert_eq!(supervisor.stop(), ExitReason::Normal);
     assert_eq!(events(), terminated(&["c", "b", "a"]));
+}
+
+fn failed(names: &[&str]) -> Vec<Event> {
+    names.iter().map(|name| Event::Failed(name.to_string())).collect()
+}
+
+/// The next event: waits for it.
+fn next_event() -> Event {
+    Mailbox::new().receive()
+}
+
+fn kill(process: Option<Process>) {
+    process.unwrap().kill();
+    process.unwrap().join();
+}
+
+/// As in OTP: the next try is one of the sibling that did not start, and so is what it restarts.
+#[lunatic::test]
+fn a_sibling_that_does_not_start_is_tried_again_itself() {
+    let cases = [
+        // -a -c -b +a !b +b +c
+        (Strategy::RestForOne, vec![], vec!["b", "c"]),
+        // -a -c -b +a !b -a +a +b +c
+        (Strategy::OneForAll, vec!["a"], vec!["a", "b", "c"]),
+    ];
+    for (strategy, ended_again, started_again) in cases {
+        let mut plan = Plan::new(strategy, &["a", "b", "c"]);
+        plan.restarts_max = 2;
+        let supervisor = plan.start();
+        assert_eq!(events(), started(&["a", "b", "c"]));
+        registry::register("fail b", this_process()).unwrap();
+        kill(processes(&supervisor)[0]);
+        let expected = [
+            terminated(&["c", "b"]),
+            started(&["a"]),
+            failed(&["b"]),
+            terminated(&ended_again),
+            started(&started_again),
+        ]
+        .concat();
+        let trace: Vec<Event> = expected.iter().map(|_| next_event()).collect();
+        assert_eq!(trace, expected, "{strategy:?}");
+        let children = supervisor.children().unwrap();
+        assert!(
+            children
+                .iter()
+                .all(|child| child.process.is_some_and(|process| process.is_alive()))
+        );
+        assert_eq!(
+            children.iter().map(|child| child.restarts).collect::<Vec<_>>(),
+            [1, 1, 0]
+        );
+        supervisor.stop();
+        assert_eq!(events(), terminated(&["c", "b", "a"]));
+    }
+}
+
+/// As in OTP: it is `restarting`, and can be ended for good.
+#[lunatic::test]
+fn a_supervisor_answers_while_a_child_does_not_start() {
+    let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
+    plan.restarts_max = u32::MAX;
+    let supervisor = plan.start();
+    registry::register("always fail a", this_process()).unwrap();
+    kill(processes(&supervisor)[0]);
+    for _ in 0..3 {
+        let children = supervisor.children().unwrap();
+        assert_eq!((children[0].process, children[0].restarting), (None, true));
+        assert!(children[1].process.is_some() && !children[1].restarting);
+        assert_eq!(supervisor.restart_child("a"), Err(SuperviseError::Restarting));
+        assert_eq!(supervisor.delete_child("a"), Err(SuperviseError::Restarting));
+    }
+    // The other one is seen to meanwhile.
+    let other = processes(&supervisor)[1];
+    kill(other);
+    assert!(processes(&supervisor)[1].is_some_and(|process| Some(process) != other));
+    supervisor.terminate_child("a").unwrap();
+    let tried = supervisor.children().unwrap()[0].restarts;
+    assert!(tried > 1);
+    events();
+    let children = supervisor.children().unwrap();
+    assert_eq!((children[0].restarting, children[0].restarts), (false, tried));
+    assert_eq!(events(), [], "it is not tried any more");
+    assert!(matches!(supervisor.restart_child("a"), Err(SuperviseError::Start(_))));
+    assert!(registry::unregister("always fail a"));
+    assert!(supervisor.restart_child("a").unwrap().is_alive());
+    supervisor.stop();
+}
+
+/// Each try counts; the supervisor gives up after as many as it may make.
+#[lunatic::test]
+fn a_child_that_never_starts_uses_up_the_intensity() {
+    let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
+    plan.restarts_max = 5;
+    let supervisor = plan.start();
+    registry::register("always fail a", this_process()).unwrap();
+    kill(processes(&supervisor)[0]);
+    assert_eq!(supervisor.process().join(), ExitReason::Shutdown);
+    let expected = [started(&["a", "b"]), failed(&["a"; 5]), terminated(&["b"])].concat();
+    assert_eq!(events(), expected);
+}
+
+#[lunatic::test]
+fn restarts_wait_longer_each_time_in_a_row() {
+    time::pause();
+    let second = Duration::from_secs(1);
+    let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
+    plan.restarts_max = 100;
+    plan.backoff = Some(Backoff::new(second).factor(3).max(10 * second));
+    let supervisor = plan.start();
+    events();
+    registry::register("always fail a", this_process()).unwrap();
+    let start = Instant::now();
+    kill(processes(&supervisor)[0]);
+    for seconds in [1, 4, 13, 23, 33] {
+        let children = supervisor.children().unwrap();
+        assert!(children[0].restarting && children[1].process.is_some());
+        assert_eq!(next_event(), Event::Failed("a".to_owned()));
+        assert_eq!(start.elapsed(), seconds * second);
+    }
+    assert!(registry::unregister("always fail a"));
+    assert_eq!(next_event(), Event::Started("a".to_owned()));
+    assert_eq!(start.elapsed(), 43 * second);
+    // It fails again before it has run for long, and then after it has.
+    kill(processes(&supervisor)[0]);
+    assert_eq!(next_event(), Event::Started("a".to_owned()));
+    assert_eq!(start.elapsed(), 53 * second);
+    time::advance(11 * second);
+    kill(processes(&supervisor)[0]);
+    assert_eq!(next_event(), Event::Started("a".to_owned()));
+    assert_eq!(start.elapsed(), 65 * second);
+    supervisor.stop();
+}
+
+/// Those who are restarted together do not run while one of them waits.
+#[lunatic::test]
+fn who_is_restarted_together_waits_together() {
+    for (strategy, victim, together) in [
+        (Strategy::OneForOne, 1, vec![]),
+        (Strategy::OneForAll, 1, vec!["a", "c"]),
+        (Strategy::RestForOne, 1, vec!["c"]),
+    ] {
+        let minute = Duration::from_secs(60);
+        let mut plan = Plan::new(strategy, &["a", "b", "c"]);
+        plan.backoff = Some(Backoff::new(minute));
+        let supervisor = plan.start();
+        events();
+        kill(processes(&supervisor)[victim]);
+        let children = supervisor.children().unwrap();
+        for (place, child) in children.iter().enumerate() {
+            let is_down = place == victim || together.contains(&child.id.as_str());
+            assert_eq!(child.process.is_none(), is_down, "{strategy:?} {child:?}");
+            assert_eq!(child.restarting, place == victim, "{strategy:?} {child:?}");
+        }
+        let reversed: Vec<&str> = together.iter().rev().copied().collect();
+        assert_eq!(events(), terminated(&reversed));
+        supervisor.terminate_child("b").unwrap();
+        assert!(supervisor.children().unwrap().iter().all(|child| !child.restarting));
+        supervisor.restart_child("b").unwrap();
+        supervisor.stop();
+    }
+}
+
+#[lunatic::test]
+fn a_dynamic_supervisor_answers_while_a_child_does_not_start() {
+    time::pause();
+    let hour = Duration::from_secs(3600);
+    let options = DynamicOptions {
+        quiet: true,
+        backoff: Some(Backoff::new(hour).factor(1)),
+        ..DynamicOptions::default()
+    };
+    let supervisor = DynamicSupervisor::<Probe>::start(options).unwrap();
+    let witness = Mailbox::new().address();
+    let [first, second] = ["a", "b"].map(|name| supervisor.start_child((name.to_owned(), witness)).unwrap());
+    events();
+    let start = Instant::now();
+    registry::register("always fail a", this_process()).unwrap();
+    kill(Some(first.process()));
+    for hours in 1..=3 {
+        assert_eq!(supervisor.child_count(), Ok(2));
+        assert_eq!(supervisor.child_actors(), Ok(vec![second]));
+        assert_eq!(next_event(), Event::Failed("a".to_owned()));
+        assert_eq!(start.elapsed(), hours * hour);
+    }
+    supervisor.terminate_child(first).unwrap();
+    assert_eq!(supervisor.terminate_child(first), Err(SuperviseError::NotFound));
+    time::advance(10 * hour);
+    assert_eq!((supervisor.child_count(), events()), (Ok(1), vec![]));
+    supervisor.stop();
+}
+
+#[lunatic::test]
+fn a_pool_answers_while_a_worker_does_not_start() {
+    time::pause();
+    let second = Duration::from_secs(1);
+    let args = ("worker".to_owned(), Mailbox::new().address());
+    let options = PoolOptions::new::<Probe>(2, args)
+        .grow_to(3)
+        .intensity(100, LONG)
+        .backoff(Backoff::new(second).max(4 * second));
+    let pool = WorkerPool::<Probe>::start(options).unwrap();
+    assert_eq!(events(), started(&["worker"; 2]));
+    let start = Instant::now();
+    registry::register("always fail worker", this_process()).unwrap();
+    let [lent, victim] = [pool.take().unwrap(), pool.take().unwrap()];
+    kill(Some(victim.process()));
+    for seconds in [1, 3, 7, 11] {
+        let status = pool.status().unwrap();
+        assert_eq!((status.free, status.lent, status.restarting), (0, 1, 1));
+        assert_eq!(next_event(), Event::Failed("worker".to_owned()));
+        assert_eq!(start.elapsed(), seconds * second);
+    }
+    assert!(registry::unregister("always fail worker"));
+    assert!(pool.take().unwrap().process().is_alive());
+    assert_eq!(start.elapsed(), 15 * second);
+    drop((lent, victim));
+    assert_eq!(status(&pool), (2, 0, 0));
+    pool.stop();
 }
 
 #[lunatic::test]

@@ -8,8 +8,10 @@ use lunatic::{Channel, Process, sleep};
 lunatic_test_guests::scenarios![
     the_end_of_main_is_the_end_of_the_system,
     the_code_is_the_programs_own,
+    an_error_is_1,
     a_panic_is_101,
     a_trap_is_134,
+    a_kill_is_137,
     a_deadlock_is_70,
     a_panic_is_reported_with_its_place,
     a_trap_is_reported_with_its_place,
@@ -44,12 +46,27 @@ fn the_code_is_the_programs_own() {
     std::process::exit(number());
 }
 
+fn an_error_is_1() {
+    #[lunatic::main]
+    fn main() -> Result<(), String> {
+        Err("out of paper".to_owned())
+    }
+    main();
+}
+
 fn a_panic_is_101() {
     panic!("main panics");
 }
 
 fn a_trap_is_134() {
     std::process::abort();
+}
+
+fn a_kill_is_137() {
+    let main = lunatic::this_process();
+    Process::spawn(move || main.kill()).unwrap().join();
+    // The kill takes effect at the latest when the time slice is over.
+    sleep(Duration::MAX);
 }
 
 fn a_deadlock_is_70() {

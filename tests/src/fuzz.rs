@@ -392,7 +392,7 @@ impl Fuzzer {
         program
             .dir(folder, "/data", false)
             .max_memory(8 << 20)
-            .caps(lunatic_host::rights::budget::Caps {
+            .caps(lunatic_host::budget::Caps {
                 processes: Some(50),
                 memory: Some(64 << 20),
                 cpu: Some(Duration::from_millis(100)),

@@ -29,7 +29,7 @@ impl Host {
     pub fn with(settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Host {
         // Not the user's cache: what is tested here need not be good for anyone.
         let cache = target_folder().join("tmp").join("lunatic-cache");
-        let builder = settings(Runtime::builder().cache(Some(cache)));
+        let builder = settings(with_extensions(Runtime::builder().cache(Some(cache))));
         Host {
             runtime: builder
                 .build()
@@ -72,6 +72,13 @@ impl Host {
     }
 }
 
+/// The extensions that the program `lunatic` has, too.
+fn with_extensions(builder: RuntimeBuilder) -> RuntimeBuilder {
+    #[cfg(feature = "compat")]
+    let builder = builder.extension(lunatic_compat::Compat);
+    builder
+}
+
 /// A module and what it is to be run with.
 #[derive(Clone)]
 pub struct Program<'a> {
@@ -103,6 +110,12 @@ impl Program<'_> {
         self
     }
 
+    /// Where the standard output of all its processes goes, for programs that are started and not run to their end.
+    pub fn stdout(mut self, output: Output) -> Self {
+        self.config.wasi.stdout = output;
+        self
+    }
+
     /// What the main process reads as its standard input.
     pub fn stdin(mut self, text: impl AsRef<[u8]>) -> Self {
         self.config.wasi.stdin = Stdin::Bytes(text.as_ref().into());
@@ -122,7 +135,7 @@ impl Program<'_> {
     }
 
     /// What all processes of the program may use together.
-    pub fn caps(mut self, caps: lunatic_host::rights::budget::Caps) -> Self {
+    pub fn caps(mut self, caps: lunatic_host::budget::Caps) -> Self {
         self.config.caps = Some(caps);
         self
     }

@@ -58,7 +58,7 @@ fn built() -> &'static PathBuf {
         let mut build = Command::new(cargo);
         build
             .current_dir(workspace())
-            .args(["build", "--package=lunatic-host", "--package=cargo-lunatic", "--bins"]);
+            .args(["build", "--package=lunatic-cli", "--package=cargo-lunatic", "--bins"]);
         build
             .arg("--profile")
             .arg(profile)

@@ -198,7 +198,7 @@ impl Report {
     }
 
     fn caches(&mut self, env: &Environment) {
-        let folders = [cache_folder(env), lunatic_host::cli::cache_folder()];
+        let folders = [cache_folder(env), lunatic_cli::cache_folder()];
         let mut seen: Vec<PathBuf> = Vec::new();
         for folder in folders.into_iter().flatten() {
             if !seen.iter().any(|other| folder.starts_with(other)) {

@@ -1,6 +1,6 @@
 //! `cargo lunatic run`: builds one program and runs it.
 
-use lunatic_host::cli::HostArgs;
+use lunatic_cli::HostArgs;
 
 use super::{current_folder, shown};
 use crate::args::{Compile, Selection};
@@ -55,7 +55,7 @@ impl Run {
         if let Some((_, file)) = rights_file::read(package)? {
             file.add_to(&mut host, package);
         }
-        Ok(lunatic_host::cli::run(path, &self.arguments, &host))
+        Ok(lunatic_cli::run(path, &self.arguments, &host))
     }
 }
 

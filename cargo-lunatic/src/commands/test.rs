@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Parser;
-use lunatic_host::cli::{HostArgs, TestArgs};
+use lunatic_cli::{HostArgs, TestArgs};
 
 use super::{current_folder, shown};
 use crate::args::{Compile, Selection, WideSelection};
@@ -102,7 +102,7 @@ impl Test {
                     .failure(format!("could not enter the folder {folder}: {error}"));
                 return 101;
             }
-            let this = lunatic_host::cli::test(&module.path, runner, &host);
+            let this = lunatic_cli::test(&module.path, runner, &host);
             if this != 0 {
                 code = this;
                 failed.push(rerun(module));

@@ -1,16 +1,20 @@
 //! `lunatic::channel`.
 
+use std::sync::Arc;
+
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Wake};
+use lunatic_kernel::wait::{Waiter, block, until};
 use lunatic_sys::codes::{CLOSED, EMPTY, FULL, INVALID, LIMIT, OK, TIMED_OUT};
 use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
 
-use super::wait::{Wait, Waiter, block, until};
-use crate::channel::{Message, ReceiveRefusal, Received, SendRefusal, Wake};
+use super::handle::{check_handle, write_handle};
+use super::wait::{wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::Ctx;
-use crate::process;
-use crate::process::id::Id;
-use crate::shared::Shared;
+use crate::wasm::{Kernel, Process};
 
 /// What is said of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] = b"the message is too large, or all queued messages together are";
@@ -30,20 +34,16 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i32> {
-    super::process::check_handle(&mut caller, out)?;
+    check_handle(&mut caller, out)?;
     let ctx = caller.data_mut();
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
-    let Ok(id) = ctx
-        .shared
-        .channels
-        .open(ctx.shared.scheduler.worker(), ctx.process().id, bound)
-    else {
+    let Ok(id) = ctx.kernel.channels().open(ctx.kernel.worker(), ctx.process().id, bound) else {
         ctx.buffer = b"the largest number of channels is open".to_vec();
         return Ok(LIMIT);
     };
     ctx.channels.push(id);
-    let handle = ctx.shared.channel_keys.handle(id);
-    super::process::write_handle(&mut caller, out, handle)?;
+    let handle = ctx.kernel.channel_keys().handle(id);
+    write_handle(&mut caller, out, handle)?;
     Ok(OK)
 }
 
@@ -52,7 +52,7 @@ fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u
     let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
     };
-    let result = ctx.shared.channels.try_send(id, bytes);
+    let result = ctx.kernel.channels().try_send(id, bytes);
     Ok(sent(ctx, result))
 }
 
@@ -68,20 +68,20 @@ async fn send(
     let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
     };
-    let wait = Wait::new(&mut caller, process::Wait::Send, id.raw(), timeout_ns);
+    let wait = wait(&mut caller, WaitFor::Send, id, timeout_ns);
     let mut ticket = None;
     loop {
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
-        match ctx.shared.channels.try_send(id, bytes) {
+        match ctx.kernel.channels().try_send(id, bytes) {
             Err(SendRefusal::Full) => {}
             result => return Ok(sent(ctx, result)),
         }
-        let shared = caller.data().shared.clone();
+        let kernel = caller.data().kernel.clone();
         let timely = until(
             &wait,
             &mut ticket,
-            |process, again| shared.channels.wait_to_send(id, process, again),
-            |ticket, looks| shared.channels.leave_send(id, ticket, looks),
+            |process, again| kernel.channels().wait_to_send(id, process, again),
+            |ticket, looks| kernel.channels().leave_send(id, ticket, looks),
         );
         if !timely.await {
             return Ok(TIMED_OUT);
@@ -89,11 +89,11 @@ async fn send(
     }
 }
 
-pub(super) fn sent(ctx: &mut Ctx, result: Result<crate::channel::Wake, SendRefusal>) -> i32 {
+pub(super) fn sent(ctx: &mut Ctx, result: Result<Wake<Arc<Process>>, SendRefusal>) -> i32 {
     match result {
         Ok(wake) => {
             if let Some(receiver) = wake {
-                ctx.shared.scheduler.wake_owned(receiver);
+                ctx.kernel.wake_owned(receiver);
             }
             OK
         }
@@ -136,26 +136,26 @@ async fn receive(
 }
 
 async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Result<Message, i32> {
-    let wait = Wait::lent(caller, process::Wait::Receive, id.raw(), timeout_ns);
-    let (shared, mut ticket) = (&*wait.shared, None);
+    let wait = wait_borrowing(caller, WaitFor::Receive, id, timeout_ns);
+    let (kernel, mut ticket) = (&*wait.kernel, None);
     loop {
         if wait.is_late() {
             // The last look: whatever comes now is for others.
-            let result = shared.channels.try_receive(id);
+            let result = kernel.channels().try_receive(id);
             return result
-                .map(|(message, wake)| received(shared, message, wake))
+                .map(|(message, wake)| received(kernel, message, wake))
                 .map_err(|refusal| match refusal {
                     ReceiveRefusal::Empty => TIMED_OUT,
                     ReceiveRefusal::Closed => CLOSED,
                 });
         }
-        match shared.channels.receive(id, &wait.process, ticket) {
-            Received::Message(message, wake) => return Ok(received(shared, message, wake)),
+        match kernel.channels().receive(id, &wait.process, ticket) {
+            Received::Message(message, wake) => return Ok(received(kernel, message, wake)),
             Received::Closed => return Err(CLOSED),
             Received::Waits(place) => ticket = Some(place),
         }
         let waiter = Waiter::new(&wait, |looks| {
-            ticket.and_then(|ticket| shared.channels.leave_receive(id, ticket, looks))
+            ticket.and_then(|ticket| kernel.channels().leave_receive(id, ticket, looks))
         });
         block(&wait).await;
         if wait.is_late() {
@@ -168,22 +168,22 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
 }
 
 /// A message was taken: perhaps a sender can go on.
-fn received(shared: &Shared, message: Message, wake: Wake) -> Message {
+fn received(kernel: &Kernel, message: Message, wake: Wake<Arc<Process>>) -> Message {
     if let Some(sender) = wake {
-        shared.scheduler.wake_owned(sender);
+        kernel.wake_owned(sender);
     }
     message
 }
 
 /// Takes the oldest message and hands it to the guest.
 fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtime::Result<i32> {
-    let shared = &caller.data().shared;
-    let (message, wake) = match shared.channels.try_receive(id) {
+    let kernel = &caller.data().kernel;
+    let (message, wake) = match kernel.channels().try_receive(id) {
         Ok(received) => received,
         Err(ReceiveRefusal::Empty) => return Ok(EMPTY),
         Err(ReceiveRefusal::Closed) => return Ok(CLOSED),
     };
-    let message = received(shared, message, wake);
+    let message = received(kernel, message, wake);
     let (memory, ctx) = guest_memory::all(caller)?;
     deliver(memory, ctx, message, to, capacity)
 }

@@ -1,18 +1,22 @@
 //! `lunatic::mailbox`.
 
+use std::sync::Arc;
+
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::calls::{CallRefusal, Unanswered};
+use lunatic_kernel::channel::Ticket;
+use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
+use lunatic_kernel::wait::{block, poll_until};
 use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, TAGS_LEN_MAX, TIMED_OUT, source};
-use lunatic_sys::layout::{HEADER_SIZE, SOURCE_SIZE};
+use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
 use wasmtime::{Caller, Linker};
 
 use super::channel::{deliver, sent};
-use super::wait::{Wait, block, poll_until};
-use crate::channel::SendRefusal;
+use super::wait::{wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::Ctx;
-use crate::process;
-use crate::process::id::Id;
-use crate::process::mailbox::{Kind, Mail, Tags};
-use crate::process::signals::calls::{CallRefusal, Unanswered};
+use crate::wasm::{Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
@@ -52,23 +56,23 @@ fn send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, message: u32, 
     let Some(id) = ctx.process_of(id, key) else {
         return Ok(INVALID);
     };
-    let result = match ctx.shared.find(id) {
-        Some(process) => ctx.shared.send_mail(process, tag, bytes),
-        None => Err(SendRefusal::Closed),
-    };
+    let result = ctx.kernel.send_mail(ctx.process().id, id, tag, bytes);
     Ok(sent(ctx, result.map(|()| None)))
 }
 
 fn reference(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, out, 8)?;
-    let reference = caller.data().process().open_reference();
+    let reference = {
+        let ctx = caller.data();
+        ctx.kernel.open_reference(ctx.process())
+    };
     guest_memory::write(&mut caller, out, &reference.to_le_bytes())?;
     Ok(OK)
 }
 
 fn close(caller: Caller<'_, Ctx>, reference: u64) {
     let ctx = caller.data();
-    ctx.shared.close_reference(ctx.process(), reference);
+    ctx.kernel.close_reference(ctx.process(), reference);
 }
 
 /// The tags that a guest wrote.
@@ -86,10 +90,6 @@ fn read_tags(memory: &mut [u8], tags: u32, len: u32) -> wasmtime::Result<Tags> {
 
 fn read_u64(bytes: &[u8], at: usize) -> u64 {
     u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"))
-}
-
-fn read_u32(bytes: &[u8], at: usize) -> u32 {
-    u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
 }
 
 async fn receive(
@@ -120,15 +120,16 @@ async fn receive(
 async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Option<Mail> {
     let waits = timeout_ns != 0;
     let ctx = caller.data();
-    let mail = ctx.shared.take_mail(ctx.process(), tags, waits);
+    let mail = ctx.kernel.take_mail(ctx.process(), tags, waits);
     if mail.is_some() || !waits {
         return mail;
     }
-    let wait = Wait::lent(caller, process::Wait::Mail, 0, timeout_ns);
+    let wait = wait_borrowing(caller, WaitFor::Mail, Id::NONE, timeout_ns);
     loop {
         block(&wait).await;
+        // Asked before the look: a message that comes in between is still taken.
         let is_late = wait.is_late();
-        let mail = wait.shared.take_mail(&wait.process, tags, !is_late);
+        let mail = wait.kernel.take_mail(&wait.process, tags, !is_late);
         if mail.is_some() || is_late {
             return mail;
         }
@@ -141,18 +142,15 @@ fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<(
         Kind::Exit(from) => (Some(from), 0),
         Kind::Down(from, reference) => (Some(from), reference),
     };
-    let from = from
-        .map(|from| ctx.shared.process_keys.handle(from))
-        .unwrap_or_default();
-    let len = u32::try_from(mail.body.len())?;
-    header[..4].copy_from_slice(&mail.kind.number().to_le_bytes());
-    header[4..8].copy_from_slice(&len.to_le_bytes());
-    for (place, number) in header[8..]
-        .chunks_exact_mut(8)
-        .zip([mail.tag, reference, from.id, from.key])
-    {
-        place.copy_from_slice(&number.to_le_bytes());
-    }
+    let from = from.map(|from| ctx.kernel.process_address(from)).unwrap_or_default();
+    let raw = Header {
+        kind: mail.kind.number(),
+        len: u32::try_from(mail.body.len())?,
+        tag: mail.tag,
+        reference,
+        from,
+    };
+    header.copy_from_slice(&raw.encode());
     Ok(())
 }
 
@@ -181,38 +179,64 @@ async fn call(
     let Some(id) = ctx.process_of(request.id, request.key) else {
         return Ok(INVALID);
     };
-    let (shared, process) = (&ctx.shared, ctx.process());
+    let (kernel, process) = (&ctx.kernel, ctx.process());
     // What becomes of the call, and the reference that is open for the next one.
-    let (result, next) = match shared.find(id) {
-        None => match shared.end_call(process, reference, true) {
-            Some((_, next)) => (Err(Unanswered::Gone(shared.exits.of(id))), next),
+    let (result, next) = match kernel.find(id) {
+        // The reference is used up all the same, as when the callee ends during the call.
+        None => match kernel.end_call(process, reference, true) {
+            Some((_, next)) => (Err(Unanswered::Gone(kernel.exit_reason(id))), next),
             None => return invalid(memory, request.reference),
         },
-        Some(callee) => match shared.begin_call(process, callee, reference, request.tag, bytes) {
+        Some(callee) => match kernel.begin_call(process, callee, reference, request.tag, bytes) {
             Err(CallRefusal::NotOpen) => return invalid(memory, request.reference),
             Err(CallRefusal::Unanswered(why)) => {
-                let ended = shared.end_call(process, reference, true);
+                let ended = kernel.end_call(process, reference, true);
                 (Err(why), ended.map_or(0, |(_, next)| next))
             }
             Ok(waits) => {
-                let mut waits = waits && timeout_ns != 0;
-                let wait = Wait::lent(&mut caller, process::Wait::Call, id.raw(), timeout_ns);
-                let (answer, next) = loop {
-                    if waits {
-                        block(&wait).await;
-                    }
-                    waits = true;
-                    let gives_up = timeout_ns == 0 || wait.is_late();
-                    if let Some(ended) = wait.shared.end_call(&wait.process, reference, gives_up) {
-                        break ended;
-                    }
-                };
+                let waits = waits && timeout_ns != 0;
+                let (answer, next) = await_answer(&mut caller, id, reference, waits, timeout_ns).await;
                 (Ok(answer), next)
             }
         },
     };
     let (memory, ctx) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, request.reference, 8)?.copy_from_slice(&next.to_le_bytes());
+    answer_call(memory, ctx, result, to, capacity)
+}
+
+/// Waits for the answer to a call, or until the timeout; it waits at once if `waits`. With it comes the reference that is
+/// open for the next call.
+async fn await_answer(
+    caller: &mut Caller<'_, Ctx>,
+    callee: Id,
+    reference: u64,
+    mut waits: bool,
+    timeout_ns: u64,
+) -> (Option<Mail>, u64) {
+    let wait = wait_borrowing(caller, WaitFor::Call, callee, timeout_ns);
+    loop {
+        if waits {
+            block(&wait).await;
+        }
+        // Only the first look may find an answer without a wait.
+        waits = true;
+        let gives_up = timeout_ns == 0 || wait.is_late();
+        if let Some(ended) = wait.kernel.end_call(&wait.process, reference, gives_up) {
+            return ended;
+        }
+    }
+}
+
+/// Hands the outcome of a call to the guest: the answer, the reason for which the callee has ended, or why the request was
+/// not taken.
+fn answer_call(
+    memory: &mut [u8],
+    ctx: &mut Ctx,
+    result: Result<Option<Mail>, Unanswered>,
+    to: u32,
+    capacity: u32,
+) -> wasmtime::Result<i32> {
     match result {
         Ok(None) => Ok(TIMED_OUT),
         Ok(Some(mail)) if mail.kind == Kind::Message => deliver(memory, ctx, mail.body, to, capacity),
@@ -240,39 +264,65 @@ enum Source {
     Mailbox(Tags),
 }
 
-async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns: u64) -> wasmtime::Result<i32> {
+impl Source {
+    /// Whether a receive from it would not have to wait.
+    fn is_ready(&self, kernel: &Kernel, process: &Process) -> bool {
+        match self {
+            Self::Channel(id) => kernel.channels().is_ready(*id),
+            Self::Mailbox(tags) => process.relate_self(|relations| relations.mailbox.has(tags)),
+        }
+    }
+}
+
+/// The sources that a guest wrote; `None` if a handle among them is none.
+fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtime::Result<Option<Vec<Source>>> {
     if len as usize > TAGS_LEN_MAX {
         return Err(wasmtime::Error::msg(format!(
             "at most {TAGS_LEN_MAX} sources, not {len}"
         )));
     }
-    let bytes = guest_memory::slice(&mut caller, sources, len * SOURCE_SIZE as u32)?
+    // A copy, because the tags of a source are somewhere else in the same memory.
+    let bytes = guest_memory::slice(caller, sources, len * SOURCE_SIZE as u32)?
         .0
         .to_vec();
     let mut all = Vec::with_capacity(len as usize);
-    for source in bytes.chunks_exact(SOURCE_SIZE) {
-        let (tags_len, a, b) = (read_u32(source, 4), read_u64(source, 8), read_u64(source, 16));
-        all.push(match read_u32(source, 0) {
-            source::CHANNEL => match caller.data().shared.channel_keys.check(a, b) {
+    for layout::Source { kind, tags_len, a, b } in layout::Source::decode_all(&bytes) {
+        all.push(match kind {
+            source::CHANNEL => match caller.data().kernel.channel_keys().check(a, b) {
                 Some(id) => Source::Channel(id),
-                None => return Ok(INVALID),
+                None => return Ok(None),
             },
-            source::MAILBOX => Source::Mailbox(read_tags(
-                guest_memory::all(&mut caller)?.0,
-                u32::try_from(a)?,
-                tags_len,
-            )?),
+            source::MAILBOX => {
+                let (memory, _) = guest_memory::all(caller)?;
+                Source::Mailbox(read_tags(memory, u32::try_from(a)?, tags_len)?)
+            }
             kind => return Err(wasmtime::Error::msg(format!("{kind} is no kind of source"))),
         });
     }
-    let shared = caller.data().shared.clone();
-    let process = caller.data().process().clone();
-    let ready = || {
-        all.iter().position(|source| match source {
-            Source::Channel(id) => shared.channels.is_ready(*id),
-            Source::Mailbox(tags) => process.relate_self(|relations| relations.mailbox.has(tags)),
-        })
+    Ok(Some(all))
+}
+
+/// The tags for which the mailbox is to wake the process; `None` if it is no source. A mailbox keeps one set of tags: that
+/// of all its sources together, or an empty one, which means any tag, if one of them takes any.
+fn mailbox_tags(sources: &[Source]) -> Option<Tags> {
+    let mut sum: Option<Tags> = None;
+    for source in sources {
+        let Source::Mailbox(tags) = source else { continue };
+        if tags.is_empty() {
+            return Some(Tags::new());
+        }
+        sum.get_or_insert_default().extend_from_slice(tags);
+    }
+    sum
+}
+
+async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns: u64) -> wasmtime::Result<i32> {
+    let Some(all) = read_sources(&mut caller, sources, len)? else {
+        return Ok(INVALID);
     };
+    let kernel = caller.data().kernel.clone();
+    let process = caller.data().process().clone();
+    let ready = || all.iter().position(|source| source.is_ready(&kernel, &process));
     let index = |place: usize| i32::try_from(place).expect("there are few sources");
     if let Some(place) = ready() {
         return Ok(index(place));
@@ -280,30 +330,13 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
     if timeout_ns == 0 {
         return Ok(TIMED_OUT);
     }
-    let wait = Wait::new(&mut caller, process::Wait::Select, 0, timeout_ns);
-    // The mailbox keeps one set of tags: that of all its sources together, or none if one of them takes all.
-    let tags = all.iter().try_fold(Tags::new(), |mut sum, source| match source {
-        Source::Mailbox(tags) if tags.is_empty() => None,
-        Source::Mailbox(tags) => {
-            sum.extend_from_slice(tags);
-            Some(sum)
-        }
-        Source::Channel(_) => Some(sum),
-    });
-    let has_mailbox = all.iter().any(|source| matches!(source, Source::Mailbox(_)));
+    let wait = wait(&mut caller, WaitFor::Select, Id::NONE, timeout_ns);
+    let tags = mailbox_tags(&all);
     let enter = || {
-        if has_mailbox {
-            shared.wait_for_mail(&process, Some(tags.as_deref().unwrap_or_default()));
+        if let Some(tags) = &tags {
+            kernel.wait_for_mail(&process, Some(tags));
         }
-        let channels = all.iter().filter_map(|source| match source {
-            Source::Channel(id) => Some((*id, shared.channels.wait_to_receive(*id, &process, None)?)),
-            Source::Mailbox(_) => None,
-        });
-        let waiters = channels.collect();
-        Waiters {
-            shared: &shared,
-            waiters,
-        }
+        Waiters::enter(&kernel, &process, &all)
     };
     // What has come between the look and the waiting would wake nobody: look again with the waiters left.
     let mut waiters = None;
@@ -314,22 +347,35 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
     })
     .await;
     drop(waiters);
-    shared.wait_for_mail(&process, None);
+    // Else the next message would wake the process out of something else that it waits for.
+    kernel.wait_for_mail(&process, None);
     Ok(place.map_or(TIMED_OUT, index))
 }
 
 /// The waiters that a select has left in channels. Taken back however the wait ends; a wake-up that was meant for one of
 /// them is passed on, since the guest may receive from another.
 struct Waiters<'a> {
-    shared: &'a crate::shared::Shared,
-    waiters: Vec<(Id, crate::channel::Ticket)>,
+    kernel: &'a Kernel,
+    waiters: Vec<(Id, Ticket)>,
+}
+
+impl<'a> Waiters<'a> {
+    /// Leaves a waiter in each channel that is not ready by now.
+    fn enter(kernel: &'a Kernel, process: &Arc<Process>, sources: &[Source]) -> Self {
+        let waiters = sources.iter().filter_map(|source| match source {
+            Source::Channel(id) => Some((*id, kernel.channels().wait_to_receive(*id, process, None)?)),
+            Source::Mailbox(_) => None,
+        });
+        let waiters = waiters.collect();
+        Self { kernel, waiters }
+    }
 }
 
 impl Drop for Waiters<'_> {
     fn drop(&mut self) {
         for (channel, ticket) in self.waiters.drain(..) {
-            if let Some(next) = self.shared.channels.leave_receive(channel, ticket, false) {
-                self.shared.scheduler.wake(&next);
+            if let Some(next) = self.kernel.channels().leave_receive(channel, ticket, false) {
+                self.kernel.wake(&next);
             }
         }
     }

@@ -1,35 +1,39 @@
 //! The functions that guests import: thin, one file a namespace, the mirror of `lunatic-sys`.
+//!
+//! Public for extensions that are part of Lunatic, and not stable.
 
 mod buffer;
 mod channel;
+mod handle;
 mod mailbox;
-mod module;
-pub(crate) mod net;
-pub(crate) mod process;
+pub mod module;
+pub mod net;
+mod outputs;
+mod process;
 mod registry;
 mod rights;
-pub(crate) mod signal;
+mod signal;
+mod spawn;
 mod timer;
-pub(crate) mod wait;
-pub(crate) mod wasi;
+pub mod wait;
+pub mod wasi;
 
-use wasmtime::{Engine, Linker};
+use wasmtime::Linker;
 
 use crate::instance::Ctx;
 
-/// Everything a guest can import.
-pub(crate) fn linker(engine: &Engine) -> wasmtime::Result<Linker<Ctx>> {
-    let mut linker = Linker::new(engine);
-    buffer::add(&mut linker)?;
-    channel::add(&mut linker)?;
-    mailbox::add(&mut linker)?;
-    module::add(&mut linker)?;
-    net::add(&mut linker)?;
-    process::add(&mut linker)?;
-    registry::add(&mut linker)?;
-    rights::add(&mut linker)?;
-    signal::add(&mut linker)?;
-    timer::add(&mut linker)?;
-    wasi::add(&mut linker)?;
-    Ok(linker)
+/// Adds everything that a guest of Lunatic's own interface can import.
+pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    buffer::add(linker)?;
+    channel::add(linker)?;
+    mailbox::add(linker)?;
+    module::add(linker)?;
+    net::add(linker)?;
+    process::add(linker)?;
+    registry::add(linker)?;
+    rights::add(linker)?;
+    signal::add(linker)?;
+    spawn::add(linker)?;
+    timer::add(linker)?;
+    wasi::add(linker)
 }

@@ -1,17 +1,68 @@
 //! `lunatic::module`: modules that guests bring along.
 
 use std::sync::Arc;
-use std::time::Instant;
 
+use lunatic_kernel::address::{Id, Keys};
+use lunatic_kernel::table::Table;
 use lunatic_sys::codes::{BAD_MODULE, CLOSED, DENIED, INVALID, LIMIT, OK};
 use wasmtime::{Caller, Linker};
 
-use super::process::{check_handle, write_handle};
+use super::handle::{check_handle, write_handle};
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::{LoadError, Module};
-use crate::process::table::Full;
 use crate::rights::{May, denial};
+use crate::wasm::Kernel;
+
+/// The most modules that guests can have compiled at once.
+const MODULES_MAX: u32 = 1 << 16;
+
+/// Modules that guests compiled: what all processes of a runtime share of them.
+pub(super) struct Modules {
+    table: Table<Arc<Module>>,
+    keys: Keys,
+}
+
+impl Modules {
+    pub(super) fn of(kernel: &Kernel) -> Arc<Self> {
+        kernel.host.states.get_or_insert_with(|| Self {
+            table: Table::new(MODULES_MAX),
+            keys: kernel.new_keys(),
+        })
+    }
+
+    pub(super) fn check(&self, id: u64, key: u64) -> Option<Id> {
+        self.keys.check(id, key)
+    }
+
+    pub(super) fn get(&self, id: Id) -> Option<Arc<Module>> {
+        self.table.get(id).map(|module| Arc::clone(&module))
+    }
+}
+
+/// The modules that a process compiled: they go with it.
+struct Own {
+    modules: Arc<Modules>,
+    ids: Vec<Id>,
+}
+
+impl Own {
+    fn of(ctx: &mut Ctx) -> &mut Self {
+        let modules = Modules::of(&ctx.kernel);
+        ctx.state(|| Self {
+            modules,
+            ids: Vec::new(),
+        })
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            drop(self.modules.table.remove(0, id));
+        }
+    }
+}
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::module";
@@ -27,54 +78,54 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     let wasm = guest_memory::slice(&mut caller, wasm, len)?.0.to_vec();
     let ctx = caller.data_mut();
     let process = ctx.process().clone();
-    if !process.rights.may.contains(May::COMPILE) {
+    if !process.local.rights.may.contains(May::COMPILE) {
         denial::log(&process, "may not compile modules", "", "");
         ctx.buffer =
             b"the process may not compile modules: its parent's configuration did not say `allow=compile`".to_vec();
         return Ok(DENIED);
     }
-    let shared = ctx.shared.clone();
-    let start = Instant::now();
-    let compiling = {
-        let shared = shared.clone();
-        shared.io.spawn_blocking({
-            let shared = shared.clone();
-            move || Module::load(&shared, &wasm)
-        })
-    };
-    let loaded = compiling
-        .await
-        .unwrap_or_else(|_| Err(LoadError::Compile("the compiler failed".into())));
-    // Compiling is computing, too.
-    if let Some(budget) = &process.rights.budget {
-        budget.spend(start.elapsed());
-    }
-    let module: Arc<Module> = match loaded {
+    let module = match load(ctx, wasm).await {
         Ok(module) => module,
         Err(error) => {
             caller.data_mut().buffer = error.to_string().into_bytes();
             return Ok(BAD_MODULE);
         }
     };
-    let Ok(id) = shared.modules.insert(shared.scheduler.worker(), |_| module) as Result<_, Full> else {
+    let ctx = caller.data_mut();
+    let worker = ctx.kernel.worker();
+    let own = Own::of(ctx);
+    let Ok(id) = own.modules.table.insert(worker, |_| module) else {
         caller.data_mut().buffer = b"the largest number of modules is loaded".to_vec();
         return Ok(LIMIT);
     };
-    caller.data_mut().modules.push(id);
-    write_handle(&mut caller, out, shared.module_keys.handle(id))?;
+    own.ids.push(id);
+    let handle = own.modules.keys.handle(id);
+    write_handle(&mut caller, out, handle)?;
     Ok(OK)
+}
+
+/// Compiles a module on a thread that may take long.
+pub fn load(ctx: &Ctx, wasm: Vec<u8>) -> impl Future<Output = Result<Arc<Module>, LoadError>> + Send + use<> {
+    let kernel = ctx.kernel.clone();
+    let loading = ctx.spawn_blocking(move || Module::load(&kernel.host, &wasm));
+    async move {
+        let failed = || Err(LoadError::Compile("the compiler failed".into()));
+        loading.await.unwrap_or_else(failed)
+    }
 }
 
 fn drop_module(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let ctx = caller.data_mut();
-    let Some(id) = ctx.shared.module_keys.check(id, key) else {
+    let worker = ctx.kernel.worker();
+    let own = Own::of(ctx);
+    let Some(id) = own.modules.check(id, key) else {
         return INVALID;
     };
     // Only who compiled it lets it go; those that run in it go on.
-    let Some(at) = ctx.modules.iter().position(|own| *own == id) else {
+    let Some(at) = own.ids.iter().position(|own| *own == id) else {
         return CLOSED;
     };
-    ctx.modules.swap_remove(at);
-    drop(ctx.shared.modules.remove(ctx.shared.scheduler.worker(), id));
+    own.ids.swap_remove(at);
+    drop(own.modules.table.remove(worker, id));
     OK
 }

@@ -4,16 +4,21 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::wait::{poll_until, sleep};
 use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, INVALID, LIMIT, OK, TIMED_OUT};
-use lunatic_sys::layout::{RAW_HANDLE_SIZE, RawHandle};
+use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
-use super::wait::{Wait, poll_until, sleep};
+use super::handle::{check_handle, write_handle};
+use super::wait::wait;
 use crate::ending::Exited;
 use crate::guest_memory;
 use crate::instance::{self, Ctx};
-use crate::process::exit::ExitReason;
-use crate::process::{self, Captured, Entry, Process};
+use crate::spawning::new_process;
+use crate::wasm::{Captured, Entry, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::process";
@@ -48,13 +53,15 @@ fn spawn_closure(
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
-    if !super::signal::may_spawn(ctx) {
+    if !super::spawn::may_spawn(ctx) {
         return Ok(DENIED);
     }
-    let parent = ctx.process();
-    match ctx.shared.spawn(parent, entry) {
-        Ok(id) => {
-            let handle = ctx.shared.process_keys.handle(id);
+    let (kernel, parent) = (&ctx.kernel, ctx.process());
+    let (rights, module) = (parent.local.rights.clone(), parent.local.module.clone());
+    match new_process(kernel, parent, rights, module, entry) {
+        Ok(child) => {
+            let handle = kernel.process_address(child.id);
+            kernel.begin(child);
             write_handle(&mut caller, out, handle)?;
             Ok(OK)
         }
@@ -79,46 +86,46 @@ fn captured(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<
 
 fn this(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<()> {
     let ctx = caller.data();
-    let handle = ctx.shared.process_keys.handle(ctx.process().id);
+    let handle = ctx.kernel.process_address(ctx.process().id);
     write_handle(&mut caller, out, handle)
 }
 
-fn is_alive(caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
-    let shared = &caller.data().shared;
-    match shared.process_keys.check(id, key) {
-        Some(id) => i32::from(shared.processes.get(id).is_some()),
+fn is_alive(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
+    let ctx = caller.data_mut();
+    match ctx.process_of(id, key) {
+        Some(id) => i32::from(ctx.kernel.is_alive(id)),
         None => INVALID,
     }
 }
 
 fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
     let ctx = caller.data();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
     if id == ctx.process().id {
         return Err(Exited(ExitReason::Killed).into());
     }
-    if let Some(process) = ctx.shared.find(id) {
-        ctx.shared.kill(&process);
+    if let Some(process) = ctx.kernel.find(id) {
+        ctx.kernel.kill(&process);
     }
     Ok(OK)
 }
 
 async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -> wasmtime::Result<i32> {
     let ctx = caller.data_mut();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let reason = match ctx.shared.find(id) {
-        None => ctx.shared.exits.of(id),
+    let reason = match ctx.kernel.find(id) {
+        None => ctx.kernel.exit_reason(id),
         Some(process) => {
             let joined = Joined {
                 process,
                 joiner: ctx.process().clone(),
             };
-            let wait = Wait::new(&mut caller, process::Wait::Join, id.raw(), timeout_ns);
-            match poll_until(&wait, |joiner| joined.process.join(joiner)).await {
+            let waiting = wait(&mut caller, WaitFor::Join, id, timeout_ns);
+            match poll_until(&waiting, |joiner| joined.process.join(joiner)).await {
                 Some(reason) => reason,
                 None => return Ok(TIMED_OUT),
             }
@@ -142,8 +149,8 @@ impl Drop for Joined {
 }
 
 async fn sleep_ns(mut caller: Caller<'_, Ctx>, ns: u64) {
-    let wait = Wait::new(&mut caller, process::Wait::Sleep, 0, ns);
-    sleep(&wait).await;
+    let waiting = wait(&mut caller, WaitFor::Sleep, Id::NONE, ns);
+    sleep(&waiting).await;
 }
 
 async fn yield_now(caller: Caller<'_, Ctx>) {
@@ -154,16 +161,4 @@ async fn yield_now(caller: Caller<'_, Ctx>) {
         false => Poll::Pending,
     })
     .await;
-}
-
-/// Traps unless a handle can be written to `out`: for calls that do something before they write it.
-pub(super) fn check_handle(caller: &mut Caller<'_, Ctx>, out: u32) -> wasmtime::Result<()> {
-    guest_memory::slice(caller, out, RAW_HANDLE_SIZE as u32).map(drop)
-}
-
-pub(super) fn write_handle(caller: &mut Caller<'_, Ctx>, out: u32, handle: RawHandle) -> wasmtime::Result<()> {
-    let mut bytes = [0; RAW_HANDLE_SIZE];
-    bytes[..8].copy_from_slice(&handle.id.to_le_bytes());
-    bytes[8..].copy_from_slice(&handle.key.to_le_bytes());
-    guest_memory::write(caller, out, &bytes)
 }

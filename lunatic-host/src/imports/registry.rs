@@ -1,13 +1,15 @@
 //! `lunatic::registry`.
 
+use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::registry::{Name, NameRefusal};
 use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, NAME_LEN_MAX, NAME_TAKEN, OK};
+use lunatic_sys::layout::RAW_HANDLE_SIZE;
+use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
-use super::process::{check_handle, write_handle};
-use crate::channel::SendRefusal;
+use super::handle::{check_handle, write_handle};
 use crate::guest_memory;
 use crate::instance::Ctx;
-use crate::process::registry::{Name, NameRefusal};
 use crate::rights::{May, denial};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -35,7 +37,7 @@ pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtim
 /// Whether the caller may give this name to anyone; says so in the buffer and in the log if not.
 pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
     let process = ctx.process();
-    let may = process.rights.may.contains(May::NAMES);
+    let may = process.local.rights.may.contains(May::NAMES);
     if !may {
         denial::log(process, "may not register the name", &String::from_utf8_lossy(name), "");
         ctx.buffer =
@@ -50,11 +52,11 @@ fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -
     if !may_name(ctx, &name) {
         return Ok(DENIED);
     }
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let find = || ctx.shared.find(id).ok_or(NameRefusal::Ended);
-    Ok(match ctx.process().rights.scope.register(&name, find) {
+    let find = || ctx.kernel.find(id).ok_or(NameRefusal::Ended);
+    Ok(match ctx.process().local.rights.scope.register(&name, find) {
         Ok(_) => OK,
         Err(NameRefusal::Taken(_)) => NAME_TAKEN,
         Err(NameRefusal::Ended) => CLOSED,
@@ -64,8 +66,8 @@ fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -
 fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
-    let scope = &ctx.process().rights.scope;
-    Ok(match scope.unregister(&name, |id| ctx.shared.find(id)) {
+    let scope = &ctx.process().local.rights.scope;
+    Ok(match scope.unregister(&name, |id| ctx.kernel.find(id)) {
         true => OK,
         false => CLOSED,
     })
@@ -75,10 +77,10 @@ fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime:
     check_handle(&mut caller, out)?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
-    let Some(id) = ctx.process().rights.scope.lookup(&name) else {
+    let Some(id) = ctx.process().local.rights.scope.lookup(&name) else {
         return Ok(CLOSED);
     };
-    let handle = ctx.shared.process_keys.handle(id);
+    let handle = ctx.kernel.process_address(id);
     write_handle(&mut caller, out, handle)?;
     Ok(OK)
 }
@@ -89,34 +91,32 @@ fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64)
     if !may_name(ctx, &name) {
         return Ok(DENIED);
     }
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let joined = ctx.shared.find(id);
-    let joined = joined.is_some_and(|process| ctx.process().rights.scope.join(&name, &process));
+    let joined = ctx.kernel.find(id);
+    let joined = joined.is_some_and(|process| ctx.process().local.rights.scope.join(&name, &process));
     Ok(if joined { OK } else { CLOSED })
 }
 
 fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let member = ctx.shared.find(id);
-    let left = ctx.process().rights.scope.leave(&name, id, member.as_deref());
+    let member = ctx.kernel.find(id);
+    let left = ctx.process().local.rights.scope.leave(&name, id, member.as_deref());
     Ok(if left { OK } else { CLOSED })
 }
 
 fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
-    let members = ctx.process().rights.scope.members(&name);
-    let mut bytes = Vec::with_capacity(members.len() * 16);
+    let members = ctx.process().local.rights.scope.members(&name);
+    let mut bytes = Vec::with_capacity(members.len() * RAW_HANDLE_SIZE);
     for id in &members {
-        let handle = ctx.shared.process_keys.handle(*id);
-        bytes.extend_from_slice(&handle.id.to_le_bytes());
-        bytes.extend_from_slice(&handle.key.to_le_bytes());
+        bytes.extend(ctx.kernel.process_address(*id).encode());
     }
     ctx.buffer = bytes;
     Ok(i32::try_from(members.len()).expect("there are fewer than 2^31 processes"))
@@ -133,9 +133,9 @@ fn broadcast(
     let name = name(&mut caller, at, len)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
     let mut count = 0;
-    for id in ctx.process().rights.scope.members(&name) {
-        let Some(member) = ctx.shared.find(id) else { continue };
-        match ctx.shared.send_mail(member, tag, bytes) {
+    for id in ctx.process().local.rights.scope.members(&name) {
+        let Some(member) = ctx.kernel.find(id) else { continue };
+        match ctx.kernel.put_mail(member, tag, bytes) {
             Ok(()) => count += 1,
             // A member that has ended, or takes no more, misses the message; the others do not.
             Err(SendRefusal::Closed | SendRefusal::Full) => {}

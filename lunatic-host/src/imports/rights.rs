@@ -1,12 +1,14 @@
 //! `lunatic::rights`.
 
+use lunatic_rights::table;
 use lunatic_sys::codes::{CLOSED, EMPTY, INVALID, OK};
-use lunatic_sys::layout::USAGE_SIZE;
+use lunatic_sys::layout::RawHandle;
+use lunatic_sys::layout::{USAGE_SIZE, Usage};
 use wasmtime::{Caller, Linker};
 
+use super::outputs::Outputs;
 use crate::guest_memory;
 use crate::instance::Ctx;
-use crate::rights::May;
 
 /// The longest question, in bytes.
 const QUESTION_LEN_MAX: usize = 1024;
@@ -27,13 +29,10 @@ fn allows(mut caller: Caller<'_, Ctx>, question: u32, len: u32) -> wasmtime::Res
     let Ok(question) = std::str::from_utf8(bytes) else {
         return Ok(INVALID);
     };
-    let rights = &ctx.process().rights;
-    let allowed = match question {
-        "spawn" => Some(rights.may.contains(May::SPAWN)),
-        "configure" => Some(rights.may.contains(May::CONFIGURE)),
-        "names" => Some(rights.may.contains(May::NAMES)),
-        "compile" => Some(rights.may.contains(May::COMPILE)),
-        question => rights.net.answers(question),
+    let rights = &ctx.process().local.rights;
+    let allowed = match table::may(question) {
+        Some(may) => Some(rights.may.contains(may)),
+        None => rights.net.answers(question),
     };
     Ok(allowed.map_or(INVALID, i32::from))
 }
@@ -41,36 +40,36 @@ fn allows(mut caller: Caller<'_, Ctx>, question: u32, len: u32) -> wasmtime::Res
 fn usage(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, out, USAGE_SIZE as u32)?;
     let ctx = caller.data();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let Some(process) = ctx.shared.find(id) else {
+    let Some(process) = ctx.kernel.find(id) else {
         return Ok(CLOSED);
     };
-    let Some(budget) = &process.rights.budget else {
+    let Some(budget) = &process.local.rights.budget else {
         return Ok(EMPTY);
     };
     let usage = budget.usage();
-    let cpu = u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX);
-    let bytes: Vec<u8> = [usage.processes, usage.memory, usage.sockets, cpu]
-        .into_iter()
-        .flat_map(u64::to_le_bytes)
-        .collect();
-    guest_memory::write(&mut caller, out, &bytes)?;
+    let usage = Usage {
+        processes: usage.processes,
+        memory: usage.memory,
+        sockets: usage.sockets,
+        cpu_ns: u64::try_from(usage.cpu.as_nanos()).unwrap_or(u64::MAX),
+    };
+    guest_memory::write(&mut caller, out, &usage.encode())?;
     Ok(OK)
 }
 
 fn take_output(mut caller: Caller<'_, Ctx>, id: u64, key: u64, stream: i32) -> i32 {
     let ctx = caller.data_mut();
-    let Some(id) = ctx.shared.process_keys.check(id, key) else {
+    let Some(id) = ctx.process_of(id, key) else {
         return INVALID;
     };
-    let Some(at) = ctx.outputs.iter().position(|(child, _)| *child == id) else {
+    let Some(wasi) = Outputs::of(ctx).find(id) else {
         return EMPTY;
     };
     // Asked before the text is taken: what comes after that is the last.
-    let has_ended = ctx.shared.find(id).is_none();
-    let wasi = ctx.outputs[at].1.clone();
+    let has_ended = !ctx.kernel.is_alive(id);
     let Some(capture) = usize::try_from(stream).ok().and_then(|stream| wasi.captured(stream)) else {
         return EMPTY;
     };
@@ -79,8 +78,7 @@ fn take_output(mut caller: Caller<'_, Ctx>, id: u64, key: u64, stream: i32) -> i
         .filter_map(|stream| wasi.captured(stream))
         .all(|capture| capture.is_empty());
     if has_ended && is_empty {
-        ctx.outputs.swap_remove(at);
-        ctx.limits.give_back(super::signal::CAPTURE_COST);
+        Outputs::remove(ctx, id);
     }
     OK
 }

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
+use lunatic_kernel::channel::{Message, SendRefusal};
+use lunatic_kernel::clock::TimedMail;
 use lunatic_sys::codes::{CLOSED, INVALID, LIMIT, MESSAGE_LEN_MAX, OK};
+use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
-use crate::channel::Message;
-use crate::clock::TimedMail;
 use crate::guest_memory;
 use crate::instance::Ctx;
 
 /// An interval is at least as long as a time slice: a shorter one would keep the clock busy for its own sake.
-const INTERVAL_MIN: Duration = crate::clock::TIME_SLICE;
+const INTERVAL_MIN: Duration = lunatic_kernel::clock::TIME_SLICE;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::timer";
@@ -35,8 +36,8 @@ fn send_after(
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, out, 8)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
-    let shared = &ctx.shared;
-    let Some(to) = shared.process_keys.check(id, key) else {
+    let kernel = &ctx.kernel;
+    let Some(to) = kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
     let mail = TimedMail {
@@ -46,31 +47,27 @@ fn send_after(
         interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns).max(INTERVAL_MIN)),
         parcel: None,
     };
-    if mail.body.len() > MESSAGE_LEN_MAX || shared.queued.charge(mail.size()).is_err() {
-        ctx.buffer = super::channel::TOO_MUCH.into();
-        return Ok(LIMIT);
-    }
-    let timer: u64 = rand::random();
-    let owned = shared
-        .find(to)
-        .and_then(|to| to.relate(|relations| relations.timers.insert(timer)).ok());
-    if owned.is_none() {
-        shared.queued.give_back(mail.size());
-        return Ok(CLOSED);
-    }
-    // A time that is too far away to be told never comes; the farthest that can be told is as good.
-    let time = &ctx.process().system.time;
-    let now = time.now();
-    let due = now.checked_add(Duration::from_nanos(delay_ns));
-    time.clock(&shared.clock)
-        .set_mail(due.unwrap_or(now + Duration::from_secs(1 << 32)), timer, mail);
+    let refused = mail.body.len() > MESSAGE_LEN_MAX;
+    let system = &ctx.process().system;
+    let set = match refused {
+        true => Err(SendRefusal::Limit),
+        false => kernel.set_timer(system, Duration::from_nanos(delay_ns), mail),
+    };
+    let timer = match set {
+        Ok(timer) => timer,
+        Err(SendRefusal::Closed) => return Ok(CLOSED),
+        Err(_) => {
+            ctx.set_buffer(super::channel::TOO_MUCH);
+            return Ok(LIMIT);
+        }
+    };
     guest_memory::write(&mut caller, out, &timer.to_le_bytes())?;
     Ok(OK)
 }
 
 fn cancel(caller: Caller<'_, Ctx>, timer: u64) -> i32 {
-    let shared = &caller.data().shared;
-    i32::from(shared.cancel_timer(&caller.data().process().system, timer))
+    let kernel = &caller.data().kernel;
+    i32::from(kernel.cancel_timer(&caller.data().process().system, timer))
 }
 
 fn pause(caller: Caller<'_, Ctx>) -> i32 {

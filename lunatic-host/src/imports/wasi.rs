@@ -2,16 +2,19 @@
 //!
 //! Functions that open files or name paths are watched here: the limit of open files is kept, and denials are logged.
 
+use std::sync::Arc;
+
+use lunatic_kernel::time::Time;
 use wasmtime::{AsContextMut as _, Caller, Linker};
-use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
+use wasmtime_wasi::{HostMonotonicClock, I32Exit};
 use wiggle::GuestMemory;
 
 use crate::instance::Ctx;
-use crate::process::Process;
 use crate::report::PanicCapture;
 use crate::rights::denial;
+use crate::wasm::Process;
 
 const NAMESPACE: &str = "wasi_snapshot_preview1";
 
@@ -26,24 +29,57 @@ mod errno {
 }
 
 /// The WASI side of one process.
-pub(crate) struct ProcessWasi {
+struct ProcessWasi {
     context: WasiP1Ctx,
     /// Files that the process has opened and not closed. It may close a standard stream for another file.
     open: i64,
-    /// The panic that the process may be writing to standard error.
-    pub(crate) panic: PanicCapture,
 }
 
 impl ProcessWasi {
-    pub(crate) fn new(process: &Process) -> Self {
-        let panic = PanicCapture::default();
+    fn new(process: &Process, panic: &PanicCapture) -> Self {
         let system = &process.system;
-        let wasi = &process.rights.wasi;
+        let clock = SystemClock(system.time.clone());
+        let wasi = &process.local.rights.wasi;
         Self {
-            context: wasi.context(system.is_main(process.id), &panic, system.time.clone()),
+            context: wasi.context(system.is_main(process.id), panic, clock),
             open: 0,
-            panic,
         }
+    }
+
+    /// The WASI side of the process, made when it is first needed.
+    fn of(ctx: &mut Ctx) -> &mut Self {
+        if ctx.find_state::<Self>().is_none() {
+            // The panic that the process may be writing to standard error: whoever sees its end asks for it.
+            let panic = ctx.state(PanicCapture::default).clone();
+            let process = ctx.process().clone();
+            return ctx.state(|| Self::new(&process, &panic));
+        }
+        ctx.state(|| unreachable!("it was there just now"))
+    }
+}
+
+/// The monotonic clock that guests read: it begins with the system, and is one for all its processes.
+struct SystemClock(Time<Arc<Process>>);
+
+impl HostMonotonicClock for SystemClock {
+    fn resolution(&self) -> u64 {
+        1
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.0.since_start().as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Prints what was held back of the text of a panic, because the process has caught the panic.
+pub fn print_held_panic(ctx: &Ctx) {
+    let Some(panic) = ctx.find_state::<PanicCapture>() else {
+        return;
+    };
+    let text = panic.release();
+    if !text.is_empty() {
+        let text = String::from_utf8_lossy(&text);
+        ctx.process().local.rights.wasi.stderr().report(&text);
     }
 }
 
@@ -52,7 +88,7 @@ fn parts<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(GuestMemory<'
     let memory = crate::guest_memory::memory(caller)?;
     let fuel = caller.as_context_mut().hostcall_fuel();
     let (bytes, ctx) = memory.data_and_store_mut(caller);
-    let wasi = ctx.wasi();
+    let wasi = ProcessWasi::of(ctx);
     preview1::WasiSnapshotPreview1::set_hostcall_fuel(&mut wasi.context, fuel);
     Ok((GuestMemory::Unshared(bytes), wasi))
 }
@@ -62,7 +98,7 @@ fn note_denial(caller: &mut Caller<'_, Ctx>, code: i32, what: &str, path: i32, l
     if !matches!(code, errno::PERM | errno::ROFS | errno::NOTCAPABLE) {
         return;
     }
-    if !caller.data().process().system.config.log_denials {
+    if !caller.data().process().system.data.config.log_denials {
         return;
     }
     let Ok((bytes, ctx)) = crate::guest_memory::slice(caller, path as u32, len as u32) else {
@@ -91,7 +127,7 @@ macro_rules! paths {
 }
 
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    add_to_linker_async(linker, |ctx: &mut Ctx| &mut ctx.wasi().context)?;
+    add_to_linker_async(linker, |ctx: &mut Ctx| &mut ProcessWasi::of(ctx).context)?;
     linker.allow_shadowing(true);
     // wasmtime-wasi traps on codes above 125; a program may use all that its system has.
     linker.func_wrap(NAMESPACE, "proc_exit", |code: i32| -> wasmtime::Result<()> {
@@ -118,72 +154,77 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 /// The functions that change how many files are open.
 fn add_open_and_close(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    type Open = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
     linker.func_wrap_async(
         NAMESPACE,
         "path_open",
-        |mut caller: Caller<'_, Ctx>, (fd, how, path, len, create, rights, inheriting, flags, out): Open| {
-            Box::new(async move {
-                let files_max = i64::from(caller.data().process().rights.files_max);
-                let (mut memory, wasi) = parts(&mut caller)?;
-                if wasi.open >= files_max {
-                    denial::log(
-                        caller.data().process(),
-                        "may not open more files than",
-                        &files_max.to_string(),
-                        "--max-files N",
-                    );
-                    return Ok(errno::MFILE);
-                }
-                let context = &mut wasi.context;
-                let opened = preview1::path_open(
-                    context,
-                    &mut memory,
-                    fd,
-                    how,
-                    path,
-                    len,
-                    create,
-                    rights,
-                    inheriting,
-                    flags,
-                    out,
-                );
-                let code = opened.await?;
-                if code == errno::SUCCESS {
-                    wasi.open += 1;
-                }
-                note_denial(&mut caller, code, "may not open", path, len);
-                wasmtime::Result::Ok(code)
-            })
+        |caller, (fd, how, path, len, create, rights, inheriting, flags, out)| {
+            Box::new(path_open(
+                caller,
+                (fd, how, path, len, create, rights, inheriting, flags, out),
+            ))
         },
     )?;
-    linker.func_wrap_async(NAMESPACE, "fd_close", |mut caller: Caller<'_, Ctx>, (fd,): (i32,)| {
-        Box::new(async move {
-            let (mut memory, wasi) = parts(&mut caller)?;
-            let code = preview1::fd_close(&mut wasi.context, &mut memory, fd).await?;
-            if code == errno::SUCCESS {
-                wasi.open -= 1;
-            }
-            wasmtime::Result::Ok(code)
-        })
+    linker.func_wrap_async(NAMESPACE, "fd_close", |caller, (fd,)| Box::new(fd_close(caller, fd)))?;
+    linker.func_wrap_async(NAMESPACE, "fd_renumber", |caller, (from, to)| {
+        Box::new(fd_renumber(caller, from, to))
     })?;
-    linker.func_wrap_async(
-        NAMESPACE,
-        "fd_renumber",
-        |mut caller: Caller<'_, Ctx>, (from, to): (i32, i32)| {
-            Box::new(async move {
-                let (mut memory, wasi) = parts(&mut caller)?;
-                let code = preview1::fd_renumber(&mut wasi.context, &mut memory, from, to).await?;
-                // What was open as `to` is closed.
-                if code == errno::SUCCESS && from != to {
-                    wasi.open -= 1;
-                }
-                wasmtime::Result::Ok(code)
-            })
-        },
-    )?;
     Ok(())
+}
+
+/// Opens a file, unless the process has as many open as it may.
+async fn path_open(
+    mut caller: Caller<'_, Ctx>,
+    (fd, how, path, len, create, rights, inheriting, flags, out): (i32, i32, i32, i32, i32, i64, i64, i32, i32),
+) -> wasmtime::Result<i32> {
+    let files_max = i64::from(caller.data().process().local.rights.files_max);
+    let (mut memory, wasi) = parts(&mut caller)?;
+    if wasi.open >= files_max {
+        denial::log(
+            caller.data().process(),
+            "may not open more files than",
+            &files_max.to_string(),
+            "--max-files N",
+        );
+        return Ok(errno::MFILE);
+    }
+    let opened = preview1::path_open(
+        &mut wasi.context,
+        &mut memory,
+        fd,
+        how,
+        path,
+        len,
+        create,
+        rights,
+        inheriting,
+        flags,
+        out,
+    );
+    let code = opened.await?;
+    if code == errno::SUCCESS {
+        wasi.open += 1;
+    }
+    note_denial(&mut caller, code, "may not open", path, len);
+    Ok(code)
+}
+
+async fn fd_close(mut caller: Caller<'_, Ctx>, fd: i32) -> wasmtime::Result<i32> {
+    let (mut memory, wasi) = parts(&mut caller)?;
+    let code = preview1::fd_close(&mut wasi.context, &mut memory, fd).await?;
+    if code == errno::SUCCESS {
+        wasi.open -= 1;
+    }
+    Ok(code)
+}
+
+async fn fd_renumber(mut caller: Caller<'_, Ctx>, from: i32, to: i32) -> wasmtime::Result<i32> {
+    let (mut memory, wasi) = parts(&mut caller)?;
+    let code = preview1::fd_renumber(&mut wasi.context, &mut memory, from, to).await?;
+    // What was open as `to` is closed.
+    if code == errno::SUCCESS && from != to {
+        wasi.open -= 1;
+    }
+    Ok(code)
 }
 
 /// The functions that take one of a few numbers: wasmtime-wasi traps on others, where a C library expects EINVAL.

@@ -2,11 +2,10 @@
 
 use std::fmt;
 
+use lunatic_module::facts::RESERVED_PREFIX;
 use wasmtime::{Instance, Store, Val, ValType};
 
-use super::Ctx;
-use crate::module::facts::RESERVED_PREFIX;
-use crate::process::{Argument, Call};
+use crate::entry::{Argument, Call};
 
 /// A process was to begin with a function that cannot be called so.
 #[derive(Debug)]
@@ -43,7 +42,7 @@ impl Argument {
 }
 
 /// Calls the function, if it is there and is of the type of the arguments.
-pub(super) async fn call(store: &mut Store<Ctx>, instance: &Instance, call: &Call) -> wasmtime::Result<()> {
+pub(super) async fn call<T: Send>(store: &mut Store<T>, instance: &Instance, call: &Call) -> wasmtime::Result<()> {
     let Call { name, arguments } = call;
     // What the host adds to a module is the host's to call.
     let exported = instance.get_func(&mut *store, name);

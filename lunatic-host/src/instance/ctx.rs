@@ -1,48 +1,37 @@
 //! What the host keeps for the process that runs in an instance: the data of its store.
 
+use std::any::Any;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use lunatic_kernel::address::{Checked, Id};
+use lunatic_kernel::exit::ExitReason;
+use lunatic_sys::layout::RawHandle;
 use smallvec::SmallVec;
 use wasmtime::{Global, Memory, UpdateDeadline};
 
-use super::Seat;
 use super::drive::Called;
 use super::image::Reset;
 use super::limits::Limits;
-use crate::compat::State;
-use crate::imports::signal::UsedConfig;
-use crate::imports::wasi::ProcessWasi;
-use crate::process::exit::ExitReason;
-use crate::process::id::{Checked, Id};
-use crate::process::{Captured, Entry, Process};
-use crate::shared::Shared;
-use crate::wasi::Wasi;
+use super::seat::Seat;
+use crate::states::States;
+use crate::wasm::{Captured, Entry, Kernel, Process};
 
-/// What host functions know of the process that calls them: the data of its store.
-pub(crate) struct Ctx {
-    pub(crate) shared: Arc<Shared>,
+/// What host functions know of the process that calls them: the data of its store, `caller.data()` and `caller.data_mut()`.
+pub struct Ctx {
+    pub(crate) kernel: Arc<Kernel>,
     pub(crate) memory: Option<Memory>,
     /// The values that the process was spawned with.
     pub(crate) captured: Captured,
     /// See `lunatic_sys::buffer`.
     pub(crate) buffer: Vec<u8>,
     /// Channels and processes that the process has handles of.
-    pub(super) checked: [Checked; 2],
+    checked: [Checked; 2],
     /// The channels that close with the process.
     pub(crate) channels: SmallVec<[Id; 2]>,
-    /// The children whose output the process may ask for, with what they see of the world.
-    pub(crate) outputs: Vec<(Id, Arc<Wasi>)>,
-    /// The modules that the process compiled.
-    pub(crate) modules: Vec<Id>,
-    /// The configurations of TLS that go with the process.
-    pub(crate) tls_configs: Vec<Id>,
-    /// The configuration that the process used last to spawn another.
-    pub(crate) config: Option<Box<UsedConfig>>,
-    /// What a process of the interface of Lunatic 0.13 has.
-    pub(crate) compat: Option<Box<State>>,
+    /// What parts of the host and extensions keep with the process.
+    states: States,
     /// The start function of the instance has run, if it has one.
-    pub(crate) started: bool,
+    pub(super) started: bool,
     pub(super) process: Option<Arc<Process>>,
     pub(super) seat: Arc<Seat>,
     /// The entry of the process that begins, for `lunatic:run`.
@@ -51,23 +40,18 @@ pub(crate) struct Ctx {
     pub(super) gate: Option<Global>,
     pub(super) reset: Option<Reset>,
     pub(crate) limits: Limits,
-    pub(super) wasi: Option<Box<ProcessWasi>>,
 }
 
 impl Ctx {
-    pub(super) fn new(shared: Arc<Shared>, seat: Arc<Seat>) -> Self {
+    pub(super) fn new(kernel: Arc<Kernel>, seat: Arc<Seat>) -> Self {
         Self {
-            shared,
+            kernel,
             memory: None,
             captured: Captured::new(),
             buffer: Vec::new(),
             checked: Default::default(),
             channels: SmallVec::new(),
-            outputs: Vec::new(),
-            modules: Vec::new(),
-            tls_configs: Vec::new(),
-            config: None,
-            compat: None,
+            states: States::default(),
             started: false,
             process: None,
             seat,
@@ -75,44 +59,62 @@ impl Ctx {
             gate: None,
             reset: None,
             limits: Limits::default(),
-            wasi: None,
         }
     }
 
+    /// The kernel of the runtime.
+    pub fn kernel(&self) -> &Arc<Kernel> {
+        &self.kernel
+    }
+
     /// The process that runs in this instance now.
-    pub(crate) fn process(&self) -> &Arc<Process> {
+    ///
+    /// # Panics
+    ///
+    /// If none does: host functions are always called by a process.
+    pub fn process(&self) -> &Arc<Process> {
         self.process.as_ref().expect("host functions are called by a process")
+    }
+
+    /// What a part of the host or an extension keeps with the process, made by `make` when it is first asked for; one value of
+    /// each type, so use one of your own. It is dropped at the end of the process, however it ends, before anybody hears of the
+    /// end. Children do not inherit it.
+    pub fn state<T: Any + Send>(&mut self, make: impl FnOnce() -> T) -> &mut T {
+        self.states.get_or_insert_with(make)
+    }
+
+    /// What is kept with the process, if anything of the type is.
+    pub fn find_state<T: Any + Send>(&self) -> Option<&T> {
+        self.states.get()
+    }
+
+    /// Leaves bytes for the process, which it takes with `lunatic::buffer`.
+    pub fn set_buffer(&mut self, bytes: impl Into<Vec<u8>>) {
+        self.buffer = bytes.into();
+    }
+
+    /// Whether the instance has been made: false while its start function runs.
+    pub fn has_started(&self) -> bool {
+        self.started
     }
 
     /// The channel of a handle, if it is one.
     pub(crate) fn channel(&mut self, id: u64, key: u64) -> Option<Id> {
-        self.checked[0].check(&self.shared.channel_keys, id, key)
+        let kernel = &self.kernel;
+        self.checked[0].check(RawHandle { id, key }, |address| {
+            kernel.channel_keys().check(address.id, address.key)
+        })
     }
 
     /// The process of a handle, if it is one.
     pub(crate) fn process_of(&mut self, id: u64, key: u64) -> Option<Id> {
-        self.checked[1].check(&self.shared.process_keys, id, key)
-    }
-
-    /// The WASI context of the process, made when it is first needed.
-    pub(crate) fn wasi(&mut self) -> &mut ProcessWasi {
-        let process = self.process.as_ref().expect("host functions are called by a process");
-        self.wasi.get_or_insert_with(|| Box::new(ProcessWasi::new(process)))
-    }
-
-    /// Prints what was held back of the text of a panic, because the process has caught the panic.
-    pub(crate) fn print_held_panic(&mut self) {
-        let Some(wasi) = &self.wasi else { return };
-        let text = wasi.panic.release();
-        if !text.is_empty() {
-            let text = String::from_utf8_lossy(&text);
-            self.process().rights.wasi.stderr().report(&text);
-        }
+        let kernel = &self.kernel;
+        self.checked[1].check(RawHandle { id, key }, |address| kernel.process_named(address))
     }
 
     /// The process is done with its time slice: when it stops now, it runs again after all that are ready.
     pub(crate) fn give_way(&self) {
-        self.seat.preempted.store(true, Ordering::Relaxed);
+        self.seat.preempt();
     }
 
     /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
@@ -125,11 +127,12 @@ impl Ctx {
     }
 
     pub(super) fn has_used_slice(&self) -> bool {
-        self.seat.slice.load(Ordering::Relaxed) != self.shared.clock.slices()
+        self.seat.slice() != self.kernel.slices()
     }
 
     pub(super) fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Called> {
-        self.limits.begin(&process.rights);
+        let rights = &process.local.rights;
+        self.limits.begin(rights.max_memory, rights.budget.clone());
         self.process = Some(process);
         match entry {
             Entry::Closure(index, captured) => {
@@ -146,43 +149,26 @@ impl Ctx {
         self.release();
         self.seat.seat(None);
         if let Some(process) = self.process.take() {
-            self.shared.end(&process, reason);
+            self.kernel.end(&process, reason);
         }
     }
 
     /// Lets go of everything the process owned.
     pub(super) fn release(&mut self) {
-        let worker = if self.channels.is_empty() {
-            0
-        } else {
-            self.shared.scheduler.worker()
-        };
-        for channel in self.channels.drain(..) {
-            self.shared
-                .channels
-                .close(worker, channel)
-                .for_each(|waiter| self.shared.scheduler.wake(&waiter));
+        if !self.channels.is_empty() {
+            let worker = self.kernel.worker();
+            for channel in self.channels.drain(..) {
+                let waiters = self.kernel.channels().close(worker, channel);
+                waiters.for_each(|waiter| self.kernel.wake(&waiter));
+            }
         }
-        for module in std::mem::take(&mut self.modules) {
-            drop(self.shared.modules.remove(self.shared.scheduler.worker(), module));
-        }
-        for config in std::mem::take(&mut self.tls_configs) {
-            drop(
-                self.shared
-                    .net
-                    .tls_configs
-                    .remove(self.shared.scheduler.worker(), config),
-            );
-        }
-        self.outputs = Vec::new();
+        // Before the limits: what is kept may have been charged to them.
+        self.states.clear();
         self.limits.release();
-        self.config = None;
         self.captured.clear();
         if self.buffer.capacity() > 0 {
             self.buffer = Vec::new();
         }
-        self.compat = None;
-        self.wasi = None;
         self.entry = None;
     }
 }

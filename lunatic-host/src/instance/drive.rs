@@ -1,38 +1,38 @@
 //! The coroutine of a runner: makes the instance, runs one process after the other in it, and makes it fresh between them.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
+use lunatic_kernel::exit::ExitReason;
+use lunatic_memory::{ArenaError, MemoryError};
+use lunatic_module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, TypedFunc};
 
-use super::arena::ArenaError;
 use super::image::Reset;
-use super::memory::{self, MemoryError};
-use super::{Ctx, Seat, Seated, arguments};
+use super::seat::{Seat, Seated};
+use super::{Ctx, arguments};
 use crate::ending::Ending;
 use crate::engine::Layout;
 use crate::module::Module;
-use crate::module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
-use crate::process::exit::ExitReason;
-use crate::process::{Call, Entry};
+use crate::report::PanicCapture;
 use crate::rights::Rights;
-use crate::shared::Shared;
+use crate::wasm::{Call, Entry, Kernel};
 
 /// Runs one process after another in one instance, for as long as it can be used again.
-pub(super) async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
-    let mut store = new_store(&shared, layout, Ctx::new(shared.clone(), seat.clone()));
+pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
+    let mut store = new_store(&kernel, layout, Ctx::new(kernel.clone(), seat.clone()));
     let mut running: Option<Running> = None;
     let mut made = Ok(());
-    if seat.ahead.load(Ordering::Relaxed) {
+    if seat.is_made_ahead() {
+        // Nobody's yet: the first process that gets the instance is charged for it.
         store.data_mut().limits.begin_ahead();
-        let Ok(instance) = Box::pin(make(&shared, &mut store, &module, &mut layout)).await else {
+        let Ok(instance) = Box::pin(make(&kernel, &mut store, &module, &mut layout)).await else {
             return;
         };
         running = Some(instance);
     }
     loop {
         let (process, entry) = Seated(&seat).await;
-        let fuel = process.rights.fuel;
+        let fuel = process.local.rights.fuel;
         let called = store.data_mut().begin(process, entry);
         if layout == Layout::Metered {
             let filled = store.set_fuel(fuel.unwrap_or(u64::MAX));
@@ -43,7 +43,7 @@ pub(super) async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: 
         let charged = store.data_mut().limits.admit(memory);
         if charged.is_ok() && running.is_none() {
             // Boxed: what a waiting process holds would else have room for what making an instance takes.
-            made = Box::pin(make(&shared, &mut store, &module, &mut layout))
+            made = Box::pin(make(&kernel, &mut store, &module, &mut layout))
                 .await
                 .map(|instance| running = Some(instance));
         }
@@ -55,9 +55,11 @@ pub(super) async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: 
         let is_export = matches!(called, Some(Called::Export(_)));
         let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
         let ctx = store.data_mut();
+        // There is none if `next` has ended it, and has found no other to go on with.
         if let Some(process) = ctx.process.clone() {
-            let panic = ctx.wasi.as_ref().map(|wasi| wasi.panic.clone());
-            let ending = Ending::of(&process, &module, result, panic, ctx.limits.out_of_memory);
+            // Taken out first: the release drops it.
+            let panic = ctx.find_state::<PanicCapture>().cloned();
+            let ending = Ending::of(&kernel, &process, &module, result, panic, ctx.limits.out_of_memory);
             // What the process wrote comes before what is said about it.
             process.system.process_ends(process.id);
             ctx.release();
@@ -71,18 +73,18 @@ pub(super) async fn drive(shared: Arc<Shared>, module: Arc<Module>, mut layout: 
 
 /// Makes an instance in the store, in another layout if the machine has no room for this one.
 async fn make(
-    shared: &Shared,
+    kernel: &Kernel,
     store: &mut Store<Ctx>,
     module: &Arc<Module>,
     layout: &mut Layout,
 ) -> wasmtime::Result<Running> {
     let mut made = Running::make(store, module, *layout).await;
     if *layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
-        shared.engines.fast_is_refused();
+        kernel.host.engines.fast_is_refused();
         *layout = Layout::Dense;
-        let ctx = Ctx::new(store.data().shared.clone(), store.data().seat.clone());
+        let ctx = Ctx::new(store.data().kernel.clone(), store.data().seat.clone());
         let ctx = std::mem::replace(store.data_mut(), ctx);
-        *store = new_store(shared, *layout, ctx);
+        *store = new_store(kernel, *layout, ctx);
         made = Running::make(store, module, *layout).await;
     }
     made.map_err(|(error, lack)| not_made(store.data_mut(), error, lack))
@@ -94,8 +96,8 @@ pub(super) enum Called {
     With(Box<Call>),
 }
 
-fn new_store(shared: &Shared, layout: Layout, ctx: Ctx) -> Store<Ctx> {
-    let mut store = Store::new(shared.engines.engine(layout), ctx);
+fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
+    let mut store = Store::new(kernel.host.engines.engine(layout), ctx);
     store.limiter(|ctx| &mut ctx.limits);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
@@ -114,7 +116,7 @@ enum Lack {
 impl Lack {
     /// `None` if it failed for another reason. To be asked by the thread that tried, once.
     fn of(error: &wasmtime::Error) -> Option<Self> {
-        match memory::take_refusal() {
+        match lunatic_memory::take_refusal() {
             Some(MemoryError::Arena(error)) => Some(Self::Machine(error.to_string())),
             Some(MemoryError::Budget { .. }) => Some(Self::Budget),
             _ => error
@@ -129,7 +131,7 @@ impl Lack {
 fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmtime::Error {
     ctx.limits.out_of_memory |= lack.is_some();
     if let Some(Lack::Machine(what)) = lack {
-        ctx.shared.shortage.note(&what, ctx.shared.clock.slices());
+        ctx.kernel.host.shortage.note(&what, ctx.kernel.slices());
     }
     error.context("could not make the instance")
 }
@@ -156,11 +158,12 @@ impl Running {
     }
 
     async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
-        if let Some(image) = module.image.get() {
-            memory::expect_data(image.span());
+        if let Some(image) = module.image() {
+            // These pages are written at once, and each would be a page fault of its own.
+            lunatic_memory::expect_data(image.span());
         }
         let instance = module
-            .pre(&store.data().shared, layout)?
+            .pre(&store.data().kernel.host, layout)?
             .instantiate_async(&mut *store)
             .await?;
         let memory = instance.get_memory(&mut *store, "memory");
@@ -169,8 +172,14 @@ impl Running {
         note_memory(&mut *store);
         store.data_mut().gate = gate;
         store.data_mut().started = true;
-        if let (Some(memory), Ok(())) = (memory, &module.facts.recyclable) {
-            let reset = Reset::new(&mut *store, &instance, memory, module)?;
+        if let (Some(memory), Ok(())) = (memory, &module.facts().recyclable) {
+            let reset = Reset::new(
+                &mut *store,
+                &instance,
+                memory,
+                &module.facts().globals,
+                module.image_cell(),
+            )?;
             store.data_mut().reset = Some(reset);
         }
         let run = instance.get_typed_func(&mut *store, RUN_EXPORT).ok();
@@ -223,7 +232,7 @@ fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
     let Some(memory) = store.data().memory else { return };
     let (base, len) = (memory.data_ptr(&store).addr(), memory.data_size(&store));
     store.data_mut().limits.grown = false;
-    *store.data().seat.memory.lock() = base..base + len;
+    store.data().seat.set_memory(base..base + len);
 }
 
 /// To be called on the process's stack before it blocks: writes down where that is.
@@ -234,7 +243,7 @@ pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
     }
     let here = 0_u8;
     let here = std::ptr::from_ref(&here).addr();
-    store.data().seat.stack.store(here, Ordering::Relaxed);
+    store.data().seat.set_stack(here);
 }
 
 /// True if [`make_fresh`] can make the instance what it was at first.
@@ -248,7 +257,7 @@ fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> 
     let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else {
         return Ok(());
     };
-    let moved = store.as_context().data().seat.moved.swap(false, Ordering::Relaxed);
+    let moved = store.as_context().data().seat.take_moved();
     let result = reset.make_fresh(&mut store, moved);
     store.as_context_mut().data_mut().reset = Some(reset);
     result
@@ -264,27 +273,31 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
         return table_index(entry);
     }
     let ctx = caller.data_mut();
-    let module = ctx.process().module.clone();
-    let has_budget = is_limited(&ctx.process().rights);
+    let module = ctx.process().local.module.clone();
+    let has_budget = is_limited(&ctx.process().local.rights);
     ctx.end(ExitReason::Normal);
     // What a budget is charged for time is measured around all that an instance runs without being left.
     if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
         return Ok(-1);
     }
-    let Some(process) = caller.data().shared.scheduler.next_fresh(&module) else {
+    let Some(process) = caller
+        .data()
+        .kernel
+        .next_fresh(|next| Arc::ptr_eq(&next.local.module, &module))
+    else {
         return Ok(-1);
     };
-    let entry = if is_limited(&process.rights) {
+    let entry = if is_limited(&process.local.rights) {
         None
     } else {
-        process.take_fresh_closure()
+        process.take_fresh(|entry| matches!(entry, Entry::Closure(..)))
     };
     let Some(Entry::Closure(index, captured)) = entry else {
         // It begins otherwise: a worker will see to it.
-        caller.data().shared.scheduler.requeue(process);
+        caller.data().kernel.requeue(process);
         return Ok(-1);
     };
-    process.set_running(caller.data().shared.clock.slices());
+    caller.data().kernel.runs(&process);
     let ctx = caller.data_mut();
     ctx.seat.seat(Some(process.clone()));
     ctx.begin(process, Entry::Closure(index, captured));

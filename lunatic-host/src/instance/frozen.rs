@@ -1,83 +1,17 @@
-//! Freezing and thawing one suspended instance.
+//! Freezing and thawing one suspended instance: what it has changed is packed, and its pages go back to the system.
 
 use std::ops::Range;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering;
 
-use super::Runner;
+use lunatic_memory::{Model, Packed, Pages};
+
 use super::image::Image;
-use super::packed::{Model, Packed};
-use super::residency::Pages;
 
 /// What a frozen instance had changed.
 pub(super) struct Frozen {
     /// Nothing, if there is no memory.
     memory: (Range<usize>, Option<Packed>),
     stack: (Range<usize>, Option<Packed>),
-}
-
-impl Runner {
-    /// Gives the pages of the suspended instance back to the system; false if that cannot be done or has been done.
-    pub(crate) fn freeze(&mut self) -> bool {
-        let mut pages = Vec::new();
-        // SAFETY: the pages are released before anybody can run or drop the runner.
-        let frozen = unsafe { self.freeze_into(&mut pages) };
-        Pages::release_all(pages);
-        frozen
-    }
-
-    /// As [`freeze`](Self::freeze), but the pages are still to be released: they are added to `released`.
-    ///
-    /// # Safety
-    ///
-    /// The runner is not run and not dropped before what it added has been given to [`Pages::release_all`].
-    pub(crate) unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool {
-        if self.frozen.is_some() {
-            return false;
-        }
-        let memory = self.seat.memory.lock().clone();
-        let stack = self.stacks.stack_at(self.seat.stack.load(Ordering::Relaxed));
-        let Some(stack) = stack else { return false };
-        let module = &*self.module;
-        let Some(packed) = take(&stack, None, &module.models.stack, released) else {
-            return false;
-        };
-        let memory = {
-            let packed = take(
-                &memory,
-                module.image.get().map(|image| &**image),
-                &module.models.memory,
-                released,
-            );
-            (memory, packed)
-        };
-        self.frozen = Some(Box::new(Frozen {
-            memory,
-            stack: (stack, Some(packed)),
-        }));
-        true
-    }
-
-    /// Whether the memory of the suspended instance has more pages that hold data.
-    pub(crate) fn holds_more_than(&mut self, pages_max: usize) -> bool {
-        if pages_max == usize::MAX || self.frozen.is_some() {
-            return false;
-        }
-        let memory = self.seat.memory.lock().clone();
-        pages(&memory).is_some_and(|pages| pages.resident().count() > pages_max)
-    }
-
-    /// Puts everything back as it was.
-    pub(crate) fn thaw(&mut self) {
-        let Some(frozen) = self.frozen.take() else { return };
-        let module = &*self.module;
-        put(&frozen.stack, None, &module.models.stack);
-        put(
-            &frozen.memory,
-            module.image.get().map(|image| &**image),
-            &module.models.memory,
-        );
-    }
 }
 
 /// What frozen processes of a module have in common.
@@ -87,40 +21,65 @@ pub(crate) struct Models {
     stack: Model,
 }
 
-fn take(
-    range: &Range<usize>,
-    image: Option<&Image>,
-    model: &Model,
-    released: &mut Vec<Pages<'static>>,
-) -> Option<Packed> {
-    let pages = pages(range)?;
-    let packed = model.pack(&pages.diff(|page| image?.page(page)));
-    released.push(pages);
-    Some(packed)
-}
+impl Frozen {
+    /// Packs what differs from the image in these ranges; the pages are still to be released, and are added to `released`.
+    /// `None` if there is no stack.
+    ///
+    /// # Safety
+    ///
+    /// The ranges are the memory and the stack of a suspended instance that the calling thread has alone, and that is
+    /// neither run nor dropped before what was added has been given to [`Pages::release_all`].
+    pub(super) unsafe fn take(
+        memory: Range<usize>,
+        stack: Range<usize>,
+        image: Option<&Image>,
+        models: &Models,
+        released: &mut Vec<Pages<'static>>,
+    ) -> Option<Box<Self>> {
+        // SAFETY: the caller promises what `pages` asks for, and keeps the instance until the pages are gone.
+        let (stack_pages, memory_pages) = unsafe { (pages(&stack)?, pages(&memory)) };
+        let mut pack = |pages: Pages<'static>, image: Option<&Image>, model: &Model| {
+            let packed = model.pack(&pages.diff(|page| image?.page(page)));
+            released.push(pages);
+            packed
+        };
+        let packed_stack = pack(stack_pages, None, &models.stack);
+        let packed_memory = memory_pages.map(|pages| pack(pages, image, &models.memory));
+        Some(Box::new(Self {
+            memory: (memory, packed_memory),
+            stack: (stack, Some(packed_stack)),
+        }))
+    }
 
-fn put((range, packed): &(Range<usize>, Option<Packed>), image: Option<&Image>, model: &Model) {
-    if let (Some(mut pages), Some(packed)) = (pages(range), packed) {
-        if let Some(image) = image {
-            pages.populate(image.span());
-        }
-        pages.restore(&model.unpack(packed), |page| image?.page(page));
+    /// Puts everything back as it was.
+    ///
+    /// # Safety
+    ///
+    /// The calling thread alone has the instance that this was taken of, which is still suspended.
+    pub(super) unsafe fn put_back(&self, image: Option<&Image>, models: &Models) {
+        let put = |(range, packed): &(Range<usize>, Option<Packed>), image: Option<&Image>, model: &Model| {
+            // SAFETY: the caller promises it, and the pages are dropped before this returns.
+            if let (Some(mut pages), Some(packed)) = (unsafe { pages(range) }, packed) {
+                if let Some(image) = image {
+                    pages.populate(image.span());
+                }
+                pages.restore(&model.unpack(packed), |page| image?.page(page));
+            }
+        };
+        put(&self.stack, None, &models.stack);
+        put(&self.memory, image, &models.memory);
     }
 }
 
 /// The pages of a suspended instance's memory or stack; `None` if there are none.
-fn pages(range: &Range<usize>) -> Option<Pages<'static>> {
+///
+/// # Safety
+///
+/// The range is the memory or the stack of an instance that is suspended and that the calling thread has alone: its fiber
+/// does not run, and nobody else uses the addresses. The instance is not dropped before the pages are.
+pub(super) unsafe fn pages(range: &Range<usize>) -> Option<Pages<'static>> {
     let base = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(range.start))?;
-    // SAFETY: the range is the memory or the stack of an instance that this thread has taken out of the process's task,
-    // and that is suspended: its fiber does not run and nobody else knows the addresses. Both come from arenas, where
-    // they are whole pages, open and without the guard. They live as long as the instance, which the runner owns; `put`
-    // and `holds_more_than` drop the value before the runner can go, and who calls `freeze_into` promises that.
+    // SAFETY: memories and stacks come from arenas, where they are whole pages, open and without the guard. The caller
+    // promises that nobody else touches them and that they live as long as the pages.
     (!range.is_empty()).then(|| unsafe { Pages::from_raw(base, range.len()) })
-}
-
-/// A frozen instance must be whole again before it is dropped: its fiber is then resumed once more, to unwind.
-impl Drop for Runner {
-    fn drop(&mut self) {
-        self.thaw();
-    }
 }

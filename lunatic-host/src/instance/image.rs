@@ -1,6 +1,6 @@
 //! Making a used instance what a fresh one is, byte for byte.
 //!
-//! What a process can change of a recyclable module ([`crate::module::rewrite::Facts`]) is its memory and its mutable
+//! What a process can change of a recyclable module ([`lunatic_module::facts::Facts`]) is its memory and its mutable
 //! globals; tables, segments and functions it cannot. Both are put back: the globals by value, the memory page by page
 //! from the module's *image*, the memory as instantiation leaves it. Only pages that hold data can differ from the image.
 //! Which ones do is known from last time; if this thread has had no page fault since then, and nobody else ran the
@@ -8,13 +8,10 @@
 //! is not used again.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use lunatic_memory::{Pages, page_size, thread_faults};
 use wasmtime::{AsContext, AsContextMut, Global, Instance, Memory, Val};
-
-use super::kernel::page_size;
-use super::residency::{Pages, thread_faults};
-use crate::module::Module;
 
 /// An instance keeps at most so many pages between two processes; the others go back to the system.
 const KEPT_PAGES_MAX: usize = 64;
@@ -101,24 +98,26 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 impl Reset {
-    /// `instance` must have been made just now.
+    /// `instance` must have been made just now, of a module whose mutable globals are exported under these names. The first
+    /// instance of a module makes the image that is `known` from then on.
     pub(crate) fn new(
         mut store: impl AsContextMut,
         instance: &Instance,
         memory: Memory,
-        module: &Module,
+        global_names: &[String],
+        known: &OnceLock<Arc<Image>>,
     ) -> wasmtime::Result<Self> {
-        let globals = module.facts.globals.iter().map(|name| {
+        let globals = global_names.iter().map(|name| {
             let global = instance.get_global(&mut store, name);
             global.ok_or_else(|| wasmtime::Error::msg(format!("the module lost its export `{name}`")))
         });
         let globals: Box<[Global]> = globals.collect::<Result<_, _>>()?;
-        let image = match module.image.get() {
+        let image = match known.get() {
             Some(image) => image.clone(),
             None => {
                 let image = Image::capture(&mut store, memory, &globals);
                 let image = image.ok_or_else(|| wasmtime::Error::msg("the memory does not consist of whole pages"))?;
-                module.image.get_or_init(|| Arc::new(image)).clone()
+                known.get_or_init(|| Arc::new(image)).clone()
             }
         };
         Ok(Self {

@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
+use lunatic_kernel::budget::{Budget, Resource};
 use wasmtime::ResourceLimiter;
-
-use crate::rights::Rights;
-use crate::rights::budget::{Budget, Resource};
 
 /// The limits of the process that runs in a store.
 #[derive(Debug, Default)]
@@ -23,10 +21,11 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    pub(crate) fn begin(&mut self, rights: &Rights) {
+    /// A process begins that may have a memory of so many bytes, which its budget is charged for.
+    pub(crate) fn begin(&mut self, memory_max: usize, budget: Option<Arc<Budget>>) {
         *self = Self {
-            memory_max: rights.max_memory,
-            budget: rights.budget.clone(),
+            memory_max,
+            budget,
             ..Self::default()
         };
     }

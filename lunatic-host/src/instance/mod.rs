@@ -6,106 +6,33 @@
 //! first time makes room for the next one without leaving the instance: the exported function `lunatic:run` asks
 //! [`next`] for it in a loop.
 
-pub(crate) mod ahead;
-pub(crate) mod arena;
 mod arguments;
 mod ctx;
 mod drive;
 pub(crate) mod frozen;
 pub(crate) mod image;
-pub(crate) mod kernel;
 mod limits;
-pub(crate) mod memory;
-mod packed;
-pub(crate) mod pool;
-pub(crate) mod residency;
-pub(crate) mod runs;
-pub(crate) mod stack;
-#[cfg(test)]
-mod tests;
+mod seat;
 
 use std::future::Future;
-use std::ops::Range;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 
-use parking_lot::Mutex;
+use lunatic_kernel::Progress;
+use lunatic_memory::{Pages, Stacks};
 
-pub(crate) use self::ctx::Ctx;
+pub use self::ctx::Ctx;
 pub(crate) use self::drive::{next, note_place};
 use self::frozen::Frozen;
-use self::stack::Stacks;
+use self::seat::Seat;
 use crate::engine::Layout;
 use crate::module::Module;
-use crate::process::{Entry, Process};
-use crate::shared::Shared;
-
-/// What a worker and the coroutine on its stack tell each other.
-///
-/// All but the locks is written by the thread that runs the coroutine, which a queue handed from one to the next: the order
-/// between them comes from there.
-pub(crate) struct Seat {
-    /// The process to run next, and how it begins.
-    assigned: Mutex<Option<(Arc<Process>, Entry)>>,
-    /// The process that runs.
-    current: Mutex<Option<Arc<Process>>>,
-    /// Another process than the one that the worker began with is current, or none.
-    changed: AtomicBool,
-    /// The current process has used up its time slice.
-    preempted: AtomicBool,
-    /// An instance is to be made before there is a process.
-    ahead: AtomicBool,
-    /// The time slice in which the worker began to run this instance.
-    slice: AtomicU64,
-    /// The thread that ran it last.
-    thread: AtomicUsize,
-    /// More than one thread has run it since it was made fresh.
-    moved: AtomicBool,
-    /// Where the memory of the instance is.
-    memory: Mutex<Range<usize>>,
-    /// Where on its stack it is blocked; 0 if that is not known.
-    stack: AtomicUsize,
-    shared: Weak<Shared>,
-}
-
-impl Seat {
-    fn seat(&self, process: Option<Arc<Process>>) {
-        *self.current.lock() = process;
-        self.changed.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Wakes the process that sits in the seat: what files and terminals call when they are ready.
-impl Wake for Seat {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let current = self.current.lock().clone();
-        if let (Some(process), Some(shared)) = (current, self.shared.upgrade()) {
-            shared.scheduler.wake(&process);
-        }
-    }
-}
-
-/// How it stands with a runner after it has run for a while.
-pub(crate) enum Progress {
-    /// The process waits for something.
-    Blocked(Arc<Process>),
-    /// The process used up its time slice.
-    Preempted(Arc<Process>),
-    /// The process has ended, the runner can take another.
-    Idle,
-    /// The process has ended, and the runner with it.
-    Over,
-}
+use crate::wasm::{Entry, Kernel, Process, Wasm};
 
 /// One instance and what drives it.
-pub(crate) struct Runner {
-    pub(crate) module: Arc<Module>,
+pub struct Runner {
+    module: Arc<Module>,
     seat: Arc<Seat>,
     waker: Waker,
     frozen: Option<Box<Frozen>>,
@@ -114,65 +41,48 @@ pub(crate) struct Runner {
 }
 
 impl Runner {
-    pub(crate) fn new(shared: &Arc<Shared>, module: &Arc<Module>, layout: Layout) -> Self {
-        let seat = Arc::new(Seat {
-            assigned: Mutex::default(),
-            current: Mutex::default(),
-            changed: AtomicBool::new(false),
-            preempted: AtomicBool::new(false),
-            ahead: AtomicBool::new(false),
-            slice: AtomicU64::new(0),
-            thread: AtomicUsize::new(0),
-            moved: AtomicBool::new(false),
-            memory: Mutex::default(),
-            stack: AtomicUsize::new(0),
-            shared: Arc::downgrade(shared),
-        });
-        let drive = Box::pin(drive::drive(shared.clone(), module.clone(), layout, seat.clone()));
+    pub(crate) fn new(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) -> Self {
+        let seat = Seat::new(kernel);
+        let drive = Box::pin(drive::drive(kernel.clone(), module.clone(), layout, seat.clone()));
         Self {
             module: module.clone(),
             waker: seat.clone().into(),
             seat,
             frozen: None,
-            stacks: shared.engines.stacks.clone(),
+            stacks: kernel.host.engines.stacks.clone(),
             drive,
         }
     }
 
+    /// The module whose code it runs.
+    pub(crate) fn module(&self) -> &Arc<Module> {
+        &self.module
+    }
+
     /// Seats a process that has not run yet.
-    pub(crate) fn assign(&mut self, process: Arc<Process>, entry: Entry) {
-        *self.seat.assigned.lock() = Some((process, entry));
+    pub(crate) fn seat_process(&mut self, process: Arc<Process>, entry: Entry) {
+        self.seat.assign(process, entry);
     }
 
     /// The process in the seat.
-    pub(crate) fn current(&self) -> Option<Arc<Process>> {
-        let current = self.seat.current.lock().clone();
-        current.or_else(|| self.seat.assigned.lock().as_ref().map(|(process, _)| process.clone()))
+    pub(crate) fn seated(&self) -> Option<Arc<Process>> {
+        self.seat.current_or_assigned()
     }
 
     /// Makes the instance before there is a process for it; false if that fails: the runner is of no use then.
     pub(crate) fn prepare(&mut self, slice: u64) -> bool {
-        self.seat.ahead.store(true, Ordering::Relaxed);
-        self.begin(slice);
+        self.seat.make_ahead();
+        self.seat.begin(slice);
         self.poll().is_pending()
     }
 
     /// Runs `process`, which is in the seat, and those that follow it, until one blocks, is preempted or ends.
-    pub(crate) fn run(&mut self, process: Arc<Process>, slice: u64) -> Progress {
-        self.begin(slice);
+    pub(crate) fn run_seated(&mut self, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
+        self.seat.begin(slice);
         self.thaw();
         let ready = self.poll().is_ready();
-        let seat = &*self.seat;
-        let preempted = seat.preempted.load(Ordering::Relaxed);
-        if preempted {
-            seat.preempted.store(false, Ordering::Relaxed);
-        }
-        let current = if seat.changed.load(Ordering::Relaxed) {
-            seat.current.lock().clone()
-        } else {
-            Some(process)
-        };
-        match current {
+        let preempted = self.seat.take_preempted();
+        match self.seat.current_after(process) {
             _ if ready => Progress::Over,
             None => Progress::Idle,
             Some(process) if preempted => Progress::Preempted(process),
@@ -180,34 +90,73 @@ impl Runner {
         }
     }
 
-    /// Tells the seat that this thread is about to run what is in it.
-    fn begin(&self, slice: u64) {
-        let seat = &*self.seat;
-        seat.slice.store(slice, Ordering::Relaxed);
-        seat.changed.store(false, Ordering::Relaxed);
-        let here = image::this_thread();
-        if seat.thread.load(Ordering::Relaxed) != here {
-            seat.thread.store(here, Ordering::Relaxed);
-            seat.moved.store(true, Ordering::Relaxed);
-        }
-    }
-
     fn poll(&mut self) -> Poll<()> {
         self.drive.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
+
+    /// Gives the pages of the suspended instance back to the system; false if that cannot be done or has been done.
+    pub(crate) fn freeze(&mut self) -> bool {
+        let mut pages = Vec::new();
+        // SAFETY: the pages are released before anybody can run or drop the runner.
+        let frozen = unsafe { self.freeze_into(&mut pages) };
+        Pages::release_all(pages);
+        frozen
+    }
+
+    /// As [`freeze`](Self::freeze), but the pages are still to be released: they are added to `released`.
+    ///
+    /// # Safety
+    ///
+    /// The runner is not run and not dropped before what it added has been given to [`Pages::release_all`].
+    pub(crate) unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool {
+        if self.frozen.is_some() {
+            return false;
+        }
+        let Some(stack) = self.stacks.stack_at(self.seat.stack()) else {
+            return false;
+        };
+        let image = self.module.image().map(|image| &**image);
+        // SAFETY: the seat tells where the memory and the stack of this instance are. It is suspended, and this thread has
+        // it alone; the caller promises the rest.
+        self.frozen = unsafe { Frozen::take(self.seat.memory(), stack, image, self.module.models(), released) };
+        self.frozen.is_some()
+    }
+
+    /// Whether the memory of the suspended instance has more pages that hold data.
+    pub(crate) fn holds_more_than(&mut self, pages_max: usize) -> bool {
+        if pages_max == usize::MAX || self.frozen.is_some() {
+            return false;
+        }
+        // SAFETY: as in `freeze_into`; the pages are dropped before this returns.
+        let pages = unsafe { frozen::pages(&self.seat.memory()) };
+        pages.is_some_and(|pages| pages.resident().count() > pages_max)
+    }
+
+    /// Puts everything back as it was.
+    pub(crate) fn thaw(&mut self) {
+        if let Some(frozen) = self.frozen.take() {
+            let image = self.module.image().map(|image| &**image);
+            // SAFETY: it was taken of this instance, which has not run since.
+            unsafe { frozen.put_back(image, self.module.models()) };
+        }
+    }
 }
 
-/// Waits until a process is seated.
-struct Seated<'a>(&'a Seat);
-
-impl Future for Seated<'_> {
-    type Output = (Arc<Process>, Entry);
-
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        let Some((process, entry)) = self.0.assigned.lock().take() else {
-            return Poll::Pending;
-        };
-        self.0.seat(Some(process.clone()));
-        Poll::Ready((process, entry))
+/// A frozen instance must be whole again before it is dropped: its fiber is then resumed once more, to unwind.
+impl Drop for Runner {
+    fn drop(&mut self) {
+        self.thaw();
     }
+}
+
+/// Has another thread compile a module for a layout, before it is needed, unless that has been seen to.
+pub(crate) fn prepare(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) {
+    if !module.claim_preparation() {
+        return;
+    }
+    // If this fails, it fails again where it is needed, and is reported there. So does it if there is no thread: tokio,
+    // asked for one, would panic.
+    let (shared, module) = (kernel.clone(), module.clone());
+    let compile = Box::new(move || drop(module.pre(&shared.host, layout).map(drop)));
+    drop(kernel.machine().spawn("lunatic-prepare".into(), compile));
 }

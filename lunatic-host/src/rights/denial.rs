@@ -1,13 +1,13 @@
 //! The log of what was denied, for the user who writes the list of what a program needs (`--log-denials`).
 
 use crate::ending;
-use crate::process::Process;
+use crate::wasm::Process;
 
 /// Something was denied to the process: `what` it may not do, to which `target`, and with which `flag` of the command line
 /// the main process could; either may be empty.
-pub(crate) fn log(process: &Process, what: &str, target: &str, flag: &str) {
+pub fn log(process: &Process, what: &str, target: &str, flag: &str) {
     let system = &process.system;
-    if !system.config.log_denials {
+    if !system.data.config.log_denials {
         return;
     }
     let name = ending::name(system, process.id);
@@ -18,5 +18,5 @@ pub(crate) fn log(process: &Process, what: &str, target: &str, flag: &str) {
     if !flag.is_empty() {
         line += &format!(" ({flag} would allow it)");
     }
-    system.wasi.stderr().report(&(line + "\n"));
+    system.data.wasi.stderr().report(&(line + "\n"));
 }

@@ -1,157 +1,107 @@
-//! Rights: what a process may do and use.
+//! The rights of each process, and the log of what was denied.
 //!
-//! The main process has what the command line says. A child has its parent's rights, or less: a spawn can come with a
-//! configuration, of which the child gets what its parent has, too. This is decided when the configuration
-//! is used, and whatever a guest writes into one, the result is an intersection.
+//! What rights there are, how they are written, and how each of them narrows from parent to child is
+//! [`lunatic_rights`]'s; here are the rights that processes hold, with what belongs to a runtime: a scope of names, the
+//! open folders and streams, and the budget.
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | `config` | what a spawn asks for |
-//! | `files` | folders, and folders in folders |
-//! | [`net`] | rules for hosts and ports |
-//! | [`budget`] | what a process and its descendants may use together |
 //! | `denial` | the log of what was denied |
 
-pub mod budget;
-pub(crate) mod config;
-pub(crate) mod denial;
-pub(crate) mod files;
-pub mod net;
+pub mod denial;
 
-use std::fmt;
-use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 use std::sync::Arc;
+use std::time::Instant;
 
-use self::budget::Budget;
-use self::config::Config;
+use lunatic_kernel::budget::{Budget, Caps};
+use lunatic_kernel::registry::Scope;
+use lunatic_rights::narrow::limit;
+pub use lunatic_rights::net;
+pub use lunatic_rights::{Denied, MAY_ALL, May, config, files};
+
+use self::config::{Config, Limits};
 use self::net::Net;
-use crate::compat::environment::Environment;
-use crate::process::registry::Scope;
+use crate::states::Inherited;
 use crate::wasi::Wasi;
-
-/// Things that are allowed or not. A set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct May(u8);
-
-/// All of them.
-pub(crate) const MAY_ALL: May = May(15);
-
-impl May {
-    /// Spawn processes.
-    pub(crate) const SPAWN: Self = Self(1);
-    /// Spawn processes with other rights than its own.
-    pub(crate) const CONFIGURE: Self = Self(2);
-    /// Register names and join groups.
-    pub(crate) const NAMES: Self = Self(4);
-    /// Compile modules.
-    pub(crate) const COMPILE: Self = Self(8);
-
-    pub(crate) fn contains(self, other: Self) -> bool {
-        self.0 & other.0 == other.0
-    }
-}
-
-impl BitOr for May {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
-impl BitOrAssign for May {
-    fn bitor_assign(&mut self, other: Self) {
-        self.0 |= other.0;
-    }
-}
-
-impl BitAnd for May {
-    type Output = Self;
-
-    fn bitand(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-}
-
-impl Not for May {
-    type Output = Self;
-
-    fn not(self) -> Self {
-        Self(!self.0 & MAY_ALL.0)
-    }
-}
 
 /// The most files and folders a process can have open, if nothing else is said.
 pub(crate) const FILES_MAX: u32 = 1024;
 
 /// What a process may do and use. Shared by all that were spawned without a configuration.
 #[derive(Clone)]
-pub(crate) struct Rights {
+pub struct Rights {
     /// The names that it sees.
-    pub(crate) scope: Arc<Scope>,
-    pub(crate) may: May,
+    pub scope: Arc<Scope>,
+    /// Things that it may do or not.
+    pub may: May,
     /// The largest memory, in bytes.
-    pub(crate) max_memory: usize,
+    pub max_memory: usize,
     /// The largest number of messages in the mailbox.
-    pub(crate) mailbox_max: usize,
+    pub mailbox_max: usize,
     /// The most files and folders that it opens.
-    pub(crate) files_max: u32,
-    pub(crate) net: Arc<Net>,
+    pub files_max: u32,
+    /// Hosts and ports.
+    pub net: Arc<Net>,
     /// Arguments, environment, folders, streams, clocks and random numbers.
-    pub(crate) wasi: Arc<Wasi>,
-    pub(crate) budget: Option<Arc<Budget>>,
+    pub wasi: Arc<Wasi>,
+    /// What it and its descendants may use together.
+    pub budget: Option<Arc<Budget>>,
     /// About how many instructions it may run in all, if that is limited.
-    pub(crate) fuel: Option<u64>,
-    /// What processes of the interface of Lunatic 0.13 share, if it is one of them or was spawned by one.
-    pub(crate) environment: Option<Arc<Environment>>,
-}
-
-/// A configuration asks for what cannot be had at all.
-#[derive(Debug)]
-pub(crate) struct Denied(pub(crate) String);
-
-impl fmt::Display for Denied {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
+    pub fuel: Option<u64>,
+    /// What extensions have given to it or to an ancestor.
+    pub inherited: Inherited,
 }
 
 impl Rights {
     /// The rights of a child for which its parent, who has these rights, asks for `config`: never more than these.
     ///
-    /// `has_stdin` tells whether the parent reads the system's standard input.
-    pub(crate) fn narrowed(&self, config: &Config, has_stdin: bool) -> Result<Self, Denied> {
-        let base = if config.inherit { MAY_ALL } else { config.allow };
-        let net = match &config.net {
-            Some(rules) => Net::narrowed(&self.net, rules.clone()),
-            None if config.inherit => self.net.clone(),
-            None => Arc::default(),
-        };
+    /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
+    /// What extensions grant is the same as the parent's.
+    pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
         let budget = match config.budget {
-            Some(caps) => Some(Budget::new(self.budget.clone(), caps)),
+            Some(limits) => Some(Budget::new(self.budget.clone(), caps(limits), now)),
             None => self.budget.clone(),
         };
         Ok(Self {
             scope: self.scope.clone(),
-            may: self.may & base & !config.deny,
-            max_memory: self.max_memory.min(config.max_memory.unwrap_or(usize::MAX)),
-            mailbox_max: self.mailbox_max.min(config.max_mailbox.unwrap_or(usize::MAX)),
-            files_max: self.files_max.min(config.max_files.unwrap_or(u32::MAX)),
-            net,
+            may: config.may_of_child(self.may),
+            max_memory: limit(self.max_memory, config.max_memory),
+            mailbox_max: limit(self.mailbox_max, config.max_mailbox),
+            files_max: limit(self.files_max, config.max_files),
+            net: config.net_of_child(&self.net),
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
             budget,
             fuel: self.fuel,
-            environment: self.environment.clone(),
+            inherited: self.inherited.clone(),
         })
+    }
+}
+
+/// The caps of a budget that a configuration asks for.
+pub(crate) fn caps(limits: Limits) -> Caps {
+    let Limits {
+        processes,
+        memory,
+        sockets,
+        cpu,
+        cpu_share,
+    } = limits;
+    Caps {
+        processes,
+        memory,
+        sockets,
+        cpu,
+        cpu_share,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::config::{ClockRight, RandomRight};
     use super::*;
     use crate::wasi::WasiConfig;
-    use proptest::prelude::*;
 
     fn root() -> Rights {
         let env = vec![("A".to_owned(), "1".to_owned()), ("B".to_owned(), "2".to_owned())];
@@ -172,7 +122,7 @@ mod tests {
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
             fuel: None,
-            environment: None,
+            inherited: Inherited::default(),
         }
     }
 
@@ -217,7 +167,7 @@ mod tests {
             for entries in path {
                 let text: String = entries.iter().map(|entry| format!("{entry}\0")).collect();
                 let config = Config::from_bytes(text.as_bytes()).unwrap();
-                let child = parent.narrowed(&config, has_stdin).unwrap();
+                let child = parent.narrowed(&config, has_stdin, Instant::now()).unwrap();
                 prop_assert!(parent.may.contains(child.may));
                 prop_assert!(child.max_memory <= parent.max_memory);
                 prop_assert!(child.mailbox_max <= parent.mailbox_max);
@@ -229,9 +179,9 @@ mod tests {
                 // A cap within a budget charges that, too: here it is seen that the budget above is not left.
                 if let Some(above) = &parent.budget {
                     let before = above.usage().sockets;
-                    child.budget.as_ref().unwrap().charge(budget::Resource::Sockets, 1).unwrap();
+                    child.budget.as_ref().unwrap().charge(lunatic_kernel::budget::Resource::Sockets, 1).unwrap();
                     prop_assert_eq!(above.usage().sockets, before + 1);
-                    child.budget.as_ref().unwrap().give_back(budget::Resource::Sockets, 1);
+                    child.budget.as_ref().unwrap().give_back(lunatic_kernel::budget::Resource::Sockets, 1);
                 }
                 has_stdin = child.wasi.has_stdin(false);
                 parent = child;
@@ -247,10 +197,14 @@ mod tests {
             ..Config::default()
         };
         let fixed = root()
-            .narrowed(&config(Some(ClockRight::Fixed(1)), Some(RandomRight::Seed(1))), false)
+            .narrowed(
+                &config(Some(ClockRight::Fixed(1)), Some(RandomRight::Seed(1))),
+                false,
+                Instant::now(),
+            )
             .unwrap();
         for (clock, random) in [(None, None), (Some(ClockRight::Real), Some(RandomRight::Real))] {
-            let child = fixed.narrowed(&config(clock, random), false).unwrap();
+            let child = fixed.narrowed(&config(clock, random), false, Instant::now()).unwrap();
             assert!(child.wasi.is_fixed());
         }
     }

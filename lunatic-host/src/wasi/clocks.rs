@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
+
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
 /// So much passes at each look, in nanoseconds.

@@ -1,32 +1,23 @@
 //! What processes see of the world, configured once for a system.
 
+use std::collections::HashSet;
+use std::io;
+use std::path::PathBuf;
+
+use lunatic_rights::config::{ClockRight, Config, RandomRight, Stream};
+use lunatic_rights::files::{Folder, Place};
+use lunatic_rights::{Denied, Dir};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+use wasmtime_wasi::filesystem::WasiFilesystemCtx;
+use wasmtime_wasi::p1::WasiP1Ctx;
+use wasmtime_wasi::{FsPerms, HostMonotonicClock, WasiCtxBuilder, WasiView};
+
 use super::clocks::FixedClock;
 use super::stdio::stdin::OpenStdin;
 use super::stdio::stream::ProcessOutput;
 use super::{Capture, Output, Stdin};
 use crate::report::panic::PanicCapture;
-use crate::rights::Denied;
-use crate::rights::config::{ClockRight, Config, RandomRight, Stream, Variable};
-use crate::rights::files::{Folder, Place};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
-use std::collections::HashSet;
-use std::io;
-use std::path::PathBuf;
-use wasmtime_wasi::filesystem::WasiFilesystemCtx;
-use wasmtime_wasi::p1::WasiP1Ctx;
-use wasmtime_wasi::{FsPerms, HostMonotonicClock, WasiCtxBuilder, WasiView};
-
-/// A folder of the host that a program may use, with everything in it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Dir {
-    /// Where it is.
-    pub host: PathBuf,
-    /// What it is called inside.
-    pub guest: String,
-    /// Nothing in it may be changed.
-    pub read_only: bool,
-}
 
 /// What the processes of a system see. The same for all, except that standard input belongs to the main process.
 #[derive(Clone)]
@@ -212,21 +203,9 @@ pub struct Wasi {
 impl Wasi {
     /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input.
     pub(crate) fn narrowed(&self, config: &Config, has_stdin: bool) -> Result<Self, Denied> {
-        let inherit = config.inherit;
-        let args = match &config.args {
-            Some(args) => args.clone(),
-            None if inherit => self.args.clone(),
-            None => Vec::new(),
-        };
-        let env = match &config.env {
-            Some(variables) => self.pass(variables),
-            None if inherit => self.env.clone(),
-            None => Vec::new(),
-        };
-        let (folders, filesystem) = match &config.dirs {
-            None if inherit => (self.folders.clone(), self.filesystem.clone()),
-            dirs => {
-                let folders = self.narrowed_folders(dirs.as_deref().unwrap_or_default())?;
+        let (folders, filesystem) = match config.folders_of_child(&self.folders)? {
+            None => (self.folders.clone(), self.filesystem.clone()),
+            Some(folders) => {
                 let filesystem = filesystem(&folders)
                     .map_err(|(at, error)| Denied(format!("the folder {}: {error}", folders[at].guest)))?;
                 (folders, filesystem)
@@ -243,8 +222,8 @@ impl Wasi {
         let (stdout, captured_stdout) = output(config.stdout, &self.stdout);
         let (stderr, captured_stderr) = output(config.stderr, &self.stderr);
         Ok(Self {
-            args,
-            env,
+            args: config.args_of_child(&self.args),
+            env: config.env_of_child(&self.env),
             folders,
             filesystem,
             stdin: self.stdin.clone(),
@@ -252,56 +231,9 @@ impl Wasi {
             stdout,
             stderr,
             captured: [captured_stdout, captured_stderr],
-            // What is fixed stays so: a process whose clock stands cannot give a child one that goes.
-            clock: match (self.clock, config.clock) {
-                (ClockRight::Real, Some(clock)) => clock,
-                (ClockRight::Fixed(_), Some(ClockRight::Fixed(at))) => ClockRight::Fixed(at),
-                (own, _) => own,
-            },
-            random: match (self.random, config.random) {
-                (RandomRight::Real, Some(random)) => random,
-                (RandomRight::Seed(_), Some(RandomRight::Seed(seed))) => RandomRight::Seed(seed),
-                (own, _) => own,
-            },
+            clock: self.clock.narrowed(config.clock),
+            random: self.random.narrowed(config.random),
         })
-    }
-
-    fn pass(&self, variables: &[Variable]) -> Vec<(String, String)> {
-        let mut env = Vec::new();
-        for variable in variables {
-            match variable {
-                Variable::Set(name, value) => super::flags::set_env(&mut env, name.clone(), value.clone()),
-                Variable::Pass(name) => {
-                    if let Some((_, value)) = self.env.iter().find(|(own, _)| own == name) {
-                        super::flags::set_env(&mut env, name.clone(), value.clone());
-                    }
-                }
-            }
-        }
-        env
-    }
-
-    fn narrowed_folders(&self, dirs: &[Dir]) -> Result<Vec<Folder>, Denied> {
-        let mut folders: Vec<Folder> = Vec::with_capacity(dirs.len());
-        for Dir { host, guest, read_only } in dirs {
-            let path = host.to_string_lossy();
-            if folders.iter().any(|folder| folder.guest == *guest) {
-                return Err(Denied(format!("two folders would be called {guest} in the child")));
-            }
-            let folder = Folder::within(&self.folders, &path, guest.clone(), *read_only).map_err(|error| {
-                let why = match error.kind() {
-                    io::ErrorKind::NotFound => "there is no such folder".to_owned(),
-                    io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
-                    io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices => {
-                        "it is in no folder of the parent".to_owned()
-                    }
-                    _ => error.to_string(),
-                };
-                Denied(format!("the folder {path} cannot be given to a child: {why}"))
-            })?;
-            folders.push(folder);
-        }
-        Ok(folders)
     }
 
     /// All processes read the standard input, not only the main process.
@@ -310,7 +242,7 @@ impl Wasi {
     }
 
     /// Sets the environment to just these variables, in this order.
-    pub(crate) fn set_env(&mut self, env: Vec<(String, String)>) {
+    pub fn set_env(&mut self, env: Vec<(String, String)>) {
         self.env = env;
     }
 
@@ -321,7 +253,7 @@ impl Wasi {
     }
 
     /// What is kept of standard output (0) or error (1) for the parent.
-    pub(crate) fn captured(&self, stream: usize) -> Option<&Capture> {
+    pub fn captured(&self, stream: usize) -> Option<&Capture> {
         self.captured.get(stream)?.as_ref()
     }
 
@@ -331,7 +263,7 @@ impl Wasi {
     }
 
     /// The folder that a path lies in, and the path from there; nothing if it lies in none.
-    pub(crate) fn place_of(&self, path: &str) -> Option<(Folder, String)> {
+    pub fn place_of(&self, path: &str) -> Option<(Folder, String)> {
         let (folder, rest) = Folder::nearest(&self.folders, path).ok()?;
         Some((folder.clone(), rest.join("/")))
     }
@@ -342,7 +274,7 @@ impl Wasi {
     }
 
     /// Whether a process with this reads the system's standard input.
-    pub(crate) fn has_stdin(&self, is_main: bool) -> bool {
+    pub fn has_stdin(&self, is_main: bool) -> bool {
         is_main || self.stdin_given
     }
 

@@ -9,15 +9,14 @@
 //! |---|---|
 //! | `clocks` | a clock for runs that are to be the same each time |
 //! | [`context`] | the configuration of a system, and contexts of processes made from it |
-//! | [`flags`] | `--dir HOST[::GUEST]` and `--env NAME[=VALUE]` |
 //! | [`stdio`] | standard streams that many processes write to without mixing inside a line |
 
 pub(crate) mod clocks;
 pub mod context;
-pub mod flags;
 pub mod stdio;
 #[cfg(test)]
 mod tests;
 
-pub use context::{Dir, Wasi, WasiConfig, WasiError};
+pub use context::{Wasi, WasiConfig, WasiError};
+pub use lunatic_rights::{Dir, flags};
 pub use stdio::{Capture, Output, Stdin};

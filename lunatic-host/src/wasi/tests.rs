@@ -1,10 +1,12 @@
 //! Contexts as guests see them: small modules, compiled and run.
 
-use super::*;
-use crate::report::PanicCapture;
 use std::sync::Arc;
+
 use wasmtime::{Engine, Linker, Module, Store};
 use wasmtime_wasi::p1::{self, WasiP1Ctx};
+
+use super::*;
+use crate::report::{PanicCapture, panic_of};
 
 /// The functions that the modules of these tests use, and a buffer for each purpose.
 const HEADER: &str = r#"
@@ -18,6 +20,7 @@ const HEADER: &str = r#"
         (func $path_open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
     (memory (export "memory") 1)
     (data (i32.const 100) "file.txt")
+    (data (i32.const 300) "thread 'main' panicked at a.rs:1:2:\nwhy\n")
     (func $check (param $errno i32) (if (local.get $errno) (then unreachable)))
     (func $write (param $fd i32) (param $at i32) (param $len i32)
         (i32.store (i32.const 0) (local.get $at))
@@ -35,23 +38,32 @@ const HEADER: &str = r#"
 
 /// Runs `body` as a process and returns how it ended.
 fn run(wasi: &Wasi, is_main: bool, body: &str) -> wasmtime::Result<()> {
+    run_and_keep(wasi, is_main, body, &PanicCapture::default()).1
+}
+
+/// The same, with `panic` for the text of a panic. Dropping the store takes the process's context apart.
+fn run_and_keep(
+    wasi: &Wasi,
+    is_main: bool,
+    body: &str,
+    panic: &PanicCapture,
+) -> (Store<WasiP1Ctx>, wasmtime::Result<()>) {
     let engine = Engine::default();
     let module = format!(r#"(module {HEADER} (func (export "_start") {body}))"#);
     let module = Module::new(&engine, wat::parse_str(module).unwrap()).unwrap();
     let mut linker = Linker::<WasiP1Ctx>::new(&engine);
     p1::add_to_linker_async(&mut linker, |context| context).unwrap();
-    let mut store = Store::new(
-        &engine,
-        wasi.context(is_main, &PanicCapture::default(), crate::time::Time::new()),
-    );
+    let context = wasi.context(is_main, panic, super::clocks::FixedClock::new(0));
+    let mut store = Store::new(&engine, context);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         let instance = linker.instantiate_async(&mut store, &module).await?;
         instance
             .get_typed_func::<(), ()>(&mut store, "_start")?
             .call_async(&mut store, ())
             .await
-    })
+    });
+    (store, ended)
 }
 
 /// Runs `body` in a system with the configuration and returns what it printed.
@@ -168,6 +180,29 @@ fn a_write_to_standard_error_goes_there() {
     let body = "(call $write (i32.const 2) (i32.const 100) (i32.const 8))";
     assert_eq!(printed(config, true, body), "");
     assert_eq!(capture.take(), b"file.txt");
+}
+
+#[test]
+fn a_panic_on_standard_error_is_held_back() {
+    let (stderr, capture) = Output::captured();
+    let wasi = WasiConfig {
+        stderr,
+        ..WasiConfig::default()
+    }
+    .open()
+    .unwrap();
+    let text = "thread 'main' panicked at a.rs:1:2:\nwhy\n";
+    let body = format!("(call $write (i32.const 2) (i32.const 300) (i32.const {}))", text.len());
+    // The process ends as if nothing had happened: it is text like any other.
+    run(&wasi, true, &body).unwrap();
+    assert_eq!(capture.take(), text.as_bytes());
+    // The process traps: a report takes the text before the context is taken apart.
+    let panic = PanicCapture::default();
+    let (store, ended) = run_and_keep(&wasi, true, &format!("{body} unreachable"), &panic);
+    let panic = panic_of(&ended.unwrap_err(), &panic).expect("a panic");
+    assert_eq!(panic.message, "why");
+    drop(store);
+    assert_eq!(capture.take(), b"");
 }
 
 #[test]

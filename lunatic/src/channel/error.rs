@@ -14,152 +14,97 @@ fn unexpected(refused: Refused) -> ! {
     panic!("the host refused a call on a channel: {refused:?}")
 }
 
-/// Why [`try_send`](crate::Channel::try_send) did not send. Each variant gives the message back.
-#[non_exhaustive]
-pub enum TrySendError<T> {
+/// Declares an error of sending: what all of them have, and the one variant that differs.
+macro_rules! send_error {
+    ($(#[$doc:meta])* $name:ident, $(#[$own_doc:meta])* $own:ident: $text:literal) => {
+        $(#[$doc])*
+        #[non_exhaustive]
+        pub enum $name<T> {
+            $(#[$own_doc])*
+            $own(T),
+            /// The process that made the channel has ended.
+            Closed(T),
+            /// The handle was never given out by the host.
+            Invalid(T),
+            /// The host has no room for the message; the text says what it ran out of.
+            Limit(T, String),
+            /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
+            Encode(T, EncodeError),
+        }
+
+        impl<T> $name<T> {
+            #[cold]
+            pub(crate) fn from_refused(refused: Refused, message: T) -> Self {
+                match refused {
+                    Refused::$own => Self::$own(message),
+                    Refused::Closed => Self::Closed(message),
+                    Refused::Invalid => Self::Invalid(message),
+                    Refused::Limit => Self::Limit(message, host::limit()),
+                    other => unexpected(other),
+                }
+            }
+
+            /// The message that was not sent.
+            pub fn into_message(self) -> T {
+                match self {
+                    Self::$own(message)
+                    | Self::Closed(message)
+                    | Self::Invalid(message)
+                    | Self::Limit(message, _)
+                    | Self::Encode(message, _) => message,
+                }
+            }
+        }
+
+        impl<T> fmt::Display for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                match self {
+                    Self::$own(_) => f.write_str($text),
+                    Self::Closed(_) => f.write_str(CLOSED),
+                    Self::Invalid(_) => f.write_str(INVALID),
+                    Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
+                    Self::Encode(_, error) => error.fmt(f),
+                }
+            }
+        }
+
+        /// Leaves out the message, which need not be [`Debug`](fmt::Debug).
+        impl<T> fmt::Debug for $name<T> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    Self::$own(_) => concat!(stringify!($own), "(..)"),
+                    Self::Closed(_) => "Closed(..)",
+                    Self::Invalid(_) => "Invalid(..)",
+                    Self::Limit(_, limit) => return write!(f, "Limit(.., {limit:?})"),
+                    Self::Encode(_, error) => return write!(f, "Encode(.., {error:?})"),
+                })
+            }
+        }
+
+        impl<T> Error for $name<T> {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                match self {
+                    // The error itself is shown in its place.
+                    Self::Encode(_, error) => error.source(),
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+send_error! {
+    /// Why [`try_send`](crate::Channel::try_send) did not send. Each variant gives the message back.
+    TrySendError,
     /// The channel holds as many messages as its bound allows.
-    Full(T),
-    /// The process that made the channel has ended.
-    Closed(T),
-    /// The handle was never given out by the host.
-    Invalid(T),
-    /// The host has no room for the message; the text says what it ran out of.
-    Limit(T, String),
-    /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
-    Encode(T, EncodeError),
+    Full: "the channel is full"
 }
 
-impl<T> TrySendError<T> {
-    #[cold]
-    pub(crate) fn from_refused(refused: Refused, message: T) -> Self {
-        match refused {
-            Refused::Full => Self::Full(message),
-            Refused::Closed => Self::Closed(message),
-            Refused::Invalid => Self::Invalid(message),
-            Refused::Limit => Self::Limit(message, host::limit()),
-            other => unexpected(other),
-        }
-    }
-
-    /// The message that was not sent.
-    pub fn into_message(self) -> T {
-        match self {
-            Self::Full(message)
-            | Self::Closed(message)
-            | Self::Invalid(message)
-            | Self::Limit(message, _)
-            | Self::Encode(message, _) => message,
-        }
-    }
-}
-
-impl<T> fmt::Display for TrySendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Full(_) => f.write_str("the channel is full"),
-            Self::Closed(_) => f.write_str(CLOSED),
-            Self::Invalid(_) => f.write_str(INVALID),
-            Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
-            Self::Encode(_, error) => error.fmt(f),
-        }
-    }
-}
-
-/// Leaves out the message, which need not be [`Debug`](fmt::Debug).
-impl<T> fmt::Debug for TrySendError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Full(_) => "Full(..)",
-            Self::Closed(_) => "Closed(..)",
-            Self::Invalid(_) => "Invalid(..)",
-            Self::Limit(_, limit) => return write!(f, "Limit(.., {limit:?})"),
-            Self::Encode(_, error) => return write!(f, "Encode(.., {error:?})"),
-        })
-    }
-}
-
-impl<T> Error for TrySendError<T> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            // The error itself is shown in its place.
-            Self::Encode(_, error) => error.source(),
-            _ => None,
-        }
-    }
-}
-
-/// Why [`send_timeout`](crate::Channel::send_timeout) did not send. Each variant gives the message back.
-#[non_exhaustive]
-pub enum SendTimeoutError<T> {
+send_error! {
+    /// Why [`send_timeout`](crate::Channel::send_timeout) did not send. Each variant gives the message back.
+    SendTimeoutError,
     /// The channel was full all the time.
-    TimedOut(T),
-    /// The process that made the channel has ended.
-    Closed(T),
-    /// The handle was never given out by the host.
-    Invalid(T),
-    /// The host has no room for the message; the text says what it ran out of.
-    Limit(T, String),
-    /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
-    Encode(T, EncodeError),
-}
-
-impl<T> SendTimeoutError<T> {
-    #[cold]
-    pub(crate) fn from_refused(refused: Refused, message: T) -> Self {
-        match refused {
-            Refused::TimedOut => Self::TimedOut(message),
-            Refused::Closed => Self::Closed(message),
-            Refused::Invalid => Self::Invalid(message),
-            Refused::Limit => Self::Limit(message, host::limit()),
-            other => unexpected(other),
-        }
-    }
-
-    /// The message that was not sent.
-    pub fn into_message(self) -> T {
-        match self {
-            Self::TimedOut(message)
-            | Self::Closed(message)
-            | Self::Invalid(message)
-            | Self::Limit(message, _)
-            | Self::Encode(message, _) => message,
-        }
-    }
-}
-
-impl<T> fmt::Display for SendTimeoutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TimedOut(_) => f.write_str("the channel was full until the timeout passed"),
-            Self::Closed(_) => f.write_str(CLOSED),
-            Self::Invalid(_) => f.write_str(INVALID),
-            Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
-            Self::Encode(_, error) => error.fmt(f),
-        }
-    }
-}
-
-/// Leaves out the message, which need not be [`Debug`](fmt::Debug).
-impl<T> fmt::Debug for SendTimeoutError<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::TimedOut(_) => "TimedOut(..)",
-            Self::Closed(_) => "Closed(..)",
-            Self::Invalid(_) => "Invalid(..)",
-            Self::Limit(_, limit) => return write!(f, "Limit(.., {limit:?})"),
-            Self::Encode(_, error) => return write!(f, "Encode(.., {error:?})"),
-        })
-    }
-}
-
-impl<T> Error for SendTimeoutError<T> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            // The error itself is shown in its place.
-            Self::Encode(_, error) => error.source(),
-            _ => None,
-        }
-    }
+    TimedOut: "the channel was full until the timeout passed"
 }
 
 /// Declares an error of receiving: what all of them have, and the one variant that differs.
@@ -248,57 +193,36 @@ mod tests {
 
     #[test]
     fn sending_gives_the_message_back_and_the_reason() {
-        let check = |error: TrySendError<u8>, debug: &str, text: &str| {
-            assert_eq!(format!("{error:?}"), debug);
-            assert!(error.to_string().starts_with(text), "{error}");
-            assert_eq!(error.into_message(), 7);
-        };
-        check(
-            TrySendError::from_refused(Refused::Full, 7),
-            "Full(..)",
-            "the channel is full",
-        );
-        check(
-            TrySendError::from_refused(Refused::Closed, 7),
-            "Closed(..)",
-            "the channel is closed",
-        );
-        check(
-            TrySendError::from_refused(Refused::Invalid, 7),
-            "Invalid(..)",
-            "the channel does not exist",
-        );
-        check(
-            TrySendError::Limit(7, "too large".into()),
-            "Limit(.., \"too large\")",
-            "the host cannot take",
-        );
-
-        let check = |error: SendTimeoutError<u8>, debug: &str, text: &str| {
-            assert_eq!(format!("{error:?}"), debug);
-            assert!(error.to_string().starts_with(text), "{error}");
-            assert_eq!(error.into_message(), 7);
-        };
-        check(
-            SendTimeoutError::from_refused(Refused::TimedOut, 7),
-            "TimedOut(..)",
-            "the channel was full until",
-        );
-        check(
-            SendTimeoutError::from_refused(Refused::Closed, 7),
-            "Closed(..)",
-            "the channel is closed",
-        );
-        check(
-            SendTimeoutError::from_refused(Refused::Invalid, 7),
-            "Invalid(..)",
-            "the channel does not exist",
-        );
-        check(
-            SendTimeoutError::Limit(7, "too large".into()),
-            "Limit(.., \"too large\")",
-            "the host cannot take",
-        );
+        macro_rules! check {
+            ($error:expr, $debug:literal, $text:literal) => {
+                let error = $error;
+                assert_eq!(format!("{error:?}"), $debug);
+                assert!(error.to_string().starts_with($text), "{error}");
+                assert_eq!(error.into_message(), 7);
+            };
+        }
+        macro_rules! check_all {
+            ($name:ident, $own:ident, $debug:literal, $text:literal) => {
+                check!($name::from_refused(Refused::$own, 7), $debug, $text);
+                check!(
+                    $name::from_refused(Refused::Closed, 7),
+                    "Closed(..)",
+                    "the channel is closed"
+                );
+                check!(
+                    $name::from_refused(Refused::Invalid, 7),
+                    "Invalid(..)",
+                    "the channel does not exist"
+                );
+                check!(
+                    $name::Limit(7, "too large".into()),
+                    "Limit(.., \"too large\")",
+                    "the host cannot take"
+                );
+            };
+        }
+        check_all!(TrySendError, Full, "Full(..)", "the channel is full");
+        check_all!(SendTimeoutError, TimedOut, "TimedOut(..)", "the channel was full until");
     }
 
     #[test]

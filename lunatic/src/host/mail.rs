@@ -150,15 +150,7 @@ pub(crate) fn leave_group(name: &str, process: RawHandle) -> Result<(), Refused>
 pub(crate) fn members(name: &str) -> Vec<RawHandle> {
     // SAFETY: `name` is readable for its length.
     unsafe { registry::members(name.as_ptr(), name.len()) };
-    let number = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-    let bytes = buffer();
-    bytes
-        .chunks_exact(16)
-        .map(|handle| RawHandle {
-            id: number(&handle[..8]),
-            key: number(&handle[8..]),
-        })
-        .collect()
+    RawHandle::decode_all(&buffer()).collect()
 }
 
 /// Sends a message to all of a group: to how many.

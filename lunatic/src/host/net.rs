@@ -1,9 +1,9 @@
 //! The imports about sockets. Errors are those of std, with the kinds that std gives them.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
+use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 
-use lunatic_sys::layout::{RawHandle, SOCKET_ADDRESS_SIZE, SocketAddress};
+use lunatic_sys::layout::{RawHandle, SocketAddress};
 use lunatic_sys::{codes, net};
 
 /// To whom a socket is handed over.
@@ -49,57 +49,28 @@ fn check(code: i32) -> io::Result<usize> {
     if code >= 0 { Ok(code as usize) } else { Err(error(code)) }
 }
 
-fn raw(address: SocketAddr) -> SocketAddress {
-    let mut raw = SocketAddress {
-        family: if address.is_ipv4() { 4 } else { 6 },
-        port: address.port().into(),
-        ..SocketAddress::default()
-    };
-    match address {
-        SocketAddr::V4(v4) => raw.ip[..4].copy_from_slice(&v4.ip().octets()),
-        SocketAddr::V6(v6) => {
-            raw.ip = v6.ip().octets();
-            (raw.flow_info, raw.scope_id) = (v6.flowinfo(), v6.scope_id());
-        }
-    }
-    raw
-}
-
 /// An address that the host wrote; a socket without one has an address that says nothing.
 fn address(raw: &SocketAddress) -> SocketAddr {
-    let port = raw.port as u16;
-    if raw.family == 6 {
-        return SocketAddrV6::new(Ipv6Addr::from(raw.ip), port, raw.flow_info, raw.scope_id).into();
-    }
-    let [a, b, c, d, ..] = raw.ip;
-    SocketAddr::new(IpAddr::V4(Ipv4Addr::new(a, b, c, d)), port)
+    let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
+    raw.address().unwrap_or(nowhere)
 }
 
 pub(crate) fn resolve(host: &str, port: u16, timeout_ns: u64) -> io::Result<Vec<SocketAddr>> {
     // SAFETY: `host` is readable for its length.
     check(unsafe { net::resolve(host.as_ptr(), host.len(), port.into(), timeout_ns) })?;
-    let read = |bytes: &[u8]| {
-        let word = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().expect("four bytes"));
-        address(&SocketAddress {
-            family: word(0),
-            port: word(4),
-            ip: bytes[8..24].try_into().expect("sixteen bytes"),
-            flow_info: word(24),
-            scope_id: word(28),
-        })
-    };
-    Ok(super::buffer().chunks_exact(SOCKET_ADDRESS_SIZE).map(read).collect())
+    let found = super::buffer();
+    Ok(SocketAddress::decode_all(&found).map(|raw| address(&raw)).collect())
 }
 
 pub(crate) fn tcp_listen(at: SocketAddr) -> io::Result<RawHandle> {
-    let (at, mut out) = (raw(at), RawHandle::default());
+    let (at, mut out) = (SocketAddress::from(at), RawHandle::default());
     // SAFETY: `at` is readable and `out` writable, each for its type.
     check(unsafe { net::tcp_listen(&raw const at, &raw mut out) })?;
     Ok(out)
 }
 
 pub(crate) fn tcp_connect(to: SocketAddr, timeout_ns: u64) -> io::Result<RawHandle> {
-    let (to, mut out) = (raw(to), RawHandle::default());
+    let (to, mut out) = (SocketAddress::from(to), RawHandle::default());
     // SAFETY: `to` is readable and `out` writable, each for its type.
     check(unsafe { net::tcp_connect(&raw const to, timeout_ns, &raw mut out) })?;
     Ok(out)
@@ -144,20 +115,20 @@ pub(crate) fn write(socket: RawHandle, from: &[u8]) -> io::Result<usize> {
 }
 
 pub(crate) fn udp_bind(at: SocketAddr) -> io::Result<RawHandle> {
-    let (at, mut out) = (raw(at), RawHandle::default());
+    let (at, mut out) = (SocketAddress::from(at), RawHandle::default());
     // SAFETY: `at` is readable and `out` writable, each for its type.
     check(unsafe { net::udp_bind(&raw const at, &raw mut out) })?;
     Ok(out)
 }
 
 pub(crate) fn udp_connect(socket: RawHandle, to: SocketAddr) -> io::Result<()> {
-    let to = raw(to);
+    let to = SocketAddress::from(to);
     // SAFETY: `to` is readable for its type.
     check(unsafe { net::udp_connect(socket.id, socket.key, &raw const to) }).map(drop)
 }
 
 pub(crate) fn send_to(socket: RawHandle, from: &[u8], to: SocketAddr) -> io::Result<usize> {
-    let to = raw(to);
+    let to = SocketAddress::from(to);
     // SAFETY: `to` is readable for its type, `from` for its length.
     check(unsafe { net::send_to(socket.id, socket.key, &raw const to, from.as_ptr(), from.len()) })
 }
@@ -172,7 +143,10 @@ pub(crate) fn receive_from(socket: RawHandle, to: &mut [u8], peek: bool) -> io::
 
 /// The interface is an IPv4 address, or an IPv6 address with its scope id.
 pub(crate) fn multicast(socket: RawHandle, group: IpAddr, interface: SocketAddr, join: bool) -> io::Result<()> {
-    let (group, interface) = (raw(SocketAddr::new(group, 0)), raw(interface));
+    let (group, interface) = (
+        SocketAddress::from(SocketAddr::new(group, 0)),
+        SocketAddress::from(interface),
+    );
     // SAFETY: `group` and `interface` are readable for their types.
     check(unsafe {
         net::multicast(
@@ -309,7 +283,7 @@ mod tests {
     fn addresses_cross_and_come_back() {
         for text in ["127.0.0.1:80", "[::1]:0", "[fe80::1%7]:65535"] {
             let own: SocketAddr = text.parse().unwrap();
-            assert_eq!(address(&raw(own)), own);
+            assert_eq!(address(&own.into()), own);
         }
     }
 

@@ -100,6 +100,8 @@ pub enum CallError {
     Encode(EncodeError),
     /// The answer is not of the type that was asked for.
     Decode(DecodeError),
+    /// The process called itself: it cannot answer while it waits for the answer. Nothing was sent.
+    CallingSelf,
 }
 
 impl fmt::Display for CallError {
@@ -111,6 +113,7 @@ impl fmt::Display for CallError {
             Self::Limit(limit) => write!(f, "the host cannot take the request: {limit}"),
             Self::Encode(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
+            Self::CallingSelf => f.write_str("a process cannot call itself: it would wait for its own answer for ever"),
         }
     }
 }
@@ -133,7 +136,7 @@ impl<M: Message> Address<M> {
     ///
     /// # Errors
     ///
-    /// [`CallError`]: at once, when the process ends.
+    /// [`CallError`]: at once, when the process ends, or is the calling process itself.
     ///
     /// # Examples
     ///
@@ -180,6 +183,9 @@ impl<M: Message> Address<M> {
     }
 
     fn call_ns<R: Message>(&self, request: impl FnOnce(ReplyTo<R>) -> M, timeout_ns: u64) -> Result<R, CallError> {
+        if self.process() == this_process() {
+            return Err(CallError::CallingSelf);
+        }
         let reference = host::mail::reference_for_call();
         let mut bytes = Scratch::new();
         let request = request(ReplyTo::new(this_process(), reference));

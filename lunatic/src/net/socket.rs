@@ -75,7 +75,7 @@ impl Drop for Socket {
 /// As `#3`.
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::process::write_id(f, self.handle.id)
+        crate::process::write_handle(f, self.handle)
     }
 }
 

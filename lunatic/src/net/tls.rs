@@ -20,6 +20,7 @@
 use std::fmt;
 use std::io;
 
+use lunatic_sys::certificates;
 use lunatic_sys::codes::{option, tls_info};
 use lunatic_sys::layout::RawHandle;
 use serde::{Deserialize, Serialize};
@@ -208,7 +209,7 @@ impl Config {
 
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        crate::process::write_id(f, self.id)
+        crate::process::write_handle(f, self.raw())
     }
 }
 
@@ -325,14 +326,8 @@ impl TlsStream {
     ///
     /// [`NotConnected`](io::ErrorKind::NotConnected) if the stream was handed over.
     pub fn peer_certificates(&self) -> io::Result<Vec<Vec<u8>>> {
-        let mut left = host::net::tls_info(self.0.raw(), tls_info::PEER_CERTIFICATES)?.unwrap_or_default();
-        let mut all = Vec::new();
-        while let Some((len, rest)) = left.split_first_chunk::<4>() {
-            let (own, rest) = rest.split_at(u32::from_le_bytes(*len) as usize);
-            all.push(own.to_vec());
-            left = rest.to_vec();
-        }
-        Ok(all)
+        let chain = host::net::tls_info(self.0.raw(), tls_info::PEER_CERTIFICATES)?.unwrap_or_default();
+        Ok(certificates::decode(&chain).map(<[u8]>::to_vec).collect())
     }
 
     /// Ends reading, writing or both. After writing has ended the peer reads to the end.

@@ -6,7 +6,7 @@ use std::{ptr, slice};
 use lunatic_sys::codes::{NAME_LEN_MAX, TAG_SIGNAL, spawn as flag};
 use lunatic_sys::layout::SpawnOptions;
 
-use super::{Capture, Monitor, Process, SpawnError, spawn};
+use super::{Capture, Monitor, Process, SpawnError, captured, spawn};
 use crate::channel::Message;
 use crate::module::Module;
 use crate::net::handover;
@@ -92,7 +92,9 @@ impl Builder {
     /// # Panics
     ///
     /// If the name has more than 255 bytes.
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn<F: FnOnce() + Capture>(&self, entry: F) -> Result<Process, SpawnError> {
+        captured::check(&entry);
         self.spawn_raw(&entry, 0).map(|(process, _)| process)
     }
 
@@ -105,11 +107,13 @@ impl Builder {
     /// # Panics
     ///
     /// As [`spawn`](Self::spawn).
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_with<A, F>(&self, argument: A, entry: F) -> Result<Process, SpawnError>
     where
         A: Message,
         F: FnOnce(A) + Copy + Send + 'static,
     {
+        captured::check(&entry);
         let (captured, message) = spawn::with_argument(&argument, &entry)?;
         let spawn = || self.spawn_bytes(spawn::enter_with::<A, F>, &captured, 0);
         let spawned = handover::deliver_to_child(&message.sockets, spawn, |(process, _)| process.raw());
@@ -121,7 +125,9 @@ impl Builder {
     /// # Errors
     ///
     /// As [`spawn`](Self::spawn).
+    #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_monitor<F: FnOnce() + Capture>(&self, entry: F) -> Result<(Process, Monitor), SpawnError> {
+        captured::check(&entry);
         let (process, reference) = self.spawn_raw(&entry, TAG_SIGNAL)?;
         Ok((process, Monitor { reference, process }))
     }
@@ -148,6 +154,14 @@ impl Builder {
             Ok(Err(holder)) => Err(SpawnError::NameTaken(Process::from_raw(holder))),
             Err(refused) => Err(SpawnError::from_refused(refused)),
         }
+    }
+
+    /// The same without a link; none if it asks for no link.
+    pub(crate) fn unlinked(&self) -> Option<Self> {
+        (self.flags & flag::LINK != 0).then(|| Self {
+            flags: self.flags & !flag::LINK,
+            ..self.clone()
+        })
     }
 
     /// Monitors the child under `monitor_tag`, unless that is 0.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Supervise, Supervisor};
+use super::{Backoff, Supervise, Supervisor};
 use crate::actor::{self, Actor, StartError};
 use crate::exit::ExitReason;
 use crate::process::{Builder, Capture, Process};
@@ -20,6 +20,17 @@ pub enum Restart {
     Transient,
     /// Never. The supervisor forgets it when it has ended.
     Temporary,
+}
+
+impl Restart {
+    /// Whether a child that has ended with this reason is started again.
+    pub(super) fn is_for(self, reason: &ExitReason) -> bool {
+        match self {
+            Self::Permanent => true,
+            Self::Transient => !reason.is_orderly(),
+            Self::Temporary => false,
+        }
+    }
 }
 
 /// How a child is ended.
@@ -58,6 +69,7 @@ pub struct Child {
     pub(super) restart: Restart,
     pub(super) shutdown: Shutdown,
     pub(super) significant: bool,
+    pub(super) backoff: Option<Backoff>,
     builder: Builder,
     start: Start,
 }
@@ -70,6 +82,7 @@ impl Child {
             restart: Restart::Permanent,
             shutdown,
             significant: false,
+            backoff: None,
             builder: Process::builder().link(),
             start,
         }
@@ -111,6 +124,13 @@ impl Child {
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
+        self
+    }
+
+    /// How long its restarts wait. If nothing is said: as its [supervisor](super::Spec::backoff) says.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = Some(backoff);
         self
     }
 

@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::intensity::Restarts;
-use super::{Child, Intensity, Restart, Shutdown, SuperviseError};
+use super::backoff::Streak;
+use super::restarts::{Due, Restarts};
+use super::{Backoff, Child, Intensity, Restart, Shutdown, SuperviseError};
 use crate::actor::{self, Actor, ActorRef, Info, Next};
 use crate::exit::ExitReason;
 use crate::mailbox::ReplyTo;
-use crate::process::{self, Process, this_process};
+use crate::process::{self, Process};
 
 /// How a [`DynamicSupervisor`] sees to its children.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,8 @@ pub struct DynamicOptions {
     pub shutdown: Shutdown,
     /// How many restarts of all children together are too many.
     pub intensity: Intensity,
+    /// How long the restarts of each child wait; none: they do not wait, as in OTP.
+    pub backoff: Option<Backoff>,
     /// The largest number of children; none: no limit but the host's.
     pub children_max: Option<u64>,
     /// Restarts are not written to standard error.
@@ -52,10 +55,24 @@ pub struct DynamicOptions {
 /// ```
 pub struct DynamicSupervisor<A> {
     options: DynamicOptions,
-    /// What each child began with.
-    children: HashMap<Process, Vec<u8>>,
-    restarts: Restarts,
+    children: HashMap<Process, Begun>,
+    /// The children that are to be started again, by the processes that they last were.
+    restarting: HashMap<Process, Restarting>,
+    restarts: Restarts<Process>,
     actor: PhantomData<A>,
+}
+
+/// What is known of a child.
+struct Begun {
+    /// What it began with.
+    args: Vec<u8>,
+    streak: Streak,
+}
+
+struct Restarting {
+    child: Begun,
+    due: Due,
+    why: String,
 }
 
 /// What a dynamic supervisor is asked, by the functions of its [`ActorRef`].
@@ -83,7 +100,8 @@ impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
         self.call(|reply| DynamicRequest::Start(args, reply))?.map(ActorRef::of)
     }
 
-    /// Ends a child and forgets it. A child that was restarted is another one.
+    /// Ends a child and forgets it. A child that was restarted is another one; one that is still to be restarted is known as
+    /// the one that failed.
     ///
     /// # Errors
     ///
@@ -92,7 +110,7 @@ impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
         self.call(|reply| DynamicRequest::Terminate(child.process(), reply))?
     }
 
-    /// All children, in no order.
+    /// All children that run, in no order.
     ///
     /// # Errors
     ///
@@ -102,7 +120,7 @@ impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
         Ok(children.into_iter().map(ActorRef::of).collect())
     }
 
-    /// The number of children.
+    /// The number of children, with those that are to be restarted.
     ///
     /// # Errors
     ///
@@ -120,9 +138,10 @@ impl<A: Actor> Actor for DynamicSupervisor<A> {
     fn init(options: DynamicOptions) -> Result<Self, ExitReason> {
         process::trap_exit(true);
         Ok(Self {
+            restarts: Restarts::new("supervisor", options.intensity, options.quiet),
             options,
             children: HashMap::new(),
-            restarts: Restarts::default(),
+            restarting: HashMap::new(),
             actor: PhantomData,
         })
     }
@@ -130,35 +149,41 @@ impl<A: Actor> Actor for DynamicSupervisor<A> {
     fn handle_call(&mut self, request: DynamicRequest) -> Next {
         match request {
             DynamicRequest::Start(args, reply) => reply.send(self.add(args)),
-            DynamicRequest::Terminate(child, reply) => reply.send(match self.children.remove(&child) {
-                Some(_) => {
-                    Child::end(self.options.shutdown, child);
-                    Ok(())
-                }
-                None => Err(SuperviseError::NotFound),
-            }),
+            DynamicRequest::Terminate(child, reply) => reply.send(self.terminate_by_hand(child)),
             DynamicRequest::Children(reply) => reply.send(self.children.keys().copied().collect()),
-            DynamicRequest::Count(reply) => reply.send(self.children.len() as u64),
+            DynamicRequest::Count(reply) => reply.send(self.count()),
         }
         Next::Continue
     }
 
     fn handle_info(&mut self, info: Info) -> Next {
         let Info::Exit { from, reason } = info else {
+            return actor::ignore::<Self>(info);
+        };
+        let Some(mut child) = self.children.remove(&from) else {
             return Next::Continue;
         };
-        let Some(args) = self.children.remove(&from) else {
+        if !self.options.restart.is_for(&reason) {
             return Next::Continue;
-        };
-        let again = match self.options.restart {
-            Restart::Permanent => true,
-            Restart::Transient => !reason.is_orderly(),
-            Restart::Temporary => false,
-        };
-        if again {
-            self.restart(from, args, &reason)
-        } else {
-            Next::Continue
+        }
+        let (why, delay) = (reason.to_string(), child.streak.failed(self.options.backoff.as_ref()));
+        if delay.is_zero() {
+            return self.restart(from, child, &why);
+        }
+        self.restart_later(from, child, why, delay);
+        Next::Continue
+    }
+
+    fn alarm(&self) -> Option<Instant> {
+        self.restarts.next()
+    }
+
+    fn handle_alarm(&mut self) -> Next {
+        let next = self.restarts.take_due();
+        let restarting = next.and_then(|process| Some((process, self.restarting.remove(&process)?)));
+        match restarting {
+            Some((process, Restarting { child, why, .. })) => self.restart(process, child, &why),
+            None => Next::Continue,
         }
     }
 
@@ -191,48 +216,60 @@ pub(super) fn end_all(shutdown: Shutdown, children: &[Process]) {
 }
 
 impl<A: Actor> DynamicSupervisor<A> {
+    fn count(&self) -> u64 {
+        (self.children.len() + self.restarting.len()) as u64
+    }
+
     fn add(&mut self, args: Vec<u8>) -> Result<Process, SuperviseError> {
         if let Some(most) = self.options.children_max
-            && self.children.len() as u64 >= most
+            && self.count() >= most
         {
             return Err(SuperviseError::Refused(format!(
                 "it has {most} children, its largest number"
             )));
         }
-        let child = actor::start_from_bytes::<A>(&Process::builder().link(), &args)?;
-        self.children.insert(child, args);
-        Ok(child)
+        let process = actor::start_from_bytes::<A>(&Process::builder().link(), &args)?;
+        let streak = Streak::started(self.options.backoff.as_ref());
+        self.children.insert(process, Begun { args, streak });
+        Ok(process)
     }
 
-    fn restart(&mut self, child: Process, args: Vec<u8>, reason: &ExitReason) -> Next {
-        let mut why = reason.to_string();
-        loop {
-            let Intensity { restarts, period } = self.options.intensity;
-            if !self.restarts.count(Instant::now(), self.options.intensity) {
-                self.say(&format!(
-                    "gives up: child {child} {why}, and would be restart number {} in {period:?}",
-                    u64::from(restarts) + 1
-                ));
-                return Next::Stop(ExitReason::Shutdown);
-            }
-            self.say(&format!(
-                "restarts child {child}, which {why} ({} of at most {restarts} in {period:?})",
-                self.restarts.len()
-            ));
-            match actor::start_from_bytes::<A>(&Process::builder().link(), &args) {
-                Ok(child) => {
-                    self.children.insert(child, args);
-                    return Next::Continue;
-                }
-                Err(error) => why = format!("could not be started: {error}"),
-            }
+    fn terminate_by_hand(&mut self, child: Process) -> Result<(), SuperviseError> {
+        if self.children.remove(&child).is_some() {
+            Child::end(self.options.shutdown, child);
+            return Ok(());
         }
+        let restarting = self.restarting.remove(&child).ok_or(SuperviseError::NotFound)?;
+        self.restarts.cancel(restarting.due);
+        Ok(())
     }
 
-    fn say(&self, what: &str) {
-        if !self.options.quiet {
-            eprintln!("supervisor {} {what}", this_process());
+    /// Starts a child again that was `process`; gives up if that is one time too many.
+    fn restart(&mut self, process: Process, mut child: Begun, why: &str) -> Next {
+        let name = format!("child {process}");
+        if !self.restarts.count(Instant::now()) {
+            self.restarts.say_too_many(&name, why);
+            return Next::Stop(ExitReason::Shutdown);
         }
+        self.restarts.say_restart(&name, why, None);
+        let backoff = self.options.backoff.as_ref();
+        match actor::start_from_bytes::<A>(&Process::builder().link(), &child.args) {
+            Ok(process) => {
+                child.streak = child.streak.restarted(backoff);
+                self.children.insert(process, child);
+            }
+            Err(error) => {
+                let delay = child.streak.failed(backoff);
+                self.restart_later(process, child, format!("could not be started: {error}"), delay);
+            }
+        }
+        Next::Continue
+    }
+
+    fn restart_later(&mut self, process: Process, child: Begun, why: String, delay: Duration) {
+        self.restarts.say_wait(&format!("child {process}"), &why, delay);
+        let due = self.restarts.wait(process, delay);
+        self.restarting.insert(process, Restarting { child, due, why });
     }
 }
 

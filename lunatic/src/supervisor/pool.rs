@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
+use super::backoff::Streak;
 use super::dynamic::end_all;
-use super::intensity::Restarts;
-use super::{Intensity, Shutdown};
-use crate::actor::{self, Actor, ActorRef, Info, Next};
+use super::restarts::Restarts;
+use super::{Backoff, Intensity, Shutdown};
+use crate::actor::{self, Actor, ActorRef, Info, Next, StartError};
 use crate::exit::ExitReason;
 use crate::mailbox::{CallError, ReplyTo};
-use crate::process::{self, Monitor, Process, this_process};
+use crate::process::{self, Monitor, Process};
 
 /// How many workers a [`WorkerPool`] has, and what they begin with.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +24,7 @@ pub struct PoolOptions {
     max: u32,
     args: Vec<u8>,
     intensity: Intensity,
+    backoff: Option<Backoff>,
 }
 
 impl PoolOptions {
@@ -42,6 +44,7 @@ impl PoolOptions {
                 restarts: size.saturating_mul(2),
                 period: Duration::from_secs(5),
             },
+            backoff: None,
         }
     }
 
@@ -57,6 +60,14 @@ impl PoolOptions {
     #[must_use]
     pub fn intensity(mut self, restarts: u32, period: Duration) -> Self {
         self.intensity = Intensity { restarts, period };
+        self
+    }
+
+    /// How long the pool waits before it replaces a worker; failures of all workers count as one row. While a replacement
+    /// waits, the pool does not [grow](Self::grow_to). If nothing is said, replacements do not wait.
+    #[must_use]
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = Some(backoff);
         self
     }
 }
@@ -94,7 +105,10 @@ pub struct WorkerPool<A> {
     free: Vec<Process>,
     lent: HashMap<Process, Lent>,
     waiting: VecDeque<ReplyTo<Process>>,
-    restarts: Restarts,
+    /// Workers are replaced, each for a reason.
+    restarts: Restarts<String>,
+    /// The failures of all workers.
+    streak: Streak,
     actor: PhantomData<A>,
 }
 
@@ -133,6 +147,8 @@ pub struct PoolStatus {
     pub lent: u32,
     /// Processes that wait for one.
     pub waiting: u32,
+    /// Workers that have failed and are still to be replaced.
+    pub restarting: u32,
 }
 
 /// A worker of a pool, for the one who took it. Dropping it gives it back.
@@ -221,20 +237,22 @@ impl<A: Actor> Actor for WorkerPool<A> {
     fn init(options: PoolOptions) -> Result<Self, ExitReason> {
         process::trap_exit(true);
         let mut pool = Self {
+            restarts: Restarts::new("pool", options.intensity, false),
             options,
             free: Vec::new(),
             lent: HashMap::new(),
             waiting: VecDeque::new(),
-            restarts: Restarts::default(),
+            streak: Streak::default(),
             actor: PhantomData,
         };
-        match pool.fill() {
-            Ok(()) => Ok(pool),
-            Err(reason) => {
+        for _ in 0..pool.options.size {
+            if let Err(error) = pool.start_worker() {
+                let reason = ExitReason::Error(format!("no worker: {error}"));
                 pool.terminate(&reason);
-                Err(reason)
+                return Err(reason);
             }
         }
+        Ok(pool)
     }
 
     fn handle_call(&mut self, request: PoolRequest) -> Next {
@@ -249,6 +267,7 @@ impl<A: Actor> Actor for WorkerPool<A> {
                 free: self.free.len() as u32,
                 lent: self.lent.len() as u32,
                 waiting: self.waiting.len() as u32,
+                restarting: self.restarts.waiting_len() as u32,
             }),
         }
         self.serve()
@@ -285,13 +304,22 @@ impl<A: Actor> Actor for WorkerPool<A> {
                     (None, Some(lent)) => drop(lent.borrower.demonitor()),
                     (None, None) => return Next::Continue,
                 }
-                if !self.restarts.count(Instant::now(), self.options.intensity) {
-                    eprintln!("pool {} gives up: worker {from} {reason}", this_process());
-                    return Next::Stop(ExitReason::Shutdown);
-                }
+                return self.worker_ended(format!("{from} {reason}"));
             }
+            Info::Message(_) => return actor::ignore::<Self>(info),
         }
         self.serve()
+    }
+
+    fn alarm(&self) -> Option<Instant> {
+        self.restarts.next()
+    }
+
+    fn handle_alarm(&mut self) -> Next {
+        match self.restarts.take_due() {
+            Some(why) => self.replace(&why),
+            None => Next::Continue,
+        }
     }
 
     fn terminate(&mut self, _: &ExitReason) {
@@ -305,8 +333,14 @@ impl<A: Actor> Actor for WorkerPool<A> {
 }
 
 impl<A: Actor> WorkerPool<A> {
-    fn total(&self) -> usize {
+    /// The workers that there are.
+    fn live(&self) -> usize {
         self.free.len() + self.lent.len()
+    }
+
+    /// The workers that there are, and those that will replace others.
+    fn total(&self) -> usize {
+        self.live() + self.restarts.waiting_len()
     }
 
     fn take_back(&mut self, worker: Process) {
@@ -316,26 +350,54 @@ impl<A: Actor> WorkerPool<A> {
         }
     }
 
-    /// Starts workers until there are as many as there should be.
-    fn fill(&mut self) -> Result<(), ExitReason> {
-        while self.total() < self.options.size as usize {
-            self.start_worker()?;
-        }
-        Ok(())
-    }
-
-    fn start_worker(&mut self) -> Result<(), ExitReason> {
-        let started = actor::start_from_bytes::<A>(&Process::builder().link(), &self.options.args);
-        let worker = started.map_err(|error| ExitReason::Error(format!("no worker: {error}")))?;
+    fn start_worker(&mut self) -> Result<(), StartError> {
+        let worker = actor::start_from_bytes::<A>(&Process::builder().link(), &self.options.args)?;
+        self.streak = self.streak.restarted(self.options.backoff.as_ref());
         self.free.push(worker);
         Ok(())
     }
 
-    /// Lends what is free to those who wait, and has as many workers as it should.
+    /// A worker has ended, which one and how: it is replaced, now or later.
+    fn worker_ended(&mut self, why: String) -> Next {
+        let delay = self.streak.failed(self.options.backoff.as_ref());
+        if delay.is_zero() {
+            return self.replace(&why);
+        }
+        self.replace_later(why, delay);
+        self.serve()
+    }
+
+    /// Starts a worker in place of one that has ended, if it is missing; gives up if that is one time too many.
+    fn replace(&mut self, why: &str) -> Next {
+        if !self.restarts.count(Instant::now()) {
+            self.restarts.say_too_many("worker", why);
+            return Next::Stop(ExitReason::Shutdown);
+        }
+        if self.total() < self.options.size as usize {
+            self.start_or_try_again();
+        }
+        self.serve()
+    }
+
+    fn start_or_try_again(&mut self) {
+        if let Err(error) = self.start_worker() {
+            let delay = self.streak.failed(self.options.backoff.as_ref());
+            self.replace_later(format!("could not be started: {error}"), delay);
+        }
+    }
+
+    fn replace_later(&mut self, why: String, delay: Duration) {
+        self.restarts.say_wait("worker", &why, delay);
+        self.restarts.wait(why, delay);
+    }
+
+    /// Has as many workers as it should, and lends what is free to those who wait.
     fn serve(&mut self) -> Next {
-        let filled = self.fill();
+        while self.total() < self.options.size as usize {
+            self.start_or_try_again();
+        }
         while let Some(reply) = self.waiting.front().copied() {
-            if self.free.is_empty() && (self.total() >= self.options.max as usize || self.start_worker().is_err()) {
+            if self.free.is_empty() && !self.grow() {
                 break;
             }
             let Some(worker) = self.free.pop() else { break };
@@ -347,15 +409,18 @@ impl<A: Actor> WorkerPool<A> {
             reply.send(worker);
             self.waiting.pop_front();
         }
-        if self.waiting.is_empty() && self.total() > self.options.size as usize {
-            let surplus = self.total() - self.options.size as usize;
+        if self.waiting.is_empty() && self.live() > self.options.size as usize {
+            let surplus = self.live() - self.options.size as usize;
             let rest = self.free.len().saturating_sub(surplus);
             end_all(Shutdown::default(), &self.free.split_off(rest));
         }
-        match filled {
-            Ok(()) => Next::Continue,
-            Err(reason) => Next::Stop(reason),
-        }
+        Next::Continue
+    }
+
+    /// Starts a worker beyond the usual number, if there may be one more.
+    fn grow(&mut self) -> bool {
+        let may_grow = self.restarts.waiting_len() == 0 && self.live() < self.options.max as usize;
+        may_grow && self.start_worker().is_ok()
     }
 }
 

@@ -3,22 +3,25 @@
 //!
 //! `RUSTFLAGS="--cfg loom" cargo test --release -p lunatic-loom --target-dir target/loom`
 //!
-//! What is modelled are the host's own files, compiled here with loom's atomics and locks (`sync`). What they use of the
-//! rest of the host is reduced to what matters: `process` is a process with a worker of its own, `process::table`
-//! holds one channel. Without `--cfg loom` the crate is empty.
+//! What is modelled are the kernel's own files, compiled here with loom's atomics and locks (`sync`). What they use of the
+//! rest of the kernel is reduced to what matters: `process` is a process with a worker of its own, `table` holds one
+//! channel. Without `--cfg loom` the crate is empty.
 #![cfg(loom)]
 #![expect(dead_code, reason = "the models do not use all of the host's files")]
 #![allow(unreachable_pub, reason = "what the host's files make public is public nowhere here")]
 
-#[path = "../../../lunatic-host/src/rights/budget.rs"]
+mod address;
+#[path = "../../../lunatic-host/kernel/src/budget.rs"]
 mod budget;
-#[path = "../../../lunatic-host/src/channel.rs"]
+#[path = "../../../lunatic-host/kernel/src/channel.rs"]
 mod channel;
+mod exit;
 pub mod models;
-mod net;
 mod process;
-#[path = "../../../lunatic-host/src/quota.rs"]
+#[path = "../../../lunatic-host/kernel/src/quota.rs"]
 mod quota;
-#[path = "../../../lunatic-host/src/scheduler/sleepers.rs"]
+mod relations;
+#[path = "../../../lunatic-host/kernel/src/sleepers.rs"]
 mod sleepers;
 mod sync;
+mod table;

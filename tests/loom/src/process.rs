@@ -1,25 +1,20 @@
 //! A process as far as waiting is concerned: the host's state machine and life, a queue, and what only its worker touches.
 //!
-//! [`Process::wake`], [`run`](Process::run) and [`freeze`](Process::freeze) take the steps that the host takes in
-//! `scheduler/mod.rs`, `worker.rs` and `hibernation.rs`.
+//! [`Process::wake`], [`run`](Process::run) and [`freeze`](Process::freeze) take the steps that the kernel takes in
+//! `scheduler/mod.rs` and `worker.rs`, and hibernation.
 
-pub(crate) mod exit;
-pub(crate) mod hash;
-pub(crate) mod id;
-#[path = "../../../lunatic-host/src/process/life.rs"]
+#[path = "../../../lunatic-host/kernel/src/process/life.rs"]
 mod life;
-pub(crate) mod signals;
-#[path = "../../../lunatic-host/src/process/state.rs"]
+#[path = "../../../lunatic-host/kernel/src/process/state.rs"]
 mod state;
-pub(crate) mod table;
 
 use std::sync::Arc;
 
 use loom::cell::UnsafeCell;
 
-use self::exit::ExitReason;
 use self::life::Life;
 use self::state::State;
+use crate::exit::ExitReason;
 use crate::sync::{Condvar, Mutex};
 
 /// How often a process has been run or frozen: stands for its instance, which one thread at most may touch at a time.
@@ -32,7 +27,7 @@ unsafe impl Send for Task {}
 
 pub(crate) struct Process {
     state: State,
-    life: Mutex<Life>,
+    life: Mutex<Life<Self, ()>>,
     task: Task,
     /// How many times it is in the queue of its worker.
     queued: Mutex<usize>,
@@ -116,7 +111,7 @@ impl Process {
         self.life.lock().unjoin(joiner);
     }
 
-    /// As `Shared::end`, for a process that nobody is linked to.
+    /// As `Kernel::end`, for a process that nobody is linked to.
     pub(crate) fn end(&self, reason: ExitReason) {
         self.life.lock().begin_end(reason);
         let joiners = self.life.lock().complete_end();

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::instance::arena::{Arena, ArenaOptions, Slot};
-use crate::instance::kernel::page_size;
-use crate::instance::residency::Pages;
+use crate::arena::{Arena, ArenaOptions, Slot};
+use crate::os::page_size;
+use crate::residency::Pages;
 
 /// Steps of one script: Miri takes a thousand times as long.
 const STEPS: usize = if cfg!(miri) { 60 } else { 20_000 };

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use lunatic_host::ExitReason;
-use lunatic_host::rights::budget::Caps;
+use lunatic_host::budget::Caps;
 use lunatic_tests::host::Host;
 use lunatic_tests::imports;
 

@@ -28,10 +28,22 @@ fn exit_codes_are_passed_on() {
             .run()
             .code(taken);
     }
+    let finished = guest("endings", &["an_error_is_1"]).run().code(1);
+    assert_eq!(finished.stderr, "error: out of paper\n");
+    // Of another process, whose error came through a link.
+    let finished = guest("signals", &["the_main_process_ends_with_its_link"]).run().code(1);
+    assert!(
+        finished
+            .stderr
+            .contains("which ended with an error: my child is broken"),
+        "{finished}"
+    );
     let finished = guest("endings", &["a_panic_is_101"]).run().code(101);
     assert!(finished.stderr.contains("(main) panicked: main panics"), "{finished}");
     let finished = guest("endings", &["a_trap_is_134"]).run().code(134);
     assert!(finished.stderr.contains("(main) trapped: "), "{finished}");
+    let finished = guest("endings", &["a_kill_is_137"]).run().code(137);
+    assert_eq!(finished.stderr, "");
     let finished = guest("endings", &["a_deadlock_is_70"]).run().code(70);
     assert!(
         finished.stderr.contains("deadlock: no process can ever run again"),

@@ -40,6 +40,11 @@ crate::scenarios! {
             assert_eq!(ended.stderr, "", "{code}");
         }
     },
+    an_error_is_1 => |program| {
+        let ended = program.run();
+        assert_eq!(ended.reason, ExitReason::Exit(1), "{ended}");
+        assert_eq!(ended.stderr, "error: out of paper\n");
+    },
     a_panic_is_101 => |program| {
         let ended = program.run();
         assert_eq!(ended.reason, ExitReason::Panic("main panics".to_owned()));
@@ -51,6 +56,12 @@ crate::scenarios! {
         assert!(ended.trap().contains("abort"));
         assert_eq!(ended.reason.exit_code(), 134);
         ended.reports("(main) trapped: the program called abort\n");
+    },
+    a_kill_is_137 => |program| {
+        let ended = program.run();
+        assert_eq!(ended.reason, ExitReason::Killed, "{ended}");
+        assert_eq!(ended.reason.exit_code(), 137);
+        assert_eq!(ended.stderr, "");
     },
     a_deadlock_is_70 => |_| {
         let ended = alone("a_deadlock_is_70");

@@ -1,4 +1,4 @@
-//! Sockets. The scenarios are in `guests/net.rs`.
+//! Sockets. The scenarios are in `guests/net/`.
 
 use lunatic_host::rights::net::Rule;
 use lunatic_tests::folders;

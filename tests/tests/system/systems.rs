@@ -1,8 +1,10 @@
 //! Several systems on one host, and hosts that come and go.
 
-use std::time::Instant;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use lunatic_host::ExitReason;
+use lunatic_host::wasi::{Capture, Output};
 use lunatic_tests::host::{Host, PATIENCE, Program};
 
 /// A program of processes that never end, and one that needs room for as many.
@@ -51,6 +53,14 @@ const CROWDS: &str = r#"(module
     (func (export "receives for ever")
         (drop (call $new (i64.const 0) (i32.const 0)))
         (drop (call $receive (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i32.const 64) (i32.const 8) (i64.const -1))))
+    ;; Prints one line after the other.
+    (func (export "prints for ever")
+        (i32.store (i32.const 0) (i32.const 16))
+        (i32.store (i32.const 4) (i32.const 2))
+        (i32.store16 (i32.const 16) (i32.const 0x0a2e))
+        (loop $again
+            (drop (call $fd_write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+            (br $again)))
     (func (export "nothing")))"#;
 
 #[test]
@@ -138,17 +148,46 @@ fn dropping_a_system_ends_it() {
     }
 }
 
+/// Each process holds the module, wherever the host keeps it: in the table, in a queue or in an instance. Once only the
+/// test holds the module, no process is left. (Threads cannot be counted: other tests run hosts in the same program.)
 #[test]
 fn dropping_a_host_ends_all_that_runs_on_it() {
     for round in 0..20 {
         let host = Host::with(|builder| builder.workers(1 + round % 3));
-        let program = host.program(CROWDS.as_bytes());
-        let systems: Vec<_> = ["endless crowd", "waiting crowd", "nothing"]
-            .map(|entry| program.clone().entry(entry).start())
-            .into();
-        drop(program);
+        let module = host.load(CROWDS.as_bytes()).unwrap();
+        let (stdout, printed) = Output::captured();
+        let start = |entry| host.loaded(&module).entry(entry).stdout(stdout.clone()).start();
+        let endless = ["endless crowd", "waiting crowd", "prints for ever"].map(start);
+        let short = start("nothing");
+        wait_for_text(&printed);
+
         drop(host);
-        drop(systems);
+
+        for system in &endless {
+            assert_eq!(system.wait_timeout(Duration::ZERO), Some(ExitReason::Killed));
+        }
+        // Whether it had its turn before the host was dropped is not known.
+        let ended = short.wait_timeout(Duration::ZERO);
+        assert!(
+            matches!(ended, Some(ExitReason::Normal | ExitReason::Killed)),
+            "{ended:?}"
+        );
+        printed.take();
+        // Several time slices: a process that still ran would have printed.
+        std::thread::sleep(Duration::from_millis(5));
+        assert_eq!(String::from_utf8_lossy(&printed.take()), "", "a process still prints");
+        drop((endless, short));
+        assert_eq!(Arc::strong_count(&module), 1, "something still holds the module");
+    }
+}
+
+/// Waits until a process has printed something.
+#[track_caller]
+fn wait_for_text(printed: &Capture) {
+    let deadline = Instant::now() + PATIENCE;
+    while printed.take().is_empty() {
+        assert!(Instant::now() < deadline, "nobody prints");
+        std::thread::sleep(Duration::from_millis(1));
     }
 }
 

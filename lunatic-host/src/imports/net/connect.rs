@@ -5,20 +5,22 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lunatic_net::handles::Charge;
+use lunatic_net::readiness::Direction;
+use lunatic_net::resolve::NAME_LEN_MAX;
+use lunatic_net::tcp;
 use lunatic_sys::codes::{NO_HOST, NO_TIMEOUT, OK, TIMED_OUT};
 use wasmtime::{Caller, Linker};
 
+use super::call::{
+    Failure, NAMESPACE, address_bytes, answer, check, check_address, find, open, read_address, write_address,
+};
 use super::wait::perform;
-use super::{Failure, NAMESPACE, address_bytes, answer, check, check_address, find, open, read_address, write_address};
 use crate::guest_memory;
-use crate::imports::process::check_handle;
+use crate::imports::handle::check_handle;
 use crate::instance::{self, Ctx};
-use crate::net::handles::Charge;
-use crate::net::readiness::Direction;
-use crate::net::resolve::NAME_LEN_MAX;
-use crate::net::socket::Socket;
-use crate::net::tcp;
 use crate::rights::net::Verb;
+use crate::wasm::{Kernel, Socket};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap_async(NAMESPACE, "resolve", |caller, (host, len, port, timeout)| {
@@ -41,16 +43,17 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 /// When a call gives up that does several things one after the other.
 #[derive(Clone, Copy)]
-pub(crate) struct Deadline(Option<Instant>);
+pub struct Deadline(Option<Instant>);
 
 impl Deadline {
-    pub(crate) fn after(timeout_ns: u64) -> Self {
-        let due = (timeout_ns != NO_TIMEOUT).then(|| Instant::now().checked_add(Duration::from_nanos(timeout_ns)));
+    pub fn after(kernel: &Kernel, timeout_ns: u64) -> Self {
+        // A time too far away to be told is as good as none.
+        let due = (timeout_ns != NO_TIMEOUT).then(|| kernel.now().checked_add(Duration::from_nanos(timeout_ns)));
         Self(due.flatten())
     }
 
-    pub(crate) fn left_ns(self) -> u64 {
-        let left = self.0.map(|due| due.saturating_duration_since(Instant::now()));
+    pub fn left_ns(self, kernel: &Kernel) -> u64 {
+        let left = self.0.map(|due| due.saturating_duration_since(kernel.now()));
         left.map_or(NO_TIMEOUT, |left| u64::try_from(left.as_nanos()).unwrap_or(NO_TIMEOUT))
     }
 }
@@ -74,20 +77,21 @@ fn read_host(
 }
 
 /// The addresses of a host that the caller may look up. Waits.
-pub(crate) async fn look_up(
+pub async fn look_up(
     caller: &mut Caller<'_, Ctx>,
     name: &str,
     port: u16,
     deadline: Deadline,
 ) -> Result<Vec<SocketAddr>, Failure> {
-    let shared = caller.data().shared.clone();
-    let lookup = shared.net.resolver.resolve(&shared.io, name, port);
-    let found = match deadline.0 {
-        None => lookup.await,
-        Some(due) => {
-            let _io = shared.io.enter();
-            let timer = tokio::time::timeout_at(due.into(), lookup);
-            drop(_io);
+    let kernel = caller.data().kernel.clone();
+    let lookup = kernel.host.net.resolver.resolve(&kernel.host.io, name, port);
+    let found = match deadline.left_ns(&kernel) {
+        NO_TIMEOUT => lookup.await,
+        left_ns => {
+            // Tokio's timer belongs to the runtime that is entered where it is made, not where it is awaited.
+            let io = kernel.host.io.enter();
+            let timer = tokio::time::timeout(Duration::from_nanos(left_ns), lookup);
+            drop(io);
             timer.await.map_err(|_| Failure::Code(TIMED_OUT))?
         }
     };
@@ -113,14 +117,15 @@ async fn resolve(
         Err(failure) => return Ok(failure.code(caller.data_mut())),
     };
     let result = match check(caller.data(), Verb::Resolve, Some(&name), None) {
-        Ok(()) => look_up(&mut caller, &name, port, Deadline::after(timeout_ns)).await,
+        Ok(()) => {
+            let deadline = Deadline::after(&caller.data().kernel, timeout_ns);
+            look_up(&mut caller, &name, port, deadline).await
+        }
         Err(failure) => Err(failure),
     };
     let result = result.map(|addresses| {
-        caller.data_mut().buffer = addresses
-            .iter()
-            .flat_map(|address| address_bytes(Some(*address)))
-            .collect();
+        let bytes = addresses.iter().flat_map(|address| address_bytes(Some(*address)));
+        caller.data_mut().buffer = bytes.collect();
         i32::try_from(addresses.len()).expect("the resolver leaves out what is too much")
     });
     Ok(answer(&mut caller, result))
@@ -133,7 +138,7 @@ fn tcp_listen(mut caller: Caller<'_, Ctx>, address: u32, out: u32) -> wasmtime::
         let ctx = caller.data();
         check(ctx, Verb::Bind, None, Some(address))?;
         let charge = Charge::of(ctx.process())?;
-        Ok((tcp::listen(&ctx.shared.net.reactor, address)?, charge))
+        Ok((tcp::listen(&ctx.kernel.host.net.reactor, address)?, charge))
     });
     finish(&mut caller, made, out)
 }
@@ -154,7 +159,7 @@ pub(super) fn finish(
 async fn tcp_connect(mut caller: Caller<'_, Ctx>, address: u32, timeout_ns: u64, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
     let made = match read_address(&mut caller, address)? {
-        Ok(address) => connect(&mut caller, None, address, Deadline::after(timeout_ns)).await?,
+        Ok(address) => connect(&mut caller, None, address, timeout_ns).await?,
         Err(failure) => Err(failure),
     };
     finish(&mut caller, made, out)
@@ -170,7 +175,10 @@ async fn tcp_connect_host(
 ) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
     let made = match read_host(&mut caller, host, len, port)? {
-        Ok((name, port)) => connect_host(&mut caller, &name, port, Deadline::after(timeout_ns)).await?,
+        Ok((name, port)) => {
+            let deadline = Deadline::after(&caller.data().kernel, timeout_ns);
+            connect_host(&mut caller, &name, port, deadline).await?
+        }
         Err(failure) => Err(failure),
     };
     finish(&mut caller, made, out)
@@ -178,7 +186,7 @@ async fn tcp_connect_host(
 
 /// Looks a host up once, and connects to the first of its addresses that answers and that the caller may connect to: what
 /// is checked is what is used.
-pub(crate) async fn connect_host(
+pub async fn connect_host(
     caller: &mut Caller<'_, Ctx>,
     name: &str,
     port: u16,
@@ -193,11 +201,12 @@ pub(crate) async fn connect_host(
     };
     let mut last = Failure::Code(TIMED_OUT);
     for address in addresses {
-        match connect(caller, Some(name), address, deadline).await? {
+        let left_ns = deadline.left_ns(&caller.data().kernel);
+        match connect(caller, Some(name), address, left_ns).await? {
             Ok(made) => return Ok(Ok(made)),
             Err(failure) => last = failure,
         }
-        if deadline.left_ns() == 0 {
+        if deadline.left_ns(&caller.data().kernel) == 0 {
             break;
         }
     }
@@ -209,22 +218,55 @@ async fn connect(
     caller: &mut Caller<'_, Ctx>,
     name: Option<&str>,
     address: SocketAddr,
-    deadline: Deadline,
+    timeout_ns: u64,
 ) -> wasmtime::Result<Result<(Arc<Socket>, Charge), Failure>> {
     instance::note_place(&mut *caller);
     let ctx = caller.data();
     let begun = check(ctx, Verb::Connect, name, Some(address)).and_then(|()| {
         let charge = Charge::of(ctx.process())?;
-        Ok((tcp::connect(&ctx.shared.net.reactor, address)?, charge))
+        Ok((tcp::connect(&ctx.kernel.host.net.reactor, address)?, charge))
     });
+    finish_connect(caller, begun, timeout_ns).await
+}
+
+/// Waits until a connection that was begun stands.
+pub async fn finish_connect(
+    caller: &mut Caller<'_, Ctx>,
+    begun: Result<(Arc<Socket>, Charge), Failure>,
+    timeout_ns: u64,
+) -> wasmtime::Result<Result<(Arc<Socket>, Charge), Failure>> {
     let (socket, charge) = match begun {
         Ok(begun) => begun,
         Err(failure) => return Ok(Err(failure)),
     };
-    let connected = perform(caller, &socket, Direction::Write, deadline.left_ns(), |_| {
+    let connected = perform(caller, &socket, Direction::Write, timeout_ns, |_| {
         Ok(socket.try_connected().map_err(Failure::Io))
     });
     Ok(connected.await?.map(|()| (socket.clone(), charge)))
+}
+
+/// A connection that was accepted, and where it comes from, if that can be told.
+pub type Accepted = (Arc<Socket>, Charge, Option<SocketAddr>);
+
+/// Waits for the next connection of a listener. It is charged for before it is taken: a connection for which there is no
+/// room stays in the listener's queue.
+pub async fn next_connection(
+    caller: &mut Caller<'_, Ctx>,
+    listener: &Arc<Socket>,
+    timeout_ns: u64,
+    charge: fn(&mut Caller<'_, Ctx>) -> Result<Charge, Failure>,
+) -> wasmtime::Result<Result<Accepted, Failure>> {
+    perform(caller, listener, Direction::Read, timeout_ns, |caller| {
+        let charge = match charge(caller) {
+            Ok(charge) => charge,
+            Err(failure) => return Ok(Err(failure)),
+        };
+        let accepted = listener.try_accept(&caller.data().kernel.host.net.reactor);
+        Ok(accepted
+            .map(|(socket, peer)| (socket, charge, peer))
+            .map_err(Failure::Io))
+    })
+    .await
 }
 
 async fn accept(
@@ -241,20 +283,9 @@ async fn accept(
         Ok(listener) => listener,
         Err(failure) => return Ok(failure.code(caller.data_mut())),
     };
-    let accepted = perform(&mut caller, &listener, Direction::Read, timeout_ns, |caller| {
-        let ctx = caller.data();
-        // Before: a connection for which there is no room waits on.
-        let charge = match Charge::of(ctx.process()) {
-            Ok(charge) => charge,
-            Err(refusal) => return Ok(Err(refusal.into())),
-        };
-        let accepted = listener.try_accept(&ctx.shared.net.reactor);
-        Ok(accepted
-            .map(|(socket, peer)| (socket, peer, charge))
-            .map_err(Failure::Io))
-    });
-    match accepted.await? {
-        Ok((socket, address, charge)) => {
+    let charge = |caller: &mut Caller<'_, Ctx>| Ok(Charge::of(caller.data().process())?);
+    match next_connection(&mut caller, &listener, timeout_ns, charge).await? {
+        Ok((socket, charge, address)) => {
             write_address(&mut caller, peer, address)?;
             finish(&mut caller, Ok((socket, charge)), out)
         }

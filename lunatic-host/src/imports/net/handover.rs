@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lunatic_sys::codes::{CLOSED, INVALID, OK, receiver};
+use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
-use super::{Failure, NAMESPACE, answer};
+use super::call::{Failure, NAMESPACE, answer};
 use crate::instance::Ctx;
-use crate::process::Process;
+use crate::wasm::Process;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(NAMESPACE, "hand_over", hand_over)?;
@@ -17,22 +18,24 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 /// The process that a guest names as the receiver; none is anybody.
 fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<Option<Arc<Process>>, Failure> {
-    let shared = &ctx.shared;
+    let kernel = &ctx.kernel;
     let process = match kind {
         receiver::ANYBODY => return Ok(None),
-        receiver::PROCESS => shared.process_keys.check(id, key).ok_or(Failure::Code(INVALID))?,
+        receiver::PROCESS => kernel
+            .process_named(RawHandle { id, key })
+            .ok_or(Failure::Code(INVALID))?,
         receiver::CHANNEL => {
-            let channel = shared.channel_keys.check(id, key).ok_or(Failure::Code(INVALID))?;
-            shared.channels.view(channel).ok_or(Failure::Code(CLOSED))?.owner
+            let channel = kernel.channel_keys().check(id, key).ok_or(Failure::Code(INVALID))?;
+            kernel.channels().view(channel).ok_or(Failure::Code(CLOSED))?.owner
         }
         _ => return Err(Failure::Code(INVALID)),
     };
-    Ok(Some(shared.find(process).ok_or(Failure::Code(CLOSED))?))
+    Ok(Some(kernel.find(process).ok_or(Failure::Code(CLOSED))?))
 }
 
 fn hand_over(mut caller: Caller<'_, Ctx>, id: u64, key: u64, kind: i32, to_id: u64, to_key: u64) -> i32 {
     let ctx = caller.data();
-    let handles = &ctx.shared.net.handles;
+    let handles = &ctx.kernel.host.net.handles;
     let result = match handles.keys.check(id, key) {
         Some(id) => find_receiver(ctx, kind, to_id, to_key)
             .and_then(|to| Ok(handles.hand_over(ctx.process(), id, to.as_ref())?))
@@ -44,7 +47,7 @@ fn hand_over(mut caller: Caller<'_, Ctx>, id: u64, key: u64, kind: i32, to_id: u
 
 fn claim(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let ctx = caller.data();
-    let handles = &ctx.shared.net.handles;
+    let handles = &ctx.kernel.host.net.handles;
     let result = match handles.keys.check(id, key) {
         Some(id) => handles.claim(ctx.process(), id).map(|()| OK).map_err(Failure::from),
         None => Err(Failure::Code(INVALID)),

@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use lunatic_sys::codes::OK;
 use wasmtime::{Caller, Linker};
 
-use super::{NAMESPACE, answer, check_address, find, write_address};
+use super::call::{NAMESPACE, answer, check_address, find, write_address};
 use crate::guest_memory;
 use crate::instance::Ctx;
-use crate::net::socket::Socket;
+use crate::wasm::Socket;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(NAMESPACE, "local_address", |caller: Caller<'_, Ctx>, id, key, out| {

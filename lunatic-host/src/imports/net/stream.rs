@@ -3,17 +3,18 @@
 use std::io;
 use std::net::Shutdown;
 
+use lunatic_net::handles::Charge;
+use lunatic_net::readiness::Direction;
+use lunatic_net::socket::would_block;
 use lunatic_sys::codes::{FULL, INVALID, OK};
 use wasmtime::{Caller, Linker};
 
+use super::call::{Failure, NAMESPACE, answer, find};
 use super::wait::perform;
-use super::{Failure, NAMESPACE, answer, find};
 use crate::guest_memory;
-use crate::imports::process::check_handle;
+use crate::imports::handle::check_handle;
 use crate::instance::Ctx;
-use crate::net::handles::Charge;
-use crate::net::readiness::Direction;
-use crate::net::socket::{Socket, would_block};
+use crate::wasm::Socket;
 
 /// No call reads or writes more, so that none keeps a worker for long, and every length is a result.
 const PART_MAX: usize = 1 << 20;
@@ -78,7 +79,7 @@ fn try_write(mut caller: Caller<'_, Ctx>, id: u64, key: u64, from: u32, from_len
         return Ok(FULL);
     }
     if let Some(next) = socket.readiness(Direction::Write).next() {
-        ctx.shared.scheduler.wake(&next);
+        ctx.kernel.wake(&next);
     }
     Ok(match written {
         Ok(written) => len(written),
@@ -124,10 +125,10 @@ fn shutdown(mut caller: Caller<'_, Ctx>, id: u64, key: u64, how: i32) -> i32 {
 
 fn close(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let ctx = caller.data();
-    let handles = &ctx.shared.net.handles;
+    let handles = &ctx.kernel.host.net.handles;
     let result = match handles.keys.check(id, key) {
         Some(id) => handles
-            .close(ctx.shared.scheduler.worker(), ctx.process(), id)
+            .close(ctx.kernel.worker(), ctx.process(), id)
             .map(|()| OK)
             .map_err(Failure::from),
         None => Err(Failure::Code(INVALID)),

@@ -3,22 +3,24 @@
 use std::io;
 use std::sync::Arc;
 
+use lunatic_kernel::address::Id;
+use lunatic_net::handles::Charge;
+use lunatic_net::readiness::Direction;
+use lunatic_net::tls::config::Config;
+use lunatic_net::tls::{Handshake, wrap};
+use lunatic_sys::certificates;
 use lunatic_sys::codes::{
     BAD_CONFIG, CLOSED, EMPTY, INVALID, LIMIT, OK, TLS_CONFIG_LEN_MAX, TLS_FAILED, tls_info as info,
 };
 use wasmtime::{Caller, Linker};
 
+use super::call::{Failure, NAMESPACE, answer, find};
 use super::connect::{Deadline, finish};
 use super::wait::perform;
-use super::{Failure, NAMESPACE, answer, find};
 use crate::guest_memory;
-use crate::imports::process::{check_handle, write_handle};
+use crate::imports::handle::{check_handle, write_handle};
 use crate::instance::Ctx;
-use crate::net::handles::Charge;
-use crate::net::readiness::Direction;
-use crate::net::socket::Socket;
-use crate::net::tls::config::Config;
-use crate::net::tls::{Handshake, wrap};
+use crate::wasm::{Kernel, Socket};
 
 /// A process has at most so many configurations.
 const CONFIGS_MAX: usize = 1024;
@@ -47,6 +49,30 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// The configurations of a process: they go with it.
+struct Own {
+    kernel: Arc<Kernel>,
+    ids: Vec<Id>,
+}
+
+impl Own {
+    fn of(ctx: &mut Ctx) -> &mut Self {
+        let kernel = ctx.kernel.clone();
+        ctx.state(|| Self {
+            kernel,
+            ids: Vec::new(),
+        })
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        for id in self.ids.drain(..) {
+            drop(self.kernel.host.net.tls_configs.remove(self.kernel.worker(), id));
+        }
+    }
+}
+
 /// The text of a configuration, if it is not too long.
 fn read_text<'a>(caller: &'a mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmtime::Result<Result<&'a [u8], Failure>> {
     let bytes = &*guest_memory::slice(caller, text, len)?.0;
@@ -72,18 +98,17 @@ fn tls_config(mut caller: Caller<'_, Ctx>, text: u32, len: u32, out: u32) -> was
                 format!("a process has at most {CONFIGS_MAX} configurations of TLS"),
             )
         };
-        if ctx.tls_configs.len() >= CONFIGS_MAX {
+        let own = Own::of(ctx);
+        if own.ids.len() >= CONFIGS_MAX {
             return Err(full());
         }
-        let worker = ctx.shared.scheduler.worker();
-        let id = ctx
-            .shared
-            .net
+        let (worker, net) = (own.kernel.worker(), &own.kernel.host.net);
+        let id = net
             .tls_configs
             .insert(worker, |_| Arc::new(config))
             .map_err(|_| full())?;
-        ctx.tls_configs.push(id);
-        Ok(ctx.shared.net.tls_keys.handle(id))
+        own.ids.push(id);
+        Ok(net.tls_keys.handle(id))
     });
     match opened {
         Ok(handle) => {
@@ -96,7 +121,7 @@ fn tls_config(mut caller: Caller<'_, Ctx>, text: u32, len: u32, out: u32) -> was
 
 /// The configuration with this handle.
 fn find_config(ctx: &Ctx, id: u64, key: u64) -> Result<Arc<Config>, Failure> {
-    let net = &ctx.shared.net;
+    let net = &ctx.kernel.host.net;
     let id = net.tls_keys.check(id, key).ok_or(Failure::Code(INVALID))?;
     let config = net.tls_configs.get(id).map(|config| Arc::clone(&config));
     config.ok_or(Failure::Code(CLOSED))
@@ -113,14 +138,16 @@ fn tls_replace(mut caller: Caller<'_, Ctx>, id: u64, key: u64, text: u32, len: u
 
 fn tls_drop(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let ctx = caller.data_mut();
-    let Some(id) = ctx.shared.net.tls_keys.check(id, key) else {
+    let own = Own::of(ctx);
+    let net = &own.kernel.host.net;
+    let Some(id) = net.tls_keys.check(id, key) else {
         return INVALID;
     };
-    let Some(at) = ctx.tls_configs.iter().position(|own| *own == id) else {
+    let Some(at) = own.ids.iter().position(|own| *own == id) else {
         return CLOSED;
     };
-    ctx.tls_configs.swap_remove(at);
-    drop(ctx.shared.net.tls_configs.remove(ctx.shared.scheduler.worker(), id));
+    own.ids.swap_remove(at);
+    drop(net.tls_configs.remove(own.kernel.worker(), id));
     OK
 }
 
@@ -145,24 +172,31 @@ async fn tls_start(
             .connection(name)
             .map_err(|error| Failure::Text(TLS_FAILED, error.to_string()))?;
         let charge = Charge::of(caller.data().process())?;
-        Ok((wrap(&caller.data().shared.net.reactor, tcp, connection)?, charge))
+        Ok((wrap(&caller.data().kernel.host.net.reactor, tcp, connection)?, charge))
     });
     let (socket, charge) = match begun {
         Ok(begun) => begun,
         Err(failure) => return Ok(failure.code(caller.data_mut())),
     };
-    let shaken = shake_hands(&mut caller, &socket).await?;
+    // It may take as long as a read.
+    let deadline = Deadline::after(&caller.data().kernel, socket.timeout_ns(Direction::Read));
+    let shaken = shake_hands(&mut caller, &socket, deadline).await?;
     finish(&mut caller, shaken.map(|()| (socket, charge)), out)
 }
 
-/// Waits for the handshake, for as long as a read may take.
-async fn shake_hands(caller: &mut Caller<'_, Ctx>, socket: &Arc<Socket>) -> wasmtime::Result<Result<(), Failure>> {
-    let deadline = Deadline::after(socket.timeout_ns(Direction::Read));
+/// Waits for the handshake.
+pub async fn shake_hands(
+    caller: &mut Caller<'_, Ctx>,
+    socket: &Arc<Socket>,
+    deadline: Deadline,
+) -> wasmtime::Result<Result<(), Failure>> {
     let mut direction = Direction::Read;
     loop {
-        let step = perform(caller, socket, direction, deadline.left_ns(), |_| {
+        let left_ns = deadline.left_ns(&caller.data().kernel);
+        let step = perform(caller, socket, direction, left_ns, |_| {
             let step = socket.tls().and_then(|tls| tls.try_handshake());
             Ok(match step {
+                // It still waits for the same; when it waits for the other direction, so must the process.
                 Ok(Handshake::Waits(waits)) if waits == direction => {
                     Err(io::Error::from(io::ErrorKind::WouldBlock).into())
                 }
@@ -186,8 +220,7 @@ fn tls_info(mut caller: Caller<'_, Ctx>, id: u64, key: u64, what: i32) -> i32 {
             info::SERVER_NAME => tls.server_name().map(String::into_bytes),
             info::PEER_CERTIFICATES => {
                 let chain = tls.peer_certificates();
-                let with_len = |der: &Vec<u8>| [&(der.len() as u32).to_le_bytes()[..], der].concat();
-                (!chain.is_empty()).then(|| chain.iter().flat_map(with_len).collect())
+                (!chain.is_empty()).then(|| certificates::encode(&chain))
             }
             _ => return Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
         };

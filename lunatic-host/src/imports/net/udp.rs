@@ -3,18 +3,18 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use lunatic_net::handles::Charge;
+use lunatic_net::readiness::Direction;
+use lunatic_net::udp;
 use lunatic_sys::codes::OK;
 use wasmtime::{Caller, Linker};
 
+use super::call::{Failure, NAMESPACE, answer, check, check_address, find, read_address, write_address};
 use super::stream::{len, part};
 use super::wait::perform;
-use super::{Failure, NAMESPACE, answer, check, check_address, find, read_address, write_address};
 use crate::guest_memory;
-use crate::imports::process::check_handle;
+use crate::imports::handle::check_handle;
 use crate::instance::Ctx;
-use crate::net::handles::Charge;
-use crate::net::readiness::Direction;
-use crate::net::udp;
 use crate::rights::net::Verb;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -39,7 +39,7 @@ fn udp_bind(mut caller: Caller<'_, Ctx>, address: u32, out: u32) -> wasmtime::Re
         let ctx = caller.data();
         check(ctx, Verb::Bind, None, Some(address))?;
         let charge = Charge::of(ctx.process())?;
-        Ok((udp::bind(&ctx.shared.net.reactor, address)?, charge))
+        Ok((udp::bind(&ctx.kernel.host.net.reactor, address)?, charge))
     });
     super::connect::finish(&mut caller, made, out)
 }

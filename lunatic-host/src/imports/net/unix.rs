@@ -3,15 +3,15 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
+use lunatic_net::handles::Charge;
+use lunatic_net::unix;
 use lunatic_sys::codes::{DENIED, OK};
 use wasmtime::{Caller, Linker};
 
-use super::{Failure, NAMESPACE, answer, open};
+use super::call::{Failure, NAMESPACE, answer, open};
 use crate::guest_memory;
-use crate::imports::process::check_handle;
+use crate::imports::handle::check_handle;
 use crate::instance::Ctx;
-use crate::net::handles::Charge;
-use crate::net::unix;
 use crate::rights::denial;
 use crate::rights::files::Place;
 
@@ -35,7 +35,7 @@ fn place(caller: &mut Caller<'_, Ctx>, path: u32, len: u32, changes: bool) -> wa
         return Ok(Err(io::Error::from(io::ErrorKind::InvalidInput).into()));
     };
     let path = path.to_owned();
-    Ok(ctx.process().rights.wasi.place(&path).map_err(|error| {
+    Ok(ctx.process().local.rights.wasi.place(&path).map_err(|error| {
         if error.kind() != io::ErrorKind::PermissionDenied {
             return error.into();
         }
@@ -57,7 +57,7 @@ fn unix_listen(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wa
     let made = place(&mut caller, path, len, true)?.and_then(|place| {
         let ctx = caller.data();
         let charge = Charge::of(ctx.process())?;
-        Ok((unix::listen(&ctx.shared.net.reactor, &place.new_path())?, charge))
+        Ok((unix::listen(&ctx.kernel.host.net.reactor, &place.new_path())?, charge))
     });
     super::connect::finish(&mut caller, made, out)
 }
@@ -70,7 +70,7 @@ fn unix_connect(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> w
         let charge = Charge::of(ctx.process())?;
         let there = place.existing()?;
         let path = format!("/proc/self/fd/{}", there.as_raw_fd());
-        Ok((unix::connect(&ctx.shared.net.reactor, path.as_ref())?, charge))
+        Ok((unix::connect(&ctx.kernel.host.net.reactor, path.as_ref())?, charge))
     });
     super::connect::finish(&mut caller, made, out)
 }
@@ -82,7 +82,7 @@ fn unix_pair(mut caller: Caller<'_, Ctx>, one: u32, other: u32) -> wasmtime::Res
         Charge::of(caller.data().process()).and_then(|first| Ok([first, Charge::of(caller.data().process())?]));
     let made = charges
         .map_err(Failure::from)
-        .and_then(|charges| Ok((unix::pair(&caller.data().shared.net.reactor)?, charges)));
+        .and_then(|charges| Ok((unix::pair(&caller.data().kernel.host.net.reactor)?, charges)));
     let ([first, second], [first_charge, second_charge]) = match made {
         Ok(made) => made,
         Err(failure) => return Ok(failure.code(caller.data_mut())),
@@ -92,9 +92,9 @@ fn unix_pair(mut caller: Caller<'_, Ctx>, one: u32, other: u32) -> wasmtime::Res
             Ok(_) => Ok(OK),
             Err(failure) => {
                 let ctx = caller.data();
-                let worker = ctx.shared.scheduler.worker();
+                let worker = ctx.kernel.worker();
                 // It was opened just now, by the caller.
-                let _ = ctx.shared.net.handles.close(worker, ctx.process(), id);
+                let _ = ctx.kernel.host.net.handles.close(worker, ctx.process(), id);
                 Err(failure)
             }
         },

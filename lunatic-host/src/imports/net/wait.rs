@@ -3,17 +3,20 @@
 use std::io;
 use std::sync::Arc;
 
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::wait::until;
+use lunatic_net::readiness::Direction;
+use lunatic_net::socket::would_block;
 use wasmtime::Caller;
 
-use super::Failure;
-use crate::imports::wait::{Wait, until};
+use super::call::Failure;
+use crate::imports::wait::wait;
 use crate::instance::Ctx;
-use crate::net::readiness::Direction;
-use crate::net::socket::{Socket, would_block};
-use crate::process;
+use crate::wasm::Socket;
 
 /// Does what `attempt` does as soon as that does not block any more, or gives up after the timeout: then nothing was done.
-pub(crate) async fn perform<T>(
+pub async fn perform<T>(
     caller: &mut Caller<'_, Ctx>,
     socket: &Arc<Socket>,
     direction: Direction,
@@ -30,7 +33,7 @@ pub(crate) async fn perform<T>(
         return Ok(Err(error.into()));
     }
     let readiness = socket.readiness(direction);
-    let wait = Wait::new(caller, process::Wait::Socket, 0, timeout_ns);
+    let wait = wait(caller, WaitFor::Socket, Id::NONE, timeout_ns);
     let mut ticket = None;
     loop {
         let timely = until(
@@ -53,6 +56,6 @@ pub(crate) async fn perform<T>(
 /// Somebody else may wait for the same socket, and find something.
 fn pass_on(caller: &mut Caller<'_, Ctx>, socket: &Socket, direction: Direction) {
     if let Some(process) = socket.readiness(direction).next() {
-        caller.data().shared.scheduler.wake(&process);
+        caller.data().kernel.wake(&process);
     }
 }

@@ -198,8 +198,9 @@ impl Lines {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     /// What a writer does in a script: writes, ends, or time passes (`""` by nobody is the deadline).
     enum Step {

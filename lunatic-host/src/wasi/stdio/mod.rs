@@ -25,15 +25,16 @@ pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 
-pub use stdin::Stdin;
+use std::io::{self, Write};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use fd::Fd;
 use lines::{Lines, WriterId};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+pub use stdin::Stdin;
 use tokio::sync::Notify;
 
 /// The most bytes that wait for a slow descriptor before processes that print have to wait too.
@@ -47,7 +48,8 @@ const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Where the standard output or the standard error of all processes of a system goes.
 ///
-/// A clone is another handle of the same output.
+/// A clone is another handle of the same output, so standard output and standard error can share one. Lines of different
+/// processes do not tear. After the end of a system [`finish`](Self::finish) waits for what a slow reader has not taken.
 #[derive(Clone)]
 pub struct Output(Arc<Shared>);
 
@@ -67,6 +69,24 @@ enum Sink {
     Discard,
     Capture(Capture),
     Fd(Fd),
+    /// May block: only the thread of the output writes to it.
+    Writer(Mutex<Box<dyn Write + Send>>),
+}
+
+impl Sink {
+    /// Writes everything, however long that takes.
+    fn write_all(&self, text: &[u8]) -> io::Result<()> {
+        match self {
+            Self::Fd(fd) => fd.write_all(text),
+            Self::Writer(writer) => {
+                let mut writer = writer.lock();
+                // Who waits for the thread of the output would wait for ever if a panic ended it.
+                let write = AssertUnwindSafe(|| writer.write_all(text).and_then(|()| writer.flush()));
+                catch_unwind(write).unwrap_or_else(|_| Err(io::Error::other("the writer of the output panicked")))
+            }
+            Self::Discard | Self::Capture(_) => Ok(()),
+        }
+    }
 }
 
 #[derive(Default)]
@@ -101,6 +121,27 @@ impl Output {
     /// An open file, pipe or socket.
     pub fn file(file: impl Into<std::os::fd::OwnedFd>) -> Self {
         Self::inherited(Ok(Fd::new(file.into())))
+    }
+
+    /// Anything that takes bytes: a log, a socket, a function behind a [`Write`] of the embedder's own.
+    ///
+    /// It is called on a thread of the output's own, so it may block; processes wait once [`BACKLOG_LEN_MAX`] bytes are
+    /// before it. It gets text in the order in which it was written, several lines at once if it is slow, and a `flush`
+    /// behind each piece. An error of kind [`BrokenPipe`](io::ErrorKind::BrokenPipe) [closes](Self::closed) the output,
+    /// which ends the system; any other goes to the process that writes next. Call [`finish`](Self::finish) at the end to
+    /// wait for the last piece.
+    ///
+    /// ```no_run
+    /// use lunatic_host::wasi::Output;
+    ///
+    /// # fn main() -> std::io::Result<()> {
+    /// let log = std::fs::File::create("guest.log")?;
+    /// let stdout = Output::to_writer(std::io::LineWriter::new(log));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn to_writer(writer: impl Write + Send + 'static) -> Self {
+        Self::new(Sink::Writer(Mutex::new(Box::new(writer))), false)
     }
 
     /// Nowhere.
@@ -271,9 +312,7 @@ impl Output {
                 let mut out = std::mem::take(&mut state.backlog);
                 state.drained = state.queued;
                 state.lines.release(&mut out);
-                if let Sink::Fd(fd) = &self.0.sink {
-                    let _ = self.0.note(state, fd.write_all(&out));
-                }
+                let _ = self.0.note(state, self.0.sink.write_all(&out));
             }
         }
     }
@@ -299,6 +338,10 @@ impl Shared {
                 Ok(())
             }
             Sink::Fd(_) if state.draining || !state.backlog.is_empty() => {
+                state.queue(text);
+                Ok(())
+            }
+            Sink::Writer(_) => {
                 state.queue(text);
                 Ok(())
             }
@@ -359,10 +402,7 @@ impl Shared {
     fn drain(&self, state: &mut MutexGuard<'_, State>) {
         let text = std::mem::take(&mut state.backlog);
         state.draining = true;
-        let result = match &self.sink {
-            Sink::Fd(fd) => MutexGuard::unlocked(state, || fd.write_all(&text)),
-            Sink::Discard | Sink::Capture(_) => Ok(()),
-        };
+        let result = MutexGuard::unlocked(state, || self.sink.write_all(&text));
         state.draining = false;
         state.drained += text.len() as u64;
         if let Err(error) = self.note(state, result) {

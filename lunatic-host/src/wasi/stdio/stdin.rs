@@ -1,6 +1,7 @@
 //! Standard input: it belongs to the main process.
 
 use std::sync::Arc;
+
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 

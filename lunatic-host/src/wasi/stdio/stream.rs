@@ -1,15 +1,17 @@
 //! The standard streams of one process, as wasmtime-wasi wants them.
 
-use super::{Output, lines::WriterId};
-use crate::report::panic::PanicCapture;
-use bytes::Bytes;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+
+use bytes::Bytes;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+
+use super::{Output, lines::WriterId};
+use crate::report::panic::PanicCapture;
 
 /// The most bytes of one write. wasmtime-wasi cuts writes of guests at 4,096 anyway.
 const WRITE_LEN_MAX: usize = 64 << 10;

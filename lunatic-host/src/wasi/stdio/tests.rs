@@ -1,7 +1,8 @@
 //! Outputs against real pipes and files.
 
-use super::*;
 use std::io::{Read, Seek};
+
+use super::*;
 
 /// A pipe that holds 64 KB, and an output to it.
 fn pipe() -> (std::io::PipeReader, Output) {
@@ -210,4 +211,47 @@ fn reports_from_many_threads_do_not_tear() {
     }
     assert_eq!(text.lines().filter(|line| *line == "a b").count(), threads * times);
     assert_eq!(text.lines().count(), threads * times * 4);
+}
+
+/// Writes into a list, slowly, and fails as told.
+struct Slow(Arc<Mutex<Vec<u8>>>, Option<io::ErrorKind>);
+
+impl io::Write for Slow {
+    fn write(&mut self, text: &[u8]) -> io::Result<usize> {
+        if let Some(kind) = self.1 {
+            return Err(kind.into());
+        }
+        let len = text.len().min(3);
+        self.0.lock().extend_from_slice(&text[..len]);
+        Ok(len)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_writer_gets_everything_in_order() {
+    let written = Arc::<Mutex<Vec<u8>>>::default();
+    let output = Output::to_writer(Slow(written.clone(), None));
+    let (one, two) = (output.writer(), output.writer());
+    output.write(one, b"name: ").unwrap();
+    output.write(two, b"other\n").unwrap();
+    output.write(one, b"ada\n").unwrap();
+    output.report("report\n");
+    output.finish();
+    assert_eq!(written.lock().as_slice(), b"name: ada\nother\nreport\n");
+}
+
+#[test]
+fn a_writer_that_fails_closes_the_output_or_tells_the_next_process() {
+    for (kind, closes) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
+        let output = Output::to_writer(Slow(Arc::default(), Some(kind)));
+        let one = output.writer();
+        output.write(one, b"lost\n").unwrap();
+        output.finish();
+        assert_eq!(output.closed(), closes, "{kind}");
+        assert_eq!(output.write(one, b"more\n").is_err(), !closes, "{kind}");
+    }
 }

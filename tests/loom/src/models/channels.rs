@@ -6,10 +6,12 @@ use std::sync::Arc;
 use loom::thread::{self, JoinHandle};
 
 use super::check;
-use crate::channel::{Channels, ReceiveRefusal, SendRefusal, Ticket};
-use crate::process::id::Id;
+use crate::address::Id;
+use crate::channel::{ReceiveRefusal, SendRefusal, Ticket};
 use crate::process::{Process, Step};
 use crate::quota::Quota;
+
+type Channels = crate::channel::Channels<Arc<Process>>;
 
 fn channel(bound: usize) -> Arc<Channels> {
     let channels = Channels::new(1, Arc::new(Quota::new(usize::MAX)));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use loom::thread;
 
 use super::check;
-use crate::process::exit::ExitReason;
+use crate::exit::ExitReason;
 use crate::process::{Process, Step};
 
 const REASON: ExitReason = ExitReason(7);

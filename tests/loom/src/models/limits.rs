@@ -1,6 +1,7 @@
 //! Quotas and budgets, charged by many at once.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use loom::thread;
 
@@ -30,8 +31,8 @@ pub fn a_refused_charge_is_taken_from_no_budget() {
             processes: Some(processes),
             ..Caps::default()
         };
-        let outer = Budget::new(None, caps(1));
-        let inner = [(), ()].map(|()| Budget::new(Some(outer.clone()), caps(5)));
+        let outer = Budget::new(None, caps(1), Instant::now());
+        let inner = [(), ()].map(|()| Budget::new(Some(outer.clone()), caps(5), Instant::now()));
         let other = {
             let inner = inner[0].clone();
             thread::spawn(move || inner.charge(Resource::Processes, 1).is_ok())

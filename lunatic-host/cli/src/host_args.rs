@@ -1,0 +1,157 @@
+//! The flags of the host: a program's rights, limits and workers.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use lunatic_host::budget::Caps;
+use lunatic_host::wasi::flags;
+use lunatic_host::{Runtime, SystemConfig, parse_size};
+use lunatic_rights::table::{ENVIRONMENT, FILES, MEMORY, NETWORK, OPEN_FILES, TREE_MEMORY, TREE_PROCESSES, TREE_TIME};
+
+/// What the host is told on the command line, before the module's own arguments. Flags that give rights have their help
+/// from the table of rights.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct HostArgs {
+    /// Folders: `HOST`, `HOST::GUEST`, with `:ro` behind it.
+    #[arg(long = "dir", value_name = FILES.value_name(), help = FILES.help(), help_heading = "Host options")]
+    pub dirs: Vec<String>,
+
+    /// Environment variables: `NAME=VALUE`, or `NAME` for the caller's.
+    #[arg(long, value_name = ENVIRONMENT.value_name(), help = ENVIRONMENT.help(), help_heading = "Host options")]
+    pub env: Vec<String>,
+
+    /// Rules for the network.
+    #[arg(long, value_name = NETWORK.value_name(), help = NETWORK.help(), help_heading = "Host options")]
+    pub allow_net: Vec<String>,
+
+    /// Files that one process opens at once, and sockets that it has.
+    #[arg(long, value_name = OPEN_FILES.value_name(), help = OPEN_FILES.help(), help_heading = "Host options")]
+    pub max_files: Option<u32>,
+
+    /// Processes alive at once.
+    #[arg(long, value_name = TREE_PROCESSES.value_name(), help = TREE_PROCESSES.help(), help_heading = "Host options")]
+    pub max_processes: Option<u64>,
+
+    /// Memory of all processes together.
+    #[arg(long, value_name = TREE_MEMORY.value_name(), help = TREE_MEMORY.help(), help_heading = "Host options")]
+    pub max_total_memory: Option<String>,
+
+    /// Time on a core for all processes together, in seconds.
+    #[arg(long, value_name = TREE_TIME.value_name(), help = TREE_TIME.help(), help_heading = "Host options")]
+    pub max_cpu: Option<f64>,
+
+    /// Say on standard error what a process wanted and may not
+    #[arg(long, help_heading = "Host options")]
+    pub log_denials: bool,
+
+    /// Memory of one process.
+    #[arg(long, value_name = MEMORY.value_name(), help = MEMORY.help(), help_heading = "Host options")]
+    pub max_memory: Option<String>,
+
+    /// Give the program what a native one has: the current folder, all variables, and the network
+    #[arg(long, help_heading = "Host options")]
+    pub trust: bool,
+
+    /// At the end, print the numbers that a program of Lunatic 0.13 has counted with `lunatic::metrics`
+    #[arg(long, help_heading = "Host options")]
+    pub metrics: bool,
+
+    /// When the host holds more memory than this, such as 200M, all processes that wait are packed, not only those that
+    /// have waited for five seconds [default: a tenth of the machine's]
+    #[arg(long, value_name = "SIZE", help_heading = "Host options")]
+    pub max_resident: Option<String>,
+
+    /// Number of worker threads [default: one per core]
+    #[arg(long, value_name = "N", help_heading = "Host options")]
+    pub workers: Option<usize>,
+}
+
+impl HostArgs {
+    /// A runtime as these flags want it.
+    pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+        // The programs that have these flags use mimalloc, which asks for huge pages.
+        lunatic_host::forbid_huge_pages();
+        let mut builder = crate::compat::add(Runtime::builder());
+        if let Some(size) = &self.max_resident {
+            builder = builder.resident_max(parse_size(size).with_context(|| format!("--max-resident {size}"))?);
+        }
+        match self.workers {
+            Some(0) => bail!("--workers 0 could run nothing: give at least 1"),
+            Some(workers) => builder.workers(workers).build(),
+            None => builder.build(),
+        }
+    }
+
+    /// Whether a program gets no folder, no variable and no network.
+    pub(crate) fn grants_nothing(&self) -> bool {
+        self.dirs.is_empty() && self.env.is_empty() && self.allow_net.is_empty()
+    }
+
+    /// What these flags say of a system; its arguments and standard streams are not among them.
+    pub(crate) fn system(&self) -> anyhow::Result<SystemConfig> {
+        let mut config = SystemConfig::default();
+        for dir in &self.dirs {
+            config.wasi.dirs.push(flags::parse_dir(dir)?);
+        }
+        for env in &self.env {
+            if let Some((name, value)) = flags::parse_env(env, |name| std::env::var_os(name))? {
+                flags::set_env(&mut config.wasi.env, name, value);
+            }
+        }
+        if let Some(size) = &self.max_memory {
+            config.max_memory = parse_size(size)?;
+        }
+        for rule in &self.allow_net {
+            config
+                .net
+                .push(rule.parse().with_context(|| format!("--allow-net {rule}"))?);
+        }
+        if let Some(files) = self.max_files {
+            config.max_files = files;
+        }
+        config.caps = self.caps()?;
+        config.log_denials = self.log_denials;
+        Ok(config)
+    }
+
+    /// What all processes of the system may use together, if these flags limit it.
+    fn caps(&self) -> anyhow::Result<Option<Caps>> {
+        let cpu = match self.max_cpu {
+            Some(seconds) => Some(
+                Duration::try_from_secs_f64(seconds)
+                    .with_context(|| format!("--max-cpu {seconds}: give a number of seconds, such as 2.5"))?,
+            ),
+            None => None,
+        };
+        let caps = Caps {
+            processes: self.max_processes,
+            memory: match &self.max_total_memory {
+                Some(size) => Some(parse_size(size)? as u64),
+                None => None,
+            },
+            cpu,
+            ..Caps::default()
+        };
+        Ok((caps != Caps::default()).then_some(caps))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_flags_of_all_rights_are_those_of_the_table() {
+        let command = <HostArgs as clap::Args>::augment_args(clap::Command::new("lunatic"));
+        for right in lunatic_rights::table::RIGHTS {
+            let Some(flag) = right.flag else { continue };
+            let arg = command.get_arguments().find(|arg| arg.get_long() == Some(flag.name));
+            let arg =
+                arg.unwrap_or_else(|| panic!("there is no `--{}`, which gives the right: {}", flag.name, right.name));
+            let value = arg.get_value_names().map(|names| names[0].to_string());
+            assert_eq!(value.as_deref(), Some(flag.value), "--{}", flag.name);
+            let help = arg.get_help().map(|help| help.to_string());
+            assert_eq!(help.as_deref(), Some(flag.help), "--{}", flag.name);
+        }
+    }
+}

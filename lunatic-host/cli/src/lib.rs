@@ -1,0 +1,42 @@
+//! The command line of Lunatic: flags, the test runner, and the program `lunatic`.
+//!
+//! `cargo lunatic` uses the same flags ([`HostArgs`], [`TestArgs`]) and runs what it has built with [`run()`] and [`test()`].
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `host_args`, `test_args` | flags, and what they say to the host and the test runner |
+//! | `run` | runs a program as a system |
+//! | `test_runner` | runs the tests in a module |
+//! | [`cargo_runner`] | what cargo calls `lunatic` with, as the `runner` of its configuration |
+//! | [`init`] | `lunatic init`: writes that configuration |
+//! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
+//! | `trust` | rights as a native program has them |
+//!
+//! # What this crate may not know
+//!
+//! How processes run. It uses [`lunatic_host`] as any embedder does: it makes a runtime, loads a module, starts systems
+//! and waits for their ends.
+//!
+//! # Invariants
+//!
+//! - What a program may do is decided by flags alone: without them it has no folder, no variable and no network. The
+//!   exceptions are `--trust`, tests, and programs of Lunatic 0.13 that cargo runs.
+//! - Nothing here panics because of what a user or a program wrote: errors are texts on standard error and an exit code.
+//! - Each test is a system of its own: it can fail, hang or exhaust its memory, and no other test is affected.
+
+pub mod cargo_runner;
+#[cfg_attr(not(feature = "compat"), path = "no_compat.rs")]
+mod compat;
+mod host_args;
+pub mod init;
+mod run;
+mod test_args;
+mod test_runner;
+mod trust;
+
+pub use lunatic_host::cache_folder;
+
+pub use self::host_args::HostArgs;
+pub use self::run::run;
+pub use self::test_args::{TestArgs, TestColor, TestFormat};
+pub use self::test_runner::test;

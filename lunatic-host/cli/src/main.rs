@@ -1,0 +1,128 @@
+//! The program `lunatic`: runs a WebAssembly module as the main process of a system.
+
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
+
+use clap::{Parser, Subcommand};
+use lunatic_cli::{HostArgs, TestArgs, cargo_runner};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Runs WebAssembly programs as systems of isolated processes.
+#[derive(Parser)]
+#[command(
+    name = "lunatic",
+    version,
+    after_help = "`lunatic FILE.wasm [ARGS]` is short for `lunatic run FILE.wasm [ARGS]`. As cargo's `runner`, it runs \
+                  programs and tests."
+)]
+struct Lunatic {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run a WebAssembly program
+    Run(Box<Run>),
+    /// Have cargo build for WebAssembly and run with Lunatic: writes .cargo/config.toml
+    Init,
+}
+
+#[derive(clap::Args)]
+#[command(about = "Run a WebAssembly program", long_about = None)]
+struct Run {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// Pass `--bench` on to the program
+    #[arg(long)]
+    bench: bool,
+
+    /// The program: a WebAssembly module, binary or text
+    file: PathBuf,
+
+    /// What the program gets as its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+/// What cargo calls a test program with.
+#[derive(Parser)]
+#[command(name = "lunatic", about = "Run the tests of a WebAssembly program", long_about = None)]
+struct Test {
+    #[command(flatten)]
+    host: HostArgs,
+
+    /// The test program
+    file: PathBuf,
+
+    #[command(flatten)]
+    test: TestArgs,
+
+    /// What the tests get as their arguments
+    args: Vec<String>,
+}
+
+fn main() {
+    let args = with_run(std::env::args_os().collect());
+    if let Some(test) = test_call(&args) {
+        let Test {
+            host,
+            file,
+            mut test,
+            args,
+        } = test;
+        test.guest_args = args;
+        std::process::exit(lunatic_cli::test(&file, &test, &host));
+    }
+    let code = match Lunatic::parse_from(args).command {
+        Command::Run(run) => {
+            let Run {
+                host,
+                bench,
+                file,
+                mut args,
+            } = *run;
+            args.extend(bench.then(|| "--bench".to_owned()));
+            lunatic_cli::run(&file, &args, &host)
+        }
+        Command::Init => init(),
+    };
+    std::process::exit(code);
+}
+
+fn init() -> i32 {
+    match lunatic_cli::init::init(Path::new(".")) {
+        Ok(path) => {
+            println!(
+                "cargo builds for wasm32-wasip1 and runs with lunatic: see {}",
+                path.display()
+            );
+            0
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            1
+        }
+    }
+}
+
+/// The call of a test program, if this is one.
+fn test_call(args: &[OsString]) -> Option<Test> {
+    let [_, run, file, rest @ ..] = args else { return None };
+    let rest: Vec<String> = rest.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
+    let is_test = run == "run" && cargo_runner::is_test(Path::new(file), &rest);
+    is_test.then(|| Test::parse_from(args.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, arg)| arg)))
+}
+
+/// Puts `run` in front of arguments that begin with a file or a flag of `run`.
+fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
+    const OWN: [&str; 7] = ["run", "init", "help", "-h", "--help", "-V", "--version"];
+    let first = args.get(1).map(OsString::as_os_str);
+    if first.is_some_and(|first| OWN.iter().all(|own| first != OsStr::new(own))) {
+        args.insert(1, "run".into());
+    }
+    args
+}

@@ -1,0 +1,69 @@
+//! Runs a program as a system, from its start to the exit code.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use lunatic_host::wasi::{Output, Stdin};
+use lunatic_host::{ExitReason, Module, Runtime};
+
+use crate::{HostArgs, compat, trust};
+
+/// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
+/// if it could not be started.
+///
+/// `args` are the program's arguments without its name; `args[0]` of the guest is `file`.
+pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
+    match try_run(file, args, host) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            1
+        }
+    }
+}
+
+/// Said of programs that may miss what they were used to.
+const COMPAT_NOTE: &str = "note: this program was built for Lunatic 0.13, which gave each program the current folder, the \
+    environment and the network. Here it has none of them: add `--trust` for all, or `--dir .`, `--env NAME` and \
+    `--allow-net '*'`";
+
+fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
+    let mut config = host.system()?;
+    config.wasi.args = [file.display().to_string()]
+        .into_iter()
+        .chain(args.iter().cloned())
+        .collect();
+    let (stdout, stderr) = (Output::stdout(), Output::stderr());
+    (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
+    config.wasi.stdin = Stdin::Inherit;
+    let runtime = host.runtime()?;
+    let module = load(&runtime, file)?;
+    if host.trust || (compat::is_compat(&module) && trust::is_called_by_cargo()) {
+        trust::trust(&mut config);
+    } else if compat::is_compat(&module) && host.grants_nothing() {
+        eprintln!("{COMPAT_NOTE}");
+    }
+    let started = runtime.start(&module, config);
+    let system = started.with_context(|| format!("cannot run {}", file.display()))?;
+    let reason = system.wait();
+    if let ExitReason::Deadlock(report) = &reason {
+        stderr.report(report);
+    }
+    if host.metrics {
+        stderr.report(&compat::metrics(&system));
+    }
+    stdout.finish();
+    stderr.finish();
+    // The system has ended. Taking apart what may be a million processes would only take time: the caller exits.
+    std::mem::forget((system, runtime));
+    Ok(reason.exit_code())
+}
+
+/// Reads and loads the module in `file`.
+pub(crate) fn load(runtime: &Runtime, file: &Path) -> anyhow::Result<Arc<Module>> {
+    let wasm = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+    runtime
+        .load(&wasm)
+        .with_context(|| format!("cannot run {}", file.display()))
+}

@@ -1,0 +1,137 @@
+//! Finds the tests of a module.
+
+use std::collections::HashSet;
+
+use lunatic_host::ExitReason;
+
+use super::libtest;
+use super::names::{Exported, common_crate};
+use super::program::Program;
+use super::verdict::Ended;
+
+/// How a test is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// By a call of this export.
+    Export(String),
+    /// By libtest.
+    Libtest,
+}
+
+/// A test of the module.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Test {
+    /// What it is called, without the crate where that is the same for all, as libtest calls its tests.
+    pub(super) name: String,
+    /// What the guest calls it.
+    pub(super) path: String,
+    /// It is marked `#[ignore]`.
+    pub(super) ignored: bool,
+    /// Why it is.
+    pub(super) reason: Option<String>,
+    /// Its panic message must contain this; `None` if it must not panic.
+    pub(super) should_panic: Option<String>,
+    pub(super) origin: Origin,
+}
+
+/// What there is to run in a module.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Found {
+    pub(super) tests: Vec<Test>,
+    /// `_start` is not libtest, but a test program of its own (`harness = false`).
+    pub(super) own_main: bool,
+}
+
+/// Finds out what there is to run, for which libtest must be asked.
+pub(super) fn discover(program: &Program) -> Found {
+    let module = &program.module;
+    let libtest = if module.has_start() {
+        list(program)
+    } else {
+        Some(Vec::new())
+    };
+    let mut tests = exported(module.tests(), module.has_start());
+    let own_main = libtest.is_none();
+    tests.extend(libtest.unwrap_or_default());
+    Found { tests, own_main }
+}
+
+/// The tests with these names. Where `_start` is there they are all of one crate.
+fn exported(exports: &[String], has_start: bool) -> Vec<Test> {
+    let read: Vec<_> = exports
+        .iter()
+        .filter_map(|export| Exported::parse(export).map(|test| (export.clone(), test)))
+        .collect();
+    let crate_name = common_crate(read.iter().map(|(_, test)| test.path))
+        .filter(|_| has_start)
+        .unwrap_or("");
+    let test = |(export, test): (String, Exported<'_>)| Test {
+        name: test.path[crate_name.len()..].to_owned(),
+        path: test.path.to_owned(),
+        ignored: test.ignored,
+        reason: None,
+        should_panic: test.should_panic,
+        origin: Origin::Export(export),
+    };
+    read.into_iter().map(test).collect()
+}
+
+/// Asks libtest for its tests; `None` if `_start` is not libtest.
+fn list(program: &Program) -> Option<Vec<Test>> {
+    let ask = |ignored| match program.ask(libtest::list_args(ignored)) {
+        (Ended::Reason(ExitReason::Normal), list) => libtest::parse_list(&list),
+        _ => None,
+    };
+    let names = ask(false)?;
+    let ignored: HashSet<_> = if names.is_empty() {
+        HashSet::new()
+    } else {
+        ask(true)?.into_iter().collect()
+    };
+    let reasons = match ignored.is_empty() {
+        true => Vec::new(),
+        false => program.ask(libtest::reasons_args(ignored.iter().map(String::as_str))).1,
+    };
+    let reasons = String::from_utf8_lossy(&reasons);
+    let test = |name: String| {
+        let ignored = ignored.contains(&name);
+        Test {
+            ignored,
+            reason: if ignored {
+                libtest::reason(&reasons, &name)
+            } else {
+                None
+            },
+            path: name.clone(),
+            should_panic: None,
+            origin: Origin::Libtest,
+            name,
+        }
+    };
+    Some(names.into_iter().map(test).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exported_tests_lose_the_crate_they_share() {
+        #[track_caller]
+        fn check(exports: &[&str], has_start: bool, names: &[&str]) {
+            let exports: Vec<_> = exports.iter().map(|export| export.to_string()).collect();
+            let tests = exported(&exports, has_start);
+            assert_eq!(tests.iter().map(|test| test.name.as_str()).collect::<Vec<_>>(), names);
+            assert!(tests.iter().all(|test| test.path.ends_with(&test.name)));
+        }
+        let two = ["#lunatic_test_demo::tests::a", "#lunatic_test_#ignore_demo::b"];
+        check(&two, true, &["tests::a", "b"]);
+        check(&two, false, &["demo::tests::a", "demo::b"]);
+        check(
+            &["#lunatic_test_one::a", "#lunatic_test_two::a"],
+            true,
+            &["one::a", "two::a"],
+        );
+        check(&["#lunatic_test_a"], true, &["a"]);
+    }
+}

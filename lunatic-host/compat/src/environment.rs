@@ -1,0 +1,74 @@
+//! What the processes of one program share: names, and that they see each other.
+//!
+//! A program of this interface names processes by plain numbers. So that this opens nothing to it that a handle would not,
+//! numbers reach processes of the same environment only: it begins with the first process of this interface, and all that
+//! descends from that one belongs to it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lunatic_host::Module;
+use lunatic_host::wasm::{Kernel, Process};
+use lunatic_kernel::address::Id;
+use parking_lot::Mutex;
+
+/// The number of this node: there is no other.
+pub(crate) const NODE: u64 = 1;
+/// The number of every environment, as its processes see it.
+pub(crate) const NUMBER: i64 = 1;
+
+/// The most names, so that the host does not run out of memory for them.
+pub(crate) const NAMES_MAX: usize = 1 << 20;
+
+/// Nodes that a query found.
+pub(crate) type Nodes = Vec<u64>;
+
+/// A node and a process of it. Nobody has checked that there is such a process.
+pub(crate) type Place = (u64, u64);
+
+#[derive(Default)]
+pub(crate) struct Environment {
+    pub(crate) names: Mutex<HashMap<Box<str>, Place>>,
+    /// Modules that processes run and have asked the number of: the numbers count from 1.
+    modules: Mutex<Vec<Arc<Module>>>,
+}
+
+impl Environment {
+    /// The number of a module, by which a process can be spawned on a node.
+    pub(crate) fn number_of(&self, module: &Arc<Module>) -> u64 {
+        let mut modules = self.modules.lock();
+        let place = modules.iter().position(|known| Arc::ptr_eq(known, module));
+        let place = place.unwrap_or_else(|| {
+            modules.push(module.clone());
+            modules.len() - 1
+        });
+        place as u64 + 1
+    }
+
+    /// The module of a number.
+    pub(crate) fn module(&self, number: u64) -> Option<Arc<Module>> {
+        let place = usize::try_from(number.checked_sub(1)?).ok()?;
+        self.modules.lock().get(place).cloned()
+    }
+
+    /// A name of the process.
+    pub(crate) fn name_of(&self, id: Id) -> Option<String> {
+        let names = self.names.lock();
+        let own = names.iter().find(|(_, place)| **place == (NODE, id.raw()));
+        own.map(|(name, _)| name.to_string())
+    }
+}
+
+/// The environment of a process, if it has one.
+pub(crate) fn of(process: &Process) -> Option<Arc<Environment>> {
+    process.local.rights().inherited.get()
+}
+
+/// The process of this number, if it is alive and `process` may know of it.
+pub(crate) fn neighbour(kernel: &Kernel, process: &Process, number: u64) -> Option<Arc<Process>> {
+    let own = of(process)?;
+    kernel.find(Id::from_raw(number)).filter(|other| {
+        let environment = of(other);
+        environment.is_some_and(|environment| Arc::ptr_eq(&environment, &own))
+    })
+}

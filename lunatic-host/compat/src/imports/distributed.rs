@@ -1,0 +1,230 @@
+//! `lunatic::distributed`: this node is the only one there is, and says so.
+
+use lunatic_host::Ctx;
+use lunatic_host::guest_memory;
+use wasmtime::{Caller, Linker};
+
+use super::message::{await_answer, check_node, deliver, take_plain};
+use super::process::{Called, Wanted, answer_spawn, check_may_spawn};
+use super::registry::environment;
+use super::{failed_with, fault, give, state, text, write_long};
+use crate::certificates::{self, PEM_LEN_MAX};
+use crate::environment::NODE;
+
+/// Codes of `spawn` and `send`.
+const NO_NODE: i32 = 1;
+const NO_MODULE: i32 = 2;
+const SEND_NO_PROCESS: i32 = 1;
+const SEND_NO_NODE: i32 = 2;
+/// A remote spawn that failed on its node.
+const SPAWN_FAILED: i32 = crate::TIMED_OUT;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::distributed";
+    linker.func_wrap(namespace, "nodes_count", || 1_i32)?;
+    linker.func_wrap(namespace, "get_nodes", get_nodes)?;
+    linker.func_wrap(namespace, "exec_lookup_nodes", exec_lookup_nodes)?;
+    linker.func_wrap(namespace, "copy_lookup_nodes_results", copy_lookup_nodes_results)?;
+    linker.func_wrap(namespace, "node_id", || NODE)?;
+    linker.func_wrap(namespace, "module_id", module_id)?;
+    linker.func_wrap(namespace, "spawn", spawn)?;
+    linker.func_wrap(namespace, "send", send)?;
+    linker.func_wrap_async(
+        namespace,
+        "send_receive_skip_search",
+        |caller, (node, process, tag, timeout)| Box::new(send_receive(caller, node, process, tag, timeout)),
+    )?;
+    linker.func_wrap_async(namespace, "test_root_cert", |caller, (out,)| {
+        Box::new(test_root_cert(caller, out))
+    })?;
+    linker.func_wrap_async(
+        namespace,
+        "default_server_certificates",
+        |caller, (root, len, key, key_len, out)| {
+            Box::new(default_server_certificates(caller, (root, len), (key, key_len), out))
+        },
+    )?;
+    linker.func_wrap_async(
+        namespace,
+        "sign_node",
+        |caller, (root, len, key, key_len, request, request_len, out)| {
+            Box::new(sign_node(
+                caller,
+                (root, len),
+                (key, key_len),
+                (request, request_len),
+                out,
+            ))
+        },
+    )?;
+    Ok(())
+}
+
+/// A text in PEM that a guest wrote.
+fn pem(caller: &mut Caller<'_, Ctx>, (at, len): (u32, u32)) -> wasmtime::Result<String> {
+    if len > PEM_LEN_MAX {
+        return Err(fault(format!(
+            "a text in PEM has at most {PEM_LEN_MAX} bytes, not {len}"
+        )));
+    }
+    text(caller, at, len)
+}
+
+/// Texts as guests read them: each with its length in 8 bytes before it.
+fn texts(texts: &[&str]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for text in texts {
+        bytes.extend((text.len() as u64).to_le_bytes());
+        bytes.extend(text.as_bytes());
+    }
+    bytes
+}
+
+async fn test_root_cert(mut caller: Caller<'_, Ctx>, out_len: u32) -> wasmtime::Result<u32> {
+    guest_memory::slice(&mut caller, out_len, 4)?;
+    let (certificate, key) = certificates::test_root()?;
+    give(&mut caller, &texts(&[&certificate, &key]), out_len).await
+}
+
+async fn default_server_certificates(
+    mut caller: Caller<'_, Ctx>,
+    root: (u32, u32),
+    key: (u32, u32),
+    out_len: u32,
+) -> wasmtime::Result<u32> {
+    let (root, key) = (pem(&mut caller, root)?, pem(&mut caller, key)?);
+    let (certificate, key) = certificates::server(&root, &key)?;
+    give(&mut caller, &texts(&[&certificate, &key]), out_len).await
+}
+
+async fn sign_node(
+    mut caller: Caller<'_, Ctx>,
+    root: (u32, u32),
+    key: (u32, u32),
+    request: (u32, u32),
+    out_len: u32,
+) -> wasmtime::Result<u32> {
+    let (root, key) = (pem(&mut caller, root)?, pem(&mut caller, key)?);
+    let request = pem(&mut caller, request)?;
+    match certificates::sign(&root, &key, &request)? {
+        Some(certificate) => give(&mut caller, &texts(&[&certificate]), out_len).await,
+        // As 0.13.2 did; the place of the length is still checked.
+        None => {
+            guest_memory::write(&mut caller, out_len, &0_u32.to_le_bytes())?;
+            Ok(0)
+        }
+    }
+}
+
+/// Writes as many of `nodes` as there is room for, and returns how many.
+fn write_nodes(caller: &mut Caller<'_, Ctx>, nodes: &[u64], out: u32, max: u32) -> wasmtime::Result<i32> {
+    guest_memory::slice(caller, out, max.saturating_mul(8))?;
+    let count = nodes.len().min(max as usize);
+    let bytes: Vec<u8> = nodes[..count].iter().flat_map(|node| node.to_le_bytes()).collect();
+    guest_memory::write(caller, out, &bytes)?;
+    Ok(i32::try_from(count)?)
+}
+
+fn get_nodes(mut caller: Caller<'_, Ctx>, out: u32, max: u32) -> wasmtime::Result<i32> {
+    write_nodes(&mut caller, &[NODE], out, max)
+}
+
+/// Finds nodes whose attributes are all that the query lists, as `KEY=VALUE&KEY=VALUE`. This node has none.
+fn exec_lookup_nodes(
+    mut caller: Caller<'_, Ctx>,
+    query: u32,
+    len: u32,
+    out: u32,
+    out_count: u32,
+    _out_error: u32,
+) -> wasmtime::Result<i32> {
+    let query = text(&mut caller, query, len)?;
+    let asks_nothing = query.split('&').all(str::is_empty);
+    let nodes = if asks_nothing { vec![NODE] } else { Vec::new() };
+    let count = u32::try_from(nodes.len())?;
+    let id = state(&mut caller).lookups.add("query", nodes)?;
+    write_long(&mut caller, out, id)?;
+    guest_memory::write(&mut caller, out_count, &count.to_le_bytes())?;
+    Ok(0)
+}
+
+fn copy_lookup_nodes_results(
+    mut caller: Caller<'_, Ctx>,
+    id: u64,
+    out: u32,
+    max: u32,
+    out_error: u32,
+) -> wasmtime::Result<i32> {
+    match state(&mut caller).lookups.remove("query", id) {
+        Ok(nodes) => write_nodes(&mut caller, &nodes, out, max),
+        Err(unknown) => failed_with(&mut caller, out_error, -1, unknown),
+    }
+}
+
+fn module_id(caller: Caller<'_, Ctx>) -> wasmtime::Result<u64> {
+    let environment = environment(&caller)?;
+    Ok(environment.number_of(caller.data().process().local.module()))
+}
+
+#[expect(clippy::too_many_arguments, reason = "the guest passes them so")]
+fn spawn(
+    mut caller: Caller<'_, Ctx>,
+    node: u64,
+    config: i64,
+    module: u64,
+    name: u32,
+    name_len: u32,
+    arguments: u32,
+    arguments_len: u32,
+    out: u32,
+) -> wasmtime::Result<i32> {
+    check_may_spawn(&caller)?;
+    let called = Called {
+        name: (name, name_len),
+        arguments: (arguments, arguments_len),
+    };
+    let own = caller.data().process().local.module().clone();
+    let found = environment(&caller)?.module(module);
+    // Read before node and module are looked at: what cannot be read is a trap whatever else is wrong.
+    let mut wanted = Wanted::read(&mut caller, config, own, called, true)?;
+    if let Err(why) = check_node(node) {
+        return failed_with(&mut caller, out, NO_NODE, why);
+    }
+    let Some(found) = found else {
+        return failed_with(
+            &mut caller,
+            out,
+            NO_MODULE,
+            format!("the node knows no module {module}"),
+        );
+    };
+    wanted.module = found;
+    let started = wanted.start(&caller, 0);
+    answer_spawn(&mut caller, started, out, SPAWN_FAILED)
+}
+
+fn send(mut caller: Caller<'_, Ctx>, node: u64, process: u64) -> wasmtime::Result<i32> {
+    send_to(&mut caller, node, process)
+}
+
+fn send_to(caller: &mut Caller<'_, Ctx>, node: u64, process: u64) -> wasmtime::Result<i32> {
+    let letter = take_plain(caller)?;
+    Ok(match check_node(node) {
+        Err(_) => SEND_NO_NODE,
+        Ok(()) if deliver(caller, process, letter) => 0,
+        Ok(()) => SEND_NO_PROCESS,
+    })
+}
+
+async fn send_receive(
+    mut caller: Caller<'_, Ctx>,
+    node: u64,
+    process: u64,
+    tag: i64,
+    timeout: u64,
+) -> wasmtime::Result<i32> {
+    match send_to(&mut caller, node, process)? {
+        0 => Ok(await_answer(&mut caller, tag, timeout).await),
+        code => Ok(code),
+    }
+}

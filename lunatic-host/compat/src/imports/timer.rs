@@ -1,0 +1,67 @@
+//! `lunatic::timer`: messages that come later.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lunatic_host::Ctx;
+use lunatic_kernel::channel::{Message, SendRefusal};
+use lunatic_kernel::clock::{Parcel, TimedMail};
+use parking_lot::Mutex;
+use wasmtime::{Caller, Linker};
+
+use super::message::take_scratch;
+use super::{fault, state};
+use crate::Timer;
+use crate::environment::neighbour;
+
+/// From so many timers on, those that have fired are forgotten before a new one is made.
+const PURGE_MIN: usize = 64;
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+    let namespace = "lunatic::timer";
+    linker.func_wrap(namespace, "send_after", send_after)?;
+    linker.func_wrap(namespace, "cancel_timer", cancel_timer)?;
+    Ok(())
+}
+
+fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmtime::Result<u64> {
+    let letter: Box<dyn Any + Send> = Box::new(take_scratch(&mut caller)?);
+    let parcel: Parcel = Arc::new(Mutex::new(Some(letter)));
+    let ctx = caller.data();
+    let (kernel, own) = (ctx.kernel(), ctx.process());
+    let mut timer = Timer {
+        number: 0,
+        parcel: Arc::downgrade(&parcel),
+    };
+    // A process that is not there now gets nothing later.
+    if let Some(to) = neighbour(kernel, own, process) {
+        let mail = TimedMail {
+            to: to.id,
+            tag: 0,
+            body: Message::new(),
+            interval: None,
+            parcel: Some(parcel),
+        };
+        match kernel.set_timer(&own.system, Duration::from_millis(delay_ms), mail) {
+            Ok(number) => timer.number = number,
+            Err(SendRefusal::Closed) => {}
+            Err(_) => return Err(fault("the messages of all processes take up all memory that they may")),
+        }
+    }
+    let state = state(&mut caller);
+    if state.timers.len() >= state.purge_timers_at.max(PURGE_MIN) {
+        state.timers.retain(|timer| timer.parcel.strong_count() > 0);
+        // Twice as many before the next time: so each timer pays a constant share of the purges.
+        state.purge_timers_at = state.timers.len() * 2;
+    }
+    Ok(state.timers.add("timer", timer)?)
+}
+
+fn cancel_timer(mut caller: Caller<'_, Ctx>, id: u64) -> i32 {
+    let Ok(timer) = state(&mut caller).timers.remove("timer", id) else {
+        return 0;
+    };
+    let ctx = caller.data();
+    i32::from(ctx.kernel().cancel_timer(&ctx.process().system, timer.number))
+}

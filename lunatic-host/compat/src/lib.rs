@@ -1,0 +1,170 @@
+//! Guests that were built for Lunatic 0.13 and 0.14 (`lunatic` on crates.io), unchanged: an extension of the host.
+//!
+//! ```no_run
+//! # fn main() -> anyhow::Result<()> {
+//! let runtime = lunatic_host::Runtime::builder().extension(lunatic_compat::Compat).build()?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Their processes are processes like all others; this crate has what their interface needs besides: the functions
+//! (`imports`), the state that they keep for a process between calls (`State`), and what processes of one program
+//! share (`environment`). `docs/internals/compatibility.md` says how the two interfaces fit together.
+//!
+//! It may use the host and all below it; nothing in the host knows it.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `imports` | the functions, one file a namespace |
+//! | `interface` | which modules are of this interface |
+//! | `environment` | names and the processes that see each other |
+//! | `message`, `inbox` | messages with what they carry, and where they wait |
+//! | `links` | what processes hear of each other's ends |
+//! | `resources` | tables of what a process refers to by number |
+//! | `metrics` | numbers that guests keep about themselves |
+//! | `sqlite` | databases, if the feature of this name is on |
+//! | `sockets` | what sockets have besides |
+//! | `certificates` | what a control server hands out |
+//! | `config` | what a spawn asks for, as rights |
+
+mod certificates;
+mod config;
+mod environment;
+mod imports;
+mod inbox;
+mod interface;
+mod links;
+mod message;
+mod metrics;
+mod resources;
+mod sockets;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+use std::collections::{HashMap, VecDeque};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Weak};
+
+use lunatic_host::wasm::{Process, Socket};
+use lunatic_host::{Ctx, Extension, Inherited, Module, SystemSetup};
+use lunatic_kernel::clock::Parcel;
+use lunatic_kernel::relations::Intake;
+use lunatic_module::imports::Imports;
+use wasmtime::Linker;
+
+use self::config::Config;
+use self::environment::{Environment, Nodes};
+use self::links::Inbox;
+use self::message::Letter;
+pub use self::metrics::Metrics;
+use self::resources::Resources;
+use self::sockets::Open;
+
+/// The interface of Lunatic 0.13 and 0.14.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Compat;
+
+impl Extension for Compat {
+    fn name(&self) -> &str {
+        "compat"
+    }
+
+    fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+        imports::add(linker)
+    }
+
+    fn is_an_interface(&self) -> bool {
+        true
+    }
+
+    fn replaces(&self, imports: &Imports) -> bool {
+        interface::is_ours(imports)
+    }
+
+    fn begins(&self, inherited: &mut Inherited) -> Option<Box<dyn Intake>> {
+        // An environment begins with the first process of this interface, and all that descends from it belongs to it.
+        if inherited.get::<Environment>().is_none() {
+            inherited.set(Arc::new(Environment::default()));
+        }
+        Some(Box::new(Inbox::default()))
+    }
+
+    fn starts_system(&self, setup: &mut SystemSetup<'_>) {
+        setup.share_stdin();
+    }
+
+    fn name_of(&self, process: &Process) -> Option<String> {
+        environment::of(process)?.name_of(process.id)
+    }
+}
+
+/// Whether a module was built for this interface.
+pub fn is_built_for(module: &Module) -> bool {
+    interface::is_ours(module.imports())
+}
+
+/// The code for a time that has passed.
+const TIMED_OUT: i32 = lunatic_sys::compat::TIMED_OUT;
+
+/// What the host keeps for a process of this interface between its calls.
+#[derive(Default)]
+pub(crate) struct State {
+    /// The message that is being written or read.
+    scratch: Option<Letter>,
+    errors: Resources<String>,
+    configs: Resources<Config>,
+    modules: Resources<Arc<Module>>,
+    timers: Resources<Timer>,
+    /// With so many timers, those that have fired are forgotten.
+    purge_timers_at: usize,
+    lookups: Resources<Nodes>,
+    #[cfg(feature = "sqlite")]
+    databases: sqlite::Databases,
+    sockets: Sockets,
+    /// Calls of `trap::catch` that are in each other now.
+    catches: u32,
+}
+
+/// The sockets of a process.
+#[derive(Default)]
+struct Sockets {
+    addresses: Resources<VecDeque<SocketAddr>>,
+    /// The names that addresses were looked up by.
+    names: HashMap<IpAddr, Arc<str>>,
+    tcp_listeners: Resources<Arc<Open>>,
+    tcp_streams: Resources<Arc<Open>>,
+    tls_listeners: Resources<Arc<TlsListener>>,
+    tls_streams: Resources<Arc<Open>>,
+    udp_sockets: Resources<Arc<Open>>,
+}
+
+impl Sockets {
+    fn count(&self) -> usize {
+        let tables = [
+            &self.tcp_listeners,
+            &self.tcp_streams,
+            &self.tls_streams,
+            &self.udp_sockets,
+        ];
+        self.tls_listeners.len() + tables.iter().map(|table| table.len()).sum::<usize>()
+    }
+}
+
+/// A socket that listens for connections of TLS.
+struct TlsListener {
+    open: Arc<Open>,
+    config: lunatic_net::tls::config::Config,
+}
+
+impl AsRef<Socket> for TlsListener {
+    fn as_ref(&self) -> &Socket {
+        &self.open.socket
+    }
+}
+
+/// A message that is on its way.
+struct Timer {
+    number: u64,
+    /// Gone once it has been sent or dropped.
+    parcel: Weak<<Parcel as std::ops::Deref>::Target>,
+}

@@ -1,0 +1,210 @@
+//! Messages: a tag, bytes, and resources that travel with them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lunatic_host::Module;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::quota::Quota;
+
+use super::sockets::Open;
+
+/// The largest message, in bytes.
+const LEN_MAX: usize = lunatic_sys::codes::MESSAGE_LEN_MAX;
+/// What a message takes up besides its bytes, about.
+const HEAD_SIZE: usize = 256;
+/// What a place in the list of resources takes up.
+const RESOURCE_SIZE: usize = 32;
+
+/// What lies in an inbox.
+#[derive(Debug)]
+pub(crate) enum Letter {
+    Data(Message),
+    /// A linked process failed; the tag of the link.
+    LinkDied(i64),
+    /// A monitored process has ended.
+    ProcessDied(Id),
+}
+
+impl Letter {
+    /// Its tag, 0 if it has none.
+    pub(crate) fn tag(&self) -> i64 {
+        match self {
+            Self::Data(message) => message.tag,
+            Self::LinkDied(tag) => *tag,
+            Self::ProcessDied(_) => 0,
+        }
+    }
+}
+
+/// Something that a message can carry.
+#[derive(Clone)]
+pub(crate) enum Resource {
+    Module(Arc<Module>),
+    TcpStream(Arc<Open>),
+    TlsStream(Arc<Open>),
+    UdpSocket(Arc<Open>),
+}
+
+/// Bytes that are charged to the quota of all queued messages for as long as this lives.
+struct Charge {
+    quota: Arc<Quota>,
+    bytes: usize,
+}
+
+impl Charge {
+    fn grow(&mut self, bytes: usize) -> Result<(), MessageError> {
+        self.quota.charge(bytes).map_err(|_| MessageError::QueuesFull)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.quota.give_back(self.bytes);
+    }
+}
+
+/// A message that is being written, under way, or being read.
+pub(crate) struct Message {
+    pub(crate) tag: i64,
+    bytes: Vec<u8>,
+    /// Where it is read next; may lie behind the end.
+    position: u64,
+    resources: Vec<Option<Resource>>,
+    charge: Charge,
+}
+
+impl fmt::Debug for Message {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Message({} bytes tagged {})", self.bytes.len(), self.tag)
+    }
+}
+
+/// What a guest may not do with a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MessageError {
+    TooLong,
+    QueuesFull,
+    ReadBehindEnd,
+    NoResource(u64),
+}
+
+impl fmt::Display for MessageError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(f, "a message has at most {LEN_MAX} bytes"),
+            Self::QueuesFull => write!(f, "the messages of all processes take up all memory that they may"),
+            Self::ReadBehindEnd => write!(f, "the message is read behind its end"),
+            Self::NoResource(index) => write!(f, "the message carries nothing of this kind at position {index}"),
+        }
+    }
+}
+
+impl std::error::Error for MessageError {}
+
+impl Message {
+    pub(crate) fn new(quota: &Arc<Quota>, tag: i64) -> Result<Self, MessageError> {
+        let mut charge = Charge {
+            quota: quota.clone(),
+            bytes: 0,
+        };
+        charge.grow(HEAD_SIZE)?;
+        Ok(Self {
+            tag,
+            bytes: Vec::new(),
+            position: 0,
+            resources: Vec::new(),
+            charge,
+        })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
+        let len = self.bytes.len() + bytes.len();
+        if len > LEN_MAX {
+            return Err(MessageError::TooLong);
+        }
+        let capacity = self.bytes.capacity();
+        if len > capacity {
+            let wanted = len.max(capacity * 2).max(64);
+            self.charge.grow(wanted - capacity)?;
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    /// Copies what comes next into `to`, and tells how much that was.
+    pub(crate) fn read(&mut self, to: &mut [u8]) -> Result<usize, MessageError> {
+        let position = usize::try_from(self.position).map_err(|_| MessageError::ReadBehindEnd)?;
+        let rest = self.bytes.get(position..).ok_or(MessageError::ReadBehindEnd)?;
+        let len = rest.len().min(to.len());
+        to[..len].copy_from_slice(&rest[..len]);
+        self.position += len as u64;
+        Ok(len)
+    }
+
+    pub(crate) fn seek(&mut self, position: u64) {
+        self.position = position;
+    }
+
+    /// Adds a resource, and tells its place.
+    pub(crate) fn push(&mut self, resource: Resource) -> Result<u64, MessageError> {
+        self.charge.grow(RESOURCE_SIZE)?;
+        self.resources.push(Some(resource));
+        Ok(self.resources.len() as u64 - 1)
+    }
+
+    /// Takes the resource at a place, if `pick` says that it is of the right kind.
+    pub(crate) fn take<T>(&mut self, index: u64, pick: fn(&Resource) -> Option<T>) -> Result<T, MessageError> {
+        let place = usize::try_from(index).ok().and_then(|at| self.resources.get_mut(at));
+        let place = place.ok_or(MessageError::NoResource(index))?;
+        let taken = place.as_ref().and_then(pick).ok_or(MessageError::NoResource(index))?;
+        *place = None;
+        Ok(taken)
+    }
+
+    /// Whether resources were ever put into it.
+    pub(crate) fn has_resources(&self) -> bool {
+        !self.resources.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_message_takes_up_is_charged_and_given_back() {
+        let quota = Arc::new(Quota::new(2000));
+        let mut message = Message::new(&quota, 5).unwrap();
+        message.write(&[1; 1000]).unwrap();
+        assert_eq!(message.write(&[1; 1000]), Err(MessageError::QueuesFull));
+        assert_eq!((message.len(), quota.used()), (1000, 1000 + HEAD_SIZE));
+        drop(message);
+        assert_eq!(quota.used(), 0);
+    }
+
+    #[test]
+    fn reading_goes_on_where_it_stopped_and_never_behind_the_end() {
+        let mut message = Message::new(&Arc::new(Quota::new(2000)), 0).unwrap();
+        message.write(b"hello").unwrap();
+        let mut bytes = [0; 3];
+        assert_eq!(message.read(&mut bytes), Ok(3));
+        assert_eq!(message.read(&mut bytes), Ok(2));
+        assert_eq!(&bytes[..2], b"lo");
+        assert_eq!(message.read(&mut bytes), Ok(0));
+        message.seek(6);
+        assert_eq!(message.read(&mut bytes), Err(MessageError::ReadBehindEnd));
+        message.seek(u64::MAX);
+        assert_eq!(message.read(&mut bytes), Err(MessageError::ReadBehindEnd));
+        message.seek(4);
+        assert_eq!(message.read(&mut bytes), Ok(1));
+    }
+}

@@ -1,0 +1,258 @@
+//! Where databases are: each file that SQLite opens is opened within the folder of a process, by the kernel.
+//!
+//! SQLite knows files by paths only, and derives those of journals from that of the database. So a database gets a path
+//! `/@lunatic/NUMBER/PATH`, where the number names a folder that is open, and the system calls of SQLite's own layer for
+//! Unix that take a path are replaced: they resolve such a path beneath the folder. While a thread works for a guest, all
+//! other paths fail, but for the source of random numbers.
+
+use std::cell::Cell;
+use std::collections::BTreeMap;
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+use std::sync::Once;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use libsqlite3_sys as sqlite;
+use lunatic_host::rights::files::Folder;
+use parking_lot::Mutex;
+use rustix::fs::{Mode, OFlags, ResolveFlags};
+
+/// The layer of SQLite for databases that only this process of the host has open. It keeps what several connections to one database
+/// share on the heap. The usual one maps a file, and whoever cuts that file short would end the host.
+pub(super) const LAYER: &CStr = c"unix-excl";
+
+const PREFIX: &str = "/@lunatic/";
+const RANDOM: &CStr = c"/dev/urandom";
+
+static FOLDERS: Mutex<BTreeMap<u64, Folder>> = Mutex::new(BTreeMap::new());
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+thread_local!(static IS_GUEST: Cell<bool> = const { Cell::new(false) });
+
+/// While it lives, this thread works for a guest.
+pub(super) struct Guest(bool);
+
+impl Guest {
+    pub(super) fn enter() -> Self {
+        Self(IS_GUEST.replace(true))
+    }
+}
+
+impl Drop for Guest {
+    fn drop(&mut self) {
+        IS_GUEST.set(self.0);
+    }
+}
+
+/// A file in an open folder, by a name that SQLite can use for as long as this lives.
+#[derive(Debug)]
+pub(crate) struct Place {
+    number: u64,
+    pub(super) path: CString,
+}
+
+impl Place {
+    /// `path` is relative to the folder; nothing if it cannot be a path.
+    pub(crate) fn new(folder: Folder, path: &str) -> Option<Self> {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = CString::new(format!("{PREFIX}{number}/{path}")).ok()?;
+        FOLDERS.lock().insert(number, folder);
+        Some(Self { number, path })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        FOLDERS.lock().remove(&self.number);
+    }
+}
+
+/// The folder and the path in it that SQLite means.
+fn find(path: &CStr) -> Option<(Folder, PathBuf)> {
+    let rest = path.to_bytes().strip_prefix(PREFIX.as_bytes())?;
+    let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+    let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
+    let folder = FOLDERS.lock().get(&number).cloned()?;
+    let path = rest[end..].strip_prefix(b"/").filter(|path| !path.is_empty());
+    let path = path.unwrap_or(b".");
+    Some((folder, Path::new(std::ffi::OsStr::from_bytes(path)).to_path_buf()))
+}
+
+fn open_beneath(folder: &Folder, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, c_int> {
+    if folder.read_only && flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC) {
+        return Err(libc::EACCES);
+    }
+    let mode = if flags.contains(OFlags::CREATE) {
+        mode
+    } else {
+        Mode::empty()
+    };
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
+    loop {
+        match rustix::fs::openat2(&folder.dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
+            // Something was renamed meanwhile: the kernel could not tell whether this leads outside.
+            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            result => return result.map_err(|error| error.raw_os_error()),
+        }
+    }
+}
+
+/// The file that a path names, to ask about it.
+fn look(path: &CStr) -> Result<(Folder, OwnedFd), c_int> {
+    let (folder, path) = find(path).ok_or(libc::EACCES)?;
+    let file = open_beneath(&folder, &path, OFlags::PATH, Mode::empty())?;
+    Ok((folder, file))
+}
+
+/// What a system call returns: the result, or -1 and the error.
+fn returned(result: Result<c_int, c_int>) -> c_int {
+    result.unwrap_or_else(|error| {
+        // SAFETY: the place of this thread's error number is always there.
+        unsafe { *libc::__errno_location() = error };
+        -1
+    })
+}
+
+/// A path of SQLite's.
+///
+/// # Safety
+///
+/// `path` is a string that ends with a zero byte and lives for `'a`.
+unsafe fn text<'a>(path: *const c_char) -> &'a CStr {
+    // SAFETY: the caller promises that.
+    unsafe { CStr::from_ptr(path) }
+}
+
+unsafe extern "C" fn open(path: *const c_char, flags: c_int, mode: c_int) -> c_int {
+    // SAFETY: SQLite passes what it would pass to the system.
+    let name = unsafe { text(path) };
+    if !IS_GUEST.get() || (name == RANDOM && flags & (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT) == 0) {
+        // SAFETY: as above.
+        return unsafe { libc::open(path, flags, mode) };
+    }
+    returned(find(name).ok_or(libc::EACCES).and_then(|(folder, path)| {
+        let mode = Mode::from_bits_truncate(mode as _);
+        let file = open_beneath(&folder, &path, OFlags::from_bits_retain(flags as _), mode)?;
+        Ok(file.into_raw_fd())
+    }))
+}
+
+unsafe extern "C" fn stat(path: *const c_char, out: *mut libc::stat) -> c_int {
+    if !IS_GUEST.get() {
+        // SAFETY: SQLite passes what it would pass to the system.
+        return unsafe { libc::stat(path, out) };
+    }
+    // SAFETY: as above.
+    let file = look(unsafe { text(path) });
+    // SAFETY: the file is open, and `out` is room for what is known of it.
+    file.map_or_else(
+        |error| returned(Err(error)),
+        |(_, file)| unsafe { libc::fstat(file.as_raw_fd(), out) },
+    )
+}
+
+/// SQLite asks this of all parts of a path to find links. The kernel resolves them, beneath the folder.
+unsafe extern "C" fn lstat(path: *const c_char, out: *mut libc::stat) -> c_int {
+    if !IS_GUEST.get() {
+        // SAFETY: SQLite passes what it would pass to the system.
+        return unsafe { libc::lstat(path, out) };
+    }
+    returned(Err(libc::ENOENT))
+}
+
+unsafe extern "C" fn readlink(path: *const c_char, out: *mut c_char, len: usize) -> isize {
+    if !IS_GUEST.get() {
+        // SAFETY: SQLite passes what it would pass to the system.
+        return unsafe { libc::readlink(path, out, len) };
+    }
+    returned(Err(libc::EINVAL)) as isize
+}
+
+unsafe extern "C" fn access(path: *const c_char, mode: c_int) -> c_int {
+    if !IS_GUEST.get() {
+        // SAFETY: SQLite passes what it would pass to the system.
+        return unsafe { libc::access(path, mode) };
+    }
+    // SAFETY: as above.
+    let file = look(unsafe { text(path) });
+    returned(
+        file.and_then(|(folder, _)| match folder.read_only && mode & libc::W_OK != 0 {
+            true => Err(libc::EACCES),
+            false => Ok(0),
+        }),
+    )
+}
+
+unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
+    if !IS_GUEST.get() {
+        // SAFETY: SQLite passes what it would pass to the system.
+        return unsafe { libc::unlink(path) };
+    }
+    // SAFETY: as above.
+    let found = find(unsafe { text(path) }).ok_or(libc::EACCES);
+    returned(found.and_then(|(folder, path)| {
+        if folder.read_only {
+            return Err(libc::EACCES);
+        }
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        let name = path.file_name().ok_or(libc::EACCES)?;
+        let parent = open_beneath(
+            &folder,
+            parent.unwrap_or(Path::new(".")),
+            OFlags::PATH | OFlags::DIRECTORY,
+            Mode::empty(),
+        )?;
+        let removed = rustix::fs::unlinkat(&parent, name, rustix::fs::AtFlags::empty());
+        removed.map(|()| 0).map_err(|error| error.raw_os_error())
+    }))
+}
+
+/// A mapped file that somebody cuts short would end the host.
+unsafe extern "C" fn mmap(
+    at: *mut c_void,
+    len: usize,
+    protection: c_int,
+    flags: c_int,
+    file: c_int,
+    offset: libc::off_t,
+) -> *mut c_void {
+    if !IS_GUEST.get() {
+        // SAFETY: SQLite passes what it would pass to the system.
+        return unsafe { libc::mmap(at, len, protection, flags, file, offset) };
+    }
+    returned(Err(libc::ENOMEM));
+    libc::MAP_FAILED
+}
+
+/// Replaces the system calls of SQLite, once.
+pub(super) fn install() {
+    static INSTALLED: Once = Once::new();
+    INSTALLED.call_once(|| {
+        let calls: [(&CStr, *const ()); 7] = [
+            (c"open", open as *const ()),
+            (c"stat", stat as *const ()),
+            (c"lstat", lstat as *const ()),
+            (c"readlink", readlink as *const ()),
+            (c"access", access as *const ()),
+            (c"unlink", unlink as *const ()),
+            (c"mmap", mmap as *const ()),
+        ];
+        // SAFETY: SQLite has a layer of this name on Unix, and its functions may be called at any time. Each function is
+        // of the type that SQLite calls it with: that of the system call of its name.
+        let replaced = unsafe {
+            let layer = sqlite::sqlite3_vfs_find(LAYER.as_ptr());
+            let set = layer.as_ref().and_then(|layer| layer.xSetSystemCall);
+            let set = set.expect("SQLite was built for Unix");
+            calls.into_iter().all(|(name, function)| {
+                let function = std::mem::transmute::<*const (), unsafe extern "C" fn()>(function);
+                set(layer, name.as_ptr(), Some(function)) == sqlite::SQLITE_OK
+            })
+        };
+        assert!(
+            replaced,
+            "SQLite calls the system in another way: databases would be opened anywhere"
+        );
+    });
+}

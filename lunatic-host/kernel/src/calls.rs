@@ -1,0 +1,153 @@
+//! Calls: a request, and the wait for the answer to it or for the end of the callee.
+
+use std::sync::Arc;
+
+use crate::address::Id;
+use crate::channel::SendRefusal;
+use crate::events::Event;
+use crate::exit::ExitReason;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::mail::new_mail;
+use crate::process::Process;
+use crate::relations::Relations;
+use crate::relations::mailbox::Mail;
+use crate::relations::outgoing::{Callee, Outgoing};
+
+/// Why a call was not begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CallRefusal {
+    /// It cannot be answered.
+    Unanswered(Unanswered),
+    /// The reference is not open.
+    NotOpen,
+}
+
+/// Why a call is not answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unanswered {
+    /// The request was not taken.
+    Refused(SendRefusal),
+    /// The callee has ended.
+    Gone(ExitReason),
+}
+
+impl<H: Host> Kernel<H> {
+    /// Sends a request: the callee is monitored under the reference, and the process waits for what comes under it, until
+    /// [`end_call`](Self::end_call). False if something lies there already. One lock of each process.
+    ///
+    /// # Errors
+    ///
+    /// [`CallRefusal`] says why the call was not begun.
+    pub fn begin_call(
+        &self,
+        process: &Process<H>,
+        callee: Arc<Process<H>>,
+        reference: u64,
+        tag: u64,
+        bytes: &[u8],
+    ) -> Result<bool, CallRefusal> {
+        self.events.tell(|| Event::Sent {
+            from: process.id,
+            to: callee.id,
+            tag,
+            len: bytes.len(),
+        });
+        let mail = new_mail(tag, bytes).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
+        let begun = process.relate_self(|relations| {
+            self.free(relations, |relations| {
+                let call = relations.outgoing(reference)?;
+                Some((call.begin(callee.id), call.wait()))
+            })
+        });
+        let Some((is_another, waits)) = begun else {
+            return Err(CallRefusal::NotOpen);
+        };
+        // Who was called last stays watched in case it is called again; now another one is.
+        if let Some((Some(last), _)) = is_another {
+            self.watch_no_more(process.id, last);
+        }
+        // Watch and request under one lock: the callee cannot end between the two and leave the caller waiting.
+        let queued = callee.relate(|relations| {
+            if let Some((_, this)) = is_another {
+                relations.watchers.get_or_insert(this.watch, process.id);
+            }
+            self.queue(&callee, relations, mail)
+        });
+        match queued {
+            Ok(Ok(wake)) => {
+                if wake {
+                    self.scheduler.wake_owned(callee);
+                }
+                Ok(waits)
+            }
+            Ok(Err(refusal)) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
+            Err(reason) => {
+                // It had ended before it was watched, so no end will be told.
+                process.relate_self(|relations| {
+                    if let Some(call) = &mut relations.outgoing {
+                        call.forget_callee();
+                    }
+                });
+                Err(CallRefusal::Unanswered(Unanswered::Gone(reason)))
+            }
+        }
+    }
+
+    /// The answer to a call, if it has come: the reference goes, and a fresh one is opened for the next call. If none has
+    /// come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`, too, if the reference is
+    /// not open.
+    pub fn end_call(&self, process: &Process<H>, reference: u64, gives_up: bool) -> Option<(Option<Mail>, u64)> {
+        let ended = process.relate_self(|relations| {
+            self.free(relations, |relations| {
+                let call = relations.outgoing(reference)?;
+                if !gives_up && call.wait() {
+                    return None;
+                }
+                let answer = call.end();
+                let next = relations.unused_reference(|| self.random());
+                if let Some(call) = &mut relations.outgoing {
+                    call.open(next, None);
+                }
+                Some((answer, next))
+            })
+        });
+        if let Some((Some(mail), _)) = &ended {
+            self.events.tell(|| Event::Received {
+                id: process.id,
+                tag: mail.tag,
+                len: mail.body.len(),
+            });
+        }
+        ended
+    }
+
+    /// A process does not watch another any more that it has called.
+    pub(crate) fn watch_no_more(&self, caller: Id, callee: Callee) {
+        self.unwatch(caller, callee.id, callee.watch);
+    }
+}
+
+impl Relations {
+    /// The process is about to call under this reference, which is open in its mailbox if that is not what was expected;
+    /// `None` if it is not.
+    fn outgoing(&mut self, reference: u64) -> Option<&mut Outgoing> {
+        let call = self.outgoing.get_or_insert_default();
+        if !call.is_for(reference) {
+            if !self.mailbox.is_open(reference) {
+                return None;
+            }
+            let answer = self.mailbox.take(&[reference]);
+            self.mailbox.close(reference);
+            // Only one reference has its place in the call. The one that had it goes back to the mailbox.
+            let (other, its_answer) = call.open(reference, answer);
+            if other != 0 {
+                self.mailbox.open(other);
+            }
+            if let Some(mail) = its_answer {
+                let _ = self.mailbox.push(mail, |_| Ok(()));
+            }
+        }
+        Some(call)
+    }
+}

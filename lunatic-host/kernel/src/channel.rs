@@ -1,0 +1,411 @@
+//! Channels: queues of messages that processes share by handle.
+//!
+//! A channel knows no processes: who waits on one is a `W`, which it gives back to be woken.
+//!
+//! A channel belongs to the process that made it and is removed when that process ends; whoever waits on it then is
+//! woken and finds it closed. Any process that was given the handle may send and receive. Messages keep the order in
+//! which they were sent; each is received once.
+//!
+//! # Waiting
+//!
+//! A process that must wait leaves a waiter in the channel's list, with a ticket, and looks again when it is woken. Waking
+//! takes the waiter off the list. If somebody was faster, the process waits on, before all others. A waiter that goes away
+//! (it was killed) after it was woken and before it looked passes the wake-up on, so none is lost.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use lunatic_sys::codes::MESSAGE_LEN_MAX;
+use smallvec::SmallVec;
+
+use crate::address::Id;
+use crate::quota::{Exhausted, Quota};
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::table::{Full, Table};
+
+/// The bytes of one message; short ones need no allocation of their own.
+pub type Message = SmallVec<[u8; 24]>;
+
+/// Why a message was not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendRefusal {
+    /// The queue holds as many messages as it may.
+    Full,
+    /// Its owner has ended.
+    Closed,
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or all queues together hold as much as they may.
+    Limit,
+}
+
+impl std::fmt::Display for SendRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Full => "the queue is full",
+            Self::Closed => "the receiver has ended",
+            Self::Limit => "the message is too long, or all queues together hold as much as they may",
+        })
+    }
+}
+
+impl std::error::Error for SendRefusal {}
+
+/// Why no message came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReceiveRefusal {
+    /// There is no message.
+    Empty,
+    /// Its owner has ended.
+    Closed,
+}
+
+/// What came of trying to receive.
+pub enum Received<W> {
+    /// A message, and a sender to be woken.
+    Message(Message, Wake<W>),
+    /// The channel is closed.
+    Closed,
+    /// There is nothing; whoever sends next wakes the process.
+    Waits(Ticket),
+}
+
+struct Channel<W> {
+    queue: VecDeque<Message>,
+    /// 0 is no bound.
+    bound: usize,
+    owner: Id,
+    receivers: Waiters<W>,
+    senders: Waiters<W>,
+    /// Bytes of the queue itself that are charged.
+    charged: usize,
+}
+
+/// All channels of a runtime.
+pub struct Channels<W> {
+    table: Table<Channel<W>>,
+    /// What queued messages hold.
+    queued: Arc<Quota>,
+    tickets: AtomicUsize,
+}
+
+/// A place in a list of waiters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(usize);
+
+struct Waiters<W>(VecDeque<(Ticket, W)>);
+
+impl<W> Waiters<W> {
+    fn none() -> Self {
+        Self(VecDeque::new())
+    }
+
+    fn pop(&mut self) -> Option<W> {
+        self.0.pop_front().map(|(_, waiter)| waiter)
+    }
+
+    /// True if the ticket was still in the list.
+    fn remove(&mut self, ticket: Ticket) -> bool {
+        if self.0.is_empty() {
+            return false;
+        }
+        let place = self.0.iter().position(|(other, _)| *other == ticket);
+        place.is_some_and(|place| self.0.remove(place).is_some())
+    }
+}
+
+/// Who must be woken now that a call has changed a channel.
+pub type Wake<W> = Option<W>;
+
+/// What a report says of a channel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChannelView {
+    /// The process that made it.
+    pub owner: Id,
+    /// The messages that wait in it.
+    pub len: usize,
+    /// How many it holds at most; 0 for any number.
+    pub bound: usize,
+}
+
+/// What a message takes up in a queue.
+const MESSAGE_SIZE: usize = size_of::<Message>();
+
+impl<W: Clone> Channels<W> {
+    /// An empty queue keeps room for this many messages and gives the rest back.
+    const KEPT_CAPACITY: usize = 1024;
+
+    /// At most so many channels, whose messages take from `queued`.
+    pub fn new(len_max: u32, queued: Arc<Quota>) -> Self {
+        Self {
+            table: Table::new(len_max),
+            queued,
+            tickets: AtomicUsize::new(0),
+        }
+    }
+
+    /// Makes a channel. A `bound` of 0 is none.
+    ///
+    /// # Errors
+    ///
+    /// [`Full`] if there are as many channels as there may be.
+    pub fn open(&self, worker: usize, owner: Id, bound: usize) -> Result<Id, Full> {
+        let channel = Channel {
+            queue: VecDeque::new(),
+            bound,
+            owner,
+            receivers: Waiters::none(),
+            senders: Waiters::none(),
+            charged: 0,
+        };
+        self.table.insert(worker, |_| channel)
+    }
+
+    /// Removes a channel; all who waited must be woken.
+    pub fn close(&self, worker: usize, id: Id) -> impl Iterator<Item = W> + use<W> {
+        let channel = self.table.remove(worker, id);
+        let waiters = channel.map(|channel| {
+            let messages: usize = channel.queue.iter().map(size_outside).sum();
+            self.queued.give_back(messages + channel.charged);
+            channel.receivers.0.into_iter().chain(channel.senders.0)
+        });
+        waiters.into_iter().flatten().map(|(_, waiter)| waiter)
+    }
+
+    /// Appends a message, and tells which receiver is to be woken.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why it was not taken.
+    pub fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake<W>, SendRefusal> {
+        if bytes.len() > MESSAGE_LEN_MAX {
+            return Err(SendRefusal::Limit);
+        }
+        let mut channel = self.table.get(id).ok_or(SendRefusal::Closed)?;
+        if channel.is_full() {
+            return Err(SendRefusal::Full);
+        }
+        let message = Message::from_slice(bytes);
+        let mut size = size_outside(&message);
+        if channel.queue.len() == channel.queue.capacity() {
+            // The queue is not left to grow by itself, so that its growth can be refused.
+            let growth = channel.queue.capacity().max(4);
+            size += growth * MESSAGE_SIZE;
+            self.charge(size)?;
+            channel.charged += growth * MESSAGE_SIZE;
+            channel.queue.reserve_exact(growth);
+        } else if size > 0 {
+            self.charge(size)?;
+        }
+        channel.queue.push_back(message);
+        Ok(channel.receivers.pop())
+    }
+
+    /// Takes the oldest message, and tells which sender is to be woken.
+    ///
+    /// # Errors
+    ///
+    /// [`ReceiveRefusal`] says why there is none.
+    pub fn try_receive(&self, id: Id) -> Result<(Message, Wake<W>), ReceiveRefusal> {
+        let mut channel = self.table.get(id).ok_or(ReceiveRefusal::Closed)?;
+        self.pop(&mut channel).ok_or(ReceiveRefusal::Empty)
+    }
+
+    fn pop(&self, channel: &mut Channel<W>) -> Option<(Message, Wake<W>)> {
+        let message = channel.queue.pop_front()?;
+        let mut freed = size_outside(&message);
+        // A queue that was long once would else hold its room for as long as the channel is open.
+        if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
+            channel.queue = VecDeque::new();
+            freed += std::mem::take(&mut channel.charged);
+        }
+        if freed > 0 {
+            self.queued.give_back(freed);
+        }
+        Some((message, channel.senders.pop()))
+    }
+
+    /// Takes the oldest message, or leaves a waiter for one, with the ticket of the former time if there was one: a process
+    /// that was woken and came too late waits before all others.
+    pub fn receive(&self, id: Id, waiter: &W, former: Option<Ticket>) -> Received<W> {
+        let Some(mut channel) = self.table.get(id) else {
+            return Received::Closed;
+        };
+        // It is still in the list if something else has woken the process.
+        if let Some(ticket) = former {
+            channel.receivers.remove(ticket);
+        }
+        match self.pop(&mut channel) {
+            Some((message, wake)) => Received::Message(message, wake),
+            None => Received::Waits(self.enter(&mut channel.receivers, waiter, former)),
+        }
+    }
+
+    /// Whether a receiver would not have to wait: there is a message, or the channel has closed.
+    pub fn is_ready(&self, id: Id) -> bool {
+        self.table.get(id).is_none_or(|channel| !channel.queue.is_empty())
+    }
+
+    /// Leaves a waiter for a message, unless there is one by now or the channel has closed: then `None`. A process that was
+    /// woken and came too late waits `again`, with the ticket that it had, before all others.
+    pub fn wait_to_receive(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
+        let mut channel = self.table.get(id)?;
+        channel
+            .queue
+            .is_empty()
+            .then(|| self.enter(&mut channel.receivers, waiter, again))
+    }
+
+    /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`; `again` as above.
+    pub fn wait_to_send(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
+        let mut channel = self.table.get(id)?;
+        channel
+            .is_full()
+            .then(|| self.enter(&mut channel.senders, waiter, again))
+    }
+
+    /// A receiver has been woken, and is about to look (`looks`), or goes away. If it had been taken off the list, and goes
+    /// away, the wake-up goes to the next one.
+    pub fn leave_receive(&self, id: Id, ticket: Ticket, looks: bool) -> Wake<W> {
+        let mut channel = self.table.get(id)?;
+        // Nothing is to be passed on by one that was not woken, that looks itself, or that left nothing to take.
+        if channel.receivers.remove(ticket) || looks || channel.queue.is_empty() {
+            None
+        } else {
+            channel.receivers.pop()
+        }
+    }
+
+    /// A sender has been woken, and is about to look (`looks`), or goes away, as above.
+    pub fn leave_send(&self, id: Id, ticket: Ticket, looks: bool) -> Wake<W> {
+        let mut channel = self.table.get(id)?;
+        if channel.senders.remove(ticket) || looks || channel.is_full() {
+            None
+        } else {
+            channel.senders.pop()
+        }
+    }
+
+    /// What a report says of the channel; `None` if it is closed.
+    pub fn view(&self, id: Id) -> Option<ChannelView> {
+        let channel = self.table.get(id)?;
+        Some(ChannelView {
+            owner: channel.owner,
+            len: channel.queue.len(),
+            bound: channel.bound,
+        })
+    }
+
+    fn enter(&self, waiters: &mut Waiters<W>, waiter: &W, again: Option<Ticket>) -> Ticket {
+        if let Some(ticket) = again {
+            waiters.remove(ticket);
+            waiters.0.push_front((ticket, waiter.clone()));
+            return ticket;
+        }
+        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
+        waiters.0.push_back((ticket, waiter.clone()));
+        ticket
+    }
+
+    fn charge(&self, size: usize) -> Result<(), SendRefusal> {
+        self.queued.charge(size).map_err(|Exhausted| SendRefusal::Limit)
+    }
+}
+
+/// The bytes a message holds outside of the queue, with the allocation's own cost.
+fn size_outside(message: &Message) -> usize {
+    if message.spilled() {
+        message.capacity() + MESSAGE_SIZE
+    } else {
+        0
+    }
+}
+
+impl<W> Channel<W> {
+    fn is_full(&self) -> bool {
+        self.bound != 0 && self.queue.len() >= self.bound
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const OWNER: Id = Id::NONE;
+
+    /// Who waits is a number here.
+    type Channels = super::Channels<u32>;
+
+    fn channels(queued_max: usize) -> (Channels, Id) {
+        let channels = Channels::new(100, Arc::new(Quota::new(queued_max)));
+        let id = channels.open(0, OWNER, 0).unwrap();
+        (channels, id)
+    }
+
+    fn receive(channels: &Channels, id: Id) -> Result<Vec<u8>, ReceiveRefusal> {
+        channels.try_receive(id).map(|(message, _)| message.into_vec())
+    }
+
+    #[test]
+    fn messages_keep_their_order_and_their_bytes() {
+        let (channels, id) = channels(1 << 20);
+        let messages: Vec<Vec<u8>> = (0..200).map(|len| vec![len as u8; len]).collect();
+        for message in &messages {
+            channels.try_send(id, message).unwrap();
+        }
+        for message in messages {
+            assert_eq!(receive(&channels, id), Ok(message));
+        }
+        assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Empty));
+    }
+
+    #[test]
+    fn a_bound_is_kept() {
+        let channels = Channels::new(100, Arc::new(Quota::new(1 << 20)));
+        let id = channels.open(0, OWNER, 2).unwrap();
+        assert!(channels.try_send(id, b"1").is_ok() && channels.try_send(id, b"2").is_ok());
+        assert_eq!(channels.try_send(id, b"3").map(drop), Err(SendRefusal::Full));
+        assert_eq!(receive(&channels, id), Ok(b"1".to_vec()));
+        assert!(channels.try_send(id, b"3").is_ok());
+    }
+
+    #[test]
+    fn a_closed_channel_takes_and_gives_nothing() {
+        let (channels, id) = channels(1 << 20);
+        channels.try_send(id, b"lost").unwrap();
+        assert_eq!(channels.close(0, id).count(), 0);
+        assert_eq!(channels.try_send(id, b"late").map(drop), Err(SendRefusal::Closed));
+        assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Closed));
+        assert_eq!(channels.close(0, id).count(), 0, "closing twice is closing once");
+    }
+
+    /// Whatever was sent, received and closed: nothing queued, nothing charged.
+    #[test]
+    fn all_queues_together_keep_their_limit_and_give_everything_back() {
+        let (channels, first) = channels(100_000);
+        let second = channels.open(0, OWNER, 0).unwrap();
+        for (id, len) in [(first, 1000), (second, 10)] {
+            while channels.try_send(id, &vec![7; len]).is_ok() {}
+        }
+        assert!(channels.queued.used() > 90_000);
+        assert_eq!(
+            channels.try_send(second, &[7; 50_000]).map(drop),
+            Err(SendRefusal::Limit)
+        );
+        while receive(&channels, first).is_ok() {}
+        assert!(
+            channels.try_send(second, &[7; 50_000]).is_ok(),
+            "what was received makes room"
+        );
+        for id in [first, second] {
+            assert_eq!(channels.close(0, id).count(), 0);
+        }
+        assert_eq!(channels.queued.used(), 0);
+    }
+
+    #[test]
+    fn a_message_can_be_too_long() {
+        let (channels, id) = channels(usize::MAX);
+        let zeros = vec![0; MESSAGE_LEN_MAX + 1];
+        assert_eq!(channels.try_send(id, &zeros).map(drop), Err(SendRefusal::Limit));
+        assert!(channels.try_send(id, &zeros[1..]).is_ok());
+    }
+}

@@ -1,0 +1,258 @@
+//! How processes end, and the memory of how they ended.
+
+use std::collections::{HashMap, VecDeque};
+use std::fmt;
+
+use lunatic_sys::codes;
+use lunatic_sys::reason::RawReason;
+use parking_lot::Mutex;
+
+use crate::address::Id;
+
+/// Why a process ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExitReason {
+    /// Its entry function returned, or it called `proc_exit(0)`.
+    Normal,
+    /// It called `proc_exit` with this code, which is not 0.
+    Exit(i32),
+    /// It panicked with this message.
+    Panic(String),
+    /// It trapped: this says how.
+    Trap(Trap),
+    /// It was killed.
+    Killed,
+    /// It ended abnormally, so long ago that how is no longer known.
+    Forgotten,
+    /// It was told to stop, in good order.
+    Shutdown,
+    /// It ended itself, or was ended, with this error.
+    Error(String),
+    /// It hit the limit of its memory; the text says how it ended.
+    OutOfMemory(String),
+    /// It used up what it was given to compute.
+    OutOfBudget,
+    /// No process of the system could ever run again; the text says who waited for what.
+    Deadlock(String),
+    /// It was linked to a process that had ended before.
+    NoProcess,
+    /// The connection to its node was lost.
+    NodeGone,
+    /// The host failed on its behalf: a bug of Lunatic.
+    HostBug(String),
+}
+
+/// How a process trapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trap {
+    /// One of [`codes::trap`].
+    pub code: i32,
+    /// In words.
+    pub text: String,
+}
+
+impl From<&str> for Trap {
+    fn from(text: &str) -> Self {
+        Self {
+            code: codes::trap::OTHER,
+            text: text.into(),
+        }
+    }
+}
+
+impl std::ops::Deref for Trap {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for Trap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl ExitReason {
+    /// The exit code of a program whose main process ended so.
+    pub fn exit_code(&self) -> i32 {
+        match self {
+            Self::Normal | Self::Shutdown => 0,
+            Self::Exit(code) => *code,
+            Self::Panic(_) => 101,
+            Self::Trap(_) | Self::OutOfMemory(_) | Self::HostBug(_) => 134,
+            Self::Killed => 137,
+            Self::Deadlock(_) => 70,
+            Self::Error(_) | Self::Forgotten | Self::OutOfBudget | Self::NoProcess | Self::NodeGone => 1,
+        }
+    }
+
+    /// The kind of the reason, and its bytes as [`codes::exit`] describes them.
+    pub fn to_bytes(&self) -> (i32, Vec<u8>) {
+        let raw = self.to_raw();
+        (raw.kind, raw.encode())
+    }
+
+    fn to_raw(&self) -> RawReason<'_> {
+        use codes::exit::*;
+        let (kind, detail, text) = match self {
+            Self::Normal => (NORMAL, 0, ""),
+            Self::Exit(code) => (EXIT, *code, ""),
+            Self::Panic(message) => (PANIC, 0, &**message),
+            Self::Trap(trap) => (TRAP, trap.code, &*trap.text),
+            Self::Killed => (KILLED, 0, ""),
+            Self::Forgotten => (FORGOTTEN, 0, ""),
+            Self::Shutdown => (SHUTDOWN, 0, ""),
+            Self::Error(text) => (ERROR, 0, &**text),
+            Self::OutOfMemory(text) => (OUT_OF_MEMORY, 0, &**text),
+            Self::OutOfBudget => (OUT_OF_BUDGET, 0, ""),
+            Self::Deadlock(text) => (DEADLOCK, 0, &**text),
+            Self::NoProcess => (NO_PROCESS, 0, ""),
+            Self::NodeGone => (NODE_GONE, 0, ""),
+            Self::HostBug(text) => (HOST_BUG, 0, &**text),
+        };
+        RawReason::new(kind, detail, text)
+    }
+
+    /// The reason that a guest wrote, or `None` if these are no reason bytes.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        use codes::exit::*;
+        let RawReason { kind, detail, text } = RawReason::decode(bytes)?;
+        let text = text.into_owned();
+        Some(match kind {
+            NORMAL => Self::Normal,
+            EXIT if detail == 0 => Self::Normal,
+            EXIT => Self::Exit(detail),
+            PANIC => Self::Panic(text),
+            TRAP => Self::Trap(Trap { code: detail, text }),
+            KILLED => Self::Killed,
+            FORGOTTEN => Self::Forgotten,
+            SHUTDOWN => Self::Shutdown,
+            ERROR => Self::Error(text),
+            OUT_OF_MEMORY => Self::OutOfMemory(text),
+            OUT_OF_BUDGET => Self::OutOfBudget,
+            DEADLOCK => Self::Deadlock(text),
+            NO_PROCESS => Self::NoProcess,
+            NODE_GONE => Self::NodeGone,
+            HOST_BUG => Self::HostBug(text),
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ExitReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Normal => write!(f, "ended normally"),
+            Self::Exit(code) => write!(f, "exited with code {code}"),
+            Self::Panic(message) => write!(f, "panicked: {message}"),
+            Self::Trap(Trap { text, .. }) | Self::OutOfMemory(text) => write!(f, "trapped: {text}"),
+            Self::Killed => write!(f, "was killed"),
+            Self::Forgotten => write!(f, "ended long ago, nobody knows how"),
+            Self::Shutdown => write!(f, "was shut down"),
+            Self::Error(text) => write!(f, "ended with an error: {text}"),
+            Self::OutOfBudget => write!(f, "used up its budget"),
+            Self::Deadlock(report) => write!(f, "{report}"),
+            Self::NoProcess => write!(f, "was linked to a process that had ended"),
+            Self::NodeGone => write!(f, "was lost with its node"),
+            Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
+        }
+    }
+}
+
+/// The reasons of processes that ended abnormally, the last [`Exits::LEN_MAX`] of them.
+///
+/// Normal ends are not written down: a process that is neither here nor alive has ended normally.
+#[derive(Default)]
+pub struct Exits(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    reasons: HashMap<Id, ExitReason>,
+    order: VecDeque<Id>,
+    /// The last use of each slot whose reason was dropped to make room.
+    forgotten: HashMap<u32, u32>,
+}
+
+impl Exits {
+    pub const LEN_MAX: usize = 65_536;
+
+    pub fn remember(&self, id: Id, reason: &ExitReason) {
+        if *reason == ExitReason::Normal {
+            return;
+        }
+        let mut inner = self.0.lock();
+        if inner.order.len() == Self::LEN_MAX
+            && let Some(oldest) = inner.order.pop_front()
+        {
+            inner.reasons.remove(&oldest);
+            let last = inner.forgotten.entry(oldest.slot()).or_default();
+            *last = oldest.number().max(*last);
+        }
+        inner.order.push_back(id);
+        inner.reasons.insert(id, reason.clone());
+    }
+
+    /// How the process, which is not alive any more, ended.
+    pub fn of(&self, id: Id) -> ExitReason {
+        let inner = self.0.lock();
+        match inner.reasons.get(&id) {
+            Some(reason) => reason.clone(),
+            None if inner.forgotten.get(&id.slot()).is_some_and(|last| id.number() <= *last) => ExitReason::Forgotten,
+            None => ExitReason::Normal,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn abnormal_ends_are_remembered_and_then_known_to_be_forgotten() {
+        let exits = Exits::default();
+        exits.remember(Id::new(1, 0), &ExitReason::Killed);
+        exits.remember(Id::new(2, 0), &ExitReason::Normal);
+        assert_eq!(exits.of(Id::new(1, 0)), ExitReason::Killed);
+        assert_eq!(exits.of(Id::new(2, 0)), ExitReason::Normal);
+        for number in 1..=Exits::LEN_MAX as u32 {
+            exits.remember(Id::new(1, number), &ExitReason::Exit(3));
+        }
+        assert_eq!(exits.of(Id::new(1, 0)), ExitReason::Forgotten);
+        assert_eq!(exits.of(Id::new(1, 1)), ExitReason::Exit(3));
+        assert_eq!(exits.of(Id::new(2, 0)), ExitReason::Normal);
+    }
+
+    #[test]
+    fn reason_bytes_are_read_as_they_were_written_and_nothing_else_is_read() {
+        let reasons = [
+            ExitReason::Normal,
+            ExitReason::Exit(-3),
+            ExitReason::Panic("no".into()),
+            ExitReason::Trap(Trap {
+                code: codes::trap::OVERFLOW,
+                text: "how".into(),
+            }),
+            ExitReason::Killed,
+            ExitReason::Forgotten,
+            ExitReason::Shutdown,
+            ExitReason::Error("an error".into()),
+            ExitReason::OutOfMemory("all gone".into()),
+            ExitReason::OutOfBudget,
+            ExitReason::Deadlock("who".into()),
+            ExitReason::NoProcess,
+            ExitReason::NodeGone,
+            ExitReason::HostBug("sorry".into()),
+        ];
+        for (kind, reason) in reasons.into_iter().enumerate() {
+            let (number, bytes) = reason.to_bytes();
+            assert_eq!(number, kind as i32);
+            assert_eq!(ExitReason::from_bytes(&bytes), Some(reason));
+            assert_eq!(ExitReason::from_bytes(&bytes[..7]), None);
+        }
+        assert_eq!(ExitReason::from_bytes(&[14, 0, 0, 0, 0, 0, 0, 0]), None);
+        assert_eq!(ExitReason::from_bytes(&[7, 0, 0, 0, 0, 0, 0, 0, 0xff]), None);
+    }
+}

@@ -1,0 +1,89 @@
+//! What the clock does for processes, and what happens when no worker has anything to do.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::channel::SendRefusal;
+use crate::clock::{TimedMail, Timekeeper};
+use crate::exit::ExitReason;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::process::Process;
+use crate::system::System;
+
+impl<H: Host> Kernel<H> {
+    /// No worker has anything to do. If nothing outside will change that, the systems that are left never end.
+    pub(crate) fn on_idle(&self) {
+        self.host.idle();
+        if self.outside.load(Ordering::SeqCst) > 0 || self.peers.is_any_connected() {
+            return;
+        }
+        let mut systems = self.systems.lock().clone();
+        // Their clocks stand still, too: a message of now is not to come after a timer of later.
+        systems.retain(|system| !system.has_senders());
+        let paused = systems.iter().filter_map(|system| system.time.paused());
+        // One step in each: what it wakes has to run before the next.
+        let moved = paused.filter(|paused| paused.advance(self)).count();
+        if moved > 0 || self.clock.has_timers() {
+            return;
+        }
+        for system in systems.iter().filter(|system| system.exit_reason().is_none()) {
+            if let Some(report) = self.deadlock(system) {
+                system.end(ExitReason::Deadlock(report));
+            }
+        }
+    }
+
+    /// The report of who waits for what, if each process of the system waits for another one. No worker may be awake, no
+    /// timer set, and nobody wait for anything outside.
+    fn deadlock(&self, system: &Arc<System<H>>) -> Option<String> {
+        let (mut waiting, mut all_blocked) = (Vec::new(), true);
+        self.for_each_process(|process| {
+            if Arc::ptr_eq(&process.system, system) {
+                let (wait, what) = process.wait();
+                all_blocked &= process.is_blocked();
+                waiting.push((process.id, wait, what));
+            }
+        });
+        // A system that begins just now has a process in a queue, or none yet.
+        (all_blocked && !waiting.is_empty()).then(|| self.host.deadlock(self, system, waiting))
+    }
+}
+
+impl<H: Host> Timekeeper<Arc<Process<H>>> for Kernel<H> {
+    fn is_busy(&self) -> bool {
+        self.scheduler.is_busy()
+    }
+
+    fn tick(&self, slice: u64) {
+        self.host.tick(slice);
+    }
+
+    fn wake(&self, process: &Arc<Process<H>>) {
+        self.scheduler.wake(process);
+    }
+
+    fn send(&self, timer: u64, mail: &TimedMail, is_last: bool) -> bool {
+        if is_last {
+            self.queued.give_back(mail.size());
+        }
+        let Some(process) = self.find(mail.to) else {
+            return false;
+        };
+        if is_last {
+            let _ = process.relate(|relations| relations.timers.remove(&timer));
+        }
+        if let Some(parcel) = &mail.parcel {
+            if let Some(parcel) = parcel.lock().take() {
+                self.hand_in(&process, parcel);
+            }
+            return true;
+        }
+        // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
+        self.put_mail(process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
+    }
+
+    fn give_back(&self, mail: &TimedMail) {
+        self.queued.give_back(mail.size());
+    }
+}

@@ -1,0 +1,72 @@
+//! Lunatic's process kernel: processes without WebAssembly.
+//!
+//! The kernel gives processes ids, states, mailboxes, channels, links, monitors, names, timers and budgets; it decides which
+//! of them runs next, on which worker, and what happens when one ends. What *runs* a process is a [`Body`]: an instance of
+//! WebAssembly in production, a Rust closure in the kernel's own tests. Who embeds the kernel is its [`Host`].
+//!
+//! # What it may not know
+//!
+//! No WebAssembly and no wasmtime, no tokio, no files or sockets, no rights. Time, random numbers, threads and the sleep of
+//! idle workers come from an [`Environment`](environment::Environment), so a test can run the same kernel in one thread,
+//! by a clock of its own and in an order that a seed decides ([`simulation`]).
+//!
+//! # Floors
+//!
+//! Each floor uses those below it, and none above.
+//!
+//! | floor | modules |
+//! |---|---|
+//! | what runs all | `worker`, [`simulation`] |
+//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, `timers`, [`wait`], [`delivery`], [`snapshot`] |
+//! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | numbers and lists | [`address`], [`table`], [`exit`], [`budget`], [`quota`], [`hash`], `small_map`, [`environment`], `sync` |
+//!
+//! # Invariants
+//!
+//! - **A worker never waits** for a process, or for a lock that is held while a body runs.
+//! - **A process is in one queue at most and on one worker at most** ([`process::state`]).
+//! - **No wake-up is lost**: try, leave a waiter, block, take the waiter back, try again ([`wait`]).
+//! - **An id names one process for good**: a slot of a table whose numbers are used up is retired ([`table`]).
+//! - **Signals of one process to another arrive in the order in which they were sent**, exits and links among them
+//!   (`signals`).
+
+pub mod address;
+pub mod budget;
+pub mod calls;
+pub mod channel;
+pub mod clock;
+pub mod delivery;
+pub mod environment;
+pub mod events;
+pub mod exit;
+pub mod hash;
+pub mod host;
+mod idle;
+pub mod kernel;
+mod mail;
+pub mod process;
+pub mod quota;
+pub mod registry;
+pub mod relations;
+pub mod scheduler;
+mod signals;
+pub mod simulation;
+mod sleepers;
+mod small_map;
+pub mod snapshot;
+mod spawn;
+mod sync;
+pub mod system;
+pub mod table;
+pub mod time;
+mod timers;
+pub mod wait;
+pub mod worker;
+
+pub use self::host::{Body, Host, Local, Progress};
+pub use self::kernel::{Kernel, Settings};
+pub use self::process::{Process, Seed, WaitFor};
+pub use self::signals::Fate;
+pub use self::spawn::SpawnLimit;
+pub use self::system::System;

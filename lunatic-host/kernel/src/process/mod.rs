@@ -1,0 +1,352 @@
+//! A process: identity, life and the task that a worker runs.
+//!
+//! What state it is in, and who may change that: [`state`].
+
+pub(crate) mod life;
+pub mod state;
+pub(crate) mod waiting;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+
+use parking_lot::Mutex;
+
+use self::life::Life;
+use self::state::State;
+pub use self::waiting::WaitFor;
+use self::waiting::Waiting;
+use crate::address::Id;
+use crate::exit::ExitReason;
+use crate::host::{Host, Local};
+use crate::relations::{Intake, Relations};
+use crate::scheduler::Runnable;
+use crate::system::System;
+
+/// What a worker needs to run a process.
+pub(crate) enum Task<H: Host> {
+    /// It has not run yet, and has no body: it costs what it begins with.
+    Fresh(H::Entry),
+    /// It stopped inside a call of the host's or was preempted.
+    Suspended(H::Body),
+    /// A worker has it, or it has ended.
+    Taken,
+}
+
+/// One process.
+pub struct Process<H: Host> {
+    /// Its name in the kernel.
+    pub id: Id,
+    /// Who spawned it; none spawned the main process.
+    pub parent: Option<Id>,
+    /// What the host keeps with it.
+    pub local: H::Local,
+    /// The system that it belongs to.
+    pub system: Arc<System<H>>,
+    pub(crate) task: Mutex<Task<H>>,
+    state: State,
+    waiting: Waiting,
+    /// It is counted among those that wait for something outside.
+    outside: AtomicBool,
+    /// The time slice in which it last began to run.
+    ran: AtomicU32,
+    /// The time slice in which it was spawned.
+    born: u32,
+    /// How often a worker has begun to run it.
+    runs: AtomicU32,
+    /// Time slices that ended while it ran.
+    slices: AtomicU64,
+    frozen: AtomicBool,
+    /// It could run, but for its share of a core: it is where its time slice ended, not in a host call.
+    throttled: AtomicBool,
+    pub(crate) life: Mutex<Life<Process<H>, H::Belongings>>,
+}
+
+/// What a new process is made of, beside its id.
+pub struct Seed<H: Host> {
+    /// How it begins.
+    pub entry: H::Entry,
+    /// What the host keeps with it.
+    pub local: H::Local,
+    /// What takes the place of its mailbox, if anything does.
+    pub intake: Option<Box<dyn Intake>>,
+}
+
+impl<H: Host> Process<H> {
+    pub(crate) fn new(id: Id, parent: Option<Id>, system: Arc<System<H>>, seed: Seed<H>, slice: u64) -> Self {
+        let relations = seed.intake.map(|intake| Box::new(Relations::with_intake(intake)));
+        Self {
+            id,
+            parent,
+            local: seed.local,
+            system,
+            task: Mutex::new(Task::Fresh(seed.entry)),
+            state: State::queued(),
+            waiting: Waiting::default(),
+            outside: AtomicBool::new(false),
+            ran: AtomicU32::new(0),
+            born: slice as u32,
+            runs: AtomicU32::new(0),
+            slices: AtomicU64::new(0),
+            frozen: AtomicBool::new(false),
+            throttled: AtomicBool::new(false),
+            life: Mutex::new(Life::new(relations)),
+        }
+    }
+
+    /// The worker that took the process from a queue starts to run it.
+    pub(crate) fn set_running(&self, slice: u64) {
+        self.ran.store(slice as u32, Ordering::Relaxed);
+        // Only the worker that has the process counts.
+        self.runs
+            .store(self.runs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        self.frozen.store(false, Ordering::Relaxed);
+        self.throttled.store(false, Ordering::Relaxed);
+        self.state.run();
+    }
+
+    /// It ran for so many ends of time slices more. To be called by the worker that has it.
+    pub(crate) fn add_slices(&self, slices: u64) {
+        if slices > 0 {
+            self.slices
+                .store(self.slices.load(Ordering::Relaxed) + slices, Ordering::Relaxed);
+        }
+    }
+
+    /// The worker has put the task back. True if the process is blocked now, and the caller must look whether it has been
+    /// killed; false if it was woken meanwhile and the caller must queue it.
+    pub(crate) fn set_blocked(&self) -> bool {
+        self.state.block()
+    }
+
+    /// Takes a blocked process out of reach of wake-ups, so that its memory can be frozen; false if it is not blocked.
+    pub fn set_freezing(&self) -> bool {
+        self.state.freeze()
+    }
+
+    /// The process is blocked as before; false if it was woken meanwhile and the caller must
+    /// [queue](crate::kernel::Kernel::requeue) it.
+    pub fn set_blocked_again(&self) -> bool {
+        self.state.block_again()
+    }
+
+    /// The worker has put the task back and will queue the process.
+    pub(crate) fn set_queued(&self) {
+        self.state.queue();
+    }
+
+    /// Asks the process to end. The caller wakes it, so that a worker sees that.
+    pub(crate) fn kill(&self) {
+        self.state.kill();
+    }
+
+    /// It was killed, alone or with its whole system, and runs no more.
+    pub fn is_killed(&self) -> bool {
+        self.state.is_killed() || self.system.is_over()
+    }
+
+    /// It was told to end, itself: what is sent to it from now on comes after that.
+    pub(crate) fn is_doomed(&self) -> bool {
+        self.state.is_killed()
+    }
+
+    /// What the process is about to wait for: `what` is the id of the channel or process.
+    pub fn set_wait(&self, kind: WaitFor, what: Id) {
+        self.waiting.set(kind, what);
+    }
+
+    /// What it waits for, or waited for last.
+    pub fn wait(&self) -> (WaitFor, Id) {
+        self.waiting.get()
+    }
+
+    pub(crate) fn set_outside(&self) {
+        self.outside.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn take_outside(&self) -> bool {
+        self.outside.load(Ordering::Relaxed) && self.outside.swap(false, Ordering::Relaxed)
+    }
+
+    /// What a process that has not run yet begins with, if it `fits`.
+    pub fn take_fresh(&self, fits: impl FnOnce(&H::Entry) -> bool) -> Option<H::Entry> {
+        let mut task = self.task.lock();
+        match std::mem::replace(&mut *task, Task::Taken) {
+            Task::Fresh(entry) if fits(&entry) => Some(entry),
+            other => {
+                *task = other;
+                None
+            }
+        }
+    }
+
+    /// Calls `f` with how the process begins, if it has not run yet.
+    pub fn with_fresh<T>(&self, f: impl FnOnce(&H::Entry) -> T) -> Option<T> {
+        match &*self.task.lock() {
+            Task::Fresh(entry) => Some(f(entry)),
+            _ => None,
+        }
+    }
+
+    /// Calls `f` with the body of a process that is suspended.
+    pub fn with_suspended<T>(&self, f: impl FnOnce(&mut H::Body) -> T) -> Option<T> {
+        match &mut *self.task.lock() {
+            Task::Suspended(body) => Some(f(body)),
+            _ => None,
+        }
+    }
+
+    /// The time slice in which it last began to run.
+    pub fn ran(&self) -> u32 {
+        self.ran.load(Ordering::Relaxed)
+    }
+
+    /// The time slice in which it was spawned.
+    pub(crate) fn born(&self) -> u32 {
+        self.born
+    }
+
+    /// How often it has begun to run, modulo 2³².
+    pub(crate) fn runs(&self) -> u32 {
+        self.runs.load(Ordering::Relaxed)
+    }
+
+    /// Time slices that ended while it ran.
+    pub(crate) fn slices(&self) -> u64 {
+        self.slices.load(Ordering::Relaxed)
+    }
+
+    /// It waits, and nobody has woken it.
+    pub fn is_blocked(&self) -> bool {
+        self.state.is_waiting()
+    }
+
+    pub(crate) fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// It is blocked, in a call of the host's own, and not frozen yet.
+    pub fn is_freezable(&self) -> bool {
+        self.state.is_blocked()
+            && self.wait().0.is_freezable()
+            && !self.is_frozen()
+            && !self.throttled.load(Ordering::Relaxed)
+    }
+
+    /// It waits only for its share of a core. To be called before it is blocked.
+    pub(crate) fn set_throttled(&self) {
+        self.throttled.store(true, Ordering::Relaxed);
+    }
+
+    /// Its memory has been frozen.
+    pub fn set_frozen(&self) {
+        self.frozen.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether its memory is frozen.
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.load(Ordering::Relaxed)
+    }
+
+    /// Registers `joiner` to be woken at the end of this process, or tells how it ended.
+    pub fn join(&self, joiner: &Arc<Self>) -> Option<ExitReason> {
+        self.life.lock().join(joiner)
+    }
+
+    /// Takes back what `join` registered.
+    pub fn unjoin(&self, joiner: &Arc<Self>) {
+        self.life.lock().unjoin(joiner);
+    }
+
+    /// Calls `f` with what belongs to the process; `None` if it has ended.
+    pub fn with_belongings<T>(&self, f: impl FnOnce(&mut H::Belongings) -> T) -> Option<T> {
+        match &mut *self.life.lock() {
+            Life::Alive { belongings, .. } => Some(f(belongings)),
+            Life::Ending { .. } | Life::Ended(_) => None,
+        }
+    }
+
+    /// Calls `f` with the relations of the process.
+    ///
+    /// # Errors
+    ///
+    /// How the process ended, if it has.
+    pub fn relate<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
+        match &mut *self.life.lock() {
+            Life::Alive { relations, .. } => Ok(f(relations.get_or_insert_default())),
+            Life::Ending { reason, .. } | Life::Ended(reason) => Err(reason.clone()),
+        }
+    }
+
+    /// [`relate`](Self::relate), for the process that runs.
+    ///
+    /// # Panics
+    ///
+    /// If the process has ended.
+    pub fn relate_self<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> T {
+        match &mut *self.life.lock() {
+            Life::Alive { relations, .. } => f(relations.get_or_insert_default()),
+            Life::Ending { .. } | Life::Ended(_) => unreachable!("a process that runs has not ended"),
+        }
+    }
+
+    /// Calls `f` with the relations of the process, if it is alive and has any.
+    pub(crate) fn peek<T>(&self, f: impl FnOnce(&Relations) -> T) -> Option<T> {
+        match &*self.life.lock() {
+            Life::Alive {
+                relations: Some(relations),
+                ..
+            } => Some(f(relations)),
+            _ => None,
+        }
+    }
+
+    /// The process has used up its time on a core, and is to end for that.
+    pub(crate) fn is_out_of_budget(&self) -> bool {
+        let spent = self.local.budget().is_some_and(|budget| budget.is_spent());
+        if spent && !self.is_killed() {
+            let _ = self.relate(|relations| relations.doom.get_or_insert(ExitReason::OutOfBudget).clone());
+            self.kill();
+        }
+        spent
+    }
+
+    /// The reason that the process, which is to end, ends with.
+    pub(crate) fn doom(&self) -> ExitReason {
+        let doom = match &mut *self.life.lock() {
+            Life::Alive {
+                relations: Some(relations),
+                ..
+            } => relations.doom.take(),
+            _ => None,
+        };
+        doom.unwrap_or(ExitReason::Killed)
+    }
+
+    /// Whether exit signals become mail from now on; tells whether they did.
+    pub fn trap_exits(&self, on: bool) -> bool {
+        self.relate_self(|relations| std::mem::replace(&mut relations.traps_exits, on))
+    }
+
+    /// A name and the links of the process, for reports.
+    pub fn acquaintances(&self) -> (Option<String>, Vec<Id>) {
+        let known = self.peek(|relations| (relations.membership.first_name(), relations.sorted_links()));
+        known.unwrap_or_default()
+    }
+
+    /// The process runs no more: gives back its relations, to tell those of it, and what belonged to it, to give that up.
+    pub(crate) fn set_ending(&self, reason: ExitReason) -> (Option<Box<Relations>>, H::Belongings) {
+        self.state.end();
+        self.life.lock().begin_end(reason)
+    }
+
+    /// All have been told: gives back who waited for the end.
+    pub(crate) fn set_ended(&self) -> Vec<Arc<Self>> {
+        self.life.lock().complete_end()
+    }
+}
+
+impl<H: Host> Runnable for Process<H> {
+    fn set_woken(&self) -> bool {
+        self.state.wake()
+    }
+}

@@ -1,0 +1,552 @@
+//! A process's mailbox: entries in the order in which they came, and at once in the order of each tag.
+//!
+//! Receiving by tags takes the oldest among the heads of those tags' lists, so nothing that is skipped is looked at, now
+//! or later. A tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is
+//! sent under it outside of that time is dropped.
+//!
+//! What an owner that waits is woken for is handed to it: it has a slot and is in no list, for it will be taken next.
+
+use lunatic_sys::codes::{REFERENCE_BIT, mail};
+use smallvec::SmallVec;
+
+use crate::address::Id;
+use crate::quota::Exhausted;
+use crate::small_map::SmallMap;
+
+/// The tags that a receiver waits for; none are all.
+pub type Tags = SmallVec<[u64; 4]>;
+
+/// The bytes of a message or of a reason. A short request with the place to answer to needs no allocation of its own.
+pub type Body = SmallVec<[u8; 40]>;
+
+/// What lies in a mailbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mail {
+    pub kind: Kind,
+    pub tag: u64,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Message,
+    /// An exit signal came from this process; the body is its reason.
+    Exit(Id),
+    /// This process, monitored under this reference, has ended; the body is the reason.
+    Down(Id, u64),
+}
+
+impl Kind {
+    /// The number that guests know.
+    pub fn number(self) -> u32 {
+        match self {
+            Self::Message => mail::MESSAGE,
+            Self::Exit(_) => mail::EXIT,
+            Self::Down(..) => mail::DOWN,
+        }
+    }
+}
+
+impl Mail {
+    /// The bytes that it takes up outside of its slot.
+    pub(crate) fn size_outside(&self) -> usize {
+        if self.body.spilled() {
+            self.body.capacity() + size_of::<Body>()
+        } else {
+            0
+        }
+    }
+}
+
+/// No slot.
+const NONE: u32 = u32::MAX;
+
+struct Slot {
+    mail: Option<Mail>,
+    /// Grows with each entry: tells which of two is older.
+    number: u64,
+    /// Its neighbours in the list of all entries, and in the list of its tag. Of a free slot, the former has the next free
+    /// one.
+    links: [Link; 2],
+}
+
+/// The two lists that an entry is in, as places in [`Slot::links`].
+const ALL: usize = 0;
+const TAG: usize = 1;
+
+#[derive(Clone, Copy)]
+struct Link {
+    older: u32,
+    newer: u32,
+}
+
+impl Link {
+    const NONE: Self = Self {
+        older: NONE,
+        newer: NONE,
+    };
+}
+
+/// Entries in the order of their numbers, linked through their slots.
+#[derive(Clone, Copy)]
+struct List {
+    oldest: u32,
+    newest: u32,
+}
+
+impl List {
+    const EMPTY: Self = Self {
+        oldest: NONE,
+        newest: NONE,
+    };
+
+    /// Puts an entry in, before all that came after it: there are some only if it was handed over and is put back.
+    fn insert(&mut self, slots: &mut [Slot], which: usize, place: u32) {
+        let number = slots[place as usize].number;
+        let (mut older, mut newer) = (self.newest, NONE);
+        while older != NONE && slots[older as usize].number > number {
+            (older, newer) = (slots[older as usize].links[which].older, older);
+        }
+        self.join(slots, which, older, place);
+        self.join(slots, which, place, newer);
+    }
+
+    fn remove(&mut self, slots: &mut [Slot], which: usize, place: u32) {
+        let Link { older, newer } = slots[place as usize].links[which];
+        self.join(slots, which, older, newer);
+    }
+
+    /// Makes two entries neighbours; [`NONE`] in the place of one is that end of the list.
+    fn join(&mut self, slots: &mut [Slot], which: usize, older: u32, newer: u32) {
+        match older {
+            NONE => self.oldest = newer,
+            older => slots[older as usize].links[which].newer = newer,
+        }
+        match newer {
+            NONE => self.newest = older,
+            newer => slots[newer as usize].links[which].older = older,
+        }
+    }
+}
+
+pub struct Mailbox {
+    slots: Vec<Slot>,
+    free: u32,
+    all: List,
+    tags: SmallMap<u64, List>,
+    /// What its owner waits for, if it waits; or what it was handed something for.
+    waits: Option<Tags>,
+    /// It takes what it waits for, by the same tags.
+    takes: bool,
+    /// The slot of what came when the owner waited for it. Nothing in the lists has one of the tags and is older.
+    handed: u32,
+    len: usize,
+    /// What the entries take up outside of their slots.
+    outside: usize,
+    number: u64,
+}
+
+impl Default for Mailbox {
+    fn default() -> Self {
+        Self {
+            slots: Vec::new(),
+            free: NONE,
+            all: List::EMPTY,
+            tags: SmallMap::default(),
+            waits: None,
+            takes: false,
+            handed: NONE,
+            len: 0,
+            outside: 0,
+            number: 0,
+        }
+    }
+}
+
+/// What became of an entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pushed {
+    /// It lies in the mailbox; the owner must be woken if it waits for it.
+    Queued { wake: bool },
+    /// Its reference is not open.
+    Dropped,
+}
+
+impl Mailbox {
+    /// An empty mailbox keeps room for this many entries and gives the rest back.
+    const KEPT_CAPACITY: usize = 256;
+    /// As many lists of tags are kept while nothing lies under them.
+    const KEPT_LISTS: usize = 4;
+    /// Room for this many comes with the first entry.
+    const FIRST_CAPACITY: usize = 4;
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Appends an entry, if `charge` allows for the bytes by which [`size`](Self::size) grows.
+    pub fn push(
+        &mut self,
+        mail: Mail,
+        charge: impl FnOnce(usize) -> Result<(), Exhausted>,
+    ) -> Result<Pushed, Exhausted> {
+        let tag = mail.tag;
+        let is_reference = tag & REFERENCE_BIT != 0;
+        if is_reference && !self.tags.contains_key(tag) {
+            return Ok(Pushed::Dropped);
+        }
+        let waits = self.waits.as_ref().filter(|_| self.handed == NONE);
+        let wake = waits.is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
+        // Charged before anything changes: a mailbox that is refused the bytes stays as it was.
+        let outside = mail.size_outside();
+        let growth = if self.free == NONE && self.slots.len() == self.slots.capacity() {
+            self.slots.capacity().max(Self::FIRST_CAPACITY)
+        } else {
+            0
+        };
+        let cost = outside + growth * size_of::<Slot>();
+        if cost > 0 {
+            charge(cost)?;
+            self.slots.reserve_exact(growth);
+        }
+        self.outside += outside;
+        let place = self.fill_slot(mail);
+        // The owner would only take it out of the lists again, as the next thing that it does.
+        if wake && self.takes {
+            self.handed = place;
+        } else {
+            self.list(place, tag);
+            if wake {
+                self.waits = None;
+            }
+        }
+        Ok(Pushed::Queued { wake })
+    }
+
+    /// Puts an entry into a slot, for which there is room; it is in no list yet.
+    fn fill_slot(&mut self, mail: Mail) -> u32 {
+        self.number += 1;
+        self.len += 1;
+        let slot = Slot {
+            mail: Some(mail),
+            number: self.number,
+            links: [Link::NONE; 2],
+        };
+        match self.free {
+            NONE => {
+                self.slots.push(slot);
+                self.slots.len() as u32 - 1
+            }
+            place => {
+                self.free = self.slots[place as usize].links[ALL].newer;
+                self.slots[place as usize] = slot;
+                place
+            }
+        }
+    }
+
+    /// Puts an entry into the list of all and into that of its tag.
+    fn list(&mut self, place: u32, tag: u64) {
+        self.all.insert(&mut self.slots, ALL, place);
+        let list = self.tags.get_or_insert(tag, List::EMPTY);
+        list.insert(&mut self.slots, TAG, place);
+    }
+
+    /// What was handed over is not taken: it belongs into the lists.
+    fn put_back(&mut self) {
+        let place = std::mem::replace(&mut self.handed, NONE);
+        if place != NONE {
+            self.waits = None;
+            self.list(place, self.mail(place).tag);
+        }
+    }
+
+    /// Takes the oldest entry with one of these tags; with any tag, if there are none.
+    pub fn take(&mut self, tags: &[u64]) -> Option<Mail> {
+        if self.handed != NONE {
+            if self.waits.as_deref() == Some(tags) {
+                self.waits = None;
+                let place = std::mem::replace(&mut self.handed, NONE);
+                return Some(self.empty(place));
+            }
+            self.put_back();
+        }
+        let place = self.find(tags)?;
+        Some(self.remove(place))
+    }
+
+    /// Whether [`take`](Self::take) would find something.
+    pub fn has(&self, tags: &[u64]) -> bool {
+        let is_handed = self.handed != NONE && (tags.is_empty() || tags.contains(&self.mail(self.handed).tag));
+        is_handed || self.find(tags).is_some()
+    }
+
+    /// The owner waits for these tags from now on, until it is woken.
+    pub fn wait_for(&mut self, tags: &[u64]) {
+        self.wait(tags, false);
+    }
+
+    /// The owner has found nothing to [`take`](Self::take) by these tags, and waits for it.
+    pub fn wait_to_take(&mut self, tags: &[u64]) {
+        debug_assert!(!self.has(tags));
+        self.wait(tags, true);
+    }
+
+    fn wait(&mut self, tags: &[u64], takes: bool) {
+        self.put_back();
+        self.waits = Some(Tags::from_slice(tags));
+        self.takes = takes;
+    }
+
+    /// The owner waits no longer.
+    pub fn wait_no_more(&mut self) {
+        self.put_back();
+        self.waits = None;
+    }
+
+    /// Opens a reference; false if it is open already.
+    pub fn open(&mut self, reference: u64) -> bool {
+        debug_assert!(reference & REFERENCE_BIT != 0);
+        let new = !self.tags.contains_key(reference);
+        if new {
+            self.tags.get_or_insert(reference, List::EMPTY);
+        }
+        new
+    }
+
+    pub fn is_open(&self, reference: u64) -> bool {
+        reference & REFERENCE_BIT != 0 && self.tags.contains_key(reference)
+    }
+
+    /// Closes a reference and drops what lies under it.
+    pub fn close(&mut self, reference: u64) {
+        if reference & REFERENCE_BIT == 0 {
+            return;
+        }
+        // It may lie under the reference, and is found only in the lists.
+        self.put_back();
+        let mut next = self.tags.remove(reference).map_or(NONE, |list| list.oldest);
+        while next != NONE {
+            let place = next;
+            next = self.slots[place as usize].links[TAG].newer;
+            // The list of its tag is gone, so it only leaves the other one.
+            self.all.remove(&mut self.slots, ALL, place);
+            self.empty(place);
+        }
+    }
+
+    /// Takes out what was told of a monitored process under this reference, if it lies here.
+    pub fn take_down(&mut self, reference: u64) -> Option<Mail> {
+        self.put_back();
+        let is_it =
+            |slot: &Slot| matches!(&slot.mail, Some(Mail { kind: Kind::Down(_, other), .. }) if *other == reference);
+        let found = self.slots.iter().position(is_it)? as u32;
+        Some(self.remove(found))
+    }
+
+    /// The bytes of all that lies here, and of the room for more.
+    pub fn size(&self) -> usize {
+        self.outside + self.slots.capacity() * size_of::<Slot>()
+    }
+
+    fn find(&self, tags: &[u64]) -> Option<u32> {
+        if tags.is_empty() || self.all.oldest == NONE {
+            return (self.all.oldest != NONE).then_some(self.all.oldest);
+        }
+        let heads = tags.iter().filter_map(|tag| self.tags.get(*tag));
+        heads
+            .map(|list| list.oldest)
+            .filter(|oldest| *oldest != NONE)
+            .min_by_key(|oldest| self.slots[*oldest as usize].number)
+    }
+
+    fn mail(&self, place: u32) -> &Mail {
+        self.slots[place as usize].mail.as_ref().expect("a listed slot is full")
+    }
+
+    /// Drops the list of a tag that nothing lies under, but for open references, and those of the first few tags, which are
+    /// likely to be used again.
+    fn forget_if_empty(&mut self, tag: u64) {
+        let is_forgotten = tag & REFERENCE_BIT == 0 && self.tags.len() > Self::KEPT_LISTS;
+        if is_forgotten && self.tags.get(tag).is_some_and(|list| list.oldest == NONE) {
+            self.tags.remove(tag);
+        }
+    }
+
+    /// Takes an entry out of both lists, and frees its slot.
+    fn remove(&mut self, place: u32) -> Mail {
+        let tag = self.mail(place).tag;
+        self.all.remove(&mut self.slots, ALL, place);
+        let list = self.tags.get_mut(tag).expect("an entry's tag has a list");
+        list.remove(&mut self.slots, TAG, place);
+        self.forget_if_empty(tag);
+        self.empty(place)
+    }
+
+    /// Frees the slot of an entry that is in no list.
+    fn empty(&mut self, place: u32) -> Mail {
+        let slot = &mut self.slots[place as usize];
+        let mail = slot.mail.take().expect("a used slot is full");
+        slot.links[ALL].newer = self.free;
+        self.free = place;
+        self.len -= 1;
+        self.outside -= mail.size_outside();
+        if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
+            (self.slots, self.free) = (Vec::new(), NONE);
+        }
+        mail
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn message(tag: u64, number: u8) -> Mail {
+        Mail {
+            kind: Kind::Message,
+            tag,
+            body: Body::from_slice(&[number]),
+        }
+    }
+
+    fn push(mailbox: &mut Mailbox, mail: Mail) -> Pushed {
+        mailbox.push(mail, |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn a_waiting_owner_is_woken_once_and_only_for_its_tags() {
+        let mut mailbox = Mailbox::default();
+        mailbox.wait_for(&[2, 3]);
+        assert_eq!(push(&mut mailbox, message(1, 0)), Pushed::Queued { wake: false });
+        assert_eq!(push(&mut mailbox, message(3, 1)), Pushed::Queued { wake: true });
+        assert_eq!(push(&mut mailbox, message(2, 2)), Pushed::Queued { wake: false });
+        mailbox.wait_for(&[]);
+        assert_eq!(push(&mut mailbox, message(9, 3)), Pushed::Queued { wake: true });
+        mailbox.wait_for(&[]);
+        mailbox.wait_no_more();
+        assert_eq!(push(&mut mailbox, message(9, 4)), Pushed::Queued { wake: false });
+    }
+
+    #[test]
+    fn what_is_charged_is_what_it_grows_by_and_a_refused_entry_changes_nothing() {
+        let (mut mailbox, mut charged) = (Mailbox::default(), 0);
+        for number in 0..1000 {
+            let mut mail = message(number % 7, 0);
+            mail.body.resize(number as usize, 1);
+            let refused = mailbox.push(mail.clone(), |_| Err(Exhausted));
+            if refused.is_err() {
+                assert_eq!((mailbox.size(), mailbox.len()), (charged, number as usize));
+                let pushed = mailbox.push(mail, |bytes| {
+                    charged += bytes;
+                    Ok(())
+                });
+                assert_eq!(pushed, Ok(Pushed::Queued { wake: false }));
+            }
+            assert_eq!((mailbox.size(), mailbox.len()), (charged, number as usize + 1));
+        }
+    }
+
+    #[test]
+    fn an_emptied_mailbox_gives_its_memory_back() {
+        let mut mailbox = Mailbox::default();
+        for number in 0..10_000_u64 {
+            push(&mut mailbox, message(number, 0));
+        }
+        while mailbox.take(&[]).is_some() {}
+        assert_eq!((mailbox.slots.capacity(), mailbox.size(), mailbox.len()), (0, 0, 0));
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(u64, bool),
+        Take(Vec<u64>),
+        Open(u64),
+        Close(u64),
+        TakeDown(u64),
+        TakeOrWait(Vec<u64>),
+        Wait(Vec<u64>),
+        WaitNoMore,
+    }
+
+    fn tag() -> impl Strategy<Value = u64> {
+        prop_oneof![0..4_u64, (0..3_u64).prop_map(|reference| reference | REFERENCE_BIT)]
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => (tag(), any::<bool>()).prop_map(|(tag, down)| Step::Push(tag, down)),
+            3 => proptest::collection::vec(tag(), 0..4).prop_map(Step::Take),
+            1 => (0..3_u64).prop_map(|reference| Step::Open(reference | REFERENCE_BIT)),
+            1 => tag().prop_map(Step::Close),
+            1 => (0..200_u64).prop_map(Step::TakeDown),
+            3 => proptest::collection::vec(tag(), 0..3).prop_map(Step::TakeOrWait),
+            1 => proptest::collection::vec(tag(), 0..3).prop_map(Step::Wait),
+            1 => Just(Step::WaitNoMore),
+        ]
+    }
+
+    proptest! {
+        /// A list that is searched from its beginning each time does the same.
+        #[test]
+        fn it_does_what_a_plain_list_does(steps in proptest::collection::vec(step(), 0..400)) {
+            let mut mailbox = Mailbox::default();
+            let (mut list, mut open) = (Vec::<Mail>::new(), std::collections::HashSet::new());
+            let mut waits: Option<Vec<u64>> = None;
+            let is_one_of = |mail: &Mail, tags: &[u64]| tags.is_empty() || tags.contains(&mail.tag);
+            for (number, step) in steps.into_iter().enumerate() {
+                match step {
+                    Step::Push(tag, down) => {
+                        let mut mail = message(tag, number as u8);
+                        if down {
+                            mail.kind = Kind::Down(Id::NONE, number as u64);
+                        }
+                        let kept = tag & REFERENCE_BIT == 0 || open.contains(&tag);
+                        let pushed = push(&mut mailbox, mail.clone());
+                        let wake = kept && waits.take_if(|tags| is_one_of(&mail, tags)).is_some();
+                        prop_assert_eq!(pushed, if kept { Pushed::Queued { wake } } else { Pushed::Dropped });
+                        if kept {
+                            list.push(mail);
+                        }
+                    }
+                    Step::Take(tags) => {
+                        let place = list.iter().position(|mail| is_one_of(mail, &tags));
+                        prop_assert_eq!(mailbox.has(&tags), place.is_some());
+                        prop_assert_eq!(mailbox.take(&tags), place.map(|place| list.remove(place)));
+                    }
+                    Step::TakeOrWait(tags) => {
+                        let place = list.iter().position(|mail| is_one_of(mail, &tags));
+                        prop_assert_eq!(mailbox.take(&tags), place.map(|place| list.remove(place)));
+                        if place.is_none() {
+                            mailbox.wait_to_take(&tags);
+                            waits = Some(tags);
+                        }
+                    }
+                    Step::Wait(tags) => {
+                        mailbox.wait_for(&tags);
+                        waits = Some(tags);
+                    }
+                    Step::WaitNoMore => {
+                        mailbox.wait_no_more();
+                        waits = None;
+                    }
+                    Step::Open(reference) => prop_assert_eq!(mailbox.open(reference), open.insert(reference)),
+                    Step::Close(tag) => {
+                        mailbox.close(tag);
+                        if open.remove(&tag) {
+                            list.retain(|mail| mail.tag != tag);
+                        }
+                    }
+                    Step::TakeDown(reference) => {
+                        let place = list.iter().position(|mail| mail.kind == Kind::Down(Id::NONE, reference));
+                        prop_assert_eq!(mailbox.take_down(reference), place.map(|place| list.remove(place)));
+                    }
+                }
+                prop_assert_eq!(mailbox.len(), list.len());
+                prop_assert_eq!(mailbox.outside, list.iter().map(Mail::size_outside).sum::<usize>());
+                            }
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! What a process has to do with others: its mailbox, links, monitors, names and timers.
+//!
+//! All of it lies behind one lock of the process, the one that also decides whether it is alive.
+
+pub mod mailbox;
+pub(crate) mod outgoing;
+
+use std::any::Any;
+
+use lunatic_sys::codes::{REFERENCE_BIT, TAG_SIGNAL};
+
+use self::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
+use self::outgoing::Outgoing;
+use crate::address::Id;
+use crate::exit::ExitReason;
+use crate::hash::NumberSet;
+use crate::quota::Exhausted;
+use crate::registry::Membership;
+use crate::small_map::SmallMap;
+
+/// What takes the place of the mailbox of a process: for an interface whose processes receive otherwise.
+///
+/// Messages with tags that are sent to such a process are dropped; it is told of ends in its own way.
+pub trait Intake: Any + Send {
+    /// Takes what the process is told of another's end; true if its reader must be woken.
+    fn tell(&mut self, what: Kind) -> bool;
+
+    /// Whether the end of a linked process with this reason is told at all.
+    fn hears_exit(&mut self, from: Id, reason: &ExitReason) -> bool;
+
+    /// Takes what a timer brings; true if its reader must be woken.
+    fn accept(&mut self, parcel: Box<dyn Any + Send>) -> bool;
+}
+
+/// What a process has to do with others, made when it is first needed.
+#[derive(Default)]
+pub struct Relations {
+    /// What was sent to it.
+    pub mailbox: Mailbox,
+    pub(crate) links: NumberSet<Id>,
+    /// The processes that this one monitors, by reference.
+    pub(crate) monitors: SmallMap<u64, Monitor>,
+    /// The processes that monitor this one, by reference.
+    pub(crate) watchers: SmallMap<u64, Id>,
+    /// The call that this one makes. Made with the first.
+    pub(crate) outgoing: Option<Box<Outgoing>>,
+    /// Exit signals become mail.
+    pub(crate) traps_exits: bool,
+    /// The process is to end with this reason as soon as a worker looks at it. The first reason stands.
+    pub(crate) doom: Option<ExitReason>,
+    pub(crate) membership: Membership,
+    /// Timers that send to this process.
+    pub(crate) timers: NumberSet<u64>,
+    intake: Option<Box<dyn Intake>>,
+}
+
+/// A process that is monitored, and under which tag its end is told.
+pub(crate) struct Monitor {
+    pub(crate) watched: Id,
+    pub(crate) tag: u64,
+}
+
+impl Relations {
+    /// The relations of a process that receives through an intake.
+    pub(crate) fn with_intake(intake: Box<dyn Intake>) -> Self {
+        Self {
+            intake: Some(intake),
+            ..Self::default()
+        }
+    }
+
+    /// The intake of the process, if it has one of this type.
+    pub fn intake<I: Intake>(&mut self) -> Option<&mut I> {
+        let intake: &mut dyn Any = self.intake.as_deref_mut()?;
+        intake.downcast_mut()
+    }
+
+    pub(crate) fn any_intake(&mut self) -> Option<&mut dyn Intake> {
+        self.intake.as_deref_mut()
+    }
+
+    pub(crate) fn has_intake(&self) -> bool {
+        self.intake.is_some()
+    }
+
+    /// Adds a timer that sends to the process.
+    pub fn own_timer(&mut self, timer: u64) {
+        self.timers.insert(timer);
+    }
+
+    /// The linked processes, in the order of their ids.
+    pub(crate) fn sorted_links(&self) -> Vec<Id> {
+        let mut links: Vec<Id> = self.links.iter().copied().collect();
+        links.sort_unstable();
+        links
+    }
+
+    /// The process has ended: its names and groups fall, before anybody hears of its end.
+    pub(crate) fn names_fall(&mut self, id: Id) {
+        std::mem::take(&mut self.membership).fall(id);
+    }
+
+    /// Opens a fresh reference, a number that `random` makes.
+    pub(crate) fn open_reference(&mut self, random: impl FnMut() -> u64) -> u64 {
+        let reference = self.unused_reference(random);
+        self.mailbox.open(reference);
+        reference
+    }
+
+    pub(crate) fn unused_reference(&self, mut random: impl FnMut() -> u64) -> u64 {
+        let is_used = |tag| self.mailbox.is_open(tag) || self.outgoing.as_ref().is_some_and(|call| call.is_for(tag));
+        loop {
+            let reference = random() | REFERENCE_BIT;
+            if !is_used(reference) {
+                return reference;
+            }
+        }
+    }
+
+    /// Puts mail where it belongs.
+    pub(crate) fn push(
+        &mut self,
+        mail: Mail,
+        charge: impl FnOnce(usize) -> Result<(), Exhausted>,
+    ) -> Result<Pushed, Exhausted> {
+        match &mut self.outgoing {
+            // What comes after the answer is dropped.
+            Some(call) if call.is_for(mail.tag) && call.is_answered() => Ok(Pushed::Dropped),
+            Some(call) if call.is_for(mail.tag) => {
+                match mail.size_outside() {
+                    0 => {}
+                    size => charge(size)?,
+                }
+                Ok(Pushed::Queued {
+                    wake: call.answer(mail),
+                })
+            }
+            _ => self.mailbox.push(mail, charge),
+        }
+    }
+
+    /// The bytes of all that was sent to the process and waits.
+    pub(crate) fn size(&self) -> usize {
+        self.mailbox.size() + self.outgoing.as_ref().map_or(0, |call| call.size())
+    }
+
+    /// Closes a reference, and drops what has come under it.
+    pub(crate) fn close(&mut self, reference: u64) {
+        match &mut self.outgoing {
+            Some(call) if call.is_for(reference) => _ = call.end(),
+            _ => self.mailbox.close(reference),
+        }
+    }
+
+    pub(crate) fn watch(&mut self, reference: u64, watched: Id, tag: u64) {
+        self.monitors.get_or_insert(reference, Monitor { watched, tag });
+    }
+
+    /// The mail that an exit signal becomes, or nothing if the signal does not become mail: then the process must end, if
+    /// a doom is set.
+    pub(crate) fn exit(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
+        if let Some(intake) = &mut self.intake
+            && !intake.hears_exit(from, reason)
+        {
+            return None;
+        }
+        if self.traps_exits {
+            return Some(Mail {
+                kind: Kind::Exit(from),
+                tag: TAG_SIGNAL,
+                body: reason_body(reason),
+            });
+        }
+        if *reason != ExitReason::Normal {
+            self.doom.get_or_insert_with(|| reason.clone());
+        }
+        None
+    }
+}
+
+/// The bytes by which a process is told of a reason.
+pub(crate) fn reason_body(reason: &ExitReason) -> Body {
+    Body::from_vec(reason.to_bytes().1)
+}

@@ -1,0 +1,265 @@
+//! The scheduler: which process runs next, on which worker.
+//!
+//! # Queues
+//!
+//! Each worker has a slot and three queues, all first in, first out:
+//!
+//! - the *hand-off slot*: the process that the running one woke last. It runs as soon as that one blocks, while what
+//!   they share is still in the cache. It is not stolen.
+//! - *woken*: processes that waited and can go on.
+//! - *fresh*: processes that have not run yet.
+//! - *burners*: processes that used up their time slice, or gave it up (`yield_now`).
+//!
+//! A process that waited goes before a fresh one, a fresh one before a burner; so that none starves, each queue has its
+//! turn first now and then (`Local::next`). Processes woken by no worker (timers, input) come through the *injector*. A
+//! worker with nothing to do steals half of another's queue, then parks (`sleepers`).
+//!
+//! The scheduler knows of a process only that it can be woken ([`Runnable`]).
+
+mod local;
+
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crossbeam_deque::{Injector, Steal, Stealer};
+
+use self::local::Local;
+use crate::environment::{Environment, Parking};
+
+/// What is scheduled.
+pub trait Runnable: Send + Sync + 'static {
+    /// Makes a blocked process ready to run: true if the caller must queue it now.
+    fn set_woken(&self) -> bool;
+}
+
+type Unit<P> = Arc<P>;
+
+/// A worker looks so many times for work before it parks: some microseconds, as long as a wake-up would take.
+const SPINS_BEFORE_PARKING: u32 = 100;
+
+/// The queues of all workers.
+pub struct Scheduler<P> {
+    number: u64,
+    injector: Injector<Unit<P>>,
+    remotes: Box<[Remote<P>]>,
+    parking: Box<dyn Parking>,
+    stopped: AtomicBool,
+    on_idle: Box<dyn Fn() + Send + Sync>,
+    on_busy: Box<dyn Fn() + Send + Sync>,
+}
+
+/// What other workers may take from a worker.
+struct Remote<P> {
+    woken: Stealer<Unit<P>>,
+    fresh: Stealer<Unit<P>>,
+    burners: Stealer<Unit<P>>,
+}
+
+thread_local! {
+    /// The queues of the worker that this thread is: a [`Local`], of which scheduler it says itself.
+    static LOCAL: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
+}
+
+/// A worker's seat in the scheduler, to be taken by one thread.
+pub struct Seat<P>(Local<P>);
+
+impl<P: Runnable> Scheduler<P> {
+    /// A scheduler for `workers` threads and their seats. `on_idle` is called by the last worker that finds nothing to
+    /// do, before it parks; `on_busy` when a worker is woken from its sleep.
+    pub fn new(
+        workers: usize,
+        machine: &Arc<dyn Environment>,
+        on_idle: impl Fn() + Send + Sync + 'static,
+        on_busy: impl Fn() + Send + Sync + 'static,
+    ) -> (Self, Vec<Seat<P>>) {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let locals: Vec<_> = (0..workers)
+            .map(|index| Local::new(number, index, machine.clone()))
+            .collect();
+        let scheduler = Self {
+            number,
+            injector: Injector::new(),
+            remotes: locals.iter().map(Local::remote).collect(),
+            parking: machine.parking(workers),
+            stopped: AtomicBool::new(false),
+            on_idle: Box::new(on_idle),
+            on_busy: Box::new(on_busy),
+        };
+        (scheduler, locals.into_iter().map(Seat).collect())
+    }
+
+    /// Queues a process that has never run.
+    ///
+    /// A single one wakes nobody: mostly its parent soon waits for it, and it begins on this worker, whose caches know
+    /// what it needs, sooner than another worker is awake. If the parent goes on, its time slice ends.
+    pub fn spawn(&self, process: Unit<P>) {
+        self.push(process, |local, process| {
+            local.fresh.push(process);
+            local.fresh.len() > 1
+        });
+    }
+
+    /// Queues a process if it is blocked.
+    pub fn wake(&self, process: &Unit<P>) {
+        if process.set_woken() {
+            self.push(process.clone(), Local::hand_off);
+        }
+    }
+
+    /// [`wake`](Self::wake) for who has no further use for the process.
+    pub fn wake_owned(&self, process: Unit<P>) {
+        if process.set_woken() {
+            self.push(process, Local::hand_off);
+        }
+    }
+
+    /// Queues a process that was woken while it ran, or lets others go first.
+    pub fn requeue(&self, process: Unit<P>) {
+        self.push(process, |local, process| {
+            local.woken.push(process);
+            true
+        });
+    }
+
+    /// Queues a process that used up its time slice, or gave it up.
+    pub fn preempted(&self, process: Unit<P>) {
+        self.push(process, |local, process| {
+            local.burners.push(process);
+            local.has_more()
+        });
+    }
+
+    /// A fresh process that may run at once on this worker in place of one that has just ended; `None` if others should go
+    /// first, or if it does not fit.
+    pub fn next_fresh(&self, fits: impl FnOnce(&P) -> bool) -> Option<Unit<P>> {
+        if !self.injector.is_empty() {
+            return None;
+        }
+        self.with_local(|local| local.next_fresh(fits)).flatten()
+    }
+
+    /// Wakes a worker, though there is nothing to run, if any sleeps.
+    pub fn wake_spare(&self) {
+        self.parking.wake_one();
+    }
+
+    /// The number of the calling worker, 0 for other threads.
+    pub fn worker(&self) -> usize {
+        self.with_local(|local| local.index).unwrap_or(0)
+    }
+
+    /// True while any worker is awake.
+    pub fn is_busy(&self) -> bool {
+        !self.parking.all_asleep()
+    }
+
+    /// Makes all workers return from [`run`](Self::run).
+    pub fn stop(&self) {
+        self.stopped.store(true, Ordering::SeqCst);
+        self.parking.wake_all();
+    }
+
+    /// The loop of one worker: hands each process that is due to `run`, until the scheduler is stopped.
+    ///
+    /// With nothing to run, `spare` may do something else for a while, and says whether it did.
+    pub fn run(&self, seat: Seat<P>, spare: impl Fn() -> bool, mut run: impl FnMut(Unit<P>)) {
+        self.enter(seat);
+        while !self.stopped.load(Ordering::Relaxed) {
+            match self.next() {
+                Some(process) => run(process),
+                None if spare() => {}
+                None => self.park(),
+            }
+        }
+        // What is still queued goes with the worker. Dropping a process may wake others, so not while it is borrowed.
+        drop(self.leave());
+    }
+
+    /// Makes the calling thread a worker.
+    pub fn enter(&self, seat: Seat<P>) {
+        LOCAL.set(Some(Box::new(seat.0)));
+    }
+
+    /// The calling thread is a worker no longer; its seat, if it was one of this scheduler's.
+    pub fn leave(&self) -> Option<Seat<P>> {
+        LOCAL.take()?.downcast().ok().map(|local| Seat(*local))
+    }
+
+    /// The process that the calling worker is to run now; `None` if no worker has any.
+    pub fn next(&self) -> Option<Unit<P>> {
+        let own = self.with_local(|local| local.next(&self.injector)).flatten();
+        // Its own burners come last, so that they do not keep this worker from what waits elsewhere.
+        own.or_else(|| self.steal())
+            .or_else(|| self.with_local(Local::next_burner).flatten())
+    }
+
+    fn steal(&self) -> Option<Unit<P>> {
+        let me = self.worker();
+        let others = (1..self.remotes.len()).map(|step| &self.remotes[(me + step) % self.remotes.len()]);
+        for other in others {
+            // In the order in which their own worker would take them.
+            for (theirs, kind) in [(&other.woken, 0), (&other.fresh, 1), (&other.burners, 2)] {
+                loop {
+                    let stolen = self.with_local(|local| {
+                        let own = [&local.woken, &local.fresh, &local.burners][kind];
+                        theirs.steal_batch_and_pop(own)
+                    });
+                    match stolen {
+                        Some(Steal::Success(process)) => return Some(process),
+                        Some(Steal::Retry) => {}
+                        Some(Steal::Empty) | None => break,
+                    }
+                }
+            }
+        }
+        None
+    }
+
+    fn park(&self) {
+        let found = || {
+            self.stopped.load(Ordering::SeqCst)
+                || !self.injector.is_empty()
+                || self.remotes.iter().any(Remote::has_work)
+                || self.with_local(|local| local.has_handed_off()).unwrap_or(false)
+        };
+        for _ in 0..SPINS_BEFORE_PARKING {
+            if found() {
+                return;
+            }
+            std::hint::spin_loop();
+        }
+        if self.parking.park(self.worker(), &found, &*self.on_idle) {
+            (self.on_busy)();
+        }
+    }
+
+    /// Puts a process into the calling worker's queues, or into the injector from any other thread. `put` tells whether
+    /// a sleeping worker could take it.
+    fn push(&self, process: Unit<P>, put: impl FnOnce(&mut Local<P>, Unit<P>) -> bool) {
+        // On a thread that is no worker `put` is not called, and the process is left for the injector.
+        let mut process = Some(process);
+        let local = self.with_local(|local| put(local, process.take().expect("put is called once")));
+        if let Some(process) = process {
+            self.injector.push(process);
+        }
+        if local.unwrap_or(true) {
+            self.parking.wake_one();
+        }
+    }
+
+    fn with_local<R>(&self, f: impl FnOnce(&mut Local<P>) -> R) -> Option<R> {
+        LOCAL.with_borrow_mut(|local| {
+            let local = local.as_mut()?.downcast_mut::<Local<P>>()?;
+            (local.scheduler == self.number).then(|| f(local))
+        })
+    }
+}
+
+impl<P> Remote<P> {
+    fn has_work(&self) -> bool {
+        !(self.woken.is_empty() && self.fresh.is_empty() && self.burners.is_empty())
+    }
+}

@@ -1,0 +1,415 @@
+//! Signals: what processes tell each other of their ends, by links, monitors and exit signals.
+//!
+//! The semantics are OTP's ("Processes", in the Erlang reference manual), with one difference: a monitor of a process that
+//! has ended tells how it ended, for as long as the host remembers that.
+//!
+//! # Order
+//!
+//! A signal is delivered by the call that causes it, so it overtakes nothing that the same process sent before. A process
+//! that was told to end does so a little later, when a worker looks at it. Until then it counts as ended for whatever is
+//! sent to it: a link that is made after an exit signal finds no process, and a second signal does not change the reason.
+//!
+//! # Locks
+//!
+//! Everything here is kept in a process's *relations*, behind the lock that also decides between alive and ended. Links
+//! are made and taken away under both processes' locks, taken in the order of their ids, so both sides always agree. A
+//! process that ends takes its relations under its own lock and then tells the others, one lock at a time; each is told
+//! only if it still has the relation. Processes are named by ids: with counted references, links would be cycles.
+
+use std::sync::Arc;
+
+use lunatic_sys::codes::REFERENCE_BIT;
+use smallvec::SmallVec;
+
+use crate::address::{Id, Peer};
+use crate::delivery::{Destination, Signal};
+use crate::exit::ExitReason;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::process::Process;
+use crate::process::life::Life;
+use crate::relations::mailbox::{Kind, Mail, Pushed};
+use crate::relations::{Relations, reason_body};
+use crate::system::System;
+
+/// What a process must do that has sent a signal to itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    Lives,
+    /// It ends at once, with this reason.
+    Ends(ExitReason),
+}
+
+impl<H: Host> Kernel<H> {
+    /// Links the process that runs to another.
+    pub fn link(&self, process: &Arc<Process<H>>, other: Id) -> Fate {
+        // A process that is linked to itself would tell only itself of its own end.
+        if process.id == other {
+            return Fate::Lives;
+        }
+        let linked = match self.reach(other) {
+            Destination::Here(other) => self.link_with(process, &other, |_, _| ()),
+            Destination::Gone if other.is_here() => false,
+            Destination::Gone | Destination::Elsewhere(_) => return self.link_elsewhere(process, other),
+        };
+        // One to which it is linked already and whose end is near is a link all the same: it will hear of the end.
+        if linked || process.relate_self(|mine| mine.links.contains(&other)) {
+            return Fate::Lives;
+        }
+        self.signal_self(process, other, &ExitReason::NoProcess)
+    }
+
+    fn link_elsewhere(&self, process: &Arc<Process<H>>, other: Id) -> Fate {
+        if !process.relate_self(|mine| mine.links.insert(other)) {
+            return Fate::Lives;
+        }
+        // Looked up only now: if the node is lost after that, the link is found and ended.
+        if let Destination::Elsewhere(remote) = self.reach(other) {
+            // Signals are never refused.
+            let _ = remote.send(process.id, other, Signal::Link);
+            return Fate::Lives;
+        }
+        process.relate_self(|mine| mine.links.remove(&other));
+        self.signal_self(process, other, &ExitReason::NodeGone)
+    }
+
+    /// Links two processes of this kernel, and calls `also` with the relations of both, under both locks; false, and nothing
+    /// has happened, if the second one has ended.
+    pub fn link_with(
+        &self,
+        process: &Process<H>,
+        other: &Process<H>,
+        also: impl FnOnce(&mut Relations, &mut Relations),
+    ) -> bool {
+        !other.is_doomed()
+            && with_both(process, other, |mine, theirs| {
+                mine.links.insert(other.id);
+                theirs.links.insert(process.id);
+                also(mine, theirs);
+            })
+    }
+
+    /// Takes a link of the process that runs away, if it is there.
+    pub fn unlink(&self, process: &Process<H>, other: Id) {
+        if process.id == other {
+            return;
+        }
+        let is_done = match self.reach(other) {
+            Destination::Here(other) => with_both(process, &other, |mine, theirs| {
+                mine.links.remove(&other.id);
+                theirs.links.remove(&process.id);
+            }),
+            Destination::Gone => false,
+            Destination::Elsewhere(remote) => {
+                // Unlinking is never refused.
+                let _ = remote.send(process.id, other, Signal::Unlink);
+                false
+            }
+        };
+        // The other side has ended, or is on another node: only this side can be taken away here.
+        if !is_done {
+            process.relate_self(|mine| mine.links.remove(&other));
+        }
+    }
+
+    /// The process that runs sends an exit signal.
+    pub fn send_exit(&self, process: &Arc<Process<H>>, to: Id, reason: &ExitReason) -> Fate {
+        if process.id == to {
+            return match reason {
+                // This one cannot be trapped, not even by the process that sends it to itself.
+                ExitReason::Killed => Fate::Ends(ExitReason::Killed),
+                reason => self.signal_self(process, to, reason),
+            };
+        }
+        match self.reach(to) {
+            Destination::Here(to) => self.exit_by_signal(&to, process.id, reason),
+            Destination::Gone => {}
+            Destination::Elsewhere(remote) => {
+                let reason = reason.clone();
+                // Signals are never refused.
+                let _ = remote.send(process.id, to, Signal::Exit { reason, sent: true });
+            }
+        }
+        Fate::Lives
+    }
+
+    /// An exit signal that was sent as such reaches a process.
+    pub(crate) fn exit_by_signal(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
+        if *reason == ExitReason::Killed {
+            self.kill(to);
+        } else {
+            self.deliver(to, |relations| relations.exit(from, reason));
+        }
+    }
+
+    /// The end of a linked process reaches a process, which is told only if it still has the link.
+    pub(crate) fn exit_by_link(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
+        self.deliver(to, |relations| {
+            let was_linked = relations.links.remove(&from);
+            was_linked.then(|| relations.exit(from, reason)).flatten()
+        });
+    }
+
+    /// Ends a process, whatever it traps.
+    pub fn kill(&self, process: &Arc<Process<H>>) {
+        // A process ends when a worker takes it, so one that is blocked has to be queued.
+        process.kill();
+        self.scheduler.wake(process);
+    }
+
+    /// A signal of the process that runs comes back to it, as if from `from`.
+    fn signal_self(&self, process: &Arc<Process<H>>, from: Id, reason: &ExitReason) -> Fate {
+        let traps = process.relate_self(|relations| relations.traps_exits);
+        if !traps {
+            return Fate::Ends(reason.clone());
+        }
+        self.deliver(process, |relations| relations.exit(from, reason));
+        Fate::Lives
+    }
+
+    /// Tells a process that it was linked to one that had ended, after `also` was called with its relations.
+    pub fn tell_no_process(&self, process: &Arc<Process<H>>, ended: Id, also: impl FnOnce(&mut Relations)) {
+        self.deliver(process, |relations| {
+            also(relations);
+            relations.exit(ended, &ExitReason::NoProcess)
+        });
+    }
+
+    /// The process that runs watches another: it gets one message when that ends, under `tag`, or under the reference if
+    /// `tag` is 0. A process that watches itself is never told.
+    pub fn monitor(&self, process: &Arc<Process<H>>, watched: Id, tag: u64) -> u64 {
+        if process.id == watched {
+            return self.random() | REFERENCE_BIT;
+        }
+        // The monitor is written down before the other side knows of it, so an end that comes in between is told
+        // once.
+        let reference = process.relate_self(|relations| {
+            let reference = match tag {
+                0 => relations.open_reference(|| self.random()),
+                _ => self.random() | REFERENCE_BIT,
+            };
+            relations.watch(reference, watched, if tag == 0 { reference } else { tag });
+            reference
+        });
+        if let Err(reason) = self.watch(process.id, watched, reference) {
+            self.tell_down(process, watched, reference, &reason);
+        }
+        reference
+    }
+
+    /// As [`monitor`](Self::monitor), under `tag`; but if the other process has ended, nothing happens, and there is no
+    /// reference.
+    pub fn monitor_living(&self, process: &Process<H>, watched: Id, tag: u64) -> Option<u64> {
+        let reference = self.random() | REFERENCE_BIT;
+        process.relate_self(|relations| relations.watch(reference, watched, tag));
+        let watching = self.watch(process.id, watched, reference);
+        if watching.is_err() {
+            process.relate_self(|relations| relations.monitors.remove(reference));
+        }
+        watching.is_ok().then_some(reference)
+    }
+
+    /// From now on `watcher` is told of the end of `watched`.
+    fn watch(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
+        match self.reach(watched) {
+            Destination::Here(watched) => watched.be_watched(watcher, reference),
+            Destination::Gone if watched.is_here() => Err(self.exits.of(watched)),
+            Destination::Gone => Err(ExitReason::NodeGone),
+            Destination::Elsewhere(remote) => {
+                let sent = remote.send(watcher, watched, Signal::Monitor { reference });
+                sent.map_err(|_| ExitReason::NodeGone)
+            }
+        }
+    }
+
+    /// Takes a monitor of the process that runs away; true if it was active. With `flush`, a message of it that has come
+    /// already is dropped.
+    pub fn demonitor(&self, process: &Process<H>, reference: u64, flush: bool) -> bool {
+        let monitor = process.relate_self(|relations| {
+            let monitor = relations.monitors.remove(reference);
+            // A monitor that is still active has told nothing: then there is only its reference to close.
+            if flush || monitor.is_some() {
+                self.free(relations, |Relations { mailbox, .. }| {
+                    mailbox.take_down(reference);
+                    mailbox.close(reference);
+                });
+            }
+            monitor
+        });
+        if let Some(monitor) = &monitor {
+            self.unwatch(process.id, monitor.watched, reference);
+        }
+        monitor.is_some()
+    }
+
+    /// `watcher` is not told of the end of `watched` any more.
+    pub(crate) fn unwatch(&self, watcher: Id, watched: Id, reference: u64) {
+        match self.reach(watched) {
+            Destination::Here(watched) => _ = watched.relate(|relations| relations.watchers.remove(reference)),
+            Destination::Gone => {}
+            // Signals are never refused.
+            Destination::Elsewhere(remote) => _ = remote.send(watcher, watched, Signal::Demonitor { reference }),
+        }
+    }
+
+    /// Tells a process of the end of one that it monitors, if it still does.
+    pub(crate) fn tell_down(&self, watcher: &Arc<Process<H>>, watched: Id, reference: u64, reason: &ExitReason) {
+        self.deliver(watcher, |relations| {
+            let (tag, reference) = match relations.monitors.remove(reference) {
+                Some(monitor) => (monitor.tag, reference),
+                // No monitor has this reference, but the process may be watching the callee of a call under it.
+                None => {
+                    let call = relations.outgoing.as_mut()?.end_of(reference)?;
+                    (call, call)
+                }
+            };
+            Some(Mail {
+                kind: Kind::Down(watched, reference),
+                tag,
+                body: reason_body(reason),
+            })
+        });
+    }
+
+    /// Changes the relations of a process by a signal: puts the mail that comes of it into its mailbox, or ends the
+    /// process if it is doomed. A process that was told to end before hears nothing more.
+    fn deliver(&self, to: &Arc<Process<H>>, signal: impl FnOnce(&mut Relations) -> Option<Mail>) {
+        if to.is_doomed() {
+            return;
+        }
+        // A process that has ended meanwhile has no relations, and misses the signal.
+        let _ = to.relate(|relations| {
+            let mail = signal(relations);
+            match mail {
+                Some(mail) if relations.has_intake() => {
+                    let wakes = relations.any_intake().is_some_and(|intake| intake.tell(mail.kind));
+                    if wakes {
+                        self.scheduler.wake(to);
+                    }
+                }
+                Some(mail) => {
+                    // A signal is never refused.
+                    let charge = |bytes| {
+                        self.queued.charge_anyway(bytes);
+                        Ok(())
+                    };
+                    if let Ok(Pushed::Queued { wake: true }) = relations.push(mail, charge) {
+                        self.scheduler.wake(to);
+                    }
+                }
+                None if relations.doom.is_some() => self.kill(to),
+                None => {}
+            }
+        });
+    }
+
+    /// A process has ended: whoever has a relation to it hears of it.
+    pub(crate) fn tell_of_end(&self, system: &System<H>, id: Id, relations: &Relations, reason: &ExitReason) {
+        self.queued.give_back(relations.size());
+        if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
+            self.watch_no_more(id, callee);
+        }
+        // Nobody is left to get what its timers would send, so what they hold is free from now on.
+        for &timer in &relations.timers {
+            if let Some(mail) = self.take_timer(system, timer) {
+                self.queued.give_back(mail.size());
+            }
+        }
+        // Sorted, as the order of sets is of this run of the program alone, and a simulation shall be repeated by another.
+        let mut links: SmallVec<[Id; 8]> = relations.links.iter().copied().collect();
+        links.sort_unstable();
+        for linked in links {
+            self.tell_linked(id, linked, reason);
+        }
+        let watchers = relations.watchers.iter();
+        let mut watchers: SmallVec<[(u64, Id); 8]> =
+            watchers.map(|(reference, watcher)| (reference, *watcher)).collect();
+        watchers.sort_unstable();
+        for (reference, watcher) in watchers {
+            self.tell_watcher(id, watcher, reference, reason);
+        }
+        for (reference, monitor) in relations.monitors.iter() {
+            self.unwatch(id, monitor.watched, reference);
+        }
+    }
+
+    fn tell_linked(&self, ended: Id, linked: Id, reason: &ExitReason) {
+        match self.reach(linked) {
+            Destination::Here(linked) => self.exit_by_link(&linked, ended, reason),
+            Destination::Gone => {}
+            Destination::Elsewhere(remote) => {
+                let reason = reason.clone();
+                // Signals are never refused.
+                let _ = remote.send(ended, linked, Signal::Exit { reason, sent: false });
+            }
+        }
+    }
+
+    fn tell_watcher(&self, ended: Id, watcher: Id, reference: u64, reason: &ExitReason) {
+        match self.reach(watcher) {
+            Destination::Here(watcher) => self.tell_down(&watcher, ended, reference, reason),
+            Destination::Gone => {}
+            Destination::Elsewhere(remote) => {
+                let reason = reason.clone();
+                // Signals are never refused.
+                let _ = remote.send(ended, watcher, Signal::Down { reference, reason });
+            }
+        }
+    }
+
+    /// The node is not connected any more that some relations of the process lead to.
+    pub(crate) fn lose_peer(&self, process: &Arc<Process<H>>, peer: Peer) {
+        // Collected first: to tell the process takes the lock of its relations again.
+        let lost = process.peek(|relations| {
+            let links = relations.links.iter().filter(|linked| linked.peer() == peer);
+            let monitors = relations
+                .monitors
+                .iter()
+                .filter(|(_, monitor)| monitor.watched.peer() == peer);
+            let monitors = monitors.map(|(reference, monitor)| (reference, monitor.watched));
+            (links.copied().collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
+        });
+        let (links, monitors) = lost.unwrap_or_default();
+        for linked in links {
+            self.exit_by_link(process, linked, &ExitReason::NodeGone);
+        }
+        for (reference, watched) in monitors {
+            self.tell_down(process, watched, reference, &ExitReason::NodeGone);
+        }
+    }
+}
+
+impl<H: Host> Process<H> {
+    /// From now on `watcher` is told of the end.
+    pub(crate) fn be_watched(&self, watcher: Id, reference: u64) -> Result<(), ExitReason> {
+        self.relate(|relations| _ = relations.watchers.get_or_insert(reference, watcher))
+    }
+}
+
+/// Changes the relations of two different processes at once; false if one of them has ended.
+fn with_both<H: Host>(
+    one: &Process<H>,
+    other: &Process<H>,
+    change: impl FnOnce(&mut Relations, &mut Relations),
+) -> bool {
+    // The locks are taken in the order of the ids: two processes that link to each other at once would else wait for
+    // each other.
+    let (mut first, mut second);
+    let (one, other) = if one.id < other.id {
+        first = one.life.lock();
+        second = other.life.lock();
+        (&mut *first, &mut *second)
+    } else {
+        second = other.life.lock();
+        first = one.life.lock();
+        (&mut *first, &mut *second)
+    };
+    match (one, other) {
+        (Life::Alive { relations: one, .. }, Life::Alive { relations: other, .. }) => {
+            change(one.get_or_insert_default(), other.get_or_insert_default());
+            true
+        }
+        _ => false,
+    }
+}

@@ -1,0 +1,128 @@
+//! A map from numbers that is a list while it has few entries.
+//!
+//! Most processes have a handful of monitors, watchers and tags at a time, and make and drop one with every call. A search
+//! through a few pairs in a row costs less than one hash; beyond that, a hash map takes over until it is empty.
+
+use std::hash::Hash;
+
+use crate::hash::NumberMap;
+
+/// With more entries than this, it is a hash map.
+const FEW_MAX: usize = 8;
+
+pub(crate) struct SmallMap<K, V> {
+    few: Vec<(K, V)>,
+    /// Everything, if it is there: then it is not empty. Most never have one, and are small without.
+    many: Option<Box<NumberMap<K, V>>>,
+}
+
+impl<K, V> Default for SmallMap<K, V> {
+    fn default() -> Self {
+        Self {
+            few: Vec::new(),
+            many: None,
+        }
+    }
+}
+
+impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
+    fn place(&self, key: K) -> Option<usize> {
+        self.few.iter().position(|(other, _)| *other == key)
+    }
+
+    pub(crate) fn get(&self, key: K) -> Option<&V> {
+        match &self.many {
+            None => self.place(key).map(|place| &self.few[place].1),
+            Some(many) => many.get(&key),
+        }
+    }
+
+    pub(crate) fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        match &mut self.many {
+            None => self
+                .few
+                .iter_mut()
+                .find(|(other, _)| *other == key)
+                .map(|(_, value)| value),
+            Some(many) => many.get_mut(&key),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
+    }
+
+    pub(crate) fn contains_key(&self, key: K) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The value of `key`, which is `value` from now on if it had none.
+    pub(crate) fn get_or_insert(&mut self, key: K, value: V) -> &mut V {
+        let place = self.place(key);
+        if self.many.is_some() || (place.is_none() && self.few.len() == FEW_MAX) {
+            let many = self.many.get_or_insert_default();
+            many.extend(self.few.drain(..));
+            return many.entry(key).or_insert(value);
+        }
+        let place = place.unwrap_or_else(|| {
+            self.few.push((key, value));
+            self.few.len() - 1
+        });
+        &mut self.few[place].1
+    }
+
+    pub(crate) fn remove(&mut self, key: K) -> Option<V> {
+        let Some(many) = &mut self.many else {
+            return self.place(key).map(|place| self.few.swap_remove(place).1);
+        };
+        let value = many.remove(&key);
+        if many.is_empty() {
+            self.many = None;
+        }
+        value
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
+        let few = self.few.iter().map(|(key, value)| (*key, value));
+        let many = self.many.iter().flat_map(|many| many.iter());
+        few.chain(many.map(|(key, value)| (*key, value)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn it_does_what_a_map_does(steps in proptest::collection::vec((0..3_u8, 0..24_u64), 0..200)) {
+            let mut map = SmallMap::default();
+            let mut model = BTreeMap::new();
+            for (number, (step, key)) in steps.into_iter().enumerate() {
+                match step {
+                    0 => prop_assert_eq!(map.get_or_insert(key, number), model.entry(key).or_insert(number)),
+                    1 => prop_assert_eq!(map.remove(key), model.remove(&key)),
+                    _ => {
+                        prop_assert_eq!(map.get_mut(key), model.get_mut(&key));
+                        prop_assert_eq!(map.contains_key(key), model.contains_key(&key));
+                    }
+                }
+                prop_assert_eq!(map.len(), model.len());
+                let all: BTreeMap<_, _> = map.iter().map(|(key, value)| (key, *value)).collect();
+                prop_assert_eq!(&all, &model);
+            }
+        }
+    }
+
+    #[test]
+    fn an_emptied_map_gives_its_memory_back() {
+        let mut map = SmallMap::default();
+        (0..10_000_u64).for_each(|key| *map.get_or_insert(key, 0) += 1);
+        (0..10_000).for_each(|key| assert_eq!(map.remove(key), Some(1)));
+        assert!(map.many.is_none() && map.few.capacity() <= FEW_MAX);
+    }
+}

@@ -1,0 +1,198 @@
+//! How processes and systems begin and end.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::address::Id;
+use crate::budget::{Exhausted, Resource};
+use crate::events::Event;
+use crate::exit::ExitReason;
+use crate::host::{Host, Local};
+use crate::kernel::Kernel;
+use crate::process::{Process, Seed, Task};
+use crate::system::System;
+use crate::table::Full;
+
+/// A worker drops a mailbox with so many messages by itself, in some ten microseconds.
+const MAIL_DROPPED_MAX: usize = 2000;
+
+/// A limit of the host stands in the way of a spawn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SpawnLimit {
+    /// There are as many processes as there may be.
+    Processes,
+    /// A budget has not so much left.
+    Budget(Exhausted),
+    /// The machine has run out of something; in words.
+    Machine(Arc<str>),
+}
+
+impl fmt::Display for SpawnLimit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Processes => write!(f, "the largest number of processes is alive"),
+            Self::Budget(exhausted) => exhausted.fmt(f),
+            Self::Machine(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for SpawnLimit {}
+
+impl<H: Host> Kernel<H> {
+    /// Spawns a process that begins to run as soon as a worker has time for it.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnLimit`] says what stands in the way; then nothing has happened.
+    pub fn spawn(&self, parent: &Process<H>, seed: Seed<H>) -> Result<Id, SpawnLimit> {
+        let process = self.new_process(parent, seed)?;
+        let id = process.id;
+        self.begin(process);
+        Ok(id)
+    }
+
+    /// Makes a process that is in no queue yet: [`begin`](Self::begin) lets it run.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnLimit`] says what stands in the way; then nothing has happened.
+    pub fn new_process(&self, parent: &Process<H>, seed: Seed<H>) -> Result<Arc<Process<H>>, SpawnLimit> {
+        if let Some(what) = self.host.shortage(self) {
+            return Err(SpawnLimit::Machine(what));
+        }
+        self.insert(Some(parent.id), &parent.system, seed)
+    }
+
+    /// Lets a new process run.
+    pub fn begin(&self, process: Arc<Process<H>>) {
+        self.scheduler.spawn(process);
+    }
+
+    /// Starts a system.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnLimit`] says what stands in the way of its main process.
+    pub fn start_system(
+        &self,
+        data: H::System,
+        seed: impl FnOnce(&H::System) -> Seed<H>,
+    ) -> Result<Arc<System<H>>, SpawnLimit> {
+        let seed = seed(&data);
+        let is_sent_to = H::is_sent_to(&data);
+        let system = System::new(data, self.machine.clone());
+        if is_sent_to {
+            system.add_sender();
+        }
+        // Before anything runs: a deadlock is looked for only in the systems of this list.
+        self.systems.lock().push(system.clone());
+        match self.insert(None, &system, seed) {
+            Ok(main) => self.begin(main),
+            Err(limit) => {
+                self.forget_system(&system);
+                return Err(limit);
+            }
+        }
+        Ok(system)
+    }
+
+    fn insert(
+        &self,
+        parent: Option<Id>,
+        system: &Arc<System<H>>,
+        seed: Seed<H>,
+    ) -> Result<Arc<Process<H>>, SpawnLimit> {
+        let budget = seed.local.budget().cloned();
+        // Before the insert: from then on others can find the process, and it could not be taken back unseen.
+        if let Some(budget) = &budget {
+            budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
+        }
+        let mut process = None;
+        let result = self.processes.insert(self.scheduler.worker(), |id| {
+            // While the slot is locked: nobody finds the process before its system knows that it is the main one.
+            if parent.is_none() {
+                system.set_main(id);
+            }
+            let new = Process::new(id, parent, system.clone(), seed, self.slices());
+            process.insert(Arc::new(new)).clone()
+        });
+        result.map_err(|Full| {
+            if let Some(budget) = &budget {
+                budget.give_back(Resource::Processes, 1);
+            }
+            SpawnLimit::Processes
+        })?;
+        let process = process.expect("an inserted process was made");
+        self.events.tell(|| Event::Spawned { id: process.id, parent });
+        Ok(process)
+    }
+
+    /// A process has ended, and its body holds nothing of it any more: writes down how, and tells who waits for that.
+    pub fn end(&self, process: &Arc<Process<H>>, reason: ExitReason) {
+        // Before it leaves the table: whoever does not find it there asks here.
+        self.exits.remember(process.id, &reason);
+        let (mut relations, belongings) = process.set_ending(reason.clone());
+        // Before others hear of the end: a successor may want the same port.
+        self.host.ended(self, process, belongings);
+        if let Some(relations) = &mut relations {
+            // Before anybody hears of the end: who then looks a name up does not find the one that ended.
+            relations.names_fall(process.id);
+            self.tell_of_end(&process.system, process.id, relations, &reason);
+        }
+        self.processes.remove(self.scheduler.worker(), process.id);
+        if let Some(budget) = process.local.budget() {
+            budget.give_back(Resource::Processes, 1);
+        }
+        self.events.tell(|| Event::Ended {
+            id: process.id,
+            reason: reason.clone(),
+        });
+        if process.system.is_main(process.id) {
+            process.system.end(reason);
+        }
+        for joiner in process.set_ended() {
+            self.scheduler.wake(&joiner);
+        }
+        if let Some(relations) = relations.filter(|relations| relations.mailbox.len() > MAIL_DROPPED_MAX) {
+            // Who was woken runs next on this worker, and shall not wait for that. If there is no thread, it is done here.
+            let drop_it = Box::new(move || drop(relations));
+            drop(self.machine.spawn("lunatic-drop".into(), drop_it));
+        }
+    }
+
+    /// Kills what is left of a system, which nobody waits for any more.
+    pub fn sweep(&self, system: &Arc<System<H>>) {
+        // Those that are spawned while this goes on are stopped when a worker takes them.
+        system.set_over();
+        let mut left = Vec::new();
+        self.for_each_process(|process| {
+            if Arc::ptr_eq(&process.system, system) {
+                left.push(process.clone());
+            }
+        });
+        for process in left {
+            self.kill(&process);
+        }
+        self.forget_system(system);
+    }
+
+    fn forget_system(&self, system: &Arc<System<H>>) {
+        self.systems.lock().retain(|other| !Arc::ptr_eq(other, system));
+    }
+
+    /// Drops all bodies, when no worker is left: they hold the kernel, and would keep it for ever.
+    pub fn take_apart(&self) {
+        let mut all = Vec::new();
+        self.for_each_process(|process| all.push(process.clone()));
+        for process in all {
+            self.processes.remove(0, process.id);
+            // Whoever waits for the system would wait for ever.
+            process.system.end(ExitReason::Killed);
+            // Not under the lock: what a body drops may look at its process.
+            let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
+            drop(task);
+        }
+    }
+}

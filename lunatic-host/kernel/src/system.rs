@@ -1,0 +1,159 @@
+//! Systems: a main process and all its descendants, and how they end together.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex};
+
+use crate::address::Id;
+use crate::environment::Environment;
+use crate::exit::ExitReason;
+use crate::host::Host;
+use crate::process::Process;
+use crate::time::Time;
+
+/// A main process and all its descendants. It ends when the main process ends.
+pub struct System<H: Host> {
+    /// What the host keeps with it.
+    pub data: H::System,
+    /// What time it is for its processes.
+    pub time: Time<Arc<Process<H>>>,
+    main: OnceLock<Id>,
+    /// The main process has ended or is about to: no other process of the system runs any more.
+    over: AtomicBool,
+    /// How many outside may still send to its processes.
+    senders: AtomicUsize,
+    exit: Mutex<Exit>,
+    ended: Condvar,
+}
+
+/// How a system ended, and who waits for that without blocking a thread.
+#[derive(Default)]
+struct Exit {
+    reason: Option<ExitReason>,
+    wakers: Vec<Waker>,
+}
+
+impl<H: Host> System<H> {
+    pub(crate) fn new(data: H::System, machine: Arc<dyn Environment>) -> Arc<Self> {
+        Arc::new(Self {
+            data,
+            time: Time::new(machine),
+            main: OnceLock::new(),
+            over: AtomicBool::new(false),
+            senders: AtomicUsize::new(0),
+            exit: Mutex::default(),
+            ended: Condvar::new(),
+        })
+    }
+
+    /// The main process, once there is one.
+    pub fn main(&self) -> Option<Id> {
+        self.main.get().copied()
+    }
+
+    pub(crate) fn set_main(&self, id: Id) {
+        // A system is given one main process, before it is known to anybody else.
+        let _ = self.main.set(id);
+    }
+
+    /// Whether this is the main process.
+    pub fn is_main(&self, id: Id) -> bool {
+        self.main.get() == Some(&id)
+    }
+
+    /// True once the main process has ended or is about to.
+    pub fn is_over(&self) -> bool {
+        self.over.load(Ordering::Acquire)
+    }
+
+    /// No process of the system runs from now on.
+    pub(crate) fn set_over(&self) {
+        self.over.store(true, Ordering::Release);
+    }
+
+    /// The process is about to end. If it is the main process, nobody else runs from now on: they would only see the
+    /// main process's channels close.
+    pub fn process_ends(&self, id: Id) {
+        if self.is_main(id) {
+            self.set_over();
+        }
+    }
+
+    /// The system ends with this reason, unless it has ended.
+    pub fn end(&self, reason: ExitReason) {
+        self.set_over();
+        let wakers = {
+            let mut exit = self.exit.lock();
+            exit.reason.get_or_insert(reason);
+            std::mem::take(&mut exit.wakers)
+        };
+        self.ended.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// How the system ended, if it has.
+    pub fn exit_reason(&self) -> Option<ExitReason> {
+        self.exit.lock().reason.clone()
+    }
+
+    /// How the system ended; if it has not, the task of `context` is woken then.
+    pub fn poll_ended(&self, context: &Context<'_>) -> Poll<ExitReason> {
+        let mut exit = self.exit.lock();
+        if let Some(reason) = &exit.reason {
+            return Poll::Ready(reason.clone());
+        }
+        if !exit.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+            exit.wakers.push(context.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Somebody outside may send to its processes from now on: that all of them wait is no deadlock.
+    pub fn add_sender(&self) {
+        self.senders.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// One who called [`add_sender`](Self::add_sender) sends no more. `Kernel::wake_spare` then has a worker look whether
+    /// those that wait wait for each other.
+    pub fn remove_sender(&self) {
+        self.senders.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    /// Whether anybody outside may send to its processes.
+    pub fn has_senders(&self) -> bool {
+        self.senders.load(Ordering::SeqCst) > 0
+    }
+
+    /// Waits until the main process has ended, and tells how.
+    pub fn wait(&self) -> ExitReason {
+        let mut exit = self.exit.lock();
+        loop {
+            if let Some(reason) = &exit.reason {
+                return reason.clone();
+            }
+            self.ended.wait(&mut exit);
+        }
+    }
+
+    /// [`wait`](Self::wait) until `deadline`. `None` if the main process still runs then.
+    pub fn wait_until(&self, deadline: Instant) -> Option<ExitReason> {
+        let mut exit = self.exit.lock();
+        while exit.reason.is_none() {
+            if self.ended.wait_until(&mut exit, deadline).timed_out() {
+                break;
+            }
+        }
+        exit.reason.clone()
+    }
+
+    /// [`wait`](Self::wait) until `timeout` has passed since `now`, or for ever if that is too far away to be told.
+    pub fn wait_timeout(&self, now: Instant, timeout: Duration) -> Option<ExitReason> {
+        match now.checked_add(timeout) {
+            Some(deadline) => self.wait_until(deadline),
+            None => Some(self.wait()),
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Waiting inside a body, for another process or until a time: futures that a body polls when a worker runs it.
+//!
+//! Each wait follows the same steps: try; if it cannot be done now, leave a waiter; block; when woken, take the waiter
+//! back and try again. The waiter is taken back however the wait ends, also when the process is killed meanwhile.
+
+use std::future::poll_fn;
+use std::ops::Deref;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use lunatic_sys::codes::NO_TIMEOUT;
+
+use crate::address::Id;
+use crate::clock::TimerId;
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::process::{Process, WaitFor};
+
+/// One wait of one process: its timer, if it has one, lives as long as this.
+pub struct Wait<'a, H: Host> {
+    /// The kernel of the process.
+    pub kernel: Held<'a, Kernel<H>>,
+    /// The process that waits.
+    pub process: Held<'a, Process<H>>,
+    deadline: Option<Deadline>,
+    kind: WaitFor,
+    what: Id,
+}
+
+/// What is kept for as long as the wait: owned, or borrowed from the caller, which saves counting references.
+pub enum Held<'a, T> {
+    /// A reference of its own.
+    Owned(Arc<T>),
+    /// The caller's reference.
+    Borrowed(&'a Arc<T>),
+}
+
+impl<T> Deref for Held<'_, T> {
+    type Target = Arc<T>;
+
+    fn deref(&self) -> &Arc<T> {
+        match self {
+            Self::Owned(value) => value,
+            Self::Borrowed(value) => value,
+        }
+    }
+}
+
+struct Deadline {
+    due: Instant,
+    timer: TimerId,
+    /// It is on the system's own clock, which stands still.
+    is_paused: bool,
+}
+
+impl<'a, H: Host> Wait<'a, H> {
+    /// A wait of `process` that gives up after `timeout_ns` nanoseconds; [`NO_TIMEOUT`] for never. `kind` and `what` are for
+    /// reports.
+    pub fn new(
+        kernel: Held<'a, Kernel<H>>,
+        process: Held<'a, Process<H>>,
+        kind: WaitFor,
+        what: Id,
+        timeout_ns: u64,
+    ) -> Self {
+        let deadline = (timeout_ns != NO_TIMEOUT)
+            .then(|| Deadline::new(&kernel, &process, timeout_ns))
+            .flatten();
+        Self {
+            kernel,
+            process,
+            deadline,
+            kind,
+            what,
+        }
+    }
+
+    /// The time by the clock that the timer is on.
+    fn now(&self, deadline: &Deadline) -> Instant {
+        if deadline.is_paused {
+            self.process.system.time.now()
+        } else {
+            self.kernel.now()
+        }
+    }
+
+    /// Whether the time has passed.
+    pub fn is_late(&self) -> bool {
+        self.deadline
+            .as_ref()
+            .is_some_and(|deadline| self.now(deadline) >= deadline.due)
+    }
+}
+
+impl Deadline {
+    /// `None` if the time is too far away to be told: that is as good as never.
+    fn new<H: Host>(kernel: &Kernel<H>, process: &Arc<Process<H>>, timeout_ns: u64) -> Option<Self> {
+        let time = &process.system.time;
+        let due = time.now().checked_add(Duration::from_nanos(timeout_ns))?;
+        Some(Self {
+            due,
+            timer: time.clock(&kernel.clock).set(due, process.clone()),
+            is_paused: time.paused().is_some(),
+        })
+    }
+}
+
+impl<H: Host> Drop for Wait<'_, H> {
+    fn drop(&mut self) {
+        if let Some(deadline) = &self.deadline {
+            let time = &self.process.system.time;
+            let clock = if deadline.is_paused {
+                time.clock(&self.kernel.clock)
+            } else {
+                &self.kernel.clock
+            };
+            clock.cancel(deadline.timer);
+        }
+    }
+}
+
+/// Blocks once: `enter` leaves a waiter, with the ticket of the former time (`None`: try again at once); `leave` takes it
+/// back, told whether the process goes on, and says who is to be woken in its place. False if the time has passed.
+pub async fn until<H: Host, Ticket: Copy>(
+    wait: &Wait<'_, H>,
+    former: &mut Option<Ticket>,
+    enter: impl Fn(&Arc<Process<H>>, Option<Ticket>) -> Option<Ticket>,
+    leave: impl Fn(Ticket, bool) -> Option<Arc<Process<H>>>,
+) -> bool {
+    if wait.is_late() {
+        return false;
+    }
+    let Some(ticket) = enter(&wait.process, *former) else {
+        return true;
+    };
+    *former = Some(ticket);
+    let waiter = Waiter::new(wait, |looks| leave(ticket, looks));
+    block(wait).await;
+    waiter.leave();
+    true
+}
+
+/// Blocks until the process is woken, by whomever.
+pub async fn block<H: Host>(wait: &Wait<'_, H>) {
+    let mut blocked = false;
+    poll_fn(|_| {
+        if blocked {
+            wait.process.set_wait(WaitFor::Outside, Id::NONE);
+            return Poll::Ready(());
+        }
+        blocked = true;
+        wait.process.set_wait(wait.kind, wait.what);
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Takes a waiter back, whatever becomes of the process that left it.
+pub struct Waiter<'a, H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> {
+    kernel: &'a Kernel<H>,
+    leave: Option<Leave>,
+}
+
+impl<'a, H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> Waiter<'a, H, Leave> {
+    /// `leave` takes it back, told whether the process goes on, and says who is to be woken in its place.
+    pub fn new(wait: &'a Wait<'_, H>, leave: Leave) -> Self {
+        Self {
+            kernel: &wait.kernel,
+            leave: Some(leave),
+        }
+    }
+
+    /// The process was woken and goes on, so it will look whether it can do now what it waits for.
+    pub fn leave(mut self) {
+        self.take_back(true);
+    }
+
+    /// The same, but the look itself takes the waiter back.
+    pub fn forget(mut self) {
+        self.leave = None;
+    }
+
+    fn take_back(&mut self, looks: bool) {
+        if let Some(next) = self.leave.take().and_then(|leave| leave(looks)) {
+            self.kernel.scheduler.wake_owned(next);
+        }
+    }
+}
+
+impl<H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> Drop for Waiter<'_, H, Leave> {
+    fn drop(&mut self) {
+        self.take_back(false);
+    }
+}
+
+/// Blocks until the time of `wait` has come; for ever if it has none.
+pub async fn sleep<H: Host>(wait: &Wait<'_, H>) {
+    while !wait.is_late() {
+        block(wait).await;
+    }
+}
+
+/// Blocks until `ended` gives an answer; false if the time has passed first. `ended` registers the process to be woken.
+pub async fn poll_until<H: Host, T>(
+    wait: &Wait<'_, H>,
+    mut ended: impl FnMut(&Arc<Process<H>>) -> Option<T>,
+) -> Option<T> {
+    loop {
+        if let Some(answer) = ended(&wait.process) {
+            return Some(answer);
+        }
+        if wait.is_late() {
+            return None;
+        }
+        block(wait).await;
+    }
+}

@@ -1,0 +1,223 @@
+//! A worker: takes a process from the scheduler, runs it until it blocks, gives way or ends, and sees to what comes next.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Instant;
+
+use crate::environment::Thread;
+use crate::events::Event;
+use crate::host::{Body, Host, Local, Progress};
+use crate::kernel::{Kernel, WorkerSeat};
+use crate::process::{Process, Task};
+
+/// The threads of a kernel.
+#[derive(Debug)]
+pub struct Threads {
+    workers: Vec<Thread>,
+    clock: Option<Thread>,
+}
+
+impl<H: Host> Kernel<H> {
+    /// Starts a thread for each seat, and one for the clock.
+    ///
+    /// # Errors
+    ///
+    /// When the machine refuses a thread. Those that were started go on: [`stop`](Self::stop) ends them.
+    pub fn start(self: &Arc<Self>, seats: Vec<WorkerSeat<H>>) -> (Threads, io::Result<()>) {
+        let mut threads = Threads {
+            workers: Vec::new(),
+            clock: None,
+        };
+        let result = self.start_all(seats, &mut threads);
+        (threads, result)
+    }
+
+    fn start_all(self: &Arc<Self>, seats: Vec<WorkerSeat<H>>, threads: &mut Threads) -> io::Result<()> {
+        for (index, seat) in seats.into_iter().enumerate() {
+            let kernel = self.clone();
+            let run = Box::new(move || kernel.work(seat));
+            let name = format!("lunatic-worker-{index}");
+            threads.workers.push(self.machine.spawn(name, run)?);
+        }
+        let kernel = self.clone();
+        let run = Box::new(move || kernel.clock.run(&*kernel, &*kernel.machine));
+        threads.clock = Some(self.machine.spawn("lunatic-clock".into(), run)?);
+        Ok(())
+    }
+
+    /// Ends all workers and waits for them; the processes are left as they are. Then calls `between`, and ends the clock:
+    /// it goes on until then, because it interrupts the processes that workers run.
+    pub fn stop(&self, threads: Threads, between: impl FnOnce()) {
+        self.scheduler.stop();
+        threads.workers.into_iter().for_each(Thread::join);
+        between();
+        self.clock.stop();
+        if let Some(clock) = threads.clock {
+            clock.join();
+        }
+    }
+
+    fn work(self: &Arc<Self>, seat: WorkerSeat<H>) {
+        let mut seat = Some(seat);
+        self.host.on_worker(&mut || {
+            let Some(seat) = seat.take() else { return };
+            let mut worker = Worker::with_pool(self, H::Pool::default());
+            self.scheduler
+                .run(seat, || H::spare(self), |process| worker.run(process));
+        });
+    }
+}
+
+/// What one worker has: the bodies that it keeps.
+pub(crate) struct Worker<'a, H: Host> {
+    kernel: &'a Arc<Kernel<H>>,
+    pool: H::Pool,
+}
+
+impl<'a, H: Host> Worker<'a, H> {
+    /// A worker that keeps the bodies in `pool`.
+    pub(crate) fn with_pool(kernel: &'a Arc<Kernel<H>>, pool: H::Pool) -> Self {
+        Self { kernel, pool }
+    }
+
+    pub(crate) fn into_pool(self) -> H::Pool {
+        self.pool
+    }
+
+    /// Runs a process that the scheduler handed out.
+    pub(crate) fn run(&mut self, process: Arc<Process<H>>) {
+        let kernel = self.kernel;
+        process.set_running(kernel.slices());
+        // While it waited for something outside, no deadlock was looked for.
+        if process.take_outside() {
+            kernel.outside.fetch_sub(1, Ordering::SeqCst);
+        }
+        let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
+        let budget = process.local.budget().cloned();
+        // A kill does no more than wake the process; it takes effect here.
+        if process.is_killed() || (budget.is_some() && process.is_out_of_budget()) {
+            self.kill(&process, task);
+            return;
+        }
+        if let Some(budget) = &budget {
+            let now = kernel.now();
+            if let Some(wait) = budget.must_wait(now) {
+                self.throttle(process, task, now + wait);
+                return;
+            }
+        }
+        kernel.events.tell(|| Event::Runs { id: process.id });
+        let body = match task {
+            Task::Suspended(body) => body,
+            Task::Fresh(entry) => {
+                let mut body = H::body(kernel, &mut self.pool, &process);
+                body.assign(process.clone(), entry);
+                body
+            }
+            Task::Taken => {
+                unreachable!("a process is in one queue at most, and its task is put back before it is queued")
+            }
+        };
+        let Some(budget) = budget else {
+            return self.drive(process, body);
+        };
+        // Not the time that passes: when the machine has other things to do, the process pays only for what it got.
+        let start = kernel.machine.time_on_core();
+        self.drive(process, body);
+        budget.spend(kernel.machine.time_on_core().saturating_sub(start));
+    }
+
+    /// Puts a process aside whose share of a core is used up for now.
+    fn throttle(&self, process: Arc<Process<H>>, task: Task<H>, until: Instant) {
+        *process.task.lock() = task;
+        process.set_throttled();
+        self.kernel.clock.set(until, process.clone());
+        self.block(process);
+    }
+
+    fn drive(&mut self, process: Arc<Process<H>>, mut body: H::Body) {
+        let kernel = self.kernel;
+        let slice = kernel.slices();
+        // A panic in a host function unwinds through the body up to here. The body is not used again.
+        match catch_unwind(AssertUnwindSafe(|| body.run(kernel, process, slice))) {
+            Ok(Progress::Blocked(process)) => self.suspend(process, body, slice, false),
+            Ok(Progress::Preempted(process)) => self.suspend(process, body, slice, true),
+            // The process has ended, and the body can run another.
+            Ok(Progress::Idle) => kernel.host.keep(&mut self.pool, body),
+            Ok(Progress::Over) => self.discard(Task::Suspended(body)),
+            Err(payload) => {
+                let process = body.current();
+                // What it wrote comes before what is said about it.
+                if let Some(process) = &process {
+                    process.system.process_ends(process.id);
+                }
+                // Destructors run before anybody hears of the end: what the process owned is free by then.
+                self.discard(Task::Suspended(body));
+                if let Some(process) = process {
+                    let reason = kernel.host.panicked(&process, &*payload);
+                    kernel.end(&process, reason);
+                }
+            }
+        }
+    }
+
+    fn suspend(&mut self, process: Arc<Process<H>>, mut body: H::Body, slice: u64, preempted: bool) {
+        let kernel = self.kernel;
+        process.add_slices(kernel.slices() - slice);
+        // It was killed while it ran. To queue it would only bring it back here.
+        if process.is_killed() {
+            self.kill(&process, Task::Suspended(body));
+            return;
+        }
+        if preempted {
+            *process.task.lock() = Task::Suspended(body);
+            process.set_queued();
+            kernel.scheduler.preempted(process);
+            return;
+        }
+        let (wait, what) = process.wait();
+        // As long as the body is in nobody else's reach.
+        kernel.host.suspends(&process, &mut body, wait);
+        *process.task.lock() = Task::Suspended(body);
+        // Counted before it blocks: a worker that goes idle in between must not see a deadlock.
+        if wait.is_outside() {
+            process.set_outside();
+            kernel.outside.fetch_add(1, Ordering::SeqCst);
+        }
+        kernel.host.suspended(&process);
+        kernel.events.tell(|| Event::Waits {
+            id: process.id,
+            wait,
+            what,
+        });
+        self.block(process);
+    }
+
+    /// Its task has been put back.
+    fn block(&self, process: Arc<Process<H>>) {
+        // It was woken while it still ran.
+        if !process.set_blocked() {
+            self.kernel.scheduler.requeue(process);
+        } else if process.is_killed() {
+            // Who killed it may have taken it for one that is about to run.
+            self.kernel.scheduler.wake(&process);
+        }
+    }
+
+    fn kill(&self, process: &Arc<Process<H>>, task: Task<H>) {
+        process.system.process_ends(process.id);
+        self.discard(task);
+        let reason = process.doom();
+        self.kernel.host.was_ended(process, &reason);
+        self.kernel.end(process, reason);
+    }
+
+    /// Drops a body. That runs destructors of futures, which must not take the worker with them.
+    fn discard(&self, task: Task<H>) {
+        if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
+            self.kernel.host.left_behind(&*payload);
+        }
+    }
+}

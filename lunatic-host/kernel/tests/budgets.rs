@@ -1,0 +1,238 @@
+//! What processes may use, in virtual time: exact, however busy the machine is.
+
+mod closures;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use closures::{Closures, Limits, Me, Outcome, SETTINGS, limited, seed};
+use lunatic_kernel::SpawnLimit;
+use lunatic_kernel::budget::{Budget, Caps, Resource};
+use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::simulation::{Passing, Simulation};
+
+const MS: Duration = Duration::from_millis(1);
+
+fn simulation() -> Simulation<Closures> {
+    Simulation::new(SETTINGS, 9, Closures)
+}
+
+fn within(simulation: &Simulation<Closures>, caps: Caps) -> (Limits, Arc<Budget>) {
+    let budget = Budget::new(None, caps, simulation.kernel().now());
+    let limits = Limits {
+        budget: Some(budget.clone()),
+        mailbox_max: None,
+    };
+    (limits, budget)
+}
+
+/// Computes for a millisecond at a time.
+async fn computes(me: Me, passing: Passing, rounds: u32) -> Outcome {
+    for _ in 0..rounds {
+        passing.pass(MS);
+        me.give_way().await;
+    }
+    Ok(())
+}
+
+#[test]
+fn a_process_that_has_used_up_its_time_ends() {
+    let mut simulation = simulation();
+    let (limits, budget) = within(
+        &simulation,
+        Caps {
+            cpu: Some(5 * MS),
+            ..Caps::default()
+        },
+    );
+    let passing = simulation.passing();
+    let main = limited(limits, |me| computes(me, passing, 1000));
+    let system = simulation.kernel().start_system((), |()| main).unwrap();
+    simulation.run(10_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::OutOfBudget));
+    assert_eq!(budget.usage().cpu, 5 * MS);
+    assert_eq!(budget.usage().processes, 0);
+}
+
+#[test]
+fn a_reason_that_was_given_before_the_time_was_up_stands() {
+    let mut simulation = simulation();
+    let (limits, _) = within(
+        &simulation,
+        Caps {
+            cpu: Some(MS),
+            ..Caps::default()
+        },
+    );
+    let passing = simulation.passing();
+    let main = |me: Me| async move {
+        me.trap_exits();
+        let own = me.clone();
+        let child = limited(limits, |me| async move {
+            passing.pass(2 * MS);
+            own.exit(me.id(), &ExitReason::Shutdown)?;
+            me.give_way().await;
+            Ok(())
+        });
+        let child = me.kernel.spawn(&me.process, child).unwrap();
+        me.monitor(child);
+        let told = me.receive(&[]).await;
+        assert_eq!(ExitReason::from_bytes(&told.body), Some(ExitReason::Shutdown));
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(10_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+}
+
+/// Three processes within a tenth of a core compute for 300 ms: that takes three seconds, give or take a period.
+#[test]
+fn a_share_of_a_core_is_kept_by_all_who_share_it() {
+    let mut simulation = simulation();
+    let (limits, budget) = within(
+        &simulation,
+        Caps {
+            cpu_share: Some(10),
+            ..Caps::default()
+        },
+    );
+    let passing = simulation.passing();
+    let main = |me: Me| async move {
+        for _ in 0..3 {
+            let passing = passing.clone();
+            let child = limited(limits.clone(), |me| computes(me, passing, 100));
+            me.monitor(me.kernel.spawn(&me.process, child).unwrap());
+        }
+        for _ in 0..3 {
+            let told = me.receive(&[]).await;
+            assert_eq!(ExitReason::from_bytes(&told.body), Some(ExitReason::Normal));
+        }
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(100_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    assert_eq!(budget.usage().cpu, 300 * MS);
+    let passed = simulation.passed();
+    assert!((2800 * MS..3200 * MS).contains(&passed), "{passed:?}");
+}
+
+#[test]
+fn a_throttled_process_is_killed_at_once() {
+    let mut simulation = simulation();
+    let (limits, _) = within(
+        &simulation,
+        Caps {
+            cpu_share: Some(1),
+            ..Caps::default()
+        },
+    );
+    let passing = simulation.passing();
+    let main = |me: Me| async move {
+        let child = limited(limits, |me| async move {
+            // Ten seconds' worth of its share.
+            passing.pass(100 * MS);
+            me.give_way().await;
+            Ok(())
+        });
+        let child = me.kernel.spawn(&me.process, child).unwrap();
+        me.monitor(child);
+        me.sleep(200 * MS).await;
+        assert!(me.kernel.is_alive(child), "it waits for its share");
+        me.exit(child, &ExitReason::Killed)?;
+        let told = me.receive(&[]).await;
+        assert_eq!(ExitReason::from_bytes(&told.body), Some(ExitReason::Killed));
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    let mut steps = 0;
+    while system.exit_reason().is_none() && steps < 10_000 {
+        simulation.step();
+        steps += 1;
+    }
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    assert!(
+        simulation.passed() < Duration::from_secs(1),
+        "{:?}",
+        simulation.passed()
+    );
+}
+
+#[test]
+fn processes_are_charged_when_they_are_made_and_given_back_when_they_end() {
+    let mut simulation = simulation();
+    let (limits, budget) = within(
+        &simulation,
+        Caps {
+            processes: Some(2),
+            ..Caps::default()
+        },
+    );
+    let charged = budget.clone();
+    let main = |me: Me| async move {
+        for _ in 0..50 {
+            let waits = || {
+                limited(limits.clone(), |me: Me| async move {
+                    me.receive(&[1]).await;
+                    Ok(())
+                })
+            };
+            let two = [(); 2].map(|()| me.kernel.spawn(&me.process, waits()).unwrap());
+            let refused = me.kernel.spawn(&me.process, waits()).unwrap_err();
+            assert!(matches!(refused, SpawnLimit::Budget(limit) if limit.resource == Resource::Processes));
+            assert_eq!(charged.usage().processes, 2);
+            for id in two {
+                me.monitor(id);
+            }
+            me.send(two[0], 1, &[]).unwrap();
+            me.exit(two[1], &ExitReason::Killed)?;
+            for _ in two {
+                me.receive(&[]).await;
+            }
+            // They are told of the end before the table forgets the process.
+            while charged.usage().processes > 0 {
+                me.give_way().await;
+            }
+        }
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(100_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    assert_eq!(budget.usage().processes, 0);
+}
+
+#[test]
+fn a_full_mailbox_refuses_messages_and_no_signals() {
+    let mut simulation = simulation();
+    let main = |me: Me| async move {
+        let limits = Limits {
+            budget: None,
+            mailbox_max: Some(2),
+        };
+        let receiver = limited(limits, |me: Me| async move {
+            me.trap_exits();
+            me.receive(&[1]).await;
+            let first = me.receive(&[]).await;
+            let second = me.receive(&[]).await;
+            assert_eq!((first.tag, second.tag), (2, lunatic_sys::codes::TAG_SIGNAL));
+            Ok(())
+        });
+        let receiver = me.kernel.spawn(&me.process, receiver).unwrap();
+        me.monitor(receiver);
+        me.give_way().await;
+        me.give_way().await;
+        me.send(receiver, 2, &[]).unwrap();
+        me.send(receiver, 1, &[]).unwrap();
+        assert_eq!(me.send(receiver, 2, &[]), Err(SendRefusal::Full));
+        me.exit(receiver, &ExitReason::Shutdown)?;
+        let told = me.receive(&[]).await;
+        assert_eq!(ExitReason::from_bytes(&told.body), Some(ExitReason::Normal));
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(10_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    assert_eq!(simulation.kernel().queued().used(), 0);
+}

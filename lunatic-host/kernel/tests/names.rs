@@ -1,0 +1,104 @@
+//! Names and groups: they fall before anybody hears of the end.
+
+mod closures;
+
+use std::sync::Arc;
+
+use closures::{Closures, Me, SETTINGS, Threaded, seed};
+use lunatic_kernel::address::Id;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::registry::{NameRefusal, Scope};
+use lunatic_kernel::simulation::Simulation;
+
+const ROUNDS: u32 = 300;
+
+fn register(me: &Me, scope: &Arc<Scope>, name: &[u8], id: Id) -> Result<(), NameRefusal> {
+    let process = me.kernel.find(id).ok_or(NameRefusal::Ended)?;
+    scope.register::<Closures, NameRefusal>(name, || Ok(process)).map(drop)
+}
+
+/// Children with two names and a group end in different ways; who hears of it finds the names free and takes them for the
+/// next one.
+async fn main(me: Me) -> closures::Outcome {
+    let scope = Arc::new(Scope::default());
+    me.trap_exits();
+    for round in 0..ROUNDS {
+        let child = me.spawn(|me| async move {
+            me.receive(&[1]).await;
+            Ok(())
+        });
+        register(&me, &scope, b"one", child).expect("the name is free");
+        register(&me, &scope, b"other", child).expect("a process can have two names");
+        assert_eq!(register(&me, &scope, b"one", me.id()), Err(NameRefusal::Taken(child)));
+        assert!(scope.join(b"group", &*me.kernel.find(child).unwrap()));
+        assert!(scope.join(b"group", &*me.kernel.find(child).unwrap()), "twice is once");
+        assert_eq!(scope.members(b"group"), [child]);
+        if round % 2 == 0 {
+            me.link(child)?;
+        } else {
+            me.monitor(child);
+        }
+        match round % 3 {
+            0 => me.send(child, 1, &[]).unwrap(),
+            1 => me.exit(child, &ExitReason::Killed)?,
+            _ => me.exit(child, &ExitReason::Shutdown)?,
+        }
+        me.receive(&[]).await;
+        assert_eq!((scope.lookup(b"one"), scope.lookup(b"other")), (None, None));
+        assert!(scope.members(b"group").is_empty());
+        assert_eq!(register(&me, &scope, b"one", child), Err(NameRefusal::Ended));
+    }
+    let ids: Vec<Id> = (0..3).map(|_| me.spawn(|_| async { Ok(()) })).collect();
+    for id in &ids {
+        assert!(scope.join(b"group", &*me.kernel.find(*id).unwrap()));
+    }
+    assert_eq!(scope.members(b"group"), ids, "in the order in which they joined");
+    let find = |id| me.kernel.find(id);
+    assert!(scope.leave(b"group", ids[1], find(ids[1]).as_deref()));
+    assert!(!scope.leave(b"group", ids[1], find(ids[1]).as_deref()));
+    // A name that was taken away and given to another does not fall with the one that had it.
+    register(&me, &scope, b"given", ids[2]).unwrap();
+    assert!(scope.unregister(b"given", find));
+    register(&me, &scope, b"given", me.id()).unwrap();
+    register(&me, &scope, b"one", ids[0]).unwrap();
+    assert!(scope.unregister(b"one", find) && !scope.unregister(b"one", find));
+    assert!(me.kernel.snapshot(ids[0]).unwrap().names.is_empty());
+    me.monitor(ids[2]);
+    me.receive(&[]).await;
+    assert_eq!(scope.lookup(b"given"), Some(me.id()));
+    Ok(())
+}
+
+#[test]
+fn names_fall_before_the_end_is_told() {
+    for number in 0..20 {
+        let mut simulation = Simulation::new(SETTINGS, number, Closures);
+        let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+        simulation.run(100_000);
+        assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    }
+}
+
+#[test]
+fn names_fall_before_the_end_is_told_on_two_workers() {
+    // `main` looks at children that have not run, so here it is the names alone.
+    let reason = Threaded::new().run(|me| async move {
+        let scope = Arc::new(Scope::default());
+        for round in 0..10 * ROUNDS {
+            let child = me.spawn(|me| async move {
+                me.receive(&[1]).await;
+                Ok(())
+            });
+            register(&me, &scope, b"one", child).expect("the name is free");
+            me.monitor(child);
+            match round % 2 {
+                0 => me.send(child, 1, &[]).unwrap(),
+                _ => me.exit(child, &ExitReason::Killed)?,
+            }
+            me.receive(&[]).await;
+            assert_eq!(scope.lookup(b"one"), None);
+        }
+        Ok(())
+    });
+    assert_eq!(reason, ExitReason::Normal);
+}

@@ -1,0 +1,205 @@
+//! Two kernels that are each other's node: what leaves one comes in at the other through the one place that decides where
+//! things go.
+
+mod closures;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use closures::{Closures, Me, Outcome, SETTINGS, seed};
+use lunatic_kernel::address::{Id, Peer};
+use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::delivery::{Remote, Signal};
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::relations::mailbox::Kind;
+use lunatic_kernel::simulation::Simulation;
+use parking_lot::Mutex;
+
+/// Signals on their way to the other node, in the order in which they were sent.
+#[derive(Default)]
+struct Cable(Mutex<VecDeque<(Id, Id, Owned)>>);
+
+enum Owned {
+    Message(u64, Vec<u8>),
+    Other(Signal<'static>),
+}
+
+impl Remote for Cable {
+    fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+        let owned = match signal {
+            Signal::Message { tag, body } => Owned::Message(tag, body.to_vec()),
+            Signal::Exit { reason, sent } => Owned::Other(Signal::Exit { reason, sent }),
+            Signal::Link => Owned::Other(Signal::Link),
+            Signal::Unlink => Owned::Other(Signal::Unlink),
+            Signal::Monitor { reference } => Owned::Other(Signal::Monitor { reference }),
+            Signal::Demonitor { reference } => Owned::Other(Signal::Demonitor { reference }),
+            Signal::Down { reference, reason } => Owned::Other(Signal::Down { reference, reason }),
+            _ => unreachable!("the kernel sends nothing else"),
+        };
+        self.0.lock().push_back((from, to, owned));
+        Ok(())
+    }
+}
+
+/// Two nodes and the cables between them.
+struct Cluster {
+    nodes: [Simulation<Closures>; 2],
+    cables: [Arc<Cable>; 2],
+    peers: [Peer; 2],
+}
+
+impl Cluster {
+    fn new() -> Self {
+        let nodes = [1, 2].map(|number| Simulation::new(SETTINGS, number, Closures));
+        let cables = [Arc::new(Cable::default()), Arc::new(Cable::default())];
+        let peers = [0, 1].map(|own: usize| {
+            let keys = nodes[1 - own].kernel().process_keys().clone();
+            nodes[own].kernel().connect(keys, cables[own].clone()).unwrap()
+        });
+        Self { nodes, cables, peers }
+    }
+
+    /// Runs both until nothing happens any more on either.
+    fn run(&mut self) {
+        let mut is_busy = true;
+        while is_busy {
+            is_busy = false;
+            for own in [0, 1] {
+                is_busy |= self.nodes[own].run(1000) > 0;
+                let sent: Vec<_> = self.cables[own].0.lock().drain(..).collect();
+                for (from, to, signal) in sent {
+                    is_busy = true;
+                    let other = self.nodes[1 - own].kernel();
+                    let (from, to) = (from.on(self.peers[1 - own]), to.on(Peer::HERE));
+                    match &signal {
+                        Owned::Message(tag, body) => other.receive(from, to, Signal::Message { tag: *tag, body }),
+                        Owned::Other(signal) => other.receive(from, to, signal.clone()),
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn links_monitors_exits_and_messages_reach_another_node() {
+    let mut cluster = Cluster::new();
+    // A process that answers until it is told to fail.
+    let server = cluster.nodes[1].kernel().start_system((), |()| {
+        seed(|me| async move {
+            loop {
+                let mail = me.receive(&[]).await;
+                if mail.kind != Kind::Message {
+                    continue;
+                }
+                let address = u128::from_le_bytes(mail.body[..16].try_into().unwrap());
+                let address = lunatic_sys::layout::RawHandle {
+                    id: address as u64,
+                    key: (address >> 64) as u64,
+                };
+                let client = me
+                    .kernel
+                    .process_named(address)
+                    .expect("the client's address is good here, too");
+                match mail.tag {
+                    1 => me.send(client, 2, b"pong").unwrap(),
+                    _ => return Err(ExitReason::Error("as told".into())),
+                }
+            }
+        })
+    });
+    let server = server.unwrap();
+    let address = cluster.nodes[1].kernel().process_address(server.main().unwrap());
+    let client = cluster.nodes[0].kernel().start_system((), move |()| {
+        seed(move |me| async move {
+            me.trap_exits();
+            let own = me.kernel.process_address(me.id());
+            let own = [own.id.to_le_bytes(), own.key.to_le_bytes()].concat();
+            let server = me
+                .kernel
+                .process_named(address)
+                .expect("the server's address is good here");
+            assert!(!server.is_here());
+            me.link(server)?;
+            let reference = me.monitor(server);
+            me.send(server, 1, &own).unwrap();
+            assert_eq!(me.receive(&[]).await.body[..], *b"pong");
+            me.send(server, 3, &own).unwrap();
+            let told = [me.receive(&[]).await, me.receive(&[]).await];
+            assert!(told.iter().any(|mail| mail.kind == Kind::Exit(server)));
+            assert!(told.iter().any(|mail| mail.kind == Kind::Down(server, reference)));
+            for mail in told {
+                assert_eq!(
+                    ExitReason::from_bytes(&mail.body),
+                    Some(ExitReason::Error("as told".into()))
+                );
+            }
+            // It has ended by now, and its node says so.
+            me.link(server)?;
+            assert_eq!(
+                ExitReason::from_bytes(&me.receive(&[]).await.body),
+                Some(ExitReason::NoProcess)
+            );
+            Ok(())
+        })
+    });
+    let client = client.unwrap();
+    cluster.run();
+    assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
+}
+
+#[test]
+fn the_loss_of_a_node_ends_links_and_monitors_to_it() {
+    let mut cluster = Cluster::new();
+    let server = cluster.nodes[1].kernel().start_system((), |()| seed(waits));
+    let address = cluster.nodes[1]
+        .kernel()
+        .process_address(server.unwrap().main().unwrap());
+    let client = cluster.nodes[0].kernel().start_system((), move |()| {
+        seed(move |me| async move {
+            me.trap_exits();
+            let server = me.kernel.process_named(address).unwrap();
+            me.link(server)?;
+            me.monitor(server);
+            for _ in 0..2 {
+                assert_eq!(
+                    ExitReason::from_bytes(&me.receive(&[]).await.body),
+                    Some(ExitReason::NodeGone)
+                );
+            }
+            assert_eq!(me.send(server, 1, b"too late"), Err(SendRefusal::Closed));
+            me.monitor(server);
+            me.link(server)?;
+            for _ in 0..2 {
+                assert_eq!(
+                    ExitReason::from_bytes(&me.receive(&[]).await.body),
+                    Some(ExitReason::NodeGone)
+                );
+            }
+            assert!(me.kernel.snapshot(me.id()).unwrap().links.is_empty());
+            Ok(())
+        })
+    });
+    let client = client.unwrap();
+    // The client waits, and its wait is no deadlock while something may come from outside: here the test goes on itself.
+    cluster.nodes[0].run(3);
+    cluster.nodes[0].kernel().disconnect(cluster.peers[0]);
+    cluster.run();
+    assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
+}
+
+async fn waits(me: Me) -> Outcome {
+    me.receive(&[1]).await;
+    Ok(())
+}
+
+#[test]
+fn an_address_that_no_node_has_given_out_names_nothing() {
+    let cluster = Cluster::new();
+    let stranger = Simulation::new(SETTINGS, 3, Closures);
+    let system = stranger.kernel().start_system((), |()| seed(waits)).unwrap();
+    let address = stranger.kernel().process_address(system.main().unwrap());
+    for node in &cluster.nodes {
+        assert_eq!(node.kernel().process_named(address), None);
+    }
+}

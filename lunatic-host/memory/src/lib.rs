@@ -1,0 +1,58 @@
+//! The memory of processes: linear memories and fiber stacks for wasmtime, and what can be done with them while nobody
+//! runs on them. All mapping of memory in the host happens here.
+//!
+//! wasmtime would give each memory and each stack kernel maps of their own, and Linux gives a program 65,530 of them. Here
+//! they are *slots* of *arenas*: a million fit in a few maps. And a slot's pages can be taken from a process that waits, and
+//! given back to it unchanged.
+//!
+//! | module | what it has |
+//! |---|---|
+//! | `os` | the system calls, and what newer kernels offer; figures of this process and of the machine |
+//! | `arena` | address space cut into equal slots |
+//! | `linear` | linear memories in two layouts, [`FastMemories`] and [`DenseMemories`], which share a [`MemoryBudget`] |
+//! | `stack` | fiber stacks: [`Stacks`] |
+//! | `residency` | [`Pages`]: which of them hold data, and how to give them back |
+//! | `runs` | [`Runs`]: what differs between some pages and their image |
+//! | `packed` | [`Model`]: runs compressed by what others of the same kind have in common |
+//!
+//! # What it may not know
+//!
+//! Processes, modules, instances, or any other crate of Lunatic. Of wasmtime it knows the traits by which an engine is
+//! given memories and stacks, and the configuration that fits them: no store, no instance. Its tests use them, and nothing
+//! else does.
+//!
+//! # Invariants
+//!
+//! - A free slot holds zeros, or is *warm*: then its next user is told. What a guest left in a memory, no other guest sees.
+//! - Only the holder of a slot uses its bytes. Whoever makes [`Pages`] of memory that a guest uses promises that the guest
+//!   does not run meanwhile.
+//! - What the machine does not give is an [`ArenaError`] or a [`MemoryError`] that names what was lacking: never an abort.
+//! - No page is huge, so that the page faults of a thread tell of each page that it touches first ([`thread_faults`]).
+//! - The lock of an arena is taken last, and is never held while memory is zeroed or opened.
+//!
+//! The notes on why each part is as it is are in `docs/internals/memory.md` and `docs/internals/hibernation.md`. Files of
+//! this crate that make no system call by themselves (`arena`, `residency`, `runs`) are also compiled in `tests/miri`, with
+//! another `os`.
+
+#![warn(missing_docs)]
+
+mod arena;
+mod linear;
+mod os;
+mod packed;
+mod residency;
+mod runs;
+mod stack;
+#[cfg(test)]
+mod testing;
+
+pub use arena::ArenaError;
+pub use linear::{DenseMemories, FastMemories, MemoryBudget, MemoryError, expect_data, take_refusal};
+pub use os::{
+    KernelFeatures, Room, address_space, forbid_huge_pages, kernel_features, machine_memory, page_size,
+    physical_memory, resident_memory, thread_time,
+};
+pub use packed::{Model, Packed};
+pub use residency::{PageSet, Pages, thread_faults};
+pub use runs::Runs;
+pub use stack::Stacks;

@@ -1,0 +1,67 @@
+//! What every Unix says of a thread and of the machine. The rest differs: see the twins.
+
+use std::time::Duration;
+
+use super::page_size;
+
+/// How much of something there is, in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// What can still be had.
+    pub left: usize,
+    /// That, and what is in use.
+    pub all: usize,
+}
+
+impl Room {
+    /// What arenas and new processes leave to the rest of the host, whose allocator aborts when it gets nothing.
+    pub fn reserve(self) -> usize {
+        self.all / 16
+    }
+}
+
+/// How long this thread has been on a core since it started.
+pub fn thread_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing for the time of the call.
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
+    Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
+}
+
+/// The memory that the machine has, in bytes, whoever uses it; `None` where the system does not say.
+///
+/// For limits that are to stay the same while the host runs. How much of it can be had now, [`machine_memory`] says.
+///
+/// [`machine_memory`]: super::machine_memory
+pub fn physical_memory() -> Option<usize> {
+    // SAFETY: `sysconf` only reads a number.
+    let pages = unsafe { libc::sysconf(libc::_SC_PHYS_PAGES) };
+    let bytes = usize::try_from(pages).ok()?.saturating_mul(page_size());
+    (bytes > 0).then_some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::os::resident_memory;
+
+    #[test]
+    fn the_time_of_a_thread_goes_on_while_it_computes_and_not_while_others_do() {
+        let start = thread_time();
+        while thread_time() - start < Duration::from_millis(20) {
+            std::hint::spin_loop();
+        }
+        let before = thread_time();
+        // This thread waits.
+        std::thread::spawn(|| while thread_time() < Duration::from_millis(200) {})
+            .join()
+            .unwrap();
+        assert!(thread_time() - before < Duration::from_millis(100));
+    }
+
+    #[test]
+    fn this_process_holds_less_than_the_machine_has() {
+        let all = physical_memory().unwrap();
+        assert!(resident_memory().is_none_or(|bytes| 0 < bytes && bytes < all));
+    }
+}

@@ -1,0 +1,72 @@
+//! What Linux says of this process' limits and use of memory, and of the machine's.
+
+use crate::os::{Access, Room, page_size};
+
+/// Page faults of this thread since it started. The same number twice: this thread touched no new page in between.
+pub(crate) fn thread_faults() -> u64 {
+    // SAFETY: all zero bytes are a valid `rusage`, which is plain numbers.
+    let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
+    // SAFETY: `usage` is valid for writing for the time of the call.
+    unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
+    (usage.ru_minflt as u64).wrapping_add(usage.ru_majflt as u64)
+}
+
+/// The address space that `ulimit -v` allows; `None` when there is no such limit.
+pub fn address_space() -> Option<Room> {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: `limit` is valid for writing for the time of the call.
+    let asked = unsafe { libc::getrlimit(libc::RLIMIT_AS, &mut limit) };
+    if asked != 0 || limit.rlim_cur == libc::RLIM_INFINITY {
+        return None;
+    }
+    let used = statm(0)?;
+    let all = usize::try_from(limit.rlim_cur).unwrap_or(usize::MAX);
+    Some(Room {
+        left: all.saturating_sub(used),
+        all,
+    })
+}
+
+/// The memory of the machine that this process holds, in bytes; `None` when the system does not tell.
+pub fn resident_memory() -> Option<usize> {
+    statm(1)
+}
+
+/// A column of `/proc/self/statm`, which counts pages, in bytes.
+fn statm(column: usize) -> Option<usize> {
+    let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
+    let pages: usize = statm.split_ascii_whitespace().nth(column)?.parse().ok()?;
+    pages.checked_mul(page_size())
+}
+
+/// The memory of the machine: what programs can have without others being swapped out, and all.
+pub fn machine_memory() -> Option<Room> {
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    Some(Room {
+        left: bytes_in(&info, "MemAvailable")?,
+        all: bytes_in(&info, "MemTotal")?,
+    })
+}
+
+/// A line of `/proc/meminfo`.
+fn bytes_in(info: &str, key: &str) -> Option<usize> {
+    let line = info
+        .lines()
+        .find_map(|line| line.strip_prefix(key)?.strip_prefix(':'))?;
+    let kib: usize = line.trim().split(' ').next()?.parse().ok()?;
+    kib.checked_mul(1024)
+}
+
+/// Bytes that may still be promised to programs; `None` when mappings of this kind are not counted.
+pub(crate) fn commit_left(access: Access) -> Option<usize> {
+    const NEVER_MORE_THAN_THERE_IS: &str = "2";
+    let mode = std::fs::read_to_string("/proc/sys/vm/overcommit_memory").ok()?;
+    if mode.trim() != NEVER_MORE_THAN_THERE_IS || access == Access::Closed {
+        return None;
+    }
+    let info = std::fs::read_to_string("/proc/meminfo").ok()?;
+    Some(bytes_in(&info, "CommitLimit")?.saturating_sub(bytes_in(&info, "Committed_AS")?))
+}

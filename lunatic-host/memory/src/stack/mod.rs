@@ -1,0 +1,162 @@
+//! Stacks of fibers: the native stacks that guests' code and the host functions they call run on.
+//!
+//! A stack is a slot of an open arena: a guard page at its bottom, the stack above it. The guard is put there when the
+//! slot is used first and stays for good. When a stack ends, all but its top [`KEPT`] bytes go back to the system; the
+//! top stays with a limited number of free stacks, as the next user touches it anyway.
+//!
+//! What a guest left on a stack no other guest can read: the stack holds only what compiled code and the host put there,
+//! and neither reads what it did not write. Who wants it cleared all the same sets wasmtime's `async_stack_zeroing`.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use wasmtime::{Config, StackCreator, StackMemory};
+
+use crate::arena::{Access, Arena, ArenaError, ArenaOptions, Slot};
+use crate::os::{Guard, page_size, whole_pages};
+
+/// Bytes at the top of a free stack that stay in memory: what a process uses that does little.
+const KEPT: usize = 16 << 10;
+
+/// The slot has its guard.
+const GUARDED: u32 = 1;
+
+/// Makes stacks for fibers.
+#[derive(Debug)]
+pub struct Stacks {
+    arena: Arc<Arena>,
+    size: usize,
+    guard: Guard,
+}
+
+impl Stacks {
+    /// The default number of free stacks whose top stays in memory: 16 MiB in all.
+    pub const WARM_MAX: u32 = 1024;
+
+    /// A creator of stacks of `size` bytes (rounded up to whole pages), which keeps at most `warm_max` free ones warm.
+    ///
+    /// # Errors
+    ///
+    /// [`ArenaError::AddressSpace`] when no stack can be that large.
+    pub fn new(size: usize, warm_max: u32) -> Result<Arc<Stacks>, ArenaError> {
+        Stacks::with_guard(size, warm_max, Guard::best())
+    }
+
+    fn with_guard(size: usize, warm_max: u32, guard: Guard) -> Result<Arc<Stacks>, ArenaError> {
+        let name = "fiber stacks";
+        let too_large = || ArenaError::AddressSpace {
+            name,
+            wanted: size,
+            source: std::io::ErrorKind::InvalidInput.into(),
+        };
+        let size = whole_pages(size.max(1)).ok_or_else(too_large)?;
+        let slot_size = size.checked_add(page_size()).ok_or_else(too_large)?;
+        let arena = Arena::new(ArenaOptions {
+            name,
+            slot_size,
+            slots_max: u32::MAX,
+            access: Access::Open,
+            warm_max,
+            ..ArenaOptions::default()
+        })?;
+        Ok(Arc::new(Stacks { arena, size, guard }))
+    }
+
+    /// Makes `config` run fibers on these stacks. `config.max_wasm_stack` must leave room for host functions.
+    pub fn configure(self: &Arc<Self>, config: &mut Config) {
+        config.async_stack_size(self.size).with_host_stack(self.clone());
+    }
+
+    /// The stack that `address` lies in (such as that of a local variable), without its guard, as addresses.
+    pub fn stack_at(&self, address: usize) -> Option<Range<usize>> {
+        let slot = self.arena.slot_at(address)?;
+        Some(slot.start + page_size()..slot.end)
+    }
+
+    /// The number of stacks in use.
+    pub fn taken(&self) -> u32 {
+        self.arena.taken()
+    }
+
+    /// Gives what free stacks kept, and their page tables, back to the system. Worth a call when many stacks were given back
+    /// and few will be needed soon: those cost more then. Stacks may come and go meanwhile.
+    pub fn trim(&self) {
+        self.arena.trim();
+    }
+
+    fn make(&self, size: usize, zeroed: bool) -> Result<Stack, ArenaError> {
+        if size > self.size {
+            let source = std::io::ErrorKind::InvalidInput.into();
+            return Err(ArenaError::AddressSpace {
+                name: "a larger fiber stack",
+                wanted: size,
+                source,
+            });
+        }
+        let mut slot = self.arena.take()?;
+        // The note says what the slot has had since the arena was last trimmed.
+        if slot.note() & GUARDED == 0 {
+            slot.guard(0..page_size(), self.guard)?;
+            slot.set_note(GUARDED);
+        }
+        // Below what is kept, a warm stack is zero as a cold one is.
+        if zeroed && slot.was_warm() {
+            let kept = kept(&slot);
+            slot.release(kept);
+        }
+        Ok(Stack { slot })
+    }
+}
+
+// SAFETY: a stack is whole pages, guarded below, and zero when that is asked for.
+unsafe impl StackCreator for Stacks {
+    fn new_stack(&self, size: usize, zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
+        Ok(Box::new(self.make(size, zeroed)?))
+    }
+}
+
+/// A stack in use.
+struct Stack {
+    slot: Slot,
+}
+
+impl Stack {
+    fn bottom(&self) -> usize {
+        self.slot.base().as_ptr() as usize
+    }
+}
+
+// SAFETY: the ranges are those of the slot, which lives as long as this value.
+unsafe impl StackMemory for Stack {
+    fn top(&self) -> *mut u8 {
+        self.slot.base().as_ptr().wrapping_add(self.slot.len())
+    }
+
+    fn range(&self) -> Range<usize> {
+        self.bottom() + page_size()..self.bottom() + self.slot.len()
+    }
+
+    fn guard_range(&self) -> Range<*mut u8> {
+        let bottom = self.slot.base().as_ptr();
+        bottom..bottom.wrapping_add(page_size())
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        let end = if self.slot.keep_warm() {
+            kept(&self.slot).start
+        } else {
+            self.slot.len()
+        };
+        self.slot.release(page_size()..end);
+    }
+}
+
+/// The part of a free stack that stays in memory.
+fn kept(slot: &Slot) -> Range<usize> {
+    slot.len().saturating_sub(KEPT).max(page_size())..slot.len()
+}
+
+#[cfg(test)]
+mod tests;

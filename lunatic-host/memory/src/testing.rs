@@ -1,0 +1,50 @@
+//! What tests of memory have in common: figures of this process, and a process of its own for tests that need one.
+
+use std::process::{Command, Output, Stdio};
+
+/// The number of kernel maps of this process.
+pub(crate) fn kernel_maps() -> usize {
+    std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
+}
+
+/// Bytes of the machine's memory that this process uses.
+pub(crate) fn resident_bytes() -> usize {
+    crate::os::resident_memory().unwrap()
+}
+
+/// Bytes of the machine's memory that this process' page tables use.
+pub(crate) fn page_table_bytes() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).unwrap();
+    line.trim().split(' ').next().unwrap().parse::<usize>().unwrap() * 1024
+}
+
+/// The version of the running kernel, (0, 0) where that is not Linux.
+pub(crate) fn kernel_version() -> (u32, u32) {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let mut parts = release.split(['.', '-']).map_while(|part| part.parse().ok());
+    (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
+}
+
+/// Runs one ignored test of this crate in a process of its own, with nothing beside it.
+pub(crate) fn in_own_process(test: &str) -> Output {
+    Command::new(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact", test, "--test-threads=1", "--nocapture"])
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+/// Runs one ignored test in a process of its own, in which it must pass.
+pub(crate) fn run_alone(test: &str) {
+    let output = in_own_process(test);
+    let (stdout, stderr) = (
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr),
+    );
+    assert!(
+        output.status.success() && stdout.contains("1 passed"),
+        "{test}: {}\n{stdout}\n{stderr}",
+        output.status
+    );
+}

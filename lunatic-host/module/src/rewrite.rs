@@ -1,0 +1,308 @@
+//! Makes a module startable and its instances reusable, without changing what it means.
+//!
+//! What is added, and nothing else changes:
+//!
+//! - Every mutable global is exported, so that the host can put it back when an instance is used again.
+//! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop
+//!   [`RUN_EXPORT`], which fetches entries from the host and calls them, and the global [`GATE_EXPORT`], by which the
+//!   host knows that it is this loop that asks.
+//! - If something has to run in a fresh instance before an export other than `_start`: the exported function
+//!   [`STARTUP_EXPORT`], which does that.
+//!
+//! Types, functions, globals and exports are appended, so no index moves. Bodies and all other sections are copied byte by
+//! byte, so that debug information, whose offsets count from the start of the code section, stays right.
+
+mod direct_calls;
+mod error;
+mod inspect;
+mod sections;
+mod startup;
+
+use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, Function, GlobalType, Instruction, ValType};
+use wasmparser::WasmFeatures;
+
+use self::inspect::Inspected;
+use self::sections::{Growth, SectionId};
+use super::facts::{Facts, GATE_EXPORT, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
+
+pub use self::direct_calls::direct_calls;
+pub use self::error::RewriteError;
+
+/// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
+/// everything that is kept about a rewritten module.
+pub const VERSION: u32 = 5;
+
+/// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
+pub const MODULE_SIZE_MAX: usize = 1 << 30;
+
+/// The largest number of types, of functions and of globals (imported ones too), and of exports.
+const ITEMS_MAX: u32 = 1_000_000;
+
+/// A rewritten module and what was found in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewritten {
+    /// The module to compile, valid with [`features`].
+    pub wasm: Vec<u8>,
+    /// What the host has to know about it.
+    pub facts: Facts,
+}
+
+/// The WebAssembly features that guests may use: WebAssembly 2.0 less `externref`, plus extended constants, tail calls
+/// and relaxed SIMD.
+///
+/// Left out: threads (a process shares no memory), memories of 64 bits and several memories (host functions take
+/// offsets into one memory of 32 bits), and garbage collection with all that holds host references, `externref` too
+/// (it would tie an instance to its store's collector), and with it exceptions.
+pub const fn features() -> WasmFeatures {
+    WasmFeatures::WASM2
+        .difference(WasmFeatures::GC_TYPES)
+        .union(WasmFeatures::EXTENDED_CONST)
+        .union(WasmFeatures::TAIL_CALL)
+        .union(WasmFeatures::RELAXED_SIMD)
+}
+
+/// Validates a module, rewrites it and finds its [`Facts`].
+///
+/// # Errors
+///
+/// A [`RewriteError`] says in a sentence what is wrong with the module. Nothing in `wasm` can cause a panic.
+pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
+    error::check_header(wasm)?;
+    let module = inspect::inspect(wasm).map_err(|error| error::diagnose(wasm, error))?;
+    refuse_reserved_names(&module)?;
+
+    let mut additions = Additions::new(&module);
+    // The host reads and sets the globals by these exports.
+    for (index, _) in module.mutable_globals.iter().filter(|(_, numeric)| *numeric) {
+        additions.export_global(*index);
+    }
+    // The loop and exports share one function that does what has to be done in a fresh instance. It is exported only if
+    // the module's own exports do not do the same by themselves.
+    let startup = startup::find(&module);
+    let exports_need_startup = !startup.exports_wrapped;
+    let startup = (!startup.functions.is_empty()).then(|| additions.function(&startup_body(&startup.functions)));
+    let exported_startup = startup.filter(|_| exports_need_startup);
+    if let Some(function) = exported_startup {
+        additions.export(STARTUP_EXPORT, ExportKind::Func, function);
+    }
+    // Entries are places in a table, so without a table there is nothing that the loop could call.
+    let run = match module.next {
+        Some(next) if module.function_table => {
+            let void = additions.void_type();
+            let gate = additions.gate();
+            let run = additions.function(&run_body(next, gate, startup, void));
+            additions.export(RUN_EXPORT, ExportKind::Func, run);
+            Some(run)
+        }
+        _ => None,
+    };
+    additions.check()?;
+
+    let facts = Facts {
+        globals: additions.globals,
+        run,
+        startup: exported_startup,
+        recyclable: recyclable(&module),
+        imports: module.imports,
+        memory: module.memory,
+        start: module.start.is_some(),
+        tests: module.tests,
+        debug_info: module.debug_info,
+    };
+    let growths = [
+        additions.types,
+        additions.functions,
+        additions.gate,
+        additions.exports,
+        additions.code,
+    ];
+    Ok(Rewritten {
+        wasm: sections::write(&module.sections, growths),
+        facts,
+    })
+}
+
+/// Refuses a module that exports what only the host may add.
+fn refuse_reserved_names(module: &Inspected<'_>) -> Result<(), RewriteError> {
+    let mut names = module.exports.iter().map(|export| export.name);
+    match names.find(|name| name.starts_with(RESERVED_PREFIX)) {
+        Some(name) => Err(RewriteError::ReservedExport { name: name.to_owned() }),
+        None => Ok(()),
+    }
+}
+
+/// Whether memory and globals are all that code of this module can change.
+fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
+    if module.imports_state {
+        return Err(NotRecyclable::ImportedState);
+    }
+    if module.memories != 1 {
+        return Err(NotRecyclable::Memories { count: module.memories });
+    }
+    if module.start_section {
+        return Err(NotRecyclable::StartFunction);
+    }
+    if let Some((index, _)) = module.mutable_globals.iter().find(|(_, numeric)| !numeric) {
+        return Err(NotRecyclable::ReferenceGlobal { index: *index });
+    }
+    if let Some(function) = module.code.changes_table {
+        return Err(NotRecyclable::ChangesTable { function });
+    }
+    // Not `elem.drop`: only `table.init` can tell a dropped element segment, and it has been refused above.
+    if module.code.drops_data && module.code.reads_data {
+        return Err(NotRecyclable::DropsData);
+    }
+    Ok(())
+}
+
+/// What is appended to a module.
+struct Additions {
+    types: Growth,
+    functions: Growth,
+    gate: Growth,
+    exports: Growth,
+    code: Growth,
+    /// The names of the exported globals.
+    globals: Vec<String>,
+    void_type: Option<u32>,
+    /// The number of types, functions, globals and exports, with what has been added.
+    type_count: u32,
+    function_count: u32,
+    global_count: u32,
+    export_count: u32,
+}
+
+impl Additions {
+    fn new(module: &Inspected<'_>) -> Self {
+        Self {
+            types: Growth::of(SectionId::TYPE),
+            functions: Growth::of(SectionId::FUNCTION),
+            gate: Growth::of(SectionId::GLOBAL),
+            exports: Growth::of(SectionId::EXPORT),
+            code: Growth::of(SectionId::CODE),
+            globals: Vec::new(),
+            void_type: module.void_type(),
+            // The validator has checked that these are at most `ITEMS_MAX`.
+            type_count: module.signatures.len() as u32,
+            function_count: module.function_types.len() as u32,
+            global_count: module.globals,
+            export_count: module.exports.len() as u32,
+        }
+    }
+
+    fn export(&mut self, name: &str, kind: ExportKind, index: u32) {
+        self.exports.add(|out| {
+            name.encode(out);
+            kind.encode(out);
+            index.encode(out);
+        });
+        self.export_count += 1;
+    }
+
+    fn export_global(&mut self, index: u32) {
+        let name = global_export(index);
+        self.export(&name, ExportKind::Global, index);
+        self.globals.push(name);
+    }
+
+    /// Appends the global that tells the loop's own calls of `next` from a guest's, and returns its index.
+    fn gate(&mut self) -> u32 {
+        let index = self.global_count;
+        self.gate.add(|out| {
+            let ty = GlobalType {
+                val_type: ValType::I32,
+                mutable: true,
+                shared: false,
+            };
+            ty.encode(out);
+            ConstExpr::i32_const(0).encode(out);
+        });
+        self.global_count += 1;
+        self.export(GATE_EXPORT, ExportKind::Global, index);
+        index
+    }
+
+    /// The index of the type `() -> ()`, which is added if the module has none.
+    fn void_type(&mut self) -> u32 {
+        if let Some(index) = self.void_type {
+            return index;
+        }
+        let index = self.type_count;
+        // The form of a function type, no parameters, no results.
+        self.types.add(|out| out.extend([0x60, 0, 0]));
+        self.type_count += 1;
+        self.void_type = Some(index);
+        index
+    }
+
+    /// Appends a function of type `() -> ()`, and returns its index.
+    fn function(&mut self, body: &Function) -> u32 {
+        let void = self.void_type();
+        let index = self.function_count;
+        self.functions.add(|out| void.encode(out));
+        self.code.add(|out| body.encode(out));
+        self.function_count += 1;
+        index
+    }
+
+    /// Whether the module is still within the limits that implementations share.
+    fn check(&self) -> Result<(), RewriteError> {
+        let counts = [
+            ("types", self.type_count),
+            ("functions", self.function_count),
+            ("globals", self.global_count),
+            ("exports", self.export_count),
+        ];
+        match counts.into_iter().find(|(_, count)| *count > ITEMS_MAX) {
+            Some((what, _)) => Err(RewriteError::TooMany { what, max: ITEMS_MAX }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// `lunatic:startup`: calls each of `functions`.
+fn startup_body(functions: &[u32]) -> Function {
+    let mut body = Function::new([]);
+    for function in functions {
+        body.instruction(&Instruction::Call(*function));
+    }
+    body.instruction(&Instruction::End);
+    body
+}
+
+/// `lunatic:run`: asks the host for an entry and calls it, until there is none (-1).
+fn run_body(next: u32, gate: u32, startup: Option<u32>, void_type: u32) -> Function {
+    const ENTRY: u32 = 0;
+    const DONE: u32 = 1;
+    const AGAIN: u32 = 0;
+
+    let mut body = Function::new([(1, ValType::I32)]);
+    body.instruction(&Instruction::Block(BlockType::Empty));
+    body.instruction(&Instruction::Loop(BlockType::Empty));
+    body.instruction(&Instruction::I32Const(1));
+    body.instruction(&Instruction::GlobalSet(gate));
+    body.instruction(&Instruction::Call(next));
+    body.instruction(&Instruction::LocalSet(ENTRY));
+    body.instruction(&Instruction::I32Const(0));
+    body.instruction(&Instruction::GlobalSet(gate));
+    body.instruction(&Instruction::LocalGet(ENTRY));
+    body.instruction(&Instruction::I32Const(-1));
+    body.instruction(&Instruction::I32Eq);
+    body.instruction(&Instruction::BrIf(DONE));
+    if let Some(startup) = startup {
+        body.instruction(&Instruction::Call(startup));
+    }
+    body.instruction(&Instruction::LocalGet(ENTRY));
+    body.instruction(&Instruction::CallIndirect {
+        type_index: void_type,
+        table_index: 0,
+    });
+    body.instruction(&Instruction::Br(AGAIN));
+    body.instruction(&Instruction::End);
+    body.instruction(&Instruction::End);
+    body.instruction(&Instruction::End);
+    body
+}
+
+#[cfg(test)]
+mod tests;

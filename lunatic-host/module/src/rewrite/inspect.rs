@@ -1,0 +1,317 @@
+//! Validates a module and reads from it what rewriting and [`Facts`](crate::facts::Facts) need.
+
+use std::collections::HashMap;
+
+use wasmparser::{
+    Export, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, GlobalType, Import, KnownCustom, Name,
+    NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType, ValidPayload, Validator,
+};
+
+use super::sections::Section;
+use super::startup::StartupNames;
+use crate::facts::{Memory, TEST_PREFIX};
+use crate::imports::Imports;
+
+/// The type of a function, as far as it matters here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Signature {
+    /// `() -> ()`
+    Void,
+    /// `() -> i32`
+    ReturnsI32,
+    /// `(i32) -> ()`
+    TakesI32,
+    Other,
+}
+
+impl Signature {
+    fn of(function: &FuncType) -> Self {
+        match (function.params(), function.results()) {
+            ([], []) => Self::Void,
+            ([], [ValType::I32]) => Self::ReturnsI32,
+            ([ValType::I32], []) => Self::TakesI32,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// What the code of a module can do that memory and globals do not show.
+#[derive(Debug, Default)]
+pub(super) struct CodeFacts {
+    /// The first function that writes to a table.
+    pub(super) changes_table: Option<u32>,
+    /// Whether there is a `data.drop`.
+    pub(super) drops_data: bool,
+    /// Whether there is a `memory.init`.
+    pub(super) reads_data: bool,
+    /// Whether there is a `memory.grow`.
+    pub(super) grows_memory: bool,
+}
+
+/// A valid module.
+#[derive(Debug, Default)]
+pub(super) struct Inspected<'a> {
+    pub(super) sections: Vec<Section<'a>>,
+    /// Of every type, in order.
+    pub(super) signatures: Vec<Signature>,
+    types: Vec<FuncType>,
+    pub(super) imports: Imports,
+    /// The place of a type in `imports`, for each type of the module that is there.
+    import_types: HashMap<u32, u32>,
+    /// The type of every function, imported ones first.
+    pub(super) function_types: Vec<u32>,
+    pub(super) imported_functions: u32,
+    /// The bodies of all functions that are not imported.
+    pub(super) bodies: Vec<FunctionBody<'a>>,
+    pub(super) exports: Vec<Export<'a>>,
+    /// The function imported as `lunatic::process` `next`, if its type is right.
+    pub(super) next: Option<u32>,
+    /// Whether table 0 holds functions.
+    pub(super) function_table: bool,
+    /// The mutable globals that are defined here, and whether each is of a numeric type.
+    pub(super) mutable_globals: Vec<(u32, bool)>,
+    /// Whether a memory, table or global is imported.
+    pub(super) imports_state: bool,
+    pub(super) memories: u32,
+    pub(super) memory: Option<Memory>,
+    pub(super) start_section: bool,
+    /// The exported function `_start` of type `() -> ()`.
+    pub(super) start: Option<u32>,
+    pub(super) tests: Vec<String>,
+    pub(super) code: CodeFacts,
+    pub(super) names: StartupNames,
+    pub(super) debug_info: bool,
+    tables: u32,
+    /// The number of globals, imported ones too.
+    pub(super) globals: u32,
+}
+
+impl<'a> Inspected<'a> {
+    /// The type `() -> ()`.
+    pub(super) fn void_type(&self) -> Option<u32> {
+        self.signatures
+            .iter()
+            .position(|signature| *signature == Signature::Void)
+            .map(|index| index as u32)
+    }
+
+    pub(super) fn signature(&self, function: u32) -> Signature {
+        let signature = self
+            .function_types
+            .get(function as usize)
+            .and_then(|index| self.signatures.get(*index as usize));
+        signature.copied().unwrap_or(Signature::Other)
+    }
+
+    /// The body of a function that is not imported.
+    pub(super) fn body(&self, function: u32) -> Option<&FunctionBody<'a>> {
+        self.bodies.get(function.checked_sub(self.imported_functions)? as usize)
+    }
+
+    /// The function exported as `name`, if it is of type `() -> ()`.
+    pub(super) fn void_export(&self, name: &str) -> Option<u32> {
+        let export = self
+            .exports
+            .iter()
+            .find(|export| export.name == name && export.kind == ExternalKind::Func)?;
+        (self.signature(export.index) == Signature::Void).then_some(export.index)
+    }
+
+    fn payload(&mut self, wasm: &'a [u8], payload: &Payload<'a>) -> Result<()> {
+        if let Some((id, range)) = payload.as_section() {
+            self.sections.push(Section::new(id, wasm, range));
+        }
+        match payload {
+            Payload::TypeSection(types) => {
+                for group in types.clone() {
+                    self.types(&group?);
+                }
+            }
+            Payload::ImportSection(imports) => {
+                for import in imports.clone().into_imports() {
+                    self.import(&import?);
+                }
+            }
+            Payload::FunctionSection(functions) => {
+                for function in functions.clone() {
+                    self.function_types.push(function?);
+                }
+            }
+            Payload::TableSection(tables) => {
+                for table in tables.clone() {
+                    self.table(table?.ty.element_type);
+                }
+            }
+            Payload::MemorySection(memories) => {
+                for memory in memories.clone() {
+                    self.memory(memory?);
+                }
+            }
+            Payload::GlobalSection(globals) => {
+                for global in globals.clone() {
+                    self.global(global?.ty);
+                }
+            }
+            Payload::ExportSection(exports) => {
+                for export in exports.clone() {
+                    self.exports.push(export?);
+                }
+            }
+            Payload::StartSection { .. } => self.start_section = true,
+            Payload::CodeSectionEntry(body) => {
+                let function = self.imported_functions + self.bodies.len() as u32;
+                self.code.read(function, body)?;
+                self.bodies.push(body.clone());
+            }
+            Payload::CustomSection(section) => match section.as_known() {
+                KnownCustom::Name(names) => self.function_names(names),
+                _ => self.debug_info |= section.name() == ".debug_info",
+            },
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn types(&mut self, group: &RecGroup) {
+        // Without garbage collection a group is one type, and that a function's.
+        for ty in group.types().map(|ty| ty.unwrap_func()) {
+            self.signatures.push(Signature::of(ty));
+            self.types.push(ty.clone());
+        }
+    }
+
+    fn import(&mut self, import: &Import<'_>) {
+        match import.ty {
+            TypeRef::Func(ty) | TypeRef::FuncExact(ty) => {
+                let index = self.imported_functions;
+                self.function_types.push(ty);
+                self.imported_functions += 1;
+                self.import_function(import, ty);
+                let is_next = (import.module, import.name) == ("lunatic::process", "next");
+                if is_next && self.next.is_none() && self.signature(index) == Signature::ReturnsI32 {
+                    self.next = Some(index);
+                }
+            }
+            TypeRef::Table(table) => {
+                self.imports_state = true;
+                self.table(table.element_type);
+            }
+            TypeRef::Memory(memory) => {
+                self.imports_state = true;
+                self.memory(memory);
+            }
+            TypeRef::Global(_) => {
+                self.imports_state = true;
+                self.globals += 1;
+            }
+            TypeRef::Tag(_) => {}
+        }
+    }
+
+    fn import_function(&mut self, import: &Import<'_>, ty: u32) {
+        let Some(function_type) = self.types.get(ty as usize) else {
+            return;
+        };
+        let known = self.import_types.entry(ty);
+        let ty = *known.or_insert_with(|| self.imports.add_type(function_type));
+        self.imports.add(import.module, import.name, ty);
+    }
+
+    fn table(&mut self, element: RefType) {
+        if self.tables == 0 {
+            self.function_table = element == RefType::FUNCREF;
+        }
+        self.tables += 1;
+    }
+
+    fn memory(&mut self, memory: wasmparser::MemoryType) {
+        if self.memories == 0 {
+            self.memory = Some(Memory {
+                pages_min: memory.initial,
+                pages_max: memory.maximum,
+                exported: false,
+                grows: false,
+            });
+        }
+        self.memories += 1;
+    }
+
+    fn global(&mut self, ty: GlobalType) {
+        if ty.mutable {
+            let is_numeric = !ty.content_type.is_reference_type();
+            self.mutable_globals.push((self.globals, is_numeric));
+        }
+        self.globals += 1;
+    }
+
+    /// Takes what matters from the name section. It is not part of what is validated: where it is broken, it ends.
+    fn function_names(&mut self, names: NameSectionReader<'_>) {
+        for subsection in names.into_iter().flatten() {
+            if let Name::Function(functions) = subsection {
+                functions
+                    .into_iter()
+                    .flatten()
+                    .for_each(|naming| self.names.add(naming.index, naming.name));
+            }
+        }
+    }
+
+    /// What can be said when all has been read.
+    fn finish(&mut self) {
+        self.start = self.void_export("_start");
+        let tests = self.exports.iter().filter(|export| {
+            let is_test = export.kind == ExternalKind::Func && export.name.starts_with(TEST_PREFIX);
+            is_test && self.signature(export.index) == Signature::Void
+        });
+        self.tests = tests.map(|export| export.name.to_owned()).collect();
+        let is_memory = |export: &Export<'_>| export.name == "memory" && export.kind == ExternalKind::Memory;
+        let exported = self.exports.iter().any(|export| is_memory(export) && export.index == 0);
+        if let Some(memory) = &mut self.memory {
+            memory.exported = exported;
+            memory.grows = self.code.grows_memory;
+        }
+    }
+}
+
+impl CodeFacts {
+    fn read(&mut self, function: u32, body: &FunctionBody<'_>) -> Result<()> {
+        let mut operators = body.get_operators_reader()?;
+        while !operators.eof() {
+            match operators.read()? {
+                Operator::TableSet { .. }
+                | Operator::TableGrow { .. }
+                | Operator::TableFill { .. }
+                | Operator::TableCopy { .. }
+                | Operator::TableInit { .. } => {
+                    self.changes_table.get_or_insert(function);
+                }
+                Operator::DataDrop { .. } => self.drops_data = true,
+                Operator::MemoryInit { .. } => self.reads_data = true,
+                Operator::MemoryGrow { .. } => self.grows_memory = true,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Validates `wasm` and reads it.
+pub(super) fn inspect(wasm: &[u8]) -> Result<Inspected<'_>> {
+    let mut validator = Validator::new_with_features(super::features());
+    let mut parser = Parser::new(0);
+    parser.set_features(super::features());
+    let mut allocations = FuncValidatorAllocations::default();
+    let mut module = Inspected::default();
+    for payload in parser.parse_all(wasm) {
+        let payload = payload?;
+        // First validated, then read: what is read is known to be right.
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+            let mut function = function.into_validator(allocations);
+            function.validate(&body)?;
+            allocations = function.into_allocations();
+        }
+        module.payload(wasm, &payload)?;
+    }
+    module.finish();
+    Ok(module)
+}

@@ -1,0 +1,232 @@
+//! What is known of the two directions of a socket, and the processes that wait for them.
+//!
+//! The kernel tells once when a direction becomes ready (edge triggered), and not again until an operation has said that
+//! it would block. So each direction has a word, *ready*, that the reactor sets and that a caller clears **before** it
+//! tries: what comes afterwards sets it again, and is not missed.
+//!
+//! A read that got less than it asked for has emptied the socket, so the word stays cleared and the next read waits
+//! without asking the kernel: one system call less for each message. An end of the stream may come together with the last
+//! bytes and is told once, so it is a word of its own that is never cleared.
+//!
+//! # Waiting
+//!
+//! As everywhere: try, leave a waiter, block, take the waiter back, try again. A waiter is left only if the direction is
+//! not ready, which is looked at under the lock of the waiters; the reactor sets the word and takes a waiter off under
+//! the same lock. An event wakes one; whoever got what it wanted, or goes away, wakes the next.
+
+use std::io;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use parking_lot::Mutex;
+use smallvec::SmallVec;
+
+/// Who waits for a socket, and is given back to be woken.
+pub trait Waiter: Clone + Send + Sync + 'static {}
+
+impl<W: Clone + Send + Sync + 'static> Waiter for W {}
+
+/// The two directions of a socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Direction {
+    /// Reading and accepting.
+    Read,
+    /// Writing and connecting.
+    Write,
+}
+
+/// An operation may do something.
+const READY: u8 = 1;
+/// Nothing more will come; operations say so at once.
+const CLOSED: u8 = 2;
+/// The reactor watches the socket.
+const WATCHED: u8 = 4;
+
+/// A place among those that wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ticket(u64);
+
+struct Waiters<W> {
+    list: SmallVec<[(Ticket, W); 1]>,
+    tickets: u64,
+}
+
+/// One direction.
+pub struct Readiness<W> {
+    state: AtomicU8,
+    waiters: Mutex<Waiters<W>>,
+}
+
+impl<W> Default for Readiness<W> {
+    /// Nobody has tried yet.
+    fn default() -> Self {
+        Self {
+            state: AtomicU8::new(READY),
+            waiters: Mutex::new(Waiters {
+                list: SmallVec::new(),
+                tickets: 0,
+            }),
+        }
+    }
+}
+
+impl<W: Clone> Readiness<W> {
+    /// Does what `attempt` does if that may succeed. It says whether it has left nothing behind.
+    pub fn attempt<T>(&self, mut attempt: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
+        let state = self.state.load(Ordering::Acquire);
+        if state & (READY | CLOSED) == 0 {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        // Without the reactor nobody would set the word again.
+        if state & WATCHED != 0 {
+            self.state.fetch_and(!READY, Ordering::AcqRel);
+        }
+        loop {
+            match attempt() {
+                Ok((value, emptied)) => {
+                    if !emptied {
+                        self.state.fetch_or(READY, Ordering::AcqRel);
+                    }
+                    return Ok(value);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(error),
+                Err(error) => {
+                    self.state.fetch_or(READY, Ordering::AcqRel);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// The reactor is about to watch the socket, and will tell at once if it is ready; `ready` until then.
+    pub fn watched(&self, ready: bool) {
+        let bits = if ready { WATCHED | READY } else { WATCHED };
+        self.state.store(bits, Ordering::Release);
+    }
+
+    /// The direction has become ready; `closed` for good. Who is to be woken.
+    pub fn set(&self, closed: bool) -> Option<W> {
+        let bits = if closed { READY | CLOSED } else { READY };
+        let mut waiters = self.waiters.lock();
+        self.state.fetch_or(bits, Ordering::AcqRel);
+        waiters.pop()
+    }
+
+    /// Leaves a waiter, unless the direction is ready by now: then `None`. One that was woken and came too late waits
+    /// `again`, before all others.
+    pub fn enter(&self, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
+        let mut waiters = self.waiters.lock();
+        if self.state.load(Ordering::Acquire) & (READY | CLOSED) != 0 {
+            return None;
+        }
+        if let Some(ticket) = again {
+            waiters.remove(ticket);
+            waiters.list.insert(0, (ticket, waiter.clone()));
+            return Some(ticket);
+        }
+        waiters.tickets += 1;
+        let ticket = Ticket(waiters.tickets);
+        waiters.list.push((ticket, waiter.clone()));
+        Some(ticket)
+    }
+
+    /// A waiter is about to look (`looks`), or goes away. In that case, if it had been woken, the next is to be.
+    pub fn leave(&self, ticket: Ticket, looks: bool) -> Option<W> {
+        let mut waiters = self.waiters.lock();
+        if waiters.remove(ticket) || looks {
+            return None;
+        }
+        waiters.pop()
+    }
+
+    /// Somebody got what it wanted: who else may find something.
+    pub fn next(&self) -> Option<W> {
+        if self.state.load(Ordering::Acquire) & (READY | CLOSED) == 0 {
+            return None;
+        }
+        self.waiters.lock().pop()
+    }
+}
+
+impl<W> Waiters<W> {
+    fn pop(&mut self) -> Option<W> {
+        (!self.list.is_empty()).then(|| self.list.remove(0).1)
+    }
+
+    /// True if the ticket was still in the list.
+    fn remove(&mut self, ticket: Ticket) -> bool {
+        let place = self.list.iter().position(|(other, _)| *other == ticket);
+        place.map(|place| self.list.remove(place)).is_some()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody waits here.
+    type Readiness = super::Readiness<()>;
+
+    fn would_block<T>(result: &io::Result<T>) -> bool {
+        matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    #[test]
+    fn without_the_reactor_every_attempt_is_made() {
+        let readiness = Readiness::default();
+        for _ in 0..2 {
+            assert!(would_block(&readiness.attempt(|| io::Result::<((), bool)>::Err(
+                io::ErrorKind::WouldBlock.into()
+            ))));
+            assert_eq!(readiness.attempt(|| Ok((1, true))).unwrap(), 1);
+        }
+    }
+
+    #[test]
+    fn what_was_emptied_is_not_tried_again_before_an_event() {
+        let readiness = Readiness::default();
+        readiness.watched(false);
+        assert!(would_block(
+            &readiness.attempt(|| -> io::Result<((), bool)> { panic!("not ready") })
+        ));
+        assert!(readiness.set(false).is_none());
+        assert_eq!(readiness.attempt(|| Ok((1, false))).unwrap(), 1);
+        assert_eq!(readiness.attempt(|| Ok((2, true))).unwrap(), 2);
+        assert!(would_block(
+            &readiness.attempt(|| -> io::Result<((), bool)> { panic!("not ready") })
+        ));
+    }
+
+    #[test]
+    fn an_event_during_an_attempt_is_not_missed() {
+        let readiness = Readiness::default();
+        readiness.watched(false);
+        readiness.set(false);
+        let attempt = || {
+            readiness.set(false);
+            Ok(((), true))
+        };
+        readiness.attempt(attempt).unwrap();
+        assert_eq!(readiness.attempt(|| Ok((3, true))).unwrap(), 3);
+    }
+
+    #[test]
+    fn an_end_and_an_error_stay() {
+        let readiness = Readiness::default();
+        readiness.watched(false);
+        readiness.set(true);
+        for _ in 0..3 {
+            assert_eq!(readiness.attempt(|| Ok((0, true))).unwrap(), 0);
+        }
+        let readiness = Readiness::default();
+        readiness.watched(false);
+        readiness.set(false);
+        let refused = || io::Result::<((), bool)>::Err(io::ErrorKind::ConnectionRefused.into());
+        for _ in 0..3 {
+            assert_eq!(
+                readiness.attempt(refused).unwrap_err().kind(),
+                io::ErrorKind::ConnectionRefused
+            );
+        }
+    }
+}

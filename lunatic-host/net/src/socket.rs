@@ -1,0 +1,304 @@
+//! A socket of whatever kind, and what can be done with it without waiting.
+
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use lunatic_kernel::address::Id;
+use lunatic_sys::codes::{NO_TIMEOUT, option};
+use parking_lot::Mutex;
+use socket2::{SockRef, TcpKeepalive};
+
+use super::reactor::{self, Reactor};
+use super::readiness::{Direction, Readiness, Waiter};
+use super::tls::Tls;
+
+/// What a socket is.
+pub enum Kind<W: Waiter> {
+    TcpListener(mio::net::TcpListener),
+    TcpStream(mio::net::TcpStream),
+    Udp(mio::net::UdpSocket),
+    UnixListener(mio::net::UnixListener),
+    UnixStream(mio::net::UnixStream),
+    Tls(Box<Tls<W>>),
+}
+
+/// One open socket. It closes when it is dropped.
+///
+/// `W` is who waits for it. Operations never wait: they say `WouldBlock`, and [`readiness`](Self::readiness) tells when to try again.
+pub struct Socket<W: Waiter> {
+    pub(crate) kind: Kind<W>,
+    directions: [Readiness<W>; 2],
+    is_watched: AtomicBool,
+    watched: Mutex<Option<Id>>,
+    reactor: Arc<Reactor<W>>,
+    /// Nanoseconds, or `NO_TIMEOUT`. As with the system's own timeouts, all clones have the same.
+    timeouts: [AtomicU64; 2],
+}
+
+impl<W: Waiter> Socket<W> {
+    pub fn new(reactor: &Arc<Reactor<W>>, kind: Kind<W>) -> Arc<Self> {
+        Arc::new(Self {
+            kind,
+            directions: Default::default(),
+            is_watched: AtomicBool::new(false),
+            watched: Mutex::new(None),
+            reactor: reactor.clone(),
+            timeouts: [const { AtomicU64::new(NO_TIMEOUT) }; 2],
+        })
+    }
+
+    /// The stream of TLS, if it is one.
+    pub fn tls(&self) -> io::Result<&Tls<W>> {
+        match &self.kind {
+            Kind::Tls(tls) => Ok(tls),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// What is waited for: of a stream of TLS, the connection below.
+    fn below(&self) -> &Self {
+        match &self.kind {
+            Kind::Tls(tls) => &tls.tcp,
+            _ => self,
+        }
+    }
+
+    pub fn readiness(&self, direction: Direction) -> &Readiness<W> {
+        &self.below().directions[direction as usize]
+    }
+
+    /// Has the reactor watch the socket from now on: to be called before anyone waits for it.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel has no room for that.
+    pub fn watch(self: &Arc<Self>, direction: Direction) -> io::Result<()> {
+        if let Kind::Tls(tls) = &self.kind {
+            return tls.tcp.watch(direction);
+        }
+        if self.is_watched.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let mut watched = self.watched.lock();
+        if watched.is_none() {
+            // This direction has just been found to block; nobody has tried the other one. Said before the reactor
+            // watches: what it tells must not be overwritten.
+            self.readiness(direction).watched(false);
+            let other = match direction {
+                Direction::Read => Direction::Write,
+                Direction::Write => Direction::Read,
+            };
+            self.readiness(other).watched(true);
+            *watched = Some(self.reactor.watch(self, reactor::fd(&self.fd()))?);
+            self.is_watched.store(true, Ordering::Release);
+        }
+        Ok(())
+    }
+
+    /// The nanoseconds after which an operation gives up, or `NO_TIMEOUT`.
+    pub fn timeout_ns(&self, direction: Direction) -> u64 {
+        self.below().timeouts[direction as usize].load(Ordering::Relaxed)
+    }
+
+    pub fn set_timeout_ns(&self, direction: Direction, ns: u64) {
+        self.below().timeouts[direction as usize].store(ns, Ordering::Relaxed);
+    }
+
+    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
+        match &self.kind {
+            Kind::TcpListener(socket) => socket.as_fd(),
+            Kind::TcpStream(socket) => socket.as_fd(),
+            Kind::Udp(socket) => socket.as_fd(),
+            Kind::UnixListener(socket) => socket.as_fd(),
+            Kind::UnixStream(socket) => socket.as_fd(),
+            Kind::Tls(tls) => tls.tcp.fd(),
+        }
+    }
+
+    fn options(&self) -> SockRef<'_> {
+        match &self.kind {
+            Kind::TcpListener(socket) => SockRef::from(socket),
+            Kind::TcpStream(socket) => SockRef::from(socket),
+            Kind::Udp(socket) => SockRef::from(socket),
+            Kind::UnixListener(socket) => SockRef::from(socket),
+            Kind::UnixStream(socket) => SockRef::from(socket),
+            Kind::Tls(tls) => tls.tcp.options(),
+        }
+    }
+
+    /// Takes bytes that have come; 0 is the end.
+    pub fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
+        if let Kind::Tls(tls) = &self.kind {
+            return tls.try_read(to);
+        }
+        self.readiness(Direction::Read).attempt(|| {
+            let (len, is_stream) = match &self.kind {
+                Kind::TcpStream(socket) => ((&mut &*socket).read(to)?, true),
+                Kind::UnixStream(socket) => ((&mut &*socket).read(to)?, true),
+                Kind::Udp(socket) => (socket.recv(to)?, false),
+                _ => return Err(unsupported()),
+            };
+            // A stream that gives less than it was asked for has no more; at its end it goes on giving nothing.
+            Ok((len, is_stream && len > 0 && len < to.len()))
+        })
+    }
+
+    /// Looks at bytes that have come, and leaves them.
+    pub fn try_peek(&self, to: &mut [u8]) -> io::Result<usize> {
+        self.readiness(Direction::Read).attempt(|| {
+            let len = match &self.kind {
+                Kind::TcpStream(socket) => socket.peek(to)?,
+                Kind::Udp(socket) => socket.peek(to)?,
+                _ => return Err(unsupported()),
+            };
+            Ok((len, false))
+        })
+    }
+
+    /// Sends bytes, as many as there is room for.
+    pub fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        if let Kind::Tls(tls) = &self.kind {
+            return tls.try_write(from);
+        }
+        self.readiness(Direction::Write).attempt(|| {
+            let (len, is_stream) = match &self.kind {
+                Kind::TcpStream(socket) => ((&mut &*socket).write(from)?, true),
+                Kind::UnixStream(socket) => ((&mut &*socket).write(from)?, true),
+                Kind::Udp(socket) => (socket.send(from)?, false),
+                _ => return Err(unsupported()),
+            };
+            Ok((len, is_stream && len < from.len()))
+        })
+    }
+
+    /// A write has waited for too long, and gives up: so many of its bytes will be sent all the same.
+    pub fn give_up_write(&self) -> Option<usize> {
+        self.tls().ok()?.take_taken()
+    }
+
+    /// Whether there can be several handles of it. A stream of TLS has one write at a time.
+    pub fn can_be_cloned(&self) -> bool {
+        self.tls().is_err()
+    }
+
+    /// Ends one direction of a stream, or both.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        match &self.kind {
+            Kind::TcpStream(socket) => socket.shutdown(how),
+            Kind::UnixStream(socket) => socket.shutdown(how),
+            Kind::Tls(tls) => tls.shutdown(how),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// Where the socket is bound.
+    pub fn local_address(&self) -> io::Result<SocketAddr> {
+        match &self.kind {
+            Kind::TcpListener(socket) => socket.local_addr(),
+            Kind::TcpStream(socket) => socket.local_addr(),
+            Kind::Udp(socket) => socket.local_addr(),
+            Kind::Tls(tls) => tls.tcp.local_address(),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// What the socket is connected to.
+    pub fn peer_address(&self) -> io::Result<SocketAddr> {
+        match &self.kind {
+            Kind::TcpStream(socket) => socket.peer_addr(),
+            Kind::Udp(socket) => socket.peer_addr(),
+            Kind::Tls(tls) => tls.tcp.peer_address(),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// The value of one of [`lunatic_sys::codes::option`].
+    pub fn option(&self, name: i32) -> io::Result<u64> {
+        let socket = self.options();
+        Ok(match name {
+            option::READ_TIMEOUT => self.timeout_ns(Direction::Read),
+            option::WRITE_TIMEOUT => self.timeout_ns(Direction::Write),
+            option::NODELAY => socket.tcp_nodelay()?.into(),
+            option::TTL if self.is_v6()? => socket.unicast_hops_v6()?.into(),
+            option::TTL => socket.ttl_v4()?.into(),
+            option::KEEPALIVE if socket.keepalive()? => socket.tcp_keepalive_time()?.as_secs(),
+            option::KEEPALIVE => 0,
+            option::BROADCAST => socket.broadcast()?.into(),
+            option::ONLY_V6 => socket.only_v6()?.into(),
+            option::RECEIVE_BUFFER => socket.recv_buffer_size()? as u64,
+            option::SEND_BUFFER => socket.send_buffer_size()? as u64,
+            option::RESET_ON_CLOSE => u64::from(socket.linger()? == Some(Duration::ZERO)),
+            option::MULTICAST_TTL_V4 => socket.multicast_ttl_v4()?.into(),
+            option::MULTICAST_LOOP_V4 => socket.multicast_loop_v4()?.into(),
+            option::MULTICAST_LOOP_V6 => socket.multicast_loop_v6()?.into(),
+            option::ERROR => match socket.take_error()? {
+                Some(error) => super::errno::of(&error) as u64,
+                None => 0,
+            },
+            _ => return Err(io::ErrorKind::InvalidInput.into()),
+        })
+    }
+
+    /// Sets the value of one of [`lunatic_sys::codes::option`].
+    pub fn set_option(&self, name: i32, value: u64) -> io::Result<()> {
+        let socket = self.options();
+        let number = || u32::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+        // The kernel takes what it allows and doubles that; so large a number it would take for a negative one.
+        let size = || usize::try_from(value.min(1 << 30)).unwrap_or(1 << 30);
+        match name {
+            option::READ_TIMEOUT | option::WRITE_TIMEOUT if value == 0 => Err(io::ErrorKind::InvalidInput.into()),
+            option::READ_TIMEOUT | option::WRITE_TIMEOUT => {
+                let direction = match name {
+                    option::READ_TIMEOUT => Direction::Read,
+                    _ => Direction::Write,
+                };
+                self.set_timeout_ns(direction, value);
+                Ok(())
+            }
+            option::NODELAY => socket.set_tcp_nodelay(value != 0),
+            option::TTL if self.is_v6()? => socket.set_unicast_hops_v6(number()?),
+            option::TTL => socket.set_ttl_v4(number()?),
+            option::KEEPALIVE if value == 0 => socket.set_keepalive(false),
+            option::KEEPALIVE => {
+                let time = Duration::from_secs(number()?.into());
+                socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(time))
+            }
+            option::BROADCAST => socket.set_broadcast(value != 0),
+            option::ONLY_V6 => socket.set_only_v6(value != 0),
+            option::RECEIVE_BUFFER => socket.set_recv_buffer_size(size()),
+            option::SEND_BUFFER => socket.set_send_buffer_size(size()),
+            // Only this: to close with another time to linger would keep a worker waiting.
+            option::RESET_ON_CLOSE => socket.set_linger((value != 0).then_some(Duration::ZERO)),
+            option::MULTICAST_TTL_V4 => socket.set_multicast_ttl_v4(number()?),
+            option::MULTICAST_LOOP_V4 => socket.set_multicast_loop_v4(value != 0),
+            option::MULTICAST_LOOP_V6 => socket.set_multicast_loop_v6(value != 0),
+            _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    fn is_v6(&self) -> io::Result<bool> {
+        Ok(self.local_address()?.is_ipv6())
+    }
+}
+
+impl<W: Waiter> Drop for Socket<W> {
+    fn drop(&mut self) {
+        if let Some(id) = self.watched.get_mut().take() {
+            self.reactor.forget(id);
+        }
+    }
+}
+
+/// The operation is none of this kind of socket.
+pub(crate) fn unsupported() -> io::Error {
+    io::ErrorKind::Unsupported.into()
+}
+
+/// True if the operation is to be tried again when the socket is ready.
+pub fn would_block<T>(result: &io::Result<T>) -> bool {
+    matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+}

@@ -1,0 +1,66 @@
+//! TCP: listening, accepting, connecting.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use socket2::{Domain, Protocol, Type};
+
+use super::reactor::Reactor;
+use super::readiness::{Direction, Waiter};
+use super::socket::{Kind, Socket, unsupported};
+
+/// So many connections wait to be accepted, if the system allows as many.
+const BACKLOG: i32 = 4096;
+
+/// Listens at an address.
+pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
+    let kind = Type::STREAM.nonblocking().cloexec();
+    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    // As std does: a server that is started again need not wait for the connections of its forerunner.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    let listener = mio::net::TcpListener::from_std(socket.into());
+    Ok(Socket::new(reactor, Kind::TcpListener(listener)))
+}
+
+/// Begins to connect; [`Socket::try_connected`] tells when that is done.
+pub fn connect<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
+    let stream = mio::net::TcpStream::connect(address)?;
+    Ok(Socket::new(reactor, Kind::TcpStream(stream)))
+}
+
+impl<W: Waiter> Socket<W> {
+    /// Whether a connection that was begun has come about.
+    pub fn try_connected(&self) -> io::Result<()> {
+        let Kind::TcpStream(stream) = &self.kind else {
+            return Err(unsupported());
+        };
+        self.readiness(Direction::Write).attempt(|| {
+            if let Some(error) = stream.take_error()? {
+                return Err(error);
+            }
+            match stream.peer_addr() {
+                Ok(_) => Ok(((), false)),
+                Err(error) if error.kind() == io::ErrorKind::NotConnected => Err(io::ErrorKind::WouldBlock.into()),
+                Err(error) => Err(error),
+            }
+        })
+    }
+
+    /// Accepts a connection: its socket, and who it is, if that has an address.
+    pub fn try_accept(&self, reactor: &Arc<Reactor<W>>) -> io::Result<(Arc<Socket<W>>, Option<SocketAddr>)> {
+        self.readiness(Direction::Read).attempt(|| {
+            let accepted = match &self.kind {
+                Kind::TcpListener(listener) => {
+                    let (stream, peer) = listener.accept()?;
+                    (Kind::TcpStream(stream), Some(peer))
+                }
+                Kind::UnixListener(listener) => (Kind::UnixStream(listener.accept()?.0), None),
+                _ => return Err(unsupported()),
+            };
+            Ok(((Socket::new(reactor, accepted.0), accepted.1), false))
+        })
+    }
+}

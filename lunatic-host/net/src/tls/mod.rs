@@ -1,0 +1,219 @@
+//! TLS, over a TCP connection.
+//!
+//! A stream of TLS is a socket like others: its readiness is that of the connection below. What differs is that a write is
+//! done only when its bytes, encrypted, have all gone to the system: until then the call blocks, so that nothing is left
+//! behind in the host if the process does not come back.
+
+pub mod config;
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use rustls::Connection;
+
+use super::reactor::Reactor;
+use super::readiness::{Direction, Waiter};
+use super::socket::{Kind, Socket, unsupported};
+
+/// The most bytes that one write takes: four records.
+const WRITE_MAX: usize = 64 << 10;
+
+/// A stream of TLS.
+pub struct Tls<W: Waiter> {
+    /// The connection below.
+    pub(crate) tcp: Arc<Socket<W>>,
+    state: Mutex<State>,
+}
+
+struct State {
+    connection: Connection,
+    /// So many bytes of the write that is going on were taken, and have not all gone to the system.
+    taken: Option<usize>,
+}
+
+/// What a handshake must wait for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handshake {
+    Done,
+    Waits(Direction),
+}
+
+/// Puts TLS on a connection.
+pub fn wrap<W: Waiter>(
+    reactor: &Arc<Reactor<W>>,
+    tcp: Arc<Socket<W>>,
+    connection: Connection,
+) -> io::Result<Arc<Socket<W>>> {
+    if !matches!(tcp.kind, Kind::TcpStream(_)) {
+        return Err(unsupported());
+    }
+    let tls = Tls {
+        tcp,
+        state: Mutex::new(State {
+            connection,
+            taken: None,
+        }),
+    };
+    Ok(Socket::new(reactor, Kind::Tls(Box::new(tls))))
+}
+
+/// The connection below, for reading and writing records.
+struct Records<'a, W: Waiter>(&'a Socket<W>);
+
+impl<W: Waiter> Read for Records<'_, W> {
+    fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+        self.0.try_read(to)
+    }
+}
+
+impl<W: Waiter> Write for Records<'_, W> {
+    fn write(&mut self, from: &[u8]) -> io::Result<usize> {
+        self.0.try_write(from)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl State {
+    /// Sends all records that wait.
+    fn flush<W: Waiter>(&mut self, tcp: &Socket<W>) -> io::Result<()> {
+        while self.connection.wants_write() {
+            self.connection.write_tls(&mut Records(tcp))?;
+        }
+        Ok(())
+    }
+
+    /// Takes records from the connection, and what is in them; false at its end.
+    fn fill<W: Waiter>(&mut self, tcp: &Socket<W>) -> io::Result<bool> {
+        let len = self.connection.read_tls(&mut Records(tcp))?;
+        let processed = self.connection.process_new_packets();
+        if let Err(error) = processed {
+            // The peer is told why, if there is room for that.
+            let _ = self.flush(tcp);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, error));
+        }
+        Ok(len > 0)
+    }
+}
+
+/// So many times records are taken in before a connection closes.
+const DRAIN_MAX: usize = 64;
+
+impl State {
+    /// Takes in what has come and was not read, such as the tickets that a server sends after the handshake: to close a
+    /// connection with something unread resets it, and the peer may lose what was sent last.
+    fn drain<W: Waiter>(&mut self, tcp: &Socket<W>) {
+        for _ in 0..DRAIN_MAX {
+            if !self.fill(tcp).unwrap_or(false) {
+                break;
+            }
+        }
+    }
+}
+
+impl<W: Waiter> Drop for Tls<W> {
+    fn drop(&mut self) {
+        self.state.get_mut().drain(&self.tcp);
+    }
+}
+
+impl<W: Waiter> Tls<W> {
+    /// Goes on with the handshake, as far as it goes without waiting.
+    pub fn try_handshake(&self) -> io::Result<Handshake> {
+        let mut state = self.state.lock();
+        loop {
+            // What this side has to say goes out first: the peer answers only to that.
+            match state.flush(&self.tcp) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Handshake::Waits(Direction::Write));
+                }
+                flushed => flushed?,
+            }
+            if !state.connection.is_handshaking() {
+                return Ok(Handshake::Done);
+            }
+            match state.fill(&self.tcp) {
+                Ok(true) => {}
+                Ok(false) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    return Ok(Handshake::Waits(Direction::Read));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(crate) fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
+        if to.is_empty() {
+            return Ok(0);
+        }
+        let mut state = self.state.lock();
+        loop {
+            match state.connection.reader().read(to) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => return result,
+            }
+            // An answer to the peer, such as new keys: what there is no room for now goes with the next call.
+            match state.flush(&self.tcp) {
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
+                _ => {}
+            }
+            state.fill(&self.tcp)?;
+        }
+    }
+
+    pub(crate) fn try_write(&self, from: &[u8]) -> io::Result<usize> {
+        let mut state = self.state.lock();
+        // If some are taken, this is the same write again, whose bytes the connection has already.
+        if state.taken.is_none() {
+            state.flush(&self.tcp)?;
+            let len = from.len().min(WRITE_MAX);
+            state.taken = Some(state.connection.writer().write(&from[..len])?);
+        }
+        state.flush(&self.tcp)?;
+        Ok(state.taken.take().unwrap_or(0))
+    }
+
+    /// A write gives up: so many of its bytes are on their way all the same.
+    pub(crate) fn take_taken(&self) -> Option<usize> {
+        self.state.lock().taken.take()
+    }
+
+    pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read {
+            let mut state = self.state.lock();
+            // Something unread would turn the end of the connection into a reset.
+            state.drain(&self.tcp);
+            state.connection.send_close_notify();
+            match state.flush(&self.tcp) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                flushed => flushed?,
+            }
+        }
+        self.tcp.shutdown(how)
+    }
+
+    /// What was agreed on by ALPN.
+    pub fn alpn(&self) -> Option<Vec<u8>> {
+        self.state.lock().connection.alpn_protocol().map(<[u8]>::to_vec)
+    }
+
+    /// Which name the client asked for; only a server knows.
+    pub fn server_name(&self) -> Option<String> {
+        match &self.state.lock().connection {
+            Connection::Server(server) => server.server_name().map(str::to_owned),
+            Connection::Client(_) => None,
+        }
+    }
+
+    /// The certificates of the peer, its own first, in DER.
+    pub fn peer_certificates(&self) -> Vec<Vec<u8>> {
+        let state = self.state.lock();
+        let chain = state.connection.peer_certificates().unwrap_or_default();
+        chain.iter().map(|certificate| certificate.to_vec()).collect()
+    }
+}

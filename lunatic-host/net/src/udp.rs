@@ -1,0 +1,60 @@
+//! UDP: binding, and datagrams from and to anywhere.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use super::reactor::Reactor;
+use super::readiness::{Direction, Waiter};
+use super::socket::{Kind, Socket, unsupported};
+
+/// Binds a socket to an address.
+pub fn bind<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
+    let socket = mio::net::UdpSocket::bind(address)?;
+    Ok(Socket::new(reactor, Kind::Udp(socket)))
+}
+
+impl<W: Waiter> Socket<W> {
+    fn udp(&self) -> io::Result<&mio::net::UdpSocket> {
+        match &self.kind {
+            Kind::Udp(socket) => Ok(socket),
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// From now on datagrams go to this address, and only those from there are received.
+    pub fn udp_connect(&self, address: SocketAddr) -> io::Result<()> {
+        self.udp()?.connect(address)
+    }
+
+    /// Sends a datagram to an address.
+    pub fn try_send_to(&self, from: &[u8], address: SocketAddr) -> io::Result<usize> {
+        let socket = self.udp()?;
+        self.readiness(Direction::Write)
+            .attempt(|| Ok((socket.send_to(from, address)?, false)))
+    }
+
+    /// Takes a datagram, or with `peek` looks at it: its length, as far as there is room, and who sent it.
+    pub fn try_receive_from(&self, to: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
+        let socket = self.udp()?;
+        self.readiness(Direction::Read).attempt(|| {
+            let received = if peek {
+                socket.peek_from(to)?
+            } else {
+                socket.recv_from(to)?
+            };
+            Ok((received, false))
+        })
+    }
+
+    /// Joins or leaves a multicast group, on the interface with this address (IPv4) or number (IPv6).
+    pub fn multicast(&self, group: IpAddr, v4: Ipv4Addr, v6: u32, join: bool) -> io::Result<()> {
+        let socket = self.udp()?;
+        match (group, join) {
+            (IpAddr::V4(group), true) => socket.join_multicast_v4(&group, &v4),
+            (IpAddr::V4(group), false) => socket.leave_multicast_v4(&group, &v4),
+            (IpAddr::V6(group), true) => socket.join_multicast_v6(&group, v6),
+            (IpAddr::V6(group), false) => socket.leave_multicast_v6(&group, v6),
+        }
+    }
+}

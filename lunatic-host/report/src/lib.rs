@@ -1,0 +1,282 @@
+//! Crash and deadlock reports: what is said about processes that did not end well, and what others see of their ends.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | [`mod@panic`] | the text of a panic, caught on its way to standard error |
+//! | [`backtrace`] | frames of the guest, demangled, short, without std's own |
+//! | [`symbols`] | names, files and lines for places in a module |
+//! | `trap` | reasons in plain words |
+//! | [`deadlock`] | who waits on what when no process can run again |
+//!
+//! When a process ends with an error, the host asks in this order: [`panic_of`] (did it announce a panic?),
+//! [`classify`] (what do others see of its end?), and, if the end is a failure, [`CrashReport::new`]. The host writes the
+//! report to the standard error of the process's system, in one piece.
+//!
+//! # What this crate may not know
+//!
+//! Processes, systems and their ids: the host passes them in as texts. It knows errors, traps and backtraces of wasmtime,
+//! [`I32Exit`] of wasmtime-wasi and the numbers of traps in [`lunatic_sys`]; it runs nothing.
+//!
+//! # Invariants
+//!
+//! - Nothing that a guest wrote or a compiler left in its debug information makes a report fail or panic: what cannot be
+//!   read costs names and lines, not the report.
+//! - [`PanicCapture`] loses no text and adds none. What it holds back becomes part of a report or is printed, once.
+//! - Crashes are part of normal life and stay cheap: nothing is read before the first report on a module, and a crash at
+//!   places that were in a report before reads no debug information ([`symbols`]).
+
+pub mod backtrace;
+pub mod deadlock;
+pub mod panic;
+pub mod symbols;
+mod trap;
+
+#[cfg(test)]
+mod tests;
+
+pub use backtrace::{Backtrace, FRAMES_MAX, Frame};
+pub use deadlock::DeadlockReport;
+pub use panic::{Panic, PanicCapture};
+pub use symbols::Symbols;
+
+use std::any::Any;
+use std::fmt;
+use wasmtime::{Trap, WasmBacktrace};
+use wasmtime_wasi::I32Exit;
+
+/// How a process ended that did not simply return. The host has an exit reason for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// It called `proc_exit` with this code; 0 is a normal end.
+    Exit(i32),
+    /// It panicked, with this message.
+    Panic(String),
+    /// It did something that WebAssembly or the host does not allow.
+    Trap(String),
+    /// The host failed on its behalf, with this message. The fault is the host's.
+    HostBug(String),
+}
+
+/// The panic that ended the process with `error`, if one did.
+///
+/// Takes the text out of `capture` if the guest announced a panic and then executed `unreachable`, which is how a panic
+/// ends. If it executed `unreachable` in std's panic code without announcing anything (a program with a panic hook of its
+/// own), it is a panic with a message that says so.
+pub fn panic_of(error: &wasmtime::Error, capture: &PanicCapture) -> Option<Panic> {
+    if error.downcast_ref::<Trap>() != Some(&Trap::UnreachableCodeReached) {
+        return None;
+    }
+    capture.take().or_else(|| {
+        let backtrace = error.downcast_ref::<WasmBacktrace>()?;
+        let panics = |name: &str| {
+            ["rust_panic", "rust_begin_unwind"]
+                .iter()
+                .any(|end| name.ends_with(end))
+        };
+        let panicked = backtrace
+            .frames()
+            .iter()
+            .any(|frame| frame.func_name().is_some_and(panics));
+        panicked.then(|| Panic {
+            message: "the program's own panic hook has the message".into(),
+            location: None,
+            out_of_memory: false,
+        })
+    })
+}
+
+/// What others see of the end of a process: of the error that wasmtime returned, and its panic from [`panic_of`].
+pub fn classify(error: &wasmtime::Error, panic: Option<&Panic>) -> Ended {
+    if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
+        return Ended::Exit(*code);
+    }
+    match panic {
+        Some(panic) if panic.out_of_memory => Ended::Trap(format!("out of memory: {}", panic.message)),
+        Some(panic) => Ended::Panic(panic.message.clone()),
+        None => Ended::Trap(trap::reason(error, &Backtrace::new(error, None), None)),
+    }
+}
+
+/// How a process trapped that ended with `error`: one of [`lunatic_sys::codes::trap`].
+pub fn trap_code(error: &wasmtime::Error) -> i32 {
+    trap::code(error)
+}
+
+/// The end of a process whose host function panicked: `payload` is what `catch_unwind` returned.
+pub fn host_bug(payload: &(dyn Any + Send)) -> Ended {
+    let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
+    let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
+    Ended::HostBug(text.unwrap_or_else(|| "a panic without a message".into()))
+}
+
+/// What kind of failure a report is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Kind {
+    /// The guest panicked.
+    Panicked,
+    /// The guest was stopped.
+    Trapped,
+    /// The guest ended itself with an error.
+    Failed,
+    /// The host failed.
+    HostFailed,
+}
+
+/// Everything that is known about the failure of one process. `Display` is the text for the user, some lines long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CrashReport {
+    /// Which process, such as `#17` or `#1 (main)`.
+    pub process: String,
+    /// What kind of failure.
+    pub kind: Kind,
+    /// Why. Can have several lines.
+    pub reason: String,
+    /// Where the guest says that it panicked, `FILE:LINE:COLUMN`.
+    pub location: Option<String>,
+    /// Who spawned the process.
+    pub parent: Option<String>,
+    /// Who was linked to it.
+    pub links: Vec<String>,
+    /// The functions that were active.
+    pub backtrace: Backtrace,
+    /// It was given no folder at all, so that it finds no file.
+    pub without_folders: bool,
+    /// Show all frames, as `LUNATIC_BACKTRACE=full` asks for.
+    pub full: bool,
+    /// The report is the first one without names: say how to get them.
+    advice: bool,
+}
+
+impl CrashReport {
+    /// The report of a process that ended with `error`; `panic` is from [`panic_of`].
+    ///
+    /// `symbols` are those of the process's module, `stack_len` is the size of its stack in bytes; without them the report
+    /// says less.
+    pub fn new(
+        process: impl Into<String>,
+        error: &wasmtime::Error,
+        panic: Option<&Panic>,
+        symbols: Option<&Symbols>,
+        stack_len: Option<usize>,
+    ) -> Self {
+        let backtrace = Backtrace::new(error, symbols);
+        let (kind, reason) = match panic {
+            Some(panic) if panic.out_of_memory => (Kind::Trapped, format!("out of memory: {}", panic.message)),
+            Some(panic) => (Kind::Panicked, panic.message.clone()),
+            None => (Kind::Trapped, trap::reason(error, &backtrace, stack_len)),
+        };
+        let advice = backtrace.is_anonymous() && symbols.is_some_and(Symbols::advise);
+        Self {
+            process: process.into(),
+            kind,
+            reason,
+            location: panic.and_then(|panic| panic.location.clone()),
+            parent: None,
+            links: Vec::new(),
+            backtrace,
+            without_folders: false,
+            full: false,
+            advice,
+        }
+    }
+
+    /// The report of a process that a bug in the host ended; `payload` is what `catch_unwind` returned.
+    pub fn host_bug(process: impl Into<String>, payload: &(dyn Any + Send)) -> Self {
+        let reason = match host_bug(payload) {
+            Ended::HostBug(reason) => reason,
+            _ => unreachable!("host_bug always makes a HostBug"),
+        };
+        Self {
+            process: process.into(),
+            kind: Kind::HostFailed,
+            reason,
+            location: None,
+            parent: None,
+            links: Vec::new(),
+            backtrace: Backtrace::default(),
+            without_folders: false,
+            full: false,
+            advice: false,
+        }
+    }
+}
+
+/// True if the environment variable `LUNATIC_BACKTRACE` asks for every frame.
+pub fn full_backtraces() -> bool {
+    std::env::var_os("LUNATIC_BACKTRACE").is_some_and(|value| value == "full")
+}
+
+impl CrashReport {
+    /// So many links are named in a report.
+    const LINKS_SHOWN: usize = 8;
+
+    fn write_relatives(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Some(parent) = &self.parent else { return Ok(()) };
+        write!(f, "    spawned by {parent}")?;
+        if let Some((first, others)) = self.links.split_first() {
+            write!(f, ", linked to {first}")?;
+            for linked in others.iter().take(Self::LINKS_SHOWN - 1) {
+                write!(f, ", {linked}")?;
+            }
+            if self.links.len() > Self::LINKS_SHOWN {
+                write!(f, " and {} more", self.links.len() - Self::LINKS_SHOWN)?;
+            }
+        }
+        writeln!(f)
+    }
+}
+
+/// Whether the reason is that of a path which is in none of the folders that the process has, as libc and Rust's std put
+/// it: ENOENT or ENOTCAPABLE of WASI.
+fn names_missing_file(reason: &str) -> bool {
+    ["(os error 44)", "(os error 76)", "a pre-opened file descriptor"]
+        .iter()
+        .any(|text| reason.contains(text))
+}
+
+impl fmt::Display for CrashReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            process,
+            kind,
+            reason,
+            location,
+            ..
+        } = self;
+        let what = match kind {
+            Kind::Panicked => "panicked",
+            Kind::Trapped => "trapped",
+            Kind::Failed => "ended with an error",
+            Kind::HostFailed => "was ended by a bug in Lunatic",
+        };
+        let mut lines = reason.lines();
+        writeln!(
+            f,
+            "process {process} {what}: {}",
+            lines.next().unwrap_or("(no message)")
+        )?;
+        for line in lines {
+            writeln!(f, "{}{line}", if line.is_empty() { "" } else { "    " })?;
+        }
+        if let Some(location) = location {
+            writeln!(f, "    at {location}")?;
+        }
+        if self.without_folders && names_missing_file(reason) {
+            writeln!(f, "    it was given no folder: `--dir HOST::GUEST` gives it one")?;
+        }
+        self.write_relatives(f)?;
+        self.backtrace.write(f, self.full)?;
+        if self.advice {
+            writeln!(
+                f,
+                "  the module has no names: build it without `strip`, and with debug info to see lines"
+            )?;
+        }
+        if *kind == Kind::HostFailed {
+            writeln!(f, "    please report it, with what the program did")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,181 @@
+//! Names, files and lines for places in a module, looked up when they are needed.
+//!
+//! Wasmtime can do this when a trap happens (`Config::wasm_backtrace_details`), but reads the debug information anew for
+//! each frame of each trap: 15 to 35 ms for one trap of a small program, while the trap itself takes 0.07 ms. A system in
+//! which processes are meant to crash cannot pay that. So the engine leaves it out, and a crash report asks here:
+//! nothing is read before the first report, and each place is looked up once.
+//!
+//! A place is a function index and an offset in that function, both in the module *as the user built it*. If the host
+//! adds imports when it loads a module, `Symbols::resolve` subtracts them; adding functions, globals or exports at the
+//! end changes nothing. Instructions put into existing functions would make lines inexact, not wrong for other functions.
+
+use crate::Frame;
+use addr2line::gimli;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+/// How many places are remembered. Beyond it all are forgotten and looked up again.
+const PLACES_MAX: usize = 4096;
+
+/// A function, or one that was inlined into it, and where in its source the place is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Symbol {
+    /// As the compiler wrote it, mangled.
+    pub(crate) name: Option<String>,
+    pub(crate) file: Option<String>,
+    pub(crate) line: Option<u32>,
+    pub(crate) column: Option<u32>,
+}
+
+/// A place in a compiled module.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// Index of the function, imports first.
+    pub(crate) function: u32,
+    /// Bytes from the beginning of the function's body.
+    pub(crate) offset: u32,
+    /// How many functions the compiled module imports.
+    pub(crate) imports: u32,
+}
+
+/// The debug information of one module. Cheap to make; read on first use.
+pub struct Symbols {
+    wasm: Arc<[u8]>,
+    layout: OnceLock<Layout>,
+    /// The frames of each place that was in a backtrace before.
+    places: Mutex<HashMap<Place, Arc<[Frame]>>>,
+    advised: AtomicBool,
+}
+
+/// Where things are in the module's file.
+#[derive(Default)]
+struct Layout {
+    /// Imported functions.
+    imports: u32,
+    /// The beginning of each function's body, counted from the beginning of the code section as DWARF does.
+    bodies: Vec<u32>,
+    /// Custom sections that hold DWARF, by name.
+    sections: HashMap<String, Range<usize>>,
+}
+
+impl Symbols {
+    /// Symbols of the module in `wasm`, as the user built it.
+    pub fn new(wasm: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            wasm: wasm.into(),
+            layout: OnceLock::new(),
+            places: Mutex::default(),
+            advised: AtomicBool::new(false),
+        }
+    }
+
+    /// The frames at each place. `frames` makes those of the place with an index from its symbols (innermost first where
+    /// functions were inlined, none where nothing is known); what it returns is remembered.
+    pub(crate) fn resolve(
+        &self,
+        places: &[Place],
+        frames: impl Fn(usize, &[Symbol]) -> Vec<Frame>,
+    ) -> Vec<Arc<[Frame]>> {
+        let layout = self.layout();
+        // Made at most once for a backtrace, and only if it has places that were not in one before.
+        let mut context = None;
+        let mut look_up = |place: &Place| {
+            let context = context.get_or_insert_with(|| layout.context(&self.wasm));
+            context
+                .as_ref()
+                .and_then(|context| Some(symbols(context, layout.address(place)?)))
+                .unwrap_or_default()
+        };
+        let mut known = self.places.lock();
+        if known.len() > PLACES_MAX {
+            known.clear();
+        }
+        let mut resolve = |(index, place): (usize, &Place)| {
+            let frames = || frames(index, &look_up(place)).into();
+            known.entry(*place).or_insert_with(frames).clone()
+        };
+        places.iter().enumerate().map(&mut resolve).collect()
+    }
+
+    /// True the first time: advice about debug information is given once.
+    pub(crate) fn advise(&self) -> bool {
+        !self.advised.swap(true, Ordering::Relaxed)
+    }
+
+    fn layout(&self) -> &Layout {
+        // A module that cannot be read has no symbols; that it cannot be read is reported where it is loaded.
+        self.layout.get_or_init(|| Layout::read(&self.wasm).unwrap_or_default())
+    }
+}
+
+impl Layout {
+    fn read(wasm: &[u8]) -> Result<Self, wasmparser::BinaryReaderError> {
+        use wasmparser::{Payload, TypeRef};
+        let mut layout = Self::default();
+        let mut code_start = 0;
+        for payload in wasmparser::Parser::new(0).parse_all(wasm) {
+            match payload? {
+                Payload::ImportSection(imports) => {
+                    for import in imports.into_imports() {
+                        layout.imports += u32::from(matches!(import?.ty, TypeRef::Func(_) | TypeRef::FuncExact(_)));
+                    }
+                }
+                Payload::CodeSectionStart { range, .. } => code_start = range.start,
+                Payload::CodeSectionEntry(body) => layout.bodies.push((body.range().start - code_start) as u32),
+                Payload::CustomSection(section) if section.name().starts_with(".debug_") => {
+                    layout
+                        .sections
+                        .insert(section.name().into(), section.data_offset()..section.range().end);
+                }
+                _ => {}
+            }
+        }
+        Ok(layout)
+    }
+
+    /// The address of a place as DWARF counts.
+    fn address(&self, place: &Place) -> Option<u64> {
+        let added = place.imports.checked_sub(self.imports)?;
+        let index = place.function.checked_sub(added)?.checked_sub(self.imports)?;
+        let body = self.bodies.get(index as usize)?;
+        Some(u64::from(*body) + u64::from(place.offset))
+    }
+
+    fn context<'a>(&self, wasm: &'a [u8]) -> Option<Context<'a>> {
+        if self.sections.is_empty() {
+            return None;
+        }
+        let section = |id: gimli::SectionId| -> Result<_, gimli::Error> {
+            let data = self
+                .sections
+                .get(id.name())
+                .and_then(|range| wasm.get(range.clone()))
+                .unwrap_or(&[]);
+            Ok(gimli::EndianSlice::new(data, gimli::LittleEndian))
+        };
+        addr2line::Context::from_dwarf(gimli::Dwarf::load(section).ok()?).ok()
+    }
+}
+
+type Context<'a> = addr2line::Context<gimli::EndianSlice<'a, gimli::LittleEndian>>;
+
+fn symbols(context: &Context<'_>, address: u64) -> Vec<Symbol> {
+    let Ok(mut frames) = context.find_frames(address).skip_all_loads() else {
+        return Vec::new();
+    };
+    let mut symbols = Vec::new();
+    while let Ok(Some(frame)) = frames.next() {
+        let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
+        let location = frame.location.as_ref();
+        symbols.push(Symbol {
+            name: name.map(|name| name.into_owned()),
+            file: location.and_then(|location| location.file).map(str::to_owned),
+            line: location.and_then(|location| location.line),
+            column: location.and_then(|location| location.column),
+        });
+    }
+    symbols
+}

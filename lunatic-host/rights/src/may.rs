@@ -1,0 +1,56 @@
+//! Rights that a process has or does not have, with nothing in between.
+
+use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
+
+/// Things that are allowed or not. A set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct May(u8);
+
+/// All of them.
+pub const MAY_ALL: May = May(15);
+
+impl May {
+    /// Spawn processes.
+    pub const SPAWN: Self = Self(1);
+    /// Spawn processes with other rights than its own.
+    pub const CONFIGURE: Self = Self(2);
+    /// Register names and join groups.
+    pub const NAMES: Self = Self(4);
+    /// Compile modules.
+    pub const COMPILE: Self = Self(8);
+
+    /// Whether all of `other` is in this set.
+    pub fn contains(self, other: Self) -> bool {
+        self.0 & other.0 == other.0
+    }
+}
+
+impl BitOr for May {
+    type Output = Self;
+
+    fn bitor(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+impl BitOrAssign for May {
+    fn bitor_assign(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+}
+
+impl BitAnd for May {
+    type Output = Self;
+
+    fn bitand(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+}
+
+impl Not for May {
+    type Output = Self;
+
+    fn not(self) -> Self {
+        Self(!self.0 & MAY_ALL.0)
+    }
+}

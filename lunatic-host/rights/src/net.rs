@@ -1,0 +1,436 @@
+//! Which hosts and ports a process may use.
+//!
+//! A [`Rule`] is written `[connect:|bind:|resolve:]TARGET[:PORTS]`. `TARGET` is an address, a range of addresses
+//! (`10.0.0.0/8`, `[fd00::]/8`), a host name, all names under a domain (`*.example.com`), or `*`; `PORTS` is a port, a
+//! range such as `8000-8099`, or `*`, which is meant when nothing is said. Without a verb a rule is about connecting; a
+//! host name may then be looked up, too. `*` alone is everything.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::str::FromStr;
+use std::sync::Arc;
+
+/// What is done to a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verb {
+    /// Connect to it, or send to it.
+    Connect,
+    /// Listen or receive on an address of this machine.
+    Bind,
+    /// Look up its addresses.
+    Resolve,
+}
+
+/// One line of an allow-list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rule {
+    verb: Option<Verb>,
+    target: Target,
+    ports: (u16, u16),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Target {
+    Any,
+    /// Addresses that begin with so many bits of this one.
+    Range(IpAddr, u8),
+    /// In lower case, without a dot at the end.
+    Name(String),
+    /// All names that end with a dot and this.
+    Under(String),
+}
+
+/// Why a text is no rule.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleError(String);
+
+impl fmt::Display for RuleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "`{}` is no network rule: write `HOST`, `HOST:PORT`, `10.0.0.0/8:8000-8099`, `*.example.com:443` or `*`, with \
+             `bind:` or `resolve:` before it if that is meant",
+            self.0
+        )
+    }
+}
+
+impl std::error::Error for RuleError {}
+
+impl FromStr for Rule {
+    type Err = RuleError;
+
+    fn from_str(text: &str) -> Result<Self, RuleError> {
+        Self::parse(text).ok_or_else(|| RuleError(text.into()))
+    }
+}
+
+impl Rule {
+    fn parse(text: &str) -> Option<Self> {
+        let verbs = [
+            ("connect:", Verb::Connect),
+            ("bind:", Verb::Bind),
+            ("resolve:", Verb::Resolve),
+        ];
+        let verb = verbs
+            .iter()
+            .find_map(|(word, verb)| Some((text.strip_prefix(word)?, *verb)));
+        let (rest, verb) = verb.map_or((text, None), |(rest, verb)| (rest, Some(verb)));
+        let (target, ports) = split_ports(rest)?;
+        Some(Self {
+            verb,
+            target: Target::parse(target)?,
+            ports: ports.map_or(Some((0, u16::MAX)), parse_ports)?,
+        })
+    }
+
+    fn is_about(&self, verb: Verb) -> bool {
+        match self.verb {
+            Some(own) => own == verb,
+            None => match self.target {
+                Target::Any => true,
+                Target::Range(..) => verb == Verb::Connect,
+                Target::Name(_) | Target::Under(_) => verb != Verb::Bind,
+            },
+        }
+    }
+
+    /// Whether the rule allows this. `name` is what the address was looked up by.
+    fn allows(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
+        let (first, last) = self.ports;
+        self.is_about(verb)
+            && address.is_none_or(|address| (first..=last).contains(&address.port()))
+            && match (&self.target, name, address) {
+                (Target::Any, ..) => true,
+                (Target::Range(base, bits), _, Some(address)) => in_range(address.ip(), *base, *bits),
+                (Target::Name(own), Some(name), _) => normal(name) == *own,
+                (Target::Under(domain), Some(name), _) => {
+                    let name = normal(name);
+                    name.strip_suffix(&**domain)
+                        .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
+                }
+                _ => false,
+            }
+    }
+}
+
+impl Target {
+    fn parse(text: &str) -> Option<Self> {
+        if text == "*" {
+            return Some(Self::Any);
+        }
+        let (address, bits) = text.split_once('/').map_or((text, None), |(a, b)| (a, Some(b)));
+        let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if let Ok(ip) = bare.unwrap_or(address).parse::<IpAddr>() {
+            let width = if ip.is_ipv4() { 32 } else { 128 };
+            let bits: u8 = bits.map_or(Some(width), |bits| bits.parse().ok())?;
+            return match plain(ip) {
+                _ if bits > width => None,
+                IpAddr::V4(v4) if ip.is_ipv6() => Some(Self::Range(v4.into(), bits.checked_sub(96)?)),
+                _ => Some(Self::Range(ip, bits)),
+            };
+        }
+        let is_name = |name: &str| {
+            let ok = |c: char| c.is_alphanumeric() || matches!(c, '-' | '_');
+            let all_digits = name.chars().all(|c| c.is_ascii_digit() || c == '.');
+            !all_digits && name.len() <= 253 && name.split('.').all(|label| !label.is_empty() && label.chars().all(ok))
+        };
+        if bits.is_some() {
+            return None;
+        }
+        let name = normal(text);
+        match name.strip_prefix("*.") {
+            Some(domain) => is_name(domain).then(|| Self::Under(domain.into())),
+            None => is_name(&name).then_some(Self::Name(name)),
+        }
+    }
+}
+
+/// The host and the ports of `HOST[:PORTS]`, where an IPv6 address may stand in brackets or alone.
+fn split_ports(text: &str) -> Option<(&str, Option<&str>)> {
+    if let Some(end) = text.starts_with('[').then(|| text.find(']')).flatten() {
+        let after = text[end..].find(':').map(|colon| end + colon);
+        return Some(after.map_or((text, None), |at| (&text[..at], Some(&text[at + 1..]))));
+    }
+    match text.matches(':').count() {
+        0 => Some((text, None)),
+        1 => text.split_once(':').map(|(host, ports)| (host, Some(ports))),
+        _ => Some((text, None)),
+    }
+}
+
+fn parse_ports(text: &str) -> Option<(u16, u16)> {
+    if text == "*" {
+        return Some((0, u16::MAX));
+    }
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (first.parse().ok()?, last.parse().ok()?);
+    (first <= last).then_some((first, last))
+}
+
+/// An IPv4 address in IPv6's clothes is the IPv4 address: no rule can be got round that way.
+fn plain(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
+        IpAddr::V4(_) => ip,
+    }
+}
+
+fn in_range(ip: IpAddr, base: IpAddr, bits: u8) -> bool {
+    let bits_of = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
+        IpAddr::V6(v6) => (u128::from(v6), 128),
+    };
+    let ((ip, ip_width), (base, base_width)) = (bits_of(plain(ip)), bits_of(base));
+    let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+    ip_width == base_width && ip & mask == base & mask
+}
+
+fn normal(name: &str) -> String {
+    name.trim_end_matches('.').to_lowercase()
+}
+
+/// What a process may do on the network: its own rules, and all that its ancestors were held to.
+#[derive(Debug, Default)]
+pub struct Net {
+    rules: Vec<Rule>,
+    parent: Option<Arc<Net>>,
+}
+
+impl Net {
+    /// What these rules allow, and nothing else.
+    pub fn new(rules: Vec<Rule>) -> Self {
+        Self { rules, parent: None }
+    }
+
+    /// What both `parent` and these rules allow.
+    pub fn narrowed(parent: &Arc<Net>, rules: Vec<Rule>) -> Arc<Self> {
+        // Nothing is left of nothing: chains do not grow below a process that has no network.
+        let parent = (!rules.is_empty()).then(|| parent.clone());
+        Arc::new(Self { rules, parent })
+    }
+
+    /// Whether `verb` may be done to the address, which was looked up by `name`, or to the name itself.
+    pub fn allows(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
+        let mut net = Some(self);
+        while let Some(own) = net {
+            if !own.rules.iter().any(|rule| rule.allows(verb, name, address)) {
+                return false;
+            }
+            net = own.parent.as_deref();
+        }
+        true
+    }
+
+    /// Whether what a rule's text describes is allowed: `connect:127.0.0.1:80`, `bind:[::]:0`, `resolve:example.com`.
+    /// `None` if it describes nothing in particular.
+    pub fn answers(&self, question: &str) -> Option<bool> {
+        let Rule { verb, target, ports } = question.parse().ok()?;
+        let verb = verb?;
+        let (name, ip) = match &target {
+            Target::Name(name) => (Some(&**name), None),
+            Target::Range(ip, bits) if *bits == if ip.is_ipv4() { 32 } else { 128 } => (None, Some(*ip)),
+            _ => return None,
+        };
+        let port = (ports.0 == ports.1).then_some(ports.0);
+        let address = match (ip, port, verb) {
+            (_, None, Verb::Connect | Verb::Bind) => return None,
+            (None, Some(_), Verb::Bind) => return None,
+            (ip, Some(port), _) => Some(SocketAddr::new(ip.unwrap_or(Ipv6Addr::UNSPECIFIED.into()), port)),
+            (_, None, Verb::Resolve) => None,
+        };
+        Some(self.allows(verb, name, address))
+    }
+}
+
+impl Drop for Net {
+    /// Takes a long chain apart link by link, not by recursion.
+    fn drop(&mut self) {
+        let mut next = self.parent.take();
+        while let Some(mut net) = next.and_then(Arc::into_inner) {
+            next = net.parent.take();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn net(rules: &[&str]) -> Net {
+        Net::new(rules.iter().map(|rule| rule.parse().unwrap()).collect())
+    }
+
+    #[track_caller]
+    fn check(rules: &[&str], allowed: &[&str], denied: &[&str]) {
+        let net = net(rules);
+        for question in allowed {
+            assert_eq!(net.answers(question), Some(true), "{rules:?} must allow {question}");
+        }
+        for question in denied {
+            assert_eq!(net.answers(question), Some(false), "{rules:?} must deny {question}");
+        }
+    }
+
+    #[test]
+    fn nothing_is_allowed_without_a_rule() {
+        check(
+            &[],
+            &[],
+            &["connect:127.0.0.1:80", "bind:127.0.0.1:0", "resolve:localhost"],
+        );
+    }
+
+    #[test]
+    fn addresses_ranges_and_ports() {
+        check(
+            &["127.0.0.1:80"],
+            &["connect:127.0.0.1:80", "connect:[::ffff:127.0.0.1]:80"],
+            &[
+                "connect:127.0.0.1:81",
+                "connect:127.0.0.2:80",
+                "bind:127.0.0.1:80",
+                "connect:[::1]:80",
+            ],
+        );
+        check(
+            &["10.0.0.0/8:8000-8099", "[fd00::]/8"],
+            &[
+                "connect:10.255.0.1:8000",
+                "connect:10.0.0.0:8099",
+                "connect:[fdff::1]:9",
+            ],
+            &[
+                "connect:11.0.0.0:8000",
+                "connect:10.0.0.0:8100",
+                "connect:[fe00::1]:9",
+                "connect:0.0.0.0:8000",
+            ],
+        );
+        check(
+            &["0.0.0.0/0"],
+            &["connect:1.2.3.4:5"],
+            &["connect:[::1]:5", "resolve:a.b"],
+        );
+        check(&["::1"], &["connect:[::1]:5"], &["connect:[::2]:5"]);
+        check(
+            &["bind:127.0.0.1:0"],
+            &["bind:127.0.0.1:0"],
+            &["bind:127.0.0.1:1", "bind:0.0.0.0:0", "connect:127.0.0.1:0"],
+        );
+    }
+
+    #[test]
+    fn names() {
+        check(
+            &["Example.com:443"],
+            &["connect:example.COM.:443", "resolve:example.com"],
+            &[
+                "connect:example.com:80",
+                "connect:www.example.com:443",
+                "connect:1.2.3.4:443",
+            ],
+        );
+        check(
+            &["*.example.com"],
+            &["connect:a.b.example.com:1", "resolve:a.example.com"],
+            &[
+                "resolve:example.com",
+                "resolve:badexample.com",
+                "connect:example.com.evil.org:1",
+            ],
+        );
+        check(&["resolve:*"], &["resolve:a.b"], &["connect:a.b:1"]);
+        check(
+            &["*"],
+            &["resolve:a.b", "connect:a.b:1", "bind:0.0.0.0:80", "connect:[::1]:1"],
+            &[],
+        );
+    }
+
+    #[test]
+    fn texts_that_are_no_rules() {
+        for text in [
+            "",
+            ":",
+            ":80",
+            "a:",
+            "a:b",
+            "a:80-",
+            "a:90-80",
+            "a:65536",
+            "10.0.0.0/33",
+            "10.0.0/8",
+            "a/8",
+            "a..b",
+            "*.",
+            "a b",
+            "*.*",
+            "bind:",
+            "300.1.1.1",
+            "[::1",
+            "[::1]]:80",
+            "listen:a:80:90",
+        ] {
+            assert!(text.parse::<Rule>().is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn long_chains_are_dropped_without_recursion() {
+        let all = || vec!["*".parse::<Rule>().unwrap()];
+        let mut net = Arc::new(Net::new(all()));
+        for _ in 0..200_000 {
+            net = Net::narrowed(&net, all());
+        }
+        assert_eq!(net.answers("bind:127.0.0.1:1"), Some(true));
+    }
+
+    fn rule() -> impl Strategy<Value = String> {
+        let verb = prop::sample::select(vec!["", "connect:", "bind:", "resolve:"]);
+        let target = prop::sample::select(vec![
+            "*",
+            "10.0.0.0/8",
+            "10.1.0.0/16",
+            "10.1.2.3",
+            "::1",
+            "a.com",
+            "*.a.com",
+        ]);
+        let ports = prop::sample::select(vec!["", ":80", ":1-100", ":*"]);
+        (verb, target, ports).prop_map(|(verb, target, ports)| {
+            let target = if target == "::1" { "[::1]" } else { target };
+            format!("{verb}{target}{ports}")
+        })
+    }
+
+    proptest! {
+        /// However a tree of configurations is made, a child may do what each of its ancestors may, and nothing else.
+        #[test]
+        fn a_chain_allows_what_all_its_links_allow(
+            links in prop::collection::vec(prop::collection::vec(rule(), 0..4), 1..6),
+        ) {
+            let questions = [
+                "connect:10.1.2.3:80", "connect:10.9.9.9:80", "connect:10.1.2.3:101", "bind:10.1.2.3:80", "connect:[::1]:80",
+                "resolve:a.com", "resolve:b.a.com", "connect:a.com:80", "connect:x.org:80", "resolve:x.org",
+            ];
+            let parse = |rules: &[String]| rules.iter().map(|rule| rule.parse().unwrap()).collect::<Vec<Rule>>();
+            let mut chain = Arc::new(Net::new(parse(&links[0])));
+            for rules in &links[1..] {
+                chain = Net::narrowed(&chain, parse(rules));
+            }
+            for question in questions {
+                let each = links.iter().all(|rules| Net::new(parse(rules)).answers(question).unwrap());
+                prop_assert_eq!(chain.answers(question), Some(each), "{}", question);
+            }
+        }
+
+        #[test]
+        fn no_text_panics(text in "[a-z0-9:.*/\\[\\]-]{0,20}") {
+            if let Ok(rule) = text.parse::<Rule>() {
+                let _ = Net::new(vec![rule]).answers(&text);
+            }
+        }
+    }
+}

@@ -1,0 +1,610 @@
+//! The table of all rights: the one place where each of them is spelled.
+//!
+//! A row says how a right is written in a configuration, on the command line and in `lunatic.toml`, which methods of
+//! the SDK's `ProcessConfig` write it, what a child has that does not ask for it, and how it narrows. Configurations
+//! are read by these rows, the host's flags take their help from them, and `lunatic::rights::allows` its questions.
+//! What cannot be made from the table is compared with it by tests: the SDK's methods, which are guest code, the names
+//! of flags and of keys in `lunatic.toml`, `docs/abi.md` and `docs/security.md`.
+//!
+//! A new right is a row here, a field of [`Config`], and a function of [`crate::narrow`] if it narrows in a new way.
+
+use std::time::Duration;
+
+use crate::May;
+use crate::config::{ClockRight, Config, RandomRight, Stream, Variable};
+use crate::flags::Dir;
+use crate::net::Rule;
+
+/// One right.
+#[derive(Debug, Clone, Copy)]
+pub struct Right {
+    /// What it is a right to, as `docs/security.md` calls it.
+    pub name: &'static str,
+    /// How a configuration asks for it.
+    pub asked: Asked,
+    /// How the user gives it to the main process, if there is a flag for it.
+    pub flag: Option<Flag>,
+    /// What a child has whose configuration says nothing about it and does not inherit.
+    pub unasked: Unasked,
+    /// How a child's part comes from its parent's.
+    pub narrows: Narrows,
+}
+
+/// How a configuration asks for a right.
+#[derive(Debug, Clone, Copy)]
+pub enum Asked {
+    /// With entries of its own.
+    Entries(&'static [Entry]),
+    /// With `allow=WORD`; and `deny=WORD` takes it away. The word is also the question for `lunatic::rights::allows`.
+    Word(&'static str, May),
+}
+
+/// A kind of entry in a configuration: `KEY` or `KEY=VALUE`.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// What stands before the `=`.
+    pub key: &'static str,
+    /// The forms of what stands behind it, as `docs/abi.md` writes them. None for an entry without a value.
+    pub forms: &'static [&'static str],
+    /// The methods of the SDK's `ProcessConfig` that write such an entry.
+    pub calls: &'static [&'static str],
+    /// How the value is read, and where it goes.
+    pub value: Value,
+}
+
+/// How the value of an entry is read, and where it goes in a configuration.
+#[derive(Debug, Clone, Copy)]
+pub enum Value {
+    /// There is none.
+    Nothing(fn(&mut Config)),
+    /// A folder: `PATH::GUEST[:ro]`.
+    Folder(fn(&mut Config, Dir)),
+    /// A variable: `NAME=VALUE` or `NAME`.
+    Variable(fn(&mut Config, Variable)),
+    /// Any text.
+    Text(fn(&mut Config, String)),
+    /// A rule for the network.
+    Rule(fn(&mut Config, Rule)),
+    /// `inherit` or `discard`.
+    Input(fn(&mut Config, Stream)),
+    /// `inherit`, `discard` or `capture`.
+    Output(fn(&mut Config, Stream)),
+    /// A whole number from which something begins that is the same in each run; or `real`, which is `None`.
+    Start(fn(&mut Config, Option<u64>)),
+    /// Bytes, perhaps with a unit.
+    Size(fn(&mut Config, usize)),
+    /// A whole number.
+    Number(fn(&mut Config, u64)),
+    /// A share of one core, in percent.
+    Percent(fn(&mut Config, u32)),
+    /// One of the rights that are asked for by a word, or all of them.
+    Word(fn(&mut Config, May)),
+}
+
+/// A flag of the command line. `lunatic.toml` has the same word as a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Flag {
+    /// The flag without its dashes.
+    pub name: &'static str,
+    /// What its value is called.
+    pub value: &'static str,
+    /// The help for users.
+    pub help: &'static str,
+}
+
+/// What a child has whose configuration says nothing about a right and does not inherit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unasked {
+    /// Nothing.
+    Nothing,
+    /// As much as its parent.
+    Parents,
+}
+
+/// How a child's part of a right comes from its parent's and from what is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Narrows {
+    /// Each folder that is asked for must lie in one of the parent's; otherwise the spawn is denied:
+    /// [`Config::folders_of_child`].
+    Inside,
+    /// The child has what the configuration asks for *and* the parent has: [`Config::net_of_child`],
+    /// [`Config::may_of_child`].
+    Common,
+    /// The parent chooses the words freely, as they give access to nothing: [`Config::args_of_child`],
+    /// [`Config::env_of_child`].
+    Free,
+    /// A stream leads where the parent's leads, if the parent has it; or nowhere; or to the parent.
+    Given,
+    /// A source that is fixed for the parent stays fixed for the child: [`ClockRight::narrowed`],
+    /// [`RandomRight::narrowed`].
+    Fixed,
+    /// The lower of the parent's limit and the one that is asked for: [`limit`](crate::narrow::limit).
+    Lower,
+    /// A budget within the parent's: what is used is charged to both.
+    Charged,
+}
+
+/// Entries that are about more than one right.
+pub const GENERAL: &[Entry] = &[
+    Entry {
+        key: "inherit",
+        forms: &[],
+        calls: &["inherit"],
+        value: Value::Nothing(|config| config.inherit = true),
+    },
+    Entry {
+        key: "allow",
+        forms: &["WHAT"],
+        calls: &["allow"],
+        value: Value::Word(|config, may| config.allow |= may),
+    },
+    Entry {
+        key: "deny",
+        forms: &["WHAT"],
+        calls: &["deny"],
+        value: Value::Word(|config, may| config.deny |= may),
+    },
+];
+
+/// The word that means all rights that are asked for by a word.
+pub const ALL: &str = "all";
+
+/// All rights, in the order of `docs/security.md`.
+pub const RIGHTS: &[Right] = &[
+    FILES,
+    ENVIRONMENT,
+    ARGUMENTS,
+    STDIN,
+    STDOUT,
+    STDERR,
+    NETWORK,
+    TREE_SOCKETS,
+    CLOCKS,
+    RANDOM,
+    SPAWN,
+    CONFIGURE,
+    NAMES,
+    COMPILE,
+    MEMORY,
+    OPEN_FILES,
+    MAILBOX,
+    TREE_MEMORY,
+    TREE_PROCESSES,
+    TREE_TIME,
+    TREE_SHARE,
+    TREE_USE,
+];
+
+/// Folders, with everything in them.
+pub const FILES: Right = Right {
+    name: "files",
+    asked: Asked::Entries(&[
+        Entry {
+            key: "dir",
+            forms: &["PATH::GUEST[:ro]"],
+            calls: &["dir", "dir_read_only"],
+            value: Value::Folder(|config, dir| config.dirs.get_or_insert_default().push(dir)),
+        },
+        Entry {
+            key: "no-dirs",
+            forms: &[],
+            calls: &["no_dirs"],
+            value: Value::Nothing(|config| _ = config.dirs.get_or_insert_default()),
+        },
+    ]),
+    flag: Some(Flag {
+        name: "dir",
+        value: "HOST[::GUEST][:ro]",
+        help: "Give the program a folder: HOST, or HOST::GUEST to name it differently inside; with `:ro` to be read only",
+    }),
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Inside,
+};
+
+/// Environment variables.
+pub const ENVIRONMENT: Right = Right {
+    name: "environment",
+    asked: Asked::Entries(&[
+        Entry {
+            key: "env",
+            forms: &["NAME=VALUE", "NAME"],
+            calls: &["env", "pass_env"],
+            value: Value::Variable(|config, variable| config.env.get_or_insert_default().push(variable)),
+        },
+        Entry {
+            key: "no-env",
+            forms: &[],
+            calls: &["no_env"],
+            value: Value::Nothing(|config| _ = config.env.get_or_insert_default()),
+        },
+    ]),
+    flag: Some(Flag {
+        name: "env",
+        value: "NAME[=VALUE]",
+        help: "Set an environment variable of the program, or pass the caller's on",
+    }),
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Free,
+};
+
+/// Arguments.
+pub const ARGUMENTS: Right = Right {
+    name: "arguments",
+    asked: Asked::Entries(&[Entry {
+        key: "arg",
+        forms: &["TEXT"],
+        calls: &["arg"],
+        value: Value::Text(|config, text| config.args.get_or_insert_default().push(text)),
+    }]),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Free,
+};
+
+/// Standard input.
+pub const STDIN: Right = Right {
+    name: "standard input",
+    asked: Asked::Entries(&[Entry {
+        key: "stdin",
+        forms: &["inherit"],
+        calls: &["stdin"],
+        value: Value::Input(|config, stream| config.stdin = Some(stream)),
+    }]),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Given,
+};
+
+/// Standard output.
+pub const STDOUT: Right = Right {
+    name: "standard output",
+    asked: Asked::Entries(&[Entry {
+        key: "stdout",
+        forms: &["discard", "capture"],
+        calls: &["discard_stdout", "capture_stdout"],
+        value: Value::Output(|config, stream| config.stdout = Some(stream)),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Given,
+};
+
+/// Standard error.
+pub const STDERR: Right = Right {
+    name: "standard error",
+    asked: Asked::Entries(&[Entry {
+        key: "stderr",
+        forms: &["discard", "capture"],
+        calls: &["discard_stderr", "capture_stderr"],
+        value: Value::Output(|config, stream| config.stderr = Some(stream)),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Given,
+};
+
+/// Hosts and ports.
+pub const NETWORK: Right = Right {
+    name: "connect, bind, look up",
+    asked: Asked::Entries(&[
+        Entry {
+            key: "net",
+            forms: &["RULE"],
+            calls: &["allow_net"],
+            value: Value::Rule(|config, rule| config.net.get_or_insert_default().push(rule)),
+        },
+        Entry {
+            key: "no-net",
+            forms: &[],
+            calls: &["no_net"],
+            value: Value::Nothing(|config| _ = config.net.get_or_insert_default()),
+        },
+    ]),
+    flag: Some(Flag {
+        name: "allow-net",
+        value: "RULE",
+        help: "Let the program use the network: HOST, HOST:PORT, 10.0.0.0/8:8000-8099, *.example.com:443, `bind:` and \
+               `resolve:` before it, or '*' for everything",
+    }),
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// Sockets of a process and its descendants.
+pub const TREE_SOCKETS: Right = Right {
+    name: "sockets of a subtree",
+    asked: Asked::Entries(&[Entry {
+        key: "tree-sockets",
+        forms: &["N"],
+        calls: &["tree_sockets"],
+        value: Value::Number(|config, sockets| config.limits().sockets = Some(sockets)),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Charged,
+};
+
+/// What clocks show.
+pub const CLOCKS: Right = Right {
+    name: "clocks",
+    asked: Asked::Entries(&[Entry {
+        key: "clock",
+        forms: &["NS"],
+        calls: &["fixed_clock"],
+        value: Value::Start(|config, ns| config.clock = Some(ns.map_or(ClockRight::Real, ClockRight::Fixed))),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Fixed,
+};
+
+/// Where random numbers come from.
+pub const RANDOM: Right = Right {
+    name: "random numbers",
+    asked: Asked::Entries(&[Entry {
+        key: "random",
+        forms: &["SEED"],
+        calls: &["random_seed"],
+        value: Value::Start(|config, seed| config.random = Some(seed.map_or(RandomRight::Real, RandomRight::Seed))),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Fixed,
+};
+
+/// To spawn processes.
+pub const SPAWN: Right = Right {
+    name: "spawn",
+    asked: Asked::Word("spawn", May::SPAWN),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To spawn processes with a configuration.
+pub const CONFIGURE: Right = Right {
+    name: "configure children",
+    asked: Asked::Word("configure", May::CONFIGURE),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To register names and join groups.
+pub const NAMES: Right = Right {
+    name: "register names",
+    asked: Asked::Word("names", May::NAMES),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To compile modules.
+pub const COMPILE: Right = Right {
+    name: "compile modules",
+    asked: Asked::Word("compile", May::COMPILE),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// Memory of one process.
+pub const MEMORY: Right = Right {
+    name: "memory of a process",
+    asked: Asked::Entries(&[Entry {
+        key: "max-memory",
+        forms: &["SIZE"],
+        calls: &["max_memory"],
+        value: Value::Size(|config, bytes| config.max_memory = Some(bytes)),
+    }]),
+    flag: Some(Flag {
+        name: "max-memory",
+        value: "SIZE",
+        help: "Largest memory of one process, such as 64M or 2G [default: 1G]",
+    }),
+    unasked: Unasked::Parents,
+    narrows: Narrows::Lower,
+};
+
+/// Files and sockets that one process has open.
+pub const OPEN_FILES: Right = Right {
+    name: "open files of a process, and its sockets, each",
+    asked: Asked::Entries(&[Entry {
+        key: "max-files",
+        forms: &["N"],
+        calls: &["max_files"],
+        value: Value::Number(|config, files| config.max_files = Some(files.try_into().unwrap_or(u32::MAX))),
+    }]),
+    flag: Some(Flag {
+        name: "max-files",
+        value: "N",
+        help: "Most files and folders that one process opens at once, and most sockets that it has [default: 1024]",
+    }),
+    unasked: Unasked::Parents,
+    narrows: Narrows::Lower,
+};
+
+/// Messages in the mailbox of one process.
+pub const MAILBOX: Right = Right {
+    name: "mailbox of a process",
+    asked: Asked::Entries(&[Entry {
+        key: "max-mailbox",
+        forms: &["N"],
+        calls: &["max_mailbox"],
+        value: Value::Number(|config, messages| config.max_mailbox = Some(messages as usize)),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Lower,
+};
+
+/// Memory of a process and its descendants.
+pub const TREE_MEMORY: Right = Right {
+    name: "memory of a subtree",
+    asked: Asked::Entries(&[Entry {
+        key: "tree-memory",
+        forms: &["SIZE"],
+        calls: &["tree_memory"],
+        value: Value::Size(|config, bytes| config.limits().memory = Some(bytes as u64)),
+    }]),
+    flag: Some(Flag {
+        name: "max-total-memory",
+        value: "SIZE",
+        help: "Largest memory of all processes together, such as 4G [default: three quarters of the machine's]",
+    }),
+    unasked: Unasked::Parents,
+    narrows: Narrows::Charged,
+};
+
+/// A process and its descendants: how many live.
+pub const TREE_PROCESSES: Right = Right {
+    name: "processes of a subtree",
+    asked: Asked::Entries(&[Entry {
+        key: "tree-processes",
+        forms: &["N"],
+        calls: &["tree_processes"],
+        value: Value::Number(|config, processes| config.limits().processes = Some(processes)),
+    }]),
+    flag: Some(Flag {
+        name: "max-processes",
+        value: "N",
+        help: "Most processes alive at once [default: 16777216]",
+    }),
+    unasked: Unasked::Parents,
+    narrows: Narrows::Charged,
+};
+
+/// Time on a core of a process and its descendants, in all.
+pub const TREE_TIME: Right = Right {
+    name: "time of a subtree",
+    asked: Asked::Entries(&[Entry {
+        key: "tree-cpu-ms",
+        forms: &["N"],
+        calls: &["cpu_time"],
+        value: Value::Number(|config, ms| config.limits().cpu = Some(Duration::from_millis(ms))),
+    }]),
+    flag: Some(Flag {
+        name: "max-cpu",
+        value: "SECONDS",
+        help: "Time on a core for all processes together, in seconds; then they are ended [default: no limit]",
+    }),
+    unasked: Unasked::Parents,
+    narrows: Narrows::Charged,
+};
+
+/// The share of one core that a process and its descendants use.
+pub const TREE_SHARE: Right = Right {
+    name: "share of a core of a subtree",
+    asked: Asked::Entries(&[Entry {
+        key: "cpu-share",
+        forms: &["PERCENT"],
+        calls: &["cpu_share"],
+        value: Value::Percent(|config, percent| config.limits().cpu_share = Some(percent)),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Charged,
+};
+
+/// To have it counted what a process and its descendants use.
+pub const TREE_USE: Right = Right {
+    name: "use of a subtree",
+    asked: Asked::Entries(&[Entry {
+        key: "measured",
+        forms: &[],
+        calls: &["measured"],
+        value: Value::Nothing(|config| _ = config.limits()),
+    }]),
+    flag: None,
+    unasked: Unasked::Parents,
+    narrows: Narrows::Charged,
+};
+
+impl Right {
+    /// The entries that are about this right alone.
+    pub fn entries(&self) -> &'static [Entry] {
+        match self.asked {
+            Asked::Entries(entries) => entries,
+            Asked::Word(..) => &[],
+        }
+    }
+
+    /// The word that `allow` and `deny` have for it.
+    pub fn word(&self) -> Option<&'static str> {
+        match self.asked {
+            Asked::Entries(_) => None,
+            Asked::Word(word, _) => Some(word),
+        }
+    }
+
+    /// What the value of its flag is called.
+    ///
+    /// # Panics
+    ///
+    /// If there is no flag for it: the code that declares flags names a right that has one.
+    pub const fn value_name(&self) -> &'static str {
+        self.flag.expect("the right has a flag").value
+    }
+
+    /// The help for its flag.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::value_name`].
+    pub const fn help(&self) -> &'static str {
+        self.flag.expect("the right has a flag").help
+    }
+
+    /// The key of `lunatic.toml` for it, if it has one: its flag's name.
+    pub fn toml(&self) -> Option<&'static str> {
+        self.flag.map(|flag| flag.name)
+    }
+}
+
+/// All kinds of entries, those that are about more than one right first.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    GENERAL.iter().chain(RIGHTS.iter().flat_map(Right::entries))
+}
+
+/// The right that `allow=WORD`, `deny=WORD` and the question `WORD` are about.
+pub fn may(word: &str) -> Option<May> {
+    RIGHTS.iter().find_map(|right| match right.asked {
+        Asked::Word(own, may) if own == word => Some(may),
+        _ => None,
+    })
+}
+
+/// The words that `allow`, `deny` and questions know.
+pub fn words() -> impl Iterator<Item = &'static str> {
+    RIGHTS.iter().filter_map(Right::word)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+    use crate::MAY_ALL;
+
+    #[test]
+    fn every_right_is_in_the_table_and_every_name_is_used_once() {
+        let declared = include_str!("table.rs").matches(": Right = Right {\n").count();
+        assert_eq!(declared, RIGHTS.len(), "a constant is missing in `RIGHTS`");
+        let mut names = HashSet::new();
+        let keys = entries().map(|entry| entry.key);
+        let flags = RIGHTS
+            .iter()
+            .filter_map(|right| right.flag.map(|flag| ["--", flag.name].concat()));
+        for name in keys.chain(words()).map(str::to_owned).chain(flags) {
+            assert!(!name.contains([':', '=']), "`{name}` would be an extension's, or cut");
+            assert!(names.insert(name.clone()), "`{name}` has two meanings");
+        }
+    }
+
+    #[test]
+    fn words_are_all_that_may_be_allowed() {
+        let all = words().fold(May::default(), |all, word| all | may(word).unwrap());
+        assert_eq!(all, MAY_ALL);
+        assert_eq!((may(ALL), may("dir"), may("")), (None, None, None));
+    }
+}

@@ -1,0 +1,37 @@
+//! How a process begins: with a closure, or with an exported function.
+
+use smallvec::SmallVec;
+
+/// The values that a spawned closure captured, as bytes.
+pub(crate) type Captured = SmallVec<[u8; 48]>;
+
+/// What a process calls first.
+#[derive(Debug)]
+pub enum Entry {
+    /// An index of the function table, type `() -> ()`, and the captured values.
+    Closure(u32, Captured),
+    /// An exported function of type `() -> ()`.
+    Export(Box<str>),
+    /// An exported function with arguments.
+    Call(Box<Call>),
+}
+
+/// An exported function and what it is called with.
+#[derive(Debug)]
+pub struct Call {
+    /// The name of the export.
+    pub name: Box<str>,
+    /// Its arguments.
+    pub arguments: Vec<Argument>,
+}
+
+/// A number, as its bits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Argument {
+    /// An `i32` or the bits of an `f32`.
+    I32(i32),
+    /// An `i64` or the bits of an `f64`.
+    I64(i64),
+    /// A vector.
+    V128(u128),
+}

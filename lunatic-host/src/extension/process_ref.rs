@@ -1,0 +1,81 @@
+//! A process, as native threads know it.
+
+use std::fmt;
+use std::sync::{Arc, Weak};
+
+use lunatic_kernel::address::Id;
+use lunatic_kernel::channel::SendRefusal;
+
+use crate::instance::Ctx;
+use crate::wasm::{Kernel, System};
+
+/// A process that native threads can send to: [`Ctx::this`] makes one.
+///
+/// It keeps neither the process nor the runtime alive. While there is one, the process's system does not count as being in a
+/// deadlock when all its processes wait, since a message may still come from here; and a clock that it has paused stands
+/// still.
+pub struct ProcessRef {
+    kernel: Weak<Kernel>,
+    system: Arc<System>,
+    id: Id,
+}
+
+impl ProcessRef {
+    fn new(kernel: Weak<Kernel>, system: Arc<System>, id: Id) -> Self {
+        system.add_sender();
+        Self { kernel, system, id }
+    }
+
+    /// Its id, for [`RunningSystem::processes`](crate::RunningSystem::processes) and in reports.
+    pub fn id(&self) -> Id {
+        self.id
+    }
+
+    /// Whether it has not ended yet.
+    pub fn is_alive(&self) -> bool {
+        self.kernel.upgrade().is_some_and(|kernel| kernel.is_alive(self.id))
+    }
+
+    /// Sends a message to its mailbox, from any thread; never waits. The guest receives it by `tag`. Messages from one thread
+    /// arrive in the order in which they were sent.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal::Full`] if the mailbox has a limit and is full, [`SendRefusal::Closed`] if the process or the runtime has
+    /// ended, [`SendRefusal::Limit`] if the message is longer than 256 MiB or
+    /// [`queued_max`](crate::RuntimeBuilder::queued_max) would be passed.
+    pub fn send(&self, tag: u64, message: &[u8]) -> Result<(), SendRefusal> {
+        let kernel = self.kernel.upgrade().ok_or(SendRefusal::Closed)?;
+        kernel.put_mail(kernel.find(self.id).ok_or(SendRefusal::Closed)?, tag, message)
+    }
+}
+
+impl Clone for ProcessRef {
+    fn clone(&self) -> Self {
+        Self::new(self.kernel.clone(), self.system.clone(), self.id)
+    }
+}
+
+impl Drop for ProcessRef {
+    fn drop(&mut self) {
+        self.system.remove_sender();
+        if let Some(kernel) = self.kernel.upgrade() {
+            // If all wait for each other, a worker that has nothing to do sees it.
+            kernel.wake_spare();
+        }
+    }
+}
+
+impl fmt::Debug for ProcessRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ProcessRef").field(&self.id).finish()
+    }
+}
+
+impl Ctx {
+    /// The process that calls the host function, for native threads that send to it later.
+    pub fn this(&self) -> ProcessRef {
+        let process = self.process();
+        ProcessRef::new(Arc::downgrade(&self.kernel), process.system.clone(), process.id)
+    }
+}

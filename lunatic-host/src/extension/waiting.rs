@@ -1,0 +1,138 @@
+//! Waiting in host functions: for an answer from outside, and for work that blocks a thread.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::Budget;
+use lunatic_kernel::environment::Environment;
+use lunatic_kernel::wait::{Held, Wait};
+use lunatic_sys::codes::NO_TIMEOUT;
+
+use crate::instance::Ctx;
+use crate::wasm::{Kernel, Process};
+
+impl Ctx {
+    /// Waits for `future`, but not longer than `timeout`; `None` once that has passed, and the future is dropped.
+    /// With `None` for the timeout it waits as long as it takes.
+    ///
+    /// The process blocks, its worker goes on. Any future will do that wakes its waker, from any thread: a oneshot channel of
+    /// tokio or of another crate, a timer or a socket of tokio, [`spawn_blocking`](Self::spawn_blocking). The timeout goes by the
+    /// clock of the process's system, which a test may have paused; but a paused clock does not advance while a process waits
+    /// for something outside.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the process is killed while it waits, the future is dropped, and so is everything that the host function holds.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use lunatic_host::Ctx;
+    /// use lunatic_host::wasmtime::{Caller, Linker, Result};
+    /// # fn ask(question: u32) -> impl Future<Output = u32> + Send { std::future::ready(question) }
+    ///
+    /// fn link(linker: &mut Linker<Ctx>) -> Result<()> {
+    ///     linker.func_wrap_async("desk", "ask", |caller: Caller<'_, Ctx>, (question, timeout_ms): (u32, u32)| {
+    ///         Box::new(async move {
+    ///             let timeout = Duration::from_millis(timeout_ms.into());
+    ///             let answer = caller.data().within(Some(timeout), ask(question)).await;
+    ///             answer.map_or(-1, |answer| answer as i32)
+    ///         })
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn within<T, F: Future<Output = T> + Send>(
+        &self,
+        timeout: Option<Duration>,
+        future: F,
+    ) -> impl Future<Output = Option<T>> + Send + use<T, F> {
+        let timeout_ns = timeout.and_then(|timeout| u64::try_from(timeout.as_nanos()).ok());
+        let (kernel, process) = (Held::Owned(self.kernel.clone()), Held::Owned(self.process().clone()));
+        let timeout_ns = timeout_ns.unwrap_or(NO_TIMEOUT);
+        let wait = Wait::new(kernel, process, WaitFor::Outside, Id::NONE, timeout_ns);
+        async move {
+            let mut future = pin!(future);
+            poll_fn(|context| match future.as_mut().poll(context) {
+                Poll::Ready(value) => Poll::Ready(Some(value)),
+                // The timer wakes the process, which then polls once more.
+                Poll::Pending if wait.is_late() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await
+        }
+    }
+
+    /// Runs `work` on a thread that may block, of which there are up to 512, and waits for it. The process blocks, its worker
+    /// goes on. `None` if the work panicked.
+    ///
+    /// The budget of the process, if it has one, is charged for the time that the work took: to search or to compile on another
+    /// thread is to compute, too. If the process is killed meanwhile, the work goes on, is charged for all the same, and
+    /// its result is dropped.
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lunatic_host::Ctx;
+    /// use lunatic_host::wasmtime::{Caller, Linker, Result};
+    ///
+    /// fn link(linker: &mut Linker<Ctx>) -> Result<()> {
+    ///     linker.func_wrap_async("desk", "lines", |caller: Caller<'_, Ctx>, ()| {
+    ///         Box::new(async move {
+    ///             let count = || std::fs::read_to_string("log").map_or(0, |text| text.lines().count() as u32);
+    ///             caller.data().spawn_blocking(count).await.unwrap_or(0)
+    ///         })
+    ///     })?;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn spawn_blocking<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
+        &self,
+        work: Work,
+    ) -> impl Future<Output = Option<T>> + Send + use<T, Work> {
+        spawn_blocking(&self.kernel, self.process(), work)
+    }
+}
+
+/// [`Ctx::spawn_blocking`] for a process that is known otherwise. The work begins at once, whether or not the future is polled.
+pub fn spawn_blocking<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
+    kernel: &Arc<Kernel>,
+    process: &Process,
+    work: Work,
+) -> impl Future<Output = Option<T>> + Send + use<T, Work> {
+    // Not the kernel itself: the last who has that must not be a thread that it would wait for.
+    let (machine, budget) = (kernel.machine().clone(), process.local.rights.budget.clone());
+    let running = kernel.host.io.spawn_blocking(move || {
+        let _charged = budget.map(|budget| Charged::new(machine, budget));
+        work()
+    });
+    async move { running.await.ok() }
+}
+
+/// Charges a budget for the time between its making and its end, which may be a panic.
+struct Charged {
+    machine: Arc<dyn Environment>,
+    budget: Arc<Budget>,
+    start: Instant,
+}
+
+impl Charged {
+    fn new(machine: Arc<dyn Environment>, budget: Arc<Budget>) -> Self {
+        let start = machine.now();
+        Self { machine, budget, start }
+    }
+}
+
+impl Drop for Charged {
+    fn drop(&mut self) {
+        let passed = self.machine.now().saturating_duration_since(self.start);
+        self.budget.spend(passed);
+    }
+}

@@ -1,0 +1,160 @@
+//! How the kernel runs WebAssembly: runners are its bodies, and ends of processes are reported.
+
+use std::any::Any;
+use std::sync::Arc;
+
+use lunatic_kernel::address::Id;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::{Body, Host, Progress, WaitFor};
+use lunatic_memory::Pages;
+
+use crate::ending;
+use crate::engine::Layout;
+use crate::hibernation::Freezable;
+use crate::instance::{Runner, prepare};
+use crate::module::Module;
+use crate::pool::Pool;
+use crate::wasm::{Belongings, Entry, Kernel, Local, Process, System, Wasm};
+
+/// The resident memory is looked at each so many time slices.
+const HIBERNATION_LOOK: u64 = 10;
+
+impl Host for Wasm {
+    type Body = Runner;
+    type Entry = Entry;
+    type Local = Local;
+    type Belongings = Belongings;
+    type System = crate::system::SystemData;
+    type Pool = Pool<Runner>;
+
+    fn body(kernel: &Arc<Kernel>, pool: &mut Self::Pool, process: &Arc<Process>) -> Runner {
+        let module = &process.local.module;
+        // Code that counts its instructions is compiled apart, for the few that need it.
+        if process.local.rights.fuel.is_some() {
+            kernel.host.hibernation.makes_instance(kernel);
+            return Runner::new(kernel, module, Layout::Metered);
+        }
+        if let Some(runner) = pool.take(|runner: &Runner| Arc::ptr_eq(runner.module(), module)) {
+            return runner;
+        }
+        let host = &kernel.host;
+        let ready = host.ahead.take(module);
+        if module.facts().recyclable.is_ok() && host.ahead.want(module) {
+            kernel.wake_spare();
+        }
+        ready.unwrap_or_else(|| new_runner(kernel, module))
+    }
+
+    fn keep(&self, pool: &mut Self::Pool, runner: Runner) {
+        pool.put(runner);
+    }
+
+    fn shortage(&self, kernel: &Kernel) -> Option<Arc<str>> {
+        self.shortage.refuses(kernel.slices(), kernel.process_slots())
+    }
+
+    fn suspends(&self, _: &Arc<Process>, runner: &mut Runner, wait: WaitFor) {
+        if self.hibernation.is_eager() && wait.is_freezable() {
+            runner.freeze();
+        }
+    }
+
+    fn suspended(&self, process: &Arc<Process>) {
+        if self.hibernation.is_under_pressure() {
+            self.hibernation.add_candidate(process);
+        }
+    }
+
+    fn ended(&self, kernel: &Kernel, process: &Process, belongings: Belongings) {
+        for socket in belongings.sockets {
+            self.net.handles.close_of(kernel.worker(), process.id, socket);
+        }
+        self.extensions.ended(process);
+    }
+
+    fn is_sent_to(system: &Self::System) -> bool {
+        system.config.expects_messages
+    }
+
+    fn was_ended(&self, process: &Process, reason: &ExitReason) {
+        ending::signalled(process, reason);
+    }
+
+    fn panicked(&self, process: &Process, payload: &(dyn Any + Send)) -> ExitReason {
+        ending::host_bug(process, payload)
+    }
+
+    fn left_behind(&self, payload: &(dyn Any + Send)) {
+        let text = ending::panic_text(payload);
+        eprintln!("lunatic: bug: an instance could not be dropped: {text}");
+    }
+
+    fn tick(&self, slice: u64) {
+        self.engines.tick();
+        if slice.is_multiple_of(HIBERNATION_LOOK) {
+            self.hibernation.look();
+        }
+    }
+
+    fn spare(kernel: &Arc<Kernel>) -> bool {
+        let Some(module) = kernel.host.ahead.next() else {
+            return false;
+        };
+        // If it fails, it fails again where it is needed, and is reported there.
+        let make = std::panic::AssertUnwindSafe(|| {
+            let mut runner = new_runner(kernel, &module);
+            if runner.prepare(kernel.slices()) {
+                kernel.host.ahead.put(&module, runner);
+            }
+        });
+        std::panic::catch_unwind(make).is_ok()
+    }
+
+    fn idle(&self) {
+        self.engines.trim();
+    }
+
+    fn deadlock(&self, kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitFor, Id)>) -> String {
+        ending::deadlock(kernel, system, waiting)
+    }
+
+    fn on_worker(&self, run: &mut dyn FnMut()) {
+        let _io = self.io.enter();
+        run();
+    }
+}
+
+/// A runner for a process that none that has been used fits.
+fn new_runner(kernel: &Arc<Kernel>, module: &Arc<Module>) -> Runner {
+    let host = &kernel.host;
+    host.hibernation.makes_instance(kernel);
+    if host.engines.dense_is_near() {
+        prepare(kernel, module, Layout::Dense);
+    }
+    Runner::new(kernel, module, host.engines.choose())
+}
+
+impl Freezable for Runner {
+    unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool {
+        // SAFETY: the caller promises the same.
+        unsafe { Self::freeze_into(self, released) }
+    }
+
+    fn holds_more_than(&mut self, pages_max: usize) -> bool {
+        Self::holds_more_than(self, pages_max)
+    }
+}
+
+impl Body<Wasm> for Runner {
+    fn assign(&mut self, process: Arc<Process>, entry: Entry) {
+        self.seat_process(process, entry);
+    }
+
+    fn run(&mut self, _: &Arc<Kernel>, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
+        self.run_seated(process, slice)
+    }
+
+    fn current(&self) -> Option<Arc<Process>> {
+        self.seated()
+    }
+}

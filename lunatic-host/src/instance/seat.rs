@@ -1,0 +1,170 @@
+//! What a worker and the coroutine on its stack tell each other.
+
+use std::future::Future;
+use std::ops::Range;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake};
+
+use parking_lot::Mutex;
+
+use super::image::this_thread;
+use crate::wasm::{Entry, Kernel, Process};
+
+/// The place of a process in a runner.
+///
+/// All but the locks is written by the thread that runs the coroutine, which a queue handed from one to the next: the order
+/// between them comes from there.
+pub(super) struct Seat {
+    /// The process to run next, and how it begins.
+    assigned: Mutex<Option<(Arc<Process>, Entry)>>,
+    /// The process that runs.
+    current: Mutex<Option<Arc<Process>>>,
+    /// Another process than the one that the worker began with is current, or none.
+    changed: AtomicBool,
+    /// The current process has used up its time slice.
+    preempted: AtomicBool,
+    /// An instance is to be made before there is a process.
+    ahead: AtomicBool,
+    /// The time slice in which the worker began to run this instance.
+    slice: AtomicU64,
+    /// The thread that ran it last.
+    thread: AtomicUsize,
+    /// More than one thread has run it since it was made fresh.
+    moved: AtomicBool,
+    /// Where the memory of the instance is.
+    memory: Mutex<Range<usize>>,
+    /// Where on its stack it is blocked; 0 if that is not known.
+    stack: AtomicUsize,
+    kernel: Weak<Kernel>,
+}
+
+impl Seat {
+    pub(super) fn new(kernel: &Arc<Kernel>) -> Arc<Self> {
+        Arc::new(Self {
+            assigned: Mutex::default(),
+            current: Mutex::default(),
+            changed: AtomicBool::new(false),
+            preempted: AtomicBool::new(false),
+            ahead: AtomicBool::new(false),
+            slice: AtomicU64::new(0),
+            thread: AtomicUsize::new(0),
+            moved: AtomicBool::new(false),
+            memory: Mutex::default(),
+            stack: AtomicUsize::new(0),
+            kernel: Arc::downgrade(kernel),
+        })
+    }
+
+    pub(super) fn assign(&self, process: Arc<Process>, entry: Entry) {
+        *self.assigned.lock() = Some((process, entry));
+    }
+
+    /// Makes a process the current one, or none.
+    pub(super) fn seat(&self, process: Option<Arc<Process>>) {
+        *self.current.lock() = process;
+        self.changed.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn current_or_assigned(&self) -> Option<Arc<Process>> {
+        let current = self.current.lock().clone();
+        current.or_else(|| self.assigned.lock().as_ref().map(|(process, _)| process.clone()))
+    }
+
+    /// The current process; `process` was when the worker began.
+    pub(super) fn current_after(&self, process: Arc<Process>) -> Option<Arc<Process>> {
+        if self.changed.load(Ordering::Relaxed) {
+            self.current.lock().clone()
+        } else {
+            Some(process)
+        }
+    }
+
+    /// This thread is about to run what is in the seat.
+    pub(super) fn begin(&self, slice: u64) {
+        self.slice.store(slice, Ordering::Relaxed);
+        self.changed.store(false, Ordering::Relaxed);
+        let here = this_thread();
+        if self.thread.load(Ordering::Relaxed) != here {
+            self.thread.store(here, Ordering::Relaxed);
+            self.moved.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The number of the time slice in which a worker began to run it.
+    pub(super) fn slice(&self) -> u64 {
+        self.slice.load(Ordering::Relaxed)
+    }
+
+    /// The current process is done with its time slice.
+    pub(super) fn preempt(&self) {
+        self.preempted.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn take_preempted(&self) -> bool {
+        let preempted = self.preempted.load(Ordering::Relaxed);
+        if preempted {
+            self.preempted.store(false, Ordering::Relaxed);
+        }
+        preempted
+    }
+
+    pub(super) fn make_ahead(&self) {
+        self.ahead.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_made_ahead(&self) -> bool {
+        self.ahead.load(Ordering::Relaxed)
+    }
+
+    /// Whether more than one thread has run it since this was asked last.
+    pub(super) fn take_moved(&self) -> bool {
+        self.moved.swap(false, Ordering::Relaxed)
+    }
+
+    pub(super) fn set_memory(&self, memory: Range<usize>) {
+        *self.memory.lock() = memory;
+    }
+
+    pub(super) fn memory(&self) -> Range<usize> {
+        self.memory.lock().clone()
+    }
+
+    pub(super) fn set_stack(&self, place: usize) {
+        self.stack.store(place, Ordering::Relaxed);
+    }
+
+    pub(super) fn stack(&self) -> usize {
+        self.stack.load(Ordering::Relaxed)
+    }
+}
+
+/// Wakes the process that sits in the seat: what files and terminals call when they are ready.
+impl Wake for Seat {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let current = self.current.lock().clone();
+        if let (Some(process), Some(kernel)) = (current, self.kernel.upgrade()) {
+            kernel.wake(&process);
+        }
+    }
+}
+
+/// Waits until a process is seated.
+pub(super) struct Seated<'a>(pub(super) &'a Seat);
+
+impl Future for Seated<'_> {
+    type Output = (Arc<Process>, Entry);
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some((process, entry)) = self.0.assigned.lock().take() else {
+            return Poll::Pending;
+        };
+        self.0.seat(Some(process.clone()));
+        Poll::Ready((process, entry))
+    }
+}

@@ -1,0 +1,34 @@
+//! Threads for what waits outside: files and terminals of guests, and work that blocks a thread.
+
+use std::io;
+use std::ops::Deref;
+
+use tokio::runtime::{Builder, Runtime};
+
+/// The executor of a runtime. Processes are not its tasks.
+pub(crate) struct Io(Option<Runtime>);
+
+impl Io {
+    pub(crate) fn new() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("lunatic-io").enable_all();
+        builder.build().map(|runtime| Self(Some(runtime)))
+    }
+}
+
+impl Deref for Io {
+    type Target = Runtime;
+
+    fn deref(&self) -> &Runtime {
+        self.0.as_ref().expect("it is taken only to be dropped")
+    }
+}
+
+/// Waits for nothing: work that blocks a thread may take any time, and on a thread of an executor tokio would panic.
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}

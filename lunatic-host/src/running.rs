@@ -1,0 +1,212 @@
+//! Systems that run: starting one, waiting for its end, messages to it, and a look into it.
+
+use std::any::Any;
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Budget, Usage};
+use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::snapshot::Snapshot;
+use lunatic_kernel::{Process as KernelProcess, Seed};
+
+use crate::module::Module;
+use crate::rights::net::Net;
+use crate::rights::{MAY_ALL, Rights};
+use crate::runtime::Runtime;
+use crate::states::SharedStates;
+use crate::system::{StartError, SystemConfig, SystemData, SystemSetup};
+use crate::wasm::{Entry, Kernel, Local, System, Wasm};
+
+/// The exit code of a system that nobody reads any more: that of a native program ended by SIGPIPE.
+const BROKEN_PIPE: i32 = 141;
+
+/// A system that was started, by [`Runtime::start`]: a main process and all that descends from it.
+///
+/// It ends when its main process does, and takes the others with it. All functions can be called from any thread, also
+/// after the end, and after the end of the runtime.
+///
+/// Dropping it kills all its processes. To keep a system running, keep this value.
+pub struct RunningSystem {
+    kernel: Arc<Kernel>,
+    system: Arc<System>,
+    /// Ends the system when nobody reads its output any more.
+    watch: tokio::task::JoinHandle<()>,
+}
+
+impl RunningSystem {
+    /// Waits until the main process has ended, and tells how. Blocks the calling thread: see [`ended`](Self::ended).
+    ///
+    /// The last output may not be out yet: see [`Output::finish`](crate::wasi::Output::finish).
+    pub fn wait(&self) -> ExitReason {
+        self.system.wait()
+    }
+
+    /// Waits until the main process has ended, but not longer than `timeout`. `None` if it still runs then. With a timeout of
+    /// zero it does not wait.
+    pub fn wait_timeout(&self, timeout: Duration) -> Option<ExitReason> {
+        self.system.wait_timeout(self.kernel.now(), timeout)
+    }
+
+    /// [`wait`](Self::wait) for an async caller, on whatever executor it has. No thread waits meanwhile.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost when the future is dropped: the system goes on, and can be waited for again.
+    pub async fn ended(&self) -> ExitReason {
+        poll_fn(|context| self.system.poll_ended(context)).await
+    }
+
+    /// Ends the system: no process of it runs from now on, and [`wait`](Self::wait) tells that it was
+    /// [killed](ExitReason::Killed), if it had not ended. What runs just now stops at the end of its time slice of a
+    /// millisecond. Does not wait for that.
+    pub fn stop(&self) {
+        self.system.end(ExitReason::Killed);
+        self.kernel.sweep(&self.system);
+    }
+
+    /// Kills one process. Who is linked to it or monitors it hears that it was [killed](ExitReason::Killed). False if it is no
+    /// process of this system, or has ended.
+    pub fn kill(&self, id: Id) -> bool {
+        let process = self.find(id);
+        if let Some(process) = &process {
+            self.kernel.kill(process);
+        }
+        process.is_some()
+    }
+
+    /// The main process, until it has ended.
+    pub fn main(&self) -> Option<Id> {
+        self.system.main().filter(|id| self.kernel.is_alive(*id))
+    }
+
+    /// Sends a message to the mailbox of a process of this system, from any thread; never waits. The guest receives it by
+    /// `tag`. Messages from one thread to one process arrive in the order in which they were sent.
+    ///
+    /// A system that gets messages so should have [`SystemConfig::expects_messages`], or it may be ended for a deadlock while it
+    /// waits for them. A thread that an extension starts sends with a [`ProcessRef`](crate::extension::ProcessRef).
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal::Full`] if the mailbox has a limit and is full; [`SendRefusal::Closed`] if the process has ended, or is none
+    /// of this system; [`SendRefusal::Limit`] if the message is longer than 256 MiB, or if queued messages would hold more than
+    /// [`queued_max`](crate::RuntimeBuilder::queued_max) together.
+    pub fn send(&self, to: Id, tag: u64, message: &[u8]) -> Result<(), SendRefusal> {
+        self.kernel
+            .put_mail(self.find(to).ok_or(SendRefusal::Closed)?, tag, message)
+    }
+
+    /// The processes of the system, in no particular order: each as it was at some time during the call. Stops nobody; takes
+    /// about a microsecond for each process of the runtime.
+    pub fn processes(&self) -> Vec<Snapshot> {
+        self.kernel.snapshots(|process| self.has(process))
+    }
+
+    /// One process of the system, as it is now; `None` if there is none of this id, or it has ended.
+    pub fn process(&self, id: Id) -> Option<Snapshot> {
+        Some(self.kernel.snapshot_of(&*self.find(id)?))
+    }
+
+    /// What the processes of the system use together, or used if it has ended. `None` if [`SystemConfig::caps`] is.
+    pub fn usage(&self) -> Option<Usage> {
+        Some(self.system.data.budget.as_ref()?.usage())
+    }
+
+    /// What an extension keeps with the system, if it keeps anything of this type: see
+    /// [`Ctx::system_state`](crate::Ctx::system_state).
+    pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        self.system.data.states.find()
+    }
+
+    pub(crate) fn main_process(&self) -> Option<Arc<KernelProcess<Wasm>>> {
+        self.kernel.find(self.system.main()?)
+    }
+
+    fn find(&self, id: Id) -> Option<Arc<KernelProcess<Wasm>>> {
+        self.kernel.find(id).filter(|process| self.has(process))
+    }
+
+    fn has(&self, process: &KernelProcess<Wasm>) -> bool {
+        Arc::ptr_eq(&process.system, &self.system)
+    }
+}
+
+impl Drop for RunningSystem {
+    fn drop(&mut self) {
+        self.watch.abort();
+        self.kernel.sweep(&self.system);
+    }
+}
+
+impl Runtime {
+    /// Starts a system whose main process runs in `module`, and does not wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`StartError`] when the module has no such entry; else when a folder of the configuration cannot be opened, or the
+    /// limit of processes is reached.
+    pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
+        let host = &self.kernel.host;
+        let has_entry = module.has_entry(host, &config.entry);
+        if !has_entry.map_err(|error| anyhow::anyhow!("{error:#}"))? {
+            return Err(StartError::NoEntry(config.entry).into());
+        }
+        let mut wasi = config.wasi.clone().open()?;
+        if let Some(extension) = host.extensions.of(module.interface()) {
+            extension.starts_system(&mut SystemSetup { wasi: &mut wasi });
+        }
+        let data = SystemData {
+            budget: config.caps.map(|caps| Budget::new(None, caps, self.kernel.now())),
+            config,
+            wasi: Arc::new(wasi),
+            states: SharedStates::default(),
+        };
+        let system = self.kernel.start_system(data, |data| self.main_seed(module, data));
+        let system = system.map_err(|limit| anyhow::anyhow!("{limit}"))?;
+        Ok(RunningSystem {
+            kernel: self.kernel.clone(),
+            watch: self.watch_output(&system),
+            system,
+        })
+    }
+
+    fn main_seed(&self, module: &Arc<Module>, data: &SystemData) -> Seed<Wasm> {
+        let config = &data.config;
+        let mut inherited = config.inherited.clone();
+        let extension = self.kernel.host.extensions.of(module.interface());
+        let intake = extension.and_then(|extension| extension.begins(&mut inherited));
+        let rights = Rights {
+            scope: Arc::default(),
+            may: MAY_ALL,
+            max_memory: config.max_memory,
+            mailbox_max: usize::MAX,
+            files_max: config.max_files,
+            net: Arc::new(Net::new(config.net.clone())),
+            wasi: data.wasi.clone(),
+            budget: data.budget.clone(),
+            fuel: None,
+            inherited,
+        };
+        Seed {
+            entry: Entry::Export(config.entry.clone().into()),
+            local: Local {
+                rights: Arc::new(rights),
+                module: module.clone(),
+            },
+            intake,
+        }
+    }
+
+    /// Ends the system when nobody reads its output any more.
+    fn watch_output(&self, system: &Arc<System>) -> tokio::task::JoinHandle<()> {
+        let (output, ended) = (system.data.wasi.stdout().clone(), Arc::downgrade(system));
+        self.kernel.host.io.spawn(async move {
+            output.wait_closed().await;
+            if let Some(system) = ended.upgrade() {
+                system.end(ExitReason::Exit(BROKEN_PIPE));
+            }
+        })
+    }
+}

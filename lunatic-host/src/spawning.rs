@@ -1,0 +1,43 @@
+//! Making processes: what a child gets from its parent, and what its module's interface adds.
+//!
+//! Public for extensions that are part of Lunatic, and not stable.
+
+use std::sync::Arc;
+
+use lunatic_kernel::{Seed, SpawnLimit};
+
+use crate::module::Module;
+use crate::rights::config::Config;
+use crate::rights::{Denied, Rights};
+use crate::wasm::{Entry, Kernel, Local, Process};
+
+/// A process that is in no queue yet: `Kernel::begin` lets it run.
+pub fn new_process(
+    kernel: &Kernel,
+    parent: &Process,
+    rights: Arc<Rights>,
+    module: Arc<Module>,
+    entry: Entry,
+) -> Result<Arc<Process>, SpawnLimit> {
+    let mut rights = rights;
+    let mut intake = None;
+    if let Some(extension) = kernel.host.extensions.of(module.interface()) {
+        let mut inherited = rights.inherited.clone();
+        intake = extension.begins(&mut inherited);
+        // Most processes of an interface have what it needs from their parents.
+        if !inherited.is_same(&rights.inherited) {
+            Arc::make_mut(&mut rights).inherited = inherited;
+        }
+    }
+    let local = Local { rights, module };
+    kernel.new_process(parent, Seed { entry, local, intake })
+}
+
+/// The rights of a child for which `parent` asks for `config`: never more than the parent's.
+pub fn child_rights(kernel: &Kernel, parent: &Process, config: &Config) -> Result<Rights, Denied> {
+    let own = &parent.local.rights;
+    let has_stdin = own.wasi.has_stdin(parent.system.is_main(parent.id));
+    let mut rights = own.narrowed(config, has_stdin, kernel.now())?;
+    rights.inherited = kernel.host.extensions.narrow(&own.inherited, config).map_err(Denied)?;
+    Ok(rights)
+}

@@ -1,0 +1,146 @@
+//! The life of an actor: its start, its loop, its end.
+
+use std::time::Instant;
+
+use lunatic_sys::codes::{self, REFERENCE_BIT, mail as kind};
+use lunatic_sys::layout::Header;
+use serde::de::DeserializeOwned;
+
+use super::{Actor, AnyMessage, CALL, CAST, Info, Next, STOP, StartError};
+use crate::codec::{self, DefaultCodec};
+use crate::exit::ExitReason;
+use crate::host::{self, Refused, mail};
+use crate::mailbox::{self, Mail, ReplyTo, unexpected};
+use crate::process::{self, Builder, Monitor, Process, this_process};
+use crate::task;
+
+/// The tag of what an actor begins with. Below 16, so no type of message has it.
+const ARGS: u64 = 5;
+
+/// How many mails an actor handles before something that is due, if they never end.
+const MAILS_BEFORE_ALARM: u32 = 256;
+
+/// Starts an actor from the bytes of its arguments. A link that the builder asks for is made when the actor is ready: until
+/// then its end is the result of the start, and must not end a caller that does not trap exits.
+pub(super) fn start<A: Actor>(builder: &Builder, args: &[u8]) -> Result<Process, StartError> {
+    match builder.unlinked() {
+        Some(unlinked) => start_linked::<A>(&unlinked, args, true),
+        None => start_linked::<A>(builder, args, false),
+    }
+}
+
+/// Starts an actor from the bytes of its arguments, for a caller that traps exits: a link holds from the spawn on, so that
+/// the actor ends with the caller also while it is not ready.
+pub(crate) fn start_from_bytes<A: Actor>(builder: &Builder, args: &[u8]) -> Result<Process, StartError> {
+    start_linked::<A>(builder, args, false)
+}
+
+fn start_linked<A: Actor>(builder: &Builder, args: &[u8], links_when_ready: bool) -> Result<Process, StartError> {
+    let reference = mail::reference();
+    let ready = ReplyTo::new(this_process(), reference);
+    let spawned = builder.spawn_raw(&move || run::<A>(ready, links_when_ready), reference);
+    let (process, monitor) = match spawned {
+        Ok(spawned) => spawned,
+        Err(error) => {
+            mail::close(reference);
+            return Err(StartError::Spawn(error));
+        }
+    };
+    // If it has ended, that is told below.
+    let _ = mail::send(process.raw(), ARGS, args);
+    let started = mail::receive(&[reference], codes::NO_TIMEOUT, |header, bytes| match header.kind {
+        kind::MESSAGE => Ok(()),
+        _ => Err(ExitReason::from_bytes(bytes)),
+    });
+    Monitor::from_parts(monitor, process).demonitor();
+    mail::close(reference);
+    match started {
+        Ok(Ok(())) => Ok(process),
+        Ok(Err(reason)) => Err(StartError::Init(reason)),
+        Err(refused) => unexpected(refused),
+    }
+}
+
+/// The life of an actor's process.
+fn run<A: Actor>(ready: ReplyTo<()>, links_when_ready: bool) {
+    let args = mail::receive(&[ARGS], codes::NO_TIMEOUT, |_, bytes| decode::<A, A::Args>(bytes));
+    let args = args.unwrap_or_else(|refused| unexpected(refused));
+    let mut actor = match A::init(args) {
+        Ok(actor) => actor,
+        Err(reason) => {
+            // Who starts it gets the reason as the result of the start, not as an exit signal.
+            ready.process().unlink();
+            process::exit(reason);
+        }
+    };
+    if links_when_ready {
+        // If the caller has ended meanwhile, this process does so too.
+        ready.process().link();
+    }
+    ready.send(());
+    let reason = handle_all(&mut actor);
+    actor.terminate(&reason);
+    // The normal end of a process writes out what was printed.
+    if !reason.is_normal() {
+        process::exit(reason);
+    }
+}
+
+/// Handles what comes, until the actor is to end: the reason.
+fn handle_all<A: Actor>(actor: &mut A) -> ExitReason {
+    let parent = process::parent();
+    // The mails that were handled while something was due.
+    let mut late = 0;
+    loop {
+        let timeout_ns = match actor.alarm() {
+            None => codes::NO_TIMEOUT,
+            Some(alarm) => host::timeout_ns(alarm.saturating_duration_since(Instant::now())),
+        };
+        late = if timeout_ns == 0 { late + 1 } else { 0 };
+        let next = if late > MAILS_BEFORE_ALARM {
+            None
+        } else {
+            // Mail of all tags: what no one asks for is not to stay in the mailbox for ever.
+            match mail::receive(&[], timeout_ns, |header, bytes| handle(actor, parent, header, bytes)) {
+                Ok(next) => Some(next),
+                Err(Refused::Empty | Refused::TimedOut) => None,
+                Err(refused) => unexpected(refused),
+            }
+        };
+        let next = next.unwrap_or_else(|| {
+            late = 0;
+            actor.handle_alarm()
+        });
+        if let Next::Stop(reason) = next {
+            return reason;
+        }
+    }
+}
+
+fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, bytes: &[u8]) -> Next {
+    if header.tag & REFERENCE_BIT != 0 {
+        // All other references are closed before the call that opened them returns.
+        task::keep(header, bytes);
+        return Next::Continue;
+    }
+    match (header.tag, mailbox::read_signal::<()>(header, bytes)) {
+        (_, Some(Mail::Exit { from, reason })) if Some(from) == parent => Next::Stop(reason),
+        (_, Some(Mail::Exit { from, reason })) => actor.handle_info(Info::Exit { from, reason }),
+        (_, Some(Mail::Down { monitor, reason })) => actor.handle_info(Info::Down { monitor, reason }),
+        (CALL, _) => actor.handle_call(decode::<A, A::Call>(bytes)),
+        (CAST, _) => actor.handle_cast(decode::<A, A::Cast>(bytes)),
+        (STOP, _) => Next::Stop(ExitReason::from_bytes(bytes)),
+        (tag, _) => actor.handle_info(Info::Message(AnyMessage::new(tag, bytes))),
+    }
+}
+
+/// A message to the actor. What is none ends it: it comes from a handle that was made for another type.
+fn decode<A: Actor, T: DeserializeOwned>(bytes: &[u8]) -> T {
+    codec::decode::<DefaultCodec, T>(bytes).unwrap_or_else(|error| {
+        panic!(
+            "{} got no message of its own: {}",
+            std::any::type_name::<A>(),
+            crate::chain(&error)
+        )
+    })
+}
