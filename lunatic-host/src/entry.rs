@@ -1,5 +1,7 @@
 //! How a process begins: with a closure, or with an exported function.
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
 /// The values that a spawned closure captured, as bytes.
@@ -14,6 +16,26 @@ pub enum Entry {
     Export(Box<str>),
     /// An exported function with arguments.
     Call(Box<Call>),
+}
+
+/// What a process began with, without the values that went along.
+#[derive(Debug, Clone)]
+pub(crate) enum Began {
+    /// An index of the function table.
+    Closure(u32),
+    /// An exported function.
+    Export(Arc<str>),
+}
+
+impl Entry {
+    /// What is remembered of it while the process lives.
+    pub(crate) fn began(&self) -> Began {
+        match self {
+            Self::Closure(index, _) => Began::Closure(*index),
+            Self::Export(name) => Began::Export((**name).into()),
+            Self::Call(call) => Began::Export((*call.name).into()),
+        }
+    }
 }
 
 /// An exported function and what it is called with.

@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::scheduler::Place;
 use lunatic_kernel::{Body, Host, Progress, WaitFor};
 use lunatic_memory::Pages;
 
@@ -19,6 +21,11 @@ use crate::wasm::{Belongings, Entry, Kernel, Local, Process, System, Wasm};
 /// The resident memory is looked at each so many time slices.
 const HIBERNATION_LOOK: u64 = 10;
 
+thread_local! {
+    /// What the thread has of the worker that it is.
+    static PLACE: Place<Process> = const { Place::new() };
+}
+
 impl Host for Wasm {
     type Body = Runner;
     type Entry = Entry;
@@ -26,6 +33,10 @@ impl Host for Wasm {
     type Belongings = Belongings;
     type System = crate::system::SystemData;
     type Pool = Pool<Runner>;
+
+    fn place() -> &'static LocalKey<Place<Process>> {
+        &PLACE
+    }
 
     fn body(kernel: &Arc<Kernel>, pool: &mut Self::Pool, process: &Arc<Process>) -> Runner {
         let module = &process.local.module;

@@ -9,9 +9,9 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Usage};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::exit::ExitReason;
-use lunatic_kernel::snapshot::Snapshot;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
+use crate::inspect::ProcessInfo;
 use crate::module::Module;
 use crate::rights::net::Net;
 use crate::rights::{MAY_ALL, Rights};
@@ -100,13 +100,14 @@ impl RunningSystem {
 
     /// The processes of the system, in no particular order: each as it was at some time during the call. Stops nobody; takes
     /// about a microsecond for each process of the runtime.
-    pub fn processes(&self) -> Vec<Snapshot> {
-        self.kernel.snapshots(|process| self.has(process))
+    pub fn processes(&self) -> Vec<ProcessInfo> {
+        self.kernel.snapshots_with(|process| self.has(process), ProcessInfo::of)
     }
 
     /// One process of the system, as it is now; `None` if there is none of this id, or it has ended.
-    pub fn process(&self, id: Id) -> Option<Snapshot> {
-        Some(self.kernel.snapshot_of(&*self.find(id)?))
+    pub fn process(&self, id: Id) -> Option<ProcessInfo> {
+        let process = self.find(id)?;
+        Some(ProcessInfo::of(&process, self.kernel.snapshot_of(&process)))
     }
 
     /// What the processes of the system use together, or used if it has ended. `None` if [`SystemConfig::caps`] is.
@@ -189,12 +190,10 @@ impl Runtime {
             fuel: None,
             inherited,
         };
+        let entry = Entry::Export(config.entry.clone().into());
         Seed {
-            entry: Entry::Export(config.entry.clone().into()),
-            local: Local {
-                rights: Arc::new(rights),
-                module: module.clone(),
-            },
+            local: Local::new(Arc::new(rights), module.clone(), &entry),
+            entry,
             intake,
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use lunatic_kernel::Settings;
 use lunatic_kernel::address::{Keys, Node};
 use lunatic_kernel::environment::{Environment, Machine, Thread};
+use lunatic_kernel::events::Observer;
 use lunatic_kernel::worker::Threads;
 use lunatic_module::cache::Cache;
 use lunatic_net::Net;
@@ -245,6 +246,17 @@ impl Runtime {
             figures.frozen += usize::from(process.is_frozen());
         });
         figures
+    }
+
+    /// Tells `observer` of all that processes do from now on: spawns, ends, sends, receives, waits and runs, in all systems of
+    /// the runtime. It is called by the workers themselves, so it must be quick and must not wait.
+    pub fn observe(&self, observer: Arc<dyn Observer>) {
+        self.kernel.observe(observer);
+    }
+
+    /// Tells `observer` of no further event; one may still be under way. Without an observer, events cost nothing to speak of.
+    pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
+        self.kernel.observe_no_more(observer);
     }
 
     fn start_helpers(&mut self) -> std::io::Result<()> {

@@ -29,7 +29,7 @@ pub fn new_process(
             Arc::make_mut(&mut rights).inherited = inherited;
         }
     }
-    let local = Local { rights, module };
+    let local = Local::new(rights, module, &entry);
     kernel.new_process(parent, Seed { entry, local, intake })
 }
 

@@ -3,17 +3,19 @@
 //! Public for extensions that are part of Lunatic, and not stable: others need [`Ctx`] and [`Process`] at most.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lunatic_kernel::budget::Budget;
 use lunatic_module::cache::Cache;
+use lunatic_module::entries::EntryName;
 use lunatic_net::Net;
 use lunatic_net::process::{SocketHost, Sockets};
 use lunatic_net::reactor::Reactor;
 
 use crate::ahead::Ahead;
 use crate::engine::Engines;
-pub(crate) use crate::entry::Captured;
 pub use crate::entry::{Argument, Call, Entry};
+pub(crate) use crate::entry::{Began, Captured};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
 use crate::instance::{Ctx, Runner};
@@ -52,6 +54,9 @@ pub type Socket = lunatic_net::socket::Socket<Arc<Process>>;
 pub struct Local {
     pub(crate) rights: Arc<Rights>,
     pub(crate) module: Arc<Module>,
+    began: Began,
+    /// Bytes of its linear memory, in use or not.
+    memory: AtomicUsize,
 }
 
 /// What belongs to a process and goes when it ends.
@@ -68,6 +73,34 @@ impl Wasm {
 }
 
 impl Local {
+    /// What belongs to a process that begins with `entry`.
+    pub(crate) fn new(rights: Arc<Rights>, module: Arc<Module>, entry: &Entry) -> Self {
+        Self {
+            rights,
+            module,
+            began: entry.began(),
+            memory: AtomicUsize::new(0),
+        }
+    }
+
+    /// The name of what it began with; `None` for a function that its module's table does not have.
+    pub(crate) fn entry(&self) -> Option<EntryName> {
+        match &self.began {
+            Began::Closure(index) => self.module.entries().name_of(*index),
+            Began::Export(name) => Some(EntryName::Export(name.to_string())),
+        }
+    }
+
+    /// How large its memory is, in bytes: 0 until it has run.
+    pub(crate) fn memory(&self) -> usize {
+        self.memory.load(Ordering::Relaxed)
+    }
+
+    /// Its memory has so many bytes now.
+    pub(crate) fn set_memory(&self, bytes: usize) {
+        self.memory.store(bytes, Ordering::Relaxed);
+    }
+
     /// What the process may do and use.
     pub fn rights(&self) -> &Arc<Rights> {
         &self.rights

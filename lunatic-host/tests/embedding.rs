@@ -2,14 +2,15 @@
 
 mod common;
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Functions, Log, guest, runtime, start, wait_until_idle};
+use common::{Functions, Log, guest, run, runtime, start, wait_until_idle};
 use lunatic_host::budget::Caps;
 use lunatic_host::extension::ProcessRef;
 use lunatic_host::wasi::{Output, WasiConfig};
 use lunatic_host::wasmtime::Caller;
-use lunatic_host::{Ctx, ExitReason, Id, Phase, RunningSystem, Runtime, SendRefusal, SystemConfig};
+use lunatic_host::{Ctx, Event, ExitReason, Id, Observer, Phase, RunningSystem, Runtime, SendRefusal, SystemConfig};
 
 /// Receives two messages.
 fn receives_two() -> String {
@@ -152,7 +153,9 @@ fn processes_are_listed_with_what_they_wait_for() {
         "",
         r#"
         (data (i32.const 0) "spawned")
-        (func $child (call $sleep (i64.const 60000000000)))
+        (func $child
+            (drop (memory.grow (i32.const 2)))
+            (call $sleep (i64.const 60000000000)))
         (func (export "_start")
             (drop (call $spawn_as (i32.const 1) (i32.const 0) (i32.const 0)))
             (drop (call $spawn_as (i32.const 1) (i32.const 0) (i32.const 0)))
@@ -164,29 +167,87 @@ fn processes_are_listed_with_what_they_wait_for() {
     let system = start(&runtime, &text, expects_messages());
     log.wait_for("spawned");
     wait_until_idle(&system);
-    while system.processes().iter().any(|process| process.phase != Phase::Blocked) {
+    while system
+        .processes()
+        .iter()
+        .any(|process| process.snapshot.phase != Phase::Blocked)
+    {
         std::thread::sleep(Duration::from_millis(1));
     }
     let (main, processes) = (system.main().unwrap(), system.processes());
     assert_eq!(processes.len(), 3);
     assert_eq!(
-        processes.iter().filter(|process| process.parent == Some(main)).count(),
+        processes
+            .iter()
+            .filter(|process| process.snapshot.parent == Some(main))
+            .count(),
         2
     );
+    for process in &processes {
+        let entry = process.entry.as_ref().map(ToString::to_string);
+        let expected = if process.snapshot.id == main {
+            ("_start", 1)
+        } else {
+            ("child", 3)
+        };
+        assert_eq!((entry.as_deref(), process.memory >> 16), (Some(expected.0), expected.1));
+        assert_eq!(process.code, processes[0].code);
+    }
     let figures = runtime.figures();
     assert_eq!((figures.processes, figures.blocked), (3, 3));
     assert!(figures.instances >= 3 && figures.memory_bytes >= 3 << 12, "{figures:?}");
 
     let child = processes
         .iter()
-        .find(|process| process.parent == Some(main))
+        .find(|process| process.snapshot.parent == Some(main))
         .unwrap()
+        .snapshot
         .id;
     assert!(system.kill(child));
     while system.process(child).is_some() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert_eq!(system.processes().len(), 2);
+}
+
+#[test]
+fn an_observer_is_told_of_all_events_while_it_listens() {
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Event>>);
+    impl Observer for Heard {
+        fn notice(&self, event: &Event) {
+            self.0.lock().unwrap().push(event.clone());
+        }
+    }
+
+    let runtime = runtime(|builder| builder.extension(Log::default()));
+    let text = guest(
+        "",
+        r#"
+        (func $child)
+        (func (export "_start")
+            (call $join (call $spawn_as (i32.const 1) (i32.const 0) (i32.const 0))))
+        (table 2 funcref)
+        (elem (i32.const 1) $child)"#,
+    );
+    let heard = Arc::new(Heard::default());
+    let observer: Arc<dyn Observer> = heard.clone();
+    runtime.observe(observer.clone());
+    assert_eq!(run(&runtime, &text), ExitReason::Normal);
+    runtime.observe_no_more(&observer);
+    let events = std::mem::take(&mut *heard.0.lock().unwrap());
+    let is_child = |parent: &Option<Id>| parent.is_some();
+    let spawned = events.iter().find_map(|event| match event {
+        Event::Spawned { id, parent } if is_child(parent) => Some(*id),
+        _ => None,
+    });
+    let child = spawned.expect("the main process spawns one");
+    let reason = ExitReason::Normal;
+    assert!(events.contains(&Event::Runs { id: child }));
+    assert!(events.contains(&Event::Ended { id: child, reason }));
+
+    assert_eq!(run(&runtime, &text), ExitReason::Normal);
+    assert_eq!(*heard.0.lock().unwrap(), []);
 }
 
 #[test]

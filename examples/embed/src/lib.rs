@@ -93,7 +93,9 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
     }
     wait_for_silence(&system).await;
     let processes = system.processes();
-    let waiting = processes.iter().filter(|process| process.phase == Phase::Blocked);
+    let waiting = processes
+        .iter()
+        .filter(|process| process.snapshot.phase == Phase::Blocked);
     writeln!(out, "{} processes, {} of them wait", processes.len(), waiting.count())?;
     writeln!(out, "figures: {} processes", runtime.figures().processes)?;
 
@@ -118,7 +120,7 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
 async fn wait_for_silence(system: &RunningSystem) {
     let waits = || {
         let main = system.main().and_then(|id| system.process(id));
-        main.is_none_or(|main| matches!(main.wait, Some((WaitFor::Mail, _))))
+        main.is_none_or(|main| matches!(main.snapshot.wait, Some((WaitFor::Mail, _))))
     };
     while !waits() {
         tokio::time::sleep(Duration::from_millis(1)).await;

@@ -132,6 +132,7 @@ impl Message {
         }
         let capacity = self.bytes.capacity();
         if len > capacity {
+            // At least twice the room, so that many small writes do not move the message each time.
             let wanted = len.max(capacity * 2).max(64);
             self.charge.grow(wanted - capacity)?;
             self.bytes.reserve_exact(wanted - self.bytes.len());

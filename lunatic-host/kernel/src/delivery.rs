@@ -168,6 +168,7 @@ impl<H: Host> Kernel<H> {
 
     /// The connection to a node has ended: all that were linked to its processes or monitored them are told so.
     pub fn disconnect(&self, peer: Peer) {
+        // First, so that nobody links to a process of that node after this has passed it by.
         self.peers.remove(peer);
         let mut all = Vec::new();
         self.for_each_process(|process| all.push(process.clone()));

@@ -2,12 +2,14 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::thread::LocalKey;
 
 use crate::address::Id;
 use crate::budget::Budget;
 use crate::exit::ExitReason;
 use crate::kernel::Kernel;
 use crate::process::{Process, WaitFor};
+use crate::scheduler::Place;
 use crate::system::System;
 
 /// Who embeds a kernel: gives processes something that runs them, and is told what becomes of them.
@@ -27,6 +29,9 @@ pub trait Host: Sized + Send + Sync + 'static {
     type System: Send + Sync;
     /// The bodies that a worker keeps to use them again.
     type Pool: Default;
+
+    /// What a thread has of the worker that it is: a thread-local of the host's own, that begins as [`Place::new`].
+    fn place() -> &'static LocalKey<Place<Process<Self>>>;
 
     /// A body for a process that is about to run for the first time.
     fn body(kernel: &Arc<Kernel<Self>>, pool: &mut Self::Pool, process: &Arc<Process<Self>>) -> Self::Body;

@@ -59,6 +59,7 @@ impl Scope {
         if let Some(holder) = names.get(name) {
             return Err(NameRefusal::Taken(*holder).into());
         }
+        // Under the lock of the names: the name is still free when the process is there.
         let process = make()?;
         let kept = process.relate(|relations| relations.membership.names.push((self.clone(), name.into())));
         kept.map_err(|_| NameRefusal::Ended)?;
@@ -167,6 +168,27 @@ impl Membership {
         }
         for (scope, name) in self.groups {
             Self::leave(&scope, &name, id);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While a process ends, another takes its name away and gives it to a third.
+    #[test]
+    fn a_name_that_another_has_by_now_does_not_fall() {
+        let scope = Arc::new(Scope::default());
+        let (ended, other) = (Id::new(1, 0), Id::new(2, 0));
+        for holder in [ended, other] {
+            scope.names.lock().insert(b"name"[..].into(), holder);
+            let membership = Membership {
+                names: vec![(scope.clone(), b"name"[..].into())],
+                ..Membership::default()
+            };
+            membership.fall(ended);
+            assert_eq!(scope.lookup(b"name"), (holder == other).then_some(other));
         }
     }
 }

@@ -93,12 +93,23 @@ impl<H: Host> Kernel<H> {
     }
 
     /// The snapshots of all processes for which `select` returns true, in the order of their slots.
-    pub fn snapshots(&self, mut select: impl FnMut(&Process<H>) -> bool) -> Vec<Snapshot> {
+    pub fn snapshots(&self, select: impl FnMut(&Process<H>) -> bool) -> Vec<Snapshot> {
+        self.snapshots_with(select, |_, snapshot| snapshot)
+    }
+
+    /// As [`snapshots`](Self::snapshots), and `join` adds what the host knows of each process.
+    pub fn snapshots_with<T>(
+        &self,
+        mut select: impl FnMut(&Process<H>) -> bool,
+        join: impl Fn(&Process<H>, Snapshot) -> T,
+    ) -> Vec<T> {
         // Not under the lock of the slot: `select` may ask the kernel, and the lock of the process is taken for each snapshot.
         let mut all = Vec::new();
         self.for_each_process(|process| all.push(process.clone()));
         let selected = all.iter().filter(|process| select(process));
-        selected.map(|process| self.snapshot_of(process)).collect()
+        selected
+            .map(|process| join(process, self.snapshot_of(process)))
+            .collect()
     }
 
     /// Tells `observer` of all events from now on.

@@ -157,6 +157,7 @@ impl<T> Table<T> {
             .fresh
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, grow)
             .map_err(|_| Full)?;
+        // The batch may begin in one chunk and end in the next.
         for index in [first, first + BATCH - 1] {
             let (chunk, _, len) = place(index);
             self.chunks[chunk].get_or_init(|| {

@@ -76,6 +76,48 @@ async fn main(me: Me, got: Got, number: u64) -> Outcome {
     Ok(())
 }
 
+/// Whoever waits for room, or for a message, goes on when the channel closes.
+#[test]
+fn a_channel_that_closes_wakes_all_who_wait() {
+    let mut simulation = Simulation::new(SETTINGS, 1, Closures);
+    let main = |me: Me| async move {
+        let (full, empty) = (
+            me.kernel.channels().open(0, me.id(), 1).unwrap(),
+            me.kernel.channels().open(0, me.id(), 1),
+        );
+        let empty = empty.unwrap();
+        let waiting: Vec<Id> = (0..6)
+            .map(|number| {
+                me.spawn(move |me| async move {
+                    match number % 2 {
+                        0 => while me.send_to(full, &[0]).await {},
+                        _ => assert_eq!(me.receive_from(empty).await, None),
+                    }
+                    Ok(())
+                })
+            })
+            .collect();
+        waiting.iter().for_each(|id| _ = me.monitor(*id));
+        let is_blocked = |id: &Id| me.kernel.snapshot(*id).unwrap().wait.is_some();
+        while !waiting.iter().all(is_blocked) {
+            me.give_way().await;
+        }
+        for channel in [full, empty] {
+            me.kernel
+                .channels()
+                .close(0, channel)
+                .for_each(|waiter| me.kernel.wake_owned(waiter));
+        }
+        for _ in waiting {
+            me.receive(&[]).await;
+        }
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(10_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+}
+
 fn check(got: &Got) {
     let got = got.lock();
     let got: Vec<_> = got.iter().filter(|(sender, _)| *sender != u8::MAX).copied().collect();

@@ -478,19 +478,25 @@ impl Stage {
         assert_eq!(self.simulation.kernel().demonitor(process, reference, flush), expected);
     }
 
+    /// A message, or, now and then, something under a reference of the receiver's, open or not.
     fn send(&mut self, id: Id, other: Id, number: usize) {
+        let tag = match self.draw(3) {
+            0 => self.own_reference(other).unwrap_or(7),
+            _ => 7,
+        };
         let body = vec![number as u8; number];
-        let sent = self.simulation.kernel().send_mail(id, other, 7, &body);
-        if let Some(model) = self.world.alive.get_mut(&other) {
-            assert_eq!(sent, Ok(()));
-            self.world.groups += 1;
-            let group = self.world.groups;
-            self.world.groups += 1;
-            let (kind, tag) = (Kind::Message, 7);
-            model.mail.push(Letter { kind, tag, body, group });
-        } else {
+        let sent = self.simulation.kernel().send_mail(id, other, tag, &body);
+        let Some(model) = self.world.alive.get_mut(&other) else {
             assert_eq!(sent, Err(SendRefusal::Closed));
+            return;
+        };
+        assert_eq!(sent, Ok(()));
+        self.world.groups += 1;
+        if tag == 7 || model.open.contains(&tag) {
+            let (kind, group) = (Kind::Message, self.world.groups);
+            model.mail.push(Letter { kind, tag, body, group });
         }
+        self.world.groups += 1;
     }
 
     /// All mail is taken, and nothing is left.

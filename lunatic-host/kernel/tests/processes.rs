@@ -129,6 +129,17 @@ fn a_closure_that_panics_ends_its_process_and_no_other() {
 }
 
 #[test]
+fn a_system_that_sleeps_is_no_deadlock() {
+    let reason = Threaded::new().run(|me| async move {
+        for _ in 0..5 {
+            me.sleep(Duration::from_millis(5)).await;
+        }
+        Ok(())
+    });
+    assert_eq!(reason, ExitReason::Normal);
+}
+
+#[test]
 fn a_system_in_which_nobody_can_go_on_ends_with_a_report() {
     let threaded = Threaded::new();
     let reason = threaded.run(|me| async move {

@@ -155,6 +155,23 @@ fn a_message_after_an_exit_signal_is_lost() {
 }
 
 #[test]
+fn the_end_of_a_callee_answers_the_call() {
+    let ended = run(|me| async move {
+        for _ in 0..3 {
+            let child = me.spawn(|me| async move {
+                me.receive(&[4]).await;
+                Err(ExitReason::Exit(3))
+            });
+            let answer = me.call(child, 4, &[]).await;
+            assert!(matches!(answer.kind, Kind::Down(id, _) if id == child), "{answer:?}");
+            assert_eq!(ExitReason::from_bytes(&answer.body), Some(ExitReason::Exit(3)));
+        }
+        Ok(())
+    });
+    assert_eq!(ended, ExitReason::Normal);
+}
+
+#[test]
 fn a_monitor_of_oneself_is_none() {
     let ended = run(|me| async move {
         let reference = me.monitor(me.id());

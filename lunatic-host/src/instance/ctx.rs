@@ -7,11 +7,11 @@ use lunatic_kernel::address::{Checked, Id};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::layout::RawHandle;
 use smallvec::SmallVec;
-use wasmtime::{Global, Memory, UpdateDeadline};
+use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 
 use super::drive::Called;
 use super::image::Reset;
-use super::limits::Limits;
+use super::limits::{Limits, TABLE_LEN_MAX};
 use super::seat::Seat;
 use crate::states::States;
 use crate::wasm::{Captured, Entry, Kernel, Process};
@@ -176,5 +176,30 @@ impl Ctx {
 impl Drop for Ctx {
     fn drop(&mut self) {
         self.release();
+    }
+}
+
+/// For wasmtime, and for nobody else to call.
+#[doc(hidden)]
+impl ResourceLimiter for Ctx {
+    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        let fits = self.limits.grow(current, desired);
+        // An instance that is made ahead is nobody's yet.
+        if fits && let Some(process) = &self.process {
+            process.local.set_memory(desired);
+        }
+        Ok(fits)
+    }
+
+    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        let bytes = self.limits.grow_failed();
+        if let Some(process) = &self.process {
+            process.local.set_memory(bytes);
+        }
+        Ok(())
+    }
+
+    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(desired <= TABLE_LEN_MAX)
     }
 }

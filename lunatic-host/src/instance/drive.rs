@@ -41,6 +41,7 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         // A fresh instance is charged for when its memory is made.
         let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
         let charged = store.data_mut().limits.admit(memory);
+        store.data().process().local.set_memory(memory);
         if charged.is_ok() && running.is_none() {
             // Boxed: what a waiting process holds would else have room for what making an instance takes.
             made = Box::pin(make(&kernel, &mut store, &module, &mut layout))
@@ -98,7 +99,7 @@ pub(super) enum Called {
 
 fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
     let mut store = Store::new(kernel.host.engines.engine(layout), ctx);
-    store.limiter(|ctx| &mut ctx.limits);
+    store.limiter(|ctx| ctx);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
     store

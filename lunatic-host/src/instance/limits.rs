@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use lunatic_kernel::budget::{Budget, Resource};
-use wasmtime::ResourceLimiter;
 
 /// The limits of the process that runs in a store.
 #[derive(Debug, Default)]
@@ -14,6 +13,8 @@ pub(crate) struct Limits {
     charged: u64,
     /// What the growth was charged that may still fail.
     growth: u64,
+    /// How large the memory was before its latest growth, in bytes.
+    former: usize,
     /// A growth of the memory was refused: if the process traps next, this is why.
     pub(crate) out_of_memory: bool,
     /// The memory has grown, and may have moved.
@@ -70,6 +71,26 @@ impl Limits {
         }
     }
 
+    /// The memory is to grow; false if it may not.
+    pub(super) fn grow(&mut self, current: usize, desired: usize) -> bool {
+        let fits = desired <= self.memory_max && self.charge(desired - current).is_ok();
+        self.out_of_memory |= !fits;
+        self.grown |= fits;
+        self.former = current;
+        fits
+    }
+
+    /// The machine refused what [`grow`](Self::grow) allowed. The size that the memory keeps.
+    pub(super) fn grow_failed(&mut self) -> usize {
+        self.out_of_memory = true;
+        let growth = std::mem::take(&mut self.growth);
+        if let Some(budget) = &self.budget {
+            budget.give_back(Resource::Memory, growth);
+            self.charged -= growth;
+        }
+        self.former
+    }
+
     /// The process has ended.
     pub(crate) fn release(&mut self) {
         if let Some(budget) = self.budget.take() {
@@ -78,31 +99,8 @@ impl Limits {
     }
 }
 
-impl ResourceLimiter for Limits {
-    fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = desired <= self.memory_max && self.charge(desired - current).is_ok();
-        self.out_of_memory |= !fits;
-        self.grown |= fits;
-        Ok(fits)
-    }
-
-    fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
-        self.out_of_memory = true;
-        let growth = std::mem::take(&mut self.growth);
-        if let Some(budget) = &self.budget {
-            budget.give_back(Resource::Memory, growth);
-            self.charged -= growth;
-        }
-        Ok(())
-    }
-
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_LEN_MAX)
-    }
-}
-
 /// The largest function table, in elements: eight bytes each.
-const TABLE_LEN_MAX: usize = 1 << 20;
+pub(super) const TABLE_LEN_MAX: usize = 1 << 20;
 
 #[cfg(test)]
 mod tests {
@@ -112,7 +110,7 @@ mod tests {
     fn an_instance_that_was_made_ahead_is_measured_when_a_process_begins_in_it() {
         let mut limits = Limits::default();
         limits.begin_ahead();
-        assert!(limits.memory_growing(0, 1 << 30, None).unwrap());
+        assert!(limits.grow(0, 1 << 30));
         let mut limits = Limits {
             memory_max: 65_536,
             ..Limits::default()

@@ -106,7 +106,7 @@ pub(crate) fn run(runtime: &Runtime, text: &str) -> ExitReason {
 pub(crate) fn wait_until_idle(system: &RunningSystem) {
     let waits = || {
         let main = system.process(system.main()?)?;
-        main.wait.filter(|(wait, _)| *wait == WaitFor::Mail)
+        main.snapshot.wait.filter(|(wait, _)| *wait == WaitFor::Mail)
     };
     while waits().is_none() {
         std::thread::sleep(Duration::from_millis(1));

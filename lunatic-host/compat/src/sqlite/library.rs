@@ -86,6 +86,7 @@ impl Connection {
                 text: "out of memory".into(),
             });
         };
+        // Even if the file cannot be opened, SQLite gives a connection, which knows the error and has to be closed.
         let connection = Self {
             raw,
             stopped: Box::default(),

@@ -8,6 +8,7 @@ pub(crate) mod waiting;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::thread::LocalKey;
 
 use parking_lot::Mutex;
 
@@ -19,7 +20,7 @@ use crate::address::Id;
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
 use crate::relations::{Intake, Relations};
-use crate::scheduler::Runnable;
+use crate::scheduler::{Place, Runnable};
 use crate::system::System;
 
 /// What a worker needs to run a process.
@@ -348,5 +349,9 @@ impl<H: Host> Process<H> {
 impl<H: Host> Runnable for Process<H> {
     fn set_woken(&self) -> bool {
         self.state.wake()
+    }
+
+    fn place() -> &'static LocalKey<Place<Self>> {
+        H::place()
     }
 }

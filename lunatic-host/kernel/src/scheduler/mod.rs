@@ -18,10 +18,10 @@
 
 mod local;
 
-use std::any::Any;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::LocalKey;
 
 use crossbeam_deque::{Injector, Steal, Stealer};
 
@@ -29,9 +29,26 @@ use self::local::Local;
 use crate::environment::{Environment, Parking};
 
 /// What is scheduled.
-pub trait Runnable: Send + Sync + 'static {
+pub trait Runnable: Sized + Send + Sync + 'static {
     /// Makes a blocked process ready to run: true if the caller must queue it now.
     fn set_woken(&self) -> bool;
+
+    /// What a thread has of the worker that it is.
+    fn place() -> &'static LocalKey<Place<Self>>;
+}
+
+/// What a thread has of the worker that it is: nothing, or its queues, which say of which scheduler they are.
+///
+/// It is looked at with each wake-up, so it must be found without a search. Rust has no generic thread-locals, so whoever
+/// embeds the kernel declares it.
+pub struct Place<P>(RefCell<Option<Local<P>>>);
+
+impl<P> Place<P> {
+    /// The place of a thread that is no worker.
+    #[expect(clippy::new_without_default, reason = "a thread-local is made by a constant")]
+    pub const fn new() -> Self {
+        Self(RefCell::new(None))
+    }
 }
 
 type Unit<P> = Arc<P>;
@@ -55,11 +72,6 @@ struct Remote<P> {
     woken: Stealer<Unit<P>>,
     fresh: Stealer<Unit<P>>,
     burners: Stealer<Unit<P>>,
-}
-
-thread_local! {
-    /// The queues of the worker that this thread is: a [`Local`], of which scheduler it says itself.
-    static LOCAL: RefCell<Option<Box<dyn Any>>> = const { RefCell::new(None) };
 }
 
 /// A worker's seat in the scheduler, to be taken by one thread.
@@ -180,12 +192,13 @@ impl<P: Runnable> Scheduler<P> {
 
     /// Makes the calling thread a worker.
     pub fn enter(&self, seat: Seat<P>) {
-        LOCAL.set(Some(Box::new(seat.0)));
+        let former = P::place().with(|place| place.0.replace(Some(seat.0)));
+        drop(former);
     }
 
-    /// The calling thread is a worker no longer; its seat, if it was one of this scheduler's.
+    /// The calling thread is a worker no longer; its seat, if it was one.
     pub fn leave(&self) -> Option<Seat<P>> {
-        LOCAL.take()?.downcast().ok().map(|local| Seat(*local))
+        P::place().with(|place| place.0.take()).map(Seat)
     }
 
     /// The process that the calling worker is to run now; `None` if no worker has any.
@@ -251,9 +264,9 @@ impl<P: Runnable> Scheduler<P> {
     }
 
     fn with_local<R>(&self, f: impl FnOnce(&mut Local<P>) -> R) -> Option<R> {
-        LOCAL.with_borrow_mut(|local| {
-            let local = local.as_mut()?.downcast_mut::<Local<P>>()?;
-            (local.scheduler == self.number).then(|| f(local))
+        P::place().with(|place| {
+            let mut local = place.0.borrow_mut();
+            local.as_mut().filter(|local| local.scheduler == self.number).map(f)
         })
     }
 }

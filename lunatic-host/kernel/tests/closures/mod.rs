@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, Waker};
+use std::thread::LocalKey;
 use std::time::Duration;
 
 use lunatic_kernel::address::{Id, Node};
@@ -16,6 +17,7 @@ use lunatic_kernel::environment::Machine;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::host::{Body, Host, Local, Progress};
 use lunatic_kernel::relations::mailbox::Mail;
+use lunatic_kernel::scheduler::Place;
 use lunatic_kernel::wait::{Held, Wait, block, poll_until, sleep, until};
 use lunatic_kernel::worker::Threads;
 use lunatic_kernel::{Fate, Kernel, Process, Seed, Settings, System, WaitFor};
@@ -65,6 +67,11 @@ pub struct Coroutine {
     seated: Option<(Me, Running)>,
 }
 
+thread_local! {
+    /// What the thread has of the worker that it is.
+    static PLACE: Place<Process<Closures>> = const { Place::new() };
+}
+
 impl Host for Closures {
     type Body = Coroutine;
     type Entry = Entry;
@@ -72,6 +79,10 @@ impl Host for Closures {
     type Belongings = ();
     type System = ();
     type Pool = ();
+
+    fn place() -> &'static LocalKey<Place<Process<Self>>> {
+        &PLACE
+    }
 
     fn body(kernel: &Arc<Kernel<Self>>, (): &mut (), _: &Arc<Process<Self>>) -> Coroutine {
         Coroutine {
