@@ -222,6 +222,9 @@ impl Script {
     }
 }
 
+/// Whether the host has the interface of Lunatic 0.13.
+const HAS_COMPAT: bool = cfg!(feature = "compat");
+
 /// A module of calls in the text format.
 fn script(seed: u64, is_compat: bool) -> String {
     let all = if is_compat { imports::compat() } else { imports::all() };
@@ -296,7 +299,7 @@ fn noise(seed: u64) -> Option<Vec<u8>> {
     let mut available = String::from("(module\n");
     available += &preview_1();
     available += &match random.random_range(0..2) {
-        0 => imports::declarations_of(imports::compat()),
+        0 if HAS_COMPAT => imports::declarations_of(imports::compat()),
         _ => imports::declarations(),
     };
     available.push(')');
@@ -408,7 +411,7 @@ impl Fuzzer {
     pub fn run(&mut self, host: &Host, seed: u64) {
         let wasm = match seed % 3 {
             0 => noise(seed),
-            _ => Some(script(seed, seed.is_multiple_of(2)).into_bytes()),
+            _ => Some(script(seed, HAS_COMPAT && seed.is_multiple_of(2)).into_bytes()),
         };
         let Some(module) = wasm.and_then(|wasm| host.load(&wasm).ok()) else {
             self.tally.refused += 1;

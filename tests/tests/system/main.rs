@@ -33,6 +33,7 @@ mod c_programs;
 mod channels;
 mod chat;
 mod command_line;
+#[cfg(feature = "compat")]
 mod compat;
 mod deadlocks;
 mod endings;

@@ -1,6 +1,7 @@
 //! Guests that call the host as no compiler would: what a call may not do, it does not, and nobody but the caller is
 //! harmed.
 
+#[cfg(feature = "compat")]
 mod compat;
 mod entries;
 mod handles;
