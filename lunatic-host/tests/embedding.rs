@@ -5,7 +5,7 @@ mod common;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use common::{Functions, Log, guest, run, runtime, start, wait_until_idle};
+use common::{Functions, Log, guest, run, runtime, start, until, wait_until_idle};
 use lunatic_host::budget::Caps;
 use lunatic_host::extension::ProcessRef;
 use lunatic_host::wasi::{Output, WasiConfig};
@@ -167,13 +167,10 @@ fn processes_are_listed_with_what_they_wait_for() {
     let system = start(&runtime, &text, expects_messages());
     log.wait_for("spawned");
     wait_until_idle(&system);
-    while system
-        .processes()
-        .iter()
-        .any(|process| process.snapshot.phase != Phase::Blocked)
-    {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("all processes are blocked", || {
+        let processes = system.processes();
+        processes.iter().all(|process| process.snapshot.phase == Phase::Blocked)
+    });
     let (main, processes) = (system.main().unwrap(), system.processes());
     assert_eq!(processes.len(), 3);
     assert_eq!(
@@ -204,9 +201,7 @@ fn processes_are_listed_with_what_they_wait_for() {
         .snapshot
         .id;
     assert!(system.kill(child));
-    while system.process(child).is_some() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("the child has ended", || system.process(child).is_none());
     assert_eq!(system.processes().len(), 2);
 }
 
@@ -280,9 +275,7 @@ fn a_system_can_be_stopped_and_what_it_used_is_known() {
     assert_eq!(system.wait_timeout(Duration::from_millis(30)), None);
     system.stop();
     assert_eq!(system.wait(), ExitReason::Killed);
-    while !system.processes().is_empty() {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    until("all processes have ended", || system.processes().is_empty());
     assert!(system.usage().unwrap().cpu > Duration::ZERO);
 }
 

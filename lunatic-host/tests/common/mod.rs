@@ -3,7 +3,7 @@
 #![allow(dead_code, reason = "no test needs all of it")]
 
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic_host::wasmtime::{Caller, Linker, Result};
 use lunatic_host::{Ctx, ExitReason, Extension, Process, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
@@ -108,8 +108,19 @@ pub(crate) fn wait_until_idle(system: &RunningSystem) {
         let main = system.process(system.main()?)?;
         main.snapshot.wait.filter(|(wait, _)| *wait == WaitFor::Mail)
     };
-    while waits().is_none() {
-        std::thread::sleep(Duration::from_millis(1));
+    until("the main process waits for mail", || waits().is_some());
+}
+
+/// Waits until `condition` holds: it looks again each millisecond, as there is no event for the moment after a change.
+///
+/// # Panics
+///
+/// When it does not hold within a minute.
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !condition() {
+        assert!(start.elapsed() < Duration::from_secs(60), "not within a minute: {what}");
+        std::thread::park_timeout(Duration::from_millis(1));
     }
 }
 
