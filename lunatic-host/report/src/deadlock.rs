@@ -56,7 +56,7 @@ impl fmt::Display for DeadlockReport {
         }
         writeln!(
             f,
-            "every process waits for another one: send, close or end something before the last one waits"
+            "every process is waiting for another; to fix it, make one of them send a message, close a channel or exit before it waits"
         )
     }
 }
@@ -74,7 +74,7 @@ mod tests {
             report.to_string(),
             "deadlock: no process can ever run again\n  \
              #1 (main) waits to receive on channel #3 (owned by #1; holds 0 messages)\n\
-             every process waits for another one: send, close or end something before the last one waits\n"
+             every process is waiting for another; to fix it, make one of them send a message, close a channel or exit before it waits\n"
         );
     }
 
