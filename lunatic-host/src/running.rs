@@ -159,7 +159,7 @@ impl Runtime {
             extension.starts_system(&mut SystemSetup { wasi: &mut wasi });
         }
         let data = SystemData {
-            budget: config.caps.map(|caps| Budget::new(None, caps, self.kernel.now())),
+            budget: config.caps.map(|caps| Budget::outermost(caps, self.kernel.now())),
             config,
             wasi: Arc::new(wasi),
             states: SharedStates::default(),

@@ -60,6 +60,9 @@ pub struct Figures {
     /// What messages hold that wait in mailboxes and channels, in bytes; at most
     /// [`queued_max`](RuntimeBuilder::queued_max).
     pub queued_bytes: usize,
+    /// What is kept for processes beside their memories, in bytes, queued messages among it: links, monitors, names, channels,
+    /// timers, results that wait to be fetched. At most [`kept_max`](RuntimeBuilder::kept_max), and what signals made of it.
+    pub kept_bytes: usize,
 }
 
 /// Says how a [`Runtime`] is to be built. [`Runtime::builder`] makes one with all defaults.
@@ -69,6 +72,7 @@ pub struct Figures {
 /// | [`workers`](Self::workers) | threads that run processes | one per core that this program may use |
 /// | [`processes_max`](Self::processes_max) | processes that live at once | 16,777,216 |
 /// | [`queued_max`](Self::queued_max) | bytes of queued messages | a quarter of the machine's memory |
+/// | [`kept_max`](Self::kept_max) | bytes of all that is kept for processes beside their memories | a quarter of it |
 /// | [`memory_max`](Self::memory_max) | bytes of all linear memories | three quarters of it |
 /// | [`resident_max`](Self::resident_max) | bytes that are resident before what waits is frozen | a tenth of it |
 /// | [`cache`](Self::cache) | where compiled modules are kept | the user's cache folder |
@@ -93,6 +97,7 @@ pub struct RuntimeBuilder {
     workers: usize,
     processes_max: u32,
     queued_max: usize,
+    kept_max: usize,
     memory_max: usize,
     resident_max: usize,
     cache: Option<PathBuf>,
@@ -117,6 +122,14 @@ impl RuntimeBuilder {
     /// memory. A send that would hold more is refused.
     pub fn queued_max(mut self, bytes: usize) -> Self {
         self.queued_max = bytes;
+        self
+    }
+
+    /// How many bytes of the host's memory may be used for what it keeps for all processes beside their linear memories:
+    /// queued messages, channels, links, monitors, names, groups, timers, results; by default a quarter of the machine's
+    /// memory. Beyond that, what can be refused is refused, and a process that gets more by signals ends, out of memory.
+    pub fn kept_max(mut self, bytes: usize) -> Self {
+        self.kept_max = bytes;
         self
     }
 
@@ -166,6 +179,7 @@ impl RuntimeBuilder {
             processes_max: self.processes_max,
             channels_max: CHANNELS_MAX,
             queued_max: self.queued_max,
+            kept_max: self.kept_max,
         };
         let host = self.host(node, &*machine)?;
         let (kernel, seats) = Kernel::new(settings, node, machine, host);
@@ -211,6 +225,7 @@ impl Runtime {
             workers: std::thread::available_parallelism().map_or(1, usize::from),
             processes_max: PROCESSES_MAX,
             queued_max: memory / 4,
+            kept_max: memory / 4,
             memory_max: memory / 4 * 3,
             resident_max: memory / 10,
             cache: None,
@@ -237,7 +252,8 @@ impl Runtime {
         let mut figures = Figures {
             instances: host.engines.stacks.taken() as usize,
             memory_bytes: host.engines.memory_used(),
-            queued_bytes: self.kernel.queued().used(),
+            queued_bytes: self.kernel.queued() as usize,
+            kept_bytes: self.kernel.kept().usage().memory as usize,
             ..Figures::default()
         };
         self.kernel.for_each_process(|process| {
@@ -313,6 +329,7 @@ mod tests {
         let RuntimeBuilder {
             processes_max,
             queued_max,
+            kept_max,
             memory_max,
             resident_max,
             ..
@@ -320,7 +337,7 @@ mod tests {
         assert_eq!((processes_max, CHANNELS_MAX), (16_777_216, 67_108_864));
         let memory = lunatic_memory::physical_memory().unwrap_or(MEMORY_UNKNOWN);
         let quarter = memory / 4;
-        assert_eq!((queued_max, memory_max), (quarter, 3 * quarter));
+        assert_eq!((queued_max, kept_max, memory_max), (quarter, quarter, 3 * quarter));
         assert_eq!(resident_max, memory / 10);
         assert_eq!(lunatic_kernel::clock::TIME_SLICE.as_millis(), 1);
     }

@@ -29,7 +29,12 @@ pub fn new_process(
             Arc::make_mut(&mut rights).inherited = inherited;
         }
     }
-    let local = Local::new(rights, module, &entry);
+    let mut local = Local::new(rights, module, &entry);
+    if let Entry::Closure(_, captured) = &entry
+        && captured.spilled()
+    {
+        local.pay_for(captured.capacity(), kernel).map_err(SpawnLimit::Budget)?;
+    }
     kernel.new_process(parent, Seed { entry, local, intake })
 }
 

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use lunatic_kernel::budget::Budget;
+use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
 use lunatic_module::cache::Cache;
 use lunatic_module::entries::EntryName;
 use lunatic_net::Net;
@@ -57,6 +57,8 @@ pub struct Local {
     began: Began,
     /// Bytes of its linear memory, in use or not.
     memory: AtomicUsize,
+    /// What it pays for what it was spawned with, if that is much.
+    captured: Option<Box<Receipt>>,
 }
 
 /// What belongs to a process and goes when it ends.
@@ -80,7 +82,21 @@ impl Local {
             module,
             began: entry.began(),
             memory: AtomicUsize::new(0),
+            captured: None,
         }
+    }
+
+    /// The process pays for so many bytes that it was spawned with, for as long as it is known.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] says who has not so much left.
+    pub(crate) fn pay_for(&mut self, captured: usize, kernel: &Kernel) -> Result<(), Exhausted> {
+        let purse = Purse::new(self.rights.budget.as_ref(), kernel.kept());
+        let mut paid = Receipt::new(purse.to_account(), Resource::Buffers);
+        paid.grow(captured)?;
+        self.captured = Some(Box::new(paid));
+        Ok(())
     }
 
     /// The name of what it began with; `None` for a function that its module's table does not have.

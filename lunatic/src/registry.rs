@@ -39,6 +39,8 @@ pub enum RegisterError {
     Ended,
     /// The calling process may not register names.
     Denied,
+    /// The process has 65,536 names, or is in as many groups, or its budget has no memory left for another.
+    TooMany,
 }
 
 impl fmt::Display for RegisterError {
@@ -47,6 +49,7 @@ impl fmt::Display for RegisterError {
             Self::Taken => "the name is taken",
             Self::Ended => "the process has ended",
             Self::Denied => "the process may not register names",
+            Self::TooMany => "the process has as many names or groups as it may",
         })
     }
 }
@@ -73,6 +76,7 @@ pub fn register(name: &str, process: Process) -> Result<(), RegisterError> {
         Ok(false) => Err(RegisterError::Taken),
         Err(Refused::Closed) => Err(RegisterError::Ended),
         Err(Refused::Denied) => Err(RegisterError::Denied),
+        Err(Refused::Limit) => Err(RegisterError::TooMany),
         Err(refused) => unexpected(refused),
     }
 }
@@ -130,12 +134,13 @@ impl Group {
     ///
     /// # Errors
     ///
-    /// [`RegisterError::Ended`], [`RegisterError::Denied`].
+    /// [`RegisterError::Ended`], [`RegisterError::Denied`], [`RegisterError::TooMany`].
     pub fn join(&self, process: Process) -> Result<(), RegisterError> {
         match mail::join_group(&self.name, process.raw()) {
             Ok(()) => Ok(()),
             Err(Refused::Closed) => Err(RegisterError::Ended),
             Err(Refused::Denied) => Err(RegisterError::Denied),
+            Err(Refused::Limit) => Err(RegisterError::TooMany),
             Err(refused) => unexpected(refused),
         }
     }
@@ -155,12 +160,12 @@ impl Group {
         mail::members(&self.name).into_iter().map(Process::from_raw).collect()
     }
 
-    /// Sends a message to the mailbox of each member, and tells how many got it: one that has ended or whose mailbox is
-    /// full does not.
+    /// Sends a message to the mailbox of each member, and tells how many got it: one that has ended, whose mailbox is
+    /// full, or that has no memory left for it does not.
     ///
     /// # Panics
     ///
-    /// If the message cannot be written, or the host has no room for it.
+    /// If the message cannot be written, or is longer than a message may be.
     pub fn broadcast<M: Message>(&self, message: &M) -> usize {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode_for_many::<DefaultCodec, M>(message, &mut bytes) {

@@ -74,7 +74,7 @@ pub fn may_resolve(host: &str) -> bool {
 pub struct Usage {
     /// Living processes.
     pub processes: u64,
-    /// Bytes of linear memory.
+    /// Bytes of memory: linear memory, tables, and all that the host keeps for the processes, such as queued messages.
     pub memory: u64,
     /// Open sockets.
     pub sockets: u64,

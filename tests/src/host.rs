@@ -43,6 +43,11 @@ impl Host {
         Host::with(|builder| builder.workers(1))
     }
 
+    /// The runtime itself.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
     /// Loads a module, in the binary or the text format.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use lunatic_host::Module;
 use lunatic_kernel::address::Id;
-use lunatic_kernel::quota::Quota;
+use lunatic_kernel::budget::{Payer, Receipt, Resource as Counted};
 
 use super::sockets::Open;
 
@@ -46,26 +46,6 @@ pub(crate) enum Resource {
     UdpSocket(Arc<Open>),
 }
 
-/// Bytes that are charged to the quota of all queued messages for as long as this lives.
-struct Charge {
-    quota: Arc<Quota>,
-    bytes: usize,
-}
-
-impl Charge {
-    fn grow(&mut self, bytes: usize) -> Result<(), MessageError> {
-        self.quota.charge(bytes).map_err(|_| MessageError::QueuesFull)?;
-        self.bytes += bytes;
-        Ok(())
-    }
-}
-
-impl Drop for Charge {
-    fn drop(&mut self) {
-        self.quota.give_back(self.bytes);
-    }
-}
-
 /// A message that is being written, under way, or being read.
 pub(crate) struct Message {
     pub(crate) tag: i64,
@@ -73,7 +53,7 @@ pub(crate) struct Message {
     /// Where it is read next; may lie behind the end.
     position: u64,
     resources: Vec<Option<Resource>>,
-    charge: Charge,
+    paid: Receipt,
 }
 
 impl fmt::Debug for Message {
@@ -95,7 +75,7 @@ impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "a message has at most {LEN_MAX} bytes"),
-            Self::QueuesFull => write!(f, "the messages of all processes take up all memory that they may"),
+            Self::QueuesFull => write!(f, "there is not so much memory left for messages"),
             Self::ReadBehindEnd => write!(f, "the message is read behind its end"),
             Self::NoResource(index) => write!(f, "the message carries nothing of this kind at position {index}"),
         }
@@ -104,19 +84,21 @@ impl fmt::Display for MessageError {
 
 impl std::error::Error for MessageError {}
 
+fn grow(paid: &mut Receipt, bytes: usize) -> Result<(), MessageError> {
+    paid.grow(bytes).map_err(|_| MessageError::QueuesFull)
+}
+
 impl Message {
-    pub(crate) fn new(quota: &Arc<Quota>, tag: i64) -> Result<Self, MessageError> {
-        let mut charge = Charge {
-            quota: quota.clone(),
-            bytes: 0,
-        };
-        charge.grow(HEAD_SIZE)?;
+    /// An empty message, which `payer` pays for as long as it exists.
+    pub(crate) fn new(payer: &impl Payer, tag: i64) -> Result<Self, MessageError> {
+        let mut paid = Receipt::new(payer.purse().to_account(), Counted::Messages);
+        grow(&mut paid, HEAD_SIZE)?;
         Ok(Self {
             tag,
             bytes: Vec::new(),
             position: 0,
             resources: Vec::new(),
-            charge,
+            paid,
         })
     }
 
@@ -134,7 +116,7 @@ impl Message {
         if len > capacity {
             // At least twice the room, so that many small writes do not move the message each time.
             let wanted = len.max(capacity * 2).max(64);
-            self.charge.grow(wanted - capacity)?;
+            grow(&mut self.paid, wanted - capacity)?;
             self.bytes.reserve_exact(wanted - self.bytes.len());
         }
         self.bytes.extend_from_slice(bytes);
@@ -157,7 +139,7 @@ impl Message {
 
     /// Adds a resource, and tells its place.
     pub(crate) fn push(&mut self, resource: Resource) -> Result<u64, MessageError> {
-        self.charge.grow(RESOURCE_SIZE)?;
+        grow(&mut self.paid, RESOURCE_SIZE)?;
         self.resources.push(Some(resource));
         Ok(self.resources.len() as u64 - 1)
     }
@@ -179,22 +161,36 @@ impl Message {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use lunatic_kernel::budget::{Account, Budget, Caps, Purse};
+
     use super::*;
+
+    fn payer(messages: u64) -> Account {
+        let caps = Caps {
+            messages: Some(messages),
+            ..Caps::default()
+        };
+        let budget = Budget::outermost(caps, Instant::now());
+        Purse::new(None, &budget).to_account()
+    }
 
     #[test]
     fn what_a_message_takes_up_is_charged_and_given_back() {
-        let quota = Arc::new(Quota::new(2000));
-        let mut message = Message::new(&quota, 5).unwrap();
+        let payer = payer(2000);
+        let used = || payer.purse().used(Counted::Messages);
+        let mut message = Message::new(&payer, 5).unwrap();
         message.write(&[1; 1000]).unwrap();
         assert_eq!(message.write(&[1; 1000]), Err(MessageError::QueuesFull));
-        assert_eq!((message.len(), quota.used()), (1000, 1000 + HEAD_SIZE));
+        assert_eq!((message.len(), used()), (1000, 1000 + HEAD_SIZE as u64));
         drop(message);
-        assert_eq!(quota.used(), 0);
+        assert_eq!(used(), 0);
     }
 
     #[test]
     fn reading_goes_on_where_it_stopped_and_never_behind_the_end() {
-        let mut message = Message::new(&Arc::new(Quota::new(2000)), 0).unwrap();
+        let mut message = Message::new(&payer(2000), 0).unwrap();
         message.write(b"hello").unwrap();
         let mut bytes = [0; 3];
         assert_eq!(message.read(&mut bytes), Ok(3));

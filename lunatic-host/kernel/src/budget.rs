@@ -1,28 +1,63 @@
-//! Budgets: what a process and all its descendants may use together.
+//! Budgets: what a process and all its descendants may use together, of the host's memory too.
 //!
 //! A budget begins with a process that was given one, and all that it spawns belong to it. What is used is charged to
-//! every budget from the nearest to the outermost, or to none if one of them has not so much left. Processes without a
-//! budget of their own or of an ancestor cost nothing here.
+//! every budget from the nearest to the outermost, or to none if one of them has not so much left. Budgets lie within each
+//! other at most [`DEPTH_MAX`] deep, so a charge takes a bounded number of steps.
+//!
+//! # Whatever the host keeps is paid for
+//!
+//! What the host keeps for a process beside its memory (messages, links, channels, …) is taken from its [`Purse`]: from its
+//! budget, if it has one, and from the host's own. What can be refused is refused when a cap is reached. What cannot, a signal
+//! for instance, is [owed](Purse::owe), and the process that owes it ends, as one does that exceeds Erlang's
+//! `max_heap_size`.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What can be capped.
+/// What is counted, and can be capped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Living processes.
     Processes,
-    /// Bytes of linear memory.
-    Memory,
     /// Open sockets.
     Sockets,
+    /// Bytes of linear memory and of tables of functions.
+    Memory,
+    /// Bytes of messages and signals that wait in mailboxes and channels.
+    Messages,
+    /// Bytes of links, monitors, references, names and groups.
+    Relations,
+    /// Bytes of open channels themselves.
+    Channels,
+    /// Bytes of timers and of what they send.
+    Timers,
+    /// Bytes that a host call has left for the process to fetch, and values that it was spawned with.
+    Buffers,
+    /// Bytes of what extensions keep.
+    Extensions,
 }
 
 impl Resource {
-    const ALL: [Self; 3] = [Self::Processes, Self::Memory, Self::Sockets];
+    const COUNT: usize = 9;
+
+    /// All that are counted in bytes.
+    pub const BYTES: [Self; 7] = [
+        Self::Memory,
+        Self::Messages,
+        Self::Relations,
+        Self::Channels,
+        Self::Timers,
+        Self::Buffers,
+        Self::Extensions,
+    ];
+
+    fn is_bytes(self) -> bool {
+        !matches!(self, Self::Processes | Self::Sockets)
+    }
 }
 
 /// The caps of a budget; `None` is no cap.
@@ -30,8 +65,10 @@ impl Resource {
 pub struct Caps {
     /// Living processes: the one that was given the budget, and its descendants.
     pub processes: Option<u64>,
-    /// Bytes of linear memory.
+    /// Bytes of memory: of all that is counted in bytes, together.
     pub memory: Option<u64>,
+    /// Bytes of queued messages, which count as memory too.
+    pub messages: Option<u64>,
     /// Open sockets.
     pub sockets: Option<u64>,
     /// Time on a core, in all.
@@ -44,39 +81,60 @@ impl Caps {
     fn of(&self, resource: Resource) -> u64 {
         let cap = match resource {
             Resource::Processes => self.processes,
-            Resource::Memory => self.memory,
             Resource::Sockets => self.sockets,
+            Resource::Messages => self.messages,
+            _ => None,
         };
         cap.unwrap_or(u64::MAX)
+    }
+
+    /// The cap of all bytes together.
+    fn of_bytes(&self) -> u64 {
+        self.memory.unwrap_or(u64::MAX)
     }
 }
 
 /// A budget has not so much left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted {
-    /// Of what.
+    /// What was to be used.
     pub resource: Resource,
-    /// The cap that stands in the way.
+    /// The cap that stands in the way: if `resource` is counted in bytes and has no cap of its own, that of all bytes.
     pub cap: u64,
 }
 
-impl std::fmt::Display for Exhausted {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+impl fmt::Display for Exhausted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, cap } = self;
         match resource {
             Resource::Processes => write!(f, "its budget is {cap} processes at once, with all descendants"),
-            Resource::Memory => write!(f, "its budget is {cap} bytes of memory, with all descendants"),
             Resource::Sockets => write!(f, "its budget is {cap} sockets, with all descendants"),
+            Resource::Messages => write!(f, "its budget is {cap} bytes of queued messages, with all descendants"),
+            _ => write!(f, "its budget is {cap} bytes of memory, with all descendants"),
         }
     }
 }
+
+impl std::error::Error for Exhausted {}
+
+/// Budgets would lie within each other deeper than [`DEPTH_MAX`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TooDeep;
+
+impl fmt::Display for TooDeep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "budgets lie within each other at most {DEPTH_MAX} deep")
+    }
+}
+
+impl std::error::Error for TooDeep {}
 
 /// How much is used of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Living processes.
     pub processes: u64,
-    /// Bytes of linear memory.
+    /// Bytes of memory: of all that is counted in bytes, together.
     pub memory: u64,
     /// Open sockets.
     pub sockets: u64,
@@ -84,12 +142,19 @@ pub struct Usage {
     pub cpu: Duration,
 }
 
+/// How deep budgets may lie within each other.
+pub const DEPTH_MAX: u32 = 64;
+
 /// What a process and its descendants may use together.
 #[derive(Debug)]
 pub struct Budget {
     parent: Option<Arc<Budget>>,
+    /// How many are around it.
+    depth: u32,
     caps: Caps,
-    used: [AtomicU64; 3],
+    used: [AtomicU64; Resource::COUNT],
+    /// All that is counted in bytes, together.
+    bytes: AtomicU64,
     cpu_ns: AtomicU64,
     share: Option<Mutex<Share>>,
 }
@@ -105,17 +170,42 @@ struct Share {
 /// The time over which a share is met.
 const SHARE_PERIOD: Duration = Duration::from_millis(100);
 
+/// Takes so much, unless more than `cap` would be used.
+fn take(used: &AtomicU64, amount: u64, cap: u64) -> bool {
+    if cap == u64::MAX {
+        used.fetch_add(amount, Ordering::Relaxed);
+        return true;
+    }
+    let grow = |used: u64| used.checked_add(amount).filter(|used| *used <= cap);
+    used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).is_ok()
+}
+
 impl Budget {
     /// A budget within `parent`, which begins to fill its share of a core `now`.
-    pub fn new(parent: Option<Arc<Budget>>, caps: Caps, now: Instant) -> Arc<Self> {
+    ///
+    /// # Errors
+    ///
+    /// [`TooDeep`] if `parent` lies within as many others as it may.
+    pub fn new(parent: Option<Arc<Budget>>, caps: Caps, now: Instant) -> Result<Arc<Self>, TooDeep> {
+        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        if depth >= DEPTH_MAX {
+            return Err(TooDeep);
+        }
         let share = caps.cpu_share.map(|_| Mutex::new(Share { left: 0, filled: now }));
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             parent,
+            depth,
             caps,
             used: Default::default(),
+            bytes: AtomicU64::new(0),
             cpu_ns: AtomicU64::new(0),
             share,
-        })
+        }))
+    }
+
+    /// A budget within no other.
+    pub fn outermost(caps: Caps, now: Instant) -> Arc<Self> {
+        Self::new(None, caps, now).expect("the outermost is not deep")
     }
 
     fn chain(&self) -> impl Iterator<Item = &Budget> {
@@ -129,24 +219,77 @@ impl Budget {
     /// [`Exhausted`] names the nearest that has not so much left.
     pub fn charge(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
         for (depth, budget) in self.chain().enumerate() {
-            let cap = budget.caps.of(resource);
-            let grow = |used: u64| used.checked_add(amount).filter(|used| *used <= cap);
-            let used = &budget.used[resource as usize];
-            if used.fetch_update(Ordering::Relaxed, Ordering::Relaxed, grow).is_err() {
-                for budget in self.chain().take(depth) {
-                    budget.used[resource as usize].fetch_sub(amount, Ordering::Relaxed);
-                }
-                return Err(Exhausted { resource, cap });
+            if let Err(exhausted) = budget.take(resource, amount) {
+                self.chain()
+                    .take(depth)
+                    .for_each(|budget| budget.put_back(resource, amount));
+                return Err(exhausted);
             }
         }
         Ok(())
     }
 
-    /// Gives back what was charged.
+    /// Takes so much from this budget and from all around it, whatever is left.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] names the nearest of which more is used now than there is. It is charged all the same.
+    pub fn owe(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
+        let exceeded = self.chain().map(|budget| budget.add(resource, amount));
+        exceeded.fold(Ok(()), Result::and)
+    }
+
+    /// Gives back what was charged or is owed.
     pub fn give_back(&self, resource: Resource, amount: u64) {
-        for budget in self.chain() {
-            budget.used[resource as usize].fetch_sub(amount, Ordering::Relaxed);
+        self.chain().for_each(|budget| budget.put_back(resource, amount));
+    }
+
+    fn take(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
+        let cap = self.caps.of_bytes();
+        if resource.is_bytes() && !take(&self.bytes, amount, cap) {
+            return Err(Exhausted {
+                resource: Resource::Memory,
+                cap,
+            });
         }
+        let cap = self.caps.of(resource);
+        if take(&self.used[resource as usize], amount, cap) {
+            return Ok(());
+        }
+        if resource.is_bytes() {
+            self.bytes.fetch_sub(amount, Ordering::Relaxed);
+        }
+        Err(Exhausted { resource, cap })
+    }
+
+    fn add(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
+        let (cap, used) = (self.caps.of(resource), &self.used[resource as usize]);
+        if used.fetch_add(amount, Ordering::Relaxed).saturating_add(amount) > cap {
+            if resource.is_bytes() {
+                self.bytes.fetch_add(amount, Ordering::Relaxed);
+            }
+            return Err(Exhausted { resource, cap });
+        }
+        let cap = self.caps.of_bytes();
+        if resource.is_bytes() && self.bytes.fetch_add(amount, Ordering::Relaxed).saturating_add(amount) > cap {
+            return Err(Exhausted {
+                resource: Resource::Memory,
+                cap,
+            });
+        }
+        Ok(())
+    }
+
+    fn put_back(&self, resource: Resource, amount: u64) {
+        self.used[resource as usize].fetch_sub(amount, Ordering::Relaxed);
+        if resource.is_bytes() {
+            self.bytes.fetch_sub(amount, Ordering::Relaxed);
+        }
+    }
+
+    /// How much of it is used.
+    pub fn used(&self, resource: Resource) -> u64 {
+        self.used[resource as usize].load(Ordering::Relaxed)
     }
 
     /// Time on a core was used.
@@ -189,13 +332,169 @@ impl Budget {
 
     /// How much is used.
     pub fn usage(&self) -> Usage {
-        let [processes, memory, sockets] = Resource::ALL.map(|r| self.used[r as usize].load(Ordering::Relaxed));
         Usage {
-            processes,
-            memory,
-            sockets,
+            processes: self.used(Resource::Processes),
+            memory: self.bytes.load(Ordering::Relaxed),
+            sockets: self.used(Resource::Sockets),
             cpu: Duration::from_nanos(self.cpu_ns.load(Ordering::Relaxed)),
         }
+    }
+}
+
+/// Who pays for what the host keeps for a process: its budget with all around it, if it has one, and the host.
+#[derive(Debug, Clone, Copy)]
+pub struct Purse<'a> {
+    budget: Option<&'a Arc<Budget>>,
+    host: &'a Arc<Budget>,
+}
+
+impl<'a> Purse<'a> {
+    /// The purse of a process with this budget.
+    pub fn new(budget: Option<&'a Arc<Budget>>, host: &'a Arc<Budget>) -> Self {
+        Self { budget, host }
+    }
+
+    /// Takes so many bytes, or none.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] says who has not so much left.
+    pub fn charge(self, resource: Resource, bytes: usize) -> Result<(), Exhausted> {
+        let bytes = bytes as u64;
+        if let Some(budget) = self.budget {
+            budget.charge(resource, bytes)?;
+        }
+        self.host.charge(resource, bytes).inspect_err(|_| {
+            if let Some(budget) = self.budget {
+                budget.give_back(resource, bytes);
+            }
+        })
+    }
+
+    /// Takes so many bytes for something that cannot be refused.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] says who has less than that, and now owes it: the process must end for that.
+    pub fn owe(self, resource: Resource, bytes: usize) -> Result<(), Exhausted> {
+        let budget = self.budget.map_or(Ok(()), |budget| budget.owe(resource, bytes as u64));
+        let host = self.host.owe(resource, bytes as u64);
+        budget.and(host)
+    }
+
+    /// Gives back what was charged or is owed.
+    pub fn give_back(self, resource: Resource, bytes: usize) {
+        if let Some(budget) = self.budget {
+            budget.give_back(resource, bytes as u64);
+        }
+        self.host.give_back(resource, bytes as u64);
+    }
+
+    /// Brings what is taken from `before` to `now` bytes. What it becomes more is owed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`owe`](Self::owe).
+    pub fn settle(self, resource: Resource, before: usize, now: usize) -> Result<(), Exhausted> {
+        if now > before {
+            return self.owe(resource, now - before);
+        }
+        if now < before {
+            self.give_back(resource, before - now);
+        }
+        Ok(())
+    }
+
+    /// Whether so many bytes could be taken, before they are needed.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] says who has not so much left.
+    pub fn check(self, resource: Resource, bytes: usize) -> Result<(), Exhausted> {
+        if bytes == 0 {
+            return Ok(());
+        }
+        self.charge(resource, bytes)?;
+        self.give_back(resource, bytes);
+        Ok(())
+    }
+
+    /// The bytes that are taken from the budget; from the host, by all, if there is none.
+    pub fn used(self, resource: Resource) -> u64 {
+        self.budget.unwrap_or(self.host).used(resource)
+    }
+
+    /// The purse, to be kept.
+    pub fn to_account(self) -> Account {
+        Account {
+            budget: self.budget.cloned(),
+            host: self.host.clone(),
+        }
+    }
+}
+
+/// Who has a purse.
+pub trait Payer {
+    /// The purse.
+    fn purse(&self) -> Purse<'_>;
+}
+
+/// A [`Purse`] to be kept by what outlives a borrow of the process.
+#[derive(Debug, Clone)]
+pub struct Account {
+    budget: Option<Arc<Budget>>,
+    host: Arc<Budget>,
+}
+
+impl Payer for Account {
+    fn purse(&self) -> Purse<'_> {
+        Purse::new(self.budget.as_ref(), &self.host)
+    }
+}
+
+/// Bytes that are taken from a purse for as long as this lives.
+#[derive(Debug)]
+pub struct Receipt {
+    account: Account,
+    resource: Resource,
+    bytes: usize,
+}
+
+impl Receipt {
+    /// A receipt for nothing yet.
+    pub fn new(account: Account, resource: Resource) -> Self {
+        Self {
+            account,
+            resource,
+            bytes: 0,
+        }
+    }
+
+    /// Takes so many bytes more.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] says who has not so much left. Then nothing is taken.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        self.account.purse().charge(self.resource, bytes)?;
+        self.bytes += bytes;
+        Ok(())
+    }
+
+    /// Brings what is taken to so many bytes. What it becomes more is owed.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Purse::owe`].
+    pub fn settle(&mut self, bytes: usize) -> Result<(), Exhausted> {
+        let before = std::mem::replace(&mut self.bytes, bytes);
+        self.account.purse().settle(self.resource, before, bytes)
+    }
+}
+
+impl Drop for Receipt {
+    fn drop(&mut self) {
+        self.account.purse().give_back(self.resource, self.bytes);
     }
 }
 
@@ -208,22 +507,18 @@ mod tests {
 
     #[test]
     fn a_charge_that_an_outer_budget_refuses_is_taken_from_none() {
-        let outer = Budget::new(
-            None,
+        let outer = Budget::outermost(
             Caps {
                 memory: Some(10),
                 ..Caps::default()
             },
             now(),
         );
-        let inner = Budget::new(
-            Some(outer.clone()),
-            Caps {
-                memory: Some(100),
-                ..Caps::default()
-            },
-            now(),
-        );
+        let caps = Caps {
+            memory: Some(100),
+            ..Caps::default()
+        };
+        let inner = Budget::new(Some(outer.clone()), caps, now()).unwrap();
         inner.charge(Resource::Memory, 7).unwrap();
         let refused = inner.charge(Resource::Memory, 4).unwrap_err();
         assert_eq!((refused.resource, refused.cap), (Resource::Memory, 10));
@@ -240,10 +535,10 @@ mod tests {
             cpu: Some(Duration::from_millis(ms)),
             ..Caps::default()
         };
-        let outer = Budget::new(None, caps(10), now());
+        let outer = Budget::outermost(caps(10), now());
         let (one, two) = (
-            Budget::new(Some(outer.clone()), caps(20), now()),
-            Budget::new(Some(outer.clone()), caps(20), now()),
+            Budget::new(Some(outer.clone()), caps(20), now()).unwrap(),
+            Budget::new(Some(outer.clone()), caps(20), now()).unwrap(),
         );
         one.spend(Duration::from_millis(6));
         assert!(!two.is_spent() && !outer.is_spent());
@@ -253,8 +548,7 @@ mod tests {
 
     #[test]
     fn a_share_is_met_over_time() {
-        let budget = Budget::new(
-            None,
+        let budget = Budget::outermost(
             Caps {
                 cpu_share: Some(25),
                 ..Caps::default()
@@ -276,6 +570,76 @@ mod tests {
         assert!((24..=26).contains(&percent), "{percent} %");
     }
 
+    #[test]
+    fn all_bytes_count_as_memory_and_messages_have_a_cap_of_their_own() {
+        let caps = Caps {
+            memory: Some(100),
+            messages: Some(60),
+            ..Caps::default()
+        };
+        let budget = Budget::outermost(caps, now());
+        budget.charge(Resource::Memory, 30).unwrap();
+        budget.charge(Resource::Messages, 50).unwrap();
+        let refused = budget.charge(Resource::Messages, 11).unwrap_err();
+        assert_eq!((refused.resource, refused.cap), (Resource::Messages, 60));
+        let refused = budget.charge(Resource::Channels, 21).unwrap_err();
+        assert_eq!((refused.resource, refused.cap), (Resource::Memory, 100));
+        budget.charge(Resource::Channels, 20).unwrap();
+        assert_eq!((budget.usage().memory, budget.used(Resource::Messages)), (100, 50));
+        budget.give_back(Resource::Messages, 50);
+        budget.give_back(Resource::Channels, 20);
+        assert_eq!(budget.usage().memory, 30);
+    }
+
+    #[test]
+    fn what_is_owed_is_charged_and_said_to_be_too_much() {
+        let host = Budget::outermost(
+            Caps {
+                memory: Some(1000),
+                ..Caps::default()
+            },
+            now(),
+        );
+        let budget = Budget::outermost(
+            Caps {
+                memory: Some(100),
+                ..Caps::default()
+            },
+            now(),
+        );
+        let purse = Purse::new(Some(&budget), &host);
+        assert_eq!(purse.owe(Resource::Messages, 90), Ok(()));
+        assert_eq!(
+            purse.owe(Resource::Messages, 20).map_err(|exhausted| exhausted.cap),
+            Err(100)
+        );
+        assert_eq!(
+            purse.charge(Resource::Messages, 1).map_err(|exhausted| exhausted.cap),
+            Err(100)
+        );
+        assert_eq!((budget.usage().memory, host.usage().memory), (110, 110));
+        assert_eq!(purse.settle(Resource::Messages, 110, 0), Ok(()));
+        let mut receipt = Receipt::new(Purse::new(None, &host).to_account(), Resource::Buffers);
+        receipt.grow(700).unwrap();
+        assert!(receipt.grow(301).is_err());
+        receipt.settle(400).unwrap();
+        assert_eq!((budget.usage().memory, host.usage().memory), (0, 400));
+        drop(receipt);
+        assert_eq!(host.usage().memory, 0);
+    }
+
+    #[test]
+    fn budgets_lie_within_each_other_only_so_deep() {
+        let mut innermost = Budget::outermost(Caps::default(), now());
+        for _ in 1..DEPTH_MAX {
+            innermost = Budget::new(Some(innermost), Caps::default(), now()).unwrap();
+        }
+        assert_eq!(
+            Budget::new(Some(innermost), Caps::default(), now()).err(),
+            Some(TooDeep)
+        );
+    }
+
     proptest! {
         /// Charges and returns over a random tree of budgets, against sums over the tree.
         #[test]
@@ -287,7 +651,7 @@ mod tests {
             for (parent, cap) in parents {
                 let parent = (!tree.is_empty()).then(|| parent.index(tree.len()));
                 let caps = Caps { processes: cap, ..Caps::default() };
-                let budget = Budget::new(parent.map(|at| tree[at].0.clone()), caps, now());
+                let budget = Budget::new(parent.map(|at| tree[at].0.clone()), caps, now()).unwrap();
                 tree.push((budget, parent, cap.unwrap_or(u64::MAX)));
             }
             let mut held = vec![0_u64; tree.len()];

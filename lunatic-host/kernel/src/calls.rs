@@ -54,11 +54,9 @@ impl<H: Host> Kernel<H> {
             len: bytes.len(),
         });
         let mail = new_mail(tag, bytes).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
-        let begun = process.relate_self(|relations| {
-            self.free(relations, |relations| {
-                let call = relations.outgoing(reference)?;
-                Some((call.begin(callee.id), call.wait()))
-            })
+        let begun = process.relate_messages(|relations| {
+            let call = relations.outgoing(reference)?;
+            Some((call.begin(callee.id), call.wait()))
         });
         let Some((is_another, waits)) = begun else {
             return Err(CallRefusal::NotOpen);
@@ -68,9 +66,13 @@ impl<H: Host> Kernel<H> {
             self.watch_no_more(process.id, last);
         }
         // Watch and request under one lock: the callee cannot end between the two and leave the caller waiting.
-        let queued = callee.relate(|relations| {
+        let queued = callee.relate_paid(|relations| {
             if let Some((_, this)) = is_another {
+                if !callee.has_room(relations) {
+                    return Ok(true);
+                }
                 relations.watchers.get_or_insert(this.watch, process.id);
+                callee.settle(relations);
             }
             self.queue(&callee, relations, mail)
         });
@@ -98,19 +100,17 @@ impl<H: Host> Kernel<H> {
     /// come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`, too, if the reference is
     /// not open.
     pub fn end_call(&self, process: &Process<H>, reference: u64, gives_up: bool) -> Option<(Option<Mail>, u64)> {
-        let ended = process.relate_self(|relations| {
-            self.free(relations, |relations| {
-                let call = relations.outgoing(reference)?;
-                if !gives_up && call.wait() {
-                    return None;
-                }
-                let answer = call.end();
-                let next = relations.unused_reference(|| self.random());
-                if let Some(call) = &mut relations.outgoing {
-                    call.open(next, None);
-                }
-                Some((answer, next))
-            })
+        let ended = process.relate_messages(|relations| {
+            let call = relations.outgoing(reference)?;
+            if !gives_up && call.wait() {
+                return None;
+            }
+            let answer = call.end();
+            let next = relations.unused_reference(|| self.random());
+            if let Some(call) = &mut relations.outgoing {
+                call.open(next, None);
+            }
+            Some((answer, next))
         });
         if let Some((Some(mail), _)) = &ended {
             self.events.tell(|| Event::Received {

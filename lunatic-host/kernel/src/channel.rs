@@ -1,6 +1,7 @@
 //! Channels: queues of messages that processes share by handle.
 //!
-//! A channel knows no processes: who waits on one is a `W`, which it gives back to be woken.
+//! A channel knows no processes: who waits on one is a `W`, which it gives back to be woken. The one who made it is a `W` too,
+//! and pays for it and for what lies in it.
 //!
 //! A channel belongs to the process that made it and is removed when that process ends; whoever waits on it then is
 //! woken and finds it closed. Any process that was given the handle may send and receive. Messages keep the order in
@@ -13,13 +14,12 @@
 //! (it was killed) after it was woken and before it looked passes the wake-up on, so none is lost.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
 use smallvec::SmallVec;
 
 use crate::address::Id;
-use crate::quota::{Exhausted, Quota};
+use crate::budget::{Exhausted, Payer, Resource};
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::table::{Full, Table};
 
@@ -33,7 +33,7 @@ pub enum SendRefusal {
     Full,
     /// Its owner has ended.
     Closed,
-    /// The message is longer than [`MESSAGE_LEN_MAX`], or all queues together hold as much as they may.
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or the receiver, or the host, has not so much memory left.
     Limit,
 }
 
@@ -42,7 +42,7 @@ impl std::fmt::Display for SendRefusal {
         f.write_str(match self {
             Self::Full => "the queue is full",
             Self::Closed => "the receiver has ended",
-            Self::Limit => "the message is too long, or all queues together hold as much as they may",
+            Self::Limit => "the message is too long, or there is not so much memory left for it",
         })
     }
 }
@@ -73,17 +73,36 @@ struct Channel<W> {
     /// 0 is no bound.
     bound: usize,
     owner: Id,
+    payer: W,
     receivers: Waiters<W>,
     senders: Waiters<W>,
     /// Bytes of the queue itself that are charged.
     charged: usize,
 }
 
+/// Why no channel was made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OpenRefusal {
+    /// As many are open as may be.
+    Full,
+    /// Its owner has not so much memory left.
+    Budget(Exhausted),
+}
+
+impl std::fmt::Display for OpenRefusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Full => f.write_str("the largest number of channels is open"),
+            Self::Budget(exhausted) => exhausted.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for OpenRefusal {}
+
 /// All channels of a runtime.
 pub struct Channels<W> {
     table: Table<Channel<W>>,
-    /// What queued messages hold.
-    queued: Arc<Quota>,
     tickets: AtomicUsize,
 }
 
@@ -129,15 +148,19 @@ pub struct ChannelView {
 /// What a message takes up in a queue.
 const MESSAGE_SIZE: usize = size_of::<Message>();
 
-impl<W: Clone> Channels<W> {
+/// What a channel takes up: its slot, which has a lock and a number too, and its place in the list of its owner.
+const fn channel_size<W>() -> usize {
+    size_of::<Channel<W>>() + 32
+}
+
+impl<W: Clone + Payer> Channels<W> {
     /// An empty queue keeps room for this many messages and gives the rest back.
     const KEPT_CAPACITY: usize = 1024;
 
-    /// At most so many channels, whose messages take from `queued`.
-    pub fn new(len_max: u32, queued: Arc<Quota>) -> Self {
+    /// At most so many channels.
+    pub fn new(len_max: u32) -> Self {
         Self {
             table: Table::new(len_max),
-            queued,
             tickets: AtomicUsize::new(0),
         }
     }
@@ -146,17 +169,25 @@ impl<W: Clone> Channels<W> {
     ///
     /// # Errors
     ///
-    /// [`Full`] if there are as many channels as there may be.
-    pub fn open(&self, worker: usize, owner: Id, bound: usize) -> Result<Id, Full> {
+    /// [`OpenRefusal`] says why there is none.
+    pub fn open(&self, worker: usize, owner: Id, payer: &W, bound: usize) -> Result<Id, OpenRefusal> {
+        payer
+            .purse()
+            .charge(Resource::Channels, channel_size::<W>())
+            .map_err(OpenRefusal::Budget)?;
         let channel = Channel {
             queue: VecDeque::new(),
             bound,
             owner,
+            payer: payer.clone(),
             receivers: Waiters::none(),
             senders: Waiters::none(),
             charged: 0,
         };
-        self.table.insert(worker, |_| channel)
+        self.table.insert(worker, |_| channel).map_err(|Full| {
+            payer.purse().give_back(Resource::Channels, channel_size::<W>());
+            OpenRefusal::Full
+        })
     }
 
     /// Removes a channel; all who waited must be woken.
@@ -164,7 +195,9 @@ impl<W: Clone> Channels<W> {
         let channel = self.table.remove(worker, id);
         let waiters = channel.map(|channel| {
             let messages: usize = channel.queue.iter().map(size_outside).sum();
-            self.queued.give_back(messages + channel.charged);
+            let purse = channel.payer.purse();
+            purse.give_back(Resource::Messages, messages + channel.charged);
+            purse.give_back(Resource::Channels, channel_size::<W>());
             channel.receivers.0.into_iter().chain(channel.senders.0)
         });
         waiters.into_iter().flatten().map(|(_, waiter)| waiter)
@@ -189,11 +222,11 @@ impl<W: Clone> Channels<W> {
             // The queue is not left to grow by itself, so that its growth can be refused.
             let growth = channel.queue.capacity().max(4);
             size += growth * MESSAGE_SIZE;
-            self.charge(size)?;
+            channel.charge(size)?;
             channel.charged += growth * MESSAGE_SIZE;
             channel.queue.reserve_exact(growth);
         } else if size > 0 {
-            self.charge(size)?;
+            channel.charge(size)?;
         }
         channel.queue.push_back(message);
         Ok(channel.receivers.pop())
@@ -218,7 +251,7 @@ impl<W: Clone> Channels<W> {
             freed += std::mem::take(&mut channel.charged);
         }
         if freed > 0 {
-            self.queued.give_back(freed);
+            channel.payer.purse().give_back(Resource::Messages, freed);
         }
         Some((message, channel.senders.pop()))
     }
@@ -304,10 +337,6 @@ impl<W: Clone> Channels<W> {
         waiters.0.push_back((ticket, waiter.clone()));
         ticket
     }
-
-    fn charge(&self, size: usize) -> Result<(), SendRefusal> {
-        self.queued.charge(size).map_err(|Exhausted| SendRefusal::Limit)
-    }
 }
 
 /// The bytes a message holds outside of the queue, with the allocation's own cost.
@@ -316,6 +345,13 @@ fn size_outside(message: &Message) -> usize {
         message.capacity() + MESSAGE_SIZE
     } else {
         0
+    }
+}
+
+impl<W: Payer> Channel<W> {
+    fn charge(&self, size: usize) -> Result<(), SendRefusal> {
+        let charged = self.payer.purse().charge(Resource::Messages, size);
+        charged.map_err(|_| SendRefusal::Limit)
     }
 }
 
@@ -328,15 +364,27 @@ impl<W> Channel<W> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::{Account, Budget, Caps, Purse};
+    use crate::environment::now;
 
     const OWNER: Id = Id::NONE;
 
-    /// Who waits is a number here.
-    type Channels = super::Channels<u32>;
+    /// Who waits pays for its channels out of a purse of its own.
+    type Channels = super::Channels<Account>;
 
-    fn channels(queued_max: usize) -> (Channels, Id) {
-        let channels = Channels::new(100, Arc::new(Quota::new(queued_max)));
-        let id = channels.open(0, OWNER, 0).unwrap();
+    /// Channels, and who pays, with so many bytes for messages.
+    fn channels(messages: u64) -> (Channels, Account) {
+        let caps = Caps {
+            messages: Some(messages),
+            ..Caps::default()
+        };
+        let budget = Budget::outermost(caps, now());
+        (Channels::new(100), Purse::new(None, &budget).to_account())
+    }
+
+    fn channel(messages: u64) -> (Channels, Id) {
+        let (channels, payer) = channels(messages);
+        let id = channels.open(0, OWNER, &payer, 0).unwrap();
         (channels, id)
     }
 
@@ -346,7 +394,7 @@ mod tests {
 
     #[test]
     fn messages_keep_their_order_and_their_bytes() {
-        let (channels, id) = channels(1 << 20);
+        let (channels, id) = channel(1 << 20);
         let messages: Vec<Vec<u8>> = (0..200).map(|len| vec![len as u8; len]).collect();
         for message in &messages {
             channels.try_send(id, message).unwrap();
@@ -359,8 +407,8 @@ mod tests {
 
     #[test]
     fn a_bound_is_kept() {
-        let channels = Channels::new(100, Arc::new(Quota::new(1 << 20)));
-        let id = channels.open(0, OWNER, 2).unwrap();
+        let (channels, payer) = channels(1 << 20);
+        let id = channels.open(0, OWNER, &payer, 2).unwrap();
         assert!(channels.try_send(id, b"1").is_ok() && channels.try_send(id, b"2").is_ok());
         assert_eq!(channels.try_send(id, b"3").map(drop), Err(SendRefusal::Full));
         assert_eq!(receive(&channels, id), Ok(b"1".to_vec()));
@@ -369,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_closed_channel_takes_and_gives_nothing() {
-        let (channels, id) = channels(1 << 20);
+        let (channels, id) = channel(1 << 20);
         channels.try_send(id, b"lost").unwrap();
         assert_eq!(channels.close(0, id).count(), 0);
         assert_eq!(channels.try_send(id, b"late").map(drop), Err(SendRefusal::Closed));
@@ -380,12 +428,13 @@ mod tests {
     /// Whatever was sent, received and closed: nothing queued, nothing charged.
     #[test]
     fn all_queues_together_keep_their_limit_and_give_everything_back() {
-        let (channels, first) = channels(100_000);
-        let second = channels.open(0, OWNER, 0).unwrap();
+        let (channels, payer) = channels(100_000);
+        let [first, second] = [(); 2].map(|()| channels.open(0, OWNER, &payer, 0).unwrap());
+        let used = || payer.purse().used(Resource::Messages);
         for (id, len) in [(first, 1000), (second, 10)] {
             while channels.try_send(id, &vec![7; len]).is_ok() {}
         }
-        assert!(channels.queued.used() > 90_000);
+        assert!(used() > 90_000);
         assert_eq!(
             channels.try_send(second, &[7; 50_000]).map(drop),
             Err(SendRefusal::Limit)
@@ -398,12 +447,12 @@ mod tests {
         for id in [first, second] {
             assert_eq!(channels.close(0, id).count(), 0);
         }
-        assert_eq!(channels.queued.used(), 0);
+        assert_eq!((used(), payer.purse().used(Resource::Channels)), (0, 0));
     }
 
     #[test]
     fn a_message_can_be_too_long() {
-        let (channels, id) = channels(usize::MAX);
+        let (channels, id) = channel(u64::MAX);
         let zeros = vec![0; MESSAGE_LEN_MAX + 1];
         assert_eq!(channels.try_send(id, &zeros).map(drop), Err(SendRefusal::Limit));
         assert!(channels.try_send(id, &zeros[1..]).is_ok());

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::address::Id;
+use crate::budget::Receipt;
 use crate::channel::Message;
 use crate::environment::Environment;
 
@@ -39,6 +40,8 @@ pub struct TimedMail {
     pub interval: Option<Duration>,
     /// What is sent in place of `body` to a process that has an [intake](crate::relations::Intake) in place of a mailbox.
     pub parcel: Option<Parcel>,
+    /// What the receiver has paid for it. [`Kernel::set_timer`](crate::kernel::Kernel::set_timer) sees to that.
+    pub paid: Option<Arc<Receipt>>,
 }
 
 /// Something that is on its way to an intake; nothing once it has been sent.
@@ -361,6 +364,7 @@ mod tests {
                 body: Message::new(),
                 interval,
                 parcel: None,
+                paid: None,
             };
             self.clock.set_mail(due, timer, mail);
         }

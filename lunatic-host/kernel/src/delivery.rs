@@ -191,6 +191,7 @@ impl<H: Host> Kernel<H> {
             Signal::Exit { reason, sent: true } => self.exit_by_signal(&to, from, &reason),
             Signal::Exit { reason, sent: false } => self.exit_by_link(&to, from, &reason),
             Signal::Link if !to.is_doomed() && to.relate(|relations| relations.links.insert(from)).is_ok() => {
+                self.wake_doomed(&to);
                 // If the node was lost meanwhile, whoever looked for links to it may have missed this one.
                 if self.peers.remote(from.peer()).is_none() {
                     self.exit_by_link(&to, from, &ExitReason::NodeGone);
@@ -199,7 +200,9 @@ impl<H: Host> Kernel<H> {
             Signal::Link => self.answer_for_ended(from, to.id, &signal),
             Signal::Unlink => _ = to.relate(|relations| relations.links.remove(&from)),
             Signal::Monitor { reference } => {
-                if let Err(reason) = to.be_watched(from, reference) {
+                let result = to.be_watched(from, reference);
+                self.wake_doomed(&to);
+                if let Err(reason) = result {
                     self.forward(to.id, from, Signal::Down { reference, reason });
                 }
             }

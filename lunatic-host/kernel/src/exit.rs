@@ -1,13 +1,9 @@
-//! How processes end, and the memory of how they ended.
+//! How processes end.
 
-use std::collections::{HashMap, VecDeque};
 use std::fmt;
 
 use lunatic_sys::codes;
 use lunatic_sys::reason::RawReason;
-use parking_lot::Mutex;
-
-use crate::address::Id;
 
 /// Why a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,6 +85,19 @@ impl ExitReason {
         }
     }
 
+    /// What it says in words, if it does.
+    pub fn text(&self) -> &str {
+        match self {
+            Self::Trap(trap) => &trap.text,
+            Self::Panic(text)
+            | Self::Error(text)
+            | Self::OutOfMemory(text)
+            | Self::Deadlock(text)
+            | Self::HostBug(text) => text,
+            _ => "",
+        }
+    }
+
     /// The kind of the reason, and its bytes as [`codes::exit`] describes them.
     pub fn to_bytes(&self) -> (i32, Vec<u8>) {
         let raw = self.to_raw();
@@ -97,23 +106,23 @@ impl ExitReason {
 
     fn to_raw(&self) -> RawReason<'_> {
         use codes::exit::*;
-        let (kind, detail, text) = match self {
-            Self::Normal => (NORMAL, 0, ""),
-            Self::Exit(code) => (EXIT, *code, ""),
-            Self::Panic(message) => (PANIC, 0, &**message),
-            Self::Trap(trap) => (TRAP, trap.code, &*trap.text),
-            Self::Killed => (KILLED, 0, ""),
-            Self::Forgotten => (FORGOTTEN, 0, ""),
-            Self::Shutdown => (SHUTDOWN, 0, ""),
-            Self::Error(text) => (ERROR, 0, &**text),
-            Self::OutOfMemory(text) => (OUT_OF_MEMORY, 0, &**text),
-            Self::OutOfBudget => (OUT_OF_BUDGET, 0, ""),
-            Self::Deadlock(text) => (DEADLOCK, 0, &**text),
-            Self::NoProcess => (NO_PROCESS, 0, ""),
-            Self::NodeGone => (NODE_GONE, 0, ""),
-            Self::HostBug(text) => (HOST_BUG, 0, &**text),
+        let (kind, detail) = match self {
+            Self::Normal => (NORMAL, 0),
+            Self::Exit(code) => (EXIT, *code),
+            Self::Panic(_) => (PANIC, 0),
+            Self::Trap(trap) => (TRAP, trap.code),
+            Self::Killed => (KILLED, 0),
+            Self::Forgotten => (FORGOTTEN, 0),
+            Self::Shutdown => (SHUTDOWN, 0),
+            Self::Error(_) => (ERROR, 0),
+            Self::OutOfMemory(_) => (OUT_OF_MEMORY, 0),
+            Self::OutOfBudget => (OUT_OF_BUDGET, 0),
+            Self::Deadlock(_) => (DEADLOCK, 0),
+            Self::NoProcess => (NO_PROCESS, 0),
+            Self::NodeGone => (NODE_GONE, 0),
+            Self::HostBug(_) => (HOST_BUG, 0),
         };
-        RawReason::new(kind, detail, text)
+        RawReason::new(kind, detail, self.text())
     }
 
     /// The reason that a guest wrote, or `None` if these are no reason bytes.
@@ -162,68 +171,9 @@ impl fmt::Display for ExitReason {
     }
 }
 
-/// The reasons of processes that ended abnormally, the last [`Exits::LEN_MAX`] of them.
-///
-/// Normal ends are not written down: a process that is neither here nor alive has ended normally.
-#[derive(Default)]
-pub struct Exits(Mutex<Inner>);
-
-#[derive(Default)]
-struct Inner {
-    reasons: HashMap<Id, ExitReason>,
-    order: VecDeque<Id>,
-    /// The last use of each slot whose reason was dropped to make room.
-    forgotten: HashMap<u32, u32>,
-}
-
-impl Exits {
-    pub const LEN_MAX: usize = 65_536;
-
-    pub fn remember(&self, id: Id, reason: &ExitReason) {
-        if *reason == ExitReason::Normal {
-            return;
-        }
-        let mut inner = self.0.lock();
-        if inner.order.len() == Self::LEN_MAX
-            && let Some(oldest) = inner.order.pop_front()
-        {
-            inner.reasons.remove(&oldest);
-            let last = inner.forgotten.entry(oldest.slot()).or_default();
-            *last = oldest.number().max(*last);
-        }
-        inner.order.push_back(id);
-        inner.reasons.insert(id, reason.clone());
-    }
-
-    /// How the process, which is not alive any more, ended.
-    pub fn of(&self, id: Id) -> ExitReason {
-        let inner = self.0.lock();
-        match inner.reasons.get(&id) {
-            Some(reason) => reason.clone(),
-            None if inner.forgotten.get(&id.slot()).is_some_and(|last| id.number() <= *last) => ExitReason::Forgotten,
-            None => ExitReason::Normal,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn abnormal_ends_are_remembered_and_then_known_to_be_forgotten() {
-        let exits = Exits::default();
-        exits.remember(Id::new(1, 0), &ExitReason::Killed);
-        exits.remember(Id::new(2, 0), &ExitReason::Normal);
-        assert_eq!(exits.of(Id::new(1, 0)), ExitReason::Killed);
-        assert_eq!(exits.of(Id::new(2, 0)), ExitReason::Normal);
-        for number in 1..=Exits::LEN_MAX as u32 {
-            exits.remember(Id::new(1, number), &ExitReason::Exit(3));
-        }
-        assert_eq!(exits.of(Id::new(1, 0)), ExitReason::Forgotten);
-        assert_eq!(exits.of(Id::new(1, 1)), ExitReason::Exit(3));
-        assert_eq!(exits.of(Id::new(2, 0)), ExitReason::Normal);
-    }
 
     #[test]
     fn reason_bytes_are_read_as_they_were_written_and_nothing_else_is_read() {

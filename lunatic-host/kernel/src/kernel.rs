@@ -10,15 +10,16 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::address::{Id, Keys, Node};
+use crate::budget::{Budget, Caps, Resource};
 use crate::channel::Channels;
 use crate::clock::Clock;
 use crate::delivery::Peers;
 use crate::environment::Environment;
 use crate::events::{Event, Events};
-use crate::exit::{ExitReason, Exits};
+use crate::exit::ExitReason;
+use crate::exits::Exits;
 use crate::host::Host;
 use crate::process::Process;
-use crate::quota::Quota;
 use crate::scheduler::{Scheduler, Seat};
 use crate::system::System;
 use crate::table::Table;
@@ -34,6 +35,8 @@ pub struct Settings {
     pub channels_max: u32,
     /// The bytes that queued messages hold together.
     pub queued_max: usize,
+    /// The bytes of all that is kept for processes, but for their memories: of queued messages, too.
+    pub kept_max: usize,
 }
 
 /// A worker's place, to be taken by one thread.
@@ -48,8 +51,8 @@ pub struct Kernel<H: Host> {
     pub(crate) clock: Clock<Arc<Process<H>>>,
     pub(crate) processes: Table<Arc<Process<H>>>,
     pub(crate) channels: Channels<Arc<Process<H>>>,
-    /// What messages hold in all channels and mailboxes.
-    pub(crate) queued: Arc<Quota>,
+    /// What is kept for all processes, but for their memories.
+    pub(crate) kept: Arc<Budget>,
     pub(crate) process_keys: Keys,
     pub(crate) channel_keys: Keys,
     pub(crate) exits: Exits,
@@ -68,7 +71,12 @@ impl<H: Host> Kernel<H> {
         machine: Arc<dyn Environment>,
         host: H,
     ) -> (Arc<Self>, Vec<WorkerSeat<H>>) {
-        let queued = Arc::new(Quota::new(settings.queued_max));
+        let caps = Caps {
+            messages: Some(settings.queued_max as u64),
+            memory: Some(settings.kept_max as u64),
+            ..Caps::default()
+        };
+        let kept = Budget::outermost(caps, machine.now());
         let mut seats = Vec::new();
         let kernel = Arc::new_cyclic(|kernel: &std::sync::Weak<Self>| {
             let call = |f: fn(&Self)| {
@@ -86,8 +94,8 @@ impl<H: Host> Kernel<H> {
                 scheduler,
                 clock: Clock::default(),
                 processes: Table::new(settings.processes_max),
-                channels: Channels::new(settings.channels_max, queued.clone()),
-                queued,
+                channels: Channels::new(settings.channels_max),
+                kept,
                 process_keys: Keys::new(node, || machine.random()),
                 channel_keys: Keys::new(node, || machine.random()),
                 exits: Exits::default(),
@@ -137,9 +145,21 @@ impl<H: Host> Kernel<H> {
         &self.channels
     }
 
-    /// What messages hold in all channels and mailboxes.
-    pub fn queued(&self) -> &Arc<Quota> {
-        &self.queued
+    /// What is kept for all processes, but for their memories.
+    pub fn kept(&self) -> &Arc<Budget> {
+        &self.kept
+    }
+
+    /// The bytes of messages in all channels and mailboxes.
+    pub fn queued(&self) -> u64 {
+        self.kept.used(Resource::Messages)
+    }
+
+    /// Wakes a process that is to end, so that a worker sees that.
+    pub fn wake_doomed(&self, process: &Arc<Process<H>>) {
+        if process.is_doomed() {
+            self.scheduler.wake(process);
+        }
     }
 
     /// The machine's clock. Timers of processes go on [the clock of their system](crate::time::Time::clock).

@@ -20,7 +20,7 @@
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, `timers`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], [`budget`], [`quota`], [`hash`], `small_map`, [`environment`], `sync` |
+//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`hash`], `small_map`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -40,13 +40,13 @@ pub mod delivery;
 pub mod environment;
 pub mod events;
 pub mod exit;
+mod exits;
 pub mod hash;
 pub mod host;
 mod idle;
 pub mod kernel;
 mod mail;
 pub mod process;
-pub mod quota;
 pub mod registry;
 pub mod relations;
 pub mod scheduler;

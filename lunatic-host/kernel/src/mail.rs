@@ -5,13 +5,13 @@ use std::sync::Arc;
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
 
 use crate::address::Id;
+use crate::budget::Payer;
 use crate::channel::SendRefusal;
 use crate::delivery::{Destination, Signal};
 use crate::events::Event;
 use crate::host::{Host, Local};
 use crate::kernel::Kernel;
 use crate::process::Process;
-use crate::quota::Exhausted;
 use crate::relations::Relations;
 use crate::relations::mailbox::{Body, Kind, Mail, Pushed};
 
@@ -57,7 +57,7 @@ impl<H: Host> Kernel<H> {
     /// [`SendRefusal`] says why it was not taken.
     pub fn put_mail(&self, to: Arc<Process<H>>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
         let mail = new_mail(tag, bytes)?;
-        let pushed = to.relate(|relations| self.queue(&to, relations, mail));
+        let pushed = to.relate_paid(|relations| self.queue(&to, relations, mail));
         if pushed.unwrap_or(Err(SendRefusal::Closed))? {
             self.scheduler.wake_owned(to);
         }
@@ -76,42 +76,28 @@ impl<H: Host> Kernel<H> {
         if is_full && !relations.outgoing.as_ref().is_some_and(|call| call.is_for(mail.tag)) {
             return Err(SendRefusal::Full);
         }
-        match relations.push(mail, |bytes| self.queued.charge(bytes)) {
-            Ok(Pushed::Queued { wake }) => Ok(wake),
-            Ok(Pushed::Dropped) => Ok(false),
-            Err(Exhausted) => Err(SendRefusal::Limit),
+        let pushed = relations.push(mail, to.purse()).map_err(|_| SendRefusal::Limit)?;
+        // The list of a new tag comes on top.
+        if let Err(exhausted) = relations.settle_messages(to.purse()) {
+            to.run_out(relations, exhausted);
+            return Ok(true);
         }
-    }
-
-    /// Takes from what was sent to a process, or moves it, and gives back the bytes of what was taken.
-    pub(crate) fn free<T>(&self, relations: &mut Relations, take: impl FnOnce(&mut Relations) -> T) -> T {
-        let before = relations.size();
-        let taken = take(relations);
-        match relations.size() {
-            after if after < before => self.queued.give_back(before - after),
-            after if after > before => self.queued.charge_anyway(after - before),
-            _ => {}
-        }
-        taken
+        Ok(matches!(pushed, Pushed::Queued { wake: true }))
     }
 
     /// Takes an entry out of the mailbox of the process that runs, or leaves it waiting for one.
     pub fn take_mail(&self, process: &Process<H>, tags: &[u64], wait: bool) -> Option<Mail> {
-        let mail = process.relate_self(|relations| {
-            self.free(relations, |Relations { mailbox, .. }| {
-                let mail = mailbox.take(tags);
-                match &mail {
-                    Some(mail) => {
-                        if let Kind::Down(_, reference) = mail.kind {
-                            // If it was the monitor's own, it has done its work.
-                            mailbox.close(reference);
-                        }
-                    }
-                    None if wait => mailbox.wait_to_take(tags),
-                    None => mailbox.wait_no_more(),
-                }
-                mail
-            })
+        let mail = process.relate_messages(|relations| {
+            let mail = relations.mailbox.take(tags);
+            match mail.as_ref().map(|mail| mail.kind) {
+                // If it was the monitor's own, it has done its work.
+                Some(Kind::Down(_, reference)) => relations.mailbox.close(reference),
+                Some(Kind::Exit(from)) => relations.exit_taken(from),
+                Some(Kind::Message) => {}
+                None if wait => relations.mailbox.wait_to_take(tags),
+                None => relations.mailbox.wait_no_more(),
+            }
+            mail
         });
         if let Some(mail) = &mail {
             self.events.tell(|| Event::Received {
@@ -125,21 +111,26 @@ impl<H: Host> Kernel<H> {
 
     /// The process that runs is to be woken by mail with one of these tags; or no more.
     pub fn wait_for_mail(&self, process: &Process<H>, tags: Option<&[u64]>) {
-        process.relate_self(|relations| {
-            self.free(relations, |Relations { mailbox, .. }| match tags {
-                Some(tags) => mailbox.wait_for(tags),
-                None => mailbox.wait_no_more(),
-            });
+        process.relate_messages(|Relations { mailbox, .. }| match tags {
+            Some(tags) => mailbox.wait_for(tags),
+            None => mailbox.wait_no_more(),
         });
     }
 
     /// Opens a fresh reference of the process that runs.
     pub fn open_reference(&self, process: &Process<H>) -> u64 {
-        process.relate_self(|relations| relations.open_reference(|| self.random()))
+        process.relate_self(|relations| {
+            // A process that cannot pay for it ends soon, and whatever it does with this reference is of no account.
+            if process.has_room(relations) {
+                relations.open_reference(|| self.random())
+            } else {
+                relations.unused_reference(|| self.random())
+            }
+        })
     }
 
     /// Closes a reference of the process that runs.
     pub fn close_reference(&self, process: &Process<H>, reference: u64) {
-        process.relate_self(|relations| self.free(relations, |relations| relations.close(reference)));
+        process.relate_self(|relations| relations.close(reference));
     }
 }

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 
 use crate::address::Id;
+use crate::budget::{Payer, Purse, Resource};
 use crate::host::Host;
 use crate::process::Process;
 
@@ -32,11 +33,19 @@ struct Group {
     joined: u64,
 }
 
+/// A process has at most so many names, and is in at most so many groups. Taking one away looks through all of them.
+pub const MEMBERSHIPS_MAX: usize = 1 << 16;
+
+/// What a name or group takes up beside its bytes: its places in the scope and here.
+const MEMBERSHIP_SIZE: usize = 192;
+
 /// The names and groups of one process.
 #[derive(Default)]
 pub(crate) struct Membership {
     names: Vec<(Arc<Scope>, Name)>,
     groups: Vec<(Arc<Scope>, Name)>,
+    /// The bytes of all names.
+    len: usize,
 }
 
 /// Why a name was not given.
@@ -46,6 +55,8 @@ pub enum NameRefusal {
     Taken(Id),
     /// The process has ended.
     Ended,
+    /// It has [`MEMBERSHIPS_MAX`] of them, or no memory left for another.
+    TooMany,
 }
 
 impl Scope {
@@ -61,8 +72,12 @@ impl Scope {
         }
         // Under the lock of the names: the name is still free when the process is there.
         let process = make()?;
-        let kept = process.relate(|relations| relations.membership.names.push((self.clone(), name.into())));
-        kept.map_err(|_| NameRefusal::Ended)?;
+        let kept = process.relate(|relations| relations.membership.add(false, self, name, process.purse()));
+        match kept {
+            Ok(true) => {}
+            Ok(false) => return Err(NameRefusal::TooMany.into()),
+            Err(_) => return Err(NameRefusal::Ended.into()),
+        }
         names.insert(name.into(), process.id);
         Ok(process)
     }
@@ -72,7 +87,7 @@ impl Scope {
         let mut names = self.names.lock();
         let Some(id) = names.remove(name) else { return false };
         if let Some(holder) = find(id) {
-            let _ = holder.relate(|relations| Membership::forget(&mut relations.membership.names, self, name));
+            let _ = holder.relate(|relations| relations.membership.forget(false, self, name));
         }
         true
     }
@@ -82,30 +97,37 @@ impl Scope {
         self.names.lock().get(name).copied()
     }
 
-    /// Adds a process to a group, unless it is in it; false if it has ended.
-    pub fn join<H: Host>(self: &Arc<Self>, name: &[u8], process: &Process<H>) -> bool {
+    /// Adds a process to a group, unless it is in it.
+    ///
+    /// # Errors
+    ///
+    /// [`NameRefusal::Ended`] or [`NameRefusal::TooMany`].
+    pub fn join<H: Host>(self: &Arc<Self>, name: &[u8], process: &Process<H>) -> Result<(), NameRefusal> {
         let mut groups = self.groups.lock();
         if groups
             .get(name)
             .is_some_and(|group| group.places.contains_key(&process.id))
         {
-            return true;
+            return Ok(());
         }
-        let kept = process.relate(|relations| relations.membership.groups.push((self.clone(), name.into())));
-        if kept.is_ok() {
-            let group = groups.entry(name.into()).or_default();
-            group.joined += 1;
-            group.members.insert(group.joined, process.id);
-            group.places.insert(process.id, group.joined);
+        let kept = process.relate(|relations| relations.membership.add(true, self, name, process.purse()));
+        match kept {
+            Ok(true) => {}
+            Ok(false) => return Err(NameRefusal::TooMany),
+            Err(_) => return Err(NameRefusal::Ended),
         }
-        kept.is_ok()
+        let group = groups.entry(name.into()).or_default();
+        group.joined += 1;
+        group.members.insert(group.joined, process.id);
+        group.places.insert(process.id, group.joined);
+        Ok(())
     }
 
     /// Takes a process out of a group; false if it was not in it. `process` is none if it has ended.
     pub fn leave<H: Host>(&self, name: &[u8], id: Id, process: Option<&Process<H>>) -> bool {
         let mut groups = self.groups.lock();
         if let Some(process) = process {
-            let _ = process.relate(|relations| Membership::forget(&mut relations.membership.groups, self, name));
+            let _ = process.relate(|relations| relations.membership.forget(true, self, name));
         }
         Self::take_out(&mut groups, name, id)
     }
@@ -134,8 +156,34 @@ impl Scope {
 }
 
 impl Membership {
-    fn forget(names: &mut Vec<(Arc<Scope>, Name)>, scope: &Scope, name: &[u8]) {
-        names.retain(|(in_scope, mine)| !std::ptr::eq(&**in_scope, scope) || **mine != *name);
+    fn list(&mut self, are_groups: bool) -> &mut Vec<(Arc<Scope>, Name)> {
+        if are_groups { &mut self.groups } else { &mut self.names }
+    }
+
+    /// False if there are as many as there may be, or the process cannot pay for another.
+    fn add(&mut self, is_group: bool, scope: &Arc<Scope>, name: &[u8], purse: Purse<'_>) -> bool {
+        let cost = MEMBERSHIP_SIZE + 2 * name.len();
+        let list = self.list(is_group);
+        if list.len() == MEMBERSHIPS_MAX || purse.check(Resource::Relations, cost).is_err() {
+            return false;
+        }
+        list.push((scope.clone(), name.into()));
+        self.len += name.len();
+        true
+    }
+
+    fn forget(&mut self, is_group: bool, scope: &Scope, name: &[u8]) {
+        let list = self.list(is_group);
+        let is_it = |(in_scope, mine): &(Arc<Scope>, Name)| std::ptr::eq(&**in_scope, scope) && **mine == *name;
+        if let Some(place) = list.iter().position(is_it) {
+            list.remove(place);
+            self.len -= name.len();
+        }
+    }
+
+    /// The bytes that all of them take up, in scopes too.
+    pub(crate) fn size(&self) -> usize {
+        (self.names.len() + self.groups.len()) * MEMBERSHIP_SIZE + 2 * self.len
     }
 
     fn leave(scope: &Scope, name: &[u8], id: Id) {

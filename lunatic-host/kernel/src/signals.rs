@@ -22,6 +22,7 @@ use lunatic_sys::codes::REFERENCE_BIT;
 use smallvec::SmallVec;
 
 use crate::address::{Id, Peer};
+use crate::budget::{Exhausted, Payer};
 use crate::delivery::{Destination, Signal};
 use crate::exit::ExitReason;
 use crate::host::Host;
@@ -30,7 +31,6 @@ use crate::process::Process;
 use crate::process::life::Life;
 use crate::relations::mailbox::{Kind, Mail, Pushed};
 use crate::relations::{Relations, reason_body};
-use crate::system::System;
 
 /// What a process must do that has sent a signal to itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,7 +49,11 @@ impl<H: Host> Kernel<H> {
             return Fate::Lives;
         }
         let linked = match self.reach(other) {
-            Destination::Here(other) => self.link_with(process, &other, |_, _| ()),
+            Destination::Here(other) => {
+                let linked = self.link_with(process, &other, |_, _| ());
+                self.wake_doomed(&other);
+                linked
+            }
             Destination::Gone if other.is_here() => false,
             Destination::Gone | Destination::Elsewhere(_) => return self.link_elsewhere(process, other),
         };
@@ -139,7 +143,7 @@ impl<H: Host> Kernel<H> {
         if *reason == ExitReason::Killed {
             self.kill(to);
         } else {
-            self.deliver(to, |relations| relations.exit(from, reason));
+            self.deliver(to, |relations| relations.exit_sent(from, reason));
         }
     }
 
@@ -158,13 +162,19 @@ impl<H: Host> Kernel<H> {
         self.scheduler.wake(process);
     }
 
+    /// The process that runs cannot pay for what it is given, and ends for that soon.
+    pub fn out_of_memory(&self, process: &Process<H>, exhausted: Exhausted) {
+        // One that has ended meanwhile needs not be told.
+        let _ = process.relate_paid(|relations| process.run_out(relations, exhausted));
+    }
+
     /// A signal of the process that runs comes back to it, as if from `from`.
     fn signal_self(&self, process: &Arc<Process<H>>, from: Id, reason: &ExitReason) -> Fate {
         let traps = process.relate_self(|relations| relations.traps_exits);
         if !traps {
             return Fate::Ends(reason.clone());
         }
-        self.deliver(process, |relations| relations.exit(from, reason));
+        self.deliver(process, |relations| relations.exit_sent(from, reason));
         Fate::Lives
     }
 
@@ -185,13 +195,20 @@ impl<H: Host> Kernel<H> {
         // The monitor is written down before the other side knows of it, so an end that comes in between is told
         // once.
         let reference = process.relate_self(|relations| {
+            if !process.has_room(relations) {
+                return None;
+            }
             let reference = match tag {
                 0 => relations.open_reference(|| self.random()),
                 _ => self.random() | REFERENCE_BIT,
             };
             relations.watch(reference, watched, if tag == 0 { reference } else { tag });
-            reference
+            Some(reference)
         });
+        // A process that ends for want of memory hears of nobody's end.
+        let Some(reference) = reference else {
+            return self.random() | REFERENCE_BIT;
+        };
         if let Err(reason) = self.watch(process.id, watched, reference) {
             self.tell_down(process, watched, reference, &reason);
         }
@@ -202,7 +219,16 @@ impl<H: Host> Kernel<H> {
     /// reference.
     pub fn monitor_living(&self, process: &Process<H>, watched: Id, tag: u64) -> Option<u64> {
         let reference = self.random() | REFERENCE_BIT;
-        process.relate_self(|relations| relations.watch(reference, watched, tag));
+        let has_room = process.relate_self(|relations| {
+            let has_room = process.has_room(relations);
+            if has_room {
+                relations.watch(reference, watched, tag);
+            }
+            has_room
+        });
+        if !has_room {
+            return None;
+        }
         let watching = self.watch(process.id, watched, reference);
         if watching.is_err() {
             process.relate_self(|relations| relations.monitors.remove(reference));
@@ -213,7 +239,11 @@ impl<H: Host> Kernel<H> {
     /// From now on `watcher` is told of the end of `watched`.
     fn watch(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
         match self.reach(watched) {
-            Destination::Here(watched) => watched.be_watched(watcher, reference),
+            Destination::Here(watched) => {
+                let result = watched.be_watched(watcher, reference);
+                self.wake_doomed(&watched);
+                result
+            }
             Destination::Gone if watched.is_here() => Err(self.exits.of(watched)),
             Destination::Gone => Err(ExitReason::NodeGone),
             Destination::Elsewhere(remote) => {
@@ -230,10 +260,8 @@ impl<H: Host> Kernel<H> {
             let monitor = relations.monitors.remove(reference);
             // A monitor that is still active has told nothing: then there is only its reference to close.
             if flush || monitor.is_some() {
-                self.free(relations, |Relations { mailbox, .. }| {
-                    mailbox.take_down(reference);
-                    mailbox.close(reference);
-                });
+                relations.mailbox.take_down(reference);
+                relations.mailbox.close(reference);
             }
             monitor
         });
@@ -289,32 +317,30 @@ impl<H: Host> Kernel<H> {
                     }
                 }
                 Some(mail) => {
-                    // A signal is never refused.
-                    let charge = |bytes| {
-                        self.queued.charge_anyway(bytes);
-                        Ok(())
-                    };
-                    if let Ok(Pushed::Queued { wake: true }) = relations.push(mail, charge) {
-                        self.scheduler.wake(to);
+                    // A signal is never refused: whoever cannot pay for it ends.
+                    match relations.push(mail, to.purse()) {
+                        Ok(Pushed::Queued { wake: true }) => self.scheduler.wake(to),
+                        Ok(_) => {}
+                        Err(exhausted) => to.run_out(relations, exhausted),
                     }
                 }
                 None if relations.doom.is_some() => self.kill(to),
                 None => {}
             }
         });
+        self.wake_doomed(to);
     }
 
     /// A process has ended: whoever has a relation to it hears of it.
-    pub(crate) fn tell_of_end(&self, system: &System<H>, id: Id, relations: &Relations, reason: &ExitReason) {
-        self.queued.give_back(relations.size());
+    pub(crate) fn tell_of_end(&self, process: &Process<H>, relations: &mut Relations, reason: &ExitReason) {
+        let (id, system) = (process.id, &process.system);
+        relations.pay_back(process.purse());
         if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
             self.watch_no_more(id, callee);
         }
         // Nobody is left to get what its timers would send, so what they hold is free from now on.
         for &timer in &relations.timers {
-            if let Some(mail) = self.take_timer(system, timer) {
-                self.queued.give_back(mail.size());
-            }
+            drop(self.take_timer(system, timer));
         }
         // Sorted, as the order of sets is of this run of the program alone, and a simulation shall be repeated by another.
         let mut links: SmallVec<[Id; 8]> = relations.links.iter().copied().collect();
@@ -383,7 +409,15 @@ impl<H: Host> Kernel<H> {
 impl<H: Host> Process<H> {
     /// From now on `watcher` is told of the end.
     pub(crate) fn be_watched(&self, watcher: Id, reference: u64) -> Result<(), ExitReason> {
-        self.relate(|relations| _ = relations.watchers.get_or_insert(reference, watcher))
+        let watched = self.relate(|relations| {
+            if self.has_room(relations) {
+                relations.watchers.get_or_insert(reference, watcher);
+                return Ok(());
+            }
+            // It is to end, for this reason.
+            Err(relations.doom.clone().unwrap_or(ExitReason::Killed))
+        });
+        watched.and_then(|watched| watched)
     }
 }
 
@@ -393,6 +427,7 @@ fn with_both<H: Host>(
     other: &Process<H>,
     change: impl FnOnce(&mut Relations, &mut Relations),
 ) -> bool {
+    let processes = (one, other);
     // The locks are taken in the order of the ids: two processes that link to each other at once would else wait for
     // each other.
     let (mut first, mut second);
@@ -407,7 +442,13 @@ fn with_both<H: Host>(
     };
     match (one, other) {
         (Life::Alive { relations: one, .. }, Life::Alive { relations: other, .. }) => {
-            change(one.get_or_insert_default(), other.get_or_insert_default());
+            let (ones, others) = (one.get_or_insert_default(), other.get_or_insert_default());
+            if !(processes.0.has_room(ones) && processes.1.has_room(others)) {
+                return false;
+            }
+            change(ones, others);
+            processes.0.settle(ones);
+            processes.1.settle(others);
             true
         }
         _ => false,

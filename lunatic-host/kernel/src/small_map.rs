@@ -5,7 +5,7 @@
 
 use std::hash::Hash;
 
-use crate::hash::NumberMap;
+use crate::hash::{self, NumberMap};
 
 /// With more entries than this, it is a hash map.
 const FEW_MAX: usize = 8;
@@ -50,6 +50,21 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
 
     pub(crate) fn len(&self) -> usize {
         self.few.len() + self.many.as_ref().map_or(0, |many| many.len())
+    }
+
+    /// The bytes that it takes up elsewhere.
+    pub(crate) fn size(&self) -> usize {
+        let many = self
+            .many
+            .as_ref()
+            .map_or(0, |many| hash::size::<(K, V)>(many.capacity()));
+        self.few.capacity() * size_of::<(K, V)>() + many
+    }
+
+    /// The bytes by which it grows when another entry comes; a few are not counted.
+    pub(crate) fn growth(&self) -> usize {
+        let many = self.many.as_ref();
+        many.map_or(0, |many| hash::growth::<(K, V)>(many.len(), many.capacity()))
     }
 
     pub(crate) fn contains_key(&self, key: K) -> bool {

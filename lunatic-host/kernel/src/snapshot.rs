@@ -82,7 +82,7 @@ impl<H: Host> Kernel<H> {
         process.peek(|relations| {
             snapshot.names = relations.membership.names();
             snapshot.mailbox_len = relations.mailbox.len();
-            snapshot.mailbox_bytes = relations.mailbox.size();
+            snapshot.mailbox_bytes = relations.size();
             snapshot.traps_exits = relations.traps_exits;
             snapshot.links = relations.sorted_links();
             snapshot.monitors = relations.monitors.iter().map(|(_, monitor)| monitor.watched).collect();

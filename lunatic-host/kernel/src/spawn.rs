@@ -24,6 +24,8 @@ pub enum SpawnLimit {
     Processes,
     /// A budget has not so much left.
     Budget(Exhausted),
+    /// A budget has no time on a core left.
+    Spent,
     /// The machine has run out of something; in words.
     Machine(Arc<str>),
 }
@@ -33,6 +35,7 @@ impl fmt::Display for SpawnLimit {
         match self {
             Self::Processes => write!(f, "the largest number of processes is alive"),
             Self::Budget(exhausted) => exhausted.fmt(f),
+            Self::Spent => write!(f, "its budget of time on a core is used up"),
             Self::Machine(what) => f.write_str(what),
         }
     }
@@ -82,7 +85,7 @@ impl<H: Host> Kernel<H> {
     ) -> Result<Arc<System<H>>, SpawnLimit> {
         let seed = seed(&data);
         let is_sent_to = H::is_sent_to(&data);
-        let system = System::new(data, self.machine.clone());
+        let system = System::new(data, self.machine.clone(), self.kept.clone());
         if is_sent_to {
             system.add_sender();
         }
@@ -107,6 +110,10 @@ impl<H: Host> Kernel<H> {
         let budget = seed.local.budget().cloned();
         // Before the insert: from then on others can find the process, and it could not be taken back unseen.
         if let Some(budget) = &budget {
+            // Whoever spawns it is to end for that, and would only make more work.
+            if budget.is_spent() {
+                return Err(SpawnLimit::Spent);
+            }
             budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
         }
         let mut process = None;
@@ -132,14 +139,14 @@ impl<H: Host> Kernel<H> {
     /// A process has ended, and its body holds nothing of it any more: writes down how, and tells who waits for that.
     pub fn end(&self, process: &Arc<Process<H>>, reason: ExitReason) {
         // Before it leaves the table: whoever does not find it there asks here.
-        self.exits.remember(process.id, &reason);
+        self.exits.remember(process.id, process.local.budget(), &reason);
         let (mut relations, belongings) = process.set_ending(reason.clone());
         // Before others hear of the end: a successor may want the same port.
         self.host.ended(self, process, belongings);
         if let Some(relations) = &mut relations {
             // Before anybody hears of the end: who then looks a name up does not find the one that ended.
             relations.names_fall(process.id);
-            self.tell_of_end(&process.system, process.id, relations, &reason);
+            self.tell_of_end(process, relations, &reason);
         }
         self.processes.remove(self.scheduler.worker(), process.id);
         if let Some(budget) = process.local.budget() {

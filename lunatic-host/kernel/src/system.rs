@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex};
 
 use crate::address::Id;
+use crate::budget::Budget;
 use crate::environment::Environment;
 use crate::exit::ExitReason;
 use crate::host::Host;
@@ -20,6 +21,8 @@ pub struct System<H: Host> {
     pub data: H::System,
     /// What time it is for its processes.
     pub time: Time<Arc<Process<H>>>,
+    /// What the host has for all that it keeps for processes.
+    pub(crate) host: Arc<Budget>,
     main: OnceLock<Id>,
     /// The main process has ended or is about to: no other process of the system runs any more.
     over: AtomicBool,
@@ -37,10 +40,11 @@ struct Exit {
 }
 
 impl<H: Host> System<H> {
-    pub(crate) fn new(data: H::System, machine: Arc<dyn Environment>) -> Arc<Self> {
+    pub(crate) fn new(data: H::System, machine: Arc<dyn Environment>, host: Arc<Budget>) -> Arc<Self> {
         Arc::new(Self {
             data,
             time: Time::new(machine),
+            host,
             main: OnceLock::new(),
             over: AtomicBool::new(false),
             senders: AtomicUsize::new(0),

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::budget::{Payer, Receipt, Resource};
 use crate::channel::SendRefusal;
 use crate::clock::TimedMail;
 use crate::host::Host;
@@ -15,22 +16,32 @@ use crate::system::System;
 const FAR: Duration = Duration::from_secs(1 << 32);
 
 impl<H: Host> Kernel<H> {
-    /// Sends `mail` after `delay` by the clock of `system`, under a number that nobody can guess. What it holds meanwhile is
-    /// taken from the quota of queued messages.
+    /// Sends `mail` after `delay` by the clock of `system`, under a number that nobody can guess. The receiver
+    /// pays for what it holds meanwhile.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal::Limit`] if the quota has not so much left, [`SendRefusal::Closed`] if the receiver has ended.
-    pub fn set_timer(&self, system: &System<H>, delay: Duration, mail: TimedMail) -> Result<u64, SendRefusal> {
+    /// [`SendRefusal::Limit`] if the receiver has not so much memory left, [`SendRefusal::Closed`] if the receiver has ended.
+    pub fn set_timer(&self, system: &System<H>, delay: Duration, mut mail: TimedMail) -> Result<u64, SendRefusal> {
         let size = mail.size();
-        self.queued.charge(size).map_err(|_| SendRefusal::Limit)?;
         let timer = self.random();
-        let owner = self.find(mail.to);
+        let owner = self.find(mail.to).ok_or(SendRefusal::Closed)?;
+        let mut paid = Receipt::new(owner.purse().to_account(), Resource::Timers);
+        paid.grow(size).map_err(|_| SendRefusal::Limit)?;
+        mail.paid = Some(Arc::new(paid));
         // The receiver knows its timers, so that they go when it ends.
-        let owned = owner.and_then(|process| process.relate(|relations| relations.own_timer(timer)).ok());
-        if owned.is_none() {
-            self.queued.give_back(size);
-            return Err(SendRefusal::Closed);
+        let owned = owner.relate(|relations| {
+            let has_room = owner.has_room(relations);
+            if has_room {
+                relations.own_timer(timer);
+            }
+            has_room
+        });
+        self.wake_doomed(&owner);
+        match owned {
+            Ok(true) => {}
+            Ok(false) => return Err(SendRefusal::Limit),
+            Err(_) => return Err(SendRefusal::Closed),
         }
         // A time that is too far away to be told never comes; the farthest that can be told is as good.
         let now = system.time.now();
@@ -44,7 +55,6 @@ impl<H: Host> Kernel<H> {
         let Some(mail) = self.take_timer(system, timer) else {
             return false;
         };
-        self.queued.give_back(mail.size());
         if let Some(process) = self.find(mail.to) {
             let _ = process.relate(|relations| relations.timers.remove(&timer));
         }

@@ -19,7 +19,7 @@ fn simulation() -> Simulation<Closures> {
 }
 
 fn within(simulation: &Simulation<Closures>, caps: Caps) -> (Limits, Arc<Budget>) {
-    let budget = Budget::new(None, caps, simulation.kernel().now());
+    let budget = Budget::outermost(caps, simulation.kernel().now());
     let limits = Limits {
         budget: Some(budget.clone()),
         mailbox_max: None,
@@ -234,5 +234,73 @@ fn a_full_mailbox_refuses_messages_and_no_signals() {
     let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
     simulation.run(10_000);
     assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
-    assert_eq!(simulation.kernel().queued().used(), 0);
+    assert_eq!(simulation.kernel().kept().usage().memory, 0);
+}
+
+/// Each of many children sends one exit signal to a process that traps exits and takes none: when it cannot pay for another, it
+/// ends, and all that was kept for it is given back.
+#[test]
+fn who_cannot_pay_for_a_signal_ends() {
+    let mut simulation = simulation();
+    let (limits, budget) = within(
+        &simulation,
+        Caps {
+            memory: Some(100_000),
+            ..Caps::default()
+        },
+    );
+    let held = budget.clone();
+    let main = |me: Me| async move {
+        let greedy = limited(limits, |me| async move {
+            me.trap_exits();
+            me.receive(&[1]).await;
+            Ok(())
+        });
+        let greedy = me.kernel.spawn(&me.process, greedy).unwrap();
+        me.monitor(greedy);
+        // It has to trap exits before the first comes.
+        me.give_way().await;
+        while me.kernel.is_alive(greedy) {
+            let sender = me.spawn(move |me| async move {
+                me.exit(greedy, &ExitReason::Error("x".repeat(1000)))?;
+                Ok(())
+            });
+            me.monitor(sender);
+            me.receive(&[]).await;
+            assert!(held.usage().memory <= 100_000);
+        }
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(100_000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    assert_eq!(
+        (budget.usage().memory, simulation.kernel().kept().usage().memory),
+        (0, 0)
+    );
+}
+
+#[test]
+fn who_has_no_time_left_spawns_nobody() {
+    let mut simulation = simulation();
+    let (limits, _) = within(
+        &simulation,
+        Caps {
+            cpu: Some(MS),
+            ..Caps::default()
+        },
+    );
+    let passing = simulation.passing();
+    let main = limited(limits.clone(), move |me| async move {
+        // Its own time is charged when it gives way, so another's is taken for the test.
+        limits.budget.as_ref().unwrap().spend(MS);
+        passing.pass(MS);
+        let child = limited(limits.clone(), |_| async { Ok(()) });
+        assert_eq!(me.kernel.spawn(&me.process, child), Err(SpawnLimit::Spent));
+        me.give_way().await;
+        Ok(())
+    });
+    let system = simulation.kernel().start_system((), |()| main).unwrap();
+    simulation.run(100);
+    assert_eq!(system.exit_reason(), Some(ExitReason::OutOfBudget));
 }

@@ -38,7 +38,7 @@ async fn sender(me: Me, channel: Id, number: u8) -> Outcome {
 
 /// Kills all receivers but one, and senders that send nothing of use, while messages go through a channel with room for one.
 async fn main(me: Me, got: Got, number: u64) -> Outcome {
-    let channel = me.kernel.channels().open(0, me.id(), 1).unwrap();
+    let channel = me.kernel.channels().open(0, me.id(), &me.process, 1).unwrap();
     let receivers: Vec<Id> = (0..RECEIVERS)
         .map(|_| {
             let got = got.clone();
@@ -82,8 +82,8 @@ fn a_channel_that_closes_wakes_all_who_wait() {
     let mut simulation = Simulation::new(SETTINGS, 1, Closures);
     let main = |me: Me| async move {
         let (full, empty) = (
-            me.kernel.channels().open(0, me.id(), 1).unwrap(),
-            me.kernel.channels().open(0, me.id(), 1),
+            me.kernel.channels().open(0, me.id(), &me.process, 1).unwrap(),
+            me.kernel.channels().open(0, me.id(), &me.process, 1),
         );
         let empty = empty.unwrap();
         let waiting: Vec<Id> = (0..6)
@@ -145,7 +145,7 @@ fn no_message_and_no_wake_up_is_lost_whoever_is_killed() {
         );
         assert_eq!(system.unwrap().exit_reason(), Some(ExitReason::Normal), "seed {number}");
         check(&got);
-        assert_eq!(simulation.kernel().queued().used(), 0);
+        assert_eq!(simulation.kernel().kept().usage().memory, 0);
     }
 }
 

@@ -511,7 +511,7 @@ impl Stage {
             self.end_itself(id, ExitReason::Normal);
         }
         self.run();
-        assert_eq!(self.simulation.kernel().queued().used(), 0);
+        assert_eq!(self.simulation.kernel().kept().usage().memory, 0);
         (self.received, self.world.ended.len())
     }
 }

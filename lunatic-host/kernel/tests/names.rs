@@ -7,7 +7,7 @@ use std::sync::Arc;
 use closures::{Closures, Me, SETTINGS, Threaded, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
-use lunatic_kernel::registry::{NameRefusal, Scope};
+use lunatic_kernel::registry::{MEMBERSHIPS_MAX, NameRefusal, Scope};
 use lunatic_kernel::simulation::Simulation;
 
 const ROUNDS: u32 = 300;
@@ -30,8 +30,11 @@ async fn main(me: Me) -> closures::Outcome {
         register(&me, &scope, b"one", child).expect("the name is free");
         register(&me, &scope, b"other", child).expect("a process can have two names");
         assert_eq!(register(&me, &scope, b"one", me.id()), Err(NameRefusal::Taken(child)));
-        assert!(scope.join(b"group", &*me.kernel.find(child).unwrap()));
-        assert!(scope.join(b"group", &*me.kernel.find(child).unwrap()), "twice is once");
+        assert!(scope.join(b"group", &*me.kernel.find(child).unwrap()).is_ok());
+        assert!(
+            scope.join(b"group", &*me.kernel.find(child).unwrap()).is_ok(),
+            "twice is once"
+        );
         assert_eq!(scope.members(b"group"), [child]);
         if round % 2 == 0 {
             me.link(child)?;
@@ -50,7 +53,7 @@ async fn main(me: Me) -> closures::Outcome {
     }
     let ids: Vec<Id> = (0..3).map(|_| me.spawn(|_| async { Ok(()) })).collect();
     for id in &ids {
-        assert!(scope.join(b"group", &*me.kernel.find(*id).unwrap()));
+        assert!(scope.join(b"group", &*me.kernel.find(*id).unwrap()).is_ok());
     }
     assert_eq!(scope.members(b"group"), ids, "in the order in which they joined");
     let find = |id| me.kernel.find(id);
@@ -101,4 +104,29 @@ fn names_fall_before_the_end_is_told_on_two_workers() {
         Ok(())
     });
     assert_eq!(reason, ExitReason::Normal);
+}
+
+#[test]
+fn a_process_has_only_so_many_names() {
+    let mut simulation = Simulation::new(SETTINGS, 1, Closures);
+    let main = |me: Me| async move {
+        let scope = Arc::new(Scope::default());
+        for number in 0..MEMBERSHIPS_MAX as u32 {
+            register(&me, &scope, &number.to_le_bytes(), me.id()).unwrap();
+            scope.join(&number.to_le_bytes(), &*me.process).unwrap();
+        }
+        assert_eq!(register(&me, &scope, b"another", me.id()), Err(NameRefusal::TooMany));
+        assert_eq!(scope.join(b"another", &*me.process), Err(NameRefusal::TooMany));
+        assert_eq!(
+            (scope.lookup(b"another"), scope.members(b"another")),
+            (None, Vec::new())
+        );
+        assert!(scope.leave(&7_u32.to_le_bytes(), me.id(), Some(&me.process)));
+        assert_eq!(scope.join(b"another", &*me.process), Ok(()));
+        Ok(())
+    };
+    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+    simulation.run(1000);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    assert_eq!(simulation.kernel().kept().usage().memory, 0);
 }

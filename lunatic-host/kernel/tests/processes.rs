@@ -66,7 +66,7 @@ fn a_hundred_thousand_processes_with_links_monitors_timers_and_mailboxes() {
     });
     assert_eq!(reason, ExitReason::Normal);
     assert_eq!(
-        threaded.kernel.queued().used(),
+        threaded.kernel.kept().usage().memory,
         0,
         "all that was queued has been given back"
     );

@@ -6,6 +6,7 @@ mod closures;
 use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::relations::EXITS_PENDING_MAX;
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
 
@@ -206,6 +207,33 @@ fn a_second_link_to_what_was_told_to_end_tells_nothing_of_its_own() {
         me.link(child)?;
         assert_eq!(reason(&me).await, ExitReason::Shutdown);
         assert!(me.receive_timeout(&[], 1_000_000).await.is_none(), "it is told once");
+        Ok(())
+    });
+    assert_eq!(ended, ExitReason::Normal);
+}
+
+#[test]
+fn only_so_many_sent_exit_signals_of_one_process_wait() {
+    let ended = run(|me| async move {
+        me.trap_exits();
+        let child = me.spawn(|me| async move {
+            let parent = me.process.parent.unwrap();
+            for number in 0..100 {
+                me.kernel.send_exit(&me.process, parent, &ExitReason::Exit(number + 1));
+            }
+            Ok(())
+        });
+        me.monitor(child);
+        let mut exits = Vec::new();
+        let mut mail = me.receive(&[]).await;
+        while let Kind::Exit(from) = mail.kind {
+            exits.push((from, mail.body.to_vec()));
+            mail = me.receive(&[]).await;
+        }
+        let expected: Vec<_> = (1..=EXITS_PENDING_MAX as i32)
+            .map(|number| (child, ExitReason::Exit(number).to_bytes().1))
+            .collect();
+        assert_eq!(exits, expected);
         Ok(())
     });
     assert_eq!(ended, ExitReason::Normal);

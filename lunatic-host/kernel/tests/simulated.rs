@@ -108,7 +108,7 @@ fn run(number: u64) -> Vec<Event> {
     assert!(steps < STEPS_MAX, "seed {number} does not come to an end");
     assert_eq!(system.exit_reason(), Some(ExitReason::Normal), "seed {number}");
     assert_eq!(
-        simulation.kernel().queued().used(),
+        simulation.kernel().kept().usage().memory,
         0,
         "seed {number} leaves something queued"
     );

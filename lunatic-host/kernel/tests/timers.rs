@@ -5,6 +5,7 @@ mod closures;
 use std::time::Duration;
 
 use closures::{Closures, Me, Outcome, SETTINGS, seed};
+use lunatic_kernel::budget::Resource;
 use lunatic_kernel::channel::{Message, SendRefusal};
 use lunatic_kernel::clock::TimedMail;
 use lunatic_kernel::exit::ExitReason;
@@ -23,7 +24,7 @@ fn run<F: Future<Output = Outcome> + Send + 'static>(main: impl FnOnce(Me) -> F 
     assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
     simulation.run(100);
     assert_eq!(
-        simulation.kernel().queued().used(),
+        simulation.kernel().kept().usage().memory,
         0,
         "all that timers held is given back"
     );
@@ -37,6 +38,7 @@ fn mail(to: &Me, tag: u64, interval: Option<Duration>) -> TimedMail {
         body: Message::from_slice(&[7; 100]),
         interval,
         parcel: None,
+        paid: None,
     }
 }
 
@@ -65,8 +67,7 @@ fn timers_fire_in_the_order_of_their_times() {
 #[test]
 fn a_timer_is_charged_until_it_fires_or_is_cancelled_or_its_process_ends() {
     run(|me| async move {
-        // A mailbox keeps some room that it has made.
-        let queued = |me: &Me| me.kernel.queued().used() - me.kernel.snapshot(me.id()).unwrap().mailbox_bytes;
+        let queued = |me: &Me| me.kernel.kept().used(Resource::Timers);
         assert_eq!(queued(&me), 0);
         let timer = set(&me, MS, mail(&me, 1, None));
         let held = queued(&me);
@@ -99,7 +100,7 @@ fn a_timer_is_charged_until_it_fires_or_is_cancelled_or_its_process_ends() {
         let refused = me.kernel.set_timer(&me.process.system, MS, ended);
         assert_eq!((refused, queued(&me)), (Err(SendRefusal::Closed), 0));
         let long = TimedMail {
-            body: Message::from_vec(vec![0; SETTINGS.queued_max]),
+            body: Message::from_vec(vec![0; SETTINGS.kept_max]),
             ..mail(&me, 4, None)
         };
         let refused = me.kernel.set_timer(&me.process.system, MS, long);

@@ -8,14 +8,14 @@ use crate::instance::Ctx;
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::buffer";
     linker.func_wrap(namespace, "len", |caller: Caller<'_, Ctx>| {
-        caller.data().buffer.len() as u32
+        caller.data().buffer_len() as u32
     })?;
     linker.func_wrap(namespace, "take", take)?;
     Ok(())
 }
 
 fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
-    let buffer = std::mem::take(&mut caller.data_mut().buffer);
+    let buffer = caller.data_mut().take_buffer();
     if buffer.len() != len as usize {
         let text = format!(
             "lunatic::buffer::take was asked for {len} bytes, the buffer holds {}",

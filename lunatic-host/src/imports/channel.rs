@@ -17,7 +17,8 @@ use crate::instance::Ctx;
 use crate::wasm::{Kernel, Process};
 
 /// What is said of [`SendRefusal::Limit`].
-pub(super) const TOO_MUCH: &[u8] = b"the message is too large, or all queued messages together are";
+pub(super) const TOO_MUCH: &[u8] =
+    b"the message is too long, or its receiver, or the host, has not so much memory left for messages";
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::channel";
@@ -37,9 +38,13 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
     check_handle(&mut caller, out)?;
     let ctx = caller.data_mut();
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
-    let Ok(id) = ctx.kernel.channels().open(ctx.kernel.worker(), ctx.process().id, bound) else {
-        ctx.buffer = b"the largest number of channels is open".to_vec();
-        return Ok(LIMIT);
+    let (kernel, process) = (&ctx.kernel, ctx.process());
+    let id = match kernel.channels().open(kernel.worker(), process.id, process, bound) {
+        Ok(id) => id,
+        Err(refusal) => {
+            ctx.set_buffer(refusal.to_string());
+            return Ok(LIMIT);
+        }
     };
     ctx.channels.push(id);
     let handle = ctx.kernel.channel_keys().handle(id);
@@ -100,7 +105,7 @@ pub(super) fn sent(ctx: &mut Ctx, result: Result<Wake<Arc<Process>>, SendRefusal
         Err(SendRefusal::Full) => FULL,
         Err(SendRefusal::Closed) => CLOSED,
         Err(SendRefusal::Limit) => {
-            ctx.buffer = TOO_MUCH.into();
+            ctx.set_buffer(TOO_MUCH);
             LIMIT
         }
     }
@@ -200,7 +205,7 @@ pub(super) fn deliver<A: Array<Item = u8>>(
     if len <= capacity as usize {
         guest_memory::part(memory, to, u32::try_from(len)?)?.copy_from_slice(&message);
     } else {
-        ctx.buffer = message.into_vec();
+        ctx.set_buffer(message.into_vec());
     }
     Ok(i32::try_from(len).expect("messages are shorter than 2 GiB"))
 }

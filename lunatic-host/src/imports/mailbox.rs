@@ -241,11 +241,11 @@ fn answer_call(
         Ok(None) => Ok(TIMED_OUT),
         Ok(Some(mail)) if mail.kind == Kind::Message => deliver(memory, ctx, mail.body, to, capacity),
         Ok(Some(mail)) => {
-            ctx.buffer = mail.body.into_vec();
+            ctx.set_buffer(mail.body.into_vec());
             Ok(GONE)
         }
         Err(Unanswered::Gone(reason)) => {
-            ctx.buffer = reason.to_bytes().1;
+            ctx.set_buffer(reason.to_bytes().1);
             Ok(GONE)
         }
         Err(Unanswered::Refused(refusal)) => Ok(sent(ctx, Err(refusal))),

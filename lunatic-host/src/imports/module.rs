@@ -80,14 +80,13 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     let process = ctx.process().clone();
     if !process.local.rights.may.contains(May::COMPILE) {
         denial::log(&process, "may not compile modules", "", "");
-        ctx.buffer =
-            b"the process may not compile modules: its parent's configuration did not say `allow=compile`".to_vec();
+        ctx.set_buffer(b"the process may not compile modules: its parent's configuration did not say `allow=compile`");
         return Ok(DENIED);
     }
     let module = match load(ctx, wasm).await {
         Ok(module) => module,
         Err(error) => {
-            caller.data_mut().buffer = error.to_string().into_bytes();
+            caller.data_mut().set_buffer(error.to_string().into_bytes());
             return Ok(BAD_MODULE);
         }
     };
@@ -95,7 +94,7 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     let worker = ctx.kernel.worker();
     let own = Own::of(ctx);
     let Ok(id) = own.modules.table.insert(worker, |_| module) else {
-        caller.data_mut().buffer = b"the largest number of modules is loaded".to_vec();
+        caller.data_mut().set_buffer(b"the largest number of modules is loaded");
         return Ok(LIMIT);
     };
     own.ids.push(id);

@@ -49,7 +49,7 @@ fn spawn_closure(
     check_handle(&mut caller, out)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
     if bytes.len() > CAPTURE_LEN_MAX {
-        ctx.buffer = format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes();
+        ctx.set_buffer(format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes());
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
@@ -66,7 +66,7 @@ fn spawn_closure(
             Ok(OK)
         }
         Err(limit) => {
-            ctx.buffer = limit.to_string().into_bytes();
+            ctx.set_buffer(limit.to_string().into_bytes());
             Ok(LIMIT)
         }
     }
@@ -132,7 +132,7 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
         }
     };
     let (kind, bytes) = reason.to_bytes();
-    caller.data_mut().buffer = bytes;
+    caller.data_mut().set_buffer(bytes);
     Ok(kind)
 }
 

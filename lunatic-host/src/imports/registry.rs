@@ -1,8 +1,7 @@
 //! `lunatic::registry`.
 
-use lunatic_kernel::channel::SendRefusal;
-use lunatic_kernel::registry::{Name, NameRefusal};
-use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, NAME_LEN_MAX, NAME_TAKEN, OK};
+use lunatic_kernel::registry::{MEMBERSHIPS_MAX, Name, NameRefusal};
+use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, MESSAGE_LEN_MAX, NAME_LEN_MAX, NAME_TAKEN, OK};
 use lunatic_sys::layout::RAW_HANDLE_SIZE;
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
@@ -40,8 +39,7 @@ pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
     let may = process.local.rights.may.contains(May::NAMES);
     if !may {
         denial::log(process, "may not register the name", &String::from_utf8_lossy(name), "");
-        ctx.buffer =
-            b"the process may not register names: its parent's configuration did not say `allow=names`".to_vec();
+        ctx.set_buffer(b"the process may not register names: its parent's configuration did not say `allow=names`");
     }
     may
 }
@@ -57,10 +55,21 @@ fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -
     };
     let find = || ctx.kernel.find(id).ok_or(NameRefusal::Ended);
     Ok(match ctx.process().local.rights.scope.register(&name, find) {
-        Ok(_) => OK,
+        Ok(process) => {
+            ctx.kernel.wake_doomed(&process);
+            OK
+        }
         Err(NameRefusal::Taken(_)) => NAME_TAKEN,
         Err(NameRefusal::Ended) => CLOSED,
+        Err(NameRefusal::TooMany) => too_many(ctx),
     })
+}
+
+fn too_many(ctx: &mut Ctx) -> i32 {
+    ctx.set_buffer(format!(
+        "a process has at most {MEMBERSHIPS_MAX} names, and is in at most as many groups; its budget may allow fewer"
+    ));
+    LIMIT
 }
 
 fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
@@ -94,9 +103,16 @@ fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64)
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let joined = ctx.kernel.find(id);
-    let joined = joined.is_some_and(|process| ctx.process().local.rights.scope.join(&name, &process));
-    Ok(if joined { OK } else { CLOSED })
+    let Some(process) = ctx.kernel.find(id) else {
+        return Ok(CLOSED);
+    };
+    let joined = ctx.process().local.rights.scope.join(&name, &process);
+    ctx.kernel.wake_doomed(&process);
+    Ok(match joined {
+        Ok(()) => OK,
+        Err(NameRefusal::TooMany) => too_many(ctx),
+        Err(_) => CLOSED,
+    })
 }
 
 fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
@@ -118,7 +134,7 @@ fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i
     for id in &members {
         bytes.extend(ctx.kernel.process_address(*id).encode());
     }
-    ctx.buffer = bytes;
+    ctx.set_buffer(bytes);
     Ok(i32::try_from(members.len()).expect("there are fewer than 2^31 processes"))
 }
 
@@ -132,18 +148,15 @@ fn broadcast(
 ) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
+    if bytes.len() > MESSAGE_LEN_MAX {
+        ctx.set_buffer(super::channel::TOO_MUCH);
+        return Ok(LIMIT);
+    }
     let mut count = 0;
     for id in ctx.process().local.rights.scope.members(&name) {
         let Some(member) = ctx.kernel.find(id) else { continue };
-        match ctx.kernel.put_mail(member, tag, bytes) {
-            Ok(()) => count += 1,
-            // A member that has ended, or takes no more, misses the message; the others do not.
-            Err(SendRefusal::Closed | SendRefusal::Full) => {}
-            Err(SendRefusal::Limit) => {
-                ctx.buffer = super::channel::TOO_MUCH.into();
-                return Ok(LIMIT);
-            }
-        }
+        // A member that has ended, or takes no more, misses the message; the others do not.
+        count += i32::from(ctx.kernel.put_mail(member, tag, bytes).is_ok());
     }
     Ok(count)
 }

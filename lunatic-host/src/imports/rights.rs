@@ -73,7 +73,7 @@ fn take_output(mut caller: Caller<'_, Ctx>, id: u64, key: u64, stream: i32) -> i
     let Some(capture) = usize::try_from(stream).ok().and_then(|stream| wasi.captured(stream)) else {
         return EMPTY;
     };
-    ctx.buffer = capture.take();
+    ctx.set_buffer(capture.take());
     let is_empty = (0..2)
         .filter_map(|stream| wasi.captured(stream))
         .all(|capture| capture.is_empty());

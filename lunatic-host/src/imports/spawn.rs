@@ -59,7 +59,7 @@ fn spawn(
     guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
     if bytes.len() > CAPTURE_LEN_MAX {
-        ctx.buffer = format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes();
+        ctx.set_buffer(format!("a closure may capture at most {CAPTURE_LEN_MAX} bytes").into_bytes());
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
@@ -91,7 +91,7 @@ fn spawn_export(
     let name = String::from_utf8_lossy(&name).into_owned();
     // What the host adds to a module is the host's to call.
     if name.starts_with(RESERVED_PREFIX) || !module.has_entry(&ctx.kernel.host, &name)? {
-        ctx.buffer = format!("the module exports no function `{name}` that takes and returns nothing").into_bytes();
+        ctx.set_buffer(format!("the module exports no function `{name}` that takes and returns nothing").into_bytes());
         return Ok(BAD_MODULE);
     }
     spawn_entry(caller, module, Entry::Export(name.into()), options, out)
@@ -202,7 +202,9 @@ fn refuse(caller: &mut Caller<'_, Ctx>, refusal: SpawnRefusal, out: u32) -> wasm
             write_spawned(caller, out, handle, 0)?;
             Ok(NAME_TAKEN)
         }
-        SpawnRefusal::Name(NameRefusal::Ended) => unreachable!("a process that is in no queue has not ended"),
+        SpawnRefusal::Name(NameRefusal::Ended | NameRefusal::TooMany) => {
+            unreachable!("a process that is in no queue has not ended")
+        }
     }
 }
 
@@ -227,7 +229,7 @@ pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
     let may = process.local.rights.may.contains(May::SPAWN);
     if !may {
         denial::log(process, "may not spawn", "", "");
-        ctx.buffer = b"the process may not spawn: its parent's configuration did not say `allow=spawn`".to_vec();
+        ctx.set_buffer(b"the process may not spawn: its parent's configuration did not say `allow=spawn`");
     }
     may
 }
@@ -258,11 +260,8 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
         };
         // The other rights can be shared, but each child has a budget of its own.
         let mut rights = Rights::clone(&used.rights);
-        rights.budget = Some(Budget::new(
-            parent.local.rights.budget.clone(),
-            rights::caps(limits),
-            kernel.now(),
-        ));
+        let budget = Budget::new(parent.local.rights.budget.clone(), rights::caps(limits), kernel.now());
+        rights.budget = Some(budget.map_err(|error| (DENIED, error.to_string()))?);
         return Ok(Arc::new(rights));
     }
     if bytes.len() > CONFIG_LEN_MAX {

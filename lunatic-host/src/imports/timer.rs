@@ -46,6 +46,7 @@ fn send_after(
         body: Message::from_slice(&bytes[..bytes.len().min(MESSAGE_LEN_MAX + 1)]),
         interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns).max(INTERVAL_MIN)),
         parcel: None,
+        paid: None,
     };
     let refused = mail.body.len() > MESSAGE_LEN_MAX;
     let system = &ctx.process().system;

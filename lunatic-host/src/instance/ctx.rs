@@ -4,14 +4,16 @@ use std::any::Any;
 use std::sync::Arc;
 
 use lunatic_kernel::address::{Checked, Id};
+use lunatic_kernel::budget::Payer;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::layout::RawHandle;
 use smallvec::SmallVec;
 use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 
+use super::buffer::Buffer;
 use super::drive::Called;
 use super::image::Reset;
-use super::limits::{Limits, TABLE_LEN_MAX};
+use super::limits::Limits;
 use super::seat::Seat;
 use crate::states::States;
 use crate::wasm::{Captured, Entry, Kernel, Process};
@@ -22,8 +24,7 @@ pub struct Ctx {
     pub(crate) memory: Option<Memory>,
     /// The values that the process was spawned with.
     pub(crate) captured: Captured,
-    /// See `lunatic_sys::buffer`.
-    pub(crate) buffer: Vec<u8>,
+    buffer: Buffer,
     /// Channels and processes that the process has handles of.
     checked: [Checked; 2],
     /// The channels that close with the process.
@@ -48,7 +49,7 @@ impl Ctx {
             kernel,
             memory: None,
             captured: Captured::new(),
-            buffer: Vec::new(),
+            buffer: Buffer::default(),
             checked: Default::default(),
             channels: SmallVec::new(),
             states: States::default(),
@@ -88,9 +89,22 @@ impl Ctx {
         self.states.get()
     }
 
-    /// Leaves bytes for the process, which it takes with `lunatic::buffer`.
+    /// Leaves bytes for the process, which it takes with `lunatic::buffer`. It pays for them; if it cannot, it ends.
     pub fn set_buffer(&mut self, bytes: impl Into<Vec<u8>>) {
-        self.buffer = bytes.into();
+        let Some(process) = &self.process else { return };
+        if let Err(exhausted) = self.buffer.set(bytes.into(), process.purse()) {
+            self.kernel.out_of_memory(process, exhausted);
+        }
+    }
+
+    /// Takes out what [`set_buffer`](Self::set_buffer) has left.
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        let process = self.process.as_ref();
+        process.map_or_else(Vec::new, |process| self.buffer.take(process.purse()))
+    }
+
+    pub(crate) fn buffer_len(&self) -> usize {
+        self.buffer.len()
     }
 
     /// Whether the instance has been made: false while its start function runs.
@@ -166,9 +180,7 @@ impl Ctx {
         self.states.clear();
         self.limits.release();
         self.captured.clear();
-        if self.buffer.capacity() > 0 {
-            self.buffer = Vec::new();
-        }
+        drop(self.take_buffer());
         self.entry = None;
     }
 }
@@ -199,7 +211,12 @@ impl ResourceLimiter for Ctx {
         Ok(())
     }
 
-    fn table_growing(&mut self, _: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        Ok(desired <= TABLE_LEN_MAX)
+    fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
+        Ok(self.limits.grow_table(current, desired))
+    }
+
+    fn table_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {
+        self.limits.grow_table_failed();
+        Ok(())
     }
 }

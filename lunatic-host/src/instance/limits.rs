@@ -15,6 +15,11 @@ pub(crate) struct Limits {
     growth: u64,
     /// How large the memory was before its latest growth, in bytes.
     former: usize,
+    /// The elements of all tables of the instance, and by how many one is about to grow.
+    table_len: usize,
+    table_growth: usize,
+    /// The process has been seated in an instance.
+    is_admitted: bool,
     /// A growth of the memory was refused: if the process traps next, this is why.
     pub(crate) out_of_memory: bool,
     /// The memory has grown, and may have moved.
@@ -27,6 +32,8 @@ impl Limits {
         *self = Self {
             memory_max,
             budget,
+            // The instance may have been another process's: it has the tables that it began with.
+            table_len: self.table_len,
             ..Self::default()
         };
     }
@@ -48,7 +55,8 @@ impl Limits {
                 "the module's memory has {memory} bytes from the start, the process may have {max}"
             ));
         }
-        self.charge(memory)
+        self.is_admitted = true;
+        self.charge(memory + self.table_len * TABLE_ELEMENT_SIZE)
     }
 
     /// Takes so many bytes from the budget of the process, if it has one; what it says if they are not there.
@@ -91,6 +99,27 @@ impl Limits {
         self.former
     }
 
+    /// A table is to grow, perhaps from nothing; false if it may not.
+    pub(super) fn grow_table(&mut self, current: usize, desired: usize) -> bool {
+        let growth = desired.saturating_sub(current);
+        if self.table_len.saturating_add(growth) > TABLE_LEN_MAX {
+            return false;
+        }
+        // The tables that an instance begins with are charged when a process is seated in it.
+        if self.is_admitted && self.charge(growth * TABLE_ELEMENT_SIZE).is_err() {
+            return false;
+        }
+        (self.table_len, self.table_growth) = (self.table_len + growth, growth);
+        true
+    }
+
+    /// The machine refused what [`grow_table`](Self::grow_table) allowed.
+    pub(super) fn grow_table_failed(&mut self) {
+        let growth = std::mem::take(&mut self.table_growth);
+        self.table_len -= growth;
+        self.give_back((growth * TABLE_ELEMENT_SIZE).min(self.charged as usize));
+    }
+
     /// The process has ended.
     pub(crate) fn release(&mut self) {
         if let Some(budget) = self.budget.take() {
@@ -99,12 +128,42 @@ impl Limits {
     }
 }
 
-/// The largest function table, in elements: eight bytes each.
-pub(super) const TABLE_LEN_MAX: usize = 1 << 20;
+/// How many elements all tables of an instance have at most, together.
+const TABLE_LEN_MAX: usize = 1 << 20;
+
+/// What an element takes up, in bytes.
+const TABLE_ELEMENT_SIZE: usize = 8;
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use lunatic_kernel::budget::Caps;
+
     use super::*;
+
+    #[test]
+    fn tables_grow_together_and_are_paid_for() {
+        let caps = Caps {
+            memory: Some(100 * TABLE_ELEMENT_SIZE as u64),
+            ..Caps::default()
+        };
+        let budget = Budget::outermost(caps, Instant::now());
+        let mut limits = Limits::default();
+        limits.begin_ahead();
+        assert!(limits.grow_table(0, 40));
+        limits.begin(usize::MAX, Some(budget.clone()));
+        assert_eq!(limits.admit(0), Ok(()));
+        assert!(limits.grow_table(40, 100));
+        assert!(!limits.grow_table(100, 101), "the budget has no more");
+        assert_eq!(budget.usage().memory, 100 * TABLE_ELEMENT_SIZE as u64);
+        limits.grow_table_failed();
+        assert_eq!(budget.usage().memory, 40 * TABLE_ELEMENT_SIZE as u64);
+        limits.release();
+        assert_eq!(budget.usage().memory, 0);
+        let mut limits = Limits::default();
+        assert!(limits.grow_table(0, TABLE_LEN_MAX) && !limits.grow_table(0, 1));
+    }
 
     #[test]
     fn an_instance_that_was_made_ahead_is_measured_when_a_process_begins_in_it() {

@@ -7,6 +7,7 @@
 //! [`next`] for it in a loop.
 
 mod arguments;
+mod buffer;
 mod ctx;
 mod drive;
 pub(crate) mod frozen;

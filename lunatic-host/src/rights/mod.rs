@@ -59,7 +59,10 @@ impl Rights {
     /// What extensions grant is the same as the parent's.
     pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
         let budget = match config.budget {
-            Some(limits) => Some(Budget::new(self.budget.clone(), caps(limits), now)),
+            Some(limits) => {
+                let budget = Budget::new(self.budget.clone(), caps(limits), now);
+                Some(budget.map_err(|error| Denied(error.to_string()))?)
+            }
             None => self.budget.clone(),
         };
         Ok(Self {
@@ -92,6 +95,7 @@ pub(crate) fn caps(limits: Limits) -> Caps {
         sockets,
         cpu,
         cpu_share,
+        messages: None,
     }
 }
 

@@ -18,8 +18,6 @@ mod channel;
 mod exit;
 pub mod models;
 mod process;
-#[path = "../../../lunatic-host/kernel/src/quota.rs"]
-mod quota;
 mod relations;
 #[path = "../../../lunatic-host/kernel/src/sleepers.rs"]
 mod sleepers;

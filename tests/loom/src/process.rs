@@ -9,11 +9,13 @@ mod life;
 mod state;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use loom::cell::UnsafeCell;
 
 use self::life::Life;
 use self::state::State;
+use crate::budget::{Budget, Caps, Payer, Purse};
 use crate::exit::ExitReason;
 use crate::sync::{Condvar, Mutex};
 
@@ -32,6 +34,13 @@ pub(crate) struct Process {
     /// How many times it is in the queue of its worker.
     queued: Mutex<usize>,
     changed: Condvar,
+    budget: Arc<Budget>,
+}
+
+impl Payer for Arc<Process> {
+    fn purse(&self) -> Purse<'_> {
+        Purse::new(None, &self.budget)
+    }
 }
 
 /// What a process does when it has run for a while.
@@ -49,6 +58,7 @@ impl Process {
             task: Task(UnsafeCell::new(0)),
             queued: Mutex::new(1),
             changed: Condvar::new(),
+            budget: Budget::outermost(Caps::default(), Instant::now()),
         })
     }
 

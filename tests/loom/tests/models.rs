@@ -37,6 +37,6 @@ models! {
         two_who_join_are_both_woken,
         who_joined_and_left_is_not_kept;
     limits:
-        a_quota_is_never_exceeded,
+        no_cap_is_ever_exceeded,
         a_refused_charge_is_taken_from_no_budget;
 }

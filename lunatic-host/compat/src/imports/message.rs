@@ -88,7 +88,7 @@ fn with_data<T>(
 }
 
 fn create_data(mut caller: Caller<'_, Ctx>, tag: i64, _capacity: u64) -> wasmtime::Result<()> {
-    let message = Message::new(caller.data().kernel().queued(), tag)?;
+    let message = Message::new(caller.data().process(), tag)?;
     state(&mut caller).scratch = Some(Letter::Data(message));
     Ok(())
 }

@@ -17,6 +17,7 @@ use self::state::State;
 pub use self::waiting::WaitFor;
 use self::waiting::Waiting;
 use crate::address::Id;
+use crate::budget::{Exhausted, Payer, Purse};
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
 use crate::relations::{Intake, Relations};
@@ -266,16 +267,53 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// Calls `f` with the relations of the process.
+    /// Calls `f` with the relations of the process, which then pays for what they have come to take up. If it cannot, it is to
+    /// end for that: whoever calls this for another process wakes it then ([`Kernel::wake_doomed`]).
+    ///
+    /// [`Kernel::wake_doomed`]: crate::kernel::Kernel::wake_doomed
     ///
     /// # Errors
     ///
     /// How the process ended, if it has.
     pub fn relate<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
+        self.relate_paid(|relations| {
+            let result = f(relations);
+            self.settle(relations);
+            result
+        })
+    }
+
+    /// [`relate`](Self::relate), where `f` itself sees to it that the process pays.
+    pub(crate) fn relate_paid<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
         match &mut *self.life.lock() {
             Life::Alive { relations, .. } => Ok(f(relations.get_or_insert_default())),
             Life::Ending { reason, .. } | Life::Ended(reason) => Err(reason.clone()),
         }
+    }
+
+    /// Whether the process can pay for one relation more. If not, it is to end.
+    pub(crate) fn has_room(&self, relations: &mut Relations) -> bool {
+        match relations.check_room(self.purse()) {
+            Ok(()) => true,
+            Err(exhausted) => {
+                self.run_out(relations, exhausted);
+                false
+            }
+        }
+    }
+
+    /// The process pays for what its relations have come to take up, or is to end.
+    pub(crate) fn settle(&self, relations: &mut Relations) {
+        if let Err(exhausted) = relations.settle(self.purse()) {
+            self.run_out(relations, exhausted);
+        }
+    }
+
+    /// The process cannot pay for what was sent to it: it is to end.
+    pub(crate) fn run_out(&self, relations: &mut Relations, exhausted: Exhausted) {
+        let reason = || ExitReason::OutOfMemory(format!("it cannot pay for what the host keeps for it: {exhausted}"));
+        relations.doom.get_or_insert_with(reason);
+        self.kill();
     }
 
     /// [`relate`](Self::relate), for the process that runs.
@@ -284,10 +322,24 @@ impl<H: Host> Process<H> {
     ///
     /// If the process has ended.
     pub fn relate_self<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> T {
-        match &mut *self.life.lock() {
-            Life::Alive { relations, .. } => f(relations.get_or_insert_default()),
-            Life::Ending { .. } | Life::Ended(_) => unreachable!("a process that runs has not ended"),
-        }
+        let result = self.relate(f);
+        result.unwrap_or_else(|_| unreachable!("a process that runs has not ended"))
+    }
+
+    /// [`relate_self`](Self::relate_self), where `f` changes nothing but messages.
+    ///
+    /// # Panics
+    ///
+    /// If the process has ended.
+    pub(crate) fn relate_messages<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> T {
+        let result = self.relate_paid(|relations| {
+            let result = f(relations);
+            if let Err(exhausted) = relations.settle_messages(self.purse()) {
+                self.run_out(relations, exhausted);
+            }
+            result
+        });
+        result.unwrap_or_else(|_| unreachable!("a process that runs has not ended"))
     }
 
     /// Calls `f` with the relations of the process, if it is alive and has any.
@@ -343,6 +395,18 @@ impl<H: Host> Process<H> {
     /// All have been told: gives back who waited for the end.
     pub(crate) fn set_ended(&self) -> Vec<Arc<Self>> {
         self.life.lock().complete_end()
+    }
+}
+
+impl<H: Host> Payer for Process<H> {
+    fn purse(&self) -> Purse<'_> {
+        Purse::new(self.local.budget(), &self.system.host)
+    }
+}
+
+impl<H: Host> Payer for Arc<Process<H>> {
+    fn purse(&self) -> Purse<'_> {
+        (**self).purse()
     }
 }
 

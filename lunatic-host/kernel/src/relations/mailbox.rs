@@ -10,7 +10,7 @@ use lunatic_sys::codes::{REFERENCE_BIT, mail};
 use smallvec::SmallVec;
 
 use crate::address::Id;
-use crate::quota::Exhausted;
+use crate::budget::Exhausted;
 use crate::small_map::SmallMap;
 
 /// The tags that a receiver waits for; none are all.
@@ -349,6 +349,16 @@ impl Mailbox {
         self.outside + self.slots.capacity() * size_of::<Slot>()
     }
 
+    /// The bytes of the lists of tags, open references among them.
+    pub(crate) fn lists_size(&self) -> usize {
+        self.tags.size()
+    }
+
+    /// The bytes by which the lists grow when another tag comes.
+    pub(crate) fn lists_growth(&self) -> usize {
+        self.tags.growth()
+    }
+
     fn find(&self, tags: &[u64]) -> Option<u32> {
         if tags.is_empty() || self.all.oldest == NONE {
             return (self.all.oldest != NONE).then_some(self.all.oldest);
@@ -403,6 +413,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::budget::Resource;
+
+    const EXHAUSTED: Exhausted = Exhausted {
+        resource: Resource::Messages,
+        cap: 0,
+    };
 
     fn message(tag: u64, number: u8) -> Mail {
         Mail {
@@ -436,7 +452,7 @@ mod tests {
         for number in 0..1000 {
             let mut mail = message(number % 7, 0);
             mail.body.resize(number as usize, 1);
-            let refused = mailbox.push(mail.clone(), |_| Err(Exhausted));
+            let refused = mailbox.push(mail.clone(), |_| Err(EXHAUSTED));
             if refused.is_err() {
                 assert_eq!((mailbox.size(), mailbox.len()), (charged, number as usize));
                 let pushed = mailbox.push(mail, |bytes| {

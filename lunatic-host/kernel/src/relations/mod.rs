@@ -12,9 +12,9 @@ use lunatic_sys::codes::{REFERENCE_BIT, TAG_SIGNAL};
 use self::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
 use self::outgoing::Outgoing;
 use crate::address::Id;
+use crate::budget::{Exhausted, Purse, Resource};
 use crate::exit::ExitReason;
-use crate::hash::NumberSet;
-use crate::quota::Exhausted;
+use crate::hash::{self, NumberMap, NumberSet};
 use crate::registry::Membership;
 use crate::small_map::SmallMap;
 
@@ -31,6 +31,9 @@ pub trait Intake: Any + Send {
     /// Takes what a timer brings; true if its reader must be woken.
     fn accept(&mut self, parcel: Box<dyn Any + Send>) -> bool;
 }
+
+/// So many exit signals that one process has sent to another may lie in its mailbox.
+pub const EXITS_PENDING_MAX: u32 = 16;
 
 /// What a process has to do with others, made when it is first needed.
 #[derive(Default)]
@@ -51,7 +54,11 @@ pub struct Relations {
     pub(crate) membership: Membership,
     /// Timers that send to this process.
     pub(crate) timers: NumberSet<u64>,
+    /// How many exit signals of each process lie in the mailbox that were sent and did not come by a link.
+    exits_pending: NumberMap<Id, u32>,
     intake: Option<Box<dyn Intake>>,
+    /// The bytes of messages, and of all else here, that are taken from the purse of the process.
+    paid: (usize, usize),
 }
 
 /// A process that is monitored, and under which tag its end is told.
@@ -117,12 +124,21 @@ impl Relations {
         }
     }
 
-    /// Puts mail where it belongs.
-    pub(crate) fn push(
-        &mut self,
-        mail: Mail,
-        charge: impl FnOnce(usize) -> Result<(), Exhausted>,
-    ) -> Result<Pushed, Exhausted> {
+    /// Puts mail where it belongs, and takes what it takes up from the purse of the process, or leaves it if that has not so
+    /// much.
+    pub(crate) fn push(&mut self, mail: Mail, purse: Purse<'_>) -> Result<Pushed, Exhausted> {
+        purse.check(Resource::Messages, self.mailbox.lists_growth())?;
+        let mut paid = 0;
+        let pushed = self.place(mail, |bytes| {
+            purse.charge(Resource::Messages, bytes)?;
+            paid = bytes;
+            Ok(())
+        });
+        self.paid.0 += paid;
+        pushed
+    }
+
+    fn place(&mut self, mail: Mail, charge: impl FnOnce(usize) -> Result<(), Exhausted>) -> Result<Pushed, Exhausted> {
         match &mut self.outgoing {
             // What comes after the answer is dropped.
             Some(call) if call.is_for(mail.tag) && call.is_answered() => Ok(Pushed::Dropped),
@@ -139,9 +155,60 @@ impl Relations {
         }
     }
 
-    /// The bytes of all that was sent to the process and waits.
+    /// The bytes of all that was sent to the process and waits, and of the references under which more may come.
     pub(crate) fn size(&self) -> usize {
-        self.mailbox.size() + self.outgoing.as_ref().map_or(0, |call| call.size())
+        self.mailbox.size() + self.mailbox.lists_size() + self.outgoing.as_ref().map_or(0, |call| call.size())
+    }
+
+    /// The bytes of all else.
+    fn size_of_others(&self) -> usize {
+        hash::size::<Id>(self.links.capacity())
+            + self.monitors.size()
+            + self.watchers.size()
+            + self.membership.size()
+            + hash::size::<u64>(self.timers.capacity())
+            + hash::size::<(Id, u32)>(self.exits_pending.capacity())
+    }
+
+    /// Whether there is room for another link, monitor, reference or timer. They are kept in maps that double, so what one more
+    /// takes up may be as much as all that are there.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if the process cannot pay for it, and must end.
+    pub(crate) fn check_room(&self, purse: Purse<'_>) -> Result<(), Exhausted> {
+        purse.check(Resource::Messages, self.mailbox.lists_growth())?;
+        let growth = self.monitors.growth()
+            + self.watchers.growth()
+            + hash::growth::<Id>(self.links.len(), self.links.capacity())
+            + hash::growth::<u64>(self.timers.len(), self.timers.capacity());
+        purse.check(Resource::Relations, growth)
+    }
+
+    /// Takes from the purse what messages have come to take up, or gives back what they take up no more.
+    ///
+    /// # Errors
+    ///
+    /// [`Exhausted`] if that is more than there is: the process must end for it.
+    pub(crate) fn settle_messages(&mut self, purse: Purse<'_>) -> Result<(), Exhausted> {
+        let size = self.size();
+        let before = std::mem::replace(&mut self.paid.0, size);
+        purse.settle(Resource::Messages, before, size)
+    }
+
+    /// [`settle_messages`](Self::settle_messages), and the same for all else.
+    pub(crate) fn settle(&mut self, purse: Purse<'_>) -> Result<(), Exhausted> {
+        let messages = self.settle_messages(purse);
+        let size = self.size_of_others();
+        let before = std::mem::replace(&mut self.paid.1, size);
+        messages.and(purse.settle(Resource::Relations, before, size))
+    }
+
+    /// The process has ended: nothing is paid for any more.
+    pub(crate) fn pay_back(&mut self, purse: Purse<'_>) {
+        let (messages, others) = std::mem::take(&mut self.paid);
+        purse.give_back(Resource::Messages, messages);
+        purse.give_back(Resource::Relations, others);
     }
 
     /// Closes a reference, and drops what has come under it.
@@ -154,6 +221,31 @@ impl Relations {
 
     pub(crate) fn watch(&mut self, reference: u64, watched: Id, tag: u64) {
         self.monitors.get_or_insert(reference, Monitor { watched, tag });
+    }
+
+    /// As [`exit`](Self::exit), for a signal that was sent: nothing keeps its sender from doing that again and again, so it is
+    /// dropped if [`EXITS_PENDING_MAX`] of the same sender lie here.
+    pub(crate) fn exit_sent(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
+        if self.exits_pending.get(&from) == Some(&EXITS_PENDING_MAX) {
+            return None;
+        }
+        let mail = self.exit(from, reason)?;
+        *self.exits_pending.entry(from).or_default() += 1;
+        Some(mail)
+    }
+
+    /// An exit signal was taken out of the mailbox.
+    pub(crate) fn exit_taken(&mut self, from: Id) {
+        // One that came by a link is not counted, and taken for one that is: at most one of each process comes so.
+        if let Some(pending) = self.exits_pending.get_mut(&from) {
+            *pending -= 1;
+            if *pending == 0 {
+                self.exits_pending.remove(&from);
+            }
+        }
+        if self.exits_pending.is_empty() {
+            self.exits_pending = NumberMap::default();
+        }
     }
 
     /// The mail that an exit signal becomes, or nothing if the signal does not become mail: then the process must end, if

@@ -32,6 +32,7 @@ pub const SETTINGS: Settings = Settings {
     processes_max: 1 << 20,
     channels_max: 1 << 20,
     queued_max: 1 << 30,
+    kept_max: 2 << 30,
 };
 
 pub struct Closures;

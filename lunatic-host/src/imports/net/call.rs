@@ -50,14 +50,14 @@ impl Failure {
         match self {
             Self::Code(code) => code,
             Self::Text(code, text) => {
-                ctx.buffer = text.into_bytes();
+                ctx.set_buffer(text.into_bytes());
                 code
             }
             Self::Io(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => TIMED_OUT,
             Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => TRUNCATED,
             // What only TLS says.
             Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
-                ctx.buffer = error.to_string().into_bytes();
+                ctx.set_buffer(error.to_string().into_bytes());
                 TLS_FAILED
             }
             Self::Io(error) => IO_ERROR - errno::of(&error),

@@ -125,7 +125,7 @@ async fn resolve(
     };
     let result = result.map(|addresses| {
         let bytes = addresses.iter().flat_map(|address| address_bytes(Some(*address)));
-        caller.data_mut().buffer = bytes.collect();
+        caller.data_mut().set_buffer(bytes.collect::<Vec<u8>>());
         i32::try_from(addresses.len()).expect("the resolver leaves out what is too much")
     });
     Ok(answer(&mut caller, result))

@@ -227,7 +227,7 @@ fn tls_info(mut caller: Caller<'_, Ctx>, id: u64, key: u64, what: i32) -> i32 {
         bytes.ok_or(Failure::Code(EMPTY))
     });
     let found = found.map(|bytes| {
-        caller.data_mut().buffer = bytes;
+        caller.data_mut().set_buffer(bytes);
         OK
     });
     answer(&mut caller, found)

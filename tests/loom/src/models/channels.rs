@@ -9,13 +9,12 @@ use super::check;
 use crate::address::Id;
 use crate::channel::{ReceiveRefusal, SendRefusal, Ticket};
 use crate::process::{Process, Step};
-use crate::quota::Quota;
 
 type Channels = crate::channel::Channels<Arc<Process>>;
 
 fn channel(bound: usize) -> Arc<Channels> {
-    let channels = Channels::new(1, Arc::new(Quota::new(usize::MAX)));
-    channels.open(0, Id::NONE, bound).unwrap();
+    let channels = Channels::new(1);
+    channels.open(0, Id::NONE, &Process::new(), bound).unwrap();
     Arc::new(channels)
 }
 
@@ -88,7 +87,7 @@ fn send(channels: &Channels, process: &Arc<Process>) -> Outcome {
         }
         Err(SendRefusal::Full) => None,
         Err(SendRefusal::Closed) => Some(Outcome::Closed),
-        Err(SendRefusal::Limit) => unreachable!("the quota has no end"),
+        Err(SendRefusal::Limit) => unreachable!("the budget has no end"),
     };
     let enter = |process: &Arc<Process>, again| channels.wait_to_send(Id, process, again);
     wait(process, attempt, enter, |ticket, looks| {

@@ -1,27 +1,40 @@
-//! Quotas and budgets, charged by many at once.
+//! Budgets, charged by many at once.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use loom::thread;
 
 use super::check;
 use crate::budget::{Budget, Caps, Resource};
-use crate::quota::Quota;
 
-pub fn a_quota_is_never_exceeded() {
-    check(|| {
-        let quota = Arc::new(Quota::new(2));
-        let charge_twice = |quota: &Quota| (0..2).filter(|_| quota.charge(1).is_ok()).count();
-        let other = {
-            let quota = quota.clone();
-            thread::spawn(move || charge_twice(&quota))
-        };
-        let taken = charge_twice(&quota) + other.join().unwrap();
-        assert_eq!(taken, 2);
-        quota.give_back(2);
-        assert!(quota.charge(2).is_ok(), "all that was given back can be taken again");
-    });
+/// Messages have a cap of their own and count as memory, which has another: whichever is lower holds, and what was refused by
+/// one is not taken from the other.
+pub fn no_cap_is_ever_exceeded() {
+    for (messages, memory) in [(2, 3), (3, 2)] {
+        check(move || {
+            let caps = Caps {
+                messages: Some(messages),
+                memory: Some(memory),
+                ..Caps::default()
+            };
+            let budget = Budget::outermost(caps, Instant::now());
+            let charge_twice =
+                |budget: &Budget| (0..2).filter(|_| budget.charge(Resource::Messages, 1).is_ok()).count();
+            let other = {
+                let budget = budget.clone();
+                thread::spawn(move || charge_twice(&budget))
+            };
+            let taken = charge_twice(&budget) + other.join().unwrap();
+            assert!((1..=2).contains(&taken), "{taken}");
+            let used = (budget.used(Resource::Messages), budget.usage().memory);
+            assert_eq!(used, (taken as u64, taken as u64));
+            budget.give_back(Resource::Messages, taken as u64);
+            assert!(
+                budget.charge(Resource::Messages, 2).is_ok(),
+                "all that was given back can be taken again"
+            );
+        });
+    }
 }
 
 /// One of two inner budgets is refused what the other took; what it took on the way is there again.
@@ -31,8 +44,8 @@ pub fn a_refused_charge_is_taken_from_no_budget() {
             processes: Some(processes),
             ..Caps::default()
         };
-        let outer = Budget::new(None, caps(1), Instant::now());
-        let inner = [(), ()].map(|()| Budget::new(Some(outer.clone()), caps(5), Instant::now()));
+        let outer = Budget::outermost(caps(1), Instant::now());
+        let inner = [(), ()].map(|()| Budget::new(Some(outer.clone()), caps(5), Instant::now()).unwrap());
         let other = {
             let inner = inner[0].clone();
             thread::spawn(move || inner.charge(Resource::Processes, 1).is_ok())
