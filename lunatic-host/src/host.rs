@@ -80,7 +80,14 @@ impl Host for Wasm {
         for socket in belongings.sockets {
             self.net.handles.close_of(kernel.worker(), process.id, socket);
         }
+        for channel in belongings.channels {
+            kernel.close_channel(channel, process.local.rights.budget.as_ref());
+        }
         self.extensions.ended(process);
+    }
+
+    fn count(belongings: &Belongings) -> usize {
+        belongings.sockets.count() + belongings.channels.len()
     }
 
     fn is_sent_to(system: &Self::System) -> bool {

@@ -5,12 +5,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
 use lunatic_module::cache::Cache;
 use lunatic_module::entries::EntryName;
 use lunatic_net::Net;
 use lunatic_net::process::{SocketHost, Sockets};
 use lunatic_net::reactor::Reactor;
+use smallvec::SmallVec;
 
 use crate::ahead::Ahead;
 use crate::engine::Engines;
@@ -65,6 +67,8 @@ pub struct Local {
 #[derive(Default)]
 pub struct Belongings {
     pub(crate) sockets: Sockets,
+    /// The channels that close with it.
+    pub(crate) channels: SmallVec<[Id; 2]>,
 }
 
 impl Wasm {

@@ -29,6 +29,7 @@ lunatic_test_guests::scenarios![
     channels_travel_in_messages,
     messages_of_all_sizes_arrive_whole,
     a_process_can_have_many_channels,
+    a_process_has_only_so_many_channels,
 ];
 
 /// No end of time for what must happen; the test's own limit ends a hang.
@@ -504,6 +505,18 @@ fn messages_of_all_sizes_arrive_whole() {
     let empty = Channel::<()>::new(3);
     empty.send(());
     empty.receive();
+}
+
+fn a_process_has_only_so_many_channels() {
+    let child = Process::spawn(|| {
+        let opened = std::iter::from_fn(|| Channel::<()>::try_new(0).ok()).count();
+        assert_eq!(opened, 65_536);
+        let refused = Channel::<()>::try_new(0).unwrap_err().to_string();
+        assert!(refused.contains("65536 channels"), "{refused}");
+    });
+    // All of them close, on a thread that is not a worker's, before the end is told.
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
+    Channel::<()>::try_new(0).unwrap();
 }
 
 fn a_process_can_have_many_channels() {

@@ -76,8 +76,17 @@ struct Channel<W> {
     payer: W,
     receivers: Waiters<W>,
     senders: Waiters<W>,
-    /// Bytes of the queue itself that are charged.
+    /// Bytes of the queue itself, and of messages outside of it, that are charged.
     charged: usize,
+    outside: usize,
+}
+
+/// What a channel leaves.
+pub struct Closed<I> {
+    /// Who waited on it.
+    pub waiters: I,
+    /// What nobody receives any more: to drop many takes a while.
+    pub messages: VecDeque<Message>,
 }
 
 /// Why no channel was made.
@@ -183,6 +192,7 @@ impl<W: Clone + Payer> Channels<W> {
             receivers: Waiters::none(),
             senders: Waiters::none(),
             charged: 0,
+            outside: 0,
         };
         self.table.insert(worker, |_| channel).map_err(|Full| {
             payer.purse().give_back(Resource::Channels, channel_size::<W>());
@@ -190,17 +200,17 @@ impl<W: Clone + Payer> Channels<W> {
         })
     }
 
-    /// Removes a channel; all who waited must be woken.
-    pub fn close(&self, worker: usize, id: Id) -> impl Iterator<Item = W> + use<W> {
-        let channel = self.table.remove(worker, id);
-        let waiters = channel.map(|channel| {
-            let messages: usize = channel.queue.iter().map(size_outside).sum();
-            let purse = channel.payer.purse();
-            purse.give_back(Resource::Messages, messages + channel.charged);
-            purse.give_back(Resource::Channels, channel_size::<W>());
-            channel.receivers.0.into_iter().chain(channel.senders.0)
-        });
-        waiters.into_iter().flatten().map(|(_, waiter)| waiter)
+    /// Removes a channel; all who waited must be woken. `None` if it was removed before.
+    pub fn close(&self, worker: usize, id: Id) -> Option<Closed<impl Iterator<Item = W> + use<W>>> {
+        let channel = self.table.remove(worker, id)?;
+        let purse = channel.payer.purse();
+        purse.give_back(Resource::Messages, channel.outside + channel.charged);
+        purse.give_back(Resource::Channels, channel_size::<W>());
+        let waiters = channel.receivers.0.into_iter().chain(channel.senders.0);
+        Some(Closed {
+            waiters: waiters.map(|(_, waiter)| waiter),
+            messages: channel.queue,
+        })
     }
 
     /// Appends a message, and tells which receiver is to be woken.
@@ -217,7 +227,8 @@ impl<W: Clone + Payer> Channels<W> {
             return Err(SendRefusal::Full);
         }
         let message = Message::from_slice(bytes);
-        let mut size = size_outside(&message);
+        let outside = size_outside(&message);
+        let mut size = outside;
         if channel.queue.len() == channel.queue.capacity() {
             // The queue is not left to grow by itself, so that its growth can be refused.
             let growth = channel.queue.capacity().max(4);
@@ -228,6 +239,7 @@ impl<W: Clone + Payer> Channels<W> {
         } else if size > 0 {
             channel.charge(size)?;
         }
+        channel.outside += outside;
         channel.queue.push_back(message);
         Ok(channel.receivers.pop())
     }
@@ -245,6 +257,7 @@ impl<W: Clone + Payer> Channels<W> {
     fn pop(&self, channel: &mut Channel<W>) -> Option<(Message, Wake<W>)> {
         let message = channel.queue.pop_front()?;
         let mut freed = size_outside(&message);
+        channel.outside -= freed;
         // A queue that was long once would else hold its room for as long as the channel is open.
         if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
             channel.queue = VecDeque::new();
@@ -419,10 +432,11 @@ mod tests {
     fn a_closed_channel_takes_and_gives_nothing() {
         let (channels, id) = channel(1 << 20);
         channels.try_send(id, b"lost").unwrap();
-        assert_eq!(channels.close(0, id).count(), 0);
+        let closed = channels.close(0, id).unwrap();
+        assert_eq!((closed.waiters.count(), closed.messages.len()), (0, 1));
         assert_eq!(channels.try_send(id, b"late").map(drop), Err(SendRefusal::Closed));
         assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Closed));
-        assert_eq!(channels.close(0, id).count(), 0, "closing twice is closing once");
+        assert!(channels.close(0, id).is_none(), "closing twice is closing once");
     }
 
     /// Whatever was sent, received and closed: nothing queued, nothing charged.
@@ -445,7 +459,7 @@ mod tests {
             "what was received makes room"
         );
         for id in [first, second] {
-            assert_eq!(channels.close(0, id).count(), 0);
+            assert!(channels.close(0, id).is_some());
         }
         assert_eq!((used(), payer.purse().used(Resource::Channels)), (0, 0));
     }

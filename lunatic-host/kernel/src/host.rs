@@ -53,6 +53,11 @@ pub trait Host: Sized + Send + Sync + 'static {
     /// A process has ended: gives up what belonged to it. Nobody has been told of the end.
     fn ended(&self, _kernel: &Kernel<Self>, _process: &Process<Self>, _belongings: Self::Belongings) {}
 
+    /// How many things belong to a process: about how many steps [`ended`](Self::ended) takes for them.
+    fn count(_belongings: &Self::Belongings) -> usize {
+        0
+    }
+
     /// A signal or its budget has ended a process. Its body is gone, and nobody has been told.
     fn was_ended(&self, _process: &Process<Self>, _reason: &ExitReason) {}
 

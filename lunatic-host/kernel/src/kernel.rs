@@ -1,7 +1,7 @@
 //! The kernel: the tables and queues that all processes share, and who may reach them.
 //!
-//! What it does is spread over modules that each add a part of its functions: `spawn` (how processes begin and
-//! end), `signals`, `calls`, `mail`, `timers`, `idle`, `snapshot`.
+//! What it does is spread over modules that each add a part of its functions: `spawn` (how processes begin),
+//! `remains` (what becomes of what they leave), `signals`, `calls`, `mail`, `timers`, `idle`, `snapshot`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -10,6 +10,7 @@ use std::time::Instant;
 use parking_lot::Mutex;
 
 use crate::address::{Id, Keys, Node};
+use crate::aside::Aside;
 use crate::budget::{Budget, Caps, Resource};
 use crate::channel::Channels;
 use crate::clock::Clock;
@@ -56,6 +57,7 @@ pub struct Kernel<H: Host> {
     pub(crate) process_keys: Keys,
     pub(crate) channel_keys: Keys,
     pub(crate) exits: Exits,
+    pub(crate) aside: Arc<Aside>,
     pub(crate) peers: Peers,
     pub(crate) events: Events,
     /// Processes that wait for something outside: input, files.
@@ -99,6 +101,7 @@ impl<H: Host> Kernel<H> {
                 process_keys: Keys::new(node, || machine.random()),
                 channel_keys: Keys::new(node, || machine.random()),
                 exits: Exits::default(),
+                aside: Aside::new(machine.clone()),
                 peers: Peers::default(),
                 events: Events::default(),
                 outside: AtomicUsize::new(0),

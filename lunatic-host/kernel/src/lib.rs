@@ -17,9 +17,9 @@
 //! | floor | modules |
 //! |---|---|
 //! | what runs all | `worker`, [`simulation`] |
-//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, `timers`, [`wait`], [`delivery`], [`snapshot`] |
+//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, `timers`, `remains`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
 //! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`hash`], `small_map`, [`environment`], `sync` |
 //!
 //! # Invariants
@@ -32,6 +32,7 @@
 //!   (`signals`).
 
 pub mod address;
+mod aside;
 pub mod budget;
 pub mod calls;
 pub mod channel;
@@ -49,6 +50,7 @@ mod mail;
 pub mod process;
 pub mod registry;
 pub mod relations;
+mod remains;
 pub mod scheduler;
 mod signals;
 pub mod simulation;

@@ -90,8 +90,7 @@ impl<H: Host> Kernel<H> {
         let mail = process.relate_messages(|relations| {
             let mail = relations.mailbox.take(tags);
             match mail.as_ref().map(|mail| mail.kind) {
-                // If it was the monitor's own, it has done its work.
-                Some(Kind::Down(_, reference)) => relations.mailbox.close(reference),
+                Some(Kind::Down(_, reference)) => relations.down_taken(reference),
                 Some(Kind::Exit(from)) => relations.exit_taken(from),
                 Some(Kind::Message) => {}
                 None if wait => relations.mailbox.wait_to_take(tags),

@@ -45,7 +45,7 @@ pub(crate) struct Membership {
     names: Vec<(Arc<Scope>, Name)>,
     groups: Vec<(Arc<Scope>, Name)>,
     /// The bytes of all names.
-    len: usize,
+    text_len: usize,
 }
 
 /// Why a name was not given.
@@ -168,7 +168,7 @@ impl Membership {
             return false;
         }
         list.push((scope.clone(), name.into()));
-        self.len += name.len();
+        self.text_len += name.len();
         true
     }
 
@@ -177,13 +177,18 @@ impl Membership {
         let is_it = |(in_scope, mine): &(Arc<Scope>, Name)| std::ptr::eq(&**in_scope, scope) && **mine == *name;
         if let Some(place) = list.iter().position(is_it) {
             list.remove(place);
-            self.len -= name.len();
+            self.text_len -= name.len();
         }
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.names.len() + self.groups.len()
     }
 
     /// The bytes that all of them take up, in scopes too.
     pub(crate) fn size(&self) -> usize {
-        (self.names.len() + self.groups.len()) * MEMBERSHIP_SIZE + 2 * self.len
+        (self.names.len() + self.groups.len()) * MEMBERSHIP_SIZE + 2 * self.text_len
     }
 
     fn leave(scope: &Scope, name: &[u8], id: Id) {

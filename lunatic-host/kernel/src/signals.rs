@@ -256,19 +256,11 @@ impl<H: Host> Kernel<H> {
     /// Takes a monitor of the process that runs away; true if it was active. With `flush`, a message of it that has come
     /// already is dropped.
     pub fn demonitor(&self, process: &Process<H>, reference: u64, flush: bool) -> bool {
-        let monitor = process.relate_self(|relations| {
-            let monitor = relations.monitors.remove(reference);
-            // A monitor that is still active has told nothing: then there is only its reference to close.
-            if flush || monitor.is_some() {
-                relations.mailbox.take_down(reference);
-                relations.mailbox.close(reference);
-            }
-            monitor
-        });
-        if let Some(monitor) = &monitor {
-            self.unwatch(process.id, monitor.watched, reference);
+        let watched = process.relate_self(|relations| relations.demonitor(reference, flush));
+        if let Some(watched) = watched {
+            self.unwatch(process.id, watched, reference);
         }
-        monitor.is_some()
+        watched.is_some()
     }
 
     /// `watcher` is not told of the end of `watched` any more.
@@ -284,7 +276,8 @@ impl<H: Host> Kernel<H> {
     /// Tells a process of the end of one that it monitors, if it still does.
     pub(crate) fn tell_down(&self, watcher: &Arc<Process<H>>, watched: Id, reference: u64, reason: &ExitReason) {
         self.deliver(watcher, |relations| {
-            let (tag, reference) = match relations.monitors.remove(reference) {
+            let (tag, reference) = match relations.monitors.get(reference) {
+                Some(monitor) if !monitor.is_active() => return None,
                 Some(monitor) => (monitor.tag, reference),
                 // No monitor has this reference, but the process may be watching the callee of a call under it.
                 None => {
@@ -311,17 +304,26 @@ impl<H: Host> Kernel<H> {
             let mail = signal(relations);
             match mail {
                 Some(mail) if relations.has_intake() => {
+                    if let Kind::Down(_, reference) = mail.kind {
+                        relations.told(reference, true);
+                    }
                     let wakes = relations.any_intake().is_some_and(|intake| intake.tell(mail.kind));
                     if wakes {
                         self.scheduler.wake(to);
                     }
                 }
                 Some(mail) => {
+                    let kind = mail.kind;
                     // A signal is never refused: whoever cannot pay for it ends.
-                    match relations.push(mail, to.purse()) {
-                        Ok(Pushed::Queued { wake: true }) => self.scheduler.wake(to),
-                        Ok(_) => {}
-                        Err(exhausted) => to.run_out(relations, exhausted),
+                    let pushed = match relations.push(mail, to.purse()) {
+                        Ok(pushed) => pushed,
+                        Err(exhausted) => return to.run_out(relations, exhausted),
+                    };
+                    if let Kind::Down(_, reference) = kind {
+                        relations.told(reference, pushed == Pushed::Dropped);
+                    }
+                    if pushed == (Pushed::Queued { wake: true }) {
+                        self.scheduler.wake(to);
                     }
                 }
                 None if relations.doom.is_some() => self.kill(to),
@@ -355,7 +357,7 @@ impl<H: Host> Kernel<H> {
         for (reference, watcher) in watchers {
             self.tell_watcher(id, watcher, reference, reason);
         }
-        for (reference, monitor) in relations.monitors.iter() {
+        for (reference, monitor) in relations.monitors.iter().filter(|(_, monitor)| monitor.is_active()) {
             self.unwatch(id, monitor.watched, reference);
         }
     }
@@ -392,7 +394,7 @@ impl<H: Host> Kernel<H> {
             let monitors = relations
                 .monitors
                 .iter()
-                .filter(|(_, monitor)| monitor.watched.peer() == peer);
+                .filter(|(_, monitor)| monitor.is_active() && monitor.watched.peer() == peer);
             let monitors = monitors.map(|(reference, monitor)| (reference, monitor.watched));
             (links.copied().collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
         });

@@ -85,7 +85,12 @@ impl<H: Host> Kernel<H> {
             snapshot.mailbox_bytes = relations.size();
             snapshot.traps_exits = relations.traps_exits;
             snapshot.links = relations.sorted_links();
-            snapshot.monitors = relations.monitors.iter().map(|(_, monitor)| monitor.watched).collect();
+            snapshot.monitors = relations
+                .monitors
+                .iter()
+                .filter(|(_, monitor)| monitor.is_active())
+                .map(|(_, monitor)| monitor.watched)
+                .collect();
             snapshot.monitored_by = relations.watchers.iter().map(|(_, watcher)| *watcher).collect();
             snapshot.timers = relations.timers.len();
         });

@@ -13,9 +13,6 @@ use crate::process::{Process, Seed, Task};
 use crate::system::System;
 use crate::table::Full;
 
-/// A worker drops a mailbox with so many messages by itself, in some ten microseconds.
-const MAIL_DROPPED_MAX: usize = 2000;
-
 /// A limit of the host stands in the way of a spawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -134,39 +131,6 @@ impl<H: Host> Kernel<H> {
         let process = process.expect("an inserted process was made");
         self.events.tell(|| Event::Spawned { id: process.id, parent });
         Ok(process)
-    }
-
-    /// A process has ended, and its body holds nothing of it any more: writes down how, and tells who waits for that.
-    pub fn end(&self, process: &Arc<Process<H>>, reason: ExitReason) {
-        // Before it leaves the table: whoever does not find it there asks here.
-        self.exits.remember(process.id, process.local.budget(), &reason);
-        let (mut relations, belongings) = process.set_ending(reason.clone());
-        // Before others hear of the end: a successor may want the same port.
-        self.host.ended(self, process, belongings);
-        if let Some(relations) = &mut relations {
-            // Before anybody hears of the end: who then looks a name up does not find the one that ended.
-            relations.names_fall(process.id);
-            self.tell_of_end(process, relations, &reason);
-        }
-        self.processes.remove(self.scheduler.worker(), process.id);
-        if let Some(budget) = process.local.budget() {
-            budget.give_back(Resource::Processes, 1);
-        }
-        self.events.tell(|| Event::Ended {
-            id: process.id,
-            reason: reason.clone(),
-        });
-        if process.system.is_main(process.id) {
-            process.system.end(reason);
-        }
-        for joiner in process.set_ended() {
-            self.scheduler.wake(&joiner);
-        }
-        if let Some(relations) = relations.filter(|relations| relations.mailbox.len() > MAIL_DROPPED_MAX) {
-            // Who was woken runs next on this worker, and shall not wait for that. If there is no thread, it is done here.
-            let drop_it = Box::new(move || drop(relations));
-            drop(self.machine.spawn("lunatic-drop".into(), drop_it));
-        }
     }
 
     /// Kills what is left of a system, which nobody waits for any more.

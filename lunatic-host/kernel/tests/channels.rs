@@ -69,7 +69,7 @@ async fn main(me: Me, got: Got, number: u64) -> Outcome {
     while me.kernel.channels().view(channel).is_some_and(|view| view.len > 0) {
         me.give_way().await;
     }
-    for waiter in me.kernel.channels().close(0, channel) {
+    for waiter in me.kernel.channels().close(0, channel).unwrap().waiters {
         me.kernel.wake_owned(waiter);
     }
     me.receive(&[]).await;
@@ -106,6 +106,8 @@ fn a_channel_that_closes_wakes_all_who_wait() {
             me.kernel
                 .channels()
                 .close(0, channel)
+                .unwrap()
+                .waiters
                 .for_each(|waiter| me.kernel.wake_owned(waiter));
         }
         for _ in waiting {

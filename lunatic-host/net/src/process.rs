@@ -13,6 +13,13 @@ use crate::handles::{Owner, Refusal};
 #[derive(Default)]
 pub struct Sockets(Option<Box<NumberSet<Id>>>);
 
+impl Sockets {
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.as_ref().map_or(0, |sockets| sockets.len())
+    }
+}
+
 impl IntoIterator for Sockets {
     type Item = Id;
     type IntoIter = std::iter::Flatten<std::option::IntoIter<NumberSet<Id>>>;

@@ -20,6 +20,9 @@ use crate::wasm::{Kernel, Process};
 pub(super) const TOO_MUCH: &[u8] =
     b"the message is too long, or its receiver, or the host, has not so much memory left for messages";
 
+/// So many channels a process may have made.
+const CHANNELS_MAX: usize = 1 << 16;
+
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::channel";
     linker.func_wrap(namespace, "new", new)?;
@@ -39,6 +42,11 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
     let ctx = caller.data_mut();
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
     let (kernel, process) = (&ctx.kernel, ctx.process());
+    let count = process.with_belongings(|belongings| belongings.channels.len());
+    if count.is_none_or(|count| count >= CHANNELS_MAX) {
+        ctx.set_buffer(format!("a process has at most {CHANNELS_MAX} channels"));
+        return Ok(LIMIT);
+    }
     let id = match kernel.channels().open(kernel.worker(), process.id, process, bound) {
         Ok(id) => id,
         Err(refusal) => {
@@ -46,7 +54,7 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
             return Ok(LIMIT);
         }
     };
-    ctx.channels.push(id);
+    process.with_belongings(|belongings| belongings.channels.push(id));
     let handle = ctx.kernel.channel_keys().handle(id);
     write_handle(&mut caller, out, handle)?;
     Ok(OK)

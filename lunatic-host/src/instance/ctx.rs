@@ -7,7 +7,6 @@ use lunatic_kernel::address::{Checked, Id};
 use lunatic_kernel::budget::Payer;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::layout::RawHandle;
-use smallvec::SmallVec;
 use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 
 use super::buffer::Buffer;
@@ -27,8 +26,6 @@ pub struct Ctx {
     buffer: Buffer,
     /// Channels and processes that the process has handles of.
     checked: [Checked; 2],
-    /// The channels that close with the process.
-    pub(crate) channels: SmallVec<[Id; 2]>,
     /// What parts of the host and extensions keep with the process.
     states: States,
     /// The start function of the instance has run, if it has one.
@@ -51,7 +48,6 @@ impl Ctx {
             captured: Captured::new(),
             buffer: Buffer::default(),
             checked: Default::default(),
-            channels: SmallVec::new(),
             states: States::default(),
             started: false,
             process: None,
@@ -169,13 +165,6 @@ impl Ctx {
 
     /// Lets go of everything the process owned.
     pub(super) fn release(&mut self) {
-        if !self.channels.is_empty() {
-            let worker = self.kernel.worker();
-            for channel in self.channels.drain(..) {
-                let waiters = self.kernel.channels().close(worker, channel);
-                waiters.for_each(|waiter| self.kernel.wake(&waiter));
-            }
-        }
         // Before the limits: what is kept may have been charged to them.
         self.states.clear();
         self.limits.release();

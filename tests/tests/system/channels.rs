@@ -21,4 +21,5 @@ crate::scenarios! {
     channels_travel_in_messages,
     messages_of_all_sizes_arrive_whole,
     a_process_can_have_many_channels,
+    a_process_has_only_so_many_channels,
 }

@@ -132,6 +132,7 @@ impl List {
 pub struct Mailbox {
     slots: Vec<Slot>,
     free: u32,
+    newest: u32,
     all: List,
     tags: SmallMap<u64, List>,
     /// What its owner waits for, if it waits; or what it was handed something for.
@@ -151,6 +152,7 @@ impl Default for Mailbox {
         Self {
             slots: Vec::new(),
             free: NONE,
+            newest: NONE,
             all: List::EMPTY,
             tags: SmallMap::default(),
             waits: None,
@@ -232,7 +234,7 @@ impl Mailbox {
             number: self.number,
             links: [Link::NONE; 2],
         };
-        match self.free {
+        self.newest = match self.free {
             NONE => {
                 self.slots.push(slot);
                 self.slots.len() as u32 - 1
@@ -242,7 +244,8 @@ impl Mailbox {
                 self.slots[place as usize] = slot;
                 place
             }
-        }
+        };
+        self.newest
     }
 
     /// Puts an entry into the list of all and into that of its tag.
@@ -335,13 +338,16 @@ impl Mailbox {
         }
     }
 
-    /// Takes out what was told of a monitored process under this reference, if it lies here.
-    pub fn take_down(&mut self, reference: u64) -> Option<Mail> {
+    /// The slot of what was pushed last.
+    pub(crate) fn newest(&self) -> u32 {
+        self.newest
+    }
+
+    /// Takes out what was told of the process monitored under this reference, if it lies in this slot.
+    pub fn take_down(&mut self, place: u32, reference: u64) -> Option<Mail> {
         self.put_back();
-        let is_it =
-            |slot: &Slot| matches!(&slot.mail, Some(Mail { kind: Kind::Down(_, other), .. }) if *other == reference);
-        let found = self.slots.iter().position(is_it)? as u32;
-        Some(self.remove(found))
+        let mail = self.slots.get(place as usize)?.mail.as_ref()?;
+        matches!(mail.kind, Kind::Down(_, other) if other == reference).then(|| self.remove(place))
     }
 
     /// The bytes of all that lies here, and of the room for more.
@@ -557,7 +563,12 @@ mod tests {
                     }
                     Step::TakeDown(reference) => {
                         let place = list.iter().position(|mail| mail.kind == Kind::Down(Id::NONE, reference));
-                        prop_assert_eq!(mailbox.take_down(reference), place.map(|place| list.remove(place)));
+                        let is_it = |mail: &Mail| mail.kind == Kind::Down(Id::NONE, reference);
+                        let slots = mailbox.slots.iter().zip(0..);
+                        let slots = slots.filter(|(slot, _)| slot.mail.as_ref().is_some_and(is_it));
+                        let slot = slots.min_by_key(|(slot, _)| slot.number).map_or(NONE, |(_, place)| place);
+                        prop_assert_eq!(mailbox.take_down(slot, reference), place.map(|place| list.remove(place)));
+                        prop_assert_eq!(mailbox.take_down(slot, u64::MAX), None);
                     }
                 }
                 prop_assert_eq!(mailbox.len(), list.len());

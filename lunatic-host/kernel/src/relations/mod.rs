@@ -65,6 +65,15 @@ pub struct Relations {
 pub(crate) struct Monitor {
     pub(crate) watched: Id,
     pub(crate) tag: u64,
+    /// The end has been told, and lies in this slot of the mailbox.
+    told: Option<u32>,
+}
+
+impl Monitor {
+    /// The end has not been told yet.
+    pub(crate) fn is_active(&self) -> bool {
+        self.told.is_none()
+    }
 }
 
 impl Relations {
@@ -93,6 +102,16 @@ impl Relations {
     /// Adds a timer that sends to the process.
     pub fn own_timer(&mut self, timer: u64) {
         self.timers.insert(timer);
+    }
+
+    /// How many things there are to be given up, or dropped.
+    pub(crate) fn count(&self) -> usize {
+        self.mailbox.len()
+            + self.links.len()
+            + self.monitors.len()
+            + self.watchers.len()
+            + self.membership.len()
+            + self.timers.len()
     }
 
     /// The linked processes, in the order of their ids.
@@ -217,10 +236,53 @@ impl Relations {
             Some(call) if call.is_for(reference) => _ = call.end(),
             _ => self.mailbox.close(reference),
         }
+        // What lay under it was dropped, the end of whom it monitors too.
+        if self.monitors.get(reference).is_some_and(|monitor| !monitor.is_active()) {
+            self.monitors.remove(reference);
+        }
+    }
+
+    /// The end of a process that is monitored under this reference was put into the mailbox, or `dropped`.
+    pub(crate) fn told(&mut self, reference: u64, dropped: bool) {
+        if dropped {
+            self.monitors.remove(reference);
+        } else if let Some(monitor) = self.monitors.get_mut(reference) {
+            monitor.told = Some(self.mailbox.newest());
+        }
+    }
+
+    /// What was told under this reference was taken out of the mailbox.
+    pub(crate) fn down_taken(&mut self, reference: u64) {
+        self.monitors.remove(reference);
+        // If it was the monitor's own, it has done its work.
+        self.mailbox.close(reference);
+    }
+
+    /// Takes a monitor away: the process that was watched, if its end has not been told. With `flush`, what was told of it is
+    /// dropped.
+    pub(crate) fn demonitor(&mut self, reference: u64, flush: bool) -> Option<Id> {
+        let (watched, told) = self
+            .monitors
+            .get(reference)
+            .map(|monitor| (monitor.watched, monitor.told))?;
+        if told.is_some() && !flush {
+            return None;
+        }
+        self.monitors.remove(reference);
+        if let Some(place) = told {
+            self.mailbox.take_down(place, reference);
+        }
+        self.mailbox.close(reference);
+        told.is_none().then_some(watched)
     }
 
     pub(crate) fn watch(&mut self, reference: u64, watched: Id, tag: u64) {
-        self.monitors.get_or_insert(reference, Monitor { watched, tag });
+        let monitor = Monitor {
+            watched,
+            tag,
+            told: None,
+        };
+        self.monitors.get_or_insert(reference, monitor);
     }
 
     /// As [`exit`](Self::exit), for a signal that was sent: nothing keeps its sender from doing that again and again, so it is

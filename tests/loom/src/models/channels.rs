@@ -163,7 +163,7 @@ pub fn closing_wakes_all_who_wait() {
     check(|| {
         let channels = channel(0);
         let receivers = [start(&channels, receive).1, start(&channels, receive).1];
-        channels.close(0, Id).for_each(|waiter| waiter.wake());
+        channels.close(0, Id).unwrap().waiters.for_each(|waiter| waiter.wake());
         assert_eq!(receivers.map(|receiver| receiver.join().unwrap()), [Outcome::Closed; 2]);
     });
 }

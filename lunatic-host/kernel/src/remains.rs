@@ -1,0 +1,100 @@
+//! What is left to do when a process has ended: others are told, and what was its own is given up.
+//!
+//! Most of the time that is a few steps, which the worker does that ended the process. But a process may have a hundred thousand
+//! links, channels or messages. While a worker is busy with that, nobody else runs on it, and no time slice ends it; so it
+//! is done [aside](crate::aside), at the cost of the process's budget.
+
+use std::sync::Arc;
+
+use crate::address::Id;
+use crate::aside::STEPS_MAX;
+use crate::budget::{Budget, Resource};
+use crate::events::Event;
+use crate::exit::ExitReason;
+use crate::host::{Host, Local};
+use crate::kernel::Kernel;
+use crate::process::Process;
+use crate::relations::Relations;
+
+/// What a process leaves.
+struct Remains<H: Host> {
+    process: Arc<Process<H>>,
+    reason: ExitReason,
+    relations: Option<Box<Relations>>,
+    belongings: H::Belongings,
+}
+
+impl<H: Host> Remains<H> {
+    /// About how many steps it takes to give all of it up.
+    fn steps(&self) -> usize {
+        H::count(&self.belongings) + self.relations.as_ref().map_or(0, |relations| relations.count())
+    }
+}
+
+impl<H: Host> Kernel<H> {
+    /// A process has ended, and its body holds nothing of it any more: writes down how, and tells who waits for that.
+    pub fn end(self: &Arc<Self>, process: &Arc<Process<H>>, reason: ExitReason) {
+        // Before it leaves the table: whoever does not find it there asks here.
+        self.exits.remember(process.id, process.local.budget(), &reason);
+        let (relations, belongings) = process.set_ending(reason.clone());
+        let remains = Remains {
+            process: process.clone(),
+            reason,
+            relations,
+            belongings,
+        };
+        if remains.steps() <= STEPS_MAX {
+            return self.bury(remains);
+        }
+        let kernel = self.clone();
+        self.aside.work(process.local.budget().cloned(), move || {
+            kernel.bury(remains);
+            // All others may wait by now, and for each other.
+            kernel.scheduler.wake_spare();
+        });
+    }
+
+    fn bury(&self, remains: Remains<H>) {
+        let Remains {
+            process,
+            reason,
+            mut relations,
+            belongings,
+        } = remains;
+        // Before others hear of the end: a successor may want the same port.
+        self.host.ended(self, &process, belongings);
+        if let Some(relations) = &mut relations {
+            // Before anybody hears of the end: who then looks a name up does not find the one that ended.
+            relations.names_fall(process.id);
+            self.tell_of_end(&process, relations, &reason);
+        }
+        self.processes.remove(self.scheduler.worker(), process.id);
+        if let Some(budget) = process.local.budget() {
+            budget.give_back(Resource::Processes, 1);
+        }
+        self.events.tell(|| Event::Ended {
+            id: process.id,
+            reason: reason.clone(),
+        });
+        if process.system.is_main(process.id) {
+            process.system.end(reason);
+        }
+        for joiner in process.set_ended() {
+            self.scheduler.wake(&joiner);
+        }
+        // What lies in the mailbox goes last: nobody waits for that.
+        drop(relations);
+    }
+
+    /// Closes a channel that was made by a process with this budget, and wakes all who waited on it.
+    pub fn close_channel(&self, id: Id, budget: Option<&Arc<Budget>>) {
+        let Some(closed) = self.channels.close(self.scheduler.worker(), id) else {
+            return;
+        };
+        let messages = closed.messages;
+        closed.waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
+        if messages.len() > STEPS_MAX {
+            self.aside.work(budget.cloned(), move || drop(messages));
+        }
+    }
+}
