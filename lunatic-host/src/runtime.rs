@@ -60,6 +60,10 @@ pub struct Figures {
     /// What messages hold that wait in mailboxes and channels, in bytes; at most
     /// [`queued_max`](RuntimeBuilder::queued_max).
     pub queued_bytes: usize,
+    /// Timers that have still to send.
+    pub timers: usize,
+    /// How often intervals did not send since the start: because they were late, or had used up their share of a core.
+    pub timers_skipped: u64,
 }
 
 /// Says how a [`Runtime`] is to be built. [`Runtime::builder`] makes one with all defaults.
@@ -238,6 +242,8 @@ impl Runtime {
             instances: host.engines.stacks.taken() as usize,
             memory_bytes: host.engines.memory_used(),
             queued_bytes: self.kernel.queued().used(),
+            timers: self.kernel.post().timers(),
+            timers_skipped: self.kernel.post().skipped(),
             ..Figures::default()
         };
         self.kernel.for_each_process(|process| {

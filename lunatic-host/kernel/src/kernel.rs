@@ -17,6 +17,7 @@ use crate::environment::Environment;
 use crate::events::{Event, Events};
 use crate::exit::{ExitReason, Exits};
 use crate::host::Host;
+use crate::post::Post;
 use crate::process::Process;
 use crate::quota::Quota;
 use crate::scheduler::{Scheduler, Seat};
@@ -46,6 +47,7 @@ pub struct Kernel<H: Host> {
     pub(crate) machine: Arc<dyn Environment>,
     pub(crate) scheduler: Scheduler<Process<H>>,
     pub(crate) clock: Clock<Arc<Process<H>>>,
+    pub(crate) post: Post,
     pub(crate) processes: Table<Arc<Process<H>>>,
     pub(crate) channels: Channels<Arc<Process<H>>>,
     /// What messages hold in all channels and mailboxes.
@@ -85,6 +87,7 @@ impl<H: Host> Kernel<H> {
             Self {
                 scheduler,
                 clock: Clock::default(),
+                post: Post::new(),
                 processes: Table::new(settings.processes_max),
                 channels: Channels::new(settings.channels_max, queued.clone()),
                 queued,
@@ -142,9 +145,14 @@ impl<H: Host> Kernel<H> {
         &self.queued
     }
 
-    /// The machine's clock. Timers of processes go on [the clock of their system](crate::time::Time::clock).
+    /// The machine's clock. Sleepers go on [the clock of their system](crate::time::Time::clock).
     pub fn clock(&self) -> &Clock<Arc<Process<H>>> {
         &self.clock
+    }
+
+    /// The machine's post. Timers of processes go on [the post of their system](crate::time::Time::post).
+    pub fn post(&self) -> &Post {
+        &self.post
     }
 
     /// The number of time slices so far.
