@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lunatic_host::wasi::{Dir, Output, Stdin};
-use lunatic_host::{ExitReason, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
+use lunatic_host::{ExitReason, Figures, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
 
 use crate::target_folder;
 
@@ -41,6 +41,11 @@ impl Host {
     /// its own, nobody interrupts.
     pub fn with_one_worker() -> Host {
         Host::with(|builder| builder.workers(1))
+    }
+
+    /// What the host holds now.
+    pub fn figures(&self) -> Figures {
+        self.runtime.figures()
     }
 
     /// Loads a module, in the binary or the text format.
