@@ -112,6 +112,8 @@ pub trait Postman {
     fn send(&self, mail: &TimedMail);
     /// The budget that pays for a timer is used up: the timer is gone and has not sent.
     fn refuse(&self, timer: u64, letter: &Letter);
+    /// The last timer has been sent or refused, and it may have woken nobody.
+    fn ran_out(&self);
 }
 
 /// Timers that send mail.
@@ -224,7 +226,10 @@ impl Post {
     pub fn run(&self, postman: &impl Postman, machine: &dyn Environment) {
         let mut timers = self.timers.lock();
         while !timers.stopped {
-            if self.fire_batch(&mut timers, postman, machine, machine.now()) || timers.stopped {
+            if self.fire_batch(&mut timers, postman, machine, machine.now()) {
+                if timers.set.is_empty() {
+                    MutexGuard::unlocked(&mut timers, || postman.ran_out());
+                }
                 continue;
             }
             match timers.agenda.next_due() {
@@ -402,6 +407,8 @@ mod tests {
         fn refuse(&self, timer: u64, _: &Letter) {
             self.refused.lock().push(timer);
         }
+
+        fn ran_out(&self) {}
     }
 
     fn budget(caps: Caps) -> Arc<Budget> {

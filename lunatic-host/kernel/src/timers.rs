@@ -165,6 +165,13 @@ impl<H: Host> Postman for Kernel<H> {
             self.scheduler.wake(&setter);
         }
     }
+
+    fn ran_out(&self) {
+        // The worker that went to sleep last saw that there were timers. Now one has to look for deadlocks again.
+        if !self.scheduler.is_busy() {
+            self.scheduler.wake_spare();
+        }
+    }
 }
 
 /// The same bytes; those of a long message are not copied.

@@ -6,7 +6,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use closures::{Closures, Limits, Me, Outcome, SETTINGS, limited, seed};
+use closures::{Closures, Limits, Me, Outcome, SETTINGS, Threaded, limited, seed};
 use lunatic_kernel::Seed;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Caps};
@@ -222,6 +222,19 @@ fn the_timers_of_a_process_are_limited_and_others_leave_it_half() {
         me.join(&owner).await;
         Ok(())
     });
+}
+
+/// As long as there is a timer, somebody may be woken by it: when it has woken nobody, all processes wait for ever.
+#[test]
+fn a_last_timer_that_wakes_nobody_leaves_a_deadlock() {
+    for _ in 0..20 {
+        let reason = Threaded::new().run(|me| async move {
+            set(&me, 5 * MS, mail(&me, 1, None));
+            me.receive(&[2]).await;
+            Ok(())
+        });
+        assert!(matches!(reason, ExitReason::Deadlock(_)), "{reason}");
+    }
 }
 
 /// What a timer brings takes so long to be accepted.
