@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lunatic::actor::{Actor, ActorRef};
 use lunatic::mailbox::ReplyTo;
 use lunatic::supervisor::{DynamicOptions, DynamicSupervisor, Intensity};
-use lunatic::{Address, ExitReason, Mailbox, Process, timer};
+use lunatic::{Address, ExitReason, Mailbox, Process, sleep, timer};
 
 use super::timed;
 
@@ -46,10 +46,16 @@ pub(crate) fn kill(n: u64) -> Duration {
 
 /// One timer that is set and cancelled, while all others are set too.
 pub(crate) fn timers(n: u64) -> Duration {
-    let here = Mailbox::<u64>::new().address();
+    // One process has at most so many timers that others have set.
+    let owners: Vec<_> = (0..n.div_ceil(32_768))
+        .map(|_| Process::spawn(|| sleep(Duration::MAX)).unwrap())
+        .collect();
     timed(|| {
         let timers: Vec<_> = (0..n)
-            .map(|number| timer::send_after(here, number, Duration::from_secs(3600)))
+            .map(|number| {
+                let owner = owners[(number / 32_768) as usize];
+                timer::send_after(Address::<u64>::of(owner), number, Duration::from_secs(3600))
+            })
             .collect();
         assert_eq!(timers.into_iter().filter(|timer| timer.cancel()).count() as u64, n);
     })

@@ -63,6 +63,10 @@ pub struct Figures {
     /// What is kept for processes beside their memories, in bytes, queued messages among it: links, monitors, names, channels,
     /// timers, results that wait to be fetched. At most [`kept_max`](RuntimeBuilder::kept_max), and what signals made of it.
     pub kept_bytes: usize,
+    /// Timers that have still to send.
+    pub timers: usize,
+    /// How often intervals did not send since the start: because they were late, or had used up their share of a core.
+    pub timers_skipped: u64,
 }
 
 /// Says how a [`Runtime`] is to be built. [`Runtime::builder`] makes one with all defaults.
@@ -254,6 +258,8 @@ impl Runtime {
             memory_bytes: host.engines.memory_used(),
             queued_bytes: self.kernel.queued() as usize,
             kept_bytes: self.kernel.kept().usage().memory as usize,
+            timers: self.kernel.post().timers(),
+            timers_skipped: self.kernel.post().skipped(),
             ..Figures::default()
         };
         self.kernel.for_each_process(|process| {

@@ -5,8 +5,9 @@ crate::imports! {
 
     /// Sends a message after a delay, and if the interval is not 0, again after each interval. The timer belongs to the
     /// process that it sends to, and ends with it. [`codes::OK`](crate::codes::OK) and the timer in `out`;
-    /// [`codes::INVALID`](crate::codes::INVALID), [`codes::CLOSED`](crate::codes::CLOSED) or
-    /// [`codes::LIMIT`](crate::codes::LIMIT).
+    /// [`codes::INVALID`](crate::codes::INVALID), [`codes::CLOSED`](crate::codes::CLOSED),
+    /// [`codes::LIMIT`](crate::codes::LIMIT), or [`codes::FULL`](crate::codes::FULL) if the process has as many timers as it
+    /// may.
     fn send_after(
         id: u64,
         key: u64,

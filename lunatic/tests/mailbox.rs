@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use lunatic::channel::{ReceiveTimeoutError, TryReceiveError, TrySendError};
 use lunatic::mailbox::{CallError, ReplyTo, Select};
 use lunatic::process::exit;
+use lunatic::timer::TimerError;
 use lunatic::{Address, Channel, ExitReason, Mailbox, Process, Task, sleep, this_process, timer};
 use serde::{Deserialize, Serialize};
 
@@ -328,12 +329,41 @@ fn a_timer_ends_with_the_process_it_sends_to() {
 
 #[lunatic::test]
 fn a_million_timers_are_set_and_cancelled() {
-    let here = Address::<u32>::of(this_process());
+    // One process has only so many, and leaves half of them to itself.
+    let owners: Vec<_> = (0..32)
+        .map(|_| Process::spawn(|| sleep(Duration::MAX)).unwrap())
+        .collect();
     let timers: Vec<_> = (0..1_000_000)
-        .map(|number| timer::send_after(here, number, LONG))
+        .map(|number| timer::send_after(Address::<u32>::of(owners[number as usize % 32]), number, LONG))
         .collect();
     assert_eq!(timers.iter().filter(|timer| timer.cancel()).count(), 1_000_000);
     assert!(timers.iter().step_by(1000).all(|timer| !timer.cancel()));
+}
+
+#[lunatic::test]
+fn a_timer_too_many_is_an_error() {
+    let (here, child) = (
+        Address::<u32>::of(this_process()),
+        Address::of(Process::spawn(|| sleep(Duration::MAX)).unwrap()),
+    );
+    for (owner, max) in [(here, 65_536), (child, 32_768)] {
+        let timers: Vec<_> = (0..max).map(|number| timer::send_after(owner, number, LONG)).collect();
+        assert!(matches!(
+            timer::try_send_after(owner, &7, LONG),
+            Err(TimerError::TooMany)
+        ));
+        assert!(matches!(
+            timer::try_send_interval(owner, &7, LONG),
+            Err(TimerError::TooMany)
+        ));
+        let panics = Task::spawn(move || _ = timer::send_after(owner, 7, LONG));
+        match panics.unwrap().join() {
+            Err(ExitReason::Panic(text)) => assert!(text.contains("as many timers as it may"), "{text}"),
+            other => panic!("{other:?}"),
+        }
+        assert!(timers[0].cancel());
+        assert!(timer::try_send_after(owner, &7, LONG).is_ok());
+    }
 }
 
 #[lunatic::test]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 use lunatic::process::SpawnError;
 use lunatic::registry::{self, RegisterError};
 use lunatic::rights::{self, Right, Usage};
-use lunatic::{Channel, ExitReason, Process, ProcessConfig, this_process};
+use lunatic::{Address, Channel, ExitReason, Process, ProcessConfig, this_process, timer};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -27,7 +27,9 @@ lunatic_test_guests::scenarios![
     memory_of_a_subtree,
     processes_of_a_subtree,
     time_of_a_subtree,
+    timers_use_up_the_budget_of_a_child_that_sleeps,
     the_share_of_a_core,
+    the_share_of_a_core_is_for_timers_too,
     a_spawn_bomb_leaves_others_alone,
     use_is_told,
     open_files_are_limited,
@@ -381,6 +383,55 @@ fn time_of_a_subtree() {
         .spawn(|| lunatic::sleep(Duration::from_millis(200)))
         .unwrap();
     assert_eq!(short.join(), ExitReason::Normal);
+}
+
+/// Sets intervals of a millisecond that send to the caller, and sleeps for ever.
+fn tick(intervals: u32) {
+    let here = Address::<u32>::of(this_process());
+    (0..intervals).for_each(|number| _ = timer::send_interval(here, number, Duration::from_millis(1)));
+    lunatic::sleep(Duration::MAX);
+}
+
+/// How long a sleep of five milliseconds takes: the median of so many.
+fn median_sleep(of: usize) -> Duration {
+    let mut sleeps = Vec::new();
+    for _ in 0..of {
+        let start = Instant::now();
+        lunatic::sleep(Duration::from_millis(5));
+        sleeps.push(start.elapsed());
+    }
+    sleeps.sort();
+    sleeps[of / 2]
+}
+
+fn timers_use_up_the_budget_of_a_child_that_sleeps() {
+    let config = ProcessConfig::new()
+        .max_memory(4 << 20)
+        .tree_processes(1)
+        .cpu_time(Duration::from_millis(500));
+    let alone = median_sleep(50);
+    let child = Process::builder().config(&config).spawn(|| tick(2_000)).unwrap();
+    while child.is_alive() {
+        let beside = median_sleep(10);
+        assert!(
+            beside < 10 * alone + Duration::from_secs(1),
+            "{beside:?} in place of {alone:?}"
+        );
+    }
+    assert_eq!(child.join(), ExitReason::OutOfBudget);
+}
+
+fn the_share_of_a_core_is_for_timers_too() {
+    let config = ProcessConfig::new().cpu_share(10).max_mailbox(1000).measured();
+    let child = Process::builder().config(&config).spawn(|| tick(20_000)).unwrap();
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_secs(1) {
+        lunatic::sleep(Duration::from_millis(100));
+    }
+    let (used, passed) = (child.usage().unwrap().cpu, start.elapsed());
+    assert!(used < passed / 4, "{used:?} of {passed:?}");
+    child.kill();
+    assert_eq!(child.join(), ExitReason::Killed);
 }
 
 fn the_share_of_a_core() {

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lunatic_host::wasi::{Dir, Output, Stdin};
-use lunatic_host::{ExitReason, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
+use lunatic_host::{ExitReason, Figures, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
 
 use crate::target_folder;
 
@@ -43,9 +43,9 @@ impl Host {
         Host::with(|builder| builder.workers(1))
     }
 
-    /// The runtime itself.
-    pub fn runtime(&self) -> &Runtime {
-        &self.runtime
+    /// What the host holds now.
+    pub fn figures(&self) -> Figures {
+        self.runtime.figures()
     }
 
     /// Loads a module, in the binary or the text format.

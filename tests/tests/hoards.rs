@@ -202,7 +202,7 @@ where
         let watching = scope.spawn(|| {
             let (mut kept, mut grown) = (0, 0);
             while !over.load(Ordering::Relaxed) {
-                kept = kept.max(host.runtime().figures().kept_bytes);
+                kept = kept.max(host.figures().kept_bytes);
                 grown = grown.max(resident().saturating_sub(before));
                 std::thread::sleep(Duration::from_millis(1));
             }
@@ -239,7 +239,7 @@ fn what_is_kept_for_a_process_stays_within_its_budget_and_is_given_back() {
         // The children of a system that has ended may still be about to.
         let mut left = usize::MAX;
         for _ in 0..10_000 {
-            left = host.runtime().figures().kept_bytes;
+            left = host.figures().kept_bytes;
             if left == 0 {
                 break;
             }

@@ -47,7 +47,7 @@ use std::sync::{Arc, Weak};
 
 use lunatic_host::wasm::{Process, Socket};
 use lunatic_host::{Ctx, Extension, Inherited, Module, SystemSetup};
-use lunatic_kernel::clock::Parcel;
+use lunatic_kernel::post::Parcel;
 use lunatic_kernel::relations::Intake;
 use lunatic_module::imports::Imports;
 use wasmtime::Linker;

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::channel::SendRefusal;
-use crate::clock::{TimedMail, Timekeeper};
+use crate::clock::Timekeeper;
 use crate::exit::ExitReason;
 use crate::host::Host;
 use crate::kernel::Kernel;
@@ -23,8 +22,8 @@ impl<H: Host> Kernel<H> {
         systems.retain(|system| !system.has_senders());
         let paused = systems.iter().filter_map(|system| system.time.paused());
         // One step in each: what it wakes has to run before the next.
-        let moved = paused.filter(|paused| paused.advance(self)).count();
-        if moved > 0 || self.clock.has_timers() {
+        let moved = paused.filter(|paused| paused.advance(self, &*self.machine)).count();
+        if moved > 0 || self.clock.has_timers() || self.post.has_timers() {
             return;
         }
         for system in systems.iter().filter(|system| system.exit_reason().is_none()) {
@@ -62,23 +61,4 @@ impl<H: Host> Timekeeper<Arc<Process<H>>> for Kernel<H> {
     fn wake(&self, process: &Arc<Process<H>>) {
         self.scheduler.wake(process);
     }
-
-    fn send(&self, timer: u64, mail: &TimedMail, is_last: bool) -> bool {
-        let Some(process) = self.find(mail.to) else {
-            return false;
-        };
-        if is_last {
-            let _ = process.relate(|relations| relations.timers.remove(&timer));
-        }
-        if let Some(parcel) = &mail.parcel {
-            if let Some(parcel) = parcel.lock().take() {
-                self.hand_in(&process, parcel);
-            }
-            return true;
-        }
-        // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
-        self.put_mail(process, mail.tag, &mail.body) != Err(SendRefusal::Closed)
-    }
-
-    fn give_back(&self, _: &TimedMail) {}
 }

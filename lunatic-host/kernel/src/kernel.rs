@@ -20,6 +20,7 @@ use crate::events::{Event, Events};
 use crate::exit::ExitReason;
 use crate::exits::Exits;
 use crate::host::Host;
+use crate::post::Post;
 use crate::process::Process;
 use crate::scheduler::{Scheduler, Seat};
 use crate::system::System;
@@ -50,6 +51,7 @@ pub struct Kernel<H: Host> {
     pub(crate) machine: Arc<dyn Environment>,
     pub(crate) scheduler: Scheduler<Process<H>>,
     pub(crate) clock: Clock<Arc<Process<H>>>,
+    pub(crate) post: Post,
     pub(crate) processes: Table<Arc<Process<H>>>,
     pub(crate) channels: Channels<Arc<Process<H>>>,
     /// What is kept for all processes, but for their memories.
@@ -95,6 +97,7 @@ impl<H: Host> Kernel<H> {
             Self {
                 scheduler,
                 clock: Clock::default(),
+                post: Post::new(),
                 processes: Table::new(settings.processes_max),
                 channels: Channels::new(settings.channels_max),
                 kept,
@@ -165,9 +168,14 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// The machine's clock. Timers of processes go on [the clock of their system](crate::time::Time::clock).
+    /// The machine's clock. Sleepers go on [the clock of their system](crate::time::Time::clock).
     pub fn clock(&self) -> &Clock<Arc<Process<H>>> {
         &self.clock
+    }
+
+    /// The machine's post. Timers of processes go on [the post of their system](crate::time::Time::post).
+    pub fn post(&self) -> &Post {
+        &self.post
     }
 
     /// The number of time slices so far.

@@ -17,10 +17,10 @@
 //! | floor | modules |
 //! |---|---|
 //! | what runs all | `worker`, [`simulation`] |
-//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, `timers`, `remains`, [`wait`], [`delivery`], [`snapshot`] |
+//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`hash`], `small_map`, [`environment`], `sync` |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`hash`], `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -32,6 +32,7 @@
 //!   (`signals`).
 
 pub mod address;
+mod agenda;
 mod aside;
 pub mod budget;
 pub mod calls;
@@ -47,6 +48,7 @@ pub mod host;
 mod idle;
 pub mod kernel;
 mod mail;
+pub mod post;
 pub mod process;
 pub mod registry;
 pub mod relations;
@@ -62,7 +64,7 @@ mod sync;
 pub mod system;
 pub mod table;
 pub mod time;
-mod timers;
+pub mod timers;
 pub mod wait;
 pub mod worker;
 

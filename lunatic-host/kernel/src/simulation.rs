@@ -198,9 +198,15 @@ impl<H: Host> Simulation<H> {
 
     /// Nothing is ready: true if something may be now.
     fn wake_somebody(&mut self) -> bool {
-        if let Some(due) = self.kernel.clock.next_due() {
+        let kernel = &self.kernel;
+        if let Some(due) = [kernel.clock.next_due(), kernel.post.next_due()]
+            .into_iter()
+            .flatten()
+            .min()
+        {
             self.machine.pass(due.saturating_duration_since(self.machine.now()));
-            self.kernel.clock.fire_due(&*self.kernel, self.machine.now());
+            kernel.clock.wake_due(&**kernel, self.machine.now());
+            kernel.post.fire_due(&**kernel, &*self.machine, self.machine.now());
             self.gather();
             return true;
         }

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 
 use crate::clock::{Clock, Timekeeper};
 use crate::environment::Environment;
+use crate::post::{Post, Postman};
 
 /// The time of one system.
 pub struct Time<W>(Arc<Inner<W>>);
@@ -28,6 +29,7 @@ struct Inner<W> {
 pub struct Paused<W> {
     now: Mutex<Instant>,
     clock: Clock<W>,
+    post: Post,
 }
 
 impl<W> Clone for Time<W> {
@@ -51,6 +53,7 @@ impl<W> Time<W> {
         self.0.paused.get_or_init(|| Paused {
             now: Mutex::new(self.0.machine.now()),
             clock: Clock::default(),
+            post: Post::paused(),
         });
     }
 
@@ -72,18 +75,29 @@ impl<W> Time<W> {
         self.now().saturating_duration_since(self.0.start)
     }
 
-    /// The clock that new timers are set on; `clock` is the machine's.
+    /// The clock that new sleepers are set on; `clock` is the machine's.
     pub fn clock<'a>(&'a self, clock: &'a Clock<W>) -> &'a Clock<W> {
         self.paused().map_or(clock, |paused| &paused.clock)
+    }
+
+    /// The post that new timers are set on; `post` is the machine's.
+    pub fn post<'a>(&'a self, post: &'a Post) -> &'a Post {
+        self.paused().map_or(post, |paused| &paused.post)
     }
 }
 
 impl<W> Paused<W> {
-    /// All processes of the system wait: goes on to the next timer, which fires; false if there is none.
-    pub fn advance(&self, keeper: &impl Timekeeper<W>) -> bool {
-        let Some(due) = self.clock.next_due() else { return false };
+    /// All processes of the system wait: goes on to the next time that a sleeper is woken or a timer fires; false if there is
+    /// none.
+    pub fn advance(&self, keeper: &(impl Timekeeper<W> + Postman), machine: &dyn Environment) -> bool {
+        let next = [self.clock.next_due(), self.post.next_due()]
+            .into_iter()
+            .flatten()
+            .min();
+        let Some(due) = next else { return false };
         *self.now.lock() = due;
-        self.clock.fire_due(keeper, due);
+        self.clock.wake_due(keeper, due);
+        self.post.fire_due(keeper, machine, due);
         true
     }
 }

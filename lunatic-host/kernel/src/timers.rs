@@ -1,79 +1,182 @@
-//! Timers that send mail: whose they are, and what they hold.
+//! Timers of processes: whose they are, what they hold, and how many there may be.
+//!
+//! A timer belongs to the process that it sends to, and goes when that ends. The process that set it pays for it
+//! ([`crate::post`]).
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use lunatic_sys::codes::MESSAGE_LEN_MAX;
+
 use crate::budget::{Payer, Receipt, Resource};
-use crate::channel::SendRefusal;
-use crate::clock::TimedMail;
-use crate::host::Host;
+use crate::channel::Message;
+use crate::host::{Host, Local};
 use crate::kernel::Kernel;
+use crate::post::{FAR, Letter, Postman, TimedMail};
 use crate::process::Process;
+use crate::relations::mailbox::{Body, Kind, Mail};
 use crate::system::System;
 
-/// The farthest time that a timer is set to: 136 years from now, if what was asked for cannot be told.
-const FAR: Duration = Duration::from_secs(1 << 32);
+/// The most timers that one process has at a time.
+pub const TIMERS_MAX: usize = 1 << 16;
+
+/// The most timers that one process has while others set more: so others leave it as many.
+pub const TIMERS_MAX_BY_OTHERS: usize = TIMERS_MAX / 2;
+
+/// Why a timer was not set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimerRefusal {
+    /// The process that it sends to has ended.
+    Closed,
+    /// The process that it sends to has as many timers as it may.
+    TooMany,
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or who sets the timer has not so much memory left.
+    Limit,
+}
+
+impl fmt::Display for TimerRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Closed => "the receiver has ended",
+            Self::TooMany => "the receiver has as many timers as it may",
+            Self::Limit => "the message is too long, or there is not so much memory left for it",
+        })
+    }
+}
+
+impl std::error::Error for TimerRefusal {}
 
 impl<H: Host> Kernel<H> {
-    /// Sends `mail` after `delay` by the clock of `system`, under a number that nobody can guess. The receiver
-    /// pays for what it holds meanwhile.
+    /// Sends `mail` after `delay` by the clock of the system of `setter`, under a number that nobody can guess. What it holds
+    /// meanwhile, and the time that it takes to send it, are taken from the budget of `setter`.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal::Limit`] if the receiver has not so much memory left, [`SendRefusal::Closed`] if the receiver has ended.
-    pub fn set_timer(&self, system: &System<H>, delay: Duration, mut mail: TimedMail) -> Result<u64, SendRefusal> {
-        let size = mail.size();
+    /// [`TimerRefusal`] says why not; then nothing has happened.
+    pub fn set_timer(&self, setter: &Process<H>, delay: Duration, mail: TimedMail) -> Result<u64, TimerRefusal> {
+        if mail.body.len() > MESSAGE_LEN_MAX {
+            return Err(TimerRefusal::Limit);
+        }
+        let owner = self.find(mail.to).ok_or(TimerRefusal::Closed)?;
+        let mut letter = Letter::new(setter.id, setter.local.budget().cloned(), mail);
+        let mut paid = Receipt::new(setter.purse().to_account(), Resource::Timers);
+        paid.grow(letter.size()).map_err(|_| TimerRefusal::Limit)?;
+        letter.paid = Some(paid);
+        let time = &setter.system.time;
+        // A time that is too far away to be told never comes; the farthest that can be told is as good.
+        let due = time.now().checked_add(delay).unwrap_or_else(|| time.now() + FAR);
+        let max = if owner.id == setter.id {
+            TIMERS_MAX
+        } else {
+            TIMERS_MAX_BY_OTHERS
+        };
         let timer = self.random();
-        let owner = self.find(mail.to).ok_or(SendRefusal::Closed)?;
-        let mut paid = Receipt::new(owner.purse().to_account(), Resource::Timers);
-        paid.grow(size).map_err(|_| SendRefusal::Limit)?;
-        mail.paid = Some(Arc::new(paid));
-        // The receiver knows its timers, so that they go when it ends.
-        let owned = owner.relate(|relations| {
-            let has_room = owner.has_room(relations);
-            if has_room {
-                relations.own_timer(timer);
+        // The owner knows its timers, so that they go when it ends. It cannot end in between, and the timer cannot have sent
+        // before its owner knows it.
+        let set = owner.relate(|relations| {
+            if relations.timers.len() >= max {
+                return Err(TimerRefusal::TooMany);
             }
-            has_room
+            if !owner.has_room(relations) {
+                return Err(TimerRefusal::Limit);
+            }
+            relations.own_timer(timer);
+            time.post(&self.post).set(due, timer, letter);
+            Ok(timer)
         });
         self.wake_doomed(&owner);
-        match owned {
-            Ok(true) => {}
-            Ok(false) => return Err(SendRefusal::Limit),
-            Err(_) => return Err(SendRefusal::Closed),
-        }
-        // A time that is too far away to be told never comes; the farthest that can be told is as good.
-        let now = system.time.now();
-        let due = now.checked_add(delay).unwrap_or(now + FAR);
-        system.time.clock(&self.clock).set_mail(due, timer, mail);
-        Ok(timer)
+        set.unwrap_or(Err(TimerRefusal::Closed))
     }
 
     /// Takes a timer away; false if it sends nothing any more.
     pub fn cancel_timer(&self, system: &System<H>, timer: u64) -> bool {
-        let Some(mail) = self.take_timer(system, timer) else {
-            return false;
-        };
-        if let Some(process) = self.find(mail.to) {
-            let _ = process.relate(|relations| relations.timers.remove(&timer));
+        let letter = self.take_timer(system, timer);
+        if let Some(letter) = &letter {
+            self.forget_timer(timer, letter);
         }
-        true
+        letter.is_some()
     }
 
-    /// Takes a timer off whichever clock it is on.
-    pub(crate) fn take_timer(&self, system: &System<H>, timer: u64) -> Option<Box<TimedMail>> {
-        let own = system.time.paused().map(|_| system.time.clock(&self.clock));
-        self.clock
-            .cancel_mail(timer)
-            .or_else(|| own.and_then(|clock| clock.cancel_mail(timer)))
+    /// Takes a timer off the post, whichever it is on.
+    pub(crate) fn take_timer(&self, system: &System<H>, timer: u64) -> Option<Arc<Letter>> {
+        let own = system.time.paused().map(|_| system.time.post(&self.post));
+        let taken = self.post.cancel(timer);
+        taken.or_else(|| own.and_then(|post| post.cancel(timer)))
+    }
+
+    /// A timer that was taken off the post is its owner's no more.
+    fn forget_timer(&self, timer: u64, letter: &Letter) {
+        if let Some(owner) = self.find(letter.mail.to) {
+            let _ = owner.relate(|relations| relations.timers.remove(&timer));
+        }
     }
 
     /// Gives a parcel to the intake of a process. If that has none, the parcel is dropped.
-    pub(crate) fn hand_in(&self, to: &Arc<Process<H>>, parcel: Box<dyn Any + Send>) {
+    fn hand_in(&self, to: &Arc<Process<H>>, parcel: Box<dyn Any + Send>) {
         let accepted = to.relate(|relations| relations.any_intake().is_some_and(|intake| intake.accept(parcel)));
         if accepted == Ok(true) {
             self.scheduler.wake(to);
         }
+    }
+
+    /// Puts what a timer sends where it belongs.
+    fn bring(&self, mail: &TimedMail, body: impl FnOnce() -> Body) {
+        let Some(owner) = self.find(mail.to) else { return };
+        if let Some(parcel) = &mail.parcel {
+            let parcel = parcel.lock().take();
+            if let Some(parcel) = parcel {
+                self.hand_in(&owner, parcel);
+            }
+            return;
+        }
+        let (kind, body) = (Kind::Message, body());
+        let mail = Mail {
+            kind,
+            tag: mail.tag,
+            body,
+        };
+        // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
+        if owner.relate(|relations| self.queue(&owner, relations, mail)) == Ok(Ok(true)) {
+            self.scheduler.wake_owned(owner);
+        }
+    }
+}
+
+impl<H: Host> Postman for Kernel<H> {
+    fn send_last(&self, timer: u64, mut letter: Letter) {
+        self.forget_timer(timer, &letter);
+        let body = std::mem::take(&mut letter.mail.body);
+        self.bring(&letter.mail, || into_body(body));
+    }
+
+    fn send(&self, mail: &TimedMail) {
+        self.bring(mail, || Body::from_slice(&mail.body));
+    }
+
+    fn refuse(&self, timer: u64, letter: &Letter) {
+        self.forget_timer(timer, letter);
+        // It may sleep, and would not be looked at for as long.
+        if let Some(setter) = self.find(letter.from)
+            && setter.is_out_of_budget()
+        {
+            self.scheduler.wake(&setter);
+        }
+    }
+
+    fn ran_out(&self) {
+        // The worker that went to sleep last saw that there were timers. Now one has to look for deadlocks again.
+        if !self.scheduler.is_busy() {
+            self.scheduler.wake_spare();
+        }
+    }
+}
+
+/// The same bytes; those of a long message are not copied.
+fn into_body(message: Message) -> Body {
+    match message.spilled() {
+        true => Body::from_vec(message.into_vec()),
+        false => Body::from_slice(&message),
     }
 }

@@ -17,10 +17,11 @@ use crate::process::{Process, Task};
 pub struct Threads {
     workers: Vec<Thread>,
     clock: Option<Thread>,
+    post: Option<Thread>,
 }
 
 impl<H: Host> Kernel<H> {
-    /// Starts a thread for each seat, and one for the clock.
+    /// Starts a thread for each seat, one for the clock and one for the post.
     ///
     /// # Errors
     ///
@@ -29,6 +30,7 @@ impl<H: Host> Kernel<H> {
         let mut threads = Threads {
             workers: Vec::new(),
             clock: None,
+            post: None,
         };
         let result = self.start_all(seats, &mut threads);
         (threads, result)
@@ -44,19 +46,24 @@ impl<H: Host> Kernel<H> {
         let kernel = self.clone();
         let run = Box::new(move || kernel.clock.run(&*kernel, &*kernel.machine));
         threads.clock = Some(self.machine.spawn("lunatic-clock".into(), run)?);
+        let kernel = self.clone();
+        let run = Box::new(move || kernel.post.run(&*kernel, &*kernel.machine));
+        threads.post = Some(self.machine.spawn("lunatic-post".into(), run)?);
         Ok(())
     }
 
-    /// Ends all workers and waits for them; the processes are left as they are. Then calls `between`, and ends the clock:
-    /// it goes on until then, because it interrupts the processes that workers run.
+    /// Ends all workers and waits for them; the processes are left as they are. Then calls `between`, and ends the post and the
+    /// clock: that goes on until then, because it interrupts the processes that workers run.
     pub fn stop(&self, threads: Threads, between: impl FnOnce()) {
         self.scheduler.stop();
         threads.workers.into_iter().for_each(Thread::join);
         between();
         self.clock.stop();
-        if let Some(clock) = threads.clock {
-            clock.join();
-        }
+        self.post.stop();
+        [threads.clock, threads.post]
+            .into_iter()
+            .flatten()
+            .for_each(Thread::join);
     }
 
     fn work(self: &Arc<Self>, seat: WorkerSeat<H>) {

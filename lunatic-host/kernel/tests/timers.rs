@@ -2,19 +2,37 @@
 
 mod closures;
 
+use std::any::Any;
+use std::sync::Arc;
 use std::time::Duration;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
-use lunatic_kernel::budget::Resource;
-use lunatic_kernel::channel::{Message, SendRefusal};
-use lunatic_kernel::clock::TimedMail;
+use closures::{Closures, Limits, Me, Outcome, SETTINGS, Threaded, limited, seed};
+use lunatic_kernel::Seed;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Budget, Caps, Resource};
+use lunatic_kernel::channel::Message;
 use lunatic_kernel::exit::ExitReason;
-use lunatic_kernel::simulation::Simulation;
+use lunatic_kernel::post::{Parcel, TimedMail};
+use lunatic_kernel::relations::Intake;
+use lunatic_kernel::relations::mailbox::Kind;
+use lunatic_kernel::simulation::{Passing, Simulation};
+use lunatic_kernel::timers::{TIMERS_MAX, TIMERS_MAX_BY_OTHERS, TimerRefusal};
+use parking_lot::Mutex;
 
 const MS: Duration = Duration::from_millis(1);
 
 fn run<F: Future<Output = Outcome> + Send + 'static>(main: impl FnOnce(Me) -> F + Send + 'static) -> Duration {
+    run_passing(|_| main)
+}
+
+/// `main` is given what makes time pass.
+fn run_passing<M, F>(main: impl FnOnce(Passing) -> M) -> Duration
+where
+    M: FnOnce(Me) -> F + Send + 'static,
+    F: Future<Output = Outcome> + Send + 'static,
+{
     let mut simulation = Simulation::new(SETTINGS, 4, Closures);
+    let main = main(simulation.passing());
     let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
     let mut steps = 0;
     while system.exit_reason().is_none() && steps < 100_000 {
@@ -38,12 +56,11 @@ fn mail(to: &Me, tag: u64, interval: Option<Duration>) -> TimedMail {
         body: Message::from_slice(&[7; 100]),
         interval,
         parcel: None,
-        paid: None,
     }
 }
 
 fn set(me: &Me, delay: Duration, mail: TimedMail) -> u64 {
-    me.kernel.set_timer(&me.process.system, delay, mail).unwrap()
+    me.kernel.set_timer(&me.process, delay, mail).unwrap()
 }
 
 #[test]
@@ -97,14 +114,14 @@ fn a_timer_is_charged_until_it_fires_or_is_cancelled_or_its_process_ends() {
             to: child,
             ..mail(&me, 4, None)
         };
-        let refused = me.kernel.set_timer(&me.process.system, MS, ended);
-        assert_eq!((refused, queued(&me)), (Err(SendRefusal::Closed), 0));
+        let refused = me.kernel.set_timer(&me.process, MS, ended);
+        assert_eq!((refused, queued(&me)), (Err(TimerRefusal::Closed), 0));
         let long = TimedMail {
-            body: Message::from_vec(vec![0; SETTINGS.kept_max]),
+            body: Message::from_vec(vec![0; SETTINGS.queued_max]),
             ..mail(&me, 4, None)
         };
-        let refused = me.kernel.set_timer(&me.process.system, MS, long);
-        assert_eq!((refused, queued(&me)), (Err(SendRefusal::Limit), 0));
+        let refused = me.kernel.set_timer(&me.process, MS, long);
+        assert_eq!((refused, queued(&me)), (Err(TimerRefusal::Limit), 0));
         Ok(())
     });
 }
@@ -140,7 +157,7 @@ fn an_interval_ends_with_its_process() {
         me.monitor(child);
         me.receive(&[]).await;
         me.sleep(20 * MS).await;
-        assert_eq!(me.kernel.clock().next_due(), None);
+        assert_eq!(me.kernel.post().next_due(), None);
         Ok(())
     });
 }
@@ -172,4 +189,149 @@ fn a_system_whose_time_stands_still_waits_no_time_at_all() {
         Ok(())
     });
     assert!(passed < Duration::from_secs(1), "{passed:?} have passed on the machine");
+}
+
+#[test]
+fn the_timers_of_a_process_are_limited_and_others_leave_it_half() {
+    run(|me| async move {
+        let child = me.spawn(|me| async move {
+            me.receive(&[1]).await;
+            Ok(())
+        });
+        let to = |to, tag| TimedMail {
+            to,
+            ..mail(&me, tag, None)
+        };
+        let try_set = |mail| me.kernel.set_timer(&me.process, Duration::MAX, mail);
+        for (owner, max) in [(me.id(), TIMERS_MAX), (child, TIMERS_MAX_BY_OTHERS)] {
+            let used = me.kernel.kept().used(Resource::Timers);
+            let first = try_set(to(owner, 2)).unwrap();
+            (1..max).for_each(|_| _ = try_set(to(owner, 2)).unwrap());
+            let full = me.kernel.kept().used(Resource::Timers);
+            assert_eq!(try_set(to(owner, 2)), Err(TimerRefusal::TooMany));
+            assert_eq!(
+                me.kernel.kept().used(Resource::Timers),
+                full,
+                "what was refused holds nothing"
+            );
+            assert_eq!(me.kernel.snapshot(owner).unwrap().timers, max);
+            assert!(me.kernel.cancel_timer(&me.process.system, first));
+            try_set(to(owner, 2)).unwrap();
+            assert!(full > used);
+        }
+        // The child has room left for its own, which `main` has not for the child.
+        let owner = me.kernel.find(child).unwrap();
+        me.kernel.set_timer(&owner, MS, to(child, 1)).unwrap();
+        me.join(&owner).await;
+        Ok(())
+    });
+}
+
+/// As long as there is a timer, somebody may be woken by it: when it has woken nobody, all processes wait for ever.
+#[test]
+fn a_last_timer_that_wakes_nobody_leaves_a_deadlock() {
+    for _ in 0..20 {
+        let reason = Threaded::new().run(|me| async move {
+            set(&me, 5 * MS, mail(&me, 1, None));
+            me.receive(&[2]).await;
+            Ok(())
+        });
+        assert!(matches!(reason, ExitReason::Deadlock(_)), "{reason}");
+    }
+}
+
+/// What a timer brings takes so long to be accepted.
+struct Slow(Passing, Duration);
+
+impl Intake for Slow {
+    fn tell(&mut self, _: Kind) -> bool {
+        false
+    }
+
+    fn hears_exit(&mut self, _: Id, _: &ExitReason) -> bool {
+        true
+    }
+
+    fn accept(&mut self, _: Box<dyn Any + Send>) -> bool {
+        self.0.pass(self.1);
+        false
+    }
+}
+
+#[test]
+fn a_process_that_sleeps_ends_when_its_timers_have_used_up_its_budget() {
+    let passed = run_passing(|passing| {
+        move |me: Me| async move {
+            let caps = Caps {
+                cpu: Some(50 * MS),
+                ..Caps::default()
+            };
+            let budget = Budget::outermost(caps, me.kernel.now());
+            let limits = Limits {
+                budget: Some(budget.clone()),
+                ..Limits::default()
+            };
+            let sleeper = limited(limits, |me| async move {
+                for round in 1..=1000 {
+                    let parcel: Parcel = Arc::new(Mutex::new(Some(Box::new(()))));
+                    let parcel = Some(parcel);
+                    set(
+                        &me,
+                        3 * MS * round,
+                        TimedMail {
+                            parcel,
+                            ..mail(&me, 0, None)
+                        },
+                    );
+                }
+                me.sleep(Duration::from_secs(3600)).await;
+                Ok(())
+            });
+            let intake: Box<dyn Intake> = Box::new(Slow(passing, MS));
+            let seed = Seed {
+                intake: Some(intake),
+                ..sleeper
+            };
+            let sleeper = me.kernel.spawn(&me.process, seed).unwrap();
+            let sleeper = me.kernel.find(sleeper).unwrap();
+            assert_eq!(me.join(&sleeper).await, ExitReason::OutOfBudget);
+            assert!(budget.usage().cpu >= 50 * MS && budget.usage().cpu < 52 * MS);
+            Ok(())
+        }
+    });
+    // The timers send every three milliseconds, and cost one each time.
+    assert!(passed > 150 * MS && passed < 160 * MS, "{passed:?} have passed");
+}
+
+#[test]
+fn a_process_pays_for_the_timers_that_it_sets_for_others_even_when_it_has_ended() {
+    run(|me| async move {
+        let caps = Caps {
+            cpu: Some(MS),
+            ..Caps::default()
+        };
+        let budget = Budget::outermost(caps, me.kernel.now());
+        let limits = Limits {
+            budget: Some(budget.clone()),
+            ..Limits::default()
+        };
+        let to = me.id();
+        let setter = limited(limits, move |me| async move {
+            let mail = TimedMail {
+                to,
+                ..mail(&me, 7, Some(MS))
+            };
+            set(&me, MS, mail);
+            Ok(())
+        });
+        me.kernel.spawn(&me.process, setter).unwrap();
+        for _ in 0..3 {
+            me.receive(&[7]).await;
+        }
+        budget.spend(MS);
+        assert!(me.receive_timeout(&[7], 5_000_000).await.is_none());
+        assert_eq!(me.kernel.snapshot(me.id()).unwrap().timers, 0);
+        assert!(!me.kernel.post().has_timers());
+        Ok(())
+    });
 }

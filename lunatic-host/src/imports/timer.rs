@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use lunatic_kernel::channel::{Message, SendRefusal};
-use lunatic_kernel::clock::TimedMail;
-use lunatic_sys::codes::{CLOSED, INVALID, LIMIT, MESSAGE_LEN_MAX, OK};
+use lunatic_kernel::channel::Message;
+use lunatic_kernel::post::TimedMail;
+use lunatic_kernel::timers::TimerRefusal;
+use lunatic_sys::codes::{CLOSED, FULL, INVALID, LIMIT, MESSAGE_LEN_MAX, OK};
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use crate::guest_memory;
 use crate::instance::Ctx;
-
-/// An interval is at least as long as a time slice: a shorter one would keep the clock busy for its own sake.
-const INTERVAL_MIN: Duration = lunatic_kernel::clock::TIME_SLICE;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::timer";
@@ -44,20 +42,14 @@ fn send_after(
         to,
         tag,
         body: Message::from_slice(&bytes[..bytes.len().min(MESSAGE_LEN_MAX + 1)]),
-        interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns).max(INTERVAL_MIN)),
+        interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns)),
         parcel: None,
-        paid: None,
     };
-    let refused = mail.body.len() > MESSAGE_LEN_MAX;
-    let system = &ctx.process().system;
-    let set = match refused {
-        true => Err(SendRefusal::Limit),
-        false => kernel.set_timer(system, Duration::from_nanos(delay_ns), mail),
-    };
-    let timer = match set {
+    let timer = match kernel.set_timer(ctx.process(), Duration::from_nanos(delay_ns), mail) {
         Ok(timer) => timer,
-        Err(SendRefusal::Closed) => return Ok(CLOSED),
-        Err(_) => {
+        Err(TimerRefusal::Closed) => return Ok(CLOSED),
+        Err(TimerRefusal::TooMany) => return Ok(FULL),
+        Err(TimerRefusal::Limit) => {
             ctx.set_buffer(super::channel::TOO_MUCH);
             return Ok(LIMIT);
         }

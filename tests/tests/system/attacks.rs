@@ -1,12 +1,14 @@
 //! Guests that try to take the host down with them, one way each. Each attack runs in a system with a budget; whatever
 //! becomes of it, another system on the same host must be well meanwhile, and afterwards.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic_host::ExitReason;
 use lunatic_host::budget::Caps;
 use lunatic_tests::host::Host;
 use lunatic_tests::imports;
+
+const MS: Duration = Duration::from_millis(1);
 
 /// Whether an attack may end as it did.
 type Judge = fn(&ExitReason) -> bool;
@@ -118,6 +120,16 @@ const ATTACKS: &[(&str, Judge, &str)] = &[
         "(loop $again (drop (call $timer.send_after (i64.load (i32.const 1024)) (i64.load (i32.const 1032)) (i64.const 5) (i32.const 0) (i32.const 8) (i64.const 3600000000000) (i64.const 0) (i32.const 2048))) (br $again))",
     ),
     (
+        "intervals of one who sleeps",
+        is_budget,
+        "(i32.store (i32.const 3000) (i32.const 2000))
+        (loop $again
+            (drop (call $timer.send_after (i64.load (i32.const 1024)) (i64.load (i32.const 1032)) (i64.const 5) (i32.const 0) (i32.const 8) (i64.const 1000000) (i64.const 1000000) (i32.const 2048)))
+            (i32.store (i32.const 3000) (i32.sub (i32.load (i32.const 3000)) (i32.const 1)))
+            (br_if $again (i32.load (i32.const 3000))))
+        (call $process.sleep_ns (i64.const -1))",
+    ),
+    (
         "monitors without end",
         is_budget,
         "(loop $again (drop (call $process.monitor (i64.load (i32.const 1024)) (i64.load (i32.const 1032)) (i64.const 0) (i32.const 2048))) (br $again))",
@@ -179,6 +191,66 @@ fn no_attack_takes_the_host_down() {
         });
         host.loaded(&well).run().normal();
     }
+}
+
+/// A program that sets so many timers, and sleeps.
+fn timers(count: u32, delay: Duration, interval: Duration) -> Vec<u8> {
+    let [delay, interval] = [delay, interval].map(|time| time.as_nanos());
+    let text = format!(
+        r#"(module
+        (import "lunatic::process" "this" (func $this (param i32)))
+        (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+        (import "lunatic::timer" "send_after"
+            (func $send_after (param i64 i64 i64 i32 i32 i64 i64 i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "_start") (local $left i32)
+            (call $this (i32.const 1024))
+            (local.set $left (i32.const {count}))
+            (loop $again
+                (if (call $send_after (i64.load (i32.const 1024)) (i64.load (i32.const 1032)) (i64.const 5)
+                    (i32.const 0) (i32.const 8) (i64.const {delay}) (i64.const {interval}) (i32.const 2048))
+                    (then unreachable))
+                (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))
+            (call $sleep (i64.const -1))))"#
+    );
+    wat::parse_str(&text).unwrap()
+}
+
+/// What timers send takes the host longer than it has for it: as intervals, for ever; as many at once, for a while.
+#[test]
+fn intervals_make_nobodys_sleep_late() {
+    const ATTACKERS: u32 = 4;
+    const PER_ATTACKER: u32 = 30_000;
+    let host = Host::with(|builder| builder.workers(2).queued_max(256 << 20));
+    let sleeper = br#"(module (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+        (func (export "_start") (local $left i32)
+            (local.set $left (i32.const 20))
+            (loop $again
+                (call $sleep (i64.const 5000000))
+                (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))))"#;
+    let sleeper = host.load(sleeper).unwrap();
+    let sleep = || {
+        let start = Instant::now();
+        host.loaded(&sleeper).run().normal();
+        start.elapsed()
+    };
+    let alone = sleep();
+    let intervals = timers(PER_ATTACKER, MS, MS);
+    let at_once = timers(PER_ATTACKER, 2000 * MS, Duration::ZERO);
+    for attack in [intervals, at_once] {
+        let running: Vec<_> = (0..ATTACKERS).map(|_| host.program(&attack).quiet().start()).collect();
+        // Until they have set all of their timers, and while those send.
+        let mut beside = Vec::new();
+        let is_set = || host.figures().timers == (ATTACKERS * PER_ATTACKER) as usize;
+        while beside.len() < 20 || (beside.len() < 200 && !is_set()) {
+            beside.push(sleep());
+        }
+        beside.sort();
+        let median = beside[beside.len() / 2];
+        assert!(median < 5 * alone + 1000 * MS, "{median:?} in place of {alone:?}");
+        drop(running);
+    }
+    assert!(host.figures().timers_skipped > 0);
 }
 
 #[test]

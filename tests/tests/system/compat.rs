@@ -336,6 +336,22 @@ fn a_timer_sends_later_or_not_at_all() {
 }
 
 #[test]
+fn timers_are_limited() {
+    let set = |count: u32| {
+        format!(
+            r#"(local $left i32)
+            (local.set $left (i32.const {count}))
+            (loop $again
+                (call $message.create_data (i64.const 1) (i64.const 0))
+                (drop (call $timer.send_after (call $process.process_id) (i64.const 3600000)))
+                (br_if $again (local.tee $left (i32.sub (local.get $left) (i32.const 1)))))"#
+        )
+    };
+    holds("", &set(65_536));
+    traps("", &set(65_537), "as many timers as a process may have");
+}
+
+#[test]
 fn there_is_one_node_and_this_is_it() {
     holds(
         "(func (export \"child\"))",

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use lunatic_host::Ctx;
-use lunatic_kernel::channel::{Message, SendRefusal};
-use lunatic_kernel::clock::{Parcel, TimedMail};
+use lunatic_kernel::channel::Message;
+use lunatic_kernel::post::{Parcel, TimedMail};
+use lunatic_kernel::timers::TimerRefusal;
 use parking_lot::Mutex;
 use wasmtime::{Caller, Linker};
 
@@ -42,12 +43,14 @@ fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmt
             body: Message::new(),
             interval: None,
             parcel: Some(parcel),
-            paid: None,
         };
-        match kernel.set_timer(&own.system, Duration::from_millis(delay_ms), mail) {
+        match kernel.set_timer(own, Duration::from_millis(delay_ms), mail) {
             Ok(number) => timer.number = number,
-            Err(SendRefusal::Closed) => {}
-            Err(_) => return Err(fault("the messages of all processes take up all memory that they may")),
+            Err(TimerRefusal::Closed) => {}
+            Err(TimerRefusal::TooMany) => return Err(fault("the receiver has as many timers as a process may have")),
+            Err(TimerRefusal::Limit) => {
+                return Err(fault("the messages of all processes take up all memory that they may"));
+            }
         }
     }
     let state = state(&mut caller);

@@ -1,0 +1,604 @@
+//! The post: the mail of timers, and the thread that sends it when its time has come.
+//!
+//! It knows no processes: a process is an id, and a [`Postman`] brings what is sent. The post has a thread of its own, so that
+//! neither many timers nor long messages make a time slice or a sleeper late: those are the [clock's](crate::clock). The thread
+//! takes what is due in batches of at most [`BATCH`], in the order of the times, and holds the lock only while it takes.
+//!
+//! # Intervals
+//!
+//! A timer of an interval is set again as soon as it is taken, to its next time that is still to come. So it does not drift,
+//! and one that is late sends once, however many of its times have passed meanwhile. Those are counted
+//! ([`Post::skipped`]). Without that, intervals that are shorter than the work which they cause would always be due.
+//!
+//! # Who pays
+//!
+//! The time on a core that a batch takes is charged to the budgets of the processes that set its timers, by the
+//! [weight](Letter::weight) of each. A budget that is used up sends nothing any more. While its share of a core is used up,
+//! intervals are skipped. What nobody has given a budget is charged to nobody, and costs two more looks at the time a batch at
+//! most.
+
+use std::any::Any;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use crate::address::Id;
+use crate::agenda::{Agenda, TimerId};
+use crate::budget::{Budget, Receipt};
+use crate::channel::Message;
+use crate::clock::TIME_SLICE;
+use crate::environment::Environment;
+use crate::hash::NumberMap;
+
+/// So many timers are taken at once: some tens of microseconds, for which whoever sets or cancels one may have to wait.
+const BATCH: usize = 256;
+
+/// As good as never: 136 years, in place of what is longer and may be no time that can be told.
+pub(crate) const FAR: Duration = Duration::from_secs(1 << 32);
+
+/// A message that is sent later.
+#[derive(Debug, Clone)]
+pub struct TimedMail {
+    /// The process that gets it.
+    pub to: Id,
+    /// What it is about.
+    pub tag: u64,
+    /// Its bytes.
+    pub body: Message,
+    /// It is sent again after each such time, which is at least a [`TIME_SLICE`].
+    pub interval: Option<Duration>,
+    /// What is sent in place of `body` to a process that has an [intake](crate::relations::Intake) in place of a mailbox.
+    pub parcel: Option<Parcel>,
+}
+
+/// Something that is on its way to an intake; nothing once it has been sent.
+pub type Parcel = Arc<Mutex<Option<Box<dyn Any + Send>>>>;
+
+/// What a timer holds.
+#[derive(Debug)]
+pub struct Letter {
+    /// What is sent.
+    pub mail: TimedMail,
+    /// The process that set the timer.
+    pub from: Id,
+    /// The budget that pays for the time it takes.
+    pub payer: Option<Arc<Budget>>,
+    /// What is paid for the bytes that it holds.
+    pub(crate) paid: Option<Receipt>,
+    /// The timer is an interval's, and was cancelled while it fired.
+    is_cancelled: AtomicBool,
+}
+
+impl Letter {
+    /// `mail` from the process `from`, which `payer` pays for.
+    pub fn new(from: Id, payer: Option<Arc<Budget>>, mail: TimedMail) -> Self {
+        let interval = mail.interval.map(|interval| interval.clamp(TIME_SLICE, FAR));
+        Self {
+            mail: TimedMail { interval, ..mail },
+            from,
+            payer,
+            paid: None,
+            is_cancelled: AtomicBool::new(false),
+        }
+    }
+
+    /// The bytes that it takes up while it waits: its own, its places in the maps of the post and of its process, and what
+    /// does not fit into it.
+    pub fn size(&self) -> usize {
+        let body = &self.mail.body;
+        size_of::<Self>() + 128 + if body.spilled() { body.capacity() } else { 0 }
+    }
+
+    /// Its part of the work of a batch: about the bytes that could be copied in the time it takes to send it. The message of
+    /// an interval is copied each time, others are moved.
+    fn weight(&self) -> u64 {
+        (1 << 10) + self.mail.interval.map_or(0, |_| self.mail.body.len() as u64)
+    }
+
+    /// Who pays for it, and for how much of the work.
+    fn bill(&self) -> Option<(Arc<Budget>, u64)> {
+        self.payer.clone().map(|payer| (payer, self.weight()))
+    }
+
+    fn is_paid(&self) -> bool {
+        self.payer.as_ref().is_none_or(|payer| !payer.is_spent())
+    }
+}
+
+/// What the post's thread does for others.
+pub trait Postman {
+    /// Sends what a timer sends only once, or the last time.
+    fn send_last(&self, timer: u64, letter: Letter);
+    /// Sends what a timer sends at intervals.
+    fn send(&self, mail: &TimedMail);
+    /// The budget that pays for a timer is used up: the timer is gone and has not sent.
+    fn refuse(&self, timer: u64, letter: &Letter);
+    /// The last timer has been sent or refused, and it may have woken nobody.
+    fn ran_out(&self);
+}
+
+/// Timers that send mail.
+pub struct Post {
+    timers: Mutex<Timers>,
+    changed: Condvar,
+    skipped: AtomicU64,
+    /// Its time is the machine's, so intervals of a budget that has to wait can wait, too.
+    is_real: bool,
+}
+
+#[derive(Default)]
+struct Timers {
+    /// Timers in the order of their times.
+    agenda: Agenda<u64>,
+    /// All timers, by the random numbers that guests know them by.
+    set: NumberMap<u64, Timer>,
+    /// Timers that were taken out and are being sent.
+    firing: usize,
+    stopped: bool,
+}
+
+struct Timer {
+    id: TimerId,
+    letter: Arc<Letter>,
+}
+
+/// A timer that fires.
+enum Due {
+    Once(u64, Letter),
+    Again(u64, Arc<Letter>),
+}
+
+impl Post {
+    /// The post of the machine's time.
+    pub fn new() -> Self {
+        Self::of(true)
+    }
+
+    /// The post of a time that stands still, until [`fire_due`](Self::fire_due) says what time it is.
+    pub fn paused() -> Self {
+        Self::of(false)
+    }
+
+    fn of(is_real: bool) -> Self {
+        Self {
+            timers: Mutex::default(),
+            changed: Condvar::new(),
+            skipped: AtomicU64::new(0),
+            is_real,
+        }
+    }
+
+    /// Sends a letter at `due`, under a number that nobody can guess and that is not used yet.
+    pub fn set(&self, due: Instant, timer: u64, letter: Letter) {
+        let mut timers = self.timers.lock();
+        let letter = Arc::new(letter);
+        let (id, is_first) = timers.agenda.insert(due, timer);
+        timers.set.insert(timer, Timer { id, letter });
+        drop(timers);
+        if is_first {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Takes a timer away, and gives back what it would have sent; nothing if it sends no more.
+    pub fn cancel(&self, timer: u64) -> Option<Arc<Letter>> {
+        let mut timers = self.timers.lock();
+        let Timer { id, letter } = timers.set.remove(&timer)?;
+        timers.agenda.remove(id);
+        drop(timers);
+        letter.is_cancelled.store(true, Ordering::Relaxed);
+        Some(letter)
+    }
+
+    /// When the first timer is due.
+    pub fn next_due(&self) -> Option<Instant> {
+        self.timers.lock().agenda.next_due()
+    }
+
+    /// True if some timer will still send.
+    pub fn has_timers(&self) -> bool {
+        let timers = self.timers.lock();
+        timers.firing > 0 || !timers.set.is_empty()
+    }
+
+    /// The number of timers that will still send.
+    pub fn timers(&self) -> usize {
+        self.timers.lock().set.len()
+    }
+
+    /// How often an interval did not send because it was late, or because its budget had to wait.
+    pub fn skipped(&self) -> u64 {
+        self.skipped.load(Ordering::Relaxed)
+    }
+
+    /// Sends all that is due at `now`: for a post without a thread.
+    pub fn fire_due(&self, postman: &impl Postman, machine: &dyn Environment, now: Instant) {
+        let mut timers = self.timers.lock();
+        while self.fire_batch(&mut timers, postman, machine, now) {}
+    }
+
+    /// Makes [`run`](Self::run) return.
+    pub fn stop(&self) {
+        self.timers.lock().stopped = true;
+        self.changed.notify_one();
+    }
+
+    /// The thread.
+    pub fn run(&self, postman: &impl Postman, machine: &dyn Environment) {
+        let mut timers = self.timers.lock();
+        while !timers.stopped {
+            if self.fire_batch(&mut timers, postman, machine, machine.now()) {
+                if timers.set.is_empty() {
+                    MutexGuard::unlocked(&mut timers, || postman.ran_out());
+                }
+                continue;
+            }
+            match timers.agenda.next_due() {
+                Some(due) => drop(self.changed.wait_until(&mut timers, due)),
+                None => self.changed.wait(&mut timers),
+            }
+        }
+    }
+
+    /// Sends what is due, at most [`BATCH`], and charges for it; false if nothing is.
+    fn fire_batch(
+        &self,
+        timers: &mut MutexGuard<'_, Timers>,
+        postman: &impl Postman,
+        machine: &dyn Environment,
+        now: Instant,
+    ) -> bool {
+        if timers.agenda.next_due().is_none_or(|first| first > now) {
+            return false;
+        }
+        let start = machine.time_on_core();
+        let batch = self.take_due(timers, machine, now);
+        let count = batch.len();
+        timers.firing += count;
+        MutexGuard::unlocked(timers, || {
+            let total: u64 = batch.iter().map(|due| due.letter().weight()).sum();
+            let bills: Vec<_> = batch.iter().filter_map(|due| due.letter().bill()).collect();
+            for due in batch {
+                self.fire(postman, due);
+            }
+            if !bills.is_empty() {
+                let time = machine.time_on_core().saturating_sub(start);
+                for (payer, weight) in bills {
+                    payer.spend(time.mul_f64(weight as f64 / total as f64));
+                }
+            }
+        });
+        timers.firing -= count;
+        true
+    }
+
+    fn take_due(&self, timers: &mut Timers, machine: &dyn Environment, now: Instant) -> Vec<Due> {
+        let mut batch = Vec::new();
+        while batch.len() < BATCH
+            && let Some((due, number)) = timers.agenda.take_due(now)
+        {
+            let timer = timers.set.get_mut(&number).expect("what is on the agenda is set");
+            if let Some(interval) = timer.letter.mail.interval {
+                let payer = timer.letter.payer.as_ref().filter(|_| self.is_real);
+                let rest = payer.and_then(|payer| payer.must_wait(machine.now()));
+                let (next, skipped) = next_after(due, interval, now + rest.unwrap_or_default());
+                self.skipped.fetch_add(skipped, Ordering::Relaxed);
+                (timer.id, _) = timers.agenda.insert(next, number);
+                batch.push(Due::Again(number, timer.letter.clone()));
+            } else {
+                let timer = timers.set.remove(&number);
+                let letter = timer.and_then(|timer| Arc::into_inner(timer.letter));
+                batch.push(Due::Once(
+                    number,
+                    letter.expect("the letter of a timer that fires once is not shared"),
+                ));
+            }
+        }
+        batch
+    }
+
+    fn fire(&self, postman: &impl Postman, due: Due) {
+        match due {
+            Due::Once(number, letter) if letter.is_paid() => postman.send_last(number, letter),
+            Due::Once(number, letter) => postman.refuse(number, &letter),
+            Due::Again(_, letter) if letter.is_cancelled.load(Ordering::Relaxed) => {}
+            Due::Again(_, letter) if letter.is_paid() => postman.send(&letter.mail),
+            Due::Again(number, _) => {
+                if let Some(letter) = self.cancel(number) {
+                    postman.refuse(number, &letter);
+                }
+            }
+        }
+    }
+}
+
+impl Default for Post {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Due {
+    fn letter(&self) -> &Letter {
+        match self {
+            Self::Once(_, letter) => letter,
+            Self::Again(_, letter) => letter,
+        }
+    }
+}
+
+/// The first time after `now` of an interval that was `due`, and how many times between the two are skipped.
+fn next_after(due: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
+    let (late, interval_ns) = (now.saturating_duration_since(due).as_nanos(), interval.as_nanos());
+    // Both fit: as an interval is at most `FAR`, and nothing is late by more than 584 years.
+    let (skipped, over) = ((late / interval_ns) as u64, (late % interval_ns) as u64);
+    (now.max(due) + interval - Duration::from_nanos(over), skipped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+    use crate::budget::Caps;
+    use crate::environment::{Machine, now};
+
+    const MS: Duration = Duration::from_millis(1);
+
+    thread_local! {
+        /// How long this thread has computed, as its machine says.
+        static COMPUTED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    /// A machine whose time on a core is what the sending of mail costs, and nothing else.
+    fn machine() -> Machine {
+        Machine::new(|| COMPUTED.get())
+    }
+
+    /// Writes down what is done, and may cancel a timer whenever mail is sent.
+    #[derive(Default)]
+    struct Log {
+        post: Post,
+        cancels: Option<u64>,
+        /// What it costs to send.
+        cost: Duration,
+        /// The tags of what was sent; below zero if it was the last.
+        sent: Mutex<Vec<i64>>,
+        cancelled: Mutex<Vec<bool>>,
+        refused: Mutex<Vec<u64>>,
+    }
+
+    impl Log {
+        fn log(&self, tag: i64) {
+            COMPUTED.set(COMPUTED.get() + self.cost);
+            self.sent.lock().push(tag);
+            if let Some(cancels) = self.cancels {
+                self.cancelled.lock().push(self.post.cancel(cancels).is_some());
+            }
+        }
+
+        /// A timer that sends its number as tag.
+        fn set(&self, due: Instant, timer: u64, interval: Option<Duration>, payer: Option<&Arc<Budget>>) {
+            let mail = TimedMail {
+                to: Id::NONE,
+                tag: timer,
+                body: Message::new(),
+                interval,
+                parcel: None,
+            };
+            self.post.set(due, timer, Letter::new(Id::NONE, payer.cloned(), mail));
+        }
+
+        fn fire_due(&self, now: Instant) -> Vec<i64> {
+            self.post.fire_due(self, &machine(), now);
+            std::mem::take(&mut *self.sent.lock())
+        }
+    }
+
+    impl Postman for Log {
+        fn send_last(&self, timer: u64, letter: Letter) {
+            assert_eq!(timer, letter.mail.tag);
+            self.log(-timer.cast_signed());
+        }
+
+        fn send(&self, mail: &TimedMail) {
+            self.log(mail.tag.cast_signed());
+        }
+
+        fn refuse(&self, timer: u64, _: &Letter) {
+            self.refused.lock().push(timer);
+        }
+
+        fn ran_out(&self) {}
+    }
+
+    fn budget(caps: Caps) -> Arc<Budget> {
+        Budget::outermost(caps, now())
+    }
+
+    #[test]
+    fn an_interval_that_is_cancelled_while_it_fires_fires_no_more() {
+        let (start, log) = (
+            now(),
+            Log {
+                cancels: Some(7),
+                ..Log::default()
+            },
+        );
+        log.set(start, 7, Some(MS), None);
+        assert_eq!(log.fire_due(start + 10 * MS), [7]);
+        assert_eq!(*log.cancelled.lock(), [true]);
+        assert!(!log.post.has_timers());
+    }
+
+    /// Both are due at once, and the first one cancels the second.
+    #[test]
+    fn what_is_due_already_can_be_cancelled_if_it_is_an_interval() {
+        for (interval, stops) in [(Some(MS), true), (None, false)] {
+            let (start, log) = (
+                now(),
+                Log {
+                    cancels: Some(8),
+                    ..Log::default()
+                },
+            );
+            log.set(start, 7, None, None);
+            log.set(start, 8, interval, None);
+            assert_eq!(log.fire_due(start).len(), if stops { 1 } else { 2 });
+            assert_eq!(log.cancelled.lock()[0], stops);
+            assert!(!log.post.has_timers());
+        }
+    }
+
+    #[test]
+    fn an_interval_that_is_late_sends_once_and_keeps_its_times() {
+        let check = |late_us: u64, skipped: u64, next_us: u64| {
+            let (start, log) = (now(), Log::default());
+            log.set(start, 1, Some(3 * MS), None);
+            assert_eq!(log.fire_due(start + Duration::from_micros(late_us)), [1]);
+            assert_eq!(log.post.skipped(), skipped, "{late_us} µs late");
+            assert_eq!(log.post.next_due(), Some(start + Duration::from_micros(next_us)));
+        };
+        check(0, 0, 3000);
+        check(1, 0, 3000);
+        check(2999, 0, 3000);
+        check(3000, 1, 6000);
+        check(10_000, 3, 12_000);
+        check(3_600_000_000, 1_200_000, 3_600_003_000);
+    }
+
+    #[test]
+    fn any_interval_is_set() {
+        for interval in [Duration::ZERO, Duration::from_nanos(1), Duration::MAX] {
+            let (start, log) = (now(), Log::default());
+            log.set(start, 1, Some(interval), None);
+            assert_eq!(log.fire_due(start), [1]);
+            let next = log.post.next_due().unwrap();
+            assert!(next >= start + TIME_SLICE && next <= start + FAR);
+        }
+    }
+
+    /// A thousand intervals of a millisecond take ten milliseconds to be sent: they are late for ever.
+    #[test]
+    fn intervals_that_are_always_late_keep_no_timer_from_its_turn() {
+        let (start, log) = (
+            now(),
+            Log {
+                cost: MS / 100,
+                ..Log::default()
+            },
+        );
+        (1..=1000).for_each(|timer| log.set(start + MS, timer, Some(MS), None));
+        let after = [5, 50, 500].map(|ms| ms * MS);
+        for (after, timer) in after.into_iter().zip(2000..) {
+            log.set(start + after, timer, None, None);
+        }
+        let begun = COMPUTED.get();
+        let mut sent = Vec::new();
+        while log.post.timers() > 1000 {
+            let passed = COMPUTED.get() - begun;
+            for tag in log.fire_due(start + passed.max(MS)) {
+                sent.push((tag, passed));
+            }
+        }
+        for (after, timer) in after.into_iter().zip(2000..) {
+            let (_, at) = *sent.iter().find(|(tag, _)| *tag == -timer).unwrap();
+            assert!(
+                at >= after && at <= after + 20 * MS,
+                "due after {after:?}, sent after {at:?}"
+            );
+        }
+        assert!(log.post.skipped() > 1000);
+    }
+
+    #[test]
+    fn who_set_a_timer_pays_for_its_part_of_the_work() {
+        let (start, log) = (
+            now(),
+            Log {
+                cost: MS,
+                ..Log::default()
+            },
+        );
+        let (one, other) = (budget(Caps::default()), budget(Caps::default()));
+        let payers = [Some(&one), Some(&one), Some(&one), Some(&other), None, None];
+        for (payer, timer) in payers.into_iter().zip(1..) {
+            log.set(start, timer, (timer % 2 == 0).then_some(MS), payer);
+        }
+        assert_eq!(log.fire_due(start).len(), 6);
+        assert_eq!([one.usage().cpu, other.usage().cpu], [3 * MS, MS]);
+        // Once more for the second of the first budget, and for the other's.
+        assert_eq!(log.fire_due(start + MS).len(), 3);
+        assert_eq!([one.usage().cpu, other.usage().cpu], [4 * MS, 2 * MS]);
+    }
+
+    #[test]
+    fn the_message_of_an_interval_weighs_as_much_as_is_copied() {
+        let letter = |interval| {
+            let mail = TimedMail {
+                to: Id::NONE,
+                tag: 0,
+                body: Message::from_vec(vec![0; 9 << 10]),
+                interval,
+                parcel: None,
+            };
+            Letter::new(Id::NONE, None, mail)
+        };
+        assert_eq!(
+            [letter(Some(MS)), letter(None)].map(|letter| letter.weight()),
+            [10 << 10, 1 << 10]
+        );
+    }
+
+    #[test]
+    fn a_budget_that_is_used_up_sends_nothing_any_more() {
+        let (start, log) = (
+            now(),
+            Log {
+                cost: MS,
+                ..Log::default()
+            },
+        );
+        let spent = budget(Caps {
+            cpu: Some(5 * MS),
+            ..Caps::default()
+        });
+        log.set(start, 1, Some(MS), Some(&spent));
+        log.set(start + 10 * MS, 2, None, Some(&spent));
+        log.set(start + 10 * MS, 3, None, None);
+        let sent: Vec<_> = (0..=10).flat_map(|ms| log.fire_due(start + ms * MS)).collect();
+        assert_eq!(sent, [1, 1, 1, 1, 1, -3]);
+        assert_eq!(*log.refused.lock(), [1, 2]);
+        assert!(!log.post.has_timers());
+    }
+
+    #[test]
+    fn intervals_are_skipped_while_the_share_of_a_core_is_used_up() {
+        let caps = Caps {
+            cpu_share: Some(10),
+            ..Caps::default()
+        };
+        for (post, waits) in [(Post::new(), true), (Post::paused(), false)] {
+            let (start, payer) = (now(), budget(caps));
+            let log = Log {
+                post,
+                cost: 100_000 * MS,
+                ..Log::default()
+            };
+            log.set(start, 1, Some(MS), Some(&payer));
+            log.fire_due(start);
+            assert_eq!(log.post.next_due(), Some(start + MS));
+            // It has used 100 seconds, which are a tenth of 1,000.
+            log.fire_due(start + MS);
+            let next = log.post.next_due().unwrap() - start;
+            let expected = if waits {
+                900_000 * MS..1_100_000 * MS
+            } else {
+                2 * MS..3 * MS
+            };
+            assert!(expected.contains(&next), "the next time is {next:?} after the start");
+        }
+    }
+}
