@@ -2,7 +2,7 @@
 
 use wasmtime::{Caller, Linker};
 
-use crate::guest_memory;
+use super::pieces;
 use crate::instance::Ctx;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -10,11 +10,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "len", |caller: Caller<'_, Ctx>| {
         caller.data().buffer.len() as u32
     })?;
-    linker.func_wrap(namespace, "take", take)?;
+    linker.func_wrap_async(namespace, "take", |caller, (to, len)| Box::new(take(caller, to, len)))?;
     Ok(())
 }
 
-fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
+async fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
     let buffer = std::mem::take(&mut caller.data_mut().buffer);
     if buffer.len() != len as usize {
         let text = format!(
@@ -23,5 +23,5 @@ fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> 
         );
         return Err(wasmtime::Error::msg(text));
     }
-    guest_memory::write(&mut caller, to, &buffer)
+    pieces::write(&mut caller, to, &buffer).await
 }

@@ -8,6 +8,7 @@ use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
+use super::pieces;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
@@ -20,7 +21,13 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "join_group", join_group)?;
     linker.func_wrap(namespace, "leave_group", leave_group)?;
     linker.func_wrap(namespace, "members", members)?;
-    linker.func_wrap(namespace, "broadcast", broadcast)?;
+    linker.func_wrap_async(
+        namespace,
+        "broadcast",
+        |caller, (name, len, tag, message, message_len)| {
+            Box::new(broadcast(caller, name, len, tag, message, message_len))
+        },
+    )?;
     Ok(())
 }
 
@@ -122,7 +129,7 @@ fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i
     Ok(i32::try_from(members.len()).expect("there are fewer than 2^31 processes"))
 }
 
-fn broadcast(
+async fn broadcast(
     mut caller: Caller<'_, Ctx>,
     at: u32,
     len: u32,
@@ -131,9 +138,11 @@ fn broadcast(
     message_len: u32,
 ) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
-    let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
+    guest_memory::slice(&mut caller, message, message_len)?;
     let mut count = 0;
-    for id in ctx.process().local.rights.scope.members(&name) {
+    for id in caller.data().process().local.rights.scope.members(&name) {
+        pieces::pause(&mut caller).await;
+        let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
         let Some(member) = ctx.kernel.find(id) else { continue };
         match ctx.kernel.put_mail(member, tag, bytes) {
             Ok(()) => count += 1,

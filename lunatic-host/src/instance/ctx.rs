@@ -126,7 +126,8 @@ impl Ctx {
         UpdateDeadline::Yield(1)
     }
 
-    pub(super) fn has_used_slice(&self) -> bool {
+    /// Whether the time slice is over in which the process began to run.
+    pub(crate) fn has_used_slice(&self) -> bool {
         self.seat.slice() != self.kernel.slices()
     }
 
