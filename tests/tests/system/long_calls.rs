@@ -55,16 +55,18 @@ const CALLS: &[Call] = &[
         step: "(drop (call $unlink (i32.const 3) (global.get $low) (global.get $much)))",
         turns: 0,
     },
-    Call {
-        what: "the largest message, through the mailbox",
-        step: "(call $ok (call $mailbox.send (i64.load (i32.const 1024)) (i64.load (i32.const 1032))
-                (i64.const 5) (global.get $low) (i32.const 67108864)))
-            (call $ok (call $mailbox.receive (i32.const 0) (i32.const 0) (i32.const 2048)
-                (global.get $high) (global.get $much) (i64.const -1)))
-            (call $buffer.take (global.get $high) (i32.const 67108864))",
-        turns: 3,
-    },
 ];
+
+/// The largest message. Sending it is one piece (known flaw, `docs/internals/long-calls.md`), receiving it is many.
+const LARGEST_MESSAGE: Call = Call {
+    what: "the largest message, through the mailbox",
+    step: "(call $ok (call $mailbox.send (i64.load (i32.const 1024)) (i64.load (i32.const 1032))
+            (i64.const 5) (global.get $low) (i32.const 67108864)))
+        (call $ok (call $mailbox.receive (i32.const 0) (i32.const 0) (i32.const 2048)
+            (global.get $high) (global.get $much) (i64.const -1)))
+        (call $buffer.take (global.get $high) (i32.const 67108864))",
+    turns: 3,
+};
 
 /// Eight megabytes for each of 20 members of a group.
 const BROADCAST: &str = "(local $n i32)
@@ -161,7 +163,7 @@ fn others_have_their_turns_during_a_long_call() {
         step: BROADCAST,
         turns: 5,
     };
-    for Call { what, step, turns } in CALLS.iter().chain([&broadcast]) {
+    for Call { what, step, turns } in CALLS.iter().chain([&LARGEST_MESSAGE, &broadcast]) {
         let had = self::turns(&host, step);
         println!("{what}: {had} turns");
         if had < *turns {
