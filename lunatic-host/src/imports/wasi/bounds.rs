@@ -17,11 +17,11 @@ use crate::instance::Ctx;
 const PART_MAX: u32 = 1 << 20;
 /// The most ranges of one read or write, as in Linux (`UIO_MAXIOV`).
 const RANGES_MAX: u32 = 1024;
-/// The most things that are waited for at once: each takes up to half a microsecond.
+/// The most things that are waited for at once: each is set up and taken down by itself.
 const SUBSCRIPTIONS_MAX: u32 = 4096;
 /// The longest path, as in Linux (`PATH_MAX`).
 const PATH_LEN_MAX: u32 = 4096;
-/// So many random numbers are made between two looks at the clock, in bytes: they take 80 µs.
+/// So many random numbers are made between two looks at the clock, in bytes: they take 0.2 ms.
 const RANDOM_PIECE: u32 = 64 << 10;
 
 /// Whether a path of so many bytes is refused.
