@@ -19,8 +19,9 @@ crate::imports! {
     /// [`codes::TIMED_OUT`](crate::codes::TIMED_OUT) instead of `FULL`.
     fn send(id: u64, key: u64, message: *const u8, len: usize, timeout_ns: u64) -> i32;
 
-    /// Takes the oldest message without waiting and returns its length. If it has at most `capacity` bytes it has been
-    /// copied to `to`; a longer one waits in the buffer. Otherwise [`codes::EMPTY`](crate::codes::EMPTY),
+    /// Takes the oldest message without waiting and returns its length. If it has at most `capacity` bytes, and at most
+    /// [`codes::IN_PLACE_LEN_MAX`](crate::codes::IN_PLACE_LEN_MAX), it has been copied to `to`; a longer one waits in the
+    /// buffer. Otherwise [`codes::EMPTY`](crate::codes::EMPTY),
     /// [`codes::CLOSED`](crate::codes::CLOSED) or [`codes::INVALID`](crate::codes::INVALID).
     fn try_receive(id: u64, key: u64, to: *mut u8, capacity: usize) -> i32;
 

@@ -21,7 +21,8 @@ crate::imports! {
     fn close(reference: u64);
 
     /// Takes the oldest entry whose tag is among the tags (any, if there are none), and returns the length of its body.
-    /// If that has at most `capacity` bytes it has been copied to `to`; a longer one waits in the buffer. Otherwise
+    /// If that has at most `capacity` bytes, and at most [`codes::IN_PLACE_LEN_MAX`](crate::codes::IN_PLACE_LEN_MAX), it has
+    /// been copied to `to`; a longer one waits in the buffer. Otherwise
     /// [`codes::TIMED_OUT`](crate::codes::TIMED_OUT); or [`codes::EMPTY`](crate::codes::EMPTY) if the timeout is 0.
     ///
     /// Traps if there are more than [`codes::TAGS_LEN_MAX`](crate::codes::TAGS_LEN_MAX) tags.

@@ -16,6 +16,7 @@ lunatic_test_guests::scenarios![
     reading_input_blocks_nobody_else,
     opening_a_pipe_blocks_nobody_else,
     files_under_a_folder_can_be_used,
+    large_files_are_read_and_written_whole,
     files_elsewhere_cannot_be_used,
     a_folder_can_be_read_only,
     many_processes_use_files_at_once,
@@ -138,6 +139,26 @@ fn files_under_a_folder_can_be_used() {
     assert_eq!(names, ["a", "given.txt", "new.txt"].map(str::to_owned).into());
     fs::remove_dir_all("/data/a").unwrap();
     assert_eq!(fs::metadata("/data/a").unwrap_err().kind(), io::ErrorKind::NotFound);
+}
+
+/// One call reads or writes a megabyte at most; std goes on with the rest.
+fn large_files_are_read_and_written_whole() {
+    let bytes: Vec<u8> = (0..5_000_000_u32).map(|at| (at * 31 % 251) as u8).collect();
+    fs::write("/data/large", &bytes).unwrap();
+    assert!(fs::read("/data/large").unwrap() == bytes);
+    let mut file = fs::File::options().read(true).write(true).open("/data/large").unwrap();
+    assert_eq!(file.write(&bytes[1..]).unwrap(), 1 << 20);
+    let mut part = vec![0; 3_000_000];
+    assert_eq!(file.read(&mut part).unwrap(), 1 << 20);
+    assert!(
+        part[..1 << 20] == bytes[1 << 20..2 << 20],
+        "the next megabyte is as it was"
+    );
+    file.rewind().unwrap();
+    file.read_exact(&mut part).unwrap();
+    assert!(part[..1 << 20] == bytes[1..=1 << 20]);
+    assert!(part[1 << 20..] == bytes[1 << 20..3_000_000]);
+    fs::remove_file("/data/large").unwrap();
 }
 
 fn files_elsewhere_cannot_be_used() {

@@ -1,6 +1,6 @@
-//! Makes a module startable and its instances reusable, without changing what it means.
+//! Makes a module startable, its instances reusable and its instructions short, without changing what it means.
 //!
-//! What is added, and nothing else changes:
+//! What is added:
 //!
 //! - Every mutable global is exported, so that the host can put it back when an instance is used again.
 //! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop
@@ -8,10 +8,15 @@
 //!   host knows that it is this loop that asks.
 //! - If something has to run in a fresh instance before an export other than `_start`: the exported function
 //!   [`STARTUP_EXPORT`], which does that.
+//! - If an instruction can be about many bytes: a function that does the same in pieces, and is called in its place, so that
+//!   the engine can interrupt it (`bulk`).
 //!
-//! Types, functions, globals and exports are appended, so no index moves. Bodies and all other sections are copied byte by
-//! byte, so that debug information, whose offsets count from the start of the code section, stays right.
+//! Nothing else changes. Types, functions, globals and exports are appended, so no index moves. All other bytes of bodies and
+//! sections are copied, and a call takes as much room as what it replaces, so that debug information, whose offsets count
+//! from the start of the code section, stays right.
 
+mod bulk;
+mod call;
 mod direct_calls;
 mod error;
 mod inspect;
@@ -21,8 +26,9 @@ mod startup;
 use wasm_encoder::{BlockType, ConstExpr, Encode, ExportKind, Function, GlobalType, Instruction, ValType};
 use wasmparser::WasmFeatures;
 
+use self::bulk::{Bulk, PIECE};
 use self::inspect::Inspected;
-use self::sections::{Growth, SectionId};
+use self::sections::{Growth, Section, SectionId};
 use super::facts::{Facts, GATE_EXPORT, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
 
 pub use self::direct_calls::direct_calls;
@@ -30,7 +36,7 @@ pub use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
 /// everything that is kept about a rewritten module.
-pub const VERSION: u32 = 5;
+pub const VERSION: u32 = 6;
 
 /// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
 pub const MODULE_SIZE_MAX: usize = 1 << 30;
@@ -96,6 +102,7 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         }
         _ => None,
     };
+    let code = short_instructions(&module, &mut additions);
     additions.check()?;
 
     let facts = Facts {
@@ -116,10 +123,53 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         additions.exports,
         additions.code,
     ];
+    let mut sections: Vec<Section<'_>> = module.sections;
+    if let Some(code) = &code {
+        let section = sections.iter_mut().find(|section| section.id == SectionId::CODE);
+        section.expect("its code has been read").content = code;
+    }
     Ok(Rewritten {
-        wasm: sections::write(&module.sections, growths),
+        wasm: sections::write(&sections, growths),
         facts,
     })
+}
+
+/// The content of the code section in which every instruction that can take long is a call of a function that can be
+/// interrupted. Appends these functions. `None` if there is no such instruction.
+fn short_instructions(module: &Inspected<'_>, additions: &mut Additions) -> Option<Vec<u8>> {
+    let sites = &module.code.bulk.sites;
+    let code = module.sections.iter().find(|section| section.id == SectionId::CODE)?;
+    let mut functions: Vec<(Bulk, u32)> = Vec::new();
+    let mut type_index = module.type_of_numbers(Bulk::PARAMS);
+    for site in sites {
+        let segment_len = match site.bulk {
+            Bulk::Init(segment) => module.segments.get(segment as usize).copied(),
+            Bulk::Fill | Bulk::Copy => None,
+        };
+        // More than there is in a segment cannot be copied out of it.
+        let is_short = segment_len.is_some_and(|len| len <= PIECE);
+        if !is_short && functions.iter().all(|(bulk, _)| *bulk != site.bulk) {
+            let ty = *type_index.get_or_insert_with(|| additions.numbers_type(Bulk::PARAMS));
+            let function = additions.function_of(ty, &site.bulk.body(segment_len.unwrap_or(0)));
+            functions.push((site.bulk, function));
+        }
+    }
+    if functions.is_empty() {
+        return None;
+    }
+    let function = |wanted: Bulk| {
+        functions
+            .iter()
+            .find(|(bulk, _)| *bulk == wanted)
+            .map(|(_, index)| *index)
+    };
+    Some(bulk::redirect(
+        code.content,
+        module.code_start,
+        &module.bodies,
+        sites,
+        function,
+    ))
 }
 
 /// Refuses a module that exports what only the host may add.
@@ -235,14 +285,29 @@ impl Additions {
         index
     }
 
+    /// Appends the type of functions that take so many `i32` and return nothing, and returns its index.
+    fn numbers_type(&mut self, count: usize) -> u32 {
+        self.types.add(|out| {
+            out.push(0x60);
+            vec![ValType::I32; count].encode(out);
+            out.push(0);
+        });
+        self.type_count += 1;
+        self.type_count - 1
+    }
+
     /// Appends a function of type `() -> ()`, and returns its index.
     fn function(&mut self, body: &Function) -> u32 {
         let void = self.void_type();
-        let index = self.function_count;
-        self.functions.add(|out| void.encode(out));
+        self.function_of(void, body)
+    }
+
+    /// Appends a function of a type, and returns its index.
+    fn function_of(&mut self, ty: u32, body: &Function) -> u32 {
+        self.functions.add(|out| ty.encode(out));
         self.code.add(|out| body.encode(out));
         self.function_count += 1;
-        index
+        self.function_count - 1
     }
 
     /// Whether the module is still within the limits that implementations share.

@@ -72,8 +72,9 @@ impl Symbols {
         }
     }
 
-    /// The frames at each place. `frames` makes those of the place with an index from its symbols (innermost first where
-    /// functions were inlined, none where nothing is known); what it returns is remembered.
+    /// The frames at each place, none at a place in a function that the host has added. `frames` makes those of the place
+    /// with an index from its symbols (innermost first where functions were inlined, none where nothing is known); what it
+    /// returns is remembered.
     pub(crate) fn resolve(
         &self,
         places: &[Place],
@@ -94,7 +95,10 @@ impl Symbols {
             known.clear();
         }
         let mut resolve = |(index, place): (usize, &Place)| {
-            let frames = || frames(index, &look_up(place)).into();
+            let frames = || match layout.is_added(place) {
+                true => Arc::from([]),
+                false => frames(index, &look_up(place)).into(),
+            };
             known.entry(*place).or_insert_with(frames).clone()
         };
         places.iter().enumerate().map(&mut resolve).collect()
@@ -136,11 +140,21 @@ impl Layout {
         Ok(layout)
     }
 
-    /// The address of a place as DWARF counts.
-    fn address(&self, place: &Place) -> Option<u64> {
+    /// Which of the bodies a place is in, by the order in the module as the user built it.
+    fn index(&self, place: &Place) -> Option<usize> {
         let added = place.imports.checked_sub(self.imports)?;
         let index = place.function.checked_sub(added)?.checked_sub(self.imports)?;
-        let body = self.bodies.get(index as usize)?;
+        Some(index as usize)
+    }
+
+    /// Whether the function is not in the module as the user built it. Of a module that cannot be read that is not known.
+    fn is_added(&self, place: &Place) -> bool {
+        !self.bodies.is_empty() && self.index(place).is_some_and(|index| index >= self.bodies.len())
+    }
+
+    /// The address of a place as DWARF counts.
+    fn address(&self, place: &Place) -> Option<u64> {
+        let body = self.bodies.get(self.index(place)?)?;
         Some(u64::from(*body) + u64::from(place.offset))
     }
 

@@ -6,7 +6,7 @@ use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Wake};
 use lunatic_kernel::wait::{Waiter, block, until};
-use lunatic_sys::codes::{CLOSED, EMPTY, FULL, INVALID, LIMIT, OK, TIMED_OUT};
+use lunatic_sys::codes::{CLOSED, EMPTY, FULL, IN_PLACE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
 use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
 
@@ -201,7 +201,8 @@ fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtim
     deliver(memory, ctx, message, to, capacity)
 }
 
-/// Hands a message to the guest: in its memory if there is room, else in the buffer. Returns the length.
+/// Hands a message to the guest: in its memory if there is room and the message is not long, else in the buffer, from where
+/// it is copied in pieces. Returns the length.
 pub(super) fn deliver<A: Array<Item = u8>>(
     memory: &mut [u8],
     ctx: &mut Ctx,
@@ -210,7 +211,7 @@ pub(super) fn deliver<A: Array<Item = u8>>(
     capacity: u32,
 ) -> wasmtime::Result<i32> {
     let len = message.len();
-    if len <= capacity as usize {
+    if len <= (capacity as usize).min(IN_PLACE_LEN_MAX) {
         guest_memory::part(memory, to, u32::try_from(len)?)?.copy_from_slice(&message);
     } else {
         ctx.set_buffer(message.into_vec());

@@ -9,6 +9,7 @@ mod mailbox;
 pub mod module;
 pub mod net;
 mod outputs;
+pub mod pieces;
 mod process;
 mod registry;
 mod rights;

@@ -8,6 +8,7 @@ use lunatic_sys::codes::{BAD_MODULE, CLOSED, DENIED, INVALID, LIMIT, OK};
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
+use super::pieces;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::{LoadError, Module};
@@ -75,7 +76,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
-    let wasm = guest_memory::slice(&mut caller, wasm, len)?.0.to_vec();
+    guest_memory::slice(&mut caller, wasm, len)?;
     let ctx = caller.data_mut();
     let process = ctx.process().clone();
     if !process.local.rights.may.contains(May::COMPILE) {
@@ -83,7 +84,8 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
         ctx.set_buffer(b"the process may not compile modules: its parent's configuration did not say `allow=compile`");
         return Ok(DENIED);
     }
-    let module = match load(ctx, wasm).await {
+    let wasm = pieces::read(&mut caller, wasm, len).await?;
+    let module = match load(caller.data(), wasm).await {
         Ok(module) => module,
         Err(error) => {
             caller.data_mut().set_buffer(error.to_string().into_bytes());

@@ -1,8 +1,6 @@
 //! `lunatic::process`.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
@@ -13,6 +11,7 @@ use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
+use super::pieces;
 use super::wait::wait;
 use crate::ending::Exited;
 use crate::guest_memory;
@@ -153,12 +152,6 @@ async fn sleep_ns(mut caller: Caller<'_, Ctx>, ns: u64) {
     sleep(&waiting).await;
 }
 
-async fn yield_now(caller: Caller<'_, Ctx>) {
-    caller.data().give_way();
-    let mut yielded = false;
-    poll_fn(|_| match std::mem::replace(&mut yielded, true) {
-        true => Poll::Ready(()),
-        false => Poll::Pending,
-    })
-    .await;
+async fn yield_now(mut caller: Caller<'_, Ctx>) {
+    pieces::yield_now(&mut caller).await;
 }

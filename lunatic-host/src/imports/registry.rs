@@ -7,6 +7,7 @@ use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
+use super::pieces;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
@@ -19,7 +20,13 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "join_group", join_group)?;
     linker.func_wrap(namespace, "leave_group", leave_group)?;
     linker.func_wrap(namespace, "members", members)?;
-    linker.func_wrap(namespace, "broadcast", broadcast)?;
+    linker.func_wrap_async(
+        namespace,
+        "broadcast",
+        |caller, (name, len, tag, message, message_len)| {
+            Box::new(broadcast(caller, name, len, tag, message, message_len))
+        },
+    )?;
     Ok(())
 }
 
@@ -138,7 +145,7 @@ fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i
     Ok(i32::try_from(members.len()).expect("there are fewer than 2^31 processes"))
 }
 
-fn broadcast(
+async fn broadcast(
     mut caller: Caller<'_, Ctx>,
     at: u32,
     len: u32,
@@ -153,7 +160,9 @@ fn broadcast(
         return Ok(LIMIT);
     }
     let mut count = 0;
-    for id in ctx.process().local.rights.scope.members(&name) {
+    for id in caller.data().process().local.rights.scope.members(&name) {
+        pieces::pause(&mut caller).await;
+        let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
         let Some(member) = ctx.kernel.find(id) else { continue };
         // A member that has ended, or takes no more, misses the message; the others do not.
         count += i32::from(ctx.kernel.put_mail(member, tag, bytes).is_ok());

@@ -161,6 +161,10 @@ fn asked_rights(
         return Ok(Ok(parent.local.rights.clone()));
     }
     let (bytes, ctx) = guest_memory::slice(caller, u32::try_from(options.config)?, options.config_len)?;
+    if bytes.len() > CONFIG_LEN_MAX {
+        let text = format!("a configuration has at most {CONFIG_LEN_MAX} bytes");
+        return Ok(Err((BAD_CONFIG, text)));
+    }
     let bytes = bytes.to_vec();
     Ok(configured(ctx, parent, bytes))
 }
@@ -263,12 +267,6 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
         let budget = Budget::new(parent.local.rights.budget.clone(), rights::caps(limits), kernel.now());
         rights.budget = Some(budget.map_err(|error| (DENIED, error.to_string()))?);
         return Ok(Arc::new(rights));
-    }
-    if bytes.len() > CONFIG_LEN_MAX {
-        return Err((
-            BAD_CONFIG,
-            format!("a configuration has at most {CONFIG_LEN_MAX} bytes"),
-        ));
     }
     let bad = |error: ConfigError| (BAD_CONFIG, error.to_string());
     let config = Config::from_bytes(&bytes).map_err(bad)?;

@@ -1,6 +1,9 @@
 //! `wasi_snapshot_preview1`, by wasmtime-wasi. A process that never calls it pays nothing for it.
 //!
-//! Functions that open files or name paths are watched here: the limit of open files is kept, and denials are logged.
+//! Functions that open files or name paths are watched here: the limit of open files is kept, and denials are logged. What
+//! would take long is cut short in `bounds`.
+
+mod bounds;
 
 use std::sync::Arc;
 
@@ -23,6 +26,7 @@ mod errno {
     pub(super) const SUCCESS: i32 = 0;
     pub(super) const INVAL: i32 = 28;
     pub(super) const MFILE: i32 = 33;
+    pub(super) const NAMETOOLONG: i32 = 37;
     pub(super) const PERM: i32 = 63;
     pub(super) const ROFS: i32 = 69;
     pub(super) const NOTCAPABLE: i32 = 76;
@@ -108,14 +112,17 @@ fn note_denial(caller: &mut Caller<'_, Ctx>, code: i32, what: &str, path: i32, l
     denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
 }
 
-/// Functions whose denials are logged: their parameters, and which of them are the path.
+/// Functions whose denials are logged: their parameters, which of them are the path, and which are the lengths of all paths.
 macro_rules! paths {
-    ($linker:ident: $($name:ident($($argument:ident: $type:ty),*) at $path:ident $len:ident, $what:literal;)*) => {$(
+    ($linker:ident: $($name:ident($($argument:ident: $type:ty),*) at $path:ident $len:ident, $($lens:ident)+, $what:literal;)*) => {$(
         $linker.func_wrap_async(
             NAMESPACE,
             stringify!($name),
             |mut caller: Caller<'_, Ctx>, ($($argument,)*): ($($type,)*)| {
                 Box::new(async move {
+                    if [$($lens),+].into_iter().any(bounds::is_too_long) {
+                        return Ok(errno::NAMETOOLONG);
+                    }
                     let (mut memory, wasi) = parts(&mut caller)?;
                     let code = preview1::$name(&mut wasi.context, &mut memory, $($argument),*).await?;
                     note_denial(&mut caller, code, $what, $path, $len);
@@ -135,19 +142,20 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     })?;
     add_open_and_close(linker)?;
     paths! { linker:
-        path_create_directory(fd: i32, path: i32, len: i32) at path len, "may not create";
-        path_filestat_get(fd: i32, flags: i32, path: i32, len: i32, out: i32) at path len, "may not look at";
+        path_create_directory(fd: i32, path: i32, len: i32) at path len, len, "may not create";
+        path_filestat_get(fd: i32, flags: i32, path: i32, len: i32, out: i32) at path len, len, "may not look at";
         path_filestat_set_times(fd: i32, flags: i32, path: i32, len: i32, access: i64, change: i64, which: i32)
-            at path len, "may not change";
+            at path len, len, "may not change";
         path_link(fd: i32, flags: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32)
-            at path len, "may not link";
-        path_readlink(fd: i32, path: i32, len: i32, to: i32, to_len: i32, out: i32) at path len, "may not read";
-        path_remove_directory(fd: i32, path: i32, len: i32) at path len, "may not remove";
-        path_rename(fd: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32) at path len, "may not rename";
-        path_symlink(target: i32, target_len: i32, fd: i32, path: i32, len: i32) at path len, "may not create";
-        path_unlink_file(fd: i32, path: i32, len: i32) at path len, "may not remove";
+            at path len, len name_len, "may not link";
+        path_readlink(fd: i32, path: i32, len: i32, to: i32, to_len: i32, out: i32) at path len, len, "may not read";
+        path_remove_directory(fd: i32, path: i32, len: i32) at path len, len, "may not remove";
+        path_rename(fd: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32) at path len, len name_len, "may not rename";
+        path_symlink(target: i32, target_len: i32, fd: i32, path: i32, len: i32) at path len, len target_len, "may not create";
+        path_unlink_file(fd: i32, path: i32, len: i32) at path len, len, "may not remove";
     }
     add_checked(linker)?;
+    bounds::add(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -176,6 +184,9 @@ async fn path_open(
     mut caller: Caller<'_, Ctx>,
     (fd, how, path, len, create, rights, inheriting, flags, out): (i32, i32, i32, i32, i32, i64, i64, i32, i32),
 ) -> wasmtime::Result<i32> {
+    if bounds::is_too_long(len) {
+        return Ok(errno::NAMETOOLONG);
+    }
     let files_max = i64::from(caller.data().process().local.rights.files_max);
     let (mut memory, wasi) = parts(&mut caller)?;
     if wasi.open >= files_max {

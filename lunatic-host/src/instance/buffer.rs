@@ -14,8 +14,9 @@ impl Buffer {
     /// What a process may have for nothing: most results and reasons are shorter.
     const FREE: usize = 4096;
 
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+    /// The bytes that are here.
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// Leaves these bytes in place of those that are here.

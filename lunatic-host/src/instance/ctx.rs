@@ -99,8 +99,9 @@ impl Ctx {
         process.map_or_else(Vec::new, |process| self.buffer.take(process.purse()))
     }
 
-    pub(crate) fn buffer_len(&self) -> usize {
-        self.buffer.len()
+    /// What [`set_buffer`](Self::set_buffer) has left.
+    pub(crate) fn buffer(&self) -> &[u8] {
+        self.buffer.bytes()
     }
 
     /// Whether the instance has been made: false while its start function runs.
@@ -136,7 +137,8 @@ impl Ctx {
         UpdateDeadline::Yield(1)
     }
 
-    pub(super) fn has_used_slice(&self) -> bool {
+    /// Whether the time slice is over in which the process began to run.
+    pub(crate) fn has_used_slice(&self) -> bool {
         self.seat.slice() != self.kernel.slices()
     }
 

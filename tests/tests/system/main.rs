@@ -42,6 +42,7 @@ mod fuzzed;
 mod hibernation;
 mod hostile;
 mod http;
+mod long_calls;
 use lunatic_tests::imports;
 mod memory;
 mod monkeys;

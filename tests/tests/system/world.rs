@@ -77,6 +77,7 @@ crate::scenarios! {
         assert_eq!(std::fs::read_to_string(folder.join("new.txt")).unwrap(), "one\ntwo\nthree\n");
         assert!(!folder.join("a").exists());
     }),
+    large_files_are_read_and_written_whole => |program| run_with_folder(program, false),
     files_elsewhere_cannot_be_used => |program| with_folder(|folder| {
         #[cfg(unix)]
         std::os::unix::fs::symlink("../secret.txt", folder.join("link")).unwrap();

@@ -47,14 +47,23 @@ fn fault(text: impl Into<String>) -> wasmtime::Error {
     wasmtime::Error::msg(text.into())
 }
 
+/// The most bytes that a call copies at once: some 2 ms.
+const BYTES_MAX: u32 = 4 << 20;
+
 /// A copy of bytes that a guest wrote.
 fn bytes(caller: &mut Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<Vec<u8>> {
+    if len > BYTES_MAX {
+        return Err(fault(format!("a host call takes at most {BYTES_MAX} bytes, not {len}")));
+    }
     Ok(guest_memory::slice(caller, at, len)?.0.to_vec())
 }
 
 /// A text that a guest wrote.
 fn text(caller: &mut Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<String> {
-    let bytes = bytes(caller, at, len)?;
+    into_text(bytes(caller, at, len)?)
+}
+
+fn into_text(bytes: Vec<u8>) -> wasmtime::Result<String> {
     String::from_utf8(bytes).map_err(|_| fault("a text of a host call is not UTF-8"))
 }
 

@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use lunatic_host::Ctx;
+use lunatic_host::imports::pieces;
 use lunatic_host::rights::denial;
 use lunatic_host::wasm::Process;
 use wasmtime::{Caller, Linker};
 
-use super::{bytes, failed, fault, give, state, text};
+use super::{failed, fault, give, into_text, state, text};
 use crate::sqlite::wire::{self, Value};
 use crate::sqlite::{Connection, Statement, Step, run};
 
@@ -26,7 +27,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap_async(namespace, "query_prepare", |caller, (id, sql, len)| {
         Box::new(query_prepare(caller, id, sql, len))
     })?;
-    linker.func_wrap(namespace, "bind_value", bind_value)?;
+    linker.func_wrap_async(namespace, "bind_value", |caller, (id, at, len)| {
+        Box::new(bind_value(caller, id, at, len))
+    })?;
     linker.func_wrap_async(namespace, "sqlite3_step", |caller, (id,)| Box::new(step(caller, id)))?;
     linker.func_wrap_async(namespace, "statement_reset", |caller, (id,)| {
         Box::new(statement_reset(caller, id))
@@ -105,21 +108,21 @@ fn place(process: &Process, path: &str) -> Result<crate::sqlite::Place, String> 
 
 async fn execute(mut caller: Caller<'_, Ctx>, id: u64, sql: u32, len: u32) -> wasmtime::Result<i32> {
     let connection = connection(&mut caller, id)?;
-    let sql = text(&mut caller, sql, len)?;
+    let sql = into_text(pieces::read(&mut caller, sql, len).await?)?;
     on(&caller, Some(connection.clone()), move || connection.execute(&sql)).await
 }
 
 async fn query_prepare(mut caller: Caller<'_, Ctx>, id: u64, sql: u32, len: u32) -> wasmtime::Result<u64> {
     let connection = connection(&mut caller, id)?;
-    let sql = text(&mut caller, sql, len)?;
+    let sql = into_text(pieces::read(&mut caller, sql, len).await?)?;
     let statement = on(&caller, Some(connection.clone()), move || connection.prepare(&sql)).await??;
     let statements = &mut state(&mut caller).databases.statements;
     Ok(statements.add("statement", Arc::new(statement))?)
 }
 
-fn bind_value(mut caller: Caller<'_, Ctx>, id: u64, at: u32, len: u32) -> wasmtime::Result<()> {
+async fn bind_value(mut caller: Caller<'_, Ctx>, id: u64, at: u32, len: u32) -> wasmtime::Result<()> {
     let statement = statement(&mut caller, id)?;
-    let bindings = wire::read_bindings(&bytes(&mut caller, at, len)?)?;
+    let bindings = wire::read_bindings(&pieces::read(&mut caller, at, len).await?)?;
     Ok(statement.bind(&bindings)?)
 }
 

@@ -18,6 +18,7 @@ use wasmparser::{
     ElementItems, ElementKind, ExternalKind, FuncType, FunctionBody, Operator, Parser, Payload, TableInit, TypeRef,
 };
 
+use super::call::call;
 use super::features;
 use super::sections::{self, Growth, Section, SectionId};
 
@@ -494,25 +495,8 @@ fn value_type(ty: wasmparser::ValType) -> Option<ValType> {
 
 /// Writes a call of `function` over an instruction that is at least as long; `None` if it is not.
 fn replace(instruction: &mut [u8], tail: bool, function: u32) -> Option<()> {
-    const CALL: u8 = 0x10;
-    const RETURN_CALL: u8 = 0x12;
-    const NOP: u8 = 0x01;
-    const LEB_MAX: usize = 5;
-
-    let (opcode, operands) = instruction.split_first_mut()?;
-    let width = operands.len().min(LEB_MAX);
-    if width < LEB_MAX && function >> (7 * width) != 0 {
-        return None;
-    }
-    *opcode = if tail { RETURN_CALL } else { CALL };
-    for (at, byte) in operands.iter_mut().enumerate() {
-        *byte = match at {
-            _ if at >= width => NOP,
-            _ if at == width - 1 => (function >> (7 * at)) as u8,
-            _ => (function >> (7 * at)) as u8 & 0x7f | 0x80,
-        };
-    }
-    Some(())
+    let call = call(function, tail, instruction.len());
+    (call.len() == instruction.len()).then(|| instruction.copy_from_slice(&call))
 }
 
 /// What an encoded section holds behind its length.

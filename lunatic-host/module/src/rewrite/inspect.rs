@@ -7,6 +7,7 @@ use wasmparser::{
     NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType, ValidPayload, Validator,
 };
 
+use super::bulk::Search;
 use super::sections::Section;
 use super::startup::StartupNames;
 use crate::facts::{Memory, TEST_PREFIX};
@@ -46,6 +47,8 @@ pub(super) struct CodeFacts {
     pub(super) reads_data: bool,
     /// Whether there is a `memory.grow`.
     pub(super) grows_memory: bool,
+    /// The instructions that can take long.
+    pub(super) bulk: Search,
 }
 
 /// A valid module.
@@ -63,6 +66,10 @@ pub(super) struct Inspected<'a> {
     pub(super) imported_functions: u32,
     /// The bodies of all functions that are not imported.
     pub(super) bodies: Vec<FunctionBody<'a>>,
+    /// Where the content of the code section begins in the file.
+    pub(super) code_start: usize,
+    /// The lengths of the data segments, in bytes.
+    pub(super) segments: Vec<u32>,
     pub(super) exports: Vec<Export<'a>>,
     /// The function imported as `lunatic::process` `next`, if its type is right.
     pub(super) next: Option<u32>,
@@ -93,6 +100,14 @@ impl<'a> Inspected<'a> {
             .iter()
             .position(|signature| *signature == Signature::Void)
             .map(|index| index as u32)
+    }
+
+    /// The type of functions that take so many `i32` and return nothing.
+    pub(super) fn type_of_numbers(&self, count: usize) -> Option<u32> {
+        let fits = |ty: &FuncType| {
+            ty.results().is_empty() && ty.params().len() == count && ty.params().iter().all(|ty| *ty == ValType::I32)
+        };
+        self.types.iter().position(fits).map(|index| index as u32)
     }
 
     pub(super) fn signature(&self, function: u32) -> Signature {
@@ -158,9 +173,14 @@ impl<'a> Inspected<'a> {
                 }
             }
             Payload::StartSection { .. } => self.start_section = true,
+            Payload::DataSection(segments) => {
+                for segment in segments.clone() {
+                    self.segments.push(segment?.data.len() as u32);
+                }
+            }
+            Payload::CodeSectionStart { range, .. } => self.code_start = range.start,
             Payload::CodeSectionEntry(body) => {
-                let function = self.imported_functions + self.bodies.len() as u32;
-                self.code.read(function, body)?;
+                self.code.read(self.imported_functions, self.bodies.len(), body)?;
                 self.bodies.push(body.clone());
             }
             Payload::CustomSection(section) => match section.as_known() {
@@ -274,10 +294,16 @@ impl<'a> Inspected<'a> {
 }
 
 impl CodeFacts {
-    fn read(&mut self, function: u32, body: &FunctionBody<'_>) -> Result<()> {
+    /// Reads the body that is `place`d so among all bodies.
+    fn read(&mut self, imported_functions: u32, place: usize, body: &FunctionBody<'_>) -> Result<()> {
+        let function = imported_functions + place as u32;
+        let start = body.range().start;
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
-            match operators.read()? {
+            let (operator, at) = operators.read_with_offset()?;
+            let len = operators.original_position() - at;
+            self.bulk.look(place, &operator, at - start, len);
+            match operator {
                 Operator::TableSet { .. }
                 | Operator::TableGrow { .. }
                 | Operator::TableFill { .. }

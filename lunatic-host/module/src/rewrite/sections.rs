@@ -72,9 +72,9 @@ impl Growth {
     ///
     /// The number in front takes as many bytes as before if it can, so that what follows does not move.
     fn apply(&self, content: &[u8]) -> Vec<u8> {
-        let (count, width) = read_count(content);
+        let (count, width) = read_leb(content);
         let mut out = Vec::with_capacity(content.len() + self.items.len() + 1);
-        write_count(&mut out, count.saturating_add(self.count), width);
+        write_leb(&mut out, count.saturating_add(self.count), width);
         out.extend(&content[width..]);
         out.extend(&self.items);
         out
@@ -112,8 +112,9 @@ fn place(sections: &[(SectionId, std::borrow::Cow<'_, [u8]>)], id: SectionId) ->
         .map_or(0, |last| last + 1)
 }
 
-/// Reads the number of items in front of a validated section: the number, and how many bytes it takes (1 to 5).
-fn read_count(content: &[u8]) -> (u32, usize) {
+/// Reads a number in LEB128, such as the number of items in front of a validated section: the number, and how many bytes it
+/// takes (1 to 5).
+pub(super) fn read_leb(content: &[u8]) -> (u32, usize) {
     let mut value = 0u32;
     for (i, byte) in content.iter().enumerate().take(5) {
         value |= u32::from(byte & 0x7f) << (7 * i);
@@ -125,7 +126,7 @@ fn read_count(content: &[u8]) -> (u32, usize) {
 }
 
 /// Writes `value` in LEB128, in `width` bytes or as many more as it needs.
-fn write_count(out: &mut Vec<u8>, mut value: u32, width: usize) {
+pub(super) fn write_leb(out: &mut Vec<u8>, mut value: u32, width: usize) {
     for written in 1.. {
         let byte = (value & 0x7f) as u8;
         value >>= 7;

@@ -1,5 +1,5 @@
 use proptest::prelude::*;
-use wasmparser::{ExternalKind, Parser, Payload, Validator};
+use wasmparser::{BinaryReader, ExternalKind, FunctionBody, Operator, Parser, Payload, Validator};
 use wasmtime::{Caller, Linker, Module, Store, Val};
 
 use super::*;
@@ -80,7 +80,11 @@ fn check_only_additions(original: &[u8], rewritten: &Rewritten) {
     let (before, after) = (outline(original), outline(&rewritten.wasm));
     assert_eq!(before.imports, after.imports);
     assert!(after.exports.starts_with(&before.exports));
-    assert!(after.bodies.starts_with(&before.bodies));
+    let functions = before.bodies.len() as u32 + imported_functions(original);
+    for (before, after) in before.bodies.iter().zip(&after.bodies) {
+        check_body(before, after, functions);
+    }
+    assert!(after.bodies.len() >= before.bodies.len());
     if let (Some(before), Some(after)) = (before.first_body, after.first_body) {
         assert_eq!(before, after, "offsets in debug information have moved");
     }
@@ -112,12 +116,57 @@ fn check_only_additions(original: &[u8], rewritten: &Rewritten) {
     );
 }
 
+fn imported_functions(wasm: &[u8]) -> u32 {
+    inspect::inspect(wasm).unwrap().imported_functions
+}
+
+/// The instructions of a body, and where each begins.
+fn instructions(body: &[u8]) -> Vec<(Operator<'_>, usize)> {
+    let body = FunctionBody::new(BinaryReader::new_features(body, 0, features()));
+    let operators = body.get_operators_reader().unwrap();
+    operators
+        .into_iter_with_offsets()
+        .map(|operator| operator.unwrap())
+        .collect()
+}
+
+/// A body is the same, where each instruction was, but for those that can take long: they are calls of functions that were
+/// added to the `functions` of the module.
+fn check_body(before: &[u8], after: &[u8], functions: u32) {
+    if before == after {
+        return;
+    }
+    let is_moved = functions > 16_000 && before.len() != after.len();
+    assert!(is_moved || before.len() == after.len());
+    let (before, mut after) = (instructions(before), instructions(after).into_iter().peekable());
+    for (operator, at) in before {
+        let (now, now_at) = after.next().unwrap();
+        assert!(is_moved || at == now_at);
+        if operator == now {
+            continue;
+        }
+        let is_long = matches!(
+            operator,
+            Operator::MemoryFill { .. } | Operator::MemoryCopy { .. } | Operator::MemoryInit { .. }
+        );
+        assert!(is_long, "{operator:?} has become {now:?}");
+        assert!(matches!(now, Operator::Call { function_index } if function_index >= functions));
+        while after.next_if(|(operator, _)| *operator == Operator::Nop).is_some() {}
+    }
+    assert_eq!(after.next(), None);
+}
+
 #[test]
 fn a_module_that_needs_nothing_is_not_changed() {
     for text in [
         "",
         "(memory 1)",
         "(func) (func (export \"f\") (result i32) i32.const 1)",
+        // Short: the engine does these at once.
+        "(memory 1) (func (memory.fill (i32.const 1) (i32.const 2) (i32.const 262144)))",
+        "(memory 1) (func (memory.copy (i32.const 1) (i32.const 2) (i32.const 100)))",
+        "(memory 1) (data $short \"abc\") (func (param i32)
+            (memory.init $short (i32.const 1) (i32.const 2) (local.get 0)))",
     ] {
         let wasm = wat(text);
         assert_eq!(rewritten(&wasm).wasm, wasm, "{text}");
@@ -717,4 +766,140 @@ fn exported_globals_can_be_put_back() {
     let global = instance.get_global(&mut store, &module.facts.globals[0]).unwrap();
     global.set(&mut store, Val::I32(7)).unwrap();
     assert_eq!(add.call(&mut store, ()).unwrap(), 8);
+}
+
+/// What a long instruction does with each combination of arguments, and what is in the memory then: the outcomes of the module
+/// as it is and as it is rewritten.
+fn check_long(instruction: &str, arguments: &[[u32; 3]]) {
+    let segment = "0123456789abcdef".repeat(40_000);
+    let text = format!(
+        r#"(memory (export "memory") 12) (data $segment "{segment}")
+        (func (export "drop") (data.drop $segment))
+        (func (export "long") (param i32 i32 i32) (local.get 0) (local.get 1) (local.get 2) ({instruction}))"#
+    );
+    let wasm = wat(&text);
+    let rewritten = rewritten(&wasm).wasm;
+    assert_ne!(wasm, rewritten);
+    let engine = testing::engine();
+    let run = |wasm: &[u8], arguments: &[u32; 3], drop: bool| {
+        let mut store = Store::new(&engine, ());
+        let instance = wasmtime::Instance::new(&mut store, &Module::new(&engine, wasm).unwrap(), &[]).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        let pattern = |(at, byte): (usize, &mut u8)| *byte = (at * 31 % 251) as u8;
+        memory.data_mut(&mut store).iter_mut().enumerate().for_each(pattern);
+        if drop {
+            let drop = instance.get_typed_func::<(), ()>(&mut store, "drop").unwrap();
+            drop.call(&mut store, ()).unwrap();
+        }
+        let long = instance
+            .get_typed_func::<(u32, u32, u32), ()>(&mut store, "long")
+            .unwrap();
+        let ended = long.call(&mut store, (arguments[0], arguments[1], arguments[2]));
+        let ended = ended.map_err(|error| *error.downcast_ref::<wasmtime::Trap>().unwrap());
+        (ended, memory.data(&store).to_vec())
+    };
+    for arguments in arguments {
+        for drop in [false, true] {
+            let (expected, memory) = run(&wasm, arguments, drop);
+            let (ended, now) = run(&rewritten, arguments, drop);
+            assert_eq!(ended, expected, "{instruction} {arguments:?}");
+            assert!(now == memory, "{instruction} {arguments:?}: other bytes");
+        }
+    }
+}
+
+/// Places and lengths around those where pieces and the memory end.
+fn long_arguments() -> Vec<[u32; 3]> {
+    let memory = 12 << 16;
+    let places = [
+        0,
+        1,
+        100,
+        PIECE - 1,
+        PIECE,
+        PIECE + 1,
+        memory - PIECE - 1,
+        memory - 1,
+        memory,
+        u32::MAX,
+    ];
+    let lens = [
+        0,
+        1,
+        PIECE - 1,
+        PIECE,
+        PIECE + 1,
+        2 * PIECE,
+        2 * PIECE + 7,
+        640_000,
+        memory,
+        u32::MAX - 1,
+    ];
+    let mut all = Vec::new();
+    for to in places {
+        for from in places {
+            all.extend(lens.map(|len| [to, from, len]));
+        }
+    }
+    all
+}
+
+#[test]
+fn a_long_fill_does_the_same() {
+    let mut arguments = long_arguments();
+    arguments.retain(|[_, byte, _]| *byte == 100 || *byte == u32::MAX);
+    check_long("memory.fill", &arguments);
+}
+
+#[test]
+fn a_long_copy_does_the_same() {
+    check_long("memory.copy", &long_arguments());
+}
+
+#[test]
+fn a_long_init_does_the_same() {
+    check_long("memory.init $segment", &long_arguments());
+}
+
+#[test]
+fn long_instructions_are_replaced_and_short_ones_are_not() {
+    let long = "(memory.fill (local.get 0) (i32.const 7) (local.get 0))";
+    let short = "(memory.fill (local.get 0) (i32.const 7) (i32.const 100))";
+    let check = |body: &str, functions: usize| {
+        let wasm = wat(&format!("(memory 1) (func (param i32) {body})"));
+        assert_eq!(outline(&rewritten(&wasm).wasm).bodies.len(), functions, "{body}");
+    };
+    check(short, 1);
+    check(long, 2);
+    check(&format!("{short} {long} {long} {short}"), 2);
+    check(
+        &format!("{long} (memory.copy (local.get 0) (local.get 0) (local.get 0))"),
+        3,
+    );
+    // The constant is not what is taken for the length.
+    check(
+        "(local.get 0) (i32.const 7) (local.get 0) (i32.const 1) drop memory.fill",
+        2,
+    );
+    check("(local.get 0) (i32.const 7) (i32.const 262145) memory.fill", 2);
+    check("(local.get 0) (i32.const 7) (i32.const -1) memory.fill", 2);
+}
+
+/// A call of a function with a large index takes more room than a fill: the body grows, and nothing else changes.
+#[test]
+fn a_fill_in_a_module_of_very_many_functions() {
+    let functions = "(func) ".repeat(20_000);
+    let long = "(memory.fill (local.get 0) (i32.const 7) (local.get 1))";
+    let text = format!(
+        r#"(memory (export "memory") 20) {functions} (func (export "long") (param i32 i32) {long} {long}) (func)"#
+    );
+    let rewritten = rewritten(&wat(&text)).wasm;
+    let engine = testing::engine();
+    let mut store = Store::new(&engine, ());
+    let instance = wasmtime::Instance::new(&mut store, &Module::new(&engine, &rewritten).unwrap(), &[]).unwrap();
+    let long = instance.get_typed_func::<(u32, u32), ()>(&mut store, "long").unwrap();
+    long.call(&mut store, (10, 1_000_000)).unwrap();
+    let memory = instance.get_memory(&mut store, "memory").unwrap();
+    let filled = memory.data(&store).iter().filter(|byte| **byte == 7).count();
+    assert_eq!(filled, 1_000_000);
 }

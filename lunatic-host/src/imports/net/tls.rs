@@ -160,12 +160,12 @@ async fn tls_start(
     out: u32,
 ) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
-    let name = String::from_utf8(guest_memory::slice(&mut caller, name, name_len)?.0.to_vec());
+    let name = &*guest_memory::slice(&mut caller, name, name_len)?.0;
+    let name = (name.len() <= NAME_LEN_MAX).then(|| String::from_utf8(name.to_vec()).ok());
     let begun = find(caller.data(), id, key).and_then(|tcp| {
         let config = find_config(caller.data(), config_id, config_key)?;
         let name = name
-            .ok()
-            .filter(|name| name.len() <= NAME_LEN_MAX)
+            .flatten()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let name = (!name.is_empty()).then_some(&*name);
         let connection = config
