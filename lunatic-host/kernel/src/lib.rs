@@ -19,8 +19,8 @@
 //! | what runs all | `worker`, [`simulation`] |
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, `timers`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], [`budget`], [`quota`], [`hash`], `small_map`, [`environment`], `sync` |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`time`], [`permits`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | numbers and lists | [`address`], [`table`], [`exit`], [`budget`], [`quota`], [`shares`], [`hash`], `small_map`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -45,11 +45,13 @@ pub mod host;
 mod idle;
 pub mod kernel;
 mod mail;
+pub mod permits;
 pub mod process;
 pub mod quota;
 pub mod registry;
 pub mod relations;
 pub mod scheduler;
+pub mod shares;
 mod signals;
 pub mod simulation;
 mod sleepers;

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use lunatic_kernel::SpawnLimit;
-use lunatic_kernel::budget::Budget;
 use lunatic_kernel::registry::NameRefusal;
 use lunatic_module::facts::RESERVED_PREFIX;
 use lunatic_sys::codes::{
@@ -18,7 +17,7 @@ use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::Module;
 use crate::rights::config::{Config, ConfigError};
-use crate::rights::{self, May, Rights, denial};
+use crate::rights::{May, Rights, denial};
 use crate::spawning::{child_rights, new_process};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
@@ -258,11 +257,9 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
         };
         // The other rights can be shared, but each child has a budget of its own.
         let mut rights = Rights::clone(&used.rights);
-        rights.budget = Some(Budget::new(
-            parent.local.rights.budget.clone(),
-            rights::caps(limits),
-            kernel.now(),
-        ));
+        rights.budget = parent.local.rights.budget.clone();
+        rights.group = parent.local.rights.group.clone();
+        rights.begin_budget(limits, kernel.now());
         return Ok(Arc::new(rights));
     }
     if bytes.len() > CONFIG_LEN_MAX {

@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use lunatic_kernel::budget::{Budget, Caps};
 use lunatic_kernel::registry::Scope;
+use lunatic_kernel::shares::Group;
 use lunatic_rights::narrow::limit;
 pub use lunatic_rights::net;
 pub use lunatic_rights::{Denied, MAY_ALL, May, config, files};
@@ -46,6 +47,8 @@ pub struct Rights {
     pub wasi: Arc<Wasi>,
     /// What it and its descendants may use together.
     pub budget: Option<Arc<Budget>>,
+    /// Those with whom it shares what the host has only so much of: all of a budget, or all of the system that have none.
+    pub group: Arc<Group>,
     /// About how many instructions it may run in all, if that is limited.
     pub fuel: Option<u64>,
     /// What extensions have given to it or to an ancestor.
@@ -58,11 +61,7 @@ impl Rights {
     /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
     /// What extensions grant is the same as the parent's.
     pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
-        let budget = match config.budget {
-            Some(limits) => Some(Budget::new(self.budget.clone(), caps(limits), now)),
-            None => self.budget.clone(),
-        };
-        Ok(Self {
+        let mut child = Self {
             scope: self.scope.clone(),
             may: config.may_of_child(self.may),
             max_memory: limit(self.max_memory, config.max_memory),
@@ -70,15 +69,26 @@ impl Rights {
             files_max: limit(self.files_max, config.max_files),
             net: config.net_of_child(&self.net),
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
-            budget,
+            budget: self.budget.clone(),
+            group: self.group.clone(),
             fuel: self.fuel,
             inherited: self.inherited.clone(),
-        })
+        };
+        if let Some(limits) = config.budget {
+            child.begin_budget(limits, now);
+        }
+        Ok(child)
+    }
+
+    /// Begins a budget of these caps within the one that there is, which begins to fill `now`.
+    pub(crate) fn begin_budget(&mut self, limits: Limits, now: Instant) {
+        self.budget = Some(Budget::new(self.budget.take(), caps(limits), now));
+        self.group = Group::within(&self.group);
     }
 }
 
 /// The caps of a budget that a configuration asks for.
-pub(crate) fn caps(limits: Limits) -> Caps {
+fn caps(limits: Limits) -> Caps {
     let Limits {
         processes,
         memory,
@@ -121,6 +131,7 @@ mod tests {
             ])),
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
+            group: Group::new(),
             fuel: None,
             inherited: Inherited::default(),
         }
