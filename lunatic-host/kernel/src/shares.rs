@@ -82,16 +82,18 @@ impl Shares {
         group.path().map(|key| self.held.get(&key).copied().unwrap_or(0))
     }
 
-    /// Whether the group may have so much more: neither it nor a group around it holds more than it leaves free then. One
-    /// unit it may always have, if there is one and it has none.
+    /// Whether the group may have so much more: neither it nor a group around it holds more than it leaves free then. The first
+    /// unit an outermost group may have even if nothing is left.
     pub(crate) fn fits(&self, group: &Group, amount: u64) -> bool {
         let Some(mut left) = (self.max - self.total).checked_sub(amount) else {
             return false;
         };
+        let mut least = 1;
         self.held(group).all(|held| {
             let then = held + amount;
-            let fits = then <= left.max(1);
-            left = left.saturating_sub(then);
+            let fits = then <= left.max(least);
+            // A group comes before those in it: whatever they take, something is left for itself.
+            (left, least) = (left.saturating_sub(then), 0);
             fits
         })
     }
@@ -171,6 +173,16 @@ mod tests {
         );
         assert!(shares.take(&modest, 1) && shares.take(&program, 1) && shares.take(&Group::new(), 1));
         assert!(parts.iter().all(|part| !shares.fits(part, 1)));
+    }
+
+    #[test]
+    fn what_is_left_for_a_group_its_parts_cannot_take() {
+        let mut shares = Shares::new(64);
+        let program = Group::new();
+        let parts: Vec<_> = (0..100).map(|_| Group::within(&program)).collect();
+        let taken = parts.iter().filter(|part| shares.take(part, 1)).count();
+        assert_eq!(taken, 31);
+        assert!(shares.take(&program, 1) && !shares.fits(&program, 1));
     }
 
     #[test]

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use lunatic_kernel::SpawnLimit;
+use lunatic_kernel::budget::Budget;
 use lunatic_kernel::registry::NameRefusal;
+use lunatic_kernel::shares::Group;
 use lunatic_module::facts::RESERVED_PREFIX;
 use lunatic_sys::codes::{
     BAD_CONFIG, BAD_MODULE, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK, spawn,
@@ -17,7 +19,7 @@ use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::Module;
 use crate::rights::config::{Config, ConfigError};
-use crate::rights::{May, Rights, denial};
+use crate::rights::{self, May, Rights, denial};
 use crate::spawning::{child_rights, new_process};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
@@ -255,11 +257,14 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
         let Some(limits) = used.config.budget else {
             return Ok(used.rights.clone());
         };
-        // The other rights can be shared, but each child has a budget of its own.
+        // The other rights can be shared, but each child has a budget of its own, and shares with nobody.
         let mut rights = Rights::clone(&used.rights);
-        rights.budget = parent.local.rights.budget.clone();
-        rights.group = parent.local.rights.group.clone();
-        rights.begin_budget(limits, kernel.now());
+        rights.budget = Some(Budget::new(
+            parent.local.rights.budget.clone(),
+            rights::caps(limits),
+            kernel.now(),
+        ));
+        rights.group = Group::within(&parent.local.rights.group);
         return Ok(Arc::new(rights));
     }
     if bytes.len() > CONFIG_LEN_MAX {

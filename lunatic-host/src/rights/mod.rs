@@ -47,7 +47,8 @@ pub struct Rights {
     pub wasi: Arc<Wasi>,
     /// What it and its descendants may use together.
     pub budget: Option<Arc<Budget>>,
-    /// Those with whom it shares what the host has only so much of: all of a budget, or all of the system that have none.
+    /// Those with whom it shares what the host has only so much of: who was spawned with the same configuration, and their
+    /// descendants.
     pub group: Arc<Group>,
     /// About how many instructions it may run in all, if that is limited.
     pub fuel: Option<u64>,
@@ -61,7 +62,11 @@ impl Rights {
     /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
     /// What extensions grant is the same as the parent's.
     pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
-        let mut child = Self {
+        let budget = match config.budget {
+            Some(limits) => Some(Budget::new(self.budget.clone(), caps(limits), now)),
+            None => self.budget.clone(),
+        };
+        Ok(Self {
             scope: self.scope.clone(),
             may: config.may_of_child(self.may),
             max_memory: limit(self.max_memory, config.max_memory),
@@ -69,26 +74,16 @@ impl Rights {
             files_max: limit(self.files_max, config.max_files),
             net: config.net_of_child(&self.net),
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
-            budget: self.budget.clone(),
-            group: self.group.clone(),
+            budget,
+            group: Group::within(&self.group),
             fuel: self.fuel,
             inherited: self.inherited.clone(),
-        };
-        if let Some(limits) = config.budget {
-            child.begin_budget(limits, now);
-        }
-        Ok(child)
-    }
-
-    /// Begins a budget of these caps within the one that there is, which begins to fill `now`.
-    pub(crate) fn begin_budget(&mut self, limits: Limits, now: Instant) {
-        self.budget = Some(Budget::new(self.budget.take(), caps(limits), now));
-        self.group = Group::within(&self.group);
+        })
     }
 }
 
 /// The caps of a budget that a configuration asks for.
-fn caps(limits: Limits) -> Caps {
+pub(crate) fn caps(limits: Limits) -> Caps {
     let Limits {
         processes,
         memory,
