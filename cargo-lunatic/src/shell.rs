@@ -3,6 +3,8 @@
 use std::fmt::Display;
 use std::io::IsTerminal;
 
+use lunatic_cli::untrusted::lines;
+
 const GREEN: &str = "\x1b[1;32m";
 const RED: &str = "\x1b[1;31m";
 const YELLOW: &str = "\x1b[1;33m";
@@ -45,7 +47,7 @@ impl Shell {
     /// Warns, unless quiet.
     pub(crate) fn warning(&self, what: impl Display) {
         if !self.quiet {
-            eprintln!("{}: {what}", self.paint(YELLOW, "warning"));
+            eprintln!("{}: {}", self.paint(YELLOW, "warning"), lines(what));
         }
     }
 
@@ -54,14 +56,14 @@ impl Shell {
         self.failure(error);
         let mut cause = error.source();
         while let Some(error) = cause {
-            eprintln!("\nCaused by:\n  {}", error.to_string().replace('\n', "\n  "));
+            eprintln!("\nCaused by:\n  {}", lines(error).to_string().replace('\n', "\n  "));
             cause = error.source();
         }
     }
 
     /// Reports something that failed and needs no cause, always.
     pub(crate) fn failure(&self, what: impl Display) {
-        eprintln!("{}: {what}", self.paint(RED, "error"));
+        eprintln!("{}: {}", self.paint(RED, "error"), lines(what));
     }
 
     fn paint(&self, color: &str, text: &str) -> String {

@@ -10,6 +10,7 @@ use lunatic_sys::codes;
 
 use crate::engine::WASM_STACK_SIZE;
 use crate::module::Module;
+use crate::report::untrusted::{line, lines};
 use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
 use crate::wasm::{Kernel, Process, System};
 
@@ -100,7 +101,7 @@ fn new_report(
     let (own_name, links) = process.acquaintances();
     let mut title = name(&process.system, process.id);
     if let Some(own_name) = own_name.or_else(|| kernel.host.extensions.name_of(process)) {
-        title = format!("{title} `{}`", own_name.escape_debug());
+        title = format!("{title} `{}`", line(own_name));
     }
     let mut report = CrashReport::new(title, error, panic, Some(module.symbols()), Some(WASM_STACK_SIZE));
     report.full = report::full_backtraces();
@@ -136,6 +137,7 @@ pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
             ExitReason::OutOfBudget => reason.to_string(),
             _ => format!("was ended by a signal of another process, which {reason}"),
         };
+        let how = lines(how);
         system.data.wasi.stderr().report(&format!("process {name} {how}\n"));
     }
 }

@@ -58,7 +58,7 @@ use lunatic_module::imports::Imports;
 use wasmtime::Linker;
 
 pub use self::process_ref::ProcessRef;
-pub use self::waiting::spawn_blocking;
+pub use self::waiting::{Meter, spawn_blocking, spawn_metered};
 use crate::engine::{Interface, Link};
 use crate::instance::Ctx;
 use crate::rights::config::Config;

@@ -16,6 +16,7 @@ use crate::hibernation::Freezable;
 use crate::instance::{Runner, prepare};
 use crate::module::Module;
 use crate::pool::Pool;
+use crate::report::untrusted::lines;
 use crate::wasm::{Belongings, Entry, Kernel, Local, Process, System, Wasm};
 
 /// The resident memory is looked at each so many time slices.
@@ -104,7 +105,7 @@ impl Host for Wasm {
 
     fn left_behind(&self, payload: &(dyn Any + Send)) {
         let text = ending::panic_text(payload);
-        eprintln!("lunatic: bug: an instance could not be dropped: {text}");
+        eprintln!("lunatic: bug: an instance could not be dropped: {}", lines(text));
     }
 
     fn tick(&self, slice: u64) {

@@ -9,6 +9,7 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Usage};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::shares::Group;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
 use crate::inspect::ProcessInfo;
@@ -187,6 +188,7 @@ impl Runtime {
             net: Arc::new(Net::new(config.net.clone())),
             wasi: data.wasi.clone(),
             budget: data.budget.clone(),
+            group: Group::new(),
             fuel: None,
             inherited,
         };

@@ -14,6 +14,7 @@ lunatic_test_guests::scenarios![
     a_kill_is_137,
     a_deadlock_is_70,
     a_panic_is_reported_with_its_place,
+    what_a_guest_says_is_not_obeyed_by_a_terminal,
     a_trap_is_reported_with_its_place,
     ends_that_are_no_failures_are_not_reported,
     many_crashes_are_reported_each_in_one_piece,
@@ -93,6 +94,13 @@ mod deep {
 
 fn a_panic_is_reported_with_its_place() {
     Process::spawn(|| deep::inside::Machine(42).fail()).unwrap().join();
+}
+
+fn what_a_guest_says_is_not_obeyed_by_a_terminal() {
+    // What it prints itself is its own affair.
+    println!("\u{1b}[31mred");
+    lunatic::registry::register("a\u{9b}\u{202e}b", lunatic::this_process()).unwrap();
+    panic!("\u{1b}]52;c;AAAA\u{7}\u{202e}\rb");
 }
 
 fn a_trap_is_reported_with_its_place() {

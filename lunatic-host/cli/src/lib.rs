@@ -35,6 +35,7 @@ mod test_runner;
 mod trust;
 
 pub use lunatic_host::cache_folder;
+pub use lunatic_host::report::untrusted;
 
 pub use self::host_args::HostArgs;
 pub use self::run::run;

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
 
@@ -17,7 +18,7 @@ pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
     match try_run(file, args, host) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", lines(format!("{error:#}")));
             1
         }
     }
@@ -48,7 +49,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let system = started.with_context(|| format!("cannot run {}", file.display()))?;
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
-        stderr.report(report);
+        stderr.report(&lines(report).to_string());
     }
     if host.metrics {
         stderr.report(&compat::metrics(&system));

@@ -19,8 +19,8 @@
 //! | what runs all | `worker`, [`simulation`] |
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`hash`], `small_map`, `agenda`, [`environment`], `sync` |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`shares`], [`hash`], `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -48,12 +48,14 @@ pub mod host;
 mod idle;
 pub mod kernel;
 mod mail;
+pub mod permits;
 pub mod post;
 pub mod process;
 pub mod registry;
 pub mod relations;
 mod remains;
 pub mod scheduler;
+pub mod shares;
 mod signals;
 pub mod simulation;
 mod sleepers;

@@ -4,10 +4,12 @@ use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
-use tokio::sync::Semaphore;
+use lunatic_kernel::permits::Permits;
+use lunatic_kernel::shares::Group;
 
 /// So many names are looked up at once. A look-up that nobody waits for any more ends by itself, after the system's own
-/// timeout; without a bound, those of killed processes would fill the pool of threads, which files need, too.
+/// timeout; without a bound, those of killed processes would fill the pool of threads, which files need, too. One system or
+/// budget gets a half of them at most, as [`lunatic_kernel::shares`] says.
 const LOOKUPS_MAX: usize = 64;
 /// The longest name, in bytes.
 pub const NAME_LEN_MAX: usize = 253;
@@ -15,34 +17,96 @@ pub const NAME_LEN_MAX: usize = 253;
 const ADDRESSES_MAX: usize = 256;
 
 pub struct Resolver {
-    turns: Arc<Semaphore>,
+    permits: Arc<Permits>,
 }
 
 impl Default for Resolver {
     fn default() -> Self {
         Self {
-            turns: Arc::new(Semaphore::new(LOOKUPS_MAX)),
+            permits: Permits::new(LOOKUPS_MAX),
         }
     }
 }
 
 impl Resolver {
-    /// The addresses of a host, in the order in which they are to be tried.
+    /// The addresses of a host, in the order in which they are to be tried. `group` is who asks.
     pub async fn resolve(
         &self,
         threads: &tokio::runtime::Runtime,
+        group: &Arc<Group>,
         name: &str,
         port: u16,
     ) -> io::Result<Vec<SocketAddr>> {
-        let turn = self.turns.clone().acquire_owned().await.map_err(io::Error::other)?;
         let name = name.to_owned();
-        let lookup = threads.spawn_blocking(move || {
+        let look_up = move || {
+            let addresses = (&*name, port).to_socket_addrs()?;
+            Ok(addresses.take(ADDRESSES_MAX).collect())
+        };
+        self.run(threads, group, look_up).await
+    }
+
+    /// Runs a look-up on one of the threads, when it is the group's turn.
+    async fn run<T: Send + 'static>(
+        &self,
+        threads: &tokio::runtime::Runtime,
+        group: &Arc<Group>,
+        look_up: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let permit = self.permits.acquire(group).await;
+        let running = threads.spawn_blocking(move || {
             // Held by the look-up and not by the process: one that gives up leaves its look-up going.
-            let _turn = turn;
-            (&*name, port)
-                .to_socket_addrs()
-                .map(|all| all.take(ADDRESSES_MAX).collect())
+            let _permit = permit;
+            look_up()
         });
-        lookup.await.map_err(io::Error::other)?
+        running.await.map_err(io::Error::other)?
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Mutex, mpsc};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    #[test]
+    fn a_flood_of_look_ups_that_hang_does_not_stop_those_of_others() {
+        let threads = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .build()
+            .unwrap();
+        let resolver = Arc::new(Resolver::default());
+        let (greedy, modest) = (Group::new(), Group::new());
+        let (release, hangs) = mpsc::channel::<()>();
+        let (hangs, (begun, begins)) = (Arc::new(Mutex::new(hangs)), mpsc::channel());
+        let threads = Arc::new(threads);
+        let mut flood = JoinSet::new();
+        for _ in 0..1000 {
+            let (resolver, pool, greedy) = (resolver.clone(), threads.clone(), greedy.clone());
+            let (hangs, begun) = (hangs.clone(), begun.clone());
+            let look_up = async move {
+                let look_up = move || {
+                    let _ = begun.send(());
+                    // Until the sender is gone.
+                    let _ = hangs.lock().unwrap().recv();
+                    Ok(())
+                };
+                resolver.run(&pool, &greedy, look_up).await
+            };
+            flood.spawn_on(look_up, threads.handle());
+        }
+        // As many as may have begun, and each hangs.
+        for _ in 0..LOOKUPS_MAX / 2 {
+            begins.recv().unwrap();
+        }
+        let found = threads.block_on(resolver.run(&threads, &modest, || Ok(7)));
+        assert_eq!(found.unwrap(), 7);
+        assert!(begins.try_recv().is_err(), "no more of them have begun");
+        // Those that give up free nothing as long as their look-ups hang.
+        flood.abort_all();
+        threads.block_on(async { while flood.join_next().await.is_some() {} });
+        assert_eq!(resolver.permits.used(), LOOKUPS_MAX as u64 / 2);
+        drop(release);
     }
 }

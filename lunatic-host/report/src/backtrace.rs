@@ -1,6 +1,7 @@
 //! Backtraces of guests, readable: demangled, with short paths, without the frames that are the same in every one.
 
 use crate::symbols::{Place, Symbol, Symbols};
+use crate::untrusted;
 use std::fmt;
 use wasmtime::{FrameInfo, Module, WasmBacktrace};
 
@@ -146,7 +147,8 @@ fn write_frame(f: &mut fmt::Formatter<'_>, index: usize, frame: &Frame, width: u
         column,
         ..
     } = frame;
-    let Some(file) = file else {
+    let function = untrusted::line(function).to_string();
+    let Some(file) = file.as_ref().map(untrusted::line) else {
         return writeln!(f, "{index:3}: {function}");
     };
     write!(f, "{index:3}: {function:width$}  {file}")?;

@@ -7,6 +7,7 @@
 //! | [`symbols`] | names, files and lines for places in a module |
 //! | `trap` | reasons in plain words |
 //! | [`deadlock`] | who waits on what when no process can run again |
+//! | [`untrusted`] | texts of guests, without what a terminal would obey |
 //!
 //! When a process ends with an error, the host asks in this order: [`panic_of`] (did it announce a panic?),
 //! [`classify`] (what do others see of its end?), and, if the end is a failure, [`CrashReport::new`]. The host writes the
@@ -21,6 +22,7 @@
 //!
 //! - Nothing that a guest wrote or a compiler left in its debug information makes a report fail or panic: what cannot be
 //!   read costs names and lines, not the report.
+//! - No report makes a terminal do anything, whatever a guest wrote into it ([`untrusted`]).
 //! - [`PanicCapture`] loses no text and adds none. What it holds back becomes part of a report or is printed, once.
 //! - Crashes are part of normal life and stay cheap: nothing is read before the first report on a module, and a crash at
 //!   places that were in a report before reads no debug information ([`symbols`]).
@@ -30,6 +32,7 @@ pub mod deadlock;
 pub mod panic;
 pub mod symbols;
 mod trap;
+pub mod untrusted;
 
 #[cfg(test)]
 mod tests;
@@ -38,6 +41,7 @@ pub use backtrace::{Backtrace, FRAMES_MAX, Frame};
 pub use deadlock::DeadlockReport;
 pub use panic::{Panic, PanicCapture};
 pub use symbols::Symbols;
+use untrusted::line;
 
 use std::any::Any;
 use std::fmt;
@@ -236,8 +240,8 @@ fn names_missing_file(reason: &str) -> bool {
         .any(|text| reason.contains(text))
 }
 
-impl fmt::Display for CrashReport {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl CrashReport {
+    fn write(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             process,
             kind,
@@ -254,14 +258,15 @@ impl fmt::Display for CrashReport {
         let mut lines = reason.lines();
         writeln!(
             f,
-            "process {process} {what}: {}",
+            "process {} {what}: {}",
+            line(process),
             lines.next().unwrap_or("(no message)")
         )?;
         for line in lines {
             writeln!(f, "{}{line}", if line.is_empty() { "" } else { "    " })?;
         }
         if let Some(location) = location {
-            writeln!(f, "    at {location}")?;
+            writeln!(f, "    at {}", line(location))?;
         }
         if self.without_folders && names_missing_file(reason) {
             writeln!(f, "    it was given no folder: `--dir HOST::GUEST` gives it one")?;
@@ -278,5 +283,20 @@ impl fmt::Display for CrashReport {
             writeln!(f, "    please report it, with what the program did")?;
         }
         Ok(())
+    }
+}
+
+/// Guests choose messages, names of functions, files and more: a terminal obeys nothing of it.
+impl fmt::Display for CrashReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        struct Text<'a>(&'a CrashReport);
+
+        impl fmt::Display for Text<'_> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.write(f)
+            }
+        }
+
+        write!(f, "{}", untrusted::lines(Text(self)))
     }
 }

@@ -318,3 +318,33 @@ fn damaged_debug_information() {
         );
     }
 }
+
+/// Names of functions and messages come from the guest: a terminal obeys nothing of them, and they begin no line.
+#[test]
+fn what_a_guest_wrote_is_not_obeyed() {
+    let name = "\u{1b}[2J\u{202e}\nprocess #1 (main) panicked: all is lost";
+    let mut module = wat::parse_str(r#"(module (func (export "_start") unreachable))"#).unwrap();
+    // The section of names, with one for the function.
+    let mut names = vec![4];
+    names.extend(b"name");
+    let mut functions = vec![1, 0, name.len() as u8];
+    functions.extend(name.as_bytes());
+    names.extend([1, functions.len() as u8]);
+    names.extend(functions);
+    module.extend([0, names.len() as u8]);
+    module.extend(names);
+    let run = run(&module);
+    let mut report = CrashReport::new("#2 `\u{9b}`", &run.error, None, Some(&run.symbols), None);
+    report.reason = "a\u{1b}]0;title\u{7}\nb\rc".into();
+    report.location = Some("a\u{2066}.rs:1:1".into());
+    report.full = true;
+    let text = report.to_string();
+    assert!(
+        text.starts_with("process #2 `\\u{9b}` trapped: a\\u{1b}]0;title\\u{7}\n    b\\rc\n    at a\\u{2066}.rs:1:1\n"),
+        "{text}"
+    );
+    assert!(
+        text.ends_with("  0: \\u{1b}[2J\\u{202e}\\nprocess #1 (main) panicked: all is lost\n"),
+        "{text}"
+    );
+}

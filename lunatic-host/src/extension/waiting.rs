@@ -1,6 +1,8 @@
 //! Waiting in host functions: for an answer from outside, and for work that blocks a thread.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::marker::PhantomData;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -114,6 +116,73 @@ pub fn spawn_blocking<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
         work()
     });
     async move { running.await.ok() }
+}
+
+/// As [`spawn_blocking`], for work that may take long and can be broken off: it gets a [`Meter`] to ask now and then whether
+/// it may go on. What is charged is not the time that passes, but the time on a core of the thread.
+pub fn spawn_metered<T: Send + 'static, Work: FnOnce(Meter) -> T + Send + 'static>(
+    kernel: &Arc<Kernel>,
+    process: &Process,
+    work: Work,
+) -> impl Future<Output = Option<T>> + Send + use<T, Work> {
+    let (machine, budget) = (kernel.machine().clone(), process.local.rights.budget.clone());
+    let running = kernel.host.io.spawn_blocking(move || work(Meter::new(machine, budget)));
+    async move { running.await.ok() }
+}
+
+/// Charges the budget of a process, if it has one, for what a thread computes for it: each time it is asked, and when it is
+/// dropped. Belongs to the thread that made it.
+pub struct Meter {
+    machine: Arc<dyn Environment>,
+    budget: Option<Arc<Budget>>,
+    /// The time on a core of this thread when it was made.
+    start: Duration,
+    /// The time on a core of this thread up to which it has charged.
+    charged: Cell<Duration>,
+    /// Other threads have other times.
+    thread: PhantomData<*const ()>,
+}
+
+impl Meter {
+    fn new(machine: Arc<dyn Environment>, budget: Option<Arc<Budget>>) -> Self {
+        let start = machine.time_on_core();
+        Self {
+            start,
+            charged: Cell::new(start),
+            machine,
+            budget,
+            thread: PhantomData,
+        }
+    }
+
+    /// How long the thread has computed since this was made.
+    pub fn computed(&self) -> Duration {
+        self.machine.time_on_core().saturating_sub(self.start)
+    }
+
+    /// Whether the budget has time left, after all until now is charged. Without a budget it has.
+    pub fn may_go_on(&self) -> bool {
+        self.charge();
+        self.budget.as_ref().is_none_or(|budget| !budget.is_spent())
+    }
+
+    /// How long to wait before there is something left of all shares of a core; `None`: there is.
+    pub fn must_wait(&self) -> Option<Duration> {
+        self.budget.as_ref()?.must_wait(self.machine.now())
+    }
+
+    fn charge(&self) {
+        if let Some(budget) = &self.budget {
+            let now = self.machine.time_on_core();
+            budget.spend(now.saturating_sub(self.charged.replace(now)));
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.charge();
+    }
 }
 
 /// Charges a budget for the time between its making and its end, which may be a panic.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lunatic_kernel::SpawnLimit;
 use lunatic_kernel::budget::Budget;
 use lunatic_kernel::registry::NameRefusal;
+use lunatic_kernel::shares::Group;
 use lunatic_module::facts::RESERVED_PREFIX;
 use lunatic_sys::codes::{
     BAD_CONFIG, BAD_MODULE, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK, spawn,
@@ -262,10 +263,11 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
         let Some(limits) = used.config.budget else {
             return Ok(used.rights.clone());
         };
-        // The other rights can be shared, but each child has a budget of its own.
+        // The other rights can be shared, but each child has a budget of its own, and shares with nobody.
         let mut rights = Rights::clone(&used.rights);
         let budget = Budget::new(parent.local.rights.budget.clone(), rights::caps(limits), kernel.now());
         rights.budget = Some(budget.map_err(|error| (DENIED, error.to_string()))?);
+        rights.group = Group::within(&parent.local.rights.group);
         return Ok(Arc::new(rights));
     }
     let bad = |error: ConfigError| (BAD_CONFIG, error.to_string());

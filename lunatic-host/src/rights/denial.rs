@@ -1,6 +1,7 @@
 //! The log of what was denied, for the user who writes the list of what a program needs (`--log-denials`).
 
 use crate::ending;
+use crate::report::untrusted;
 use crate::wasm::Process;
 
 /// Something was denied to the process: `what` it may not do, to which `target`, and with which `flag` of the command line
@@ -18,5 +19,10 @@ pub fn log(process: &Process, what: &str, target: &str, flag: &str) {
     if !flag.is_empty() {
         line += &format!(" ({flag} would allow it)");
     }
-    system.data.wasi.stderr().report(&(line + "\n"));
+    // What is denied may be said in words of the guest's configuration.
+    system
+        .data
+        .wasi
+        .stderr()
+        .report(&format!("{}\n", untrusted::line(line)));
 }

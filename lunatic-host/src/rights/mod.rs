@@ -15,6 +15,7 @@ use std::time::Instant;
 
 use lunatic_kernel::budget::{Budget, Caps};
 use lunatic_kernel::registry::Scope;
+use lunatic_kernel::shares::Group;
 use lunatic_rights::narrow::limit;
 pub use lunatic_rights::net;
 pub use lunatic_rights::{Denied, MAY_ALL, May, config, files};
@@ -46,6 +47,9 @@ pub struct Rights {
     pub wasi: Arc<Wasi>,
     /// What it and its descendants may use together.
     pub budget: Option<Arc<Budget>>,
+    /// Those with whom it shares what the host has only so much of: who was spawned with the same configuration, and their
+    /// descendants.
+    pub group: Arc<Group>,
     /// About how many instructions it may run in all, if that is limited.
     pub fuel: Option<u64>,
     /// What extensions have given to it or to an ancestor.
@@ -74,6 +78,7 @@ impl Rights {
             net: config.net_of_child(&self.net),
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
             budget,
+            group: Group::within(&self.group),
             fuel: self.fuel,
             inherited: self.inherited.clone(),
         })
@@ -125,6 +130,7 @@ mod tests {
             ])),
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
+            group: Group::new(),
             fuel: None,
             inherited: Inherited::default(),
         }

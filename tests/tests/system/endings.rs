@@ -76,6 +76,14 @@ crate::scenarios! {
         ended.reports("fail").reports("a_panic_is_reported_with_its_place");
         assert!(!ended.stderr.contains("_ZN") && !ended.stderr.contains("_R"), "{ended}");
     },
+    what_a_guest_says_is_not_obeyed_by_a_terminal => |program| {
+        let ended = program.run();
+        assert_eq!(ended.stdout, "\u{1b}[31mred\n");
+        ended.reports("(main) `a\\u{9b}\\u{202e}b` panicked: \\u{1b}]52;c;AAAA\\u{7}\\u{202e}\\rb\n");
+        assert!(!ended.stderr.contains(|c: char| c != '\n' && c.is_control()), "{ended}");
+        // Who asks the host for the reason gets the text as it is.
+        assert_eq!(ended.reason, ExitReason::Panic("\u{1b}]52;c;AAAA\u{7}\u{202e}\rb".to_owned()));
+    },
     a_trap_is_reported_with_its_place => |program| {
         let ended = program.run().normal();
         ended.reports(" trapped: the program called abort\n");

@@ -35,6 +35,8 @@ mod chat;
 mod command_line;
 #[cfg(feature = "compat")]
 mod compat;
+#[cfg(feature = "compat")]
+mod databases;
 mod deadlocks;
 mod endings;
 mod examples;

@@ -32,6 +32,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use lunatic_host::ExitReason;
+use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::Output;
 
 use self::discover::{Found, discover};
@@ -66,7 +67,7 @@ pub fn test(file: &Path, args: &TestArgs, host: &HostArgs) -> i32 {
     match try_test(file, args, host) {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            eprintln!("error: {}", lines(format!("{error:#}")));
             1
         }
     }
@@ -210,7 +211,7 @@ fn run_main(program: &Program, args: &TestArgs, streams: &Streams) -> i32 {
     // It has said itself why it ends.
     let has_said = matches!(ended, Ended::Reason(ExitReason::Normal | ExitReason::Exit(_)));
     if let Some(why) = verdict::why(&ended).filter(|_| !has_said) {
-        stderr.report(&format!("{why}\n"));
+        stderr.report(&format!("{}\n", lines(why)));
         stderr.finish();
     }
     match ended {

@@ -59,18 +59,6 @@ pub(super) fn common_crate<'a>(mut paths: impl Iterator<Item = &'a str>) -> Opti
     paths.all(|path| path.starts_with(crate_name)).then_some(crate_name)
 }
 
-/// A name as it can be printed: a guest chose it, and may have put anything into it.
-pub(super) fn printable(name: &str) -> String {
-    let mut text = String::with_capacity(name.len());
-    for c in name.chars() {
-        match c.is_control() {
-            true => text.extend(c.escape_default()),
-            false => text.push(c),
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -134,11 +122,5 @@ mod tests {
         check(&["a::b", "c"], None);
         check(&["b"], None);
         check(&[], None);
-    }
-
-    #[test]
-    fn names_cannot_play_with_the_terminal() {
-        assert_eq!(printable("tests::größe"), "tests::größe");
-        assert_eq!(printable("a\x1b[31m\nb"), "a\\u{1b}[31m\\nb");
     }
 }

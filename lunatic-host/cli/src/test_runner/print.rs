@@ -3,11 +3,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use lunatic_host::report::untrusted::{line, lines};
 use lunatic_host::wasi::Output;
 
 use super::discover::Test;
 use super::execute::{Outcome, SLOW};
-use super::names::printable;
 use super::verdict::Verdict;
 use crate::TestFormat;
 
@@ -62,7 +62,7 @@ impl<W: Write> Printer<W> {
     pub(super) fn list<'a>(&mut self, tests: impl Iterator<Item = &'a Test>) {
         let mut count = 0;
         for test in tests {
-            self.print(&format!("{}: test\n", printable(&test.name)));
+            self.print(&format!("{}: test\n", line(&test.name)));
             count += 1;
         }
         if self.style.format == TestFormat::Pretty {
@@ -86,7 +86,7 @@ impl<W: Write> Printer<W> {
     pub(super) fn test_slow(&mut self, test: &Test) {
         let text = format!(
             "test {} has been running for over {} seconds\n",
-            printable(&test.name),
+            line(&test.name),
             SLOW.as_secs()
         );
         self.print(&text);
@@ -100,7 +100,7 @@ impl<W: Write> Printer<W> {
         let Outcome {
             verdict, mut output, ..
         } = outcome;
-        let name = printable(&test.name);
+        let name = line(&test.name).to_string();
         match verdict {
             Verdict::Passed => {
                 if !self.style.show_output {
@@ -111,7 +111,7 @@ impl<W: Write> Printer<W> {
             Verdict::Failed(note) => {
                 if let Some(note) = note {
                     end_line(&mut output);
-                    output.extend_from_slice(format!("note: {note}\n").as_bytes());
+                    output.extend_from_slice(format!("note: {}\n", lines(note)).as_bytes());
                 }
                 self.failed.push((name, output));
             }
@@ -150,7 +150,7 @@ impl<W: Write> Printer<W> {
             Verdict::Passed => self.paint(GREEN, "ok"),
             Verdict::Failed(_) => self.paint(RED, "FAILED"),
             Verdict::Ignored(None) => self.paint(YELLOW, "ignored"),
-            Verdict::Ignored(Some(reason)) => self.paint(YELLOW, &format!("ignored, {}", printable(reason))),
+            Verdict::Ignored(Some(reason)) => self.paint(YELLOW, &format!("ignored, {}", line(reason))),
         };
         match self.style.names_first {
             true => self.print(&format!("{result}\n")),
@@ -165,7 +165,7 @@ impl<W: Write> Printer<W> {
             Verdict::Failed(_) => {
                 let gap = if self.column > 0 { "\n" } else { "" };
                 let failed = self.paint(RED, "FAILED");
-                self.print(&format!("{gap}{} --- {failed}\n", printable(&test.name)));
+                self.print(&format!("{gap}{} --- {failed}\n", line(&test.name)));
                 self.column = 0;
                 return;
             }
@@ -226,7 +226,7 @@ fn tests_text(count: usize) -> String {
 fn title(test: &Test, should_panic: bool) -> String {
     format!(
         "{}{}",
-        printable(&test.name),
+        line(&test.name),
         if should_panic { " - should panic" } else { "" }
     )
 }

@@ -84,7 +84,16 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
             Err(why) => return Ok(failed(&mut caller, out, why)?.into()),
         },
     };
-    let opened = on(&caller, None, move || Connection::open(place)).await?;
+    let process = caller.data().process().clone();
+    let databases = &mut state(&mut caller).databases;
+    let connections_max = process.local.rights().files_max;
+    if databases.connections.len() >= connections_max as usize {
+        let why =
+            format!("the process has {connections_max} databases open: the limit is that of files (`--max-files`)");
+        return Ok(failed(&mut caller, out, why)?.into());
+    }
+    let account = databases.account(&process);
+    let opened = on(&caller, None, move || Connection::open(place, account)).await?;
     match opened {
         Ok(connection) => {
             let connections = &mut state(&mut caller).databases.connections;

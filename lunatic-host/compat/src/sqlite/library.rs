@@ -4,21 +4,44 @@ use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Once};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use libsqlite3_sys as sqlite;
 use parking_lot::Mutex;
 
-use super::files::{self, LAYER, Place};
+use super::files::{self, Guest, LAYER, Place};
+use super::memory::{self, Account};
+use super::pace::may_go_on;
 use super::wire::{Key, Value};
 
-/// The longest value and the longest text of SQL, in bytes.
-const LENGTH_MAX: c_int = 256 << 20;
-/// How long a call waits for another connection to let go of the database.
-const BUSY_MS: c_int = 5000;
-/// After so many instructions of SQLite's machine it is looked whether somebody still waits.
-const STEPS: c_int = 10_000;
+/// Limits of SQLite, by their numbers in its documentation. What is in memory counts for the process anyway; these bound
+/// what one step may take, which nothing interrupts, and how deep SQLite calls itself.
+const LIMITS: [(c_int, c_int); 13] = [
+    // Bytes of a value or a row, and of a text of SQL.
+    (sqlite::SQLITE_LIMIT_LENGTH, 16 << 20),
+    (sqlite::SQLITE_LIMIT_SQL_LENGTH, 16 << 20),
+    (sqlite::SQLITE_LIMIT_COLUMN, 2000),
+    (sqlite::SQLITE_LIMIT_EXPR_DEPTH, 1000),
+    (sqlite::SQLITE_LIMIT_PARSER_DEPTH, 2500),
+    (sqlite::SQLITE_LIMIT_COMPOUND_SELECT, 500),
+    (sqlite::SQLITE_LIMIT_VDBE_OP, 4 << 20),
+    (sqlite::SQLITE_LIMIT_FUNCTION_ARG, 127),
+    (sqlite::SQLITE_LIMIT_ATTACHED, 10),
+    // Bytes of a pattern of LIKE or GLOB: the time to match is this, times the bytes of the text.
+    (sqlite::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256),
+    (sqlite::SQLITE_LIMIT_VARIABLE_NUMBER, 32_766),
+    (sqlite::SQLITE_LIMIT_TRIGGER_DEPTH, 100),
+    // Other threads would work for nobody.
+    (sqlite::SQLITE_LIMIT_WORKER_THREADS, 0),
+];
 
+/// How long a call waits for another connection to let go of the database: it tries so often, and sleeps between two tries
+/// for 1 ms, 2 ms, … up to the longest. Together these are 5 s.
+const BUSY_TRIES: c_int = 212;
+const BUSY_PAUSE_MAX: Duration = Duration::from_millis(25);
+/// After so many instructions of SQLite's machine it is looked whether the work may go on.
+const STEPS: c_int = 10_000;
 /// What SQLite says is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlError {
@@ -46,6 +69,8 @@ pub(crate) struct Connection {
     raw: NonNull<sqlite::sqlite3>,
     /// Nobody waits for it any more. In a box, as SQLite knows its address.
     stopped: Box<AtomicBool>,
+    /// Whose memory it holds.
+    account: Arc<Account>,
     /// Where the file is; SQLite asks for it until the connection closes.
     _place: Option<Place>,
 }
@@ -56,25 +81,37 @@ unsafe impl Send for Connection {}
 unsafe impl Sync for Connection {}
 
 impl Drop for Connection {
+    /// Rolls back what was not committed, which is work on files.
     fn drop(&mut self) {
+        let (_guest, _charged) = (Guest::enter(), self.account.enter());
         // SAFETY: the connection is open, and this is its end. Statements hold it, so there is none left.
         unsafe { sqlite::sqlite3_close(self.raw.as_ptr()) };
     }
 }
 
-fn set_up() {
-    static SET_UP: Once = Once::new();
-    SET_UP.call_once(|| {
-        files::install();
-        // SAFETY: a number.
-        unsafe { sqlite::sqlite3_hard_heap_limit64(super::MEMORY_MAX) };
+/// Takes SQLite into use; an error if something else in this process of the system did so before, in its own way.
+fn set_up() -> Result<(), SqlError> {
+    static SET_UP: OnceLock<bool> = OnceLock::new();
+    // The memory first: nothing can be changed about it later.
+    let is_ours = *SET_UP.get_or_init(|| {
+        let is_ours = memory::install();
+        if is_ours {
+            files::install();
+        }
+        is_ours
     });
+    is_ours.then_some(()).ok_or_else(|| SqlError {
+        code: sqlite::SQLITE_MISUSE as u32,
+        text: "the host cannot limit SQLite: something else in its process has used SQLite before".into(),
+    })
 }
 
 impl Connection {
-    /// Opens the database in a file, which is made if it is not there; without a place, one in memory.
-    pub(crate) fn open(place: Option<Place>) -> Result<Self, SqlError> {
-        set_up();
+    /// Opens the database in a file, which is made if it is not there; without a place, one in memory. `account` is whose
+    /// memory it takes.
+    pub(crate) fn open(place: Option<Place>, account: Arc<Account>) -> Result<Self, SqlError> {
+        set_up()?;
+        let charged = account.enter();
         let path = place.as_ref().map_or(c":memory:", |place| &place.path);
         let flags = sqlite::SQLITE_OPEN_READWRITE | sqlite::SQLITE_OPEN_CREATE | sqlite::SQLITE_OPEN_FULLMUTEX;
         let mut raw = null_mut();
@@ -90,12 +127,14 @@ impl Connection {
         let connection = Self {
             raw,
             stopped: Box::default(),
+            account: account.clone(),
             _place: place,
         };
         if code != sqlite::SQLITE_OK {
             return Err(connection.error());
         }
         connection.confine();
+        drop(charged);
         Ok(connection)
     }
 
@@ -107,19 +146,20 @@ impl Connection {
         // SAFETY: the connection is open. The authorizer needs nothing, and what the other function is called with lives as
         // long as the connection; the numbers are those of SQLite's documentation.
         unsafe {
-            sqlite::sqlite3_busy_timeout(raw, BUSY_MS);
-            sqlite::sqlite3_limit(raw, sqlite::SQLITE_LIMIT_LENGTH, LENGTH_MAX);
-            sqlite::sqlite3_limit(raw, sqlite::SQLITE_LIMIT_SQL_LENGTH, LENGTH_MAX);
+            for (limit, max) in LIMITS {
+                sqlite::sqlite3_limit(raw, limit, max);
+            }
             sqlite::sqlite3_db_config(raw, sqlite::SQLITE_DBCONFIG_DEFENSIVE, 1 as c_int, null_mut::<c_int>());
             sqlite::sqlite3_set_authorizer(raw, Some(authorize), null_mut());
             let stopped = std::ptr::from_ref(&*self.stopped).cast_mut().cast();
-            sqlite::sqlite3_progress_handler(raw, STEPS, Some(is_stopped), stopped);
+            sqlite::sqlite3_busy_handler(raw, Some(is_busy), stopped);
+            sqlite::sqlite3_progress_handler(raw, STEPS, Some(is_to_end), stopped);
         }
     }
 
     /// What the last call that failed says.
     fn error(&self) -> SqlError {
-        let raw = self.raw.as_ptr();
+        let (raw, _charged) = (self.raw.as_ptr(), self.account.enter());
         // SAFETY: the connection is open; the text is SQLite's, ends with a zero byte, and is copied before the next call.
         let (code, text) = unsafe {
             (
@@ -144,6 +184,7 @@ impl Connection {
         let Ok(sql) = CString::new(sql) else {
             return sqlite::SQLITE_ERROR;
         };
+        let _charged = self.account.enter();
         // SAFETY: the connection is open and the text ends with a zero byte; nothing is called for rows.
         unsafe { sqlite::sqlite3_exec(self.raw.as_ptr(), sql.as_ptr(), None, null_mut(), null_mut()) & 0xff }
     }
@@ -164,6 +205,7 @@ impl Connection {
     /// Prepares the first statement of a text.
     pub(crate) fn prepare(self: &Arc<Self>, sql: &str) -> Result<Statement, SqlError> {
         let len = c_int::try_from(sql.len()).unwrap_or(c_int::MAX);
+        let _charged = self.account.enter();
         let mut raw = null_mut();
         // SAFETY: the connection is open, the text has so many bytes, and `raw` is a place for a pointer.
         let code =
@@ -185,14 +227,26 @@ impl Connection {
 }
 
 /// Whether a statement is to end that has run for a while.
-unsafe extern "C" fn is_stopped(stopped: *mut c_void) -> c_int {
+unsafe extern "C" fn is_to_end(stopped: *mut c_void) -> c_int {
     // SAFETY: it is called with the address that was given to SQLite, of a value that lives as long as the connection and
     // that is only looked at.
     let stopped = unsafe { &*stopped.cast::<AtomicBool>() };
-    stopped.load(Ordering::Relaxed).into()
+    c_int::from(!may_go_on(stopped))
 }
 
-/// Says what SQL may do: everything but reach other files and load code.
+/// Another connection has the database: whether to try again, after a pause.
+unsafe extern "C" fn is_busy(stopped: *mut c_void, tries: c_int) -> c_int {
+    // SAFETY: as above.
+    let stopped = unsafe { &*stopped.cast::<AtomicBool>() };
+    if tries >= BUSY_TRIES || !may_go_on(stopped) {
+        return 0;
+    }
+    let pause = Duration::from_millis(u64::from(tries.unsigned_abs()) + 1);
+    std::thread::sleep(pause.min(BUSY_PAUSE_MAX));
+    1
+}
+
+/// Says what SQL may do: everything but reach other files, load code, and change what the host has set.
 unsafe extern "C" fn authorize(
     _: *mut c_void,
     action: c_int,
@@ -208,6 +262,12 @@ unsafe extern "C" fn authorize(
     let is = |found: Option<&[u8]>, names: &[&str]| {
         found.is_some_and(|found| names.iter().any(|name| found.eq_ignore_ascii_case(name.as_bytes())))
     };
+    // These would set limits of all databases of the host, or how long a thread of it waits. They do nothing, without an
+    // error: programs set how long they wait, and get the host's 5 s.
+    let ignored = ["busy_timeout", "hard_heap_limit", "soft_heap_limit", "threads"];
+    if action == sqlite::SQLITE_PRAGMA && is(text(first), &ignored) {
+        return sqlite::SQLITE_IGNORE;
+    }
     let denied = match action {
         sqlite::SQLITE_ATTACH => !is(text(first), &["", ":memory:"]),
         sqlite::SQLITE_PRAGMA => is(
@@ -234,6 +294,7 @@ pub(crate) struct Statement {
 
 impl Drop for Statement {
     fn drop(&mut self) {
+        let (_guest, _charged) = (Guest::enter(), self.connection.account.enter());
         // SAFETY: the statement is there, and this is its end.
         unsafe { sqlite::sqlite3_finalize(self.raw.get_mut().0.as_ptr()) };
     }
@@ -241,6 +302,7 @@ impl Drop for Statement {
 
 impl Statement {
     fn with<T>(&self, f: impl FnOnce(*mut sqlite::sqlite3_stmt) -> T) -> T {
+        let _charged = self.connection.account.enter();
         f(self.raw.lock().0.as_ptr())
     }
 

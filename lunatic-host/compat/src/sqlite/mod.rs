@@ -1,55 +1,92 @@
 //! SQLite for guests: databases in the folders of a process, or in memory.
 //!
-//! A call may take as long as the guest's SQL wants it to, so it runs on the pool for blocking work; when the process is
-//! killed meanwhile, it is interrupted. What SQL can reach is what the process can:
+//! A call may take as long as the guest's SQL wants it to, so it runs on the pool for blocking work. It is charged to the budget
+//! of the process as it goes, and interrupted when that is spent or the process is killed. What SQL can reach is what the
+//! process can:
 //!
 //! - [`files`] opens databases and what belongs to them, such as journals, within the folders of the process, whatever
 //!   links lie there. No other file can be opened by SQLite at all.
-//! - [`library`] denies what would reach further: other databases by `ATTACH`, extensions, folders for temporary files.
+//! - [`library`] denies what would reach further: other databases by `ATTACH`, extensions, folders for temporary files,
+//!   limits of the host.
+//! - [`memory`] charges what SQLite allocates to the process, and [`pace`] what it computes.
 //!
-//! All databases together hold at most [`MEMORY_MAX`] bytes of memory.
+//! [`CALLS_MAX`] calls run at once. These, and all memory, are [shared](lunatic_kernel::shares): a system or a budget has at
+//! most as much as it leaves to others.
 
 mod files;
 mod library;
+mod memory;
+mod pace;
 pub(crate) mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use lunatic_host::extension::spawn_blocking;
+use lunatic_host::extension::spawn_metered;
 use lunatic_host::wasm::{Kernel, Process};
-use tokio::sync::Semaphore;
+use lunatic_kernel::permits::Permits;
+use lunatic_kernel::shares::Group;
 
 pub(crate) use self::files::Place;
 pub(crate) use self::library::{Connection, Statement, Step};
+use self::memory::Account;
 use crate::resources::Resources;
 
-/// What SQLite may hold of the machine's memory, for all guests together.
-const MEMORY_MAX: i64 = 1 << 30;
-
 /// So many calls run at once; the pool has threads for others, too.
-static RUNNING: Semaphore = Semaphore::const_new(64);
+const CALLS_MAX: usize = 64;
+
+static CALLS: LazyLock<Arc<Permits>> = LazyLock::new(|| Permits::new(CALLS_MAX));
 
 /// The connections and statements of one process.
 #[derive(Default)]
 pub(crate) struct Databases {
     pub(crate) connections: Resources<Arc<Connection>>,
     pub(crate) statements: Resources<Arc<Statement>>,
+    owner: Option<Owner>,
+}
+
+/// Who has databases.
+#[derive(Clone)]
+struct Owner {
+    group: Arc<Group>,
+    account: Arc<Account>,
+}
+
+impl Databases {
+    /// Whose memory the databases of `process` take, which has these.
+    pub(crate) fn account(&mut self, process: &Process) -> Arc<Account> {
+        let rights = process.local.rights();
+        let owner = self.owner.get_or_insert_with(|| Owner {
+            group: rights.group.clone(),
+            account: Account::new(rights.group.clone(), rights.budget.clone()),
+        });
+        owner.account.clone()
+    }
 }
 
 impl Drop for Databases {
     /// Closing rolls back what was not committed, which is work on files.
     fn drop(&mut self) {
+        let Some(owner) = self.owner.take() else { return };
         let all = (
             std::mem::take(&mut self.statements),
             std::mem::take(&mut self.connections),
         );
-        match tokio::runtime::Handle::try_current() {
-            Ok(pool) if all.1.len() > 0 => drop(pool.spawn_blocking(move || {
-                let _guest = files::Guest::enter();
-                drop(all);
-            })),
-            _ => drop(all),
+        if all.1.len() == 0 && all.0.len() == 0 {
+            return;
         }
+        let Ok(pool) = tokio::runtime::Handle::try_current() else {
+            return drop(all);
+        };
+        let threads = pool.clone();
+        pool.spawn(async move {
+            let permit = CALLS.acquire(&owner.group).await;
+            let closing = threads.spawn_blocking(move || {
+                let _permit = permit;
+                drop(all);
+            });
+            // If it panicked, nobody is left to be told.
+            let _ = closing.await;
+        });
     }
 }
 
@@ -71,11 +108,13 @@ pub(crate) async fn run<T: Send + 'static>(
     connection: Option<Arc<Connection>>,
     work: impl FnOnce() -> T + Send + 'static,
 ) -> wasmtime::Result<T> {
-    let _permit = RUNNING.acquire().await;
+    let permit = CALLS.acquire(&process.local.rights().group).await;
     let mut interrupt = Interrupt(connection);
-    let done = spawn_blocking(kernel, process, move || {
+    let done = spawn_metered(kernel, process, move |meter| {
+        // Held by the work: it goes on for a moment when its process was killed.
+        let _permit = permit;
         let _guest = files::Guest::enter();
-        work()
+        pace::metered(meter, work)
     });
     let done = done.await;
     interrupt.0 = None;

@@ -84,7 +84,8 @@ pub async fn look_up(
     deadline: Deadline,
 ) -> Result<Vec<SocketAddr>, Failure> {
     let kernel = caller.data().kernel.clone();
-    let lookup = kernel.host.net.resolver.resolve(&kernel.host.io, name, port);
+    let group = caller.data().process().local.rights.group.clone();
+    let lookup = kernel.host.net.resolver.resolve(&kernel.host.io, &group, name, port);
     let found = match deadline.left_ns(&kernel) {
         NO_TIMEOUT => lookup.await,
         left_ns => {

@@ -5,6 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::lengths::BadLength;
+
 /// What the peer said when it closed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Close {
@@ -48,6 +50,7 @@ impl WebSocketError {
         match error {
             E::ConnectionClosed => Self::Closed(Close::default()),
             E::AlreadyClosed => Self::Over,
+            E::Io(error) if BadLength::is(&error) => Self::Protocol(error.to_string()),
             E::Io(error) => Self::Broken(error.to_string()),
             E::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
                 Self::Broken("the connection ended without a close".into())

@@ -1,12 +1,14 @@
 //! WebSockets (RFC 6455): messages both ways over a connection that began with HTTP.
 //!
 //! [`upgrade`] answers a request with one, and the process of the connection goes on with it;
-//! [`Client::websocket`](crate::Client::websocket) is the client. The protocol is that of `tungstenite`: pings are answered, messages put together from fragments, texts checked.
+//! [`Client::websocket`](crate::Client::websocket) is the client. The protocol is that of `tungstenite`: pings are answered, messages put together from fragments, texts checked. That
+//! lengths are in their shortest form is checked here.
 //!
 //! A process that waits for messages and for mail of other processes at once has [`WebSocket::split`].
 
 mod error;
 mod handshake;
+mod lengths;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -23,6 +25,7 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig, WebSocketContext}
 pub use error::{Close, WebSocketError};
 pub use handshake::upgrade;
 pub(crate) use handshake::{ask, is_accepted};
+use lengths::{BadLength, Lengths};
 pub use split::{Event, Sender};
 use wire::Wire;
 
@@ -142,6 +145,7 @@ impl WebSocket {
             wire: Wire {
                 transport: upgraded.transport,
                 input: upgraded.input,
+                lengths: Lengths::default(),
                 read_timeout: limits.ping_interval,
                 write_timeout: limits.write_timeout,
             },
@@ -307,6 +311,7 @@ fn code_of(error: &tungstenite::Error) -> u16 {
         E::Utf8(_) => 1007,
         E::Protocol(ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing) => 0,
         E::Protocol(_) | E::AttackAttempt => 1002,
+        E::Io(error) if BadLength::is(error) => 1002,
         _ => 0,
     }
 }

@@ -17,6 +17,7 @@ use lunatic::{Channel, Process};
 use serde::{Deserialize, Serialize};
 use tungstenite::protocol::{Role, WebSocketContext};
 
+use super::lengths::Lengths;
 use super::wire::Wire;
 use super::{Message, WebSocket, WebSocketError, WebSocketLimits};
 use crate::server::Stream;
@@ -122,6 +123,7 @@ impl WebSocket {
         let wire = Wire {
             transport: std::mem::replace(&mut self.wire.transport, Box::new(Gone)),
             input: BytesMut::new(),
+            lengths: Lengths::default(),
             ..self.wire
         };
         Ok(Sender {
@@ -150,6 +152,7 @@ fn read(
             written: written.clone(),
         }),
         input: BytesMut::from(&input[..]),
+        lengths: Lengths::default(),
         read_timeout: limits.ping_interval,
         write_timeout: limits.write_timeout,
     };

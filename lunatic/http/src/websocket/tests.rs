@@ -242,6 +242,26 @@ fn who_breaks_the_protocol_is_told_with_the_right_code() {
             vec![Raw::frame(0x88, &1005_u16.to_be_bytes())],
             1002,
         ),
+        (
+            "a length in 2 bytes that fits into the short form",
+            vec![vec![0x81, 0xfe, 0, 1, 0, 0, 0, 0, b'x']],
+            1002,
+        ),
+        (
+            "a length in 8 bytes that fits into 2",
+            vec![vec![0x82, 0xff, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0]],
+            1002,
+        ),
+        (
+            "a length with its highest bit set",
+            vec![vec![0x82, 0xff, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]],
+            1002,
+        ),
+        (
+            "such a length behind a ping",
+            vec![Raw::frame(0x89, b"x"), vec![0x81, 0xfe, 0, 125]],
+            1002,
+        ),
         ("a text that is not UTF-8", vec![Raw::frame(0x81, b"\xff")], 1007),
         ("a text that is cut", vec![Raw::frame(0x81, b"\xe2\x82")], 1007),
         (
@@ -298,6 +318,19 @@ fn a_connection_that_ends_is_no_hang() {
     raw.0.shutdown(std::net::Shutdown::Write).unwrap();
     let mut rest = Vec::new();
     raw.0.read_to_end(&mut rest).unwrap();
+}
+
+#[test]
+fn what_came_before_a_bad_length_is_answered() {
+    let mut raw = Raw::open("/echo");
+    let frames = [
+        Raw::frame(0x81, b"first"),
+        vec![0x81, 0xfe, 0, 5],
+        Raw::frame(0x81, b"lost"),
+    ];
+    raw.0.write_all(&frames.concat()).unwrap();
+    assert_eq!(raw.receive(), Some((0x81, b"first".to_vec())));
+    raw.is_closed_with(1002);
 }
 
 proptest! {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::{Buf, BytesMut};
 
+use super::lengths::{BadLength, Lengths};
 use crate::limits::Pace;
 use crate::transport::{Transport, is_timeout};
 
@@ -15,18 +16,30 @@ pub(super) struct Wire {
     pub(super) transport: Box<dyn Transport>,
     /// What was read before the WebSocket began.
     pub(super) input: BytesMut,
+    pub(super) lengths: Lengths,
     pub(super) read_timeout: Duration,
     pub(super) write_timeout: Duration,
 }
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if !self.input.is_empty() {
+        let len = if self.input.is_empty() {
+            self.transport.receive(buffer, self.read_timeout)?
+        } else {
             let len = self.input.len().min(buffer.len());
             self.input.copy_to_slice(&mut buffer[..len]);
-            return Ok(len);
+            len
+        };
+        match self.lengths.pass(&buffer[..len]) {
+            0 if len > 0 => Err(io::Error::other(BadLength)),
+            // What comes before a bad length is still read; then this is the end.
+            passed => {
+                if passed < len {
+                    self.input = BytesMut::from(&buffer[passed..len]);
+                }
+                Ok(passed)
+            }
         }
-        self.transport.receive(buffer, self.read_timeout)
     }
 }
 

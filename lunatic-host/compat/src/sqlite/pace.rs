@@ -1,0 +1,115 @@
+//! How long a thread computes for a guest: whether it may go on, and when it has to pause.
+//!
+//! What it computes is charged to a [`Meter`]. Where more queries compute than there are cores, each pauses between two
+//! [slices](SLICE), for as long as it takes the others to have theirs. So all of them together take no more than the cores,
+//! a worker or a short query need not wait behind them, and short ones never pause.
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroU32;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use lunatic_host::extension::Meter;
+
+/// How long a query computes before it pauses, if others compute, too.
+const SLICE: Duration = Duration::from_millis(10);
+/// How long a thread sleeps before it looks whether its work was stopped.
+const PAUSE_MAX: Duration = Duration::from_millis(10);
+
+/// Threads that work for a guest.
+static RUNNING: AtomicU32 = AtomicU32::new(0);
+
+static CORES: LazyLock<NonZeroU32> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism();
+    cores
+        .ok()
+        .and_then(|cores| cores.try_into().ok())
+        .unwrap_or(NonZeroU32::MIN)
+});
+
+thread_local!(
+    static WORK: RefCell<Option<Work>> = const { RefCell::new(None) }
+);
+
+/// What a thread does for a guest.
+struct Work {
+    meter: Meter,
+    /// What it had computed when it last paused.
+    paused: Cell<Duration>,
+}
+
+/// Does work that is charged to a meter.
+pub(super) fn metered<T>(meter: Meter, work: impl FnOnce() -> T) -> T {
+    /// Ends it even if the work panics.
+    struct Done;
+    impl Drop for Done {
+        fn drop(&mut self) {
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
+            WORK.take();
+        }
+    }
+    RUNNING.fetch_add(1, Ordering::Relaxed);
+    WORK.set(Some(Work {
+        meter,
+        paused: Cell::default(),
+    }));
+    let _done = Done;
+    work()
+}
+
+/// Whether the work of this thread is to go on; to be asked often. Pauses first, if it has to.
+pub(super) fn may_go_on(stopped: &AtomicBool) -> bool {
+    let is_stopped = || stopped.load(Ordering::Relaxed);
+    WORK.with_borrow(|work| {
+        let Some(work) = work else { return !is_stopped() };
+        let mut others = work.pause();
+        loop {
+            if is_stopped() || !work.meter.may_go_on() {
+                return false;
+            }
+            let share = work.meter.must_wait().unwrap_or_default();
+            let pause = share.max(others).min(PAUSE_MAX);
+            if pause.is_zero() {
+                return true;
+            }
+            std::thread::sleep(pause);
+            others = others.saturating_sub(pause);
+        }
+    })
+}
+
+impl Work {
+    /// How long others are to compute now.
+    fn pause(&self) -> Duration {
+        let computed = self.meter.computed();
+        if computed.saturating_sub(self.paused.get()) < SLICE {
+            return Duration::ZERO;
+        }
+        self.paused.set(computed);
+        pause(RUNNING.load(Ordering::Relaxed), *CORES)
+    }
+}
+
+/// How long one of so many pauses after a slice.
+fn pause(running: u32, cores: NonZeroU32) -> Duration {
+    (SLICE * running / cores.get()).saturating_sub(SLICE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_together_compute_on_as_many_cores_as_there_are() {
+        for cores in [1, 2, 3, 16] {
+            let cores = NonZeroU32::new(cores).unwrap();
+            assert_eq!(pause(cores.get(), cores), Duration::ZERO, "nobody has to wait");
+            for running in [cores.get() + 1, 40, 64] {
+                let part = SLICE.as_secs_f64() / (SLICE + pause(running, cores)).as_secs_f64();
+                let busy = part * f64::from(running) / f64::from(cores.get());
+                assert!((0.99..=1.01).contains(&busy), "{running} on {cores}: {busy}");
+            }
+        }
+    }
+}

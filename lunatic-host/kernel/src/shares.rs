@@ -1,0 +1,237 @@
+//! Shares: how those who want some of a fixed amount divide it, when nobody can be made to give back what he has.
+//!
+//! Threads that look up names are such an amount, and memory of a library. If the first to come could take all of it, a
+//! single sandbox that never gives back would stop all others. So each group may hold as much as it leaves free for others:
+//! one that wants all gets a half, two that want all get a third each and leave a third, and so on. Something is left for a
+//! newcomer until there are as many greedy groups as units.
+//!
+//! Groups are nested as sandboxes are. The rule holds among the children of a group as it does among the outermost: what
+//! children hold counts for their parents, so nobody gets more by dividing himself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Deeper groups count as part of the one that is so deep.
+const DEPTH_MAX: usize = 16;
+
+/// Those whose use counts together. Known by its address.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// The groups around it, the outermost first. Not a chain of parents: dropping a long one would overflow the stack.
+    around: Vec<Arc<Group>>,
+}
+
+impl Group {
+    /// A group that is part of no other.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// A new group that is part of `parent`; if that is too deep in others already, `parent` itself.
+    pub fn within(parent: &Arc<Self>) -> Arc<Self> {
+        if parent.around.len() + 1 >= DEPTH_MAX {
+            return parent.clone();
+        }
+        let around = parent.around.iter().chain([parent]).cloned().collect();
+        Arc::new(Self { around })
+    }
+
+    /// The keys of the groups around it and its own, the outermost first.
+    fn path(&self) -> impl Iterator<Item = Key> {
+        let around = self.around.iter().map(|group| Key::of(group));
+        around.chain([Key::of(self)])
+    }
+}
+
+/// The address of a group: no other has it while this one holds something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct Key(usize);
+
+impl Key {
+    pub(crate) fn of(group: &Group) -> Self {
+        Self(std::ptr::from_ref(group).addr())
+    }
+}
+
+/// An amount and who holds how much of it. The unit is whatever its user means by it.
+#[derive(Debug)]
+pub struct Shares {
+    max: u64,
+    total: u64,
+    /// What a group and all groups in it hold. Those that hold nothing are not in it.
+    held: HashMap<Key, u64>,
+}
+
+impl Shares {
+    /// So many units, of which nobody holds any.
+    pub fn new(max: u64) -> Self {
+        Self {
+            max,
+            total: 0,
+            held: HashMap::new(),
+        }
+    }
+
+    /// What all hold together.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// What each group of the path to `group` holds, the outermost first.
+    pub(crate) fn held(&self, group: &Group) -> impl Iterator<Item = u64> {
+        group.path().map(|key| self.held.get(&key).copied().unwrap_or(0))
+    }
+
+    /// Whether the group may have so much more: neither it nor a group around it holds more than it leaves free then. The first
+    /// unit an outermost group may have even if nothing is left.
+    pub(crate) fn fits(&self, group: &Group, amount: u64) -> bool {
+        let Some(mut left) = (self.max - self.total).checked_sub(amount) else {
+            return false;
+        };
+        let mut least = 1;
+        self.held(group).all(|held| {
+            let then = held + amount;
+            let fits = then <= left.max(least);
+            // A group comes before those in it: whatever they take, something is left for itself.
+            (left, least) = (left.saturating_sub(then), 0);
+            fits
+        })
+    }
+
+    /// Takes so much for the group; false, and nothing is taken, if it may not have it.
+    pub fn take(&mut self, group: &Group, amount: u64) -> bool {
+        let fits = self.fits(group, amount);
+        if fits && amount > 0 {
+            self.total += amount;
+            for key in group.path() {
+                *self.held.entry(key).or_default() += amount;
+            }
+        }
+        fits
+    }
+
+    /// Gives back what was taken for the group.
+    ///
+    /// # Panics
+    ///
+    /// If it does not hold so much.
+    pub fn give_back(&mut self, group: &Group, amount: u64) {
+        if amount == 0 {
+            return;
+        }
+        self.total -= amount;
+        for key in group.path() {
+            let held = self.held.get_mut(&key).expect("only what was taken is given back");
+            *held -= amount;
+            if *held == 0 {
+                self.held.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Takes one unit after the other, until there is no more.
+    fn take_all(shares: &mut Shares, group: &Group) -> u64 {
+        (0..).find(|_| !shares.take(group, 1)).unwrap()
+    }
+
+    #[test]
+    fn who_takes_all_he_can_leaves_something_for_the_next() {
+        let mut shares = Shares::new(64);
+        let groups: Vec<_> = (0..7).map(|_| Group::new()).collect();
+        let taken: Vec<_> = groups.iter().map(|group| take_all(&mut shares, group)).collect();
+        assert_eq!(taken, [32, 16, 8, 4, 2, 1, 1]);
+        // Those that come late and those that came early have the same once it is given back.
+        for (group, taken) in groups.iter().zip(taken) {
+            shares.give_back(group, taken);
+        }
+        let mut all = [0; 7];
+        while (0..7).fold(false, |any, at| {
+            let more = shares.take(&groups[at], 1);
+            all[at] += u64::from(more);
+            any | more
+        }) {}
+        assert_eq!(all, [8; 7]);
+    }
+
+    #[test]
+    fn nobody_gets_more_by_dividing_himself() {
+        let mut shares = Shares::new(64);
+        let program = Group::new();
+        let (greedy, modest) = (Group::within(&program), Group::within(&program));
+        let parts: Vec<_> = (0..100).map(|_| Group::within(&greedy)).collect();
+        let taken: u64 = parts.iter().map(|part| take_all(&mut shares, part)).sum();
+        assert_eq!(
+            taken, 21,
+            "a third: it leaves as much for its sisters, and their parent for others"
+        );
+        assert!(shares.take(&modest, 1) && shares.take(&program, 1) && shares.take(&Group::new(), 1));
+        assert!(parts.iter().all(|part| !shares.fits(part, 1)));
+    }
+
+    #[test]
+    fn what_is_left_for_a_group_its_parts_cannot_take() {
+        let mut shares = Shares::new(64);
+        let program = Group::new();
+        let parts: Vec<_> = (0..100).map(|_| Group::within(&program)).collect();
+        let taken = parts.iter().filter(|part| shares.take(part, 1)).count();
+        assert_eq!(taken, 31);
+        assert!(shares.take(&program, 1) && !shares.fits(&program, 1));
+    }
+
+    #[test]
+    fn a_group_in_very_many_others_has_a_share_too() {
+        let mut deep = Group::new();
+        for _ in 0..1_000_000 {
+            deep = Group::within(&deep);
+        }
+        assert_eq!(deep.path().count(), DEPTH_MAX);
+        let mut shares = Shares::new(64);
+        assert_eq!(take_all(&mut shares, &deep), 64 / (DEPTH_MAX as u64 + 1));
+    }
+
+    proptest! {
+        /// Takes and returns over a random tree of groups, against sums over the tree.
+        #[test]
+        fn all_that_is_held_is_counted_and_something_is_left(
+            parents in prop::collection::vec(any::<prop::sample::Index>(), 1..10),
+            takes in prop::collection::vec((any::<prop::sample::Index>(), 1_u64..5, any::<bool>()), 1..100),
+        ) {
+            let mut groups: Vec<Arc<Group>> = vec![Group::new()];
+            for (at, parent) in parents.iter().enumerate() {
+                let parent = parent.index(groups.len());
+                groups.push(if at % 3 == 0 { Group::new() } else { Group::within(&groups[parent]) });
+            }
+            let mut shares = Shares::new(40);
+            let mut taken: Vec<Vec<u64>> = vec![Vec::new(); groups.len()];
+            for (at, amount, gives_back) in takes {
+                let at = at.index(groups.len());
+                if gives_back {
+                    if let Some(amount) = taken[at].pop() {
+                        shares.give_back(&groups[at], amount);
+                    }
+                } else if shares.take(&groups[at], amount) {
+                    taken[at].push(amount);
+                }
+                let own = |at: usize| taken[at].iter().sum::<u64>();
+                prop_assert_eq!(shares.total(), (0..groups.len()).map(own).sum::<u64>());
+                for (at, group) in groups.iter().enumerate() {
+                    let of_it = |other: &usize| groups[*other].path().any(|key| key == Key::of(group));
+                    let sum = (0..groups.len()).filter(of_it).map(own).sum::<u64>();
+                    prop_assert_eq!(shares.held(group).last(), Some(sum), "{}", at);
+                    prop_assert!(sum <= 20, "no group has more than a half");
+                }
+            }
+            for (group, taken) in groups.iter().zip(taken) {
+                taken.into_iter().for_each(|amount| shares.give_back(group, amount));
+            }
+            prop_assert!(shares.held.is_empty() && shares.total() == 0);
+        }
+    }
+}
