@@ -7,6 +7,8 @@ use wasmparser::{
     NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType, ValidPayload, Validator,
 };
 
+use super::RewriteError;
+use super::look::{Look, Types};
 use super::sections::Section;
 use super::startup::StartupNames;
 use crate::facts::{Memory, TEST_PREFIX};
@@ -79,6 +81,8 @@ pub(super) struct Inspected<'a> {
     pub(super) start: Option<u32>,
     pub(super) tests: Vec<String>,
     pub(super) code: CodeFacts,
+    /// The first function that is out of proportion.
+    pub(super) too_complex: Option<RewriteError>,
     pub(super) names: StartupNames,
     pub(super) debug_info: bool,
     tables: u32,
@@ -160,7 +164,13 @@ impl<'a> Inspected<'a> {
             Payload::StartSection { .. } => self.start_section = true,
             Payload::CodeSectionEntry(body) => {
                 let function = self.imported_functions + self.bodies.len() as u32;
-                self.code.read(function, body)?;
+                let types = Types {
+                    types: &self.types,
+                    functions: &self.function_types,
+                };
+                let mut look = Look::new(types, function, body)?;
+                self.code.read(function, body, &mut look)?;
+                self.too_complex = self.too_complex.take().or_else(|| look.judge());
                 self.bodies.push(body.clone());
             }
             Payload::CustomSection(section) => match section.as_known() {
@@ -274,10 +284,13 @@ impl<'a> Inspected<'a> {
 }
 
 impl CodeFacts {
-    fn read(&mut self, function: u32, body: &FunctionBody<'_>) -> Result<()> {
+    /// Reads the body of `function`, and has `look` see it.
+    fn read(&mut self, function: u32, body: &FunctionBody<'_>, look: &mut Look<'_>) -> Result<()> {
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
-            match operators.read()? {
+            let operator = operators.read()?;
+            look.see(&operator);
+            match operator {
                 Operator::TableSet { .. }
                 | Operator::TableGrow { .. }
                 | Operator::TableFill { .. }
