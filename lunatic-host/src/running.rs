@@ -187,6 +187,7 @@ impl Runtime {
             net: Arc::new(Net::new(config.net.clone())),
             wasi: data.wasi.clone(),
             budget: data.budget.clone(),
+            turns: Arc::default(),
             fuel: None,
             inherited,
         };

@@ -34,7 +34,7 @@ mod test_args;
 mod test_runner;
 mod trust;
 
-pub use lunatic_host::cache_folder;
+pub use lunatic_host::{CompileHelper, cache_folder};
 
 pub use self::host_args::HostArgs;
 pub use self::run::run;

@@ -8,8 +8,10 @@ use lunatic_sys::codes::{BAD_MODULE, CLOSED, DENIED, INVALID, LIMIT, OK};
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
+use crate::compile::FILE_MAX;
 use crate::guest_memory;
 use crate::instance::Ctx;
+use crate::module::brought::Asker;
 use crate::module::{LoadError, Module};
 use crate::rights::{May, denial};
 use crate::wasm::Kernel;
@@ -75,7 +77,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
-    let wasm = guest_memory::slice(&mut caller, wasm, len)?.0.to_vec();
+    guest_memory::slice(&mut caller, wasm, len)?;
     let ctx = caller.data_mut();
     let process = ctx.process().clone();
     if !process.local.rights.may.contains(May::COMPILE) {
@@ -84,7 +86,7 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
             b"the process may not compile modules: its parent's configuration did not say `allow=compile`".to_vec();
         return Ok(DENIED);
     }
-    let module = match load(ctx, wasm).await {
+    let module = match load(&mut caller, wasm, len).await? {
         Ok(module) => module,
         Err(error) => {
             caller.data_mut().buffer = error.to_string().into_bytes();
@@ -104,14 +106,26 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     Ok(OK)
 }
 
-/// Compiles a module on a thread that may take long.
-pub fn load(ctx: &Ctx, wasm: Vec<u8>) -> impl Future<Output = Result<Arc<Module>, LoadError>> + Send + use<> {
-    let kernel = ctx.kernel.clone();
-    let loading = ctx.spawn_blocking(move || Module::load(&kernel.host, &wasm));
-    async move {
-        let failed = || Err(LoadError::Compile("the compiler failed".into()));
-        loading.await.unwrap_or_else(failed)
+/// Compiles the module in `len` bytes at `wasm`, when it is the caller's turn. It waits meanwhile.
+///
+/// # Errors
+///
+/// A pointer that is wrong; within the result, what is wrong with the module.
+pub async fn load(
+    caller: &mut Caller<'_, Ctx>,
+    wasm: u32,
+    len: u32,
+) -> wasmtime::Result<Result<Arc<Module>, LoadError>> {
+    if len as usize > FILE_MAX {
+        let text = format!("the module has {len} bytes, more than the {FILE_MAX} that a process can have compiled");
+        return Ok(Err(LoadError::Invalid(text)));
     }
+    guest_memory::slice(caller, wasm, len)?;
+    let asker = Asker::of(caller.data());
+    let turn = asker.turn().await;
+    // Not before: there are so many copies as there are turns, and not as there are processes that wait.
+    let file: Arc<[u8]> = (&*guest_memory::slice(caller, wasm, len)?.0).into();
+    Ok(Module::load_brought(&asker, turn, file).await)
 }
 
 fn drop_module(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {

@@ -11,6 +11,7 @@
 pub mod denial;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lunatic_kernel::budget::{Budget, Caps};
@@ -26,6 +27,9 @@ use crate::wasi::Wasi;
 
 /// The most files and folders a process can have open, if nothing else is said.
 pub(crate) const FILES_MAX: u32 = 1024;
+
+/// How many budgets in each other take turns apart.
+const TURNS_DEPTH_MAX: usize = 8;
 
 /// What a process may do and use. Shared by all that were spawned without a configuration.
 #[derive(Clone)]
@@ -46,6 +50,9 @@ pub struct Rights {
     pub wasi: Arc<Wasi>,
     /// What it and its descendants may use together.
     pub budget: Option<Arc<Budget>>,
+    /// Numbers of the budgets that it belongs to, the outermost first, without the system's own: who waits for something of
+    /// which there is little waits in turns with others of other budgets. At most [`TURNS_DEPTH_MAX`].
+    pub turns: Arc<[u64]>,
     /// About how many instructions it may run in all, if that is limited.
     pub fuel: Option<u64>,
     /// What extensions have given to it or to an ancestor.
@@ -58,9 +65,12 @@ impl Rights {
     /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
     /// What extensions grant is the same as the parent's.
     pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
-        let budget = match config.budget {
-            Some(limits) => Some(Budget::new(self.budget.clone(), caps(limits), now)),
-            None => self.budget.clone(),
+        let (budget, turns) = match config.budget {
+            Some(limits) => (
+                Some(Budget::new(self.budget.clone(), caps(limits), now)),
+                turns_within(&self.turns),
+            ),
+            None => (self.budget.clone(), self.turns.clone()),
         };
         Ok(Self {
             scope: self.scope.clone(),
@@ -71,10 +81,21 @@ impl Rights {
             net: config.net_of_child(&self.net),
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
             budget,
+            turns,
             fuel: self.fuel,
             inherited: self.inherited.clone(),
         })
     }
+}
+
+/// The turns of those with a new budget within another, whose turns are `outer`. If that lies deep, they share its turns.
+fn turns_within(outer: &Arc<[u64]>) -> Arc<[u64]> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    if outer.len() >= TURNS_DEPTH_MAX {
+        return outer.clone();
+    }
+    let new = NEXT.fetch_add(1, Ordering::Relaxed);
+    outer.iter().copied().chain([new]).collect()
 }
 
 /// The caps of a budget that a configuration asks for.
@@ -121,6 +142,7 @@ mod tests {
             ])),
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
+            turns: Arc::default(),
             fuel: None,
             inherited: Inherited::default(),
         }

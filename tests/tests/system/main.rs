@@ -35,6 +35,7 @@ mod chat;
 mod command_line;
 #[cfg(feature = "compat")]
 mod compat;
+mod compiling;
 mod deadlocks;
 mod endings;
 mod examples;

@@ -134,9 +134,7 @@ async fn compile_module(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u
     if !may(&caller, May::COMPILE, "may not compile modules") {
         return Ok(-1);
     }
-    let wasm = bytes(&mut caller, wasm, len)?;
-    let loaded = load(caller.data(), wasm).await;
-    match loaded {
+    match load(&mut caller, wasm, len).await? {
         Ok(module) => {
             let id = state(&mut caller).modules.add("module", module)?;
             write_long(&mut caller, out, id)?;
