@@ -116,11 +116,11 @@ pub async fn load(
     wasm: u32,
     len: u32,
 ) -> wasmtime::Result<Result<Arc<Module>, LoadError>> {
+    guest_memory::slice(caller, wasm, len)?;
     if len as usize > FILE_MAX {
         let text = format!("the module has {len} bytes, more than the {FILE_MAX} that a process can have compiled");
         return Ok(Err(LoadError::Invalid(text)));
     }
-    guest_memory::slice(caller, wasm, len)?;
     let asker = Asker::of(caller.data());
     let turn = asker.turn().await;
     // Not before: there are so many copies as there are turns, and not as there are processes that wait.
