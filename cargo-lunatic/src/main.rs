@@ -9,5 +9,7 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    // First of all: this program compiles for guests, too.
+    lunatic_cli::CompileHelper::this_program();
     cargo_lunatic::main(std::env::args_os())
 }

@@ -25,6 +25,11 @@ pub(crate) enum Layout {
     Metered,
 }
 
+impl Layout {
+    /// Each at its number.
+    pub(crate) const ALL: [Self; 3] = [Self::Fast, Self::Dense, Self::Metered];
+}
+
 /// One of the interfaces that modules can be written for: Lunatic's own is the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Interface(pub(crate) usize);
@@ -86,7 +91,8 @@ impl<T> Engines<T> {
         let dense_memories = DenseMemories::new(budget.clone())?;
         let stacks = Stacks::new(WASM_STACK_SIZE + HOST_STACK_SIZE, Stacks::WARM_MAX)?;
         let engine = |configure: &dyn Fn(&mut Config)| {
-            let mut config = config(&stacks);
+            let mut config = config();
+            stacks.configure(&mut config);
             configure(&mut config);
             Linked::new(&config, links.len())
         };
@@ -164,7 +170,8 @@ impl<T> Engines<T> {
             Layout::Fast => &self.fast,
             Layout::Dense => &self.dense,
             Layout::Metered => self.metered.get_or_init(|| {
-                let mut config = config(&self.stacks);
+                let mut config = config();
+                self.stacks.configure(&mut config);
                 self.dense_memories.configure(&mut config);
                 config.consume_fuel(true);
                 Linked::new(&config, self.links.len()).expect("the same configuration without fuel has been accepted")
@@ -173,10 +180,22 @@ impl<T> Engines<T> {
     }
 }
 
-/// What is the same for both layouts.
-fn config(stacks: &Arc<Stacks>) -> Config {
+/// An engine that compiles for a layout, one function after the other, and makes no instances.
+pub(crate) fn for_compiling(layout: Layout) -> wasmtime::Result<Engine> {
+    let mut config = config();
+    match layout {
+        Layout::Fast => FastMemories::compile_for(&mut config),
+        Layout::Dense | Layout::Metered => DenseMemories::compile_for(&mut config),
+    }
+    config
+        .consume_fuel(layout == Layout::Metered)
+        .parallel_compilation(false);
+    Engine::new(&config)
+}
+
+/// What is the same for all layouts.
+fn config() -> Config {
     let mut config = Config::new();
-    stacks.configure(&mut config);
     config
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_SIZE)

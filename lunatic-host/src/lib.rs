@@ -79,6 +79,7 @@
 mod ahead;
 #[doc(hidden)]
 pub mod bench;
+mod compile;
 mod ending;
 mod engine;
 mod entry;
@@ -119,6 +120,7 @@ pub use lunatic_report as report;
 pub use lunatic_rights::parse_size;
 pub use wasmtime;
 
+pub use self::compile::{CompileHelper, CompileLimits};
 pub use self::extension::Extension;
 pub use self::inspect::ProcessInfo;
 pub use self::instance::Ctx;

@@ -1,56 +1,33 @@
 //! From the bytes of a file to something that processes can run in.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `artifact` | what the compiler makes of a file, as bytes |
+//! | `brought` | modules that guests bring along |
+//! | `error` | why there is no module |
 
-use std::borrow::Cow;
-use std::fmt;
+pub(crate) mod artifact;
+pub(crate) mod brought;
+mod error;
+
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use lunatic_module::cache::Key;
 use lunatic_module::facts::{Facts, TEST_PREFIX};
 use lunatic_module::imports::Imports;
-use lunatic_module::rewrite::{self, RewriteError};
 use lunatic_module::{CodeId, Entries};
 use parking_lot::Mutex;
+use tokio::sync::OnceCell;
 use wasmtime::InstancePre;
 
+use self::artifact::Artifact;
+pub use self::error::LoadError;
 use crate::engine::{Interface, Layout};
 use crate::instance::Ctx;
 use crate::instance::frozen::Models;
 use crate::instance::image::Image;
 use crate::report::Symbols;
 use crate::wasm::Wasm;
-
-/// Why bytes could not be made a module.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum LoadError {
-    /// They are no module that Lunatic runs; the text says what is wrong.
-    Invalid(String),
-    /// The module imports something that the host does not provide; the text names it.
-    Import(String),
-    /// The compiler failed.
-    Compile(String),
-    /// An extension of the host failed to provide its functions.
-    Link(String),
-}
-
-impl fmt::Display for LoadError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Invalid(text) | Self::Import(text) => write!(f, "{text}"),
-            Self::Compile(text) => write!(f, "the module could not be compiled: {text}"),
-            Self::Link(text) => write!(f, "an extension of the host could not provide its functions: {text}"),
-        }
-    }
-}
-
-impl std::error::Error for LoadError {}
-
-impl From<RewriteError> for LoadError {
-    fn from(error: RewriteError) -> Self {
-        Self::Invalid(error.to_string())
-    }
-}
 
 /// A checked and compiled module.
 pub struct Module {
@@ -61,7 +38,7 @@ pub struct Module {
     source: Source,
     identity: OnceLock<CodeId>,
     entries: OnceLock<Entries>,
-    compiled: [OnceLock<InstancePre<Ctx>>; 3],
+    compiled: [OnceCell<InstancePre<Ctx>>; 3],
     /// Held while the module is compiled for a layout, so that this is done once.
     compiling: Mutex<()>,
     /// Somebody has seen to it that the module is compiled for the dense layout.
@@ -75,27 +52,32 @@ pub struct Module {
 /// What is kept to compile the module again.
 struct Source {
     wasm: Arc<[u8]>,
-    hash: [u8; 32],
+    /// A guest brought it along, so it is compiled as [`brought`] says, and by no worker.
+    is_brought: bool,
 }
 
 impl Module {
-    pub(crate) fn load(host: &Wasm, wasm: &[u8]) -> Result<Arc<Self>, LoadError> {
-        let binary = binary(wasm)?;
-        let wasm = &*binary;
-        let source = Source {
-            wasm: wasm.into(),
-            hash: *blake3::hash(wasm).as_bytes(),
-        };
+    pub(crate) fn load(host: &Wasm, file: &[u8]) -> Result<Arc<Self>, LoadError> {
         // In one layout at once, so that the loader hears of what is wrong with the file; in the others when they are
         // needed.
-        let layout = Layout::Fast;
-        let Compiled { facts, interface, pre } = compile(host, &source, layout)?;
-        let symbols = Symbols::new(source.wasm.clone());
+        let compiled = compile(host, file, Layout::Fast)?;
+        Ok(Arc::new(Self::new(compiled, Layout::Fast, || file.into(), false)))
+    }
+
+    /// A module that was compiled for one layout; `file` is its binary, if it has none.
+    fn new(compiled: Compiled, layout: Layout, file: impl FnOnce() -> Arc<[u8]>, is_brought: bool) -> Self {
+        let Compiled {
+            facts,
+            interface,
+            binary,
+            pre,
+        } = compiled;
+        let wasm = binary.map_or_else(file, Arc::from);
         let module = Self {
             facts,
             interface,
-            symbols,
-            source,
+            symbols: Symbols::new(wasm.clone()),
+            source: Source { wasm, is_brought },
             identity: OnceLock::new(),
             entries: OnceLock::new(),
             compiled: Default::default(),
@@ -105,7 +87,7 @@ impl Module {
             models: Models::default(),
         };
         let _ = module.compiled[layout as usize].set(pre);
-        Ok(Arc::new(module))
+        module
     }
 
     /// The prefix of the names of exported tests.
@@ -162,9 +144,9 @@ impl Module {
 
     /// Which code it is: the hash of the file, and the name and version that the file says. Read when first asked for.
     pub fn identity(&self) -> &CodeId {
-        let source = &self.source;
+        let wasm = &self.source.wasm;
         self.identity
-            .get_or_init(|| CodeId::with_hash(source.hash, &source.wasm))
+            .get_or_init(|| CodeId::with_hash(*blake3::hash(wasm).as_bytes(), wasm))
     }
 
     /// The names of the functions that a process of it can begin with, by which the same entry can be found in another
@@ -175,9 +157,11 @@ impl Module {
             .get_or_init(|| Entries::of(&self.source.wasm).unwrap_or_default())
     }
 
-    /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed.
+    /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed. Never for one
+    /// that a guest brought along: somebody has to pay for that.
     pub(crate) fn claim_preparation(&self) -> bool {
-        !self.prepared.load(Ordering::Relaxed) && !self.prepared.swap(true, Ordering::Relaxed)
+        let is_prepared = self.source.is_brought || self.prepared.load(Ordering::Relaxed);
+        !is_prepared && !self.prepared.swap(true, Ordering::Relaxed)
     }
 
     /// True if a process can begin with this exported function: it takes and returns nothing.
@@ -188,63 +172,68 @@ impl Module {
             .unwrap_or(false))
     }
 
-    /// The module compiled for a layout, which happens when it is first asked for.
+    /// The module compiled for a layout, which happens when it is first asked for, and then takes long. Modules that guests
+    /// brought along are compiled by [`pre_for`](Self::pre_for) only, and this is an error until it has been done.
     pub(crate) fn pre(&self, host: &Wasm, layout: Layout) -> wasmtime::Result<&InstancePre<Ctx>> {
         let compiled = &self.compiled[layout as usize];
         if let Some(pre) = compiled.get() {
             return Ok(pre);
+        }
+        if self.source.is_brought {
+            return Err(wasmtime::Error::msg("the module has not been compiled for this layout"));
         }
         // Whoever waits for the lock mostly waits for just this.
         let _compiling = self.compiling.lock();
         if let Some(pre) = compiled.get() {
             return Ok(pre);
         }
-        let new = compile(host, &self.source, layout).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
-        Ok(compiled.get_or_init(|| new.pre))
+        let new = compile(host, &self.source.wasm, layout).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
+        // Nobody else sets it while the lock is held.
+        let _ = compiled.set(new.pre);
+        compiled
+            .get()
+            .ok_or_else(|| wasmtime::Error::msg("the compiled module was lost"))
     }
-}
-
-/// The binary of a module that may be in the text format.
-fn binary(wasm: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
-    let text = std::str::from_utf8(wasm)
-        .ok()
-        .filter(|text| text.trim_start().starts_with(['(', ';']));
-    let Some(text) = text else { return Ok(wasm.into()) };
-    let binary =
-        wat::parse_str(text).map_err(|error| LoadError::Invalid(format!("not a module in text format: {error}")));
-    binary.map(Cow::from)
 }
 
 /// A module for one layout.
 struct Compiled {
     facts: Facts,
     interface: Interface,
+    /// The binary of a file in the text format.
+    binary: Option<Vec<u8>>,
     pre: InstancePre<Ctx>,
 }
 
 /// Takes the compiled module from the cache, or compiles it and keeps it there; then links it.
-fn compile(host: &Wasm, source: &Source, layout: Layout) -> Result<Compiled, LoadError> {
+fn compile(host: &Wasm, file: &[u8], layout: Layout) -> Result<Compiled, LoadError> {
     let engine = host.engines.engine(layout);
-    let key = key(engine, source, layout);
-    let cached = host.cache.get(&key).and_then(|bytes| {
-        let (facts, code) = postcard::take_from_bytes::<Facts>(&bytes).ok()?;
-        // SAFETY: the bytes were made by this version of wasmtime with these settings: both are part of the key. They
-        // are what was written then, the cache checks their hash, and only this user can write to its folder.
-        let module = unsafe { wasmtime::Module::deserialize(engine, code) }.ok()?;
-        Some((facts, module))
-    });
-    let (facts, module) = match cached {
-        Some(cached) => cached,
-        None => {
-            let rewritten = rewrite::rewrite(&source.wasm)?;
-            // Where calls through the table can be made direct ones, instances need no table and are smaller.
-            let direct = rewrite::direct_calls(&rewritten.wasm);
-            let compiled = wasmtime::Module::new(engine, direct.as_ref().unwrap_or(&rewritten.wasm));
-            let module = compiled.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-            store(host, &key, &rewritten.facts, &module);
-            (rewritten.facts, module)
-        }
-    };
+    let key = artifact::key(engine, blake3::hash(file).as_bytes(), layout);
+    let cached = host.cache.get(&key);
+    if let Some(artifact) = cached.and_then(|bytes| read(engine, &bytes)) {
+        return link(host, artifact, layout);
+    }
+    let made = artifact::make(engine, file)?;
+    // If it cannot be kept, it is compiled again the next time.
+    let _ = host.cache.put(&key, &made);
+    let artifact = read(engine, &made).ok_or_else(misread)?;
+    link(host, artifact, layout)
+}
+
+/// Reads an artifact of our own: from the compiler, a helper or the cache.
+fn read(engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Artifact> {
+    // SAFETY: `artifact::make` wrote them: in this process, or in a helper, which is a process that this one started and that
+    // alone writes to the pipe from which they were read, or in a process of this user, who alone can write to the folder of
+    // the cache. The cache checks that they are what was written.
+    unsafe { Artifact::read(engine, bytes) }
+}
+
+fn misread() -> LoadError {
+    LoadError::Compile("what the compiler made of it cannot be read".into())
+}
+
+fn link(host: &Wasm, artifact: Artifact, layout: Layout) -> Result<Compiled, LoadError> {
+    let Artifact { facts, binary, module } = artifact;
     // Not part of what is cached: which interface it is depends on this host, not only on the file.
     let interface = host.extensions.interface_of(&facts.imports);
     let linker = host.engines.linker(layout, interface);
@@ -252,31 +241,12 @@ fn compile(host: &Wasm, source: &Source, layout: Layout) -> Result<Compiled, Loa
     let pre = linker
         .instantiate_pre(&module)
         .map_err(|error| LoadError::Import(format!("{error:#}")))?;
-    Ok(Compiled { facts, interface, pre })
-}
-
-/// Everything that decides what the compiler makes of a module.
-fn key(engine: &wasmtime::Engine, source: &Source, layout: Layout) -> Key {
-    use std::hash::{Hash, Hasher};
-    let mut hasher = std::hash::DefaultHasher::new();
-    engine.precompile_compatibility_hash().hash(&mut hasher);
-    let version = rewrite::VERSION.to_le_bytes();
-    Key::of(&[
-        b"facts and code",
-        &source.hash,
-        &hasher.finish().to_le_bytes(),
-        &version,
-        &[layout as u8],
-    ])
-}
-
-/// Keeps the facts and the compiled module, one behind the other, for the next time. If that fails, it is compiled again
-/// then.
-fn store(host: &Wasm, key: &Key, facts: &Facts, module: &wasmtime::Module) {
-    if let (Ok(mut entry), Ok(code)) = (postcard::to_stdvec(facts), module.serialize()) {
-        entry.extend(code);
-        let _ = host.cache.put(key, &entry);
-    }
+    Ok(Compiled {
+        facts,
+        interface,
+        binary,
+        pre,
+    })
 }
 
 #[cfg(test)]

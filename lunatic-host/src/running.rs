@@ -189,6 +189,7 @@ impl Runtime {
             wasi: data.wasi.clone(),
             budget: data.budget.clone(),
             group: Group::new(),
+            turns: Arc::default(),
             fuel: None,
             inherited,
         };

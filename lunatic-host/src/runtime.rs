@@ -12,6 +12,7 @@ use lunatic_module::cache::Cache;
 use lunatic_net::Net;
 
 use crate::ahead::Ahead;
+use crate::compile::{CompileHelper, CompileLimits, Compiler};
 use crate::engine::Engines;
 use crate::extension::{Extension, Extensions};
 use crate::hibernation::Hibernation;
@@ -26,6 +27,9 @@ use crate::wasm::{Kernel, Wasm};
 const PROCESSES_MAX: u32 = 16 << 20;
 /// The memory of a machine that does not say how much it has, in bytes: 4 GiB.
 const MEMORY_UNKNOWN: usize = 4 << 30;
+/// The folder, in that of the cache, of what guests compiled, and how large it becomes, in bytes: 256 MiB.
+const GUEST_CACHE: &str = "guests";
+const GUEST_CACHE_SIZE_MAX: u64 = 256 << 20;
 /// The most channels that can be open at once.
 const CHANNELS_MAX: u32 = 64 << 20;
 
@@ -80,6 +84,8 @@ pub struct Figures {
 /// | [`memory_max`](Self::memory_max) | bytes of all linear memories | three quarters of it |
 /// | [`resident_max`](Self::resident_max) | bytes that are resident before what waits is frozen | a tenth of it |
 /// | [`cache`](Self::cache) | where compiled modules are kept | the user's cache folder |
+/// | [`compile_helper`](Self::compile_helper) | the program that compiles what guests bring along | none: the host does it |
+/// | [`compile_limits`](Self::compile_limits) | what that may take | one module a core, 10 seconds and 1 GiB each |
 /// | [`extension`](Self::extension) | host functions of the embedder's own | none |
 ///
 /// At most 67,108,864 channels are open at once. If the machine does not say how much memory it has, 4 GiB are assumed.
@@ -106,6 +112,8 @@ pub struct RuntimeBuilder {
     resident_max: usize,
     cache: Option<PathBuf>,
     use_cache: bool,
+    compile_helper: Option<CompileHelper>,
+    compile_limits: CompileLimits,
     extensions: Vec<Arc<dyn Extension>>,
 }
 
@@ -160,6 +168,25 @@ impl RuntimeBuilder {
         self
     }
 
+    /// The program that compiles modules that guests bring along (`Module::compile`), each in a process of the system's own that
+    /// is killed when its time, its memory or the budget of the asker is used up, or when nobody waits for the module any more.
+    /// What it uses of a core is charged to that budget as it goes. [`load`](Runtime::load) does not use it.
+    ///
+    /// By default there is none, and such modules are compiled in this process: then nothing ends a compilation before it is
+    /// done, nothing limits its memory, and it is charged for at its end. It is still only checked modules that are compiled,
+    /// so many at once and in turns. Use a helper where guests that may compile are not trusted.
+    pub fn compile_helper(mut self, helper: CompileHelper) -> Self {
+        self.compile_helper = Some(helper);
+        self
+    }
+
+    /// What compiling the modules of guests may take; by default one module for each core at once, and for each module 10 seconds
+    /// on a core and 1 GiB of memory.
+    pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
+        self.compile_limits = limits;
+        self
+    }
+
     /// Adds host functions of the embedder's own. By default there are none. Keep an `Arc` inside the extension to share
     /// with it what the embedder needs, too.
     pub fn extension(mut self, extension: impl Extension) -> Self {
@@ -209,7 +236,9 @@ impl RuntimeBuilder {
         let links = extensions.links(imports::add, imports::wasi::add);
         Ok(Wasm {
             engines: Engines::new(self.workers, self.memory_max, links)?,
+            guest_cache: cache.part(GUEST_CACHE, GUEST_CACHE_SIZE_MAX),
             cache,
+            compiler: Compiler::new(self.compile_helper, self.compile_limits),
             net: Net::new(|| Keys::new(node, || machine.random()))?,
             hibernation: Hibernation::new(self.resident_max),
             ahead: Ahead::default(),
@@ -234,6 +263,8 @@ impl Runtime {
             resident_max: memory / 10,
             cache: None,
             use_cache: true,
+            compile_helper: None,
+            compile_limits: CompileLimits::default(),
             extensions: Vec::new(),
         }
     }

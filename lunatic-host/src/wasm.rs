@@ -15,6 +15,7 @@ use lunatic_net::reactor::Reactor;
 use smallvec::SmallVec;
 
 use crate::ahead::Ahead;
+use crate::compile::Compiler;
 use crate::engine::Engines;
 pub use crate::entry::{Argument, Call, Entry};
 pub(crate) use crate::entry::{Began, Captured};
@@ -31,6 +32,9 @@ use crate::states::SharedStates;
 pub struct Wasm {
     pub(crate) engines: Engines<Ctx>,
     pub(crate) cache: Cache,
+    /// What guests compiled: a part of the cache, in which they can only get in each other's way.
+    pub(crate) guest_cache: Cache,
+    pub(crate) compiler: Compiler,
     pub(crate) net: Net<Arc<Process>>,
     pub(crate) hibernation: Hibernation<Wasm>,
     pub(crate) ahead: Ahead<Module, Runner>,

@@ -29,7 +29,8 @@ pub struct Module {
 }
 
 impl Module {
-    /// Compiles a module, in the binary or the text format. Takes some milliseconds and more; other processes go on.
+    /// Compiles a module, in the binary or the text format. Takes some milliseconds and more; other processes go on. What it takes
+    /// of a core is charged to the budget.
     ///
     /// # Errors
     ///
@@ -54,7 +55,8 @@ impl Module {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// The bytes are no module that the host runs; the text says what is wrong.
+    /// The bytes are no module that the host runs, or one that takes too long or too much memory to compile; the text says what
+    /// is wrong.
     Invalid(String),
     /// The process may not compile modules.
     Denied(String),

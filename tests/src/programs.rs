@@ -25,6 +25,11 @@ pub fn lunatic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Call {
     call("lunatic", args).env("LUNATIC_CACHE", target_folder().join("tmp").join("lunatic-user-cache"))
 }
 
+/// The file of a program that users call.
+pub fn path(name: &str) -> PathBuf {
+    built().join(name)
+}
+
 /// The subcommand, as cargo calls it: `cargo-lunatic lunatic ARGS`. Its cache is the user's, where the toolchain may be.
 pub fn cargo_lunatic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Call {
     let mut call = call("cargo-lunatic", ["lunatic"]);

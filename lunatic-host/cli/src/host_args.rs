@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use lunatic_host::budget::Caps;
 use lunatic_host::wasi::flags;
-use lunatic_host::{Runtime, SystemConfig, parse_size};
+use lunatic_host::{CompileHelper, Runtime, SystemConfig, parse_size};
 use lunatic_rights::table::{ENVIRONMENT, FILES, MEMORY, NETWORK, OPEN_FILES, TREE_MEMORY, TREE_PROCESSES, TREE_TIME};
 
 /// What the host is told on the command line, before the module's own arguments. Flags that give rights have their help
@@ -71,7 +71,7 @@ impl HostArgs {
     pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
         // The programs that have these flags use mimalloc, which asks for huge pages.
         lunatic_host::forbid_huge_pages();
-        let mut builder = crate::compat::add(Runtime::builder());
+        let mut builder = crate::compat::add(Runtime::builder()).compile_helper(CompileHelper::this_program());
         if let Some(size) = &self.max_resident {
             builder = builder.resident_max(parse_size(size).with_context(|| format!("--max-resident {size}"))?);
         }

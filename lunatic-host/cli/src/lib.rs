@@ -34,8 +34,8 @@ mod test_args;
 mod test_runner;
 mod trust;
 
-pub use lunatic_host::cache_folder;
 pub use lunatic_host::report::untrusted;
+pub use lunatic_host::{CompileHelper, cache_folder};
 
 pub use self::host_args::HostArgs;
 pub use self::run::run;

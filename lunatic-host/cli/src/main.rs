@@ -66,6 +66,8 @@ struct Test {
 }
 
 fn main() {
+    // First of all: this program compiles for guests, too.
+    lunatic_host::CompileHelper::this_program();
     let args = with_run(std::env::args_os().collect());
     if let Some(test) = test_call(&args) {
         let Test {

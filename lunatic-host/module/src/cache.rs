@@ -144,6 +144,18 @@ impl Cache {
         }
     }
 
+    /// A cache of its own, in the folder `name` within this one, of at most `size_max` bytes: what is put there removes nothing
+    /// here. It keeps nothing if this one does not.
+    pub fn part(&self, name: &str, size_max: u64) -> Self {
+        let Some(folder) = self.folder() else {
+            return Self::disabled();
+        };
+        Self {
+            folder: Folder::open(&folder.join(name)),
+            size_max,
+        }
+    }
+
     /// A cache that keeps nothing.
     pub fn disabled() -> Self {
         Self::off(Disabled::OnRequest)

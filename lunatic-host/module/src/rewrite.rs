@@ -20,6 +20,7 @@ mod call;
 mod direct_calls;
 mod error;
 mod inspect;
+mod look;
 mod sections;
 mod startup;
 
@@ -75,6 +76,9 @@ pub const fn features() -> WasmFeatures {
 pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     error::check_header(wasm)?;
     let module = inspect::inspect(wasm).map_err(|error| error::diagnose(wasm, error))?;
+    if let Some(error) = module.too_complex {
+        return Err(error);
+    }
     refuse_reserved_names(&module)?;
 
     let mut additions = Additions::new(&module);

@@ -9,8 +9,10 @@ use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
 use super::pieces;
+use crate::compile::FILE_MAX;
 use crate::guest_memory;
 use crate::instance::Ctx;
+use crate::module::brought::Asker;
 use crate::module::{LoadError, Module};
 use crate::rights::{May, denial};
 use crate::wasm::Kernel;
@@ -84,8 +86,7 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
         ctx.set_buffer(b"the process may not compile modules: its parent's configuration did not say `allow=compile`");
         return Ok(DENIED);
     }
-    let wasm = pieces::read(&mut caller, wasm, len).await?;
-    let module = match load(caller.data(), wasm).await {
+    let module = match load(&mut caller, wasm, len).await? {
         Ok(module) => module,
         Err(error) => {
             caller.data_mut().set_buffer(error.to_string().into_bytes());
@@ -105,14 +106,26 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     Ok(OK)
 }
 
-/// Compiles a module on a thread that may take long.
-pub fn load(ctx: &Ctx, wasm: Vec<u8>) -> impl Future<Output = Result<Arc<Module>, LoadError>> + Send + use<> {
-    let kernel = ctx.kernel.clone();
-    let loading = ctx.spawn_blocking(move || Module::load(&kernel.host, &wasm));
-    async move {
-        let failed = || Err(LoadError::Compile("the compiler failed".into()));
-        loading.await.unwrap_or_else(failed)
+/// Compiles the module in `len` bytes at `wasm`, when it is the caller's turn. It waits meanwhile.
+///
+/// # Errors
+///
+/// A pointer that is wrong; within the result, what is wrong with the module.
+pub async fn load(
+    caller: &mut Caller<'_, Ctx>,
+    wasm: u32,
+    len: u32,
+) -> wasmtime::Result<Result<Arc<Module>, LoadError>> {
+    guest_memory::slice(caller, wasm, len)?;
+    if len as usize > FILE_MAX {
+        let text = format!("the module has {len} bytes, more than the {FILE_MAX} that a process can have compiled");
+        return Ok(Err(LoadError::Invalid(text)));
     }
+    let asker = Asker::of(caller.data());
+    let turn = asker.turn().await;
+    // Not before: there are so many copies as there are turns, and not as there are processes that wait.
+    let file: Arc<[u8]> = pieces::read(caller, wasm, len).await?.into();
+    Ok(Module::load_brought(&asker, turn, file).await)
 }
 
 fn drop_module(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {

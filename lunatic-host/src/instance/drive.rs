@@ -159,14 +159,13 @@ impl Running {
     }
 
     async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
+        let (kernel, process) = (store.data().kernel.clone(), store.data().process.clone());
+        let pre = module.pre_for(&kernel, process.as_ref(), layout).await?;
         if let Some(image) = module.image() {
             // These pages are written at once, and each would be a page fault of its own.
             lunatic_memory::expect_data(image.span());
         }
-        let instance = module
-            .pre(&store.data().kernel.host, layout)?
-            .instantiate_async(&mut *store)
-            .await?;
+        let instance = pre.instantiate_async(&mut *store).await?;
         let memory = instance.get_memory(&mut *store, "memory");
         let gate = instance.get_global(&mut *store, GATE_EXPORT);
         store.data_mut().memory = memory;

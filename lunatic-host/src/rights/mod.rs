@@ -11,6 +11,7 @@
 pub mod denial;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use lunatic_kernel::budget::{Budget, Caps};
@@ -27,6 +28,9 @@ use crate::wasi::Wasi;
 
 /// The most files and folders a process can have open, if nothing else is said.
 pub(crate) const FILES_MAX: u32 = 1024;
+
+/// How many budgets in each other take turns apart.
+const TURNS_DEPTH_MAX: usize = 8;
 
 /// What a process may do and use. Shared by all that were spawned without a configuration.
 #[derive(Clone)]
@@ -50,6 +54,9 @@ pub struct Rights {
     /// Those with whom it shares what the host has only so much of: who was spawned with the same configuration, and their
     /// descendants.
     pub group: Arc<Group>,
+    /// Numbers of the budgets that it belongs to, the outermost first, without the system's own: who waits for something of
+    /// which there is little waits in turns with others of other budgets. At most [`TURNS_DEPTH_MAX`].
+    pub turns: Arc<[u64]>,
     /// About how many instructions it may run in all, if that is limited.
     pub fuel: Option<u64>,
     /// What extensions have given to it or to an ancestor.
@@ -62,12 +69,13 @@ impl Rights {
     /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
     /// What extensions grant is the same as the parent's.
     pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
-        let budget = match config.budget {
+        let (budget, turns) = match config.budget {
             Some(limits) => {
                 let budget = Budget::new(self.budget.clone(), caps(limits), now);
-                Some(budget.map_err(|error| Denied(error.to_string()))?)
+                let budget = budget.map_err(|error| Denied(error.to_string()))?;
+                (Some(budget), turns_within(&self.turns))
             }
-            None => self.budget.clone(),
+            None => (self.budget.clone(), self.turns.clone()),
         };
         Ok(Self {
             scope: self.scope.clone(),
@@ -79,10 +87,21 @@ impl Rights {
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
             budget,
             group: Group::within(&self.group),
+            turns,
             fuel: self.fuel,
             inherited: self.inherited.clone(),
         })
     }
+}
+
+/// The turns of those with a new budget within another, whose turns are `outer`. If that lies deep, they share its turns.
+fn turns_within(outer: &Arc<[u64]>) -> Arc<[u64]> {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    if outer.len() >= TURNS_DEPTH_MAX {
+        return outer.clone();
+    }
+    let new = NEXT.fetch_add(1, Ordering::Relaxed);
+    outer.iter().copied().chain([new]).collect()
 }
 
 /// The caps of a budget that a configuration asks for.
@@ -131,6 +150,7 @@ mod tests {
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
             group: Group::new(),
+            turns: Arc::default(),
             fuel: None,
             inherited: Inherited::default(),
         }

@@ -35,6 +35,7 @@ mod chat;
 mod command_line;
 #[cfg(feature = "compat")]
 mod compat;
+mod compiling;
 #[cfg(feature = "compat")]
 mod databases;
 mod deadlocks;

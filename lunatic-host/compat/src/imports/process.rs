@@ -5,7 +5,6 @@ use std::sync::Arc;
 use lunatic_host::Ctx;
 use lunatic_host::Module;
 use lunatic_host::imports::module::load;
-use lunatic_host::imports::pieces;
 use lunatic_host::imports::wait::wait;
 use lunatic_host::rights::{May, Rights, denial};
 use lunatic_host::spawning::new_process;
@@ -135,9 +134,7 @@ async fn compile_module(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u
     if !may(&caller, May::COMPILE, "may not compile modules") {
         return Ok(-1);
     }
-    let wasm = pieces::read(&mut caller, wasm, len).await?;
-    let loaded = load(caller.data(), wasm).await;
-    match loaded {
+    match load(&mut caller, wasm, len).await? {
         Ok(module) => {
             let id = state(&mut caller).modules.add("module", module)?;
             write_long(&mut caller, out, id)?;

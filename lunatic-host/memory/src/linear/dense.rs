@@ -60,14 +60,19 @@ impl DenseMemories {
 
     /// Makes `config` compile code for this layout and use this creator.
     pub fn configure(self: &Arc<Self>, config: &mut Config) {
+        Self::compile_for(config);
+        config.with_host_memory(self.clone());
+    }
+
+    /// Makes `config` compile code for this layout, of which no instance will be made here.
+    pub fn compile_for(config: &mut Config) {
         config
             .memory_reservation(0)
             .memory_guard_size(0)
             .memory_reservation_for_growth(0)
             .memory_may_move(true)
             .guard_before_linear_memory(false)
-            .memory_init_cow(false)
-            .with_host_memory(self.clone());
+            .memory_init_cow(false);
     }
 
     /// The number of memories there are.

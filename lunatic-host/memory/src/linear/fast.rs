@@ -51,12 +51,17 @@ impl FastMemories {
 
     /// Makes `config` compile code for this layout and use this creator.
     pub fn configure(self: &Arc<Self>, config: &mut Config) {
+        Self::compile_for(config);
+        config.with_host_memory(self.clone());
+    }
+
+    /// Makes `config` compile code for this layout, of which no instance will be made here.
+    pub fn compile_for(config: &mut Config) {
         config
             .memory_reservation(RESERVATION as u64)
             .memory_guard_size(GUARD as u64)
             .memory_may_move(false)
-            .memory_init_cow(false)
-            .with_host_memory(self.clone());
+            .memory_init_cow(false);
     }
 
     /// The number of memories that can still be made.

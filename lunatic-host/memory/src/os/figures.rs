@@ -60,6 +60,29 @@ mod tests {
     }
 
     #[test]
+    #[cfg(target_os = "linux")]
+    fn the_time_of_another_process_is_told_until_it_has_been_waited_for() {
+        use std::process::{Command, Stdio};
+
+        use crate::os::process_time;
+
+        let mut command = Command::new("sh");
+        command.args(["-c", "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo; cat"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        // The shell has counted.
+        let mut line = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().unwrap(), &mut line).unwrap();
+        let counted = process_time(child.id()).unwrap();
+        assert!(counted > Duration::ZERO);
+        drop(child.stdin.take());
+        let mut rest = Vec::new();
+        std::io::Read::read_to_end(child.stdout.as_mut().unwrap(), &mut rest).unwrap();
+        assert!(process_time(child.id()).unwrap() >= counted);
+        child.wait().unwrap();
+        assert_eq!(process_time(child.id()), None);
+    }
+
+    #[test]
     fn this_process_holds_less_than_the_machine_has() {
         let all = physical_memory().unwrap();
         assert!(resident_memory().is_none_or(|bytes| 0 < bytes && bytes < all));

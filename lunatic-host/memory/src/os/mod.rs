@@ -36,7 +36,9 @@ use linux as platform;
 use unix as platform;
 
 pub use self::figures::{Room, physical_memory, thread_time};
-pub use self::platform::{address_space, forbid_huge_pages, machine_memory, resident_memory};
+pub use self::platform::{
+    address_space, data_memory, forbid_huge_pages, machine_memory, process_time, resident_memory,
+};
 pub(crate) use self::platform::{commit_left, pagemap, scan, thread_faults};
 
 /// Which newer kernel calls work here; the fallbacks are used for those that do not.

@@ -64,6 +64,16 @@ pub fn address_space() -> Option<Room> {
 }
 
 /// Not known here.
+pub fn data_memory() -> Option<usize> {
+    None
+}
+
+/// Not known here.
+pub fn process_time(_: u32) -> Option<std::time::Duration> {
+    None
+}
+
+/// Not known here.
 pub fn resident_memory() -> Option<usize> {
     None
 }

@@ -56,6 +56,24 @@ fn the_last_payload_wins() {
 }
 
 #[test]
+fn a_part_removes_nothing_but_its_own() {
+    let (_folder, cache) = fresh();
+    cache.put(&key("a"), &[7; 1000]).unwrap();
+    let part = cache.part("guests", 3000);
+    assert_eq!(part.get(&key("a")), None);
+    for name in ["b", "c", "d", "e"] {
+        part.put(&key(name), &[8; 1000]).unwrap();
+    }
+    assert!(matches!(
+        part.put(&key("f"), &[8; 3000]),
+        Err(PutError::TooLarge { .. })
+    ));
+    assert_eq!(cache.get(&key("a")).unwrap(), [7; 1000]);
+    assert!(part.get(&key("b")).is_none() && part.get(&key("e")).is_some());
+    assert!(Cache::disabled().part("guests", 3000).disabled_reason().is_some());
+}
+
+#[test]
 fn a_second_cache_in_the_folder_finds_the_entry() {
     let (folder, cache) = fresh();
     cache.put(&key("a"), b"payload").unwrap();

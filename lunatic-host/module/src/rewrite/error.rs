@@ -34,6 +34,17 @@ pub enum RewriteError {
         /// How many there may be.
         max: u32,
     },
+    /// A function would take a compiler out of all proportion long.
+    TooComplex {
+        /// Its index.
+        function: u32,
+        /// What there is too much of.
+        what: &'static str,
+        /// How much.
+        found: u64,
+        /// How much there may be.
+        max: u64,
+    },
     /// The file ends in the middle.
     Truncated {
         /// Its size in bytes.
@@ -84,6 +95,16 @@ impl fmt::Display for RewriteError {
                 )
             }
             Self::TooMany { what, max } => write!(f, "the module has more than {max} {what}"),
+            Self::TooComplex {
+                function,
+                what,
+                found,
+                max,
+            } => write!(
+                f,
+                "the function {function} would take too long to compile: it has {found} {what}, more than the {max} that \
+                 are possible; split it, or build with optimisation"
+            ),
             Self::Truncated { size, section } => write!(
                 f,
                 "the module is truncated: the section at offset {section:#x} goes on behind the end at {size:#x}, \

@@ -7,7 +7,9 @@ use wasmparser::{
     NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType, ValidPayload, Validator,
 };
 
+use super::RewriteError;
 use super::bulk::Search;
+use super::look::{Look, Types};
 use super::sections::Section;
 use super::startup::StartupNames;
 use crate::facts::{Memory, TEST_PREFIX};
@@ -86,6 +88,8 @@ pub(super) struct Inspected<'a> {
     pub(super) start: Option<u32>,
     pub(super) tests: Vec<String>,
     pub(super) code: CodeFacts,
+    /// The first function that is out of proportion.
+    pub(super) too_complex: Option<RewriteError>,
     pub(super) names: StartupNames,
     pub(super) debug_info: bool,
     tables: u32,
@@ -180,7 +184,15 @@ impl<'a> Inspected<'a> {
             }
             Payload::CodeSectionStart { range, .. } => self.code_start = range.start,
             Payload::CodeSectionEntry(body) => {
-                self.code.read(self.imported_functions, self.bodies.len(), body)?;
+                let place = self.bodies.len();
+                let function = self.imported_functions + place as u32;
+                let types = Types {
+                    types: &self.types,
+                    functions: &self.function_types,
+                };
+                let mut look = Look::new(types, function, body)?;
+                self.code.read(function, place, body, &mut look)?;
+                self.too_complex = self.too_complex.take().or_else(|| look.judge());
                 self.bodies.push(body.clone());
             }
             Payload::CustomSection(section) => match section.as_known() {
@@ -294,15 +306,15 @@ impl<'a> Inspected<'a> {
 }
 
 impl CodeFacts {
-    /// Reads the body that is `place`d so among all bodies.
-    fn read(&mut self, imported_functions: u32, place: usize, body: &FunctionBody<'_>) -> Result<()> {
-        let function = imported_functions + place as u32;
+    /// Reads the body of `function`, which is `place`d so among all bodies, and has `look` see it.
+    fn read(&mut self, function: u32, place: usize, body: &FunctionBody<'_>, look: &mut Look<'_>) -> Result<()> {
         let start = body.range().start;
         let mut operators = body.get_operators_reader()?;
         while !operators.eof() {
             let (operator, at) = operators.read_with_offset()?;
             let len = operators.original_position() - at;
             self.bulk.look(place, &operator, at - start, len);
+            look.see(&operator);
             match operator {
                 Operator::TableSet { .. }
                 | Operator::TableGrow { .. }

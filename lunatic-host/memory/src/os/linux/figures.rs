@@ -1,5 +1,7 @@
 //! What Linux says of this process' limits and use of memory, and of the machine's.
 
+use std::time::Duration;
+
 use crate::os::{Access, Room, page_size};
 
 /// Page faults of this thread since it started. The same number twice: this thread touched no new page in between.
@@ -9,6 +11,18 @@ pub(crate) fn thread_faults() -> u64 {
     // SAFETY: `usage` is valid for writing for the time of the call.
     unsafe { libc::getrusage(libc::RUSAGE_THREAD, &mut usage) };
     (usage.ru_minflt as u64).wrapping_add(usage.ru_majflt as u64)
+}
+
+/// How long another process of the system has been on cores, with all its threads; `None` if there is none of that number.
+/// One that has ended and that nobody has waited for still counts.
+pub fn process_time(process: u32) -> Option<Duration> {
+    let (process, mut clock) = (libc::pid_t::try_from(process).ok()?, 0);
+    // SAFETY: `clock` is valid for writing for the time of the call.
+    let found = unsafe { libc::clock_getcpuclockid(process, &mut clock) } == 0;
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: `time` is valid for writing for the time of the call.
+    let is_told = found && unsafe { libc::clock_gettime(clock, &mut time) } == 0;
+    is_told.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
 /// The address space that `ulimit -v` allows; `None` when there is no such limit.
@@ -33,6 +47,12 @@ pub fn address_space() -> Option<Room> {
 /// The memory of the machine that this process holds, in bytes; `None` when the system does not tell.
 pub fn resident_memory() -> Option<usize> {
     statm(1)
+}
+
+/// The memory that this process can write to and shares with nobody, in bytes, whether it holds data or not: what
+/// `RLIMIT_DATA` limits. `None` when the system does not tell.
+pub fn data_memory() -> Option<usize> {
+    statm(5)
 }
 
 /// A column of `/proc/self/statm`, which counts pages, in bytes.

@@ -1,0 +1,225 @@
+//! The host's side of a helper: a thread that gives it a file, takes what it makes of it, and meanwhile charges for its time.
+//!
+//! The thread waits for the helper in steps of [`STEP`]. After each it charges what the helper has used of a core, and ends it
+//! if nobody wants the module any more, if the budget is used up, or if a limit is reached. When this returns, the helper is
+//! gone: it has been waited for.
+
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use lunatic_kernel::budget::Budget;
+
+use super::helper::{ANSWER_HEAD, CompileHelper, Head, answer, answer_len};
+use super::{ARTIFACT_MAX, CompileLimits};
+use crate::module::LoadError;
+
+/// How often a helper is looked at: the most time that is used and not charged for yet.
+const STEP: Duration = Duration::from_millis(10);
+
+/// So much is written or read between two looks.
+const PART: usize = 256 << 10;
+
+/// What ends a helper before it is done.
+enum Stop {
+    /// The asker has gone, or ends because its budget is used up.
+    Unwanted,
+    Time,
+    Size,
+    Io(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+/// Who asks for a module.
+pub(super) struct Asker {
+    pub(super) budget: Option<Arc<Budget>>,
+    /// Set once nobody waits for the module any more.
+    pub(super) gone: Arc<AtomicBool>,
+}
+
+/// Has a helper compile `file`.
+pub(super) fn run(
+    program: &CompileHelper,
+    head: Head,
+    file: &[u8],
+    limits: &CompileLimits,
+    asker: &Asker,
+) -> Result<Vec<u8>, LoadError> {
+    if asker.gone.load(Ordering::Relaxed) {
+        return Err(failed("nobody waits for it any more"));
+    }
+    let mut helper = Helper::start(program, limits, asker)
+        .map_err(|error| failed(format!("the program that compiles could not be started: {error}")))?;
+    let answered = helper.give(head, file).and_then(|()| helper.take());
+    // What it did since the last look.
+    let _ = helper.look();
+    answered.unwrap_or_else(|stop| Err(helper.why(stop)))
+}
+
+fn failed(text: impl Into<String>) -> LoadError {
+    LoadError::Compile(text.into())
+}
+
+/// A helper that runs; it is killed and waited for when this is dropped.
+struct Helper<'a> {
+    child: Child,
+    stream: UnixStream,
+    /// How long it has been on a core, and how much of that has been charged: all.
+    used: Duration,
+    limits: &'a CompileLimits,
+    asker: &'a Asker,
+}
+
+impl<'a> Helper<'a> {
+    fn start(program: &CompileHelper, limits: &'a CompileLimits, asker: &'a Asker) -> io::Result<Self> {
+        let (stream, theirs) = UnixStream::pair()?;
+        stream.set_read_timeout(Some(STEP))?;
+        stream.set_write_timeout(Some(STEP))?;
+        let (stdin, stdout) = (OwnedFd::from(theirs.try_clone()?), OwnedFd::from(theirs));
+        let mut command = program.command();
+        command.stdin(stdin).stdout(stdout).stderr(Stdio::null());
+        Ok(Self {
+            child: command.spawn()?,
+            stream,
+            used: Duration::ZERO,
+            limits,
+            asker,
+        })
+    }
+
+    /// Writes all that the helper is to read.
+    fn give(&mut self, head: Head, file: &[u8]) -> Result<(), Stop> {
+        self.write(&head.to_bytes())?;
+        for part in file.chunks(PART) {
+            self.write(part)?;
+        }
+        self.stream.shutdown(Shutdown::Write)?;
+        Ok(())
+    }
+
+    fn write(&mut self, mut bytes: &[u8]) -> Result<(), Stop> {
+        while !bytes.is_empty() {
+            match self.stream.write(bytes) {
+                Ok(written) => bytes = &bytes[written..],
+                Err(error) if is_early(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Reads the answer.
+    fn take(&mut self) -> Result<Result<Vec<u8>, LoadError>, Stop> {
+        let mut head = [0; ANSWER_HEAD];
+        self.read(&mut head)?;
+        let len = answer_len(&head).ok_or(io::Error::from(ErrorKind::InvalidData))?;
+        let len = usize::try_from(len)
+            .ok()
+            .filter(|len| *len <= ARTIFACT_MAX)
+            .ok_or(Stop::Size)?;
+        let mut bytes = vec![0; len];
+        for part in bytes.chunks_mut(PART) {
+            self.read(part)?;
+        }
+        Ok(answer(head[0], bytes))
+    }
+
+    fn read(&mut self, mut bytes: &mut [u8]) -> Result<(), Stop> {
+        while !bytes.is_empty() {
+            match self.stream.read(bytes) {
+                Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
+                Ok(read) => bytes = &mut bytes[read..],
+                Err(error) if is_early(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Charges for what the helper has used, and says whether it is to go on.
+    fn look(&mut self) -> Result<(), Stop> {
+        // Where the system does not tell, it is taken to have computed all the time.
+        let used = lunatic_memory::process_time(self.child.id()).unwrap_or(self.used + STEP);
+        let more = used.saturating_sub(self.used);
+        self.used = self.used.max(used);
+        let budget = self.asker.budget.as_deref();
+        if let Some(budget) = budget {
+            budget.spend(more);
+        }
+        if self.asker.gone.load(Ordering::Relaxed) || budget.is_some_and(Budget::is_spent) {
+            return Err(Stop::Unwanted);
+        }
+        if self.used > self.limits.time {
+            Err(Stop::Time)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What to say of a helper that has not answered.
+    fn why(&mut self, stop: Stop) -> LoadError {
+        let CompileLimits { time, memory, .. } = self.limits;
+        let took_too_long = || {
+            let seconds = time.as_secs_f64();
+            LoadError::TooCostly(format!(
+                "it takes longer than the {seconds} seconds on a core that are possible"
+            ))
+        };
+        match stop {
+            Stop::Unwanted => failed("nobody waits for it any more"),
+            Stop::Time => took_too_long(),
+            Stop::Size => LoadError::TooCostly(format!("what it becomes is larger than {ARTIFACT_MAX} bytes")),
+            Stop::Io(error) => match self.signal() {
+                Some(libc::SIGABRT) => LoadError::TooCostly(format!(
+                    "the compiler takes more than the {memory} bytes of memory that are possible, or its stack is used up"
+                )),
+                Some(libc::SIGXCPU) => took_too_long(),
+                Some(signal) => failed(format!("the compiler was ended by signal {signal}")),
+                None => failed(format!("the compiler gave no answer: {error}")),
+            },
+        }
+    }
+
+    /// The signal that has ended a helper which has closed its end; `None` if it ended by itself, or does not end.
+    fn signal(&mut self) -> Option<i32> {
+        /// A process that ends closes its files a little before it has ended.
+        const STEPS: usize = 100;
+        for _ in 0..STEPS {
+            match self.child.try_wait() {
+                Ok(Some(status)) => return status.signal(),
+                Ok(None) => std::thread::sleep(STEP),
+                Err(_) => return None,
+            }
+        }
+        None
+    }
+}
+
+impl Drop for Helper<'_> {
+    fn drop(&mut self) {
+        // It fails only if the helper is gone.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Nothing has come or gone yet.
+fn is_early(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,84 @@
+//! What the compiler makes of a file, as bytes: to be kept in a cache, or to come from another program.
+//!
+//! An artifact is the facts about the module, its binary if the file is in the text format, and machine code for one memory
+//! layout, one behind the other.
+
+use std::borrow::Cow;
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use lunatic_module::cache::Key;
+use lunatic_module::facts::Facts;
+use lunatic_module::rewrite;
+use wasmtime::{Engine, Module};
+
+use super::error::LoadError;
+use crate::engine::Layout;
+
+/// Checks, rewrites and compiles the module in a file, which may be in the text format. Everything that takes long with a
+/// module of bad will happens in here.
+pub(crate) fn make(engine: &Engine, file: &[u8]) -> Result<Vec<u8>, LoadError> {
+    let binary = binary(file)?;
+    let rewritten = rewrite::rewrite(&binary)?;
+    // Where calls through the table can be made direct ones, instances need no table and are smaller.
+    let direct = rewrite::direct_calls(&rewritten.wasm);
+    let code = engine
+        .precompile_module(direct.as_ref().unwrap_or(&rewritten.wasm))
+        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let text = matches!(binary, Cow::Owned(_)).then_some(&*binary);
+    let mut artifact = postcard::to_stdvec(&(&rewritten.facts, text))
+        .map_err(|error| LoadError::Compile(format!("what is known of it could not be written down: {error}")))?;
+    artifact.extend(code);
+    Ok(artifact)
+}
+
+/// The binary of a module that may be in the text format.
+fn binary(file: &[u8]) -> Result<Cow<'_, [u8]>, LoadError> {
+    let text = std::str::from_utf8(file)
+        .ok()
+        .filter(|text| text.trim_start().starts_with(['(', ';']));
+    let Some(text) = text else { return Ok(file.into()) };
+    let binary =
+        wat::parse_str(text).map_err(|error| LoadError::Invalid(format!("not a module in text format: {error}")));
+    binary.map(Cow::from)
+}
+
+/// An artifact that has been read.
+pub(super) struct Artifact {
+    pub(super) facts: Facts,
+    /// The binary of a file in the text format.
+    pub(super) binary: Option<Vec<u8>>,
+    pub(super) module: Module,
+}
+
+impl Artifact {
+    /// Reads what [`make`] has written; `None` if it was made for another engine.
+    ///
+    /// # Safety
+    ///
+    /// The bytes are what [`make`] returned, in this program or in another that can be trusted as much: the machine code in
+    /// them will be run.
+    pub(super) unsafe fn read(engine: &Engine, bytes: &[u8]) -> Option<Self> {
+        let ((facts, binary), code) = postcard::take_from_bytes::<(Facts, Option<Vec<u8>>)>(bytes).ok()?;
+        // SAFETY: the caller's promise; wasmtime checks that the code was made by its version, with the engine's settings.
+        let module = unsafe { Module::deserialize(engine, code) }.ok()?;
+        Some(Self { facts, binary, module })
+    }
+}
+
+/// The name under which an artifact is kept: everything that decides what is made of the file with this hash.
+pub(super) fn key(engine: &Engine, file: &[u8; 32], layout: Layout) -> Key {
+    Key::of(&[
+        b"facts, binary and code",
+        file,
+        &settings(engine).to_le_bytes(),
+        &rewrite::VERSION.to_le_bytes(),
+        &[layout as u8],
+    ])
+}
+
+/// A number for all settings of an engine that decide what code it compiles, and for its version.
+pub(crate) fn settings(engine: &Engine) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    engine.precompile_compatibility_hash().hash(&mut hasher);
+    hasher.finish()
+}

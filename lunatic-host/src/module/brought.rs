@@ -1,0 +1,143 @@
+//! Modules that guests bring along: compiled in turns, by a helper if there is one, and charged to who asks.
+//!
+//! Nothing here takes long on a worker: the process that asks waits meanwhile, and if it is killed, what it waits for ends.
+//! That holds for the first time a module is compiled, and for each further layout that a process needs.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::artifact::{self, key, settings};
+use super::{Compiled, LoadError, Module, link, misread, read};
+use crate::compile::{Order, Turn};
+use crate::engine::Layout;
+use crate::extension::spawn_blocking;
+use crate::instance::Ctx;
+use crate::wasm::{Kernel, Process, Wasm};
+
+/// The most bytes that the processes of one system put into the cache: 64 MiB, a quarter of what guests have there together.
+const KEPT_MAX: u64 = 64 << 20;
+
+/// The process that wants a module compiled.
+#[derive(Clone)]
+pub(crate) struct Asker {
+    kernel: Arc<Kernel>,
+    process: Arc<Process>,
+}
+
+impl Asker {
+    pub(crate) fn new(kernel: &Arc<Kernel>, process: &Arc<Process>) -> Self {
+        Self {
+            kernel: kernel.clone(),
+            process: process.clone(),
+        }
+    }
+
+    pub(crate) fn of(ctx: &Ctx) -> Self {
+        Self::new(ctx.kernel(), ctx.process())
+    }
+
+    /// Waits until the process may compile. Systems take turns, and in each of them budgets.
+    pub(crate) async fn turn(&self) -> Arc<Turn> {
+        let system = Arc::as_ptr(&self.process.system).addr() as u64;
+        let path: Vec<u64> = [system]
+            .into_iter()
+            .chain(self.process.local.rights.turns.iter().copied())
+            .collect();
+        self.kernel.host.compiler.turn(&path).await
+    }
+
+    /// Runs what takes some milliseconds on a thread that may, and charges for it.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Wasm) -> Result<T, LoadError> + Send + 'static,
+    ) -> Result<T, LoadError> {
+        let kernel = self.kernel.clone();
+        let done = spawn_blocking(&self.kernel, &self.process, move || work(&kernel.host)).await;
+        done.unwrap_or_else(|| Err(LoadError::Compile("the compiler failed".into())))
+    }
+
+    /// Takes what is made of a file from the cache, or has it made and keeps it there; then links it.
+    async fn compiled(&self, turn: &Arc<Turn>, file: &Arc<[u8]>, layout: Layout) -> Result<Compiled, LoadError> {
+        let looked_up = file.clone();
+        let (key, cached) = self
+            .aside(move |host| {
+                let engine = host.engines.engine(layout);
+                let key = key(engine, blake3::hash(&looked_up).as_bytes(), layout);
+                let cached = host.guest_cache.get(&key).and_then(|bytes| read(engine, &bytes));
+                Ok((key, cached.map(|artifact| link(host, artifact, layout)).transpose()?))
+            })
+            .await?;
+        if let Some(compiled) = cached {
+            return Ok(compiled);
+        }
+        let made = self.make(turn, file, layout).await?;
+        let may_be_kept = self.may_keep(made.len() as u64);
+        self.aside(move |host| {
+            if may_be_kept {
+                // If that fails, it is compiled again the next time.
+                let _ = host.guest_cache.put(&key, &made);
+            }
+            let artifact = read(host.engines.engine(layout), &made).ok_or_else(misread)?;
+            link(host, artifact, layout)
+        })
+        .await
+    }
+
+    async fn make(&self, turn: &Arc<Turn>, file: &Arc<[u8]>, layout: Layout) -> Result<Vec<u8>, LoadError> {
+        let (host, file) = (&self.kernel.host, file.clone());
+        if !host.compiler.has_helper() {
+            let turn = turn.clone();
+            return self
+                .aside(move |host| {
+                    // Nothing stops it. If the process is killed, the next one still has to wait.
+                    let _turn = turn;
+                    artifact::make(host.engines.engine(layout), &file)
+                })
+                .await;
+        }
+        let settings = settings(host.engines.engine(layout));
+        let order = Order { file, layout, settings };
+        let budget = self.process.local.rights.budget.clone();
+        host.compiler.compile(&host.io, turn.clone(), budget, order).await
+    }
+
+    /// Whether the system may put so many bytes more into the cache; then they are counted.
+    fn may_keep(&self, bytes: u64) -> bool {
+        #[derive(Default)]
+        struct Kept(AtomicU64);
+
+        let Kept(kept) = &*self.process.system.data.states.get_or_insert_with(Kept::default);
+        let add = |kept: u64| kept.checked_add(bytes).filter(|kept| *kept <= KEPT_MAX);
+        kept.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
+    }
+}
+
+impl Module {
+    /// Loads a module that a guest brought along, whose turn it is.
+    pub(crate) async fn load_brought(asker: &Asker, turn: Arc<Turn>, file: Arc<[u8]>) -> Result<Arc<Self>, LoadError> {
+        let layout = Layout::Fast;
+        let compiled = asker.compiled(&turn, &file, layout).await?;
+        Ok(Arc::new(Self::new(compiled, layout, || file, true)))
+    }
+
+    /// The module compiled for a layout, for a process that needs it so. If a guest brought the module along, the first process
+    /// that needs it so has it compiled and is charged, and others wait for that; without a process it is an error then.
+    pub(crate) async fn pre_for(
+        &self,
+        kernel: &Arc<Kernel>,
+        process: Option<&Arc<Process>>,
+        layout: Layout,
+    ) -> wasmtime::Result<&wasmtime::InstancePre<Ctx>> {
+        let (true, Some(process)) = (self.source.is_brought, process) else {
+            return self.pre(&kernel.host, layout);
+        };
+        let asker = Asker::new(kernel, process);
+        let compile = || async move {
+            let turn = asker.turn().await;
+            let compiled = asker.compiled(&turn, &self.source.wasm, layout).await;
+            compiled.map(|compiled| compiled.pre)
+        };
+        let pre = self.compiled[layout as usize].get_or_try_init(compile).await;
+        pre.map_err(|error| wasmtime::Error::msg(error.to_string()))
+    }
+}

@@ -1,0 +1,39 @@
+//! Why there is no module.
+
+use std::fmt;
+
+use lunatic_module::rewrite::RewriteError;
+
+/// Why bytes could not be made a module.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum LoadError {
+    /// They are no module that Lunatic runs; the text says what is wrong.
+    Invalid(String),
+    /// The module imports something that the host does not provide; the text names it.
+    Import(String),
+    /// The compiler failed.
+    Compile(String),
+    /// Compiling it takes more than a guest may have for that; the text says what of.
+    TooCostly(String),
+    /// An extension of the host failed to provide its functions.
+    Link(String),
+}
+
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Invalid(text) | Self::Import(text) => write!(f, "{text}"),
+            Self::Compile(text) | Self::TooCostly(text) => write!(f, "the module could not be compiled: {text}"),
+            Self::Link(text) => write!(f, "an extension of the host could not provide its functions: {text}"),
+        }
+    }
+}
+
+impl std::error::Error for LoadError {}
+
+impl From<RewriteError> for LoadError {
+    fn from(error: RewriteError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
