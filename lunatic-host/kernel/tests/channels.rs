@@ -73,6 +73,10 @@ async fn main(me: Me, got: Got, number: u64) -> Outcome {
         me.kernel.wake_owned(waiter);
     }
     me.receive(&[]).await;
+    // One that was killed may still be about to put down what it got.
+    while receivers.iter().any(|id| me.kernel.is_alive(*id)) {
+        me.give_way().await;
+    }
     Ok(())
 }
 
