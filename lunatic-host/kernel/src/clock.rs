@@ -4,7 +4,7 @@
 //! processes that have run that long give way. Sleepers are kept in the order of their times; the thread sleeps until the
 //! first is due. With no worker awake and nobody to be woken it sleeps until it is called: an idle system costs nothing.
 //!
-//! All that the thread does is short: it wakes at most [`BATCH`] sleepers between two looks at the time slice, and holds its
+//! All that the thread does is short: it wakes at most 256 sleepers between two looks at the time slice, and holds its
 //! lock neither while it wakes nor while it ticks. The mail of timers, which may be long, is sent by another thread
 //! ([`crate::post`]), so no timer makes a time slice or a sleeper late.
 

@@ -2,7 +2,7 @@
 //!
 //! It knows no processes: a process is an id, and a [`Postman`] brings what is sent. The post has a thread of its own, so that
 //! neither many timers nor long messages make a time slice or a sleeper late: those are the [clock's](crate::clock). The thread
-//! takes what is due in batches of at most [`BATCH`], in the order of the times, and holds the lock only while it takes.
+//! takes what is due in batches of at most 256, in the order of the times, and holds the lock only while it takes.
 //!
 //! # Intervals
 //!
@@ -13,7 +13,7 @@
 //! # Who pays
 //!
 //! The time on a core that a batch takes is charged to the budgets of the processes that set its timers, by the
-//! [weight](Letter::weight) of each. A budget that is used up sends nothing any more. While its share of a core is used up,
+//! weight of each. A budget that is used up sends nothing any more. While its share of a core is used up,
 //! intervals are skipped. What nobody has given a budget is charged to nobody, and costs two more looks at the time a batch at
 //! most.
 

@@ -55,7 +55,7 @@ pub struct Rights {
     /// descendants.
     pub group: Arc<Group>,
     /// Numbers of the budgets that it belongs to, the outermost first, without the system's own: who waits for something of
-    /// which there is little waits in turns with others of other budgets. At most [`TURNS_DEPTH_MAX`].
+    /// which there is little waits in turns with others of other budgets. At most `TURNS_DEPTH_MAX`.
     pub turns: Arc<[u64]>,
     /// About how many instructions it may run in all, if that is limited.
     pub fuel: Option<u64>,
