@@ -34,8 +34,8 @@ pub trait Environment: Send + Sync + 'static {
 /// Where workers sleep that have nothing to do.
 pub trait Parking: Send + Sync {
     /// Lets the calling worker sleep until it is woken, unless `found_work` says that there is work by now. `last` is called
-    /// if all workers are asleep with this one. True if the worker really slept.
-    fn park(&self, worker: usize, found_work: &dyn Fn() -> bool, last: &dyn Fn()) -> bool;
+    /// if all workers are asleep with this one.
+    fn park(&self, worker: usize, found_work: &dyn Fn() -> bool, last: &dyn Fn());
 
     /// Wakes one worker, if any sleeps. To be called after work has been made visible.
     fn wake_one(&self);
@@ -112,8 +112,8 @@ pub(crate) fn entropy() -> u64 {
 }
 
 impl Parking for Sleepers {
-    fn park(&self, worker: usize, found_work: &dyn Fn() -> bool, last: &dyn Fn()) -> bool {
-        Self::park(self, worker, found_work, last)
+    fn park(&self, worker: usize, found_work: &dyn Fn() -> bool, last: &dyn Fn()) {
+        Self::park(self, worker, found_work, last);
     }
 
     fn wake_one(&self) {

@@ -67,9 +67,7 @@ impl Environment for Virtual {
 struct Awake;
 
 impl Parking for Awake {
-    fn park(&self, _: usize, _: &dyn Fn() -> bool, _: &dyn Fn()) -> bool {
-        false
-    }
+    fn park(&self, _: usize, _: &dyn Fn() -> bool, _: &dyn Fn()) {}
 
     fn wake_one(&self) {}
 

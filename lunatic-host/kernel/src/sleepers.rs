@@ -38,8 +38,8 @@ impl Sleepers {
     }
 
     /// Parks the calling worker until it is woken, unless there is work by now. `last` is called if all workers are
-    /// asleep with this one. True if the worker really slept.
-    pub(crate) fn park(&self, worker: usize, found_work: impl Fn() -> bool, last: &dyn Fn()) -> bool {
+    /// asleep with this one. Whoever saw that all are asleep must be told when this returns, whether the worker slept or not.
+    pub(crate) fn park(&self, worker: usize, found_work: impl Fn() -> bool, last: &dyn Fn()) {
         let asleep = {
             let mut state = self.state.lock();
             state.woken[worker] = false;
@@ -49,21 +49,20 @@ impl Sleepers {
         fence(Ordering::SeqCst);
         if found_work() {
             self.leave(worker);
-            return false;
+            return;
         }
         if asleep == self.workers {
             last();
             // It may have brought work, to this worker's own queues too.
             if found_work() {
                 self.leave(worker);
-                return false;
+                return;
             }
         }
         let mut state = self.state.lock();
         while !state.woken[worker] {
             self.beds[worker].wait(&mut state);
         }
-        true
     }
 
     /// Wakes one worker, if any sleeps. Call it after the work has been made visible.

@@ -18,6 +18,7 @@ macro_rules! models {
 models! {
     parking:
         a_worker_that_parks_sees_work_or_is_woken,
+        no_clock_sleeps_while_a_worker_is_awake,
         two_workers_do_all_that_is_brought,
         what_the_last_worker_brings_before_it_sleeps_is_done;
     states:

@@ -79,7 +79,7 @@ pub struct Seat<P>(Local<P>);
 
 impl<P: Runnable> Scheduler<P> {
     /// A scheduler for `workers` threads and their seats. `on_idle` is called by the last worker that finds nothing to
-    /// do, before it parks; `on_busy` when a worker is woken from its sleep.
+    /// do, before it parks; `on_busy` by a worker that was asleep, or had said that it is about to be.
     pub fn new(
         workers: usize,
         machine: &Arc<dyn Environment>,
@@ -244,9 +244,9 @@ impl<P: Runnable> Scheduler<P> {
             }
             std::hint::spin_loop();
         }
-        if self.parking.park(self.worker(), &found, &*self.on_idle) {
-            (self.on_busy)();
-        }
+        self.parking.park(self.worker(), &found, &*self.on_idle);
+        // Also if it found work before it slept: it had said that it sleeps, and the clock may have gone to sleep for that.
+        (self.on_busy)();
     }
 
     /// Puts a process into the calling worker's queues, or into the injector from any other thread. `put` tells whether

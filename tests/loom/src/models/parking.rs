@@ -69,6 +69,28 @@ pub fn a_worker_that_parks_sees_work_or_is_woken() {
     });
 }
 
+/// A clock sleeps while all workers do, and is called by a worker that was asleep, or said so and then found work after all: as
+/// in `Clock::run` and `Clock::call`, where a lock keeps the call from coming before the sleep.
+pub fn no_clock_sleeps_while_a_worker_is_awake() {
+    check(|| {
+        let sleepers = Arc::new(Sleepers::new(1));
+        let [dormant, called] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let worker = {
+            let (sleepers, dormant, called) = (sleepers.clone(), dormant.clone(), called.clone());
+            thread::spawn(move || {
+                sleepers.park(0, || true, &|| {});
+                if dormant.load(Ordering::SeqCst) == 1 {
+                    called.store(1, Ordering::SeqCst);
+                }
+            })
+        };
+        dormant.store(1, Ordering::SeqCst);
+        let sleeps = sleepers.all_asleep();
+        worker.join().unwrap();
+        assert!(!sleeps || called.load(Ordering::SeqCst) == 1);
+    });
+}
+
 pub fn two_workers_do_all_that_is_brought() {
     check_within(2, || {
         let work = Work::new(2, 2);
