@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::net::TcpListener;
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::os::unix::process::ExitStatusExt as _;
+use std::os::unix::process::{ExitStatusExt as _, parent_id};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio, exit};
 use std::thread;
@@ -41,7 +41,7 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
             // What is run is found in these folders, and what it loads.
             let execute = ["/bin", "/usr", "/lib", "/lib64"].map(Into::into).to_vec();
             let confined = host(&Paths {
-                read: vec![folder.join("read"), folder.join("missing")],
+                read: vec![folder.join("read"), folder.join("missing"), "/proc".into()],
                 write: vec![folder.join("write")],
                 execute,
             });
@@ -62,6 +62,18 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
         "read inside" => drop(fs::read(folder.join("read/file"))?),
         "read outside" => drop(fs::read(folder.join("other/file"))?),
         "list outside" => drop(fs::read_dir(folder.join("other"))?),
+        "signal the parent" => {
+            // 0 only tries whether it could be sent.
+            let done = Command::new("/bin/sh")
+                .args(["-c", &format!("kill -0 {}", parent_id())])
+                .stderr(Stdio::null())
+                .status()?;
+            return if done.success() {
+                Ok(())
+            } else {
+                Err(io::ErrorKind::PermissionDenied.into())
+            };
+        }
         "write what is to be read" => fs::write(folder.join("read/file"), "new")?,
         "write inside" => {
             fs::write(folder.join("write/new"), "new")?;
@@ -175,6 +187,18 @@ fn a_host_reaches_its_files_and_no_others() {
         check(&format!("nobody {what}"), SUCCEEDED);
         check(&format!("host {what}"), confined);
     }
+}
+
+#[test]
+fn a_host_signals_no_other_process() {
+    let folder = folder();
+    let code = if offered().files == Extent::Full {
+        DENIED
+    } else {
+        SUCCEEDED
+    };
+    check("nobody signal the parent", folder.path(), SUCCEEDED);
+    check("host signal the parent", folder.path(), code);
 }
 
 #[test]
