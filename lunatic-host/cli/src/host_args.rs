@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::Confine;
 use anyhow::{Context as _, bail};
 use lunatic_host::budget::Caps;
 use lunatic_host::wasi::flags;
@@ -51,6 +52,10 @@ pub struct HostArgs {
     /// Give the program what a native one has: the current folder, all variables, and the network
     #[arg(long, help_heading = "Host options")]
     pub trust: bool,
+
+    /// Give up what the host itself does not need of the user's rights
+    #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Host options")]
+    pub confine: Confine,
 
     /// At the end, print the numbers that a program of Lunatic 0.13 has counted with `lunatic::metrics`
     #[arg(long, help_heading = "Host options")]

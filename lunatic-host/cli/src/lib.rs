@@ -10,6 +10,8 @@
 //! | [`cargo_runner`] | what cargo calls `lunatic` with, as the `runner` of its configuration |
 //! | [`init`] | `lunatic init`: writes that configuration |
 //! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
+//! | `confine` | what the program `lunatic` gives up of its own rights |
+//! | [`doctor`] | `lunatic doctor`: says what of that this machine enforces |
 //! | `trust` | rights as a native program has them |
 //!
 //! # What this crate may not know
@@ -27,6 +29,8 @@
 pub mod cargo_runner;
 #[cfg_attr(not(feature = "compat"), path = "no_compat.rs")]
 mod compat;
+mod confine;
+pub mod doctor;
 mod host_args;
 pub mod init;
 mod run;
@@ -37,6 +41,7 @@ mod trust;
 pub use lunatic_host::report::untrusted;
 pub use lunatic_host::{CompileHelper, cache_folder};
 
+pub use self::confine::Confine;
 pub use self::host_args::HostArgs;
 pub use self::run::run;
 pub use self::test_args::{TestArgs, TestColor, TestFormat};

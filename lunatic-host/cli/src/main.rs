@@ -28,6 +28,8 @@ enum Command {
     Run(Box<Run>),
     /// Have cargo build for WebAssembly and run with Lunatic: writes .cargo/config.toml
     Init,
+    /// Say what this machine enforces to confine the host, and what its limits are
+    Doctor,
 }
 
 #[derive(clap::Args)]
@@ -91,6 +93,10 @@ fn main() {
             lunatic_cli::run(&file, &args, &host)
         }
         Command::Init => init(),
+        Command::Doctor => {
+            print!("{}", lunatic_cli::doctor::report());
+            0
+        }
     };
     std::process::exit(code);
 }
@@ -121,7 +127,7 @@ fn test_call(args: &[OsString]) -> Option<Test> {
 
 /// Puts `run` in front of arguments that begin with a file or a flag of `run`.
 fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 7] = ["run", "init", "help", "-h", "--help", "-V", "--version"];
+    const OWN: [&str; 8] = ["run", "init", "doctor", "help", "-h", "--help", "-V", "--version"];
     let first = args.get(1).map(OsString::as_os_str);
     if first.is_some_and(|first| OWN.iter().all(|own| first != OsStr::new(own))) {
         args.insert(1, "run".into());

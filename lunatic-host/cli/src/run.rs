@@ -38,8 +38,12 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let (stdout, stderr) = (Output::stdout(), Output::stderr());
     (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
     config.wasi.stdin = Stdin::Inherit;
+    let wasm = read(file)?;
+    // Before the runtime starts threads.
+    host.confine
+        .program(&config, host.trust || trust::is_called_by_cargo())?;
     let runtime = host.runtime()?;
-    let module = load(&runtime, file)?;
+    let module = load(&runtime, file, &wasm)?;
     if host.trust || (compat::is_compat(&module) && trust::is_called_by_cargo()) {
         trust::trust(&mut config);
     } else if compat::is_compat(&module) && host.grants_nothing() {
@@ -61,10 +65,14 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     Ok(reason.exit_code())
 }
 
-/// Reads and loads the module in `file`.
-pub(crate) fn load(runtime: &Runtime, file: &Path) -> anyhow::Result<Arc<Module>> {
-    let wasm = std::fs::read(file).with_context(|| format!("could not read {}", file.display()))?;
+/// Reads the module in `file`.
+pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
+    std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
+}
+
+/// Loads the module that was read from `file`.
+pub(crate) fn load(runtime: &Runtime, file: &Path, wasm: &[u8]) -> anyhow::Result<Arc<Module>> {
     runtime
-        .load(&wasm)
+        .load(wasm)
         .with_context(|| format!("cannot run {}", file.display()))
 }

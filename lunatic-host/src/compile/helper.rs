@@ -2,7 +2,8 @@
 //!
 //! The host writes a [`Head`] and the file to the helper's standard input, and closes it. The helper writes one byte that says
 //! what follows, the length, and an artifact or the text of an error. Then it ends. It has no descriptor of the host's but this
-//! one, and nothing of its environment.
+//! one, and nothing of its environment. Before it reads the file, it gives up all of the user's rights that the system lets it
+//! give up ([`lunatic_confine::helper`]).
 
 use std::env;
 use std::ffi::OsString;
@@ -146,9 +147,13 @@ fn serve() -> io::Result<()> {
     input.read_exact(&mut head)?;
     let head = Head::from_bytes(&head).ok_or(io::ErrorKind::InvalidData)?;
     limit(&head);
+    // It may look at the processor and the machine.
+    let compiler = compiler(&head);
+    // What the system cannot do, it does not do: the limits hold in any case.
+    lunatic_confine::helper();
     let mut file = Vec::new();
     input.read_to_end(&mut file)?;
-    let (kind, bytes) = match compile(&head, &file) {
+    let (kind, bytes) = match compiler.and_then(|compile| compile(&file)) {
         Ok(artifact) => (ARTIFACT, artifact),
         Err(LoadError::Invalid(text)) => (INVALID, text.into_bytes()),
         Err(LoadError::Compile(text)) => (FAILED, text.into_bytes()),
@@ -186,13 +191,14 @@ fn limit(head: &Head) {
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
-fn compile(head: &Head, file: &[u8]) -> Result<Vec<u8>, LoadError> {
+/// What compiles a file as the host wants it.
+fn compiler(head: &Head) -> Result<impl FnOnce(&[u8]) -> Result<Vec<u8>, LoadError> + use<>, LoadError> {
     let engine = engine::for_compiling(head.layout).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     if artifact::settings(&engine) != head.settings {
         let text = "the program that compiles for the host was built with another version of Lunatic than the host";
         return Err(LoadError::Compile(text.into()));
     }
-    artifact::make(&engine, file)
+    Ok(move |file: &[u8]| artifact::make(&engine, file))
 }
 
 #[cfg(test)]

@@ -187,6 +187,9 @@ impl<'a> Helper<'a> {
                     "the compiler takes more than the {memory} bytes of memory that are possible, or its stack is used up"
                 )),
                 Some(libc::SIGXCPU) => took_too_long(),
+                Some(libc::SIGSYS) => failed(
+                    "the compiler made a system call that no compiler needs, and was killed: if the file is not hostile, this is a bug",
+                ),
                 Some(signal) => failed(format!("the compiler was ended by signal {signal}")),
                 None => failed(format!("the compiler gave no answer: {error}")),
             },

@@ -7,7 +7,7 @@ use crate::listing::{self, DOCUMENT, Entry};
 use crate::{Crate, Tree};
 
 /// Crates that may not be used, whichever floor they are on. A `*` at the end of a name stands for anything.
-const FORBIDDEN: [Forbidden; 6] = [
+const FORBIDDEN: [Forbidden; 7] = [
     Forbidden {
         by: "lunatic-sys",
         names: &["*"],
@@ -42,6 +42,11 @@ const FORBIDDEN: [Forbidden; 6] = [
         by: "lunatic-memory",
         names: &["lunatic*"],
         instead: "memory knows nothing of processes: pass it numbers and bytes",
+    },
+    Forbidden {
+        by: "lunatic-confine",
+        names: &["lunatic*"],
+        instead: "it knows paths and system calls only: pass it the paths",
     },
     Forbidden {
         by: "lunatic-host",

@@ -237,6 +237,33 @@ fn the_helper_of_a_process_that_is_killed_is_gone() {
     assert_eq!(helpers(), [] as [PathBuf; 0]);
 }
 
+/// A bug of the compiler gives a file none of the user's rights: which, `lunatic_confine` has tests of.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_helper_is_confined() {
+    let folder = tempfile::tempdir().unwrap();
+    let name = folder.path().join("helper");
+    std::os::unix::fs::symlink(programs::path("lunatic"), &name).unwrap();
+    let host = host_with(CompileHelper::at(&name), folder.path(), patient());
+    let module = host.load(&compiles(&slow())).unwrap();
+    let system = host.loaded(&module).quiet().try_start().unwrap();
+    let is_confined = || {
+        helpers_called(&name).iter().any(|helper| {
+            let status = std::fs::read_to_string(helper.join("status")).unwrap_or_default();
+            status.contains("NoNewPrivs:\t1\n") && status.contains("Seccomp:\t2\n")
+        })
+    };
+    let has_seccomp = programs::lunatic(["doctor"]).run().code(0).stdout;
+    let has_seccomp = has_seccomp
+        .lines()
+        .any(|line| line.starts_with("seccomp") && line.ends_with("active"));
+    if has_seccomp {
+        wait_until("the helper is confined", is_confined);
+    }
+    assert!(system.kill(system.main().unwrap()));
+    assert_eq!(wait(&system), ExitReason::Killed);
+}
+
 /// The folders in `/proc` of all processes that were started by this name and have not been waited for.
 #[cfg(target_os = "linux")]
 fn helpers_called(name: &Path) -> Vec<PathBuf> {

@@ -36,6 +36,7 @@ mod command_line;
 #[cfg(feature = "compat")]
 mod compat;
 mod compiling;
+mod confinement;
 #[cfg(feature = "compat")]
 mod databases;
 mod deadlocks;

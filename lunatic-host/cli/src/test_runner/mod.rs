@@ -41,7 +41,7 @@ use self::print::{Lines, Printer, Style};
 use self::program::Program;
 use self::select::{Selected, select};
 use self::verdict::Ended;
-use crate::run::load;
+use crate::run::{load, read};
 use crate::{HostArgs, TestArgs, TestColor};
 
 /// The exit code when a test has failed, as that of libtest.
@@ -120,8 +120,9 @@ fn run_to(
     host: &HostArgs,
     streams: &Streams,
 ) -> anyhow::Result<i32> {
+    host.confine.tests()?;
     let runtime = host.runtime()?;
-    let module = load(&runtime, file)?;
+    let module = load(&runtime, file, &read(file)?)?;
     let is_compat = crate::compat::is_compat(&module);
     let threads = threads(args, host, is_compat)?;
     let timeout = match args.timeout {

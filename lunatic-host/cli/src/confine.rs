@@ -1,0 +1,174 @@
+//! What `lunatic` gives up of its own rights before it runs a program.
+//!
+//! Guests have no files but those that they are given. This is about the host: should a guest get hold of it by a bug, the system
+//! still refuses it the user's other files and the system calls that no host makes. How it is done is in [`lunatic_confine`];
+//! here stands what a host needs.
+
+use std::env;
+use std::fs::DirBuilder;
+use std::path::{Path, PathBuf};
+
+use anyhow::bail;
+use lunatic_confine::{Confined, Paths};
+use lunatic_host::{SystemConfig, cache_folder};
+
+/// How far the host is confined.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Confine {
+    /// As far as the system can do it
+    #[default]
+    On,
+    /// Not at all
+    Off,
+    /// Completely, or run nothing
+    Strict,
+}
+
+/// What the host reads to know the machine.
+const MACHINE: [&str; 5] = [
+    "/proc",
+    "/sys/fs/cgroup",
+    "/sys/devices/system",
+    "/sys/kernel/mm/transparent_hugepage",
+    "/dev/urandom",
+];
+
+/// Where libraries are, which helpers are loaded with, and look-ups of names.
+const LIBRARIES: [&str; 8] = [
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/nix/store",
+    "/gnu/store",
+];
+
+/// What says how to load them.
+const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
+
+/// What look-ups of names and TLS read. Files that others replace are named by their folder.
+const NETWORK: [&str; 9] = [
+    "/etc",
+    "/run/systemd/resolve",
+    "/run/resolvconf",
+    "/run/NetworkManager",
+    "/run/nscd",
+    "/var/lib/sss",
+    "/usr/share/ca-certificates",
+    "/usr/local/share/ca-certificates",
+    "/var/lib/ca-certificates",
+];
+
+/// Variables that name the certificates to trust.
+const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
+
+impl Confine {
+    /// Confines this thread and those that it starts to what running a program needs. With `trust`, a program may
+    /// turn out to be given the current folder and the network.
+    ///
+    /// # Errors
+    ///
+    /// If it is to be complete, and is not.
+    pub(crate) fn program(self, config: &SystemConfig, trust: bool) -> anyhow::Result<()> {
+        match self {
+            Self::Off => Ok(()),
+            Self::On | Self::Strict => self.accept(lunatic_confine::host(&paths(config, trust))),
+        }
+    }
+
+    /// Takes from this thread and those that it starts what no host needs. Files stay: tests of several programs run in turn, and
+    /// have the rights of the user who has just built them.
+    pub(crate) fn tests(self) -> anyhow::Result<()> {
+        let given_up = match self {
+            Self::Off => return Ok(()),
+            Self::On | Self::Strict => lunatic_confine::host_calls(),
+        };
+        if self == Self::Strict && !given_up.calls {
+            bail!("--confine strict: this system cannot filter system calls: see `lunatic doctor`");
+        }
+        Ok(())
+    }
+
+    fn accept(self, confined: Confined) -> anyhow::Result<()> {
+        if self == Self::Strict && !confined.is_complete() {
+            bail!("--confine strict: this system cannot confine the host completely: see `lunatic doctor`");
+        }
+        Ok(())
+    }
+}
+
+/// The files that running a program needs whose module has been read.
+fn paths(config: &SystemConfig, trust: bool) -> Paths {
+    let owned = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
+    let mut paths = Paths {
+        read: owned(&MACHINE),
+        write: owned(&["/dev/null"]),
+        execute: owned(&LIBRARIES),
+    };
+    paths.read.extend(owned(&LOADER));
+    // The helper is this program.
+    paths.execute.push("/proc/self/exe".into());
+    if let Some(cache) = cache_folder() {
+        make_private(&cache);
+        paths.write.push(cache);
+    }
+    for dir in &config.wasi.dirs {
+        let list = if dir.read_only {
+            &mut paths.read
+        } else {
+            &mut paths.write
+        };
+        list.push(dir.host.clone());
+    }
+    if trust {
+        paths.write.push(".".into());
+    }
+    if trust || !config.net.is_empty() {
+        paths.read.extend(owned(&NETWORK));
+        let certificates = CERTIFICATES.iter().filter_map(env::var_os).map(PathBuf::from);
+        // There is no rule for a pipe without a name, which can be read in any case.
+        paths
+            .read
+            .extend(certificates.filter(|path| path.is_file() || path.is_dir()));
+    }
+    paths
+}
+
+/// Makes the cache's folder while that is still possible. If it is not, there is no cache, as without confinement.
+fn make_private(folder: &Path) {
+    let mut builder = DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    let _ = builder.recursive(true).create(folder);
+}
+
+#[cfg(test)]
+mod tests {
+    use lunatic_host::wasi::flags;
+
+    use super::*;
+
+    #[test]
+    fn a_host_keeps_what_its_program_was_given() {
+        let mut config = SystemConfig::default();
+        config.wasi.dirs = ["/in::/x:ro", "/out"]
+            .map(|dir| flags::parse_dir(dir).unwrap())
+            .to_vec();
+        let has = |paths: &[PathBuf], path: &str| paths.iter().any(|other| other == Path::new(path));
+        let without = paths(&config, false);
+        assert!(has(&without.read, "/in") && has(&without.write, "/out"));
+        assert!(!has(&without.write, "/in") && !has(&without.read, "/etc") && !has(&without.write, "."));
+        config.net.push("*".parse().unwrap());
+        assert!(has(&paths(&config, false).read, "/etc"));
+        let trusted = paths(&SystemConfig::default(), true);
+        assert!(has(&trusted.write, ".") && has(&trusted.read, "/etc"));
+    }
+
+    #[test]
+    fn strict_is_an_error_where_something_is_missing() {
+        assert!(Confine::Strict.accept(Confined::default()).is_err());
+        assert!(Confine::On.accept(Confined::default()).is_ok());
+    }
+}
