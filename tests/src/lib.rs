@@ -4,6 +4,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`browser`] | a real browser, driven from a test |
+//! | [`charges`] | what each function may make the host keep |
 //! | [`folders`] | folders that guests are given, and what lies beside them |
 //! | [`fuzz`] | hostile guests by the thousand |
 //! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
@@ -19,6 +20,7 @@
 #![forbid(unsafe_code)]
 
 pub mod browser;
+pub mod charges;
 pub mod folders;
 pub mod fuzz;
 pub mod guests;
