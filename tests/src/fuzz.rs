@@ -20,7 +20,7 @@ use crate::host::{Host, Program};
 use crate::imports::{self, Import, Kind};
 
 /// The functions of WASI preview 1 and their parameters: `i` 32 bits, `I` 64 bits, `p` a pointer, `l` a length.
-const PREVIEW_1: &[(&str, &str)] = &[
+pub(crate) const PREVIEW_1: &[(&str, &str)] = &[
     ("args_get", "pp"),
     ("args_sizes_get", "pp"),
     ("clock_res_get", "ip"),
@@ -223,7 +223,7 @@ impl Script {
 }
 
 /// Whether the host has the interface of Lunatic 0.13.
-const HAS_COMPAT: bool = cfg!(feature = "compat");
+pub(crate) const HAS_COMPAT: bool = cfg!(feature = "compat");
 
 /// A module of calls in the text format.
 fn script(seed: u64, is_compat: bool) -> String {
@@ -329,7 +329,7 @@ fn noise(seed: u64) -> Option<Vec<u8>> {
 }
 
 /// The declarations of all functions of WASI in the text format.
-fn preview_1() -> String {
+pub(crate) fn preview_1() -> String {
     let declaration = |(name, parameters): &(&str, &str)| {
         let types = types(parameters);
         format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func $wasi_{name} (param{types}) (result i32)))\n")

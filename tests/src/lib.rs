@@ -4,12 +4,15 @@
 //! | module | what it is about |
 //! |---|---|
 //! | [`browser`] | a real browser, driven from a test |
+//! | [`charges`] | what each function may make the host keep |
 //! | [`folders`] | folders that guests are given, and what lies beside them |
 //! | [`fuzz`] | hostile guests by the thousand |
+//! | [`greedy`] | a search for guests that the host keeps too much for |
 //! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
 //! | [`host`] | runs a module in this process and keeps what it printed |
 //! | [`imports`] | the functions of the contract, as `lunatic-sys` declares them |
 //! | [`programs`] | runs the built programs `lunatic` and `cargo-lunatic` |
+//! | [`resident`](mod@resident) | how much memory the test program has |
 //! | [`serving`] | programs that serve until the test ends them |
 //!
 //! The tests are in `tests/system`, one file a topic; each is named after the sentence that it proves. None waits for an
@@ -19,12 +22,15 @@
 #![forbid(unsafe_code)]
 
 pub mod browser;
+pub mod charges;
 pub mod folders;
 pub mod fuzz;
+pub mod greedy;
 pub mod guests;
 pub mod host;
 pub mod imports;
 pub mod programs;
+pub mod resident;
 pub mod serving;
 
 use std::path::{Path, PathBuf};

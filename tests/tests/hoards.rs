@@ -10,6 +10,7 @@ use lunatic_host::ExitReason;
 use lunatic_host::budget::Caps;
 use lunatic_tests::host::Host;
 use lunatic_tests::imports;
+use lunatic_tests::resident::resident;
 
 /// What the budget of each attacker allows, its memory and all that is kept for it together.
 const BUDGET: usize = 8 << 20;
@@ -182,14 +183,6 @@ fn module(attack: &Attack) -> Vec<u8> {
         imports::declarations()
     );
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
-}
-
-/// The bytes of this program that are resident.
-fn resident() -> usize {
-    let text = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    let kib: usize = line.trim().trim_end_matches(" kB").parse().unwrap();
-    kib << 10
 }
 
 /// The most that was kept beside memories, and that the program grew by, while `run` ran.
