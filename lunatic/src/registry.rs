@@ -39,7 +39,8 @@ pub enum RegisterError {
     Ended,
     /// The calling process may not register names.
     Denied,
-    /// The process has 65,536 names, or is in as many groups, or its budget has no memory left for another.
+    /// The process has 65,536 names, or is in as many groups, or half of that by others; or the budget of the calling process
+    /// has no memory left for another.
     TooMany,
 }
 

@@ -19,7 +19,11 @@ fn check(lineage: &Lineage, scores: &Scores) {
     let budget = BUDGET as u64;
     let shown = || format!("{lineage}: {scores:?}\n{}", lineage.plan());
     assert!(scores.kept <= budget + ONE_STEP, "too much is kept: {}", shown());
-    assert!(scores.resident <= budget + RESIDENT_SLACK, "too much is resident: {}", shown());
+    assert!(
+        scores.resident <= budget + RESIDENT_SLACK,
+        "too much is resident: {}",
+        shown()
+    );
     assert!(scores.delay <= LATE, "a bystander is late: {}", shown());
     assert!(scores.return_ <= LATE, "not all is given back: {}", shown());
 }

@@ -68,11 +68,7 @@ impl<H: Host> Kernel<H> {
         // Watch and request under one lock: the callee cannot end between the two and leave the caller waiting.
         let queued = callee.relate_paid(|relations| {
             if let Some((_, this)) = is_another {
-                if !callee.has_room(relations) {
-                    return Ok(true);
-                }
                 relations.watchers.get_or_insert(this.watch, process.id);
-                callee.settle(relations);
             }
             self.queue(&callee, relations, mail)
         });

@@ -20,6 +20,7 @@ use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Resource};
+use crate::hash;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::table::{Full, Table};
 
@@ -127,7 +128,9 @@ impl<W> Waiters<W> {
     }
 
     fn pop(&mut self) -> Option<W> {
-        self.0.pop_front().map(|(_, waiter)| waiter)
+        let (_, waiter) = self.0.pop_front()?;
+        self.give_room_back();
+        Some(waiter)
     }
 
     /// True if the ticket was still in the list.
@@ -136,7 +139,16 @@ impl<W> Waiters<W> {
             return false;
         }
         let place = self.0.iter().position(|(other, _)| *other == ticket);
-        place.is_some_and(|place| self.0.remove(place).is_some())
+        let was_there = place.is_some_and(|place| self.0.remove(place).is_some());
+        self.give_room_back();
+        was_there
+    }
+
+    /// Nobody pays for the room of those that waited once.
+    fn give_room_back(&mut self) {
+        if hash::is_roomy(self.0.len(), self.0.capacity()) {
+            self.0.shrink_to(2 * self.0.len());
+        }
     }
 }
 
@@ -416,6 +428,24 @@ mod tests {
             assert_eq!(receive(&channels, id), Ok(message));
         }
         assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Empty));
+    }
+
+    #[test]
+    fn the_room_of_those_that_waited_is_given_back() {
+        let (channels, payer) = channels(1 << 20);
+        let id = channels.open(0, OWNER, &payer, 0).unwrap();
+        let room = || channels.table.get(id).unwrap().receivers.0.capacity();
+        let wait = || channels.wait_to_receive(id, &payer, None).unwrap();
+        let tickets: Vec<Ticket> = (0..10_000).map(|_| wait()).collect();
+        assert!(room() >= 10_000);
+        for ticket in &tickets[..5_000] {
+            channels.leave_receive(id, *ticket, false);
+        }
+        for _ in 0..4_999 {
+            assert!(channels.try_send(id, b"1").unwrap().is_some());
+        }
+        assert!(room() < 100, "{}", room());
+        assert!(channels.try_send(id, b"1").unwrap().is_some() && channels.try_send(id, b"1").unwrap().is_none());
     }
 
     #[test]

@@ -200,13 +200,11 @@ impl<H: Host> Kernel<H> {
             Signal::Link => self.answer_for_ended(from, to.id, &signal),
             Signal::Unlink => _ = to.relate(|relations| relations.links.remove(&from)),
             Signal::Monitor { reference } => {
-                let result = to.be_watched(from, reference);
-                self.wake_doomed(&to);
-                if let Err(reason) = result {
+                if let Err(reason) = to.be_watched(from, reference) {
                     self.forward(to.id, from, Signal::Down { reference, reason });
                 }
             }
-            Signal::Demonitor { reference } => _ = to.relate(|relations| relations.watchers.remove(reference)),
+            Signal::Demonitor { reference } => _ = to.relate_paid(|relations| relations.watchers.remove(reference)),
             Signal::Down { reference, reason } => self.tell_down(&to, from, reference, &reason),
         }
     }

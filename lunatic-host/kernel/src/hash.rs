@@ -27,6 +27,12 @@ pub(crate) fn growth<T>(len: usize, capacity: usize) -> usize {
     size::<T>((2 * capacity).max(3)) - size::<T>(capacity)
 }
 
+/// Whether a collection has come to hold so few entries that it is to give room back: what its capacity takes up is counted
+/// by entries, or not at all.
+pub(crate) fn is_roomy(len: usize, capacity: usize) -> bool {
+    capacity > 32 && len < capacity / 4
+}
+
 static SECRET: LazyLock<[u64; 2]> = LazyLock::new(|| [crate::environment::entropy(), crate::environment::entropy()]);
 
 /// Two odd numbers whose multiples are far apart.

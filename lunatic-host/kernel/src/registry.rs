@@ -6,12 +6,14 @@
 //! A scope's lock is taken before a process's, never after it.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::address::Id;
-use crate::budget::{Payer, Purse, Resource};
+use crate::budget::{Exhausted, Payer, Receipt, Resource};
+use crate::hash;
 use crate::host::Host;
 use crate::process::Process;
 
@@ -36,16 +38,27 @@ struct Group {
 /// A process has at most so many names, and is in at most so many groups. Taking one away looks through all of them.
 pub const MEMBERSHIPS_MAX: usize = 1 << 16;
 
-/// What a name or group takes up beside its bytes: its places in the scope and here.
-const MEMBERSHIP_SIZE: usize = 192;
+/// The most names that one process has while others give it more, and the same of groups: so others leave it as many.
+pub const MEMBERSHIPS_MAX_BY_OTHERS: usize = MEMBERSHIPS_MAX / 2;
+
+/// What a name takes up beside its bytes, about: its places in the scope and here.
+const NAME_SIZE: usize = 192;
+
+/// What being in a group takes up, and the group itself.
+const GROUP_SIZE: usize = 512;
 
 /// The names and groups of one process.
 #[derive(Default)]
 pub(crate) struct Membership {
-    names: Vec<(Arc<Scope>, Name)>,
-    groups: Vec<(Arc<Scope>, Name)>,
-    /// The bytes of all names.
-    text_len: usize,
+    names: Vec<Entry>,
+    groups: Vec<Entry>,
+}
+
+struct Entry {
+    scope: Arc<Scope>,
+    name: Name,
+    /// From the purse of the process that gave the name, which need not be the one that has it.
+    _paid: Receipt,
 }
 
 /// Why a name was not given.
@@ -55,24 +68,29 @@ pub enum NameRefusal {
     Taken(Id),
     /// The process has ended.
     Ended,
-    /// It has [`MEMBERSHIPS_MAX`] of them, or no memory left for another.
+    /// It has [`MEMBERSHIPS_MAX`] of them, or [`MEMBERSHIPS_MAX_BY_OTHERS`] if another gives it, or who gives it has no memory
+    /// left for that.
     TooMany,
 }
 
 impl Scope {
-    /// Gives a name to a process, which `make` makes only if the name is free.
+    /// Gives a name to a process, which `make` makes only if the name is free. The process `by` does so, and pays for it.
     pub fn register<H: Host, E: From<NameRefusal>>(
         self: &Arc<Self>,
         name: &[u8],
+        by: &Process<H>,
         make: impl FnOnce() -> Result<Arc<Process<H>>, E>,
     ) -> Result<Arc<Process<H>>, E> {
         let mut names = self.names.lock();
         if let Some(holder) = names.get(name) {
             return Err(NameRefusal::Taken(*holder).into());
         }
+        // Before the process is made, which could not be taken back unseen.
+        let entry = self.entry(name, NAME_SIZE, by)?;
         // Under the lock of the names: the name is still free when the process is there.
         let process = make()?;
-        let kept = process.relate(|relations| relations.membership.add(false, self, name, process.purse()));
+        let max = memberships_max(&process, by);
+        let kept = process.relate_paid(|relations| relations.membership.add(false, entry, max));
         match kept {
             Ok(true) => {}
             Ok(false) => return Err(NameRefusal::TooMany.into()),
@@ -86,8 +104,9 @@ impl Scope {
     pub fn unregister<H: Host>(&self, name: &[u8], find: impl FnOnce(Id) -> Option<Arc<Process<H>>>) -> bool {
         let mut names = self.names.lock();
         let Some(id) = names.remove(name) else { return false };
+        give_room_back(&mut names);
         if let Some(holder) = find(id) {
-            let _ = holder.relate(|relations| relations.membership.forget(false, self, name));
+            let _ = holder.relate_paid(|relations| relations.membership.forget(false, self, name));
         }
         true
     }
@@ -97,12 +116,17 @@ impl Scope {
         self.names.lock().get(name).copied()
     }
 
-    /// Adds a process to a group, unless it is in it.
+    /// Adds a process to a group, unless it is in it. The process `by` does so, and pays for it.
     ///
     /// # Errors
     ///
     /// [`NameRefusal::Ended`] or [`NameRefusal::TooMany`].
-    pub fn join<H: Host>(self: &Arc<Self>, name: &[u8], process: &Process<H>) -> Result<(), NameRefusal> {
+    pub fn join<H: Host>(
+        self: &Arc<Self>,
+        name: &[u8],
+        process: &Process<H>,
+        by: &Process<H>,
+    ) -> Result<(), NameRefusal> {
         let mut groups = self.groups.lock();
         if groups
             .get(name)
@@ -110,7 +134,8 @@ impl Scope {
         {
             return Ok(());
         }
-        let kept = process.relate(|relations| relations.membership.add(true, self, name, process.purse()));
+        let (entry, max) = (self.entry(name, GROUP_SIZE, by)?, memberships_max(process, by));
+        let kept = process.relate_paid(|relations| relations.membership.add(true, entry, max));
         match kept {
             Ok(true) => {}
             Ok(false) => return Err(NameRefusal::TooMany),
@@ -127,7 +152,7 @@ impl Scope {
     pub fn leave<H: Host>(&self, name: &[u8], id: Id, process: Option<&Process<H>>) -> bool {
         let mut groups = self.groups.lock();
         if let Some(process) = process {
-            let _ = process.relate(|relations| relations.membership.forget(true, self, name));
+            let _ = process.relate_paid(|relations| relations.membership.forget(true, self, name));
         }
         Self::take_out(&mut groups, name, id)
     }
@@ -140,10 +165,24 @@ impl Scope {
             return false;
         };
         group.members.remove(&place);
+        give_room_back(&mut group.places);
         if group.members.is_empty() {
             groups.remove(name);
+            give_room_back(groups);
         }
         true
+    }
+
+    /// What a name of `size` and its bytes will be kept as, paid for by a process.
+    fn entry<H: Host>(self: &Arc<Self>, name: &[u8], size: usize, by: &Process<H>) -> Result<Entry, NameRefusal> {
+        let mut paid = Receipt::new(by.purse().to_account(), Resource::Relations);
+        paid.grow(size + 2 * name.len())
+            .map_err(|_: Exhausted| NameRefusal::TooMany)?;
+        Ok(Entry {
+            scope: self.clone(),
+            name: name.into(),
+            _paid: paid,
+        })
     }
 
     /// Who is in a group, in the order in which they joined.
@@ -155,40 +194,51 @@ impl Scope {
     }
 }
 
+/// How many names, or groups, `process` may have when `by` gives it another.
+fn memberships_max<H: Host>(process: &Process<H>, by: &Process<H>) -> usize {
+    if process.id == by.id {
+        MEMBERSHIPS_MAX
+    } else {
+        MEMBERSHIPS_MAX_BY_OTHERS
+    }
+}
+
+/// A scope may live on when those have ended that paid for what it held.
+fn give_room_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
+    if hash::is_roomy(map.len(), map.capacity()) {
+        map.shrink_to(2 * map.len());
+    }
+}
+
 impl Membership {
-    fn list(&mut self, are_groups: bool) -> &mut Vec<(Arc<Scope>, Name)> {
+    fn list(&mut self, are_groups: bool) -> &mut Vec<Entry> {
         if are_groups { &mut self.groups } else { &mut self.names }
     }
 
-    /// False if there are as many as there may be, or the process cannot pay for another.
-    fn add(&mut self, is_group: bool, scope: &Arc<Scope>, name: &[u8], purse: Purse<'_>) -> bool {
-        let cost = MEMBERSHIP_SIZE + 2 * name.len();
+    /// False if there are as many as there may be.
+    fn add(&mut self, is_group: bool, entry: Entry, max: usize) -> bool {
         let list = self.list(is_group);
-        if list.len() == MEMBERSHIPS_MAX || purse.check(Resource::Relations, cost).is_err() {
-            return false;
+        let has_room = list.len() < max;
+        if has_room {
+            list.push(entry);
         }
-        list.push((scope.clone(), name.into()));
-        self.text_len += name.len();
-        true
+        has_room
     }
 
     fn forget(&mut self, is_group: bool, scope: &Scope, name: &[u8]) {
         let list = self.list(is_group);
-        let is_it = |(in_scope, mine): &(Arc<Scope>, Name)| std::ptr::eq(&**in_scope, scope) && **mine == *name;
+        let is_it = |entry: &Entry| std::ptr::eq(&*entry.scope, scope) && *entry.name == *name;
         if let Some(place) = list.iter().position(is_it) {
             list.remove(place);
-            self.text_len -= name.len();
+            if hash::is_roomy(list.len(), list.capacity()) {
+                list.shrink_to(2 * list.len());
+            }
         }
     }
 
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len() + self.groups.len()
-    }
-
-    /// The bytes that all of them take up, in scopes too.
-    pub(crate) fn size(&self) -> usize {
-        (self.names.len() + self.groups.len()) * MEMBERSHIP_SIZE + 2 * self.text_len
     }
 
     fn leave(scope: &Scope, name: &[u8], id: Id) {
@@ -199,7 +249,7 @@ impl Membership {
     pub(crate) fn names(&self) -> Vec<String> {
         let names = self.names.iter();
         names
-            .map(|(_, name)| String::from_utf8_lossy(name).into_owned())
+            .map(|entry| String::from_utf8_lossy(&entry.name).into_owned())
             .collect()
     }
 
@@ -207,19 +257,20 @@ impl Membership {
     pub(crate) fn first_name(&self) -> Option<String> {
         self.names
             .first()
-            .map(|(_, name)| String::from_utf8_lossy(name).into_owned())
+            .map(|entry| String::from_utf8_lossy(&entry.name).into_owned())
     }
 
     /// The process has ended: all its names fall.
     pub(crate) fn fall(self, id: Id) {
-        for (scope, name) in self.names {
+        for Entry { scope, name, .. } in self.names {
             let mut names = scope.names.lock();
             // It may have been taken away and given to another meanwhile.
             if names.get(&name) == Some(&id) {
                 names.remove(&name);
+                give_room_back(&mut names);
             }
         }
-        for (scope, name) in self.groups {
+        for Entry { scope, name, .. } in self.groups {
             Self::leave(&scope, &name, id);
         }
     }
@@ -228,6 +279,32 @@ impl Membership {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::{Budget, Caps, Purse};
+    use crate::environment::now;
+
+    /// A scope and its groups live on when most of what was in them has gone.
+    #[test]
+    fn a_scope_and_its_groups_give_room_back() {
+        let scope = Scope::default();
+        let mut groups = scope.groups.lock();
+        let names: Vec<Name> = (0..10_000_u32).map(|number| number.to_le_bytes().into()).collect();
+        for (number, name) in (0..).zip(&names) {
+            let id = Id::new(number, 0);
+            for group in [name, &names[0]] {
+                let group = groups.entry(group.clone()).or_default();
+                group.members.insert(u64::from(number), id);
+                group.places.insert(id, u64::from(number));
+            }
+        }
+        for (number, name) in (1..).zip(&names[1..]) {
+            for group in [name, &names[0]] {
+                assert!(Scope::take_out(&mut groups, group, Id::new(number, 0)));
+            }
+        }
+        assert_eq!((groups.len(), groups[&names[0]].places.len()), (1, 1));
+        let room = (groups.capacity(), groups[&names[0]].places.capacity());
+        assert!(room.0 < 100 && room.1 < 100, "{room:?}");
+    }
 
     /// While a process ends, another takes its name away and gives it to a third.
     #[test]
@@ -236,8 +313,15 @@ mod tests {
         let (ended, other) = (Id::new(1, 0), Id::new(2, 0));
         for holder in [ended, other] {
             scope.names.lock().insert(b"name"[..].into(), holder);
+            let host = Budget::outermost(Caps::default(), now());
+            let paid = Receipt::new(Purse::new(None, &host).to_account(), Resource::Relations);
+            let entry = Entry {
+                scope: scope.clone(),
+                name: b"name"[..].into(),
+                _paid: paid,
+            };
             let membership = Membership {
-                names: vec![(scope.clone(), b"name"[..].into())],
+                names: vec![entry],
                 ..Membership::default()
             };
             membership.fall(ended);

@@ -239,11 +239,7 @@ impl<H: Host> Kernel<H> {
     /// From now on `watcher` is told of the end of `watched`.
     fn watch(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
         match self.reach(watched) {
-            Destination::Here(watched) => {
-                let result = watched.be_watched(watcher, reference);
-                self.wake_doomed(&watched);
-                result
-            }
+            Destination::Here(watched) => watched.be_watched(watcher, reference),
             Destination::Gone if watched.is_here() => Err(self.exits.of(watched)),
             Destination::Gone => Err(ExitReason::NodeGone),
             Destination::Elsewhere(remote) => {
@@ -266,7 +262,7 @@ impl<H: Host> Kernel<H> {
     /// `watcher` is not told of the end of `watched` any more.
     pub(crate) fn unwatch(&self, watcher: Id, watched: Id, reference: u64) {
         match self.reach(watched) {
-            Destination::Here(watched) => _ = watched.relate(|relations| relations.watchers.remove(reference)),
+            Destination::Here(watched) => _ = watched.relate_paid(|relations| relations.watchers.remove(reference)),
             Destination::Gone => {}
             // Signals are never refused.
             Destination::Elsewhere(remote) => _ = remote.send(watcher, watched, Signal::Demonitor { reference }),
@@ -409,17 +405,12 @@ impl<H: Host> Kernel<H> {
 }
 
 impl<H: Host> Process<H> {
-    /// From now on `watcher` is told of the end.
+    /// From now on `watcher` is told of the end, and pays for that. However little memory is left to this process, nobody
+    /// ends it by watching it.
     pub(crate) fn be_watched(&self, watcher: Id, reference: u64) -> Result<(), ExitReason> {
-        let watched = self.relate(|relations| {
-            if self.has_room(relations) {
-                relations.watchers.get_or_insert(reference, watcher);
-                return Ok(());
-            }
-            // It is to end, for this reason.
-            Err(relations.doom.clone().unwrap_or(ExitReason::Killed))
-        });
-        watched.and_then(|watched| watched)
+        self.relate_paid(|relations| {
+            relations.watchers.get_or_insert(reference, watcher);
+        })
     }
 }
 

@@ -93,6 +93,8 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         let value = many.remove(&key);
         if many.is_empty() {
             self.many = None;
+        } else if hash::is_roomy(many.len(), many.capacity()) {
+            many.shrink_to(2 * many.len());
         }
         value
     }
@@ -139,5 +141,15 @@ mod tests {
         (0..10_000_u64).for_each(|key| *map.get_or_insert(key, 0) += 1);
         (0..10_000).for_each(|key| assert_eq!(map.remove(key), Some(1)));
         assert!(map.many.is_none() && map.few.capacity() <= FEW_MAX);
+    }
+
+    #[test]
+    fn a_map_with_few_left_gives_most_of_its_memory_back() {
+        let mut map = SmallMap::default();
+        (0..10_000_u64).for_each(|key| *map.get_or_insert(key, 0) += 1);
+        let before = map.size();
+        (1..10_000).for_each(|key| assert_eq!(map.remove(key), Some(1)));
+        assert!(map.size() < before / 100, "{} of {before}", map.size());
+        assert_eq!(map.get(0), Some(&1));
     }
 }

@@ -79,7 +79,8 @@ impl<H: Host> Kernel<H> {
             if relations.timers.len() >= max {
                 return Err(TimerRefusal::TooMany);
             }
-            if !owner.has_room(relations) {
+            // Refused, not owed: whoever sets it may be a stranger, for whom the owner is not to end.
+            if relations.check_room(owner.purse()).is_err() {
                 return Err(TimerRefusal::Limit);
             }
             relations.own_timer(timer);

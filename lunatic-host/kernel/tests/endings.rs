@@ -80,8 +80,8 @@ fn an_end_is_told_when_its_reason_is_known_and_its_names_are_free_and_before_any
             Err(ExitReason::Exit(3))
         });
         let watched = me.kernel.find(child).unwrap();
-        let named = scope.register::<_, NameRefusal>(b"name", || Ok(watched.clone()));
-        assert!(named.is_ok() && scope.join(b"group", &watched).is_ok());
+        let named = scope.register::<_, NameRefusal>(b"name", &me.process, || Ok(watched.clone()));
+        assert!(named.is_ok() && scope.join(b"group", &watched, &me.process).is_ok());
         let looks = Looks {
             kernel: me.kernel.clone(),
             scope,

@@ -14,7 +14,9 @@ const ROUNDS: u32 = 300;
 
 fn register(me: &Me, scope: &Arc<Scope>, name: &[u8], id: Id) -> Result<(), NameRefusal> {
     let process = me.kernel.find(id).ok_or(NameRefusal::Ended)?;
-    scope.register::<Closures, NameRefusal>(name, || Ok(process)).map(drop)
+    scope
+        .register::<Closures, NameRefusal>(name, &me.process, || Ok(process))
+        .map(drop)
 }
 
 /// Children with two names and a group end in different ways; who hears of it finds the names free and takes them for the
@@ -30,9 +32,15 @@ async fn main(me: Me) -> closures::Outcome {
         register(&me, &scope, b"one", child).expect("the name is free");
         register(&me, &scope, b"other", child).expect("a process can have two names");
         assert_eq!(register(&me, &scope, b"one", me.id()), Err(NameRefusal::Taken(child)));
-        assert!(scope.join(b"group", &*me.kernel.find(child).unwrap()).is_ok());
         assert!(
-            scope.join(b"group", &*me.kernel.find(child).unwrap()).is_ok(),
+            scope
+                .join(b"group", &*me.kernel.find(child).unwrap(), &me.process)
+                .is_ok()
+        );
+        assert!(
+            scope
+                .join(b"group", &*me.kernel.find(child).unwrap(), &me.process)
+                .is_ok(),
             "twice is once"
         );
         assert_eq!(scope.members(b"group"), [child]);
@@ -53,7 +61,11 @@ async fn main(me: Me) -> closures::Outcome {
     }
     let ids: Vec<Id> = (0..3).map(|_| me.spawn(|_| async { Ok(()) })).collect();
     for id in &ids {
-        assert!(scope.join(b"group", &*me.kernel.find(*id).unwrap()).is_ok());
+        assert!(
+            scope
+                .join(b"group", &*me.kernel.find(*id).unwrap(), &me.process)
+                .is_ok()
+        );
     }
     assert_eq!(scope.members(b"group"), ids, "in the order in which they joined");
     let find = |id| me.kernel.find(id);
@@ -113,16 +125,19 @@ fn a_process_has_only_so_many_names() {
         let scope = Arc::new(Scope::default());
         for number in 0..MEMBERSHIPS_MAX as u32 {
             register(&me, &scope, &number.to_le_bytes(), me.id()).unwrap();
-            scope.join(&number.to_le_bytes(), &*me.process).unwrap();
+            scope.join(&number.to_le_bytes(), &me.process, &me.process).unwrap();
         }
         assert_eq!(register(&me, &scope, b"another", me.id()), Err(NameRefusal::TooMany));
-        assert_eq!(scope.join(b"another", &*me.process), Err(NameRefusal::TooMany));
+        assert_eq!(
+            scope.join(b"another", &me.process, &me.process),
+            Err(NameRefusal::TooMany)
+        );
         assert_eq!(
             (scope.lookup(b"another"), scope.members(b"another")),
             (None, Vec::new())
         );
         assert!(scope.leave(&7_u32.to_le_bytes(), me.id(), Some(&me.process)));
-        assert_eq!(scope.join(b"another", &*me.process), Ok(()));
+        assert_eq!(scope.join(b"another", &me.process, &me.process), Ok(()));
         Ok(())
     };
     let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();

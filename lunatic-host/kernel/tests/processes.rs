@@ -84,7 +84,7 @@ fn who_sees_an_end_has_been_told_of_it() {
             let Some(process) = me.kernel.find(child) else {
                 continue;
             };
-            let named = scope.register::<_, NameRefusal>(b"name", || Ok(process.clone()));
+            let named = scope.register::<_, NameRefusal>(b"name", &me.process, || Ok(process.clone()));
             me.link(child)?;
             match round % 2 {
                 0 => assert!([ExitReason::Exit(3)].contains(&me.join(&process).await)),

@@ -46,7 +46,7 @@ fn a_snapshot_tells_what_a_process_does_and_whom_it_knows() {
         me.monitor(child);
         let scope = Arc::new(Scope::default());
         let process = me.kernel.find(child).unwrap();
-        let named = scope.register::<_, NameRefusal>(b"the child", || Ok(process));
+        let named = scope.register::<_, NameRefusal>(b"the child", &me.process, || Ok(process));
         assert!(named.is_ok());
         me.give_way().await;
         let blocked = show(child).unwrap();

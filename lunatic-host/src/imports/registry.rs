@@ -61,20 +61,19 @@ fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -
         return Ok(INVALID);
     };
     let find = || ctx.kernel.find(id).ok_or(NameRefusal::Ended);
-    Ok(match ctx.process().local.rights.scope.register(&name, find) {
-        Ok(process) => {
-            ctx.kernel.wake_doomed(&process);
-            OK
-        }
+    let this = ctx.process();
+    Ok(match this.local.rights.scope.register(&name, this, find) {
+        Ok(_) => OK,
         Err(NameRefusal::Taken(_)) => NAME_TAKEN,
         Err(NameRefusal::Ended) => CLOSED,
         Err(NameRefusal::TooMany) => too_many(ctx),
     })
 }
 
-fn too_many(ctx: &mut Ctx) -> i32 {
+pub(super) fn too_many(ctx: &mut Ctx) -> i32 {
     ctx.set_buffer(format!(
-        "a process has at most {MEMBERSHIPS_MAX} names, and is in at most as many groups; its budget may allow fewer"
+        "a process has at most {MEMBERSHIPS_MAX} names, and is in at most as many groups, or half of that if others put it \
+         there; the budget of who does so may allow fewer"
     ));
     LIMIT
 }
@@ -113,9 +112,8 @@ fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64)
     let Some(process) = ctx.kernel.find(id) else {
         return Ok(CLOSED);
     };
-    let joined = ctx.process().local.rights.scope.join(&name, &process);
-    ctx.kernel.wake_doomed(&process);
-    Ok(match joined {
+    let this = ctx.process();
+    Ok(match this.local.rights.scope.join(&name, &process, this) {
         Ok(()) => OK,
         Err(NameRefusal::TooMany) => too_many(ctx),
         Err(_) => CLOSED,

@@ -190,7 +190,7 @@ fn make_child(
     let scope = rights.scope.clone();
     let make = || Ok(new_process(kernel, parent, rights, module, entry)?);
     match name {
-        Some(name) => scope.register(name, make),
+        Some(name) => scope.register(name, parent, make),
         None => make(),
     }
 }
@@ -207,7 +207,8 @@ fn refuse(caller: &mut Caller<'_, Ctx>, refusal: SpawnRefusal, out: u32) -> wasm
             write_spawned(caller, out, handle, 0)?;
             Ok(NAME_TAKEN)
         }
-        SpawnRefusal::Name(NameRefusal::Ended | NameRefusal::TooMany) => {
+        SpawnRefusal::Name(NameRefusal::TooMany) => Ok(super::registry::too_many(caller.data_mut())),
+        SpawnRefusal::Name(NameRefusal::Ended) => {
             unreachable!("a process that is in no queue has not ended")
         }
     }

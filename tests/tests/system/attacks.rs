@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use lunatic_host::ExitReason;
 use lunatic_host::budget::Caps;
+use lunatic_sys::codes::LIMIT;
 use lunatic_tests::host::Host;
 use lunatic_tests::imports;
 
@@ -270,4 +271,38 @@ fn memory_is_refused_before_the_limit_is_passed() {
         .run()
         .reason;
     assert!(is_memory(&reason), "{reason}");
+}
+
+/// A process without memory left for a name spawns a child with one: that is refused, and no child is left behind.
+#[test]
+fn a_child_whose_name_cannot_be_paid_for_is_not_spawned() {
+    let text = format!(
+        r#"(module
+        {}
+        (memory (export "memory") 1)
+        (table 2 funcref)
+        (elem (i32.const 1) $child)
+        (global $number (mut i64) (i64.const 0))
+        (func $child)
+        (func (export "_start")
+            (call $process.this (i32.const 1024))
+            (loop $again
+                (global.set $number (i64.add (global.get $number) (i64.const 1)))
+                (i64.store (i32.const 1600) (global.get $number))
+                (br_if $again (i32.eqz (call $registry.register (i32.const 1600) (i32.const 8)
+                    (i64.load (i32.const 1024)) (i64.load (i32.const 1032))))))
+            (i32.store (i32.const 1104) (i32.const 8))
+            (i64.store (i32.const 1108) (i64.const 1600))
+            (if (i32.ne (i32.const {LIMIT}) (call $process.spawn (i32.const 1)
+                    (i32.const 0) (i32.const 0) (i32.const 1100) (i32.const 1200))) (then unreachable))))"#,
+        imports::declarations()
+    );
+    let host = Host::with(|builder| builder.workers(2));
+    let caps = Caps {
+        memory: Some(1 << 20),
+        ..Caps::default()
+    };
+    host.program(text.as_bytes()).caps(caps).run().normal();
+    assert_eq!(host.figures().processes, 0);
+    assert_eq!(host.figures().kept_bytes, 0);
 }

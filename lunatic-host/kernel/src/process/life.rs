@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::exit::ExitReason;
+use crate::hash;
 use crate::relations::Relations;
 
 /// `P` is a process, `B` what belongs to one.
@@ -47,6 +48,9 @@ impl<P, B: Default> Life<P, B> {
     pub(crate) fn unjoin(&mut self, joiner: &Arc<P>) {
         if let Self::Alive { joiners, .. } | Self::Ending { joiners, .. } = self {
             joiners.retain(|other| !Arc::ptr_eq(other, joiner));
+            if hash::is_roomy(joiners.len(), joiners.capacity()) {
+                joiners.shrink_to(2 * joiners.len());
+            }
         }
     }
 

@@ -32,6 +32,10 @@ pub trait Intake: Any + Send {
     fn accept(&mut self, parcel: Box<dyn Any + Send>) -> bool;
 }
 
+/// What a monitor takes up in the process that is watched, about: it is paid for by the one that watches, as the other can
+/// refuse nothing.
+const WATCHER_SIZE: usize = 64;
+
 /// So many exit signals that one process has sent to another may lie in its mailbox.
 pub const EXITS_PENDING_MAX: u32 = 16;
 
@@ -179,12 +183,11 @@ impl Relations {
         self.mailbox.size() + self.mailbox.lists_size() + self.outgoing.as_ref().map_or(0, |call| call.size())
     }
 
-    /// The bytes of all else.
+    /// The bytes of all else, but for watchers, for which those pay who watch, and for names, which have receipts.
     fn size_of_others(&self) -> usize {
         hash::size::<Id>(self.links.capacity())
             + self.monitors.size()
-            + self.watchers.size()
-            + self.membership.size()
+            + self.monitors.len() * WATCHER_SIZE
             + hash::size::<u64>(self.timers.capacity())
             + hash::size::<(Id, u32)>(self.exits_pending.capacity())
     }
@@ -198,7 +201,6 @@ impl Relations {
     pub(crate) fn check_room(&self, purse: Purse<'_>) -> Result<(), Exhausted> {
         purse.check(Resource::Messages, self.mailbox.lists_growth())?;
         let growth = self.monitors.growth()
-            + self.watchers.growth()
             + hash::growth::<Id>(self.links.len(), self.links.capacity())
             + hash::growth::<u64>(self.timers.len(), self.timers.capacity());
         purse.check(Resource::Relations, growth)
