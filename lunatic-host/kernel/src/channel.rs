@@ -20,7 +20,7 @@ use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Resource};
-use crate::hash;
+use crate::room;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::table::{Full, Table};
 
@@ -146,7 +146,7 @@ impl<W> Waiters<W> {
 
     /// Nobody pays for the room of those that waited once.
     fn give_room_back(&mut self) {
-        if hash::is_roomy(self.0.len(), self.0.capacity()) {
+        if room::is_roomy(self.0.len(), self.0.capacity()) {
             self.0.shrink_to(2 * self.0.len());
         }
     }

@@ -20,7 +20,7 @@
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`shares`], [`hash`], `small_map`, `agenda`, [`environment`], `sync` |
+//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`shares`], [`hash`], `room`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -54,6 +54,7 @@ pub mod process;
 pub mod registry;
 pub mod relations;
 mod remains;
+mod room;
 pub mod scheduler;
 pub mod shares;
 mod signals;

@@ -13,9 +13,9 @@ use parking_lot::Mutex;
 
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Receipt, Resource};
-use crate::hash;
 use crate::host::Host;
 use crate::process::Process;
+use crate::room;
 
 /// The name of a process or of a group: bytes, as guests write them.
 pub type Name = Box<[u8]>;
@@ -205,7 +205,7 @@ fn memberships_max<H: Host>(process: &Process<H>, by: &Process<H>) -> usize {
 
 /// A scope may live on when those have ended that paid for what it held.
 fn give_room_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
-    if hash::is_roomy(map.len(), map.capacity()) {
+    if room::is_roomy(map.len(), map.capacity()) {
         map.shrink_to(2 * map.len());
     }
 }
@@ -230,7 +230,7 @@ impl Membership {
         let is_it = |entry: &Entry| std::ptr::eq(&*entry.scope, scope) && *entry.name == *name;
         if let Some(place) = list.iter().position(is_it) {
             list.remove(place);
-            if hash::is_roomy(list.len(), list.capacity()) {
+            if room::is_roomy(list.len(), list.capacity()) {
                 list.shrink_to(2 * list.len());
             }
         }

@@ -5,7 +5,8 @@
 
 use std::hash::Hash;
 
-use crate::hash::{self, NumberMap};
+use crate::hash::NumberMap;
+use crate::room;
 
 /// With more entries than this, it is a hash map.
 const FEW_MAX: usize = 8;
@@ -57,14 +58,14 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         let many = self
             .many
             .as_ref()
-            .map_or(0, |many| hash::size::<(K, V)>(many.capacity()));
+            .map_or(0, |many| room::size::<(K, V)>(many.capacity()));
         self.few.capacity() * size_of::<(K, V)>() + many
     }
 
     /// The bytes by which it grows when another entry comes; a few are not counted.
     pub(crate) fn growth(&self) -> usize {
         let many = self.many.as_ref();
-        many.map_or(0, |many| hash::growth::<(K, V)>(many.len(), many.capacity()))
+        many.map_or(0, |many| room::growth::<(K, V)>(many.len(), many.capacity()))
     }
 
     pub(crate) fn contains_key(&self, key: K) -> bool {
@@ -93,7 +94,7 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         let value = many.remove(&key);
         if many.is_empty() {
             self.many = None;
-        } else if hash::is_roomy(many.len(), many.capacity()) {
+        } else if room::is_roomy(many.len(), many.capacity()) {
             many.shrink_to(2 * many.len());
         }
         value

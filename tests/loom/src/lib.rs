@@ -19,6 +19,8 @@ mod exit;
 pub mod models;
 mod process;
 mod relations;
+#[path = "../../../lunatic-host/kernel/src/room.rs"]
+mod room;
 #[path = "../../../lunatic-host/kernel/src/sleepers.rs"]
 mod sleepers;
 mod sync;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::exit::ExitReason;
-use crate::hash;
 use crate::relations::Relations;
+use crate::room;
 
 /// `P` is a process, `B` what belongs to one.
 pub(crate) enum Life<P, B> {
@@ -48,7 +48,7 @@ impl<P, B: Default> Life<P, B> {
     pub(crate) fn unjoin(&mut self, joiner: &Arc<P>) {
         if let Self::Alive { joiners, .. } | Self::Ending { joiners, .. } = self {
             joiners.retain(|other| !Arc::ptr_eq(other, joiner));
-            if hash::is_roomy(joiners.len(), joiners.capacity()) {
+            if room::is_roomy(joiners.len(), joiners.capacity()) {
                 joiners.shrink_to(2 * joiners.len());
             }
         }

@@ -14,8 +14,9 @@ use self::outgoing::Outgoing;
 use crate::address::Id;
 use crate::budget::{Exhausted, Purse, Resource};
 use crate::exit::ExitReason;
-use crate::hash::{self, NumberMap, NumberSet};
+use crate::hash::{NumberMap, NumberSet};
 use crate::registry::Membership;
+use crate::room;
 use crate::small_map::SmallMap;
 
 /// What takes the place of the mailbox of a process: for an interface whose processes receive otherwise.
@@ -185,11 +186,11 @@ impl Relations {
 
     /// The bytes of all else, but for watchers, for which those pay who watch, and for names, which have receipts.
     fn size_of_others(&self) -> usize {
-        hash::size::<Id>(self.links.capacity())
+        room::size::<Id>(self.links.capacity())
             + self.monitors.size()
             + self.monitors.len() * WATCHER_SIZE
-            + hash::size::<u64>(self.timers.capacity())
-            + hash::size::<(Id, u32)>(self.exits_pending.capacity())
+            + room::size::<u64>(self.timers.capacity())
+            + room::size::<(Id, u32)>(self.exits_pending.capacity())
     }
 
     /// Whether there is room for another link, monitor, reference or timer. They are kept in maps that double, so what one more
@@ -201,8 +202,8 @@ impl Relations {
     pub(crate) fn check_room(&self, purse: Purse<'_>) -> Result<(), Exhausted> {
         purse.check(Resource::Messages, self.mailbox.lists_growth())?;
         let growth = self.monitors.growth()
-            + hash::growth::<Id>(self.links.len(), self.links.capacity())
-            + hash::growth::<u64>(self.timers.len(), self.timers.capacity());
+            + room::growth::<Id>(self.links.len(), self.links.capacity())
+            + room::growth::<u64>(self.timers.len(), self.timers.capacity());
         purse.check(Resource::Relations, growth)
     }
 
