@@ -3,6 +3,7 @@
 mod common;
 
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use common::{Functions, Log, guest, run, runtime, start, until, wait_until_idle};
@@ -315,9 +316,18 @@ fn an_async_wait_is_woken_by_the_end() {
     let runtime = runtime(|builder| builder.extension(Log::default()));
     let system = start(&runtime, &receives_two(), expects_messages());
     let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let (waits_now, waits_then) = std::sync::mpsc::channel();
     std::thread::scope(|scope| {
-        let waits = scope.spawn(|| executor.block_on(system.ended()));
-        std::thread::sleep(Duration::from_millis(30));
+        let waits = scope.spawn(|| {
+            executor.block_on(async {
+                let mut ended = std::pin::pin!(system.ended());
+                let first = std::future::poll_fn(|context| Poll::Ready(ended.as_mut().poll(context))).await;
+                assert!(first.is_pending(), "nothing has ended it yet");
+                waits_now.send(()).unwrap();
+                ended.await
+            })
+        });
+        waits_then.recv().unwrap();
         drop(runtime);
         assert_eq!(waits.join().unwrap(), ExitReason::Killed);
     });

@@ -14,6 +14,15 @@ pub(crate) const STEPS_MAX: usize = 1000;
 /// So many threads work aside at a time.
 const THREADS_MAX: usize = 64;
 
+/// The place of a thread among [`THREADS_MAX`], which is free again when the thread ends, by a panic too.
+struct Place<'a>(&'a Aside);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.0.threads.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Gives work to threads.
 pub(crate) struct Aside {
     machine: Arc<dyn Environment>,
@@ -44,12 +53,12 @@ impl Aside {
         let (aside, taken) = (self.clone(), work.clone());
         let run = move || {
             let Some(work) = taken.lock().take() else { return };
+            let _place = Place(&aside);
             let start = aside.machine.time_on_core();
             work();
             if let Some(budget) = budget {
                 budget.spend(aside.machine.time_on_core().saturating_sub(start));
             }
-            aside.threads.fetch_sub(1, Ordering::Relaxed);
         };
         if self.machine.spawn("lunatic-aside".into(), Box::new(run)).is_err() {
             self.threads.fetch_sub(1, Ordering::Relaxed);
@@ -121,6 +130,16 @@ mod tests {
             std::thread::yield_now();
         }
         assert_eq!(budget.usage().cpu, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn work_that_panics_leaves_its_place_to_others() {
+        let aside = Aside::new(Arc::new(machine()));
+        aside.work(None, || panic!("as it was told"));
+        while aside.threads.load(Ordering::Relaxed) > 0 {
+            std::thread::yield_now();
+        }
+        assert_ne!(who_works(&aside, None), std::thread::current().id());
     }
 
     #[test]

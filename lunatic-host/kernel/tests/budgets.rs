@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use closures::{Closures, Limits, Me, Outcome, SETTINGS, limited, seed};
-use lunatic_kernel::SpawnLimit;
 use lunatic_kernel::budget::{Budget, Caps, Resource};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::simulation::{Passing, Simulation};
+use lunatic_kernel::{Seed, SpawnLimit};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -25,6 +25,13 @@ fn within(simulation: &Simulation<Closures>, caps: Caps) -> (Limits, Arc<Budget>
         mailbox_max: None,
     };
     (limits, budget)
+}
+
+/// Runs a system for so many steps at most, in which its main process ends normally.
+fn ends_normally(simulation: &mut Simulation<Closures>, main: Seed<Closures>, steps: usize) {
+    let system = simulation.kernel().start_system((), |()| main).unwrap();
+    simulation.run(steps);
+    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
 }
 
 /// Computes for a millisecond at a time.
@@ -81,9 +88,7 @@ fn a_reason_that_was_given_before_the_time_was_up_stands() {
         assert_eq!(ExitReason::from_bytes(&told.body), Some(ExitReason::Shutdown));
         Ok(())
     };
-    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
-    simulation.run(10_000);
-    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    ends_normally(&mut simulation, seed(main), 10_000);
 }
 
 /// Three processes within a tenth of a core compute for 300 ms: that takes three seconds, give or take a period.
@@ -110,9 +115,7 @@ fn a_share_of_a_core_is_kept_by_all_who_share_it() {
         }
         Ok(())
     };
-    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
-    simulation.run(100_000);
-    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    ends_normally(&mut simulation, seed(main), 100_000);
     assert_eq!(budget.usage().cpu, 300 * MS);
     let passed = simulation.passed();
     assert!((2800 * MS..3200 * MS).contains(&passed), "{passed:?}");
@@ -197,9 +200,7 @@ fn processes_are_charged_when_they_are_made_and_given_back_when_they_end() {
         }
         Ok(())
     };
-    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
-    simulation.run(100_000);
-    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    ends_normally(&mut simulation, seed(main), 100_000);
     assert_eq!(budget.usage().processes, 0);
 }
 
@@ -231,9 +232,7 @@ fn a_full_mailbox_refuses_messages_and_no_signals() {
         assert_eq!(ExitReason::from_bytes(&told.body), Some(ExitReason::Normal));
         Ok(())
     };
-    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
-    simulation.run(10_000);
-    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    ends_normally(&mut simulation, seed(main), 10_000);
     assert_eq!(simulation.kernel().kept().usage().memory, 0);
 }
 
@@ -271,9 +270,7 @@ fn who_cannot_pay_for_a_signal_ends() {
         }
         Ok(())
     };
-    let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
-    simulation.run(100_000);
-    assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    ends_normally(&mut simulation, seed(main), 100_000);
     assert_eq!(
         (budget.usage().memory, simulation.kernel().kept().usage().memory),
         (0, 0)

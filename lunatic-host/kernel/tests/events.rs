@@ -79,7 +79,14 @@ fn the_events_of_a_script_are_complete_and_in_order() {
         panic!("two processes")
     };
     let own = |id: Id| -> Vec<Event> { events.iter().filter(|event| of(event) == id).cloned().collect() };
+    let runs = |id| Event::Runs { id };
     let waits = |id, wait, what| Event::Waits { id, wait, what };
+    let sent = |from, to, tag, len| Event::Sent { from, to, tag, len };
+    let received = |id, tag, len| Event::Received { id, tag, len };
+    let ended = |id| Event::Ended {
+        id,
+        reason: ExitReason::Normal,
+    };
     let reference = events.iter().find_map(|event| match event {
         Event::Sent { from, tag, .. } if *from == child => Some(*tag),
         _ => None,
@@ -89,34 +96,17 @@ fn the_events_of_a_script_are_complete_and_in_order() {
         own(main),
         [
             Event::Spawned { id: main, parent: None },
-            Event::Runs { id: main },
+            runs(main),
             waits(main, WaitFor::Sleep, Id::NONE),
-            Event::Runs { id: main },
-            Event::Sent {
-                from,
-                to,
-                tag: 4,
-                len: 12
-            },
+            runs(main),
+            sent(from, to, 4, 12),
             waits(main, WaitFor::Call, Id::NONE),
-            Event::Runs { id: main },
-            Event::Received {
-                id: main,
-                tag: answer,
-                len: 4
-            },
-            Event::Sent {
-                from,
-                to,
-                tag: 5,
-                len: 3
-            },
+            runs(main),
+            received(main, answer, 4),
+            sent(from, to, 5, 3),
             waits(main, WaitFor::Sleep, Id::NONE),
-            Event::Runs { id: main },
-            Event::Ended {
-                id: main,
-                reason: ExitReason::Normal
-            },
+            runs(main),
+            ended(main),
         ]
     );
     assert_eq!(
@@ -126,27 +116,14 @@ fn the_events_of_a_script_are_complete_and_in_order() {
                 id: child,
                 parent: Some(main)
             },
-            Event::Runs { id: child },
+            runs(child),
             waits(child, WaitFor::Mail, Id::NONE),
-            Event::Runs { id: child },
-            Event::Received {
-                id: child,
-                tag: 4,
-                len: 12
-            },
-            Event::Sent {
-                from: child,
-                to: main,
-                tag: answer,
-                len: 4
-            },
+            runs(child),
+            received(child, 4, 12),
+            sent(child, main, answer, 4),
             waits(child, WaitFor::Mail, Id::NONE),
-            Event::Runs { id: child },
-            Event::Received {
-                id: child,
-                tag: 5,
-                len: 3
-            },
+            runs(child),
+            received(child, 5, 3),
             Event::Ended {
                 id: child,
                 reason: ExitReason::Exit(3)
