@@ -13,6 +13,7 @@ mod error;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use lunatic_kernel::budget::Receipt;
 use lunatic_module::facts::{Facts, TEST_PREFIX};
 use lunatic_module::imports::Imports;
 use lunatic_module::{CodeId, Entries};
@@ -38,7 +39,7 @@ pub struct Module {
     source: Source,
     identity: OnceLock<CodeId>,
     entries: OnceLock<Entries>,
-    compiled: [OnceCell<InstancePre<Ctx>>; 3],
+    compiled: [OnceCell<Linked>; 3],
     /// Held while the module is compiled for a layout, so that this is done once.
     compiling: Mutex<()>,
     /// Somebody has seen to it that the module is compiled for the dense layout.
@@ -49,11 +50,18 @@ pub struct Module {
     models: Models,
 }
 
+/// A module of one layout, ready to make instances.
+struct Linked {
+    pre: InstancePre<Ctx>,
+    /// What the process that had it compiled pays for it, if one did.
+    paid: Option<Receipt>,
+}
+
 /// What is kept to compile the module again.
 struct Source {
     wasm: Arc<[u8]>,
-    /// A guest brought it along, so it is compiled as [`brought`] says, and by no worker.
-    is_brought: bool,
+    /// A guest brought it along, and pays for it. So it is compiled as [`brought`] says, and by no worker.
+    brought: Option<Receipt>,
 }
 
 impl Module {
@@ -61,23 +69,23 @@ impl Module {
         // In one layout at once, so that the loader hears of what is wrong with the file; in the others when they are
         // needed.
         let compiled = compile(host, file, Layout::Fast)?;
-        Ok(Arc::new(Self::new(compiled, Layout::Fast, || file.into(), false)))
+        Ok(Arc::new(Self::new(compiled, Layout::Fast, || file.into(), None)))
     }
 
-    /// A module that was compiled for one layout; `file` is its binary, if it has none.
-    fn new(compiled: Compiled, layout: Layout, file: impl FnOnce() -> Arc<[u8]>, is_brought: bool) -> Self {
+    /// A module that was compiled for one layout; `file` is its binary, if it has none. `brought` is what a guest pays for that.
+    fn new(compiled: Compiled, layout: Layout, file: impl FnOnce() -> Arc<[u8]>, brought: Option<Receipt>) -> Self {
         let Compiled {
             facts,
             interface,
             binary,
-            pre,
+            linked,
         } = compiled;
         let wasm = binary.map_or_else(file, Arc::from);
         let module = Self {
             facts,
             interface,
             symbols: Symbols::new(wasm.clone()),
-            source: Source { wasm, is_brought },
+            source: Source { wasm, brought },
             identity: OnceLock::new(),
             entries: OnceLock::new(),
             compiled: Default::default(),
@@ -86,7 +94,7 @@ impl Module {
             image: OnceLock::new(),
             models: Models::default(),
         };
-        let _ = module.compiled[layout as usize].set(pre);
+        let _ = module.compiled[layout as usize].set(linked);
         module
     }
 
@@ -160,7 +168,7 @@ impl Module {
     /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed. Never for one
     /// that a guest brought along: somebody has to pay for that.
     pub(crate) fn claim_preparation(&self) -> bool {
-        let is_prepared = self.source.is_brought || self.prepared.load(Ordering::Relaxed);
+        let is_prepared = self.source.brought.is_some() || self.prepared.load(Ordering::Relaxed);
         !is_prepared && !self.prepared.swap(true, Ordering::Relaxed)
     }
 
@@ -176,22 +184,23 @@ impl Module {
     /// brought along are compiled by [`pre_for`](Self::pre_for) only, and this is an error until it has been done.
     pub(crate) fn pre(&self, host: &Wasm, layout: Layout) -> wasmtime::Result<&InstancePre<Ctx>> {
         let compiled = &self.compiled[layout as usize];
-        if let Some(pre) = compiled.get() {
-            return Ok(pre);
+        if let Some(linked) = compiled.get() {
+            return Ok(&linked.pre);
         }
-        if self.source.is_brought {
+        if self.source.brought.is_some() {
             return Err(wasmtime::Error::msg("the module has not been compiled for this layout"));
         }
         // Whoever waits for the lock mostly waits for just this.
         let _compiling = self.compiling.lock();
-        if let Some(pre) = compiled.get() {
-            return Ok(pre);
+        if let Some(linked) = compiled.get() {
+            return Ok(&linked.pre);
         }
         let new = compile(host, &self.source.wasm, layout).map_err(|error| wasmtime::Error::msg(error.to_string()))?;
         // Nobody else sets it while the lock is held.
-        let _ = compiled.set(new.pre);
+        let _ = compiled.set(new.linked);
         compiled
             .get()
+            .map(|linked| &linked.pre)
             .ok_or_else(|| wasmtime::Error::msg("the compiled module was lost"))
     }
 }
@@ -202,7 +211,7 @@ struct Compiled {
     interface: Interface,
     /// The binary of a file in the text format.
     binary: Option<Vec<u8>>,
-    pre: InstancePre<Ctx>,
+    linked: Linked,
 }
 
 /// Takes the compiled module from the cache, or compiles it and keeps it there; then links it.
@@ -245,7 +254,7 @@ fn link(host: &Wasm, artifact: Artifact, layout: Layout) -> Result<Compiled, Loa
         facts,
         interface,
         binary,
-        pre,
+        linked: Linked { pre, paid: None },
     })
 }
 

@@ -192,6 +192,7 @@ impl Runtime {
             turns: Arc::default(),
             fuel: None,
             inherited,
+            paid: None,
         };
         let entry = Entry::Export(config.entry.clone().into());
         Seed {

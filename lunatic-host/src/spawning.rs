@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
 use lunatic_kernel::{Seed, SpawnLimit};
 
 use crate::module::Module;
@@ -45,4 +46,17 @@ pub fn child_rights(kernel: &Kernel, parent: &Process, config: &Config) -> Resul
     let mut rights = own.narrowed(config, has_stdin, kernel.now())?;
     rights.inherited = kernel.host.extensions.narrow(&own.inherited, config).map_err(Denied)?;
     Ok(rights)
+}
+
+/// `parent` pays for the rights that it asked for, for as long as anybody has them, and for what it keeps of the
+/// configuration: `config` bytes.
+///
+/// # Errors
+///
+/// [`Exhausted`] says who has not so much left.
+pub fn pay_for_rights(rights: &mut Rights, parent: &Process, config: usize) -> Result<(), Exhausted> {
+    let mut paid = Receipt::new(parent.purse().to_account(), Resource::Bodies);
+    paid.grow(rights.size() + config)?;
+    rights.paid = Some(Arc::new(paid));
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use lunatic_host::rights::config::{Config as Asked, Stream};
 use lunatic_host::rights::{Denied, May, Rights, denial};
-use lunatic_host::spawning::child_rights;
+use lunatic_host::spawning::{child_rights, pay_for_rights};
 use lunatic_host::wasi::Dir;
 use lunatic_host::wasm::{Kernel, Process};
 
@@ -139,6 +139,7 @@ impl Config {
             let fuel = self.max_fuel.saturating_mul(FUEL_UNIT);
             rights.fuel = Some(rights.fuel.map_or(fuel, |own| own.min(fuel)));
         }
+        pay_for_rights(&mut rights, parent, 0).map_err(|exhausted| Denied(exhausted.to_string()))?;
         Ok(Arc::new(rights))
     }
 }

@@ -27,6 +27,8 @@ pub enum Resource {
     Sockets,
     /// Bytes of linear memory and of tables of functions.
     Memory,
+    /// Bytes of processes themselves: records, rights, stacks, and what else their bodies are made of.
+    Bodies,
     /// Bytes of messages and signals that wait in mailboxes and channels.
     Messages,
     /// Bytes of links, monitors, references, names and groups.
@@ -37,21 +39,25 @@ pub enum Resource {
     Timers,
     /// Bytes that a host call has left for the process to fetch, and values that it was spawned with.
     Buffers,
+    /// Bytes of compiled code, and of what compiles it.
+    Code,
     /// Bytes of what extensions keep.
     Extensions,
 }
 
 impl Resource {
-    const COUNT: usize = 9;
+    const COUNT: usize = 11;
 
     /// All that are counted in bytes.
-    pub const BYTES: [Self; 7] = [
+    pub const BYTES: [Self; 9] = [
         Self::Memory,
+        Self::Bodies,
         Self::Messages,
         Self::Relations,
         Self::Channels,
         Self::Timers,
         Self::Buffers,
+        Self::Code,
         Self::Extensions,
     ];
 

@@ -75,5 +75,5 @@ pub use self::host::{Body, Host, Local, Progress};
 pub use self::kernel::{Kernel, Settings};
 pub use self::process::{Process, Seed, WaitFor};
 pub use self::signals::Fate;
-pub use self::spawn::SpawnLimit;
+pub use self::spawn::{RECORD_SIZE, SpawnLimit};
 pub use self::system::System;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::address::Id;
 use crate::aside::STEPS_MAX;
-use crate::budget::{Budget, Resource};
+use crate::budget::Budget;
 use crate::events::Event;
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
@@ -70,7 +70,7 @@ impl<H: Host> Kernel<H> {
         }
         self.processes.remove(self.scheduler.worker(), process.id);
         if let Some(budget) = process.local.budget() {
-            budget.give_back(Resource::Processes, 1);
+            Self::give_process_back(budget);
         }
         self.events.tell(|| Event::Ended {
             id: process.id,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::address::Id;
-use crate::budget::{Exhausted, Resource};
+use crate::budget::{Budget, Exhausted, Resource};
 use crate::events::Event;
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
@@ -12,6 +12,10 @@ use crate::kernel::Kernel;
 use crate::process::{Process, Seed, Task};
 use crate::system::System;
 use crate::table::Full;
+
+/// What a budget is charged for each process that lives, in bytes: for its record, its place in the table, and what its
+/// host keeps with it.
+pub const RECORD_SIZE: u64 = 2 << 10;
 
 /// A limit of the host stands in the way of a spawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -111,7 +115,7 @@ impl<H: Host> Kernel<H> {
             if budget.is_spent() {
                 return Err(SpawnLimit::Spent);
             }
-            budget.charge(Resource::Processes, 1).map_err(SpawnLimit::Budget)?;
+            Self::charge_process(budget).map_err(SpawnLimit::Budget)?;
         }
         let mut process = None;
         let result = self.processes.insert(self.scheduler.worker(), |id| {
@@ -124,13 +128,26 @@ impl<H: Host> Kernel<H> {
         });
         result.map_err(|Full| {
             if let Some(budget) = &budget {
-                budget.give_back(Resource::Processes, 1);
+                Self::give_process_back(budget);
             }
             SpawnLimit::Processes
         })?;
         let process = process.expect("an inserted process was made");
         self.events.tell(|| Event::Spawned { id: process.id, parent });
         Ok(process)
+    }
+
+    fn charge_process(budget: &Budget) -> Result<(), Exhausted> {
+        budget.charge(Resource::Processes, 1)?;
+        budget
+            .charge(Resource::Bodies, RECORD_SIZE)
+            .inspect_err(|_| budget.give_back(Resource::Processes, 1))
+    }
+
+    /// A process has ended that was charged to the budget.
+    pub(crate) fn give_process_back(budget: &Budget) {
+        budget.give_back(Resource::Bodies, RECORD_SIZE);
+        budget.give_back(Resource::Processes, 1);
     }
 
     /// Kills what is left of a system, which nobody waits for any more.

@@ -47,6 +47,8 @@ pub struct Facts {
     pub imports: Imports,
     /// The first memory, if there is one.
     pub memory: Option<Memory>,
+    /// About how many bytes an instance takes up beside its memory and the elements of its tables, and not less than that.
+    pub instance_size: usize,
     /// Whether `_start` is exported as a function of type `() -> ()`.
     pub start: bool,
     /// The names of the exported tests, in the module's order, with their prefix.

@@ -37,7 +37,7 @@ pub use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
 /// everything that is kept about a rewritten module.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
 pub const MODULE_SIZE_MAX: usize = 1 << 30;
@@ -110,6 +110,7 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     additions.check()?;
 
     let facts = Facts {
+        instance_size: module.instance_size(),
         globals: additions.globals,
         run,
         startup: exported_startup,

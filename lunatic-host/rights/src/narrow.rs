@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::config::{ClockRight, Config, RandomRight, Variable};
 use crate::files::Folder;
 use crate::flags::{Dir, set_env};
-use crate::net::Net;
+use crate::net::{DEPTH_MAX, Net};
 use crate::{MAY_ALL, May};
 
 /// A configuration asks for what cannot be had at all.
@@ -67,11 +67,19 @@ impl Config {
     }
 
     /// What the child may do on the network: what its parent's rules *and* its own allow.
-    pub fn net_of_child(&self, parent: &Arc<Net>) -> Arc<Net> {
+    ///
+    /// # Errors
+    ///
+    /// [`Denied`] if the parent is held to as many sets of rules as there may be.
+    pub fn net_of_child(&self, parent: &Arc<Net>) -> Result<Arc<Net>, Denied> {
         match &self.net {
-            Some(rules) => Net::narrowed(parent, rules.clone()),
-            None if self.inherit => parent.clone(),
-            None => Arc::default(),
+            Some(rules) => Net::narrowed(parent, rules.clone()).ok_or_else(|| {
+                Denied(format!(
+                    "rules for the network narrow each other at most {DEPTH_MAX} deep"
+                ))
+            }),
+            None if self.inherit => Ok(parent.clone()),
+            None => Ok(Arc::default()),
         }
     }
 
@@ -178,7 +186,7 @@ mod tests {
         fn child(&self, config: &Config) -> Self {
             Self {
                 may: config.may_of_child(self.may),
-                net: config.net_of_child(&self.net),
+                net: config.net_of_child(&self.net).unwrap(),
                 args: config.args_of_child(&self.args),
                 env: config.env_of_child(&self.env),
                 folders: config

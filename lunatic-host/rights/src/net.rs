@@ -195,19 +195,43 @@ fn normal(name: &str) -> String {
 pub struct Net {
     rules: Vec<Rule>,
     parent: Option<Arc<Net>>,
+    /// How many rules of ancestors it is held to, one set for each.
+    depth: u32,
 }
+
+/// So many sets of rules narrow each other at most: each question looks through all of them.
+pub const DEPTH_MAX: u32 = 64;
 
 impl Net {
     /// What these rules allow, and nothing else.
     pub fn new(rules: Vec<Rule>) -> Self {
-        Self { rules, parent: None }
+        Self {
+            rules,
+            parent: None,
+            depth: 0,
+        }
     }
 
-    /// What both `parent` and these rules allow.
-    pub fn narrowed(parent: &Arc<Net>, rules: Vec<Rule>) -> Arc<Self> {
+    /// What both `parent` and these rules allow; `None` if that would be more than [`DEPTH_MAX`] sets of rules.
+    pub fn narrowed(parent: &Arc<Net>, rules: Vec<Rule>) -> Option<Arc<Self>> {
         // Nothing is left of nothing: chains do not grow below a process that has no network.
         let parent = (!rules.is_empty()).then(|| parent.clone());
-        Arc::new(Self { rules, parent })
+        let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
+        (depth < DEPTH_MAX).then(|| Arc::new(Self { rules, parent, depth }))
+    }
+
+    /// About how many bytes its own rules take up.
+    pub fn size(&self) -> usize {
+        let name = |rule: &Rule| match &rule.target {
+            Target::Name(name) | Target::Under(name) => name.len(),
+            Target::Any | Target::Range(..) => 0,
+        };
+        size_of::<Self>()
+            + self
+                .rules
+                .iter()
+                .map(|rule| size_of::<Rule>() + name(rule))
+                .sum::<usize>()
     }
 
     /// Whether `verb` may be done to the address, which was looked up by `name`, or to the name itself.
@@ -240,16 +264,6 @@ impl Net {
             (_, None, Verb::Resolve) => None,
         };
         Some(self.allows(verb, name, address))
-    }
-}
-
-impl Drop for Net {
-    /// Takes a long chain apart link by link, not by recursion.
-    fn drop(&mut self) {
-        let mut next = self.parent.take();
-        while let Some(mut net) = next.and_then(Arc::into_inner) {
-            next = net.parent.take();
-        }
     }
 }
 
@@ -378,13 +392,18 @@ mod tests {
     }
 
     #[test]
-    fn long_chains_are_dropped_without_recursion() {
+    fn rules_narrow_each_other_only_so_deep() {
         let all = || vec!["*".parse::<Rule>().unwrap()];
         let mut net = Arc::new(Net::new(all()));
-        for _ in 0..200_000 {
-            net = Net::narrowed(&net, all());
+        for _ in 1..DEPTH_MAX {
+            net = Net::narrowed(&net, all()).unwrap();
         }
         assert_eq!(net.answers("bind:127.0.0.1:1"), Some(true));
+        assert!(Net::narrowed(&net, all()).is_none());
+        assert!(
+            Net::narrowed(&net, Vec::new()).is_some(),
+            "nothing is narrowed no further"
+        );
     }
 
     fn rule() -> impl Strategy<Value = String> {
@@ -418,7 +437,7 @@ mod tests {
             let parse = |rules: &[String]| rules.iter().map(|rule| rule.parse().unwrap()).collect::<Vec<Rule>>();
             let mut chain = Arc::new(Net::new(parse(&links[0])));
             for rules in &links[1..] {
-                chain = Net::narrowed(&chain, parse(rules));
+                chain = Net::narrowed(&chain, parse(rules)).unwrap();
             }
             for question in questions {
                 let each = links.iter().all(|rules| Net::new(parse(rules)).answers(question).unwrap());

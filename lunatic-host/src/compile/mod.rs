@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lunatic_kernel::budget::Budget;
+use lunatic_kernel::budget::{Budget, Receipt};
 
 pub use self::helper::CompileHelper;
 use self::helper::Head;
@@ -88,7 +88,7 @@ impl Compiler {
         self.helper.is_some()
     }
 
-    /// Has a helper compile, and charges `budget` for it as it goes.
+    /// Has a helper compile, and charges as it goes: its time to `budget`, its memory to `paid`.
     ///
     /// # Cancel safety
     ///
@@ -98,6 +98,7 @@ impl Compiler {
         io: &Io,
         turn: Arc<Turn>,
         budget: Option<Arc<Budget>>,
+        paid: Receipt,
         order: Order,
     ) -> Result<Vec<u8>, LoadError> {
         let failed = |text: &str| Err(LoadError::Compile(text.into()));
@@ -116,7 +117,8 @@ impl Compiler {
                 seconds: limits.time.as_secs().saturating_add(2),
                 memory: limits.memory as u64,
             };
-            watch::run(&helper, head, &order.file, &limits, &watch::Asker { budget, gone })
+            let asker = watch::Asker { budget, gone };
+            watch::run(&helper, head, &order.file, &limits, &asker, paid)
         });
         watching
             .await

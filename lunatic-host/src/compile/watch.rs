@@ -1,7 +1,7 @@
 //! The host's side of a helper: a thread that gives it a file, takes what it makes of it, and meanwhile charges for its time.
 //!
-//! The thread waits for the helper in steps of [`STEP`]. After each it charges what the helper has used of a core, and ends it
-//! if nobody wants the module any more, if the budget is used up, or if a limit is reached. When this returns, the helper is
+//! The thread waits for the helper in steps of [`STEP`]. After each it charges what the helper has used of a core and has in
+//! memory, and ends it if nobody wants the module any more, if the budget is used up, or if a limit is reached. When this returns, the helper is
 //! gone: it has been waited for.
 
 use std::io::{self, ErrorKind, Read, Write};
@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use lunatic_kernel::budget::Budget;
+use lunatic_kernel::budget::{Budget, Exhausted, Receipt};
 
 use super::helper::{ANSWER_HEAD, CompileHelper, Head, answer, answer_len};
 use super::{ARTIFACT_MAX, CompileLimits};
@@ -31,6 +31,7 @@ enum Stop {
     /// The asker has gone, or ends because its budget is used up.
     Unwanted,
     Time,
+    Memory(Exhausted),
     Size,
     Io(io::Error),
 }
@@ -55,11 +56,12 @@ pub(super) fn run(
     file: &[u8],
     limits: &CompileLimits,
     asker: &Asker,
+    paid: Receipt,
 ) -> Result<Vec<u8>, LoadError> {
     if asker.gone.load(Ordering::Relaxed) {
         return Err(failed("nobody waits for it any more"));
     }
-    let mut helper = Helper::start(program, limits, asker)
+    let mut helper = Helper::start(program, limits, asker, paid)
         .map_err(|error| failed(format!("the program that compiles could not be started: {error}")))?;
     let answered = helper.give(head, file).and_then(|()| helper.take());
     // What it did since the last look.
@@ -77,12 +79,15 @@ struct Helper<'a> {
     stream: UnixStream,
     /// How long it has been on a core, and how much of that has been charged: all.
     used: Duration,
+    /// What is paid for its memory, and for its answer as far as that is here.
+    paid: Receipt,
+    answer: usize,
     limits: &'a CompileLimits,
     asker: &'a Asker,
 }
 
 impl<'a> Helper<'a> {
-    fn start(program: &CompileHelper, limits: &'a CompileLimits, asker: &'a Asker) -> io::Result<Self> {
+    fn start(program: &CompileHelper, limits: &'a CompileLimits, asker: &'a Asker, paid: Receipt) -> io::Result<Self> {
         let (stream, theirs) = UnixStream::pair()?;
         stream.set_read_timeout(Some(STEP))?;
         stream.set_write_timeout(Some(STEP))?;
@@ -93,6 +98,8 @@ impl<'a> Helper<'a> {
             child: command.spawn()?,
             stream,
             used: Duration::ZERO,
+            paid,
+            answer: 0,
             limits,
             asker,
         })
@@ -129,6 +136,8 @@ impl<'a> Helper<'a> {
             .ok()
             .filter(|len| *len <= ARTIFACT_MAX)
             .ok_or(Stop::Size)?;
+        self.answer = len;
+        self.look()?;
         let mut bytes = vec![0; len];
         for part in bytes.chunks_mut(PART) {
             self.read(part)?;
@@ -162,6 +171,9 @@ impl<'a> Helper<'a> {
         if self.asker.gone.load(Ordering::Relaxed) || budget.is_some_and(Budget::is_spent) {
             return Err(Stop::Unwanted);
         }
+        // What it shares with this program is the code that compiles. Where the system does not tell, only the answer counts.
+        let memory = lunatic_memory::process_memory(self.child.id()).unwrap_or(0);
+        self.paid.settle(memory + self.answer).map_err(Stop::Memory)?;
         if self.used > self.limits.time {
             Err(Stop::Time)
         } else {
@@ -181,6 +193,7 @@ impl<'a> Helper<'a> {
         match stop {
             Stop::Unwanted => failed("nobody waits for it any more"),
             Stop::Time => took_too_long(),
+            Stop::Memory(exhausted) => LoadError::Exhausted(exhausted),
             Stop::Size => LoadError::TooCostly(format!("what it becomes is larger than {ARTIFACT_MAX} bytes")),
             Stop::Io(error) => match self.signal() {
                 Some(libc::SIGABRT) => LoadError::TooCostly(format!(

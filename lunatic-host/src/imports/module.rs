@@ -90,7 +90,8 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
         Ok(module) => module,
         Err(error) => {
             caller.data_mut().set_buffer(error.to_string().into_bytes());
-            return Ok(BAD_MODULE);
+            let is_limit = matches!(error, LoadError::Exhausted(_));
+            return Ok(if is_limit { LIMIT } else { BAD_MODULE });
         }
     };
     let ctx = caller.data_mut();
@@ -123,9 +124,13 @@ pub async fn load(
     }
     let asker = Asker::of(caller.data());
     let turn = asker.turn().await;
+    let mut paid = asker.receipt();
+    if let Err(exhausted) = paid.grow(len as usize) {
+        return Ok(Err(exhausted.into()));
+    }
     // Not before: there are so many copies as there are turns, and not as there are processes that wait.
     let file: Arc<[u8]> = pieces::read(caller, wasm, len).await?.into();
-    Ok(Module::load_brought(&asker, turn, file).await)
+    Ok(Module::load_brought(&asker, turn, file, paid).await)
 }
 
 fn drop_module(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {

@@ -20,7 +20,7 @@ use crate::instance::Ctx;
 use crate::module::Module;
 use crate::rights::config::{Config, ConfigError};
 use crate::rights::{self, May, Rights, denial};
-use crate::spawning::{child_rights, new_process};
+use crate::spawning::{child_rights, new_process, pay_for_rights};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -244,6 +244,9 @@ pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
 #[derive(Default)]
 struct LastConfig(Option<UsedConfig>);
 
+/// What a byte of a configuration costs that is kept: an entry of some bytes may become a string or two.
+const CONFIG_COST: usize = 16;
+
 struct UsedConfig {
     bytes: Vec<u8>,
     config: Config,
@@ -274,10 +277,13 @@ fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rig
     let bad = |error: ConfigError| (BAD_CONFIG, error.to_string());
     let config = Config::from_bytes(&bytes).map_err(bad)?;
     config.check_extensions(&kernel.host.extensions.names()).map_err(bad)?;
-    let rights = child_rights(&kernel, parent, &config).map_err(|denied| {
+    let mut rights = child_rights(&kernel, parent, &config).map_err(|denied| {
         denial::log(parent, &format!("may not configure a child so: {denied}"), "", "");
         (DENIED, denied.to_string())
     })?;
+    // Kept twice for the next spawn: as it was written, and as it was read, with a word or two for each entry.
+    let kept = bytes.len() * CONFIG_COST;
+    pay_for_rights(&mut rights, parent, kept).map_err(|exhausted| (LIMIT, exhausted.to_string()))?;
     let rights = Arc::new(rights);
     if config.captures() {
         // What one child prints is not to be mixed with what the next one does.

@@ -7,6 +7,7 @@ mod bounds;
 
 use std::sync::Arc;
 
+use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
 use lunatic_kernel::time::Time;
 use wasmtime::{AsContextMut as _, Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
@@ -27,6 +28,7 @@ mod errno {
     pub(super) const INVAL: i32 = 28;
     pub(super) const MFILE: i32 = 33;
     pub(super) const NAMETOOLONG: i32 = 37;
+    pub(super) const NOMEM: i32 = 48;
     pub(super) const PERM: i32 = 63;
     pub(super) const ROFS: i32 = 69;
     pub(super) const NOTCAPABLE: i32 = 76;
@@ -37,7 +39,13 @@ struct ProcessWasi {
     context: WasiP1Ctx,
     /// Files that the process has opened and not closed. It may close a standard stream for another file.
     open: i64,
+    /// What the process pays for the context and the files.
+    paid: Receipt,
 }
+
+/// What a file that is open takes up in the host, in bytes, and what a context does without files, folders and texts.
+const FILE_SIZE: usize = 1 << 10;
+const CONTEXT_SIZE: usize = 4 << 10;
 
 impl ProcessWasi {
     fn new(process: &Process, panic: &PanicCapture) -> Self {
@@ -47,7 +55,22 @@ impl ProcessWasi {
         Self {
             context: wasi.context(system.is_main(process.id), panic, clock),
             open: 0,
+            paid: Receipt::new(process.purse().to_account(), Resource::Bodies),
         }
+    }
+
+    /// Pays for what is there now: less than before, but for the context when that is new.
+    fn settle(&mut self, process: &Process) -> Result<(), Exhausted> {
+        let files = usize::try_from(self.open).unwrap_or(0) * FILE_SIZE;
+        self.paid
+            .settle(CONTEXT_SIZE + process.local.rights.wasi.size() + files)
+    }
+
+    /// There may be fewer files than were paid for.
+    fn closed(caller: &mut Caller<'_, Ctx>) {
+        let process = caller.data().process().clone();
+        // What becomes less is never refused.
+        let _ = Self::of(caller.data_mut()).settle(&process);
     }
 
     /// The WASI side of the process, made when it is first needed.
@@ -55,8 +78,12 @@ impl ProcessWasi {
         if ctx.find_state::<Self>().is_none() {
             // The panic that the process may be writing to standard error: whoever sees its end asks for it.
             let panic = ctx.state(PanicCapture::default).clone();
-            let process = ctx.process().clone();
-            return ctx.state(|| Self::new(&process, &panic));
+            let (kernel, process) = (ctx.kernel.clone(), ctx.process().clone());
+            let new = ctx.state(|| Self::new(&process, &panic));
+            if let Err(exhausted) = new.settle(&process) {
+                kernel.out_of_memory(&process, exhausted);
+            }
+            return new;
         }
         ctx.state(|| unreachable!("it was there just now"))
     }
@@ -198,6 +225,9 @@ async fn path_open(
         );
         return Ok(errno::MFILE);
     }
+    if wasi.paid.grow(FILE_SIZE).is_err() {
+        return Ok(errno::NOMEM);
+    }
     let opened = preview1::path_open(
         &mut wasi.context,
         &mut memory,
@@ -215,6 +245,7 @@ async fn path_open(
     if code == errno::SUCCESS {
         wasi.open += 1;
     }
+    ProcessWasi::closed(&mut caller);
     note_denial(&mut caller, code, "may not open", path, len);
     Ok(code)
 }
@@ -225,6 +256,7 @@ async fn fd_close(mut caller: Caller<'_, Ctx>, fd: i32) -> wasmtime::Result<i32>
     if code == errno::SUCCESS {
         wasi.open -= 1;
     }
+    ProcessWasi::closed(&mut caller);
     Ok(code)
 }
 
@@ -235,6 +267,7 @@ async fn fd_renumber(mut caller: Caller<'_, Ctx>, from: i32, to: i32) -> wasmtim
     if code == errno::SUCCESS && from != to {
         wasi.open -= 1;
     }
+    ProcessWasi::closed(&mut caller);
     Ok(code)
 }
 

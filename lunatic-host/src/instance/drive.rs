@@ -40,7 +40,7 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         }
         // A fresh instance is charged for when its memory is made.
         let memory = store.data().memory.map_or(0, |memory| memory.data_size(&store));
-        let charged = store.data_mut().limits.admit(memory);
+        let charged = store.data_mut().limits.admit(memory, module.facts().instance_size);
         store.data().process().local.set_memory(memory);
         if charged.is_ok() && running.is_none() {
             // Boxed: what a waiting process holds would else have room for what making an instance takes.

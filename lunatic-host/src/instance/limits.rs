@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use lunatic_kernel::budget::{Budget, Resource};
 
+use crate::engine::WASM_STACK_SIZE;
+
 /// The limits of the process that runs in a store.
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
@@ -11,6 +13,8 @@ pub(crate) struct Limits {
     /// What the process and others may use together, and the bytes of it that this one has.
     budget: Option<Arc<Budget>>,
     charged: u64,
+    /// What it was charged for what runs it.
+    body: u64,
     /// What the growth was charged that may still fail.
     growth: u64,
     /// How large the memory was before its latest growth, in bytes.
@@ -46,8 +50,9 @@ impl Limits {
         };
     }
 
-    /// The process begins in an instance with a memory of so many bytes; what stands against it, if it may not.
-    pub(crate) fn admit(&mut self, memory: usize) -> Result<(), String> {
+    /// The process begins in an instance with a memory of so many bytes, with `instance` bytes beside it; what stands against it,
+    /// if it may not.
+    pub(crate) fn admit(&mut self, memory: usize, instance: usize) -> Result<(), String> {
         if memory > self.memory_max {
             self.out_of_memory = true;
             let max = self.memory_max;
@@ -56,7 +61,18 @@ impl Limits {
             ));
         }
         self.is_admitted = true;
-        self.charge(memory + self.table_len * TABLE_ELEMENT_SIZE)
+        self.charge(memory + self.table_len * TABLE_ELEMENT_SIZE)?;
+        self.charge_body(BODY_SIZE + instance)
+    }
+
+    fn charge_body(&mut self, bytes: usize) -> Result<(), String> {
+        let Some(budget) = &self.budget else { return Ok(()) };
+        budget.charge(Resource::Bodies, bytes as u64).map_err(|exhausted| {
+            self.out_of_memory = true;
+            exhausted.to_string()
+        })?;
+        self.body = bytes as u64;
+        Ok(())
     }
 
     /// Takes so many bytes from the budget of the process, if it has one; what it says if they are not there.
@@ -124,9 +140,16 @@ impl Limits {
     pub(crate) fn release(&mut self) {
         if let Some(budget) = self.budget.take() {
             budget.give_back(Resource::Memory, std::mem::take(&mut self.charged));
+            budget.give_back(Resource::Bodies, std::mem::take(&mut self.body));
         }
     }
 }
+
+/// What a budget is charged for what runs a process, in bytes: for as much stack as its code may use, and for what the host
+/// keeps and uses beside it.
+///
+/// How much of its stack a process has touched could be found out, but only by asking the kernel whenever it stops.
+pub(crate) const BODY_SIZE: usize = WASM_STACK_SIZE + (32 << 10);
 
 /// How many elements all tables of an instance have at most, together.
 const TABLE_LEN_MAX: usize = 1 << 20;
@@ -145,7 +168,7 @@ mod tests {
     #[test]
     fn tables_grow_together_and_are_paid_for() {
         let caps = Caps {
-            memory: Some(100 * TABLE_ELEMENT_SIZE as u64),
+            memory: Some((BODY_SIZE + 100 * TABLE_ELEMENT_SIZE) as u64),
             ..Caps::default()
         };
         let budget = Budget::outermost(caps, Instant::now());
@@ -153,12 +176,12 @@ mod tests {
         limits.begin_ahead();
         assert!(limits.grow_table(0, 40));
         limits.begin(usize::MAX, Some(budget.clone()));
-        assert_eq!(limits.admit(0), Ok(()));
+        assert_eq!(limits.admit(0, 0), Ok(()));
         assert!(limits.grow_table(40, 100));
         assert!(!limits.grow_table(100, 101), "the budget has no more");
-        assert_eq!(budget.usage().memory, 100 * TABLE_ELEMENT_SIZE as u64);
+        assert_eq!(budget.used(Resource::Memory), 100 * TABLE_ELEMENT_SIZE as u64);
         limits.grow_table_failed();
-        assert_eq!(budget.usage().memory, 40 * TABLE_ELEMENT_SIZE as u64);
+        assert_eq!(budget.used(Resource::Memory), 40 * TABLE_ELEMENT_SIZE as u64);
         limits.release();
         assert_eq!(budget.usage().memory, 0);
         let mut limits = Limits::default();
@@ -174,9 +197,9 @@ mod tests {
             memory_max: 65_536,
             ..Limits::default()
         };
-        assert_eq!(limits.admit(65_536), Ok(()));
+        assert_eq!(limits.admit(65_536, 0), Ok(()));
         assert!(!limits.out_of_memory);
-        assert!(limits.admit(65_537).is_err());
+        assert!(limits.admit(65_537, 0).is_err());
         assert!(limits.out_of_memory, "the exit reason is that");
     }
 }

@@ -6,6 +6,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
+
 use super::artifact::{self, key, settings};
 use super::{Compiled, LoadError, Module, link, misread, read};
 use crate::compile::{Order, Turn};
@@ -56,29 +58,34 @@ impl Asker {
         done.unwrap_or_else(|| Err(LoadError::Compile("the compiler failed".into())))
     }
 
+    /// What the process pays for code: nothing yet.
+    pub(crate) fn receipt(&self) -> Receipt {
+        Receipt::new(self.process.purse().to_account(), Resource::Code)
+    }
+
     /// Takes what is made of a file from the cache, or has it made and keeps it there; then links it.
     async fn compiled(&self, turn: &Arc<Turn>, file: &Arc<[u8]>, layout: Layout) -> Result<Compiled, LoadError> {
-        let looked_up = file.clone();
+        let (looked_up, paid) = (file.clone(), self.receipt());
         let (key, cached) = self
             .aside(move |host| {
                 let engine = host.engines.engine(layout);
                 let key = key(engine, blake3::hash(&looked_up).as_bytes(), layout);
-                let cached = host.guest_cache.get(&key).and_then(|bytes| read(engine, &bytes));
-                Ok((key, cached.map(|artifact| link(host, artifact, layout)).transpose()?))
+                let cached = host.guest_cache.get(&key);
+                let compiled = cached.map(|artifact| paid_and_linked(host, paid, &artifact, layout));
+                Ok((key, compiled.transpose()?.flatten()))
             })
             .await?;
         if let Some(compiled) = cached {
             return Ok(compiled);
         }
         let made = self.make(turn, file, layout).await?;
-        let may_be_kept = self.may_keep(made.len() as u64);
+        let (may_be_kept, paid) = (self.may_keep(made.len() as u64), self.receipt());
         self.aside(move |host| {
             if may_be_kept {
                 // If that fails, it is compiled again the next time.
                 let _ = host.guest_cache.put(&key, &made);
             }
-            let artifact = read(host.engines.engine(layout), &made).ok_or_else(misread)?;
-            link(host, artifact, layout)
+            paid_and_linked(host, paid, &made, layout)?.ok_or_else(misread)
         })
         .await
     }
@@ -98,7 +105,8 @@ impl Asker {
         let settings = settings(host.engines.engine(layout));
         let order = Order { file, layout, settings };
         let budget = self.process.local.rights.budget.clone();
-        host.compiler.compile(&host.io, turn.clone(), budget, order).await
+        let paid = self.receipt();
+        host.compiler.compile(&host.io, turn.clone(), budget, paid, order).await
     }
 
     /// Whether the system may put so many bytes more into the cache; then they are counted.
@@ -112,12 +120,34 @@ impl Asker {
     }
 }
 
+/// Reads an artifact and links it, and takes from the purse what it becomes in memory: code, and what wasmtime knows of it.
+/// `None` if it cannot be read.
+fn paid_and_linked(
+    host: &Wasm,
+    mut paid: Receipt,
+    artifact: &[u8],
+    layout: Layout,
+) -> Result<Option<Compiled>, LoadError> {
+    paid.grow(2 * artifact.len())?;
+    let Some(artifact) = read(host.engines.engine(layout), artifact) else {
+        return Ok(None);
+    };
+    let mut compiled = link(host, artifact, layout)?;
+    compiled.linked.paid = Some(paid);
+    Ok(Some(compiled))
+}
+
 impl Module {
     /// Loads a module that a guest brought along, whose turn it is.
-    pub(crate) async fn load_brought(asker: &Asker, turn: Arc<Turn>, file: Arc<[u8]>) -> Result<Arc<Self>, LoadError> {
+    pub(crate) async fn load_brought(
+        asker: &Asker,
+        turn: Arc<Turn>,
+        file: Arc<[u8]>,
+        paid: Receipt,
+    ) -> Result<Arc<Self>, LoadError> {
         let layout = Layout::Fast;
         let compiled = asker.compiled(&turn, &file, layout).await?;
-        Ok(Arc::new(Self::new(compiled, layout, || file, true)))
+        Ok(Arc::new(Self::new(compiled, layout, || file, Some(paid))))
     }
 
     /// The module compiled for a layout, for a process that needs it so. If a guest brought the module along, the first process
@@ -128,16 +158,18 @@ impl Module {
         process: Option<&Arc<Process>>,
         layout: Layout,
     ) -> wasmtime::Result<&wasmtime::InstancePre<Ctx>> {
-        let (true, Some(process)) = (self.source.is_brought, process) else {
+        let (true, Some(process)) = (self.source.brought.is_some(), process) else {
             return self.pre(&kernel.host, layout);
         };
         let asker = Asker::new(kernel, process);
         let compile = || async move {
             let turn = asker.turn().await;
             let compiled = asker.compiled(&turn, &self.source.wasm, layout).await;
-            compiled.map(|compiled| compiled.pre)
+            compiled.map(|compiled| compiled.linked)
         };
-        let pre = self.compiled[layout as usize].get_or_try_init(compile).await;
-        pre.map_err(|error| wasmtime::Error::msg(error.to_string()))
+        let linked = self.compiled[layout as usize].get_or_try_init(compile).await;
+        linked
+            .map(|linked| &linked.pre)
+            .map_err(|error| wasmtime::Error::msg(error.to_string()))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use lunatic_kernel::budget::Exhausted;
 use lunatic_module::rewrite::RewriteError;
 
 /// Why bytes could not be made a module.
@@ -16,6 +17,8 @@ pub enum LoadError {
     Compile(String),
     /// Compiling it takes more than a guest may have for that; the text says what of.
     TooCostly(String),
+    /// Who asks cannot pay for what is to be kept.
+    Exhausted(Exhausted),
     /// An extension of the host failed to provide its functions.
     Link(String),
 }
@@ -25,12 +28,19 @@ impl fmt::Display for LoadError {
         match self {
             Self::Invalid(text) | Self::Import(text) => write!(f, "{text}"),
             Self::Compile(text) | Self::TooCostly(text) => write!(f, "the module could not be compiled: {text}"),
+            Self::Exhausted(exhausted) => write!(f, "the module could not be compiled: {exhausted}"),
             Self::Link(text) => write!(f, "an extension of the host could not provide its functions: {text}"),
         }
     }
 }
 
 impl std::error::Error for LoadError {}
+
+impl From<Exhausted> for LoadError {
+    fn from(exhausted: Exhausted) -> Self {
+        Self::Exhausted(exhausted)
+    }
+}
 
 impl From<RewriteError> for LoadError {
     fn from(error: RewriteError) -> Self {

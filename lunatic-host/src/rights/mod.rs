@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use lunatic_kernel::budget::{Budget, Caps};
+use lunatic_kernel::budget::{Budget, Caps, Receipt};
 use lunatic_kernel::registry::Scope;
 use lunatic_kernel::shares::Group;
 use lunatic_rights::narrow::limit;
@@ -61,9 +61,16 @@ pub struct Rights {
     pub fuel: Option<u64>,
     /// What extensions have given to it or to an ancestor.
     pub inherited: Inherited,
+    /// What whoever had these made pays for them.
+    pub paid: Option<Arc<Receipt>>,
 }
 
 impl Rights {
+    /// About how many bytes they take up, of what they do not share with those of the parent.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.wasi.size() + self.net.size()
+    }
+
     /// The rights of a child for which its parent, who has these rights, asks for `config`: never more than these.
     ///
     /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
@@ -83,13 +90,14 @@ impl Rights {
             max_memory: limit(self.max_memory, config.max_memory),
             mailbox_max: limit(self.mailbox_max, config.max_mailbox),
             files_max: limit(self.files_max, config.max_files),
-            net: config.net_of_child(&self.net),
+            net: config.net_of_child(&self.net)?,
             wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
             budget,
             group: Group::within(&self.group),
             turns,
             fuel: self.fuel,
             inherited: self.inherited.clone(),
+            paid: None,
         })
     }
 }
@@ -153,6 +161,7 @@ mod tests {
             turns: Arc::default(),
             fuel: None,
             inherited: Inherited::default(),
+            paid: None,
         }
     }
 

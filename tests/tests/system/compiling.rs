@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use lunatic_host::budget::Caps;
+use lunatic_host::wasi::Output;
 use lunatic_host::{CompileHelper, CompileLimits, ExitReason, RunningSystem, WaitFor};
 use lunatic_tests::host::{Host, PATIENCE, Program};
 use lunatic_tests::{imports, programs};
@@ -171,6 +172,52 @@ fn a_module_that_takes_too_much_memory_is_given_up() {
     assert!(said.contains("bytes of memory that are possible"), "{said}");
     let host = self::host(folder.path(), limits(4 << 30));
     assert_eq!(host.program(&program).run().normal().stdout, "");
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn the_memory_of_a_helper_is_charged() {
+    let folder = tempfile::tempdir().unwrap();
+    let large = wat::parse_str(format!("(module {})", loops(100, 1000))).unwrap();
+    let program = compiles(&large);
+    let host = host(folder.path(), patient());
+    let said = beside_others(&host, host.program(&program).caps(memory(32 << 20)));
+    assert!(
+        said.contains("could not be compiled: its budget is 33554432 bytes of memory"),
+        "{said}"
+    );
+    assert_eq!(host.program(&program).caps(memory(4 << 30)).run().normal().stdout, "");
+}
+
+fn memory(bytes: u64) -> Caps {
+    Caps {
+        memory: Some(bytes),
+        ..Caps::default()
+    }
+}
+
+#[test]
+fn code_is_paid_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let host = host(folder.path(), patient());
+    let run = |rest: &str| {
+        let program = host.program(&asking(&small(1), 0, rest)).caps(memory(32 << 20));
+        let (output, said) = Output::captured();
+        let system = program.quiet().stdout(output).try_start().unwrap();
+        assert_eq!(wait(&system), ExitReason::Normal);
+        (String::from_utf8(said.take()).unwrap(), system.usage().unwrap().memory)
+    };
+    let (said, left) = run(r#"(func (export "_start") (loop $again (br_if $again (i32.eqz (call $compile)))))"#);
+    assert!(said.contains("its budget is 33554432 bytes of memory"), "{said}");
+    assert_eq!(left, 0, "not all is given back");
+    // As many as are let go again.
+    let (said, _) = run(r#"(func (export "_start") (local $n i32)
+            (loop $again
+                (drop (call $compile))
+                (drop (call $module.drop (i64.load (i32.const 64)) (i64.load (i32.const 72))))
+                (local.set $n (i32.add (local.get $n) (i32.const 1)))
+                (br_if $again (i32.lt_u (local.get $n) (i32.const 2000)))))"#);
+    assert_eq!(said, "");
 }
 
 #[test]

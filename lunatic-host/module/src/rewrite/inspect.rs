@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use wasmparser::{
-    Export, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, GlobalType, Import, KnownCustom, Name,
-    NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType, ValidPayload, Validator,
+    ElementItems, Export, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, GlobalType, Import,
+    KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType,
+    ValidPayload, Validator,
 };
 
 use super::RewriteError;
@@ -95,6 +96,8 @@ pub(super) struct Inspected<'a> {
     tables: u32,
     /// The number of globals, imported ones too.
     pub(super) globals: u32,
+    /// How often elements of tables name a function.
+    elements: usize,
 }
 
 impl<'a> Inspected<'a> {
@@ -134,6 +137,24 @@ impl<'a> Inspected<'a> {
             .iter()
             .find(|export| export.name == name && export.kind == ExternalKind::Func)?;
         (self.signature(export.index) == Signature::Void).then_some(export.index)
+    }
+
+    /// About how many bytes an instance takes up beside its memory and the elements of its tables.
+    pub(super) fn instance_size(&self) -> usize {
+        // What wasmtime's `VMContext` has for each, or more. Of a mutable global the host keeps the first value, too.
+        const IMPORTED_FUNCTION: usize = 32;
+        const FUNCTION_REFERENCE: usize = 32;
+        const GLOBAL: usize = 96;
+        const TABLE: usize = 128;
+        // Functions that are named nowhere but in calls have no reference.
+        let references = self
+            .function_types
+            .len()
+            .min(self.elements + self.exports.len() + self.globals as usize);
+        self.imported_functions as usize * IMPORTED_FUNCTION
+            + references * FUNCTION_REFERENCE
+            + self.globals as usize * GLOBAL
+            + (self.tables + self.memories) as usize * TABLE
     }
 
     fn payload(&mut self, wasm: &'a [u8], payload: &Payload<'a>) -> Result<()> {
@@ -180,6 +201,14 @@ impl<'a> Inspected<'a> {
             Payload::DataSection(segments) => {
                 for segment in segments.clone() {
                     self.segments.push(segment?.data.len() as u32);
+                }
+            }
+            Payload::ElementSection(segments) => {
+                for segment in segments.clone() {
+                    self.elements += match segment?.items {
+                        ElementItems::Functions(functions) => functions.count() as usize,
+                        ElementItems::Expressions(_, expressions) => expressions.count() as usize,
+                    };
                 }
             }
             Payload::CodeSectionStart { range, .. } => self.code_start = range.start,

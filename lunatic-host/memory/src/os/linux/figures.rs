@@ -25,6 +25,14 @@ pub fn process_time(process: u32) -> Option<Duration> {
     is_told.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
 }
 
+/// The memory of a process that it shares with no file, in bytes; `None` if there is none or the system does not say.
+pub fn process_memory(process: u32) -> Option<usize> {
+    let statm = std::fs::read_to_string(format!("/proc/{process}/statm")).ok()?;
+    let mut columns = statm.split_ascii_whitespace().skip(1);
+    let mut pages = || columns.next()?.parse::<usize>().ok();
+    pages()?.saturating_sub(pages()?).checked_mul(page_size())
+}
+
 /// The address space that `ulimit -v` allows; `None` when there is no such limit.
 pub fn address_space() -> Option<Room> {
     let mut limit = libc::rlimit {
