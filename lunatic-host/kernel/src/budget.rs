@@ -39,13 +39,15 @@ pub enum Resource {
     Buffers,
     /// Bytes of what extensions keep.
     Extensions,
+    /// Bytes of what is kept for sockets, by the system too, and for configurations of TLS.
+    Network,
 }
 
 impl Resource {
-    const COUNT: usize = 9;
+    const COUNT: usize = 10;
 
     /// All that are counted in bytes.
-    pub const BYTES: [Self; 7] = [
+    pub const BYTES: [Self; 8] = [
         Self::Memory,
         Self::Messages,
         Self::Relations,
@@ -53,6 +55,7 @@ impl Resource {
         Self::Timers,
         Self::Buffers,
         Self::Extensions,
+        Self::Network,
     ];
 
     fn is_bytes(self) -> bool {

@@ -7,6 +7,8 @@ mod bounds;
 
 use std::sync::Arc;
 
+use lunatic_kernel::hash::NumberSet;
+use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use lunatic_kernel::time::Time;
 use wasmtime::{AsContextMut as _, Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
@@ -14,6 +16,7 @@ use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
 use wasmtime_wasi::{HostMonotonicClock, I32Exit};
 use wiggle::GuestMemory;
 
+use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::report::PanicCapture;
 use crate::rights::denial;
@@ -25,7 +28,9 @@ const NAMESPACE: &str = "wasi_snapshot_preview1";
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
     pub(super) const INVAL: i32 = 28;
+    pub(super) const FAULT: i32 = 21;
     pub(super) const MFILE: i32 = 33;
+    pub(super) const NFILE: i32 = 41;
     pub(super) const NAMETOOLONG: i32 = 37;
     pub(super) const PERM: i32 = 63;
     pub(super) const ROFS: i32 = 69;
@@ -35,19 +40,31 @@ mod errno {
 /// The WASI side of one process.
 struct ProcessWasi {
     context: WasiP1Ctx,
-    /// Files that the process has opened and not closed. It may close a standard stream for another file.
-    open: i64,
+    /// The numbers of files that the process has opened and not closed. What it was given is not among them.
+    open: NumberSet<i32>,
+    /// A descriptor for each of them.
+    paid: Portion,
 }
 
 impl ProcessWasi {
     fn new(process: &Process, panic: &PanicCapture) -> Self {
         let system = &process.system;
         let clock = SystemClock(system.time.clone());
-        let wasi = &process.local.rights.wasi;
+        let rights = &process.local.rights;
         Self {
-            context: wasi.context(system.is_main(process.id), panic, clock),
-            open: 0,
+            context: rights.wasi.context(system.is_main(process.id), panic, clock),
+            open: NumberSet::default(),
+            paid: Portion::none(&rights.descriptors, &rights.group),
         }
+    }
+
+    /// A file that is not open any more, if it was opened by the process.
+    fn forget(&mut self, fd: i32) -> bool {
+        let was_open = self.open.remove(&fd);
+        if was_open {
+            self.paid.shrink(1);
+        }
+        was_open
     }
 
     /// The WASI side of the process, made when it is first needed.
@@ -179,7 +196,7 @@ fn add_open_and_close(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Opens a file, unless the process has as many open as it may.
+/// Opens a file, unless the process has as many open as it may, or the host has no descriptor for it.
 async fn path_open(
     mut caller: Caller<'_, Ctx>,
     (fd, how, path, len, create, rights, inheriting, flags, out): (i32, i32, i32, i32, i32, i64, i64, i32, i32),
@@ -187,9 +204,13 @@ async fn path_open(
     if bounds::is_too_long(len) {
         return Ok(errno::NAMETOOLONG);
     }
-    let files_max = i64::from(caller.data().process().local.rights.files_max);
+    let files_max = caller.data().process().local.rights.files_max;
+    // Where the number of the file goes, so that it can be read there.
+    let Ok(_) = guest_memory::slice(&mut caller, out.cast_unsigned(), 4) else {
+        return Ok(errno::FAULT);
+    };
     let (mut memory, wasi) = parts(&mut caller)?;
-    if wasi.open >= files_max {
+    if wasi.open.len() >= files_max as usize {
         denial::log(
             caller.data().process(),
             "may not open more files than",
@@ -197,6 +218,10 @@ async fn path_open(
             "--max-files N",
         );
         return Ok(errno::MFILE);
+    }
+    if !wasi.paid.grow(1) {
+        denial::log(caller.data().process(), "may not open a file", EXHAUSTED, "");
+        return Ok(errno::NFILE);
     }
     let opened = preview1::path_open(
         &mut wasi.context,
@@ -212,8 +237,12 @@ async fn path_open(
         out,
     );
     let code = opened.await?;
-    if code == errno::SUCCESS {
-        wasi.open += 1;
+    match code {
+        errno::SUCCESS => {
+            let fd = i32::from_le_bytes(guest_memory::read(&mut caller, out.cast_unsigned())?);
+            ProcessWasi::of(caller.data_mut()).open.insert(fd);
+        }
+        _ => wasi.paid.shrink(1),
     }
     note_denial(&mut caller, code, "may not open", path, len);
     Ok(code)
@@ -223,7 +252,7 @@ async fn fd_close(mut caller: Caller<'_, Ctx>, fd: i32) -> wasmtime::Result<i32>
     let (mut memory, wasi) = parts(&mut caller)?;
     let code = preview1::fd_close(&mut wasi.context, &mut memory, fd).await?;
     if code == errno::SUCCESS {
-        wasi.open -= 1;
+        wasi.forget(fd);
     }
     Ok(code)
 }
@@ -233,7 +262,10 @@ async fn fd_renumber(mut caller: Caller<'_, Ctx>, from: i32, to: i32) -> wasmtim
     let code = preview1::fd_renumber(&mut wasi.context, &mut memory, from, to).await?;
     // What was open as `to` is closed.
     if code == errno::SUCCESS && from != to {
-        wasi.open -= 1;
+        wasi.forget(to);
+        if wasi.open.remove(&from) {
+            wasi.open.insert(to);
+        }
     }
     Ok(code)
 }
