@@ -80,6 +80,7 @@ mod ahead;
 #[doc(hidden)]
 pub mod bench;
 mod compile;
+mod descriptors;
 mod ending;
 mod engine;
 mod entry;

@@ -10,6 +10,7 @@ use lunatic_kernel::budget::{Budget, Usage};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::shares::Group;
+use lunatic_kernel::stock::EXHAUSTED;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
 use crate::inspect::ProcessInfo;
@@ -159,13 +160,19 @@ impl Runtime {
         if let Some(extension) = host.extensions.of(module.interface()) {
             extension.starts_system(&mut SystemSetup { wasi: &mut wasi });
         }
+        let group = Group::new();
+        if !wasi.pay(&host.descriptors, &group) {
+            anyhow::bail!(EXHAUSTED);
+        }
         let data = SystemData {
             budget: config.caps.map(|caps| Budget::outermost(caps, self.kernel.now())),
             config,
             wasi: Arc::new(wasi),
             states: SharedStates::default(),
         };
-        let system = self.kernel.start_system(data, |data| self.main_seed(module, data));
+        let system = self
+            .kernel
+            .start_system(data, |data| self.main_seed(module, data, group));
         let system = system.map_err(|limit| anyhow::anyhow!("{limit}"))?;
         Ok(RunningSystem {
             kernel: self.kernel.clone(),
@@ -174,7 +181,7 @@ impl Runtime {
         })
     }
 
-    fn main_seed(&self, module: &Arc<Module>, data: &SystemData) -> Seed<Wasm> {
+    fn main_seed(&self, module: &Arc<Module>, data: &SystemData, group: Arc<Group>) -> Seed<Wasm> {
         let config = &data.config;
         let mut inherited = config.inherited.clone();
         let extension = self.kernel.host.extensions.of(module.interface());
@@ -188,7 +195,8 @@ impl Runtime {
             net: Arc::new(Net::new(config.net.clone())),
             wasi: data.wasi.clone(),
             budget: data.budget.clone(),
-            group: Group::new(),
+            group,
+            descriptors: self.kernel.host.descriptors.clone(),
             turns: Arc::default(),
             fuel: None,
             inherited,

@@ -13,6 +13,7 @@ use lunatic_net::Net;
 
 use crate::ahead::Ahead;
 use crate::compile::{CompileHelper, CompileLimits, Compiler};
+use crate::descriptors;
 use crate::engine::Engines;
 use crate::extension::{Extension, Extensions};
 use crate::hibernation::Hibernation;
@@ -67,6 +68,9 @@ pub struct Figures {
     /// What is kept for processes beside their memories, in bytes, queued messages among it: links, monitors, names, channels,
     /// timers, results that wait to be fetched. At most [`kept_max`](RuntimeBuilder::kept_max), and what signals made of it.
     pub kept_bytes: usize,
+    /// Descriptors that processes hold: of files, folders and sockets; at most
+    /// [`descriptors_max`](RuntimeBuilder::descriptors_max).
+    pub descriptors: usize,
     /// Timers that have still to send.
     pub timers: usize,
     /// How often intervals did not send since the start: because they were late, or had used up their share of a core.
@@ -83,6 +87,7 @@ pub struct Figures {
 /// | [`kept_max`](Self::kept_max) | bytes of all that is kept for processes beside their memories | a quarter of it |
 /// | [`memory_max`](Self::memory_max) | bytes of all linear memories | three quarters of it |
 /// | [`resident_max`](Self::resident_max) | bytes that are resident before what waits is frozen | a tenth of it |
+/// | [`descriptors_max`](Self::descriptors_max) | files, folders and sockets of all processes | what the system allows, without 1,024 or a quarter |
 /// | [`cache`](Self::cache) | where compiled modules are kept | the user's cache folder |
 /// | [`compile_helper`](Self::compile_helper) | the program that compiles what guests bring along | none: the host does it |
 /// | [`compile_limits`](Self::compile_limits) | what that may take | one module a core, 10 seconds and 1 GiB each |
@@ -110,6 +115,7 @@ pub struct RuntimeBuilder {
     kept_max: usize,
     memory_max: usize,
     resident_max: usize,
+    descriptors_max: Option<u32>,
     cache: Option<PathBuf>,
     use_cache: bool,
     compile_helper: Option<CompileHelper>,
@@ -160,6 +166,16 @@ impl RuntimeBuilder {
         self
     }
 
+    /// How many descriptors of the system all processes may hold together: each file, folder and socket is one. By default all
+    /// that this program may have (`ulimit -Hn`), but for 1,024 or a quarter of them, whichever is less, which the host keeps
+    /// for itself, as it does in any case. A system has three quarters of them at most: three times what it leaves to others. Nor
+    /// have those that were spawned with one configuration more than that leaves to the rest of their system. At the limit,
+    /// nothing more is opened.
+    pub fn descriptors_max(mut self, descriptors: u32) -> Self {
+        self.descriptors_max = Some(descriptors);
+        self
+    }
+
     /// Where compiled modules are kept; `None` for nowhere. By default in [the user's cache folder](crate::cache_folder).
     /// Whoever can write to the folder can have the host run any machine code.
     pub fn cache(mut self, folder: Option<PathBuf>) -> Self {
@@ -202,7 +218,6 @@ impl RuntimeBuilder {
     /// When the machine refuses threads or memory, or is of a kind that wasmtime does not know; and when two
     /// [extensions](Self::extension) have one name, or one has a name that no configuration can say.
     pub fn build(self) -> anyhow::Result<Runtime> {
-        raise_descriptor_limit();
         let machine: Arc<dyn Environment> = Arc::new(Machine::new(lunatic_memory::thread_time));
         let node = Node::draw(machine.random());
         let settings = Settings {
@@ -239,6 +254,7 @@ impl RuntimeBuilder {
             guest_cache: cache.part(GUEST_CACHE, GUEST_CACHE_SIZE_MAX),
             cache,
             compiler: Compiler::new(self.compile_helper, self.compile_limits),
+            descriptors: descriptors::stock(self.descriptors_max),
             net: Net::new(|| Keys::new(node, || machine.random()))?,
             hibernation: Hibernation::new(self.resident_max),
             ahead: Ahead::default(),
@@ -261,6 +277,7 @@ impl Runtime {
             kept_max: memory / 4,
             memory_max: memory / 4 * 3,
             resident_max: memory / 10,
+            descriptors_max: None,
             cache: None,
             use_cache: true,
             compile_helper: None,
@@ -289,6 +306,7 @@ impl Runtime {
             memory_bytes: host.engines.memory_used(),
             queued_bytes: self.kernel.queued() as usize,
             kept_bytes: self.kernel.kept().usage().memory as usize,
+            descriptors: host.descriptors.held() as usize,
             timers: self.kernel.post().timers(),
             timers_skipped: self.kernel.post().skipped(),
             ..Figures::default()
@@ -341,19 +359,6 @@ impl Drop for Runtime {
         kernel.host.net.reactor.stop();
         self.helpers.drain(..).for_each(Thread::join);
     }
-}
-
-/// Lets this process of the system have as many descriptors as it may: each socket of a guest is one, and shells often
-/// give 1,024 only, for the sake of programs that use `select`.
-fn raise_descriptor_limit() {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let most = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    // If it is refused, guests get errors sooner, and no more.
-    let _ = setrlimit(Resource::Nofile, most);
 }
 
 #[cfg(test)]

@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
+use lunatic_kernel::shares::Group;
+use lunatic_kernel::stock::Stock;
 use lunatic_module::cache::Cache;
 use lunatic_module::entries::EntryName;
 use lunatic_net::Net;
@@ -36,6 +38,8 @@ pub struct Wasm {
     pub(crate) guest_cache: Cache,
     pub(crate) compiler: Compiler,
     pub(crate) net: Net<Arc<Process>>,
+    /// The descriptors that processes may have together.
+    pub(crate) descriptors: Arc<Stock>,
     pub(crate) hibernation: Hibernation<Wasm>,
     pub(crate) ahead: Ahead<Module, Runner>,
     pub(crate) shortage: Shortage,
@@ -143,6 +147,10 @@ impl SocketHost for Wasm {
 
     fn sockets_max(local: &Local) -> u32 {
         local.rights.files_max
+    }
+
+    fn descriptors(local: &Local) -> (&Arc<Stock>, &Arc<Group>) {
+        (&local.rights.descriptors, &local.rights.group)
     }
 }
 

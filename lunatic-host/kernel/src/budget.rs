@@ -43,13 +43,15 @@ pub enum Resource {
     Code,
     /// Bytes of what extensions keep.
     Extensions,
+    /// Bytes of what is kept for sockets, by the system too, and for configurations of TLS.
+    Network,
 }
 
 impl Resource {
-    const COUNT: usize = 11;
+    const COUNT: usize = 12;
 
     /// All that are counted in bytes.
-    pub const BYTES: [Self; 9] = [
+    pub const BYTES: [Self; 10] = [
         Self::Memory,
         Self::Bodies,
         Self::Messages,
@@ -59,6 +61,7 @@ impl Resource {
         Self::Buffers,
         Self::Code,
         Self::Extensions,
+        Self::Network,
     ];
 
     fn is_bytes(self) -> bool {

@@ -19,7 +19,7 @@
 //! | what runs all | `worker`, [`simulation`] |
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
 //! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`shares`], [`hash`], `room`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
@@ -63,6 +63,7 @@ mod sleepers;
 mod small_map;
 pub mod snapshot;
 mod spawn;
+pub mod stock;
 mod sync;
 pub mod system;
 pub mod table;

@@ -3,7 +3,8 @@
 //! Threads that look up names are such an amount, and memory of a library. If the first to come could take all of it, a
 //! single sandbox that never gives back would stop all others. So each group may hold as much as it leaves free for others:
 //! one that wants all gets a half, two that want all get a third each and leave a third, and so on. Something is left for a
-//! newcomer until there are as many greedy groups as units.
+//! newcomer until there are as many greedy groups as units. Where a half would be too little for a program that is alone, it is a
+//! multiple of what a group leaves free: three times as much is three quarters, and the second still finds something.
 //!
 //! Groups are nested as sandboxes are. The rule holds among the children of a group as it does among the outermost: what
 //! children hold counts for their parents, so nobody gets more by dividing himself.
@@ -57,6 +58,8 @@ impl Key {
 #[derive(Debug)]
 pub struct Shares {
     max: u64,
+    /// A group may hold so many times what it leaves free.
+    multiple: u64,
     total: u64,
     /// What a group and all groups in it hold. Those that hold nothing are not in it.
     held: HashMap<Key, u64>,
@@ -65,8 +68,14 @@ pub struct Shares {
 impl Shares {
     /// So many units, of which nobody holds any.
     pub fn new(max: u64) -> Self {
+        Self::of_multiple(max, 1)
+    }
+
+    /// So many units, of which a group may hold `multiple` times what it leaves free.
+    pub fn of_multiple(max: u64, multiple: u64) -> Self {
         Self {
             max,
+            multiple,
             total: 0,
             held: HashMap::new(),
         }
@@ -82,12 +91,13 @@ impl Shares {
         group.path().map(|key| self.held.get(&key).copied().unwrap_or(0))
     }
 
-    /// Whether the group may have so much more: neither it nor a group around it holds more than it leaves free then. The first
-    /// unit an outermost group may have even if nothing is left.
+    /// Whether the group may have so much more: neither it nor a group around it holds more than it leaves free then, or the
+    /// multiple of that. The first unit an outermost group may have even if nothing is left.
     pub(crate) fn fits(&self, group: &Group, amount: u64) -> bool {
-        let Some(mut left) = (self.max - self.total).checked_sub(amount) else {
+        let Some(left) = (self.max - self.total).checked_sub(amount) else {
             return false;
         };
+        let mut left = left.saturating_mul(self.multiple);
         let mut least = 1;
         self.held(group).all(|held| {
             let then = held + amount;
@@ -183,6 +193,17 @@ mod tests {
         let taken = parts.iter().filter(|part| shares.take(part, 1)).count();
         assert_eq!(taken, 31);
         assert!(shares.take(&program, 1) && !shares.fits(&program, 1));
+    }
+
+    #[test]
+    fn of_a_multiple_everybody_finds_something_too() {
+        let mut shares = Shares::of_multiple(1024, 3);
+        let program = Group::new();
+        let part = Group::within(&program);
+        assert_eq!(take_all(&mut shares, &part), 614, "three fifths");
+        assert_eq!(take_all(&mut shares, &program), 154, "up to three quarters");
+        let newcomers: Vec<_> = (0..3).map(|_| take_all(&mut shares, &Group::new())).collect();
+        assert_eq!(newcomers, [192, 48, 12]);
     }
 
     #[test]

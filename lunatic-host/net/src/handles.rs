@@ -7,6 +7,12 @@
 //!
 //! A clone is a handle of its own of the same socket, which closes with the last of them.
 //!
+//! # Who pays
+//!
+//! Each handle has a [`Charge`]: one socket of a budget, one descriptor of the host, and the bytes that are kept for it
+//! ([`cost`](crate::cost)). Who hands a socket over pays until it is claimed, and nothing of what the receiver may have is used up
+//! meanwhile, so nobody is stopped by what others send to it.
+//!
 //! # Locks
 //!
 //! A slot of the table may be locked while the lists of processes are (they are behind the lock that decides between alive
@@ -16,7 +22,9 @@
 use std::sync::Arc;
 
 use lunatic_kernel::address::{Id, Keys};
-use lunatic_kernel::budget::{Budget, Exhausted, Resource};
+use lunatic_kernel::budget::{Budget, Exhausted, Payer, Receipt, Resource};
+use lunatic_kernel::shares::Group;
+use lunatic_kernel::stock::{Portion, Stock};
 use lunatic_kernel::table::{Full, Table};
 
 use super::readiness::Waiter;
@@ -26,61 +34,98 @@ use super::socket::Socket;
 const SOCKETS_MAX: u32 = 16 << 20;
 
 /// Who can have sockets: a process.
-pub trait Owner: Waiter {
+pub trait Owner: Waiter + Payer {
     /// Its id.
     fn id(&self) -> Id;
 
     /// What it and others may use together.
     fn budget(&self) -> Option<&Arc<Budget>>;
 
-    /// Adds a socket to those that close at its end.
+    /// The descriptors that there are for all, and with whom it shares its part of them.
+    fn descriptors(&self) -> (&Arc<Stock>, &Arc<Group>);
+
+    /// Adds a socket to those that close at its end, which it has from now on, if it was only on its way before.
     ///
     /// # Errors
     ///
     /// When it has as many as it may, or has ended.
     fn own(&self, socket: Id) -> Result<(), Refusal>;
 
-    /// Takes back what [`own`](Self::own) added.
+    /// Adds a socket to those that close at its end, which is on its way to it.
+    ///
+    /// # Errors
+    ///
+    /// When it has ended.
+    fn expect(&self, socket: Id) -> Result<(), Refusal>;
+
+    /// Takes back what [`own`](Self::own) or [`expect`](Self::expect) added.
     fn disown(&self, socket: Id);
 }
 
 struct Entry<W: Owner> {
     socket: Arc<Socket<W>>,
     owner: W,
-    in_transit: bool,
+    /// Who has handed it over, while nobody has claimed it.
+    in_transit: Option<Id>,
     charge: Charge,
 }
 
-/// One socket of a budget; given back when it is dropped.
-pub struct Charge(Option<Arc<Budget>>);
+/// What a process pays for one socket: one of its budget, one descriptor of the host, and bytes; given back when it is dropped.
+///
+/// Clones of one socket have one descriptor together, and each pays for one: whichever closes last has paid.
+pub struct Charge {
+    budget: Option<Arc<Budget>>,
+    group: Arc<Group>,
+    _descriptor: Portion,
+    kept: Receipt,
+}
 
 impl Charge {
-    /// Charges the budget of a process for a socket.
+    /// Charges a process for a socket for which so many bytes are kept, before there is one.
     ///
     /// # Errors
     ///
-    /// When the budget has none left.
-    pub fn of(owner: &impl Owner) -> Result<Self, Refusal> {
+    /// When its budget has none left, or the host no descriptor for it.
+    pub fn of(owner: &impl Owner, bytes: usize) -> Result<Self, Refusal> {
+        let (stock, group) = owner.descriptors();
+        let descriptor = Portion::take(stock, group, 1).ok_or(Refusal::Host)?;
+        let mut kept = Receipt::new(owner.purse().to_account(), Resource::Network);
+        kept.grow(bytes).map_err(Refusal::Budget)?;
         let budget = owner.budget().cloned();
         if let Some(budget) = &budget {
             budget.charge(Resource::Sockets, 1).map_err(Refusal::Budget)?;
         }
-        Ok(Self(budget))
+        Ok(Self {
+            budget,
+            group: group.clone(),
+            _descriptor: descriptor,
+            kept,
+        })
     }
 
-    /// Whether it is the budget of this process that is charged.
+    /// Charges the process for so many bytes more.
+    ///
+    /// # Errors
+    ///
+    /// When its budget has not so many left.
+    pub fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.kept.grow(bytes).map_err(Refusal::Budget)
+    }
+
+    /// Whether it is taken from what this process has, alone or with others.
     fn is_of(&self, owner: &impl Owner) -> bool {
-        match (&self.0, owner.budget()) {
+        let is_of_budget = match (&self.budget, owner.budget()) {
             (Some(own), Some(its)) => Arc::ptr_eq(own, its),
             (None, None) => true,
             _ => false,
-        }
+        };
+        is_of_budget && Arc::ptr_eq(&self.group, owner.descriptors().1)
     }
 }
 
 impl Drop for Charge {
     fn drop(&mut self) {
-        if let Some(budget) = &self.0 {
+        if let Some(budget) = &self.budget {
             budget.give_back(Resource::Sockets, 1);
         }
     }
@@ -97,7 +142,7 @@ pub enum Refusal {
     Process(u32),
     /// A budget has none left.
     Budget(Exhausted),
-    /// All processes together have as many as there may be.
+    /// The process, with those that share the host's descriptors with it, has as many as it may.
     Host,
 }
 
@@ -111,7 +156,11 @@ impl std::fmt::Display for Refusal {
                 "the process has {max} sockets open, more it may not: close some, or raise `max-files`"
             ),
             Self::Budget(exhausted) => exhausted.fmt(f),
-            Self::Host => write!(f, "the largest number of sockets is open"),
+            Self::Host => write!(
+                f,
+                "the host has no descriptor left for the process, as all that share them have many files and sockets open: \
+                 close some, or raise the limit of the system (`ulimit -n`)"
+            ),
         }
     }
 }
@@ -134,7 +183,7 @@ impl<W: Owner> Handles<W> {
         let entry = Entry {
             socket,
             owner: owner.clone(),
-            in_transit: false,
+            in_transit: None,
             charge,
         };
         let id = self.table.insert(worker, |_| entry).map_err(|Full| Refusal::Host)?;
@@ -150,15 +199,19 @@ impl<W: Owner> Handles<W> {
     /// The socket, if it is the caller's.
     pub fn get(&self, caller: &W, id: Id) -> Result<Arc<Socket<W>>, Refusal> {
         let entry = self.table.get(id).ok_or(Refusal::NotYours)?;
-        if entry.owner.id() != caller.id() || entry.in_transit {
+        if entry.owner.id() != caller.id() || entry.in_transit.is_some() {
             return Err(Refusal::NotYours);
         }
         Ok(entry.socket.clone())
     }
 
-    /// Takes the handle away; the socket closes if it was its last.
+    /// Takes the handle away; the socket closes if it was its last. One that others have sent to the caller can
+    /// be closed, too; one that it has sent itself cannot, whose message may be received yet.
     pub fn close(&self, worker: usize, caller: &W, id: Id) -> Result<(), Refusal> {
-        self.get(caller, id)?;
+        let is_callers = |entry: &Entry<W>| entry.owner.id() == caller.id() && entry.in_transit != Some(caller.id());
+        if !self.table.get(id).is_some_and(|entry| is_callers(&entry)) {
+            return Err(Refusal::NotYours);
+        }
         caller.disown(id);
         self.close_of(worker, caller.id(), id);
         Ok(())
@@ -182,10 +235,10 @@ impl<W: Owner> Handles<W> {
         let to = to.filter(|to| to.id() != caller.id());
         // Under the lock of the slot, so that the receiver closes the socket even if it ends now (see above).
         if let Some(to) = to {
-            to.own(id)?;
+            to.expect(id)?;
             entry.owner = to.clone();
         }
-        entry.in_transit = true;
+        entry.in_transit = Some(caller.id());
         drop(entry);
         if to.is_some() {
             caller.disown(id);
@@ -196,7 +249,7 @@ impl<W: Owner> Handles<W> {
     /// Makes a socket in transit the caller's. One that is the caller's already stays so.
     pub fn claim(&self, caller: &W, id: Id) -> Result<(), Refusal> {
         let mut entry = self.table.get(id).ok_or(Refusal::NotYours)?;
-        if !entry.in_transit {
+        if entry.in_transit.is_none() {
             return if entry.owner.id() == caller.id() {
                 Ok(())
             } else {
@@ -206,17 +259,16 @@ impl<W: Owner> Handles<W> {
         // Who gave it is charged for it up to now.
         let charge = match entry.charge.is_of(caller) {
             true => None,
-            false => Some(Charge::of(caller)?),
+            false => Some(Charge::of(caller, entry.socket.cost())?),
         };
-        let mut former = None;
-        if entry.owner.id() != caller.id() {
-            caller.own(id)?;
-            former = Some(std::mem::replace(&mut entry.owner, caller.clone()));
-        }
-        entry.charge = charge.unwrap_or_else(|| std::mem::replace(&mut entry.charge, Charge(None)));
-        entry.in_transit = false;
+        // If it is the caller's already, it may have been on its way to it.
+        caller.own(id)?;
+        let former = std::mem::replace(&mut entry.owner, caller.clone());
+        let paid = charge.map(|charge| std::mem::replace(&mut entry.charge, charge));
+        entry.in_transit = None;
         drop(entry);
-        if let Some(former) = former {
+        drop(paid);
+        if former.id() != caller.id() {
             former.disown(id);
         }
         Ok(())

@@ -19,11 +19,13 @@
 //! | [`resolve`] | names of hosts |
 //! | [`process`] | processes of the kernel as owners |
 //! | [`handles`] | which process has which socket, and handing over |
+//! | [`cost`] | what the host and the system keep for a socket, in bytes |
 //! | [`errno`] | errors of the system as numbers of WASI |
 //!
 //! A [`Socket`](socket::Socket) knows neither guests nor handles: whoever has it calls an operation, and if that says
 //! `WouldBlock`, leaves a waiter and tries again when it is woken.
 
+pub mod cost;
 pub mod errno;
 pub mod handles;
 pub mod process;

@@ -5,27 +5,61 @@ use std::sync::Arc;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::Budget;
 use lunatic_kernel::hash::NumberSet;
+use lunatic_kernel::shares::Group;
+use lunatic_kernel::stock::Stock;
 use lunatic_kernel::{Host, Local, Process};
 
 use crate::handles::{Owner, Refusal};
 
 /// The sockets of one process. Most have none.
 #[derive(Default)]
-pub struct Sockets(Option<Box<NumberSet<Id>>>);
+pub struct Sockets(Option<Box<Lists>>);
+
+#[derive(Default)]
+struct Lists {
+    own: NumberSet<Id>,
+    /// In transit to the process: others pay for them.
+    coming: NumberSet<Id>,
+}
 
 impl Sockets {
-    /// How many there are.
+    /// How many there are, with those on their way to the process.
     pub fn count(&self) -> usize {
-        self.0.as_ref().map_or(0, |sockets| sockets.len())
+        self.0.as_ref().map_or(0, |lists| lists.own.len() + lists.coming.len())
+    }
+
+    /// Adds one, if the process has fewer than `max`.
+    fn own(&mut self, socket: Id, max: u32) -> Result<(), Refusal> {
+        let lists = self.0.get_or_insert_default();
+        if lists.own.contains(&socket) {
+            return Ok(());
+        }
+        if lists.own.len() >= max as usize {
+            return Err(Refusal::Process(max));
+        }
+        lists.coming.remove(&socket);
+        lists.own.insert(socket);
+        Ok(())
+    }
+
+    fn disown(&mut self, socket: Id) {
+        let Some(lists) = &mut self.0 else { return };
+        for list in [&mut lists.own, &mut lists.coming] {
+            // The room is given back, as nobody pays for it.
+            if list.remove(&socket) && list.len() < list.capacity() / 4 {
+                list.shrink_to_fit();
+            }
+        }
     }
 }
 
 impl IntoIterator for Sockets {
     type Item = Id;
-    type IntoIter = std::iter::Flatten<std::option::IntoIter<NumberSet<Id>>>;
+    type IntoIter = std::vec::IntoIter<Id>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.map(|sockets| *sockets).into_iter().flatten()
+        let lists = self.0.map(|lists| lists.own.into_iter().chain(lists.coming));
+        lists.into_iter().flatten().collect::<Vec<_>>().into_iter()
     }
 }
 
@@ -36,6 +70,9 @@ pub trait SocketHost: Host {
 
     /// The most sockets that a process may have.
     fn sockets_max(local: &Self::Local) -> u32;
+
+    /// The descriptors that there are for all, and with whom a process shares its part of them.
+    fn descriptors(local: &Self::Local) -> (&Arc<Stock>, &Arc<Group>);
 }
 
 impl<H: SocketHost> Owner for Arc<Process<H>> {
@@ -47,24 +84,23 @@ impl<H: SocketHost> Owner for Arc<Process<H>> {
         self.local.budget()
     }
 
+    fn descriptors(&self) -> (&Arc<Stock>, &Arc<Group>) {
+        H::descriptors(&self.local)
+    }
+
     fn own(&self, socket: Id) -> Result<(), Refusal> {
         let max = H::sockets_max(&self.local);
-        let owned = self.with_belongings(|belongings| {
-            let Sockets(sockets) = H::sockets(belongings);
-            let sockets = sockets.get_or_insert_default();
-            if sockets.len() >= max as usize {
-                return Err(Refusal::Process(max));
-            }
-            sockets.insert(socket);
-            Ok(())
-        });
+        let owned = self.with_belongings(|belongings| H::sockets(belongings).own(socket, max));
         owned.unwrap_or(Err(Refusal::Ended))
     }
 
+    fn expect(&self, socket: Id) -> Result<(), Refusal> {
+        let add = |sockets: &mut Sockets| sockets.0.get_or_insert_default().coming.insert(socket);
+        let added = self.with_belongings(|belongings| add(H::sockets(belongings)));
+        added.map(drop).ok_or(Refusal::Ended)
+    }
+
     fn disown(&self, socket: Id) {
-        self.with_belongings(|belongings| {
-            let Sockets(sockets) = H::sockets(belongings);
-            sockets.as_mut().map(|sockets| sockets.remove(&socket))
-        });
+        self.with_belongings(|belongings| H::sockets(belongings).disown(socket));
     }
 }

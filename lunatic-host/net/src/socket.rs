@@ -12,6 +12,7 @@ use lunatic_sys::codes::{NO_TIMEOUT, option};
 use parking_lot::Mutex;
 use socket2::{SockRef, TcpKeepalive};
 
+use super::cost::{self, UDP_BUFFER, UNIX_BUFFER};
 use super::reactor::{self, Reactor};
 use super::readiness::{Direction, Readiness, Waiter};
 use super::tls::Tls;
@@ -49,6 +50,18 @@ impl<W: Waiter> Socket<W> {
             reactor: reactor.clone(),
             timeouts: [const { AtomicU64::new(NO_TIMEOUT) }; 2],
         })
+    }
+
+    /// What is kept for it, in bytes.
+    pub fn cost(&self) -> usize {
+        match &self.kind {
+            Kind::TcpListener(_) => cost::TCP_LISTENER,
+            Kind::TcpStream(_) => cost::TCP_STREAM,
+            Kind::Udp(_) => cost::UDP,
+            Kind::UnixListener(_) => cost::UNIX_LISTENER,
+            Kind::UnixStream(_) => cost::UNIX_STREAM,
+            Kind::Tls(_) => cost::TLS,
+        }
     }
 
     /// The stream of TLS, if it is one.
@@ -247,8 +260,8 @@ impl<W: Waiter> Socket<W> {
     pub fn set_option(&self, name: i32, value: u64) -> io::Result<()> {
         let socket = self.options();
         let number = || u32::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-        // The kernel takes what it allows and doubles that; so large a number it would take for a negative one.
-        let size = || usize::try_from(value.min(1 << 30)).unwrap_or(1 << 30);
+        // The kernel takes what it allows and doubles that.
+        let size = || usize::try_from(value).unwrap_or(usize::MAX).min(self.buffer_max());
         match name {
             option::READ_TIMEOUT | option::WRITE_TIMEOUT if value == 0 => Err(io::ErrorKind::InvalidInput.into()),
             option::READ_TIMEOUT | option::WRITE_TIMEOUT => {
@@ -277,6 +290,16 @@ impl<W: Waiter> Socket<W> {
             option::MULTICAST_LOOP_V4 => socket.set_multicast_loop_v4(value != 0),
             option::MULTICAST_LOOP_V6 => socket.set_multicast_loop_v6(value != 0),
             _ => Err(io::ErrorKind::InvalidInput.into()),
+        }
+    }
+
+    /// The largest buffer of the system that may be asked for, in bytes: what is paid for.
+    fn buffer_max(&self) -> usize {
+        match &self.kind {
+            Kind::Udp(_) => UDP_BUFFER,
+            Kind::UnixListener(_) | Kind::UnixStream(_) => UNIX_BUFFER,
+            // A larger number the system would take for a negative one.
+            Kind::TcpListener(_) | Kind::TcpStream(_) | Kind::Tls(_) => 1 << 30,
         }
     }
 

@@ -6,12 +6,11 @@ use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Type};
 
+use super::cost::{self, TCP_BACKLOG};
 use super::reactor::Reactor;
 use super::readiness::{Direction, Waiter};
 use super::socket::{Kind, Socket, unsupported};
-
-/// So many connections wait to be accepted, if the system allows as many.
-const BACKLOG: i32 = 4096;
+use super::unix;
 
 /// Listens at an address.
 pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
@@ -20,7 +19,7 @@ pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::
     // As std does: a server that is started again need not wait for the connections of its forerunner.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
+    socket.listen(TCP_BACKLOG)?;
     let listener = mio::net::TcpListener::from_std(socket.into());
     Ok(Socket::new(reactor, Kind::TcpListener(listener)))
 }
@@ -49,6 +48,14 @@ impl<W: Waiter> Socket<W> {
         })
     }
 
+    /// What a connection costs that it accepts.
+    pub fn accepted_cost(&self) -> usize {
+        match &self.kind {
+            Kind::UnixListener(_) => cost::UNIX_STREAM,
+            _ => cost::TCP_STREAM,
+        }
+    }
+
     /// Accepts a connection: its socket, and who it is, if that has an address.
     pub fn try_accept(&self, reactor: &Arc<Reactor<W>>) -> io::Result<(Arc<Socket<W>>, Option<SocketAddr>)> {
         self.readiness(Direction::Read).attempt(|| {
@@ -57,7 +64,7 @@ impl<W: Waiter> Socket<W> {
                     let (stream, peer) = listener.accept()?;
                     (Kind::TcpStream(stream), Some(peer))
                 }
-                Kind::UnixListener(listener) => (Kind::UnixStream(listener.accept()?.0), None),
+                Kind::UnixListener(listener) => (unix::stream(listener.accept()?.0)?, None),
                 _ => return Err(unsupported()),
             };
             Ok(((Socket::new(reactor, accepted.0), accepted.1), false))

@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
+use super::cost::UDP_BUFFER;
 use super::reactor::Reactor;
 use super::readiness::{Direction, Waiter};
 use super::socket::{Kind, Socket, unsupported};
@@ -11,6 +12,7 @@ use super::socket::{Kind, Socket, unsupported};
 /// Binds a socket to an address.
 pub fn bind<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
     let socket = mio::net::UdpSocket::bind(address)?;
+    socket2::SockRef::from(&socket).set_recv_buffer_size(UDP_BUFFER)?;
     Ok(Socket::new(reactor, Kind::Udp(socket)))
 }
 

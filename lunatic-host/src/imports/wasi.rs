@@ -8,6 +8,8 @@ mod bounds;
 use std::sync::Arc;
 
 use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
+use lunatic_kernel::hash::NumberSet;
+use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use lunatic_kernel::time::Time;
 use wasmtime::{AsContextMut as _, Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
@@ -15,6 +17,7 @@ use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
 use wasmtime_wasi::{HostMonotonicClock, I32Exit};
 use wiggle::GuestMemory;
 
+use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::report::PanicCapture;
 use crate::rights::denial;
@@ -26,7 +29,9 @@ const NAMESPACE: &str = "wasi_snapshot_preview1";
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
     pub(super) const INVAL: i32 = 28;
+    pub(super) const FAULT: i32 = 21;
     pub(super) const MFILE: i32 = 33;
+    pub(super) const NFILE: i32 = 41;
     pub(super) const NAMETOOLONG: i32 = 37;
     pub(super) const NOMEM: i32 = 48;
     pub(super) const PERM: i32 = 63;
@@ -37,8 +42,10 @@ mod errno {
 /// The WASI side of one process.
 struct ProcessWasi {
     context: WasiP1Ctx,
-    /// Files that the process has opened and not closed. It may close a standard stream for another file.
-    open: i64,
+    /// The numbers of files that the process has opened and not closed. What it was given is not among them.
+    open: NumberSet<i32>,
+    /// A descriptor for each of them.
+    descriptors: Portion,
     /// What the process pays for the context and the files.
     paid: Receipt,
 }
@@ -51,19 +58,29 @@ impl ProcessWasi {
     fn new(process: &Process, panic: &PanicCapture) -> Self {
         let system = &process.system;
         let clock = SystemClock(system.time.clone());
-        let wasi = &process.local.rights.wasi;
+        let rights = &process.local.rights;
         Self {
-            context: wasi.context(system.is_main(process.id), panic, clock),
-            open: 0,
+            context: rights.wasi.context(system.is_main(process.id), panic, clock),
+            open: NumberSet::default(),
+            descriptors: Portion::none(&rights.descriptors, &rights.group),
             paid: Receipt::new(process.purse().to_account(), Resource::Bodies),
         }
     }
 
     /// Pays for what is there now: less than before, but for the context when that is new.
     fn settle(&mut self, process: &Process) -> Result<(), Exhausted> {
-        let files = usize::try_from(self.open).unwrap_or(0) * FILE_SIZE;
+        let files = self.open.len() * FILE_SIZE;
         self.paid
             .settle(CONTEXT_SIZE + process.local.rights.wasi.size() + files)
+    }
+
+    /// A file that is not open any more, if it was opened by the process.
+    fn forget(&mut self, fd: i32) -> bool {
+        let was_open = self.open.remove(&fd);
+        if was_open {
+            self.descriptors.shrink(1);
+        }
+        was_open
     }
 
     /// There may be fewer files than were paid for.
@@ -206,7 +223,7 @@ fn add_open_and_close(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Opens a file, unless the process has as many open as it may.
+/// Opens a file, unless the process has as many open as it may, or the host has no descriptor for it.
 async fn path_open(
     mut caller: Caller<'_, Ctx>,
     (fd, how, path, len, create, rights, inheriting, flags, out): (i32, i32, i32, i32, i32, i64, i64, i32, i32),
@@ -214,9 +231,13 @@ async fn path_open(
     if bounds::is_too_long(len) {
         return Ok(errno::NAMETOOLONG);
     }
-    let files_max = i64::from(caller.data().process().local.rights.files_max);
+    let files_max = caller.data().process().local.rights.files_max;
+    // Where the number of the file goes, so that it can be read there.
+    let Ok(_) = guest_memory::slice(&mut caller, out.cast_unsigned(), 4) else {
+        return Ok(errno::FAULT);
+    };
     let (mut memory, wasi) = parts(&mut caller)?;
-    if wasi.open >= files_max {
+    if wasi.open.len() >= files_max as usize {
         denial::log(
             caller.data().process(),
             "may not open more files than",
@@ -227,6 +248,11 @@ async fn path_open(
     }
     if wasi.paid.grow(FILE_SIZE).is_err() {
         return Ok(errno::NOMEM);
+    }
+    if !wasi.descriptors.grow(1) {
+        ProcessWasi::closed(&mut caller);
+        denial::log(caller.data().process(), "may not open a file", EXHAUSTED, "");
+        return Ok(errno::NFILE);
     }
     let opened = preview1::path_open(
         &mut wasi.context,
@@ -242,8 +268,12 @@ async fn path_open(
         out,
     );
     let code = opened.await?;
-    if code == errno::SUCCESS {
-        wasi.open += 1;
+    match code {
+        errno::SUCCESS => {
+            let fd = i32::from_le_bytes(guest_memory::read(&mut caller, out.cast_unsigned())?);
+            ProcessWasi::of(caller.data_mut()).open.insert(fd);
+        }
+        _ => wasi.descriptors.shrink(1),
     }
     ProcessWasi::closed(&mut caller);
     note_denial(&mut caller, code, "may not open", path, len);
@@ -254,7 +284,7 @@ async fn fd_close(mut caller: Caller<'_, Ctx>, fd: i32) -> wasmtime::Result<i32>
     let (mut memory, wasi) = parts(&mut caller)?;
     let code = preview1::fd_close(&mut wasi.context, &mut memory, fd).await?;
     if code == errno::SUCCESS {
-        wasi.open -= 1;
+        wasi.forget(fd);
     }
     ProcessWasi::closed(&mut caller);
     Ok(code)
@@ -265,7 +295,10 @@ async fn fd_renumber(mut caller: Caller<'_, Ctx>, from: i32, to: i32) -> wasmtim
     let code = preview1::fd_renumber(&mut wasi.context, &mut memory, from, to).await?;
     // What was open as `to` is closed.
     if code == errno::SUCCESS && from != to {
-        wasi.open -= 1;
+        wasi.forget(to);
+        if wasi.open.remove(&from) {
+            wasi.open.insert(to);
+        }
     }
     ProcessWasi::closed(&mut caller);
     Ok(code)

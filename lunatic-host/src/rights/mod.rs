@@ -17,6 +17,7 @@ use std::time::Instant;
 use lunatic_kernel::budget::{Budget, Caps, Receipt};
 use lunatic_kernel::registry::Scope;
 use lunatic_kernel::shares::Group;
+use lunatic_kernel::stock::Stock;
 use lunatic_rights::narrow::limit;
 pub use lunatic_rights::net;
 pub use lunatic_rights::{Denied, MAY_ALL, May, config, files};
@@ -54,6 +55,8 @@ pub struct Rights {
     /// Those with whom it shares what the host has only so much of: who was spawned with the same configuration, and their
     /// descendants.
     pub group: Arc<Group>,
+    /// The descriptors that there are for all processes, which groups share.
+    pub descriptors: Arc<Stock>,
     /// Numbers of the budgets that it belongs to, the outermost first, without the system's own: who waits for something of
     /// which there is little waits in turns with others of other budgets. At most `TURNS_DEPTH_MAX`.
     pub turns: Arc<[u64]>,
@@ -84,6 +87,8 @@ impl Rights {
             }
             None => (self.budget.clone(), self.turns.clone()),
         };
+        let group = Group::within(&self.group);
+        let wasi = self.wasi.narrowed(config, has_stdin, &self.descriptors, &group)?;
         Ok(Self {
             scope: self.scope.clone(),
             may: config.may_of_child(self.may),
@@ -91,9 +96,10 @@ impl Rights {
             mailbox_max: limit(self.mailbox_max, config.max_mailbox),
             files_max: limit(self.files_max, config.max_files),
             net: config.net_of_child(&self.net)?,
-            wasi: Arc::new(self.wasi.narrowed(config, has_stdin)?),
+            wasi: Arc::new(wasi),
             budget,
-            group: Group::within(&self.group),
+            group,
+            descriptors: self.descriptors.clone(),
             turns,
             fuel: self.fuel,
             inherited: self.inherited.clone(),
@@ -158,6 +164,7 @@ mod tests {
             wasi: Arc::new(wasi.open().unwrap()),
             budget: None,
             group: Group::new(),
+            descriptors: Stock::new(100),
             turns: Arc::default(),
             fuel: None,
             inherited: Inherited::default(),

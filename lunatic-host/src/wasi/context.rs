@@ -3,7 +3,10 @@
 use std::collections::HashSet;
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use lunatic_kernel::shares::Group;
+use lunatic_kernel::stock::{EXHAUSTED, Portion, Stock};
 use lunatic_rights::config::{ClockRight, Config, RandomRight, Stream};
 use lunatic_rights::files::{Folder, Place};
 use lunatic_rights::{Denied, Dir};
@@ -132,6 +135,7 @@ impl WasiConfig {
             env: self.env,
             folders,
             filesystem,
+            paid: None,
             stdin: OpenStdin::new(&self.stdin),
             stdin_given: false,
             stdout: self.stdout,
@@ -161,6 +165,11 @@ impl WasiConfig {
 /// So many bytes of a stream are kept for a parent that does not ask for them.
 pub(crate) const CAPTURED_MAX: usize = 256 << 10;
 
+/// How many descriptors so many folders have: one that narrows them for children, one that wasmtime-wasi uses.
+fn descriptors_of(folders: usize) -> u64 {
+    2 * folders as u64
+}
+
 /// Folders as wasmtime-wasi wants them; or which of them it could not open, and why.
 fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error)> {
     let mut builder = WasiCtxBuilder::new();
@@ -189,6 +198,8 @@ pub struct Wasi {
     folders: Vec<Folder>,
     /// The same folders; a clone shares the descriptors.
     filesystem: WasiFilesystemCtx,
+    /// What is paid for them: those who have the same folders pay together.
+    paid: Option<Arc<Portion>>,
     stdin: OpenStdin,
     /// Not only the main process reads it.
     stdin_given: bool,
@@ -201,14 +212,31 @@ pub struct Wasi {
 }
 
 impl Wasi {
-    /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input.
-    pub(crate) fn narrowed(&self, config: &Config, has_stdin: bool) -> Result<Self, Denied> {
-        let (folders, filesystem) = match config.folders_of_child(&self.folders)? {
-            None => (self.folders.clone(), self.filesystem.clone()),
+    /// Takes the descriptors of the folders, which are open already, from those of a group; false if it may not have so many.
+    pub(crate) fn pay(&mut self, descriptors: &Arc<Stock>, group: &Arc<Group>) -> bool {
+        let paid = Portion::take(descriptors, group, descriptors_of(self.folders.len()));
+        self.paid = paid.map(Arc::new);
+        self.paid.is_some()
+    }
+
+    /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input. The folders of its own
+    /// take descriptors from those of the child's group.
+    pub(crate) fn narrowed(
+        &self,
+        config: &Config,
+        has_stdin: bool,
+        descriptors: &Arc<Stock>,
+        group: &Arc<Group>,
+    ) -> Result<Self, Denied> {
+        // Before they are opened.
+        let asked = descriptors_of(config.dirs.as_ref().map_or(0, Vec::len));
+        let paid = Portion::take(descriptors, group, asked).ok_or_else(|| Denied(EXHAUSTED.into()))?;
+        let (folders, filesystem, paid) = match config.folders_of_child(&self.folders)? {
+            None => (self.folders.clone(), self.filesystem.clone(), self.paid.clone()),
             Some(folders) => {
                 let filesystem = filesystem(&folders)
                     .map_err(|(at, error)| Denied(format!("the folder {}: {error}", folders[at].guest)))?;
-                (folders, filesystem)
+                (folders, filesystem, Some(Arc::new(paid)))
             }
         };
         let output = |stream: Option<Stream>, own: &Output| match stream {
@@ -226,6 +254,7 @@ impl Wasi {
             env: config.env_of_child(&self.env),
             folders,
             filesystem,
+            paid,
             stdin: self.stdin.clone(),
             stdin_given: config.stdin == Some(Stream::Inherit) && has_stdin,
             stdout,

@@ -89,7 +89,11 @@ impl Serialize for Socket {
 impl<'de> Deserialize<'de> for Socket {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let handle = codec::handle::deserialize(deserializer)?;
-        host::net::claim(handle).map_err(D::Error::custom)?;
+        host::net::claim(handle).map_err(|error| {
+            // If it was refused for want of room, whoever sent it would pay for it from now on.
+            host::net::close(handle);
+            D::Error::custom(error)
+        })?;
         Ok(Self { handle })
     }
 }

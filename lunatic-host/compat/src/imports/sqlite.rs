@@ -6,11 +6,16 @@ use lunatic_host::Ctx;
 use lunatic_host::imports::pieces;
 use lunatic_host::rights::denial;
 use lunatic_host::wasm::Process;
+use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use wasmtime::{Caller, Linker};
 
 use super::{failed, fault, give, into_text, state, text};
 use crate::sqlite::wire::{self, Value};
 use crate::sqlite::{Connection, Statement, Step, run};
+
+/// So many descriptors a database in a file has at most: of the file, of its journal, and of one more while one takes the place of
+/// another.
+const DESCRIPTORS: u64 = 3;
 
 /// What a step returns.
 const ROW: i32 = 100;
@@ -93,7 +98,12 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
         return Ok(failed(&mut caller, out, why)?.into());
     }
     let account = databases.account(&process);
-    let opened = on(&caller, None, move || Connection::open(place, account)).await?;
+    let (stock, group) = (&process.local.rights().descriptors, &process.local.rights().group);
+    let files = if place.is_some() { DESCRIPTORS } else { 0 };
+    let Some(paid) = Portion::take(stock, group, files) else {
+        return Ok(failed(&mut caller, out, EXHAUSTED)?.into());
+    };
+    let opened = on(&caller, None, move || Connection::open(place, account, paid)).await?;
     match opened {
         Ok(connection) => {
             let connections = &mut state(&mut caller).databases.connections;

@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libsqlite3_sys as sqlite;
+use lunatic_kernel::stock::Portion;
 use parking_lot::Mutex;
 
 use super::files::{self, Guest, LAYER, Place};
@@ -73,6 +74,8 @@ pub(crate) struct Connection {
     account: Arc<Account>,
     /// Where the file is; SQLite asks for it until the connection closes.
     _place: Option<Place>,
+    /// Descriptors of its files: given back when they are closed.
+    _paid: Portion,
 }
 
 // SAFETY: it is opened with `SQLITE_OPEN_FULLMUTEX`: SQLite itself takes a lock for each call, from whatever thread.
@@ -108,8 +111,8 @@ fn set_up() -> Result<(), SqlError> {
 
 impl Connection {
     /// Opens the database in a file, which is made if it is not there; without a place, one in memory. `account` is whose
-    /// memory it takes.
-    pub(crate) fn open(place: Option<Place>, account: Arc<Account>) -> Result<Self, SqlError> {
+    /// memory it takes, `paid` the descriptors.
+    pub(crate) fn open(place: Option<Place>, account: Arc<Account>, paid: Portion) -> Result<Self, SqlError> {
         set_up()?;
         let charged = account.enter();
         let path = place.as_ref().map_or(c":memory:", |place| &place.path);
@@ -129,6 +132,7 @@ impl Connection {
             stopped: Box::default(),
             account: account.clone(),
             _place: place,
+            _paid: paid,
         };
         if code != sqlite::SQLITE_OK {
             return Err(connection.error());

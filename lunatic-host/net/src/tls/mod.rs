@@ -17,8 +17,12 @@ use super::reactor::Reactor;
 use super::readiness::{Direction, Waiter};
 use super::socket::{Kind, Socket, unsupported};
 
-/// The most bytes that one write takes: four records.
-const WRITE_MAX: usize = 64 << 10;
+/// The most bytes that one write takes: a record.
+const WRITE_MAX: usize = 16 << 10;
+
+/// The most bytes that a stream holds: 64 KiB of a message of a handshake that has not all come, 64 KiB of certificates of the
+/// peer, and 64 KiB of its state, of a record that comes, of what was in the last ones, and of one that goes.
+pub const HELD_MAX: usize = 192 << 10;
 
 /// A stream of TLS.
 pub struct Tls<W: Waiter> {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lunatic_net::cost;
 use lunatic_net::handles::Charge;
 use lunatic_net::readiness::Direction;
 use lunatic_net::resolve::NAME_LEN_MAX;
@@ -138,7 +139,7 @@ fn tcp_listen(mut caller: Caller<'_, Ctx>, address: u32, out: u32) -> wasmtime::
     let made = address.and_then(|address| {
         let ctx = caller.data();
         check(ctx, Verb::Bind, None, Some(address))?;
-        let charge = Charge::of(ctx.process())?;
+        let charge = Charge::of(ctx.process(), cost::TCP_LISTENER)?;
         Ok((tcp::listen(&ctx.kernel.host.net.reactor, address)?, charge))
     });
     finish(&mut caller, made, out)
@@ -224,7 +225,7 @@ async fn connect(
     instance::note_place(&mut *caller);
     let ctx = caller.data();
     let begun = check(ctx, Verb::Connect, name, Some(address)).and_then(|()| {
-        let charge = Charge::of(ctx.process())?;
+        let charge = Charge::of(ctx.process(), cost::TCP_STREAM)?;
         Ok((tcp::connect(&ctx.kernel.host.net.reactor, address)?, charge))
     });
     finish_connect(caller, begun, timeout_ns).await
@@ -255,10 +256,10 @@ pub async fn next_connection(
     caller: &mut Caller<'_, Ctx>,
     listener: &Arc<Socket>,
     timeout_ns: u64,
-    charge: fn(&mut Caller<'_, Ctx>) -> Result<Charge, Failure>,
+    charge: fn(&mut Caller<'_, Ctx>, usize) -> Result<Charge, Failure>,
 ) -> wasmtime::Result<Result<Accepted, Failure>> {
     perform(caller, listener, Direction::Read, timeout_ns, |caller| {
-        let charge = match charge(caller) {
+        let charge = match charge(caller, listener.accepted_cost()) {
             Ok(charge) => charge,
             Err(failure) => return Ok(Err(failure)),
         };
@@ -284,7 +285,7 @@ async fn accept(
         Ok(listener) => listener,
         Err(failure) => return Ok(failure.code(caller.data_mut())),
     };
-    let charge = |caller: &mut Caller<'_, Ctx>| Ok(Charge::of(caller.data().process())?);
+    let charge = |caller: &mut Caller<'_, Ctx>, bytes| Ok(Charge::of(caller.data().process(), bytes)?);
     match next_connection(&mut caller, &listener, timeout_ns, charge).await? {
         Ok((socket, charge, address)) => {
             write_address(&mut caller, peer, address)?;

@@ -142,7 +142,8 @@ fn clone(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::
         if !socket.can_be_cloned() {
             return Err(io::Error::from(io::ErrorKind::Unsupported).into());
         }
-        Ok((socket, Charge::of(caller.data().process())?))
+        let charge = Charge::of(caller.data().process(), socket.cost())?;
+        Ok((socket, charge))
     });
     super::connect::finish(&mut caller, made, out)
 }

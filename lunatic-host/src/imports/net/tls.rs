@@ -4,6 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
+use lunatic_net::cost;
 use lunatic_net::handles::Charge;
 use lunatic_net::readiness::Direction;
 use lunatic_net::tls::config::Config;
@@ -171,7 +172,7 @@ async fn tls_start(
         let connection = config
             .connection(name)
             .map_err(|error| Failure::Text(TLS_FAILED, error.to_string()))?;
-        let charge = Charge::of(caller.data().process())?;
+        let charge = Charge::of(caller.data().process(), cost::TLS)?;
         Ok((wrap(&caller.data().kernel.host.net.reactor, tcp, connection)?, charge))
     });
     let (socket, charge) = match begun {

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
 
+use lunatic_net::cost;
 use lunatic_net::handles::Charge;
 use lunatic_net::readiness::Direction;
 use lunatic_net::udp;
@@ -38,7 +39,7 @@ fn udp_bind(mut caller: Caller<'_, Ctx>, address: u32, out: u32) -> wasmtime::Re
     let made = address.and_then(|address| {
         let ctx = caller.data();
         check(ctx, Verb::Bind, None, Some(address))?;
-        let charge = Charge::of(ctx.process())?;
+        let charge = Charge::of(ctx.process(), cost::UDP)?;
         Ok((udp::bind(&ctx.kernel.host.net.reactor, address)?, charge))
     });
     super::connect::finish(&mut caller, made, out)

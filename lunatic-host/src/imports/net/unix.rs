@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::AsRawFd;
 
+use lunatic_net::cost;
 use lunatic_net::handles::Charge;
 use lunatic_net::unix;
 use lunatic_sys::codes::{DENIED, OK};
@@ -56,7 +57,7 @@ fn unix_listen(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wa
     check_handle(&mut caller, out)?;
     let made = place(&mut caller, path, len, true)?.and_then(|place| {
         let ctx = caller.data();
-        let charge = Charge::of(ctx.process())?;
+        let charge = Charge::of(ctx.process(), cost::UNIX_LISTENER)?;
         Ok((unix::listen(&ctx.kernel.host.net.reactor, &place.new_path())?, charge))
     });
     super::connect::finish(&mut caller, made, out)
@@ -67,7 +68,7 @@ fn unix_connect(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> w
     check_handle(&mut caller, out)?;
     let made = place(&mut caller, path, len, false)?.and_then(|place| {
         let ctx = caller.data();
-        let charge = Charge::of(ctx.process())?;
+        let charge = Charge::of(ctx.process(), cost::UNIX_STREAM)?;
         let there = place.existing()?;
         let path = format!("/proc/self/fd/{}", there.as_raw_fd());
         Ok((unix::connect(&ctx.kernel.host.net.reactor, path.as_ref())?, charge))
@@ -78,8 +79,9 @@ fn unix_connect(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> w
 fn unix_pair(mut caller: Caller<'_, Ctx>, one: u32, other: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, one)?;
     check_handle(&mut caller, other)?;
-    let charges =
-        Charge::of(caller.data().process()).and_then(|first| Ok([first, Charge::of(caller.data().process())?]));
+    let process = caller.data().process();
+    let charge = || Charge::of(process, cost::UNIX_STREAM);
+    let charges = charge().and_then(|first| Ok([first, charge()?]));
     let made = charges
         .map_err(Failure::from)
         .and_then(|charges| Ok((unix::pair(&caller.data().kernel.host.net.reactor)?, charges)));

@@ -174,10 +174,10 @@ fn check_count(caller: &mut Caller<'_, Ctx>) -> Result<(), Failure> {
     }
 }
 
-/// What has to be there before a socket is made.
-fn charge(caller: &mut Caller<'_, Ctx>) -> Result<Charge, Failure> {
+/// What has to be there before a socket is made for which so many bytes are kept.
+fn charge(caller: &mut Caller<'_, Ctx>, bytes: usize) -> Result<Charge, Failure> {
     check_count(caller)?;
-    Ok(Charge::of(caller.data().process())?)
+    Ok(Charge::of(caller.data().process(), bytes)?)
 }
 
 /// Why something failed, in words.

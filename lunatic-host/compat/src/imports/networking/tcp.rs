@@ -9,6 +9,7 @@ use lunatic_host::imports::net::call::{Failure, check};
 use lunatic_host::imports::net::connect::{finish_connect, next_connection};
 use lunatic_host::rights::net::Verb;
 use lunatic_host::wasm::Socket;
+use lunatic_net::cost;
 use lunatic_net::handles::Charge;
 use lunatic_net::tcp;
 use lunatic_sys::codes::NO_TIMEOUT;
@@ -42,7 +43,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 /// A socket that listens, if the caller may have it.
 pub(super) fn listen(caller: &mut Caller<'_, Ctx>, address: SocketAddr) -> Result<(Arc<Socket>, Charge), Failure> {
     check(caller.data(), Verb::Bind, None, Some(address))?;
-    let charge = charge(caller)?;
+    let charge = charge(caller, cost::TCP_LISTENER)?;
     Ok((tcp::listen(caller.data().kernel().host.reactor(), address)?, charge))
 }
 
@@ -87,7 +88,7 @@ async fn tcp_connect(
 ) -> wasmtime::Result<i32> {
     let address = read_address(&mut caller, address)?;
     let begun = check_connect(&mut caller, address).and_then(|()| {
-        let charge = charge(&mut caller)?;
+        let charge = charge(&mut caller, cost::TCP_STREAM)?;
         Ok((tcp::connect(caller.data().kernel().host.reactor(), address)?, charge))
     });
     let made = finish_connect(&mut caller, begun, nanoseconds(timeout)).await?;

@@ -10,9 +10,10 @@ use lunatic_host::imports::net::call::Failure;
 use lunatic_host::imports::net::connect::{Deadline, connect_host};
 use lunatic_host::imports::net::tls::shake_hands;
 use lunatic_host::wasm::Socket;
+use lunatic_net::cost;
 use lunatic_net::handles::Charge;
 use lunatic_net::tls::config::Config;
-use lunatic_net::tls::wrap;
+use lunatic_net::tls::{HELD_MAX, wrap};
 use wasmtime::{Caller, Linker};
 
 use super::tcp::{accept, listen};
@@ -92,14 +93,17 @@ fn tls_bind(
     TLS_LISTENERS.answer(&mut caller, made, out)
 }
 
-/// Makes a connection one of TLS; `name` is that of the server, for a client.
+/// Makes a connection one of TLS, and pays for that too; `name` is that of the server, for a client.
 async fn secure(
     caller: &mut Caller<'_, Ctx>,
     config: &Config,
     name: Option<&str>,
-    tcp: Arc<Socket>,
+    (tcp, charge): (Arc<Socket>, &mut Charge),
     deadline: Deadline,
 ) -> wasmtime::Result<Result<Arc<Socket>, Failure>> {
+    if let Err(refusal) = charge.grow(HELD_MAX) {
+        return Ok(Err(refusal.into()));
+    }
     let connection = match config.connection(name) {
         Ok(connection) => connection,
         Err(error) => {
@@ -119,9 +123,9 @@ async fn secure(
 async fn tls_accept(mut caller: Caller<'_, Ctx>, id: u64, out: u32, out_peer: u32) -> wasmtime::Result<i32> {
     let listener = TLS_LISTENERS.get(&mut caller, id)?;
     let accepted = match accept(&mut caller, &listener.open.socket).await? {
-        Ok((tcp, charge, peer)) => {
+        Ok((tcp, mut charge, peer)) => {
             let deadline = Deadline::after(caller.data().kernel(), HANDSHAKE_NS);
-            let secured = secure(&mut caller, &listener.config, None, tcp, deadline).await?;
+            let secured = secure(&mut caller, &listener.config, None, (tcp, &mut charge), deadline).await?;
             secured.map(|socket| (socket, charge, peer))
         }
         Err(failure) => Err(failure),
@@ -189,13 +193,13 @@ async fn connect_secure(
     deadline: Deadline,
 ) -> wasmtime::Result<Result<(Arc<Socket>, Charge), Failure>> {
     // Whether there is room for one more; what it costs is charged by the connection.
-    if let Err(failure) = charge(caller).map(drop) {
+    if let Err(failure) = charge(caller, cost::TLS).map(drop) {
         return Ok(Err(failure));
     }
-    let (tcp, charge) = match connect_host(caller, host, port, deadline).await? {
+    let (tcp, mut charge) = match connect_host(caller, host, port, deadline).await? {
         Ok(made) => made,
         Err(failure) => return Ok(Err(failure)),
     };
-    let secured = secure(caller, config, Some(host), tcp, deadline).await?;
+    let secured = secure(caller, config, Some(host), (tcp, &mut charge), deadline).await?;
     Ok(secured.map(|socket| (socket, charge)))
 }

@@ -9,6 +9,7 @@ use lunatic_host::imports::net::call::{Failure, check};
 use lunatic_host::imports::net::wait::perform;
 use lunatic_host::rights::net::Verb;
 use lunatic_host::wasm::Socket;
+use lunatic_net::cost;
 use lunatic_net::readiness::Direction;
 use lunatic_net::udp;
 use lunatic_sys::codes::{NO_TIMEOUT, option};
@@ -90,7 +91,7 @@ fn udp_bind(
 ) -> wasmtime::Result<i32> {
     let address = read_address(&mut caller, (ty, at, port, flow, scope))?;
     let made = check(caller.data(), Verb::Bind, None, Some(address)).and_then(|()| {
-        let charge = charge(&mut caller)?;
+        let charge = charge(&mut caller, cost::UDP)?;
         Ok((udp::bind(caller.data().kernel().host.reactor(), address)?, charge))
     });
     UDP_SOCKETS.open(&mut caller, made, out)
