@@ -2,9 +2,11 @@
 
 use std::any::Any;
 use std::fmt;
+use std::sync::Arc;
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::exit::{ExitReason, Trap};
 use lunatic_sys::codes;
 
@@ -32,19 +34,35 @@ impl std::error::Error for Exited {}
 /// The end of a process: why, and what is to be said about it.
 pub(crate) struct Ending {
     reason: ExitReason,
-    report: Option<CrashReport>,
+    report: Option<Failure>,
+}
+
+/// What a report will be made of, when all that waits for the end of the process has heard of it: names and lines may first
+/// have to be looked for in the debug information of the module.
+struct Failure {
+    module: Arc<Module>,
+    error: wasmtime::Error,
+    panic: Option<Panic>,
+    /// The process ended itself, and said this.
+    said: Option<String>,
 }
 
 impl Ending {
     /// Why the process ended whose call returned `result`.
     pub(crate) fn of(
-        kernel: &Kernel,
-        process: &Process,
-        module: &Module,
+        module: &Arc<Module>,
         result: wasmtime::Result<()>,
         panic: Option<PanicCapture>,
         out_of_memory: bool,
     ) -> Self {
+        let failure = |error, panic, said| {
+            Some(Failure {
+                module: module.clone(),
+                error,
+                panic,
+                said,
+            })
+        };
         let Err(error) = result else {
             return Self {
                 reason: ExitReason::Normal,
@@ -53,16 +71,9 @@ impl Ending {
         };
         if let Some(exited @ Exited(reason)) = error.downcast_ref() {
             let failed = matches!(reason, ExitReason::Error(_) | ExitReason::Panic(_));
-            let report = failed.then(|| {
-                let mut report = new_report(kernel, process, module, &error, None);
-                report.kind = report::Kind::Failed;
-                report.reason = exited.to_string();
-                report
-            });
-            return Self {
-                reason: reason.clone(),
-                report,
-            };
+            let (reason, said) = (reason.clone(), exited.to_string());
+            let report = if failed { failure(error, None, Some(said)) } else { None };
+            return Self { reason, report };
         }
         let panic = report::panic_of(&error, &panic.unwrap_or_default());
         let reason = reason(
@@ -70,45 +81,68 @@ impl Ending {
             report::trap_code(&error),
             out_of_memory,
         );
-        if matches!(reason, ExitReason::Normal | ExitReason::Exit(_)) {
-            return Self { reason, report: None };
-        }
-        let report = new_report(kernel, process, module, &error, panic.as_ref());
-        Self {
-            reason,
-            report: Some(report),
-        }
+        let is_failure = !matches!(reason, ExitReason::Normal | ExitReason::Exit(_));
+        let report = if is_failure { failure(error, panic, None) } else { None };
+        Self { reason, report }
     }
 
-    /// Reports the end if it is a failure.
-    pub(crate) fn publish(self, process: &Process) -> ExitReason {
+    /// Has the end reported if it is a failure. The report comes soon: nobody waits for it.
+    pub(crate) fn publish(self, kernel: &Kernel, process: &Process) -> ExitReason {
+        let system = &process.system;
         // Once the main process has ended, the others may see its channels close before they are stopped.
-        let is_told = process.system.is_main(process.id) || !process.system.is_over();
-        if let Some(report) = self.report.filter(|_| is_told) {
-            publish(&process.system, &report);
+        let is_told = system.data.config.crash_reports && (system.is_main(process.id) || !system.is_over());
+        if let Some(failure) = self.report.filter(|_| is_told) {
+            failure.report(kernel, process);
         }
         self.reason
     }
 }
 
-fn new_report(
-    kernel: &Kernel,
-    process: &Process,
-    module: &Module,
-    error: &wasmtime::Error,
-    panic: Option<&Panic>,
-) -> CrashReport {
-    let (own_name, links) = process.acquaintances();
-    let mut title = name(&process.system, process.id);
-    if let Some(own_name) = own_name.or_else(|| kernel.host.extensions.name_of(process)) {
-        title = format!("{title} `{}`", line(own_name));
+/// About how many bytes a failure takes up that waits to be reported, beside its texts.
+const FAILURE_SIZE: usize = 8 << 10;
+
+impl Failure {
+    /// Leaves it to the thread of the system's standard error to make the report. The process pays for what that takes.
+    fn report(self, kernel: &Kernel, process: &Process) {
+        let (own_name, (links, links_len)) = process.acquaintances();
+        let mut title = name(&process.system, process.id);
+        if let Some(own_name) = own_name.or_else(|| kernel.host.extensions.name_of(process)) {
+            title = format!("{title} `{}`", line(own_name));
+        }
+        let parent = process.parent.map(|parent| name(&process.system, parent));
+        let links: Vec<_> = links.into_iter().map(|linked| name(&process.system, linked)).collect();
+        let without_folders = process.local.rights.wasi.has_no_folder();
+        let budget = process.local.rights.budget.clone();
+        let stderr = process.system.data.wasi.stderr();
+        let texts = self.said.as_ref().map_or(0, String::len) + title.len();
+        let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
+        if paid.grow(FAILURE_SIZE + texts).is_err() {
+            return stderr.leave_out();
+        }
+        stderr.report_later(move || {
+            let (start, _paid) = (lunatic_memory::thread_time(), paid);
+            let mut report = self.to_report(title);
+            (report.parent, report.links, report.links_len) = (parent, links, links_len);
+            report.without_folders = without_folders;
+            let text = report.to_string();
+            if let Some(budget) = budget {
+                budget.spend(lunatic_memory::thread_time().saturating_sub(start));
+            }
+            text
+        });
     }
-    let mut report = CrashReport::new(title, error, panic, Some(module.symbols()), Some(WASM_STACK_SIZE));
-    report.full = report::full_backtraces();
-    report.without_folders = process.local.rights.wasi.has_no_folder();
-    report.parent = process.parent.map(|parent| name(&process.system, parent));
-    report.links = links.into_iter().map(|linked| name(&process.system, linked)).collect();
-    report
+
+    fn to_report(&self, title: String) -> CrashReport {
+        let symbols = self.module.symbols();
+        let panic = self.panic.as_ref();
+        let mut report = CrashReport::new(title, &self.error, panic, Some(symbols), Some(WASM_STACK_SIZE));
+        report.full = report::full_backtraces();
+        if let Some(said) = &self.said {
+            report.kind = report::Kind::Failed;
+            report.reason.clone_from(said);
+        }
+        report
+    }
 }
 
 fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {

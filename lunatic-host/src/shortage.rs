@@ -76,7 +76,8 @@ impl Shortage {
 }
 
 fn probe() -> Option<String> {
-    if let Some(space) = lunatic_memory::address_space().filter(|space| space.left < space.reserve()) {
+    // Arenas leave the reserve alone; the host may use some of it.
+    if let Some(space) = lunatic_memory::address_space().filter(|space| space.left < space.reserve() / 2) {
         let left = space.left >> 20;
         return Some(format!(
             "the host has only {left} MiB of address space left: raise `ulimit -v`"

@@ -2,7 +2,7 @@
 
 use crate::symbols::{Place, Symbol, Symbols};
 use crate::untrusted;
-use std::fmt;
+use std::fmt::{self, Write};
 use wasmtime::{FrameInfo, Module, WasmBacktrace};
 
 /// How many frames the engine records (`Config::wasm_backtrace_max_frames`). A panic of a Rust guest has about 20 frames
@@ -334,15 +334,46 @@ fn library(path: &str) -> Option<&str> {
     shipped.or_else(|| path.split_once("/rustlib/src/rust/library/").map(|(_, rest)| rest))
 }
 
+/// Longer names are cut, before and after they are made readable, in bytes. Guests choose names, and a few bytes of a mangled one
+/// can stand for very many.
+const NAME_LEN_MAX: usize = 1 << 10;
+
 /// The name as the user wrote it: Rust (both manglings, without the hash) and C++.
 fn demangle(name: &str) -> String {
+    let name = &name[..name.floor_char_boundary(NAME_LEN_MAX)];
+    let mut short = Short::default();
+    // Both fail only where the name is cut.
     if let Ok(rust) = rustc_demangle::try_demangle(name) {
-        return format!("{rust:#}");
+        let _ = write!(short, "{rust:#}");
+        return short.text;
     }
-    cpp_demangle::Symbol::new(name)
-        .ok()
-        .and_then(|symbol| symbol.demangle().ok())
-        .unwrap_or_else(|| name.into())
+    let options = cpp_demangle::DemangleOptions::default();
+    let cpp = cpp_demangle::Symbol::new(name).ok();
+    let cpp = cpp.map(|symbol| symbol.structured_demangle(&mut short, &options).is_ok() || short.is_cut);
+    if cpp == Some(true) { short.text } else { name.into() }
+}
+
+/// The beginning of a text, of [`NAME_LEN_MAX`] bytes and a sign that there is more.
+#[derive(Default)]
+struct Short {
+    text: String,
+    is_cut: bool,
+}
+
+impl Write for Short {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        if self.is_cut {
+            return Err(fmt::Error);
+        }
+        let fits = text.floor_char_boundary(NAME_LEN_MAX - self.text.len());
+        self.text.push_str(&text[..fits]);
+        if fits == text.len() {
+            return Ok(());
+        }
+        self.text.push('…');
+        self.is_cut = true;
+        Err(fmt::Error)
+    }
 }
 
 #[cfg(test)]
@@ -358,6 +389,43 @@ mod tests {
             library: function.starts_with("library::"),
         };
         functions.iter().map(frame).collect()
+    }
+
+    #[test]
+    fn names_of_any_length_stay_short() {
+        // Each `S_` doubles what the name becomes: 2^40 in all.
+        let cpp = format!(
+            "_Z1f{}",
+            (0..40).fold("St4pairIiiE".to_owned(), |name, at| {
+                let before = if at == 0 {
+                    "S_".to_owned()
+                } else {
+                    format!("S{}_", base36(at - 1))
+                };
+                format!("{name}St4pairI{before}{before}E")
+            })
+        );
+        for name in [
+            cpp,
+            "x".repeat(1 << 20),
+            format!("_ZN{}E", "1a".repeat(1 << 16)),
+            "ä".repeat(1 << 16),
+        ] {
+            let shown = demangle(&name);
+            assert!(shown.len() <= NAME_LEN_MAX + "…".len(), "{} bytes", shown.len());
+        }
+        assert_eq!(demangle("_ZN1a1bEi"), "a::b(int)");
+    }
+
+    fn base36(number: usize) -> String {
+        char::from_digit(number as u32 % 36, 36).map_or_else(String::new, |digit| {
+            let rest = if number >= 36 {
+                base36(number / 36)
+            } else {
+                String::new()
+            };
+            format!("{rest}{}", digit.to_ascii_uppercase())
+        })
     }
 
     struct Show(Backtrace, bool);

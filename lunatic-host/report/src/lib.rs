@@ -141,8 +141,10 @@ pub struct CrashReport {
     pub location: Option<String>,
     /// Who spawned the process.
     pub parent: Option<String>,
-    /// Who was linked to it.
+    /// Some of those who were linked to it.
     pub links: Vec<String>,
+    /// How many were.
+    pub links_len: usize,
     /// The functions that were active.
     pub backtrace: Backtrace,
     /// It was given no folder at all, so that it finds no file.
@@ -179,6 +181,7 @@ impl CrashReport {
             location: panic.and_then(|panic| panic.location.clone()),
             parent: None,
             links: Vec::new(),
+            links_len: 0,
             backtrace,
             without_folders: false,
             full: false,
@@ -199,6 +202,7 @@ impl CrashReport {
             location: None,
             parent: None,
             links: Vec::new(),
+            links_len: 0,
             backtrace: Backtrace::default(),
             without_folders: false,
             full: false,
@@ -213,19 +217,16 @@ pub fn full_backtraces() -> bool {
 }
 
 impl CrashReport {
-    /// So many links are named in a report.
-    const LINKS_SHOWN: usize = 8;
-
     fn write_relatives(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(parent) = &self.parent else { return Ok(()) };
         write!(f, "    spawned by {parent}")?;
         if let Some((first, others)) = self.links.split_first() {
             write!(f, ", linked to {first}")?;
-            for linked in others.iter().take(Self::LINKS_SHOWN - 1) {
+            for linked in others {
                 write!(f, ", {linked}")?;
             }
-            if self.links.len() > Self::LINKS_SHOWN {
-                write!(f, " and {} more", self.links.len() - Self::LINKS_SHOWN)?;
+            if self.links_len > self.links.len() {
+                write!(f, " and {} more", self.links_len - self.links.len())?;
             }
         }
         writeln!(f)

@@ -17,8 +17,14 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// How many places are remembered. Beyond it all are forgotten and looked up again.
-const PLACES_MAX: usize = 4096;
+/// How many frames are remembered. Beyond it all are forgotten and looked up again.
+const FRAMES_KNOWN_MAX: usize = 4096;
+
+/// So many functions that were inlined into each other are told of one place.
+const INLINED_MAX: usize = 64;
+
+/// What of the debug information is longer is cut, in bytes: guests choose it.
+const TEXT_LEN_MAX: usize = 4 << 10;
 
 /// A function, or one that was inlined into it, and where in its source the place is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,8 +52,16 @@ pub struct Symbols {
     wasm: Arc<[u8]>,
     layout: OnceLock<Layout>,
     /// The frames of each place that was in a backtrace before.
-    places: Mutex<HashMap<Place, Arc<[Frame]>>>,
+    places: Mutex<Places>,
     advised: AtomicBool,
+}
+
+/// Frames by place.
+#[derive(Default)]
+struct Places {
+    frames: HashMap<Place, Arc<[Frame]>>,
+    /// The number of frames of all places, and of places.
+    len: usize,
 }
 
 /// Where things are in the module's file.
@@ -91,13 +105,18 @@ impl Symbols {
                 .unwrap_or_default()
         };
         let mut known = self.places.lock();
-        if known.len() > PLACES_MAX {
-            known.clear();
+        if known.len > FRAMES_KNOWN_MAX {
+            *known = Places::default();
         }
+        let Places { frames: known, len } = &mut *known;
         let mut resolve = |(index, place): (usize, &Place)| {
-            let frames = || match layout.is_added(place) {
-                true => Arc::from([]),
-                false => frames(index, &look_up(place)).into(),
+            let frames = || {
+                let frames: Arc<[Frame]> = match layout.is_added(place) {
+                    true => Arc::from([]),
+                    false => frames(index, &look_up(place)).into(),
+                };
+                *len += frames.len() + 1;
+                frames
             };
             known.entry(*place).or_insert_with(frames).clone()
         };
@@ -181,15 +200,21 @@ fn symbols(context: &Context<'_>, address: u64) -> Vec<Symbol> {
         return Vec::new();
     };
     let mut symbols = Vec::new();
-    while let Ok(Some(frame)) = frames.next() {
+    while let Ok(Some(frame)) = frames.next()
+        && symbols.len() < INLINED_MAX
+    {
         let name = frame.function.as_ref().and_then(|function| function.raw_name().ok());
         let location = frame.location.as_ref();
         symbols.push(Symbol {
-            name: name.map(|name| name.into_owned()),
-            file: location.and_then(|location| location.file).map(str::to_owned),
+            name: name.map(|name| short(&name)),
+            file: location.and_then(|location| location.file).map(short),
             line: location.and_then(|location| location.line),
             column: location.and_then(|location| location.column),
         });
     }
     symbols
+}
+
+fn short(text: &str) -> String {
+    text[..text.floor_char_boundary(TEXT_LEN_MAX)].to_owned()
 }

@@ -60,11 +60,11 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         if let Some(process) = ctx.process.clone() {
             // Taken out first: the release drops it.
             let panic = ctx.find_state::<PanicCapture>().cloned();
-            let ending = Ending::of(&kernel, &process, &module, result, panic, ctx.limits.out_of_memory);
+            let ending = Ending::of(&module, result, panic, ctx.limits.out_of_memory);
             // What the process wrote comes before what is said about it.
             process.system.process_ends(process.id);
             ctx.release();
-            ctx.end(ending.publish(&process));
+            ctx.end(ending.publish(&kernel, &process));
         }
         if used_up {
             return;

@@ -381,8 +381,8 @@ impl<H: Host> Process<H> {
     }
 
     /// A name and the links of the process, for reports.
-    pub fn acquaintances(&self) -> (Option<String>, Vec<Id>) {
-        let known = self.peek(|relations| (relations.membership.first_name(), relations.sorted_links()));
+    pub fn acquaintances(&self) -> (Option<String>, (Vec<Id>, usize)) {
+        let known = self.peek(|relations| (relations.membership.first_name(), relations.some_links()));
         known.unwrap_or_default()
     }
 

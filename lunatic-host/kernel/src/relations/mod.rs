@@ -126,6 +126,16 @@ impl Relations {
         links
     }
 
+    /// Some of the links, in order, and how many there are. Not all: who has a million is not to be kept waiting for a report.
+    pub(crate) fn some_links(&self) -> (Vec<Id>, usize) {
+        const SOME: usize = 8;
+        const LOOKED_AT: usize = 256;
+        let mut links: Vec<Id> = self.links.iter().copied().take(LOOKED_AT).collect();
+        links.sort_unstable();
+        links.truncate(SOME);
+        (links, self.links.len())
+    }
+
     /// The process has ended: its names and groups fall, before anybody hears of its end.
     pub(crate) fn names_fall(&mut self, id: Id) {
         std::mem::take(&mut self.membership).fall(id);

@@ -1,12 +1,14 @@
 //! Standard output and standard error of a whole system, shared by all its processes.
 //!
-//! An [`Output`] is where text goes; `stream` is one process's way to it. Three things are settled here:
+//! An [`Output`] is where text goes; `stream` is one process's way to it. Four things are settled here:
 //!
 //! - **Lines do not tear.** One write of a process comes out in one piece, and the pieces of a line come out together
 //!   (`lines`).
 //! - **No worker waits.** Text goes out directly as long as the host's descriptor takes it (`fd`). When it does not, a
 //!   thread of the output's own takes over; processes go on until [`BACKLOG_LEN_MAX`] bytes are waiting, then they wait
 //!   (not their worker).
+//! - **Reports wait for nobody, and nobody for them.** The host's own texts come out in the order in which they were asked for;
+//!   what takes a while to make, such as a backtrace, the output's thread makes (`reports`).
 //! - **A closed pipe is an event**, not a failure of every process that prints: see [`Output::wait_closed`].
 //!
 //! # Shutdown
@@ -20,6 +22,7 @@
 
 mod fd;
 mod lines;
+mod reports;
 pub(crate) mod stdin;
 pub(crate) mod stream;
 #[cfg(test)]
@@ -34,6 +37,7 @@ use std::time::{Duration, Instant};
 use fd::Fd;
 use lines::{Lines, WriterId};
 use parking_lot::{Condvar, Mutex, MutexGuard};
+use reports::{Reports, made};
 pub use stdin::Stdin;
 use tokio::sync::Notify;
 
@@ -42,6 +46,9 @@ pub const BACKLOG_LEN_MAX: usize = 256 << 10;
 
 /// The most bytes that a [`Capture`] keeps.
 pub const CAPTURE_LEN_MAX: usize = 16 << 20;
+
+/// Debug information is read on it.
+const THREAD_STACK_SIZE: usize = 1 << 20;
 
 /// How long the thread of an output stays around with nothing to do.
 const IDLE_MAX: Duration = Duration::from_secs(1);
@@ -92,6 +99,7 @@ impl Sink {
 #[derive(Default)]
 struct State {
     lines: Lines,
+    reports: Reports,
     /// Text that the descriptor did not take at once.
     backlog: Vec<u8>,
     /// The thread is writing what it took from the backlog.
@@ -205,15 +213,33 @@ impl Output {
         self.wait_until(|| self.closed()).await;
     }
 
-    /// Writes a text of the host's own, such as a crash report: in one piece, on lines of its own. Never waits.
+    /// Writes a text of the host's own, such as a crash report: in one piece, on lines of its own, and after the
+    /// [later](Self::report_later) ones that came before. Never waits.
     ///
     /// `text` should end with a newline.
     pub fn report(&self, text: &str) {
         let mut state = self.0.state.lock();
-        let mut out = Vec::new();
-        state.lines.report(text.as_bytes(), Instant::now(), &mut out);
-        // A report has no one who could be told that it did not get out.
-        let _ = self.0.emit(&mut state, &out);
+        if state.reports.is_idle() {
+            self.0.emit_report(&mut state, text);
+        } else {
+            let text = text.to_owned();
+            state.reports.add(Box::new(move || text));
+        }
+        self.wake_thread(&mut state);
+    }
+
+    /// As [`report`](Self::report), but it takes a while to make the text: the thread of this output does it, one report after
+    /// the other. If too many wait already, it is only counted.
+    pub(crate) fn report_later(&self, make: impl FnOnce() -> String + Send + 'static) {
+        let mut state = self.0.state.lock();
+        state.reports.add(Box::new(make));
+        self.wake_thread(&mut state);
+    }
+
+    /// A report is not made, and only counted.
+    pub(crate) fn leave_out(&self) {
+        let mut state = self.0.state.lock();
+        state.reports.leave_out();
         self.wake_thread(&mut state);
     }
 
@@ -222,6 +248,9 @@ impl Output {
     /// For the end of a system. Blocks the calling thread for as long as the reader of a full pipe makes it.
     pub fn finish(&self) {
         let mut state = self.0.state.lock();
+        while !state.reports.is_idle() {
+            self.0.changed.wait(&mut state);
+        }
         let mut out = Vec::new();
         state.lines.release(&mut out);
         let _ = self.0.emit(&mut state, &out);
@@ -293,7 +322,7 @@ impl Output {
 
     /// Makes sure that the thread sees to whatever cannot be done now.
     fn wake_thread(&self, state: &mut MutexGuard<'_, State>) {
-        if state.backlog.is_empty() && state.lines.deadline().is_none() {
+        if state.backlog.is_empty() && state.lines.deadline().is_none() && state.reports.is_idle() {
             return;
         }
         if state.thread {
@@ -303,12 +332,17 @@ impl Output {
         let shared = self.0.clone();
         let spawned = std::thread::Builder::new()
             .name("lunatic-output".into())
-            .stack_size(128 << 10)
+            .stack_size(THREAD_STACK_SIZE)
             .spawn(move || shared.serve());
         match spawned {
             Ok(_) => state.thread = true,
             Err(_) => {
                 // No thread to be had: better to wait here than to lose text.
+                while let Some(make) = state.reports.next() {
+                    let text = MutexGuard::unlocked(state, || made(make));
+                    self.0.emit_report(state, &text);
+                    state.reports.done();
+                }
                 let mut out = std::mem::take(&mut state.backlog);
                 state.drained = state.queued;
                 state.lines.release(&mut out);
@@ -352,6 +386,13 @@ impl Shared {
         }
     }
 
+    fn emit_report(&self, state: &mut State, text: &str) {
+        let mut out = Vec::new();
+        state.lines.report(text.as_bytes(), Instant::now(), &mut out);
+        // A report has no one who could be told that it did not get out.
+        let _ = self.emit(state, &out);
+    }
+
     /// Turns the reader's going away into an event.
     fn note(&self, state: &mut State, result: io::Result<()>) -> io::Result<()> {
         match result {
@@ -375,6 +416,16 @@ impl Shared {
                 self.drain(&mut state);
                 continue;
             }
+            let is_due = state
+                .lines
+                .deadline()
+                .is_some_and(|deadline| deadline <= Instant::now());
+            if !is_due && let Some(make) = state.reports.next() {
+                let text = MutexGuard::unlocked(&mut state, || made(make));
+                self.emit_report(&mut state, &text);
+                state.reports.done();
+                continue;
+            }
             self.changed.notify_all();
             let idle = match state.lines.deadline() {
                 Some(deadline) if deadline <= Instant::now() => {
@@ -389,7 +440,7 @@ impl Shared {
                 }
                 None => !state.finishing && self.changed.wait_for(&mut state, IDLE_MAX).timed_out(),
             };
-            let nothing_left = state.backlog.is_empty() && state.lines.deadline().is_none();
+            let nothing_left = state.backlog.is_empty() && state.lines.deadline().is_none() && state.reports.is_idle();
             if nothing_left && (idle || state.finishing) {
                 state.thread = false;
                 state.finishing = false;

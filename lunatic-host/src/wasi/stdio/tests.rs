@@ -245,6 +245,27 @@ fn a_writer_gets_everything_in_order() {
 }
 
 #[test]
+fn nobody_waits_for_a_report_and_reports_keep_their_order() {
+    let (output, capture) = Output::captured();
+    let (one, (let_go, held)) = (output.writer(), std::sync::mpsc::channel::<()>());
+    output.report_later(move || {
+        held.recv().unwrap();
+        "first\n".to_owned()
+    });
+    output.report_later(|| panic!("a bug"));
+    output.report("third\n");
+    // None of these waits for the first report, and what processes write does not, either.
+    output.write(one, b"a process\n").unwrap();
+    assert_eq!(capture.take(), b"a process\n");
+    let_go.send(()).unwrap();
+    output.finish();
+    let text = String::from_utf8(capture.take()).unwrap();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!((lines[0], lines[2]), ("first", "third"));
+    assert!(lines[1].starts_with("lunatic: bug: "), "{text}");
+}
+
+#[test]
 fn a_writer_that_fails_closes_the_output_or_tells_the_next_process() {
     for (kind, closes) in [(io::ErrorKind::BrokenPipe, true), (io::ErrorKind::StorageFull, false)] {
         let output = Output::to_writer(Slow(Arc::default(), Some(kind)));
