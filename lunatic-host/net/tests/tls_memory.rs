@@ -4,22 +4,22 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::io::{self, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use lunatic_kernel::budget::{Budget, Caps, Purse, Receipt, Resource};
-use lunatic_net::reactor::Reactor;
 use lunatic_net::readiness::Direction;
 use lunatic_net::socket::Socket;
-use lunatic_net::tls::config::{Config, cost};
+use lunatic_net::tls;
 use lunatic_net::tls::{HELD_MAX, Handshake};
-use lunatic_net::{tcp, tls};
 use rcgen::{CertifiedKey, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
+
+mod peers;
+
+use peers::{connect, identity, key, read, shake_hands, until};
 
 thread_local!(static HELD: Cell<isize> = const { Cell::new(0) });
 
@@ -51,51 +51,6 @@ static ALLOCATOR: Counting = Counting;
 
 fn held() -> isize {
     HELD.with(Cell::get)
-}
-
-fn identity() -> CertifiedKey<KeyPair> {
-    rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap()
-}
-
-fn read(text: &str) -> Config {
-    let host = Budget::outermost(Caps::default(), std::time::Instant::now());
-    let mut receipt = Receipt::new(Purse::new(None, &host).to_account(), Resource::Network);
-    receipt.grow(cost(text.as_bytes())).unwrap();
-    Config::read(text.as_bytes(), receipt).unwrap()
-}
-
-fn key(own: &CertifiedKey<KeyPair>) -> PrivateKeyDer<'static> {
-    PrivateKeyDer::Pkcs8(own.signing_key.serialize_der().into())
-}
-
-/// A connection below, whose other side the peer has, in a thread of its own.
-fn connect(peer: impl FnOnce(TcpStream) + Send + 'static) -> (Arc<Reactor<()>>, Arc<Socket<()>>, JoinHandle<()>) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
-    let reactor = Arc::new(Reactor::new().unwrap());
-    let tcp = tcp::connect(&reactor, address).unwrap();
-    let (stream, _) = listener.accept().unwrap();
-    let thread = std::thread::spawn(move || peer(stream));
-    (reactor, tcp, thread)
-}
-
-/// Tries until it does not block any more: each attempt is made, as nobody watches the socket.
-fn until<T>(mut attempt: impl FnMut() -> io::Result<T>) -> io::Result<T> {
-    loop {
-        match attempt() {
-            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {
-                std::thread::yield_now();
-            }
-            result => return result,
-        }
-    }
-}
-
-fn shake_hands(socket: &Socket<()>) -> io::Result<()> {
-    until(|| match socket.tls()?.try_handshake()? {
-        Handshake::Done => Ok(()),
-        Handshake::Waits(_) => Err(ErrorKind::WouldBlock.into()),
-    })
 }
 
 /// A server of rustls whose chain is about as long as a client takes one.

@@ -26,7 +26,6 @@ lunatic_test_guests::scenarios![
     datagrams_that_nobody_reads,
     half_open_handshakes,
     configurations,
-    a_server_that_sends_tickets_only,
 ];
 
 fn listener() -> (TcpListener, SocketAddr) {

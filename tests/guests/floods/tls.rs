@@ -1,7 +1,7 @@
 //! TLS. The test passes certificates and keys as environment variables.
 
 use std::io::{Read, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lunatic::net::tls::{TlsAcceptor, TlsClient, TlsServer};
 use lunatic::net::{TcpListener, TcpStream, TlsStream};
@@ -92,7 +92,9 @@ pub(crate) fn configurations() {
     let config = ProcessConfig::inherit().tree_memory(MEMORY);
     let child = Process::builder().config(&config).spawn(move || {
         let roots = || pem("CERTIFICATE").repeat(500);
-        let acceptor = acceptor();
+        // A chain that comes in many pieces.
+        let chain = pem("CERTIFICATE").repeat(60);
+        let acceptor = TlsServer::new().certificate(&chain, &pem("KEY")).build().unwrap();
         let (tcp, peer) = pair();
         let server = Process::spawn_with(peer, move |peer: TcpStream| {
             let mut stream = acceptor.accept(peer).unwrap();
@@ -123,30 +125,4 @@ pub(crate) fn configurations() {
         assert!((5..1000).contains(&count), "{count}");
     });
     assert_eq!(child.unwrap().join(), lunatic::ExitReason::Normal);
-}
-
-/// The peer sends what is no data for a long while, and then a byte. Others have their turns meanwhile.
-pub(crate) fn a_server_that_sends_tickets_only() {
-    let port: u16 = std::env::args().nth(2).unwrap().parse().unwrap();
-    let tcp = TcpStream::connect(("127.0.0.1", port)).unwrap();
-    let client = TlsClient::new().root(&pem("CERTIFICATE")).build().unwrap();
-    let mut stream = client.connect("localhost", tcp).unwrap();
-    let (stop, gaps) = (Channel::<()>::new(1), Channel::<u64>::new(0));
-    Process::spawn(move || {
-        let (mut longest, mut last) = (Duration::ZERO, Instant::now());
-        while stop.try_receive().is_err() {
-            lunatic::yield_now();
-            longest = longest.max(last.elapsed());
-            last = Instant::now();
-        }
-        gaps.send(longest.as_micros() as u64);
-    })
-    .unwrap();
-    let begun = Instant::now();
-    stream.read_exact(&mut [0]).unwrap();
-    let took = begun.elapsed();
-    stop.send(());
-    let longest = Duration::from_micros(gaps.receive());
-    println!("read for {took:?}, others waited for {longest:?}");
-    assert!(longest < took / 2, "others waited for {longest:?} of {took:?}");
 }
