@@ -66,7 +66,7 @@ pub struct Figures {
     /// [`queued_max`](RuntimeBuilder::queued_max).
     pub queued_bytes: usize,
     /// What is kept for processes beside their memories, in bytes, queued messages among it: links, monitors, names, channels,
-    /// timers, results that wait to be fetched. At most [`kept_max`](RuntimeBuilder::kept_max), and what signals made of it.
+    /// timers, results that wait to be fetched, sockets. At most [`kept_max`](RuntimeBuilder::kept_max), and what signals made of it.
     pub kept_bytes: usize,
     /// Descriptors that processes hold: of files, folders and sockets; at most
     /// [`descriptors_max`](RuntimeBuilder::descriptors_max).
@@ -144,7 +144,7 @@ impl RuntimeBuilder {
     }
 
     /// How many bytes of the host's memory may be used for what it keeps for all processes beside their linear memories:
-    /// queued messages, channels, links, monitors, names, groups, timers, results; by default a quarter of the machine's
+    /// queued messages, channels, links, monitors, names, groups, timers, results, sockets; by default a quarter of the machine's
     /// memory. Beyond that, what can be refused is refused, and a process that gets more by signals ends, out of memory.
     pub fn kept_max(mut self, bytes: usize) -> Self {
         self.kept_max = bytes;

@@ -202,8 +202,11 @@ mod tests {
         let part = Group::within(&program);
         assert_eq!(take_all(&mut shares, &part), 614, "three fifths");
         assert_eq!(take_all(&mut shares, &program), 154, "up to three quarters");
-        let newcomers: Vec<_> = (0..3).map(|_| take_all(&mut shares, &Group::new())).collect();
-        assert_eq!(newcomers, [192, 48, 12]);
+        let newcomers = [Group::new(), Group::new(), Group::new()];
+        assert_eq!(
+            newcomers.each_ref().map(|group| take_all(&mut shares, group)),
+            [192, 48, 12]
+        );
     }
 
     #[test]

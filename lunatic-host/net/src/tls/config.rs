@@ -1,19 +1,31 @@
 //! What a side of TLS is configured with: certificates, keys, roots, protocols.
 //!
 //! A configuration is text, as that of a spawn is: entries `KEY=VALUE`, a zero byte behind each, certificates and keys in
-//! PEM. Reading one takes milliseconds, so the result is kept, with a handle; and one with a handle can be replaced by
-//! another while connections are being made with it.
+//! PEM. Reading one takes milliseconds, so that is done an entry at a time ([`Draft`]), and the result is kept, with a handle; and
+//! one with a handle can be replaced by another while connections are being made with it.
+//!
+//! # What one holds
+//!
+//! [`cost`] says it from the text. It is paid for as long as the configuration or a connection that was made with it lives. What
+//! would go beyond is left out: clients keep no sessions to resume, as a server can make each of them 128 KiB long (a full
+//! handshake takes no round trip more); nor do servers that ask for certificates, of which the client says how long they are.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
 
+use lunatic_kernel::budget::Receipt;
 use parking_lot::RwLock;
+use rustls::client::Resumption;
 use rustls::client::verify_server_name;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
-use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{
+    ClientHello, NoServerSessionStorage, ParsedCertificate, ResolvesServerCert, ServerSessionMemoryCache,
+    WebPkiClientVerifier,
+};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
 /// Why a configuration is of no use; or a connection with it.
@@ -36,9 +48,42 @@ fn bad(what: &str, error: impl fmt::Display) -> Bad {
     Bad(format!("{what}: {error}"))
 }
 
+/// So many sessions a server keeps to resume, each of less than 1 KiB.
+const SESSIONS_MAX: usize = 128;
+/// What a configuration holds beside what is in its text.
+const BASE: usize = 16 << 10;
+/// The roots of the system, if they are not all that is trusted and so cannot be shared.
+const SYSTEM_ROOTS: usize = 512 << 10;
+/// The longest chain of certificates, in bytes: no peer takes more.
+const CHAIN_LEN_MAX: usize = 64 << 10;
+/// The longest list of the roots of clients, of whose names a server tells its clients, in bytes.
+const ROOT_NAMES_LEN_MAX: usize = 60 << 10;
+/// The most protocols, and the longest name of one.
+const PROTOCOLS_MAX: usize = 64;
+const PROTOCOL_LEN_MAX: usize = 255;
+
+/// The most bytes that the configuration with this text holds: keys and certificates are kept in forms of up to four times the
+/// length that they have in PEM.
+pub fn cost(text: &[u8]) -> usize {
+    BASE + SESSIONS_MAX * 1024 + SYSTEM_ROOTS * usize::from(mixes_roots(text)) + 4 * text.len()
+}
+
+/// Whether the system's roots are trusted beside others.
+fn mixes_roots(text: &[u8]) -> bool {
+    let has = |key: &[u8]| text.split(|byte| *byte == 0).any(|entry| entry.starts_with(key));
+    has(b"system-roots") && has(b"root=")
+}
+
 /// A configuration with a handle.
 pub struct Config {
-    current: RwLock<Side>,
+    current: RwLock<Paid>,
+}
+
+/// What is paid for as long as it, or something that was made with it, lives.
+#[derive(Clone)]
+struct Paid {
+    side: Side,
+    receipt: Arc<Receipt>,
 }
 
 #[derive(Clone)]
@@ -47,46 +92,61 @@ enum Side {
     Server(Arc<ServerConfig>),
 }
 
+/// A connection that has not begun, and what its configuration costs.
+pub struct Prepared {
+    pub(super) connection: Connection,
+    pub(super) receipt: Arc<Receipt>,
+}
+
 impl Config {
-    pub fn read(text: &[u8]) -> Result<Self, Bad> {
-        Ok(Self {
-            current: RwLock::new(Side::read(text)?),
-        })
+    /// Reads a configuration at once. `receipt` is for its [`cost`].
+    ///
+    /// # Errors
+    ///
+    /// [`Bad`]: what is wrong with it.
+    pub fn read(text: &[u8], receipt: Receipt) -> Result<Self, Bad> {
+        let mut draft = Draft::new(text)?;
+        while draft.step()? {}
+        draft.finish(receipt)
     }
 
-    /// From now on connections are made with this one.
-    pub fn replace(&self, text: &[u8]) -> Result<(), Bad> {
-        let side = Side::read(text)?;
-        *self.current.write() = side;
-        Ok(())
+    /// From now on connections are made with the other one.
+    pub fn replace(&self, other: Self) {
+        let former = std::mem::replace(&mut *self.current.write(), other.current.into_inner());
+        drop(former);
     }
 
     /// A connection; a client's is to the server of this name.
-    pub fn connection(&self, name: Option<&str>) -> Result<Connection, Bad> {
-        let side = self.current.read().clone();
-        match (side, name) {
+    ///
+    /// # Errors
+    ///
+    /// [`Bad`], when it is the configuration of the other side, or the name is none.
+    pub fn connection(&self, name: Option<&str>) -> Result<Prepared, Bad> {
+        let Paid { side, receipt } = self.current.read().clone();
+        let connection = match (side, name) {
             (Side::Client(config), Some(name)) => {
                 let name = ServerName::try_from(name.to_owned())
                     .map_err(|_| Bad(format!("{name:?} is no name of a server")))?;
-                let connection = ClientConnection::new(config, name).map_err(|error| bad("TLS", error))?;
-                Ok(connection.into())
+                ClientConnection::new(config, name).map(Connection::from)
             }
-            (Side::Server(config), None) => {
-                let connection = ServerConnection::new(config).map_err(|error| bad("TLS", error))?;
-                Ok(connection.into())
+            (Side::Server(config), None) => ServerConnection::new(config).map(Connection::from),
+            (Side::Client(_), None) => return Err(Bad("a client must say to which server it connects".into())),
+            (Side::Server(_), Some(_)) => {
+                return Err(Bad("this is the configuration of a server, not of a client".into()));
             }
-            (Side::Client(_), None) => Err(Bad("a client must say to which server it connects".into())),
-            (Side::Server(_), Some(_)) => Err(Bad("this is the configuration of a server, not of a client".into())),
-        }
+        };
+        let connection = connection.map_err(|error| bad("TLS", error))?;
+        Ok(Prepared { connection, receipt })
     }
 }
 
-/// The entries, as they were written.
-struct Entries {
+/// A configuration that is being read.
+pub struct Draft<'a> {
+    rest: std::str::SplitTerminator<'a, char>,
     is_server: bool,
     alpn: Vec<Vec<u8>>,
     chain: Option<Vec<CertificateDer<'static>>>,
-    identities: Vec<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>)>,
+    identities: Vec<CertifiedKey>,
     system_roots: bool,
     roots: RootCertStore,
     client_optional: bool,
@@ -101,10 +161,16 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Bad> {
     Ok(all)
 }
 
-impl Entries {
-    fn read(text: &[u8]) -> Result<Self, Bad> {
+impl<'a> Draft<'a> {
+    /// Begins to read.
+    ///
+    /// # Errors
+    ///
+    /// [`Bad`], when it is no text.
+    pub fn new(text: &'a [u8]) -> Result<Self, Bad> {
         let text = std::str::from_utf8(text).map_err(|_| Bad("a configuration of TLS is not UTF-8".into()))?;
-        let mut own = Self {
+        Ok(Self {
+            rest: text.split_terminator('\0'),
             is_server: false,
             alpn: Vec::new(),
             chain: None,
@@ -112,38 +178,83 @@ impl Entries {
             system_roots: false,
             roots: RootCertStore::empty(),
             client_optional: false,
-        };
-        for entry in text.split_terminator('\0') {
-            let (key, value) = entry.split_once('=').unwrap_or((entry, ""));
-            match key {
-                "server" => own.is_server = true,
-                "client" => own.is_server = false,
-                "alpn" => own.alpn.push(value.as_bytes().to_vec()),
-                "certificate" => own.chain = Some(certificates(value)?),
-                "key" => {
-                    let chain = own
-                        .chain
-                        .take()
-                        .ok_or_else(|| Bad("a `key` comes without its `certificate`".into()))?;
-                    let key = PrivateKeyDer::from_pem_slice(value.as_bytes())
-                        .map_err(|error| bad("a key is not in PEM", error))?;
-                    own.identities.push((chain, key));
-                }
-                "system-roots" => own.system_roots = true,
-                "root" => {
-                    for root in certificates(value)? {
-                        own.roots.add(root).map_err(|error| bad("a root certificate", error))?;
-                    }
-                }
-                "client-optional" => own.client_optional = true,
-                _ => return Err(Bad(format!("a configuration of TLS has no entry `{key}`"))),
-            }
-        }
-        match own.chain {
-            Some(_) => Err(Bad("a `certificate` comes without its `key`".into())),
-            None => Ok(own),
-        }
+        })
     }
+
+    /// Reads one entry, which takes some milliseconds at most; false if there is none left.
+    ///
+    /// # Errors
+    ///
+    /// [`Bad`]: what is wrong with it.
+    pub fn step(&mut self) -> Result<bool, Bad> {
+        let Some(entry) = self.rest.next() else {
+            return Ok(false);
+        };
+        let (key, value) = entry.split_once('=').unwrap_or((entry, ""));
+        match key {
+            "server" => self.is_server = true,
+            "client" => self.is_server = false,
+            "alpn" => self.alpn.push(protocol(value, self.alpn.len())?),
+            "certificate" => self.chain = Some(chain(value)?),
+            "key" => self.identities.push(identity(self.chain.take(), value)?),
+            "system-roots" => self.system_roots = true,
+            "root" => {
+                for root in certificates(value)? {
+                    self.roots.add(root).map_err(|error| bad("a root certificate", error))?;
+                }
+            }
+            "client-optional" => self.client_optional = true,
+            _ => return Err(Bad(format!("a configuration of TLS has no entry `{key}`"))),
+        }
+        Ok(true)
+    }
+
+    /// All has been read. `receipt` is for its [`cost`].
+    ///
+    /// # Errors
+    ///
+    /// [`Bad`], when something is missing.
+    pub fn finish(self, receipt: Receipt) -> Result<Config, Bad> {
+        if self.chain.is_some() {
+            return Err(Bad("a `certificate` comes without its `key`".into()));
+        }
+        let side = match self.is_server {
+            true => Side::Server(Arc::new(server(self)?)),
+            false => Side::Client(Arc::new(client(self)?)),
+        };
+        let receipt = Arc::new(receipt);
+        Ok(Config {
+            current: RwLock::new(Paid { side, receipt }),
+        })
+    }
+}
+
+/// The name of a protocol, of which there are so many already.
+fn protocol(name: &str, before: usize) -> Result<Vec<u8>, Bad> {
+    if name.is_empty() || name.len() > PROTOCOL_LEN_MAX || before >= PROTOCOLS_MAX {
+        return Err(Bad(format!(
+            "there are at most {PROTOCOLS_MAX} protocols, whose names have 1 to {PROTOCOL_LEN_MAX} bytes"
+        )));
+    }
+    Ok(name.as_bytes().to_vec())
+}
+
+/// A certificate with those that lead to its root.
+fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, Bad> {
+    let chain = certificates(pem)?;
+    if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_LEN_MAX {
+        return Err(Bad(format!(
+            "a chain of certificates has at most {CHAIN_LEN_MAX} bytes"
+        )));
+    }
+    Ok(chain)
+}
+
+/// A certificate with its key.
+fn identity(chain: Option<Vec<CertificateDer<'static>>>, key: &str) -> Result<CertifiedKey, Bad> {
+    let chain = chain.ok_or_else(|| Bad("a `key` comes without its `certificate`".into()))?;
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(|error| bad("a key is not in PEM", error))?;
+    CertifiedKey::from_der(chain, key, &provider()).map_err(|error| bad("a certificate and its key", error))
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -152,14 +263,14 @@ fn provider() -> Arc<CryptoProvider> {
 }
 
 /// The roots that the system trusts, read once.
-fn system_roots() -> Result<&'static RootCertStore, Bad> {
-    static ROOTS: OnceLock<Result<RootCertStore, Bad>> = OnceLock::new();
+fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
+    static ROOTS: OnceLock<Result<Arc<RootCertStore>, Bad>> = OnceLock::new();
     let read = || {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(found.certs);
         match (roots.is_empty(), found.errors.first()) {
-            (false, _) => Ok(roots),
+            (false, _) => Ok(Arc::new(roots)),
             (true, Some(error)) => Err(bad("the roots of the system cannot be read", error)),
             (true, None) => Err(Bad(
                 "the system has no root certificates: install them (in Debian, `ca-certificates`), or give your own"
@@ -167,68 +278,78 @@ fn system_roots() -> Result<&'static RootCertStore, Bad> {
             )),
         }
     };
-    ROOTS.get_or_init(read).as_ref().map_err(Clone::clone)
+    ROOTS.get_or_init(read).clone()
 }
 
-impl Side {
-    fn read(text: &[u8]) -> Result<Self, Bad> {
-        let entries = Entries::read(text)?;
-        if entries.is_server {
-            Ok(Self::Server(Arc::new(server(entries)?)))
-        } else {
-            Ok(Self::Client(Arc::new(client(entries)?)))
-        }
+/// Whom a client trusts. The system's roots are shared by all who trust nobody else.
+fn trusted(mut own: RootCertStore, system: bool) -> Result<Arc<RootCertStore>, Bad> {
+    if !system {
+        return match own.is_empty() {
+            true => Err(Bad("a client trusts nobody: give it `root` or `system-roots`".into())),
+            false => Ok(Arc::new(own)),
+        };
     }
+    let roots = system_roots()?;
+    if own.is_empty() {
+        return Ok(roots);
+    }
+    own.extend(roots.roots.iter().cloned());
+    Ok(Arc::new(own))
 }
 
-fn client(mut entries: Entries) -> Result<ClientConfig, Bad> {
-    if entries.system_roots {
-        entries.roots.extend(system_roots()?.roots.iter().cloned());
-    }
-    if entries.roots.is_empty() {
-        return Err(Bad("a client trusts nobody: give it `root` or `system-roots`".into()));
-    }
+fn client(mut draft: Draft<'_>) -> Result<ClientConfig, Bad> {
+    let roots = trusted(draft.roots, draft.system_roots)?;
     let builder = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| bad("TLS", error))?
-        .with_root_certificates(entries.roots);
-    let mut config = match entries.identities.pop() {
-        Some((chain, key)) => builder
-            .with_client_auth_cert(chain, key)
-            .map_err(|error| bad("the client's certificate", error))?,
+        .with_root_certificates(roots);
+    let mut config = match draft.identities.pop() {
+        Some(identity) => builder.with_client_cert_resolver(Arc::new(SingleCertAndKey::from(identity))),
         None => builder.with_no_client_auth(),
     };
-    config.alpn_protocols = entries.alpn;
+    config.alpn_protocols = draft.alpn;
+    config.resumption = Resumption::disabled();
     Ok(config)
 }
 
-fn server(entries: Entries) -> Result<ServerConfig, Bad> {
-    if entries.identities.is_empty() {
+fn server(draft: Draft<'_>) -> Result<ServerConfig, Bad> {
+    if draft.identities.is_empty() {
         return Err(Bad("a server needs a `certificate` and its `key`".into()));
-    }
-    let mut keys = Vec::new();
-    for (chain, key) in entries.identities {
-        let key = CertifiedKey::from_der(chain, key, &provider());
-        keys.push(Arc::new(key.map_err(|error| bad("a certificate and its key", error))?));
     }
     let builder = ServerConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .map_err(|error| bad("TLS", error))?;
-    let builder = if entries.roots.is_empty() {
-        builder.with_no_client_auth()
-    } else {
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(entries.roots), provider());
-        let verifier = if entries.client_optional {
-            verifier.allow_unauthenticated()
-        } else {
-            verifier
-        };
-        let verifier = verifier.build().map_err(|error| bad("the roots of clients", error))?;
-        builder.with_client_cert_verifier(verifier)
+    let knows_clients = !draft.roots.is_empty();
+    let builder = match knows_clients {
+        true => builder.with_client_cert_verifier(client_verifier(draft.roots, draft.client_optional)?),
+        false => builder.with_no_client_auth(),
     };
-    let mut config = builder.with_cert_resolver(Arc::new(ByName(keys)));
-    config.alpn_protocols = entries.alpn;
+    let identities = draft.identities.into_iter().map(Arc::new).collect();
+    let mut config = builder.with_cert_resolver(Arc::new(ByName(identities)));
+    config.alpn_protocols = draft.alpn;
+    if knows_clients {
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        config.session_storage = ServerSessionMemoryCache::new(SESSIONS_MAX);
+    }
     Ok(config)
+}
+
+fn client_verifier(roots: RootCertStore, optional: bool) -> Result<Arc<dyn ClientCertVerifier>, Bad> {
+    // Two bytes in front of each say how long it is.
+    let names: usize = roots.roots.iter().map(|root| root.subject.len() + 2).sum();
+    if names > ROOT_NAMES_LEN_MAX {
+        return Err(Bad(format!(
+            "the names of the roots of clients have at most {ROOT_NAMES_LEN_MAX} bytes together"
+        )));
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
+    let verifier = match optional {
+        true => verifier.allow_unauthenticated(),
+        false => verifier,
+    };
+    verifier.build().map_err(|error| bad("the roots of clients", error))
 }
 
 /// Gives a client the first certificate that is good for the name it asks for; else the first.
@@ -251,7 +372,16 @@ impl ResolvesServerCert for ByName {
 
 #[cfg(test)]
 mod tests {
+    use lunatic_kernel::budget::{Budget, Caps, Purse, Resource};
+
     use super::*;
+
+    fn read(text: &[u8]) -> Result<Config, Bad> {
+        let host = Budget::outermost(Caps::default(), std::time::Instant::now());
+        let mut receipt = Receipt::new(Purse::new(None, &host).to_account(), Resource::Network);
+        receipt.grow(cost(text)).unwrap();
+        Config::read(text, receipt)
+    }
 
     fn identity(name: &str) -> (String, String) {
         let made = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
@@ -277,19 +407,33 @@ mod tests {
                 format!("server\0certificate={certificate}\0key={other_key}\0"),
                 "a certificate and its key",
             ),
+            (
+                format!("client\0root={certificate}\0alpn={}\0", "x".repeat(256)),
+                "protocols",
+            ),
+            (format!("client\0root={certificate}\0alpn=\0"), "protocols"),
+            ("alpn=x\0".repeat(65), "protocols"),
+            (format!("server\0certificate={}\0", certificate.repeat(200)), "a chain"),
+            (
+                format!(
+                    "server\0certificate={certificate}\0key={key}\0root={}\0",
+                    certificate.repeat(2000)
+                ),
+                "names of the roots",
+            ),
         ] {
-            let error = Config::read(text.as_bytes()).err().unwrap().to_string();
+            let error = read(text.as_bytes()).err().unwrap().to_string();
             assert!(error.contains(part), "{error}");
         }
-        assert!(Config::read(b"\xff").is_err());
+        assert!(read(b"\xff").is_err());
     }
 
     #[test]
     fn a_configuration_is_of_one_side() {
         let (certificate, key) = identity("localhost");
-        let server = Config::read(format!("server\0certificate={certificate}\0key={key}\0").as_bytes()).unwrap();
+        let server = read(format!("server\0certificate={certificate}\0key={key}\0").as_bytes()).unwrap();
         assert!(server.connection(None).is_ok() && server.connection(Some("localhost")).is_err());
-        let client = Config::read(format!("client\0root={certificate}\0").as_bytes()).unwrap();
+        let client = read(format!("client\0root={certificate}\0").as_bytes()).unwrap();
         assert!(client.connection(Some("localhost")).is_ok() && client.connection(None).is_err());
         assert!(client.connection(Some("not a name")).is_err());
     }

@@ -10,9 +10,11 @@ use std::io::{self, Read, Write};
 use std::net::Shutdown;
 use std::sync::Arc;
 
+use lunatic_kernel::budget::Receipt;
 use parking_lot::Mutex;
 use rustls::Connection;
 
+use self::config::Prepared;
 use super::reactor::Reactor;
 use super::readiness::{Direction, Waiter};
 use super::socket::{Kind, Socket, unsupported};
@@ -33,6 +35,8 @@ pub struct Tls<W: Waiter> {
 
 struct State {
     connection: Connection,
+    /// For the configuration, which the connection keeps.
+    _receipt: Arc<Receipt>,
     /// So many bytes of the write that is going on were taken, and have not all gone to the system.
     taken: Option<usize>,
 }
@@ -48,7 +52,7 @@ pub enum Handshake {
 pub fn wrap<W: Waiter>(
     reactor: &Arc<Reactor<W>>,
     tcp: Arc<Socket<W>>,
-    connection: Connection,
+    prepared: Prepared,
 ) -> io::Result<Arc<Socket<W>>> {
     if !matches!(tcp.kind, Kind::TcpStream(_)) {
         return Err(unsupported());
@@ -56,7 +60,8 @@ pub fn wrap<W: Waiter>(
     let tls = Tls {
         tcp,
         state: Mutex::new(State {
-            connection,
+            connection: prepared.connection,
+            _receipt: prepared.receipt,
             taken: None,
         }),
     };
@@ -104,8 +109,10 @@ impl State {
     }
 }
 
-/// So many times records are taken in before a connection closes.
-const DRAIN_MAX: usize = 64;
+/// So many times records are taken in before others have a turn: each time some KiB, and 64 KiB at most.
+const STEPS_MAX: usize = 4;
+/// So many times before a connection closes.
+const DRAIN_MAX: usize = 16;
 
 impl State {
     /// Takes in what has come and was not read, such as the tickets that a server sends after the handshake: to close a
@@ -126,10 +133,10 @@ impl<W: Waiter> Drop for Tls<W> {
 }
 
 impl<W: Waiter> Tls<W> {
-    /// Goes on with the handshake, as far as it goes without waiting.
+    /// Goes on with the handshake, as far as it goes without waiting. `Interrupted` is said as by `try_read`.
     pub fn try_handshake(&self) -> io::Result<Handshake> {
         let mut state = self.state.lock();
-        loop {
+        for _ in 0..STEPS_MAX {
             // What this side has to say goes out first: the peer answers only to that.
             match state.flush(&self.tcp) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -149,14 +156,17 @@ impl<W: Waiter> Tls<W> {
                 Err(error) => return Err(error),
             }
         }
+        Err(io::ErrorKind::Interrupted.into())
     }
 
+    /// Takes bytes that have come. `Interrupted` if there may be some, but much has come already that is none: the peer could
+    /// go on with that for ever, so others should have a turn before the next attempt.
     pub(crate) fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
         if to.is_empty() {
             return Ok(0);
         }
         let mut state = self.state.lock();
-        loop {
+        for _ in 0..STEPS_MAX {
             match state.connection.reader().read(to) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
@@ -168,6 +178,7 @@ impl<W: Waiter> Tls<W> {
             }
             state.fill(&self.tcp)?;
         }
+        Err(io::ErrorKind::Interrupted.into())
     }
 
     pub(crate) fn try_write(&self, from: &[u8]) -> io::Result<usize> {

@@ -4,15 +4,16 @@ use std::io;
 use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
-use lunatic_net::cost;
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_net::handles::Charge;
 use lunatic_net::readiness::Direction;
-use lunatic_net::tls::config::Config;
+use lunatic_net::tls::config::{Config, Draft, cost};
 use lunatic_net::tls::{Handshake, wrap};
 use lunatic_sys::certificates;
 use lunatic_sys::codes::{
     BAD_CONFIG, CLOSED, EMPTY, INVALID, LIMIT, OK, TLS_CONFIG_LEN_MAX, TLS_FAILED, tls_info as info,
 };
+use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::call::{Failure, NAMESPACE, answer, find};
@@ -20,6 +21,7 @@ use super::connect::{Deadline, finish};
 use super::wait::perform;
 use crate::guest_memory;
 use crate::imports::handle::{check_handle, write_handle};
+use crate::imports::pieces;
 use crate::instance::Ctx;
 use crate::wasm::{Kernel, Socket};
 
@@ -29,8 +31,12 @@ const CONFIGS_MAX: usize = 1024;
 const NAME_LEN_MAX: usize = 253;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "tls_config", tls_config)?;
-    linker.func_wrap(NAMESPACE, "tls_replace", tls_replace)?;
+    linker.func_wrap_async(NAMESPACE, "tls_config", |caller, (text, len, out)| {
+        Box::new(tls_config(caller, text, len, out))
+    })?;
+    linker.func_wrap_async(NAMESPACE, "tls_replace", |caller, (id, key, text, len)| {
+        Box::new(tls_replace(caller, id, key, text, len))
+    })?;
     linker.func_wrap(NAMESPACE, "tls_drop", tls_drop)?;
     linker.func_wrap_async(
         NAMESPACE,
@@ -74,50 +80,64 @@ impl Drop for Own {
     }
 }
 
-/// The text of a configuration, if it is not too long.
-fn read_text<'a>(caller: &'a mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmtime::Result<Result<&'a [u8], Failure>> {
+/// Reads a configuration, which the caller pays for. What takes long is done in pieces.
+async fn read_config(caller: &mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmtime::Result<Result<Config, Failure>> {
     let bytes = &*guest_memory::slice(caller, text, len)?.0;
     if bytes.len() > TLS_CONFIG_LEN_MAX {
         let text = format!("a configuration of TLS has at most {TLS_CONFIG_LEN_MAX} bytes");
         return Ok(Err(Failure::Text(BAD_CONFIG, text)));
     }
-    Ok(Ok(bytes))
+    let text = bytes.to_vec();
+    let mut receipt = Receipt::new(caller.data().process().purse().to_account(), Resource::Network);
+    if let Err(exhausted) = receipt.grow(cost(&text)) {
+        return Ok(Err(Failure::Text(LIMIT, exhausted.to_string())));
+    }
+    let mut draft = match Draft::new(&text) {
+        Ok(draft) => draft,
+        Err(bad) => return Ok(Err(bad_config(bad))),
+    };
+    loop {
+        match draft.step() {
+            Ok(true) => pieces::pause(caller).await,
+            Ok(false) => return Ok(draft.finish(receipt).map_err(bad_config)),
+            Err(bad) => return Ok(Err(bad_config(bad))),
+        }
+    }
 }
 
 fn bad_config(error: impl ToString) -> Failure {
     Failure::Text(BAD_CONFIG, error.to_string())
 }
 
-fn tls_config(mut caller: Caller<'_, Ctx>, text: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
+async fn tls_config(mut caller: Caller<'_, Ctx>, text: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
-    let config = read_text(&mut caller, text, len)?.and_then(|text| Config::read(text).map_err(bad_config));
-    let ctx = caller.data_mut();
-    let opened = config.and_then(|config| {
-        let full = || {
-            Failure::Text(
-                LIMIT,
-                format!("a process has at most {CONFIGS_MAX} configurations of TLS"),
-            )
-        };
-        let own = Own::of(ctx);
-        if own.ids.len() >= CONFIGS_MAX {
-            return Err(full());
-        }
-        let (worker, net) = (own.kernel.worker(), &own.kernel.host.net);
-        let id = net
-            .tls_configs
-            .insert(worker, |_| Arc::new(config))
-            .map_err(|_| full())?;
-        own.ids.push(id);
-        Ok(net.tls_keys.handle(id))
-    });
-    match opened {
+    let config = read_config(&mut caller, text, len).await?;
+    match config.and_then(|config| open_config(caller.data_mut(), config)) {
         Ok(handle) => {
             write_handle(&mut caller, out, handle)?;
             Ok(OK)
         }
-        Err(failure) => Ok(failure.code(ctx)),
+        Err(failure) => Ok(failure.code(caller.data_mut())),
     }
+}
+
+/// Gives a configuration to the caller.
+fn open_config(ctx: &mut Ctx, config: Config) -> Result<RawHandle, Failure> {
+    let full = || {
+        let text = format!("a process has at most {CONFIGS_MAX} configurations of TLS");
+        Failure::Text(LIMIT, text)
+    };
+    let own = Own::of(ctx);
+    if own.ids.len() >= CONFIGS_MAX {
+        return Err(full());
+    }
+    let (worker, net) = (own.kernel.worker(), &own.kernel.host.net);
+    let id = net
+        .tls_configs
+        .insert(worker, |_| Arc::new(config))
+        .map_err(|_| full())?;
+    own.ids.push(id);
+    Ok(net.tls_keys.handle(id))
 }
 
 /// The configuration with this handle.
@@ -128,13 +148,16 @@ fn find_config(ctx: &Ctx, id: u64, key: u64) -> Result<Arc<Config>, Failure> {
     config.ok_or(Failure::Code(CLOSED))
 }
 
-fn tls_replace(mut caller: Caller<'_, Ctx>, id: u64, key: u64, text: u32, len: u32) -> wasmtime::Result<i32> {
-    let text = read_text(&mut caller, text, len)?.map(<[u8]>::to_vec);
-    let replaced = find_config(caller.data(), id, key).and_then(|config| {
-        config.replace(&text?).map_err(bad_config)?;
-        Ok(OK)
-    });
-    Ok(answer(&mut caller, replaced))
+async fn tls_replace(mut caller: Caller<'_, Ctx>, id: u64, key: u64, text: u32, len: u32) -> wasmtime::Result<i32> {
+    guest_memory::slice(&mut caller, text, len)?;
+    let replaced = match find_config(caller.data(), id, key) {
+        Ok(config) => {
+            let other = read_config(&mut caller, text, len).await?;
+            other.map(|other| config.replace(other))
+        }
+        Err(failure) => Err(failure),
+    };
+    Ok(answer(&mut caller, replaced.map(|()| OK)))
 }
 
 fn tls_drop(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
@@ -169,11 +192,11 @@ async fn tls_start(
             .flatten()
             .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
         let name = (!name.is_empty()).then_some(&*name);
-        let connection = config
+        let prepared = config
             .connection(name)
             .map_err(|error| Failure::Text(TLS_FAILED, error.to_string()))?;
-        let charge = Charge::of(caller.data().process(), cost::TLS)?;
-        Ok((wrap(&caller.data().kernel.host.net.reactor, tcp, connection)?, charge))
+        let charge = Charge::of(caller.data().process(), lunatic_net::cost::TLS)?;
+        Ok((wrap(&caller.data().kernel.host.net.reactor, tcp, prepared)?, charge))
     });
     let (socket, charge) = match begun {
         Ok(begun) => begun,

@@ -11,6 +11,7 @@ use lunatic_net::socket::would_block;
 use wasmtime::Caller;
 
 use super::call::Failure;
+use crate::imports::pieces;
 use crate::imports::wait::wait;
 use crate::instance::Ctx;
 use crate::wasm::Socket;
@@ -24,7 +25,7 @@ pub async fn perform<T>(
     mut attempt: impl FnMut(&mut Caller<'_, Ctx>) -> wasmtime::Result<Result<T, Failure>>,
 ) -> wasmtime::Result<Result<T, Failure>> {
     let blocks = |result: &Result<T, Failure>| matches!(result, Err(Failure::Io(error)) if would_block::<()>(&Err(error.kind().into())));
-    let result = attempt(caller)?;
+    let result = turns(caller, &mut attempt).await?;
     if !blocks(&result) {
         pass_on(caller, socket, direction);
         return Ok(result);
@@ -45,10 +46,23 @@ pub async fn perform<T>(
         if !timely.await {
             return Ok(Err(io::Error::from(io::ErrorKind::TimedOut).into()));
         }
-        let result = attempt(caller)?;
+        let result = turns(caller, &mut attempt).await?;
         if !blocks(&result) {
             pass_on(caller, socket, direction);
             return Ok(result);
+        }
+    }
+}
+
+/// Attempts until it is done or blocks. One that has done much and could go on says `Interrupted`: then others have a turn.
+async fn turns<T>(
+    caller: &mut Caller<'_, Ctx>,
+    attempt: &mut impl FnMut(&mut Caller<'_, Ctx>) -> wasmtime::Result<Result<T, Failure>>,
+) -> wasmtime::Result<Result<T, Failure>> {
+    loop {
+        match attempt(caller)? {
+            Err(Failure::Io(error)) if error.kind() == io::ErrorKind::Interrupted => pieces::pause(caller).await,
+            result => return Ok(result),
         }
     }
 }

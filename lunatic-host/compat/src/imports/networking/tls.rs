@@ -9,10 +9,11 @@ use lunatic_host::guest_memory;
 use lunatic_host::imports::net::call::Failure;
 use lunatic_host::imports::net::connect::{Deadline, connect_host};
 use lunatic_host::imports::net::tls::shake_hands;
-use lunatic_host::wasm::Socket;
+use lunatic_host::wasm::{Process, Socket};
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_net::cost;
 use lunatic_net::handles::Charge;
-use lunatic_net::tls::config::Config;
+use lunatic_net::tls::config::{Config, cost as cost_of_config};
 use lunatic_net::tls::{HELD_MAX, wrap};
 use wasmtime::{Caller, Linker};
 
@@ -54,12 +55,21 @@ fn pem(bytes: Vec<u8>) -> Option<String> {
 }
 
 /// The configuration of a server with one certificate.
-fn server(certificate: Vec<u8>, key: Vec<u8>) -> Result<Config, String> {
+fn server(process: &Process, certificate: Vec<u8>, key: Vec<u8>) -> Result<Config, String> {
     let (Some(certificate), Some(key)) = (pem(certificate), pem(key)) else {
         return Err("a certificate or key is not a text in PEM".into());
     };
     let text = format!("server\0certificate={certificate}\0key={key}\0");
-    Config::read(text.as_bytes()).map_err(|error| error.to_string())
+    read(process, text.as_bytes())
+}
+
+/// A configuration that the process pays for.
+fn read(process: &Process, text: &[u8]) -> Result<Config, String> {
+    let mut receipt = Receipt::new(process.purse().to_account(), Resource::Network);
+    receipt
+        .grow(cost_of_config(text))
+        .map_err(|exhausted| exhausted.to_string())?;
+    Config::read(text, receipt).map_err(|error| error.to_string())
 }
 
 #[expect(clippy::too_many_arguments, reason = "the guest passes them so")]
@@ -80,7 +90,7 @@ fn tls_bind(
     let address: SocketAddr = read_address(&mut caller, raw)?;
     let certificate = bytes(&mut caller, certificate, certificate_len)?;
     let key = bytes(&mut caller, key, key_len)?;
-    let config = match server(certificate, key) {
+    let config = match server(caller.data().process(), certificate, key) {
         Ok(config) => config,
         Err(why) => return failed(&mut caller, out, why),
     };
@@ -104,15 +114,15 @@ async fn secure(
     if let Err(refusal) = charge.grow(HELD_MAX) {
         return Ok(Err(refusal.into()));
     }
-    let connection = match config.connection(name) {
-        Ok(connection) => connection,
+    let prepared = match config.connection(name) {
+        Ok(prepared) => prepared,
         Err(error) => {
             return Ok(Err(
                 io::Error::new(io::ErrorKind::InvalidInput, error.to_string()).into()
             ));
         }
     };
-    let socket = match wrap(caller.data().kernel().host.reactor(), tcp, connection) {
+    let socket = match wrap(caller.data().kernel().host.reactor(), tcp, prepared) {
         Ok(socket) => socket,
         Err(error) => return Ok(Err(error.into())),
     };
@@ -155,7 +165,7 @@ fn roots(caller: &mut Caller<'_, Ctx>, at: u32, count: u32) -> wasmtime::Result<
 }
 
 /// The configuration of a client; without certificates of its own it trusts the system's.
-fn client(roots: &[String]) -> Result<Config, String> {
+fn client(process: &Process, roots: &[String]) -> Result<Config, String> {
     let entries: String = match roots {
         [] => "client\0system-roots\0".into(),
         roots => roots
@@ -163,7 +173,7 @@ fn client(roots: &[String]) -> Result<Config, String> {
             .map(|root| format!("root={root}\0"))
             .fold("client\0".into(), |all, root| all + &root),
     };
-    Config::read(entries.as_bytes()).map_err(|error| error.to_string())
+    read(process, entries.as_bytes())
 }
 
 async fn tls_connect(
@@ -176,7 +186,7 @@ async fn tls_connect(
 ) -> wasmtime::Result<i32> {
     let host = text(&mut caller, host, len)?;
     let roots = roots(&mut caller, certificates, count)?;
-    let config = match client(&roots) {
+    let config = match client(caller.data().process(), &roots) {
         Ok(config) => config,
         Err(why) => return failed(&mut caller, out, why),
     };
