@@ -231,14 +231,24 @@ impl<W: Clone + Payer> Channels<W> {
     ///
     /// [`SendRefusal`] says why it was not taken.
     pub fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake<W>, SendRefusal> {
-        if bytes.len() > MESSAGE_LEN_MAX {
+        self.try_send_made(id, bytes.len(), || Message::from_slice(bytes))
+    }
+
+    /// As [`try_send`](Self::try_send), for a message of `len` bytes that `make` makes, under the lock of the channel. It is
+    /// asked only if the channel is open and has room, so what refuses leaves the message where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why it was not taken.
+    pub fn try_send_made(&self, id: Id, len: usize, make: impl FnOnce() -> Message) -> Result<Wake<W>, SendRefusal> {
+        if len > MESSAGE_LEN_MAX {
             return Err(SendRefusal::Limit);
         }
         let mut channel = self.table.get(id).ok_or(SendRefusal::Closed)?;
         if channel.is_full() {
             return Err(SendRefusal::Full);
         }
-        let message = Message::from_slice(bytes);
+        let message = make();
         let outside = size_outside(&message);
         let mut size = outside;
         if channel.queue.len() == channel.queue.capacity() {
