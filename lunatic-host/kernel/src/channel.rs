@@ -86,8 +86,10 @@ struct Channel<W> {
 pub struct Closed<I> {
     /// Who waited on it.
     pub waiters: I,
-    /// What nobody receives any more: to drop many takes a while.
+    /// What nobody receives any more: to drop many, or long ones, takes a while.
     pub messages: VecDeque<Message>,
+    /// The bytes that they hold outside of the queue.
+    pub outside: usize,
 }
 
 /// Why no channel was made.
@@ -222,6 +224,7 @@ impl<W: Clone + Payer> Channels<W> {
         Some(Closed {
             waiters: waiters.map(|(_, waiter)| waiter),
             messages: channel.queue,
+            outside: channel.outside,
         })
     }
 
@@ -473,7 +476,10 @@ mod tests {
         let (channels, id) = channel(1 << 20);
         channels.try_send(id, b"lost").unwrap();
         let closed = channels.close(0, id).unwrap();
-        assert_eq!((closed.waiters.count(), closed.messages.len()), (0, 1));
+        assert_eq!(
+            (closed.waiters.count(), closed.messages.len(), closed.outside),
+            (0, 1, 0)
+        );
         assert_eq!(channels.try_send(id, b"late").map(drop), Err(SendRefusal::Closed));
         assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Closed));
         assert!(channels.close(0, id).is_none(), "closing twice is closing once");
