@@ -93,7 +93,7 @@ impl RunningSystem {
     /// # Errors
     ///
     /// [`SendRefusal::Full`] if the mailbox has a limit and is full; [`SendRefusal::Closed`] if the process has ended, or is none
-    /// of this system; [`SendRefusal::Limit`] if the message is longer than 64 MiB, or if queued messages would hold more than
+    /// of this system; [`SendRefusal::Limit`] if the message is longer than 256 MiB, or if queued messages would hold more than
     /// [`queued_max`](crate::RuntimeBuilder::queued_max) together.
     pub fn send(&self, to: Id, tag: u64, message: &[u8]) -> Result<(), SendRefusal> {
         self.kernel

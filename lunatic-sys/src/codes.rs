@@ -209,7 +209,7 @@ pub const TAGS_LEN_MAX: usize = 256;
 /// The largest closure that can be spawned, in bytes of captured values.
 pub const CAPTURE_LEN_MAX: usize = 64 << 10;
 /// The largest message, in bytes.
-pub const MESSAGE_LEN_MAX: usize = 64 << 20;
+pub const MESSAGE_LEN_MAX: usize = 256 << 20;
 /// The largest message that a receive copies to the receiver's memory itself, in bytes. A longer one waits in the buffer,
 /// whatever room there is, because copying it takes longer than one call may.
 pub const IN_PLACE_LEN_MAX: usize = 1 << 20;

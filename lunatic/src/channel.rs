@@ -49,7 +49,7 @@ use crate::net::handover;
 ///
 /// [`send`](Self::send) and [`receive`](Self::receive) panic on what only a mistake in the program brings about: a
 /// handle that the host never gave out, a message that cannot be written or read as a `T`, one that is larger than
-/// 64 MiB. All others return these as errors.
+/// 256 MiB. All others return these as errors.
 ///
 /// # Examples
 ///

@@ -130,6 +130,23 @@ fn take(len: usize) -> Vec<u8> {
     bytes
 }
 
+/// Leaves a message that is about to be sent in the buffer, if it is too long for a host call to copy it in one go.
+///
+/// To be called before each import that sends.
+#[inline]
+fn put_if_long(message: &[u8]) -> Result<(), Refused> {
+    match message.len() > codes::IN_PLACE_LEN_MAX {
+        true => put(message),
+        false => Ok(()),
+    }
+}
+
+#[cold]
+fn put(message: &[u8]) -> Result<(), Refused> {
+    // SAFETY: `message` is readable for its length.
+    check(unsafe { buffer::put(message.as_ptr(), message.len()) }).map(drop)
+}
+
 /// Spawns a process that calls `entry` and may fetch `captured` with [`captured_into`].
 #[inline]
 pub(crate) fn spawn(entry: extern "C" fn(), captured: &[MaybeUninit<u8>]) -> Result<RawHandle, Refused> {
@@ -261,6 +278,7 @@ pub(crate) fn channel_new(bound: u64) -> Result<RawHandle, Refused> {
 /// Appends a message without waiting.
 #[inline]
 pub(crate) fn try_send(channel: RawHandle, message: &[u8]) -> Result<(), Refused> {
+    put_if_long(message)?;
     // SAFETY: `message` is readable for its length.
     let code = unsafe { channel::try_send(channel.id, channel.key, message.as_ptr(), message.len()) };
     if code == codes::OK {
@@ -273,6 +291,7 @@ pub(crate) fn try_send(channel: RawHandle, message: &[u8]) -> Result<(), Refused
 /// Appends a message, waiting while the channel is full.
 #[inline]
 pub(crate) fn send(channel: RawHandle, message: &[u8], timeout_ns: u64) -> Result<(), Refused> {
+    put_if_long(message)?;
     // SAFETY: `message` is readable for its length.
     let code = unsafe { channel::send(channel.id, channel.key, message.as_ptr(), message.len(), timeout_ns) };
     if code == codes::OK {

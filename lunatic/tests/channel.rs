@@ -344,7 +344,7 @@ fn what_is_too_large_comes_back() {
         panic!("{error}")
     };
     assert_eq!(message.0.len(), 256 << 20);
-    assert_eq!(error.source().unwrap().to_string(), "it has more than 64 MiB");
+    assert_eq!(error.source().unwrap().to_string(), "it has more than 256 MiB");
     drop(message);
     channel.send(Bytes(vec![1]));
     assert_eq!(channel.receive().0, [1]);

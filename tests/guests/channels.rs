@@ -5,7 +5,10 @@ use std::time::{Duration, Instant};
 
 use lunatic::channel::{ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
 use lunatic::codec::{Bincode, Codec, Scratch};
-use lunatic::{Channel, ExitReason, Process, yield_now};
+use lunatic::mailbox::ReplyTo;
+use lunatic::registry::Group;
+use lunatic::timer::{self, TimerError};
+use lunatic::{Address, Channel, ExitReason, Mailbox, Process, yield_now};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +31,7 @@ lunatic_test_guests::scenarios![
     what_was_sent_is_there_for_who_hears_of_it,
     channels_travel_in_messages,
     messages_of_all_sizes_arrive_whole,
+    long_messages_arrive_whole_however_they_are_sent,
     a_process_can_have_many_channels,
     a_process_has_only_so_many_channels,
 ];
@@ -505,6 +509,66 @@ fn messages_of_all_sizes_arrive_whole() {
     let empty = Channel::<()>::new(3);
     empty.send(());
     empty.receive();
+}
+
+/// Longer than what a host call copies in one go: by each way of sending, and of being refused.
+fn long_messages_arrive_whole_however_they_are_sent() {
+    let message: Vec<u8> = (0..3_000_001).map(|at| (at / 5) as u8).collect();
+    let (mail, channel) = (Mailbox::<Vec<u8>>::new(), Channel::<Vec<u8>>::new(1));
+    let check = |what: &str, arrived: Vec<u8>| assert!(arrived == message, "{what}");
+    mail.address().send(message.clone());
+    check("mail", mail.receive());
+    channel.try_send(message.clone()).unwrap();
+    let refused = channel.try_send(message.clone()).unwrap_err();
+    assert!(matches!(refused, TrySendError::Full(_)));
+    check("what a full channel refuses", refused.into_message());
+    check("a channel", channel.receive());
+    timer::send_after(mail.address(), message.clone(), Duration::from_millis(1));
+    check("a timer", mail.receive());
+    let refused = timer::try_send_interval(mail.address(), &message, Duration::from_millis(1));
+    assert!(
+        matches!(refused, Err(TimerError::Limit(_))),
+        "an interval is copied each time"
+    );
+    let group = Group::named("all");
+    let address = mail.address();
+    let members: Vec<_> = (0..3)
+        .map(|_| {
+            let joined = Channel::<()>::new(0);
+            let member = Process::spawn(move || {
+                let mail = Mailbox::<Vec<u8>>::new();
+                joined.send(());
+                address.send(mail.receive());
+            });
+            joined.receive();
+            group.join(member.unwrap()).unwrap();
+        })
+        .collect();
+    assert_eq!(group.broadcast(&message), members.len());
+    members.iter().for_each(|()| check("a broadcast", mail.receive()));
+    // A channel that is full takes the message when there is room.
+    let waiting = Process::spawn(move || {
+        let message = channel.receive();
+        channel.send(message.clone());
+        channel.send(message);
+    });
+    channel.send(message.clone());
+    waiting.unwrap();
+    check("a send that waits", channel.receive());
+    check("another one", channel.receive());
+    check("a call", echo().call(|reply| (message.clone(), reply)).unwrap());
+}
+
+fn echo() -> Address<(Vec<u8>, ReplyTo<Vec<u8>>)> {
+    let told = Channel::new(1);
+    Process::spawn(move || {
+        let requests = Mailbox::<(Vec<u8>, ReplyTo<Vec<u8>>)>::new();
+        told.send(requests.address());
+        let (bytes, reply) = requests.receive();
+        reply.send(bytes);
+    })
+    .unwrap();
+    told.receive()
 }
 
 fn a_process_has_only_so_many_channels() {

@@ -37,6 +37,7 @@ type Row = (&'static str, &'static str, &'static [Charge]);
 /// The functions of `lunatic-sys`.
 pub const CHARGES: &[Row] = &[
     ("buffer", "len take", &[Nothing]),
+    ("buffer", "put", &[Buffers]),
     ("channel", "new", &[Channels]),
     ("channel", "try_send send", &[Messages]),
     ("channel", "try_receive receive", &[Buffers]),

@@ -151,6 +151,12 @@ const ATTACKS: &[Attack] = &[
         again: SPAWN,
         child: "(call $reason) (call $process.exit (i32.const 2048) (i32.const 65544))",
     },
+    Attack {
+        what: "messages that children are about to send",
+        before: "",
+        again: SPAWN,
+        child: "(drop (call $buffer.put (i32.const 0) (i32.const 65536))) (call $process.sleep_ns (i64.const -1))",
+    },
 ];
 
 fn module(attack: &Attack) -> Vec<u8> {

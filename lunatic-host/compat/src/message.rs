@@ -11,6 +11,9 @@ use super::sockets::Open;
 
 /// The largest message, in bytes.
 const LEN_MAX: usize = lunatic_sys::codes::MESSAGE_LEN_MAX;
+/// A message lies in pieces of so many bytes, the last of which may be shorter: one piece would have to be copied whenever it
+/// grows, and a long one takes too long for one call.
+const PIECE: usize = 1 << 20;
 /// What a message takes up besides its bytes, about.
 const HEAD_SIZE: usize = 256;
 /// What a place in the list of resources takes up.
@@ -49,7 +52,9 @@ pub(crate) enum Resource {
 /// A message that is being written, under way, or being read.
 pub(crate) struct Message {
     pub(crate) tag: i64,
-    bytes: Vec<u8>,
+    /// All but the last have [`PIECE`] bytes.
+    pieces: Vec<Vec<u8>>,
+    len: usize,
     /// Where it is read next; may lie behind the end.
     position: u64,
     resources: Vec<Option<Resource>>,
@@ -58,7 +63,7 @@ pub(crate) struct Message {
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Message({} bytes tagged {})", self.bytes.len(), self.tag)
+        write!(f, "Message({} bytes tagged {})", self.len, self.tag)
     }
 }
 
@@ -95,7 +100,8 @@ impl Message {
         grow(&mut paid, HEAD_SIZE)?;
         Ok(Self {
             tag,
-            bytes: Vec::new(),
+            pieces: Vec::new(),
+            len: 0,
             position: 0,
             resources: Vec::new(),
             paid,
@@ -103,32 +109,64 @@ impl Message {
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.len
     }
 
-    /// Appends.
+    /// Appends. If it fails, a part may have been appended.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
-        let len = self.bytes.len() + bytes.len();
-        if len > LEN_MAX {
+        if self.len + bytes.len() > LEN_MAX {
             return Err(MessageError::TooLong);
         }
-        let capacity = self.bytes.capacity();
-        if len > capacity {
-            // At least twice the room, so that many small writes do not move the message each time.
-            let wanted = len.max(capacity * 2).max(64);
-            grow(&mut self.paid, wanted - capacity)?;
-            self.bytes.reserve_exact(wanted - self.bytes.len());
+        let in_last = self.pieces.last().map_or(PIECE, Vec::len);
+        let (end, rest) = bytes.split_at(bytes.len().min(PIECE - in_last));
+        self.append(end)?;
+        for piece in rest.chunks(PIECE) {
+            self.begin_piece()?;
+            self.append(piece)?;
         }
-        self.bytes.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    fn begin_piece(&mut self) -> Result<(), MessageError> {
+        if self.pieces.len() == self.pieces.capacity() {
+            let growth = self.pieces.capacity().max(1);
+            grow(&mut self.paid, growth * size_of::<Vec<u8>>())?;
+            self.pieces.reserve_exact(growth);
+        }
+        self.pieces.push(Vec::new());
+        Ok(())
+    }
+
+    /// Appends to the last piece what fits into it.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
+        let Some(piece) = self.pieces.last_mut() else {
+            return Ok(());
+        };
+        let (len, capacity) = (piece.len() + bytes.len(), piece.capacity());
+        if len > capacity {
+            // At least twice the room, so that many small writes do not move the piece each time.
+            let wanted = len.max(capacity * 2).clamp(64, PIECE);
+            grow(&mut self.paid, wanted - capacity)?;
+            piece.reserve_exact(wanted - piece.len());
+        }
+        piece.extend_from_slice(bytes);
+        self.len += bytes.len();
         Ok(())
     }
 
     /// Copies what comes next into `to`, and tells how much that was.
     pub(crate) fn read(&mut self, to: &mut [u8]) -> Result<usize, MessageError> {
         let position = usize::try_from(self.position).map_err(|_| MessageError::ReadBehindEnd)?;
-        let rest = self.bytes.get(position..).ok_or(MessageError::ReadBehindEnd)?;
-        let len = rest.len().min(to.len());
-        to[..len].copy_from_slice(&rest[..len]);
+        let rest = self.len.checked_sub(position).ok_or(MessageError::ReadBehindEnd)?;
+        let len = rest.min(to.len());
+        let mut at = 0;
+        while at < len {
+            let from = position + at;
+            let piece = &self.pieces[from / PIECE][from % PIECE..];
+            let part = piece.len().min(len - at);
+            to[at..at + part].copy_from_slice(&piece[..part]);
+            at += part;
+        }
         self.position += len as u64;
         Ok(len)
     }
@@ -183,9 +221,32 @@ mod tests {
         let mut message = Message::new(&payer, 5).unwrap();
         message.write(&[1; 1000]).unwrap();
         assert_eq!(message.write(&[1; 1000]), Err(MessageError::QueuesFull));
-        assert_eq!((message.len(), used()), (1000, 1000 + HEAD_SIZE as u64));
+        assert_eq!(
+            (message.len(), used()),
+            (1000, (1000 + HEAD_SIZE + size_of::<Vec<u8>>()) as u64)
+        );
         drop(message);
         assert_eq!(used(), 0);
+    }
+
+    /// Whatever is written and read at once: the ends of pieces are nowhere to be seen.
+    #[test]
+    fn a_long_message_is_read_as_it_was_written() {
+        let bytes: Vec<u8> = (0..3 * PIECE + 1000).map(|at| (at / 7) as u8).collect();
+        for step in [PIECE - 1, PIECE, PIECE / 3 + 5, 2 * PIECE + 3] {
+            let mut message = Message::new(&payer(1 << 30), 0).unwrap();
+            bytes.chunks(step).for_each(|part| message.write(part).unwrap());
+            assert_eq!(message.len(), bytes.len());
+            let mut read = vec![0; bytes.len() + 1];
+            let mut at = 0;
+            while at < bytes.len() {
+                let end = read.len().min(at + PIECE / 2 + step);
+                at += message.read(&mut read[at..end]).unwrap();
+            }
+            assert!(read[..at] == bytes, "{step} bytes at a time");
+            let room: usize = message.pieces.iter().map(Vec::capacity).sum();
+            assert!(room <= bytes.len().next_multiple_of(PIECE), "{room}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::events::Event;
 use crate::exit::ExitReason;
 use crate::host::Host;
 use crate::kernel::Kernel;
-use crate::mail::new_mail;
+use crate::mail::{Content, new_mail};
 use crate::process::Process;
 use crate::relations::Relations;
 use crate::relations::mailbox::Mail;
@@ -39,21 +39,22 @@ impl<H: Host> Kernel<H> {
     /// # Errors
     ///
     /// [`CallRefusal`] says why the call was not begun.
-    pub fn begin_call(
+    pub fn begin_call<'a>(
         &self,
         process: &Process<H>,
         callee: Arc<Process<H>>,
         reference: u64,
         tag: u64,
-        bytes: &[u8],
+        request: impl Into<Content<'a>>,
     ) -> Result<bool, CallRefusal> {
+        let request = request.into();
         self.events.tell(|| Event::Sent {
             from: process.id,
             to: callee.id,
             tag,
-            len: bytes.len(),
+            len: request.len(),
         });
-        let mail = new_mail(tag, bytes).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
+        let mail = new_mail(tag, request).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
         let begun = process.relate_messages(|relations| {
             let call = relations.outgoing(reference)?;
             Some((call.begin(callee.id), call.wait()))

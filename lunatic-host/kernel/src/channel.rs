@@ -86,8 +86,10 @@ struct Channel<W> {
 pub struct Closed<I> {
     /// Who waited on it.
     pub waiters: I,
-    /// What nobody receives any more: to drop many takes a while.
+    /// What nobody receives any more: to drop many, or long ones, takes a while.
     pub messages: VecDeque<Message>,
+    /// The bytes that they hold outside of the queue.
+    pub outside: usize,
 }
 
 /// Why no channel was made.
@@ -222,6 +224,7 @@ impl<W: Clone + Payer> Channels<W> {
         Some(Closed {
             waiters: waiters.map(|(_, waiter)| waiter),
             messages: channel.queue,
+            outside: channel.outside,
         })
     }
 
@@ -231,14 +234,24 @@ impl<W: Clone + Payer> Channels<W> {
     ///
     /// [`SendRefusal`] says why it was not taken.
     pub fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake<W>, SendRefusal> {
-        if bytes.len() > MESSAGE_LEN_MAX {
+        self.try_send_made(id, bytes.len(), || Message::from_slice(bytes))
+    }
+
+    /// As [`try_send`](Self::try_send), for a message of `len` bytes that `make` makes, under the lock of the channel. It is
+    /// asked only if the channel is open and has room, so what refuses leaves the message where it is.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why it was not taken.
+    pub fn try_send_made(&self, id: Id, len: usize, make: impl FnOnce() -> Message) -> Result<Wake<W>, SendRefusal> {
+        if len > MESSAGE_LEN_MAX {
             return Err(SendRefusal::Limit);
         }
         let mut channel = self.table.get(id).ok_or(SendRefusal::Closed)?;
         if channel.is_full() {
             return Err(SendRefusal::Full);
         }
-        let message = Message::from_slice(bytes);
+        let message = make();
         let outside = size_outside(&message);
         let mut size = outside;
         if channel.queue.len() == channel.queue.capacity() {
@@ -463,7 +476,10 @@ mod tests {
         let (channels, id) = channel(1 << 20);
         channels.try_send(id, b"lost").unwrap();
         let closed = channels.close(0, id).unwrap();
-        assert_eq!((closed.waiters.count(), closed.messages.len()), (0, 1));
+        assert_eq!(
+            (closed.waiters.count(), closed.messages.len(), closed.outside),
+            (0, 1, 0)
+        );
         assert_eq!(channels.try_send(id, b"late").map(drop), Err(SendRefusal::Closed));
         assert_eq!(receive(&channels, id), Err(ReceiveRefusal::Closed));
         assert!(channels.close(0, id).is_none(), "closing twice is closing once");

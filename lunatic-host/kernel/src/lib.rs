@@ -47,7 +47,7 @@ pub mod hash;
 pub mod host;
 mod idle;
 pub mod kernel;
-mod mail;
+pub mod mail;
 pub mod permits;
 pub mod post;
 pub mod process;

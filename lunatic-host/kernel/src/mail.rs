@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
+use smallvec::{Array, SmallVec};
 
 use crate::address::Id;
 use crate::budget::Payer;
@@ -13,16 +14,55 @@ use crate::host::{Host, Local};
 use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::relations::Relations;
-use crate::relations::mailbox::{Body, Kind, Mail, Pushed};
+use crate::relations::mailbox::{Kind, Mail, Pushed};
 
-pub(crate) fn new_mail(tag: u64, bytes: &[u8]) -> Result<Mail, SendRefusal> {
-    if bytes.len() > MESSAGE_LEN_MAX {
+/// The bytes of a message on their way.
+#[derive(Debug)]
+pub enum Content<'a> {
+    /// Where they are; who takes the message copies them.
+    Slice(&'a [u8]),
+    /// A copy, which is taken as it is: how long messages are sent, since to copy one takes too long for one step.
+    Copied(Vec<u8>),
+}
+
+impl Content<'_> {
+    /// The bytes.
+    pub fn as_slice(&self) -> &[u8] {
+        match self {
+            Self::Slice(bytes) => bytes,
+            Self::Copied(bytes) => bytes,
+        }
+    }
+
+    /// Their number.
+    #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
+    pub fn len(&self) -> usize {
+        self.as_slice().len()
+    }
+
+    /// The bytes as they lie in a queue.
+    pub fn into_queued<A: Array<Item = u8>>(self) -> SmallVec<A> {
+        match self {
+            Self::Slice(bytes) => SmallVec::from_slice(bytes),
+            Self::Copied(bytes) => SmallVec::from_vec(bytes),
+        }
+    }
+}
+
+impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Content<'a> {
+    fn from(bytes: &'a T) -> Self {
+        Self::Slice(bytes.as_ref())
+    }
+}
+
+pub(crate) fn new_mail(tag: u64, content: Content<'_>) -> Result<Mail, SendRefusal> {
+    if content.len() > MESSAGE_LEN_MAX {
         return Err(SendRefusal::Limit);
     }
     Ok(Mail {
         kind: Kind::Message,
         tag,
-        body: Body::from_slice(bytes),
+        body: content.into_queued(),
     })
 }
 
@@ -32,18 +72,26 @@ impl<H: Host> Kernel<H> {
     /// # Errors
     ///
     /// [`SendRefusal`] says why it was not taken. That the receiver has ended is known only of processes of this node.
-    pub fn send_mail(&self, from: Id, to: Id, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
+    pub fn send_mail<'a>(
+        &self,
+        from: Id,
+        to: Id,
+        tag: u64,
+        content: impl Into<Content<'a>>,
+    ) -> Result<(), SendRefusal> {
+        let content = content.into();
         self.events.tell(|| Event::Sent {
             from,
             to,
             tag,
-            len: bytes.len(),
+            len: content.len(),
         });
         match self.reach(to) {
-            Destination::Here(to) => self.put_mail(to, tag, bytes),
+            Destination::Here(to) => self.put_mail(to, tag, content),
             Destination::Gone => Err(SendRefusal::Closed),
-            Destination::Elsewhere(remote) if bytes.len() <= MESSAGE_LEN_MAX => {
-                remote.send(from, to, Signal::Message { tag, body: bytes })
+            Destination::Elsewhere(remote) if content.len() <= MESSAGE_LEN_MAX => {
+                let body = content.as_slice();
+                remote.send(from, to, Signal::Message { tag, body })
             }
             Destination::Elsewhere(_) => Err(SendRefusal::Limit),
         }
@@ -55,8 +103,13 @@ impl<H: Host> Kernel<H> {
     /// # Errors
     ///
     /// [`SendRefusal`] says why it was not taken.
-    pub fn put_mail(&self, to: Arc<Process<H>>, tag: u64, bytes: &[u8]) -> Result<(), SendRefusal> {
-        let mail = new_mail(tag, bytes)?;
+    pub fn put_mail<'a>(
+        &self,
+        to: Arc<Process<H>>,
+        tag: u64,
+        content: impl Into<Content<'a>>,
+    ) -> Result<(), SendRefusal> {
+        let mail = new_mail(tag, content.into())?;
         let pushed = to.relate_paid(|relations| self.queue(&to, relations, mail));
         if pushed.unwrap_or(Err(SendRefusal::Closed))? {
             self.scheduler.wake_owned(to);

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use crate::address::Id;
-use crate::aside::STEPS_MAX;
+use crate::aside::{STEPS_MAX, steps_to_drop};
 use crate::budget::Budget;
 use crate::events::Event;
 use crate::exit::ExitReason;
@@ -91,9 +91,9 @@ impl<H: Host> Kernel<H> {
         let Some(closed) = self.channels.close(self.scheduler.worker(), id) else {
             return;
         };
-        let messages = closed.messages;
+        let (messages, outside) = (closed.messages, closed.outside);
         closed.waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
-        if messages.len() > STEPS_MAX {
+        if messages.len() + steps_to_drop(outside) > STEPS_MAX {
             self.aside.work(budget.cloned(), move || drop(messages));
         }
     }

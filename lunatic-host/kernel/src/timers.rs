@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use lunatic_sys::codes::MESSAGE_LEN_MAX;
+use lunatic_sys::codes::{IN_PLACE_LEN_MAX, MESSAGE_LEN_MAX};
 
 use crate::budget::{Payer, Receipt, Resource};
 use crate::channel::Message;
@@ -32,7 +32,7 @@ pub enum TimerRefusal {
     Closed,
     /// The process that it sends to has as many timers as it may.
     TooMany,
-    /// The message is longer than [`MESSAGE_LEN_MAX`], or who sets the timer has not so much memory left.
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or than [`IN_PLACE_LEN_MAX`] if it is sent at intervals, or who sets the timer has not so much memory left.
     Limit,
 }
 
@@ -56,7 +56,9 @@ impl<H: Host> Kernel<H> {
     ///
     /// [`TimerRefusal`] says why not; then nothing has happened.
     pub fn set_timer(&self, setter: &Process<H>, delay: Duration, mail: TimedMail) -> Result<u64, TimerRefusal> {
-        if mail.body.len() > MESSAGE_LEN_MAX {
+        // That of an interval is copied each time, by a thread for which all other timers wait.
+        let len_max = mail.interval.map_or(MESSAGE_LEN_MAX, |_| IN_PLACE_LEN_MAX);
+        if mail.body.len() > len_max {
             return Err(TimerRefusal::Limit);
         }
         let owner = self.find(mail.to).ok_or(TimerRefusal::Closed)?;

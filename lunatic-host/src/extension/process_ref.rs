@@ -42,7 +42,7 @@ impl ProcessRef {
     /// # Errors
     ///
     /// [`SendRefusal::Full`] if the mailbox has a limit and is full, [`SendRefusal::Closed`] if the process or the runtime has
-    /// ended, [`SendRefusal::Limit`] if the message is longer than 64 MiB or
+    /// ended, [`SendRefusal::Limit`] if the message is longer than 256 MiB or
     /// [`queued_max`](crate::RuntimeBuilder::queued_max) would be passed.
     pub fn send(&self, tag: u64, message: &[u8]) -> Result<(), SendRefusal> {
         let kernel = self.kernel.upgrade().ok_or(SendRefusal::Closed)?;

@@ -1,5 +1,8 @@
-//! `lunatic::buffer`.
+//! `lunatic::buffer`, and the messages that are sent out of it.
 
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
+use lunatic_kernel::mail::Content;
+use lunatic_sys::codes::{IN_PLACE_LEN_MAX, LIMIT, MESSAGE_LEN_MAX, OK};
 use wasmtime::{Caller, Linker};
 
 use super::pieces::{self, PIECE};
@@ -12,7 +15,81 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         caller.data().buffer().len() as u32
     })?;
     linker.func_wrap_async(namespace, "take", |caller, (to, len)| Box::new(take(caller, to, len)))?;
+    linker.func_wrap_async(namespace, "put", |caller, (from, len)| Box::new(put(caller, from, len)))?;
     Ok(())
+}
+
+/// Copies the `len` bytes at `from` into the buffer, in pieces between which others run. The caller does not run meanwhile, so
+/// they are the bytes of one moment.
+async fn put(mut caller: Caller<'_, Ctx>, from: u32, len: u32) -> wasmtime::Result<i32> {
+    let (whole, ctx) = guest_memory::slice(&mut caller, from, len)?;
+    let len_all = whole.len();
+    if len_all > MESSAGE_LEN_MAX || ctx.make_room_in_buffer(len_all).is_err() {
+        ctx.set_buffer(super::channel::TOO_MUCH);
+        return Ok(LIMIT);
+    }
+    for at in (0..len_all).step_by(PIECE) {
+        if at > 0 {
+            pieces::pause(&mut caller).await;
+        }
+        let (whole, ctx) = guest_memory::slice(&mut caller, from, len)?;
+        ctx.append_to_buffer(&whole[at..len_all.min(at + PIECE)]);
+    }
+    Ok(OK)
+}
+
+/// Whether a message of so many bytes is sent out of the buffer: to copy it takes too long for one step. A longer one than
+/// there may be is refused whatever it is.
+pub(super) fn is_sent_from_buffer(len: usize) -> bool {
+    (IN_PLACE_LEN_MAX + 1..=MESSAGE_LEN_MAX).contains(&len)
+}
+
+/// The `len` bytes of a message at `start`. Those of a long one are taken out of the buffer, and are gone from there whatever
+/// becomes of the message.
+///
+/// # Errors
+///
+/// Those of [`guest_memory::slice`]; and if the message is long and the buffer does not hold as many bytes.
+pub(super) fn message<'a>(
+    caller: &'a mut Caller<'_, Ctx>,
+    start: u32,
+    len: u32,
+) -> wasmtime::Result<(Content<'a>, &'a mut Ctx)> {
+    let (bytes, ctx) = guest_memory::slice(caller, start, len)?;
+    if !is_sent_from_buffer(bytes.len()) {
+        return Ok((Content::Slice(bytes), ctx));
+    }
+    check_put(ctx, len)?;
+    Ok((Content::Copied(ctx.take_buffer()), ctx))
+}
+
+/// Makes sure that the buffer holds a long message of so many bytes.
+#[cold]
+pub(super) fn check_put(ctx: &Ctx, len: u32) -> wasmtime::Result<()> {
+    let held = ctx.buffer().len();
+    if held == len as usize {
+        return Ok(());
+    }
+    Err(wasmtime::Error::msg(format!(
+        "a message of {len} bytes is sent out of the buffer (lunatic::buffer::put), which holds {held}"
+    )))
+}
+
+/// A copy of what is in the buffer, made in pieces, and what the caller pays for it; nothing if it cannot, or the machine has
+/// not so much memory.
+pub(super) async fn copy_of_buffer(caller: &mut Caller<'_, Ctx>) -> Option<(Vec<u8>, Receipt)> {
+    let ctx = caller.data();
+    let len = ctx.buffer().len();
+    let mut paid = Receipt::new(ctx.process().purse().to_account(), Resource::Buffers);
+    paid.grow(len).ok()?;
+    let mut copy = Vec::new();
+    copy.try_reserve_exact(len).ok()?;
+    while copy.len() < len {
+        pieces::pause(caller).await;
+        let (at, buffer) = (copy.len(), caller.data().buffer());
+        copy.extend_from_slice(&buffer[at..len.min(at + PIECE)]);
+    }
+    Some((copy, paid))
 }
 
 async fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {

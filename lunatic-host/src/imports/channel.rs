@@ -10,6 +10,7 @@ use lunatic_sys::codes::{CLOSED, EMPTY, FULL, IN_PLACE_LEN_MAX, INVALID, LIMIT, 
 use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
 
+use super::buffer::{check_put, is_sent_from_buffer};
 use super::handle::{check_handle, write_handle};
 use super::wait::{wait, wait_borrowing};
 use crate::guest_memory;
@@ -65,8 +66,19 @@ fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u
     let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
     };
-    let result = ctx.kernel.channels().try_send(id, bytes);
+    let result = offer(ctx, id, bytes)?;
     Ok(sent(ctx, result))
+}
+
+/// Sends a message to a channel. One that is long is taken out of the buffer, and stays there if the channel is full.
+fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Wake<Arc<Process>>, SendRefusal>> {
+    if !is_sent_from_buffer(bytes.len()) {
+        return Ok(ctx.kernel.channels().try_send(id, bytes));
+    }
+    check_put(ctx, u32::try_from(bytes.len())?)?;
+    let (kernel, take) = ctx.kernel_and_buffer();
+    let make = || Message::from_vec(take());
+    Ok(kernel.channels().try_send_made(id, bytes.len(), make))
 }
 
 async fn send(
@@ -85,7 +97,7 @@ async fn send(
     let mut ticket = None;
     loop {
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
-        match ctx.kernel.channels().try_send(id, bytes) {
+        match offer(ctx, id, bytes)? {
             Err(SendRefusal::Full) => {}
             result => return Ok(sent(ctx, result)),
         }

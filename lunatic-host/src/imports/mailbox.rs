@@ -52,11 +52,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 fn send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
-    let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
+    let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
     let Some(id) = ctx.process_of(id, key) else {
         return Ok(INVALID);
     };
-    let result = ctx.kernel.send_mail(ctx.process().id, id, tag, bytes);
+    let result = ctx.kernel.send_mail(ctx.process().id, id, tag, content);
     Ok(sent(ctx, result.map(|()| None)))
 }
 
@@ -172,10 +172,10 @@ async fn call(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
-    let (memory, ctx) = guest_memory::all(&mut caller)?;
+    let (memory, _) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, to, capacity)?;
     let reference = read_u64(guest_memory::part(memory, request.reference, 8)?, 0);
-    let bytes = guest_memory::part(memory, request.message, request.len)?;
+    let (content, ctx) = super::buffer::message(&mut caller, request.message, request.len)?;
     let Some(id) = ctx.process_of(request.id, request.key) else {
         return Ok(INVALID);
     };
@@ -185,10 +185,10 @@ async fn call(
         // The reference is used up all the same, as when the callee ends during the call.
         None => match kernel.end_call(process, reference, true) {
             Some((_, next)) => (Err(Unanswered::Gone(kernel.exit_reason(id))), next),
-            None => return invalid(memory, request.reference),
+            None => return invalid(&mut caller, request.reference),
         },
-        Some(callee) => match kernel.begin_call(process, callee, reference, request.tag, bytes) {
-            Err(CallRefusal::NotOpen) => return invalid(memory, request.reference),
+        Some(callee) => match kernel.begin_call(process, callee, reference, request.tag, content) {
+            Err(CallRefusal::NotOpen) => return invalid(&mut caller, request.reference),
             Err(CallRefusal::Unanswered(why)) => {
                 let ended = kernel.end_call(process, reference, true);
                 (Err(why), ended.map_or(0, |(_, next)| next))
@@ -253,8 +253,8 @@ fn answer_call(
 }
 
 /// The reference of a call is not open, or its handle is none.
-fn invalid(memory: &mut [u8], reference: u32) -> wasmtime::Result<i32> {
-    guest_memory::part(memory, reference, 8)?.fill(0);
+fn invalid(caller: &mut Caller<'_, Ctx>, reference: u32) -> wasmtime::Result<i32> {
+    guest_memory::write(caller, reference, &[0; 8])?;
     Ok(INVALID)
 }
 

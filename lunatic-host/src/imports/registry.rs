@@ -1,11 +1,13 @@
 //! `lunatic::registry`.
 
+use lunatic_kernel::mail::Content;
 use lunatic_kernel::registry::{MEMBERSHIPS_MAX, Name, NameRefusal};
 use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, MESSAGE_LEN_MAX, NAME_LEN_MAX, NAME_TAKEN, OK};
 use lunatic_sys::layout::RAW_HANDLE_SIZE;
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
+use super::buffer::{check_put, copy_of_buffer, is_sent_from_buffer};
 use super::handle::{check_handle, write_handle};
 use super::pieces;
 use crate::guest_memory;
@@ -157,13 +159,41 @@ async fn broadcast(
         ctx.set_buffer(super::channel::TOO_MUCH);
         return Ok(LIMIT);
     }
+    if is_sent_from_buffer(bytes.len()) {
+        check_put(ctx, message_len)?;
+        return broadcast_long(caller, &name, tag).await;
+    }
     let mut count = 0;
     for id in caller.data().process().local.rights.scope.members(&name) {
         pieces::pause(&mut caller).await;
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
         let Some(member) = ctx.kernel.find(id) else { continue };
         // A member that has ended, or takes no more, misses the message; the others do not.
-        count += i32::from(ctx.kernel.put_mail(member, tag, bytes).is_ok());
+        count += i32::from(ctx.kernel.put_mail(member, tag, &*bytes).is_ok());
     }
+    Ok(count)
+}
+
+/// Sends what is in the buffer to each member, in a copy of its own. The caller pays for that until the member does; if it
+/// cannot, nobody else gets the message.
+async fn broadcast_long(mut caller: Caller<'_, Ctx>, name: &[u8], tag: u64) -> wasmtime::Result<i32> {
+    let mut count = 0;
+    for id in caller.data().process().local.rights.scope.members(name) {
+        if caller.data().kernel.find(id).is_none() {
+            continue;
+        }
+        let Some((copy, paid)) = copy_of_buffer(&mut caller).await else {
+            if count == 0 {
+                caller.data_mut().set_buffer(super::channel::TOO_MUCH);
+                return Ok(LIMIT);
+            }
+            break;
+        };
+        let kernel = &caller.data().kernel;
+        let Some(member) = kernel.find(id) else { continue };
+        drop(paid);
+        count += i32::from(kernel.put_mail(member, tag, Content::Copied(copy)).is_ok());
+    }
+    drop(caller.data_mut().take_buffer());
     Ok(count)
 }

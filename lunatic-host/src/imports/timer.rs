@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use lunatic_kernel::channel::Message;
 use lunatic_kernel::post::TimedMail;
 use lunatic_kernel::timers::TimerRefusal;
 use lunatic_sys::codes::{CLOSED, FULL, INVALID, LIMIT, MESSAGE_LEN_MAX, OK};
@@ -33,7 +32,11 @@ fn send_after(
     out: u32,
 ) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, out, 8)?;
-    let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
+    let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
+    if content.len() > MESSAGE_LEN_MAX {
+        ctx.set_buffer(super::channel::TOO_MUCH);
+        return Ok(LIMIT);
+    }
     let kernel = &ctx.kernel;
     let Some(to) = kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
@@ -41,7 +44,7 @@ fn send_after(
     let mail = TimedMail {
         to,
         tag,
-        body: Message::from_slice(&bytes[..bytes.len().min(MESSAGE_LEN_MAX + 1)]),
+        body: content.into_queued(),
         interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns)),
         parcel: None,
     };

@@ -2,7 +2,11 @@
 
 use lunatic_kernel::budget::{Exhausted, Purse, Resource};
 
-/// The bytes for `lunatic::buffer::take`; see `lunatic_sys::buffer`.
+/// There is no room for bytes in the buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NoRoom;
+
+/// The bytes for `lunatic::buffer::take`, or of `lunatic::buffer::put`; see `lunatic_sys::buffer`.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -29,6 +33,30 @@ impl Buffer {
         self.settle(purse)
     }
 
+    /// Leaves nothing here, and room for `len` bytes, for which the process pays before there is any.
+    ///
+    /// # Errors
+    ///
+    /// [`NoRoom`] if the process cannot pay for them, or the machine has not so much; then the buffer is empty.
+    pub(super) fn make_room(&mut self, len: usize, purse: Purse<'_>) -> Result<(), NoRoom> {
+        drop(self.take(purse));
+        let cost = Self::cost(len);
+        purse.charge(Resource::Buffers, cost).map_err(|_| NoRoom)?;
+        self.paid = cost;
+        let reserved = self.bytes.try_reserve_exact(len);
+        if reserved.is_err() || self.settle(purse).is_err() {
+            drop(self.take(purse));
+            return Err(NoRoom);
+        }
+        Ok(())
+    }
+
+    /// Appends bytes for which [room has been made](Self::make_room).
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        debug_assert!(bytes.len() <= self.bytes.capacity() - self.bytes.len());
+        self.bytes.extend_from_slice(bytes);
+    }
+
     /// Takes the bytes out.
     pub(super) fn take(&mut self, purse: Purse<'_>) -> Vec<u8> {
         let bytes = std::mem::take(&mut self.bytes);
@@ -37,9 +65,12 @@ impl Buffer {
         bytes
     }
 
+    fn cost(size: usize) -> usize {
+        if size > Self::FREE { size } else { 0 }
+    }
+
     fn settle(&mut self, purse: Purse<'_>) -> Result<(), Exhausted> {
-        let size = self.bytes.capacity();
-        let cost = if size > Self::FREE { size } else { 0 };
+        let cost = Self::cost(self.bytes.capacity());
         match std::mem::replace(&mut self.paid, cost) {
             paid if paid == cost => Ok(()),
             paid => purse.settle(Resource::Buffers, paid, cost),
@@ -73,6 +104,12 @@ mod tests {
         assert_eq!((budget.usage().memory, host.usage().memory), (90_000, 90_000));
         assert_eq!(buffer.take(purse), [2; 90_000]);
         assert_eq!(budget.usage().memory, 0);
+        buffer.make_room(90_000, purse).unwrap();
+        assert_eq!(budget.usage().memory, 90_000, "paid for before it is there");
+        buffer.append(&[3; 1000]);
+        assert_eq!(buffer.bytes(), [3; 1000]);
+        assert_eq!(buffer.make_room(100_001, purse), Err(NoRoom));
+        assert_eq!((buffer.bytes(), budget.usage().memory), (&[][..], 0));
         assert!(buffer.set(vec![3; 100_001], purse).is_err());
         buffer.set(Vec::new(), purse).unwrap();
         assert_eq!((budget.usage().memory, host.usage().memory), (0, 0));

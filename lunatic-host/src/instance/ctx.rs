@@ -9,7 +9,7 @@ use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 
-use super::buffer::Buffer;
+use super::buffer::{Buffer, NoRoom};
 use super::drive::Called;
 use super::image::Reset;
 use super::limits::Limits;
@@ -102,6 +102,26 @@ impl Ctx {
     /// What [`set_buffer`](Self::set_buffer) has left.
     pub(crate) fn buffer(&self) -> &[u8] {
         self.buffer.bytes()
+    }
+
+    /// Empties the buffer, and makes room for `len` bytes, which the process pays for.
+    pub(crate) fn make_room_in_buffer(&mut self, len: usize) -> Result<(), NoRoom> {
+        let Some(process) = &self.process else {
+            return Err(NoRoom);
+        };
+        self.buffer.make_room(len, process.purse())
+    }
+
+    /// Appends bytes to the buffer, for which room has been made.
+    pub(crate) fn append_to_buffer(&mut self, bytes: &[u8]) {
+        self.buffer.append(bytes);
+    }
+
+    /// The kernel, and the buffer to be taken out of while the kernel is at work.
+    pub(crate) fn kernel_and_buffer(&mut self) -> (&Kernel, impl FnOnce() -> Vec<u8>) {
+        let (process, buffer) = (self.process.as_ref(), &mut self.buffer);
+        let take = move || process.map_or_else(Vec::new, |process| buffer.take(process.purse()));
+        (&self.kernel, take)
     }
 
     /// Whether the instance has been made: false while its start function runs.

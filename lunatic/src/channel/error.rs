@@ -28,7 +28,7 @@ macro_rules! send_error {
             Invalid(T),
             /// The host has no room for the message; the text says what it ran out of.
             Limit(T, String),
-            /// The message cannot be written in the channel's format, or has more than 64 MiB in it.
+            /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
             Encode(T, EncodeError),
         }
 

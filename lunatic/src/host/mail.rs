@@ -6,11 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lunatic_sys::layout::{Header, RawHandle, Source};
 use lunatic_sys::{codes, mailbox, registry, timer};
 
-use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, read_message};
+use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, put_if_long, read_message};
 
 /// Appends a message to the mailbox of a process.
 #[inline]
 pub(crate) fn send(to: RawHandle, tag: u64, message: &[u8]) -> Result<(), Refused> {
+    put_if_long(message)?;
     // SAFETY: `message` is readable for its length.
     check(unsafe { mailbox::send(to.id, to.key, tag, message.as_ptr(), message.len()) }).map(drop)
 }
@@ -79,6 +80,11 @@ pub(crate) fn call<R>(
     timeout_ns: u64,
     read: impl FnOnce(&[u8]) -> R,
 ) -> Result<Called<R>, Refused> {
+    if let Err(refused) = put_if_long(request) {
+        // It is as good as a call that was refused: the reference is used up.
+        close(reference);
+        return Err(refused);
+    }
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
     // SAFETY: `request` is readable, `reference` writable, and `inline` writable for its length.
     let code = unsafe {
@@ -155,6 +161,7 @@ pub(crate) fn members(name: &str) -> Vec<RawHandle> {
 
 /// Sends a message to all of a group: to how many.
 pub(crate) fn broadcast(name: &str, tag: u64, message: &[u8]) -> Result<usize, Refused> {
+    put_if_long(message)?;
     // SAFETY: `name` and `message` are readable for their lengths.
     check(unsafe { registry::broadcast(name.as_ptr(), name.len(), tag, message.as_ptr(), message.len()) })
 }
@@ -167,6 +174,7 @@ pub(crate) fn send_after(
     delay_ns: u64,
     interval_ns: u64,
 ) -> Result<u64, Refused> {
+    put_if_long(message)?;
     let mut timer = 0;
     // SAFETY: `message` is readable for its length and `timer` writable.
     check(unsafe {

@@ -42,7 +42,7 @@ impl Scratch {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] if the message would have more than 64 MiB. Nothing is appended then.
+    /// [`TooLarge`] if the message would have more than 256 MiB. Nothing is appended then.
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
         let room = self.inline.get_mut(self.inline_len..self.inline_len + bytes.len());
@@ -122,7 +122,7 @@ impl io::Write for Scratch {
     }
 }
 
-/// A message would have more than 64 MiB.
+/// A message would have more than 256 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 

@@ -20,6 +20,7 @@ crate::scenarios! {
     what_was_sent_is_there_for_who_hears_of_it,
     channels_travel_in_messages,
     messages_of_all_sizes_arrive_whole,
+    long_messages_arrive_whole_however_they_are_sent,
     a_process_can_have_many_channels,
     a_process_has_only_so_many_channels,
 }

@@ -82,6 +82,40 @@ fn a_query_is_charged_and_ends_when_the_budget_is_spent() {
     }
 }
 
+/// Long texts: SQLite is interrupted between two instructions of its machine, one of which is a whole function of a text.
+#[test]
+fn a_query_of_long_texts_ends_soon_after_its_budget_is_spent() {
+    let spent = |sql: &str, cpu: Duration| {
+        let texts = "SELECT printf('%.*c', 8000000, 'a') AS x, printf('%.*c', 4000000, 'a') || 'b' AS y";
+        let sql = format!("WITH RECURSIVE t AS ({texts}), c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c) {sql}");
+        let caps = Caps {
+            cpu: Some(cpu),
+            ..Caps::default()
+        };
+        let program = Host::shared()
+            .program(&module("", "(drop (call $sql0))", &[&sql]))
+            .caps(caps);
+        let (reason, used) = usage(program);
+        (reason, used.cpu)
+    };
+    let cpu = Duration::from_millis(300);
+    let (reason, once) = spent("SELECT length(upper(x)) FROM t", PATIENCE);
+    assert_eq!(reason, ExitReason::Normal);
+    // Again and again: by one row after the other, in one row, with functions of the host's own.
+    // Each is another one, since SQLite computes what is the same once.
+    let many: Vec<_> = (0..300).map(|number| format!("length(upper(x || {number}))")).collect();
+    for sql in [
+        "SELECT max(length(upper(x))) FROM t, c",
+        &format!("SELECT {} FROM t", many.join(" + ")),
+        "SELECT max(instr(x, y) + length(replace(x, y, 'c')) + length(trim(x, y))) FROM t, c",
+    ] {
+        let (reason, used) = spent(sql, cpu);
+        println!("{sql}: {used:?}, one function {once:?}");
+        assert_eq!(reason, ExitReason::OutOfBudget, "{sql}");
+        assert!(used < cpu + once * 10, "{sql} took {used:?}, one function {once:?}");
+    }
+}
+
 #[test]
 fn a_query_gets_its_share_of_a_core_and_no_more() {
     let sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 400000) SELECT count(*) FROM c";

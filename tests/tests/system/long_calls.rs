@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use lunatic_host::ExitReason;
+use lunatic_host::budget::Caps;
 use lunatic_tests::host::{Ended, Host};
 use lunatic_tests::imports;
 
@@ -39,6 +40,22 @@ const CALLS: &[Call] = &[
         turns: 5,
     },
     Call {
+        what: "the largest message, through the mailbox",
+        step: "(call $ok (call $buffer.put (global.get $low) (global.get $much)))
+            (call $ok (call $mailbox.send (i64.load (i32.const 1024)) (i64.load (i32.const 1032))
+                (i64.const 5) (global.get $low) (global.get $much)))
+            (call $ok (call $mailbox.receive (i32.const 0) (i32.const 0) (i32.const 2048)
+                (global.get $high) (global.get $much) (i64.const -1)))
+            (call $buffer.take (global.get $high) (global.get $much))",
+        turns: 10,
+    },
+    Call {
+        what: "the largest message, put into the buffer and dropped",
+        step: "(call $ok (call $buffer.put (global.get $low) (global.get $much)))
+            (call $ok (call $buffer.put (global.get $low) (i32.const 0)))",
+        turns: 5,
+    },
+    Call {
         what: "poll_oneoff with 1.5 million subscriptions",
         step: "(drop (call $poll (global.get $low) (global.get $high) (i32.const 1500000) (i32.const 16)))",
         turns: 0,
@@ -57,17 +74,6 @@ const CALLS: &[Call] = &[
     },
 ];
 
-/// The largest message. Sending it is one piece (known flaw, `docs/internals/long-calls.md`), receiving it is many.
-const LARGEST_MESSAGE: Call = Call {
-    what: "the largest message, through the mailbox",
-    step: "(call $ok (call $mailbox.send (i64.load (i32.const 1024)) (i64.load (i32.const 1032))
-            (i64.const 5) (global.get $low) (i32.const 67108864)))
-        (call $ok (call $mailbox.receive (i32.const 0) (i32.const 0) (i32.const 2048)
-            (global.get $high) (global.get $much) (i64.const -1)))
-        (call $buffer.take (global.get $high) (i32.const 67108864))",
-    turns: 3,
-};
-
 /// Eight megabytes for each of 20 members of a group.
 const BROADCAST: &str = "(local $n i32)
     (loop $again
@@ -75,6 +81,7 @@ const BROADCAST: &str = "(local $n i32)
         (call $ok (call $registry.join_group
             (i32.const 1024) (i32.const 4) (i64.load (i32.const 2064)) (i64.load (i32.const 2072))))
         (br_if $again (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 20))))
+    (call $ok (call $buffer.put (global.get $low) (i32.const 8388608)))
     (drop (call $turns))
     (if (i32.ne (i32.const 20)
             (call $registry.broadcast (i32.const 1024) (i32.const 4) (i64.const 5) (global.get $low) (i32.const 8388608)))
@@ -95,13 +102,19 @@ fn module(step: &str, start: &str) -> Vec<u8> {
         (global $low i32 (i32.const 65536))
         (global $high i32 (i32.const 268500992))
         (global $much i32 (i32.const 268435456))
-        (table 3 funcref)
-        (elem (i32.const 1) $other $waits)
+        (table 4 funcref)
+        (elem (i32.const 1) $other $waits $puts)
         (func $ok (param i32) (if (i32.lt_s (local.get 0) (i32.const 0)) (then unreachable)))
         (func $now (result i64)
             (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 256)))
             (i64.load (i32.const 256)))
         (func $step {step})
+        ;; Says so, and puts 256 MiB into its buffer again and again.
+        (func $puts
+            (call $process.captured (i32.const 1040) (i32.const 16))
+            (call $ok (call $channel.try_send
+                (i64.load (i32.const 1040)) (i64.load (i32.const 1048)) (i32.const 0) (i32.const 1)))
+            (loop $again (call $ok (call $buffer.put (global.get $low) (global.get $much))) (br $again)))
         (func $waits (call $process.sleep_ns (i64.const -1)))
         ;; Sends a byte at each of its turns.
         (func $other
@@ -163,7 +176,7 @@ fn others_have_their_turns_during_a_long_call() {
         step: BROADCAST,
         turns: 5,
     };
-    for Call { what, step, turns } in CALLS.iter().chain([&LARGEST_MESSAGE, &broadcast]) {
+    for Call { what, step, turns } in CALLS.iter().chain([&broadcast]) {
         let had = self::turns(&host, step);
         println!("{what}: {had} turns");
         if had < *turns {
@@ -274,4 +287,44 @@ fn calls_for_too_much_are_refused_or_cut_short() {
     check(&part("(global.get $low)", 1 << 20), 1 << 20);
     check(&part("(global.get $low)", 1000), 1000);
     check(&part("(i32.const 535822336)", (1 << 20) + 65_536), 1 << 20);
+}
+
+/// Its memory has 513 MiB, and it has 100 more.
+#[test]
+fn a_message_is_paid_for_before_it_is_copied() {
+    let put = |mib: u32, code: i32| {
+        format!(
+            "(if (i32.ne (call $buffer.put (global.get $low) (i32.const {})) (i32.const {code})) (then (call $exit (i32.const {mib}))))",
+            mib << 20
+        )
+    };
+    let steps = [put(90, 0), put(90, 0), put(110, -6), put(90, 0)].concat();
+    let caps = Caps {
+        memory: Some(613 << 20),
+        ..Caps::default()
+    };
+    let ended = Host::shared().program(&module("", &steps)).caps(caps).run();
+    assert_eq!(code(&ended), 0, "{ended}");
+}
+
+/// On one worker, what is killed while it runs is killed where it gives way: in the middle of what it puts.
+#[test]
+fn who_is_killed_in_the_middle_of_a_message_gives_all_of_it_back() {
+    let host = Host::with_one_worker();
+    let start = "(local.set $n (i32.const 5))
+        (loop $again
+        (call $ok (call $process.spawn_closure (i32.const 3) (i32.const 1040) (i32.const 16) (i32.const 2064)))
+        (call $ok (call $channel.receive
+            (i64.load (i32.const 1040)) (i64.load (i32.const 1048)) (i32.const 0) (i32.const 1) (i64.const -1)))
+        (call $ok (call $process.kill_handle (i64.load (i32.const 2064)) (i64.load (i32.const 2072))))
+        (call $ok (call $process.join (i64.load (i32.const 2064)) (i64.load (i32.const 2072)) (i64.const -1)))
+        (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
+        ;; Beside two memories of 513 MiB there is room for one message: what five children have put is not there any more.
+        (call $ok (call $buffer.put (global.get $low) (global.get $much)))";
+    let caps = Caps {
+        memory: Some((2 * 513 + 260) << 20),
+        ..Caps::default()
+    };
+    let ended = host.program(&module("", start)).caps(caps).run();
+    assert_eq!(code(&ended), 0, "{ended}");
 }

@@ -12,16 +12,17 @@ use lunatic_kernel::stock::Portion;
 use parking_lot::Mutex;
 
 use super::files::{self, Guest, LAYER, Place};
+use super::functions;
 use super::memory::{self, Account};
-use super::pace::may_go_on;
+use super::pace::{is_due, may_go_on};
 use super::wire::{Key, Value};
 
 /// Limits of SQLite, by their numbers in its documentation. What is in memory counts for the process anyway; these bound
 /// what one step may take, which nothing interrupts, and how deep SQLite calls itself.
 const LIMITS: [(c_int, c_int); 13] = [
-    // Bytes of a value or a row, and of a text of SQL.
+    // Bytes of a value or a row, and of a text of SQL. What has no loop is not interrupted, however many functions it calls.
     (sqlite::SQLITE_LIMIT_LENGTH, 16 << 20),
-    (sqlite::SQLITE_LIMIT_SQL_LENGTH, 16 << 20),
+    (sqlite::SQLITE_LIMIT_SQL_LENGTH, 1 << 20),
     (sqlite::SQLITE_LIMIT_COLUMN, 2000),
     (sqlite::SQLITE_LIMIT_EXPR_DEPTH, 1000),
     (sqlite::SQLITE_LIMIT_PARSER_DEPTH, 2500),
@@ -29,8 +30,8 @@ const LIMITS: [(c_int, c_int); 13] = [
     (sqlite::SQLITE_LIMIT_VDBE_OP, 4 << 20),
     (sqlite::SQLITE_LIMIT_FUNCTION_ARG, 127),
     (sqlite::SQLITE_LIMIT_ATTACHED, 10),
-    // Bytes of a pattern of LIKE or GLOB: the time to match is this, times the bytes of the text.
-    (sqlite::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256),
+    // Bytes of a pattern of LIKE or GLOB: the time to match is this, times the bytes of the text. 2 s for the longest.
+    (sqlite::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 64),
     (sqlite::SQLITE_LIMIT_VARIABLE_NUMBER, 32_766),
     (sqlite::SQLITE_LIMIT_TRIGGER_DEPTH, 100),
     // Other threads would work for nobody.
@@ -41,8 +42,9 @@ const LIMITS: [(c_int, c_int); 13] = [
 /// for 1 ms, 2 ms, … up to the longest. Together these are 5 s.
 const BUSY_TRIES: c_int = 212;
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(25);
-/// After so many instructions of SQLite's machine it is looked whether the work may go on.
-const STEPS: c_int = 10_000;
+/// After so many instructions of SQLite's machine it is looked whether the work may go on, if it goes round a loop. Not after more, as
+/// one that calls a function may take long; the look is one at the clock, most of the time.
+const STEPS: c_int = 100;
 /// What SQLite says is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlError {
@@ -113,8 +115,21 @@ impl Connection {
     /// Opens the database in a file, which is made if it is not there; without a place, one in memory. `account` is whose
     /// memory it takes, `paid` the descriptors.
     pub(crate) fn open(place: Option<Place>, account: Arc<Account>, paid: Portion) -> Result<Self, SqlError> {
+        let connection = Self::open_unconfined(place, account, paid)?;
+        match connection.confine() {
+            true => Ok(connection),
+            false => Err(connection.error()),
+        }
+    }
+
+    /// As [`open`](Self::open), with everything that SQLite allows.
+    pub(super) fn open_unconfined(
+        place: Option<Place>,
+        account: Arc<Account>,
+        paid: Portion,
+    ) -> Result<Self, SqlError> {
         set_up()?;
-        let charged = account.enter();
+        let _charged = account.enter();
         let path = place.as_ref().map_or(c":memory:", |place| &place.path);
         let flags = sqlite::SQLITE_OPEN_READWRITE | sqlite::SQLITE_OPEN_CREATE | sqlite::SQLITE_OPEN_FULLMUTEX;
         let mut raw = null_mut();
@@ -137,13 +152,13 @@ impl Connection {
         if code != sqlite::SQLITE_OK {
             return Err(connection.error());
         }
-        connection.confine();
-        drop(charged);
         Ok(connection)
     }
 
-    /// Takes what reaches further than the database from all SQL that follows.
-    fn confine(&self) {
+    /// Takes what reaches further than the database from all SQL that follows, and what takes too long; false if there is no
+    /// memory for that.
+    fn confine(&self) -> bool {
+        let _charged = self.account.enter();
         // What is temporary would be in folders of the host.
         self.execute("PRAGMA temp_store = MEMORY");
         let raw = self.raw.as_ptr();
@@ -158,6 +173,7 @@ impl Connection {
             let stopped = std::ptr::from_ref(&*self.stopped).cast_mut().cast();
             sqlite::sqlite3_busy_handler(raw, Some(is_busy), stopped);
             sqlite::sqlite3_progress_handler(raw, STEPS, Some(is_to_end), stopped);
+            functions::install(raw)
         }
     }
 
@@ -235,7 +251,7 @@ unsafe extern "C" fn is_to_end(stopped: *mut c_void) -> c_int {
     // SAFETY: it is called with the address that was given to SQLite, of a value that lives as long as the connection and
     // that is only looked at.
     let stopped = unsafe { &*stopped.cast::<AtomicBool>() };
-    c_int::from(!may_go_on(stopped))
+    c_int::from(stopped.load(Ordering::Relaxed) || is_due() && !may_go_on(stopped))
 }
 
 /// Another connection has the database: whether to try again, after a pause.

@@ -21,6 +21,8 @@ use lunatic_kernel::budget::{Budget, Resource};
 use lunatic_kernel::shares::{Group, Shares};
 use parking_lot::Mutex;
 
+use super::pace::is_spent;
+
 /// What SQLite may hold of the machine's memory for all guests together, in bytes.
 pub(super) const MEMORY_MAX: u64 = 1 << 30;
 
@@ -141,9 +143,16 @@ unsafe fn head(piece: *mut c_void) -> *mut Head {
     unsafe { piece.byte_sub(HEAD) }.cast()
 }
 
+/// A piece of so many bytes is asked for by what takes long: a function of long texts. Nothing interrupts it, and this is its only look
+/// at the clock. What rolls changes back needs none that large.
+const LARGE: usize = 256 << 10;
+
 /// How many bytes a piece with its head has, and whether the account may have so many more than `before`.
 fn admit(account: Option<&Account>, before: usize, size: c_int) -> Option<(usize, usize)> {
     let size = usize::try_from(size).ok()?;
+    if size >= LARGE && is_spent() {
+        return None;
+    }
     let more = size.saturating_sub(before) as u64;
     account
         .is_none_or(|account| account.take(more))

@@ -8,12 +8,14 @@
 //!   links lie there. No other file can be opened by SQLite at all.
 //! - [`library`] denies what would reach further: other databases by `ATTACH`, extensions, folders for temporary files,
 //!   limits of the host.
+//! - [`functions`] are in place of those of SQLite's that take too long.
 //! - [`memory`] charges what SQLite allocates to the process, and [`pace`] what it computes.
 //!
 //! [`CALLS_MAX`] calls run at once. These, and all memory, are [shared](lunatic_kernel::shares): a system or a budget has at
 //! most as much as it leaves to others.
 
 mod files;
+mod functions;
 mod library;
 mod memory;
 mod pace;

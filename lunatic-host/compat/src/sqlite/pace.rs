@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic_host::extension::Meter;
 
@@ -37,6 +37,33 @@ struct Work {
     meter: Meter,
     /// What it had computed when it last paused.
     paused: Cell<Duration>,
+    /// When it was last asked whether a look is due, and one was.
+    looked: Cell<Instant>,
+}
+
+/// Between two looks at what the work of a thread has computed.
+const LOOK: Duration = Duration::from_millis(1);
+
+/// Whether it is time to ask [`may_go_on`], which costs a system call: a millisecond after the last time.
+pub(super) fn is_due() -> bool {
+    WORK.with_borrow(|work| {
+        let Some(work) = work else { return true };
+        let now = Instant::now();
+        let is_due = now.saturating_duration_since(work.looked.get()) >= LOOK;
+        if is_due {
+            work.looked.set(now);
+        }
+        is_due
+    })
+}
+
+/// Whether the budget of the work of this thread is used up; false if it does none.
+pub(super) fn is_spent() -> bool {
+    let is_spent = |work: &RefCell<Option<Work>>| {
+        let work = work.try_borrow();
+        work.is_ok_and(|work| work.as_ref().is_some_and(|work| !work.meter.may_go_on()))
+    };
+    WORK.try_with(is_spent).unwrap_or(false)
 }
 
 /// Does work that is charged to a meter.
@@ -53,6 +80,7 @@ pub(super) fn metered<T>(meter: Meter, work: impl FnOnce() -> T) -> T {
     WORK.set(Some(Work {
         meter,
         paused: Cell::default(),
+        looked: Cell::new(Instant::now()),
     }));
     let _done = Done;
     work()

@@ -12,6 +12,7 @@ use lunatic_sys::codes::{REFERENCE_BIT, TAG_SIGNAL};
 use self::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
 use self::outgoing::Outgoing;
 use crate::address::Id;
+use crate::aside::steps_to_drop;
 use crate::budget::{Exhausted, Purse, Resource};
 use crate::exit::ExitReason;
 use crate::hash::{NumberMap, NumberSet};
@@ -112,6 +113,7 @@ impl Relations {
     /// How many things there are to be given up, or dropped.
     pub(crate) fn count(&self) -> usize {
         self.mailbox.len()
+            + steps_to_drop(self.mailbox.size())
             + self.links.len()
             + self.monitors.len()
             + self.watchers.len()
@@ -348,4 +350,26 @@ impl Relations {
 /// The bytes by which a process is told of a reason.
 pub(crate) fn reason_body(reason: &ExitReason) -> Body {
     Body::from_vec(reason.to_bytes().1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A few of them are work for a thread, as many short ones are.
+    #[test]
+    fn long_messages_count_for_what_it_takes_to_drop_them() {
+        let count = |len: usize| {
+            let mut relations = Relations::default();
+            let mail = Mail {
+                kind: Kind::Message,
+                tag: 1,
+                body: Body::from_vec(vec![0; len]),
+            };
+            relations.mailbox.push(mail, |_| Ok(())).unwrap();
+            relations.count()
+        };
+        assert_eq!(count(100), 1);
+        assert!(count(256 << 20) > crate::aside::STEPS_MAX);
+    }
 }
