@@ -7,6 +7,8 @@ pub mod attacks;
 pub mod hoards;
 mod long_calls;
 
+use crate::fuzz::HAS_COMPAT;
+
 /// A guest that others have to be protected from.
 #[derive(Debug, Clone)]
 pub struct Attacker {
@@ -26,9 +28,11 @@ impl Attacker {
 /// All of them.
 pub fn all() -> Vec<Attacker> {
     let hoards = hoards::HOARDS.iter();
+    let compat = hoards::COMPAT_HOARDS.iter().filter(|_| HAS_COMPAT);
     let attacks = attacks::ATTACKS.iter();
     hoards
         .map(|hoard| Attacker::new(hoard.what, hoards::module(hoard)))
+        .chain(compat.map(|hoard| Attacker::new(hoard.what, hoards::compat_module(hoard))))
         .chain(attacks.map(|(what, _, attack)| Attacker::new(what, attacks::module(attack))))
         .chain(long_calls::all())
         .collect()

@@ -170,3 +170,109 @@ pub fn module(hoard: &Hoard) -> Vec<u8> {
     );
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
+
+/// Hoards of the interface of Lunatic 0.13. 1400 is where numbers go; 4096 and on are 140,000 bytes `a`, 2048 an SQL text, 1600 to
+/// 1608 a name that differs each time.
+pub const COMPAT_HOARDS: &[Hoard] = &[
+    Hoard {
+        what: "errors with long texts",
+        before: "",
+        again: "(drop (call $networking.tls_connect (i32.const 4096) (i32.const 140000) (i32.const 443) (i64.const 0) (i32.const 1400) (i32.const 0) (i32.const 0)))",
+        child: "",
+    },
+    Hoard {
+        what: "errors",
+        before: "",
+        again: "(drop (call $networking.resolve (i32.const 4096) (i32.const 1) (i64.const 0) (i32.const 1400)))",
+        child: "",
+    },
+    Hoard {
+        what: "configurations",
+        before: "",
+        again: "(drop (call $process.create_config))",
+        child: "",
+    },
+    Hoard {
+        what: "configurations with texts",
+        before: "",
+        again: "(call $wasi.config_add_command_line_argument (call $process.create_config) (i32.const 4096) (i32.const 140000))",
+        child: "",
+    },
+    Hoard {
+        what: "queries for nodes",
+        before: "",
+        again: "(drop (call $distributed.exec_lookup_nodes (i32.const 4096) (i32.const 0) (i32.const 1400) (i32.const 1408) (i32.const 1416)))",
+        child: "",
+    },
+    Hoard {
+        what: "addresses",
+        before: "",
+        again: "(drop (call $networking.resolve (i32.const 2300) (i32.const 12) (i64.const 0) (i32.const 1400)))",
+        child: "",
+    },
+    Hoard {
+        what: "names of the old registry",
+        before: "",
+        again: "(call $name) (call $registry.put (i32.const 1600) (i32.const 400) (i64.const 1) (i64.const 1))",
+        child: "",
+    },
+    Hoard {
+        what: "drafts of children",
+        before: "",
+        again: SPAWN_COMPAT,
+        child: "(call $message.create_data (i64.const 7) (i64.const 0))
+            (drop (call $message.write_data (i32.const 4096) (i32.const 140000)))
+            (call $process.sleep_ms (i64.const -1))",
+    },
+    Hoard {
+        what: "arguments of children that have not run",
+        before: "",
+        // 8,000 arguments of type i32.
+        again: "(drop (call $process.spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 1700) (i32.const 5) (i32.const 200000) (i32.const 136000) (i32.const 1400)))",
+        child: "",
+    },
+    Hoard {
+        what: "names of functions that there are not",
+        before: "",
+        again: "(drop (call $process.spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 4096) (i32.const 140000) (i32.const 0) (i32.const 0) (i32.const 1400)))",
+        child: "",
+    },
+];
+
+const SPAWN_COMPAT: &str = "(drop (call $process.spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 1700) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 1400)))";
+
+/// The program of one of them.
+pub fn compat_module(hoard: &Hoard) -> Vec<u8> {
+    let Hoard {
+        what,
+        before,
+        again,
+        child,
+    } = hoard;
+    let text = format!(
+        r#"(module
+        {}
+        (memory (export "memory") 6 16)
+        (data (i32.const 1700) "child")
+        (data (i32.const 2300) "127.0.0.1:80")
+        (global $number (mut i64) (i64.const 0))
+        (func $name
+            (global.set $number (i64.add (global.get $number) (i64.const 1)))
+            (i64.store (i32.const 1600)
+                (i64.or (i64.const 0x6161616161616161)
+                    (i64.and (i64.mul (global.get $number) (i64.const 0x9e3779b97f4a7c15)) (i64.const 0x1e1e1e1e1e1e1e1e)))))
+        (func (export "lunatic_alloc") (param i32) (result i32) (i32.const 4096))
+        (func (export "child") {child})
+        (func (export "_start") (local $at i32)
+            (memory.fill (i32.const 1600) (i32.const 97) (i32.const 64))
+            (memory.fill (i32.const 4096) (i32.const 97) (i32.const 140000))
+            (local.set $at (i32.const 200000))
+            (loop $arguments
+                (i32.store8 (local.get $at) (i32.const 0x7f))
+                (br_if $arguments (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 17))) (i32.const 336000))))
+            {before}
+            (loop $again {again} (br $again))))"#,
+        imports::declarations_of(imports::compat())
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
+}
