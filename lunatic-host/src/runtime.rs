@@ -203,6 +203,7 @@ impl RuntimeBuilder {
     /// [extensions](Self::extension) have one name, or one has a name that no configuration can say.
     pub fn build(self) -> anyhow::Result<Runtime> {
         raise_descriptor_limit();
+        make_room_for_descriptors();
         let machine: Arc<dyn Environment> = Arc::new(Machine::new(lunatic_memory::thread_time));
         let node = Node::draw(machine.random());
         let settings = Settings {
@@ -354,6 +355,21 @@ fn raise_descriptor_limit() {
     };
     // If it is refused, guests get errors sooner, and no more.
     let _ = setrlimit(Resource::Nofile, most);
+}
+
+/// So many descriptors have their place in the kernel's table from the start: half a MiB.
+const DESCRIPTORS: u64 = 1 << 16;
+
+/// Has the kernel make its table of descriptors as large as most guests need it, before there are threads. Each time it doubles
+/// with threads, whoever needed the room waits for all cores to have looked away, some 10 ms, and so does who opens meanwhile.
+fn make_room_for_descriptors() {
+    use rustix::process::{Resource, getrlimit};
+    let limit = getrlimit(Resource::Nofile).current.unwrap_or(DESCRIPTORS);
+    let last = limit.min(DESCRIPTORS).saturating_sub(1);
+    // Without it, guests with many sockets make others late, and no more.
+    if let (Ok(last), Ok(file)) = (i32::try_from(last), std::fs::File::open("/dev/null")) {
+        drop(rustix::io::fcntl_dupfd_cloexec(&file, last));
+    }
 }
 
 #[cfg(test)]
