@@ -150,12 +150,10 @@ impl Range {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
-                        let Ok(system) = self.program(module).try_start() else {
-                            continue;
-                        };
-                        while !is_over.load(Ordering::Relaxed)
-                            && system.wait_timeout(Duration::from_millis(10)).is_none()
-                        {}
+                        // One that could not be started, as there is no room, is tried again.
+                        if let Ok(system) = self.program(module).try_start() {
+                            run_until(&system, &is_over);
+                        }
                     }
                 });
             }
@@ -237,5 +235,15 @@ impl Range {
 fn kill_main(system: &RunningSystem) {
     if let Some(main) = system.main() {
         system.kill(main);
+    }
+}
+
+/// Lets a system run until it ends, or it is over.
+fn run_until(system: &RunningSystem, is_over: &AtomicBool) {
+    loop {
+        let ended = system.wait_timeout(Duration::from_millis(10));
+        if ended.is_some() || is_over.load(Ordering::Relaxed) {
+            return;
+        }
     }
 }

@@ -18,8 +18,8 @@ pub(crate) const NODE: u64 = 1;
 /// The number of every environment, as its processes see it.
 pub(crate) const NUMBER: i64 = 1;
 
-/// The most names of an environment.
-const NAMES_MAX: usize = 1 << 20;
+/// The most names of an environment: while their map doubles, who asks for one keeps a worker.
+const NAMES_MAX: usize = 1 << 16;
 /// What a name takes up beside its bytes: twice its place in a map, which doubles.
 const NAME_SIZE: usize = 2 * size_of::<(Box<str>, Named)>();
 

@@ -5,8 +5,8 @@ use std::fmt;
 
 use lunatic_kernel::budget::{Account, Receipt, Resource as Counted};
 
-/// The most entries of one table.
-const LEN_MAX: usize = 1 << 20;
+/// The most entries of one table: a map that doubles, or is dropped, keeps a worker, and of so many for some milliseconds.
+const LEN_MAX: usize = 1 << 16;
 
 /// What a table can hold.
 pub(crate) trait Held {

@@ -205,7 +205,7 @@ fn owner() -> Vec<u8> {
             (call $check (call $timer.cancel (i64.load (i32.const 1088))) (i32.const 4))
             ;; Nothing was sent to it but what it was to wait for.
             (call $check (i32.eq (call $mailbox.receive (i32.const 0) (i32.const 0) (i32.const 2048) (i32.const 3000) (i32.const 0) (i64.const 0))
-                (i32.const -5)) (i32.const 5))))"#,
+                (i32.const -4)) (i32.const 5))))"#,
         imports::declarations()
     );
     wat::parse_str(&text).unwrap()
