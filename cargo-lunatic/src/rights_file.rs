@@ -3,6 +3,7 @@
 //! The keys are the flags of `cargo lunatic run`. Flags on the command line go before them: lists add up, of everything
 //! else the flag counts.
 
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
 use lunatic_cli::HostArgs;
@@ -32,9 +33,9 @@ pub(crate) struct RightsFile {
 /// Reads the file in a package's folder; `None` if there is none.
 pub(crate) fn read(folder: &Path) -> Result<Option<(PathBuf, RightsFile)>, Error> {
     let path = folder.join(FILE);
-    let text = match std::fs::read_to_string(&path) {
+    let text = match read_file(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(source) => {
             return Err(Error::File {
                 action: "read",
@@ -50,6 +51,22 @@ pub(crate) fn read(folder: &Path) -> Result<Option<(PathBuf, RightsFile)>, Error
             why: error.to_string(),
         }),
     }
+}
+
+/// The longest such file, in bytes.
+const LEN_MAX: u64 = 1 << 20;
+
+/// Reads a file that a stranger may have made: no pipe is waited for, nothing without an end is read to its end.
+fn read_file(path: &Path) -> io::Result<String> {
+    if !std::fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a file"));
+    }
+    let mut text = String::new();
+    std::fs::File::open(path)?.take(LEN_MAX + 1).read_to_string(&mut text)?;
+    if text.len() as u64 > LEN_MAX {
+        return Err(io::Error::other(format!("it has more than {LEN_MAX} bytes")));
+    }
+    Ok(text)
 }
 
 impl RightsFile {
@@ -164,6 +181,44 @@ mod tests {
             expected, known,
             "the keys of {FILE} and the flags of the table of rights differ"
         );
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_a_stranger_made_is_refused_and_keeps_nobody() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join(FILE);
+        let refused = |part: &str| {
+            let error = read(folder.path()).unwrap_err();
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            let text = format!("{error}: {}", source.unwrap_or_default());
+            assert!(text.contains(part), "{text}");
+            std::fs::remove_file(&file).unwrap();
+        };
+        assert!(
+            std::process::Command::new("mkfifo")
+                .arg(&file)
+                .status()
+                .unwrap()
+                .success()
+        );
+        refused("not a file");
+        std::os::unix::fs::symlink("/dev/zero", &file).unwrap();
+        refused("not a file");
+        std::os::unix::fs::symlink(folder.path(), &file).unwrap();
+        refused("not a file");
+        std::fs::File::create(&file).unwrap().set_len(10 << 30).unwrap();
+        refused("more than");
+        // As deep as its length allows.
+        for (open, close) in [("[", "]"), ("{a=", "}")] {
+            let text = format!("env = {}{}", open.repeat(100_000), close.repeat(100_000));
+            std::fs::write(&file, text).unwrap();
+            refused("in `");
+        }
+        std::fs::write(&file, "[a.".to_owned() + &"b.".repeat(300_000) + "c]").unwrap();
+        refused("in `");
+        std::fs::write(&file, [0xff; 100]).unwrap();
+        refused("UTF-8");
     }
 
     #[test]

@@ -19,6 +19,7 @@ const UNLIMITED: u64 = 1 << 30;
 /// Shells often give 1,024 only, for the sake of programs that use `select`. Who builds several runtimes says how many each has.
 pub(crate) fn stock(wanted: Option<u32>) -> Arc<Stock> {
     let all = raise_limit();
+    make_room(all);
     let most = all - KEPT_MAX.min(all / 4);
     Stock::new(wanted.map_or(most, |wanted| most.min(wanted.into())))
 }
@@ -35,6 +36,19 @@ fn raise_limit() -> u64 {
     let raised = setrlimit(Resource::Nofile, most).is_ok();
     let now = if raised { limit.maximum } else { limit.current };
     now.unwrap_or(UNLIMITED).min(UNLIMITED)
+}
+
+/// So many descriptors have their place in the kernel's table from the start: half a MiB.
+const ROOM: u64 = 1 << 16;
+
+/// Has the kernel make its table of descriptors as large as most guests need it, before there are threads. Each time it doubles
+/// with threads, whoever needed the room waits for all cores to have looked away, some 10 ms, and so does who opens meanwhile.
+fn make_room(all: u64) {
+    let last = all.min(ROOM).saturating_sub(1);
+    // Without it, guests with many sockets make others late, and no more.
+    if let (Ok(last), Ok(file)) = (i32::try_from(last), std::fs::File::open("/dev/null")) {
+        drop(rustix::io::fcntl_dupfd_cloexec(&file, last));
+    }
 }
 
 #[cfg(test)]

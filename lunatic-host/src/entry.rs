@@ -28,6 +28,16 @@ pub(crate) enum Began {
 }
 
 impl Entry {
+    /// The bytes that it takes up beside the record of its process. Names of exports are remembered while the process lives.
+    pub(crate) fn held(&self) -> usize {
+        match self {
+            Self::Closure(_, captured) if captured.spilled() => captured.capacity(),
+            Self::Closure(..) => 0,
+            Self::Export(name) => 2 * name.len(),
+            Self::Call(call) => 2 * call.name.len() + call.arguments.capacity() * size_of::<Argument>(),
+        }
+    }
+
     /// What is remembered of it while the process lives.
     pub(crate) fn began(&self) -> Began {
         match self {

@@ -12,6 +12,9 @@ use crate::rights::config::Config;
 use crate::rights::{Denied, Rights};
 use crate::wasm::{Entry, Kernel, Local, Process};
 
+/// So many bytes that a process begins with are charged to nobody.
+const NAME_FREE: usize = 64;
+
 /// A process that is in no queue yet: `Kernel::begin` lets it run.
 pub fn new_process(
     kernel: &Kernel,
@@ -31,10 +34,9 @@ pub fn new_process(
         }
     }
     let mut local = Local::new(rights, module, &entry);
-    if let Entry::Closure(_, captured) = &entry
-        && captured.spilled()
-    {
-        local.pay_for(captured.capacity(), kernel).map_err(SpawnLimit::Budget)?;
+    // A short name is part of the record.
+    if entry.held() > NAME_FREE {
+        local.pay_for(entry.held(), kernel).map_err(SpawnLimit::Budget)?;
     }
     kernel.new_process(parent, Seed { entry, local, intake })
 }

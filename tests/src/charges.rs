@@ -18,10 +18,15 @@ pub enum Charge {
     Timers,
     /// What waits to be fetched, and captured values.
     Buffers,
-    /// Processes, their memory, and what is kept with them: configurations, message drafts, resources by number.
+    /// Processes, their memory, and what is kept with them.
     Memory,
+    /// What a process of the interface of Lunatic 0.13 refers to by number: errors, configurations, modules, addresses, handles of
+    /// sockets and databases. Each call that can fail leaves an error.
+    Numbers,
     /// Sockets, certificates, and what is on its way in them.
     Sockets,
+    /// Open files and folders. They are counted, and their bytes are charged to nobody.
+    Files,
     Databases,
     /// Compiled code.
     Code,
@@ -84,7 +89,7 @@ pub const CHARGES: &[Row] = &[
 /// Those of the interface of Lunatic 0.13.
 pub const COMPAT_CHARGES: &[Row] = &[
     ("error", "string_size to_string drop", &[Nothing]),
-    ("message", "create_data write_data", &[Memory]),
+    ("message", "create_data write_data", &[Messages]),
     (
         "message",
         "read_data seek_data get_tag get_process_id data_size",
@@ -93,49 +98,43 @@ pub const COMPAT_CHARGES: &[Row] = &[
     (
         "message",
         "push_module push_tcp_stream push_tls_stream push_udp_socket",
-        &[Memory],
+        &[Messages],
     ),
     (
         "message",
         "take_module take_tcp_stream take_tls_stream take_udp_socket",
-        &[Memory],
+        &[Numbers],
     ),
-    ("message", "send send_receive_skip_search", &[Messages]),
-    ("message", "receive", &[Memory]),
-    ("timer", "send_after", &[Timers, Messages]),
+    ("message", "send send_receive_skip_search receive", &[Messages]),
+    ("timer", "send_after", &[Timers, Messages, Numbers]),
     ("timer", "cancel_timer", &[Nothing]),
-    ("networking", "resolve", &[Memory]),
+    // Besides, the names by which the last 1,024 addresses were looked up.
+    ("networking", "resolve", &[Numbers]),
     ("networking", "drop_dns_iterator resolve_next", &[Nothing]),
     (
         "networking",
-        "tcp_bind tcp_accept tcp_connect clone_tcp_stream",
-        &[Sockets, Memory],
+        "tcp_bind tcp_accept tcp_connect tls_bind tls_accept tls_connect udp_bind",
+        &[Sockets, Numbers],
     ),
     (
         "networking",
-        "tls_bind tls_accept tls_connect clone_tls_stream",
-        &[Sockets, Memory],
+        "udp_connect tcp_flush tls_flush tcp_read tcp_peek tls_read udp_receive udp_receive_from",
+        &[Numbers],
     ),
     (
         "networking",
-        "udp_bind udp_connect clone_udp_socket",
-        &[Sockets, Memory],
+        "clone_tcp_stream clone_tls_stream clone_udp_socket",
+        &[Numbers],
     ),
     (
         "networking",
         "tcp_local_addr tcp_peer_addr tls_local_addr udp_local_addr udp_peer_addr",
-        &[Memory],
+        &[Numbers],
     ),
-    ("networking", "udp_receive_from", &[Memory]),
     (
         "networking",
         "tcp_write_vectored tls_write_vectored udp_send udp_send_to",
-        &[Sockets],
-    ),
-    (
-        "networking",
-        "tcp_read tcp_peek tls_read udp_receive tcp_flush tls_flush",
-        &[Nothing],
+        &[Sockets, Numbers],
     ),
     (
         "networking",
@@ -160,9 +159,9 @@ pub const COMPAT_CHARGES: &[Row] = &[
         "drop_tcp_listener drop_tcp_stream drop_tls_listener drop_tls_stream drop_udp_socket",
         &[Nothing],
     ),
-    ("process", "compile_module", &[Code, Memory]),
+    ("process", "compile_module", &[Code, Numbers]),
     ("process", "drop_module drop_config", &[Nothing]),
-    ("process", "create_config", &[Memory]),
+    ("process", "create_config", &[Numbers]),
     ("process", "config_set_max_memory config_set_max_fuel", &[Nothing]),
     ("process", "config_get_max_memory config_get_max_fuel", &[Nothing]),
     (
@@ -175,7 +174,7 @@ pub const COMPAT_CHARGES: &[Row] = &[
         "config_set_can_compile_modules config_set_can_create_configs config_set_can_spawn_processes",
         &[Nothing],
     ),
-    ("process", "spawn get_or_spawn", &[Memory, Relations]),
+    ("process", "spawn get_or_spawn", &[Memory, Relations, Buffers, Numbers]),
     (
         "process",
         "sleep_ms die_when_link_dies process_id environment_id exists kill",
@@ -188,36 +187,33 @@ pub const COMPAT_CHARGES: &[Row] = &[
     (
         "wasi",
         "config_add_environment_variable config_add_command_line_argument config_preopen_dir",
-        &[Memory],
+        &[Numbers],
     ),
-    (
-        "distributed",
-        "nodes_count get_nodes exec_lookup_nodes copy_lookup_nodes_results",
-        &[Memory],
-    ),
-    ("distributed", "node_id module_id", &[Nothing]),
-    ("distributed", "spawn", &[Memory, Relations]),
+    ("distributed", "nodes_count get_nodes node_id", &[Nothing]),
+    ("distributed", "exec_lookup_nodes copy_lookup_nodes_results", &[Numbers]),
+    // The environment keeps the module that has a number.
+    ("distributed", "module_id", &[Code]),
+    ("distributed", "spawn", &[Memory, Relations, Buffers, Numbers]),
     ("distributed", "send send_receive_skip_search", &[Messages]),
+    // Into memory of the guest's own.
     (
         "distributed",
         "test_root_cert default_server_certificates sign_node",
-        &[Memory],
+        &[Nothing],
     ),
-    (
-        "sqlite",
-        "open execute query_prepare bind_value sqlite3_step",
-        &[Databases],
-    ),
+    ("sqlite", "open query_prepare", &[Databases, Numbers]),
+    ("sqlite", "execute bind_value sqlite3_step", &[Databases]),
     (
         "sqlite",
         "read_row read_column column_name column_names last_error",
-        &[Memory],
+        &[Nothing],
     ),
     (
         "sqlite",
         "column_count statement_reset sqlite3_finalize sqlite3_changes",
         &[Nothing],
     ),
+    // 4,096 names of 256 bytes each for a system.
     (
         "metrics",
         "counter increment_counter gauge increment_gauge decrement_gauge histogram",
@@ -227,15 +223,79 @@ pub const COMPAT_CHARGES: &[Row] = &[
     ("version", "major minor patch", &[Nothing]),
 ];
 
+/// Those of WASI preview 1.
+pub const WASI_CHARGES: &[Row] = &[
+    (
+        "wasi",
+        "args_get args_sizes_get environ_get environ_sizes_get",
+        &[Nothing],
+    ),
+    (
+        "wasi",
+        "clock_res_get clock_time_get random_get sched_yield",
+        &[Nothing],
+    ),
+    ("wasi", "proc_exit proc_raise", &[Messages]),
+    ("wasi", "path_open", &[Files]),
+    ("wasi", "fd_close fd_renumber", &[Nothing]),
+    // To standard output; what is captured is kept until it is fetched. Files are the disk's.
+    ("wasi", "fd_write", &[Output]),
+    (
+        "wasi",
+        "fd_read fd_pread fd_pwrite fd_seek fd_tell fd_sync fd_datasync",
+        &[Nothing],
+    ),
+    ("wasi", "fd_advise fd_allocate fd_filestat_set_size", &[Nothing]),
+    (
+        "wasi",
+        "fd_fdstat_get fd_fdstat_set_flags fd_fdstat_set_rights",
+        &[Nothing],
+    ),
+    ("wasi", "fd_filestat_get fd_filestat_set_times", &[Nothing]),
+    ("wasi", "fd_prestat_get fd_prestat_dir_name fd_readdir", &[Nothing]),
+    (
+        "wasi",
+        "path_create_directory path_link path_symlink path_rename",
+        &[Nothing],
+    ),
+    (
+        "wasi",
+        "path_remove_directory path_unlink_file path_readlink",
+        &[Nothing],
+    ),
+    ("wasi", "path_filestat_get path_filestat_set_times", &[Nothing]),
+    // While it waits, of 4,096 subscriptions at most.
+    ("wasi", "poll_oneoff", &[Memory]),
+    // No socket of WASI's is ever given to a guest.
+    ("wasi", "sock_accept sock_recv sock_send sock_shutdown", &[Nothing]),
+];
+
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::fuzz::PREVIEW_1;
     use crate::imports::{self, Import};
 
+    /// The functions of WASI preview 1, which is finished: there will be no more.
+    const WASI_FUNCTIONS: usize = 46;
+
+    fn labels(all: &[Import]) -> BTreeSet<String> {
+        all.iter().map(Import::label).collect()
+    }
+
+    fn wasi() -> BTreeSet<String> {
+        // Those that the fuzzer does not call, as they end the process.
+        let ends = ["proc_exit", "proc_raise"];
+        let called = PREVIEW_1.iter().map(|(name, _)| *name);
+        let all: BTreeSet<_> = called.chain(ends).map(|name| format!("wasi.{name}")).collect();
+        assert_eq!(all.len(), WASI_FUNCTIONS);
+        all
+    }
+
     /// What is missing in the rows, or no function, or named twice, or charges nothing and something.
-    fn wrong(rows: &[Row], all: &[Import]) -> Vec<String> {
+    fn wrong(rows: &[Row], declared: &BTreeSet<String>) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut named = BTreeSet::new();
         for (space, names, charges) in rows {
@@ -248,11 +308,10 @@ mod tests {
                 }
             }
         }
-        let declared: BTreeSet<_> = all.iter().map(Import::label).collect();
         wrong.extend(declared.difference(&named).map(|label| format!("{label} is missing")));
         wrong.extend(
             named
-                .difference(&declared)
+                .difference(declared)
                 .map(|label| format!("{label} is no function")),
         );
         wrong
@@ -260,22 +319,50 @@ mod tests {
 
     #[test]
     fn each_function_says_what_it_may_charge() {
-        assert_eq!(wrong(CHARGES, imports::all()), [""; 0]);
-        assert_eq!(wrong(COMPAT_CHARGES, imports::compat()), [""; 0]);
+        assert_eq!(wrong(CHARGES, &labels(imports::all())), [""; 0]);
+        assert_eq!(wrong(COMPAT_CHARGES, &labels(imports::compat())), [""; 0]);
+        assert_eq!(wrong(WASI_CHARGES, &wasi()), [""; 0]);
+    }
+
+    /// The host provides each of them, so none of them is there by mistake.
+    #[test]
+    fn each_function_of_wasi_is_one_of_the_host() {
+        let declare = |label: &String| {
+            let name = label.trim_start_matches("wasi.");
+            let parameters = match PREVIEW_1.iter().find(|(known, _)| *known == name) {
+                Some((_, parameters)) => crate::fuzz::types(parameters),
+                None => " i32".into(),
+            };
+            let result = if name == "proc_exit" { "" } else { "(result i32)" };
+            format!("(import \"wasi_snapshot_preview1\" \"{name}\" (func (param{parameters}) {result}))")
+        };
+        let all: String = wasi().iter().map(declare).collect();
+        let text = format!("(module {all} (func (export \"_start\")))");
+        crate::host::Host::shared().load(text.as_bytes()).map(drop).unwrap();
+    }
+
+    #[test]
+    fn a_function_of_wasi_without_an_entry_is_found() {
+        let without: Vec<Row> = WASI_CHARGES
+            .iter()
+            .filter(|row| row.1 != "path_open")
+            .copied()
+            .collect();
+        assert_eq!(wrong(&without, &wasi()), ["wasi.path_open is missing"]);
     }
 
     #[test]
     fn a_function_without_an_entry_is_found() {
         let without_timers: Vec<Row> = CHARGES.iter().filter(|row| row.0 != "timer").copied().collect();
         let missing = ["timer.cancel", "timer.pause", "timer.send_after"].map(|label| format!("{label} is missing"));
-        assert_eq!(wrong(&without_timers, imports::all()), missing);
+        assert_eq!(wrong(&without_timers, &labels(imports::all())), missing);
         let twice: Vec<Row> = CHARGES
             .iter()
             .chain(&[("timer", "pause", &[Timers, Nothing][..])])
             .copied()
             .collect();
         assert_eq!(
-            wrong(&twice, imports::all()),
+            wrong(&twice, &labels(imports::all())),
             ["timer: pause charge [Timers, Nothing]", "timer.pause is named twice"]
         );
     }

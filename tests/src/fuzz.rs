@@ -338,7 +338,7 @@ pub(crate) fn preview_1() -> String {
 }
 
 /// The parameters of a function of WASI in the text format.
-fn types(parameters: &str) -> String {
+pub(crate) fn types(parameters: &str) -> String {
     let of = |kind| if matches!(kind, 'I' | 's') { " i64" } else { " i32" };
     parameters.chars().map(of).collect()
 }

@@ -2,17 +2,19 @@
 //! possible, or make others late.
 //!
 //! A case runs alone in a system with a small [budget](BUDGET), beside a bystander that sleeps 5 ms again and again, and is
-//! given [four scores](Scores). The search keeps what scored best, changes a line of it, and tries again. What it finds is
-//! what a budget does not count, or what nothing interrupts.
+//! given [five scores](Scores). The search begins with plans that were written by hand, keeps what scored best, changes a line
+//! of it, and tries again. What it finds is what a budget does not count, or what nothing interrupts.
 //!
-//! Scores depend on the machine, sequences do not: a case is its *lineage*, the seed of a [`Plan`] and those of the changes
-//! since, and can be repeated by it.
+//! Scores depend on the machine, sequences do not: a case is its [lineage](Lineage), and can be repeated by it. A search that was
+//! stopped goes on from the lineages that it has printed.
 //!
-//! `cargo run --release -p lunatic-tests --example greedy -- SECONDS [SEED]` goes on for as long as you like.
+//! `cargo run --release -p lunatic-tests --example greedy -- SECONDS [SEED [LINEAGE…]]` goes on for as long as you like.
 
+mod hoards;
 mod plan;
 mod score;
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::str::FromStr;
 
@@ -24,31 +26,60 @@ pub use score::{BUDGET, Scores, Stand};
 
 /// So many of the best are kept for each score.
 const KEPT: usize = 6;
-/// Changes since the seed: beyond them a case is not changed further.
+/// Changes since the root: beyond them a case is not changed further.
 const LINEAGE_MAX: usize = 40;
 
-/// A case: the seed that it began with, and those of its changes. Written `7.31.5`.
+/// A case: what it began with, and the seeds of its changes. Written `7.31.5`, or `h3.31.5` if it began with a plan that was
+/// written by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Lineage(Vec<u32>);
+pub struct Lineage {
+    root: Root,
+    changes: Vec<u32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Root {
+    /// A plan by chance.
+    Seed(u32),
+    /// One of those that were written by hand, by its place in their list.
+    Hoard(u32),
+}
 
 impl Lineage {
+    fn new(root: Root) -> Self {
+        let changes = Vec::new();
+        Self { root, changes }
+    }
+
+    /// Those of the plans that were written by hand.
+    pub fn hoards() -> impl Iterator<Item = Self> {
+        (0..hoards::HOARDS.len() as u32).map(|number| Self::new(Root::Hoard(number)))
+    }
+
     /// What this case does.
     pub fn plan(&self) -> Plan {
-        let mut seeds = self.0.iter();
-        let mut plan = Plan::fresh(*seeds.next().unwrap_or(&0));
-        seeds.for_each(|&seed| plan.change(seed));
+        let mut plan = match self.root {
+            Root::Seed(seed) => Plan::fresh(seed),
+            Root::Hoard(number) => Plan::by_hand(&hoards::HOARDS[number as usize % hoards::HOARDS.len()]),
+        };
+        self.changes.iter().for_each(|&seed| plan.change(seed));
         plan
     }
 
     fn child(&self, seed: u32) -> Self {
-        Self(self.0.iter().copied().chain([seed]).collect())
+        let mut child = self.clone();
+        child.changes.push(seed);
+        child
     }
 }
 
 impl fmt::Display for Lineage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let seeds: Vec<_> = self.0.iter().map(u32::to_string).collect();
-        f.write_str(&seeds.join("."))
+        match self.root {
+            Root::Seed(seed) => write!(f, "{seed}")?,
+            Root::Hoard(number) => write!(f, "h{number}")?,
+        }
+        self.changes.iter().try_for_each(|seed| write!(f, ".{seed}"))
     }
 }
 
@@ -56,24 +87,44 @@ impl FromStr for Lineage {
     type Err = std::num::ParseIntError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        text.split('.').map(str::parse).collect::<Result<_, _>>().map(Self)
+        let mut parts = text.split('.');
+        let root = parts.next().unwrap_or_default();
+        let root = match root.strip_prefix('h') {
+            Some(number) => Root::Hoard(number.parse()?),
+            None => Root::Seed(root.parse()?),
+        };
+        let changes = parts.map(str::parse).collect::<Result<_, _>>()?;
+        Ok(Self { root, changes })
     }
+}
+
+/// What became of a case.
+pub struct Tried {
+    /// The case.
+    pub lineage: Lineage,
+    /// What it has cost.
+    pub scores: Scores,
+    /// The names of the scores of which it is the best so far.
+    pub best: Vec<&'static str>,
 }
 
 /// The search.
 pub struct Search {
     random: StdRng,
     stand: Stand,
+    /// What is tried before all else.
+    first: VecDeque<Lineage>,
     best: [Vec<(u64, Lineage)>; Scores::COUNT],
     cases: u64,
 }
 
 impl Search {
-    /// One that tries cases in an order that the seed decides, as far as the scores are the same.
-    pub fn new(seed: u64) -> Self {
+    /// One that tries `first`, and then cases in an order that the seed decides, as far as the scores are the same.
+    pub fn new(seed: u64, first: impl IntoIterator<Item = Lineage>) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
             stand: Stand::new(),
+            first: first.into_iter().collect(),
             best: Default::default(),
             cases: 0,
         }
@@ -85,50 +136,59 @@ impl Search {
     }
 
     /// What cases are measured on.
-    pub fn stand(&self) -> &Stand {
-        &self.stand
+    pub fn stand(&mut self) -> &mut Stand {
+        &mut self.stand
     }
 
-    /// Tries a case: a new one, or a change of one of the best. What it was, and what it cost.
+    /// Tries a case: a new one, or a change of one of the best.
     ///
     /// # Panics
     ///
     /// If the host says that it has a bug, with the lineage.
-    pub fn step(&mut self) -> (Lineage, Scores) {
+    pub fn step(&mut self) -> Tried {
         let lineage = self.next();
         let mut scores = self.stand.run(&lineage);
-        if (0..Scores::COUNT).any(|kind| self.is_best(kind, scores.get(kind))) {
+        if !self.best_of(scores).is_empty() {
             // What was chance is not so twice.
             scores = scores.least(self.stand.run(&lineage));
         }
+        let best = self.best_of(scores);
         for (kind, best) in self.best.iter_mut().enumerate() {
             best.push((scores.get(kind), lineage.clone()));
             best.sort_by_key(|&(score, _)| std::cmp::Reverse(score));
             best.truncate(KEPT);
         }
         self.cases += 1;
-        (lineage, scores)
+        Tried { lineage, scores, best }
     }
 
     fn next(&mut self) -> Lineage {
+        if let Some(lineage) = self.first.pop_front() {
+            return lineage;
+        }
         let seed = self.random.random();
         let best = &self.best[self.random.random_range(0..Scores::COUNT)];
         if best.is_empty() || self.random.random_ratio(1, 3) {
-            return Lineage(vec![seed]);
+            return Lineage::new(Root::Seed(seed));
         }
         let (_, parent) = &best[self.random.random_range(0..best.len())];
-        match parent.0.len() {
-            LINEAGE_MAX.. => Lineage(vec![seed]),
+        match parent.changes.len() {
+            LINEAGE_MAX.. => Lineage::new(Root::Seed(seed)),
             _ => parent.child(seed),
         }
     }
 
-    fn is_best(&self, kind: usize, score: u64) -> bool {
-        self.best[kind].first().is_none_or(|&(best, _)| score > best)
+    /// The names of the scores that are better than all so far.
+    fn best_of(&self, scores: Scores) -> Vec<&'static str> {
+        let is_best = |&kind: &usize| self.best[kind].first().is_none_or(|&(best, _)| scores.get(kind) > best);
+        let kinds = (0..Scores::COUNT).filter(is_best);
+        kinds.map(|kind| Scores::NAMES[kind]).collect()
     }
 
-    /// The best case of each score so far.
-    pub fn best(&self) -> Vec<&Lineage> {
-        self.best.iter().filter_map(|best| Some(&best.first()?.1)).collect()
+    /// The best cases of each score so far, the best first.
+    pub fn best(&self) -> [Vec<&Lineage>; Scores::COUNT] {
+        self.best
+            .each_ref()
+            .map(|best| best.iter().map(|(_, lineage)| lineage).collect())
     }
 }

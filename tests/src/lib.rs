@@ -3,7 +3,10 @@
 //!
 //! | module | what it is about |
 //! |---|---|
+//! | [`attackers`] | the corpus of attackers |
+//! | [`beside`] | what an attacker costs those who run beside it |
 //! | [`browser`] | a real browser, driven from a test |
+//! | [`bystander`] | a process that sleeps, and how late it wakes |
 //! | [`charges`] | what each function may make the host keep |
 //! | [`folders`] | folders that guests are given, and what lies beside them |
 //! | [`fuzz`] | hostile guests by the thousand |
@@ -21,7 +24,10 @@
 
 #![forbid(unsafe_code)]
 
+pub mod attackers;
+pub mod beside;
 pub mod browser;
+pub mod bystander;
 pub mod charges;
 pub mod folders;
 pub mod fuzz;

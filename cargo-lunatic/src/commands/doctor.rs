@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use lunatic_cli::untrusted;
+
 use super::current_folder;
 use crate::cargo;
 use crate::config::Config;
@@ -175,7 +177,9 @@ impl Report {
             ),
             Some(Ok(Some((path, file)))) => {
                 self.line("rights", path.display().to_string());
-                file.lines().into_iter().for_each(|line| self.line("", line));
+                // A stranger may have written it, whose project this is.
+                let lines = file.lines().into_iter().map(|line| untrusted::line(line).to_string());
+                lines.for_each(|line| self.line("", line));
             }
             Some(Err(error)) => self.line("rights", format!("unreadable: {error}")),
         }
@@ -215,7 +219,7 @@ impl Report {
         let width = self.lines.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
         self.lines
             .iter()
-            .map(|(name, value)| format!("{name:width$}  {value}\n"))
+            .map(|(name, value)| format!("{name:width$}  {}\n", untrusted::lines(value)))
             .collect()
     }
 }
@@ -298,6 +302,13 @@ mod tests {
         report.line("a", "1");
         report.line("long", "2");
         assert_eq!(report.text(), "a     1\nlong  2\n");
+    }
+
+    #[test]
+    fn no_line_moves_the_cursor() {
+        let mut report = Report::default();
+        report.line("", "dir \u{1b}[2J::/x");
+        assert_eq!(report.text(), "  dir \\u{1b}[2J::/x\n");
     }
 
     #[test]

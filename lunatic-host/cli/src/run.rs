@@ -1,9 +1,11 @@
 //! Runs a program as a system, from its start to the exit code.
 
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
@@ -65,9 +67,25 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     Ok(reason.exit_code())
 }
 
-/// Reads the module in `file`.
+/// The largest module, in bytes: 1 GiB in the binary format, 64 MiB of text.
+const BINARY_MAX: u64 = 1 << 30;
+const TEXT_MAX: u64 = 64 << 20;
+
+/// Reads the module in `file`, which may be a pipe, and need not have an end.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(file).with_context(|| format!("could not read {}", file.display()))
+    let context = || format!("could not read {}", file.display());
+    let mut from = File::open(file).with_context(context)?;
+    let mut bytes = Vec::new();
+    from.by_ref().take(4).read_to_end(&mut bytes).with_context(context)?;
+    let max = match &*bytes {
+        b"\0asm" => BINARY_MAX,
+        _ => TEXT_MAX,
+    };
+    let rest = from.take(max).read_to_end(&mut bytes).with_context(context)?;
+    if rest as u64 == max {
+        bail!("{} is too large for a module: more than {max} bytes", file.display());
+    }
+    Ok(bytes)
 }
 
 /// Loads the module that was read from `file`.

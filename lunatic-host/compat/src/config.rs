@@ -10,9 +10,13 @@ use lunatic_host::spawning::{child_rights, pay_for_rights};
 use lunatic_host::wasi::Dir;
 use lunatic_host::wasm::{Kernel, Process};
 
+use crate::resources::Held;
+
 /// What all texts of one configuration may take up together, in bytes, and how many there may be.
 const TEXTS_SIZE_MAX: usize = 1 << 20;
 const TEXTS_MAX: usize = 4096;
+/// What a text takes up beside its bytes: twice its place in a list, which doubles.
+pub(crate) const TEXT_SIZE: usize = 2 * size_of::<(String, String)>();
 
 /// A unit of fuel is about so many instructions.
 const FUEL_UNIT: u64 = 100_000;
@@ -30,6 +34,12 @@ pub(crate) struct Config {
     args: Vec<String>,
     env: Vec<(String, String)>,
     size: usize,
+}
+
+impl Held for Config {
+    fn held(&self) -> usize {
+        self.size + self.count() * TEXT_SIZE
+    }
 }
 
 impl Default for Config {
@@ -91,15 +101,19 @@ impl Config {
         Ok(())
     }
 
+    fn count(&self) -> usize {
+        self.dirs.len() + self.args.len() + self.env.len()
+    }
+
     fn admit(&mut self, texts: &[&str]) -> Result<(), BadText> {
         if texts.iter().any(|text| text.contains('\0')) {
             return Err(BadText::ZeroByte);
         }
-        let count = self.dirs.len() + self.args.len() + self.env.len();
-        self.size += texts.iter().map(|text| text.len()).sum::<usize>();
-        if self.size > TEXTS_SIZE_MAX || count >= TEXTS_MAX {
+        let size = self.size + texts.iter().map(|text| text.len()).sum::<usize>();
+        if size > TEXTS_SIZE_MAX || self.count() >= TEXTS_MAX {
             return Err(BadText::TooMuch);
         }
+        self.size = size;
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use lunatic_host::Module;
 use lunatic_host::wasm::{Kernel, Process};
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Payer as _, Receipt, Resource};
 use parking_lot::Mutex;
 
 /// The number of this node: there is no other.
@@ -17,8 +18,10 @@ pub(crate) const NODE: u64 = 1;
 /// The number of every environment, as its processes see it.
 pub(crate) const NUMBER: i64 = 1;
 
-/// The most names, so that the host does not run out of memory for them.
-pub(crate) const NAMES_MAX: usize = 1 << 20;
+/// The most names of an environment: while their map doubles, who asks for one keeps a worker.
+const NAMES_MAX: usize = 1 << 16;
+/// What a name takes up beside its bytes: twice its place in a map, which doubles.
+const NAME_SIZE: usize = 2 * size_of::<(Box<str>, Named)>();
 
 /// Nodes that a query found.
 pub(crate) type Nodes = Vec<u64>;
@@ -28,9 +31,45 @@ pub(crate) type Place = (u64, u64);
 
 #[derive(Default)]
 pub(crate) struct Environment {
-    pub(crate) names: Mutex<HashMap<Box<str>, Place>>,
+    pub(crate) names: Mutex<Names>,
     /// Modules that processes run and have asked the number of: the numbers count from 1.
     modules: Mutex<Vec<Arc<Module>>>,
+}
+
+/// Who has which name. A name stays until it is removed, and so long the process pays that has given it.
+#[derive(Default)]
+pub(crate) struct Names(HashMap<Box<str>, Named>);
+
+struct Named {
+    place: Place,
+    _paid: Receipt,
+}
+
+impl Names {
+    pub(crate) fn get(&self, name: &str) -> Option<Place> {
+        self.0.get(name).map(|named| named.place)
+    }
+
+    /// What `process` pays for a name; or why it cannot be given.
+    pub(crate) fn pay(&self, process: &Process, name: &str) -> Result<Receipt, String> {
+        if self.0.len() >= NAMES_MAX && !self.0.contains_key(name) {
+            return Err(format!("there are {NAMES_MAX} names already: remove some"));
+        }
+        let mut paid = Receipt::new(process.purse().to_account(), Resource::Relations);
+        let more = paid.grow(NAME_SIZE + name.len());
+        more.map_err(|exhausted| format!("out of memory: the process cannot pay for the name: {exhausted}"))?;
+        Ok(paid)
+    }
+
+    /// Gives a name that was paid for, in place of whoever had it.
+    pub(crate) fn put(&mut self, name: &str, place: Place, paid: Receipt) {
+        let named = Named { place, _paid: paid };
+        self.0.insert(name.into(), named);
+    }
+
+    pub(crate) fn remove(&mut self, name: &str) {
+        self.0.remove(name);
+    }
 }
 
 impl Environment {
@@ -54,7 +93,7 @@ impl Environment {
     /// A name of the process.
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
         let names = self.names.lock();
-        let own = names.iter().find(|(_, place)| **place == (NODE, id.raw()));
+        let own = names.0.iter().find(|(_, named)| named.place == (NODE, id.raw()));
         own.map(|(name, _)| name.to_string())
     }
 }

@@ -57,7 +57,7 @@ use self::environment::{Environment, Nodes};
 use self::links::Inbox;
 use self::message::Letter;
 pub use self::metrics::Metrics;
-use self::resources::Resources;
+use self::resources::{Held, Resources};
 use self::sockets::Open;
 
 /// The interface of Lunatic 0.13 and 0.14.
@@ -128,7 +128,7 @@ pub(crate) struct State {
 /// The sockets of a process.
 #[derive(Default)]
 struct Sockets {
-    addresses: Resources<VecDeque<SocketAddr>>,
+    addresses: Resources<Addresses>,
     /// The names that addresses were looked up by.
     names: HashMap<IpAddr, Arc<str>>,
     tcp_listeners: Resources<Arc<Open>>,
@@ -136,6 +136,15 @@ struct Sockets {
     tls_listeners: Resources<Arc<TlsListener>>,
     tls_streams: Resources<Arc<Open>>,
     udp_sockets: Resources<Arc<Open>>,
+}
+
+/// Addresses that are asked for one by one.
+struct Addresses(VecDeque<SocketAddr>);
+
+impl Held for Addresses {
+    fn held(&self) -> usize {
+        self.0.capacity() * size_of::<SocketAddr>()
+    }
 }
 
 impl Sockets {
@@ -167,4 +176,17 @@ struct Timer {
     number: u64,
     /// Gone once it has been sent or dropped.
     parcel: Weak<<Parcel as std::ops::Deref>::Target>,
+}
+
+/// The kernel has charged what it sends.
+impl Held for Timer {
+    fn held(&self) -> usize {
+        0
+    }
+}
+
+impl Held for Nodes {
+    fn held(&self) -> usize {
+        self.capacity() * size_of::<u64>()
+    }
 }

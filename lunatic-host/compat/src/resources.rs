@@ -1,14 +1,44 @@
-//! Tables of what a process refers to by number: numbers count from 0 and are never used again.
+//! Tables of what a process refers to by number: numbers count from 0 and are never used again. The process pays for its tables.
 
 use std::collections::HashMap;
 use std::fmt;
 
-/// The most entries of one table: what a process forgets to drop costs the host memory.
-const LEN_MAX: usize = 1 << 20;
+use lunatic_kernel::budget::{Account, Receipt, Resource as Counted};
+
+/// The most entries of one table: a map that doubles, or is dropped, keeps a worker, and of so many for some milliseconds.
+const LEN_MAX: usize = 1 << 16;
+
+/// What a table can hold.
+pub(crate) trait Held {
+    /// The bytes that it holds beside its place in the table, and that nothing else is charged for.
+    fn held(&self) -> usize;
+}
+
+impl Held for String {
+    fn held(&self) -> usize {
+        self.capacity()
+    }
+}
+
+/// What is shared is paid for where it is made.
+impl<T> Held for std::sync::Arc<T> {
+    fn held(&self) -> usize {
+        0
+    }
+}
 
 pub(crate) struct Resources<T> {
     next: u64,
     entries: HashMap<u64, T>,
+    /// What all entries hold.
+    held: usize,
+    paid: Option<Paid>,
+}
+
+/// What the owner has paid.
+struct Paid {
+    receipt: Receipt,
+    bytes: usize,
 }
 
 impl<T> Default for Resources<T> {
@@ -16,6 +46,8 @@ impl<T> Default for Resources<T> {
         Self {
             next: 0,
             entries: HashMap::new(),
+            held: 0,
+            paid: None,
         }
     }
 }
@@ -25,12 +57,14 @@ impl<T> Default for Resources<T> {
 pub(crate) enum BadResource {
     Unknown(&'static str, u64),
     TooMany(&'static str),
+    NoMemory(&'static str),
 }
 
 impl fmt::Display for BadResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(what, id) => write!(f, "the process has no {what} {id}: it never had, or has dropped it"),
+            Self::NoMemory(what) => write!(f, "out of memory: the process cannot pay for one more {what}"),
             Self::TooMany(what) => write!(f, "a process has at most {LEN_MAX} {what}s at once: drop some"),
         }
     }
@@ -38,32 +72,94 @@ impl fmt::Display for BadResource {
 
 impl std::error::Error for BadResource {}
 
-impl<T> Resources<T> {
-    /// Puts a value in. `what` names it in the error.
-    pub(crate) fn add(&mut self, what: &'static str, value: T) -> Result<u64, BadResource> {
+/// What a table with room for so many entries takes up, as a map has eight places for seven.
+fn room<T>(entries: usize) -> usize {
+    entries * (size_of::<(u64, T)>() + 1) * 8 / 7
+}
+
+impl<T: Held> Resources<T> {
+    /// Puts a value in, which `account` pays for; always the same. `what` names it in the error.
+    pub(crate) fn add(&mut self, account: Account, what: &'static str, value: T) -> Result<u64, BadResource> {
         if self.entries.len() >= LEN_MAX {
             return Err(BadResource::TooMany(what));
         }
+        self.paid.get_or_insert_with(|| Paid {
+            receipt: Receipt::new(account, Counted::Extensions),
+            bytes: 0,
+        });
+        let room = match self.entries.capacity() {
+            // It doubles.
+            capacity if self.entries.len() == capacity => capacity.max(3) * 2,
+            capacity => capacity,
+        };
+        let held = self.held + value.held();
+        self.pay(what, room, held)?;
         let id = self.next;
         self.next += 1;
         self.entries.insert(id, value);
         Ok(id)
     }
 
+    /// Pays for so much room and so many bytes; or changes nothing.
+    fn pay(&mut self, what: &'static str, room: usize, held: usize) -> Result<(), BadResource> {
+        let Some(paid) = &mut self.paid else { return Ok(()) };
+        let bytes = self::room::<T>(room) + held;
+        if bytes > paid.bytes {
+            let more = paid.receipt.grow(bytes - paid.bytes);
+            more.map_err(|_| BadResource::NoMemory(what))?;
+        } else {
+            // What becomes less is never refused.
+            let _ = paid.receipt.settle(bytes);
+        }
+        (paid.bytes, self.held) = (bytes, held);
+        Ok(())
+    }
+
     pub(crate) fn get(&self, what: &'static str, id: u64) -> Result<&T, BadResource> {
         self.entries.get(&id).ok_or(BadResource::Unknown(what, id))
     }
 
+    /// An entry to be changed, but not in what it [holds](Held).
     pub(crate) fn get_mut(&mut self, what: &'static str, id: u64) -> Result<&mut T, BadResource> {
         self.entries.get_mut(&id).ok_or(BadResource::Unknown(what, id))
     }
 
+    /// Has `change` change an entry, after the owner has paid for `more` bytes that it will hold.
+    pub(crate) fn grow<R>(
+        &mut self,
+        what: &'static str,
+        id: u64,
+        more: usize,
+        change: impl FnOnce(&mut T) -> R,
+    ) -> Result<R, BadResource> {
+        self.get(what, id)?;
+        self.pay(what, self.entries.capacity(), self.held + more)?;
+        let entry = self.get_mut(what, id)?;
+        let before = entry.held();
+        let changed = change(entry);
+        let grown = entry.held() - before;
+        // Less, if the change was refused.
+        self.pay(what, self.entries.capacity(), self.held - more + grown)?;
+        Ok(changed)
+    }
+
     pub(crate) fn remove(&mut self, what: &'static str, id: u64) -> Result<T, BadResource> {
-        self.entries.remove(&id).ok_or(BadResource::Unknown(what, id))
+        let value = self.entries.remove(&id).ok_or(BadResource::Unknown(what, id))?;
+        self.give_back(self.held - value.held());
+        Ok(value)
     }
 
     pub(crate) fn retain(&mut self, keep: impl Fn(&T) -> bool) {
         self.entries.retain(|_, value| keep(value));
+        self.give_back(self.entries.values().map(Held::held).sum());
+    }
+
+    /// Some entries are gone: gives back what they held, and room of which hardly any is used.
+    fn give_back(&mut self, held: usize) {
+        if self.entries.len() < self.entries.capacity() / 4 {
+            self.entries.shrink_to(self.entries.len() * 2);
+        }
+        let _ = self.pay("", self.entries.capacity(), held);
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -73,16 +169,65 @@ impl<T> Resources<T> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
+    use lunatic_kernel::budget::{Budget, Caps, Payer as _, Purse};
+
     use super::*;
+
+    fn account(bytes: u64) -> Account {
+        let caps = Caps {
+            memory: Some(bytes),
+            ..Caps::default()
+        };
+        Purse::new(None, &Budget::outermost(caps, Instant::now())).to_account()
+    }
 
     #[test]
     fn numbers_count_from_0_and_are_not_used_again() {
+        let account = account(1 << 20);
+        let add = |table: &mut Resources<String>, text: &str| table.add(account.clone(), "thing", text.into());
         let mut table = Resources::default();
-        assert_eq!(table.add("thing", 'a'), Ok(0));
-        assert_eq!(table.add("thing", 'b'), Ok(1));
-        assert_eq!(table.remove("thing", 1), Ok('b'));
-        assert_eq!(table.add("thing", 'c'), Ok(2));
+        assert_eq!(add(&mut table, "a"), Ok(0));
+        assert_eq!(add(&mut table, "b"), Ok(1));
+        assert_eq!(table.remove("thing", 1).as_deref(), Ok("b"));
+        assert_eq!(add(&mut table, "c"), Ok(2));
         assert_eq!(table.get("thing", 1), Err(BadResource::Unknown("thing", 1)));
-        assert_eq!(table.get("thing", 2), Ok(&'c'));
+        assert_eq!(table.get("thing", 2).map(String::as_str), Ok("c"));
+    }
+
+    #[test]
+    fn what_a_table_holds_is_paid_for_and_given_back() {
+        let account = account(100_000);
+        let used = || account.purse().used(Counted::Extensions);
+        let mut table = Resources::default();
+        for number in 0..9 {
+            assert_eq!(table.add(account.clone(), "text", "x".repeat(10_000)), Ok(number));
+        }
+        assert!((90_000..100_000).contains(&used()), "{}", used());
+        let refused = table.add(account.clone(), "text", "x".repeat(10_000));
+        assert_eq!(refused, Err(BadResource::NoMemory("text")));
+        let grown = table.grow("text", 0, 1 << 20, |text| text.push('y'));
+        assert_eq!(grown, Err(BadResource::NoMemory("text")));
+        table.grow("text", 0, 1000, |text| text.reserve_exact(1000)).unwrap();
+        let full = used();
+        for number in 0..9 {
+            table.remove("text", number).unwrap();
+        }
+        assert!(used() < full / 100, "{} of {full}", used());
+        drop(table);
+        assert_eq!(used(), 0);
+    }
+
+    #[test]
+    fn a_table_without_texts_is_paid_for_too() {
+        let account = account(100_000);
+        let mut table = Resources::default();
+        let number = std::sync::Arc::new(7);
+        let all = (0..).take_while(|_| table.add(account.clone(), "number", number.clone()).is_ok());
+        let all = all.count();
+        assert!((1000..7000).contains(&all), "{all}");
+        table.retain(|_| false);
+        assert_eq!(account.purse().used(Counted::Extensions), 0);
     }
 }

@@ -9,12 +9,15 @@ use std::fmt::{self, Write};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::hoards::Hoard;
 use crate::fuzz::{HAS_COMPAT, PREVIEW_1, preview_1};
 use crate::imports::{self, Import, Kind};
 
 /// A case.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    /// What it was before its changes, if it was written by hand.
+    began_as: &'static str,
     /// It calls the interface of Lunatic 0.13.
     is_compat: bool,
     /// The memory that each process begins with, in pages.
@@ -53,6 +56,8 @@ enum What {
     Spawn,
     /// Something without the host.
     Own,
+    /// Something written by hand.
+    Hand,
 }
 
 /// Functions that contain this give something back, end the process, or fill the disk, which no budget counts.
@@ -60,7 +65,8 @@ const LEFT_OUT: &[&str] = &[
     "drop",
     "close",
     "cancel",
-    "un",
+    "unlink",
+    "unregister",
     "leave_group",
     "demonitor",
     "stop_monitoring",
@@ -78,8 +84,8 @@ const HANDLES: u32 = 1024;
 const SCRATCH: u32 = 1400;
 /// The address 127.0.0.1, with any port.
 const ADDRESS: u32 = 1472;
-/// How a child is spawned: with nothing said, and with [`CONFIG`].
-const OPTIONS: [u32; 2] = [1536, 1600];
+/// How a child is spawned: with nothing said, and with each of [`CONFIGS`].
+const OPTIONS: [u32; 4] = [1536, 1600, 1664, 1728];
 /// A name that each round changes.
 const NAME: u32 = 1800;
 /// Zeros, and in front of them the code of a reason.
@@ -90,14 +96,21 @@ const PARTS: u32 = 148_000;
 const TEXT: u32 = 150_000;
 const TEXT_SIZE: u32 = 256;
 /// The rights of some children; they lie among the texts.
-const CONFIG: &str = "inherit\0tree-memory=4000000\0";
+const CONFIGS: [&str; 3] = [
+    "inherit\0tree-memory=4000000\0",
+    "inherit\0tree-processes=20\0tree-cpu-ms=1000\0measured\0max-mailbox=100\0",
+    "inherit\0cpu-share=20\0stdout=capture\0stderr=capture\0",
+];
+/// A module with 16 pages of memory that loops; the last eight bytes nobody reads.
+const MODULE: &str = "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x10\x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x09\x01\x07\0\x03\x40\x0c\0\x0b\x0b\0\x09\0\0\0\0\0\0\0\0\0";
 
 /// Texts that functions want, and in which namespaces they do.
 const TEXTS: &[(&str, &str)] = &[
     ("process", "child"),
     ("module", "\0asm\u{1}\0\0\0"),
+    ("module", MODULE),
     ("module", "_start"),
-    ("rights", CONFIG),
+    ("rights", CONFIGS[0]),
     ("sqlite", ":memory:"),
     ("sqlite", "/data/a.db"),
     ("sqlite", "CREATE TABLE t(x); INSERT INTO t VALUES (zeroblob(1000000))"),
@@ -113,6 +126,8 @@ const TEXTS: &[(&str, &str)] = &[
     ("net", "/data/socket"),
     ("wasi", "/data"),
     ("preview1", "file"),
+    ("rights", CONFIGS[1]),
+    ("rights", CONFIGS[2]),
 ];
 
 impl Plan {
@@ -123,11 +138,37 @@ impl Plan {
         let before = maker.lines(0, 3);
         let main = maker.part(1);
         Self {
+            began_as: "",
             is_compat: maker.is_compat,
             pages: maker.one_of(&[4, 4, 4, 20]),
             before,
             main,
             child: maker.part(0),
+        }
+    }
+
+    /// A plan that was written by hand; those of an interface that the host does not have do nothing.
+    pub(super) fn by_hand(hoard: &Hoard) -> Self {
+        let lines = |texts: &[&str]| {
+            let line = |text: &&str| Line {
+                what: What::Hand,
+                text: (*text).to_owned(),
+            };
+            let is_known = HAS_COMPAT || !hoard.is_compat;
+            texts.iter().filter(|_| is_known).map(line).collect::<Vec<_>>()
+        };
+        let part = |texts, rounds| Part {
+            lines: lines(texts),
+            rounds,
+            waits: true,
+        };
+        Self {
+            began_as: hoard.what,
+            is_compat: HAS_COMPAT && hoard.is_compat,
+            pages: 4,
+            before: lines(hoard.before),
+            main: part(hoard.again, 0),
+            child: part(hoard.child, 30),
         }
     }
 
@@ -210,6 +251,9 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.began_as.is_empty() {
+            writeln!(f, "began as: {}", self.began_as)?;
+        }
         writeln!(f, "pages: {}, compat: {}", self.pages, self.is_compat)?;
         for line in &self.before {
             writeln!(f, "main, once: {}", line.text)?;
@@ -277,9 +321,9 @@ fn data() -> String {
     for (number, (_, what)) in TEXTS.iter().enumerate() {
         let at = text_at(number);
         put(at, what.as_bytes());
-        if *what == CONFIG {
-            put(OPTIONS[1] + 40, &u64::from(at).to_le_bytes());
-            put(OPTIONS[1] + 48, &(what.len() as u32).to_le_bytes());
+        if let Some(config) = CONFIGS.iter().position(|config| config == what) {
+            put(OPTIONS[1 + config] + 40, &u64::from(at).to_le_bytes());
+            put(OPTIONS[1 + config] + 48, &(what.len() as u32).to_le_bytes());
         }
     }
     let parts = [ZEROS, 60_000, ZEROS, 1000, NAME, 200];
@@ -348,7 +392,7 @@ impl Maker {
             let name = match what {
                 What::Call(at) => &self.all()[at].name,
                 What::Wasi(at) => PREVIEW_1[at].0,
-                What::Spawn | What::Own => "",
+                What::Spawn | What::Own | What::Hand => "",
             };
             if !LEFT_OUT.iter().any(|part| name.contains(part)) {
                 return self.line_of(what);
@@ -362,6 +406,7 @@ impl Maker {
             What::Wasi(at) => self.wasi(at),
             What::Spawn => self.spawn(),
             What::Own => self.own(),
+            What::Hand => return self.line(),
         };
         Line { what, text }
     }
@@ -375,6 +420,12 @@ impl Maker {
         }
         let len = self.one_of(&[0, 0, 8, 60_000, 65_536]);
         let to = handle_at(self.one_of(&[2, 8]));
+        if self.random.random_ratio(1, 3) {
+            let options = self.one_of(&OPTIONS);
+            return format!(
+                "(drop (call $process.spawn (i32.const 1) (i32.const {ZEROS}) (i32.const {len}) (i32.const {options}) (i32.const {to})))"
+            );
+        }
         format!(
             "(drop (call $process.spawn_closure (i32.const 1) (i32.const {ZEROS}) (i32.const {len}) (i32.const {to})))"
         )

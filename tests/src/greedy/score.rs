@@ -1,5 +1,7 @@
 //! Runs a case and measures what it costs others.
 
+use std::collections::VecDeque;
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -7,12 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use lunatic_host::budget::Caps;
-use lunatic_host::wasi::{Capture, Output};
-use lunatic_host::{ExitReason, RunningSystem};
+use lunatic_host::{ExitReason, Module};
 
 use super::Lineage;
+use crate::attackers;
+use crate::bystander::{Bystander, SLEEP};
 use crate::host::Host;
-use crate::resident::resident;
+use crate::resident::{descriptors, resident};
 
 /// The bytes that the system of a case may use, its memories and all that is kept for it together.
 pub const BUDGET: usize = 8 << 20;
@@ -24,8 +27,11 @@ const CPU: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_millis(700);
 /// What has not been given back by then never is.
 const GIVEN_BACK: Duration = Duration::from_secs(20);
-/// How long the bystander and its control sleep.
-const SLEEP: Duration = Duration::from_millis(5);
+/// Plain loops are measured before every so many cases; the worst of the last few times is what cases are compared with.
+const CASES_PER_CONTROL: u64 = 16;
+const CONTROLS: usize = 4;
+/// Processes that loop.
+const LOOPS: u32 = 8;
 
 /// What a case cost; less is better for all but the case.
 #[derive(Debug, Clone, Copy, Default)]
@@ -38,13 +44,17 @@ pub struct Scores {
     pub delay: u64,
     /// The microseconds from the end of the case until all was given back.
     pub return_: u64,
+    /// How many descriptors were open.
+    pub descriptors: u64,
 }
 
 impl Scores {
-    pub(super) const COUNT: usize = 4;
+    pub(super) const COUNT: usize = 5;
+    /// What they are called.
+    pub const NAMES: [&str; Self::COUNT] = ["resident", "kept", "delay", "return", "descriptors"];
 
     pub(super) fn get(&self, kind: usize) -> u64 {
-        [self.resident, self.kept, self.delay, self.return_][kind]
+        [self.resident, self.kept, self.delay, self.return_, self.descriptors][kind]
     }
 
     /// What both runs of a case have cost at least.
@@ -55,7 +65,24 @@ impl Scores {
             kept: self.kept.min(other.kept),
             delay: self.delay.min(other.delay),
             return_: self.return_.min(other.return_),
+            descriptors: self.descriptors.min(other.descriptors),
         }
+    }
+}
+
+impl fmt::Display for Scores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [resident, kept, delay, return_] =
+            [self.resident, self.kept, self.delay, self.return_].map(|score| score as f64);
+        write!(
+            f,
+            "resident {:.1} MB, kept {:.1} MB, delay {:.1} ms, return {:.1} ms, descriptors {}",
+            resident / 1e6,
+            kept / 1e6,
+            delay / 1e3,
+            return_ / 1e3,
+            self.descriptors
+        )
     }
 }
 
@@ -63,12 +90,14 @@ impl Scores {
 pub struct Stand {
     host: Host,
     folder: tempfile::TempDir,
-    /// What the bystander says: the nanoseconds of each of its sleeps.
-    slept: Capture,
+    bystander: Bystander,
     control: Control,
     /// The processes that run all the time.
     others: usize,
-    _bystander: RunningSystem,
+    /// Plain loops, how late the bystander was beside them the last times, and how many cases there were since the start.
+    loops: Arc<Module>,
+    beside_loops: VecDeque<Duration>,
+    cases: u64,
 }
 
 impl Default for Stand {
@@ -85,20 +114,23 @@ impl Stand {
     /// If it cannot be made.
     pub fn new() -> Self {
         let host = Host::with(|builder| builder.workers(2).cache(None));
-        let (output, slept) = Output::captured();
-        let bystander = host.program(BYSTANDER.as_bytes()).stdout(output).start();
-        // All that the bystander needs it has from now on.
-        while slept.take().is_empty() {
-            std::thread::sleep(SLEEP);
-        }
+        let bystander = Bystander::start(&host);
+        let loops = host.load(&attackers::loops(LOOPS).wasm);
         Self {
             others: host.figures().processes,
+            loops: loops.expect("it is a good module"),
             host,
             folder: tempfile::tempdir().expect("a folder for temporary files can be made"),
-            slept,
+            bystander,
             control: Control::start(),
-            _bystander: bystander,
+            beside_loops: VecDeque::new(),
+            cases: 0,
         }
+    }
+
+    /// How late the bystander was at worst beside plain loops, now and then since the start: that of the last few times.
+    pub fn beside_loops(&self) -> Duration {
+        self.beside_loops.iter().max().copied().unwrap_or_default()
     }
 
     /// Runs a case.
@@ -106,32 +138,44 @@ impl Stand {
     /// # Panics
     ///
     /// If the host says that it has a bug.
-    pub fn run(&self, lineage: &Lineage) -> Scores {
-        let data = self.folder.path().join("data");
-        let _ = std::fs::remove_dir_all(&data);
-        std::fs::create_dir_all(&data).expect("the folder can be written");
+    pub fn run(&mut self, lineage: &Lineage) -> Scores {
+        if self.cases.is_multiple_of(CASES_PER_CONTROL) {
+            let scores = self.measure(&self.loops, "plain loops");
+            self.beside_loops.push_back(Duration::from_micros(scores.delay));
+            if self.beside_loops.len() > CONTROLS {
+                self.beside_loops.pop_front();
+            }
+        }
+        self.cases += 1;
         let wasm = wat::parse_str(lineage.plan().module()).unwrap_or_else(|error| panic!("{lineage}: {error}"));
         let module = self.host.load(&wasm);
         let module = module.unwrap_or_else(|error| panic!("{lineage}: {error}"));
+        self.measure(&module, &lineage.to_string())
+    }
+
+    fn measure(&self, module: &Arc<Module>, what: &str) -> Scores {
+        let data = self.folder.path().join("data");
+        let _ = std::fs::remove_dir_all(&data);
+        std::fs::create_dir_all(&data).expect("the folder can be written");
         let before = Peaks::now(&self.host);
-        self.slept.take();
+        self.bystander.lateness();
         self.control.take();
-        let start = || self.attacker(&module, &data);
-        let (peaks, ended) = self.watch(before, start);
+        let (peaks, ended) = self.watch(before, || self.attacker(module, &data));
         if let Some(reason @ ExitReason::HostBug(_)) = ended.reason {
-            panic!("{lineage}: {reason}");
+            panic!("{what}: {reason}");
         }
-        let delay = self.longest_sleep().saturating_sub(self.control.take().max(SLEEP));
+        let worst = self.bystander.lateness().into_iter().max().unwrap_or_default();
         Scores {
             resident: peaks.resident - before.resident,
             kept: peaks.kept - before.kept,
-            delay: delay.as_micros() as u64,
+            delay: worst.saturating_sub(self.control.take()).as_micros() as u64,
             return_: ended.given_back.as_micros() as u64,
+            descriptors: peaks.descriptors - before.descriptors,
         }
     }
 
     /// Runs the system of a case to its end, and waits until all is given back.
-    fn attacker(&self, module: &Arc<lunatic_host::Module>, data: &Path) -> Ended {
+    fn attacker(&self, module: &Arc<Module>, data: &Path) -> Ended {
         let caps = Caps {
             processes: Some(PROCESSES),
             memory: Some(BUDGET as u64),
@@ -157,23 +201,6 @@ impl Stand {
         Ended {
             reason,
             given_back: end.elapsed(),
-        }
-    }
-
-    /// The longest sleep of the bystander since the last call, the one among them that ends now.
-    fn longest_sleep(&self) -> Duration {
-        let mut before = self.slept.take();
-        let start = Instant::now();
-        loop {
-            let last = self.slept.take();
-            before.extend_from_slice(&last);
-            if !last.is_empty() {
-                return sleeps(&before).max().unwrap_or_default();
-            }
-            if start.elapsed() > GIVEN_BACK {
-                return GIVEN_BACK;
-            }
-            std::thread::sleep(Duration::from_millis(1));
         }
     }
 
@@ -203,11 +230,12 @@ struct Ended {
     given_back: Duration,
 }
 
-/// The most that was held so far, in bytes.
+/// The most that was held so far: bytes, and descriptors.
 #[derive(Clone, Copy)]
 struct Peaks {
     resident: u64,
     kept: u64,
+    descriptors: u64,
 }
 
 impl Peaks {
@@ -215,6 +243,7 @@ impl Peaks {
         Self {
             resident: resident() as u64,
             kept: host.figures().kept_bytes as u64,
+            descriptors: descriptors() as u64,
         }
     }
 
@@ -222,33 +251,10 @@ impl Peaks {
         Self {
             resident: self.resident.max(other.resident),
             kept: self.kept.max(other.kept),
+            descriptors: self.descriptors.max(other.descriptors),
         }
     }
 }
-
-/// The times that the bystander wrote.
-fn sleeps(bytes: &[u8]) -> impl Iterator<Item = Duration> {
-    let times = bytes.as_chunks::<8>().0.iter();
-    times.map(|&time| Duration::from_nanos(u64::from_le_bytes(time)))
-}
-
-/// Sleeps 5 ms again and again, and writes how long each sleep was: 8 bytes, nanoseconds.
-const BYSTANDER: &str = r#"(module
-    (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
-    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
-    (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
-    (memory (export "memory") 1)
-    (data (i32.const 64) "\00\00\00\00\08\00\00\00")
-    (func $now (result i64)
-        (drop (call $clock (i32.const 1) (i64.const 1) (i32.const 16)))
-        (i64.load (i32.const 16)))
-    (func (export "_start") (local $start i64)
-        (loop $again
-            (local.set $start (call $now))
-            (call $sleep (i64.const 5000000))
-            (i64.store (i32.const 0) (i64.sub (call $now) (local.get $start)))
-            (drop (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 24)))
-            (br $again))))"#;
 
 /// A thread that does what the bystander does: how late it is, the machine is.
 struct Control {
@@ -265,7 +271,8 @@ impl Control {
             while !is_over_of.load(Ordering::Relaxed) {
                 let start = Instant::now();
                 std::thread::sleep(SLEEP);
-                worst_of.fetch_max(start.elapsed().as_nanos() as u64, Ordering::Relaxed);
+                let late = start.elapsed().saturating_sub(SLEEP);
+                worst_of.fetch_max(late.as_nanos() as u64, Ordering::Relaxed);
             }
         });
         Self {
@@ -275,7 +282,7 @@ impl Control {
         }
     }
 
-    /// The longest sleep since the last call.
+    /// How late it was at worst since the last call.
     fn take(&self) -> Duration {
         Duration::from_nanos(self.worst.swap(0, Ordering::Relaxed))
     }

@@ -57,6 +57,8 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod signals;
+#[cfg(unix)]
+mod surroundings;
 mod systems;
 mod wasi_calls;
 mod world;

@@ -7,7 +7,7 @@ use wasmtime::{Caller, Linker};
 use super::message::{await_answer, check_node, deliver, take_plain};
 use super::process::{Called, Wanted, answer_spawn, check_may_spawn};
 use super::registry::environment;
-use super::{failed_with, fault, give, state, text, write_long};
+use super::{failed_with, fault, give, keep, state, text, write_long};
 use crate::certificates::{self, PEM_LEN_MAX};
 use crate::environment::NODE;
 
@@ -142,7 +142,7 @@ fn exec_lookup_nodes(
     let asks_nothing = query.split('&').all(str::is_empty);
     let nodes = if asks_nothing { vec![NODE] } else { Vec::new() };
     let count = u32::try_from(nodes.len())?;
-    let id = state(&mut caller).lookups.add("query", nodes)?;
+    let id = keep(&mut caller, |state| &mut state.lookups, "query", nodes)?;
     write_long(&mut caller, out, id)?;
     guest_memory::write(&mut caller, out_count, &count.to_le_bytes())?;
     Ok(0)

@@ -11,7 +11,7 @@ use lunatic_kernel::wait::poll_until;
 use wasmtime::{Caller, Linker};
 
 use super::networking::{TCP_STREAMS, TLS_STREAMS, Table, UDP_SOCKETS};
-use super::{fault, longs, nanoseconds, state};
+use super::{fault, keep, longs, nanoseconds, state};
 use crate::TIMED_OUT;
 use crate::environment::{NODE, neighbour};
 use crate::links::{letters, send_letter};
@@ -142,7 +142,7 @@ fn take_module(mut caller: Caller<'_, Ctx>, index: u64) -> wasmtime::Result<u64>
         Resource::Module(module) => Some(module.clone()),
         _ => None,
     })?;
-    Ok(state(&mut caller).modules.add("module", module)?)
+    keep(&mut caller, |state| &mut state.modules, "module", module)
 }
 
 /// Moving sockets from a process into a message, and from a message to a process.

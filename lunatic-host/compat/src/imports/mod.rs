@@ -16,9 +16,11 @@ mod wasi;
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;
+use lunatic_kernel::budget::Payer as _;
 use wasmtime::{Caller, Linker};
 
 use crate::State;
+use crate::resources::{Held, Resources};
 
 /// Everything that such a guest can import.
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -40,6 +42,17 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 fn state<'a>(caller: &'a mut Caller<'_, Ctx>) -> &'a mut State {
     caller.data_mut().state(State::default)
+}
+
+/// Puts a value into a table of the process, which pays for it, and tells its number.
+fn keep<T: Held>(
+    caller: &mut Caller<'_, Ctx>,
+    table: impl FnOnce(&mut State) -> &mut Resources<T>,
+    what: &'static str,
+    value: T,
+) -> wasmtime::Result<u64> {
+    let account = caller.data().process().purse().to_account();
+    Ok(table(state(caller)).add(account, what, value)?)
 }
 
 /// The guest's fault, in words: a trap.
@@ -91,7 +104,7 @@ fn failed(caller: &mut Caller<'_, Ctx>, out: u32, error: impl ToString) -> wasmt
 }
 
 fn failed_with(caller: &mut Caller<'_, Ctx>, out: u32, code: i32, error: impl ToString) -> wasmtime::Result<i32> {
-    let id = state(caller).errors.add("error", error.to_string())?;
+    let id = keep(caller, |state| &mut state.errors, "error", error.to_string())?;
     write_long(caller, out, id)?;
     Ok(code)
 }

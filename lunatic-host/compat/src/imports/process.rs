@@ -14,9 +14,9 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::wait::sleep;
 use wasmtime::{Caller, Linker};
 
-use super::{bytes, failed, failed_with, fault, state, text, write_long};
+use super::{bytes, failed, failed_with, fault, keep, state, text, write_long};
 use crate::config::Config;
-use crate::environment::{NAMES_MAX, NODE, NUMBER, Place, neighbour};
+use crate::environment::{NODE, NUMBER, Place, neighbour};
 use crate::links;
 
 /// The size of one argument in the memory of the guest.
@@ -112,6 +112,7 @@ fn add_configs(linker: &mut Linker<Ctx>, namespace: &str) -> wasmtime::Result<()
     Ok(())
 }
 
+/// A configuration, to change what is no text of it.
 pub(super) fn config<'a>(caller: &'a mut Caller<'_, Ctx>, id: u64) -> wasmtime::Result<&'a mut Config> {
     Ok(state(caller).configs.get_mut("configuration", id)?)
 }
@@ -136,7 +137,7 @@ async fn compile_module(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u
     }
     match load(&mut caller, wasm, len).await? {
         Ok(module) => {
-            let id = state(&mut caller).modules.add("module", module)?;
+            let id = keep(&mut caller, |state| &mut state.modules, "module", module)?;
             write_long(&mut caller, out, id)?;
             Ok(0)
         }
@@ -153,7 +154,8 @@ fn create_config(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i64> {
     if !may(&caller, May::CONFIGURE, "may not configure a child") {
         return Ok(-1);
     }
-    let id = state(&mut caller).configs.add("configuration", Config::default())?;
+    let config = Config::default();
+    let id = keep(&mut caller, |state| &mut state.configs, "configuration", config)?;
     Ok(id.cast_signed())
 }
 
@@ -332,7 +334,7 @@ fn get_or_spawn(
 ) -> wasmtime::Result<i32> {
     let key = super::registry::name(&mut caller, key, key_len)?;
     let environment = super::registry::environment(&caller)?;
-    let found = environment.names.lock().get(&*key).copied();
+    let found = environment.names.lock().get(&key);
     if let Some(place) = found {
         return write_holder(&mut caller, place, out_node, out);
     }
@@ -347,17 +349,20 @@ fn get_or_spawn(
     // From here on nobody else gives the name, and the child, which may run at once, cannot look it up before it is there.
     let mut names = environment.names.lock();
     // Somebody may have given it since the look above, after which the lock was free.
-    if let Some(place) = names.get(&*key).copied() {
+    if let Some(place) = names.get(&key) {
         drop(names);
         return write_holder(&mut caller, place, out_node, out);
     }
-    if names.len() >= NAMES_MAX {
-        drop(names);
-        return failed(&mut caller, out, format!("there are {NAMES_MAX} names already"));
-    }
+    let paid = match names.pay(caller.data().process(), &key) {
+        Ok(paid) => paid,
+        Err(why) => {
+            drop(names);
+            return failed(&mut caller, out, why);
+        }
+    };
     let started = wanted.start(&caller, link);
     if let Ok(id) = started {
-        names.insert(key.into(), (NODE, id));
+        names.put(&key, (NODE, id), paid);
     }
     drop(names);
     if started.is_ok() {

@@ -7,7 +7,7 @@ use lunatic_host::rights::{May, denial};
 use wasmtime::{Caller, Linker};
 
 use super::{fault, text, write_long};
-use crate::environment::{self, Environment, NAMES_MAX};
+use crate::environment::{self, Environment};
 
 /// The longest name, in bytes.
 const NAME_LEN_MAX: u32 = 1 << 16;
@@ -49,16 +49,14 @@ fn put(mut caller: Caller<'_, Ctx>, at: u32, len: u32, node: u64, process: u64) 
     check_may_name(&caller, &name)?;
     let environment = environment(&caller)?;
     let mut names = environment.names.lock();
-    if names.len() >= NAMES_MAX && !names.contains_key(&*name) {
-        return Err(fault(format!("there are {NAMES_MAX} names already: remove some")));
-    }
-    names.insert(name.into(), (node, process));
+    let paid = names.pay(caller.data().process(), &name).map_err(fault)?;
+    names.put(&name, (node, process), paid);
     Ok(())
 }
 
 fn get(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out_node: u32, out: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
-    let found = environment(&caller)?.names.lock().get(&*name).copied();
+    let found = environment(&caller)?.names.lock().get(&name);
     let Some((node, process)) = found else { return Ok(1) };
     write_long(&mut caller, out_node, node)?;
     write_long(&mut caller, out, process)?;
@@ -67,6 +65,6 @@ fn get(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out_node: u32, out: u32) 
 
 fn remove(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<()> {
     let name = name(&mut caller, at, len)?;
-    environment(&caller)?.names.lock().remove(&*name);
+    environment(&caller)?.names.lock().remove(&name);
     Ok(())
 }

@@ -9,7 +9,7 @@ use lunatic_host::wasm::Process;
 use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use wasmtime::{Caller, Linker};
 
-use super::{failed, fault, give, into_text, state, text};
+use super::{failed, fault, give, into_text, keep, state, text};
 use crate::sqlite::wire::{self, Value};
 use crate::sqlite::{Connection, Statement, Step, run};
 
@@ -106,8 +106,13 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
     let opened = on(&caller, None, move || Connection::open(place, account, paid)).await?;
     match opened {
         Ok(connection) => {
-            let connections = &mut state(&mut caller).databases.connections;
-            let id = connections.add("connection", Arc::new(connection))?;
+            let connection = Arc::new(connection);
+            let id = keep(
+                &mut caller,
+                |state| &mut state.databases.connections,
+                "connection",
+                connection,
+            )?;
             super::write_long(&mut caller, out, id)?;
             Ok(0)
         }
@@ -135,8 +140,13 @@ async fn query_prepare(mut caller: Caller<'_, Ctx>, id: u64, sql: u32, len: u32)
     let connection = connection(&mut caller, id)?;
     let sql = into_text(pieces::read(&mut caller, sql, len).await?)?;
     let statement = on(&caller, Some(connection.clone()), move || connection.prepare(&sql)).await??;
-    let statements = &mut state(&mut caller).databases.statements;
-    Ok(statements.add("statement", Arc::new(statement))?)
+    let statement = Arc::new(statement);
+    keep(
+        &mut caller,
+        |state| &mut state.databases.statements,
+        "statement",
+        statement,
+    )
 }
 
 async fn bind_value(mut caller: Caller<'_, Ctx>, id: u64, at: u32, len: u32) -> wasmtime::Result<()> {

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use wasmtime::{Caller, Linker};
 
 use super::message::take_scratch;
-use super::{fault, state};
+use super::{fault, keep, state};
 use crate::Timer;
 use crate::environment::neighbour;
 
@@ -59,7 +59,7 @@ fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmt
         // Twice as many before the next time: so each timer pays a constant share of the purges.
         state.purge_timers_at = state.timers.len() * 2;
     }
-    Ok(state.timers.add("timer", timer)?)
+    keep(&mut caller, |state| &mut state.timers, "timer", timer)
 }
 
 fn cancel_timer(mut caller: Caller<'_, Ctx>, id: u64) -> i32 {

@@ -62,6 +62,10 @@ impl Folder {
         let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
         let metadata = file.metadata().ok()?;
+        // Whoever can rename the folder above can put another in its place, but cannot make files of this user.
+        if metadata.uid() != user() {
+            return None;
+        }
         match entry::read(&file, metadata.len(), key) {
             Ok(payload) => {
                 renew(&file, metadata.modified().ok());
@@ -165,12 +169,10 @@ impl Folder {
 /// Refuses a folder where other users can put files.
 fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Disabled> {
     let folder = path.to_owned();
-    // SAFETY: takes nothing, cannot fail, and touches no memory.
-    let user = unsafe { libc::geteuid() };
     if !metadata.is_dir() {
         return Err(Disabled::NotAFolder { folder });
     }
-    if metadata.uid() != user {
+    if metadata.uid() != user() {
         return Err(Disabled::ForeignOwner {
             folder,
             owner: metadata.uid(),
@@ -181,6 +183,12 @@ fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Disabled> {
         return Err(Disabled::WritableByOthers { folder, mode });
     }
     Ok(())
+}
+
+/// The user that this program acts for.
+fn user() -> u32 {
+    // SAFETY: takes nothing, cannot fail, and touches no memory.
+    unsafe { libc::geteuid() }
 }
 
 /// How long ago `time` was; the longest time if it lies in the future, where a wrong clock has put it.

@@ -188,6 +188,33 @@ fn folders_of_other_users_are_refused() {
 }
 
 #[test]
+fn entries_of_other_users_are_missing() {
+    let (_folder, cache) = fresh();
+    cache.put(&key("a"), b"payload").unwrap();
+    let file = file_of(&cache, &key("a"));
+    // Only root can give a file away.
+    if std::os::unix::fs::chown(&file, Some(12345), None).is_ok() {
+        assert_eq!(cache.get(&key("a")), None);
+        cache.put(&key("a"), b"own").unwrap();
+        assert_eq!(cache.get(&key("a")).as_deref(), Some(&b"own"[..]));
+    }
+}
+
+#[test]
+fn a_link_to_a_folder_that_others_can_write_to_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (open, link) = (folder.path().join("open"), folder.path().join("link"));
+    fs::create_dir(&open).unwrap();
+    fs::set_permissions(&open, fs::Permissions::from_mode(0o777)).unwrap();
+    std::os::unix::fs::symlink(&open, &link).unwrap();
+    let cache = Cache::at(&link);
+    assert!(matches!(
+        cache.disabled_reason(),
+        Some(Disabled::WritableByOthers { .. })
+    ));
+}
+
+#[test]
 fn a_folder_that_cannot_be_made_disables_the_cache() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("file");

@@ -75,7 +75,7 @@ fn resolve_next(
     out_scope: u32,
 ) -> wasmtime::Result<i32> {
     let addresses = state(&mut caller).sockets.addresses.get_mut("DNS iterator", id)?;
-    let Some(address) = addresses.pop_front() else {
+    let Some(address) = addresses.0.pop_front() else {
         return Ok(1);
     };
     let mut write = |at: u32, bytes: &[u8]| guest_memory::write(&mut caller, at, bytes);

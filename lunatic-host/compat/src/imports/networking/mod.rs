@@ -19,11 +19,11 @@ use lunatic_host::wasm::Socket;
 use lunatic_net::handles::Charge;
 use wasmtime::{Caller, Linker};
 
-use super::{failed, failed_with, fault, state, write_long};
+use super::{failed, failed_with, fault, keep, state, write_long};
 use crate::TIMED_OUT;
 use crate::resources::Resources;
 use crate::sockets::{Open, too_many};
-use crate::{Sockets, State, TlsListener};
+use crate::{Addresses, Sockets, State, TlsListener};
 
 const NAMESPACE: &str = "lunatic::networking";
 
@@ -85,7 +85,7 @@ impl<T: AsRef<Socket> + Send + Sync + 'static> Table<T> {
     }
 
     pub(super) fn add(self, caller: &mut Caller<'_, Ctx>, open: Arc<T>) -> wasmtime::Result<u64> {
-        Ok(self.all(state(caller)).add(self.name, open)?)
+        keep(caller, |state| self.all(state), self.name, open)
     }
 
     /// Forgets a handle.
@@ -242,7 +242,8 @@ fn give_addresses(
     addresses: impl Into<VecDeque<SocketAddr>>,
     out: u32,
 ) -> wasmtime::Result<()> {
-    let id = state(caller).sockets.addresses.add("DNS iterator", addresses.into())?;
+    let addresses = Addresses(addresses.into());
+    let id = keep(caller, |state| &mut state.sockets.addresses, "DNS iterator", addresses)?;
     write_long(caller, out, id)
 }
 
