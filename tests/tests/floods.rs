@@ -66,7 +66,16 @@ fn on_host(descriptors: u32, test: impl FnOnce(&Host)) {
     let open = open_descriptors();
     test(&host);
     keeps_nothing(&host);
-    assert_eq!(open_descriptors(), open, "all that guests had open is closed");
+    // The host has some open for a moment, such as files of `/proc`: what a guest left would stay.
+    let deadline = Instant::now() + PATIENCE;
+    while open_descriptors() > open {
+        assert!(
+            Instant::now() < deadline,
+            "{} are open, and were {open}",
+            open_descriptors()
+        );
+        std::thread::yield_now();
+    }
 }
 
 /// All that was kept for guests is given back. What has ended may be on its way out still.
