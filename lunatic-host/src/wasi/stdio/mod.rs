@@ -214,7 +214,7 @@ impl Output {
     }
 
     /// Writes a text of the host's own, such as a crash report: in one piece, on lines of its own, and after the
-    /// [later](Self::report_later) ones that came before. Never waits.
+    /// crash reports that were still to be made. Never waits.
     ///
     /// `text` should end with a newline.
     pub fn report(&self, text: &str) {
