@@ -68,11 +68,10 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
                 .args(["-c", &format!("kill -0 {}", parent_id())])
                 .stderr(Stdio::null())
                 .status()?;
-            return if done.success() {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::PermissionDenied.into())
-            };
+            return done
+                .success()
+                .then_some(())
+                .ok_or(io::ErrorKind::PermissionDenied.into());
         }
         "write what is to be read" => fs::write(folder.join("read/file"), "new")?,
         "write inside" => {
@@ -88,11 +87,10 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
                 .args(["--user", "true"])
                 .stderr(Stdio::null())
                 .status()?;
-            return if done.success() {
-                Ok(())
-            } else {
-                Err(io::ErrorKind::PermissionDenied.into())
-            };
+            return done
+                .success()
+                .then_some(())
+                .ok_or(io::ErrorKind::PermissionDenied.into());
         }
         _ => unreachable!("no such attempt: {what}"),
     }

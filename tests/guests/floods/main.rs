@@ -7,7 +7,7 @@ mod tls;
 
 use std::io::{Read, Write};
 
-use lunatic::net::{SocketAddr, TcpListener, TcpStream};
+use lunatic_test_guests::{listener, pair};
 
 use descriptors::*;
 use handover::*;
@@ -27,18 +27,6 @@ lunatic_test_guests::scenarios![
     half_open_handshakes,
     configurations,
 ];
-
-fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let (listener, address) = listener();
-    let client = TcpStream::connect(address).unwrap();
-    (client, listener.accept().unwrap().0)
-}
 
 /// Opens some of each kind, uses them, and closes them.
 pub(crate) fn works() {

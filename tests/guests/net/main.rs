@@ -9,7 +9,8 @@ mod unix;
 
 use std::io::{self, ErrorKind, Read, Write};
 
-use lunatic::net::{SocketAddr, TcpListener, TcpStream};
+use lunatic::net::TcpStream;
+use lunatic_test_guests::{listener, pair};
 
 use handover::*;
 use limits::*;
@@ -59,21 +60,6 @@ lunatic_test_guests::scenarios![
     tls_write_timeouts_lose_nothing,
     tls_with_what_is_no_tls,
 ];
-
-fn listener() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    (listener, address)
-}
-
-fn pair() -> (TcpStream, TcpStream) {
-    let (listener, address) = listener();
-    let client = TcpStream::connect(address).unwrap();
-    let (server, peer) = listener.accept().unwrap();
-    assert_eq!(peer, client.local_addr().unwrap());
-    assert_eq!(server.local_addr().unwrap(), client.peer_addr().unwrap());
-    (client, server)
-}
 
 fn echo(mut stream: TcpStream) {
     let mut bytes = [0; 4096];

@@ -144,6 +144,16 @@ pub const HOARDS: &[Hoard] = &[
     },
 ];
 
+/// What a main process does that takes a handle of itself and of a channel, and then repeats something for ever.
+pub(super) fn endlessly(before: &str, again: &str) -> String {
+    format!(
+        "(call $process.this (i32.const 1024))
+        (drop (call $channel.new (i64.const 0) (i32.const 1040)))
+        {before}
+        (loop $again {again} (br $again))"
+    )
+}
+
 /// The program.
 pub fn module(hoard: &Hoard) -> Vec<u8> {
     let Hoard {
@@ -168,11 +178,9 @@ pub fn module(hoard: &Hoard) -> Vec<u8> {
         (func $child {child})
         (func (export "_start")
             (call $reason)
-            (call $process.this (i32.const 1024))
-            (drop (call $channel.new (i64.const 0) (i32.const 1040)))
-            {before}
-            (loop $again {again} (br $again))))"#,
-        imports::declarations()
+            {}))"#,
+        imports::declarations(),
+        endlessly(before, again)
     );
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
 }

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::Attacker;
+use super::hoards::endlessly;
 use crate::imports;
 
 /// What is called, what is done once, and what is done again and again, in the text format. 1024 is a handle of the main process,
@@ -170,11 +171,9 @@ fn module((what, before, again): &Call, much: u32) -> Vec<u8> {
                 (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
             (call $waits))
         (func (export "_start") (local $n i32) (local $number i64)
-            (call $process.this (i32.const 1024))
-            (drop (call $channel.new (i64.const 0) (i32.const 1040)))
-            {before}
-            (loop $again {again} (br $again))))"#,
-        imports::declarations()
+            {}))"#,
+        imports::declarations(),
+        endlessly(before, again)
     );
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
