@@ -30,6 +30,7 @@ lunatic_test_guests::scenarios![
     ten_thousand_generations,
     ten_thousand_blocked_processes_are_woken,
     killing_a_thousand_leaves_the_others,
+    a_killed_process_does_not_wait_for_those_who_compute,
     sleep_lasts_as_long_as_it_says,
     nobody_waits_for_ever_beside_those_who_never_wait,
     nobody_waits_for_ever_beside_those_who_wake_each_other,
@@ -449,6 +450,27 @@ fn killing_a_thousand_leaves_the_others() {
     let mut heard: Vec<u32> = (0..1000).map(|_| told.receive()).collect();
     heard.sort_unstable();
     assert_eq!(heard, (0..1000).map(|number| 2 * number + 1).collect::<Vec<_>>());
+}
+
+fn a_killed_process_does_not_wait_for_those_who_compute() {
+    let burners: Vec<Process> = (0..100).map(|_| spawn(burn)).collect();
+    // The first turn of all of them, and one more that is measured.
+    yield_now();
+    let start = Instant::now();
+    yield_now();
+    let round = start.elapsed();
+    let mut gone: Vec<Duration> = burners[40..60]
+        .iter()
+        .map(|process| {
+            let start = Instant::now();
+            process.kill();
+            assert_eq!(process.join(), ExitReason::Killed);
+            start.elapsed()
+        })
+        .collect();
+    gone.sort_unstable();
+    // Half a round, if each had to wait for its turn.
+    assert!(gone[10] * 5 < round, "{gone:?} beside {round:?}");
 }
 
 fn sleep_lasts_as_long_as_it_says() {

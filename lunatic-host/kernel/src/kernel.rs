@@ -238,6 +238,13 @@ impl<H: Host> Kernel<H> {
     pub fn next_fresh(&self, fits: impl FnOnce(&Process<H>) -> bool) -> Option<Arc<Process<H>>> {
         self.scheduler
             .next_fresh(|process| !process.is_killed() && fits(process))
+            .filter(|process| process.claim())
+    }
+
+    /// The caller does not go on with a fresh process that it was given.
+    pub fn leave_fresh(&self, process: Arc<Process<H>>) {
+        process.set_queued();
+        self.scheduler.requeue(process);
     }
 
     /// The calling worker begins to run a process: for a body that goes on with a [fresh](Self::next_fresh) one.

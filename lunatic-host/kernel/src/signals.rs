@@ -157,9 +157,14 @@ impl<H: Host> Kernel<H> {
 
     /// Ends a process, whatever it traps.
     pub fn kill(&self, process: &Arc<Process<H>>) {
-        // A process ends when a worker takes it, so one that is blocked has to be queued.
+        // A process ends when a worker takes it, so one that is blocked has to be queued, and one that is queued behind many
+        // has to be so again, before those that compute.
         process.kill();
-        self.scheduler.wake(process);
+        if process.hurry() {
+            self.scheduler.requeue(process.clone());
+        } else {
+            self.scheduler.wake(process);
+        }
     }
 
     /// The process that runs cannot pay for what it is given, and ends for that soon.

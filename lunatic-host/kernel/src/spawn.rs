@@ -71,6 +71,7 @@ impl<H: Host> Kernel<H> {
 
     /// Lets a new process run.
     pub fn begin(&self, process: Arc<Process<H>>) {
+        process.set_queued();
         self.scheduler.spawn(process);
     }
 

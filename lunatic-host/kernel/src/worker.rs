@@ -96,6 +96,9 @@ impl<'a, H: Host> Worker<'a, H> {
     /// Runs a process that the scheduler handed out.
     pub(crate) fn run(&mut self, process: Arc<Process<H>>) {
         let kernel = self.kernel;
+        if !process.claim() {
+            return;
+        }
         process.set_running(kernel.slices());
         // While it waited for something outside, no deadlock was looked for.
         if process.take_outside() {

@@ -294,7 +294,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     };
     let Some(Entry::Closure(index, captured)) = entry else {
         // It begins otherwise: a worker will see to it.
-        caller.data().kernel.requeue(process);
+        caller.data().kernel.leave_fresh(process);
         return Ok(-1);
     };
     caller.data().kernel.runs(&process);

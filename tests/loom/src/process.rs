@@ -52,8 +52,10 @@ pub(crate) enum Step {
 impl Process {
     /// A process that is queued.
     pub(crate) fn new() -> Arc<Self> {
+        let queued = State::new();
+        queued.queue();
         Arc::new(Self {
-            state: State::queued(),
+            state: queued,
             life: Mutex::new(Life::new(None)),
             task: Task(UnsafeCell::new(0)),
             queued: Mutex::new(1),
@@ -69,9 +71,36 @@ impl Process {
         }
     }
 
+    /// As `Kernel::kill`.
     pub(crate) fn kill(&self) {
         self.state.kill();
-        self.wake();
+        if self.state.hurry() {
+            self.queue();
+        } else {
+            self.wake();
+        }
+    }
+
+    /// What a worker does to whom this process is one of many: takes it from the queue if it is there, and ends it if it is to
+    /// and no other has claimed it. True if it did.
+    pub(crate) fn end_if_killed(&self) -> bool {
+        let is_queued = {
+            let mut queued = self.queued.lock();
+            let is_queued = *queued > 0;
+            *queued -= usize::from(is_queued);
+            is_queued
+        };
+        if !is_queued || !self.state.claim() {
+            return false;
+        }
+        self.touch();
+        if !self.is_killed() {
+            self.state.queue();
+            self.queue();
+            return false;
+        }
+        self.state.end();
+        true
     }
 
     pub(crate) fn is_killed(&self) -> bool {
@@ -83,7 +112,9 @@ impl Process {
     pub(crate) fn run(&self, mut step: impl FnMut() -> Step) {
         loop {
             self.dequeue();
-            self.state.run();
+            if !self.state.claim() {
+                continue;
+            }
             if self.is_killed() {
                 break;
             }
@@ -136,7 +167,8 @@ impl Process {
     fn queue(&self) {
         let mut queued = self.queued.lock();
         *queued += 1;
-        assert_eq!(*queued, 1, "a process is in one queue at most");
+        let most = 1 + usize::from(self.is_killed());
+        assert!(*queued <= most, "a process is in one queue at most, and once more if it was killed");
         self.changed.notify_one();
     }
 

@@ -26,6 +26,7 @@ models! {
         a_process_that_two_wake_is_queued_once,
         a_wake_up_while_it_is_frozen_is_made_good,
         two_freeze_one_process_one_at_a_time,
+        a_process_that_is_killed_in_a_queue_ends_once,
         a_killed_process_ends_frozen_or_not;
     channels:
         a_receiver_sees_the_message_or_is_woken,

@@ -34,6 +34,9 @@ crate::scenarios! {
     ten_thousand_generations,
     ten_thousand_blocked_processes_are_woken,
     killing_a_thousand_leaves_the_others,
+    a_killed_process_does_not_wait_for_those_who_compute => |_| {
+        with_few_workers("a_killed_process_does_not_wait_for_those_who_compute")
+    },
     sleep_lasts_as_long_as_it_says,
     nobody_waits_for_ever_beside_those_who_never_wait => |_| {
         with_few_workers("nobody_waits_for_ever_beside_those_who_never_wait")

@@ -82,7 +82,7 @@ impl<H: Host> Process<H> {
             local: seed.local,
             system,
             task: Mutex::new(Task::Fresh(seed.entry)),
-            state: State::queued(),
+            state: State::new(),
             waiting: Waiting::default(),
             outside: AtomicBool::new(false),
             ran: AtomicU32::new(0),
@@ -95,7 +95,12 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// The worker that took the process from a queue starts to run it.
+    /// A worker took the process from a queue and is to run it; false if it is to leave it alone.
+    pub(crate) fn claim(&self) -> bool {
+        self.state.claim()
+    }
+
+    /// The worker that has claimed the process starts to run it.
     pub(crate) fn set_running(&self, slice: u64) {
         self.ran.store(slice as u32, Ordering::Relaxed);
         // Only the worker that has the process counts.
@@ -103,7 +108,6 @@ impl<H: Host> Process<H> {
             .store(self.runs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
         self.throttled.store(false, Ordering::Relaxed);
-        self.state.run();
     }
 
     /// It ran for so many ends of time slices more. To be called by the worker that has it.
@@ -131,7 +135,7 @@ impl<H: Host> Process<H> {
         self.state.block_again()
     }
 
-    /// The worker has put the task back and will queue the process.
+    /// Whoever has the process, new or with its task put back, will queue it.
     pub(crate) fn set_queued(&self) {
         self.state.queue();
     }
@@ -139,6 +143,11 @@ impl<H: Host> Process<H> {
     /// Asks the process to end. The caller wakes it, so that a worker sees that.
     pub(crate) fn kill(&self) {
         self.state.kill();
+    }
+
+    /// It was killed. True if it waits for its turn, and the caller must queue it once more.
+    pub(crate) fn hurry(&self) -> bool {
+        self.state.hurry()
     }
 
     /// It was killed, alone or with its whole system, and runs no more.

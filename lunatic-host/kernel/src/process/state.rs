@@ -1,15 +1,18 @@
 //! The states of a process, and who may change them.
 //!
 //! ```text
-//!   spawn ──▶ Queued ──▶ Running ──▶ Ended
-//!               ▲        │  ▲ │
-//!          wake │  block ▼  │ └─ woken while it ran: queued again instead of blocked
-//!               └────── Blocked ◀──▶ Freezing
+//!   New ──▶ Queued ──▶ Running ──▶ Ended
+//!             ▲ │      │  ▲ │
+//!             │ │kill  ▼  │ └─ woken while it ran: queued again instead of blocked
+//!        wake │ └─▶ Doomed ──▶ Running
+//!             └────── Blocked ◀──▶ Freezing
 //! ```
 //!
-//! Only `wake` moves Blocked to Queued, only the worker that took the process from a queue moves Queued to Running and
-//! on from there. So a process is in at most one queue and on at most one worker at a time, and whoever moved it to
-//! Running owns its task until it moves it on.
+//! Only `wake` moves Blocked to Queued, only a worker that took the process from a queue moves Queued to Running and
+//! on from there. So a process is on at most one worker at a time, and whoever moved it to Running owns its task until it
+//! moves it on. It is in at most one queue, too, unless it is Doomed: killed while it waited for its turn, which among many
+//! that compute may be far away. Then it is queued once more, further ahead, and the worker that takes it first claims it;
+//! to the other it has ended.
 //!
 //! What a process waits for is behind a lock that it takes before it blocks, and that others take before they wake it. So
 //! whoever wakes it without effect, because it runs or is about to, has made visible what it will find.
@@ -27,6 +30,8 @@ const RUNNING_WOKEN: u8 = 3;
 const ENDED: u8 = 4;
 const FREEZING: u8 = 5;
 const FREEZING_WOKEN: u8 = 6;
+const NEW: u8 = 7;
+const DOOMED: u8 = 8;
 
 /// What a process does, as a snapshot shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +52,10 @@ pub(crate) struct State {
 }
 
 impl State {
-    /// The state of a process that is about to be queued for the first time.
-    pub(crate) fn queued() -> Self {
+    /// The state of a process that is in no queue yet.
+    pub(crate) fn new() -> Self {
         Self {
-            state: AtomicU8::new(QUEUED),
+            state: AtomicU8::new(NEW),
             killed: AtomicBool::new(false),
         }
     }
@@ -66,9 +71,24 @@ impl State {
         self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(BLOCKED)
     }
 
-    /// The worker that took the process from a queue starts to run it.
-    pub(crate) fn run(&self) {
-        self.state.store(RUNNING, Ordering::Release);
+    /// A worker took the process from a queue and is to run it; false if it is to leave it alone, as another has claimed it.
+    pub(crate) fn claim(&self) -> bool {
+        let claim = |from| {
+            self.state
+                .compare_exchange(from, RUNNING, Ordering::AcqRel, Ordering::Acquire)
+        };
+        match claim(QUEUED) {
+            Ok(_) => true,
+            Err(DOOMED) => claim(DOOMED).is_ok(),
+            Err(_) => false,
+        }
+    }
+
+    /// A process that was [killed](Self::kill) while it waits for its turn: true if the caller must queue it once more.
+    pub(crate) fn hurry(&self) -> bool {
+        self.state
+            .compare_exchange(QUEUED, DOOMED, Ordering::AcqRel, Ordering::Acquire)
+            .is_ok()
     }
 
     /// The worker has put the task back. True if the process is blocked now, and the caller must look whether it has been
@@ -89,9 +109,10 @@ impl State {
         self.block_from(FREEZING)
     }
 
-    /// The worker has put the task back and will queue the process.
+    /// Whoever has the process, new or with its task put back, will queue it.
     pub(crate) fn queue(&self) {
-        self.state.store(QUEUED, Ordering::Release);
+        // An exchange, as loom puts a plain store in no order with what others exchange at the same time.
+        self.state.swap(QUEUED, Ordering::AcqRel);
     }
 
     /// The process runs no more.
@@ -122,7 +143,7 @@ impl State {
     pub(crate) fn phase(&self) -> Phase {
         match self.state.load(Ordering::Acquire) {
             BLOCKED | FREEZING => Phase::Blocked,
-            QUEUED | FREEZING_WOKEN => Phase::Queued,
+            NEW | QUEUED | DOOMED | FREEZING_WOKEN => Phase::Queued,
             RUNNING | RUNNING_WOKEN => Phase::Running,
             _ => Phase::Ended,
         }

@@ -95,3 +95,26 @@ pub fn a_killed_process_ends_frozen_or_not() {
         worker.join().unwrap();
     });
 }
+
+/// It is queued once more, and is ended by one of those who find it, with nobody else in its task.
+pub fn a_process_that_is_killed_in_a_queue_ends_once() {
+    check(|| {
+        let process = Process::new();
+        let workers: Vec<_> = (0..2)
+            .map(|_| {
+                let process = process.clone();
+                thread::spawn(move || process.end_if_killed())
+            })
+            .collect();
+        process.kill();
+        let mut ended: usize = workers
+            .into_iter()
+            .map(|worker| usize::from(worker.join().unwrap()))
+            .sum();
+        // Whatever is left in the queue.
+        for _ in 0..2 {
+            ended += usize::from(process.end_if_killed());
+        }
+        assert_eq!(ended, 1);
+    });
+}
