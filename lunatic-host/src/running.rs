@@ -69,6 +69,30 @@ impl RunningSystem {
         self.kernel.sweep(&self.system);
     }
 
+    /// Asks the system to end in order, as `init:stop` does in OTP; does not wait. Nothing happens if it was asked before, or has
+    /// ended.
+    ///
+    /// The main process gets an exit signal, [`Shutdown`](ExitReason::Shutdown), which it may trap to end when it is ready.
+    /// When it has ended, its children and those that are linked to it hear of that: supervisors end their own children in
+    /// order, and then themselves. When the last of these has ended, so has the system, for the reason for which the main
+    /// process did. What is left then is killed. An end of the main process without a failure is told as `Shutdown`, so that
+    /// nobody goes on for ever.
+    ///
+    /// Nothing makes a process end that will not. So give it a time, and then [`stop`](Self::stop):
+    ///
+    /// ```no_run
+    /// # let system: lunatic_host::RunningSystem = unimplemented!();
+    /// use std::time::Duration;
+    ///
+    /// system.shut_down();
+    /// if system.wait_timeout(Duration::from_secs(10)).is_none() {
+    ///     system.stop();
+    /// }
+    /// ```
+    pub fn shut_down(&self) {
+        self.kernel.shut_down(&self.system);
+    }
+
     /// Kills one process. Who is linked to it or monitors it hears that it was [killed](ExitReason::Killed). False if it is no
     /// process of this system, or has ended.
     pub fn kill(&self, id: Id) -> bool {

@@ -61,6 +61,10 @@ pub struct HostArgs {
     #[arg(long, help_heading = "Host options")]
     pub metrics: bool,
 
+    /// How long a program has to end in order after Ctrl-C or SIGTERM; then what is left of it is killed [default: 10]
+    #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]
+    pub shutdown_timeout: Option<Duration>,
+
     /// When the host holds more memory than this, such as 200M, all processes that wait are packed, not only those that
     /// have waited for five seconds [default: a tenth of the machine's]
     #[arg(long, value_name = "SIZE", help_heading = "Host options")]
@@ -139,6 +143,13 @@ impl HostArgs {
         };
         Ok((caps != Caps::default()).then_some(caps))
     }
+}
+
+/// A number of seconds, such as `2.5`.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
+    let wrong = || "give a number of seconds, such as 2.5".to_owned();
+    seconds.and_then(Result::ok).ok_or_else(wrong)
 }
 
 #[cfg(test)]

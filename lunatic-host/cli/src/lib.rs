@@ -34,6 +34,8 @@ pub mod doctor;
 mod host_args;
 pub mod init;
 mod run;
+#[cfg_attr(not(unix), path = "no_stop.rs")]
+mod stop;
 mod test_args;
 mod test_runner;
 mod trust;

@@ -4,13 +4,14 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
 
-use crate::{HostArgs, compat, trust};
+use crate::{HostArgs, compat, stop, trust};
 
 /// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
 /// if it could not be started.
@@ -30,6 +31,9 @@ pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
 const COMPAT_NOTE: &str = "note: this program was built for Lunatic 0.13, which gave each program the current folder, the \
     environment and the network. Here it has none of them: add `--trust` for all, or `--dir .`, `--env NAME` and \
     `--allow-net '*'`";
+
+/// How long a program has to end in order, if nothing else is said: twice what a supervisor gives a child.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
     let mut config = host.system()?;
@@ -51,8 +55,13 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     } else if compat::is_compat(&module) && host.grants_nothing() {
         eprintln!("{COMPAT_NOTE}");
     }
+    // Not before: until then, Ctrl-C ends a program at once that may still be compiled.
+    let signals = stop::Listener::new().context("cannot listen for signals")?;
     let started = runtime.start(&module, config);
-    let system = started.with_context(|| format!("cannot run {}", file.display()))?;
+    let system = Arc::new(started.with_context(|| format!("cannot run {}", file.display()))?);
+    let patience = host.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
+    let stop = signals.watch(system.clone(), patience, stderr.clone());
+    let stop = stop.context("cannot wait for signals")?;
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
         stderr.report(&lines(report).to_string());
@@ -64,7 +73,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     stderr.finish();
     // The system has ended. Taking apart what may be a million processes would only take time: the caller exits.
     std::mem::forget((system, runtime));
-    Ok(reason.exit_code())
+    Ok(stop.exit_code(&reason))
 }
 
 /// The largest module, in bytes: 1 GiB in the binary format, 64 MiB of text.

@@ -28,7 +28,9 @@ impl<H: Host> Kernel<H> {
         }
         for system in systems.iter().filter(|system| system.exit_reason().is_none()) {
             if let Some(report) = self.deadlock(system) {
-                system.end(ExitReason::Deadlock(report));
+                // Those that do not end in an orderly stop, and never will, are not waited for.
+                let stopped = system.stop.reason();
+                system.end(stopped.unwrap_or(ExitReason::Deadlock(report)));
             }
         }
     }

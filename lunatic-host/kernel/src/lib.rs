@@ -17,9 +17,9 @@
 //! | floor | modules |
 //! |---|---|
 //! | what runs all | `worker`, [`simulation`] |
-//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, [`wait`], [`delivery`], [`snapshot`] |
+//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
 //! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`shares`], [`hash`], `room`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
@@ -57,6 +57,7 @@ mod remains;
 mod room;
 pub mod scheduler;
 pub mod shares;
+mod shutdown;
 mod signals;
 pub mod simulation;
 mod sleepers;
@@ -64,6 +65,7 @@ mod small_map;
 pub mod snapshot;
 mod spawn;
 pub mod stock;
+mod stop;
 mod sync;
 pub mod system;
 pub mod table;

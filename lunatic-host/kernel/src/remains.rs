@@ -63,10 +63,18 @@ impl<H: Host> Kernel<H> {
         } = remains;
         // Before others hear of the end: a successor may want the same port.
         self.host.ended(self, &process, belongings);
+        // The end of the main process matters to more than have relations to it.
+        let is_main = process.system.is_main(process.id);
+        if is_main {
+            relations.get_or_insert_default();
+        }
         if let Some(relations) = &mut relations {
             // Before anybody hears of the end: who then looks a name up does not find the one that ended.
             relations.names_fall(process.id);
-            self.tell_of_end(&process, relations, &reason);
+            match is_main {
+                true => self.tell_of_main_end(&process, relations, &reason),
+                false => self.tell_of_end(&process, relations, &reason),
+            }
         }
         self.processes.remove(self.scheduler.worker(), process.id);
         if let Some(budget) = process.local.budget() {
@@ -76,9 +84,7 @@ impl<H: Host> Kernel<H> {
             id: process.id,
             reason: reason.clone(),
         });
-        if process.system.is_main(process.id) {
-            process.system.end(reason);
-        }
+        self.end_system_after(&process, &reason);
         for joiner in process.set_ended() {
             self.scheduler.wake(&joiner);
         }

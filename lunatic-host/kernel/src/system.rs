@@ -13,9 +13,10 @@ use crate::environment::Environment;
 use crate::exit::ExitReason;
 use crate::host::Host;
 use crate::process::Process;
+use crate::stop::Stop;
 use crate::time::Time;
 
-/// A main process and all its descendants. It ends when the main process ends.
+/// A main process and all its descendants. It ends when the main process ends, or in an orderly [`Stop`] a little later.
 pub struct System<H: Host> {
     /// What the host keeps with it.
     pub data: H::System,
@@ -26,6 +27,7 @@ pub struct System<H: Host> {
     main: OnceLock<Id>,
     /// The main process has ended or is about to: no other process of the system runs any more.
     over: AtomicBool,
+    pub(crate) stop: Stop,
     /// How many outside may still send to its processes.
     senders: AtomicUsize,
     exit: Mutex<Exit>,
@@ -47,6 +49,7 @@ impl<H: Host> System<H> {
             host,
             main: OnceLock::new(),
             over: AtomicBool::new(false),
+            stop: Stop::default(),
             senders: AtomicUsize::new(0),
             exit: Mutex::default(),
             ended: Condvar::new(),
@@ -79,9 +82,9 @@ impl<H: Host> System<H> {
     }
 
     /// The process is about to end. If it is the main process, nobody else runs from now on: they would only see the
-    /// main process's channels close.
+    /// main process's channels close. In an orderly stop they go on, to end in order.
     pub fn process_ends(&self, id: Id) {
-        if self.is_main(id) {
+        if self.is_main(id) && !self.stop.is_asked_for() {
             self.set_over();
         }
     }

@@ -2,6 +2,7 @@
 
 mod acceptor;
 mod drain;
+mod orders;
 mod stream;
 
 use std::io;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use lunatic::Channel;
 use lunatic::net::tls::TlsAcceptor;
 use lunatic::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use orders::Order;
 use serde::{Deserialize, Serialize};
 pub use stream::Stream;
 
@@ -33,15 +35,6 @@ pub struct Server {
     limits: Limits,
     tls: Option<TlsAcceptor>,
     orders: Channel<Order>,
-}
-
-/// What a server is told.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-enum Order {
-    /// From whoever holds a handle.
-    Drain(Duration),
-    /// From the acceptor: it cannot go on.
-    Failed(String),
 }
 
 impl Server {
@@ -100,6 +93,11 @@ impl Server {
     /// Serves until it is [drained](ServerHandle::drain). A process accepts, and each connection is a process that calls
     /// `handler` for one request after the other. What a handler panics with ends its connection, and nobody else's.
     ///
+    /// An exit signal [`Shutdown`](lunatic::ExitReason::Shutdown) drains it too: from the supervisor of the calling process, or
+    /// when the whole program is stopped (Ctrl-C, SIGTERM). It waits for requests in flight for as long as whoever stops it
+    /// does. While it serves, signals are taken out of the mailbox; a process that traps exits keeps them, and drains the
+    /// server by its handle.
+    ///
     /// # Errors
     ///
     /// What keeps it from accepting for good, such as a right that is missing, or that no process can be spawned.
@@ -112,7 +110,7 @@ impl Server {
         } = self;
         let group = drain::Group::new();
         let acceptor = acceptor::spawn(listener, acceptor::Settings { limits, tls, group }, handler, orders)?;
-        match orders.receive() {
+        match orders::wait(orders) {
             Order::Drain(patience) => {
                 drain::drain(acceptor, group, patience);
                 Ok(())

@@ -168,7 +168,10 @@ impl Process {
         let mut queued = self.queued.lock();
         *queued += 1;
         let most = 1 + usize::from(self.is_killed());
-        assert!(*queued <= most, "a process is in one queue at most, and once more if it was killed");
+        assert!(
+            *queued <= most,
+            "a process is in one queue at most, and once more if it was killed"
+        );
         self.changed.notify_one();
     }
 

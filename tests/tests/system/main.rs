@@ -57,6 +57,7 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod signals;
+mod stopping;
 #[cfg(unix)]
 mod surroundings;
 mod systems;

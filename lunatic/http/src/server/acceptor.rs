@@ -8,8 +8,8 @@ use lunatic::net::tls::TlsAcceptor;
 use lunatic::net::{TcpListener, TcpStream};
 use lunatic::{Channel, Mailbox, Process, sleep};
 
-use super::Order;
 use super::drain::{Group, Running, Watch};
+use super::orders::Order;
 use super::stream::Stream;
 use crate::limits::Limits;
 use crate::router::Handler;

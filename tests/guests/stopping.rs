@@ -1,0 +1,186 @@
+//! Programs that are asked to stop: each prints `ready` when it may be.
+
+use std::io::Write;
+use std::time::Duration;
+
+use lunatic::actor::Actor;
+use lunatic::mailbox::Mail;
+use lunatic::process::trap_exit;
+use lunatic::supervisor::{Child, Shutdown, Spec, Supervise, Supervisor};
+use lunatic::{ExitReason, Mailbox, Process, sleep, this_process};
+use lunatic_http::{Body, Server};
+
+lunatic_test_guests::scenarios![
+    a_tree,
+    many,
+    nobody_listens,
+    one_returns,
+    one_ignores_it,
+    one_fails,
+    a_server,
+    a_supervised_server,
+];
+
+/// Longer than a test waits; to wait for ever would be a deadlock.
+const LONG: Duration = Duration::from_secs(3600);
+
+fn ready() -> ! {
+    println!("ready");
+    loop {
+        sleep(LONG);
+    }
+}
+
+/// Says that it is ready, and waits for a signal.
+fn ready_for_a_signal() -> Mail<()> {
+    trap_exit(true);
+    println!("ready");
+    Mailbox::new().receive_mail_timeout(LONG).expect("it is stopped before")
+}
+
+/// Says when it is ended.
+struct Worker(String);
+
+impl Actor for Worker {
+    type Args = String;
+    type Call = ();
+    type Cast = ();
+
+    fn init(name: String) -> Result<Self, ExitReason> {
+        trap_exit(true);
+        Ok(Self(name))
+    }
+
+    fn terminate(&mut self, reason: &ExitReason) {
+        println!("{} {reason}", self.0);
+    }
+}
+
+struct Branch;
+
+impl Supervise for Branch {
+    type Args = String;
+
+    fn init(name: String) -> Spec {
+        let worker = |number| {
+            let name = format!("{name}{number}");
+            Child::actor::<Worker>(name.clone(), name)
+        };
+        Spec::one_for_one().child(worker(1)).child(worker(2))
+    }
+}
+
+struct Tree;
+
+impl Supervise for Tree {
+    type Args = ();
+
+    fn init((): ()) -> Spec {
+        Spec::one_for_one()
+            .child(Child::actor::<Worker>("first", "first".to_owned()))
+            .child(Child::supervisor::<Branch>("branch", "branch".to_owned()))
+            .child(Child::actor::<Worker>("last", "last".to_owned()))
+    }
+}
+
+fn a_tree() {
+    let _tree = Supervisor::<Tree>::start(()).unwrap();
+    ready();
+}
+
+/// Does nothing, and ends when it is told to.
+struct Idle;
+
+impl Actor for Idle {
+    type Args = ();
+    type Call = ();
+    type Cast = ();
+
+    fn init((): ()) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+}
+
+struct Crowd;
+
+impl Supervise for Crowd {
+    type Args = u32;
+
+    fn init(children: u32) -> Spec {
+        (0..children).fold(Spec::one_for_one(), |spec, number| {
+            spec.child(Child::actor::<Idle>(number.to_string(), ()))
+        })
+    }
+}
+
+/// A supervisor of as many children as the second argument says.
+fn many() {
+    let children = std::env::args().nth(2).unwrap().parse().unwrap();
+    let _crowd = Supervisor::<Crowd>::start(children).unwrap();
+    ready();
+}
+
+fn nobody_listens() {
+    Process::spawn(|| {
+        loop {
+            sleep(LONG)
+        }
+    })
+    .unwrap();
+    ready();
+}
+
+fn one_returns() {
+    let Mail::Exit { from, reason } = ready_for_a_signal() else {
+        panic!("it was a message")
+    };
+    assert_eq!((from, reason), (this_process(), ExitReason::Shutdown));
+    println!("it heard of that");
+}
+
+fn one_ignores_it() {
+    trap_exit(true);
+    ready();
+}
+
+fn one_fails() {
+    ready_for_a_signal();
+    panic!("it was about to end anyway");
+}
+
+fn serve() {
+    let server = Server::bind("127.0.0.1:0").unwrap();
+    println!("ready {}", server.local_addr().unwrap());
+    let slow = |_| {
+        Body::stream(|out| {
+            out.write_all(b"begun")?;
+            out.flush()?;
+            sleep(Duration::from_millis(300));
+            out.write_all(b", done")
+        })
+    };
+    server.serve(slow).unwrap();
+    println!("drained");
+}
+
+fn a_server() {
+    serve();
+}
+
+struct Site;
+
+impl Supervise for Site {
+    type Args = ();
+
+    fn init((): ()) -> Spec {
+        Spec::one_for_one()
+            .child(Child::actor::<Worker>("database", "database".to_owned()))
+            .child(Child::process("server", serve).shutdown(Shutdown::Infinity))
+    }
+}
+
+fn a_supervised_server() {
+    let site = Supervisor::<Site>::start(()).unwrap();
+    site.process().join();
+    unreachable!("this process ends before its supervisor");
+}
