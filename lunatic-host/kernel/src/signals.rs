@@ -58,7 +58,7 @@ impl<H: Host> Kernel<H> {
             Destination::Gone | Destination::Elsewhere(_) => return self.link_elsewhere(process, other),
         };
         // One to which it is linked already and whose end is near is a link all the same: it will hear of the end.
-        if linked || process.relate_self(|mine| mine.links.contains(&other)) {
+        if linked || process.relate_self(|mine| mine.links.contains_key(other)) {
             return Fate::Lives;
         }
         self.signal_self(process, other, &ExitReason::NoProcess)
@@ -74,7 +74,7 @@ impl<H: Host> Kernel<H> {
             let _ = remote.send(process.id, other, Signal::Link);
             return Fate::Lives;
         }
-        process.relate_self(|mine| mine.links.remove(&other));
+        process.relate_self(|mine| mine.links.remove(other));
         self.signal_self(process, other, &ExitReason::NodeGone)
     }
 
@@ -101,8 +101,8 @@ impl<H: Host> Kernel<H> {
         }
         let is_done = match self.reach(other) {
             Destination::Here(other) => with_both(process, &other, |mine, theirs| {
-                mine.links.remove(&other.id);
-                theirs.links.remove(&process.id);
+                mine.links.remove(other.id);
+                theirs.links.remove(process.id);
             }),
             Destination::Gone => false,
             Destination::Elsewhere(remote) => {
@@ -113,7 +113,7 @@ impl<H: Host> Kernel<H> {
         };
         // The other side has ended, or is on another node: only this side can be taken away here.
         if !is_done {
-            process.relate_self(|mine| mine.links.remove(&other));
+            process.relate_self(|mine| mine.links.remove(other));
         }
     }
 
@@ -150,7 +150,7 @@ impl<H: Host> Kernel<H> {
     /// The end of a linked process reaches a process, which is told only if it still has the link.
     pub(crate) fn exit_by_link(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
         self.deliver(to, |relations| {
-            let was_linked = relations.links.remove(&from);
+            let was_linked = relations.links.remove(from).is_some();
             was_linked.then(|| relations.exit(from, reason)).flatten()
         });
     }
@@ -337,11 +337,11 @@ impl<H: Host> Kernel<H> {
             self.watch_no_more(id, callee);
         }
         // Nobody is left to get what its timers would send, so what they hold is free from now on.
-        for &timer in &relations.timers {
+        for timer in relations.timers.keys() {
             drop(self.take_timer(system, timer));
         }
         // Sorted, as the order of sets is of this run of the program alone, and a simulation shall be repeated by another.
-        let mut links: SmallVec<[Id; 8]> = relations.links.iter().copied().collect();
+        let mut links: SmallVec<[Id; 8]> = relations.links.keys().collect();
         links.sort_unstable();
         for linked in links {
             self.tell_linked(id, linked, reason);
@@ -386,13 +386,13 @@ impl<H: Host> Kernel<H> {
     pub(crate) fn lose_peer(&self, process: &Arc<Process<H>>, peer: Peer) {
         // Collected first: to tell the process takes the lock of its relations again.
         let lost = process.peek(|relations| {
-            let links = relations.links.iter().filter(|linked| linked.peer() == peer);
+            let links = relations.links.keys().filter(|linked| linked.peer() == peer);
             let monitors = relations
                 .monitors
                 .iter()
                 .filter(|(_, monitor)| monitor.is_active() && monitor.watched.peer() == peer);
             let monitors = monitors.map(|(reference, monitor)| (reference, monitor.watched));
-            (links.copied().collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
+            (links.collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
         });
         let (links, monitors) = lost.unwrap_or_default();
         for linked in links {
