@@ -330,31 +330,51 @@ impl<H: Host> Kernel<H> {
     }
 
     /// A process has ended: whoever has a relation to it hears of it.
-    pub(crate) fn tell_of_end(&self, process: &Process<H>, relations: &mut Relations, reason: &ExitReason) {
-        let (id, system) = (process.id, &process.system);
-        relations.pay_back(process.purse());
-        if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
-            self.watch_no_more(id, callee);
-        }
-        // Nobody is left to get what its timers would send, so what they hold is free from now on.
-        for timer in relations.timers.keys() {
-            drop(self.take_timer(system, timer));
-        }
+    pub(crate) fn tell_of_end(&self, process: &Process<H>, relations: &Relations, reason: &ExitReason) {
+        let id = process.id;
         // Sorted, as the order of sets is of this run of the program alone, and a simulation shall be repeated by another.
         let mut links: SmallVec<[Id; 8]> = relations.links.keys().collect();
         links.sort_unstable();
         for linked in links {
             self.tell_linked(id, linked, reason);
         }
+        // The most have one watcher many times, or watchers that end with them.
+        let mut last = (Id::NONE, false);
+        let hears = |(_, watcher): &(u64, Id)| {
+            if last.0 != *watcher {
+                last = (*watcher, self.hears(*watcher));
+            }
+            last.1
+        };
         let watchers = relations.watchers.iter();
-        let mut watchers: SmallVec<[(u64, Id); 8]> =
-            watchers.map(|(reference, watcher)| (reference, *watcher)).collect();
+        let watchers = watchers.map(|(reference, watcher)| (reference, *watcher));
+        let mut watchers: SmallVec<[(u64, Id); 8]> = watchers.filter(hears).collect();
         watchers.sort_unstable();
         for (reference, watcher) in watchers {
             self.tell_watcher(id, watcher, reference, reason);
         }
+    }
+
+    /// Whether a process takes signals.
+    fn hears(&self, id: Id) -> bool {
+        match self.reach(id) {
+            Destination::Here(process) => !process.is_doomed(),
+            Destination::Gone => false,
+            Destination::Elsewhere(_) => true,
+        }
+    }
+
+    /// A process has ended, and gives up what it has with others that do not hear of it: timers, and whom it watches.
+    pub(crate) fn let_go(&self, process: &Process<H>, relations: &Relations) {
+        if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
+            self.watch_no_more(process.id, callee);
+        }
+        // Nobody is left to get what its timers would send, so what they hold is free from now on.
+        for timer in relations.timers.keys() {
+            drop(self.take_timer(&process.system, timer));
+        }
         for (reference, monitor) in relations.monitors.iter().filter(|(_, monitor)| monitor.is_active()) {
-            self.unwatch(id, monitor.watched, reference);
+            self.unwatch(process.id, monitor.watched, reference);
         }
     }
 
