@@ -198,7 +198,7 @@ impl<H: Host> Kernel<H> {
                 }
             }
             Signal::Link => self.answer_for_ended(from, to.id, &signal),
-            Signal::Unlink => _ = to.relate(|relations| relations.links.remove(&from)),
+            Signal::Unlink => _ = to.relate(|relations| relations.links.remove(from)),
             Signal::Monitor { reference } => {
                 if let Err(reason) = to.be_watched(from, reference) {
                     self.forward(to.id, from, Signal::Down { reference, reason });

@@ -1,4 +1,4 @@
-//! A hasher for maps whose keys are single numbers: ids, references, tags.
+//! A hasher for maps whose keys are single numbers: ids, references, tags; and the numbers that stand for names.
 //!
 //! The standard one costs more than all else that a message does. Tags are chosen by guests, so the hash has a key: two
 //! multiplications to 128 bits, folded, with a secret of the host's before each. Nobody sees a hash, so the secret cannot
@@ -8,15 +8,29 @@ use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::LazyLock;
 
+use siphasher::sip128::{Hasher128, SipHasher13};
+
 /// A map whose keys are numbers.
 pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
 /// A set of numbers.
 pub type NumberSet<K> = HashSet<K, BuildHasherDefault<NumberHasher>>;
 
-static SECRET: LazyLock<[u64; 2]> = LazyLock::new(|| [crate::environment::entropy(), crate::environment::entropy()]);
+static SECRET: LazyLock<[u64; 2]> = LazyLock::new(secret);
+static NAMES_SECRET: LazyLock<[u64; 2]> = LazyLock::new(secret);
+
+fn secret() -> [u64; 2] {
+    [crate::environment::entropy(), crate::environment::entropy()]
+}
 
 /// Two odd numbers whose multiples are far apart.
 const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
+
+/// The number of a name: 128 bits of a keyed hash. Nobody sees it or knows the key, so nobody finds two names with one number.
+pub(crate) fn of_name(name: &[u8]) -> u128 {
+    let mut hasher = SipHasher13::new_with_keys(NAMES_SECRET[0], NAMES_SECRET[1]);
+    hasher.write(name);
+    hasher.finish128().as_u128()
+}
 
 fn mix(secret: [u64; 2], number: u64) -> u64 {
     let fold = |number: u64, round: usize| {
@@ -32,8 +46,10 @@ pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
     fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
+        for chunk in bytes.chunks(size_of::<u64>()) {
+            let mut word = [0; size_of::<u64>()];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.write_u64(u64::from_le_bytes(word));
         }
     }
 

@@ -30,7 +30,7 @@ use crate::budget::{Budget, Receipt};
 use crate::channel::Message;
 use crate::clock::TIME_SLICE;
 use crate::environment::Environment;
-use crate::hash::NumberMap;
+use crate::large_map::LargeMap;
 
 /// So many timers are taken at once: some tens of microseconds, for which whoever sets or cancels one may have to wait.
 const BATCH: usize = 256;
@@ -133,7 +133,7 @@ struct Timers {
     /// Timers in the order of their times.
     agenda: Agenda<u64>,
     /// All timers, by the random numbers that guests know them by.
-    set: NumberMap<u64, Timer>,
+    set: LargeMap<u64, Timer>,
     /// Timers that were taken out and are being sent.
     firing: usize,
     stopped: bool,
@@ -175,7 +175,7 @@ impl Post {
         let mut timers = self.timers.lock();
         let letter = Arc::new(letter);
         let (id, is_first) = timers.agenda.insert(due, timer);
-        timers.set.insert(timer, Timer { id, letter });
+        timers.set.get_or_insert_with(timer, || Timer { id, letter });
         drop(timers);
         if is_first {
             self.changed.notify_one();
@@ -185,7 +185,7 @@ impl Post {
     /// Takes a timer away, and gives back what it would have sent; nothing if it sends no more.
     pub fn cancel(&self, timer: u64) -> Option<Arc<Letter>> {
         let mut timers = self.timers.lock();
-        let Timer { id, letter } = timers.set.remove(&timer)?;
+        let Timer { id, letter } = timers.set.remove(timer)?;
         timers.agenda.remove(id);
         drop(timers);
         letter.is_cancelled.store(true, Ordering::Relaxed);
@@ -279,7 +279,7 @@ impl Post {
         while batch.len() < BATCH
             && let Some((due, number)) = timers.agenda.take_due(now)
         {
-            let timer = timers.set.get_mut(&number).expect("what is on the agenda is set");
+            let timer = timers.set.get_mut(number).expect("what is on the agenda is set");
             if let Some(interval) = timer.letter.mail.interval {
                 let payer = timer.letter.payer.as_ref().filter(|_| self.is_real);
                 let rest = payer.and_then(|payer| payer.must_wait(machine.now()));
@@ -288,7 +288,7 @@ impl Post {
                 (timer.id, _) = timers.agenda.insert(next, number);
                 batch.push(Due::Again(number, timer.letter.clone()));
             } else {
-                let timer = timers.set.remove(&number);
+                let timer = timers.set.remove(number);
                 let letter = timer.and_then(|timer| Arc::into_inner(timer.letter));
                 batch.push(Due::Once(
                     number,

@@ -5,33 +5,36 @@
 //!
 //! A scope's lock is taken before a process's, never after it.
 
-use std::collections::{BTreeMap, HashMap};
-use std::hash::Hash;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Receipt, Resource};
+use crate::hash;
 use crate::host::Host;
+use crate::large_map::LargeMap;
 use crate::process::Process;
 use crate::room;
+use crate::small_map::SmallMap;
 
 /// The name of a process or of a group: bytes, as guests write them.
 pub type Name = Box<[u8]>;
 
-/// Names and groups that processes share.
+/// Names and groups that processes share, by [`hash::of_name`]: a process that ends is taken out of 65,536 groups without a look at
+/// their names.
 #[derive(Default)]
 pub struct Scope {
-    names: Mutex<HashMap<Name, Id>>,
-    groups: Mutex<HashMap<Name, Group>>,
+    names: Mutex<LargeMap<u128, Id>>,
+    groups: Mutex<LargeMap<u128, Group>>,
 }
 
 #[derive(Default)]
 struct Group {
     /// By the order in which they joined.
     members: BTreeMap<u64, Id>,
-    places: HashMap<Id, u64>,
+    places: SmallMap<Id, u64>,
     joined: u64,
 }
 
@@ -42,10 +45,10 @@ pub const MEMBERSHIPS_MAX: usize = 1 << 16;
 pub const MEMBERSHIPS_MAX_BY_OTHERS: usize = MEMBERSHIPS_MAX / 2;
 
 /// What a name takes up beside its bytes, about: its places in the scope and here.
-const NAME_SIZE: usize = 192;
+const NAME_SIZE: usize = 240;
 
 /// What being in a group takes up, and the group itself.
-const GROUP_SIZE: usize = 512;
+const GROUP_SIZE: usize = 640;
 
 /// The names and groups of one process.
 #[derive(Default)]
@@ -57,6 +60,8 @@ pub(crate) struct Membership {
 struct Entry {
     scope: Arc<Scope>,
     name: Name,
+    /// The name's [`hash::of_name`].
+    number: u128,
     /// From the purse of the process that gave the name, which need not be the one that has it.
     _paid: Receipt,
 }
@@ -81,12 +86,13 @@ impl Scope {
         by: &Process<H>,
         make: impl FnOnce() -> Result<Arc<Process<H>>, E>,
     ) -> Result<Arc<Process<H>>, E> {
+        let number = hash::of_name(name);
         let mut names = self.names.lock();
-        if let Some(holder) = names.get(name) {
+        if let Some(holder) = names.get(number) {
             return Err(NameRefusal::Taken(*holder).into());
         }
         // Before the process is made, which could not be taken back unseen.
-        let entry = self.entry(name, NAME_SIZE, by)?;
+        let entry = self.entry(name, number, NAME_SIZE, by)?;
         // Under the lock of the names: the name is still free when the process is there.
         let process = make()?;
         let max = memberships_max(&process, by);
@@ -96,24 +102,25 @@ impl Scope {
             Ok(false) => return Err(NameRefusal::TooMany.into()),
             Err(_) => return Err(NameRefusal::Ended.into()),
         }
-        names.insert(name.into(), process.id);
+        names.get_or_insert_with(number, || process.id);
         Ok(process)
     }
 
     /// Takes a name away; false if nobody has it. `find` gives the process of an id, if it is alive.
     pub fn unregister<H: Host>(&self, name: &[u8], find: impl FnOnce(Id) -> Option<Arc<Process<H>>>) -> bool {
+        let number = hash::of_name(name);
         let mut names = self.names.lock();
-        let Some(id) = names.remove(name) else { return false };
-        give_room_back(&mut names);
+        let Some(id) = names.remove(number) else { return false };
         if let Some(holder) = find(id) {
-            let _ = holder.relate_paid(|relations| relations.membership.forget(false, self, name));
+            let _ = holder.relate_paid(|relations| relations.membership.forget(false, self, number));
         }
         true
     }
 
     /// The process that has a name.
     pub fn lookup(&self, name: &[u8]) -> Option<Id> {
-        self.names.lock().get(name).copied()
+        let number = hash::of_name(name);
+        self.names.lock().get(number).copied()
     }
 
     /// Adds a process to a group, unless it is in it. The process `by` does so, and pays for it.
@@ -127,69 +134,74 @@ impl Scope {
         process: &Process<H>,
         by: &Process<H>,
     ) -> Result<(), NameRefusal> {
+        let number = hash::of_name(name);
         let mut groups = self.groups.lock();
         if groups
-            .get(name)
-            .is_some_and(|group| group.places.contains_key(&process.id))
+            .get(number)
+            .is_some_and(|group| group.places.contains_key(process.id))
         {
             return Ok(());
         }
-        let (entry, max) = (self.entry(name, GROUP_SIZE, by)?, memberships_max(process, by));
+        let (entry, max) = (self.entry(name, number, GROUP_SIZE, by)?, memberships_max(process, by));
         let kept = process.relate_paid(|relations| relations.membership.add(true, entry, max));
         match kept {
             Ok(true) => {}
             Ok(false) => return Err(NameRefusal::TooMany),
             Err(_) => return Err(NameRefusal::Ended),
         }
-        let group = groups.entry(name.into()).or_default();
-        group.joined += 1;
-        group.members.insert(group.joined, process.id);
-        group.places.insert(process.id, group.joined);
+        groups.get_or_insert_with(number, Group::default).add(process.id);
         Ok(())
     }
 
     /// Takes a process out of a group; false if it was not in it. `process` is none if it has ended.
     pub fn leave<H: Host>(&self, name: &[u8], id: Id, process: Option<&Process<H>>) -> bool {
+        let number = hash::of_name(name);
         let mut groups = self.groups.lock();
         if let Some(process) = process {
-            let _ = process.relate_paid(|relations| relations.membership.forget(true, self, name));
+            let _ = process.relate_paid(|relations| relations.membership.forget(true, self, number));
         }
-        Self::take_out(&mut groups, name, id)
+        Self::take_out(&mut groups, number, id)
     }
 
-    fn take_out(groups: &mut HashMap<Name, Group>, name: &[u8], id: Id) -> bool {
-        let Some(group) = groups.get_mut(name) else {
+    fn take_out(groups: &mut LargeMap<u128, Group>, number: u128, id: Id) -> bool {
+        let Some(group) = groups.get_mut(number) else {
             return false;
         };
-        let Some(place) = group.places.remove(&id) else {
+        let Some(place) = group.places.remove(id) else {
             return false;
         };
         group.members.remove(&place);
-        give_room_back(&mut group.places);
         if group.members.is_empty() {
-            groups.remove(name);
-            give_room_back(groups);
+            groups.remove(number);
         }
         true
     }
 
     /// What a name of `size` and its bytes will be kept as, paid for by a process.
-    fn entry<H: Host>(self: &Arc<Self>, name: &[u8], size: usize, by: &Process<H>) -> Result<Entry, NameRefusal> {
+    fn entry<H: Host>(
+        self: &Arc<Self>,
+        name: &[u8],
+        number: u128,
+        size: usize,
+        by: &Process<H>,
+    ) -> Result<Entry, NameRefusal> {
         let mut paid = Receipt::new(by.purse().to_account(), Resource::Relations);
-        paid.grow(size + 2 * name.len())
+        paid.grow(size + name.len())
             .map_err(|_: Exhausted| NameRefusal::TooMany)?;
         Ok(Entry {
             scope: self.clone(),
             name: name.into(),
+            number,
             _paid: paid,
         })
     }
 
     /// Who is in a group, in the order in which they joined.
     pub fn members(&self, name: &[u8]) -> Vec<Id> {
+        let number = hash::of_name(name);
         let groups = self.groups.lock();
         groups
-            .get(name)
+            .get(number)
             .map_or_else(Vec::new, |group| group.members.values().copied().collect())
     }
 }
@@ -203,10 +215,11 @@ fn memberships_max<H: Host>(process: &Process<H>, by: &Process<H>) -> usize {
     }
 }
 
-/// A scope may live on when those have ended that paid for what it held.
-fn give_room_back<K: Eq + Hash, V>(map: &mut HashMap<K, V>) {
-    if room::is_roomy(map.len(), map.capacity()) {
-        map.shrink_to(2 * map.len());
+impl Group {
+    fn add(&mut self, id: Id) {
+        self.joined += 1;
+        self.members.insert(self.joined, id);
+        self.places.get_or_insert(id, self.joined);
     }
 }
 
@@ -225,9 +238,9 @@ impl Membership {
         has_room
     }
 
-    fn forget(&mut self, is_group: bool, scope: &Scope, name: &[u8]) {
+    fn forget(&mut self, is_group: bool, scope: &Scope, number: u128) {
         let list = self.list(is_group);
-        let is_it = |entry: &Entry| std::ptr::eq(&*entry.scope, scope) && *entry.name == *name;
+        let is_it = |entry: &Entry| std::ptr::eq(&*entry.scope, scope) && entry.number == number;
         if let Some(place) = list.iter().position(is_it) {
             list.remove(place);
             if room::is_roomy(list.len(), list.capacity()) {
@@ -239,10 +252,6 @@ impl Membership {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.names.len() + self.groups.len()
-    }
-
-    fn leave(scope: &Scope, name: &[u8], id: Id) {
-        Scope::take_out(&mut scope.groups.lock(), name, id);
     }
 
     /// All names, for people.
@@ -262,16 +271,15 @@ impl Membership {
 
     /// The process has ended: all its names fall.
     pub(crate) fn fall(self, id: Id) {
-        for Entry { scope, name, .. } in self.names {
+        for Entry { scope, number, .. } in self.names {
             let mut names = scope.names.lock();
             // It may have been taken away and given to another meanwhile.
-            if names.get(&name) == Some(&id) {
-                names.remove(&name);
-                give_room_back(&mut names);
+            if names.get(number) == Some(&id) {
+                names.remove(number);
             }
         }
-        for Entry { scope, name, .. } in self.groups {
-            Self::leave(&scope, &name, id);
+        for Entry { scope, number, .. } in self.groups {
+            Scope::take_out(&mut scope.groups.lock(), number, id);
         }
     }
 }
@@ -287,22 +295,25 @@ mod tests {
     fn a_scope_and_its_groups_give_room_back() {
         let scope = Scope::default();
         let mut groups = scope.groups.lock();
-        let names: Vec<Name> = (0..10_000_u32).map(|number| number.to_le_bytes().into()).collect();
-        for (number, name) in (0..).zip(&names) {
-            let id = Id::new(number, 0);
-            for group in [name, &names[0]] {
-                let group = groups.entry(group.clone()).or_default();
-                group.members.insert(u64::from(number), id);
-                group.places.insert(id, u64::from(number));
+        for number in 0..10_000 {
+            for group in [u128::from(number), 0] {
+                let group = groups.get_or_insert_with(group, Group::default);
+                if group.places.get(Id::new(number, 0)).is_none() {
+                    group.add(Id::new(number, 0));
+                }
             }
         }
-        for (number, name) in (1..).zip(&names[1..]) {
-            for group in [name, &names[0]] {
+        for number in 1..10_000 {
+            for group in [u128::from(number), 0] {
                 assert!(Scope::take_out(&mut groups, group, Id::new(number, 0)));
             }
         }
-        assert_eq!((groups.len(), groups[&names[0]].places.len()), (1, 1));
-        let room = (groups.capacity(), groups[&names[0]].places.capacity());
+        let places = &groups.get(0).unwrap().places;
+        assert_eq!((groups.len(), places.len()), (1, 1));
+        let room = (
+            groups.size() / size_of::<Group>(),
+            places.size() / size_of::<(Id, u64)>(),
+        );
         assert!(room.0 < 100 && room.1 < 100, "{room:?}");
     }
 
@@ -311,13 +322,15 @@ mod tests {
     fn a_name_that_another_has_by_now_does_not_fall() {
         let scope = Arc::new(Scope::default());
         let (ended, other) = (Id::new(1, 0), Id::new(2, 0));
+        let number = hash::of_name(b"name");
         for holder in [ended, other] {
-            scope.names.lock().insert(b"name"[..].into(), holder);
+            *scope.names.lock().get_or_insert_with(number, || holder) = holder;
             let host = Budget::outermost(Caps::default(), now());
             let paid = Receipt::new(Purse::new(None, &host).to_account(), Resource::Relations);
             let entry = Entry {
                 scope: scope.clone(),
                 name: b"name"[..].into(),
+                number,
                 _paid: paid,
             };
             let membership = Membership {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::address::Id;
 use crate::aside::{STEPS_MAX, steps_to_drop};
-use crate::budget::Budget;
+use crate::budget::{Budget, Payer};
 use crate::events::Event;
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
@@ -55,6 +55,7 @@ impl<H: Host> Kernel<H> {
     }
 
     fn bury(&self, remains: Remains<H>) {
+        let takes_long = remains.steps() > STEPS_MAX;
         let Remains {
             process,
             reason,
@@ -71,10 +72,15 @@ impl<H: Host> Kernel<H> {
         if let Some(relations) = &mut relations {
             // Before anybody hears of the end: who then looks a name up does not find the one that ended.
             relations.names_fall(process.id);
+            relations.pay_back(process.purse());
             match is_main {
                 true => self.tell_of_main_end(&process, relations, &reason),
                 false => self.tell_of_end(&process, relations, &reason),
             }
+        }
+        // Nobody hears of this, so nobody waits for it if it takes long. Else it is done first: who sees the end finds nothing left.
+        if let Some(relations) = relations.take_if(|_| !takes_long) {
+            self.let_go(&process, &relations);
         }
         self.processes.remove(self.scheduler.worker(), process.id);
         if let Some(budget) = process.local.budget() {
@@ -88,8 +94,9 @@ impl<H: Host> Kernel<H> {
         for joiner in process.set_ended() {
             self.scheduler.wake(&joiner);
         }
-        // What lies in the mailbox goes last: nobody waits for that.
-        drop(relations);
+        if let Some(relations) = relations {
+            self.let_go(&process, &relations);
+        }
     }
 
     /// Closes a channel that was made by a process with this budget, and wakes all who waited on it.

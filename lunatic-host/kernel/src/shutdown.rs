@@ -36,7 +36,7 @@ impl<H: Host> Kernel<H> {
         }
         let mut children = Vec::new();
         self.for_each_process(|process| {
-            if process.parent == Some(main.id) && !relations.links.contains(&process.id) {
+            if process.parent == Some(main.id) && !relations.links.contains_key(process.id) {
                 children.push(process.clone());
             }
         });
@@ -45,7 +45,7 @@ impl<H: Host> Kernel<H> {
             reason => reason,
         };
         // Known before any of them can have ended for that.
-        let linked = relations.links.iter().copied();
+        let linked = relations.links.keys();
         stop.main_ended(reason.clone(), linked.chain(children.iter().map(|child| child.id)));
         self.tell_of_end(main, relations, told);
         for child in children {

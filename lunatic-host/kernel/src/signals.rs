@@ -58,7 +58,7 @@ impl<H: Host> Kernel<H> {
             Destination::Gone | Destination::Elsewhere(_) => return self.link_elsewhere(process, other),
         };
         // One to which it is linked already and whose end is near is a link all the same: it will hear of the end.
-        if linked || process.relate_self(|mine| mine.links.contains(&other)) {
+        if linked || process.relate_self(|mine| mine.links.contains_key(other)) {
             return Fate::Lives;
         }
         self.signal_self(process, other, &ExitReason::NoProcess)
@@ -74,7 +74,7 @@ impl<H: Host> Kernel<H> {
             let _ = remote.send(process.id, other, Signal::Link);
             return Fate::Lives;
         }
-        process.relate_self(|mine| mine.links.remove(&other));
+        process.relate_self(|mine| mine.links.remove(other));
         self.signal_self(process, other, &ExitReason::NodeGone)
     }
 
@@ -101,8 +101,8 @@ impl<H: Host> Kernel<H> {
         }
         let is_done = match self.reach(other) {
             Destination::Here(other) => with_both(process, &other, |mine, theirs| {
-                mine.links.remove(&other.id);
-                theirs.links.remove(&process.id);
+                mine.links.remove(other.id);
+                theirs.links.remove(process.id);
             }),
             Destination::Gone => false,
             Destination::Elsewhere(remote) => {
@@ -113,7 +113,7 @@ impl<H: Host> Kernel<H> {
         };
         // The other side has ended, or is on another node: only this side can be taken away here.
         if !is_done {
-            process.relate_self(|mine| mine.links.remove(&other));
+            process.relate_self(|mine| mine.links.remove(other));
         }
     }
 
@@ -150,7 +150,7 @@ impl<H: Host> Kernel<H> {
     /// The end of a linked process reaches a process, which is told only if it still has the link.
     pub(crate) fn exit_by_link(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
         self.deliver(to, |relations| {
-            let was_linked = relations.links.remove(&from);
+            let was_linked = relations.links.remove(from).is_some();
             was_linked.then(|| relations.exit(from, reason)).flatten()
         });
     }
@@ -335,31 +335,51 @@ impl<H: Host> Kernel<H> {
     }
 
     /// A process has ended: whoever has a relation to it hears of it.
-    pub(crate) fn tell_of_end(&self, process: &Process<H>, relations: &mut Relations, reason: &ExitReason) {
-        let (id, system) = (process.id, &process.system);
-        relations.pay_back(process.purse());
-        if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
-            self.watch_no_more(id, callee);
-        }
-        // Nobody is left to get what its timers would send, so what they hold is free from now on.
-        for &timer in &relations.timers {
-            drop(self.take_timer(system, timer));
-        }
+    pub(crate) fn tell_of_end(&self, process: &Process<H>, relations: &Relations, reason: &ExitReason) {
+        let id = process.id;
         // Sorted, as the order of sets is of this run of the program alone, and a simulation shall be repeated by another.
-        let mut links: SmallVec<[Id; 8]> = relations.links.iter().copied().collect();
+        let mut links: SmallVec<[Id; 8]> = relations.links.keys().collect();
         links.sort_unstable();
         for linked in links {
             self.tell_linked(id, linked, reason);
         }
+        // The most have one watcher many times, or watchers that end with them.
+        let mut last = (Id::NONE, false);
+        let hears = |(_, watcher): &(u64, Id)| {
+            if last.0 != *watcher {
+                last = (*watcher, self.hears(*watcher));
+            }
+            last.1
+        };
         let watchers = relations.watchers.iter();
-        let mut watchers: SmallVec<[(u64, Id); 8]> =
-            watchers.map(|(reference, watcher)| (reference, *watcher)).collect();
+        let watchers = watchers.map(|(reference, watcher)| (reference, *watcher));
+        let mut watchers: SmallVec<[(u64, Id); 8]> = watchers.filter(hears).collect();
         watchers.sort_unstable();
         for (reference, watcher) in watchers {
             self.tell_watcher(id, watcher, reference, reason);
         }
+    }
+
+    /// Whether a process takes signals.
+    fn hears(&self, id: Id) -> bool {
+        match self.reach(id) {
+            Destination::Here(process) => !process.is_doomed(),
+            Destination::Gone => false,
+            Destination::Elsewhere(_) => true,
+        }
+    }
+
+    /// A process has ended, and gives up what it has with others that do not hear of it: timers, and whom it watches.
+    pub(crate) fn let_go(&self, process: &Process<H>, relations: &Relations) {
+        if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
+            self.watch_no_more(process.id, callee);
+        }
+        // Nobody is left to get what its timers would send, so what they hold is free from now on.
+        for timer in relations.timers.keys() {
+            drop(self.take_timer(&process.system, timer));
+        }
         for (reference, monitor) in relations.monitors.iter().filter(|(_, monitor)| monitor.is_active()) {
-            self.unwatch(id, monitor.watched, reference);
+            self.unwatch(process.id, monitor.watched, reference);
         }
     }
 
@@ -391,13 +411,13 @@ impl<H: Host> Kernel<H> {
     pub(crate) fn lose_peer(&self, process: &Arc<Process<H>>, peer: Peer) {
         // Collected first: to tell the process takes the lock of its relations again.
         let lost = process.peek(|relations| {
-            let links = relations.links.iter().filter(|linked| linked.peer() == peer);
+            let links = relations.links.keys().filter(|linked| linked.peer() == peer);
             let monitors = relations
                 .monitors
                 .iter()
                 .filter(|(_, monitor)| monitor.is_active() && monitor.watched.peer() == peer);
             let monitors = monitors.map(|(reference, monitor)| (reference, monitor.watched));
-            (links.copied().collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
+            (links.collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
         });
         let (links, monitors) = lost.unwrap_or_default();
         for linked in links {

@@ -1,20 +1,22 @@
 //! A map from numbers that is a list while it has few entries.
 //!
-//! Most processes have a handful of monitors, watchers and tags at a time, and make and drop one with every call. A search
-//! through a few pairs in a row costs less than one hash; beyond that, a hash map takes over until it is empty.
+//! Most processes have a handful of links, monitors, watchers and tags at a time, and make and drop one with every call. A
+//! search through a few pairs in a row costs less than one hash; beyond that, a [`LargeMap`] takes over until it is empty.
 
 use std::hash::Hash;
 
-use crate::hash::NumberMap;
-use crate::room;
+use crate::large_map::LargeMap;
 
 /// With more entries than this, it is a hash map.
-const FEW_MAX: usize = 8;
+pub(crate) const FEW_MAX: usize = 8;
+
+/// A set of numbers.
+pub(crate) type SmallSet<K> = SmallMap<K, ()>;
 
 pub(crate) struct SmallMap<K, V> {
     few: Vec<(K, V)>,
     /// Everything, if it is there: then it is not empty. Most never have one, and are small without.
-    many: Option<Box<NumberMap<K, V>>>,
+    many: Option<Box<LargeMap<K, V>>>,
 }
 
 impl<K, V> Default for SmallMap<K, V> {
@@ -34,7 +36,7 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
     pub(crate) fn get(&self, key: K) -> Option<&V> {
         match &self.many {
             None => self.place(key).map(|place| &self.few[place].1),
-            Some(many) => many.get(&key),
+            Some(many) => many.get(key),
         }
     }
 
@@ -45,7 +47,7 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
                 .iter_mut()
                 .find(|(other, _)| *other == key)
                 .map(|(_, value)| value),
-            Some(many) => many.get_mut(&key),
+            Some(many) => many.get_mut(key),
         }
     }
 
@@ -55,17 +57,18 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
 
     /// The bytes that it takes up elsewhere.
     pub(crate) fn size(&self) -> usize {
-        let many = self
-            .many
-            .as_ref()
-            .map_or(0, |many| room::size::<(K, V)>(many.capacity()));
-        self.few.capacity() * size_of::<(K, V)>() + many
+        let many = self.many.as_ref();
+        self.few.capacity() * size_of::<(K, V)>() + many.map_or(0, |many| size_of::<LargeMap<K, V>>() + many.size())
     }
 
-    /// The bytes by which it grows when another entry comes; a few are not counted.
+    /// The bytes by which it grows when another entry comes.
     pub(crate) fn growth(&self) -> usize {
-        let many = self.many.as_ref();
-        many.map_or(0, |many| room::growth::<(K, V)>(many.len(), many.capacity()))
+        match &self.many {
+            Some(many) => many.growth(),
+            None if self.few.len() < self.few.capacity() => 0,
+            None if self.few.len() < FEW_MAX => self.few.capacity().max(FEW_MAX / 2) * size_of::<(K, V)>(),
+            None => size_of::<LargeMap<K, V>>() + LargeMap::<K, V>::size_of(FEW_MAX + 1),
+        }
     }
 
     pub(crate) fn contains_key(&self, key: K) -> bool {
@@ -77,8 +80,10 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         let place = self.place(key);
         if self.many.is_some() || (place.is_none() && self.few.len() == FEW_MAX) {
             let many = self.many.get_or_insert_default();
-            many.extend(self.few.drain(..));
-            return many.entry(key).or_insert(value);
+            for (key, value) in self.few.drain(..) {
+                many.get_or_insert_with(key, || value);
+            }
+            return many.get_or_insert_with(key, || value);
         }
         let place = place.unwrap_or_else(|| {
             self.few.push((key, value));
@@ -91,11 +96,9 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
         let Some(many) = &mut self.many else {
             return self.place(key).map(|place| self.few.swap_remove(place).1);
         };
-        let value = many.remove(&key);
+        let value = many.remove(key);
         if many.is_empty() {
             self.many = None;
-        } else if room::is_roomy(many.len(), many.capacity()) {
-            many.shrink_to(2 * many.len());
         }
         value
     }
@@ -103,7 +106,20 @@ impl<K: Copy + Eq + Hash, V> SmallMap<K, V> {
     pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &V)> {
         let few = self.few.iter().map(|(key, value)| (*key, value));
         let many = self.many.iter().flat_map(|many| many.iter());
-        few.chain(many.map(|(key, value)| (*key, value)))
+        few.chain(many)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = K> {
+        self.iter().map(|(key, _)| key)
+    }
+}
+
+impl<K: Copy + Eq + Hash> SmallSet<K> {
+    /// False if it was there.
+    pub(crate) fn insert(&mut self, key: K) -> bool {
+        let before = self.len();
+        self.get_or_insert(key, ());
+        self.len() > before
     }
 }
 
@@ -121,6 +137,7 @@ mod tests {
             let mut map = SmallMap::default();
             let mut model = BTreeMap::new();
             for (number, (step, key)) in steps.into_iter().enumerate() {
+                let at_most = map.size() + map.growth();
                 match step {
                     0 => prop_assert_eq!(map.get_or_insert(key, number), model.entry(key).or_insert(number)),
                     1 => prop_assert_eq!(map.remove(key), model.remove(&key)),
@@ -130,6 +147,7 @@ mod tests {
                     }
                 }
                 prop_assert_eq!(map.len(), model.len());
+                prop_assert!(map.size() <= at_most, "{} {}", map.size(), at_most);
                 let all: BTreeMap<_, _> = map.iter().map(|(key, value)| (key, *value)).collect();
                 prop_assert_eq!(&all, &model);
             }

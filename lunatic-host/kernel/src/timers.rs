@@ -112,7 +112,7 @@ impl<H: Host> Kernel<H> {
     /// A timer that was taken off the post is its owner's no more.
     fn forget_timer(&self, timer: u64, letter: &Letter) {
         if let Some(owner) = self.find(letter.mail.to) {
-            let _ = owner.relate(|relations| relations.timers.remove(&timer));
+            let _ = owner.relate(|relations| relations.timers.remove(timer));
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::address::Id;
+use lunatic_kernel::events::{Event, Observer};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::registry::{NameRefusal, Scope};
 use lunatic_kernel::relations::Intake;
@@ -117,4 +118,58 @@ fn an_end_is_told_when_its_reason_is_known_and_its_names_are_free_and_before_any
         has_joined: false,
     };
     assert_eq!(*found.lock(), [expected(true), expected(false)]);
+}
+
+/// Counts who monitors a process whenever another has ended.
+struct Counts {
+    kernel: Arc<Kernel<Closures>>,
+    monitored: Id,
+    ends: Id,
+    counted: Mutex<Vec<usize>>,
+}
+
+impl Observer for Counts {
+    fn notice(&self, event: &Event) {
+        if matches!(event, Event::Ended { id, .. } if *id == self.ends) {
+            let monitored = self.kernel.snapshot(self.monitored).unwrap();
+            self.counted.lock().push(monitored.monitored_by.len());
+        }
+    }
+}
+
+/// Many monitors take long to be given up, so nobody waits for that; but few are gone when the end is seen.
+#[test]
+fn an_end_is_told_before_many_monitors_of_the_one_that_ended_are_given_up() {
+    for (monitors, left) in [(100, 0), (20_000, 20_000)] {
+        let mut simulation = Simulation::new(SETTINGS, 2, Closures);
+        let main = move |me: Me| async move {
+            let monitored = me.spawn(|me| async move {
+                me.receive(&[1]).await;
+                Ok(())
+            });
+            let ends = me.spawn(move |me| async move {
+                (0..monitors).for_each(|_| _ = me.monitor(monitored));
+                me.receive(&[1]).await;
+                Ok(())
+            });
+            let counts = Arc::new(Counts {
+                kernel: me.kernel.clone(),
+                monitored,
+                ends,
+                counted: Mutex::default(),
+            });
+            me.kernel.observe(counts.clone());
+            me.send(ends, 1, &[]).unwrap();
+            let ends = me.kernel.find(ends).unwrap();
+            assert_eq!(me.join(&ends).await, ExitReason::Normal);
+            assert_eq!(*counts.counted.lock(), [left]);
+            while !me.kernel.snapshot(monitored).unwrap().monitored_by.is_empty() {
+                me.give_way().await;
+            }
+            Ok(())
+        };
+        let system = simulation.kernel().start_system((), |()| seed(main)).unwrap();
+        simulation.run(10_000);
+        assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
+    }
 }

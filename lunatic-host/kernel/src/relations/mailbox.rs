@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::Exhausted;
-use crate::small_map::SmallMap;
+use crate::small_map::{FEW_MAX, SmallMap};
 
 /// The tags that a receiver waits for; none are all.
 pub type Tags = SmallVec<[u64; 4]>;
@@ -360,9 +360,17 @@ impl Mailbox {
         self.tags.size()
     }
 
-    /// The bytes by which the lists grow when another tag comes.
+    /// The bytes by which the lists grow when another tag comes; a few are not counted.
     pub(crate) fn lists_growth(&self) -> usize {
+        if self.tags.len() < FEW_MAX {
+            return 0;
+        }
         self.tags.growth()
+    }
+
+    /// How many lists there are, those of open references among them.
+    pub(crate) fn lists_len(&self) -> usize {
+        self.tags.len()
     }
 
     fn find(&self, tags: &[u64]) -> Option<u32> {

@@ -15,10 +15,8 @@ use crate::address::Id;
 use crate::aside::steps_to_drop;
 use crate::budget::{Exhausted, Purse, Resource};
 use crate::exit::ExitReason;
-use crate::hash::{NumberMap, NumberSet};
 use crate::registry::Membership;
-use crate::room;
-use crate::small_map::SmallMap;
+use crate::small_map::{SmallMap, SmallSet};
 
 /// What takes the place of the mailbox of a process: for an interface whose processes receive otherwise.
 ///
@@ -46,7 +44,7 @@ pub const EXITS_PENDING_MAX: u32 = 16;
 pub struct Relations {
     /// What was sent to it.
     pub mailbox: Mailbox,
-    pub(crate) links: NumberSet<Id>,
+    pub(crate) links: SmallSet<Id>,
     /// The processes that this one monitors, by reference.
     pub(crate) monitors: SmallMap<u64, Monitor>,
     /// The processes that monitor this one, by reference.
@@ -59,9 +57,9 @@ pub struct Relations {
     pub(crate) doom: Option<ExitReason>,
     pub(crate) membership: Membership,
     /// Timers that send to this process.
-    pub(crate) timers: NumberSet<u64>,
+    pub(crate) timers: SmallSet<u64>,
     /// How many exit signals of each process lie in the mailbox that were sent and did not come by a link.
-    exits_pending: NumberMap<Id, u32>,
+    exits_pending: SmallMap<Id, u32>,
     intake: Option<Box<dyn Intake>>,
     /// The bytes of messages, and of all else here, that are taken from the purse of the process.
     paid: (usize, usize),
@@ -113,6 +111,7 @@ impl Relations {
     /// How many things there are to be given up, or dropped.
     pub(crate) fn count(&self) -> usize {
         self.mailbox.len()
+            + self.mailbox.lists_len()
             + steps_to_drop(self.mailbox.size())
             + self.links.len()
             + self.monitors.len()
@@ -123,7 +122,7 @@ impl Relations {
 
     /// The linked processes, in the order of their ids.
     pub(crate) fn sorted_links(&self) -> Vec<Id> {
-        let mut links: Vec<Id> = self.links.iter().copied().collect();
+        let mut links: Vec<Id> = self.links.keys().collect();
         links.sort_unstable();
         links
     }
@@ -132,7 +131,7 @@ impl Relations {
     pub(crate) fn some_links(&self) -> (Vec<Id>, usize) {
         const SOME: usize = 8;
         const LOOKED_AT: usize = 256;
-        let mut links: Vec<Id> = self.links.iter().copied().take(LOOKED_AT).collect();
+        let mut links: Vec<Id> = self.links.keys().take(LOOKED_AT).collect();
         links.sort_unstable();
         links.truncate(SOME);
         (links, self.links.len())
@@ -198,24 +197,22 @@ impl Relations {
 
     /// The bytes of all else, but for watchers, for which those pay who watch, and for names, which have receipts.
     fn size_of_others(&self) -> usize {
-        room::size::<Id>(self.links.capacity())
+        self.links.size()
             + self.monitors.size()
             + self.monitors.len() * WATCHER_SIZE
-            + room::size::<u64>(self.timers.capacity())
-            + room::size::<(Id, u32)>(self.exits_pending.capacity())
+            + self.timers.size()
+            + self.exits_pending.size()
     }
 
-    /// Whether there is room for another link, monitor, reference or timer. They are kept in maps that double, so what one more
-    /// takes up may be as much as all that are there.
+    /// Whether there is room for another link, monitor, reference or timer. They are kept in maps that double while they are not
+    /// large, so one more may take up as much as all that are there.
     ///
     /// # Errors
     ///
     /// [`Exhausted`] if the process cannot pay for it, and must end.
     pub(crate) fn check_room(&self, purse: Purse<'_>) -> Result<(), Exhausted> {
         purse.check(Resource::Messages, self.mailbox.lists_growth())?;
-        let growth = self.monitors.growth()
-            + room::growth::<Id>(self.links.len(), self.links.capacity())
-            + room::growth::<u64>(self.timers.len(), self.timers.capacity());
+        let growth = self.monitors.growth() + self.links.growth() + self.timers.growth();
         purse.check(Resource::Relations, growth)
     }
 
@@ -303,25 +300,22 @@ impl Relations {
     /// As [`exit`](Self::exit), for a signal that was sent: nothing keeps its sender from doing that again and again, so it is
     /// dropped if [`EXITS_PENDING_MAX`] of the same sender lie here.
     pub(crate) fn exit_sent(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
-        if self.exits_pending.get(&from) == Some(&EXITS_PENDING_MAX) {
+        if self.exits_pending.get(from) == Some(&EXITS_PENDING_MAX) {
             return None;
         }
         let mail = self.exit(from, reason)?;
-        *self.exits_pending.entry(from).or_default() += 1;
+        *self.exits_pending.get_or_insert(from, 0) += 1;
         Some(mail)
     }
 
     /// An exit signal was taken out of the mailbox.
     pub(crate) fn exit_taken(&mut self, from: Id) {
         // One that came by a link is not counted, and taken for one that is: at most one of each process comes so.
-        if let Some(pending) = self.exits_pending.get_mut(&from) {
+        if let Some(pending) = self.exits_pending.get_mut(from) {
             *pending -= 1;
             if *pending == 0 {
-                self.exits_pending.remove(&from);
+                self.exits_pending.remove(from);
             }
-        }
-        if self.exits_pending.is_empty() {
-            self.exits_pending = NumberMap::default();
         }
     }
 
@@ -369,7 +363,19 @@ mod tests {
             relations.mailbox.push(mail, |_| Ok(())).unwrap();
             relations.count()
         };
-        assert_eq!(count(100), 1);
+        // The message, and the list of its tag.
+        assert_eq!(count(100), 2);
         assert!(count(256 << 20) > crate::aside::STEPS_MAX);
+    }
+
+    /// A process that has nothing but these ends aside, too: they are dropped one after another.
+    #[test]
+    fn references_count_for_what_it_takes_to_drop_them() {
+        let mut relations = Relations::default();
+        let mut numbers = 0..;
+        for _ in 0..2000 {
+            relations.open_reference(|| numbers.next().unwrap());
+        }
+        assert_eq!(relations.count(), 2000);
     }
 }
