@@ -5,6 +5,7 @@
 
 use lunatic_kernel::stock::EXHAUSTED;
 use wasmtime::{Caller, Linker, Result};
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 use wiggle::GuestMemory;
 
@@ -194,16 +195,9 @@ async fn fd_seek(mut caller: Caller<'_, Ctx>, fd: i32, by: i64, whence: i32, out
 
 /// The functions that change how many files are open.
 fn add_open_and_close(linker: &mut Linker<Ctx>) -> Result<()> {
-    linker.func_wrap_async(
-        NAMESPACE,
-        "path_open",
-        |caller, (fd, how, path, len, create, rights, inheriting, flags, out)| {
-            Box::new(path_open(
-                caller,
-                (fd, how, path, len, create, rights, inheriting, flags, out),
-            ))
-        },
-    )?;
+    linker.func_wrap_async(NAMESPACE, "path_open", |caller, opening: Opening| {
+        Box::new(path_open(caller, opening))
+    })?;
     linker.func_wrap_async(NAMESPACE, "fd_close", |caller, (fd,)| Box::new(fd_close(caller, fd)))?;
     linker.func_wrap_async(NAMESPACE, "fd_renumber", |caller, (from, to)| {
         Box::new(fd_renumber(caller, from, to))
@@ -233,11 +227,21 @@ fn make_room(caller: &mut Caller<'_, Ctx>) -> Result<(), i32> {
     Ok(())
 }
 
+/// The parameters of `path_open`.
+type Opening = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
+
+/// The function of wasmtime-wasi.
+async fn open(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, opening: Opening) -> Result<i32> {
+    let (fd, how, path, len, create, rights, inheriting, flags, out) = opening;
+    preview1::path_open(
+        context, memory, fd, how, path, len, create, rights, inheriting, flags, out,
+    )
+    .await
+}
+
 /// Opens a file, unless the process has as many open as it may, or the host has no descriptor for it.
-async fn path_open(
-    mut caller: Caller<'_, Ctx>,
-    (fd, how, path, len, create, rights, inheriting, flags, out): (i32, i32, i32, i32, i32, i64, i64, i32, i32),
-) -> Result<i32> {
+async fn path_open(mut caller: Caller<'_, Ctx>, opening: Opening) -> Result<i32> {
+    let (fd, how, path, len, create, rights, inheriting, flags, out) = opening;
     if bounds::is_too_long(len) {
         return Ok(errno::NAMETOOLONG);
     }
@@ -247,21 +251,7 @@ async fn path_open(
     };
     if !ProcessWasi::of(caller.data_mut()).is_file(fd) {
         let (mut memory, wasi) = parts(&mut caller)?;
-        let context = &mut wasi.context;
-        return preview1::path_open(
-            context,
-            &mut memory,
-            fd,
-            how,
-            path,
-            len,
-            create,
-            rights,
-            inheriting,
-            flags,
-            out,
-        )
-        .await;
+        return open(&mut wasi.context, &mut memory, opening).await;
     }
     let mut loan = Loan::default();
     let lent = loan.input(&mut caller, path, len)?;
@@ -271,19 +261,8 @@ async fn path_open(
     }
     set_fuel(&mut caller);
     let opened = blocking::run(&mut caller, move |wasi| {
-        let code = blocking::now(preview1::path_open(
-            &mut wasi.context,
-            &mut loan.memory(),
-            fd,
-            how,
-            lent,
-            len,
-            create,
-            rights,
-            inheriting,
-            flags,
-            own,
-        ));
+        let opening = (fd, how, lent, len, create, rights, inheriting, flags, own);
+        let code = blocking::now(open(&mut wasi.context, &mut loan.memory(), opening));
         // Here, and not when the process goes on: it may never.
         match code {
             Ok(errno::SUCCESS) => wasi.opened(loan.read(own, SIZE as u32)),
