@@ -203,6 +203,7 @@ pub(crate) fn deadlock(kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitF
             WaitFor::Select => "waits for one of several things",
             WaitFor::Outside => "waits for input or output",
             WaitFor::Socket => "waits for the network",
+            WaitFor::File => "waits for a file",
         };
         report.add(|| name(system, id), kind, || detail(kernel, system, wait, what));
     }
@@ -226,7 +227,8 @@ fn detail(kernel: &Kernel, system: &System, wait: WaitFor, what: Id) -> String {
             None => format!("on channel {what}"),
         },
         WaitFor::Join | WaitFor::Call => name(system, what),
-        WaitFor::Sleep | WaitFor::Mail | WaitFor::Select | WaitFor::Outside | WaitFor::Socket => String::new(),
+        WaitFor::Sleep | WaitFor::Mail | WaitFor::Select => String::new(),
+        WaitFor::Outside | WaitFor::Socket | WaitFor::File => String::new(),
     }
 }
 

@@ -7,6 +7,7 @@ use lunatic_kernel::Settings;
 use lunatic_kernel::address::{Keys, Node};
 use lunatic_kernel::environment::{Environment, Machine, Thread};
 use lunatic_kernel::events::Observer;
+use lunatic_kernel::permits::Permits;
 use lunatic_kernel::worker::Threads;
 use lunatic_module::cache::Cache;
 use lunatic_net::Net;
@@ -18,6 +19,7 @@ use crate::engine::Engines;
 use crate::extension::{Extension, Extensions};
 use crate::hibernation::Hibernation;
 use crate::imports;
+use crate::imports::wasi::FILE_OPERATIONS_MAX;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
 use crate::shortage::Shortage;
@@ -255,6 +257,7 @@ impl RuntimeBuilder {
             cache,
             compiler: Compiler::new(self.compile_helper, self.compile_limits),
             descriptors: descriptors::stock(self.descriptors_max),
+            file_operations: Permits::new(FILE_OPERATIONS_MAX),
             net: Net::new(|| Keys::new(node, || machine.random()))?,
             hibernation: Hibernation::new(self.resident_max),
             ahead: Ahead::default(),

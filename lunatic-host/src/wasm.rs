@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
+use lunatic_kernel::permits::Permits;
 use lunatic_kernel::shares::Group;
 use lunatic_kernel::stock::Stock;
 use lunatic_module::cache::Cache;
@@ -40,6 +41,8 @@ pub struct Wasm {
     pub(crate) net: Net<Arc<Process>>,
     /// The descriptors that processes may have together.
     pub(crate) descriptors: Arc<Stock>,
+    /// The operations on files that processes may have going together.
+    pub(crate) file_operations: Arc<Permits>,
     pub(crate) hibernation: Hibernation<Wasm>,
     pub(crate) ahead: Ahead<Module, Runner>,
     pub(crate) shortage: Shortage,

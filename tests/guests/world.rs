@@ -1,11 +1,12 @@
 //! Ordinary programs of Rust's std: arguments, environment, standard streams, files, clocks, random numbers.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
 use std::io::{self, BufRead, Read, Seek, SeekFrom, Write};
+use std::os::fd::AsRawFd;
 use std::time::{Duration, Instant, SystemTime};
 
-use lunatic::{Channel, ExitReason, Process};
+use lunatic::{Channel, ExitReason, Process, ProcessConfig};
 
 lunatic_test_guests::scenarios![
     arguments_are_those_that_were_given,
@@ -15,6 +16,10 @@ lunatic_test_guests::scenarios![
     standard_input_belongs_to_the_main_process,
     reading_input_blocks_nobody_else,
     opening_a_pipe_blocks_nobody_else,
+    pipes_that_hang_leave_others_their_files,
+    operations_on_files_are_charged,
+    a_folder_is_listed_while_it_changes,
+    large_folders_are_listed_as_fast_as_small_ones,
     files_under_a_folder_can_be_used,
     large_files_are_read_and_written_whole,
     files_elsewhere_cannot_be_used,
@@ -112,6 +117,135 @@ fn opening_a_pipe_blocks_nobody_else() {
         fs::File::open("/data/pipe").unwrap();
         println!("and then it was open");
     });
+}
+
+/// More than there are threads that may block.
+const HANGING: usize = 600;
+
+/// Spawns processes in a group of their own that wait for somebody to open the other end of a pipe. All begin to.
+fn hang(processes: usize) -> Process {
+    let all = Channel::<()>::new(0);
+    let root = Process::builder().config(&ProcessConfig::inherit()).spawn(move || {
+        for _ in 0..processes {
+            let opens = move || {
+                all.send(());
+                let _ = fs::File::open("/data/pipe");
+            };
+            Process::spawn_link(opens).unwrap();
+        }
+        lunatic::sleep(Duration::MAX);
+    });
+    (0..processes).for_each(|_| all.receive());
+    root.unwrap()
+}
+
+fn pipes_that_hang_leave_others_their_files() {
+    let read = || assert_eq!(fs::read_to_string("/data/given.txt").unwrap(), "from outside");
+    let first = hang(HANGING);
+    (0..100).for_each(|_| read());
+    // Those that are killed keep what hangs, so that more of them get no more.
+    first.kill();
+    first.join();
+    for _ in 0..10 {
+        let more = hang(HANGING / 10);
+        read();
+        more.kill();
+        more.join();
+    }
+    (0..100).for_each(|_| read());
+    // When it hangs no more, all is as before: for one that is like them, too.
+    drop(fs::OpenOptions::new().write(true).open("/data/pipe").unwrap());
+    let like_them = Process::builder().config(&ProcessConfig::inherit()).spawn(move || {
+        let readers: Vec<_> = (0..100).map(|_| Process::spawn(read).unwrap()).collect();
+        for reader in readers {
+            assert_eq!(reader.join(), ExitReason::Normal);
+        }
+    });
+    assert_eq!(like_them.unwrap().join(), ExitReason::Normal);
+}
+
+#[link(wasm_import_module = "wasi_snapshot_preview1")]
+unsafe extern "C" {
+    fn fd_readdir(folder: i32, to: *mut u8, len: usize, cookie: u64, out: *mut usize) -> i32;
+}
+
+fn operations_on_files_are_charged() {
+    /// Lists the first entries of a folder, so many times, and looks at none.
+    fn list(folder: &str, times: usize) {
+        let folder = fs::File::open(folder).unwrap();
+        let (mut entries, mut len) = (vec![0; 64 << 10], 0);
+        for _ in 0..times {
+            // SAFETY: the memory is there, and as long as is said.
+            let code = unsafe { fd_readdir(folder.as_raw_fd(), entries.as_mut_ptr(), entries.len(), 0, &mut len) };
+            assert_eq!(code, 0);
+        }
+    }
+    fn used(folder: &str) -> Duration {
+        let so_far = || lunatic::this_process().usage().unwrap().cpu;
+        let before = so_far();
+        list(folder, 200);
+        so_far() - before
+    }
+    // The guest has as much to do for both, and the host hardly more: it is the thread that lists a thousand files each time.
+    let measured = ProcessConfig::inherit().measured();
+    let compares = Process::builder().config(&measured).spawn(|| {
+        let (empty, full) = (used("/data/small"), used("/data/large"));
+        assert!(full > empty * 3, "{empty:?}, {full:?}");
+    });
+    assert_eq!(compares.unwrap().join(), ExitReason::Normal);
+    let limited = ProcessConfig::inherit().cpu_time(Duration::from_millis(100));
+    let lists = Process::builder()
+        .config(&limited)
+        .spawn(|| list("/data/large", usize::MAX));
+    assert_eq!(lists.unwrap().join(), ExitReason::OutOfBudget);
+}
+
+fn a_folder_is_listed_while_it_changes() {
+    const FILES: usize = 3000;
+    fs::create_dir("/data/many").unwrap();
+    for number in 0..FILES {
+        fs::write(format!("/data/many/file number {number}"), "").unwrap();
+    }
+    fs::create_dir("/data/many/folder").unwrap();
+    let kinds: BTreeMap<_, _> = fs::read_dir("/data/many")
+        .unwrap()
+        .map(Result::unwrap)
+        .map(|entry| {
+            (
+                entry.file_name().into_string().unwrap(),
+                entry.file_type().unwrap().is_dir(),
+            )
+        })
+        .collect();
+    assert_eq!(kinds.len(), FILES + 1);
+    assert!(kinds.iter().all(|(name, is_dir)| *is_dir == (name == "folder")));
+    assert!(kinds.contains_key("file number 0") && kinds.contains_key("file number 2999"));
+    // What is removed moves nothing that is still to come.
+    for entry in fs::read_dir("/data/many").unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => fs::remove_dir(entry.path()).unwrap(),
+            false => fs::remove_file(entry.path()).unwrap(),
+        }
+    }
+    assert_eq!(fs::read_dir("/data/many").unwrap().count(), 0);
+    // A folder that was listed and closed can be opened again as the same number, and is another.
+    fs::remove_dir("/data/many").unwrap();
+    assert_eq!(fs::read_dir("/data").unwrap().count(), 1);
+    assert!(fs::read_dir("/data/given.txt").is_err());
+}
+
+fn large_folders_are_listed_as_fast_as_small_ones() {
+    let list = |folder, files| {
+        let time = || {
+            let start = Instant::now();
+            assert_eq!(fs::read_dir(folder).unwrap().count(), files);
+            start.elapsed()
+        };
+        (0..3).map(|_| time()).min().unwrap()
+    };
+    let (small, large) = (list("/data/small", 1000), list("/data/large", 20_000));
+    // Twenty times as much; four hundred times, if all were read for each part.
+    assert!(large < small * 100, "{small:?}, {large:?}");
 }
 
 fn files_under_a_folder_can_be_used() {

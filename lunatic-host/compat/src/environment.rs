@@ -5,6 +5,7 @@
 //! descends from that one belongs to it.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
 use lunatic_host::Module;
@@ -12,14 +13,19 @@ use lunatic_host::wasm::{Kernel, Process};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Payer as _, Receipt, Resource};
 use parking_lot::Mutex;
+use tokio::runtime::Handle;
 
 /// The number of this node: there is no other.
 pub(crate) const NODE: u64 = 1;
 /// The number of every environment, as its processes see it.
 pub(crate) const NUMBER: i64 = 1;
 
-/// The most names of an environment: while their map doubles, who asks for one keeps a worker.
+/// The most names of an environment.
 const NAMES_MAX: usize = 1 << 16;
+/// They lie in so many maps: one that doubles hashes all its names once more, and whoever asks for one keeps a worker as long.
+const PARTS: usize = 64;
+/// So many names at most are dropped by a worker.
+const DROPPED_MAX: usize = 1000;
 /// What a name takes up beside its bytes: twice its place in a map, which doubles.
 const NAME_SIZE: usize = 2 * size_of::<(Box<str>, Named)>();
 
@@ -37,8 +43,34 @@ pub(crate) struct Environment {
 }
 
 /// Who has which name. A name stays until it is removed, and so long the process pays that has given it.
-#[derive(Default)]
-pub(crate) struct Names(HashMap<Box<str>, Named>);
+pub(crate) struct Names {
+    parts: Vec<HashMap<Box<str>, Named>>,
+    /// Tells which part a name is in.
+    hasher: RandomState,
+    len: usize,
+}
+
+impl Default for Names {
+    fn default() -> Self {
+        Self {
+            parts: (0..PARTS).map(|_| HashMap::new()).collect(),
+            hasher: RandomState::new(),
+            len: 0,
+        }
+    }
+}
+
+impl Drop for Names {
+    fn drop(&mut self) {
+        if self.len <= DROPPED_MAX {
+            return;
+        }
+        if let Ok(threads) = Handle::try_current() {
+            let parts = std::mem::take(&mut self.parts);
+            threads.spawn_blocking(move || drop(parts));
+        }
+    }
+}
 
 struct Named {
     place: Place,
@@ -46,13 +78,17 @@ struct Named {
 }
 
 impl Names {
+    fn part(&self, name: &str) -> usize {
+        self.hasher.hash_one(name) as usize % PARTS
+    }
+
     pub(crate) fn get(&self, name: &str) -> Option<Place> {
-        self.0.get(name).map(|named| named.place)
+        self.parts[self.part(name)].get(name).map(|named| named.place)
     }
 
     /// What `process` pays for a name; or why it cannot be given.
     pub(crate) fn pay(&self, process: &Process, name: &str) -> Result<Receipt, String> {
-        if self.0.len() >= NAMES_MAX && !self.0.contains_key(name) {
+        if self.len >= NAMES_MAX && self.get(name).is_none() {
             return Err(format!("there are {NAMES_MAX} names already: remove some"));
         }
         let mut paid = Receipt::new(process.purse().to_account(), Resource::Relations);
@@ -64,11 +100,15 @@ impl Names {
     /// Gives a name that was paid for, in place of whoever had it.
     pub(crate) fn put(&mut self, name: &str, place: Place, paid: Receipt) {
         let named = Named { place, _paid: paid };
-        self.0.insert(name.into(), named);
+        let part = self.part(name);
+        let former = self.parts[part].insert(name.into(), named);
+        self.len += usize::from(former.is_none());
     }
 
     pub(crate) fn remove(&mut self, name: &str) {
-        self.0.remove(name);
+        let part = self.part(name);
+        let former = self.parts[part].remove(name);
+        self.len -= usize::from(former.is_some());
     }
 }
 
@@ -93,7 +133,11 @@ impl Environment {
     /// A name of the process.
     pub(crate) fn name_of(&self, id: Id) -> Option<String> {
         let names = self.names.lock();
-        let own = names.0.iter().find(|(_, named)| named.place == (NODE, id.raw()));
+        let own = names
+            .parts
+            .iter()
+            .flatten()
+            .find(|(_, named)| named.place == (NODE, id.raw()));
         own.map(|(name, _)| name.to_string())
     }
 }

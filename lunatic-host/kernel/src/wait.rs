@@ -3,8 +3,9 @@
 //! Each wait follows the same steps: try; if it cannot be done now, leave a waiter; block; when woken, take the waiter
 //! back and try again. The waiter is taken back however the wait ends, also when the process is killed meanwhile.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::ops::Deref;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -154,6 +155,21 @@ pub async fn block<H: Host>(wait: &Wait<'_, H>) {
         Poll::Pending
     })
     .await;
+}
+
+/// Blocks until `future` is ready, which wakes the process by itself. The time of `wait` is nothing to it.
+pub async fn ready<H: Host, F: Future>(wait: &Wait<'_, H>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    poll_fn(|context| {
+        let polled = future.as_mut().poll(context);
+        let (kind, what) = match polled {
+            Poll::Ready(_) => (WaitFor::Outside, Id::NONE),
+            Poll::Pending => (wait.kind, wait.what),
+        };
+        wait.process.set_wait(kind, what);
+        polled
+    })
+    .await
 }
 
 /// Takes a waiter back, whatever becomes of the process that left it.

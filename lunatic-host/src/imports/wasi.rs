@@ -1,15 +1,20 @@
 //! `wasi_snapshot_preview1`, by wasmtime-wasi. A process that never calls it pays nothing for it.
 //!
-//! Functions that open files or name paths are watched here: the limit of open files is kept, and denials are logged. What
-//! would take long is cut short in `bounds`.
+//! What a call does on files and folders, a thread does that may block (`blocking`, `files`). What would take long is cut short
+//! in `bounds`. The rest is done at once.
 
+mod blocking;
 mod bounds;
+mod files;
+mod listing;
+mod poll;
 
 use std::sync::Arc;
 
+pub(crate) use blocking::FILE_OPERATIONS_MAX;
 use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
 use lunatic_kernel::hash::NumberSet;
-use lunatic_kernel::stock::{EXHAUSTED, Portion};
+use lunatic_kernel::stock::Portion;
 use lunatic_kernel::time::Time;
 use wasmtime::{AsContextMut as _, Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
@@ -17,10 +22,8 @@ use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
 use wasmtime_wasi::{HostMonotonicClock, I32Exit};
 use wiggle::GuestMemory;
 
-use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::report::PanicCapture;
-use crate::rights::denial;
 use crate::wasm::Process;
 
 const NAMESPACE: &str = "wasi_snapshot_preview1";
@@ -28,40 +31,60 @@ const NAMESPACE: &str = "wasi_snapshot_preview1";
 /// Codes of WASI preview 1, `errno` in its `typenames.witx`.
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
+    pub(super) const BADF: i32 = 8;
     pub(super) const INVAL: i32 = 28;
+    #[cfg(target_os = "linux")]
+    pub(super) const ILSEQ: i32 = 25;
     pub(super) const FAULT: i32 = 21;
     pub(super) const MFILE: i32 = 33;
     pub(super) const NFILE: i32 = 41;
     pub(super) const NAMETOOLONG: i32 = 37;
     pub(super) const NOMEM: i32 = 48;
+    #[cfg(target_os = "linux")]
+    pub(super) const NOTDIR: i32 = 54;
     pub(super) const PERM: i32 = 63;
     pub(super) const ROFS: i32 = 69;
     pub(super) const NOTCAPABLE: i32 = 76;
 }
 
+/// Where the WASI side of a process is kept. It is away while a thread works with it, and the process waits.
+struct Home(Option<Box<ProcessWasi>>);
+
 /// The WASI side of one process.
 struct ProcessWasi {
     context: WasiP1Ctx,
-    /// The numbers of files that the process has opened and not closed. What it was given is not among them.
+    /// The numbers of files and folders that the process has opened and not closed.
     open: NumberSet<i32>,
-    /// A descriptor for each of them.
+    /// The numbers of the folders that it was given and has not closed.
+    given: NumberSet<i32>,
+    /// The folder that was listed last.
+    listing: Option<listing::Listing>,
+    /// A descriptor for each that is open, and for the folder that is listed.
     descriptors: Portion,
     /// What the process pays for the context and the files.
     paid: Receipt,
 }
 
-/// What a file that is open takes up in the host, in bytes, and what a context does without files, folders and texts.
+/// What a file that is open takes up in the host, in bytes, and what a context does without files, folders and texts, but with one
+/// folder that is listed.
 const FILE_SIZE: usize = 1 << 10;
-const CONTEXT_SIZE: usize = 4 << 10;
+const CONTEXT_SIZE: usize = (4 << 10) + FILE_SIZE;
+/// The first numbers are those of the standard streams; those of given folders follow.
+const STREAMS: i32 = 3;
 
 impl ProcessWasi {
     fn new(process: &Process, panic: &PanicCapture) -> Self {
         let system = &process.system;
         let clock = SystemClock(system.time.clone());
         let rights = &process.local.rights;
+        let mut context = rights.wasi.context(system.is_main(process.id), panic, clock);
+        // Any call makes the table of descriptors, with the folders that the context has then. That this one fails is no matter.
+        let _ = preview1::fd_tell(&mut context, &mut GuestMemory::Unshared(&mut []), 0, 0);
         Self {
-            context: rights.wasi.context(system.is_main(process.id), panic, clock),
+            context,
             open: NumberSet::default(),
+            listing: None,
+            given: (STREAMS..).take(rights.wasi.folder_count()).collect(),
             descriptors: Portion::none(&rights.descriptors, &rights.group),
             paid: Receipt::new(process.purse().to_account(), Resource::Bodies),
         }
@@ -74,13 +97,44 @@ impl ProcessWasi {
             .settle(CONTEXT_SIZE + process.local.rights.wasi.size() + files)
     }
 
-    /// A file that is not open any more, if it was opened by the process.
-    fn forget(&mut self, fd: i32) -> bool {
-        let was_open = self.open.remove(&fd);
-        if was_open {
+    /// Whether a number is that of a file or folder. All others are of standard streams, or of nothing.
+    fn is_file(&self, fd: i32) -> bool {
+        self.open.contains(&fd) || self.given.contains(&fd)
+    }
+
+    /// A file has been opened, whose number is written so.
+    fn opened(&mut self, fd: &[u8]) {
+        let fd = fd.try_into().expect("a number has four bytes");
+        self.open.insert(i32::from_le_bytes(fd));
+    }
+
+    /// A file that is not open any more.
+    fn forget(&mut self, fd: i32) {
+        if self.open.remove(&fd) {
             self.descriptors.shrink(1);
         }
-        was_open
+        self.given.remove(&fd);
+        if self.listing.as_ref().is_some_and(|listing| listing.fd() == fd) {
+            self.stop_listing();
+        }
+    }
+
+    /// No folder is listed any more.
+    fn stop_listing(&mut self) {
+        if self.listing.take().is_some() {
+            self.descriptors.shrink(1);
+        }
+    }
+
+    /// What was open as `to` is closed, and what is open as `from` has its number now.
+    fn renumber(&mut self, from: i32, to: i32) {
+        self.forget(to);
+        self.stop_listing();
+        for numbers in [&mut self.open, &mut self.given] {
+            if numbers.remove(&from) {
+                numbers.insert(to);
+            }
+        }
     }
 
     /// There may be fewer files than were paid for.
@@ -92,17 +146,30 @@ impl ProcessWasi {
 
     /// The WASI side of the process, made when it is first needed.
     fn of(ctx: &mut Ctx) -> &mut Self {
-        if ctx.find_state::<Self>().is_none() {
+        let is_there = ctx.find_state::<Home>().is_some_and(|home| home.0.is_some());
+        if !is_there {
             // The panic that the process may be writing to standard error: whoever sees its end asks for it.
             let panic = ctx.state(PanicCapture::default).clone();
             let (kernel, process) = (ctx.kernel.clone(), ctx.process().clone());
-            let new = ctx.state(|| Self::new(&process, &panic));
+            let mut new = Box::new(Self::new(&process, &panic));
             if let Err(exhausted) = new.settle(&process) {
                 kernel.out_of_memory(&process, exhausted);
             }
-            return new;
+            Self::put(ctx, new);
         }
-        ctx.state(|| unreachable!("it was there just now"))
+        let home = ctx.state(|| Home(None));
+        home.0.as_mut().expect("it is there, or was made just now")
+    }
+
+    /// Takes it away from the process, which has to wait until it is [put](Self::put) back.
+    fn take(ctx: &mut Ctx) -> Box<Self> {
+        Self::of(ctx);
+        let home = ctx.state(|| Home(None));
+        home.0.take().expect("it was there just now")
+    }
+
+    fn put(ctx: &mut Ctx, wasi: Box<Self>) {
+        ctx.state(|| Home(None)).0 = Some(wasi);
     }
 }
 
@@ -134,47 +201,16 @@ pub fn print_held_panic(ctx: &Ctx) {
 /// The memory of the caller, and its WASI side.
 fn parts<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(GuestMemory<'a>, &'a mut ProcessWasi)> {
     let memory = crate::guest_memory::memory(caller)?;
-    let fuel = caller.as_context_mut().hostcall_fuel();
+    set_fuel(caller);
     let (bytes, ctx) = memory.data_and_store_mut(caller);
-    let wasi = ProcessWasi::of(ctx);
+    Ok((GuestMemory::Unshared(bytes), ProcessWasi::of(ctx)))
+}
+
+/// The next call may copy as much as calls may.
+fn set_fuel(caller: &mut Caller<'_, Ctx>) {
+    let fuel = caller.as_context_mut().hostcall_fuel();
+    let wasi = ProcessWasi::of(caller.data_mut());
     preview1::WasiSnapshotPreview1::set_hostcall_fuel(&mut wasi.context, fuel);
-    Ok((GuestMemory::Unshared(bytes), wasi))
-}
-
-/// Writes a denial into the log, if `code` is one.
-fn note_denial(caller: &mut Caller<'_, Ctx>, code: i32, what: &str, path: i32, len: i32) {
-    if !matches!(code, errno::PERM | errno::ROFS | errno::NOTCAPABLE) {
-        return;
-    }
-    if !caller.data().process().system.data.config.log_denials {
-        return;
-    }
-    let Ok((bytes, ctx)) = crate::guest_memory::slice(caller, path as u32, len as u32) else {
-        return;
-    };
-    let path = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned();
-    denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
-}
-
-/// Functions whose denials are logged: their parameters, which of them are the path, and which are the lengths of all paths.
-macro_rules! paths {
-    ($linker:ident: $($name:ident($($argument:ident: $type:ty),*) at $path:ident $len:ident, $($lens:ident)+, $what:literal;)*) => {$(
-        $linker.func_wrap_async(
-            NAMESPACE,
-            stringify!($name),
-            |mut caller: Caller<'_, Ctx>, ($($argument,)*): ($($type,)*)| {
-                Box::new(async move {
-                    if [$($lens),+].into_iter().any(bounds::is_too_long) {
-                        return Ok(errno::NAMETOOLONG);
-                    }
-                    let (mut memory, wasi) = parts(&mut caller)?;
-                    let code = preview1::$name(&mut wasi.context, &mut memory, $($argument),*).await?;
-                    note_denial(&mut caller, code, $what, $path, $len);
-                    wasmtime::Result::Ok(code)
-                })
-            },
-        )?;
-    )*};
 }
 
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -184,131 +220,18 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(NAMESPACE, "proc_exit", |code: i32| -> wasmtime::Result<()> {
         Err(I32Exit(code).into())
     })?;
-    add_open_and_close(linker)?;
-    paths! { linker:
-        path_create_directory(fd: i32, path: i32, len: i32) at path len, len, "may not create";
-        path_filestat_get(fd: i32, flags: i32, path: i32, len: i32, out: i32) at path len, len, "may not look at";
-        path_filestat_set_times(fd: i32, flags: i32, path: i32, len: i32, access: i64, change: i64, which: i32)
-            at path len, len, "may not change";
-        path_link(fd: i32, flags: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32)
-            at path len, len name_len, "may not link";
-        path_readlink(fd: i32, path: i32, len: i32, to: i32, to_len: i32, out: i32) at path len, len, "may not read";
-        path_remove_directory(fd: i32, path: i32, len: i32) at path len, len, "may not remove";
-        path_rename(fd: i32, path: i32, len: i32, to: i32, name: i32, name_len: i32) at path len, len name_len, "may not rename";
-        path_symlink(target: i32, target_len: i32, fd: i32, path: i32, len: i32) at path len, len target_len, "may not create";
-        path_unlink_file(fd: i32, path: i32, len: i32) at path len, len, "may not remove";
-    }
-    add_checked(linker)?;
+    add_clocks(linker)?;
+    files::add(linker)?;
+    listing::add(linker)?;
     bounds::add(linker)?;
+    poll::add(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
 
-/// The functions that change how many files are open.
-fn add_open_and_close(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap_async(
-        NAMESPACE,
-        "path_open",
-        |caller, (fd, how, path, len, create, rights, inheriting, flags, out)| {
-            Box::new(path_open(
-                caller,
-                (fd, how, path, len, create, rights, inheriting, flags, out),
-            ))
-        },
-    )?;
-    linker.func_wrap_async(NAMESPACE, "fd_close", |caller, (fd,)| Box::new(fd_close(caller, fd)))?;
-    linker.func_wrap_async(NAMESPACE, "fd_renumber", |caller, (from, to)| {
-        Box::new(fd_renumber(caller, from, to))
-    })?;
-    Ok(())
-}
-
-/// Opens a file, unless the process has as many open as it may, or the host has no descriptor for it.
-async fn path_open(
-    mut caller: Caller<'_, Ctx>,
-    (fd, how, path, len, create, rights, inheriting, flags, out): (i32, i32, i32, i32, i32, i64, i64, i32, i32),
-) -> wasmtime::Result<i32> {
-    if bounds::is_too_long(len) {
-        return Ok(errno::NAMETOOLONG);
-    }
-    let files_max = caller.data().process().local.rights.files_max;
-    // Where the number of the file goes, so that it can be read there.
-    let Ok(_) = guest_memory::slice(&mut caller, out.cast_unsigned(), 4) else {
-        return Ok(errno::FAULT);
-    };
-    let (mut memory, wasi) = parts(&mut caller)?;
-    if wasi.open.len() >= files_max as usize {
-        denial::log(
-            caller.data().process(),
-            "may not open more files than",
-            &files_max.to_string(),
-            "--max-files N",
-        );
-        return Ok(errno::MFILE);
-    }
-    if wasi.paid.grow(FILE_SIZE).is_err() {
-        return Ok(errno::NOMEM);
-    }
-    if !wasi.descriptors.grow(1) {
-        ProcessWasi::closed(&mut caller);
-        denial::log(caller.data().process(), "may not open a file", EXHAUSTED, "");
-        return Ok(errno::NFILE);
-    }
-    let opened = preview1::path_open(
-        &mut wasi.context,
-        &mut memory,
-        fd,
-        how,
-        path,
-        len,
-        create,
-        rights,
-        inheriting,
-        flags,
-        out,
-    );
-    let code = opened.await?;
-    match code {
-        errno::SUCCESS => {
-            let fd = i32::from_le_bytes(guest_memory::read(&mut caller, out.cast_unsigned())?);
-            ProcessWasi::of(caller.data_mut()).open.insert(fd);
-        }
-        _ => wasi.descriptors.shrink(1),
-    }
-    ProcessWasi::closed(&mut caller);
-    note_denial(&mut caller, code, "may not open", path, len);
-    Ok(code)
-}
-
-async fn fd_close(mut caller: Caller<'_, Ctx>, fd: i32) -> wasmtime::Result<i32> {
-    let (mut memory, wasi) = parts(&mut caller)?;
-    let code = preview1::fd_close(&mut wasi.context, &mut memory, fd).await?;
-    if code == errno::SUCCESS {
-        wasi.forget(fd);
-    }
-    ProcessWasi::closed(&mut caller);
-    Ok(code)
-}
-
-async fn fd_renumber(mut caller: Caller<'_, Ctx>, from: i32, to: i32) -> wasmtime::Result<i32> {
-    let (mut memory, wasi) = parts(&mut caller)?;
-    let code = preview1::fd_renumber(&mut wasi.context, &mut memory, from, to).await?;
-    // What was open as `to` is closed.
-    if code == errno::SUCCESS && from != to {
-        wasi.forget(to);
-        if wasi.open.remove(&from) {
-            wasi.open.insert(to);
-        }
-    }
-    ProcessWasi::closed(&mut caller);
-    Ok(code)
-}
-
-/// The functions that take one of a few numbers: wasmtime-wasi traps on others, where a C library expects EINVAL.
-fn add_checked(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
+/// wasmtime-wasi traps on other numbers of clocks, where a C library expects EINVAL.
+fn add_clocks(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     const CLOCK_MAX: i32 = 3;
-    const ADVICE_MAX: i32 = 5;
-    const WHENCE_MAX: i32 = 2;
     linker.func_wrap(
         NAMESPACE,
         "clock_res_get",
@@ -329,32 +252,6 @@ fn add_checked(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
             }
             let (mut memory, wasi) = parts(&mut caller)?;
             preview1::clock_time_get(&mut wasi.context, &mut memory, clock, precision, out)
-        },
-    )?;
-    linker.func_wrap_async(
-        NAMESPACE,
-        "fd_advise",
-        |mut caller: Caller<'_, Ctx>, (fd, at, len, advice): (i32, i64, i64, i32)| {
-            Box::new(async move {
-                if !(0..=ADVICE_MAX).contains(&advice) {
-                    return Ok(errno::INVAL);
-                }
-                let (mut memory, wasi) = parts(&mut caller)?;
-                preview1::fd_advise(&mut wasi.context, &mut memory, fd, at, len, advice).await
-            })
-        },
-    )?;
-    linker.func_wrap_async(
-        NAMESPACE,
-        "fd_seek",
-        |mut caller: Caller<'_, Ctx>, (fd, by, whence, out): (i32, i64, i32, i32)| {
-            Box::new(async move {
-                if !(0..=WHENCE_MAX).contains(&whence) {
-                    return Ok(errno::INVAL);
-                }
-                let (mut memory, wasi) = parts(&mut caller)?;
-                preview1::fd_seek(&mut wasi.context, &mut memory, fd, by, whence, out).await
-            })
         },
     )?;
     Ok(())

@@ -173,6 +173,8 @@ fn descriptors_of(folders: usize) -> u64 {
 /// Folders as wasmtime-wasi wants them; or which of them it could not open, and why.
 fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error)> {
     let mut builder = WasiCtxBuilder::new();
+    // Whoever calls sees to it that the thread may block.
+    builder.allow_blocking_current_thread(true);
     for (at, folder) in folders.iter().enumerate() {
         let perms = if folder.read_only {
             FsPerms::ReadOnly
@@ -309,6 +311,11 @@ impl Wasi {
         Some((folder.clone(), rest.join("/")))
     }
 
+    /// How many folders there are. A context gives them the numbers behind those of the standard streams.
+    pub(crate) fn folder_count(&self) -> usize {
+        self.folders.len()
+    }
+
     /// Whether there is no folder, so that no file can be opened.
     pub(crate) fn has_no_folder(&self) -> bool {
         self.folders.is_empty()
@@ -325,8 +332,8 @@ impl Wasi {
     /// Dropping the context prints whatever text of the process has not come out yet: ask [`crate::report::panic_of`]
     /// before.
     ///
-    /// No call through the context blocks a thread for long: files are read and written on tokio's pool for blocking work
-    /// (of the runtime the caller is in, else of one that wasmtime-wasi starts), output as [`super::stdio`] says.
+    /// What a call does on a file or folder, it does on the thread that polls it, which must be one that may block. Output goes
+    /// where [`super::stdio`] says, and blocks no thread.
     pub fn context(&self, is_main: bool, panic: &PanicCapture, clock: impl HostMonotonicClock + 'static) -> WasiP1Ctx {
         let mut builder = WasiCtxBuilder::new();
         builder.args(&self.args).envs(&self.env);

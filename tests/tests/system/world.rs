@@ -28,6 +28,19 @@ fn run_with_folder(program: Program<'_>, read_only: bool) {
     with_folder(|folder| _ = program.dir(folder, "/data", read_only).run().normal());
 }
 
+/// With two folders of so many files.
+fn run_with_folders(program: Program<'_>, small: usize, large: usize) {
+    with_folder(|folder| {
+        for (name, files) in [("small", small), ("large", large)] {
+            std::fs::create_dir(folder.join(name)).unwrap();
+            for number in 0..files {
+                std::fs::write(folder.join(name).join(format!("file number {number}")), "").unwrap();
+            }
+        }
+        program.dir(folder, "/data", true).quiet().run().normal();
+    });
+}
+
 /// Each line must be one that `expected` makes, and each must be there once.
 #[track_caller]
 fn assert_lines(text: &str, expected: impl Fn(usize, usize) -> String) {
@@ -72,6 +85,14 @@ crate::scenarios! {
             assert!(ended.stdout.contains("and then it was open\n"), "{ended}");
         });
     }),
+    pipes_that_hang_leave_others_their_files => |program| with_folder(|folder| {
+        let made = std::process::Command::new("mkfifo").arg(folder.join("pipe")).status();
+        assert!(made.unwrap().success());
+        program.dir(folder, "/data", false).quiet().run().normal();
+    }),
+    operations_on_files_are_charged => |program| run_with_folders(program, 0, 2000),
+    a_folder_is_listed_while_it_changes => |program| run_with_folder(program, false),
+    large_folders_are_listed_as_fast_as_small_ones => |program| run_with_folders(program, 1000, 20_000),
     files_under_a_folder_can_be_used => |program| with_folder(|folder| {
         program.dir(folder, "/data", false).run().normal();
         assert_eq!(std::fs::read_to_string(folder.join("new.txt")).unwrap(), "one\ntwo\nthree\n");

@@ -26,10 +26,12 @@ pub enum WaitFor {
     Select,
     /// A socket: something outside, but in a call of the host's own.
     Socket,
+    /// A file: something outside, in a call of the host's own, too.
+    File,
 }
 
 impl WaitFor {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Outside,
         Self::Receive,
         Self::Send,
@@ -39,11 +41,12 @@ impl WaitFor {
         Self::Call,
         Self::Select,
         Self::Socket,
+        Self::File,
     ];
 
     /// No process of the system need do anything to end this wait.
     pub fn is_outside(self) -> bool {
-        matches!(self, Self::Outside | Self::Socket)
+        matches!(self, Self::Outside | Self::Socket | Self::File)
     }
 
     /// The process waits where it can be frozen: nobody else holds addresses in its memory, and its place is known.

@@ -262,9 +262,23 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
 }
 
+/// The roots that the system trusts, once they are read.
+static ROOTS: OnceLock<Result<Arc<RootCertStore>, Bad>> = OnceLock::new();
+
+/// Whether a configuration needs the roots that the system trusts, and they have to be read first: files of some hundred
+/// certificates, which takes 20 ms. What needs them all the same reads them itself.
+pub fn must_read_roots(text: &[u8]) -> bool {
+    ROOTS.get().is_none() && text.split(|byte| *byte == 0).any(|entry| entry == b"system-roots")
+}
+
+/// Reads the roots that the system trusts, for a thread that may block.
+pub fn read_roots() {
+    // Who needs them is told what is wrong with them.
+    let _ = system_roots();
+}
+
 /// The roots that the system trusts, read once.
 fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
-    static ROOTS: OnceLock<Result<Arc<RootCertStore>, Bad>> = OnceLock::new();
     let read = || {
         let found = rustls_native_certs::load_native_certs();
         let mut roots = RootCertStore::empty();

@@ -7,7 +7,7 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_net::handles::Charge;
 use lunatic_net::readiness::Direction;
-use lunatic_net::tls::config::{Config, Draft, cost};
+use lunatic_net::tls::config::{Config, Draft, cost, must_read_roots, read_roots};
 use lunatic_net::tls::{Handshake, wrap};
 use lunatic_sys::certificates;
 use lunatic_sys::codes::{
@@ -91,6 +91,9 @@ async fn read_config(caller: &mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmt
     let mut receipt = Receipt::new(caller.data().process().purse().to_account(), Resource::Network);
     if let Err(exhausted) = receipt.grow(cost(&text)) {
         return Ok(Err(Failure::Text(LIMIT, exhausted.to_string())));
+    }
+    if must_read_roots(&text) {
+        caller.data().spawn_blocking(read_roots).await;
     }
     let mut draft = match Draft::new(&text) {
         Ok(draft) => draft,

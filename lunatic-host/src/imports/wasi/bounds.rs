@@ -1,14 +1,16 @@
 //! Functions of WASI whose time grows with what they are asked for, cut short or done in pieces.
 //!
 //! WASI lets a read or write do less than it was asked for, and libraries go on with the rest. wasmtime-wasi takes the first
-//! range that is not empty as it is. A longer one is read or written through a piece of memory of the host's own, which
-//! wasmtime-wasi takes for the guest's.
+//! range that is not empty as it is. One of a file, or one that is too long, is read or written through a piece of memory of the
+//! host's own, which wasmtime-wasi takes for the guest's.
 
-use wasmtime::{Caller, Linker, Result};
+use wasmtime::{Caller, Error, Linker, Result};
+use wasmtime_wasi::p1::WasiP1Ctx;
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 use wiggle::GuestMemory;
 
-use super::{NAMESPACE, errno, parts};
+use super::blocking::{self, Loan};
+use super::{NAMESPACE, ProcessWasi, errno, parts};
 use crate::guest_memory;
 use crate::imports::pieces;
 use crate::instance::Ctx;
@@ -17,8 +19,6 @@ use crate::instance::Ctx;
 const PART_MAX: u32 = 1 << 20;
 /// The most ranges of one read or write, as in Linux (`UIO_MAXIOV`).
 const RANGES_MAX: u32 = 1024;
-/// The most things that are waited for at once: each is set up and taken down by itself.
-const SUBSCRIPTIONS_MAX: u32 = 4096;
 /// The longest path, as in Linux (`PATH_MAX`).
 const PATH_LEN_MAX: u32 = 4096;
 /// So many random numbers are made between two looks at the clock, in bytes: they take 0.2 ms.
@@ -32,9 +32,6 @@ pub(super) fn is_too_long(path_len: i32) -> bool {
 pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
     linker.func_wrap_async(NAMESPACE, "random_get", |caller, (to, len): (i32, i32)| {
         Box::new(random_get(caller, to.cast_unsigned(), len.cast_unsigned()))
-    })?;
-    linker.func_wrap_async(NAMESPACE, "poll_oneoff", |caller, (wanted, events, count, out)| {
-        Box::new(poll_oneoff(caller, wanted, events, count, out))
     })?;
     linker.func_wrap_async(NAMESPACE, "fd_read", |caller, (fd, ranges, count, out)| {
         Box::new(transfer(
@@ -95,14 +92,6 @@ async fn random_get(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> Result<i3
     }
 }
 
-async fn poll_oneoff(mut caller: Caller<'_, Ctx>, wanted: i32, events: i32, count: i32, out: i32) -> Result<i32> {
-    if count.cast_unsigned() > SUBSCRIPTIONS_MAX {
-        return Ok(errno::INVAL);
-    }
-    let (mut memory, wasi) = parts(&mut caller)?;
-    preview1::poll_oneoff(&mut wasi.context, &mut memory, wanted, events, count, out).await
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Direction {
     Read,
@@ -124,16 +113,24 @@ impl Ranges {
         Self { at, count }
     }
 
-    /// Where the range begins that is read or written, if it is too long for one call and lies in the memory.
-    fn first_long(self, memory: &mut [u8]) -> Option<u32> {
-        let size = self.count.cast_unsigned().checked_mul(Self::ITEM_SIZE)?;
-        let items = guest_memory::part(memory, self.at.cast_unsigned(), size).ok()?;
+    /// The range that is read or written: the first that is not empty, or one without bytes.
+    ///
+    /// # Errors
+    ///
+    /// If the list or the range does not lie in the memory, or the list not where lists may.
+    fn first(self, memory: &mut [u8]) -> Result<(u32, u32)> {
+        let at = self.at.cast_unsigned();
+        if !at.is_multiple_of(4) {
+            return Err(Error::msg("the list of ranges of a call of WASI is not aligned"));
+        }
+        let items = guest_memory::part(memory, at, self.count.cast_unsigned() * Self::ITEM_SIZE)?;
         let number = |bytes: &[u8]| u32::from_le_bytes(bytes.try_into().expect("half of an item"));
         let mut items = items
             .chunks_exact(Self::ITEM_SIZE as usize)
             .map(|item| (number(&item[..4]), number(&item[4..])));
-        let (start, len) = items.find(|(_, len)| *len > 0)?;
-        (len > PART_MAX && guest_memory::part(memory, start, len).is_ok()).then_some(start)
+        let (start, len) = items.find(|(_, len)| *len > 0).unwrap_or_default();
+        guest_memory::part(memory, start, len)?;
+        Ok((start, len))
     }
 }
 
@@ -149,63 +146,81 @@ async fn transfer(
     if ranges.count.cast_unsigned() > RANGES_MAX {
         return Ok(errno::INVAL);
     }
+    let is_file = ProcessWasi::of(caller.data_mut()).is_file(fd);
     let (memory, _) = guest_memory::all(&mut caller)?;
-    // Without a place for the result the call fails, and says so itself.
-    let has_out = guest_memory::part(memory, out.cast_unsigned(), 4).is_ok();
-    if let Some(start) = ranges.first_long(memory).filter(|_| has_out) {
-        return transfer_part(&mut caller, direction, fd, start, at, out.cast_unsigned()).await;
+    let first = ranges.first(memory);
+    let is_long = first.as_ref().is_ok_and(|(_, len)| *len > PART_MAX);
+    if !is_file && !is_long {
+        let (mut memory, wasi) = parts(&mut caller)?;
+        return call(&mut wasi.context, &mut memory, direction, fd, ranges, at, out).await;
     }
-    let (mut memory, wasi) = parts(&mut caller)?;
-    call(&mut wasi.context, &mut memory, direction, fd, ranges, at, out).await
-}
-
-/// Reads or writes the part of a range that begins at `start`.
-async fn transfer_part(
-    caller: &mut Caller<'_, Ctx>,
-    direction: Direction,
-    fd: i32,
-    start: u32,
-    at: Option<i64>,
-    out: u32,
-) -> Result<i32> {
-    const OUT: usize = Ranges::ITEM_SIZE as usize;
-    const PART: usize = OUT + 4;
-    // The list with its one range, the result, the range.
-    let mut own = Vec::with_capacity(PART + PART_MAX as usize);
-    own.extend((PART as u32).to_le_bytes());
-    own.extend(PART_MAX.to_le_bytes());
-    own.extend([0; 4]);
-    match direction {
-        Direction::Write => own.extend_from_slice(guest_memory::slice(caller, start, PART_MAX)?.0),
-        Direction::Read => own.resize(PART + PART_MAX as usize, 0),
-    }
-    let (_, wasi) = parts(caller)?;
-    let mut memory = GuestMemory::Unshared(&mut own);
-    let code = call(
-        &mut wasi.context,
-        &mut memory,
+    let (start, len) = first?;
+    // The place for the result, before anything is done.
+    guest_memory::part(memory, out.cast_unsigned(), 4)?;
+    let part = Part {
         direction,
         fd,
-        Ranges::new(0, 1),
         at,
-        OUT as i32,
-    )
-    .await?;
-    if code != errno::SUCCESS {
-        return Ok(code);
+        start,
+        len: len.min(PART_MAX),
+    };
+    part.transfer(&mut caller, is_file, out).await
+}
+
+/// The part of a range that one call reads or writes.
+#[derive(Clone, Copy)]
+struct Part {
+    direction: Direction,
+    fd: i32,
+    at: Option<i64>,
+    start: u32,
+    len: u32,
+}
+
+impl Part {
+    /// Reads or writes it through memory of the host's own; if it is of a file, on a thread that may block.
+    async fn transfer(self, caller: &mut Caller<'_, Ctx>, is_file: bool, out: i32) -> Result<i32> {
+        let Self {
+            direction,
+            fd,
+            at,
+            start,
+            len,
+        } = self;
+        let mut loan = Loan::default();
+        let bytes = match direction {
+            Direction::Write => loan.input(caller, start.cast_signed(), len.cast_signed())?,
+            Direction::Read => loan.zeros(len),
+        };
+        let done = loan.zeros(4);
+        let range = [bytes.to_le_bytes(), len.to_le_bytes()].concat();
+        let ranges = Ranges::new(loan.own(&range), 1);
+        let (loan, code) = if is_file {
+            let function = async move |context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>| {
+                call(context, memory, direction, fd, ranges, at, done).await
+            };
+            blocking::call_on(caller, loan, function).await?
+        } else {
+            let (_, wasi) = parts(caller)?;
+            let code = call(&mut wasi.context, &mut loan.memory(), direction, fd, ranges, at, done).await?;
+            (loan, code)
+        };
+        if code != errno::SUCCESS {
+            return Ok(code);
+        }
+        let done: [u8; 4] = loan.read(done, 4).try_into().expect("four bytes");
+        if direction == Direction::Read {
+            let read = loan.read(bytes, u32::from_le_bytes(done).min(len));
+            guest_memory::write(caller, start, read)?;
+        }
+        guest_memory::write(caller, out.cast_unsigned(), &done)?;
+        Ok(code)
     }
-    let done: [u8; 4] = own[OUT..PART].try_into().expect("four bytes");
-    if direction == Direction::Read {
-        let read = &own[PART..][..u32::from_le_bytes(done) as usize];
-        guest_memory::write(caller, start, read)?;
-    }
-    guest_memory::write(caller, out, &done)?;
-    Ok(code)
 }
 
 /// The function of wasmtime-wasi.
 async fn call(
-    context: &mut wasmtime_wasi::p1::WasiP1Ctx,
+    context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,
     direction: Direction,
     fd: i32,

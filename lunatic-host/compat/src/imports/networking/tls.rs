@@ -13,7 +13,7 @@ use lunatic_host::wasm::{Process, Socket};
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_net::cost;
 use lunatic_net::handles::Charge;
-use lunatic_net::tls::config::{Config, cost as cost_of_config};
+use lunatic_net::tls::config::{Config, cost as cost_of_config, must_read_roots, read_roots};
 use lunatic_net::tls::{HELD_MAX, wrap};
 use wasmtime::{Caller, Linker};
 
@@ -164,16 +164,15 @@ fn roots(caller: &mut Caller<'_, Ctx>, at: u32, count: u32) -> wasmtime::Result<
     Ok(each.flatten().collect())
 }
 
-/// The configuration of a client; without certificates of its own it trusts the system's.
-fn client(process: &Process, roots: &[String]) -> Result<Config, String> {
-    let entries: String = match roots {
+/// The text of the configuration of a client; without certificates of its own it trusts the system's.
+fn client(roots: &[String]) -> String {
+    match roots {
         [] => "client\0system-roots\0".into(),
         roots => roots
             .iter()
             .map(|root| format!("root={root}\0"))
             .fold("client\0".into(), |all, root| all + &root),
-    };
-    read(process, entries.as_bytes())
+    }
 }
 
 async fn tls_connect(
@@ -186,7 +185,11 @@ async fn tls_connect(
 ) -> wasmtime::Result<i32> {
     let host = text(&mut caller, host, len)?;
     let roots = roots(&mut caller, certificates, count)?;
-    let config = match client(caller.data().process(), &roots) {
+    let entries = client(&roots);
+    if must_read_roots(entries.as_bytes()) {
+        caller.data().spawn_blocking(read_roots).await;
+    }
+    let config = match read(caller.data().process(), entries.as_bytes()) {
         Ok(config) => config,
         Err(why) => return failed(&mut caller, out, why),
     };

@@ -1,0 +1,51 @@
+//! `fd_readdir`: lists a folder, in as many calls as the guest's memory makes necessary.
+//!
+//! wasmtime-wasi reads the whole folder for each call and asks for each file in it. Where the system can go on at a place of a
+//! folder, no call reads more than it tells (`linux`). Elsewhere it is wasmtime-wasi's (`elsewhere`).
+
+#[cfg(not(target_os = "linux"))]
+mod elsewhere;
+#[cfg(target_os = "linux")]
+mod linux;
+
+#[cfg(not(target_os = "linux"))]
+use elsewhere as system;
+#[cfg(target_os = "linux")]
+use linux as system;
+pub(super) use system::Listing;
+use wasmtime::{Caller, Linker, Result};
+use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
+
+use super::blocking::{self, Loan};
+use super::{NAMESPACE, ProcessWasi, parts};
+use crate::instance::Ctx;
+
+/// What a guest asks for: the folder, where its entries go, how many bytes these may have, where to go on, where the number of
+/// bytes goes.
+type Arguments = (i32, i32, i32, i64, i32);
+
+pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
+    linker.func_wrap_async(NAMESPACE, "fd_readdir", |caller, arguments| {
+        Box::new(fd_readdir(caller, arguments))
+    })?;
+    Ok(())
+}
+
+async fn fd_readdir(mut caller: Caller<'_, Ctx>, arguments: Arguments) -> Result<i32> {
+    let (fd, to, len, cookie, out) = arguments;
+    if ProcessWasi::of(caller.data_mut()).is_file(fd) {
+        return system::list(&mut caller, arguments).await;
+    }
+    let (mut memory, wasi) = parts(&mut caller)?;
+    preview1::fd_readdir(&mut wasi.context, &mut memory, fd, to, len, cookie, out).await
+}
+
+/// As wasmtime-wasi lists a folder.
+async fn list_all(caller: &mut Caller<'_, Ctx>, (fd, to, len, cookie, out): Arguments) -> Result<i32> {
+    let mut loan = Loan::default();
+    let (to, out) = (loan.output(caller, to, len)?, loan.output(caller, out, 4)?);
+    blocking::call(caller, loan, async move |context, memory| {
+        preview1::fd_readdir(context, memory, fd, to, len, cookie, out).await
+    })
+    .await
+}
