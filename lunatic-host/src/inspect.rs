@@ -1,5 +1,10 @@
-//! What a look into a system shows of each process.
+//! What a look into a system shows of its processes.
 
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use lunatic_kernel::address::Id;
+use lunatic_kernel::process::state::Phase;
 use lunatic_kernel::snapshot::Snapshot;
 use lunatic_module::entries::EntryName;
 use lunatic_module::identity::CodeId;
@@ -12,6 +17,8 @@ use crate::wasm::Process;
 pub struct ProcessInfo {
     /// Names, state, what it waits for, its mailbox, links and monitors.
     pub snapshot: Snapshot,
+    /// Whether its end is the end of the system.
+    pub is_main: bool,
     /// The function that it began with, by a name that other versions of the module know too. `None` for a function of a table
     /// that has more places than are named.
     pub entry: Option<EntryName>,
@@ -26,9 +33,107 @@ impl ProcessInfo {
         let local = &process.local;
         Self {
             snapshot,
+            is_main: process.system.is_main(process.id),
             entry: local.entry(),
             code: local.module.identity().clone(),
             memory: local.memory(),
         }
     }
+}
+
+/// Which processes of a system are asked for, in which order, and how many: see
+/// [`RunningSystem::list`](crate::RunningSystem::list). The default asks for all, by id.
+///
+/// # Examples
+///
+/// ```
+/// use lunatic_host::inspect::{Order, Query};
+///
+/// let fullest = Query { order: Order::Mailbox, limit: 10, ..Query::default() };
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Query {
+    /// What comes first.
+    pub order: Order,
+    /// So many that come first are left out.
+    pub skip: usize,
+    /// At most so many are shown.
+    pub limit: usize,
+    /// Only those with a registered name, or a name of their entry, that has this in it.
+    pub name: Option<String>,
+    /// Only those in this state.
+    pub phase: Option<Phase>,
+    /// Only those that this one has spawned.
+    pub parent: Option<Id>,
+}
+
+impl Default for Query {
+    fn default() -> Self {
+        Self {
+            order: Order::default(),
+            skip: 0,
+            limit: usize::MAX,
+            name: None,
+            phase: None,
+            parent: None,
+        }
+    }
+}
+
+/// What comes first; of equals, the smaller id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Order {
+    /// The smallest id, that is, the lowest slot: not the oldest.
+    #[default]
+    Id,
+    /// The most entries in the mailbox.
+    Mailbox,
+    /// The most bytes of the mailbox.
+    MailboxBytes,
+    /// The largest linear memory.
+    Memory,
+    /// The longest time on a core.
+    Time,
+}
+
+/// Processes that match a [`Query`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Page {
+    /// How many match, shown or not.
+    pub matched: usize,
+    /// Those that are shown, in their order.
+    pub processes: Vec<ProcessInfo>,
+}
+
+/// Where a process stands in an order; smaller is earlier.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Any,
+    Largest(Reverse<usize>),
+    Longest(Reverse<Duration>),
+}
+
+impl Query {
+    /// The place of a process; `None` if it is not asked for.
+    pub(crate) fn place(&self, process: &Process) -> Option<Place> {
+        let is_wanted = self.parent.is_none_or(|parent| process.parent == Some(parent))
+            && self.phase.is_none_or(|phase| process.phase() == phase)
+            && self.name.as_deref().is_none_or(|name| is_called(process, name));
+        is_wanted.then(|| match self.order {
+            Order::Id => Place::Any,
+            Order::Mailbox => Place::Largest(Reverse(process.mailbox_size().0)),
+            Order::MailboxBytes => Place::Largest(Reverse(process.mailbox_size().1)),
+            Order::Memory => Place::Largest(Reverse(process.local.memory())),
+            Order::Time => Place::Longest(Reverse(process.time_on_core())),
+        })
+    }
+}
+
+fn is_called(process: &Process, part: &str) -> bool {
+    process.is_named(|name| name.contains(part))
+        || process
+            .local
+            .entry()
+            .is_some_and(|entry| entry.to_string().contains(part))
 }

@@ -89,7 +89,7 @@ pub mod guest_memory;
 mod hibernation;
 mod host;
 pub mod imports;
-mod inspect;
+pub mod inspect;
 mod instance;
 mod io;
 mod module;

@@ -13,7 +13,7 @@ use lunatic_kernel::shares::Group;
 use lunatic_kernel::stock::EXHAUSTED;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
-use crate::inspect::ProcessInfo;
+use crate::inspect::{Page, ProcessInfo, Query};
 use crate::module::Module;
 use crate::rights::net::Net;
 use crate::rights::{MAY_ALL, Rights};
@@ -103,6 +103,17 @@ impl RunningSystem {
         process.is_some()
     }
 
+    /// Sends an exit signal to a process, as if it came from the main process. It ends with `reason`, or gets mail if it traps
+    /// exits; to most, [`Normal`](ExitReason::Normal) does nothing, and [`Killed`](ExitReason::Killed) ends any. False if it is
+    /// no process of this system, or has ended.
+    pub fn exit(&self, id: Id, reason: &ExitReason) -> bool {
+        let process = self.find(id);
+        if let (Some(process), Some(main)) = (&process, self.system.main()) {
+            self.kernel.exit_from_outside(process, main, reason);
+        }
+        process.is_some()
+    }
+
     /// The main process, until it has ended.
     pub fn main(&self) -> Option<Id> {
         self.system.main().filter(|id| self.kernel.is_alive(*id))
@@ -128,6 +139,18 @@ impl RunningSystem {
     /// about a microsecond for each process of the runtime.
     pub fn processes(&self) -> Vec<ProcessInfo> {
         self.kernel.snapshots_with(|process| self.has(process), ProcessInfo::of)
+    }
+
+    /// The processes that `query` asks for: each as it was at some time during the call. Stops nobody; takes less than half a
+    /// microsecond for each process of the runtime, and memory for those only that are shown.
+    pub fn list(&self, query: &Query) -> Page {
+        let place = |process: &KernelProcess<Wasm>| self.has(process).then(|| query.place(process)).flatten();
+        let (first, matched) = self.kernel.first_by(query.skip, query.limit, place);
+        let show = |process: &Arc<_>| ProcessInfo::of(process, self.kernel.snapshot_of(process));
+        Page {
+            matched,
+            processes: first.iter().map(show).collect(),
+        }
     }
 
     /// One process of the system, as it is now; `None` if there is none of this id, or it has ended.

@@ -1,5 +1,6 @@
 //! The flags of the host: a program's rights, limits and workers.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Confine;
@@ -60,6 +61,11 @@ pub struct HostArgs {
     /// At the end, print the numbers that a program of Lunatic 0.13 has counted with `lunatic::metrics`
     #[arg(long, help_heading = "Host options")]
     pub metrics: bool,
+
+    /// Open a door for `lunatic ps` and others: a socket at PATH, which only you can open
+    #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "auto",
+        help_heading = "Host options")]
+    pub admin: Option<PathBuf>,
 
     /// How long a program has to end in order after Ctrl-C or SIGTERM; then what is left of it is killed [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]

@@ -26,6 +26,8 @@
 //! - Nothing here panics because of what a user or a program wrote: errors are texts on standard error and an exit code.
 //! - Each test is a system of its own: it can fail, hang or exhaust its memory, and no other test is affected.
 
+#[cfg_attr(not(unix), path = "no_admin.rs")]
+mod admin;
 pub mod cargo_runner;
 #[cfg_attr(not(feature = "compat"), path = "no_compat.rs")]
 mod compat;
@@ -33,6 +35,8 @@ mod confine;
 pub mod doctor;
 mod host_args;
 pub mod init;
+#[cfg(unix)]
+mod operate;
 mod run;
 #[cfg_attr(not(unix), path = "no_stop.rs")]
 mod stop;
@@ -45,6 +49,8 @@ pub use lunatic_host::{CompileHelper, cache_folder};
 
 pub use self::confine::Confine;
 pub use self::host_args::HostArgs;
+#[cfg(unix)]
+pub use self::operate::{Operate, operate};
 pub use self::run::run;
 pub use self::test_args::{TestArgs, TestColor, TestFormat};
 pub use self::test_runner::test;

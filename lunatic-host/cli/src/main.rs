@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 use lunatic_cli::{HostArgs, TestArgs, cargo_runner};
 
 #[global_allocator]
@@ -28,6 +28,9 @@ enum Command {
     Run(Box<Run>),
     /// Have cargo build for WebAssembly and run with Lunatic: writes .cargo/config.toml
     Init,
+    #[cfg(unix)]
+    #[command(flatten)]
+    Operate(lunatic_cli::Operate),
     /// Say what this machine enforces to confine the host, and what its limits are
     Doctor,
 }
@@ -93,6 +96,8 @@ fn main() {
             lunatic_cli::run(&file, &args, &host)
         }
         Command::Init => init(),
+        #[cfg(unix)]
+        Command::Operate(command) => lunatic_cli::operate(&command),
         Command::Doctor => {
             print!("{}", lunatic_cli::doctor::report());
             0
@@ -127,9 +132,11 @@ fn test_call(args: &[OsString]) -> Option<Test> {
 
 /// Puts `run` in front of arguments that begin with a file or a flag of `run`.
 fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
-    const OWN: [&str; 8] = ["run", "init", "doctor", "help", "-h", "--help", "-V", "--version"];
-    let first = args.get(1).map(OsString::as_os_str);
-    if first.is_some_and(|first| OWN.iter().all(|own| first != OsStr::new(own))) {
+    const OWN: [&str; 5] = ["help", "-h", "--help", "-V", "--version"];
+    let command = Lunatic::command();
+    let is_own =
+        |first: &OsStr| OWN.iter().any(|own| first == OsStr::new(own)) || command.find_subcommand(first).is_some();
+    if args.get(1).is_some_and(|first| !is_own(first)) {
         args.insert(1, "run".into());
     }
     args

@@ -11,7 +11,7 @@ use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
 
-use crate::{HostArgs, compat, stop, trust};
+use crate::{HostArgs, admin, compat, stop, trust};
 
 /// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
 /// if it could not be started.
@@ -45,10 +45,11 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
     config.wasi.stdin = Stdin::Inherit;
     let wasm = read(file)?;
+    let door = host.admin.as_deref().map(admin::open).transpose()?;
     // Before the runtime starts threads.
     host.confine
         .program(&config, host.trust || trust::is_called_by_cargo())?;
-    let runtime = host.runtime()?;
+    let runtime = Arc::new(host.runtime()?);
     let module = load(&runtime, file, &wasm)?;
     if host.trust || (compat::is_compat(&module) && trust::is_called_by_cargo()) {
         trust::trust(&mut config);
@@ -62,6 +63,9 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let patience = host.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
     let stop = signals.watch(system.clone(), patience, stderr.clone());
     let stop = stop.context("cannot wait for signals")?;
+    if let Some(door) = door {
+        admin::serve(door, &runtime, &system, file)?;
+    }
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
         stderr.report(&lines(report).to_string());

@@ -21,6 +21,7 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::str::FromStr;
 
 use lunatic_sys::layout::RawHandle;
 use siphasher::sip::SipHasher24;
@@ -127,6 +128,26 @@ impl fmt::Display for Id {
             Peer::HERE => Ok(()),
             Peer(peer) => write!(f, "@{peer}"),
         }
+    }
+}
+
+/// As it is displayed, with the `#` or without.
+impl FromStr for Id {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let read = || {
+            let text = text.strip_prefix('#').unwrap_or(text);
+            let (text, peer) = match text.split_once('@') {
+                Some((text, peer)) => (text, Peer::new(peer.parse().ok()?)?),
+                None => (text, Peer::HERE),
+            };
+            let (slot, number) = text.split_once('.').unwrap_or((text, "0"));
+            let (slot, number): (u32, u32) = (slot.parse().ok()?, number.parse().ok()?);
+            let fits = slot >> SLOT_BITS == 0 && number >> USE_BITS == 0;
+            fits.then(|| Self::new(slot, number).on(peer))
+        };
+        read().ok_or("an id is a number, or two as in 17.2")
     }
 }
 
@@ -318,6 +339,24 @@ mod tests {
         assert_eq!((Node::draw(0), Node::draw(u64::MAX)), (Node(1), Node(last)));
     }
 
+    #[test]
+    fn what_is_no_id_is_not_read() {
+        for text in [
+            "",
+            "#",
+            "x",
+            "-1",
+            "1.",
+            "1.2.3",
+            "1@",
+            "1@5000",
+            "67108864",
+            "1.67108864",
+        ] {
+            assert!(text.parse::<Id>().is_err(), "{text}");
+        }
+    }
+
     proptest! {
         /// Whoever holds an address can read from it where it leads, and the keys of that node find the id.
         #[test]
@@ -330,6 +369,14 @@ mod tests {
             prop_assert_eq!((id.slot(), id.number(), id.peer()), (slot, number, Peer::HERE));
             let there = id.on(Peer(3));
             prop_assert_eq!((there.slot(), there.number(), there.peer()), (slot, number, Peer(3)));
+        }
+
+        #[test]
+        fn an_id_is_read_as_it_is_shown(slot in 0..1_u32 << SLOT_BITS, number in 0..1_u32 << USE_BITS, peer in 0..=Peer::MAX) {
+            let id = Id::new(slot, number).on(Peer(peer));
+            let shown = id.to_string();
+            prop_assert_eq!(shown.parse(), Ok(id));
+            prop_assert_eq!(shown[1..].parse(), Ok(id));
         }
     }
 }

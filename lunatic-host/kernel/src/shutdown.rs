@@ -8,6 +8,9 @@
 //!
 //! How long that may take is up to who asked for it: [`System::end`] ends what is left.
 
+use std::sync::Arc;
+
+use crate::address::Id;
 use crate::exit::ExitReason;
 use crate::host::Host;
 use crate::kernel::Kernel;
@@ -25,6 +28,11 @@ impl<H: Host> Kernel<H> {
         if let Some(main) = system.main().and_then(|id| self.find(id)) {
             self.exit_by_signal(&main, main.id, &ExitReason::Shutdown);
         }
+    }
+
+    /// Somebody outside sends an exit signal to a process, which hears that it comes from `from`.
+    pub fn exit_from_outside(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
+        self.exit_by_signal(to, from, reason);
     }
 
     /// The main process has ended, and tells others of that: those that are linked to it, and in an orderly stop also its

@@ -3,6 +3,8 @@
 //! A snapshot of one process takes that process's lock once, for as long as copying its lists takes. Snapshots of many are
 //! not of one instant: each is true for its process at some time between the call and its return.
 
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,6 +15,12 @@ use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::process::state::Phase;
 use crate::process::{Process, WaitFor};
+
+/// No list of a snapshot is longer, so that a look at a process with a million links keeps nobody waiting.
+pub const LIST_LEN_MAX: usize = 1000;
+
+/// So many slots of the table are looked at in one go.
+const SLOTS_AT_ONCE: u32 = 1024;
 
 /// What a process is and does.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +44,18 @@ pub struct Snapshot {
     pub mailbox_bytes: usize,
     /// Whether exit signals become mail.
     pub traps_exits: bool,
-    /// The processes that it is linked to, in the order of their ids.
+    /// The processes that it is linked to, in the order of their ids; of more than [`LIST_LEN_MAX`] only so many.
     pub links: Vec<Id>,
-    /// The processes that it monitors.
+    /// How many there are.
+    pub links_len: usize,
+    /// The processes that it monitors, at most [`LIST_LEN_MAX`] of them.
     pub monitors: Vec<Id>,
-    /// The processes that monitor it.
+    /// How many monitors it has, with those that have told of an end that it has not heard of yet.
+    pub monitors_len: usize,
+    /// The processes that monitor it, at most [`LIST_LEN_MAX`] of them.
     pub monitored_by: Vec<Id>,
+    /// How many monitors of others there are.
+    pub monitored_by_len: usize,
     /// The timers that send to it.
     pub timers: usize,
     /// How often a worker has begun to run it, modulo 2³².
@@ -72,11 +86,14 @@ impl<H: Host> Kernel<H> {
             mailbox_bytes: 0,
             traps_exits: false,
             links: Vec::new(),
+            links_len: 0,
             monitors: Vec::new(),
+            monitors_len: 0,
             monitored_by: Vec::new(),
+            monitored_by_len: 0,
             timers: 0,
             runs: process.runs(),
-            time_on_core: TIME_SLICE * u32::try_from(process.slices()).unwrap_or(u32::MAX),
+            time_on_core: process.time_on_core(),
             age_slices: (self.slices() as u32).wrapping_sub(process.born()),
         };
         process.peek(|relations| {
@@ -84,16 +101,22 @@ impl<H: Host> Kernel<H> {
             snapshot.mailbox_len = relations.mailbox.len();
             snapshot.mailbox_bytes = relations.size();
             snapshot.traps_exits = relations.traps_exits;
-            snapshot.links = relations.sorted_links();
+            snapshot.links = relations.links.keys().take(LIST_LEN_MAX).collect();
+            snapshot.links_len = relations.links.len();
             snapshot.monitors = relations
                 .monitors
                 .iter()
                 .filter(|(_, monitor)| monitor.is_active())
                 .map(|(_, monitor)| monitor.watched)
+                .take(LIST_LEN_MAX)
                 .collect();
-            snapshot.monitored_by = relations.watchers.iter().map(|(_, watcher)| *watcher).collect();
+            snapshot.monitors_len = relations.monitors.len();
+            let watchers = relations.watchers.iter().map(|(_, watcher)| *watcher);
+            snapshot.monitored_by = watchers.take(LIST_LEN_MAX).collect();
+            snapshot.monitored_by_len = relations.watchers.len();
             snapshot.timers = relations.timers.len();
         });
+        snapshot.links.sort_unstable();
         snapshot
     }
 
@@ -117,6 +140,41 @@ impl<H: Host> Kernel<H> {
             .collect()
     }
 
+    /// The first `limit` processes behind the first `skip`, in the order of what `key` gives, of all for which it gives anything;
+    /// and how many those are. Equals come in the order of their ids.
+    ///
+    /// Holds no more processes at a time than it gives, and those of a thousand slots, so a million are looked at in the
+    /// time that takes and with little memory.
+    pub fn first_by<K: Ord>(
+        &self,
+        skip: usize,
+        limit: usize,
+        mut key: impl FnMut(&Process<H>) -> Option<K>,
+    ) -> (Vec<Arc<Process<H>>>, usize) {
+        let most = skip.saturating_add(limit);
+        let mut first = BinaryHeap::new();
+        let (mut matched, mut some) = (0, Vec::new());
+        for slot in (1..self.processes.end()).step_by(SLOTS_AT_ONCE as usize) {
+            // Not under the lock of the slot, as `key` may take that of the process.
+            self.for_each_process_in(slot..slot.saturating_add(SLOTS_AT_ONCE), |process| {
+                some.push(process.clone())
+            });
+            for process in some.drain(..) {
+                let Some(key) = key(&process) else { continue };
+                matched += 1;
+                if first.len() < most {
+                    first.push(Candidate { key, process });
+                } else if let Some(mut last) = first.peek_mut()
+                    && (&key, process.id) < (&last.key, last.process.id)
+                {
+                    *last = Candidate { key, process };
+                }
+            }
+        }
+        let chosen = first.into_sorted_vec().into_iter().skip(skip);
+        (chosen.map(|candidate| candidate.process).collect(), matched)
+    }
+
     /// Tells `observer` of all events from now on.
     pub fn observe(&self, observer: Arc<dyn Observer>) {
         self.events.add(observer);
@@ -127,3 +185,53 @@ impl<H: Host> Kernel<H> {
         self.events.remove(observer);
     }
 }
+
+impl<H: Host> Process<H> {
+    /// The number of entries in its mailbox, and the bytes that the mailbox takes up.
+    pub fn mailbox_size(&self) -> (usize, usize) {
+        let size = self.peek(|relations| (relations.mailbox.len(), relations.size()));
+        size.unwrap_or_default()
+    }
+
+    /// What it does just now.
+    pub fn phase(&self) -> Phase {
+        self.state().phase()
+    }
+
+    /// How long it has computed: see [`Snapshot::time_on_core`].
+    pub fn time_on_core(&self) -> Duration {
+        TIME_SLICE * u32::try_from(self.slices()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether one of the names that it is registered under is one that `is_wanted`.
+    pub fn is_named(&self, is_wanted: impl FnMut(&String) -> bool) -> bool {
+        let named = self.peek(|relations| relations.membership.names().iter().any(is_wanted));
+        named.unwrap_or(false)
+    }
+}
+
+/// A process that may be among the first, in the order of its key and then its id.
+struct Candidate<K, H: Host> {
+    key: K,
+    process: Arc<Process<H>>,
+}
+
+impl<K: Ord, H: Host> Ord for Candidate<K, H> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        (&self.key, self.process.id).cmp(&(&other.key, other.process.id))
+    }
+}
+
+impl<K: Ord, H: Host> PartialOrd for Candidate<K, H> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl<K: Ord, H: Host> PartialEq for Candidate<K, H> {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl<K: Ord, H: Host> Eq for Candidate<K, H> {}

@@ -132,7 +132,7 @@ impl Observer for Counts {
     fn notice(&self, event: &Event) {
         if matches!(event, Event::Ended { id, .. } if *id == self.ends) {
             let monitored = self.kernel.snapshot(self.monitored).unwrap();
-            self.counted.lock().push(monitored.monitored_by.len());
+            self.counted.lock().push(monitored.monitored_by_len);
         }
     }
 }

@@ -188,3 +188,29 @@ fn a_million_snapshots_of_a_busy_system_are_in_nobodys_way() {
     assert_eq!(system.wait(), ExitReason::Normal);
     threaded.kernel.sweep(&system);
 }
+
+#[test]
+fn the_first_of_many_are_found_in_their_order() {
+    run(|me| async move {
+        let children: Vec<Id> = (0..2000).map(|_| me.spawn(waits)).collect();
+        // The more messages, the earlier it was spawned.
+        for (messages, child) in children.iter().rev().enumerate().skip(1990) {
+            (0..messages).for_each(|_| me.send(*child, 2, &[]).unwrap());
+        }
+        let by_mailbox = |skip, limit| {
+            let key = |process: &lunatic_kernel::Process<Closures>| {
+                let (len, _) = process.mailbox_size();
+                (process.parent == Some(me.id())).then_some(std::cmp::Reverse(len))
+            };
+            let (first, matched) = me.kernel.first_by(skip, limit, key);
+            (first.iter().map(|process| process.id).collect::<Vec<_>>(), matched)
+        };
+        assert_eq!(by_mailbox(0, 3), (children[..3].to_vec(), 2000));
+        assert_eq!(by_mailbox(7, 5), (children[7..12].to_vec(), 2000));
+        assert_eq!(by_mailbox(1998, 100), (children[1998..].to_vec(), 2000));
+        assert_eq!(by_mailbox(5000, 10), (vec![], 2000));
+        assert_eq!(by_mailbox(0, 0), (vec![], 2000));
+        children.iter().for_each(|child| me.send(*child, 1, &[]).unwrap());
+        Ok(())
+    });
+}

@@ -51,6 +51,7 @@ use lunatic_tests::imports;
 mod memory;
 mod monkeys;
 mod net;
+mod operating;
 mod processes;
 mod published;
 mod sandbox;

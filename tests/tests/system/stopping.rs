@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::path::Path;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -9,7 +10,7 @@ use lunatic_tests::guests::{Profile, path};
 use lunatic_tests::programs::lunatic;
 
 /// A program that has said that it is ready.
-struct Ready {
+pub(crate) struct Ready {
     host: Child,
     stdout: BufReader<ChildStdout>,
     /// What it said beside that.
@@ -17,11 +18,17 @@ struct Ready {
 }
 
 /// Starts a program, with flags of the host, and waits until it is ready.
-fn start(flags: &[&str], args: &[&str]) -> Ready {
+pub(crate) fn start(flags: &[&str], args: &[&str]) -> Ready {
+    start_with(flags, args, &[])
+}
+
+/// [`start`], with variables for the host.
+pub(crate) fn start_with(flags: &[&str], args: &[&str], variables: &[(&str, &Path)]) -> Ready {
     let guest = path("stopping", Profile::Release);
     let call = [flags, &[guest.to_str().unwrap()], args].concat();
     let mut command = lunatic(call).into_command();
     let mut host = command
+        .envs(variables.iter().copied())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -39,7 +46,12 @@ fn start(flags: &[&str], args: &[&str]) -> Ready {
 }
 
 impl Ready {
-    fn signal(&self, name: &str) {
+    /// The id of the host's process.
+    pub(crate) fn id(&self) -> u32 {
+        self.host.id()
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.host.id().to_string()])
             .status();
@@ -47,11 +59,19 @@ impl Ready {
     }
 
     /// How it ended: its exit code, and what it wrote after it was ready.
-    fn end(mut self) -> (Option<i32>, String, String) {
+    pub(crate) fn end(mut self) -> (Option<i32>, String, String) {
         let (mut stdout, mut stderr) = (String::new(), String::new());
         self.stdout.read_to_string(&mut stdout).unwrap();
         self.host.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         (self.host.wait().unwrap().code(), stdout, stderr)
+    }
+}
+
+/// A test that fails leaves no program behind.
+impl Drop for Ready {
+    fn drop(&mut self) {
+        let _ = self.host.kill();
+        let _ = self.host.wait();
     }
 }
 
@@ -110,15 +130,13 @@ fn what_does_not_end_in_time_is_killed() {
 
 #[test]
 fn a_second_signal_ends_a_program_at_once() {
-    let program = start(&["--shutdown-timeout", "3600"], &["one_ignores_it"]);
+    let mut program = start(&["--shutdown-timeout", "3600"], &["one_ignores_it"]);
     program.signal("TERM");
     // One that comes at the same time as another may be taken for the same.
-    let mut host = program.host;
-    let id = host.id().to_string();
-    while host.try_wait().unwrap().is_none() {
-        assert!(Command::new("kill").args(["-s", "INT", &id]).status().is_ok());
+    while program.host.try_wait().unwrap().is_none() {
+        program.signal("INT");
     }
-    assert_eq!(host.wait().unwrap().code(), Some(130));
+    assert_eq!(program.host.wait().unwrap().code(), Some(130));
 }
 
 /// Asks a server whose answer takes a while, and has it stopped in between.

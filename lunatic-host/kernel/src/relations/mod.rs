@@ -120,13 +120,6 @@ impl Relations {
             + self.timers.len()
     }
 
-    /// The linked processes, in the order of their ids.
-    pub(crate) fn sorted_links(&self) -> Vec<Id> {
-        let mut links: Vec<Id> = self.links.keys().collect();
-        links.sort_unstable();
-        links
-    }
-
     /// Some of the links, in order, and how many there are. Not all: who has a million is not to be kept waiting for a report.
     pub(crate) fn some_links(&self) -> (Vec<Id>, usize) {
         const SOME: usize = 8;

@@ -1,0 +1,79 @@
+//! Answers requests: what is asked for is done, and becomes JSON.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+use serde::Serialize;
+
+use crate::door::Program;
+use crate::request::{Asked, HELP, Refused};
+use crate::view::{ErrorView, PageView, ProcessView};
+
+type Answer = Response<Full<Bytes>>;
+
+pub(crate) fn answer(program: &Program, asked: Result<Asked, Refused>) -> Answer {
+    let asked = match asked {
+        Ok(asked) => asked,
+        Err(refused) => return refuse(refused),
+    };
+    let system = &program.system;
+    let done = |done: bool| if done { json(StatusCode::OK, &()) } else { gone() };
+    match asked {
+        Asked::Help => with_type(StatusCode::OK, "text/plain; charset=utf-8", HELP),
+        Asked::System => json(StatusCode::OK, &program.view()),
+        Asked::Processes(query) => json(StatusCode::OK, &PageView::of(&system.list(&query))),
+        Asked::Process(id) => match system.process(id) {
+            Some(process) => json(StatusCode::OK, &ProcessView::whole(&process)),
+            None => gone(),
+        },
+        Asked::Kill(id) => done(system.kill(id)),
+        Asked::Exit(id, reason) => done(system.exit(id, &reason)),
+        Asked::ShutDown => {
+            system.shut_down();
+            done(true)
+        }
+    }
+}
+
+/// The answer to a request that is none, or cannot be done.
+pub(crate) fn refuse(refused: Refused) -> Answer {
+    match refused {
+        Refused::NotFound => error(
+            StatusCode::NOT_FOUND,
+            "there is no such path: GET / says which there are".into(),
+        ),
+        Refused::Method(allowed) => {
+            let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, format!("this is for {allowed}"));
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
+            answer
+        }
+        Refused::Wrong(why) => error(StatusCode::BAD_REQUEST, why),
+    }
+}
+
+fn gone() -> Answer {
+    error(StatusCode::NOT_FOUND, "no such process lives".into())
+}
+
+fn error(status: StatusCode, error: String) -> Answer {
+    json(status, &ErrorView { error })
+}
+
+fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+    let mut text = serde_json::to_string(value).expect("views have no keys but texts");
+    text.push('\n');
+    with_type(status, "application/json", text)
+}
+
+fn with_type(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+    let mut answer = Response::new(Full::new(body.into()));
+    *answer.status_mut() = status;
+    answer
+        .headers_mut()
+        .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    answer
+        .headers_mut()
+        .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    answer
+}

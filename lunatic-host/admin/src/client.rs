@@ -1,0 +1,113 @@
+//! A client of the door.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Empty};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::view::ErrorView;
+
+/// A program answers within this time, or is stuck.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Asks one program.
+#[derive(Debug, Clone)]
+pub struct Client {
+    path: PathBuf,
+}
+
+/// Why there is no answer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Trouble {
+    /// Nobody listens on the socket.
+    NobodyThere(io::Error),
+    /// The program has not answered, or in a way that no door does.
+    NoAnswer(String),
+    /// The program has refused, and this is what it said.
+    Refused(StatusCode, String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NobodyThere(error) => write!(f, "no program listens there: {error}"),
+            Self::NoAnswer(why) => write!(f, "the program does not answer: {why}"),
+            Self::Refused(_, why) => f.write_str(why),
+        }
+    }
+}
+
+impl std::error::Error for Trouble {}
+
+impl Client {
+    /// A client of the program whose door is this socket. Nobody is asked yet.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self { path: path.to_owned() }
+    }
+
+    /// Where the socket is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Asks for `path`, with its query.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`].
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.ask(Method::GET, path)
+    }
+
+    /// Has something done.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`].
+    pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.ask(Method::POST, path)
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Trouble> {
+        let no_answer = |error: &dyn fmt::Display| Trouble::NoAnswer(error.to_string());
+        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let executor = executor.map_err(|error| no_answer(&error))?;
+        let exchange = async { tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await };
+        let (status, body) = executor.block_on(exchange).map_err(|late| no_answer(&late))??;
+        if !status.is_success() {
+            let said = serde_json::from_slice::<ErrorView>(&body);
+            let said = said.map_or_else(|_| status.to_string(), |view| view.error);
+            return Err(Trouble::Refused(status, said));
+        }
+        serde_json::from_slice(&body).map_err(|error| no_answer(&error))
+    }
+
+    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Trouble> {
+        let no_answer = |error: hyper::Error| Trouble::NoAnswer(error.to_string());
+        let stream = UnixStream::connect(&self.path).await.map_err(Trouble::NobodyThere)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
+        let connection = tokio::spawn(connection);
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("host", "lunatic")
+            .body(Empty::<Bytes>::new())
+            .map_err(|error| Trouble::NoAnswer(error.to_string()))?;
+        let answer = sender.send_request(request).await.map_err(no_answer)?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await.map_err(no_answer)?.to_bytes();
+        connection.abort();
+        Ok((status, body))
+    }
+}

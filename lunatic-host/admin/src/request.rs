@@ -1,0 +1,174 @@
+//! What a request asks for: its path, and what stands behind the `?`.
+
+use lunatic_host::inspect::{Order, Query};
+use lunatic_host::{ExitReason, Id, Phase};
+
+/// The most processes of one answer.
+const LIMIT_MAX: usize = 10_000;
+const LIMIT: usize = 100;
+
+/// What can be asked for.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// What there is to ask for.
+    Help,
+    System,
+    Processes(Query),
+    Process(Id),
+    Kill(Id),
+    Exit(Id, ExitReason),
+    ShutDown,
+}
+
+/// Why it cannot be.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    NotFound,
+    /// The path is there for another method.
+    Method(&'static str),
+    Wrong(String),
+}
+
+/// What can be asked for, in words.
+pub(crate) const HELP: &str = "\
+GET  /v1/system                   the program and what its runtime holds
+GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
+                                  &name=PART &state=running|ready|waiting &parent=ID
+GET  /v1/processes/ID             one process, and whom it knows
+POST /v1/processes/ID/kill        kills it
+POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
+POST /v1/shutdown                 stops the program in order
+";
+
+/// What a request asks for. `query` is what stands behind the `?`.
+pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Asked, Refused> {
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let allowed = |wanted: http::Method, name| {
+        if *method == wanted {
+            Ok(())
+        } else {
+            Err(Refused::Method(name))
+        }
+    };
+    let (get, post) = (
+        || allowed(http::Method::GET, "GET"),
+        || allowed(http::Method::POST, "POST"),
+    );
+    match *parts {
+        [""] => get().map(|()| Asked::Help),
+        ["v1", "system"] => get().map(|()| Asked::System),
+        ["v1", "processes"] => get().and_then(|()| list(query)).map(Asked::Processes),
+        ["v1", "processes", process] => get().and_then(|()| id(process)).map(Asked::Process),
+        ["v1", "processes", process, "kill"] => post().and_then(|()| id(process)).map(Asked::Kill),
+        ["v1", "processes", process, "exit"] => {
+            let process = post().and_then(|()| id(process))?;
+            reason(query).map(|reason| Asked::Exit(process, reason))
+        }
+        ["v1", "shutdown"] => post().map(|()| Asked::ShutDown),
+        _ => Err(Refused::NotFound),
+    }
+}
+
+fn id(text: &str) -> Result<Id, Refused> {
+    text.parse()
+        .map_err(|wrong| Refused::Wrong(format!("`{text}` is no process: {wrong}")))
+}
+
+fn list(query: &str) -> Result<Query, Refused> {
+    let mut asked = Query {
+        limit: LIMIT,
+        ..Query::default()
+    };
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let wrong = |expected: &str| Refused::Wrong(format!("`{name}={value}`: give {expected}"));
+        let number = || value.parse::<usize>().map_err(|_| wrong("a number"));
+        match &*name {
+            "order" => {
+                asked.order = match &*value {
+                    "id" => Order::Id,
+                    "mailbox" => Order::Mailbox,
+                    "mailbox-bytes" => Order::MailboxBytes,
+                    "memory" => Order::Memory,
+                    "time" => Order::Time,
+                    _ => return Err(wrong("id, mailbox, mailbox-bytes, memory or time")),
+                }
+            }
+            "limit" => asked.limit = number()?.min(LIMIT_MAX),
+            "skip" => asked.skip = number()?.min(u32::MAX as usize),
+            "name" => asked.name = Some(value.into_owned()),
+            "state" => {
+                asked.phase = Some(match &*value {
+                    "running" => Phase::Running,
+                    "ready" => Phase::Queued,
+                    "waiting" => Phase::Blocked,
+                    _ => return Err(wrong("running, ready or waiting")),
+                })
+            }
+            "parent" => asked.parent = Some(id(&value)?),
+            _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+        }
+    }
+    Ok(asked)
+}
+
+fn reason(query: &str) -> Result<ExitReason, Refused> {
+    let mut reason = ExitReason::Shutdown;
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        reason = match (&*name, &*value) {
+            ("reason", "shutdown") => ExitReason::Shutdown,
+            ("reason", "normal") => ExitReason::Normal,
+            ("reason", text) => ExitReason::Error(text.to_owned()),
+            _ => return Err(Refused::Wrong(format!("`{name}` cannot be said"))),
+        }
+    }
+    Ok(reason)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+
+    use super::*;
+
+    #[test]
+    fn requests_are_read() {
+        let id = "#17.2".parse().unwrap();
+        let (get, post) = (Method::GET, Method::POST);
+        assert_eq!(read(&get, "/", ""), Ok(Asked::Help));
+        assert_eq!(read(&get, "/v1/processes/17.2", ""), Ok(Asked::Process(id)));
+        assert_eq!(read(&post, "/v1/processes/17.2/kill", ""), Ok(Asked::Kill(id)));
+        let reason = ExitReason::Error("an end".into());
+        assert_eq!(
+            read(&post, "/v1/processes/17.2/exit", "reason=an+end"),
+            Ok(Asked::Exit(id, reason))
+        );
+        let query = Query {
+            order: Order::Mailbox,
+            skip: 3,
+            limit: LIMIT_MAX,
+            name: Some("a b".into()),
+            phase: Some(Phase::Blocked),
+            parent: Some(id),
+        };
+        let text = "order=mailbox&skip=3&limit=99999999&name=a%20b&state=waiting&parent=%2317.2";
+        assert_eq!(read(&get, "/v1/processes", text), Ok(Asked::Processes(query)));
+    }
+
+    #[test]
+    fn what_cannot_be_asked_for_is_refused_in_words() {
+        let (get, post) = (Method::GET, Method::POST);
+        assert_eq!(read(&get, "/v1/nothing", ""), Err(Refused::NotFound));
+        assert_eq!(read(&get, "/v1/processes/1/kill", ""), Err(Refused::Method("POST")));
+        assert_eq!(read(&post, "/v1/system", ""), Err(Refused::Method("GET")));
+        for (path, query) in [
+            ("", "order=size"),
+            ("", "limit=-1"),
+            ("", "x=1"),
+            ("/y", ""),
+            ("/1.2.3", ""),
+        ] {
+            let read = read(&get, &format!("/v1/processes{path}"), query);
+            assert!(matches!(read, Err(Refused::Wrong(_))), "{path} {query}");
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! What the door shows, as JSON: names and units are the interface, so they are written down here and not where the figures
+//! come from.
+
+use lunatic_host::inspect::Page;
+use lunatic_host::report::untrusted::line;
+use lunatic_host::{Figures, Phase, ProcessInfo, WaitFor};
+use serde::{Deserialize, Serialize};
+
+/// A program and what its runtime holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct SystemView {
+    /// The file of the program.
+    pub program: String,
+    /// The id of the process that is the host.
+    pub pid: u32,
+    /// The version of Lunatic.
+    pub version: String,
+    /// How long it has run, in milliseconds.
+    pub uptime_ms: u64,
+    /// The id of its main process, until that has ended.
+    pub main: Option<String>,
+    /// Processes that live.
+    pub processes: usize,
+    /// How many of them wait for something.
+    pub waiting: usize,
+    /// How many of those are frozen.
+    pub frozen: usize,
+    /// Instances of modules.
+    pub instances: usize,
+    /// What is charged for linear memories, in bytes.
+    pub memory_bytes: usize,
+    /// What queued messages hold, in bytes.
+    pub queued_bytes: usize,
+    /// What is kept for processes beside their memories, in bytes; queued messages are among it.
+    pub kept_bytes: usize,
+    /// Descriptors that processes hold.
+    pub descriptors: usize,
+    /// Timers that have still to send.
+    pub timers: usize,
+}
+
+/// Some of the processes of a system.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct PageView {
+    /// How many match, shown or not.
+    pub matched: usize,
+    /// Those that are shown.
+    pub processes: Vec<ProcessView>,
+}
+
+/// A process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ProcessView {
+    /// Its id, as in reports: `#17` or `#17.2`.
+    pub id: String,
+    /// Whether its end is the end of the program.
+    pub is_main: bool,
+    /// The names that it is registered under.
+    pub names: Vec<String>,
+    /// The function that it began with.
+    pub entry: Option<String>,
+    /// What to call it: its first name, `main`, the actor that it is, or the function that it began with.
+    pub title: String,
+    /// Who spawned it.
+    pub parent: Option<String>,
+    /// `running`, `ready`, `waiting` or `ended`.
+    pub state: String,
+    /// What it waits for, in words.
+    pub waits_for: Option<String>,
+    /// Whether its memory is packed.
+    pub is_frozen: bool,
+    /// Entries in its mailbox.
+    pub mailbox: usize,
+    /// The bytes of its mailbox.
+    pub mailbox_bytes: usize,
+    /// The bytes of its linear memory.
+    pub memory_bytes: usize,
+    /// How long it has computed, in milliseconds.
+    pub cpu_ms: u64,
+    /// How often a worker has begun to run it.
+    pub runs: u32,
+    /// How long ago it was spawned, in milliseconds in which something ran.
+    pub age_ms: u32,
+    /// Whether exit signals become mail.
+    pub traps_exits: bool,
+    /// The timers that send to it.
+    pub timers: usize,
+    /// How many processes it is linked to.
+    pub links_len: usize,
+    /// How many monitors it has.
+    pub monitors_len: usize,
+    /// How many monitors of others watch it.
+    pub monitored_by_len: usize,
+    /// The code that it runs.
+    pub code: String,
+    /// Those that it knows; not in lists.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub relations: Option<RelationsView>,
+}
+
+/// Whom a process knows: of each kind at most 1,000.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RelationsView {
+    /// The processes that it is linked to.
+    pub links: Vec<String>,
+    /// The processes that it monitors.
+    pub monitors: Vec<String>,
+    /// The processes that monitor it.
+    pub monitored_by: Vec<String>,
+}
+
+/// Why a request was not done.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ErrorView {
+    /// In words.
+    pub error: String,
+}
+
+impl SystemView {
+    pub(crate) fn with(self, figures: &Figures) -> Self {
+        Self {
+            processes: figures.processes,
+            waiting: figures.blocked,
+            frozen: figures.frozen,
+            instances: figures.instances,
+            memory_bytes: figures.memory_bytes,
+            queued_bytes: figures.queued_bytes,
+            kept_bytes: figures.kept_bytes,
+            descriptors: figures.descriptors,
+            timers: figures.timers,
+            ..self
+        }
+    }
+}
+
+impl PageView {
+    pub(crate) fn of(page: &Page) -> Self {
+        Self {
+            matched: page.matched,
+            processes: page.processes.iter().map(ProcessView::row).collect(),
+        }
+    }
+}
+
+impl ProcessView {
+    /// A process as one of many: without those that it knows.
+    fn row(process: &ProcessInfo) -> Self {
+        let snapshot = &process.snapshot;
+        // A guest chooses names, and a terminal may show them.
+        let text = |text: &str| line(text).to_string();
+        let names: Vec<String> = snapshot.names.iter().map(|name| text(name)).collect();
+        let entry = process.entry.as_ref().map(|entry| text(&entry.to_string()));
+        Self {
+            id: snapshot.id.to_string(),
+            is_main: process.is_main,
+            title: match names.first() {
+                Some(name) => name.clone(),
+                None if process.is_main => "main".into(),
+                None => entry.as_deref().map(short).unwrap_or_default().to_owned(),
+            },
+            names,
+            entry,
+            parent: snapshot.parent.map(|parent| parent.to_string()),
+            state: state(snapshot.phase).to_owned(),
+            waits_for: snapshot.wait.map(|(wait, what)| match wait {
+                WaitFor::Receive | WaitFor::Send | WaitFor::Join | WaitFor::Call => {
+                    format!("{} {what}", waits_for(wait))
+                }
+                _ => waits_for(wait).to_owned(),
+            }),
+            is_frozen: snapshot.is_frozen,
+            mailbox: snapshot.mailbox_len,
+            mailbox_bytes: snapshot.mailbox_bytes,
+            memory_bytes: process.memory,
+            cpu_ms: u64::try_from(snapshot.time_on_core.as_millis()).unwrap_or(u64::MAX),
+            runs: snapshot.runs,
+            age_ms: snapshot.age_slices,
+            traps_exits: snapshot.traps_exits,
+            timers: snapshot.timers,
+            links_len: snapshot.links_len,
+            monitors_len: snapshot.monitors_len,
+            monitored_by_len: snapshot.monitored_by_len,
+            code: process.code.to_string(),
+            relations: None,
+        }
+    }
+
+    /// A process with those that it knows.
+    pub(crate) fn whole(process: &ProcessInfo) -> Self {
+        let snapshot = &process.snapshot;
+        let ids = |ids: &[lunatic_host::Id]| ids.iter().map(ToString::to_string).collect();
+        Self {
+            relations: Some(RelationsView {
+                links: ids(&snapshot.links),
+                monitors: ids(&snapshot.monitors),
+                monitored_by: ids(&snapshot.monitored_by),
+            }),
+            ..Self::row(process)
+        }
+    }
+}
+
+/// What clients call a state.
+pub(crate) fn state(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Running => "running",
+        Phase::Queued => "ready",
+        Phase::Blocked => "waiting",
+        Phase::Ended => "ended",
+    }
+}
+
+fn waits_for(wait: WaitFor) -> &'static str {
+    match wait {
+        WaitFor::Receive => "a message on channel",
+        WaitFor::Send => "room in channel",
+        WaitFor::Join => "the end of",
+        WaitFor::Sleep => "a time",
+        WaitFor::Mail => "mail",
+        WaitFor::Call => "an answer of",
+        WaitFor::Select => "one of several things",
+        WaitFor::Outside => "input or output",
+        WaitFor::Socket => "the network",
+        WaitFor::File => "a file",
+    }
+}
+
+/// What is specific of the name of an entry: that of a closure without the function of the SDK that calls it, and of an actor
+/// its type.
+fn short(entry: &str) -> &str {
+    let closure = within(entry, "lunatic::process::spawn::enter").unwrap_or(entry);
+    let actor = closure.strip_suffix("::{closure#0}").unwrap_or(closure);
+    let actor = ["start_linked", "start"].map(|start| within(actor, &format!("lunatic::actor::life::{start}")));
+    actor.into_iter().flatten().next().unwrap_or(closure)
+}
+
+/// What stands in `<>` behind `function`, with `::` before it or not, if that is all.
+fn within<'a>(name: &'a str, function: &str) -> Option<&'a str> {
+    let generics = name.strip_prefix(function)?;
+    let generics = generics.strip_prefix("::").unwrap_or(generics);
+    generics.strip_prefix('<')?.strip_suffix('>')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_have_short_names() {
+        for (entry, expected) in [
+            ("_start", "_start"),
+            (
+                "lunatic::process::spawn::enter::<app::main::{closure#2}>",
+                "app::main::{closure#2}",
+            ),
+            (
+                "lunatic::process::spawn::enter::<lunatic::actor::life::start_linked<app::Worker>::{closure#0}>",
+                "app::Worker",
+            ),
+            (
+                "lunatic::process::spawn::enter::<lunatic::actor::life::start_linked<lunatic::supervisor::Supervisor<app::Tree>>\
+                 ::{closure#0}>",
+                "lunatic::supervisor::Supervisor<app::Tree>",
+            ),
+            ("lunatic::process::spawn::enter", "lunatic::process::spawn::enter"),
+        ] {
+            assert_eq!(short(entry), expected);
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The admin door of a program that runs.
+
+use std::path::Path;
+use std::process;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Context as _;
+use lunatic_admin::{Door, Program, path_of};
+use lunatic_host::{RunningSystem, Runtime};
+
+/// The path that stands for the one where commands look by themselves.
+const AUTO: &str = "auto";
+
+/// Makes the door at `path`. Nobody is let in yet.
+pub(crate) fn open(path: &Path) -> anyhow::Result<Door> {
+    let path = match path == Path::new(AUTO) {
+        true => path_of(process::id()),
+        false => path.to_owned(),
+    };
+    Door::open(&path).with_context(|| format!("--admin: cannot listen on {}", path.display()))
+}
+
+/// Lets clients in.
+pub(crate) fn serve(
+    door: Door,
+    runtime: &Arc<Runtime>,
+    system: &Arc<RunningSystem>,
+    file: &Path,
+) -> anyhow::Result<()> {
+    let program = Program {
+        runtime: runtime.clone(),
+        system: system.clone(),
+        name: file.display().to_string(),
+        start: Instant::now(),
+    };
+    door.serve(program).context("--admin")
+}

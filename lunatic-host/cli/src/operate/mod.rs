@@ -1,0 +1,317 @@
+//! Commands that look into a running program, and steer it: clients of its admin door.
+
+mod ps;
+mod top;
+mod tree;
+
+use std::fs;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, bail};
+use lunatic_admin::view::{ProcessView, SystemView};
+use lunatic_admin::{Client, Trouble};
+use lunatic_host::Id;
+use serde::Serialize;
+
+use self::ps::Ps;
+
+/// Which program is meant.
+#[derive(Debug, Clone, clap::Args)]
+pub struct At {
+    /// The program: the id of its process, the file that it runs, or the path of its socket. Not needed if only one runs
+    /// with `--admin`
+    #[arg(long, value_name = "PROGRAM")]
+    at: Option<String>,
+
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is to be done.
+#[derive(Debug, Clone, clap::Subcommand)]
+pub enum Operate {
+    /// List the processes of a running program
+    Ps(Ps),
+    /// Show the processes of a running program that come first, again and again
+    Top(At),
+    /// Show the processes of a running program below those that have spawned them
+    Tree(At),
+    /// Show one process of a running program, and whom it knows
+    Inspect {
+        /// The process, such as 17 or 17.2
+        process: Id,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Kill a process of a running program
+    Kill {
+        /// The process, such as 17 or 17.2
+        process: Id,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Send an exit signal to a process of a running program
+    Exit {
+        /// The process, such as 17 or 17.2
+        process: Id,
+        /// `shutdown`, `normal`, or the text of an error
+        #[arg(default_value = "shutdown")]
+        reason: String,
+        #[command(flatten)]
+        at: At,
+    },
+    /// Stop a running program in order, as SIGTERM does
+    Stop(At),
+    /// Show what a running program holds
+    Status(At),
+}
+
+/// Does what is asked for; the exit code for the shell.
+#[must_use]
+pub fn operate(command: &Operate) -> i32 {
+    match try_operate(command) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            1
+        }
+    }
+}
+
+fn try_operate(command: &Operate) -> anyhow::Result<()> {
+    match command {
+        Operate::Ps(ps) => ps.run(),
+        Operate::Top(at) => top::run(at),
+        Operate::Tree(at) => tree::run(at),
+        Operate::Inspect { process, at } => {
+            let view: ProcessView = at.client()?.get(&format!("/v1/processes/{}", bare(*process)))?;
+            at.print(&view, || whole(&view))
+        }
+        Operate::Kill { process, at } => at.post(&format!("/v1/processes/{}/kill", bare(*process))),
+        Operate::Exit { process, reason, at } => {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair("reason", reason)
+                .finish();
+            at.post(&format!("/v1/processes/{}/exit?{query}", bare(*process)))
+        }
+        Operate::Stop(at) => at.post("/v1/shutdown"),
+        Operate::Status(at) => {
+            let view: SystemView = at.client()?.get("/v1/system")?;
+            at.print(&view, || status(&view))
+        }
+    }
+}
+
+/// An id as it stands in a path: a `#` would begin something else there.
+fn bare(id: Id) -> String {
+    id.to_string().trim_start_matches('#').to_owned()
+}
+
+impl At {
+    /// A client of the program that is meant.
+    fn client(&self) -> anyhow::Result<Client> {
+        let by_file = self
+            .at
+            .as_deref()
+            .filter(|at| at.parse::<u32>().is_err() && !PathBuf::from(at).exists());
+        let which = if by_file.is_some() { None } else { self.at.as_deref() };
+        let mut found = lunatic_admin::find(which).context("cannot look for programs")?;
+        if which.is_none() {
+            found.retain(is_alive);
+        }
+        let mut programs = found.iter().map(|path| Client::new(path)).collect::<Vec<_>>();
+        if let Some(file) = by_file {
+            programs.retain(|client| runs(client, file));
+        }
+        match (programs.len(), &self.at) {
+            (1, _) => Ok(programs.remove(0)),
+            (0, None) => bail!("no program runs that was started with `--admin`: try `lunatic run --admin FILE.wasm`"),
+            (0, Some(at)) => bail!("no program runs `{at}` that was started with `--admin`"),
+            _ => {
+                let all: Vec<_> = programs.iter().map(name).collect();
+                bail!("several programs run; say which with `--at`:\n  {}", all.join("\n  "))
+            }
+        }
+    }
+
+    fn post(&self, path: &str) -> anyhow::Result<()> {
+        self.client()?.post::<()>(path)?;
+        self.print(&(), String::new)
+    }
+
+    /// Prints a view as it is asked for.
+    fn print(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+        let text = match self.json {
+            true => format!("{}\n", serde_json::to_string_pretty(view)?),
+            false => text(),
+        };
+        match io::stdout().write_all(text.as_bytes()) {
+            // `lunatic ps | head` has read enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("cannot print"),
+        }
+    }
+}
+
+/// Whether somebody listens on a socket. One that was left behind is taken away.
+fn is_alive(path: &PathBuf) -> bool {
+    match UnixStream::connect(path) {
+        Ok(_) => true,
+        Err(error) => {
+            if error.kind() == io::ErrorKind::ConnectionRefused {
+                let _ = fs::remove_file(path);
+            }
+            false
+        }
+    }
+}
+
+fn runs(client: &Client, file: &str) -> bool {
+    let view: Result<SystemView, Trouble> = client.get("/v1/system");
+    view.is_ok_and(|view| {
+        let program = PathBuf::from(&view.program);
+        let is = |part: Option<&std::ffi::OsStr>| part.is_some_and(|part| part == file);
+        view.program == file || is(program.file_name()) || is(program.file_stem())
+    })
+}
+
+fn name(client: &Client) -> String {
+    let view: Result<SystemView, Trouble> = client.get("/v1/system");
+    match view {
+        Ok(view) => format!("{:>7}  {}", view.pid, view.program),
+        Err(trouble) => format!("{}: {trouble}", client.path().display()),
+    }
+}
+
+/// Bytes for people.
+fn size(bytes: usize) -> String {
+    const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
+    if bytes < 1024 {
+        return format!("{bytes} B");
+    }
+    let mut value = bytes as f64 / 1024.0;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    format!("{value:.1} {}", UNITS[unit])
+}
+
+/// A time for people.
+fn time(ms: u64) -> String {
+    match ms {
+        0..1_000 => format!("{ms} ms"),
+        1_000..60_000 => format!("{:.1} s", ms as f64 / 1e3),
+        60_000..3_600_000 => format!("{}:{:02} min", ms / 60_000, ms / 1_000 % 60),
+        _ => format!("{}:{:02} h", ms / 3_600_000, ms / 60_000 % 60),
+    }
+}
+
+fn status(view: &SystemView) -> String {
+    let lines = [
+        ("program", format!("{} (process {})", view.program, view.pid)),
+        ("host", format!("Lunatic {}", view.version)),
+        ("runs for", time(view.uptime_ms)),
+        (
+            "processes",
+            format!(
+                "{}; {} wait, {} of them frozen",
+                view.processes, view.waiting, view.frozen
+            ),
+        ),
+        ("instances", view.instances.to_string()),
+        ("linear memories", size(view.memory_bytes)),
+        (
+            "kept for processes",
+            format!("{}; {} of it messages", size(view.kept_bytes), size(view.queued_bytes)),
+        ),
+        ("descriptors", view.descriptors.to_string()),
+        ("timers", view.timers.to_string()),
+    ];
+    table(&lines)
+}
+
+fn whole(view: &ProcessView) -> String {
+    let list = |ids: &[String], len: usize| match len {
+        0 => "none".to_owned(),
+        len if len > ids.len() => format!("{} and {} more", ids.join(" "), len - ids.len()),
+        _ => ids.join(" "),
+    };
+    let relations = view.relations.clone().unwrap_or_default();
+    let some = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+    let state = match &view.waits_for {
+        Some(what) => format!("{} for {what}", view.state),
+        None => view.state.clone(),
+    };
+    let lines = [
+        ("process", view.id.clone()),
+        (
+            "names",
+            if view.names.is_empty() {
+                "none".into()
+            } else {
+                view.names.join(" ")
+            },
+        ),
+        ("begins in", some(&view.entry)),
+        ("parent", view.parent.clone().unwrap_or_else(|| "none".into())),
+        (
+            "state",
+            if view.is_frozen {
+                format!("{state}; frozen")
+            } else {
+                state
+            },
+        ),
+        (
+            "mailbox",
+            format!("{} entries, {}", view.mailbox, size(view.mailbox_bytes)),
+        ),
+        ("memory", size(view.memory_bytes)),
+        ("time on a core", format!("{}; {} runs", time(view.cpu_ms), view.runs)),
+        ("traps exits", if view.traps_exits { "yes" } else { "no" }.to_owned()),
+        ("timers", view.timers.to_string()),
+        ("linked to", list(&relations.links, view.links_len)),
+        ("monitors", list(&relations.monitors, view.monitors_len)),
+        ("monitored by", list(&relations.monitored_by, view.monitored_by_len)),
+        ("code", view.code.clone()),
+    ];
+    table(&lines)
+}
+
+fn table(lines: &[(&str, String)]) -> String {
+    let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
+    lines
+        .iter()
+        .map(|(name, value)| format!("{name:width$}  {value}\n"))
+        .collect()
+}
+
+/// The width of the terminal, if standard output is one.
+fn width() -> Option<usize> {
+    if !io::stdout().is_terminal() {
+        return None;
+    }
+    std::env::var("COLUMNS").ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        assert_eq!(
+            [0, 1023, 1024, 1536, 3 << 20, 5 << 30].map(size),
+            ["0 B", "1023 B", "1.0 KiB", "1.5 KiB", "3.0 MiB", "5.0 GiB"]
+        );
+        assert_eq!(
+            [0, 999, 1_500, 61_000, 3_660_000].map(time),
+            ["0 ms", "999 ms", "1.5 s", "1:01 min", "1:01 h"]
+        );
+    }
+}

@@ -1,0 +1,127 @@
+//! `lunatic ps`: the processes of a program, as a table.
+
+use lunatic_admin::view::{PageView, ProcessView};
+
+use super::{At, size, time, width};
+
+/// Which processes, in which order.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Ps {
+    /// What comes first: the largest, or the smallest id
+    #[arg(long, value_name = "WHAT", default_value = "id",
+        value_parser = ORDERS)]
+    sort: String,
+
+    /// At most so many, up to 10000
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+
+    /// Leave out so many that come first
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    skip: usize,
+
+    /// Those whose registered name, or name of the function that they begin with, has this in it
+    #[arg(long, value_name = "PART")]
+    name: Option<String>,
+
+    /// Those in this state
+    #[arg(long, value_parser = ["running", "ready", "waiting"])]
+    state: Option<String>,
+
+    /// Those that this process has spawned
+    #[arg(long, value_name = "PROCESS")]
+    parent: Option<lunatic_host::Id>,
+
+    #[command(flatten)]
+    at: At,
+}
+
+impl Ps {
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        let parent = self.parent.map(|parent| parent.to_string());
+        let filters = [
+            ("name", self.name.as_deref()),
+            ("state", self.state.as_deref()),
+            ("parent", parent.as_deref()),
+        ];
+        let path = path(&self.sort, self.limit, self.skip, &filters);
+        let view: PageView = self.at.client()?.get(&path)?;
+        self.at.print(&view, || table(&view, self.skip, width()))
+    }
+}
+
+/// What a list can be in the order of.
+pub(super) const ORDERS: [&str; 5] = ["id", "mailbox", "mailbox-bytes", "memory", "time"];
+
+/// The path of a page.
+pub(super) fn path(order: &str, limit: usize, skip: usize, filters: &[(&str, Option<&str>)]) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("order", order)
+        .append_pair("limit", &limit.to_string())
+        .append_pair("skip", &skip.to_string());
+    for (name, value) in filters {
+        if let Some(value) = value {
+            query.append_pair(name, value);
+        }
+    }
+    format!("/v1/processes?{}", query.finish())
+}
+
+const HEAD: [&str; 8] = [
+    "PROCESS", "PARENT", "STATE", "MAILBOX", "BYTES", "MEMORY", "TIME", "NAME",
+];
+
+/// Lines of at most `width` characters; the last column is cut if it has to be.
+pub(super) fn table(page: &PageView, skip: usize, width: Option<usize>) -> String {
+    let mut rows = vec![HEAD.map(str::to_owned)];
+    rows.extend(page.processes.iter().map(row));
+    let mut widths = [0; 8];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    for row in &rows {
+        let cells = row.iter().zip(widths).enumerate();
+        let line: Vec<_> = cells
+            .map(|(column, (cell, width))| match column {
+                // Figures stand below each other.
+                3..=6 => format!("{cell:>width$}"),
+                7 => cell.clone(),
+                _ => format!("{cell:width$}"),
+            })
+            .collect();
+        let line = line.join("  ");
+        text.extend(line.chars().take(width.unwrap_or(usize::MAX)));
+        text.push('\n');
+    }
+    let shown = page.processes.len();
+    if shown < page.matched {
+        let (first, last) = (skip + 1, skip + shown);
+        text += &match shown {
+            0 => format!("none shown of {}\n", page.matched),
+            _ => format!("{first} to {last} of {}\n", page.matched),
+        };
+    }
+    text
+}
+
+fn row(process: &ProcessView) -> [String; 8] {
+    let state = match &process.waits_for {
+        Some(what) if process.is_frozen => format!("frozen: {what}"),
+        Some(what) => format!("waits: {what}"),
+        None => process.state.clone(),
+    };
+    [
+        process.id.clone(),
+        process.parent.clone().unwrap_or_else(|| "-".into()),
+        state,
+        process.mailbox.to_string(),
+        size(process.mailbox_bytes),
+        size(process.memory_bytes),
+        time(process.cpu_ms),
+        process.title.clone(),
+    ]
+}

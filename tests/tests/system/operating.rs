@@ -1,0 +1,198 @@
+//! The commands that look into a running program. The programs are in `guests/stopping.rs`.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use lunatic_tests::programs::{Finished, lunatic};
+
+use crate::stopping::{Ready, start};
+
+/// A program with a door of its own.
+struct Program {
+    _folder: tempfile::TempDir,
+    socket: String,
+    ready: Ready,
+}
+
+fn program(args: &[&str]) -> Program {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
+    let ready = start(&[&format!("--admin={socket}")], args);
+    Program {
+        _folder: folder,
+        socket,
+        ready,
+    }
+}
+
+impl Program {
+    fn ask(&self, args: &[&str]) -> Finished {
+        lunatic([args, &["--at", &self.socket]].concat()).run()
+    }
+}
+
+#[test]
+fn a_tree_is_listed_and_drawn() {
+    let program = program(&["a_tree"]);
+    let listed = program.ask(&["ps"]).code(0).stdout;
+    assert_eq!(listed.lines().count(), 8, "{listed}");
+    assert!(listed.lines().nth(1).unwrap().ends_with("main"), "{listed}");
+    let drawn = program.ask(&["tree"]).code(0).stdout;
+    let lines: Vec<&str> = drawn.lines().collect();
+    assert!(lines[0].starts_with("#1 main"), "{drawn}");
+    assert!(
+        lines[1].starts_with("└─ #2 lunatic::supervisor::Supervisor<stopping::Tree>"),
+        "{drawn}"
+    );
+    assert!(
+        lines[2].starts_with("   ├─ #3 stopping::Worker  waits for mail"),
+        "{drawn}"
+    );
+    assert!(lines[4].starts_with("   │  ├─ #5 stopping::Worker"), "{drawn}");
+    assert!(lines[6].starts_with("   └─ #7 stopping::Worker"), "{drawn}");
+}
+
+#[test]
+fn a_process_is_shown_with_those_it_knows() {
+    let program = program(&["a_tree"]);
+    let shown = program.ask(&["inspect", "4"]).code(0).stdout;
+    let has = |name: &str, value: &str| {
+        let line = shown.lines().find(|line| line.starts_with(name));
+        assert!(line.is_some_and(|line| line.ends_with(value)), "{name}: {shown}");
+    };
+    has("parent", "#2");
+    has("state", "waiting for mail");
+    has("traps exits", "yes");
+    has("linked to", "#2 #5 #6");
+    let json = program.ask(&["inspect", "#4", "--json"]).code(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["links"], serde_json::json!(["#2", "#5", "#6"]));
+    let error = program.ask(&["inspect", "77"]).code(1).stderr;
+    assert!(error.contains("no such process lives"), "{error}");
+    let error = program.ask(&["inspect", "what"]).code(2).stderr;
+    assert!(error.contains("an id is a number"), "{error}");
+}
+
+#[test]
+fn many_are_filtered_and_paged() {
+    let program = program(&["many", "5000"]);
+    let page = program
+        .ask(&["ps", "--name", "Idle", "--skip", "4995", "--limit", "3"])
+        .code(0)
+        .stdout;
+    assert_eq!(page.lines().count(), 5, "{page}");
+    assert!(page.ends_with("4996 to 4998 of 5000\n"), "{page}");
+    let drawn = program.ask(&["tree"]).code(0).stdout;
+    assert!(drawn.ends_with("   └─ … and 4995 more: stopping::Idle\n"), "{drawn}");
+    let json = program
+        .ask(&["ps", "--sort", "memory", "--limit", "1", "--json"])
+        .code(0)
+        .stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (json["matched"].as_u64(), json["processes"].as_array().map(Vec::len)),
+        (Some(5002), Some(1))
+    );
+}
+
+#[test]
+fn processes_are_killed_and_told_to_exit_and_the_program_stopped() {
+    let tree = program(&["a_tree"]);
+    tree.ask(&["kill", "3"]).code(0);
+    let crowd = program(&["many", "3"]);
+    crowd.ask(&["exit", "3", "an error of ours"]).code(0);
+    let mut said = Vec::new();
+    for program in [tree, crowd] {
+        program.ask(&["stop"]).code(0);
+        let (code, _, stderr) = program.ready.end();
+        assert_eq!(code, Some(0), "{stderr}");
+        said.push(stderr);
+    }
+    assert!(
+        said[0].contains("restarts child `first`, which was killed"),
+        "{}",
+        said[0]
+    );
+    assert!(
+        said[1].contains("restarts child `0`, which ended with an error: an error of ours"),
+        "{}",
+        said[1]
+    );
+}
+
+#[test]
+fn curl_is_a_client() {
+    let program = program(&["a_tree"]);
+    let answer = Command::new("curl")
+        .args([
+            "--silent",
+            "--fail",
+            "--unix-socket",
+            &program.socket,
+            "http://here/v1/processes?limit=2",
+        ])
+        .output()
+        .expect("curl is there");
+    let answer: serde_json::Value = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(
+        (answer["matched"].as_u64(), answer["processes"][1]["parent"].as_str()),
+        (Some(7), Some("#1"))
+    );
+}
+
+#[test]
+fn programs_are_found_by_themselves_and_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let find = |args: &[&str]| lunatic(args).env("XDG_RUNTIME_DIR", folder.path()).run();
+    let none = find(&["ps"]).code(1);
+    assert!(none.stderr.contains("lunatic run --admin"), "{none}");
+    let begin = || crate::stopping::start_with(&["--admin"], &["a_tree"], &[("XDG_RUNTIME_DIR", folder.path())]);
+    let first = begin();
+    assert!(find(&["status"]).code(0).stdout.contains("stopping"));
+    let second = begin();
+    let several = find(&["ps"]).code(1);
+    assert!(several.stderr.contains("say which with `--at`"), "{several}");
+    find(&["stop", "--at", &second.id().to_string()]).code(0);
+    second.end();
+    find(&["ps", "--at", "stopping"]).code(0);
+    first.signal("KILL");
+    first.end();
+    // A socket that was left behind is no program.
+    find(&["ps"]).code(1);
+    assert_eq!(Path::new(folder.path()).join("lunatic").read_dir().unwrap().count(), 0);
+}
+
+/// `script` gives a program a terminal, and this is what its user types.
+#[test]
+fn top_draws_a_page_and_obeys_keys() {
+    let program = program(&["a_tree"]);
+    let host = lunatic_tests::programs::path("lunatic");
+    let command = format!("stty rows 24 cols 100; {} top --at {}", host.display(), program.socket);
+    let mut terminal = Command::new("script")
+        .args(["--quiet", "--return", "--command", &command, "/dev/null"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("script is there");
+    let (mut keys, mut shown) = (terminal.stdin.take().unwrap(), terminal.stdout.take().unwrap());
+    let mut screen = String::new();
+    let mut until = |text: &str| {
+        let mut bytes = [0; 4096];
+        while !screen.contains(text) {
+            let read = shown.read(&mut bytes).unwrap();
+            assert!(read > 0, "{text:?} is not in {screen:?}");
+            screen.push_str(&String::from_utf8_lossy(&bytes[..read]));
+        }
+        screen.clear();
+    };
+    until("by mailbox");
+    keys.write_all(b"s").unwrap();
+    until("by mailbox-bytes");
+    keys.write_all(b"/Branch").unwrap();
+    until("name: Branch");
+    keys.write_all(b"\rq").unwrap();
+    assert!(terminal.wait().unwrap().success());
+    let none = program.ask(&["top"]).code(1);
+    assert!(none.stderr.contains("needs a terminal"), "{none}");
+}
