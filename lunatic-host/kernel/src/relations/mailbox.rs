@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::Exhausted;
+use crate::relations::pieces::Pieces;
 use crate::small_map::{FEW_MAX, SmallMap};
 
 /// The tags that a receiver waits for; none are all.
@@ -101,36 +102,36 @@ impl List {
     };
 
     /// Puts an entry in, before all that came after it: there are some only if it was handed over and is put back.
-    fn insert(&mut self, slots: &mut [Slot], which: usize, place: u32) {
-        let number = slots[place as usize].number;
+    fn insert(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
+        let number = slots[place].number;
         let (mut older, mut newer) = (self.newest, NONE);
-        while older != NONE && slots[older as usize].number > number {
-            (older, newer) = (slots[older as usize].links[which].older, older);
+        while older != NONE && slots[older].number > number {
+            (older, newer) = (slots[older].links[which].older, older);
         }
         self.join(slots, which, older, place);
         self.join(slots, which, place, newer);
     }
 
-    fn remove(&mut self, slots: &mut [Slot], which: usize, place: u32) {
-        let Link { older, newer } = slots[place as usize].links[which];
+    fn remove(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
+        let Link { older, newer } = slots[place].links[which];
         self.join(slots, which, older, newer);
     }
 
     /// Makes two entries neighbours; [`NONE`] in the place of one is that end of the list.
-    fn join(&mut self, slots: &mut [Slot], which: usize, older: u32, newer: u32) {
+    fn join(&mut self, slots: &mut Pieces<Slot>, which: usize, older: u32, newer: u32) {
         match older {
             NONE => self.oldest = newer,
-            older => slots[older as usize].links[which].newer = newer,
+            older => slots[older].links[which].newer = newer,
         }
         match newer {
             NONE => self.newest = older,
-            newer => slots[newer as usize].links[which].older = older,
+            newer => slots[newer].links[which].older = older,
         }
     }
 }
 
 pub struct Mailbox {
-    slots: Vec<Slot>,
+    slots: Pieces<Slot>,
     free: u32,
     newest: u32,
     all: List,
@@ -150,7 +151,7 @@ pub struct Mailbox {
 impl Default for Mailbox {
     fn default() -> Self {
         Self {
-            slots: Vec::new(),
+            slots: Pieces::default(),
             free: NONE,
             newest: NONE,
             all: List::EMPTY,
@@ -179,8 +180,6 @@ impl Mailbox {
     const KEPT_CAPACITY: usize = 256;
     /// As many lists of tags are kept while nothing lies under them.
     const KEPT_LISTS: usize = 4;
-    /// Room for this many comes with the first entry.
-    const FIRST_CAPACITY: usize = 4;
 
     pub(crate) fn len(&self) -> usize {
         self.len
@@ -201,15 +200,13 @@ impl Mailbox {
         let wake = waits.is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
         // Charged before anything changes: a mailbox that is refused the bytes stays as it was.
         let outside = mail.size_outside();
-        let growth = if self.free == NONE && self.slots.len() == self.slots.capacity() {
-            self.slots.capacity().max(Self::FIRST_CAPACITY)
-        } else {
-            0
-        };
+        let growth = if self.free == NONE { self.slots.growth() } else { 0 };
         let cost = outside + growth * size_of::<Slot>();
         if cost > 0 {
             charge(cost)?;
-            self.slots.reserve_exact(growth);
+        }
+        if growth > 0 {
+            self.slots.grow();
         }
         self.outside += outside;
         let place = self.fill_slot(mail);
@@ -240,8 +237,8 @@ impl Mailbox {
                 self.slots.len() as u32 - 1
             }
             place => {
-                self.free = self.slots[place as usize].links[ALL].newer;
-                self.slots[place as usize] = slot;
+                self.free = self.slots[place].links[ALL].newer;
+                self.slots[place] = slot;
                 place
             }
         };
@@ -331,7 +328,7 @@ impl Mailbox {
         let mut next = self.tags.remove(reference).map_or(NONE, |list| list.oldest);
         while next != NONE {
             let place = next;
-            next = self.slots[place as usize].links[TAG].newer;
+            next = self.slots[place].links[TAG].newer;
             // The list of its tag is gone, so it only leaves the other one.
             self.all.remove(&mut self.slots, ALL, place);
             self.empty(place);
@@ -346,7 +343,7 @@ impl Mailbox {
     /// Takes out what was told of the process monitored under this reference, if it lies in this slot.
     pub fn take_down(&mut self, place: u32, reference: u64) -> Option<Mail> {
         self.put_back();
-        let mail = self.slots.get(place as usize)?.mail.as_ref()?;
+        let mail = self.slots.get(place)?.mail.as_ref()?;
         matches!(mail.kind, Kind::Down(_, other) if other == reference).then(|| self.remove(place))
     }
 
@@ -381,11 +378,11 @@ impl Mailbox {
         heads
             .map(|list| list.oldest)
             .filter(|oldest| *oldest != NONE)
-            .min_by_key(|oldest| self.slots[*oldest as usize].number)
+            .min_by_key(|oldest| self.slots[*oldest].number)
     }
 
     fn mail(&self, place: u32) -> &Mail {
-        self.slots[place as usize].mail.as_ref().expect("a listed slot is full")
+        self.slots[place].mail.as_ref().expect("a listed slot is full")
     }
 
     /// Drops the list of a tag that nothing lies under, but for open references, and those of the first few tags, which are
@@ -409,14 +406,14 @@ impl Mailbox {
 
     /// Frees the slot of an entry that is in no list.
     fn empty(&mut self, place: u32) -> Mail {
-        let slot = &mut self.slots[place as usize];
+        let slot = &mut self.slots[place];
         let mail = slot.mail.take().expect("a used slot is full");
         slot.links[ALL].newer = self.free;
         self.free = place;
         self.len -= 1;
         self.outside -= mail.size_outside();
         if self.len == 0 && self.slots.len() > Self::KEPT_CAPACITY {
-            (self.slots, self.free) = (Vec::new(), NONE);
+            (self.slots, self.free) = (Pieces::default(), NONE);
         }
         mail
     }
@@ -572,7 +569,7 @@ mod tests {
                     Step::TakeDown(reference) => {
                         let place = list.iter().position(|mail| mail.kind == Kind::Down(Id::NONE, reference));
                         let is_it = |mail: &Mail| mail.kind == Kind::Down(Id::NONE, reference);
-                        let slots = mailbox.slots.iter().zip(0..);
+                        let slots = (0..mailbox.slots.len() as u32).map(|place| (&mailbox.slots[place], place));
                         let slots = slots.filter(|(slot, _)| slot.mail.as_ref().is_some_and(is_it));
                         let slot = slots.min_by_key(|(slot, _)| slot.number).map_or(NONE, |(_, place)| place);
                         prop_assert_eq!(mailbox.take_down(slot, reference), place.map(|place| list.remove(place)));

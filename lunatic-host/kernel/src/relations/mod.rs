@@ -4,6 +4,7 @@
 
 pub mod mailbox;
 pub(crate) mod outgoing;
+mod pieces;
 
 use std::any::Any;
 
