@@ -8,7 +8,7 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::scheduler::Place;
 use lunatic_kernel::{Body, Host, Progress, WaitFor};
-use lunatic_memory::Pages;
+use lunatic_memory::{Pages, ThreadClock};
 
 use crate::ending;
 use crate::engine::Layout;
@@ -139,6 +139,7 @@ impl Host for Wasm {
 
     fn on_worker(&self, run: &mut dyn FnMut()) {
         let _io = self.io.enter();
+        self.worker_clocks.lock().extend(ThreadClock::of_this_thread());
         run();
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Usage};
 use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::events::{Interest, Observer};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::shares::Group;
 use lunatic_kernel::stock::EXHAUSTED;
@@ -157,6 +158,19 @@ impl RunningSystem {
     pub fn process(&self, id: Id) -> Option<ProcessInfo> {
         let process = self.find(id)?;
         Some(ProcessInfo::of(&process, self.kernel.snapshot_of(&process)))
+    }
+
+    /// Tells `observer` of what processes of this system do from now on, as far as it is of interest; see
+    /// [`Runtime::observe`]. Of a message to a process that has ended, or of another node, it is told whichever system it comes
+    /// from.
+    pub fn observe(&self, interest: Interest, observer: Arc<dyn Observer>) {
+        let system = self.system.main();
+        self.kernel.observe_some(Interest { system, ..interest }, observer);
+    }
+
+    /// Tells `observer` of no further event; one may still be under way.
+    pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
+        self.kernel.observe_no_more(observer);
     }
 
     /// What the processes of the system use together, or used if it has ended. `None` if [`SystemConfig::caps`] is.

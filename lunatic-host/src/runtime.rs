@@ -2,15 +2,19 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lunatic_kernel::Settings;
 use lunatic_kernel::address::{Keys, Node};
+use lunatic_kernel::counts::Ends;
 use lunatic_kernel::environment::{Environment, Machine, Thread};
 use lunatic_kernel::events::Observer;
 use lunatic_kernel::permits::Permits;
+use lunatic_kernel::scheduler::Queues;
 use lunatic_kernel::worker::Threads;
 use lunatic_module::cache::Cache;
 use lunatic_net::Net;
+use parking_lot::Mutex;
 
 use crate::ahead::Ahead;
 use crate::compile::{CompileHelper, CompileLimits, Compiler};
@@ -77,6 +81,17 @@ pub struct Figures {
     pub timers: usize,
     /// How often intervals did not send since the start: because they were late, or had used up their share of a core.
     pub timers_skipped: u64,
+    /// Processes that were spawned since the start, main processes among them.
+    pub spawned: u64,
+    /// Processes that have ended since the start, by the kind of reason, in the order of
+    /// [`exit::KINDS`](crate::exit::KINDS).
+    pub ended: Ends,
+    /// Processes that wait for a worker, by queue.
+    pub queues: Queues,
+    /// The memory of the machine that the whole program holds, in bytes; 0 where the system does not tell.
+    pub resident_bytes: usize,
+    /// How many are told of events.
+    pub observers: usize,
 }
 
 /// Says how a [`Runtime`] is to be built. [`Runtime::builder`] makes one with all defaults.
@@ -265,6 +280,7 @@ impl RuntimeBuilder {
             extensions,
             states: SharedStates::default(),
             io: Io::new()?,
+            worker_clocks: Mutex::default(),
         })
     }
 }
@@ -304,6 +320,7 @@ impl Runtime {
     /// each process. Snapshots of single processes are [`RunningSystem::processes`](crate::RunningSystem::processes).
     pub fn figures(&self) -> Figures {
         let host = &self.kernel.host;
+        let (spawned, ended) = self.kernel.counts();
         let mut figures = Figures {
             instances: host.engines.stacks.taken() as usize,
             memory_bytes: host.engines.memory_used(),
@@ -312,6 +329,11 @@ impl Runtime {
             descriptors: host.descriptors.held() as usize,
             timers: self.kernel.post().timers(),
             timers_skipped: self.kernel.post().skipped(),
+            spawned,
+            ended,
+            queues: self.kernel.queues(),
+            resident_bytes: lunatic_memory::resident_memory().unwrap_or_default(),
+            observers: self.kernel.observers(),
             ..Figures::default()
         };
         self.kernel.for_each_process(|process| {
@@ -320,6 +342,12 @@ impl Runtime {
             figures.frozen += usize::from(process.is_frozen());
         });
         figures
+    }
+
+    /// How long each worker has been on a core since the start. Without those whose system does not tell: all but Linux's.
+    pub fn worker_times(&self) -> Vec<Duration> {
+        let clocks = self.kernel.host.worker_clocks.lock();
+        clocks.iter().filter_map(|clock| clock.time()).collect()
     }
 
     /// Tells `observer` of all that processes do from now on: spawns, ends, sends, receives, waits and runs, in all systems of

@@ -10,11 +10,13 @@ use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
 use lunatic_kernel::permits::Permits;
 use lunatic_kernel::shares::Group;
 use lunatic_kernel::stock::Stock;
+use lunatic_memory::ThreadClock;
 use lunatic_module::cache::Cache;
 use lunatic_module::entries::EntryName;
 use lunatic_net::Net;
 use lunatic_net::process::{SocketHost, Sockets};
 use lunatic_net::reactor::Reactor;
+use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::ahead::Ahead;
@@ -51,6 +53,8 @@ pub struct Wasm {
     pub(crate) states: SharedStates,
     /// Files and terminals of guests, and work that takes long; timers are the kernel's clock's.
     pub(crate) io: Io,
+    /// What each worker has computed.
+    pub(crate) worker_clocks: Mutex<Vec<ThreadClock>>,
 }
 
 /// The kernel of a runtime.

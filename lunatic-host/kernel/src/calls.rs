@@ -48,11 +48,9 @@ impl<H: Host> Kernel<H> {
         request: impl Into<Content<'a>>,
     ) -> Result<bool, CallRefusal> {
         let request = request.into();
-        self.events.tell(|| Event::Sent {
-            from: process.id,
-            to: callee.id,
-            tag,
-            len: request.len(),
+        self.events.tell(|| {
+            let (from, to, len) = (process.id, callee.id, request.len());
+            (process.system.main(), Event::Sent { from, to, tag, len })
         });
         let mail = new_mail(tag, request).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
         let begun = process.relate_messages(|relations| {
@@ -110,10 +108,9 @@ impl<H: Host> Kernel<H> {
             Some((answer, next))
         });
         if let Some((Some(mail), _)) = &ended {
-            self.events.tell(|| Event::Received {
-                id: process.id,
-                tag: mail.tag,
-                len: mail.body.len(),
+            self.events.tell(|| {
+                let (id, tag, len) = (process.id, mail.tag, mail.body.len());
+                (process.system.main(), Event::Received { id, tag, len })
             });
         }
         ended

@@ -1,9 +1,11 @@
 //! Events: what a kernel tells those who listen.
 //!
-//! With no listener an event costs the look at one word.
+//! With no listener an event costs the look at one word. Who listens says which events it wants ([`Interest`]); one that nobody
+//! wants costs little more than that: the kinds and processes that anybody wants are two words, and the second has a bit for each
+//! process, which others share. So a look at one process of a thousand does not slow down the others.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::RwLock;
 
@@ -65,6 +67,115 @@ pub enum Event {
     },
 }
 
+/// What kind of event it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// [`Event::Spawned`].
+    Spawned,
+    /// [`Event::Ended`].
+    Ended,
+    /// [`Event::Sent`].
+    Sent,
+    /// [`Event::Received`].
+    Received,
+    /// [`Event::Waits`].
+    Waits,
+    /// [`Event::Runs`].
+    Runs,
+}
+
+impl Kind {
+    /// All there are.
+    pub const ALL: [Self; 6] = [
+        Self::Spawned,
+        Self::Ended,
+        Self::Sent,
+        Self::Received,
+        Self::Waits,
+        Self::Runs,
+    ];
+
+    fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+impl Event {
+    /// Its kind.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Spawned { .. } => Kind::Spawned,
+            Self::Ended { .. } => Kind::Ended,
+            Self::Sent { .. } => Kind::Sent,
+            Self::Received { .. } => Kind::Received,
+            Self::Waits { .. } => Kind::Waits,
+            Self::Runs { .. } => Kind::Runs,
+        }
+    }
+
+    /// The process that does it, or that it happens to.
+    #[must_use]
+    pub fn process(&self) -> Id {
+        match self {
+            Self::Sent { from, .. } => *from,
+            Self::Spawned { id, .. }
+            | Self::Ended { id, .. }
+            | Self::Received { id, .. }
+            | Self::Waits { id, .. }
+            | Self::Runs { id } => *id,
+        }
+    }
+
+    /// Who else has part in it: the parent, or the receiver.
+    #[must_use]
+    pub fn other(&self) -> Option<Id> {
+        match self {
+            Self::Spawned { parent, .. } => *parent,
+            Self::Sent { to, .. } => Some(*to),
+            _ => None,
+        }
+    }
+}
+
+/// Which events an observer is told of. The default is all of them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Interest {
+    /// Events of these kinds; of all if it is `None`.
+    pub kinds: Option<Vec<Kind>>,
+    /// Events in which one of these processes has part, in the order of their ids; of all processes if it is `None`.
+    pub processes: Option<Vec<Id>>,
+    /// Events of the system with this main process, and sends to nobody, of whatever system; of all systems if it is `None`.
+    pub system: Option<Id>,
+}
+
+impl Interest {
+    fn kinds(&self) -> u8 {
+        let kinds = self.kinds.as_deref().unwrap_or(&Kind::ALL);
+        kinds.iter().fold(0, |bits, kind| bits | kind.bit())
+    }
+
+    fn processes(&self) -> u64 {
+        let processes = self.processes.as_ref();
+        processes.map_or(u64::MAX, |ids| ids.iter().fold(0, |bits, id| bits | bit(*id)))
+    }
+
+    fn is_in(&self, system: Option<Id>, event: &Event) -> bool {
+        let has = |id: Id| match &self.processes {
+            Some(ids) => ids.binary_search(&id).is_ok(),
+            None => true,
+        };
+        self.kinds() & event.kind().bit() != 0
+            && (self.system.is_none() || system.is_none() || self.system == system)
+            && (has(event.process()) || event.other().is_some_and(has))
+    }
+}
+
+/// The bit of a process among those that are wanted.
+fn bit(id: Id) -> u64 {
+    1 << (id.slot() % u64::BITS)
+}
+
 /// Who is told of events.
 ///
 /// It is called by whoever causes an event, in the middle of that: it must be quick, must not wait, and must not call the
@@ -76,52 +187,126 @@ pub trait Observer: Send + Sync {
 
 #[derive(Default)]
 pub(crate) struct Events {
-    is_watched: AtomicBool,
-    observers: RwLock<Vec<Arc<dyn Observer>>>,
+    /// The kinds that anybody wants; 0 without an observer.
+    kinds: AtomicU8,
+    /// The processes that anybody wants.
+    processes: AtomicU64,
+    observers: RwLock<Vec<(Interest, Arc<dyn Observer>)>>,
 }
 
 impl Events {
-    /// Tells all who listen, if any.
-    pub(crate) fn tell(&self, event: impl FnOnce() -> Event) {
-        if self.is_watched.load(Ordering::Relaxed) {
-            self.tell_all(&event());
+    /// Tells all who want to hear of it, if any. `event` says the main process of its system, too, if that is known.
+    pub(crate) fn tell(&self, event: impl FnOnce() -> (Option<Id>, Event)) {
+        let kinds = self.kinds.load(Ordering::Relaxed);
+        if kinds == 0 {
+            return;
+        }
+        let (system, event) = event();
+        let bits = bit(event.process()) | event.other().map_or(0, bit);
+        if kinds & event.kind().bit() != 0 && self.processes.load(Ordering::Relaxed) & bits != 0 {
+            self.tell_all(system, &event);
         }
     }
 
     #[cold]
-    fn tell_all(&self, event: &Event) {
-        self.observers.read().iter().for_each(|observer| observer.notice(event));
+    fn tell_all(&self, system: Option<Id>, event: &Event) {
+        let observers = self.observers.read();
+        let wanting = observers.iter().filter(|(interest, _)| interest.is_in(system, event));
+        wanting.for_each(|(_, observer)| observer.notice(event));
     }
 
-    pub(crate) fn add(&self, observer: Arc<dyn Observer>) {
-        self.observers.write().push(observer);
-        self.is_watched.store(true, Ordering::Relaxed);
+    pub(crate) fn add(&self, interest: Interest, observer: Arc<dyn Observer>) {
+        let mut observers = self.observers.write();
+        observers.push((interest, observer));
+        self.listen_for(&observers);
     }
 
     pub(crate) fn remove(&self, observer: &Arc<dyn Observer>) {
         let mut observers = self.observers.write();
-        observers.retain(|other| !Arc::ptr_eq(other, observer));
-        self.is_watched.store(!observers.is_empty(), Ordering::Relaxed);
+        observers.retain(|(_, other)| !Arc::ptr_eq(other, observer));
+        self.listen_for(&observers);
+    }
+
+    /// How many listen.
+    pub(crate) fn len(&self) -> usize {
+        self.observers.read().len()
+    }
+
+    fn listen_for(&self, observers: &[(Interest, Arc<dyn Observer>)]) {
+        let all = |bits: fn(&Interest) -> u64| observers.iter().fold(0, |all, (interest, _)| all | bits(interest));
+        self.processes.store(all(Interest::processes), Ordering::Relaxed);
+        let kinds = all(|interest| u64::from(interest.kinds()));
+        self.kinds.store(kinds as u8, Ordering::Relaxed);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use parking_lot::Mutex;
+
     use super::*;
+
+    #[derive(Default)]
+    struct Heard(Mutex<Vec<Event>>);
+
+    impl Observer for Heard {
+        fn notice(&self, event: &Event) {
+            self.0.lock().push(event.clone());
+        }
+    }
 
     #[test]
     fn without_a_listener_an_event_is_not_even_made() {
-        struct Nobody;
-        impl Observer for Nobody {
-            fn notice(&self, _: &Event) {
-                panic!("it does not listen");
-            }
-        }
         let events = Events::default();
         events.tell(|| panic!("nobody listens"));
-        let observer: Arc<dyn Observer> = Arc::new(Nobody);
-        events.add(observer.clone());
+        let observer: Arc<dyn Observer> = Arc::new(Heard::default());
+        events.add(Interest::default(), observer.clone());
+        assert_eq!(events.len(), 1);
         events.remove(&observer);
         events.tell(|| panic!("nobody listens any more"));
+        assert_eq!(events.len(), 0);
+    }
+
+    #[test]
+    fn each_listener_hears_what_it_wants_and_no_more() {
+        let id = |slot| Id::new(slot, 0);
+        let events = Events::default();
+        let observe = |interest| {
+            let heard = Arc::new(Heard::default());
+            events.add(interest, heard.clone());
+            heard
+        };
+        let runs = |slot| Event::Runs { id: id(slot) };
+        let sent = |from, to| Event::Sent {
+            from: id(from),
+            to: id(to),
+            tag: 0,
+            len: 0,
+        };
+        let one = observe(Interest {
+            processes: Some(vec![id(3), id(5)]),
+            ..Interest::default()
+        });
+        let kind = observe(Interest {
+            kinds: Some(vec![Kind::Sent]),
+            ..Interest::default()
+        });
+        let system = observe(Interest {
+            system: Some(id(1)),
+            ..Interest::default()
+        });
+        // 3 and 67 have the same bit.
+        for (system, event) in [
+            (Some(1), runs(3)),
+            (Some(2), runs(67)),
+            (Some(2), sent(4, 5)),
+            (None, sent(4, 6)),
+        ] {
+            events.tell(|| (system.map(id), event));
+        }
+        let heard = |heard: Arc<Heard>| std::mem::take(&mut *heard.0.lock());
+        assert_eq!(heard(one), [runs(3), sent(4, 5)]);
+        assert_eq!(heard(kind), [sent(4, 5), sent(4, 6)]);
+        assert_eq!(heard(system), [runs(3), sent(4, 6)]);
     }
 }

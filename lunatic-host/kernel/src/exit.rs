@@ -5,6 +5,24 @@ use std::fmt;
 use lunatic_sys::codes;
 use lunatic_sys::reason::RawReason;
 
+/// What kinds of reasons are called in figures, in the order of [`codes::exit`].
+pub const KINDS: [&str; 14] = [
+    "normal",
+    "exit",
+    "panic",
+    "trap",
+    "killed",
+    "forgotten",
+    "shutdown",
+    "error",
+    "out_of_memory",
+    "out_of_budget",
+    "deadlock",
+    "no_process",
+    "node_gone",
+    "host_bug",
+];
+
 /// Why a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -104,6 +122,11 @@ impl ExitReason {
         (raw.kind, raw.encode())
     }
 
+    /// The place of its kind in [`KINDS`].
+    pub fn kind(&self) -> usize {
+        self.to_raw().kind as usize
+    }
+
     fn to_raw(&self) -> RawReason<'_> {
         use codes::exit::*;
         let (kind, detail) = match self {
@@ -196,9 +219,10 @@ mod tests {
             ExitReason::NodeGone,
             ExitReason::HostBug("sorry".into()),
         ];
+        assert_eq!(reasons.len(), KINDS.len());
         for (kind, reason) in reasons.into_iter().enumerate() {
             let (number, bytes) = reason.to_bytes();
-            assert_eq!(number, kind as i32);
+            assert_eq!((number, reason.kind()), (kind as i32, kind));
             assert_eq!(ExitReason::from_bytes(&bytes), Some(reason));
             assert_eq!(ExitReason::from_bytes(&bytes[..7]), None);
         }

@@ -14,6 +14,7 @@ use crate::aside::Aside;
 use crate::budget::{Budget, Caps, Resource};
 use crate::channel::Channels;
 use crate::clock::Clock;
+use crate::counts::{Counts, Ends};
 use crate::delivery::Peers;
 use crate::environment::Environment;
 use crate::events::{Event, Events};
@@ -22,7 +23,7 @@ use crate::exits::Exits;
 use crate::host::Host;
 use crate::post::Post;
 use crate::process::Process;
-use crate::scheduler::{Scheduler, Seat};
+use crate::scheduler::{Queues, Scheduler, Seat};
 use crate::system::System;
 use crate::table::Table;
 
@@ -62,6 +63,7 @@ pub struct Kernel<H: Host> {
     pub(crate) aside: Arc<Aside>,
     pub(crate) peers: Peers,
     pub(crate) events: Events,
+    pub(crate) counts: Counts,
     /// Processes that wait for something outside: input, files.
     pub(crate) outside: AtomicUsize,
     pub(crate) systems: Mutex<Vec<Arc<System<H>>>>,
@@ -107,6 +109,7 @@ impl<H: Host> Kernel<H> {
                 aside: Aside::new(machine.clone()),
                 peers: Peers::default(),
                 events: Events::default(),
+                counts: Counts::default(),
                 outside: AtomicUsize::new(0),
                 systems: Mutex::default(),
                 machine,
@@ -176,6 +179,16 @@ impl<H: Host> Kernel<H> {
     /// The machine's post. Timers of processes go on [the post of their system](crate::time::Time::post).
     pub fn post(&self) -> &Post {
         &self.post
+    }
+
+    /// Processes that were spawned so far, and those that have ended, by how. Neither is ever less than it was before.
+    pub fn counts(&self) -> (u64, Ends) {
+        self.counts.read()
+    }
+
+    /// How many processes wait for a worker, in which queues.
+    pub fn queues(&self) -> Queues {
+        self.scheduler.queues()
     }
 
     /// The number of time slices so far.
@@ -250,7 +263,8 @@ impl<H: Host> Kernel<H> {
     /// The calling worker begins to run a process: for a body that goes on with a [fresh](Self::next_fresh) one.
     pub fn runs(&self, process: &Process<H>) {
         process.set_running(self.slices());
-        self.events.tell(|| Event::Runs { id: process.id });
+        self.events
+            .tell(|| (process.system.main(), Event::Runs { id: process.id }));
     }
 
     /// Wakes a worker though there is nothing to run, so that it asks its host for [spare](Host::spare) work.

@@ -19,7 +19,7 @@
 //! | what runs all | `worker`, [`simulation`] |
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
 //! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`budget`], [`shares`], [`hash`], `room`, `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
@@ -38,6 +38,7 @@ pub mod budget;
 pub mod calls;
 pub mod channel;
 pub mod clock;
+pub mod counts;
 pub mod delivery;
 pub mod environment;
 pub mod events;

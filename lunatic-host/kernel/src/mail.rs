@@ -80,13 +80,16 @@ impl<H: Host> Kernel<H> {
         content: impl Into<Content<'a>>,
     ) -> Result<(), SendRefusal> {
         let content = content.into();
-        self.events.tell(|| Event::Sent {
-            from,
-            to,
-            tag,
-            len: content.len(),
+        let destination = self.reach(to);
+        self.events.tell(|| {
+            let system = match &destination {
+                Destination::Here(to) => to.system.main(),
+                _ => None,
+            };
+            let len = content.len();
+            (system, Event::Sent { from, to, tag, len })
         });
-        match self.reach(to) {
+        match destination {
             Destination::Here(to) => self.put_mail(to, tag, content),
             Destination::Gone => Err(SendRefusal::Closed),
             Destination::Elsewhere(remote) if content.len() <= MESSAGE_LEN_MAX => {
@@ -152,10 +155,9 @@ impl<H: Host> Kernel<H> {
             mail
         });
         if let Some(mail) = &mail {
-            self.events.tell(|| Event::Received {
-                id: process.id,
-                tag: mail.tag,
-                len: mail.body.len(),
+            self.events.tell(|| {
+                let (id, tag, len) = (process.id, mail.tag, mail.body.len());
+                (process.system.main(), Event::Received { id, tag, len })
             });
         }
         mail

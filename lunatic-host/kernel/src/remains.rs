@@ -82,13 +82,15 @@ impl<H: Host> Kernel<H> {
         if let Some(relations) = relations.take_if(|_| !takes_long) {
             self.let_go(&process, &relations);
         }
-        self.processes.remove(self.scheduler.worker(), process.id);
+        let worker = self.scheduler.worker();
+        self.processes.remove(worker, process.id);
+        self.counts.ended(worker, &reason);
         if let Some(budget) = process.local.budget() {
             Self::give_process_back(budget);
         }
-        self.events.tell(|| Event::Ended {
-            id: process.id,
-            reason: reason.clone(),
+        self.events.tell(|| {
+            let (id, reason) = (process.id, reason.clone());
+            (process.system.main(), Event::Ended { id, reason })
         });
         self.end_system_after(&process, &reason);
         for joiner in process.set_ended() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::address::Id;
 use crate::clock::TIME_SLICE;
-use crate::events::Observer;
+use crate::events::{Interest, Observer};
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::process::state::Phase;
@@ -177,7 +177,17 @@ impl<H: Host> Kernel<H> {
 
     /// Tells `observer` of all events from now on.
     pub fn observe(&self, observer: Arc<dyn Observer>) {
-        self.events.add(observer);
+        self.observe_some(Interest::default(), observer);
+    }
+
+    /// Tells `observer` of some events from now on.
+    pub fn observe_some(&self, interest: Interest, observer: Arc<dyn Observer>) {
+        self.events.add(interest, observer);
+    }
+
+    /// How many are told of events.
+    pub fn observers(&self) -> usize {
+        self.events.len()
     }
 
     /// Tells `observer` of no further event; one may still be under way.

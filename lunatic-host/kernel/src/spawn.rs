@@ -134,7 +134,9 @@ impl<H: Host> Kernel<H> {
             SpawnLimit::Processes
         })?;
         let process = process.expect("an inserted process was made");
-        self.events.tell(|| Event::Spawned { id: process.id, parent });
+        self.counts.spawned(self.scheduler.worker());
+        self.events
+            .tell(|| (system.main(), Event::Spawned { id: process.id, parent }));
         Ok(process)
     }
 

@@ -118,7 +118,9 @@ impl<'a, H: Host> Worker<'a, H> {
                 return;
             }
         }
-        kernel.events.tell(|| Event::Runs { id: process.id });
+        kernel
+            .events
+            .tell(|| (process.system.main(), Event::Runs { id: process.id }));
         let body = match task {
             Task::Suspended(body) => body,
             Task::Fresh(entry) => {
@@ -197,10 +199,9 @@ impl<'a, H: Host> Worker<'a, H> {
             kernel.outside.fetch_add(1, Ordering::SeqCst);
         }
         kernel.host.suspended(&process);
-        kernel.events.tell(|| Event::Waits {
-            id: process.id,
-            wait,
-            what,
+        kernel.events.tell(|| {
+            let id = process.id;
+            (process.system.main(), Event::Waits { id, wait, what })
         });
         self.block(process);
     }

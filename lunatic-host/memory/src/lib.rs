@@ -49,8 +49,8 @@ mod testing;
 pub use arena::ArenaError;
 pub use linear::{DenseMemories, FastMemories, MemoryBudget, MemoryError, expect_data, take_refusal};
 pub use os::{
-    KernelFeatures, Room, address_space, data_memory, forbid_huge_pages, kernel_features, machine_memory, page_size,
-    physical_memory, process_memory, process_time, resident_memory, thread_time,
+    KernelFeatures, Room, ThreadClock, address_space, data_memory, forbid_huge_pages, kernel_features, machine_memory,
+    page_size, physical_memory, process_memory, process_time, resident_memory, thread_time,
 };
 pub use packed::{Model, Packed};
 pub use residency::{PageSet, Pages, thread_faults};

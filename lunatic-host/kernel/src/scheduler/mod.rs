@@ -74,6 +74,19 @@ struct Remote<P> {
     burners: Stealer<Unit<P>>,
 }
 
+/// How many wait for a worker, in which queues: see the module's documentation. Hand-off slots are not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Queues {
+    /// Those that waited for something and can go on.
+    pub woken: usize,
+    /// Those that have not run yet.
+    pub fresh: usize,
+    /// Those that used up their time slice.
+    pub burners: usize,
+    /// Those that no worker has woken.
+    pub injected: usize,
+}
+
 /// A worker's seat in the scheduler, to be taken by one thread.
 pub struct Seat<P>(Local<P>);
 
@@ -161,6 +174,17 @@ impl<P: Runnable> Scheduler<P> {
     /// The number of the calling worker, 0 for other threads.
     pub fn worker(&self) -> usize {
         self.with_local(|local| local.index).unwrap_or(0)
+    }
+
+    /// How many wait for a worker. Stops nobody.
+    pub fn queues(&self) -> Queues {
+        let sum = |queue: fn(&Remote<P>) -> usize| self.remotes.iter().map(queue).sum();
+        Queues {
+            woken: sum(|remote| remote.woken.len()),
+            fresh: sum(|remote| remote.fresh.len()),
+            burners: sum(|remote| remote.burners.len()),
+            injected: self.injector.len(),
+        }
     }
 
     /// True while any worker is awake.

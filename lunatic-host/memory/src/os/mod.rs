@@ -37,7 +37,8 @@ use unix as platform;
 
 pub use self::figures::{Room, physical_memory, thread_time};
 pub use self::platform::{
-    address_space, data_memory, forbid_huge_pages, machine_memory, process_memory, process_time, resident_memory,
+    ThreadClock, address_space, data_memory, forbid_huge_pages, machine_memory, process_memory, process_time,
+    resident_memory,
 };
 pub(crate) use self::platform::{commit_left, pagemap, scan, thread_faults};
 

@@ -48,6 +48,24 @@ pub(super) unsafe fn populate(_: NonNull<u8>, _: usize) {}
 
 pub fn forbid_huge_pages() {}
 
+/// These systems do not tell how long another thread has been on cores.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadClock(std::convert::Infallible);
+
+impl ThreadClock {
+    /// Always `None`.
+    #[must_use]
+    pub fn of_this_thread() -> Option<Self> {
+        None
+    }
+
+    /// There is none to ask.
+    #[must_use]
+    pub fn time(self) -> Option<std::time::Duration> {
+        match self.0 {}
+    }
+}
+
 /// Page faults of the whole process: never fewer than those of this thread, so the same number twice still means that
 /// this thread touched no new page in between.
 pub(crate) fn thread_faults() -> u64 {

@@ -13,6 +13,30 @@ pub(crate) fn thread_faults() -> u64 {
     (usage.ru_minflt as u64).wrapping_add(usage.ru_majflt as u64)
 }
 
+/// Tells how long one thread has been on cores, to any thread of this process.
+#[derive(Debug, Clone, Copy)]
+pub struct ThreadClock(libc::clockid_t);
+
+impl ThreadClock {
+    /// That of the calling thread; `None` where the system has none.
+    #[must_use]
+    pub fn of_this_thread() -> Option<Self> {
+        let mut clock = 0;
+        // SAFETY: the calling thread is alive, and `clock` is valid for writing for the time of the call.
+        let error = unsafe { libc::pthread_getcpuclockid(libc::pthread_self(), &mut clock) };
+        (error == 0).then_some(Self(clock))
+    }
+
+    /// How long the thread has been on cores; `None` once it has ended.
+    #[must_use]
+    pub fn time(self) -> Option<Duration> {
+        let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: `time` is valid for writing for the time of the call.
+        let is_told = unsafe { libc::clock_gettime(self.0, &mut time) } == 0;
+        is_told.then(|| Duration::new(time.tv_sec as u64, time.tv_nsec as u32))
+    }
+}
+
 /// How long another process of the system has been on cores, with all its threads; `None` if there is none of that number.
 /// One that has ended and that nobody has waited for still counts.
 pub fn process_time(process: u32) -> Option<Duration> {

@@ -6,7 +6,9 @@ mod page_map;
 use std::io;
 use std::ptr::NonNull;
 
-pub use self::figures::{address_space, data_memory, machine_memory, process_memory, process_time, resident_memory};
+pub use self::figures::{
+    ThreadClock, address_space, data_memory, machine_memory, process_memory, process_time, resident_memory,
+};
 pub(crate) use self::figures::{commit_left, thread_faults};
 pub(crate) use self::page_map::{pagemap, scan};
 use super::check;
