@@ -1,18 +1,20 @@
 //! Programs that are asked to stop: each prints `ready` when it may be.
 
 use std::io::Write;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic::actor::Actor;
 use lunatic::mailbox::Mail;
 use lunatic::process::trap_exit;
+use lunatic::registry::register;
 use lunatic::supervisor::{Child, Shutdown, Spec, Supervise, Supervisor};
-use lunatic::{ExitReason, Mailbox, Process, sleep, this_process};
+use lunatic::{Channel, ExitReason, Mailbox, Process, sleep, this_process};
 use lunatic_http::{Body, Server};
 
 lunatic_test_guests::scenarios![
     a_tree,
     many,
+    talking,
     nobody_listens,
     one_returns,
     one_ignores_it,
@@ -118,6 +120,54 @@ fn many() {
     let children = std::env::args().nth(2).unwrap().parse().unwrap();
     let _crowd = Supervisor::<Crowd>::start(children).unwrap();
     ready();
+}
+
+/// One process sends a message to another every few milliseconds. Beside them as many pairs as the second argument says play ball,
+/// each so many rounds as the third says, or for ever.
+fn talking() {
+    let number = |at| std::env::args().nth(at).and_then(|number| number.parse().ok());
+    let (pairs, rounds) = (number(2).unwrap_or(0), number(3));
+    let hello = Channel::new(1);
+    let listener = Process::spawn(move || {
+        let mailbox = Mailbox::<u32>::new();
+        hello.send(mailbox.address());
+        loop {
+            mailbox.receive();
+        }
+    });
+    register("listener", listener.unwrap()).unwrap();
+    let listener = hello.receive();
+    Process::spawn(move || {
+        loop {
+            listener.send(7);
+            sleep(Duration::from_millis(5));
+        }
+    })
+    .unwrap();
+    println!("ready");
+    let start = Instant::now();
+    let players = (0..pairs).map(|_| Process::spawn(move || play(rounds.unwrap_or(u64::MAX))).unwrap());
+    let players: Vec<_> = players.collect();
+    if rounds.is_some() {
+        players.iter().for_each(|player| _ = player.join());
+        println!("{} ns", start.elapsed().as_nanos());
+        return;
+    }
+    ready();
+}
+
+fn play(rounds: u64) {
+    let (there, back) = (Channel::<u64>::new(0), Channel::<u64>::new(0));
+    Process::spawn(move || {
+        loop {
+            back.send(there.receive());
+        }
+    })
+    .unwrap();
+    for round in 0..rounds {
+        there.send(round);
+        back.receive();
+    }
 }
 
 fn nobody_listens() {

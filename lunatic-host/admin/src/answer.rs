@@ -7,6 +7,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::door::Program;
+use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
 use crate::view::{ErrorView, PageView, ProcessView};
 
@@ -22,6 +23,8 @@ pub(crate) fn answer(program: &Program, asked: Result<Asked, Refused>) -> Answer
     match asked {
         Asked::Help => with_type(StatusCode::OK, "text/plain; charset=utf-8", HELP),
         Asked::System => json(StatusCode::OK, &program.view()),
+        Asked::Events(_) => unreachable!("the door answers them with a stream"),
+        Asked::Metrics => with_type(StatusCode::OK, metrics::TYPE, metrics::text(program)),
         Asked::Processes(query) => json(StatusCode::OK, &PageView::of(&system.list(&query))),
         Asked::Process(id) => match system.process(id) {
             Some(process) => json(StatusCode::OK, &ProcessView::whole(&process)),
@@ -48,6 +51,10 @@ pub(crate) fn refuse(refused: Refused) -> Answer {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             answer
         }
+        Refused::Busy => error(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "as many clients as may hear events do so: end another `lunatic trace`".into(),
+        ),
         Refused::Wrong(why) => error(StatusCode::BAD_REQUEST, why),
     }
 }

@@ -6,12 +6,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
 use crate::view::ErrorView;
 
@@ -86,14 +88,26 @@ impl Client {
         let exchange = async { tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await };
         let (status, body) = executor.block_on(exchange).map_err(|late| no_answer(&late))??;
         if !status.is_success() {
-            let said = serde_json::from_slice::<ErrorView>(&body);
-            let said = said.map_or_else(|_| status.to_string(), |view| view.error);
-            return Err(Trouble::Refused(status, said));
+            return Err(refused(status, &body));
         }
         serde_json::from_slice(&body).map_err(|error| no_answer(&error))
     }
 
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Trouble> {
+        let (answer, connection) = self.begin(method, path).await?;
+        let status = answer.status();
+        let body = answer.into_body().collect().await;
+        let body = body.map_err(|error| Trouble::NoAnswer(error.to_string()))?.to_bytes();
+        connection.abort();
+        Ok((status, body))
+    }
+
+    /// The head of an answer whose body is still to come, and the task that the connection is.
+    pub(crate) async fn begin(
+        &self,
+        method: Method,
+        path: &str,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble> {
         let no_answer = |error: hyper::Error| Trouble::NoAnswer(error.to_string());
         let stream = UnixStream::connect(&self.path).await.map_err(Trouble::NobodyThere)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
@@ -105,9 +119,12 @@ impl Client {
             .body(Empty::<Bytes>::new())
             .map_err(|error| Trouble::NoAnswer(error.to_string()))?;
         let answer = sender.send_request(request).await.map_err(no_answer)?;
-        let status = answer.status();
-        let body = answer.into_body().collect().await.map_err(no_answer)?.to_bytes();
-        connection.abort();
-        Ok((status, body))
+        Ok((answer, connection))
     }
+}
+
+/// What an answer says that is no success.
+pub(crate) fn refused(status: StatusCode, body: &[u8]) -> Trouble {
+    let said = serde_json::from_slice::<ErrorView>(body);
+    Trouble::Refused(status, said.map_or_else(|_| status.to_string(), |view| view.error))
 }

@@ -6,26 +6,29 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use http_body_util::Either;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use lunatic_host::{RunningSystem, Runtime};
 use rustix::process::getuid;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 
+use crate::request::Asked;
 use crate::view::SystemView;
-use crate::{answer, request};
+use crate::{answer, events, request};
 
 /// So many clients are served at once; more wait.
 const CLIENTS_MAX: usize = 64;
 /// A request's head must have come by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-/// A client is cut off after this time, whatever it does.
+/// A client is cut off after this time, whatever it does; one that hears events, when they are over by so much.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
 /// The longest head of a request, in bytes.
 const HEAD_LEN_MAX: usize = 16 << 10;
@@ -122,6 +125,7 @@ impl Door {
     async fn accept(self, program: Arc<Program>) -> io::Result<()> {
         let listener = tokio::net::UnixListener::from_std(self.listener)?;
         let places = Arc::new(Semaphore::new(CLIENTS_MAX));
+        let listeners = Arc::new(Semaphore::new(events::CLIENTS_MAX));
         loop {
             let place = places.clone().acquire_owned().await.expect("it is never closed");
             let stream = match listener.accept().await {
@@ -135,9 +139,9 @@ impl Door {
             if !is_welcome(&stream) {
                 continue;
             }
-            let program = program.clone();
+            let (program, listeners) = (program.clone(), listeners.clone());
             tokio::spawn(async move {
-                let _ = tokio::time::timeout(CLIENT_TIMEOUT, serve(stream, program)).await;
+                let _ = serve(stream, program, listeners).await;
                 drop(place);
             });
         }
@@ -150,20 +154,39 @@ fn is_welcome(stream: &tokio::net::UnixStream) -> bool {
     uid.is_ok_and(|uid| uid == getuid().as_raw() || uid == 0)
 }
 
-async fn serve(stream: tokio::net::UnixStream, program: Arc<Program>) -> hyper::Result<()> {
+async fn serve(stream: tokio::net::UnixStream, program: Arc<Program>, listeners: Arc<Semaphore>) -> hyper::Result<()> {
+    let (cut_off, is_cut_off) = watch::channel(tokio::time::Instant::now() + CLIENT_TIMEOUT);
     let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
         let asked = request::read(
             request.method(),
             request.uri().path(),
             request.uri().query().unwrap_or_default(),
         );
-        let answer = answer::answer(&program, asked);
+        let answer = match asked {
+            Ok(Asked::Events(wanted)) => {
+                cut_off.send_replace(tokio::time::Instant::now() + wanted.time() + CLIENT_TIMEOUT);
+                let begun = events::begin(&program.system, &wanted, &listeners);
+                begun.map_or_else(
+                    |refused| answer::refuse(refused).map(Either::Left),
+                    |stream| stream.map(Either::Right),
+                )
+            }
+            asked => answer::answer(&program, asked).map(Either::Left),
+        };
         async { Ok::<_, Infallible>(answer) }
     });
-    http1::Builder::new()
+    let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD_LEN_MAX)
-        .serve_connection(TokioIo::new(stream), service)
-        .await
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    loop {
+        let end = *is_cut_off.borrow();
+        match tokio::time::timeout_at(end, connection.as_mut()).await {
+            Ok(served) => return served,
+            Err(_) if *is_cut_off.borrow() > end => {}
+            Err(_) => return Ok(()),
+        }
+    }
 }

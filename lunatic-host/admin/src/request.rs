@@ -3,6 +3,8 @@
 use lunatic_host::inspect::{Order, Query};
 use lunatic_host::{ExitReason, Id, Phase};
 
+use crate::events::Wanted;
+
 /// The most processes of one answer.
 const LIMIT_MAX: usize = 10_000;
 const LIMIT: usize = 100;
@@ -13,6 +15,8 @@ pub(crate) enum Asked {
     /// What there is to ask for.
     Help,
     System,
+    Metrics,
+    Events(Wanted),
     Processes(Query),
     Process(Id),
     Kill(Id),
@@ -27,13 +31,18 @@ pub(crate) enum Refused {
     /// The path is there for another method.
     Method(&'static str),
     Wrong(String),
+    /// There are as many clients as may ask for this at once.
+    Busy,
 }
 
 /// What can be asked for, in words.
 pub(crate) const HELP: &str = "\
 GET  /v1/system                   the program and what its runtime holds
+GET  /metrics                     what the runtime holds and has done, for Prometheus
 GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
                                   &name=PART &state=running|ready|waiting &parent=ID
+GET  /v1/events                   what processes do, as server-sent events; ?kinds=spawned,ended,sent,received,waits,runs
+                                  &process=ID &name=PART &limit=N (1000) &seconds=S (60)
 GET  /v1/processes/ID             one process, and whom it knows
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
@@ -56,7 +65,9 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
     );
     match *parts {
         [""] => get().map(|()| Asked::Help),
+        ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
+        ["v1", "events"] => get().and_then(|()| Wanted::read(query)).map(Asked::Events),
         ["v1", "processes"] => get().and_then(|()| list(query)).map(Asked::Processes),
         ["v1", "processes", process] => get().and_then(|()| id(process)).map(Asked::Process),
         ["v1", "processes", process, "kill"] => post().and_then(|()| id(process)).map(Asked::Kill),

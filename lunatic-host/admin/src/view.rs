@@ -3,7 +3,7 @@
 
 use lunatic_host::inspect::Page;
 use lunatic_host::report::untrusted::line;
-use lunatic_host::{Figures, Phase, ProcessInfo, WaitFor};
+use lunatic_host::{Figures, Id, Phase, ProcessInfo, WaitFor};
 use serde::{Deserialize, Serialize};
 
 /// A program and what its runtime holds.
@@ -113,6 +113,55 @@ pub struct RelationsView {
     pub monitored_by: Vec<String>,
 }
 
+/// Something that has happened, or a note of the stream about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct EventView {
+    /// `spawned`, `ended`, `sent`, `received`, `waits` or `runs`; `lost` if events were left out, `end` if no more comes.
+    pub event: String,
+    /// When it was, in microseconds since the stream began.
+    pub at_us: u64,
+    /// The process that does it, or that it happens to.
+    pub process: String,
+    /// What to call it; empty if it ended before that was looked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub title: String,
+    /// Who spawned it, or to whom it sends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other: Option<String>,
+    /// What to call that one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub other_title: String,
+    /// What the message is about, in hexadecimal digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The bytes of the message.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub len: Option<usize>,
+    /// What it waits for, in words.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waits_for: Option<String>,
+    /// The kind of the reason for which it ended, as in `lunatic_processes_ended_total`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The reason in words, the first kilobyte of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason_text: Option<String>,
+    /// How many events were left out since the last note of that.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost: Option<u64>,
+}
+
+impl EventView {
+    pub(crate) fn of(event: &str) -> Self {
+        Self {
+            event: event.to_owned(),
+            ..Self::default()
+        }
+    }
+}
+
 /// Why a request was not done.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -167,12 +216,7 @@ impl ProcessView {
             entry,
             parent: snapshot.parent.map(|parent| parent.to_string()),
             state: state(snapshot.phase).to_owned(),
-            waits_for: snapshot.wait.map(|(wait, what)| match wait {
-                WaitFor::Receive | WaitFor::Send | WaitFor::Join | WaitFor::Call => {
-                    format!("{} {what}", waits_for(wait))
-                }
-                _ => waits_for(wait).to_owned(),
-            }),
+            waits_for: snapshot.wait.map(|(wait, what)| waits_for(wait, what)),
             is_frozen: snapshot.is_frozen,
             mailbox: snapshot.mailbox_len,
             mailbox_bytes: snapshot.mailbox_bytes,
@@ -188,6 +232,11 @@ impl ProcessView {
             code: process.code.to_string(),
             relations: None,
         }
+    }
+
+    /// What to call a process.
+    pub(crate) fn title_of(process: &ProcessInfo) -> String {
+        Self::row(process).title
     }
 
     /// A process with those that it knows.
@@ -215,8 +264,9 @@ pub(crate) fn state(phase: Phase) -> &'static str {
     }
 }
 
-fn waits_for(wait: WaitFor) -> &'static str {
-    match wait {
+/// What a process waits for, in words.
+pub(crate) fn waits_for(wait: WaitFor, what: Id) -> String {
+    let words = match wait {
         WaitFor::Receive => "a message on channel",
         WaitFor::Send => "room in channel",
         WaitFor::Join => "the end of",
@@ -227,6 +277,10 @@ fn waits_for(wait: WaitFor) -> &'static str {
         WaitFor::Outside => "input or output",
         WaitFor::Socket => "the network",
         WaitFor::File => "a file",
+    };
+    match wait {
+        WaitFor::Receive | WaitFor::Send | WaitFor::Join | WaitFor::Call => format!("{words} {what}"),
+        _ => words.to_owned(),
     }
 }
 

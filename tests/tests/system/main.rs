@@ -62,5 +62,6 @@ mod stopping;
 #[cfg(unix)]
 mod surroundings;
 mod systems;
+mod tracing;
 mod wasi_calls;
 mod world;

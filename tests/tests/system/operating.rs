@@ -9,13 +9,13 @@ use lunatic_tests::programs::{Finished, lunatic};
 use crate::stopping::{Ready, start};
 
 /// A program with a door of its own.
-struct Program {
+pub(crate) struct Program {
     _folder: tempfile::TempDir,
-    socket: String,
+    pub(crate) socket: String,
     ready: Ready,
 }
 
-fn program(args: &[&str]) -> Program {
+pub(crate) fn program(args: &[&str]) -> Program {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
     let ready = start(&[&format!("--admin={socket}")], args);
@@ -27,7 +27,7 @@ fn program(args: &[&str]) -> Program {
 }
 
 impl Program {
-    fn ask(&self, args: &[&str]) -> Finished {
+    pub(crate) fn ask(&self, args: &[&str]) -> Finished {
         lunatic([args, &["--at", &self.socket]].concat()).run()
     }
 }

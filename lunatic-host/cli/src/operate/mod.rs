@@ -2,6 +2,7 @@
 
 mod ps;
 mod top;
+mod trace;
 mod tree;
 
 use std::fs;
@@ -16,6 +17,7 @@ use lunatic_host::Id;
 use serde::Serialize;
 
 use self::ps::Ps;
+use self::trace::Trace;
 
 /// Which program is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -46,6 +48,8 @@ pub enum Operate {
         #[command(flatten)]
         at: At,
     },
+    /// Show what processes of a running program do, while it happens
+    Trace(Trace),
     /// Kill a process of a running program
     Kill {
         /// The process, such as 17 or 17.2
@@ -86,6 +90,7 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Ps(ps) => ps.run(),
         Operate::Top(at) => top::run(at),
         Operate::Tree(at) => tree::run(at),
+        Operate::Trace(trace) => trace.run(),
         Operate::Inspect { process, at } => {
             let view: ProcessView = at.client()?.get(&format!("/v1/processes/{}", bare(*process)))?;
             at.print(&view, || whole(&view))

@@ -1,0 +1,326 @@
+//! `GET /v1/events`: what processes do, as server-sent events, while it happens.
+//!
+//! The body looks every [`TICK`] at what was taken down: workers wake nobody. The observation ends with as many events as were
+//! asked for, with the time, or at once when the client goes away. A client that does not read holds what its list holds, and the
+//! few kilobytes that are on their way to it.
+
+use std::collections::{HashMap, VecDeque};
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::body::{Body, Frame};
+use lunatic_host::inspect::Query;
+use lunatic_host::{Event, Id, Interest, Kind, RunningSystem};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Interval, interval};
+
+use crate::observer::{Observation, Record};
+use crate::request::Refused;
+use crate::view::{EventView, ProcessView, waits_for};
+
+/// So many clients hear events at once.
+pub(crate) const CLIENTS_MAX: usize = 4;
+/// How often the body looks for more.
+const TICK: Duration = Duration::from_millis(20);
+/// The most processes that a name may mean.
+const NAMED_MAX: usize = 1000;
+/// So many titles of processes are remembered for a client.
+const TITLES_MAX: usize = 4096;
+/// So many events are sent at once.
+const AT_ONCE: usize = 64;
+
+const LIMIT: usize = 1000;
+const LIMIT_MAX: usize = 1_000_000;
+const SECONDS: u64 = 60;
+const SECONDS_MAX: u64 = 3600;
+
+/// What a client wants to hear, and for how long.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Wanted {
+    kinds: Option<Vec<Kind>>,
+    process: Option<Id>,
+    name: Option<String>,
+    limit: usize,
+    seconds: u64,
+}
+
+impl Wanted {
+    /// What a query asks for.
+    pub(crate) fn read(query: &str) -> Result<Self, Refused> {
+        let mut wanted = Self {
+            kinds: None,
+            process: None,
+            name: None,
+            limit: LIMIT,
+            seconds: SECONDS,
+        };
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let wrong = |expected: &str| Refused::Wrong(format!("`{name}={value}`: give {expected}"));
+            match &*name {
+                "kinds" => {
+                    let kinds: Option<Vec<_>> = value.split(',').map(kind).collect();
+                    let wrong = || wrong("some of spawned,ended,sent,received,waits,runs");
+                    wanted.kinds = Some(kinds.ok_or_else(wrong)?);
+                }
+                "process" => wanted.process = Some(value.parse().map_err(|_| wrong("a process"))?),
+                "name" => wanted.name = Some(value.into_owned()),
+                "limit" => {
+                    let limit: usize = value.parse().map_err(|_| wrong("a number"))?;
+                    wanted.limit = limit.clamp(1, LIMIT_MAX);
+                }
+                "seconds" => {
+                    let seconds: u64 = value.parse().map_err(|_| wrong("a number"))?;
+                    wanted.seconds = seconds.min(SECONDS_MAX);
+                }
+                _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+            }
+        }
+        Ok(wanted)
+    }
+
+    /// How long the client may stay.
+    pub(crate) fn time(&self) -> Duration {
+        Duration::from_secs(self.seconds)
+    }
+
+    /// Which events that means. A name means those processes that have it now.
+    fn interest(&self, system: &RunningSystem) -> Result<Interest, Refused> {
+        let mut processes: Option<Vec<Id>> = self.process.map(|process| vec![process]);
+        if let Some(name) = &self.name {
+            let page = system.list(&Query {
+                limit: NAMED_MAX,
+                name: Some(name.clone()),
+                ..Query::default()
+            });
+            let mut named: Vec<Id> = page.processes.iter().map(|process| process.snapshot.id).collect();
+            named.retain(|id| self.process.is_none_or(|process| process == *id));
+            named.sort();
+            processes = Some(named);
+        }
+        let is_there = |ids: &Vec<Id>| ids.iter().any(|id| system.process(*id).is_some());
+        if !processes.as_ref().is_none_or(is_there) {
+            return Err(Refused::Wrong("no such process lives".into()));
+        }
+        Ok(Interest {
+            kinds: self.kinds.clone(),
+            processes,
+            system: None,
+        })
+    }
+}
+
+fn kind(name: &str) -> Option<Kind> {
+    Kind::ALL.into_iter().find(|kind| kind_name(*kind) == name)
+}
+
+fn kind_name(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Spawned => "spawned",
+        Kind::Ended => "ended",
+        Kind::Sent => "sent",
+        Kind::Received => "received",
+        Kind::Waits => "waits",
+        Kind::Runs => "runs",
+    }
+}
+
+/// The answer that tells events from now on.
+pub(crate) fn begin(
+    system: &Arc<RunningSystem>,
+    wanted: &Wanted,
+    places: &Arc<Semaphore>,
+) -> Result<Response<Stream>, Refused> {
+    let place = places.clone().try_acquire_owned().map_err(|_| Refused::Busy)?;
+    let interest = wanted.interest(system)?;
+    let is_of_some = interest.processes.is_some();
+    let mut titles = Titles {
+        system: system.clone(),
+        known: HashMap::new(),
+    };
+    // Later they may have ended.
+    for id in interest.processes.iter().flatten() {
+        titles.of(*id);
+    }
+    let observation = Arc::new(Observation::new(system.clone(), interest, wanted.limit));
+    let end = Instant::now() + wanted.time();
+    tokio::spawn(stop_at(end, Arc::downgrade(&observation)));
+    let mut answer = Response::new(Stream {
+        observation,
+        titles,
+        is_of_some,
+        ready: VecDeque::new(),
+        tick: interval(TICK),
+        end,
+        is_done: false,
+        _place: place,
+    });
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(answer)
+}
+
+/// Ends an observation when it is over, also if its client does not read: then its body is not asked for more.
+async fn stop_at(end: Instant, observation: Weak<Observation>) {
+    let mut tick = interval(TICK * 5);
+    loop {
+        tick.tick().await;
+        let Some(observation) = observation.upgrade() else {
+            return;
+        };
+        if observation.is_over() || Instant::now() >= end {
+            return observation.stop();
+        }
+    }
+}
+
+/// Events on their way to one client.
+pub(crate) struct Stream {
+    observation: Arc<Observation>,
+    titles: Titles,
+    /// Only of some processes, of which it is known that they are of this system.
+    is_of_some: bool,
+    ready: VecDeque<Record>,
+    tick: Interval,
+    end: Instant,
+    is_done: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Body for Stream {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let this = &mut *self;
+        while !this.is_done {
+            let mut text = String::new();
+            if this.ready.is_empty() {
+                ready!(this.tick.poll_tick(context));
+                this.fill(&mut text);
+            }
+            let count = this.ready.len().min(AT_ONCE);
+            for record in this.ready.drain(..count) {
+                if let Some(view) = this.titles.view(&record, this.is_of_some) {
+                    push(&mut text, &view);
+                }
+            }
+            if !text.is_empty() {
+                return Poll::Ready(Some(Ok(Frame::data(text.into()))));
+            }
+        }
+        Poll::Ready(None)
+    }
+}
+
+impl Stream {
+    /// Takes what has come. Says how many events were lost, and the end.
+    fn fill(&mut self, text: &mut String) {
+        let is_over = self.observation.is_over() || Instant::now() >= self.end;
+        if is_over {
+            self.observation.stop();
+        }
+        let (records, lost) = self.observation.take();
+        self.ready = records.into();
+        if lost > 0 {
+            push(
+                text,
+                &EventView {
+                    lost: Some(lost),
+                    ..EventView::of("lost")
+                },
+            );
+        }
+        if is_over && self.ready.is_empty() {
+            self.is_done = true;
+            push(text, &EventView::of("end"));
+        }
+    }
+}
+
+fn push(text: &mut String, view: &EventView) {
+    let data = serde_json::to_string(view).expect("views have no keys but texts");
+    text.extend(["event: ", &view.event, "\ndata: ", &data, "\n\n"]);
+}
+
+/// What processes of the system are called.
+struct Titles {
+    system: Arc<RunningSystem>,
+    known: HashMap<Id, String>,
+}
+
+impl Titles {
+    /// The title of a process; `None` if it was never seen alive.
+    fn of(&mut self, id: Id) -> Option<String> {
+        if let Some(title) = self.known.get(&id) {
+            return Some(title.clone());
+        }
+        let title = ProcessView::title_of(&self.system.process(id)?);
+        if self.known.len() >= TITLES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(id, title.clone());
+        Some(title)
+    }
+
+    /// An event in words; `None` if it may be of another system.
+    fn view(&mut self, record: &Record, is_of_some: bool) -> Option<EventView> {
+        let event = &record.event;
+        let (title, other_title) = (self.of(event.process()), event.other().and_then(|id| self.of(id)));
+        let is_sent = event.kind() == Kind::Sent;
+        if is_sent && !is_of_some && title.is_none() && other_title.is_none() {
+            return None;
+        }
+        let mut view = EventView {
+            at_us: u64::try_from(record.at.as_micros()).unwrap_or(u64::MAX),
+            process: event.process().to_string(),
+            title: title.unwrap_or_default(),
+            other: event.other().map(|id| id.to_string()),
+            other_title: other_title.unwrap_or_default(),
+            ..EventView::of(kind_name(event.kind()))
+        };
+        match event {
+            Event::Sent { tag, len, .. } | Event::Received { tag, len, .. } => {
+                view.tag = Some(format!("{tag:016x}"));
+                view.len = Some(*len);
+            }
+            Event::Waits { wait, what, .. } => view.waits_for = Some(waits_for(*wait, *what)),
+            _ => {}
+        }
+        if let Some((kind, words)) = &record.reason {
+            view.reason = Some((*kind).to_owned());
+            view.reason_text = Some(lunatic_host::report::untrusted::line(words).to_string());
+        }
+        Some(view)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queries_are_read() {
+        let wanted = Wanted::read("kinds=sent,ended&process=%233&limit=0&seconds=99999").unwrap();
+        let expected = Wanted {
+            kinds: Some(vec![Kind::Sent, Kind::Ended]),
+            process: Some("#3".parse().unwrap()),
+            name: None,
+            limit: 1,
+            seconds: SECONDS_MAX,
+        };
+        assert_eq!(wanted, expected);
+        for query in ["kinds=send", "kinds=", "process=x", "limit=x", "x=1"] {
+            assert!(matches!(Wanted::read(query), Err(Refused::Wrong(_))), "{query}");
+        }
+    }
+}
