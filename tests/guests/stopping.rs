@@ -159,7 +159,7 @@ fn talking() {
 fn play(rounds: u64) {
     let (there, back) = (Channel::<u64>::new(0), Channel::<u64>::new(0));
     Process::spawn(move || {
-        loop {
+        for _ in 0..rounds {
             back.send(there.receive());
         }
     })
