@@ -22,8 +22,8 @@ use crate::small_map::SmallMap;
 /// The name of a process or of a group: bytes, as guests write them.
 pub type Name = Box<[u8]>;
 
-/// Names and groups that processes share, by [`hash::of_name`]: a process that ends is taken out of 65,536 groups without a look at
-/// their names.
+/// Names and groups that processes share, by a keyed hash of their names: so a process that ends is taken out of 65,536 groups
+/// without a look at these.
 #[derive(Default)]
 pub struct Scope {
     names: Mutex<LargeMap<u128, Id>>,

@@ -16,7 +16,7 @@ use crate::process::Process;
 use crate::stop::Stop;
 use crate::time::Time;
 
-/// A main process and all its descendants. It ends when the main process ends, or in an orderly [`Stop`] a little later.
+/// A main process and all its descendants. It ends when the main process ends, or in an orderly stop a little later.
 pub struct System<H: Host> {
     /// What the host keeps with it.
     pub data: H::System,
