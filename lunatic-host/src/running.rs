@@ -82,12 +82,15 @@ impl RunningSystem {
     /// Nothing makes a process end that will not. So give it a time, and then [`stop`](Self::stop):
     ///
     /// ```no_run
-    /// # let system: lunatic_host::RunningSystem = unimplemented!();
     /// use std::time::Duration;
     ///
-    /// system.shut_down();
-    /// if system.wait_timeout(Duration::from_secs(10)).is_none() {
-    ///     system.stop();
+    /// use lunatic_host::RunningSystem;
+    ///
+    /// fn end(system: &RunningSystem) {
+    ///     system.shut_down();
+    ///     if system.wait_timeout(Duration::from_secs(10)).is_none() {
+    ///         system.stop();
+    ///     }
     /// }
     /// ```
     pub fn shut_down(&self) {

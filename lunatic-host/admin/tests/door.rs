@@ -1,16 +1,16 @@
 //! The door of a program in this test, opened by good clients and bad ones.
 
+mod opened;
+
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use lunatic_admin::view::{PageView, ProcessView, SystemView};
-use lunatic_admin::{Client, Door, Program, Trouble};
-use lunatic_host::{ExitReason, RunningSystem, Runtime, SystemConfig};
-use tempfile::TempDir;
+use lunatic_admin::{Client, Door, Trouble};
+use lunatic_host::ExitReason;
+use opened::Opened;
 
 /// Sleeps for an hour.
 const PROGRAM: &str = r#"(module
@@ -18,30 +18,8 @@ const PROGRAM: &str = r#"(module
     (memory (export "memory") 1)
     (func (export "_start") (call $sleep (i64.const 3600000000000))))"#;
 
-struct Opened {
-    _folder: TempDir,
-    path: PathBuf,
-    system: Arc<RunningSystem>,
-}
-
 fn open() -> Opened {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("inner").join("door.sock");
-    let runtime = Arc::new(Runtime::builder().workers(1).cache(None).build().unwrap());
-    let module = runtime.load(PROGRAM.as_bytes()).unwrap();
-    let system = Arc::new(runtime.start(&module, SystemConfig::default()).unwrap());
-    let program = Program {
-        runtime,
-        system: system.clone(),
-        name: "test.wasm".into(),
-        start: Instant::now(),
-    };
-    Door::open(&path).unwrap().serve(program).unwrap();
-    Opened {
-        _folder: folder,
-        path,
-        system,
-    }
+    opened::open(PROGRAM)
 }
 
 impl Opened {

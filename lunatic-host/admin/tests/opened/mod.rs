@@ -1,4 +1,5 @@
 //! A program with a door, in this process.
+#![allow(dead_code, reason = "each test file uses a part of it")]
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,13 +13,13 @@ pub(crate) struct Opened {
     _folder: TempDir,
     pub(crate) path: PathBuf,
     pub(crate) runtime: Arc<Runtime>,
-    _system: Arc<RunningSystem>,
+    pub(crate) system: Arc<RunningSystem>,
 }
 
 /// Starts a program in the text format.
 pub(crate) fn open(program: &str) -> Opened {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("door.sock");
+    let path = folder.path().join("inner").join("door.sock");
     let runtime = Arc::new(Runtime::builder().workers(2).cache(None).build().unwrap());
     let module = runtime.load(program.as_bytes()).unwrap();
     let system = Arc::new(runtime.start(&module, SystemConfig::default()).unwrap());
@@ -33,6 +34,6 @@ pub(crate) fn open(program: &str) -> Opened {
         _folder: folder,
         path,
         runtime,
-        _system: system,
+        system,
     }
 }
