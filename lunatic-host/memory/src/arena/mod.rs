@@ -2,7 +2,7 @@
 //!
 //! The space is reserved in chunks of many slots, when it is needed, so that a million slots cost a few kernel maps. A
 //! slot that was given back is the first to be taken again. An arena keeps no more than `warm_max` free slots whose
-//! pages still hold memory of the machine (*warm* slots); the rest are empty.
+//! pages still hold memory of the machine (*warm* slots); the rest are empty, or wait to be emptied together (`unreleased`).
 //!
 //! An [`Access::Open`] arena is readable and writable from the start. In an [`Access::Closed`] one each slot opens the
 //! part that it uses, which costs two kernel maps a slot.
@@ -11,6 +11,7 @@
 //! happens under it, so that two threads do not reserve two.
 
 mod slot;
+mod unreleased;
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -19,9 +20,10 @@ use std::ops::Range;
 use std::ptr::NonNull;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 pub(crate) use self::slot::Slot;
+use self::unreleased::Unreleased;
 use crate::os;
 pub(crate) use crate::os::Access;
 
@@ -138,6 +140,8 @@ struct State {
     warm_promised: u32,
     /// Free slots that hold none.
     cold: Vec<Free>,
+    /// Free slots that will be among these soon.
+    unreleased: Unreleased,
 }
 
 #[derive(Debug, Clone)]
@@ -186,6 +190,9 @@ impl Arena {
     /// Every slot is taken, or the system gives no more address space.
     pub(crate) fn take(self: &Arc<Self>) -> Result<Slot, ArenaError> {
         let mut state = self.state.lock();
+        if state.has_no_free() && !state.unreleased.is_empty() {
+            state = self.release(state);
+        }
         let state = &mut *state;
         // Warm slots first: their pages need no fault, and are in the cache if they were given back just now.
         let free = if let Some(free) = state.warm.pop() {
@@ -214,6 +221,7 @@ impl Arena {
             note: free.note,
             was_warm: free.warm,
             keep_warm: false,
+            unreleased: 0..0,
         })
     }
 
@@ -258,7 +266,7 @@ impl Arena {
         }
         // Taken out of the lists, the slots are ours: no lock is held while the system works on them.
         let (mut free, chunks) = {
-            let mut state = self.state.lock();
+            let mut state = self.release(self.state.lock());
             let warm = std::mem::take(&mut state.warm);
             // Each slot in that list was promised once.
             state.warm_promised -= warm.len() as u32;
@@ -359,10 +367,47 @@ impl Arena {
             note: slot.note,
             warm: slot.keep_warm,
         };
+        if slot.unreleased.is_empty() {
+            state.put(free);
+            return;
+        }
+        state.unreleased.push(free, slot.unreleased.clone());
+        if state.unreleased.is_full() {
+            drop(self.release(state));
+        }
+    }
+
+    /// Gives the memory of all back that wait for that, without the lock meanwhile.
+    fn release<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
+        let all = state.unreleased.take();
+        let ranges = all.iter().map(|(free, part)| {
+            let base = base_of(&state.chunks, self.options.slot_size, free.id).expect("a slot lies in a chunk");
+            libc::iovec {
+                // SAFETY: the part lies within the slot, as was checked when its owner named it.
+                iov_base: unsafe { base.add(part.start) }.as_ptr().cast(),
+                iov_len: part.len(),
+            }
+        });
+        let ranges: Vec<_> = ranges.collect();
+        drop(state);
+        // SAFETY: the last owner of each slot was alone in it, and it is in no list and in no hands but ours.
+        unsafe { os::release_all(&ranges) };
+        let mut state = self.state.lock();
+        all.into_iter().for_each(|(free, _)| state.put(free));
+        state
+    }
+}
+
+impl State {
+    fn has_no_free(&self) -> bool {
+        self.warm.is_empty() && self.cold.is_empty()
+    }
+
+    fn put(&mut self, free: Free) {
         if free.warm {
-            state.warm.push(free)
+            self.warm.push(free)
         } else {
-            state.cold.push(free)
+            self.cold.push(free)
         }
     }
 }

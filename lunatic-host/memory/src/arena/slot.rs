@@ -8,8 +8,8 @@ use std::sync::Arc;
 use super::{Arena, ArenaError, SlotId};
 use crate::os::{self, Guard};
 
-/// A slot of an [`Arena`]. Dropping it gives it back as it is, so its owner releases it before, or is allowed to
-/// [keep it warm](Self::keep_warm).
+/// A slot of an [`Arena`]. Dropping it gives it back as it is, so its owner releases it before, names what is to be
+/// [released at the end](Self::release_at_end), or is allowed to [keep it warm](Self::keep_warm).
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(super) arena: Arc<Arena>,
@@ -18,6 +18,8 @@ pub(crate) struct Slot {
     pub(super) note: u32,
     pub(super) was_warm: bool,
     pub(super) keep_warm: bool,
+    /// Bytes that are to be released once nobody holds it.
+    pub(super) unreleased: Range<usize>,
 }
 
 // SAFETY: a slot is the only owner of its part of the mapping, which is not tied to a thread.
@@ -76,6 +78,13 @@ impl Slot {
         let (at, len) = self.part(range);
         // SAFETY: the range lies within the slot, which is this value's alone.
         unsafe { os::release(at, len) }
+    }
+
+    /// As [`release`](Self::release), but soon after the slot has been dropped, together with others. Until then `range` is not
+    /// closed or guarded either.
+    pub(crate) fn release_at_end(&mut self, range: Range<usize>) {
+        self.part(range.clone());
+        self.unreleased = range;
     }
 
     /// Makes `range`, which is open and about to be written, ready for that.

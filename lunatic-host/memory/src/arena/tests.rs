@@ -144,6 +144,23 @@ fn alone_ten_thousand_slots() {
     }
 }
 
+/// Whoever takes a slot finds it empty, also one that waited to be released; and few wait.
+#[test]
+fn slots_are_released_together_before_anybody_takes_them() {
+    let arena = arena(ArenaOptions::default());
+    for number in [1, 31, 32, 33, 100] {
+        let mut slots: Vec<Slot> = (0..number).map(|_| arena.take().unwrap()).collect();
+        for slot in &mut slots {
+            assert_eq!((first_byte(slot), slot.was_warm()), (0, false));
+            touch(slot, 0);
+            slot.release_at_end(0..slot.len());
+        }
+        drop(slots);
+        assert_eq!(arena.state.lock().unreleased.len(), number % 32);
+    }
+    assert_eq!(arena.state.lock().used, 100, "all are taken again");
+}
+
 #[test]
 fn trimming_empties_free_slots_only() {
     let arena = arena(ArenaOptions {

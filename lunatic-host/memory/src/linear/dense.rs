@@ -176,7 +176,7 @@ impl DenseMemory {
                     .copy_to_nonoverlapping(slot.base().add(part.start), part.len())
             };
         }
-        self.slot.release(0..touched);
+        self.slot.release_at_end(0..touched);
         self.slot = slot;
         Ok(())
     }
@@ -226,6 +226,6 @@ unsafe impl LinearMemory for DenseMemory {
 impl Drop for DenseMemory {
     fn drop(&mut self) {
         let touched = self.touched();
-        self.slot.release(0..touched);
+        self.slot.release_at_end(0..touched);
     }
 }

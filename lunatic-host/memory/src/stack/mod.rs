@@ -149,7 +149,7 @@ impl Drop for Stack {
         } else {
             self.slot.len()
         };
-        self.slot.release(page_size()..end);
+        self.slot.release_at_end(page_size()..end);
     }
 }
 
