@@ -185,8 +185,14 @@ impl<'a, H: Host> Worker<'a, H> {
         }
         if preempted {
             *process.task.lock() = Task::Suspended(body);
+            let now = kernel.slices();
+            let is_short = now != slice && process.set_preempted(now);
             process.set_queued();
-            kernel.scheduler.preempted(process);
+            if is_short {
+                kernel.scheduler.interrupted(process);
+            } else {
+                kernel.scheduler.preempted(process);
+            }
             return;
         }
         let (wait, what) = process.wait();

@@ -2,10 +2,13 @@
 
 mod closures;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use closures::{Me, Threaded};
+use closures::{Me, SETTINGS, Threaded};
+use lunatic_kernel::Settings;
+use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::registry::{NameRefusal, Scope};
 use lunatic_kernel::relations::mailbox::Kind;
@@ -13,7 +16,7 @@ use lunatic_kernel::relations::mailbox::Kind;
 const PROCESSES: u32 = 100_000;
 
 /// A child that waits for one message, answers it after a short sleep, and ends as it was told.
-async fn child(me: Me, parent: lunatic_kernel::address::Id, number: u32) -> closures::Outcome {
+async fn child(me: Me, parent: Id, number: u32) -> closures::Outcome {
     let request = me.receive(&[1]).await;
     assert_eq!(request.body[..], number.to_le_bytes());
     if number.is_multiple_of(10) {
@@ -150,4 +153,44 @@ fn a_system_in_which_nobody_can_go_on_ends_with_a_report() {
         matches!(&reason, ExitReason::Deadlock(report) if report.contains("Mail")),
         "{reason:?}"
     );
+}
+
+/// Sends each message that it gets to another process, and counts them.
+async fn player(me: Me, other: Arc<OnceLock<Id>>, rounds: Arc<AtomicU64>) -> closures::Outcome {
+    loop {
+        me.receive(&[]).await;
+        rounds.fetch_add(1, Ordering::Relaxed);
+        me.send(*other.get().unwrap(), 1, &[]).unwrap();
+    }
+}
+
+/// Two players keep the only worker busy with runs that end in a wait. Whoever does the same, and is hit by the end of a time
+/// slice, waits for its turn among them, and not until no player can run.
+#[test]
+fn a_short_run_in_which_a_slice_ends_is_no_long_one() {
+    let threaded = Threaded::with(Settings { workers: 1, ..SETTINGS });
+    let reason = threaded.run(|me| async move {
+        let rounds = Arc::new(AtomicU64::new(0));
+        let others: [Arc<OnceLock<Id>>; 2] = Default::default();
+        let players = others.clone().map(|other| {
+            let rounds = rounds.clone();
+            me.spawn(|me| player(me, other, rounds))
+        });
+        for (other, player) in others.iter().rev().zip(players) {
+            other.set(player).unwrap();
+        }
+        me.send(players[0], 1, &[]).unwrap();
+        // A sleep may be over before it begins.
+        while me.kernel.snapshot(me.id()).unwrap().runs < 20 || me.kernel.slices() < 100 {
+            me.sleep(Duration::from_micros(100)).await;
+        }
+        let before = rounds.load(Ordering::Relaxed);
+        me.kernel.clock().begin_slice();
+        me.give_way().await;
+        let passed = rounds.load(Ordering::Relaxed) - before;
+        assert!(passed > 0, "others had no turn");
+        assert!(passed < 200, "{passed} rounds were played meanwhile");
+        Ok(())
+    });
+    assert_eq!(reason, ExitReason::Normal);
 }

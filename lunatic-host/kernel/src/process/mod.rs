@@ -34,6 +34,11 @@ pub(crate) enum Task<H: Host> {
     Taken,
 }
 
+/// A process whose last runs, so many, all ended in a wait, is taken for one whose runs are short,
+const SHORT_RUNS: u32 = 8;
+/// and if none was over with any of the last time slices, so many, for one that computes little.
+const IDLE_SLICES: u32 = 64;
+
 /// One process.
 pub struct Process<H: Host> {
     /// Its name in the kernel.
@@ -55,6 +60,9 @@ pub struct Process<H: Host> {
     born: u32,
     /// How often a worker has begun to run it.
     runs: AtomicU32,
+    /// Which of these last used up its time slice, and which slice that was.
+    preempted_run: AtomicU32,
+    preempted_slice: AtomicU32,
     /// Time slices that ended while it ran.
     slices: AtomicU64,
     frozen: AtomicBool,
@@ -88,6 +96,8 @@ impl<H: Host> Process<H> {
             ran: AtomicU32::new(0),
             born: slice as u32,
             runs: AtomicU32::new(0),
+            preempted_run: AtomicU32::new(0),
+            preempted_slice: AtomicU32::new(slice as u32),
             slices: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
@@ -108,6 +118,17 @@ impl<H: Host> Process<H> {
             .store(self.runs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
         self.throttled.store(false, Ordering::Relaxed);
+    }
+
+    /// Its time slice is over: whether that came as an exception, in the middle of a short run of a process that computes little.
+    /// To be called by the worker that has it.
+    ///
+    /// Who computes half of the time is hit by every second end of a slice, who computes a hundredth by one in a hundred.
+    pub(crate) fn set_preempted(&self, slice: u64) -> bool {
+        let (run, slice) = (self.runs(), slice as u32);
+        let runs = run.wrapping_sub(self.preempted_run.swap(run, Ordering::Relaxed));
+        let slices = slice.wrapping_sub(self.preempted_slice.swap(slice, Ordering::Relaxed));
+        runs > SHORT_RUNS && slices > IDLE_SLICES
     }
 
     /// It ran for so many ends of time slices more. To be called by the worker that has it.

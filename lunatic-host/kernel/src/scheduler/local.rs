@@ -11,7 +11,7 @@ use crate::environment::Environment;
 /// So many hand-offs in a row, then the woken processes that wait longer have their turn.
 const HAND_OFFS_MAX: u32 = 64;
 /// Each so many picks the injector is looked at first, and each so many a fresh process.
-const INJECTOR_TURN: u32 = 61;
+const INJECTOR_TURN: u32 = 13;
 const FRESH_TURN: u32 = 16;
 /// Burners run at the latest after this time, whatever else is due.
 const BURNER_WAIT_MAX: Duration = Duration::from_millis(10);
@@ -27,6 +27,8 @@ pub(super) struct Local<P> {
     slot: Option<Unit<P>>,
     hand_offs: u32,
     picks: u32,
+    /// A time slice has ended since the injector was looked at.
+    slice_ended: bool,
     burner_ran: Instant,
     machine: Arc<dyn Environment>,
 }
@@ -42,6 +44,7 @@ impl<P> Local<P> {
             slot: None,
             hand_offs: 0,
             picks: 0,
+            slice_ended: false,
             burner_ran: machine.now(),
             machine,
         }
@@ -55,14 +58,16 @@ impl<P> Local<P> {
         }
     }
 
-    /// Whether something waits beside the one that has just used up its time slice, so that another worker could help.
-    pub(super) fn has_more(&self) -> bool {
-        !(self.woken.is_empty() && self.fresh.is_empty()) || self.burners.len() > 1
-    }
-
     /// Whether a process waits in the slot, where no other worker sees it.
     pub(super) fn has_handed_off(&self) -> bool {
         self.slot.is_some()
+    }
+
+    /// A process has used up its time slice: those that timers and input have woken since the last one go first. Whether
+    /// something waits beside it, so that another worker could help.
+    pub(super) fn slice_ended(&mut self) -> bool {
+        self.slice_ended = true;
+        !(self.woken.is_empty() && self.fresh.is_empty() && self.burners.is_empty())
     }
 
     /// Puts a woken process into the slot; the one that was there joins the others, and then there is work to steal.
@@ -83,7 +88,7 @@ impl<P> Local<P> {
         if turn(BURNER_TURN) && !self.burners.is_empty() && self.burners_have_waited() {
             return self.next_burner();
         }
-        if turn(INJECTOR_TURN)
+        if (turn(INJECTOR_TURN) || self.slice_ended)
             && let Some(process) = self.take_injected(injector)
         {
             return Some(process);
@@ -136,6 +141,7 @@ impl<P> Local<P> {
     }
 
     fn take_injected(&mut self, injector: &Injector<Unit<P>>) -> Option<Unit<P>> {
+        self.slice_ended = false;
         loop {
             match injector.steal_batch_and_pop(&self.woken) {
                 Steal::Success(process) => return Some(process),

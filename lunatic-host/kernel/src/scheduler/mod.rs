@@ -10,8 +10,13 @@
 //! - *fresh*: processes that have not run yet.
 //! - *burners*: processes that used up their time slice, or gave it up (`yield_now`).
 //!
+//! A time slice ends with a tick of the clock, which may come in the middle of a run of some microseconds. A process that computes
+//! little and in short runs goes to the woken again. Others become burners, though their runs are short: those that wake each
+//! other without end would else leave the burners no more than their turn now and then.
+//!
 //! A process that waited goes before a fresh one, a fresh one before a burner; so that none starves, each queue has its
-//! turn first now and then (`Local::next`). Processes woken by no worker (timers, input) come through the *injector*. A
+//! turn first now and then (`Local::next`). Processes woken by no worker (timers, input) come through the *injector*,
+//! which each worker looks at when a time slice has ended, and now and then. A
 //! worker with nothing to do steals half of another's queue, then parks (`sleepers`).
 //!
 //! The scheduler knows of a process only that it can be woken ([`Runnable`]).
@@ -152,8 +157,18 @@ impl<P: Runnable> Scheduler<P> {
     /// Queues a process that used up its time slice, or gave it up.
     pub fn preempted(&self, process: Unit<P>) {
         self.push(process, |local, process| {
+            let has_more = local.slice_ended();
             local.burners.push(process);
-            local.has_more()
+            has_more
+        });
+    }
+
+    /// Queues a process that was in the middle of a short run when a time slice ended.
+    pub fn interrupted(&self, process: Unit<P>) {
+        self.push(process, |local, process| {
+            let has_more = local.slice_ended();
+            local.woken.push(process);
+            has_more
         });
     }
 

@@ -339,8 +339,12 @@ pub struct Threaded {
 
 impl Threaded {
     pub fn new() -> Self {
+        Self::with(SETTINGS)
+    }
+
+    pub fn with(settings: Settings) -> Self {
         let machine = Arc::new(Machine::new(|| Duration::ZERO));
-        let (kernel, seats) = Kernel::new(SETTINGS, Node::draw(1 << 40), machine, Closures);
+        let (kernel, seats) = Kernel::new(settings, Node::draw(1 << 40), machine, Closures);
         let (threads, started) = kernel.start(seats);
         started.unwrap();
         Self {
