@@ -137,9 +137,13 @@ impl Host for Wasm {
         ending::deadlock(kernel, system, waiting)
     }
 
-    fn on_worker(&self, run: &mut dyn FnMut()) {
+    fn on_worker(&self, number: usize, run: &mut dyn FnMut()) {
         let _io = self.io.enter();
-        self.worker_clocks.lock().extend(ThreadClock::of_this_thread());
+        let mut clocks = self.worker_clocks.lock();
+        let len = clocks.len().max(number + 1);
+        clocks.resize_with(len, || None);
+        clocks[number] = ThreadClock::of_this_thread();
+        drop(clocks);
         run();
     }
 }

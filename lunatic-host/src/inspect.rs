@@ -1,14 +1,18 @@
-//! What a look into a system shows of its processes.
+//! What a look into a system shows of its processes, and of what they have.
+
+pub(crate) mod belongings;
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::process::state::Phase;
+use lunatic_kernel::scheduler::Queues;
 use lunatic_kernel::snapshot::Snapshot;
 use lunatic_module::entries::EntryName;
 use lunatic_module::identity::CodeId;
 
+pub use self::belongings::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo};
 use crate::wasm::Process;
 
 /// A process, as it was at one moment: what the kernel knows of it, and what WebAssembly adds.
@@ -104,6 +108,16 @@ pub struct Page {
     pub matched: usize,
     /// Those that are shown, in their order.
     pub processes: Vec<ProcessInfo>,
+}
+
+/// A worker: a thread that runs processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WorkerInfo {
+    /// How long it has been on a core since the start; `None` where the system does not tell: on all but Linux.
+    pub time: Option<Duration>,
+    /// The processes in its queues.
+    pub queues: Queues,
 }
 
 /// Where a process stands in an order; smaller is earlier.

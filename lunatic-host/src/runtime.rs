@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use lunatic_kernel::Settings;
 use lunatic_kernel::address::{Keys, Node};
@@ -24,6 +23,7 @@ use crate::extension::{Extension, Extensions};
 use crate::hibernation::Hibernation;
 use crate::imports;
 use crate::imports::wasi::FILE_OPERATIONS_MAX;
+use crate::inspect::WorkerInfo;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
 use crate::shortage::Shortage;
@@ -344,10 +344,18 @@ impl Runtime {
         figures
     }
 
-    /// How long each worker has been on a core since the start. Without those whose system does not tell: all but Linux's.
-    pub fn worker_times(&self) -> Vec<Duration> {
+    /// What each worker does: the threads that run processes.
+    pub fn workers(&self) -> Vec<WorkerInfo> {
         let clocks = self.kernel.host.worker_clocks.lock();
-        clocks.iter().filter_map(|clock| clock.time()).collect()
+        let times = clocks
+            .iter()
+            .map(|clock| clock.as_ref()?.time())
+            .chain(std::iter::repeat(None));
+        let queues = self.kernel.queues_of_workers().into_iter();
+        queues
+            .zip(times)
+            .map(|(queues, time)| WorkerInfo { time, queues })
+            .collect()
     }
 
     /// Tells `observer` of all that processes do from now on: spawns, ends, sends, receives, waits and runs, in all systems of

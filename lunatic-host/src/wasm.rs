@@ -54,7 +54,7 @@ pub struct Wasm {
     /// Files and terminals of guests, and work that takes long; timers are the kernel's clock's.
     pub(crate) io: Io,
     /// What each worker has computed.
-    pub(crate) worker_clocks: Mutex<Vec<ThreadClock>>,
+    pub(crate) worker_clocks: Mutex<Vec<Option<ThreadClock>>>,
 }
 
 /// The kernel of a runtime.

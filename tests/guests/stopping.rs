@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use lunatic::actor::Actor;
 use lunatic::mailbox::Mail;
 use lunatic::process::trap_exit;
-use lunatic::registry::register;
+use lunatic::registry::{Group, register};
 use lunatic::supervisor::{Child, Shutdown, Spec, Supervise, Supervisor};
 use lunatic::{Channel, ExitReason, Mailbox, Process, sleep, this_process};
 use lunatic_http::{Body, Server};
@@ -15,6 +15,7 @@ lunatic_test_guests::scenarios![
     a_tree,
     many,
     talking,
+    belongings,
     nobody_listens,
     one_returns,
     one_ignores_it,
@@ -38,6 +39,29 @@ fn ready_for_a_signal() -> Mail<()> {
     trap_exit(true);
     println!("ready");
     Mailbox::new().receive_mail_timeout(LONG).expect("it is stopped before")
+}
+
+/// Two processes that have one of each kind of thing, or two.
+fn belongings() {
+    let channel = Channel::<u64>::new(8);
+    channel.send(7);
+    channel.send(8);
+    let _empty = Channel::<u64>::new(0);
+    let reader = Process::spawn(move || {
+        let requests = Channel::<u64>::new(0);
+        requests.receive();
+        channel.receive();
+    })
+    .unwrap();
+    register("shop", this_process()).unwrap();
+    register("a\u{1b}[2Jreader", reader).unwrap();
+    for process in [this_process(), reader] {
+        Group::named("room").join(process).unwrap();
+    }
+    let (listener, address) = lunatic_test_guests::listener();
+    println!("ready {address}");
+    sleep(LONG);
+    drop(listener);
 }
 
 /// Says when it is ended.

@@ -7,6 +7,7 @@ use http_body_util::Full;
 use serde::Serialize;
 
 use crate::door::Program;
+use crate::list::ListView;
 use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
 use crate::view::{ErrorView, PageView, ProcessView};
@@ -30,6 +31,7 @@ pub(crate) fn answer(program: &Program, asked: Result<Asked, Refused>) -> Answer
             Some(process) => json(StatusCode::OK, &ProcessView::whole(&process)),
             None => gone(),
         },
+        Asked::List(kind, skip, limit) => json(StatusCode::OK, &ListView::of(program, kind, skip, limit)),
         Asked::Kill(id) => done(system.kill(id)),
         Asked::Exit(id, reason) => done(system.exit(id, &reason)),
         Asked::ShutDown => {

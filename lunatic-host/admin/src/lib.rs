@@ -21,6 +21,7 @@ mod client;
 mod door;
 mod events;
 mod follow;
+pub mod list;
 mod metrics;
 mod observer;
 mod place;

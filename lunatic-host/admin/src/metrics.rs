@@ -15,7 +15,7 @@ pub(crate) const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 /// All figures, each with what it means.
 pub(crate) fn text(program: &Program) -> String {
     let figures = program.runtime.figures();
-    let workers = program.runtime.worker_times();
+    let workers = program.runtime.workers();
     let mut page = Page(String::new());
     page.processes(&figures);
     page.memory(&figures);
@@ -44,6 +44,7 @@ pub(crate) fn text(program: &Program) -> String {
         figures.observers,
     );
     let times = workers.iter().enumerate();
+    let times = times.filter_map(|(worker, info)| Some((worker, info.time?)));
     page.many(
         COUNTER,
         "lunatic_worker_cpu_seconds_total",

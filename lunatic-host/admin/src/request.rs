@@ -4,6 +4,7 @@ use lunatic_host::inspect::{Order, Query};
 use lunatic_host::{ExitReason, Id, Phase};
 
 use crate::events::Wanted;
+use crate::list::Kind;
 
 /// The most processes of one answer.
 const LIMIT_MAX: usize = 10_000;
@@ -19,6 +20,7 @@ pub(crate) enum Asked {
     Events(Wanted),
     Processes(Query),
     Process(Id),
+    List(Kind, usize, usize),
     Kill(Id),
     Exit(Id, ExitReason),
     ShutDown,
@@ -44,6 +46,10 @@ GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|mem
 GET  /v1/events                   what processes do, as server-sent events; ?kinds=spawned,ended,sent,received,waits,runs
                                   &process=ID &name=PART &limit=N (1000) &seconds=S (60)
 GET  /v1/processes/ID             one process, and whom it knows
+GET  /v1/channels                 what processes have: channels, those first that hold most; ?limit=N &skip=N
+GET  /v1/names                    registered names; also /v1/groups, /v1/sockets
+GET  /v1/modules                  the modules that processes run
+GET  /v1/workers                  the threads that run processes
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
 POST /v1/shutdown                 stops the program in order
@@ -75,6 +81,12 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
             let process = post().and_then(|()| id(process))?;
             reason(query).map(|reason| Asked::Exit(process, reason))
         }
+        ["v1", "channels"] => get().and_then(|()| part(Kind::Channels, query)),
+        ["v1", "names"] => get().and_then(|()| part(Kind::Names, query)),
+        ["v1", "groups"] => get().and_then(|()| part(Kind::Groups, query)),
+        ["v1", "sockets"] => get().and_then(|()| part(Kind::Sockets, query)),
+        ["v1", "modules"] => get().and_then(|()| part(Kind::Modules, query)),
+        ["v1", "workers"] => get().and_then(|()| part(Kind::Workers, query)),
         ["v1", "shutdown"] => post().map(|()| Asked::ShutDown),
         _ => Err(Refused::NotFound),
     }
@@ -120,6 +132,20 @@ fn list(query: &str) -> Result<Query, Refused> {
         }
     }
     Ok(asked)
+}
+
+fn part(kind: Kind, query: &str) -> Result<Asked, Refused> {
+    let (mut skip, mut limit) = (0, LIMIT);
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let number = value.parse::<usize>();
+        let number = number.map_err(|_| Refused::Wrong(format!("`{name}={value}`: give a number")))?;
+        match &*name {
+            "limit" => limit = number.min(LIMIT_MAX),
+            "skip" => skip = number.min(u32::MAX as usize),
+            _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+        }
+    }
+    Ok(Asked::List(kind, skip, limit))
 }
 
 fn reason(query: &str) -> Result<ExitReason, Refused> {

@@ -58,8 +58,10 @@ pub struct ProcessView {
     pub id: String,
     /// Whether its end is the end of the program.
     pub is_main: bool,
-    /// The names that it is registered under.
+    /// The names that it is registered under, at most 1,000.
     pub names: Vec<String>,
+    /// How many there are.
+    pub names_len: usize,
     /// The function that it began with.
     pub entry: Option<String>,
     /// What to call it: its first name, `main`, the actor that it is, or the function that it began with.
@@ -213,6 +215,7 @@ impl ProcessView {
                 None => entry.as_deref().map(short).unwrap_or_default().to_owned(),
             },
             names,
+            names_len: snapshot.names_len,
             entry,
             parent: snapshot.parent.map(|parent| parent.to_string()),
             state: state(snapshot.phase).to_owned(),

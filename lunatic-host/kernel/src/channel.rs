@@ -164,8 +164,14 @@ pub struct ChannelView {
     pub owner: Id,
     /// The messages that wait in it.
     pub len: usize,
+    /// The bytes that it holds: those of the messages, and the room of its queue.
+    pub bytes: usize,
     /// How many it holds at most; 0 for any number.
     pub bound: usize,
+    /// How many processes wait for a message.
+    pub receivers: usize,
+    /// How many processes wait for room.
+    pub senders: usize,
 }
 
 /// What a message takes up in a queue.
@@ -357,12 +363,14 @@ impl<W: Clone + Payer> Channels<W> {
 
     /// What a report says of the channel; `None` if it is closed.
     pub fn view(&self, id: Id) -> Option<ChannelView> {
-        let channel = self.table.get(id)?;
-        Some(ChannelView {
-            owner: channel.owner,
-            len: channel.queue.len(),
-            bound: channel.bound,
-        })
+        Some(self.table.get(id)?.view())
+    }
+
+    /// Calls `visit` with each channel and whoever pays for it. Those that come and go meanwhile may be missed. `visit` must be
+    /// quick: the channel is locked.
+    pub fn visit(&self, mut visit: impl FnMut(Id, &W, ChannelView)) {
+        self.table
+            .for_each(|id, channel| visit(id, &channel.payer, channel.view()));
     }
 
     fn enter(&self, waiters: &mut Waiters<W>, waiter: &W, again: Option<Ticket>) -> Ticket {
@@ -394,6 +402,17 @@ impl<W: Payer> Channel<W> {
 }
 
 impl<W> Channel<W> {
+    fn view(&self) -> ChannelView {
+        ChannelView {
+            owner: self.owner,
+            len: self.queue.len(),
+            bytes: self.charged.saturating_add(self.outside),
+            bound: self.bound,
+            receivers: self.receivers.0.len(),
+            senders: self.senders.0.len(),
+        }
+    }
+
     fn is_full(&self) -> bool {
         self.bound != 0 && self.queue.len() >= self.bound
     }

@@ -88,7 +88,7 @@ pub trait Host: Sized + Send + Sync + 'static {
     fn deadlock(&self, kernel: &Kernel<Self>, system: &System<Self>, waiting: Vec<(Id, WaitFor, Id)>) -> String;
 
     /// Calls `run`, the loop of a worker, with whatever the worker's thread needs around it.
-    fn on_worker(&self, run: &mut dyn FnMut()) {
+    fn on_worker(&self, _number: usize, run: &mut dyn FnMut()) {
         run();
     }
 }

@@ -191,6 +191,11 @@ impl<H: Host> Kernel<H> {
         self.scheduler.queues()
     }
 
+    /// How many of them wait in the queues of each worker.
+    pub fn queues_of_workers(&self) -> Vec<Queues> {
+        self.scheduler.queues_of_workers()
+    }
+
     /// The number of time slices so far.
     pub fn slices(&self) -> u64 {
         self.clock.slices()

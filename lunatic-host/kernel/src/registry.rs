@@ -50,6 +50,15 @@ const NAME_SIZE: usize = 240;
 /// What being in a group takes up, and the group itself.
 const GROUP_SIZE: usize = 640;
 
+/// As what a process is called by a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Named {
+    /// It alone has the name.
+    Alone,
+    /// It is in the group of that name.
+    InGroup,
+}
+
 /// The names and groups of one process.
 #[derive(Default)]
 pub(crate) struct Membership {
@@ -254,12 +263,33 @@ impl Membership {
         self.names.len() + self.groups.len()
     }
 
-    /// All names, for people.
-    pub(crate) fn names(&self) -> Vec<String> {
-        let names = self.names.iter();
+    /// How many names there are.
+    pub(crate) fn names_len(&self) -> usize {
+        self.names.len()
+    }
+
+    /// The first names, for people.
+    pub(crate) fn names(&self, most: usize) -> Vec<String> {
+        let names = self.names.iter().take(most);
         names
             .map(|entry| String::from_utf8_lossy(&entry.name).into_owned())
             .collect()
+    }
+
+    /// Whether one of the names is one that `is_wanted`.
+    pub(crate) fn has_name(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
+        let mut names = self.names.iter();
+        names.any(|entry| is_wanted(&String::from_utf8_lossy(&entry.name)))
+    }
+
+    /// At most so many names, or groups, from one on.
+    pub(crate) fn part(&self, kind: Named, from: usize, most: usize) -> Vec<Name> {
+        let list = match kind {
+            Named::Alone => &self.names,
+            Named::InGroup => &self.groups,
+        };
+        let part = list.iter().skip(from).take(most);
+        part.map(|entry| entry.name.clone()).collect()
     }
 
     /// For people.

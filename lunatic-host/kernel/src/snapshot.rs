@@ -3,18 +3,18 @@
 //! A snapshot of one process takes that process's lock once, for as long as copying its lists takes. Snapshots of many are
 //! not of one instant: each is true for its process at some time between the call and its return.
 
-use std::cmp::Ordering;
-use std::collections::BinaryHeap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::address::Id;
 use crate::clock::TIME_SLICE;
 use crate::events::{Interest, Observer};
+use crate::first::First;
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::process::state::Phase;
 use crate::process::{Process, WaitFor};
+use crate::registry::{Name, Named};
 
 /// No list of a snapshot is longer, so that a look at a process with a million links keeps nobody waiting.
 pub const LIST_LEN_MAX: usize = 1000;
@@ -30,8 +30,10 @@ pub struct Snapshot {
     pub id: Id,
     /// Who spawned it.
     pub parent: Option<Id>,
-    /// The names that it is registered under.
+    /// The names that it is registered under; of more than [`LIST_LEN_MAX`] only so many.
     pub names: Vec<String>,
+    /// How many there are.
+    pub names_len: usize,
     /// What it does just now.
     pub phase: Phase,
     /// What it waits for, and which channel or process that is, if it is blocked.
@@ -79,6 +81,7 @@ impl<H: Host> Kernel<H> {
             id: process.id,
             parent: process.parent,
             names: Vec::new(),
+            names_len: 0,
             phase,
             wait: (phase == Phase::Blocked).then(|| process.wait()),
             is_frozen: process.is_frozen(),
@@ -97,7 +100,8 @@ impl<H: Host> Kernel<H> {
             age_slices: (self.slices() as u32).wrapping_sub(process.born()),
         };
         process.peek(|relations| {
-            snapshot.names = relations.membership.names();
+            snapshot.names = relations.membership.names(LIST_LEN_MAX);
+            snapshot.names_len = relations.membership.names_len();
             snapshot.mailbox_len = relations.mailbox.len();
             snapshot.mailbox_bytes = relations.size();
             snapshot.traps_exits = relations.traps_exits;
@@ -151,28 +155,25 @@ impl<H: Host> Kernel<H> {
         limit: usize,
         mut key: impl FnMut(&Process<H>) -> Option<K>,
     ) -> (Vec<Arc<Process<H>>>, usize) {
-        let most = skip.saturating_add(limit);
-        let mut first = BinaryHeap::new();
-        let (mut matched, mut some) = (0, Vec::new());
+        let mut first = First::new(skip, limit);
+        self.visit_processes(|process| {
+            if let Some(key) = key(process) {
+                first.add((key, process.id), || process.clone());
+            }
+        });
+        first.finish()
+    }
+
+    /// Calls `visit` for each process, which may take locks: it is called under none. Those that come and go meanwhile may be
+    /// missed.
+    pub fn visit_processes(&self, mut visit: impl FnMut(&Arc<Process<H>>)) {
+        let mut some = Vec::new();
         for slot in (1..self.processes.end()).step_by(SLOTS_AT_ONCE as usize) {
-            // Not under the lock of the slot, as `key` may take that of the process.
             self.for_each_process_in(slot..slot.saturating_add(SLOTS_AT_ONCE), |process| {
                 some.push(process.clone())
             });
-            for process in some.drain(..) {
-                let Some(key) = key(&process) else { continue };
-                matched += 1;
-                if first.len() < most {
-                    first.push(Candidate { key, process });
-                } else if let Some(mut last) = first.peek_mut()
-                    && (&key, process.id) < (&last.key, last.process.id)
-                {
-                    *last = Candidate { key, process };
-                }
-            }
+            some.drain(..).for_each(|process| visit(&process));
         }
-        let chosen = first.into_sorted_vec().into_iter().skip(skip);
-        (chosen.map(|candidate| candidate.process).collect(), matched)
     }
 
     /// Tells `observer` of all events from now on.
@@ -214,34 +215,22 @@ impl<H: Host> Process<H> {
     }
 
     /// Whether one of the names that it is registered under is one that `is_wanted`.
-    pub fn is_named(&self, is_wanted: impl FnMut(&String) -> bool) -> bool {
-        let named = self.peek(|relations| relations.membership.names().iter().any(is_wanted));
+    pub fn is_named(&self, is_wanted: impl FnMut(&str) -> bool) -> bool {
+        let named = self.peek(|relations| relations.membership.has_name(is_wanted));
         named.unwrap_or(false)
     }
-}
 
-/// A process that may be among the first, in the order of its key and then its id.
-struct Candidate<K, H: Host> {
-    key: K,
-    process: Arc<Process<H>>,
-}
-
-impl<K: Ord, H: Host> Ord for Candidate<K, H> {
-    fn cmp(&self, other: &Self) -> Ordering {
-        (&self.key, self.process.id).cmp(&(&other.key, other.process.id))
+    /// Calls `visit` with each name of the process, or each of its groups, outside of its lock. Those that come and go meanwhile
+    /// may be missed.
+    pub fn visit_names(&self, kind: Named, mut visit: impl FnMut(Name)) {
+        for from in (0..).step_by(LIST_LEN_MAX) {
+            let part = self.peek(|relations| relations.membership.part(kind, from, LIST_LEN_MAX));
+            let part = part.unwrap_or_default();
+            let is_last = part.len() < LIST_LEN_MAX;
+            part.into_iter().for_each(&mut visit);
+            if is_last {
+                return;
+            }
+        }
     }
 }
-
-impl<K: Ord, H: Host> PartialOrd for Candidate<K, H> {
-    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl<K: Ord, H: Host> PartialEq for Candidate<K, H> {
-    fn eq(&self, other: &Self) -> bool {
-        self.cmp(other).is_eq()
-    }
-}
-
-impl<K: Ord, H: Host> Eq for Candidate<K, H> {}

@@ -67,8 +67,9 @@ impl<H: Host> Kernel<H> {
     }
 
     fn work(self: &Arc<Self>, seat: WorkerSeat<H>) {
+        let number = seat.number();
         let mut seat = Some(seat);
-        self.host.on_worker(&mut || {
+        self.host.on_worker(number, &mut || {
             let Some(seat) = seat.take() else { return };
             let mut worker = Worker::with_pool(self, H::Pool::default());
             self.scheduler

@@ -205,6 +205,12 @@ impl<W: Owner> Handles<W> {
         Ok(entry.socket.clone())
     }
 
+    /// Calls `visit` with each socket and the process that has it, or that it is meant for. Those that come and go meanwhile
+    /// may be missed. `visit` must be quick: the slot of the socket is locked.
+    pub fn visit(&self, mut visit: impl FnMut(Id, &W, &Arc<Socket<W>>)) {
+        self.table.for_each(|id, entry| visit(id, &entry.owner, &entry.socket));
+    }
+
     /// Takes the handle away; the socket closes if it was its last. One that others have sent to the caller can
     /// be closed, too; one that it has sent itself cannot, whose message may be received yet.
     pub fn close(&self, worker: usize, caller: &W, id: Id) -> Result<(), Refusal> {

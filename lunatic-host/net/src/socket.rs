@@ -208,6 +208,18 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
+    /// Which kind it is, for people.
+    pub fn kind_name(&self) -> &'static str {
+        match &self.kind {
+            Kind::TcpListener(_) => "tcp listener",
+            Kind::TcpStream(_) => "tcp",
+            Kind::Udp(_) => "udp",
+            Kind::UnixListener(_) => "unix listener",
+            Kind::UnixStream(_) => "unix",
+            Kind::Tls(_) => "tls",
+        }
+    }
+
     /// Where the socket is bound.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         match &self.kind {

@@ -16,9 +16,14 @@ pub(crate) struct Program {
 }
 
 pub(crate) fn program(args: &[&str]) -> Program {
+    program_with(&[], args)
+}
+
+/// A program with more flags of the host.
+fn program_with(flags: &[&str], args: &[&str]) -> Program {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
-    let ready = start(&[&format!("--admin={socket}")], args);
+    let ready = start(&[flags, &[&format!("--admin={socket}")]].concat(), args);
     Program {
         _folder: folder,
         socket,
@@ -119,6 +124,66 @@ fn processes_are_killed_and_told_to_exit_and_the_program_stopped() {
         "{}",
         said[1]
     );
+}
+
+#[test]
+fn what_processes_have_is_listed() {
+    let program = program_with(
+        &["--allow-net=127.0.0.1", "--allow-net=bind:127.0.0.1"],
+        &["belongings"],
+    );
+    let list = |args: &[&str]| {
+        let text = program.ask(&[&["list"], args].concat()).code(0).stdout;
+        let lines = text
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "));
+        lines.collect::<Vec<_>>()
+    };
+    // The reader may have to be waited for.
+    let mut channels = list(&["channels"]);
+    while channels.len() < 4 || !channels[3].ends_with("1 0") {
+        channels = list(&["channels"]);
+    }
+    assert_eq!(channels[0], "CHANNEL OWNER MESSAGES BYTES BOUND RECEIVERS SENDERS");
+    assert!(
+        channels[1].contains(" #1 2 ") && channels[1].ends_with(" 8 0 0"),
+        "{channels:?}"
+    );
+    assert!(
+        channels[2].contains(" #1 0 ") && channels[2].ends_with(" - 0 0"),
+        "{channels:?}"
+    );
+    assert!(
+        channels[3].contains(" #2 0 ") && channels[3].ends_with(" - 1 0"),
+        "{channels:?}"
+    );
+    assert_eq!(list(&["names"]), ["PROCESS NAME", "#2 a\\u{1b}[2Jreader", "#1 shop"]);
+    assert_eq!(
+        list(&["groups", "--skip", "1"]),
+        ["PROCESS NAME", "#2 room", "2 to 2 of 2"]
+    );
+    let address = program.ready.said();
+    let sockets = list(&["sockets"]);
+    assert_eq!(sockets[0], "SOCKET OWNER KIND LOCAL PEER");
+    assert!(
+        sockets[1].ends_with(&format!(" #1 tcp listener {address} -")),
+        "{sockets:?}"
+    );
+    let modules = list(&["modules"]);
+    assert!(
+        modules[1].starts_with("2 ") && modules[1].contains("stopping"),
+        "{modules:?}"
+    );
+    let workers: serde_json::Value = {
+        let json = program.ask(&["list", "workers", "--json"]).code(0).stdout;
+        serde_json::from_str(&json).unwrap()
+    };
+    assert!(
+        workers["matched"].as_u64() >= Some(1) && workers["rows"][0]["cpu_ms"].is_number(),
+        "{workers}"
+    );
+    let error = program.ask(&["list", "monsters"]).code(2).stderr;
+    assert!(error.contains("channels, names, groups"), "{error}");
 }
 
 #[test]

@@ -46,6 +46,11 @@ pub(crate) fn start_with(flags: &[&str], args: &[&str], variables: &[(&str, &Pat
 }
 
 impl Ready {
+    /// What it said beside `ready`.
+    pub(crate) fn said(&self) -> &str {
+        &self.said
+    }
+
     /// The id of the host's process.
     pub(crate) fn id(&self) -> u32 {
         self.host.id()

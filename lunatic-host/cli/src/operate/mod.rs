@@ -1,6 +1,8 @@
 //! Commands that look into a running program, and steer it: clients of its admin door.
 
+mod list;
 mod ps;
+mod table;
 mod top;
 mod trace;
 mod tree;
@@ -16,6 +18,7 @@ use lunatic_admin::{Client, Trouble};
 use lunatic_host::Id;
 use serde::Serialize;
 
+use self::list::List;
 use self::ps::Ps;
 use self::trace::Trace;
 
@@ -39,6 +42,8 @@ pub enum Operate {
     Ps(Ps),
     /// Show the processes of a running program that come first, again and again
     Top(At),
+    /// List what the processes of a running program have
+    List(List),
     /// Show the processes of a running program below those that have spawned them
     Tree(At),
     /// Show one process of a running program, and whom it knows
@@ -88,6 +93,7 @@ pub fn operate(command: &Operate) -> i32 {
 fn try_operate(command: &Operate) -> anyhow::Result<()> {
     match command {
         Operate::Ps(ps) => ps.run(),
+        Operate::List(list) => list.run(),
         Operate::Top(at) => top::run(at),
         Operate::Tree(at) => tree::run(at),
         Operate::Trace(trace) => trace.run(),
@@ -237,7 +243,7 @@ fn status(view: &SystemView) -> String {
         ("descriptors", view.descriptors.to_string()),
         ("timers", view.timers.to_string()),
     ];
-    table(&lines)
+    facts(&lines)
 }
 
 fn whole(view: &ProcessView) -> String {
@@ -285,10 +291,10 @@ fn whole(view: &ProcessView) -> String {
         ("monitored by", list(&relations.monitored_by, view.monitored_by_len)),
         ("code", view.code.clone()),
     ];
-    table(&lines)
+    facts(&lines)
 }
 
-fn table(lines: &[(&str, String)]) -> String {
+fn facts(lines: &[(&str, String)]) -> String {
     let width = lines.iter().map(|(name, _)| name.len()).max().unwrap_or_default();
     lines
         .iter()

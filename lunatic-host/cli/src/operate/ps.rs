@@ -76,36 +76,13 @@ const HEAD: [&str; 8] = [
 pub(super) fn table(page: &PageView, skip: usize, width: Option<usize>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(page.processes.iter().map(row));
-    let mut widths = [0; 8];
-    for row in &rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
     let mut text = String::new();
-    for row in &rows {
-        let cells = row.iter().zip(widths).enumerate();
-        let line: Vec<_> = cells
-            .map(|(column, (cell, width))| match column {
-                // Figures stand below each other.
-                3..=6 => format!("{cell:>width$}"),
-                7 => cell.clone(),
-                _ => format!("{cell:width$}"),
-            })
-            .collect();
-        let line = line.join("  ");
+    // Figures stand below each other.
+    for line in super::table::lines(&rows, |column| (3..=6).contains(&column)) {
         text.extend(line.chars().take(width.unwrap_or(usize::MAX)));
         text.push('\n');
     }
-    let shown = page.processes.len();
-    if shown < page.matched {
-        let (first, last) = (skip + 1, skip + shown);
-        text += &match shown {
-            0 => format!("none shown of {}\n", page.matched),
-            _ => format!("{first} to {last} of {}\n", page.matched),
-        };
-    }
-    text
+    text + &super::table::part(skip, page.processes.len(), page.matched)
 }
 
 fn row(process: &ProcessView) -> [String; 8] {

@@ -95,6 +95,13 @@ pub struct Queues {
 /// A worker's seat in the scheduler, to be taken by one thread.
 pub struct Seat<P>(Local<P>);
 
+impl<P> Seat<P> {
+    /// The number of the worker, from 0 on.
+    pub fn number(&self) -> usize {
+        self.0.index
+    }
+}
+
 impl<P: Runnable> Scheduler<P> {
     /// A scheduler for `workers` threads and their seats. `on_idle` is called by the last worker that finds nothing to
     /// do, before it parks; `on_busy` by a worker that was asleep, or had said that it is about to be.
@@ -193,13 +200,28 @@ impl<P: Runnable> Scheduler<P> {
 
     /// How many wait for a worker. Stops nobody.
     pub fn queues(&self) -> Queues {
-        let sum = |queue: fn(&Remote<P>) -> usize| self.remotes.iter().map(queue).sum();
-        Queues {
-            woken: sum(|remote| remote.woken.len()),
-            fresh: sum(|remote| remote.fresh.len()),
-            burners: sum(|remote| remote.burners.len()),
-            injected: self.injector.len(),
-        }
+        let injected = self.injector.len();
+        let all = Queues {
+            injected,
+            ..Queues::default()
+        };
+        self.queues_of_workers().into_iter().fold(all, |all, of| Queues {
+            woken: all.woken + of.woken,
+            fresh: all.fresh + of.fresh,
+            burners: all.burners + of.burners,
+            injected,
+        })
+    }
+
+    /// How many wait in the queues of each worker. Stops nobody.
+    pub fn queues_of_workers(&self) -> Vec<Queues> {
+        let of = |remote: &Remote<P>| Queues {
+            woken: remote.woken.len(),
+            fresh: remote.fresh.len(),
+            burners: remote.burners.len(),
+            injected: 0,
+        };
+        self.remotes.iter().map(of).collect()
     }
 
     /// True while any worker is awake.

@@ -1,0 +1,163 @@
+//! What the processes of a system have: channels, names, groups, sockets; and the modules that they run.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lunatic_kernel::address::Id;
+use lunatic_kernel::channel::ChannelView;
+use lunatic_kernel::first::First;
+use lunatic_kernel::registry::Named;
+use lunatic_module::identity::CodeId;
+use lunatic_net::socket::Socket;
+
+use crate::wasm::{Kernel, Process};
+
+/// Some of the things of one kind that the processes of a system have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listing<T> {
+    /// How many there are, shown or not.
+    pub matched: usize,
+    /// Those that are shown, in their order.
+    pub rows: Vec<T>,
+}
+
+/// A channel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ChannelInfo {
+    /// Its id.
+    pub id: Id,
+    /// Its owner, what is queued in it, and how many wait for it.
+    pub view: ChannelView,
+}
+
+/// A name that a process has, or a group that it is in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[non_exhaustive]
+pub struct NameInfo {
+    /// The name, made readable where it is no text.
+    pub name: String,
+    /// Who has it or is a member.
+    pub process: Id,
+}
+
+/// An open socket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SocketInfo {
+    /// Its id.
+    pub id: Id,
+    /// The process that has it.
+    pub owner: Id,
+    /// `tcp listener`, `tcp`, `udp`, `unix listener`, `unix` or `tls`.
+    pub kind: &'static str,
+    /// Its own address, as far as it has one.
+    pub local: Option<String>,
+    /// The address of the other side, if it is connected.
+    pub peer: Option<String>,
+}
+
+/// A module that processes run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ModuleInfo {
+    /// Which code it is.
+    pub code: CodeId,
+    /// How many processes run it.
+    pub processes: usize,
+    /// The bytes of their linear memories, in use or not.
+    pub memory: usize,
+}
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Part {
+    pub(crate) skip: usize,
+    pub(crate) limit: usize,
+}
+
+impl Part {
+    fn first<K: Ord, T>(self) -> First<K, T> {
+        First::new(self.skip, self.limit)
+    }
+}
+
+impl<T> Listing<T> {
+    fn of((rows, matched): (Vec<T>, usize)) -> Self {
+        Self { matched, rows }
+    }
+}
+
+/// The channels of processes that `have` is true of, those first that hold the most messages.
+pub(crate) fn channels(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<ChannelInfo> {
+    let mut first = part.first();
+    kernel.channels().visit(|id, owner, view| {
+        if have(owner) {
+            first.add((Reverse(view.len), id), || ChannelInfo { id, view });
+        }
+    });
+    Listing::of(first.finish())
+}
+
+/// The names of processes, or their groups, in the order of the alphabet.
+pub(crate) fn names(kernel: &Kernel, have: impl Fn(&Process) -> bool, kind: Named, part: Part) -> Listing<NameInfo> {
+    let mut first = part.first();
+    kernel.visit_processes(|process| {
+        if !have(process) {
+            return;
+        }
+        process.visit_names(kind, |name| {
+            let name = NameInfo {
+                name: String::from_utf8_lossy(&name).into_owned(),
+                process: process.id,
+            };
+            first.add(name.clone(), || name);
+        });
+    });
+    Listing::of(first.finish())
+}
+
+/// The sockets of processes, in the order of their ids.
+pub(crate) fn sockets(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<SocketInfo> {
+    let mut first = part.first();
+    kernel.host.net.handles.visit(|id, owner, socket| {
+        if have(owner) {
+            first.add(id, || (id, owner.id, Arc::clone(socket)));
+        }
+    });
+    let (sockets, matched) = first.finish();
+    let show = |(id, owner, socket): (Id, Id, Arc<Socket<Arc<Process>>>)| SocketInfo {
+        id,
+        owner,
+        kind: socket.kind_name(),
+        local: socket.local_address().ok().map(|address| address.to_string()),
+        peer: socket.peer_address().ok().map(|address| address.to_string()),
+    };
+    // Not before: each address is asked of the system.
+    Listing::of((sockets.into_iter().map(show).collect(), matched))
+}
+
+/// The modules that processes run, those first that most run.
+pub(crate) fn modules(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<ModuleInfo> {
+    let mut by_code: HashMap<CodeId, ModuleInfo> = HashMap::new();
+    kernel.visit_processes(|process| {
+        if !have(process) {
+            return;
+        }
+        let code = process.local.module.identity();
+        let module = by_code.entry(code.clone()).or_insert_with(|| ModuleInfo {
+            code: code.clone(),
+            processes: 0,
+            memory: 0,
+        });
+        module.processes += 1;
+        module.memory += process.local.memory();
+    });
+    let mut first = part.first();
+    for (code, module) in by_code {
+        first.add((Reverse(module.processes), code.to_string()), || module);
+    }
+    Listing::of(first.finish())
+}
