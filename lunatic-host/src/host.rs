@@ -65,9 +65,9 @@ impl Host for Wasm {
         self.shortage.refuses(kernel.slices(), kernel.process_slots())
     }
 
-    fn suspends(&self, _: &Arc<Process>, runner: &mut Runner, wait: WaitFor) {
-        if self.hibernation.is_eager() && wait.is_freezable() {
-            runner.freeze();
+    fn suspends(&self, process: &Arc<Process>, runner: &mut Runner, wait: WaitFor) {
+        if self.hibernation.is_eager() && wait.is_freezable() && runner.freeze() {
+            process.set_frozen();
         }
     }
 

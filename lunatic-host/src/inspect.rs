@@ -144,7 +144,8 @@ impl Query {
     }
 }
 
-fn is_called(process: &Process, part: &str) -> bool {
+/// Whether a registered name of the process, or the name of its entry, has `part` in it.
+pub(crate) fn is_called(process: &Process, part: &str) -> bool {
     process.is_named(|name| name.contains(part))
         || process
             .local

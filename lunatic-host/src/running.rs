@@ -18,9 +18,11 @@ use lunatic_kernel::{Process as KernelProcess, Seed};
 use crate::inspect::belongings::{self, Part};
 use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, SocketInfo};
 use crate::module::Module;
+use crate::profile::{PROFILE_MAX, Profile, Profiled};
 use crate::rights::net::Net;
 use crate::rights::{MAY_ALL, Rights};
 use crate::runtime::Runtime;
+use crate::stack::{self, Stack};
 use crate::states::SharedStates;
 use crate::system::{StartError, SystemConfig, SystemData, SystemSetup};
 use crate::wasm::{Entry, Kernel, Local, System, Wasm};
@@ -205,6 +207,30 @@ impl RunningSystem {
     /// Tells `observer` of no further event; one may still be under way.
     pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
         self.kernel.observe_no_more(observer);
+    }
+
+    /// The functions that a process is in, with names and lines: of one that waits at once, and of one that computes at the end of
+    /// its time slice. Waits for that, but not longer than `timeout`; [`Stack::unseen`] says why a stack was not seen. `None` if
+    /// there is no process of this id, or it has ended.
+    ///
+    /// The process goes on as if nobody had looked: it is not woken, and stays frozen if it was. What a look costs is paid by the
+    /// thread that calls, which reads the debug information of the module when that is first needed.
+    pub fn stack(&self, id: Id, timeout: Duration) -> Option<Stack> {
+        stack::of(&self.kernel, &self.find(id)?, timeout)
+    }
+
+    /// Where processes of the system compute, for `time` from now on, of which at most [`PROFILE_MAX`] are taken, or until the system
+    /// ends. Waits for that. `None` if another thread profiles in this runtime.
+    ///
+    /// What computes is looked at at the end of its time slice, which is each millisecond. Time in host calls is not seen, nor what
+    /// never uses up a slice. Each look takes a few microseconds of the process's time, and at most a part in 33 of it.
+    pub fn profile(&self, profiled: &Profiled, time: Duration) -> Option<Profile> {
+        let profiler = &self.kernel.host.profiler;
+        if !profiler.begin(&self.system, profiled) {
+            return None;
+        }
+        self.wait_timeout(time.min(PROFILE_MAX));
+        Some(profiler.end())
     }
 
     /// What the processes of the system use together, or used if it has ended. `None` if [`SystemConfig::caps`] is.

@@ -26,7 +26,9 @@ use crate::imports::wasi::FILE_OPERATIONS_MAX;
 use crate::inspect::WorkerInfo;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
+use crate::profile::Profiler;
 use crate::shortage::Shortage;
+use crate::stack::Askers;
 use crate::states::SharedStates;
 use crate::wasm::{Kernel, Wasm};
 
@@ -281,6 +283,8 @@ impl RuntimeBuilder {
             states: SharedStates::default(),
             io: Io::new()?,
             worker_clocks: Mutex::default(),
+            askers: Askers::default(),
+            profiler: Profiler::default(),
         })
     }
 }

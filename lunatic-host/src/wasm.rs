@@ -3,7 +3,7 @@
 //! Public for extensions that are part of Lunatic, and not stable: others need [`Ctx`] and [`Process`] at most.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
@@ -29,8 +29,10 @@ use crate::hibernation::Hibernation;
 use crate::instance::{Ctx, Runner};
 use crate::io::Io;
 use crate::module::Module;
+use crate::profile::Profiler;
 use crate::rights::Rights;
 use crate::shortage::Shortage;
+use crate::stack::Askers;
 use crate::states::SharedStates;
 
 /// What all processes of a runtime share, beside what the kernel has.
@@ -55,6 +57,8 @@ pub struct Wasm {
     pub(crate) io: Io,
     /// What each worker has computed.
     pub(crate) worker_clocks: Mutex<Vec<Option<ThreadClock>>>,
+    pub(crate) askers: Askers,
+    pub(crate) profiler: Profiler,
 }
 
 /// The kernel of a runtime.
@@ -74,6 +78,8 @@ pub struct Local {
     began: Began,
     /// Bytes of its linear memory, in use or not.
     memory: AtomicUsize,
+    /// Somebody has asked for its stack.
+    asked: AtomicBool,
     /// What it pays for what it was spawned with, if that is much.
     captured: Option<Box<Receipt>>,
 }
@@ -101,6 +107,7 @@ impl Local {
             module,
             began: entry.began(),
             memory: AtomicUsize::new(0),
+            asked: AtomicBool::new(false),
             captured: None,
         }
     }
@@ -134,6 +141,15 @@ impl Local {
     /// Its memory has so many bytes now.
     pub(crate) fn set_memory(&self, bytes: usize) {
         self.memory.store(bytes, Ordering::Relaxed);
+    }
+
+    /// Whether somebody has asked for its stack, and waits until it is shown.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.asked.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_asked(&self, asked: bool) {
+        self.asked.store(asked, Ordering::Relaxed);
     }
 
     /// What the process may do and use.

@@ -190,12 +190,27 @@ impl Program<'_> {
     ///
     /// If the program does not end within [`PATIENCE`].
     #[track_caller]
-    pub fn try_run(mut self) -> Result<Ended, String> {
+    pub fn try_run(self) -> Result<Ended, String> {
+        self.try_run_beside(|_| ())
+    }
+
+    /// [`run`](Self::run), while another thread does something with the system until it returns.
+    #[track_caller]
+    pub fn run_beside(self, beside: impl FnOnce(&RunningSystem) + Send) -> Ended {
+        let ended = self.try_run_beside(beside);
+        ended.unwrap_or_else(|error| panic!("the program could not be started: {error}"))
+    }
+
+    #[track_caller]
+    fn try_run_beside(mut self, beside: impl FnOnce(&RunningSystem) + Send) -> Result<Ended, String> {
         let (stdout, out) = Output::captured();
         let (stderr, err) = Output::captured();
         (self.config.wasi.stdout, self.config.wasi.stderr) = (stdout.clone(), stderr.clone());
         let system = self.try_start()?;
-        let reason = system.wait_timeout(PATIENCE);
+        let reason = std::thread::scope(|scope| {
+            scope.spawn(|| beside(&system));
+            system.wait_timeout(PATIENCE)
+        });
         // Ends what is left of it.
         drop(system);
         stdout.finish();

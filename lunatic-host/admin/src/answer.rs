@@ -1,5 +1,8 @@
 //! Answers requests: what is asked for is done, and becomes JSON.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
@@ -10,11 +13,29 @@ use crate::door::Program;
 use crate::list::ListView;
 use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
+use crate::stack::{ProfileView, StackView};
 use crate::view::{ErrorView, PageView, ProcessView};
 
-type Answer = Response<Full<Bytes>>;
+/// A stack that is not seen by then is not shown.
+const STACK_TIMEOUT: Duration = Duration::from_secs(1);
 
-pub(crate) fn answer(program: &Program, asked: Result<Asked, Refused>) -> Answer {
+pub(crate) type Answer = Response<Full<Bytes>>;
+
+/// The answer, from a thread of its own if it may take long.
+pub(crate) async fn answer(program: Arc<Program>, asked: Result<Asked, Refused>) -> Answer {
+    if !asked.as_ref().is_ok_and(Asked::takes_long) {
+        return answer_now(&program, asked);
+    }
+    let answer = tokio::task::spawn_blocking(move || answer_now(&program, asked));
+    answer.await.unwrap_or_else(|failed| {
+        error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("a bug of the host: {failed}"),
+        )
+    })
+}
+
+fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
     let asked = match asked {
         Ok(asked) => asked,
         Err(refused) => return refuse(refused),
@@ -32,6 +53,17 @@ pub(crate) fn answer(program: &Program, asked: Result<Asked, Refused>) -> Answer
             None => gone(),
         },
         Asked::List(kind, skip, limit) => json(StatusCode::OK, &ListView::of(program, kind, skip, limit)),
+        Asked::Stack(id) => match system.stack(id, STACK_TIMEOUT) {
+            Some(stack) => json(StatusCode::OK, &StackView::of(&stack)),
+            None => gone(),
+        },
+        Asked::Profile(profiled, time) => match system.profile(&profiled, time) {
+            Some(profile) => json(StatusCode::OK, &ProfileView::of(profile)),
+            None => error(
+                StatusCode::CONFLICT,
+                "somebody else profiles the program just now".into(),
+            ),
+        },
         Asked::Kill(id) => done(system.kill(id)),
         Asked::Exit(id, reason) => done(system.exit(id, &reason)),
         Asked::ShutDown => {

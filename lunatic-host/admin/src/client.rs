@@ -69,7 +69,7 @@ impl Client {
     ///
     /// See [`Trouble`].
     pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        self.ask(Method::GET, path)
+        self.ask(Method::GET, path, TIMEOUT)
     }
 
     /// Has something done.
@@ -78,14 +78,23 @@ impl Client {
     ///
     /// See [`Trouble`].
     pub fn post<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
-        self.ask(Method::POST, path)
+        self.ask(Method::POST, path, TIMEOUT)
     }
 
-    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str) -> Result<T, Trouble> {
+    /// [`post`](Self::post) of something that takes so much longer than others.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`].
+    pub fn post_long<T: DeserializeOwned>(&self, path: &str, time: Duration) -> Result<T, Trouble> {
+        self.ask(Method::POST, path, TIMEOUT.saturating_add(time))
+    }
+
+    fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, timeout: Duration) -> Result<T, Trouble> {
         let no_answer = |error: &dyn fmt::Display| Trouble::NoAnswer(error.to_string());
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let executor = executor.map_err(|error| no_answer(&error))?;
-        let exchange = async { tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await };
+        let exchange = async { tokio::time::timeout(timeout, self.exchange(method, path)).await };
         let (status, body) = executor.block_on(exchange).map_err(|late| no_answer(&late))??;
         if !status.is_success() {
             return Err(refused(status, &body));

@@ -29,7 +29,7 @@ const CLIENTS_MAX: usize = 64;
 /// A request's head must have come by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client is cut off after this time, whatever it does; one that hears events, when they are over by so much.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
 /// The longest head of a request, in bytes.
 const HEAD_LEN_MAX: usize = 16 << 10;
 
@@ -162,18 +162,22 @@ async fn serve(stream: tokio::net::UnixStream, program: Arc<Program>, listeners:
             request.uri().path(),
             request.uri().query().unwrap_or_default(),
         );
-        let answer = match asked {
-            Ok(Asked::Events(wanted)) => {
-                cut_off.send_replace(tokio::time::Instant::now() + wanted.time() + CLIENT_TIMEOUT);
-                let begun = events::begin(&program.system, &wanted, &listeners);
-                begun.map_or_else(
-                    |refused| answer::refuse(refused).map(Either::Left),
-                    |stream| stream.map(Either::Right),
-                )
-            }
-            asked => answer::answer(&program, asked).map(Either::Left),
-        };
-        async { Ok::<_, Infallible>(answer) }
+        let program = program.clone();
+        let (cut_off, listeners) = (cut_off.clone(), listeners.clone());
+        async move {
+            let answer = match asked {
+                Ok(Asked::Events(wanted)) => {
+                    cut_off.send_replace(tokio::time::Instant::now() + wanted.time() + CLIENT_TIMEOUT);
+                    let begun = events::begin(&program.system, &wanted, &listeners);
+                    begun.map_or_else(
+                        |refused| answer::refuse(refused).map(Either::Left),
+                        |stream| stream.map(Either::Right),
+                    )
+                }
+                asked => answer::answer(program, asked).await.map(Either::Left),
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

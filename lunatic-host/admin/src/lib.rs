@@ -26,6 +26,7 @@ mod metrics;
 mod observer;
 mod place;
 mod request;
+pub mod stack;
 pub mod view;
 
 pub use self::client::{Client, Trouble};

@@ -1,6 +1,9 @@
 //! What a request asks for: its path, and what stands behind the `?`.
 
+use std::time::Duration;
+
 use lunatic_host::inspect::{Order, Query};
+use lunatic_host::profile::{PROFILE_MAX, Profiled};
 use lunatic_host::{ExitReason, Id, Phase};
 
 use crate::events::Wanted;
@@ -21,9 +24,18 @@ pub(crate) enum Asked {
     Processes(Query),
     Process(Id),
     List(Kind, usize, usize),
+    Stack(Id),
+    Profile(Profiled, Duration),
     Kill(Id),
     Exit(Id, ExitReason),
     ShutDown,
+}
+
+impl Asked {
+    /// Whether the answer may have to be waited for, or read from the debug information of a module.
+    pub(crate) fn takes_long(&self) -> bool {
+        matches!(self, Self::Stack(_) | Self::Profile(..))
+    }
 }
 
 /// Why it cannot be.
@@ -50,8 +62,10 @@ GET  /v1/channels                 what processes have: channels, those first tha
 GET  /v1/names                    registered names; also /v1/groups, /v1/sockets
 GET  /v1/modules                  the modules that processes run
 GET  /v1/workers                  the threads that run processes
+GET  /v1/processes/ID/stack       the functions that it is in
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
+POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART
 POST /v1/shutdown                 stops the program in order
 ";
 
@@ -76,6 +90,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["v1", "events"] => get().and_then(|()| Wanted::read(query)).map(Asked::Events),
         ["v1", "processes"] => get().and_then(|()| list(query)).map(Asked::Processes),
         ["v1", "processes", process] => get().and_then(|()| id(process)).map(Asked::Process),
+        ["v1", "processes", process, "stack"] => get().and_then(|()| id(process)).map(Asked::Stack),
         ["v1", "processes", process, "kill"] => post().and_then(|()| id(process)).map(Asked::Kill),
         ["v1", "processes", process, "exit"] => {
             let process = post().and_then(|()| id(process))?;
@@ -87,6 +102,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["v1", "sockets"] => get().and_then(|()| part(Kind::Sockets, query)),
         ["v1", "modules"] => get().and_then(|()| part(Kind::Modules, query)),
         ["v1", "workers"] => get().and_then(|()| part(Kind::Workers, query)),
+        ["v1", "profile"] => post().and_then(|()| profile(query)),
         ["v1", "shutdown"] => post().map(|()| Asked::ShutDown),
         _ => Err(Refused::NotFound),
     }
@@ -148,6 +164,26 @@ fn part(kind: Kind, query: &str) -> Result<Asked, Refused> {
     Ok(Asked::List(kind, skip, limit))
 }
 
+fn profile(query: &str) -> Result<Asked, Refused> {
+    let (mut profiled, mut time) = (Profiled::default(), Duration::from_secs(10));
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        match &*name {
+            "seconds" => {
+                let seconds = value
+                    .parse()
+                    .ok()
+                    .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+                let allowed = seconds.filter(|seconds| *seconds <= PROFILE_MAX);
+                time = allowed.ok_or_else(|| Refused::Wrong(format!("`seconds={value}`: give a number up to 60")))?;
+            }
+            "id" => profiled.process = Some(id(&value)?),
+            "name" => profiled.name = Some(value.into_owned()),
+            _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+        }
+    }
+    Ok(Asked::Profile(profiled, time))
+}
+
 fn reason(query: &str) -> Result<ExitReason, Refused> {
     let mut reason = ExitReason::Shutdown;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -173,12 +209,25 @@ mod tests {
         let (get, post) = (Method::GET, Method::POST);
         assert_eq!(read(&get, "/", ""), Ok(Asked::Help));
         assert_eq!(read(&get, "/v1/processes/17.2", ""), Ok(Asked::Process(id)));
+        assert_eq!(read(&get, "/v1/processes/17.2/stack", ""), Ok(Asked::Stack(id)));
         assert_eq!(read(&post, "/v1/processes/17.2/kill", ""), Ok(Asked::Kill(id)));
         let reason = ExitReason::Error("an end".into());
         assert_eq!(
             read(&post, "/v1/processes/17.2/exit", "reason=an+end"),
             Ok(Asked::Exit(id, reason))
         );
+        let profiled = Profiled {
+            process: Some(id),
+            name: Some("a b".into()),
+        };
+        assert_eq!(
+            read(&post, "/v1/profile", "seconds=0.5&id=17.2&name=a+b"),
+            Ok(Asked::Profile(profiled, Duration::from_millis(500)))
+        );
+        for seconds in ["-1", "61", "NaN", "x"] {
+            let read = read(&post, "/v1/profile", &format!("seconds={seconds}"));
+            assert!(matches!(read, Err(Refused::Wrong(_))), "{seconds}");
+        }
         let query = Query {
             order: Order::Mailbox,
             skip: 3,

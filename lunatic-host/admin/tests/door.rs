@@ -5,8 +5,9 @@ mod opened;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use lunatic_admin::stack::{ProfileView, StackView};
 use lunatic_admin::view::{PageView, ProcessView, SystemView};
 use lunatic_admin::{Client, Door, Trouble};
 use lunatic_host::ExitReason;
@@ -16,7 +17,7 @@ use opened::Opened;
 const PROGRAM: &str = r#"(module
     (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
     (memory (export "memory") 1)
-    (func (export "_start") (call $sleep (i64.const 3600000000000))))"#;
+    (func $rests (export "_start") (call $sleep (i64.const 3600000000000))))"#;
 
 fn open() -> Opened {
     opened::open(PROGRAM)
@@ -56,6 +57,24 @@ fn a_program_is_shown() {
     let whole: ProcessView = opened.client().get("/v1/processes/1").unwrap();
     assert_eq!((&*whole.id, &*whole.title), ("#1", "main"));
     assert_eq!(whole.relations.unwrap().links, [""; 0]);
+}
+
+#[test]
+fn stacks_and_profiles_are_shown() {
+    let opened = open();
+    let client = opened.client();
+    let start = Instant::now();
+    let stack = loop {
+        let stack: StackView = client.get("/v1/processes/1/stack").unwrap();
+        // It may not have begun.
+        if stack.unseen.is_none() || start.elapsed() > Duration::from_secs(60) {
+            break stack;
+        }
+    };
+    assert_eq!(stack.frames[0].function, "rests", "{stack:?}");
+    let profile: ProfileView = client.post("/v1/profile?seconds=0.05&name=_start").unwrap();
+    assert_eq!((profile.samples, &*profile.folded), (0, ""));
+    assert!(client.get::<StackView>("/v1/processes/77/stack").is_err());
 }
 
 #[test]

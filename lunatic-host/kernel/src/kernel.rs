@@ -246,6 +246,25 @@ impl<H: Host> Kernel<H> {
         self.scheduler.wake_owned(process);
     }
 
+    /// Calls `f` with the body of a blocked process; `None` if it is not blocked, or has not begun. Whoever wakes the process
+    /// meanwhile wakes it after that: it notices nothing. Must not take long.
+    pub fn with_blocked<T>(&self, process: &Arc<Process<H>>, f: impl FnOnce(&mut H::Body) -> T) -> Option<T> {
+        struct Back<'a, H: Host>(&'a Kernel<H>, &'a Arc<Process<H>>);
+        impl<H: Host> Drop for Back<'_, H> {
+            fn drop(&mut self) {
+                let Self(kernel, process) = *self;
+                if !process.set_blocked_again() {
+                    kernel.requeue(process.clone());
+                }
+            }
+        }
+        if !process.set_freezing() {
+            return None;
+        }
+        let _back = Back(self, process);
+        process.with_suspended(f)
+    }
+
     /// Queues a process that was woken while nobody could run it, or that is to begin in another body.
     pub fn requeue(&self, process: Arc<Process<H>>) {
         self.scheduler.requeue(process);

@@ -1,8 +1,9 @@
 //! Backtraces of guests, readable: demangled, with short paths, without the frames that are the same in every one.
 
-use crate::symbols::{Place, Symbol, Symbols};
+use crate::symbols::{Place, Symbol, Symbols, short};
 use crate::untrusted;
 use std::fmt::{self, Write};
+use std::sync::Arc;
 use wasmtime::{FrameInfo, Module, WasmBacktrace};
 
 /// How many frames the engine records (`Config::wasm_backtrace_max_frames`). A panic of a Rust guest has about 20 frames
@@ -48,26 +49,18 @@ pub struct Backtrace {
 impl Backtrace {
     /// The backtrace of a trap or of a host function's error, if the engine recorded one.
     pub(crate) fn new(error: &wasmtime::Error, symbols: Option<&Symbols>) -> Self {
-        let Some(recorded) = error.downcast_ref::<WasmBacktrace>() else {
-            return Self::default();
-        };
-        let frames = recorded.frames();
-        let shortener = Shortener::default();
-        let make = |index: usize, symbols: &[Symbol]| shortener.frames(&frames[index], symbols);
-        let resolved = match symbols {
-            Some(symbols) => {
-                let places: Vec<Place> = frames.iter().map(place).collect();
-                symbols
-                    .resolve(&places, make)
-                    .iter()
-                    .flat_map(|frames| frames.iter().cloned())
-                    .collect()
-            }
-            None => (0..frames.len()).flat_map(|index| make(index, &[])).collect(),
-        };
+        let recorded = error.downcast_ref::<WasmBacktrace>();
+        recorded.map_or_else(Self::default, |recorded| Self::of(recorded, symbols))
+    }
+
+    /// What the engine recorded, with names and lines. May read the debug information of the module: not for a worker.
+    pub fn of(recorded: &WasmBacktrace, symbols: Option<&Symbols>) -> Self {
+        let recorded: Vec<Recorded> = recorded.frames().iter().map(Recorded::of).collect();
+        let cut = recorded.len() >= FRAMES_MAX;
+        let resolved = resolve(&recorded.iter().collect::<Vec<_>>(), symbols);
         Self {
-            frames: resolved,
-            cut: frames.len() >= FRAMES_MAX,
+            frames: resolved.iter().flat_map(|frames| frames.iter().cloned()).collect(),
+            cut,
         }
     }
 
@@ -102,6 +95,13 @@ impl Backtrace {
             writeln!(f, "  … {hidden} {frames} hidden; LUNATIC_BACKTRACE=full shows them")?;
         }
         Ok(())
+    }
+}
+
+/// The lines of a report, without what is the same in each.
+impl fmt::Display for Backtrace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, crate::full_backtraces())
     }
 }
 
@@ -161,14 +161,46 @@ fn write_frame(f: &mut fmt::Formatter<'_>, index: usize, frame: &Frame, width: u
     writeln!(f)
 }
 
-fn place(frame: &FrameInfo) -> Place {
-    Place {
-        function: frame.func_index(),
-        offset: frame
-            .func_offset()
-            .and_then(|offset| offset.try_into().ok())
-            .unwrap_or(0),
-        imports: imported_functions(frame.module()),
+/// A place in a module, as the engine recorded it: what it takes to look it up later.
+#[derive(Debug, Clone)]
+pub struct Recorded {
+    place: Place,
+    /// As the module calls the function.
+    name: Option<String>,
+}
+
+impl Recorded {
+    /// The place of a frame. Looks at all imports of the module.
+    pub fn of(frame: &FrameInfo) -> Self {
+        let (function, offset) = Self::place_of(frame);
+        Self {
+            place: Place {
+                function,
+                offset,
+                imports: imported_functions(frame.module()),
+            },
+            name: frame.func_name().map(short),
+        }
+    }
+
+    /// The index of a frame's function, and where in the function it is: in one module, no other place has the same.
+    pub fn place_of(frame: &FrameInfo) -> (u32, u32) {
+        let offset = frame.func_offset().and_then(|offset| offset.try_into().ok());
+        (frame.func_index(), offset.unwrap_or(0))
+    }
+}
+
+/// The functions at each of these places of one module: more than one where functions were inlined, innermost first, and none in
+/// what the host has added to the module.
+pub fn resolve(recorded: &[&Recorded], symbols: Option<&Symbols>) -> Vec<Arc<[Frame]>> {
+    let shortener = Shortener::default();
+    let make = |index: usize, symbols: &[Symbol]| shortener.frames(recorded[index], symbols);
+    match symbols {
+        Some(symbols) => {
+            let places: Vec<Place> = recorded.iter().map(|recorded| recorded.place).collect();
+            symbols.resolve(&places, make)
+        }
+        None => (0..recorded.len()).map(|index| make(index, &[]).into()).collect(),
     }
 }
 
@@ -273,10 +305,10 @@ impl Default for Shortener {
 }
 
 impl Shortener {
-    fn frames(&self, frame: &FrameInfo, found: &[Symbol]) -> Vec<Frame> {
-        let own = || match frame.func_name() {
+    fn frames(&self, recorded: &Recorded, found: &[Symbol]) -> Vec<Frame> {
+        let own = || match &recorded.name {
             Some(name) => demangle(name),
-            None => format!("function {}", frame.func_index()),
+            None => format!("function {}", recorded.place.function),
         };
         if found.is_empty() {
             return vec![Frame {

@@ -215,6 +215,7 @@ fn symbols(context: &Context<'_>, address: u64) -> Vec<Symbol> {
     symbols
 }
 
-fn short(text: &str) -> String {
+/// The beginning of a text that a guest chose.
+pub(crate) fn short(text: &str) -> String {
     text[..text.floor_char_boundary(TEXT_LEN_MAX)].to_owned()
 }

@@ -12,7 +12,7 @@ use wasmtime::{Caller, Linker};
 
 use super::buffer::{check_put, is_sent_from_buffer};
 use super::handle::{check_handle, write_handle};
-use super::wait::{wait, wait_borrowing};
+use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::wasm::{Kernel, Process};
@@ -108,7 +108,7 @@ async fn send(
             |process, again| kernel.channels().wait_to_send(id, process, again),
             |ticket, looks| kernel.channels().leave_send(id, ticket, looks),
         );
-        if !timely.await {
+        if !show(&caller, timely).await {
             return Ok(TIMED_OUT);
         }
     }
@@ -161,7 +161,7 @@ async fn receive(
 }
 
 async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Result<Message, i32> {
-    let wait = wait_borrowing(caller, WaitFor::Receive, id, timeout_ns);
+    let (wait, here) = wait_borrowing(caller, WaitFor::Receive, id, timeout_ns);
     let (kernel, mut ticket) = (&*wait.kernel, None);
     loop {
         if wait.is_late() {
@@ -182,7 +182,7 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
         let waiter = Waiter::new(&wait, |looks| {
             ticket.and_then(|ticket| kernel.channels().leave_receive(id, ticket, looks))
         });
-        block(&wait).await;
+        here.show(block(&wait)).await;
         if wait.is_late() {
             waiter.leave();
         } else {

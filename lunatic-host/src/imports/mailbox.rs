@@ -13,7 +13,7 @@ use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
 use wasmtime::{Caller, Linker};
 
 use super::channel::{deliver, sent};
-use super::wait::{wait, wait_borrowing};
+use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::wasm::{Kernel, Process};
@@ -124,9 +124,9 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
     if mail.is_some() || !waits {
         return mail;
     }
-    let wait = wait_borrowing(caller, WaitFor::Mail, Id::NONE, timeout_ns);
+    let (wait, here) = wait_borrowing(caller, WaitFor::Mail, Id::NONE, timeout_ns);
     loop {
-        block(&wait).await;
+        here.show(block(&wait)).await;
         // Asked before the look: a message that comes in between is still taken.
         let is_late = wait.is_late();
         let mail = wait.kernel.take_mail(&wait.process, tags, !is_late);
@@ -214,10 +214,10 @@ async fn await_answer(
     mut waits: bool,
     timeout_ns: u64,
 ) -> (Option<Mail>, u64) {
-    let wait = wait_borrowing(caller, WaitFor::Call, callee, timeout_ns);
+    let (wait, here) = wait_borrowing(caller, WaitFor::Call, callee, timeout_ns);
     loop {
         if waits {
-            block(&wait).await;
+            here.show(block(&wait)).await;
         }
         // Only the first look may find an answer without a wait.
         waits = true;
@@ -340,12 +340,12 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
     };
     // What has come between the look and the waiting would wake nobody: look again with the waiters left.
     let mut waiters = None;
-    let place = poll_until(&wait, |_| {
+    let waiting = poll_until(&wait, |_| {
         drop(waiters.take());
         waiters = Some(enter());
         ready()
-    })
-    .await;
+    });
+    let place = show(&caller, waiting).await;
     drop(waiters);
     // Else the next message would wake the process out of something else that it waits for.
     kernel.wait_for_mail(&process, None);

@@ -12,7 +12,7 @@ use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
 use super::pieces;
-use super::wait::wait;
+use super::wait::{show, wait};
 use crate::ending::Exited;
 use crate::guest_memory;
 use crate::instance::{self, Ctx};
@@ -124,7 +124,7 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
                 joiner: ctx.process().clone(),
             };
             let waiting = wait(&mut caller, WaitFor::Join, id, timeout_ns);
-            match poll_until(&waiting, |joiner| joined.process.join(joiner)).await {
+            match show(&caller, poll_until(&waiting, |joiner| joined.process.join(joiner))).await {
                 Some(reason) => reason,
                 None => return Ok(TIMED_OUT),
             }
@@ -149,7 +149,7 @@ impl Drop for Joined {
 
 async fn sleep_ns(mut caller: Caller<'_, Ctx>, ns: u64) {
     let waiting = wait(&mut caller, WaitFor::Sleep, Id::NONE, ns);
-    sleep(&waiting).await;
+    show(&caller, sleep(&waiting)).await;
 }
 
 async fn yield_now(mut caller: Caller<'_, Ctx>) {

@@ -73,6 +73,11 @@ impl Ctx {
         self.process.as_ref().expect("host functions are called by a process")
     }
 
+    /// The process that runs, if the instance is anybody's yet.
+    pub(crate) fn running(&self) -> Option<&Arc<Process>> {
+        self.process.as_ref()
+    }
+
     /// What a part of the host or an extension keeps with the process, made by `make` when it is first asked for; one value of
     /// each type, so use one of your own. It is dropped at the end of the process, however it ends, before anybody hears of the
     /// end. Children do not inherit it.

@@ -13,8 +13,10 @@ use super::{Ctx, arguments};
 use crate::ending::Ending;
 use crate::engine::Layout;
 use crate::module::Module;
+use crate::profile;
 use crate::report::PanicCapture;
 use crate::rights::Rights;
+use crate::stack;
 use crate::wasm::{Call, Entry, Kernel};
 
 /// Runs one process after another in one instance, for as long as it can be used again.
@@ -101,7 +103,11 @@ fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
     let mut store = Store::new(kernel.host.engines.engine(layout), ctx);
     store.limiter(|ctx| ctx);
     store.set_epoch_deadline(1);
-    store.epoch_deadline_callback(|ctx| Ok(ctx.data().slice_over()));
+    store.epoch_deadline_callback(|ctx| {
+        stack::show_running(&ctx);
+        profile::sample(&ctx);
+        Ok(ctx.data().slice_over())
+    });
     store
 }
 

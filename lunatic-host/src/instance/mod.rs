@@ -14,6 +14,7 @@ pub(crate) mod frozen;
 pub(crate) mod image;
 mod limits;
 mod seat;
+mod visible;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -22,11 +23,13 @@ use std::task::{Context, Poll, Waker};
 
 use lunatic_kernel::Progress;
 use lunatic_memory::{Pages, Stacks};
+use wasmtime::WasmBacktrace;
 
 pub use self::ctx::Ctx;
 pub(crate) use self::drive::{next, note_place};
 use self::frozen::Frozen;
 use self::seat::Seat;
+pub(crate) use self::visible::Here;
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::wasm::{Entry, Kernel, Process, Wasm};
@@ -89,6 +92,25 @@ impl Runner {
             Some(process) if preempted => Progress::Preempted(process),
             Some(process) => Progress::Blocked(process),
         }
+    }
+
+    /// The stack of the process, which is blocked; `None` if its wait does not show it. The process stays as it is, frozen too.
+    pub(crate) fn look(&mut self) -> Option<Box<WasmBacktrace>> {
+        if !self.seat.is_visible() {
+            return None;
+        }
+        let was_frozen = self.frozen.is_some();
+        self.thaw();
+        self.seat.note_thread();
+        let seat = self.seat.clone();
+        let shown = seat.look(|| {
+            let polled = self.poll();
+            debug_assert!(polled.is_pending(), "a wait that is looked at goes on");
+        });
+        if was_frozen {
+            self.freeze();
+        }
+        shown
     }
 
     fn poll(&mut self) -> Poll<()> {

@@ -8,6 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake};
 
 use parking_lot::Mutex;
+use wasmtime::WasmBacktrace;
 
 use super::image::this_thread;
 use crate::wasm::{Entry, Kernel, Process};
@@ -37,6 +38,12 @@ pub(super) struct Seat {
     memory: Mutex<Range<usize>>,
     /// Where on its stack it is blocked; 0 if that is not known.
     stack: AtomicUsize,
+    /// It is blocked in a wait that shows the stack.
+    visible: AtomicBool,
+    /// Somebody looks at it: the wait is to show the stack, and to do nothing else.
+    looked_at: AtomicBool,
+    /// What the wait has shown.
+    shown: Mutex<Option<Box<WasmBacktrace>>>,
     kernel: Weak<Kernel>,
 }
 
@@ -53,6 +60,9 @@ impl Seat {
             moved: AtomicBool::new(false),
             memory: Mutex::default(),
             stack: AtomicUsize::new(0),
+            visible: AtomicBool::new(false),
+            looked_at: AtomicBool::new(false),
+            shown: Mutex::default(),
             kernel: Arc::downgrade(kernel),
         })
     }
@@ -137,6 +147,35 @@ impl Seat {
 
     pub(super) fn stack(&self) -> usize {
         self.stack.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn set_visible(&self, visible: bool) {
+        self.visible.store(visible, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_visible(&self) -> bool {
+        self.visible.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_looked_at(&self) -> bool {
+        self.looked_at.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn show(&self, stack: WasmBacktrace) {
+        *self.shown.lock() = Some(Box::new(stack));
+    }
+
+    /// Has the wait show the stack, when `poll` polls it.
+    pub(super) fn look(&self, poll: impl FnOnce()) -> Option<Box<WasmBacktrace>> {
+        self.looked_at.store(true, Ordering::Relaxed);
+        poll();
+        self.looked_at.store(false, Ordering::Relaxed);
+        self.shown.lock().take()
+    }
+
+    /// Another thread than that of the worker has run it.
+    pub(super) fn note_thread(&self) {
+        self.moved.store(true, Ordering::Relaxed);
     }
 }
 

@@ -58,6 +58,7 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod signals;
+mod stacks;
 mod stopping;
 #[cfg(unix)]
 mod surroundings;

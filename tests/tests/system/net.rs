@@ -6,7 +6,7 @@ use lunatic_tests::guests::{self, Profile};
 use lunatic_tests::host::{Host, Program};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 
-fn rules(rules: &[&str]) -> Vec<Rule> {
+pub(crate) fn rules(rules: &[&str]) -> Vec<Rule> {
     rules.iter().map(|rule| rule.parse().unwrap()).collect()
 }
 

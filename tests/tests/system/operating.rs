@@ -70,9 +70,17 @@ fn a_process_is_shown_with_those_it_knows() {
     has("state", "waiting for mail");
     has("traps exits", "yes");
     has("linked to", "#2 #5 #6");
+    assert!(shown.contains("  0: "), "{shown}");
+    assert!(shown.contains("lunatic/src/actor/life.rs:"), "{shown}");
     let json = program.ask(&["inspect", "#4", "--json"]).code(0).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(json["links"], serde_json::json!(["#2", "#5", "#6"]));
+    assert!(
+        json["stack"]["frames"]
+            .as_array()
+            .is_some_and(|frames| frames.len() > 3),
+        "{json}"
+    );
     let error = program.ask(&["inspect", "77"]).code(1).stderr;
     assert!(error.contains("no such process lives"), "{error}");
     let error = program.ask(&["inspect", "what"]).code(2).stderr;
@@ -184,6 +192,19 @@ fn what_processes_have_is_listed() {
     );
     let error = program.ask(&["list", "monsters"]).code(2).stderr;
     assert!(error.contains("channels, names, groups"), "{error}");
+}
+
+#[test]
+fn a_profile_is_printed_and_drawn() {
+    let program = program(&["a_tree"]);
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("flames.svg");
+    let args = ["profile", "--seconds", "0.1", "--output", file.to_str().unwrap()];
+    let printed = program.ask(&args).code(0).stdout;
+    assert!(printed.contains(" samples, a millisecond each"), "{printed}");
+    assert!(std::fs::read_to_string(&file).unwrap().starts_with("<svg "));
+    let error = program.ask(&["profile", "--seconds", "61"]).code(1).stderr;
+    assert!(error.contains("give a number up to 60"), "{error}");
 }
 
 #[test]

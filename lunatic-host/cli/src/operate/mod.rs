@@ -1,6 +1,9 @@
 //! Commands that look into a running program, and steer it: clients of its admin door.
 
+mod flame;
+mod inspect;
 mod list;
+mod profile;
 mod ps;
 mod table;
 mod top;
@@ -13,12 +16,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use lunatic_admin::view::{ProcessView, SystemView};
+use lunatic_admin::view::SystemView;
 use lunatic_admin::{Client, Trouble};
 use lunatic_host::Id;
 use serde::Serialize;
 
 use self::list::List;
+use self::profile::Profile;
 use self::ps::Ps;
 use self::trace::Trace;
 
@@ -46,7 +50,7 @@ pub enum Operate {
     List(List),
     /// Show the processes of a running program below those that have spawned them
     Tree(At),
-    /// Show one process of a running program, and whom it knows
+    /// Show one process of a running program: whom it knows, and the functions that it is in
     Inspect {
         /// The process, such as 17 or 17.2
         process: Id,
@@ -55,6 +59,8 @@ pub enum Operate {
     },
     /// Show what processes of a running program do, while it happens
     Trace(Trace),
+    /// Show where the processes of a running program compute
+    Profile(Profile),
     /// Kill a process of a running program
     Kill {
         /// The process, such as 17 or 17.2
@@ -97,10 +103,8 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Top(at) => top::run(at),
         Operate::Tree(at) => tree::run(at),
         Operate::Trace(trace) => trace.run(),
-        Operate::Inspect { process, at } => {
-            let view: ProcessView = at.client()?.get(&format!("/v1/processes/{}", bare(*process)))?;
-            at.print(&view, || whole(&view))
-        }
+        Operate::Inspect { process, at } => inspect::run(*process, at),
+        Operate::Profile(profile) => profile.run(),
         Operate::Kill { process, at } => at.post(&format!("/v1/processes/{}/kill", bare(*process))),
         Operate::Exit { process, reason, at } => {
             let query = form_urlencoded::Serializer::new(String::new())
@@ -242,54 +246,6 @@ fn status(view: &SystemView) -> String {
         ),
         ("descriptors", view.descriptors.to_string()),
         ("timers", view.timers.to_string()),
-    ];
-    facts(&lines)
-}
-
-fn whole(view: &ProcessView) -> String {
-    let list = |ids: &[String], len: usize| match len {
-        0 => "none".to_owned(),
-        len if len > ids.len() => format!("{} and {} more", ids.join(" "), len - ids.len()),
-        _ => ids.join(" "),
-    };
-    let relations = view.relations.clone().unwrap_or_default();
-    let some = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
-    let state = match &view.waits_for {
-        Some(what) => format!("{} for {what}", view.state),
-        None => view.state.clone(),
-    };
-    let lines = [
-        ("process", view.id.clone()),
-        (
-            "names",
-            if view.names.is_empty() {
-                "none".into()
-            } else {
-                view.names.join(" ")
-            },
-        ),
-        ("begins in", some(&view.entry)),
-        ("parent", view.parent.clone().unwrap_or_else(|| "none".into())),
-        (
-            "state",
-            if view.is_frozen {
-                format!("{state}; frozen")
-            } else {
-                state
-            },
-        ),
-        (
-            "mailbox",
-            format!("{} entries, {}", view.mailbox, size(view.mailbox_bytes)),
-        ),
-        ("memory", size(view.memory_bytes)),
-        ("time on a core", format!("{}; {} runs", time(view.cpu_ms), view.runs)),
-        ("traps exits", if view.traps_exits { "yes" } else { "no" }.to_owned()),
-        ("timers", view.timers.to_string()),
-        ("linked to", list(&relations.links, view.links_len)),
-        ("monitors", list(&relations.monitors, view.monitors_len)),
-        ("monitored by", list(&relations.monitored_by, view.monitored_by_len)),
-        ("code", view.code.clone()),
     ];
     facts(&lines)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;
-use lunatic_host::imports::wait::wait;
+use lunatic_host::imports::wait::{show, wait};
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::wait::poll_until;
@@ -256,10 +256,10 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[i64], timeout: u64) -> Optio
         return found;
     }
     let waiting = wait(caller, WaitFor::Mail, Id::NONE, nanoseconds(timeout));
-    poll_until(&waiting, |process| {
+    let letter = poll_until(&waiting, |process| {
         letters(process, |queue| queue.take_or_wait(tags)).flatten()
-    })
-    .await
+    });
+    show(caller, letter).await
 }
 
 /// What `lunatic::distributed` sends: a message that may leave the node.

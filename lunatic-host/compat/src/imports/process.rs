@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lunatic_host::Ctx;
 use lunatic_host::Module;
 use lunatic_host::imports::module::load;
-use lunatic_host::imports::wait::wait;
+use lunatic_host::imports::wait::{show, wait};
 use lunatic_host::rights::{May, Rights, denial};
 use lunatic_host::spawning::new_process;
 use lunatic_host::wasm::{Argument, Call, Entry, Process};
@@ -385,7 +385,7 @@ fn write_holder(
 
 async fn sleep_ms(mut caller: Caller<'_, Ctx>, ms: u64) {
     let waiting = wait(&mut caller, WaitFor::Sleep, Id::NONE, ms.saturating_mul(1_000_000));
-    sleep(&waiting).await;
+    show(&caller, sleep(&waiting)).await;
 }
 
 fn die_when_link_dies(caller: Caller<'_, Ctx>, dies: i32) {

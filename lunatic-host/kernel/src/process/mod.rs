@@ -258,15 +258,17 @@ impl<H: Host> Process<H> {
 
     /// It is blocked, in a call of the host's own, and not frozen yet.
     pub fn is_freezable(&self) -> bool {
-        self.state.is_blocked()
-            && self.wait().0.is_freezable()
-            && !self.is_frozen()
-            && !self.throttled.load(Ordering::Relaxed)
+        self.state.is_blocked() && self.wait().0.is_freezable() && !self.is_frozen() && !self.is_throttled()
     }
 
     /// It waits only for its share of a core. To be called before it is blocked.
     pub(crate) fn set_throttled(&self) {
         self.throttled.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it waits only for its share of a core, if it is blocked.
+    pub fn is_throttled(&self) -> bool {
+        self.throttled.load(Ordering::Relaxed)
     }
 
     /// Its memory has been frozen.

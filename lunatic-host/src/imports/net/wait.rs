@@ -12,7 +12,7 @@ use wasmtime::Caller;
 
 use super::call::Failure;
 use crate::imports::pieces;
-use crate::imports::wait::wait;
+use crate::imports::wait::{show, wait};
 use crate::instance::Ctx;
 use crate::wasm::Socket;
 
@@ -43,7 +43,7 @@ pub async fn perform<T>(
             |process, again| readiness.enter(process, again),
             |ticket, looks| readiness.leave(ticket, looks),
         );
-        if !timely.await {
+        if !show(caller, timely).await {
             return Ok(Err(io::Error::from(io::ErrorKind::TimedOut).into()));
         }
         let result = turns(caller, &mut attempt).await?;

@@ -22,7 +22,7 @@ use wiggle::GuestMemory;
 use super::{ProcessWasi, errno, set_fuel};
 use crate::extension::spawn_metered;
 use crate::guest_memory;
-use crate::imports::wait::wait;
+use crate::imports::wait::{show, wait};
 use crate::instance::Ctx;
 
 /// So many operations run at once: a half of the threads that may block. The others are for look-ups, databases and extensions.
@@ -39,7 +39,8 @@ pub(super) async fn run<T: Send + 'static>(
 ) -> Result<T> {
     let wait = wait(caller, WaitFor::File, Id::NONE, NO_TIMEOUT);
     let group = &wait.process.local.rights.group;
-    let permit = ready(&wait, wait.kernel.host.file_operations.acquire(group)).await;
+    let permit = wait.kernel.host.file_operations.acquire(group);
+    let permit = show(caller, ready(&wait, permit)).await;
     let mut wasi = ProcessWasi::take(caller.data_mut());
     let (done, answer) = oneshot::channel();
     let running = spawn_metered(&wait.kernel, &wait.process, move |meter| {
@@ -55,7 +56,7 @@ pub(super) async fn run<T: Send + 'static>(
         let _ = done.send((wasi, result));
     });
     drop(running);
-    let (wasi, result) = ready(&wait, answer)
+    let (wasi, result) = show(caller, ready(&wait, answer))
         .await
         .map_err(|_| Error::msg("an operation on a file failed"))?;
     ProcessWasi::put(caller.data_mut(), wasi);

@@ -1,0 +1,103 @@
+//! `lunatic inspect`: one process, those that it knows, and the functions that it is in.
+
+use std::fmt::Write as _;
+
+use lunatic_admin::stack::{FrameView, StackView};
+use lunatic_admin::view::ProcessView;
+use lunatic_host::Id;
+use serde::Serialize;
+
+use super::{At, bare, facts, size, time};
+
+/// All that is known of a process.
+#[derive(Serialize)]
+struct Inspected {
+    #[serde(flatten)]
+    process: ProcessView,
+    stack: StackView,
+}
+
+pub(super) fn run(process: Id, at: &At) -> anyhow::Result<()> {
+    let client = at.client()?;
+    let path = format!("/v1/processes/{}", bare(process));
+    let inspected = Inspected {
+        process: client.get(&path)?,
+        stack: client.get(&format!("{path}/stack"))?,
+    };
+    at.print(&inspected, || {
+        format!("{}\n{}", whole(&inspected.process), stack(&inspected.stack))
+    })
+}
+
+fn whole(view: &ProcessView) -> String {
+    let list = |ids: &[String], len: usize| match len {
+        0 => "none".to_owned(),
+        len if len > ids.len() => format!("{} and {} more", ids.join(" "), len - ids.len()),
+        _ => ids.join(" "),
+    };
+    let relations = view.relations.clone().unwrap_or_default();
+    let some = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
+    let state = match &view.waits_for {
+        Some(what) => format!("{} for {what}", view.state),
+        None => view.state.clone(),
+    };
+    let lines = [
+        ("process", view.id.clone()),
+        ("names", list(&view.names, view.names_len)),
+        ("begins in", some(&view.entry)),
+        ("parent", view.parent.clone().unwrap_or_else(|| "none".into())),
+        (
+            "state",
+            if view.is_frozen {
+                format!("{state}; frozen")
+            } else {
+                state
+            },
+        ),
+        (
+            "mailbox",
+            format!("{} entries, {}", view.mailbox, size(view.mailbox_bytes)),
+        ),
+        ("memory", size(view.memory_bytes)),
+        ("time on a core", format!("{}; {} runs", time(view.cpu_ms), view.runs)),
+        ("traps exits", if view.traps_exits { "yes" } else { "no" }.to_owned()),
+        ("timers", view.timers.to_string()),
+        ("linked to", list(&relations.links, view.links_len)),
+        ("monitors", list(&relations.monitors, view.monitors_len)),
+        ("monitored by", list(&relations.monitored_by, view.monitored_by_len)),
+        ("code", view.code.clone()),
+    ];
+    facts(&lines)
+}
+
+/// The functions, as in a crash report.
+fn stack(view: &StackView) -> String {
+    if let Some(why) = &view.unseen {
+        return format!("its stack is not seen: {why}\n");
+    }
+    let width = view.frames.iter().map(|frame| frame.function.chars().count()).max();
+    let width = width.unwrap_or_default().min(NAME_WIDTH_MAX);
+    let mut text = String::from("it is in\n");
+    for (number, frame) in view.frames.iter().enumerate() {
+        let function = &frame.function;
+        let _ = match place(frame) {
+            Some(place) => writeln!(text, "{number:3}: {function:width$}  {place}"),
+            None => writeln!(text, "{number:3}: {function}"),
+        };
+    }
+    if view.is_cut {
+        text += "  … the functions that called these are not seen\n";
+    }
+    text
+}
+
+/// Names are padded up to this many columns, so that places stand below each other.
+const NAME_WIDTH_MAX: usize = 48;
+
+fn place(frame: &FrameView) -> Option<String> {
+    let parts = [frame.line, frame.column]
+        .into_iter()
+        .map_while(|part| part.filter(|part| *part > 0));
+    let numbers: String = parts.map(|part| format!(":{part}")).collect();
+    Some(format!("{}{numbers}", frame.file.as_ref()?))
+}

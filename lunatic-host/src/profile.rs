@@ -1,0 +1,322 @@
+//! Where the processes of a system compute: the stacks at ends of time slices, counted.
+//!
+//! The engine calls [`sample`] when the time slice of a process is over, which is each millisecond for whatever computes. While
+//! nobody profiles, that is one look at a flag. Names and lines are looked up at the end, by the thread that asked.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use lunatic_kernel::address::Id;
+use lunatic_report::backtrace::{Recorded, resolve};
+use lunatic_report::{FRAMES_MAX, Frame};
+use parking_lot::Mutex;
+use wasmtime::{StoreContextMut, WasmBacktrace};
+
+use crate::inspect::is_called;
+use crate::instance::Ctx;
+use crate::module::Module;
+use crate::wasm::{Process, System};
+
+/// The longest time to profile.
+pub const PROFILE_MAX: Duration = Duration::from_secs(60);
+/// So many places in functions are told from each other; what comes in more is left out.
+const PLACES_MAX: usize = 16 << 10;
+/// So many stacks are told from each other, with so many frames together.
+const STACKS_MAX: usize = 64 << 10;
+const FRAMES_TOGETHER_MAX: usize = 4 << 20;
+/// What is known of so many processes; of more it is found out again.
+const PROCESSES_MAX: usize = 64 << 10;
+/// A process is left alone for so many times the time that its last sample took.
+const REST: u32 = 32;
+/// The longest names of what is inlined at one place, in bytes.
+const NAMES_LEN_MAX: usize = 2 << 10;
+/// The longest text of a profile, in bytes.
+const TEXT_LEN_MAX: usize = 16 << 20;
+
+/// Which processes to profile: all, if nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Profiled {
+    /// Only this one.
+    pub process: Option<Id>,
+    /// Only those with a registered name, or a name of their entry, that has this in it, when they are first seen.
+    pub name: Option<String>,
+}
+
+/// Where processes have computed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Profile {
+    /// How often a stack was counted: about once for each millisecond that a process computed.
+    pub samples: u64,
+    /// How often one was not, because there were too many different ones, or because it took too long to look.
+    pub left_out: u64,
+    /// A line for each stack, the most frequent first: the functions, outermost first, with `;` between them, and how often it was
+    /// counted. Flame graphs are made of this.
+    pub folded: String,
+}
+
+/// What is profiled in a runtime, if anything is.
+#[derive(Default)]
+pub(crate) struct Profiler {
+    is_on: AtomicBool,
+    sampling: Mutex<Option<Sampling>>,
+}
+
+struct Sampling {
+    system: Arc<System>,
+    profiled: Profiled,
+    processes: HashMap<Id, Known>,
+    modules: Vec<Arc<Module>>,
+    /// The number of each place: of module, function and offset.
+    numbers: HashMap<(usize, u32, u32), u32>,
+    /// The places by number, with their modules.
+    places: Vec<(usize, Recorded)>,
+    counts: Counts,
+    samples: u64,
+    left_out: u64,
+}
+
+/// How often each stack was there, by the numbers of its places, innermost first.
+#[derive(Default)]
+struct Counts {
+    stacks: HashMap<Box<[u32]>, u64>,
+    /// The frames of all.
+    frames: usize,
+}
+
+/// What is known of a process.
+#[derive(Clone, Copy)]
+struct Known {
+    is_profiled: bool,
+    /// It is left alone until then.
+    rests_until: Option<Instant>,
+}
+
+impl Profiler {
+    /// Begins; false if somebody profiles already.
+    pub(crate) fn begin(&self, system: &Arc<System>, profiled: &Profiled) -> bool {
+        let mut sampling = self.sampling.lock();
+        if sampling.is_some() {
+            return false;
+        }
+        *sampling = Some(Sampling::new(system, profiled));
+        self.is_on.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Ends, and tells what was seen.
+    pub(crate) fn end(&self) -> Profile {
+        self.is_on.store(false, Ordering::Relaxed);
+        let sampling = self.sampling.lock().take();
+        sampling.map(Sampling::into_profile).unwrap_or_default()
+    }
+}
+
+/// To be called when a time slice is over, on the stack of what computes.
+pub(crate) fn sample(store: &StoreContextMut<'_, Ctx>) {
+    let ctx = store.data();
+    let profiler = &ctx.kernel.host.profiler;
+    if !profiler.is_on.load(Ordering::Relaxed) || !ctx.has_used_slice() {
+        return;
+    }
+    let Some(process) = ctx.running() else { return };
+    let start = Instant::now();
+    let wants = |sampling: &mut Sampling| sampling.wants(process, start);
+    if !profiler.sampling.lock().as_mut().is_some_and(wants) {
+        return;
+    }
+    // Not under the lock, which other workers want as well.
+    let recorded = WasmBacktrace::capture(store);
+    if let Some(sampling) = profiler.sampling.lock().as_mut() {
+        sampling.add(process, &recorded, start);
+    }
+}
+
+impl Sampling {
+    fn new(system: &Arc<System>, profiled: &Profiled) -> Self {
+        Self {
+            system: system.clone(),
+            profiled: profiled.clone(),
+            processes: HashMap::new(),
+            modules: Vec::new(),
+            numbers: HashMap::new(),
+            places: Vec::new(),
+            counts: Counts::default(),
+            samples: 0,
+            left_out: 0,
+        }
+    }
+
+    /// Whether the process is to be sampled now.
+    fn wants(&mut self, process: &Process, now: Instant) -> bool {
+        if !Arc::ptr_eq(&process.system, &self.system) {
+            return false;
+        }
+        if self.processes.len() >= PROCESSES_MAX {
+            self.processes.clear();
+        }
+        let profiled = &self.profiled;
+        let known = self.processes.entry(process.id).or_insert_with(|| Known {
+            is_profiled: profiled.process.is_none_or(|id| id == process.id)
+                && profiled.name.as_deref().is_none_or(|name| is_called(process, name)),
+            rests_until: None,
+        });
+        let rests = known.is_profiled && known.rests_until.is_some_and(|until| now < until);
+        self.left_out += u64::from(rests);
+        known.is_profiled && !rests
+    }
+
+    fn add(&mut self, process: &Process, recorded: &WasmBacktrace, start: Instant) {
+        let is_counted = self
+            .stack(process, recorded)
+            .is_some_and(|stack| self.counts.add(stack));
+        let count = if is_counted {
+            &mut self.samples
+        } else {
+            &mut self.left_out
+        };
+        *count += 1;
+        if let Some(known) = self.processes.get_mut(&process.id) {
+            known.rests_until = Some(start + start.elapsed() * REST);
+        }
+    }
+
+    /// The numbers of the places of a stack; `None` if there is no room for them.
+    fn stack(&mut self, process: &Process, recorded: &WasmBacktrace) -> Option<Box<[u32]>> {
+        let module = &process.local.module;
+        let module_number = match self.modules.iter().position(|known| Arc::ptr_eq(known, module)) {
+            Some(number) => number,
+            None => {
+                self.modules.push(module.clone());
+                self.modules.len() - 1
+            }
+        };
+        let number = |frame| {
+            let (function, offset) = Recorded::place_of(frame);
+            let key = (module_number, function, offset);
+            if let Some(number) = self.numbers.get(&key) {
+                return Some(*number);
+            }
+            if self.places.len() >= PLACES_MAX {
+                return None;
+            }
+            let number = self.places.len() as u32;
+            self.places.push((module_number, Recorded::of(frame)));
+            self.numbers.insert(key, number);
+            Some(number)
+        };
+        recorded.frames().iter().map(number).collect()
+    }
+
+    fn into_profile(self) -> Profile {
+        let mut functions = vec![String::new(); self.places.len()];
+        for (number, module) in self.modules.iter().enumerate() {
+            let (indices, places): (Vec<_>, Vec<_>) = self
+                .places
+                .iter()
+                .enumerate()
+                .filter(|(_, (of, _))| *of == number)
+                .map(|(index, (_, place))| (index, place))
+                .unzip();
+            for (index, frames) in indices.into_iter().zip(resolve(&places, Some(module.symbols()))) {
+                functions[index] = folded(&frames);
+            }
+        }
+        let mut stacks: Vec<_> = self.counts.stacks.iter().collect();
+        stacks.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let (mut lines, mut len) = (BTreeMap::<String, u64>::new(), 0);
+        let (mut samples, mut left_out) = (self.samples, self.left_out);
+        for (stack, count) in stacks {
+            let line = line(stack, &functions);
+            len += line.len();
+            if len > TEXT_LEN_MAX {
+                (samples, left_out) = (samples - count, left_out + count);
+            } else {
+                *lines.entry(line).or_default() += count;
+            }
+        }
+        let mut lines: Vec<_> = lines.into_iter().collect();
+        lines.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+        let lines = lines.iter().map(|(line, count)| format!("{line} {count}\n"));
+        Profile {
+            samples,
+            left_out,
+            folded: lines.collect(),
+        }
+    }
+}
+
+impl Counts {
+    /// False if there is no room for another stack.
+    fn add(&mut self, stack: Box<[u32]>) -> bool {
+        if let Some(count) = self.stacks.get_mut(&stack) {
+            *count += 1;
+            return true;
+        }
+        if self.stacks.len() >= STACKS_MAX || self.frames + stack.len() > FRAMES_TOGETHER_MAX {
+            return false;
+        }
+        self.frames += stack.len();
+        self.stacks.insert(stack, 1);
+        true
+    }
+}
+
+/// The functions at one place, outermost first: what was inlined there is inside.
+fn folded(frames: &[Frame]) -> String {
+    let names = frames
+        .iter()
+        .rev()
+        .map(|frame| frame.function.replace([';', '\n'], ","));
+    let mut names = names.collect::<Vec<_>>().join(";");
+    names.truncate(names.floor_char_boundary(NAMES_LEN_MAX));
+    names
+}
+
+/// A stack as text, without its count.
+fn line(stack: &[u32], functions: &[String]) -> String {
+    let cut = if stack.len() >= FRAMES_MAX { "…" } else { "" };
+    let names = stack.iter().rev().map(|number| &*functions[*number as usize]);
+    let names = [cut].into_iter().chain(names).filter(|name| !name.is_empty());
+    names.collect::<Vec<_>>().join(";")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_stacks_are_told_from_each_other() {
+        let mut counts = Counts::default();
+        for number in 0..STACKS_MAX as u32 {
+            assert!(counts.add([number].into()));
+        }
+        assert!(!counts.add([u32::MAX].into()));
+        assert!(counts.add([7].into()), "one that is known is counted");
+        assert_eq!(counts.stacks[&[7][..]], 2);
+        let mut counts = Counts::default();
+        let long = |first| vec![first; FRAMES_TOGETHER_MAX / 2].into_boxed_slice();
+        assert!(counts.add(long(1)) && counts.add(long(2)) && !counts.add([1].into()));
+    }
+
+    #[test]
+    fn a_stack_is_a_line_with_what_was_inlined() {
+        let frame = |function: &str| Frame {
+            function: function.into(),
+            file: None,
+            line: None,
+            column: None,
+            library: false,
+        };
+        let functions = [
+            folded(&[frame("<[u8; 2]>::inner"), frame("outer")]),
+            folded(&[]),
+            folded(&[frame("main")]),
+        ];
+        assert_eq!(line(&[0, 1, 2], &functions), "main;outer;<[u8, 2]>::inner");
+        let long = line(&vec![2; FRAMES_MAX], &functions);
+        assert!(long.starts_with("…;main;main"), "{long}");
+    }
+}

@@ -1,0 +1,162 @@
+//! The stack of a process, for whoever asks.
+//!
+//! A process that waits shows it to the thread that asks, without being woken ([`Here`](crate::instance::Here)). One that
+//! computes shows it at the end of its time slice, where the engine calls [`show_running`]. Names and lines are looked up by
+//! the thread that asks.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender};
+use std::time::{Duration, Instant};
+
+use lunatic_kernel::address::Id;
+use lunatic_kernel::process::state::Phase;
+use lunatic_report::Backtrace;
+use parking_lot::Mutex;
+use wasmtime::{StoreContextMut, WasmBacktrace};
+
+use crate::instance::{Ctx, Runner};
+use crate::wasm::{Kernel, Process};
+
+/// A process that could not be looked at is looked at again after this time: it may wait by then.
+const PAUSE: Duration = Duration::from_millis(2);
+
+/// The functions that a process is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stack {
+    /// The functions, innermost first: of at most [`FRAMES_MAX`](lunatic_report::FRAMES_MAX) that are active, and those that were
+    /// inlined into them.
+    pub backtrace: Backtrace,
+    /// Why there are none.
+    pub unseen: Option<Unseen>,
+}
+
+/// Why nothing is seen of a stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unseen {
+    /// The process has not begun.
+    NotBegun,
+    /// It waits in a call of the host that does not show the stack: one of WASI, for standard input or a time for example, or of
+    /// an extension.
+    InCall,
+    /// It was in no wait, and at no end of a time slice, within the time: no worker was free for it, or it was in a call of the
+    /// host.
+    NoAnswer,
+}
+
+type Recorded = Arc<WasmBacktrace>;
+
+/// Those who have asked processes that compute.
+#[derive(Default)]
+pub(crate) struct Askers(Mutex<Asked>);
+
+#[derive(Default)]
+struct Asked {
+    /// The number of the next asker.
+    next: u64,
+    by_process: HashMap<Id, Vec<(u64, Sender<Recorded>)>>,
+}
+
+/// The stack of a process, within this time; `None` if it ends meanwhile.
+pub(crate) fn of(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> Option<Stack> {
+    let unseen = |unseen| Stack {
+        unseen: Some(unseen),
+        ..Stack::default()
+    };
+    Some(match record(kernel, process, timeout)? {
+        Ok(recorded) => Stack {
+            backtrace: Backtrace::of(&recorded, Some(process.local.module.symbols())),
+            unseen: None,
+        },
+        Err(why) => unseen(why),
+    })
+}
+
+fn record(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> Option<Result<Recorded, Unseen>> {
+    let start = Instant::now();
+    let mut asking = None;
+    loop {
+        if process.with_fresh(|_| ()).is_some() {
+            return Some(Err(Unseen::NotBegun));
+        }
+        if process.phase() == Phase::Ended {
+            return None;
+        }
+        match kernel.with_blocked(process, Runner::look) {
+            Some(Some(shown)) => return Some(Ok(Arc::from(shown))),
+            // One that has used up its share of a core is not in any call.
+            Some(None) if !process.is_throttled() => return Some(Err(Unseen::InCall)),
+            _ => {}
+        }
+        let left = timeout.saturating_sub(start.elapsed());
+        if left.is_zero() {
+            return Some(Err(Unseen::NoAnswer));
+        }
+        let Asking { answer, .. } = asking.get_or_insert_with(|| Asking::begin(kernel, process));
+        if let Ok(recorded) = answer.recv_timeout(left.min(PAUSE)) {
+            return Some(Ok(recorded));
+        }
+    }
+}
+
+/// To be called at the end of a time slice, on the stack of what computes: shows it to those who have asked.
+pub(crate) fn show_running(store: &StoreContextMut<'_, Ctx>) {
+    let Some(process) = store.data().running() else { return };
+    if process.local.is_asked() {
+        let recorded = Arc::new(WasmBacktrace::capture(store));
+        store.data().kernel.host.askers.answer(process, &recorded);
+    }
+}
+
+impl Askers {
+    fn answer(&self, process: &Process, recorded: &Recorded) {
+        let mut asked = self.0.lock();
+        process.local.set_asked(false);
+        for (_, asker) in asked.by_process.remove(&process.id).into_iter().flatten() {
+            // It may have given up just now.
+            let _ = asker.send(recorded.clone());
+        }
+    }
+}
+
+/// One who has asked a process that did not wait, until it is dropped.
+struct Asking<'a> {
+    askers: &'a Askers,
+    process: &'a Process,
+    number: u64,
+    answer: Receiver<Recorded>,
+}
+
+impl<'a> Asking<'a> {
+    fn begin(kernel: &'a Kernel, process: &'a Process) -> Self {
+        let askers = &kernel.host.askers;
+        let (sender, answer) = mpsc::channel();
+        let mut asked = askers.0.lock();
+        let number = asked.next;
+        asked.next += 1;
+        asked.by_process.entry(process.id).or_default().push((number, sender));
+        process.local.set_asked(true);
+        Self {
+            askers,
+            process,
+            number,
+            answer,
+        }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        let mut asked = self.askers.0.lock();
+        let Some(of_process) = asked.by_process.get_mut(&self.process.id) else {
+            return;
+        };
+        of_process.retain(|(number, _)| *number != self.number);
+        if of_process.is_empty() {
+            asked.by_process.remove(&self.process.id);
+            self.process.local.set_asked(false);
+        }
+    }
+}
