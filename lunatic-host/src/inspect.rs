@@ -1,6 +1,7 @@
 //! What a look into a system shows of its processes, and of what they have.
 
 pub(crate) mod belongings;
+pub(crate) mod rights;
 
 use std::cmp::Reverse;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use lunatic_module::entries::EntryName;
 use lunatic_module::identity::CodeId;
 
 pub use self::belongings::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo};
+pub use self::rights::{LimitInfo, RightsInfo};
 use crate::wasm::Process;
 
 /// A process, as it was at one moment: what the kernel knows of it, and what WebAssembly adds.

@@ -16,7 +16,8 @@ use lunatic_kernel::stock::EXHAUSTED;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
 use crate::inspect::belongings::{self, Part};
-use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, SocketInfo};
+use crate::inspect::rights;
+use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo};
 use crate::module::Module;
 use crate::profile::{PROFILE_MAX, Profile, Profiled};
 use crate::rights::net::Net;
@@ -165,6 +166,11 @@ impl RunningSystem {
     pub fn process(&self, id: Id) -> Option<ProcessInfo> {
         let process = self.find(id)?;
         Some(ProcessInfo::of(&process, self.kernel.snapshot_of(&process)))
+    }
+
+    /// What a process of the system may do and use, and how near its limits are; `None` if there is none of this id.
+    pub fn rights(&self, id: Id) -> Option<RightsInfo> {
+        Some(rights::of(&*self.find(id)?))
     }
 
     /// The channels of the system, those first that hold the most messages: `limit` behind the first `skip`. As with

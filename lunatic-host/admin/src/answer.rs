@@ -49,7 +49,7 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
         Asked::Metrics => with_type(StatusCode::OK, metrics::TYPE, metrics::text(program)),
         Asked::Processes(query) => json(StatusCode::OK, &PageView::of(&system.list(&query))),
         Asked::Process(id) => match system.process(id) {
-            Some(process) => json(StatusCode::OK, &ProcessView::whole(&process)),
+            Some(process) => json(StatusCode::OK, &ProcessView::whole(&process, system.rights(id))),
             None => gone(),
         },
         Asked::List(kind, skip, limit) => json(StatusCode::OK, &ListView::of(program, kind, skip, limit)),

@@ -1,7 +1,7 @@
 //! What the door shows, as JSON: names and units are the interface, so they are written down here and not where the figures
 //! come from.
 
-use lunatic_host::inspect::Page;
+use lunatic_host::inspect::{LimitInfo, Page, RightsInfo};
 use lunatic_host::report::untrusted::line;
 use lunatic_host::{Figures, Id, Phase, ProcessInfo, WaitFor};
 use serde::{Deserialize, Serialize};
@@ -98,9 +98,44 @@ pub struct ProcessView {
     pub monitored_by_len: usize,
     /// The code that it runs.
     pub code: String,
+    /// How many entries have come into its mailbox so far.
+    pub mail_total: u64,
+    /// What it may do and use; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rights: Option<RightsView>,
     /// Those that it knows; not in lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub relations: Option<RelationsView>,
+}
+
+/// What a process may do and use.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RightsView {
+    /// `spawn`, `configure`, `names`, `compile`.
+    pub may: Vec<String>,
+    /// Its folders by their names inside, with `:ro` behind those that it may only read.
+    pub folders: Vec<String>,
+    /// Its own network rules; what its ancestors were held to holds for it, too.
+    pub net: Vec<String>,
+    /// Its limits, and how near they are.
+    pub limits: Vec<LimitView>,
+}
+
+/// A limit.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LimitView {
+    /// Of what.
+    pub of: String,
+    /// How much is used.
+    pub used: u64,
+    /// How much may be.
+    pub max: u64,
+    /// `bytes`, `ms` or empty.
+    pub unit: String,
+    /// 0 for its own, 1 for what its budget has for all that share it, 2 for the budget around that, and so on.
+    pub budget: usize,
 }
 
 /// Whom a process knows: of each kind at most 1,000.
@@ -233,6 +268,8 @@ impl ProcessView {
             monitors_len: snapshot.monitors_len,
             monitored_by_len: snapshot.monitored_by_len,
             code: process.code.to_string(),
+            mail_total: snapshot.mail_total,
+            rights: None,
             relations: None,
         }
     }
@@ -243,7 +280,7 @@ impl ProcessView {
     }
 
     /// A process with those that it knows.
-    pub(crate) fn whole(process: &ProcessInfo) -> Self {
+    pub(crate) fn whole(process: &ProcessInfo, rights: Option<RightsInfo>) -> Self {
         let snapshot = &process.snapshot;
         let ids = |ids: &[lunatic_host::Id]| ids.iter().map(ToString::to_string).collect();
         Self {
@@ -252,7 +289,28 @@ impl ProcessView {
                 monitors: ids(&snapshot.monitors),
                 monitored_by: ids(&snapshot.monitored_by),
             }),
+            rights: rights.map(RightsView::of),
             ..Self::row(process)
+        }
+    }
+}
+
+impl RightsView {
+    fn of(rights: RightsInfo) -> Self {
+        let limit = |limit: LimitInfo| LimitView {
+            of: limit.of.to_owned(),
+            used: limit.used,
+            max: limit.max,
+            unit: limit.unit.to_owned(),
+            budget: limit.budget,
+        };
+        // A guest may have chosen names of folders.
+        let texts = |texts: Vec<String>| texts.iter().map(|text| line(text).to_string()).collect();
+        Self {
+            may: rights.may.into_iter().map(str::to_owned).collect(),
+            folders: texts(rights.folders),
+            net: texts(rights.net),
+            limits: rights.limits.into_iter().map(limit).collect(),
         }
     }
 }

@@ -339,6 +339,16 @@ impl Budget {
         (share.left < 0).then(|| Duration::from_nanos(((least - share.left) * 100 / percent) as u64))
     }
 
+    /// How much may be used.
+    pub fn caps(&self) -> &Caps {
+        &self.caps
+    }
+
+    /// The budget around it.
+    pub fn parent(&self) -> Option<&Self> {
+        self.parent.as_deref()
+    }
+
     /// How much is used.
     pub fn usage(&self) -> Usage {
         Usage {

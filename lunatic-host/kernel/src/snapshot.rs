@@ -44,6 +44,8 @@ pub struct Snapshot {
     pub mailbox_len: usize,
     /// The bytes of its mailbox, with the room that is kept for more.
     pub mailbox_bytes: usize,
+    /// How many entries have come so far.
+    pub mail_total: u64,
     /// Whether exit signals become mail.
     pub traps_exits: bool,
     /// The processes that it is linked to, in the order of their ids; of more than [`LIST_LEN_MAX`] only so many.
@@ -87,6 +89,7 @@ impl<H: Host> Kernel<H> {
             is_frozen: process.is_frozen(),
             mailbox_len: 0,
             mailbox_bytes: 0,
+            mail_total: 0,
             traps_exits: false,
             links: Vec::new(),
             links_len: 0,
@@ -104,6 +107,7 @@ impl<H: Host> Kernel<H> {
             snapshot.names_len = relations.membership.names_len();
             snapshot.mailbox_len = relations.mailbox.len();
             snapshot.mailbox_bytes = relations.size();
+            snapshot.mail_total = relations.mailbox.total();
             snapshot.traps_exits = relations.traps_exits;
             snapshot.links = relations.links.keys().take(LIST_LEN_MAX).collect();
             snapshot.links_len = relations.links.len();

@@ -114,6 +114,38 @@ impl Rule {
     }
 }
 
+/// As users write it.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.verb {
+            Some(Verb::Connect) => "connect:",
+            Some(Verb::Bind) => "bind:",
+            Some(Verb::Resolve) => "resolve:",
+            None => "",
+        })?;
+        self.target.fmt(f)?;
+        match self.ports {
+            (0, u16::MAX) => Ok(()),
+            (first, last) if first == last => write!(f, ":{first}"),
+            (first, last) => write!(f, ":{first}-{last}"),
+        }
+    }
+}
+
+impl fmt::Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Any => f.write_str("*"),
+            Self::Range(IpAddr::V4(ip), 32) => ip.fmt(f),
+            Self::Range(IpAddr::V4(ip), bits) => write!(f, "{ip}/{bits}"),
+            Self::Range(IpAddr::V6(ip), 128) => write!(f, "[{ip}]"),
+            Self::Range(IpAddr::V6(ip), bits) => write!(f, "[{ip}]/{bits}"),
+            Self::Name(name) => f.write_str(name),
+            Self::Under(domain) => write!(f, "*.{domain}"),
+        }
+    }
+}
+
 impl Target {
     fn parse(text: &str) -> Option<Self> {
         if text == "*" {
@@ -203,6 +235,11 @@ pub struct Net {
 pub const DEPTH_MAX: u32 = 64;
 
 impl Net {
+    /// Its own rules, without those of its ancestors.
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
     /// What these rules allow, and nothing else.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self {
@@ -284,6 +321,22 @@ mod tests {
         }
         for question in denied {
             assert_eq!(net.answers(question), Some(false), "{rules:?} must deny {question}");
+        }
+    }
+
+    #[test]
+    fn rules_are_shown_as_they_are_written() {
+        for rule in [
+            "*",
+            "bind:*",
+            "10.0.0.0/8:8000-8099",
+            "bind:127.0.0.1:80",
+            "[fd00::]/8",
+            "connect:[::1]:443",
+            "resolve:example.com",
+            "*.example.com:443",
+        ] {
+            assert_eq!(rule.parse::<Rule>().unwrap().to_string(), rule);
         }
     }
 

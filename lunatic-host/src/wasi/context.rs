@@ -221,6 +221,12 @@ impl Wasi {
         self.paid.is_some()
     }
 
+    /// The names of its folders inside, with `:ro` behind those of which nothing may be changed.
+    pub(crate) fn folder_names(&self) -> Vec<String> {
+        let name = |folder: &Folder| format!("{}{}", folder.guest, if folder.read_only { ":ro" } else { "" });
+        self.folders.iter().map(name).collect()
+    }
+
     /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input. The folders of its own
     /// take descriptors from those of the child's group.
     pub(crate) fn narrowed(

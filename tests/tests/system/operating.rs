@@ -137,7 +137,11 @@ fn processes_are_killed_and_told_to_exit_and_the_program_stopped() {
 #[test]
 fn what_processes_have_is_listed() {
     let program = program_with(
-        &["--allow-net=127.0.0.1", "--allow-net=bind:127.0.0.1"],
+        &[
+            "--allow-net=127.0.0.1",
+            "--allow-net=bind:127.0.0.1",
+            "--max-processes=50",
+        ],
         &["belongings"],
     );
     let list = |args: &[&str]| {
@@ -190,6 +194,17 @@ fn what_processes_have_is_listed() {
         workers["matched"].as_u64() >= Some(1) && workers["rows"][0]["cpu_ms"].is_number(),
         "{workers}"
     );
+    let shown = program.ask(&["inspect", "2"]).code(0).stdout;
+    let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+    let shown: Vec<_> = shown.lines().map(words).collect();
+    for line in [
+        "may spawn configure names compile",
+        "folders none",
+        "network 127.0.0.1 bind:127.0.0.1",
+        "processes of its budget 2 of 50",
+    ] {
+        assert!(shown.iter().any(|shown| shown == line), "{line}: {shown:?}");
+    }
     let error = program.ask(&["list", "monsters"]).code(2).stderr;
     assert!(error.contains("channels, names, groups"), "{error}");
 }

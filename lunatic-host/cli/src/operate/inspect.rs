@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use lunatic_admin::stack::{FrameView, StackView};
-use lunatic_admin::view::ProcessView;
+use lunatic_admin::view::{LimitView, ProcessView, RightsView};
 use lunatic_host::Id;
 use serde::Serialize;
 
@@ -56,7 +56,12 @@ fn whole(view: &ProcessView) -> String {
         ),
         (
             "mailbox",
-            format!("{} entries, {}", view.mailbox, size(view.mailbox_bytes)),
+            format!(
+                "{} entries, {}; {} have come so far",
+                view.mailbox,
+                size(view.mailbox_bytes),
+                view.mail_total
+            ),
         ),
         ("memory", size(view.memory_bytes)),
         ("time on a core", format!("{}; {} runs", time(view.cpu_ms), view.runs)),
@@ -67,7 +72,37 @@ fn whole(view: &ProcessView) -> String {
         ("monitored by", list(&relations.monitored_by, view.monitored_by_len)),
         ("code", view.code.clone()),
     ];
-    facts(&lines)
+    facts(&lines) + &view.rights.as_ref().map(rights).unwrap_or_default()
+}
+
+/// What it may do and use.
+fn rights(rights: &RightsView) -> String {
+    let list = |texts: &[String]| match texts {
+        [] => "none".to_owned(),
+        texts => texts.join(" "),
+    };
+    let limit = |limit: &LimitView| {
+        let amount = |amount: u64| match &*limit.unit {
+            "bytes" => size(usize::try_from(amount).unwrap_or(usize::MAX)),
+            "ms" => time(amount),
+            _ => amount.to_string(),
+        };
+        let whose = match limit.budget {
+            0 => "",
+            1 => " of its budget",
+            _ => " of a budget around it",
+        };
+        let text = format!("{} of {}", amount(limit.used), amount(limit.max));
+        (format!("{}{whose}", limit.of), text)
+    };
+    let limits: Vec<_> = rights.limits.iter().map(limit).collect();
+    let mut lines = vec![
+        ("may", list(&rights.may)),
+        ("folders", list(&rights.folders)),
+        ("network", list(&rights.net)),
+    ];
+    lines.extend(limits.iter().map(|(of, text)| (&**of, text.clone())));
+    format!("\n{}", facts(&lines))
 }
 
 /// The functions, as in a crash report.

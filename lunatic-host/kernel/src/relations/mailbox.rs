@@ -185,6 +185,11 @@ impl Mailbox {
         self.len
     }
 
+    /// How many entries there have been.
+    pub(crate) fn total(&self) -> u64 {
+        self.number
+    }
+
     /// Appends an entry, if `charge` allows for the bytes by which [`size`](Self::size) grows.
     pub fn push(
         &mut self,

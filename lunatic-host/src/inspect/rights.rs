@@ -1,0 +1,97 @@
+//! What a process may do and use, and how much of that it has used.
+
+use lunatic_kernel::budget::Budget;
+use lunatic_rights::May;
+
+use crate::rights::Rights;
+use crate::wasm::Process;
+
+/// The rights of a process in short.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RightsInfo {
+    /// What it may do besides: `spawn`, `configure`, `names`, `compile`.
+    pub may: Vec<&'static str>,
+    /// The folders that it was given, by their names inside, with `:ro` behind those that it may only read.
+    pub folders: Vec<String>,
+    /// Its own network rules, as users write them. What its ancestors were held to holds for it, too.
+    pub net: Vec<String>,
+    /// Its limits: its own, those of its budget, and those of the budgets around it.
+    pub limits: Vec<LimitInfo>,
+}
+
+/// A limit, and how near it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LimitInfo {
+    /// Of what, in words.
+    pub of: &'static str,
+    /// How much is used.
+    pub used: u64,
+    /// How much may be.
+    pub max: u64,
+    /// `bytes`, `ms` or empty.
+    pub unit: &'static str,
+    /// 0 for its own, 1 for what its budget has for all that share it, 2 for the budget around that, and so on.
+    pub budget: usize,
+}
+
+const WORDS: [(May, &str); 4] = [
+    (May::SPAWN, "spawn"),
+    (May::CONFIGURE, "configure"),
+    (May::NAMES, "names"),
+    (May::COMPILE, "compile"),
+];
+
+/// The rights of a process.
+pub(crate) fn of(process: &Process) -> RightsInfo {
+    let rights = &process.local.rights;
+    let may = WORDS.iter().filter(|(may, _)| rights.may.contains(*may));
+    let mut limits = own_limits(process, rights);
+    let budgets = std::iter::successors(rights.budget.as_deref(), |budget| budget.parent());
+    for (budget, number) in budgets.zip(1..) {
+        limits.extend(limits_of(budget, number));
+    }
+    RightsInfo {
+        may: may.map(|(_, word)| *word).collect(),
+        folders: rights.wasi.folder_names(),
+        net: rights.net.rules().iter().map(ToString::to_string).collect(),
+        limits,
+    }
+}
+
+fn own_limits(process: &Process, rights: &Rights) -> Vec<LimitInfo> {
+    let own = [
+        ("memory", process.local.memory(), rights.max_memory, "bytes"),
+        ("mailbox", process.mailbox_size().0, rights.mailbox_max, ""),
+    ];
+    let limited = own.into_iter().filter(|(_, _, max, _)| *max < usize::MAX);
+    let limit = |(of, used, max, unit)| LimitInfo {
+        of,
+        used: used as u64,
+        max: max as u64,
+        unit,
+        budget: 0,
+    };
+    limited.map(limit).collect()
+}
+
+fn limits_of(budget: &Budget, number: usize) -> impl Iterator<Item = LimitInfo> + use<> {
+    let (usage, caps) = (budget.usage(), budget.caps());
+    let ms = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let all = [
+        ("processes", usage.processes, caps.processes, ""),
+        ("memory", usage.memory, caps.memory, "bytes"),
+        ("sockets", usage.sockets, caps.sockets, ""),
+        ("time on a core", ms(usage.cpu), caps.cpu.map(ms), "ms"),
+    ];
+    all.into_iter().filter_map(move |(of, used, max, unit)| {
+        Some(LimitInfo {
+            of,
+            used,
+            max: max?,
+            unit,
+            budget: number,
+        })
+    })
+}
