@@ -189,6 +189,60 @@ pub mod mail {
     pub const DOWN: u32 = 2;
 }
 
+/// A look shows at most so many processes at once.
+pub const LOOK_ROWS_MAX: usize = 1000;
+/// A look shows at most so many bytes of the name of a function.
+pub const LOOK_ENTRY_LEN_MAX: usize = 1024;
+
+/// What `inspect::processes` and `inspect::process` say in numbers.
+pub mod look {
+    /// The order of the ids.
+    pub const BY_ID: i32 = 0;
+    /// Those first with the most entries in the mailbox.
+    pub const BY_MAILBOX: i32 = 1;
+    /// Those first whose mailbox has the most bytes.
+    pub const BY_MAILBOX_BYTES: i32 = 2;
+    /// Those first with the largest memory.
+    pub const BY_MEMORY: i32 = 3;
+    /// Those first that have computed for the longest time.
+    pub const BY_TIME: i32 = 4;
+
+    /// A state: a worker runs it.
+    pub const RUNNING: u32 = 0;
+    /// A state: it waits for a worker.
+    pub const READY: u32 = 1;
+    /// A state: it waits for something.
+    pub const WAITING: u32 = 2;
+
+    /// A wait: input or output.
+    pub const OUTSIDE: u32 = 1;
+    /// A wait: a message on a channel.
+    pub const RECEIVE: u32 = 2;
+    /// A wait: room in a channel.
+    pub const SEND: u32 = 3;
+    /// A wait: the end of a process.
+    pub const JOIN: u32 = 4;
+    /// A wait: a time.
+    pub const SLEEP: u32 = 5;
+    /// A wait: mail.
+    pub const MAIL: u32 = 6;
+    /// A wait: an answer.
+    pub const CALL: u32 = 7;
+    /// A wait: one of several things.
+    pub const SELECT: u32 = 8;
+    /// A wait: the network.
+    pub const SOCKET: u32 = 9;
+    /// A wait: a file.
+    pub const FILE: u32 = 10;
+
+    /// A flag: its memory is packed.
+    pub const FROZEN: u32 = 1;
+    /// A flag: exit signals become mail.
+    pub const TRAPS_EXITS: u32 = 2;
+    /// A flag: its end is the end of the program.
+    pub const MAIN: u32 = 4;
+}
+
 /// The tag of messages about exits.
 pub const TAG_SIGNAL: u64 = 1;
 /// The bit that tells references from other tags.

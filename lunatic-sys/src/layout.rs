@@ -141,6 +141,48 @@ pub struct SocketAddress {
     pub scope_id: u32,
 }
 
+/// What a look shows of a process. The bytes of its name and of the name of the function that it began with stand behind it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct ProcessFigures {
+    /// The process.
+    pub process: RawHandle,
+    /// Who spawned it; zeros for the main process.
+    pub parent: RawHandle,
+    /// Entries in its mailbox.
+    pub mailbox: u64,
+    /// The bytes of its mailbox.
+    pub mailbox_bytes: u64,
+    /// How many entries have come so far.
+    pub mail_total: u64,
+    /// The bytes of its linear memory.
+    pub memory: u64,
+    /// How long it has computed, in nanoseconds, counted in time slices.
+    pub cpu_ns: u64,
+    /// How many processes it is linked to.
+    pub links: u32,
+    /// How many monitors it has.
+    pub monitors: u32,
+    /// How many monitors of others watch it.
+    pub monitored_by: u32,
+    /// The timers that send to it.
+    pub timers: u32,
+    /// How often it has begun to run, modulo 2³².
+    pub runs: u32,
+    /// One of [`codes::look`](crate::codes::look)'s states.
+    pub state: u32,
+    /// What it waits for: one of [`codes::look`](crate::codes::look)'s, 0 for nothing.
+    pub wait: u32,
+    /// Bits of [`codes::look`](crate::codes::look).
+    pub flags: u32,
+    /// Bytes of its name, 0 for none.
+    pub name_len: u32,
+    /// Bytes of the name of its function, 0 if that is unknown.
+    pub entry_len: u32,
+}
+
+/// The size of [`ProcessFigures`] in guest memory, in bytes.
+pub const PROCESS_FIGURES_SIZE: usize = 112;
 /// The size of [`SpawnOptions`] in guest memory, in bytes.
 pub const SPAWN_OPTIONS_SIZE: usize = 56;
 /// The size of [`Usage`] in guest memory, in bytes.
@@ -160,6 +202,11 @@ codec!(
     flags, name_len, name, max_memory, mailbox_max, monitor_tag, config, config_len, reserved
 );
 codec!(Spawned, SPAWNED_SIZE: process, reference);
+codec!(
+    ProcessFigures, PROCESS_FIGURES_SIZE:
+    process, parent, mailbox, mailbox_bytes, mail_total, memory, cpu_ns, links, monitors, monitored_by, timers, runs, state,
+    wait, flags, name_len, entry_len
+);
 codec!(Usage, USAGE_SIZE: processes, memory, sockets, cpu_ns);
 codec!(Header, HEADER_SIZE: kind, len, tag, reference, from);
 codec!(Source, SOURCE_SIZE: kind, tags_len, a, b);

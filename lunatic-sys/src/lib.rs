@@ -11,6 +11,7 @@
 //! | [`channel`] | `lunatic::channel` | queues of messages that processes share by handle |
 //! | [`mailbox`] | `lunatic::mailbox` | the queue of each process: messages with tags, exits, replies |
 //! | [`registry`] | `lunatic::registry` | names of processes, and groups of them |
+//! | [`inspect`] | `lunatic::inspect` | a look at other processes |
 //! | [`net`] | `lunatic::net` | sockets |
 //! | [`timer`] | `lunatic::timer` | messages that come later |
 //! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
@@ -39,6 +40,7 @@ pub mod channel;
 mod codec;
 pub mod codes;
 pub mod compat;
+pub mod inspect;
 pub mod layout;
 pub mod mailbox;
 pub mod module;

@@ -5,7 +5,7 @@ use crate::layout::Usage;
 crate::imports! {
     namespace "lunatic::rights";
 
-    /// 1 if the calling process may do what the text says, else 0: `spawn`, `configure`, `names`, `compile`,
+    /// 1 if the calling process may do what the text says, else 0: `spawn`, `configure`, `names`, `compile`, `inspect`,
     /// `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. [`codes::INVALID`](crate::codes::INVALID) for other texts.
     fn allows(question: *const u8, question_len: usize) -> i32;
 

@@ -5,6 +5,7 @@
 //! the modules of the user's nouns (process, channel) turn them into their own errors.
 
 mod heap;
+pub(crate) mod looks;
 pub(crate) mod mail;
 pub(crate) mod net;
 mod scratch;

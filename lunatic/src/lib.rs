@@ -54,6 +54,7 @@ pub mod channel;
 pub mod codec;
 mod exit;
 mod host;
+pub mod inspect;
 pub mod mailbox;
 mod module;
 pub mod net;

@@ -30,6 +30,8 @@ pub enum Right {
     Names,
     /// To compile modules: [`Module::compile`](crate::Module::compile).
     Compile,
+    /// To look at other processes: [`inspect`](crate::inspect).
+    Inspect,
 }
 
 impl Right {
@@ -39,6 +41,7 @@ impl Right {
             Self::Configure => "configure",
             Self::Names => "names",
             Self::Compile => "compile",
+            Self::Inspect => "inspect",
         }
     }
 }

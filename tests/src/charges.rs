@@ -76,6 +76,7 @@ pub const CHARGES: &[Row] = &[
     ("process", "link", &[Relations, Messages]),
     ("process", "monitor", &[Relations, Messages]),
     ("process", "unlink demonitor trap_exit", &[Nothing]),
+    ("inspect", "processes process", &[Buffers]),
     ("registry", "register join_group", &[Relations]),
     ("registry", "unregister leave_group lookup", &[Nothing]),
     ("registry", "members", &[Buffers]),

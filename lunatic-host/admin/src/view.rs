@@ -112,7 +112,7 @@ pub struct ProcessView {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RightsView {
-    /// `spawn`, `configure`, `names`, `compile`.
+    /// `spawn`, `configure`, `names`, `compile`, `inspect`.
     pub may: Vec<String>,
     /// Its folders by their names inside, with `:ro` behind those that it may only read.
     pub folders: Vec<String>,

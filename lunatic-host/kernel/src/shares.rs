@@ -28,6 +28,12 @@ impl Group {
         Arc::default()
     }
 
+    /// Whether it is `other` or part of it.
+    pub fn is_within(&self, other: &Self) -> bool {
+        let is_other = |group: &Self| std::ptr::eq(group, other);
+        is_other(self) || self.around.iter().any(|group| is_other(group))
+    }
+
     /// A new group that is part of `parent`; if that is too deep in others already, `parent` itself.
     pub fn within(parent: &Arc<Self>) -> Arc<Self> {
         if parent.around.len() + 1 >= DEPTH_MAX {

@@ -7,7 +7,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 pub struct May(u8);
 
 /// All of them.
-pub const MAY_ALL: May = May(15);
+pub const MAY_ALL: May = May(31);
 
 impl May {
     /// Spawn processes.
@@ -18,6 +18,8 @@ impl May {
     pub const NAMES: Self = Self(4);
     /// Compile modules.
     pub const COMPILE: Self = Self(8);
+    /// Look at the processes that have its rights, or less.
+    pub const INSPECT: Self = Self(16);
 
     /// Whether all of `other` is in this set.
     pub fn contains(self, other: Self) -> bool {

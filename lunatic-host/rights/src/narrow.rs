@@ -210,6 +210,7 @@ mod tests {
                 "configure children" => self.may.contains(May::CONFIGURE),
                 "register names" => self.may.contains(May::NAMES),
                 "compile modules" => self.may.contains(May::COMPILE),
+                "inspect processes" => self.may.contains(May::INSPECT),
                 "clocks" => self.clock == ClockRight::Fixed(1),
                 "random numbers" => self.random == RandomRight::Seed(1),
                 "memory of a process" => self.max_memory == 10,

@@ -165,6 +165,7 @@ pub const RIGHTS: &[Right] = &[
     CONFIGURE,
     NAMES,
     COMPILE,
+    INSPECT,
     MEMORY,
     OPEN_FILES,
     MAILBOX,
@@ -383,6 +384,15 @@ pub const NAMES: Right = Right {
 pub const COMPILE: Right = Right {
     name: "compile modules",
     asked: Asked::Word("compile", May::COMPILE),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To look at other processes.
+pub const INSPECT: Right = Right {
+    name: "inspect processes",
+    asked: Asked::Word("inspect", May::INSPECT),
     flag: None,
     unasked: Unasked::Nothing,
     narrows: Narrows::Common,

@@ -5,6 +5,7 @@
 mod buffer;
 mod channel;
 mod handle;
+mod inspect;
 mod mailbox;
 pub mod module;
 pub mod net;
@@ -27,6 +28,7 @@ use crate::instance::Ctx;
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     buffer::add(linker)?;
     channel::add(linker)?;
+    inspect::add(linker)?;
     mailbox::add(linker)?;
     module::add(linker)?;
     net::add(linker)?;

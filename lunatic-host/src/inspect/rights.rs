@@ -10,7 +10,7 @@ use crate::wasm::Process;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RightsInfo {
-    /// What it may do besides: `spawn`, `configure`, `names`, `compile`.
+    /// What it may do besides: `spawn`, `configure`, `names`, `compile`, `inspect`.
     pub may: Vec<&'static str>,
     /// The folders that it was given, by their names inside, with `:ro` behind those that it may only read.
     pub folders: Vec<String>,
@@ -36,11 +36,12 @@ pub struct LimitInfo {
     pub budget: usize,
 }
 
-const WORDS: [(May, &str); 4] = [
+const WORDS: [(May, &str); 5] = [
     (May::SPAWN, "spawn"),
     (May::CONFIGURE, "configure"),
     (May::NAMES, "names"),
     (May::COMPILE, "compile"),
+    (May::INSPECT, "inspect"),
 ];
 
 /// The rights of a process.

@@ -46,6 +46,7 @@ mod fuzzed;
 mod hibernation;
 mod hostile;
 mod http;
+mod inspecting;
 mod long_calls;
 use lunatic_tests::imports;
 mod memory;
