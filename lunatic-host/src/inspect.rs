@@ -71,6 +71,8 @@ pub struct Query {
     pub phase: Option<Phase>,
     /// Only those that this one has spawned.
     pub parent: Option<Id>,
+    /// Only those whose parent has ended, or that have none.
+    pub is_root: bool,
 }
 
 impl Default for Query {
@@ -82,6 +84,7 @@ impl Default for Query {
             name: None,
             phase: None,
             parent: None,
+            is_root: false,
         }
     }
 }

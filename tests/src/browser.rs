@@ -34,6 +34,8 @@ pub struct Browser {
     child: Child,
     socket: WebSocket,
     last_id: u64,
+    /// What went wrong in pages that are watched.
+    errors: Vec<String>,
     /// Its profile, which is nobody else's.
     _folder: tempfile::TempDir,
 }
@@ -107,6 +109,7 @@ impl Browser {
             child,
             socket,
             last_id: 0,
+            errors: Vec::new(),
             _folder: folder,
         }
     }
@@ -161,11 +164,64 @@ impl Browser {
                 "new Promise(done => {{
                     const look = () => {{ if ({expression}) {{ done(); watch.disconnect(); }} }};
                     const watch = new MutationObserver(look);
-                    watch.observe(document, {{ subtree: true, childList: true, characterData: true }});
+                    watch.observe(document, {{ subtree: true, childList: true, characterData: true, attributes: true }});
                     look();
                 }})"
             ),
         );
+    }
+
+    /// Has the browser do something in a page, by the name that the protocol has for it.
+    ///
+    /// # Panics
+    ///
+    /// If the browser says no.
+    pub fn command(&mut self, page: &Page, method: &str, params: Value) -> Value {
+        self.call(Some(&page.session), method, params)
+    }
+
+    /// Presses a key: `Tab`, `Enter` or `Escape`.
+    ///
+    /// # Panics
+    ///
+    /// If it is another one.
+    pub fn press(&mut self, page: &Page, key: &str) {
+        let (code, text) = match key {
+            "Tab" => (9, ""),
+            "Enter" => (13, "\r"),
+            "Escape" => (27, ""),
+            _ => panic!("{key} is not known here"),
+        };
+        for kind in ["keyDown", "keyUp"] {
+            let text = if kind == "keyDown" { text } else { "" };
+            let event = json!({ "type": kind, "key": key, "code": key, "windowsVirtualKeyCode": code, "text": text });
+            self.command(page, "Input.dispatchKeyEvent", event);
+        }
+    }
+
+    /// From now on, takes down what goes wrong in a page: exceptions, what it writes as an error, what it may not load.
+    pub fn watch(&mut self, page: &Page) {
+        for domain in ["Runtime.enable", "Log.enable"] {
+            self.command(page, domain, json!({}));
+        }
+    }
+
+    /// What has gone wrong in pages that are watched.
+    pub fn errors(&self) -> &[String] {
+        &self.errors
+    }
+
+    fn take_down(&mut self, event: &Value) {
+        let params = &event["params"];
+        let is_error = match event["method"].as_str() {
+            Some("Runtime.exceptionThrown") => true,
+            Some("Runtime.consoleAPICalled") => params["type"] == "error" || params["type"] == "assert",
+            Some("Log.entryAdded") => params["entry"]["level"] == "error",
+            _ => false,
+        };
+        if is_error {
+            self.errors.push(params.to_string());
+        }
     }
 
     fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
@@ -192,6 +248,7 @@ impl Browser {
                     None => Ok(answer["result"].take()),
                 };
             }
+            self.take_down(&answer);
         }
     }
 }

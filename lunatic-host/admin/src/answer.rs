@@ -6,13 +6,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full};
 use serde::Serialize;
 
 use crate::door::Program;
 use crate::list::ListView;
 use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
+use crate::serving::Body;
 use crate::stack::{ProfileView, StackView};
 use crate::view::{ErrorView, PageView, ProcessView};
 
@@ -45,9 +46,15 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
     match asked {
         Asked::Help => with_type(StatusCode::OK, "text/plain; charset=utf-8", HELP),
         Asked::System => json(StatusCode::OK, &program.view()),
-        Asked::Events(_) => unreachable!("the door answers them with a stream"),
+        Asked::Events(_) => unreachable!("they are answered with a stream"),
         Asked::Metrics => with_type(StatusCode::OK, metrics::TYPE, metrics::text(program)),
-        Asked::Processes(query) => json(StatusCode::OK, &PageView::of(&system.list(&query))),
+        Asked::Processes(query, counts_children) => {
+            let mut page = PageView::of(&system.list(&query));
+            if counts_children {
+                page.count_children(system);
+            }
+            json(StatusCode::OK, &page)
+        }
         Asked::Process(id) => match system.process(id) {
             Some(process) => json(StatusCode::OK, &ProcessView::whole(&process, system.rights(id))),
             None => gone(),
@@ -78,7 +85,7 @@ pub(crate) fn refuse(refused: Refused) -> Answer {
     match refused {
         Refused::NotFound => error(
             StatusCode::NOT_FOUND,
-            "there is no such path: GET / says which there are".into(),
+            "there is no such path: GET /v1 says which there are".into(),
         ),
         Refused::Method(allowed) => {
             let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, format!("this is for {allowed}"));
@@ -97,7 +104,8 @@ fn gone() -> Answer {
     error(StatusCode::NOT_FOUND, "no such process lives".into())
 }
 
-fn error(status: StatusCode, error: String) -> Answer {
+/// An answer that says what is wrong.
+pub(crate) fn error(status: StatusCode, error: String) -> Answer {
     json(status, &ErrorView { error })
 }
 
@@ -107,7 +115,12 @@ fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     with_type(status, "application/json", text)
 }
 
-fn with_type(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
+/// A body that is there as a whole.
+pub(crate) fn whole(body: Full<Bytes>) -> Body {
+    body.map_err(|never| match never {}).boxed_unsync()
+}
+
+pub(crate) fn with_type(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Answer {
     let mut answer = Response::new(Full::new(body.into()));
     *answer.status_mut() = status;
     answer

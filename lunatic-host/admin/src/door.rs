@@ -1,37 +1,21 @@
-//! The door: who may come in, how many, and for how long.
+//! The door: a socket of the user's own, and who may come in.
 
-use std::convert::Infallible;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::pin::pin;
 use std::process;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use http_body_util::Either;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use lunatic_host::{RunningSystem, Runtime};
 use rustix::process::getuid;
-use tokio::sync::{Semaphore, watch};
 
-use crate::request::Asked;
+use crate::here::Here;
+use crate::serving::{self, Clients};
 use crate::view::SystemView;
-use crate::{answer, events, request};
-
-/// So many clients are served at once; more wait.
-const CLIENTS_MAX: usize = 64;
-/// A request's head must have come by then.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-/// A client is cut off after this time, whatever it does; one that hears events, when they are over by so much.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
-/// The longest head of a request, in bytes.
-const HEAD_LEN_MAX: usize = 16 << 10;
 
 /// A socket on which nobody is served yet.
 #[derive(Debug)]
@@ -41,6 +25,7 @@ pub struct Door {
 }
 
 /// What the door leads to.
+#[derive(Clone)]
 pub struct Program {
     /// The runtime that it runs on, for its figures.
     pub runtime: Arc<Runtime>,
@@ -62,7 +47,7 @@ impl Program {
             main: self.system.main().map(|id| id.to_string()),
             ..SystemView::default()
         };
-        view.with(&self.runtime.figures())
+        view.with(&self.runtime.figures(), &self.runtime.worker_times())
     }
 }
 
@@ -113,7 +98,7 @@ impl Door {
     pub fn serve(self, program: Program) -> io::Result<()> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serve = move || {
-            let served = executor.block_on(self.accept(Arc::new(program)));
+            let served = executor.block_on(self.accept(program));
             if let Err(error) = served {
                 eprintln!("note: the admin door is closed: {error}");
             }
@@ -122,28 +107,22 @@ impl Door {
         Ok(())
     }
 
-    async fn accept(self, program: Arc<Program>) -> io::Result<()> {
+    async fn accept(self, program: Program) -> io::Result<()> {
         let listener = tokio::net::UnixListener::from_std(self.listener)?;
-        let places = Arc::new(Semaphore::new(CLIENTS_MAX));
-        let listeners = Arc::new(Semaphore::new(events::CLIENTS_MAX));
+        serving::serve(listener, Here::new(program)).await;
+        Ok(())
+    }
+}
+
+impl Clients for tokio::net::UnixListener {
+    type Stream = tokio::net::UnixStream;
+
+    async fn next(&self) -> io::Result<Self::Stream> {
         loop {
-            let place = places.clone().acquire_owned().await.expect("it is never closed");
-            let stream = match listener.accept().await {
-                Ok((stream, _)) => stream,
-                // Of this client, or because descriptors are short; neither is for ever.
-                Err(_) => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                    continue;
-                }
-            };
-            if !is_welcome(&stream) {
-                continue;
+            let (stream, _) = self.accept().await?;
+            if is_welcome(&stream) {
+                return Ok(stream);
             }
-            let (program, listeners) = (program.clone(), listeners.clone());
-            tokio::spawn(async move {
-                let _ = serve(stream, program, listeners).await;
-                drop(place);
-            });
         }
     }
 }
@@ -152,45 +131,4 @@ impl Door {
 fn is_welcome(stream: &tokio::net::UnixStream) -> bool {
     let uid = stream.peer_cred().map(|peer| peer.uid());
     uid.is_ok_and(|uid| uid == getuid().as_raw() || uid == 0)
-}
-
-async fn serve(stream: tokio::net::UnixStream, program: Arc<Program>, listeners: Arc<Semaphore>) -> hyper::Result<()> {
-    let (cut_off, is_cut_off) = watch::channel(tokio::time::Instant::now() + CLIENT_TIMEOUT);
-    let service = service_fn(move |request: http::Request<hyper::body::Incoming>| {
-        let asked = request::read(
-            request.method(),
-            request.uri().path(),
-            request.uri().query().unwrap_or_default(),
-        );
-        let program = program.clone();
-        let (cut_off, listeners) = (cut_off.clone(), listeners.clone());
-        async move {
-            let answer = match asked {
-                Ok(Asked::Events(wanted)) => {
-                    cut_off.send_replace(tokio::time::Instant::now() + wanted.time() + CLIENT_TIMEOUT);
-                    let begun = events::begin(&program.system, &wanted, &listeners);
-                    begun.map_or_else(
-                        |refused| answer::refuse(refused).map(Either::Left),
-                        |stream| stream.map(Either::Right),
-                    )
-                }
-                asked => answer::answer(program, asked).await.map(Either::Left),
-            };
-            Ok::<_, Infallible>(answer)
-        }
-    });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
-        .max_buf_size(HEAD_LEN_MAX)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
-    loop {
-        let end = *is_cut_off.borrow();
-        match tokio::time::timeout_at(end, connection.as_mut()).await {
-            Ok(served) => return served,
-            Err(_) if *is_cut_off.borrow() > end => {}
-            Err(_) => return Ok(()),
-        }
-    }
 }

@@ -32,6 +32,9 @@ const TICK: Duration = Duration::from_millis(20);
 const NAMED_MAX: usize = 1000;
 /// So many titles of processes are remembered for a client.
 const TITLES_MAX: usize = 4096;
+/// Who listens to failures: so many titles are learned, so often, of those that live. After an end it is too late to ask.
+const LEARNED_MAX: usize = 1000;
+const LEARN_EVERY: Duration = Duration::from_secs(1);
 /// So many events are sent at once.
 const AT_ONCE: usize = 64;
 
@@ -46,6 +49,8 @@ pub(crate) struct Wanted {
     kinds: Option<Vec<Kind>>,
     process: Option<Id>,
     name: Option<String>,
+    /// Of ends, only failures.
+    failures: bool,
     limit: usize,
     seconds: u64,
 }
@@ -57,6 +62,7 @@ impl Wanted {
             kinds: None,
             process: None,
             name: None,
+            failures: false,
             limit: LIMIT,
             seconds: SECONDS,
         };
@@ -70,6 +76,7 @@ impl Wanted {
                 }
                 "process" => wanted.process = Some(value.parse().map_err(|_| wrong("a process"))?),
                 "name" => wanted.name = Some(value.into_owned()),
+                "failures" if value == "only" => wanted.failures = true,
                 "limit" => {
                     let limit: usize = value.parse().map_err(|_| wrong("a number"))?;
                     wanted.limit = limit.clamp(1, LIMIT_MAX);
@@ -142,12 +149,18 @@ pub(crate) fn begin(
     let mut titles = Titles {
         system: system.clone(),
         known: HashMap::new(),
+        learn: wanted.failures.then(Instant::now),
     };
     // Later they may have ended.
     for id in interest.processes.iter().flatten() {
         titles.of(*id);
     }
-    let observation = Arc::new(Observation::new(system.clone(), interest, wanted.limit));
+    let observation = Arc::new(Observation::new(
+        system.clone(),
+        interest,
+        wanted.limit,
+        wanted.failures,
+    ));
     let end = Instant::now() + wanted.time();
     tokio::spawn(stop_at(end, Arc::downgrade(&observation)));
     let mut answer = Response::new(Stream {
@@ -206,6 +219,7 @@ impl Body for Stream {
             let mut text = String::new();
             if this.ready.is_empty() {
                 ready!(this.tick.poll_tick(context));
+                this.titles.learn();
                 this.fill(&mut text);
             }
             let count = this.ready.len().min(AT_ONCE);
@@ -256,19 +270,42 @@ fn push(text: &mut String, view: &EventView) {
 struct Titles {
     system: Arc<RunningSystem>,
     known: HashMap<Id, String>,
+    /// When to ask for those that live, if ever.
+    learn: Option<Instant>,
 }
 
 impl Titles {
+    /// Asks what those are called that live, if it is time to.
+    fn learn(&mut self) {
+        if self.learn.is_none_or(|when| Instant::now() < when) {
+            return;
+        }
+        self.learn = Some(Instant::now() + LEARN_EVERY);
+        let page = self.system.list(&Query {
+            limit: LEARNED_MAX,
+            ..Query::default()
+        });
+        for process in &page.processes {
+            if !self.known.contains_key(&process.snapshot.id) {
+                self.remember(process.snapshot.id, ProcessView::title_of(process));
+            }
+        }
+    }
+
+    fn remember(&mut self, id: Id, title: String) {
+        if self.known.len() >= TITLES_MAX {
+            self.known.clear();
+        }
+        self.known.insert(id, title);
+    }
+
     /// The title of a process; `None` if it was never seen alive.
     fn of(&mut self, id: Id) -> Option<String> {
         if let Some(title) = self.known.get(&id) {
             return Some(title.clone());
         }
         let title = ProcessView::title_of(&self.system.process(id)?);
-        if self.known.len() >= TITLES_MAX {
-            self.known.clear();
-        }
-        self.known.insert(id, title.clone());
+        self.remember(id, title.clone());
         Some(title)
     }
 
@@ -310,11 +347,12 @@ mod tests {
 
     #[test]
     fn queries_are_read() {
-        let wanted = Wanted::read("kinds=sent,ended&process=%233&limit=0&seconds=99999").unwrap();
+        let wanted = Wanted::read("kinds=sent,ended&process=%233&failures=only&limit=0&seconds=99999").unwrap();
         let expected = Wanted {
             kinds: Some(vec![Kind::Sent, Kind::Ended]),
             process: Some("#3".parse().unwrap()),
             name: None,
+            failures: true,
             limit: 1,
             seconds: SECONDS_MAX,
         };

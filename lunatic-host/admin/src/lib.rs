@@ -1,7 +1,8 @@
 //! The admin door of Lunatic: looks into a running system, and steers it.
 //!
 //! A [`Door`] is a Unix socket that speaks HTTP/1.1 with JSON, so that `curl --unix-socket` is a client. The commands
-//! `lunatic ps`, `tree`, `inspect`, `trace`, `kill` and `exit` are others, by [`Client`].
+//! `lunatic ps`, `tree`, `inspect`, `trace`, `kill` and `exit` are others, by [`Client`]. A [`Dashboard`] is a port of this machine
+//! that speaks the same to those who know a [`Token`], and has pages for a browser.
 //!
 //! # What it may not know
 //!
@@ -10,25 +11,34 @@
 //!
 //! # Invariants
 //!
-//! - Only the user who runs the program, and the machine's administrator, are answered.
+//! - Only the user who runs the program, the machine's administrator, and who knows the token, are answered.
 //! - What a client sends neither stops the host nor makes it grow: heads are short, bodies are a few kilobytes, clients are few, and
 //!   each has a time for its request. Of events a client
 //!   holds 4,096 at most, and four clients hear them.
 //! - Nothing here waits for a process, and no process waits for a client.
 
 mod answer;
+mod beside;
 mod client;
+mod dashboard;
 mod door;
 mod events;
 mod follow;
+mod guard;
+mod here;
 pub mod list;
 mod metrics;
 mod observer;
+mod pages;
 mod place;
 mod request;
+mod serving;
 pub mod stack;
+mod token;
 pub mod view;
 
 pub use self::client::{Client, Trouble};
+pub use self::dashboard::Dashboard;
 pub use self::door::{Door, Program};
 pub use self::place::{find, folder, path_of};
+pub use self::token::Token;

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use lunatic_host::exit::KINDS;
 use lunatic_host::{Event, ExitReason, Interest, Observer, RunningSystem};
 
+use crate::view::is_failure;
+
 /// So many events wait for a client at most.
 pub(crate) const RECORDS_MAX: usize = 4096;
 /// So many events a second are told; the rest are counted.
@@ -34,6 +36,8 @@ pub(crate) struct Record {
 /// Takes down events until it is told enough.
 struct Recorder {
     start: Instant,
+    /// Ends that are no failures are passed over.
+    failures: bool,
     list: Mutex<List>,
     /// Events that were not taken down.
     lost: AtomicU64,
@@ -51,7 +55,7 @@ struct List {
 
 impl Observer for Recorder {
     fn notice(&self, event: &Event) {
-        if self.is_over.load(Ordering::Relaxed) {
+        if self.is_over.load(Ordering::Relaxed) || (self.failures && is_in_order(event)) {
             return;
         }
         let at = self.start.elapsed();
@@ -63,6 +67,11 @@ impl Observer for Recorder {
             self.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
+}
+
+/// Whether this is an end that is no failure.
+fn is_in_order(event: &Event) -> bool {
+    matches!(event, Event::Ended { reason, .. } if !is_failure(KINDS[reason.kind()]))
 }
 
 impl List {
@@ -123,10 +132,11 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// Begins to take down at most `limit` events.
-    pub(crate) fn new(system: Arc<RunningSystem>, interest: Interest, limit: usize) -> Self {
+    /// Begins to take down at most `limit` events; of ends only `failures`, if that is said.
+    pub(crate) fn new(system: Arc<RunningSystem>, interest: Interest, limit: usize, failures: bool) -> Self {
         let recorder = Arc::new(Recorder {
             start: Instant::now(),
+            failures,
             list: Mutex::new(List {
                 records: Vec::new(),
                 left: limit,

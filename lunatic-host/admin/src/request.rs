@@ -21,7 +21,8 @@ pub(crate) enum Asked {
     System,
     Metrics,
     Events(Wanted),
-    Processes(Query),
+    /// And whether children are to be counted.
+    Processes(Query, bool),
     Process(Id),
     List(Kind, usize, usize),
     Stack(Id),
@@ -54,9 +55,9 @@ pub(crate) const HELP: &str = "\
 GET  /v1/system                   the program and what its runtime holds
 GET  /metrics                     what the runtime holds and has done, for Prometheus
 GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
-                                  &name=PART &state=running|ready|waiting &parent=ID
+                                  &name=PART &state=running|ready|waiting &parent=ID|none &children=count
 GET  /v1/events                   what processes do, as server-sent events; ?kinds=spawned,ended,sent,received,waits,runs
-                                  &process=ID &name=PART &limit=N (1000) &seconds=S (60)
+                                  &process=ID &name=PART &failures=only &limit=N (1000) &seconds=S (60)
 GET  /v1/processes/ID             one process, and whom it knows
 GET  /v1/channels                 what processes have: channels, those first that hold most; ?limit=N &skip=N
 GET  /v1/names                    registered names; also /v1/groups, /v1/sockets
@@ -84,11 +85,11 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         || allowed(http::Method::POST, "POST"),
     );
     match *parts {
-        [""] => get().map(|()| Asked::Help),
+        [""] | ["v1"] => get().map(|()| Asked::Help),
         ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
         ["v1", "events"] => get().and_then(|()| Wanted::read(query)).map(Asked::Events),
-        ["v1", "processes"] => get().and_then(|()| list(query)).map(Asked::Processes),
+        ["v1", "processes"] => get().and_then(|()| list(query)),
         ["v1", "processes", process] => get().and_then(|()| id(process)).map(Asked::Process),
         ["v1", "processes", process, "stack"] => get().and_then(|()| id(process)).map(Asked::Stack),
         ["v1", "processes", process, "kill"] => post().and_then(|()| id(process)).map(Asked::Kill),
@@ -108,16 +109,25 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
     }
 }
 
+/// How much longer a client may stay that asks for this.
+pub(crate) fn time(method: &http::Method, uri: &http::Uri) -> Duration {
+    match read(method, uri.path(), uri.query().unwrap_or_default()) {
+        Ok(Asked::Events(wanted)) => wanted.time(),
+        _ => Duration::ZERO,
+    }
+}
+
 fn id(text: &str) -> Result<Id, Refused> {
     text.parse()
         .map_err(|wrong| Refused::Wrong(format!("`{text}` is no process: {wrong}")))
 }
 
-fn list(query: &str) -> Result<Query, Refused> {
+fn list(query: &str) -> Result<Asked, Refused> {
     let mut asked = Query {
         limit: LIMIT,
         ..Query::default()
     };
+    let mut counts_children = false;
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
         let wrong = |expected: &str| Refused::Wrong(format!("`{name}={value}`: give {expected}"));
         let number = || value.parse::<usize>().map_err(|_| wrong("a number"));
@@ -143,11 +153,13 @@ fn list(query: &str) -> Result<Query, Refused> {
                     _ => return Err(wrong("running, ready or waiting")),
                 })
             }
+            "parent" if value == "none" => asked.is_root = true,
             "parent" => asked.parent = Some(id(&value)?),
+            "children" if value == "count" => counts_children = true,
             _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
         }
     }
-    Ok(asked)
+    Ok(Asked::Processes(asked, counts_children))
 }
 
 fn part(kind: Kind, query: &str) -> Result<Asked, Refused> {
@@ -235,9 +247,11 @@ mod tests {
             name: Some("a b".into()),
             phase: Some(Phase::Blocked),
             parent: Some(id),
+            is_root: true,
         };
-        let text = "order=mailbox&skip=3&limit=99999999&name=a%20b&state=waiting&parent=%2317.2";
-        assert_eq!(read(&get, "/v1/processes", text), Ok(Asked::Processes(query)));
+        let text =
+            "order=mailbox&skip=3&limit=99999999&name=a%20b&state=waiting&parent=%2317.2&parent=none&children=count";
+        assert_eq!(read(&get, "/v1/processes", text), Ok(Asked::Processes(query, true)));
     }
 
     #[test]

@@ -1,9 +1,13 @@
 //! What the door shows, as JSON: names and units are the interface, so they are written down here and not where the figures
 //! come from.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use lunatic_host::exit::KINDS;
 use lunatic_host::inspect::{LimitInfo, Page, RightsInfo};
 use lunatic_host::report::untrusted::line;
-use lunatic_host::{Figures, Id, Phase, ProcessInfo, WaitFor};
+use lunatic_host::{Figures, Id, Phase, ProcessInfo, RunningSystem, WaitFor};
 use serde::{Deserialize, Serialize};
 
 /// A program and what its runtime holds.
@@ -38,6 +42,34 @@ pub struct SystemView {
     pub descriptors: usize,
     /// Timers that have still to send.
     pub timers: usize,
+    /// Processes that were spawned since the start.
+    pub spawned: u64,
+    /// Processes that have ended since the start, by the kind of reason, as in `lunatic_processes_ended_total`.
+    pub ended: BTreeMap<String, u64>,
+    /// How many of those have failed: by a panic, a trap, an error, a code other than 0, a limit, or a bug of the host.
+    pub failed: u64,
+    /// Processes that wait for a worker, by queue.
+    pub queues: QueuesView,
+    /// The memory of the machine that the whole program holds, in bytes; 0 where the system does not tell.
+    pub resident_bytes: usize,
+    /// How long each worker has been on a core, in microseconds; empty where the system does not tell.
+    pub workers_us: Vec<u64>,
+    /// How many are told of events.
+    pub observers: usize,
+}
+
+/// Processes that wait for a worker.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct QueuesView {
+    /// Those that waited for something and can go on.
+    pub woken: usize,
+    /// Those that have not run yet.
+    pub fresh: usize,
+    /// Those that used up their time slice.
+    pub burners: usize,
+    /// Those that no worker has woken.
+    pub injected: usize,
 }
 
 /// Some of the processes of a system.
@@ -103,6 +135,9 @@ pub struct ProcessView {
     /// What it may do and use; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rights: Option<RightsView>,
+    /// How many processes live that it has spawned, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub children_len: Option<usize>,
     /// Those that it knows; not in lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub relations: Option<RelationsView>,
@@ -208,7 +243,11 @@ pub struct ErrorView {
 }
 
 impl SystemView {
-    pub(crate) fn with(self, figures: &Figures) -> Self {
+    pub(crate) fn with(self, figures: &Figures, workers: &[Duration]) -> Self {
+        let ended = KINDS.iter().zip(figures.ended);
+        let failed = ended.clone().filter(|(kind, _)| is_failure(kind));
+        let queues = &figures.queues;
+        let us = |time: &Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
         Self {
             processes: figures.processes,
             waiting: figures.blocked,
@@ -219,9 +258,36 @@ impl SystemView {
             kept_bytes: figures.kept_bytes,
             descriptors: figures.descriptors,
             timers: figures.timers,
+            spawned: figures.spawned,
+            failed: failed.map(|(_, count)| count).sum(),
+            ended: ended.map(|(kind, count)| ((*kind).to_owned(), count)).collect(),
+            queues: QueuesView {
+                woken: queues.woken,
+                fresh: queues.fresh,
+                burners: queues.burners,
+                injected: queues.injected,
+            },
+            resident_bytes: figures.resident_bytes,
+            workers_us: workers.iter().map(us).collect(),
+            observers: figures.observers,
             ..self
         }
     }
+}
+
+/// Whether a process that ends for a reason of this kind has failed, and was not told to end.
+pub(crate) fn is_failure(kind: &str) -> bool {
+    const FAILURES: [&str; 8] = [
+        "exit",
+        "panic",
+        "trap",
+        "error",
+        "out_of_memory",
+        "out_of_budget",
+        "deadlock",
+        "host_bug",
+    ];
+    FAILURES.contains(&kind)
 }
 
 impl PageView {
@@ -229,6 +295,16 @@ impl PageView {
         Self {
             matched: page.matched,
             processes: page.processes.iter().map(ProcessView::row).collect(),
+        }
+    }
+
+    /// Adds how many children each process has.
+    pub(crate) fn count_children(&mut self, system: &RunningSystem) {
+        let ids = self.processes.iter().filter_map(|process| process.id.parse().ok());
+        let counts = system.children(ids);
+        for process in &mut self.processes {
+            let id = process.id.parse::<Id>().ok();
+            process.children_len = id.and_then(|id| counts.get(&id).copied());
         }
     }
 }
@@ -270,6 +346,7 @@ impl ProcessView {
             code: process.code.to_string(),
             mail_total: snapshot.mail_total,
             rights: None,
+            children_len: None,
             relations: None,
         }
     }
@@ -364,6 +441,13 @@ fn within<'a>(name: &'a str, function: &str) -> Option<&'a str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_are_kinds_of_reasons() {
+        let failures = KINDS.iter().filter(|kind| is_failure(kind));
+        assert_eq!(failures.count(), 8);
+        assert!(is_failure("panic") && !is_failure("normal") && !is_failure("killed"));
+    }
 
     #[test]
     fn entries_have_short_names() {

@@ -28,11 +28,15 @@ pub(crate) fn serve(
     system: &Arc<RunningSystem>,
     file: &Path,
 ) -> anyhow::Result<()> {
-    let program = Program {
+    door.serve(program(runtime, system, file)).context("--admin")
+}
+
+/// What clients are shown.
+pub(crate) fn program(runtime: &Arc<Runtime>, system: &Arc<RunningSystem>, file: &Path) -> Program {
+    Program {
         runtime: runtime.clone(),
         system: system.clone(),
         name: file.display().to_string(),
         start: Instant::now(),
-    };
-    door.serve(program).context("--admin")
+    }
 }

@@ -1,5 +1,6 @@
 //! The flags of the host: a program's rights, limits and workers.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -66,6 +67,15 @@ pub struct HostArgs {
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "auto",
         help_heading = "Host options")]
     pub admin: Option<PathBuf>,
+
+    /// Show the program in a browser: at ADDRESS, which only this machine can reach [default: 127.0.0.1:4040]
+    #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
+        default_missing_value = "127.0.0.1:4040", help_heading = "Host options")]
+    pub dashboard: Option<SocketAddr>,
+
+    /// The secret that the dashboard wants: the first line of a file that only you can read [default: a new one each time]
+    #[arg(long, value_name = "PATH", requires = "dashboard", help_heading = "Host options")]
+    pub admin_token_file: Option<PathBuf>,
 
     /// How long a program has to end in order after Ctrl-C or SIGTERM; then what is left of it is killed [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]

@@ -32,6 +32,8 @@ pub mod cargo_runner;
 #[cfg_attr(not(feature = "compat"), path = "no_compat.rs")]
 mod compat;
 mod confine;
+#[cfg_attr(not(unix), path = "no_dashboard.rs")]
+mod dashboard;
 pub mod doctor;
 mod host_args;
 pub mod init;

@@ -11,7 +11,7 @@ use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
 
-use crate::{HostArgs, admin, compat, stop, trust};
+use crate::{HostArgs, admin, compat, dashboard, stop, trust};
 
 /// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
 /// if it could not be started.
@@ -46,6 +46,8 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     config.wasi.stdin = Stdin::Inherit;
     let wasm = read(file)?;
     let door = host.admin.as_deref().map(admin::open).transpose()?;
+    let open_dashboard = |address| dashboard::open(address, host.admin_token_file.as_deref());
+    let dashboard = host.dashboard.map(open_dashboard).transpose()?;
     // Before the runtime starts threads.
     host.confine
         .program(&config, host.trust || trust::is_called_by_cargo())?;
@@ -65,6 +67,9 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let stop = stop.context("cannot wait for signals")?;
     if let Some(door) = door {
         admin::serve(door, &runtime, &system, file)?;
+    }
+    if let Some(dashboard) = dashboard {
+        dashboard::serve(dashboard, &runtime, &system, file)?;
     }
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {

@@ -1,5 +1,6 @@
 //! Commands that look into a running program, and steer it: clients of its admin door.
 
+mod dashboard;
 mod flame;
 mod inspect;
 mod list;
@@ -21,6 +22,7 @@ use lunatic_admin::{Client, Trouble};
 use lunatic_host::Id;
 use serde::Serialize;
 
+use self::dashboard::Dashboard;
 use self::list::List;
 use self::profile::Profile;
 use self::ps::Ps;
@@ -48,6 +50,8 @@ pub enum Operate {
     Top(At),
     /// List what the processes of a running program have
     List(List),
+    /// Show a running program in a browser
+    Dashboard(Dashboard),
     /// Show the processes of a running program below those that have spawned them
     Tree(At),
     /// Show one process of a running program: whom it knows, and the functions that it is in
@@ -101,6 +105,7 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Ps(ps) => ps.run(),
         Operate::List(list) => list.run(),
         Operate::Top(at) => top::run(at),
+        Operate::Dashboard(dashboard) => dashboard.run(),
         Operate::Tree(at) => tree::run(at),
         Operate::Trace(trace) => trace.run(),
         Operate::Inspect { process, at } => inspect::run(*process, at),

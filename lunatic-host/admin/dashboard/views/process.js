@@ -1,0 +1,162 @@
+// One process: all that is known of it, whom it knows, where it is, and the two ways to end it.
+
+import { get, offers, post, Refused } from "../api.js";
+import { chart } from "../charts.js";
+import { confirm } from "../confirm.js";
+import { empty, h, keep, mark, say } from "../dom.js";
+import { brief, count, number, percent, size, time } from "../format.js";
+import { poll } from "../poll.js";
+import { link, state } from "../table.js";
+
+export const title = (id) => `Process #${id}`;
+
+/** So many of those that it knows are linked at once. */
+const SHOWN = 50;
+const SAMPLES_MAX = 300;
+
+const FACTS = [
+  ["Names", (process) => process.names.join(", ") || "none"],
+  ["Begins in", (process) => process.entry ?? "unknown"],
+  ["Mailbox", (process) => `${count(process.mailbox, "entry", "entries")}, ${size(process.mailbox_bytes)}`],
+  ["Linear memory", (process) => `${size(process.memory_bytes)}${process.is_frozen ? ", packed" : ""}`],
+  ["Time on a core", (process) => `${time(process.cpu_ms)} in ${count(process.runs, "run", "runs")}`],
+  ["Age", (process) => `${time(process.age_ms)} in which anything ran`],
+  ["Exit signals", (process) => (process.traps_exits ? "become mail" : "end it")],
+  ["Timers", (process) => number(process.timers)],
+  ["Code", (process) => process.code],
+];
+const RELATIONS = [
+  ["Linked to", "links"],
+  ["Monitors", "monitors"],
+  ["Monitored by", "monitored_by"],
+];
+
+export function show(main, { of, signal }) {
+  const path = `/v1/processes/${encodeURIComponent(of)}`;
+  const [heading, id, what] = [h("h1", {}, "…"), h("span", { class: "note" }), state()];
+  const buttons = [["Exit…", () => exit(path, of)], ["Kill…", () => kill(path, of)]].map(([text, act]) =>
+    h("button", { type: "button", class: "button danger", onclick: () => done(act) }, text));
+  const note = h("p", { class: "note ended", role: "status" });
+  const facts = FACTS.map(([name, value]) => ({ value, cell: h("dd", {}, "–"), name }));
+  const parent = h("dd", {}, "–");
+  const relations = RELATIONS.map(([name, key]) => relation(name, key));
+  const [mail, core] = charts(signal);
+  const stack = stackOf(path, signal);
+  main.append(
+    h("div", { class: "head process" }, h("div", { class: "title" }, heading, h("div", { class: "line" }, id, what.element)), h("div", { class: "actions" }, buttons)),
+    note,
+    h("nav", { class: "tools", "aria-label": "Of this process" },
+      h("a", { class: "button", href: `#/processes?parent=${of}` }, "Children"),
+      h("a", { class: "button", href: `#/tree?root=${of}` }, "Tree from here"),
+      h("a", { class: "button", href: `#/trace?process=${of}` }, "Trace")),
+    h("div", { class: "charts" }, mail.element, core.element),
+    h("div", { class: "columns" },
+      h("section", { class: "card", "aria-label": "Facts" }, h("dl", { class: "facts" },
+        h("dt", {}, "Parent"), parent, facts.flatMap(({ name, cell }) => [h("dt", {}, name), cell]))),
+      h("div", { class: "stacked" }, h("section", { class: "card", "aria-label": "Relations" }, relations.map((one) => one.element)), stack)));
+
+  const samples = [];
+  const now = poll(async () => {
+    const process = await get(path, signal).catch((error) => {
+      if (error instanceof Refused) return gone(error);
+      throw error;
+    });
+    if (!process) return;
+    say(heading, brief(process));
+    mark(heading, "title", process.title);
+    say(id, process.is_main ? `${process.id}, the main process` : process.id);
+    what.show(process);
+    parent.replaceChildren(process.parent ? link(process.parent) : "none");
+    for (const { value, cell } of facts) say(cell, value(process));
+    for (const one of relations) one.show(process);
+    sample(samples, process);
+    mail.draw([samples.map(({ at }) => at), samples.map(({ mailbox }) => mailbox)]);
+    core.draw([samples.map(({ at }) => at), samples.map(({ busy }) => busy)]);
+  }, signal);
+
+  function gone(error) {
+    const wasSeen = samples.length > 0;
+    buttons.forEach((button) => (button.disabled = true));
+    what.show({ state: "ended" });
+    if (error.status === 404 && wasSeen) say(note, "This process has ended. What you see is the last that was known.");
+    else {
+      main.replaceChildren(h("div", { class: "head" }, h("h1", {}, `Process #${of}`)), h("div", { class: "card" },
+        empty("No such process lives", "It has ended, or there was none. ", h("a", { href: "#/processes" }, "All processes"))));
+    }
+    return null;
+  }
+
+  async function done(act) {
+    try {
+      if (await act()) now();
+    } catch (error) {
+      say(note, error.message);
+    }
+  }
+}
+
+async function kill(path, id) {
+  const text = "It ends wherever it is, whatever it traps. Those who are linked to it or monitor it hear that it was killed; a supervisor may start it again.";
+  if ((await confirm({ title: `Kill process #${id}?`, text, action: "Kill it" })) === null) return false;
+  await post(`${path}/kill`);
+  return true;
+}
+
+async function exit(path, id) {
+  const text = "An exit signal is sent to it, as from the main process. It ends with this reason, unless it traps exits.";
+  const field = { label: "Reason", value: "shutdown", help: "shutdown, normal, or the text of an error" };
+  const reason = await confirm({ title: `Send process #${id} an exit signal?`, text, action: "Send it", field });
+  if (reason === null) return false;
+  await post(`${path}/exit?${new URLSearchParams({ reason: reason.trim() || "shutdown" })}`);
+  return true;
+}
+
+function charts(signal) {
+  const busy = (value) => percent(100 * value);
+  return [
+    chart({ title: "Mailbox", lines: [{ label: "entries" }], format: number, top: 4, signal }),
+    chart({ title: "Time on a core", lines: [{ label: "of one core" }], format: busy, kind: "part", top: 1, signal }),
+  ];
+}
+
+function sample(samples, process) {
+  const at = Date.now() / 1_000;
+  const last = samples.at(-1);
+  const busy = last ? Math.min(1, Math.max(0, process.cpu_ms - last.cpu) / 1_000 / (at - last.at)) : null;
+  samples.push({ at, mailbox: process.mailbox, cpu: process.cpu_ms, busy });
+  if (samples.length > SAMPLES_MAX) samples.shift();
+}
+
+function relation(name, key) {
+  const [list, more] = [h("ul", { class: "chips" }), h("span", { class: "note" })];
+  const element = h("div", { class: "relation" }, h("h2", {}, name), list, more);
+  const show = (process) => {
+    const ids = process[key].slice(0, SHOWN);
+    const all = process[`${key}_len`];
+    keep(list, ids, (id) => id, (id) => h("li", {}, link(id)), () => {});
+    say(more, all === 0 ? "nobody" : all > ids.length ? `and ${number(all - ids.length)} more` : "");
+  };
+  return { element, show };
+}
+
+/** The functions that it is in, if the program tells; asked for once, and then when the user wants to know. */
+function stackOf(path, signal) {
+  const list = h("ol", { class: "frames" });
+  const why = h("p", { class: "note" });
+  const again = h("button", { type: "button", class: "button small", onclick: look }, "Look again");
+  const element = h("section", { class: "card", "aria-labelledby": "stack", hidden: true },
+    h("div", { class: "head" }, h("h2", { id: "stack" }, "Stack"), again), list, why);
+
+  async function look() {
+    const ask = async () => (await offers("/v1/processes/ID/stack", signal)) && get(`${path}/stack`, signal);
+    const seen = await ask().catch(() => null);
+    if (!seen) return;
+    element.hidden = false;
+    const frames = seen.frames ?? [];
+    list.replaceChildren(...frames.map((frame) => h("li", {}, h("span", { class: "function" }, frame.function),
+      frame.file && h("span", { class: "note" }, [frame.file, frame.line].filter(Boolean).join(":")))));
+    say(why, seen.unseen ? `Not seen: ${seen.unseen}.` : seen.is_cut ? "And more, which called these." : "");
+  }
+  look();
+  return element;
+}

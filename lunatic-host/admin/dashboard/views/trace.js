@@ -1,0 +1,105 @@
+// What processes do, while it happens: all, one, or those of a name.
+
+import { events, Denied } from "../api.js";
+import { h, say } from "../dom.js";
+import { bare, brief, number, size } from "../format.js";
+
+export const title = () => "Trace";
+
+const KINDS = { spawned: "spawns", ended: "ends", sent: "sends", received: "receipts", waits: "waits", runs: "runs" };
+const USUAL = ["spawned", "ended", "sent", "received"];
+/** So many are kept on the page. */
+const ROWS_MAX = 300;
+const LIMIT = 100_000;
+
+export function show(main, { query, update, signal }) {
+  const field = (id, label, value, placeholder) => {
+    const input = h("input", { id, value, placeholder, autocomplete: "off", spellcheck: "false" });
+    return { input, element: h("label", { for: id }, h("span", {}, label), input) };
+  };
+  const process = field("process", "Process", query.get("process") ?? "", "any, or 17");
+  const name = field("name", "Name", query.get("name") ?? "", "part of a name");
+  const chosen = (query.get("kinds") ?? USUAL.join()).split(",");
+  const kinds = Object.entries(KINDS).map(([kind, label]) => {
+    const box = h("input", { type: "checkbox", value: kind, checked: chosen.includes(kind) });
+    return { box, element: h("label", { class: "check" }, box, label) };
+  });
+  const start = h("button", { class: "button primary" }, "Start");
+  const note = h("p", { class: "note lead", role: "status" }, "Events say who does what, and how long messages are, never what is in them.");
+  const body = h("tbody");
+  const table = h("table", { class: "events" }, h("thead", {}, h("tr", {}, ["Seconds", "Process", "What"].map((text) => h("th", { scope: "col" }, text)))), body);
+  const card = h("div", { class: "card list", hidden: true }, table);
+  const form = h("form", { class: "tools" }, process.element, name.element,
+    h("fieldset", {}, h("legend", {}, "What"), kinds.map(({ element }) => element)), start);
+  main.append(h("div", { class: "head" }, h("h1", {}, "Trace")), form, note, card);
+
+  let running = null;
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (running) return stop("Stopped.");
+    const wanted = { process: bare(process.input.value.trim()), name: name.input.value.trim(), kinds: kinds.filter(({ box }) => box.checked).map(({ box }) => box.value).join() };
+    update(Object.entries(wanted));
+    if (!wanted.kinds) return say(note, "Choose at least one kind of event.");
+    run(wanted);
+  });
+  signal.addEventListener("abort", () => running?.abort());
+  document.addEventListener("visibilitychange", () => document.hidden && running && stop("Stopped, as nobody looked."), { signal });
+
+  function stop(why) {
+    running?.abort();
+    running = null;
+    say(start, "Start");
+    say(note, why);
+  }
+
+  async function run(wanted) {
+    const visit = (running = new AbortController());
+    body.replaceChildren();
+    card.hidden = false;
+    say(start, "Stop");
+    say(note, "Listening…");
+    const asked = new URLSearchParams({ kinds: wanted.kinds, limit: LIMIT, seconds: 600 });
+    for (const key of ["process", "name"]) if (wanted[key]) asked.set(key, wanted[key]);
+    const heard = { all: 0, lost: 0 };
+    try {
+      for await (const some of events(asked, visit.signal)) draw(some, heard);
+      if (running === visit) stop(`${told(heard)} The trace has ended.`);
+    } catch (error) {
+      if (running === visit && !(error instanceof Denied)) stop(error.message);
+    }
+  }
+
+  function draw(some, heard) {
+    const rows = some.filter((event) => event.process);
+    heard.all += rows.length;
+    for (const { lost } of some) heard.lost += lost ?? 0;
+    body.prepend(...rows.slice(-ROWS_MAX).reverse().map(row));
+    while (body.rows.length > ROWS_MAX) body.lastChild.remove();
+    say(note, told(heard));
+  }
+}
+
+function told({ all, lost }) {
+  const more = lost ? ` ${number(lost)} were left out, as too much happens at once: choose one process or fewer kinds.` : "";
+  return `${number(all)} events, the newest above.${more}`;
+}
+
+function row(event) {
+  return h("tr", { "data-reason": event.reason }, h("td", { class: "figure" }, (event.at_us / 1e6).toFixed(6)),
+    h("td", {}, who(event.process, event.title)), h("td", {}, what(event)));
+}
+
+const who = (id, title) => h("span", {}, h("a", { href: `#/process/${bare(id)}`, class: "id" }, id), title && h("span", { class: "name", title }, ` ${brief({ title })}`));
+
+function what(event) {
+  const other = event.other ? who(event.other, event.other_title) : "nobody";
+  const message = `${size(event.len ?? 0)}, tag ${event.tag}`;
+  switch (event.event) {
+    case "spawned": return h("span", {}, "was spawned by ", other);
+    case "ended": return h("span", {}, event.reason_text ?? "ended");
+    case "sent": return h("span", {}, "sends ", other, ` ${message}`);
+    case "received": return h("span", {}, `receives ${message}`);
+    case "waits": return h("span", {}, `waits for ${event.waits_for ?? "something"}`);
+    default: return h("span", {}, event.event);
+  }
+}

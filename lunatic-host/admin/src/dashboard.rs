@@ -1,0 +1,157 @@
+//! The dashboard: pages for a browser, and the same interface as that of the door, over TCP.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::thread;
+
+use http::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::net::TcpStream;
+
+use crate::beside::Beside;
+use crate::door::Program;
+use crate::guard::{self, Denied};
+use crate::here::Here;
+use crate::serving::{self, Body, Clients, Service};
+use crate::token::Token;
+use crate::{answer, pages};
+
+/// A port on which nobody is served yet.
+#[derive(Debug)]
+pub struct Dashboard {
+    listener: TcpListener,
+    address: SocketAddr,
+    token: Token,
+}
+
+impl Dashboard {
+    /// Opens the port; port 0 stands for any. Whoever says the token may do what the door allows.
+    ///
+    /// # Errors
+    ///
+    /// If the address is not one of this machine alone: without TLS others could read the token. If the port is taken.
+    pub fn open(address: SocketAddr, token: Token) -> io::Result<Self> {
+        if !address.ip().is_loopback() {
+            let port = address.port();
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "other machines can reach this address, and what is sent there can be read on the way. Give \
+                     127.0.0.1:{port}, and on the other machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+                ),
+            ));
+        }
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let address = listener.local_addr()?;
+        Ok(Self {
+            listener,
+            address,
+            token,
+        })
+    }
+
+    /// Where it is, without the token.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// What a browser is to open. The token stands behind the `#`, which a browser sends to nobody.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/#token={}", self.address, self.token.reveal())
+    }
+
+    /// Shows a program of this process, on a thread of its own, for as long as this process runs.
+    ///
+    /// # Errors
+    ///
+    /// If the machine has no room for a thread.
+    pub fn serve(self, program: Program) -> io::Result<()> {
+        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let serve = move || {
+            if let Err(error) = executor.block_on(self.accept(Here::new(program))) {
+                eprintln!("note: the dashboard is closed: {error}");
+            }
+        };
+        thread::Builder::new().name("lunatic dashboard".into()).spawn(serve)?;
+        Ok(())
+    }
+
+    /// Shows the program behind the door at `socket`, for as long as this process runs.
+    ///
+    /// # Errors
+    ///
+    /// If this cannot begin.
+    pub fn serve_beside(self, socket: &Path) -> io::Result<()> {
+        let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        executor.block_on(self.accept(Beside::new(socket)))
+    }
+
+    async fn accept(self, behind: impl Service) -> io::Result<()> {
+        let listener = tokio::net::TcpListener::from_std(self.listener)?;
+        let guarded = Guarded {
+            token: self.token,
+            behind,
+        };
+        serving::serve(listener, guarded).await;
+        Ok(())
+    }
+}
+
+impl Clients for tokio::net::TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<TcpStream> {
+        let (stream, _) = self.accept().await?;
+        // Events come in small pieces.
+        stream.set_nodelay(true)?;
+        Ok(stream)
+    }
+}
+
+/// Pages for everybody on this machine, and what is behind them for those who know the token.
+struct Guarded<S> {
+    token: Token,
+    behind: S,
+}
+
+impl<S: Service> Guarded<S> {
+    async fn checked(&self, request: Request<Incoming>) -> Result<Response<Body>, Denied> {
+        guard::check_place(request.headers())?;
+        if let Some(page) = pages::find(request.uri().path()) {
+            return Ok(match *request.method() {
+                Method::GET | Method::HEAD => page.answer().map(answer::whole),
+                _ => only_get(),
+            });
+        }
+        guard::check_token(&self.token, request.headers())?;
+        Ok(self.behind.answer(request).await)
+    }
+}
+
+impl<S: Service> Service for Guarded<S> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
+        let mut answer = self.checked(request).await.unwrap_or_else(deny);
+        guard::protect(answer.headers_mut());
+        answer
+    }
+}
+
+fn deny(denied: Denied) -> Response<Body> {
+    let mut answer = answer::error(denied.status(), denied.words().into()).map(answer::whole);
+    if denied == Denied::Token {
+        let bearer = HeaderValue::from_static("Bearer");
+        answer.headers_mut().insert(WWW_AUTHENTICATE, bearer);
+    }
+    answer
+}
+
+fn only_get() -> Response<Body> {
+    let mut answer = answer::error(StatusCode::METHOD_NOT_ALLOWED, "this is for GET".into()).map(answer::whole);
+    answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
+    answer
+}

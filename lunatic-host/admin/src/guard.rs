@@ -1,0 +1,174 @@
+//! Who is let in over TCP, where any program of the machine can connect, and any page that its user looks at can ask.
+//!
+//! - Who asks for anything of the program says the [`Token`]. The dashboard says it itself, in a header: a cookie would go along
+//!   with requests of strangers' pages, and to every other port of the machine.
+//! - The host that is asked for is this machine, not a name that somebody else has pointed at it (DNS rebinding).
+//! - A page that asks is one of the dashboard's own.
+
+use std::net::IpAddr;
+
+use http::header::{AUTHORIZATION, HOST, HeaderName, HeaderValue, ORIGIN};
+use http::uri::Authority;
+use http::{HeaderMap, StatusCode};
+
+use crate::token::Token;
+
+/// Headers of all answers: what a browser may do with them.
+const HEADERS: [(&str, &str); 6] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("referrer-policy", "no-referrer"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("x-frame-options", "DENY"),
+];
+
+/// Why somebody is not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    Host,
+    Origin,
+    Token,
+}
+
+impl Denied {
+    pub(crate) fn status(self) -> StatusCode {
+        match self {
+            Self::Host | Self::Origin => StatusCode::FORBIDDEN,
+            Self::Token => StatusCode::UNAUTHORIZED,
+        }
+    }
+
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Self::Host => "the dashboard answers as localhost, 127.0.0.1 or [::1] only",
+            Self::Origin => "the dashboard answers its own pages only",
+            Self::Token => {
+                "this needs the token that the program has printed at its start: `Authorization: Bearer TOKEN`"
+            }
+        }
+    }
+}
+
+/// Whether it is this machine that is asked, and by nobody else's page.
+pub(crate) fn check_place(headers: &HeaderMap) -> Result<(), Denied> {
+    let host = one(headers, &HOST).ok_or(Denied::Host)?;
+    if !is_this_machine(host) {
+        return Err(Denied::Host);
+    }
+    if !headers.contains_key(ORIGIN) {
+        return Ok(());
+    }
+    let origin = one(headers, &ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+    match origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
+        true => Ok(()),
+        false => Err(Denied::Origin),
+    }
+}
+
+/// Whether the token was said.
+pub(crate) fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Denied> {
+    let said = one(headers, &AUTHORIZATION).and_then(|said| said.split_once(' '));
+    let is_right =
+        said.is_some_and(|(scheme, said)| scheme.eq_ignore_ascii_case("bearer") && token.is(said.trim().as_bytes()));
+    if is_right { Ok(()) } else { Err(Denied::Token) }
+}
+
+/// Adds the headers that all answers have.
+pub(crate) fn protect(headers: &mut HeaderMap) {
+    for (name, value) in HEADERS {
+        headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
+}
+
+/// The text of a header that is there once.
+fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next()?.to_str().ok()?;
+    values.next().is_none().then_some(value)
+}
+
+/// Whether a host, with a port or not, is a name or address of this machine. The port may be another: of a tunnel.
+fn is_this_machine(host: &str) -> bool {
+    let Ok(authority) = host.parse::<Authority>() else {
+        return false;
+    };
+    let name = authority.host();
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    !host.contains('@')
+        && (name.eq_ignore_ascii_case("localhost") || address.is_ok_and(|address| address.is_loopback()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+        let header = |(name, value): &(&'static str, &str)| (HeaderName::from_static(name), value.parse().unwrap());
+        list.iter().map(header).collect()
+    }
+
+    #[test]
+    fn only_this_machine_is_asked() {
+        for host in ["localhost", "LOCALHOST:4040", "127.0.0.1:4040", "127.1.2.3", "[::1]:80"] {
+            assert_eq!(check_place(&headers(&[("host", host)])), Ok(()), "{host}");
+        }
+        for host in [
+            "",
+            "evil.example:4040",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "evil.example@127.0.0.1",
+            "localhost@evil.example",
+            "192.168.0.1",
+            "0.0.0.0:4040",
+            "[::2]",
+            "2130706433",
+        ] {
+            assert_eq!(check_place(&headers(&[("host", host)])), Err(Denied::Host), "{host}");
+        }
+        assert_eq!(check_place(&HeaderMap::new()), Err(Denied::Host));
+        let mut two = headers(&[("host", "localhost")]);
+        two.append(HOST, HeaderValue::from_static("evil.example"));
+        assert_eq!(check_place(&two), Err(Denied::Host));
+    }
+
+    #[test]
+    fn only_its_own_pages_ask() {
+        let asks = |origin| check_place(&headers(&[("host", "127.0.0.1:4040"), ("origin", origin)]));
+        assert_eq!(asks("http://127.0.0.1:4040"), Ok(()));
+        for origin in [
+            "null",
+            "http://evil.example",
+            "http://127.0.0.1:8080",
+            "http://localhost:4040",
+            "https://127.0.0.1:4040",
+            "http://127.0.0.1:4040.evil.example",
+        ] {
+            assert_eq!(asks(origin), Err(Denied::Origin), "{origin}");
+        }
+    }
+
+    #[test]
+    fn the_token_is_said() {
+        let token = Token::draw().unwrap();
+        let said = |text: &str| check_token(&token, &headers(&[("authorization", text)]));
+        assert_eq!(said(&format!("Bearer {}", token.reveal())), Ok(()));
+        assert_eq!(said(&format!("bearer  {}", token.reveal())), Ok(()));
+        for text in [
+            "",
+            "Bearer",
+            "Bearer ",
+            token.reveal(),
+            &format!("Basic {}", token.reveal()),
+            "Bearer x",
+        ] {
+            assert_eq!(said(text), Err(Denied::Token), "{text}");
+        }
+        assert_eq!(check_token(&token, &HeaderMap::new()), Err(Denied::Token));
+    }
+}

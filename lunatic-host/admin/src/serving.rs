@@ -1,0 +1,96 @@
+//! Serves HTTP/1.1 to clients that may not behave: how many at once, and each for how long.
+
+use std::convert::Infallible;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::combinators::UnsyncBoxBody;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
+
+use crate::request;
+
+/// So many clients are served at once; more wait.
+const CLIENTS_MAX: usize = 64;
+/// A request's head must have come by then.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
+/// A client is asked to go after this time, whatever it does; one that hears events, when they are over by so much.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
+/// An answer that has begun by then has so long to go out.
+const LAST_TIMEOUT: Duration = Duration::from_secs(5);
+/// The longest head of a request, in bytes.
+const HEAD_LEN_MAX: usize = 16 << 10;
+
+/// What an answer says.
+pub(crate) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
+
+/// What answers requests.
+pub(crate) trait Service: Send + Sync + 'static {
+    fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+/// Where clients come from.
+pub(crate) trait Clients {
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// The next client that may come in.
+    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>>;
+}
+
+/// Lets clients in for as long as this program runs.
+pub(crate) async fn serve(clients: impl Clients, service: impl Service) {
+    let (service, places) = (Arc::new(service), Arc::new(Semaphore::new(CLIENTS_MAX)));
+    loop {
+        let place = places.clone().acquire_owned().await.expect("it is never closed");
+        let Ok(stream) = clients.next().await else {
+            // Of this client, or because descriptors are short; neither is for ever.
+            sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let service = service.clone();
+        tokio::spawn(async move {
+            let _ = serve_one(stream, service).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve_one(stream: impl AsyncRead + AsyncWrite + Unpin, service: Arc<impl Service>) -> hyper::Result<()> {
+    let (cut_off, is_cut_off) = watch::channel(Instant::now() + CLIENT_TIMEOUT);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (service, cut_off) = (service.clone(), cut_off.clone());
+        async move {
+            let time = request::time(request.method(), request.uri());
+            let answer = service.answer(request).await;
+            if answer.status().is_success() && !time.is_zero() {
+                cut_off.send_replace(Instant::now() + time + CLIENT_TIMEOUT);
+            }
+            Ok::<_, Infallible>(answer)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(HEAD_LEN_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    loop {
+        let end = *is_cut_off.borrow();
+        match timeout_at(end, connection.as_mut()).await {
+            Ok(served) => return served,
+            Err(_) if *is_cut_off.borrow() > end => {}
+            Err(_) => break,
+        }
+    }
+    connection.as_mut().graceful_shutdown();
+    timeout(LAST_TIMEOUT, connection).await.unwrap_or(Ok(()))
+}

@@ -1,0 +1,118 @@
+//! The secret that clients say who come over TCP.
+
+use std::fmt::{self, Write as _};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use rand::TryRng as _;
+use rand::rngs::SysRng;
+
+/// The random bytes of a token that is made here.
+const LEN: usize = 32;
+/// How many characters one from a file has.
+const LEN_MIN: usize = 16;
+const LEN_MAX: usize = 1024;
+
+/// A secret: who knows it may do all that the door allows.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// Makes one of 256 random bits of the system's.
+    ///
+    /// # Errors
+    ///
+    /// If the system has no random numbers.
+    pub fn draw() -> io::Result<Self> {
+        let mut bytes = [0; LEN];
+        SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
+        let mut text = String::with_capacity(2 * LEN);
+        for byte in bytes {
+            write!(text, "{byte:02x}").expect("a text takes all");
+        }
+        Ok(Self(text))
+    }
+
+    /// The first line of a file: 16 to 1024 visible characters of ASCII.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be read, holds no such line, or may be read by others than its owner.
+    pub fn read(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        if file.metadata()?.permissions().mode() & 0o077 != 0 {
+            return Err(io::Error::other("others may open it: chmod 600 helps"));
+        }
+        let mut text = String::new();
+        file.take(2 * LEN_MAX as u64).read_to_string(&mut text)?;
+        let line = text.lines().next().unwrap_or_default().trim();
+        let is_long_enough = (LEN_MIN..=LEN_MAX).contains(&line.len());
+        if !is_long_enough || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(io::Error::other(format!(
+                "its first line is no token: that has {LEN_MIN} to {LEN_MAX} letters, digits and signs of ASCII"
+            )));
+        }
+        Ok(Self(line.to_owned()))
+    }
+
+    /// The secret itself.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether somebody has said it. How long that takes tells nothing about it: hashes are compared, in constant time.
+    pub(crate) fn is(&self, said: &[u8]) -> bool {
+        blake3::hash(self.0.as_bytes()) == blake3::hash(said)
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+
+    use super::*;
+
+    #[test]
+    fn no_two_are_alike_and_none_is_printed() {
+        let tokens = [Token::draw().unwrap(), Token::draw().unwrap()];
+        assert_ne!(tokens[0], tokens[1]);
+        assert_eq!(tokens[0].reveal().len(), 2 * LEN);
+        assert!(tokens[0].is(tokens[0].reveal().as_bytes()) && !tokens[0].is(tokens[1].reveal().as_bytes()));
+        assert!(!tokens[0].is(b"") && !tokens[0].is(&tokens[0].reveal().as_bytes()[1..]));
+        assert!(!format!("{tokens:?}").contains(tokens[0].reveal()));
+    }
+
+    #[test]
+    fn a_file_has_one_that_only_its_owner_can_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("token");
+        let read = |text: &str, mode| {
+            let _ = fs::remove_file(&path);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+            Token::read(&path)
+        };
+        assert!(read("0123456789abcdef\nmore", 0o600).unwrap().is(b"0123456789abcdef"));
+        for (text, mode) in [
+            ("0123456789abcdef", 0o640),
+            ("0123456789abcdef", 0o604),
+            ("too short", 0o600),
+            ("0123456789 abcdef", 0o600),
+            ("0123456789äbcdef", 0o600),
+            ("", 0o600),
+            (&"x".repeat(LEN_MAX + 1), 0o600),
+        ] {
+            assert!(read(text, mode).is_err(), "{text} {mode:o}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! `lunatic dashboard`: shows a program in a browser that was started with `--admin` alone.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+
+use super::At;
+
+/// Which program, and where.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Dashboard {
+    /// Where it is, which only this machine can reach; port 0 stands for any
+    #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:4040")]
+    address: SocketAddr,
+
+    /// The secret that it wants: the first line of a file that only you can read [default: a new one each time]
+    #[arg(long, value_name = "PATH")]
+    token_file: Option<PathBuf>,
+
+    /// The program: the id of its process, the file that it runs, or the path of its socket. Not needed if only one runs
+    /// with `--admin`
+    #[arg(long, value_name = "PROGRAM")]
+    at: Option<String>,
+}
+
+impl Dashboard {
+    /// Goes on until the user ends it.
+    pub(super) fn run(&self) -> anyhow::Result<()> {
+        let at = At {
+            at: self.at.clone(),
+            json: false,
+        };
+        let client = at.client()?;
+        let dashboard = crate::dashboard::open(self.address, self.token_file.as_deref())?;
+        dashboard.serve_beside(client.path()).context("cannot show the program")
+    }
+}
