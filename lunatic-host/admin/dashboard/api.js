@@ -45,8 +45,8 @@ async function ask(method, path, signal) {
   const said = await answer.json().catch(() => ({}));
   const text = said.error ?? `${answer.status} ${answer.statusText}`;
   if (answer.status === 401) {
+    tell("denied", token.current() ? "The token was not right." : "");
     token.forget();
-    tell("denied", text);
     throw new Denied(text);
   }
   if (answer.status === 502) {
@@ -58,7 +58,8 @@ async function ask(method, path, signal) {
 }
 
 async function send(method, path, signal) {
-  const request = { method, signal, cache: "no-store", credentials: "omit", headers: { Authorization: `Bearer ${token.current()}` } };
+  const said = token.current() && { Authorization: `Bearer ${token.current()}` };
+  const request = { method, signal, cache: "no-store", headers: said || {} };
   for (let last = false; ; last = true) {
     try {
       return await fetch(path, request);

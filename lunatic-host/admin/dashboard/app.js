@@ -82,7 +82,7 @@ link.addEventListener("change", ({ detail: { state, why } }) => {
     say(banner, `${why ? `${why[0].toUpperCase()}${why.slice(1)}.` : "The connection is lost: the program has ended, or cannot be reached."} Trying again; what you see is the last that was known.`);
   }
   document.body.classList.toggle("stale", state === "lost");
-  if (state === "denied") signIn("The token was not right.");
+  if (state === "denied") signIn(why);
 });
 
 // What stands behind the `#` is a view, and not a part of the page.
@@ -96,6 +96,6 @@ addEventListener("hashchange", () => {
   show();
 });
 
+// Without a token the program may let us in all the same: if it has seen a certificate.
 await token.find();
-if (token.current()) show();
-else signIn();
+show();

@@ -1,5 +1,7 @@
 //! The dashboard: pages for a browser, and the same interface as that of the door, over TCP.
 
+use std::fmt;
+use std::future::{Ready, ready};
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
@@ -9,12 +11,15 @@ use http::header::{ALLOW, HeaderValue, WWW_AUTHENTICATE};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use crate::beside::Beside;
 use crate::door::Program;
-use crate::guard::{self, Denied};
+use crate::guard::{self, Check, Denied};
 use crate::here::Here;
 use crate::serving::{self, Body, Clients, Service};
+use crate::tls::Certificates;
 use crate::token::Token;
 use crate::{answer, pages};
 
@@ -23,7 +28,13 @@ use crate::{answer, pages};
 pub struct Dashboard {
     listener: TcpListener,
     address: SocketAddr,
-    token: Token,
+    way: Way,
+}
+
+/// How clients come in.
+enum Way {
+    Token(Token),
+    Certificates(TlsAcceptor),
 }
 
 impl Dashboard {
@@ -39,18 +50,29 @@ impl Dashboard {
                 io::ErrorKind::InvalidInput,
                 format!(
                     "other machines can reach this address, and what is sent there can be read on the way. Give \
-                     127.0.0.1:{port}, and on the other machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE"
+                     127.0.0.1:{port}, and on the other machine: ssh -L {port}:127.0.0.1:{port} THIS-MACHINE. Or open it \
+                     with certificates: --admin-tcp"
                 ),
             ));
         }
+        Self::bind(address, Way::Token(token))
+    }
+
+    /// Opens a port over TLS, at any address. Whoever has a certificate that the authority of clients has signed may do what the
+    /// door allows.
+    ///
+    /// # Errors
+    ///
+    /// If a file is of no use, with its name; if the port is taken.
+    pub fn open_tls(address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
+        Self::bind(address, Way::Certificates(certificates.read()?))
+    }
+
+    fn bind(address: SocketAddr, way: Way) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let address = listener.local_addr()?;
-        Ok(Self {
-            listener,
-            address,
-            token,
-        })
+        Ok(Self { listener, address, way })
     }
 
     /// Where it is, without the token.
@@ -59,10 +81,13 @@ impl Dashboard {
         self.address
     }
 
-    /// What a browser is to open. The token stands behind the `#`, which a browser sends to nobody.
+    /// What a browser is to open. A token stands behind the `#`, which a browser sends to nobody.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("http://{}/#token={}", self.address, self.token.reveal())
+        match &self.way {
+            Way::Token(token) => format!("http://{}/#token={}", self.address, token.reveal()),
+            Way::Certificates(_) => format!("https://{}/", self.address),
+        }
     }
 
     /// Shows a program of this process, on a thread of its own, for as long as this process runs.
@@ -93,42 +118,63 @@ impl Dashboard {
 
     async fn accept(self, behind: impl Service) -> io::Result<()> {
         let listener = tokio::net::TcpListener::from_std(self.listener)?;
-        let guarded = Guarded {
-            token: self.token,
-            behind,
-        };
-        serving::serve(listener, guarded).await;
+        let guarded = |check| Guarded { check, behind };
+        match self.way {
+            Way::Token(token) => serving::serve(listener, guarded(Check::Token(token))).await,
+            Way::Certificates(acceptor) => serving::serve((listener, acceptor), guarded(Check::Certificate)).await,
+        }
         Ok(())
+    }
+}
+
+/// Without the secret.
+impl fmt::Debug for Way {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Token(_) => "Token(…)",
+            Self::Certificates(_) => "Certificates(…)",
+        })
     }
 }
 
 impl Clients for tokio::net::TcpListener {
     type Stream = TcpStream;
+    type Opening = Ready<io::Result<TcpStream>>;
 
-    async fn next(&self) -> io::Result<TcpStream> {
+    async fn next(&self) -> io::Result<Self::Opening> {
         let (stream, _) = self.accept().await?;
         // Events come in small pieces.
-        stream.set_nodelay(true)?;
-        Ok(stream)
+        Ok(ready(stream.set_nodelay(true).map(|()| stream)))
     }
 }
 
-/// Pages for everybody on this machine, and what is behind them for those who know the token.
+impl Clients for (tokio::net::TcpListener, TlsAcceptor) {
+    type Stream = TlsStream<TcpStream>;
+    type Opening = tokio_rustls::Accept<TcpStream>;
+
+    async fn next(&self) -> io::Result<Self::Opening> {
+        let (stream, _) = self.0.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(self.1.accept(stream))
+    }
+}
+
+/// Pages for everybody who reaches the port, and what is behind them for those who have shown what the check wants.
 struct Guarded<S> {
-    token: Token,
+    check: Check,
     behind: S,
 }
 
 impl<S: Service> Guarded<S> {
     async fn checked(&self, request: Request<Incoming>) -> Result<Response<Body>, Denied> {
-        guard::check_place(request.headers())?;
+        self.check.place(request.headers())?;
         if let Some(page) = pages::find(request.uri().path()) {
             return Ok(match *request.method() {
                 Method::GET | Method::HEAD => page.answer().map(answer::whole),
                 _ => only_get(),
             });
         }
-        guard::check_token(&self.token, request.headers())?;
+        self.check.client(request.headers())?;
         Ok(self.behind.answer(request).await)
     }
 }

@@ -1,6 +1,7 @@
 //! The door: a socket of the user's own, and who may come in.
 
 use std::fs::{self, DirBuilder, Permissions};
+use std::future::{Ready, ready};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -116,12 +117,13 @@ impl Door {
 
 impl Clients for tokio::net::UnixListener {
     type Stream = tokio::net::UnixStream;
+    type Opening = Ready<io::Result<Self::Stream>>;
 
-    async fn next(&self) -> io::Result<Self::Stream> {
+    async fn next(&self) -> io::Result<Self::Opening> {
         loop {
             let (stream, _) = self.accept().await?;
             if is_welcome(&stream) {
-                return Ok(stream);
+                return Ok(ready(Ok(stream)));
             }
         }
     }

@@ -1,9 +1,14 @@
 //! Who is let in over TCP, where any program of the machine can connect, and any page that its user looks at can ask.
 //!
+//! On a port of this machine:
+//!
 //! - Who asks for anything of the program says the [`Token`]. The dashboard says it itself, in a header: a cookie would go along
 //!   with requests of strangers' pages, and to every other port of the machine.
 //! - The host that is asked for is this machine, not a name that somebody else has pointed at it (DNS rebinding).
 //! - A page that asks is one of the dashboard's own.
+//!
+//! On a port with certificates, TLS has let nobody in but clients with a certificate. A browser shows that also for strangers' pages, so
+//! the last point holds there too.
 
 use std::net::IpAddr;
 
@@ -26,6 +31,34 @@ const HEADERS: [(&str, &str); 6] = [
     ("cross-origin-opener-policy", "same-origin"),
     ("x-frame-options", "DENY"),
 ];
+
+/// What a client has to show.
+pub(crate) enum Check {
+    Token(Token),
+    /// Nothing more: it has a certificate.
+    Certificate,
+}
+
+impl Check {
+    /// Whether it is this machine that is asked, and by nobody else's page.
+    pub(crate) fn place(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        match self {
+            Self::Token(_) => check_host(headers).and_then(|host| check_origin(headers, "http://", host)),
+            Self::Certificate => {
+                let host = one(headers, &HOST).ok_or(Denied::Host)?;
+                check_origin(headers, "https://", host)
+            }
+        }
+    }
+
+    /// Whether it is a client that may ask for anything of the program.
+    pub(crate) fn client(&self, headers: &HeaderMap) -> Result<(), Denied> {
+        match self {
+            Self::Token(token) => check_token(token, headers),
+            Self::Certificate => Ok(()),
+        }
+    }
+}
 
 /// Why somebody is not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,16 +87,16 @@ impl Denied {
     }
 }
 
-/// Whether it is this machine that is asked, and by nobody else's page.
-pub(crate) fn check_place(headers: &HeaderMap) -> Result<(), Denied> {
-    let host = one(headers, &HOST).ok_or(Denied::Host)?;
-    if !is_this_machine(host) {
-        return Err(Denied::Host);
-    }
+fn check_host(headers: &HeaderMap) -> Result<&str, Denied> {
+    let host = one(headers, &HOST).filter(|host| is_this_machine(host));
+    host.ok_or(Denied::Host)
+}
+
+fn check_origin(headers: &HeaderMap, scheme: &str, host: &str) -> Result<(), Denied> {
     if !headers.contains_key(ORIGIN) {
         return Ok(());
     }
-    let origin = one(headers, &ORIGIN).and_then(|origin| origin.strip_prefix("http://"));
+    let origin = one(headers, &ORIGIN).and_then(|origin| origin.strip_prefix(scheme));
     match origin.is_some_and(|origin| origin.eq_ignore_ascii_case(host)) {
         true => Ok(()),
         false => Err(Denied::Origin),
@@ -71,7 +104,7 @@ pub(crate) fn check_place(headers: &HeaderMap) -> Result<(), Denied> {
 }
 
 /// Whether the token was said.
-pub(crate) fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Denied> {
+fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Denied> {
     let said = one(headers, &AUTHORIZATION).and_then(|said| said.split_once(' '));
     let is_right =
         said.is_some_and(|(scheme, said)| scheme.eq_ignore_ascii_case("bearer") && token.is(said.trim().as_bytes()));
@@ -114,6 +147,8 @@ mod tests {
 
     #[test]
     fn only_this_machine_is_asked() {
+        let check = Check::Token(Token::draw().unwrap());
+        let check_place = |headers: &HeaderMap| check.place(headers);
         for host in ["localhost", "LOCALHOST:4040", "127.0.0.1:4040", "127.1.2.3", "[::1]:80"] {
             assert_eq!(check_place(&headers(&[("host", host)])), Ok(()), "{host}");
         }
@@ -139,7 +174,8 @@ mod tests {
 
     #[test]
     fn only_its_own_pages_ask() {
-        let asks = |origin| check_place(&headers(&[("host", "127.0.0.1:4040"), ("origin", origin)]));
+        let check = Check::Token(Token::draw().unwrap());
+        let asks = |origin| check.place(&headers(&[("host", "127.0.0.1:4040"), ("origin", origin)]));
         assert_eq!(asks("http://127.0.0.1:4040"), Ok(()));
         for origin in [
             "null",

@@ -11,7 +11,7 @@
 //!
 //! # Invariants
 //!
-//! - Only the user who runs the program, the machine's administrator, and who knows the token, are answered.
+//! - Only the user who runs the program, the machine's administrator, and clients with the token or a certificate are answered.
 //! - What a client sends neither stops the host nor makes it grow: heads are short, bodies are a few kilobytes, clients are few, and
 //!   each has a time for its request. Of events a client
 //!   holds 4,096 at most, and four clients hear them.
@@ -34,6 +34,7 @@ mod place;
 mod request;
 mod serving;
 pub mod stack;
+mod tls;
 mod token;
 pub mod view;
 
@@ -41,4 +42,5 @@ pub use self::client::{Client, Trouble};
 pub use self::dashboard::Dashboard;
 pub use self::door::{Door, Program};
 pub use self::place::{find, folder, path_of};
+pub use self::tls::Certificates;
 pub use self::token::Token;

@@ -21,6 +21,8 @@ use crate::request;
 
 /// So many clients are served at once; more wait.
 const CLIENTS_MAX: usize = 64;
+/// A client has come in by then, if there is anything to agree on with it first.
+const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
 /// A request's head must have come by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// A client is asked to go after this time, whatever it does; one that hears events, when they are over by so much.
@@ -41,9 +43,11 @@ pub(crate) trait Service: Send + Sync + 'static {
 /// Where clients come from.
 pub(crate) trait Clients {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+    /// What is to be agreed on with a client before it is served.
+    type Opening: Future<Output = io::Result<Self::Stream>> + Send + 'static;
 
     /// The next client that may come in.
-    fn next(&self) -> impl Future<Output = io::Result<Self::Stream>>;
+    fn next(&self) -> impl Future<Output = io::Result<Self::Opening>>;
 }
 
 /// Lets clients in for as long as this program runs.
@@ -51,14 +55,16 @@ pub(crate) async fn serve(clients: impl Clients, service: impl Service) {
     let (service, places) = (Arc::new(service), Arc::new(Semaphore::new(CLIENTS_MAX)));
     loop {
         let place = places.clone().acquire_owned().await.expect("it is never closed");
-        let Ok(stream) = clients.next().await else {
+        let Ok(opening) = clients.next().await else {
             // Of this client, or because descriptors are short; neither is for ever.
             sleep(Duration::from_millis(100)).await;
             continue;
         };
         let service = service.clone();
         tokio::spawn(async move {
-            let _ = serve_one(stream, service).await;
+            if let Ok(Ok(stream)) = timeout(OPENING_TIMEOUT, opening).await {
+                let _ = serve_one(stream, service).await;
+            }
             drop(place);
         });
     }

@@ -5,10 +5,31 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use lunatic_admin::{Dashboard, Token};
+use lunatic_admin::{Certificates, Dashboard, Token};
 use lunatic_host::{RunningSystem, Runtime};
 
-use crate::admin;
+use crate::{HostArgs, admin};
+
+/// Opens the ports that are asked for. Nobody is let in yet.
+pub(crate) fn open_all(host: &HostArgs) -> anyhow::Result<Vec<Dashboard>> {
+    let mut opened = Vec::new();
+    if let Some(address) = host.dashboard {
+        opened.push(open(address, host.admin_token_file.as_deref())?);
+    }
+    let files = (&host.admin_cert, &host.admin_key, &host.admin_client_ca);
+    if let (Some(address), (Some(certificate), Some(key), Some(client_ca))) = (host.admin_tcp, files) {
+        let certificates = Certificates {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca: client_ca.clone(),
+        };
+        let dashboard = Dashboard::open_tls(address, &certificates);
+        let dashboard = dashboard.with_context(|| format!("--admin-tcp {address}"))?;
+        eprintln!("dashboard: {} for clients with a certificate", dashboard.url());
+        opened.push(dashboard);
+    }
+    Ok(opened)
+}
 
 /// Opens a port, and says what the user is to open in a browser. Nobody is let in yet.
 pub(crate) fn open(address: SocketAddr, token_file: Option<&Path>) -> anyhow::Result<Dashboard> {

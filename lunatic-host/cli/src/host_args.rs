@@ -77,6 +77,23 @@ pub struct HostArgs {
     #[arg(long, value_name = "PATH", requires = "dashboard", help_heading = "Host options")]
     pub admin_token_file: Option<PathBuf>,
 
+    /// Show the program to other machines too, at ADDRESS, over TLS: to clients with a certificate
+    #[arg(long, value_name = "ADDRESS", requires_all = ["admin_cert", "admin_key", "admin_client_ca"],
+        help_heading = "Host options")]
+    pub admin_tcp: Option<SocketAddr>,
+
+    /// With `--admin-tcp`: the certificate that it shows, in PEM, with those that lead to its root
+    #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
+    pub admin_cert: Option<PathBuf>,
+
+    /// With `--admin-tcp`: the key of that certificate
+    #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
+    pub admin_key: Option<PathBuf>,
+
+    /// With `--admin-tcp`: the authority whose certificates let clients in
+    #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
+    pub admin_client_ca: Option<PathBuf>,
+
     /// How long a program has to end in order after Ctrl-C or SIGTERM; then what is left of it is killed [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]
     pub shutdown_timeout: Option<Duration>,

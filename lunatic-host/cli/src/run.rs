@@ -46,8 +46,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     config.wasi.stdin = Stdin::Inherit;
     let wasm = read(file)?;
     let door = host.admin.as_deref().map(admin::open).transpose()?;
-    let open_dashboard = |address| dashboard::open(address, host.admin_token_file.as_deref());
-    let dashboard = host.dashboard.map(open_dashboard).transpose()?;
+    let dashboards = dashboard::open_all(host)?;
     // Before the runtime starts threads.
     host.confine
         .program(&config, host.trust || trust::is_called_by_cargo())?;
@@ -68,7 +67,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     if let Some(door) = door {
         admin::serve(door, &runtime, &system, file)?;
     }
-    if let Some(dashboard) = dashboard {
+    for dashboard in dashboards {
         dashboard::serve(dashboard, &runtime, &system, file)?;
     }
     let reason = system.wait();
