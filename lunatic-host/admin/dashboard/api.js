@@ -33,7 +33,7 @@ let paths = null;
 /** Whether the program has a path, as `/v1` lists them: one of another version may not. */
 export async function offers(path, signal) {
   paths ??= await (await ask("GET", "/v1", signal)).text();
-  return paths.split(/\s+/).includes(path);
+  return paths.split(/[\s,;]+/).includes(path);
 }
 
 async function ask(method, path, signal) {

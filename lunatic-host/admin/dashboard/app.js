@@ -1,16 +1,17 @@
 // The frame around the views: which one is shown, and whether the program answers.
 
-import { link } from "./api.js";
+import { link, offers } from "./api.js";
 import { h, say } from "./dom.js";
 import * as token from "./token.js";
 import * as crashes from "./views/crashes.js";
+import * as lists from "./views/lists.js";
 import * as overview from "./views/overview.js";
 import * as process from "./views/process.js";
 import * as processes from "./views/processes.js";
 import * as trace from "./views/trace.js";
 import * as tree from "./views/tree.js";
 
-const VIEWS = { "": overview, processes, process, tree, crashes, trace };
+const VIEWS = { "": overview, processes, process, tree, crashes, trace, lists };
 
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
@@ -83,7 +84,14 @@ link.addEventListener("change", ({ detail: { state, why } }) => {
   }
   document.body.classList.toggle("stale", state === "lost");
   if (state === "denied") signIn(why);
+  if (state === "live") showLists();
 });
+
+/** Programs that list what processes have get a view of that. */
+async function showLists() {
+  const has = await offers("/v1/modules").catch(() => false);
+  document.getElementById("lists").hidden = !has;
+}
 
 // What stands behind the `#` is a view, and not a part of the page.
 document.querySelector(".skip").addEventListener("click", (event) => {

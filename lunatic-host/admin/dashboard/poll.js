@@ -7,7 +7,7 @@ const PACE_MAX = 10_000;
 
 const pause = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/** Runs `task` again and again until `signal`. The result runs it at once, for what the user has just changed. */
+/** Runs `task` again and again, until `signal` or until it comes to `false`. The result runs it at once, for what the user has just changed. */
 export function poll(task, signal) {
   let [timer, running, wanted, failures] = [0, false, false, 0];
 
@@ -28,7 +28,7 @@ export function poll(task, signal) {
 
   async function attempt(start) {
     try {
-      await task();
+      if ((await task()) === false) return null;
       failures = 0;
       return Math.min(PACE_MAX, Math.max(PACE, 10 * (performance.now() - start)));
     } catch (error) {

@@ -45,7 +45,7 @@ const PAGES: &[Page] = pages! {
     CSS: "style.css" "vendor/uPlot.min.css";
     SCRIPT: "app.js" "api.js" "charts.js" "confirm.js" "crashes.js" "dom.js" "format.js" "history.js" "poll.js"
         "table.js" "token.js" "vendor/uPlot.iife.min.js"
-        "views/crashes.js" "views/overview.js" "views/process.js" "views/processes.js" "views/trace.js" "views/tree.js";
+        "views/crashes.js" "views/lists.js" "views/overview.js" "views/process.js" "views/processes.js" "views/trace.js" "views/tree.js";
     IMAGE: "icon.svg";
 };
 

@@ -253,3 +253,20 @@ fn a_program_that_goes_and_comes_back_is_said_to() {
         seen.text("#banner")
     );
 }
+
+#[test]
+fn what_a_program_lists_is_shown_and_nothing_else() {
+    let program = start(&["a_shop"]);
+    let mut seen = open(&program);
+    // Whether this program lists modules stands in `/v1`, which the page has read when the link is as it should be.
+    let lists = "import('./api.js').then(api => api.offers('/v1/modules'))";
+    let has_lists = seen.evaluate(lists).as_bool().unwrap();
+    seen.until(&format!("document.getElementById('lists').hidden != {has_lists}"));
+    if has_lists {
+        seen.go("/lists/modules");
+        seen.until("document.querySelectorAll('tbody tr').length == 1");
+        seen.go("/lists/names");
+        seen.until("document.querySelector('table').innerText.includes('shelf 1')");
+    }
+    seen.is_well();
+}

@@ -33,39 +33,29 @@ const RELATIONS = [
 
 export function show(main, { of, signal }) {
   const path = `/v1/processes/${encodeURIComponent(of)}`;
-  const [heading, id, what] = [h("h1", {}, "…"), h("span", { class: "note" }), state()];
-  const buttons = [["Exit…", () => exit(path, of)], ["Kill…", () => kill(path, of)]].map(([text, act]) =>
-    h("button", { type: "button", class: "button danger", onclick: () => done(act) }, text));
-  const note = h("p", { class: "note ended", role: "status" });
+  const head = headOf(path, of, () => now());
   const facts = FACTS.map(([name, value]) => ({ value, cell: h("dd", {}, "–"), name }));
   const parent = h("dd", {}, "–");
   const relations = RELATIONS.map(([name, key]) => relation(name, key));
   const [mail, core] = charts(signal);
-  const stack = stackOf(path, signal);
   main.append(
-    h("div", { class: "head process" }, h("div", { class: "title" }, heading, h("div", { class: "line" }, id, what.element)), h("div", { class: "actions" }, buttons)),
-    note,
-    h("nav", { class: "tools", "aria-label": "Of this process" },
-      h("a", { class: "button", href: `#/processes?parent=${of}` }, "Children"),
-      h("a", { class: "button", href: `#/tree?root=${of}` }, "Tree from here"),
-      h("a", { class: "button", href: `#/trace?process=${of}` }, "Trace")),
+    ...head.elements,
     h("div", { class: "charts" }, mail.element, core.element),
     h("div", { class: "columns" },
       h("section", { class: "card", "aria-label": "Facts" }, h("dl", { class: "facts" },
         h("dt", {}, "Parent"), parent, facts.flatMap(({ name, cell }) => [h("dt", {}, name), cell]))),
-      h("div", { class: "stacked" }, h("section", { class: "card", "aria-label": "Relations" }, relations.map((one) => one.element)), stack)));
+      h("div", { class: "stacked" }, h("section", { class: "card", "aria-label": "Relations" }, relations.map((one) => one.element)), stackOf(path, signal))));
 
   const samples = [];
   const now = poll(async () => {
     const process = await get(path, signal).catch((error) => {
-      if (error instanceof Refused) return gone(error);
-      throw error;
+      if (!(error instanceof Refused)) throw error;
+      if (samples.length && error.status === 404) head.end();
+      else main.replaceChildren(...missing(of));
     });
-    if (!process) return;
-    say(heading, brief(process));
-    mark(heading, "title", process.title);
-    say(id, process.is_main ? `${process.id}, the main process` : process.id);
-    what.show(process);
+    // Its id names no other process later.
+    if (!process) return false;
+    head.show(process);
     parent.replaceChildren(process.parent ? link(process.parent) : "none");
     for (const { value, cell } of facts) say(cell, value(process));
     for (const one of relations) one.show(process);
@@ -73,27 +63,47 @@ export function show(main, { of, signal }) {
     mail.draw([samples.map(({ at }) => at), samples.map(({ mailbox }) => mailbox)]);
     core.draw([samples.map(({ at }) => at), samples.map(({ busy }) => busy)]);
   }, signal);
+}
 
-  function gone(error) {
-    const wasSeen = samples.length > 0;
-    buttons.forEach((button) => (button.disabled = true));
-    what.show({ state: "ended" });
-    if (error.status === 404 && wasSeen) say(note, "This process has ended. What you see is the last that was known.");
-    else {
-      main.replaceChildren(h("div", { class: "head" }, h("h1", {}, `Process #${of}`)), h("div", { class: "card" },
-        empty("No such process lives", "It has ended, or there was none. ", h("a", { href: "#/processes" }, "All processes"))));
-    }
-    return null;
-  }
-
-  async function done(act) {
+/** What stands above all: its name, what it does, and what can be done about it. */
+function headOf(path, of, changed) {
+  const [heading, id, what] = [h("h1", {}, "…"), h("span", { class: "note" }), state()];
+  const note = h("p", { class: "note ended", role: "status" });
+  const act = async (act) => {
     try {
-      if (await act()) now();
+      if (await act(path, of)) changed();
     } catch (error) {
       say(note, error.message);
     }
-  }
+  };
+  const buttons = [["Exit…", exit], ["Kill…", kill]].map(([text, does]) =>
+    h("button", { type: "button", class: "button danger", onclick: () => act(does) }, text));
+  const elements = [
+    h("div", { class: "head process" }, h("div", { class: "title" }, heading, h("div", { class: "line" }, id, what.element)), h("div", { class: "actions" }, buttons)),
+    note,
+    h("nav", { class: "tools", "aria-label": "Of this process" },
+      h("a", { class: "button", href: `#/processes?parent=${of}` }, "Children"),
+      h("a", { class: "button", href: `#/tree?root=${of}` }, "Tree from here"),
+      h("a", { class: "button", href: `#/trace?process=${of}` }, "Trace")),
+  ];
+  const show = (process) => {
+    say(heading, brief(process));
+    mark(heading, "title", process.title);
+    say(id, process.is_main ? `${process.id}, the main process` : process.id);
+    what.show(process);
+  };
+  const end = () => {
+    buttons.forEach((button) => (button.disabled = true));
+    what.show({ state: "ended" });
+    say(note, "This process has ended. What you see is the last that was known.");
+  };
+  return { elements, show, end };
 }
+
+const missing = (of) => [
+  h("div", { class: "head" }, h("h1", {}, `Process #${of}`)),
+  h("div", { class: "card" }, empty("No such process lives", "It has ended, or there was none. ", h("a", { href: "#/processes" }, "All processes"))),
+];
 
 async function kill(path, id) {
   const text = "It ends wherever it is, whatever it traps. Those who are linked to it or monitor it hear that it was killed; a supervisor may start it again.";

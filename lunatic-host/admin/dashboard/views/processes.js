@@ -4,11 +4,9 @@ import { get } from "../api.js";
 import { empty, h, keep, mark, say } from "../dom.js";
 import { bare, brief, count, number, size, time } from "../format.js";
 import { poll } from "../poll.js";
-import { link, state } from "../table.js";
+import { link, PAGE, pager, state } from "../table.js";
 
 export const title = () => "Processes";
-
-const PAGE = 50;
 
 /** The columns: heading, the order by it, how it looks, and whether a narrow screen leaves it out. */
 const COLUMNS = [
@@ -59,7 +57,7 @@ export function show(main, { query, update, signal }) {
     }
     keep(body, page.processes, (process) => process.id, row, (element, process) => element.show(process));
     say(total, count(page.matched, "process", "processes"));
-    pages.show(page);
+    pages.show(page, page.processes.length);
     table.hidden = page.matched === 0;
     none.hidden = page.matched > 0;
     mark(card, "aria-busy", null);
@@ -123,25 +121,4 @@ function row(process) {
     for (const { column, cell } of figures) say(cell, column.of(now));
   };
   return element;
-}
-
-function pager(asked, change) {
-  const to = (text, label, skip) => h("button", { type: "button", class: "button", "aria-label": label, onclick: () => change({ skip: skip() }) }, text);
-  let matched = 0;
-  const last = () => PAGE * Math.max(0, Math.ceil(matched / PAGE) - 1);
-  const first = to("«", "First page", () => 0);
-  const back = to("Previous", "Previous page", () => Math.max(0, asked.skip - PAGE));
-  const next = to("Next", "Next page", () => asked.skip + PAGE);
-  const end = to("»", "Last page", last);
-  const range = h("span", { class: "range" });
-  const element = h("nav", { class: "pages", "aria-label": "Pages" }, first, back, range, next, end);
-  const show = (page) => {
-    matched = page.matched;
-    say(range, matched ? `${number(asked.skip + 1)} to ${number(asked.skip + page.processes.length)} of ${number(matched)}` : "");
-    first.disabled = back.disabled = asked.skip === 0;
-    next.disabled = end.disabled = asked.skip + page.processes.length >= matched;
-    element.hidden = matched <= PAGE && asked.skip === 0;
-  };
-  element.hidden = true;
-  return { element, show };
 }

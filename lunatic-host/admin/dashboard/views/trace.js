@@ -13,31 +13,20 @@ const ROWS_MAX = 300;
 const LIMIT = 100_000;
 
 export function show(main, { query, update, signal }) {
-  const field = (id, label, value, placeholder) => {
-    const input = h("input", { id, value, placeholder, autocomplete: "off", spellcheck: "false" });
-    return { input, element: h("label", { for: id }, h("span", {}, label), input) };
-  };
-  const process = field("process", "Process", query.get("process") ?? "", "any, or 17");
-  const name = field("name", "Name", query.get("name") ?? "", "part of a name");
-  const chosen = (query.get("kinds") ?? USUAL.join()).split(",");
-  const kinds = Object.entries(KINDS).map(([kind, label]) => {
-    const box = h("input", { type: "checkbox", value: kind, checked: chosen.includes(kind) });
-    return { box, element: h("label", { class: "check" }, box, label) };
-  });
+  const asked = fields(query);
   const start = h("button", { class: "button primary" }, "Start");
+  const form = h("form", { class: "tools" }, asked.elements, start);
   const note = h("p", { class: "note lead", role: "status" }, "Events say who does what, and how long messages are, never what is in them.");
   const body = h("tbody");
   const table = h("table", { class: "events" }, h("thead", {}, h("tr", {}, ["Seconds", "Process", "What"].map((text) => h("th", { scope: "col" }, text)))), body);
   const card = h("div", { class: "card list", hidden: true }, table);
-  const form = h("form", { class: "tools" }, process.element, name.element,
-    h("fieldset", {}, h("legend", {}, "What"), kinds.map(({ element }) => element)), start);
   main.append(h("div", { class: "head" }, h("h1", {}, "Trace")), form, note, card);
 
   let running = null;
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (running) return stop("Stopped.");
-    const wanted = { process: bare(process.input.value.trim()), name: name.input.value.trim(), kinds: kinds.filter(({ box }) => box.checked).map(({ box }) => box.value).join() };
+    const wanted = asked.read();
     update(Object.entries(wanted));
     if (!wanted.kinds) return say(note, "Choose at least one kind of event.");
     run(wanted);
@@ -77,6 +66,24 @@ export function show(main, { query, update, signal }) {
     while (body.rows.length > ROWS_MAX) body.lastChild.remove();
     say(note, told(heard));
   }
+}
+
+/** What is to be traced: a process, a name, kinds of events. */
+function fields(query) {
+  const field = (id, label, placeholder) => {
+    const input = h("input", { id, value: query.get(id) ?? "", placeholder, autocomplete: "off", spellcheck: "false" });
+    return { input, element: h("label", { for: id }, h("span", {}, label), input) };
+  };
+  const [process, name] = [field("process", "Process", "any, or 17"), field("name", "Name", "part of a name")];
+  const chosen = query.get("kinds")?.split(",") ?? USUAL;
+  const boxes = Object.keys(KINDS).map((kind) => h("input", { type: "checkbox", value: kind, checked: chosen.includes(kind) }));
+  const kinds = boxes.map((box) => h("label", { class: "check" }, box, KINDS[box.value]));
+  const read = () => ({
+    process: bare(process.input.value.trim()),
+    name: name.input.value.trim(),
+    kinds: boxes.filter((box) => box.checked).map((box) => box.value).join(),
+  });
+  return { elements: [process.element, name.element, h("fieldset", {}, h("legend", {}, "What"), kinds)], read };
 }
 
 function told({ all, lost }) {
