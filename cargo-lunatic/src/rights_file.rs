@@ -6,7 +6,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use lunatic_cli::HostArgs;
+use lunatic_cli::{HostArgs, Part};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -28,6 +28,27 @@ pub(crate) struct RightsFile {
     max_cpu: Option<f64>,
     log_denials: bool,
     workers: Option<usize>,
+    dump_dir: Option<PathBuf>,
+    dump_limit: Option<usize>,
+    dump_bytes: Option<String>,
+    dump_without: Vec<DumpPart>,
+}
+
+/// A part of a core dump that may be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum DumpPart {
+    Memory,
+    Messages,
+}
+
+impl From<DumpPart> for Part {
+    fn from(part: DumpPart) -> Self {
+        match part {
+            DumpPart::Memory => Self::Memory,
+            DumpPart::Messages => Self::Messages,
+        }
+    }
 }
 
 /// Reads the file in a package's folder; `None` if there is none.
@@ -85,6 +106,12 @@ impl RightsFile {
         host.max_cpu = host.max_cpu.or(self.max_cpu);
         host.workers = host.workers.or(self.workers);
         host.log_denials |= self.log_denials;
+        let dumps = &mut host.dumps;
+        let dump_dir = self.dump_dir.map(|dir| folder.join(dir));
+        dumps.dump_dir = dumps.dump_dir.take().or(dump_dir);
+        dumps.dump_limit = dumps.dump_limit.or(self.dump_limit);
+        or(&mut dumps.dump_bytes, self.dump_bytes);
+        dumps.dump_without.extend(self.dump_without.into_iter().map(Part::from));
     }
 
     /// The lines for people: each key with its value.
@@ -107,10 +134,15 @@ impl RightsFile {
                 one("max-cpu", self.max_cpu.map(|n| n.to_string())),
                 one("workers", self.workers.map(|n| n.to_string())),
                 self.log_denials.then(|| "log-denials".to_owned()),
+                one("dump-dir", self.dump_dir.as_ref().map(|dir| dir.display().to_string())),
+                one("dump-limit", self.dump_limit.map(|n| n.to_string())),
+                one("dump-bytes", self.dump_bytes.clone()),
             ]
             .into_iter()
             .flatten(),
         );
+        let without = self.dump_without.iter();
+        lines.extend(without.map(|part| format!("dump-without {part:?}").to_lowercase()));
         lines
     }
 }
@@ -154,6 +186,25 @@ mod tests {
         );
     }
 
+    #[test]
+    fn core_dumps_go_where_the_file_says_unless_the_command_line_does() {
+        let text = "dump-dir = 'dumps'\ndump-limit = 3\ndump-bytes = '1M'\ndump-without = ['memory']\n";
+        let file: RightsFile = toml::from_str(text).unwrap();
+        let lines = ["dump-dir dumps", "dump-limit 3", "dump-bytes 1M", "dump-without memory"];
+        assert_eq!(file.lines(), lines);
+        let mut host = HostArgs::default();
+        host.dumps.dump_limit = Some(5);
+        file.clone().add_to(&mut host, Path::new("/p"));
+        assert_eq!(host.dumps.dump_dir.as_deref(), Some(Path::new("/p/dumps")));
+        assert_eq!(
+            (host.dumps.dump_limit, &*host.dumps.dump_without),
+            (Some(5), &[Part::Memory][..])
+        );
+        host.dumps.dump_dir = Some("/other".into());
+        file.add_to(&mut host, Path::new("/p"));
+        assert_eq!(host.dumps.dump_dir.as_deref(), Some(Path::new("/other")));
+    }
+
     /// The table of rights says which keys there are, and what their values are called.
     #[test]
     fn every_right_with_a_flag_has_its_key() {
@@ -171,7 +222,14 @@ mod tests {
             assert_eq!(file.lines(), [format!("{key} {line}")]);
         }
         // No rights of processes, but told to the host all the same.
-        known.extend(["log-denials", "workers"]);
+        known.extend([
+            "log-denials",
+            "workers",
+            "dump-dir",
+            "dump-limit",
+            "dump-bytes",
+            "dump-without",
+        ]);
         let error = toml::from_str::<RightsFile>("none = 1").unwrap_err();
         let (_, expected) = error.message().split_once("expected one of ").unwrap();
         let mut expected: Vec<&str> = expected.split(", ").map(|key| key.trim_matches('`')).collect();

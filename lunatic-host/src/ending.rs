@@ -10,8 +10,10 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::exit::{ExitReason, Trap};
 use lunatic_sys::codes;
 
+use crate::dumps::{self, Claim, Dumping};
 use crate::engine::WASM_STACK_SIZE;
 use crate::module::Module;
+use crate::report::dump::{Memory, Value};
 use crate::report::untrusted::{line, lines};
 use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
 use crate::wasm::{Kernel, Process, System};
@@ -86,15 +88,18 @@ impl Ending {
         Self { reason, report }
     }
 
-    /// Has the end reported if it is a failure. The report comes soon: nobody waits for it.
-    pub(crate) fn publish(self, kernel: &Kernel, process: &Process) -> ExitReason {
+    /// Has the end reported if it is a failure. The report comes soon: nobody waits for it. If the failure is to be dumped, the
+    /// caller has the instance.
+    pub(crate) fn publish(self, kernel: &Kernel, process: &Process) -> (ExitReason, Option<Obituary>) {
         let system = &process.system;
         // Once the main process has ended, the others may see its channels close before they are stopped.
-        let is_told = system.data.config.crash_reports && (system.is_main(process.id) || !system.is_over());
-        if let Some(failure) = self.report.filter(|_| is_told) {
-            failure.report(kernel, process);
+        let is_told = system.is_main(process.id) || !system.is_over();
+        let failure = self.report.filter(|_| is_told);
+        if let (Some(_), Some(parent)) = (&failure, process.parent) {
+            system.data.crashes.count(parent);
         }
-        self.reason
+        let obituary = failure.and_then(|failure| failure.publish(kernel, process, &self.reason));
+        (self.reason, obituary)
     }
 }
 
@@ -102,34 +107,26 @@ impl Ending {
 const FAILURE_SIZE: usize = 8 << 10;
 
 impl Failure {
-    /// Leaves it to the thread of the system's standard error to make the report. The process pays for what that takes.
-    fn report(self, kernel: &Kernel, process: &Process) {
-        let (own_name, (links, links_len)) = process.acquaintances();
-        let mut title = name(&process.system, process.id);
-        if let Some(own_name) = own_name.or_else(|| kernel.host.extensions.name_of(process)) {
-            title = format!("{title} `{}`", line(own_name));
+    /// Has the failure reported, and dumped if that is wanted.
+    fn publish(self, kernel: &Kernel, process: &Process, reason: &ExitReason) -> Option<Obituary> {
+        let (config, stderr) = (&process.system.data.config, process.system.data.wasi.stderr());
+        let dumps = config.dumps.as_ref();
+        let claim = dumps.and_then(|dumps| dumps.claim(kernel.machine(), process.id, stderr));
+        let is_told = config.crash_reports && stderr.admits_crash();
+        if claim.is_none() && !is_told {
+            return None;
         }
-        let parent = process.parent.map(|parent| name(&process.system, parent));
-        let links: Vec<_> = links.into_iter().map(|linked| name(&process.system, linked)).collect();
-        let without_folders = process.local.rights.wasi.has_no_folder();
-        let budget = process.local.rights.budget.clone();
-        let stderr = process.system.data.wasi.stderr();
-        let texts = self.said.as_ref().map_or(0, String::len) + title.len();
-        let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
-        if paid.grow(FAILURE_SIZE + texts).is_err() {
-            return stderr.leave_out();
+        let story = Arc::new(Story::of(self, kernel, process, claim.as_ref()));
+        if is_told {
+            story.clone().report(process);
         }
-        stderr.report_later(move || {
-            let (start, _paid) = (lunatic_memory::thread_time(), paid);
-            let mut report = self.to_report(title);
-            (report.parent, report.links, report.links_len) = (parent, links, links_len);
-            report.without_folders = without_folders;
-            let text = report.to_string();
-            if let Some(budget) = budget {
-                budget.spend(lunatic_memory::thread_time().saturating_sub(start));
-            }
-            text
+        let dumping = claim.map(|claim| Dumping {
+            about: dumps::about(kernel, process, reason.to_string(), claim.config()),
+            budget: process.local.rights.budget.clone(),
+            module: config.wasi.args.first().cloned().unwrap_or_default(),
+            claim,
         });
+        dumping.map(|dumping| Obituary { story, dumping })
     }
 
     fn to_report(&self, title: String) -> CrashReport {
@@ -142,6 +139,84 @@ impl Failure {
             report.reason.clone_from(said);
         }
         report
+    }
+}
+
+/// A failure, and whom the process knew: all that a report is made of.
+struct Story {
+    failure: Failure,
+    title: String,
+    parent: Option<String>,
+    links: Vec<String>,
+    links_len: usize,
+    without_folders: bool,
+    dump: Option<String>,
+}
+
+impl Story {
+    fn of(failure: Failure, kernel: &Kernel, process: &Process, claim: Option<&Claim>) -> Self {
+        let (own_name, (links, links_len)) = process.acquaintances();
+        let mut title = name(&process.system, process.id);
+        if let Some(own_name) = own_name.or_else(|| kernel.host.extensions.name_of(process)) {
+            title = format!("{title} `{}`", line(own_name));
+        }
+        Self {
+            failure,
+            title,
+            parent: process.parent.map(|parent| name(&process.system, parent)),
+            links: links.into_iter().map(|linked| name(&process.system, linked)).collect(),
+            links_len,
+            without_folders: process.local.rights.wasi.has_no_folder(),
+            dump: claim.map(|claim| claim.path().display().to_string()),
+        }
+    }
+
+    /// Leaves it to the thread of the system's standard error to make the report. The process pays for what that takes.
+    fn report(self: Arc<Self>, process: &Process) {
+        let budget = process.local.rights.budget.clone();
+        let stderr = process.system.data.wasi.stderr();
+        let texts = self.failure.said.as_ref().map_or(0, String::len) + self.title.len();
+        let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
+        if paid.grow(FAILURE_SIZE + texts).is_err() {
+            return stderr.leave_out();
+        }
+        stderr.report_later(move || {
+            let (start, _paid) = (lunatic_memory::thread_time(), paid);
+            let text = self.text();
+            if let Some(budget) = budget {
+                budget.spend(lunatic_memory::thread_time().saturating_sub(start));
+            }
+            text
+        });
+    }
+
+    /// The report. Looks up names and lines, which may take long.
+    fn text(&self) -> String {
+        let mut report = self.failure.to_report(self.title.clone());
+        report.parent.clone_from(&self.parent);
+        (report.links, report.links_len) = (self.links.clone(), self.links_len);
+        report.without_folders = self.without_folders;
+        report.dump.clone_from(&self.dump);
+        report.to_string()
+    }
+}
+
+/// A failure that is to be dumped.
+pub(crate) struct Obituary {
+    story: Arc<Story>,
+    dumping: Dumping,
+}
+
+impl Obituary {
+    /// Writes the dump; blocks. Returns what is to be dropped when the memory is gone.
+    pub(crate) fn write(self, globals: &[Value], memory: Option<Memory<'_>>) -> Claim {
+        let Self { story, dumping } = self;
+        let find = || {
+            let failure = &story.failure;
+            let frames = report::backtrace::places(&failure.error, failure.module.symbols());
+            (story.text(), frames)
+        };
+        dumping.write(find, globals, memory)
     }
 }
 
@@ -193,21 +268,26 @@ fn publish(system: &System, report: &CrashReport) {
 pub(crate) fn deadlock(kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitFor, Id)>) -> String {
     let mut report = DeadlockReport::default();
     for (id, wait, what) in waiting {
-        let kind = match wait {
-            WaitFor::Receive => "waits to receive",
-            WaitFor::Send => "waits to send",
-            WaitFor::Join => "waits for the end of a process",
-            WaitFor::Sleep => "sleeps",
-            WaitFor::Mail => "waits for mail",
-            WaitFor::Call => "waits for an answer",
-            WaitFor::Select => "waits for one of several things",
-            WaitFor::Outside => "waits for input or output",
-            WaitFor::Socket => "waits for the network",
-            WaitFor::File => "waits for a file",
-        };
+        let kind = wait_in_words(wait);
         report.add(|| name(system, id), kind, || detail(kernel, system, wait, what));
     }
     report.to_string()
+}
+
+/// What a process does that waits for this.
+pub(crate) fn wait_in_words(wait: WaitFor) -> &'static str {
+    match wait {
+        WaitFor::Receive => "waits to receive",
+        WaitFor::Send => "waits to send",
+        WaitFor::Join => "waits for the end of a process",
+        WaitFor::Sleep => "sleeps",
+        WaitFor::Mail => "waits for mail",
+        WaitFor::Call => "waits for an answer",
+        WaitFor::Select => "waits for one of several things",
+        WaitFor::Outside => "waits for input or output",
+        WaitFor::Socket => "waits for the network",
+        WaitFor::File => "waits for a file",
+    }
 }
 
 fn detail(kernel: &Kernel, system: &System, wait: WaitFor, what: Id) -> String {

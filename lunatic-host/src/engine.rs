@@ -125,6 +125,11 @@ impl<T> Engines<T> {
         self.memory.used()
     }
 
+    /// How many bytes all memories may grow to together.
+    pub(crate) fn memory_max(&self) -> usize {
+        self.memory.limit()
+    }
+
     /// The layout for one instance more.
     pub(crate) fn choose(&self) -> Layout {
         self.peak.fetch_max(self.stacks.taken(), Ordering::Relaxed);

@@ -77,10 +77,12 @@
 //! Extensions (the interface of Lunatic 0.13 is one, in a crate above), flags, and the command line.
 
 mod ahead;
+pub mod alarms;
 #[doc(hidden)]
 pub mod bench;
 mod compile;
 mod descriptors;
+pub mod dumps;
 mod ending;
 mod engine;
 mod entry;

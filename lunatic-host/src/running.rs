@@ -16,6 +16,7 @@ use lunatic_kernel::shares::Group;
 use lunatic_kernel::stock::EXHAUSTED;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
+use crate::alarms::crashes::Crashes;
 use crate::inspect::belongings::{self, Part};
 use crate::inspect::rights;
 use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo};
@@ -265,6 +266,11 @@ impl RunningSystem {
         self.system.data.states.find()
     }
 
+    /// The kernel that it runs on, and the system itself.
+    pub(crate) fn parts(&self) -> (&Arc<Kernel>, &Arc<System>) {
+        (&self.kernel, &self.system)
+    }
+
     pub(crate) fn main_process(&self) -> Option<Arc<KernelProcess<Wasm>>> {
         self.kernel.find(self.system.main()?)
     }
@@ -315,6 +321,7 @@ impl Runtime {
             config,
             wasi: Arc::new(wasi),
             states: SharedStates::default(),
+            crashes: Crashes::default(),
         };
         let system = self
             .kernel

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use lunatic_kernel::budget::{Budget, Caps};
 
+use crate::alarms::crashes::Crashes;
+use crate::dumps::Dumps;
 use crate::rights::FILES_MAX;
 use crate::rights::net::Rule;
 use crate::states::{Inherited, SharedStates};
@@ -62,6 +64,8 @@ pub struct SystemConfig {
     pub crash_reports: bool,
     /// Whether what a process is denied is reported there, too. It is not by default.
     pub log_denials: bool,
+    /// Writes core dumps of processes that fail. There are none by default.
+    pub dumps: Option<Arc<Dumps>>,
 }
 
 impl Default for SystemConfig {
@@ -77,6 +81,7 @@ impl Default for SystemConfig {
             expects_messages: false,
             crash_reports: true,
             log_denials: false,
+            dumps: None,
         }
     }
 }
@@ -89,6 +94,8 @@ pub struct SystemData {
     pub(crate) budget: Option<Arc<Budget>>,
     /// What parts of the host and extensions keep with it.
     pub(crate) states: SharedStates,
+    /// Whose children crash.
+    pub(crate) crashes: Crashes,
 }
 
 /// What an extension that is an interface may change of a system that begins.

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use lunatic::inspect::{InspectError, Order, Query, State, Wait, process, processes};
-use lunatic::process::{link, monitor, trap_exit};
+use lunatic::process::trap_exit;
 use lunatic::registry::register;
 use lunatic::rights::{Right, may};
-use lunatic::{Channel, Mailbox, Process, ProcessConfig, sleep, this_process};
+use lunatic::{Channel, ExitReason, Mailbox, Process, ProcessConfig, sleep, this_process, yield_now};
 
 lunatic_test_guests::scenarios![
     all_are_seen_by_the_main_process,
@@ -29,7 +29,7 @@ fn all_wait(these: &[Process]) {
         .iter()
         .all(|these| matches!(process(*these).unwrap().info.state, State::Waiting(_)))
     {
-        lunatic::process::yield_now();
+        yield_now();
     }
 }
 
@@ -75,10 +75,10 @@ fn what_a_process_has_is_shown() {
     let (other, ready) = (idle(), Channel::<()>::new(0));
     let child = Process::spawn(move || {
         trap_exit(true);
-        link(other).unwrap();
-        monitor(other);
+        other.link();
+        let _monitor = other.monitor();
         ready.send(());
-        Mailbox::<()>::new().receive_timeout(LONG);
+        let _ = Mailbox::<()>::new().receive_timeout(LONG);
     })
     .unwrap();
     ready.receive();
@@ -115,7 +115,7 @@ fn one_with_less_sees_itself_and_its_own() {
     let seen: Vec<_> = page.shown.iter().map(|info| info.process).collect();
     assert_eq!(seen, [this_process(), outside, inside, own]);
     done.send(());
-    inside.join().unwrap();
+    assert_eq!(inside.join(), ExitReason::Normal);
 }
 
 fn without_the_right_nothing_is_seen() {
@@ -128,7 +128,7 @@ fn without_the_right_nothing_is_seen() {
             assert!(refused.to_string().contains("allow=inspect"), "{refused}");
         }
     });
-    child.unwrap().join().unwrap();
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
 }
 
 fn a_thousand_at_once() {

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use lunatic_host::dumps::Dumps;
 use lunatic_host::wasi::{Dir, Output, Stdin};
 use lunatic_host::{ExitReason, Figures, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
 
@@ -154,6 +155,12 @@ impl Program<'_> {
     /// Leaves out the reports of processes that fail, where there would be very many.
     pub fn quiet(mut self) -> Self {
         self.config.crash_reports = false;
+        self
+    }
+
+    /// Writes core dumps of processes that fail.
+    pub fn dumps(mut self, dumps: Arc<Dumps>) -> Self {
+        self.config.dumps = Some(dumps);
         self
     }
 

@@ -7,6 +7,8 @@ use bytes::Bytes;
 use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
+use lunatic_host::dumps::{DumpConfig, DumpRefusal};
+use lunatic_host::{Id, RunningSystem};
 use serde::Serialize;
 
 use crate::door::Program;
@@ -15,7 +17,7 @@ use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
 use crate::serving::Body;
 use crate::stack::{ProfileView, StackView};
-use crate::view::{ErrorView, PageView, ProcessView};
+use crate::view::{AlarmsView, ErrorView, PageView, ProcessView};
 
 /// A stack that is not seen by then is not shown.
 const STACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -48,6 +50,7 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
         Asked::System => json(StatusCode::OK, &program.view()),
         Asked::Events(_) => unreachable!("they are answered with a stream"),
         Asked::Metrics => with_type(StatusCode::OK, metrics::TYPE, metrics::text(program)),
+        Asked::Alarms => json(StatusCode::OK, &AlarmsView::of(system)),
         Asked::Processes(query, counts_children) => {
             let mut page = PageView::of(&system.list(&query));
             if counts_children {
@@ -71,12 +74,26 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
                 "somebody else profiles the program just now".into(),
             ),
         },
+        Asked::Dump(id) => dump(system, id),
         Asked::Kill(id) => done(system.kill(id)),
         Asked::Exit(id, reason) => done(system.exit(id, &reason)),
         Asked::ShutDown => {
             system.shut_down();
             done(true)
         }
+    }
+}
+
+/// The most of a memory that a dump has which is asked for, in bytes. Everybody else at the door waits while it is made.
+const DUMP_MAX: u64 = 64 << 20;
+
+fn dump(system: &RunningSystem, id: Id) -> Answer {
+    let mut config = DumpConfig::new("");
+    config.bytes_max = DUMP_MAX;
+    match system.dump(id, &config) {
+        Ok(file) => with_type(StatusCode::OK, "application/wasm", file),
+        Err(DumpRefusal::Gone) => gone(),
+        Err(refusal) => error(StatusCode::CONFLICT, refusal.to_string()),
     }
 }
 

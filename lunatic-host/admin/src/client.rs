@@ -90,7 +90,21 @@ impl Client {
         self.ask(Method::POST, path, TIMEOUT.saturating_add(time))
     }
 
+    /// Has something made, and returns its bytes.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`].
+    pub fn fetch(&self, path: &str) -> Result<Bytes, Trouble> {
+        self.ask_for_bytes(Method::POST, path, TIMEOUT)
+    }
+
     fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, timeout: Duration) -> Result<T, Trouble> {
+        let body = self.ask_for_bytes(method, path, timeout)?;
+        serde_json::from_slice(&body).map_err(|error| Trouble::NoAnswer(error.to_string()))
+    }
+
+    fn ask_for_bytes(&self, method: Method, path: &str, timeout: Duration) -> Result<Bytes, Trouble> {
         let no_answer = |error: &dyn fmt::Display| Trouble::NoAnswer(error.to_string());
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let executor = executor.map_err(|error| no_answer(&error))?;
@@ -99,7 +113,7 @@ impl Client {
         if !status.is_success() {
             return Err(refused(status, &body));
         }
-        serde_json::from_slice(&body).map_err(|error| no_answer(&error))
+        Ok(body)
     }
 
     async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Trouble> {

@@ -48,7 +48,8 @@ impl Program {
             main: self.system.main().map(|id| id.to_string()),
             ..SystemView::default()
         };
-        view.with(&self.runtime.figures(), &self.runtime.worker_times())
+        let times: Vec<_> = self.runtime.workers().iter().filter_map(|worker| worker.time).collect();
+        view.with(&self.runtime.figures(), &times)
     }
 }
 

@@ -15,6 +15,7 @@ use bytes::Bytes;
 use http::Response;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use hyper::body::{Body, Frame};
+use lunatic_host::alarms::Alarm;
 use lunatic_host::inspect::Query;
 use lunatic_host::{Event, Id, Interest, Kind, RunningSystem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,7 +23,7 @@ use tokio::time::{Instant, Interval, interval};
 
 use crate::observer::{Observation, Record};
 use crate::request::Refused;
-use crate::view::{EventView, ProcessView, waits_for};
+use crate::view::{AlarmView, EventView, ProcessView, waits_for};
 
 /// So many clients hear events at once.
 pub(crate) const CLIENTS_MAX: usize = 4;
@@ -35,6 +36,8 @@ const TITLES_MAX: usize = 4096;
 /// Who listens to failures: so many titles are learned, so often, of those that live. After an end it is too late to ask.
 const LEARNED_MAX: usize = 1000;
 const LEARN_EVERY: Duration = Duration::from_secs(1);
+/// What an alarm is called among the kinds of events.
+const ALARM: &str = "alarm";
 /// So many events are sent at once.
 const AT_ONCE: usize = 64;
 
@@ -47,6 +50,7 @@ const SECONDS_MAX: u64 = 3600;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     kinds: Option<Vec<Kind>>,
+    alarms: bool,
     process: Option<Id>,
     name: Option<String>,
     /// Of ends, only failures.
@@ -60,6 +64,7 @@ impl Wanted {
     pub(crate) fn read(query: &str) -> Result<Self, Refused> {
         let mut wanted = Self {
             kinds: None,
+            alarms: true,
             process: None,
             name: None,
             failures: false,
@@ -70,8 +75,10 @@ impl Wanted {
             let wrong = |expected: &str| Refused::Wrong(format!("`{name}={value}`: give {expected}"));
             match &*name {
                 "kinds" => {
-                    let kinds: Option<Vec<_>> = value.split(',').map(kind).collect();
-                    let wrong = || wrong("some of spawned,ended,sent,received,waits,runs");
+                    let (alarms, kinds): (Vec<&str>, _) = value.split(',').partition(|name| *name == ALARM);
+                    wanted.alarms = !alarms.is_empty();
+                    let kinds: Option<Vec<_>> = kinds.into_iter().map(kind).collect();
+                    let wrong = || wrong("some of spawned,ended,sent,received,waits,runs,alarm");
                     wanted.kinds = Some(kinds.ok_or_else(wrong)?);
                 }
                 "process" => wanted.process = Some(value.parse().map_err(|_| wrong("a process"))?),
@@ -155,6 +162,7 @@ pub(crate) fn begin(
     for id in interest.processes.iter().flatten() {
         titles.of(*id);
     }
+    let alarms = AlarmsHeard::new(system, wanted);
     let observation = Arc::new(Observation::new(
         system.clone(),
         interest,
@@ -167,6 +175,7 @@ pub(crate) fn begin(
         observation,
         titles,
         is_of_some,
+        alarms,
         ready: VecDeque::new(),
         tick: interval(TICK),
         end,
@@ -199,6 +208,7 @@ pub(crate) struct Stream {
     titles: Titles,
     /// Only of some processes, of which it is known that they are of this system.
     is_of_some: bool,
+    alarms: AlarmsHeard,
     ready: VecDeque<Record>,
     tick: Interval,
     end: Instant,
@@ -243,6 +253,9 @@ impl Stream {
         if is_over {
             self.observation.stop();
         }
+        for alarm in self.alarms.next() {
+            push(text, &alarm);
+        }
         let (records, lost) = self.observation.take();
         self.ready = records.into();
         if lost > 0 {
@@ -264,6 +277,46 @@ impl Stream {
 fn push(text: &mut String, view: &EventView) {
     let data = serde_json::to_string(view).expect("views have no keys but texts");
     text.extend(["event: ", &view.event, "\ndata: ", &data, "\n\n"]);
+}
+
+/// Which alarms a client has heard of.
+struct AlarmsHeard {
+    system: Arc<RunningSystem>,
+    is_wanted: bool,
+    /// Only those of this process.
+    process: Option<Id>,
+    heard: usize,
+    start: Instant,
+}
+
+impl AlarmsHeard {
+    /// Those that come from now on.
+    fn new(system: &Arc<RunningSystem>, wanted: &Wanted) -> Self {
+        let mut heard = Self {
+            system: system.clone(),
+            is_wanted: wanted.alarms && wanted.name.is_none(),
+            process: wanted.process,
+            heard: 0,
+            start: Instant::now(),
+        };
+        heard.next();
+        heard
+    }
+
+    fn next(&mut self) -> Vec<EventView> {
+        let Some(alarms) = self.system.alarms().filter(|_| self.is_wanted) else {
+            return Vec::new();
+        };
+        let new = alarms.list(self.heard);
+        self.heard += new.len();
+        let is_meant = |alarm: &&Alarm| self.process.is_none() || alarm.process == self.process;
+        let view = |alarm| EventView {
+            at_us: u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX),
+            alarm: Some(AlarmView::of(alarm)),
+            ..EventView::of(ALARM)
+        };
+        new.iter().filter(is_meant).map(view).collect()
+    }
 }
 
 /// What processes of the system are called.
@@ -350,6 +403,7 @@ mod tests {
         let wanted = Wanted::read("kinds=sent,ended&process=%233&failures=only&limit=0&seconds=99999").unwrap();
         let expected = Wanted {
             kinds: Some(vec![Kind::Sent, Kind::Ended]),
+            alarms: false,
             process: Some("#3".parse().unwrap()),
             name: None,
             failures: true,
@@ -357,6 +411,8 @@ mod tests {
             seconds: SECONDS_MAX,
         };
         assert_eq!(wanted, expected);
+        let alarms = Wanted::read("kinds=alarm").unwrap();
+        assert_eq!((alarms.alarms, alarms.kinds), (true, Some(vec![])));
         for query in ["kinds=send", "kinds=", "process=x", "limit=x", "x=1"] {
             assert!(matches!(Wanted::read(query), Err(Refused::Wrong(_))), "{query}");
         }

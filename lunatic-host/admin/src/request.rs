@@ -21,12 +21,14 @@ pub(crate) enum Asked {
     System,
     Metrics,
     Events(Wanted),
+    Alarms,
     /// And whether children are to be counted.
     Processes(Query, bool),
     Process(Id),
     List(Kind, usize, usize),
     Stack(Id),
     Profile(Profiled, Duration),
+    Dump(Id),
     Kill(Id),
     Exit(Id, ExitReason),
     ShutDown,
@@ -35,7 +37,7 @@ pub(crate) enum Asked {
 impl Asked {
     /// Whether the answer may have to be waited for, or read from the debug information of a module.
     pub(crate) fn takes_long(&self) -> bool {
-        matches!(self, Self::Stack(_) | Self::Profile(..))
+        matches!(self, Self::Stack(_) | Self::Profile(..) | Self::Dump(_))
     }
 }
 
@@ -56,14 +58,16 @@ GET  /v1/system                   the program and what its runtime holds
 GET  /metrics                     what the runtime holds and has done, for Prometheus
 GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
                                   &name=PART &state=running|ready|waiting &parent=ID|none &children=count
-GET  /v1/events                   what processes do, as server-sent events; ?kinds=spawned,ended,sent,received,waits,runs
+GET  /v1/events                   what processes do, as server-sent events; ?kinds=spawned,ended,sent,received,waits,runs,alarm
                                   &process=ID &name=PART &failures=only &limit=N (1000) &seconds=S (60)
+GET  /v1/alarms                   problems that the host has noticed, and how to solve them
 GET  /v1/processes/ID             one process, and whom it knows
 GET  /v1/channels                 what processes have: channels, those first that hold most; ?limit=N &skip=N
 GET  /v1/names                    registered names; also /v1/groups, /v1/sockets
 GET  /v1/modules                  the modules that processes run
 GET  /v1/workers                  the threads that run processes
 GET  /v1/processes/ID/stack       the functions that it is in
+POST /v1/processes/ID/dump        a core dump of a process that waits
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
 POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART
@@ -89,9 +93,11 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
         ["v1", "events"] => get().and_then(|()| Wanted::read(query)).map(Asked::Events),
+        ["v1", "alarms"] => get().map(|()| Asked::Alarms),
         ["v1", "processes"] => get().and_then(|()| list(query)),
         ["v1", "processes", process] => get().and_then(|()| id(process)).map(Asked::Process),
         ["v1", "processes", process, "stack"] => get().and_then(|()| id(process)).map(Asked::Stack),
+        ["v1", "processes", process, "dump"] => post().and_then(|()| id(process)).map(Asked::Dump),
         ["v1", "processes", process, "kill"] => post().and_then(|()| id(process)).map(Asked::Kill),
         ["v1", "processes", process, "exit"] => {
             let process = post().and_then(|()| id(process))?;

@@ -2,10 +2,11 @@
 //! come from.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use lunatic_host::alarms::Alarm;
 use lunatic_host::exit::KINDS;
-use lunatic_host::inspect::{LimitInfo, Page, RightsInfo};
+use lunatic_host::inspect::{LimitInfo, Page, RightsInfo, short_entry};
 use lunatic_host::report::untrusted::line;
 use lunatic_host::{Figures, Id, Phase, ProcessInfo, RunningSystem, WaitFor};
 use serde::{Deserialize, Serialize};
@@ -151,7 +152,7 @@ pub struct RightsView {
     pub may: Vec<String>,
     /// Its folders by their names inside, with `:ro` behind those that it may only read.
     pub folders: Vec<String>,
-    /// Its own network rules; what its ancestors were held to holds for it, too.
+    /// Its own network rules, and behind them those of each ancestor that they lie within.
     pub net: Vec<String>,
     /// Its limits, and how near they are.
     pub limits: Vec<LimitView>,
@@ -185,12 +186,71 @@ pub struct RelationsView {
     pub monitored_by: Vec<String>,
 }
 
+/// The problems that the host has noticed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct AlarmsView {
+    /// Whether anybody looks: not with `--no-alarms`.
+    pub is_watched: bool,
+    /// The oldest first, at most 1,000.
+    pub alarms: Vec<AlarmView>,
+    /// How many there were beside those.
+    pub left_out: u64,
+}
+
+/// A problem that the host has noticed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+#[non_exhaustive]
+pub struct AlarmView {
+    /// `mailbox`, `burst`, `memory`, `crashes` or `deadlock`.
+    pub kind: String,
+    /// The process, or the one with the smallest id of several.
+    pub process: Option<String>,
+    /// The problem in words.
+    pub text: String,
+    /// How to solve it.
+    pub advice: String,
+    /// Since when, in milliseconds since 1970.
+    pub time_ms: u64,
+    /// The last look has still found it so.
+    pub is_on: bool,
+}
+
+impl AlarmsView {
+    pub(crate) fn of(system: &RunningSystem) -> Self {
+        let Some(alarms) = system.alarms() else {
+            return Self::default();
+        };
+        Self {
+            is_watched: true,
+            alarms: alarms.list(0).iter().map(AlarmView::of).collect(),
+            left_out: alarms.left_out(),
+        }
+    }
+}
+
+impl AlarmView {
+    pub(crate) fn of(alarm: &Alarm) -> Self {
+        let since = alarm.time.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self {
+            kind: alarm.kind.name().to_owned(),
+            process: alarm.process.map(|id| id.to_string()),
+            text: alarm.text.clone(),
+            advice: alarm.advice.clone(),
+            time_ms: u64::try_from(since.as_millis()).unwrap_or(u64::MAX),
+            is_on: alarm.is_on,
+        }
+    }
+}
+
 /// Something that has happened, or a note of the stream about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct EventView {
-    /// `spawned`, `ended`, `sent`, `received`, `waits` or `runs`; `lost` if events were left out, `end` if no more comes.
+    /// `spawned`, `ended`, `sent`, `received`, `waits`, `runs` or `alarm`; `lost` if events were left out, `end` if no more comes.
     pub event: String,
     /// When it was, in microseconds since the stream began.
     pub at_us: u64,
@@ -223,6 +283,9 @@ pub struct EventView {
     /// How many events were left out since the last note of that.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
+    /// A problem that the host has noticed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alarm: Option<AlarmView>,
 }
 
 impl EventView {
@@ -323,7 +386,7 @@ impl ProcessView {
             title: match names.first() {
                 Some(name) => name.clone(),
                 None if process.is_main => "main".into(),
-                None => entry.as_deref().map(short).unwrap_or_default().to_owned(),
+                None => entry.as_deref().map(short_entry).unwrap_or_default().to_owned(),
             },
             names,
             names_len: snapshot.names_len,
@@ -422,22 +485,6 @@ pub(crate) fn waits_for(wait: WaitFor, what: Id) -> String {
     }
 }
 
-/// What is specific of the name of an entry: that of a closure without the function of the SDK that calls it, and of an actor
-/// its type.
-fn short(entry: &str) -> &str {
-    let closure = within(entry, "lunatic::process::spawn::enter").unwrap_or(entry);
-    let actor = closure.strip_suffix("::{closure#0}").unwrap_or(closure);
-    let actor = ["start_linked", "start"].map(|start| within(actor, &format!("lunatic::actor::life::{start}")));
-    actor.into_iter().flatten().next().unwrap_or(closure)
-}
-
-/// What stands in `<>` behind `function`, with `::` before it or not, if that is all.
-fn within<'a>(name: &'a str, function: &str) -> Option<&'a str> {
-    let generics = name.strip_prefix(function)?;
-    let generics = generics.strip_prefix("::").unwrap_or(generics);
-    generics.strip_prefix('<')?.strip_suffix('>')
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -447,28 +494,5 @@ mod tests {
         let failures = KINDS.iter().filter(|kind| is_failure(kind));
         assert_eq!(failures.count(), 8);
         assert!(is_failure("panic") && !is_failure("normal") && !is_failure("killed"));
-    }
-
-    #[test]
-    fn entries_have_short_names() {
-        for (entry, expected) in [
-            ("_start", "_start"),
-            (
-                "lunatic::process::spawn::enter::<app::main::{closure#2}>",
-                "app::main::{closure#2}",
-            ),
-            (
-                "lunatic::process::spawn::enter::<lunatic::actor::life::start_linked<app::Worker>::{closure#0}>",
-                "app::Worker",
-            ),
-            (
-                "lunatic::process::spawn::enter::<lunatic::actor::life::start_linked<lunatic::supervisor::Supervisor<app::Tree>>\
-                 ::{closure#0}>",
-                "lunatic::supervisor::Supervisor<app::Tree>",
-            ),
-            ("lunatic::process::spawn::enter", "lunatic::process::spawn::enter"),
-        ] {
-            assert_eq!(short(entry), expected);
-        }
     }
 }

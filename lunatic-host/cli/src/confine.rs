@@ -122,6 +122,9 @@ fn paths(config: &SystemConfig, trust: bool) -> Paths {
         };
         list.push(dir.host.clone());
     }
+    paths
+        .write
+        .extend(config.dumps.iter().map(|dumps| dumps.folder().to_owned()));
     if trust {
         paths.write.push(".".into());
     }

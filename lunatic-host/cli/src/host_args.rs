@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::Confine;
+use crate::{Confine, DumpArgs};
 use anyhow::{Context as _, bail};
 use lunatic_host::budget::Caps;
 use lunatic_host::wasi::flags;
@@ -97,6 +97,15 @@ pub struct HostArgs {
     /// How long a program has to end in order after Ctrl-C or SIGTERM; then what is left of it is killed [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]
     pub shutdown_timeout: Option<Duration>,
+
+    /// Do not look for likely problems: mailboxes that grow, endless loops, little memory, repeated crashes,
+    /// processes that wait for each other
+    #[arg(long, help_heading = "Host options")]
+    pub no_alarms: bool,
+
+    /// Core dumps.
+    #[command(flatten)]
+    pub dumps: DumpArgs,
 
     /// When the host holds more memory than this, such as 200M, all processes that wait are packed, not only those that
     /// have waited for five seconds [default: a tenth of the machine's]

@@ -4,7 +4,7 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | `host_args`, `test_args` | flags, and what they say to the host and the test runner |
+//! | `host_args`, `dump_args`, `test_args` | flags, and what they say to the host and the test runner |
 //! | `run` | runs a program as a system |
 //! | `test_runner` | runs the tests in a module |
 //! | [`cargo_runner`] | what cargo calls `lunatic` with, as the `runner` of its configuration |
@@ -35,6 +35,7 @@ mod confine;
 #[cfg_attr(not(unix), path = "no_dashboard.rs")]
 mod dashboard;
 pub mod doctor;
+mod dump_args;
 mod host_args;
 pub mod init;
 #[cfg(unix)]
@@ -50,6 +51,7 @@ pub use lunatic_host::report::untrusted;
 pub use lunatic_host::{CompileHelper, cache_folder};
 
 pub use self::confine::Confine;
+pub use self::dump_args::{DumpArgs, Part};
 pub use self::host_args::HostArgs;
 #[cfg(unix)]
 pub use self::operate::{Operate, operate};

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use lunatic_host::alarms::AlarmConfig;
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
 
-use crate::{HostArgs, admin, compat, dashboard, stop, trust};
+use crate::{HostArgs, admin, compat, dashboard, dump_args, stop, trust};
 
 /// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
 /// if it could not be started.
@@ -45,6 +46,8 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
     config.wasi.stdin = Stdin::Inherit;
     let wasm = read(file)?;
+    config.dumps = host.dumps.open()?;
+    let dumps = config.dumps.clone();
     let door = host.admin.as_deref().map(admin::open).transpose()?;
     let dashboards = dashboard::open_all(host)?;
     // Before the runtime starts threads.
@@ -64,6 +67,10 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let patience = host.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
     let stop = signals.watch(system.clone(), patience, stderr.clone());
     let stop = stop.context("cannot wait for signals")?;
+    if !host.no_alarms {
+        let watched = system.watch(AlarmConfig::default(), stderr.clone());
+        watched.context("cannot look for alarms")?;
+    }
     if let Some(door) = door {
         admin::serve(door, &runtime, &system, file)?;
     }
@@ -73,6 +80,9 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let reason = system.wait();
     if let ExitReason::Deadlock(report) = &reason {
         stderr.report(&lines(report).to_string());
+    }
+    if let Some(dumps) = dumps {
+        dump_args::finish(&dumps, &stderr);
     }
     if host.metrics {
         stderr.report(&compat::metrics(&system));

@@ -296,6 +296,16 @@ impl Budget {
         }
     }
 
+    /// The budget around it.
+    pub fn parent(&self) -> Option<&Arc<Budget>> {
+        self.parent.as_ref()
+    }
+
+    /// The bytes of all that is counted in bytes that there are, if that is limited.
+    pub fn memory_cap(&self) -> Option<u64> {
+        self.caps.memory
+    }
+
     /// How much of it is used.
     pub fn used(&self, resource: Resource) -> u64 {
         self.used[resource as usize].load(Ordering::Relaxed)
@@ -342,11 +352,6 @@ impl Budget {
     /// How much may be used.
     pub fn caps(&self) -> &Caps {
         &self.caps
-    }
-
-    /// The budget around it.
-    pub fn parent(&self) -> Option<&Self> {
-        self.parent.as_deref()
     }
 
     /// How much is used.

@@ -17,7 +17,7 @@
 //! | floor | modules |
 //! |---|---|
 //! | what runs all | `worker`, [`simulation`] |
-//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`] |
+//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
 //! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `room`, `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
@@ -38,6 +38,7 @@ pub mod budget;
 pub mod calls;
 pub mod channel;
 pub mod clock;
+pub mod contents;
 pub mod counts;
 pub mod delivery;
 pub mod environment;

@@ -185,6 +185,7 @@ impl<'a, H: Host> Worker<'a, H> {
             return;
         }
         if preempted {
+            process.count_preempted();
             *process.task.lock() = Task::Suspended(body);
             let now = kernel.slices();
             let is_short = now != slice && process.set_preempted(now);

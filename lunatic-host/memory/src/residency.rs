@@ -66,7 +66,7 @@ impl PageSet {
     }
 
     /// The pages, as ranges of bytes from the start.
-    pub(crate) fn bytes(&self) -> impl Iterator<Item = Range<usize>> + '_ {
+    pub fn bytes(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.ranges()
             .map(|range| range.start as usize * page_size()..range.end as usize * page_size())
     }

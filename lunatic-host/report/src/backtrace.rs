@@ -1,6 +1,6 @@
 //! Backtraces of guests, readable: demangled, with short paths, without the frames that are the same in every one.
 
-use crate::symbols::{Place, Symbol, Symbols, short};
+use crate::symbols::{CodePlace, Place, Symbol, Symbols, short};
 use crate::untrusted;
 use std::fmt::{self, Write};
 use std::sync::Arc;
@@ -172,13 +172,8 @@ pub struct Recorded {
 impl Recorded {
     /// The place of a frame. Looks at all imports of the module.
     pub fn of(frame: &FrameInfo) -> Self {
-        let (function, offset) = Self::place_of(frame);
         Self {
-            place: Place {
-                function,
-                offset,
-                imports: imported_functions(frame.module()),
-            },
+            place: place(frame),
             name: frame.func_name().map(short),
         }
     }
@@ -201,6 +196,22 @@ pub fn resolve(recorded: &[&Recorded], symbols: Option<&Symbols>) -> Vec<Arc<[Fr
             symbols.resolve(&places, make)
         }
         None => (0..recorded.len()).map(|index| make(index, &[]).into()).collect(),
+    }
+}
+
+/// Where a process was that ended with `error`, innermost first, without functions that the host has added.
+pub fn places(error: &wasmtime::Error, symbols: &Symbols) -> Vec<CodePlace> {
+    let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames);
+    let frames = frames.unwrap_or_default().iter();
+    frames.filter_map(|frame| symbols.in_file(&place(frame))).collect()
+}
+
+fn place(frame: &FrameInfo) -> Place {
+    let (function, offset) = Recorded::place_of(frame);
+    Place {
+        function,
+        offset,
+        imports: imported_functions(frame.module()),
     }
 }
 

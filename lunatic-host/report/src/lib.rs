@@ -7,6 +7,7 @@
 //! | [`symbols`] | names, files and lines for places in a module |
 //! | `trap` | reasons in plain words |
 //! | [`deadlock`] | who waits on what when no process can run again |
+//! | [`dump`] | core dumps: written, read, and shown |
 //! | [`untrusted`] | texts of guests, without what a terminal would obey |
 //!
 //! When a process ends with an error, the host asks in this order: [`panic_of`] (did it announce a panic?),
@@ -29,6 +30,7 @@
 
 pub mod backtrace;
 pub mod deadlock;
+pub mod dump;
 pub mod panic;
 pub mod symbols;
 mod trap;
@@ -151,6 +153,8 @@ pub struct CrashReport {
     pub without_folders: bool,
     /// Show all frames, as `LUNATIC_BACKTRACE=full` asks for.
     pub full: bool,
+    /// The file that its core dump is written to.
+    pub dump: Option<String>,
     /// The report is the first one without names: say how to get them.
     advice: bool,
 }
@@ -185,6 +189,7 @@ impl CrashReport {
             backtrace,
             without_folders: false,
             full: false,
+            dump: None,
             advice,
         }
     }
@@ -206,6 +211,7 @@ impl CrashReport {
             backtrace: Backtrace::default(),
             without_folders: false,
             full: false,
+            dump: None,
             advice: false,
         }
     }
@@ -273,6 +279,9 @@ impl CrashReport {
             writeln!(f, "    it was given no folder: `--dir HOST::GUEST` gives it one")?;
         }
         self.write_relatives(f)?;
+        if let Some(dump) = &self.dump {
+            writeln!(f, "    core dump: {}", line(dump))?;
+        }
         self.backtrace.write(f, self.full)?;
         if self.advice {
             writeln!(

@@ -12,6 +12,7 @@
 use crate::Frame;
 use addr2line::gimli;
 use parking_lot::Mutex;
+use serde::Serialize;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -45,6 +46,15 @@ pub(crate) struct Place {
     pub(crate) offset: u32,
     /// How many functions the compiled module imports.
     pub(crate) imports: u32,
+}
+
+/// A place in a module as the user built it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct CodePlace {
+    /// Index of the function, imports first.
+    pub function: u32,
+    /// Bytes from the beginning of the function's body.
+    pub offset: u32,
 }
 
 /// The debug information of one module. Cheap to make; read on first use.
@@ -121,6 +131,16 @@ impl Symbols {
             known.entry(*place).or_insert_with(frames).clone()
         };
         places.iter().enumerate().map(&mut resolve).collect()
+    }
+
+    /// A place in the module as the user built it; `None` in a function that the host has added.
+    pub(crate) fn in_file(&self, place: &Place) -> Option<CodePlace> {
+        let layout = self.layout();
+        let index = layout.index(place).filter(|_| !layout.is_added(place))?;
+        Some(CodePlace {
+            function: u32::try_from(index).ok()?.checked_add(layout.imports)?,
+            offset: place.offset,
+        })
     }
 
     /// True the first time: advice about debug information is given once.

@@ -65,6 +65,32 @@ impl FromStr for Rule {
     }
 }
 
+/// As it is written in a configuration.
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.verb {
+            None => "",
+            Some(Verb::Connect) => "connect:",
+            Some(Verb::Bind) => "bind:",
+            Some(Verb::Resolve) => "resolve:",
+        })?;
+        match &self.target {
+            Target::Any => f.write_str("*")?,
+            Target::Range(IpAddr::V4(ip), 32) => write!(f, "{ip}")?,
+            Target::Range(IpAddr::V6(ip), 128) => write!(f, "[{ip}]")?,
+            Target::Range(IpAddr::V4(ip), bits) => write!(f, "{ip}/{bits}")?,
+            Target::Range(IpAddr::V6(ip), bits) => write!(f, "[{ip}]/{bits}")?,
+            Target::Name(name) => f.write_str(name)?,
+            Target::Under(domain) => write!(f, "*.{domain}")?,
+        }
+        match self.ports {
+            (0, u16::MAX) => Ok(()),
+            (first, last) if first == last => write!(f, ":{first}"),
+            (first, last) => write!(f, ":{first}-{last}"),
+        }
+    }
+}
+
 impl Rule {
     fn parse(text: &str) -> Option<Self> {
         let verbs = [
@@ -111,38 +137,6 @@ impl Rule {
                 }
                 _ => false,
             }
-    }
-}
-
-/// As users write it.
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self.verb {
-            Some(Verb::Connect) => "connect:",
-            Some(Verb::Bind) => "bind:",
-            Some(Verb::Resolve) => "resolve:",
-            None => "",
-        })?;
-        self.target.fmt(f)?;
-        match self.ports {
-            (0, u16::MAX) => Ok(()),
-            (first, last) if first == last => write!(f, ":{first}"),
-            (first, last) => write!(f, ":{first}-{last}"),
-        }
-    }
-}
-
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Any => f.write_str("*"),
-            Self::Range(IpAddr::V4(ip), 32) => ip.fmt(f),
-            Self::Range(IpAddr::V4(ip), bits) => write!(f, "{ip}/{bits}"),
-            Self::Range(IpAddr::V6(ip), 128) => write!(f, "[{ip}]"),
-            Self::Range(IpAddr::V6(ip), bits) => write!(f, "[{ip}]/{bits}"),
-            Self::Name(name) => f.write_str(name),
-            Self::Under(domain) => write!(f, "*.{domain}"),
-        }
     }
 }
 
@@ -235,11 +229,6 @@ pub struct Net {
 pub const DEPTH_MAX: u32 = 64;
 
 impl Net {
-    /// Its own rules, without those of its ancestors.
-    pub fn rules(&self) -> &[Rule] {
-        &self.rules
-    }
-
     /// What these rules allow, and nothing else.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self {
@@ -255,6 +244,17 @@ impl Net {
         let parent = (!rules.is_empty()).then(|| parent.clone());
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
         (depth < DEPTH_MAX).then(|| Arc::new(Self { rules, parent, depth }))
+    }
+
+    /// The rules in words: its own, and behind them those of each ancestor, which they do not go beyond.
+    pub fn texts(&self) -> Vec<String> {
+        let mut texts: Vec<String> = self.rules.iter().map(Rule::to_string).collect();
+        let outer = std::iter::successors(self.parent.as_deref(), |net| net.parent.as_deref());
+        texts.extend(outer.map(|net| {
+            let rules: Vec<String> = net.rules.iter().map(Rule::to_string).collect();
+            format!("within({})", rules.join(" "))
+        }));
+        texts
     }
 
     /// About how many bytes its own rules take up.
@@ -477,7 +477,23 @@ mod tests {
         })
     }
 
+    #[test]
+    fn rules_are_told_with_those_that_they_are_within() {
+        let outer = Arc::new(net(&["fe80::/10", "10.0.0.0/8:80-90"]));
+        let inner = Net::narrowed(&outer, vec!["bind:[::1]:8080".parse().unwrap()]).unwrap();
+        assert_eq!(
+            inner.texts(),
+            ["bind:[::1]:8080", "within([fe80::]/10 10.0.0.0/8:80-90)"]
+        );
+    }
+
     proptest! {
+        #[test]
+        fn a_rule_is_written_as_it_is_read(text in rule()) {
+            let rule: Rule = text.parse().unwrap();
+            prop_assert_eq!(rule.to_string().parse(), Ok(rule));
+        }
+
         /// However a tree of configurations is made, a child may do what each of its ancestors may, and nothing else.
         #[test]
         fn a_chain_allows_what_all_its_links_allow(
@@ -501,6 +517,7 @@ mod tests {
         #[test]
         fn no_text_panics(text in "[a-z0-9:.*/\\[\\]-]{0,20}") {
             if let Ok(rule) = text.parse::<Rule>() {
+                prop_assert_eq!(rule.to_string().parse(), Ok(rule.clone()));
                 let _ = Net::new(vec![rule]).answers(&text);
             }
         }

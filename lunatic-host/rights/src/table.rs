@@ -589,6 +589,11 @@ pub fn words() -> impl Iterator<Item = &'static str> {
     RIGHTS.iter().filter_map(Right::word)
 }
 
+/// The words for what is in a set.
+pub fn words_of(set: May) -> impl Iterator<Item = &'static str> {
+    words().filter(move |word| may(word).is_some_and(|may| set.contains(may)))
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;

@@ -1,7 +1,7 @@
 //! What a process may do and use, and how much of that it has used.
 
 use lunatic_kernel::budget::Budget;
-use lunatic_rights::May;
+use lunatic_rights::table;
 
 use crate::rights::Rights;
 use crate::wasm::Process;
@@ -14,7 +14,7 @@ pub struct RightsInfo {
     pub may: Vec<&'static str>,
     /// The folders that it was given, by their names inside, with `:ro` behind those that it may only read.
     pub folders: Vec<String>,
-    /// Its own network rules, as users write them. What its ancestors were held to holds for it, too.
+    /// Its own network rules, as users write them, and behind them those of each ancestor that they lie within.
     pub net: Vec<String>,
     /// Its limits: its own, those of its budget, and those of the budgets around it.
     pub limits: Vec<LimitInfo>,
@@ -36,27 +36,18 @@ pub struct LimitInfo {
     pub budget: usize,
 }
 
-const WORDS: [(May, &str); 5] = [
-    (May::SPAWN, "spawn"),
-    (May::CONFIGURE, "configure"),
-    (May::NAMES, "names"),
-    (May::COMPILE, "compile"),
-    (May::INSPECT, "inspect"),
-];
-
 /// The rights of a process.
 pub(crate) fn of(process: &Process) -> RightsInfo {
     let rights = &process.local.rights;
-    let may = WORDS.iter().filter(|(may, _)| rights.may.contains(*may));
     let mut limits = own_limits(process, rights);
-    let budgets = std::iter::successors(rights.budget.as_deref(), |budget| budget.parent());
+    let budgets = std::iter::successors(rights.budget.as_ref(), |budget| budget.parent());
     for (budget, number) in budgets.zip(1..) {
         limits.extend(limits_of(budget, number));
     }
     RightsInfo {
-        may: may.map(|(_, word)| *word).collect(),
+        may: table::words_of(rights.may).collect(),
         folders: rights.wasi.folder_names(),
-        net: rights.net.rules().iter().map(ToString::to_string).collect(),
+        net: rights.net.texts(),
         limits,
     }
 }

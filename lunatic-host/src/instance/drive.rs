@@ -7,6 +7,7 @@ use lunatic_memory::{ArenaError, MemoryError};
 use lunatic_module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, TypedFunc};
 
+use super::dump::{self, Parts};
 use super::image::Reset;
 use super::seat::{Seat, Seated};
 use super::{Ctx, arguments};
@@ -58,6 +59,7 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         let is_export = matches!(called, Some(Called::Export(_)));
         let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
         let ctx = store.data_mut();
+        let mut obituary = None;
         // There is none if `next` has ended it, and has found no other to go on with.
         if let Some(process) = ctx.process.clone() {
             // Taken out first: the release drops it.
@@ -66,7 +68,18 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
             // What the process wrote comes before what is said about it.
             process.system.process_ends(process.id);
             ctx.release();
-            ctx.end(ending.publish(&kernel, &process));
+            let reason;
+            (reason, obituary) = ending.publish(&kernel, &process);
+            ctx.end(reason);
+        }
+        if let Some(obituary) = obituary {
+            let parts = running.map(|running| running.parts(&mut store, &module));
+            return dump::write_later(
+                kernel.machine(),
+                store,
+                parts.unwrap_or_default(),
+                move |globals, memory| obituary.write(globals, memory),
+            );
         }
         if used_up {
             return;
@@ -191,6 +204,16 @@ impl Running {
         let run = instance.get_typed_func(&mut *store, RUN_EXPORT).ok();
         let startup = instance.get_typed_func(&mut *store, STARTUP_EXPORT).ok();
         Ok(Self { instance, run, startup })
+    }
+
+    /// What is dumped of it.
+    fn parts(&self, mut store: impl AsContextMut<Data = Ctx>, module: &Module) -> Parts {
+        let names = module.facts().globals.iter();
+        let globals = names.filter_map(|name| self.instance.get_global(&mut store, name));
+        Parts {
+            globals: globals.collect(),
+            memory: store.as_context().data().memory,
+        }
     }
 
     async fn call_export(&self, store: &mut Store<Ctx>, called: &Called) -> wasmtime::Result<()> {

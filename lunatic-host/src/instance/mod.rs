@@ -10,6 +10,7 @@ mod arguments;
 mod buffer;
 mod ctx;
 mod drive;
+mod dump;
 pub(crate) mod frozen;
 pub(crate) mod image;
 mod limits;
@@ -32,6 +33,7 @@ use self::seat::Seat;
 pub(crate) use self::visible::Here;
 use crate::engine::Layout;
 use crate::module::Module;
+use crate::report::dump::Memory;
 use crate::wasm::{Entry, Kernel, Process, Wasm};
 
 /// One instance and what drives it.
@@ -153,6 +155,23 @@ impl Runner {
         // SAFETY: as in `freeze_into`; the pages are dropped before this returns.
         let pages = unsafe { frozen::pages(&self.seat.memory()) };
         pages.is_some_and(|pages| pages.resident().count() > pages_max)
+    }
+
+    /// Calls `f` with the memory of the suspended instance, if it has one.
+    pub(crate) fn with_memory(&mut self, f: impl FnOnce(Option<Memory<'_>>)) {
+        let was_frozen = self.frozen.is_some();
+        self.thaw();
+        // SAFETY: as in `freeze_into`; the pages are dropped before anybody can run the instance.
+        match unsafe { frozen::pages(&self.seat.memory()) } {
+            Some(pages) => f(Some(Memory {
+                touched: pages.resident().bytes().collect(),
+                bytes: pages.bytes(),
+            })),
+            None => f(None),
+        }
+        if was_frozen {
+            self.freeze();
+        }
     }
 
     /// Puts everything back as it was.

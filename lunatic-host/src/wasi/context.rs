@@ -221,12 +221,6 @@ impl Wasi {
         self.paid.is_some()
     }
 
-    /// The names of its folders inside, with `:ro` behind those of which nothing may be changed.
-    pub(crate) fn folder_names(&self) -> Vec<String> {
-        let name = |folder: &Folder| format!("{}{}", folder.guest, if folder.read_only { ":ro" } else { "" });
-        self.folders.iter().map(name).collect()
-    }
-
     /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input. The folders of its own
     /// take descriptors from those of the child's group.
     pub(crate) fn narrowed(
@@ -315,6 +309,21 @@ impl Wasi {
     pub fn place_of(&self, path: &str) -> Option<(Folder, String)> {
         let (folder, rest) = Folder::nearest(&self.folders, path).ok()?;
         Some((folder.clone(), rest.join("/")))
+    }
+
+    /// What the folders are called inside, and which of them are only read.
+    pub(crate) fn folder_names(&self) -> Vec<String> {
+        let mode = |folder: &Folder| if folder.read_only { ":ro" } else { "" };
+        let names = self
+            .folders
+            .iter()
+            .map(|folder| format!("{}{}", folder.guest, mode(folder)));
+        names.collect()
+    }
+
+    /// The names of its variables, without their values.
+    pub(crate) fn variable_names(&self) -> Vec<String> {
+        self.env.iter().map(|(name, _)| name.clone()).collect()
     }
 
     /// How many folders there are. A context gives them the numbers behind those of the standard streams.

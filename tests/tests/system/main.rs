@@ -27,6 +27,7 @@ macro_rules! scenarios {
 }
 use scenarios;
 
+mod alarms;
 mod attacks;
 mod bad_files;
 mod c_programs;
@@ -40,6 +41,7 @@ mod confinement;
 #[cfg(feature = "compat")]
 mod databases;
 mod deadlocks;
+mod dumps;
 mod endings;
 mod examples;
 mod fuzzed;
@@ -61,6 +63,7 @@ mod shutdown;
 mod signals;
 mod stacks;
 mod stopping;
+mod storms;
 #[cfg(unix)]
 mod surroundings;
 mod systems;

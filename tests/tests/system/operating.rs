@@ -19,11 +19,11 @@ pub(crate) fn program(args: &[&str]) -> Program {
     program_with(&[], args)
 }
 
-/// A program with more flags of the host.
-fn program_with(flags: &[&str], args: &[&str]) -> Program {
+/// A program with a door of its own, and more flags of the host.
+pub(crate) fn program_with(flags: &[&str], args: &[&str]) -> Program {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
-    let ready = start(&[flags, &[&format!("--admin={socket}")]].concat(), args);
+    let ready = start(&[&[&*format!("--admin={socket}")], flags].concat(), args);
     Program {
         _folder: folder,
         socket,
@@ -34,6 +34,11 @@ fn program_with(flags: &[&str], args: &[&str]) -> Program {
 impl Program {
     pub(crate) fn ask(&self, args: &[&str]) -> Finished {
         lunatic([args, &["--at", &self.socket]].concat()).run()
+    }
+
+    /// How it ended: its exit code, and what it wrote.
+    pub(crate) fn end(self) -> (Option<i32>, String, String) {
+        self.ready.end()
     }
 }
 

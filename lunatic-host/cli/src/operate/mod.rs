@@ -1,6 +1,8 @@
 //! Commands that look into a running program, and steer it: clients of its admin door.
 
+mod alarms;
 mod dashboard;
+mod dump;
 mod flame;
 mod inspect;
 mod list;
@@ -17,12 +19,13 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use lunatic_admin::view::SystemView;
+use lunatic_admin::view::{AlarmsView, SystemView};
 use lunatic_admin::{Client, Trouble};
 use lunatic_host::Id;
 use serde::Serialize;
 
 use self::dashboard::Dashboard;
+use self::dump::Dump;
 use self::list::List;
 use self::profile::Profile;
 use self::ps::Ps;
@@ -65,6 +68,8 @@ pub enum Operate {
     Trace(Trace),
     /// Show where the processes of a running program compute
     Profile(Profile),
+    /// Write a core dump of a process of a running program that waits, or show one
+    Dump(Dump),
     /// Kill a process of a running program
     Kill {
         /// The process, such as 17 or 17.2
@@ -110,6 +115,7 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Trace(trace) => trace.run(),
         Operate::Inspect { process, at } => inspect::run(*process, at),
         Operate::Profile(profile) => profile.run(),
+        Operate::Dump(dump) => dump.run(),
         Operate::Kill { process, at } => at.post(&format!("/v1/processes/{}/kill", bare(*process))),
         Operate::Exit { process, reason, at } => {
             let query = form_urlencoded::Serializer::new(String::new())
@@ -119,10 +125,25 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         }
         Operate::Stop(at) => at.post("/v1/shutdown"),
         Operate::Status(at) => {
-            let view: SystemView = at.client()?.get("/v1/system")?;
-            at.print(&view, || status(&view))
+            let client = at.client()?;
+            let view: SystemView = client.get("/v1/system")?;
+            let alarms: AlarmsView = client.get("/v1/alarms")?;
+            let both = Status {
+                system: &view,
+                alarms: &alarms,
+            };
+            at.print(&both, || status(&view) + &alarms::lines(&alarms))
         }
     }
+}
+
+/// What `lunatic status --json` prints.
+#[derive(Serialize)]
+struct Status<'a> {
+    #[serde(flatten)]
+    system: &'a SystemView,
+    #[serde(flatten)]
+    alarms: &'a AlarmsView,
 }
 
 /// An id as it stands in a path: a `#` would begin something else there.
@@ -164,15 +185,20 @@ impl At {
 
     /// Prints a view as it is asked for.
     fn print(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
-        let text = match self.json {
-            true => format!("{}\n", serde_json::to_string_pretty(view)?),
-            false => text(),
-        };
-        match io::stdout().write_all(text.as_bytes()) {
-            // `lunatic ps | head` has read enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written.context("cannot print"),
-        }
+        print(self.json, view, text)
+    }
+}
+
+/// Prints a view as JSON or as text.
+fn print(json: bool, view: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
+    let text = match json {
+        true => format!("{}\n", serde_json::to_string_pretty(view)?),
+        false => text(),
+    };
+    match io::stdout().write_all(text.as_bytes()) {
+        // `lunatic ps | head` has read enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot print"),
     }
 }
 

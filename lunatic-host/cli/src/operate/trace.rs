@@ -18,7 +18,11 @@ pub struct Trace {
     name: Option<String>,
 
     /// What is shown, of spawned, ended, sent, received, waits, runs
-    #[arg(long, value_name = "KINDS", default_value = "spawned,ended,sent,received,waits,runs")]
+    #[arg(
+        long,
+        value_name = "KINDS",
+        default_value = "spawned,ended,sent,received,waits,runs,alarm"
+    )]
     kinds: String,
 
     /// Stop after so many events
@@ -93,6 +97,15 @@ fn line(event: &EventView) -> String {
         "received" => format!("receives {message}"),
         "waits" => format!("waits for {}", event.waits_for.as_deref().unwrap_or("something")),
         "runs" => "runs".to_owned(),
+        "alarm" => {
+            let alarm = event.alarm.clone().unwrap_or_default();
+            return format!(
+                "{:12.6}  alarm: {}; {}",
+                event.at_us as f64 / 1e6,
+                alarm.text,
+                alarm.advice
+            );
+        }
         "lost" => {
             return format!(
                 "note: {} events were left out, as too much happens at once: ask for one process or fewer kinds",

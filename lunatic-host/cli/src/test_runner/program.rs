@@ -41,6 +41,7 @@ impl<'a> Program<'a> {
         timeout: Option<Duration>,
     ) -> anyhow::Result<Self> {
         let mut config = host.system()?;
+        config.dumps = host.dumps.open()?;
         let is_compat = crate::compat::is_compat(&module);
         if is_compat {
             trust(&mut config);
@@ -94,6 +95,9 @@ impl<'a> Program<'a> {
             },
         };
         // Lines that nobody will finish.
+        if let Some(dumps) = &self.config.dumps {
+            dumps.finish();
+        }
         stdout.finish();
         stderr.finish();
         ended

@@ -63,6 +63,8 @@ pub struct Process<H: Host> {
     /// Which of these last used up its time slice, and which slice that was.
     preempted_run: AtomicU32,
     preempted_slice: AtomicU32,
+    /// How often that ended with its time slice, and not because it waited.
+    preempted: AtomicU32,
     /// Time slices that ended while it ran.
     slices: AtomicU64,
     frozen: AtomicBool,
@@ -98,6 +100,7 @@ impl<H: Host> Process<H> {
             runs: AtomicU32::new(0),
             preempted_run: AtomicU32::new(0),
             preempted_slice: AtomicU32::new(slice as u32),
+            preempted: AtomicU32::new(0),
             slices: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
@@ -238,8 +241,19 @@ impl<H: Host> Process<H> {
     }
 
     /// How often it has begun to run, modulo 2³².
-    pub(crate) fn runs(&self) -> u32 {
+    pub fn runs(&self) -> u32 {
         self.runs.load(Ordering::Relaxed)
+    }
+
+    /// A run has ended with its time slice. To be called by the worker that has it.
+    pub(crate) fn count_preempted(&self) {
+        let preempted = self.preempted.load(Ordering::Relaxed);
+        self.preempted.store(preempted.wrapping_add(1), Ordering::Relaxed);
+    }
+
+    /// How often it has waited, or was about to, modulo 2³²; one more while it runs.
+    pub fn waits(&self) -> u32 {
+        self.runs().wrapping_sub(self.preempted.load(Ordering::Relaxed))
     }
 
     /// Time slices that ended while it ran.
@@ -258,7 +272,12 @@ impl<H: Host> Process<H> {
 
     /// It is blocked, in a call of the host's own, and not frozen yet.
     pub fn is_freezable(&self) -> bool {
-        self.state.is_blocked() && self.wait().0.is_freezable() && !self.is_frozen() && !self.is_throttled()
+        self.state.is_blocked() && self.is_at_rest() && !self.is_frozen()
+    }
+
+    /// If it is blocked, it waits in a call of the host's own, where nobody else uses its memory.
+    pub fn is_at_rest(&self) -> bool {
+        self.wait().0.is_freezable() && !self.throttled.load(Ordering::Relaxed)
     }
 
     /// It waits only for its share of a core. To be called before it is blocked.

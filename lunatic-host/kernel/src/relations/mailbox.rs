@@ -190,6 +190,17 @@ impl Mailbox {
         self.number
     }
 
+    /// All that lies here, the oldest first; what was handed over has come for an owner that found nothing else.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Mail> {
+        let listed = |place| (place != NONE).then_some(place);
+        let next = move |place: &u32| listed(self.slots[*place].links[ALL].newer);
+        let places = std::iter::successors(listed(self.all.oldest), next);
+        listed(self.handed)
+            .into_iter()
+            .chain(places)
+            .map(|place| self.mail(place))
+    }
+
     /// Appends an entry, if `charge` allows for the bytes by which [`size`](Self::size) grows.
     pub fn push(
         &mut self,

@@ -50,7 +50,7 @@ impl MemoryBudget {
     }
 
     /// Bytes there are in all.
-    pub(crate) fn limit(&self) -> usize {
+    pub fn limit(&self) -> usize {
         self.limit
     }
 }

@@ -108,6 +108,8 @@ struct State {
     thread: bool,
     /// The thread is to go as soon as it has nothing to do.
     finishing: bool,
+    /// So many wait until all reports are out, which takes no time that has not to be.
+    waited_for: usize,
     /// Bytes that have ever been in the backlog, and how many of them are out (or dropped).
     queued: u64,
     drained: u64,
@@ -223,23 +225,35 @@ impl Output {
             self.0.emit_report(&mut state, text);
         } else {
             let text = text.to_owned();
-            state.reports.add(Box::new(move || text));
+            state.reports.add(Box::new(move || text), Instant::now());
         }
         self.wake_thread(&mut state);
     }
 
+    /// Whether one more crash is to be reported: 256 at once, and 10 a second. If not, it is counted.
+    pub(crate) fn admits_crash(&self) -> bool {
+        let mut state = self.0.state.lock();
+        let is_first = state.reports.deadline().is_none();
+        let admits = state.reports.admits_crash(Instant::now());
+        // The thread is told of the first, and sees to the number when it is time.
+        if !admits && is_first {
+            self.wake_thread(&mut state);
+        }
+        admits
+    }
+
     /// As [`report`](Self::report), but it takes a while to make the text: the thread of this output does it, one report after
-    /// the other. If too many wait already, it is only counted.
+    /// the other.
     pub(crate) fn report_later(&self, make: impl FnOnce() -> String + Send + 'static) {
         let mut state = self.0.state.lock();
-        state.reports.add(Box::new(make));
+        state.reports.add(Box::new(make), Instant::now());
         self.wake_thread(&mut state);
     }
 
     /// A report is not made, and only counted.
     pub(crate) fn leave_out(&self) {
         let mut state = self.0.state.lock();
-        state.reports.leave_out();
+        state.reports.leave_out(Instant::now());
         self.wake_thread(&mut state);
     }
 
@@ -248,9 +262,12 @@ impl Output {
     /// For the end of a system. Blocks the calling thread for as long as the reader of a full pipe makes it.
     pub fn finish(&self) {
         let mut state = self.0.state.lock();
+        state.waited_for += 1;
+        self.0.changed.notify_all();
         while !state.reports.is_idle() {
             self.0.changed.wait(&mut state);
         }
+        state.waited_for -= 1;
         let mut out = Vec::new();
         state.lines.release(&mut out);
         let _ = self.0.emit(&mut state, &out);
@@ -338,7 +355,7 @@ impl Output {
             Ok(_) => state.thread = true,
             Err(_) => {
                 // No thread to be had: better to wait here than to lose text.
-                while let Some(make) = state.reports.next() {
+                while let Some(make) = state.reports.next(Instant::now(), true) {
                     let text = MutexGuard::unlocked(state, || made(make));
                     self.0.emit_report(state, &text);
                     state.reports.done();
@@ -408,7 +425,7 @@ impl Shared {
         }
     }
 
-    /// The thread of an output: writes the backlog and lets go of lines that nobody finishes.
+    /// The thread of an output: writes the backlog, lets go of lines that nobody finishes, and makes reports.
     fn serve(&self) {
         let mut state = self.state.lock();
         loop {
@@ -416,24 +433,23 @@ impl Shared {
                 self.drain(&mut state);
                 continue;
             }
-            let is_due = state
-                .lines
-                .deadline()
-                .is_some_and(|deadline| deadline <= Instant::now());
-            if !is_due && let Some(make) = state.reports.next() {
+            let now = Instant::now();
+            if state.lines.deadline().is_some_and(|deadline| deadline <= now) {
+                let mut out = Vec::new();
+                state.lines.release(&mut out);
+                let _ = self.emit(&mut state, &out);
+                continue;
+            }
+            let is_end = state.waited_for > 0;
+            if let Some(make) = state.reports.next(now, is_end) {
                 let text = MutexGuard::unlocked(&mut state, || made(make));
                 self.emit_report(&mut state, &text);
                 state.reports.done();
                 continue;
             }
             self.changed.notify_all();
-            let idle = match state.lines.deadline() {
-                Some(deadline) if deadline <= Instant::now() => {
-                    let mut out = Vec::new();
-                    state.lines.release(&mut out);
-                    let _ = self.emit(&mut state, &out);
-                    continue;
-                }
+            let deadlines = [state.lines.deadline(), state.reports.deadline()];
+            let idle = match deadlines.into_iter().flatten().min() {
                 Some(deadline) => {
                     self.changed.wait_until(&mut state, deadline);
                     false

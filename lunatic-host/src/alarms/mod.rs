@@ -1,0 +1,293 @@
+//! Alarms: likely problems of a program, each reported once with a way to solve it.
+//!
+//! A thread of its own looks at the processes of a system every [`AlarmConfig::look`], in pieces, as a list of them does. Workers
+//! do nothing for it: all that it knows is what each process counts about itself anyway. What one look finds may be chance, so
+//! an alarm needs several looks in a row that find the same; only memory is what it is.
+//!
+//! | module | what it is about |
+//! |---|---|
+//! | `crashes` | whose children crash, and how often: counted where a crash is reported |
+//! | `cycles` | processes that wait for each other |
+//! | `look` | one look at all processes, and what it remembers for the next |
+//!
+//! While nothing runs, nothing changes, and the thread does not look.
+
+pub(crate) mod crashes;
+mod cycles;
+mod look;
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Weak};
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use lunatic_kernel::address::Id;
+use parking_lot::{Condvar, Mutex};
+
+use self::look::Look;
+use crate::report::untrusted::line;
+use crate::running::RunningSystem;
+use crate::wasi::Output;
+use crate::wasm::{Kernel, System};
+
+/// So many alarms are remembered; more are counted.
+const ALARMS_MAX: usize = 1000;
+/// So many are written to standard error after one look; the others are in the list.
+const WRITTEN_MAX: usize = 10;
+
+/// The pause between two looks is so many times as long as a look takes on a core: of a million processes, too, the looks take
+/// 2 % of one core.
+const PAUSE_MIN: u32 = 50;
+
+/// When there is an alarm.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlarmConfig {
+    /// How often the processes are looked at: every 10 s; less often if there are very many.
+    pub look: Duration,
+    /// A mailbox has more entries than this, 10,000, and more at each of four looks.
+    pub mailbox_len: usize,
+    /// A process has been on a core for so long, 10 s, without waiting.
+    pub burst: Duration,
+    /// So many parts of a hundred, 90, of a budget of memory are used.
+    pub memory_percent: u64,
+    /// So many children of one process, 10, have crashed since the last look, three times in a row.
+    pub crashes: u32,
+}
+
+impl Default for AlarmConfig {
+    fn default() -> Self {
+        Self {
+            look: Duration::from_secs(10),
+            mailbox_len: 10_000,
+            burst: Duration::from_secs(10),
+            memory_percent: 90,
+            crashes: 10,
+        }
+    }
+}
+
+/// What an alarm is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum AlarmKind {
+    /// A mailbox grows.
+    Mailbox,
+    /// A process computes and never waits.
+    Burst,
+    /// A budget of memory is nearly used up.
+    Memory,
+    /// Children of a process crash again and again.
+    Crashes,
+    /// Processes wait for each other.
+    Deadlock,
+}
+
+impl AlarmKind {
+    /// In a word.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mailbox => "mailbox",
+            Self::Burst => "burst",
+            Self::Memory => "memory",
+            Self::Crashes => "crashes",
+            Self::Deadlock => "deadlock",
+        }
+    }
+}
+
+/// A problem that the host has noticed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Alarm {
+    /// What it is about.
+    pub kind: AlarmKind,
+    /// The process, or the one with the smallest id of several.
+    pub process: Option<Id>,
+    /// The problem in words. May have names in it that guests chose, without what a terminal would obey.
+    pub text: String,
+    /// How to solve it.
+    pub advice: String,
+    /// Since when.
+    pub time: SystemTime,
+    /// The last look has still found it so.
+    pub is_on: bool,
+}
+
+/// A problem that a look has found.
+pub(crate) struct Finding {
+    kind: AlarmKind,
+    process: Option<Id>,
+    /// Tells apart what has no process.
+    what: u64,
+    text: String,
+    advice: String,
+}
+
+type Key = (AlarmKind, Option<Id>, u64);
+
+/// The alarms of a system: see [`RunningSystem::alarms`].
+pub struct Alarms(Arc<Shared>);
+
+struct Shared {
+    state: Mutex<State>,
+    stopped: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    is_stopped: bool,
+    alarms: Vec<Alarm>,
+    known: HashMap<Key, usize>,
+    left_out: u64,
+    looks: u64,
+}
+
+impl Alarms {
+    /// The alarms so far, the oldest first, without the first `skip`; at most 1,000 are remembered.
+    pub fn list(&self, skip: usize) -> Vec<Alarm> {
+        self.0.state.lock().alarms.iter().skip(skip).cloned().collect()
+    }
+
+    /// How many looks there were.
+    pub fn looks(&self) -> u64 {
+        self.0.state.lock().looks
+    }
+
+    /// How many there were beside those that are remembered.
+    pub fn left_out(&self) -> u64 {
+        self.0.state.lock().left_out
+    }
+}
+
+impl Drop for Alarms {
+    fn drop(&mut self) {
+        self.0.state.lock().is_stopped = true;
+        self.0.stopped.notify_all();
+    }
+}
+
+impl RunningSystem {
+    /// Looks at the processes of this system from time to time, and reports likely problems on `stderr`: see
+    /// [`AlarmKind`]. Goes on until the system has ended; to be called once.
+    ///
+    /// # Errors
+    ///
+    /// If the machine has no room for a thread.
+    pub fn watch(&self, config: AlarmConfig, stderr: Output) -> io::Result<()> {
+        let (kernel, system) = self.parts();
+        let shared = Arc::new(Shared {
+            state: Mutex::default(),
+            stopped: Condvar::new(),
+        });
+        let alarms = Alarms(shared.clone());
+        system.data.states.get_or_insert_with(|| alarms);
+        let (kernel, system) = (Arc::downgrade(kernel), Arc::downgrade(system));
+        let run = move || shared.run(&kernel, &system, config, &stderr);
+        thread::Builder::new().name("lunatic-alarms".into()).spawn(run)?;
+        Ok(())
+    }
+
+    /// The alarms of this system; `None` if nobody [watches](Self::watch) it.
+    pub fn alarms(&self) -> Option<Arc<Alarms>> {
+        self.state()
+    }
+}
+
+impl Shared {
+    /// Looks until the system or the alarms are gone.
+    fn run(&self, kernel: &Weak<Kernel>, system: &Weak<System>, config: AlarmConfig, stderr: &Output) {
+        let (mut look, mut pause) = (Look::new(config), config.look);
+        while !self.wait(pause) {
+            let (Some(kernel), Some(system)) = (kernel.upgrade(), system.upgrade()) else {
+                return;
+            };
+            if system.is_over() {
+                return;
+            }
+            let start = lunatic_memory::thread_time();
+            if let Some(found) = look.at(&kernel, &system, || self.wait(Duration::from_millis(1))) {
+                self.tell(found, stderr);
+            }
+            let took = lunatic_memory::thread_time().saturating_sub(start);
+            pause = config.look.max(took * PAUSE_MIN);
+        }
+    }
+
+    /// Waits; whether it is to stop.
+    fn wait(&self, time: Duration) -> bool {
+        let mut state = self.state.lock();
+        if !state.is_stopped {
+            self.stopped.wait_for(&mut state, time);
+        }
+        state.is_stopped
+    }
+
+    fn tell(&self, found: Vec<Finding>, stderr: &Output) {
+        let new = self.state.lock().update(found);
+        for alarm in new.iter().take(WRITTEN_MAX) {
+            stderr.report(&format!("alarm: {}; {}\n", alarm.text, alarm.advice));
+        }
+        if let Some(more @ 1..) = new.len().checked_sub(WRITTEN_MAX) {
+            stderr.report(&format!("alarm: {more} more: `lunatic status` lists them\n"));
+        }
+    }
+}
+
+impl State {
+    /// Notes what a look has found, and returns what was not known before.
+    fn update(&mut self, found: Vec<Finding>) -> Vec<Alarm> {
+        self.looks += 1;
+        self.alarms.iter_mut().for_each(|alarm| alarm.is_on = false);
+        let mut new = Vec::new();
+        for finding in found {
+            let key = (finding.kind, finding.process, finding.what);
+            if let Some(at) = self.known.get(&key) {
+                self.alarms[*at].is_on = true;
+                continue;
+            }
+            if self.alarms.len() >= ALARMS_MAX {
+                self.left_out += 1;
+                continue;
+            }
+            let alarm = Alarm {
+                kind: finding.kind,
+                process: finding.process,
+                text: line(finding.text).to_string(),
+                advice: finding.advice,
+                time: SystemTime::now(),
+                is_on: true,
+            };
+            self.known.insert(key, self.alarms.len());
+            self.alarms.push(alarm.clone());
+            new.push(alarm);
+        }
+        new
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_alarm_is_said_once_and_is_on_while_it_is_found() {
+        let finding = |what| Finding {
+            kind: AlarmKind::Memory,
+            process: None,
+            what,
+            text: "a\u{1b}b".into(),
+            advice: String::new(),
+        };
+        let mut state = State::default();
+        assert_eq!(state.update(vec![finding(1)])[0].text, "a\\u{1b}b");
+        assert_eq!(state.update(vec![finding(1), finding(2)]).len(), 1);
+        assert!(state.update(vec![finding(2)]).is_empty());
+        assert_eq!(
+            state.alarms.iter().map(|alarm| alarm.is_on).collect::<Vec<_>>(),
+            [false, true]
+        );
+        state.update((0..2 * ALARMS_MAX as u64).map(finding).collect());
+        assert_eq!((state.alarms.len(), state.left_out), (ALARMS_MAX, ALARMS_MAX as u64));
+    }
+}

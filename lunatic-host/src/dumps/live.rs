@@ -1,0 +1,97 @@
+//! A core dump of a process that waits, and goes on waiting.
+//!
+//! It is out of reach of wake-ups while its memory is written, as for a freeze; one that comes meanwhile is made good afterwards. So it is
+//! late by that time at most, and nobody else is.
+
+use std::fmt;
+
+use lunatic_kernel::address::Id;
+
+use super::{DumpConfig, about};
+use crate::ending::wait_in_words;
+use crate::report::dump::{self, Memory, Written};
+use crate::running::RunningSystem;
+use crate::wasm::Process;
+
+/// Why a process cannot be dumped now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DumpRefusal {
+    /// There is no such process, or it has ended.
+    Gone,
+    /// It runs, or is about to.
+    Runs,
+    /// It waits for input or output, or for its share of a core: somebody else may use its memory.
+    Busy,
+}
+
+impl fmt::Display for DumpRefusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Gone => "no such process lives",
+            Self::Runs => "the process runs: only one that waits can be dumped",
+            Self::Busy => "the process waits for input or output: try again when it waits for something else",
+        })
+    }
+}
+
+impl std::error::Error for DumpRefusal {}
+
+impl RunningSystem {
+    /// A core dump of a process of this system that waits: what is known of it, and its memory, as far as
+    /// [`bytes_max`](DumpConfig::bytes_max) goes. It has no backtrace. The process is not woken before it is written.
+    ///
+    /// # Errors
+    ///
+    /// [`DumpRefusal`] if it cannot be dumped now.
+    pub fn dump(&self, id: Id, config: &DumpConfig) -> Result<Vec<u8>, DumpRefusal> {
+        let (kernel, system) = self.parts();
+        let process = kernel.find(id).ok_or(DumpRefusal::Gone)?;
+        if !std::sync::Arc::ptr_eq(&process.system, system) {
+            return Err(DumpRefusal::Gone);
+        }
+        if !process.set_freezing() {
+            return Err(DumpRefusal::Runs);
+        }
+        let mut about = about(kernel, &process, String::new(), config);
+        about.waits_for = wait_in_words(process.wait().0).to_owned();
+        let dumped = write(&process, about, config);
+        // It was woken meanwhile, and is in no queue yet.
+        if !process.set_blocked_again() {
+            kernel.requeue(process);
+        }
+        dumped
+    }
+}
+
+/// Writes the dump of a process that is out of reach of wake-ups.
+fn write(process: &Process, mut about: dump::About, config: &DumpConfig) -> Result<Vec<u8>, DumpRefusal> {
+    about.time_ms = super::in_ms(super::now());
+    let args = &process.system.data.config.wasi.args;
+    let module = args.first().map_or("", String::as_str);
+    let mut file = Vec::new();
+    let mut write = |memory: Option<Memory<'_>>| {
+        about.memory_bytes = memory.as_ref().map_or(0, |memory| memory.bytes.len() as u64);
+        let core = Written {
+            module,
+            memory: memory.filter(|_| !config.without_memory),
+            ..Written::default()
+        };
+        dump::write(&core, &mut about, config.bytes_max, &mut file).expect("memory takes all that is written to it");
+    };
+    let is_safe = process.is_at_rest();
+    let written = process.with_suspended(|body| match is_safe {
+        true => {
+            body.with_memory(&mut write);
+            true
+        }
+        false => false,
+    });
+    match written {
+        Some(true) => {}
+        Some(false) => return Err(DumpRefusal::Busy),
+        // It has not run yet.
+        None => write(None),
+    }
+    Ok(file)
+}
