@@ -6,7 +6,7 @@
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
-use lunatic_cli::{HostArgs, Part};
+use lunatic_cli::{HostArgs, LogFormat, Part};
 use serde::Deserialize;
 
 use crate::error::Error;
@@ -27,6 +27,9 @@ pub(crate) struct RightsFile {
     max_total_memory: Option<String>,
     max_cpu: Option<f64>,
     log_denials: bool,
+    log_level: Option<String>,
+    log_format: Option<Format>,
+    log_file: Option<PathBuf>,
     workers: Option<usize>,
     dump_dir: Option<PathBuf>,
     dump_limit: Option<usize>,
@@ -49,6 +52,14 @@ impl From<DumpPart> for Part {
             DumpPart::Messages => Self::Messages,
         }
     }
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Format {
+    Text,
+    Json,
 }
 
 /// Reads the file in a package's folder; `None` if there is none.
@@ -112,6 +123,17 @@ impl RightsFile {
         dumps.dump_limit = dumps.dump_limit.or(self.dump_limit);
         or(&mut dumps.dump_bytes, self.dump_bytes);
         dumps.dump_without.extend(self.dump_without.into_iter().map(Part::from));
+        or(&mut host.log.level, self.log_level);
+        host.log.format = host.log.format.or(self.log_format.map(|format| match format {
+            Format::Text => LogFormat::Text,
+            Format::Json => LogFormat::Json,
+        }));
+        host.log.file = host.log.file.take().or(self.log_file.map(|file| folder.join(file)));
+    }
+
+    /// Which records are written.
+    pub(crate) fn log_level(self) -> Option<String> {
+        self.log_level
     }
 
     /// The lines for people: each key with its value.
@@ -137,6 +159,15 @@ impl RightsFile {
                 one("dump-dir", self.dump_dir.as_ref().map(|dir| dir.display().to_string())),
                 one("dump-limit", self.dump_limit.map(|n| n.to_string())),
                 one("dump-bytes", self.dump_bytes.clone()),
+                one("log-level", self.log_level.clone()),
+                one(
+                    "log-format",
+                    self.log_format.map(|format| format!("{format:?}").to_lowercase()),
+                ),
+                one(
+                    "log-file",
+                    self.log_file.as_ref().map(|file| file.display().to_string()),
+                ),
             ]
             .into_iter()
             .flatten(),
@@ -205,6 +236,19 @@ mod tests {
         assert_eq!(host.dumps.dump_dir.as_deref(), Some(Path::new("/other")));
     }
 
+    #[test]
+    fn the_log_is_told_by_the_file_unless_a_flag_says_otherwise() {
+        let file: RightsFile =
+            toml::from_str("log-level = 'debug'\nlog-format = 'json'\nlog-file = 'a.log'\n").unwrap();
+        assert_eq!(file.lines(), ["log-level debug", "log-format json", "log-file a.log"]);
+        let mut host = HostArgs::default();
+        host.log.level = Some("warn".into());
+        file.add_to(&mut host, Path::new("/p"));
+        assert_eq!(host.log.level.as_deref(), Some("warn"));
+        assert_eq!(host.log.format, Some(LogFormat::Json));
+        assert_eq!(host.log.file.as_deref(), Some(Path::new("/p/a.log")));
+    }
+
     /// The table of rights says which keys there are, and what their values are called.
     #[test]
     fn every_right_with_a_flag_has_its_key() {
@@ -224,6 +268,9 @@ mod tests {
         // No rights of processes, but told to the host all the same.
         known.extend([
             "log-denials",
+            "log-level",
+            "log-format",
+            "log-file",
             "workers",
             "dump-dir",
             "dump-limit",

@@ -12,10 +12,12 @@ use lunatic_sys::codes;
 
 use crate::dumps::{self, Claim, Dumping};
 use crate::engine::WASM_STACK_SIZE;
+use crate::log::Level;
 use crate::module::Module;
 use crate::report::dump::{Memory, Value};
 use crate::report::untrusted::{line, lines};
 use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
+use crate::wasi::Output;
 use crate::wasm::{Kernel, Process, System};
 
 /// The process ended itself, or a signal to itself ended it.
@@ -109,16 +111,17 @@ const FAILURE_SIZE: usize = 8 << 10;
 impl Failure {
     /// Has the failure reported, and dumped if that is wanted.
     fn publish(self, kernel: &Kernel, process: &Process, reason: &ExitReason) -> Option<Obituary> {
-        let (config, stderr) = (&process.system.data.config, process.system.data.wasi.stderr());
+        let data = &process.system.data;
+        let (config, reports) = (&data.config, data.reports());
         let dumps = config.dumps.as_ref();
-        let claim = dumps.and_then(|dumps| dumps.claim(kernel.machine(), process.id, stderr));
-        let is_told = config.crash_reports && stderr.admits_crash();
+        let claim = dumps.and_then(|dumps| dumps.claim(kernel.machine(), process.id, data.wasi.stderr()));
+        let is_told = config.crash_reports && reports.admits_crash();
         if claim.is_none() && !is_told {
             return None;
         }
         let story = Arc::new(Story::of(self, kernel, process, claim.as_ref()));
         if is_told {
-            story.clone().report(process);
+            story.clone().report(process, &reports);
         }
         let dumping = claim.map(|claim| Dumping {
             about: dumps::about(kernel, process, reason.to_string(), claim.config()),
@@ -171,33 +174,37 @@ impl Story {
         }
     }
 
-    /// Leaves it to the thread of the system's standard error to make the report. The process pays for what that takes.
-    fn report(self: Arc<Self>, process: &Process) {
+    /// Leaves it to the thread of the output that reports go to to make the report. The process pays for what that takes.
+    fn report(self: Arc<Self>, process: &Process, reports: &Output) {
         let budget = process.local.rights.budget.clone();
-        let stderr = process.system.data.wasi.stderr();
+        let system = process.system.clone();
+        let (id, called) = (process.id.to_string(), called(process));
         let texts = self.failure.said.as_ref().map_or(0, String::len) + self.title.len();
         let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
         if paid.grow(FAILURE_SIZE + texts).is_err() {
-            return stderr.leave_out();
+            return reports.leave_out();
         }
-        stderr.report_later(move || {
+        reports.report_later(move || {
             let (start, _paid) = (lunatic_memory::thread_time(), paid);
-            let text = self.text();
+            let report = self.to_report();
+            let text = report.to_string();
             if let Some(budget) = budget {
                 budget.spend(lunatic_memory::thread_time().saturating_sub(start));
             }
-            text
+            system
+                .data
+                .said(Level::Error, TARGET, (&id, &called), &report.reason, text)
         });
     }
 
     /// The report. Looks up names and lines, which may take long.
-    fn text(&self) -> String {
+    fn to_report(&self) -> CrashReport {
         let mut report = self.failure.to_report(self.title.clone());
         report.parent.clone_from(&self.parent);
         (report.links, report.links_len) = (self.links.clone(), self.links_len);
         report.without_folders = self.without_folders;
         report.dump.clone_from(&self.dump);
-        report.to_string()
+        report
     }
 }
 
@@ -214,7 +221,7 @@ impl Obituary {
         let find = || {
             let failure = &story.failure;
             let frames = report::backtrace::places(&failure.error, failure.module.symbols());
-            (story.text(), frames)
+            (story.to_report().to_string(), frames)
         };
         dumping.write(find, globals, memory)
     }
@@ -246,22 +253,29 @@ pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
             ExitReason::OutOfBudget => reason.to_string(),
             _ => format!("was ended by a signal of another process, which {reason}"),
         };
-        let how = lines(how);
-        system.data.wasi.stderr().report(&format!("process {name} {how}\n"));
+        let text = format!("process {name} {}\n", lines(&how));
+        say(process, &how, text);
     }
 }
 
 /// The end of a process for which a host function panicked.
 pub(crate) fn host_bug(process: &Process, payload: &(dyn Any + Send)) -> ExitReason {
     let report = CrashReport::host_bug(name(&process.system, process.id), payload);
-    publish(&process.system, &report);
+    if process.system.data.config.crash_reports {
+        say(process, &report.reason, report.to_string());
+    }
     ExitReason::HostBug(report.reason)
 }
 
-fn publish(system: &System, report: &CrashReport) {
-    if system.data.config.crash_reports {
-        system.data.wasi.stderr().report(&report.to_string());
-    }
+/// What records about ends are about.
+const TARGET: &str = "lunatic::crash";
+
+/// Says how a process has ended: `text` to people, `message` where programs read it.
+fn say(process: &Process, message: &str, text: String) {
+    let data = &process.system.data;
+    let (id, called) = (process.id.to_string(), called(process));
+    let said = data.said(Level::Error, TARGET, (&id, &called), message, text);
+    data.reports().report(&said);
 }
 
 /// The report of who waits for what, in a system of which each process waits for another one.
@@ -309,6 +323,19 @@ fn detail(kernel: &Kernel, system: &System, wait: WaitFor, what: Id) -> String {
         WaitFor::Join | WaitFor::Call => name(system, what),
         WaitFor::Sleep | WaitFor::Mail | WaitFor::Select => String::new(),
         WaitFor::Outside | WaitFor::Socket | WaitFor::File => String::new(),
+    }
+}
+
+/// What to call a process beside its id: its first registered name, or [what it began with](began_as).
+pub(crate) fn called(process: &Process) -> String {
+    process.first_name().unwrap_or_else(|| began_as(process))
+}
+
+/// What to call a process after what it began with: `main`, the actor that it is, or the function.
+pub(crate) fn began_as(process: &Process) -> String {
+    match process.system.is_main(process.id) {
+        true => "main".into(),
+        false => process.local.title(),
     }
 }
 

@@ -20,6 +20,8 @@ use crate::alarms::crashes::Crashes;
 use crate::inspect::belongings::{self, Part};
 use crate::inspect::rights;
 use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo};
+use crate::log::Log;
+use crate::metrics::{FamilyView, Metrics};
 use crate::module::Module;
 use crate::profile::{PROFILE_MAX, Profile, Profiled};
 use crate::rights::net::Net;
@@ -260,6 +262,21 @@ impl RunningSystem {
         Some(self.system.data.budget.as_ref()?.usage())
     }
 
+    /// What its processes have counted with `lunatic::metrics`, in the order of the names.
+    pub fn metrics(&self) -> Vec<FamilyView> {
+        self.system.data.metrics.read()
+    }
+
+    /// How often a process wanted to count something new and could not, as there were too many names already.
+    pub fn metrics_refused(&self) -> u64 {
+        self.system.data.metrics.refused()
+    }
+
+    /// Where records of its processes go, if [`SystemConfig::log`] says so.
+    pub fn log(&self) -> Option<&Log> {
+        self.system.data.config.log.as_ref()
+    }
+
     /// What an extension keeps with the system, if it keeps anything of this type: see
     /// [`Ctx::system_state`](crate::Ctx::system_state).
     pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
@@ -320,6 +337,7 @@ impl Runtime {
             budget: config.caps.map(|caps| Budget::outermost(caps, self.kernel.now())),
             config,
             wasi: Arc::new(wasi),
+            metrics: Metrics::default(),
             states: SharedStates::default(),
             crashes: Crashes::default(),
         };

@@ -7,10 +7,12 @@ use lunatic_kernel::budget::{Budget, Caps};
 
 use crate::alarms::crashes::Crashes;
 use crate::dumps::Dumps;
+use crate::log::{Level, Log};
+use crate::metrics::Metrics;
 use crate::rights::FILES_MAX;
 use crate::rights::net::Rule;
 use crate::states::{Inherited, SharedStates};
-use crate::wasi::{Wasi, WasiConfig};
+use crate::wasi::{Output, Wasi, WasiConfig};
 
 /// The largest memory of one process, in bytes, if nothing else is said: 1 GiB.
 pub(crate) const MEMORY_MAX: usize = 1 << 30;
@@ -66,6 +68,8 @@ pub struct SystemConfig {
     pub log_denials: bool,
     /// Writes core dumps of processes that fail. There are none by default.
     pub dumps: Option<Arc<Dumps>>,
+    /// Where records of the processes go, which they make with the crates `log` or `tracing`. By default nowhere.
+    pub log: Option<Log>,
 }
 
 impl Default for SystemConfig {
@@ -82,6 +86,7 @@ impl Default for SystemConfig {
             crash_reports: true,
             log_denials: false,
             dumps: None,
+            log: None,
         }
     }
 }
@@ -92,10 +97,37 @@ pub struct SystemData {
     pub(crate) wasi: Arc<Wasi>,
     /// What its processes use together, if that is measured.
     pub(crate) budget: Option<Arc<Budget>>,
+    /// What its processes count.
+    pub(crate) metrics: Metrics,
     /// What parts of the host and extensions keep with it.
     pub(crate) states: SharedStates,
     /// Whose children crash.
     pub(crate) crashes: Crashes,
+}
+
+impl SystemData {
+    /// Where what the host says about processes goes: to standard error, unless the log takes it.
+    pub(crate) fn reports(&self) -> Output {
+        let log = self.config.log.as_ref().filter(|log| log.takes_reports());
+        log.map_or_else(|| self.wasi.stderr().clone(), Log::output)
+    }
+
+    /// What the host says about a process (its id and what it is called), for [`reports`](Self::reports): `text` for people,
+    /// `message` where programs read it.
+    pub(crate) fn said(
+        &self,
+        level: Level,
+        target: &str,
+        process: (&str, &str),
+        message: &str,
+        text: String,
+    ) -> String {
+        let log = self.config.log.as_ref().filter(|log| log.takes_reports());
+        match log {
+            Some(log) => log.about(level, target, process, message, &text),
+            None => text,
+        }
+    }
 }
 
 /// What an extension that is an interface may change of a system that begins.

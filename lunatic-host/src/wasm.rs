@@ -34,6 +34,7 @@ use crate::rights::Rights;
 use crate::shortage::Shortage;
 use crate::stack::Askers;
 use crate::states::SharedStates;
+use crate::title::short;
 
 /// What all processes of a runtime share, beside what the kernel has.
 pub struct Wasm {
@@ -131,6 +132,12 @@ impl Local {
             Began::Closure(index) => self.module.entries().name_of(*index),
             Began::Export(name) => Some(EntryName::Export(name.to_string())),
         }
+    }
+
+    /// What to call it after what it began with: the actor that it is, or the function.
+    pub(crate) fn title(&self) -> String {
+        let entry = self.entry().map(|entry| entry.to_string());
+        entry.as_deref().map(short).unwrap_or_default().to_owned()
     }
 
     /// How large its memory is, in bytes: 0 until it has run.

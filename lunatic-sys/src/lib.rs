@@ -2,7 +2,7 @@
 //!
 //! A guest (the `lunatic` crate, or any program that speaks this interface) imports the functions of this crate; the
 //! host (`lunatic-host`) provides them. Both compile the same [`codes`] and [`layout`], and write and read what crosses
-//! with the same codecs ([`layout`], [`reason`], [`certificates`]), so neither can drift. There is no other logic here:
+//! with the same codecs ([`layout`], [`reason`], [`record`], [`certificates`]), so neither can drift. There is no other logic here:
 //! `docs/abi.md` says what each function does.
 //!
 //! | module | wasm namespace | what it is about |
@@ -14,6 +14,8 @@
 //! | [`inspect`] | `lunatic::inspect` | a look at other processes |
 //! | [`net`] | `lunatic::net` | sockets |
 //! | [`timer`] | `lunatic::timer` | messages that come later |
+//! | [`log`] | `lunatic::log` | records for the people who run the program |
+//! | [`metrics`] | `lunatic::metrics` | what a program counts, for the same |
 //! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
 //!
 //! # Calling habits
@@ -42,11 +44,14 @@ pub mod codes;
 pub mod compat;
 pub mod inspect;
 pub mod layout;
+pub mod log;
 pub mod mailbox;
+pub mod metrics;
 pub mod module;
 pub mod net;
 pub mod process;
 pub mod reason;
+pub mod record;
 pub mod registry;
 pub mod rights;
 pub mod timer;

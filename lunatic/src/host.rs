@@ -5,8 +5,11 @@
 //! the modules of the user's nouns (process, channel) turn them into their own errors.
 
 mod heap;
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) mod log;
 pub(crate) mod looks;
 pub(crate) mod mail;
+pub(crate) mod metrics;
 pub(crate) mod net;
 mod scratch;
 mod signals;
@@ -88,7 +91,17 @@ fn check(code: i32) -> Result<usize, Refused> {
 
 #[cold]
 pub(crate) fn unknown_code(code: i32) -> ! {
+    // This function is linked wherever the host is called.
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    log::keep();
     panic!("the host answered with the unknown code {code}: build this program with the host's version of lunatic")
+}
+
+/// The process goes on after a wait.
+#[inline]
+pub(crate) fn woke() {
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    crate::log::woke();
 }
 
 /// The timeout in the host's unit, nanoseconds. What does not fit (584 years) waits for ever.
@@ -253,6 +266,7 @@ pub(crate) fn kill(handle: RawHandle) -> Result<(), Refused> {
 pub(crate) fn join(handle: RawHandle, timeout_ns: u64) -> Result<i32, Refused> {
     // SAFETY: the import takes numbers only.
     let code = unsafe { process::join(handle.id, handle.key, timeout_ns) };
+    woke();
     check(code).map(|_| code)
 }
 
@@ -260,12 +274,14 @@ pub(crate) fn join(handle: RawHandle, timeout_ns: u64) -> Result<i32, Refused> {
 pub(crate) fn sleep_ns(ns: u64) {
     // SAFETY: the import takes numbers only.
     unsafe { process::sleep_ns(ns) }
+    woke();
 }
 
 /// Lets other processes run first.
 pub(crate) fn yield_now() {
     // SAFETY: the import takes nothing.
     unsafe { process::yield_now() }
+    woke();
 }
 
 /// Makes a channel that the calling process owns.
@@ -339,7 +355,9 @@ fn try_receive_into(channel: RawHandle, to: &mut [MaybeUninit<u8>]) -> Result<us
 #[inline]
 fn receive_into(channel: RawHandle, to: &mut [MaybeUninit<u8>], timeout_ns: u64) -> Result<usize, Refused> {
     // SAFETY: `to` is writable for its length.
-    check(unsafe { channel::receive(channel.id, channel.key, to.as_mut_ptr().cast(), to.len(), timeout_ns) })
+    let code = unsafe { channel::receive(channel.id, channel.key, to.as_mut_ptr().cast(), to.len(), timeout_ns) };
+    woke();
+    check(code)
 }
 
 /// Hands `read` the message of `len` bytes that a receive put into `inline`, or left in the buffer if it is longer.

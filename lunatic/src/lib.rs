@@ -34,6 +34,7 @@
 //! - [`#[lunatic::main]`](macro@main) lets `main` return an error, [`#[lunatic::test]`](macro@test) makes each test a
 //!   process of its own.
 //! - [`ProcessConfig`] says what a child may do and use: files, network, memory, time. Never more than its parent.
+//! - [`metrics`] counts, for the people who run the program.
 //! - [`net`] is the network, shaped like std's.
 //! - [`codec`] is about how messages become bytes.
 //!
@@ -46,6 +47,7 @@
 //! # Features
 //!
 //! - `bincode` (default), `json`, `msgpack`: one [codec] each.
+//! - `log`, `tracing`: what the crates of these names record is written by the host, in the module `log`.
 
 #![warn(missing_docs)]
 
@@ -55,7 +57,10 @@ pub mod codec;
 mod exit;
 mod host;
 pub mod inspect;
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub mod log;
 pub mod mailbox;
+pub mod metrics;
 mod module;
 pub mod net;
 pub mod process;

@@ -32,6 +32,8 @@ pub enum Right {
     Compile,
     /// To look at other processes: [`inspect`](crate::inspect).
     Inspect,
+    /// To count [metrics](crate::metrics).
+    Metrics,
 }
 
 impl Right {
@@ -42,6 +44,7 @@ impl Right {
             Self::Names => "names",
             Self::Compile => "compile",
             Self::Inspect => "inspect",
+            Self::Metrics => "metrics",
         }
     }
 }

@@ -46,6 +46,12 @@ pub const CHARGES: &[Row] = &[
     ("channel", "new", &[Channels]),
     ("channel", "try_send send", &[Messages]),
     ("channel", "try_receive receive", &[Buffers]),
+    // At most 256 KiB for a system, as of all that waits to be written.
+    ("log", "level", &[Nothing]),
+    ("log", "record", &[Output, Buffers]),
+    // Names are kept until the system ends.
+    ("metrics", "open", &[Output, Buffers]),
+    ("metrics", "add change set observe", &[Nothing]),
     ("mailbox", "send", &[Messages]),
     ("mailbox", "reference", &[Relations]),
     ("mailbox", "close", &[Nothing]),

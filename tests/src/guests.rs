@@ -85,17 +85,22 @@ pub fn scenarios(name: &str) -> Vec<String> {
 
 fn build(profile: &[&str]) -> Modules {
     let _alone = lock();
-    let selected = [
+    let most = [
         "--package=lunatic-examples",
         "--package=lunatic-example-c-library",
         "--package=lunatic-test-guests",
         "--bins",
         "--examples",
     ];
+    // Built with the others, it would give them its features, and a logger to each of their processes.
+    let logging = ["--package=lunatic-test-logs", "--bins"];
     let folder = format!("--target-dir={}", target_folder().display());
-    let built = guests::build(workspace(), &[&selected[..], &[folder.as_str()], profile].concat());
-    let built = built.unwrap_or_else(|error| panic!("the guests could not be built: {error}"));
-    built.into_iter().map(|guest| (guest.name, guest.path)).collect()
+    let build = |selected: &[&str]| {
+        let built = guests::build(workspace(), &[selected, &[folder.as_str()], profile].concat());
+        built.unwrap_or_else(|error| panic!("the guests could not be built: {error}"))
+    };
+    let built = build(&most).into_iter().chain(build(&logging));
+    built.map(|guest| (guest.name, guest.path)).collect()
 }
 
 /// Held while guests are built; let go when the file is closed.

@@ -190,7 +190,7 @@ fn import(namespace: &str, function: &str) -> Import {
 fn parameter(text: &str) -> Parameter {
     let (name, ty) = text.split_once(": ").expect("a parameter has a type");
     let kind = match ty {
-        "*const u8" | "*mut u8" | "*const u64" | "*const Source" => Kind::Elements,
+        "*const u8" | "*mut u8" | "*const u64" | "*const f64" | "*const Source" => Kind::Elements,
         "*mut u64" => Kind::Place(8),
         "*mut RawHandle" => Kind::Place(RAW_HANDLE_SIZE as u32),
         "*const SpawnOptions" => Kind::Place(SPAWN_OPTIONS_SIZE as u32),
@@ -199,7 +199,8 @@ fn parameter(text: &str) -> Parameter {
         "*const SocketAddress" | "*mut SocketAddress" => Kind::Place(SOCKET_ADDRESS_SIZE as u32),
         "*mut Header" => Kind::Place(HEADER_SIZE as u32),
         "usize" | "i32" => Kind::Word,
-        "u64" => Kind::Long,
+        "u64" | "i64" => Kind::Long,
+        "f64" => Kind::Double,
         _ => panic!("a parameter of type {ty}: teach the test"),
     };
     Parameter {

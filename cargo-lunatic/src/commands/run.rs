@@ -1,5 +1,10 @@
 //! `cargo lunatic run`: builds one program and runs it.
 
+#[cfg(unix)]
+use std::path::Path;
+
+#[cfg(unix)]
+use lunatic_cli::Configuration;
 use lunatic_cli::HostArgs;
 
 use super::{current_folder, shown};
@@ -54,9 +59,23 @@ impl Run {
         let package = program.manifest.parent().unwrap_or(&folder);
         if let Some((_, file)) = rights_file::read(package)? {
             file.add_to(&mut host, package);
+            #[cfg(unix)]
+            if self.host.log.level.is_none() {
+                host.configuration = Some(configuration(package));
+            }
         }
         Ok(lunatic_cli::run(path, &self.arguments, &host))
     }
+}
+
+/// What of a package's file can be read again: a flag goes before it.
+#[cfg(unix)]
+fn configuration(package: &Path) -> Configuration {
+    let folder = package.to_owned();
+    Configuration::new(package.to_owned(), move || {
+        let file = rights_file::read(&folder)?;
+        Ok(file.and_then(|(_, file)| file.log_level()))
+    })
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use lunatic_host::dumps::{DumpConfig, DumpRefusal};
+use lunatic_host::log::FilterError;
 use lunatic_host::{Id, RunningSystem};
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
 use crate::serving::Body;
 use crate::stack::{ProfileView, StackView};
-use crate::view::{AlarmsView, ErrorView, PageView, ProcessView};
+use crate::view::{AlarmsView, ErrorView, LogLevelView, PageView, ProcessView};
 
 /// A stack that is not seen by then is not shown.
 const STACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -81,6 +82,8 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
             system.shut_down();
             done(true)
         }
+        Asked::LogLevel => log_level(program, None),
+        Asked::SetLogLevel(filter) => log_level(program, Some(&filter)),
     }
 }
 
@@ -95,6 +98,20 @@ fn dump(system: &RunningSystem, id: Id) -> Answer {
         Err(DumpRefusal::Gone) => gone(),
         Err(refusal) => error(StatusCode::CONFLICT, refusal.to_string()),
     }
+}
+
+/// Changes which records are written, if that is asked for, and says which are.
+fn log_level(program: &Program, filter: Option<&str>) -> Answer {
+    let Some(log) = program.system.log() else {
+        return error(StatusCode::NOT_FOUND, "this program has no log".into());
+    };
+    match filter.map(str::parse).transpose() {
+        Err(wrong) => return error(StatusCode::BAD_REQUEST, FilterError::to_string(&wrong)),
+        Ok(Some(filter)) => log.set_filter(filter),
+        Ok(None) => {}
+    }
+    let filter = log.filter().to_string();
+    json(StatusCode::OK, &LogLevelView { filter })
 }
 
 /// The answer to a request that is none, or cannot be done.

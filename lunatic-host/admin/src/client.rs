@@ -81,6 +81,15 @@ impl Client {
         self.ask(Method::POST, path, TIMEOUT)
     }
 
+    /// Has something changed.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`].
+    pub fn put<T: DeserializeOwned>(&self, path: &str) -> Result<T, Trouble> {
+        self.ask(Method::PUT, path, TIMEOUT)
+    }
+
     /// [`post`](Self::post) of something that takes so much longer than others.
     ///
     /// # Errors

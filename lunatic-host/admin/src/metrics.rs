@@ -2,10 +2,13 @@
 //!
 //! Names follow OpenTelemetry: what is counted, then its unit; what only grows ends with `_total`. Labels have few values, all of
 //! them known beforehand, so the answer stays below some kilobytes. The figures are of the whole runtime, not of one system.
+//!
+//! Behind them stands what the program counts itself, a bounded number of series whose names the host has checked.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::{self, Display, Write as _};
 
 use lunatic_host::exit::KINDS;
+use lunatic_host::metrics::{FamilyView, Kind, ValueView};
 
 use crate::door::Program;
 
@@ -65,7 +68,54 @@ pub(crate) fn text(program: &Program) -> String {
         "version",
         [(env!("CARGO_PKG_VERSION"), 1)],
     );
+    page.one(
+        COUNTER,
+        "lunatic_program_metrics_refused_total",
+        "How often the program could not count something new, as it has as many metrics as it may.",
+        program.system.metrics_refused(),
+    );
+    program.system.metrics().iter().for_each(|family| page.family(family));
     page.0
+}
+
+/// Labels as they stand behind a name, with that of a bucket if it is one. A value may be any text.
+struct Labels<'a>(&'a [(String, String)], Option<f64>);
+
+impl Display for Labels<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(labels, bound) = self;
+        let mut before = '{';
+        for (label, value) in *labels {
+            write!(f, "{before}{label}=\"")?;
+            for c in value.chars() {
+                match c {
+                    '\\' | '"' => write!(f, "\\{c}")?,
+                    '\n' => f.write_str("\\n")?,
+                    c => f.write_char(c)?,
+                }
+            }
+            f.write_char('"')?;
+            before = ',';
+        }
+        if let Some(bound) = bound {
+            write!(f, "{before}le=\"{}\"", Number(*bound))?;
+            before = ',';
+        }
+        f.write_str(if before == ',' { "}" } else { "" })
+    }
+}
+
+/// A number as the format has it.
+struct Number(f64);
+
+impl Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            number if number == f64::INFINITY => f.write_str("+Inf"),
+            number if number == f64::NEG_INFINITY => f.write_str("-Inf"),
+            number => write!(f, "{number}"),
+        }
+    }
 }
 
 const GAUGE: &str = "gauge";
@@ -159,6 +209,36 @@ impl Page {
         self.head(kind, name, help);
         for (of, value) in values {
             self.line(format_args!(r#"{name}{{{label}="{of}"}} {value}"#));
+        }
+    }
+
+    /// What the program counts under one name.
+    fn family(&mut self, family: &FamilyView) {
+        let name = &family.name;
+        let (kind, name) = match family.kind {
+            Kind::Counter => (COUNTER, format!("{name}_total")),
+            Kind::Gauge => (GAUGE, name.clone()),
+            Kind::Histogram => ("histogram", name.clone()),
+        };
+        self.head(kind, &name, "Of the program.");
+        for series in &family.series {
+            let labels = &series.labels;
+            match &series.value {
+                ValueView::Counter(count) => self.line(format_args!("{name}{} {count}", Labels(labels, None))),
+                ValueView::Gauge(sum) => self.line(format_args!("{name}{} {sum}", Labels(labels, None))),
+                ValueView::Histogram { buckets, sum } => {
+                    let bounds = family.bounds.iter().copied().chain([f64::INFINITY]);
+                    let mut count = 0;
+                    for (bound, bucket) in bounds.zip(buckets) {
+                        count += bucket;
+                        self.line(format_args!("{name}_bucket{} {count}", Labels(labels, Some(bound))));
+                    }
+                    let labels = Labels(labels, None);
+                    self.line(format_args!("{name}_sum{labels} {}", Number(*sum)));
+                    self.line(format_args!("{name}_count{labels} {count}"));
+                }
+                _ => {}
+            }
         }
     }
 

@@ -32,6 +32,8 @@ pub(crate) enum Asked {
     Kill(Id),
     Exit(Id, ExitReason),
     ShutDown,
+    LogLevel,
+    SetLogLevel(String),
 }
 
 impl Asked {
@@ -72,6 +74,8 @@ POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
 POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART
 POST /v1/shutdown                 stops the program in order
+GET  /v1/log-level                which records are written
+PUT  /v1/log-level?filter=FILTER  changes that, such as info,shop::stock=debug
 ";
 
 /// What a request asks for. `query` is what stands behind the `?`.
@@ -111,6 +115,8 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["v1", "workers"] => get().and_then(|()| part(Kind::Workers, query)),
         ["v1", "profile"] => post().and_then(|()| profile(query)),
         ["v1", "shutdown"] => post().map(|()| Asked::ShutDown),
+        ["v1", "log-level"] if method == http::Method::PUT => filter(query).map(Asked::SetLogLevel),
+        ["v1", "log-level"] => allowed(http::Method::GET, "GET, PUT").map(|()| Asked::LogLevel),
         _ => Err(Refused::NotFound),
     }
 }
@@ -120,6 +126,14 @@ pub(crate) fn time(method: &http::Method, uri: &http::Uri) -> Duration {
     match read(method, uri.path(), uri.query().unwrap_or_default()) {
         Ok(Asked::Events(wanted)) => wanted.time(),
         _ => Duration::ZERO,
+    }
+}
+
+fn filter(query: &str) -> Result<String, Refused> {
+    let mut parts = form_urlencoded::parse(query.as_bytes());
+    match (parts.next(), parts.next()) {
+        (Some((name, filter)), None) if name == "filter" => Ok(filter.into_owned()),
+        _ => Err(Refused::Wrong("give `filter=FILTER`, such as `filter=info`".into())),
     }
 }
 
@@ -246,6 +260,12 @@ mod tests {
             let read = read(&post, "/v1/profile", &format!("seconds={seconds}"));
             assert!(matches!(read, Err(Refused::Wrong(_))), "{seconds}");
         }
+        let put = |query| read(&Method::PUT, "/v1/log-level", query);
+        assert_eq!(read(&get, "/v1/log-level", ""), Ok(Asked::LogLevel));
+        assert_eq!(
+            put("filter=info%2Cshop%3Ddebug"),
+            Ok(Asked::SetLogLevel("info,shop=debug".into()))
+        );
         let query = Query {
             order: Order::Mailbox,
             skip: 3,
@@ -266,6 +286,11 @@ mod tests {
         assert_eq!(read(&get, "/v1/nothing", ""), Err(Refused::NotFound));
         assert_eq!(read(&get, "/v1/processes/1/kill", ""), Err(Refused::Method("POST")));
         assert_eq!(read(&post, "/v1/system", ""), Err(Refused::Method("GET")));
+        assert_eq!(read(&post, "/v1/log-level", ""), Err(Refused::Method("GET, PUT")));
+        for query in ["", "level=info", "filter=info&filter=warn"] {
+            let refused = read(&Method::PUT, "/v1/log-level", query);
+            assert!(matches!(refused, Err(Refused::Wrong(_))), "{query}: {refused:?}");
+        }
         for (path, query) in [
             ("", "order=size"),
             ("", "limit=-1"),

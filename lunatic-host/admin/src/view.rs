@@ -6,7 +6,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use lunatic_host::alarms::Alarm;
 use lunatic_host::exit::KINDS;
-use lunatic_host::inspect::{LimitInfo, Page, RightsInfo, short_entry};
+use lunatic_host::inspect::{LimitInfo, Page, RightsInfo, short};
 use lunatic_host::report::untrusted::line;
 use lunatic_host::{Figures, Id, Phase, ProcessInfo, RunningSystem, WaitFor};
 use serde::{Deserialize, Serialize};
@@ -245,6 +245,14 @@ impl AlarmView {
     }
 }
 
+/// Which records are written.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct LogLevelView {
+    /// Such as `info,shop::stock=debug`.
+    pub filter: String,
+}
+
 /// Something that has happened, or a note of the stream about itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -386,7 +394,7 @@ impl ProcessView {
             title: match names.first() {
                 Some(name) => name.clone(),
                 None if process.is_main => "main".into(),
-                None => entry.as_deref().map(short_entry).unwrap_or_default().to_owned(),
+                None => entry.as_deref().map(short).unwrap_or_default().to_owned(),
             },
             names,
             names_len: snapshot.names_len,

@@ -42,12 +42,44 @@ fn metric(series: &str) -> Option<&str> {
     let Some((name, labels)) = series.split_once('{') else {
         return is_name(series).then_some(series);
     };
-    let (label, value) = labels.strip_suffix("\"}")?.split_once("=\"")?;
-    let is_plain = !value.contains(['"', '\\', '\n']);
-    (is_name(name) && is_name(label) && is_plain).then_some(name)
+    let mut rest = labels;
+    loop {
+        let (label, value) = rest.split_once("=\"")?;
+        rest = after_value(value)?;
+        if !is_name(label) {
+            return None;
+        }
+        match rest.split_at_checked(1)? {
+            ("}", "") => return is_name(name).then_some(name),
+            (",", more) => rest = more,
+            _ => return None,
+        }
+    }
 }
 
-/// Reads the text format 0.0.4 as strictly as its description says, with one label a figure at most.
+/// What stands behind the end of a value, whose quotes, backslashes and ends of lines are escaped.
+fn after_value(text: &str) -> Option<&str> {
+    let mut chars = text.chars();
+    loop {
+        match chars.next()? {
+            '"' => return Some(chars.as_str()),
+            '\\' => matches!(chars.next()?, '\\' | '"' | 'n').then_some(())?,
+            _ => {}
+        }
+    }
+}
+
+/// The name of the figure that a line of a metric of this name and kind has.
+fn is_of(series: &str, name: &str, kind: &str) -> bool {
+    let Some(found) = metric(series) else { return false };
+    let end = found.strip_prefix(name);
+    match kind {
+        "histogram" => end.is_some_and(|end| ["_bucket", "_sum", "_count"].contains(&end)),
+        _ => end == Some(""),
+    }
+}
+
+/// Reads the text format 0.0.4 as strictly as its description says.
 fn parse(text: &str) -> Figures {
     let (mut figures, mut kinds) = (Figures::new(), BTreeMap::new());
     let mut helped = Vec::new();
@@ -61,7 +93,7 @@ fn parse(text: &str) -> Figures {
         } else if let Some(kind) = line.strip_prefix("# TYPE ") {
             let (name, kind) = kind.split_once(' ').expect(line);
             assert!(
-                helped.last() == Some(&name) && ["gauge", "counter"].contains(&kind),
+                helped.last() == Some(&name) && ["gauge", "counter", "histogram"].contains(&kind),
                 "{line}"
             );
             assert_eq!(kind == "counter", name.ends_with("_total"), "{line}");
@@ -69,7 +101,7 @@ fn parse(text: &str) -> Figures {
             current = name;
         } else {
             let (series, value) = line.rsplit_once(' ').expect(line);
-            assert_eq!(metric(series), Some(current), "{line}");
+            assert!(is_of(series, current, kinds[current]), "{line}");
             let value: f64 = value.parse().expect(line);
             assert!(value.is_finite() && value >= 0.0, "{line}");
             let former = figures.insert(series.to_owned(), (kinds[current] == "counter", value));
@@ -143,4 +175,60 @@ fn counters_never_go_down() {
     }
     load.join().unwrap();
     assert_eq!(figures(&opened.path)["lunatic_processes_spawned_total"].1, 401.0);
+}
+
+/// Counts three times, says 5 of a gauge, sorts two values, and sleeps; `again` counts once more, and says 7.
+const COUNTING: &str = r#"(module
+    (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+    (import "lunatic::metrics" "open" (func $open (param i32 i32 i32 i32 i32) (result i32)))
+    (import "lunatic::metrics" "add" (func $add (param i32 i64) (result i32)))
+    (import "lunatic::metrics" "set" (func $set (param i32 i64) (result i32)))
+    (import "lunatic::metrics" "observe" (func $observe (param i32 f64) (result i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "orders\00what=a \"\\\nb\00a=1")
+    (data (i32.const 100) "open")
+    (data (i32.const 200) "size")
+    (data (i32.const 304) "\00\00\00\00\00\00\e0\3f\00\00\00\00\00\00\f8\3f")
+    (func (export "_start") (local $series i32)
+        (local.set $series (call $open (i32.const 0) (i32.const 0) (i32.const 22) (i32.const 0) (i32.const 0)))
+        (drop (call $add (local.get $series) (i64.const 1)))
+        (drop (call $add (local.get $series) (i64.const 2)))
+        (drop (call $set (call $open (i32.const 1) (i32.const 100) (i32.const 4) (i32.const 0) (i32.const 0)) (i64.const -5)))
+        (local.set $series (call $open (i32.const 2) (i32.const 200) (i32.const 4) (i32.const 304) (i32.const 2)))
+        (drop (call $observe (local.get $series) (f64.const 1)))
+        (drop (call $observe (local.get $series) (f64.const 2.5)))
+        (call $sleep (i64.const 3600000000000))))"#;
+
+#[test]
+fn what_the_program_counts_is_shown() {
+    let opened = open(COUNTING);
+    let shown = || {
+        let (_, body) = get(&opened.path, "/metrics");
+        body.split_once("# HELP open ").map(|(_, own)| own.to_owned())
+    };
+    let own = loop {
+        match shown() {
+            Some(own) if own.contains("size_count 2") => break own,
+            _ => std::thread::yield_now(),
+        }
+    };
+    let expected = [
+        "Of the program.",
+        "# TYPE open gauge",
+        "open -5",
+        "# HELP orders_total Of the program.",
+        "# TYPE orders_total counter",
+        r#"orders_total{a="1",what="a \"\\\nb"} 3"#,
+        "# HELP size Of the program.",
+        "# TYPE size histogram",
+        r#"size_bucket{le="0.5"} 0"#,
+        r#"size_bucket{le="1.5"} 1"#,
+        r#"size_bucket{le="+Inf"} 2"#,
+        "size_sum 3.5",
+        "size_count 2",
+    ];
+    assert_eq!(own.lines().collect::<Vec<_>>(), expected);
+    // A gauge may be below zero; all else is as strict as before.
+    let (_, body) = get(&opened.path, "/metrics");
+    parse(&body.replace("open -5", "open 5"));
 }

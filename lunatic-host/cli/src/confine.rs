@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::bail;
 use lunatic_confine::{Confined, Paths};
+use lunatic_host::log::Log;
 use lunatic_host::{SystemConfig, cache_folder};
 
 /// How far the host is confined.
@@ -66,16 +67,23 @@ const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
 impl Confine {
     /// Confines this thread and those that it starts to what running a program needs. With `trust`, a program may
-    /// turn out to be given the current folder and the network.
+    /// turn out to be given the current folder and the network. `configuration` is a folder that is read from later.
     ///
     /// # Errors
     ///
     /// If it is to be complete, and is not.
-    pub(crate) fn program(self, config: &SystemConfig, trust: bool) -> anyhow::Result<()> {
-        match self {
-            Self::Off => Ok(()),
-            Self::On | Self::Strict => self.accept(lunatic_confine::host(&paths(config, trust))),
+    pub(crate) fn program(
+        self,
+        config: &SystemConfig,
+        trust: bool,
+        configuration: Option<&Path>,
+    ) -> anyhow::Result<()> {
+        if self == Self::Off {
+            return Ok(());
         }
+        let mut paths = paths(config, trust);
+        paths.read.extend(configuration.map(Path::to_owned));
+        self.accept(lunatic_confine::host(&paths))
     }
 
     /// Takes from this thread and those that it starts what no host needs. Files stay: tests of several programs run in turn, and
@@ -106,6 +114,7 @@ fn paths(config: &SystemConfig, trust: bool) -> Paths {
         read: owned(&MACHINE),
         write: owned(&["/dev/null"]),
         execute: owned(&LIBRARIES),
+        ..Paths::default()
     };
     paths.read.extend(owned(&LOADER));
     // The helper is this program.
@@ -125,6 +134,9 @@ fn paths(config: &SystemConfig, trust: bool) -> Paths {
     paths
         .write
         .extend(config.dumps.iter().map(|dumps| dumps.folder().to_owned()));
+    // Whoever moves the file away wants another one in its place.
+    let log = config.log.as_ref().and_then(Log::file).and_then(Path::parent);
+    paths.append.extend(log.map(Path::to_owned));
     if trust {
         paths.write.push(".".into());
     }

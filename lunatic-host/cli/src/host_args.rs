@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Confine, DumpArgs};
+use crate::{Confine, DumpArgs, LogArgs};
 use anyhow::{Context as _, bail};
 use lunatic_host::budget::Caps;
 use lunatic_host::wasi::flags;
@@ -46,6 +46,15 @@ pub struct HostArgs {
     /// Say on standard error what a process wanted and may not
     #[arg(long, help_heading = "Host options")]
     pub log_denials: bool,
+
+    /// Records of the program.
+    #[command(flatten)]
+    pub log: LogArgs,
+
+    /// What can be read again when SIGHUP asks for that.
+    #[cfg(unix)]
+    #[arg(skip)]
+    pub configuration: Option<crate::Configuration>,
 
     /// Memory of one process.
     #[arg(long, value_name = MEMORY.value_name(), help = MEMORY.help(), help_heading = "Host options")]

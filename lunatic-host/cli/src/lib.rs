@@ -4,8 +4,11 @@
 //!
 //! | module | what it is about |
 //! |---|---|
-//! | `host_args`, `dump_args`, `test_args` | flags, and what they say to the host and the test runner |
+//! | `host_args`, `dump_args`, `log_args`, `test_args` | flags, and what they say to the host and the test runner |
 //! | `run` | runs a program as a system |
+//! | `stop`, `reload` | what signals do |
+//! | `manager` | what systemd is told |
+//! | `voice` | where the host says something |
 //! | `test_runner` | runs the tests in a module |
 //! | [`cargo_runner`] | what cargo calls `lunatic` with, as the `runner` of its configuration |
 //! | [`init`] | `lunatic init`: writes that configuration |
@@ -38,14 +41,20 @@ pub mod doctor;
 mod dump_args;
 mod host_args;
 pub mod init;
+mod log_args;
+#[cfg_attr(not(unix), path = "no_manager.rs")]
+mod manager;
 #[cfg(unix)]
 mod operate;
+#[cfg(unix)]
+mod reload;
 mod run;
 #[cfg_attr(not(unix), path = "no_stop.rs")]
 mod stop;
 mod test_args;
 mod test_runner;
 mod trust;
+mod voice;
 
 pub use lunatic_host::report::untrusted;
 pub use lunatic_host::{CompileHelper, cache_folder};
@@ -53,8 +62,11 @@ pub use lunatic_host::{CompileHelper, cache_folder};
 pub use self::confine::Confine;
 pub use self::dump_args::{DumpArgs, Part};
 pub use self::host_args::HostArgs;
+pub use self::log_args::{LogArgs, LogFormat};
 #[cfg(unix)]
 pub use self::operate::{Operate, operate};
+#[cfg(unix)]
+pub use self::reload::Configuration;
 pub use self::run::run;
 pub use self::test_args::{TestArgs, TestColor, TestFormat};
 pub use self::test_runner::test;

@@ -8,10 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lunatic_host::alarms::AlarmConfig;
+use lunatic_host::log::Level;
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{ExitReason, Module, Runtime};
 
+use crate::manager::Manager;
+use crate::voice::Voice;
 use crate::{HostArgs, admin, compat, dashboard, dump_args, stop, trust};
 
 /// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
@@ -45,14 +48,19 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let (stdout, stderr) = (Output::stdout(), Output::stderr());
     (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
     config.wasi.stdin = Stdin::Inherit;
+    let log = host.log.open(&stderr)?;
+    config.log = Some(log.clone());
+    let voice = Voice { log, stderr };
     let wasm = read(file)?;
     config.dumps = host.dumps.open()?;
     let dumps = config.dumps.clone();
+    let manager = Manager::of_environment()?;
     let door = host.admin.as_deref().map(admin::open).transpose()?;
     let dashboards = dashboard::open_all(host)?;
     // Before the runtime starts threads.
-    host.confine
-        .program(&config, host.trust || trust::is_called_by_cargo())?;
+    let reload = stop::reload(&voice, &manager, host);
+    let trusts = host.trust || trust::is_called_by_cargo();
+    host.confine.program(&config, trusts, stop::folder(reload.as_ref()))?;
     let runtime = Arc::new(host.runtime()?);
     let module = load(&runtime, file, &wasm)?;
     if host.trust || (compat::is_compat(&module) && trust::is_called_by_cargo()) {
@@ -61,14 +69,15 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
         eprintln!("{COMPAT_NOTE}");
     }
     // Not before: until then, Ctrl-C ends a program at once that may still be compiled.
-    let signals = stop::Listener::new().context("cannot listen for signals")?;
+    let signals = stop::Listener::new(reload).context("cannot listen for signals")?;
     let started = runtime.start(&module, config);
     let system = Arc::new(started.with_context(|| format!("cannot run {}", file.display()))?);
     let patience = host.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
-    let stop = signals.watch(system.clone(), patience, stderr.clone());
+    let stop = signals.watch(system.clone(), patience, voice.clone(), manager.clone());
     let stop = stop.context("cannot wait for signals")?;
     if !host.no_alarms {
-        let watched = system.watch(AlarmConfig::default(), stderr.clone());
+        let voice = voice.clone();
+        let watched = system.watch(AlarmConfig::default(), move |alarm| voice.say(Level::Warn, alarm));
         watched.context("cannot look for alarms")?;
     }
     if let Some(door) = door {
@@ -77,18 +86,21 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     for dashboard in dashboards {
         dashboard::serve(dashboard, &runtime, &system, file)?;
     }
+    manager.is_ready();
+    manager.feed(runtime.clone()).context("cannot give signs of life")?;
     let reason = system.wait();
+    manager.stops();
     if let ExitReason::Deadlock(report) = &reason {
-        stderr.report(&lines(report).to_string());
+        voice.say(Level::Error, &lines(report).to_string());
     }
     if let Some(dumps) = dumps {
-        dump_args::finish(&dumps, &stderr);
+        dump_args::finish(&dumps, &voice.stderr);
     }
     if host.metrics {
-        stderr.report(&compat::metrics(&system));
+        voice.stderr.report(&compat::metrics(&system));
     }
     stdout.finish();
-    stderr.finish();
+    voice.finish();
     // The system has ended. Taking apart what may be a million processes would only take time: the caller exits.
     std::mem::forget((system, runtime));
     Ok(stop.exit_code(&reason))

@@ -1,17 +1,24 @@
-//! What a program does that is told to stop: Ctrl-C (SIGINT) and SIGTERM end its system in order, a second of them ends all
-//! at once.
+//! What a program does that gets a signal: Ctrl-C (SIGINT) and SIGTERM end its system in order, a second of them ends all
+//! at once. SIGHUP has it [reload](crate::reload), if it is a service or writes its log to a file; others it ends, as closing the
+//! terminal of a program does.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use lunatic_host::wasi::Output;
+use lunatic_host::log::Level;
 use lunatic_host::{ExitReason, RunningSystem};
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::flag;
 use signal_hook::iterator::Signals;
+
+use crate::HostArgs;
+use crate::manager::Manager;
+use crate::reload::Reload;
+use crate::voice::Voice;
 
 /// The signals that ask a program to end.
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
@@ -23,11 +30,27 @@ const BY_SIGNAL: i32 = 128;
 pub(crate) struct Listener {
     signals: Signals,
     stop: Stop,
+    reload: Option<Reload>,
+}
+
+/// What SIGHUP does to a program, if not what it does to any.
+pub(crate) fn reload(voice: &Voice, manager: &Manager, host: &HostArgs) -> Option<Reload> {
+    let is_a_service = manager.is_there() || voice.log.file().is_some();
+    is_a_service.then(|| Reload {
+        voice: voice.clone(),
+        manager: manager.clone(),
+        configuration: host.configuration.clone(),
+    })
 }
 
 /// The signal that has asked the program to stop.
 #[derive(Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicI32>);
+
+/// The folder that is read from again.
+pub(crate) fn folder(reload: Option<&Reload>) -> Option<&Path> {
+    reload.and_then(Reload::folder)
+}
 
 impl Listener {
     /// To be called before there is a system: one that is asked at once is to stop in order, too. From the second signal on,
@@ -36,7 +59,7 @@ impl Listener {
     /// # Errors
     ///
     /// If the system has no room for another handler.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(reload: Option<Reload>) -> io::Result<Self> {
         let was_asked = Arc::new(AtomicBool::new(false));
         for signal in STOPPING {
             // In this order: the first signal finds that nobody has asked.
@@ -44,32 +67,46 @@ impl Listener {
             flag::register(signal, was_asked.clone())?;
         }
         let signals = Signals::new(STOPPING)?;
+        if reload.is_some() {
+            signals.add_signal(SIGHUP)?;
+        }
         let stop = Stop::default();
-        Ok(Self { signals, stop })
+        Ok(Self { signals, stop, reload })
     }
 
-    /// Has the first of the signals stop `system` in order. What has not ended after `timeout` is killed, which is said on
-    /// `stderr`.
+    /// Has the first of the signals stop `system` in order. What has not ended after `timeout` is killed, which is said.
     ///
     /// # Errors
     ///
     /// If the system has no room for another thread.
-    pub(crate) fn watch(mut self, system: Arc<RunningSystem>, timeout: Duration, stderr: Output) -> io::Result<Stop> {
+    pub(crate) fn watch(
+        mut self,
+        system: Arc<RunningSystem>,
+        timeout: Duration,
+        voice: Voice,
+        manager: Manager,
+    ) -> io::Result<Stop> {
         let stop = self.stop.clone();
         let watch = move || {
-            let Some(signal) = self.signals.forever().next() else {
-                return;
-            };
+            let stopping = self.signals.forever().find(|signal| {
+                if *signal == SIGHUP
+                    && let Some(reload) = &self.reload
+                {
+                    reload.run();
+                }
+                *signal != SIGHUP
+            });
+            let Some(signal) = stopping else { return };
             self.stop.0.store(signal, Ordering::Release);
+            manager.stops();
             system.shut_down();
             if system.wait_timeout(timeout).is_none() {
                 let left = match system.processes().len() {
                     1 => "1 process".to_owned(),
                     left => format!("{left} processes"),
                 };
-                stderr.report(&format!(
-                    "note: {left} did not end within {timeout:?}, and will be killed\n"
-                ));
+                let text = format!("note: {left} did not end within {timeout:?}, and will be killed");
+                voice.say(Level::Warn, &text);
                 system.stop();
             }
         };

@@ -4,7 +4,7 @@ use lunatic_module::imports::{FunctionType, Import, Imports, ValueType};
 use lunatic_sys::compat::{FUNCTIONS, Function};
 
 /// Namespaces of the interface of Lunatic 0.13 in which this one has functions, too.
-const SHARED: [&str; 3] = ["process", "timer", "registry"];
+const SHARED: [&str; 4] = ["process", "timer", "registry", "metrics"];
 
 /// Whether a module with these imports was built for the interface of Lunatic 0.13 and 0.14.
 pub(crate) fn is_ours(imports: &Imports) -> bool {
@@ -53,6 +53,8 @@ mod tests {
         check("lunatic::process", "link", &[I64, I64], &[I32], false);
         check("lunatic::process", "link", &[I64, I64], &[], true);
         check("lunatic::process", "next", &[], &[I32], false);
+        check("lunatic::metrics", "add", &[I32, I64], &[I32], false);
+        check("lunatic::metrics", "counter", &[I32, I32, I64], &[], true);
         check("lunatic::message", "unknown", &[I64, I64], &[I32], true);
         check("wasi_snapshot_preview1", "fd_write", &[I64, I64], &[I32], false);
     }

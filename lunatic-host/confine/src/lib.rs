@@ -34,6 +34,8 @@ pub struct Paths {
     pub read: Vec<PathBuf>,
     /// Files and folders to read and write, with all that can be made, moved and removed in them but devices.
     pub write: Vec<PathBuf>,
+    /// Folders in which files may be made and written, and not read, moved or removed.
+    pub append: Vec<PathBuf>,
     /// Programs to run, and folders of the libraries that these load.
     pub execute: Vec<PathBuf>,
 }

@@ -43,6 +43,7 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
             let confined = host(&Paths {
                 read: vec![folder.join("read"), folder.join("missing"), "/proc".into()],
                 write: vec![folder.join("write")],
+                append: vec![folder.join("append")],
                 execute,
             });
             assert!(confined.no_new_privileges);
@@ -79,6 +80,20 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
             fs::create_dir(folder.join("write/folder"))?;
             fs::rename(folder.join("write/new"), folder.join("write/folder/new"))?;
             fs::remove_dir_all(folder.join("write/folder"))?;
+        }
+        "append inside" => {
+            for name in ["file", "new"] {
+                File::options()
+                    .append(true)
+                    .create(true)
+                    .open(folder.join("append").join(name))?
+                    .write_all(b"more")?;
+            }
+        }
+        "read what is appended to" => drop(fs::read(folder.join("append/file"))?),
+        "remove what is appended to" => {
+            fs::copy(folder.join("read/file"), folder.join("append/gone"))?;
+            fs::remove_file(folder.join("append/gone"))?;
         }
         "write outside" => fs::write(folder.join("other/new"), "new")?,
         "run inside" => drop(Command::new(folder.join("write/program")).status()?),
@@ -128,7 +143,7 @@ fn offered() -> Confined {
 /// A folder with files to try.
 fn folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
-    for name in ["read", "write", "other"] {
+    for name in ["read", "write", "append", "other"] {
         fs::create_dir(folder.path().join(name)).unwrap();
         fs::write(folder.path().join(name).join("file"), name).unwrap();
     }
@@ -165,7 +180,15 @@ fn a_helper_that_wants_anything_else_is_killed() {
 fn a_host_reaches_its_files_and_no_others() {
     let folder = folder();
     let check = |attempt: &str, code| check(attempt, folder.path(), code);
-    for what in ["read inside", "write inside", "run", "listen", "pair", "thread"] {
+    for what in [
+        "read inside",
+        "write inside",
+        "append inside",
+        "run",
+        "listen",
+        "pair",
+        "thread",
+    ] {
         check(&format!("host {what}"), SUCCEEDED);
     }
     let beyond = [
@@ -173,6 +196,8 @@ fn a_host_reaches_its_files_and_no_others() {
         "list outside",
         "write outside",
         "write what is to be read",
+        "read what is appended to",
+        "remove what is appended to",
         "run inside",
     ];
     // A system without Landlock refuses nothing, and the host goes on.

@@ -41,7 +41,7 @@ pub enum Resource {
     Buffers,
     /// Bytes of compiled code, and of what compiles it.
     Code,
-    /// Bytes of what extensions keep.
+    /// Bytes of what extensions keep, and of metrics.
     Extensions,
     /// Bytes of what is kept for sockets, by the system too, and for configurations of TLS.
     Network,

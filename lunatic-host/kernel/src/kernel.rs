@@ -196,6 +196,11 @@ impl<H: Host> Kernel<H> {
         self.scheduler.queues_of_workers()
     }
 
+    /// Whether any worker is awake.
+    pub fn is_awake(&self) -> bool {
+        self.scheduler.is_busy()
+    }
+
     /// The number of time slices so far.
     pub fn slices(&self) -> u64 {
         self.clock.slices()

@@ -61,7 +61,7 @@ impl Write for Escape<'_, '_> {
 
 /// Whether a terminal, or the order in which a text is read, obeys this character: C0 and C1, what turns the direction of a
 /// text around, and what ends a line or a paragraph.
-fn does_something(c: char) -> bool {
+pub fn does_something(c: char) -> bool {
     c.is_control()
         || matches!(
             c,

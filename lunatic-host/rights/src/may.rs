@@ -7,7 +7,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 pub struct May(u8);
 
 /// All of them.
-pub const MAY_ALL: May = May(31);
+pub const MAY_ALL: May = May(63);
 
 impl May {
     /// Spawn processes.
@@ -20,6 +20,8 @@ impl May {
     pub const COMPILE: Self = Self(8);
     /// Look at the processes that have its rights, or less.
     pub const INSPECT: Self = Self(16);
+    /// Count metrics.
+    pub const METRICS: Self = Self(32);
 
     /// Whether all of `other` is in this set.
     pub fn contains(self, other: Self) -> bool {

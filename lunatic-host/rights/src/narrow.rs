@@ -211,6 +211,7 @@ mod tests {
                 "register names" => self.may.contains(May::NAMES),
                 "compile modules" => self.may.contains(May::COMPILE),
                 "inspect processes" => self.may.contains(May::INSPECT),
+                "count metrics" => self.may.contains(May::METRICS),
                 "clocks" => self.clock == ClockRight::Fixed(1),
                 "random numbers" => self.random == RandomRight::Seed(1),
                 "memory of a process" => self.max_memory == 10,
@@ -237,7 +238,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 11, "a name in this test is not the table's");
+        assert_eq!(seen, 12, "a name in this test is not the table's");
     }
 
     #[test]

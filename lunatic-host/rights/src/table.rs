@@ -166,6 +166,7 @@ pub const RIGHTS: &[Right] = &[
     NAMES,
     COMPILE,
     INSPECT,
+    METRICS,
     MEMORY,
     OPEN_FILES,
     MAILBOX,
@@ -393,6 +394,15 @@ pub const COMPILE: Right = Right {
 pub const INSPECT: Right = Right {
     name: "inspect processes",
     asked: Asked::Word("inspect", May::INSPECT),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To count metrics.
+pub const METRICS: Right = Right {
+    name: "count metrics",
+    asked: Asked::Word("metrics", May::METRICS),
     flag: None,
     unasked: Unasked::Nothing,
     narrows: Narrows::Common,

@@ -10,7 +10,7 @@ use lunatic_kernel::budget::Budget;
 
 use super::cycles::{Member, cycle_from};
 use super::{AlarmConfig, AlarmKind, Finding};
-use crate::inspect::short_entry;
+use crate::title::short;
 use crate::wasm::{Kernel, Process, System};
 
 /// So many slots of the table are looked at in one go.
@@ -299,7 +299,7 @@ fn cycle_text(names: &str, len: usize) -> String {
 fn name(process: &Process) -> String {
     let id = process.id;
     let (name, _) = process.acquaintances();
-    let entry = || Some(short_entry(&process.local.entry()?.to_string()).to_owned());
+    let entry = || Some(short(&process.local.entry()?.to_string()).to_owned());
     match name.or_else(entry) {
         Some(name) => format!("process {id} `{name}`"),
         None => format!("process {id}"),

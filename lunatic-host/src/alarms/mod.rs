@@ -28,7 +28,6 @@ use parking_lot::{Condvar, Mutex};
 use self::look::Look;
 use crate::report::untrusted::line;
 use crate::running::RunningSystem;
-use crate::wasi::Output;
 use crate::wasm::{Kernel, System};
 
 /// So many alarms are remembered; more are counted.
@@ -168,13 +167,13 @@ impl Drop for Alarms {
 }
 
 impl RunningSystem {
-    /// Looks at the processes of this system from time to time, and reports likely problems on `stderr`: see
+    /// Looks at the processes of this system from time to time, and tells `tell` of likely problems, a line each: see
     /// [`AlarmKind`]. Goes on until the system has ended; to be called once.
     ///
     /// # Errors
     ///
     /// If the machine has no room for a thread.
-    pub fn watch(&self, config: AlarmConfig, stderr: Output) -> io::Result<()> {
+    pub fn watch(&self, config: AlarmConfig, tell: impl Fn(&str) + Send + 'static) -> io::Result<()> {
         let (kernel, system) = self.parts();
         let shared = Arc::new(Shared {
             state: Mutex::default(),
@@ -183,7 +182,7 @@ impl RunningSystem {
         let alarms = Alarms(shared.clone());
         system.data.states.get_or_insert_with(|| alarms);
         let (kernel, system) = (Arc::downgrade(kernel), Arc::downgrade(system));
-        let run = move || shared.run(&kernel, &system, config, &stderr);
+        let run = move || shared.run(&kernel, &system, config, &tell);
         thread::Builder::new().name("lunatic-alarms".into()).spawn(run)?;
         Ok(())
     }
@@ -196,7 +195,7 @@ impl RunningSystem {
 
 impl Shared {
     /// Looks until the system or the alarms are gone.
-    fn run(&self, kernel: &Weak<Kernel>, system: &Weak<System>, config: AlarmConfig, stderr: &Output) {
+    fn run(&self, kernel: &Weak<Kernel>, system: &Weak<System>, config: AlarmConfig, tell: &dyn Fn(&str)) {
         let (mut look, mut pause) = (Look::new(config), config.look);
         while !self.wait(pause) {
             let (Some(kernel), Some(system)) = (kernel.upgrade(), system.upgrade()) else {
@@ -207,7 +206,7 @@ impl Shared {
             }
             let start = lunatic_memory::thread_time();
             if let Some(found) = look.at(&kernel, &system, || self.wait(Duration::from_millis(1))) {
-                self.tell(found, stderr);
+                self.tell(found, tell);
             }
             let took = lunatic_memory::thread_time().saturating_sub(start);
             pause = config.look.max(took * PAUSE_MIN);
@@ -223,13 +222,13 @@ impl Shared {
         state.is_stopped
     }
 
-    fn tell(&self, found: Vec<Finding>, stderr: &Output) {
+    fn tell(&self, found: Vec<Finding>, tell: &dyn Fn(&str)) {
         let new = self.state.lock().update(found);
         for alarm in new.iter().take(WRITTEN_MAX) {
-            stderr.report(&format!("alarm: {}; {}\n", alarm.text, alarm.advice));
+            tell(&format!("alarm: {}; {}", alarm.text, alarm.advice));
         }
         if let Some(more @ 1..) = new.len().checked_sub(WRITTEN_MAX) {
-            stderr.report(&format!("alarm: {more} more: `lunatic status` lists them\n"));
+            tell(&format!("alarm: {more} more: `lunatic status` lists them"));
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lunatic_sys::layout::{Header, RawHandle, Source};
 use lunatic_sys::{codes, mailbox, registry, timer};
 
-use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, put_if_long, read_message};
+use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, put_if_long, read_message, woke};
 
 /// Appends a message to the mailbox of a process.
 #[inline]
@@ -50,7 +50,7 @@ pub(crate) fn receive<R>(tags: &[u64], timeout_ns: u64, read: impl FnOnce(&Heade
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
     let mut header = Header::default();
     // SAFETY: `tags` is readable and `header` and `inline` are writable for their sizes.
-    let len = check(unsafe {
+    let code = unsafe {
         mailbox::receive(
             tags.as_ptr(),
             tags.len(),
@@ -59,7 +59,9 @@ pub(crate) fn receive<R>(tags: &[u64], timeout_ns: u64, read: impl FnOnce(&Heade
             inline.len(),
             timeout_ns,
         )
-    })?;
+    };
+    woke();
+    let len = check(code)?;
     Ok(read_message(&inline, len, |bytes| read(&header, bytes)))
 }
 
@@ -100,6 +102,7 @@ pub(crate) fn call<R>(
             timeout_ns,
         )
     };
+    woke();
     let unused = NEXT_REFERENCE.swap(reference, Ordering::Relaxed);
     if unused != 0 {
         // A call was made while the request of this one was.
@@ -115,7 +118,9 @@ pub(crate) fn call<R>(
 /// Waits until something can be received from one of the sources: its index.
 pub(crate) fn select(sources: &[Source], timeout_ns: u64) -> Result<usize, Refused> {
     // SAFETY: `sources` is readable for its length, and the tags in it for theirs, see `Select`.
-    check(unsafe { mailbox::select(sources.as_ptr(), sources.len(), timeout_ns) })
+    let code = unsafe { mailbox::select(sources.as_ptr(), sources.len(), timeout_ns) };
+    woke();
+    check(code)
 }
 
 /// Gives a name. False if another process has it.

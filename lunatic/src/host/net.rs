@@ -46,6 +46,8 @@ fn error(code: i32) -> io::Error {
 
 #[inline]
 fn check(code: i32) -> io::Result<usize> {
+    // It may have waited.
+    super::woke();
     if code >= 0 { Ok(code as usize) } else { Err(error(code)) }
 }
 

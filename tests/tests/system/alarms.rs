@@ -45,7 +45,9 @@ impl Watched {
         let system = program.args(args.iter().copied()).caps(caps).stdout(stdout).start();
         until(|| !ready.take().is_empty());
         let (stderr, said) = Output::captured();
-        system.watch(CONFIG, stderr.clone()).unwrap();
+        let output = stderr.clone();
+        let tell = move |alarm: &str| output.report(&format!("{alarm}\n"));
+        system.watch(CONFIG, tell).unwrap();
         Self { system, stderr, said }
     }
 

@@ -38,6 +38,7 @@ mod command_line;
 mod compat;
 mod compiling;
 mod confinement;
+mod counting;
 #[cfg(feature = "compat")]
 mod databases;
 mod deadlocks;
@@ -49,6 +50,7 @@ mod hibernation;
 mod hostile;
 mod http;
 mod inspecting;
+mod logs;
 mod long_calls;
 use lunatic_tests::imports;
 mod memory;

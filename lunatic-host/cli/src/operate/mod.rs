@@ -6,6 +6,7 @@ mod dump;
 mod flame;
 mod inspect;
 mod list;
+mod log_level;
 mod profile;
 mod ps;
 mod table;
@@ -27,6 +28,7 @@ use serde::Serialize;
 use self::dashboard::Dashboard;
 use self::dump::Dump;
 use self::list::List;
+use self::log_level::LogLevel;
 use self::profile::Profile;
 use self::ps::Ps;
 use self::trace::Trace;
@@ -91,6 +93,8 @@ pub enum Operate {
     Stop(At),
     /// Show what a running program holds
     Status(At),
+    /// Show which records of a running program are written, or change that
+    LogLevel(LogLevel),
 }
 
 /// Does what is asked for; the exit code for the shell.
@@ -116,6 +120,7 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Inspect { process, at } => inspect::run(*process, at),
         Operate::Profile(profile) => profile.run(),
         Operate::Dump(dump) => dump.run(),
+        Operate::LogLevel(log_level) => log_level.run(),
         Operate::Kill { process, at } => at.post(&format!("/v1/processes/{}/kill", bare(*process))),
         Operate::Exit { process, reason, at } => {
             let query = form_urlencoded::Serializer::new(String::new())

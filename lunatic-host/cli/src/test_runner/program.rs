@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use lunatic_host::log::Log;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{Module, Runtime, SystemConfig};
 
@@ -20,6 +21,8 @@ pub(super) struct Program<'a> {
     pub(super) module: Arc<Module>,
     /// Environment, folders and limits.
     config: SystemConfig,
+    /// How records are written; each run has a log of its own.
+    log: Log,
     /// The program's name, as it is given to it.
     file: String,
     /// What exported tests get in place of the name, if they are of the interface of Lunatic 0.13.
@@ -56,6 +59,7 @@ impl<'a> Program<'a> {
             runtime,
             module,
             config,
+            log: host.log.on(&Output::discard())?,
             file: file.display().to_string(),
             guest_args: is_compat.then(|| guest_args.to_vec()),
             timeout,
@@ -77,6 +81,7 @@ impl<'a> Program<'a> {
             Some(args) if entry != "_start" => args.clone(),
             _ => [self.file.clone()].into_iter().chain(args).collect(),
         };
+        config.log = Some(self.log.on(stderr.clone()));
         (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
         let start = Instant::now();
         let ended = match self.runtime.start(&self.module, config) {

@@ -26,11 +26,13 @@ pub(crate) fn confine_to_nothing() -> Confined {
 fn try_confine(paths: &Paths) -> Result<RestrictionStatus, RulesetError> {
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = AccessFs::from_all(NEWEST) & !(AccessFs::Execute | AccessFs::MakeChar | AccessFs::MakeBlock);
+    let append = AccessFs::WriteFile | AccessFs::MakeReg;
     rules(AccessFs::from_all(NEWEST))?
         .scope(Scope::Signal)?
         .create()?
         .add_rules(path_beneath_rules(&paths.read, read))?
         .add_rules(path_beneath_rules(&paths.write, write))?
+        .add_rules(path_beneath_rules(&paths.append, append))?
         .add_rules(path_beneath_rules(&paths.execute, read | AccessFs::Execute))?
         .restrict_self()
 }

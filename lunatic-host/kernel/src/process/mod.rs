@@ -431,6 +431,11 @@ impl<H: Host> Process<H> {
         self.relate_self(|relations| std::mem::replace(&mut relations.traps_exits, on))
     }
 
+    /// A name that the process is registered under.
+    pub fn first_name(&self) -> Option<String> {
+        self.peek(|relations| relations.membership.first_name()).flatten()
+    }
+
     /// A name and the links of the process, for reports.
     pub fn acquaintances(&self) -> (Option<String>, (Vec<Id>, usize)) {
         let known = self.peek(|relations| (relations.membership.first_name(), relations.some_links()));

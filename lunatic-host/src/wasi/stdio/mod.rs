@@ -257,6 +257,28 @@ impl Output {
         self.wake_thread(&mut state);
     }
 
+    /// A line of a log: in one piece, on a line of its own. Never waits; false if it is dropped, because [`BACKLOG_LEN_MAX`] bytes
+    /// or more are waiting already.
+    pub(crate) fn log(&self, line: &str) -> bool {
+        let mut state = self.0.state.lock();
+        if state.backlog.len() >= BACKLOG_LEN_MAX {
+            return false;
+        }
+        self.0.emit_report(&mut state, line);
+        self.wake_thread(&mut state);
+        true
+    }
+
+    /// Whether both are handles of one output.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether what is written goes to nowhere.
+    pub(crate) fn is_discarded(&self) -> bool {
+        matches!(self.0.sink, Sink::Discard)
+    }
+
     /// Waits until all text is out that was written before, also what is held because a line is not finished.
     ///
     /// For the end of a system. Blocks the calling thread for as long as the reader of a full pipe makes it.

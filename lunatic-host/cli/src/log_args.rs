@@ -1,0 +1,121 @@
+//! The flags about the log: which records of a program are written, how, and where.
+
+use std::env;
+use std::path::PathBuf;
+
+use anyhow::Context as _;
+use lunatic_host::log::{Filter, Format, Log};
+use lunatic_host::wasi::Output;
+
+/// What the host is told about the log on the command line.
+#[derive(Debug, Clone, Default, clap::Args)]
+pub struct LogArgs {
+    /// Which records of the program are written: a level (off, error, warn, info, debug, trace), and others for some targets, such
+    /// as `info,shop::stock=debug` [default: RUST_LOG, or info]
+    #[arg(
+        id = "log-level",
+        long = "log-level",
+        value_name = "FILTER",
+        help_heading = "Host options"
+    )]
+    pub level: Option<String>,
+
+    /// How records are written [default: text]
+    #[arg(
+        long = "log-format",
+        value_enum,
+        value_name = "FORMAT",
+        help_heading = "Host options"
+    )]
+    pub format: Option<LogFormat>,
+
+    /// Append records to this file, and what the host says about processes; SIGHUP opens it again [default: standard error]
+    #[arg(
+        id = "log-file",
+        long = "log-file",
+        value_name = "PATH",
+        help_heading = "Host options"
+    )]
+    pub file: Option<PathBuf>,
+}
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum LogFormat {
+    /// A line for people
+    Text,
+    /// A line of JSON
+    Json,
+}
+
+/// The variable that says which records are written, if no flag does.
+const VARIABLE: &str = "RUST_LOG";
+
+impl LogArgs {
+    /// The log that these flags want, on `stderr` if they name no file.
+    pub(crate) fn open(&self, stderr: &Output) -> anyhow::Result<Log> {
+        let Some(file) = &self.file else {
+            return self.on(stderr);
+        };
+        let log = Log::to_file(file, self.format(), self.filter()?);
+        log.with_context(|| format!("--log-file: cannot write to {}", file.display()))
+    }
+
+    /// The log that these flags want, but for the file: for tests, of which each has its own.
+    pub(crate) fn on(&self, stderr: &Output) -> anyhow::Result<Log> {
+        Ok(Log::new(stderr.clone(), self.format(), self.filter()?))
+    }
+
+    fn format(&self) -> Format {
+        match self.format {
+            Some(LogFormat::Json) => Format::Json,
+            Some(LogFormat::Text) | None => Format::Text,
+        }
+    }
+
+    /// Which records are written.
+    fn filter(&self) -> anyhow::Result<Filter> {
+        if let Some(level) = &self.level {
+            return level.parse().with_context(|| format!("--log-level {level}"));
+        }
+        let Some(level) = env::var(VARIABLE).ok().filter(|level| !level.is_empty()) else {
+            return Ok(Filter::default());
+        };
+        // It may be meant for others, who understand more.
+        Ok(level.parse().unwrap_or_else(|error| {
+            eprintln!("note: {VARIABLE} is passed over, as {error}");
+            Filter::default()
+        }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bad_filter_is_an_error_that_names_the_flag() {
+        let args = LogArgs {
+            level: Some("a=b".into()),
+            ..LogArgs::default()
+        };
+        let error = format!("{:#}", args.on(&Output::discard()).err().unwrap());
+        assert!(
+            error.contains("--log-level a=b") && error.contains("no filter"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_written_is_an_error_that_names_the_flag() {
+        let args = LogArgs {
+            file: Some("/no/such/folder/log".into()),
+            ..LogArgs::default()
+        };
+        let error = format!("{:#}", args.open(&Output::discard()).err().unwrap());
+        assert!(
+            error.contains("--log-file") && error.contains("/no/such/folder/log"),
+            "{error}"
+        );
+    }
+}

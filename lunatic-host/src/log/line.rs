@@ -1,0 +1,278 @@
+//! How a record is written: a line for people, or one of JSON for programs.
+//!
+//! Whatever a guest wrote stays within its line and its place in it: ends of lines, and all else that a terminal obeys or that
+//! turns the direction of a text, are shown as escapes.
+
+use std::fmt::{self, Display, Write as _};
+use std::time::SystemTime;
+
+use humantime::format_rfc3339_micros;
+use lunatic_sys::record::{Span, Value};
+
+use crate::report::untrusted;
+
+/// How records are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Format {
+    /// A line for people.
+    #[default]
+    Text,
+    /// An object of JSON in a line.
+    Json,
+}
+
+/// A record, with what the host knows of it.
+pub(super) struct Line<'a> {
+    pub(super) time: SystemTime,
+    /// 1 to 5.
+    pub(super) level: i32,
+    pub(super) target: &'a str,
+    /// The process that it is of, and what that is called; the host's own are of none.
+    pub(super) process: Option<(&'a str, &'a str)>,
+    pub(super) message: &'a str,
+    pub(super) fields: &'a [(&'a str, Value<'a>)],
+    pub(super) spans: &'a [Span<'a>],
+}
+
+impl Line<'_> {
+    /// The line, with its end.
+    pub(super) fn to_text(&self, format: Format) -> String {
+        let mut out = String::with_capacity(128 + self.message.len());
+        let written = match format {
+            Format::Text => self.text(&mut out),
+            Format::Json => self.json(&mut out),
+        };
+        written.expect("a text takes all");
+        out.push('\n');
+        out
+    }
+
+    fn level(&self) -> &'static str {
+        ["OFF", "ERROR", "WARN", "INFO", "DEBUG", "TRACE"][self.level.clamp(0, 5) as usize]
+    }
+
+    fn text(&self, out: &mut String) -> fmt::Result {
+        write!(out, "{} {:>5} ", format_rfc3339_micros(self.time), self.level())?;
+        if let Some((id, name)) = self.process {
+            let space = if name.is_empty() { "" } else { " " };
+            write!(out, "[{id}{space}{}] ", untrusted::line(name))?;
+        }
+        write!(out, "{}: ", untrusted::line(self.target))?;
+        for (at, span) in self.spans.iter().enumerate() {
+            let before = if at == 0 { "" } else { ":" };
+            write!(out, "{before}{}", untrusted::line(span.name))?;
+            if !span.fields.is_empty() {
+                out.write_char('{')?;
+                text_fields(out, &span.fields, "")?;
+                out.write_char('}')?;
+            }
+        }
+        if !self.spans.is_empty() {
+            out.write_str(": ")?;
+        }
+        write!(out, "{}", untrusted::line(self.message))?;
+        let before = if self.message.is_empty() { "" } else { " " };
+        text_fields(out, self.fields, before)
+    }
+
+    fn json(&self, out: &mut String) -> fmt::Result {
+        write!(
+            out,
+            r#"{{"time":"{}","level":"{}","target":{}"#,
+            format_rfc3339_micros(self.time),
+            self.level(),
+            Quoted(self.target)
+        )?;
+        if let Some((id, name)) = self.process {
+            write!(out, r#","process":{},"name":{}"#, Quoted(id), Quoted(name))?;
+        }
+        write!(out, r#","message":{}"#, Quoted(self.message))?;
+        if !self.fields.is_empty() {
+            out.write_str(r#","fields":"#)?;
+            json_fields(out, self.fields)?;
+        }
+        for (at, span) in self.spans.iter().enumerate() {
+            let before = if at == 0 { r#","spans":["# } else { "," };
+            write!(out, r#"{before}{{"name":{},"fields":"#, Quoted(span.name))?;
+            json_fields(out, &span.fields)?;
+            out.write_char('}')?;
+        }
+        out.write_str(if self.spans.is_empty() { "}" } else { "]}" })
+    }
+}
+
+/// `before` stands before the first field.
+fn text_fields(out: &mut String, fields: &[(&str, Value<'_>)], mut before: &str) -> fmt::Result {
+    for (name, value) in fields {
+        write!(out, "{before}{}=", untrusted::line(name))?;
+        before = " ";
+        match value {
+            // What would not look like one value.
+            Value::Text(text) if text.is_empty() || text.contains([' ', '=', '"', '{', '}']) => {
+                write!(
+                    out,
+                    "{}",
+                    untrusted::line(format_args!("\"{}\"", text.replace('"', "\\\"")))
+                )?;
+            }
+            Value::Text(text) => write!(out, "{}", untrusted::line(text))?,
+            value => number(out, value)?,
+        }
+    }
+    Ok(())
+}
+
+fn json_fields(out: &mut String, fields: &[(&str, Value<'_>)]) -> fmt::Result {
+    for (at, (name, value)) in fields.iter().enumerate() {
+        write!(out, "{}{}:", if at == 0 { "{" } else { "," }, Quoted(name))?;
+        match value {
+            Value::Text(text) => write!(out, "{}", Quoted(text))?,
+            Value::Float(value) if !value.is_finite() => write!(out, r#""{value}""#)?,
+            value => number(out, value)?,
+        }
+    }
+    out.write_str(if fields.is_empty() { "{}" } else { "}" })
+}
+
+fn number(out: &mut String, value: &Value<'_>) -> fmt::Result {
+    match value {
+        Value::Signed(value) => write!(out, "{value}"),
+        Value::Unsigned(value) => write!(out, "{value}"),
+        // With all digits that a decimal number needs, and a point: `1.0`, `1e300`.
+        Value::Float(value) => write!(out, "{value:?}"),
+        Value::Bool(value) => write!(out, "{value}"),
+        _ => Ok(()),
+    }
+}
+
+/// A string of JSON in which nothing is left that a terminal obeys.
+struct Quoted<'a>(&'a str);
+
+impl Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_char('"')?;
+        let mut rest = self.0;
+        while let Some(at) = rest.find(|c| matches!(c, '"' | '\\') || untrusted::does_something(c)) {
+            let (before, found) = rest.split_at(at);
+            f.write_str(before)?;
+            let mut chars = found.chars();
+            match chars.next() {
+                Some('\n') => f.write_str("\\n")?,
+                Some('\t') => f.write_str("\\t")?,
+                Some(c @ ('"' | '\\')) => write!(f, "\\{c}")?,
+                // All of these have four digits.
+                Some(c) => write!(f, "\\u{:04x}", u32::from(c))?,
+                None => {}
+            }
+            rest = chars.as_str();
+        }
+        f.write_str(rest)?;
+        f.write_char('"')
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn line<'a>(message: &'a str, fields: &'a [(&'a str, Value<'a>)], spans: &'a [Span<'a>]) -> Line<'a> {
+        Line {
+            time: SystemTime::UNIX_EPOCH + Duration::from_micros(1_700_000_000_000_001),
+            level: 3,
+            target: "shop::stock",
+            process: Some(("#3", "shop::Stock")),
+            message,
+            fields,
+            spans,
+        }
+    }
+
+    fn fields() -> Vec<(&'static str, Value<'static>)> {
+        vec![
+            ("item", Value::Text("umbrella".into())),
+            ("why", Value::Text("a \"b\"".into())),
+            ("left", Value::Signed(-2)),
+            ("share", Value::Float(0.5)),
+            ("odd", Value::Float(f64::NAN)),
+            ("all", Value::Bool(true)),
+        ]
+    }
+
+    #[test]
+    fn people_get_a_line() {
+        let spans = [
+            Span {
+                name: "order",
+                fields: vec![("id", Value::Unsigned(7))],
+            },
+            Span {
+                name: "pack",
+                fields: Vec::new(),
+            },
+        ];
+        assert_eq!(
+            line("sold", &fields(), &spans).to_text(Format::Text),
+            "2023-11-14T22:13:20.000001Z  INFO [#3 shop::Stock] shop::stock: order{id=7}:pack: sold item=umbrella \
+             why=\"a \\\"b\\\"\" left=-2 share=0.5 odd=NaN all=true\n"
+        );
+        let own = Line {
+            process: None,
+            level: 2,
+            ..line("", &[("n", Value::Unsigned(1))], &[])
+        };
+        assert_eq!(
+            own.to_text(Format::Text),
+            "2023-11-14T22:13:20.000001Z  WARN shop::stock: n=1\n"
+        );
+    }
+
+    #[test]
+    fn programs_get_json() {
+        let spans = [
+            Span {
+                name: "order",
+                fields: vec![("id", Value::Unsigned(7))],
+            },
+            Span {
+                name: "pack",
+                fields: Vec::new(),
+            },
+        ];
+        assert_eq!(
+            line("a \"b\"\\\n\u{1b}\u{202e}", &fields(), &spans).to_text(Format::Json),
+            concat!(
+                r##"{"time":"2023-11-14T22:13:20.000001Z","level":"INFO","target":"shop::stock","process":"#3","name":"shop::Stock","##,
+                r#""message":"a \"b\"\\\n\u001b\u202e","fields":{"item":"umbrella","why":"a \"b\"","left":-2,"share":0.5,"#,
+                r#""odd":"NaN","all":true},"spans":[{"name":"order","fields":{"id":7}},{"name":"pack","fields":{}}]}"#,
+                "\n"
+            )
+        );
+        let own = Line {
+            process: None,
+            ..line("", &[], &[])
+        };
+        let expected = r#"{"time":"2023-11-14T22:13:20.000001Z","level":"INFO","target":"shop::stock","message":""}"#;
+        assert_eq!(own.to_text(Format::Json), format!("{expected}\n"));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_leaves_its_line(texts in prop::collection::vec(any::<String>(), 7)) {
+            let [target, id, name, message, field, value, span] = &texts[..] else { unreachable!() };
+            let fields = [(field.as_str(), Value::Text(value.into()))];
+            let spans = [Span { name: span, fields: fields.to_vec() }];
+            let line = Line { target, process: Some((id, name)), ..line(message, &fields, &spans) };
+            for format in [Format::Text, Format::Json] {
+                // Ids are the host's, and may be anything here only in JSON.
+                let line = Line { process: Some(("#1", name)), ..line };
+                let text = line.to_text(format);
+                let text = text.strip_suffix('\n').unwrap();
+                prop_assert!(!text.contains(untrusted::does_something), "{:?}", text);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The subscriber of the crate `tracing`.
+
+use std::fmt::{Debug, Write as _};
+use std::sync::{Mutex, PoisonError};
+
+use lunatic_sys::log::{DEBUG, ERROR, INFO, TRACE, WARN};
+use lunatic_sys::record::{Fields, Value, encode};
+use tracing_core::field::{Field, Visit};
+use tracing_core::span::{Attributes, Current, Id, Record};
+use tracing_core::subscriber::Interest;
+use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
+
+use super::spans::Spans;
+use super::{is_written, is_written_of};
+use crate::host;
+
+struct Processes;
+
+/// The spans of this process. Held for no call of the program's own, such as its `Debug`.
+static SPANS: Mutex<Spans> = Mutex::new(Spans::new());
+
+fn spans<R>(act: impl FnOnce(&mut Spans) -> R) -> R {
+    act(&mut SPANS.lock().unwrap_or_else(PoisonError::into_inner))
+}
+
+pub(super) fn install() {
+    // A process has one subscriber: whoever installs another is told so.
+    let _ = dispatcher::set_global_default(Dispatch::new(Processes));
+}
+
+fn number(level: &Level) -> i32 {
+    match *level {
+        Level::ERROR => ERROR,
+        Level::WARN => WARN,
+        Level::INFO => INFO,
+        Level::DEBUG => DEBUG,
+        Level::TRACE => TRACE,
+    }
+}
+
+/// What fields say: the message is one of them.
+#[derive(Default)]
+struct Said {
+    message: String,
+    fields: Fields,
+}
+
+impl Said {
+    fn add(&mut self, field: &Field, value: &Value<'_>) {
+        match (field.name(), value) {
+            ("message", Value::Text(text)) => self.message.push_str(text),
+            (name, value) => self.fields.add(name, value),
+        }
+    }
+}
+
+impl Visit for Said {
+    fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
+        let mut text = String::new();
+        // What fails to say itself is cut there.
+        let _ = write!(text, "{value:?}");
+        self.add(field, &Value::Text(text.into()));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.add(field, &Value::Text(value.into()));
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.add(field, &Value::Signed(value));
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.add(field, &Value::Unsigned(value));
+    }
+
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.add(field, &Value::Float(value));
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.add(field, &Value::Bool(value));
+    }
+}
+
+impl Subscriber for Processes {
+    fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
+        // The level may change.
+        Interest::sometimes()
+    }
+
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        is_written(number(metadata.level()))
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut said = Said::default();
+        attributes.record(&mut said);
+        spans(|spans| {
+            let parent = match attributes.parent() {
+                Some(parent) => Some(parent.clone()),
+                None if attributes.is_root() => None,
+                None => spans.current(),
+            };
+            spans.add(attributes.metadata(), said.fields, parent)
+        })
+    }
+
+    fn record(&self, span: &Id, values: &Record<'_>) {
+        let mut said = Said::default();
+        values.record(&mut said);
+        spans(|spans| spans.record(span, &said.fields));
+    }
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let metadata = event.metadata();
+        let (level, target) = (number(metadata.level()), metadata.target());
+        if !is_written_of(level, target) {
+            return;
+        }
+        let mut said = Said::default();
+        event.record(&mut said);
+        let record = spans(|spans| {
+            let inner = match event.parent() {
+                Some(parent) => Some(parent.clone()),
+                None if event.is_root() => None,
+                None => spans.current(),
+            };
+            encode(level, target, &said.message, &said.fields, spans.around(inner))
+        });
+        host::log::record(&record);
+    }
+
+    fn enter(&self, span: &Id) {
+        spans(|spans| spans.enter(span));
+    }
+
+    fn exit(&self, span: &Id) {
+        spans(|spans| spans.exit(span));
+    }
+
+    fn clone_span(&self, span: &Id) -> Id {
+        spans(|spans| spans.hold(span));
+        span.clone()
+    }
+
+    fn try_close(&self, span: Id) -> bool {
+        spans(|spans| spans.release(&span))
+    }
+
+    fn current_span(&self) -> Current {
+        spans(|spans| {
+            spans
+                .current()
+                .and_then(|span| spans.metadata(&span).map(|metadata| Current::new(span, metadata)))
+        })
+        .unwrap_or_else(Current::none)
+    }
+}
