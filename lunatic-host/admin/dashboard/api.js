@@ -16,13 +16,13 @@ export class Refused extends Error {
 
 /** `live`, `lost` or `denied`, in the `detail` of its events. */
 export const link = new EventTarget();
-let state = null;
+let last = [];
 
-function tell(now, why = "") {
+function tell(state, why = "") {
   // Each token that was not right is told of.
-  if (state === now && now !== "denied") return;
-  state = now;
-  link.dispatchEvent(new CustomEvent("change", { detail: { state: now, why } }));
+  if (last[0] === state && last[1] === why && state !== "denied") return;
+  last = [state, why];
+  link.dispatchEvent(new CustomEvent("change", { detail: { state, why } }));
 }
 
 export const get = async (path, signal) => (await ask("GET", path, signal)).json();

@@ -237,21 +237,18 @@ fn a_program_that_goes_and_comes_back_is_said_to() {
     let mut seen = open(&dashboard);
     seen.until("document.querySelector('.tile .value').innerText != '–'");
     drop(first);
-    seen.until("document.getElementById('link').dataset.state == 'lost'");
-    assert!(
-        seen.text("#banner").starts_with("No program listens there"),
-        "{}",
-        seen.text("#banner")
-    );
+    // What was on its way has been told of before.
+    let says = |what: &str| {
+        format!(
+            "document.getElementById('link').dataset.state == 'lost'
+                && document.getElementById('banner').innerText.startsWith({what:?})"
+        )
+    };
+    seen.until(&says("No program listens there"));
     let _second = start_with(&[&admin], &["a_shop"]);
     seen.until("document.getElementById('link').dataset.state == 'live' && document.getElementById('banner').hidden");
     drop(dashboard);
-    seen.until("document.getElementById('link').dataset.state == 'lost'");
-    assert!(
-        seen.text("#banner").starts_with("The connection is lost"),
-        "{}",
-        seen.text("#banner")
-    );
+    seen.until(&says("The connection is lost"));
 }
 
 #[test]
