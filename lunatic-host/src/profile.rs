@@ -1,11 +1,11 @@
 //! Where the processes of a system compute: the stacks at ends of time slices, counted.
 //!
-//! The engine calls [`sample`] when the time slice of a process is over, which is each millisecond for whatever computes. While
+//! [`sample`] is called when the time slice of a process is over, which is each millisecond for whatever computes. While
 //! nobody profiles, that is one look at a flag. Names and lines are looked up at the end, by the thread that asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
@@ -17,7 +17,7 @@ use wasmtime::{StoreContextMut, WasmBacktrace};
 use crate::inspect::is_called;
 use crate::instance::Ctx;
 use crate::module::Module;
-use crate::wasm::{Process, System};
+use crate::wasm::{Kernel, Process, System};
 
 /// The longest time to profile.
 pub const PROFILE_MAX: Duration = Duration::from_secs(60);
@@ -60,7 +60,6 @@ pub struct Profile {
 /// What is profiled in a runtime, if anything is.
 #[derive(Default)]
 pub(crate) struct Profiler {
-    is_on: AtomicBool,
     sampling: Mutex<Option<Sampling>>,
 }
 
@@ -94,34 +93,36 @@ struct Known {
     rests_until: Option<Instant>,
 }
 
-impl Profiler {
-    /// Begins; false if somebody profiles already.
-    pub(crate) fn begin(&self, system: &Arc<System>, profiled: &Profiled) -> bool {
-        let mut sampling = self.sampling.lock();
-        if sampling.is_some() {
-            return false;
-        }
-        *sampling = Some(Sampling::new(system, profiled));
-        self.is_on.store(true, Ordering::Relaxed);
-        true
+/// Begins to profile a system; false if somebody profiles already.
+pub(crate) fn begin(kernel: &Kernel, system: &Arc<System>, profiled: &Profiled) -> bool {
+    let profiler = kernel.host.states.get_or_insert_with(Profiler::default);
+    let mut sampling = profiler.sampling.lock();
+    if sampling.is_some() {
+        return false;
     }
+    *sampling = Some(Sampling::new(system, profiled));
+    kernel.host.is_profiled.store(true, Ordering::Relaxed);
+    true
+}
 
-    /// Ends, and tells what was seen.
-    pub(crate) fn end(&self) -> Profile {
-        self.is_on.store(false, Ordering::Relaxed);
-        let sampling = self.sampling.lock().take();
-        sampling.map(Sampling::into_profile).unwrap_or_default()
-    }
+/// Ends, and tells what was seen.
+pub(crate) fn end(kernel: &Kernel) -> Profile {
+    kernel.host.is_profiled.store(false, Ordering::Relaxed);
+    let profiler = kernel.host.states.find::<Profiler>();
+    let sampling = profiler.and_then(|profiler| profiler.sampling.lock().take());
+    sampling.map(Sampling::into_profile).unwrap_or_default()
 }
 
 /// To be called when a time slice is over, on the stack of what computes.
 pub(crate) fn sample(store: &StoreContextMut<'_, Ctx>) {
     let ctx = store.data();
-    let profiler = &ctx.kernel.host.profiler;
-    if !profiler.is_on.load(Ordering::Relaxed) || !ctx.has_used_slice() {
+    let host = &ctx.kernel.host;
+    if !host.is_profiled.load(Ordering::Relaxed) || !ctx.has_used_slice() {
         return;
     }
-    let Some(process) = ctx.running() else { return };
+    let (Some(process), Some(profiler)) = (ctx.running(), host.states.find::<Profiler>()) else {
+        return;
+    };
     let start = Instant::now();
     let wants = |sampling: &mut Sampling| sampling.wants(process, start);
     if !profiler.sampling.lock().as_mut().is_some_and(wants) {

@@ -23,7 +23,7 @@ use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessIn
 use crate::log::Log;
 use crate::metrics::{FamilyView, Metrics};
 use crate::module::Module;
-use crate::profile::{PROFILE_MAX, Profile, Profiled};
+use crate::profile::{self, PROFILE_MAX, Profile, Profiled};
 use crate::rights::net::Net;
 use crate::rights::{MAY_ALL, Rights};
 use crate::runtime::Runtime;
@@ -249,12 +249,11 @@ impl RunningSystem {
     /// What computes is looked at at the end of its time slice, which is each millisecond. Time in host calls is not seen, nor what
     /// never uses up a slice. Each look takes a few microseconds of the process's time, and at most a part in 33 of it.
     pub fn profile(&self, profiled: &Profiled, time: Duration) -> Option<Profile> {
-        let profiler = &self.kernel.host.profiler;
-        if !profiler.begin(&self.system, profiled) {
+        if !profile::begin(&self.kernel, &self.system, profiled) {
             return None;
         }
         self.wait_timeout(time.min(PROFILE_MAX));
-        Some(profiler.end())
+        Some(profile::end(&self.kernel))
     }
 
     /// What the processes of the system use together, or used if it has ended. `None` if [`SystemConfig::caps`] is.

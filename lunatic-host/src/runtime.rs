@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use lunatic_kernel::Settings;
 use lunatic_kernel::address::{Keys, Node};
@@ -26,11 +27,10 @@ use crate::imports::wasi::FILE_OPERATIONS_MAX;
 use crate::inspect::WorkerInfo;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
-use crate::profile::Profiler;
 use crate::shortage::Shortage;
-use crate::stack::Askers;
 use crate::states::SharedStates;
 use crate::wasm::{Kernel, Wasm};
+use crate::{profile, stack};
 
 /// The most processes that can live at once, if nothing else is said.
 const PROCESSES_MAX: u32 = 16 << 20;
@@ -283,8 +283,8 @@ impl RuntimeBuilder {
             states: SharedStates::default(),
             io: Io::new()?,
             worker_clocks: Mutex::default(),
-            askers: Askers::default(),
-            profiler: Profiler::default(),
+            at_slice_end: &[stack::show_running, profile::sample],
+            is_profiled: AtomicBool::new(false),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The stack of a process, for whoever asks.
 //!
 //! A process that waits shows it to the thread that asks, without being woken ([`Here`](crate::instance::Here)). One that
-//! computes shows it at the end of its time slice, where the engine calls [`show_running`]. Names and lines are looked up by
+//! computes shows it at the end of its time slice, where [`show_running`] is called. Names and lines are looked up by
 //! the thread that asks.
 
 use std::collections::HashMap;
@@ -106,7 +106,9 @@ pub(crate) fn show_running(store: &StoreContextMut<'_, Ctx>) {
     let Some(process) = store.data().running() else { return };
     if process.local.is_asked() {
         let recorded = Arc::new(WasmBacktrace::capture(store));
-        store.data().kernel.host.askers.answer(process, &recorded);
+        if let Some(askers) = store.data().kernel.host.states.find::<Askers>() {
+            askers.answer(process, &recorded);
+        }
     }
 }
 
@@ -123,21 +125,22 @@ impl Askers {
 
 /// One who has asked a process that did not wait, until it is dropped.
 struct Asking<'a> {
-    askers: &'a Askers,
+    askers: Arc<Askers>,
     process: &'a Process,
     number: u64,
     answer: Receiver<Recorded>,
 }
 
 impl<'a> Asking<'a> {
-    fn begin(kernel: &'a Kernel, process: &'a Process) -> Self {
-        let askers = &kernel.host.askers;
+    fn begin(kernel: &Kernel, process: &'a Process) -> Self {
+        let askers = kernel.host.states.get_or_insert_with(Askers::default);
         let (sender, answer) = mpsc::channel();
         let mut asked = askers.0.lock();
         let number = asked.next;
         asked.next += 1;
         asked.by_process.entry(process.id).or_default().push((number, sender));
         process.local.set_asked(true);
+        drop(asked);
         Self {
             askers,
             process,

@@ -26,13 +26,11 @@ pub use crate::entry::{Argument, Call, Entry};
 pub(crate) use crate::entry::{Began, Captured};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
-use crate::instance::{Ctx, Runner};
+use crate::instance::{AtSliceEnd, Ctx, Runner};
 use crate::io::Io;
 use crate::module::Module;
-use crate::profile::Profiler;
 use crate::rights::Rights;
 use crate::shortage::Shortage;
-use crate::stack::Askers;
 use crate::states::SharedStates;
 use crate::title::short;
 
@@ -58,8 +56,10 @@ pub struct Wasm {
     pub(crate) io: Io,
     /// What each worker has computed.
     pub(crate) worker_clocks: Mutex<Vec<Option<ThreadClock>>>,
-    pub(crate) askers: Askers,
-    pub(crate) profiler: Profiler,
+    /// What is called when a time slice is over.
+    pub(crate) at_slice_end: &'static [AtSliceEnd],
+    /// Somebody profiles a system.
+    pub(crate) is_profiled: AtomicBool,
 }
 
 /// The kernel of a runtime.

@@ -238,7 +238,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 12, "a name in this test is not the table's");
+        assert_eq!(seen, 13, "a name in this test is not the table's");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_memory::{ArenaError, MemoryError};
 use lunatic_module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
-use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, TypedFunc};
+use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, StoreContextMut, TypedFunc};
 
 use super::dump::{self, Parts};
 use super::image::Reset;
@@ -14,10 +14,8 @@ use super::{Ctx, arguments};
 use crate::ending::Ending;
 use crate::engine::Layout;
 use crate::module::Module;
-use crate::profile;
 use crate::report::PanicCapture;
 use crate::rights::Rights;
-use crate::stack;
 use crate::wasm::{Call, Entry, Kernel};
 
 /// Runs one process after another in one instance, for as long as it can be used again.
@@ -112,13 +110,17 @@ pub(super) enum Called {
     With(Box<Call>),
 }
 
+/// What is called when the time slice of a process is over, on the stack of what computes: it may look at that.
+pub(crate) type AtSliceEnd = fn(&StoreContextMut<'_, Ctx>);
+
 fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
     let mut store = Store::new(kernel.host.engines.engine(layout), ctx);
     store.limiter(|ctx| ctx);
     store.set_epoch_deadline(1);
     store.epoch_deadline_callback(|ctx| {
-        stack::show_running(&ctx);
-        profile::sample(&ctx);
+        for call in ctx.data().kernel.host.at_slice_end {
+            call(&ctx);
+        }
         Ok(ctx.data().slice_over())
     });
     store

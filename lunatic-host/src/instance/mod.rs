@@ -27,7 +27,7 @@ use lunatic_memory::{Pages, Stacks};
 use wasmtime::WasmBacktrace;
 
 pub use self::ctx::Ctx;
-pub(crate) use self::drive::{next, note_place};
+pub(crate) use self::drive::{AtSliceEnd, next, note_place};
 use self::frozen::Frozen;
 use self::seat::Seat;
 pub(crate) use self::visible::Here;
