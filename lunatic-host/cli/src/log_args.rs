@@ -22,6 +22,7 @@ pub struct LogArgs {
 
     /// How records are written [default: text]
     #[arg(
+        id = "log-format",
         long = "log-format",
         value_enum,
         value_name = "FORMAT",

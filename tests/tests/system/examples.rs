@@ -45,7 +45,13 @@ fn of_a_thousand_processes_a_third_panics_a_third_traps_and_the_rest_is_heard() 
             .filter(|line| line.starts_with("process #"))
             .map(|line| line.split_whitespace().nth(1).expect("the number follows"))
             .collect();
-        assert_eq!(reports.len(), 667, "{ended}");
+        // Of so many at once, some are only counted.
+        let counts = ended.stderr.lines().filter_map(|line| {
+            let (count, _) = line.split_once(" more crash")?;
+            count.replace(',', "").parse::<usize>().ok()
+        });
+        assert!(reports.len() >= 256, "{ended}");
+        assert_eq!(reports.len() + counts.sum::<usize>(), 667, "{ended}");
     }
 }
 
