@@ -58,7 +58,7 @@ fn text(columns: &[&str], view: &ListView, skip: usize) -> String {
 }
 
 /// The words over a column.
-fn head<'a>(column: &'a str) -> &'a str {
+fn head(column: &str) -> &str {
     match column {
         "memory_bytes" => "memory",
         "cpu_ms" => "time",
