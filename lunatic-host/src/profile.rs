@@ -1,6 +1,6 @@
 //! Where the processes of a system compute: the stacks at ends of time slices, counted.
 //!
-//! [`sample`] is called when the time slice of a process is over, which is each millisecond for whatever computes. While
+//! `sample` is called when the time slice of a process is over, which is each millisecond for whatever computes. While
 //! nobody profiles, that is one look at a flag. Names and lines are looked up at the end, by the thread that asked.
 
 use std::collections::{BTreeMap, HashMap};
