@@ -14,7 +14,7 @@ use crate::client::{Client, Trouble};
 use crate::serving::{Body, Service};
 
 /// A program begins to answer within this time, or is stuck.
-const TIMEOUT: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A program that is known by its socket.
 pub(crate) struct Beside(Client);
