@@ -1,9 +1,12 @@
 //! The examples do what their first lines say, compiled either way.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
+use lunatic_host::WaitFor;
+use lunatic_host::inspect::Query;
 use lunatic_tests::guests::{PROFILES, Profile, bytes};
-use lunatic_tests::host::{Ended, Host, Program};
+use lunatic_tests::host::{Ended, Host, PATIENCE, Program};
 
 fn example(name: &str, profile: Profile) -> Program<'static> {
     Host::shared().program(&bytes(name, profile))
@@ -214,4 +217,30 @@ fn an_echo_server_talks_to_itself_and_to_others() {
             .collect();
         assert_eq!(rest, answers);
     }
+}
+
+/// What `docs/operating.md` finds in it.
+#[test]
+fn the_troubled_shop_has_its_three_troubles() {
+    let system = example("troubled", Profile::Release).start();
+    let find = |name: &str| {
+        let query = Query {
+            name: Some(name.to_owned()),
+            ..Query::default()
+        };
+        Some(system.list(&query).processes.first()?.snapshot.clone())
+    };
+    let waits_for_an_answer = |name: &str| {
+        let wait = find(name).and_then(|process| process.wait);
+        wait.is_some_and(|(wait, _)| wait == WaitFor::Call)
+    };
+    let start = Instant::now();
+    while !(waits_for_an_answer("till")
+        && waits_for_an_answer("stock")
+        && find("archive").is_some_and(|archive| archive.mailbox_len > 100)
+        && find("prices").is_some_and(|prices| prices.time_on_core > Duration::from_millis(100)))
+    {
+        assert!(start.elapsed() < PATIENCE, "{:#?}", system.processes());
+    }
+    system.kill(system.main().unwrap());
 }
