@@ -11,7 +11,7 @@ use crate::environment::Environment;
 /// So many hand-offs in a row, then the woken processes that wait longer have their turn.
 const HAND_OFFS_MAX: u32 = 64;
 /// Each so many picks the injector is looked at first, and each so many a fresh process.
-const INJECTOR_TURN: u32 = 13;
+const INJECTOR_TURN: u32 = 61;
 const FRESH_TURN: u32 = 16;
 /// Burners run at the latest after this time, whatever else is due.
 const BURNER_WAIT_MAX: Duration = Duration::from_millis(10);
