@@ -30,6 +30,12 @@ impl<T> Table<T> {
         let slot = self.0.lock();
         slot.is_some().then_some(Entry(slot))
     }
+
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(Id, &mut T)) {
+        if let Some(value) = &mut *self.0.lock() {
+            visit(Id, value);
+        }
+    }
 }
 
 impl<T> Deref for Entry<'_, T> {
