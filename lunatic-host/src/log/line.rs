@@ -202,9 +202,8 @@ mod tests {
         ]
     }
 
-    #[test]
-    fn people_get_a_line() {
-        let spans = [
+    fn spans() -> [Span<'static>; 2] {
+        [
             Span {
                 name: "order",
                 fields: vec![("id", Value::Unsigned(7))],
@@ -213,9 +212,13 @@ mod tests {
                 name: "pack",
                 fields: Vec::new(),
             },
-        ];
+        ]
+    }
+
+    #[test]
+    fn people_get_a_line() {
         assert_eq!(
-            line("sold", &fields(), &spans).to_text(Format::Text),
+            line("sold", &fields(), &spans()).to_text(Format::Text),
             "2023-11-14T22:13:20.000001Z  INFO [#3 shop::Stock] shop::stock: order{id=7}:pack: sold item=umbrella \
              why=\"a \\\"b\\\"\" left=-2 share=0.5 odd=NaN all=true\n"
         );
@@ -232,18 +235,8 @@ mod tests {
 
     #[test]
     fn programs_get_json() {
-        let spans = [
-            Span {
-                name: "order",
-                fields: vec![("id", Value::Unsigned(7))],
-            },
-            Span {
-                name: "pack",
-                fields: Vec::new(),
-            },
-        ];
         assert_eq!(
-            line("a \"b\"\\\n\u{1b}\u{202e}", &fields(), &spans).to_text(Format::Json),
+            line("a \"b\"\\\n\u{1b}\u{202e}", &fields(), &spans()).to_text(Format::Json),
             concat!(
                 r##"{"time":"2023-11-14T22:13:20.000001Z","level":"INFO","target":"shop::stock","process":"#3","name":"shop::Stock","##,
                 r#""message":"a \"b\"\\\n\u001b\u202e","fields":{"item":"umbrella","why":"a \"b\"","left":-2,"share":0.5,"#,
