@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::address::Id;
 use crate::clock::Timekeeper;
 use crate::exit::ExitReason;
 use crate::host::Host;
 use crate::kernel::Kernel;
-use crate::process::Process;
+use crate::process::{Process, WaitFor};
 use crate::system::System;
 
 impl<H: Host> Kernel<H> {
@@ -23,7 +24,7 @@ impl<H: Host> Kernel<H> {
         let paused = systems.iter().filter_map(|system| system.time.paused());
         // One step in each: what it wakes has to run before the next.
         let moved = paused.filter(|paused| paused.advance(self, &*self.machine)).count();
-        if moved > 0 || self.clock.has_timers() || self.post.has_timers() {
+        if moved > 0 || self.is_expected() {
             return;
         }
         for system in systems.iter().filter(|system| system.exit_reason().is_none()) {
@@ -35,21 +36,39 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// The report of who waits for what, if each process of the system waits for another one. No worker may be awake, no
-    /// timer set, and nobody wait for anything outside.
+    /// Whether a timer is set, or somebody waits for something outside.
+    fn is_expected(&self) -> bool {
+        self.outside.load(Ordering::SeqCst) > 0 || self.clock.has_timers() || self.post.has_timers()
+    }
+
+    /// The report of who waits for what, if each process of the system waits for another one.
+    ///
+    /// A timer that fires, or a thread of the host's own, may wake a process at any time meanwhile, which runs and waits again. So
+    /// this looks twice: if nobody has run between the looks, and nothing is expected in between, then nothing ever will be.
     fn deadlock(&self, system: &Arc<System<H>>) -> Option<String> {
-        let (mut waiting, mut all_blocked) = (Vec::new(), true);
+        let (waiting, runs) = self.all_blocked(system)?;
+        let is_settled = !self.is_expected() && self.all_blocked(system).is_some_and(|(_, again)| again == runs);
+        is_settled.then(|| self.host.deadlock(self, system, waiting))
+    }
+
+    /// What each process of the system waits for, and how often all of them have run; `None` if one is not blocked.
+    fn all_blocked(&self, system: &Arc<System<H>>) -> Option<(Waiting, u32)> {
+        let (mut waiting, mut runs, mut all_blocked) = (Waiting::new(), 0_u32, true);
         self.for_each_process(|process| {
             if Arc::ptr_eq(&process.system, system) {
                 let (wait, what) = process.wait();
                 all_blocked &= process.is_blocked();
+                runs = runs.wrapping_add(process.runs());
                 waiting.push((process.id, wait, what));
             }
         });
         // A system that begins just now has a process in a queue, or none yet.
-        (all_blocked && !waiting.is_empty()).then(|| self.host.deadlock(self, system, waiting))
+        (all_blocked && !waiting.is_empty()).then_some((waiting, runs))
     }
 }
+
+/// Processes, and what each waits for.
+type Waiting = Vec<(Id, WaitFor, Id)>;
 
 impl<H: Host> Timekeeper<Arc<Process<H>>> for Kernel<H> {
     fn is_busy(&self) -> bool {
