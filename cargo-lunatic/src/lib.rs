@@ -28,6 +28,8 @@ pub mod rustflags;
 mod select;
 mod shell;
 pub mod toolchain;
+#[cfg(unix)]
+mod watch;
 
 pub use artifact::{Artifact, Kind};
 pub use commands::main;

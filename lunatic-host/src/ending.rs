@@ -90,6 +90,16 @@ impl Ending {
         Self { reason, report }
     }
 
+    /// Why a process that ended so before it accepted the state of another version did not accept it.
+    pub(crate) fn before_accepting(self) -> String {
+        let said = self.report.as_ref().and_then(|failure| failure.said.clone());
+        match (said, self.reason) {
+            (Some(said), _) => said,
+            (None, ExitReason::Normal) => "it returned before it had accepted the state".into(),
+            (None, reason) => format!("it {reason} before it had accepted the state"),
+        }
+    }
+
     /// Has the end reported if it is a failure. The report comes soon: nobody waits for it. If the failure is to be dumped, the
     /// caller has the instance.
     pub(crate) fn publish(self, kernel: &Kernel, process: &Process) -> (ExitReason, Option<Obituary>) {

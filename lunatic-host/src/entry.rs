@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use lunatic_module::entries::EntryName;
 use smallvec::SmallVec;
 
 /// The values that a spawned closure captured, as bytes.
@@ -25,6 +26,8 @@ pub(crate) enum Began {
     Closure(u32),
     /// An exported function.
     Export(Arc<str>),
+    /// A function of a former version, by its name.
+    Former(Option<Box<EntryName>>),
 }
 
 impl Entry {

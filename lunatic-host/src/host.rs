@@ -11,10 +11,8 @@ use lunatic_kernel::{Body, Host, Progress, WaitFor};
 use lunatic_memory::{Pages, ThreadClock};
 
 use crate::ending;
-use crate::engine::Layout;
 use crate::hibernation::Freezable;
-use crate::instance::{Runner, prepare};
-use crate::module::Module;
+use crate::instance::Runner;
 use crate::pool::Pool;
 use crate::report::untrusted::lines;
 use crate::wasm::{Belongings, Entry, Kernel, Local, Process, System, Wasm};
@@ -40,21 +38,21 @@ impl Host for Wasm {
     }
 
     fn body(kernel: &Arc<Kernel>, pool: &mut Self::Pool, process: &Arc<Process>) -> Runner {
-        let module = &process.local.module;
+        let code = &process.local.code;
         // Code that counts its instructions is compiled apart, for the few that need it.
         if process.local.rights.fuel.is_some() {
-            kernel.host.hibernation.makes_instance(kernel);
-            return Runner::new(kernel, module, Layout::Metered);
+            return Runner::metered(kernel, &code.module());
         }
-        if let Some(runner) = pool.take(|runner: &Runner| Arc::ptr_eq(runner.module(), module)) {
+        if let Some(runner) = pool.take(|runner: &Runner| code.is_of(runner.module())) {
             return runner;
         }
+        let module = &code.module();
         let host = &kernel.host;
         let ready = host.ahead.take(module);
         if module.facts().recyclable.is_ok() && host.ahead.want(module) {
             kernel.wake_spare();
         }
-        ready.unwrap_or_else(|| new_runner(kernel, module))
+        ready.unwrap_or_else(|| Runner::unmetered(kernel, module))
     }
 
     fn keep(&self, pool: &mut Self::Pool, runner: Runner) {
@@ -121,7 +119,7 @@ impl Host for Wasm {
         };
         // If it fails, it fails again where it is needed, and is reported there.
         let make = std::panic::AssertUnwindSafe(|| {
-            let mut runner = new_runner(kernel, &module);
+            let mut runner = Runner::unmetered(kernel, &module);
             if runner.prepare(kernel.slices()) {
                 kernel.host.ahead.put(&module, runner);
             }
@@ -148,16 +146,6 @@ impl Host for Wasm {
     }
 }
 
-/// A runner for a process that none that has been used fits.
-fn new_runner(kernel: &Arc<Kernel>, module: &Arc<Module>) -> Runner {
-    let host = &kernel.host;
-    host.hibernation.makes_instance(kernel);
-    if host.engines.dense_is_near() {
-        prepare(kernel, module, Layout::Dense);
-    }
-    Runner::new(kernel, module, host.engines.choose())
-}
-
 impl Freezable for Runner {
     unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool {
         // SAFETY: the caller promises the same.
@@ -174,8 +162,8 @@ impl Body<Wasm> for Runner {
         self.seat_process(process, entry);
     }
 
-    fn run(&mut self, _: &Arc<Kernel>, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
-        self.run_seated(process, slice)
+    fn run(&mut self, kernel: &Arc<Kernel>, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
+        self.run_seated(kernel, process, slice)
     }
 
     fn current(&self) -> Option<Arc<Process>> {

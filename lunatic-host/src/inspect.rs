@@ -42,7 +42,7 @@ impl ProcessInfo {
             snapshot,
             is_main: process.system.is_main(process.id),
             entry: local.entry(),
-            code: local.module.identity().clone(),
+            code: local.module().identity().clone(),
             memory: local.memory(),
         }
     }

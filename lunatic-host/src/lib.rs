@@ -80,6 +80,7 @@ mod ahead;
 pub mod alarms;
 #[doc(hidden)]
 pub mod bench;
+pub mod code;
 mod compile;
 mod descriptors;
 pub mod dumps;

@@ -23,6 +23,7 @@ use wasmtime::InstancePre;
 
 use self::artifact::Artifact;
 pub use self::error::LoadError;
+use crate::code;
 use crate::engine::{Interface, Layout};
 use crate::instance::Ctx;
 use crate::instance::frozen::Models;
@@ -202,6 +203,16 @@ impl Module {
             .get()
             .map(|linked| &linked.pre)
             .ok_or_else(|| wasmtime::Error::msg("the compiled module was lost"))
+    }
+}
+
+impl code::Module for Module {
+    fn entries(&self) -> &Entries {
+        self.entries()
+    }
+
+    fn identity(&self) -> &CodeId {
+        self.identity()
     }
 }
 

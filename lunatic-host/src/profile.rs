@@ -186,11 +186,11 @@ impl Sampling {
 
     /// The numbers of the places of a stack; `None` if there is no room for them.
     fn stack(&mut self, process: &Process, recorded: &WasmBacktrace) -> Option<Box<[u32]>> {
-        let module = &process.local.module;
-        let module_number = match self.modules.iter().position(|known| Arc::ptr_eq(known, module)) {
+        let module = process.local.module();
+        let module_number = match self.modules.iter().position(|known| Arc::ptr_eq(known, &module)) {
             Some(number) => number,
             None => {
-                self.modules.push(module.clone());
+                self.modules.push(module);
                 self.modules.len() - 1
             }
         };

@@ -17,6 +17,8 @@ use lunatic_kernel::stock::EXHAUSTED;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
 use crate::alarms::crashes::Crashes;
+use crate::code::upgrade::{self, Upgrade, UpgradeConfig, UpgradeError};
+use crate::code::versions::{VersionInfo, Versions};
 use crate::inspect::belongings::{self, Part};
 use crate::inspect::rights;
 use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo};
@@ -191,6 +193,35 @@ impl RunningSystem {
         Some(rights::of(&*self.find(id)?))
     }
 
+    /// The versions of the system's code that are current or that somebody runs, by number.
+    pub fn versions(&self) -> Vec<VersionInfo> {
+        let mut counts: HashMap<usize, usize> = HashMap::new();
+        self.kernel.visit_processes(|process| {
+            if self.has(process) {
+                *counts.entry(process.local.code.identity()).or_default() += 1;
+            }
+        });
+        self.system.data.versions.list(&counts)
+    }
+
+    /// Begins to bring the system to another version of its code, on a thread of its own. Ask the result how it goes.
+    ///
+    /// Each process that offers a point of change goes over when it comes to it: an instance of the new version reads its state and
+    /// takes its place; or if it does not, the process goes on as if nothing had happened. Processes stay what they are:
+    /// [`docs/upgrades.md`](https://github.com/lunatic-solutions/lunatic/blob/main/docs/upgrades.md) says what that means.
+    ///
+    /// # Errors
+    ///
+    /// [`UpgradeError`] if another upgrade goes on, or the machine refuses a thread.
+    pub fn upgrade(&self, module: &Arc<Module>, config: UpgradeConfig) -> Result<Arc<Upgrade>, UpgradeError> {
+        upgrade::begin(&self.kernel, &self.system, module, config)
+    }
+
+    /// The upgrade that was begun last.
+    pub fn last_upgrade(&self) -> Option<Arc<Upgrade>> {
+        upgrade::last(&self.system)
+    }
+
     /// The channels of the system, those first that hold the most messages: `limit` behind the first `skip`. As with
     /// [`list`](Self::list), a look takes a fraction of a microsecond for each channel of the runtime, and stops nobody.
     pub fn channels(&self, skip: usize, limit: usize) -> Listing<ChannelInfo> {
@@ -339,6 +370,7 @@ impl Runtime {
             metrics: Metrics::default(),
             states: SharedStates::default(),
             crashes: Crashes::default(),
+            versions: Versions::new(module),
         };
         let system = self
             .kernel

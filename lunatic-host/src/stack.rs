@@ -67,7 +67,7 @@ pub(crate) fn of(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> 
     };
     Some(match record(kernel, process, timeout)? {
         Ok(recorded) => Stack {
-            backtrace: Backtrace::of(&recorded, Some(process.local.module.symbols())),
+            backtrace: Backtrace::of(&recorded, Some(process.local.module().symbols())),
             unseen: None,
         },
         Err(why) => unseen(why),

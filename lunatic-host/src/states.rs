@@ -31,6 +31,12 @@ impl States {
         value.downcast_mut().expect("a value is found by its own type")
     }
 
+    /// Takes over the values of `others`, in place of its own of the same types.
+    pub(crate) fn append(&mut self, others: &mut Self) {
+        self.0.retain(|(ty, _)| others.0.iter().all(|(other, _)| other != ty));
+        self.0.append(&mut others.0);
+    }
+
     /// Drops all values: the first one that was made first.
     pub(crate) fn clear(&mut self) {
         // Not `clear`, which begins with the last one.

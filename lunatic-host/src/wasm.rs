@@ -20,10 +20,11 @@ use parking_lot::Mutex;
 use smallvec::SmallVec;
 
 use crate::ahead::Ahead;
+use crate::code::Code;
 use crate::compile::Compiler;
 use crate::engine::Engines;
+pub(crate) use crate::entry::Captured;
 pub use crate::entry::{Argument, Call, Entry};
-pub(crate) use crate::entry::{Began, Captured};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
 use crate::instance::{AtSliceEnd, Ctx, Runner};
@@ -75,8 +76,8 @@ pub type Socket = lunatic_net::socket::Socket<Arc<Process>>;
 /// What the host keeps with a process.
 pub struct Local {
     pub(crate) rights: Arc<Rights>,
-    pub(crate) module: Arc<Module>,
-    began: Began,
+    /// The code that it runs, and how it can go on in another version.
+    pub(crate) code: Code<Module>,
     /// Bytes of its linear memory, in use or not.
     memory: AtomicUsize,
     /// Somebody has asked for its stack.
@@ -105,8 +106,7 @@ impl Local {
     pub(crate) fn new(rights: Arc<Rights>, module: Arc<Module>, entry: &Entry) -> Self {
         Self {
             rights,
-            module,
-            began: entry.began(),
+            code: Code::new(module, entry.began()),
             memory: AtomicUsize::new(0),
             asked: AtomicBool::new(false),
             captured: None,
@@ -128,10 +128,7 @@ impl Local {
 
     /// The name of what it began with; `None` for a function that its module's table does not have.
     pub(crate) fn entry(&self) -> Option<EntryName> {
-        match &self.began {
-            Began::Closure(index) => self.module.entries().name_of(*index),
-            Began::Export(name) => Some(EntryName::Export(name.to_string())),
-        }
+        self.code.entry()
     }
 
     /// What to call it after what it began with: the actor that it is, or the function.
@@ -165,8 +162,8 @@ impl Local {
     }
 
     /// The module whose code it runs.
-    pub fn module(&self) -> &Arc<Module> {
-        &self.module
+    pub fn module(&self) -> Arc<Module> {
+        self.code.module()
     }
 }
 

@@ -187,7 +187,19 @@ pub mod mail {
     pub const EXIT: u32 = 1;
     /// A monitored process has ended; the body is the reason bytes.
     pub const DOWN: u32 = 2;
+    /// Another version of the code waits for this process. Only a process that [offers](crate::code::offer) to take this gets
+    /// it, before all else that lies in its mailbox, under [`CHANGE_TAG`](super::CHANGE_TAG); the body is empty.
+    pub const CHANGE: u32 = 3;
 }
+
+/// The tag of [`mail::CHANGE`]. Below 16, so no type of message has it.
+pub const CHANGE_TAG: u64 = 6;
+
+/// The new version did not take the state; why is in the buffer, as text.
+pub const NOT_CHANGED: i32 = -15;
+
+/// The longest state that is carried from one version to the next, in bytes: 64 MiB.
+pub const STATE_LEN_MAX: usize = 64 << 20;
 
 /// A look shows at most so many processes at once.
 pub const LOOK_ROWS_MAX: usize = 1000;

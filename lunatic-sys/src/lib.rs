@@ -11,6 +11,7 @@
 //! | [`channel`] | `lunatic::channel` | queues of messages that processes share by handle |
 //! | [`mailbox`] | `lunatic::mailbox` | the queue of each process: messages with tags, exits, replies |
 //! | [`registry`] | `lunatic::registry` | names of processes, and groups of them |
+//! | [`code`] | `lunatic::code` | going on in another version of the code |
 //! | [`inspect`] | `lunatic::inspect` | a look at other processes |
 //! | [`net`] | `lunatic::net` | sockets |
 //! | [`timer`] | `lunatic::timer` | messages that come later |
@@ -39,6 +40,7 @@ mod address;
 pub mod buffer;
 pub mod certificates;
 pub mod channel;
+pub mod code;
 mod codec;
 pub mod codes;
 pub mod compat;

@@ -68,6 +68,7 @@ pub(crate) use life::start_from_bytes;
 use serde::{Deserialize, Serialize};
 
 use crate::channel::{Message, TrySendError};
+use crate::code::{Saved, StateError, Version};
 use crate::codec::{self, DefaultCodec, Scratch};
 use crate::exit::ExitReason;
 use crate::host::mail;
@@ -125,6 +126,34 @@ pub trait Actor: Sized + 'static {
     fn handle_info(&mut self, info: Info) -> Next {
         ignore::<Self>(info)
     }
+
+    /// Its state, for another version of the program: see [`code`](crate::code). An actor without this function goes on in the
+    /// version that it was started in to its end. [`keep_state!`](crate::code::keep_state) writes it.
+    ///
+    /// Called between two messages, when another version waits for the actor. The actor goes on with the same state if the other
+    /// version does not take it, so nothing may change here.
+    fn save(&self) -> Option<Result<Saved, StateError>> {
+        None
+    }
+
+    /// Makes the state of what an actor of another version has [saved](Self::save): OTP's `code_change`. In the actor's own process,
+    /// and in place of [`init`](Self::init).
+    ///
+    /// Until it returns, the other version can still go on as if nothing had happened. So this function can do nothing that others
+    /// see: a call that sends, receives, spawns, links, names or uses a socket ends it as a panic does. What has to be done so
+    /// is for [`changed`](Self::changed).
+    ///
+    /// # Errors
+    ///
+    /// Why it is no state of this version. The actor goes on in the other one; so it does after a panic here, or if this takes
+    /// longer than the upgrade allows.
+    fn code_change(old: Saved, from: Version) -> Result<Self, StateError> {
+        let _ = (old, from);
+        Err(format!("`{}` has no `code_change`", std::any::type_name::<Self>()).into())
+    }
+
+    /// Called when the actor has come to this version, before it handles what comes next.
+    fn changed(&mut self) {}
 
     /// When [`handle_alarm`](Self::handle_alarm) is to be called: for supervisors.
     #[doc(hidden)]

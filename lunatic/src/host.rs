@@ -4,6 +4,7 @@
 //! it points to, and the host reads or writes that much and no more. Results become [`Refused`] or plain values here;
 //! the modules of the user's nouns (process, channel) turn them into their own errors.
 
+pub(crate) mod code;
 mod heap;
 #[cfg(any(feature = "log", feature = "tracing"))]
 pub(crate) mod log;

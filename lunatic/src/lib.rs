@@ -34,6 +34,7 @@
 //! - [`#[lunatic::main]`](macro@main) lets `main` return an error, [`#[lunatic::test]`](macro@test) makes each test a
 //!   process of its own.
 //! - [`ProcessConfig`] says what a child may do and use: files, network, memory, time. Never more than its parent.
+//! - [`code`] brings processes that run to another version of the program.
 //! - [`metrics`] counts, for the people who run the program.
 //! - [`net`] is the network, shaped like std's.
 //! - [`codec`] is about how messages become bytes.
@@ -53,6 +54,7 @@
 
 pub mod actor;
 pub mod channel;
+pub mod code;
 pub mod codec;
 mod exit;
 mod host;

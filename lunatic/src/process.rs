@@ -17,6 +17,7 @@ use lunatic_sys::codes;
 use lunatic_sys::layout::RawHandle;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 pub use spawn::SpawnError;
+pub(crate) use spawn::flush;
 
 use crate::channel::Message;
 use crate::codec;
@@ -296,8 +297,9 @@ impl Process {
     }
 }
 
-/// Asks for mail when a process ends, see [`Process::monitor`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Asks for mail when a process ends, see [`Process::monitor`]. It is of use only to the process that made it, which can keep it in
+/// its [state](crate::code).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Monitor {
     reference: u64,
     process: Process,

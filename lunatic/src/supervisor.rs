@@ -37,6 +37,7 @@
 //! ```
 
 mod backoff;
+mod change;
 mod child;
 mod dynamic;
 mod pool;
@@ -61,6 +62,7 @@ use restarts::{Due, Restarts};
 pub use spec::{AutoShutdown, Spec, Strategy, Supervise};
 
 use crate::actor::{self, Actor, Info, Next};
+use crate::code::{Saved, StateError, Version};
 use crate::exit::ExitReason;
 use crate::process::{self, Process};
 
@@ -68,16 +70,24 @@ use crate::process::{self, Process};
 ///
 /// It traps exits, and writes each restart to standard error.
 pub struct Supervisor<S> {
+    /// What it began with, as bytes.
+    args: Vec<u8>,
     spec: Spec,
     /// In the order in which they are started.
     children: Vec<Entry>,
     /// By the ids of the children.
     restarts: Restarts<String>,
+    /// Children of a former version of the program that are no more: how each is ended.
+    leavers: Vec<(Shutdown, Process)>,
+    /// The ids of children that are new in this version.
+    arrivals: Vec<String>,
     supervise: PhantomData<S>,
 }
 
 struct Entry {
     child: Child,
+    /// What it was added with, if it is not one of the spec.
+    added: Option<NewChild>,
     state: State,
     streak: Streak,
     restarts: u64,
@@ -97,19 +107,12 @@ impl<S: Supervise> Actor for Supervisor<S> {
 
     fn init(args: S::Args) -> Result<Self, ExitReason> {
         process::trap_exit(true);
-        let mut spec = S::init(args);
-        spec.check()
+        let bytes = actor::encode_args::<Self>(&args);
+        let (mut supervisor, children) = Self::new(bytes, S::init(args))
             .map_err(|wrong| ExitReason::Error(format!("a faulty supervisor: {wrong}")))?;
-        let children = mem::take(&mut spec.children);
-        let mut supervisor = Self {
-            children: Vec::with_capacity(children.len()),
-            restarts: Restarts::new("supervisor", spec.intensity, spec.quiet),
-            spec,
-            supervise: PhantomData,
-        };
         for child in children {
             match child.start() {
-                Ok(process) => supervisor.push(child, process),
+                Ok(process) => supervisor.push(child, process, None),
                 Err(error) => {
                     supervisor.end_from(0);
                     let text = format!("child `{}` did not start: {}", child.id, error.into_reason());
@@ -118,6 +121,18 @@ impl<S: Supervise> Actor for Supervisor<S> {
             }
         }
         Ok(supervisor)
+    }
+
+    fn save(&self) -> Option<Result<Saved, StateError>> {
+        Some(Saved::of(&self.to_saved()))
+    }
+
+    fn code_change(old: Saved, _: Version) -> Result<Self, StateError> {
+        Self::from_saved(old.read()?)
+    }
+
+    fn changed(&mut self) {
+        self.come_and_go();
     }
 
     fn handle_call(&mut self, request: Request) -> Next {
@@ -201,17 +216,34 @@ impl Entry {
 
 /// What it is asked to do.
 impl<S: Supervise> Supervisor<S> {
+    /// A supervisor without children, and the children of the spec; or what is wrong with that.
+    fn new(args: Vec<u8>, mut spec: Spec) -> Result<(Self, Vec<Child>), String> {
+        spec.check()?;
+        let children = mem::take(&mut spec.children);
+        let supervisor = Self {
+            args,
+            children: Vec::with_capacity(children.len()),
+            restarts: Restarts::new("supervisor", spec.intensity, spec.quiet),
+            spec,
+            leavers: Vec::new(),
+            arrivals: Vec::new(),
+            supervise: PhantomData,
+        };
+        Ok((supervisor, children))
+    }
+
     fn place(&self, id: &str) -> Result<usize, SuperviseError> {
         let place = self.children.iter().position(|entry| entry.child.id == id);
         place.ok_or(SuperviseError::NotFound)
     }
 
     /// Sees to a child that was started.
-    fn push(&mut self, mut child: Child, process: Process) {
+    fn push(&mut self, mut child: Child, process: Process, added: Option<NewChild>) {
         child.backoff = child.backoff.or(self.spec.backoff);
         self.children.push(Entry {
             streak: Streak::started(child.backoff.as_ref()),
             child,
+            added,
             state: State::Running(process),
             restarts: 0,
         });
@@ -226,9 +258,9 @@ impl<S: Supervise> Supervisor<S> {
                 "its type of actor was not said to be addable".to_owned(),
             ));
         };
-        let child = make(new.id, new.args).restart(new.restart).shutdown(new.shutdown);
+        let child = new.make(*make);
         let process = child.start()?;
-        self.push(child, process);
+        self.push(child, process, Some(new));
         Ok(process)
     }
 

@@ -43,6 +43,9 @@ type Row = (&'static str, &'static str, &'static [Charge]);
 pub const CHARGES: &[Row] = &[
     ("buffer", "len take", &[Nothing]),
     ("buffer", "put", &[Buffers]),
+    // The state is paid for until one of the two instances has it alone.
+    ("code", "offer accept refuse decline version current", &[Nothing]),
+    ("code", "change", &[Memory, Buffers]),
     ("channel", "new", &[Channels]),
     ("channel", "try_send send", &[Messages]),
     ("channel", "try_receive receive", &[Buffers]),

@@ -100,7 +100,28 @@ fn build(profile: &[&str]) -> Modules {
         built.unwrap_or_else(|error| panic!("the guests could not be built: {error}"))
     };
     let built = build(&most).into_iter().chain(build(&logging));
-    built.map(|guest| (guest.name, guest.path)).collect()
+    let mut modules: Modules = built.map(|guest| (guest.name, guest.path)).collect();
+    // Both versions have the same name, and so the same file.
+    for (version, features) in [
+        ("old", &[][..]),
+        (
+            "new",
+            &["--features=lunatic-test-upgrades/new,lunatic-example-upgrade/second"],
+        ),
+    ] {
+        let upgrades = [
+            "--package=lunatic-test-upgrades",
+            "--package=lunatic-example-upgrade",
+            "--bins",
+        ];
+        for guest in build(&[&upgrades[..], features].concat()) {
+            let copy = guest.path.with_extension(format!("{version}.wasm"));
+            std::fs::copy(&guest.path, &copy)
+                .unwrap_or_else(|error| panic!("could not copy {}: {error}", guest.path.display()));
+            modules.insert(format!("{}-{version}", guest.name), copy);
+        }
+    }
+    modules
 }
 
 /// Held while guests are built; let go when the file is closed.

@@ -16,6 +16,7 @@
 //! | [`imports`] | the functions of the contract, as `lunatic-sys` declares them |
 //! | [`programs`] | runs the built programs `lunatic` and `cargo-lunatic` |
 //! | [`resident`](mod@resident) | how much memory the test program has |
+//! | [`renewed`] | actors that are upgraded to and fro while anything happens to them |
 //! | [`serving`] | programs that serve until the test ends them |
 //!
 //! The tests are in `tests/system`, one file a topic; each is named after the sentence that it proves. None waits for an
@@ -36,6 +37,7 @@ pub mod guests;
 pub mod host;
 pub mod imports;
 pub mod programs;
+pub mod renewed;
 pub mod resident;
 pub mod serving;
 

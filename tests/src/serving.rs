@@ -28,7 +28,7 @@ pub fn guest(name: &str, profile: Profile, host_flags: &[&str], args: &[&str]) -
 }
 
 impl Serving {
-    /// Starts a program that prints `listening on http://ADDRESS` when it does.
+    /// Starts a program that prints `listening on http://ADDRESS`, or with another scheme, when it does.
     ///
     /// # Panics
     ///
@@ -57,7 +57,8 @@ impl Serving {
                 let stderr = stderr.recv_timeout(PATIENCE).unwrap_or_default();
                 panic!("{command:?} ended without having listened:\n{stderr}");
             }
-            if let Some(address) = line.trim().strip_prefix("listening on http://") {
+            let url = line.trim().strip_prefix("listening on ");
+            if let Some((_, address)) = url.and_then(|url| url.split_once("://")) {
                 break address
                     .parse()
                     .unwrap_or_else(|_| panic!("this is no address: {address}"));

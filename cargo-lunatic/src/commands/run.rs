@@ -1,7 +1,6 @@
 //! `cargo lunatic run`: builds one program and runs it.
 
-#[cfg(unix)]
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 #[cfg(unix)]
 use lunatic_cli::Configuration;
@@ -9,9 +8,12 @@ use lunatic_cli::HostArgs;
 
 use super::{current_folder, shown};
 use crate::args::{Compile, Selection};
+use crate::artifact::Artifact;
 use crate::cargo::{Cargo, Verb};
 use crate::error::Error;
 use crate::shell::Shell;
+#[cfg(unix)]
+use crate::watch::{self, Way};
 use crate::{rights_file, select};
 
 /// Run a program on Lunatic
@@ -30,6 +32,19 @@ pub(super) struct Run {
     #[command(flatten)]
     host: HostArgs,
 
+    /// Build again when a source file changes, and bring the program to the new version while it runs
+    #[cfg(unix)]
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "upgrade")]
+    watch: Option<Way>,
+
+    /// Run this module, which `--watch` has built
+    #[arg(long, hide = true, value_name = "FILE")]
+    built: Option<PathBuf>,
+
+    /// The package that it is of
+    #[arg(long, hide = true, value_name = "FOLDER", requires = "built")]
+    built_in: Option<PathBuf>,
+
     /// Arguments of the program
     #[arg(value_name = "ARGS", trailing_var_arg = true, help_heading = "Arguments")]
     arguments: Vec<String>,
@@ -43,20 +58,37 @@ impl Run {
     pub(super) fn execute(&self) -> Result<i32, Error> {
         let shell = self.shell();
         let folder = current_folder()?;
-        let cargo = Cargo::new(&folder, &self.compile.config, shell)?;
+        if let Some(file) = &self.built {
+            return self.run_in(file, self.built_in.as_deref().unwrap_or(&folder), &folder);
+        }
+        #[cfg(unix)]
+        if let Some(way) = self.watch {
+            return watch::watch(shell, way, self.host.admin.as_deref(), &|| self.build(&folder, shell));
+        }
+        let program = self.build(&folder, shell)?;
+        self.run_in(&program.path, program.package_folder(), &folder)
+    }
+
+    /// Builds the one program that is selected.
+    fn build(&self, folder: &Path, shell: Shell) -> Result<Artifact, Error> {
+        let cargo = Cargo::new(folder, &self.compile.config, shell)?;
         let mut flags = [self.selection.to_cargo(), self.compile.to_cargo()].concat();
         if !self.selection.names_target() {
             let metadata = cargo.metadata(&self.compile.to_metadata())?;
             flags.extend(select::default_bin(&metadata, &self.selection.package)?.map(|name| format!("--bin={name}")));
         }
-        let program = select::only_program(cargo.build(Verb::Build, &flags)?)?;
-        let path = shown(&program.path, &folder);
+        Ok(select::only_program(cargo.build(Verb::Build, &flags)?)?)
+    }
+
+    /// Runs a module, with the rights of its package.
+    fn run_in(&self, file: &Path, package: &Path, folder: &Path) -> Result<i32, Error> {
+        let shell = self.shell();
+        let path = shown(file, folder);
         let line = [path.display().to_string()]
             .into_iter()
             .chain(self.arguments.iter().cloned());
         shell.status("Running", format!("`{}`", line.collect::<Vec<_>>().join(" ")));
         let mut host = self.host.clone();
-        let package = program.manifest.parent().unwrap_or(&folder);
         if let Some((_, file)) = rights_file::read(package)? {
             file.add_to(&mut host, package);
             #[cfg(unix)]

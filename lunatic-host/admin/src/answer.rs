@@ -14,11 +14,11 @@ use serde::Serialize;
 
 use crate::door::Program;
 use crate::list::ListView;
-use crate::metrics;
 use crate::request::{Asked, HELP, Refused};
 use crate::serving::Body;
 use crate::stack::{ProfileView, StackView};
 use crate::view::{AlarmsView, ErrorView, LogLevelView, PageView, ProcessView};
+use crate::{metrics, upgrade};
 
 /// A stack that is not seen by then is not shown.
 const STACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -82,6 +82,9 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
             system.shut_down();
             done(true)
         }
+        Asked::Upgrade(_) => unreachable!("a module comes with it"),
+        Asked::LastUpgrade => upgrade::last(program),
+        Asked::CancelUpgrade => upgrade::cancel(program),
         Asked::LogLevel => log_level(program, None),
         Asked::SetLogLevel(filter) => log_level(program, Some(&filter)),
     }
@@ -143,7 +146,7 @@ pub(crate) fn error(status: StatusCode, error: String) -> Answer {
     json(status, &ErrorView { error })
 }
 
-fn json(status: StatusCode, value: &impl Serialize) -> Answer {
+pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     let mut text = serde_json::to_string(value).expect("views have no keys but texts");
     text.push('\n');
     with_type(status, "application/json", text)

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, Empty};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -108,16 +108,30 @@ impl Client {
         self.ask_for_bytes(Method::POST, path, TIMEOUT)
     }
 
+    /// Has something done with a body, which takes so much longer than others.
+    ///
+    /// # Errors
+    ///
+    /// See [`Trouble`].
+    pub fn post_body<T: DeserializeOwned>(&self, path: &str, body: Vec<u8>, time: Duration) -> Result<T, Trouble> {
+        let body = self.ask_with(Method::POST, path, body.into(), TIMEOUT.saturating_add(time))?;
+        serde_json::from_slice(&body).map_err(|error| Trouble::NoAnswer(error.to_string()))
+    }
+
     fn ask<T: DeserializeOwned>(&self, method: Method, path: &str, timeout: Duration) -> Result<T, Trouble> {
         let body = self.ask_for_bytes(method, path, timeout)?;
         serde_json::from_slice(&body).map_err(|error| Trouble::NoAnswer(error.to_string()))
     }
 
     fn ask_for_bytes(&self, method: Method, path: &str, timeout: Duration) -> Result<Bytes, Trouble> {
+        self.ask_with(method, path, Bytes::new(), timeout)
+    }
+
+    fn ask_with(&self, method: Method, path: &str, body: Bytes, timeout: Duration) -> Result<Bytes, Trouble> {
         let no_answer = |error: &dyn fmt::Display| Trouble::NoAnswer(error.to_string());
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let executor = executor.map_err(|error| no_answer(&error))?;
-        let exchange = async { tokio::time::timeout(timeout, self.exchange(method, path)).await };
+        let exchange = async { tokio::time::timeout(timeout, self.exchange(method, path, body)).await };
         let (status, body) = executor.block_on(exchange).map_err(|late| no_answer(&late))??;
         if !status.is_success() {
             return Err(refused(status, &body));
@@ -125,8 +139,8 @@ impl Client {
         Ok(body)
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<(StatusCode, Bytes), Trouble> {
-        let (answer, connection) = self.begin(method, path).await?;
+    async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Trouble> {
+        let (answer, connection) = self.begin_with(method, path, body).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await;
         let body = body.map_err(|error| Trouble::NoAnswer(error.to_string()))?.to_bytes();
@@ -140,6 +154,15 @@ impl Client {
         method: Method,
         path: &str,
     ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble> {
+        self.begin_with(method, path, Bytes::new()).await
+    }
+
+    async fn begin_with(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble> {
         let no_answer = |error: hyper::Error| Trouble::NoAnswer(error.to_string());
         let stream = UnixStream::connect(&self.path).await.map_err(Trouble::NobodyThere)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
@@ -148,7 +171,7 @@ impl Client {
             .method(method)
             .uri(path)
             .header("host", "lunatic")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|error| Trouble::NoAnswer(error.to_string()))?;
         let answer = sender.send_request(request).await.map_err(no_answer)?;
         Ok((answer, connection))

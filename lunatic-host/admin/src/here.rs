@@ -10,7 +10,7 @@ use tokio::sync::Semaphore;
 use crate::door::Program;
 use crate::request::{self, Asked};
 use crate::serving::{Body, Service};
-use crate::{answer, events};
+use crate::{answer, events, upgrade};
 
 /// A program, and who hears of its events.
 pub(crate) struct Here {
@@ -39,6 +39,10 @@ impl Service for Here {
                 Ok(stream) => stream.map(|stream| stream.map_err(|never| match never {}).boxed_unsync()),
                 Err(refused) => answer::refuse(refused).map(answer::whole),
             };
+        }
+        if let Ok(Asked::Upgrade(config)) = asked {
+            let answered = upgrade::begin(self.program.clone(), config, request.into_body()).await;
+            return answered.map(answer::whole);
         }
         answer::answer(self.program.clone(), asked).await.map(answer::whole)
     }

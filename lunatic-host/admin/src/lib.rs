@@ -12,7 +12,7 @@
 //! # Invariants
 //!
 //! - Only the user who runs the program, the machine's administrator, and clients with the token or a certificate are answered.
-//! - What a client sends neither stops the host nor makes it grow: heads are short, bodies are a few kilobytes, clients are few, and
+//! - What a client sends neither stops the host nor makes it grow: heads are short, bodies are a few kilobytes (but for one module at a time), clients are few, and
 //!   each has a time for its request. Of events a client
 //!   holds 4,096 at most, and four clients hear them.
 //! - Nothing here waits for a process, and no process waits for a client.
@@ -36,6 +36,7 @@ mod serving;
 pub mod stack;
 mod tls;
 mod token;
+pub mod upgrade;
 pub mod view;
 
 pub use self::client::{Client, Trouble};

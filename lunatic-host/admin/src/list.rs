@@ -1,6 +1,7 @@
 //! What processes have, as lists: channels, names, groups, sockets, modules; and the workers.
 
 use lunatic_host::RunningSystem;
+use lunatic_host::code::VersionInfo;
 use lunatic_host::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo, WorkerInfo};
 use lunatic_host::report::untrusted::line;
 use serde::{Deserialize, Serialize};
@@ -16,6 +17,7 @@ pub(crate) enum Kind {
     Groups,
     Sockets,
     Modules,
+    Versions,
     Workers,
 }
 
@@ -87,6 +89,20 @@ pub struct ModuleRow {
     pub memory_bytes: usize,
 }
 
+/// A version of the program's code.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct VersionRow {
+    /// Its number: 1 for the one that the program began with.
+    pub version: u32,
+    /// Its name and the beginning of its hash.
+    pub module: String,
+    /// How many processes run it.
+    pub processes: usize,
+    /// Whether it is the one that the program was brought to last.
+    pub current: bool,
+}
+
 /// A worker: a thread that runs processes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -112,6 +128,14 @@ impl ListView {
             Kind::Groups => Self::with(system.groups(skip, limit), name),
             Kind::Sockets => Self::with(system.sockets(skip, limit), socket),
             Kind::Modules => Self::with(system.modules(skip, limit), module),
+            Kind::Versions => {
+                let versions = system.versions();
+                let shown = versions.iter().skip(skip).take(limit);
+                Self {
+                    matched: versions.len(),
+                    rows: shown.map(|info| row(version(info))).collect(),
+                }
+            }
             Kind::Workers => {
                 let workers = program.runtime.workers();
                 let shown = workers.iter().enumerate().skip(skip).take(limit);
@@ -170,6 +194,15 @@ fn module(info: ModuleInfo) -> ModuleRow {
         module: line(&info.code.to_string()).to_string(),
         processes: info.processes,
         memory_bytes: info.memory,
+    }
+}
+
+fn version(info: &VersionInfo) -> VersionRow {
+    VersionRow {
+        version: info.number,
+        module: line(info.code.to_string()).to_string(),
+        processes: info.processes,
+        current: info.is_current,
     }
 }
 

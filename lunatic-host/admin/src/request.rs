@@ -2,19 +2,21 @@
 
 use std::time::Duration;
 
+use lunatic_host::code::UpgradeConfig;
 use lunatic_host::inspect::{Order, Query};
 use lunatic_host::profile::{PROFILE_MAX, Profiled};
 use lunatic_host::{ExitReason, Id, Phase};
 
 use crate::events::Wanted;
 use crate::list::Kind;
+use crate::upgrade;
 
 /// The most processes of one answer.
 const LIMIT_MAX: usize = 10_000;
 const LIMIT: usize = 100;
 
 /// What can be asked for.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(crate) enum Asked {
     /// What there is to ask for.
     Help,
@@ -32,6 +34,10 @@ pub(crate) enum Asked {
     Kill(Id),
     Exit(Id, ExitReason),
     ShutDown,
+    /// With the module in the body.
+    Upgrade(UpgradeConfig),
+    LastUpgrade,
+    CancelUpgrade,
     LogLevel,
     SetLogLevel(String),
 }
@@ -74,6 +80,11 @@ POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
 POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART
 POST /v1/shutdown                 stops the program in order
+GET  /v1/versions                 the versions of its code that run
+POST /v1/upgrade                  brings it to the version in the body; ?rehearse=yes|no &canary=none|N|N%|name:PART &watch=SECONDS
+                                  &limit=SECONDS &patience=SECONDS &batch=N &partial=yes|no &children-first=yes|no &restore=yes|no
+GET  /v1/upgrade                  how the last upgrade stands
+POST /v1/upgrade/cancel           takes back what it has changed
 GET  /v1/log-level                which records are written
 PUT  /v1/log-level?filter=FILTER  changes that, such as info,shop::stock=debug
 ";
@@ -114,6 +125,10 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["v1", "modules"] => get().and_then(|()| part(Kind::Modules, query)),
         ["v1", "workers"] => get().and_then(|()| part(Kind::Workers, query)),
         ["v1", "profile"] => post().and_then(|()| profile(query)),
+        ["v1", "versions"] => get().and_then(|()| part(Kind::Versions, query)),
+        ["v1", "upgrade"] if method == http::Method::POST => upgrade::config(query).map(Asked::Upgrade),
+        ["v1", "upgrade"] => allowed(http::Method::GET, "GET, POST").map(|()| Asked::LastUpgrade),
+        ["v1", "upgrade", "cancel"] => post().map(|()| Asked::CancelUpgrade),
         ["v1", "shutdown"] => post().map(|()| Asked::ShutDown),
         ["v1", "log-level"] if method == http::Method::PUT => filter(query).map(Asked::SetLogLevel),
         ["v1", "log-level"] => allowed(http::Method::GET, "GET, PUT").map(|()| Asked::LogLevel),

@@ -36,7 +36,7 @@ impl Intake for Inbox {
                 Letter::ProcessDied(watched)
             }
             // Processes of the other interface have nothing to say to those of this one.
-            Kind::Message => return false,
+            Kind::Message | Kind::Change => return false,
         };
         self.queue.push(letter)
     }

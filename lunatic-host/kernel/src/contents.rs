@@ -33,7 +33,7 @@ impl Kind {
     /// Of a signal, the process that it came from or is about.
     pub fn process(self) -> Option<Id> {
         match self {
-            Self::Message => None,
+            Self::Message | Self::Change => None,
             Self::Exit(id) | Self::Down(id, _) => Some(id),
         }
     }
@@ -44,6 +44,7 @@ impl Kind {
             Self::Message => "message",
             Self::Exit(_) => "exit",
             Self::Down(..) => "down",
+            Self::Change => "change",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use lunatic_sys::codes::MESSAGE_LEN_MAX;
+use lunatic_sys::codes::{CHANGE_TAG, MESSAGE_LEN_MAX};
 use smallvec::{Array, SmallVec};
 
 use crate::address::Id;
@@ -14,7 +14,7 @@ use crate::host::{Host, Local};
 use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::relations::Relations;
-use crate::relations::mailbox::{Kind, Mail, Pushed};
+use crate::relations::mailbox::{Body, Kind, Mail, Pushed};
 
 /// The bytes of a message on their way.
 #[derive(Debug)]
@@ -141,6 +141,20 @@ impl<H: Host> Kernel<H> {
         Ok(matches!(pushed, Pushed::Queued { wake: true }))
     }
 
+    /// Tells a process that another version of its code waits for it, before all else that lies in its mailbox. It is not told if
+    /// it cannot pay for the entry.
+    pub fn tell_of_change(&self, to: &Arc<Process<H>>) {
+        let change = Mail {
+            kind: Kind::Change,
+            tag: CHANGE_TAG,
+            body: Body::new(),
+        };
+        let pushed = to.relate_paid(|relations| relations.push_first(change, to.purse()));
+        if let Ok(Ok(true)) = pushed {
+            self.scheduler.wake(to);
+        }
+    }
+
     /// Takes an entry out of the mailbox of the process that runs, or leaves it waiting for one.
     pub fn take_mail(&self, process: &Process<H>, tags: &[u64], wait: bool) -> Option<Mail> {
         let mail = process.relate_messages(|relations| {
@@ -148,7 +162,7 @@ impl<H: Host> Kernel<H> {
             match mail.as_ref().map(|mail| mail.kind) {
                 Some(Kind::Down(_, reference)) => relations.down_taken(reference),
                 Some(Kind::Exit(from)) => relations.exit_taken(from),
-                Some(Kind::Message) => {}
+                Some(Kind::Message | Kind::Change) => {}
                 None if wait => relations.mailbox.wait_to_take(tags),
                 None => relations.mailbox.wait_no_more(),
             }

@@ -56,6 +56,7 @@ fn a_hundred_thousand_processes_with_links_monitors_timers_and_mailboxes() {
             let mail = me.receive(&[]).await;
             match mail.kind {
                 Kind::Message => answers += 1,
+                Kind::Change => unreachable!("there is no other version"),
                 Kind::Exit(_) | Kind::Down(..) => {
                     ends += 1;
                     let reason = ExitReason::from_bytes(&mail.body).unwrap();

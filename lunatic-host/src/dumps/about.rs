@@ -30,7 +30,7 @@ pub(crate) fn about(kernel: &Kernel, process: &Process, mut reason: String, conf
         is_main: process.system.is_main(process.id),
         names: snapshot.names,
         entry: process.local.entry().map(|entry| entry.to_string()),
-        code: process.local.module.identity().to_string(),
+        code: process.local.module().identity().to_string(),
         parent: snapshot.parent.map(|parent| parent.to_string()),
         reason,
         traps_exits: snapshot.traps_exits,

@@ -62,6 +62,7 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
 }
 
 fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, len)?;
     let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
@@ -89,6 +90,7 @@ async fn send(
     len: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     guest_memory::slice(&mut caller, message, len)?;
     let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
@@ -132,6 +134,7 @@ pub(super) fn sent(ctx: &mut Ctx, result: Result<Wake<Arc<Process>>, SendRefusal
 }
 
 fn try_receive(mut caller: Caller<'_, Ctx>, id: u64, key: u64, to: u32, capacity: u32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     guest_memory::slice(&mut caller, to, capacity)?;
     let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
@@ -147,6 +150,7 @@ async fn receive(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     guest_memory::slice(&mut caller, to, capacity)?;
     let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);

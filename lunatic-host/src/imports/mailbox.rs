@@ -52,6 +52,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 fn send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
     let Some(id) = ctx.process_of(id, key) else {
         return Ok(INVALID);
@@ -72,6 +73,10 @@ fn reference(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {
 
 fn close(caller: Caller<'_, Ctx>, reference: u64) {
     let ctx = caller.data();
+    if ctx.on_trial {
+        // What is dropped there may be the other instance's still.
+        return;
+    }
     ctx.kernel.close_reference(ctx.process(), reference);
 }
 
@@ -101,6 +106,7 @@ async fn receive(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let (memory, _) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, header, HEADER_SIZE as u32)?;
     guest_memory::part(memory, to, capacity)?;
@@ -138,7 +144,7 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
 
 fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<()> {
     let (from, reference) = match mail.kind {
-        Kind::Message => (None, 0),
+        Kind::Message | Kind::Change => (None, 0),
         Kind::Exit(from) => (Some(from), 0),
         Kind::Down(from, reference) => (Some(from), reference),
     };
@@ -172,6 +178,7 @@ async fn call(
     capacity: u32,
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let (memory, _) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, to, capacity)?;
     let reference = read_u64(guest_memory::part(memory, request.reference, 8)?, 0);

@@ -4,6 +4,7 @@
 
 mod buffer;
 mod channel;
+mod code;
 mod handle;
 mod inspect;
 mod log;
@@ -30,6 +31,7 @@ use crate::instance::Ctx;
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     buffer::add(linker)?;
     channel::add(linker)?;
+    code::add(linker)?;
     inspect::add(linker)?;
     log::add(linker)?;
     mailbox::add(linker)?;

@@ -45,6 +45,7 @@ fn spawn_closure(
     captured_len: u32,
     out: u32,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     check_handle(&mut caller, out)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
     if bytes.len() > CAPTURE_LEN_MAX {
@@ -56,7 +57,7 @@ fn spawn_closure(
         return Ok(DENIED);
     }
     let (kernel, parent) = (&ctx.kernel, ctx.process());
-    let (rights, module) = (parent.local.rights.clone(), parent.local.module.clone());
+    let (rights, module) = (parent.local.rights.clone(), ctx.module.clone());
     match new_process(kernel, parent, rights, module, entry) {
         Ok(child) => {
             let handle = kernel.process_address(child.id);
@@ -98,6 +99,7 @@ fn is_alive(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
 }
 
 fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let ctx = caller.data();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);

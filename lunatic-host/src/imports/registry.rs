@@ -54,6 +54,7 @@ pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
 }
 
 fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
     if !may_name(ctx, &name) {
@@ -81,6 +82,7 @@ pub(super) fn too_many(ctx: &mut Ctx) -> i32 {
 }
 
 fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
     let scope = &ctx.process().local.rights.scope;
@@ -103,6 +105,7 @@ fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime:
 }
 
 fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
     if !may_name(ctx, &name) {
@@ -123,6 +126,7 @@ fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64)
 }
 
 fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
@@ -153,6 +157,7 @@ async fn broadcast(
     message: u32,
     message_len: u32,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
     if bytes.len() > MESSAGE_LEN_MAX {

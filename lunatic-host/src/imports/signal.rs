@@ -48,6 +48,7 @@ fn exit(mut caller: Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime::Result<
 }
 
 fn exit_signal(mut caller: Caller<'_, Ctx>, id: u64, key: u64, reason: u32, len: u32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let reason = read_reason(&mut caller, reason, len)?;
     let ctx = caller.data();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
@@ -57,6 +58,7 @@ fn exit_signal(mut caller: Caller<'_, Ctx>, id: u64, key: u64, reason: u32, len:
 }
 
 fn link(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let ctx = caller.data();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
@@ -64,16 +66,18 @@ fn link(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
     follow(ctx.kernel.link(ctx.process(), id))
 }
 
-fn unlink(caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
+fn unlink(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let ctx = caller.data();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
-        return INVALID;
+        return Ok(INVALID);
     };
     ctx.kernel.unlink(ctx.process(), id);
-    OK
+    Ok(OK)
 }
 
 fn monitor(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, out: u32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     guest_memory::slice(&mut caller, out, 8)?;
     let ctx = caller.data();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
@@ -84,13 +88,15 @@ fn monitor(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, out: u32) -
     Ok(OK)
 }
 
-fn demonitor(caller: Caller<'_, Ctx>, reference: u64, flush: i32) -> i32 {
+fn demonitor(caller: Caller<'_, Ctx>, reference: u64, flush: i32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let ctx = caller.data();
-    i32::from(ctx.kernel.demonitor(ctx.process(), reference, flush != 0))
+    Ok(i32::from(ctx.kernel.demonitor(ctx.process(), reference, flush != 0)))
 }
 
-fn trap_exit(caller: Caller<'_, Ctx>, on: i32) -> i32 {
-    i32::from(caller.data().process().trap_exits(on != 0))
+fn trap_exit(caller: Caller<'_, Ctx>, on: i32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
+    Ok(i32::from(caller.data().process().trap_exits(on != 0)))
 }
 
 fn parent(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {

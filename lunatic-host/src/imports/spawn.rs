@@ -64,7 +64,7 @@ fn spawn(
         return Ok(LIMIT);
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
-    let module = ctx.process().local.module.clone();
+    let module = ctx.module.clone();
     spawn_entry(caller, module, entry, options, out)
 }
 
@@ -105,6 +105,7 @@ fn spawn_entry(
     options: u32,
     out: u32,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
     let options = SpawnOptions::decode(&guest_memory::read(&mut caller, options)?);
     let name = match options.name_len {

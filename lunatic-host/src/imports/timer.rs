@@ -31,6 +31,7 @@ fn send_after(
     interval_ns: u64,
     out: u32,
 ) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     guest_memory::slice(&mut caller, out, 8)?;
     let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
     if content.len() > MESSAGE_LEN_MAX {
@@ -61,9 +62,10 @@ fn send_after(
     Ok(OK)
 }
 
-fn cancel(caller: Caller<'_, Ctx>, timer: u64) -> i32 {
+fn cancel(caller: Caller<'_, Ctx>, timer: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let kernel = &caller.data().kernel;
-    i32::from(kernel.cancel_timer(&caller.data().process().system, timer))
+    Ok(i32::from(kernel.cancel_timer(&caller.data().process().system, timer)))
 }
 
 fn pause(caller: Caller<'_, Ctx>) -> i32 {

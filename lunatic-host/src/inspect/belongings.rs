@@ -146,7 +146,8 @@ pub(crate) fn modules(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Pa
         if !have(process) {
             return;
         }
-        let code = process.local.module.identity();
+        let running = process.local.module();
+        let code = running.identity();
         let module = by_code.entry(code.clone()).or_insert_with(|| ModuleInfo {
             code: code.clone(),
             processes: 0,

@@ -14,12 +14,15 @@ use super::drive::Called;
 use super::image::Reset;
 use super::limits::Limits;
 use super::seat::Seat;
+use crate::module::Module;
 use crate::states::States;
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 /// What host functions know of the process that calls them: the data of its store, `caller.data()` and `caller.data_mut()`.
 pub struct Ctx {
     pub(crate) kernel: Arc<Kernel>,
+    /// The module of the instance.
+    pub(crate) module: Arc<Module>,
     pub(crate) memory: Option<Memory>,
     /// The values that the process was spawned with.
     pub(crate) captured: Captured,
@@ -27,9 +30,11 @@ pub struct Ctx {
     /// Channels and processes that the process has handles of.
     checked: [Checked; 2],
     /// What parts of the host and extensions keep with the process.
-    states: States,
+    pub(super) states: States,
     /// The start function of the instance has run, if it has one.
     pub(super) started: bool,
+    /// The instance has not accepted yet what one of another version has left to it.
+    pub(crate) on_trial: bool,
     pub(super) process: Option<Arc<Process>>,
     pub(super) seat: Arc<Seat>,
     /// The entry of the process that begins, for `lunatic:run`.
@@ -41,15 +46,17 @@ pub struct Ctx {
 }
 
 impl Ctx {
-    pub(super) fn new(kernel: Arc<Kernel>, seat: Arc<Seat>) -> Self {
+    pub(super) fn new(kernel: Arc<Kernel>, module: Arc<Module>, seat: Arc<Seat>) -> Self {
         Self {
             kernel,
+            module,
             memory: None,
             captured: Captured::new(),
             buffer: Buffer::default(),
             checked: Default::default(),
             states: States::default(),
             started: false,
+            on_trial: false,
             process: None,
             seat,
             entry: None,

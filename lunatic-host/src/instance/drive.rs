@@ -10,7 +10,7 @@ use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, StoreContextMut
 use super::dump::{self, Parts};
 use super::image::Reset;
 use super::seat::{Seat, Seated};
-use super::{Ctx, arguments};
+use super::{Ctx, arguments, change};
 use crate::ending::Ending;
 use crate::engine::Layout;
 use crate::module::Module;
@@ -20,7 +20,7 @@ use crate::wasm::{Call, Entry, Kernel};
 
 /// Runs one process after another in one instance, for as long as it can be used again.
 pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
-    let mut store = new_store(&kernel, layout, Ctx::new(kernel.clone(), seat.clone()));
+    let mut store = new_store(&kernel, layout, Ctx::new(kernel.clone(), module.clone(), seat.clone()));
     let mut running: Option<Running> = None;
     let mut made = Ok(());
     if seat.is_made_ahead() {
@@ -33,8 +33,10 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
     }
     loop {
         let (process, entry) = Seated(&seat).await;
-        let fuel = process.local.rights.fuel;
+        let left = seat.with_change(|change| change.fuel);
+        let fuel = left.flatten().or(process.local.rights.fuel);
         let called = store.data_mut().begin(process, entry);
+        store.data_mut().on_trial = left.is_some();
         if layout == Layout::Metered {
             let filled = store.set_fuel(fuel.unwrap_or(u64::MAX));
             filled.expect("code of this layout counts its instructions");
@@ -57,6 +59,12 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         let is_export = matches!(called, Some(Called::Export(_)));
         let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
         let ctx = store.data_mut();
+        if ctx.on_trial {
+            // The process goes on in the instance that it comes from.
+            let panic = ctx.find_state::<PanicCapture>().cloned();
+            let why = Ending::of(&module, result, panic, ctx.limits.out_of_memory).before_accepting();
+            return change::refuse(ctx, why);
+        }
         let mut obituary = None;
         // There is none if `next` has ended it, and has found no other to go on with.
         if let Some(process) = ctx.process.clone() {
@@ -96,7 +104,8 @@ async fn make(
     if *layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
         kernel.host.engines.fast_is_refused();
         *layout = Layout::Dense;
-        let ctx = Ctx::new(store.data().kernel.clone(), store.data().seat.clone());
+        let ctx = store.data();
+        let ctx = Ctx::new(ctx.kernel.clone(), ctx.module.clone(), ctx.seat.clone());
         let ctx = std::mem::replace(store.data_mut(), ctx);
         *store = new_store(kernel, *layout, ctx);
         made = Running::make(store, module, *layout).await;
@@ -304,18 +313,17 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
         return table_index(entry);
     }
     let ctx = caller.data_mut();
-    let module = ctx.process().local.module.clone();
+    if ctx.on_trial {
+        return Ok(-1);
+    }
+    let module = ctx.module.clone();
     let has_budget = is_limited(&ctx.process().local.rights);
     ctx.end(ExitReason::Normal);
     // What a budget is charged for time is measured around all that an instance runs without being left.
     if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
         return Ok(-1);
     }
-    let Some(process) = caller
-        .data()
-        .kernel
-        .next_fresh(|next| Arc::ptr_eq(&next.local.module, &module))
-    else {
+    let Some(process) = caller.data().kernel.next_fresh(|next| next.local.code.is_of(&module)) else {
         return Ok(-1);
     };
     let entry = if is_limited(&process.local.rights) {

@@ -8,6 +8,7 @@
 
 mod arguments;
 mod buffer;
+mod change;
 mod ctx;
 mod drive;
 mod dump;
@@ -26,6 +27,7 @@ use lunatic_kernel::Progress;
 use lunatic_memory::{Pages, Stacks};
 use wasmtime::WasmBacktrace;
 
+pub(crate) use self::change::{Change, accept, change, refuse};
 pub use self::ctx::Ctx;
 pub(crate) use self::drive::{AtSliceEnd, next, note_place};
 use self::frozen::Frozen;
@@ -44,10 +46,12 @@ pub struct Runner {
     frozen: Option<Box<Frozen>>,
     stacks: Arc<Stacks>,
     drive: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// The instance of the version that the process comes from, while this one is on trial.
+    former: Option<Box<Runner>>,
 }
 
 impl Runner {
-    pub(crate) fn new(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) -> Self {
+    fn new(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) -> Self {
         let seat = Seat::new(kernel);
         let drive = Box::pin(drive::drive(kernel.clone(), module.clone(), layout, seat.clone()));
         Self {
@@ -57,7 +61,24 @@ impl Runner {
             frozen: None,
             stacks: kernel.host.engines.stacks.clone(),
             drive,
+            former: None,
         }
+    }
+
+    /// A runner for processes whose instructions are counted.
+    pub(crate) fn metered(kernel: &Arc<Kernel>, module: &Arc<Module>) -> Self {
+        kernel.host.hibernation.makes_instance(kernel);
+        Self::new(kernel, module, Layout::Metered)
+    }
+
+    /// A runner for all others.
+    pub(crate) fn unmetered(kernel: &Arc<Kernel>, module: &Arc<Module>) -> Self {
+        let host = &kernel.host;
+        host.hibernation.makes_instance(kernel);
+        if host.engines.dense_is_near() {
+            prepare(kernel, module, Layout::Dense);
+        }
+        Self::new(kernel, module, host.engines.choose())
     }
 
     /// The module whose code it runs.
@@ -83,10 +104,11 @@ impl Runner {
     }
 
     /// Runs `process`, which is in the seat, and those that follow it, until one blocks, is preempted or ends.
-    pub(crate) fn run_seated(&mut self, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
-        self.seat.begin(slice);
-        self.thaw();
-        let ready = self.poll().is_ready();
+    pub(crate) fn run_seated(&mut self, kernel: &Arc<Kernel>, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
+        let mut ready = self.run_once(slice);
+        while (self.former.is_some() || self.seat.takes_asking()) && self.switch(kernel, &process) {
+            ready = self.run_once(slice);
+        }
         let preempted = self.seat.take_preempted();
         match self.seat.current_after(process) {
             _ if ready => Progress::Over,
@@ -94,6 +116,12 @@ impl Runner {
             Some(process) if preempted => Progress::Preempted(process),
             Some(process) => Progress::Blocked(process),
         }
+    }
+
+    fn run_once(&mut self, slice: u64) -> bool {
+        self.seat.begin(slice);
+        self.thaw();
+        self.poll().is_ready()
     }
 
     /// The stack of the process, which is blocked; `None` if its wait does not show it. The process stays as it is, frozen too.

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Wake};
 use parking_lot::Mutex;
 use wasmtime::WasmBacktrace;
 
+use super::change::Change;
 use super::image::this_thread;
 use crate::wasm::{Entry, Kernel, Process};
 
@@ -44,6 +45,10 @@ pub(super) struct Seat {
     looked_at: AtomicBool,
     /// What the wait has shown.
     shown: Mutex<Option<Box<WasmBacktrace>>>,
+    /// The process asks for another instance.
+    asks: AtomicBool,
+    /// What an instance leaves to the one that is to take its place: in the seat of the former, and then in that of the latter.
+    change: Mutex<Option<Box<Change>>>,
     kernel: Weak<Kernel>,
 }
 
@@ -63,6 +68,8 @@ impl Seat {
             visible: AtomicBool::new(false),
             looked_at: AtomicBool::new(false),
             shown: Mutex::default(),
+            asks: AtomicBool::new(false),
+            change: Mutex::default(),
             kernel: Arc::downgrade(kernel),
         })
     }
@@ -80,6 +87,31 @@ impl Seat {
     pub(super) fn current_or_assigned(&self) -> Option<Arc<Process>> {
         let current = self.current.lock().clone();
         current.or_else(|| self.assigned.lock().as_ref().map(|(process, _)| process.clone()))
+    }
+
+    /// The process asks for another instance.
+    pub(super) fn ask_for_change(&self, change: Box<Change>) {
+        self.put_change(change);
+        self.asks.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the process asks for another instance; the asking is over then.
+    pub(super) fn takes_asking(&self) -> bool {
+        self.asks.load(Ordering::Relaxed) && self.asks.swap(false, Ordering::Relaxed)
+    }
+
+    /// What an instance leaves to another is in this seat now.
+    pub(super) fn put_change(&self, change: Box<Change>) {
+        *self.change.lock() = Some(change);
+    }
+
+    pub(super) fn take_change(&self) -> Option<Box<Change>> {
+        self.change.lock().take()
+    }
+
+    /// Calls `f` with what the instance was left.
+    pub(super) fn with_change<T>(&self, f: impl FnOnce(&mut Change) -> T) -> Option<T> {
+        self.change.lock().as_deref_mut().map(f)
     }
 
     /// The current process; `process` was when the worker began.

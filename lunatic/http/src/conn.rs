@@ -17,6 +17,7 @@ use crate::chunked::{Decoder, Next};
 use crate::head::Framing;
 use crate::limits::{Limits, Pace};
 use crate::reject::Reject;
+use crate::server::Stream;
 use crate::transport::{Gone, Transport, is_timeout};
 
 pub(crate) type Shared = Rc<RefCell<Conn>>;
@@ -372,6 +373,14 @@ impl Conn {
                 Ok(more) => read += more,
             }
         }
+    }
+
+    /// The socket, and what was read from it and not yet looked at; none if it is no socket, or there is something else that belongs
+    /// to the connection.
+    pub(crate) fn lent(&self) -> Option<(&Stream, &[u8])> {
+        let is_between = matches!(self.body.state, State::Done) && self.out.is_empty();
+        let socket = self.transport.socket().filter(|_| is_between)?;
+        Some((socket, &self.input))
     }
 
     /// The stream itself, and what was read from it too early.

@@ -51,5 +51,5 @@ pub use router::{End, Handler, Route, Router, Routes};
 pub use serve::serve_connection;
 #[doc(hidden)]
 pub use server::Stream;
-pub use server::{Server, ServerHandle};
+pub use server::{Made, Server, ServerHandle};
 pub use transport::Transport;

@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// The bounds of a server. Each has a default that a public server can live with.
 ///
 /// What is about time counts only while the connection waits for its peer, never while a handler works.
@@ -17,7 +19,7 @@ use std::time::{Duration, Instant};
 /// };
 /// assert_eq!(limits.head_len, 16 << 10);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
     /// Bytes of a request's or response's head: its first line and all headers. 16 KiB; more is answered with 431.
     pub head_len: usize,

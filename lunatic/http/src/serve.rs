@@ -31,6 +31,9 @@ pub(crate) trait Around {
     fn idle(&mut self) -> bool;
     /// Something has come. False: the connection is being closed, and the request must not be begun.
     fn busy(&mut self) -> bool;
+    /// A request has begun to come, the `served`th: the connection may go on in another version of the program, and then this does
+    /// not return.
+    fn begins(&mut self, _conn: &Conn, _served: u64) {}
 }
 
 /// No server: a connection alone.
@@ -87,15 +90,29 @@ pub(crate) fn refuse(transport: Box<dyn Transport>, limits: Limits) {
 }
 
 /// A closure that needs not be `Copy` would do here, but one that is costs nothing.
-pub(crate) fn serve(
-    transport: Box<dyn Transport>,
+pub(crate) fn serve(transport: Box<dyn Transport>, limits: Limits, handler: &impl Handler, around: Box<dyn Around>) {
+    let conn = Conn::new(transport, limits);
+    serve_from(1, conn, handler, around);
+}
+
+/// Goes on with a connection of which `served - 1` requests were served, and these bytes were read.
+pub(crate) fn go_on(
+    served: u64,
+    (transport, input): (Box<dyn Transport>, &[u8]),
     limits: Limits,
     handler: &impl Handler,
-    mut around: Box<dyn Around>,
+    around: Box<dyn Around>,
 ) {
-    let conn: Shared = Rc::new(RefCell::new(Conn::new(transport, limits)));
-    for served in 1..=limits.requests.max(1) {
-        let head = match next_head(&conn, &mut *around) {
+    let mut conn = Conn::new(transport, limits);
+    conn.input.extend_from_slice(input);
+    serve_from(served, conn, handler, around);
+}
+
+fn serve_from(first: u64, conn: Conn, handler: &impl Handler, mut around: Box<dyn Around>) {
+    let limits = conn.limits;
+    let conn: Shared = Rc::new(RefCell::new(conn));
+    for served in first..=limits.requests.max(1) {
+        let head = match next_head(&conn, served, &mut *around) {
             Ok(Some(head)) => head,
             Ok(None) => return,
             Err(reject) => return refuse_request(&conn, reject),
@@ -216,12 +233,13 @@ fn refuse_request(conn: &Shared, reject: Reject) {
 }
 
 /// Waits for the head of the next request; none if the connection is over.
-fn next_head(conn: &Shared, around: &mut dyn Around) -> Result<Option<RequestHead>, Reject> {
+fn next_head(conn: &Shared, served: u64, around: &mut dyn Around) -> Result<Option<RequestHead>, Reject> {
     let mut conn = conn.borrow_mut();
     let conn = &mut *conn;
     if conn.input.is_empty() && !wait(conn, around) {
         return Ok(None);
     }
+    around.begins(conn, served);
     let (limits, mut scanner, mut start) = (conn.limits, Scanner::default(), None);
     loop {
         if let Some(head) = take_request(&mut conn.input, &mut scanner, &limits)? {

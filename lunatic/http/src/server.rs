@@ -16,6 +16,8 @@ use serde::{Deserialize, Serialize};
 pub use stream::Stream;
 
 use crate::limits::Limits;
+use crate::request::Request;
+use crate::response::Response;
 use crate::router::Handler;
 
 /// A server that is bound to an address, and has not begun.
@@ -117,6 +119,33 @@ impl Server {
             }
             Order::Failed(why) => Err(io::Error::other(why)),
         }
+    }
+}
+
+/// A handler that is made anew for each request, by a function or a closure that captures nothing: so a [`Router`](crate::Router)
+/// whose server can go on in another [version](lunatic::code) of the program, which makes the router that it has. A handler that
+/// is itself such a function needs no more than its name.
+///
+/// # Examples
+///
+/// ```no_run
+/// use lunatic_http::{Made, Router, Server};
+///
+/// # fn main() -> std::io::Result<()> {
+/// let app = || Router::new().get("/", |_| "home").get("/about", |_| "made by processes");
+/// Server::bind("127.0.0.1:8080")?.serve(Made(app))
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Made<M>(pub M);
+
+impl<M, H> Handler for Made<M>
+where
+    M: Fn() -> H + Copy + Send + 'static,
+    H: Handler,
+{
+    fn handle(&self, request: Request) -> Response {
+        (self.0)().handle(request)
     }
 }
 

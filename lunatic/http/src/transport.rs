@@ -33,6 +33,12 @@ pub trait Transport {
         None
     }
 
+    /// The socket that it is, if it is one of `lunatic::net`.
+    #[doc(hidden)]
+    fn socket(&self) -> Option<&Stream> {
+        None
+    }
+
     /// The same stream, for another process.
     #[doc(hidden)]
     fn share(&self) -> io::Result<Stream> {

@@ -7,6 +7,7 @@ use lunatic_sys::layout::Header;
 use serde::de::DeserializeOwned;
 
 use super::{Actor, AnyMessage, CALL, CAST, Info, Next, STOP, StartError};
+use crate::code;
 use crate::codec::{self, DefaultCodec};
 use crate::exit::ExitReason;
 use crate::host::{self, Refused, mail};
@@ -65,7 +66,7 @@ fn start_linked<A: Actor>(builder: &Builder, args: &[u8], links_when_ready: bool
 fn run<A: Actor>(ready: ReplyTo<()>, links_when_ready: bool) {
     let args = mail::receive(&[ARGS], codes::NO_TIMEOUT, |_, bytes| decode::<A, A::Args>(bytes));
     let args = args.unwrap_or_else(|refused| unexpected(refused));
-    let mut actor = match A::init(args) {
+    let actor = match A::init(args) {
         Ok(actor) => actor,
         Err(reason) => {
             // Who starts it gets the reason as the result of the start, not as an exit signal.
@@ -78,6 +79,41 @@ fn run<A: Actor>(ready: ReplyTo<()>, links_when_ready: bool) {
         ready.process().link();
     }
     ready.send(());
+    live(actor);
+}
+
+/// The life of an actor's process that goes on in this version of the program; called by the host.
+extern "C" fn resume<A: Actor>() {
+    let (saved, from) = code::left();
+    match A::code_change(saved, from) {
+        Ok(mut actor) => {
+            host::code::accept();
+            actor.changed();
+            live(actor);
+            process::flush();
+        }
+        Err(error) => host::code::refuse(&error.to_string()),
+    }
+}
+
+/// Another version waits for the actor: goes on there. Returns if it does not.
+#[cold]
+fn change<A: Actor>(actor: &A) {
+    let why = match actor.save() {
+        // Why it stays is told to whoever upgrades.
+        Some(Ok(saved)) => return drop(code::hand_over(&saved)),
+        Some(Err(error)) => error.to_string(),
+        None => format!("`{}` does not save its state", std::any::type_name::<A>()),
+    };
+    host::code::decline(&why);
+}
+
+/// From the first message to the end.
+fn live<A: Actor>(mut actor: A) {
+    if host::code::offer(resume::<A>, true) {
+        // It was told before this version came to offer anything.
+        change(&actor);
+    }
     let reason = handle_all(&mut actor);
     actor.terminate(&reason);
     // The normal end of a process writes out what was printed.
@@ -118,6 +154,10 @@ fn handle_all<A: Actor>(actor: &mut A) -> ExitReason {
 }
 
 fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, bytes: &[u8]) -> Next {
+    if header.kind == kind::CHANGE {
+        change(actor);
+        return Next::Continue;
+    }
     if header.tag & REFERENCE_BIT != 0 {
         // All other references are closed before the call that opened them returns.
         task::keep(header, bytes);

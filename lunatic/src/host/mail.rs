@@ -28,6 +28,14 @@ pub(crate) fn reference_for_call() -> u64 {
     }
 }
 
+/// Closes the reference that the last call opened for the next one: this instance makes none.
+pub(crate) fn forget_reference() {
+    match NEXT_REFERENCE.swap(0, Ordering::Relaxed) {
+        0 => {}
+        unused => close(unused),
+    }
+}
+
 /// Opens a reference.
 pub(crate) fn reference() -> u64 {
     let mut reference = 0;

@@ -90,7 +90,7 @@ pub(super) extern "C" fn enter_with<A: Message, F: FnOnce(A) + Copy + 'static>()
 ///
 /// Rust does this when `main` returns, which a spawned process never does. Asking for `stdout` allocates its buffer, so
 /// a process that never allocated (and so has printed nothing) is not asked: most processes are that small.
-fn flush() {
+pub(crate) fn flush() {
     if host::heap_used() {
         // There is nobody left to tell: a broken pipe must not turn a normal end into a panic.
         let _ = io::stdout().flush();

@@ -108,6 +108,19 @@ pub(super) struct Streak {
 }
 
 impl Streak {
+    /// The failures, and how long ago the child was started.
+    pub(super) fn to_saved(self) -> (u32, Option<Duration>) {
+        (self.failures, self.started.map(|started| started.elapsed()))
+    }
+
+    /// What [`to_saved`](Self::to_saved) has told.
+    pub(super) fn from_saved((failures, age): (u32, Option<Duration>)) -> Self {
+        Self {
+            failures,
+            started: age.and_then(|age| Instant::now().checked_sub(age)),
+        }
+    }
+
     /// A child was started.
     pub(super) fn started(backoff: Option<&Backoff>) -> Self {
         Self::default().restarted(backoff)

@@ -11,6 +11,7 @@ use super::backoff::Streak;
 use super::restarts::{Due, Restarts};
 use super::{Backoff, Child, Intensity, Restart, Shutdown, SuperviseError};
 use crate::actor::{self, Actor, ActorRef, Info, Next};
+use crate::code::{Saved, StateError, Version};
 use crate::exit::ExitReason;
 use crate::mailbox::ReplyTo;
 use crate::process::{self, Process};
@@ -67,6 +68,25 @@ struct Begun {
     /// What it began with.
     args: Vec<u8>,
     streak: Streak,
+}
+
+/// A dynamic supervisor, as another version reads it.
+#[derive(Serialize, Deserialize)]
+struct SavedDynamic {
+    options: DynamicOptions,
+    children: Vec<SavedChild>,
+    /// How long ago the restarts were that count still.
+    restarts: Vec<Duration>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedChild {
+    /// Which process it is, or was.
+    process: Process,
+    args: Vec<u8>,
+    streak: (u32, Option<Duration>),
+    /// After which time it is to be restarted, and why; none: it runs.
+    restarting: Option<(Duration, String)>,
 }
 
 struct Restarting {
@@ -137,13 +157,45 @@ impl<A: Actor> Actor for DynamicSupervisor<A> {
 
     fn init(options: DynamicOptions) -> Result<Self, ExitReason> {
         process::trap_exit(true);
-        Ok(Self {
-            restarts: Restarts::new("supervisor", options.intensity, options.quiet),
-            options,
-            children: HashMap::new(),
-            restarting: HashMap::new(),
-            actor: PhantomData,
-        })
+        Ok(Self::new(options))
+    }
+
+    fn save(&self) -> Option<Result<Saved, StateError>> {
+        let running = self.children.iter().map(|(process, child)| SavedChild {
+            process: *process,
+            args: child.args.clone(),
+            streak: child.streak.to_saved(),
+            restarting: None,
+        });
+        let restarting = self.restarting.iter().map(|(process, restarting)| SavedChild {
+            process: *process,
+            args: restarting.child.args.clone(),
+            streak: restarting.child.streak.to_saved(),
+            restarting: Some((restarting.due.left(), restarting.why.clone())),
+        });
+        let saved = SavedDynamic {
+            options: self.options.clone(),
+            children: running.chain(restarting).collect(),
+            restarts: self.restarts.ages(Instant::now()),
+        };
+        Some(Saved::of(&saved))
+    }
+
+    fn code_change(old: Saved, _: Version) -> Result<Self, StateError> {
+        let saved: SavedDynamic = old.read()?;
+        let mut supervisor = Self::new(saved.options);
+        supervisor.restarts.set_ages(&saved.restarts, Instant::now());
+        for child in saved.children {
+            let begun = Begun {
+                args: child.args,
+                streak: Streak::from_saved(child.streak),
+            };
+            match child.restarting {
+                None => _ = supervisor.children.insert(child.process, begun),
+                Some((left, why)) => supervisor.wait_to_restart(child.process, begun, why, left),
+            }
+        }
+        Ok(supervisor)
     }
 
     fn handle_call(&mut self, request: DynamicRequest) -> Next {
@@ -216,6 +268,16 @@ pub(super) fn end_all(shutdown: Shutdown, children: &[Process]) {
 }
 
 impl<A: Actor> DynamicSupervisor<A> {
+    fn new(options: DynamicOptions) -> Self {
+        Self {
+            restarts: Restarts::new("supervisor", options.intensity, options.quiet),
+            options,
+            children: HashMap::new(),
+            restarting: HashMap::new(),
+            actor: PhantomData,
+        }
+    }
+
     fn count(&self) -> u64 {
         (self.children.len() + self.restarting.len()) as u64
     }
@@ -268,6 +330,10 @@ impl<A: Actor> DynamicSupervisor<A> {
 
     fn restart_later(&mut self, process: Process, child: Begun, why: String, delay: Duration) {
         self.restarts.say_wait(&format!("child {process}"), &why, delay);
+        self.wait_to_restart(process, child, why, delay);
+    }
+
+    fn wait_to_restart(&mut self, process: Process, child: Begun, why: String, delay: Duration) {
         let due = self.restarts.wait(process, delay);
         self.restarting.insert(process, Restarting { child, due, why });
     }

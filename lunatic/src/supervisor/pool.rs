@@ -13,6 +13,7 @@ use super::dynamic::end_all;
 use super::restarts::Restarts;
 use super::{Backoff, Intensity, Shutdown};
 use crate::actor::{self, Actor, ActorRef, Info, Next, StartError};
+use crate::code::{Saved, StateError, Version};
 use crate::exit::ExitReason;
 use crate::mailbox::{CallError, ReplyTo};
 use crate::process::{self, Monitor, Process};
@@ -112,7 +113,22 @@ pub struct WorkerPool<A> {
     actor: PhantomData<A>,
 }
 
+/// A pool, as another version reads it.
+#[derive(Serialize, Deserialize)]
+struct SavedPool {
+    options: PoolOptions,
+    free: Vec<Process>,
+    lent: Vec<(Process, Lent)>,
+    waiting: Vec<ReplyTo<Process>>,
+    /// How long ago the restarts were that count still.
+    restarts: Vec<Duration>,
+    /// Those that are to come: after which time, and why.
+    restarting: Vec<(Duration, String)>,
+    streak: (u32, Option<Duration>),
+}
+
 /// A worker that somebody has.
+#[derive(Clone, Copy, Serialize, Deserialize)]
 struct Lent {
     /// Names the request for it.
     reference: u64,
@@ -253,6 +269,37 @@ impl<A: Actor> Actor for WorkerPool<A> {
             }
         }
         Ok(pool)
+    }
+
+    fn save(&self) -> Option<Result<Saved, StateError>> {
+        let saved = SavedPool {
+            options: self.options.clone(),
+            free: self.free.clone(),
+            lent: self.lent.iter().map(|(worker, lent)| (*worker, *lent)).collect(),
+            waiting: self.waiting.iter().copied().collect(),
+            restarts: self.restarts.ages(Instant::now()),
+            restarting: self.restarts.waiting().map(|(left, why)| (left, why.clone())).collect(),
+            streak: self.streak.to_saved(),
+        };
+        Some(Saved::of(&saved))
+    }
+
+    fn code_change(old: Saved, _: Version) -> Result<Self, StateError> {
+        let saved: SavedPool = old.read()?;
+        let mut restarts = Restarts::new("pool", saved.options.intensity, false);
+        restarts.set_ages(&saved.restarts, Instant::now());
+        for (left, why) in saved.restarting {
+            restarts.wait(why, left);
+        }
+        Ok(Self {
+            restarts,
+            options: saved.options,
+            free: saved.free,
+            lent: saved.lent.into_iter().collect(),
+            waiting: saved.waiting.into(),
+            streak: Streak::from_saved(saved.streak),
+            actor: PhantomData,
+        })
     }
 
     fn handle_call(&mut self, request: PoolRequest) -> Next {

@@ -5,7 +5,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Kind, Restart, Shutdown, Supervise, Supervisor};
+use super::spec::MakeChild;
+use super::{Child, Kind, Restart, Shutdown, Supervise, Supervisor};
 use crate::actor::{self, Actor, ActorRef, StartError};
 use crate::mailbox::{CallError, ReplyTo, tag_of};
 use crate::process::Process;
@@ -88,7 +89,7 @@ pub enum Request {
     Delete(String, ReplyTo<Result<(), SuperviseError>>),
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[doc(hidden)]
 pub struct NewChild {
     pub(super) id: String,
@@ -96,6 +97,14 @@ pub struct NewChild {
     pub(super) args: Vec<u8>,
     pub(super) restart: Restart,
     pub(super) shutdown: Shutdown,
+}
+
+impl NewChild {
+    pub(super) fn make(&self, make: MakeChild) -> Child {
+        make(self.id.clone(), self.args.clone())
+            .restart(self.restart)
+            .shutdown(self.shutdown)
+    }
 }
 
 impl<S: Supervise> ActorRef<Supervisor<S>> {

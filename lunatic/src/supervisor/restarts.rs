@@ -38,6 +38,13 @@ pub(super) struct Due {
     number: u64,
 }
 
+impl Due {
+    /// How long it is until then.
+    pub(super) fn left(self) -> Duration {
+        self.at.saturating_duration_since(Instant::now())
+    }
+}
+
 /// The restarts of a supervisor that knows its children by `K`.
 #[derive(Debug)]
 pub(super) struct Restarts<K> {
@@ -77,6 +84,16 @@ impl<K> Restarts<K> {
         true
     }
 
+    /// How long ago those were made that count still.
+    pub(super) fn ages(&self, now: Instant) -> Vec<Duration> {
+        self.made.iter().map(|made| now.duration_since(*made)).collect()
+    }
+
+    /// Those that count still were made so long ago.
+    pub(super) fn set_ages(&mut self, ages: &[Duration], now: Instant) {
+        self.made = ages.iter().filter_map(|age| now.checked_sub(*age)).collect();
+    }
+
     /// A restart is to be made after `delay`.
     pub(super) fn wait(&mut self, child: K, delay: Duration) -> Due {
         /// In place of delays that are beyond all clocks.
@@ -90,6 +107,11 @@ impl<K> Restarts<K> {
         };
         self.waiting.insert(due, child);
         due
+    }
+
+    /// The restarts that are to come, the next one first, and after which time.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = (Duration, &K)> {
+        self.waiting.iter().map(|(due, child)| (due.left(), child))
     }
 
     /// How many restarts are to come.

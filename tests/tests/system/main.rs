@@ -59,6 +59,7 @@ mod net;
 mod operating;
 mod processes;
 mod published;
+mod renovated;
 mod sandbox;
 mod secrets;
 mod shutdown;
@@ -70,5 +71,8 @@ mod storms;
 mod surroundings;
 mod systems;
 mod tracing;
+mod upgrades;
 mod wasi_calls;
+#[cfg(unix)]
+mod watching;
 mod world;

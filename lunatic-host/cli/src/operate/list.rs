@@ -9,7 +9,7 @@ use super::{At, size, table};
 #[derive(Debug, Clone, clap::Args)]
 pub struct List {
     /// What: those first that hold the most messages, or that most processes run; else by name or number
-    #[arg(value_name = "WHAT", value_parser = ["channels", "names", "groups", "sockets", "modules", "workers"])]
+    #[arg(value_name = "WHAT", value_parser = ["channels", "names", "groups", "sockets", "modules", "versions", "workers"])]
     what: String,
 
     /// At most so many, up to 10000
@@ -38,6 +38,7 @@ fn columns(what: &str) -> &'static [&'static str] {
         "channels" => &["channel", "owner", "messages", "bytes", "bound", "receivers", "senders"],
         "names" | "groups" => &["process", "name"],
         "sockets" => &["socket", "owner", "kind", "local", "peer"],
+        "versions" => &["version", "processes", "current", "module"],
         "modules" => &["processes", "memory_bytes", "module"],
         _ => &["worker", "cpu_ms", "woken", "fresh", "burners"],
     }
@@ -71,6 +72,7 @@ fn cell(column: &str, value: &Value) -> String {
     match (column, value) {
         (_, Value::Null) => "-".to_owned(),
         ("bytes" | "memory_bytes", _) => size(usize::try_from(number).unwrap_or(usize::MAX)),
+        ("current", _) => if value == &Value::Bool(true) { "yes" } else { "" }.to_owned(),
         ("cpu_ms", _) => super::time(number),
         (_, Value::String(text)) => text.clone(),
         _ => value.to_string(),

@@ -13,6 +13,7 @@ mod table;
 mod top;
 mod trace;
 mod tree;
+mod upgrade;
 
 use std::fs;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -32,6 +33,7 @@ use self::log_level::LogLevel;
 use self::profile::Profile;
 use self::ps::Ps;
 use self::trace::Trace;
+use self::upgrade::Upgrade;
 
 /// Which program is meant.
 #[derive(Debug, Clone, clap::Args)]
@@ -89,6 +91,8 @@ pub enum Operate {
         #[command(flatten)]
         at: At,
     },
+    /// Bring a running program to another version of its code
+    Upgrade(Upgrade),
     /// Stop a running program in order, as SIGTERM does
     Stop(At),
     /// Show what a running program holds
@@ -117,6 +121,7 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Dashboard(dashboard) => dashboard.run(),
         Operate::Tree(at) => tree::run(at),
         Operate::Trace(trace) => trace.run(),
+        Operate::Upgrade(upgrade) => upgrade.run(),
         Operate::Inspect { process, at } => inspect::run(*process, at),
         Operate::Profile(profile) => profile.run(),
         Operate::Dump(dump) => dump.run(),

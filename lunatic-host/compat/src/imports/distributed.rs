@@ -163,7 +163,7 @@ fn copy_lookup_nodes_results(
 
 fn module_id(caller: Caller<'_, Ctx>) -> wasmtime::Result<u64> {
     let environment = environment(&caller)?;
-    Ok(environment.number_of(caller.data().process().local.module()))
+    Ok(environment.number_of(&caller.data().process().local.module()))
 }
 
 #[expect(clippy::too_many_arguments, reason = "the guest passes them so")]
@@ -183,7 +183,7 @@ fn spawn(
         name: (name, name_len),
         arguments: (arguments, arguments_len),
     };
-    let own = caller.data().process().local.module().clone();
+    let own = caller.data().process().local.module();
     let found = environment(&caller)?.module(module);
     // Read before node and module are looked at: what cannot be read is a trap whatever else is wrong.
     let mut wanted = Wanted::read(&mut caller, config, own, called, true)?;

@@ -274,7 +274,7 @@ pub(super) fn check_may_spawn(caller: &Caller<'_, Ctx>) -> wasmtime::Result<()> 
 /// The module of this number of the caller, or its own.
 fn module(caller: &mut Caller<'_, Ctx>, id: i64) -> wasmtime::Result<Arc<Module>> {
     match id {
-        OWN => Ok(caller.data().process().local.module().clone()),
+        OWN => Ok(caller.data().process().local.module()),
         id => Ok(state(caller).modules.get("module", id.cast_unsigned())?.clone()),
     }
 }

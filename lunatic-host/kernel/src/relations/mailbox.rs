@@ -35,6 +35,8 @@ pub enum Kind {
     Exit(Id),
     /// This process, monitored under this reference, has ended; the body is the reason.
     Down(Id, u64),
+    /// Another version of the code waits for the owner.
+    Change,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Self::Message => mail::MESSAGE,
             Self::Exit(_) => mail::EXIT,
             Self::Down(..) => mail::DOWN,
+            Self::Change => mail::CHANGE,
         }
     }
 }
@@ -100,6 +103,13 @@ impl List {
         oldest: NONE,
         newest: NONE,
     };
+
+    /// Puts an entry in, before all others.
+    fn insert_first(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
+        let oldest = self.oldest;
+        self.join(slots, which, NONE, place);
+        self.join(slots, which, place, oldest);
+    }
 
     /// Puts an entry in, before all that came after it: there are some only if it was handed over and is put back.
     fn insert(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
@@ -238,13 +248,43 @@ impl Mailbox {
         Ok(Pushed::Queued { wake })
     }
 
+    /// Puts an entry before all others, if `charge` allows for the bytes by which [`size`](Self::size) grows. True if the owner
+    /// must be woken. What was handed over comes still before it.
+    pub fn push_first(
+        &mut self,
+        mail: Mail,
+        charge: impl FnOnce(usize) -> Result<(), Exhausted>,
+    ) -> Result<bool, Exhausted> {
+        debug_assert!(mail.body.is_empty() && mail.tag & REFERENCE_BIT == 0);
+        let growth = if self.free == NONE { self.slots.growth() } else { 0 };
+        if growth > 0 {
+            charge(growth * size_of::<Slot>())?;
+            self.slots.grow();
+        }
+        let waits = self.waits.as_ref().filter(|_| self.handed == NONE);
+        let wake = waits.is_some_and(|tags| tags.is_empty() || tags.contains(&mail.tag));
+        let tag = mail.tag;
+        let place = self.fill_slot_as(mail, 0);
+        self.all.insert_first(&mut self.slots, ALL, place);
+        let list = self.tags.get_or_insert(tag, List::EMPTY);
+        list.insert_first(&mut self.slots, TAG, place);
+        if wake {
+            self.waits = None;
+        }
+        Ok(wake)
+    }
+
     /// Puts an entry into a slot, for which there is room; it is in no list yet.
     fn fill_slot(&mut self, mail: Mail) -> u32 {
         self.number += 1;
+        self.fill_slot_as(mail, self.number)
+    }
+
+    fn fill_slot_as(&mut self, mail: Mail, number: u64) -> u32 {
         self.len += 1;
         let slot = Slot {
             mail: Some(mail),
-            number: self.number,
+            number,
             links: [Link::NONE; 2],
         };
         self.newest = match self.free {
@@ -457,6 +497,34 @@ mod tests {
 
     fn push(mailbox: &mut Mailbox, mail: Mail) -> Pushed {
         mailbox.push(mail, |_| Ok(())).unwrap()
+    }
+
+    #[test]
+    fn what_is_put_first_is_taken_first_and_wakes_whoever_takes_all() {
+        let change = || Mail {
+            kind: Kind::Change,
+            tag: 6,
+            body: Body::new(),
+        };
+        let mut mailbox = Mailbox::default();
+        push(&mut mailbox, message(1, 1));
+        push(&mut mailbox, message(2, 2));
+        assert_eq!(mailbox.push_first(change(), |_| Ok(())), Ok(false));
+        assert_eq!(mailbox.take(&[2]).unwrap().body[0], 2);
+        assert_eq!(mailbox.take(&[]).unwrap().kind, Kind::Change);
+        assert_eq!(mailbox.take(&[]).unwrap().body[0], 1);
+        assert_eq!(mailbox.take(&[]), None);
+        for (tags, wakes) in [(&[][..], true), (&[6], true), (&[1], false)] {
+            mailbox.wait_to_take(tags);
+            assert_eq!(mailbox.push_first(change(), |_| Ok(())), Ok(wakes));
+            assert_eq!(mailbox.take(&[]).unwrap().kind, Kind::Change);
+        }
+        // What was handed over is on its way already.
+        mailbox.wait_to_take(&[]);
+        push(&mut mailbox, message(1, 3));
+        assert_eq!(mailbox.push_first(change(), |_| Ok(())), Ok(false));
+        assert_eq!(mailbox.take(&[]).unwrap().body[0], 3);
+        assert_eq!(mailbox.take(&[]).unwrap().kind, Kind::Change);
     }
 
     #[test]

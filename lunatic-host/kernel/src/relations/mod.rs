@@ -167,6 +167,19 @@ impl Relations {
         pushed
     }
 
+    /// [`push`](Self::push) before all else that lies in the mailbox. True if the owner must be woken.
+    pub(crate) fn push_first(&mut self, mail: Mail, purse: Purse<'_>) -> Result<bool, Exhausted> {
+        purse.check(Resource::Messages, self.mailbox.lists_growth())?;
+        let mut paid = 0;
+        let wakes = self.mailbox.push_first(mail, |bytes| {
+            purse.charge(Resource::Messages, bytes)?;
+            paid = bytes;
+            Ok(())
+        });
+        self.paid.0 += paid;
+        wakes
+    }
+
     fn place(&mut self, mail: Mail, charge: impl FnOnce(usize) -> Result<(), Exhausted>) -> Result<Pushed, Exhausted> {
         match &mut self.outgoing {
             // What comes after the answer is dropped.

@@ -72,6 +72,7 @@ pub fn answer(caller: &mut Caller<'_, Ctx>, result: Result<i32, Failure>) -> i32
 
 /// A socket that a guest names, if it is the caller's.
 pub fn find(ctx: &Ctx, id: u64, key: u64) -> Result<Arc<Socket>, Failure> {
+    ctx.acts().map_err(|error| Failure::Text(DENIED, error.to_string()))?;
     let handles = &ctx.kernel.host.net.handles;
     let id = handles.keys.check(id, key).ok_or(Failure::Code(INVALID))?;
     Ok(handles.get(ctx.process(), id)?)

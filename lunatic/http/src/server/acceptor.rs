@@ -6,11 +6,13 @@ use std::time::Duration;
 use lunatic::mailbox::Mail;
 use lunatic::net::tls::TlsAcceptor;
 use lunatic::net::{TcpListener, TcpStream};
-use lunatic::{Channel, Mailbox, Process, sleep};
+use lunatic::{Channel, Mailbox, Process, code, sleep};
+use serde::{Deserialize, Serialize};
 
 use super::drain::{Group, Running, Watch};
 use super::orders::Order;
 use super::stream::Stream;
+use crate::conn::Conn;
 use crate::limits::Limits;
 use crate::router::Handler;
 use crate::serve;
@@ -21,7 +23,7 @@ const REFUSED_MAX: usize = 64;
 const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 
 /// What the processes of a server know of it.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Settings {
     pub(super) limits: Limits,
     pub(super) tls: Option<TlsAcceptor>,
@@ -36,52 +38,94 @@ pub(super) fn spawn(
     orders: Channel<Order>,
 ) -> io::Result<Process> {
     let entry = move |listener: TcpListener| {
-        let error = accept_all(&listener, settings, handler);
-        let _ = orders.try_send(Order::Failed(error.to_string()));
+        let accepting = Accepting {
+            running: Running::new(),
+            listener,
+            accepted: None,
+            connections: 0,
+            settings,
+            orders,
+        };
+        accept_all(accepting, handler);
     };
     let spawned = Process::builder().link().spawn_with(listener, entry);
     spawned.map_err(io::Error::other)
 }
 
-/// Accepts until that fails for good.
-fn accept_all(listener: &TcpListener, settings: Settings, handler: impl Handler) -> io::Error {
-    let (running, ended) = (Running::new(), Mailbox::<()>::new());
-    let (mut connections, mut pause) = (0, PAUSES.0);
+/// What an acceptor has, so that it can go on in another version.
+#[derive(Serialize, Deserialize)]
+struct Accepting {
+    listener: TcpListener,
+    /// A connection that nobody serves yet.
+    accepted: Option<TcpStream>,
+    /// Those that are served.
+    connections: usize,
+    settings: Settings,
+    running: Running,
+    orders: Channel<Order>,
+}
+
+/// Accepts until that fails for good, and says so.
+fn accept_all(mut accepting: Accepting, handler: impl Handler) {
+    let error = loop {
+        if let Err(error) = accept_one(&mut accepting, handler) {
+            break error;
+        }
+    };
+    let _ = accepting.orders.try_send(Order::Failed(error.to_string()));
+}
+
+/// Accepts a connection, and spawns the process that serves it.
+fn accept_one(accepting: &mut Accepting, handler: impl Handler) -> io::Result<()> {
+    if accepting.accepted.is_none() {
+        accepting.accepted = accept(&accepting.listener)?;
+    }
+    // It waits for nothing now: a connection that has come is served by the newest version.
+    code::upgrade_with(&*accepting, move |accepting: Accepting| accept_all(accepting, handler));
+    let Some(stream) = accepting.accepted.take() else {
+        return Ok(());
+    };
+    // Who has ended since the last one.
+    let ended = Mailbox::<()>::new();
+    while let Some(mail) = ended.receive_mail_timeout(Duration::ZERO) {
+        if matches!(mail, Mail::Down { .. }) {
+            accepting.connections -= 1;
+        }
+    }
+    let (settings, running) = (accepting.settings, accepting.running);
     let places = settings.limits.connections;
+    if accepting.connections >= places.saturating_add(REFUSED_MAX) {
+        return Ok(());
+    }
+    let is_full = accepting.connections >= places;
+    let entry = move |stream: TcpStream| connection(stream, settings, handler, running, is_full);
+    // What cannot be spawned is closed; the next may find room.
+    if let Ok(process) = Process::spawn_with(stream, entry) {
+        let _ = process.monitor();
+        accepting.connections += 1;
+    }
+    Ok(())
+}
+
+/// The next connection; none if something has gone wrong that is of that connection alone.
+fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
+    let mut pause = PAUSES.0;
     loop {
-        let stream = match listener.accept() {
-            Ok((stream, _)) => stream,
-            Err(error) if is_of_one_connection(&error) => continue,
+        match listener.accept() {
+            Ok((stream, _)) => return Ok(Some(stream)),
+            Err(error) if is_of_one_connection(&error) => return Ok(None),
             Err(error) if is_for_now(&error) => {
                 sleep(pause);
                 pause = (pause * 2).min(PAUSES.1);
-                continue;
             }
-            Err(error) => return error,
-        };
-        pause = PAUSES.0;
-        // Who has ended since the last one.
-        while let Some(mail) = ended.receive_mail_timeout(Duration::ZERO) {
-            if matches!(mail, Mail::Down { .. }) {
-                connections -= 1;
-            }
-        }
-        if connections >= places.saturating_add(REFUSED_MAX) {
-            continue;
-        }
-        let is_full = connections >= places;
-        let entry = move |stream: TcpStream| connection(stream, settings, &handler, running, is_full);
-        // What cannot be spawned is closed; the next may find room.
-        if let Ok(process) = Process::spawn_with(stream, entry) {
-            let _ = process.monitor();
-            connections += 1;
+            Err(error) => return Err(error),
         }
     }
 }
 
 /// The life of a connection's process.
-fn connection(stream: TcpStream, settings: Settings, handler: &impl Handler, running: Running, is_full: bool) {
-    let Settings { limits, tls, group } = settings;
+fn connection(stream: TcpStream, settings: Settings, handler: impl Handler, running: Running, is_full: bool) {
+    let Settings { limits, tls, .. } = settings;
     let stream = match tls {
         None => Stream::Tcp(stream),
         Some(tls) => {
@@ -100,10 +144,54 @@ fn connection(stream: TcpStream, settings: Settings, handler: &impl Handler, run
         false => serve::serve(
             stream.into_transport(),
             limits,
-            handler,
-            Box::new(Watch::new(group, running)),
+            &handler,
+            watch(settings, running, handler),
         ),
     }
+}
+
+/// What a connection knows of its server. Between two requests it can go on in another version of the program.
+fn watch(settings: Settings, running: Running, handler: impl Handler) -> Box<Watch> {
+    let change = move |conn: &Conn, served| {
+        let Some((stream, input)) = conn.lent() else { return };
+        let lent = Lent {
+            stream,
+            input,
+            served,
+            settings,
+            running,
+        };
+        code::upgrade_with(&lent, move |carried: Carried| {
+            serve::go_on(
+                carried.served,
+                (carried.stream.into_transport(), &carried.input),
+                carried.settings.limits,
+                &handler,
+                watch(carried.settings, carried.running, handler),
+            );
+        });
+    };
+    Box::new(Watch::new(settings.group, running, Box::new(change)))
+}
+
+/// A connection whose next request has begun to come, as the former version writes it.
+#[derive(Serialize)]
+struct Lent<'a> {
+    stream: &'a Stream,
+    input: &'a [u8],
+    served: u64,
+    settings: Settings,
+    running: Running,
+}
+
+/// The same, as the next one reads it.
+#[derive(Deserialize)]
+struct Carried {
+    stream: Stream,
+    input: Vec<u8>,
+    served: u64,
+    settings: Settings,
+    running: Running,
 }
 
 /// The peer went away before it was accepted.

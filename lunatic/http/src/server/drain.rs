@@ -3,18 +3,21 @@
 //! A connection is in one group from its beginning, and in another one while it is idle. Leaving that tells whether one was
 //! in it, so of a connection that begins a request and a drain that closes it, one comes first and both know which.
 
+use std::fmt;
 use std::time::{Duration, Instant};
 
 use lunatic::channel::TryReceiveError;
 use lunatic::{Channel, Process, registry, this_process};
+use serde::{Deserialize, Serialize};
 
+use crate::conn::Conn;
 use crate::serve::Around;
 
 /// A busy connection looks so often whether its server still runs.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The groups of a server's connections.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Group {
     number: u64,
 }
@@ -37,7 +40,7 @@ impl Group {
 }
 
 /// Closed when the acceptor has ended.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Running(Channel<()>);
 
 impl Running {
@@ -52,16 +55,27 @@ impl Running {
 }
 
 /// What a connection knows of its server.
-#[derive(Debug)]
 pub(super) struct Watch {
     group: Group,
     running: Running,
     looked: Instant,
     over: bool,
+    change: Change,
+}
+
+/// What a connection does when it may go on in another version.
+pub(super) type Change = Box<dyn Fn(&Conn, u64)>;
+
+impl fmt::Debug for Watch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watch")
+            .field("group", &self.group)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Watch {
-    pub(super) fn new(group: Group, running: Running) -> Self {
+    pub(super) fn new(group: Group, running: Running, change: Change) -> Self {
         // Without the right to register names, a drain does not find it, and waits in vain for its end.
         let _ = group.all().join(this_process());
         Self {
@@ -69,6 +83,7 @@ impl Watch {
             running,
             looked: Instant::now(),
             over: running.is_over(),
+            change,
         }
     }
 
@@ -91,6 +106,10 @@ impl Around for Watch {
         let _ = self.group.idle().join(this_process());
         // After joining: a drain that did not see it there has begun before this.
         !self.look()
+    }
+
+    fn begins(&mut self, conn: &Conn, served: u64) {
+        (self.change)(conn, served);
     }
 
     fn busy(&mut self) -> bool {

@@ -96,6 +96,10 @@ impl Transport for Socket {
         };
     }
 
+    fn socket(&self) -> Option<&Stream> {
+        Some(&self.stream)
+    }
+
     fn share(&self) -> io::Result<Stream> {
         match &self.stream {
             Stream::Tcp(stream) => stream.try_clone().map(Stream::Tcp),

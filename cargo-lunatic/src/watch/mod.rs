@@ -1,0 +1,164 @@
+//! `cargo lunatic run --watch`: builds and runs a program, and brings it to what its sources have become each time they change.
+//!
+//! The program runs in a process of its own: this command again, told which file to run, with an admin door. So an upgrade is what
+//! `lunatic upgrade` does, and where the change does not fit, or nothing of the program can change while it runs, it is stopped in order
+//! and started again. A program that does not compile changes nothing.
+
+mod program;
+mod sources;
+
+use std::future::poll_fn;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::Poll;
+use std::thread;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::program::{Program, Upgraded};
+use self::sources::Sources;
+use crate::artifact::Artifact;
+use crate::error::Error;
+use crate::shell::Shell;
+
+/// So often files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+/// Files have stood still for so long before they are built: an editor may write several.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// How a program is brought to what its sources have become.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Way {
+    /// While it runs, or by a restart where that cannot be
+    Upgrade,
+    /// By a restart
+    Restart,
+}
+
+/// Builds, runs and watches until Ctrl-C or SIGTERM: the exit code of the program that ran then.
+pub(crate) fn watch(
+    shell: Shell,
+    way: Way,
+    door: Option<&Path>,
+    build: &dyn Fn() -> Result<Artifact, Error>,
+) -> Result<i32, Error> {
+    let asked = listen()?;
+    let mut built = build()?;
+    let mut sources = Sources::of(&built.path, &manifests(&built));
+    let mut program = Program::start(&built, door)?;
+    let mut was_running = true;
+    loop {
+        match asked.load(Ordering::Relaxed) {
+            GO_ON => {}
+            INTERRUPT => return program.wait(),
+            _ => return program.stop(),
+        }
+        let is_running = program.is_running()?;
+        if was_running && !is_running {
+            shell.status("Waiting", "for a change: the program has ended");
+        }
+        was_running = is_running;
+        thread::sleep(LOOK_EVERY);
+        let Some(changed) = sources.changed().map(Path::to_owned) else {
+            continue;
+        };
+        let was = sources;
+        sources = when_quiet(was.now());
+        shell.status("Changed", changed.display());
+        match build() {
+            Ok(new) => built = new,
+            Err(Error::Cargo(_)) => {
+                shell.status(
+                    "Waiting",
+                    "for another change: the program does not compile, and goes on as it was",
+                );
+                continue;
+            }
+            Err(error) => return Err(error),
+        }
+        sources = Sources::of(&built.path, &manifests(&built));
+        was_running = true;
+        if let Err(why) = bring(&mut program, &built.path, way, shell) {
+            shell.status("Restarting", why);
+            program.stop()?;
+            program = Program::start(&built, door)?;
+        }
+    }
+}
+
+/// Brings a program to what was built; or why it has to be started again.
+fn bring(program: &mut Program, file: &Path, way: Way, shell: Shell) -> Result<(), String> {
+    if !program.is_running().unwrap_or(false) {
+        return Err("the program, which had ended".into());
+    }
+    if way == Way::Restart {
+        return Err("the program".into());
+    }
+    let Upgraded { changed, left } = program.upgrade(file)?;
+    let left = match left {
+        0 => String::new(),
+        1 => "; 1 has no point of change, and runs what it began with".into(),
+        left => format!("; {left} have no point of change, and run what they began with"),
+    };
+    let processes = if changed == 1 { "process" } else { "processes" };
+    shell.status("Upgraded", format!("{changed} {processes}{left}"));
+    Ok(())
+}
+
+/// The files as they are when they have not changed for a while.
+fn when_quiet(mut sources: Sources) -> Sources {
+    loop {
+        thread::sleep(QUIET);
+        let now = sources.now();
+        if now == sources {
+            return now;
+        }
+        sources = now;
+    }
+}
+
+/// What cargo and this program read beside the sources.
+fn manifests(built: &Artifact) -> Vec<PathBuf> {
+    let folder = built.package_folder();
+    vec![
+        built.manifest.clone(),
+        folder.join("lunatic.toml"),
+        folder.join("Cargo.lock"),
+    ]
+}
+
+/// What the user has asked for by a signal.
+const GO_ON: u8 = 0;
+/// Ctrl-C, of which the terminal has told the program as well.
+const INTERRUPT: u8 = 1;
+/// SIGTERM, which nobody else has heard.
+const TERMINATE: u8 = 2;
+
+/// Listens for signals: which has come.
+fn listen() -> Result<Arc<AtomicU8>, Error> {
+    let failed = |source| Error::File {
+        action: "listen for signals in",
+        path: PathBuf::from("."),
+        source,
+    };
+    let executor = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let executor = executor.map_err(failed)?;
+    let entered = executor.enter();
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
+    let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
+    drop(entered);
+    let asked = Arc::new(AtomicU8::new(GO_ON));
+    let told = asked.clone();
+    thread::spawn(move || {
+        let first = poll_fn(|context| {
+            if terminate.poll_recv(context).is_ready() {
+                return Poll::Ready(TERMINATE);
+            }
+            interrupt.poll_recv(context).map(|_| INTERRUPT)
+        });
+        told.store(executor.block_on(first), Ordering::Relaxed);
+    });
+    Ok(asked)
+}

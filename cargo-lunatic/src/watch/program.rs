@@ -1,0 +1,168 @@
+//! A program that is watched: a process of its own, with an admin door.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command};
+use std::thread;
+use std::time::Duration;
+
+use lunatic_admin::upgrade::UpgradeView;
+use lunatic_admin::{Client, Trouble};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::artifact::Artifact;
+use crate::error::Error;
+
+/// So often it is asked how an upgrade goes.
+const ASK_EVERY: Duration = Duration::from_millis(20);
+/// A program that has just been started opens its door within this time.
+const DOOR_TIMEOUT: Duration = Duration::from_secs(30);
+/// To compile a version takes no longer.
+const COMPILE_TIME: Duration = Duration::from_secs(300);
+
+/// What an upgrade has done.
+pub(super) struct Upgraded {
+    /// Processes that run the new version.
+    pub(super) changed: usize,
+    /// Processes that have no point of change.
+    pub(super) left: usize,
+}
+
+/// A program that runs, or has ended.
+pub(super) struct Program {
+    child: Child,
+    door: Client,
+}
+
+impl Program {
+    /// Starts a program that was built: this command, with the same arguments, but to run what is built. `door` is the path that the user
+    /// wants the admin door to have.
+    pub(super) fn start(built: &Artifact, door: Option<&Path>) -> Result<Self, Error> {
+        let file = &built.path;
+        let failed = |source| Error::File {
+            action: "run",
+            path: file.to_owned(),
+            source,
+        };
+        let own = std::env::current_exe().map_err(failed)?;
+        let mut arguments = vec![OsString::from("run"), OsString::from("--built"), file.into()];
+        arguments.extend(["--built-in".into(), built.package_folder().into()]);
+        if door.is_none() {
+            arguments.push("--admin".into());
+        }
+        arguments.extend(without_watch(std::env::args_os()));
+        let child = Command::new(own).args(arguments).spawn().map_err(failed)?;
+        let path = match door {
+            Some(path) if path != Path::new("auto") => path.to_owned(),
+            _ => lunatic_admin::path_of(child.id()),
+        };
+        Ok(Self {
+            child,
+            door: Client::new(&path),
+        })
+    }
+
+    /// Whether it has not ended.
+    pub(super) fn is_running(&mut self) -> Result<bool, Error> {
+        Ok(self.child.try_wait().map_err(lost)?.is_none())
+    }
+
+    /// Stops it in order, and waits for its end: its exit code.
+    pub(super) fn stop(&mut self) -> Result<i32, Error> {
+        if self.is_running()? {
+            // It may have ended just now.
+            let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        }
+        self.wait()
+    }
+
+    /// Waits for its end: its exit code.
+    pub(super) fn wait(&mut self) -> Result<i32, Error> {
+        let status = self.child.wait().map_err(lost)?;
+        Ok(status.code().unwrap_or(1))
+    }
+
+    /// Brings it to the version in `file`, at once; or why that cannot be.
+    pub(super) fn upgrade(&mut self, file: &Path) -> Result<Upgraded, String> {
+        let wasm = std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        let mut view = self.begin(wasm)?;
+        while !view.is_over {
+            thread::sleep(ASK_EVERY);
+            view = self.door.get("/v1/upgrade").map_err(|trouble| trouble.to_string())?;
+        }
+        match view.phase.as_str() {
+            "done" if view.changed == 0 && view.kinds.is_empty() => {
+                Err("the program: none of its processes has a point of change".into())
+            }
+            "done" => Ok(Upgraded {
+                changed: view.changed,
+                left: view.without_point,
+            }),
+            _ => Err(format!("the program: {}", view.why.unwrap_or(view.phase))),
+        }
+    }
+
+    fn begin(&mut self, wasm: Vec<u8>) -> Result<UpgradeView, String> {
+        /// Nobody is waited for for long: who does not come changes later.
+        const PATH: &str = "/v1/upgrade?canary=none&patience=2";
+        let start = std::time::Instant::now();
+        loop {
+            match self.door.post_body(PATH, wasm.clone(), COMPILE_TIME) {
+                Ok(view) => return Ok(view),
+                // The program has been started just now.
+                Err(Trouble::NobodyThere(_))
+                    if start.elapsed() < DOOR_TIMEOUT && self.is_running().unwrap_or(false) =>
+                {
+                    thread::sleep(ASK_EVERY);
+                }
+                Err(trouble) => return Err(format!("the program: {trouble}")),
+            }
+        }
+    }
+}
+
+/// A program that is watched does not outlive the one who watches it.
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn lost(source: std::io::Error) -> Error {
+    Error::File {
+        action: "wait for",
+        path: PathBuf::from("the program"),
+        source,
+    }
+}
+
+/// The arguments behind `run`, without `--watch`: those of the program's own are left as they are.
+fn without_watch(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut rest = arguments.skip_while(|argument| argument != "run").skip(1);
+    let mut kept = Vec::new();
+    for argument in rest.by_ref() {
+        let is_end = argument == "--";
+        let is_watch = argument == "--watch" || argument.to_string_lossy().starts_with("--watch=");
+        if !is_watch {
+            kept.push(argument);
+        }
+        if is_end {
+            break;
+        }
+    }
+    kept.extend(rest);
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_program_gets_all_arguments_but_one() {
+        let line = "cargo-lunatic lunatic run --watch=restart -r --watch --dir . -- --watch run";
+        let kept = without_watch(line.split(' ').map(OsString::from));
+        assert_eq!(kept, ["-r", "--dir", ".", "--", "--watch", "run"]);
+    }
+}

@@ -1,0 +1,311 @@
+//! Bringing a program to another version of its code, asked for at the door.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use lunatic_host::code::{Canary, UpgradeConfig, UpgradeError, UpgradePhase, UpgradeReport};
+use lunatic_host::report::untrusted::line;
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use crate::answer::{self, Answer};
+use crate::door::Program;
+use crate::request::Refused;
+
+/// The largest module that is sent to the door, in bytes.
+const MODULE_MAX: usize = 256 << 20;
+/// A module has come by then.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// One module is on its way at a time: each is kept as a whole.
+static UPLOADS: Semaphore = Semaphore::const_new(1);
+
+/// How an upgrade stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct UpgradeView {
+    /// The number of the version that was current before.
+    pub from: u32,
+    /// The number of the version that the program is brought to.
+    pub to: u32,
+    /// What the version says that it is, and the beginning of its hash.
+    pub code: String,
+    /// `checking`, `canary`, `watching`, `changing`, `done`, `rehearsed`, `refused`, `rolling back` or `rolled back`.
+    pub phase: String,
+    /// Why it was refused, or goes back.
+    pub why: Option<String>,
+    /// Whether nothing more will happen.
+    pub is_over: bool,
+    /// What can change.
+    pub kinds: Vec<KindView>,
+    /// Processes that run the version.
+    pub changed: usize,
+    /// Processes that stay in their version, because it was tried and did not work.
+    pub kept: usize,
+    /// Why, of the first of them.
+    pub refusals: Vec<RefusalView>,
+    /// Processes that have not come to their point of change, and change when they do.
+    pub waiting: usize,
+    /// Processes that have no point of change.
+    pub without_point: usize,
+    /// How long processes stood still, in microseconds: half of them no longer than this,
+    pub pause_p50_us: u64,
+    /// 99 of a hundred no longer than this,
+    pub pause_p99_us: u64,
+    /// and none longer than this.
+    pub pause_max_us: u64,
+    /// How long it took, or takes, in milliseconds.
+    pub ms: u64,
+}
+
+/// Processes that go on at the same function.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct KindView {
+    /// The function.
+    pub entry: String,
+    /// How many there are.
+    pub processes: usize,
+    /// Why the version cannot have them.
+    pub misfit: Option<String>,
+    /// The version has read the state of one of them.
+    pub is_tried: bool,
+}
+
+/// A process that stays in its version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RefusalView {
+    /// The process.
+    pub process: String,
+    /// Why.
+    pub why: String,
+}
+
+impl UpgradeView {
+    fn of(report: UpgradeReport) -> Self {
+        let us = |pause: Duration| u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
+        let [p50, p99, max] = report.pauses.map(us);
+        let is_over = report.phase.is_over();
+        let (phase, why) = phase(report.phase);
+        Self {
+            from: report.from,
+            to: report.to,
+            code: line(report.code.to_string()).to_string(),
+            phase: phase.into(),
+            why: why.map(|why| line(why).to_string()),
+            is_over,
+            kinds: report.kinds.into_iter().map(KindView::of).collect(),
+            changed: report.changed,
+            kept: report.kept,
+            refusals: report
+                .refusals
+                .into_iter()
+                .map(|(process, why)| RefusalView {
+                    process: process.to_string(),
+                    why: line(why).to_string(),
+                })
+                .collect(),
+            waiting: report.waiting,
+            without_point: report.without_point,
+            pause_p50_us: p50,
+            pause_p99_us: p99,
+            pause_max_us: max,
+            ms: u64::try_from(report.time.as_millis()).unwrap_or(u64::MAX),
+        }
+    }
+}
+
+impl KindView {
+    fn of(kind: lunatic_host::code::UpgradeKind) -> Self {
+        Self {
+            entry: line(kind.entry).to_string(),
+            processes: kind.processes,
+            misfit: kind.misfit.map(|why| line(why).to_string()),
+            is_tried: kind.is_tried,
+        }
+    }
+}
+
+fn phase(phase: UpgradePhase) -> (&'static str, Option<String>) {
+    match phase {
+        UpgradePhase::Checking => ("checking", None),
+        UpgradePhase::Canary => ("canary", None),
+        UpgradePhase::Watching => ("watching", None),
+        UpgradePhase::Changing => ("changing", None),
+        UpgradePhase::Done => ("done", None),
+        UpgradePhase::Rehearsed => ("rehearsed", None),
+        UpgradePhase::Refused(why) => ("refused", Some(why)),
+        UpgradePhase::RollingBack(why) => ("rolling back", Some(why)),
+        UpgradePhase::RolledBack(why) => ("rolled back", Some(why)),
+        _ => ("unknown", None),
+    }
+}
+
+/// Reads what stands behind the `?`.
+pub(crate) fn config(query: &str) -> Result<UpgradeConfig, Refused> {
+    let mut config = UpgradeConfig::default();
+    for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+        let wrong = |expected: &str| Refused::Wrong(format!("`{name}={value}`: give {expected}"));
+        let yes = || match &*value {
+            "yes" => Ok(true),
+            "no" => Ok(false),
+            _ => Err(wrong("yes or no")),
+        };
+        let seconds = || {
+            let seconds = value.parse().ok();
+            let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            let allowed = seconds.filter(|seconds| *seconds <= SECONDS_MAX);
+            allowed.ok_or_else(|| wrong("a number of seconds, up to 86400"))
+        };
+        match &*name {
+            "rehearse" => config.rehearse_only = yes()?,
+            "partial" => config.is_partial = yes()?,
+            "canary" => config.canary = canary(&value).ok_or_else(|| wrong("none, N, N% or name:PART"))?,
+            "watch" => config.watch = seconds()?,
+            "limit" => config.time_limit = seconds()?,
+            "patience" => config.patience = seconds()?,
+            "batch" => config.batch = value.parse().map_err(|_| wrong("a number"))?,
+            "restore" => config.restores_saved = yes()?,
+            "children-first" => config.children_first = yes()?,
+            _ => return Err(Refused::Wrong(format!("`{name}` cannot be said"))),
+        }
+    }
+    Ok(config)
+}
+
+/// A day.
+const SECONDS_MAX: Duration = Duration::from_secs(86_400);
+
+fn canary(text: &str) -> Option<Canary> {
+    match text {
+        "none" => Some(Canary::None),
+        _ => match (text.strip_prefix("name:"), text.strip_suffix('%')) {
+            (Some(part), _) => Some(Canary::Named(part.to_owned())),
+            (None, Some(percent)) => {
+                let percent = percent.parse().ok();
+                let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
+                Some(Canary::Percent(percent?))
+            }
+            (None, None) => Some(Canary::Count(text.parse().ok()?)),
+        },
+    }
+}
+
+/// Takes the module that comes with a request, and begins.
+pub(crate) async fn begin(program: Arc<Program>, config: UpgradeConfig, body: Incoming) -> Answer {
+    let permit = match UPLOADS.try_acquire() {
+        Ok(permit) => permit,
+        Err(TryAcquireError::NoPermits) => return busy("another module is on its way to this program".into()),
+        Err(TryAcquireError::Closed) => unreachable!("it is never closed"),
+    };
+    let collected = tokio::time::timeout(UPLOAD_TIMEOUT, Limited::new(body, MODULE_MAX).collect()).await;
+    let wasm = match collected {
+        Ok(Ok(collected)) => collected.to_bytes(),
+        Ok(Err(error)) => return answer::error(StatusCode::BAD_REQUEST, format!("cannot read the module: {error}")),
+        Err(late) => return answer::error(StatusCode::REQUEST_TIMEOUT, format!("cannot read the module: {late}")),
+    };
+    if wasm.is_empty() {
+        return answer::error(
+            StatusCode::BAD_REQUEST,
+            "the body of this request is to be a module: give `--data-binary @FILE` to curl".into(),
+        );
+    }
+    // To compile it takes long.
+    let began = tokio::task::spawn_blocking(move || begin_with(&program, config, &wasm)).await;
+    drop(permit);
+    began.unwrap_or_else(|failed| {
+        answer::error(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            format!("a bug of the host: {failed}"),
+        )
+    })
+}
+
+fn begin_with(program: &Program, config: UpgradeConfig, wasm: &Bytes) -> Answer {
+    let module = match program.runtime.load(wasm) {
+        Ok(module) => module,
+        Err(error) => return answer::error(StatusCode::BAD_REQUEST, line(error.to_string()).to_string()),
+    };
+    match program.system.upgrade(&module, config) {
+        Ok(upgrade) => answer::json(StatusCode::ACCEPTED, &UpgradeView::of(upgrade.report())),
+        Err(error @ UpgradeError::Busy) => busy(error.to_string()),
+        Err(error) => answer::error(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+    }
+}
+
+/// How the last one stands.
+pub(crate) fn last(program: &Program) -> Answer {
+    match program.system.last_upgrade() {
+        Some(upgrade) => answer::json(StatusCode::OK, &UpgradeView::of(upgrade.report())),
+        None => none(),
+    }
+}
+
+/// Takes back what the last one has changed, if it is not over.
+pub(crate) fn cancel(program: &Program) -> Answer {
+    match program.system.last_upgrade() {
+        Some(upgrade) if !upgrade.report().phase.is_over() => {
+            upgrade.cancel();
+            answer::json(StatusCode::OK, &UpgradeView::of(upgrade.report()))
+        }
+        Some(_) => busy("the last upgrade is over: to go back, upgrade to the former version".into()),
+        None => none(),
+    }
+}
+
+fn none() -> Answer {
+    answer::error(StatusCode::NOT_FOUND, "this program has not been upgraded".into())
+}
+
+fn busy(why: String) -> Answer {
+    answer::error(StatusCode::CONFLICT, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_asked_for_is_read() {
+        let read = config(
+            "rehearse=yes&partial=yes&canary=name%3Aa+b&watch=0.5&limit=2&patience=3&batch=7&children-first=yes&restore=no",
+        );
+        let mut expected = UpgradeConfig::default();
+        (expected.rehearse_only, expected.is_partial, expected.children_first) = (true, true, true);
+        expected.canary = Canary::Named("a b".into());
+        expected.watch = Duration::from_millis(500);
+        (expected.time_limit, expected.patience) = (Duration::from_secs(2), Duration::from_secs(3));
+        (expected.batch, expected.restores_saved) = (7, false);
+        assert_eq!(read, Ok(expected));
+        for (text, expected) in [
+            ("none", Canary::None),
+            ("3", Canary::Count(3)),
+            ("2.5%25", Canary::Percent(2.5)),
+        ] {
+            assert_eq!(config(&format!("canary={text}")).unwrap().canary, expected);
+        }
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        for query in [
+            "canary=",
+            "canary=-1",
+            "canary=101%25",
+            "canary=NaN%25",
+            "watch=-1",
+            "watch=86401",
+            "limit=x",
+            "batch=many",
+            "partial=perhaps",
+            "x=1",
+        ] {
+            assert!(matches!(config(query), Err(Refused::Wrong(_))), "{query}");
+        }
+    }
+}

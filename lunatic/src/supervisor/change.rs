@@ -1,0 +1,151 @@
+//! How a supervisor goes over to another version of the program: with its children, but for those that are no more, and with those
+//! that are new.
+//!
+//! What it begins with says what its children are, so its `init` is called anew, in the new version. A child with the id of one that
+//! it has is that one: it goes on to run, changes by itself, and is restarted as the new version says.
+
+use std::time::{Duration, Instant};
+
+use serde::{Deserialize, Serialize};
+
+use super::backoff::Streak;
+use super::{Child, Entry, NewChild, State, Supervise, Supervisor};
+use crate::code::StateError;
+use crate::codec::{self, DefaultCodec};
+use crate::process::Process;
+
+/// A supervisor, as another version reads it.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SavedSupervisor {
+    args: Vec<u8>,
+    children: Vec<SavedChild>,
+    /// How long ago the restarts were that count still.
+    restarts: Vec<Duration>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct SavedChild {
+    id: String,
+    shutdown: super::Shutdown,
+    added: Option<NewChild>,
+    state: SavedState,
+    restarts: u64,
+    streak: (u32, Option<Duration>),
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+enum SavedState {
+    Running(Process),
+    /// To be restarted after this time, for this reason.
+    Restarting(Duration, String),
+    Ended,
+}
+
+impl Entry {
+    fn to_saved(&self) -> SavedChild {
+        SavedChild {
+            id: self.child.id.clone(),
+            shutdown: self.child.shutdown,
+            added: self.added.clone(),
+            state: match &self.state {
+                State::Running(process) => SavedState::Running(*process),
+                State::Restarting(due, why) => SavedState::Restarting(due.left(), why.clone()),
+                State::Ended => SavedState::Ended,
+            },
+            restarts: self.restarts,
+            streak: self.streak.to_saved(),
+        }
+    }
+}
+
+impl<S: Supervise> Supervisor<S> {
+    pub(super) fn to_saved(&self) -> SavedSupervisor {
+        SavedSupervisor {
+            args: self.args.clone(),
+            children: self.children.iter().map(Entry::to_saved).collect(),
+            restarts: self.restarts.ages(Instant::now()),
+        }
+    }
+
+    pub(super) fn from_saved(saved: SavedSupervisor) -> Result<Self, StateError> {
+        let args = codec::decode::<DefaultCodec, S::Args>(&saved.args);
+        let args =
+            args.map_err(|error| format!("cannot read what the supervisor began with: {}", crate::chain(&error)))?;
+        let (mut supervisor, children) =
+            Self::new(saved.args, S::init(args)).map_err(|wrong| format!("a faulty supervisor: {wrong}"))?;
+        supervisor.restarts.set_ages(&saved.restarts, Instant::now());
+        let mut former = saved.children;
+        for child in children {
+            match former
+                .iter()
+                .position(|former| former.id == child.id && former.added.is_none())
+            {
+                Some(at) => supervisor.take_over(child, former.remove(at)),
+                None => supervisor.expect(child),
+            }
+        }
+        for child in former {
+            let make = child
+                .added
+                .as_ref()
+                .and_then(|added| supervisor.spec.addable.get(&added.actor));
+            match (make.copied(), &child.added, &child.state) {
+                (Some(make), Some(added), _) => supervisor.take_over(added.make(make), child),
+                (_, _, SavedState::Running(process)) => supervisor.leavers.push((child.shutdown, *process)),
+                _ => {}
+            }
+        }
+        Ok(supervisor)
+    }
+
+    /// A child goes on.
+    fn take_over(&mut self, mut child: Child, former: SavedChild) {
+        child.backoff = child.backoff.or(self.spec.backoff);
+        let state = match former.state {
+            SavedState::Running(process) => State::Running(process),
+            SavedState::Restarting(left, why) => State::Restarting(self.restarts.wait(child.id.clone(), left), why),
+            SavedState::Ended => State::Ended,
+        };
+        self.children.push(Entry {
+            child,
+            added: former.added,
+            state,
+            restarts: former.restarts,
+            streak: Streak::from_saved(former.streak),
+        });
+    }
+
+    /// A child is to be started as soon as others may see that.
+    fn expect(&mut self, mut child: Child) {
+        child.backoff = child.backoff.or(self.spec.backoff);
+        self.arrivals.push(child.id.clone());
+        self.children.push(Entry {
+            child,
+            added: None,
+            state: State::Ended,
+            restarts: 0,
+            streak: Streak::default(),
+        });
+    }
+
+    /// Ends the children that are no more, the last first, and starts those that are new.
+    pub(super) fn come_and_go(&mut self) {
+        for (shutdown, process) in std::mem::take(&mut self.leavers).into_iter().rev() {
+            let _ = Child::end(shutdown, process);
+        }
+        for id in std::mem::take(&mut self.arrivals) {
+            let Ok(place) = self.place(&id) else { continue };
+            let entry = &mut self.children[place];
+            match entry.child.start() {
+                Ok(process) => {
+                    entry.state = State::Running(process);
+                    entry.streak = Streak::started(entry.child.backoff.as_ref());
+                }
+                Err(error) => {
+                    let delay = entry.streak.failed(entry.child.backoff.as_ref());
+                    self.restart_later(place, format!("could not be started: {error}"), delay);
+                }
+            }
+        }
+    }
+}
