@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::instance::Runner;
 use crate::running::RunningSystem;
 use crate::wasm::Process;
 
@@ -36,13 +37,15 @@ impl Sleeper {
     /// If it does not sleep any more.
     pub fn freeze_and_thaw(&self) -> (Duration, Duration) {
         assert!(self.process.set_freezing(), "the process sleeps");
-        let times = self.process.with_suspended(|runner| {
+        let measure = |runner: &mut Runner| {
             let start = Instant::now();
             assert!(runner.freeze(), "it was not frozen");
             let frozen = start.elapsed();
             runner.thaw();
             (frozen, start.elapsed() - frozen)
-        });
+        };
+        // SAFETY: the process is out of reach of wake-ups until it is blocked again, below.
+        let times = unsafe { self.process.with_suspended(measure) };
         assert!(self.process.set_blocked_again(), "nobody wakes it");
         times.expect("a process that sleeps is suspended")
     }

@@ -20,7 +20,7 @@ use std::fmt;
 
 use wasmtime::{Caller, Extern, Memory};
 
-use crate::instance::Ctx;
+use crate::instance::{Ctx, note_memory};
 
 /// The guest passed a range that is not in its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,8 +91,24 @@ pub fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
 /// # Errors
 ///
 /// [`NoMemory`].
+#[inline]
 pub fn all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
+    if !caller.data().window.is_open() {
+        return find_all(caller);
+    }
+    let ctx = caller.data_mut();
+    // SAFETY: the window is open. It is of the memory of the instance in this store, which lives as long as that. Whoever makes
+    // a memory grow asks `Ctx::memory_growing` first, which closes the window. And the caller is borrowed exclusively for
+    // `'a`, with the store in it, so nothing else touches the memory meanwhile.
+    let memory = unsafe { ctx.window.bytes() };
+    Ok((memory, ctx))
+}
+
+/// [`all`], when the address of the memory is not known: the first time, and after the memory has grown.
+#[cold]
+fn find_all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
     let memory = memory(caller)?;
+    note_memory(&mut *caller);
     Ok(memory.data_and_store_mut(caller))
 }
 
@@ -174,4 +190,41 @@ pub fn write_up_to(caller: &mut Caller<'_, Ctx>, start: u32, capacity: u32, byte
     let len = bytes.len().min(to.len());
     to[..len].copy_from_slice(&bytes[..len]);
     Ok(u32::try_from(bytes.len())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use lunatic_kernel::exit::ExitReason;
+
+    use crate::runtime::Runtime;
+    use crate::system::SystemConfig;
+
+    /// How a guest ends that has called a host function, and then calls one with a pointer behind what its memory was at first.
+    fn end_of(runtime: &Runtime, between: &str) -> ExitReason {
+        let program = format!(
+            r#"(module
+                (import "lunatic::process" "this" (func $this (param i32)))
+                (memory (export "memory") 1 3)
+                (func (export "_start")
+                    (call $this (i32.const 64))
+                    {between}
+                    (call $this (i32.const 65536))
+                    (if (i64.ne (i64.load (i32.const 64)) (i64.load (i32.const 65536))) (then unreachable))))"#
+        );
+        let module = runtime.load(program.as_bytes()).unwrap();
+        runtime.start(&module, SystemConfig::default()).unwrap().wait()
+    }
+
+    /// Where the memory is, and how large, is forgotten when it grows; also if it cannot.
+    #[test]
+    fn host_functions_reach_what_a_memory_has_grown_by_and_no_more() {
+        let runtime = Runtime::builder().workers(1).cache(None).build().unwrap();
+        let grow = |pages: u32| format!("(drop (memory.grow (i32.const {pages})))");
+        assert_eq!(end_of(&runtime, &grow(1)), ExitReason::Normal);
+        assert_eq!(end_of(&runtime, &grow(1).repeat(3)), ExitReason::Normal);
+        for between in [String::new(), grow(0), grow(3)] {
+            let end = end_of(&runtime, &between);
+            assert_ne!(end, ExitReason::Normal, "{between}");
+        }
+    }
 }

@@ -270,12 +270,14 @@ fn freeze<H: Host<Body: Freezable>>(kernel: &Kernel<H>, processes: &[Arc<Process
         .collect();
     let mut count = 0;
     for process in &freezing {
-        let frozen = process.with_suspended(|body| {
+        let freeze = |body: &mut H::Body| {
             let is_small = process.wait().0.is_freezable() && !body.holds_more_than(pages_max);
             // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its
             // body to run or drop it, and `processes` keeps it alive.
             is_small && unsafe { body.freeze_into(&mut pages) }
-        });
+        };
+        // SAFETY: for the same reason its body belongs to this thread.
+        let frozen = unsafe { process.with_suspended(freeze) };
         if frozen == Some(true) {
             process.set_frozen();
             count += 1;

@@ -63,6 +63,10 @@ impl Host for Wasm {
         self.shortage.refuses(kernel.slices(), kernel.process_slots())
     }
 
+    fn expect_run(process: &Process) {
+        process.local.places.fetch();
+    }
+
     fn suspends(&self, process: &Arc<Process>, runner: &mut Runner, wait: WaitFor) {
         if self.hibernation.is_eager() && wait.is_freezable() && runner.freeze() {
             process.set_frozen();

@@ -78,11 +78,11 @@ fn record(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> Option<
     let start = Instant::now();
     let mut asking = None;
     loop {
-        if process.with_fresh(|_| ()).is_some() {
-            return Some(Err(Unseen::NotBegun));
-        }
         if process.phase() == Phase::Ended {
             return None;
+        }
+        if !process.has_begun() {
+            return Some(Err(Unseen::NotBegun));
         }
         match kernel.with_blocked(process, Runner::look) {
             Some(Some(shown)) => return Some(Ok(Arc::from(shown))),

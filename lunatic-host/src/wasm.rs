@@ -27,7 +27,7 @@ pub(crate) use crate::entry::Captured;
 pub use crate::entry::{Argument, Call, Entry};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
-use crate::instance::{AtSliceEnd, Ctx, Runner};
+use crate::instance::{AtSliceEnd, Ctx, Places, Runner};
 use crate::io::Io;
 use crate::module::Module;
 use crate::rights::Rights;
@@ -80,6 +80,8 @@ pub struct Local {
     pub(crate) code: Code<Module>,
     /// Bytes of its linear memory, in use or not.
     memory: AtomicUsize,
+    /// What it needs first when it goes on.
+    pub(crate) places: Places,
     /// Somebody has asked for its stack.
     asked: AtomicBool,
     /// What it pays for what it was spawned with, if that is much.
@@ -108,6 +110,7 @@ impl Local {
             rights,
             code: Code::new(module, entry.began()),
             memory: AtomicUsize::new(0),
+            places: Places::default(),
             asked: AtomicBool::new(false),
             captured: None,
         }

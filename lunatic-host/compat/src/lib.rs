@@ -42,11 +42,13 @@ mod sockets;
 mod sqlite;
 
 use std::collections::{HashMap, VecDeque};
+use std::mem::take;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Weak};
 
-use lunatic_host::wasm::{Process, Socket};
+use lunatic_host::wasm::{Kernel, Process, Socket};
 use lunatic_host::{Ctx, Extension, Inherited, Module, SystemSetup};
+use lunatic_kernel::budget::Budget;
 use lunatic_kernel::post::Parcel;
 use lunatic_kernel::relations::Intake;
 use lunatic_module::imports::Imports;
@@ -123,6 +125,21 @@ pub(crate) struct State {
     sockets: Sockets,
     /// Calls of `trap::catch` that are in each other now.
     catches: u32,
+    /// The kernel, and the budget of the process.
+    owner: Option<(Arc<Kernel>, Option<Arc<Budget>>)>,
+}
+
+/// A table of texts has up to 65,536 of them: to drop so many takes a worker some milliseconds, for which all others would wait.
+impl Drop for State {
+    fn drop(&mut self) {
+        let Some((kernel, budget)) = self.owner.take() else {
+            return;
+        };
+        let (errors, configs) = (take(&mut self.errors), take(&mut self.configs));
+        let (lookups, addresses) = (take(&mut self.lookups), take(&mut self.sockets.addresses));
+        let parts = errors.len() + configs.len() + lookups.len() + addresses.len();
+        kernel.drop_aside(parts, budget.as_ref(), (errors, configs, lookups, addresses));
+    }
 }
 
 /// The sockets of a process.

@@ -21,7 +21,6 @@ use smallvec::SmallVec;
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Resource};
 use crate::room;
-use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::table::{Full, Table};
 
 /// The bytes of one message; short ones need no allocation of their own.
@@ -115,41 +114,60 @@ impl std::error::Error for OpenRefusal {}
 /// All channels of a runtime.
 pub struct Channels<W> {
     table: Table<Channel<W>>,
-    tickets: AtomicUsize,
 }
 
 /// A place in a list of waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket(usize);
+pub struct Ticket(u64);
 
-struct Waiters<W>(VecDeque<(Ticket, W)>);
+struct Waiters<W> {
+    list: VecDeque<(Ticket, W)>,
+    /// The number of the next ticket. Each list counts for itself: all workers would write to the cache line of one counter.
+    next_ticket: u64,
+}
 
 impl<W> Waiters<W> {
     fn none() -> Self {
-        Self(VecDeque::new())
+        Self {
+            list: VecDeque::new(),
+            next_ticket: 0,
+        }
+    }
+
+    /// Adds a waiter behind all others; before them if it waits `again`, with the ticket that it had.
+    fn enter(&mut self, waiter: W, again: Option<Ticket>) -> Ticket {
+        if let Some(ticket) = again {
+            self.remove(ticket);
+            self.list.push_front((ticket, waiter));
+            return ticket;
+        }
+        let ticket = Ticket(self.next_ticket);
+        self.next_ticket += 1;
+        self.list.push_back((ticket, waiter));
+        ticket
     }
 
     fn pop(&mut self) -> Option<W> {
-        let (_, waiter) = self.0.pop_front()?;
+        let (_, waiter) = self.list.pop_front()?;
         self.give_room_back();
         Some(waiter)
     }
 
     /// True if the ticket was still in the list.
     fn remove(&mut self, ticket: Ticket) -> bool {
-        if self.0.is_empty() {
+        if self.list.is_empty() {
             return false;
         }
-        let place = self.0.iter().position(|(other, _)| *other == ticket);
-        let was_there = place.is_some_and(|place| self.0.remove(place).is_some());
+        let place = self.list.iter().position(|(other, _)| *other == ticket);
+        let was_there = place.is_some_and(|place| self.list.remove(place).is_some());
         self.give_room_back();
         was_there
     }
 
     /// Nobody pays for the room of those that waited once.
     fn give_room_back(&mut self) {
-        if room::is_roomy(self.0.len(), self.0.capacity()) {
-            self.0.shrink_to(2 * self.0.len());
+        if room::is_roomy(self.list.len(), self.list.capacity()) {
+            self.list.shrink_to(2 * self.list.len());
         }
     }
 }
@@ -190,7 +208,6 @@ impl<W: Clone + Payer> Channels<W> {
     pub fn new(len_max: u32) -> Self {
         Self {
             table: Table::new(len_max),
-            tickets: AtomicUsize::new(0),
         }
     }
 
@@ -226,7 +243,7 @@ impl<W: Clone + Payer> Channels<W> {
         let purse = channel.payer.purse();
         purse.give_back(Resource::Messages, channel.outside + channel.charged);
         purse.give_back(Resource::Channels, channel_size::<W>());
-        let waiters = channel.receivers.0.into_iter().chain(channel.senders.0);
+        let waiters = channel.receivers.list.into_iter().chain(channel.senders.list);
         Some(Closed {
             waiters: waiters.map(|(_, waiter)| waiter),
             messages: channel.queue,
@@ -312,7 +329,7 @@ impl<W: Clone + Payer> Channels<W> {
         }
         match self.pop(&mut channel) {
             Some((message, wake)) => Received::Message(message, wake),
-            None => Received::Waits(self.enter(&mut channel.receivers, waiter, former)),
+            None => Received::Waits(channel.receivers.enter(waiter.clone(), former)),
         }
     }
 
@@ -328,15 +345,13 @@ impl<W: Clone + Payer> Channels<W> {
         channel
             .queue
             .is_empty()
-            .then(|| self.enter(&mut channel.receivers, waiter, again))
+            .then(|| channel.receivers.enter(waiter.clone(), again))
     }
 
     /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`; `again` as above.
     pub fn wait_to_send(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
-        channel
-            .is_full()
-            .then(|| self.enter(&mut channel.senders, waiter, again))
+        channel.is_full().then(|| channel.senders.enter(waiter.clone(), again))
     }
 
     /// A receiver has been woken, and is about to look (`looks`), or goes away. If it had been taken off the list, and goes
@@ -372,17 +387,6 @@ impl<W: Clone + Payer> Channels<W> {
         self.table
             .for_each(|id, channel| visit(id, &channel.payer, channel.view()));
     }
-
-    fn enter(&self, waiters: &mut Waiters<W>, waiter: &W, again: Option<Ticket>) -> Ticket {
-        if let Some(ticket) = again {
-            waiters.remove(ticket);
-            waiters.0.push_front((ticket, waiter.clone()));
-            return ticket;
-        }
-        let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
-        waiters.0.push_back((ticket, waiter.clone()));
-        ticket
-    }
 }
 
 /// The bytes a message holds outside of the queue, with the allocation's own cost.
@@ -408,8 +412,8 @@ impl<W> Channel<W> {
             len: self.queue.len(),
             bytes: self.charged.saturating_add(self.outside),
             bound: self.bound,
-            receivers: self.receivers.0.len(),
-            senders: self.senders.0.len(),
+            receivers: self.receivers.list.len(),
+            senders: self.senders.list.len(),
         }
     }
 
@@ -466,7 +470,7 @@ mod tests {
     fn the_room_of_those_that_waited_is_given_back() {
         let (channels, payer) = channels(1 << 20);
         let id = channels.open(0, OWNER, &payer, 0).unwrap();
-        let room = || channels.table.get(id).unwrap().receivers.0.capacity();
+        let room = || channels.table.get(id).unwrap().receivers.list.capacity();
         let wait = || channels.wait_to_receive(id, &payer, None).unwrap();
         let tickets: Vec<Ticket> = (0..10_000).map(|_| wait()).collect();
         assert!(room() >= 10_000);

@@ -44,6 +44,10 @@ pub trait Host: Sized + Send + Sync + 'static {
         None
     }
 
+    /// A process that has waited for some time was woken by this worker, which runs it as soon as what runs now waits: what the
+    /// process needs may be fetched into the cache meanwhile.
+    fn expect_run(_process: &Process<Self>) {}
+
     /// A process is about to block; its body has not been put aside yet.
     fn suspends(&self, _process: &Arc<Process<Self>>, _body: &mut Self::Body, _wait: WaitFor) {}
 

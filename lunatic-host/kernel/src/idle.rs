@@ -76,6 +76,7 @@ impl<H: Host> Timekeeper<Arc<Process<H>>> for Kernel<H> {
     }
 
     fn tick(&self, slice: u64) {
+        self.scheduler.tick(slice);
         self.host.tick(slice);
     }
 

@@ -267,7 +267,8 @@ impl<H: Host> Kernel<H> {
             return None;
         }
         let _back = Back(self, process);
-        process.with_suspended(f)
+        // SAFETY: the process is out of reach of wake-ups until `_back` is dropped.
+        unsafe { process.with_suspended(f) }
     }
 
     /// Queues a process that was woken while nobody could run it, or that is to begin in another body.

@@ -20,7 +20,7 @@
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `room`, `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
+//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -51,6 +51,7 @@ pub mod host;
 mod idle;
 pub mod kernel;
 mod large_map;
+mod latch;
 pub mod mail;
 pub mod permits;
 pub mod post;

@@ -108,8 +108,13 @@ impl<H: Host> Kernel<H> {
         };
         let (messages, outside) = (closed.messages, closed.outside);
         closed.waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
-        if messages.len() + steps_to_drop(outside) > STEPS_MAX {
-            self.aside.work(budget.cloned(), move || drop(messages));
+        self.drop_aside(messages.len() + steps_to_drop(outside), budget, messages);
+    }
+
+    /// Drops something of so many parts: at once if these are few, else on a thread, at the cost of the budget.
+    pub fn drop_aside(&self, parts: usize, budget: Option<&Arc<Budget>>, value: impl Send + 'static) {
+        if parts > STEPS_MAX {
+            self.aside.work(budget.cloned(), move || drop(value));
         }
     }
 }

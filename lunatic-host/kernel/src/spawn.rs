@@ -9,7 +9,7 @@ use crate::events::Event;
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
 use crate::kernel::Kernel;
-use crate::process::{Process, Seed, Task};
+use crate::process::{Process, Seed};
 use crate::system::System;
 use crate::table::Full;
 
@@ -181,9 +181,7 @@ impl<H: Host> Kernel<H> {
             self.processes.remove(0, process.id);
             // Whoever waits for the system would wait for ever.
             process.system.end(ExitReason::Killed);
-            // Not under the lock: what a body drops may look at its process.
-            let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
-            drop(task);
+            drop(process.take_apart());
         }
     }
 }

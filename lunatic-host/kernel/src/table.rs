@@ -10,9 +10,10 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 use crate::address::{Id, SLOT_BITS, USE_BITS};
+use crate::latch::{Held, Latch};
 
 /// Number of free lists. Workers beyond that share.
 const LISTS: usize = 32;
@@ -42,7 +43,7 @@ pub struct Table<T> {
     first_use: u32,
 }
 
-type Chunk<T> = Box<[Mutex<Slot<T>>]>;
+type Chunk<T> = Box<[Latch<Slot<T>>]>;
 
 /// Keeps lists of different workers out of each other's cache lines.
 #[repr(align(128))]
@@ -102,7 +103,7 @@ impl<T> Table<T> {
     }
 
     /// The slot of `id`, locked, if this is its present use.
-    fn locked(&self, id: Id) -> Option<MutexGuard<'_, Slot<T>>> {
+    fn locked(&self, id: Id) -> Option<Held<'_, Slot<T>>> {
         if !id.is_here() {
             return None;
         }
@@ -163,7 +164,7 @@ impl<T> Table<T> {
             self.chunks[chunk].get_or_init(|| {
                 (0..len)
                     .map(|_| {
-                        Mutex::new(Slot {
+                        Latch::new(Slot {
                             number: self.first_use,
                             value: None,
                         })
@@ -175,7 +176,7 @@ impl<T> Table<T> {
         Ok(first)
     }
 
-    fn slot(&self, index: u32) -> Option<&Mutex<Slot<T>>> {
+    fn slot(&self, index: u32) -> Option<&Latch<Slot<T>>> {
         let (chunk, offset, _) = place(index);
         self.chunks.get(chunk)?.get()?.get(offset)
     }
@@ -192,7 +193,7 @@ fn place(index: u32) -> (usize, usize, usize) {
 }
 
 /// A locked value of a table.
-pub struct Entry<'a, T>(MutexGuard<'a, Slot<T>>);
+pub struct Entry<'a, T>(Held<'a, Slot<T>>);
 
 impl<T> std::ops::Deref for Entry<'_, T> {
     type Target = T;

@@ -105,7 +105,8 @@ impl<'a, H: Host> Worker<'a, H> {
         if process.take_outside() {
             kernel.outside.fetch_sub(1, Ordering::SeqCst);
         }
-        let task = std::mem::replace(&mut *process.task.lock(), Task::Taken);
+        // SAFETY: this worker has claimed the process.
+        let task = unsafe { process.take_task() };
         let budget = process.local.budget().cloned();
         // A kill does no more than wake the process; it takes effect here.
         if process.is_killed() || (budget.is_some() && process.is_out_of_budget()) {
@@ -133,18 +134,20 @@ impl<'a, H: Host> Worker<'a, H> {
                 unreachable!("a process is in one queue at most, and its task is put back before it is queued")
             }
         };
-        let Some(budget) = budget else {
-            return self.drive(process, body);
-        };
         // Not the time that passes: when the machine has other things to do, the process pays only for what it got.
-        let start = kernel.machine.time_on_core();
+        let start = budget.as_ref().map(|_| kernel.machine.time_on_core());
+        // The only call, so that it becomes a part of this function: the processor cannot foresee where a call returns to in
+        // which the stack was changed.
         self.drive(process, body);
-        budget.spend(kernel.machine.time_on_core().saturating_sub(start));
+        if let (Some(budget), Some(start)) = (budget, start) {
+            budget.spend(kernel.machine.time_on_core().saturating_sub(start));
+        }
     }
 
     /// Puts a process aside whose share of a core is used up for now.
     fn throttle(&self, process: Arc<Process<H>>, task: Task<H>, until: Instant) {
-        *process.task.lock() = task;
+        // SAFETY: this worker has claimed the process, and blocks it below.
+        unsafe { process.put_task(task) };
         process.set_throttled();
         self.kernel.clock.set(until, process.clone());
         self.block(process);
@@ -186,7 +189,8 @@ impl<'a, H: Host> Worker<'a, H> {
         }
         if preempted {
             process.count_preempted();
-            *process.task.lock() = Task::Suspended(body);
+            // SAFETY: this worker has claimed the process, and moves it on below.
+            unsafe { process.put_task(Task::Suspended(body)) };
             let now = kernel.slices();
             let is_short = now != slice && process.set_preempted(now);
             process.set_queued();
@@ -200,7 +204,8 @@ impl<'a, H: Host> Worker<'a, H> {
         let (wait, what) = process.wait();
         // As long as the body is in nobody else's reach.
         kernel.host.suspends(&process, &mut body, wait);
-        *process.task.lock() = Task::Suspended(body);
+        // SAFETY: as above; it is blocked below.
+        unsafe { process.put_task(Task::Suspended(body)) };
         // Counted before it blocks: a worker that goes idle in between must not see a deadlock.
         if wait.is_outside() {
             process.set_outside();

@@ -3,9 +3,10 @@
 mod closures;
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
+use std::thread::ThreadId;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
+use closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::events::{Event, Observer};
 use lunatic_kernel::exit::ExitReason;
@@ -172,4 +173,26 @@ fn an_end_is_told_before_many_monitors_of_the_one_that_ended_are_given_up() {
         simulation.run(10_000);
         assert_eq!(system.exit_reason(), Some(ExitReason::Normal));
     }
+}
+
+/// Where it was dropped.
+struct Dropped(mpsc::Sender<ThreadId>);
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        let _ = self.0.send(std::thread::current().id());
+    }
+}
+
+#[test]
+fn what_has_many_parts_is_dropped_on_another_thread() {
+    let host = Threaded::new();
+    let drop_aside = |parts| {
+        let (sender, dropped) = mpsc::channel();
+        host.kernel.drop_aside(parts, None, Dropped(sender));
+        dropped.recv().unwrap()
+    };
+    let here = std::thread::current().id();
+    assert_eq!(drop_aside(10), here);
+    assert_ne!(drop_aside(65_536), here);
 }

@@ -9,6 +9,7 @@ use lunatic_kernel::address::Id;
 
 use super::{DumpConfig, about};
 use crate::ending::wait_in_words;
+use crate::instance::Runner;
 use crate::report::dump::{self, Memory, Written};
 use crate::running::RunningSystem;
 use crate::wasm::Process;
@@ -80,13 +81,15 @@ fn write(process: &Process, mut about: dump::About, config: &DumpConfig) -> Resu
         dump::write(&core, &mut about, config.bytes_max, &mut file).expect("memory takes all that is written to it");
     };
     let is_safe = process.is_at_rest();
-    let written = process.with_suspended(|body| match is_safe {
+    let write_body = |body: &mut Runner| match is_safe {
         true => {
             body.with_memory(&mut write);
             true
         }
         false => false,
-    });
+    };
+    // SAFETY: the caller has taken the process out of reach of wake-ups.
+    let written = unsafe { process.with_suspended(write_body) };
     match written {
         Some(true) => {}
         Some(false) => return Err(DumpRefusal::Busy),

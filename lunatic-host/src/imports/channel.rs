@@ -151,8 +151,9 @@ async fn receive(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     caller.data().acts()?;
-    guest_memory::slice(&mut caller, to, capacity)?;
-    let Some(id) = caller.data_mut().channel(id, key) else {
+    let (room, ctx) = guest_memory::slice(&mut caller, to, capacity)?;
+    ctx.process().local.places.set_message(room);
+    let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
     };
     match wait_for_message(&mut caller, id, timeout_ns).await {
@@ -167,6 +168,7 @@ async fn receive(
 async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Result<Message, i32> {
     let (wait, here) = wait_borrowing(caller, WaitFor::Receive, id, timeout_ns);
     let (kernel, mut ticket) = (&*wait.kernel, None);
+    wait.process.local.places.set_wait(&wait);
     loop {
         if wait.is_late() {
             // The last look: whatever comes now is for others.

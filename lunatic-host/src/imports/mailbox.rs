@@ -107,9 +107,10 @@ async fn receive(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     caller.data().acts()?;
-    let (memory, _) = guest_memory::all(&mut caller)?;
+    let (memory, ctx) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, header, HEADER_SIZE as u32)?;
-    guest_memory::part(memory, to, capacity)?;
+    let room = guest_memory::part(memory, to, capacity)?;
+    ctx.process().local.places.set_message(room);
     let tags = read_tags(memory, tags, tags_len)?;
     match take(&mut caller, &tags, timeout_ns).await {
         Some(mail) => {
@@ -131,6 +132,7 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
         return mail;
     }
     let (wait, here) = wait_borrowing(caller, WaitFor::Mail, Id::NONE, timeout_ns);
+    wait.process.local.places.set_wait(&wait);
     loop {
         here.show(block(&wait)).await;
         // Asked before the look: a message that comes in between is still taken.
@@ -179,8 +181,9 @@ async fn call(
     timeout_ns: u64,
 ) -> wasmtime::Result<i32> {
     caller.data().acts()?;
-    let (memory, _) = guest_memory::all(&mut caller)?;
-    guest_memory::part(memory, to, capacity)?;
+    let (memory, ctx) = guest_memory::all(&mut caller)?;
+    let room = guest_memory::part(memory, to, capacity)?;
+    ctx.process().local.places.set_message(room);
     let reference = read_u64(guest_memory::part(memory, request.reference, 8)?, 0);
     let (content, ctx) = super::buffer::message(&mut caller, request.message, request.len)?;
     let Some(id) = ctx.process_of(request.id, request.key) else {
@@ -222,6 +225,7 @@ async fn await_answer(
     timeout_ns: u64,
 ) -> (Option<Mail>, u64) {
     let (wait, here) = wait_borrowing(caller, WaitFor::Call, callee, timeout_ns);
+    wait.process.local.places.set_wait(&wait);
     loop {
         if waits {
             here.show(block(&wait)).await;

@@ -14,6 +14,7 @@ use super::drive::Called;
 use super::image::Reset;
 use super::limits::Limits;
 use super::seat::Seat;
+use super::window::Window;
 use crate::module::Module;
 use crate::states::States;
 use crate::wasm::{Captured, Entry, Kernel, Process};
@@ -24,6 +25,8 @@ pub struct Ctx {
     /// The module of the instance.
     pub(crate) module: Arc<Module>,
     pub(crate) memory: Option<Memory>,
+    /// Where that is.
+    pub(crate) window: Window,
     /// The values that the process was spawned with.
     pub(crate) captured: Captured,
     buffer: Buffer,
@@ -51,6 +54,7 @@ impl Ctx {
             kernel,
             module,
             memory: None,
+            window: Window::default(),
             captured: Captured::new(),
             buffer: Buffer::default(),
             checked: Default::default(),
@@ -219,6 +223,7 @@ impl Drop for Ctx {
 impl ResourceLimiter for Ctx {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let fits = self.limits.grow(current, desired);
+        self.window = Window::default();
         // An instance that is made ahead is nobody's yet.
         if fits && let Some(process) = &self.process {
             process.local.set_memory(desired);

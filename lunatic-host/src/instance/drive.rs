@@ -10,6 +10,7 @@ use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, StoreContextMut
 use super::dump::{self, Parts};
 use super::image::Reset;
 use super::seat::{Seat, Seated};
+use super::window::Window;
 use super::{Ctx, arguments, change};
 use crate::ending::Ending;
 use crate::engine::Layout;
@@ -106,7 +107,9 @@ async fn make(
         *layout = Layout::Dense;
         let ctx = store.data();
         let ctx = Ctx::new(ctx.kernel.clone(), ctx.module.clone(), ctx.seat.clone());
-        let ctx = std::mem::replace(store.data_mut(), ctx);
+        let mut ctx = std::mem::replace(store.data_mut(), ctx);
+        // They go with the former store.
+        (ctx.memory, ctx.window) = (None, Window::default());
         *store = new_store(kernel, *layout, ctx);
         made = Running::make(store, module, *layout).await;
     }
@@ -266,13 +269,15 @@ impl Running {
     }
 }
 
-/// Writes down where the memory is, for when the process is frozen.
-fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
+/// Writes down where the memory is: for host functions, and for when the process is frozen.
+pub(crate) fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
     let mut store = store.as_context_mut();
     let Some(memory) = store.data().memory else { return };
-    let (base, len) = (memory.data_ptr(&store).addr(), memory.data_size(&store));
-    store.data_mut().limits.grown = false;
-    store.data().seat.set_memory(base..base + len);
+    let (base, len) = (memory.data_ptr(&store), memory.data_size(&store));
+    let ctx = store.data_mut();
+    ctx.limits.grown = false;
+    ctx.window = Window::new(base, len);
+    ctx.seat.set_memory(base.addr()..base.addr() + len);
 }
 
 /// To be called on the process's stack before it blocks: writes down where that is.
@@ -284,6 +289,9 @@ pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
     let here = 0_u8;
     let here = std::ptr::from_ref(&here).addr();
     store.data().seat.set_stack(here);
+    if let Some(process) = &store.data().process {
+        process.local.places.set_stack(here);
+    }
 }
 
 /// True if [`make_fresh`] can make the instance what it was at first.
@@ -329,7 +337,8 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     let entry = if is_limited(&process.local.rights) {
         None
     } else {
-        process.take_fresh(|entry| matches!(entry, Entry::Closure(..)))
+        // SAFETY: `next_fresh` has claimed the process.
+        unsafe { process.take_fresh(|entry| matches!(entry, Entry::Closure(..))) }
     };
     let Some(Entry::Closure(index, captured)) = entry else {
         // It begins otherwise: a worker will see to it.

@@ -15,8 +15,10 @@ mod dump;
 pub(crate) mod frozen;
 pub(crate) mod image;
 mod limits;
+mod places;
 mod seat;
 mod visible;
+mod window;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -29,8 +31,9 @@ use wasmtime::WasmBacktrace;
 
 pub(crate) use self::change::{Change, accept, change, refuse};
 pub use self::ctx::Ctx;
-pub(crate) use self::drive::{AtSliceEnd, next, note_place};
+pub(crate) use self::drive::{AtSliceEnd, next, note_memory, note_place};
 use self::frozen::Frozen;
+pub(crate) use self::places::Places;
 use self::seat::Seat;
 pub(crate) use self::visible::Here;
 use crate::engine::Layout;

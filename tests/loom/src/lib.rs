@@ -16,6 +16,8 @@ mod budget;
 #[path = "../../../lunatic-host/kernel/src/channel.rs"]
 mod channel;
 mod exit;
+#[path = "../../../lunatic-host/kernel/src/latch.rs"]
+mod latch;
 pub mod models;
 mod process;
 mod relations;

@@ -2,6 +2,7 @@
 
 pub mod channels;
 pub mod ends;
+pub mod latches;
 pub mod limits;
 pub mod parking;
 pub mod states;

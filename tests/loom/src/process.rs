@@ -5,32 +5,26 @@
 
 #[path = "../../../lunatic-host/kernel/src/process/life.rs"]
 mod life;
+#[path = "../../../lunatic-host/kernel/src/process/owned.rs"]
+mod owned;
 #[path = "../../../lunatic-host/kernel/src/process/state.rs"]
 mod state;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-use loom::cell::UnsafeCell;
-
 use self::life::Life;
+use self::owned::Owned;
 use self::state::State;
 use crate::budget::{Budget, Caps, Payer, Purse};
 use crate::exit::ExitReason;
 use crate::sync::{Condvar, Mutex};
 
-/// How often a process has been run or frozen: stands for its instance, which one thread at most may touch at a time.
-struct Task(UnsafeCell<usize>);
-
-// SAFETY: that no two threads touch it at once is what the models are to show; loom fails the model that does.
-unsafe impl Sync for Task {}
-// SAFETY: it is a number.
-unsafe impl Send for Task {}
-
 pub(crate) struct Process {
     state: State,
     life: Mutex<Life<Self, ()>>,
-    task: Task,
+    /// How often the process has been run or frozen: stands for its instance, which one thread at most may touch at a time.
+    task: Owned<usize>,
     /// How many times it is in the queue of its worker.
     queued: Mutex<usize>,
     changed: Condvar,
@@ -57,7 +51,7 @@ impl Process {
         Arc::new(Self {
             state: queued,
             life: Mutex::new(Life::new(None)),
-            task: Task(UnsafeCell::new(0)),
+            task: Owned::new(0),
             queued: Mutex::new(1),
             changed: Condvar::new(),
             budget: Budget::outermost(Caps::default(), Instant::now()),
@@ -160,8 +154,8 @@ impl Process {
     }
 
     fn touch(&self) {
-        // SAFETY: see `Task`.
-        self.task.0.with_mut(|task| unsafe { *task += 1 });
+        // SAFETY: that no two threads touch it at once is what the models are to show; loom fails the model that does.
+        unsafe { self.task.with(|task| *task += 1) };
     }
 
     fn queue(&self) {

@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+pub(crate) use loom::cell::UnsafeCell;
+
 #[derive(Debug, Default)]
 pub(crate) struct Mutex<T>(loom::sync::Mutex<T>);
 
@@ -48,6 +50,16 @@ impl Condvar {
     pub(crate) fn notify_one(&self) {
         self.0.notify_one();
     }
+}
+
+/// An exchange, as loom puts a plain store in no order with what others exchange at the same time.
+pub(crate) fn clear(held: &atomic::AtomicBool) {
+    held.swap(false, atomic::Ordering::Release);
+}
+
+/// Loom lets another thread run, as this one goes on for ever without it.
+pub(crate) fn relax(_: u32) {
+    loom::thread::yield_now();
 }
 
 /// Loom's atomics take `SeqCst` for `AcqRel`, and would show what cannot happen. Here a fence of that order, which loom

@@ -34,6 +34,8 @@ models! {
         the_wake_up_of_a_killed_receiver_is_passed_on,
         senders_wait_for_room_and_get_it,
         closing_wakes_all_who_wait;
+    latches:
+        one_holder_sees_what_the_former_did;
     ends:
         who_joins_is_woken_with_the_reason,
         two_who_join_are_both_woken,

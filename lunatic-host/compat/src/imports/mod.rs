@@ -16,6 +16,7 @@ mod wasi;
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;
+use lunatic_kernel::Local as _;
 use lunatic_kernel::budget::Payer as _;
 use wasmtime::{Caller, Linker};
 
@@ -41,7 +42,12 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 fn state<'a>(caller: &'a mut Caller<'_, Ctx>) -> &'a mut State {
-    caller.data_mut().state(State::default)
+    let ctx = caller.data_mut();
+    if ctx.find_state::<State>().is_none() {
+        let owner = (ctx.kernel().clone(), ctx.process().local.budget().cloned());
+        ctx.state(State::default).owner = Some(owner);
+    }
+    ctx.state(State::default)
 }
 
 /// Puts a value into a table of the process, which pays for it, and tells its number.

@@ -3,6 +3,7 @@
 //! What state it is in, and who may change that: [`state`].
 
 pub(crate) mod life;
+mod owned;
 pub mod state;
 pub(crate) mod waiting;
 
@@ -10,9 +11,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::LocalKey;
 
-use parking_lot::Mutex;
-
 use self::life::Life;
+use self::owned::Owned;
 use self::state::State;
 pub use self::waiting::WaitFor;
 use self::waiting::Waiting;
@@ -20,6 +20,7 @@ use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Purse};
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
+use crate::latch::Latch;
 use crate::relations::{Intake, Relations};
 use crate::scheduler::{Place, Runnable};
 use crate::system::System;
@@ -39,6 +40,9 @@ const SHORT_RUNS: u32 = 8;
 /// and if none was over with any of the last time slices, so many, for one that computes little.
 const IDLE_SLICES: u32 = 64;
 
+/// A process is taken to be in the cache of its worker while that has run no more than so many since.
+const NEAR_RUNS: u32 = 32;
+
 /// One process.
 pub struct Process<H: Host> {
     /// Its name in the kernel.
@@ -49,7 +53,7 @@ pub struct Process<H: Host> {
     pub local: H::Local,
     /// The system that it belongs to.
     pub system: Arc<System<H>>,
-    pub(crate) task: Mutex<Task<H>>,
+    task: Owned<Task<H>>,
     state: State,
     waiting: Waiting,
     /// It is counted among those that wait for something outside.
@@ -63,6 +67,8 @@ pub struct Process<H: Host> {
     /// Which of these last used up its time slice, and which slice that was.
     preempted_run: AtomicU32,
     preempted_slice: AtomicU32,
+    /// How many its worker had taken from its queues when it was taken last.
+    picked: AtomicU32,
     /// How often that ended with its time slice, and not because it waited.
     preempted: AtomicU32,
     /// Time slices that ended while it ran.
@@ -70,7 +76,7 @@ pub struct Process<H: Host> {
     frozen: AtomicBool,
     /// It could run, but for its share of a core: it is where its time slice ended, not in a host call.
     throttled: AtomicBool,
-    pub(crate) life: Mutex<Life<Process<H>, H::Belongings>>,
+    pub(crate) life: Latch<Life<Process<H>, H::Belongings>>,
 }
 
 /// What a new process is made of, beside its id.
@@ -91,7 +97,7 @@ impl<H: Host> Process<H> {
             parent,
             local: seed.local,
             system,
-            task: Mutex::new(Task::Fresh(seed.entry)),
+            task: Owned::new(Task::Fresh(seed.entry)),
             state: State::new(),
             waiting: Waiting::default(),
             outside: AtomicBool::new(false),
@@ -100,11 +106,12 @@ impl<H: Host> Process<H> {
             runs: AtomicU32::new(0),
             preempted_run: AtomicU32::new(0),
             preempted_slice: AtomicU32::new(slice as u32),
+            picked: AtomicU32::new(0),
             preempted: AtomicU32::new(0),
             slices: AtomicU64::new(0),
             frozen: AtomicBool::new(false),
             throttled: AtomicBool::new(false),
-            life: Mutex::new(Life::new(relations)),
+            life: Latch::new(Life::new(relations)),
         }
     }
 
@@ -113,12 +120,38 @@ impl<H: Host> Process<H> {
         self.state.claim()
     }
 
+    /// Takes the task out, for the worker that has claimed the process.
+    ///
+    /// # Safety
+    ///
+    /// The caller owns the process, as [`Owned::with`] says.
+    pub(crate) unsafe fn take_task(&self) -> Task<H> {
+        // SAFETY: the caller owns the process.
+        unsafe { self.task.with(|task| std::mem::replace(task, Task::Taken)) }
+    }
+
+    /// Puts the task back that was [taken](Self::take_task).
+    ///
+    /// # Safety
+    ///
+    /// As for [`take_task`](Self::take_task).
+    pub(crate) unsafe fn put_task(&self, task: Task<H>) {
+        // SAFETY: the caller owns the process.
+        unsafe { self.task.with(|place| *place = task) }
+    }
+
+    /// No worker is left. Takes the task of the process, which has not ended, out of reach of all others.
+    pub(crate) fn take_apart(&self) -> Option<Task<H>> {
+        // SAFETY: from now on the process has ended for all others.
+        self.state.seize().then(|| unsafe { self.take_task() })
+    }
+
     /// The worker that has claimed the process starts to run it.
     pub(crate) fn set_running(&self, slice: u64) {
         self.ran.store(slice as u32, Ordering::Relaxed);
-        // Only the worker that has the process counts.
-        self.runs
-            .store(self.runs.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
+        // Only the worker that has the process counts. Never 0 again: that is a process that has not begun.
+        let runs = self.runs.load(Ordering::Relaxed).wrapping_add(1).max(1);
+        self.runs.store(runs, Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
         self.throttled.store(false, Ordering::Relaxed);
     }
@@ -203,31 +236,42 @@ impl<H: Host> Process<H> {
     }
 
     /// What a process that has not run yet begins with, if it `fits`.
-    pub fn take_fresh(&self, fits: impl FnOnce(&H::Entry) -> bool) -> Option<H::Entry> {
-        let mut task = self.task.lock();
-        match std::mem::replace(&mut *task, Task::Taken) {
+    ///
+    /// # Safety
+    ///
+    /// The caller has claimed the process, as [`Kernel::next_fresh`] does, and has not moved it on.
+    ///
+    /// [`Kernel::next_fresh`]: crate::kernel::Kernel::next_fresh
+    pub unsafe fn take_fresh(&self, fits: impl FnOnce(&H::Entry) -> bool) -> Option<H::Entry> {
+        let take = |task: &mut Task<H>| match std::mem::replace(task, Task::Taken) {
             Task::Fresh(entry) if fits(&entry) => Some(entry),
             other => {
                 *task = other;
                 None
             }
-        }
+        };
+        // SAFETY: the caller has claimed the process.
+        unsafe { self.task.with(take) }
     }
 
-    /// Calls `f` with how the process begins, if it has not run yet.
-    pub fn with_fresh<T>(&self, f: impl FnOnce(&H::Entry) -> T) -> Option<T> {
-        match &*self.task.lock() {
-            Task::Fresh(entry) => Some(f(entry)),
-            _ => None,
-        }
+    /// Whether a worker has begun to run it, if only to end it.
+    pub fn has_begun(&self) -> bool {
+        self.runs() > 0
     }
 
     /// Calls `f` with the body of a process that is suspended.
-    pub fn with_suspended<T>(&self, f: impl FnOnce(&mut H::Body) -> T) -> Option<T> {
-        match &mut *self.task.lock() {
+    ///
+    /// # Safety
+    ///
+    /// The caller has [taken the process out of reach of wake-ups](Self::set_freezing), and has not
+    /// [moved it on](Self::set_blocked_again). `f` does not call this for the same process.
+    pub unsafe fn with_suspended<T>(&self, f: impl FnOnce(&mut H::Body) -> T) -> Option<T> {
+        let with_body = |task: &mut Task<H>| match task {
             Task::Suspended(body) => Some(f(body)),
             _ => None,
-        }
+        };
+        // SAFETY: nobody else can move the process on, so it belongs to the caller.
+        unsafe { self.task.with(with_body) }
     }
 
     /// The time slice in which it last began to run.
@@ -469,6 +513,16 @@ impl<H: Host> Payer for Arc<Process<H>> {
 impl<H: Host> Runnable for Process<H> {
     fn set_woken(&self) -> bool {
         self.state.wake()
+    }
+
+    fn expect_run(&self, picks: u32) {
+        if picks.wrapping_sub(self.picked.load(Ordering::Relaxed)) > NEAR_RUNS {
+            H::expect_run(self);
+        }
+    }
+
+    fn set_picked(&self, picks: u32) {
+        self.picked.store(picks, Ordering::Relaxed);
     }
 
     fn place() -> &'static LocalKey<Place<Self>> {

@@ -115,6 +115,26 @@ impl State {
         self.state.swap(QUEUED, Ordering::AcqRel);
     }
 
+    /// Ends the process for whoever still knows it, when no worker is left to run it; waits until nobody freezes it. False if
+    /// it has ended.
+    pub(crate) fn seize(&self) -> bool {
+        loop {
+            let state = self.state.load(Ordering::Acquire);
+            if state == ENDED {
+                return false;
+            }
+            let is_free = !matches!(state, FREEZING | FREEZING_WOKEN);
+            let seize = || {
+                self.state
+                    .compare_exchange(state, ENDED, Ordering::AcqRel, Ordering::Relaxed)
+            };
+            if is_free && seize().is_ok() {
+                return true;
+            }
+            std::thread::yield_now();
+        }
+    }
+
     /// The process runs no more.
     pub(crate) fn end(&self) {
         self.state.store(ENDED, Ordering::Release);

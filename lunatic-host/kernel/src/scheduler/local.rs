@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_deque::{Injector, Steal, Worker};
 
-use super::{Remote, Unit};
+use super::{Remote, Runnable, Unit};
 use crate::environment::Environment;
 
 /// So many hand-offs in a row, then the woken processes that wait longer have their turn.
@@ -27,13 +27,13 @@ pub(super) struct Local<P> {
     slot: Option<Unit<P>>,
     hand_offs: u32,
     picks: u32,
-    /// A time slice has ended since the injector was looked at.
-    slice_ended: bool,
+    /// The time slice in which the injector was last looked at.
+    injector_seen: u32,
     burner_ran: Instant,
     machine: Arc<dyn Environment>,
 }
 
-impl<P> Local<P> {
+impl<P: Runnable> Local<P> {
     pub(super) fn new(scheduler: u64, index: usize, machine: Arc<dyn Environment>) -> Self {
         Self {
             scheduler,
@@ -44,7 +44,7 @@ impl<P> Local<P> {
             slot: None,
             hand_offs: 0,
             picks: 0,
-            slice_ended: false,
+            injector_seen: 0,
             burner_ran: machine.now(),
             machine,
         }
@@ -63,15 +63,14 @@ impl<P> Local<P> {
         self.slot.is_some()
     }
 
-    /// A process has used up its time slice: those that timers and input have woken since the last one go first. Whether
-    /// something waits beside it, so that another worker could help.
-    pub(super) fn slice_ended(&mut self) -> bool {
-        self.slice_ended = true;
+    /// Whether something waits in the queues, so that another worker could help.
+    pub(super) fn has_queued(&self) -> bool {
         !(self.woken.is_empty() && self.fresh.is_empty() && self.burners.is_empty())
     }
 
     /// Puts a woken process into the slot; the one that was there joins the others, and then there is work to steal.
     pub(super) fn hand_off(&mut self, process: Unit<P>) -> bool {
+        process.expect_run(self.picks);
         let Some(former) = self.slot.replace(process) else {
             return false;
         };
@@ -79,8 +78,14 @@ impl<P> Local<P> {
         true
     }
 
-    /// The next process of this worker that is not a burner, or a burner whose turn it is.
-    pub(super) fn next(&mut self, injector: &Injector<Unit<P>>) -> Option<Unit<P>> {
+    /// The next process of this worker that is not a burner, or a burner whose turn it is, in this time slice.
+    pub(super) fn next(&mut self, injector: &Injector<Unit<P>>, slice: u32) -> Option<Unit<P>> {
+        let process = self.pick(injector, slice)?;
+        process.set_picked(self.picks);
+        Some(process)
+    }
+
+    fn pick(&mut self, injector: &Injector<Unit<P>>, slice: u32) -> Option<Unit<P>> {
         self.picks = self.picks.wrapping_add(1);
         let picks = self.picks;
         let turn = |every: u32| picks.is_multiple_of(every);
@@ -88,10 +93,12 @@ impl<P> Local<P> {
         if turn(BURNER_TURN) && !self.burners.is_empty() && self.burners_have_waited() {
             return self.next_burner();
         }
-        if (turn(INJECTOR_TURN) || self.slice_ended)
-            && let Some(process) = self.take_injected(injector)
-        {
-            return Some(process);
+        // Once a time slice, too: the runs of those that wait here may be long, though none is preempted, as when each ends.
+        if turn(INJECTOR_TURN) || self.injector_seen != slice {
+            self.injector_seen = slice;
+            if let Some(process) = self.take_injected(injector) {
+                return Some(process);
+            }
         }
         if turn(FRESH_TURN)
             && let Some(process) = self.fresh.pop()
@@ -141,7 +148,6 @@ impl<P> Local<P> {
     }
 
     fn take_injected(&mut self, injector: &Injector<Unit<P>>) -> Option<Unit<P>> {
-        self.slice_ended = false;
         loop {
             match injector.steal_batch_and_pop(&self.woken) {
                 Steal::Success(process) => return Some(process),

@@ -16,7 +16,7 @@
 //!
 //! A process that waited goes before a fresh one, a fresh one before a burner; so that none starves, each queue has its
 //! turn first now and then (`Local::next`). Processes woken by no worker (timers, input) come through the *injector*,
-//! which each worker looks at when a time slice has ended, and now and then. A
+//! which each worker looks at once in each time slice, and now and then. A
 //! worker with nothing to do steals half of another's queue, then parks (`sleepers`).
 //!
 //! The scheduler knows of a process only that it can be woken ([`Runnable`]).
@@ -25,7 +25,7 @@ mod local;
 
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::thread::LocalKey;
 
 use crossbeam_deque::{Injector, Steal, Stealer};
@@ -37,6 +37,12 @@ use crate::environment::{Environment, Parking};
 pub trait Runnable: Sized + Send + Sync + 'static {
     /// Makes a blocked process ready to run: true if the caller must queue it now.
     fn set_woken(&self) -> bool;
+
+    /// It was woken by a worker that will soon run it, and has taken `picks` from its queues so far.
+    fn expect_run(&self, _picks: u32) {}
+
+    /// A worker has taken it from its queues to run it: the last of so many.
+    fn set_picked(&self, _picks: u32) {}
 
     /// What a thread has of the worker that it is.
     fn place() -> &'static LocalKey<Place<Self>>;
@@ -68,6 +74,8 @@ pub struct Scheduler<P> {
     remotes: Box<[Remote<P>]>,
     parking: Box<dyn Parking>,
     stopped: AtomicBool,
+    /// The number of the time slice.
+    slice: AtomicU32,
     on_idle: Box<dyn Fn() + Send + Sync>,
     on_busy: Box<dyn Fn() + Send + Sync>,
 }
@@ -122,10 +130,16 @@ impl<P: Runnable> Scheduler<P> {
             remotes: locals.iter().map(Local::remote).collect(),
             parking: machine.parking(workers),
             stopped: AtomicBool::new(false),
+            slice: AtomicU32::new(0),
             on_idle: Box::new(on_idle),
             on_busy: Box::new(on_busy),
         };
         (scheduler, locals.into_iter().map(Seat).collect())
+    }
+
+    /// The `slice`th time slice has begun: those that timers and input have woken meanwhile go first.
+    pub fn tick(&self, slice: u64) {
+        self.slice.store(slice as u32, Ordering::Relaxed);
     }
 
     /// Queues a process that has never run.
@@ -164,7 +178,7 @@ impl<P: Runnable> Scheduler<P> {
     /// Queues a process that used up its time slice, or gave it up.
     pub fn preempted(&self, process: Unit<P>) {
         self.push(process, |local, process| {
-            let has_more = local.slice_ended();
+            let has_more = local.has_queued();
             local.burners.push(process);
             has_more
         });
@@ -173,7 +187,7 @@ impl<P: Runnable> Scheduler<P> {
     /// Queues a process that was in the middle of a short run when a time slice ended.
     pub fn interrupted(&self, process: Unit<P>) {
         self.push(process, |local, process| {
-            let has_more = local.slice_ended();
+            let has_more = local.has_queued();
             local.woken.push(process);
             has_more
         });
@@ -264,7 +278,8 @@ impl<P: Runnable> Scheduler<P> {
 
     /// The process that the calling worker is to run now; `None` if no worker has any.
     pub fn next(&self) -> Option<Unit<P>> {
-        let own = self.with_local(|local| local.next(&self.injector)).flatten();
+        let slice = self.slice.load(Ordering::Relaxed);
+        let own = self.with_local(|local| local.next(&self.injector, slice)).flatten();
         // Its own burners come last, so that they do not keep this worker from what waits elsewhere.
         own.or_else(|| self.steal())
             .or_else(|| self.with_local(Local::next_burner).flatten())
@@ -335,5 +350,55 @@ impl<P: Runnable> Scheduler<P> {
 impl<P> Remote<P> {
     fn has_work(&self) -> bool {
         !(self.woken.is_empty() && self.fresh.is_empty() && self.burners.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::environment::Machine;
+
+    struct Thing(&'static str);
+
+    thread_local! {
+        static PLACE: Place<Thing> = const { Place::new() };
+    }
+
+    impl Runnable for Thing {
+        fn set_woken(&self) -> bool {
+            true
+        }
+
+        fn place() -> &'static LocalKey<Place<Self>> {
+            &PLACE
+        }
+    }
+
+    /// They are not put off by a long queue of others, none of which runs until its time slice is over.
+    #[test]
+    fn those_that_no_worker_has_woken_go_first_in_each_time_slice() {
+        let machine: Arc<dyn Environment> = Arc::new(Machine::new(|| Duration::ZERO));
+        let (scheduler, seats) = Scheduler::new(1, &machine, || {}, || {});
+        let wake_elsewhere = |name| {
+            std::thread::scope(|scope| {
+                scope.spawn(|| scheduler.wake(&Arc::new(Thing(name))));
+            });
+        };
+        let next = || scheduler.next().map(|thing| thing.0);
+        scheduler.enter(seats.into_iter().next().expect("there is one worker"));
+        for _ in 0..10 {
+            scheduler.requeue(Arc::new(Thing("woken here")));
+        }
+        wake_elsewhere("a sleeper");
+        assert_eq!(next(), Some("woken here"), "the time slice is the same");
+        scheduler.tick(1);
+        assert_eq!(next(), Some("a sleeper"));
+        wake_elsewhere("another sleeper");
+        assert_eq!(next(), Some("woken here"));
+        scheduler.tick(2);
+        assert_eq!(next(), Some("another sleeper"));
+        scheduler.leave();
     }
 }
