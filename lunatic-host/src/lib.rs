@@ -96,6 +96,7 @@ pub mod inspect;
 mod instance;
 mod io;
 pub mod log;
+pub mod measures;
 pub mod metrics;
 mod module;
 mod pool;
@@ -110,6 +111,7 @@ mod stack;
 mod states;
 mod system;
 mod title;
+pub mod trace;
 pub mod wasi;
 pub mod wasm;
 

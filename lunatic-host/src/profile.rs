@@ -30,6 +30,8 @@ const FRAMES_TOGETHER_MAX: usize = 4 << 20;
 const PROCESSES_MAX: usize = 64 << 10;
 /// A process is left alone for so many times the time that its last sample took.
 const REST: u32 = 32;
+/// So many processes are told from each other; what comes of more is left out.
+const TOLD_MAX: usize = 16 << 10;
 /// The longest names of what is inlined at one place, in bytes.
 const NAMES_LEN_MAX: usize = 2 << 10;
 /// The longest text of a profile, in bytes.
@@ -42,6 +44,8 @@ pub struct Profiled {
     pub process: Option<Id>,
     /// Only those with a registered name, or a name of their entry, that has this in it, when they are first seen.
     pub name: Option<String>,
+    /// Stacks of different processes are told from each other: each begins with its process, such as `#3 shop::Stock`.
+    pub by_process: bool,
 }
 
 /// Where processes have computed.
@@ -67,6 +71,9 @@ struct Sampling {
     system: Arc<System>,
     profiled: Profiled,
     processes: HashMap<Id, Known>,
+    /// What the processes are called that are told from each other, and the number of each.
+    titles: Vec<String>,
+    told: HashMap<Id, u32>,
     modules: Vec<Arc<Module>>,
     /// The number of each place: of module, function and offset.
     numbers: HashMap<(usize, u32, u32), u32>,
@@ -77,10 +84,10 @@ struct Sampling {
     left_out: u64,
 }
 
-/// How often each stack was there, by the numbers of its places, innermost first.
+/// How often each stack was there, by the number of its process and those of its places, innermost first.
 #[derive(Default)]
 struct Counts {
-    stacks: HashMap<Box<[u32]>, u64>,
+    stacks: HashMap<(u32, Box<[u32]>), u64>,
     /// The frames of all.
     frames: usize,
 }
@@ -141,6 +148,8 @@ impl Sampling {
             system: system.clone(),
             profiled: profiled.clone(),
             processes: HashMap::new(),
+            titles: Vec::new(),
+            told: HashMap::new(),
             modules: Vec::new(),
             numbers: HashMap::new(),
             places: Vec::new(),
@@ -170,9 +179,9 @@ impl Sampling {
     }
 
     fn add(&mut self, process: &Process, recorded: &WasmBacktrace, start: Instant) {
-        let is_counted = self
-            .stack(process, recorded)
-            .is_some_and(|stack| self.counts.add(stack));
+        let of = self.number_of(process);
+        let stack = of.and_then(|of| Some((of, self.stack(process, recorded)?)));
+        let is_counted = stack.is_some_and(|(of, stack)| self.counts.add(of, stack));
         let count = if is_counted {
             &mut self.samples
         } else {
@@ -182,6 +191,25 @@ impl Sampling {
         if let Some(known) = self.processes.get_mut(&process.id) {
             known.rests_until = Some(start + start.elapsed() * REST);
         }
+    }
+
+    /// The number of a process, if it is to be told from others; `None` if there are too many.
+    fn number_of(&mut self, process: &Process) -> Option<u32> {
+        if !self.profiled.by_process {
+            return Some(0);
+        }
+        if let Some(number) = self.told.get(&process.id) {
+            return Some(*number);
+        }
+        if self.titles.len() >= TOLD_MAX {
+            return None;
+        }
+        let name = process.first_name().unwrap_or_else(|| process.local.title());
+        let title = format!("{} {name}", process.id).replace([';', '\n'], ",");
+        let number = self.titles.len() as u32;
+        self.titles.push(title.trim_end().to_owned());
+        self.told.insert(process.id, number);
+        Some(number)
     }
 
     /// The numbers of the places of a stack; `None` if there is no room for them.
@@ -229,8 +257,8 @@ impl Sampling {
         stacks.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
         let (mut lines, mut len) = (BTreeMap::<String, u64>::new(), 0);
         let (mut samples, mut left_out) = (self.samples, self.left_out);
-        for (stack, count) in stacks {
-            let line = line(stack, &functions);
+        for ((of, stack), count) in stacks {
+            let line = line(self.titles.get(*of as usize), stack, &functions);
             len += line.len();
             if len > TEXT_LEN_MAX {
                 (samples, left_out) = (samples - count, left_out + count);
@@ -251,16 +279,17 @@ impl Sampling {
 
 impl Counts {
     /// False if there is no room for another stack.
-    fn add(&mut self, stack: Box<[u32]>) -> bool {
-        if let Some(count) = self.stacks.get_mut(&stack) {
+    fn add(&mut self, of: u32, stack: Box<[u32]>) -> bool {
+        let key = (of, stack);
+        if let Some(count) = self.stacks.get_mut(&key) {
             *count += 1;
             return true;
         }
-        if self.stacks.len() >= STACKS_MAX || self.frames + stack.len() > FRAMES_TOGETHER_MAX {
+        if self.stacks.len() >= STACKS_MAX || self.frames + key.1.len() > FRAMES_TOGETHER_MAX {
             return false;
         }
-        self.frames += stack.len();
-        self.stacks.insert(stack, 1);
+        self.frames += key.1.len();
+        self.stacks.insert(key, 1);
         true
     }
 }
@@ -276,11 +305,12 @@ fn folded(frames: &[Frame]) -> String {
     names
 }
 
-/// A stack as text, without its count.
-fn line(stack: &[u32], functions: &[String]) -> String {
+/// A stack as text, without its count; behind its process, if that is told.
+fn line(process: Option<&String>, stack: &[u32], functions: &[String]) -> String {
     let cut = if stack.len() >= FRAMES_MAX { "…" } else { "" };
     let names = stack.iter().rev().map(|number| &*functions[*number as usize]);
-    let names = [cut].into_iter().chain(names).filter(|name| !name.is_empty());
+    let before = process.map(String::as_str).into_iter().chain([cut]);
+    let names = before.chain(names).filter(|name| !name.is_empty());
     names.collect::<Vec<_>>().join(";")
 }
 
@@ -292,14 +322,16 @@ mod tests {
     fn only_so_many_stacks_are_told_from_each_other() {
         let mut counts = Counts::default();
         for number in 0..STACKS_MAX as u32 {
-            assert!(counts.add([number].into()));
+            assert!(counts.add(0, [number].into()));
         }
-        assert!(!counts.add([u32::MAX].into()));
-        assert!(counts.add([7].into()), "one that is known is counted");
-        assert_eq!(counts.stacks[&[7][..]], 2);
+        assert!(!counts.add(0, [u32::MAX].into()));
+        assert!(!counts.add(1, [7].into()), "that of another process is another");
+        assert!(counts.add(0, [7].into()), "one that is known is counted");
+        let seven: (u32, Box<[u32]>) = (0, [7].into());
+        assert_eq!(counts.stacks[&seven], 2);
         let mut counts = Counts::default();
         let long = |first| vec![first; FRAMES_TOGETHER_MAX / 2].into_boxed_slice();
-        assert!(counts.add(long(1)) && counts.add(long(2)) && !counts.add([1].into()));
+        assert!(counts.add(0, long(1)) && counts.add(0, long(2)) && !counts.add(0, [1].into()));
     }
 
     #[test]
@@ -316,8 +348,10 @@ mod tests {
             folded(&[]),
             folded(&[frame("main")]),
         ];
-        assert_eq!(line(&[0, 1, 2], &functions), "main;outer;<[u8, 2]>::inner");
-        let long = line(&vec![2; FRAMES_MAX], &functions);
+        let process = "#3 shop".to_owned();
+        assert_eq!(line(Some(&process), &[2], &functions), "#3 shop;main");
+        assert_eq!(line(None, &[0, 1, 2], &functions), "main;outer;<[u8, 2]>::inner");
+        let long = line(None, &vec![2; FRAMES_MAX], &functions);
         assert!(long.starts_with("…;main;main"), "{long}");
     }
 }

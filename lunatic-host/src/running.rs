@@ -32,6 +32,7 @@ use crate::runtime::Runtime;
 use crate::stack::{self, Stack};
 use crate::states::SharedStates;
 use crate::system::{StartError, SystemConfig, SystemData, SystemSetup};
+use crate::trace::Tracer;
 use crate::wasm::{Entry, Kernel, Local, System, Wasm};
 
 /// The exit code of a system that nobody reads any more: that of a native program ended by SIGPIPE.
@@ -259,6 +260,13 @@ impl RunningSystem {
         self.kernel.observe_some(Interest { system, ..interest }, observer);
     }
 
+    /// Tells `observer`, which [`observe`](Self::observe) was given, of other events from now on, and misses none that is of both
+    /// interests.
+    pub fn observe_others(&self, interest: Interest, observer: &Arc<dyn Observer>) {
+        let system = self.system.main();
+        self.kernel.observe_others(Interest { system, ..interest }, observer);
+    }
+
     /// Tells `observer` of no further event; one may still be under way.
     pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
         self.kernel.observe_no_more(observer);
@@ -305,6 +313,11 @@ impl RunningSystem {
     /// Where records of its processes go, if [`SystemConfig::log`] says so.
     pub fn log(&self) -> Option<&Log> {
         self.system.data.config.log.as_ref()
+    }
+
+    /// Who records the spans of its processes, if [`SystemConfig::tracer`] says so.
+    pub fn tracer(&self) -> Option<&Tracer> {
+        self.system.data.config.tracer.as_ref()
     }
 
     /// What an extension keeps with the system, if it keeps anything of this type: see

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
+use lunatic_kernel::trace::Trace;
 use lunatic_kernel::{Seed, SpawnLimit};
 
 use crate::module::Module;
@@ -15,13 +16,14 @@ use crate::wasm::{Entry, Kernel, Local, Process};
 /// So many bytes that a process begins with are charged to nobody.
 const NAME_FREE: usize = 64;
 
-/// A process that is in no queue yet: `Kernel::begin` lets it run.
+/// A process that is in no queue yet: `Kernel::begin` lets it run. It begins in this trace.
 pub fn new_process(
     kernel: &Kernel,
     parent: &Process,
     rights: Arc<Rights>,
     module: Arc<Module>,
     entry: Entry,
+    trace: Trace,
 ) -> Result<Arc<Process>, SpawnLimit> {
     let mut rights = rights;
     let mut intake = None;
@@ -34,6 +36,7 @@ pub fn new_process(
         }
     }
     let mut local = Local::new(rights, module, &entry);
+    local.trace = trace;
     // A short name is part of the record.
     if entry.held() > NAME_FREE {
         local.pay_for(entry.held(), kernel).map_err(SpawnLimit::Budget)?;

@@ -14,6 +14,7 @@ use crate::module::Module;
 use crate::rights::FILES_MAX;
 use crate::rights::net::Rule;
 use crate::states::{Inherited, SharedStates};
+use crate::trace::Tracer;
 use crate::wasi::{Output, Wasi, WasiConfig};
 
 /// The largest memory of one process, in bytes, if nothing else is said: 1 GiB.
@@ -72,6 +73,8 @@ pub struct SystemConfig {
     pub dumps: Option<Arc<Dumps>>,
     /// Where records of the processes go, which they make with the crates `log` or `tracing`. By default nowhere.
     pub log: Option<Log>,
+    /// Records spans of the processes. By default nobody does, and opening one does nothing; contexts travel all the same.
+    pub tracer: Option<Tracer>,
 }
 
 impl Default for SystemConfig {
@@ -89,6 +92,7 @@ impl Default for SystemConfig {
             log_denials: false,
             dumps: None,
             log: None,
+            tracer: None,
         }
     }
 }
@@ -126,8 +130,7 @@ impl SystemData {
         message: &str,
         text: String,
     ) -> String {
-        let log = self.config.log.as_ref().filter(|log| log.takes_reports());
-        match log {
+        match &self.config.log {
             Some(log) => log.about(level, target, process, message, &text),
             None => text,
         }

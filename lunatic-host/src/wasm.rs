@@ -10,6 +10,7 @@ use lunatic_kernel::budget::{Budget, Exhausted, Purse, Receipt, Resource};
 use lunatic_kernel::permits::Permits;
 use lunatic_kernel::shares::Group;
 use lunatic_kernel::stock::Stock;
+use lunatic_kernel::trace::Trace;
 use lunatic_memory::ThreadClock;
 use lunatic_module::cache::Cache;
 use lunatic_module::entries::EntryName;
@@ -78,6 +79,8 @@ pub struct Local {
     pub(crate) rights: Arc<Rights>,
     /// The code that it runs, and how it can go on in another version.
     pub(crate) code: Code<Module>,
+    /// The trace that it begins in.
+    pub(crate) trace: Trace,
     /// Bytes of its linear memory, in use or not.
     memory: AtomicUsize,
     /// What it needs first when it goes on.
@@ -109,6 +112,7 @@ impl Local {
         Self {
             rights,
             code: Code::new(module, entry.began()),
+            trace: None,
             memory: AtomicUsize::new(0),
             places: Places::default(),
             asked: AtomicBool::new(false),

@@ -17,6 +17,7 @@
 //! | [`timer`] | `lunatic::timer` | messages that come later |
 //! | [`log`] | `lunatic::log` | records for the people who run the program |
 //! | [`metrics`] | `lunatic::metrics` | what a program counts, for the same |
+//! | [`trace`] | `lunatic::trace` | which request a process works for, and pieces of that work, for the same |
 //! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
 //!
 //! # Calling habits
@@ -57,6 +58,7 @@ pub mod record;
 pub mod registry;
 pub mod rights;
 pub mod timer;
+pub mod trace;
 
 /// Declares imports of one wasm namespace, and on other targets functions that panic with what to do instead.
 macro_rules! imports {

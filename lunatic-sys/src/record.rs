@@ -35,6 +35,54 @@ pub enum Value<'a> {
     Bool(bool),
 }
 
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<i64> for Value<'_> {
+    fn from(number: i64) -> Self {
+        Self::Signed(number)
+    }
+}
+
+impl From<i32> for Value<'_> {
+    fn from(number: i32) -> Self {
+        Self::Signed(number.into())
+    }
+}
+
+impl From<u64> for Value<'_> {
+    fn from(number: u64) -> Self {
+        Self::Unsigned(number)
+    }
+}
+
+impl From<u16> for Value<'_> {
+    fn from(number: u16) -> Self {
+        Self::Unsigned(number.into())
+    }
+}
+
+impl From<f64> for Value<'_> {
+    fn from(number: f64) -> Self {
+        Self::Float(number)
+    }
+}
+
+impl From<bool> for Value<'_> {
+    fn from(truth: bool) -> Self {
+        Self::Bool(truth)
+    }
+}
+
 /// Names with values, as bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
@@ -77,6 +125,20 @@ impl Fields {
             self.count = count;
             self.bytes.extend_from_slice(&others.bytes);
         }
+    }
+
+    /// Their bytes alone, as they stand in a record.
+    #[must_use]
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::with_capacity(self.bytes.len() + 2);
+        self.put(&mut bytes);
+        bytes
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
     }
 
     fn put(&self, bytes: &mut Vec<u8>) {
@@ -189,6 +251,14 @@ impl<'a> Record<'a> {
     }
 }
 
+/// Reads fields that stand alone ([`Fields::to_bytes`]) and are not trusted. `None` if the bytes break a rule.
+#[must_use]
+pub fn decode_fields(bytes: &[u8]) -> Option<Vec<(&str, Value<'_>)>> {
+    let mut rest = Rest(bytes);
+    let fields = rest.fields()?;
+    rest.0.is_empty().then_some(fields)
+}
+
 /// What is still to be read.
 struct Rest<'a>(&'a [u8]);
 
@@ -296,6 +366,16 @@ mod tests {
                 3, 1, 0, b't', 2, 0, 0xc3, 0xa9, 1, 0, 1, 0, b'n', 4, 1, 1, 0, 1, 0, b's', 0, 0
             ]
         );
+    }
+
+    #[test]
+    fn fields_may_stand_alone() {
+        let (encoded, fields) = fields();
+        let bytes = encoded.to_bytes();
+        assert_eq!(decode_fields(&bytes), Some(fields));
+        assert_eq!(decode_fields(&Fields::default().to_bytes()), Some(Vec::new()));
+        assert!((0..bytes.len()).all(|len| decode_fields(&bytes[..len]).is_none()));
+        assert_eq!(decode_fields(&[&bytes[..], &[0]].concat()), None);
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub(crate) mod metrics;
 pub(crate) mod net;
 mod scratch;
 mod signals;
+pub(crate) mod trace;
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};

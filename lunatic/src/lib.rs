@@ -35,7 +35,7 @@
 //!   process of its own.
 //! - [`ProcessConfig`] says what a child may do and use: files, network, memory, time. Never more than its parent.
 //! - [`code`] brings processes that run to another version of the program.
-//! - [`metrics`] counts, for the people who run the program.
+//! - [`metrics`] counts, and [`trace`] shows which way a request goes, for the people who run the program.
 //! - [`net`] is the network, shaped like std's.
 //! - [`codec`] is about how messages become bytes.
 //!
@@ -73,6 +73,7 @@ pub mod supervisor;
 mod task;
 pub mod time;
 pub mod timer;
+pub mod trace;
 
 #[doc(hidden)]
 pub mod __private;

@@ -34,6 +34,8 @@ pub enum Right {
     Inspect,
     /// To count [metrics](crate::metrics).
     Metrics,
+    /// To open [spans](crate::trace), and to say which trace a process works for.
+    Trace,
 }
 
 impl Right {
@@ -45,6 +47,7 @@ impl Right {
             Self::Compile => "compile",
             Self::Inspect => "inspect",
             Self::Metrics => "metrics",
+            Self::Trace => "trace",
         }
     }
 }

@@ -15,6 +15,7 @@ lunatic_test_guests::scenarios![
     a_tree,
     many,
     talking,
+    one_after_the_other,
     belongings,
     nobody_listens,
     one_returns,
@@ -257,4 +258,16 @@ fn a_supervised_server() {
     let site = Supervisor::<Site>::start(()).unwrap();
     site.process().join();
     unreachable!("this process ends before its supervisor");
+}
+
+/// Processes of one name, one after the other, each for half a second.
+fn one_after_the_other() {
+    for number in 0_u64.. {
+        let heir = Process::spawn(|| sleep(Duration::from_millis(500))).unwrap();
+        register("heir", heir).unwrap();
+        if number == 0 {
+            println!("ready");
+        }
+        heir.join();
+    }
 }

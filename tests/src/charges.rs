@@ -55,6 +55,12 @@ pub const CHARGES: &[Row] = &[
     // Names are kept until the system ends.
     ("metrics", "open", &[Output, Buffers]),
     ("metrics", "add change set observe", &[Nothing]),
+    // What is open; what has ended waits for its exporter, so much for all and a share for each group.
+    ("trace", "open record fail", &[Memory]),
+    ("trace", "close", &[Output]),
+    // The one context of a process is part of its record.
+    ("trace", "recorded set enter leave", &[Nothing]),
+    ("trace", "current", &[Buffers]),
     ("mailbox", "send", &[Messages]),
     ("mailbox", "reference", &[Relations]),
     ("mailbox", "close", &[Nothing]),

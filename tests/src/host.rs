@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use lunatic_host::dumps::Dumps;
+use lunatic_host::trace::Tracer;
 use lunatic_host::wasi::{Dir, Output, Stdin};
 use lunatic_host::{ExitReason, Figures, LoadError, Module, RunningSystem, Runtime, RuntimeBuilder, SystemConfig};
 
@@ -113,6 +114,12 @@ impl Program<'_> {
             guest: guest.to_owned(),
             read_only,
         });
+        self
+    }
+
+    /// Records the spans of its processes.
+    pub fn tracer(mut self, tracer: &Tracer) -> Self {
+        self.config.tracer = Some(tracer.clone());
         self
     }
 

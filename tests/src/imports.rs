@@ -161,6 +161,8 @@ fn parse(source: &str) -> Vec<Import> {
         .split_once("namespace \"")
         .expect("the block begins with the namespace");
     let (namespace, block) = block.split_once("\";").expect("the namespace ends");
+    // What follows the block is no declaration.
+    let (block, _) = block.split_once("\n}").expect("the block ends");
     let code: String = block
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))

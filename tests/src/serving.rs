@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
 
@@ -34,7 +34,15 @@ impl Serving {
     ///
     /// If it does not start, or ends without having said so.
     pub fn start(call: Call) -> Self {
-        let mut command = call.into_command();
+        Self::start_command(call.into_command())
+    }
+
+    /// As [`start`](Self::start), for a call with variables of its own.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_command(mut command: Command) -> Self {
         command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

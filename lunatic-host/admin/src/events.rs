@@ -31,6 +31,11 @@ pub(crate) const CLIENTS_MAX: usize = 4;
 const TICK: Duration = Duration::from_millis(20);
 /// The most processes that a name may mean.
 const NAMED_MAX: usize = 1000;
+/// The most processes that are followed for a name, those that have ended since it was asked last among them.
+const FOLLOWED_MAX: usize = 2 * NAMED_MAX;
+/// So often it is asked who has the name, and so many times less often than it takes.
+const FOLLOW_EVERY: Duration = Duration::from_millis(100);
+const FOLLOW_REST: u32 = 20;
 /// So many titles of processes are remembered for a client.
 const TITLES_MAX: usize = 4096;
 /// Who listens to failures: so many titles are learned, so often, of those that live. After an end it is too late to ask.
@@ -103,16 +108,11 @@ impl Wanted {
         Duration::from_secs(self.seconds)
     }
 
-    /// Which events that means. A name means those processes that have it now.
+    /// Which events that means. A name means those processes that have it now; see [`Followed`] for those that take it later.
     fn interest(&self, system: &RunningSystem) -> Result<Interest, Refused> {
         let mut processes: Option<Vec<Id>> = self.process.map(|process| vec![process]);
         if let Some(name) = &self.name {
-            let page = system.list(&Query {
-                limit: NAMED_MAX,
-                name: Some(name.clone()),
-                ..Query::default()
-            });
-            let mut named: Vec<Id> = page.processes.iter().map(|process| process.snapshot.id).collect();
+            let mut named = named(system, name);
             named.retain(|id| self.process.is_none_or(|process| process == *id));
             named.sort();
             processes = Some(named);
@@ -126,6 +126,67 @@ impl Wanted {
             processes,
             system: None,
         })
+    }
+}
+
+/// The processes that have a name with this in it.
+fn named(system: &RunningSystem, name: &str) -> Vec<Id> {
+    let page = system.list(&Query {
+        limit: NAMED_MAX,
+        name: Some(name.to_owned()),
+        ..Query::default()
+    });
+    page.processes.iter().map(|process| process.snapshot.id).collect()
+}
+
+/// Those who take a name while somebody listens, such as a process that was started again.
+///
+/// The kernel tells of ids. So now and then the door asks who has the name. To ask costs more the more processes there are, and so
+/// it asks less often then.
+struct Followed {
+    name: String,
+    /// What is wanted of them, and of whom.
+    interest: Interest,
+    next: Instant,
+}
+
+impl Followed {
+    fn new(wanted: &Wanted, interest: &Interest) -> Option<Self> {
+        // One process is itself, whatever it is called.
+        let name = wanted.name.clone().filter(|_| wanted.process.is_none())?;
+        Some(Self {
+            name,
+            interest: interest.clone(),
+            next: Instant::now() + FOLLOW_EVERY,
+        })
+    }
+
+    /// Has those heard who have the name now, too, if it is time to ask.
+    fn look(&mut self, observation: &Observation, titles: &mut Titles) {
+        let begin = Instant::now();
+        if begin < self.next {
+            return;
+        }
+        let mut all = self.interest.processes.take().unwrap_or_default();
+        let new: Vec<Id> = named(&titles.system, &self.name)
+            .into_iter()
+            .filter(|id| all.binary_search(id).is_err())
+            .collect();
+        let is_new = !new.is_empty();
+        if all.len() + new.len() > FOLLOWED_MAX {
+            // Those that have ended do nothing any more.
+            all.retain(|id| titles.system.process(*id).is_some());
+        }
+        all.extend(new.iter().take(FOLLOWED_MAX.saturating_sub(all.len())));
+        all.sort();
+        self.interest.processes = Some(all);
+        if is_new {
+            observation.follow(self.interest.clone());
+        }
+        for id in new {
+            titles.of(id);
+        }
+        self.next = Instant::now() + FOLLOW_EVERY.max(begin.elapsed() * FOLLOW_REST);
     }
 }
 
@@ -163,6 +224,7 @@ pub(crate) fn begin(
         titles.of(*id);
     }
     let alarms = AlarmsHeard::new(system, wanted);
+    let followed = Followed::new(wanted, &interest);
     let observation = Arc::new(Observation::new(
         system.clone(),
         interest,
@@ -174,6 +236,7 @@ pub(crate) fn begin(
     let mut answer = Response::new(Stream {
         observation,
         titles,
+        followed,
         is_of_some,
         alarms,
         ready: VecDeque::new(),
@@ -206,6 +269,7 @@ async fn stop_at(end: Instant, observation: Weak<Observation>) {
 pub(crate) struct Stream {
     observation: Arc<Observation>,
     titles: Titles,
+    followed: Option<Followed>,
     /// Only of some processes, of which it is known that they are of this system.
     is_of_some: bool,
     alarms: AlarmsHeard,
@@ -230,6 +294,9 @@ impl Body for Stream {
             if this.ready.is_empty() {
                 ready!(this.tick.poll_tick(context));
                 this.titles.learn();
+                if let Some(followed) = &mut this.followed {
+                    followed.look(&this.observation, &mut this.titles);
+                }
                 this.fill(&mut text);
             }
             let count = this.ready.len().min(AT_ONCE);

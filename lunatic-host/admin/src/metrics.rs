@@ -1,13 +1,13 @@
 //! `GET /metrics`: the figures of the runtime in the text format of Prometheus, 0.0.4.
 //!
-//! Names follow OpenTelemetry: what is counted, then its unit; what only grows ends with `_total`. Labels have few values, all of
-//! them known beforehand, so the answer stays below some kilobytes. The figures are of the whole runtime, not of one system.
+//! Which figures there are is said in [`lunatic_host::measures`]. Labels have few values, all of them known beforehand, so the answer
+//! stays below some kilobytes. The figures are of the whole runtime, not of one system.
 //!
 //! Behind them stands what the program counts itself, a bounded number of series whose names the host has checked.
 
 use std::fmt::{self, Display, Write as _};
 
-use lunatic_host::exit::KINDS;
+use lunatic_host::measures::{self, Measure};
 use lunatic_host::metrics::{FamilyView, Kind, ValueView};
 
 use crate::door::Program;
@@ -17,63 +17,9 @@ pub(crate) const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// All figures, each with what it means.
 pub(crate) fn text(program: &Program) -> String {
-    let figures = program.runtime.figures();
-    let workers = program.runtime.workers();
     let mut page = Page(String::new());
-    page.processes(&figures);
-    page.memory(&figures);
-    page.one(
-        GAUGE,
-        "lunatic_descriptors",
-        "Descriptors that processes hold: files, folders, sockets.",
-        figures.descriptors,
-    );
-    page.one(
-        GAUGE,
-        "lunatic_timers",
-        "Timers that have still to send.",
-        figures.timers,
-    );
-    page.one(
-        COUNTER,
-        "lunatic_timers_skipped_total",
-        "How often intervals did not send, as they were late or had used up their share of a core.",
-        figures.timers_skipped,
-    );
-    page.one(
-        GAUGE,
-        "lunatic_observers",
-        "How many are told of events, such as `lunatic trace`.",
-        figures.observers,
-    );
-    let times = workers.iter().enumerate();
-    let times = times.filter_map(|(worker, info)| Some((worker, info.time?)));
-    page.many(
-        COUNTER,
-        "lunatic_worker_cpu_seconds_total",
-        "How long each worker has been on a core.",
-        "worker",
-        times.map(|(worker, time)| (worker, time.as_secs_f64())),
-    );
-    page.one(
-        GAUGE,
-        "lunatic_uptime_seconds",
-        "How long the program has run.",
-        program.start.elapsed().as_secs_f64(),
-    );
-    page.many(
-        GAUGE,
-        "lunatic_info",
-        "The version of Lunatic.",
-        "version",
-        [(env!("CARGO_PKG_VERSION"), 1)],
-    );
-    page.one(
-        COUNTER,
-        "lunatic_program_metrics_refused_total",
-        "How often the program could not count something new, as it has as many metrics as it may.",
-        program.system.metrics_refused(),
-    );
+    let measures = measures::read(&program.runtime, &program.system, program.start.elapsed());
+    measures.iter().for_each(|measure| page.measure(measure));
     program.system.metrics().iter().for_each(|family| page.family(family));
     page.0
 }
@@ -124,91 +70,15 @@ const COUNTER: &str = "counter";
 struct Page(String);
 
 impl Page {
-    fn processes(&mut self, figures: &lunatic_host::Figures) {
-        let (running, waiting) = (figures.processes.saturating_sub(figures.blocked), figures.blocked);
-        self.one(GAUGE, "lunatic_processes", "Processes that live.", figures.processes);
-        self.many(
-            GAUGE,
-            "lunatic_processes_by_state",
-            "Processes by what they do: run or can, wait, wait packed.",
-            "state",
-            [
-                ("ready", running),
-                ("waiting", waiting.saturating_sub(figures.frozen)),
-                ("frozen", figures.frozen),
-            ],
-        );
-        self.one(
-            COUNTER,
-            "lunatic_processes_spawned_total",
-            "Processes that were spawned.",
-            figures.spawned,
-        );
-        self.many(
-            COUNTER,
-            "lunatic_processes_ended_total",
-            "Processes that have ended, by the kind of reason.",
-            "reason",
-            KINDS.into_iter().zip(figures.ended),
-        );
-        let queues = &figures.queues;
-        self.many(
-            GAUGE,
-            "lunatic_run_queue_processes",
-            "Processes that wait for a worker, by queue.",
-            "queue",
-            [
-                ("woken", queues.woken),
-                ("fresh", queues.fresh),
-                ("burners", queues.burners),
-                ("injected", queues.injected),
-            ],
-        );
-    }
-
-    fn memory(&mut self, figures: &lunatic_host::Figures) {
-        self.one(
-            GAUGE,
-            "lunatic_instances",
-            "Instances of modules, some of them kept for processes to come.",
-            figures.instances,
-        );
-        self.many(
-            GAUGE,
-            "lunatic_memory_bytes",
-            "Memory by kind: linear memories as charged, queued messages, what else is kept for processes.",
-            "kind",
-            [
-                ("linear", figures.memory_bytes),
-                ("queued", figures.queued_bytes),
-                ("kept", figures.kept_bytes.saturating_sub(figures.queued_bytes)),
-            ],
-        );
-        self.one(
-            GAUGE,
-            "lunatic_host_resident_bytes",
-            "The machine's memory that the whole program holds; 0 where the system does not tell.",
-            figures.resident_bytes,
-        );
-    }
-
-    fn one(&mut self, kind: &str, name: &str, help: &str, value: impl Display) {
-        self.head(kind, name, help);
-        self.line(format_args!("{name} {value}"));
-    }
-
-    /// A figure for each value of a label. Values are fixed texts that need no escapes.
-    fn many<L: Display, V: Display>(
-        &mut self,
-        kind: &str,
-        name: &str,
-        help: &str,
-        label: &str,
-        values: impl IntoIterator<Item = (L, V)>,
-    ) {
-        self.head(kind, name, help);
-        for (of, value) in values {
-            self.line(format_args!(r#"{name}{{{label}="{of}"}} {value}"#));
+    /// A figure of the runtime. Values of labels are fixed texts that need no escapes.
+    fn measure(&mut self, measure: &Measure) {
+        let name = measure.prometheus_name();
+        self.head(if measure.only_grows { COUNTER } else { GAUGE }, &name, measure.help);
+        for (value, number) in &measure.points {
+            match measure.label {
+                None => self.line(format_args!("{name} {number}")),
+                Some(label) => self.line(format_args!(r#"{name}{{{label}="{value}"}} {number}"#)),
+            }
         }
     }
 

@@ -162,6 +162,11 @@ impl Observation {
         (records.unwrap_or_default(), lost)
     }
 
+    /// From now on it is of other events.
+    pub(crate) fn follow(&self, interest: Interest) {
+        self.system.observe_others(interest, &self.observer);
+    }
+
     /// Whether no more comes.
     pub(crate) fn is_over(&self) -> bool {
         self.recorder.is_over.load(Ordering::Relaxed)

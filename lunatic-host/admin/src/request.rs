@@ -78,7 +78,7 @@ GET  /v1/processes/ID/stack       the functions that it is in
 POST /v1/processes/ID/dump        a core dump of a process that waits
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
-POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART
+POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART &by=process
 POST /v1/shutdown                 stops the program in order
 GET  /v1/versions                 the versions of its code that run
 POST /v1/upgrade                  brings it to the version in the body; ?rehearse=yes|no &canary=none|N|N%|name:PART &watch=SECONDS
@@ -225,6 +225,7 @@ fn profile(query: &str) -> Result<Asked, Refused> {
             }
             "id" => profiled.process = Some(id(&value)?),
             "name" => profiled.name = Some(value.into_owned()),
+            "by" if value == "process" => profiled.by_process = true,
             _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
         }
     }
@@ -266,9 +267,10 @@ mod tests {
         let profiled = Profiled {
             process: Some(id),
             name: Some("a b".into()),
+            by_process: true,
         };
         assert_eq!(
-            read(&post, "/v1/profile", "seconds=0.5&id=17.2&name=a+b"),
+            read(&post, "/v1/profile", "seconds=0.5&id=17.2&name=a+b&by=process"),
             Ok(Asked::Profile(profiled, Duration::from_millis(500)))
         );
         for seconds in ["-1", "61", "NaN", "x"] {

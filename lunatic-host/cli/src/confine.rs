@@ -65,25 +65,28 @@ const NETWORK: [&str; 9] = [
 /// Variables that name the certificates to trust.
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
+/// What a host needs beside what its program is given.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Needs<'a> {
+    /// The program may turn out to be given the current folder and the network.
+    pub(crate) trust: bool,
+    /// The host itself looks up names.
+    pub(crate) network: bool,
+    /// A folder that is read from later.
+    pub(crate) configuration: Option<&'a Path>,
+}
+
 impl Confine {
-    /// Confines this thread and those that it starts to what running a program needs. With `trust`, a program may
-    /// turn out to be given the current folder and the network. `configuration` is a folder that is read from later.
+    /// Confines this thread and those that it starts to what running a program needs.
     ///
     /// # Errors
     ///
     /// If it is to be complete, and is not.
-    pub(crate) fn program(
-        self,
-        config: &SystemConfig,
-        trust: bool,
-        configuration: Option<&Path>,
-    ) -> anyhow::Result<()> {
+    pub(crate) fn program(self, config: &SystemConfig, needs: &Needs<'_>) -> anyhow::Result<()> {
         if self == Self::Off {
             return Ok(());
         }
-        let mut paths = paths(config, trust);
-        paths.read.extend(configuration.map(Path::to_owned));
-        self.accept(lunatic_confine::host(&paths))
+        self.accept(lunatic_confine::host(&paths(config, needs)))
     }
 
     /// Takes from this thread and those that it starts what no host needs. Files stay: tests of several programs run in turn, and
@@ -108,7 +111,7 @@ impl Confine {
 }
 
 /// The files that running a program needs whose module has been read.
-fn paths(config: &SystemConfig, trust: bool) -> Paths {
+fn paths(config: &SystemConfig, needs: &Needs<'_>) -> Paths {
     let owned = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
     let mut paths = Paths {
         read: owned(&MACHINE),
@@ -137,10 +140,11 @@ fn paths(config: &SystemConfig, trust: bool) -> Paths {
     // Whoever moves the file away wants another one in its place.
     let log = config.log.as_ref().and_then(Log::file).and_then(Path::parent);
     paths.append.extend(log.map(Path::to_owned));
-    if trust {
+    paths.read.extend(needs.configuration.map(Path::to_owned));
+    if needs.trust {
         paths.write.push(".".into());
     }
-    if trust || !config.net.is_empty() {
+    if needs.trust || needs.network || !config.net.is_empty() {
         paths.read.extend(owned(&NETWORK));
         let certificates = CERTIFICATES.iter().filter_map(env::var_os).map(PathBuf::from);
         // There is no rule for a pipe without a name, which can be read in any case.
@@ -172,13 +176,23 @@ mod tests {
             .map(|dir| flags::parse_dir(dir).unwrap())
             .to_vec();
         let has = |paths: &[PathBuf], path: &str| paths.iter().any(|other| other == Path::new(path));
-        let without = paths(&config, false);
+        let without = paths(&config, &Needs::default());
         assert!(has(&without.read, "/in") && has(&without.write, "/out"));
         assert!(!has(&without.write, "/in") && !has(&without.read, "/etc") && !has(&without.write, "."));
         config.net.push("*".parse().unwrap());
-        assert!(has(&paths(&config, false).read, "/etc"));
-        let trusted = paths(&SystemConfig::default(), true);
+        assert!(has(&paths(&config, &Needs::default()).read, "/etc"));
+        let trust = Needs {
+            trust: true,
+            ..Needs::default()
+        };
+        let trusted = paths(&SystemConfig::default(), &trust);
         assert!(has(&trusted.write, ".") && has(&trusted.read, "/etc"));
+        let network = Needs {
+            network: true,
+            ..Needs::default()
+        };
+        let sends = paths(&SystemConfig::default(), &network);
+        assert!(has(&sends.read, "/etc") && !has(&sends.write, "."));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{Confine, DumpArgs, LogArgs};
+use crate::{Confine, DumpArgs, LogArgs, OtlpArgs};
 use anyhow::{Context as _, bail};
 use lunatic_host::budget::Caps;
 use lunatic_host::wasi::flags;
@@ -50,6 +50,10 @@ pub struct HostArgs {
     /// Records of the program.
     #[command(flatten)]
     pub log: LogArgs,
+
+    /// The collector that is told of the program.
+    #[command(flatten)]
+    pub otlp: OtlpArgs,
 
     /// What can be read again when SIGHUP asks for that.
     #[cfg(unix)]

@@ -46,6 +46,8 @@ mod log_args;
 mod manager;
 #[cfg(unix)]
 mod operate;
+#[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
+mod otlp;
 #[cfg(unix)]
 mod reload;
 mod run;
@@ -65,6 +67,7 @@ pub use self::host_args::HostArgs;
 pub use self::log_args::{LogArgs, LogFormat};
 #[cfg(unix)]
 pub use self::operate::{Operate, operate};
+pub use self::otlp::OtlpArgs;
 #[cfg(unix)]
 pub use self::reload::Configuration;
 pub use self::run::run;

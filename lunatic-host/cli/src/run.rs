@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use lunatic_host::alarms::AlarmConfig;
+use lunatic_host::dumps::Dumps;
 use lunatic_host::log::Level;
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
-use lunatic_host::{ExitReason, Module, Runtime};
+use lunatic_host::{ExitReason, Module, RunningSystem, Runtime, SystemConfig};
 
+use crate::confine::Needs;
 use crate::manager::Manager;
 use crate::voice::Voice;
 use crate::{HostArgs, admin, compat, dashboard, dump_args, stop, trust};
@@ -51,6 +53,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let log = host.log.open(&stderr)?;
     config.log = Some(log.clone());
     let voice = Voice { log, stderr };
+    let otlp = host.otlp.prepare(file, &mut config)?;
     let wasm = read(file)?;
     config.dumps = host.dumps.open()?;
     let dumps = config.dumps.clone();
@@ -59,15 +62,15 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let dashboards = dashboard::open_all(host)?;
     // Before the runtime starts threads.
     let reload = stop::reload(&voice, &manager, host);
-    let trusts = host.trust || trust::is_called_by_cargo();
-    host.confine.program(&config, trusts, stop::folder(reload.as_ref()))?;
+    let needs = Needs {
+        trust: host.trust || trust::is_called_by_cargo(),
+        network: otlp.is_some(),
+        configuration: stop::folder(reload.as_ref()),
+    };
+    host.confine.program(&config, &needs)?;
     let runtime = Arc::new(host.runtime()?);
     let module = load(&runtime, file, &wasm)?;
-    if host.trust || (compat::is_compat(&module) && trust::is_called_by_cargo()) {
-        trust::trust(&mut config);
-    } else if compat::is_compat(&module) && host.grants_nothing() {
-        eprintln!("{COMPAT_NOTE}");
-    }
+    grant(&mut config, &module, host);
     // Not before: until then, Ctrl-C ends a program at once that may still be compiled.
     let signals = stop::Listener::new(reload).context("cannot listen for signals")?;
     let started = runtime.start(&module, config);
@@ -76,9 +79,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let stop = signals.watch(system.clone(), patience, voice.clone(), manager.clone());
     let stop = stop.context("cannot wait for signals")?;
     if !host.no_alarms {
-        let voice = voice.clone();
-        let watched = system.watch(AlarmConfig::default(), move |alarm| voice.say(Level::Warn, alarm));
-        watched.context("cannot look for alarms")?;
+        watch(&system, &voice)?;
     }
     if let Some(door) = door {
         admin::serve(door, &runtime, &system, file)?;
@@ -86,24 +87,49 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     for dashboard in dashboards {
         dashboard::serve(dashboard, &runtime, &system, file)?;
     }
+    let sending = otlp.map(|otlp| otlp.start(&runtime, &system, &voice)).transpose()?;
     manager.is_ready();
     manager.feed(runtime.clone()).context("cannot give signs of life")?;
     let reason = system.wait();
     manager.stops();
-    if let ExitReason::Deadlock(report) = &reason {
-        voice.say(Level::Error, &lines(report).to_string());
-    }
-    if let Some(dumps) = dumps {
-        dump_args::finish(&dumps, &voice.stderr);
-    }
-    if host.metrics {
-        voice.stderr.report(&compat::metrics(&system));
+    report(&reason, &system, dumps.as_deref(), host, &voice);
+    if let Some(sending) = sending {
+        sending.finish();
     }
     stdout.finish();
     voice.finish();
     // The system has ended. Taking apart what may be a million processes would only take time: the caller exits.
     std::mem::forget((system, runtime));
     Ok(stop.exit_code(&reason))
+}
+
+/// Gives a program what it is used to, if it is trusted; else says that it may miss something.
+fn grant(config: &mut SystemConfig, module: &Module, host: &HostArgs) {
+    if host.trust || (compat::is_compat(module) && trust::is_called_by_cargo()) {
+        trust::trust(config);
+    } else if compat::is_compat(module) && host.grants_nothing() {
+        eprintln!("{COMPAT_NOTE}");
+    }
+}
+
+/// Says what is to be said of a program that has ended.
+fn report(reason: &ExitReason, system: &RunningSystem, dumps: Option<&Dumps>, host: &HostArgs, voice: &Voice) {
+    if let ExitReason::Deadlock(report) = reason {
+        voice.say(Level::Error, &lines(report).to_string());
+    }
+    if let Some(dumps) = dumps {
+        dump_args::finish(dumps, &voice.stderr);
+    }
+    if host.metrics {
+        voice.stderr.report(&compat::metrics(system));
+    }
+}
+
+/// Has likely problems looked for, and told.
+fn watch(system: &RunningSystem, voice: &Voice) -> anyhow::Result<()> {
+    let voice = voice.clone();
+    let watched = system.watch(AlarmConfig::default(), move |alarm| voice.say(Level::Warn, alarm));
+    watched.context("cannot look for alarms")
 }
 
 /// The largest module, in bytes: 1 GiB in the binary format, 64 MiB of text.

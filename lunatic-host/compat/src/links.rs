@@ -28,15 +28,15 @@ pub(crate) struct Inbox {
 }
 
 impl Intake for Inbox {
-    fn tell(&mut self, what: Kind) -> bool {
+    fn tell(&mut self, what: &Kind) -> bool {
         let letter = match what {
-            Kind::Exit(from) => Letter::LinkDied(self.link_tags.remove(&from).unwrap_or(0)),
+            Kind::Exit(from) => Letter::LinkDied(self.link_tags.remove(from).unwrap_or(0)),
             Kind::Down(watched, _) => {
-                self.monitors.remove(&watched);
-                Letter::ProcessDied(watched)
+                self.monitors.remove(watched);
+                Letter::ProcessDied(*watched)
             }
             // Processes of the other interface have nothing to say to those of this one.
-            Kind::Message | Kind::Change => return false,
+            Kind::Message | Kind::Traced(_) | Kind::Change => return false,
         };
         self.queue.push(letter)
     }

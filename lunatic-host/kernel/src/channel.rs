@@ -22,6 +22,7 @@ use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Resource};
 use crate::room;
 use crate::table::{Full, Table};
+use crate::trace::{self, Trace, Traces};
 
 /// The bytes of one message; short ones need no allocation of their own.
 pub type Message = SmallVec<[u8; 24]>;
@@ -60,8 +61,8 @@ pub enum ReceiveRefusal {
 
 /// What came of trying to receive.
 pub enum Received<W> {
-    /// A message, and a sender to be woken.
-    Message(Message, Wake<W>),
+    /// A message, the trace that it belongs to, and a sender to be woken.
+    Message(Message, Trace, Wake<W>),
     /// The channel is closed.
     Closed,
     /// There is nothing; whoever sends next wakes the process.
@@ -70,6 +71,8 @@ pub enum Received<W> {
 
 struct Channel<W> {
     queue: VecDeque<Message>,
+    /// The traces of the messages; nothing if none of them belongs to one.
+    traces: Option<Box<Traces>>,
     /// 0 is no bound.
     bound: usize,
     owner: Id,
@@ -87,6 +90,8 @@ pub struct Closed<I> {
     pub waiters: I,
     /// What nobody receives any more: to drop many, or long ones, takes a while.
     pub messages: VecDeque<Message>,
+    /// Their traces.
+    pub(crate) traces: Option<Box<Traces>>,
     /// The bytes that they hold outside of the queue.
     pub outside: usize,
 }
@@ -223,6 +228,7 @@ impl<W: Clone + Payer> Channels<W> {
             .map_err(OpenRefusal::Budget)?;
         let channel = Channel {
             queue: VecDeque::new(),
+            traces: None,
             bound,
             owner,
             payer: payer.clone(),
@@ -247,6 +253,7 @@ impl<W: Clone + Payer> Channels<W> {
         Some(Closed {
             waiters: waiters.map(|(_, waiter)| waiter),
             messages: channel.queue,
+            traces: channel.traces,
             outside: channel.outside,
         })
     }
@@ -257,16 +264,22 @@ impl<W: Clone + Payer> Channels<W> {
     ///
     /// [`SendRefusal`] says why it was not taken.
     pub fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake<W>, SendRefusal> {
-        self.try_send_made(id, bytes.len(), || Message::from_slice(bytes))
+        self.try_send_made(id, bytes.len(), None, || Message::from_slice(bytes))
     }
 
-    /// As [`try_send`](Self::try_send), for a message of `len` bytes that `make` makes, under the lock of the channel. It is
+    /// As [`try_send`](Self::try_send), for a message of `len` bytes that `make` makes, under the lock of the channel, and that may belong to a trace. It is
     /// asked only if the channel is open and has room, so what refuses leaves the message where it is.
     ///
     /// # Errors
     ///
     /// [`SendRefusal`] says why it was not taken.
-    pub fn try_send_made(&self, id: Id, len: usize, make: impl FnOnce() -> Message) -> Result<Wake<W>, SendRefusal> {
+    pub fn try_send_made(
+        &self,
+        id: Id,
+        len: usize,
+        trace: Trace,
+        make: impl FnOnce() -> Message,
+    ) -> Result<Wake<W>, SendRefusal> {
         if len > MESSAGE_LEN_MAX {
             return Err(SendRefusal::Limit);
         }
@@ -275,7 +288,7 @@ impl<W: Clone + Payer> Channels<W> {
             return Err(SendRefusal::Full);
         }
         let message = make();
-        let outside = size_outside(&message);
+        let outside = size_outside(&message) + trace::size(&trace);
         let mut size = outside;
         if channel.queue.len() == channel.queue.capacity() {
             // The queue is not left to grow by itself, so that its growth can be refused.
@@ -288,23 +301,31 @@ impl<W: Clone + Payer> Channels<W> {
             channel.charge(size)?;
         }
         channel.outside += outside;
+        if let Some(context) = trace {
+            let before = channel.queue.len();
+            channel.traces.get_or_insert_default().push(before, context);
+        }
         channel.queue.push_back(message);
         Ok(channel.receivers.pop())
     }
 
-    /// Takes the oldest message, and tells which sender is to be woken.
+    /// Takes the oldest message, with the trace that it belongs to, and tells which sender is to be woken.
     ///
     /// # Errors
     ///
     /// [`ReceiveRefusal`] says why there is none.
-    pub fn try_receive(&self, id: Id) -> Result<(Message, Wake<W>), ReceiveRefusal> {
+    pub fn try_receive(&self, id: Id) -> Result<(Message, Trace, Wake<W>), ReceiveRefusal> {
         let mut channel = self.table.get(id).ok_or(ReceiveRefusal::Closed)?;
         self.pop(&mut channel).ok_or(ReceiveRefusal::Empty)
     }
 
-    fn pop(&self, channel: &mut Channel<W>) -> Option<(Message, Wake<W>)> {
+    fn pop(&self, channel: &mut Channel<W>) -> Option<(Message, Trace, Wake<W>)> {
         let message = channel.queue.pop_front()?;
-        let mut freed = size_outside(&message);
+        let trace = match &channel.traces {
+            None => None,
+            Some(_) => channel.pop_trace(),
+        };
+        let mut freed = size_outside(&message) + trace::size(&trace);
         channel.outside -= freed;
         // A queue that was long once would else hold its room for as long as the channel is open.
         if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
@@ -314,7 +335,7 @@ impl<W: Clone + Payer> Channels<W> {
         if freed > 0 {
             channel.payer.purse().give_back(Resource::Messages, freed);
         }
-        Some((message, channel.senders.pop()))
+        Some((message, trace, channel.senders.pop()))
     }
 
     /// Takes the oldest message, or leaves a waiter for one, with the ticket of the former time if there was one: a process
@@ -328,7 +349,7 @@ impl<W: Clone + Payer> Channels<W> {
             channel.receivers.remove(ticket);
         }
         match self.pop(&mut channel) {
-            Some((message, wake)) => Received::Message(message, wake),
+            Some((message, trace, wake)) => Received::Message(message, trace, wake),
             None => Received::Waits(channel.receivers.enter(waiter.clone(), former)),
         }
     }
@@ -406,6 +427,16 @@ impl<W: Payer> Channel<W> {
 }
 
 impl<W> Channel<W> {
+    /// The first message has been taken: the trace that it belongs to.
+    fn pop_trace(&mut self) -> Trace {
+        let traces = self.traces.as_mut()?;
+        let trace = traces.pop();
+        if traces.is_empty() {
+            self.traces = None;
+        }
+        trace
+    }
+
     fn view(&self) -> ChannelView {
         ChannelView {
             owner: self.owner,
@@ -450,7 +481,7 @@ mod tests {
     }
 
     fn receive(channels: &Channels, id: Id) -> Result<Vec<u8>, ReceiveRefusal> {
-        channels.try_receive(id).map(|(message, _)| message.into_vec())
+        channels.try_receive(id).map(|(message, ..)| message.into_vec())
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub struct Entry {
 impl Entry {
     fn of(mail: &Mail, bytes_max: usize) -> Self {
         Self {
-            kind: mail.kind,
+            kind: mail.kind.clone(),
             tag: mail.tag,
             len: mail.body.len(),
             start: mail.body[..mail.body.len().min(bytes_max)].to_vec(),
@@ -31,17 +31,17 @@ impl Entry {
 
 impl Kind {
     /// Of a signal, the process that it came from or is about.
-    pub fn process(self) -> Option<Id> {
+    pub fn process(&self) -> Option<Id> {
         match self {
-            Self::Message | Self::Change => None,
-            Self::Exit(id) | Self::Down(id, _) => Some(id),
+            Self::Message | Self::Traced(_) | Self::Change => None,
+            Self::Exit(id) | Self::Down(id, _) => Some(*id),
         }
     }
 
     /// In a word.
-    pub fn name(self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
-            Self::Message => "message",
+            Self::Message | Self::Traced(_) => "message",
             Self::Exit(_) => "exit",
             Self::Down(..) => "down",
             Self::Change => "change",

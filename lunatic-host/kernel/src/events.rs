@@ -221,6 +221,15 @@ impl Events {
         self.listen_for(&observers);
     }
 
+    /// An observer is interested in something else from now on. Nothing happens if it does not listen.
+    pub(crate) fn change(&self, interest: Interest, observer: &Arc<dyn Observer>) {
+        let mut observers = self.observers.write();
+        if let Some((known, _)) = observers.iter_mut().find(|(_, other)| Arc::ptr_eq(other, observer)) {
+            *known = interest;
+        }
+        self.listen_for(&observers);
+    }
+
     pub(crate) fn remove(&self, observer: &Arc<dyn Observer>) {
         let mut observers = self.observers.write();
         observers.retain(|(_, other)| !Arc::ptr_eq(other, observer));
@@ -265,6 +274,27 @@ mod tests {
         events.remove(&observer);
         events.tell(|| panic!("nobody listens any more"));
         assert_eq!(events.len(), 0);
+    }
+
+    #[test]
+    fn a_listener_can_be_interested_in_something_else() {
+        let events = Events::default();
+        let id = |slot| Id::new(slot, 0);
+        let of = |slot| Interest {
+            processes: Some(vec![id(slot)]),
+            ..Interest::default()
+        };
+        let heard = Arc::new(Heard::default());
+        let observer: Arc<dyn Observer> = heard.clone();
+        events.add(of(1), observer.clone());
+        let tell = || [1, 2].map(|slot| events.tell(|| (None, Event::Runs { id: id(slot) })));
+        tell();
+        events.change(of(2), &observer);
+        tell();
+        assert_eq!(*heard.0.lock(), [1, 2].map(|slot| Event::Runs { id: id(slot) }));
+        events.remove(&observer);
+        events.change(of(2), &observer);
+        assert_eq!(events.len(), 0, "who has gone does not come back");
     }
 
     #[test]

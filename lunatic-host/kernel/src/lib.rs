@@ -20,7 +20,7 @@
 //! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
+//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -76,6 +76,7 @@ pub mod system;
 pub mod table;
 pub mod time;
 pub mod timers;
+pub mod trace;
 pub mod wait;
 pub mod worker;
 

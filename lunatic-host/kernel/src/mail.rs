@@ -15,10 +15,17 @@ use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::relations::Relations;
 use crate::relations::mailbox::{Body, Kind, Mail, Pushed};
+use crate::trace::Trace;
 
-/// The bytes of a message on their way.
+/// A message on its way.
 #[derive(Debug)]
-pub enum Content<'a> {
+pub struct Content<'a> {
+    bytes: Bytes<'a>,
+    trace: Trace,
+}
+
+#[derive(Debug)]
+enum Bytes<'a> {
     /// Where they are; who takes the message copies them.
     Slice(&'a [u8]),
     /// A copy, which is taken as it is: how long messages are sent, since to copy one takes too long for one step.
@@ -26,11 +33,25 @@ pub enum Content<'a> {
 }
 
 impl Content<'_> {
+    /// The message belongs to a trace.
+    #[inline]
+    #[must_use]
+    pub fn traced(self, trace: Trace) -> Self {
+        Self { trace, ..self }
+    }
+
+    /// The trace that it belongs to.
+    #[inline]
+    pub fn trace(&self) -> &Trace {
+        &self.trace
+    }
+
     /// The bytes.
+    #[inline]
     pub fn as_slice(&self) -> &[u8] {
-        match self {
-            Self::Slice(bytes) => bytes,
-            Self::Copied(bytes) => bytes,
+        match &self.bytes {
+            Bytes::Slice(bytes) => bytes,
+            Bytes::Copied(bytes) => bytes,
         }
     }
 
@@ -42,25 +63,37 @@ impl Content<'_> {
 
     /// The bytes as they lie in a queue.
     pub fn into_queued<A: Array<Item = u8>>(self) -> SmallVec<A> {
-        match self {
-            Self::Slice(bytes) => SmallVec::from_slice(bytes),
-            Self::Copied(bytes) => SmallVec::from_vec(bytes),
+        match self.bytes {
+            Bytes::Slice(bytes) => SmallVec::from_slice(bytes),
+            Bytes::Copied(bytes) => SmallVec::from_vec(bytes),
         }
     }
 }
 
 impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Content<'a> {
     fn from(bytes: &'a T) -> Self {
-        Self::Slice(bytes.as_ref())
+        Self {
+            bytes: Bytes::Slice(bytes.as_ref()),
+            trace: None,
+        }
     }
 }
 
-pub(crate) fn new_mail(tag: u64, content: Content<'_>) -> Result<Mail, SendRefusal> {
+impl From<Vec<u8>> for Content<'_> {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self {
+            bytes: Bytes::Copied(bytes),
+            trace: None,
+        }
+    }
+}
+
+pub(crate) fn new_mail(tag: u64, mut content: Content<'_>) -> Result<Mail, SendRefusal> {
     if content.len() > MESSAGE_LEN_MAX {
         return Err(SendRefusal::Limit);
     }
     Ok(Mail {
-        kind: Kind::Message,
+        kind: Kind::of_message(content.trace.take()),
         tag,
         body: content.into_queued(),
     })
@@ -159,10 +192,10 @@ impl<H: Host> Kernel<H> {
     pub fn take_mail(&self, process: &Process<H>, tags: &[u64], wait: bool) -> Option<Mail> {
         let mail = process.relate_messages(|relations| {
             let mail = relations.mailbox.take(tags);
-            match mail.as_ref().map(|mail| mail.kind) {
-                Some(Kind::Down(_, reference)) => relations.down_taken(reference),
-                Some(Kind::Exit(from)) => relations.exit_taken(from),
-                Some(Kind::Message | Kind::Change) => {}
+            match mail.as_ref().map(|mail| &mail.kind) {
+                Some(Kind::Down(_, reference)) => relations.down_taken(*reference),
+                Some(Kind::Exit(from)) => relations.exit_taken(*from),
+                Some(Kind::Message | Kind::Traced(_) | Kind::Change) => {}
                 None if wait => relations.mailbox.wait_to_take(tags),
                 None => relations.mailbox.wait_no_more(),
             }

@@ -31,6 +31,7 @@ use crate::channel::Message;
 use crate::clock::TIME_SLICE;
 use crate::environment::Environment;
 use crate::large_map::LargeMap;
+use crate::trace::{self, Trace};
 
 /// So many timers are taken at once: some tens of microseconds, for which whoever sets or cancels one may have to wait.
 const BATCH: usize = 256;
@@ -51,6 +52,8 @@ pub struct TimedMail {
     pub interval: Option<Duration>,
     /// What is sent in place of `body` to a process that has an [intake](crate::relations::Intake) in place of a mailbox.
     pub parcel: Option<Parcel>,
+    /// The trace that it belongs to. What comes again and again belongs to none.
+    pub trace: Trace,
 }
 
 /// Something that is on its way to an intake; nothing once it has been sent.
@@ -88,7 +91,8 @@ impl Letter {
     /// does not fit into it.
     pub fn size(&self) -> usize {
         let body = &self.mail.body;
-        size_of::<Self>() + 128 + if body.spilled() { body.capacity() } else { 0 }
+        let trace = trace::size(&self.mail.trace);
+        size_of::<Self>() + 128 + trace + if body.spilled() { body.capacity() } else { 0 }
     }
 
     /// Its part of the work of a batch: about the bytes that could be copied in the time it takes to send it. The message of
@@ -387,6 +391,7 @@ mod tests {
                 body: Message::new(),
                 interval,
                 parcel: None,
+                trace: None,
             };
             self.post.set(due, timer, Letter::new(Id::NONE, payer.cloned(), mail));
         }
@@ -543,6 +548,7 @@ mod tests {
                 body: Message::from_vec(vec![0; 9 << 10]),
                 interval,
                 parcel: None,
+                trace: None,
             };
             Letter::new(Id::NONE, None, mail)
         };

@@ -106,9 +106,9 @@ impl<H: Host> Kernel<H> {
         let Some(closed) = self.channels.close(self.scheduler.worker(), id) else {
             return;
         };
-        let (messages, outside) = (closed.messages, closed.outside);
+        let (messages, traces, outside) = (closed.messages, closed.traces, closed.outside);
         closed.waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
-        self.drop_aside(messages.len() + steps_to_drop(outside), budget, messages);
+        self.drop_aside(messages.len() + steps_to_drop(outside), budget, (messages, traces));
     }
 
     /// Drops something of so many parts: at once if these are few, else on a thread, at the cost of the budget.

@@ -308,19 +308,22 @@ impl<H: Host> Kernel<H> {
                     if let Kind::Down(_, reference) = mail.kind {
                         relations.told(reference, true);
                     }
-                    let wakes = relations.any_intake().is_some_and(|intake| intake.tell(mail.kind));
+                    let wakes = relations.any_intake().is_some_and(|intake| intake.tell(&mail.kind));
                     if wakes {
                         self.scheduler.wake(to);
                     }
                 }
                 Some(mail) => {
-                    let kind = mail.kind;
+                    let monitor = match mail.kind {
+                        Kind::Down(_, reference) => Some(reference),
+                        _ => None,
+                    };
                     // A signal is never refused: whoever cannot pay for it ends.
                     let pushed = match relations.push(mail, to.purse()) {
                         Ok(pushed) => pushed,
                         Err(exhausted) => return to.run_out(relations, exhausted),
                     };
-                    if let Kind::Down(_, reference) = kind {
+                    if let Some(reference) = monitor {
                         relations.told(reference, pushed == Pushed::Dropped);
                     }
                     if pushed == (Pushed::Queued { wake: true }) {

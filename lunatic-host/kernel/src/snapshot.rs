@@ -195,6 +195,11 @@ impl<H: Host> Kernel<H> {
         self.events.len()
     }
 
+    /// `observer` is told of other events from now on. Nothing happens if it is told of none.
+    pub fn observe_others(&self, interest: Interest, observer: &Arc<dyn Observer>) {
+        self.events.change(interest, observer);
+    }
+
     /// Tells `observer` of no further event; one may still be under way.
     pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
         self.events.remove(observer);

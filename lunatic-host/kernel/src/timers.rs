@@ -134,9 +134,9 @@ impl<H: Host> Kernel<H> {
             }
             return;
         }
-        let (kind, body) = (Kind::Message, body());
+        let body = body();
         let mail = Mail {
-            kind,
+            kind: Kind::of_message(mail.trace.clone()),
             tag: mail.tag,
             body,
         };

@@ -37,7 +37,7 @@ struct Looks {
 }
 
 impl Intake for Looks {
-    fn tell(&mut self, what: Kind) -> bool {
+    fn tell(&mut self, what: &Kind) -> bool {
         let joiner = self.kernel.find(self.watched.parent.unwrap()).unwrap();
         let has_joined = self.watched.join(&joiner).is_some();
         self.watched.unjoin(&joiner);

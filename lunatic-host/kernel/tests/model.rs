@@ -382,7 +382,7 @@ impl Stage {
             );
             return false;
         };
-        let is_it = |letter: &&Letter| (letter.kind, letter.tag, &letter.body[..]) == (kind, tag, &body[..]);
+        let is_it = |letter: &&Letter| (&letter.kind, letter.tag, &letter.body[..]) == (&kind, tag, &body[..]);
         let letter = expected.iter().find(is_it).cloned();
         let letter = letter.unwrap_or_else(|| panic!("{id} finds {kind:?} by {tags:?} in place of {expected:?}"));
         self.world.take(id, &letter);

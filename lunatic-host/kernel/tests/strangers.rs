@@ -95,6 +95,7 @@ fn nobody_ends_a_process_by_setting_timers_for_it() {
             body: Message::new(),
             interval: None,
             parcel: None,
+            trace: None,
         };
         let refused = me.kernel.set_timer(&me.process, Duration::from_secs(1), mail);
         assert_eq!(refused, Err(TimerRefusal::Limit));

@@ -56,6 +56,7 @@ fn mail(to: &Me, tag: u64, interval: Option<Duration>) -> TimedMail {
         body: Message::from_slice(&[7; 100]),
         interval,
         parcel: None,
+        trace: None,
     }
 }
 
@@ -244,7 +245,7 @@ fn a_last_timer_that_wakes_nobody_leaves_a_deadlock() {
 struct Slow(Passing, Duration);
 
 impl Intake for Slow {
-    fn tell(&mut self, _: Kind) -> bool {
+    fn tell(&mut self, _: &Kind) -> bool {
         false
     }
 

@@ -7,7 +7,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 pub struct May(u8);
 
 /// All of them.
-pub const MAY_ALL: May = May(63);
+pub const MAY_ALL: May = May(127);
 
 impl May {
     /// Spawn processes.
@@ -22,6 +22,8 @@ impl May {
     pub const INSPECT: Self = Self(16);
     /// Count metrics.
     pub const METRICS: Self = Self(32);
+    /// Open spans, and say which trace it works for.
+    pub const TRACE: Self = Self(64);
 
     /// Whether all of `other` is in this set.
     pub fn contains(self, other: Self) -> bool {

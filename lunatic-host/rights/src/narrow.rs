@@ -212,6 +212,7 @@ mod tests {
                 "compile modules" => self.may.contains(May::COMPILE),
                 "inspect processes" => self.may.contains(May::INSPECT),
                 "count metrics" => self.may.contains(May::METRICS),
+                "trace" => self.may.contains(May::TRACE),
                 "clocks" => self.clock == ClockRight::Fixed(1),
                 "random numbers" => self.random == RandomRight::Seed(1),
                 "memory of a process" => self.max_memory == 10,
@@ -238,7 +239,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 13, "a name in this test is not the table's");
+        assert_eq!(seen, 14, "a name in this test is not the table's");
     }
 
     #[test]

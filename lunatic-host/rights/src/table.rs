@@ -167,6 +167,7 @@ pub const RIGHTS: &[Right] = &[
     COMPILE,
     INSPECT,
     METRICS,
+    TRACE,
     MEMORY,
     OPEN_FILES,
     MAILBOX,
@@ -403,6 +404,15 @@ pub const INSPECT: Right = Right {
 pub const METRICS: Right = Right {
     name: "count metrics",
     asked: Asked::Word("metrics", May::METRICS),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To open spans, and to say which trace it works for.
+pub const TRACE: Right = Right {
+    name: "trace",
+    asked: Asked::Word("trace", May::TRACE),
     flag: None,
     unasked: Unasked::Nothing,
     narrows: Narrows::Common,

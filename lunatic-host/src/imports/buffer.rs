@@ -57,10 +57,11 @@ pub(super) fn message<'a>(
 ) -> wasmtime::Result<(Content<'a>, &'a mut Ctx)> {
     let (bytes, ctx) = guest_memory::slice(caller, start, len)?;
     if !is_sent_from_buffer(bytes.len()) {
-        return Ok((Content::Slice(bytes), ctx));
+        return Ok((Content::from(&*bytes).traced(ctx.current.trace().clone()), ctx));
     }
     check_put(ctx, len)?;
-    Ok((Content::Copied(ctx.take_buffer()), ctx))
+    let trace = ctx.current.trace().clone();
+    Ok((Content::from(ctx.take_buffer()).traced(trace), ctx))
 }
 
 /// Makes sure that the buffer holds a long message of so many bytes.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Wake};
+use lunatic_kernel::trace::Trace;
 use lunatic_kernel::wait::{Waiter, block, until};
 use lunatic_sys::codes::{CLOSED, EMPTY, FULL, IN_PLACE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
 use smallvec::{Array, SmallVec};
@@ -74,12 +75,15 @@ fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u
 /// Sends a message to a channel. One that is long is taken out of the buffer, and stays there if the channel is full.
 fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Wake<Arc<Process>>, SendRefusal>> {
     if !is_sent_from_buffer(bytes.len()) {
-        return Ok(ctx.kernel.channels().try_send(id, bytes));
+        let (len, trace) = (bytes.len(), ctx.current.trace().clone());
+        let make = || Message::from_slice(bytes);
+        return Ok(ctx.kernel.channels().try_send_made(id, len, trace, make));
     }
     check_put(ctx, u32::try_from(bytes.len())?)?;
+    let trace = ctx.current.trace().clone();
     let (kernel, take) = ctx.kernel_and_buffer();
     let make = || Message::from_vec(take());
-    Ok(kernel.channels().try_send_made(id, bytes.len(), make))
+    Ok(kernel.channels().try_send_made(id, bytes.len(), trace, make))
 }
 
 async fn send(
@@ -157,15 +161,16 @@ async fn receive(
         return Ok(INVALID);
     };
     match wait_for_message(&mut caller, id, timeout_ns).await {
-        Ok(message) => {
+        Ok((message, trace)) => {
             let (memory, ctx) = guest_memory::all(&mut caller)?;
+            ctx.current.give(trace);
             deliver(memory, ctx, message, to, capacity)
         }
         Err(code) => Ok(code),
     }
 }
 
-async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Result<Message, i32> {
+async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Result<(Message, Trace), i32> {
     let (wait, here) = wait_borrowing(caller, WaitFor::Receive, id, timeout_ns);
     let (kernel, mut ticket) = (&*wait.kernel, None);
     wait.process.local.places.set_wait(&wait);
@@ -174,14 +179,14 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
             // The last look: whatever comes now is for others.
             let result = kernel.channels().try_receive(id);
             return result
-                .map(|(message, wake)| received(kernel, message, wake))
+                .map(|(message, trace, wake)| (received(kernel, message, wake), trace))
                 .map_err(|refusal| match refusal {
                     ReceiveRefusal::Empty => TIMED_OUT,
                     ReceiveRefusal::Closed => CLOSED,
                 });
         }
         match kernel.channels().receive(id, &wait.process, ticket) {
-            Received::Message(message, wake) => return Ok(received(kernel, message, wake)),
+            Received::Message(message, trace, wake) => return Ok((received(kernel, message, wake), trace)),
             Received::Closed => return Err(CLOSED),
             Received::Waits(place) => ticket = Some(place),
         }
@@ -209,13 +214,14 @@ fn received(kernel: &Kernel, message: Message, wake: Wake<Arc<Process>>) -> Mess
 /// Takes the oldest message and hands it to the guest.
 fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtime::Result<i32> {
     let kernel = &caller.data().kernel;
-    let (message, wake) = match kernel.channels().try_receive(id) {
+    let (message, trace, wake) = match kernel.channels().try_receive(id) {
         Ok(received) => received,
         Err(ReceiveRefusal::Empty) => return Ok(EMPTY),
         Err(ReceiveRefusal::Closed) => return Ok(CLOSED),
     };
     let message = received(kernel, message, wake);
     let (memory, ctx) = guest_memory::all(caller)?;
+    ctx.current.give(trace);
     deliver(memory, ctx, message, to, capacity)
 }
 

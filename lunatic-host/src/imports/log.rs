@@ -8,7 +8,7 @@ use wasmtime::{Caller, Linker};
 use crate::ending::began_as;
 use crate::guest_memory;
 use crate::instance::Ctx;
-use crate::log::{Format, Log, text};
+use crate::log::{Format, Log, line_of};
 use crate::wasi::Output;
 use crate::wasm::Process;
 
@@ -69,10 +69,11 @@ fn record(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i3
     };
     let id = process.id.to_string();
     let title = called(&process, ctx);
+    let line = line_of(&record, (&id, &title), ctx.current.trace().as_deref());
     let is_put = match own_stderr(&process) {
         // Whoever keeps what it prints wants this, too.
-        Some(own) => own.log(&text(&record, &id, &title, Format::Text)),
-        None => log.record(&record, &id, &title),
+        Some(own) => own.log(&line.to_text(Format::Text)),
+        None => log.record(&line),
     };
     Ok(if is_put { OK } else { FULL })
 }

@@ -8,7 +8,7 @@ use lunatic_kernel::calls::{CallRefusal, Unanswered};
 use lunatic_kernel::channel::Ticket;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
 use lunatic_kernel::wait::{block, poll_until};
-use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, TAGS_LEN_MAX, TIMED_OUT, source};
+use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
 use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
 use wasmtime::{Caller, Linker};
 
@@ -115,6 +115,10 @@ async fn receive(
     match take(&mut caller, &tags, timeout_ns).await {
         Some(mail) => {
             let (memory, ctx) = guest_memory::all(&mut caller)?;
+            // An answer belongs to what its receiver is at.
+            if mail.kind.is_message() && mail.tag & REFERENCE_BIT == 0 {
+                ctx.current.give(mail.trace());
+            }
             write_header(guest_memory::part(memory, header, HEADER_SIZE as u32)?, ctx, &mail)?;
             deliver(memory, ctx, mail.body, to, capacity)
         }
@@ -146,7 +150,7 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
 
 fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<()> {
     let (from, reference) = match mail.kind {
-        Kind::Message | Kind::Change => (None, 0),
+        Kind::Message | Kind::Traced(_) | Kind::Change => (None, 0),
         Kind::Exit(from) => (Some(from), 0),
         Kind::Down(from, reference) => (Some(from), reference),
     };
@@ -250,7 +254,7 @@ fn answer_call(
 ) -> wasmtime::Result<i32> {
     match result {
         Ok(None) => Ok(TIMED_OUT),
-        Ok(Some(mail)) if mail.kind == Kind::Message => deliver(memory, ctx, mail.body, to, capacity),
+        Ok(Some(mail)) if mail.kind.is_message() => deliver(memory, ctx, mail.body, to, capacity),
         Ok(Some(mail)) => {
             ctx.set_buffer(mail.body.into_vec());
             Ok(GONE)

@@ -20,6 +20,7 @@ mod rights;
 mod signal;
 mod spawn;
 mod timer;
+mod trace;
 pub mod wait;
 pub mod wasi;
 
@@ -44,5 +45,6 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     signal::add(linker)?;
     spawn::add(linker)?;
     timer::add(linker)?;
+    trace::add(linker)?;
     wasi::add(linker)
 }

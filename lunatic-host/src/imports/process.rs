@@ -58,7 +58,7 @@ fn spawn_closure(
     }
     let (kernel, parent) = (&ctx.kernel, ctx.process());
     let (rights, module) = (parent.local.rights.clone(), ctx.module.clone());
-    match new_process(kernel, parent, rights, module, entry) {
+    match new_process(kernel, parent, rights, module, entry, ctx.current.trace().clone()) {
         Ok(child) => {
             let handle = kernel.process_address(child.id);
             kernel.begin(child);

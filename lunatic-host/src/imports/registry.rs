@@ -174,7 +174,8 @@ async fn broadcast(
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
         let Some(member) = ctx.kernel.find(id) else { continue };
         // A member that has ended, or takes no more, misses the message; the others do not.
-        count += i32::from(ctx.kernel.put_mail(member, tag, &*bytes).is_ok());
+        let content = Content::from(&*bytes).traced(ctx.current.trace().clone());
+        count += i32::from(ctx.kernel.put_mail(member, tag, content).is_ok());
     }
     Ok(count)
 }
@@ -194,10 +195,11 @@ async fn broadcast_long(mut caller: Caller<'_, Ctx>, name: &[u8], tag: u64) -> w
             }
             break;
         };
-        let kernel = &caller.data().kernel;
-        let Some(member) = kernel.find(id) else { continue };
+        let ctx = caller.data();
+        let Some(member) = ctx.kernel.find(id) else { continue };
         drop(paid);
-        count += i32::from(kernel.put_mail(member, tag, Content::Copied(copy)).is_ok());
+        let content = Content::from(copy).traced(ctx.current.trace().clone());
+        count += i32::from(ctx.kernel.put_mail(member, tag, content).is_ok());
     }
     drop(caller.data_mut().take_buffer());
     Ok(count)

@@ -132,7 +132,9 @@ fn spawn_entry(
         return Ok(LIMIT);
     }
     let rights = limited(base, &options);
-    let child = match make_child(&kernel, &parent, name.as_deref(), rights, module, entry) {
+    let trace = ctx.current.trace().clone();
+    let make = |rights: Arc<Rights>| Ok(new_process(&kernel, &parent, rights, module, entry, trace)?);
+    let child = match make_child(&parent, name.as_deref(), rights, make) {
         Ok(child) => child,
         Err(refusal) => {
             if captures {
@@ -181,15 +183,13 @@ fn captures_output(parent: &Process, rights: &Rights, options: &SpawnOptions) ->
 
 /// Makes the child, which is in no queue yet, under its name if it has one.
 fn make_child(
-    kernel: &Kernel,
     parent: &Arc<Process>,
     name: Option<&[u8]>,
     rights: Arc<Rights>,
-    module: Arc<Module>,
-    entry: Entry,
+    make: impl FnOnce(Arc<Rights>) -> Result<Arc<Process>, SpawnRefusal>,
 ) -> Result<Arc<Process>, SpawnRefusal> {
     let scope = rights.scope.clone();
-    let make = || Ok(new_process(kernel, parent, rights, module, entry)?);
+    let make = || make(rights);
     match name {
         Some(name) => scope.register(name, parent, make),
         None => make(),

@@ -34,6 +34,8 @@ fn send_after(
     caller.data().acts()?;
     guest_memory::slice(&mut caller, out, 8)?;
     let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
+    // What comes again and again belongs to no request.
+    let trace = content.trace().clone().filter(|_| interval_ns == 0);
     if content.len() > MESSAGE_LEN_MAX {
         ctx.set_buffer(super::channel::TOO_MUCH);
         return Ok(LIMIT);
@@ -48,6 +50,7 @@ fn send_after(
         body: content.into_queued(),
         interval: (interval_ns != 0).then(|| Duration::from_nanos(interval_ns)),
         parcel: None,
+        trace,
     };
     let timer = match kernel.set_timer(ctx.process(), Duration::from_nanos(delay_ns), mail) {
         Ok(timer) => timer,

@@ -20,6 +20,7 @@ use super::{Ctx, Runner};
 use crate::code::order::{Order, Outcome};
 use crate::module::Module;
 use crate::states::States;
+use crate::trace::Current;
 use crate::wasm::{Captured, Entry, Kernel, Process, Wasm};
 
 /// What an instance leaves to the one that is to take its place.
@@ -35,6 +36,8 @@ pub(crate) struct Change {
     _paid: Receipt,
     /// What the host keeps with the process, while neither instance has it.
     states: States,
+    /// The trace that it works for.
+    current: Current,
     /// The instructions that it has left, if they are counted.
     pub(super) fuel: Option<u64>,
     began: Instant,
@@ -59,6 +62,7 @@ impl Change {
             copy: None,
             _paid: paid,
             states: States::default(),
+            current: Current::default(),
             fuel: None,
             began: Instant::now(),
             limit: None,
@@ -81,6 +85,7 @@ pub(crate) async fn change(caller: &mut Caller<'_, Ctx>, mut change: Box<Change>
     change.fuel = caller.get_fuel().ok();
     let ctx = caller.data_mut();
     change.states = std::mem::take(&mut ctx.states);
+    change.current = std::mem::take(&mut ctx.current);
     let seat = ctx.seat.clone();
     let mut asked = Some(change);
     let change = poll_fn(|_| match asked.take() {
@@ -94,6 +99,7 @@ pub(crate) async fn change(caller: &mut Caller<'_, Ctx>, mut change: Box<Change>
     let bytes = caller.data().memory.map_or(0, |memory| memory.data_size(&caller));
     let ctx = caller.data_mut();
     ctx.states = change.states;
+    ctx.current = change.current;
     ctx.process().local.set_memory(bytes);
     match change.verdict {
         Some(Verdict::Refused(why)) => Some(why),
@@ -116,6 +122,7 @@ pub(crate) fn accept(ctx: &mut Ctx) -> wasmtime::Result<bool> {
         change.verdict = Some(Verdict::Accepted);
         if !change.order.is_rehearsal {
             ctx.states.append(&mut change.states);
+            ctx.current = std::mem::take(&mut change.current);
             process.local.code.becomes(&change.order.module, change.entry);
         }
         change.order.is_rehearsal

@@ -17,6 +17,7 @@ use super::seat::Seat;
 use super::window::Window;
 use crate::module::Module;
 use crate::states::States;
+use crate::trace::Current;
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 /// What host functions know of the process that calls them: the data of its store, `caller.data()` and `caller.data_mut()`.
@@ -34,6 +35,8 @@ pub struct Ctx {
     checked: [Checked; 2],
     /// What parts of the host and extensions keep with the process.
     pub(super) states: States,
+    /// The trace that the process works for, and the spans that it has open.
+    pub(crate) current: Current,
     /// The start function of the instance has run, if it has one.
     pub(super) started: bool,
     /// The instance has not accepted yet what one of another version has left to it.
@@ -59,6 +62,7 @@ impl Ctx {
             buffer: Buffer::default(),
             checked: Default::default(),
             states: States::default(),
+            current: Current::default(),
             started: false,
             on_trial: false,
             process: None,
@@ -181,6 +185,7 @@ impl Ctx {
     pub(super) fn begin(&mut self, process: Arc<Process>, entry: Entry) -> Option<Called> {
         let rights = &process.local.rights;
         self.limits.begin(rights.max_memory, rights.budget.clone());
+        self.current.give(process.local.trace.clone());
         self.process = Some(process);
         match entry {
             Entry::Closure(index, captured) => {
@@ -205,6 +210,7 @@ impl Ctx {
     pub(super) fn release(&mut self) {
         // Before the limits: what is kept may have been charged to them.
         self.states.clear();
+        self.current.clear();
         self.limits.release();
         self.captured.clear();
         drop(self.take_buffer());

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use humantime::format_rfc3339_micros;
 use lunatic_sys::record::{Span, Value};
+use lunatic_sys::trace::Context;
 
 use crate::report::untrusted;
 
@@ -22,21 +23,29 @@ pub enum Format {
 }
 
 /// A record, with what the host knows of it.
-pub(super) struct Line<'a> {
-    pub(super) time: SystemTime,
-    /// 1 to 5.
-    pub(super) level: i32,
-    pub(super) target: &'a str,
+#[derive(Debug, Clone)]
+pub struct Line<'a> {
+    /// When it was made.
+    pub time: SystemTime,
+    /// 1 (error) to 5 (trace).
+    pub level: i32,
+    /// Which part of the program it is about.
+    pub target: &'a str,
     /// The process that it is of, and what that is called; the host's own are of none.
-    pub(super) process: Option<(&'a str, &'a str)>,
-    pub(super) message: &'a str,
-    pub(super) fields: &'a [(&'a str, Value<'a>)],
-    pub(super) spans: &'a [Span<'a>],
+    pub process: Option<(&'a str, &'a str)>,
+    /// The text for people.
+    pub message: &'a str,
+    /// What else is known, by name.
+    pub fields: &'a [(&'a str, Value<'a>)],
+    /// What the process was doing, the outermost first.
+    pub spans: &'a [Span<'a>],
+    /// The trace that the process was working for.
+    pub context: Option<&'a Context>,
 }
 
 impl Line<'_> {
     /// The line, with its end.
-    pub(super) fn to_text(&self, format: Format) -> String {
+    pub(crate) fn to_text(&self, format: Format) -> String {
         let mut out = String::with_capacity(128 + self.message.len());
         let written = match format {
             Format::Text => self.text(&mut out),
@@ -97,7 +106,12 @@ impl Line<'_> {
             json_fields(out, &span.fields)?;
             out.write_char('}')?;
         }
-        out.write_str(if self.spans.is_empty() { "}" } else { "]}" })
+        out.write_str(if self.spans.is_empty() { "" } else { "]" })?;
+        if let Some(context) = self.context {
+            let (trace, span) = (u128::from_be_bytes(context.trace), u64::from_be_bytes(context.span));
+            write!(out, r#","trace_id":"{trace:032x}","span_id":"{span:016x}""#)?;
+        }
+        out.write_char('}')
     }
 }
 
@@ -188,6 +202,7 @@ mod tests {
             message,
             fields,
             spans,
+            context: None,
         }
     }
 
@@ -250,6 +265,16 @@ mod tests {
         };
         let expected = r#"{"time":"2023-11-14T22:13:20.000001Z","level":"INFO","target":"shop::stock","message":""}"#;
         assert_eq!(own.to_text(Format::Json), format!("{expected}\n"));
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let context = Context::parse(parent, "").unwrap();
+        let traced = Line {
+            context: Some(&context),
+            ..own
+        };
+        assert!(traced.to_text(Format::Json).ends_with(concat!(
+            r#","message":"","trace_id":"4bf92f3577b34da6a3ce929d0e0e4736","span_id":"00f067aa0ba902b7"}"#,
+            "\n"
+        )));
     }
 
     proptest! {

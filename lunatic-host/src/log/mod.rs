@@ -22,11 +22,11 @@ use std::time::SystemTime;
 
 pub use ::log::Level;
 use lunatic_sys::record::{Record, Value};
+use lunatic_sys::trace::Context;
 use parking_lot::RwLock;
 
 pub use self::filter::{Filter, FilterError};
-pub use self::line::Format;
-use self::line::Line;
+pub use self::line::{Format, Line};
 use crate::wasi::Output;
 
 /// What the host's own records are about, if they are about the log.
@@ -63,6 +63,21 @@ struct Shared {
     most: AtomicI32,
     /// Records that were dropped since that was last said.
     dropped: AtomicU64,
+    /// Who gets a copy of each record.
+    tap: RwLock<Option<Arc<dyn Tap>>>,
+}
+
+/// Who gets a copy of each record that is written, such as an exporter.
+///
+/// It is called by whoever makes the record: it must be quick, must not wait, and must not log.
+pub trait Tap: Send + Sync {
+    /// This is being written.
+    fn take(&self, line: &Line<'_>);
+
+    /// How many of them it has lost.
+    fn dropped(&self) -> u64 {
+        0
+    }
 }
 
 impl Log {
@@ -97,6 +112,7 @@ impl Log {
             most: AtomicI32::new(filter.most()),
             filter: RwLock::new(filter),
             dropped: AtomicU64::new(0),
+            tap: RwLock::new(None),
         };
         Self(Arc::new(log))
     }
@@ -136,7 +152,14 @@ impl Log {
 
     /// Writes a record of the host's own, whatever the filter says; the embedding program's, too.
     pub fn say(&self, level: Level, target: &str, message: &str) {
-        self.put(&self.line(level, target, None, message, &[]));
+        let line = own(level, target, None, message, &[]);
+        self.tap(&line);
+        self.put(&line.to_text(self.0.format));
+    }
+
+    /// Gives a copy of each record to `tap` from now on, too; of what the host says about processes, as well.
+    pub fn copy_to(&self, tap: Arc<dyn Tap>) {
+        *self.0.tap.write() = Some(tap);
     }
 
     /// Whether what the host says about processes goes to the log, and not to standard error: where programs read it, or where it
@@ -144,6 +167,12 @@ impl Log {
     #[must_use]
     pub fn takes_reports(&self) -> bool {
         self.0.format == Format::Json || self.0.file.is_some()
+    }
+
+    /// How many copies were lost by whoever gets them; `None` if nobody does.
+    #[must_use]
+    pub fn copies_dropped(&self) -> Option<u64> {
+        self.0.tap.read().as_ref().map(|tap| tap.dropped())
     }
 
     /// Waits until all is written that was said before. For the end of a program.
@@ -169,40 +198,27 @@ impl Log {
     }
 
     /// Writes a record of a process; false if it is dropped.
-    pub(crate) fn record(&self, record: &Record<'_>, id: &str, name: &str) -> bool {
-        self.put(&text(record, id, name, self.0.format))
+    pub(crate) fn record(&self, line: &Line<'_>) -> bool {
+        self.tap(line);
+        self.put(&line.to_text(self.0.format))
     }
 
     /// A line about a process: a report, or what was denied to it. In a log for people, `text` stands for itself.
     pub(crate) fn about(&self, level: Level, target: &str, process: (&str, &str), message: &str, text: &str) -> String {
+        let report = [("report", Value::Text(text.into()))];
+        let fields = if message == text.trim_end() { &[][..] } else { &report };
+        let line = own(level, target, Some(process), message, fields);
+        self.tap(&line);
         match self.0.format {
+            Format::Json => line.to_text(Format::Json),
             Format::Text => text.to_owned(),
-            Format::Json if message == text.trim_end() => self.line(level, target, Some(process), message, &[]),
-            Format::Json => {
-                let fields = [("report", Value::Text(text.into()))];
-                self.line(level, target, Some(process), message, &fields)
-            }
         }
     }
 
-    fn line(
-        &self,
-        level: Level,
-        target: &str,
-        process: Option<(&str, &str)>,
-        message: &str,
-        fields: &[(&str, Value<'_>)],
-    ) -> String {
-        let line = Line {
-            time: SystemTime::now(),
-            level: level as i32,
-            target,
-            process,
-            message,
-            fields,
-            spans: &[],
-        };
-        line.to_text(self.0.format)
+    fn tap(&self, line: &Line<'_>) {
+        if let Some(tap) = &*self.0.tap.read() {
+            tap.take(line);
+        }
     }
 
     fn put(&self, line: &str) -> bool {
@@ -224,31 +240,50 @@ impl Log {
             return;
         }
         let message = "records were dropped: they came faster than they could be written";
-        let line = self.line(
-            Level::Warn,
-            OWN_TARGET,
-            None,
-            message,
-            &[("dropped", Value::Unsigned(dropped))],
-        );
-        if !self.0.output.read().log(&line) {
+        let fields = [("dropped", Value::Unsigned(dropped))];
+        let line = own(Level::Warn, OWN_TARGET, None, message, &fields);
+        if !self.0.output.read().log(&line.to_text(self.0.format)) {
             self.0.dropped.fetch_add(dropped, Ordering::Relaxed);
         }
     }
 }
 
-/// A record of a process as a line.
-pub(crate) fn text(record: &Record<'_>, id: &str, name: &str, format: Format) -> String {
-    let line = Line {
+/// A record of the host's own.
+fn own<'a>(
+    level: Level,
+    target: &'a str,
+    process: Option<(&'a str, &'a str)>,
+    message: &'a str,
+    fields: &'a [(&'a str, Value<'a>)],
+) -> Line<'a> {
+    Line {
+        time: SystemTime::now(),
+        level: level as i32,
+        target,
+        process,
+        message,
+        fields,
+        spans: &[],
+        context: None,
+    }
+}
+
+/// A record of a process, with what it is called, and the trace that it works for.
+pub(crate) fn line_of<'a>(
+    record: &'a Record<'a>,
+    process: (&'a str, &'a str),
+    context: Option<&'a Context>,
+) -> Line<'a> {
+    Line {
         time: SystemTime::now(),
         level: record.level,
         target: record.target,
-        process: Some((id, name)),
+        process: Some(process),
         message: record.message,
         fields: &record.fields,
         spans: &record.spans,
-    };
-    line.to_text(format)
+        context,
+    }
 }
 
 /// A file that lines are appended to. It may be full for a while: what cannot be written then is lost.

@@ -30,11 +30,11 @@ fn a_file_that_was_moved_away_is_made_again() {
     let folder = tempfile::tempdir().unwrap();
     let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
     let log = Log::to_file(&path, Format::Text, Filter::default()).unwrap();
-    assert!(log.record(&record("one"), "#1", "main"));
+    assert!(log.record(&line_of(&record("one"), ("#1", "main"), None)));
     fs::rename(&path, &moved).unwrap();
-    assert!(log.record(&record("two"), "#1", "main"));
+    assert!(log.record(&line_of(&record("two"), ("#1", "main"), None)));
     log.reopen().unwrap();
-    assert!(log.record(&record("three"), "#1", "main"));
+    assert!(log.record(&line_of(&record("three"), ("#1", "main"), None)));
     log.finish();
     let read = |path: &Path| fs::read_to_string(path).unwrap();
     let (old, new) = (read(&moved), read(&path));
@@ -47,7 +47,7 @@ fn a_file_that_was_moved_away_is_made_again() {
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
     assert!(log.reopen().is_err());
-    assert!(log.record(&record("four"), "#1", "main"));
+    assert!(log.record(&line_of(&record("four"), ("#1", "main"), None)));
     log.finish();
 }
 
@@ -82,7 +82,9 @@ fn what_nobody_reads_is_dropped_and_counted() {
     let (mut reader, writer) = io::pipe().unwrap();
     let log = Log::new(Output::file(writer), Format::Json, Filter::default());
     let long = "x".repeat(1000);
-    let put = (0..5000).filter(|_| log.record(&record(&long), "#1", "main")).count();
+    let put = (0..5000)
+        .filter(|_| log.record(&line_of(&record(&long), ("#1", "main"), None)))
+        .count();
     assert!(put < 2500, "no end of what is kept: {put} KiB");
     let read = std::thread::spawn(move || {
         let mut text = String::new();

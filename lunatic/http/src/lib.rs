@@ -36,6 +36,7 @@ mod response;
 mod router;
 mod serve;
 mod server;
+mod trace;
 mod transport;
 mod upgrade;
 pub mod websocket;

@@ -36,6 +36,8 @@ pub struct Response {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Body,
+    /// The pattern of the route that it comes from.
+    pub(crate) route: Option<&'static str>,
 }
 
 impl Response {
@@ -45,6 +47,7 @@ impl Response {
             status: StatusCode::OK,
             headers: HeaderMap::new(),
             body: body.into(),
+            route: None,
         }
     }
 

@@ -216,7 +216,11 @@ impl<R: Routes, H: Handler> Routes for Route<R, H> {
             }
             _ => {
                 request.params = params;
-                Ok(self.handler.handle(request))
+                let response = self.handler.handle(request);
+                Ok(Response {
+                    route: Some(self.pattern),
+                    ..response
+                })
             }
         }
     }

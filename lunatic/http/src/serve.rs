@@ -15,6 +15,7 @@ use crate::reject::Reject;
 use crate::request::Request;
 use crate::response::{After, Asked, Failure, Response, respond};
 use crate::router::{Handler, Params};
+use crate::trace::Answering;
 use crate::transport::{Transport, is_timeout};
 use crate::upgrade::Upgraded;
 
@@ -157,6 +158,8 @@ fn exchange(
         };
         (body, borrowed.peer)
     };
+    let method = head.method.clone();
+    let mut answering = Answering::begin(&method, &head.uri, &head.headers, peer);
     let response = handler.handle(Request {
         method: head.method,
         uri: head.uri,
@@ -166,6 +169,7 @@ fn exchange(
         params: Params::default(),
         peer,
     });
+    answering.answered(&method, response.status, response.route);
     // A body that could not be read is the client's fault, and what the handler made of half of it is worth nothing.
     let failure = conn.borrow().body_failure();
     if let Some(reject) = failure {

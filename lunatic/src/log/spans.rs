@@ -4,10 +4,14 @@ use lunatic_sys::record::Fields;
 use tracing_core::Metadata;
 use tracing_core::span::Id;
 
+use crate::host::trace;
+
 /// A span, for as long as somebody holds it.
 struct Span {
     metadata: &'static Metadata<'static>,
     fields: Fields,
+    /// Its number among the spans of traces, if it is recorded.
+    traced: i32,
     /// Held by this span.
     parent: Option<Id>,
     holders: usize,
@@ -44,6 +48,7 @@ impl Spans {
         let span = Span {
             metadata,
             fields,
+            traced: trace::NONE,
             parent,
             holders: 1,
         };
@@ -66,6 +71,18 @@ impl Spans {
     /// What a span is.
     pub(super) fn metadata(&self, id: &Id) -> Option<&'static Metadata<'static>> {
         self.get(id).map(|span| span.metadata)
+    }
+
+    /// The number of a span among those of traces.
+    pub(super) fn traced(&self, id: &Id) -> i32 {
+        self.get(id).map_or(trace::NONE, |span| span.traced)
+    }
+
+    /// A span has a number among those of traces.
+    pub(super) fn set_traced(&mut self, id: &Id, number: i32) {
+        if let Some(span) = self.get_mut(id) {
+            span.traced = number;
+        }
     }
 
     /// More is known of a span.
@@ -111,7 +128,9 @@ impl Spans {
         // Those around it may go with it: a loop, as there may be many.
         let mut gone = Some(id.clone());
         while let Some(id) = gone.take() {
-            let parent = self.spans[place(&id)].take().and_then(|span| span.parent);
+            let gone_span = self.spans[place(&id)].take();
+            trace::close(gone_span.as_ref().map_or(trace::NONE, |span| span.traced));
+            let parent = gone_span.and_then(|span| span.parent);
             self.free.push(place(&id));
             if let Some(parent) = parent
                 && let Some(span) = self.get_mut(&parent)

@@ -5,6 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use lunatic_sys::log::{DEBUG, ERROR, INFO, TRACE, WARN};
 use lunatic_sys::record::{Fields, Value, encode};
+use lunatic_sys::trace::{INTERNAL, ROOT};
 use tracing_core::field::{Field, Visit};
 use tracing_core::span::{Attributes, Current, Id, Record};
 use tracing_core::subscriber::Interest;
@@ -12,7 +13,7 @@ use tracing_core::{Dispatch, Event, Level, Metadata, Subscriber, dispatcher};
 
 use super::spans::Spans;
 use super::{is_written, is_written_of};
-use crate::host;
+use crate::host::{self, trace};
 
 struct Processes;
 
@@ -83,6 +84,18 @@ impl Visit for Said {
     }
 }
 
+/// Spans up to this level are spans of traces, too, whichever records are written.
+const SPAN_LEVEL: i32 = INFO;
+
+/// Opens a span of a trace for one of `tracing`: within the one with the number `around`, if that is one.
+fn open(attributes: &Attributes<'_>, fields: &Fields, around: i32) -> i32 {
+    let kind = if attributes.is_root() { ROOT } else { 0 } | INTERNAL;
+    trace::enter(around);
+    let number = trace::open(kind, attributes.metadata().name(), fields);
+    trace::leave(around);
+    number
+}
+
 impl Subscriber for Processes {
     fn register_callsite(&self, _: &'static Metadata<'static>) -> Interest {
         // The level may change.
@@ -90,7 +103,8 @@ impl Subscriber for Processes {
     }
 
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        is_written(number(metadata.level()))
+        let level = number(metadata.level());
+        is_written(level) || (metadata.is_span() && level <= SPAN_LEVEL && trace::is_recorded())
     }
 
     fn new_span(&self, attributes: &Attributes<'_>) -> Id {
@@ -102,14 +116,21 @@ impl Subscriber for Processes {
                 None if attributes.is_root() => None,
                 None => spans.current(),
             };
-            spans.add(attributes.metadata(), said.fields, parent)
+            let around = attributes.parent().map_or(trace::NONE, |parent| spans.traced(parent));
+            let traced = open(attributes, &said.fields, around);
+            let id = spans.add(attributes.metadata(), said.fields, parent);
+            spans.set_traced(&id, traced);
+            id
         })
     }
 
     fn record(&self, span: &Id, values: &Record<'_>) {
         let mut said = Said::default();
         values.record(&mut said);
-        spans(|spans| spans.record(span, &said.fields));
+        spans(|spans| {
+            trace::record(spans.traced(span), &said.fields);
+            spans.record(span, &said.fields);
+        });
     }
 
     fn record_follows_from(&self, _: &Id, _: &Id) {}
@@ -134,11 +155,17 @@ impl Subscriber for Processes {
     }
 
     fn enter(&self, span: &Id) {
-        spans(|spans| spans.enter(span));
+        spans(|spans| {
+            trace::enter(spans.traced(span));
+            spans.enter(span);
+        });
     }
 
     fn exit(&self, span: &Id) {
-        spans(|spans| spans.exit(span));
+        spans(|spans| {
+            trace::leave(spans.traced(span));
+            spans.exit(span);
+        });
     }
 
     fn clone_span(&self, span: &Id) -> Id {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use lunatic::actor::{Actor, ActorRef};
 use lunatic::net::TcpStream;
-use lunatic::{ExitReason, Process, ProcessConfig, sleep};
+use lunatic::{ExitReason, Process, ProcessConfig, sleep, trace};
 
 lunatic_test_guests::scenarios![
     everywhere,
@@ -17,12 +17,30 @@ lunatic_test_guests::scenarios![
     sandboxed,
     crash,
     denied,
+    traced,
     long,
     cost,
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.
 const LONG: Duration = Duration::from_secs(3600);
+
+/// Spans within spans, entered and left in any order, and in a child.
+fn traced() {
+    let outer = tracing::info_span!("outer");
+    let entered = outer.enter();
+    let inner = tracing::info_span!("inner", id = 7, late = tracing::field::Empty);
+    let within = inner.enter();
+    inner.record("late", true);
+    drop(entered);
+    assert!(trace::current().is_some());
+    drop(within);
+    assert!(trace::current().is_none());
+    drop(inner);
+    drop(tracing::info_span!(parent: None, "apart"));
+    let child = outer.in_scope(|| Process::spawn(|| drop(tracing::info_span!("child"))).unwrap());
+    child.join();
+}
 
 fn argument(at: usize) -> String {
     std::env::args().nth(at).unwrap()

@@ -27,3 +27,5 @@ mod room;
 mod sleepers;
 mod sync;
 mod table;
+#[path = "../../../lunatic-host/kernel/src/trace.rs"]
+mod trace;

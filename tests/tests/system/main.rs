@@ -57,6 +57,8 @@ mod memory;
 mod monkeys;
 mod net;
 mod operating;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod processes;
 mod published;
 mod renovated;
@@ -70,6 +72,7 @@ mod storms;
 #[cfg(unix)]
 mod surroundings;
 mod systems;
+mod traces;
 mod tracing;
 mod upgrades;
 mod wasi_calls;

@@ -169,6 +169,18 @@ fn a_profile_shows_who_computes_and_nobody_else() {
     let counts = profile.folded.lines().map(|line| line.rsplit_once(' ').unwrap().1);
     let sum: u64 = counts.map(|count| count.parse::<u64>().unwrap()).sum();
     assert_eq!(sum, profile.samples);
+    let by_process = Profiled {
+        by_process: true,
+        ..Profiled::default()
+    };
+    let told = loop {
+        let told = system.profile(&by_process, Duration::from_millis(200)).unwrap();
+        if told.samples > 0 || start.elapsed() > PATIENCE {
+            break told;
+        }
+    };
+    let is_told = |line: &str| line.starts_with('#') && line.contains(";stacks::fibonacci");
+    assert!(told.folded.lines().any(is_told), "{told:?}");
     let none = system.profile(&others, Duration::from_millis(200)).unwrap();
     assert_eq!((none.samples, &*none.folded), (0, ""));
     // One at a time; and the end of the system ends it.

@@ -92,6 +92,19 @@ fn ends_and_beginnings_are_told() {
     );
 }
 
+/// A name means those who take it later, too.
+#[test]
+fn who_takes_a_name_later_is_followed() {
+    let program = program(&["one_after_the_other"]);
+    let asked = ["trace", "--name", "heir", "--kinds", "ended", "--limit", "4", "--json"];
+    let told = events(&program.ask(&asked).code(0).stdout);
+    let ended: Vec<&Value> = told.iter().filter(|event| event["event"] == "ended").collect();
+    let mut processes: Vec<&str> = ended.iter().map(|event| event["process"].as_str().unwrap()).collect();
+    processes.dedup();
+    assert_eq!(processes.len(), 4, "{told:?}");
+    assert!(ended.iter().all(|event| event["title"] == "heir"), "{told:?}");
+}
+
 #[test]
 fn a_flood_is_cut_and_that_is_said() {
     let program = program(&["talking", "2"]);

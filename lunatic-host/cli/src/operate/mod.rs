@@ -3,6 +3,7 @@
 mod alarms;
 mod dashboard;
 mod dump;
+mod firefox;
 mod flame;
 mod inspect;
 mod list;

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use lunatic_admin::stack::ProfileView;
 use lunatic_host::Id;
 
-use super::{At, flame};
+use super::{At, firefox, flame};
 
 /// So many stacks are printed if they go to no file.
 const PRINTED_MAX: usize = 20;
@@ -27,7 +27,12 @@ pub struct Profile {
     #[arg(long, value_name = "N", default_value_t = 10.0)]
     seconds: f64,
 
-    /// A file for all stacks: a flame graph if it ends in .svg, else a line for each stack, for tools that make other pictures
+    /// Tell the stacks of different processes from each other
+    #[arg(long)]
+    by_process: bool,
+
+    /// A file for all stacks: a flame graph if it ends in .svg, a profile for https://profiler.firefox.com if it ends in .json, in
+    /// which each process is a thread, else a line for each stack, for tools that make other pictures
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -42,12 +47,17 @@ impl Profile {
         let Some(file) = &self.output else {
             return self.at.print(&view, || summary(&view, PRINTED_MAX));
         };
-        let text = match file.extension().and_then(|extension| extension.to_str()) {
+        let text = match self.extension() {
             Some("svg") => flame::graph(&view.folded),
+            Some("json") => firefox::profile("lunatic", &view.folded)?,
             _ => view.folded.clone(),
         };
         fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
         self.at.print(&view, || summary(&view, 0))
+    }
+
+    fn extension(&self) -> Option<&str> {
+        self.output.as_ref()?.extension()?.to_str()
     }
 
     fn path(&self) -> String {
@@ -58,6 +68,9 @@ impl Profile {
         }
         if let Some(name) = &self.name {
             query.append_pair("name", name);
+        }
+        if self.by_process || self.extension() == Some("json") {
+            query.append_pair("by", "process");
         }
         format!("/v1/profile?{}", query.finish())
     }

@@ -231,7 +231,7 @@ impl Wanted {
         }
         let ctx = caller.data();
         let entry = Entry::Call(Box::new(call));
-        let made = new_process(ctx.kernel(), ctx.process(), rights, module, entry);
+        let made = new_process(ctx.kernel(), ctx.process(), rights, module, entry, None);
         made.map_err(|limit| limit.to_string())
     }
 }

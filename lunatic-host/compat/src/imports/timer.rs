@@ -43,6 +43,7 @@ fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmt
             body: Message::new(),
             interval: None,
             parcel: Some(parcel),
+            trace: None,
         };
         match kernel.set_timer(own, Duration::from_millis(delay_ms), mail) {
             Ok(number) => timer.number = number,

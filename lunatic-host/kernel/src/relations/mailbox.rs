@@ -6,13 +6,17 @@
 //!
 //! What an owner that waits is woken for is handed to it: it has a slot and is in no list, for it will be taken next.
 
+use std::sync::Arc;
+
 use lunatic_sys::codes::{REFERENCE_BIT, mail};
+use lunatic_sys::trace::Context;
 use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::Exhausted;
 use crate::relations::pieces::Pieces;
 use crate::small_map::{FEW_MAX, SmallMap};
+use crate::trace::{Trace, size_of_context};
 
 /// The tags that a receiver waits for; none are all.
 pub type Tags = SmallVec<[u64; 4]>;
@@ -28,9 +32,11 @@ pub struct Mail {
     pub body: Body,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
     Message,
+    /// A message that belongs to a trace. What else a kind may say has as much room, so this makes no mail larger.
+    Traced(Arc<Context>),
     /// An exit signal came from this process; the body is its reason.
     Exit(Id),
     /// This process, monitored under this reference, has ended; the body is the reason.
@@ -41,9 +47,9 @@ pub enum Kind {
 
 impl Kind {
     /// The number that guests know.
-    pub fn number(self) -> u32 {
+    pub fn number(&self) -> u32 {
         match self {
-            Self::Message => mail::MESSAGE,
+            Self::Message | Self::Traced(_) => mail::MESSAGE,
             Self::Exit(_) => mail::EXIT,
             Self::Down(..) => mail::DOWN,
             Self::Change => mail::CHANGE,
@@ -51,13 +57,39 @@ impl Kind {
     }
 }
 
+impl Kind {
+    /// That of a message.
+    pub(crate) fn of_message(trace: Trace) -> Self {
+        trace.map_or(Self::Message, Self::Traced)
+    }
+
+    /// Whether it is a message, and no signal.
+    #[inline]
+    pub fn is_message(&self) -> bool {
+        matches!(self, Self::Message | Self::Traced(_))
+    }
+}
+
 impl Mail {
+    /// The trace that it belongs to.
+    #[inline]
+    pub fn trace(&self) -> Trace {
+        match &self.kind {
+            Kind::Traced(context) => Some(context.clone()),
+            _ => None,
+        }
+    }
+
     /// The bytes that it takes up outside of its slot.
     pub(crate) fn size_outside(&self) -> usize {
+        let trace = match &self.kind {
+            Kind::Traced(context) => size_of_context(context),
+            _ => 0,
+        };
         if self.body.spilled() {
-            self.body.capacity() + size_of::<Body>()
+            self.body.capacity() + size_of::<Body>() + trace
         } else {
-            0
+            trace
         }
     }
 }

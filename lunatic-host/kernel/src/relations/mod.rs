@@ -24,7 +24,7 @@ use crate::small_map::{SmallMap, SmallSet};
 /// Messages with tags that are sent to such a process are dropped; it is told of ends in its own way.
 pub trait Intake: Any + Send {
     /// Takes what the process is told of another's end; true if its reader must be woken.
-    fn tell(&mut self, what: Kind) -> bool;
+    fn tell(&mut self, what: &Kind) -> bool;
 
     /// Whether the end of a linked process with this reason is told at all.
     fn hears_exit(&mut self, from: Id, reason: &ExitReason) -> bool;

@@ -262,7 +262,7 @@ impl Me {
         let wait = self.wait_for(WaitFor::Receive, channel);
         loop {
             match channels.try_receive(channel) {
-                Ok((message, wake)) => {
+                Ok((message, _, wake)) => {
                     wake.into_iter().for_each(|sender| self.kernel.wake_owned(sender));
                     return Some(message.into_vec());
                 }

@@ -29,6 +29,7 @@ use crate::limits::Limits;
 use crate::request::Request;
 use crate::response::Response;
 use crate::server::Stream;
+use crate::trace::{self, Asking};
 use crate::transport::Transport;
 use crate::upgrade::Upgraded;
 use crate::websocket::{self, WebSocket, WebSocketLimits};
@@ -212,6 +213,7 @@ impl Client {
     pub fn websocket_with(&self, mut request: Request) -> Result<WebSocket, ClientError> {
         let accepted = websocket::ask(request.headers_mut());
         let target = Target::of(request.uri())?;
+        trace::inject(&mut request.headers);
         let deadline = Instant::now().checked_add(self.limits.timeout);
         let conn = self.open(&target, deadline)?;
         let outcome = Exchange::new(request, &target).run(&conn, deadline)?;
@@ -227,8 +229,19 @@ impl Client {
         Ok(WebSocket::new(upgraded, Role::Client, WebSocketLimits::default()))
     }
 
-    fn send_once(&self, request: Request, deadline: Option<Instant>) -> Result<Response, ClientError> {
+    fn send_once(&self, mut request: Request, deadline: Option<Instant>) -> Result<Response, ClientError> {
         let target = Target::of(request.uri())?;
+        let mut asking = Asking::begin(&request.method, &request.uri, &target);
+        trace::inject(&mut request.headers);
+        let response = self.exchange(request, target, deadline);
+        match &response {
+            Ok(response) => asking.answered(response.status),
+            Err(error) => asking.failed(error),
+        }
+        response
+    }
+
+    fn exchange(&self, request: Request, target: Target, deadline: Option<Instant>) -> Result<Response, ClientError> {
         let mut exchange = Exchange::new(request, &target);
         loop {
             let kept = self
@@ -279,6 +292,7 @@ impl Client {
             status: outcome.status,
             headers: outcome.headers,
             body,
+            route: None,
         }
     }
 }

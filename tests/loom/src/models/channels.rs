@@ -66,7 +66,7 @@ fn wait(
 
 fn receive(channels: &Channels, process: &Arc<Process>) -> Outcome {
     let attempt = || match channels.try_receive(Id) {
-        Ok((_, waiter)) => {
+        Ok((_, _, waiter)) => {
             wake(waiter);
             Some(Outcome::Done)
         }

@@ -1,0 +1,90 @@
+//! A profile for the Firefox profiler, <https://profiler.firefox.com>, in its "processed" format.
+//!
+//! Each process is a thread of it. Samples are counted and have no times, so each stack stands in the timeline for as long as it was
+//! seen in all, the most frequent first.
+
+use std::collections::HashMap;
+use std::time::SystemTime;
+
+use fxprof_processed_profile::{
+    CategoryHandle, CpuDelta, Frame, FrameFlags, FrameInfo, Profile, SamplingInterval, ThreadHandle, Timestamp,
+};
+
+/// The profile of stacks that are written as lines: the process, then functions, outermost first, with `;` between them, then a
+/// count of milliseconds.
+pub(super) fn profile(program: &str, folded: &str) -> serde_json::Result<String> {
+    let mut profile = Profile::new(program, SystemTime::now().into(), SamplingInterval::from_millis(1));
+    let begin = Timestamp::from_millis_since_reference(0.0);
+    let all = profile.add_process(program, 1, begin);
+    let mut threads: HashMap<&str, (ThreadHandle, u64)> = HashMap::new();
+    for line in folded.lines() {
+        let Some((stack, count)) = line.rsplit_once(' ') else {
+            continue;
+        };
+        let (process, functions) = stack.split_once(';').unwrap_or((stack, ""));
+        let count: u64 = count.parse().unwrap_or(0);
+        let number = u32::try_from(threads.len()).unwrap_or(u32::MAX);
+        let (thread, at) = threads.entry(process).or_insert_with(|| {
+            // Not the main one, which would be shown under the name of the program.
+            let thread = profile.add_thread(all, number + 1, begin, false);
+            profile.set_thread_name(thread, process);
+            (thread, 0)
+        });
+        let frames: Vec<FrameInfo> = functions
+            .split(';')
+            .filter(|function| !function.is_empty())
+            .map(|function| FrameInfo {
+                frame: Frame::Label(profile.intern_string(function)),
+                category_pair: CategoryHandle::OTHER.into(),
+                flags: FrameFlags::empty(),
+            })
+            .collect();
+        let stack = profile.intern_stack_frames(*thread, frames.into_iter());
+        let time = Timestamp::from_millis_since_reference(*at as f64);
+        let spent = CpuDelta::from_millis(count as f64);
+        profile.add_sample(*thread, time, stack, spent, i32::try_from(count).unwrap_or(i32::MAX));
+        *at += count;
+    }
+    serde_json::to_string(&profile)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    /// Read as the format is described: tables of indices into others.
+    #[test]
+    fn each_process_is_a_thread_with_its_stacks() {
+        let folded = "#3 shop;main;sum 5\n#4 till;main 2\n#3 shop;main 1\n";
+        let text = profile("shop.wasm", folded).unwrap();
+        let profile: Value = serde_json::from_str(&text).unwrap();
+        assert!(profile["meta"]["preprocessedProfileVersion"].as_u64().unwrap() > 40);
+        assert_eq!(
+            (&profile["meta"]["product"], &profile["meta"]["interval"]),
+            (&"shop.wasm".into(), &1.0.into())
+        );
+        let threads = profile["threads"].as_array().unwrap();
+        let names: Vec<_> = threads.iter().map(|thread| thread["name"].as_str().unwrap()).collect();
+        assert_eq!(names, ["#3 shop", "#4 till"]);
+        let samples = &threads[0]["samples"];
+        assert_eq!(samples["weight"], serde_json::json!([5, 1]));
+        let strings = match &profile["shared"]["stringArray"] {
+            Value::Null => &threads[0]["stringArray"],
+            shared => shared,
+        };
+        let number =
+            |table: &str, column: &str, at: usize| threads[0][table][column][at].as_u64().map(|at| at as usize);
+        let mut found = Vec::new();
+        let mut stack = samples["stack"][0].as_u64().map(|at| at as usize);
+        while let Some(at) = stack {
+            let frame = number("stackTable", "frame", at).unwrap();
+            let function = number("frameTable", "func", frame).unwrap();
+            let name = number("funcTable", "name", function).unwrap();
+            found.push(strings[name].as_str().unwrap());
+            stack = number("stackTable", "prefix", at);
+        }
+        assert_eq!(found, ["sum", "main"]);
+    }
+}

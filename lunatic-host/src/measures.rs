@@ -1,0 +1,290 @@
+//! The figures of a runtime by name, with what they mean: what `/metrics` of the admin door shows, and what is exported.
+//!
+//! Names and units are those of OpenTelemetry's conventions; for Prometheus they are made into others by its rules. Labels have few values, all
+//! of them known beforehand. Every figure is read when it is asked for.
+
+use std::fmt::{self, Display};
+use std::time::Duration;
+
+use crate::exit::KINDS;
+use crate::{Figures, RunningSystem, Runtime};
+
+/// A figure, or one for each value of a label.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// Such as `lunatic.processes.spawned`.
+    pub name: &'static str,
+    /// What it counts in: `By` (bytes), `s` (seconds), or nothing.
+    pub unit: &'static str,
+    /// It only grows.
+    pub only_grows: bool,
+    /// What it means.
+    pub help: &'static str,
+    /// The label, if it has one.
+    pub label: Option<&'static str>,
+    /// The values of the label, and the figure for each; one with an empty value if there is no label.
+    pub points: Vec<(String, Number)>,
+}
+
+/// A figure.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Number {
+    /// A whole one.
+    Whole(u64),
+    /// One with a fraction.
+    Fraction(f64),
+}
+
+impl Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Whole(number) => number.fmt(f),
+            Self::Fraction(number) => number.fmt(f),
+        }
+    }
+}
+
+impl From<u64> for Number {
+    fn from(number: u64) -> Self {
+        Self::Whole(number)
+    }
+}
+
+impl From<usize> for Number {
+    fn from(number: usize) -> Self {
+        Self::Whole(number as u64)
+    }
+}
+
+impl From<f64> for Number {
+    fn from(number: f64) -> Self {
+        Self::Fraction(number)
+    }
+}
+
+impl Measure {
+    /// The name for Prometheus: `lunatic_processes_spawned_total`.
+    #[must_use]
+    pub fn prometheus_name(&self) -> String {
+        let unit = match self.unit {
+            "By" => "_bytes",
+            "s" => "_seconds",
+            _ => "",
+        };
+        let total = if self.only_grows { "_total" } else { "" };
+        format!("{}{unit}{total}", self.name.replace('.', "_"))
+    }
+}
+
+fn gauge(name: &'static str, unit: &'static str, help: &'static str, value: impl Into<Number>) -> Measure {
+    Measure {
+        name,
+        unit,
+        only_grows: false,
+        help,
+        label: None,
+        points: vec![(String::new(), value.into())],
+    }
+}
+
+fn counter(name: &'static str, unit: &'static str, help: &'static str, value: impl Into<Number>) -> Measure {
+    Measure {
+        only_grows: true,
+        ..gauge(name, unit, help, value)
+    }
+}
+
+/// The same measure, for each value of a label.
+fn by<L: ToString, N: Into<Number>>(
+    measure: Measure,
+    label: &'static str,
+    points: impl IntoIterator<Item = (L, N)>,
+) -> Measure {
+    Measure {
+        label: Some(label),
+        points: points
+            .into_iter()
+            .map(|(value, number)| (value.to_string(), number.into()))
+            .collect(),
+        ..measure
+    }
+}
+
+/// All figures of a runtime, and of the system that it runs, which began so long ago.
+#[must_use]
+pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<Measure> {
+    let figures = runtime.figures();
+    let mut all = processes(&figures);
+    all.extend(memory(&figures));
+    all.push(gauge(
+        "lunatic.descriptors",
+        "",
+        "Descriptors that processes hold: files, folders, sockets.",
+        figures.descriptors,
+    ));
+    all.push(gauge(
+        "lunatic.timers",
+        "",
+        "Timers that have still to send.",
+        figures.timers,
+    ));
+    all.push(counter(
+        "lunatic.timers.skipped",
+        "",
+        "How often intervals did not send, as they were late or had used up their share of a core.",
+        figures.timers_skipped,
+    ));
+    all.push(gauge(
+        "lunatic.observers",
+        "",
+        "How many are told of events, such as `lunatic trace`.",
+        figures.observers,
+    ));
+    let workers = runtime.workers();
+    let times = workers.iter().enumerate();
+    let times = times.filter_map(|(worker, info)| Some((worker, info.time?.as_secs_f64())));
+    let cpu = counter(
+        "lunatic.worker.cpu",
+        "s",
+        "How long each worker has been on a core.",
+        0.0,
+    );
+    all.push(by(cpu, "worker", times));
+    all.push(gauge(
+        "lunatic.uptime",
+        "s",
+        "How long the program has run.",
+        uptime.as_secs_f64(),
+    ));
+    let info = gauge("lunatic.info", "", "The version of Lunatic.", 1_u64);
+    all.push(by(info, "version", [(env!("CARGO_PKG_VERSION"), 1_u64)]));
+    all.push(counter(
+        "lunatic.program.metrics.refused",
+        "",
+        "How often the program could not count something new, as it has as many metrics as it may.",
+        system.metrics_refused(),
+    ));
+    all.extend(dropped(system));
+    all
+}
+
+/// What was recorded for an exporter, and has not come there.
+fn dropped(system: &RunningSystem) -> Vec<Measure> {
+    let spans = system.tracer().map(|tracer| {
+        counter(
+            "lunatic.spans.dropped",
+            "",
+            "Spans of traces that were dropped, because they came faster than they were sent on.",
+            tracer.dropped(),
+        )
+    });
+    let records = system.log().and_then(|log| log.copies_dropped()).map(|dropped| {
+        counter(
+            "lunatic.records.dropped",
+            "",
+            "Copies of records of the log that were dropped, because they came faster than they were sent on.",
+            dropped,
+        )
+    });
+    spans.into_iter().chain(records).collect()
+}
+
+fn processes(figures: &Figures) -> Vec<Measure> {
+    let (running, waiting) = (figures.processes.saturating_sub(figures.blocked), figures.blocked);
+    let queues = &figures.queues;
+    vec![
+        gauge("lunatic.processes", "", "Processes that live.", figures.processes),
+        by(
+            gauge(
+                "lunatic.processes.by_state",
+                "",
+                "Processes by what they do: run or can, wait, wait packed.",
+                0_u64,
+            ),
+            "state",
+            [
+                ("ready", running),
+                ("waiting", waiting.saturating_sub(figures.frozen)),
+                ("frozen", figures.frozen),
+            ],
+        ),
+        counter(
+            "lunatic.processes.spawned",
+            "",
+            "Processes that were spawned.",
+            figures.spawned,
+        ),
+        by(
+            counter(
+                "lunatic.processes.ended",
+                "",
+                "Processes that have ended, by the kind of reason.",
+                0_u64,
+            ),
+            "reason",
+            KINDS.into_iter().zip(figures.ended),
+        ),
+        by(
+            gauge(
+                "lunatic.run_queue.processes",
+                "",
+                "Processes that wait for a worker, by queue.",
+                0_u64,
+            ),
+            "queue",
+            [
+                ("woken", queues.woken),
+                ("fresh", queues.fresh),
+                ("burners", queues.burners),
+                ("injected", queues.injected),
+            ],
+        ),
+    ]
+}
+
+fn memory(figures: &Figures) -> Vec<Measure> {
+    vec![
+        gauge(
+            "lunatic.instances",
+            "",
+            "Instances of modules, some of them kept for processes to come.",
+            figures.instances,
+        ),
+        by(
+            gauge(
+                "lunatic.memory",
+                "By",
+                "Memory by kind: linear memories as charged, queued messages, what else is kept for processes.",
+                0_u64,
+            ),
+            "kind",
+            [
+                ("linear", figures.memory_bytes),
+                ("queued", figures.queued_bytes),
+                ("kept", figures.kept_bytes.saturating_sub(figures.queued_bytes)),
+            ],
+        ),
+        gauge(
+            "lunatic.host.resident",
+            "By",
+            "The machine's memory that the whole program holds; 0 where the system does not tell.",
+            figures.resident_bytes,
+        ),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn prometheus_has_names_of_its_own() {
+        let name = |measure: Measure| measure.prometheus_name();
+        assert_eq!(name(gauge("lunatic.processes", "", "", 1_u64)), "lunatic_processes");
+        assert_eq!(name(gauge("lunatic.memory", "By", "", 1_u64)), "lunatic_memory_bytes");
+        assert_eq!(
+            name(counter("lunatic.worker.cpu", "s", "", 1.5)),
+            "lunatic_worker_cpu_seconds_total"
+        );
+    }
+}
