@@ -202,7 +202,7 @@ impl RunningSystem {
                 *counts.entry(process.local.code.identity()).or_default() += 1;
             }
         });
-        self.system.data.versions.list(&counts)
+        upgrade::versions(&self.system).list(&counts)
     }
 
     /// Begins to bring the system to another version of its code, on a thread of its own. Ask the result how it goes.
@@ -376,14 +376,15 @@ impl Runtime {
         if !wasi.pay(&host.descriptors, &group) {
             anyhow::bail!(EXHAUSTED);
         }
+        let states = SharedStates::default();
+        states.get_or_insert_with(|| Versions::new(module));
         let data = SystemData {
             budget: config.caps.map(|caps| Budget::outermost(caps, self.kernel.now())),
             config,
             wasi: Arc::new(wasi),
             metrics: Metrics::default(),
-            states: SharedStates::default(),
+            states,
             crashes: Crashes::default(),
-            versions: Versions::new(module),
         };
         let system = self
             .kernel

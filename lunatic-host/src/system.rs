@@ -6,11 +6,9 @@ use std::sync::Arc;
 use lunatic_kernel::budget::{Budget, Caps};
 
 use crate::alarms::crashes::Crashes;
-use crate::code::versions::Versions;
 use crate::dumps::Dumps;
 use crate::log::{Level, Log};
 use crate::metrics::Metrics;
-use crate::module::Module;
 use crate::rights::FILES_MAX;
 use crate::rights::net::Rule;
 use crate::states::{Inherited, SharedStates};
@@ -109,8 +107,6 @@ pub struct SystemData {
     pub(crate) states: SharedStates,
     /// Whose children crash.
     pub(crate) crashes: Crashes,
-    /// The versions of its code.
-    pub(crate) versions: Versions<Module>,
 }
 
 impl SystemData {

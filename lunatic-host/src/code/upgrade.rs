@@ -19,6 +19,7 @@ use lunatic_module::identity::CodeId;
 use parking_lot::{Condvar, Mutex};
 
 use super::order::{Order, Outcome, States};
+use super::versions::Versions;
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::wasm::{Kernel, Process, System};
@@ -201,7 +202,7 @@ struct Candidate {
 
 impl Upgrade {
     pub(crate) fn new(kernel: &Arc<Kernel>, system: &Arc<System>, module: &Arc<Module>, config: UpgradeConfig) -> Self {
-        let versions = &system.data.versions;
+        let versions = versions(system);
         let from = versions.current().0;
         let (to, module) = versions.add(module);
         let report = UpgradeReport {
@@ -325,7 +326,7 @@ impl Upgrade {
         }
         self.enter(UpgradePhase::Changing);
         let to = self.state.lock().report.to;
-        self.system.data.versions.set_current(to, self.module.clone());
+        versions(&self.system).set_current(to, self.module.clone());
         for _ in 0..ROUNDS_MAX {
             let known = self.state.lock().report.refusals.len();
             let candidates = self.candidates();
@@ -429,7 +430,7 @@ impl Upgrade {
     fn candidates(&self) -> Vec<Candidate> {
         let (mut all, mut parents, mut without) = (Vec::new(), HashMap::new(), 0);
         let mut names: HashMap<(usize, u32), String> = HashMap::new();
-        let versions = &self.system.data.versions;
+        let versions = versions(&self.system);
         self.kernel.visit_processes(|process| {
             if !Arc::ptr_eq(&process.system, &self.system) {
                 return;
@@ -597,9 +598,9 @@ impl Upgrade {
         }
         for (origin, processes) in groups.into_values() {
             self.bring_back(&origin, &processes, &fallbacks);
-            let is_former = self.system.data.versions.number_of(&origin) == from;
+            let is_former = versions(&self.system).number_of(&origin) == from;
             if is_former {
-                self.system.data.versions.set_current(from, origin);
+                versions(&self.system).set_current(from, origin);
             }
         }
     }
@@ -631,6 +632,12 @@ impl Upgrade {
             waited.retain(|id, ()| self.kernel.is_alive(*id));
         }
     }
+}
+
+/// The versions of the code of a system.
+pub(crate) fn versions(system: &System) -> Arc<Versions<Module>> {
+    let versions = system.data.states.find();
+    versions.expect("a system begins with one")
 }
 
 /// The upgrade of a system that was begun last.

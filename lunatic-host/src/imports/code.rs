@@ -5,8 +5,8 @@ use lunatic_sys::codes::{EMPTY, INVALID, LIMIT, NOT_CHANGED, OK, STATE_LEN_MAX};
 use wasmtime::{Caller, Linker};
 
 use super::pieces;
-use crate::code::Offer;
 use crate::code::order::Outcome;
+use crate::code::{Offer, upgrade};
 use crate::guest_memory;
 use crate::instance::{self, Change, Ctx};
 use crate::report::untrusted::line;
@@ -28,7 +28,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "decline", decline)?;
     linker.func_wrap(namespace, "version", version)?;
     linker.func_wrap(namespace, "current", |caller: Caller<'_, Ctx>| {
-        caller.data().process().system.data.versions.current().0
+        upgrade::versions(&caller.data().process().system).current().0
     })?;
     Ok(())
 }
@@ -109,5 +109,5 @@ fn refuse(mut caller: Caller<'_, Ctx>, why: u32, len: u32) -> wasmtime::Result<(
 fn version(caller: Caller<'_, Ctx>) -> u32 {
     let ctx = caller.data();
     let code = ctx.process().local.code.module();
-    ctx.process().system.data.versions.number_of(&code)
+    upgrade::versions(&ctx.process().system).number_of(&code)
 }

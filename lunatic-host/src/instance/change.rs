@@ -5,6 +5,7 @@
 //! where it waits. Or it [refuses](refuse), ends, or takes too long: it is dropped, and the former goes on, told why. Kernel and
 //! workers see one body all the while; mail, signals and kills meet the process as ever.
 
+use std::any::Any;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -16,6 +17,7 @@ use lunatic_kernel::budget::Receipt;
 use lunatic_kernel::wait::{Held, Wait};
 use wasmtime::Caller;
 
+use super::seat::{Left, Seat};
 use super::{Ctx, Runner};
 use crate::code::order::{Order, Outcome};
 use crate::module::Module;
@@ -39,7 +41,7 @@ pub(crate) struct Change {
     /// The trace that it works for.
     current: Current,
     /// The instructions that it has left, if they are counted.
-    pub(super) fuel: Option<u64>,
+    fuel: Option<u64>,
     began: Instant,
     /// Wakes the process when the time of the trial is over.
     limit: Option<Wait<'static, Wasm>>,
@@ -50,6 +52,28 @@ pub(crate) struct Change {
 enum Verdict {
     Accepted,
     Refused(String),
+}
+
+impl Left for Change {
+    fn fuel(&self) -> Option<u64> {
+        self.fuel
+    }
+
+    fn refuse(&mut self, why: String) {
+        self.verdict.get_or_insert(Verdict::Refused(why));
+    }
+}
+
+/// What was left to the instance in this seat.
+fn take(seat: &Seat) -> Option<Box<Change>> {
+    let left: Box<dyn Any> = seat.take_left()?;
+    left.downcast().ok()
+}
+
+/// Calls `f` with what was left to the instance in this seat.
+fn with<T>(seat: &Seat, f: impl FnOnce(&mut Change) -> T) -> Option<T> {
+    seat.with_left(|left| (left as &mut dyn Any).downcast_mut().map(f))
+        .flatten()
 }
 
 impl Change {
@@ -90,10 +114,10 @@ pub(crate) async fn change(caller: &mut Caller<'_, Ctx>, mut change: Box<Change>
     let mut asked = Some(change);
     let change = poll_fn(|_| match asked.take() {
         Some(change) => {
-            seat.ask_for_change(change);
+            seat.ask_for_another(change);
             Poll::Pending
         }
-        None => seat.take_change().map_or(Poll::Pending, Poll::Ready),
+        None => take(&seat).map_or(Poll::Pending, Poll::Ready),
     })
     .await;
     let bytes = caller.data().memory.map_or(0, |memory| memory.data_size(&caller));
@@ -117,7 +141,7 @@ pub(crate) fn accept(ctx: &mut Ctx) -> wasmtime::Result<bool> {
         return Ok(false);
     }
     let (seat, process) = (ctx.seat.clone(), ctx.process().clone());
-    let is_rehearsal = seat.with_change(|change| {
+    let is_rehearsal = with(&seat, |change| {
         change.limit = None;
         change.verdict = Some(Verdict::Accepted);
         if !change.order.is_rehearsal {
@@ -138,8 +162,7 @@ pub(crate) fn accept(ctx: &mut Ctx) -> wasmtime::Result<bool> {
 
 /// The instance does not take the state.
 pub(crate) fn refuse(ctx: &Ctx, why: String) {
-    ctx.seat
-        .with_change(|change| _ = change.verdict.get_or_insert(Verdict::Refused(why)));
+    ctx.seat.with_left(|left| left.refuse(why));
 }
 
 impl Ctx {
@@ -165,13 +188,13 @@ impl Runner {
     #[cold]
     pub(super) fn switch(&mut self, kernel: &Arc<Kernel>, process: &Arc<Process>) -> bool {
         if self.former.is_none() {
-            let Some(change) = self.seat.take_change() else {
+            let Some(change) = take(&self.seat) else {
                 return false;
             };
             self.begin_trial(kernel, process, change);
             return true;
         }
-        let verdict = self.seat.with_change(|change| match change.refusal() {
+        let verdict = with(&self.seat, |change| match change.refusal() {
             Some(why) => Some(Verdict::Refused(why)),
             None => change.verdict.clone(),
         });
@@ -201,19 +224,19 @@ impl Runner {
         change.limit = Some(Wait::new(held, owner, WaitFor::Outside, Id::NONE, limit_ns));
         let entry = Entry::Closure(change.entry, Captured::from_vec(std::mem::take(&mut change.state)));
         new.seat.assign(process.clone(), entry);
-        new.seat.put_change(change);
+        new.seat.put_left(change);
         let former = std::mem::replace(self, new);
         self.former = Some(Box::new(former));
     }
 
     fn is_rehearsal(&self) -> bool {
-        self.seat.with_change(|change| change.order.is_rehearsal) == Some(true)
+        with(&self.seat, |change| change.order.is_rehearsal) == Some(true)
     }
 
     /// The former instance goes.
     fn finish(&mut self, process: &Process) {
         drop(self.former.take());
-        if let Some(mut change) = self.seat.take_change() {
+        if let Some(mut change) = take(&self.seat) {
             change.order.keep(process.id, change.copy.take());
             let pause = change.began.elapsed();
             change.order.came(process.id, Outcome::Changed { pause });
@@ -223,7 +246,7 @@ impl Runner {
     /// The former instance takes its place again, or another one begins with what the process once came with.
     fn go_back(&mut self, kernel: &Arc<Kernel>, process: &Arc<Process>, verdict: Verdict) {
         let Some(former) = self.former.take() else { return };
-        let Some(mut change) = self.seat.take_change() else {
+        let Some(mut change) = take(&self.seat) else {
             return;
         };
         change.limit = None;
@@ -241,6 +264,6 @@ impl Runner {
         };
         *self = *former;
         change.order.came(process.id, outcome);
-        self.seat.put_change(change);
+        self.seat.put_left(change);
     }
 }

@@ -11,7 +11,7 @@ use super::dump::{self, Parts};
 use super::image::Reset;
 use super::seat::{Seat, Seated};
 use super::window::Window;
-use super::{Ctx, arguments, change};
+use super::{Ctx, arguments};
 use crate::ending::Ending;
 use crate::engine::Layout;
 use crate::module::Module;
@@ -34,7 +34,7 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
     }
     loop {
         let (process, entry) = Seated(&seat).await;
-        let left = seat.with_change(|change| change.fuel);
+        let left = seat.with_left(|left| left.fuel());
         let fuel = left.flatten().or(process.local.rights.fuel);
         let called = store.data_mut().begin(process, entry);
         store.data_mut().on_trial = left.is_some();
@@ -64,7 +64,8 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
             // The process goes on in the instance that it comes from.
             let panic = ctx.find_state::<PanicCapture>().cloned();
             let why = Ending::of(&module, result, panic, ctx.limits.out_of_memory).before_accepting();
-            return change::refuse(ctx, why);
+            ctx.seat.with_left(|left| left.refuse(why));
+            return;
         }
         let mut obituary = None;
         // There is none if `next` has ended it, and has found no other to go on with.

@@ -1,5 +1,6 @@
 //! What a worker and the coroutine on its stack tell each other.
 
+use std::any::Any;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
@@ -10,7 +11,6 @@ use std::task::{Context, Poll, Wake};
 use parking_lot::Mutex;
 use wasmtime::WasmBacktrace;
 
-use super::change::Change;
 use super::image::this_thread;
 use crate::wasm::{Entry, Kernel, Process};
 
@@ -48,7 +48,7 @@ pub(super) struct Seat {
     /// The process asks for another instance.
     asks: AtomicBool,
     /// What an instance leaves to the one that is to take its place: in the seat of the former, and then in that of the latter.
-    change: Mutex<Option<Box<Change>>>,
+    left: Mutex<Option<Box<dyn Left>>>,
     kernel: Weak<Kernel>,
 }
 
@@ -69,7 +69,7 @@ impl Seat {
             looked_at: AtomicBool::new(false),
             shown: Mutex::default(),
             asks: AtomicBool::new(false),
-            change: Mutex::default(),
+            left: Mutex::default(),
             kernel: Arc::downgrade(kernel),
         })
     }
@@ -89,9 +89,9 @@ impl Seat {
         current.or_else(|| self.assigned.lock().as_ref().map(|(process, _)| process.clone()))
     }
 
-    /// The process asks for another instance.
-    pub(super) fn ask_for_change(&self, change: Box<Change>) {
-        self.put_change(change);
+    /// The process asks for another instance, and leaves this to it.
+    pub(super) fn ask_for_another(&self, left: Box<dyn Left>) {
+        self.put_left(left);
         self.asks.store(true, Ordering::Relaxed);
     }
 
@@ -101,17 +101,17 @@ impl Seat {
     }
 
     /// What an instance leaves to another is in this seat now.
-    pub(super) fn put_change(&self, change: Box<Change>) {
-        *self.change.lock() = Some(change);
+    pub(super) fn put_left(&self, left: Box<dyn Left>) {
+        *self.left.lock() = Some(left);
     }
 
-    pub(super) fn take_change(&self) -> Option<Box<Change>> {
-        self.change.lock().take()
+    pub(super) fn take_left(&self) -> Option<Box<dyn Left>> {
+        self.left.lock().take()
     }
 
     /// Calls `f` with what the instance was left.
-    pub(super) fn with_change<T>(&self, f: impl FnOnce(&mut Change) -> T) -> Option<T> {
-        self.change.lock().as_deref_mut().map(f)
+    pub(super) fn with_left<T>(&self, f: impl FnOnce(&mut dyn Left) -> T) -> Option<T> {
+        self.left.lock().as_deref_mut().map(f)
     }
 
     /// The current process; `process` was when the worker began.
@@ -209,6 +209,14 @@ impl Seat {
     pub(super) fn note_thread(&self) {
         self.moved.store(true, Ordering::Relaxed);
     }
+}
+
+/// What an instance leaves to the one that is to take its place.
+pub(super) trait Left: Any + Send {
+    /// The instructions that it has left, if they are counted.
+    fn fuel(&self) -> Option<u64>;
+    /// The instance does not take it, for this reason, unless another was told before.
+    fn refuse(&mut self, why: String);
 }
 
 /// Wakes the process that sits in the seat: what files and terminals call when they are ready.
