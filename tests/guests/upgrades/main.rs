@@ -781,15 +781,10 @@ impl Expected {
 
     /// It has ended: that is told once, and for this reason.
     fn ended(&mut self, reason: &ExitReason) {
-        loop {
-            match Mailbox::<()>::new().receive_mail() {
-                Mail::Down { monitor, reason: told } => {
-                    assert_eq!((monitor, &told), (self.monitor, reason));
-                    break;
-                }
-                _ => unreachable!("nobody sends anything else"),
-            }
-        }
+        let Mail::Down { monitor, reason: told } = Mailbox::<()>::new().receive_mail() else {
+            unreachable!("nobody sends anything else");
+        };
+        assert_eq!((monitor, &told), (self.monitor, reason));
         assert!(self.actor.call(|reply| reply).is_err());
         *self = Self::begin();
     }
