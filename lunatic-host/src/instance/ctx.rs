@@ -20,6 +20,9 @@ use crate::states::States;
 use crate::trace::Current;
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
+/// An instance on trial gives way after so many ends of time slices.
+const TRIAL_SLICES: u64 = 2;
+
 /// What host functions know of the process that calls them: the data of its store, `caller.data()` and `caller.data_mut()`.
 pub struct Ctx {
     pub(crate) kernel: Arc<Kernel>,
@@ -170,7 +173,9 @@ impl Ctx {
 
     /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
     pub(super) fn slice_over(&self) -> UpdateDeadline {
-        if !self.has_used_slice() {
+        // Whoever reads a state stands still meanwhile: mostly for less than a time slice, if that does not end just now.
+        let slices = self.kernel.slices().wrapping_sub(self.seat.slice());
+        if slices == 0 || (self.on_trial && slices <= TRIAL_SLICES) {
             return UpdateDeadline::Continue(1);
         }
         self.give_way();
