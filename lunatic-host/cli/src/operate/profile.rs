@@ -31,7 +31,7 @@ pub struct Profile {
     #[arg(long)]
     by_process: bool,
 
-    /// A file for all stacks: a flame graph if it ends in .svg, a profile for https://profiler.firefox.com if it ends in .json, in
+    /// A file for all stacks: a flame graph if it ends in .svg, a profile for profiler.firefox.com if it ends in .json, in
     /// which each process is a thread, else a line for each stack, for tools that make other pictures
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
