@@ -17,7 +17,8 @@ use lunatic_kernel::stock::EXHAUSTED;
 use lunatic_kernel::{Process as KernelProcess, Seed};
 
 use crate::alarms::crashes::Crashes;
-use crate::code::upgrade::{self, Upgrade, UpgradeConfig, UpgradeError};
+use crate::code::UpgradeConfig;
+use crate::code::upgrade::{self, Upgrade, UpgradeError};
 use crate::code::versions::{VersionInfo, Versions};
 use crate::inspect::belongings::{self, Part};
 use crate::inspect::rights;

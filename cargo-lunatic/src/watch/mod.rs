@@ -88,7 +88,7 @@ pub(crate) fn watch(
     }
 }
 
-/// Brings a program to what was built; or why it has to be started again.
+/// Upgrades a program to the module that was built. The error says why it has to be restarted instead.
 fn bring(program: &mut Program, file: &Path, way: Way, shell: Shell) -> Result<(), String> {
     if !program.is_running().unwrap_or(false) {
         return Err("the program, which had ended".into());

@@ -35,7 +35,7 @@ pub(super) struct Program {
 }
 
 impl Program {
-    /// Starts a program that was built: this command, with the same arguments, but to run what is built. `door` is the path that the user
+    /// Starts a program that was built: runs this command again, with the same arguments, on the built module. `door` is the path that the user
     /// wants the admin door to have.
     pub(super) fn start(built: &Artifact, door: Option<&Path>) -> Result<Self, Error> {
         let file = &built.path;

@@ -7,9 +7,11 @@
 //! | `mod.rs` | the code of one process |
 //! | `order.rs` | what asks processes to change, and what became of it |
 //! | `versions.rs` | the versions of a system's code |
+//! | `report.rs` | the settings of an upgrade, and its report |
 //! | `upgrade.rs` | a whole system goes over to another version, or comes back |
 
 pub(crate) mod order;
+mod report;
 pub(crate) mod upgrade;
 pub(crate) mod versions;
 
@@ -21,7 +23,8 @@ use lunatic_module::identity::CodeId;
 use parking_lot::Mutex;
 
 use self::order::Order;
-pub use self::upgrade::{Canary, Upgrade, UpgradeConfig, UpgradeError, UpgradeKind, UpgradePhase, UpgradeReport};
+pub use self::report::{Canary, UpgradeConfig, UpgradeKind, UpgradePhase, UpgradeReport};
+pub use self::upgrade::{Upgrade, UpgradeError};
 pub use self::versions::VersionInfo;
 use crate::entry::Began;
 
