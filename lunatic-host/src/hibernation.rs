@@ -36,6 +36,9 @@ const TOGETHER: usize = 32;
 const BATCH: usize = 256;
 /// After rounds of all ages in vain, so many time slices pass before the next.
 const PAUSE: u64 = 1000;
+/// And after any other round, so many times as it took: under lasting pressure, what blocks is frozen as a candidate, and a
+/// round finds little more.
+const ROUND_PAUSE: u64 = 8;
 
 /// Who waits for longer is frozen, whether there is pressure or not. To unpack it then costs some ten microseconds, at most
 /// once in that time.
@@ -248,9 +251,11 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
             let parts = old.chunks(TOGETHER).take_while(|_| self.measure());
             parts.map(|part| freeze(kernel, part, usize::MAX)).sum::<usize>() > 0
         });
-        if !found {
-            self.paused_until.store(now + PAUSE, Ordering::Relaxed);
-        }
+        let pause = match found {
+            true => ROUND_PAUSE * (kernel.slices() - now),
+            false => PAUSE,
+        };
+        self.paused_until.store(kernel.slices() + pause, Ordering::Relaxed);
         found
     }
 

@@ -97,6 +97,8 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
         }
         "write outside" => fs::write(folder.join("other/new"), "new")?,
         "run inside" => drop(Command::new(folder.join("write/program")).status()?),
+        "advise itself" => advise(-10001)?,
+        "advise others" => advise(-1)?,
         "unshare" => {
             let done = Command::new("unshare")
                 .args(["--user", "true"])
@@ -110,6 +112,17 @@ fn make(name: &str, folder: &Path) -> io::Result<()> {
         _ => unreachable!("no such attempt: {what}"),
     }
     Ok(())
+}
+
+/// Gives back no pages of the process that `pidfd` is a descriptor of.
+fn advise(pidfd: i32) -> io::Result<()> {
+    let none = std::ptr::null::<libc::iovec>();
+    // SAFETY: a list of no ranges is never read, and names no memory.
+    let done = unsafe { libc::syscall(libc::SYS_process_madvise, pidfd, none, 0, libc::MADV_DONTNEED, 0) };
+    match done {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// Makes an attempt, and says how the process ended and what it printed.
@@ -230,6 +243,19 @@ fn a_host_makes_no_namespaces() {
         return;
     }
     check("host unshare", Path::new(""), DENIED);
+}
+
+#[test]
+fn a_host_advises_itself_about_memory_and_nobody_else() {
+    let before = ended("nobody advise itself", Path::new("")).0.code();
+    check("host advise itself", Path::new(""), before.unwrap());
+    assert_ne!(before, Some(DENIED));
+    check("nobody advise others", Path::new(""), OTHER_ERROR);
+    check(
+        "host advise others",
+        Path::new(""),
+        if offered().calls { DENIED } else { OTHER_ERROR },
+    );
 }
 
 /// What it says is compared with what the kernel says of the thread.

@@ -47,7 +47,6 @@ const DENIED: &[i64] = &[
     libc::SYS_personality,
     libc::SYS_pidfd_getfd,
     libc::SYS_pivot_root,
-    libc::SYS_process_madvise,
     libc::SYS_process_vm_readv,
     libc::SYS_process_vm_writev,
     libc::SYS_ptrace,
@@ -96,9 +95,17 @@ const COMPUTING: &[i64] = &[
 
 /// Has the system calls fail that no host needs, with `EPERM`; false if the system cannot do so, or only at a price.
 pub(crate) fn deny() -> bool {
-    let rules = DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    let mut rules: BTreeMap<_, _> = DENIED.iter().map(|call| (*call, Vec::new())).collect();
+    let Some(to_others) = rule(0, SeccompCmpOp::Ne, u64::from(PIDFD_SELF_THREAD_GROUP.cast_unsigned())) else {
+        return false;
+    };
+    // Advice about the memory of others. Frozen processes give their own pages back by this call, many at once.
+    rules.insert(libc::SYS_process_madvise, to_others);
     is_free() && apply(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
 }
+
+/// The calling process in place of a descriptor of one (since Linux 6.14).
+const PIDFD_SELF_THREAD_GROUP: i32 = -10001;
 
 /// Has every system call kill this process that a thread which computes does not need; false if the system cannot do so.
 pub(crate) fn allow_computing() -> bool {
@@ -108,12 +115,14 @@ pub(crate) fn allow_computing() -> bool {
     apply(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
+/// The lower half of an argument compared with a value.
+fn rule(arg: u8, op: SeccompCmpOp, value: u64) -> Option<Vec<SeccompRule>> {
+    let condition = SeccompCondition::new(arg, SeccompCmpArgLen::Dword, op, value).ok()?;
+    Some(vec![SeccompRule::new(vec![condition]).ok()?])
+}
+
 /// Calls that are allowed with some arguments only.
 fn narrow() -> Option<[(i64, Vec<SeccompRule>); 4]> {
-    let rule = |arg, op, value| {
-        let condition = SeccompCondition::new(arg, SeccompCmpArgLen::Dword, op, value).ok()?;
-        Some(vec![SeccompRule::new(vec![condition]).ok()?])
-    };
     let not_executable = || rule(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0);
     Some([
         (libc::SYS_mmap, not_executable()?),
