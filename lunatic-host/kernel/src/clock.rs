@@ -46,6 +46,8 @@ struct Sleepers<W> {
     agenda: Agenda<W>,
     /// Sleepers who are due and are being woken.
     waking: usize,
+    /// When the thread last began to wait: until when. `None` if it waits to be called.
+    waits_until: Option<Instant>,
     stopped: bool,
 }
 
@@ -55,6 +57,7 @@ impl<W> Default for Clock<W> {
             sleepers: Mutex::new(Sleepers {
                 agenda: Agenda::default(),
                 waking: 0,
+                waits_until: None,
                 stopped: false,
             }),
             changed: Condvar::new(),
@@ -67,8 +70,12 @@ impl<W> Default for Clock<W> {
 impl<W> Clock<W> {
     /// Wakes `waiter` at `due`.
     pub fn set(&self, due: Instant, waiter: W) -> TimerId {
-        let (id, is_first) = self.sleepers.lock().agenda.insert(due, waiter);
-        if is_first {
+        let mut sleepers = self.sleepers.lock();
+        let (id, is_first) = sleepers.agenda.insert(due, waiter);
+        // While workers are busy the thread looks in each time slice. To wake it for each timeout costs more than most waits take.
+        let is_late = sleepers.waits_until.is_none_or(|until| due < until);
+        drop(sleepers);
+        if is_first && is_late {
             self.changed.notify_one();
         }
         id
@@ -141,12 +148,14 @@ impl<W> Clock<W> {
             let first = sleepers.agenda.next_due();
             if keeper.is_busy() {
                 let until = first.map_or(next_tick, |first| first.min(next_tick));
+                sleepers.waits_until = Some(until);
                 self.changed.wait_until(&mut sleepers, until);
                 continue;
             }
             // Say that this thread goes dormant, then look again: a worker that wakes after the look sees the word.
             self.dormant.store(true, Ordering::SeqCst);
             if !keeper.is_busy() {
+                sleepers.waits_until = first;
                 match first {
                     Some(first) => drop(self.changed.wait_until(&mut sleepers, first)),
                     None => self.changed.wait(&mut sleepers),
@@ -174,6 +183,43 @@ fn wake_batch<W>(sleepers: &mut MutexGuard<'_, Sleepers<W>>, keeper: &impl Timek
 mod tests {
     use super::*;
     use crate::environment::{Machine, now};
+
+    /// A timer that is the first is not late, whatever the thread waits for.
+    #[test]
+    fn each_first_sleeper_is_woken_in_time() {
+        struct Quiet<'a>(&'a AtomicBool, std::sync::mpsc::Sender<u32>);
+        impl Timekeeper<u32> for Quiet<'_> {
+            fn is_busy(&self) -> bool {
+                self.0.load(Ordering::Relaxed)
+            }
+
+            fn tick(&self, _slice: u64) {}
+
+            fn wake(&self, waiter: &u32) {
+                self.1.send(*waiter).expect("the test waits for it");
+            }
+        }
+        let (clock, busy) = (Clock::<u32>::default(), AtomicBool::new(false));
+        let (told, woken) = std::sync::mpsc::channel();
+        let keeper = Quiet(&busy, told);
+        let machine = Machine::new(|| Duration::ZERO);
+        std::thread::scope(|scope| {
+            scope.spawn(|| clock.run(&keeper, &machine));
+            let hour = Duration::from_secs(3600);
+            for round in 0..200_u32 {
+                busy.store(round % 3 == 0, Ordering::Relaxed);
+                clock.call();
+                // One that is far, and goes again, before one that is near.
+                let far = clock.set(now() + hour, 1);
+                if round % 2 == 0 {
+                    clock.cancel(far);
+                }
+                clock.set(now() + Duration::from_micros(u64::from(round) * 10), 2);
+                assert_eq!(woken.recv_timeout(hour / 60), Ok(2));
+            }
+            clock.stop();
+        });
+    }
 
     /// Many sleepers, each of whom is set again at a time that has passed: the clock has somebody to wake for ever.
     #[test]
