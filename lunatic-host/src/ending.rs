@@ -107,8 +107,11 @@ impl Ending {
         // Once the main process has ended, the others may see its channels close before they are stopped.
         let is_told = system.is_main(process.id) || !system.is_over();
         let failure = self.report.filter(|_| is_told);
-        if let (Some(_), Some(parent)) = (&failure, process.parent) {
-            system.data.crashes.count(parent);
+        if let Some(failure) = &failure {
+            failure.module.count_failure();
+            if let Some(parent) = process.parent {
+                system.data.crashes.count(parent);
+            }
         }
         let obituary = failure.and_then(|failure| failure.publish(kernel, process, &self.reason));
         (self.reason, obituary)

@@ -128,7 +128,7 @@ pub use lunatic_kernel::{WaitFor, exit};
 pub use lunatic_memory::{KernelFeatures, forbid_huge_pages, kernel_features};
 pub use lunatic_module::cache::user_folder as cache_folder;
 pub use lunatic_module::imports::Imports;
-pub use lunatic_module::{CodeId, Entries, EntryName};
+pub use lunatic_module::{CodeId, Entries, EntryName, signature};
 pub use lunatic_report as report;
 pub use lunatic_rights::parse_size;
 pub use wasmtime;

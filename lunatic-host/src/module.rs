@@ -10,7 +10,7 @@ pub(crate) mod artifact;
 pub(crate) mod brought;
 mod error;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use lunatic_kernel::budget::Receipt;
@@ -49,6 +49,8 @@ pub struct Module {
     image: OnceLock<Arc<Image>>,
     /// What its frozen processes have in common.
     models: Models,
+    /// How many processes failed that ran it.
+    failures: AtomicU64,
 }
 
 /// A module of one layout, ready to make instances.
@@ -67,6 +69,7 @@ struct Source {
 
 impl Module {
     pub(crate) fn load(host: &Wasm, file: &[u8]) -> Result<Arc<Self>, LoadError> {
+        host.trusted(file)?;
         // In one layout at once, so that the loader hears of what is wrong with the file; in the others when they are
         // needed.
         let compiled = compile(host, file, Layout::Fast)?;
@@ -94,9 +97,20 @@ impl Module {
             prepared: AtomicBool::new(false),
             image: OnceLock::new(),
             models: Models::default(),
+            failures: AtomicU64::new(0),
         };
         let _ = module.compiled[layout as usize].set(linked);
         module
+    }
+
+    /// Counts a process that failed while it ran the module.
+    pub(crate) fn count_failure(&self) {
+        self.failures.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many processes have failed that ran the module.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
     }
 
     /// The prefix of the names of exported tests.

@@ -214,9 +214,17 @@ impl RunningSystem {
     ///
     /// # Errors
     ///
-    /// [`UpgradeError`] if another upgrade goes on, or the machine refuses a thread.
+    /// [`UpgradeError`] if another upgrade goes on, or the machine refuses a thread. One that a process with fewer rights than the
+    /// system's has begun does not count: it is cancelled, and what it has changed goes back first.
     pub fn upgrade(&self, module: &Arc<Module>, config: UpgradeConfig) -> Result<Arc<Upgrade>, UpgradeError> {
-        upgrade::begin(&self.kernel, &self.system, module, config)
+        let asked = upgrade::Asked {
+            kernel: &self.kernel,
+            system: &self.system,
+            module,
+            config,
+            within: None,
+        };
+        asked.begin()
     }
 
     /// The upgrade that was begun last.

@@ -13,6 +13,7 @@ use lunatic_kernel::permits::Permits;
 use lunatic_kernel::scheduler::Queues;
 use lunatic_kernel::worker::Threads;
 use lunatic_module::cache::Cache;
+use lunatic_module::signature::TrustedKeys;
 use lunatic_net::Net;
 use parking_lot::Mutex;
 
@@ -139,6 +140,7 @@ pub struct RuntimeBuilder {
     use_cache: bool,
     compile_helper: Option<CompileHelper>,
     compile_limits: CompileLimits,
+    trusted_keys: Option<TrustedKeys>,
     extensions: Vec<Arc<dyn Extension>>,
 }
 
@@ -222,6 +224,13 @@ impl RuntimeBuilder {
         self
     }
 
+    /// Compiles only modules that one of these keys has [signed](lunatic_module::signature): programs, their upgrades, and what
+    /// guests bring along. By default it compiles any.
+    pub fn trusted_keys(mut self, keys: TrustedKeys) -> Self {
+        self.trusted_keys = Some(keys);
+        self
+    }
+
     /// Adds host functions of the embedder's own. By default there are none. Keep an `Arc` inside the extension to share
     /// with it what the embedder needs, too.
     pub fn extension(mut self, extension: impl Extension) -> Self {
@@ -273,6 +282,7 @@ impl RuntimeBuilder {
             guest_cache: cache.part(GUEST_CACHE, GUEST_CACHE_SIZE_MAX),
             cache,
             compiler: Compiler::new(self.compile_helper, self.compile_limits),
+            trusted_keys: self.trusted_keys,
             descriptors: descriptors::stock(self.descriptors_max),
             file_operations: Permits::new(FILE_OPERATIONS_MAX),
             net: Net::new(|| Keys::new(node, || machine.random()))?,
@@ -305,6 +315,7 @@ impl Runtime {
             use_cache: true,
             compile_helper: None,
             compile_limits: CompileLimits::default(),
+            trusted_keys: None,
             extensions: Vec::new(),
         }
     }
@@ -314,8 +325,8 @@ impl Runtime {
     ///
     /// # Errors
     ///
-    /// [`LoadError`]: when the bytes are no module, or one that imports what the host does not provide, and when an extension
-    /// could not add its functions.
+    /// [`LoadError`]: when the bytes are no module, or one that imports what the host does not provide; when none of the
+    /// [trusted keys](RuntimeBuilder::trusted_keys) has signed it, if there are any; and when an extension could not add its functions.
     pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
         Module::load(&self.kernel.host, wasm)
     }

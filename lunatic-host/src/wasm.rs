@@ -14,6 +14,7 @@ use lunatic_kernel::trace::Trace;
 use lunatic_memory::ThreadClock;
 use lunatic_module::cache::Cache;
 use lunatic_module::entries::EntryName;
+use lunatic_module::signature::TrustedKeys;
 use lunatic_net::Net;
 use lunatic_net::process::{SocketHost, Sockets};
 use lunatic_net::reactor::Reactor;
@@ -30,7 +31,7 @@ use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
 use crate::instance::{AtSliceEnd, Ctx, Places, Runner};
 use crate::io::Io;
-use crate::module::Module;
+use crate::module::{LoadError, Module};
 use crate::rights::Rights;
 use crate::shortage::Shortage;
 use crate::states::SharedStates;
@@ -43,6 +44,8 @@ pub struct Wasm {
     /// What guests compiled: a part of the cache, in which they can only get in each other's way.
     pub(crate) guest_cache: Cache,
     pub(crate) compiler: Compiler,
+    /// Who has to have signed what is compiled, if anybody has to.
+    pub(crate) trusted_keys: Option<TrustedKeys>,
     pub(crate) net: Net<Arc<Process>>,
     /// The descriptors that processes may have together.
     pub(crate) descriptors: Arc<Stock>,
@@ -100,6 +103,13 @@ pub struct Belongings {
 }
 
 impl Wasm {
+    /// Whether this host compiles a module.
+    pub(crate) fn trusted(&self, file: &[u8]) -> Result<(), LoadError> {
+        let keys = self.trusted_keys.as_ref();
+        let checked = keys.map_or(Ok(()), |keys| keys.check(file));
+        checked.map_err(|error| LoadError::Untrusted(error.to_string()))
+    }
+
     /// What tells which sockets have become ready.
     pub fn reactor(&self) -> &Arc<Reactor<Arc<Process>>> {
         &self.net.reactor

@@ -6,7 +6,7 @@ crate::imports! {
     namespace "lunatic::rights";
 
     /// 1 if the calling process may do what the text says, else 0: `spawn`, `configure`, `names`, `compile`, `inspect`,
-    /// `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. [`codes::INVALID`](crate::codes::INVALID) for other texts.
+    /// `metrics`, `trace`, `upgrade`, `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. [`codes::INVALID`](crate::codes::INVALID) for other texts.
     fn allows(question: *const u8, question_len: usize) -> i32;
 
     /// Writes what is used of the nearest budget of a process to `out`. [`codes::OK`](crate::codes::OK);

@@ -13,6 +13,8 @@
 //!   version has in addition, and ends those that it has no more.
 //! - Any other process says where its point is: [`upgrade_here`], where a loop of Erlang would call itself by its full name.
 //!
+//! A program can upgrade itself as well: [`Upgrade`].
+//!
 //! A process that has no such point goes on in its version to its end. So does whatever it spawns: a closure runs in the version
 //! that its parent runs, as what it has captured is laid out as that version lays it out.
 //!
@@ -56,6 +58,8 @@
 //! }
 //! ```
 
+mod upgrade;
+
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
@@ -63,6 +67,7 @@ use std::io::{self, Write};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub use self::upgrade::{Kind, Phase, Upgrade, UpgradeError, UpgradeReport, UpgradeUnderWay};
 use crate::host::{self, mail};
 pub use crate::keep_state;
 use crate::net::handover;

@@ -36,6 +36,8 @@ pub enum Right {
     Metrics,
     /// To open [spans](crate::trace), and to say which trace a process works for.
     Trace,
+    /// To bring processes that have its rights, or less, to [another version](crate::code::Upgrade) of their code.
+    Upgrade,
 }
 
 impl Right {
@@ -48,6 +50,7 @@ impl Right {
             Self::Inspect => "inspect",
             Self::Metrics => "metrics",
             Self::Trace => "trace",
+            Self::Upgrade => "upgrade",
         }
     }
 }

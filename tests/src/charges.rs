@@ -46,6 +46,10 @@ pub const CHARGES: &[Row] = &[
     // The state is paid for until one of the two instances has it alone.
     ("code", "offer accept refuse decline version current", &[Nothing]),
     ("code", "change", &[Memory, Buffers]),
+    // The module in another layout. What an upgrade notes of the processes that it changes is kept until it is over.
+    ("code", "upgrade", &[Code, Buffers]),
+    ("code", "report", &[Buffers]),
+    ("code", "wait cancel", &[Nothing]),
     ("channel", "new", &[Channels]),
     ("channel", "try_send send", &[Messages]),
     ("channel", "try_receive receive", &[Buffers]),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use lunatic_host::code::{Canary, UpgradeConfig, UpgradeError, UpgradePhase, UpgradeReport};
+use lunatic_host::code::{UpgradeConfig, UpgradeError, UpgradeReport};
 use lunatic_host::report::untrusted::line;
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Semaphore, TryAcquireError};
@@ -90,15 +90,13 @@ impl UpgradeView {
     fn of(report: UpgradeReport) -> Self {
         let us = |pause: Duration| u64::try_from(pause.as_micros()).unwrap_or(u64::MAX);
         let [p50, p99, max] = report.pauses.map(us);
-        let is_over = report.phase.is_over();
-        let (phase, why) = phase(report.phase);
         Self {
             from: report.from,
             to: report.to,
             code: line(report.code.to_string()).to_string(),
-            phase: phase.into(),
-            why: why.map(|why| line(why).to_string()),
-            is_over,
+            phase: report.phase.name().into(),
+            why: report.phase.why().map(|why| line(why).to_string()),
+            is_over: report.phase.is_over(),
             kinds: report.kinds.into_iter().map(KindView::of).collect(),
             changed: report.changed,
             kept: report.kept,
@@ -131,69 +129,13 @@ impl KindView {
     }
 }
 
-fn phase(phase: UpgradePhase) -> (&'static str, Option<String>) {
-    match phase {
-        UpgradePhase::Checking => ("checking", None),
-        UpgradePhase::Canary => ("canary", None),
-        UpgradePhase::Watching => ("watching", None),
-        UpgradePhase::Changing => ("changing", None),
-        UpgradePhase::Done => ("done", None),
-        UpgradePhase::Rehearsed => ("rehearsed", None),
-        UpgradePhase::Refused(why) => ("refused", Some(why)),
-        UpgradePhase::RollingBack(why) => ("rolling back", Some(why)),
-        UpgradePhase::RolledBack(why) => ("rolled back", Some(why)),
-        _ => ("unknown", None),
-    }
-}
-
 /// Reads what stands behind the `?`.
 pub(crate) fn config(query: &str) -> Result<UpgradeConfig, Refused> {
     let mut config = UpgradeConfig::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-        let wrong = |expected: &str| Refused::Wrong(format!("`{name}={value}`: give {expected}"));
-        let yes = || match &*value {
-            "yes" => Ok(true),
-            "no" => Ok(false),
-            _ => Err(wrong("yes or no")),
-        };
-        let seconds = || {
-            let seconds = value.parse().ok();
-            let seconds = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-            let allowed = seconds.filter(|seconds| *seconds <= SECONDS_MAX);
-            allowed.ok_or_else(|| wrong("a number of seconds, up to 86400"))
-        };
-        match &*name {
-            "rehearse" => config.rehearse_only = yes()?,
-            "partial" => config.is_partial = yes()?,
-            "canary" => config.canary = canary(&value).ok_or_else(|| wrong("none, N, N% or name:PART"))?,
-            "watch" => config.watch = seconds()?,
-            "limit" => config.time_limit = seconds()?,
-            "patience" => config.patience = seconds()?,
-            "batch" => config.batch = value.parse().map_err(|_| wrong("a number"))?,
-            "restore" => config.restores_saved = yes()?,
-            "children-first" => config.children_first = yes()?,
-            _ => return Err(Refused::Wrong(format!("`{name}` cannot be said"))),
-        }
+        config.set(&name, &value).map_err(Refused::Wrong)?;
     }
     Ok(config)
-}
-
-/// A day.
-const SECONDS_MAX: Duration = Duration::from_secs(86_400);
-
-fn canary(text: &str) -> Option<Canary> {
-    match text {
-        "none" => Some(Canary::None),
-        _ => match (text.strip_prefix("name:"), text.strip_suffix('%')) {
-            (Some(part), _) => Some(Canary::Named(part.to_owned())),
-            (None, Some(percent)) => {
-                let percent = percent.parse().ok();
-                let percent = percent.filter(|percent| (0.0..=100.0).contains(percent));
-                Some(Canary::Percent(percent?))
-            }
-            (None, None) => Some(Canary::Count(text.parse().ok()?)),
-        },
-    }
 }
 
 /// Takes the module that comes with a request, and begins.
@@ -268,44 +210,15 @@ fn busy(why: String) -> Answer {
 
 #[cfg(test)]
 mod tests {
+    use lunatic_host::code::Canary;
+
     use super::*;
 
     #[test]
     fn what_is_asked_for_is_read() {
-        let read = config(
-            "rehearse=yes&partial=yes&canary=name%3Aa+b&watch=0.5&limit=2&patience=3&batch=7&children-first=yes&restore=no",
-        );
-        let mut expected = UpgradeConfig::default();
-        (expected.rehearse_only, expected.is_partial, expected.children_first) = (true, true, true);
-        expected.canary = Canary::Named("a b".into());
-        expected.watch = Duration::from_millis(500);
-        (expected.time_limit, expected.patience) = (Duration::from_secs(2), Duration::from_secs(3));
-        (expected.batch, expected.restores_saved) = (7, false);
-        assert_eq!(read, Ok(expected));
-        for (text, expected) in [
-            ("none", Canary::None),
-            ("3", Canary::Count(3)),
-            ("2.5%25", Canary::Percent(2.5)),
-        ] {
-            assert_eq!(config(&format!("canary={text}")).unwrap().canary, expected);
-        }
-    }
-
-    #[test]
-    fn what_makes_no_sense_is_refused() {
-        for query in [
-            "canary=",
-            "canary=-1",
-            "canary=101%25",
-            "canary=NaN%25",
-            "watch=-1",
-            "watch=86401",
-            "limit=x",
-            "batch=many",
-            "partial=perhaps",
-            "x=1",
-        ] {
-            assert!(matches!(config(query), Err(Refused::Wrong(_))), "{query}");
-        }
+        let read = config("canary=name%3Aa+b&partial=yes").unwrap();
+        assert_eq!(read.canary, Canary::Named("a b".into()));
+        assert!(read.is_partial);
+        assert!(matches!(config("x=1"), Err(Refused::Wrong(_))));
     }
 }

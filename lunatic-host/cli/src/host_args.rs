@@ -7,8 +7,9 @@ use std::time::Duration;
 use crate::{Confine, DumpArgs, LogArgs, OtlpArgs};
 use anyhow::{Context as _, bail};
 use lunatic_host::budget::Caps;
+use lunatic_host::signature::TrustedKeys;
 use lunatic_host::wasi::flags;
-use lunatic_host::{CompileHelper, Runtime, SystemConfig, parse_size};
+use lunatic_host::{CompileHelper, Runtime, RuntimeBuilder, SystemConfig, parse_size};
 use lunatic_rights::table::{ENVIRONMENT, FILES, MEMORY, NETWORK, OPEN_FILES, TREE_MEMORY, TREE_PROCESSES, TREE_TIME};
 
 /// What the host is told on the command line, before the module's own arguments. Flags that give rights have their help
@@ -67,6 +68,10 @@ pub struct HostArgs {
     /// Give the program what a native one has: the current folder, all variables, and the network
     #[arg(long, help_heading = "Host options")]
     pub trust: bool,
+
+    /// Run only modules that are signed by a key in this file, or in a file of this folder: see `lunatic sign`
+    #[arg(long, value_name = "PATH", help_heading = "Host options")]
+    pub trusted_keys: Option<PathBuf>,
 
     /// Give up what the host itself does not need of the user's rights
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Host options")]
@@ -131,18 +136,22 @@ pub struct HostArgs {
 }
 
 impl HostArgs {
-    /// A runtime as these flags want it.
-    pub(crate) fn runtime(&self) -> anyhow::Result<Runtime> {
+    /// A runtime as these flags want it, once it is built. Reads the files that they name.
+    pub(crate) fn runtime(&self) -> anyhow::Result<RuntimeBuilder> {
         // The programs that have these flags use mimalloc, which asks for huge pages.
         lunatic_host::forbid_huge_pages();
         let mut builder = crate::compat::add(Runtime::builder()).compile_helper(CompileHelper::this_program());
         if let Some(size) = &self.max_resident {
             builder = builder.resident_max(parse_size(size).with_context(|| format!("--max-resident {size}"))?);
         }
+        if let Some(path) = &self.trusted_keys {
+            let keys = TrustedKeys::read(path).with_context(|| format!("--trusted-keys {}", path.display()))?;
+            builder = builder.trusted_keys(keys);
+        }
         match self.workers {
             Some(0) => bail!("--workers 0 could run nothing: give at least 1"),
-            Some(workers) => builder.workers(workers).build(),
-            None => builder.build(),
+            Some(workers) => Ok(builder.workers(workers)),
+            None => Ok(builder),
         }
     }
 

@@ -13,6 +13,7 @@
 //! | [`cargo_runner`] | what cargo calls `lunatic` with, as the `runner` of its configuration |
 //! | [`init`] | `lunatic init`: writes that configuration |
 //! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
+//! | `sign` | `lunatic sign`: signs modules |
 //! | `confine` | what the program `lunatic` gives up of its own rights |
 //! | [`doctor`] | `lunatic doctor`: says what of that this machine enforces |
 //! | `trust` | rights as a native program has them |
@@ -51,6 +52,7 @@ mod otlp;
 #[cfg(unix)]
 mod reload;
 mod run;
+mod sign;
 #[cfg_attr(not(unix), path = "no_stop.rs")]
 mod stop;
 mod test_args;
@@ -71,5 +73,6 @@ pub use self::otlp::OtlpArgs;
 #[cfg(unix)]
 pub use self::reload::Configuration;
 pub use self::run::run;
+pub use self::sign::{Sign, sign};
 pub use self::test_args::{TestArgs, TestColor, TestFormat};
 pub use self::test_runner::test;

@@ -28,6 +28,7 @@ enum Command {
     Run(Box<Run>),
     /// Have cargo build for WebAssembly and run with Lunatic: writes .cargo/config.toml
     Init,
+    Sign(lunatic_cli::Sign),
     #[cfg(unix)]
     #[command(flatten)]
     Operate(lunatic_cli::Operate),
@@ -96,6 +97,7 @@ fn main() {
             lunatic_cli::run(&file, &args, &host)
         }
         Command::Init => init(),
+        Command::Sign(sign) => lunatic_cli::sign(&sign),
         #[cfg(unix)]
         Command::Operate(command) => lunatic_cli::operate(&command),
         Command::Doctor => {

@@ -67,8 +67,9 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
         network: otlp.is_some(),
         configuration: stop::folder(reload.as_ref()),
     };
+    let runtime = host.runtime()?;
     host.confine.program(&config, &needs)?;
-    let runtime = Arc::new(host.runtime()?);
+    let runtime = Arc::new(runtime.build()?);
     let module = load(&runtime, file, &wasm)?;
     grant(&mut config, &module, host);
     // Not before: until then, Ctrl-C ends a program at once that may still be compiled.

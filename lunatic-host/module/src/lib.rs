@@ -7,6 +7,7 @@
 //! | [`imports`] | which functions a module wants from the host |
 //! | [`identity`] | which code a module is: hash, name, version |
 //! | [`entries`] | names by which an entry is found in another version of a module |
+//! | [`signature`] | who vouches for a module |
 //! | [`cache`] | keeps what was made of a file on disk |
 //!
 //! # What this crate does not know
@@ -28,6 +29,7 @@ pub mod facts;
 pub mod identity;
 pub mod imports;
 pub mod rewrite;
+pub mod signature;
 #[cfg(test)]
 mod testing;
 

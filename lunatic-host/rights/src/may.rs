@@ -7,7 +7,7 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 pub struct May(u8);
 
 /// All of them.
-pub const MAY_ALL: May = May(127);
+pub const MAY_ALL: May = May(255);
 
 impl May {
     /// Spawn processes.
@@ -24,6 +24,8 @@ impl May {
     pub const METRICS: Self = Self(32);
     /// Open spans, and say which trace it works for.
     pub const TRACE: Self = Self(64);
+    /// Bring processes that have its rights, or less, to another version of their code.
+    pub const UPGRADE: Self = Self(128);
 
     /// Whether all of `other` is in this set.
     pub fn contains(self, other: Self) -> bool {

@@ -213,6 +213,7 @@ mod tests {
                 "inspect processes" => self.may.contains(May::INSPECT),
                 "count metrics" => self.may.contains(May::METRICS),
                 "trace" => self.may.contains(May::TRACE),
+                "upgrade" => self.may.contains(May::UPGRADE),
                 "clocks" => self.clock == ClockRight::Fixed(1),
                 "random numbers" => self.random == RandomRight::Seed(1),
                 "memory of a process" => self.max_memory == 10,
@@ -239,7 +240,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 14, "a name in this test is not the table's");
+        assert_eq!(seen, 15, "a name in this test is not the table's");
     }
 
     #[test]

@@ -168,6 +168,7 @@ pub const RIGHTS: &[Right] = &[
     INSPECT,
     METRICS,
     TRACE,
+    UPGRADE,
     MEMORY,
     OPEN_FILES,
     MAILBOX,
@@ -413,6 +414,15 @@ pub const METRICS: Right = Right {
 pub const TRACE: Right = Right {
     name: "trace",
     asked: Asked::Word("trace", May::TRACE),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// To bring processes to another version of their code.
+pub const UPGRADE: Right = Right {
+    name: "upgrade",
+    asked: Asked::Word("upgrade", May::UPGRADE),
     flag: None,
     unasked: Unasked::Nothing,
     narrows: Narrows::Common,

@@ -7,13 +7,22 @@
 //! | `mod.rs` | the code of one process |
 //! | `order.rs` | what asks processes to change, and what became of it |
 //! | `versions.rs` | the versions of a system's code |
-//! | `report.rs` | the settings of an upgrade, and its report |
+//! | `report.rs`, `settings.rs` | the settings of an upgrade, and its report; settings as text |
+//! | `candidates.rs` | which processes can change, and in which order |
+//! | `round.rs` | having processes change, so many at a time |
+//! | `rehearsal.rs` | finding out what a version can have, before anything changes |
+//! | `watch.rs` | how those do that have changed first |
 //! | `upgrade.rs` | a whole system goes over to another version, or comes back |
 
+mod candidates;
 pub(crate) mod order;
+mod rehearsal;
 mod report;
+mod round;
+mod settings;
 pub(crate) mod upgrade;
 pub(crate) mod versions;
+mod watch;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -22,8 +22,15 @@ pub(crate) struct Order<M> {
     fallbacks: Mutex<States>,
     /// What the processes left their former version with, as far as there is room for it.
     kept: Mutex<(States, usize)>,
-    outcomes: Mutex<HashMap<Id, Outcome>>,
+    outcomes: Mutex<Outcomes>,
     came: Condvar,
+}
+
+#[derive(Default)]
+struct Outcomes {
+    came: HashMap<Id, Outcome>,
+    /// Who waits is woken when there are so many. A thread that is woken for each costs more than the change of a process.
+    awaited: usize,
 }
 
 /// States of processes.
@@ -48,6 +55,14 @@ impl<M> Order<M> {
             kept: Mutex::default(),
             outcomes: Mutex::default(),
             came: Condvar::new(),
+        }
+    }
+
+    /// An order that changes nothing.
+    pub(crate) fn rehearsal(module: Arc<M>, time_limit: Duration) -> Self {
+        Self {
+            is_rehearsal: true,
+            ..Self::new(module, time_limit)
         }
     }
 
@@ -83,14 +98,18 @@ impl<M> Order<M> {
 
     /// A process has come to its point of change.
     pub(crate) fn came(&self, process: Id, outcome: Outcome) {
-        self.outcomes.lock().insert(process, outcome);
-        self.came.notify_all();
+        let mut outcomes = self.outcomes.lock();
+        outcomes.came.insert(process, outcome);
+        if outcomes.came.len() >= outcomes.awaited {
+            self.came.notify_all();
+        }
     }
 
-    /// Waits until something more has come, but not longer than until `deadline`, and takes all that has.
-    pub(crate) fn wait(&self, deadline: Instant) -> HashMap<Id, Outcome> {
+    /// Waits until so many more have come, but not longer than until `deadline`, and takes all that have. For one thread.
+    pub(crate) fn wait(&self, count: usize, deadline: Instant) -> HashMap<Id, Outcome> {
         let mut outcomes = self.outcomes.lock();
-        while outcomes.is_empty() && !self.came.wait_until(&mut outcomes, deadline).timed_out() {}
-        std::mem::take(&mut outcomes)
+        outcomes.awaited = count;
+        while outcomes.came.len() < count && !self.came.wait_until(&mut outcomes, deadline).timed_out() {}
+        std::mem::take(&mut outcomes.came)
     }
 }

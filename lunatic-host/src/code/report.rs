@@ -86,6 +86,30 @@ pub enum UpgradePhase {
 }
 
 impl UpgradePhase {
+    /// What it is called: `checking`, `canary`, `watching`, `changing`, `done`, `rehearsed`, `refused`, `rolling back` or
+    /// `rolled back`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Checking => "checking",
+            Self::Canary => "canary",
+            Self::Watching => "watching",
+            Self::Changing => "changing",
+            Self::Done => "done",
+            Self::Rehearsed => "rehearsed",
+            Self::Refused(_) => "refused",
+            Self::RollingBack(_) => "rolling back",
+            Self::RolledBack(_) => "rolled back",
+        }
+    }
+
+    /// Why it was refused, or goes back.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Refused(why) | Self::RollingBack(why) | Self::RolledBack(why) => Some(why),
+            _ => None,
+        }
+    }
+
     /// Whether nothing more will happen.
     pub fn is_over(&self) -> bool {
         matches!(

@@ -6,34 +6,35 @@
 //!    └──▶ Refused, or Rehearsed
 //! ```
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Poll, Waker};
 use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
-use lunatic_kernel::exit::ExitReason;
 use parking_lot::{Condvar, Mutex};
 
+use super::candidates::{Candidate, Part, choose};
 use super::order::{Order, Outcome, States};
-use super::report::{Canary, UpgradeConfig, UpgradeKind, UpgradePhase, UpgradeReport};
+use super::rehearsal::{Rehearsal, misfit};
+use super::report::{UpgradeConfig, UpgradePhase, UpgradeReport};
+use super::round::{LOOK_EVERY, Round};
 use super::versions::Versions;
+use super::watch::Watch;
 use crate::engine::Layout;
 use crate::module::Module;
+use crate::rights::Rights;
 use crate::wasm::{Kernel, Process, System};
 
 /// Why a process stays in its version is told for so many.
 const TOLD_MAX: usize = 100;
-/// So often it is looked at how canaries do, and who has ended that is waited for.
-const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// A process that comes to its point of change within this time can be the sample of its kind.
-const REHEARSAL_GRACE: Duration = Duration::from_secs(1);
 /// Processes that are spawned in the former version meanwhile are changed in so many rounds.
 const ROUNDS_MAX: usize = 16;
-/// A canary's mailbox has grown if it holds so many more entries than before, and twice as many.
-const GROWTH: usize = 1000;
+/// So long processes are waited for that go back, if somebody who may more wants another upgrade.
+const HURRIED: Duration = Duration::from_secs(1);
 
 /// An upgrade that was begun: see [`RunningSystem::upgrade`](crate::RunningSystem::upgrade).
 pub struct Upgrade {
@@ -41,7 +42,14 @@ pub struct Upgrade {
     system: Arc<System>,
     module: Arc<Module>,
     config: UpgradeConfig,
+    /// Which of the system's upgrades it is, from 1 on.
+    number: u32,
+    /// It changes only processes with these rights, or with rights that were narrowed from these.
+    within: Option<Arc<Rights>>,
+    /// One that has to be over first.
+    after: Mutex<Option<Arc<Upgrade>>>,
     is_cancelled: AtomicBool,
+    is_hurried: AtomicBool,
     began: Instant,
     state: Mutex<State>,
     moved_on: Condvar,
@@ -52,24 +60,25 @@ struct State {
     pauses: Vec<Duration>,
     /// Where each process that has changed comes from.
     origins: HashMap<Id, Arc<Module>>,
+    /// Those that were waited for in vain.
+    late: Vec<Late>,
     kept: States,
+    /// Processes that wait for the end.
+    wakers: Vec<Waker>,
 }
 
-/// A process that can change.
-#[derive(Clone)]
-struct Candidate {
+/// A process that changes when it comes to its point of change, if it is not told otherwise before.
+struct Late {
     process: Arc<Process>,
-    entry: String,
-    /// It hears of a version that waits.
-    by_mail: bool,
-    depth: usize,
+    order: Arc<Order<Module>>,
+    origin: Arc<Module>,
 }
 
 impl Upgrade {
-    pub(crate) fn new(kernel: &Arc<Kernel>, system: &Arc<System>, module: &Arc<Module>, config: UpgradeConfig) -> Self {
-        let versions = versions(system);
+    fn new(asked: Asked<'_>, number: u32, after: Option<Arc<Self>>) -> Self {
+        let versions = versions(asked.system);
         let from = versions.current().0;
-        let (to, module) = versions.add(module);
+        let (to, module) = versions.add(asked.module);
         let report = UpgradeReport {
             from,
             to,
@@ -85,17 +94,23 @@ impl Upgrade {
             time: Duration::ZERO,
         };
         Self {
-            kernel: kernel.clone(),
-            system: system.clone(),
+            kernel: asked.kernel.clone(),
+            system: asked.system.clone(),
             module,
-            config,
+            config: asked.config,
+            number,
+            within: asked.within,
+            after: Mutex::new(after),
             is_cancelled: AtomicBool::new(false),
+            is_hurried: AtomicBool::new(false),
             began: Instant::now(),
             state: Mutex::new(State {
                 report,
                 pauses: Vec::new(),
                 origins: HashMap::new(),
+                late: Vec::new(),
                 kept: States::new(),
+                wakers: Vec::new(),
             }),
             moved_on: Condvar::new(),
         }
@@ -127,6 +142,21 @@ impl Upgrade {
         self.report()
     }
 
+    /// As [`wait`](Self::wait), for tasks.
+    pub(crate) async fn over(&self) {
+        poll_fn(|context| {
+            let mut state = self.state.lock();
+            if state.report.phase.is_over() {
+                return Poll::Ready(());
+            }
+            if !state.wakers.iter().any(|waker| waker.will_wake(context.waker())) {
+                state.wakers.push(context.waker().clone());
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
     /// Takes back what it has changed. Nothing happens if it is over.
     pub fn cancel(&self) {
         self.is_cancelled.store(true, Ordering::Relaxed);
@@ -136,11 +166,42 @@ impl Upgrade {
         self.state.lock().report.phase.is_over()
     }
 
+    /// Which of the system's upgrades it is, from 1 on.
+    pub(crate) fn number(&self) -> u32 {
+        self.number
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
+
+    /// Whether it may touch fewer processes than one with these rights.
+    fn is_narrower_than(&self, other: Option<&Rights>) -> bool {
+        match (&self.within, other) {
+            (Some(own), Some(other)) => own.group.is_within(&other.group) && !Arc::ptr_eq(&own.group, &other.group),
+            (Some(_), None) => true,
+            (None, _) => false,
+        }
+    }
+
+    /// Whether it touches no processes but those with these rights or less; of all processes if that is `None`.
+    pub(crate) fn is_within(&self, rights: Option<&Rights>) -> bool {
+        match (&self.within, rights) {
+            (_, None) => true,
+            (Some(own), Some(rights)) => own.group.is_within(&rights.group),
+            (None, Some(_)) => false,
+        }
+    }
+
     /// Does it: to be called once, by a thread of its own.
-    pub(crate) fn run(&self) {
+    fn run(&self) {
+        let former = self.after.lock().take();
+        if let Some(former) = former {
+            former.wait();
+        }
         let phase = match self.try_run() {
             Ok(phase) => phase,
-            Err(why) if self.state.lock().origins.is_empty() => UpgradePhase::Refused(why),
+            Err(why) if !self.has_changed() => UpgradePhase::Refused(why),
             Err(why) => {
                 self.enter(UpgradePhase::RollingBack(why.clone()));
                 self.roll_back();
@@ -154,14 +215,33 @@ impl Upgrade {
             _ => 0,
         };
         // Nobody goes back any more.
-        (state.origins, state.kept) = Default::default();
+        (state.origins, state.late, state.kept) = Default::default();
         drop(state);
         self.enter(phase);
     }
 
+    /// Whether anything has changed. What has not yet does not any more.
+    fn has_changed(&self) -> bool {
+        let mut state = self.state.lock();
+        for late in std::mem::take(&mut state.late) {
+            let is_away = !late.process.local.code.withdraw(&late.order);
+            if is_away && late.process.local.code.is_of(&self.module) {
+                state.origins.insert(late.process.id, late.origin);
+            }
+        }
+        !state.origins.is_empty()
+    }
+
     fn enter(&self, phase: UpgradePhase) {
-        self.state.lock().report.phase = phase;
+        let mut state = self.state.lock();
+        let wakers = match phase.is_over() {
+            true => std::mem::take(&mut state.wakers),
+            false => Vec::new(),
+        };
+        state.report.phase = phase;
+        drop(state);
         self.moved_on.notify_all();
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     fn try_run(&self) -> Result<UpgradePhase, String> {
@@ -170,227 +250,133 @@ impl Upgrade {
             let made = self.module.pre(&self.kernel.host, layout);
             made.map_err(|error| format!("cannot compile the version: {error:#}"))?;
         }
-        let misfits = self.check();
+        self.check()?;
         if self.config.rehearse_only {
             return Ok(UpgradePhase::Rehearsed);
         }
-        if let (Some(misfit), false) = (misfits, self.config.is_partial) {
-            return Err(misfit);
-        }
-        let canaries = self.choose(self.candidates());
+        let canaries = choose(&self.config.canary, self.candidates());
         if !canaries.is_empty() {
             self.enter(UpgradePhase::Canary);
-            let before: Vec<_> = canaries.iter().map(|canary| canary.process.mailbox_size().0).collect();
+            let watch = Watch::begin(&canaries, &self.module);
             self.change(&canaries)?;
             let kept = self.state.lock().report.refusals.first().map(|(_, why)| why.clone());
             if let Some(why) = kept {
                 return Err(format!("the first processes did not change: {why}"));
             }
             self.enter(UpgradePhase::Watching);
-            self.watch(&canaries, &before)?;
+            self.watch(watch)?;
         }
         self.enter(UpgradePhase::Changing);
-        let to = self.state.lock().report.to;
-        versions(&self.system).set_current(to, self.module.clone());
+        if self.within.is_none() {
+            let to = self.state.lock().report.to;
+            versions(&self.system).set_current(to, self.module.clone());
+        }
+        self.change_all()?;
+        Ok(UpgradePhase::Done)
+    }
+
+    /// Finds out what the new version can have.
+    fn check(&self) -> Result<(), String> {
+        let is_stopped = || self.is_cancelled();
+        let rehearsal = Rehearsal {
+            kernel: &self.kernel,
+            module: &self.module,
+            config: &self.config,
+            is_stopped: &is_stopped,
+        };
+        let kinds = rehearsal.kinds(self.candidates());
+        let misfit = misfit(&kinds);
+        self.state.lock().report.kinds = kinds;
+        let is_let_be = self.config.is_partial || self.config.rehearse_only;
+        match misfit {
+            Some(misfit) if !is_let_be => Err(misfit),
+            _ if self.is_cancelled() => Err(CANCELLED.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// All that can change and has not, in the order in which it is to.
+    fn candidates(&self) -> Vec<Candidate> {
+        let versions = versions(&self.system);
+        let (mut candidates, without_point) = self.part(&versions).candidates(&self.module);
+        if self.config.children_first {
+            candidates.reverse();
+        }
+        self.state.lock().report.without_point = without_point;
+        candidates
+    }
+
+    fn part<'a>(&'a self, versions: &'a Versions<Module>) -> Part<'a> {
+        Part {
+            kernel: &self.kernel,
+            system: &self.system,
+            versions,
+            within: self.within.as_deref(),
+        }
+    }
+
+    fn change_all(&self) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
             let known = self.state.lock().report.refusals.len();
             let candidates = self.candidates();
             if candidates.is_empty() {
                 break;
             }
-            for batch in candidates.chunks(self.config.batch.max(1)) {
-                self.change(batch)?;
-            }
+            self.change(&candidates)?;
             // What is left stays or waits: another round is for what was spawned meanwhile.
-            let left = self.state.lock().report.refusals.len();
-            if left > known || self.state.lock().report.waiting > 0 {
+            let state = self.state.lock();
+            if state.report.refusals.len() > known || state.report.waiting > 0 {
                 break;
             }
         }
-        Ok(UpgradePhase::Done)
-    }
-
-    /// Finds out what the new version can have; why not all of it, if so.
-    fn check(&self) -> Option<String> {
-        let mut kinds: BTreeMap<String, (UpgradeKind, Candidate)> = BTreeMap::new();
-        for candidate in self.candidates() {
-            let entry = candidate.entry.clone();
-            let (kind, _) = kinds.entry(entry.clone()).or_insert_with(|| {
-                let kind = UpgradeKind {
-                    misfit: self.missing(&candidate),
-                    entry,
-                    processes: 0,
-                    is_tried: false,
-                };
-                (kind, candidate)
-            });
-            kind.processes += 1;
-        }
-        for (kind, sample) in kinds.values_mut() {
-            if kind.misfit.is_none() {
-                match self.rehearse(sample) {
-                    Some(Outcome::Changed { .. }) => kind.is_tried = true,
-                    Some(Outcome::Kept { why }) => kind.misfit = Some(why),
-                    // It is busy, or has ended.
-                    None => {}
-                }
-            }
-        }
-        let kinds: Vec<_> = kinds.into_values().map(|(kind, _)| kind).collect();
-        let misfit = kinds.iter().find_map(|kind| {
-            let why = kind.misfit.as_ref()?;
-            Some(format!(
-                "{} of `{}` cannot change: {why}",
-                count(kind.processes),
-                kind.entry
-            ))
-        });
-        self.state.lock().report.kinds = kinds;
-        misfit
-    }
-
-    fn missing(&self, candidate: &Candidate) -> Option<String> {
-        let code = &candidate.process.local.code;
-        let name = code.offered_name();
-        let found = name.and_then(|name| self.module.entries().find(&name));
-        match found {
-            Some(_) => None,
-            None => Some("the version has no function of this name".into()),
-        }
-    }
-
-    /// Has the new version read the state of a process, which goes on as it is. `None` if it does not come to its point of change
-    /// soon enough.
-    fn rehearse(&self, candidate: &Candidate) -> Option<Outcome> {
-        let mut order = Order::new(self.module.clone(), self.config.time_limit);
-        order.is_rehearsal = true;
-        let order = Arc::new(order);
-        self.place(&candidate.process, &order);
-        let patience = self
-            .config
-            .patience
-            .min(self.config.time_limit.saturating_add(REHEARSAL_GRACE));
-        let (id, deadline) = (candidate.process.id, Instant::now() + patience);
-        loop {
-            let now = Instant::now();
-            let outcome = order.wait(deadline.min(now + LOOK_EVERY)).remove(&id);
-            let is_over = now >= deadline || !self.kernel.is_alive(id) || self.is_cancelled.load(Ordering::Relaxed);
-            if outcome.is_some() || is_over {
-                candidate.process.local.code.withdraw(&order);
-                return outcome;
-            }
-        }
-    }
-
-    fn place(&self, process: &Arc<Process>, order: &Arc<Order<Module>>) {
-        let Some(offer) = process.local.code.place(order) else {
-            return;
-        };
-        if offer.by_mail {
-            self.kernel.tell_of_change(process);
-        }
-    }
-
-    /// All that can change and has not, in the order in which it is to.
-    fn candidates(&self) -> Vec<Candidate> {
-        let (mut all, mut parents, mut without) = (Vec::new(), HashMap::new(), 0);
-        let mut names: HashMap<(usize, u32), String> = HashMap::new();
-        let versions = versions(&self.system);
-        self.kernel.visit_processes(|process| {
-            if !Arc::ptr_eq(&process.system, &self.system) {
-                return;
-            }
-            if let Some(parent) = process.parent {
-                parents.insert(process.id, parent);
-            }
-            let code = &process.local.code;
-            if code.is_of(&self.module) || process.is_killed() || !versions.has(code.identity()) {
-                return;
-            }
-            match code.offered() {
-                None => without += 1,
-                Some(offer) => {
-                    let key = (code.identity(), offer.entry);
-                    let name = names.entry(key).or_insert_with(|| {
-                        let name = code.offered_name();
-                        name.map_or_else(|| format!("function {}", offer.entry), |name| name.to_string())
-                    });
-                    all.push(Candidate {
-                        process: process.clone(),
-                        entry: name.clone(),
-                        by_mail: offer.by_mail,
-                        depth: 0,
-                    });
-                }
-            }
-        });
-        for candidate in &mut all {
-            let ancestors = std::iter::successors(Some(candidate.process.id), |id| parents.get(id).copied());
-            candidate.depth = ancestors.take(DEPTH_MAX).count();
-        }
-        all.sort_by_key(|candidate| candidate.depth);
-        if self.config.children_first {
-            all.reverse();
-        }
-        self.state.lock().report.without_point = without;
-        all
-    }
-
-    /// Those of the candidates that change first.
-    fn choose(&self, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
-        let count = match &self.config.canary {
-            Canary::None => 0,
-            Canary::Count(count) => *count,
-            Canary::Percent(percent) => (candidates.len() as f64 * percent / 100.0).ceil() as usize,
-            Canary::Named(part) => {
-                candidates.retain(|candidate| crate::inspect::is_called(&candidate.process, part));
-                return candidates;
-            }
-        };
-        // Those that come at once, and of them not those that others depend on.
-        candidates.sort_by_key(|candidate| (!candidate.by_mail, Reverse(candidate.depth)));
-        candidates.truncate(count);
-        candidates
-    }
-
-    /// Has processes change, and waits for them.
-    fn change(&self, candidates: &[Candidate]) -> Result<(), String> {
-        let order = Arc::new(Order::new(self.module.clone(), self.config.time_limit));
-        let mut waited = HashMap::new();
-        for candidate in candidates {
-            waited.insert(
-                candidate.process.id,
-                (candidate.process.clone(), candidate.process.local.module()),
-            );
-            self.place(&candidate.process, &order);
-        }
-        let deadline = Instant::now() + self.config.patience;
-        while !waited.is_empty() && Instant::now() < deadline {
-            for (id, outcome) in order.wait(deadline.min(Instant::now() + LOOK_EVERY)) {
-                if let Some((_, origin)) = waited.remove(&id) {
-                    self.note(id, outcome, origin);
-                }
-            }
-            // Those that have ended never come.
-            waited.retain(|id, _| self.kernel.is_alive(*id));
-            if self.is_cancelled.load(Ordering::Relaxed) {
-                self.take_kept(&order);
-                self.withdraw(waited.values().map(|(process, _)| process), &order);
-                return Err("it was cancelled".into());
-            }
-        }
-        self.take_kept(&order);
-        self.state.lock().report.waiting += waited.len();
         Ok(())
     }
 
-    fn take_kept(&self, order: &Order<Module>) {
-        self.state.lock().kept.extend(order.take_kept());
+    /// Has processes change, those that lie as deep in the tree at the same time, and waits for them.
+    fn change(&self, candidates: &[Candidate]) -> Result<(), String> {
+        let order = Arc::new(Order::new(self.module.clone(), self.config.time_limit));
+        for level in candidates.chunk_by(|one, other| one.depth == other.depth) {
+            let mut origins: HashMap<_, _> = level
+                .iter()
+                .map(|candidate| (candidate.process.id, candidate.process.local.module()))
+                .collect();
+            let processes = level.iter().map(|candidate| &candidate.process);
+            let is_stopped = || self.is_cancelled();
+            let round = self.round(&order, self.config.patience, &is_stopped);
+            let done = round.run(processes, |id, outcome| {
+                if let Some(origin) = origins.remove(&id) {
+                    self.note(id, outcome, origin);
+                }
+            });
+            let mut state = self.state.lock();
+            state.kept.extend(order.take_kept());
+            state.report.waiting += done.late.len();
+            state.late.extend(done.late.into_iter().filter_map(|process| {
+                Some(Late {
+                    process: process.clone(),
+                    order: order.clone(),
+                    origin: origins.remove(&process.id)?,
+                })
+            }));
+            if done.is_stopped {
+                return Err(CANCELLED.into());
+            }
+        }
+        Ok(())
     }
 
-    fn withdraw<'a>(&self, processes: impl Iterator<Item = &'a Arc<Process>>, order: &Arc<Order<Module>>) {
-        for process in processes {
-            process.local.code.withdraw(order);
+    fn round<'a>(
+        &'a self,
+        order: &Arc<Order<Module>>,
+        patience: Duration,
+        is_stopped: &'a dyn Fn() -> bool,
+    ) -> Round<'a> {
+        Round {
+            kernel: &self.kernel,
+            order: order.clone(),
+            batch: self.config.batch,
+            patience,
+            is_stopped,
         }
     }
 
@@ -404,34 +390,20 @@ impl Upgrade {
             }
             Outcome::Kept { why } => {
                 state.report.kept += 1;
-                if state.report.refusals.len() < TOLD_MAX {
-                    state.report.refusals.push((id, why));
-                }
+                state.refuse(id, why);
             }
         }
     }
 
     /// Looks how those do that have changed first.
-    fn watch(&self, canaries: &[Candidate], before: &[usize]) -> Result<(), String> {
+    fn watch(&self, mut watch: Watch) -> Result<(), String> {
         let end = Instant::now() + self.config.watch;
         loop {
-            if self.is_cancelled.load(Ordering::Relaxed) {
-                return Err("it was cancelled".into());
+            if self.is_cancelled() {
+                return Err(CANCELLED.into());
             }
-            for (canary, before) in canaries.iter().zip(before) {
-                let id = canary.process.id;
-                if !self.kernel.is_alive(id) {
-                    let reason = self.kernel.exit_reason(id);
-                    if !matches!(reason, ExitReason::Normal | ExitReason::Shutdown) {
-                        return Err(format!("process {id}, which changed first, {reason}"));
-                    }
-                }
-                let now = canary.process.mailbox_size().0;
-                if now > before + GROWTH && now > before * 2 {
-                    return Err(format!(
-                        "the mailbox of process {id}, which changed first, has grown from {before} to {now} entries"
-                    ));
-                }
+            if let Some(why) = watch.look(&self.kernel, &self.part(&versions(&self.system))) {
+                return Err(why);
             }
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() {
@@ -454,17 +426,14 @@ impl Upgrade {
             let changed = self.kernel.find(id);
             if let Some(process) = changed.filter(|process| process.local.code.is_of(&self.module)) {
                 let key = Arc::as_ptr(&origin).addr();
-                groups
-                    .entry(key)
-                    .or_insert_with(|| (origin, Vec::new()))
-                    .1
-                    .push(process);
+                let (_, group) = groups.entry(key).or_insert_with(|| (origin, Vec::new()));
+                group.push(process);
             }
         }
         for (origin, processes) in groups.into_values() {
             self.bring_back(&origin, &processes, &fallbacks);
             let is_former = versions(&self.system).number_of(&origin) == from;
-            if is_former {
+            if is_former && self.within.is_none() {
                 versions(&self.system).set_current(from, origin);
             }
         }
@@ -475,26 +444,27 @@ impl Upgrade {
         let restored = processes.iter().filter(|_| self.config.restores_saved);
         let fallbacks = restored.filter_map(of).collect();
         let order = Order::new(origin.clone(), self.config.time_limit).with_fallbacks(fallbacks);
-        let order = Arc::new(order);
-        let mut waited: HashMap<Id, ()> = HashMap::new();
-        for process in processes {
-            waited.insert(process.id, ());
-            self.place(process, &order);
-        }
-        let deadline = Instant::now() + self.config.patience;
-        while !waited.is_empty() && Instant::now() < deadline {
-            for (id, outcome) in order.wait(deadline.min(Instant::now() + LOOK_EVERY)) {
-                waited.remove(&id);
-                let mut state = self.state.lock();
-                match outcome {
-                    Outcome::Changed { .. } => state.report.changed -= 1,
-                    Outcome::Kept { why } if state.report.refusals.len() < TOLD_MAX => {
-                        state.report.refusals.push((id, why));
-                    }
-                    Outcome::Kept { .. } => {}
-                }
+        let patience = match self.is_hurried.load(Ordering::Relaxed) {
+            true => self.config.patience.min(HURRIED),
+            false => self.config.patience,
+        };
+        let round = self.round(&Arc::new(order), patience, &|| false);
+        round.run(processes, |id, outcome| {
+            let mut state = self.state.lock();
+            match outcome {
+                Outcome::Changed { .. } => state.report.changed = state.report.changed.saturating_sub(1),
+                Outcome::Kept { why } => state.refuse(id, why),
             }
-            waited.retain(|id, ()| self.kernel.is_alive(*id));
+        });
+    }
+}
+
+const CANCELLED: &str = "it was cancelled";
+
+impl State {
+    fn refuse(&mut self, id: Id, why: String) {
+        if self.report.refusals.len() < TOLD_MAX {
+            self.report.refusals.push((id, why));
         }
     }
 }
@@ -505,9 +475,9 @@ pub(crate) fn versions(system: &System) -> Arc<Versions<Module>> {
     versions.expect("a system begins with one")
 }
 
-/// The upgrade of a system that was begun last.
+/// The upgrade of a system that was begun last, and how many were.
 #[derive(Default)]
-struct Last(Mutex<Option<Arc<Upgrade>>>);
+struct Last(Mutex<(u32, Option<Arc<Upgrade>>)>);
 
 /// Why an upgrade was not begun.
 #[derive(Debug)]
@@ -530,39 +500,42 @@ impl fmt::Display for UpgradeError {
 
 impl std::error::Error for UpgradeError {}
 
-/// Begins an upgrade of a system, if none goes on.
-pub(crate) fn begin(
-    kernel: &Arc<Kernel>,
-    system: &Arc<System>,
-    module: &Arc<Module>,
-    config: UpgradeConfig,
-) -> Result<Arc<Upgrade>, UpgradeError> {
-    let last = system.data.states.get_or_insert_with(Last::default);
-    let mut last = last.0.lock();
-    if last.as_ref().is_some_and(|last| !last.is_over()) {
-        return Err(UpgradeError::Busy);
+/// An upgrade that somebody asks for.
+pub(crate) struct Asked<'a> {
+    pub(crate) kernel: &'a Arc<Kernel>,
+    pub(crate) system: &'a Arc<System>,
+    pub(crate) module: &'a Arc<Module>,
+    pub(crate) config: UpgradeConfig,
+    /// The rights of the process that asks, if these are less than the system's.
+    pub(crate) within: Option<Arc<Rights>>,
+}
+
+impl Asked<'_> {
+    /// Begins it, if none goes on but one of somebody with fewer rights, which is cancelled then and goes back first.
+    pub(crate) fn begin(self) -> Result<Arc<Upgrade>, UpgradeError> {
+        let states = self.system.data.states.get_or_insert_with(Last::default);
+        let mut last = states.0.lock();
+        let other = last.1.as_ref().filter(|last| !last.is_over()).cloned();
+        if let Some(other) = &other {
+            if !other.is_narrower_than(self.within.as_deref()) {
+                return Err(UpgradeError::Busy);
+            }
+            other.is_hurried.store(true, Ordering::Relaxed);
+            other.cancel();
+        }
+        let number = last.0 + 1;
+        let upgrade = Arc::new(Upgrade::new(self, number, other));
+        let running = upgrade.clone();
+        let spawned = std::thread::Builder::new()
+            .name("lunatic-upgrade".into())
+            .spawn(move || running.run());
+        spawned.map_err(UpgradeError::Thread)?;
+        *last = (number, Some(upgrade.clone()));
+        Ok(upgrade)
     }
-    let upgrade = Arc::new(Upgrade::new(kernel, system, module, config));
-    let running = upgrade.clone();
-    let spawned = std::thread::Builder::new()
-        .name("lunatic-upgrade".into())
-        .spawn(move || running.run());
-    spawned.map_err(UpgradeError::Thread)?;
-    *last = Some(upgrade.clone());
-    Ok(upgrade)
 }
 
 /// The upgrade of a system that was begun last.
 pub(crate) fn last(system: &System) -> Option<Arc<Upgrade>> {
-    system.data.states.find::<Last>()?.0.lock().clone()
-}
-
-/// No process is deeper in the tree, as far as the order goes.
-const DEPTH_MAX: usize = 64;
-
-fn count(processes: usize) -> String {
-    match processes {
-        1 => "1 process".into(),
-        many => format!("{many} processes"),
-    }
+    system.data.states.find::<Last>()?.0.lock().1.clone()
 }

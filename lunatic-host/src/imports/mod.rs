@@ -21,6 +21,7 @@ mod signal;
 mod spawn;
 mod timer;
 mod trace;
+mod upgrade;
 pub mod wait;
 pub mod wasi;
 
@@ -46,5 +47,6 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     spawn::add(linker)?;
     timer::add(linker)?;
     trace::add(linker)?;
+    upgrade::add(linker)?;
     wasi::add(linker)
 }

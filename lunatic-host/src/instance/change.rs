@@ -225,6 +225,7 @@ impl Runner {
         let entry = Entry::Closure(change.entry, Captured::from_vec(std::mem::take(&mut change.state)));
         new.seat.assign(process.clone(), entry);
         new.seat.put_left(change);
+        process.excuse(kernel.slices());
         let former = std::mem::replace(self, new);
         self.former = Some(Box::new(former));
     }

@@ -145,6 +145,10 @@ impl Module {
         file: Arc<[u8]>,
         paid: Receipt,
     ) -> Result<Arc<Self>, LoadError> {
+        if asker.kernel.host.trusted_keys.is_some() {
+            let file = file.clone();
+            asker.aside(move |host| host.trusted(&file)).await?;
+        }
         let layout = Layout::Fast;
         let compiled = asker.compiled(&turn, &file, layout).await?;
         Ok(Arc::new(Self::new(compiled, layout, || file, Some(paid))))
@@ -168,8 +172,6 @@ impl Module {
             compiled.map(|compiled| compiled.linked)
         };
         let linked = self.compiled[layout as usize].get_or_try_init(compile).await;
-        linked
-            .map(|linked| &linked.pre)
-            .map_err(|error| wasmtime::Error::msg(error.to_string()))
+        linked.map(|linked| &linked.pre).map_err(wasmtime::Error::new)
     }
 }

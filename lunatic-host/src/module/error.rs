@@ -11,6 +11,8 @@ use lunatic_module::rewrite::RewriteError;
 pub enum LoadError {
     /// They are no module that Lunatic runs; the text says what is wrong.
     Invalid(String),
+    /// None of the keys that the host trusts has signed it; the text says more.
+    Untrusted(String),
     /// The module imports something that the host does not provide; the text names it.
     Import(String),
     /// The compiler failed.
@@ -27,6 +29,10 @@ impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Invalid(text) | Self::Import(text) => write!(f, "{text}"),
+            Self::Untrusted(text) => write!(
+                f,
+                "this host runs only modules that are signed by a key that it trusts: {text}"
+            ),
             Self::Compile(text) | Self::TooCostly(text) => write!(f, "the module could not be compiled: {text}"),
             Self::Exhausted(exhausted) => write!(f, "the module could not be compiled: {exhausted}"),
             Self::Link(text) => write!(f, "an extension of the host could not provide its functions: {text}"),

@@ -1,5 +1,8 @@
 //! The imports about versions of the code.
 
+use std::time::Duration;
+
+use lunatic_sys::layout::RawHandle;
 use lunatic_sys::{code, codes, process};
 
 use super::text;
@@ -57,4 +60,29 @@ pub(crate) fn version() -> u32 {
 pub(crate) fn current() -> u32 {
     // SAFETY: the import takes nothing.
     unsafe { code::current() }.cast_unsigned()
+}
+
+/// Begins an upgrade: its number, or the code that says why not.
+pub(crate) fn upgrade(module: RawHandle, settings: &str) -> Result<i32, i32> {
+    // SAFETY: `settings` is readable for its length.
+    let number = unsafe { code::upgrade(module.id, module.key, settings.as_ptr(), settings.len()) };
+    if number > 0 { Ok(number) } else { Err(number) }
+}
+
+/// How an upgrade stands, as text; `None` if that cannot be told (any more).
+pub(crate) fn upgrade_report(number: i32) -> Option<String> {
+    // SAFETY: the import takes a number.
+    (unsafe { code::report(number) } == codes::OK).then(text)
+}
+
+/// Waits for the end of an upgrade; false if it was too late.
+pub(crate) fn upgrade_wait(number: i32, timeout: Option<Duration>) -> bool {
+    // SAFETY: the import takes numbers.
+    unsafe { code::wait(number, timeout.map_or(codes::NO_TIMEOUT, super::timeout_ns)) != codes::TIMED_OUT }
+}
+
+/// Has an upgrade go back.
+pub(crate) fn upgrade_cancel(number: i32) {
+    // SAFETY: the import takes a number.
+    let _ = unsafe { code::cancel(number) };
 }

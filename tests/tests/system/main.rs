@@ -66,6 +66,7 @@ mod sandbox;
 mod secrets;
 mod shutdown;
 mod signals;
+mod signed;
 mod stacks;
 mod stopping;
 mod storms;

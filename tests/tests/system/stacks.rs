@@ -35,7 +35,9 @@ fn stack_of(system: &RunningSystem, name: &str, inner: &str) -> (Id, Stack) {
     // The debug information of some functions says no more than their last name.
     let is_in = |stack: &Stack| {
         let frames = &stack.backtrace.frames;
-        frames.iter().any(|frame| frame.function.trim_start_matches("stacks::") == name)
+        frames
+            .iter()
+            .any(|frame| frame.function.trim_start_matches("stacks::") == name)
             && frames.iter().take(3).any(|frame| frame.function.contains(inner))
     };
     let start = Instant::now();

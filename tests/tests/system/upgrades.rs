@@ -216,7 +216,7 @@ fn a_version_that_does_not_take_the_state_changes_nothing() {
     stays("sends", "may not send");
     stays("spawns", "may not send, receive, spawn");
     stays("returns", "before it had accepted the state");
-    stays("unsaved", "`upgrades::Unsaved` does not save its state");
+    stays("unsaved", "`upgrades::stubborn::Unsaved` does not save its state");
 }
 
 #[test]
@@ -274,6 +274,45 @@ fn a_canary_that_fails_brings_all_back() {
         assert_eq!((versions[0].number, versions[0].processes), (1, 2), "{versions:?}");
         done(system);
     });
+}
+
+#[test]
+fn helpers_that_fail_in_the_new_version_bring_all_back() {
+    run(Host::shared(), &["failing"], Profile::Debug, |system, new| {
+        let mut config = UpgradeConfig::default();
+        config.watch = PATIENCE;
+        let report = upgrade(system, new, config);
+        let UpgradePhase::RolledBack(why) = &report.phase else {
+            panic!("{report:?}");
+        };
+        assert!(
+            why.starts_with("processes of the new version fail more often: "),
+            "{why}"
+        );
+        assert_eq!(report.changed, 0, "{report:?}");
+        done(system);
+    });
+}
+
+/// Runs a scenario that upgrades itself.
+fn upgrades_itself(scenario: &str, profile: Profile) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("new.wasm"), bytes("upgrades-new", profile)).unwrap();
+    let host = Host::shared();
+    let program = host.loaded(&load(host, "old", profile)).args([scenario]);
+    program.dir(folder.path(), "/", true).run().normal();
+}
+
+#[test]
+fn a_program_upgrades_itself() {
+    for profile in PROFILES {
+        upgrades_itself("whole", profile);
+    }
+}
+
+#[test]
+fn one_with_fewer_rights_upgrades_only_its_own() {
+    upgrades_itself("narrow", Profile::Debug);
 }
 
 #[test]
@@ -338,13 +377,13 @@ fn to_and_fro_leaves_nothing_behind() {
     let old = load(&host, "old", Profile::Release);
     run(&host, &["forth"], Profile::Release, |system, new| {
         let mut instances = Vec::new();
-        for round in 0..100 {
+        for round in 0..1000 {
             let to = if round % 2 == 0 { new } else { &old };
             let report = upgrade(system, to, at_once());
             assert_eq!((report.changed, report.kept), (1, 0), "{report:?}");
             instances.push(host.figures().instances);
         }
-        assert!(instances[99] <= instances[9] + 2, "{instances:?}");
+        assert!(instances[999] <= instances[9] + 2, "{instances:?}");
         assert_eq!(
             system.versions().iter().map(|version| version.processes).sum::<usize>(),
             2

@@ -121,7 +121,7 @@ fn run_to(
     streams: &Streams,
 ) -> anyhow::Result<i32> {
     host.confine.tests()?;
-    let runtime = host.runtime()?;
+    let runtime = host.runtime()?.build()?;
     let module = load(&runtime, file, &read(file)?)?;
     let is_compat = crate::compat::is_compat(&module);
     let threads = threads(args, host, is_compat)?;

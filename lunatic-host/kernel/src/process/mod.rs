@@ -167,6 +167,16 @@ impl<H: Host> Process<H> {
         runs > SHORT_RUNS && slices > IDLE_SLICES
     }
 
+    /// The next end of a time slice counts as an exception: somebody waits for what it does, as if it had been woken just now. To be
+    /// called by the worker that has it.
+    pub fn excuse(&self, slice: u64) {
+        let (run, slice) = (self.runs(), slice as u32);
+        self.preempted_run
+            .store(run.wrapping_sub(SHORT_RUNS + 1), Ordering::Relaxed);
+        self.preempted_slice
+            .store(slice.wrapping_sub(IDLE_SLICES + 1), Ordering::Relaxed);
+    }
+
     /// It ran for so many ends of time slices more. To be called by the worker that has it.
     pub(crate) fn add_slices(&self, slices: u64) {
         if slices > 0 {

@@ -1,0 +1,72 @@
+//! `lunatic sign`: signs modules, and makes the keys for that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use lunatic_host::signature;
+
+/// Sign a module, so that hosts with `--trusted-keys` run it
+#[derive(Debug, clap::Args)]
+pub struct Sign {
+    /// Make a pair of keys: NAME.key, with which you sign and which nobody else should have, and NAME.pub, for those who trust you
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "file", "output"])]
+    new_key: Option<PathBuf>,
+
+    /// The key to sign with
+    #[arg(long, value_name = "NAME.key", required_unless_present = "new_key")]
+    key: Option<PathBuf>,
+
+    /// Where to write the signed module [default: FILE itself]
+    #[arg(long, short, value_name = "PATH")]
+    output: Option<PathBuf>,
+
+    /// The module
+    #[arg(required_unless_present = "new_key")]
+    file: Option<PathBuf>,
+}
+
+/// Does what is asked for; the exit code.
+pub fn sign(args: &Sign) -> i32 {
+    match try_sign(args) {
+        Ok(text) => {
+            println!("{text}");
+            0
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            1
+        }
+    }
+}
+
+fn try_sign(args: &Sign) -> anyhow::Result<String> {
+    if let Some(name) = &args.new_key {
+        let [secret, public] = signature::make_keys(name)?;
+        return Ok(format!(
+            "{}: sign with it, and give it to nobody\n{}: for those who are to trust you",
+            secret.display(),
+            public.display()
+        ));
+    }
+    let (Some(key), Some(file)) = (&args.key, &args.file) else {
+        anyhow::bail!("give a key and a module");
+    };
+    let output = args.output.as_ref().unwrap_or(file);
+    let wasm = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let signed = signature::sign(&wasm, key).with_context(|| format!("cannot sign {}", file.display()))?;
+    write(output, &signed).with_context(|| format!("cannot write {}", output.display()))?;
+    Ok(format!("{} is signed", output.display()))
+}
+
+/// Writes a file whole or not at all.
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let written = fs::write(&part, bytes).and_then(|()| fs::rename(&part, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&part);
+    }
+    written
+}

@@ -1,0 +1,117 @@
+//! Which processes can change, and in which order.
+
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lunatic_kernel::address::Id;
+
+use super::report::Canary;
+use super::versions::Versions;
+use crate::module::Module;
+use crate::rights::Rights;
+use crate::wasm::{Kernel, Process, System};
+
+/// No process is deeper in the tree, as far as the order goes.
+const DEPTH_MAX: usize = 64;
+
+/// A process that can change.
+#[derive(Clone)]
+pub(super) struct Candidate {
+    pub(super) process: Arc<Process>,
+    /// The function that it offers to go on at.
+    pub(super) entry: String,
+    /// It hears of a version that waits.
+    pub(super) by_mail: bool,
+    /// How many ancestors it has.
+    pub(super) depth: usize,
+}
+
+/// Where candidates are looked for.
+pub(super) struct Part<'a> {
+    pub(super) kernel: &'a Kernel,
+    pub(super) system: &'a Arc<System>,
+    pub(super) versions: &'a Versions<Module>,
+    /// Only those with these rights, or with rights that were narrowed from these.
+    pub(super) within: Option<&'a Rights>,
+}
+
+impl Part<'_> {
+    fn has(&self, process: &Process) -> bool {
+        let is_within = |rights: &Rights| process.local.rights.group.is_within(&rights.group);
+        Arc::ptr_eq(&process.system, self.system) && self.within.is_none_or(is_within)
+    }
+
+    /// All that do not run `module` and offer a point of change, parents before children; and the number of those that offer none.
+    pub(super) fn candidates(&self, module: &Arc<Module>) -> (Vec<Candidate>, usize) {
+        let (mut all, mut parents, mut without) = (Vec::new(), HashMap::new(), 0);
+        let mut names: HashMap<(usize, u32), String> = HashMap::new();
+        self.kernel.visit_processes(|process| {
+            if !self.has(process) {
+                return;
+            }
+            if let Some(parent) = process.parent {
+                parents.insert(process.id, parent);
+            }
+            let code = &process.local.code;
+            if code.is_of(module) || process.is_killed() || !self.versions.has(code.identity()) {
+                return;
+            }
+            let Some(offer) = code.offered() else {
+                without += 1;
+                return;
+            };
+            let entry = names.entry((code.identity(), offer.entry)).or_insert_with(|| {
+                let name = code.offered_name();
+                name.map_or_else(|| format!("function {}", offer.entry), |name| name.to_string())
+            });
+            all.push(Candidate {
+                process: process.clone(),
+                entry: entry.clone(),
+                by_mail: offer.by_mail,
+                depth: 0,
+            });
+        });
+        for candidate in &mut all {
+            candidate.depth = depth(&parents, candidate.process.id);
+        }
+        all.sort_by_key(|candidate| candidate.depth);
+        (all, without)
+    }
+
+    /// How many processes run `module`, and how many another version.
+    pub(super) fn count(&self, module: &Arc<Module>) -> (usize, usize) {
+        let (mut of, mut others) = (0, 0);
+        self.kernel.visit_processes(|process| {
+            let code = &process.local.code;
+            if self.has(process) && code.is_of(module) {
+                of += 1;
+            } else if self.has(process) && self.versions.has(code.identity()) {
+                others += 1;
+            }
+        });
+        (of, others)
+    }
+}
+
+fn depth(parents: &HashMap<Id, Id>, id: Id) -> usize {
+    let ancestors = std::iter::successors(Some(id), |id| parents.get(id).copied());
+    ancestors.take(DEPTH_MAX).count()
+}
+
+/// Those of the candidates that change first.
+pub(super) fn choose(canary: &Canary, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    let count = match canary {
+        Canary::None => 0,
+        Canary::Count(count) => *count,
+        Canary::Percent(percent) => (candidates.len() as f64 * percent / 100.0).ceil() as usize,
+        Canary::Named(part) => {
+            candidates.retain(|candidate| crate::inspect::is_called(&candidate.process, part));
+            return candidates;
+        }
+    };
+    // Those that come at once, and of them not those that others depend on.
+    candidates.sort_by_key(|candidate| (!candidate.by_mail, Reverse(candidate.depth)));
+    candidates.truncate(count);
+    candidates
+}

@@ -1,0 +1,126 @@
+//! Supervisors, and children.
+
+use std::time::Duration;
+
+use lunatic::actor::{Actor, ActorRef, Next};
+use lunatic::code::{self, Version};
+use lunatic::mailbox::ReplyTo;
+use lunatic::supervisor::{
+    Child, DynamicOptions, DynamicSupervisor, PoolOptions, Spec, Supervise, Supervisor, WorkerPool,
+};
+use lunatic::{Channel, ExitReason, Process, sleep};
+use serde::{Deserialize, Serialize};
+
+use crate::exact::Exact;
+use crate::{OWN, ready};
+
+struct Tree;
+
+impl Supervise for Tree {
+    type Args = u8;
+
+    fn init(args: u8) -> Spec {
+        assert_eq!(args, 7);
+        let spec = Spec::one_for_one()
+            .quiet()
+            .child(Child::actor::<Exact>("stays", ()).name("stays"));
+        if cfg!(feature = "new") {
+            spec.child(Child::actor::<Exact>("comes", ()).name("comes"))
+        } else {
+            spec.child(Child::actor::<Exact>("goes", ()).name("goes"))
+        }
+    }
+}
+
+/// A supervisor goes on with its children, starts new ones and ends those that are no more; what it restarts is new.
+pub(crate) fn tree() {
+    let tree = Supervisor::<Tree>::start(7).unwrap();
+    let child = |name| ActorRef::<Exact>::named(name);
+    let stays = child("stays").unwrap();
+    stays.cast(0);
+    ready();
+    // It answers when its children are what they are to be.
+    assert_eq!(tree.children().unwrap().len(), 2);
+    assert_eq!(child("stays"), Some(stays));
+    assert_eq!(stays.call(|reply| reply).unwrap(), (2, 1));
+    assert_eq!(child("goes"), None);
+    let comes = child("comes").unwrap();
+    assert_eq!(comes.call(|reply| reply).unwrap(), (2, 0));
+    stays.process().kill();
+    stays.process().join();
+    let again = loop {
+        match child("stays") {
+            Some(again) if again != stays => break again,
+            _ => sleep(Duration::from_millis(1)),
+        }
+    };
+    assert_eq!(again.call(|reply| reply).unwrap(), (2, 0));
+    assert_eq!(tree.children().unwrap().len(), 2);
+}
+
+/// Children of actors that have changed run what their parents run.
+#[derive(Serialize, Deserialize)]
+struct Parent;
+
+impl Actor for Parent {
+    type Args = ();
+    type Call = ReplyTo<u32>;
+    type Cast = ();
+
+    code::keep_state!();
+
+    fn init((): ()) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+
+    fn handle_call(&mut self, reply: ReplyTo<u32>) -> Next {
+        Process::spawn(move || reply.send(OWN)).unwrap();
+        Next::Continue
+    }
+}
+
+pub(crate) fn children() {
+    let parent = Parent::start(()).unwrap();
+    assert_eq!(parent.call(|reply| reply).unwrap(), 1);
+    ready();
+    assert_eq!(parent.call(|reply| reply).unwrap(), 2);
+    let versions = Channel::new(0);
+    Process::spawn(move || versions.send((OWN, Version::own().number(), Version::current().number()))).unwrap();
+    assert_eq!(versions.receive(), (1, 1, 2));
+}
+
+/// Dynamic supervisors and pools know still what they knew.
+pub(crate) fn managers() {
+    let options = DynamicOptions {
+        quiet: true,
+        ..DynamicOptions::default()
+    };
+    let sessions = DynamicSupervisor::<Exact>::start(options).unwrap();
+    let first = sessions.start_child(()).unwrap();
+    let second = sessions.start_child(()).unwrap();
+    first.cast(0);
+    let pool = WorkerPool::<Exact>::start(PoolOptions::new::<Exact>(2, ())).unwrap();
+    let taken = pool.take().unwrap();
+    taken.cast(0);
+    ready();
+    assert_eq!(sessions.child_count().unwrap(), 2);
+    assert_eq!(first.call(|reply| reply).unwrap(), (2, 1));
+    sessions.terminate_child(second).unwrap();
+    assert_eq!(sessions.child_actors().unwrap(), [first]);
+    first.process().kill();
+    first.process().join();
+    let again = loop {
+        match *sessions.child_actors().unwrap() {
+            [again] if again != first => break again,
+            _ => sleep(Duration::from_millis(1)),
+        }
+    };
+    assert_eq!(again.call(|reply| reply).unwrap(), (2, 0));
+    let status = pool.status().unwrap();
+    assert_eq!((status.free, status.lent), (1, 1));
+    assert_eq!(taken.call(|reply| reply).unwrap(), (2, 1));
+    drop(taken);
+    while pool.status().unwrap().free != 2 {
+        sleep(Duration::from_millis(1));
+    }
+}
