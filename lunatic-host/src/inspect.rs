@@ -15,6 +15,7 @@ use lunatic_module::identity::CodeId;
 
 pub use self::belongings::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo};
 pub use self::rights::{LimitInfo, RightsInfo};
+use crate::code::upgrade;
 pub use crate::title::short;
 use crate::wasm::Process;
 
@@ -31,6 +32,8 @@ pub struct ProcessInfo {
     pub entry: Option<EntryName>,
     /// The code that it runs.
     pub code: CodeId,
+    /// Which [version](crate::RunningSystem::versions) of the system's code that is; 0 for a module that a process has compiled.
+    pub code_version: u32,
     /// The bytes of its linear memory, in use or not; 0 until it has run.
     pub memory: usize,
 }
@@ -38,11 +41,13 @@ pub struct ProcessInfo {
 impl ProcessInfo {
     pub(crate) fn of(process: &Process, snapshot: Snapshot) -> Self {
         let local = &process.local;
+        let module = local.module();
         Self {
             snapshot,
             is_main: process.system.is_main(process.id),
             entry: local.entry(),
-            code: local.module().identity().clone(),
+            code_version: upgrade::versions(&process.system).number_of(&module),
+            code: module.identity().clone(),
             memory: local.memory(),
         }
     }

@@ -27,6 +27,8 @@ function tell(state, why = "") {
 
 export const get = async (path, signal) => (await ask("GET", path, signal)).json();
 export const post = async (path) => (await ask("POST", path)).json();
+/** A file that the program makes when it is asked. */
+export const file = async (path) => (await ask("POST", path)).blob();
 
 let paths = null;
 

@@ -10,8 +10,9 @@ import * as process from "./views/process.js";
 import * as processes from "./views/processes.js";
 import * as trace from "./views/trace.js";
 import * as tree from "./views/tree.js";
+import * as versions from "./views/versions.js";
 
-const VIEWS = { "": overview, processes, process, tree, crashes, trace, lists };
+const VIEWS = { "": overview, processes, process, tree, crashes, trace, lists, versions };
 
 const main = document.getElementById("main");
 const banner = document.getElementById("banner");
@@ -84,13 +85,15 @@ link.addEventListener("change", ({ detail: { state, why } }) => {
   }
   document.body.classList.toggle("stale", state === "lost");
   if (state === "denied") signIn(why);
-  if (state === "live") showLists();
+  if (state === "live") showMore();
 });
 
-/** Programs that list what processes have get a view of that. */
-async function showLists() {
-  const has = await offers("/v1/modules").catch(() => false);
-  document.getElementById("lists").hidden = !has;
+/** Views of what not every program tells: one of another version may not. */
+async function showMore() {
+  for (const [view, path] of [["lists", "/v1/modules"], ["versions", "/v1/versions"]]) {
+    const has = await offers(path).catch(() => false);
+    document.getElementById(view).hidden = !has;
+  }
 }
 
 // What stands behind the `#` is a view, and not a part of the page.

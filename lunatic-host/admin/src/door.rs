@@ -46,6 +46,8 @@ impl Program {
             version: env!("CARGO_PKG_VERSION").into(),
             uptime_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX),
             main: self.system.main().map(|id| id.to_string()),
+            alarms: self.system.alarms().map_or(0, |alarms| alarms.count()),
+            upgrades: self.system.last_upgrade().map_or(0, |last| last.number()),
             ..SystemView::default()
         };
         let times: Vec<_> = self.runtime.workers().iter().filter_map(|worker| worker.time).collect();

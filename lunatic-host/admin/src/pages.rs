@@ -43,9 +43,10 @@ macro_rules! pages {
 const PAGES: &[Page] = pages! {
     HTML: "index.html";
     CSS: "style.css" "vendor/uPlot.min.css";
-    SCRIPT: "app.js" "api.js" "charts.js" "confirm.js" "crashes.js" "dom.js" "format.js" "history.js" "poll.js"
+    SCRIPT: "alarms.js" "app.js" "api.js" "charts.js" "confirm.js" "crashes.js" "dom.js" "format.js" "history.js" "poll.js"
         "table.js" "token.js" "vendor/uPlot.iife.min.js"
-        "views/crashes.js" "views/lists.js" "views/overview.js" "views/process.js" "views/processes.js" "views/trace.js" "views/tree.js";
+        "views/crashes.js" "views/lists.js" "views/overview.js" "views/process.js" "views/processes.js" "views/trace.js" "views/tree.js"
+        "views/versions.js";
     IMAGE: "icon.svg";
 };
 

@@ -57,6 +57,12 @@ pub struct SystemView {
     pub workers_us: Vec<u64>,
     /// How many are told of events.
     pub observers: usize,
+    /// How many problems the host has noticed since the start.
+    #[serde(default)]
+    pub alarms: u64,
+    /// How many upgrades of the program were begun since the start.
+    #[serde(default)]
+    pub upgrades: u32,
 }
 
 /// Processes that wait for a worker.
@@ -131,6 +137,9 @@ pub struct ProcessView {
     pub monitored_by_len: usize,
     /// The code that it runs.
     pub code: String,
+    /// Which version of the program that is: 1 for the one that it began with, 0 for a module that a process has compiled.
+    #[serde(default)]
+    pub code_version: u32,
     /// How many entries have come into its mailbox so far.
     pub mail_total: u64,
     /// What it may do and use; not in lists.
@@ -415,6 +424,7 @@ impl ProcessView {
             monitors_len: snapshot.monitors_len,
             monitored_by_len: snapshot.monitored_by_len,
             code: process.code.to_string(),
+            code_version: process.code_version,
             mail_total: snapshot.mail_total,
             rights: None,
             children_len: None,

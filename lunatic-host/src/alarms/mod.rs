@@ -148,6 +148,12 @@ impl Alarms {
         self.0.state.lock().alarms.iter().skip(skip).cloned().collect()
     }
 
+    /// How many there were so far.
+    pub fn count(&self) -> u64 {
+        let state = self.0.state.lock();
+        state.alarms.len() as u64 + state.left_out
+    }
+
     /// How many looks there were.
     pub fn looks(&self) -> u64 {
         self.0.state.lock().looks

@@ -167,7 +167,7 @@ impl Upgrade {
     }
 
     /// Which of the system's upgrades it is, from 1 on.
-    pub(crate) fn number(&self) -> u32 {
+    pub fn number(&self) -> u32 {
         self.number
     }
 

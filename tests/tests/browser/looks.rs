@@ -4,13 +4,14 @@ use serde_json::json;
 
 use crate::program::{Seen, open, start};
 
-const VIEWS: [&str; 7] = [
+const VIEWS: [&str; 8] = [
     "/",
     "/processes",
     "/tree",
     "/process/1",
     "/crashes",
     "/trace",
+    "/versions",
     "/process/77777",
 ];
 

@@ -35,6 +35,15 @@ pub(crate) fn start_with(flags: &[&str], args: &[&str]) -> Program {
     program
 }
 
+/// Starts a scenario of another guest with a dashboard, and does not wait.
+pub(crate) fn start_guest(guest: &str, flags: &[&str], args: &[&str]) -> Program {
+    let guest = path(guest, Profile::Debug);
+    let all = [&["--dashboard=127.0.0.1:0"], flags, &[guest.to_str().unwrap()], args].concat();
+    let mut program = spawn(lunatic(all).into_command());
+    program.url = program.dashboard();
+    program
+}
+
 /// `lunatic dashboard` beside the program with this socket.
 pub(crate) fn beside(socket: &str) -> Program {
     let mut program = spawn(lunatic(["dashboard", "127.0.0.1:0", "--at", socket]).into_command());

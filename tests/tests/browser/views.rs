@@ -1,6 +1,9 @@
 //! What the views show, and what can be done in them.
 
-use crate::program::{Seen, beside, open, start, start_with};
+use lunatic_tests::guests::{Profile, path};
+use lunatic_tests::programs::lunatic;
+
+use crate::program::{Seen, beside, open, start, start_guest, start_with};
 
 /// Says that a script of a guest's name or reason has run.
 const TAKEN: &str =
@@ -266,4 +269,82 @@ fn what_a_program_lists_is_shown_and_nothing_else() {
         seen.until("document.querySelector('table').innerText.includes('shelf 1')");
     }
     seen.is_well();
+}
+
+#[test]
+fn versions_and_upgrades_are_shown_and_taken_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door");
+    let at = socket.to_str().unwrap();
+    let program = start_guest("upgrades-old", &[&format!("--admin={at}")], &["pauses", "20"]);
+    let mut seen = open(&program);
+    seen.until("!document.getElementById('versions').hidden");
+    seen.go("/processes?name=ready");
+    seen.until("document.querySelectorAll('tbody tr').length == 1");
+    seen.go("/versions");
+    seen.until("document.querySelector('tbody th')?.innerText == '1, the current one'");
+    seen.until("document.querySelector('.spaced .empty').checkVisibility()");
+    let new = path("upgrades-new", Profile::Debug).to_str().unwrap();
+    // It ends when it is taken back, in the browser.
+    let watched = std::thread::scope(|scope| {
+        let upgrade = scope.spawn(|| lunatic(["upgrade", "--at", at, "--watch", "3600", new]).run());
+        seen.until("document.querySelector('.phase')?.dataset.phase == 'watching'");
+        seen.until("document.querySelector('tbody tr:nth-of-type(2) td.figure').innerText == '1'");
+        seen.until("document.querySelector('.kinds').innerText.includes('can change; one was tried')");
+        seen.click(".upgrade button", "Take it back");
+        seen.until("document.querySelector('dialog[open]')");
+        seen.click("dialog button", "Take it back");
+        seen.until("document.querySelector('.phase').dataset.phase == 'rolled back'");
+        upgrade.join().unwrap()
+    });
+    watched.code(1);
+    seen.until("document.querySelector('.why').innerText.includes('cancelled')");
+    assert_eq!(seen.evaluate("document.querySelector('.upgrade button').hidden"), true);
+    lunatic(["upgrade", "--at", at, "--canary", "none", new]).run().code(0);
+    seen.until("document.querySelector('.phase').dataset.phase == 'done'");
+    seen.until("document.querySelector('.upgrade .facts').innerText.includes('20 processes')");
+    seen.until("[...document.querySelectorAll('tbody th')].some(one => one.innerText.includes('the current one') && one.innerText != '1, the current one')");
+    seen.go("/processes?name=Heavy");
+    seen.until("document.querySelectorAll('tbody tr').length == 20");
+    seen.click("tbody th a", "#");
+    seen.until("/version [23]: upgrades/.test(document.querySelector('.facts')?.innerText)");
+    seen.is_well();
+}
+
+#[test]
+fn problems_stand_on_the_overview() {
+    let program = start_guest("alarming", &[], &["a_mailbox_grows"]);
+    let mut seen = open(&program);
+    seen.until("document.querySelector('.alarm')?.innerText.includes('mailbox')");
+    seen.until("document.querySelector('.alarmed h2').innerText == '1 problem noticed'");
+    seen.click(".alarm a", "#");
+    seen.until("document.querySelector('.process .line')");
+    seen.is_well();
+}
+
+#[test]
+fn a_process_is_dumped() {
+    let program = start(&["a_shop"]);
+    let mut seen = open(&program);
+    open_shelf(&mut seen);
+    // Where a browser would save it.
+    seen.evaluate(
+        "{
+            const make = URL.createObjectURL;
+            URL.createObjectURL = (blob) => { window.saved = blob; return make(blob); };
+            HTMLAnchorElement.prototype.click = function () {
+                window.saved.arrayBuffer().then(bytes => {
+                    document.body.dataset.dump = [this.download, ...new Uint8Array(bytes.slice(0, 4))].join(' ');
+                });
+            };
+        }",
+    );
+    seen.click(".process button", "Dump");
+    seen.until("document.body.dataset.dump");
+    let dump = seen.evaluate("document.body.dataset.dump");
+    let dump = dump.as_str().unwrap();
+    assert!(
+        dump.starts_with("process-") && dump.ends_with(".wasm 0 97 115 109"),
+        "{dump}"
+    );
 }

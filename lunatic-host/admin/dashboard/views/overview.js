@@ -1,5 +1,6 @@
 // The program as a whole: what it holds now, and over the last minutes.
 
+import { alarms } from "../alarms.js";
 import { get, post } from "../api.js";
 import { chart } from "../charts.js";
 import { confirm } from "../confirm.js";
@@ -37,10 +38,12 @@ export function show(main, { signal }) {
   const charts = CHARTS.map((about) => ({ names: about.lines.map(({ name }) => name), ...chart({ ...about, signal }) }));
   const list = h("ul", { class: "crashes" });
   const none = empty("None so far", "Processes that panic, trap or end with an error are shown here as it happens.");
+  const noticed = alarms();
   const stop = h("button", { type: "button", class: "button", onclick: askToStop }, "Stop the program…");
   main.append(
     h("div", { class: "head" }, h("h1", {}, "Overview"), stop),
     h("dl", { class: "tiles" }, tiles.map((one) => one.element)),
+    noticed.element,
     h("div", { class: "charts" }, charts.map((one) => one.element),
       h("section", { class: "card recent", "aria-labelledby": "recent" },
         h("h2", { id: "recent" }, "Latest failures ", h("a", { href: "#/crashes", class: "more" }, "all")), list, none)));
@@ -57,6 +60,7 @@ export function show(main, { signal }) {
     const name = document.getElementById("program");
     say(name, system.program.split("/").at(-1));
     mark(name, "title", system.program);
+    await noticed.draw(system, signal);
   }, signal);
 
   function showCrashes() {

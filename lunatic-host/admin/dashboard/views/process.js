@@ -1,6 +1,6 @@
 // One process: all that is known of it, whom it knows, where it is, and the two ways to end it.
 
-import { get, offers, post, Refused } from "../api.js";
+import { file, get, offers, post, Refused } from "../api.js";
 import { chart } from "../charts.js";
 import { confirm } from "../confirm.js";
 import { empty, h, keep, mark, say } from "../dom.js";
@@ -23,7 +23,7 @@ const FACTS = [
   ["Age", (process) => `${time(process.age_ms)} in which anything ran`],
   ["Exit signals", (process) => (process.traps_exits ? "become mail" : "end it")],
   ["Timers", (process) => number(process.timers)],
-  ["Code", (process) => process.code],
+  ["Code", (process) => (process.code_version ? `version ${process.code_version}: ${process.code}` : process.code)],
 ];
 const RELATIONS = [
   ["Linked to", "links"],
@@ -76,8 +76,8 @@ function headOf(path, of, changed) {
       say(note, error.message);
     }
   };
-  const buttons = [["Exit…", exit], ["Kill…", kill]].map(([text, does]) =>
-    h("button", { type: "button", class: "button danger", onclick: () => act(does) }, text));
+  const buttons = [["Dump", dump, ""], ["Exit…", exit, " danger"], ["Kill…", kill, " danger"]].map(([text, does, kind]) =>
+    h("button", { type: "button", class: `button${kind}`, onclick: () => act(does) }, text));
   const elements = [
     h("div", { class: "head process" }, h("div", { class: "title" }, heading, h("div", { class: "line" }, id, what.element)), h("div", { class: "actions" }, buttons)),
     note,
@@ -104,6 +104,14 @@ const missing = (of) => [
   h("div", { class: "head" }, h("h1", {}, `Process #${of}`)),
   h("div", { class: "card" }, empty("No such process lives", "It has ended, or there was none. ", h("a", { href: "#/processes" }, "All processes"))),
 ];
+
+/** Saves a core dump, which it does not notice. */
+async function dump(path, id) {
+  const url = URL.createObjectURL(await file(`${path}/dump`));
+  h("a", { href: url, download: `process-${id}.wasm` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  return false;
+}
 
 async function kill(path, id) {
   const text = "It ends wherever it is, whatever it traps. Those who are linked to it or monitor it hear that it was killed; a supervisor may start it again.";

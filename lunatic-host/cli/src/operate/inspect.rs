@@ -70,7 +70,13 @@ fn whole(view: &ProcessView) -> String {
         ("linked to", list(&relations.links, view.links_len)),
         ("monitors", list(&relations.monitors, view.monitors_len)),
         ("monitored by", list(&relations.monitored_by, view.monitored_by_len)),
-        ("code", view.code.clone()),
+        (
+            "code",
+            match view.code_version {
+                0 => view.code.clone(),
+                version => format!("version {version}: {}", view.code),
+            },
+        ),
     ];
     facts(&lines) + &view.rights.as_ref().map(rights).unwrap_or_default()
 }
