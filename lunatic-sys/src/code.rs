@@ -7,11 +7,10 @@ crate::imports! {
     /// calls the function that there has the name of `entry`, an index of the function table with type `() -> ()`. Offering
     /// again replaces the offer.
     ///
-    /// With `by_mail` not 0, the process hears of a version that waits by [`mail::CHANGE`](crate::codes::mail::CHANGE), and must
-    /// take that out of its mailbox; else it asks by calling this again.
+    /// How the process hears of a version that waits is one of [`codes::offer`](crate::codes::offer).
     ///
     /// 1 if another version waits for this process, else 0.
-    fn offer(entry: usize, by_mail: i32) -> i32;
+    fn offer(entry: usize, heard: i32) -> i32;
 
     /// Goes on in the version that waits, with `len` bytes of state, which the entry fetches with
     /// [`captured`](crate::process::captured). Does not return if the new version [accepts](accept) them: the calling instance is
@@ -52,7 +51,7 @@ crate::imports! {
     /// | `watch` | seconds for which these are watched | `10` |
     /// | `limit` | seconds that an instance may take to read the state of a process | `5` |
     /// | `patience` | seconds for which processes are waited for that do not come to their point of change | `60` |
-    /// | `batch` | how many processes change at once | `100` |
+    /// | `batch` | how many processes change at once | `16` |
     /// | `children-first` | `yes`: children change before their parents | `no` |
     /// | `restore` | `no`: on the way back, no process gets the state that it had left its version with | `yes` |
     ///

@@ -201,6 +201,16 @@ pub const NOT_CHANGED: i32 = -15;
 /// The longest state that is carried from one version to the next, in bytes: 64 MiB.
 pub const STATE_LEN_MAX: usize = 64 << 20;
 
+/// How a process that offers a point of change hears of a version that waits for it.
+pub mod offer {
+    /// It asks, by offering again.
+    pub const ASKS: i32 = 0;
+    /// By [`mail::CHANGE`](super::mail::CHANGE), which it must take out of its mailbox.
+    pub const MAIL: i32 = 1;
+    /// Its next wait for a socket that can be read or has a connection to accept ends with the error `EINTR`; then it asks.
+    pub const INTERRUPT: i32 = 2;
+}
+
 /// A look shows at most so many processes at once.
 pub const LOOK_ROWS_MAX: usize = 1000;
 /// A look shows at most so many bytes of the name of a function.

@@ -64,6 +64,7 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write};
 
+use lunatic_sys::codes::offer as by;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
@@ -267,8 +268,55 @@ where
     S: DeserializeOwned,
     F: FnOnce(S) + Copy + 'static,
 {
+    offer(state, resume, by::ASKS);
+}
+
+/// As [`upgrade_with`], for a process that is about to wait for a socket, perhaps for long: if another version waits for the process
+/// then, the wait ends with [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted), so that it can come here again. This
+/// is true of the next wait only, to accept a connection or to read. Methods of std that read until there is enough, such as
+/// [`read_exact`](io::Read::read_exact), wait again.
+///
+/// # Panics
+///
+/// If the state cannot be written.
+///
+/// # Examples
+///
+/// ```no_run
+/// use std::io;
+///
+/// use lunatic::code;
+/// use lunatic::net::TcpListener;
+///
+/// fn serve(listener: TcpListener) {
+///     loop {
+///         code::upgrade_or_interrupt(&listener, serve);
+///         match listener.accept() {
+///             Ok((stream, peer)) => println!("{peer} has come, and goes: {stream:?}"),
+///             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+///             Err(error) => panic!("{error}"),
+///         }
+///     }
+/// }
+/// ```
+pub fn upgrade_or_interrupt<R, S, F>(state: &R, resume: F)
+where
+    R: Serialize,
+    S: DeserializeOwned,
+    F: FnOnce(S) + Copy + 'static,
+{
+    offer(state, resume, by::INTERRUPT);
+}
+
+/// Offers a point of change, and goes over if a version waits that takes the state.
+fn offer<R, S, F>(state: &R, resume: F, heard: i32)
+where
+    R: Serialize,
+    S: DeserializeOwned,
+    F: FnOnce(S) + Copy + 'static,
+{
     let _ = resume;
-    if size_of::<F>() != 0 || !host::code::offer(resume_with::<S, F>, false) {
+    if size_of::<F>() != 0 || !host::code::offer(resume_with::<S, F>, heard) {
         return;
     }
     let saved = Saved::of(state).unwrap_or_else(|error| panic!("{error}"));

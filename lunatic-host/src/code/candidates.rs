@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
 
+use super::Heard;
 use super::report::Canary;
 use super::versions::Versions;
 use crate::module::Module;
@@ -21,8 +22,8 @@ pub(super) struct Candidate {
     pub(super) process: Arc<Process>,
     /// The function that it offers to go on at.
     pub(super) entry: String,
-    /// It hears of a version that waits.
-    pub(super) by_mail: bool,
+    /// It hears of a version that waits, and need not be waited for.
+    pub(super) hears: bool,
     /// How many ancestors it has.
     pub(super) depth: usize,
 }
@@ -68,7 +69,7 @@ impl Part<'_> {
             all.push(Candidate {
                 process: process.clone(),
                 entry: entry.clone(),
-                by_mail: offer.by_mail,
+                hears: offer.heard != Heard::Asks,
                 depth: 0,
             });
         });
@@ -111,7 +112,7 @@ pub(super) fn choose(canary: &Canary, mut candidates: Vec<Candidate>) -> Vec<Can
         }
     };
     // Those that come at once, and of them not those that others depend on.
-    candidates.sort_by_key(|candidate| (!candidate.by_mail, Reverse(candidate.depth)));
+    candidates.sort_by_key(|candidate| (!candidate.hears, Reverse(candidate.depth)));
     candidates.truncate(count);
     candidates
 }

@@ -25,7 +25,7 @@ pub(crate) mod versions;
 mod watch;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use lunatic_module::entries::{Entries, EntryName};
 use lunatic_module::identity::CodeId;
@@ -51,6 +51,8 @@ pub(crate) trait Module {
 pub(crate) struct Code<M> {
     /// The address of the module: tells whether two processes run the same, without a lock.
     identity: AtomicUsize,
+    /// The next wait for a socket ends when a version waits.
+    interrupts: AtomicBool,
     state: Mutex<State<M>>,
 }
 
@@ -67,14 +69,24 @@ struct State<M> {
 pub(crate) struct Offer {
     /// The function that the other version calls, as an index of the table of its own module.
     pub(crate) entry: u32,
-    /// It hears of a version that waits by mail.
-    pub(crate) by_mail: bool,
+    pub(crate) heard: Heard,
+}
+
+/// How a process hears of a version that waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// It asks now and then.
+    Asks,
+    Mail,
+    /// Its next wait for a socket ends.
+    Interrupt,
 }
 
 impl<M: Module> Code<M> {
     pub(crate) fn new(module: Arc<M>, began: Began) -> Self {
         Self {
             identity: AtomicUsize::new(Arc::as_ptr(&module).addr()),
+            interrupts: AtomicBool::new(false),
             state: Mutex::new(State {
                 module,
                 began,
@@ -117,8 +129,20 @@ impl<M: Module> Code<M> {
     /// The process offers a point of change. True if an order waits.
     pub(crate) fn offer(&self, offer: Offer) -> bool {
         let mut state = self.state.lock();
+        self.interrupts
+            .store(offer.heard == Heard::Interrupt, Ordering::Relaxed);
         state.offer = Some(offer);
         state.order.is_some()
+    }
+
+    /// A wait for a socket begins: whether it is to end when a version [waits](Self::is_waited_for). Only the first one does.
+    pub(crate) fn take_interrupts(&self) -> bool {
+        self.interrupts.load(Ordering::Relaxed) && self.interrupts.swap(false, Ordering::Relaxed)
+    }
+
+    /// Whether a version waits for the process.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.state.lock().order.is_some()
     }
 
     /// The point that it offers.

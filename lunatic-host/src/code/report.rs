@@ -40,7 +40,7 @@ impl Default for UpgradeConfig {
             watch: Duration::from_secs(10),
             time_limit: Duration::from_secs(5),
             patience: Duration::from_secs(60),
-            batch: 100,
+            batch: 16,
             children_first: false,
             restores_saved: true,
         }

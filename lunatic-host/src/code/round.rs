@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
 
+use super::Heard;
 use super::order::{Order, Outcome};
 use crate::module::Module;
 use crate::wasm::{Kernel, Process};
@@ -100,7 +101,9 @@ pub(super) fn place(kernel: &Kernel, process: &Arc<Process>, order: &Arc<Order<M
     let Some(offer) = process.local.code.place(order) else {
         return;
     };
-    if offer.by_mail {
-        kernel.tell_of_change(process);
+    match offer.heard {
+        Heard::Asks => {}
+        Heard::Mail => kernel.tell_of_change(process),
+        Heard::Interrupt => kernel.wake(process),
     }
 }

@@ -1,12 +1,12 @@
 //! `lunatic::code`.
 
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
-use lunatic_sys::codes::{EMPTY, INVALID, LIMIT, NOT_CHANGED, OK, STATE_LEN_MAX};
+use lunatic_sys::codes::{EMPTY, INVALID, LIMIT, NOT_CHANGED, OK, STATE_LEN_MAX, offer as by};
 use wasmtime::{Caller, Linker};
 
 use super::pieces;
 use crate::code::order::Outcome;
-use crate::code::{Offer, upgrade};
+use crate::code::{Heard, Offer, upgrade};
 use crate::guest_memory;
 use crate::instance::{self, Change, Ctx};
 use crate::report::untrusted::line;
@@ -33,9 +33,13 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn offer(caller: Caller<'_, Ctx>, entry: u32, by_mail: i32) -> i32 {
-    let by_mail = by_mail != 0;
-    i32::from(caller.data().process().local.code.offer(Offer { entry, by_mail }))
+fn offer(caller: Caller<'_, Ctx>, entry: u32, heard: i32) -> i32 {
+    let heard = match heard {
+        by::ASKS => Heard::Asks,
+        by::INTERRUPT => Heard::Interrupt,
+        _ => Heard::Mail,
+    };
+    i32::from(caller.data().process().local.code.offer(Offer { entry, heard }))
 }
 
 async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::Result<i32> {

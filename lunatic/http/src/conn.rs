@@ -102,15 +102,20 @@ impl Conn {
 
     /// Reads once into the input buffer; how many bytes came.
     pub(crate) fn fill(&mut self, timeout: Duration) -> io::Result<usize> {
+        loop {
+            match self.fill_once(timeout) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                filled => return filled,
+            }
+        }
+    }
+
+    /// As [`fill`](Self::fill), and says when it was interrupted.
+    pub(crate) fn fill_once(&mut self, timeout: Duration) -> io::Result<usize> {
         // Clocks and system calls have trouble with ends of time.
         let timeout = timeout.min(Duration::from_secs(86_400));
         self.landing.resize(READ_LEN, 0);
-        let read = loop {
-            match self.transport.receive(&mut self.landing, timeout) {
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
+        let read = self.transport.receive(&mut self.landing, timeout)?;
         self.input.extend_from_slice(&self.landing[..read]);
         Ok(read)
     }

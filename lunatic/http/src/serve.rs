@@ -35,6 +35,8 @@ pub(crate) trait Around {
     /// A request has begun to come, the `served`th: the connection may go on in another version of the program, and then this does
     /// not return.
     fn begins(&mut self, _conn: &Conn, _served: u64) {}
+    /// It is waited for the `served`th request: the same holds, and the wait may be interrupted for that.
+    fn waits(&mut self, _conn: &Conn, _served: u64) {}
 }
 
 /// No server: a connection alone.
@@ -240,7 +242,7 @@ fn refuse_request(conn: &Shared, reject: Reject) {
 fn next_head(conn: &Shared, served: u64, around: &mut dyn Around) -> Result<Option<RequestHead>, Reject> {
     let mut conn = conn.borrow_mut();
     let conn = &mut *conn;
-    if conn.input.is_empty() && !wait(conn, around) {
+    if conn.input.is_empty() && !wait(conn, served, around) {
         return Ok(None);
     }
     around.begins(conn, served);
@@ -265,19 +267,35 @@ fn next_head(conn: &Shared, served: u64, around: &mut dyn Around) -> Result<Opti
 }
 
 /// Waits for the first byte of a request; false if the connection is over.
-fn wait(conn: &mut Conn, around: &mut dyn Around) -> bool {
+fn wait(conn: &mut Conn, served: u64, around: &mut dyn Around) -> bool {
     let timeout = conn.limits.idle_timeout;
     let first = timeout.min(IDLE_AFTER);
-    match conn.fill(first) {
-        Ok(read) => return read > 0,
-        Err(error) if is_timeout(&error) && timeout > first => {}
-        Err(_) => return false,
+    loop {
+        around.waits(conn, served);
+        match conn.fill_once(first) {
+            Ok(read) => return read > 0,
+            Err(error) if is_interrupt(&error) => continue,
+            Err(error) if is_timeout(&error) && timeout > first => {}
+            Err(_) => return false,
+        }
+        // Before it is idle: a connection that others may close does not change.
+        around.waits(conn, served);
+        if !around.idle() {
+            return false;
+        }
+        let filled = conn.fill_once(timeout - first);
+        if !around.busy() {
+            return false;
+        }
+        match filled {
+            Err(error) if is_interrupt(&error) => {}
+            filled => return filled.is_ok_and(|read| read > 0),
+        }
     }
-    if !around.idle() {
-        return false;
-    }
-    let filled = conn.fill(timeout - first);
-    around.busy() && filled.is_ok_and(|read| read > 0)
+}
+
+fn is_interrupt(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::Interrupted
 }
 
 #[cfg(test)]

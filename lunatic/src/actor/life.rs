@@ -110,7 +110,7 @@ fn change<A: Actor>(actor: &A) {
 
 /// From the first message to the end.
 fn live<A: Actor>(mut actor: A) {
-    if host::code::offer(resume::<A>, true) {
+    if host::code::offer(resume::<A>, lunatic_sys::codes::offer::MAIL) {
         // It was told before this version came to offer anything.
         change(&actor);
     }

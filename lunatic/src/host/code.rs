@@ -7,10 +7,10 @@ use lunatic_sys::{code, codes, process};
 
 use super::text;
 
-/// Offers a point of change. True if another version waits.
-pub(crate) fn offer(entry: extern "C" fn(), by_mail: bool) -> bool {
+/// Offers a point of change; `heard` is how the process hears of a version that waits. True if one does.
+pub(crate) fn offer(entry: extern "C" fn(), heard: i32) -> bool {
     // SAFETY: the import takes numbers only.
-    unsafe { code::offer(entry as usize, i32::from(by_mail)) == 1 }
+    unsafe { code::offer(entry as usize, heard) == 1 }
 }
 
 /// Goes on in the version that waits. Returns only if it does not: why, if there was one.

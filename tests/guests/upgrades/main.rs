@@ -24,12 +24,12 @@ use self::plain::{plain, serving};
 use self::stubborn::{exits, killed, lies, linked, loops, panics, refuses, returns, sends, spawns, traps, unsaved};
 use self::subject::model;
 use self::supervised::{children, managers, tree};
-use self::web::web;
+use self::web::{site, web};
 use self::within::{failing, narrow, whole};
 
 lunatic_test_guests::scenarios![
     keeps, many, traps, panics, refuses, loops, lies, exits, sends, spawns, returns, plain, tree, killed, linked,
-    forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing
+    forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.

@@ -7,7 +7,7 @@ use lunatic::Process;
 use lunatic::net::{TcpListener, TcpStream};
 use lunatic_http::{Made, Router, Server};
 
-use crate::{OWN, is_done, say_ready};
+use crate::{OWN, is_done, ready, say_ready};
 
 /// A web server, whose connections stay open.
 pub(crate) fn web() {
@@ -29,6 +29,15 @@ pub(crate) fn web() {
         versions.dedup();
     }
     println!("{} and {} times", versions.len(), others.len());
+}
+
+/// A web server for others than this program.
+pub(crate) fn site() {
+    let (listener, _) = lunatic_test_guests::listener();
+    let app = || Router::new().get("/version", |_| OWN.to_string());
+    let serve = move |listener: TcpListener| Server::from(listener).serve(Made(app)).unwrap();
+    Process::spawn_with(listener, serve).unwrap();
+    ready();
 }
 
 /// What a server answers on a connection that it keeps.

@@ -23,8 +23,9 @@ fn version_of(actor: ActorRef<Exact>) -> u32 {
 
 /// The main process upgrades all.
 pub(crate) fn whole() {
+    let module = new();
     let actors: Vec<_> = (0..3).map(|_| Exact::start(()).unwrap()).collect();
-    let rehearsed = Upgrade::new().rehearse().begin(new()).unwrap().wait().unwrap();
+    let rehearsed = Upgrade::new().rehearse().begin(module).unwrap().wait().unwrap();
     assert_eq!(
         (rehearsed.phase, rehearsed.changed),
         (Phase::Rehearsed, 0),
@@ -37,11 +38,11 @@ pub(crate) fn whole() {
         "{rehearsed:?}"
     );
     assert!(rehearsed.kinds[0].entry.contains("exact::Exact"), "{rehearsed:?}");
-    let watched = Upgrade::new().watch(LONG).begin(new()).unwrap();
+    let watched = Upgrade::new().watch(LONG).begin(module).unwrap();
     while watched.report().unwrap().phase != Phase::Watching {
         lunatic::yield_now();
     }
-    assert_eq!(Upgrade::new().begin(new()).unwrap_err(), UpgradeError::Busy);
+    assert_eq!(Upgrade::new().begin(module).unwrap_err(), UpgradeError::Busy);
     let waiting = watched.wait_timeout(Duration::from_millis(1)).unwrap();
     assert_eq!((waiting.phase, waiting.changed), (Phase::Watching, 1), "{waiting:?}");
     watched.cancel();
@@ -49,7 +50,7 @@ pub(crate) fn whole() {
     assert_eq!((back.phase, back.changed), (Phase::RolledBack, 0), "{back:?}");
     assert_eq!(back.why.as_deref(), Some("it was cancelled"));
     assert!(actors.iter().all(|actor| version_of(*actor) == 1));
-    let done = Upgrade::new().canaries(0).begin(new()).unwrap().wait().unwrap();
+    let done = Upgrade::new().canaries(0).begin(module).unwrap().wait().unwrap();
     assert_eq!(
         (done.phase, done.changed, done.without_point),
         (Phase::Done, 3, 1),
@@ -62,7 +63,7 @@ pub(crate) fn whole() {
     assert_eq!(watched.report(), None);
     assert!(actors.iter().all(|actor| version_of(*actor) == 2));
     assert!(code::check());
-    let wrong = Upgrade::new().canary_percent(101.0).begin(new()).unwrap_err();
+    let wrong = Upgrade::new().canary_percent(101.0).begin(module).unwrap_err();
     assert!(
         matches!(&wrong, UpgradeError::Settings(text) if text.contains("`canary=101%`")),
         "{wrong}"

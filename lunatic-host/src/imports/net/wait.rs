@@ -8,6 +8,7 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::wait::until;
 use lunatic_net::readiness::Direction;
 use lunatic_net::socket::would_block;
+use rustix::io::Errno;
 use wasmtime::Caller;
 
 use super::call::Failure;
@@ -16,7 +17,8 @@ use crate::imports::wait::{show, wait};
 use crate::instance::Ctx;
 use crate::wasm::Socket;
 
-/// Does what `attempt` does as soon as that does not block any more, or gives up after the timeout: then nothing was done.
+/// Does what `attempt` does as soon as that does not block any more, or gives up after the timeout, or when another version of the
+/// code waits for a process that wants to hear of it in this way: then nothing was done.
 pub async fn perform<T>(
     caller: &mut Caller<'_, Ctx>,
     socket: &Arc<Socket>,
@@ -34,9 +36,14 @@ pub async fn perform<T>(
         return Ok(Err(error.into()));
     }
     let readiness = socket.readiness(direction);
+    let interrupts = direction == Direction::Read && caller.data().process().local.code.take_interrupts();
     let wait = wait(caller, WaitFor::Socket, Id::NONE, timeout_ns);
     let mut ticket = None;
     loop {
+        // Whoever places an order wakes the process afterwards, so none is missed between this look and the wait.
+        if interrupts && caller.data().process().local.code.is_waited_for() {
+            return Ok(Err(io::Error::from(Errno::INTR).into()));
+        }
         let timely = until(
             &wait,
             &mut ticket,

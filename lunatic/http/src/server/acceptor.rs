@@ -9,7 +9,7 @@ use lunatic::net::{TcpListener, TcpStream};
 use lunatic::{Channel, Mailbox, Process, code, sleep};
 use serde::{Deserialize, Serialize};
 
-use super::drain::{Group, Running, Watch};
+use super::drain::{Group, Moment, Running, Watch};
 use super::orders::Order;
 use super::stream::Stream;
 use crate::conn::Conn;
@@ -75,13 +75,19 @@ fn accept_all(mut accepting: Accepting, handler: impl Handler) {
     let _ = accepting.orders.try_send(Order::Failed(error.to_string()));
 }
 
+/// What another version goes on with.
+fn go_on(handler: impl Handler) -> impl FnOnce(Accepting) + Copy + 'static {
+    move |accepting: Accepting| accept_all(accepting, handler)
+}
+
 /// Accepts a connection, and spawns the process that serves it.
 fn accept_one(accepting: &mut Accepting, handler: impl Handler) -> io::Result<()> {
     if accepting.accepted.is_none() {
+        code::upgrade_or_interrupt(&*accepting, go_on(handler));
         accepting.accepted = accept(&accepting.listener)?;
     }
-    // It waits for nothing now: a connection that has come is served by the newest version.
-    code::upgrade_with(&*accepting, move |accepting: Accepting| accept_all(accepting, handler));
+    // A connection that has come is served by the newest version.
+    code::upgrade_with(&*accepting, go_on(handler));
     let Some(stream) = accepting.accepted.take() else {
         return Ok(());
     };
@@ -152,7 +158,7 @@ fn connection(stream: TcpStream, settings: Settings, handler: impl Handler, runn
 
 /// What a connection knows of its server. Between two requests it can go on in another version of the program.
 fn watch(settings: Settings, running: Running, handler: impl Handler) -> Box<Watch> {
-    let change = move |conn: &Conn, served| {
+    let change = move |conn: &Conn, served, moment| {
         let Some((stream, input)) = conn.lent() else { return };
         let lent = Lent {
             stream,
@@ -161,7 +167,7 @@ fn watch(settings: Settings, running: Running, handler: impl Handler) -> Box<Wat
             settings,
             running,
         };
-        code::upgrade_with(&lent, move |carried: Carried| {
+        let go_on = move |carried: Carried| {
             serve::go_on(
                 carried.served,
                 (carried.stream.into_transport(), &carried.input),
@@ -169,7 +175,11 @@ fn watch(settings: Settings, running: Running, handler: impl Handler) -> Box<Wat
                 &handler,
                 watch(carried.settings, carried.running, handler),
             );
-        });
+        };
+        match moment {
+            Moment::Begins => code::upgrade_with(&lent, go_on),
+            Moment::Waits => code::upgrade_or_interrupt(&lent, go_on),
+        }
     };
     Box::new(Watch::new(settings.group, running, Box::new(change)))
 }

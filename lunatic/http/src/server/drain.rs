@@ -63,8 +63,15 @@ pub(super) struct Watch {
     change: Change,
 }
 
-/// What a connection does when it may go on in another version.
-pub(super) type Change = Box<dyn Fn(&Conn, u64)>;
+/// What a connection does when it may go on in another version, while a request has begun to come, or before it waits for one.
+pub(super) type Change = Box<dyn Fn(&Conn, u64, Moment)>;
+
+/// When a connection can go on in another version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Moment {
+    Begins,
+    Waits,
+}
 
 impl fmt::Debug for Watch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -109,7 +116,11 @@ impl Around for Watch {
     }
 
     fn begins(&mut self, conn: &Conn, served: u64) {
-        (self.change)(conn, served);
+        (self.change)(conn, served, Moment::Begins);
+    }
+
+    fn waits(&mut self, conn: &Conn, served: u64) {
+        (self.change)(conn, served, Moment::Waits);
     }
 
     fn busy(&mut self) -> bool {
