@@ -14,6 +14,7 @@
 //! | [`init`] | `lunatic init`: writes that configuration |
 //! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
 //! | `sign` | `lunatic sign`: signs modules |
+//! | `conformance` | `lunatic conformance`: tries programs of other languages |
 //! | `confine` | what the program `lunatic` gives up of its own rights |
 //! | [`doctor`] | `lunatic doctor`: says what of that this machine enforces |
 //! | `trust` | rights as a native program has them |
@@ -36,6 +37,7 @@ pub mod cargo_runner;
 #[cfg_attr(not(feature = "compat"), path = "no_compat.rs")]
 mod compat;
 mod confine;
+mod conformance;
 #[cfg_attr(not(unix), path = "no_dashboard.rs")]
 mod dashboard;
 pub mod doctor;
@@ -64,6 +66,7 @@ pub use lunatic_host::report::untrusted;
 pub use lunatic_host::{CompileHelper, cache_folder};
 
 pub use self::confine::Confine;
+pub use self::conformance::{ConformanceArgs, conformance};
 pub use self::dump_args::{DumpArgs, Part};
 pub use self::host_args::HostArgs;
 pub use self::log_args::{LogArgs, LogFormat};

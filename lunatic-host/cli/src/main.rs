@@ -32,6 +32,7 @@ enum Command {
     #[cfg(unix)]
     #[command(flatten)]
     Operate(lunatic_cli::Operate),
+    Conformance(lunatic_cli::ConformanceArgs),
     /// Say what this machine enforces to confine the host, and what its limits are
     Doctor,
 }
@@ -100,6 +101,7 @@ fn main() {
         Command::Sign(sign) => lunatic_cli::sign(&sign),
         #[cfg(unix)]
         Command::Operate(command) => lunatic_cli::operate(&command),
+        Command::Conformance(args) => lunatic_cli::conformance(&args),
         Command::Doctor => {
             print!("{}", lunatic_cli::doctor::report());
             0

@@ -3,52 +3,52 @@
 use std::path::Path;
 
 /// All that the header has to say.
-pub struct Contract {
-    pub namespaces: Vec<Namespace>,
-    pub constants: Vec<Constant>,
-    pub layouts: Vec<Layout>,
+pub(crate) struct Contract {
+    pub(crate) namespaces: Vec<Namespace>,
+    pub(crate) constants: Vec<Constant>,
+    pub(crate) layouts: Vec<Layout>,
 }
 
 /// The imports of one WebAssembly namespace.
-pub struct Namespace {
+pub(crate) struct Namespace {
     /// Such as `lunatic::process`.
-    pub name: String,
-    pub functions: Vec<Function>,
+    pub(crate) name: String,
+    pub(crate) functions: Vec<Function>,
 }
 
-pub struct Function {
-    pub docs: Vec<String>,
-    pub name: String,
+pub(crate) struct Function {
+    pub(crate) docs: Vec<String>,
+    pub(crate) name: String,
     /// Names with their Rust types.
-    pub parameters: Vec<(String, String)>,
+    pub(crate) parameters: Vec<(String, String)>,
     /// The Rust type; empty for none.
-    pub result: String,
+    pub(crate) result: String,
 }
 
-pub struct Constant {
-    pub docs: Vec<String>,
+pub(crate) struct Constant {
+    pub(crate) docs: Vec<String>,
     /// The source file, without `.rs`.
-    pub file: String,
+    pub(crate) file: String,
     /// The module within the file, or nothing.
-    pub module: String,
-    pub rust_name: String,
-    pub ty: String,
-    pub value: i128,
+    pub(crate) module: String,
+    pub(crate) rust_name: String,
+    pub(crate) ty: String,
+    pub(crate) value: i128,
 }
 
 /// A type that crosses the boundary as bytes.
-pub struct Layout {
-    pub docs: Vec<String>,
-    pub rust_name: String,
+pub(crate) struct Layout {
+    pub(crate) docs: Vec<String>,
+    pub(crate) rust_name: String,
     /// In bytes.
-    pub size: i128,
-    pub fields: Vec<Field>,
+    pub(crate) size: i128,
+    pub(crate) fields: Vec<Field>,
 }
 
-pub struct Field {
-    pub docs: Vec<String>,
-    pub name: String,
-    pub ty: String,
+pub(crate) struct Field {
+    pub(crate) docs: Vec<String>,
+    pub(crate) name: String,
+    pub(crate) ty: String,
 }
 
 /// The files whose constants guests need.
@@ -56,7 +56,7 @@ const FILES: [&str; 5] = ["codes", "log", "metrics", "record", "trace"];
 
 impl Constant {
     /// The name in C, without `LUNATIC_`: `EXIT_KILLED`.
-    pub fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         let file = match self.file.as_str() {
             "codes" | "record" => "",
             file => file,
@@ -68,7 +68,7 @@ impl Constant {
 }
 
 impl Contract {
-    pub fn read(folder: &Path) -> Contract {
+    pub(crate) fn read(folder: &Path) -> Contract {
         let source = |file: &str| {
             let text = std::fs::read_to_string(folder.join(file).with_extension("rs")).unwrap();
             match text.split_once("#[cfg(test)]") {

@@ -42,7 +42,7 @@ const TAIL: &str = "
 ";
 
 /// The text of the header.
-pub fn header(contract: &Contract) -> String {
+pub(crate) fn header(contract: &Contract) -> String {
     let mut text = HEAD.to_owned();
     let mut group = None;
     for constant in &contract.constants {
@@ -150,7 +150,7 @@ fn c_type(rust: &str) -> String {
 }
 
 /// `SpawnOptions` as `spawn_options`.
-pub fn snake(name: &str) -> String {
+pub(crate) fn snake(name: &str) -> String {
     let mut text = String::new();
     for letter in name.chars() {
         if letter.is_uppercase() && !text.is_empty() {

@@ -1,0 +1,3 @@
+module lunatic.example
+
+go 1.25

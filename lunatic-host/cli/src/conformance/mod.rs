@@ -1,0 +1,122 @@
+//! `lunatic conformance`: what a port of Lunatic to a language must be able to do, tried on one of its programs.
+
+mod kit;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::bail;
+use lunatic_host::report::untrusted::lines;
+use lunatic_host::wasi::{Output, Stdin};
+use lunatic_host::{Module, Runtime, SystemConfig};
+
+use self::kit::Case;
+use crate::run::{load, read};
+
+/// How long a case may take. None takes a second on a machine that does nothing else.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Try a program of another language on the conformance kit
+///
+/// The program is run once for each case, with the name of the case as its only argument. `--list` says what it must do
+/// then.
+#[derive(clap::Args, Debug)]
+pub struct ConformanceArgs {
+    /// The program: a WebAssembly module, binary or text
+    #[arg(required_unless_present = "list")]
+    file: Option<PathBuf>,
+
+    /// The cases to try, if not all
+    cases: Vec<String>,
+
+    /// Say what each case is about, and try none
+    #[arg(long)]
+    list: bool,
+}
+
+/// Tries the cases, prints what became of each, and returns the exit code: 0 if all passed, 1 if the program could not be
+/// run, 101 if a case failed.
+pub fn conformance(args: &ConformanceArgs) -> i32 {
+    match try_cases(args) {
+        Ok(true) => 0,
+        Ok(false) => 101,
+        Err(error) => {
+            eprintln!("error: {}", lines(format!("{error:#}")));
+            1
+        }
+    }
+}
+
+fn try_cases(args: &ConformanceArgs) -> anyhow::Result<bool> {
+    let cases = selected(&args.cases)?;
+    let Some(file) = args.file.as_deref().filter(|_| !args.list) else {
+        cases.iter().for_each(print_case);
+        return Ok(true);
+    };
+    let runtime = Runtime::builder().build()?;
+    let module = load(&runtime, file, &read(file)?)?;
+    let mut failed = 0;
+    for case in &cases {
+        let wrong = try_case(&runtime, &module, file, case)?;
+        println!(
+            "case {} ... {}",
+            case.name,
+            if wrong.is_empty() { "ok" } else { "FAILED" }
+        );
+        if !wrong.is_empty() {
+            failed += 1;
+            println!("  must: {}", case.must);
+            wrong.iter().for_each(|wrong| println!("  {}", lines(wrong)));
+        }
+    }
+    let passed = cases.len() - failed;
+    println!("\n{passed} passed, {failed} failed");
+    Ok(failed == 0)
+}
+
+/// The cases with these names, or all.
+fn selected(names: &[String]) -> anyhow::Result<Vec<Case>> {
+    let mut cases = kit::cases();
+    if let Some(unknown) = names.iter().find(|name| cases.iter().all(|case| case.name != *name)) {
+        bail!("there is no case {unknown}: see `lunatic conformance --list`");
+    }
+    cases.retain(|case| names.is_empty() || names.iter().any(|name| name == case.name));
+    Ok(cases)
+}
+
+fn print_case(case: &Case) {
+    println!("{}\n  {}", case.name, case.must);
+    case.prints.iter().for_each(|line| println!("  > {line}"));
+    if case.prints.is_empty() {
+        println!("  and it {}", case.ends);
+    }
+    println!();
+}
+
+/// Runs one case as a system of its own: what is wrong.
+fn try_case(runtime: &Runtime, module: &Arc<Module>, file: &Path, case: &Case) -> anyhow::Result<Vec<String>> {
+    let mut config = SystemConfig::default();
+    config.wasi.args = vec![file.display().to_string(), case.name.to_owned()];
+    config.wasi.stdin = Stdin::Empty;
+    let (stdout, printed) = Output::captured();
+    let (stderr, said) = Output::captured();
+    (config.wasi.stdout, config.wasi.stderr) = (stdout.clone(), stderr.clone());
+    let system = runtime.start(module, config)?;
+    let ended = match system.wait_timeout(PATIENCE) {
+        Some(reason) => reason.to_string(),
+        None => format!("has not ended after {} s", PATIENCE.as_secs()),
+    };
+    drop(system);
+    stdout.finish();
+    stderr.finish();
+    let mut wrong = case.judge(&String::from_utf8_lossy(&printed.take()), &ended);
+    let said = said.take();
+    if !wrong.is_empty() && !said.is_empty() {
+        wrong.push(format!(
+            "standard error:\n{}",
+            String::from_utf8_lossy(&said).trim_end()
+        ));
+    }
+    Ok(wrong)
+}
