@@ -209,6 +209,7 @@ fn config() -> Config {
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(crate::report::FRAMES_MAX))
         .wasm_multi_memory(false)
         .wasm_memory64(false)
+        .wasm_gc(false)
         .cranelift_opt_level(wasmtime::OptLevel::Speed);
     config
 }

@@ -93,6 +93,11 @@ pub enum NotRecyclable {
         /// The function with such an instruction.
         function: u32,
     },
+    /// Code throws or catches exceptions, which live in a heap of the engine's.
+    Exceptions {
+        /// The first function with such an instruction.
+        function: u32,
+    },
     /// Code both drops data segments (`data.drop`) and reads them (`memory.init`): a dropped segment stays dropped.
     DropsData,
 }
@@ -106,6 +111,7 @@ impl fmt::Display for NotRecyclable {
             Self::StartFunction => write!(f, "it has a start function"),
             Self::ReferenceGlobal { index } => write!(f, "its mutable global {index} holds a reference"),
             Self::ChangesTable { function } => write!(f, "its function {function} changes a table"),
+            Self::Exceptions { function } => write!(f, "its function {function} throws or catches exceptions"),
             Self::DropsData => write!(f, "it drops data segments that it also reads"),
         }
     }

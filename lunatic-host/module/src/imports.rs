@@ -57,6 +57,8 @@ pub enum ValueType {
     V128,
     /// A reference to a function, or none.
     FuncRef,
+    /// Another reference.
+    Reference,
 }
 
 impl Imports {
@@ -113,8 +115,8 @@ impl From<ValType> for ValueType {
             ValType::F32 => Self::F32,
             ValType::F64 => Self::F64,
             ValType::V128 => Self::V128,
-            // The validator lets no other references pass.
-            ValType::Ref(_) => Self::FuncRef,
+            ValType::Ref(ty) if ty == wasmparser::RefType::FUNCREF => Self::FuncRef,
+            ValType::Ref(_) => Self::Reference,
         }
     }
 }

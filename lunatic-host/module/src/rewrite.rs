@@ -37,7 +37,7 @@ pub use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
 /// everything that is kept about a rewritten module.
-pub const VERSION: u32 = 7;
+pub const VERSION: u32 = 8;
 
 /// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
 pub const MODULE_SIZE_MAX: usize = 1 << 30;
@@ -54,18 +54,19 @@ pub struct Rewritten {
     pub facts: Facts,
 }
 
-/// The WebAssembly features that guests may use: WebAssembly 2.0 less `externref`, plus extended constants, tail calls
-/// and relaxed SIMD.
+/// The WebAssembly features that guests may use: WebAssembly 2.0, plus extended constants, tail calls, relaxed SIMD,
+/// exceptions and typed references of functions.
 ///
 /// Left out: threads (a process shares no memory), memories of 64 bits and several memories (host functions take
-/// offsets into one memory of 32 bits), and garbage collection with all that holds host references, `externref` too
-/// (it would tie an instance to its store's collector), and with it exceptions.
+/// offsets into one memory of 32 bits, and instructions that can take long are only made short there), and the structs and
+/// arrays of garbage collection (nothing bounds how long the engine looks for those that are in use).
 pub const fn features() -> WasmFeatures {
     WasmFeatures::WASM2
-        .difference(WasmFeatures::GC_TYPES)
         .union(WasmFeatures::EXTENDED_CONST)
         .union(WasmFeatures::TAIL_CALL)
         .union(WasmFeatures::RELAXED_SIMD)
+        .union(WasmFeatures::EXCEPTIONS)
+        .union(WasmFeatures::FUNCTION_REFERENCES)
 }
 
 /// Validates a module, rewrites it and finds its [`Facts`].
@@ -202,6 +203,9 @@ fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
     }
     if let Some(function) = module.code.changes_table {
         return Err(NotRecyclable::ChangesTable { function });
+    }
+    if let Some(function) = module.code.throws {
+        return Err(NotRecyclable::Exceptions { function });
     }
     // Not `elem.drop`: only `table.init` can tell a dropped element segment, and it has been refused above.
     if module.code.drops_data && module.code.reads_data {

@@ -2,7 +2,7 @@
 
 use crate::backtrace::Backtrace;
 use lunatic_sys::codes;
-use wasmtime::Trap;
+use wasmtime::{ThrownException, Trap};
 
 /// The addresses that a stack pointer becomes, with a small offset, when it has gone below zero: a guest's own stack,
 /// which Rust and clang put at the very beginning of memory, has overflowed.
@@ -14,6 +14,7 @@ const BELOW_ZERO: std::ops::Range<u64> = (1 << 32) - (16 << 20)..(1 << 32) + (1 
 pub(crate) fn reason(error: &wasmtime::Error, backtrace: &Backtrace, stack_len: Option<usize>) -> String {
     match error.downcast_ref::<Trap>() {
         Some(trap) => plain(*trap, error, backtrace, stack_len),
+        None if error.is::<ThrownException>() => "an exception was thrown that nobody caught".into(),
         None => chain(error),
     }
 }

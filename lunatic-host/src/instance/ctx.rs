@@ -233,13 +233,13 @@ impl Drop for Ctx {
 #[doc(hidden)]
 impl ResourceLimiter for Ctx {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
-        let fits = self.limits.grow(current, desired);
+        let total = self.limits.grow(current, desired);
         self.window = Window::default();
         // An instance that is made ahead is nobody's yet.
-        if fits && let Some(process) = &self.process {
-            process.local.set_memory(desired);
+        if let (Some(total), Some(process)) = (total, &self.process) {
+            process.local.set_memory(total);
         }
-        Ok(fits)
+        Ok(total.is_some())
     }
 
     fn memory_grow_failed(&mut self, _: wasmtime::Error) -> wasmtime::Result<()> {

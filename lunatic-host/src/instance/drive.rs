@@ -264,7 +264,8 @@ impl Running {
                 run.call_async(store, ()).await
             }
             (None, None) => Err(wasmtime::Error::msg(
-                "the module cannot spawn closures: it does not import lunatic::process::next",
+                "the module cannot spawn closures: it does not import lunatic::process::next, or has no table of functions; \
+                 linkers and optimizers drop both where no code uses them",
             )),
         }
     }

@@ -17,8 +17,10 @@ pub(crate) struct Limits {
     body: u64,
     /// What the growth was charged that may still fail.
     growth: u64,
-    /// How large the memory was before its latest growth, in bytes.
-    former: usize,
+    /// How large the memory and the engine's heap for exceptions are together, in bytes.
+    total: usize,
+    /// By how much one of them is about to grow.
+    total_growth: usize,
     /// The elements of all tables of the instance, and by how many one is about to grow.
     table_len: usize,
     table_growth: usize,
@@ -61,6 +63,7 @@ impl Limits {
             ));
         }
         self.is_admitted = true;
+        self.total = memory;
         self.charge(memory + self.table_len * TABLE_ELEMENT_SIZE)?;
         self.charge_body(BODY_SIZE + instance)
     }
@@ -95,16 +98,22 @@ impl Limits {
         }
     }
 
-    /// The memory is to grow; false if it may not.
-    pub(super) fn grow(&mut self, current: usize, desired: usize) -> bool {
-        let fits = desired <= self.memory_max && self.charge(desired - current).is_ok();
+    /// The memory, or the engine's heap for exceptions, is to grow: how large they are together then. `None` if that may
+    /// not be.
+    pub(super) fn grow(&mut self, current: usize, desired: usize) -> Option<usize> {
+        let growth = desired - current;
+        let total = self.total.saturating_add(growth);
+        let fits = total <= self.memory_max && self.charge(growth).is_ok();
         self.out_of_memory |= !fits;
         self.grown |= fits;
-        self.former = current;
-        fits
+        if !fits {
+            return None;
+        }
+        (self.total, self.total_growth) = (total, growth);
+        Some(total)
     }
 
-    /// The machine refused what [`grow`](Self::grow) allowed. The size that the memory keeps.
+    /// The machine refused what [`grow`](Self::grow) allowed. The size that both keep.
     pub(super) fn grow_failed(&mut self) -> usize {
         self.out_of_memory = true;
         let growth = std::mem::take(&mut self.growth);
@@ -112,7 +121,8 @@ impl Limits {
             budget.give_back(Resource::Memory, growth);
             self.charged -= growth;
         }
-        self.former
+        self.total -= std::mem::take(&mut self.total_growth);
+        self.total
     }
 
     /// A table is to grow, perhaps from nothing; false if it may not.
@@ -192,7 +202,7 @@ mod tests {
     fn an_instance_that_was_made_ahead_is_measured_when_a_process_begins_in_it() {
         let mut limits = Limits::default();
         limits.begin_ahead();
-        assert!(limits.grow(0, 1 << 30));
+        assert!(limits.grow(0, 1 << 30).is_some());
         let mut limits = Limits {
             memory_max: 65_536,
             ..Limits::default()

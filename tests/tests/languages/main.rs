@@ -4,6 +4,7 @@
 //! A compiler is installed into the target folder by the first test that needs it. Where that is not possible, because a
 //! registry cannot be reached or a program is not there, the test says so on standard error and is over.
 
+mod exceptions;
 mod header;
 mod ports;
 mod toolchains;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use lunatic_tests::programs::lunatic;
 
-use crate::toolchains::{assemblyscript, c, cpp, go, zig_program};
+use crate::toolchains::{assemblyscript, c, cpp, go, lua, zig_program};
 
 /// Runs an example, which prints these lines; a child of it crashes, which is reported and not the end of the program.
 #[track_caller]
@@ -90,6 +90,22 @@ fn a_program_in_go_runs_and_the_port_conforms() {
         &["the sum of squares is 14", "the child crashed: kind 1, detail 2"],
     );
     conforms(&go("conformance").unwrap());
+}
+
+/// `pcall` and coroutines of Lua as it is, in several processes; `longjmp` is an exception of WebAssembly.
+#[test]
+fn lua_runs() {
+    let Some(program) = lua() else { return };
+    let ended = lunatic([program]).run().code(0);
+    let lines = [
+        "false\tscript:1: caught",
+        "1\t4\t9",
+        "HELLO table",
+        "0\t",
+        "7\tthe script has failed",
+    ];
+    assert_eq!(ended.stdout.lines().collect::<Vec<_>>(), lines, "{ended}");
+    assert!(ended.stderr.contains("script:1: not caught"), "{ended}");
 }
 
 /// A program that does not do what the kit wants fails, and the command says what is wrong.

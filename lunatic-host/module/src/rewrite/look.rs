@@ -98,15 +98,25 @@ impl<'a> Look<'a> {
                 self.enter(*blockty);
                 self.at_loops += self.locals + self.types.values_of_block(*blockty);
             }
+            Operator::TryTable { try_table } => {
+                self.enter(try_table.ty);
+                // Each of them is a branch.
+                self.passed += try_table.catches.len() as u64 * self.block_values_max;
+            }
             // The last one ends the function itself.
             Operator::End => self.nesting = self.nesting.saturating_sub(1),
-            Operator::Br { .. } | Operator::BrIf { .. } => self.passed += self.block_values_max,
+            Operator::Br { .. } | Operator::BrIf { .. } | Operator::BrOnNull { .. } | Operator::BrOnNonNull { .. } => {
+                self.passed += self.block_values_max;
+            }
             Operator::BrTable { targets } => self.passed += u64::from(targets.len()) * self.block_values_max,
             Operator::Call { function_index } | Operator::ReturnCall { function_index } => {
                 let ty = self.types.functions.get(*function_index as usize);
                 self.passed += ty.map_or(0, |ty| self.types.values(*ty));
             }
-            Operator::CallIndirect { type_index, .. } | Operator::ReturnCallIndirect { type_index, .. } => {
+            Operator::CallIndirect { type_index, .. }
+            | Operator::ReturnCallIndirect { type_index, .. }
+            | Operator::CallRef { type_index }
+            | Operator::ReturnCallRef { type_index } => {
                 self.passed += self.types.values(*type_index);
             }
             _ => {}

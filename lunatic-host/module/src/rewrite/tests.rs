@@ -431,6 +431,12 @@ fn recyclable_unless_something_else_than_memory_and_globals_changes() {
     check("(memory 1) (func $s) (start $s)", Err(NotRecyclable::StartFunction));
     let reference = "(memory 1) (global (mut i32) (i32.const 1)) (global (mut funcref) (ref.null func))";
     check(reference, Err(NotRecyclable::ReferenceGlobal { index: 1 }));
+    for throws in ["(throw $tag)", "(throw_ref (ref.null exn))", "(try_table)"] {
+        let text = format!("(tag $tag) {}", code(throws));
+        check(&text, Err(NotRecyclable::Exceptions { function: 1 }));
+    }
+    // A tag that nobody uses changes nothing.
+    check(&format!("(tag $tag) {}", code("")), Ok(()));
     check(
         &code("(memory.init $d (i32.const 0) (i32.const 0) (i32.const 3)) (data.drop $d)"),
         Err(NotRecyclable::DropsData),
@@ -573,9 +579,11 @@ fn features_that_are_not_offered_are_named() {
     check("(memory i64 1)");
     check("(memory 1) (memory 1)");
     check("(type (struct))");
-    check("(table 1 externref)");
-    check("(tag)");
-    check("(func (param (ref func)))");
+    check("(type (array i8))");
+    check("(func (param i31ref))");
+    check("(tag (param i32 exnref))");
+    check("(tag (param externref))");
+    check("(memory 1 (pagesize 1))");
     // Not a feature, just wrong.
     let mut wasm = wat("(func (result i32) (i32.const 1))");
     *wasm.last_mut().unwrap() = 0x0f;
@@ -591,6 +599,13 @@ fn features_that_are_offered_can_be_compiled() {
         "(global i32 (i32.add (i32.const 1) (i32.const 2)))",
         "(func (param v128) (result v128) (f32x4.relaxed_madd (local.get 0) (local.get 0) (local.get 0)))",
         "(memory 1) (func (memory.fill (i32.const 1) (i32.const 2) (i32.const 3)))",
+        "(table 1 externref)",
+        "(tag (param i32)) (func (throw 0 (i32.const 1)))",
+        "(tag $t (param i32)) (func (result i32) (block $b (result i32)
+            (try_table (result i32) (catch $t $b) (throw $t (i32.const 1)))))",
+        "(func (result exnref) (block $b (result exnref) (try_table (catch_all_ref $b)) (unreachable)))",
+        "(type $f (func)) (func (param (ref $f)) (call_ref $f (local.get 0)))",
+        "(func (param (ref func)))",
         "(table 1 funcref) (table 2 funcref) (func (result funcref) (table.get 1 (i32.const 0)))",
     ] {
         let Ok(wasm) = wat::parse_str(format!("(module {text})")) else {
