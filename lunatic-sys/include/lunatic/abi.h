@@ -182,6 +182,15 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_NOT_CHANGED (-15)
 /// The longest state that is carried from one version to the next, in bytes: 64 MiB.
 #define LUNATIC_STATE_LEN_MAX 67108864
+
+/// It asks, by offering again.
+#define LUNATIC_OFFER_ASKS 0
+/// By `LUNATIC_MAIL_CHANGE`, which it must take out of its mailbox.
+#define LUNATIC_OFFER_MAIL 1
+/// Its next wait for a socket that can be read or has a connection to accept ends with the error `EINTR`; then it
+/// asks.
+#define LUNATIC_OFFER_INTERRUPT 2
+
 /// A look shows at most so many processes at once.
 #define LUNATIC_LOOK_ROWS_MAX 1000
 /// A look shows at most so many bytes of the name of a function.
@@ -507,12 +516,11 @@ int32_t lunatic_channel_receive(uint64_t id, uint64_t key, void *to, size_t capa
 /// then calls the function that there has the name of `entry`, an index of the function table with type `() -> ()`.
 /// Offering again replaces the offer.
 ///
-/// With `by_mail` not 0, the process hears of a version that waits by `LUNATIC_MAIL_CHANGE`, and must take that out
-/// of its mailbox; else it asks by calling this again.
+/// How the process hears of a version that waits is one of `LUNATIC_OFFER_…`.
 ///
 /// 1 if another version waits for this process, else 0.
 LUNATIC_IMPORT("lunatic::code", "offer")
-int32_t lunatic_code_offer(lunatic_entry entry, int32_t by_mail);
+int32_t lunatic_code_offer(lunatic_entry entry, int32_t heard);
 
 /// Goes on in the version that waits, with `len` bytes of state, which the entry fetches with
 /// `lunatic_process_captured`. Does not return if the new version `lunatic_code_accept` them: the calling instance is
@@ -546,6 +554,53 @@ int32_t lunatic_code_version(void);
 /// The number of the version that the system is brought to, or was brought to last.
 LUNATIC_IMPORT("lunatic::code", "current")
 int32_t lunatic_code_current(void);
+
+/// Begins to bring the caller's system to a module that was `lunatic_module_compile`. A caller with fewer rights than
+/// the system's main process changes only processes that have its rights or less. `settings` is text, lines of
+/// `NAME=VALUE`:
+///
+/// | name | value | by default | |---|---|---| | `rehearse` | `yes`: nothing is changed, it is only found out what
+/// can change | `no` | | `partial` | `yes`: goes on though some kinds of processes cannot change | `no` | | `canary`
+/// | who changes first: `none`, `N`, `N%` or `name:PART` | `1` | | `watch` | seconds for which these are watched |
+/// `10` | | `limit` | seconds that an instance may take to read the state of a process | `5` | | `patience` | seconds
+/// for which processes are waited for that do not come to their point of change | `60` | | `batch` | how many
+/// processes change at once | `16` | | `children-first` | `yes`: children change before their parents | `no` | |
+/// `restore` | `no`: on the way back, no process gets the state that it had left its version with | `yes` |
+///
+/// The upgrade's number in the system, from 1 on. `LUNATIC_DENIED` without the right `upgrade`; `LUNATIC_FULL` if
+/// another upgrade of the system goes on, other than one that a process with fewer rights has begun, which goes back
+/// first; `LUNATIC_BAD_CONFIG` for settings that make no sense; `LUNATIC_BAD_MODULE` if the module cannot be compiled
+/// for all that it needs; `LUNATIC_LIMIT` if the caller cannot pay for that, or the machine refuses a thread: each
+/// with the reason as text in the buffer. `LUNATIC_CLOSED` if the module was dropped; `LUNATIC_INVALID`.
+LUNATIC_IMPORT("lunatic::code", "upgrade")
+int32_t lunatic_code_upgrade(uint64_t module_id, uint64_t module_key, const void *settings, size_t len);
+
+/// Leaves in the buffer how an upgrade stands, as lines of `NAME=VALUE`:
+///
+/// | name | value | |---|---| | `from`, `to` | numbers of the version that was current before, and of the one that
+/// the system is brought to | | `phase` | `checking`, `canary`, `watching`, `changing`, `done`, `rehearsed`,
+/// `refused`, `rolling back` or `rolled back` | | `over` | `yes` if nothing more will happen, or `no` | | `why` | why
+/// it was refused or goes back; only then | | `changed` | processes that run the version | | `kept` | processes that
+/// stay in theirs, because it was tried and did not work | | `waiting` | processes that have not come to their point
+/// of change, and change when they do | | `without-point` | processes that have no point of change | |
+/// `pause-p50-ns`, `pause-p99-ns`, `pause-max-ns` | how long processes stood still | | `time-ns` | how long it took,
+/// or takes | | `kind` | a line for each kind of process that can change: how many there are, a tab, `tried`,
+/// `untried` or `misfit`, a tab, the function, and for a misfit a tab and why | | `refusal` | a line for each of the
+/// first processes that stayed in their version: a text that names it, a tab, and why |
+///
+/// `LUNATIC_OK`; `LUNATIC_CLOSED` if it is not the last one that was begun, or changes processes that have more
+/// rights than the caller; `LUNATIC_DENIED`.
+LUNATIC_IMPORT("lunatic::code", "report")
+int32_t lunatic_code_report(int32_t upgrade);
+
+/// Waits until nothing more will happen in an upgrade. `LUNATIC_OK`; `LUNATIC_TIMED_OUT`; others as of
+/// `lunatic_code_report`.
+LUNATIC_IMPORT("lunatic::code", "wait")
+int32_t lunatic_code_wait(int32_t upgrade, uint64_t timeout_ns);
+
+/// Has an upgrade take back what it has changed. Nothing happens if it is over. Codes as of `lunatic_code_report`.
+LUNATIC_IMPORT("lunatic::code", "cancel")
+int32_t lunatic_code_cancel(int32_t upgrade);
 
 // lunatic::inspect
 
@@ -930,7 +985,8 @@ int32_t lunatic_registry_broadcast(const void *name, size_t len, uint64_t tag, c
 // lunatic::rights
 
 /// 1 if the calling process may do what the text says, else 0: `spawn`, `configure`, `names`, `compile`, `inspect`,
-/// `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. `LUNATIC_INVALID` for other texts.
+/// `metrics`, `trace`, `upgrade`, `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. `LUNATIC_INVALID` for
+/// other texts.
 LUNATIC_IMPORT("lunatic::rights", "allows")
 int32_t lunatic_rights_allows(const void *question, size_t question_len);
 
