@@ -129,7 +129,7 @@ pub mod exit {
     pub const DEADLOCK: i32 = 10;
     /// There was no such process.
     pub const NO_PROCESS: i32 = 11;
-    /// The connection to the node of the process was lost.
+    /// The connection to the node of the process was lost; the detail is one of [`loss`](super::loss).
     pub const NODE_GONE: i32 = 12;
     /// The host failed on behalf of the process; the text says how.
     pub const HOST_BUG: i32 = 13;
@@ -165,6 +165,26 @@ pub mod trap {
     pub const DIVISION_BY_ZERO: i32 = 5;
     /// A table access out of bounds, or an indirect call of nothing or of a function of another type.
     pub const BAD_CALL: i32 = 6;
+}
+
+/// How the connection to a node was lost: the detail of [`exit::NODE_GONE`].
+pub mod loss {
+    /// There was no connection.
+    pub const UNCONNECTED: i32 = 0;
+    /// The node has left, or its machine has closed the connection.
+    pub const CLOSED: i32 = 1;
+    /// Nothing was heard of the node for too long.
+    pub const SILENT: i32 = 2;
+    /// Something of what the node sent was lost on the way.
+    pub const GAP: i32 = 3;
+    /// The node has given the connection up.
+    pub const RESET: i32 = 4;
+    /// The node was started again.
+    pub const REPLACED: i32 = 5;
+    /// The node sent what it may not send.
+    pub const VIOLATION: i32 = 6;
+    /// The node did not take what was sent to it.
+    pub const OVERFLOW: i32 = 7;
 }
 
 /// Bits of [`SpawnOptions::flags`](crate::layout::SpawnOptions::flags).

@@ -221,7 +221,7 @@ impl Checked {
 }
 
 /// Makes and checks the addresses of one kind of thing: processes, channels, sockets.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
     node: Node,
     secret: [u8; 16],
@@ -234,6 +234,25 @@ impl Keys {
         secret[..8].copy_from_slice(&random().to_le_bytes());
         secret[8..].copy_from_slice(&random().to_le_bytes());
         Self { node, secret }
+    }
+
+    /// The keys as bytes: for a node that is to check addresses of this one, and can forge them then.
+    pub fn to_bytes(&self) -> [u8; 20] {
+        let mut bytes = [0; 20];
+        bytes[..4].copy_from_slice(&self.node.0.to_le_bytes());
+        bytes[4..].copy_from_slice(&self.secret);
+        bytes
+    }
+
+    /// The keys that [`to_bytes`](Self::to_bytes) gave on another node; `None` if no node has such a number.
+    pub fn from_bytes(bytes: &[u8; 20]) -> Option<Self> {
+        let (node, secret) = bytes.split_first_chunk()?;
+        let node = u32::from_le_bytes(*node);
+        let secret = secret.try_into().ok()?;
+        (1..1 << NODE_BITS).contains(&node).then_some(Self {
+            node: Node(node),
+            secret,
+        })
     }
 
     /// The node whose addresses these are.

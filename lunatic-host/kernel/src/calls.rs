@@ -91,6 +91,47 @@ impl<H: Host> Kernel<H> {
         }
     }
 
+    /// [`begin_call`](Self::begin_call) of a process of another node. A request that the node has no room for is refused as
+    /// [`Full`](SendRefusal::Full); then the caller may wait for [room](Self::wait_for_room) and begin again.
+    ///
+    /// # Errors
+    ///
+    /// [`CallRefusal`] says why the call was not begun.
+    pub fn begin_call_elsewhere(
+        &self,
+        process: &Process<H>,
+        callee: Id,
+        reference: u64,
+        tag: u64,
+        request: &[u8],
+    ) -> Result<bool, CallRefusal> {
+        let begun = process.relate_messages(|relations| {
+            let call = relations.outgoing(reference)?;
+            Some((call.begin(callee), call.wait()))
+        });
+        let Some((is_another, waits)) = begun else {
+            return Err(CallRefusal::NotOpen);
+        };
+        if let Some((last, this)) = is_another {
+            if let Some(last) = last {
+                self.watch_no_more(process.id, last);
+            }
+            // Written down before: if the node is lost after this, the callee is found and its end told.
+            if let Err(reason) = self.watch(process.id, callee, this.watch) {
+                process.relate_self(|relations| {
+                    if let Some(call) = &mut relations.outgoing {
+                        call.forget_callee();
+                    }
+                });
+                return Err(CallRefusal::Unanswered(Unanswered::Gone(reason)));
+            }
+        }
+        // After the monitor, so if the callee has ended, its end is told.
+        let sent = self.send_mail(process.id, callee, tag, request);
+        sent.map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
+        Ok(waits)
+    }
+
     /// The answer to a call, if it has come: the reference goes, and a fresh one is opened for the next call. If none has
     /// come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`, too, if the reference is
     /// not open.

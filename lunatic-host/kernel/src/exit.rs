@@ -51,10 +51,71 @@ pub enum ExitReason {
     Deadlock(String),
     /// It was linked to a process that had ended before.
     NoProcess,
-    /// The connection to its node was lost.
-    NodeGone,
+    /// The connection to its node was lost, or there was none.
+    NodeGone(Loss),
     /// The host failed on its behalf: a bug of Lunatic.
     HostBug(String),
+}
+
+/// How the connection to a node was lost: the numbers are those of [`codes::loss`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+#[repr(i32)]
+pub enum Loss {
+    /// There was no connection.
+    Unconnected = codes::loss::UNCONNECTED,
+    /// The node has left, or its machine has closed the connection.
+    Closed = codes::loss::CLOSED,
+    /// Nothing was heard of the node for too long.
+    Silent = codes::loss::SILENT,
+    /// Something of what the node sent was lost on the way.
+    Gap = codes::loss::GAP,
+    /// The node has given the connection up.
+    Reset = codes::loss::RESET,
+    /// The node was started again.
+    Replaced = codes::loss::REPLACED,
+    /// The node sent what it may not send.
+    Violation = codes::loss::VIOLATION,
+    /// The node did not take what was sent to it.
+    Overflow = codes::loss::OVERFLOW,
+}
+
+impl Loss {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Unconnected,
+        Self::Closed,
+        Self::Silent,
+        Self::Gap,
+        Self::Reset,
+        Self::Replaced,
+        Self::Violation,
+        Self::Overflow,
+    ];
+
+    /// The loss of this number; a number that is not known is [`Unconnected`](Self::Unconnected).
+    pub fn of(number: i32) -> Self {
+        let place = usize::try_from(number).ok();
+        place
+            .and_then(|place| Self::ALL.get(place))
+            .copied()
+            .unwrap_or(Self::Unconnected)
+    }
+}
+
+impl fmt::Display for Loss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unconnected => "there is no connection to it",
+            Self::Closed => "the connection was closed",
+            Self::Silent => "nothing was heard of it",
+            Self::Gap => "something was lost on the way",
+            Self::Reset => "it gave the connection up",
+            Self::Replaced => "it was started again",
+            Self::Violation => "it sent what it may not send",
+            Self::Overflow => "it did not take what was sent",
+        })
+    }
 }
 
 /// How a process trapped.
@@ -99,7 +160,7 @@ impl ExitReason {
             Self::Trap(_) | Self::OutOfMemory(_) | Self::HostBug(_) => 134,
             Self::Killed => 137,
             Self::Deadlock(_) => 70,
-            Self::Error(_) | Self::Forgotten | Self::OutOfBudget | Self::NoProcess | Self::NodeGone => 1,
+            Self::Error(_) | Self::Forgotten | Self::OutOfBudget | Self::NoProcess | Self::NodeGone(_) => 1,
         }
     }
 
@@ -142,7 +203,7 @@ impl ExitReason {
             Self::OutOfBudget => (OUT_OF_BUDGET, 0),
             Self::Deadlock(_) => (DEADLOCK, 0),
             Self::NoProcess => (NO_PROCESS, 0),
-            Self::NodeGone => (NODE_GONE, 0),
+            Self::NodeGone(loss) => (NODE_GONE, *loss as i32),
             Self::HostBug(_) => (HOST_BUG, 0),
         };
         RawReason::new(kind, detail, self.text())
@@ -167,7 +228,7 @@ impl ExitReason {
             OUT_OF_BUDGET => Self::OutOfBudget,
             DEADLOCK => Self::Deadlock(text),
             NO_PROCESS => Self::NoProcess,
-            NODE_GONE => Self::NodeGone,
+            NODE_GONE => Self::NodeGone(Loss::of(detail)),
             HOST_BUG => Self::HostBug(text),
             _ => return None,
         })
@@ -188,7 +249,7 @@ impl fmt::Display for ExitReason {
             Self::OutOfBudget => write!(f, "used up its budget"),
             Self::Deadlock(report) => write!(f, "{report}"),
             Self::NoProcess => write!(f, "was linked to a process that had ended"),
-            Self::NodeGone => write!(f, "was lost with its node"),
+            Self::NodeGone(loss) => write!(f, "was lost with its node: {loss}"),
             Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
         }
     }
@@ -216,7 +277,7 @@ mod tests {
             ExitReason::OutOfBudget,
             ExitReason::Deadlock("who".into()),
             ExitReason::NoProcess,
-            ExitReason::NodeGone,
+            ExitReason::NodeGone(Loss::Gap),
             ExitReason::HostBug("sorry".into()),
         ];
         assert_eq!(reasons.len(), KINDS.len());
@@ -225,6 +286,9 @@ mod tests {
             assert_eq!((number, reason.kind()), (kind as i32, kind));
             assert_eq!(ExitReason::from_bytes(&bytes), Some(reason));
             assert_eq!(ExitReason::from_bytes(&bytes[..7]), None);
+        }
+        for (number, loss) in Loss::ALL.into_iter().enumerate() {
+            assert_eq!((Loss::of(number as i32), loss as usize), (loss, number));
         }
         assert_eq!(ExitReason::from_bytes(&[14, 0, 0, 0, 0, 0, 0, 0]), None);
         assert_eq!(ExitReason::from_bytes(&[7, 0, 0, 0, 0, 0, 0, 0, 0xff]), None);

@@ -17,10 +17,10 @@
 //! | floor | modules |
 //! |---|---|
 //! | what runs all | `worker`, [`simulation`] |
-//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`snapshot`], [`contents`] |
+//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
+//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -32,12 +32,14 @@
 //!   (`signals`).
 
 pub mod address;
+pub mod adoption;
 mod agenda;
 mod aside;
 pub mod budget;
 pub mod calls;
 pub mod channel;
 pub mod clock;
+pub mod connections;
 pub mod contents;
 pub mod counts;
 pub mod delivery;
@@ -53,12 +55,14 @@ pub mod kernel;
 mod large_map;
 mod latch;
 pub mod mail;
+mod peers;
 pub mod permits;
 pub mod post;
 pub mod process;
 pub mod registry;
 pub mod relations;
 mod remains;
+mod remote;
 mod room;
 pub mod scheduler;
 pub mod shares;

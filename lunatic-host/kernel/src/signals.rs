@@ -21,10 +21,10 @@ use std::sync::Arc;
 use lunatic_sys::codes::REFERENCE_BIT;
 use smallvec::SmallVec;
 
-use crate::address::{Id, Peer};
+use crate::address::Id;
 use crate::budget::{Exhausted, Payer};
 use crate::delivery::{Destination, Signal};
-use crate::exit::ExitReason;
+use crate::exit::{ExitReason, Loss};
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::process::Process;
@@ -75,7 +75,7 @@ impl<H: Host> Kernel<H> {
             return Fate::Lives;
         }
         process.relate_self(|mine| mine.links.remove(other));
-        self.signal_self(process, other, &ExitReason::NodeGone)
+        self.signal_self(process, other, &ExitReason::NodeGone(Loss::Unconnected))
     }
 
     /// Links two processes of this kernel, and calls `also` with the relations of both, under both locks; false, and nothing
@@ -242,14 +242,14 @@ impl<H: Host> Kernel<H> {
     }
 
     /// From now on `watcher` is told of the end of `watched`.
-    fn watch(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
+    pub(crate) fn watch(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
         match self.reach(watched) {
             Destination::Here(watched) => watched.be_watched(watcher, reference),
             Destination::Gone if watched.is_here() => Err(self.exits.of(watched)),
-            Destination::Gone => Err(ExitReason::NodeGone),
+            Destination::Gone => Err(ExitReason::NodeGone(Loss::Unconnected)),
             Destination::Elsewhere(remote) => {
                 let sent = remote.send(watcher, watched, Signal::Monitor { reference });
-                sent.map_err(|_| ExitReason::NodeGone)
+                sent.map_err(|_| ExitReason::NodeGone(Loss::Unconnected))
             }
         }
     }
@@ -407,27 +407,6 @@ impl<H: Host> Kernel<H> {
                 // Signals are never refused.
                 let _ = remote.send(ended, watcher, Signal::Down { reference, reason });
             }
-        }
-    }
-
-    /// The node is not connected any more that some relations of the process lead to.
-    pub(crate) fn lose_peer(&self, process: &Arc<Process<H>>, peer: Peer) {
-        // Collected first: to tell the process takes the lock of its relations again.
-        let lost = process.peek(|relations| {
-            let links = relations.links.keys().filter(|linked| linked.peer() == peer);
-            let monitors = relations
-                .monitors
-                .iter()
-                .filter(|(_, monitor)| monitor.is_active() && monitor.watched.peer() == peer);
-            let monitors = monitors.map(|(reference, monitor)| (reference, monitor.watched));
-            (links.collect::<Vec<_>>(), monitors.collect::<Vec<_>>())
-        });
-        let (links, monitors) = lost.unwrap_or_default();
-        for linked in links {
-            self.exit_by_link(process, linked, &ExitReason::NodeGone);
-        }
-        for (reference, watched) in monitors {
-            self.tell_down(process, watched, reference, &ExitReason::NodeGone);
         }
     }
 }

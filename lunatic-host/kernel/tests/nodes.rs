@@ -10,7 +10,7 @@ use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::address::{Id, Peer};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::delivery::{Remote, Signal};
-use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
 use parking_lot::Mutex;
@@ -164,7 +164,7 @@ fn the_loss_of_a_node_ends_links_and_monitors_to_it() {
             for _ in 0..2 {
                 assert_eq!(
                     ExitReason::from_bytes(&me.receive(&[]).await.body),
-                    Some(ExitReason::NodeGone)
+                    Some(ExitReason::NodeGone(Loss::Silent))
                 );
             }
             assert_eq!(me.send(server, 1, b"too late"), Err(SendRefusal::Closed));
@@ -173,7 +173,7 @@ fn the_loss_of_a_node_ends_links_and_monitors_to_it() {
             for _ in 0..2 {
                 assert_eq!(
                     ExitReason::from_bytes(&me.receive(&[]).await.body),
-                    Some(ExitReason::NodeGone)
+                    Some(ExitReason::NodeGone(Loss::Unconnected))
                 );
             }
             assert!(me.kernel.snapshot(me.id()).unwrap().links.is_empty());
@@ -183,7 +183,7 @@ fn the_loss_of_a_node_ends_links_and_monitors_to_it() {
     let client = client.unwrap();
     // The client waits, and its wait is no deadlock while something may come from outside: here the test goes on itself.
     cluster.nodes[0].run(3);
-    cluster.nodes[0].kernel().disconnect(cluster.peers[0]);
+    cluster.nodes[0].kernel().disconnect(cluster.peers[0], Loss::Silent);
     cluster.run();
     assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
 }

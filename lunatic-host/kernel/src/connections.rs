@@ -1,0 +1,127 @@
+//! How a kernel is connected to other nodes, what happens to processes when one is lost, and who waits for room.
+
+use std::sync::Arc;
+
+use crate::address::{Id, Keys, Peer};
+use crate::exit::{ExitReason, Loss};
+use crate::host::Host;
+use crate::kernel::Kernel;
+use crate::process::Process;
+use crate::remote::Remote;
+use crate::wait::{Wait, Waiter, block};
+
+impl<H: Host> Kernel<H> {
+    /// Connects another node: `keys` are those of its processes' addresses. `None` if 4,095 nodes have been connected, or if this
+    /// one is. A node that comes back with the keys that it had gets the number that it had.
+    pub fn connect(&self, keys: Keys, remote: Arc<dyn Remote>) -> Option<Peer> {
+        self.peers.add(keys, remote)
+    }
+
+    /// The connection to a node has ended: all that were linked to its processes, monitored them or call them are told so,
+    /// before this returns.
+    pub fn disconnect(&self, peer: Peer, loss: Loss) {
+        // First, so that nobody links to a process of that node after this has passed it by.
+        self.peers.remove(peer);
+        let mut all = Vec::new();
+        self.for_each_process(|process| all.push(process.clone()));
+        for process in all {
+            self.lose_peer(&process, peer, &ExitReason::NodeGone(loss));
+        }
+        // They find out that it is gone.
+        self.has_room(peer);
+    }
+
+    /// The node is not connected any more that some relations of the process lead to.
+    fn lose_peer(&self, process: &Arc<Process<H>>, peer: Peer, reason: &ExitReason) {
+        // Collected first: to tell the process takes the lock of its relations again.
+        let lost = process.peek(|relations| {
+            let links = relations.links.keys().filter(|linked| linked.peer() == peer);
+            let monitors = relations
+                .monitors
+                .iter()
+                .filter(|(_, monitor)| monitor.is_active() && monitor.watched.peer() == peer);
+            let monitors = monitors.map(|(reference, monitor)| (reference, monitor.watched));
+            let callee = relations.outgoing.as_ref().and_then(|call| call.callee());
+            let callee = callee.filter(|callee| callee.id.peer() == peer);
+            let watched = monitors.chain(callee.map(|callee| (callee.watch, callee.id)));
+            (links.collect::<Vec<_>>(), watched.collect::<Vec<_>>())
+        });
+        let Some((mut links, mut watched)) = lost else {
+            return;
+        };
+        // The order of maps is of this run of the program alone, and a simulation shall be repeated by another.
+        links.sort_unstable();
+        watched.sort_unstable();
+        for linked in links {
+            self.exit_by_link(process, linked, reason);
+        }
+        for (reference, watched) in watched {
+            self.tell_down(process, watched, reference, reason);
+        }
+        // Those that watch from there will not hear of any end.
+        _ = process.relate_paid(|relations| {
+            let lost = relations.watchers.iter().filter(|(_, watcher)| watcher.peer() == peer);
+            let lost: Vec<_> = lost.map(|(reference, _)| reference).collect();
+            for reference in lost {
+                relations.watchers.remove(reference);
+            }
+        });
+    }
+
+    /// Registers a process that waits until a node takes messages; false if it does by now, or is gone: then nothing is
+    /// registered, and it should try again.
+    pub fn wait_for_room(&self, peer: Peer, process: &Process<H>) -> bool {
+        self.peers.waiting.lock().push((peer, process.id));
+        // Looked up only now: whoever makes room after that finds the process here.
+        let must_wait = self.peers.remote(peer).is_some_and(|remote| !remote.has_room());
+        if !must_wait {
+            self.leave_room(peer, process);
+        }
+        must_wait
+    }
+
+    /// A process waits no more for [room](Self::wait_for_room).
+    pub fn leave_room(&self, peer: Peer, process: &Process<H>) {
+        self.peers.waiting.lock().retain(|waiter| *waiter != (peer, process.id));
+    }
+
+    /// A node takes messages again: wakes those that wait for that.
+    pub fn has_room(&self, peer: Peer) {
+        let mut woken = Vec::new();
+        self.peers.waiting.lock().retain(|(of, process)| {
+            let is_woken = *of == peer;
+            woken.extend(is_woken.then_some(*process));
+            !is_woken
+        });
+        for process in woken {
+            if let Some(process) = self.find(process) {
+                self.scheduler.wake_owned(process);
+            }
+        }
+    }
+
+    /// Whether the process may be alive: for one of another node, whether that is connected.
+    pub fn may_be_alive(&self, id: Id) -> bool {
+        match id.is_here() {
+            true => self.is_alive(id),
+            false => self.peers.remote(id.peer()).is_some(),
+        }
+    }
+}
+
+/// Blocks until a node takes messages again, or is gone: then what was refused should be tried again. False if the time has
+/// passed first. Only those wait that send to this node.
+pub async fn until_room<H: Host>(wait: &Wait<'_, H>, peer: Peer) -> bool {
+    if wait.is_late() {
+        return false;
+    }
+    if wait.kernel.wait_for_room(peer, &wait.process) {
+        let waiter = Waiter::new(wait, |_| {
+            wait.kernel.leave_room(peer, &wait.process);
+            None
+        });
+        block(wait).await;
+        waiter.leave();
+    }
+    true
+}

@@ -1,0 +1,78 @@
+//! The nodes that a kernel is connected to, or was.
+
+use std::sync::Arc;
+
+use parking_lot::{Mutex, RwLock};
+
+use lunatic_sys::layout::RawHandle;
+
+use crate::address::{Id, Keys, Node, Peer};
+use crate::remote::Remote;
+
+/// The nodes that this one is connected to, by their [`Peer`] numbers.
+#[derive(Default)]
+pub(crate) struct Peers {
+    known: RwLock<Vec<Known>>,
+    /// Processes that wait until a node takes messages again.
+    pub(crate) waiting: Mutex<Vec<(Peer, Id)>>,
+}
+
+/// A node that is connected, or was.
+struct Known {
+    keys: Keys,
+    remote: Option<Arc<dyn Remote>>,
+}
+
+impl Peers {
+    /// Adds a node whose processes' addresses have these keys; `None` if there are too many, or if it is connected.
+    pub(crate) fn add(&self, keys: Keys, remote: Arc<dyn Remote>) -> Option<Peer> {
+        let mut known = self.known.write();
+        // The same start of the same node has the number that it had: nobody has relations to it from before.
+        if let Some(place) = known.iter().position(|known| known.keys == keys) {
+            if known[place].remote.is_some() {
+                return None;
+            }
+            known[place].remote = Some(remote);
+            return Peer::new(u16::try_from(place + 1).ok()?);
+        }
+        // Peer 0 is this node.
+        let peer = Peer::new(u16::try_from(known.len() + 1).ok()?)?;
+        let remote = Some(remote);
+        known.push(Known { keys, remote });
+        Some(peer)
+    }
+
+    pub(crate) fn remove(&self, peer: Peer) {
+        let mut known = self.known.write();
+        if let Some(known) = usize::from(peer.number())
+            .checked_sub(1)
+            .and_then(|place| known.get_mut(place))
+        {
+            known.remote = None;
+        }
+    }
+
+    /// Whether something may still come from another node.
+    pub(crate) fn is_any_connected(&self) -> bool {
+        self.known.read().iter().any(|known| known.remote.is_some())
+    }
+
+    pub(crate) fn remote(&self, peer: Peer) -> Option<Arc<dyn Remote>> {
+        let place = usize::from(peer.number()).checked_sub(1)?;
+        self.known.read().get(place)?.remote.clone()
+    }
+
+    /// The id of a process of one of the nodes.
+    pub(crate) fn check(&self, address: RawHandle) -> Option<Id> {
+        let (node, known) = (Node::of(address), self.known.read());
+        let connected = known.iter().zip(1..).filter(|(known, _)| known.remote.is_some());
+        let mut found = connected.filter(|(known, _)| known.keys.node() == node);
+        found.find_map(|(known, number)| Some(known.keys.check(address.id, address.key)?.on(Peer::new(number)?)))
+    }
+
+    pub(crate) fn address(&self, id: Id) -> Option<RawHandle> {
+        let place = usize::from(id.peer().number()).checked_sub(1)?;
+        let known = self.known.read();
+        Some(known.get(place)?.keys.handle(id))
+    }
+}
