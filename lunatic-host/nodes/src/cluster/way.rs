@@ -1,0 +1,54 @@
+//! The ways from a kernel to other nodes.
+
+use std::sync::Arc;
+
+use lunatic_kernel::address::{Id, Peer};
+use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::delivery::{Remote, Signal};
+
+use super::Shared;
+use crate::identity::NodeId;
+use crate::node;
+use crate::record::Record;
+
+/// The way to one node.
+pub(super) struct Way {
+    pub(super) shared: Arc<Shared>,
+    pub(super) to: NodeId,
+}
+
+impl Remote for Way {
+    fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+        let record = Record::Signal {
+            from: from.on(Peer::HERE).raw(),
+            to: to.on(Peer::HERE).raw(),
+            signal,
+        };
+        let sent = self.shared.node.lock().send(self.to, &record);
+        self.shared.wake();
+        sent.map_err(|refusal| match refusal {
+            node::SendRefusal::Full => SendRefusal::Full,
+            node::SendRefusal::Gone => SendRefusal::Closed,
+        })
+    }
+
+    fn has_room(&self) -> bool {
+        let node = self.shared.node.lock();
+        // One that is gone refuses in another way.
+        node.has_room(self.to) || !node.is_up(self.to)
+    }
+}
+
+/// Stands in for a node, so that the kernel tells it of the ends of processes that have global names.
+pub(super) struct Registrar(pub(super) Arc<Shared>);
+
+impl Remote for Registrar {
+    fn send(&self, from: Id, _: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+        if let Signal::Down { .. } = signal {
+            self.0.watched.lock().remove(&from.raw());
+            self.0.node.lock().process_ended(from.raw());
+            self.0.wake();
+        }
+        Ok(())
+    }
+}

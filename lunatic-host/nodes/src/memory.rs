@@ -1,0 +1,216 @@
+//! A transport in memory, with virtual time and faults: many nodes in one thread, in an order that a seed decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::fabric::{Brought, Fabric};
+use crate::identity::Identity;
+use crate::random::Random;
+
+/// What goes wrong on the way from one node to another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// Nothing arrives.
+    pub cut: bool,
+    /// So long a frame takes at least.
+    pub delay: Duration,
+    /// One frame in so many is lost; 0 for none.
+    pub loses: u64,
+    /// One frame in so many arrives twice; 0 for none.
+    pub doubles: u64,
+    /// One frame in so many takes a little longer than those after it; 0 for none.
+    pub reorders: u64,
+}
+
+impl Faults {
+    /// A good line.
+    pub const NONE: Self = Self {
+        cut: false,
+        delay: Duration::from_micros(50),
+        loses: 0,
+        doubles: 0,
+        reorders: 0,
+    };
+    /// A line that is cut.
+    pub const CUT: Self = Self {
+        cut: true,
+        ..Self::NONE
+    };
+}
+
+struct State {
+    now: Duration,
+    random: Random,
+    /// What is on its way, by when it arrives; the second number keeps apart what arrives at once.
+    on_way: BTreeMap<(Duration, u64), (Identity, Brought)>,
+    sent: u64,
+    present: BTreeSet<Identity>,
+    frozen: BTreeMap<Identity, Vec<Brought>>,
+    faults: BTreeMap<(Identity, Identity), Faults>,
+    /// The last arrival on each way, so that no frame overtakes another unless it is to.
+    last: BTreeMap<(Identity, Identity), Duration>,
+}
+
+/// Connects nodes in memory.
+#[derive(Clone)]
+pub struct MemoryFabric(Arc<Mutex<State>>);
+
+/// The end of a memory fabric at one node.
+pub struct Port {
+    fabric: MemoryFabric,
+    own: Identity,
+}
+
+impl Fabric for Port {
+    fn send(&self, to: &Identity, frame: Vec<u8>) {
+        self.fabric.send(&self.own, to, frame);
+    }
+}
+
+impl MemoryFabric {
+    /// One without nodes, at time 0.
+    pub fn new(seed: u64) -> Self {
+        Self(Arc::new(Mutex::new(State {
+            now: Duration::ZERO,
+            random: Random(seed),
+            on_way: BTreeMap::new(),
+            sent: 0,
+            present: BTreeSet::new(),
+            frozen: BTreeMap::new(),
+            faults: BTreeMap::new(),
+            last: BTreeMap::new(),
+        })))
+    }
+
+    /// The time.
+    pub fn now(&self) -> Duration {
+        self.0.lock().now
+    }
+
+    /// A node appears: it and all others see each other.
+    pub fn attach(&self, node: &Identity) -> Port {
+        let mut state = self.0.lock();
+        let others: Vec<_> = state.present.iter().cloned().collect();
+        for other in others {
+            state.bring(&other, Brought::Seen(node.clone()));
+            state.bring(node, Brought::Seen(other));
+        }
+        state.present.insert(node.clone());
+        Port {
+            fabric: self.clone(),
+            own: node.clone(),
+        }
+    }
+
+    /// A node ends without a word. If `is_noticed`, the others are told.
+    pub fn detach(&self, node: &Identity, is_noticed: bool) {
+        let mut state = self.0.lock();
+        state.present.remove(node);
+        state.frozen.remove(node);
+        if is_noticed {
+            let others: Vec<_> = state.present.iter().cloned().collect();
+            for other in others {
+                state.bring(&other, Brought::Lost(node.clone()));
+            }
+        }
+    }
+
+    /// A node stands still: what comes for it waits.
+    pub fn freeze(&self, node: &Identity) {
+        self.0.lock().frozen.entry(node.clone()).or_default();
+    }
+
+    /// A node goes on, with all that has come meanwhile.
+    pub fn thaw(&self, node: &Identity) {
+        let mut state = self.0.lock();
+        for brought in state.frozen.remove(node).unwrap_or_default() {
+            state.bring(node, brought);
+        }
+    }
+
+    /// Whether a node stands still.
+    pub fn is_frozen(&self, node: &Identity) -> bool {
+        self.0.lock().frozen.contains_key(node)
+    }
+
+    /// From now on this goes wrong from one node to another; the way back is another one.
+    pub fn set_faults(&self, from: &Identity, to: &Identity, faults: Faults) {
+        self.0.lock().faults.insert((from.clone(), to.clone()), faults);
+    }
+
+    /// All ways are good again, and nobody stands still.
+    pub fn heal(&self) {
+        let frozen: Vec<_> = self.0.lock().frozen.keys().cloned().collect();
+        for node in &frozen {
+            self.thaw(node);
+        }
+        self.0.lock().faults.clear();
+    }
+
+    fn send(&self, from: &Identity, to: &Identity, frame: Vec<u8>) {
+        let state = &mut *self.0.lock();
+        let way = (from.clone(), to.clone());
+        let faults = state.faults.get(&way).copied().unwrap_or(Faults::NONE);
+        let random = &mut state.random;
+        let mut happens = |times: u64| times > 0 && random.once_in(times);
+        if faults.cut || !state.present.contains(to) || happens(faults.loses) {
+            return;
+        }
+        let copies = if happens(faults.doubles) { 2 } else { 1 };
+        for _ in 0..copies {
+            let mut at = state.now + faults.delay;
+            let is_late = faults.reorders > 0 && state.random.once_in(faults.reorders);
+            if is_late {
+                at += faults.delay * 3 + Duration::from_micros(state.random.below(1000));
+            } else {
+                let last = state.last.entry(way.clone()).or_default();
+                at = at.max(*last);
+                *last = at;
+            }
+            state.sent += 1;
+            let brought = Brought::Frame(frame.clone());
+            state.on_way.insert((at, state.sent), (to.clone(), brought));
+        }
+    }
+
+    /// When the next thing arrives.
+    pub fn next_due(&self) -> Option<Duration> {
+        let state = self.0.lock();
+        state.on_way.first_key_value().map(|((at, _), _)| *at)
+    }
+
+    /// Lets the time come, and gives what arrives by then to `take`.
+    pub fn arrive_all(&self, until: Duration, mut take: impl FnMut(Identity, Brought)) {
+        while let Some((to, brought)) = self.arrive(until) {
+            take(to, brought);
+        }
+    }
+
+    fn arrive(&self, until: Duration) -> Option<(Identity, Brought)> {
+        let mut state = self.0.lock();
+        loop {
+            let next = state.on_way.first_entry().filter(|entry| entry.key().0 <= until);
+            let Some(next) = next else {
+                state.now = state.now.max(until);
+                return None;
+            };
+            let ((at, _), (to, brought)) = next.remove_entry();
+            state.now = state.now.max(at);
+            if let Some(waiting) = state.frozen.get_mut(&to) {
+                waiting.push(brought);
+            } else if state.present.contains(&to) {
+                return Some((to, brought));
+            }
+        }
+    }
+}
+
+impl State {
+    fn bring(&mut self, to: &Identity, brought: Brought) {
+        self.sent += 1;
+        self.on_way.insert((self.now, self.sent), (to.clone(), brought));
+    }
+}

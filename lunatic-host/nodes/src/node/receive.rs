@@ -1,0 +1,218 @@
+//! What a node does with frames and records of others.
+
+use std::time::Duration;
+
+use lunatic_kernel::delivery::Signal;
+use lunatic_kernel::exit::{ExitReason, Loss};
+
+use super::{Event, Node, Refusal};
+use crate::frame::{Body, Frame, Hello, Route};
+use crate::identity::NodeId;
+use crate::line::Heard;
+use crate::record::{Read, Record};
+
+impl Node {
+    pub(super) fn on_frame(&mut self, now: Duration, bytes: &[u8]) {
+        let Some(frame) = Frame::read(bytes).filter(|frame| frame.route.to == self.id) else {
+            return;
+        };
+        let route = frame.route;
+        if let Body::Hello(hello) = &frame.body {
+            return self.on_hello(now, route, hello, frame.statement);
+        }
+        let Some(known) = self.lines.get_mut(&route.from) else {
+            return;
+        };
+        if !known.line.is_of_epoch(route) {
+            return;
+        }
+        if known.line.on_frame(now) == Heard::Up {
+            self.introduce(route.from);
+        }
+        if let Err(loss) = self.on_body(now, route.from, frame.body) {
+            self.lose(now, route.from, loss);
+        }
+    }
+
+    fn on_body(&mut self, now: Duration, node: NodeId, body: Body<'_>) -> Result<(), Loss> {
+        let known = self.lines.get_mut(&node);
+        let Some(traffic) = known.and_then(|known| known.line.traffic.as_mut()) else {
+            return Ok(());
+        };
+        match body {
+            Body::Data { seq, state, pieces } => {
+                let mut records = Vec::new();
+                let taken = traffic.on_data(now, seq, state, pieces, |record| records.push(record.to_vec()));
+                for record in records {
+                    self.on_record(now, node, record)?;
+                }
+                taken
+            }
+            Body::Beat { seq, state, asks } => traffic.on_beat(now, seq, state, asks),
+            Body::Bye => Err(Loss::Closed),
+            Body::Hello(_) => Ok(()),
+        }
+    }
+
+    fn on_hello(&mut self, now: Duration, route: Route, hello: &Hello, statement: &[u8]) {
+        if let Err(why) = self.judge(now, route, hello, statement) {
+            let identity = hello.identity.clone();
+            let known = self.lines.get_mut(&route.from);
+            // Told once, not for each hello; and not at all for those whom the transport has not brought.
+            if let Some(known) = known.filter(|known| known.refused != Some(why)) {
+                known.refused = Some(why);
+                self.events.push_back(Event::Refused { identity, why });
+            }
+            return;
+        }
+        self.session += 1;
+        let session = self.session;
+        let Some(known) = self.lines.get_mut(&route.from) else {
+            return;
+        };
+        let heard = known.line.on_hello(now, route, hello, session);
+        match heard {
+            Heard::Nothing => {}
+            Heard::Up => self.introduce(route.from),
+            Heard::Lost(loss) => self.lost(now, route.from, loss),
+        }
+    }
+
+    /// Whether a node that greets is talked to; makes the line to it.
+    fn judge(&mut self, now: Duration, route: Route, hello: &Hello, statement: &[u8]) -> Result<(), Refusal> {
+        if hello.cluster != self.settings.cluster || hello.identity.id(&hello.cluster) != route.from {
+            return Err(Refusal::Cluster);
+        }
+        hello.version(self.settings.versions).ok_or(Refusal::Version)?;
+        let rights = self.trust.judge(&hello.identity, statement, &hello.proof);
+        let rights = rights.ok_or(Refusal::Untrusted)?;
+        let same_name = self.lines.iter().filter(|(_, known)| {
+            let other = &known.line.identity;
+            other.name == hello.identity.name && other.incarnation != hello.identity.incarnation
+        });
+        let others: Vec<_> = same_name
+            .map(|(node, known)| (*node, known.line.identity.incarnation, known.is_up))
+            .collect();
+        let is_late = |(_, incarnation, is_up): &(_, u64, bool)| *is_up && *incarnation > hello.identity.incarnation;
+        if others.iter().any(is_late) {
+            return Err(Refusal::Outdated);
+        }
+        // This one has proven to be the same node: what it was before is over.
+        for (node, incarnation, _) in others {
+            if incarnation < hello.identity.incarnation {
+                self.lose(now, node, Loss::Replaced);
+                self.lines.remove(&node);
+            }
+        }
+        if let Some(known) = self.line(now, route.from, &hello.identity) {
+            (known.line.rights, known.refused) = (rights, None);
+        }
+        Ok(())
+    }
+
+    fn on_record(&mut self, now: Duration, node: NodeId, bytes: Vec<u8>) -> Result<(), Loss> {
+        let record = match Record::read(&bytes) {
+            Read::Known(record) => record,
+            Read::PassOver => return Ok(()),
+            Read::Wrong => return Err(Loss::Violation),
+        };
+        let Some(known) = self.lines.get_mut(&node) else {
+            return Ok(());
+        };
+        let rights = known.line.rights;
+        if let Record::Keys(keys) = record {
+            // Once for each epoch, and first.
+            if std::mem::replace(&mut known.is_up, true) {
+                return Err(Loss::Violation);
+            }
+            let identity = known.line.identity.clone();
+            self.events.push_back(Event::Up { node, identity, keys });
+            return Ok(());
+        }
+        if !known.is_up {
+            return Err(Loss::Violation);
+        }
+        match record {
+            Record::Signal { from, to, signal } => {
+                let (is_allowed, answer) = match signal {
+                    Signal::Link => (rights.link, Some(no_link())),
+                    Signal::Monitor { reference } => (rights.link, Some(no_monitor(reference))),
+                    Signal::Exit { sent: true, .. } => (rights.exit, None),
+                    _ => (true, None),
+                };
+                if is_allowed {
+                    self.events.push_back(Event::Record { node, bytes });
+                } else if let Some(signal) = answer {
+                    let (from, to) = (to, from);
+                    _ = self.send(node, &Record::Signal { from, to, signal });
+                }
+            }
+            Record::Spawn { parent, request, .. } if !rights.spawn => {
+                let why = "the node may not spawn processes here";
+                let to = parent;
+                _ = self.send(node, &Record::NotSpawned { to, request, why });
+            }
+            Record::Spawn { .. } | Record::Spawned { .. } | Record::NotSpawned { .. } => {
+                self.events.push_back(Event::Record { node, bytes });
+            }
+            Record::Get { hash, .. } if !rights.modules => _ = self.send(node, &Record::Missing { hash }),
+            Record::Get { hash, offset } => {
+                let answer = self.store.serve(hash, offset);
+                self.push(node, (u64::MAX, hash[0].into()), answer, false)
+                    .map_err(|_| Loss::Closed)?;
+            }
+            Record::Chunk {
+                hash,
+                offset,
+                total,
+                bytes,
+            } => {
+                let progress = self.store.on_chunk(now, node, hash, (offset, total), bytes);
+                self.go_on_fetching(now, hash, progress);
+            }
+            Record::Missing { hash } => {
+                let progress = self.store.on_missing(now, node, hash);
+                self.go_on_fetching(now, hash, progress);
+            }
+            names if rights.names => return self.on_names(node, &names),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_names(&mut self, node: NodeId, record: &Record<'_>) -> Result<(), Loss> {
+        match *record {
+            Record::Named {
+                name,
+                process,
+                priority,
+            } => {
+                let conflict = self.names.named(node, name, process, priority);
+                let conflict = conflict.map_err(|()| Loss::Violation)?;
+                self.events.extend(conflict.map(Event::Conflict));
+            }
+            Record::Unnamed { name } => self.names.unnamed(node, name),
+            Record::Joined { group, process } => {
+                self.names.joined(node, group, process).map_err(|()| Loss::Violation)?;
+            }
+            Record::Left { group, process } => self.names.left(node, group, process),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What a peer without the right to link hears.
+fn no_link() -> Signal<'static> {
+    Signal::Exit {
+        reason: ExitReason::NoProcess,
+        sent: false,
+    }
+}
+
+fn no_monitor(reference: u64) -> Signal<'static> {
+    Signal::Down {
+        reference,
+        reason: ExitReason::NoProcess,
+    }
+}

@@ -1,0 +1,472 @@
+//! Records: what nodes tell each other within an epoch, one after the other.
+//!
+//! A record is a byte that says its kind, and what belongs to the kind. Kinds from 128 on may be passed over by who does not
+//! know them; another kind that is unknown ends the epoch.
+
+use lunatic_kernel::delivery::Signal;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
+
+use crate::codec::{Reader, Write};
+use crate::outbox::Pair;
+
+/// The longest name of a process or group, in bytes.
+pub const KEY_LEN_MAX: usize = 255;
+/// The longest text that says why a spawn was refused, in bytes.
+pub const REFUSAL_LEN_MAX: usize = 1024;
+/// The longest request for a spawn, in bytes.
+pub const REQUEST_LEN_MAX: usize = 1 << 20;
+/// The bytes of a module that one record carries at most.
+pub const CHUNK_LEN: usize = 48 << 10;
+/// Numbers of processes have so many bits on the wire: slot and use.
+const PROCESS_BITS: u32 = 52;
+
+/// A hash of a module's bytes, by BLAKE3.
+pub type Hash = [u8; 32];
+
+/// One thing that a node tells another. Processes are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): those
+/// called `from`, `parent` and `process` live on the sender's node, those called `to` on the receiver's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record<'a> {
+    /// The keys of the sender's addresses; the first record of each epoch.
+    Keys([u8; 20]),
+    /// A signal of one process to another.
+    Signal {
+        /// Who sends it.
+        from: u64,
+        /// Who gets it.
+        to: u64,
+        /// What it is.
+        signal: Signal<'a>,
+    },
+    /// A process wants a child on the receiver's node.
+    Spawn {
+        /// The future parent.
+        parent: u64,
+        /// The parent's own number for it, under which the answer comes.
+        request: u64,
+        /// The child is linked to the parent from the start.
+        link: bool,
+        /// The parent monitors the child from the start, under this reference; 0 if it does not.
+        monitor: u64,
+        /// What to spawn, in the hosts' own terms.
+        what: &'a [u8],
+    },
+    /// The child was spawned.
+    Spawned {
+        /// The parent.
+        to: u64,
+        /// The number of the request.
+        request: u64,
+        /// The child.
+        process: u64,
+    },
+    /// There is no child.
+    NotSpawned {
+        /// Who would have been the parent.
+        to: u64,
+        /// The number of the request.
+        request: u64,
+        /// Why, for people.
+        why: &'a str,
+    },
+    /// A process of the sender's has a name.
+    Named {
+        /// The name.
+        name: &'a [u8],
+        /// The process.
+        process: u64,
+        /// The larger one wins if two nodes have the same name.
+        priority: u8,
+    },
+    /// A name of the sender's is free.
+    Unnamed {
+        /// The name.
+        name: &'a [u8],
+    },
+    /// A process of the sender's is in a group.
+    Joined {
+        /// The group.
+        group: &'a [u8],
+        /// The process.
+        process: u64,
+    },
+    /// A process of the sender's is in a group no more.
+    Left {
+        /// The group.
+        group: &'a [u8],
+        /// The process.
+        process: u64,
+    },
+    /// The sender wants a part of a module.
+    Get {
+        /// The hash of the whole module.
+        hash: Hash,
+        /// Where the part begins.
+        offset: u32,
+    },
+    /// A part of a module.
+    Chunk {
+        /// The hash of the whole module.
+        hash: Hash,
+        /// Where the part begins.
+        offset: u32,
+        /// The length of the whole module.
+        total: u32,
+        /// The part.
+        bytes: &'a [u8],
+    },
+    /// The sender does not have the module, or does not give it.
+    Missing {
+        /// The hash of the module.
+        hash: Hash,
+    },
+}
+
+/// What became of the bytes of a record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read<'a> {
+    /// They are this.
+    Known(Record<'a>),
+    /// A later version may know them.
+    PassOver,
+    /// Nobody may send them.
+    Wrong,
+}
+
+mod kind {
+    pub(super) const KEYS: u8 = 1;
+    pub(super) const MESSAGE: u8 = 2;
+    pub(super) const EXIT: u8 = 3;
+    pub(super) const LINK: u8 = 4;
+    pub(super) const UNLINK: u8 = 5;
+    pub(super) const MONITOR: u8 = 6;
+    pub(super) const DEMONITOR: u8 = 7;
+    pub(super) const DOWN: u8 = 8;
+    pub(super) const SPAWN: u8 = 9;
+    pub(super) const SPAWNED: u8 = 10;
+    pub(super) const NOT_SPAWNED: u8 = 11;
+    pub(super) const NAMED: u8 = 12;
+    pub(super) const UNNAMED: u8 = 13;
+    pub(super) const JOINED: u8 = 14;
+    pub(super) const LEFT: u8 = 15;
+    pub(super) const GET: u8 = 16;
+    pub(super) const CHUNK: u8 = 17;
+    pub(super) const MISSING: u8 = 18;
+    pub(super) const OPTIONAL: u8 = 128;
+}
+
+impl Record<'_> {
+    /// Of which records the order is kept with this one.
+    pub(crate) fn pair(&self) -> Pair {
+        match self {
+            Self::Signal { from, to, .. } => (*from, *to),
+            // Before all that goes from the child to its parent, and the parent cannot send to it earlier.
+            Self::Spawn { parent, request, .. } => (*parent, *request),
+            Self::Spawned { to, process, .. } => (*process, *to),
+            Self::NotSpawned { to, request, .. } => (*request, *to),
+            // Numbers of processes are never so large.
+            Self::Get { hash, .. } | Self::Chunk { hash, .. } | Self::Missing { hash } => {
+                (u64::MAX, u64::from(hash[0]))
+            }
+            _ => (0, 0),
+        }
+    }
+
+    /// The bytes of the record.
+    pub fn write(&self) -> Vec<u8> {
+        let mut to = Vec::with_capacity(64);
+        match self {
+            Self::Keys(keys) => _ = to.put_u8(kind::KEYS).put(keys),
+            Self::Signal {
+                from,
+                to: receiver,
+                signal,
+            } => write_signal(&mut to, *from, *receiver, signal),
+            Self::Spawn {
+                parent,
+                request,
+                link,
+                monitor,
+                what,
+            } => {
+                to.put_u8(kind::SPAWN).put_u64(*parent).put_u64(*request);
+                to.put_u8((*link).into()).put_u64(*monitor).put(what);
+            }
+            Self::Spawned {
+                to: parent,
+                request,
+                process,
+            } => {
+                _ = to
+                    .put_u8(kind::SPAWNED)
+                    .put_u64(*parent)
+                    .put_u64(*request)
+                    .put_u64(*process)
+            }
+            Self::NotSpawned {
+                to: parent,
+                request,
+                why,
+            } => {
+                to.put_u8(kind::NOT_SPAWNED).put_u64(*parent).put_u64(*request);
+                to.put_short(&why.as_bytes()[..why.floor_char_boundary(REFUSAL_LEN_MAX)]);
+            }
+            Self::Named {
+                name,
+                process,
+                priority,
+            } => {
+                _ = to
+                    .put_u8(kind::NAMED)
+                    .put_short(name)
+                    .put_u64(*process)
+                    .put_u8(*priority)
+            }
+            Self::Unnamed { name } => _ = to.put_u8(kind::UNNAMED).put_short(name),
+            Self::Joined { group, process } => _ = to.put_u8(kind::JOINED).put_short(group).put_u64(*process),
+            Self::Left { group, process } => _ = to.put_u8(kind::LEFT).put_short(group).put_u64(*process),
+            Self::Get { hash, offset } => _ = to.put_u8(kind::GET).put(hash).put_u32(*offset),
+            Self::Chunk {
+                hash,
+                offset,
+                total,
+                bytes,
+            } => {
+                _ = to
+                    .put_u8(kind::CHUNK)
+                    .put(hash)
+                    .put_u32(*offset)
+                    .put_u32(*total)
+                    .put(bytes)
+            }
+            Self::Missing { hash } => _ = to.put_u8(kind::MISSING).put(hash),
+        }
+        to
+    }
+
+    /// Reads what a peer sent.
+    pub fn read(bytes: &[u8]) -> Read<'_> {
+        match bytes.first() {
+            None => Read::Wrong,
+            Some(kind) if *kind >= kind::OPTIONAL => Read::PassOver,
+            Some(kind) => read(*kind, Reader::new(&bytes[1..])).map_or(Read::Wrong, Read::Known),
+        }
+    }
+}
+
+fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
+    let mut head = |kind| {
+        bytes.put_u8(kind).put_u64(from).put_u64(to);
+    };
+    match signal {
+        Signal::Message { tag, body } => {
+            head(kind::MESSAGE);
+            bytes.reserve_exact(8 + body.len());
+            bytes.put_u64(*tag).put(body);
+        }
+        Signal::Exit { reason, sent } => {
+            head(kind::EXIT);
+            bytes.put_u8((*sent).into()).put(&reason_bytes(reason));
+        }
+        Signal::Link => head(kind::LINK),
+        Signal::Unlink => head(kind::UNLINK),
+        Signal::Monitor { reference } => {
+            head(kind::MONITOR);
+            bytes.put_u64(*reference);
+        }
+        Signal::Demonitor { reference } => {
+            head(kind::DEMONITOR);
+            bytes.put_u64(*reference);
+        }
+        Signal::Down { reference, reason } => {
+            head(kind::DOWN);
+            bytes.put_u64(*reference).put(&reason_bytes(reason));
+        }
+        _ => unreachable!("a signal that has no place on the wire"),
+    }
+}
+
+/// The bytes of a reason; the text of one that a host made is cut to what peers take.
+fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
+    let mut bytes = reason.to_bytes().1;
+    let text = reason.text();
+    if text.len() > REASON_TEXT_LEN_MAX {
+        bytes.truncate(REASON_HEAD_LEN + text.floor_char_boundary(REASON_TEXT_LEN_MAX));
+    }
+    bytes
+}
+
+fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
+    let record = match kind {
+        kind::KEYS => Record::Keys(from.bytes(20)?.try_into().ok()?),
+        kind::MESSAGE..=kind::DOWN => read_signal(kind, &mut from)?,
+        kind::SPAWN => Record::Spawn {
+            parent: process(&mut from)?,
+            request: from.u64()?,
+            link: from.u8()? == 1,
+            monitor: from.u64()?,
+            what: (from.len() <= REQUEST_LEN_MAX).then(|| from.rest())?,
+        },
+        kind::SPAWNED => Record::Spawned {
+            to: process(&mut from)?,
+            request: from.u64()?,
+            process: process(&mut from)?,
+        },
+        kind::NOT_SPAWNED => Record::NotSpawned {
+            to: process(&mut from)?,
+            request: from.u64()?,
+            why: from.text(REFUSAL_LEN_MAX)?,
+        },
+        kind::NAMED => Record::Named {
+            name: from.short(KEY_LEN_MAX)?,
+            process: process(&mut from)?,
+            priority: from.u8()?,
+        },
+        kind::UNNAMED => Record::Unnamed {
+            name: from.short(KEY_LEN_MAX)?,
+        },
+        kind::JOINED => Record::Joined {
+            group: from.short(KEY_LEN_MAX)?,
+            process: process(&mut from)?,
+        },
+        kind::LEFT => Record::Left {
+            group: from.short(KEY_LEN_MAX)?,
+            process: process(&mut from)?,
+        },
+        kind::GET => Record::Get {
+            hash: from.hash()?,
+            offset: from.u32()?,
+        },
+        kind::CHUNK => Record::Chunk {
+            hash: from.hash()?,
+            offset: from.u32()?,
+            total: from.u32()?,
+            bytes: (from.len() <= CHUNK_LEN).then(|| from.rest())?,
+        },
+        kind::MISSING => Record::Missing { hash: from.hash()? },
+        _ => return None,
+    };
+    from.is_empty().then_some(record)
+}
+
+fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
+    let (from, to) = (process(bytes)?, process(bytes)?);
+    let signal = match kind {
+        kind::MESSAGE => Signal::Message {
+            tag: bytes.u64()?,
+            body: (bytes.len() <= MESSAGE_LEN_MAX).then(|| bytes.rest())?,
+        },
+        kind::EXIT => {
+            let sent = bytes.u8()? == 1;
+            let reason = ExitReason::from_bytes(bytes.rest())?;
+            Signal::Exit { reason, sent }
+        }
+        kind::LINK => Signal::Link,
+        kind::UNLINK => Signal::Unlink,
+        kind::MONITOR => Signal::Monitor {
+            reference: bytes.u64()?,
+        },
+        kind::DEMONITOR => Signal::Demonitor {
+            reference: bytes.u64()?,
+        },
+        kind::DOWN => Signal::Down {
+            reference: bytes.u64()?,
+            reason: ExitReason::from_bytes(bytes.rest())?,
+        },
+        _ => return None,
+    };
+    Some(Record::Signal { from, to, signal })
+}
+
+/// The number of a process: slot 0 is nobody's.
+fn process(from: &mut Reader<'_>) -> Option<u64> {
+    let number = from.u64()?;
+    let has_slot = lunatic_kernel::address::Id::from_raw(number).slot() != 0;
+    (number >> PROCESS_BITS == 0 && has_slot).then_some(number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_read_as_they_were_written() {
+        let signal = |signal| Record::Signal { from: 1, to: 2, signal };
+        let reason = ExitReason::Error("no".into());
+        let records = [
+            Record::Keys([7; 20]),
+            signal(Signal::Message { tag: 3, body: b"x" }),
+            signal(Signal::Exit {
+                reason: reason.clone(),
+                sent: true,
+            }),
+            signal(Signal::Link),
+            signal(Signal::Unlink),
+            signal(Signal::Monitor { reference: 4 }),
+            signal(Signal::Demonitor { reference: 4 }),
+            signal(Signal::Down { reference: 4, reason }),
+            Record::Spawn {
+                parent: 1,
+                request: 2,
+                link: true,
+                monitor: 3,
+                what: b"entry",
+            },
+            Record::Spawned {
+                to: 1,
+                request: 2,
+                process: 3,
+            },
+            Record::NotSpawned {
+                to: 1,
+                request: 2,
+                why: "full",
+            },
+            Record::Named {
+                name: b"n",
+                process: 1,
+                priority: 2,
+            },
+            Record::Unnamed { name: b"n" },
+            Record::Joined {
+                group: b"g",
+                process: 1,
+            },
+            Record::Left {
+                group: b"g",
+                process: 1,
+            },
+            Record::Get {
+                hash: [1; 32],
+                offset: 2,
+            },
+            Record::Chunk {
+                hash: [1; 32],
+                offset: 2,
+                total: 3,
+                bytes: b"x",
+            },
+            Record::Missing { hash: [1; 32] },
+        ];
+        for record in records {
+            assert_eq!(Record::read(&record.write()), Read::Known(record));
+        }
+    }
+
+    #[test]
+    fn what_no_process_can_be_is_refused_and_later_kinds_are_passed_over() {
+        let signal = Signal::Link;
+        for from in [0, 1 << 52, 1 << 26] {
+            let record = Record::Signal {
+                from,
+                to: 1,
+                signal: signal.clone(),
+            };
+            assert_eq!(Record::read(&record.write()), Read::Wrong);
+        }
+        assert_eq!(Record::read(&[]), Read::Wrong);
+        assert_eq!(Record::read(&[127]), Read::Wrong);
+        assert_eq!(Record::read(&[128, 1, 2]), Read::PassOver);
+    }
+}
