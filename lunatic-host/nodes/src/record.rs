@@ -212,6 +212,14 @@ impl Record<'_> {
                 to.put_u8(kind::NOT_SPAWNED).put_u64(*parent).put_u64(*request);
                 to.put_short(&why.as_bytes()[..why.floor_char_boundary(REFUSAL_LEN_MAX)]);
             }
+            other => other.write_more(&mut to),
+        }
+        to
+    }
+
+    /// The part of [`write`](Self::write) that is about names and modules.
+    fn write_more(&self, to: &mut Vec<u8>) {
+        match self {
             Self::Named {
                 name,
                 process,
@@ -241,8 +249,8 @@ impl Record<'_> {
                     .put(bytes)
             }
             Self::Missing { hash } => _ = to.put_u8(kind::MISSING).put(hash),
+            _ => unreachable!("written by the caller"),
         }
-        to
     }
 
     /// Reads what a peer sent.

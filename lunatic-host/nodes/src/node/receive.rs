@@ -10,6 +10,7 @@ use crate::frame::{Body, Frame, Hello, Route};
 use crate::identity::NodeId;
 use crate::line::Heard;
 use crate::record::{Read, Record};
+use crate::trust::PeerRights;
 
 impl Node {
     pub(super) fn on_frame(&mut self, now: Duration, bytes: &[u8]) {
@@ -133,33 +134,37 @@ impl Node {
             return Err(Loss::Violation);
         }
         match record {
-            Record::Signal { from, to, signal } => {
-                let (is_allowed, answer) = match signal {
-                    Signal::Link => (rights.link, Some(no_link())),
-                    Signal::Monitor { reference } => (rights.link, Some(no_monitor(reference))),
-                    Signal::Exit { sent: true, .. } => (rights.exit, None),
-                    _ => (true, None),
-                };
-                if is_allowed {
-                    self.events.push_back(Event::Record { node, bytes });
-                } else if let Some(signal) = answer {
+            Record::Signal { from, to, signal } => match refused(rights, &signal) {
+                None => self.events.push_back(Event::Record { node, bytes }),
+                Some(None) => {}
+                Some(Some(signal)) => {
                     let (from, to) = (to, from);
                     _ = self.send(node, &Record::Signal { from, to, signal });
                 }
-            }
+            },
             Record::Spawn { parent, request, .. } if !rights.spawn => {
-                let why = "the node may not spawn processes here";
-                let to = parent;
+                let (to, why) = (parent, "the node may not spawn processes here");
                 _ = self.send(node, &Record::NotSpawned { to, request, why });
             }
             Record::Spawn { .. } | Record::Spawned { .. } | Record::NotSpawned { .. } => {
                 self.events.push_back(Event::Record { node, bytes });
             }
-            Record::Get { hash, .. } if !rights.modules => _ = self.send(node, &Record::Missing { hash }),
+            Record::Get { .. } | Record::Chunk { .. } | Record::Missing { .. } => {
+                return self.on_module(now, node, rights.modules, &record);
+            }
+            names if rights.names => return self.on_names(node, &names),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn on_module(&mut self, now: Duration, node: NodeId, may_get: bool, record: &Record<'_>) -> Result<(), Loss> {
+        match *record {
+            Record::Get { hash, .. } if !may_get => _ = self.send(node, &Record::Missing { hash }),
             Record::Get { hash, offset } => {
                 let answer = self.store.serve(hash, offset);
-                self.push(node, (u64::MAX, hash[0].into()), answer, false)
-                    .map_err(|_| Loss::Closed)?;
+                let pair = (u64::MAX, hash[0].into());
+                self.push(node, pair, answer, false).map_err(|_| Loss::Closed)?;
             }
             Record::Chunk {
                 hash,
@@ -174,7 +179,6 @@ impl Node {
                 let progress = self.store.on_missing(now, node, hash);
                 self.go_on_fetching(now, hash, progress);
             }
-            names if rights.names => return self.on_names(node, &names),
             _ => {}
         }
         Ok(())
@@ -202,17 +206,13 @@ impl Node {
     }
 }
 
-/// What a peer without the right to link hears.
-fn no_link() -> Signal<'static> {
-    Signal::Exit {
-        reason: ExitReason::NoProcess,
-        sent: false,
-    }
-}
-
-fn no_monitor(reference: u64) -> Signal<'static> {
-    Signal::Down {
-        reference,
-        reason: ExitReason::NoProcess,
+/// Whether a peer with these rights may not send a signal, and what it gets in answer.
+fn refused(rights: PeerRights, signal: &Signal<'_>) -> Option<Option<Signal<'static>>> {
+    let reason = ExitReason::NoProcess;
+    match *signal {
+        Signal::Link if !rights.link => Some(Some(Signal::Exit { reason, sent: false })),
+        Signal::Monitor { reference } if !rights.link => Some(Some(Signal::Down { reference, reason })),
+        Signal::Exit { sent: true, .. } if !rights.exit => Some(None),
+        _ => None,
     }
 }
