@@ -1,6 +1,7 @@
 // Workers whose answers come through a channel, a name, a timer, and a child that is watched while it crashes.
 //
-//     zig c++ --target=wasm32-wasi -std=c++20 -fno-exceptions -I ../../../lunatic-sys/include main.cpp -o main.wasm
+//     zig c++ --target=wasm32-wasi -std=c++20 -fno-exceptions -Wl,-z,stack-size=65536
+//         -I ../../../lunatic-sys/include main.cpp -o main.wasm
 //     lunatic main.wasm
 
 #include <cstdio>

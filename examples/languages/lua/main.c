@@ -1,6 +1,6 @@
 // Lua, as it is, on Lunatic: each script runs in a process of its own, with errors (`pcall`) and coroutines, and can spawn others.
 //
-//     clang --target=wasm32-wasip1 -mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false -I . -I ../../../lunatic-sys/include \
+//     clang --target=wasm32-wasip1 -mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false -I . -I ../../../lunatic-sys/include
 //         -I LUA *.c LUA/l*.c -D_WASI_EMULATED_SIGNAL -lwasi-emulated-signal -o main.wasm       (without lua.c and luac.c)
 //
 // In scripts, `spawn(code)` runs code in a new process and returns its handle as a string, `send(handle, text)` and `receive()` pass

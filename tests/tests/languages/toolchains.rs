@@ -228,6 +228,7 @@ pub(crate) fn cpp(name: &str) -> Option<PathBuf> {
             "--target=wasm32-wasi",
             "-std=c++17",
             "-fno-exceptions",
+            "-Wl,-z,stack-size=65536",
             "-O1",
             "-g",
         ])

@@ -73,7 +73,7 @@ type Options struct {
 	MonitorTag uint64
 	// Entries `KEY` or `KEY=VALUE`, a zero byte behind each.
 	Config string
-	// Bytes of memory. A Go process begins with some 4 MiB.
+	// Bytes of memory. A Go process begins with more than 2 MiB.
 	MaxMemory uint64
 }
 
