@@ -132,7 +132,7 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_EXIT_DEADLOCK 10
 /// There was no such process.
 #define LUNATIC_EXIT_NO_PROCESS 11
-/// The connection to the node of the process was lost.
+/// The connection to the node of the process was lost; the detail is one of `lunatic_loss`.
 #define LUNATIC_EXIT_NODE_GONE 12
 /// The host failed on behalf of the process; the text says how.
 #define LUNATIC_EXIT_HOST_BUG 13
@@ -156,6 +156,23 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_TRAP_DIVISION_BY_ZERO 5
 /// A table access out of bounds, or an indirect call of nothing or of a function of another type.
 #define LUNATIC_TRAP_BAD_CALL 6
+
+/// There was no connection.
+#define LUNATIC_LOSS_UNCONNECTED 0
+/// The node has left, or its machine has closed the connection.
+#define LUNATIC_LOSS_CLOSED 1
+/// Nothing was heard of the node for too long.
+#define LUNATIC_LOSS_SILENT 2
+/// Something of what the node sent was lost on the way.
+#define LUNATIC_LOSS_GAP 3
+/// The node has given the connection up.
+#define LUNATIC_LOSS_RESET 4
+/// The node was started again.
+#define LUNATIC_LOSS_REPLACED 5
+/// The node sent what it may not send.
+#define LUNATIC_LOSS_VIOLATION 6
+/// The node did not take what was sent to it.
+#define LUNATIC_LOSS_OVERFLOW 7
 
 /// The parent is linked to the child.
 #define LUNATIC_SPAWN_LINK 1u
