@@ -144,17 +144,23 @@ fn connections_of_a_web_server_stay_open() {
     let host = Host::shared();
     let old = load(host, "old", Profile::Release);
     let ended = run(host, &["web"], Profile::Release, |system, new| {
-        for round in 0..100 {
+        for round in 0..50 {
             let report = upgrade(system, if round % 2 == 0 { new } else { &old }, at_once());
             // Its acceptor, the connection, and perhaps one that is about to end.
             assert!((2..=3).contains(&report.changed), "{report:?}");
             assert_eq!(report.kept, 0, "{report:?}");
+            // It asks on both connections, which takes some waits for each.
+            let runs = || system.process(system.main().unwrap()).unwrap().snapshot.runs;
+            let before = runs();
+            while runs() < before + 8 {
+                std::thread::yield_now();
+            }
         }
         assert_ne!(upgrade(system, new, at_once()).changed, 0);
         done(system);
     });
     let times: Vec<usize> = ended.stdout.split(' ').filter_map(|word| word.parse().ok()).collect();
-    assert!(times.iter().all(|times| *times >= 50), "{}", ended.stdout);
+    assert!(times.iter().all(|times| *times >= 25), "{}", ended.stdout);
 }
 
 /// Nothing comes, and nobody is waited for.
