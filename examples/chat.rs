@@ -1,4 +1,4 @@
-//! A chat in the browser: each page has a WebSocket to a process of its own, and these processes are a group.
+//! A chat in the browser: each page has a WebSocket to its own process, and these processes form a group.
 //!
 //! Run it with `cargo lunatic run --example chat`, and open <http://127.0.0.1:8080> in two windows.
 
@@ -6,21 +6,22 @@ use std::io;
 
 use lunatic::registry::Group;
 use lunatic::{Mailbox, this_process};
-use lunatic_http::websocket::{self, Event, Message, WebSocket};
+use lunatic_http::websocket::{self, Message, Received, WebSocket};
 use lunatic_http::{Request, Response, Router, Server};
 use serde::{Deserialize, Serialize};
 
-/// What a process of the chat hears.
+// ANCHOR: talk
+/// The messages that a process of the chat receives.
 #[derive(Serialize, Deserialize)]
 enum Heard {
-    /// From its page.
-    Page(Event),
-    /// From all, for the pages to show.
+    /// From its own page.
+    Page(Received),
+    /// From the group, to be shown on the page.
     Line(String),
 }
 
-impl From<Event> for Heard {
-    fn from(event: Event) -> Self {
+impl From<Received> for Heard {
+    fn from(event: Received) -> Self {
         Heard::Page(event)
     }
 }
@@ -34,7 +35,7 @@ fn enter(request: Request) -> Response {
     })
 }
 
-/// The life of one guest: until the page is closed.
+/// The process of one guest, until the page is closed.
 fn talk(socket: WebSocket, name: &str) -> io::Result<()> {
     let room = Group::named("room");
     let heard = Mailbox::<Heard>::new();
@@ -61,6 +62,7 @@ fn talk(socket: WebSocket, name: &str) -> io::Result<()> {
         }
     }
 }
+// ANCHOR_END: talk
 
 #[lunatic::main]
 fn main() -> io::Result<()> {

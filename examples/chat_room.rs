@@ -1,4 +1,5 @@
-//! A chat room: each guest is a process in a group, and what one says all others hear. Who ends leaves the room by that.
+//! A chat room: each guest is a process in a group, and every line goes to the whole group. A process that exits leaves
+//! the group automatically.
 //!
 //! Run it with `cargo lunatic run --example chat_room`.
 
@@ -9,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Serialize, Deserialize)]
 enum Line {
     Said(String, String),
-    /// The evening is over for the one who is named.
+    /// The named guest goes home.
     Goodnight(String),
 }
 
-/// One guest: hears what is said until it is sent home, and tells then what it has heard.
+/// One guest: collects the lines of the others until it goes home, and then reports them.
 fn guest(name: &'static str, entered: Channel<()>, heard: Channel<(String, Vec<String>)>) {
     let lines = Mailbox::<Line>::new();
     Group::named("room").join(this_process()).unwrap();

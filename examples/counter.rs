@@ -1,4 +1,4 @@
-//! A process that keeps something for others: state lives in a process, and messages ask for it.
+//! A process that keeps state for others: the state lives in the process, and other processes send requests to it.
 //!
 //! Run it with `cargo lunatic run --example counter`.
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Serialize, Deserialize)]
 enum Request {
     Add(u64),
-    /// Tells the sum so far.
+    /// Asks for the sum so far.
     Get(Channel<u64>),
 }
 

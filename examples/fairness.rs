@@ -1,7 +1,7 @@
 //! Twice as many endless loops as cores, and a process that still ticks every 10 ms.
 //!
 //! Run it with `cargo lunatic run --example fairness -- [CORES] [TICKS]`. Without `CORES` it asks the system, which
-//! WebAssembly programs mostly cannot, and else takes 4.
+//! WebAssembly programs usually cannot do, and otherwise assumes 4.
 
 use std::hint::black_box;
 use std::thread::available_parallelism;
@@ -11,9 +11,9 @@ use lunatic::{Channel, Process, sleep};
 
 /// The time between two ticks.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// How many ticks there are, unless an argument says otherwise.
+/// The number of ticks, unless an argument sets it.
 const TICKS: usize = 200;
-/// How many cores there are, unless an argument or the system says otherwise.
+/// The number of cores, unless an argument or the system tells it.
 const CORES: usize = 4;
 
 #[lunatic::main]
@@ -51,7 +51,7 @@ fn main() -> Result<(), String> {
     Ok(())
 }
 
-/// An endless loop that asks nobody for anything.
+/// An endless loop that never yields.
 fn burn() {
     let mut number = 0_u64;
     loop {
@@ -61,7 +61,7 @@ fn burn() {
     }
 }
 
-/// Sleeps again and again, and tells how much later than it wanted it woke.
+/// Sleeps repeatedly, and reports how late it woke each time.
 fn tick(ticks: usize, late: Channel<Duration>) {
     for _ in 0..ticks {
         let start = Instant::now();
@@ -70,7 +70,7 @@ fn tick(ticks: usize, late: Channel<Duration>) {
     }
 }
 
-/// The number in an argument, if there is one.
+/// The number in an argument; `None` without an argument.
 fn number(arg: Option<String>) -> Result<Option<usize>, String> {
     match arg.as_deref().map(str::parse::<usize>) {
         None => Ok(None),

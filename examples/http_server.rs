@@ -1,8 +1,8 @@
-//! A web server: each connection is a process, and the number of visits is an actor that they ask.
+//! A web server: each connection is a process, and the number of visits is kept by an actor that the connections call.
 //!
-//! Run it with `cargo lunatic run --example http_server`, and ask it with
-//! `curl http://127.0.0.1:8080/hello/you`, `curl --data-binary @FILE http://127.0.0.1:8080/echo` or
-//! `curl http://127.0.0.1:8080/squares`. An address can be given: `-- 127.0.0.1:3000`.
+//! Run it with `cargo lunatic run --example http_server`, and try `curl http://127.0.0.1:8080/hello/you`,
+//! `curl --data-binary @FILE http://127.0.0.1:8080/echo` or `curl http://127.0.0.1:8080/squares`. To set the address,
+//! append `-- 127.0.0.1:3000`, for example.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -12,7 +12,8 @@ use lunatic::actor::{Actor, Next};
 use lunatic::mailbox::ReplyTo;
 use lunatic_http::{Body, Request, Response, Router, Server, StatusCode};
 
-/// Counts, so that the connections need not share anything.
+// ANCHOR: visits
+/// Counts visits, so that the connections do not have to share state.
 struct Visits(u64);
 
 impl Actor for Visits {
@@ -30,12 +31,14 @@ impl Actor for Visits {
         Next::Continue
     }
 }
+// ANCHOR_END: visits
 
+// ANCHOR: handlers
 fn hello(request: Request) -> String {
     format!("Hello, {}!\n", request.param("name"))
 }
 
-/// Sends back what comes, while it comes.
+/// Streams the request body back while it arrives.
 fn echo(request: Request) -> Response {
     let kind = request
         .header_text("content-type")
@@ -44,13 +47,15 @@ fn echo(request: Request) -> Response {
     Response::new(request.into_body()).header("content-type", kind)
 }
 
-/// A response that is longer than what anybody would hold in memory.
+/// A response that is generated while it is sent, and so never lies in memory as a whole.
 fn squares(_: Request) -> Response {
     Response::new(Body::stream(|out| {
         (0..100_000_u64).try_for_each(|i| writeln!(out, "{}", i * i))
     }))
 }
+// ANCHOR_END: handlers
 
+// ANCHOR: main
 #[lunatic::main]
 fn main() -> io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
@@ -68,7 +73,7 @@ fn main() -> io::Result<()> {
             Err(_) => Response::from(StatusCode::SERVICE_UNAVAILABLE),
         })
         .get("/panic", |_| -> Response { panic!("somebody asked for it") })
-        // Who may end a server of yours should be asked for more than that.
+        // A real server would require authorization for this.
         .post("/drain", move |_| {
             handle.drain(Duration::from_secs(10));
             "The server ends.\n"
@@ -77,3 +82,4 @@ fn main() -> io::Result<()> {
     println!("listening on http://{}", server.local_addr()?);
     server.serve(app)
 }
+// ANCHOR_END: main

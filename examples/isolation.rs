@@ -1,7 +1,7 @@
-//! 1,000 processes: a third of them panics, a third traps, and the rest never notices.
+//! 1,000 processes: a third panics, a third traps, and the rest is not affected.
 //!
-//! Run it with `cargo lunatic run --example isolation`. It ends with exit code 0 only if every process ended as it was
-//! meant to and every one that finished was heard.
+//! Run it with `cargo lunatic run --example isolation`. It exits with code 0 only if every process exited as intended
+//! and the message of each one that finished has arrived.
 
 use std::collections::HashSet;
 use std::hint::black_box;
@@ -10,7 +10,7 @@ use lunatic::{Channel, ExitReason, Process};
 
 const PROCESSES: u32 = 1_000;
 
-/// What becomes of a process.
+/// How a process is meant to exit.
 #[derive(Clone, Copy, PartialEq)]
 enum Fate {
     Panics,
@@ -74,7 +74,7 @@ fn main() -> Result<(), String> {
     Ok(())
 }
 
-/// What process number `i` does.
+/// The work of process number `i`.
 fn live(i: u32, channel: Channel<u32>) {
     match Fate::of(i) {
         Fate::Panics => panic!("number {i} was meant to panic"),
@@ -84,17 +84,17 @@ fn live(i: u32, channel: Channel<u32>) {
     }
 }
 
-/// Runs the wasm instruction `unreachable`, without the panic that Rust's `unreachable!` starts with.
+/// Executes the wasm instruction `unreachable`, without the panic that Rust's `unreachable!` begins with.
 fn unreachable_instruction() {
     std::process::abort()
 }
 
-/// Reads behind the end of the process' memory, which Rust allows nobody to do by accident.
+/// Reads beyond the end of the memory, which safe Rust prevents.
 fn read_out_of_bounds() {
-    // The last bytes of the largest memory that a wasm32 process can have; nobody gets that much.
+    // The last bytes of the largest memory that a wasm32 process can have; no process gets that much.
     let pointer = (u32::MAX - 15) as usize as *const u64;
-    // SAFETY: none: the pointer belongs to no object. On WebAssembly the read traps and ends the process, which is what
-    // this example shows; `black_box` and the volatile read keep the compiler from drawing conclusions.
+    // SAFETY: this is not sound, because the pointer belongs to no object. On WebAssembly the read traps and terminates
+    // the process, which this example shows; `black_box` and the volatile read keep the compiler from exploiting it.
     let value = unsafe { black_box(pointer).read_volatile() };
     println!("read {value}, which should not be possible");
 }

@@ -1,21 +1,21 @@
-//! Two processes that answer each other.
+//! Two processes that send messages to each other.
 //!
 //! Run it with `cargo lunatic run --example ping_pong`.
 
 use lunatic::{Channel, Process, this_process};
 use serde::{Deserialize, Serialize};
 
-/// A message can be any type that serde knows; a channel can be part of it.
+/// A message can be of any type that serde supports; it can contain a channel.
 #[derive(Serialize, Deserialize)]
 enum Ball {
-    /// Play it back there, one higher.
+    /// To be played back through `reply`, one higher.
     Ping { height: u32, reply: Channel<u32> },
     /// The match is over.
     Stop,
 }
 
 fn main() {
-    // A channel lives as long as the process that made it, so each player makes the one that it receives from.
+    // A channel lives as long as the process that made it, so each player makes the channel that it receives from.
     let hello = Channel::new(1);
     let partner = Process::spawn(move || partner(hello)).unwrap();
     let serve = hello.receive();
@@ -31,7 +31,7 @@ fn main() {
     println!("and then it {}", partner.join());
 }
 
-/// The other player: tells where to serve, and plays every ball back.
+/// The other player: sends the channel for the balls, and plays each ball back.
 fn partner(hello: Channel<Channel<Ball>>) {
     let balls = Channel::new(1);
     hello.send(balls);

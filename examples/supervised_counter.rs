@@ -1,4 +1,4 @@
-//! A counter that crashes and comes back: its supervisor starts it again, with what it began with.
+//! A counter that crashes and comes back: its supervisor restarts it with the original argument.
 //!
 //! Run it with `cargo lunatic run --example supervised_counter`.
 
@@ -30,7 +30,7 @@ impl Actor for Counter {
     }
 
     fn handle_call(&mut self, Call::Add(number, reply): Call) -> Next {
-        // A bug: nobody thought of sums above 255.
+        // A bug: sums above 255 do not fit.
         self.sum = self.sum.checked_add(number).expect("the sum fits into a byte");
         reply.send(self.sum);
         Next::Continue
@@ -52,10 +52,10 @@ impl Supervise for Office {
 fn main() {
     let office = Supervisor::<Office>::start(()).unwrap();
     for number in [50, 100, 50] {
-        // A restarted counter is another process: whoever uses it looks it up.
+        // A restarted counter is a new process, so look it up by name each time.
         let counter = ActorRef::<Counter>::named("counter").expect("the supervisor has started it");
         let sum = counter.call(|reply| Call::Add(number, reply));
-        // The supervisor answers after it has seen to what happened before.
+        // The supervisor handles earlier exits before it answers.
         let restarts = office.children().unwrap()[0].restarts;
         match sum {
             Ok(sum) => println!("plus {number} is {sum}"),

@@ -1,4 +1,5 @@
-//! A request with a timeout: the answer that comes too late is dropped, and disturbs nobody.
+//! A call with a timeout: an answer that comes too late is dropped, and cannot be mistaken for the answer to a later
+//! call.
 //!
 //! Run it with `cargo lunatic run --example timeout`.
 
@@ -39,7 +40,7 @@ fn main() {
     };
     ask("what is six times seven", 0, 10_000);
     ask("what is the meaning of it all", 50, 1);
-    // The late answer to the last question is not the answer to this one.
+    // The late answer to the previous question is not taken for the answer to this one.
     ask("what is seven times six", 0, 10_000);
     oracle.process().kill();
     ask("is anybody there", 0, 10_000);

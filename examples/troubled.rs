@@ -1,6 +1,6 @@
-//! A shop with three troubles, to practise on: `docs/operating.md` finds them.
+//! A shop with three problems, to practise diagnosis on: `docs/operating.md` finds them.
 //!
-//! `cargo lunatic run --example troubled`, with `lunatic status` and its like beside it. It runs until it is stopped.
+//! Run it with `cargo lunatic run --example troubled`, and `lunatic status` and related commands beside it.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use lunatic::mailbox::ReplyTo;
 use lunatic::registry::lookup;
 use lunatic::{Address, Mailbox, Process, sleep, yield_now};
 
-/// What customers have bought.
+/// A line about what a customer has bought.
 type Receipt = String;
 
 #[lunatic::main]
@@ -26,7 +26,7 @@ fn main() {
     }
 }
 
-/// Who has the name; it may not have begun yet.
+/// Finds the process with this name, which may not have started yet.
 fn find(name: &str) -> Process {
     loop {
         match lookup(name) {
@@ -36,7 +36,7 @@ fn find(name: &str) -> Process {
     }
 }
 
-/// Files one receipt after the other, and takes its time.
+/// Files receipts one by one, slowly.
 fn archive() {
     let receipts = Mailbox::<Receipt>::new();
     loop {
@@ -54,7 +54,7 @@ fn customer() {
     }
 }
 
-/// Asks how many umbrellas are left, and tells what one costs.
+/// Asks the stock how many umbrellas are left, then answers what one costs.
 fn till() {
     let left: u32 = Address::<ReplyTo<u32>>::of(find("stock")).call(|reply| reply).unwrap();
     println!("{left} umbrellas are left");
@@ -64,7 +64,7 @@ fn till() {
     }
 }
 
-/// Asks what an umbrella costs, and tells how many are left.
+/// Asks the till what an umbrella costs, then answers how many are left.
 fn stock() {
     let price: u32 = Address::<ReplyTo<u32>>::of(find("till")).call(|reply| reply).unwrap();
     println!("an umbrella costs {price}");
@@ -74,7 +74,7 @@ fn stock() {
     }
 }
 
-/// Looks for the best price, and never finds it.
+/// Searches for the best price, and never finds it.
 fn prices() {
     let mut best = 100.0_f64;
     loop {
@@ -82,7 +82,7 @@ fn prices() {
     }
 }
 
-/// A price that is lower, but not by much.
+/// A price that is slightly lower.
 fn better(price: f64) -> f64 {
     (1..1000)
         .map(|customers| price - 1e-9 / f64::from(customers))

@@ -1,4 +1,4 @@
-//! Twenty orders and three cooks: a pool lends each cook to one customer at a time, and replaces one that breaks down.
+//! Twenty orders and three cooks: a pool lends each cook to one customer at a time, and replaces a cook that fails.
 //!
 //! Run it with `cargo lunatic run --example worker_pool`.
 
@@ -35,7 +35,7 @@ fn order(kitchen: ActorRef<WorkerPool<Cook>>, number: u32) -> String {
         Ok(dish) => dish,
         Err(error) => format!("no dish {number}: {error}"),
     }
-    // The cook goes back when `cook` is dropped.
+    // Dropping `cook` returns it to the pool.
 }
 
 fn main() {

@@ -1,4 +1,4 @@
-//! Cargo's flags as `cargo lunatic` takes them, and how they are passed on.
+//! Cargo's flags as `cargo lunatic` accepts them, and how it passes them on.
 
 use std::path::PathBuf;
 
@@ -6,11 +6,11 @@ use clap::builder::PossibleValuesParser;
 
 use crate::{TARGET, TARGET_OLD_NAME};
 
-/// Which packages, bins and examples: what `run`, `build` and `test` have in common.
+/// Packages, bins and examples: the selection that `run`, `build` and `test` share.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Target selection")]
 pub(crate) struct Selection {
-    /// Package with the program (see `cargo help pkgid`)
+    /// Package of the program (see `cargo help pkgid`)
     #[arg(short, long, value_name = "SPEC", help_heading = "Package selection")]
     pub(crate) package: Vec<String>,
 
@@ -23,15 +23,15 @@ pub(crate) struct Selection {
     pub(crate) example: Vec<String>,
 }
 
-/// Selection of many targets at once, for `build` and `test`.
+/// The selection of many targets, for `build` and `test`.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Target selection")]
 pub(crate) struct WideSelection {
-    /// All packages in the workspace
+    /// All packages of the workspace
     #[arg(long, visible_alias = "all", help_heading = "Package selection")]
     workspace: bool,
 
-    /// Leave these packages out
+    /// Exclude these packages
     #[arg(
         long,
         value_name = "SPEC",
@@ -52,7 +52,7 @@ pub(crate) struct WideSelection {
     #[arg(long)]
     examples: bool,
 
-    /// Only the test target of this name
+    /// Only the test target with this name
     #[arg(long, value_name = "NAME")]
     test: Vec<String>,
 
@@ -65,7 +65,7 @@ pub(crate) struct WideSelection {
     all_targets: bool,
 }
 
-/// How to compile, and how much to say about it.
+/// How to compile, and how verbosely.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Compilation options")]
 pub(crate) struct Compile {
@@ -77,19 +77,19 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "PROFILE-NAME")]
     profile: Option<String>,
 
-    /// Number of parallel jobs, defaults to the number of CPUs
+    /// Number of parallel jobs [default: the number of CPUs]
     #[arg(short, long, value_name = "N", allow_negative_numbers = true)]
     jobs: Option<String>,
 
-    /// Do not stop at the first error, build as much as possible
+    /// Build as much as possible instead of stopping at the first error
     #[arg(long)]
     keep_going: bool,
 
-    /// Build for this target: wasm32-wasip1, which is also the default; wasm32-wasi is its old name
+    /// Build for this target: wasm32-wasip1, the default and the only one, or wasm32-wasi, its old name
     #[arg(long, value_name = "TRIPLE", value_parser = parse_target)]
     target: Option<Target>,
 
-    /// Folder for everything that is built
+    /// Folder for everything that cargo builds
     #[arg(long, value_name = "DIRECTORY")]
     target_dir: Option<PathBuf>,
 
@@ -117,11 +117,11 @@ pub(crate) struct Compile {
     #[arg(long, help_heading = "Manifest options")]
     offline: bool,
 
-    /// Both --locked and --offline
+    /// Same as --locked and --offline together
     #[arg(long, help_heading = "Manifest options")]
     frozen: bool,
 
-    /// Ignore `rust-version` of packages
+    /// Ignore the `rust-version` of packages
     #[arg(long, help_heading = "Manifest options")]
     ignore_rust_version: bool,
 
@@ -129,11 +129,11 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "KEY=VALUE|PATH", help_heading = "Options")]
     pub(crate) config: Vec<String>,
 
-    /// Say more (-vv: very much more)
+    /// Print more (-vv: much more)
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Options")]
     verbose: u8,
 
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Options")]
     pub(crate) quiet: bool,
 
@@ -143,11 +143,12 @@ pub(crate) struct Compile {
     pub(crate) color: Option<String>,
 }
 
-/// A `--target` that was accepted; there is only one.
+/// An accepted `--target`; there is only one.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Target;
 
-fn parse_target(name: &str) -> Result<Target, String> {
+/// Accepts the names of the only target.
+pub(crate) fn parse_target(name: &str) -> Result<Target, String> {
     if name == TARGET || name == TARGET_OLD_NAME {
         return Ok(Target);
     }
@@ -187,7 +188,7 @@ impl WideSelection {
 }
 
 impl Compile {
-    /// All flags, for `cargo build` and `cargo test`; the target is always said.
+    /// All flags for `cargo build` and `cargo test`, except the target, which is always set.
     pub(crate) fn to_cargo(&self) -> Vec<String> {
         let mut flags = Flags::default();
         flags.switch("--release", self.release);
@@ -208,7 +209,7 @@ impl Compile {
         flags.0
     }
 
-    /// The flags that `cargo metadata` takes too.
+    /// The flags that `cargo metadata` also accepts.
     pub(crate) fn to_metadata(&self) -> Vec<String> {
         let mut flags = Flags::default();
         flags.values(
@@ -227,7 +228,7 @@ impl Compile {
     }
 }
 
-/// Collects flags in the form `--name` and `--name=value`, which no value can break out of.
+/// Collects flags as `--name` and `--name=value`, so that no value can be taken for a flag.
 #[derive(Default)]
 struct Flags(Vec<String>);
 

@@ -1,4 +1,4 @@
-//! What cargo built, from its messages.
+//! Programs and tests that cargo has built, as its messages report them.
 
 use std::path::PathBuf;
 
@@ -10,23 +10,23 @@ use cargo_metadata::TargetKind;
 pub struct Artifact {
     /// Name of the target in its package, such as `power`.
     pub name: String,
-    /// What kind of target it is.
+    /// Kind of the target.
     pub kind: Kind,
-    /// Built as a test: with `--test`, so it holds the tests of its target and not its `main`.
+    /// Whether it was built with `--test`, and so contains the tests of its target instead of its `main`.
     pub test: bool,
-    /// The `.wasm` file.
+    /// Path of the `.wasm` file.
     pub path: PathBuf,
-    /// The source file the target starts from.
+    /// The source file of the crate's root.
     pub source: PathBuf,
-    /// The `Cargo.toml` of the package it belongs to.
+    /// The `Cargo.toml` of its package.
     pub manifest: PathBuf,
 }
 
-/// The kind of target that an [`Artifact`] was made from.
+/// The kind of target that an [`Artifact`] was built from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Kind {
-    /// A library, seen as an artifact only when its tests are built.
+    /// A library; an artifact only if its tests are built.
     Lib,
     /// A program in `src/main.rs` or `src/bin`.
     Bin,
@@ -54,7 +54,7 @@ impl Kind {
 }
 
 impl Artifact {
-    /// The program that a message of cargo announces; most announce libraries.
+    /// The program that a message of cargo announces; most messages announce libraries.
     pub(crate) fn from_message(message: cargo_metadata::Artifact) -> Option<Artifact> {
         Some(Artifact {
             kind: Kind::of(&message.target.kind),
@@ -66,7 +66,7 @@ impl Artifact {
         })
     }
 
-    /// The folder of the package, where its `Cargo.toml` is.
+    /// The folder of the package, which contains its `Cargo.toml`.
     pub fn package_folder(&self) -> &std::path::Path {
         self.manifest.parent().unwrap_or(&self.manifest)
     }

@@ -1,4 +1,4 @@
-//! Calls cargo with the toolchain and the flags for guests, and reads what it built.
+//! Calls cargo with the toolchain and the flags for guests, and collects what it builds.
 
 use std::ffi::OsString;
 use std::io::BufReader;
@@ -16,13 +16,21 @@ use crate::shell::Shell;
 use crate::toolchain::{Search, Toolchain, c, debian};
 use crate::{TARGET, toolchain};
 
-/// What cargo is to do.
+/// What cargo does with guests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verb {
-    /// Build what is selected.
+    /// The selected targets.
     Build,
-    /// Build the tests of what is selected, and the programs they need.
+    /// The tests of the selected targets, and the programs that these need.
     BuildTests,
+    /// The benchmarks of the selected targets.
+    BuildBenches,
+    /// Checks the selected targets without building them.
+    Check,
+    /// Checks them with Clippy.
+    Clippy,
+    /// Builds their documentation.
+    Doc,
 }
 
 impl Verb {
@@ -30,7 +38,16 @@ impl Verb {
         match self {
             Verb::Build => &["build"],
             Verb::BuildTests => &["test", "--no-run"],
+            Verb::BuildBenches => &["bench", "--no-run"],
+            Verb::Check => &["check"],
+            Verb::Clippy => &["clippy"],
+            Verb::Doc => &["doc"],
         }
+    }
+
+    /// Whether programs come out, which cargo reports on stdout. Otherwise, stdout is the user's.
+    fn makes_programs(self) -> bool {
+        matches!(self, Verb::Build | Verb::BuildTests | Verb::BuildBenches)
     }
 }
 
@@ -44,7 +61,7 @@ pub(crate) struct Cargo<'a> {
 }
 
 impl<'a> Cargo<'a> {
-    /// Gets ready to call cargo in `folder` with these `--config` arguments; finds or makes the toolchain.
+    /// Prepares to call cargo in `folder` with these `--config` arguments; finds or makes the toolchain.
     pub(crate) fn new(folder: &'a Path, config: &[String], shell: Shell) -> Result<Cargo<'a>, toolchain::Missing> {
         let env = Environment::Process;
         let config = Config::load(folder, config, &env);
@@ -64,45 +81,45 @@ impl<'a> Cargo<'a> {
         })
     }
 
-    /// Builds what `arguments` select. Cargo's progress and diagnostics go to stderr as ever.
+    /// Calls cargo with `verb` for the targets that `arguments` select, and returns the programs that were built. Cargo's
+    /// progress and diagnostics go to stderr as usual.
     ///
-    /// A build that wants a C compiler for guests where none is there gets one, if that can be installed.
-    pub(crate) fn build(&self, verb: Verb, arguments: &[String]) -> Result<Vec<Artifact>, Error> {
+    /// If the build needs a C compiler for guests and there is none, one is installed where possible.
+    pub(crate) fn call(&self, verb: Verb, arguments: &[String]) -> Result<Vec<Artifact>, Error> {
         let env = Environment::Process;
         let compiler = match c::find(&env) {
-            c::Found::Chosen => return self.build_with(verb, arguments, &[]),
-            c::Found::Compiler(compiler) => return self.build_with(verb, arguments, &compiler.variables(&env)),
+            c::Found::Chosen => return self.call_with(verb, arguments, &[]),
+            c::Found::Compiler(compiler) => return self.call_with(verb, arguments, &compiler.variables(&env)),
             c::Found::Missing => c::StandIn::new().map_err(Error::CargoOutput)?,
         };
         let stand_in = [("CC_wasm32_wasip1", compiler.program().into_os_string())];
-        let built = self.build_with(verb, arguments, &stand_in);
+        let built = self.call_with(verb, arguments, &stand_in);
         if built.is_ok() || !compiler.was_wanted() {
             return built;
         }
         debian::install_c(self.shell).map_err(Error::NoCCompiler)?;
         match c::find(&env) {
-            c::Found::Compiler(compiler) => self.build_with(verb, arguments, &compiler.variables(&env)),
+            c::Found::Compiler(compiler) => self.call_with(verb, arguments, &compiler.variables(&env)),
             _ => built,
         }
     }
 
-    fn build_with(
+    fn call_with(
         &self,
         verb: Verb,
         arguments: &[String],
         variables: &[(&str, OsString)],
     ) -> Result<Vec<Artifact>, Error> {
-        let mut command = self.command();
+        let mut command = self.verb_command(verb, arguments);
         command.envs(variables.iter().map(|(name, value)| (name, value)));
-        command
-            .args(verb.arguments())
-            .args(["--target", TARGET, "--message-format=json-render-diagnostics"]);
-        match &self.carrier {
-            Carrier::Nothing => {}
-            Carrier::Variable(name, value) => drop(command.env(name, value)),
-            Carrier::Config(argument) => drop(command.args(["--config", argument])),
+        if !verb.makes_programs() {
+            let status = command.status().map_err(|source| self.not_started(source))?;
+            return if status.success() {
+                Ok(Vec::new())
+            } else {
+                Err(failed(status))
+            };
         }
-        command.args(arguments);
         let mut artifacts = Vec::new();
         let status = self.read(command, |stdout| {
             for message in Message::parse_stream(BufReader::new(stdout)) {
@@ -119,7 +136,24 @@ impl<'a> Cargo<'a> {
         }
     }
 
-    /// The packages of the workspace, without what they depend on.
+    /// Cargo with a verb, its arguments, and the target and flags of guests. Ours come before the user's, which may end
+    /// with arguments for another program.
+    fn verb_command(&self, verb: Verb, arguments: &[String]) -> Command {
+        let mut command = self.command();
+        command.args(verb.arguments()).args(["--target", TARGET]);
+        if verb.makes_programs() {
+            command.arg("--message-format=json-render-diagnostics");
+        }
+        match &self.carrier {
+            Carrier::Nothing => {}
+            Carrier::Variable(name, value) => drop(command.env(name, value)),
+            Carrier::Config(argument) => drop(command.args(["--config", argument])),
+        }
+        command.args(arguments);
+        command
+    }
+
+    /// The packages of the workspace, without their dependencies.
     pub(crate) fn metadata(&self, arguments: &[String]) -> Result<Metadata, Error> {
         let mut command = self.command();
         command
@@ -137,24 +171,28 @@ impl<'a> Cargo<'a> {
         MetadataCommand::parse(text).map_err(|error| Error::CargoOutput(std::io::Error::other(error)))
     }
 
-    /// Starts `command`, hands its stdout to `read` and waits for its end.
+    /// Starts `command`, passes its stdout to `read` and waits until it exits.
     fn read(
         &self,
         mut command: Command,
         read: impl FnOnce(std::process::ChildStdout) -> Result<(), Error>,
     ) -> Result<ExitStatus, Error> {
-        let start = |source| Error::StartCargo {
-            program: self.toolchain.cargo.clone(),
-            source,
-        };
-        let mut child = command.stdout(Stdio::piped()).spawn().map_err(start)?;
+        let child = command.stdout(Stdio::piped()).spawn();
+        let mut child = child.map_err(|source| self.not_started(source))?;
         let result = child.stdout.take().map_or(Ok(()), read);
         let status = child.wait().map_err(Error::CargoOutput)?;
-        // A cargo that failed has said why; that its output broke off is no more than a consequence.
+        // A cargo that failed has already reported why; its truncated output is only a consequence.
         if status.success() {
             result?;
         }
         Ok(status)
+    }
+
+    fn not_started(&self, source: std::io::Error) -> Error {
+        Error::StartCargo {
+            program: self.toolchain.cargo.clone(),
+            source,
+        }
     }
 
     fn command(&self) -> Command {
@@ -162,7 +200,7 @@ impl<'a> Cargo<'a> {
     }
 }
 
-/// A C compiler for guests: one that is there, or one that can be installed.
+/// A C compiler for guests: an existing one, or one that can be installed.
 pub(crate) fn c_compiler(shell: Shell) -> Result<c::CCompiler, Error> {
     let env = Environment::Process;
     if let c::Found::Compiler(compiler) = c::find(&env) {
@@ -181,7 +219,7 @@ pub(crate) fn c_compiler(shell: Shell) -> Result<c::CCompiler, Error> {
     }
 }
 
-/// Cargo of this toolchain in `folder`, without what an outer cargo left in the environment.
+/// Cargo of this toolchain in `folder`, without the variables that an outer cargo has set.
 pub(crate) fn command(toolchain: &Toolchain, folder: &Path) -> Command {
     let mut command = Command::new(&toolchain.cargo);
     command.current_dir(folder);
@@ -201,4 +239,88 @@ pub(crate) fn command(toolchain: &Toolchain, folder: &Path) -> Command {
 
 fn failed(status: ExitStatus) -> Error {
     Error::Cargo(status.code().unwrap_or(101))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::toolchain::Way;
+
+    /// Asserts how cargo is called for `line`: the variables that are set, the program and its arguments.
+    #[track_caller]
+    fn check(verb: Verb, carrier: Carrier, line: &str, expected: &str) {
+        let cargo = Cargo {
+            folder: Path::new("/p"),
+            toolchain: Toolchain {
+                way: Way::Debian,
+                cargo: "/bin/cargo".into(),
+                rustc: Some("/t/rustc".into()),
+                rustdoc: Some("/t/rustdoc".into()),
+                library_folder: "/t/lib".into(),
+            },
+            carrier,
+            shell: Shell::new(true, None),
+        };
+        let arguments: Vec<String> = line.split_whitespace().map(str::to_string).collect();
+        let command = cargo.verb_command(verb, &arguments);
+        assert_eq!(command.get_current_dir(), Some(Path::new("/p")));
+        let set = command
+            .get_envs()
+            .filter_map(|(name, value)| Some(format!("{}={}", name.display(), value?.display())));
+        let words = [command.get_program()].into_iter().chain(command.get_args());
+        let words = words.map(|word| word.display().to_string());
+        let line: Vec<String> = set.chain(words).collect();
+        assert_eq!(line.join(" "), expected);
+    }
+
+    #[test]
+    fn every_verb_has_the_target_the_toolchain_and_the_flags() {
+        let config = || Carrier::Config("k=['-x']".to_string());
+        let toolchain = "RUSTC=/t/rustc RUSTDOC=/t/rustdoc /bin/cargo";
+        for (verb, line, expected) in [
+            (
+                Verb::Build,
+                "-r",
+                "build --target wasm32-wasip1 --message-format=json-render-diagnostics --config k=['-x'] -r",
+            ),
+            (
+                Verb::BuildTests,
+                "--lib",
+                "test --no-run --target wasm32-wasip1 --message-format=json-render-diagnostics --config k=['-x'] --lib",
+            ),
+            (
+                Verb::Check,
+                "--tests --message-format json",
+                "check --target wasm32-wasip1 --config k=['-x'] --tests --message-format json",
+            ),
+            (
+                Verb::Clippy,
+                "-p a -- -D warnings",
+                "clippy --target wasm32-wasip1 --config k=['-x'] -p a -- -D warnings",
+            ),
+            (
+                Verb::Doc,
+                "--no-deps --open",
+                "doc --target wasm32-wasip1 --config k=['-x'] --no-deps --open",
+            ),
+        ] {
+            check(verb, config(), line, &format!("{toolchain} {expected}"));
+        }
+    }
+
+    #[test]
+    fn the_flags_travel_where_the_users_flags_are() {
+        check(
+            Verb::Check,
+            Carrier::Variable("RUSTFLAGS", "-g -x".into()),
+            "",
+            "RUSTC=/t/rustc RUSTDOC=/t/rustdoc RUSTFLAGS=-g -x /bin/cargo check --target wasm32-wasip1",
+        );
+        check(
+            Verb::Check,
+            Carrier::Nothing,
+            "",
+            "RUSTC=/t/rustc RUSTDOC=/t/rustdoc /bin/cargo check --target wasm32-wasip1",
+        );
+    }
 }

@@ -1,7 +1,8 @@
-//! Reads cargo's configuration, as far as we must know it to add a flag without pushing others out of force.
+//! Reads cargo's configuration, as far as needed to add a flag without overriding others.
 //!
-//! Sources, nearest first: `--config` arguments, `.cargo/config.toml` of the current folder and of each folder above
-//! it, and the one in cargo's home. What cannot be read is left to cargo, which reports it better than we could.
+//! The sources, nearest first, are the `--config` arguments, `.cargo/config.toml` of the current folder and of each
+//! folder above it, and the one in cargo's home. Cargo reports unreadable files better than this module could, so it
+//! ignores them.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -12,10 +13,10 @@ use toml::{Table, Value};
 use crate::TARGET;
 use crate::environment::Environment;
 
-/// How deep `include` may nest; cargo has no use for more, and a circle must end.
+/// How deep `include` may nest. Cargo needs no more, and this ends cycles.
 const INCLUDE_DEPTH_MAX: usize = 8;
 
-/// What `rustc --print cfg` says for [`TARGET`], as far as configuration files ask for it.
+/// The part of the output of `rustc --print cfg` for [`TARGET`] that configuration files refer to.
 const TARGET_CFG: &[&str] = &[
     "panic=\"abort\"",
     "target_abi=\"\"",
@@ -35,7 +36,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    /// Reads what is in force in `folder` with these `--config` arguments.
+    /// Reads the configuration that applies in `folder` with these `--config` arguments.
     pub(crate) fn load(folder: &Path, arguments: &[String], env: &Environment) -> Config {
         let mut config = Config::default();
         for argument in arguments.iter().rev() {
@@ -59,7 +60,7 @@ impl Config {
     }
 
     fn read_folder(&mut self, folder: &Path) {
-        // Cargo prefers the name without extension when both are there.
+        // If both files exist, cargo prefers the name without an extension.
         if let Some(file) = ["config", "config.toml"]
             .iter()
             .map(|name| folder.join(name))
@@ -85,7 +86,7 @@ impl Config {
         }
     }
 
-    /// The nearest text at `keys`.
+    /// The text at `keys` in the nearest source that has one.
     pub(crate) fn text(&self, keys: &[&str]) -> Option<&str> {
         self.tables.iter().find_map(|table| at(table, keys)?.as_str())
     }
@@ -99,7 +100,7 @@ impl Config {
             .collect()
     }
 
-    /// `target.wasm32-wasip1.rustflags` and those of each `target.'cfg(..)'` that holds for it, of all sources.
+    /// `target.wasm32-wasip1.rustflags` and those of each `target.'cfg(..)'` that matches it, of all sources.
     pub(crate) fn target_rustflags(&self) -> Vec<String> {
         let cfg: Vec<Cfg> = TARGET_CFG.iter().filter_map(|cfg| Cfg::from_str(cfg).ok()).collect();
         let targets = self
@@ -124,7 +125,7 @@ fn at<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
     table.get(*last)
 }
 
-/// A list of arguments, which cargo takes as an array or as text with spaces.
+/// A list of arguments, which cargo accepts as an array or as text with spaces.
 fn strings(value: &Value) -> Vec<String> {
     match value {
         Value::String(text) => text.split_whitespace().map(str::to_string).collect(),
@@ -136,7 +137,7 @@ fn strings(value: &Value) -> Vec<String> {
     }
 }
 
-/// The files a configuration includes: a path, or a list of paths or of tables with a `path`.
+/// The files that a configuration includes: a path, or a list of paths or of tables with a `path`.
 fn included(table: &Table, folder: &Path) -> Vec<PathBuf> {
     let entries = match table.get("include") {
         Some(Value::Array(entries)) => entries.as_slice(),

@@ -1,9 +1,9 @@
-//! The environment variables a step looks at, so that tests can give their own.
+//! Environment variables, which tests can replace with their own.
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-/// Reads environment variables: the process's own, or a test's list.
+/// Reads environment variables: those of this process, or a test's list.
 #[derive(Debug, Clone, Default)]
 pub(crate) enum Environment {
     #[default]
@@ -13,7 +13,7 @@ pub(crate) enum Environment {
 }
 
 impl Environment {
-    /// An environment of exactly these variables.
+    /// An environment with exactly these variables.
     #[cfg(test)]
     pub(crate) fn fixed(vars: &[(&str, &str)]) -> Environment {
         Environment::Fixed(
@@ -31,17 +31,17 @@ impl Environment {
         }
     }
 
-    /// A variable that is text and not empty.
+    /// A variable that is valid Unicode and not empty.
     pub(crate) fn text(&self, name: &str) -> Option<String> {
         self.get(name)?.into_string().ok().filter(|value| !value.is_empty())
     }
 
-    /// A variable that names a file or folder; empty counts as unset.
+    /// A variable that names a file or folder; an empty one counts as unset.
     pub(crate) fn path(&self, name: &str) -> Option<PathBuf> {
         self.get(name).filter(|value| !value.is_empty()).map(PathBuf::from)
     }
 
-    /// The first file called `program` in the folders of `PATH`.
+    /// The first file named `program` in the folders of `PATH`.
     pub(crate) fn find_program(&self, program: &str) -> Option<PathBuf> {
         let path = self.get("PATH")?;
         let file_name = format!("{program}{}", std::env::consts::EXE_SUFFIX);
@@ -51,10 +51,10 @@ impl Environment {
     }
 }
 
-/// Variables that cargo sets for the programs it runs, and that are wrong for another call of cargo below them.
+/// Whether cargo sets this variable for the programs that it runs, and a nested call of cargo must not see it.
 ///
-/// `cargo run` and `cargo test` leave these behind when `cargo lunatic` is an alias of `cargo run`, or when a test
-/// builds guests.
+/// `cargo run` and `cargo test` leave such variables behind when `cargo lunatic` is an alias of `cargo run`, or when a
+/// test builds guests.
 pub(crate) fn is_left_by_cargo(name: &str) -> bool {
     name.starts_with("CARGO_PKG_")
         || name.starts_with("CARGO_BIN_EXE_")

@@ -5,44 +5,44 @@ use std::path::PathBuf;
 
 use crate::{select, toolchain};
 
-/// Why a command of `cargo lunatic` did not come to run or build a guest.
+/// Why a command of `cargo lunatic` could not build or run a guest.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Error {
-    /// Cargo failed; it has said why on stderr. Holds cargo's exit code.
+    /// Cargo failed and has reported why on stderr. Holds cargo's exit code.
     Cargo(i32),
     /// Cargo could not be started.
     StartCargo {
-        /// The program that was tried.
+        /// The program that could not be started.
         program: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// Cargo's messages could not be read.
     CargoOutput(io::Error),
     /// There is no way to compile for the target.
     Toolchain(toolchain::Missing),
-    /// The guest has C code, and there is no compiler for it.
+    /// The guest contains C code, and there is no compiler for it.
     NoCCompiler(toolchain::Attempt),
-    /// `lunatic.toml` says what cannot be understood.
+    /// `lunatic.toml` is not valid.
     RightsFile {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
         why: String,
     },
-    /// It is not clear which program to run.
+    /// It is unclear which program to run.
     Select(select::SelectError),
     /// A file or folder could not be read or written.
     File {
-        /// What was tried, such as `read`.
+        /// The operation, such as `read`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The folder that a library caller named is not one cargo can be run in.
+    /// Cargo cannot run in the folder that the caller of the library has named.
     NoManifest(PathBuf),
 }
 

@@ -7,7 +7,7 @@
 //! | module | what it is about |
 //! |---|---|
 //! | `commands` | one file per subcommand |
-//! | `args` | cargo's flags, as we take them and pass them on |
+//! | `args`, `passed` | cargo's flags, as we take them and pass them on |
 //! | [`toolchain`] | finds or makes what is needed to compile for [`TARGET`] |
 //! | `cargo` | calls cargo and reads its messages |
 //! | `config`, [`rustflags`] | adds our link argument without pushing the user's flags out of force |
@@ -23,6 +23,7 @@ mod config;
 mod environment;
 mod error;
 pub mod guests;
+mod passed;
 mod rights_file;
 pub mod rustflags;
 mod select;

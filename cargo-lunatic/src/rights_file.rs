@@ -1,7 +1,7 @@
-//! `lunatic.toml`: what a program may do, written down beside its package.
+//! `lunatic.toml`: the rights of a program, in a file beside its package.
 //!
-//! The keys are the flags of `cargo lunatic run`. Flags on the command line go before them: lists add up, of everything
-//! else the flag counts.
+//! The keys are the flags of `cargo lunatic run`. Flags on the command line take precedence: lists are combined; for
+//! everything else, the flag's value counts.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::error::Error;
 /// The name of the file, beside `Cargo.toml`.
 pub(crate) const FILE: &str = "lunatic.toml";
 
-/// What the file holds.
+/// The contents of the file.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub(crate) struct RightsFile {
@@ -37,7 +37,7 @@ pub(crate) struct RightsFile {
     dump_without: Vec<DumpPart>,
 }
 
-/// A part of a core dump that may be left out.
+/// A part that core dumps may leave out.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum DumpPart {
@@ -54,7 +54,7 @@ impl From<DumpPart> for Part {
     }
 }
 
-/// How records are written.
+/// The format of records.
 #[derive(Debug, Clone, Copy, PartialEq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Format {
@@ -88,7 +88,7 @@ pub(crate) fn read(folder: &Path) -> Result<Option<(PathBuf, RightsFile)>, Error
 /// The longest such file, in bytes.
 const LEN_MAX: u64 = 1 << 20;
 
-/// Reads a file that a stranger may have made: no pipe is waited for, nothing without an end is read to its end.
+/// Reads a file that may be from a stranger: does not wait for a pipe, and does not read an endless file to its end.
 fn read_file(path: &Path) -> io::Result<String> {
     if !std::fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a file"));
@@ -102,11 +102,12 @@ fn read_file(path: &Path) -> io::Result<String> {
 }
 
 impl RightsFile {
-    /// Adds what the file says to what the command line said. Folders count from the folder that the file is in.
+    /// Adds the contents of the file to the flags of the command line. Relative folders start at the folder of the
+    /// file.
     pub(crate) fn add_to(self, host: &mut HostArgs, folder: &Path) {
         let dirs = self.dir.iter().map(|dir| from_folder(dir, folder));
         host.dirs.splice(0..0, dirs);
-        // The last value of a variable counts: that of the command line.
+        // The last value of a variable counts, which is that of the command line.
         host.env.splice(0..0, self.env);
         host.allow_net.splice(0..0, self.allow_net);
         let or = |own: &mut Option<String>, other: Option<String>| *own = own.take().or(other);
@@ -131,12 +132,12 @@ impl RightsFile {
         host.log.file = host.log.file.take().or(self.log_file.map(|file| folder.join(file)));
     }
 
-    /// Which records are written.
+    /// Which records are logged.
     pub(crate) fn log_level(self) -> Option<String> {
         self.log_level
     }
 
-    /// The lines for people: each key with its value.
+    /// The contents as lines for people: each key with its value.
     pub(crate) fn lines(&self) -> Vec<String> {
         let list =
             |key: &str, values: &[String]| values.iter().map(|value| format!("{key} {value}")).collect::<Vec<_>>();
@@ -178,7 +179,7 @@ impl RightsFile {
     }
 }
 
-/// `HOST[::GUEST][:ro]` with a relative HOST taken from `folder`; what it is called inside stays.
+/// `HOST[::GUEST][:ro]` with a relative HOST resolved against `folder`; GUEST is unchanged.
 fn from_folder(dir: &str, folder: &Path) -> String {
     let (name, mode) = dir.strip_suffix(":ro").map_or((dir, ""), |name| (name, ":ro"));
     let (host, guest) = name.split_once("::").unwrap_or((name, name));

@@ -1,8 +1,8 @@
-//! The two flags that guests are compiled with: the size of their stack, and how symbols are named.
+//! The two flags with which guests are compiled: the size of their stack, and how symbols are mangled.
 //!
-//! Cargo takes rustc's flags from exactly one of four places: `CARGO_ENCODED_RUSTFLAGS`, `RUSTFLAGS`,
-//! `target.*.rustflags`, `build.rustflags`, the first that is there. Setting one silences those after it. So ours are
-//! added to the one that is in force.
+//! Cargo takes rustc's flags from exactly one of four places, the first that is set: `CARGO_ENCODED_RUSTFLAGS`,
+//! `RUSTFLAGS`, `target.*.rustflags`, `build.rustflags`. Setting one disables those after it, so this module adds its
+//! flags to the place that applies.
 
 use std::ffi::OsString;
 
@@ -10,42 +10,42 @@ use crate::TARGET;
 use crate::config::Config;
 use crate::environment::Environment;
 
-/// Bytes of stack that a guest gets for each of its processes, unless its own flags set another size.
+/// Bytes of stack in each process of a guest, unless the guest's own flags set another size.
 ///
-/// The linker's default is 1 MiB. A process touches only the pages it needs, but its whole stack lies below its data in
-/// the same memory, and the room a process takes decides how many fit side by side. 256 KiB hold some thousand
-/// ordinary calls; a program that recurses deeper sets `-Clink-arg=-zstack-size=BYTES` in its own flags.
+/// The linker's default is 1 MiB. A process touches only the pages that it needs, but its whole stack lies below its
+/// data in the same memory, and the size of this area decides how many processes fit side by side. 256 KiB hold some
+/// thousand ordinary calls; a program that recurses deeper sets `-Clink-arg=-zstack-size=BYTES` in its own flags.
 pub const DEFAULT_STACK_SIZE: usize = 256 * 1024;
 
-/// What separates flags in `CARGO_ENCODED_RUSTFLAGS`.
+/// Separates flags in `CARGO_ENCODED_RUSTFLAGS`.
 const SEPARATOR: &str = "\u{1f}";
 
 /// How the flags reach cargo.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Carrier {
-    /// The user's own flags already say all of it.
+    /// The user's own flags already contain everything.
     Nothing,
-    /// This environment variable, with the user's flags and ours.
+    /// In this environment variable, which holds the user's flags and ours.
     Variable(&'static str, OsString),
-    /// This `--config` argument, which cargo joins with what its files say.
+    /// In this `--config` argument, which cargo merges with its files.
     Config(String),
 }
 
 /// One of our flags.
 struct Flag {
     text: String,
-    /// What stands in the user's flags if they set it themselves, alone or among other arguments.
+    /// If the user's flags contain this, alone or within an argument, the user has set the flag.
     set_by: &'static str,
 }
 
-/// The flags themselves, as the workspace's configuration may carry them too.
+/// Our flags, which the workspace's configuration may contain as well.
 fn ours() -> [Flag; 2] {
     [
         Flag {
             text: format!("-Clink-arg=-zstack-size={DEFAULT_STACK_SIZE}"),
             set_by: "stack-size=",
         },
-        // With the older mangling all closures that are spawned are called alike, as it drops the types of a function:
+        // With the older mangling, all spawned closures have the same name, because it drops the types of a function:
         // reports could not tell them apart, and none of them could be found in another version of the module.
         Flag {
             text: "-Csymbol-mangling-version=v0".into(),
@@ -54,7 +54,7 @@ fn ours() -> [Flag; 2] {
     ]
 }
 
-/// Those of our flags that the user's do not set.
+/// Those of our flags that the user's flags do not set.
 fn missing_in(flags: &str) -> Vec<String> {
     ours()
         .into_iter()
@@ -63,10 +63,10 @@ fn missing_in(flags: &str) -> Vec<String> {
         .collect()
 }
 
-/// Finds the place that is in force and adds to it what it lacks.
+/// Finds the place that applies, and adds the missing flags to it.
 pub(crate) fn carrier(config: &Config, env: &Environment) -> Carrier {
     for (name, separator) in [("CARGO_ENCODED_RUSTFLAGS", SEPARATOR), ("RUSTFLAGS", " ")] {
-        // Set but empty is still in force.
+        // A variable that is set but empty still applies.
         if let Some(mut flags) = env.get(name) {
             let missing = missing_in(&flags.to_string_lossy());
             if missing.is_empty() {
@@ -95,7 +95,7 @@ pub(crate) fn carrier(config: &Config, env: &Environment) -> Carrier {
     Carrier::Config(format!("{key}=[\"{}\"]", missing.join("\",\"")))
 }
 
-/// The flags of a key of the configuration: what its files say and what its variable says.
+/// The flags of a key of the configuration: those of its files and of its variable.
 fn of_key(variable: &str, mut flags: Vec<String>, env: &Environment) -> Vec<String> {
     flags.extend(
         env.text(variable)

@@ -1,40 +1,48 @@
-//! Which program `cargo lunatic run` means, by cargo's own rules.
+//! Chooses the program for `cargo lunatic run`, by cargo's own rules.
 
-use cargo_metadata::{Metadata, Package};
+mod candidates;
 
+use cargo_metadata::{DependencyKind, Metadata, Package};
+
+use self::candidates::Candidates;
 use crate::artifact::Artifact;
 
 /// Why no program could be chosen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SelectError {
-    /// The packages have no binary; holds the examples they have.
-    NoBin(Vec<String>),
-    /// There are several binaries and nothing says which; holds them all.
-    Ambiguous(Vec<String>),
-    /// The flags named several programs; holds those that were built.
+    /// The packages with these names have no binary; holds what else there is to run.
+    NoBin(Vec<String>, Candidates),
+    /// There are several binaries and nothing selects one; holds all of them, and the examples.
+    Ambiguous(Candidates),
+    /// The flags select several programs; holds those that were built.
     Several(Vec<String>),
-    /// Cargo built no program for these flags, such as an example that is a library.
+    /// Cargo built no program for these flags, for example because an example is a library.
     NothingBuilt,
 }
 
 impl std::fmt::Display for SelectError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            SelectError::NoBin(examples) if examples.is_empty() => {
-                write!(f, "a bin target must be available for `cargo lunatic run`")
+            SelectError::NoBin(packages, candidates) => {
+                write!(f, "there is no program to run: ")?;
+                match packages.as_slice() {
+                    [package] => write!(f, "the package `{package}` has no bin target, such as src/main.rs")?,
+                    _ => write!(
+                        f,
+                        "none of the {} packages here has a bin target, such as src/main.rs",
+                        packages.len()
+                    )?,
+                }
+                match candidates.is_empty() {
+                    true => write!(f, "; nor is there an example"),
+                    false => write!(f, "\nrun one of these:{candidates}"),
+                }
             }
-            SelectError::NoBin(examples) => write!(
+            SelectError::Ambiguous(candidates) => write!(
                 f,
-                "a bin target must be available for `cargo lunatic run`; examples are run with `--example NAME`\n\
-                 available examples: {}",
-                examples.join(", ")
-            ),
-            SelectError::Ambiguous(bins) => write!(
-                f,
-                "`cargo lunatic run` could not determine which binary to run; use the `--bin` option to specify a \
-                 binary, or the `default-run` manifest key\navailable binaries: {}",
-                bins.join(", ")
+                "there are several programs; run one of these, or set `default-run` in the package's Cargo.toml:\
+                 {candidates}"
             ),
             SelectError::Several(names) => write!(
                 f,
@@ -53,13 +61,13 @@ impl std::fmt::Display for SelectError {
 
 impl std::error::Error for SelectError {}
 
-/// Chooses the binary when the user named none: `default-run`, else the only one there is.
+/// Chooses the binary if the user named none: `default-run`, or else the only one.
 ///
-/// `specs` are the `--package` arguments; without them cargo's default members are looked at. `None` means that the
-/// packages are not known here, and cargo shall judge.
+/// `specs` are the `--package` arguments; without them, those of cargo's default members are searched that are
+/// programs for Lunatic. `None` means that the packages are unknown here, and the choice is left to cargo.
 pub(crate) fn default_bin(metadata: &Metadata, specs: &[String]) -> Result<Option<String>, SelectError> {
     let packages: Vec<&Package> = match specs {
-        [] => metadata.workspace_default_packages(),
+        [] => guests(metadata.workspace_default_packages()),
         _ => metadata
             .workspace_packages()
             .into_iter()
@@ -76,22 +84,33 @@ pub(crate) fn default_bin(metadata: &Metadata, specs: &[String]) -> Result<Optio
     if let [name] = default_run.as_slice() {
         return Ok(Some(name.to_string()));
     }
-    let names = |is_kind: fn(&cargo_metadata::Target) -> bool| -> Vec<String> {
-        let targets = packages.iter().flat_map(|package| &package.targets);
-        targets
-            .filter(|target| is_kind(target))
-            .map(|target| target.name.clone())
-            .collect()
-    };
-    let mut bins = names(|target| target.is_bin());
-    match bins.len() {
-        0 => Err(SelectError::NoBin(names(|target| target.is_example()))),
-        1 => Ok(bins.pop()),
-        _ => {
-            bins.sort();
-            Err(SelectError::Ambiguous(bins))
+    let targets = packages.iter().flat_map(|package| &package.targets);
+    let bins: Vec<_> = targets.filter(|target| target.is_bin()).collect();
+    let mut candidates = Candidates::of(&packages, metadata);
+    match bins.as_slice() {
+        [] => {
+            if candidates.is_empty() {
+                candidates = Candidates::of(&guests(metadata.workspace_packages()), metadata);
+            }
+            Err(SelectError::NoBin(names(&packages), candidates))
         }
+        [bin] => Ok(Some(bin.name.clone())),
+        _ => Err(SelectError::Ambiguous(candidates)),
     }
+}
+
+/// Those packages that use Lunatic's SDK, if any does: in a workspace with native programs, these are not meant.
+fn guests(packages: Vec<&Package>) -> Vec<&Package> {
+    let uses_sdk = |package: &&Package| {
+        let mut dependencies = package.dependencies.iter();
+        dependencies.any(|dependency| dependency.name == "lunatic" && dependency.kind == DependencyKind::Normal)
+    };
+    let guests: Vec<&Package> = packages.iter().copied().filter(uses_sdk).collect();
+    if guests.is_empty() { packages } else { guests }
+}
+
+fn names(packages: &[&Package]) -> Vec<String> {
+    packages.iter().map(|package| package.name.to_string()).collect()
 }
 
 /// `name`, `name@version` or a full package id.
@@ -102,7 +121,7 @@ fn matches(package: &Package, spec: &str) -> bool {
     }
 }
 
-/// The one program among what cargo built.
+/// The only program among what cargo built.
 pub(crate) fn only_program(artifacts: Vec<Artifact>) -> Result<Artifact, SelectError> {
     let mut programs: Vec<Artifact> = artifacts.into_iter().filter(|artifact| !artifact.test).collect();
     match programs.len() {
@@ -126,6 +145,149 @@ mod tests {
     /// Recorded from a workspace of `several` (binaries a, b), `single` (one binary), `library` (an example) and
     /// `chosen` (two binaries and `default-run`); the first two are its default members.
     const RECORDED: &str = include_str!("../tests/recorded/metadata.json");
+
+    /// A workspace with these manifests and empty source files, as cargo describes it in its folder `folder`.
+    fn workspace(files: &[(&str, &str)], folder: &str) -> Metadata {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in files {
+            let file = root.path().join(name);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, text).unwrap();
+        }
+        let mut command = MetadataCommand::new();
+        command.no_deps().current_dir(root.path().join(folder));
+        command.exec().unwrap()
+    }
+
+    fn package(name: &str, rest: &str) -> String {
+        format!("[package]\nname = \"{name}\"\nedition = \"2024\"\n{rest}")
+    }
+
+    /// Native programs, of which one has `default-run`, beside programs for Lunatic.
+    fn mixed(folder: &str, guest: &str) -> Metadata {
+        let native = package(
+            "native",
+            "default-run = \"native\"\n[dev-dependencies]\nlunatic = \"1\"",
+        );
+        let guest = package("guest", guest);
+        let extra = package(
+            "extra",
+            "[[example]]\nname = \"shown\"\nrequired-features = [\"x\"]\n[features]\nx = []\n",
+        );
+        workspace(
+            &[
+                (
+                    "Cargo.toml",
+                    "[workspace]\nresolver = \"3\"\nmembers = [\"native\", \"guest\", \"extra\"]\n",
+                ),
+                ("native/Cargo.toml", &native),
+                ("native/src/main.rs", ""),
+                ("native/src/bin/one.rs", ""),
+                ("guest/Cargo.toml", &guest),
+                ("guest/src/lib.rs", ""),
+                ("guest/src/bin/one.rs", ""),
+                ("guest/src/bin/two.rs", ""),
+                ("guest/examples/demo.rs", ""),
+                ("extra/Cargo.toml", &extra),
+                ("extra/src/lib.rs", ""),
+                ("extra/examples/shown.rs", ""),
+            ],
+            folder,
+        )
+    }
+
+    const USES_SDK: &str = "[dependencies]\nlunatic = \"1\"\n";
+
+    #[track_caller]
+    fn check_error(metadata: &Metadata, specs: &[&str], expected: &str) {
+        let error = default_bin(metadata, &texts(specs)).unwrap_err();
+        assert_eq!(error.to_string(), expected, "{specs:?}");
+    }
+
+    #[test]
+    fn native_programs_beside_guests_are_not_meant() {
+        check_error(
+            &mixed("", USES_SDK),
+            &[],
+            "there are several programs; run one of these, or set `default-run` in the package's Cargo.toml:\n\
+             programs:\n    cargo lunatic run --bin two\n    cargo lunatic run -p guest --bin one\n\
+             examples:\n    cargo lunatic run --example demo",
+        );
+        let chosen = |metadata: &Metadata| default_bin(metadata, &[]).unwrap();
+        let one = mixed("", &format!("autobins = false\n[[bin]]\nname = \"two\"\n{USES_SDK}"));
+        assert_eq!(chosen(&one).as_deref(), Some("two"));
+        let default_run = mixed("", &format!("default-run = \"two\"\n{USES_SDK}"));
+        assert_eq!(chosen(&default_run).as_deref(), Some("two"));
+        // Where nothing uses the SDK, a program for plain WASI is meant, and cargo's rules hold.
+        assert_eq!(chosen(&mixed("", "")).as_deref(), Some("native"));
+        // Whoever names a package, or is in its folder, means it.
+        assert_eq!(chosen(&mixed("native", USES_SDK)).as_deref(), Some("native"));
+        let named = default_bin(&mixed("", USES_SDK), &texts(&["native"]));
+        assert_eq!(named.unwrap().as_deref(), Some("native"));
+    }
+
+    #[test]
+    fn without_a_program_the_others_of_the_workspace_are_named() {
+        let no_bins = format!("autobins = false\n{USES_SDK}");
+        check_error(
+            &mixed("guest", &no_bins),
+            &[],
+            "there is no program to run: the package `guest` has no bin target, such as src/main.rs\n\
+             run one of these:\nexamples:\n    cargo lunatic run --example demo",
+        );
+        check_error(
+            &mixed("guest", &no_bins),
+            &["extra"],
+            "there is no program to run: the package `extra` has no bin target, such as src/main.rs\n\
+             run one of these:\nexamples:\n    cargo lunatic run -p extra --example shown --features x",
+        );
+        let bare = format!("autobins = false\nautoexamples = false\n{USES_SDK}");
+        check_error(
+            &mixed("", &bare),
+            &[],
+            "there is no program to run: the package `guest` has no bin target, such as src/main.rs; nor is there an \
+             example",
+        );
+        let empty = [
+            ("Cargo.toml", "[workspace]\nmembers = [\"library\", \"app\"]\n"),
+            ("library/Cargo.toml", &package("library", "")),
+            ("library/src/lib.rs", ""),
+            ("app/Cargo.toml", &package("app", "")),
+            ("app/src/main.rs", ""),
+        ];
+        check_error(
+            &workspace(&empty, "library"),
+            &[],
+            "there is no program to run: the package `library` has no bin target, such as src/main.rs\n\
+             run one of these:\nprograms:\n    cargo lunatic run -p app --bin app",
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let bins: Vec<String> = (0..40).map(|number| format!("p/src/bin/b{number:02}.rs")).collect();
+        let manifest = package("p", "");
+        let mut files = vec![("p/Cargo.toml", manifest.as_str())];
+        files.extend(bins.iter().map(|name| (name.as_str(), "")));
+        let error = default_bin(&workspace(&files, "p"), &[]).unwrap_err().to_string();
+        assert!(error.ends_with("--bin b31\n    and 8 more"), "{error}");
+    }
+
+    #[test]
+    fn in_this_checkout_the_benchmarks_are_not_meant() {
+        let mut command = MetadataCommand::new();
+        command
+            .no_deps()
+            .manifest_path(concat!(env!("CARGO_MANIFEST_DIR"), "/../Cargo.toml"));
+        let error = default_bin(&command.exec().unwrap(), &[]).unwrap_err().to_string();
+        for part in [
+            "\n    cargo lunatic run --bin talk\n",
+            "\n    cargo lunatic run --example power\n",
+        ] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
+        assert!(!error.contains("benches"), "{error}");
+    }
 
     fn texts(names: &[&str]) -> Vec<String> {
         names.iter().map(|name| name.to_string()).collect()
@@ -156,14 +318,16 @@ mod tests {
 
     #[test]
     fn what_is_not_clear_is_an_error_with_the_candidates() {
-        check(&[], Err(SelectError::Ambiguous(texts(&["a", "b", "single"]))));
-        check(&["several"], Err(SelectError::Ambiguous(texts(&["a", "b"]))));
-        check(&["library"], Err(SelectError::NoBin(texts(&["show"]))));
-        let text = SelectError::Ambiguous(texts(&["a", "b"])).to_string();
-        assert!(
-            text.ends_with("or the `default-run` manifest key\navailable binaries: a, b"),
-            "{text}"
-        );
+        let candidates = |programs: &[&str], examples: &[&str]| Candidates {
+            programs: texts(programs),
+            examples: texts(examples),
+        };
+        let [a, b] = ["a", "b"].map(|name| format!("cargo lunatic run --bin {name}"));
+        let all = [&a, &b, "cargo lunatic run --bin single"];
+        check(&[], Err(SelectError::Ambiguous(candidates(&all, &[]))));
+        check(&["several"], Err(SelectError::Ambiguous(candidates(&[&a, &b], &[]))));
+        let show = candidates(&[], &["cargo lunatic run -p library --example show"]);
+        check(&["library"], Err(SelectError::NoBin(texts(&["library"]), show)));
     }
 
     fn artifact(name: &str, test: bool) -> Artifact {

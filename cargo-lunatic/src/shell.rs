@@ -1,4 +1,4 @@
-//! What we say on stderr, in cargo's manner: a green word, then what is being done.
+//! Messages on stderr in cargo's style: a green word, then what is being done.
 
 use std::fmt::Display;
 use std::io::IsTerminal;
@@ -18,7 +18,7 @@ pub(crate) struct Shell {
 }
 
 impl Shell {
-    /// Follows `--quiet` and `--color`, else cargo's `CARGO_TERM_COLOR`, else whether stderr is a terminal.
+    /// Follows `--quiet` and `--color`, otherwise cargo's `CARGO_TERM_COLOR`, otherwise whether stderr is a terminal.
     pub(crate) fn new(quiet: bool, color: Option<&str>) -> Shell {
         let from_env = std::env::var("CARGO_TERM_COLOR").ok();
         let color = match color.or(from_env.as_deref()) {
@@ -29,14 +29,14 @@ impl Shell {
         Shell { quiet, color }
     }
 
-    /// Passes on a line that a program said about its progress. Nothing when quiet.
+    /// Passes on a line about the progress of another program, unless quiet.
     pub(crate) fn line(&self, line: &str) {
         if !self.quiet {
             eprintln!("{line}");
         }
     }
 
-    /// Says what is being done: `verb` in cargo's column, then `what`. Nothing when quiet.
+    /// Reports what is being done: `verb` in cargo's column, then `what`. Prints nothing if quiet.
     pub(crate) fn status(&self, verb: &str, what: impl Display) {
         if !self.quiet {
             let verb = format!("{verb:>12}");
@@ -51,7 +51,7 @@ impl Shell {
         }
     }
 
-    /// Reports an error with everything that led to it, always.
+    /// Reports an error with all its causes, even if quiet.
     pub(crate) fn error(&self, error: &dyn std::error::Error) {
         self.failure(error);
         let mut cause = error.source();
@@ -61,7 +61,7 @@ impl Shell {
         }
     }
 
-    /// Reports something that failed and needs no cause, always.
+    /// Reports a failure that has no cause to show, even if quiet.
     pub(crate) fn failure(&self, what: impl Display) {
         eprintln!("{}: {}", self.paint(RED, "error"), lines(what));
     }

@@ -38,9 +38,26 @@ fn succeed(output: Output) -> Output {
     output
 }
 
+/// Writes files below `folder`.
+fn write(folder: &Path, files: &[(&str, &str)]) {
+    for (name, text) in files {
+        let file = folder.join(name);
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, text).unwrap();
+    }
+}
+
+fn read(file: PathBuf) -> String {
+    std::fs::read_to_string(file).unwrap()
+}
+
 /// A new project that is built with the versions of the workspace, which are there already.
 fn new_project(folder: &Path, name: &str) -> PathBuf {
-    succeed(lunatic(folder, &["new", name]));
+    new_project_from(folder, name, "basic")
+}
+
+fn new_project_from(folder: &Path, name: &str, template: &str) -> PathBuf {
+    succeed(lunatic(folder, &["new", name, "--template", template]));
     let project = folder.join(name);
     let lock = Path::new(env!("CARGO_MANIFEST_DIR"))
         .parent()
@@ -81,6 +98,132 @@ fn a_new_project_runs_and_passes_its_test() {
 }
 
 #[test]
+fn every_template_builds_without_warnings_and_passes_its_tests() {
+    let temp = tempfile::tempdir().unwrap();
+    let target = format!("--target-dir={}", target_dir().display());
+    for template in ["actor", "web", "cli", "library"] {
+        let project = new_project_from(temp.path(), &format!("cargo-lunatic-new-{template}"), template);
+        let checked = succeed(lunatic(&project, &["check", "--all-targets", &target]));
+        assert!(
+            !stderr(&checked).contains("warning"),
+            "{template}: {}",
+            stderr(&checked)
+        );
+        let tested = succeed(lunatic(&project, &["test", &target]));
+        assert!(stdout(&tested).contains("... ok"), "{template}: {}", stdout(&tested));
+        let left = succeed(lunatic(&project, &["test", &target, "no_such_test"]));
+        assert!(
+            !stdout(&left).contains("0 filtered out"),
+            "{template}: {}",
+            stdout(&left)
+        );
+    }
+}
+
+#[test]
+fn the_templates_have_different_files() {
+    let temp = tempfile::tempdir().unwrap();
+    for (arguments, source, part) in [
+        (&["new", "p"][..], "src/main.rs", "squares(10)"),
+        (&["new", "p", "--template=actor"], "src/main.rs", "impl Actor for"),
+        (&["new", "p", "--template=web"], "lunatic.toml", "\nallow-net = ["),
+        (&["new", "p", "--template=cli"], "lunatic.toml", "\ndir = ["),
+        (&["new", "p", "--template=library"], "src/lib.rs", "pub fn map"),
+        (&["new", "p", "--lib"], "src/lib.rs", "pub fn map"),
+        (&["new", "p", "--edition=2021"], "Cargo.toml", "edition = \"2021\""),
+        (&["new", "p", "--name=other"], "Cargo.toml", "name = \"other\""),
+    ] {
+        succeed(lunatic(temp.path(), arguments));
+        let project = temp.path().join("p");
+        let text = read(project.join(source));
+        assert!(text.contains(part), "{arguments:?}: {text}");
+        // The manifest says where the crates come from, and cargo understands it.
+        let manifest = read(project.join("Cargo.toml"));
+        assert!(manifest.contains("# Lunatic's checkout from which"), "{manifest}");
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .current_dir(&project)
+            .no_deps()
+            .exec();
+        let dependencies = metadata.unwrap().packages.remove(0).dependencies;
+        assert!(
+            dependencies.iter().any(|dependency| dependency.name == "lunatic"),
+            "{manifest}"
+        );
+        std::fs::remove_dir_all(&project).unwrap();
+    }
+}
+
+#[test]
+fn init_makes_a_project_of_a_folder() {
+    let temp = tempfile::tempdir().unwrap();
+    for (arguments, folder) in [
+        (&["init", "a", "--vcs=none"][..], "a"),
+        (&["init", "--vcs=none", "b"], "b"),
+    ] {
+        let made = succeed(lunatic(temp.path(), arguments));
+        let project = temp.path().join(folder);
+        assert!(read(project.join("src/main.rs")).contains("squares(10)"));
+        assert!(read(project.join("Cargo.toml")).contains("\nlunatic = "));
+        assert!(
+            stderr(&made).contains(&format!("`cd {folder}`, then")),
+            "{}",
+            stderr(&made)
+        );
+    }
+    let here = temp.path().join("here");
+    std::fs::create_dir(&here).unwrap();
+    let made = succeed(lunatic(&here, &["init", "--template", "actor"]));
+    assert!(!stderr(&made).contains("cd "), "{}", stderr(&made));
+    assert!(read(here.join("src/main.rs")).contains("impl Actor for"));
+    assert_eq!(read(here.join(".gitignore")), "/target\n");
+
+    let again = lunatic(&here, &["init"]);
+    assert_eq!(again.status.code(), Some(101));
+    assert!(stderr(&again).contains("existing Cargo package"), "{}", stderr(&again));
+}
+
+#[test]
+fn init_keeps_what_is_there() {
+    const OWN: &str = "fn main() {\n    println!(\"mine\");\n}\n";
+    const CARGOS: &str = "fn main() {\n    println!(\"Hello, world!\");\n}\n";
+    for (files, template) in [
+        (
+            &[
+                ("src/main.rs", OWN),
+                ("lunatic.toml", "env = []\n"),
+                (".gitignore", "*.o\n"),
+            ][..],
+            "web",
+        ),
+        (&[("src/main.rs", "")], "basic"),
+        (&[("main.rs", OWN)], "cli"),
+        (&[("src/lib.rs", "//! Mine.\n")], "library"),
+        (&[("src/main.rs", CARGOS), ("lunatic.toml", "env = []\n")], "web"),
+    ] {
+        let temp = tempfile::tempdir().unwrap();
+        let project = temp.path().join("p");
+        write(&project, files);
+        let made = succeed(lunatic(&project, &["init", "--template", template, "--vcs", "none"]));
+        for (name, text) in files {
+            let now = read(project.join(name));
+            match *text == CARGOS {
+                true => assert!(now.contains("Router::new()"), "{name}: {now}"),
+                false => assert_eq!(now, *text, "{name}"),
+            }
+        }
+        let kept = files.iter().all(|(_, text)| *text != CARGOS);
+        assert_eq!(stderr(&made).contains("Kept the sources"), kept, "{}", stderr(&made));
+        assert!(read(project.join("Cargo.toml")).contains("\nlunatic = "));
+        // No second program appears beside the user's.
+        let metadata = cargo_metadata::MetadataCommand::new()
+            .current_dir(&project)
+            .no_deps()
+            .exec();
+        assert_eq!(metadata.unwrap().packages[0].targets.len(), 1);
+    }
+}
+
+#[test]
 fn the_programs_exit_code_and_arguments_pass_through() {
     let temp = tempfile::tempdir().unwrap();
     let project = new_project(temp.path(), "cargo-lunatic-code");
@@ -114,6 +257,11 @@ fn what_cargo_refuses_is_refused_in_its_words() {
         (&["new", "1bad"][..], "the name cannot start with a digit"),
         (&["new", "taken"], "already exists"),
         (&["new", "good", "--name", "not good"], "invalid character"),
+        (
+            &["new", "good", "--template", "bad"],
+            "[possible values: basic, actor, web, cli, library]",
+        ),
+        (&["init", "1bad"], "the name cannot start with a digit"),
         (&["build"], "could not find `Cargo.toml`"),
         (&["run"], "could not find `Cargo.toml`"),
         (
@@ -193,4 +341,68 @@ fn a_wrong_choice_of_toolchain_is_explained() {
         "{}",
         stdout(&output)
     );
+}
+
+/// A package without dependencies, with a benchmark that is a program, and tests of which one fails.
+#[test]
+fn benchmarks_run_and_results_are_written_for_programs() {
+    let temp = tempfile::tempdir().unwrap();
+    let folder = temp.path();
+    write(
+        folder,
+        &[
+            (
+                "Cargo.toml",
+                "[package]\nname = \"measured\"\nedition = \"2024\"\n\n[[bench]]\nname = \"add\"\nharness = false\n\n[workspace]\n",
+            ),
+            (
+                "src/lib.rs",
+                "#[test]\nfn passes() {}\n\n#[test]\nfn fails() { panic!(\"as <you> wish\") }\n",
+            ),
+            (
+                "benches/add.rs",
+                "fn main() {\n    let args: Vec<_> = std::env::args().skip(1).collect();\n    println!(\"{}\", args.join(\" \"));\n    \
+                 if args.contains(&\"fail\".to_owned()) { std::process::exit(3) }\n}\n",
+            ),
+        ],
+    );
+    let target = format!("--target-dir={}", folder.join("target").display());
+
+    let run = succeed(lunatic(folder, &["bench", &target, "quick", "--", "--save"]));
+    assert_eq!(stdout(&run), "--bench quick --save\n");
+    let failed = lunatic(folder, &["bench", &target, "--bench", "add", "fail"]);
+    assert_eq!(failed.status.code(), Some(3));
+    assert!(
+        stderr(&failed).contains("bench failed, to rerun pass `--bench add`"),
+        "{}",
+        stderr(&failed)
+    );
+
+    let tested = lunatic(
+        folder,
+        &["test", &target, "--lib", "--message-format=json", "--junit=results.xml"],
+    );
+    assert_eq!(tested.status.code(), Some(101));
+    let events = stdout(&tested);
+    for line in events.lines() {
+        assert!(line.starts_with("{\"") && line.ends_with('}'), "{events}");
+    }
+    assert!(events.contains("\"event\":\"failed\""), "{events}");
+    let results = read(folder.join("results.xml"));
+    assert!(
+        results.contains("<testsuite name=\"measured\" tests=\"2\" failures=\"1\" errors=\"0\" skipped=\"0\"")
+            && results.contains("as &lt;you&gt; wish"),
+        "{results}"
+    );
+
+    write(
+        folder,
+        &[(
+            "Cargo.toml",
+            "[package]\nname = \"measured\"\nedition = \"2024\"\nautobenches = false\n\n[workspace]\n",
+        )],
+    );
+    let none = lunatic(folder, &["bench", &target]);
+    assert_eq!(none.status.code(), Some(101));
+    assert!(stderr(&none).contains("there are no benchmarks"), "{}", stderr(&none));
 }

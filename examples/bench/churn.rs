@@ -1,5 +1,6 @@
-//! Whether the host keeps anything of processes that are gone. Who runs these works looks at the host's memory at each
-//! *mark*: a line of JSON on standard output. With a third argument `wait`, the work goes on when a line comes in.
+//! Does the host keep anything of processes that are gone? Whoever runs these works checks the host's memory at each
+//! *mark*, a line of JSON on standard output. With a third argument `wait`, the work goes on only after a line on
+//! standard input.
 
 use std::time::{Duration, Instant};
 
@@ -7,13 +8,13 @@ use lunatic::{Channel, ExitReason, Mailbox, Process, sleep};
 
 use super::{spawn, spawn_into, timed};
 
-/// So many are spawned before their messages are received.
+/// How many processes are spawned before their messages are received.
 const TOGETHER: u64 = 1000;
-/// How long the host has for putting things in order before the last mark.
+/// How long the host has for cleaning up before the last mark.
 const REST: Duration = Duration::from_secs(1);
 
 pub(crate) struct Marks {
-    /// Whether to wait for a line after each.
+    /// Whether to wait for a line after each mark.
     pub(crate) wait: bool,
 }
 
@@ -27,12 +28,13 @@ impl Marks {
     }
 }
 
-/// As many spawns as fit into so many seconds: how many these were, and the time. Marks each minute, or each fifth.
+/// Spawns processes for some seconds. Returns how many, and the time. Makes a mark each minute, or each fifth of the
+/// time.
 pub(crate) fn churn(seconds: u64, marks: &Marks) -> (u64, Duration) {
     let all = Duration::from_secs(seconds);
     let each = (all / 5).min(Duration::from_secs(60));
     let (mut spawned, mut time, mut marked) = (0, Duration::ZERO, Duration::ZERO);
-    // One channel for all: each belongs to this process until that ends, with room for what it held.
+    // One channel for all, because a channel and its buffer live until this process exits.
     let squares = Channel::new(0);
     marks.mark("start", 0);
     while time < all {
@@ -48,7 +50,7 @@ pub(crate) fn churn(seconds: u64, marks: &Marks) -> (u64, Duration) {
     (spawned, time)
 }
 
-/// `n` processes come and go, first one soon after the other, then all alive at once.
+/// Runs `n` processes one soon after the other, then `n` that are all alive at the same time.
 pub(crate) fn gone(n: u64, marks: &Marks) -> Duration {
     marks.mark("start", 0);
     let short = spawn(n);

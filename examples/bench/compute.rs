@@ -1,13 +1,13 @@
-//! Computations that know nothing of processes: compiled for guests here, natively by the harness.
+//! Computations that do not use processes: compiled for guests here, and natively by the benchmark.
 
 use std::collections::HashMap;
 
-/// The `n`-th Fibonacci number, the slow way.
+/// The `n`-th Fibonacci number, by naive recursion.
 pub(crate) fn fib(n: u64) -> u64 {
     if n < 2 { n } else { fib(n - 1) + fib(n - 2) }
 }
 
-/// Memory-heavy: sorts `n` numbers, counts them in a map by their low bits, and multiplies two matrices of 200 × 200.
+/// Memory-bound: sorts `n` numbers, counts them in a map by their low bits, and multiplies two matrices of 200 × 200.
 pub(crate) fn memory(n: u64) -> u64 {
     let mut state = 0x2545_F491_4F6C_DD1D_u64;
     let mut numbers: Vec<u64> = (0..n)

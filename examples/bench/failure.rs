@@ -1,4 +1,4 @@
-//! What the tools for failure cost: calls, kills, timers, supervisors.
+//! The costs of calls, kills, timers and supervisors.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use lunatic::{Address, ExitReason, Mailbox, Process, sleep, timer};
 
 use super::timed;
 
-/// One request and its answer, with an end of the callee watched for.
+/// Calls a server `n` times. A call includes watching for an exit of the callee.
 pub(crate) fn call(n: u64) -> Duration {
     type Request = (u64, ReplyTo<u64>);
     let server = Process::spawn(|| {
@@ -27,7 +27,7 @@ pub(crate) fn call(n: u64) -> Duration {
     })
 }
 
-/// From a kill to the news of it, of a process that is busy and has `n` messages in its mailbox.
+/// Kills a busy process with `n` messages in its mailbox, and waits until it has exited.
 pub(crate) fn kill(n: u64) -> Duration {
     let busy = Process::spawn(|| {
         let mut x = 0_u64;
@@ -44,9 +44,9 @@ pub(crate) fn kill(n: u64) -> Duration {
     })
 }
 
-/// One timer that is set and cancelled, while all others are set too.
+/// Sets `n` timers, so that all exist at the same time, and cancels them.
 pub(crate) fn timers(n: u64) -> Duration {
-    // One process has at most so many timers that others have set.
+    // Other processes can set at most 32,768 timers of one process.
     let owners: Vec<_> = (0..n.div_ceil(32_768))
         .map(|_| Process::spawn(|| sleep(Duration::MAX)).unwrap())
         .collect();
@@ -78,7 +78,7 @@ impl Actor for Idle {
     }
 }
 
-/// `n` children of one supervisor are started; a tenth of them are killed, all of which are restarted.
+/// Starts `n` children of one supervisor, and kills a tenth of them, which are then restarted.
 pub(crate) fn supervise(n: u64) -> Duration {
     let options = DynamicOptions {
         intensity: Intensity {
@@ -97,7 +97,7 @@ pub(crate) fn supervise(n: u64) -> Duration {
     for child in children.iter().step_by(10) {
         child.process().join();
     }
-    // The ends came before this question, so what is counted are the restarted.
+    // The exits were signalled before this call, so the children counted here include the restarted ones.
     let alive = supervisor.child_actors().unwrap();
     assert_eq!(alive.len() as u64, n);
     let time = start.elapsed();

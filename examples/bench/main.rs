@@ -1,24 +1,24 @@
-//! The works that Lunatic is measured by, through the public SDK: what the programs of its peers under `benches/` do, no
-//! more and no less.
+//! The benchmark works of Lunatic, written against the public SDK. They do exactly what the programs of its peers under
+//! `benches/` do.
 //!
 //! `cargo lunatic run --release --example bench -- WORK N` prints one JSON line with `system`, `work`, `n` and
 //! `ns_per_op`, or `p50_us`, `p99_us` and `max_us`.
 //!
 //! | work | one operation |
 //! |---|---|
-//! | `spawn` | spawn a process, it sends one message, ends, the parent receives it |
+//! | `spawn` | spawn a process, which sends one message and exits; the parent receives the message |
 //! | `spawn-parallel` | the same, by PARENTS processes (third argument, 2 without it) that spawn and receive N / PARENTS each |
 //! | `pingpong` | one round trip between two processes |
 //! | `ring` | one hop of a token around 1,000 processes |
 //! | `fanin` | one message; N / 1,000 senders of 1,000 messages each, one receiver |
-//! | `idle` | one process that says hello, then waits; afterwards 10,000 of them, picked at random, are asked something, and all must be alive |
-//! | `churn` | the same as `spawn`, as many as fit into N seconds; marks for who watches the host's memory |
-//! | `gone` | N processes that end at once, then N that are alive together and are killed; marks, too |
+//! | `idle` | one process that sends a message, then waits; afterwards 10,000 of them, picked at random, get a request, and all must be alive |
+//! | `churn` | the same as `spawn`, as many as fit into N seconds; marks for measuring the host's memory |
+//! | `gone` | N processes that exit immediately, then N that are alive at the same time and are killed; marks, too |
 //! | `call` | one call of an actor and its answer |
-//! | `kill` | the whole of killing a busy process with N messages in its mailbox, and hearing of it |
-//! | `timers` | one timer, set and cancelled, with N of them at once |
+//! | `kill` | the whole of killing a busy process with N messages in its mailbox, and of joining it |
+//! | `timers` | one timer, set and cancelled, with N of them at the same time |
 //! | `supervise` | one child of a dynamic supervisor, of which a tenth are killed and restarted |
-//! | `fair` | N endless loops a core (`CORES`, a third argument, 2 without it): how late does a process wake that sleeps 10 ms |
+//! | `fair` | N endless loops per core (`CORES`, third argument, 2 without it): how late a process wakes that sleeps 10 ms |
 //! | `fib` | the whole computation of the N-th Fibonacci number |
 //! | `memory` | the whole of sorting N numbers, counting them in a map and multiplying two matrices |
 
@@ -104,7 +104,7 @@ fn spawn_into(squares: Channel<(u64, u64)>, n: u64) -> Duration {
     })
 }
 
-/// What more cores can do for spawning: with one parent, what it does itself is a bound for all.
+/// How much spawning gains from more cores: with one parent, the work of that parent is the bound.
 fn spawn_parallel(n: u64, parents: u64) -> Duration {
     let (go, done) = (Channel::<()>::new(0), Channel::<Duration>::new(0));
     for parent in 0..parents {

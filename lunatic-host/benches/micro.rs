@@ -9,7 +9,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use lunatic_host::bench::Sleeper;
 use lunatic_host::{ExitReason, Runtime, SystemConfig};
 
-/// A guest, for so many steps. It exits with the time of one of its parts, in units of 16 ns.
+/// A guest that runs a given number of steps. It exits with the time of one of its parts, in units of 16 ns.
 ///
 /// It works in rounds of 500, which take less than a time slice each: `$first` and `$second` are timed apart.
 const GUEST: &str = r#"(module
@@ -108,7 +108,7 @@ impl Steps {
             .replace("STEPS", &steps.to_string())
     }
 
-    /// The time of so many steps.
+    /// The time of a number of steps.
     fn run(&self, runtime: &Runtime, steps: u64) -> Duration {
         let module = runtime.load(self.guest(steps).as_bytes()).expect("the guest is good");
         let system = runtime

@@ -1,23 +1,24 @@
-//! Instances that workers make ahead, when they have nothing else to do.
+//! Instances that idle workers make in advance.
 //!
-//! Where one process starts many others and waits for each, one worker does all the work, and most of it is making
-//! instances. So each instance that is needed is a sign that one more will be: another worker makes it meanwhile. Programs
-//! of few processes never get that far, and after the last one no more than [`READY_MAX`] are left over.
+//! If one process spawns many others and waits for each, one worker does all the work, and most of that is making
+//! instances. Therefore each instance that is needed is a sign that another will be, and another worker makes it
+//! meanwhile. Programs with few processes never get that far, and at most [`READY_MAX`] instances are left over after
+//! the last one.
 
 use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// So many instances at most wait to be used.
+/// The most instances that wait to be used.
 const READY_MAX: usize = 16;
-/// So many instances of a module are made before any is made ahead.
+/// How many instances of a module must be made before any is made in advance.
 const FEW: usize = 64;
 
 /// Runners `R` of modules `M`.
 pub(crate) struct Ahead<M, R>(Mutex<State<M, R>>);
 
 struct State<M, R> {
-    /// The module that instances were needed of last, and how many.
+    /// The module of the last instance that was needed, and how many of it were.
     module: Option<(Arc<M>, usize)>,
     wanted: usize,
     ready: Vec<R>,
@@ -47,7 +48,7 @@ impl<M, R> State<M, R> {
 }
 
 impl<M, R> Ahead<M, R> {
-    /// An instance that is ready.
+    /// Takes an instance that is ready.
     pub(crate) fn take(&self, module: &Arc<M>) -> Option<R> {
         let mut state = self.0.lock();
         if state.is_about(module) {
@@ -57,7 +58,8 @@ impl<M, R> Ahead<M, R> {
         }
     }
 
-    /// An instance of the module is needed, and one more will be. True if it is time to wake a worker for that.
+    /// Records that an instance of the module is needed, so that another will be. True if a worker should be woken for
+    /// it.
     pub(crate) fn want(&self, module: &Arc<M>) -> bool {
         // Declared first, so that they are dropped after the lock.
         let mut others = Vec::new();
@@ -77,14 +79,14 @@ impl<M, R> Ahead<M, R> {
         state.wanted == READY_MAX / 2
     }
 
-    /// The module that an instance is to be made of now, if any.
+    /// The module of which an instance should be made now, if any.
     pub(crate) fn next(&self) -> Option<Arc<M>> {
         let mut state = self.0.lock();
         state.wanted = state.wanted.checked_sub(1)?;
         state.module.as_ref().map(|(module, _)| module.clone())
     }
 
-    /// Keeps an instance of the module, if it is still wanted.
+    /// Keeps an instance of the module if it is still wanted.
     pub(crate) fn put(&self, module: &Arc<M>, runner: R) {
         let mut state = self.0.lock();
         if state.is_about(module) && state.ready.len() < READY_MAX {
@@ -92,7 +94,7 @@ impl<M, R> Ahead<M, R> {
         }
     }
 
-    /// Lets go of everything. Runners know the runtime, which would else never end.
+    /// Drops everything. Runners hold a reference to the runtime, which would otherwise never end.
     pub(crate) fn clear(&self) {
         let state = std::mem::take(&mut *self.0.lock());
         drop(state);

@@ -1,4 +1,4 @@
-//! For the micro-benchmarks in `benches/`: steps that no public call takes alone. Not part of the interface.
+//! Steps for the micro-benchmarks in `benches/` that no public call takes alone. Not part of the interface.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,7 +7,7 @@ use crate::instance::Runner;
 use crate::running::RunningSystem;
 use crate::wasm::Process;
 
-/// The main process of a system, asleep.
+/// A system whose main process is asleep.
 pub struct Sleeper {
     process: Arc<Process>,
     _system: RunningSystem,
@@ -30,7 +30,7 @@ impl Sleeper {
         }
     }
 
-    /// Freezes the process and thaws it again: how long each took.
+    /// Freezes the process and thaws it again; returns how long each took.
     ///
     /// # Panics
     ///

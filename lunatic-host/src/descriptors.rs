@@ -1,22 +1,24 @@
-//! The descriptors of this process of the system, of which the host needs some itself.
+//! The descriptors of the host's process, some of which the host needs itself.
 //!
-//! Each file, folder and socket of a guest is one. A host that has none left cannot look up a name, open its cache or start a
-//! helper, so some are kept for the host, and the rest is [divided](lunatic_kernel::stock) among groups of processes.
+//! Each file, folder and socket of a guest needs one. Without a free descriptor, the host cannot look up a name, open
+//! its cache or start a helper. Therefore some are reserved for the host, and the rest is
+//! [divided](lunatic_kernel::stock) among groups of processes.
 
 use std::sync::Arc;
 
 use lunatic_kernel::stock::Stock;
 
-/// So many are kept for the host, if that is not more than a quarter of all: a few for each of the 512 threads at most that work
-/// on files, for each of 64 look-ups of names at once, and for helpers that compile.
+/// Reserved for the host, if that is not more than a quarter of all: a few for each of up to 512 threads that work on
+/// files, for each of 64 concurrent look-ups of names, and for helpers that compile.
 const KEPT_MAX: u64 = 1024;
-/// So many are taken to be there if the system does not limit them.
+/// The assumed number if the operating system sets no limit.
 const UNLIMITED: u64 = 1 << 30;
 
-/// Lets this process of the system have as many descriptors as it may, and says how many of them processes may have together:
-/// `wanted`, or all that the host does not keep for itself, whichever is less.
+/// Raises the limit of this process to the hard limit, and returns how many descriptors processes may have together:
+/// `wanted`, or all that are not reserved for the host, whichever is less.
 ///
-/// Shells often give 1,024 only, for the sake of programs that use `select`. Who builds several runtimes says how many each has.
+/// Shells often allow only 1,024, for the sake of programs that use `select`. An embedder that builds several runtimes
+/// sets the number for each.
 pub(crate) fn stock(wanted: Option<u32>) -> Arc<Stock> {
     let all = raise_limit();
     make_room(all);
@@ -24,7 +26,7 @@ pub(crate) fn stock(wanted: Option<u32>) -> Arc<Stock> {
     Stock::new(wanted.map_or(most, |wanted| most.min(wanted.into())))
 }
 
-/// Raises the limit as far as it goes. Returns it.
+/// Raises the limit to the hard limit and returns it.
 fn raise_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
@@ -32,20 +34,21 @@ fn raise_limit() -> u64 {
         current: limit.maximum,
         maximum: limit.maximum,
     };
-    // If it is refused, guests may have fewer, and no more.
+    // If this is refused, guests merely have fewer.
     let raised = setrlimit(Resource::Nofile, most).is_ok();
     let now = if raised { limit.maximum } else { limit.current };
     now.unwrap_or(UNLIMITED).min(UNLIMITED)
 }
 
-/// So many descriptors have their place in the kernel's table from the start: half a MiB.
+/// The kernel's table of descriptors has room for this many from the start: half a MiB.
 const ROOM: u64 = 1 << 16;
 
-/// Has the kernel make its table of descriptors as large as most guests need it, before there are threads. Each time it doubles
-/// with threads, whoever needed the room waits for all cores to have looked away, some 10 ms, and so does who opens meanwhile.
+/// Makes the kernel enlarge its table of descriptors to the size that most guests need, before there are threads. Once
+/// there are threads, whoever causes it to double waits some 10 ms until all cores have noticed, and so does everyone
+/// who opens something meanwhile.
 fn make_room(all: u64) {
     let last = all.min(ROOM).saturating_sub(1);
-    // Without it, guests with many sockets make others late, and no more.
+    // If this fails, guests with many sockets merely delay others.
     if let (Ok(last), Ok(file)) = (i32::try_from(last), std::fs::File::open("/dev/null")) {
         drop(rustix::io::fcntl_dupfd_cloexec(&file, last));
     }

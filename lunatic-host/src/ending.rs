@@ -1,4 +1,4 @@
-//! How the end of a call into a guest becomes the end of a process, and what is said about it.
+//! Turns the end of a call into a guest into the end of a process, and reports it.
 
 use std::any::Any;
 use std::fmt;
@@ -8,19 +8,20 @@ use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::exit::{ExitReason, Trap};
-use lunatic_sys::codes;
+use lunatic_sys::codes::{self, REASON_TEXT_LEN_MAX};
 
 use crate::dumps::{self, Claim, Dumping};
 use crate::engine::WASM_STACK_SIZE;
 use crate::log::Level;
 use crate::module::Module;
 use crate::report::dump::{Memory, Value};
+use crate::report::files::Files;
 use crate::report::untrusted::{line, lines};
-use crate::report::{self, CrashReport, DeadlockReport, Ended, Panic, PanicCapture};
+use crate::report::{self, CrashReport, Ended, Panic, PanicCapture, unsupported};
 use crate::wasi::Output;
 use crate::wasm::{Kernel, Process, System};
 
-/// The process ended itself, or a signal to itself ended it.
+/// The process has exited by itself, or by a signal to itself.
 #[derive(Debug)]
 pub(crate) struct Exited(pub(crate) ExitReason);
 
@@ -35,62 +36,88 @@ impl fmt::Display for Exited {
 
 impl std::error::Error for Exited {}
 
-/// The end of a process: why, and what is to be said about it.
+/// The end of a process: its reason, and what to report about it.
 pub(crate) struct Ending {
     reason: ExitReason,
     report: Option<Failure>,
+    /// If it exited with a code other than 0: the end of what it wrote to standard error.
+    last_words: Option<String>,
 }
 
-/// What a report will be made of, when all that waits for the end of the process has heard of it: names and lines may first
-/// have to be looked for in the debug information of the module.
+/// The data for a report, which is made after everyone who waits for the end of the process has been notified: names
+/// and lines may first have to be looked up in the debug information of the module.
 struct Failure {
     module: Arc<Module>,
     error: wasmtime::Error,
     panic: Option<Panic>,
-    /// The process ended itself, and said this.
+    /// The text with which the process exited by itself.
     said: Option<String>,
+    /// The bytes of the texts that it holds.
+    texts_len: usize,
 }
 
 impl Ending {
-    /// Why the process ended whose call returned `result`.
+    /// The end of a process whose call returned `result`.
     pub(crate) fn of(
         module: &Arc<Module>,
         result: wasmtime::Result<()>,
         panic: Option<PanicCapture>,
         out_of_memory: bool,
     ) -> Self {
-        let failure = |error, panic, said| {
+        let failure = |error, panic, said, texts_len| {
             Some(Failure {
                 module: module.clone(),
                 error,
                 panic,
                 said,
+                texts_len,
             })
         };
         let Err(error) = result else {
             return Self {
                 reason: ExitReason::Normal,
                 report: None,
+                last_words: None,
             };
         };
+        let capture = panic.unwrap_or_default();
+        let last_words = |reason: &ExitReason| matches!(reason, ExitReason::Exit(_)).then(|| capture.last_words());
         if let Some(exited @ Exited(reason)) = error.downcast_ref() {
             let failed = matches!(reason, ExitReason::Error(_) | ExitReason::Panic(_));
             let (reason, said) = (reason.clone(), exited.to_string());
-            let report = if failed { failure(error, None, Some(said)) } else { None };
-            return Self { reason, report };
+            // The error has the text once more.
+            let len = 2 * said.len();
+            let last_words = last_words(&reason);
+            let report = if failed {
+                failure(error, None, Some(said), len)
+            } else {
+                None
+            };
+            return Self {
+                reason,
+                report,
+                last_words,
+            };
         }
-        let panic = report::panic_of(&error, &panic.unwrap_or_default());
-        let reason = reason(
-            report::classify(&error, panic.as_ref()),
-            report::trap_code(&error),
-            out_of_memory,
-        );
+        let panic = report::panic_of(&error, &capture);
+        let ended = report::classify(&error, panic.as_ref());
+        let len = text_of(&ended).len();
+        let reason = reason(ended, report::trap_code(&error), out_of_memory);
         let is_failure = !matches!(reason, ExitReason::Normal | ExitReason::Exit(_));
-        let report = if is_failure { failure(error, panic, None) } else { None };
-        Self { reason, report }
+        let last_words = last_words(&reason);
+        let report = if is_failure {
+            failure(error, panic, None, len)
+        } else {
+            None
+        };
+        Self {
+            reason,
+            report,
+            last_words,
+        }
     }
 
-    /// Why a process that ended so before it accepted the state of another version did not accept it.
+    /// Why a process did not accept the state of another version, if it ended like this before it did.
     pub(crate) fn before_accepting(self) -> String {
         let said = self.report.as_ref().and_then(|failure| failure.said.clone());
         match (said, self.reason) {
@@ -100,12 +127,15 @@ impl Ending {
         }
     }
 
-    /// Has the end reported if it is a failure. The report comes soon: nobody waits for it. If the failure is to be dumped, the
-    /// caller has the instance.
+    /// Arranges a report if the end is a failure. The report follows soon; nobody waits for it. If the failure must be
+    /// dumped, the caller holds the instance.
     pub(crate) fn publish(self, kernel: &Kernel, process: &Process) -> (ExitReason, Option<Obituary>) {
         let system = &process.system;
         // Once the main process has ended, the others may see its channels close before they are stopped.
         let is_told = system.is_main(process.id) || !system.is_over();
+        if let Some(said) = self.last_words.filter(|_| system.is_main(process.id)) {
+            explain_exit(process, &self.reason, &said);
+        }
         let failure = self.report.filter(|_| is_told);
         if let Some(failure) = &failure {
             failure.module.count_failure();
@@ -118,11 +148,11 @@ impl Ending {
     }
 }
 
-/// About how many bytes a failure takes up that waits to be reported, beside its texts.
+/// Approximate bytes that a failure takes up while it waits to be reported, in addition to its texts.
 const FAILURE_SIZE: usize = 8 << 10;
 
 impl Failure {
-    /// Has the failure reported, and dumped if that is wanted.
+    /// Arranges a report of the failure, and a dump if one is wanted.
     fn publish(self, kernel: &Kernel, process: &Process, reason: &ExitReason) -> Option<Obituary> {
         let data = &process.system.data;
         let (config, reports) = (&data.config, data.reports());
@@ -150,6 +180,7 @@ impl Failure {
         let panic = self.panic.as_ref();
         let mut report = CrashReport::new(title, &self.error, panic, Some(symbols), Some(WASM_STACK_SIZE));
         report.full = report::full_backtraces();
+        report.reason = cut(report.reason);
         if let Some(said) = &self.said {
             report.kind = report::Kind::Failed;
             report.reason.clone_from(said);
@@ -158,14 +189,14 @@ impl Failure {
     }
 }
 
-/// A failure, and whom the process knew: all that a report is made of.
+/// A failure and the relations of the process: everything that a report consists of.
 struct Story {
     failure: Failure,
     title: String,
     parent: Option<String>,
     links: Vec<String>,
     links_len: usize,
-    without_folders: bool,
+    files: Files,
     dump: Option<String>,
 }
 
@@ -182,19 +213,19 @@ impl Story {
             parent: process.parent.map(|parent| name(&process.system, parent)),
             links: links.into_iter().map(|linked| name(&process.system, linked)).collect(),
             links_len,
-            without_folders: process.local.rights.wasi.has_no_folder(),
+            files: process.local.files(&process.system),
             dump: claim.map(|claim| claim.path().display().to_string()),
         }
     }
 
-    /// Leaves it to the thread of the output that reports go to to make the report. The process pays for what that takes.
+    /// Leaves the report to the thread of the output for reports. The process pays for the data that waits.
     fn report(self: Arc<Self>, process: &Process, reports: &Output) {
         let budget = process.local.rights.budget.clone();
         let system = process.system.clone();
         let (id, called) = (process.id.to_string(), called(process));
-        let texts = self.failure.said.as_ref().map_or(0, String::len) + self.title.len();
+        let texts_len = self.failure.texts_len + self.title.len() + self.files.size();
         let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
-        if paid.grow(FAILURE_SIZE + texts).is_err() {
+        if paid.grow(FAILURE_SIZE + texts_len).is_err() {
             return reports.leave_out();
         }
         reports.report_later(move || {
@@ -210,25 +241,25 @@ impl Story {
         });
     }
 
-    /// The report. Looks up names and lines, which may take long.
+    /// Makes the report. Looks up names and lines, which may take long.
     fn to_report(&self) -> CrashReport {
         let mut report = self.failure.to_report(self.title.clone());
         report.parent.clone_from(&self.parent);
         (report.links, report.links_len) = (self.links.clone(), self.links_len);
-        report.without_folders = self.without_folders;
+        report.files.clone_from(&self.files);
         report.dump.clone_from(&self.dump);
         report
     }
 }
 
-/// A failure that is to be dumped.
+/// A failure that will be dumped.
 pub(crate) struct Obituary {
     story: Arc<Story>,
     dumping: Dumping,
 }
 
 impl Obituary {
-    /// Writes the dump; blocks. Returns what is to be dropped when the memory is gone.
+    /// Writes the dump; blocks. The caller drops the result after it has released the memory.
     pub(crate) fn write(self, globals: &[Value], memory: Option<Memory<'_>>) -> Claim {
         let Self { story, dumping } = self;
         let find = || {
@@ -240,7 +271,31 @@ impl Obituary {
     }
 }
 
+/// The text of the end of a call; empty if it has none.
+fn text_of(ended: &Ended) -> &str {
+    match ended {
+        Ended::Panic(text) | Ended::Trap(text) | Ended::HostBug(text) => text,
+        Ended::Exit(_) => "",
+    }
+}
+
+/// A text of a reason, cut to the longest that there is: it is kept with the end of the process, and sent to all that
+/// hear of it.
+fn cut(mut text: String) -> String {
+    if text.len() > REASON_TEXT_LEN_MAX {
+        text.truncate(text.floor_char_boundary(REASON_TEXT_LEN_MAX));
+        text.shrink_to_fit();
+    }
+    text
+}
+
 fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {
+    let ended = match ended {
+        Ended::Panic(text) => Ended::Panic(cut(text)),
+        Ended::Trap(text) => Ended::Trap(cut(text)),
+        Ended::HostBug(text) => Ended::HostBug(cut(text)),
+        Ended::Exit(code) => Ended::Exit(code),
+    };
     match ended {
         Ended::Exit(0) => ExitReason::Normal,
         Ended::Exit(code) => ExitReason::Exit(code),
@@ -256,7 +311,8 @@ fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {
     }
 }
 
-/// A signal ends a process. If that is the main process, nobody else would say why the program ends.
+/// Reports that a signal has ended a process, if that is the main process: nothing else would say why the program
+/// ended.
 pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
     let is_failure = !matches!(reason, ExitReason::Normal | ExitReason::Shutdown | ExitReason::Killed);
     let system = &process.system;
@@ -271,7 +327,26 @@ pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
     }
 }
 
-/// The end of a process for which a host function panicked.
+/// Explains the exit code of the main process, if it said just before that a file was not there or denied, or that
+/// something does not exist: a `main` that returns the error of std says neither what is missing nor what to do.
+fn explain_exit(process: &Process, reason: &ExitReason, said: &str) {
+    let system = &process.system;
+    if !system.data.config.crash_reports {
+        return;
+    }
+    let unsupported = || unsupported::explain(said).map(str::to_owned);
+    if let Some(explanation) = process.local.files(system).explain(said).or_else(unsupported) {
+        let name = name(system, process.id);
+        let explanation = line(explanation).to_string();
+        say(
+            process,
+            &explanation,
+            format!("process {name} {reason}: {explanation}\n"),
+        );
+    }
+}
+
+/// The end of a process after a panic in a host function.
 pub(crate) fn host_bug(process: &Process, payload: &(dyn Any + Send)) -> ExitReason {
     let report = CrashReport::host_bug(name(&process.system, process.id), payload);
     if process.system.data.config.crash_reports {
@@ -280,10 +355,10 @@ pub(crate) fn host_bug(process: &Process, payload: &(dyn Any + Send)) -> ExitRea
     ExitReason::HostBug(report.reason)
 }
 
-/// What records about ends are about.
+/// The target of records about ends.
 const TARGET: &str = "lunatic::crash";
 
-/// Says how a process has ended: `text` to people, `message` where programs read it.
+/// Reports how a process has ended: `text` is for people, `message` for programs.
 fn say(process: &Process, message: &str, text: String) {
     let data = &process.system.data;
     let (id, called) = (process.id.to_string(), called(process));
@@ -291,17 +366,7 @@ fn say(process: &Process, message: &str, text: String) {
     data.reports().report(&said);
 }
 
-/// The report of who waits for what, in a system of which each process waits for another one.
-pub(crate) fn deadlock(kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitFor, Id)>) -> String {
-    let mut report = DeadlockReport::default();
-    for (id, wait, what) in waiting {
-        let kind = wait_in_words(wait);
-        report.add(|| name(system, id), kind, || detail(kernel, system, wait, what));
-    }
-    report.to_string()
-}
-
-/// What a process does that waits for this.
+/// Describes this kind of wait.
 pub(crate) fn wait_in_words(wait: WaitFor) -> &'static str {
     match wait {
         WaitFor::Receive => "waits to receive",
@@ -317,34 +382,12 @@ pub(crate) fn wait_in_words(wait: WaitFor) -> &'static str {
     }
 }
 
-fn detail(kernel: &Kernel, system: &System, wait: WaitFor, what: Id) -> String {
-    match wait {
-        WaitFor::Receive | WaitFor::Send => match kernel.channels().view(what) {
-            Some(channel) => {
-                let owner = name(system, channel.owner);
-                let bound = match channel.bound {
-                    0 => String::new(),
-                    bound => format!(" of at most {bound}"),
-                };
-                format!(
-                    "on channel {what} (owned by {owner}; holds {} messages{bound})",
-                    channel.len
-                )
-            }
-            None => format!("on channel {what}"),
-        },
-        WaitFor::Join | WaitFor::Call => name(system, what),
-        WaitFor::Sleep | WaitFor::Mail | WaitFor::Select => String::new(),
-        WaitFor::Outside | WaitFor::Socket | WaitFor::File => String::new(),
-    }
-}
-
-/// What to call a process beside its id: its first registered name, or [what it began with](began_as).
+/// The name of a process in addition to its id: its first registered name, or [what it began with](began_as).
 pub(crate) fn called(process: &Process) -> String {
     process.first_name().unwrap_or_else(|| began_as(process))
 }
 
-/// What to call a process after what it began with: `main`, the actor that it is, or the function.
+/// The name of a process after its entry: `main`, the type of its actor, or the function.
 pub(crate) fn began_as(process: &Process) -> String {
     match process.system.is_main(process.id) {
         true => "main".into(),
@@ -352,7 +395,7 @@ pub(crate) fn began_as(process: &Process) -> String {
     }
 }
 
-/// What reports call a process.
+/// The name of a process in reports.
 pub(crate) fn name(system: &System, id: Id) -> String {
     if system.is_main(id) {
         format!("{id} (main)")
@@ -361,9 +404,27 @@ pub(crate) fn name(system: &System, id: Id) -> String {
     }
 }
 
-/// What a panic says.
+/// The message of a panic.
 pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> String {
     let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
     text.or_else(|| payload.downcast_ref::<String>().cloned())
         .unwrap_or_else(|| "a panic without text".to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_of_reasons_are_cut() {
+        let long = "é".repeat(REASON_TEXT_LEN_MAX);
+        for ended in [
+            Ended::Trap(long.clone()),
+            Ended::Panic(long.clone()),
+            Ended::HostBug(long),
+        ] {
+            let reason = reason(ended, codes::trap::OTHER, false);
+            assert_eq!(reason.text().len(), REASON_TEXT_LEN_MAX);
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! How wasmtime is configured: one engine a memory layout.
+//! Configures wasmtime: one engine per memory layout.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -6,38 +6,39 @@ use std::sync::{Arc, OnceLock};
 use lunatic_memory::{DenseMemories, FastMemories, MemoryBudget, Stacks};
 use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
 
-/// How much stack the code of a process may use, in bytes. The same in every layout.
+/// How much stack the code of a process may use, in bytes; the same in every layout.
 pub(crate) const WASM_STACK_SIZE: usize = 256 << 10;
-/// What host functions called by the process need on top of that.
+/// The additional stack for host functions that the process calls.
 const HOST_STACK_SIZE: usize = 128 << 10;
 
-/// With fewer instances than this there is little to give back.
+/// With fewer instances than this, there is little to give back.
 const TRIM_MIN: u32 = 1000;
 
 /// Where the memories of processes live, and how their accesses are checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// 4 GiB of address space for each memory: no bounds checks in the code. For the first thousand processes.
+    /// 4 GiB of address space per memory, so that the code needs no bounds checks. For the first thousand processes.
     Fast,
-    /// Memories close together: the code checks bounds. For all others.
+    /// Memories lie close together, and the code checks bounds. For all other processes.
     Dense,
-    /// As [`Dense`](Self::Dense), and the code counts its instructions. For processes that may run only so many.
+    /// Like [`Dense`](Self::Dense), but the code also counts its instructions. For processes with a limited number of
+    /// instructions.
     Metered,
 }
 
 impl Layout {
-    /// Each at its number.
+    /// Each layout at the index that is its number.
     pub(crate) const ALL: [Self; 3] = [Self::Fast, Self::Dense, Self::Metered];
 }
 
-/// One of the interfaces that modules can be written for: Lunatic's own is the first.
+/// An interface that modules can be written for; the first is Lunatic's own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct Interface(pub(crate) usize);
 
-/// Makes all functions of an interface; `T` is the data of a store.
+/// Defines all functions of an interface; `T` is the data of a store.
 pub(crate) type Link<T> = Box<dyn Fn(&mut Linker<T>) -> wasmtime::Result<()> + Send + Sync>;
 
-/// An engine, and what its instances can import of each interface.
+/// An engine, and what its instances can import from each interface.
 struct Linked<T: 'static> {
     engine: Engine,
     linkers: Box<[OnceLock<Linker<T>>]>,
@@ -51,7 +52,7 @@ impl<T> Linked<T> {
         })
     }
 
-    /// What can be imported of an interface. It is not made for those who never run such a module.
+    /// The imports of an interface. They are defined only when a module of that interface is first run.
     fn linker(&self, interface: Interface, links: &[Link<T>]) -> wasmtime::Result<&Linker<T>> {
         let linker = &self.linkers[interface.0];
         if let Some(linker) = linker.get() {
@@ -63,28 +64,29 @@ impl<T> Linked<T> {
     }
 }
 
-/// The engines of a runtime, and the memory and stacks that their instances get. `T` is the data of a store.
+/// The engines of a runtime, with the memories and stacks of their instances. `T` is the data of a store.
 pub(crate) struct Engines<T: 'static> {
     fast: Linked<T>,
     dense: Linked<T>,
-    /// Made when it is first needed.
+    /// Made on first use.
     metered: OnceLock<Linked<T>>,
     links: Box<[Link<T>]>,
     fast_memories: Arc<FastMemories>,
     dense_memories: Arc<DenseMemories>,
     memory: Arc<MemoryBudget>,
     pub(crate) stacks: Arc<Stacks>,
-    /// So many memories of the fast layout are left for workers that have chosen it and not yet taken one.
+    /// This many memories of the fast layout are reserved for workers that have chosen that layout and not yet taken
+    /// one.
     fast_reserve: u32,
-    /// The machine gave no more memories of the fast layout.
+    /// Whether the machine has refused another memory of the fast layout.
     fast_refused: AtomicBool,
     /// The largest number of instances since memory was last given back.
     peak: AtomicU32,
 }
 
 impl<T> Engines<T> {
-    /// Engines for `workers` threads, whose guests may use `memory_max` bytes of memory together. `links` make the functions
-    /// of each [`Interface`].
+    /// Engines for `workers` threads, whose guests may use `memory_max` bytes of memory together. `links` define the
+    /// functions of each [`Interface`].
     pub(crate) fn new(workers: usize, memory_max: usize, links: Vec<Link<T>>) -> anyhow::Result<Self> {
         let budget = MemoryBudget::new(memory_max);
         let fast_memories = FastMemories::new(FastMemories::SLOTS_MAX, budget.clone())?;
@@ -120,17 +122,17 @@ impl<T> Engines<T> {
         self.of(layout).linker(interface, &self.links)
     }
 
-    /// How many bytes all memories have grown to together.
+    /// The total size of all memories in bytes.
     pub(crate) fn memory_used(&self) -> usize {
         self.memory.used()
     }
 
-    /// How many bytes all memories may grow to together.
+    /// The limit of the total size of all memories in bytes.
     pub(crate) fn memory_max(&self) -> usize {
         self.memory.limit()
     }
 
-    /// The layout for one instance more.
+    /// Chooses the layout for one more instance.
     pub(crate) fn choose(&self) -> Layout {
         self.peak.fetch_max(self.stacks.taken(), Ordering::Relaxed);
         if self.fast_memories.left() > self.fast_reserve && !self.fast_refused.load(Ordering::Relaxed) {
@@ -140,12 +142,13 @@ impl<T> Engines<T> {
         }
     }
 
-    /// The machine has no room for a memory of the fast layout: for now all get the dense one, which needs less.
+    /// Records that the machine has no room for a memory of the fast layout: for now, all instances get the dense
+    /// layout, which needs less.
     pub(crate) fn fast_is_refused(&self) {
         self.fast_refused.store(true, Ordering::Relaxed);
     }
 
-    /// After many instances have gone: gives back what their free slots still hold.
+    /// After many instances have gone, gives back what their free slots still hold.
     pub(crate) fn trim(&self) {
         let (taken, peak) = (self.stacks.taken(), self.peak.load(Ordering::Relaxed));
         if peak > TRIM_MIN && taken < peak / 2 {
@@ -156,7 +159,7 @@ impl<T> Engines<T> {
         }
     }
 
-    /// True once so many memories of the fast layout are taken that the other will soon be needed.
+    /// Whether enough memories of the fast layout are taken that the dense layout will be needed soon.
     pub(crate) fn dense_is_near(&self) -> bool {
         self.fast_memories.left() < FastMemories::SLOTS_MAX / 2
     }
@@ -185,7 +188,7 @@ impl<T> Engines<T> {
     }
 }
 
-/// An engine that compiles for a layout, one function after the other, and makes no instances.
+/// An engine that compiles for a layout, one function after another, and makes no instances.
 pub(crate) fn for_compiling(layout: Layout) -> wasmtime::Result<Engine> {
     let mut config = config();
     match layout {
@@ -198,13 +201,13 @@ pub(crate) fn for_compiling(layout: Layout) -> wasmtime::Result<Engine> {
     Engine::new(&config)
 }
 
-/// What is the same for all layouts.
+/// The settings that all layouts share.
 fn config() -> Config {
     let mut config = Config::new();
     config
         .epoch_interruption(true)
         .max_wasm_stack(WASM_STACK_SIZE)
-        // Reports find files and lines by themselves: wasmtime would read the debug information again for each frame.
+        // Reports find files and lines by themselves; wasmtime would read the debug information again for each frame.
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(crate::report::FRAMES_MAX))
         .wasm_multi_memory(false)

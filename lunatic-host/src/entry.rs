@@ -11,7 +11,7 @@ pub(crate) type Captured = SmallVec<[u8; 48]>;
 /// What a process calls first.
 #[derive(Debug)]
 pub enum Entry {
-    /// An index of the function table, type `() -> ()`, and the captured values.
+    /// An index into the function table, of type `() -> ()`, and the captured values.
     Closure(u32, Captured),
     /// An exported function of type `() -> ()`.
     Export(Box<str>),
@@ -19,10 +19,10 @@ pub enum Entry {
     Call(Box<Call>),
 }
 
-/// What a process began with, without the values that went along.
+/// The entry of a process without the values that came with it.
 #[derive(Debug, Clone)]
 pub(crate) enum Began {
-    /// An index of the function table.
+    /// An index into the function table.
     Closure(u32),
     /// An exported function.
     Export(Arc<str>),
@@ -31,7 +31,8 @@ pub(crate) enum Began {
 }
 
 impl Entry {
-    /// The bytes that it takes up beside the record of its process. Names of exports are remembered while the process lives.
+    /// The bytes that it takes up in addition to the record of its process. The name of an export is kept for the life
+    /// of the process.
     pub(crate) fn held(&self) -> usize {
         match self {
             Self::Closure(_, captured) if captured.spilled() => captured.capacity(),
@@ -41,7 +42,7 @@ impl Entry {
         }
     }
 
-    /// What is remembered of it while the process lives.
+    /// The part that is kept for the life of the process.
     pub(crate) fn began(&self) -> Began {
         match self {
             Self::Closure(index, _) => Began::Closure(*index),
@@ -51,7 +52,7 @@ impl Entry {
     }
 }
 
-/// An exported function and what it is called with.
+/// An exported function with arguments.
 #[derive(Debug)]
 pub struct Call {
     /// The name of the export.
@@ -60,7 +61,7 @@ pub struct Call {
     pub arguments: Vec<Argument>,
 }
 
-/// A number, as its bits.
+/// A number as its bits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Argument {
     /// An `i32` or the bits of an `f32`.

@@ -1,38 +1,38 @@
-//! Extensions: host functions that an embedder adds, and what they keep.
+//! Extensions: host functions that an embedder adds, and their state.
 //!
-//! An [`Extension`] is a value of the embedder's own. It adds functions to a wasmtime [`Linker`]; each gets the [`Ctx`] of the
-//! process that calls it, through [`Caller`](wasmtime::Caller).
+//! An [`Extension`] is a value of the embedder. It adds functions to a wasmtime [`Linker`]; through
+//! [`Caller`](wasmtime::Caller), each function gets the [`Ctx`] of the process that calls it.
 //!
 //! # Three kinds of functions
 //!
-//! | it | added with | meanwhile |
+//! | a function that | is added with | meanwhile |
 //! |---|---|---|
-//! | computes | `linker.func_wrap` | its worker does nothing else, so it must be quick: well below a millisecond |
-//! | waits | `linker.func_wrap_async`, and [`Ctx::within`] or any future that wakes its waker | the process blocks, its worker goes on |
-//! | blocks a thread | `linker.func_wrap_async`, and [`Ctx::spawn_blocking`] | the same |
+//! | computes | `linker.func_wrap` | its worker is busy, so it must be quick: well below a millisecond |
+//! | waits | `linker.func_wrap_async`, with [`Ctx::within`] or any future that wakes its waker | the process blocks, and its worker runs others |
+//! | blocks a thread | `linker.func_wrap_async`, with [`Ctx::spawn_blocking`] | the process blocks, and its worker runs others |
 //!
-//! Tokio's timers and sockets work in functions that wait: the host has a runtime of tokio for them.
+//! Functions that wait can use timers and sockets of tokio: the host has a tokio runtime for them.
 //!
 //! # Where state lives
 //!
-//! | of | kept in | ends |
+//! | state of | is kept in | lives until |
 //! |---|---|---|
-//! | the runtime | the [`Extension`] value itself | with the [`Runtime`](crate::Runtime) |
-//! | a system | [`Ctx::system_state`], which [`RunningSystem::state`](crate::RunningSystem::state) finds | with the system |
-//! | a process | [`Ctx::state`], one value of each type | when the process ends, however it does, before anybody hears of that |
-//! | a process and its descendants | [`Inherited`]: rights, above all | with the last of them |
+//! | the runtime | the [`Extension`] value itself | the [`Runtime`](crate::Runtime) is dropped |
+//! | a system | [`Ctx::system_state`]; [`RunningSystem::state`](crate::RunningSystem::state) finds it from outside | the system is dropped |
+//! | a process | [`Ctx::state`], one value of each type | the process ends, in any way; dropped before anyone is notified of the end |
+//! | a process and its descendants | [`Inherited`], above all for rights | the last of them ends |
 //!
 //! # What a guest may do
 //!
-//! A host function is called by code that is not trusted. Whatever it passes is to be checked; [`guest_memory`] does so for
-//! pointers. A function that returns an error, or panics, ends the process that called it and no other: its links and monitors
-//! hear of a trap, or of a [`HostBug`](crate::ExitReason::HostBug).
+//! Host functions are called by code that is not trusted, so they must check all arguments; [`guest_memory`] does this
+//! for pointers. A function that returns an error or panics ends the process that called it, and no other. Links and
+//! monitors of that process see a trap, or a [`HostBug`](crate::ExitReason::HostBug).
 //!
 //! [`guest_memory`]: crate::guest_memory
 //!
 //! # How a guest declares them
 //!
-//! As any import. In Rust:
+//! Like any import. In Rust:
 //!
 //! ```ignore
 //! #[link(wasm_import_module = "desk")]
@@ -45,7 +45,7 @@
 //! }
 //! ```
 //!
-//! `examples/embed` is a program that shows all of this.
+//! `examples/embed` is a complete program.
 
 mod process_ref;
 mod waiting;
@@ -66,10 +66,11 @@ use crate::states::Inherited;
 use crate::system::SystemSetup;
 use crate::wasm::Process;
 
-/// Host functions that an embedder adds to a runtime, with [`RuntimeBuilder::extension`](crate::RuntimeBuilder::extension).
+/// Host functions that an embedder adds to a runtime, with
+/// [`RuntimeBuilder::extension`](crate::RuntimeBuilder::extension).
 ///
-/// All functions but [`name`](Self::name) and [`link`](Self::link) have a default, that of an extension without rights that
-/// keeps to Lunatic's interface.
+/// All functions but [`name`](Self::name) and [`link`](Self::link) have defaults, which suit an extension that has no
+/// rights and adds functions to Lunatic's own interface.
 ///
 /// # Examples
 ///
@@ -100,53 +101,54 @@ use crate::wasm::Process;
 /// }
 /// ```
 pub trait Extension: Send + Sync + 'static {
-    /// Its name, which no other extension of the runtime has: that of its rights (`NAME:KEY` in a configuration), and in
-    /// errors. It has at least one character, and neither `:` nor `=` nor a zero byte.
+    /// The name of the extension, which is unique in the runtime. It prefixes the extension's rights (`NAME:KEY` in a
+    /// configuration) and appears in errors. It has at least one character, and contains no `:`, no `=` and no zero
+    /// byte.
     fn name(&self) -> &str;
 
     /// Adds its functions. Called when the first module is loaded, and again for each further way in which modules are
-    /// compiled, so it must add the same each time.
+    /// compiled; it must add the same functions each time.
     ///
     /// # Errors
     ///
-    /// When Lunatic or another extension has a function of this namespace and name already. Then no module can be loaded:
-    /// [`LoadError::Link`](crate::LoadError::Link) names the extension and the function.
+    /// If Lunatic or another extension already has a function with this namespace and name. Then no module can be
+    /// loaded: [`LoadError::Link`](crate::LoadError::Link) names the extension and the function.
     fn link(&self, linker: &mut Linker<Ctx>) -> wasmtime::Result<()>;
 
-    /// Whether it is an interface of its own, that takes the place of Lunatic's for some modules, and adds nothing to that of
-    /// the others. By default it is not, and adds its functions to Lunatic's.
+    /// Whether the extension is an interface of its own, which replaces Lunatic's interface for some modules and adds
+    /// nothing for the others. By default it is not, and adds its functions to Lunatic's interface.
     fn is_an_interface(&self) -> bool {
         false
     }
 
-    /// Whether a module with these imports is written for the extension's interface: then its functions and those of WASI
-    /// are all that the module can import. Only asked of one that [is an interface](Self::is_an_interface).
+    /// Whether a module with these imports is written for the extension's interface. Such a module can import only the
+    /// functions of the extension and of WASI. Only called if the extension [is an interface](Self::is_an_interface).
     fn replaces(&self, _imports: &Imports) -> bool {
         false
     }
 
-    /// A process is made of a module for which the extension [replaces](Self::replaces) Lunatic's interface: `inherited` is
-    /// what its parent had. Gives back what takes the place of its mailbox, if anything does.
+    /// Called for a new process of a module for which the extension [replaces](Self::replaces) Lunatic's interface.
+    /// `inherited` holds what its parent had. Returns a replacement for the process's mailbox, if it needs one.
     fn begins(&self, _inherited: &mut Inherited) -> Option<Box<dyn Intake>> {
         None
     }
 
-    /// A system begins whose main process is of such a module.
+    /// Called for a new system whose main process runs such a module.
     fn starts_system(&self, _setup: &mut SystemSetup<'_>) {}
 
-    /// Narrows its rights for a child that its parent spawns with a configuration. `parent` is what the parent has, `asked`
-    /// what the configuration says, and `child` what the child gets: at first the same as the parent.
+    /// Narrows the rights of a child that its parent spawns with a configuration. `parent` holds the rights of the
+    /// parent, `asked` the configuration, and `child` the rights of the child, which start as a copy of the parent's.
     ///
-    /// What the main process has is [`SystemConfig::inherited`](crate::SystemConfig::inherited). A child without a configuration
-    /// has what its parent has.
+    /// The main process has the rights of [`SystemConfig::inherited`](crate::SystemConfig::inherited). A child that is
+    /// spawned without a configuration has the rights of its parent.
     ///
-    /// The host cannot know what is less: **a child must never get more than its parent**. By convention it gets nothing that
-    /// is not asked for, unless the configuration [inherits](Asked::inherits).
+    /// The host cannot compare rights of extensions: **a child must never get more than its parent**. By convention, it
+    /// gets only what the configuration asks for, unless the configuration [inherits](Asked::inherits).
     ///
     /// # Errors
     ///
-    /// What cannot be understood or had, in words for the parent, which gets them as the text of a denied spawn. By default each
-    /// entry is such an error, as the extension has no rights.
+    /// If the request is not understood or cannot be granted: a message for the parent, which becomes the text of a
+    /// denied spawn. By default each entry is such an error, because the extension has no rights.
     ///
     /// # Examples
     ///
@@ -182,17 +184,17 @@ pub trait Extension: Send + Sync + 'static {
         }
     }
 
-    /// A process has ended, and nobody has been told yet. What it kept with [`Ctx::state`] is gone already. Called on a worker,
-    /// for each process of the runtime: it must be quick, and must not panic.
+    /// Called when a process has ended, before anyone is notified. Its values of [`Ctx::state`] have already been
+    /// dropped. Called on a worker, for each process of the runtime, so it must be quick and must not panic.
     fn ended(&self, _process: &Process) {}
 
-    /// A name of a process beside those it is registered under, for crash reports.
+    /// Returns a name of the process in addition to its registered names, for crash reports.
     fn name_of(&self, _process: &Process) -> Option<String> {
         None
     }
 }
 
-/// What a configuration asks of one extension.
+/// The part of a configuration that concerns one extension.
 #[derive(Debug)]
 pub struct Asked<'a> {
     inherits: bool,
@@ -200,14 +202,14 @@ pub struct Asked<'a> {
 }
 
 impl<'a> Asked<'a> {
-    /// Whether the child is to have what its parent has, but for what the entries say: the configuration has the entry
+    /// Whether the child gets what its parent has, apart from the entries: the configuration contains the entry
     /// `inherit`.
     pub fn inherits(&self) -> bool {
         self.inherits
     }
 
-    /// The entries `NAME:KEY=VALUE` as pairs of key and value, in the order in which they were written. A value that is not
-    /// there is empty.
+    /// The entries `NAME:KEY=VALUE` as pairs of key and value, in the order in which they were written. A missing value
+    /// is empty.
     pub fn entries(&self) -> &[(&'a str, &'a str)] {
         &self.entries
     }
@@ -219,7 +221,7 @@ pub(crate) struct Extensions(Box<[Arc<dyn Extension>]>);
 impl Extensions {
     /// # Errors
     ///
-    /// When two have one name, or one has a name that no configuration can say.
+    /// If two extensions have the same name, or one has a name that cannot be written in a configuration.
     pub(crate) fn new(extensions: Vec<Arc<dyn Extension>>) -> anyhow::Result<Self> {
         for (at, extension) in extensions.iter().enumerate() {
             let name = extension.name();
@@ -236,7 +238,7 @@ impl Extensions {
         Ok(Self(extensions.into()))
     }
 
-    /// What makes the functions of each [`Interface`]: first Lunatic's own, made by `core`, with those that extensions add;
+    /// Defines the functions of each [`Interface`]: first Lunatic's own, made by `core` and extended by extensions;
     /// then one for each extension that may replace it.
     pub(crate) fn links(
         &self,
@@ -272,7 +274,7 @@ impl Extensions {
         self.0.get(interface.0.checked_sub(1)?)
     }
 
-    /// Narrows the rights of all extensions for a child for which `config` asks.
+    /// Narrows the rights of all extensions for a child that is spawned with `config`.
     pub(crate) fn narrow(&self, parent: &Inherited, config: &Config) -> Result<Inherited, String> {
         let mut child = parent.clone();
         for extension in &self.0 {
@@ -305,13 +307,14 @@ fn link(extension: &Arc<dyn Extension>, linker: &mut Linker<Ctx>) -> wasmtime::R
 }
 
 impl Ctx {
-    /// What an extension keeps with the system of the process, made by `make` when it is first asked for. It lives as long as
-    /// the system; [`RunningSystem::state`](crate::RunningSystem::state) finds it from outside, also after the end.
+    /// Returns the value that an extension keeps for the system of the process; `make` makes it on first use. It lives
+    /// as long as the system; [`RunningSystem::state`](crate::RunningSystem::state) finds it from outside, even after
+    /// the end.
     pub fn system_state<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
         self.process().system.data.states.get_or_insert_with(make)
     }
 
-    /// What extensions have given to the process or to one that it descends from: rights, above all. See
+    /// Returns what extensions have given to the process or to one of its ancestors, above all rights. See
     /// [`Extension::narrow`].
     pub fn inherited(&self) -> &Inherited {
         &self.process().local.rights.inherited

@@ -1,7 +1,7 @@
-//! The only door to a guest's memory: a pointer and a length become a checked slice, or a trap.
+//! The only access to a guest's memory: turns a pointer and a length into a checked slice, or a trap.
 //!
-//! For host functions of [extensions](crate::Extension), too. A range that is not in the memory is an error; a host function that
-//! returns it (`?`) ends the process that passed it.
+//! Host functions of [extensions](crate::Extension) can use it, too. A range outside of the memory is an error; a host
+//! function that returns the error (`?`) ends the process that passed the range.
 //!
 //! ```no_run
 //! use lunatic_host::wasmtime::{Caller, Result};
@@ -14,7 +14,8 @@
 //! }
 //! ```
 //!
-//! A slice of the memory cannot be kept over an `.await`: read what is needed before, write the answer after it.
+//! A slice of the memory cannot be held across an `.await`: read the arguments before it, and write the answer after
+//! it.
 
 use std::fmt;
 
@@ -22,7 +23,7 @@ use wasmtime::{Caller, Extern, Memory};
 
 use crate::instance::{Ctx, note_memory};
 
-/// The guest passed a range that is not in its memory.
+/// The guest passed a range that is not inside its memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OutOfBounds {
     start: u32,
@@ -42,7 +43,7 @@ impl fmt::Display for OutOfBounds {
 
 impl std::error::Error for OutOfBounds {}
 
-/// The guest called a function that needs its memory, and exports none.
+/// The guest called a function that needs its memory, but exports none.
 #[derive(Debug, Clone, Copy)]
 pub struct NoMemory;
 
@@ -54,7 +55,7 @@ impl fmt::Display for NoMemory {
 
 impl std::error::Error for NoMemory {}
 
-/// The guest passed bytes as a text that are none.
+/// The guest passed text that is not UTF-8.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NotText {
     start: u32,
@@ -70,15 +71,15 @@ impl fmt::Display for NotText {
 
 impl std::error::Error for NotText {}
 
-/// The memory of the caller: the one that it exports as `memory`.
+/// Returns the memory of the caller, which it exports as `memory`.
 ///
 /// # Errors
 ///
-/// [`NoMemory`] if it exports none.
+/// [`NoMemory`] if there is no such export.
 pub fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
     match caller.data().memory {
         Some(memory) => Ok(memory),
-        // A start function calls before the instance is known to be made.
+        // A start function can call before the instance has been registered.
         None => caller
             .get_export("memory")
             .and_then(Extern::into_memory)
@@ -86,7 +87,7 @@ pub fn memory(caller: &mut Caller<'_, Ctx>) -> Result<Memory, NoMemory> {
     }
 }
 
-/// The whole memory, and what the host knows of the process: for calls that need several parts.
+/// Returns the whole memory, and the data of the process: for calls that access several parts.
 ///
 /// # Errors
 ///
@@ -97,14 +98,14 @@ pub fn all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8
         return find_all(caller);
     }
     let ctx = caller.data_mut();
-    // SAFETY: the window is open. It is of the memory of the instance in this store, which lives as long as that. Whoever makes
-    // a memory grow asks `Ctx::memory_growing` first, which closes the window. And the caller is borrowed exclusively for
-    // `'a`, with the store in it, so nothing else touches the memory meanwhile.
+    // SAFETY: the window is open. It belongs to the memory of the instance in this store, and lives no longer than the
+    // memory. Before a memory grows, `Ctx::memory_growing` is called, which closes the window. And the caller, with the
+    // store in it, is borrowed exclusively for `'a`, so nothing else touches the memory meanwhile.
     let memory = unsafe { ctx.window.bytes() };
     Ok((memory, ctx))
 }
 
-/// [`all`], when the address of the memory is not known: the first time, and after the memory has grown.
+/// [`all`], if the address of the memory is not known: the first time, and after the memory has grown.
 #[cold]
 fn find_all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u8], &'a mut Ctx)> {
     let memory = memory(caller)?;
@@ -112,11 +113,11 @@ fn find_all<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(&'a mut [u
     Ok(memory.data_and_store_mut(caller))
 }
 
-/// The `len` bytes at `start` of the whole `memory`.
+/// Returns the `len` bytes at `start` of the whole `memory`.
 ///
 /// # Errors
 ///
-/// [`OutOfBounds`] if they are not all in it.
+/// [`OutOfBounds`] if the range is not inside the memory.
 pub fn part(memory: &mut [u8], start: u32, len: u32) -> Result<&mut [u8], OutOfBounds> {
     let size = memory.len();
     let range = memory
@@ -125,7 +126,7 @@ pub fn part(memory: &mut [u8], start: u32, len: u32) -> Result<&mut [u8], OutOfB
     range.ok_or(OutOfBounds { start, len, size })
 }
 
-/// The `len` bytes at `start`, and what the host knows of the process.
+/// Returns the `len` bytes at `start`, and the data of the process.
 ///
 /// # Errors
 ///
@@ -139,7 +140,7 @@ pub fn slice<'a>(
     Ok((part(memory, start, len)?, ctx))
 }
 
-/// The `N` bytes at `start`: a number, or one of the [layouts](lunatic_sys::layout).
+/// Reads the `N` bytes at `start`: a number, or one of the [layouts](lunatic_sys::layout).
 ///
 /// # Errors
 ///
@@ -149,7 +150,7 @@ pub fn read<const N: usize>(caller: &mut Caller<'_, Ctx>, start: u32) -> wasmtim
     Ok(bytes.try_into().expect("a slice has the length that was asked for"))
 }
 
-/// A copy of the `len` bytes at `start`. It is as long as the guest says: up to its whole memory.
+/// Copies the `len` bytes at `start`. The guest chooses the length, up to the size of its memory.
 ///
 /// # Errors
 ///
@@ -158,7 +159,7 @@ pub fn read_bytes(caller: &mut Caller<'_, Ctx>, start: u32, len: u32) -> wasmtim
     Ok(slice(caller, start, len)?.0.to_vec())
 }
 
-/// The text of the `len` bytes at `start`.
+/// Reads the `len` bytes at `start` as text.
 ///
 /// # Errors
 ///
@@ -172,19 +173,19 @@ pub fn read_string(caller: &mut Caller<'_, Ctx>, start: u32, len: u32) -> wasmti
 ///
 /// # Errors
 ///
-/// [`OutOfBounds`], [`NoMemory`]; then nothing is copied.
+/// [`OutOfBounds`], [`NoMemory`]; nothing is copied then.
 pub fn write(caller: &mut Caller<'_, Ctx>, start: u32, bytes: &[u8]) -> wasmtime::Result<()> {
     let len = u32::try_from(bytes.len())?;
     slice(caller, start, len)?.0.copy_from_slice(bytes);
     Ok(())
 }
 
-/// Copies as many of `bytes` as fit to the `capacity` bytes at `start`, and returns how many there are in all: a guest that sees a
-/// larger number than its capacity has not got everything.
+/// Copies `bytes` to the `capacity` bytes at `start`, as far as they fit, and returns the full length of `bytes`. A
+/// guest that receives a length above its capacity has not received everything.
 ///
 /// # Errors
 ///
-/// [`OutOfBounds`] if the `capacity` bytes are not all in the memory, however few are needed; [`NoMemory`].
+/// [`OutOfBounds`] if the `capacity` bytes are not all inside the memory, even if fewer are needed; [`NoMemory`].
 pub fn write_up_to(caller: &mut Caller<'_, Ctx>, start: u32, capacity: u32, bytes: &[u8]) -> wasmtime::Result<u32> {
     let (to, _) = slice(caller, start, capacity)?;
     let len = bytes.len().min(to.len());

@@ -1,20 +1,21 @@
-//! Hibernation: processes that wait give their memory back.
+//! Hibernation: waiting processes give their memory back.
 //!
-//! A process that is blocked needs nothing but what it changed: its memory is compared with the module's image, its stack
-//! with zeros, the differences are kept (some hundred bytes), and the pages go back to the system. Before the process
-//! runs again, or is unwound, all is put back at the same addresses. Nobody can tell, except by the time it takes.
+//! Of a blocked process, only its changes are needed. So its memory is compared with the module's image and its stack
+//! with zeros, the differences are kept (some hundred bytes), and the pages are returned to the operating system.
+//! Before the process runs again, or is unwound, everything is restored at the same addresses. Only the time that this
+//! takes is noticeable.
 //!
-//! This happens to processes that are *cold*: that have waited for [`COLD`], as most connections of a server do. And it
-//! happens by pressure, while the host holds more memory than [`Hibernation::resident_max`]. Processes that block then
-//! become *candidates*, in the order in which they blocked, and are frozen in that order by the hibernation's
-//! thread, and by workers: each sixteenth new instance waits until thirty-two candidates are frozen, so instances are never
-//! made faster than they are frozen. Processes that blocked before the pressure began are found by going round the table of
-//! processes, those first that have not run for the longest time.
+//! This happens to *cold* processes, which have waited for [`COLD`], as most connections of a server do. It also
+//! happens under pressure, while the host holds more memory than [`Hibernation::resident_max`]. Processes that block
+//! under pressure become *candidates*, and are frozen in the order in which they blocked, by the hibernation thread and
+//! by workers: each sixteenth new instance waits until thirty-two candidates are frozen, so instances are never made
+//! faster than they are frozen. Workers pass over large processes. Processes that had blocked before the pressure began are found by scanning the table of
+//! processes; those that have not run for the longest time come first.
 //!
 //! # Who may touch what
 //!
-//! Only blocked processes are frozen, and only those that wait in the host's own calls. [`Process::set_freezing`] takes a
-//! process out of reach of wake-ups for that time; one that comes meanwhile is made good afterwards.
+//! Only blocked processes are frozen, and only those that wait in the host's own calls. [`Process::set_freezing`]
+//! ensures that a process cannot be woken meanwhile; wake-ups that arrive are delivered afterwards.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -25,54 +26,66 @@ use lunatic_kernel::{Host, Kernel, Process};
 use lunatic_memory::Pages;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-/// A round takes processes that have not run for so many time slices; if it finds none, the next takes younger ones.
+/// A round freezes processes that have not run for this many time slices. If it finds none, the next round takes
+/// younger ones.
 const AGES: [u32; 3] = [1000, 100, REST];
-/// None is frozen before it has not run for so many time slices: one that is about to be woken again, as those do that
-/// serve many others, would only be unpacked again. Its memory may be large, too.
+/// No process is frozen until it has not run for this many time slices: one that is about to be woken again, such as
+/// one that serves many others, would be thawed immediately. Its memory may be large, too.
 const REST: u32 = 20;
-/// So many processes are frozen together: giving pages back interrupts all workers, however many pages these are.
+/// How many processes are frozen together: giving pages back interrupts all workers, however many pages there are.
 const TOGETHER: usize = 32;
-/// So many processes are frozen before the resident memory is looked at again.
+/// The most pages with data of processes that are frozen together: none of them can be woken until all have been
+/// packed. A process with more pages is frozen alone.
+const TOGETHER_PAGES_MAX: usize = 512;
+/// A worker leaves processes with more pages than this to the hibernation thread: nothing else runs on the worker while
+/// it packs them.
+const WORKER_PAGES_MAX: usize = TOGETHER_PAGES_MAX;
+/// The pages with data that a process usually has, at most: a call that freezes candidates ends early if it has packed
+/// more in total.
+const USUAL_PAGES: usize = 16;
+/// How many processes a worker looks at for each that it is to freeze, because some are too large.
+const LOOKED_AT_FOR_EACH: usize = 4;
+/// How many processes are frozen before the resident memory is checked again.
 const BATCH: usize = 256;
-/// After rounds of all ages in vain, so many time slices pass before the next.
+/// How many time slices pass after unsuccessful rounds of all ages before the next round.
 const PAUSE: u64 = 1000;
-/// And after any other round, so many times as it took: under lasting pressure, what blocks is frozen as a candidate, and a
-/// round finds little more.
+/// After any other round, the pause is this many times its duration: under lasting pressure, blocking processes are
+/// frozen as candidates, and a round finds little more.
 const ROUND_PAUSE: u64 = 8;
 
-/// Who waits for longer is frozen, whether there is pressure or not. To unpack it then costs some ten microseconds, at most
-/// once in that time.
+/// A process that has waited for this long is frozen even without pressure. Thawing it costs some ten microseconds, at
+/// most once in this time.
 const COLD: Duration = Duration::from_secs(5);
-/// Unless it holds more pages than this: while it is packed it cannot be woken.
+/// Unless it holds more pages than this: it cannot be woken while it is being packed.
 const COLD_PAGES_MAX: usize = 64;
-/// The pause after each batch of cold processes, which leaves the processor to those that run.
+/// The pause after each batch of cold processes, which leaves the processor to running processes.
 const COLD_PAUSE: Duration = Duration::from_millis(20);
 
 /// A body whose pages can be packed while it is suspended.
 pub(crate) trait Freezable {
-    /// Packs what the body has changed; its pages are still to be released, and are added to `released`. False if that
-    /// cannot be done or has been done.
+    /// Packs the changes of the body. Its pages are added to `released`, and must still be released. Returns false if
+    /// this is not possible, or has already been done.
     ///
     /// # Safety
     ///
-    /// The body is not run and not dropped before what was added has been given to [`Pages::release_all`].
+    /// The body is neither run nor dropped before the added pages have been given to [`Pages::release_all`].
     unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool;
 
-    /// Whether it has more pages that hold data.
-    fn holds_more_than(&mut self, pages_max: usize) -> bool;
+    /// The number of pages of its memory that hold data; 0 if they have been packed.
+    fn resident_pages(&mut self) -> usize;
 }
 
 pub(crate) struct Hibernation<H: Host> {
-    /// Bytes of resident memory from which on processes are frozen.
+    /// The resident memory in bytes above which processes are frozen.
     resident_max: usize,
     pressure: AtomicBool,
     /// Instances that were made under pressure.
     made: AtomicU64,
-    /// With the time slice in which each last ran.
+    /// Each with the time slice in which it last ran.
     candidates: Mutex<VecDeque<(Arc<Process<H>>, u32)>>,
     /// The time slice before which no round begins.
     paused_until: AtomicU64,
-    /// Nothing has run since all that was cold was frozen: the thread sleeps until it is called.
+    /// Nothing has run since all cold processes were frozen: the thread sleeps until it is called.
     dormant: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
@@ -98,17 +111,17 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
         }
     }
 
-    /// True if every process is to be frozen whenever it blocks: with a limit of 0 bytes, for tests.
+    /// Whether every process is frozen whenever it blocks: with a limit of 0 bytes, for tests.
     pub(crate) fn is_eager(&self) -> bool {
         self.resident_max == 0
     }
 
-    /// True while the host holds more memory than it should.
+    /// Whether the host holds more memory than it should.
     pub(crate) fn is_under_pressure(&self) -> bool {
         self.pressure.load(Ordering::Relaxed)
     }
 
-    /// A worker is about to make an instance.
+    /// Called before a worker makes an instance.
     pub(crate) fn makes_instance(&self, kernel: &Kernel<H>) {
         if self.is_under_pressure()
             && self
@@ -116,19 +129,19 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
                 .fetch_add(1, Ordering::Relaxed)
                 .is_multiple_of(TOGETHER as u64 / 2)
         {
-            self.freeze_candidates(kernel, TOGETHER);
+            self.freeze_candidates(kernel, TOGETHER, WORKER_PAGES_MAX);
         }
     }
 
-    /// A process has blocked under pressure.
+    /// Records that a process has blocked under pressure.
     pub(crate) fn add_candidate(&self, process: &Arc<Process<H>>) {
         if process.wait().0.is_freezable() {
             self.candidates.lock().push_back((process.clone(), process.ran()));
         }
     }
 
-    /// Looks how much memory the host holds, and calls the thread if it is too much, or if something runs again. For the
-    /// clock.
+    /// Checks how much memory the host holds, and calls the thread if that is too much or if processes run again.
+    /// Called by the clock.
     pub(crate) fn look(&self) {
         if self.measure() || self.dormant.load(Ordering::Relaxed) {
             self.state.lock().called = true;
@@ -141,14 +154,14 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
         self.changed.notify_one();
     }
 
-    /// The thread: freezes until there is room, each time it is called, and what is cold, from time to time.
+    /// The thread: freezes until there is room, each time it is called, and freezes cold processes from time to time.
     pub(crate) fn run(&self, kernel: &Kernel<H>) {
         let mut state = self.state.lock();
-        // What ran last before this time slice has been waiting since `begun`.
+        // A process that last ran before this time slice has been waiting since `begun`.
         let (mut slice, mut begun) = (kernel.clock().begin_slice(), kernel.now());
         while !state.stopped {
             if !state.called {
-                // While nothing runs, nothing more gets cold, and there is no reason to wake up.
+                // While nothing runs, no further process becomes cold, so there is no reason to wake up.
                 if self.dormant.load(Ordering::Relaxed) {
                     self.changed.wait(&mut state);
                 } else {
@@ -172,20 +185,21 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
 
     /// Freezes until there is room.
     fn relieve(&self, kernel: &Kernel<H>) {
-        while self.measure() && (self.freeze_candidates(kernel, BATCH) > 0 || self.freeze_round(kernel)) {}
+        while self.measure() && (self.freeze_candidates(kernel, BATCH, usize::MAX) > 0 || self.freeze_round(kernel)) {}
         if !self.is_under_pressure() {
-            // They keep the processes alive. Those that are still blocked are in the table, too.
+            // The list keeps processes alive. Those that are still blocked are in the table as well.
             self.candidates.lock().clear();
         }
     }
 
-    /// Freezes what has not run since that time slice, one part of the table after the other, until there is pressure.
+    /// Freezes processes that have not run since that time slice, one part of the table after another, until there is
+    /// pressure.
     fn freeze_cold(&self, kernel: &Kernel<H>, slice: u32, state: &mut MutexGuard<'_, State>) {
         let mut next = 0;
         while !state.called && !state.stopped && next < kernel.process_slots() {
             let part = next..next.saturating_add(BATCH as u32);
             next = part.end;
-            // Without the lock, which the clock needs at each of its looks.
+            // Without the lock, which the clock needs for each of its checks.
             let frozen = MutexGuard::unlocked(state, || {
                 let mut cold = Vec::new();
                 kernel.for_each_process_in(part, |process| {
@@ -194,8 +208,7 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
                         cold.push(process.clone());
                     }
                 });
-                let parts = cold.chunks(TOGETHER);
-                parts.map(|part| freeze(kernel, part, COLD_PAGES_MAX)).sum::<usize>()
+                freeze(kernel, &cold, COLD_PAGES_MAX)
             });
             if frozen > 0 && !state.called && !state.stopped {
                 self.changed.wait_for(state, COLD_PAUSE);
@@ -203,19 +216,21 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
         }
     }
 
-    /// Freezes up to `count` of the processes that blocked first under pressure, and tells how many.
-    pub(crate) fn freeze_candidates(&self, kernel: &Kernel<H>, count: usize) -> usize {
+    /// Freezes up to `count` of the processes that blocked first under pressure, and returns how many; fewer if these
+    /// have many pages. Passes over those with more than `pages_max` pages, which the rounds find.
+    fn freeze_candidates(&self, kernel: &Kernel<H>, count: usize, pages_max: usize) -> usize {
         let now = kernel.slices() as u32;
-        let mut candidates = std::iter::from_fn(|| self.next_candidate(now));
-        let mut frozen = 0;
-        while frozen < count {
-            let together: Vec<_> = candidates.by_ref().take(TOGETHER.min(count - frozen)).collect();
-            if together.is_empty() {
-                break;
-            }
-            frozen += freeze(kernel, &together, usize::MAX);
+        let mut batch = Batch::new(kernel, pages_max);
+        let mut looked_at = 0;
+        while batch.frozen < count
+            && looked_at < count * LOOKED_AT_FOR_EACH
+            && batch.packed < count * USUAL_PAGES
+            && let Some(process) = self.next_candidate(now)
+        {
+            batch.add(process);
+            looked_at += 1;
         }
-        frozen
+        batch.frozen
     }
 
     /// The next candidate that has rested for long enough.
@@ -223,7 +238,7 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
         let mut candidates = self.candidates.lock();
         loop {
             let (process, ran) = candidates.front()?;
-            // One that has run since is in the list again, further behind.
+            // A process that has run since is in the list again, further back.
             let is_stale = process.ran() != *ran;
             if !is_stale && now.wrapping_sub(*ran) < REST {
                 return None;
@@ -235,7 +250,7 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
         }
     }
 
-    /// Goes round the table once for each age, until some process was frozen.
+    /// Scans the table once per age, until some process was frozen.
     fn freeze_round(&self, kernel: &Kernel<H>) -> bool {
         let now = kernel.slices();
         if now < self.paused_until.load(Ordering::Relaxed) {
@@ -266,37 +281,93 @@ impl<H: Host<Body: Freezable>> Hibernation<H> {
     }
 }
 
-/// Freezes those of the processes that are still blocked and hold at most so many pages, and tells how many.
+/// Freezes those of the processes that are still blocked and hold at most this many pages, and returns how many.
 fn freeze<H: Host<Body: Freezable>>(kernel: &Kernel<H>, processes: &[Arc<Process<H>>], pages_max: usize) -> usize {
-    let mut pages = Vec::with_capacity(2 * processes.len());
-    let freezing: Vec<_> = processes
-        .iter()
-        .filter(|process| process.is_freezable() && process.set_freezing())
-        .collect();
-    let mut count = 0;
-    for process in &freezing {
-        let freeze = |body: &mut H::Body| {
-            let is_small = process.wait().0.is_freezable() && !body.holds_more_than(pages_max);
-            // SAFETY: the process is out of reach of wake-ups until `set_blocked_again`, below, so no worker takes its
-            // body to run or drop it, and `processes` keeps it alive.
-            is_small && unsafe { body.freeze_into(&mut pages) }
-        };
-        // SAFETY: for the same reason its body belongs to this thread.
-        let frozen = unsafe { process.with_suspended(freeze) };
-        if frozen == Some(true) {
-            process.set_frozen();
-            count += 1;
+    let mut batch = Batch::new(kernel, pages_max);
+    processes.iter().for_each(|process| batch.add(process.clone()));
+    batch.frozen
+}
+
+/// Freezes processes, some of them together. Those that have been packed last cannot be woken until the batch ends, at
+/// the latest when it is dropped.
+struct Batch<'a, H: Host<Body: Freezable>> {
+    kernel: &'a Kernel<H>,
+    /// Larger processes are left alone.
+    pages_max: usize,
+    /// The processes that cannot be woken, and the pages of theirs that must still be released.
+    together: Vec<Arc<Process<H>>>,
+    released: Vec<Pages<'static>>,
+    /// The number of pages with data that these processes had.
+    together_pages: usize,
+    /// How many processes have been frozen so far, and how many pages with data they had.
+    frozen: usize,
+    packed: usize,
+}
+
+impl<'a, H: Host<Body: Freezable>> Batch<'a, H> {
+    fn new(kernel: &'a Kernel<H>, pages_max: usize) -> Self {
+        Self {
+            kernel,
+            pages_max,
+            together: Vec::new(),
+            released: Vec::new(),
+            together_pages: 0,
+            frozen: 0,
+            packed: 0,
         }
     }
-    // Before any of them can run again, which would write to pages that are about to go.
-    Pages::release_all(pages);
-    for process in freezing {
+
+    /// Freezes a process if it is still blocked and not too large.
+    fn add(&mut self, process: Arc<Process<H>>) {
+        if !process.is_freezable() || !process.set_freezing() {
+            return;
+        }
+        let look = |body: &mut H::Body| process.wait().0.is_freezable().then(|| body.resident_pages());
+        // SAFETY: the process cannot be woken until `let_go`, so no worker takes its body to run or drop it: the body
+        // belongs to this thread.
+        let pages = unsafe { process.with_suspended(look) }.flatten();
+        let Some(pages) = pages.filter(|pages| *pages <= self.pages_max) else {
+            return self.let_go(process);
+        };
+        if self.together.len() == TOGETHER || self.together_pages + pages > TOGETHER_PAGES_MAX {
+            self.end();
+        }
+        let released = &mut self.released;
+        // SAFETY: for the same reason, nobody runs or drops the body before `end` releases the pages and lets the process
+        // go; until then, `together` keeps it alive.
+        let freeze = |body: &mut H::Body| unsafe { body.freeze_into(released) };
+        // SAFETY: as above, the body belongs to this thread.
+        if unsafe { process.with_suspended(freeze) } == Some(true) {
+            process.set_frozen();
+            self.frozen += 1;
+            self.packed += pages;
+        }
+        self.together_pages += pages;
+        self.together.push(process);
+    }
+
+    /// Releases the pages that have been packed, and then lets their processes be woken again.
+    fn end(&mut self) {
+        // Before any of them can run again, and write to pages that are about to be released.
+        Pages::release_all(std::mem::take(&mut self.released));
+        self.together_pages = 0;
+        for process in std::mem::take(&mut self.together) {
+            self.let_go(process);
+        }
+    }
+
+    fn let_go(&self, process: Arc<Process<H>>) {
         // It was woken meanwhile, and is in no queue yet.
         if !process.set_blocked_again() {
-            kernel.requeue(process.clone());
+            self.kernel.requeue(process);
         }
     }
-    count
+}
+
+impl<H: Host<Body: Freezable>> Drop for Batch<'_, H> {
+    fn drop(&mut self) {
+        self.end();
+    }
 }
 
 #[cfg(test)]
@@ -313,12 +384,12 @@ mod tests {
         hibernation.freeze_cold(&runtime.kernel, slice as u32, &mut hibernation.state.lock());
     }
 
-    /// A system whose main process writes to so many pages and sleeps.
+    /// A system whose main process writes to a given number of pages and sleeps.
     fn asleep(runtime: &Runtime, pages: usize) -> (RunningSystem, Arc<Process>) {
         let program = format!(
             r#"(module
                 (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
-                (memory (export "memory") 8)
+                (memory (export "memory") 64)
                 (func (export "_start") (local $at i32)
                     (loop $more
                         (i32.store (local.get $at) (i32.const 1))
@@ -348,6 +419,41 @@ mod tests {
         freeze_cold(&runtime, runtime.kernel.clock().begin_slice());
         assert!(!small.is_freezable() && small.is_blocked());
         assert!(large.is_freezable());
+    }
+
+    #[test]
+    fn a_worker_leaves_a_large_process_to_the_thread() {
+        let runtime = Runtime::builder().workers(1).resident_max(usize::MAX).build().unwrap();
+        let (_large, large) = asleep(&runtime, WORKER_PAGES_MAX + 1);
+        let all = [large.clone()];
+        assert_eq!(freeze(&runtime.kernel, &all, WORKER_PAGES_MAX), 0);
+        assert!(large.is_freezable());
+        assert_eq!(freeze(&runtime.kernel, &all, usize::MAX), 1);
+        assert!(!large.is_freezable() && large.is_blocked());
+    }
+
+    /// Whether this blocked process can be woken, because no batch holds it.
+    fn can_be_woken(process: &Process) -> bool {
+        let is_free = process.set_freezing();
+        assert!(!is_free || process.set_blocked_again(), "nobody wakes it");
+        is_free
+    }
+
+    #[test]
+    fn processes_with_many_pages_do_not_wait_for_each_other() {
+        let runtime = Runtime::builder().workers(1).resident_max(usize::MAX).build().unwrap();
+        let [(_one, one), (_two, two), (_three, three)] =
+            [(); 3].map(|()| asleep(&runtime, TOGETHER_PAGES_MAX * 2 / 5));
+        let mut batch = Batch::new(&runtime.kernel, usize::MAX);
+        for process in [&one, &two] {
+            batch.add(process.clone());
+        }
+        assert!(!can_be_woken(&one) && !can_be_woken(&two), "they are released together");
+        batch.add(three.clone());
+        assert!(can_be_woken(&one) && can_be_woken(&two) && !can_be_woken(&three));
+        assert_eq!(batch.frozen, 3);
+        drop(batch);
+        assert!(can_be_woken(&three));
     }
 
     #[test]

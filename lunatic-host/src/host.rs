@@ -1,4 +1,4 @@
-//! How the kernel runs WebAssembly: runners are its bodies, and ends of processes are reported.
+//! How the kernel runs WebAssembly: its bodies are runners, and ends of processes are reported.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use lunatic_kernel::scheduler::Place;
 use lunatic_kernel::{Body, Host, Progress, WaitFor};
 use lunatic_memory::{Pages, ThreadClock};
 
+use crate::deadlock;
 use crate::ending;
 use crate::hibernation::Freezable;
 use crate::instance::Runner;
@@ -17,11 +18,14 @@ use crate::pool::Pool;
 use crate::report::untrusted::lines;
 use crate::wasm::{Belongings, Entry, Kernel, Local, Process, System, Wasm};
 
-/// The resident memory is looked at each so many time slices.
+/// The resident memory is checked once in this many time slices.
 const HIBERNATION_LOOK: u64 = 10;
 
+/// Closing a socket takes 5 to 20 µs, as long as so many other steps.
+const SOCKET_STEPS: usize = 50;
+
 thread_local! {
-    /// What the thread has of the worker that it is.
+    /// What this thread keeps as a worker.
     static PLACE: Place<Process> = const { Place::new() };
 }
 
@@ -39,7 +43,7 @@ impl Host for Wasm {
 
     fn body(kernel: &Arc<Kernel>, pool: &mut Self::Pool, process: &Arc<Process>) -> Runner {
         let code = &process.local.code;
-        // Code that counts its instructions is compiled apart, for the few that need it.
+        // Code that counts its instructions is compiled separately, for the few processes that need it.
         if process.local.rights.fuel.is_some() {
             return Runner::metered(kernel, &code.module());
         }
@@ -90,7 +94,7 @@ impl Host for Wasm {
     }
 
     fn count(belongings: &Belongings) -> usize {
-        belongings.sockets.count() + belongings.channels.len()
+        SOCKET_STEPS * belongings.sockets.count() + belongings.channels.len()
     }
 
     fn is_sent_to(system: &Self::System) -> bool {
@@ -136,7 +140,7 @@ impl Host for Wasm {
     }
 
     fn deadlock(&self, kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitFor, Id)>) -> String {
-        ending::deadlock(kernel, system, waiting)
+        deadlock::report(kernel, system, waiting)
     }
 
     fn on_worker(&self, number: usize, run: &mut dyn FnMut()) {
@@ -156,8 +160,8 @@ impl Freezable for Runner {
         unsafe { Self::freeze_into(self, released) }
     }
 
-    fn holds_more_than(&mut self, pages_max: usize) -> bool {
-        Self::holds_more_than(self, pages_max)
+    fn resident_pages(&mut self) -> usize {
+        Self::resident_pages(self)
     }
 }
 

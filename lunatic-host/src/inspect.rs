@@ -1,4 +1,4 @@
-//! What a look into a system shows of its processes, and of what they have.
+//! Inspection of running systems: their processes, and what these have.
 
 pub(crate) mod belongings;
 pub(crate) mod rights;
@@ -19,22 +19,23 @@ use crate::code::upgrade;
 pub use crate::title::short;
 use crate::wasm::Process;
 
-/// A process, as it was at one moment: what the kernel knows of it, and what WebAssembly adds.
+/// A process at one moment: what the kernel knows about it, and what concerns WebAssembly.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProcessInfo {
-    /// Names, state, what it waits for, its mailbox, links and monitors.
+    /// Names, state, the reason of its wait, mailbox, links and monitors.
     pub snapshot: Snapshot,
-    /// Whether its end is the end of the system.
+    /// Whether the system ends with it.
     pub is_main: bool,
-    /// The function that it began with, by a name that other versions of the module know too. `None` for a function of a table
-    /// that has more places than are named.
+    /// The function that it began with, by a name that is the same in other versions of the module. `None` for a
+    /// function in a table that has more entries than are named.
     pub entry: Option<EntryName>,
     /// The code that it runs.
     pub code: CodeId,
-    /// Which [version](crate::RunningSystem::versions) of the system's code that is; 0 for a module that a process has compiled.
+    /// The [version](crate::RunningSystem::versions) of the system's code that this is; 0 for a module that a process
+    /// has compiled.
     pub code_version: u32,
-    /// The bytes of its linear memory, in use or not; 0 until it has run.
+    /// The size of its linear memory in bytes, used or not; 0 until it has run.
     pub memory: usize,
 }
 
@@ -53,8 +54,8 @@ impl ProcessInfo {
     }
 }
 
-/// Which processes of a system are asked for, in which order, and how many: see
-/// [`RunningSystem::list`](crate::RunningSystem::list). The default asks for all, by id.
+/// Selects processes of a system, their order and their number: see
+/// [`RunningSystem::list`](crate::RunningSystem::list). The default selects all, ordered by id.
 ///
 /// # Examples
 ///
@@ -65,19 +66,19 @@ impl ProcessInfo {
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Query {
-    /// What comes first.
+    /// The order.
     pub order: Order,
-    /// So many that come first are left out.
+    /// How many to skip.
     pub skip: usize,
-    /// At most so many are shown.
+    /// How many to return at most.
     pub limit: usize,
-    /// Only those with a registered name, or a name of their entry, that has this in it.
+    /// Only processes with this text in a registered name or in the name of their entry.
     pub name: Option<String>,
-    /// Only those in this state.
+    /// Only processes in this state.
     pub phase: Option<Phase>,
-    /// Only those that this one has spawned.
+    /// Only children of this process.
     pub parent: Option<Id>,
-    /// Only those whose parent has ended, or that have none.
+    /// Only processes without a living parent.
     pub is_root: bool,
 }
 
@@ -95,19 +96,19 @@ impl Default for Query {
     }
 }
 
-/// What comes first; of equals, the smaller id.
+/// The order of processes; equal ones are ordered by id.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Order {
-    /// The smallest id, that is, the lowest slot: not the oldest.
+    /// The smallest id first, that is, the lowest slot, which is not the oldest process.
     #[default]
     Id,
-    /// The most entries in the mailbox.
+    /// The most entries in the mailbox first.
     Mailbox,
-    /// The most bytes of the mailbox.
+    /// The most bytes in the mailbox first.
     MailboxBytes,
-    /// The largest linear memory.
+    /// The largest linear memory first.
     Memory,
-    /// The longest time on a core.
+    /// The longest CPU time first.
     Time,
 }
 
@@ -115,9 +116,9 @@ pub enum Order {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Page {
-    /// How many match, shown or not.
+    /// How many match, returned or not.
     pub matched: usize,
-    /// Those that are shown, in their order.
+    /// The selected ones, in order.
     pub processes: Vec<ProcessInfo>,
 }
 
@@ -125,13 +126,13 @@ pub struct Page {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WorkerInfo {
-    /// How long it has been on a core since the start; `None` where the system does not tell: on all but Linux.
+    /// Its CPU time since the start; `None` on systems other than Linux, which do not report it.
     pub time: Option<Duration>,
     /// The processes in its queues.
     pub queues: Queues,
 }
 
-/// Where a process stands in an order; smaller is earlier.
+/// The position of a process in an order; smaller is earlier.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Place {
     Any,
@@ -140,7 +141,7 @@ pub(crate) enum Place {
 }
 
 impl Query {
-    /// The place of a process; `None` if it is not asked for.
+    /// The position of a process; `None` if it is not selected.
     pub(crate) fn place(&self, process: &Process) -> Option<Place> {
         let is_wanted = self.parent.is_none_or(|parent| process.parent == Some(parent))
             && self.phase.is_none_or(|phase| process.phase() == phase)
@@ -155,7 +156,7 @@ impl Query {
     }
 }
 
-/// Whether a registered name of the process, or the name of its entry, has `part` in it.
+/// Whether a registered name of the process, or the name of its entry, contains `part`.
 pub(crate) fn is_called(process: &Process, part: &str) -> bool {
     process.is_named(|name| name.contains(part))
         || process

@@ -1,11 +1,11 @@
-//! Threads for what waits outside: files and terminals of guests, and work that blocks a thread.
+//! Threads for waits outside: for files and terminals of guests, and for work that blocks a thread.
 
 use std::io;
 use std::ops::Deref;
 
 use tokio::runtime::{Builder, Runtime};
 
-/// The executor of a runtime. Processes are not its tasks.
+/// The executor of a runtime. Processes are not tasks of it.
 pub(crate) struct Io(Option<Runtime>);
 
 impl Io {
@@ -24,7 +24,8 @@ impl Deref for Io {
     }
 }
 
-/// Waits for nothing: work that blocks a thread may take any time, and on a thread of an executor tokio would panic.
+/// Does not wait for anything: work that blocks a thread may take any time, and on a thread of an executor tokio would
+/// panic.
 impl Drop for Io {
     fn drop(&mut self) {
         if let Some(runtime) = self.0.take() {

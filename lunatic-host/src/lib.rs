@@ -1,10 +1,12 @@
-//! The Lunatic runtime: runs WebAssembly instances as isolated, preemptively scheduled processes, inside another program.
+//! The Lunatic runtime as a library: runs WebAssembly instances as isolated, preemptively scheduled processes inside
+//! another program.
 //!
 //! # A tour
 //!
-//! A [`Runtime`] has the threads and the limits. It [loads](Runtime::load) a [`Module`] and [starts](Runtime::start) *systems*: a
-//! main process and all that descends from it, with what a [`SystemConfig`] lets them have. A [`RunningSystem`] waits for the end,
-//! sends messages, lists processes, and ends all of them when it is dropped. An [`Extension`] adds host functions of your own.
+//! A [`Runtime`] owns the worker threads and the limits that all programs share. It [loads](Runtime::load) a [`Module`]
+//! and [starts](Runtime::start) *systems*: a system is a main process and its descendants, with the rights that a
+//! [`SystemConfig`] grants. A [`RunningSystem`] waits for the system to end, sends messages to its processes and lists
+//! them; dropping it ends all of them. An [`Extension`] adds your own host functions.
 //!
 //! ```
 //! use std::sync::mpsc;
@@ -25,7 +27,7 @@
 //!         let heard = heard.clone();
 //!         linker.func_wrap("desk", "say", move |mut caller: Caller<'_, Ctx>, text: u32, len: u32| {
 //!             let text = guest_memory::read_string(&mut caller, text, len)?;
-//!             // An error here would end the process. If nobody listens any more, that is not its fault.
+//!             // An error here would end the process, which is not to blame if nobody listens any more.
 //!             let _ = heard.send(text);
 //!             Ok(())
 //!         })?;
@@ -51,26 +53,26 @@
 //! # }
 //! ```
 //!
-//! | to | see |
+//! | to | use |
 //! |---|---|
-//! | set limits of all processes together | [`RuntimeBuilder`] |
-//! | give a program folders, arguments, network, memory | [`SystemConfig`], [`wasi::WasiConfig`] |
-//! | read what it prints | [`wasi::Output`] |
-//! | add functions that compute, wait or block; keep state; add rights | [`extension`] |
-//! | read and write a guest's memory in them | [`guest_memory`] |
+//! | limit all processes together | [`RuntimeBuilder`] |
+//! | grant a program folders, arguments, network, memory | [`SystemConfig`], [`wasi::WasiConfig`] |
+//! | read its output | [`wasi::Output`] |
+//! | add functions that compute, wait or block, that keep state, or that are subject to rights | [`extension`] |
+//! | read and write a guest's memory in such functions | [`guest_memory`] |
 //! | send messages from native threads | [`RunningSystem::send`], [`extension::ProcessRef`] |
-//! | wait, in a thread or async | [`RunningSystem::wait`], [`RunningSystem::ended`] |
-//! | see what runs | [`RunningSystem::processes`], [`RunningSystem::usage`], [`Runtime::figures`] |
-//! | stop | [`RunningSystem::stop`], [`RunningSystem::kill`] |
+//! | wait for the end, in a thread or in async code | [`RunningSystem::wait`], [`RunningSystem::ended`] |
+//! | inspect a running system | [`RunningSystem::processes`], [`RunningSystem::usage`], [`Runtime::figures`] |
+//! | stop a system | [`RunningSystem::shut_down`], [`RunningSystem::stop`], [`RunningSystem::kill`] |
 //!
-//! `examples/embed` is a program that does all of it. What guests can rely on is in `docs/semantics.md`, their imports are in
-//! `docs/abi.md`.
+//! `examples/embed` is a program that does all of this. `docs/semantics.md` says what guests can rely on, and
+//! `docs/abi.md` describes their imports.
 //!
 //! # Stability
 //!
-//! wasmtime's types are part of this interface, so embedders use the version that is exported as [`wasmtime`]. The modules
-//! [`wasm`], [`imports`], [`spawning`] and [`report`] are public for crates that are part of Lunatic, and may change with any
-//! version.
+//! Types of wasmtime are part of this interface, so embedders use the version that is exported as [`wasmtime`]. The
+//! modules [`wasm`], [`imports`], [`spawning`] and [`report`] are public for other crates of Lunatic, and may change in
+//! any version.
 //!
 //! # What this crate may not know
 //!
@@ -82,6 +84,7 @@ pub mod alarms;
 pub mod bench;
 pub mod code;
 mod compile;
+mod deadlock;
 mod descriptors;
 pub mod dumps;
 mod ending;

@@ -1,7 +1,8 @@
-//! The figures of a runtime by name, with what they mean: what `/metrics` of the admin door shows, and what is exported.
+//! The figures of a runtime by name, with their meaning: `/metrics` of the admin door shows them, and exporters send
+//! them.
 //!
-//! Names and units are those of OpenTelemetry's conventions; for Prometheus they are made into others by its rules. Labels have few values, all
-//! of them known beforehand. Every figure is read when it is asked for.
+//! Names and units follow OpenTelemetry's conventions; for Prometheus they are converted by its rules. Labels have few
+//! values, all known in advance. Every figure is read on request.
 
 use std::fmt::{self, Display};
 use std::time::Duration;
@@ -12,26 +13,26 @@ use crate::{Figures, RunningSystem, Runtime};
 /// A figure, or one for each value of a label.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measure {
-    /// Such as `lunatic.processes.spawned`.
+    /// The name, such as `lunatic.processes.spawned`.
     pub name: &'static str,
-    /// What it counts in: `By` (bytes), `s` (seconds), or nothing.
+    /// The unit: `By` (bytes), `s` (seconds), or empty.
     pub unit: &'static str,
-    /// It only grows.
+    /// Whether it only grows.
     pub only_grows: bool,
-    /// What it means.
+    /// The meaning.
     pub help: &'static str,
     /// The label, if it has one.
     pub label: Option<&'static str>,
-    /// The values of the label, and the figure for each; one with an empty value if there is no label.
+    /// The values of the label, each with its figure; a single empty value if there is no label.
     pub points: Vec<(String, Number)>,
 }
 
 /// A figure.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Number {
-    /// A whole one.
+    /// A whole number.
     Whole(u64),
-    /// One with a fraction.
+    /// A number with a fraction.
     Fraction(f64),
 }
 
@@ -63,7 +64,7 @@ impl From<f64> for Number {
 }
 
 impl Measure {
-    /// The name for Prometheus: `lunatic_processes_spawned_total`.
+    /// Returns the name for Prometheus, such as `lunatic_processes_spawned_total`.
     #[must_use]
     pub fn prometheus_name(&self) -> String {
         let unit = match self.unit {
@@ -110,7 +111,7 @@ fn by<L: ToString, N: Into<Number>>(
     }
 }
 
-/// All figures of a runtime, and of the system that it runs, which began so long ago.
+/// Reads all figures of a runtime and of the system that it runs, which began `uptime` ago.
 #[must_use]
 pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<Measure> {
     let figures = runtime.figures();
@@ -168,7 +169,7 @@ pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<
     all
 }
 
-/// What was recorded for an exporter, and has not come there.
+/// What was recorded for an exporter and has not reached it.
 fn dropped(system: &RunningSystem) -> Vec<Measure> {
     let spans = system.tracer().map(|tracer| {
         counter(

@@ -1,15 +1,16 @@
-//! From the bytes of a file to something that processes can run in.
+//! Turns the bytes of a file into a module that processes can run.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `artifact` | what the compiler makes of a file, as bytes |
+//! | `artifact` | the compiler's output as bytes |
 //! | `brought` | modules that guests bring along |
-//! | `error` | why there is no module |
+//! | `error` | why a module cannot be loaded |
 
 pub(crate) mod artifact;
 pub(crate) mod brought;
 mod error;
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -28,7 +29,7 @@ use crate::engine::{Interface, Layout};
 use crate::instance::Ctx;
 use crate::instance::frozen::Models;
 use crate::instance::image::Image;
-use crate::report::Symbols;
+use crate::report::{Symbols, type_names};
 use crate::wasm::Wasm;
 
 /// A checked and compiled module.
@@ -43,40 +44,41 @@ pub struct Module {
     compiled: [OnceCell<Linked>; 3],
     /// Held while the module is compiled for a layout, so that this is done once.
     compiling: Mutex<()>,
-    /// Somebody has seen to it that the module is compiled for the dense layout.
+    /// Whether someone has arranged that the module is compiled for the dense layout.
     prepared: AtomicBool,
-    /// What its instances look like at first; known once there is one.
+    /// The contents of a fresh instance; known once there is one.
     image: OnceLock<Arc<Image>>,
     /// What its frozen processes have in common.
     models: Models,
-    /// How many processes failed that ran it.
+    /// How many processes failed while they ran it.
     failures: AtomicU64,
 }
 
 /// A module of one layout, ready to make instances.
 struct Linked {
     pre: InstancePre<Ctx>,
-    /// What the process that had it compiled pays for it, if one did.
+    /// The charge to the process that had it compiled, if there was one.
     paid: Option<Receipt>,
 }
 
-/// What is kept to compile the module again.
+/// What is kept in order to compile the module again.
 struct Source {
     wasm: Arc<[u8]>,
-    /// A guest brought it along, and pays for it. So it is compiled as [`brought`] says, and by no worker.
+    /// The charge to the guest that brought it along. If there is one, the module is compiled as described in
+    /// [`brought`], and never by a worker.
     brought: Option<Receipt>,
 }
 
 impl Module {
     pub(crate) fn load(host: &Wasm, file: &[u8]) -> Result<Arc<Self>, LoadError> {
         host.trusted(file)?;
-        // In one layout at once, so that the loader hears of what is wrong with the file; in the others when they are
-        // needed.
+        // In one layout now, so that the loader learns of errors in the file; in the others when they are needed.
         let compiled = compile(host, file, Layout::Fast)?;
         Ok(Arc::new(Self::new(compiled, Layout::Fast, || file.into(), None)))
     }
 
-    /// A module that was compiled for one layout; `file` is its binary, if it has none. `brought` is what a guest pays for that.
+    /// A module that was compiled for one layout; `file` returns its binary if `compiled` has none. `brought` is the
+    /// charge to a guest.
     fn new(compiled: Compiled, layout: Layout, file: impl FnOnce() -> Arc<[u8]>, brought: Option<Receipt>) -> Self {
         let Compiled {
             facts,
@@ -108,7 +110,7 @@ impl Module {
         self.failures.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many processes have failed that ran the module.
+    /// How many processes have failed while they ran the module.
     pub(crate) fn failures(&self) -> u64 {
         self.failures.load(Ordering::Relaxed)
     }
@@ -116,19 +118,26 @@ impl Module {
     /// The prefix of the names of exported tests.
     pub const TEST_PREFIX: &str = TEST_PREFIX;
 
-    /// The names of the exported tests, in the module's order. All begin with [`TEST_PREFIX`](Self::TEST_PREFIX).
+    /// Returns the names of the exported tests, in the module's order. All begin with
+    /// [`TEST_PREFIX`](Self::TEST_PREFIX).
     pub fn tests(&self) -> &[String] {
         &self.facts.tests
     }
 
-    /// Whether it is a program: it exports `_start`, which takes and returns nothing.
+    /// Returns whether it is a program: whether it exports `_start`, which takes and returns nothing.
     pub fn has_start(&self) -> bool {
         self.facts.start
     }
 
-    /// The functions that it imports.
+    /// Returns the functions that it imports.
     pub fn imports(&self) -> &Imports {
         &self.facts.imports
+    }
+
+    /// Why no process of `former` can continue in this module, whatever its code.
+    pub(crate) fn misfits(&self, former: &Self) -> Option<&'static str> {
+        let is_other = self.interface != former.interface;
+        is_other.then_some("the version is written for another interface")
     }
 
     /// The interface that it was built for.
@@ -136,7 +145,7 @@ impl Module {
         self.interface
     }
 
-    /// The size of its memory at the start, in bytes; 0 if it has none.
+    /// Returns the initial size of its memory in bytes; 0 if it has none.
     pub fn memory_min(&self) -> u64 {
         let memory = self.facts.memory;
         memory.map_or(0, |memory| memory.pages_min.saturating_mul(1 << 16))
@@ -151,7 +160,13 @@ impl Module {
         &self.symbols
     }
 
-    /// What its instances look like at first, once there is one.
+    /// Returns the names of the types of messages with these tags, as far as the module contains them. Searches all data
+    /// of the module.
+    pub(crate) fn type_names(&self, tags: &[u64]) -> HashMap<u64, String> {
+        type_names::find(&self.source.wasm, tags)
+    }
+
+    /// The contents of a fresh instance, once there is one.
     pub(crate) fn image(&self) -> Option<&Arc<Image>> {
         self.image.get()
     }
@@ -165,29 +180,31 @@ impl Module {
         &self.models
     }
 
-    /// Which code it is: the hash of the file, and the name and version that the file says. Read when first asked for.
+    /// Returns the identity of its code: the hash of the file, and the name and version that the file states. Read on
+    /// first use.
     pub fn identity(&self) -> &CodeId {
         let wasm = &self.source.wasm;
         self.identity
             .get_or_init(|| CodeId::with_hash(*blake3::hash(wasm).as_bytes(), wasm))
     }
 
-    /// The names of the functions that a process of it can begin with, by which the same entry can be found in another
-    /// version of the module. Read when first asked for.
+    /// Returns the names of the functions with which a process can begin, by which the same entry can be found in
+    /// another version of the module. Read on first use.
     pub fn entries(&self) -> &Entries {
-        // The module has been validated, so this fails only for a table that is too large. Its entries have no names.
+        // The module has been validated, so this fails only for a table that is too large. Its entries then have no
+        // names.
         self.entries
             .get_or_init(|| Entries::of(&self.source.wasm).unwrap_or_default())
     }
 
-    /// True once, for the first who asks: that one prepares the module for the dense layout before it is needed. Never for one
-    /// that a guest brought along: somebody has to pay for that.
+    /// True for the first caller only, which must prepare the module for the dense layout before it is needed. Never
+    /// true for a module that a guest brought along, because a process must pay for its compilation.
     pub(crate) fn claim_preparation(&self) -> bool {
         let is_prepared = self.source.brought.is_some() || self.prepared.load(Ordering::Relaxed);
         !is_prepared && !self.prepared.swap(true, Ordering::Relaxed)
     }
 
-    /// True if a process can begin with this exported function: it takes and returns nothing.
+    /// Whether a process can begin with this exported function: it takes and returns nothing.
     pub(crate) fn has_entry(&self, host: &Wasm, name: &str) -> wasmtime::Result<bool> {
         let ty = self.pre(host, Layout::Fast)?.module().get_export(name);
         Ok(ty
@@ -195,8 +212,8 @@ impl Module {
             .unwrap_or(false))
     }
 
-    /// The module compiled for a layout, which happens when it is first asked for, and then takes long. Modules that guests
-    /// brought along are compiled by [`pre_for`](Self::pre_for) only, and this is an error until it has been done.
+    /// The module compiled for a layout. It is compiled on first use, which takes long. For modules that guests brought
+    /// along, only [`pre_for`](Self::pre_for) compiles, and this is an error until it has.
     pub(crate) fn pre(&self, host: &Wasm, layout: Layout) -> wasmtime::Result<&InstancePre<Ctx>> {
         let compiled = &self.compiled[layout as usize];
         if let Some(linked) = compiled.get() {
@@ -205,7 +222,7 @@ impl Module {
         if self.source.brought.is_some() {
             return Err(wasmtime::Error::msg("the module has not been compiled for this layout"));
         }
-        // Whoever waits for the lock mostly waits for just this.
+        // Those who wait for the lock usually wait for just this.
         let _compiling = self.compiling.lock();
         if let Some(linked) = compiled.get() {
             return Ok(&linked.pre);
@@ -239,7 +256,7 @@ struct Compiled {
     linked: Linked,
 }
 
-/// Takes the compiled module from the cache, or compiles it and keeps it there; then links it.
+/// Takes the compiled module from the cache, or compiles it and caches the result; then links it.
 fn compile(host: &Wasm, file: &[u8], layout: Layout) -> Result<Compiled, LoadError> {
     let engine = host.engines.engine(layout);
     let key = artifact::key(engine, blake3::hash(file).as_bytes(), layout);
@@ -248,17 +265,17 @@ fn compile(host: &Wasm, file: &[u8], layout: Layout) -> Result<Compiled, LoadErr
         return link(host, artifact, layout);
     }
     let made = artifact::make(engine, file)?;
-    // If it cannot be kept, it is compiled again the next time.
+    // If it cannot be cached, it is compiled again next time.
     let _ = host.cache.put(&key, &made);
     let artifact = read(engine, &made).ok_or_else(misread)?;
     link(host, artifact, layout)
 }
 
-/// Reads an artifact of our own: from the compiler, a helper or the cache.
+/// Reads an artifact of this host: from the compiler, a helper or the cache.
 fn read(engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Artifact> {
-    // SAFETY: `artifact::make` wrote them: in this process, or in a helper, which is a process that this one started and that
-    // alone writes to the pipe from which they were read, or in a process of this user, who alone can write to the folder of
-    // the cache. The cache checks that they are what was written.
+    // SAFETY: the bytes were written by `artifact::make`: in this process; in a helper, which this process has started
+    // and which alone writes to the pipe from which they were read; or in a process of this user, who alone can write
+    // to the cache folder. The cache checks that they are what was written.
     unsafe { Artifact::read(engine, bytes) }
 }
 
@@ -268,7 +285,7 @@ fn misread() -> LoadError {
 
 fn link(host: &Wasm, artifact: Artifact, layout: Layout) -> Result<Compiled, LoadError> {
     let Artifact { facts, binary, module } = artifact;
-    // Not part of what is cached: which interface it is depends on this host, not only on the file.
+    // This is not cached: the interface depends on this host, not only on the file.
     let interface = host.extensions.interface_of(&facts.imports);
     let linker = host.engines.linker(layout, interface);
     let linker = linker.map_err(|error| LoadError::Link(format!("{error:#}")))?;

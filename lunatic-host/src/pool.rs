@@ -1,10 +1,10 @@
-//! Idle runners, kept to be used again. Each worker has its own pool, so taking one needs no lock.
+//! Idle runners that are kept for reuse. Each worker has its own pool, so taking one needs no lock.
 
-/// Idle runners a worker keeps. One is enough for processes that run to their end one after the other; more help when
+/// The most idle runners of a worker. One is enough for processes that run to their end one after another; more help if
 /// processes block before they end.
 const LEN_MAX: usize = 64;
 
-/// Runners `R`; the one that was used last is at the end.
+/// Runners `R`; the most recently used one is last.
 pub struct Pool<R>(Vec<R>);
 
 impl<R> Default for Pool<R> {
@@ -14,7 +14,7 @@ impl<R> Default for Pool<R> {
 }
 
 impl<R> Pool<R> {
-    /// The idle runner that was used last of those that `fit`: most of it is in the cache still.
+    /// The most recently used idle runner of those that `fit`: most of it is still in the cache.
     pub(crate) fn take(&mut self, fits: impl Fn(&R) -> bool) -> Option<R> {
         let place = self.0.iter().rposition(fits)?;
         Some(self.0.remove(place))

@@ -1,7 +1,7 @@
-//! Where the processes of a system compute: the stacks at ends of time slices, counted.
+//! Profiles a system: counts the stacks of its processes at the ends of time slices.
 //!
-//! `sample` is called when the time slice of a process is over, which is each millisecond for whatever computes. While
-//! nobody profiles, that is one look at a flag. Names and lines are looked up at the end, by the thread that asked.
+//! `sample` is called when the time slice of a process is over, which is every millisecond while it computes. If nobody
+//! profiles, this only checks a flag. Names and lines are looked up at the end, by the thread that has asked.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -19,49 +19,50 @@ use crate::instance::Ctx;
 use crate::module::Module;
 use crate::wasm::{Kernel, Process, System};
 
-/// The longest time to profile.
+/// The longest duration of a profile.
 pub const PROFILE_MAX: Duration = Duration::from_secs(60);
-/// So many places in functions are told from each other; what comes in more is left out.
+/// The most distinct places in functions; samples with further ones are left out.
 const PLACES_MAX: usize = 16 << 10;
-/// So many stacks are told from each other, with so many frames together.
+/// The most distinct stacks, and the most frames of all of them.
 const STACKS_MAX: usize = 64 << 10;
 const FRAMES_TOGETHER_MAX: usize = 4 << 20;
-/// What is known of so many processes; of more it is found out again.
+/// The most processes whose data is cached; for others it is looked up again.
 const PROCESSES_MAX: usize = 64 << 10;
-/// A process is left alone for so many times the time that its last sample took.
+/// After a sample, a process is left alone for this many times its duration.
 const REST: u32 = 32;
-/// So many processes are told from each other; what comes of more is left out.
+/// The most processes that are kept apart; samples of further ones are left out.
 const TOLD_MAX: usize = 16 << 10;
-/// The longest names of what is inlined at one place, in bytes.
+/// The longest names of the functions that are inlined at one place, in bytes.
 const NAMES_LEN_MAX: usize = 2 << 10;
 /// The longest text of a profile, in bytes.
 const TEXT_LEN_MAX: usize = 16 << 20;
 
-/// Which processes to profile: all, if nothing is said.
+/// The processes to profile; by default all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Profiled {
-    /// Only this one.
+    /// Only this process.
     pub process: Option<Id>,
-    /// Only those with a registered name, or a name of their entry, that has this in it, when they are first seen.
+    /// Only processes with this text in a registered name or in the name of their entry, when they are first seen.
     pub name: Option<String>,
-    /// Stacks of different processes are told from each other: each begins with its process, such as `#3 shop::Stock`.
+    /// Whether stacks of different processes are kept apart: each begins with its process, such as `#3 shop::Stock`.
     pub by_process: bool,
 }
 
-/// Where processes have computed.
+/// The result of profiling.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Profile {
-    /// How often a stack was counted: about once for each millisecond that a process computed.
+    /// The number of samples: about one per millisecond of computation of a process.
     pub samples: u64,
-    /// How often one was not, because there were too many different ones, or because it took too long to look.
+    /// The number of samples that were left out, because there were too many distinct stacks or because sampling took
+    /// too long.
     pub left_out: u64,
-    /// A line for each stack, the most frequent first: the functions, outermost first, with `;` between them, and how often it was
-    /// counted. Flame graphs are made of this.
+    /// One line per stack, the most frequent first: the functions, the outermost first, separated by `;`, then the
+    /// number of samples. Flame graphs can be drawn from this.
     pub folded: String,
 }
 
-/// What is profiled in a runtime, if anything is.
+/// The current profile of a runtime, if there is one.
 #[derive(Default)]
 pub(crate) struct Profiler {
     sampling: Mutex<Option<Sampling>>,
@@ -71,11 +72,11 @@ struct Sampling {
     system: Arc<System>,
     profiled: Profiled,
     processes: HashMap<Id, Known>,
-    /// What the processes are called that are told from each other, and the number of each.
+    /// The names of the processes that are kept apart, and the number of each.
     titles: Vec<String>,
     told: HashMap<Id, u32>,
     modules: Vec<Arc<Module>>,
-    /// The number of each place: of module, function and offset.
+    /// The number of each place, which is given by module, function and offset.
     numbers: HashMap<(usize, u32, u32), u32>,
     /// The places by number, with their modules.
     places: Vec<(usize, Recorded)>,
@@ -84,15 +85,15 @@ struct Sampling {
     left_out: u64,
 }
 
-/// How often each stack was there, by the number of its process and those of its places, innermost first.
+/// The number of samples per stack, by the number of its process and the numbers of its places, the innermost first.
 #[derive(Default)]
 struct Counts {
     stacks: HashMap<(u32, Box<[u32]>), u64>,
-    /// The frames of all.
+    /// The total number of frames.
     frames: usize,
 }
 
-/// What is known of a process.
+/// The cached data of a process.
 #[derive(Clone, Copy)]
 struct Known {
     is_profiled: bool,
@@ -100,7 +101,7 @@ struct Known {
     rests_until: Option<Instant>,
 }
 
-/// Begins to profile a system; false if somebody profiles already.
+/// Begins to profile a system; false if another profile is in progress.
 pub(crate) fn begin(kernel: &Kernel, system: &Arc<System>, profiled: &Profiled) -> bool {
     let profiler = kernel.host.states.get_or_insert_with(Profiler::default);
     let mut sampling = profiler.sampling.lock();
@@ -112,7 +113,7 @@ pub(crate) fn begin(kernel: &Kernel, system: &Arc<System>, profiled: &Profiled) 
     true
 }
 
-/// Ends, and tells what was seen.
+/// Ends the profile and returns the result.
 pub(crate) fn end(kernel: &Kernel) -> Profile {
     kernel.host.is_profiled.store(false, Ordering::Relaxed);
     let profiler = kernel.host.states.find::<Profiler>();
@@ -120,7 +121,7 @@ pub(crate) fn end(kernel: &Kernel) -> Profile {
     sampling.map(Sampling::into_profile).unwrap_or_default()
 }
 
-/// To be called when a time slice is over, on the stack of what computes.
+/// Must be called when a time slice is over, on the stack of the computing code.
 pub(crate) fn sample(store: &StoreContextMut<'_, Ctx>) {
     let ctx = store.data();
     let host = &ctx.kernel.host;
@@ -135,7 +136,7 @@ pub(crate) fn sample(store: &StoreContextMut<'_, Ctx>) {
     if !profiler.sampling.lock().as_mut().is_some_and(wants) {
         return;
     }
-    // Not under the lock, which other workers want as well.
+    // Not under the lock, which other workers need as well.
     let recorded = WasmBacktrace::capture(store);
     if let Some(sampling) = profiler.sampling.lock().as_mut() {
         sampling.add(process, &recorded, start);
@@ -159,7 +160,7 @@ impl Sampling {
         }
     }
 
-    /// Whether the process is to be sampled now.
+    /// Whether the process must be sampled now.
     fn wants(&mut self, process: &Process, now: Instant) -> bool {
         if !Arc::ptr_eq(&process.system, &self.system) {
             return false;
@@ -193,7 +194,7 @@ impl Sampling {
         }
     }
 
-    /// The number of a process, if it is to be told from others; `None` if there are too many.
+    /// The number of a process, if processes are kept apart; `None` if there are too many.
     fn number_of(&mut self, process: &Process) -> Option<u32> {
         if !self.profiled.by_process {
             return Some(0);
@@ -294,7 +295,7 @@ impl Counts {
     }
 }
 
-/// The functions at one place, outermost first: what was inlined there is inside.
+/// The functions at one place, the outermost first: inlined functions are inside.
 fn folded(frames: &[Frame]) -> String {
     let names = frames
         .iter()
@@ -305,7 +306,7 @@ fn folded(frames: &[Frame]) -> String {
     names
 }
 
-/// A stack as text, without its count; behind its process, if that is told.
+/// A stack as text, without its count; it begins with its process if that is given.
 fn line(process: Option<&String>, stack: &[u32], functions: &[String]) -> String {
     let cut = if stack.len() >= FRAMES_MAX { "…" } else { "" };
     let names = stack.iter().rev().map(|number| &*functions[*number as usize]);

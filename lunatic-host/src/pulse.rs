@@ -1,8 +1,8 @@
-//! Whether a runtime makes progress: for whoever restarts a program that does not.
+//! Detects whether a runtime makes progress, for a supervisor that restarts a program that does not.
 //!
-//! A worker is stuck if it does not come back from a process: a guest is interrupted after a time slice, but a bug of the host, or
-//! a host function that blocks its thread, is not. Nothing is counted for this while processes run: what is there to be seen
-//! already is looked at twice, and what has not changed although it should have is a symptom.
+//! A worker is stuck if it does not return from a process. Guests are interrupted after a time slice, but a bug of the
+//! host, or a host function that blocks its thread, is not. Running processes do not count anything for this. Existing
+//! data is read twice; if something has not changed although it should have, this is a symptom.
 
 use std::collections::HashMap;
 use std::thread;
@@ -14,19 +14,19 @@ use lunatic_kernel::process::state::Phase;
 use crate::runtime::Runtime;
 use crate::wasm::Kernel;
 
-/// What takes longer is no step of a process: it gets at most a time slice of a millisecond, and the longest host calls have some
-/// hundred.
+/// Longer than any step of a process: it gets at most a time slice of a millisecond, and the longest host calls take
+/// some hundred.
 const STEP_MAX: u32 = 1000;
-/// How long it is between two looks, and how many there are before a symptom is believed.
+/// The interval of checks, and how many of them must show a symptom.
 const INTERVAL: Duration = Duration::from_millis(50);
 const LOOKS: u32 = 20;
 
-/// What is seen at one time.
+/// The state at one moment.
 struct Look {
     is_awake: bool,
     slices: u64,
     queued: usize,
-    /// Those that run for longer than they may, with the time slice in which they began to.
+    /// Processes that run for longer than allowed, with the time slice in which they began.
     running: HashMap<Id, u32>,
 }
 
@@ -37,7 +37,7 @@ impl Look {
         if is_awake {
             kernel.for_each_process(|process| {
                 let ran = process.ran();
-                // Time slices are counted in 32 bits here, and go round.
+                // Time slices are counted in 32 bits here, and wrap around.
                 if process.phase() == Phase::Running && (slices as u32).wrapping_sub(ran) > STEP_MAX {
                     running.insert(process.id, ran);
                 }
@@ -47,7 +47,7 @@ impl Look {
         Self {
             is_awake,
             slices,
-            queued: queues.woken + queues.fresh + queues.burners + queues.injected,
+            queued: queues.len(),
             running,
         }
     }
@@ -56,7 +56,7 @@ impl Look {
         self.is_awake || self.queued > 0
     }
 
-    /// Whether something that should have changed since has not.
+    /// Whether something that should have changed since `before` has not.
     fn is_stuck_since(&self, before: &Self) -> bool {
         let clock = self.is_awake && before.is_awake && self.slices == before.slices;
         let nobody_wakes = !self.is_awake && !before.is_awake && self.queued > 0 && before.queued > 0;
@@ -66,9 +66,10 @@ impl Look {
 }
 
 impl Runtime {
-    /// Whether the workers make progress, as far as there is something to do: each comes back from the process that it runs, time
-    /// slices end, and what can run is taken. Stops nobody. Takes a few nanoseconds for each process, and some milliseconds of
-    /// the calling thread if something runs; a second if it turns out that nothing moves.
+    /// Returns whether the workers make progress, as far as there is something to do: whether each returns from the
+    /// process that it runs, time slices end, and runnable processes are taken. Stops no process. Takes a few
+    /// nanoseconds per process, and some milliseconds of the calling thread if processes are running; a second if it
+    /// turns out that nothing moves.
     #[must_use]
     pub fn makes_progress(&self) -> bool {
         let mut before = Look::at(&self.kernel);

@@ -1,4 +1,4 @@
-//! Systems that run: starting one, waiting for its end, messages to it, and a look into it.
+//! Running systems: start, wait for the end, send messages, inspect.
 
 use std::any::Any;
 use std::collections::HashMap;
@@ -36,63 +36,64 @@ use crate::system::{StartError, SystemConfig, SystemData, SystemSetup};
 use crate::trace::Tracer;
 use crate::wasm::{Entry, Kernel, Local, System, Wasm};
 
-/// The exit code of a system that nobody reads any more: that of a native program ended by SIGPIPE.
+/// The exit code of a system whose output is no longer read: that of a native program that SIGPIPE has ended.
 const BROKEN_PIPE: i32 = 141;
 
-/// A system that was started, by [`Runtime::start`]: a main process and all that descends from it.
+/// A system that [`Runtime::start`] has started: a main process and its descendants.
 ///
-/// It ends when its main process does, and takes the others with it. All functions can be called from any thread, also
-/// after the end, and after the end of the runtime.
+/// The system ends when its main process ends; the other processes are then killed. All functions can be called from
+/// any thread, even after the end of the system or of the runtime.
 ///
-/// Dropping it kills all its processes. To keep a system running, keep this value.
+/// Dropping this value kills all processes of the system, so keep it for as long as the system is to run.
 pub struct RunningSystem {
     kernel: Arc<Kernel>,
     system: Arc<System>,
-    /// Ends the system when nobody reads its output any more.
+    /// Ends the system when its output is no longer read.
     watch: tokio::task::JoinHandle<()>,
 }
 
 impl RunningSystem {
-    /// Waits until the main process has ended, and tells how. Blocks the calling thread: see [`ended`](Self::ended).
+    /// Waits until the main process has ended, and returns its exit reason. Blocks the calling thread;
+    /// [`ended`](Self::ended) does not.
     ///
-    /// The last output may not be out yet: see [`Output::finish`](crate::wasi::Output::finish).
+    /// Some output may not have been written yet: see [`Output::finish`](crate::wasi::Output::finish).
     pub fn wait(&self) -> ExitReason {
         self.system.wait()
     }
 
-    /// Waits until the main process has ended, but not longer than `timeout`. `None` if it still runs then. With a timeout of
-    /// zero it does not wait.
+    /// Waits until the main process has ended, but no longer than `timeout`. Returns `None` if it is still running. A
+    /// timeout of zero does not block.
     pub fn wait_timeout(&self, timeout: Duration) -> Option<ExitReason> {
         self.system.wait_timeout(self.kernel.now(), timeout)
     }
 
-    /// [`wait`](Self::wait) for an async caller, on whatever executor it has. No thread waits meanwhile.
+    /// Like [`wait`](Self::wait), for async code on any executor. Blocks no thread.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped: the system goes on, and can be waited for again.
+    /// Dropping the future loses nothing: the system continues, and can be waited for again.
     pub async fn ended(&self) -> ExitReason {
         poll_fn(|context| self.system.poll_ended(context)).await
     }
 
-    /// Ends the system: no process of it runs from now on, and [`wait`](Self::wait) tells that it was
-    /// [killed](ExitReason::Killed), if it had not ended. What runs just now stops at the end of its time slice of a
-    /// millisecond. Does not wait for that.
+    /// Ends the system immediately: no process of it is resumed, and [`wait`](Self::wait) returns
+    /// [`Killed`](ExitReason::Killed), unless the system had already ended. Processes that are running stop at the end
+    /// of their time slice of a millisecond. Does not wait for this.
     pub fn stop(&self) {
         self.system.end(ExitReason::Killed);
         self.kernel.sweep(&self.system);
     }
 
-    /// Asks the system to end in order, as `init:stop` does in OTP; does not wait. Nothing happens if it was asked before, or has
-    /// ended.
+    /// Asks the system to shut down in order, as `init:stop` does in OTP, without waiting. Does nothing if the system
+    /// has been asked before or has ended.
     ///
-    /// The main process gets an exit signal, [`Shutdown`](ExitReason::Shutdown), which it may trap to end when it is ready.
-    /// When it has ended, its children and those that are linked to it hear of that: supervisors end their own children in
-    /// order, and then themselves. When the last of these has ended, so has the system, for the reason for which the main
-    /// process did. What is left then is killed. An end of the main process without a failure is told as `Shutdown`, so that
-    /// nobody goes on for ever.
+    /// The main process receives an exit signal with the reason [`Shutdown`](ExitReason::Shutdown), which it can trap
+    /// in order to end when it is ready. When it has ended, its children and the processes linked to it are notified:
+    /// supervisors shut down their own children in order, and then exit. When the last of these has ended, the system
+    /// ends, with the reason of the main process; the processes that remain are killed. If the main process ends
+    /// without a failure, the others see `Shutdown` as its reason, so that none of them continues forever.
     ///
-    /// Nothing makes a process end that will not. So give it a time, and then [`stop`](Self::stop):
+    /// A process can ignore the request. Therefore set a time limit, and then call [`stop`](Self::stop):
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -110,8 +111,8 @@ impl RunningSystem {
         self.kernel.shut_down(&self.system);
     }
 
-    /// Kills one process. Who is linked to it or monitors it hears that it was [killed](ExitReason::Killed). False if it is no
-    /// process of this system, or has ended.
+    /// Kills a process. Processes that are linked to it or monitor it see the reason [`Killed`](ExitReason::Killed).
+    /// Returns false if it is not a living process of this system.
     pub fn kill(&self, id: Id) -> bool {
         let process = self.find(id);
         if let Some(process) = &process {
@@ -120,9 +121,9 @@ impl RunningSystem {
         process.is_some()
     }
 
-    /// Sends an exit signal to a process, as if it came from the main process. It ends with `reason`, or gets mail if it traps
-    /// exits; to most, [`Normal`](ExitReason::Normal) does nothing, and [`Killed`](ExitReason::Killed) ends any. False if it is
-    /// no process of this system, or has ended.
+    /// Sends an exit signal to a process, as if from the main process. The process ends with `reason`, or receives it
+    /// as mail if it traps exits. [`Normal`](ExitReason::Normal) does not affect most processes;
+    /// [`Killed`](ExitReason::Killed) ends any process. Returns false if it is not a living process of this system.
     pub fn exit(&self, id: Id, reason: &ExitReason) -> bool {
         let process = self.find(id);
         if let (Some(process), Some(main)) = (&process, self.system.main()) {
@@ -131,35 +132,36 @@ impl RunningSystem {
         process.is_some()
     }
 
-    /// The main process, until it has ended.
+    /// Returns the id of the main process until it has ended.
     pub fn main(&self) -> Option<Id> {
         self.system.main().filter(|id| self.kernel.is_alive(*id))
     }
 
-    /// Sends a message to the mailbox of a process of this system, from any thread; never waits. The guest receives it by
-    /// `tag`. Messages from one thread to one process arrive in the order in which they were sent.
+    /// Sends a message to the mailbox of a process of this system, from any thread, without blocking. The guest
+    /// receives it by `tag`. Messages from one thread to one process arrive in the order in which they were sent.
     ///
-    /// A system that gets messages so should have [`SystemConfig::expects_messages`], or it may be ended for a deadlock while it
-    /// waits for them. A thread that an extension starts sends with a [`ProcessRef`](crate::extension::ProcessRef).
+    /// A system that is sent messages this way should set [`SystemConfig::expects_messages`]; otherwise it may end with
+    /// a deadlock while it waits for them. A thread that an extension starts should use a
+    /// [`ProcessRef`](crate::extension::ProcessRef) instead.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal::Full`] if the mailbox has a limit and is full; [`SendRefusal::Closed`] if the process has ended, or is none
-    /// of this system; [`SendRefusal::Limit`] if the message is longer than 256 MiB, or if queued messages would hold more than
-    /// [`queued_max`](crate::RuntimeBuilder::queued_max) together.
+    /// [`SendRefusal::Full`] if the mailbox has a limit and is full; [`SendRefusal::Closed`] if the process is not a
+    /// living process of this system; [`SendRefusal::Limit`] if the message is longer than 256 MiB, or if all queued
+    /// messages together would exceed [`queued_max`](crate::RuntimeBuilder::queued_max).
     pub fn send(&self, to: Id, tag: u64, message: &[u8]) -> Result<(), SendRefusal> {
         self.kernel
             .put_mail(self.find(to).ok_or(SendRefusal::Closed)?, tag, message)
     }
 
-    /// The processes of the system, in no particular order: each as it was at some time during the call. Stops nobody; takes
-    /// about a microsecond for each process of the runtime.
+    /// Returns the processes of the system in no particular order, each as it was at some moment during the call. Stops
+    /// no process; takes about a microsecond per process of the runtime.
     pub fn processes(&self) -> Vec<ProcessInfo> {
         self.kernel.snapshots_with(|process| self.has(process), ProcessInfo::of)
     }
 
-    /// The processes that `query` asks for: each as it was at some time during the call. Stops nobody; takes less than half a
-    /// microsecond for each process of the runtime, and memory for those only that are shown.
+    /// Returns the processes that match `query`, each as it was at some moment during the call. Stops no process; takes
+    /// less than half a microsecond per process of the runtime, and memory only for the processes that it returns.
     pub fn list(&self, query: &Query) -> Page {
         let place = |process: &KernelProcess<Wasm>| {
             let is_wanted = self.has(process) && (!query.is_root || self.is_root(process));
@@ -173,7 +175,7 @@ impl RunningSystem {
         }
     }
 
-    /// How many processes live that each of these has spawned. Takes a few nanoseconds for each process of the runtime.
+    /// Counts the living children of each of these processes. Takes a few nanoseconds per process of the runtime.
     pub fn children(&self, of: impl IntoIterator<Item = Id>) -> HashMap<Id, usize> {
         let mut counts: HashMap<Id, usize> = of.into_iter().map(|id| (id, 0)).collect();
         self.kernel.for_each_process(|process| {
@@ -184,18 +186,20 @@ impl RunningSystem {
         counts
     }
 
-    /// One process of the system, as it is now; `None` if there is none of this id, or it has ended.
+    /// Returns the current state of a process of the system; `None` if there is no living process with this id.
     pub fn process(&self, id: Id) -> Option<ProcessInfo> {
         let process = self.find(id)?;
         Some(ProcessInfo::of(&process, self.kernel.snapshot_of(&process)))
     }
 
-    /// What a process of the system may do and use, and how near its limits are; `None` if there is none of this id.
+    /// Returns the rights and limits of a process of the system, and its use of them; `None` if there is no process
+    /// with this id.
     pub fn rights(&self, id: Id) -> Option<RightsInfo> {
         Some(rights::of(&*self.find(id)?))
     }
 
-    /// The versions of the system's code that are current or that somebody runs, by number.
+    /// Returns the versions of the system's code, ordered by number: the current one and those that processes still
+    /// run.
     pub fn versions(&self) -> Vec<VersionInfo> {
         let mut counts: HashMap<usize, usize> = HashMap::new();
         self.kernel.visit_processes(|process| {
@@ -206,16 +210,18 @@ impl RunningSystem {
         upgrade::versions(&self.system).list(&counts)
     }
 
-    /// Begins to bring the system to another version of its code, on a thread of its own. Ask the result how it goes.
+    /// Starts to upgrade the system to another version of its code, on a thread of its own. The result reports the
+    /// progress.
     ///
-    /// Each process that offers a point of change goes over when it comes to it: an instance of the new version reads its state and
-    /// takes its place; or if it does not, the process goes on as if nothing had happened. Processes stay what they are:
-    /// [`docs/upgrades.md`](https://github.com/lunatic-solutions/lunatic/blob/main/docs/upgrades.md) says what that means.
+    /// Each process that offers a point of change is upgraded when it reaches it: an instance of the new version reads
+    /// the state of the process and takes its place. If this fails, the process continues as if nothing had happened.
+    /// Processes keep their identity; see
+    /// [`docs/upgrades.md`](https://github.com/lunatic-solutions/lunatic/blob/main/docs/upgrades.md).
     ///
     /// # Errors
     ///
-    /// [`UpgradeError`] if another upgrade goes on, or the machine refuses a thread. One that a process with fewer rights than the
-    /// system's has begun does not count: it is cancelled, and what it has changed goes back first.
+    /// [`UpgradeError`] if another upgrade is in progress, or if the machine refuses a thread. An upgrade that was
+    /// started by a process with fewer rights than the system does not count: it is cancelled and rolled back first.
     pub fn upgrade(&self, module: &Arc<Module>, config: UpgradeConfig) -> Result<Arc<Upgrade>, UpgradeError> {
         let asked = upgrade::Asked {
             kernel: &self.kernel,
@@ -227,75 +233,79 @@ impl RunningSystem {
         asked.begin()
     }
 
-    /// The upgrade that was begun last.
+    /// Returns the upgrade that was started last.
     pub fn last_upgrade(&self) -> Option<Arc<Upgrade>> {
         upgrade::last(&self.system)
     }
 
-    /// The channels of the system, those first that hold the most messages: `limit` behind the first `skip`. As with
-    /// [`list`](Self::list), a look takes a fraction of a microsecond for each channel of the runtime, and stops nobody.
+    /// Lists the channels of the system, those with the most messages first: up to `limit` of them after the first
+    /// `skip`. Like [`list`](Self::list), it takes a fraction of a microsecond per channel of the runtime and stops no
+    /// process.
     pub fn channels(&self, skip: usize, limit: usize) -> Listing<ChannelInfo> {
         belongings::channels(&self.kernel, |process| self.has(process), Part { skip, limit })
     }
 
-    /// The names under which processes of the system are registered, in the order of the alphabet: `limit` behind the first
-    /// `skip`. Names of different scopes may be equal.
+    /// Lists the registered names of the system's processes alphabetically: up to `limit` of them after the first
+    /// `skip`. The same name can occur in several scopes.
     pub fn names(&self, skip: usize, limit: usize) -> Listing<NameInfo> {
         let has = |process: &KernelProcess<Wasm>| self.has(process);
         belongings::names(&self.kernel, has, Named::Alone, Part { skip, limit })
     }
 
-    /// The groups that processes of the system are in, a row for each member: as [`names`](Self::names).
+    /// Lists the groups that processes of the system are members of, with a row per member, like
+    /// [`names`](Self::names).
     pub fn groups(&self, skip: usize, limit: usize) -> Listing<NameInfo> {
         let has = |process: &KernelProcess<Wasm>| self.has(process);
         belongings::names(&self.kernel, has, Named::InGroup, Part { skip, limit })
     }
 
-    /// The sockets of the system, in the order of their ids: `limit` behind the first `skip`.
+    /// Lists the sockets of the system in the order of their ids: up to `limit` of them after the first `skip`.
     pub fn sockets(&self, skip: usize, limit: usize) -> Listing<SocketInfo> {
         belongings::sockets(&self.kernel, |process| self.has(process), Part { skip, limit })
     }
 
-    /// The modules that processes of the system run, those first that most run: `limit` behind the first `skip`.
+    /// Lists the modules that processes of the system run, those with the most processes first: up to `limit` of them
+    /// after the first `skip`.
     pub fn modules(&self, skip: usize, limit: usize) -> Listing<ModuleInfo> {
         belongings::modules(&self.kernel, |process| self.has(process), Part { skip, limit })
     }
 
-    /// Tells `observer` of what processes of this system do from now on, as far as it is of interest; see
-    /// [`Runtime::observe`]. Of a message to a process that has ended, or of another node, it is told whichever system it comes
-    /// from.
+    /// Notifies `observer` of events of this system's processes from now on, as far as `interest` selects them; see
+    /// [`Runtime::observe`]. A message to a process that has ended, or to one of another node, is reported whichever
+    /// system it comes from.
     pub fn observe(&self, interest: Interest, observer: Arc<dyn Observer>) {
         let system = self.system.main();
         self.kernel.observe_some(Interest { system, ..interest }, observer);
     }
 
-    /// Tells `observer`, which [`observe`](Self::observe) was given, of other events from now on, and misses none that is of both
-    /// interests.
+    /// Changes the interest of an `observer` that was passed to [`observe`](Self::observe), without missing an event
+    /// that both interests select.
     pub fn observe_others(&self, interest: Interest, observer: &Arc<dyn Observer>) {
         let system = self.system.main();
         self.kernel.observe_others(Interest { system, ..interest }, observer);
     }
 
-    /// Tells `observer` of no further event; one may still be under way.
+    /// Stops notifying `observer`; one event may still be in progress.
     pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
         self.kernel.observe_no_more(observer);
     }
 
-    /// The functions that a process is in, with names and lines: of one that waits at once, and of one that computes at the end of
-    /// its time slice. Waits for that, but not longer than `timeout`; [`Stack::unseen`] says why a stack was not seen. `None` if
-    /// there is no process of this id, or it has ended.
+    /// Returns the stack of a process, with names and lines. A waiting process is examined immediately, a computing one
+    /// at the end of its time slice. Blocks until then, but no longer than `timeout`; [`Stack::unseen`] says why a
+    /// stack could not be read. `None` if there is no living process with this id.
     ///
-    /// The process goes on as if nobody had looked: it is not woken, and stays frozen if it was. What a look costs is paid by the
-    /// thread that calls, which reads the debug information of the module when that is first needed.
+    /// The process is not affected: it is not woken, and stays frozen if it was. The calling thread pays for the work,
+    /// and reads the debug information of the module when it is first needed.
     pub fn stack(&self, id: Id, timeout: Duration) -> Option<Stack> {
         stack::of(&self.kernel, &self.find(id)?, timeout)
     }
 
-    /// Where processes of the system compute, for `time` from now on, of which at most [`PROFILE_MAX`] are taken, or until the system
-    /// ends. Waits for that. `None` if another thread profiles in this runtime.
+    /// Samples where processes of the system compute, for `time` from now on (at most [`PROFILE_MAX`]) or until the
+    /// system ends, and blocks meanwhile. `None` if another thread is profiling in this runtime.
     ///
-    /// What computes is looked at at the end of its time slice, which is each millisecond. Time in host calls is not seen, nor what
-    /// never uses up a slice. Each look takes a few microseconds of the process's time, and at most a part in 33 of it.
+    /// A process is sampled at the end of each time slice that it uses up, which is every millisecond while it
+    /// computes. Time in host calls does not appear, nor do processes that never use up a slice. A sample takes a few
+    /// microseconds of the process's time; all samples take at most a 33rd of it.
     pub fn profile(&self, profiled: &Profiled, time: Duration) -> Option<Profile> {
         if !profile::begin(&self.kernel, &self.system, profiled) {
             return None;
@@ -304,32 +314,33 @@ impl RunningSystem {
         Some(profile::end(&self.kernel))
     }
 
-    /// What the processes of the system use together, or used if it has ended. `None` if [`SystemConfig::caps`] is.
+    /// Returns what the processes of the system use together, or used until it ended. `None` if [`SystemConfig::caps`]
+    /// is `None`.
     pub fn usage(&self) -> Option<Usage> {
         Some(self.system.data.budget.as_ref()?.usage())
     }
 
-    /// What its processes have counted with `lunatic::metrics`, in the order of the names.
+    /// Returns the metrics that its processes have counted with `lunatic::metrics`, ordered by name.
     pub fn metrics(&self) -> Vec<FamilyView> {
         self.system.data.metrics.read()
     }
 
-    /// How often a process wanted to count something new and could not, as there were too many names already.
+    /// Returns how often a process could not open a new metric because there were too many.
     pub fn metrics_refused(&self) -> u64 {
         self.system.data.metrics.refused()
     }
 
-    /// Where records of its processes go, if [`SystemConfig::log`] says so.
+    /// Returns the log of [`SystemConfig::log`].
     pub fn log(&self) -> Option<&Log> {
         self.system.data.config.log.as_ref()
     }
 
-    /// Who records the spans of its processes, if [`SystemConfig::tracer`] says so.
+    /// Returns the tracer of [`SystemConfig::tracer`].
     pub fn tracer(&self) -> Option<&Tracer> {
         self.system.data.config.tracer.as_ref()
     }
 
-    /// What an extension keeps with the system, if it keeps anything of this type: see
+    /// Returns the value of this type that an extension keeps for the system, if there is one: see
     /// [`Ctx::system_state`](crate::Ctx::system_state).
     pub fn state<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
         self.system.data.states.find()
@@ -365,12 +376,12 @@ impl Drop for RunningSystem {
 }
 
 impl Runtime {
-    /// Starts a system whose main process runs in `module`, and does not wait for it.
+    /// Starts a system whose main process runs in `module`, without waiting for it.
     ///
     /// # Errors
     ///
-    /// [`StartError`] when the module has no such entry; else when a folder of the configuration cannot be opened, or the
-    /// limit of processes is reached.
+    /// [`StartError`] if the module does not export the entry; other errors if a folder of the configuration cannot be
+    /// opened or the limit of processes is reached.
     pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
         let host = &self.kernel.host;
         let has_entry = module.has_entry(host, &config.entry);
@@ -435,7 +446,7 @@ impl Runtime {
         }
     }
 
-    /// Ends the system when nobody reads its output any more.
+    /// Ends the system when its output is no longer read.
     fn watch_output(&self, system: &Arc<System>) -> tokio::task::JoinHandle<()> {
         let (output, ended) = (system.data.wasi.stdout().clone(), Arc::downgrade(system));
         self.kernel.host.io.spawn(async move {

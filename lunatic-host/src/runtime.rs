@@ -1,4 +1,4 @@
-//! The runtime: workers, clock and tables, built once, on which systems of processes run.
+//! The runtime: workers, a clock and tables, built once, on which systems of processes run.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -33,87 +33,91 @@ use crate::states::SharedStates;
 use crate::wasm::{Kernel, Wasm};
 use crate::{profile, stack};
 
-/// The most processes that can live at once, if nothing else is said.
+/// The default of [`RuntimeBuilder::processes_max`].
 const PROCESSES_MAX: u32 = 16 << 20;
-/// The memory of a machine that does not say how much it has, in bytes: 4 GiB.
+/// The assumed memory of a machine that does not report its size, in bytes: 4 GiB.
 const MEMORY_UNKNOWN: usize = 4 << 30;
-/// The folder, in that of the cache, of what guests compiled, and how large it becomes, in bytes: 256 MiB.
+/// The subfolder of the cache for modules that guests compile, and the largest size of this folder: 256 MiB.
 const GUEST_CACHE: &str = "guests";
 const GUEST_CACHE_SIZE_MAX: u64 = 256 << 20;
-/// The most channels that can be open at once.
+/// The most channels that can be open at a time.
 const CHANNELS_MAX: u32 = 64 << 20;
 
-/// Runs systems of processes: threads, tables and limits that all of them share. A program needs one.
+/// Runs systems of processes, which share its threads, tables and limits. A program needs only one.
 ///
-/// Dropping it ends all systems, and waits for the processes that run just now to reach the end of their time slices. It does not
-/// wait for what [`spawn_blocking`](crate::Ctx::spawn_blocking) has begun, which goes on until it is done.
+/// Dropping it ends all systems, and waits until the processes that are running reach the end of their time slices. It
+/// does not wait for work that [`spawn_blocking`](crate::Ctx::spawn_blocking) has begun; such work runs to its end.
 pub struct Runtime {
     pub(crate) kernel: Arc<Kernel>,
     /// The workers and the clock.
     threads: Option<Threads>,
-    /// The hibernation and the network.
+    /// The threads of hibernation and network.
     helpers: Vec<Thread>,
 }
 
-/// What a runtime holds now: see [`Runtime::figures`].
+/// The current state of a runtime: see [`Runtime::figures`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Figures {
-    /// Processes that live, of all systems.
+    /// Living processes of all systems.
     pub processes: usize,
-    /// How many of them wait for something.
+    /// Those of them that are blocked.
     pub blocked: usize,
-    /// How many of those are frozen: packed into what they changed.
+    /// Those of the blocked processes that are frozen: packed, so that only their changes are kept.
     pub frozen: usize,
-    /// Instances of modules: those of processes that have begun to run, and some that are kept for others.
+    /// Instances of modules: one for each process that has begun to run, and idle ones that are kept for reuse.
     pub instances: usize,
-    /// What is charged for the linear memories of all instances, in bytes; at most
-    /// [`memory_max`](RuntimeBuilder::memory_max). Up to 4 MiB of what one begins with cost a flat 4 KiB, as hardly any uses
-    /// all of them. How much of it is resident the system knows.
+    /// Bytes that are charged for the linear memories of all instances; at most
+    /// [`memory_max`](RuntimeBuilder::memory_max). Of the initial size of a memory, up to 4 MiB are charged as a flat 4
+    /// KiB, because hardly any process uses all of them. Only the operating system knows how much is resident.
     pub memory_bytes: usize,
-    /// What messages hold that wait in mailboxes and channels, in bytes; at most
+    /// Bytes of the messages that are queued in mailboxes and channels; at most
     /// [`queued_max`](RuntimeBuilder::queued_max).
     pub queued_bytes: usize,
-    /// What is kept for processes beside their memories, in bytes, queued messages among it: links, monitors, names, channels,
-    /// timers, results that wait to be fetched, sockets. At most [`kept_max`](RuntimeBuilder::kept_max), and what signals made of it.
+    /// Bytes that the host keeps for processes in addition to their memories: queued messages, links, monitors, names,
+    /// channels, timers, results that have not been fetched, sockets. At most [`kept_max`](RuntimeBuilder::kept_max),
+    /// plus what signals have added beyond it.
     pub kept_bytes: usize,
-    /// Descriptors that processes hold: of files, folders and sockets; at most
+    /// Descriptors that processes hold, for files, folders and sockets; at most
     /// [`descriptors_max`](RuntimeBuilder::descriptors_max).
     pub descriptors: usize,
-    /// Timers that have still to send.
+    /// Timers that have not sent yet.
     pub timers: usize,
-    /// How often intervals did not send since the start: because they were late, or had used up their share of a core.
+    /// How often an interval has skipped a message since the start, because it was late or had used up its share of a
+    /// core.
     pub timers_skipped: u64,
-    /// Processes that were spawned since the start, main processes among them.
+    /// Processes spawned since the start, including main processes.
     pub spawned: u64,
-    /// Processes that have ended since the start, by the kind of reason, in the order of
+    /// Processes that have ended since the start, by kind of exit reason, in the order of
     /// [`exit::KINDS`](crate::exit::KINDS).
     pub ended: Ends,
     /// Processes that wait for a worker, by queue.
     pub queues: Queues,
-    /// The memory of the machine that the whole program holds, in bytes; 0 where the system does not tell.
+    /// Resident memory of the whole program, in bytes; 0 if the operating system does not report it.
     pub resident_bytes: usize,
-    /// How many are told of events.
+    /// Registered observers of events.
     pub observers: usize,
 }
 
-/// Says how a [`Runtime`] is to be built. [`Runtime::builder`] makes one with all defaults.
+/// Configures a [`Runtime`] before it is built. [`Runtime::builder`] returns one with all defaults.
 ///
-/// | function | limits or sets | default |
+/// | function | sets | default |
 /// |---|---|---|
 /// | [`workers`](Self::workers) | threads that run processes | one per core that this program may use |
-/// | [`processes_max`](Self::processes_max) | processes that live at once | 16,777,216 |
-/// | [`queued_max`](Self::queued_max) | bytes of queued messages | a quarter of the machine's memory |
-/// | [`kept_max`](Self::kept_max) | bytes of all that is kept for processes beside their memories | a quarter of it |
-/// | [`memory_max`](Self::memory_max) | bytes of all linear memories | three quarters of it |
-/// | [`resident_max`](Self::resident_max) | bytes that are resident before what waits is frozen | a tenth of it |
-/// | [`descriptors_max`](Self::descriptors_max) | files, folders and sockets of all processes | what the system allows, without 1,024 or a quarter |
+/// | [`processes_max`](Self::processes_max) | most processes that are alive at a time | 16,777,216 |
+/// | [`queued_max`](Self::queued_max) | most bytes of queued messages | a quarter of the machine's memory |
+/// | [`kept_max`](Self::kept_max) | most bytes kept for processes in addition to their memories | a quarter of the machine's memory |
+/// | [`memory_max`](Self::memory_max) | most bytes of all linear memories | three quarters of the machine's memory |
+/// | [`resident_max`](Self::resident_max) | resident bytes above which every waiting process is frozen | a tenth of the machine's memory |
+/// | [`descriptors_max`](Self::descriptors_max) | most files, folders and sockets of all processes | the limit of the operating system, less 1,024 or a quarter |
 /// | [`cache`](Self::cache) | where compiled modules are kept | the user's cache folder |
-/// | [`compile_helper`](Self::compile_helper) | the program that compiles what guests bring along | none: the host does it |
-/// | [`compile_limits`](Self::compile_limits) | what that may take | one module a core, 10 seconds and 1 GiB each |
-/// | [`extension`](Self::extension) | host functions of the embedder's own | none |
+/// | [`compile_helper`](Self::compile_helper) | the program that compiles modules of guests | none: the host compiles them |
+/// | [`compile_limits`](Self::compile_limits) | what such a compilation may use | one module per core, 10 seconds and 1 GiB each |
+/// | [`trusted_keys`](Self::trusted_keys) | whose signature a module needs | nobody's |
+/// | [`extension`](Self::extension) | the embedder's own host functions | none |
 ///
-/// At most 67,108,864 channels are open at once. If the machine does not say how much memory it has, 4 GiB are assumed.
+/// At most 67,108,864 channels are open at a time. If the machine does not report how much memory it has, 4 GiB are
+/// assumed.
 ///
 /// # Examples
 ///
@@ -145,106 +149,110 @@ pub struct RuntimeBuilder {
 }
 
 impl RuntimeBuilder {
-    /// The number of worker threads; by default one per core that this program may use. 0 counts as 1.
+    /// Sets the number of worker threads; by default one per core that this program may use. 0 counts as 1.
     pub fn workers(mut self, workers: usize) -> Self {
         self.workers = workers.max(1);
         self
     }
 
-    /// The largest number of processes that live at once; by default 16,777,216. With as many, a spawn is refused.
+    /// Sets the largest number of processes that are alive at a time; by default 16,777,216. At the limit, spawns are
+    /// refused.
     pub fn processes_max(mut self, processes_max: u32) -> Self {
         self.processes_max = processes_max;
         self
     }
 
-    /// How many bytes messages that wait in mailboxes and channels may hold together; by default a quarter of the machine's
-    /// memory. A send that would hold more is refused.
+    /// Sets how many bytes the messages in all mailboxes and channels may hold; by default a quarter of the machine's
+    /// memory. A send that would exceed the limit is refused.
     pub fn queued_max(mut self, bytes: usize) -> Self {
         self.queued_max = bytes;
         self
     }
 
-    /// How many bytes of the host's memory may be used for what it keeps for all processes beside their linear memories:
-    /// queued messages, channels, links, monitors, names, groups, timers, results, sockets; by default a quarter of the machine's
-    /// memory. Beyond that, what can be refused is refused, and a process that gets more by signals ends, out of memory.
+    /// Sets how many bytes of its own memory the host may use for all processes, in addition to their linear memories:
+    /// for queued messages, channels, links, monitors, names, groups, timers, results and sockets. By default a quarter
+    /// of the machine's memory. At the limit, whatever can be refused is refused; a process that receives more through
+    /// signals ends, out of memory.
     pub fn kept_max(mut self, bytes: usize) -> Self {
         self.kept_max = bytes;
         self
     }
 
-    /// How many bytes the linear memories of all processes may grow to together; by default three quarters of the machine's.
-    /// A memory that would grow beyond that does not, which ends most programs.
+    /// Sets how many bytes the linear memories of all processes may have together; by default three quarters of the
+    /// machine's memory. A memory that would exceed the limit cannot grow, which ends most programs.
     pub fn memory_max(mut self, bytes: usize) -> Self {
         self.memory_max = bytes;
         self
     }
 
-    /// How many bytes the host may hold resident before all processes that wait are frozen, not only those that have waited
-    /// for five seconds; by default a tenth of the machine's memory. A freeze and the thaw after it take some ten
-    /// microseconds each. With 0, every process is frozen whenever it blocks.
+    /// Sets the resident memory of the host, in bytes, above which every waiting process is frozen, not only those that
+    /// have waited for five seconds; by default a tenth of the machine's memory. Freezing and thawing a process take
+    /// some ten microseconds each. With 0, every process is frozen whenever it blocks.
     pub fn resident_max(mut self, bytes: usize) -> Self {
         self.resident_max = bytes;
         self
     }
 
-    /// How many descriptors of the system all processes may hold together: each file, folder and socket is one. By default all
-    /// that this program may have (`ulimit -Hn`), but for 1,024 or a quarter of them, whichever is less, which the host keeps
-    /// for itself, as it does in any case. A system has three quarters of them at most: three times what it leaves to others. Nor
-    /// have those that were spawned with one configuration more than that leaves to the rest of their system. At the limit,
-    /// nothing more is opened.
+    /// Sets how many descriptors of the operating system all processes may hold together; each file, folder and socket
+    /// is one. By default, this is the hard limit of this program (`ulimit -Hn`), less 1,024 or a quarter of it,
+    /// whichever is less: the host always keeps these for itself. A system can hold at most three quarters of the rest,
+    /// which is three times what it leaves to other systems. Within a system, the processes that were spawned with one
+    /// configuration are limited in the same way by what they leave to the rest. At a limit, nothing more can be
+    /// opened.
     pub fn descriptors_max(mut self, descriptors: u32) -> Self {
         self.descriptors_max = Some(descriptors);
         self
     }
 
-    /// Where compiled modules are kept; `None` for nowhere. By default in [the user's cache folder](crate::cache_folder).
-    /// Whoever can write to the folder can have the host run any machine code.
+    /// Sets the folder for compiled modules; `None` disables the cache. By default [the user's cache
+    /// folder](crate::cache_folder). Anyone who can write to the folder can make the host run arbitrary machine code.
     pub fn cache(mut self, folder: Option<PathBuf>) -> Self {
         self.use_cache = folder.is_some();
         self.cache = folder;
         self
     }
 
-    /// The program that compiles modules that guests bring along (`Module::compile`), each in a process of the system's own that
-    /// is killed when its time, its memory or the budget of the asker is used up, or when nobody waits for the module any more.
-    /// What it uses of a core is charged to that budget as it goes. [`load`](Runtime::load) does not use it.
+    /// Sets the program that compiles the modules that guests bring along (`Module::compile`). Each module is compiled
+    /// in an operating-system process of its own, which is killed when it exceeds its time, its memory or the budget of
+    /// the asking process, or when nobody waits for the module any more. Its CPU time is charged to that budget
+    /// continuously. [`load`](Runtime::load) does not use the helper.
     ///
-    /// By default there is none, and such modules are compiled in this process: then nothing ends a compilation before it is
-    /// done, nothing limits its memory, and it is charged for at its end. It is still only checked modules that are compiled,
-    /// so many at once and in turns. Use a helper where guests that may compile are not trusted.
+    /// By default there is none, and such modules are compiled in this process. Then a compilation always runs to its
+    /// end, its memory is not limited, and it is charged for afterwards. Modules are still checked first, and only a
+    /// limited number is compiled at a time, in turns. Use a helper if guests that may compile are not trusted.
     pub fn compile_helper(mut self, helper: CompileHelper) -> Self {
         self.compile_helper = Some(helper);
         self
     }
 
-    /// What compiling the modules of guests may take; by default one module for each core at once, and for each module 10 seconds
-    /// on a core and 1 GiB of memory.
+    /// Limits the compilation of guests' modules; by default to one module per core at a time, and to 10 seconds of CPU
+    /// time and 1 GiB of memory per module.
     pub fn compile_limits(mut self, limits: CompileLimits) -> Self {
         self.compile_limits = limits;
         self
     }
 
-    /// Compiles only modules that one of these keys has [signed](lunatic_module::signature): programs, their upgrades, and what
-    /// guests bring along. By default it compiles any.
+    /// Compiles only modules that one of these keys has [signed](lunatic_module::signature): programs, their upgrades,
+    /// and modules that guests bring along. By default any module is compiled.
     pub fn trusted_keys(mut self, keys: TrustedKeys) -> Self {
         self.trusted_keys = Some(keys);
         self
     }
 
-    /// Adds host functions of the embedder's own. By default there are none. Keep an `Arc` inside the extension to share
-    /// with it what the embedder needs, too.
+    /// Adds the embedder's own host functions. By default there are none. To share state with the embedder, put an
+    /// `Arc` inside the extension.
     pub fn extension(mut self, extension: impl Extension) -> Self {
         self.extensions.push(Arc::new(extension));
         self
     }
 
-    /// Starts the runtime's threads: the workers, and some that hardly ever run. It also raises this program's limit of open
-    /// descriptors to what it may have, as each socket of a guest is one.
+    /// Starts the runtime's threads: the workers, and some that hardly ever run. Also raises this program's limit of
+    /// open descriptors to the hard limit, because each socket of a guest needs one.
     ///
     /// # Errors
     ///
-    /// When the machine refuses threads or memory, or is of a kind that wasmtime does not know; and when two
-    /// [extensions](Self::extension) have one name, or one has a name that no configuration can say.
+    /// If the machine refuses threads or memory, or if wasmtime does not support it; also if two
+    /// [extensions](Self::extension) have the same name, or one has a name that cannot be written in a configuration.
     pub fn build(self) -> anyhow::Result<Runtime> {
         let machine: Arc<dyn Environment> = Arc::new(Machine::new(lunatic_memory::thread_time));
         let node = Node::draw(machine.random());
@@ -263,7 +271,7 @@ impl RuntimeBuilder {
             threads: Some(threads),
             helpers: Vec::new(),
         };
-        // If a thread was refused, dropping the runtime ends those that have begun.
+        // If a thread was refused, dropping the runtime ends those that have started.
         started?;
         runtime.start_helpers()?;
         Ok(runtime)
@@ -300,7 +308,7 @@ impl RuntimeBuilder {
 }
 
 impl Runtime {
-    /// A builder with all defaults, which [`RuntimeBuilder`] lists.
+    /// Returns a builder with the defaults that [`RuntimeBuilder`] lists.
     pub fn builder() -> RuntimeBuilder {
         let memory = lunatic_memory::physical_memory().unwrap_or(MEMORY_UNKNOWN);
         RuntimeBuilder {
@@ -320,19 +328,22 @@ impl Runtime {
         }
     }
 
-    /// Checks and compiles a module, or takes it from the cache. `wasm` is the binary or the text format. Compiling takes some
-    /// milliseconds to seconds, and uses all cores. The module can be started any number of times.
+    /// Checks and compiles a module, or takes it from the cache. `wasm` is in the binary or the text format.
+    /// Compilation takes from milliseconds to seconds, and uses all cores. The module can be started any number of
+    /// times.
     ///
     /// # Errors
     ///
-    /// [`LoadError`]: when the bytes are no module, or one that imports what the host does not provide; when none of the
-    /// [trusted keys](RuntimeBuilder::trusted_keys) has signed it, if there are any; and when an extension could not add its functions.
+    /// [`LoadError`]: if the bytes are not a valid module; if the module imports something that the host does not
+    /// provide; if there are [trusted keys](RuntimeBuilder::trusted_keys) and none has signed it; or if an extension
+    /// could not add its functions.
     pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
         Module::load(&self.kernel.host, wasm)
     }
 
-    /// What the runtime holds now. Stops nobody; each figure is of some time during the call, which takes a few nanoseconds for
-    /// each process. Snapshots of single processes are [`RunningSystem::processes`](crate::RunningSystem::processes).
+    /// Returns the current state of the runtime without stopping any process. Each figure is taken at some moment
+    /// during the call, which takes a few nanoseconds per process. For single processes, see
+    /// [`RunningSystem::processes`](crate::RunningSystem::processes).
     pub fn figures(&self) -> Figures {
         let host = &self.kernel.host;
         let (spawned, ended) = self.kernel.counts();
@@ -359,7 +370,7 @@ impl Runtime {
         figures
     }
 
-    /// What each worker does: the threads that run processes.
+    /// Returns the state of each worker, that is, each thread that runs processes.
     pub fn workers(&self) -> Vec<WorkerInfo> {
         let clocks = self.kernel.host.worker_clocks.lock();
         let times = clocks
@@ -373,13 +384,13 @@ impl Runtime {
             .collect()
     }
 
-    /// Tells `observer` of all that processes do from now on: spawns, ends, sends, receives, waits and runs, in all systems of
-    /// the runtime. It is called by the workers themselves, so it must be quick and must not wait.
+    /// Notifies `observer` of all events from now on: spawns, ends, sends, receives, waits and runs, in all systems of
+    /// the runtime. The workers call it directly, so it must be quick and must not block.
     pub fn observe(&self, observer: Arc<dyn Observer>) {
         self.kernel.observe(observer);
     }
 
-    /// Tells `observer` of no further event; one may still be under way. Without an observer, events cost nothing to speak of.
+    /// Stops notifying `observer`; one event may still be in progress. Without observers, events cost next to nothing.
     pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
         self.kernel.observe_no_more(observer);
     }

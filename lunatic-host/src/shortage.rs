@@ -1,32 +1,32 @@
-//! What the machine has run out of: noticed where instances are made and where the table of processes grows, told to those
-//! who spawn.
+//! Shortages of the machine: noticed where instances are made and where the table of processes grows, and reported to
+//! spawners.
 //!
-//! An instance is made when its process first runs, long after `spawn` has returned. If the machine has no room for it, the
-//! process ends, and its exit reason names what was lacking. From then on `spawn` refuses at once, in the same words, until
-//! [`WHILE`] has passed and the machine has room again by its own account. That account is also asked for each
-//! [`MORE_ALIVE`] processes that are alive more than ever before, since a process that has not run yet takes memory from the
-//! host's allocator, which aborts when it gets none.
+//! An instance is made when its process first runs, long after `spawn` has returned. If the machine has no room for it,
+//! the process ends, and its exit reason names what was lacking. From then on, `spawn` refuses immediately with the
+//! same text, until [`WHILE`] has passed and the machine reports that it has room again. The machine is also asked each
+//! time the number of living processes exceeds its former maximum by [`MORE_ALIVE`], because even a process that has
+//! not run yet takes memory from the host's allocator, which aborts when it gets none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-/// So many time slices after a failure the machine is asked again.
+/// How many time slices after a failure the machine is asked again.
 const WHILE: u64 = 100;
-/// The machine is asked each time that so many processes more are alive than ever before.
+/// The machine is asked each time this many more processes are alive than ever before.
 const MORE_ALIVE: u32 = 4096;
-/// One part in so many of the machine's memory is left for the host's own needs, and for other programs.
+/// One part in this many of the machine's memory is left for the host's own needs and for other programs.
 const MEMORY_PART: usize = 32;
 
-/// Asks the machine: what it lacks, in words, if it does.
+/// Asks the machine what it lacks, in words; `None` if nothing.
 type Probe = fn() -> Option<String>;
 
 pub(crate) struct Shortage {
     probe: Probe,
-    /// The time slice from which on the machine is to be asked again; 0 while nothing is short.
+    /// The time slice from which on the machine is asked again; 0 while there is no shortage.
     until: AtomicU64,
-    /// What was short last.
+    /// The last shortage.
     what: Mutex<Arc<str>>,
     /// The number of table slots at which the machine is asked next.
     next_look: AtomicU32,
@@ -46,13 +46,14 @@ impl Shortage {
         }
     }
 
-    /// An instance could not be made for lack of something.
+    /// Records that an instance could not be made because something was lacking.
     pub(crate) fn note(&self, what: &str, now: u64) {
         *self.what.lock() = what.into();
         self.until.store(now + WHILE, Ordering::Relaxed);
     }
 
-    /// What stands in the way of another process, if anything does. `slots` is how many processes were ever alive at once.
+    /// Returns what prevents another process, if anything does. `slots` is the largest number of processes that were
+    /// ever alive at a time.
     pub(crate) fn refuses(&self, now: u64, slots: u32) -> Option<Arc<str>> {
         let until = self.until.load(Ordering::Relaxed);
         let next = self.next_look.load(Ordering::Relaxed);
@@ -76,7 +77,7 @@ impl Shortage {
 }
 
 fn probe() -> Option<String> {
-    // Arenas leave the reserve alone; the host may use some of it.
+    // Arenas do not touch the reserve; the host may use some of it.
     if let Some(space) = lunatic_memory::address_space().filter(|space| space.left < space.reserve() / 2) {
         let left = space.left >> 20;
         return Some(format!(

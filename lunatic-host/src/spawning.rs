@@ -1,4 +1,4 @@
-//! Making processes: what a child gets from its parent, and what its module's interface adds.
+//! Spawns processes: what a child gets from its parent, and what its module's interface adds.
 //!
 //! Public for extensions that are part of Lunatic, and not stable.
 
@@ -13,10 +13,10 @@ use crate::rights::config::Config;
 use crate::rights::{Denied, Rights};
 use crate::wasm::{Entry, Kernel, Local, Process};
 
-/// So many bytes that a process begins with are charged to nobody.
+/// This many bytes of the entry of a process are free of charge.
 const NAME_FREE: usize = 64;
 
-/// A process that is in no queue yet: `Kernel::begin` lets it run. It begins in this trace.
+/// Makes a process that is in no queue yet: `Kernel::begin` lets it run. It begins in this trace.
 pub fn new_process(
     kernel: &Kernel,
     parent: &Process,
@@ -30,7 +30,7 @@ pub fn new_process(
     if let Some(extension) = kernel.host.extensions.of(module.interface()) {
         let mut inherited = rights.inherited.clone();
         intake = extension.begins(&mut inherited);
-        // Most processes of an interface have what it needs from their parents.
+        // Most processes of an interface inherit what it needs from their parents.
         if !inherited.is_same(&rights.inherited) {
             Arc::make_mut(&mut rights).inherited = inherited;
         }
@@ -44,7 +44,7 @@ pub fn new_process(
     kernel.new_process(parent, Seed { entry, local, intake })
 }
 
-/// The rights of a child for which `parent` asks for `config`: never more than the parent's.
+/// Returns the rights of a child for which `parent` asks with `config`: never more than the parent's.
 pub fn child_rights(kernel: &Kernel, parent: &Process, config: &Config) -> Result<Rights, Denied> {
     let own = &parent.local.rights;
     let has_stdin = own.wasi.has_stdin(parent.system.is_main(parent.id));
@@ -53,12 +53,12 @@ pub fn child_rights(kernel: &Kernel, parent: &Process, config: &Config) -> Resul
     Ok(rights)
 }
 
-/// `parent` pays for the rights that it asked for, for as long as anybody has them, and for what it keeps of the
-/// configuration: `config` bytes.
+/// Charges `parent` for the rights that it has asked for, for as long as any process has them, and for the part of the
+/// configuration that they keep: `config` bytes.
 ///
 /// # Errors
 ///
-/// [`Exhausted`] says who has not so much left.
+/// [`Exhausted`] says which budget does not have enough left.
 pub fn pay_for_rights(rights: &mut Rights, parent: &Process, config: usize) -> Result<(), Exhausted> {
     let mut paid = Receipt::new(parent.purse().to_account(), Resource::Bodies);
     paid.grow(rights.size() + config)?;

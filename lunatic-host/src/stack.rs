@@ -1,8 +1,8 @@
-//! The stack of a process, for whoever asks.
+//! Reads the stack of a process on request.
 //!
-//! A process that waits shows it to the thread that asks, without being woken ([`Here`](crate::instance::Here)). One that
-//! computes shows it at the end of its time slice, where [`show_running`] is called. Names and lines are looked up by
-//! the thread that asks.
+//! A waiting process shows its stack to the asking thread without being woken ([`Here`](crate::instance::Here)). A
+//! computing process shows it at the end of its time slice, where [`show_running`] is called. The asking thread looks
+//! up names and lines.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,48 +18,48 @@ use wasmtime::{StoreContextMut, WasmBacktrace};
 use crate::instance::{Ctx, Runner};
 use crate::wasm::{Kernel, Process};
 
-/// A process that could not be looked at is looked at again after this time: it may wait by then.
+/// When to try a process again that could not be inspected: it may wait by then.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// The functions that a process is in.
+/// The stack of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Stack {
-    /// The functions, innermost first: of at most [`FRAMES_MAX`](lunatic_report::FRAMES_MAX) that are active, and those that were
-    /// inlined into them.
+    /// The functions, the innermost first: up to [`FRAMES_MAX`](lunatic_report::FRAMES_MAX) that are active, and those
+    /// that were inlined into them.
     pub backtrace: Backtrace,
     /// Why there are none.
     pub unseen: Option<Unseen>,
 }
 
-/// Why nothing is seen of a stack.
+/// Why a stack could not be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Unseen {
     /// The process has not begun.
     NotBegun,
-    /// It waits in a call of the host that does not show the stack: one of WASI, for standard input or a time for example, or of
-    /// an extension.
+    /// It waits in a host call that does not show the stack: a call of WASI, for example for standard input or a time,
+    /// or of an extension.
     InCall,
-    /// It was in no wait, and at no end of a time slice, within the time: no worker was free for it, or it was in a call of the
-    /// host.
+    /// Within the timeout, it was neither in a wait nor at the end of a time slice: no worker was free for it, or it
+    /// was in a host call.
     NoAnswer,
 }
 
 type Recorded = Arc<WasmBacktrace>;
 
-/// Those who have asked processes that compute.
+/// The threads that have asked computing processes.
 #[derive(Default)]
 pub(crate) struct Askers(Mutex<Asked>);
 
 #[derive(Default)]
 struct Asked {
-    /// The number of the next asker.
+    /// The number of the next request.
     next: u64,
     by_process: HashMap<Id, Vec<(u64, Sender<Recorded>)>>,
 }
 
-/// The stack of a process, within this time; `None` if it ends meanwhile.
+/// Reads the stack of a process within this time; `None` if it ends meanwhile.
 pub(crate) fn of(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> Option<Stack> {
     let unseen = |unseen| Stack {
         unseen: Some(unseen),
@@ -86,7 +86,7 @@ fn record(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> Option<
         }
         match kernel.with_blocked(process, Runner::look) {
             Some(Some(shown)) => return Some(Ok(Arc::from(shown))),
-            // One that has used up its share of a core is not in any call.
+            // A process that has used up its share of a core is not in any call.
             Some(None) if !process.is_throttled() => return Some(Err(Unseen::InCall)),
             _ => {}
         }
@@ -101,7 +101,8 @@ fn record(kernel: &Kernel, process: &Arc<Process>, timeout: Duration) -> Option<
     }
 }
 
-/// To be called at the end of a time slice, on the stack of what computes: shows it to those who have asked.
+/// Shows the stack to the threads that have asked. Must be called at the end of a time slice, on the stack of the
+/// computing code.
 pub(crate) fn show_running(store: &StoreContextMut<'_, Ctx>) {
     let Some(process) = store.data().running() else { return };
     if process.local.is_asked() {
@@ -123,7 +124,7 @@ impl Askers {
     }
 }
 
-/// One who has asked a process that did not wait, until it is dropped.
+/// A request to a process that was not waiting, until it is dropped.
 struct Asking<'a> {
     askers: Arc<Askers>,
     process: &'a Process,

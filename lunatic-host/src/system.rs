@@ -1,4 +1,4 @@
-//! Systems: what a main process and its descendants may use, and how they begin.
+//! Systems: how they begin, and what their processes may use.
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,13 +15,13 @@ use crate::states::{Inherited, SharedStates};
 use crate::trace::Tracer;
 use crate::wasi::{Output, Wasi, WasiConfig};
 
-/// The largest memory of one process, in bytes, if nothing else is said: 1 GiB.
+/// The default of [`SystemConfig::max_memory`]: 1 GiB.
 pub(crate) const MEMORY_MAX: usize = 1 << 30;
 
-/// What a system may use and how it begins.
+/// How a system begins, and what its processes may use.
 ///
-/// By default the main process calls `_start`, sees no arguments, variables, folders or network, reads nothing, writes to
-/// nowhere, and may have 1 GiB of memory.
+/// By default, the main process calls `_start`; it has no arguments, variables, folders or network; its standard input
+/// is empty, its output is discarded, and its memory is limited to 1 GiB.
 ///
 /// # Examples
 ///
@@ -44,34 +44,36 @@ pub(crate) const MEMORY_MAX: usize = 1 << 30;
 /// ```
 #[derive(Clone)]
 pub struct SystemConfig {
-    /// The exported function that the main process calls, of type `() -> ()`. `_start` by default.
+    /// The exported function that the main process calls, of type `() -> ()`. By default `_start`.
     pub entry: String,
-    /// Arguments, environment, folders and standard streams. None by default; output goes to nowhere.
+    /// Arguments, environment, folders and standard streams. By default there are none, and output is discarded.
     pub wasi: WasiConfig,
-    /// The largest linear memory of one process, in bytes. 1 GiB by default.
+    /// The largest linear memory of one process, in bytes. By default 1 GiB.
     pub max_memory: usize,
-    /// The most files and folders that one process opens at once, and the most sockets. 1,024 of each by default.
+    /// The most files and folders that one process has open at a time, and the most sockets. By default 1,024 of each.
     pub max_files: u32,
-    /// Hosts and ports that the processes may use. By default there is no rule, and so no network.
+    /// Rules for the hosts and ports that the processes may use. By default there are none, and so no network.
     pub net: Vec<Rule>,
-    /// What all processes of the system may use together. By default there is no limit, and it is not measured;
-    /// `Some(Caps::default())` limits nothing, but measures: see [`RunningSystem::usage`](crate::RunningSystem::usage).
+    /// Limits for all processes of the system together. By default there are none, and use is not measured;
+    /// `Some(Caps::default())` measures it without limits: see [`RunningSystem::usage`](crate::RunningSystem::usage).
     pub caps: Option<Caps>,
-    /// What the main process has from [extensions](crate::Extension), and with it all that descend from it, as far as
-    /// [`Extension::narrow`](crate::Extension::narrow) lets them. Empty by default.
+    /// What [extensions](crate::Extension) give to the main process, and thus to its descendants, as far as
+    /// [`Extension::narrow`](crate::Extension::narrow) permits. By default empty.
     pub inherited: Inherited,
-    /// Messages come from outside, through [`RunningSystem::send`](crate::RunningSystem::send). By default they do not, and a
-    /// system all of whose processes wait for each other ends with [`ExitReason::Deadlock`](crate::ExitReason::Deadlock).
+    /// Whether messages arrive from outside, through [`RunningSystem::send`](crate::RunningSystem::send). By default
+    /// they do not, and the system ends with [`ExitReason::Deadlock`](crate::ExitReason::Deadlock) once all its
+    /// processes wait for each other.
     pub expects_messages: bool,
-    /// Whether processes that fail are reported on the system's standard error. They are by default.
+    /// Whether crashes of processes are reported on the system's standard error. By default they are.
     pub crash_reports: bool,
-    /// Whether what a process is denied is reported there, too. It is not by default.
+    /// Whether denied operations are reported there, too. By default they are not.
     pub log_denials: bool,
-    /// Writes core dumps of processes that fail. There are none by default.
+    /// Writes core dumps of processes that fail. By default there are none.
     pub dumps: Option<Arc<Dumps>>,
-    /// Where records of the processes go, which they make with the crates `log` or `tracing`. By default nowhere.
+    /// The log for records that processes write with the crates `log` or `tracing`. By default there is none.
     pub log: Option<Log>,
-    /// Records spans of the processes. By default nobody does, and opening one does nothing; contexts travel all the same.
+    /// Records the spans of processes. By default spans are not recorded, and opening one does nothing; trace contexts
+    /// are still passed on.
     pub tracer: Option<Tracer>,
 }
 
@@ -95,29 +97,29 @@ impl Default for SystemConfig {
     }
 }
 
-/// What the host keeps with a system.
+/// What the host keeps for a system.
 pub struct SystemData {
     pub(crate) config: SystemConfig,
     pub(crate) wasi: Arc<Wasi>,
-    /// What its processes use together, if that is measured.
+    /// The use and the limits of all its processes, if use is measured.
     pub(crate) budget: Option<Arc<Budget>>,
-    /// What its processes count.
+    /// The metrics that its processes count.
     pub(crate) metrics: Metrics,
-    /// What parts of the host and extensions keep with it.
+    /// Values that parts of the host and extensions keep for it.
     pub(crate) states: SharedStates,
-    /// Whose children crash.
+    /// Which processes have crashing children.
     pub(crate) crashes: Crashes,
 }
 
 impl SystemData {
-    /// Where what the host says about processes goes: to standard error, unless the log takes it.
+    /// Where the host reports about processes: to standard error, or to the log if that accepts reports.
     pub(crate) fn reports(&self) -> Output {
         let log = self.config.log.as_ref().filter(|log| log.takes_reports());
         log.map_or_else(|| self.wasi.stderr().clone(), Log::output)
     }
 
-    /// What the host says about a process (its id and what it is called), for [`reports`](Self::reports): `text` for people,
-    /// `message` where programs read it.
+    /// Formats a report about a process (its id and its name) for [`reports`](Self::reports): `text` for people,
+    /// `message` for programs.
     pub(crate) fn said(
         &self,
         level: Level,
@@ -133,19 +135,19 @@ impl SystemData {
     }
 }
 
-/// What an extension that is an interface may change of a system that begins.
+/// The part of a new system that an extension can change if it is an interface.
 pub struct SystemSetup<'a> {
     pub(crate) wasi: &'a mut Wasi,
 }
 
 impl SystemSetup<'_> {
-    /// All processes read the standard input, not only the main process.
+    /// Lets all processes read standard input, not only the main process.
     pub fn share_stdin(&mut self) {
         self.wasi.share_stdin();
     }
 }
 
-/// Why a system cannot begin.
+/// Why a system could not start.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {

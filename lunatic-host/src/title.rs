@@ -1,7 +1,6 @@
-//! What the functions that processes begin with are called where people read it.
+//! Readable names of the functions with which processes begin.
 
-/// What is specific of the name of an entry: that of a closure without the function of the SDK that calls it, and of an actor
-/// its type.
+/// The specific part of an entry's name: for a closure, without the SDK function that calls it; for an actor, its type.
 pub fn short(entry: &str) -> &str {
     let closure = within(entry, "lunatic::process::spawn::enter").unwrap_or(entry);
     let actor = closure.strip_suffix("::{closure#0}").unwrap_or(closure);
@@ -9,7 +8,7 @@ pub fn short(entry: &str) -> &str {
     actor.into_iter().flatten().next().unwrap_or(closure)
 }
 
-/// What stands in `<>` behind `function`, with `::` before it or not, if that is all.
+/// The part within `<>` after `function`, with or without `::` before it, if nothing else follows.
 fn within<'a>(name: &'a str, function: &str) -> Option<&'a str> {
     let generics = name.strip_prefix(function)?;
     let generics = generics.strip_prefix("::").unwrap_or(generics);

@@ -1,6 +1,7 @@
-//! What the kernel's processes are here: instances of WebAssembly, with rights, in systems that have streams and folders.
+//! What the kernel's processes are here: instances of WebAssembly with rights, in systems with streams and folders.
 //!
-//! Public for extensions that are part of Lunatic, and not stable: others need [`Ctx`] and [`Process`] at most.
+//! Public for extensions that are part of Lunatic, and not stable: other extensions need at most [`Ctx`] and
+//! [`Process`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -32,40 +33,44 @@ use crate::hibernation::Hibernation;
 use crate::instance::{AtSliceEnd, Ctx, Places, Runner};
 use crate::io::Io;
 use crate::module::{LoadError, Module};
+use crate::report::files::{Files, Refusal};
 use crate::rights::Rights;
 use crate::shortage::Shortage;
 use crate::states::SharedStates;
 use crate::title::short;
 
-/// What all processes of a runtime share, beside what the kernel has.
+/// What all processes of a runtime share, in addition to the kernel's data.
 pub struct Wasm {
     pub(crate) engines: Engines<Ctx>,
     pub(crate) cache: Cache,
-    /// What guests compiled: a part of the cache, in which they can only get in each other's way.
+    /// Modules that guests compiled: a separate part of the cache, in which they can evict only each other's.
     pub(crate) guest_cache: Cache,
     pub(crate) compiler: Compiler,
-    /// Who has to have signed what is compiled, if anybody has to.
+    /// The keys that must have signed what is compiled, if any are required.
     pub(crate) trusted_keys: Option<TrustedKeys>,
     pub(crate) net: Net<Arc<Process>>,
-    /// The descriptors that processes may have together.
+    /// The descriptors for all processes.
     pub(crate) descriptors: Arc<Stock>,
-    /// The operations on files that processes may have going together.
+    /// The concurrent file operations for all processes.
     pub(crate) file_operations: Arc<Permits>,
     pub(crate) hibernation: Hibernation<Wasm>,
     pub(crate) ahead: Ahead<Module, Runner>,
     pub(crate) shortage: Shortage,
     pub(crate) extensions: Extensions,
-    /// What parts of the host and extensions keep with the runtime.
+    /// Values that parts of the host and extensions keep for the runtime.
     pub(crate) states: SharedStates,
-    /// Files and terminals of guests, and work that takes long; timers are the kernel's clock's.
+    /// Files and terminals of guests, and work that takes long; timers belong to the kernel's clock.
     pub(crate) io: Io,
-    /// What each worker has computed.
+    /// The CPU time of each worker.
     pub(crate) worker_clocks: Mutex<Vec<Option<ThreadClock>>>,
     /// What is called when a time slice is over.
     pub(crate) at_slice_end: &'static [AtSliceEnd],
-    /// Somebody profiles a system.
+    /// Whether a system is being profiled.
     pub(crate) is_profiled: AtomicBool,
 }
+
+/// Approximate bytes that a refusal takes up, without its path.
+const REFUSAL_SIZE: usize = 128;
 
 /// The kernel of a runtime.
 pub type Kernel = lunatic_kernel::Kernel<Wasm>;
@@ -77,24 +82,26 @@ pub(crate) type System = lunatic_kernel::System<Wasm>;
 /// A socket of a process.
 pub type Socket = lunatic_net::socket::Socket<Arc<Process>>;
 
-/// What the host keeps with a process.
+/// What the host keeps for a process.
 pub struct Local {
     pub(crate) rights: Arc<Rights>,
-    /// The code that it runs, and how it can go on in another version.
+    /// The code that it runs, and how it can continue in another version.
     pub(crate) code: Code<Module>,
     /// The trace that it begins in.
     pub(crate) trace: Trace,
-    /// Bytes of its linear memory, in use or not.
+    /// Bytes of its linear memory, used or not.
     memory: AtomicUsize,
-    /// What it needs first when it goes on.
+    /// The addresses that it needs first when it continues.
     pub(crate) places: Places,
-    /// Somebody has asked for its stack.
+    /// Whether someone has asked for its stack.
     asked: AtomicBool,
-    /// What it pays for what it was spawned with, if that is much.
+    /// The charge for its captured values, if they are large.
     captured: Option<Box<Receipt>>,
+    /// The last path that it did not get, for an explanation when it fails; with the charge for it.
+    refused: Mutex<Option<Box<(Refusal, Receipt)>>>,
 }
 
-/// What belongs to a process and goes when it ends.
+/// What belongs to a process and is released when it ends.
 #[derive(Default)]
 pub struct Belongings {
     pub(crate) sockets: Sockets,
@@ -110,14 +117,14 @@ impl Wasm {
         checked.map_err(|error| LoadError::Untrusted(error.to_string()))
     }
 
-    /// What tells which sockets have become ready.
+    /// Returns the reactor, which reports which sockets have become ready.
     pub fn reactor(&self) -> &Arc<Reactor<Arc<Process>>> {
         &self.net.reactor
     }
 }
 
 impl Local {
-    /// What belongs to a process that begins with `entry`.
+    /// The data of a process that begins with `entry`.
     pub(crate) fn new(rights: Arc<Rights>, module: Arc<Module>, entry: &Entry) -> Self {
         Self {
             rights,
@@ -127,14 +134,15 @@ impl Local {
             places: Places::default(),
             asked: AtomicBool::new(false),
             captured: None,
+            refused: Mutex::new(None),
         }
     }
 
-    /// The process pays for so many bytes that it was spawned with, for as long as it is known.
+    /// Charges the process for the bytes with which it was spawned, for as long as its record exists.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] says who has not so much left.
+    /// [`Exhausted`] says which budget does not have enough left.
     pub(crate) fn pay_for(&mut self, captured: usize, kernel: &Kernel) -> Result<(), Exhausted> {
         let purse = Purse::new(self.rights.budget.as_ref(), kernel.kept());
         let mut paid = Receipt::new(purse.to_account(), Resource::Buffers);
@@ -143,28 +151,46 @@ impl Local {
         Ok(())
     }
 
-    /// The name of what it began with; `None` for a function that its module's table does not have.
+    /// Remembers a path that the process did not get, if it can pay for that.
+    pub(crate) fn remember_refusal(&self, refused: Refusal, purse: Purse<'_>) {
+        let mut paid = Receipt::new(purse.to_account(), Resource::Buffers);
+        if paid.grow(REFUSAL_SIZE + refused.path.len()).is_ok() {
+            *self.refused.lock() = Some(Box::new((refused, paid)));
+        }
+    }
+
+    /// What the process can reach in the file system, for an explanation of an error.
+    pub(crate) fn files(&self, system: &System) -> Files {
+        let (own, given) = (&self.rights.wasi, &system.data.wasi);
+        Files {
+            folders: own.folder_names(),
+            is_configured: !Arc::ptr_eq(own, given) && !given.has_no_folder(),
+            refused: self.refused.lock().as_ref().map(|kept| kept.0.clone()),
+        }
+    }
+
+    /// The name of its entry; `None` for a function that its module's table does not have.
     pub(crate) fn entry(&self) -> Option<EntryName> {
         self.code.entry()
     }
 
-    /// What to call it after what it began with: the actor that it is, or the function.
+    /// Its name after its entry: the type of its actor, or the function.
     pub(crate) fn title(&self) -> String {
         let entry = self.entry().map(|entry| entry.to_string());
         entry.as_deref().map(short).unwrap_or_default().to_owned()
     }
 
-    /// How large its memory is, in bytes: 0 until it has run.
+    /// The size of its memory in bytes; 0 until it has run.
     pub(crate) fn memory(&self) -> usize {
         self.memory.load(Ordering::Relaxed)
     }
 
-    /// Its memory has so many bytes now.
+    /// Sets the size of its memory in bytes.
     pub(crate) fn set_memory(&self, bytes: usize) {
         self.memory.store(bytes, Ordering::Relaxed);
     }
 
-    /// Whether somebody has asked for its stack, and waits until it is shown.
+    /// Whether someone has asked for its stack, and waits for it.
     pub(crate) fn is_asked(&self) -> bool {
         self.asked.load(Ordering::Relaxed)
     }
@@ -173,12 +199,12 @@ impl Local {
         self.asked.store(asked, Ordering::Relaxed);
     }
 
-    /// What the process may do and use.
+    /// Returns the rights and limits of the process.
     pub fn rights(&self) -> &Arc<Rights> {
         &self.rights
     }
 
-    /// The module whose code it runs.
+    /// Returns the module whose code it runs.
     pub fn module(&self) -> Arc<Module> {
         self.code.module()
     }

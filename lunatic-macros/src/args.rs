@@ -1,9 +1,9 @@
-//! What stands in the parentheses of an attribute.
+//! The arguments of an attribute.
 
 use syn::parse::{Parse, ParseStream};
 use syn::{Path, Token, parse_quote};
 
-/// The arguments that both attributes take: `crate = path`, or nothing.
+/// The arguments that both attributes accept: `crate = path`, or nothing.
 pub(crate) struct Args {
     /// The path of the crate `lunatic`.
     pub(crate) krate: Path,

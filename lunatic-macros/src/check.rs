@@ -1,4 +1,4 @@
-//! What a function must be to carry an attribute. Every check adds its error, so that all are reported at once.
+//! Checks of the function that carries an attribute. Each check adds its errors, so that all are reported together.
 
 use quote::ToTokens;
 use syn::{ReturnType, Signature, Type};
@@ -8,7 +8,7 @@ use syn::{ReturnType, Signature, Type};
 pub(crate) struct Errors(Option<syn::Error>);
 
 impl Errors {
-    /// Adds an error that stands on `tokens`.
+    /// Adds an error whose span is that of `tokens`.
     pub(crate) fn on(&mut self, tokens: impl ToTokens, message: &str) {
         self.add(syn::Error::new_spanned(tokens, message));
     }
@@ -21,7 +21,7 @@ impl Errors {
         }
     }
 
-    /// The value of `result`, or a default and one error more.
+    /// Returns the value of `result`; or adds its error and returns a default.
     pub(crate) fn unwrap_or_default<T: Default>(&mut self, result: syn::Result<T>) -> T {
         result.unwrap_or_else(|error| {
             self.add(error);
@@ -29,13 +29,13 @@ impl Errors {
         })
     }
 
-    /// All errors as one, if there are any.
+    /// Returns all errors as one, if there are any.
     pub(crate) fn into_error(self) -> Option<syn::Error> {
         self.0
     }
 }
 
-/// Checks what both attributes ask of a signature; `subject` is how messages call the function.
+/// Checks the requirements that both attributes have for a signature. `subject` names the function in messages.
 pub(crate) fn signature(sig: &Signature, subject: &str, errors: &mut Errors) {
     if let Some(token) = sig.constness {
         errors.on(token, &format!("{subject} cannot be `const`: it runs in a process"));
@@ -71,7 +71,7 @@ pub(crate) fn signature(sig: &Signature, subject: &str, errors: &mut Errors) {
     }
 }
 
-/// What a function returns, as far as tokens tell.
+/// The return type of a function, as far as tokens show.
 pub(crate) enum Returns<'a> {
     /// Nothing: `()`, never, or no type at all.
     Nothing,
@@ -79,7 +79,7 @@ pub(crate) enum Returns<'a> {
     Result(&'a Type),
 }
 
-/// Looks at the return type of a function.
+/// Classifies the return type of a function.
 pub(crate) fn returns(output: &ReturnType) -> Returns<'_> {
     match output {
         ReturnType::Default => Returns::Nothing,
@@ -91,8 +91,8 @@ pub(crate) fn returns(output: &ReturnType) -> Returns<'_> {
     }
 }
 
-/// Checks that a returned type can be a `Result<(), E>`; aliases of it are not seen through, so only what can never be
-/// one is an error here, and the rest is left to the compiler. True if it can be one.
+/// Checks that a return type can be a `Result<(), E>`. Aliases cannot be resolved here, so only a type that can never
+/// be a `Result` is an error; the compiler checks the rest. Returns whether it can be one.
 pub(crate) fn result(ty: &Type, subject: &str, errors: &mut Errors) -> bool {
     let can_be = matches!(ty, Type::Path(_) | Type::Macro(_) | Type::Paren(_) | Type::Group(_));
     if !can_be {

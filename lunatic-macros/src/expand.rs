@@ -1,4 +1,4 @@
-//! The code that the attributes become.
+//! The code that the attributes expand to.
 
 pub(crate) mod main;
 pub(crate) mod test;
@@ -10,10 +10,9 @@ use syn::{Ident, Path, Type};
 
 use crate::check::Returns;
 
-/// The call of `function`, whose error, if it returns one, goes to `fail` in the crate `krate`.
+/// A call of `function`. If it returns an error, that is passed to the function `fail` of the crate `krate`.
 ///
-/// `let result: Result<(), _>` has the span of the return type, so that the compiler's complaint about another type
-/// stands there.
+/// `let result: Result<(), _>` has the span of the return type, so that the compiler reports a wrong type there.
 fn call(function: &Ident, returns: &Returns<'_>, krate: &Path, fail: &Ident) -> TokenStream {
     let Returns::Result(ty) = returns else {
         return quote!(#function(););
@@ -30,7 +29,7 @@ fn call(function: &Ident, returns: &Returns<'_>, krate: &Path, fail: &Ident) -> 
     }
 }
 
-/// The tokens with the span of a type, resolved as the macro's own.
+/// The tokens with the span of a type, but with the hygiene of the call site.
 fn on_type(ty: &Type, tokens: TokenStream) -> TokenStream {
     let span = ty.span().resolved_at(proc_macro2::Span::call_site());
     let respanned = tokens.into_iter().map(|mut token| {

@@ -1,7 +1,7 @@
 //! The attributes `#[lunatic::main]` and `#[lunatic::test]`. Use them through the crate `lunatic`.
 //!
-//! Each goes the same way: `args` parses what stands in the attribute, `check` looks at the function and collects
-//! everything that is wrong with it, `expand` writes the code.
+//! Both are implemented in three steps: `args` parses the arguments of the attribute, `check` checks the function and
+//! collects all errors, `expand` generates the code.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -14,11 +14,12 @@ use proc_macro::TokenStream;
 
 /// Makes a function the entry of the main process, and lets it return an error.
 ///
-/// The function is `fn main()`, without arguments. It returns nothing, or a `Result<(), E>`: then an `Err` is printed
-/// on stderr as `error: …`, with the errors it comes from, and the program ends with exit code 1. `E` is any type that
-/// is an `Error`, a `Box<dyn Error>` or the like, has a `Display`, or a `Debug`; the first of these that holds is used.
+/// The function must be `fn main()` without parameters. It returns nothing or a `Result<(), E>`. If it returns an
+/// `Err`, the error and its sources are written to standard error as `error: …`, and the program exits with code 1. The
+/// error is formatted by the first of these that applies to `E`: it implements `Error`, it is a `Box<dyn Error>` or
+/// similar, it implements `Display`, it implements `Debug`.
 ///
-/// A plain `fn main()` works without the attribute.
+/// A `main` function that returns nothing does not need the attribute.
 ///
 /// # Examples
 ///
@@ -31,25 +32,25 @@ use proc_macro::TokenStream;
 /// }
 /// ```
 ///
-/// `crate = path` names the crate `lunatic` where it has another name: `#[lunatic::main(crate = my::lunatic)]`.
+/// If the crate `lunatic` has another name, pass its path: `#[lunatic::main(crate = my::lunatic)]`.
 #[proc_macro_attribute]
 pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::main::expand(args.into(), item.into()).into()
 }
 
-/// Makes a function a test that runs in a process of its own: one that panics, loops for ever or exhausts its memory
+/// Makes a function a test that runs in its own process, so a test that panics, loops for ever or exhausts its memory
 /// fails alone.
 ///
-/// `cargo lunatic test` runs it. The function takes no arguments and returns nothing, or a `Result<(), E>` as
-/// [`main`](macro@main) does, whose `Err` fails the test. `#[ignore]`, `#[should_panic]` and
-/// `#[should_panic(expected = "part of the message")]` mean what they mean to `#[test]`; like `#[test]`, it leaves
-/// nothing behind in a build that is not for tests.
+/// `cargo lunatic test` runs the tests. The function has no parameters and returns nothing or a `Result<(), E>`, as for
+/// [`main`](macro@main); an `Err` fails the test. `#[ignore]`, `#[should_panic]` and
+/// `#[should_panic(expected = "part of the message")]` have the same meaning as with `#[test]`. As with `#[test]`, the
+/// function is compiled only in builds for tests.
 ///
-/// On other targets than wasm32 there are no processes. There it becomes a `#[test]` that is ignored, so that
+/// Targets other than wasm32 have no processes. There the function becomes a `#[test]` that is ignored, so that
 /// `cargo test` compiles and counts it.
 ///
-/// The test is exported from the module, which the lint `unsafe_code` counts as unsafe. The expansion allows that lint,
-/// which a crate with `#![forbid(unsafe_code)]` does not permit: say `deny` there.
+/// The test is exported from the module, which the lint `unsafe_code` reports. The expansion allows that lint, but a
+/// crate with `#![forbid(unsafe_code)]` does not permit this: use `deny` there.
 ///
 /// # Examples
 ///
@@ -60,7 +61,7 @@ pub fn main(args: TokenStream, item: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// `crate = path` names the crate `lunatic` where it has another name: `#[lunatic::test(crate = my::lunatic)]`.
+/// If the crate `lunatic` has another name, pass its path: `#[lunatic::test(crate = my::lunatic)]`.
 #[proc_macro_attribute]
 pub fn test(args: TokenStream, item: TokenStream) -> TokenStream {
     expand::test::expand(args.into(), item.into()).into()

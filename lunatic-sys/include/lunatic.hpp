@@ -1,4 +1,4 @@
-/// Lunatic for C++17: typed spawns and messages, and values that undo what they stand for when they go.
+/// Lunatic for C++17: typed spawns and messages, and values whose destructors undo what they stand for.
 ///
 ///     #include <lunatic.hpp>
 ///
@@ -9,8 +9,9 @@
 ///         return process ? process->join() : 1;
 ///     }
 ///
-/// It is made of `lunatic.h`, which says what a child has and what codes mean, and needs no exceptions and no RTTI. Values
-/// that go to another process as bytes, captured or in messages, are trivially copyable and hold no pointers.
+/// It is built on `lunatic.h`, which describes the memory of a child and the codes, and needs neither exceptions nor
+/// RTTI. Values that go to another process as bytes, captured or in messages, must be trivially copyable and contain
+/// no pointers.
 
 #ifndef LUNATIC_HPP
 #define LUNATIC_HPP
@@ -31,22 +32,22 @@ namespace lunatic {
 /// The timeout that never passes.
 inline constexpr std::uint64_t forever = LUNATIC_NO_TIMEOUT;
 
-/// The text that the last call left: why it was denied, for example.
+/// Takes the text that the last call left in the buffer: the reason for a denial, for example.
 inline std::string taken() {
     std::string text(lunatic_buffer_len(), '\0');
     lunatic_buffer_take(text.data(), text.size());
     return text;
 }
 
-/// How a process ended.
+/// An exit reason.
 struct reason {
     /// One of `LUNATIC_EXIT_…`.
     std::int32_t kind = LUNATIC_EXIT_FORGOTTEN;
-    /// The code of an exit, or one of `LUNATIC_TRAP_…`.
+    /// The exit code, or one of `LUNATIC_TRAP_…`.
     std::int32_t detail = 0;
     std::string text;
 
-    /// Reads reason bytes.
+    /// Decodes reason bytes.
     static reason read(std::string_view bytes) {
         lunatic_reason raw;
         if (!lunatic_read_reason(bytes.data(), bytes.size(), &raw)) return {};
@@ -60,7 +61,7 @@ template <class T> std::string_view bytes_of(const T &value) {
     return {reinterpret_cast<const char *>(&value), sizeof value};
 }
 
-/// The value that the bytes are; nothing if they have another length.
+/// Returns the value that the bytes represent; nothing if they have another length.
 template <class T> std::optional<T> value_of(std::string_view bytes) {
     static_assert(std::is_trivially_copyable_v<T>, "only plain values come from another process");
     if (bytes.size() != sizeof(T)) return std::nullopt;
@@ -69,22 +70,22 @@ template <class T> std::optional<T> value_of(std::string_view bytes) {
     return value;
 }
 
-/// A process, here or on another node. A plain value: it can be captured, sent and compared, and its end is not the end of
-/// the process.
+/// A process, here or on another node. It is a plain value: it can be captured, sent and compared, and its destruction
+/// does not affect the process.
 struct process {
     lunatic_handle handle{};
 
-    /// The calling process.
+    /// Returns the calling process.
     static process self() { return {lunatic_this()}; }
 
-    /// The process with the name.
+    /// Returns the process with the name.
     static std::optional<process> named(std::string_view name) {
         process found;
         if (lunatic_registry_lookup(name.data(), name.size(), &found.handle) != LUNATIC_OK) return std::nullopt;
         return found;
     }
 
-    /// Appends a message to its mailbox: `LUNATIC_OK`, or why not.
+    /// Sends a message to its mailbox. Returns `LUNATIC_OK` or an error code.
     std::int32_t send_bytes(std::uint64_t tag, std::string_view message) const {
         return lunatic_send(handle, tag, message.data(), message.size());
     }
@@ -92,7 +93,8 @@ struct process {
         return send_bytes(tag, bytes_of(message));
     }
 
-    /// Waits for its end: one of `LUNATIC_EXIT_…`, or `LUNATIC_TIMED_OUT`. `taken` has the reason bytes.
+    /// Waits until it has exited. Returns one of `LUNATIC_EXIT_…`, or `LUNATIC_TIMED_OUT`. `taken` has the reason
+    /// bytes.
     std::int32_t join(std::uint64_t timeout_ns = forever) const { return lunatic_join(handle, timeout_ns, nullptr); }
 
     std::int32_t kill() const { return lunatic_kill(handle); }
@@ -105,7 +107,7 @@ struct process {
 
 namespace detail {
 
-/// The parameter of a body, without `const &`; `void` if it takes none.
+/// The parameter type of a body, without `const &`; `void` without a parameter.
 template <class F> struct parameter;
 template <> struct parameter<void (*)()> { using type = void; };
 template <class T> struct parameter<void (*)(T)> { using type = std::decay_t<T>; };
@@ -133,8 +135,8 @@ template <auto body, class... T> std::string_view captured_of(const T &...value)
 
 } // namespace detail
 
-/// Spawns a process that calls `body`, a function that takes nothing or one plain value. Nothing if it was refused; `taken`
-/// says why.
+/// Spawns a process that calls `body`, a function without parameters or with one plain value. Returns nothing if the
+/// spawn was refused; `taken` has the reason.
 template <auto body, class... T> std::optional<process> spawn(const T &...captured) {
     process child;
     auto bytes = detail::captured_of<body>(captured...);
@@ -143,7 +145,7 @@ template <auto body, class... T> std::optional<process> spawn(const T &...captur
     return child;
 }
 
-/// The right to be told of the end of a process, which goes with this value.
+/// A monitor of a process, which is removed when this value is destroyed.
 class monitor {
     std::uint64_t reference_ = 0;
 
@@ -155,7 +157,7 @@ class monitor {
         std::swap(reference_, other.reference_);
         return *this;
     }
-    /// No news comes any more, and those that wait in the mailbox are dropped.
+    /// No more notifications arrive, and those in the mailbox are dropped.
     ~monitor() {
         if (reference_ != 0) lunatic_process_demonitor(reference_, 1);
     }
@@ -163,13 +165,13 @@ class monitor {
     std::uint64_t reference() const { return reference_; }
 };
 
-/// A child with the monitor that was there before it ran.
+/// A child, and a monitor that was set before it ran.
 struct watched_child {
     process child;
     monitor watch;
 };
 
-/// As `spawn`; when the child ends, a message of the kind `LUNATIC_MAIL_DOWN` comes under the tag.
+/// Spawns as `spawn` does; when the child exits, mail of the kind `LUNATIC_MAIL_DOWN` arrives under the tag.
 template <auto body, class... T>
 std::optional<watched_child> spawn_monitored(std::uint64_t tag, const T &...captured) {
     lunatic_spawn_options options{};
@@ -182,19 +184,20 @@ std::optional<watched_child> spawn_monitored(std::uint64_t tag, const T &...capt
     return watched_child{{spawned.process}, monitor(spawned.reference)};
 }
 
-/// What came by mail.
+/// Mail that was received.
 struct mail {
     lunatic_header header;
     std::string body;
 
     bool is_message() const { return header.kind == LUNATIC_MAIL_MESSAGE; }
-    /// The value that was sent; nothing if it has another length.
+    /// Returns the value that was sent; nothing if it has another length.
     template <class T> std::optional<T> value() const { return value_of<T>(body); }
-    /// How the process of news ended.
+    /// Returns the exit reason in a notification.
     lunatic::reason reason() const { return lunatic::reason::read(body); }
 };
 
-/// Takes the oldest mail with one of the tags, or any if there are none. Nothing if the timeout passes first.
+/// Receives the oldest mail with one of the tags, or with any tag if there are none. Nothing if the timeout passes
+/// first.
 inline std::optional<mail> receive(std::initializer_list<std::uint64_t> tags = {}, std::uint64_t timeout_ns = forever) {
     mail got;
     auto len = lunatic_receive(tags.begin(), tags.size(), &got.header, nullptr, 0, timeout_ns);
@@ -203,11 +206,12 @@ inline std::optional<mail> receive(std::initializer_list<std::uint64_t> tags = {
     return got;
 }
 
-/// A channel of values of one type. A plain value as `process` is: it closes when the process that made it ends.
+/// A channel of values of one type. It is a plain value, as `process` is. The channel closes when the process that
+/// made it exits.
 template <class T> struct channel {
     lunatic_handle handle{};
 
-    /// Holds at most `bound` values; 0: any number.
+    /// Makes a channel that holds at most `bound` values; 0 means no bound.
     static std::optional<channel> make(std::uint64_t bound = 0) {
         channel made;
         if (lunatic_channel(bound, &made.handle) != LUNATIC_OK) return std::nullopt;
@@ -219,7 +223,7 @@ template <class T> struct channel {
         return lunatic_push(handle, bytes.data(), bytes.size(), timeout_ns);
     }
 
-    /// Nothing if the timeout passes first, the channel is closed, or the message is no such value.
+    /// Returns nothing if the timeout passes first, the channel is closed, or the message is not such a value.
     std::optional<T> receive(std::uint64_t timeout_ns = forever) const {
         static_assert(std::is_trivially_copyable_v<T>, "only plain values come from another process");
         T value;
@@ -229,12 +233,12 @@ template <class T> struct channel {
     }
 };
 
-/// A message that comes later, unless this value goes first.
+/// A timer, which is cancelled when this value is destroyed.
 class timer {
     std::uint64_t timer_ = 0;
 
   public:
-    /// `interval_ns` of 0 sends once.
+    /// With an `interval_ns` of 0, it sends only once.
     template <class T>
     timer(process to, std::uint64_t tag, const T &message, std::uint64_t delay_ns, std::uint64_t interval_ns = 0) {
         auto bytes = bytes_of(message);
@@ -250,7 +254,7 @@ class timer {
     }
 };
 
-/// The name of a process, which is free again when this value goes.
+/// A name of a process, which is freed when this value is destroyed.
 class name {
     std::string text_;
     std::int32_t code_;
@@ -270,7 +274,7 @@ class name {
         if (code_ == LUNATIC_OK) lunatic_registry_unregister(text_.data(), text_.size());
     }
 
-    /// `LUNATIC_OK`, or why the process has not got the name, such as `LUNATIC_NAME_TAKEN`.
+    /// `LUNATIC_OK`, or the reason why the process has not got the name, such as `LUNATIC_NAME_TAKEN`.
     std::int32_t code() const { return code_; }
 };
 

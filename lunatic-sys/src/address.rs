@@ -23,7 +23,7 @@ impl From<SocketAddr> for SocketAddress {
 }
 
 impl SocketAddress {
-    /// The same address as std has it. `None` if the family is neither 4 nor 6, or the port is above 65,535.
+    /// Converts the address to std's type. `None` if the family is neither 4 nor 6, or the port is above 65,535.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
         let port = u16::try_from(self.port).ok()?;

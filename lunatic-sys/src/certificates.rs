@@ -1,7 +1,7 @@
-//! The answer to [`tls_info::PEER_CERTIFICATES`](crate::codes::tls_info::PEER_CERTIFICATES): for each certificate its length
-//! as a little-endian `u32`, then its DER.
+//! The format of [`tls_info::PEER_CERTIFICATES`](crate::codes::tls_info::PEER_CERTIFICATES): for each certificate its
+//! length as a little-endian `u32`, then its DER.
 
-/// The bytes of a chain of certificates in DER.
+/// Encodes a chain of certificates in DER.
 ///
 /// # Panics
 ///
@@ -17,7 +17,7 @@ pub fn encode(chain: &[Vec<u8>]) -> Vec<u8> {
     bytes
 }
 
-/// The certificates in these bytes. Ends before the first one that is incomplete.
+/// Decodes the certificates in these bytes. Stops before the first one that is incomplete.
 pub fn decode(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (len, rest) = bytes.split_first_chunk()?;

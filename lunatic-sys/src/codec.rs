@@ -1,8 +1,9 @@
-//! The codec of the types in [`layout`](crate::layout): value to bytes, and bytes to value.
+//! The codec of the types in [`layout`](crate::layout).
 //!
-//! A guest needs none for most of them: WebAssembly is little-endian, so a `repr(C)` value in its memory already is the
-//! layout, and the guest passes a pointer to it. The host may not reinterpret a guest's memory, and may run on a big-endian
-//! machine. It uses this codec, which takes the offset of each field from the same `repr(C)` declaration.
+//! Guests do not need it for most of these types: WebAssembly is little-endian, so a `repr(C)` value in a guest's
+//! memory already has the layout, and the guest passes a pointer to it. The host must not reinterpret a guest's memory,
+//! and may run on a big-endian machine. It uses this codec, which takes the offset of each field from the same
+//! `repr(C)` declaration.
 
 /// A type that can be a field of a layout.
 pub(crate) trait Field: Sized {
@@ -43,14 +44,14 @@ impl<const N: usize> Field for [u8; N] {
     }
 }
 
-/// Implements the codec of a `repr(C)` struct without padding. It takes all fields of the struct: the compiler rejects a
-/// list with a field missing, as `decode` could not build the value.
+/// Implements the codec of a `repr(C)` struct without padding. All fields must be listed: if one is missing, the
+/// compiler rejects the list, because `decode` cannot build the value.
 macro_rules! codec {
     ($type:ident, $size:ident: $($field:ident),*) => {
         const _: () = assert!(size_of::<$type>() == $size);
 
         impl $type {
-            /// The value as it lies in guest memory.
+            /// Encodes the value as it lies in guest memory.
             #[inline]
             #[must_use]
             pub fn encode(self) -> [u8; $size] {
@@ -59,8 +60,8 @@ macro_rules! codec {
                 bytes
             }
 
-            /// The value that these bytes of guest memory are. Never fails: all bytes are a value, and the caller checks
-            /// what the fields say.
+            /// Decodes a value from guest memory. This never fails, because all bytes are a value; the caller checks
+            /// the fields.
             #[inline]
             #[must_use]
             pub fn decode(bytes: &[u8; $size]) -> Self {
@@ -69,7 +70,7 @@ macro_rules! codec {
                 }
             }
 
-            /// The values in a list without gaps. An incomplete value at the end is ignored.
+            /// Decodes the values of a list without gaps. An incomplete value at the end is ignored.
             #[inline]
             pub fn decode_all(bytes: &[u8]) -> impl Iterator<Item = Self> {
                 bytes.as_chunks().0.iter().map(Self::decode)

@@ -1,23 +1,23 @@
 //! The interface that guests of Lunatic 0.13 and 0.14 were built for: the names and types of its functions.
 //!
-//! The host tells by it which interface a module wants, and the tests go through all of it. Nothing here is imported by
-//! guests of this version; `docs/compatibility.md` says what the functions do.
+//! The host uses it to recognise which interface a module needs, and tests iterate over all of it. Guests of this
+//! version do not import any of these functions; `docs/compatibility.md` describes them.
 
 /// A function of that interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Function {
-    /// Without `lunatic::`.
+    /// The namespace, without `lunatic::`.
     pub namespace: &'static str,
-    /// Its name there.
+    /// The name within the namespace.
     pub name: &'static str,
-    /// One letter a parameter:
+    /// One letter for each parameter:
     ///
-    /// | letter | wasm type | what it is |
+    /// | letter | wasm type | meaning |
     /// |---|---|---|
     /// | `p` | i32 | a pointer to bytes; the next parameter, `l`, is their number |
     /// | `t` | i32 | a pointer to values of 8 bytes; the next parameter, `c`, is their number |
     /// | `l`, `c` | i32 | such a number |
-    /// | `8`, `4`, `2` | i32 | a pointer to so many bytes, which the host writes |
+    /// | `8`, `4`, `2` | i32 | a pointer to this many bytes, which the host writes |
     /// | `a` | i32 | a pointer to an IP address of 4 or 16 bytes |
     /// | `i` | i32 | a number |
     /// | `I` | i64 | a number |
@@ -29,7 +29,7 @@ pub struct Function {
 
 macro_rules! functions {
     ($($namespace:literal: $($name:ident $parameters:literal $result:literal,)*;)*) => {
-        /// All of them.
+        /// All functions of the interface.
         pub const FUNCTIONS: &[Function] = &[$($(
             Function {
                 namespace: $namespace,
@@ -208,8 +208,8 @@ functions! {
     ;
 }
 
-/// The code for a time that has passed.
+/// The code that means that a timeout has passed.
 pub const TIMED_OUT: i32 = 9027;
 
-/// The greatest number of milliseconds means to wait for ever.
+/// The largest number of milliseconds means no timeout.
 pub const NO_TIMEOUT: u64 = u64::MAX;

@@ -1,20 +1,23 @@
-//! `lunatic::inspect`: a look at other processes, for those with the right `inspect`.
+//! `lunatic::inspect`: inspection of other processes, for processes with the right `inspect`.
 //!
-//! The caller sees the processes that have its rights, and those whose rights were narrowed from these.
+//! The caller sees the processes that have the same rights, and those whose rights were narrowed from them.
 
 crate::imports! {
     namespace "lunatic::inspect";
 
-    /// *Waits* its turns. How many processes the caller sees whose name, or name of the function that they began with, has the
-    /// text in it. Of those, at most `limit` behind the first `skip`, at most
-    /// [`codes::LOOK_ROWS_MAX`](crate::codes::LOOK_ROWS_MAX), are in the buffer, in an order of
-    /// [`codes::look`](crate::codes::look): for each a [`ProcessFigures`](crate::layout::ProcessFigures) with its texts behind
-    /// it. [`codes::DENIED`](crate::codes::DENIED), or [`codes::INVALID`](crate::codes::INVALID) for another order.
+    /// Returns how many processes the caller sees whose registered name, or whose entry function's name, contains the
+    /// text. Skips the first `skip` of them and puts at most `limit`, and at most
+    /// [`codes::LOOK_ROWS_MAX`](crate::codes::LOOK_ROWS_MAX), into the buffer, in an order of
+    /// [`codes::look`](crate::codes::look): for each a [`ProcessFigures`](crate::layout::ProcessFigures), followed by
+    /// its texts. Lets other processes run meanwhile. Otherwise returns [`codes::DENIED`](crate::codes::DENIED), or
+    /// [`codes::INVALID`](crate::codes::INVALID) for an unknown order.
     fn processes(order: i32, skip: usize, limit: usize, name: *const u8, name_len: usize) -> i32;
 
-    /// Leaves in the buffer the figures of one process, as [`processes`] does, and behind them the numbers, as `u32`s, of links,
-    /// monitors, and monitors of others that are listed, then their handles.
-    /// [`codes::OK`](crate::codes::OK); [`codes::CLOSED`](crate::codes::CLOSED) if it has ended;
-    /// [`codes::DENIED`](crate::codes::DENIED), also if the caller does not see it; [`codes::INVALID`](crate::codes::INVALID).
+    /// Puts the figures of one process into the buffer, as [`processes`] does; after them three `u32`s, the numbers of
+    /// links, of its monitors, and of monitors of other processes that are listed; then their handles.
+    ///
+    /// Returns [`codes::OK`](crate::codes::OK); [`codes::CLOSED`](crate::codes::CLOSED) if the process has exited;
+    /// [`codes::DENIED`](crate::codes::DENIED), also if the caller does not see it; or
+    /// [`codes::INVALID`](crate::codes::INVALID).
     fn process(id: u64, key: u64) -> i32;
 }

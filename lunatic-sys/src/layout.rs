@@ -1,37 +1,38 @@
-//! Types that cross the boundary as bytes.
+//! Types that cross the boundary between guest and host as bytes.
 //!
-//! Each type is `repr(C)` and has no padding. Guests pass pointers to values; the host writes and reads the same bytes with
-//! `encode`, `decode` and, for lists, `decode_all`.
+//! Each type is `repr(C)` and has no padding. Guests pass pointers to values; the host writes and reads the same bytes
+//! with `encode`, `decode` and, for lists, `decode_all`.
 
 use crate::codec::{Field, codec};
 
 /// A handle of a process, a channel or a socket: 16 bytes, two little-endian `u64`s.
 ///
-/// Guests pass the bytes on as they got them. Only [`slot`](Self::slot) and [`number`](Self::number) can be read from a
+/// Guests pass the bytes on unchanged. They can only read [`slot`](Self::slot) and [`number`](Self::number) from a
 /// handle, to show it to people; the meaning of all other bits may change with the host.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub struct RawHandle {
-    /// Names the thing among all of its kind on one node: its slot, the slot's use, and a part of the node's number.
+    /// Identifies the process, channel or socket on its node: its slot, the use of the slot, and a part of the node's
+    /// number.
     pub id: u64,
-    /// The proof that the host gave the handle out, a keyed hash of `id`; and the other part of the node's number.
+    /// Proves that the host gave the handle out: a keyed hash of `id`, and the other part of the node's number.
     pub key: u64,
 }
 
 impl RawHandle {
-    /// How many bits of `id` are the slot: the lowest ones.
+    /// The number of bits of `id` that are the slot: the lowest ones.
     pub const SLOT_BITS: u32 = 26;
-    /// How many bits of `id`, above the slot, are the number of the slot's use.
+    /// The number of bits of `id`, above the slot, that are the use of the slot.
     pub const USE_BITS: u32 = 26;
 
-    /// The slot of the host's table. Reports show it as the 17 in `#17.2`.
+    /// Returns the slot of the host's table, shown in reports as the 17 in `#17.2`.
     #[inline]
     #[must_use]
     pub fn slot(self) -> u32 {
         low_bits(self.id, Self::SLOT_BITS)
     }
 
-    /// How often the slot was used before. Reports show it as the 2 in `#17.2`, unless it is 0.
+    /// Returns how often the slot was used before, shown in reports as the 2 in `#17.2`, unless it is 0.
     #[inline]
     #[must_use]
     pub fn number(self) -> u32 {
@@ -47,55 +48,55 @@ fn low_bits(number: u64, bits: u32) -> u32 {
 /// The size of [`RawHandle`] in guest memory, in bytes.
 pub const RAW_HANDLE_SIZE: usize = 16;
 
-/// How `process::spawn` makes a process.
+/// The options of `process::spawn`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SpawnOptions {
-    /// Bits of [`codes::spawn`](crate::codes::spawn); other bits are not looked at.
+    /// Bits of [`codes::spawn`](crate::codes::spawn); other bits are ignored.
     pub flags: u32,
     /// The length of the name in bytes, 0 for none.
     pub name_len: u32,
-    /// Where the name is.
+    /// A pointer to the name.
     pub name: u64,
-    /// The largest memory in bytes, 0: as the parent.
+    /// The largest memory in bytes; 0 for the limit of the parent.
     pub max_memory: u64,
-    /// The largest number of entries in its mailbox, 0: as the parent.
+    /// The largest number of entries in the mailbox; 0 for the limit of the parent.
     pub mailbox_max: u64,
-    /// The tag of the message about its end if it is monitored, 0: the monitor's reference.
+    /// If the child is monitored: the tag of the message about its exit; 0 for the monitor's reference.
     pub monitor_tag: u64,
-    /// Where the configuration is: entries `KEY=VALUE`, a zero byte behind each.
+    /// A pointer to the configuration: entries `KEY=VALUE`, each followed by a zero byte.
     pub config: u64,
-    /// The length of the configuration in bytes, 0: the child has the rights of its parent.
+    /// The length of the configuration in bytes. With 0 the child has the rights of its parent.
     pub config_len: u32,
-    /// Not looked at.
+    /// Ignored.
     pub reserved: u32,
 }
 
-/// What `process::spawn` answers.
+/// The result of `process::spawn`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Spawned {
-    /// The child; or the process that has the name.
+    /// The child; or the process that has the name already.
     pub process: RawHandle,
-    /// The monitor's reference, 0 if there is none.
+    /// The reference of the monitor, 0 without a monitor.
     pub reference: u64,
 }
 
-/// How much is used of a budget.
+/// The usage of a budget.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Usage {
-    /// Living processes.
+    /// The number of living processes.
     pub processes: u64,
-    /// Bytes of linear memory.
+    /// Bytes of linear memory, of tables, and of everything that the host keeps for the processes.
     pub memory: u64,
-    /// Open sockets.
+    /// The number of open sockets.
     pub sockets: u64,
-    /// Time on a core so far, in nanoseconds.
+    /// Processor time so far, in nanoseconds.
     pub cpu_ns: u64,
 }
 
-/// What `mailbox::receive` says of an entry beside its body.
+/// The description of a mailbox entry that `mailbox::receive` returns beside its body.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Header {
@@ -103,29 +104,29 @@ pub struct Header {
     pub kind: u32,
     /// The length of the body in bytes.
     pub len: u32,
-    /// Under which tag it came.
+    /// The tag.
     pub tag: u64,
-    /// The monitor's reference, for DOWN.
+    /// For DOWN: the reference of the monitor.
     pub reference: u64,
-    /// Who ended, for EXIT and DOWN.
+    /// For EXIT and DOWN: the process that has exited or sent the signal.
     pub from: RawHandle,
 }
 
-/// One thing that `mailbox::select` waits for.
+/// A source that `mailbox::select` waits for.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Source {
     /// One of [`codes::source`](crate::codes::source).
     pub kind: u32,
-    /// The number of tags, for the mailbox.
+    /// For the mailbox: the number of tags.
     pub tags_len: u32,
-    /// A channel's id, or where the tags are.
+    /// For a channel: its id. For the mailbox: a pointer to the tags.
     pub a: u64,
-    /// A channel's key.
+    /// For a channel: its key.
     pub b: u64,
 }
 
-/// An address on the network.
+/// A network address.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct SocketAddress {
@@ -133,51 +134,52 @@ pub struct SocketAddress {
     pub family: u32,
     /// The port, at most 65,535.
     pub port: u32,
-    /// The bytes of the IP address in the order of the network; of an IPv4 address, the first four.
+    /// The bytes of the IP address in network order; an IPv4 address uses the first four.
     pub ip: [u8; 16],
-    /// Of an IPv6 address, else not looked at.
+    /// The flow information of an IPv6 address; otherwise ignored.
     pub flow_info: u32,
-    /// Of an IPv6 address, else not looked at.
+    /// The scope id of an IPv6 address; otherwise ignored.
     pub scope_id: u32,
 }
 
-/// What a look shows of a process. The bytes of its name and of the name of the function that it began with stand behind it.
+/// The figures of a process that `inspect` returns. Followed by the bytes of its name and of the name of its entry
+/// function.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct ProcessFigures {
     /// The process.
     pub process: RawHandle,
-    /// Who spawned it; zeros for the main process.
+    /// The process that spawned it; zeros for the main process.
     pub parent: RawHandle,
-    /// Entries in its mailbox.
+    /// The number of entries in its mailbox.
     pub mailbox: u64,
-    /// The bytes of its mailbox.
+    /// The bytes in its mailbox.
     pub mailbox_bytes: u64,
-    /// How many entries have come so far.
+    /// The number of entries that its mailbox has received so far.
     pub mail_total: u64,
-    /// The bytes of its linear memory.
+    /// The size of its linear memory, in bytes.
     pub memory: u64,
-    /// How long it has computed, in nanoseconds, counted in time slices.
+    /// Its processor time in nanoseconds, counted in time slices.
     pub cpu_ns: u64,
-    /// How many processes it is linked to.
+    /// The number of its links.
     pub links: u32,
-    /// How many monitors it has.
+    /// The number of monitors that it has set.
     pub monitors: u32,
-    /// How many monitors of others watch it.
+    /// The number of monitors that other processes have set on it.
     pub monitored_by: u32,
-    /// The timers that send to it.
+    /// The number of timers that send to it.
     pub timers: u32,
-    /// How often it has begun to run, modulo 2³².
+    /// How often it has been scheduled, modulo 2³².
     pub runs: u32,
-    /// One of [`codes::look`](crate::codes::look)'s states.
+    /// One of the states of [`codes::look`](crate::codes::look).
     pub state: u32,
-    /// What it waits for: one of [`codes::look`](crate::codes::look)'s, 0 for nothing.
+    /// What it waits for: one of the waits of [`codes::look`](crate::codes::look), 0 for nothing.
     pub wait: u32,
-    /// Bits of [`codes::look`](crate::codes::look).
+    /// Flags of [`codes::look`](crate::codes::look).
     pub flags: u32,
-    /// Bytes of its name, 0 for none.
+    /// The length of its name in bytes, 0 without a name.
     pub name_len: u32,
-    /// Bytes of the name of its function, 0 if that is unknown.
+    /// The length of the name of its entry function in bytes, 0 if that is not known.
     pub entry_len: u32,
 }
 

@@ -1,39 +1,42 @@
 //! The contract between Lunatic guests and the Lunatic host.
 //!
-//! A guest (the `lunatic` crate, or any program that speaks this interface) imports the functions of this crate; the
-//! host (`lunatic-host`) provides them. Both compile the same [`codes`] and [`layout`], and write and read what crosses
-//! with the same codecs ([`layout`], [`reason`], [`record`], [`certificates`]), so neither can drift. There is no other logic here:
-//! `docs/abi.md` says what each function does.
+//! A guest (the crate `lunatic`, or any program that uses this interface) imports the functions of this crate; the host
+//! (`lunatic-host`) provides them. Both compile the same [`codes`] and [`layout`], and encode and decode the data that
+//! crosses the boundary with the same codecs ([`layout`], [`reason`], [`record`], [`certificates`]), so they cannot
+//! diverge. This crate has no other logic. `docs/abi.md` describes each function.
 //!
-//! | module | wasm namespace | what it is about |
+//! | module | wasm namespace | purpose |
 //! |---|---|---|
-//! | [`process`] | `lunatic::process` | spawn, wait for, kill processes; sleep and yield |
+//! | [`process`] | `lunatic::process` | spawning, joining and killing processes; exit signals, links and monitors; sleeping and yielding |
 //! | [`channel`] | `lunatic::channel` | queues of messages that processes share by handle |
-//! | [`mailbox`] | `lunatic::mailbox` | the queue of each process: messages with tags, exits, replies |
-//! | [`registry`] | `lunatic::registry` | names of processes, and groups of them |
-//! | [`code`] | `lunatic::code` | going on in another version of the code |
-//! | [`inspect`] | `lunatic::inspect` | a look at other processes |
+//! | [`mailbox`] | `lunatic::mailbox` | the queue of each process: messages with tags, notifications of exits, answers |
+//! | [`registry`] | `lunatic::registry` | names of processes, and groups of processes |
+//! | [`rights`] | `lunatic::rights` | what a process may do, and what a subtree of processes uses |
+//! | [`module`] | `lunatic::module` | modules that guests compile at run time |
+//! | [`code`] | `lunatic::code` | moving a process to another version of its code |
+//! | [`inspect`] | `lunatic::inspect` | inspection of other processes |
 //! | [`net`] | `lunatic::net` | sockets |
-//! | [`timer`] | `lunatic::timer` | messages that come later |
-//! | [`log`] | `lunatic::log` | records for the people who run the program |
-//! | [`metrics`] | `lunatic::metrics` | what a program counts, for the same |
-//! | [`trace`] | `lunatic::trace` | which request a process works for, and pieces of that work, for the same |
-//! | [`buffer`] | `lunatic::buffer` | fetches what a call left behind because its size was not known beforehand |
+//! | [`timer`] | `lunatic::timer` | messages that are sent later |
+//! | [`log`] | `lunatic::log` | log records |
+//! | [`metrics`] | `lunatic::metrics` | numbers that a program counts for its operators |
+//! | [`trace`] | `lunatic::trace` | trace contexts and spans |
+//! | [`buffer`] | `lunatic::buffer` | results of calls whose size is not known beforehand |
 //!
-//! # Calling habits
+//! # Calling conventions
 //!
-//! - Pointers are offsets into the exported memory `memory`, lengths count bytes. A range outside the memory, or a
-//!   string that is not UTF-8, is a fault of the guest: the calling process ends with a trap.
-//! - A handle is two `u64`s, an id and a key ([`layout::RawHandle`]). The id says which, the key proves that it was
-//!   given and not guessed. A wrong key is [`codes::INVALID`], never another's process or channel.
-//! - Results at or above zero are success; negative ones are [`codes`].
-//! - Timeouts are nanoseconds, [`codes::NO_TIMEOUT`] waits for ever, 0 looks once.
-//! - Functions that may wait block the calling process only.
+//! - Pointers are offsets into the exported memory `memory`; lengths are in bytes. A range outside the memory, or a
+//!   string that is not UTF-8, is a fault of the guest: the calling process traps.
+//! - A handle is two `u64`s, an id and a key ([`layout::RawHandle`]). The id identifies the process, channel or socket;
+//!   the key proves that the host gave the handle out. A wrong key gives [`codes::INVALID`], and never reaches
+//!   another's process or channel.
+//! - Results of zero or more mean success; negative results are [`codes`].
+//! - Timeouts are in nanoseconds. [`codes::NO_TIMEOUT`] waits for ever; with 0 a call does not wait.
+//! - A function that waits blocks only the calling process.
 //!
-//! # On other targets than wasm32
+//! # On targets other than wasm32
 //!
-//! Everything compiles (for documentation, rust-analyzer and `trybuild`), and calling an import panics with a sentence
-//! that says what to do.
+//! Everything compiles, for documentation, rust-analyzer and `trybuild`. Calling an import panics with a message that
+//! says what to do.
 
 #![warn(missing_docs)]
 
@@ -57,10 +60,12 @@ pub mod reason;
 pub mod record;
 pub mod registry;
 pub mod rights;
+pub mod tag;
 pub mod timer;
 pub mod trace;
 
-/// Declares imports of one wasm namespace, and on other targets functions that panic with what to do instead.
+/// Declares the imports of one wasm namespace; on other targets, functions that panic with a message that says what to
+/// do.
 macro_rules! imports {
     (namespace $namespace:literal; $($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),* $(,)?) $(-> $result:ty)?;)*) => {
         #[cfg(target_arch = "wasm32")]
@@ -71,7 +76,7 @@ macro_rules! imports {
                 ///
                 /// # Safety
                 ///
-                /// Each pointer is valid for the length that goes with it, or for the type it points to.
+                /// Each pointer must be valid for the length that belongs to it, or for the type that it points to.
                 pub fn $name($($arg: $type),*) $(-> $result)?;
             )*
         }
@@ -81,7 +86,7 @@ macro_rules! imports {
             ///
             /// # Safety
             ///
-            /// Each pointer is valid for the length that goes with it, or for the type it points to.
+            /// Each pointer must be valid for the length that belongs to it, or for the type that it points to.
             #[allow(clippy::too_many_arguments, reason = "wasm has no other way to pass them")]
             #[cfg(not(target_arch = "wasm32"))]
             pub unsafe fn $name($($arg: $type),*) $(-> $result)? {

@@ -1,18 +1,18 @@
-//! `lunatic::log`: records of what a process does, for the people who run the program.
+//! `lunatic::log`: log records.
 //!
-//! The bytes of records are in [`record`](crate::record).
+//! The format of records is described in [`record`](crate::record).
 
-/// A level: nothing is logged.
+/// A level: log nothing.
 pub const OFF: i32 = 0;
-/// A level: something has failed.
+/// A level: errors.
 pub const ERROR: i32 = 1;
-/// A level: something is not as it should be.
+/// A level: unexpected conditions that are not errors.
 pub const WARN: i32 = 2;
-/// A level: something worth knowing has happened.
+/// A level: noteworthy events.
 pub const INFO: i32 = 3;
-/// A level: for somebody who looks for a mistake.
+/// A level: details for debugging.
 pub const DEBUG: i32 = 4;
-/// A level: each step.
+/// A level: every step.
 pub const TRACE: i32 = 5;
 
 /// The longest target, in bytes.
@@ -21,13 +21,14 @@ pub const TARGET_LEN_MAX: usize = 255;
 crate::imports! {
     namespace "lunatic::log";
 
-    /// The most verbose level that is logged of a target: [`OFF`] to [`TRACE`]. Of no target (`len` is 0), the most verbose
-    /// level that is logged of any. It may change at any time. A target longer than [`TARGET_LEN_MAX`] traps.
+    /// Returns the most verbose level that is logged for a target, [`OFF`] to [`TRACE`]. With `len` 0, returns the most
+    /// verbose level that is logged for any target. It may change at any time. Traps if the target is longer than
+    /// [`TARGET_LEN_MAX`].
     fn level(target: *const u8, len: usize) -> i32;
 
-    /// Logs a record, unless its level is not logged of its target. Never waits.
-    /// [`codes::OK`](crate::codes::OK); [`codes::FULL`](crate::codes::FULL) if it was dropped, because as much is waiting to be
-    /// written as may; [`codes::LIMIT`](crate::codes::LIMIT) if it is longer than [`RECORD_LEN_MAX`](crate::record::RECORD_LEN_MAX). Bytes that are no record
-    /// trap.
+    /// Logs a record, unless its level is not logged for its target. Never waits. Returns
+    /// [`codes::OK`](crate::codes::OK); [`codes::FULL`](crate::codes::FULL) if the record was dropped, because too many
+    /// are waiting to be written; or [`codes::LIMIT`](crate::codes::LIMIT) if it is longer than
+    /// [`RECORD_LEN_MAX`](crate::record::RECORD_LEN_MAX). Traps if the bytes are not a record.
     fn record(record: *const u8, len: usize) -> i32;
 }

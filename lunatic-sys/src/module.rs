@@ -1,25 +1,27 @@
-//! `lunatic::module`: modules that guests bring along.
+//! `lunatic::module`: modules that guests compile at run time.
 
 use crate::layout::{RawHandle, SpawnOptions, Spawned};
 
 crate::imports! {
     namespace "lunatic::module";
 
-    /// Compiles a module, in the binary or the text format, and writes its handle to `out`. Waits. The module belongs to the
-    /// caller, and goes when that ends; processes that run in it go on.
+    /// Compiles a module, in the binary or the text format, and writes its handle to `out`. Waits for the compilation.
+    /// The module belongs to the caller and is dropped when the caller exits; processes that run in it go on.
     ///
-    /// [`codes::OK`](crate::codes::OK); [`codes::DENIED`](crate::codes::DENIED),
-    /// [`codes::BAD_MODULE`](crate::codes::BAD_MODULE), [`codes::LIMIT`](crate::codes::LIMIT), each with the reason as text.
+    /// Returns [`codes::OK`](crate::codes::OK); or [`codes::DENIED`](crate::codes::DENIED),
+    /// [`codes::BAD_MODULE`](crate::codes::BAD_MODULE) or [`codes::LIMIT`](crate::codes::LIMIT), each with the reason
+    /// as text in the buffer.
     fn compile(wasm: *const u8, wasm_len: usize, out: *mut RawHandle) -> i32;
 
-    /// Lets a module go that the caller compiled: [`codes::OK`](crate::codes::OK),
-    /// [`codes::CLOSED`](crate::codes::CLOSED) if it is not one of the caller's, [`codes::INVALID`](crate::codes::INVALID).
+    /// Drops a module that the caller has compiled. Returns [`codes::OK`](crate::codes::OK),
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if it is not the caller's, or [`codes::INVALID`](crate::codes::INVALID).
     fn drop(id: u64, key: u64) -> i32;
 
-    /// As `process::spawn`, but the process runs in this module and calls an exported function that takes and returns
-    /// nothing. Who knows the handle may spawn in it.
+    /// Spawns a process as `process::spawn` does, but in this module: the process calls an exported function that has
+    /// no parameters and no results. Any process that has the handle of the module can do this.
     ///
-    /// Also [`codes::CLOSED`](crate::codes::CLOSED), [`codes::INVALID`](crate::codes::INVALID), and
-    /// [`codes::BAD_MODULE`](crate::codes::BAD_MODULE) if there is no such function.
+    /// Returns the same as `process::spawn`; also [`codes::CLOSED`](crate::codes::CLOSED),
+    /// [`codes::INVALID`](crate::codes::INVALID), and [`codes::BAD_MODULE`](crate::codes::BAD_MODULE) if there is no
+    /// such function.
     fn spawn_export(id: u64, key: u64, export: *const u8, export_len: usize, options: *const SpawnOptions, out: *mut Spawned) -> i32;
 }

@@ -1,8 +1,8 @@
-//! Reason bytes: how a process ended, as it crosses the boundary.
+//! Reason bytes: exit reasons, as they cross the boundary between guest and host.
 //!
-//! Two little-endian `i32`s, the kind and its detail, then text in UTF-8 up to the end. The host does not trust a guest
-//! and rejects what breaks a rule ([`RawReason::decode`]). A guest trusts the host, which may be newer and have kinds that
-//! the guest does not know: it accepts everything ([`RawReason::decode_lossy`]).
+//! They are two little-endian `i32`s, the kind and its detail, then text in UTF-8 up to the end. The host does not
+//! trust guests and rejects bytes that break a rule ([`RawReason::decode`]). A guest trusts the host, which may be
+//! newer and have kinds that the guest does not know: it accepts everything ([`RawReason::decode_lossy`]).
 
 use std::borrow::Cow;
 
@@ -11,7 +11,7 @@ use crate::codes::{REASON_HEAD_LEN, REASON_TEXT_LEN_MAX, exit};
 /// An exit reason, not yet interpreted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RawReason<'a> {
-    /// One of [`codes::exit`](exit), or a kind of a later host.
+    /// One of [`codes::exit`](exit), or a kind that only later hosts have.
     pub kind: i32,
     /// The exit code for [`exit::EXIT`], one of [`codes::trap`](crate::codes::trap) for [`exit::TRAP`], otherwise 0.
     pub detail: i32,
@@ -20,7 +20,7 @@ pub struct RawReason<'a> {
 }
 
 impl<'a> RawReason<'a> {
-    /// A reason that borrows its text.
+    /// Makes a reason that borrows its text.
     #[must_use]
     pub fn new(kind: i32, detail: i32, text: &'a str) -> Self {
         Self {
@@ -30,10 +30,10 @@ impl<'a> RawReason<'a> {
         }
     }
 
-    /// The reason's bytes.
+    /// Encodes the reason.
     ///
-    /// Does not limit the text: a guest must not pass more than [`REASON_TEXT_LEN_MAX`] bytes of it to the host, but the
-    /// host may pass more to a guest.
+    /// This does not limit the text: a guest must not pass more than [`REASON_TEXT_LEN_MAX`] bytes of text to the host,
+    /// but the host may pass more to a guest.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(REASON_HEAD_LEN + self.text.len());
@@ -43,7 +43,7 @@ impl<'a> RawReason<'a> {
         bytes
     }
 
-    /// Reads a reason that is not trusted: one that a guest wrote.
+    /// Decodes a reason that is not trusted, because a guest wrote it.
     ///
     /// `None` if there are fewer than [`REASON_HEAD_LEN`] bytes, the kind is unknown, there are more than
     /// [`REASON_TEXT_LEN_MAX`] bytes of text, or the text is not UTF-8. If the kind has no text, the bytes of the text are
@@ -62,7 +62,8 @@ impl<'a> RawReason<'a> {
         Some(Self::new(kind, detail, text))
     }
 
-    /// Reads a reason that the host wrote: any kind, and text of any length, in which U+FFFD replaces what is not UTF-8.
+    /// Decodes a reason that the host wrote: any kind, and text of any length, in which U+FFFD replaces bytes that are
+    /// not UTF-8.
     ///
     /// `None` only if there are fewer than [`REASON_HEAD_LEN`] bytes.
     #[must_use]
@@ -73,7 +74,7 @@ impl<'a> RawReason<'a> {
     }
 }
 
-/// The kind, the detail, and the bytes of the text.
+/// Splits reason bytes into the kind, the detail, and the bytes of the text.
 fn split(bytes: &[u8]) -> Option<(i32, i32, &[u8])> {
     let (kind, rest) = bytes.split_first_chunk()?;
     let (detail, text) = rest.split_first_chunk()?;

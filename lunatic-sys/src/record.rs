@@ -1,16 +1,17 @@
-//! Record bytes: what a process logs, as it crosses the boundary.
+//! Record bytes: log records, as they cross the boundary between guest and host.
 //!
-//! Numbers are little-endian, a text is its length as a `u16` and then UTF-8.
+//! Numbers are little-endian. A text is its length as a `u16`, followed by UTF-8.
 //!
-//! | part | what it is |
+//! | part | meaning |
 //! |---|---|
 //! | `u8` | the level, 1 to 5 |
-//! | text | the target: which part of the program it is about, such as `shop::stock`; at most [`TARGET_LEN_MAX`] bytes |
+//! | text | the target: the part of the program that the record is about, such as `shop::stock`; at most [`TARGET_LEN_MAX`] bytes |
 //! | text | the message |
-//! | fields | a `u16`, their number, then a name (text) and a value of each |
-//! | spans | a `u16`, their number, then a name (text) and fields of each, the outermost first |
+//! | fields | a `u16`, their number; then for each a name (text) and a value |
+//! | spans | a `u16`, their number; then for each a name (text) and fields, the outermost first |
 //!
-//! A value is a `u8` and what it says: 0, a text; 1, an `i64`; 2, a `u64`; 3, an `f64`; 4, a `u8` that is 0 or 1.
+//! A value is a `u8`, its type, followed by its content: 0, a text; 1, an `i64`; 2, a `u64`; 3, an `f64`; 4, a `u8`
+//! that is 0 or 1.
 
 use std::borrow::Cow;
 
@@ -83,18 +84,18 @@ impl From<bool> for Value<'_> {
     }
 }
 
-/// Names with values, as bytes.
+/// A list of names with values, encoded.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields {
     count: u16,
     bytes: Vec<u8>,
 }
 
-/// The longest text of a field that [`Fields::add`] takes whole, in bytes.
+/// The longest text of a field that [`Fields::add`] does not cut, in bytes.
 const TEXT_LEN_MAX: usize = 4 << 10;
-/// The longest message that [`encode`] takes whole, in bytes.
+/// The longest message that [`encode`] does not cut, in bytes.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
-/// What stands at the end of a text that was cut.
+/// The end of a text that was cut.
 const CUT: &str = "…";
 
 impl Fields {
@@ -119,7 +120,7 @@ impl Fields {
         }
     }
 
-    /// Adds those of others.
+    /// Adds the fields of another list.
     pub fn extend(&mut self, others: &Self) {
         if let Some(count) = self.count.checked_add(others.count) {
             self.count = count;
@@ -127,7 +128,7 @@ impl Fields {
         }
     }
 
-    /// Their bytes alone, as they stand in a record.
+    /// Returns the bytes of the fields alone, as in a record.
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.bytes.len() + 2);
@@ -135,7 +136,7 @@ impl Fields {
         bytes
     }
 
-    /// Whether there are none.
+    /// Returns whether there are no fields.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.count == 0
@@ -147,10 +148,10 @@ impl Fields {
     }
 }
 
-/// The bytes of a record. `spans` are names with fields, the outermost first.
+/// Encodes a record. `spans` are names with fields, the outermost first.
 ///
-/// What makes the record too long is cut or left out: a long target or message is cut, then fields that do not fit are left
-/// out altogether, then the spans that do not.
+/// If the record is too long, parts are cut or omitted: first a long target or message is cut, then the fields are all
+/// omitted if they do not fit, then the spans that do not fit.
 #[must_use]
 pub fn encode<'a>(
     level: i32,
@@ -163,7 +164,7 @@ pub fn encode<'a>(
     bytes.push(u8::try_from(level).unwrap_or_default());
     put_text(&mut bytes, target, TARGET_LEN_MAX);
     put_text(&mut bytes, message, MESSAGE_LEN_MAX);
-    // Room for the number of spans.
+    // Leaves room for the number of spans.
     let fits = |bytes: &Vec<u8>, fields: &Fields| bytes.len() + fields.bytes.len() + 4 <= RECORD_LEN_MAX;
     match fits(&bytes, fields) {
         true => fields.put(&mut bytes),
@@ -192,7 +193,7 @@ fn put_text(bytes: &mut Vec<u8>, text: &str, len_max: usize) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// A text of at most `len_max` bytes; one that was cut ends with `…`.
+/// Cuts a text to at most `len_max` bytes; a text that was cut ends with `…`.
 fn cut(text: &str, len_max: usize) -> Cow<'_, str> {
     if text.len() <= len_max {
         return text.into();
@@ -201,32 +202,32 @@ fn cut(text: &str, len_max: usize) -> Cow<'_, str> {
     format!("{}{CUT}", &text[..end]).into()
 }
 
-/// A record, read from its bytes.
+/// A record that was decoded.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record<'a> {
-    /// [`ERROR`] to [`TRACE`].
+    /// The level: [`ERROR`] to [`TRACE`].
     pub level: i32,
-    /// Which part of the program it is about.
+    /// The part of the program that the record is about.
     pub target: &'a str,
-    /// The text for people.
+    /// The message.
     pub message: &'a str,
-    /// What else is known, by name.
+    /// Further information, by name.
     pub fields: Vec<(&'a str, Value<'a>)>,
-    /// What the process was doing, the outermost first.
+    /// The spans that the process was in, the outermost first.
     pub spans: Vec<Span<'a>>,
 }
 
-/// Something that takes a while, and in which a record was made.
+/// A span of time in the work of a program, in which records are made.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Span<'a> {
-    /// What it is called.
+    /// The name.
     pub name: &'a str,
-    /// What is known of it, by name.
+    /// Information about the span, by name.
     pub fields: Vec<(&'a str, Value<'a>)>,
 }
 
 impl<'a> Record<'a> {
-    /// Reads a record that is not trusted. `None` if the bytes break a rule.
+    /// Decodes a record that is not trusted. `None` if the bytes break a rule.
     #[must_use]
     pub fn decode(bytes: &'a [u8]) -> Option<Self> {
         let mut rest = Rest(bytes);
@@ -251,7 +252,7 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Reads fields that stand alone ([`Fields::to_bytes`]) and are not trusted. `None` if the bytes break a rule.
+/// Decodes fields that stand alone ([`Fields::to_bytes`]) and are not trusted. `None` if the bytes break a rule.
 #[must_use]
 pub fn decode_fields(bytes: &[u8]) -> Option<Vec<(&str, Value<'_>)>> {
     let mut rest = Rest(bytes);
@@ -259,7 +260,7 @@ pub fn decode_fields(bytes: &[u8]) -> Option<Vec<(&str, Value<'_>)>> {
     rest.0.is_empty().then_some(fields)
 }
 
-/// What is still to be read.
+/// The bytes that have not been read yet.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -283,7 +284,7 @@ impl<'a> Rest<'a> {
     }
 
     fn fields(&mut self) -> Option<Vec<(&'a str, Value<'a>)>> {
-        // Collected one by one: a number that is a lie makes no room for as many.
+        // Collected one by one, so that a false count does not allocate.
         (0..self.count()?)
             .map(|_| Some((self.text()?, self.value()?)))
             .collect()

@@ -1,22 +1,23 @@
-//! `lunatic::rights`: what the caller may do, and what a subtree of processes uses.
+//! `lunatic::rights`: the rights of the calling process, and the resources that a subtree of processes uses.
 
 use crate::layout::Usage;
 
 crate::imports! {
     namespace "lunatic::rights";
 
-    /// 1 if the calling process may do what the text says, else 0: `spawn`, `configure`, `names`, `compile`, `inspect`,
-    /// `metrics`, `trace`, `upgrade`, `connect:HOST:PORT`, `bind:ADDRESS:PORT`, `resolve:HOST`. [`codes::INVALID`](crate::codes::INVALID) for other texts.
+    /// Returns 1 if the calling process has the right that the text names, else 0: `spawn`, `configure`, `names`,
+    /// `compile`, `inspect`, `metrics`, `trace`, `upgrade`, `connect:HOST:PORT`, `bind:ADDRESS:PORT` or `resolve:HOST`.
+    /// Returns [`codes::INVALID`](crate::codes::INVALID) for other texts.
     fn allows(question: *const u8, question_len: usize) -> i32;
 
-    /// Writes what is used of the nearest budget of a process to `out`. [`codes::OK`](crate::codes::OK);
-    /// [`codes::EMPTY`](crate::codes::EMPTY) if neither it nor an ancestor has one;
-    /// [`codes::CLOSED`](crate::codes::CLOSED) if it has ended; [`codes::INVALID`](crate::codes::INVALID).
+    /// Writes the usage of the nearest budget of a process to `out`. Returns [`codes::OK`](crate::codes::OK);
+    /// [`codes::EMPTY`](crate::codes::EMPTY) if neither the process nor an ancestor has a budget;
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if the process has exited; or [`codes::INVALID`](crate::codes::INVALID).
     fn usage(id: u64, key: u64, out: *mut Usage) -> i32;
 
-    /// Leaves in the buffer what a child has written to standard output (`stream` 0) or error (1) since the last call, if
-    /// the caller spawned it with `stdout=capture` or `stderr=capture`. [`codes::OK`](crate::codes::OK);
-    /// [`codes::EMPTY`](crate::codes::EMPTY) if it is not kept, or all was taken after the child's end;
-    /// [`codes::INVALID`](crate::codes::INVALID).
+    /// Puts the text that a child has written to standard output (`stream` 0) or standard error (1) since the last call
+    /// into the buffer, if the caller spawned it with `stdout=capture` or `stderr=capture`. Returns
+    /// [`codes::OK`](crate::codes::OK); [`codes::EMPTY`](crate::codes::EMPTY) if the text is not captured, or the child
+    /// has exited and all text was taken; or [`codes::INVALID`](crate::codes::INVALID).
     fn take_output(id: u64, key: u64, stream: i32) -> i32;
 }

@@ -1,13 +1,15 @@
-//! `lunatic::timer`: messages that come later.
+//! `lunatic::timer`: messages that are sent later.
 
 crate::imports! {
     namespace "lunatic::timer";
 
-    /// Sends a message after a delay, and if the interval is not 0, again after each interval. The timer belongs to the
-    /// process that it sends to, and ends with it. [`codes::OK`](crate::codes::OK) and the timer in `out`;
+    /// Sends a message after a delay and, if the interval is not 0, again after each interval. The timer belongs to the
+    /// process that it sends to, and ends with it.
+    ///
+    /// Writes the timer to `out` and returns [`codes::OK`](crate::codes::OK); or returns
     /// [`codes::INVALID`](crate::codes::INVALID), [`codes::CLOSED`](crate::codes::CLOSED),
-    /// [`codes::LIMIT`](crate::codes::LIMIT), or [`codes::FULL`](crate::codes::FULL) if the process has as many timers as it
-    /// may.
+    /// [`codes::LIMIT`](crate::codes::LIMIT), or [`codes::FULL`](crate::codes::FULL) if the process has too many
+    /// timers.
     fn send_after(
         id: u64,
         key: u64,
@@ -19,11 +21,12 @@ crate::imports! {
         out: *mut u64,
     ) -> i32;
 
-    /// Ends a timer: 1 if it had not fired (or fires at intervals), 0 if it had, or its process has ended.
+    /// Cancels a timer. Returns 1 if it had not fired yet or fires at intervals; 0 if it had fired, or its process has
+    /// exited.
     fn cancel(timer: u64) -> i32;
 
-    /// Stops the clock of the system, for good: for tests. When all its processes wait, the clock goes on to the next
-    /// timer or timeout. [`codes::OK`](crate::codes::OK); or [`codes::INVALID`](crate::codes::INVALID) if the caller is not
-    /// the main process.
+    /// Stops the clock of the system permanently, for tests. When all its processes wait, the clock jumps to the next
+    /// timer or timeout. Returns [`codes::OK`](crate::codes::OK), or [`codes::INVALID`](crate::codes::INVALID) if the
+    /// caller is not the main process.
     fn pause() -> i32;
 }

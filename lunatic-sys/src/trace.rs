@@ -1,109 +1,114 @@
-//! `lunatic::trace`: which request a process works for, and spans: pieces of that work, for the people who run the program.
+//! `lunatic::trace`: trace contexts, which identify the request that a process works for, and spans, the timed steps of
+//! that work.
 //!
-//! A [`Context`] names a trace and a span in it, as the W3C recommendation *Trace Context* does. The host keeps one for each
-//! process, and gives it to whatever the process sends, calls and spawns.
+//! A [`Context`] names a trace and a span in it, as in the W3C recommendation *Trace Context*. The host keeps one for
+//! each process, and passes it on with each message, call and spawn of the process.
 
 use std::fmt;
 
-/// A span of something that happens within the process.
+/// A kind of span: work within the process.
 pub const INTERNAL: i32 = 0;
-/// A span of a request that is answered.
+/// A kind of span: a request that is handled.
 pub const SERVER: i32 = 1;
-/// A span of a request that is made.
+/// A kind of span: a request that is made.
 pub const CLIENT: i32 = 2;
-/// A span of a message that is sent for somebody to work on later.
+/// A kind of span: a message that another process works on later.
 pub const PRODUCER: i32 = 3;
-/// A span of work on such a message.
+/// A kind of span: work on such a message.
 pub const CONSUMER: i32 = 4;
 
-/// To be added to the kind of a span: it begins a trace of its own.
+/// Added to the kind of a span: it is the root of a new trace.
 pub const ROOT: i32 = 8;
-/// To be added to the kind of a span: it is the current one from now on.
+/// Added to the kind of a span: it becomes the current span.
 pub const ENTER: i32 = 16;
 
 /// The longest name of a span, in bytes.
 pub const NAME_LEN_MAX: usize = 255;
-/// The longest list of fields of one call, in bytes; what a span has of fields in all is bounded by it, too.
+/// The longest list of fields of one call, in bytes. All fields of a span together have the same limit.
 pub const FIELDS_LEN_MAX: usize = 8 << 10;
-/// The most fields that a span has.
+/// The largest number of fields of a span.
 pub const FIELDS_MAX: usize = 64;
-/// The most spans that a process has open.
+/// The largest number of spans that a process can have open.
 pub const OPEN_MAX: usize = 1024;
 /// The longest `tracestate` that is passed on, in bytes.
 pub const STATE_LEN_MAX: usize = 512;
-/// The most members of a `tracestate`.
+/// The largest number of members of a `tracestate`.
 const STATE_MEMBERS_MAX: usize = 32;
 /// The length of a `traceparent`.
 pub const PARENT_LEN: usize = 55;
 
 /// The flag of a trace that is recorded.
 pub const SAMPLED: u8 = 1;
-/// The flags that are passed on: that a trace is recorded, and that its id is random.
+/// The flags that are passed on: the trace is recorded, and its id is random.
 const FLAGS: u8 = 3;
 
 crate::imports! {
     namespace "lunatic::trace";
 
-    /// The length of the current context, 0 if there is none: its `traceparent` of [`PARENT_LEN`] bytes, and behind it its
-    /// `tracestate`. If it has at most `capacity` bytes, it has been copied to `to`; a longer one waits in the buffer.
+    /// Returns the length of the current context, 0 if there is none. The context is its `traceparent` of
+    /// [`PARENT_LEN`] bytes, followed by its `tracestate`. If it has at most `capacity` bytes, it is copied to `to`; a
+    /// longer one is put into the buffer.
     fn current(to: *mut u8, capacity: usize) -> i32;
 
-    /// Makes this, written as [`current`] does, the context that a message has brought; of no length, none.
-    /// [`codes::OK`](crate::codes::OK), [`codes::INVALID`](crate::codes::INVALID) if it is no context, and nothing changes;
-    /// [`codes::DENIED`](crate::codes::DENIED).
+    /// Sets the current context, written as [`current`] does, as if a message had brought it. Without bytes, there is
+    /// no context then. Returns [`codes::OK`](crate::codes::OK); [`codes::INVALID`](crate::codes::INVALID) if it is not
+    /// a context, in which case nothing changes; or [`codes::DENIED`](crate::codes::DENIED).
     fn set(context: *const u8, len: usize) -> i32;
 
-    /// 1 if spans are recorded, else 0. It stays so for as long as the process lives.
+    /// Returns 1 if spans are recorded, else 0. The result does not change while the process lives.
     fn recorded() -> i32;
 
-    /// Opens a span within the current one. `kind` is [`INTERNAL`] to [`CONSUMER`], with [`ROOT`] and [`ENTER`]; `fields` are
-    /// those of [`record`](crate::record). A long name is cut. The number of the span in this process, 1 or more; 0 if it is not recorded, because
-    /// nobody wants it, the process may not, or has too many open.
+    /// Opens a span within the current one. `kind` is [`INTERNAL`] to [`CONSUMER`], with [`ROOT`] and [`ENTER`] added;
+    /// `fields` are encoded as in [`record`](crate::record). A long name is cut.
+    ///
+    /// Returns the number of the span in this process, 1 or more; or 0 if it is not recorded, because spans are not
+    /// recorded, the process does not have the right, or it has too many open.
     fn open(kind: i32, name: *const u8, len: usize, fields: *const u8, fields_len: usize) -> i32;
 
-    /// Makes an open span the current one. [`codes::OK`](crate::codes::OK), or [`codes::INVALID`](crate::codes::INVALID) if there
-    /// is none, or [`OPEN_MAX`] were entered and not left.
+    /// Makes an open span the current one. Returns [`codes::OK`](crate::codes::OK), or
+    /// [`codes::INVALID`](crate::codes::INVALID) if there is no such span, or [`OPEN_MAX`] spans were entered and not
+    /// left.
     fn enter(span: i32) -> i32;
 
-    /// Leaves a span, which need not be the current one: that which was entered before it is current again, or what the process
-    /// was given. [`codes::OK`](crate::codes::OK), or [`codes::INVALID`](crate::codes::INVALID) if it is not entered.
+    /// Leaves a span, which need not be the current one. The span that was entered before it becomes current again, or
+    /// the context that the process was given. Returns [`codes::OK`](crate::codes::OK), or
+    /// [`codes::INVALID`](crate::codes::INVALID) if the span was not entered.
     fn leave(span: i32) -> i32;
 
-    /// Adds fields to an open span. [`codes::OK`](crate::codes::OK), [`codes::INVALID`](crate::codes::INVALID), or
-    /// [`codes::LIMIT`](crate::codes::LIMIT) if it has as many as it may. Bytes that are no fields trap.
+    /// Adds fields to an open span. Returns [`codes::OK`](crate::codes::OK), [`codes::INVALID`](crate::codes::INVALID),
+    /// or [`codes::LIMIT`](crate::codes::LIMIT) if it has too many. Traps if the bytes are not fields.
     fn record(span: i32, fields: *const u8, len: usize) -> i32;
 
-    /// Says that what an open span is about has failed, and why. [`codes::OK`](crate::codes::OK) or
-    /// [`codes::INVALID`](crate::codes::INVALID). A long text is cut.
+    /// Marks an open span as failed; the text gives the reason, and is cut if it is long. Returns
+    /// [`codes::OK`](crate::codes::OK) or [`codes::INVALID`](crate::codes::INVALID).
     fn fail(span: i32, text: *const u8, len: usize) -> i32;
 
-    /// Ends a span, and leaves it.
-    /// [`codes::OK`](crate::codes::OK), [`codes::INVALID`](crate::codes::INVALID), or
-    /// [`codes::FULL`](crate::codes::FULL) if it was dropped, because too many wait to be taken.
+    /// Ends a span, and leaves it. Returns [`codes::OK`](crate::codes::OK), [`codes::INVALID`](crate::codes::INVALID),
+    /// or [`codes::FULL`](crate::codes::FULL) if the span was dropped, because too many are waiting to be sent.
     fn close(span: i32) -> i32;
 }
 
-/// A span of a trace, and what goes along with the trace.
+/// A span of a trace, and the data that is passed along with the trace.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Context {
-    /// The trace; not all zero.
+    /// The id of the trace; not all zero.
     pub trace: [u8; 16],
-    /// The span; not all zero.
+    /// The id of the span; not all zero.
     pub span: [u8; 8],
     /// [`SAMPLED`] if the trace is recorded.
     pub flags: u8,
-    /// What other systems have added, for themselves: the `tracestate`, or nothing.
+    /// The data that other systems have added for themselves: the `tracestate`, or nothing.
     pub state: Box<str>,
 }
 
 impl Context {
-    /// Reads a `traceparent` and a `tracestate`, neither of which is trusted. `None` if the former breaks a rule. A `tracestate`
-    /// that breaks one, or has more than 512 bytes, is left out.
+    /// Parses a `traceparent` and a `tracestate`, which are not trusted. `None` if the `traceparent` breaks a rule. A
+    /// `tracestate` that breaks a rule, or has more than 512 bytes, is omitted.
     #[must_use]
     pub fn parse(traceparent: &str, tracestate: &str) -> Option<Self> {
         let bytes = traceparent.as_bytes();
         let [version] = hex(bytes.get(..2)?)?;
-        // Later versions may have more behind another dash, and mean the same by what stands before it.
+        // Later versions may append more after another dash; the part before it keeps its meaning.
         let is_long = bytes.len() > PARENT_LEN && (version == 0 || bytes[PARENT_LEN] != b'-');
         let dashes = [2, 35, 52].iter().all(|at| bytes.get(*at) == Some(&b'-'));
         if version == 0xff || is_long || !dashes {
@@ -123,27 +128,27 @@ impl Context {
         })
     }
 
-    /// Reads what [`to_text`](Self::to_text) has written.
+    /// Parses the text that [`to_text`](Self::to_text) returns.
     #[must_use]
     pub fn from_text(text: &str) -> Option<Self> {
         let (parent, state) = text.split_at_checked(PARENT_LEN)?;
         Self::parse(parent, state)
     }
 
-    /// The `traceparent`, and behind it the `tracestate`.
+    /// Returns the `traceparent`, followed by the `tracestate`.
     #[must_use]
     pub fn to_text(&self) -> String {
         format!("{self}{}", self.state)
     }
 
-    /// Whether the trace is recorded.
+    /// Returns whether the trace is recorded.
     #[must_use]
     pub fn is_sampled(&self) -> bool {
         self.flags & SAMPLED != 0
     }
 }
 
-/// The `traceparent`.
+/// Displayed as the `traceparent`.
 impl fmt::Display for Context {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { trace, span, flags, .. } = self;
@@ -152,7 +157,7 @@ impl fmt::Display for Context {
     }
 }
 
-/// Bytes as small hexadecimal digits; large ones are none here.
+/// Decodes hexadecimal digits; only lower-case letters are allowed.
 fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     let mut bytes = [0; N];
     if digits.len() != 2 * N {
@@ -171,7 +176,7 @@ fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
     Some(bytes)
 }
 
-/// Whether a `tracestate` is passed on: a list of `KEY=VALUE` in visible ASCII.
+/// Whether a `tracestate` is passed on: it is a list of `KEY=VALUE` in visible ASCII.
 fn is_state(state: &str) -> bool {
     let members = || state.split(',').map(str::trim).filter(|member| !member.is_empty());
     state.len() <= STATE_LEN_MAX

@@ -1,6 +1,6 @@
-//! `include/lunatic/abi.h` says in C what the sources of this crate say in Rust.
+//! Keeps `include/lunatic/abi.h` in agreement with the sources of this crate.
 //!
-//! The header is printed from the sources, documentation included. The test fails where the file differs; with
+//! The header is printed from the sources, including their documentation. The test fails if the file differs; with
 //! `LUNATIC_BLESS=1` in the environment it writes the file instead.
 
 #[path = "header/contract.rs"]
@@ -34,8 +34,8 @@ fn the_header_is_what_the_sources_say() {
     );
 }
 
-/// The parser must not pass over anything: what it finds is counted in another way, and some values are compared with what
-/// the compiler makes of them.
+/// The parser must not skip anything: its results are counted in another way, and some values are compared with those
+/// that the compiler computes.
 #[test]
 fn the_sources_are_read_in_full() {
     use lunatic_sys::codes;

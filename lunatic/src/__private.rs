@@ -1,4 +1,4 @@
-//! What the expansions of the macros call. Not for anybody else: it changes without notice.
+//! What the expansions of the macros call. Not part of the public interface: it changes without notice.
 
 use std::error::Error;
 use std::fmt::{Debug, Display};
@@ -6,31 +6,31 @@ use std::io::{self, Write};
 
 use crate::report::lines;
 
-/// Ends the main process with an error and exit code 1.
+/// Exits the main process with an error message and exit code 1.
 #[cold]
 pub fn fail_main(error: String) -> ! {
-    // As one write, so that lines of other processes do not come between. There is nobody to tell if stderr is gone.
+    // One write, so that no output of other processes gets in between. If stderr is closed, the message is lost.
     let _ = io::stderr().write_all(format!("error: {error}\n").as_bytes());
     std::process::exit(1)
 }
 
-/// Ends a test with an error.
+/// Fails a test with an error message.
 #[cold]
 #[track_caller]
 pub fn fail_test(error: String) -> ! {
     panic!("the test returned an error: {error}")
 }
 
-/// Writes out what a test printed without a newline at its end.
+/// Flushes the output of a test that does not end with a newline.
 pub fn end_test() {
-    // Nobody is left to tell.
+    // A failure cannot be reported anywhere.
     let _ = io::stdout().flush();
 }
 
-/// An error to be described, by the first of the traits below that its type allows.
+/// An error to be described, through the first of the traits below that its type allows.
 ///
-/// Rust has no specialisation, but a method call looks at references first: the macros call `(&&&&Described(&e)).text()`
-/// and get the implementation with the most references that holds for the type.
+/// Rust has no specialisation, but method lookup prefers receivers with more references. The macros call
+/// `(&&&&Described(&e)).text()` and so get the implementation with the most references that applies to the type.
 pub struct Described<'a, E>(pub &'a E);
 
 /// An error with its sources.
@@ -45,7 +45,7 @@ impl<E: Error> ByError for &&&&Described<'_, E> {
     }
 }
 
-/// `Box<dyn Error>` and the like, which are no `Error` themselves.
+/// For `Box<dyn Error>` and similar types, which do not implement `Error` themselves.
 pub trait ByAsError {
     /// The description.
     fn text(&self) -> String;
@@ -57,7 +57,7 @@ impl<E: AsRef<dyn Error>> ByAsError for &&&Described<'_, E> {
     }
 }
 
-/// `Box<dyn Error + Send + Sync>` and the like.
+/// For `Box<dyn Error + Send + Sync>` and similar types.
 pub trait ByAsSyncError {
     /// The description.
     fn text(&self) -> String;
@@ -69,7 +69,7 @@ impl<E: AsRef<dyn Error + Send + Sync>> ByAsSyncError for &&Described<'_, E> {
     }
 }
 
-/// A type with a text of its own, such as `String`.
+/// For types that implement `Display`, such as `String`.
 pub trait ByDisplay {
     /// The description.
     fn text(&self) -> String;
@@ -81,7 +81,7 @@ impl<E: Display> ByDisplay for &Described<'_, E> {
     }
 }
 
-/// Anything that can be printed at all. Found for every type, so that the compiler can say what is missing of it.
+/// The fallback. It is found for every type, so that the compiler can report what the type lacks.
 pub trait ByDebug<E> {
     /// The description.
     fn text(&self) -> String
@@ -98,7 +98,7 @@ impl<E> ByDebug<E> for Described<'_, E> {
     }
 }
 
-/// The least that an error must be.
+/// The minimum that an error type must implement.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be returned as an error: there is no way to print it",
     label = "the error type cannot be printed",
@@ -138,7 +138,7 @@ mod tests {
         let sourced = crate::codec::decode::<crate::codec::DefaultCodec, u16>(&[1, 2, 3]).unwrap_err();
         check!(
             sourced,
-            "a message of 3 bytes is not a `u16`\n  caused by: left over behind it: 1 byte"
+            "a message of 3 bytes is not a `u16`\n  caused by: left over after it: 1 byte"
         );
     }
 }

@@ -1,11 +1,12 @@
-//! Actors: processes that own a state and answer requests, as OTP's `gen_server`.
+//! Actors: processes that own a state and handle requests, like OTP's `gen_server`.
 //!
-//! An [`Actor`] says how it begins, what it does with each request, and how it ends. The loop around that, the start that
-//! waits until the actor is ready, and the end in good order are done here.
+//! An [`Actor`] defines how its state is made, how it handles each request, and how it cleans up. This module provides
+//! the rest: the message loop, a start that waits until the actor is ready, and an orderly stop.
 //!
-//! There are *calls*, which the caller waits for, and *casts*, which it does not. Each actor has one type for all its calls
-//! and one for all its casts, mostly enums; a call carries the place to answer to ([`ReplyTo`]), so each
-//! kind of call has an answer of its own type, and can be answered later, or by somebody else.
+//! A *call* is a request whose sender waits for the answer; a *cast* is a request whose sender does not wait. Each
+//! actor has one type for all its calls and one for all its casts, usually enums. A call carries a [`ReplyTo`], the
+//! place to send the answer to. So each kind of call has its own type of answer, and the answer can be sent later, or
+//! by another process.
 //!
 //! # Examples
 //!
@@ -76,32 +77,34 @@ use crate::mailbox::{Address, CallError, ReplyTo};
 use crate::process::{Builder, Process, SpawnError, this_process};
 use crate::registry;
 
-/// Tags of an actor's mail. Below 16, so no type of message has them.
+/// Tags of an actor's mail. They are below 16, so no message type has one of them.
 const CALL: u64 = 2;
 const CAST: u64 = 3;
 const STOP: u64 = 4;
 
-/// A process with a state that answers requests. See the [module](self).
+/// A process that owns a state and handles requests. See the [module](self).
 ///
-/// A panic in any of its functions is the end of the process, with that reason; [`terminate`](Self::terminate) is not
-/// called then: nobody knows what state the actor is in.
+/// A panic in any of these functions terminates the process with [`ExitReason::Panic`]. [`terminate`](Self::terminate)
+/// is not called then, because the state may be inconsistent.
 pub trait Actor: Sized + 'static {
-    /// What it begins with.
+    /// The argument that the actor is started with.
     type Args: Message;
-    /// What it is asked.
+    /// The type of all calls.
     type Call: Message;
-    /// What it is told.
+    /// The type of all casts.
     type Cast: Message;
 
-    /// Makes the state, in the actor's own process. Whoever starts the actor waits until this returns.
+    /// Makes the initial state. Runs in the actor's own process; whoever starts the actor waits until this function
+    /// returns.
     ///
     /// # Errors
     ///
-    /// The reason with which the process ends at once; the start fails with it.
+    /// The returned reason becomes the exit reason of the process, and the start fails with it.
     fn init(args: Self::Args) -> Result<Self, ExitReason>;
 
-    /// Answers a call, or keeps its [`ReplyTo`] to answer it later. An actor without this function ends with an error when
-    /// it is called.
+    /// Handles a call: answers it through its [`ReplyTo`], or keeps the [`ReplyTo`] to answer later.
+    ///
+    /// By default, an actor that is called exits with an [`ExitReason::Error`].
     fn handle_call(&mut self, call: Self::Call) -> Next {
         drop(call);
         Next::Stop(ExitReason::Error(format!(
@@ -110,7 +113,9 @@ pub trait Actor: Sized + 'static {
         )))
     }
 
-    /// Does what it is told. An actor without this function ends with an error when it is told something.
+    /// Handles a cast.
+    ///
+    /// By default, an actor that receives a cast exits with an [`ExitReason::Error`].
     fn handle_cast(&mut self, cast: Self::Cast) -> Next {
         drop(cast);
         Next::Stop(ExitReason::Error(format!(
@@ -119,61 +124,65 @@ pub trait Actor: Sized + 'static {
         )))
     }
 
-    /// Gets all other mail: what is told of the end of another process, and messages that are neither calls nor casts.
+    /// Handles all other mail: notifications about the exits of other processes, and messages that are neither calls
+    /// nor casts.
     ///
-    /// An actor without this function does nothing when it is told of an end, and drops such messages; the first one is
-    /// reported on standard error. None stays in the mailbox.
+    /// By default, an actor ignores the notifications and drops the messages. It reports the first dropped message on
+    /// standard error. No mail stays in the mailbox.
     fn handle_info(&mut self, info: Info) -> Next {
         ignore::<Self>(info)
     }
 
-    /// Its state, for another version of the program: see [`code`](crate::code). An actor without this function goes on in the
-    /// version that it was started in to its end. [`keep_state!`](crate::code::keep_state) writes it.
+    /// Returns the state for another version of the program; see [`code`](crate::code). The macro
+    /// [`keep_state!`](crate::code::keep_state) implements this function and [`code_change`](Self::code_change).
     ///
-    /// Called between two messages, when another version waits for the actor. The actor goes on with the same state if the other
-    /// version does not take it, so nothing may change here.
+    /// By default, this returns `None`: the actor stays in the version that it was started in until it exits.
+    ///
+    /// Called between two messages, when another version is waiting for the actor. If that version rejects the state,
+    /// the actor goes on with the state that it has, so this function must not have side effects.
     fn save(&self) -> Option<Result<Saved, StateError>> {
         None
     }
 
-    /// Makes the state of what an actor of another version has [saved](Self::save): OTP's `code_change`. In the actor's own process,
-    /// and in place of [`init`](Self::init).
+    /// Makes the state from the one that an actor of another version has [saved](Self::save): OTP's `code_change`. Runs
+    /// in the actor's own process, in place of [`init`](Self::init).
     ///
-    /// Until it returns, the other version can still go on as if nothing had happened. So this function can do nothing that others
-    /// see: a call that sends, receives, spawns, links, names or uses a socket ends it as a panic does. What has to be done so
-    /// is for [`changed`](Self::changed).
+    /// Until this function returns, the upgrade can still be abandoned, and the old version goes on as if nothing had
+    /// happened. Therefore this function must not do anything that other processes can observe: a call that sends,
+    /// receives, spawns, links, registers a name or uses a socket aborts it, as a panic does. Do such work in
+    /// [`changed`](Self::changed).
     ///
     /// # Errors
     ///
-    /// Why it is no state of this version. The actor goes on in the other one; so it does after a panic here, or if this takes
-    /// longer than the upgrade allows.
+    /// The reason why `old` is not a valid state for this version. The actor then goes on in the old version. The same
+    /// happens if this function panics, or takes longer than the upgrade allows.
     fn code_change(old: Saved, from: Version) -> Result<Self, StateError> {
         let _ = (old, from);
         Err(format!("`{}` has no `code_change`", std::any::type_name::<Self>()).into())
     }
 
-    /// Called when the actor has come to this version, before it handles what comes next.
+    /// Called once the actor has moved to this version, before it handles its next message.
     fn changed(&mut self) {}
 
-    /// When [`handle_alarm`](Self::handle_alarm) is to be called: for supervisors.
+    /// The time at which [`handle_alarm`](Self::handle_alarm) must be called. Used by supervisors.
     #[doc(hidden)]
     fn alarm(&self) -> Option<Instant> {
         None
     }
 
-    /// Called when the time of the [`alarm`](Self::alarm) has come, and what had come before it was handled.
+    /// Called once the time of the [`alarm`](Self::alarm) has come and all earlier mail has been handled.
     #[doc(hidden)]
     fn handle_alarm(&mut self) -> Next {
         Next::Continue
     }
 
-    /// Called before the actor ends: when one of the functions above says [`Next::Stop`], when it is
-    /// [stopped](ActorRef::stop), and if it traps exits, when its parent ends.
+    /// Called before the actor exits in an orderly way: when one of the functions above returns [`Next::Stop`], when
+    /// the actor is [stopped](ActorRef::stop), and, if it traps exits, when its parent exits.
     fn terminate(&mut self, reason: &ExitReason) {
         let _ = reason;
     }
 
-    /// Starts an actor, and waits until it is ready.
+    /// Starts an actor and waits until it is ready.
     ///
     /// # Errors
     ///
@@ -182,18 +191,18 @@ pub trait Actor: Sized + 'static {
         Self::start_with(&Process::builder(), args)
     }
 
-    /// As [`start`](Self::start), [linked](Process::link) to the caller from when it is ready.
+    /// Starts an actor as [`start`](Self::start) does, and [links](Process::link) it to the caller once it is ready.
     ///
     /// # Errors
     ///
-    /// [`StartError`]. However the actor ends before it is ready, by a panic or a kill too, the caller gets that as the
-    /// result and no exit signal.
+    /// [`StartError`]. If the actor exits before it is ready, even by a panic or a kill, the caller gets the exit
+    /// reason as this error and no exit signal. (In OTP the caller gets an exit signal too.)
     fn start_link(args: Self::Args) -> Result<ActorRef<Self>, StartError> {
         Self::start_with(&Process::builder().link(), args)
     }
 
-    /// As [`start`](Self::start), with a name, limits and whatever else a [`Builder`] can say. A
-    /// [link](Builder::link) is made when the actor is ready.
+    /// Starts an actor as [`start`](Self::start) does, with a name, limits and the other options of a [`Builder`]. If
+    /// the builder asks for a [link](Builder::link), it is made once the actor is ready.
     ///
     /// # Errors
     ///
@@ -203,28 +212,30 @@ pub trait Actor: Sized + 'static {
     }
 }
 
-/// What an actor does after it has handled something.
+/// What an actor does after it has handled a message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Next {
-    /// It waits for the next thing.
+    /// The actor waits for the next message.
     Continue,
-    /// It ends with this reason, which is [`ExitReason::Normal`] or [`Shutdown`](ExitReason::Shutdown) if all is well.
+    /// The actor exits with this reason: [`ExitReason::Normal`] or [`Shutdown`](ExitReason::Shutdown) unless something
+    /// has failed.
     Stop(ExitReason),
 }
 
-/// Why an actor did not start.
+/// Why an actor could not be started.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// There is no process.
+    /// The process could not be spawned.
     Spawn(SpawnError),
-    /// The process ended before it was ready: with the reason of [`Actor::init`], or by a panic in it.
+    /// The process exited before it was ready: with the reason that [`Actor::init`] returned, or because it panicked,
+    /// trapped or was killed.
     Init(ExitReason),
 }
 
 impl StartError {
-    /// The reason of a process that ends because it could not start this one.
+    /// The exit reason for a process that exits because it could not start this actor.
     #[must_use]
     pub fn into_reason(self) -> ExitReason {
         match self {
@@ -238,18 +249,18 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Spawn(error) => error.fmt(f),
-            Self::Init(reason) => write!(f, "it {reason} before it was ready"),
+            Self::Init(reason) => write!(f, "the process {reason} before it was ready"),
         }
     }
 }
 
 impl Error for StartError {}
 
-/// The bytes of what an actor begins with.
+/// Encodes the argument of an actor.
 ///
 /// # Panics
 ///
-/// If they cannot be written.
+/// If the argument cannot be encoded.
 pub(crate) fn encode_args<A: Actor>(args: &A::Args) -> Vec<u8> {
     let mut bytes = Scratch::new();
     if let Err(error) = codec::encode_for_many::<DefaultCodec, A::Args>(args, &mut bytes) {
@@ -258,7 +269,7 @@ pub(crate) fn encode_args<A: Actor>(args: &A::Args) -> Vec<u8> {
     bytes.as_slice().to_vec()
 }
 
-/// A handle of an actor: `Copy`, and can be captured and sent as a [`Process`] handle can.
+/// A handle of an actor. Like a [`Process`] handle, it is `Copy` and can be captured and sent.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct ActorRef<A> {
@@ -268,8 +279,8 @@ pub struct ActorRef<A> {
 }
 
 impl<A: Actor> ActorRef<A> {
-    /// The actor that runs in this process. It is an error of the program if another one does: that one ends with the first
-    /// request it cannot read.
+    /// Returns the handle of the actor that runs in `process`. If another actor, or none, runs there, that is a bug in
+    /// the program: an actor of another type panics at the first request that it cannot decode.
     #[must_use]
     pub fn of(process: Process) -> Self {
         Self {
@@ -278,7 +289,7 @@ impl<A: Actor> ActorRef<A> {
         }
     }
 
-    /// The actor that is [registered](registry) under this name.
+    /// Returns the actor that is [registered](registry) under `name`, or `None` if the name is free.
     ///
     /// # Panics
     ///
@@ -288,26 +299,26 @@ impl<A: Actor> ActorRef<A> {
         registry::lookup(name).map(Self::of)
     }
 
-    /// Its process.
+    /// Returns the process of the actor.
     #[must_use]
     pub fn process(&self) -> Process {
         self.process
     }
 
-    /// Asks the actor, and waits for the answer for as long as it lives.
+    /// Sends a call and waits for the answer, for as long as the actor lives.
     ///
     /// # Errors
     ///
-    /// [`CallError`]: at once, when the actor ends, or is the calling process itself.
+    /// [`CallError`]. If the actor exits, or is the calling process itself, the error is returned immediately.
     pub fn call<R: Message>(&self, call: impl FnOnce(ReplyTo<R>) -> A::Call) -> Result<R, CallError> {
         self.calls().call(call)
     }
 
-    /// As [`call`](Self::call), for at most `timeout`.
+    /// Sends a call and waits for the answer for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`CallError`].
+    /// [`CallError`]; [`CallError::TimedOut`] if no answer came in time.
     pub fn call_timeout<R: Message>(
         &self,
         call: impl FnOnce(ReplyTo<R>) -> A::Call,
@@ -316,16 +327,16 @@ impl<A: Actor> ActorRef<A> {
         self.calls().call_timeout(call, timeout)
     }
 
-    /// Tells the actor something, without waiting. If it has ended, nothing happens.
+    /// Sends a cast without waiting. If the actor has exited, or its mailbox is full, the cast is dropped.
     ///
     /// # Panics
     ///
-    /// If the message cannot be written, or the host has no room for it.
+    /// If the message cannot be encoded, or the host has no room for it.
     pub fn cast(&self, cast: A::Cast) {
         self.casts().send(cast);
     }
 
-    /// As [`cast`](Self::cast), and says if it was in vain.
+    /// Sends a cast as [`cast`](Self::cast) does, and returns an error if it was not delivered to the mailbox.
     ///
     /// # Errors
     ///
@@ -334,28 +345,29 @@ impl<A: Actor> ActorRef<A> {
         self.casts().try_send(cast)
     }
 
-    /// Where calls are sent to.
+    /// Returns the address for calls.
     #[must_use]
     pub fn calls(&self) -> Address<A::Call> {
         Address::from_parts(self.process, CALL)
     }
 
-    /// Where casts are sent to: for [timers](crate::timer), for one.
+    /// Returns the address for casts, which is needed, for example, to set a [timer](crate::timer).
     #[must_use]
     pub fn casts(&self) -> Address<A::Cast> {
         Address::from_parts(self.process, CAST)
     }
 
-    /// Asks the actor to end in good order, after all it was asked before, and waits until it has: how it ended.
+    /// Asks the actor to stop once it has handled all earlier mail, waits until it has exited, and returns its exit
+    /// reason.
     ///
     /// # Panics
     ///
-    /// If the actor is the calling process, which would wait for its own end for ever.
+    /// If the actor is the calling process, which would wait for its own exit for ever.
     pub fn stop(&self) -> ExitReason {
         self.stop_with(&ExitReason::Normal)
     }
 
-    /// As [`stop`](Self::stop), with another reason.
+    /// Stops the actor as [`stop`](Self::stop) does, with the given reason.
     ///
     /// # Panics
     ///
@@ -370,7 +382,7 @@ impl<A: Actor> ActorRef<A> {
     }
 
     fn ask_to_stop(&self, reason: &ExitReason) {
-        // If its mailbox takes nothing, it has ended, or is told by its exit.
+        // If the mailbox refuses the message, the process has exited, or the exit signal reaches it.
         if mail::send(self.process.raw(), STOP, &reason.to_bytes()).is_err() {
             self.process.exit(reason);
         }
@@ -399,7 +411,7 @@ impl<A> Hash for ActorRef<A> {
     }
 }
 
-/// As its process: `#17`.
+/// Displayed as its process: `#17`.
 impl<A> fmt::Display for ActorRef<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.process.fmt(f)

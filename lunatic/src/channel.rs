@@ -11,7 +11,7 @@ use std::time::Duration;
 pub use error::{ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
 use lunatic_sys::codes;
 use lunatic_sys::layout::RawHandle;
-pub use message::Message;
+pub use message::{Message, Sendable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::codec::{self, Codec, DecodeError, DefaultCodec, EncodeError, Scratch};
@@ -21,35 +21,38 @@ use crate::net::handover;
 
 /// A handle of a queue of messages of type `T`.
 ///
-/// Any process that has the handle can send and receive. Each message is received once, by one process. Messages that
-/// one process sends arrive in the order in which it sent them.
+/// Any process that has the handle can send and receive. Each message is received once, by one process. Messages from
+/// one sender arrive in the order in which it sent them.
 ///
 /// The handle is `Copy` whatever `T` is: capture it in closures, keep it in maps, send it through other channels.
-/// Dropping it closes nothing.
+/// Dropping it does not close the channel.
 ///
-/// # Whose channel it is
+/// # Ownership and closing
 ///
-/// A channel belongs to the process that made it, and closes when that process ends, however it ends. The messages in
-/// it are gone then. What the operations do on a closed channel is always the same:
+/// A channel belongs to the process that made it. When that process exits, for whatever reason, the channel closes and
+/// the messages in it are lost. On a closed channel:
 ///
-/// - [`send`](Self::send) drops the message and returns. A process that ended cannot want the message any more, and
-///   the sender mostly cannot know: as in Erlang, where sending to a process that has ended is no error. Use
+/// - [`send`](Self::send) drops the message and returns, as in Erlang, where sending to a process that has exited is
+///   not an error: the message is of no use any more, and the sender usually cannot know. Use
 ///   [`try_send`](Self::try_send) or [`send_timeout`](Self::send_timeout) to find out.
-/// - [`receive`](Self::receive) panics: no message will ever come. All other ways to receive return an error.
-/// - Whoever waits, to send or to receive, stops waiting.
+/// - [`receive`](Self::receive) panics, because no message will ever come. All other ways to receive return an error.
+/// - Processes that wait to send or to receive stop waiting.
 ///
-/// # What a message is
+/// # Messages
 ///
-/// Any type that serde can write and read ([`Message`]). It is copied: sender and receiver have no memory in common. The [`Codec`]
-/// `C` says how it is written, and can be changed with [`with_codec`](Channel::with_codec). Bytes that are not a `T`
-/// cannot come from a `Channel<T>`, but can from a handle that was sent as another type, or another program. They are
-/// an error that names the type; the message is gone and the channel works on.
+/// A message can be of any type that serde can serialize and deserialize ([`Message`]). It is copied, because sender
+/// and receiver have no memory in common. The [`Codec`] `C` defines how it is written as bytes; choose another one with
+/// [`with_codec`](Channel::with_codec).
+///
+/// A `Channel<T>` only ever sends a `T`. But another handle of the same channel may have been sent as another type, or
+/// belong to a program in which `T` differs. If received bytes are not a `T`, the result is an error that names the
+/// type. That message is lost, and the channel goes on working.
 ///
 /// # Panics
 ///
-/// [`send`](Self::send) and [`receive`](Self::receive) panic on what only a mistake in the program brings about: a
-/// handle that the host never gave out, a message that cannot be written or read as a `T`, one that is larger than
-/// 256 MiB. All others return these as errors.
+/// [`send`](Self::send) and [`receive`](Self::receive) panic if the program makes a mistake: if the host never gave out
+/// the handle, if a message cannot be encoded or decoded as a `T`, or if it is larger than 256 MiB. All other methods
+/// return these as errors.
 ///
 /// # Examples
 ///
@@ -68,13 +71,15 @@ use crate::net::handover;
 pub struct Channel<T, C = DefaultCodec> {
     id: u64,
     key: u64,
-    /// Takes and gives `T` without owning one, so that the handle is `Send`, `Sync` and `Copy` for every `T`.
+    /// The channel takes and returns `T` without owning one, so the handle is `Send`, `Sync` and `Copy` for every `T`.
     message: PhantomData<fn(T, C) -> T>,
 }
 
 impl<T> Channel<T> {
-    /// Makes a channel that the calling process owns. `bound` is the largest number of messages that wait in it; a
-    /// full channel makes senders wait. 0 is no bound but the host's memory.
+    /// Makes a channel that the calling process owns.
+    ///
+    /// At most `bound` messages wait in the channel; senders wait while it is full. With 0 there is no bound except the
+    /// host's memory.
     ///
     /// # Panics
     ///
@@ -87,11 +92,11 @@ impl<T> Channel<T> {
         Self::with_codec(bound)
     }
 
-    /// As [`new`](Self::new), with the host's limits as an error.
+    /// Makes a channel as [`new`](Self::new) does, and returns an error if the host has no room for it.
     ///
     /// # Errors
     ///
-    /// [`NewChannelError`] says which limit was hit.
+    /// [`NewChannelError`] names the limit.
     pub fn try_new(bound: usize) -> Result<Self, NewChannelError>
     where
         T: Message,
@@ -101,11 +106,11 @@ impl<T> Channel<T> {
 }
 
 impl<T, C: Codec> Channel<T, C> {
-    /// As [`new`](Channel::new), for messages in another format.
+    /// Makes a channel as [`new`](Channel::new) does, for messages in the format of the codec `C`.
     ///
     /// # Panics
     ///
-    /// As [`new`](Channel::new).
+    /// As for [`new`](Channel::new).
     ///
     /// # Examples
     ///
@@ -125,11 +130,11 @@ impl<T, C: Codec> Channel<T, C> {
         Self::try_with_codec(bound).unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// As [`with_codec`](Self::with_codec), with the host's limits as an error.
+    /// Makes a channel as [`with_codec`](Self::with_codec) does, and returns an error if the host has no room for it.
     ///
     /// # Errors
     ///
-    /// [`NewChannelError`] says which limit was hit.
+    /// [`NewChannelError`] names the limit.
     pub fn try_with_codec(bound: usize) -> Result<Self, NewChannelError>
     where
         T: Message,
@@ -141,15 +146,15 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// Sends a message, and waits while the channel is full. On a closed channel the message is dropped.
+    /// Sends a message; waits while the channel is full. If the channel is closed, the message is dropped.
     ///
     /// # Panics
     ///
-    /// See [`Channel`](Self#panics); and if the host has no room for more messages.
+    /// See [`Channel`](Self#panics). Also panics if the host has no room for the message.
     #[inline]
     pub fn send(&self, message: T)
     where
-        T: Message,
+        T: Sendable,
     {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
@@ -161,7 +166,7 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// The rest of [`send`](Self::send), where the message did not go at once.
+    /// The rest of [`send`](Self::send), for a message that could not be sent immediately.
     #[cold]
     fn send_refused(&self, refused: Refused, bytes: &Scratch) {
         let refused = match refused {
@@ -180,7 +185,7 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// Sends a message if the channel is not full.
+    /// Sends a message without waiting.
     ///
     /// # Errors
     ///
@@ -188,7 +193,7 @@ impl<T, C: Codec> Channel<T, C> {
     #[inline]
     pub fn try_send(&self, message: T) -> Result<(), TrySendError<T>>
     where
-        T: Message,
+        T: Sendable,
     {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
@@ -200,14 +205,14 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// Sends a message, and waits for at most `timeout` while the channel is full. [`Duration::MAX`] waits for ever.
+    /// Sends a message; waits for at most `timeout` while the channel is full. [`Duration::MAX`] waits for ever.
     ///
     /// # Errors
     ///
     /// [`SendTimeoutError`], which gives the message back.
     pub fn send_timeout(&self, message: T, timeout: Duration) -> Result<(), SendTimeoutError<T>>
     where
-        T: Message,
+        T: Sendable,
     {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<C, T>(&message, &mut bytes) {
@@ -220,16 +225,16 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// Takes the oldest message, and waits for one if there is none.
+    /// Receives the oldest message; waits while there is none.
     ///
     /// # Panics
     ///
-    /// If the channel is closed, and see [`Channel`](Self#panics). [`receive_checked`](Self::receive_checked) returns
-    /// all these as errors.
+    /// If the channel is closed; see also [`Channel`](Self#panics). [`receive_checked`](Self::receive_checked) returns
+    /// these as errors.
     #[inline]
     pub fn receive(&self) -> T
     where
-        T: Message,
+        T: Sendable,
     {
         match host::receive(self.raw(), codes::NO_TIMEOUT, codec::decode::<C, T>) {
             Ok(Ok(message)) => message,
@@ -238,15 +243,15 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// As [`receive`](Self::receive), and never panics.
+    /// Receives a message as [`receive`](Self::receive) does, and never panics.
     ///
     /// # Errors
     ///
-    /// [`ReceiveError`] says why there is no message.
+    /// [`ReceiveError`] gives the reason.
     #[inline]
     pub fn receive_checked(&self) -> Result<T, ReceiveError>
     where
-        T: Message,
+        T: Sendable,
     {
         match host::receive(self.raw(), codes::NO_TIMEOUT, codec::decode::<C, T>) {
             Ok(Ok(message)) => Ok(message),
@@ -255,15 +260,15 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// Takes the oldest message if there is one.
+    /// Receives the oldest message without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryReceiveError`] says why there is no message.
+    /// [`TryReceiveError`] gives the reason.
     #[inline]
     pub fn try_receive(&self) -> Result<T, TryReceiveError>
     where
-        T: Message,
+        T: Sendable,
     {
         match host::try_receive(self.raw(), codec::decode::<C, T>) {
             Ok(Ok(message)) => Ok(message),
@@ -272,15 +277,15 @@ impl<T, C: Codec> Channel<T, C> {
         }
     }
 
-    /// Takes the oldest message, and waits for at most `timeout` if there is none. [`Duration::MAX`] waits for ever.
+    /// Receives the oldest message; waits for at most `timeout` while there is none. [`Duration::MAX`] waits for ever.
     ///
     /// # Errors
     ///
-    /// [`ReceiveTimeoutError`] says why there is no message.
+    /// [`ReceiveTimeoutError`] gives the reason.
     #[inline]
     pub fn receive_timeout(&self, timeout: Duration) -> Result<T, ReceiveTimeoutError>
     where
-        T: Message,
+        T: Sendable,
     {
         match host::receive(self.raw(), host::timeout_ns(timeout), codec::decode::<C, T>) {
             Ok(Ok(message)) => Ok(message),
@@ -301,8 +306,8 @@ impl<T, C: Codec> Channel<T, C> {
 }
 
 impl<T, C> Channel<T, C> {
-    /// The first half of the handle: a number that no other channel of the host ever has. [`Display`](fmt::Display) shows
-    /// the channel in the way reports do.
+    /// Returns the first half of the handle, a number that no other channel of this host ever has.
+    /// [`Display`](fmt::Display) shows the channel as the host's reports do.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
@@ -324,13 +329,13 @@ impl<T, C> Channel<T, C> {
         }
     }
 
-    /// Who gets the sockets in a message, until somebody receives it.
+    /// The process that sockets in a message belong to until the message is received.
     #[inline]
     fn receiver(&self) -> Receiver {
         Receiver::ChannelOwner(self.raw())
     }
 
-    /// What [`send`](Self::send) and [`receive`](Self::receive) panic with.
+    /// The panics of [`send`](Self::send) and [`receive`](Self::receive).
     #[cold]
     fn refused(&self, refused: Refused) -> ! {
         match refused {
@@ -363,7 +368,7 @@ impl<T, C> Hash for Channel<T, C> {
     }
 }
 
-/// As `#3`.
+/// Displayed as `#3`.
 impl<T, C> fmt::Display for Channel<T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::process::write_handle(f, self.raw())
@@ -389,7 +394,7 @@ impl<'de, T, C> Deserialize<'de> for Channel<T, C> {
     }
 }
 
-/// The host has no room for another channel.
+/// The error of [`Channel::try_new`]: the host has no room for another channel.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewChannelError {
     limit: String,

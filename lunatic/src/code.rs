@@ -1,22 +1,23 @@
-//! New code for processes that run.
+//! Hot code upgrades: moving running processes to another version of the program.
 //!
-//! `lunatic upgrade new.wasm` brings a system to another version of its program while it runs. A process goes over at a *point of
-//! change*, where it waits for nothing and leaves nothing half done: it hands over its state as bytes, an instance of the new
-//! version reads them, and goes on in its place. The process stays what it is: same handle, mailbox, links, monitors, names,
-//! groups, timers, channels, sockets, rights and budget. If the new version cannot read the state, the old one goes on as if
-//! nothing had happened, and the upgrade says so.
+//! `lunatic upgrade new.wasm` moves a running system to another version of its program. A process changes its version
+//! at a *point of change*, where it waits for nothing and has no unfinished work. It saves its state as bytes; a new
+//! instance, of the new version, reads them and goes on in its place. The process keeps its identity: handle, mailbox,
+//! links, monitors, names, groups, timers, channels, sockets, rights and budget. If the new version cannot read the
+//! state, the old one goes on as if nothing had happened, and the upgrade reports that.
 //!
-//! - An [`Actor`](crate::actor::Actor) has its point of change between two messages. It says with [`keep_state!`] that serde is to
-//!   carry its state, or says how itself ([`Actor::save`](crate::actor::Actor::save),
-//!   [`Actor::code_change`](crate::actor::Actor::code_change)): OTP's `code_change`.
-//! - A [`Supervisor`](crate::supervisor::Supervisor) changes as well: it goes on with its children, starts those that the new
-//!   version has in addition, and ends those that it has no more.
-//! - Any other process says where its point is: [`upgrade_here`], where a loop of Erlang would call itself by its full name.
+//! - An [`Actor`](crate::actor::Actor) has its point of change between two messages. With [`keep_state!`] serde carries
+//!   its state over; or it implements [`Actor::save`](crate::actor::Actor::save) and
+//!   [`Actor::code_change`](crate::actor::Actor::code_change) itself (OTP's `code_change`).
+//! - A [`Supervisor`](crate::supervisor::Supervisor) changes too: it keeps its children, starts those that are new in
+//!   the new version, and terminates those that the new version does not have.
+//! - Any other process calls [`upgrade_here`] at its point of change, where a loop in Erlang would make a fully
+//!   qualified call to itself.
 //!
-//! A program can upgrade itself as well: [`Upgrade`].
+//! A program can also upgrade itself; see [`Upgrade`].
 //!
-//! A process that has no such point goes on in its version to its end. So does whatever it spawns: a closure runs in the version
-//! that its parent runs, as what it has captured is laid out as that version lays it out.
+//! A process without a point of change stays in its version until it exits. So do the processes that it spawns: a
+//! closure runs in the version of its parent, because that version determines the layout of the captured values.
 //!
 //! # Examples
 //!
@@ -73,24 +74,25 @@ use crate::host::{self, mail};
 pub use crate::keep_state;
 use crate::net::handover;
 
-/// A version of the program, by its number in the running system: 1 is the one that the system began with.
+/// A version of the program, by its number in the running system. The system starts with version 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Version(u32);
 
 impl Version {
-    /// The version that the calling process runs.
+    /// Returns the version that the calling process runs.
     #[must_use]
     pub fn own() -> Self {
         Self(host::code::version())
     }
 
-    /// The version that the system is brought to, or was brought to last.
+    /// Returns the version that the system is being moved to, or was last moved to.
     #[must_use]
     pub fn current() -> Self {
         Self(host::code::current())
     }
 
-    /// Its number. 0 for a [module](crate::Module) that a process has compiled, which is no version of the program.
+    /// Returns the number; 0 in a process of a [module](crate::Module) that was compiled at run time, which is not a
+    /// version of the program.
     #[must_use]
     pub fn number(self) -> u32 {
         self.0
@@ -103,27 +105,27 @@ impl fmt::Display for Version {
     }
 }
 
-/// A state on its way from one version to another: MessagePack with the names of all fields.
+/// A state on its way from one version to another, as MessagePack with the names of all fields.
 ///
-/// So what serde does for data of former versions works here: a field that was added and has a
-/// [default](https://serde.rs/field-attrs.html#default), that was removed, or renamed and has an
-/// [alias](https://serde.rs/field-attrs.html#alias), variants that were added to an enum. A field whose type has changed is an error,
-/// unless [`read`](Self::read) is told the former type.
+/// So serde's means for data of earlier versions work here: added fields with a
+/// [default](https://serde.rs/field-attrs.html#default), removed fields, renamed fields with an
+/// [alias](https://serde.rs/field-attrs.html#alias), and added variants of an enum. A field whose type has changed is
+/// an error, unless the state is [read](Self::read) as the former type.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Saved {
     bytes: Vec<u8>,
 }
 
 impl Saved {
-    /// The state that this value is.
+    /// Saves a value.
     ///
     /// # Errors
     ///
-    /// [`StateError`] if the value cannot be written.
+    /// [`StateError`] if the value cannot be serialized.
     pub fn of<T: Serialize + ?Sized>(state: &T) -> Result<Self, StateError> {
         handover::forget();
         let bytes = rmp_serde::to_vec_named(state);
-        // Sockets stay with the process.
+        // Sockets stay with the process, so they are not handed over.
         handover::forget();
         match bytes {
             Ok(bytes) => Ok(Self { bytes }),
@@ -131,30 +133,31 @@ impl Saved {
         }
     }
 
-    /// The value that the state is, read as a `T`. Several types can be tried in turn: that of the former version after the own.
+    /// Reads the state as a `T`. Several types can be tried in turn: first the current one, then that of the former
+    /// version.
     ///
     /// # Errors
     ///
-    /// [`StateError`] if it is no `T`.
+    /// [`StateError`] if the state is not a `T`.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, StateError> {
         let mut rest = &*self.bytes;
         let read = T::deserialize(&mut rmp_serde::Deserializer::new(&mut rest));
         match read {
-            Ok(_) if !rest.is_empty() => Err(StateError::of::<T>("read", "there is more behind it".into())),
+            Ok(_) if !rest.is_empty() => Err(StateError::of::<T>("read", "there are more bytes after it".into())),
             Ok(value) => Ok(value),
             Err(error) => Err(StateError::new::<T>("read", &error)),
         }
     }
 }
 
-/// Its length.
+/// Shows only the length.
 impl fmt::Debug for Saved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Saved({} bytes)", self.bytes.len())
     }
 }
 
-/// Why a state was not carried from one version to another; in words.
+/// Why a state could not be carried from one version to another, as text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StateError(String);
 
@@ -191,11 +194,11 @@ impl fmt::Display for StateError {
 
 impl Error for StateError {}
 
-/// For an [`Actor`](crate::actor::Actor) that is `Serialize` and `Deserialize`: in its `impl`, lets serde carry the state to another
-/// version of the program.
+/// Lets serde carry the state of an actor to another version of the program. Use it inside `impl Actor for …`, for a
+/// type that is `Serialize` and `Deserialize`.
 ///
-/// It writes [`Actor::save`](crate::actor::Actor::save) and [`Actor::code_change`](crate::actor::Actor::code_change). See the
-/// [example](self#examples).
+/// It implements [`Actor::save`](crate::actor::Actor::save) and
+/// [`Actor::code_change`](crate::actor::Actor::code_change). See the [example](self#examples).
 #[macro_export]
 macro_rules! keep_state {
     () => {
@@ -214,16 +217,17 @@ macro_rules! keep_state {
     };
 }
 
-/// A point of change of a process that is no actor: if another version waits for this process, it goes on in that one, with a call
-/// of `resume` there, and does not return. Else, or if the other version cannot read the state, returns the state.
+/// The point of change of a process that is not an actor. If another version waits for this process, the process goes
+/// on in that version with a call of `resume`, and this function does not return. Otherwise, or if the other version
+/// cannot read the state, it returns the state.
 ///
-/// To be called where the process waits for nothing and leaves nothing half done, again and again: the first call offers the point,
-/// and only from then on a version can wait for this process. `resume` must be a function or a closure that captures
-/// nothing; the other version is asked for the one of the same name.
+/// Call it repeatedly, at a place where the process waits for nothing and has no unfinished work. The first call offers
+/// the point; only after that can a version wait for this process. `resume` must be a function, or a closure that
+/// captures nothing; the other version calls its own function of the same name.
 ///
 /// # Panics
 ///
-/// If the state cannot be written. Does not compile if `resume` captures something.
+/// If the state cannot be serialized. It is a compile error if `resume` captures something.
 ///
 /// # Examples
 ///
@@ -256,12 +260,12 @@ where
     state
 }
 
-/// As [`upgrade_here`], for a state that is only lent, and of which another type may be read. If `resume` captures something, does
-/// nothing: for code that is generic over what it goes on with.
+/// A point of change like [`upgrade_here`], for a state that is borrowed, and that may be read as another type. If
+/// `resume` captures something, this does nothing, which is useful in code that is generic over `resume`.
 ///
 /// # Panics
 ///
-/// If the state cannot be written.
+/// If the state cannot be serialized.
 pub fn upgrade_with<R, S, F>(state: &R, resume: F)
 where
     R: Serialize,
@@ -271,14 +275,16 @@ where
     offer(state, resume, by::ASKS);
 }
 
-/// As [`upgrade_with`], for a process that is about to wait for a socket, perhaps for long: if another version waits for the process
-/// then, the wait ends with [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted), so that it can come here again. This
-/// is true of the next wait only, to accept a connection or to read. Methods of std that read until there is enough, such as
+/// A point of change like [`upgrade_with`], for a process that is about to wait for a socket, perhaps for a long time.
+///
+/// If another version waits for the process during its next wait to accept a connection or to read, that wait returns
+/// [`ErrorKind::Interrupted`](io::ErrorKind::Interrupted), so that the process can come back to this point. Only the
+/// next such wait is interrupted. Methods of std that read until they have enough, such as
 /// [`read_exact`](io::Read::read_exact), wait again.
 ///
 /// # Panics
 ///
-/// If the state cannot be written.
+/// If the state cannot be serialized.
 ///
 /// # Examples
 ///
@@ -308,7 +314,7 @@ where
     offer(state, resume, by::INTERRUPT);
 }
 
-/// Offers a point of change, and goes over if a version waits that takes the state.
+/// Offers a point of change, and moves to a version that waits and accepts the state.
 fn offer<R, S, F>(state: &R, resume: F, heard: i32)
 where
     R: Serialize,
@@ -320,38 +326,38 @@ where
         return;
     }
     let saved = Saved::of(state).unwrap_or_else(|error| panic!("{error}"));
-    // Why it stays is told to whoever upgrades.
+    // Whoever upgrades is told why the process stays.
     let _ = hand_over(&saved);
 }
 
-/// Whether the system has been brought, or is being brought, to another version than the calling process runs: for a process
-/// without a point of change that can end, so that one of the other version takes its place.
+/// Returns whether the system has been moved, or is being moved, to another version than the calling process runs. A
+/// process without a point of change can use this to exit, so that one of the new version takes its place.
 #[must_use]
 pub fn check() -> bool {
     Version::own() != Version::current()
 }
 
-/// Goes on in the version that waits. Returns only if it does not.
+/// Hands the process over to the version that waits for it. Returns only if the process stays.
 pub(crate) fn hand_over(saved: &Saved) -> Option<String> {
     let _ = io::stdout().flush();
     mail::forget_reference();
     host::code::change(&saved.bytes)
 }
 
-/// What another version has left to this process, and which.
+/// The state that another version has left to this process, and that version.
 pub(crate) fn left() -> (Saved, Version) {
     let bytes = host::code::left();
     (Saved { bytes }, Version::own())
 }
 
-/// The entry of a process that goes on in this version, called by the host.
+/// The entry of a process that moves to this version; called by the host.
 extern "C" fn resume_with<S: DeserializeOwned, F: FnOnce(S) + Copy + 'static>() {
     let (saved, _) = left();
     match saved.read::<S>() {
         Ok(state) => {
             host::code::accept();
-            // SAFETY: `F` has no bytes, without which `upgrade_with` offers nothing, and is `Copy`: any pointer that is aligned and
-            // not null is one to an `F`.
+            // SAFETY: `F` is zero-sized, because `upgrade_with` offers nothing otherwise, and `Copy`: any aligned,
+            // non-null pointer points to a valid `F`.
             let resume = unsafe { std::ptr::NonNull::<F>::dangling().read() };
             resume(state);
             crate::process::flush();
@@ -437,7 +443,13 @@ mod tests {
     fn a_state_is_no_more_than_it_is() {
         let mut saved = Saved::of(&1_u8).unwrap();
         saved.bytes.push(2);
-        assert!(saved.read::<u8>().unwrap_err().to_string().contains("more behind it"));
+        assert!(
+            saved
+                .read::<u8>()
+                .unwrap_err()
+                .to_string()
+                .contains("more bytes after it")
+        );
         assert_eq!(format!("{saved:?}"), "Saved(2 bytes)");
     }
 }

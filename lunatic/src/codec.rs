@@ -1,7 +1,7 @@
-//! How messages become bytes, and values again.
+//! Codecs: how messages are written as bytes.
 //!
-//! A message is copied from one memory to another, so it crosses as bytes. A [`Codec`] says how; a
-//! [`Channel`](crate::Channel) names its codec in its type, so both sides agree. [`Bincode`] is the default.
+//! A message is copied from one memory to another, so it must become bytes. A [`Codec`] defines how. The codec is part
+//! of the type of a [`Channel`](crate::Channel), so both sides agree. [`Bincode`] is the default.
 //!
 //! | codec | feature | for |
 //! |---|---|---|
@@ -20,6 +20,7 @@ mod msgpack;
 use std::any::type_name;
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -33,42 +34,45 @@ pub use self::msgpack::MsgPack;
 pub use crate::host::{Scratch, TooLarge};
 use crate::net::handover;
 
-/// The codec of channels that do not name one.
+/// The default codec of channels, and the codec of mailboxes.
 #[cfg(feature = "bincode")]
 pub type DefaultCodec = Bincode;
-/// The codec of channels that do not name one.
+/// The default codec of channels, and the codec of mailboxes.
 #[cfg(all(feature = "msgpack", not(feature = "bincode")))]
 pub type DefaultCodec = MsgPack;
-/// The codec of channels that do not name one.
+/// The default codec of channels, and the codec of mailboxes.
 #[cfg(all(feature = "json", not(feature = "bincode"), not(feature = "msgpack")))]
 pub type DefaultCodec = Json;
 #[cfg(not(any(feature = "bincode", feature = "msgpack", feature = "json")))]
 compile_error!("lunatic needs a codec for messages: enable one of the features `bincode`, `msgpack`, `json`");
 
-/// A boxed reason why a value has no bytes, or bytes are no value.
+/// Why a value cannot be encoded or decoded.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
-/// A way to turn messages into bytes and back.
+/// The same in errors, which can be cloned.
+type SharedCause = Arc<dyn Error + Send + Sync>;
+
+/// A format for messages.
 ///
-/// An implementation is a type without values, used as the second parameter of [`Channel`](crate::Channel).
+/// An implementation is a type without values, used as the second type parameter of [`Channel`](crate::Channel).
 pub trait Codec {
-    /// Appends the bytes of `value` to `to`.
+    /// Encodes `value` and appends the bytes to `to`.
     ///
     /// # Errors
     ///
-    /// If the value cannot be written in this format, with the reason.
+    /// The reason, if the value cannot be encoded in this format.
     fn encode<T: Serialize + ?Sized>(value: &T, to: &mut Scratch) -> Result<(), Cause>;
 
-    /// The value whose bytes are `from`, all of them.
+    /// Decodes a value from all bytes of `from`.
     ///
     /// # Errors
     ///
-    /// If the bytes are no `T`, or more than a `T`, with the reason. Bytes are never trusted: whatever they are,
-    /// decoding must neither panic nor ask for memory out of proportion to their number.
+    /// The reason, if the bytes are not a `T`, or contain more than a `T`. The bytes are not trusted: whatever they
+    /// are, decoding must neither panic nor allocate out of proportion to their number.
     fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause>;
 }
 
-/// The bytes of a value, as an error that names its type if there are none. The sockets in it are to be handed over.
+/// Encodes a message, with an error that names its type. The sockets in it are noted in `to`, to be handed over.
 #[inline]
 pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, to: &mut Scratch) -> Result<(), EncodeError> {
     handover::forget();
@@ -81,17 +85,17 @@ pub(crate) fn encode<C: Codec, T: Serialize>(value: &T, to: &mut Scratch) -> Res
     }
 }
 
-/// As [`encode`], for what does not go to one process: that can have no sockets.
+/// Encodes a message that may go to several processes, or to none yet. It must not contain sockets.
 pub(crate) fn encode_for_many<C: Codec, T: Serialize>(value: &T, to: &mut Scratch) -> Result<(), EncodeError> {
     encode::<C, T>(value, to)?;
     if to.sockets.is_empty() {
         return Ok(());
     }
-    let cause = "there is a socket in it, which can only be sent to a channel or the mailbox of one process";
+    let cause = "it contains a socket, which can only be sent to a channel or to the mailbox of one process";
     Err(EncodeError::new::<T>(cause.into()))
 }
 
-/// The value of some bytes, or an error that names its type.
+/// Decodes a message, with an error that names its type.
 #[inline]
 pub(crate) fn decode<C: Codec, T: DeserializeOwned>(from: &[u8]) -> Result<T, DecodeError> {
     match C::decode(from) {
@@ -100,14 +104,14 @@ pub(crate) fn decode<C: Codec, T: DeserializeOwned>(from: &[u8]) -> Result<T, De
     }
 }
 
-/// The reason of bytes that are left over behind a value.
+/// The error for bytes that follow the value.
 #[cfg(any(feature = "bincode", feature = "msgpack"))]
 #[cold]
 fn trailing(len: usize) -> Cause {
-    format!("left over behind it: {}", bytes(len)).into()
+    format!("left over after it: {}", bytes(len)).into()
 }
 
-/// A number of bytes as people write it.
+/// A number of bytes, in words.
 fn bytes(len: usize) -> String {
     match len {
         1 => "1 byte".to_owned(),
@@ -115,23 +119,33 @@ fn bytes(len: usize) -> String {
     }
 }
 
-/// A value has no bytes in the format of its channel.
-#[derive(Debug)]
+/// A value cannot be encoded in the format of its channel.
+///
+/// Two errors are equal if they are about the same type and their causes have the same text.
+#[derive(Clone, Debug)]
 pub struct EncodeError {
     type_name: &'static str,
-    cause: Cause,
+    cause: SharedCause,
 }
+
+impl PartialEq for EncodeError {
+    fn eq(&self, other: &Self) -> bool {
+        self.type_name == other.type_name && self.cause.to_string() == other.cause.to_string()
+    }
+}
+
+impl Eq for EncodeError {}
 
 impl EncodeError {
     #[cold]
     fn new<T>(cause: Cause) -> Self {
         Self {
             type_name: type_name::<T>(),
-            cause,
+            cause: cause.into(),
         }
     }
 
-    /// The type of the value.
+    /// Returns the name of the value's type.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         self.type_name
@@ -140,7 +154,7 @@ impl EncodeError {
 
 impl fmt::Display for EncodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "this `{}` cannot be a message", self.type_name)
+        write!(f, "cannot encode this `{}` as a message", self.type_name)
     }
 }
 
@@ -150,13 +164,23 @@ impl Error for EncodeError {
     }
 }
 
-/// The bytes of a message are not those of a value of the expected type.
-#[derive(Debug)]
+/// The bytes of a message are not a value of the expected type.
+///
+/// Two errors are equal if they are about the same type and as many bytes, and their causes have the same text.
+#[derive(Clone, Debug)]
 pub struct DecodeError {
     type_name: &'static str,
     len: usize,
-    cause: Cause,
+    cause: SharedCause,
 }
+
+impl PartialEq for DecodeError {
+    fn eq(&self, other: &Self) -> bool {
+        (self.type_name, self.len) == (other.type_name, other.len) && self.cause.to_string() == other.cause.to_string()
+    }
+}
+
+impl Eq for DecodeError {}
 
 impl DecodeError {
     #[cold]
@@ -164,11 +188,11 @@ impl DecodeError {
         Self {
             type_name: type_name::<T>(),
             len,
-            cause,
+            cause: cause.into(),
         }
     }
 
-    /// The type that was expected.
+    /// Returns the name of the expected type.
     #[must_use]
     pub fn type_name(&self) -> &'static str {
         self.type_name
@@ -286,7 +310,7 @@ mod tests {
         assert_eq!(error.source().unwrap().to_string(), "why");
 
         let error = EncodeError::new::<u8>("why".into());
-        assert_eq!(error.to_string(), "this `u8` cannot be a message");
+        assert_eq!(error.to_string(), "cannot encode this `u8` as a message");
         assert_eq!(error.type_name(), "u8");
         assert_eq!(error.source().unwrap().to_string(), "why");
     }

@@ -1,4 +1,4 @@
-//! How processes end.
+//! Exit reasons.
 
 use std::fmt;
 
@@ -6,64 +6,64 @@ use lunatic_sys::codes::{REASON_TEXT_LEN_MAX, exit, trap};
 use lunatic_sys::reason::RawReason;
 use serde::{Deserialize, Serialize};
 
-/// How a process ended.
+/// Why a process exited.
 ///
-/// Hosts to come may know reasons that this program does not: match with a last arm for all others.
+/// Later hosts may add reasons that this program does not know: end a `match` with an arm for all others.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum ExitReason {
     /// Its entry function returned, or it called [`std::process::exit`] with 0.
     Normal,
-    /// It was told to stop, in good order: how supervisors end their children.
+    /// It was asked to stop in an orderly way, as supervisors ask their children.
     Shutdown,
     /// It was killed.
     Killed,
     /// It called [`std::process::exit`] with this code, which is not 0.
     Exit(i32),
-    /// It panicked, with this message.
+    /// It panicked with this message.
     Panic(String),
-    /// It ended itself, or was ended by another process, with this error.
+    /// It exited with this error by [`exit`](crate::process::exit), or another process made it exit with this error.
     Error(String),
-    /// It did what WebAssembly forbids.
+    /// It trapped: it did something that WebAssembly forbids.
     Trap {
-        /// What it did.
+        /// The kind of trap.
         code: TrapCode,
-        /// That in words.
+        /// A description of the trap.
         text: String,
     },
-    /// It hit the limit of its memory; the text says how it ended then.
+    /// It reached the limit of its memory; the text describes how it failed then.
     OutOfMemory(String),
-    /// It used up what it was given to compute.
+    /// It used up its budget of processor time.
     OutOfBudget,
-    /// No process of the system could ever run again; the text says who waited for what.
+    /// No process of its system could ever run again; the text lists which process was waiting for what.
     Deadlock(String),
-    /// There was no such process: it had ended before somebody linked to it.
+    /// There was no such process: it had exited before a link to it was made.
     NoProcess,
     /// The connection to its node was lost.
     NodeGone,
-    /// It ended so long ago that the host no longer knows how.
+    /// It exited so long ago that the host no longer knows the reason.
     Forgotten,
-    /// The host failed on its behalf, which is a bug of Lunatic; the text says how.
+    /// A bug of the host ended the process; the text describes it.
     HostBug(String),
 }
 
-/// What a process did that WebAssembly forbids.
+/// The kind of a trap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum TrapCode {
     /// It executed `unreachable`: an abort.
     Unreachable,
-    /// It read or wrote beyond its memory.
+    /// It accessed memory outside its bounds.
     OutOfBounds,
     /// Its stack overflowed.
     StackOverflow,
-    /// An integer overflowed, or a number did not fit into an integer.
+    /// An integer overflowed, or a number did not fit into an integer type.
     Overflow,
     /// It divided by zero.
     DivisionByZero,
-    /// It called through a bad function pointer.
+    /// It called through an invalid function pointer.
     BadCall,
-    /// Something else; the text of the reason says what.
+    /// Another kind; the text of the reason describes it.
     Other,
 }
 
@@ -90,20 +90,20 @@ impl TrapCode {
 }
 
 impl ExitReason {
-    /// Whether the process did all it wanted to do.
+    /// Returns whether the reason is [`Normal`](Self::Normal): the process completed its work.
     #[must_use]
     pub fn is_normal(&self) -> bool {
         matches!(self, Self::Normal)
     }
 
-    /// Whether the process ended in good order: [`Normal`](Self::Normal) or [`Shutdown`](Self::Shutdown). Supervisors
-    /// restart a transient child after any other end.
+    /// Returns whether the exit was orderly: [`Normal`](Self::Normal) or [`Shutdown`](Self::Shutdown). After any other
+    /// exit, supervisors restart a transient child.
     #[must_use]
     pub fn is_orderly(&self) -> bool {
         matches!(self, Self::Normal | Self::Shutdown)
     }
 
-    /// The reason's bytes as the host knows them: kind, detail, text.
+    /// Encodes the reason for the host: kind, detail, text.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let (kind, detail, text) = match self {
             Self::Normal => (exit::NORMAL, 0, ""),
@@ -125,7 +125,8 @@ impl ExitReason {
         RawReason::new(kind, detail, text).encode()
     }
 
-    /// The meaning of reason bytes from the host. A kind that this SDK does not know becomes an error that says so.
+    /// Decodes a reason from the host. A kind that this SDK does not know becomes an [`Error`](Self::Error) that says
+    /// so.
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         let raw = RawReason::decode_lossy(bytes);
         let RawReason { kind, detail, text } = raw.expect("reason bytes begin with two numbers");
@@ -155,7 +156,7 @@ impl ExitReason {
     }
 }
 
-/// A sentence without its subject, to be put behind "the process".
+/// Displayed as a predicate that completes a sentence beginning with "the process".
 impl fmt::Display for ExitReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,8 +1,8 @@
-//! The only module that calls `lunatic-sys`: one safe wrapper per import, and the scratch memory they need.
+//! The only module that calls `lunatic-sys`: one safe wrapper for each import, and the scratch memory that they need.
 //!
-//! What makes the wrappers safe is always the same: a pointer goes to the host together with the length of the memory
-//! it points to, and the host reads or writes that much and no more. Results become [`Refused`] or plain values here;
-//! the modules of the user's nouns (process, channel) turn them into their own errors.
+//! The safety argument is the same for all wrappers: a pointer is passed together with the length of the memory that it
+//! points to, and the host reads or writes no more than that. Results are translated into [`Refused`] or plain values
+//! here; the modules above (process, channel, …) turn them into their own errors.
 
 pub(crate) mod code;
 mod heap;
@@ -33,37 +33,37 @@ pub(crate) use signals::{
     trap_exit, unlink, usage,
 };
 
-/// How many bytes of a message are received without touching the heap.
+/// How many bytes of a message are received without using the heap.
 ///
-/// Larger messages cost one allocation and one more host call. The bytes lie on the shadow stack, which a process that
-/// receives has touched anyway.
+/// A larger message costs one allocation and one more host call. The bytes lie on the shadow stack, which a process
+/// that receives has touched anyway.
 const INLINE_RECEIVE_LEN: usize = 512;
 
-/// Why the host did not do what it was asked for.
+/// Why the host did not carry out a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// The handle was never given out.
+    /// The host never gave out the handle.
     Invalid,
-    /// The channel's owner has ended.
+    /// The owner of the channel has exited.
     Closed,
     /// The channel holds as many messages as its bound allows.
     Full,
     /// There is no message.
     Empty,
-    /// The timeout passed first.
+    /// The timeout passed.
     TimedOut,
-    /// A limit was hit; [`limit`] says which.
+    /// A limit was reached; [`limit`] names it.
     Limit,
-    /// The process may not do that; [`text`] says why.
+    /// The process does not have the right; [`text`] explains it.
     Denied,
-    /// A configuration that the host does not understand; [`text`] says why.
+    /// The configuration is invalid; [`text`] gives the reason.
     BadConfig,
-    /// What is no module, or lacks something; [`text`] says what.
+    /// The module is invalid or lacks something; [`text`] gives the reason.
     BadModule,
 }
 
 impl Refused {
-    /// The meaning of a negative result.
+    /// Translates a negative result.
     #[cold]
     fn from_code(code: i32) -> Self {
         match code {
@@ -81,7 +81,7 @@ impl Refused {
     }
 }
 
-/// Splits results from codes: zero or more is a result.
+/// Separates results from error codes: zero or more is a result.
 #[inline]
 fn check(code: i32) -> Result<usize, Refused> {
     if code >= 0 {
@@ -99,19 +99,19 @@ pub(crate) fn unknown_code(code: i32) -> ! {
     panic!("the host answered with the unknown code {code}: build this program with the host's version of lunatic")
 }
 
-/// The process goes on after a wait.
+/// Called when the process goes on after a wait.
 #[inline]
 pub(crate) fn woke() {
     #[cfg(any(feature = "log", feature = "tracing"))]
     crate::log::woke();
 }
 
-/// The timeout in the host's unit, nanoseconds. What does not fit (584 years) waits for ever.
+/// The timeout in the host's unit, nanoseconds. A timeout that does not fit (584 years or more) never passes.
 pub(crate) fn timeout_ns(timeout: Duration) -> u64 {
     u64::try_from(timeout.as_nanos()).unwrap_or(codes::NO_TIMEOUT)
 }
 
-/// What the last call left in the buffer.
+/// The bytes that the last call left in the buffer.
 #[cold]
 pub(crate) fn buffer() -> Vec<u8> {
     // SAFETY: the import takes nothing and touches no memory of ours.
@@ -119,7 +119,7 @@ pub(crate) fn buffer() -> Vec<u8> {
     take(len)
 }
 
-/// What the last call left in the buffer, as text.
+/// The text that the last call left in the buffer.
 #[cold]
 pub(crate) fn text() -> String {
     match String::from_utf8(buffer()) {
@@ -128,7 +128,7 @@ pub(crate) fn text() -> String {
     }
 }
 
-/// Which limit the last call hit.
+/// The limit that the last call reached.
 #[cold]
 pub(crate) fn limit() -> String {
     text()
@@ -146,9 +146,9 @@ fn take(len: usize) -> Vec<u8> {
     bytes
 }
 
-/// Leaves a message that is about to be sent in the buffer, if it is too long for a host call to copy it in one go.
+/// Puts a message that is about to be sent into the buffer, if it is too long for a host call to copy it in one step.
 ///
-/// To be called before each import that sends.
+/// Must be called before each import that sends.
 #[inline]
 fn put_if_long(message: &[u8]) -> Result<(), Refused> {
     match message.len() > codes::IN_PLACE_LEN_MAX {
@@ -163,12 +163,12 @@ fn put(message: &[u8]) -> Result<(), Refused> {
     check(unsafe { buffer::put(message.as_ptr(), message.len()) }).map(drop)
 }
 
-/// Spawns a process that calls `entry` and may fetch `captured` with [`captured_into`].
+/// Spawns a process that calls `entry`, which can fetch `captured` with [`captured_into`].
 #[inline]
 pub(crate) fn spawn(entry: extern "C" fn(), captured: &[MaybeUninit<u8>]) -> Result<RawHandle, Refused> {
     let mut handle = RawHandle::default();
-    // SAFETY: `captured` is readable for its length (bytes of padding mean nothing to the host), and `handle` is
-    // writable for the size of a handle. On wasm32 a function pointer is its index in the function table.
+    // SAFETY: `captured` is readable for its length (the host does not interpret it, so padding is harmless), and
+    // `handle` is writable for the size of a handle. On wasm32 a function pointer is its index in the function table.
     let code = unsafe {
         process::spawn_closure(
             entry as *const () as usize,
@@ -184,12 +184,12 @@ pub(crate) fn spawn(entry: extern "C" fn(), captured: &[MaybeUninit<u8>]) -> Res
     }
 }
 
-/// Where a spawn that failed goes on; and what keeps `process::next` among the module's imports.
+/// Handles a failed spawn; and keeps `process::next` among the imports of the module.
 ///
-/// The host runs spawned entries one after the other in one instance, in a loop that it adds to the module and that
-/// asks `process::next` what to run. Nothing can add an import to a finished module without moving the numbers of all
-/// its functions, so the module must have it. Nothing in a guest calls it. A static that is read as volatile cannot be
-/// optimised away, and this function is linked exactly when spawning is.
+/// The host adds a loop to the module that runs spawned entries one after the other in one instance, and that calls
+/// `process::next` to find out what to run. An import cannot be added to a finished module without renumbering all its
+/// functions, so the module must import it, although no code of the guest calls it. A static that is read as volatile
+/// is not optimised away, and this function is linked exactly if spawning is.
 #[cold]
 fn spawn_refused(code: i32) -> Refused {
     static NEXT: Next = process::next;
@@ -198,21 +198,22 @@ fn spawn_refused(code: i32) -> Refused {
     Refused::from_code(code)
 }
 
-/// The type of `process::next`, which differs between targets in its calling convention only.
+/// The type of `process::next`; only its calling convention differs between targets.
 #[cfg(target_arch = "wasm32")]
 type Next = unsafe extern "C" fn() -> i32;
-/// The type of `process::next`, which differs between targets in its calling convention only.
+/// The type of `process::next`; only its calling convention differs between targets.
 #[cfg(not(target_arch = "wasm32"))]
 type Next = unsafe fn() -> i32;
 
-/// Copies what this process was spawned with to `to`, which must have exactly its size, else the process traps.
+/// Copies the values that this process was spawned with to `to`. If `to` does not have exactly their size, the process
+/// traps.
 #[inline]
 pub(crate) fn captured_into(to: &mut [MaybeUninit<u8>]) {
     // SAFETY: `to` is writable for its length.
     unsafe { process::captured(to.as_mut_ptr().cast(), to.len()) }
 }
 
-/// The number of bytes that this process was spawned with.
+/// The size of the values that this process was spawned with, in bytes.
 pub(crate) fn captured_len() -> usize {
     // SAFETY: the import takes nothing and touches no memory of ours.
     unsafe { process::captured_len() }
@@ -220,7 +221,8 @@ pub(crate) fn captured_len() -> usize {
 
 /// The calling process.
 pub(crate) fn this() -> RawHandle {
-    // Each process has a memory of its own, and in it this static: zero until it first asks.
+    // Each process has its own memory and in it its own copy of this static, which is zero until the process first
+    // asks.
     static THIS: [AtomicU64; 2] = [const { AtomicU64::new(0) }; 2];
     let [id, key] = [0, 1].map(|part| THIS[part].load(Ordering::Relaxed));
     if id != 0 {
@@ -240,7 +242,7 @@ fn ask_who_this_is() -> RawHandle {
     handle
 }
 
-/// Whether a process has not ended yet.
+/// Whether a process has not exited yet.
 pub(crate) fn is_alive(handle: RawHandle) -> Result<bool, Refused> {
     // SAFETY: the import takes numbers only.
     check(unsafe { process::is_alive(handle.id, handle.key) }).map(|alive| alive != 0)
@@ -258,13 +260,13 @@ pub(crate) fn is_handle(handle: RawHandle) -> bool {
     is_alive(handle).is_ok() || mail::select(&[as_channel], 0) != Err(Refused::Invalid)
 }
 
-/// Ends a process.
+/// Kills a process.
 pub(crate) fn kill(handle: RawHandle) -> Result<(), Refused> {
     // SAFETY: the import takes numbers only.
     check(unsafe { process::kill_handle(handle.id, handle.key) }).map(drop)
 }
 
-/// Waits for a process to end: one of `codes::exit`, with its text in the buffer.
+/// Waits for a process to exit. Returns one of `codes::exit`, and leaves the reason in the buffer.
 pub(crate) fn join(handle: RawHandle, timeout_ns: u64) -> Result<i32, Refused> {
     // SAFETY: the import takes numbers only.
     let code = unsafe { process::join(handle.id, handle.key, timeout_ns) };
@@ -294,7 +296,7 @@ pub(crate) fn channel_new(bound: u64) -> Result<RawHandle, Refused> {
     Ok(handle)
 }
 
-/// Appends a message without waiting.
+/// Sends a message without waiting.
 #[inline]
 pub(crate) fn try_send(channel: RawHandle, message: &[u8]) -> Result<(), Refused> {
     put_if_long(message)?;
@@ -307,7 +309,7 @@ pub(crate) fn try_send(channel: RawHandle, message: &[u8]) -> Result<(), Refused
     }
 }
 
-/// Appends a message, waiting while the channel is full.
+/// Sends a message; waits while the channel is full.
 #[inline]
 pub(crate) fn send(channel: RawHandle, message: &[u8], timeout_ns: u64) -> Result<(), Refused> {
     put_if_long(message)?;
@@ -320,7 +322,7 @@ pub(crate) fn send(channel: RawHandle, message: &[u8], timeout_ns: u64) -> Resul
     }
 }
 
-/// Takes the oldest message, without waiting for one, and hands its bytes to `read`.
+/// Receives the oldest message without waiting, and passes its bytes to `read`.
 #[inline]
 pub(crate) fn try_receive<R>(channel: RawHandle, read: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
@@ -328,10 +330,10 @@ pub(crate) fn try_receive<R>(channel: RawHandle, read: impl FnOnce(&[u8]) -> R) 
     Ok(read_message(&inline, len, read))
 }
 
-/// Takes the oldest message, waiting for one, and hands its bytes to `read`.
+/// Receives the oldest message, waiting for one, and passes its bytes to `read`.
 ///
-/// Looks first with the call that never waits: it costs the host less, and where messages come fast there mostly is
-/// one.
+/// It first tries the call that never waits, because that costs the host less, and when messages come fast there
+/// usually is one.
 #[inline]
 pub(crate) fn receive<R>(channel: RawHandle, timeout_ns: u64, read: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
@@ -346,7 +348,7 @@ pub(crate) fn receive<R>(channel: RawHandle, timeout_ns: u64, read: impl FnOnce(
 fn try_receive_into(channel: RawHandle, to: &mut [MaybeUninit<u8>]) -> Result<usize, Refused> {
     // SAFETY: `to` is writable for its length.
     let code = unsafe { channel::try_receive(channel.id, channel.key, to.as_mut_ptr().cast(), to.len()) };
-    // The common refusal does not go through the cold function.
+    // The common error does not go through the cold function.
     if code == codes::EMPTY {
         Err(Refused::Empty)
     } else {
@@ -362,7 +364,8 @@ fn receive_into(channel: RawHandle, to: &mut [MaybeUninit<u8>], timeout_ns: u64)
     check(code)
 }
 
-/// Hands `read` the message of `len` bytes that a receive put into `inline`, or left in the buffer if it is longer.
+/// Passes the message of `len` bytes to `read`. A receive has put it into `inline`, or left it in the buffer if it is
+/// longer.
 #[inline]
 fn read_message<R>(inline: &[MaybeUninit<u8>], len: usize, read: impl FnOnce(&[u8]) -> R) -> R {
     match inline.get(..len) {

@@ -1,11 +1,11 @@
-//! A look at other processes, while they run.
+//! Inspection of running processes.
 //!
-//! A process with the right [`Inspect`](crate::rights::Right::Inspect) sees all processes that have the same rights as it has, and
-//! those whose rights were narrowed from these: the main process sees the whole program, a child that was spawned with a
-//! [`ProcessConfig`](crate::ProcessConfig) sees itself and what it has spawned.
+//! A process with the right [`Inspect`](crate::rights::Right::Inspect) sees all processes that have the same rights,
+//! and those whose rights were narrowed from them. So the main process sees the whole program, and a child that was
+//! spawned with a [`ProcessConfig`](crate::ProcessConfig) sees itself and its descendants.
 //!
-//! A look stops nobody, and is not of one instant: each process is shown as it was at some time during the call. The user of a
-//! program has the same and more with `lunatic ps` and its like.
+//! Inspection does not stop any process, and is not a snapshot of one instant: each process is shown as it was at some
+//! time during the call. Outside the program, `lunatic ps` and related commands show the same and more.
 //!
 //! # Examples
 //!
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::{self, Refused, looks};
 use crate::process::Process;
 
-/// Which processes, in which order.
+/// Selects and orders processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Query {
@@ -46,7 +46,7 @@ impl Default for Query {
 }
 
 impl Query {
-    /// The first thousand by their ids.
+    /// The first thousand processes, in the order of their ids.
     pub fn new() -> Self {
         Self {
             order: Order::Id,
@@ -56,32 +56,33 @@ impl Query {
         }
     }
 
-    /// In this order.
+    /// Sets the order.
     pub fn order(mut self, order: Order) -> Self {
         self.order = order;
         self
     }
 
-    /// Without so many that come first.
+    /// Skips the first `skip` processes.
     pub fn skip(mut self, skip: usize) -> Self {
         self.skip = skip;
         self
     }
 
-    /// At most so many; never more than a thousand.
+    /// Limits the result to `limit` processes; it never has more than a thousand.
     pub fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
         self
     }
 
-    /// Those whose registered name, or name of the function that they began with, has this in it: at most 255 bytes.
+    /// Selects processes whose registered name, or whose entry function's name, contains `part`, which has at most 255
+    /// bytes.
     pub fn name(mut self, part: impl Into<String>) -> Self {
         self.name = part.into();
         self
     }
 }
 
-/// What comes first; of equals, the smaller id.
+/// Which process comes first. Among equals, the smaller id does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Order {
     /// The smallest id.
@@ -97,38 +98,38 @@ pub enum Order {
     Time,
 }
 
-/// What a process does just now.
+/// The scheduling state of a process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum State {
-    /// It is on a core.
+    /// It is running on a core.
     Running,
-    /// It could run, and waits for a core.
+    /// It can run, and waits for a core.
     Ready,
-    /// It waits for something.
+    /// It is blocked.
     Waiting(Wait),
 }
 
-/// What a process waits for.
+/// What a blocked process waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Wait {
-    /// Input, or until output is written.
+    /// Input, or that output is written.
     Io,
-    /// A message on a channel.
+    /// A message in a channel.
     Receive,
     /// Room in a channel.
     Send,
-    /// The end of a process.
+    /// The exit of a process.
     Join,
-    /// A time.
+    /// A point in time.
     Sleep,
     /// Mail.
     Mail,
-    /// An answer.
+    /// The answer to a call.
     Call,
-    /// One of several things.
+    /// One of several sources.
     Select,
-    /// The network.
+    /// A socket.
     Network,
     /// A file.
     File,
@@ -140,46 +141,46 @@ pub enum Wait {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProcessInfo {
-    /// The process. The handle can be used as any other.
+    /// The handle of the process, which can be used like any other.
     pub process: Process,
-    /// Who spawned it; none spawned the main process.
+    /// The process that spawned it; `None` for the main process.
     pub parent: Option<Process>,
-    /// The first of the names that it is registered under.
+    /// The first of its registered names.
     pub name: Option<String>,
-    /// The function that it began with, the first 1,024 bytes of its name.
+    /// The name of the function that it started with, cut at 1,024 bytes.
     pub entry: Option<String>,
-    /// Whether its end is the end of the program.
+    /// Whether it is the main process, whose exit ends the program.
     pub is_main: bool,
-    /// What it does.
+    /// Its scheduling state.
     pub state: State,
-    /// Whether its memory is packed until it goes on.
+    /// Whether its memory is packed until it runs again.
     pub is_frozen: bool,
-    /// Entries in its mailbox.
+    /// The number of entries in its mailbox.
     pub mailbox: u64,
-    /// The bytes of its mailbox.
+    /// The bytes in its mailbox.
     pub mailbox_bytes: u64,
-    /// How many entries have come so far.
+    /// The number of entries that its mailbox has received so far.
     pub mail_total: u64,
-    /// The bytes of its linear memory, in use or not; 0 until it has run.
+    /// The size of its linear memory in bytes, whether used or not; 0 until it has run.
     pub memory: u64,
-    /// How long it has computed, counted in time slices of a millisecond: exact in the long run.
+    /// How long it has run, counted in time slices of a millisecond: exact in the long run.
     pub time_on_core: Duration,
-    /// How often it has begun to run, modulo 2³².
+    /// How often it has been scheduled, modulo 2³².
     pub runs: u32,
-    /// How many processes it is linked to.
+    /// The number of its links.
     pub links: u32,
-    /// How many monitors it has.
+    /// The number of monitors that it has set.
     pub monitors: u32,
-    /// How many monitors of others watch it.
+    /// The number of monitors that other processes have set on it.
     pub monitored_by: u32,
-    /// The timers that send to it.
+    /// The number of timers that send to it.
     pub timers: u32,
-    /// Whether exit signals become mail.
+    /// Whether it traps exits.
     pub traps_exits: bool,
 }
 
 impl ProcessInfo {
-    /// What to call it: its name, `main`, or the function that it began with.
+    /// Returns a title for the process: its registered name, `main`, or the function that it started with.
     #[must_use]
     pub fn title(&self) -> &str {
         match (&self.name, &self.entry) {
@@ -195,13 +196,13 @@ impl ProcessInfo {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Page {
-    /// How many match, shown or not.
+    /// The number of processes that match, shown or not.
     pub matched: usize,
-    /// Those that are shown, in their order.
+    /// The processes that are shown, in the requested order.
     pub shown: Vec<ProcessInfo>,
 }
 
-/// A process and those that it knows: of each kind at most a thousand.
+/// A process and the processes that it is connected with, at most a thousand of each kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Details {
@@ -215,13 +216,13 @@ pub struct Details {
     pub monitored_by: Vec<Process>,
 }
 
-/// Why a process does not see another.
+/// Why a process cannot inspect another.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum InspectError {
-    /// The process has ended.
+    /// The process has exited.
     Ended,
-    /// The calling process may not look at others, or not at this one; the text says why.
+    /// The calling process may not inspect others, or not this one; the text gives the reason.
     Denied(String),
 }
 
@@ -236,8 +237,8 @@ impl fmt::Display for InspectError {
 
 impl Error for InspectError {}
 
-/// The processes that the calling process sees and the query asks for. Takes less than half a microsecond for each process that
-/// the host runs, and gives others their turns meanwhile.
+/// Returns the processes that the calling process can see and that match the query. This takes less than half a
+/// microsecond for each process that the host runs, and lets other processes run meanwhile.
 ///
 /// # Errors
 ///
@@ -245,7 +246,7 @@ impl Error for InspectError {}
 ///
 /// # Panics
 ///
-/// If the name of the query has more than 255 bytes.
+/// If the name in the query has more than 255 bytes.
 pub fn processes(query: &Query) -> Result<Page, InspectError> {
     let len = query.name.len();
     assert!(
@@ -269,7 +270,7 @@ pub fn processes(query: &Query) -> Result<Page, InspectError> {
     Ok(Page { matched, shown })
 }
 
-/// One process, and those that it knows.
+/// Returns one process, and the processes that it is connected with.
 ///
 /// # Errors
 ///
@@ -277,7 +278,7 @@ pub fn processes(query: &Query) -> Result<Page, InspectError> {
 ///
 /// # Panics
 ///
-/// If the handle was never given out by the host.
+/// If the host never gave out the handle.
 pub fn process(process: Process) -> Result<Details, InspectError> {
     let bytes = looks::process(process.raw()).map_err(refused)?;
     let mut rest = &bytes[..];
@@ -306,7 +307,7 @@ fn refused(refused: Refused) -> InspectError {
     }
 }
 
-/// The first row of those that are left.
+/// Takes the first of the remaining rows.
 fn take_row(rest: &mut &[u8]) -> Option<ProcessInfo> {
     let figures = ProcessFigures::decode(rest.split_off(..PROCESS_FIGURES_SIZE)?.first_chunk()?);
     let mut text = |len: u32| {

@@ -1,8 +1,9 @@
-//! Actors as WebAssembly instances.
+//! The Rust SDK of Lunatic: actor systems whose processes are WebAssembly instances.
 //!
-//! A Lunatic program is many small *processes*. Each is a WebAssembly instance with a memory of its own; a crash, an
-//! endless loop or exhausted memory in one never touches another. Processes are cheap: a program can have hundreds of
-//! thousands. They talk by sending messages through *channels*.
+//! A Lunatic program consists of many small *processes*. Each process is a WebAssembly instance with its own memory, so
+//! a crash, an endless loop or exhausted memory in one process does not affect any other. Processes are cheap: one
+//! program can have hundreds of thousands of them. They communicate by sending messages, through *channels* or to each
+//! other's *mailboxes*.
 //!
 //! ```no_run
 //! use lunatic::{Channel, Process};
@@ -20,35 +21,54 @@
 //! }
 //! ```
 //!
-//! Start such a program with `cargo lunatic run`.
+//! Run such a program with `cargo lunatic run`.
 //!
 //! # Tour
 //!
-//! - [`Process::spawn`] starts a process with a closure. The closure is copied into the new memory, so it may only
-//!   capture what can be copied; the compiler says so otherwise ([`process::Capture`]).
-//! - [`Process`] is a handle: [`join`](Process::join) waits for the end and tells the [`ExitReason`],
-//!   [`kill`](Process::kill) brings it about. [`this_process`] is the caller's own.
-//! - [`Channel`] is a handle of a queue: [`send`](Channel::send), [`receive`](Channel::receive), and variants of both
-//!   that do not wait, wait for a while, or return every failure as an error. Handles can be captured and sent.
-//! - [`sleep`] and [`yield_now`] wait. Waiting blocks one process and nothing else.
-//! - [`#[lunatic::main]`](macro@main) lets `main` return an error, [`#[lunatic::test]`](macro@test) makes each test a
+//! Processes and messages:
+//!
+//! - [`Process::spawn`] starts a process that runs a closure. The closure is copied into the memory of the new process,
+//!   so it can only capture values that can be copied byte for byte; anything else is a compile error
+//!   ([`process::Capture`]).
+//! - [`Process`] is a handle: [`join`](Process::join) waits until the process has exited and returns its
+//!   [`ExitReason`], and [`kill`](Process::kill) terminates the process. [`this_process`] returns the handle of the
+//!   calling process.
+//! - [`Channel`] is a handle of a queue. Besides [`send`](Channel::send) and [`receive`](Channel::receive), which block
+//!   and panic, it has variants that never wait, that wait with a timeout, and that return each failure as an error.
+//!   Handles can be captured by closures and sent in messages.
+//! - [`Mailbox`] receives the messages that are sent to one process, and notifications about the exits of other
+//!   processes.
+//! - [`Task`] runs a computation in its own process and returns the result.
+//! - [`sleep`] blocks the calling process and no other; [`yield_now`] lets other processes run first.
+//!
+//! Fault tolerance, modelled on Erlang/OTP:
+//!
+//! - [`Process::link`] makes processes fail together; [`Process::monitor`] notifies a process when another exits.
+//! - [`actor`] is OTP's `gen_server`, and [`supervisor`] restarts actors that fail.
+//! - [`registry`] gives names to processes and collects them in groups; [`timer`] sends messages later.
+//! - [`code`] moves running processes to another version of the program.
+//!
+//! The world outside:
+//!
+//! - [`net`] has TCP, UDP, Unix and TLS sockets, with an interface modelled on [`std::net`].
+//! - [`ProcessConfig`] limits what a child may do and use: files, network, memory, time. A child never has more than
+//!   its parent.
+//! - [`metrics`] and [`trace`] let the operators of a program count events and follow a request through its processes.
+//! - [`codec`] defines how messages are written as bytes.
+//! - [`#[lunatic::main]`](macro@main) lets `main` return an error; [`#[lunatic::test]`](macro@test) runs each test in a
 //!   process of its own.
-//! - [`ProcessConfig`] says what a child may do and use: files, network, memory, time. Never more than its parent.
-//! - [`code`] brings processes that run to another version of the program.
-//! - [`metrics`] counts, and [`trace`] shows which way a request goes, for the people who run the program.
-//! - [`net`] is the network, shaped like std's.
-//! - [`codec`] is about how messages become bytes.
 //!
-//! # What is different from threads
+//! # Differences from threads
 //!
-//! Nothing is shared. A `static` exists once in each process, so a counter in one counts there only; the same holds for
-//! thread-locals, for `OnceLock` and for the heap. Panics end the process, they are not caught by anyone; [join
-//! it](Process::join) to learn of them. The program ends when its main process ends.
+//! Processes share nothing. Each process has its own copy of every `static`, so a counter in a `static` counts only the
+//! events of one process. The same holds for thread-locals, `OnceLock`s and the heap. A panic terminates its process
+//! and cannot be caught; [join](Process::join), link or monitor the process to be notified. When the main process
+//! exits, the whole program ends.
 //!
 //! # Features
 //!
 //! - `bincode` (default), `json`, `msgpack`: one [codec] each.
-//! - `log`, `tracing`: what the crates of these names record is written by the host, in the module `log`.
+//! - `log`, `tracing`: the host writes the records of the crate of the same name (module `log`).
 
 #![warn(missing_docs)]
 

@@ -1,9 +1,9 @@
-//! Records of what a process does: programs use the crates [`log`](https://docs.rs/log) or
-//! [`tracing`](https://docs.rs/tracing), and the host writes what they say.
+//! Logging: programs use the crates [`log`](https://docs.rs/log) or [`tracing`](https://docs.rs/tracing), and the host
+//! writes their records.
 //!
-//! With the feature `log` or `tracing` of this crate, each process has a logger from its beginning, and nothing is to be
-//! installed. The host adds the time, the process and its name, and writes the record to standard error, or where
-//! `lunatic run --log-file` says:
+//! With the feature `log` or `tracing` of this crate, each process has a logger from its start, which does not have to
+//! be installed. The host adds the time, the process and its name, and writes the record to standard error, or to the
+//! file given with `lunatic run --log-file`:
 //!
 //! ```no_run
 //! # #[cfg(feature = "tracing")] {
@@ -17,18 +17,21 @@
 //!
 //! # Levels
 //!
-//! `--log-level` or `RUST_LOG` says which records are written, `info` by default, and `lunatic log-level` changes that while
-//! the program runs. A record that is not written costs a nanosecond with `log` and ten with `tracing`: a process asks the host for the level once each time
-//! it goes on after a wait of this crate (a `receive`, `sleep`, `join`, …), and at once for each record of a target that
-//! might be written. A process that computes on and on without a wait notices a more verbose level with `tracing` soon (it asks
-//! again every 1,024 records), with `log` at its next wait.
+//! `--log-level` or `RUST_LOG` sets which records are written (default: `info`), and `lunatic log-level` changes that
+//! while the program runs.
 //!
-//! With `tracing`, a process takes about a microsecond more to spawn, as its subscriber needs memory from the beginning.
+//! A record that is not written costs a nanosecond with `log` and ten with `tracing`. A process asks the host for the
+//! most verbose level each time it goes on after a wait of this crate (`receive`, `sleep`, `join`, …), and for the
+//! level of a target before each record that may be written. So a process that computes without waiting notices a more
+//! verbose level late: with `tracing` within 1,024 records, with `log` after its next wait.
+//!
+//! With `tracing`, spawning a process takes about a microsecond longer, because its subscriber needs memory from the
+//! start.
 //!
 //! # Limits
 //!
-//! A record has 16 KiB at most: a longer message is cut, and fields that do not fit are left out. Logging never waits: a record
-//! for which there is no room is dropped, and the host writes how many were.
+//! A record has at most 16 KiB: a longer message is cut, and fields that do not fit are omitted. Logging never waits:
+//! if there is no room for a record, it is dropped, and the host logs how many were dropped.
 
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
 
@@ -43,25 +46,25 @@ mod spans;
 #[cfg(feature = "tracing")]
 mod subscriber;
 
-/// What is not known.
+/// The level is not known.
 const UNKNOWN: i32 = -1;
-/// After so many records that were not written, the host is asked again.
+/// After this many records that were not written, the host is asked again.
 const QUESTION_TURN: u32 = 1024;
 
-/// The most verbose level that is written of any target, as far as this process knows.
+/// The most verbose level that is written for any target, as far as this process knows.
 static LEVEL: AtomicI32 = AtomicI32::new(UNKNOWN);
-/// How many records were not written since the host was asked.
+/// How many records were not written since the host was last asked.
 static UNWRITTEN: AtomicU32 = AtomicU32::new(0);
 
-/// Does nothing but say that this program logs.
+/// Makes sure that the logger is installed; does nothing else.
 ///
-/// The logger is there without it, as soon as the program spawns a process, uses a channel, or anything else of this crate. A
-/// program that does nothing of that calls this function once, anywhere.
+/// A program that spawns a process, uses a channel or anything else of this crate does not need it. A program that does
+/// none of that calls this function once, anywhere.
 pub fn init() {
     host::log::keep();
 }
 
-/// Makes the crates log to the host; the program's own loggers come too late.
+/// Installs the logger for the crates. A logger that the program installs itself comes too late.
 pub(crate) fn install() {
     #[cfg(feature = "log")]
     facade::install();
@@ -69,7 +72,7 @@ pub(crate) fn install() {
     subscriber::install();
 }
 
-/// The process goes on after a wait: the level may have changed.
+/// Called when the process goes on after a wait: the level may have changed.
 #[inline]
 pub(crate) fn woke() {
     LEVEL.store(UNKNOWN, Ordering::Relaxed);
@@ -77,7 +80,7 @@ pub(crate) fn woke() {
     facade::expect_all();
 }
 
-/// Whether records of this level are written of any target.
+/// Whether records of this level are written for any target.
 #[inline]
 fn is_written(level: i32) -> bool {
     let known = LEVEL.load(Ordering::Relaxed);
@@ -92,7 +95,7 @@ fn is_written(level: i32) -> bool {
     is_written
 }
 
-/// Whether a record of this level and target is written.
+/// Whether records of this level are written for this target.
 fn is_written_of(level: i32, target: &str) -> bool {
     is_written(level) && level <= host::log::level(target)
 }

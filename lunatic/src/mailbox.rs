@@ -1,10 +1,12 @@
 //! Mailboxes: the queue that every process has.
 //!
-//! A [`Channel`](crate::Channel) is a queue that many processes can share; a mailbox belongs to one process and is where
-//! the host tells of other processes' ends. Choose channels for data that flows, mailboxes for processes that serve.
+//! A [`Channel`](crate::Channel) is a queue that many processes can share. A mailbox belongs to one process; it also
+//! receives notifications about the exits of other processes. Use channels for streams of data, and mailboxes for
+//! processes that serve requests.
 //!
-//! Messages carry a *tag* that says of what type they are. A [`Mailbox<M>`](Mailbox) takes those of its type and leaves all
-//! others where they are, in their order; none that it passes over is ever looked at again, however many they are.
+//! Each message carries a *tag* that identifies its type. A [`Mailbox<M>`](Mailbox) receives messages of type `M`
+//! selectively: it leaves all others in the mailbox, in their order, and does not examine them a second time, however
+//! many there are.
 
 mod call;
 mod select;
@@ -15,7 +17,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 pub use call::{CallError, ReplyTo};
-use lunatic_sys::codes::{self, REFERENCE_BIT, TAG_SIGNAL, mail};
+use lunatic_sys::codes::{self, TAG_SIGNAL, mail};
 use lunatic_sys::layout::{Header, RawHandle};
 pub use select::Select;
 use serde::{Deserialize, Serialize};
@@ -28,14 +30,10 @@ use crate::host::{self, Refused};
 use crate::net::handover;
 use crate::process::{Monitor, Process, this_process};
 
-/// The tag of messages of a type: of its name, so that programs of one source agree.
+/// The tag of messages of a type. It is computed from the name of the type, so that programs built from the same source
+/// agree.
 pub(crate) fn tag_of<M>(salt: &str) -> u64 {
-    // FNV-1a. Tags below 16 are the host's, those with the top bit references.
-    let bytes = std::any::type_name::<M>().bytes().chain(salt.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    (hash & !REFERENCE_BIT) | 16
+    lunatic_sys::tag::of(std::any::type_name::<M>(), salt)
 }
 
 /// The messages of type `M` in the mailbox of the calling process.
@@ -55,38 +53,38 @@ pub struct Mailbox<M> {
     message: PhantomData<fn() -> M>,
 }
 
-/// What [`Mailbox::receive_mail`] takes.
+/// Mail that [`Mailbox::receive_mail`] returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Mail<M> {
-    /// Somebody sent a message.
+    /// A message.
     Message(M),
-    /// A process that is linked to this one has ended, or a process sent an exit signal: only if this process
-    /// [traps exits](crate::process::trap_exit).
+    /// A linked process has exited, or a process has sent an exit signal. Only a process that [traps
+    /// exits](crate::process::trap_exit) gets this.
     Exit {
-        /// Who has ended, or sent the signal.
+        /// The process that has exited or sent the signal.
         from: Process,
-        /// Why.
+        /// The reason.
         reason: ExitReason,
     },
-    /// A process that this one [monitors](Process::monitor) has ended.
+    /// A process that this one [monitors](Process::monitor) has exited.
     Down {
-        /// Which monitor tells that. It tells no more.
+        /// The monitor, which sends no more mail.
         monitor: Monitor,
-        /// Why.
+        /// The exit reason.
         reason: ExitReason,
     },
 }
 
 impl<M: Message> Mailbox<M> {
-    /// The messages of this type that are sent to the calling process.
+    /// Selects the messages of this type that have no topic.
     #[must_use]
     pub fn new() -> Self {
         Self::from_tag(tag_of::<M>(""))
     }
 
-    /// Only those that are sent to an [`address`](Self::address) of the same topic: so that messages of one type can be
-    /// told apart by what they are about, and some be taken before others.
+    /// Selects the messages that are sent to an [`address`](Self::address) of the same topic. With topics, messages of
+    /// one type can be distinguished by purpose, and some can be received before others.
     #[must_use]
     pub fn topic(topic: &str) -> Self {
         Self::from_tag(tag_of::<M>(topic))
@@ -99,17 +97,18 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
-    /// Where others send to.
+    /// Returns the address for messages to this mailbox.
     #[must_use]
     pub fn address(&self) -> Address<M> {
         Address::from_parts(this_process(), self.tag)
     }
 
-    /// Takes the oldest message, and waits for one if there is none.
+    /// Receives the oldest message; waits while there is none.
     ///
     /// # Panics
     ///
-    /// If the message is no `M`, which takes an address that was made from other bytes.
+    /// If the message is not an `M`. This can only happen if the sender's address was deserialized as an address of
+    /// another type, or if two types have the same name.
     pub fn receive(&self) -> M {
         match self.take(codes::NO_TIMEOUT) {
             Ok(Ok(message)) => message,
@@ -118,11 +117,12 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
-    /// Takes the oldest message if there is one.
+    /// Receives the oldest message without waiting.
     ///
     /// # Errors
     ///
-    /// [`TryReceiveError::Empty`] if there is none; [`TryReceiveError::Decode`] if it is no `M`: it is gone then.
+    /// [`TryReceiveError::Empty`] if there is none; [`TryReceiveError::Decode`] if the message is not an `M`; it is
+    /// lost then.
     pub fn try_receive(&self) -> Result<M, TryReceiveError> {
         match self.take(0) {
             Ok(message) => message.map_err(TryReceiveError::Decode),
@@ -130,11 +130,12 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
-    /// Takes the oldest message, and waits for at most `timeout` if there is none.
+    /// Receives the oldest message; waits for at most `timeout` while there is none.
     ///
     /// # Errors
     ///
-    /// [`ReceiveTimeoutError::TimedOut`] if none came; [`ReceiveTimeoutError::Decode`] if it is no `M`: it is gone then.
+    /// [`ReceiveTimeoutError::TimedOut`] if no message came; [`ReceiveTimeoutError::Decode`] if the message is not an
+    /// `M`; it is lost then.
     pub fn receive_timeout(&self, timeout: Duration) -> Result<M, ReceiveTimeoutError> {
         match self.take(host::timeout_ns(timeout)) {
             Ok(message) => message.map_err(ReceiveTimeoutError::Decode),
@@ -149,12 +150,12 @@ impl<M: Message> Mailbox<M> {
         })
     }
 
-    /// Takes the oldest mail: a message of this type, or what the host tells of other processes; and waits for some if
+    /// Receives the oldest mail that is a message of this type or a notification about another process; waits while
     /// there is none.
     ///
     /// # Panics
     ///
-    /// As [`receive`](Self::receive).
+    /// As for [`receive`](Self::receive).
     pub fn receive_mail(&self) -> Mail<M> {
         match self.take_mail(codes::NO_TIMEOUT) {
             Ok(mail) => mail,
@@ -162,11 +163,12 @@ impl<M: Message> Mailbox<M> {
         }
     }
 
-    /// As [`receive_mail`](Self::receive_mail), for at most `timeout`; with a timeout of zero it does not wait.
+    /// Receives mail as [`receive_mail`](Self::receive_mail) does, but waits for at most `timeout`. With a timeout of
+    /// zero it does not wait.
     ///
     /// # Panics
     ///
-    /// As [`receive`](Self::receive).
+    /// As for [`receive`](Self::receive).
     pub fn receive_mail_timeout(&self, timeout: Duration) -> Option<Mail<M>> {
         match self.take_mail(host::timeout_ns(timeout)) {
             Ok(mail) => Some(mail),
@@ -189,7 +191,7 @@ impl<M: Message> Mailbox<M> {
     }
 }
 
-/// The mail that a signal has become; nothing if it is a message.
+/// Decodes mail that is a signal; `None` if it is a message.
 pub(crate) fn read_signal<M>(header: &Header, bytes: &[u8]) -> Option<Mail<M>> {
     let from = Process::from_raw(header.from);
     let reason = || ExitReason::from_bytes(bytes);
@@ -215,9 +217,9 @@ impl<M> fmt::Debug for Mailbox<M> {
     }
 }
 
-/// Where messages of type `M` are sent to: the mailbox of a process.
+/// The destination of messages of type `M`: the mailbox of a process.
 ///
-/// It is `Copy`, and can be captured and sent as a [`Process`] handle can.
+/// Like a [`Process`] handle, an address is `Copy` and can be captured and sent.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct Address<M> {
@@ -228,7 +230,7 @@ pub struct Address<M> {
 }
 
 impl<M: Message> Address<M> {
-    /// The mailbox of a process that receives messages of this type.
+    /// Returns the address for messages of this type, without a topic, to a process.
     #[must_use]
     pub fn of(process: Process) -> Self {
         Self::from_parts(process, tag_of::<M>(""))
@@ -242,18 +244,18 @@ impl<M: Message> Address<M> {
         }
     }
 
-    /// Whose mailbox it is.
+    /// Returns the process that the mailbox belongs to.
     #[must_use]
     pub fn process(&self) -> Process {
         self.process
     }
 
-    /// Sends a message without waiting. If the process has ended, or its mailbox is full, the message is dropped, as in
-    /// Erlang; [`try_send`](Self::try_send) tells.
+    /// Sends a message without waiting. If the process has exited or its mailbox is full, the message is dropped, as in
+    /// Erlang; [`try_send`](Self::try_send) returns that as an error.
     ///
     /// # Panics
     ///
-    /// If the message cannot be written, or the host has no room for it.
+    /// If the message cannot be encoded, or the host has no room for it.
     pub fn send(&self, message: M) {
         match self.try_send(message) {
             Ok(()) | Err(TrySendError::Closed(_) | TrySendError::Full(_)) => {}
@@ -265,8 +267,8 @@ impl<M: Message> Address<M> {
     ///
     /// # Errors
     ///
-    /// [`TrySendError`], which gives the message back: `Closed` if the process has ended, `Full` if its mailbox holds as
-    /// many messages as it may.
+    /// [`TrySendError`], which gives the message back: `Closed` if the process has exited, `Full` if its mailbox is
+    /// full.
     pub fn try_send(&self, message: M) -> Result<(), TrySendError<M>> {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<DefaultCodec, M>(&message, &mut bytes) {
@@ -310,7 +312,7 @@ impl<M> Hash for Address<M> {
     }
 }
 
-/// As the process: `#17`.
+/// Displayed as the process: `#17`.
 impl<M> fmt::Display for Address<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.process.fmt(f)
@@ -335,6 +337,8 @@ pub(crate) fn unexpected(refused: Refused) -> ! {
 
 #[cfg(test)]
 mod tests {
+    use lunatic_sys::codes::REFERENCE_BIT;
+
     use super::*;
 
     #[test]

@@ -1,7 +1,7 @@
-//! Numbers that a program counts, for the people who run it.
+//! Metrics: numbers that a program counts for its operators.
 //!
-//! The host adds up what all processes of the program count, by name, and shows it for Prometheus at `/metrics` of the admin door
-//! (`lunatic run --admin`):
+//! The host adds up what all processes of the program count under each name. It publishes the sums for Prometheus at
+//! `/metrics` of the admin interface (`lunatic run --admin`):
 //!
 //! ```no_run
 //! use lunatic::metrics;
@@ -13,28 +13,33 @@
 //! // orders_total 1
 //! ```
 //!
-//! # What they show
+//! # What the kinds of metrics show
 //!
-//! | | shows | when a process ends |
+//! | | shows | when a process exits |
 //! |---|---|---|
-//! | [`Counter`] | the sum of all that was added, since the program has begun | what it added stays |
-//! | [`Gauge`] | the sum of what each living process says | what it said goes |
-//! | [`Histogram`] | how many values were in each bucket, and their sum | what it observed stays |
+//! | [`Counter`] | the sum of all additions since the program started | its additions stay |
+//! | [`Gauge`] | the sum of the values of all living processes | its value is removed |
+//! | [`Histogram`] | how many values fell into each bucket, and their sum | its values stay |
 //!
-//! So a gauge of open connections is right again after a crash, without anybody seeing to it.
+//! So a gauge of open connections is correct again after a crash, without any code for that.
 //!
 //! # Names and labels
 //!
-//! A name has 1 to 64 letters, digits and `_`, no digit first; it does not begin with `lunatic_`, and does not end with `_total`
-//! (but for counters, where that may be left out), `_sum`, `_count` or `_bucket`. Labels are for few values that are known
-//! beforehand, such as methods of HTTP, not for users or ids: a program has 1,024 series in all, one for each combination of values,
-//! and a sandbox a part of them. What cannot be opened for that, or because the process may not
-//! ([`Right::Metrics`](crate::rights::Right::Metrics)), counts nothing, and `/metrics` says how often that was.
+//! A name has 1 to 64 letters, digits and `_`, and does not start with a digit. It must not begin with `lunatic_` nor
+//! end with `_sum`, `_count` or `_bucket`. Only the name of a counter may end with `_total`; the host appends it
+//! otherwise.
+//!
+//! Labels are for a small number of values that are known beforehand, such as HTTP methods, not for users or ids. A
+//! program has at most 1,024 series, one for each combination of label values, and a sandbox has a part of them. If a
+//! series cannot be opened because of that limit, or because the process does not have the right
+//! ([`Right::Metrics`](crate::rights::Right::Metrics)), it counts nothing, and `/metrics` shows how often that
+//! happened.
 //!
 //! # Cost
 //!
-//! Each addition is a call of the host, some 15 nanoseconds; a name that was used before is found in 3 more. One with labels takes half a
-//! microsecond to find: keep the [`Counter`] where it is used often. It is good in its process only, so a closure cannot capture it.
+//! Each addition is a call of the host and takes some 15 nanoseconds. Finding a name that was used before takes 3 more.
+//! Finding a name with labels takes half a microsecond: keep the [`Counter`] if it is used often. It is valid only in
+//! its own process, so a closure cannot capture it.
 
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
@@ -44,23 +49,23 @@ use lunatic_sys::metrics::{COUNTER, GAUGE, HISTOGRAM};
 
 use crate::host;
 
-/// Not to be sent to another process, where its number means another series.
+/// Marks a value that must not be sent to another process, where its number means another series.
 type Here = PhantomData<*const ()>;
 
 /// A number that only grows.
 #[derive(Clone, Copy, Debug)]
 pub struct Counter(i32, Here);
 
-/// A number that goes up and down: what the calling process says of it, added to what others say.
+/// A number that goes up and down. Each process has its own value; the host shows the sum.
 #[derive(Clone, Copy, Debug)]
 pub struct Gauge(i32, Here);
 
-/// Sorts values by size.
+/// Counts values by size.
 #[derive(Clone, Copy, Debug)]
 pub struct Histogram(i32, Here);
 
 impl Counter {
-    /// Adds to it.
+    /// Adds to the counter.
     #[inline]
     pub fn add(&self, by: u64) {
         host::metrics::add(self.0, by);
@@ -68,13 +73,13 @@ impl Counter {
 }
 
 impl Gauge {
-    /// Adds to what this process says, which is 0 at first.
+    /// Adds to the value of this process, which is 0 at first.
     #[inline]
     pub fn add(&self, by: i64) {
         host::metrics::change(self.0, by);
     }
 
-    /// Sets what this process says.
+    /// Sets the value of this process.
     #[inline]
     pub fn set(&self, to: i64) {
         host::metrics::set(self.0, to);
@@ -89,84 +94,85 @@ impl Histogram {
     }
 }
 
-/// The counter of this name.
+/// Returns the counter of this name.
 ///
 /// # Panics
 ///
-/// If the name breaks the [rules](self#names-and-labels) (then it traps), or is that of another kind.
+/// If the name belongs to a metric of another kind. If the name breaks the [rules](self#names-and-labels), the process
+/// traps.
 #[must_use]
 #[track_caller]
 pub fn counter(name: &'static str) -> Counter {
     Counter(known(COUNTER, name, &[]), PhantomData)
 }
 
-/// The counter of this name, for these labels and their values.
+/// Returns the counter of this name with these labels and values.
 ///
 /// # Panics
 ///
-/// As [`counter`].
+/// As for [`counter`].
 #[must_use]
 #[track_caller]
 pub fn counter_with(name: &str, labels: &[(&str, &str)]) -> Counter {
     Counter(open(COUNTER, name, labels, &[]), PhantomData)
 }
 
-/// The gauge of this name.
+/// Returns the gauge of this name.
 ///
 /// # Panics
 ///
-/// As [`counter`].
+/// As for [`counter`].
 #[must_use]
 #[track_caller]
 pub fn gauge(name: &'static str) -> Gauge {
     Gauge(known(GAUGE, name, &[]), PhantomData)
 }
 
-/// The gauge of this name, for these labels and their values.
+/// Returns the gauge of this name with these labels and values.
 ///
 /// # Panics
 ///
-/// As [`counter`].
+/// As for [`counter`].
 #[must_use]
 #[track_caller]
 pub fn gauge_with(name: &str, labels: &[(&str, &str)]) -> Gauge {
     Gauge(open(GAUGE, name, labels, &[]), PhantomData)
 }
 
-/// The histogram of this name. `bounds` are the largest values of its buckets, at most 32, each larger than the one before; there
-/// is one more bucket for all that is larger. The bounds count with which the name is first used.
+/// Returns the histogram of this name. `bounds` are the upper bounds of its buckets: at most 32, in ascending order.
+/// One more bucket counts all larger values. The bounds of the first use of a name apply.
 ///
 /// # Panics
 ///
-/// As [`counter`]; it traps, too, if these are no bounds.
+/// As for [`counter`]. If the bounds are invalid, the process traps.
 #[must_use]
 #[track_caller]
 pub fn histogram(name: &'static str, bounds: &[f64]) -> Histogram {
     Histogram(known(HISTOGRAM, name, bounds), PhantomData)
 }
 
-/// The histogram of this name, for these labels and their values.
+/// Returns the histogram of this name with these labels and values.
 ///
 /// # Panics
 ///
-/// As [`histogram`].
+/// As for [`histogram`].
 #[must_use]
 #[track_caller]
 pub fn histogram_with(name: &str, labels: &[(&str, &str)], bounds: &[f64]) -> Histogram {
     Histogram(open(HISTOGRAM, name, labels, bounds), PhantomData)
 }
 
-/// So many names are remembered.
+/// The number of names that are cached.
 const KNOWN_MAX: usize = 64;
 
-/// A name without labels that was used: where it lies, its length with its kind, and its number.
+/// A cached name without labels: its address, its length and kind, and its number.
 struct Known {
     address: AtomicUsize,
     len_and_kind: AtomicUsize,
     number: AtomicI32,
 }
 
-/// One name in each place. Each process has these statics of its own.
+/// A cache with one name per entry. Each process has its own.
 static KNOWN: [Known; KNOWN_MAX] = [const {
     Known {
         address: AtomicUsize::new(0),
@@ -175,7 +181,7 @@ static KNOWN: [Known; KNOWN_MAX] = [const {
     }
 }; KNOWN_MAX];
 
-/// The number of a series without labels. Names are constants, so they are known again by where they lie.
+/// The number of a series without labels. Names are constants, so they are recognised by their address.
 #[track_caller]
 fn known(kind: i32, name: &'static str, bounds: &[f64]) -> i32 {
     let (address, len_and_kind) = (name.as_ptr().addr(), name.len() * 4 + kind as usize);

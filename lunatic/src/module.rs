@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::{self, Refused};
 
-/// A handle of a WebAssembly module that a process compiled: a plugin, a script's translation, an upload.
+/// A handle of a WebAssembly module that a process has compiled: a plugin, a translated script, an upload.
 ///
-/// Processes that run in it are as isolated as any. The handle can be captured and sent; whoever has it may spawn in the
-/// module, until the process that compiled it ends.
+/// Processes of the module are as isolated as any others. The handle can be captured and sent. Whoever has it can spawn
+/// processes of the module, until the process that compiled it exits.
 ///
 /// # Examples
 ///
@@ -29,8 +29,8 @@ pub struct Module {
 }
 
 impl Module {
-    /// Compiles a module, in the binary or the text format. Takes some milliseconds and more; other processes go on. What it takes
-    /// of a core is charged to the budget.
+    /// Compiles a module, in the binary or the text format. This takes some milliseconds or more, during which other
+    /// processes run. The processor time is charged to the budget of the calling process.
     ///
     /// # Errors
     ///
@@ -51,16 +51,16 @@ impl Module {
     }
 }
 
-/// Why there is no module.
+/// Why a module could not be compiled.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CompileError {
-    /// The bytes are no module that the host runs, or one that takes too long or too much memory to compile; the text says what
-    /// is wrong.
+    /// The bytes are not a module that the host can run, or take too much time or memory to compile; the text gives the
+    /// reason.
     Invalid(String),
-    /// The process may not compile modules.
+    /// The process does not have the right to compile modules; the text explains it.
     Denied(String),
-    /// The host has no room for another module.
+    /// The host has no room for another module; the text names the limit.
     Limit(String),
 }
 

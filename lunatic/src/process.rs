@@ -1,4 +1,4 @@
-//! Processes: spawning them with a closure, and their handles.
+//! Processes: spawning them from closures, and their handles.
 
 mod builder;
 mod capture;
@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 pub use builder::Builder;
-pub use capture::Capture;
+pub use capture::{Capture, Entry};
 pub(crate) use captured::check as check_captured;
 pub use captured::check_captures;
 use lunatic_sys::codes;
@@ -27,16 +27,17 @@ use crate::rights::Usage;
 
 /// A handle of a process.
 ///
-/// A process is a WebAssembly instance with a memory of its own. It shares nothing with other processes: not the heap,
-/// not statics, not thread-locals. What it knows, it was spawned with or has received.
+/// A process is a WebAssembly instance with its own memory. It shares nothing with other processes: neither heap nor
+/// statics nor thread-locals. It has only the values that it was spawned with and the messages that it has received.
 ///
-/// The handle is small, can be copied, captured by closures, put into maps and sent in messages. It is not the process:
-/// dropping it ends nothing. It cannot be forged either, a handle that the host never gave out is recognised as such.
+/// The handle has 16 bytes. It is `Copy`; it can be captured by closures, used as a key of maps and sent in messages.
+/// Dropping it does not affect the process. A handle cannot be forged: the host recognises each handle that it has not
+/// given out.
 ///
 /// # Panics
 ///
-/// All methods panic if the handle was never given out by the host. That takes making one from bytes that did not come
-/// from a handle.
+/// All methods panic if the host never gave out the handle. This can only happen if the handle was made from bytes that
+/// did not come from a handle.
 ///
 /// # Examples
 ///
@@ -68,20 +69,22 @@ impl<'de> Deserialize<'de> for Process {
 }
 
 impl Process {
-    /// Spawns a process that calls `entry` and ends when it returns.
+    /// Spawns a process that calls `entry` and exits when `entry` returns.
     ///
-    /// The closure is copied, byte for byte, into the memory of the new process, which is why everything it captures
-    /// must be [`Copy`]: numbers, arrays, [`Process`] and [`Channel`](crate::Channel) handles. A value that owns memory
-    /// (a `String`, a `Vec`) cannot be in two memories; send it through a channel, or make it inside the closure. The
-    /// trait [`Capture`] says more, also about leaked references, which the compiler cannot refuse.
+    /// The closure is copied, byte for byte, into the memory of the new process. Therefore everything that it captures
+    /// must be [`Copy`]: numbers, arrays, [`Process`] and [`Channel`](crate::Channel) handles. A value that owns
+    /// memory, such as a `String` or a `Vec`, cannot be copied this way: pass it to [`spawn_with`](Self::spawn_with),
+    /// send it through a channel, or make it inside the closure. See [`Capture`] for details, also about leaked
+    /// references, which the compiler cannot reject.
     ///
-    /// Spawning does not wait for the process to run. It runs independently of its parent, and lives on when the parent
-    /// ends; but when the main process ends, all end.
+    /// `spawn` does not wait until the new process runs. The new process is independent of its parent and goes on when
+    /// the parent exits. When the main process exits, all processes do.
     ///
     /// # Errors
     ///
-    /// [`SpawnError::CaptureTooLarge`] if the captured values have more than 64 KiB together,
-    /// [`SpawnError::Limit`] if the host has no room for another process.
+    /// - [`SpawnError::CaptureTooLarge`] if the captured values have more than 64 KiB in total.
+    /// - [`SpawnError::Limit`] if the host has no room for another process.
+    /// - [`SpawnError::Denied`] if the calling process may not spawn.
     ///
     /// # Examples
     ///
@@ -99,18 +102,19 @@ impl Process {
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn<F>(entry: F) -> Result<Self, SpawnError>
     where
-        F: FnOnce() + Capture,
+        F: Entry + Capture,
     {
         captured::check(&entry);
         spawn::spawn(&entry)
     }
 
-    /// Spawns a process that calls `entry` with an argument: any [`Message`], such as a `String`, or
-    /// a [socket](crate::net), which then belongs to the new process. If nothing is spawned, the argument is dropped.
+    /// Spawns a process that calls `entry` with an argument. The argument can be any [`Message`], such as a `String`,
+    /// or a [socket](crate::net), which then belongs to the new process. If the spawn fails, the argument is dropped.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn), where the argument counts among what is captured; and [`SpawnError::Argument`].
+    /// As for [`spawn`](Self::spawn), where the encoded argument counts towards the 64 KiB; and
+    /// [`SpawnError::Argument`] if it cannot be encoded.
     ///
     /// # Examples
     ///
@@ -130,53 +134,53 @@ impl Process {
         Self::builder().spawn_with(argument, entry)
     }
 
-    /// [`spawn`](Self::spawn) with options: name, link, limits.
+    /// Returns a builder for a process with options: a name, a link, limits.
     pub fn builder() -> Builder {
         Builder::default()
     }
 
-    /// Spawns a process that is [linked](Self::link) to the caller from its beginning.
+    /// Spawns a process that is [linked](Self::link) to the caller before it runs.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As for [`spawn`](Self::spawn).
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn spawn_link<F: FnOnce() + Capture>(entry: F) -> Result<Self, SpawnError> {
+    pub fn spawn_link<F: Entry + Capture>(entry: F) -> Result<Self, SpawnError> {
         Self::builder().link().spawn(entry)
     }
 
-    /// Spawns a process that the caller [monitors](Self::monitor) from its beginning.
+    /// Spawns a process that the caller [monitors](Self::monitor) before it runs.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As for [`spawn`](Self::spawn).
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn spawn_monitor<F: FnOnce() + Capture>(entry: F) -> Result<(Self, Monitor), SpawnError> {
+    pub fn spawn_monitor<F: Entry + Capture>(entry: F) -> Result<(Self, Monitor), SpawnError> {
         Self::builder().spawn_monitor(entry)
     }
 
-    /// The first half of the handle: a number that no other process of the host ever has. [`Display`](fmt::Display) shows
-    /// the process in the way crash reports do.
+    /// Returns the first half of the handle, a number that no other process of this host ever has.
+    /// [`Display`](fmt::Display) shows the process as crash reports do.
     #[must_use]
     pub fn id(&self) -> u64 {
         self.id
     }
 
-    /// Whether the process has not ended yet. It may end between this answer and its use.
+    /// Returns whether the process has not exited yet. It may exit before the caller uses the answer.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         host::is_alive(self.raw()).unwrap_or_else(|refused| self.refused(refused))
     }
 
-    /// What a child has written to standard output since the last call, if it was spawned with
-    /// [`capture_stdout`](crate::ProcessConfig::capture_stdout) by the calling process; nothing otherwise. Can be asked for
-    /// after its end, too.
+    /// Takes the text that a child has written to standard output since the last call. The calling process must have
+    /// spawned the child with [`capture_stdout`](crate::ProcessConfig::capture_stdout); otherwise the result is empty.
+    /// The text can also be taken after the child has exited.
     #[must_use]
     pub fn take_stdout(&self) -> Vec<u8> {
         self.take_output(0)
     }
 
-    /// As [`take_stdout`](Self::take_stdout), for standard error.
+    /// Takes the text that a child has written to standard error; see [`take_stdout`](Self::take_stdout).
     #[must_use]
     pub fn take_stderr(&self) -> Vec<u8> {
         self.take_output(1)
@@ -190,9 +194,11 @@ impl Process {
         }
     }
 
-    /// What the process and all its descendants use, if it was spawned with a budget
-    /// ([`measured`](crate::ProcessConfig::measured) or a cap) or belongs to the subtree of one that was: then it is what
-    /// that subtree uses. `None` if there is no budget, or the process has ended.
+    /// Returns the resources that the process and all its descendants use. If the process belongs to the subtree of a
+    /// process that was spawned with a budget ([`measured`](crate::ProcessConfig::measured) or a cap), the result is
+    /// for that whole subtree.
+    ///
+    /// Returns `None` if there is no budget, or if the process has exited.
     #[must_use]
     pub fn usage(&self) -> Option<Usage> {
         match host::usage(self.raw()) {
@@ -207,40 +213,47 @@ impl Process {
         }
     }
 
-    /// Ends the process wherever it is, with [`ExitReason::Killed`]; nothing happens if it has ended already.
+    /// Kills the process wherever its execution is: it exits with [`ExitReason::Killed`]. If it has exited already,
+    /// nothing happens.
     ///
     /// A process that kills itself does not return from this call.
     pub fn kill(&self) {
         host::kill(self.raw()).unwrap_or_else(|refused| self.refused(refused));
     }
 
-    /// Sends an exit signal, as OTP's `exit/2`.
+    /// Sends an exit signal to the process, like OTP's `exit/2`.
     ///
-    /// With [`ExitReason::Killed`] the process ends for good, as by [`kill`](Self::kill). With [`ExitReason::Normal`]
-    /// nothing happens, unless the process sends it to itself. With any other reason the process ends with that
-    /// reason. If it [traps exits](trap_exit), all of these but `Killed` become [mail](crate::mailbox::Mail::Exit).
+    /// - [`ExitReason::Killed`] always terminates the process, as [`kill`](Self::kill) does.
+    /// - [`ExitReason::Normal`] has no effect, unless the process sends it to itself.
+    /// - Any other reason makes the process exit with that reason.
+    ///
+    /// If the process [traps exits](trap_exit), every signal except `Killed` becomes [mail](crate::mailbox::Mail::Exit)
+    /// instead.
     pub fn exit(&self, reason: &ExitReason) {
         host::exit_signal(self.raw(), &reason.to_bytes()).unwrap_or_else(|refused| self.refused(refused));
     }
 
-    /// Links the calling process and this one: when one ends, the other gets an exit signal with the same reason, so it
-    /// ends too, unless the reason is [`ExitReason::Normal`] or it [traps exits](trap_exit).
+    /// Links the calling process and this one: when one exits, the other gets an exit signal with the same reason. The
+    /// signal makes the other process exit too, unless the reason is [`ExitReason::Normal`] or the process [traps
+    /// exits](trap_exit).
     ///
-    /// A link has no direction, and two processes have at most one. If the process has ended already, the caller gets a
-    /// signal with [`ExitReason::NoProcess`].
+    /// A link has no direction, and two processes have at most one link. If the process has exited already, the caller
+    /// immediately gets a signal with [`ExitReason::NoProcess`].
     pub fn link(&self) {
         host::link(self.raw()).unwrap_or_else(|refused| self.refused(refused));
     }
 
-    /// Takes the link between the calling process and this one away, if there is one. After that no exit signal of it
-    /// arrives; mail about an exit that has arrived before stays.
+    /// Removes the link between the calling process and this one, if there is one. Once this has returned, no exit
+    /// signal of the link arrives; mail about an exit that arrived earlier stays in the mailbox.
     pub fn unlink(&self) {
         host::unlink(self.raw()).unwrap_or_else(|refused| self.refused(refused));
     }
 
-    /// Asks for one [mail](crate::mailbox::Mail::Down) when this process ends; at once if it has ended already.
+    /// Monitors the process: the caller gets one [notification](crate::mailbox::Mail::Down) when it exits, or
+    /// immediately if it has exited already.
     ///
-    /// Monitors go one way and add up: each tells once.
+    /// A monitor has a direction, and a process can have several monitors of the same process: each sends one
+    /// notification.
     #[must_use = "without it the monitor cannot be told from others, nor be taken away"]
     pub fn monitor(&self) -> Monitor {
         match host::monitor(self.raw(), codes::TAG_SIGNAL) {
@@ -252,20 +265,21 @@ impl Process {
         }
     }
 
-    /// Waits until the process has ended, and says how.
+    /// Waits until the process has exited, and returns its exit reason.
     ///
-    /// Any process may ask, any number of times. The host remembers how processes ended for as long as it can afford;
-    /// then the answer is [`ExitReason::Forgotten`]. A process that joins itself waits for ever.
+    /// Any process can join any other, any number of times. The host remembers exit reasons only as long as it has room
+    /// for them; after that the result is [`ExitReason::Forgotten`]. A process that joins itself waits for ever.
     pub fn join(&self) -> ExitReason {
         self.join_ns(codes::NO_TIMEOUT)
             .unwrap_or_else(|refused| self.refused(refused))
     }
 
-    /// As [`join`](Self::join), for at most `timeout`. A timeout of zero looks without waiting.
+    /// Joins the process as [`join`](Self::join) does, but waits for at most `timeout`. With a timeout of zero it does
+    /// not wait.
     ///
     /// # Errors
     ///
-    /// [`TimedOut`] if the process still runs after that time.
+    /// [`TimedOut`] if the process has not exited by then.
     pub fn join_timeout(&self, timeout: Duration) -> Result<ExitReason, TimedOut> {
         match self.join_ns(host::timeout_ns(timeout)) {
             Err(Refused::TimedOut) => Err(TimedOut),
@@ -297,8 +311,8 @@ impl Process {
     }
 }
 
-/// Asks for mail when a process ends, see [`Process::monitor`]. It is of use only to the process that made it, which can keep it in
-/// its [state](crate::code).
+/// A request for one notification when a process exits; see [`Process::monitor`]. It is useful only to the process that
+/// made it, which can keep it in its [state](crate::code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Monitor {
     reference: u64,
@@ -310,46 +324,47 @@ impl Monitor {
         Self { reference, process }
     }
 
-    /// Who is monitored.
+    /// Returns the process that is monitored.
     #[must_use]
     pub fn process(&self) -> Process {
         self.process
     }
 
-    /// Takes the monitor away: no mail of it arrives any more, and one that has arrived is dropped. True if it had not
-    /// told yet.
+    /// Removes the monitor: its notification does not arrive any more, and one that is already in the mailbox is
+    /// dropped. Returns true if the monitor had not sent its notification yet.
     pub fn demonitor(self) -> bool {
         host::demonitor(self.reference)
     }
 }
 
-/// Ends the calling process with a reason, which whoever joins, links or monitors it gets to know.
+/// Exits the calling process with `reason`, which is passed to the processes that join it, are linked to it or monitor
+/// it.
 ///
-/// A reason that is an error is reported by the host.
+/// If the reason is an error, the host reports it on standard error.
 pub fn exit(reason: ExitReason) -> ! {
     host::exit(&reason.to_bytes())
 }
 
-/// Whether exit signals to the calling process become [mail](crate::mailbox::Mail::Exit) from now on; returns whether they
-/// did before.
+/// Sets whether exit signals to the calling process become [mail](crate::mailbox::Mail::Exit) instead of terminating
+/// it; OTP's `process_flag(trap_exit, …)`. Returns the previous setting. Off by default.
 pub fn trap_exit(on: bool) -> bool {
     host::trap_exit(on)
 }
 
-/// Who spawned the calling process; none in the main process.
+/// Returns the process that spawned the calling one; `None` in the main process.
 #[must_use]
 pub fn parent() -> Option<Process> {
     host::parent().map(Process::from_raw)
 }
 
-/// As crash reports show the process: `#17`, or `#17.2` for the third process in slot 17.
+/// Displayed as in crash reports: `#17`, or `#17.2` for the third process in slot 17.
 impl fmt::Display for Process {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write_handle(f, self.raw())
     }
 }
 
-/// A handle as the host's reports show it: `#17`, or `#17.2` for the third use of slot 17 in the host's table.
+/// Writes a handle as the host's reports do: `#17`, or `#17.2` for the third use of slot 17 in the host's table.
 pub(crate) fn write_handle(f: &mut fmt::Formatter<'_>, handle: RawHandle) -> fmt::Result {
     write!(f, "#{}", handle.slot())?;
     match handle.number() {
@@ -364,7 +379,7 @@ impl fmt::Debug for Process {
     }
 }
 
-/// The handle of the calling process.
+/// Returns the handle of the calling process.
 ///
 /// # Examples
 ///
@@ -380,13 +395,13 @@ pub fn this_process() -> Process {
     Process::from_raw(host::this())
 }
 
-/// The timeout passed before the process ended.
+/// The error of [`Process::join_timeout`]: the process did not exit before the timeout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TimedOut;
 
 impl fmt::Display for TimedOut {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the process still runs after the timeout")
+        f.write_str("the process did not exit before the timeout")
     }
 }
 

@@ -1,12 +1,13 @@
-//! Names of processes, and groups of them.
+//! Names of processes, and groups of processes.
 //!
-//! A name belongs to one process, a process may have several, and its names fall when it ends: before anyone who links or
-//! monitors it hears of that. Names hold within a scope: that of the main process and its descendants, or one that a
-//! spawn began with [`own_names`](crate::process::Builder::own_names).
+//! A name belongs to one process, and a process can have several names. (OTP allows a process only one.) When a process
+//! exits, its names become free before any process that is linked to it or monitors it is notified. Names are visible
+//! within a scope: that of the main process and its descendants, or one that a spawn began with
+//! [`own_names`](crate::process::Builder::own_names).
 //!
 //! # Panics
 //!
-//! Everything here panics if a name is empty or has more than 255 bytes, or a handle was never given out by the host.
+//! Everything here panics if a name is empty or has more than 255 bytes, or if the host never gave out a handle.
 
 use std::error::Error;
 use std::fmt;
@@ -18,7 +19,7 @@ use crate::channel::Message;
 use crate::codec::{self, DefaultCodec, Scratch};
 use crate::host::{self, Refused, mail};
 use crate::mailbox::tag_of;
-use crate::process::{Capture, Process, SpawnError};
+use crate::process::{Capture, Entry, Process, SpawnError};
 
 fn check(name: &str) -> &str {
     assert!(
@@ -29,18 +30,18 @@ fn check(name: &str) -> &str {
     name
 }
 
-/// Why a process got no name, or did not join a group.
+/// Why a process could not be registered, or could not join a group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// Another process has the name, or this one has it already.
+    /// The name is taken, by another process or by this one.
     Taken,
-    /// The process has ended.
+    /// The process has exited.
     Ended,
-    /// The calling process may not register names.
+    /// The calling process does not have the right to register names.
     Denied,
-    /// The process has 65,536 names, or is in as many groups, or half of that by others; or the budget of the calling process
-    /// has no memory left for another.
+    /// The process has too many names or groups. The limits are 65,536 names and 65,536 groups; other processes can add
+    /// only up to half of that. Or the budget of the calling process has no memory left for another name.
     TooMany,
 }
 
@@ -49,15 +50,17 @@ impl fmt::Display for RegisterError {
         f.write_str(match self {
             Self::Taken => "the name is taken",
             Self::Ended => "the process has ended",
-            Self::Denied => "the process may not register names",
-            Self::TooMany => "the process has as many names or groups as it may",
+            Self::Denied => {
+                "the calling process may not register names: its configuration does not say `allow(Right::Names)`"
+            }
+            Self::TooMany => "the process has too many names or groups, or the caller cannot pay for another",
         })
     }
 }
 
 impl Error for RegisterError {}
 
-/// Gives a process a name, until it ends.
+/// Registers a process under a name, until it exits.
 ///
 /// # Errors
 ///
@@ -82,30 +85,31 @@ pub fn register(name: &str, process: Process) -> Result<(), RegisterError> {
     }
 }
 
-/// Takes a name away from whoever has it; false if nobody does.
+/// Frees a name; returns false if no process has it.
 pub fn unregister(name: &str) -> bool {
     mail::unregister(check(name))
 }
 
-/// Who has a name.
+/// Returns the process that has a name.
 #[must_use]
 pub fn lookup(name: &str) -> Option<Process> {
     mail::lookup(check(name)).map(Process::from_raw)
 }
 
-/// Who has a name; if nobody does, a process is spawned that has it. Of several that ask at once, one spawns it.
+/// Returns the process that has a name. If no process has it, one that runs `entry` is spawned with the name. If
+/// several processes call this at the same time, only one of them spawns.
 ///
 /// # Errors
 ///
-/// As [`Process::spawn`].
-pub fn get_or_spawn<F: FnOnce() + Capture>(name: &str, entry: F) -> Result<Process, SpawnError> {
+/// As for [`Process::spawn`].
+pub fn get_or_spawn<F: Entry + Capture>(name: &str, entry: F) -> Result<Process, SpawnError> {
     match Process::builder().name(check(name)).spawn(entry) {
         Err(SpawnError::NameTaken(holder)) => Ok(holder),
         spawned => spawned,
     }
 }
 
-/// A group of processes: any number, each once. A process is in it until it leaves or ends.
+/// A named group of processes, each of which is in it once. A process is in a group until it leaves or exits.
 ///
 /// # Examples
 ///
@@ -123,7 +127,7 @@ pub struct Group {
 }
 
 impl Group {
-    /// The group of that name. It needs not be made: one that nobody is in is empty.
+    /// Returns the group of that name. A group does not have to be created: one without members is empty.
     #[must_use]
     pub fn named(name: impl Into<String>) -> Self {
         let name = name.into();
@@ -131,7 +135,7 @@ impl Group {
         Self { name }
     }
 
-    /// Adds a process, if it is not in the group.
+    /// Adds a process to the group, unless it is a member already.
     ///
     /// # Errors
     ///
@@ -146,7 +150,7 @@ impl Group {
         }
     }
 
-    /// Takes a process out; false if it was not in the group.
+    /// Removes a process from the group; returns false if it was not a member.
     pub fn leave(&self, process: Process) -> bool {
         match mail::leave_group(&self.name, process.raw()) {
             Ok(()) => true,
@@ -155,18 +159,18 @@ impl Group {
         }
     }
 
-    /// Who is in the group, in the order in which they joined.
+    /// Returns the members of the group, in the order in which they joined.
     #[must_use]
     pub fn members(&self) -> Vec<Process> {
         mail::members(&self.name).into_iter().map(Process::from_raw).collect()
     }
 
-    /// Sends a message to the mailbox of each member, and tells how many got it: one that has ended, whose mailbox is
-    /// full, or that has no memory left for it does not.
+    /// Sends a message to the mailbox of each member, and returns how many members got it. A member does not get it if
+    /// it has exited, its mailbox is full, or it has no memory left for it.
     ///
     /// # Panics
     ///
-    /// If the message cannot be written, or is longer than a message may be.
+    /// If the message cannot be encoded, or is larger than a message may be.
     pub fn broadcast<M: Message>(&self, message: &M) -> usize {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode_for_many::<DefaultCodec, M>(message, &mut bytes) {

@@ -3,12 +3,12 @@
 use std::error::Error;
 use std::fmt::Write;
 
-/// An error and what it comes from, in one line.
+/// An error and its sources, in one line.
 pub(crate) fn chain(error: &dyn Error) -> String {
     joined(error, ": ")
 }
 
-/// An error and what it comes from, one below the other.
+/// An error and its sources, one per line.
 pub(crate) fn lines(error: &dyn Error) -> String {
     joined(error, "\n  caused by: ")
 }

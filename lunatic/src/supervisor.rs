@@ -1,11 +1,12 @@
-//! Supervisors: processes that start others, and start them again when they fail.
+//! Supervisors: processes that start other processes, and restart them when they fail.
 //!
-//! The semantics are those of OTP's `supervisor`: children are started in order and ended in the reverse order; a child
-//! that fails is started again, and with it, as the [`Strategy`] says, those that depend on it; a supervisor that has to
-//! restart too often gives up, ends its children and itself, and leaves the rest to its own supervisor.
+//! The semantics are those of OTP's `supervisor`. Children are started in order and terminated in reverse order. If a
+//! child fails, the supervisor restarts it, together with the children that the [`Strategy`] adds. A supervisor that
+//! has to restart children too often gives up: it terminates its children and exits, which leaves the failure to its
+//! own supervisor.
 //!
-//! A supervisor answers requests at any time, also while a child that does not start is tried again and again; a
-//! [`Backoff`] says how long it waits between tries.
+//! Unlike in OTP, restarts can be delayed by a [`Backoff`]. A supervisor answers requests at any time, even while it
+//! repeatedly tries to restart a child.
 //!
 //! # Examples
 //!
@@ -66,18 +67,20 @@ use crate::code::{Saved, StateError, Version};
 use crate::exit::ExitReason;
 use crate::process::{self, Process};
 
-/// The process that supervises: an [`Actor`], started with [`Actor::start`] or as a [child](Child::supervisor) of another.
+/// The process that supervises. It is an [`Actor`], started with [`Actor::start`] or as a [child](Child::supervisor) of
+/// another supervisor.
 ///
-/// It traps exits, and writes each restart to standard error.
+/// It traps exits, and reports each restart on standard error unless the spec is [quiet](Spec::quiet).
 pub struct Supervisor<S> {
-    /// What it began with, as bytes.
+    /// The argument that it was started with, as bytes.
     args: Vec<u8>,
     spec: Spec,
     /// In the order in which they are started.
     children: Vec<Entry>,
     /// By the ids of the children.
     restarts: Restarts<String>,
-    /// Children of a former version of the program that are no more: how each is ended.
+    /// Running children of the former version of the program that this version does not have, and how to terminate
+    /// each.
     leavers: Vec<(Shutdown, Process)>,
     /// The ids of children that are new in this version.
     arrivals: Vec<String>,
@@ -86,7 +89,7 @@ pub struct Supervisor<S> {
 
 struct Entry {
     child: Child,
-    /// What it was added with, if it is not one of the spec.
+    /// The request that added the child; `None` for a child of the spec.
     added: Option<NewChild>,
     state: State,
     streak: Streak,
@@ -95,7 +98,7 @@ struct Entry {
 
 enum State {
     Running(Process),
-    /// It is to be started again, for this reason.
+    /// The child is going to be restarted, for this reason.
     Restarting(Due, String),
     Ended,
 }
@@ -153,7 +156,7 @@ impl<S: Supervise> Actor for Supervisor<S> {
         let ended = self.children.iter().position(|entry| entry.process() == Some(from));
         match ended {
             Some(index) => self.child_ended(index, &reason),
-            // Not a child, or one that was ended on purpose.
+            // Not a child, or a child that the supervisor has terminated itself.
             None => Next::Continue,
         }
     }
@@ -199,7 +202,7 @@ impl Entry {
         }
     }
 
-    /// That the child has ended and stays so.
+    /// Fails unless the child has ended and is not going to be restarted.
     fn check_ended(&self) -> Result<(), SuperviseError> {
         match self.state {
             State::Running(_) => Err(SuperviseError::Running),
@@ -208,15 +211,15 @@ impl Entry {
         }
     }
 
-    /// As reports show it.
+    /// The child's name in reports.
     fn name(&self) -> String {
         format!("child `{}`", self.child.id)
     }
 }
 
-/// What it is asked to do.
+/// Start, and requests by hand.
 impl<S: Supervise> Supervisor<S> {
-    /// A supervisor without children, and the children of the spec; or what is wrong with that.
+    /// Makes a supervisor without children, and returns the children of the spec; or the error in the spec.
     fn new(args: Vec<u8>, mut spec: Spec) -> Result<(Self, Vec<Child>), String> {
         spec.check()?;
         let children = mem::take(&mut spec.children);
@@ -237,7 +240,7 @@ impl<S: Supervise> Supervisor<S> {
         place.ok_or(SuperviseError::NotFound)
     }
 
-    /// Sees to a child that was started.
+    /// Adds a child that was started.
     fn push(&mut self, mut child: Child, process: Process, added: Option<NewChild>) {
         child.backoff = child.backoff.or(self.spec.backoff);
         self.children.push(Entry {
@@ -255,7 +258,7 @@ impl<S: Supervise> Supervisor<S> {
         }
         let Some(make) = self.spec.addable.get(&new.actor) else {
             return Err(SuperviseError::Refused(
-                "its type of actor was not said to be addable".to_owned(),
+                "its type is not `addable` in the spec of the supervisor".to_owned(),
             ));
         };
         let child = new.make(*make);
@@ -291,9 +294,9 @@ impl<S: Supervise> Supervisor<S> {
     }
 }
 
-/// What it does when a child ends.
+/// Restarts.
 impl<S: Supervise> Supervisor<S> {
-    /// Ends a child, if it runs; if it is to be restarted, it is not.
+    /// Terminates a child if it is running; cancels its restart if it is waiting for one.
     fn end(&mut self, place: usize) {
         let entry = &mut self.children[place];
         match mem::replace(&mut entry.state, State::Ended) {
@@ -303,20 +306,20 @@ impl<S: Supervise> Supervisor<S> {
         }
     }
 
-    /// Ends this child and those after it, the last first.
+    /// Terminates the children from this one on, in reverse order.
     fn end_from(&mut self, first: usize) {
         for place in (first..self.children.len()).rev() {
             self.end(place);
         }
     }
 
-    /// A child has ended by itself.
+    /// Handles the exit of a child that the supervisor did not terminate.
     fn child_ended(&mut self, place: usize, reason: &ExitReason) -> Next {
         let entry = &mut self.children[place];
         entry.state = State::Ended;
         if entry.child.restart.is_for(reason) {
             let (why, delay) = (reason.to_string(), entry.streak.failed(entry.child.backoff.as_ref()));
-            // As in OTP, the first try comes before any request that was made after the child's end.
+            // As in OTP, the first try comes before any request that was made after the exit of the child.
             if delay.is_zero() {
                 return self.restart(place, &why);
             }
@@ -343,7 +346,7 @@ impl<S: Supervise> Supervisor<S> {
         Next::Continue
     }
 
-    /// Starts a child again, and others as the strategy says; gives up if that is one time too many.
+    /// Restarts a child, and others as the strategy requires; gives up if that is one restart too many.
     fn restart(&mut self, place: usize, why: &str) -> Next {
         let entry = &mut self.children[place];
         if !self.restarts.count(Instant::now()) {
@@ -360,7 +363,8 @@ impl<S: Supervise> Supervisor<S> {
                     entry.streak = entry.streak.restarted(entry.child.backoff.as_ref());
                 }
                 Err(error) => {
-                    // The next try is one of this child, not of the one that had ended: those between them run.
+                    // The next try restarts this child, not the one that had failed: the children between them are
+                    // running.
                     let delay = entry.streak.failed(entry.child.backoff.as_ref());
                     self.restart_later(place, format!("could not be started: {error}"), delay);
                     break;
@@ -370,12 +374,12 @@ impl<S: Supervise> Supervisor<S> {
         Next::Continue
     }
 
-    /// A child that has ended is restarted when `delay` is over and requests that wait were answered.
+    /// Restarts a child that has ended, once `delay` has passed and the requests that were waiting are answered.
     fn restart_later(&mut self, place: usize, why: String, delay: Duration) {
         let (id, name) = (self.children[place].child.id.clone(), self.children[place].name());
         self.restarts.say_wait(&name, &why, delay);
         if !delay.is_zero() {
-            // They depend on each other, and must not run for long while one of them does not.
+            // The children of the group depend on each other: they must not run for long while one of them does not.
             self.end_together(place);
         }
         let place = self.place(&id).expect("a child that is restarted is not forgotten");
@@ -383,8 +387,8 @@ impl<S: Supervise> Supervisor<S> {
         self.children[place].state = State::Restarting(due, why);
     }
 
-    /// Ends those who are restarted together with a child, and forgets the temporary ones among them. The places of those
-    /// to be started.
+    /// Terminates the children that are restarted together with a failed one, and removes the temporary ones among
+    /// them. Returns the places of the children to start.
     fn end_together(&mut self, failed: usize) -> Range<usize> {
         let places = match self.spec.strategy {
             Strategy::OneForOne => failed..failed + 1,

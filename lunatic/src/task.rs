@@ -1,4 +1,4 @@
-//! Tasks: computations in processes of their own, and their results.
+//! Tasks: computations that run in their own processes and return a result.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,21 +17,22 @@ use crate::mailbox::ReplyTo;
 use crate::process::{Process, SpawnError, check_captured, this_process};
 
 thread_local! {
-    /// Results that an actor came upon between two requests, by reference: the kind of each and its bytes.
+    /// Results that arrived while an actor was between two requests: reference to kind and bytes.
     static KEPT: RefCell<BTreeMap<u64, (u32, Vec<u8>)>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// Keeps what has come under a reference for the task that it belongs to. An actor takes all mail, and it may join a task
-/// in a later request than the one in which it has spawned it.
+/// Keeps a result for the task that it belongs to. An actor receives all mail, and it may join a task in a later
+/// request than the one in which it spawned the task.
 #[cold]
 pub(crate) fn keep(header: &Header, bytes: &[u8]) {
-    // What comes after the result tells of the end of the process, which nobody needs to know any more.
+    // Mail that follows the result reports the exit of the process, which is not needed any more.
     KEPT.with_borrow_mut(|kept| _ = kept.entry(header.tag).or_insert_with(|| (header.kind, bytes.to_vec())));
 }
 
-/// A computation that runs in a process of its own.
+/// A computation that runs in its own process.
 ///
-/// Only the process that spawned it can wait for it. Dropping it lets the computation go on, for nobody.
+/// Only the process that spawned the task can wait for it. If the task is dropped, the computation goes on and its
+/// result is discarded.
 ///
 /// # Examples
 ///
@@ -45,16 +46,16 @@ pub(crate) fn keep(header: &Header, bytes: &[u8]) {
 pub struct Task<T> {
     process: Process,
     reference: u64,
-    /// The result is of the spawning process only, so the handle is not sent to others.
+    /// The result goes to the spawning process only, so the handle is neither `Send` nor `Sync`.
     result: PhantomData<*const T>,
 }
 
 impl<T: Message> Task<T> {
-    /// Spawns a process that computes something.
+    /// Spawns a process that runs `compute`.
     ///
     /// # Errors
     ///
-    /// As [`Process::spawn`].
+    /// As for [`Process::spawn`].
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn<F: FnOnce() -> T + Copy + Send + 'static>(compute: F) -> Result<Self, SpawnError> {
         check_captured(&compute);
@@ -74,7 +75,7 @@ impl<T: Message> Task<T> {
         }
     }
 
-    /// The process that computes: to kill it, for one.
+    /// Returns the process that runs the computation, for example to kill it.
     #[must_use]
     pub fn process(&self) -> Process {
         self.process
@@ -84,11 +85,11 @@ impl<T: Message> Task<T> {
     ///
     /// # Errors
     ///
-    /// How the process ended, if it ended without one.
+    /// The exit reason of the process, if it exited without a result.
     ///
     /// # Panics
     ///
-    /// If the result cannot be read as a `T`.
+    /// If the result cannot be decoded as a `T`.
     pub fn join(self) -> Result<T, ExitReason> {
         match self.take(codes::NO_TIMEOUT) {
             Ok(result) => result,
@@ -96,7 +97,7 @@ impl<T: Message> Task<T> {
         }
     }
 
-    /// As [`join`](Self::join), for at most `timeout`.
+    /// Waits for the result for at most `timeout`.
     ///
     /// # Errors
     ///
@@ -104,7 +105,7 @@ impl<T: Message> Task<T> {
     ///
     /// # Panics
     ///
-    /// As [`join`](Self::join).
+    /// As for [`join`](Self::join).
     pub fn join_timeout(self, timeout: Duration) -> Result<Result<T, ExitReason>, Self> {
         match self.take(host::timeout_ns(timeout)) {
             Ok(result) => Ok(result),

@@ -1,33 +1,34 @@
-//! Waiting without doing anything, and a clock for tests.
+//! Sleeping, and a clock for tests.
 
 use std::time::Duration;
 
 use crate::host;
 
-/// Blocks the calling process for at least `duration`. Other processes run meanwhile, on the same worker too.
+/// Blocks the calling process for at least `duration`. Other processes run meanwhile, also on the same worker.
 ///
-/// [`std::thread::sleep`] does the same. A duration of more than 584 years lasts for ever.
+/// [`std::thread::sleep`] does the same. A duration of more than 584 years never ends.
 pub fn sleep(duration: Duration) {
     host::sleep_ns(host::timeout_ns(duration));
 }
 
 /// Lets other processes that are ready run first.
 ///
-/// Never needed for fairness: the host interrupts processes that run for long. It may help one that polls.
+/// This is never needed for fairness, because the host preempts processes. It can help a process that polls.
 pub fn yield_now() {
     host::yield_now();
 }
 
-/// Stops the clock of the program, for good: for tests.
+/// Stops the clock of the program permanently, for tests.
 ///
-/// From then on no time passes by itself. When every process waits, the clock goes on to the next timer or timeout of one
-/// of them, however far away. So a test of an hour's timeout is done at once, and does not depend on how fast the machine
-/// is. [`Instant`](std::time::Instant)s show that time, in all processes; the date does not. What waits for input, or
-/// sleeps by [`std::thread::sleep`], keeps the clock from moving. Call it before anything has set a timer.
+/// From then on time passes only when every process is waiting: the clock then jumps to the next timer or timeout of a
+/// process, however far away that is. So a test of a timeout of an hour is done immediately, and does not depend on the
+/// speed of the machine. [`Instant`](std::time::Instant)s follow this clock in all processes;
+/// [`SystemTime`](std::time::SystemTime) does not. While a process waits for input or in [`std::thread::sleep`], the
+/// clock does not move. Call this function before any timer is set.
 ///
 /// # Panics
 ///
-/// If the caller is not the main process (in a test, the test itself is).
+/// If the caller is not the main process. In a test, the test itself is the main process.
 ///
 /// # Examples
 ///
@@ -48,7 +49,7 @@ pub fn pause() {
     );
 }
 
-/// Lets so much time pass: after [`pause`], without waiting for it. The same as [`sleep`].
+/// Waits for `duration`; after [`pause`], lets that time pass without waiting for it. The same as [`sleep`].
 pub fn advance(duration: Duration) {
     sleep(duration);
 }

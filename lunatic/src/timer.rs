@@ -1,7 +1,8 @@
-//! Timers: messages that come later.
+//! Timers: messages that are sent later.
 //!
-//! A timer belongs to the process it sends to, as in OTP: it ends with that process, not with the one that set it. That one
-//! pays for it: the time that the host needs to send the message is charged to its budget, if it has one.
+//! As in OTP, a timer belongs to the process that it sends to: it ends with that process, not with the process that set
+//! it. The process that set it pays for it: the time that the host needs to send the message is charged to its budget,
+//! if it has one.
 
 use std::error::Error;
 use std::fmt;
@@ -19,26 +20,26 @@ use crate::mailbox::Address;
 pub struct Timer(u64);
 
 impl Timer {
-    /// Ends the timer. True if it had still to send; false if it has sent, or its process has ended. A timer at
-    /// intervals has always still to send.
+    /// Cancels the timer. Returns true if it had not sent its message yet, and false if it had, or if its process has
+    /// exited. For an interval timer the result is true until it is cancelled or its process exits.
     pub fn cancel(self) -> bool {
         mail::cancel(self.0)
     }
 }
 
-/// Why a timer was not set.
-#[derive(Debug)]
+/// Why a timer could not be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TimerError {
-    /// The process that it sends to has ended.
+    /// The process that it sends to has exited.
     Closed,
-    /// The process that it sends to has 65,536 timers; or 32,768, and it is another process that sets one more.
+    /// The process that it sends to has too many timers: 65,536, or 32,768 if another process sets the timer.
     TooMany,
-    /// The handle of the process was never given out.
+    /// The host never gave out the handle of the process.
     Invalid,
-    /// The host has reached a limit; in words.
+    /// The host has reached a limit, which the text names.
     Limit(String),
-    /// The message cannot be written.
+    /// The message cannot be encoded.
     Encode(EncodeError),
 }
 
@@ -46,10 +47,8 @@ impl fmt::Display for TimerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Closed => f.write_str("the process has ended"),
-            Self::TooMany => {
-                f.write_str("the process has as many timers as it may: cancel some, or use several processes")
-            }
-            Self::Invalid => f.write_str("the host has not given out this handle"),
+            Self::TooMany => f.write_str("the process has too many timers: cancel some, or use several processes"),
+            Self::Invalid => f.write_str("the process does not exist: its handle was not given out by this host"),
             Self::Limit(limit) => write!(f, "the host cannot take the message: {limit}"),
             Self::Encode(error) => error.fmt(f),
         }
@@ -59,19 +58,19 @@ impl fmt::Display for TimerError {
 impl Error for TimerError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            // The error itself is shown in its place.
+            // `Display` shows this error itself, so its source comes next.
             Self::Encode(error) => error.source(),
             _ => None,
         }
     }
 }
 
-/// Sends a message after `delay`. If the process has ended by then, nothing happens.
+/// Sends a message after `delay`. If the process has exited by then, nothing happens.
 ///
 /// # Panics
 ///
-/// If the message cannot be written, the host has no room for it, or the process has as many timers as it may.
-/// [`try_send_after`] returns all these as errors.
+/// If the message cannot be encoded, the host has no room for it, or the process has too many timers.
+/// [`try_send_after`] returns these as errors.
 ///
 /// # Examples
 ///
@@ -88,31 +87,33 @@ pub fn send_after<M: Message>(to: Address<M>, message: M, delay: Duration) -> Ti
     expect_set(to, try_send_after(to, &message, delay))
 }
 
-/// As [`send_after`], and never panics.
+/// Sets a timer as [`send_after`] does, and never panics.
 ///
 /// # Errors
 ///
-/// [`TimerError`] says why the timer was not set.
+/// [`TimerError`] gives the reason.
 pub fn try_send_after<M: Message>(to: Address<M>, message: &M, delay: Duration) -> Result<Timer, TimerError> {
     set(to, message, delay, Duration::ZERO)
 }
 
-/// Sends a message after each `interval`, until it is cancelled or the process ends. Intervals do not drift: the tenth
-/// message is due ten intervals from now. They are at least a millisecond long. If the host is late, it sends once, and then at
-/// the next time that is still to come: what it has missed it does not catch up with.
+/// Sends a message after each `interval`, until the timer is cancelled or the process exits.
+///
+/// The shortest interval is a millisecond. Intervals do not drift: the tenth message is due ten intervals from now. If
+/// the host is late, it sends one message and skips the others that were due meanwhile; the next message comes at its
+/// regular time.
 ///
 /// # Panics
 ///
-/// As [`send_after`].
+/// As for [`send_after`].
 pub fn send_interval<M: Message>(to: Address<M>, message: M, interval: Duration) -> Timer {
     expect_set(to, try_send_interval(to, &message, interval))
 }
 
-/// As [`send_interval`], and never panics.
+/// Sets a timer as [`send_interval`] does, and never panics.
 ///
 /// # Errors
 ///
-/// [`TimerError`] says why the timer was not set.
+/// [`TimerError`] gives the reason.
 pub fn try_send_interval<M: Message>(to: Address<M>, message: &M, interval: Duration) -> Result<Timer, TimerError> {
     let interval = interval.max(Duration::from_millis(1));
     set(to, message, interval, interval)
@@ -135,7 +136,7 @@ fn set<M: Message>(to: Address<M>, message: &M, delay: Duration, interval: Durat
 fn expect_set<M>(to: Address<M>, timer: Result<Timer, TimerError>) -> Timer {
     match timer {
         Ok(timer) => timer,
-        // No timer has this number: cancelling it says that it sends no more.
+        // No timer has this number, so `cancel` returns false.
         Err(TimerError::Closed) => Timer(0),
         Err(error) => panic!("cannot set a timer for {to}: {}", crate::chain(&error)),
     }

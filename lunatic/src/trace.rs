@@ -1,41 +1,44 @@
-//! Traces: which request a process works for, and *spans*, pieces of that work.
+//! Distributed tracing: contexts that identify the request a process works for, and *spans*, the timed steps of that
+//! work.
 //!
-//! A request may go through many processes. Its [`Context`] goes along with it, without anybody seeing to that: with each message,
-//! call and spawn, and with HTTP requests (`traceparent`, of the W3C recommendation *Trace Context*). So what all of them do is one
-//! trace, and stands together wherever spans are shown:
+//! A request may pass through many processes. Its [`Context`] is passed along automatically: with each message, call
+//! and spawn, and with HTTP requests (`traceparent` of the W3C recommendation *Trace Context*). So the work of all
+//! these processes is one trace, and is shown together:
 //!
 //! ```no_run
 //! use lunatic::trace;
 //!
 //! let mut span = trace::span("pack");
 //! span.record("items", 3);
-//! // What is sent, called and spawned here belongs to `pack`. It ends with the variable.
+//! // What is sent, called and spawned here belongs to `pack`, which ends when the variable is dropped.
 //! drop(span);
 //! ```
 //!
-//! Spans of the crate [`tracing`](https://docs.rs/tracing) become spans of these traces, too, with the feature `tracing` of this
-//! crate. They are recorded where `lunatic run --otlp` sends them; else, opening one costs a nanosecond, and contexts travel
-//! all the same. Of `tracing`, spans of the levels `error` to `info` are, and those of levels that are logged.
+//! With the feature `tracing` of this crate, spans of the crate [`tracing`](https://docs.rs/tracing) become spans of
+//! these traces too: those of the levels `error` to `info`, and those of levels that are logged.
+//!
+//! Spans are recorded if `lunatic run --otlp` sends them to a collector. Otherwise opening a span costs a nanosecond,
+//! and contexts are passed along all the same.
 //!
 //! # Which context is current
 //!
-//! | when | the context of the process is |
+//! | when | the context of the process becomes |
 //! |---|---|
-//! | it begins | that of the process that spawned it, at that moment |
-//! | a message is received, from a mailbox or a channel | that of its sender when it sent; none, if that had none |
-//! | an answer to a call comes | what it was before |
-//! | a span is open | the span, whatever is received meanwhile |
-//! | a span ends | the span around it, or what was received last |
-//! | a timer's message comes | that of whoever set the timer; none, if it comes at intervals |
+//! | it starts | the context that its parent had when it spawned it |
+//! | it receives a message, from a mailbox or a channel | the context of the sender at the time of sending; none if it had none |
+//! | it receives the answer to a call | the one before the call |
+//! | it opens a span | the span, whatever it receives while the span is open |
+//! | it ends a span | the surrounding span, or the context that it received last |
+//! | it receives a timer's message | the context of the process that set the timer; none for an interval timer |
 //!
-//! Signals change nothing. Who has no context and opens a span begins a trace.
+//! Signals do not change the context. If a process without a context opens a span, the span begins a trace.
 //!
 //! # Limits
 //!
-//! A process has 1,024 spans open at most, each of 64 fields with 8 KiB in all, and pays for them. Names are cut at 255 bytes. A
-//! span that is too many is not recorded. The host counts those that it drops because they come faster than they are sent on. A
-//! sandbox opens spans, and says which trace it works for, only if it may ([`Right::Trace`](crate::rights::Right::Trace)). Contexts
-//! travel through it all the same.
+//! A process can have 1,024 spans open, each with at most 64 fields and 8 KiB in total, and pays for them. Names are
+//! cut at 255 bytes. A span beyond the limit is not recorded. If spans come faster than they can be sent on, the host
+//! drops some and counts them. A sandbox can open spans and set its context only if it has the right
+//! ([`Right::Trace`](crate::rights::Right::Trace)); contexts pass through it all the same.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -48,18 +51,18 @@ use lunatic_sys::trace::{CLIENT, CONSUMER, ENTER, INTERNAL, PRODUCER, ROOT, SERV
 
 use crate::host;
 
-/// What kind of work a span is.
+/// The kind of a span; the names are those of OpenTelemetry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Something within the process.
+    /// Work within the process.
     #[default]
     Internal,
-    /// A request that is answered.
+    /// A request that is handled.
     Server,
     /// A request that is made.
     Client,
-    /// A message for somebody to work on later.
+    /// A message that another process works on later.
     Producer,
     /// Work on such a message.
     Consumer,
@@ -77,25 +80,26 @@ impl Kind {
     }
 }
 
-/// The context of the calling process; `None` if it works for no request that is known.
+/// Returns the context of the calling process; `None` if it works for no known request.
 #[must_use]
 pub fn current() -> Option<Context> {
     host::trace::current()
 }
 
-/// Makes a context the one of the calling process, as if it had received a message with it: for requests that come by other ways
-/// than messages. False if the process may not say so.
+/// Sets the context of the calling process, as if it had received a message with it. Use it for requests that do not
+/// arrive as messages. Returns false if the process does not have the right.
 pub fn set(context: Option<&Context>) -> bool {
     host::trace::set(context)
 }
 
-/// Begins a span within the current one. It ends when it is dropped; if the process ends before, it has failed.
+/// Begins a span within the current one. It ends when it is dropped; if the process exits before, the span counts as
+/// failed.
 #[must_use = "a span ends when it is dropped"]
 pub fn span(name: &str) -> Span {
     Builder::new(name).begin()
 }
 
-/// What a span is to be.
+/// The options of a span.
 #[derive(Debug)]
 pub struct Builder<'a> {
     name: Cow<'a, str>,
@@ -104,7 +108,7 @@ pub struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    /// A span of this name.
+    /// Makes options for a span of this name.
     #[must_use]
     pub fn new(name: impl Into<Cow<'a, str>>) -> Self {
         Self {
@@ -114,7 +118,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// What kind of work it is.
+    /// Sets the kind. The default is [`Kind::Internal`].
     #[must_use]
     pub fn kind(self, kind: Kind) -> Self {
         Self {
@@ -123,7 +127,7 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// It begins a trace of its own, whatever the process works for.
+    /// Makes the span the root of a new trace, whatever the process works for.
     #[must_use]
     pub fn root(self) -> Self {
         Self {
@@ -132,14 +136,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Something that is known of it from the beginning.
+    /// Adds a field.
     #[must_use]
     pub fn field<'v>(mut self, name: &str, value: impl Into<Value<'v>>) -> Self {
         self.fields.add(name, &value.into());
         self
     }
 
-    /// Begins it.
+    /// Begins the span.
     #[must_use = "a span ends when it is dropped"]
     pub fn begin(self) -> Span {
         Span {
@@ -149,21 +153,21 @@ impl<'a> Builder<'a> {
     }
 }
 
-/// A span that is open. It is the current one, as long as none is begun within it.
+/// An open span. It is the current one, unless another one is open within it.
 pub struct Span {
     number: i32,
-    /// Its number is good in this process only.
+    /// The number is valid only in this process.
     here: PhantomData<*const ()>,
 }
 
 impl Span {
-    /// Whether anybody will see it. What it takes to tell of it can be left out otherwise.
+    /// Returns whether the span is recorded. If not, the work of preparing its fields can be skipped.
     #[must_use]
     pub fn is_recorded(&self) -> bool {
         self.number != host::trace::NONE
     }
 
-    /// Something that is known of it now.
+    /// Adds a field.
     pub fn record<'v>(&mut self, name: &str, value: impl Into<Value<'v>>) {
         if self.is_recorded() {
             let mut fields = Fields::default();
@@ -172,7 +176,7 @@ impl Span {
         }
     }
 
-    /// It has failed, for this reason.
+    /// Marks the span as failed, for this reason.
     pub fn fail(&mut self, why: &str) {
         host::trace::fail(self.number, why);
     }

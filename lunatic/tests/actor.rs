@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 struct Counter {
     value: i64,
-    /// Hears how the counter ends.
+    /// Records how the counter exits.
     witness: Address<ExitReason>,
     deferred: Vec<ReplyTo<i64>>,
 }
@@ -18,7 +18,7 @@ struct Counter {
 #[derive(Serialize, Deserialize)]
 enum Call {
     Get(ReplyTo<i64>),
-    /// Is answered when something is added next.
+    /// Gets an answer when something is added next.
     NextValue(ReplyTo<i64>),
     Crash(ReplyTo<()>),
     Watch(Process, ReplyTo<()>),
@@ -118,7 +118,8 @@ fn a_start_that_fails_says_why_and_harms_nobody() {
     assert!(matches!(panicked, Err(StartError::Init(ExitReason::Panic(text))) if text.contains("too large")));
 }
 
-/// Whoever starts an actor and is linked to it, without trapping exits, lives on however the actor ends before it is ready.
+/// A process that starts an actor with a link, and does not trap exits, survives however the actor exits before it is
+/// ready.
 #[lunatic::test]
 fn a_linked_start_that_fails_ends_nobody() {
     let starter = Process::spawn(|| {
@@ -203,7 +204,7 @@ fn an_actor_cannot_wait_for_itself() {
     assert!(matches!(stopped, Err(CallError::Gone(ExitReason::Panic(text))) if text.contains("its own end")));
 }
 
-/// Gets messages of types that are not its own, and joins a task later than it spawned it.
+/// Gets messages of types that are not its own, and joins a task in a later request than the one that spawned it.
 struct Open {
     heard: Vec<String>,
     tasks: Vec<Task<u64>>,
@@ -291,7 +292,7 @@ fn an_actor_joins_tasks_in_a_later_request() {
     for number in 0..20 {
         let task = open.call(|reply| OpenCall::Compute(number, reply)).unwrap();
         if number % 2 == 0 {
-            // The actor comes upon the result before it joins the task.
+            // The actor receives the result before it joins the task.
             task.join();
             open.call(OpenCall::Heard).unwrap();
         }
@@ -302,7 +303,8 @@ fn an_actor_joins_tasks_in_a_later_request() {
     open.stop();
 }
 
-/// An actor that has no use for a message does not keep it: its mailbox never fills. The first one is reported.
+/// An actor does not keep a message that it does not handle, so its mailbox never fills. The first such message is
+/// reported.
 #[lunatic::test]
 fn mail_that_no_actor_asks_for_is_dropped_and_reported_once() {
     struct Deaf;
@@ -343,7 +345,7 @@ fn mail_that_no_actor_asks_for_is_dropped_and_reported_once() {
 fn an_answer_can_be_deferred() {
     let counter = start(1).unwrap();
     let asking = lunatic::Task::spawn(move || counter.call(Call::NextValue).unwrap()).unwrap();
-    // Adds until somebody has been answered.
+    // Adds until one request has been answered.
     let mut asking = Some(asking);
     while let Some(task) = asking.take() {
         counter.cast(Cast::Add(1));

@@ -2,6 +2,7 @@
 
 use std::num::ParseIntError;
 
+// ANCHOR: attribute
 #[lunatic::test]
 fn a_test_may_return_a_result() -> Result<(), ParseIntError> {
     assert_eq!("17".parse::<u8>()?, 17);
@@ -19,6 +20,7 @@ fn any_panic_may_be_expected() {
 fn an_expected_message_may_have_a_hash() {
     panic!("this is part of #1, as expected");
 }
+// ANCHOR_END: attribute
 
 #[lunatic::test]
 #[ignore = "shows that it is left out"]
@@ -27,7 +29,7 @@ fn ignored_tests_do_not_run() {
 }
 
 mod inner {
-    /// Only code of this module can name it: a test that was moved out of its module would not compile.
+    /// Only code of this module can name it, so a test that was moved out of its module would not compile.
     fn place() -> &'static str {
         module_path!()
     }

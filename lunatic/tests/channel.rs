@@ -11,7 +11,7 @@ const SHORT: Duration = Duration::from_millis(2);
 /// Longer than any test takes.
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// A channel whose owner has ended.
+/// A channel whose owner has exited.
 fn closed<T: Message>() -> Channel<T> {
     let handles = Channel::new(0);
     let owner = Process::spawn(move || {
@@ -23,14 +23,14 @@ fn closed<T: Message>() -> Channel<T> {
     handles.receive()
 }
 
-/// What the bytes of one value mean as another.
+/// Reinterprets the encoding of one value as another.
 fn recode<T: Message, U: Message>(value: &T) -> U {
     let mut bytes = Scratch::new();
     DefaultCodec::encode(value, &mut bytes).unwrap();
     DefaultCodec::decode(bytes.as_slice()).unwrap()
 }
 
-/// A handle that nobody gave out.
+/// A handle that the host never gave out.
 fn forged<T: Message>() -> Channel<T> {
     let (id, key): (u64, u64) = recode(&Channel::<T>::new(0));
     recode(&(id, key.wrapping_add(1)))
@@ -68,7 +68,7 @@ fn the_order_of_each_sender_is_kept() {
 #[lunatic::test]
 fn messages_of_all_sizes_arrive() {
     let channel = Channel::new(0);
-    // Around the sizes where the stack ends and the heap begins, on either side, and a large one.
+    // Sizes around the change from stack to heap, on both sides, and a large one.
     let lens = [0, 1, 247, 248, 249, 503, 504, 505, 1_000, 65_536, 3_000_000];
     Process::spawn(move || {
         for len in lens {
@@ -325,7 +325,7 @@ fn what_cannot_be_written_comes_back() {
 
 #[lunatic::test]
 fn what_is_too_large_comes_back() {
-    /// Written in one go, where a `Vec<u8>` goes byte by byte.
+    /// Encoded in one step, whereas a `Vec<u8>` is encoded byte by byte.
     struct Bytes(Vec<u8>);
     impl serde::Serialize for Bytes {
         fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -338,7 +338,7 @@ fn what_is_too_large_comes_back() {
         }
     }
     let channel = Channel::new(0);
-    // Eight bytes more than there may be: the length goes with the bytes.
+    // Eight bytes too many, because the length is encoded, too.
     let error = channel.try_send(Bytes(vec![0; 256 << 20])).unwrap_err();
     let TrySendError::Encode(message, error) = error else {
         panic!("{error}")

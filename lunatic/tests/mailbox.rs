@@ -127,7 +127,7 @@ fn an_answer_can_come_later_and_from_another() {
         assert_eq!(server.call(Request::Keep).unwrap(), "at last");
     });
     asked.receive();
-    // It may not have asked yet: each of these gives it another chance.
+    // It may not have asked yet; each of these gives it another chance.
     while waiting.as_ref().unwrap().is_alive() {
         server.call(|reply| Request::Spell(1, reply)).unwrap();
     }
@@ -143,13 +143,13 @@ fn a_call_ends_when_the_callee_does() {
     assert!(matches!(&late, Err(CallError::Gone(ExitReason::Error(text))) if text == "a bad request"));
 }
 
-/// Who was called last is treated otherwise by the host than who was not.
+/// The host treats a callee that is called again differently from a new one.
 #[lunatic::test]
 fn a_call_ends_when_the_callee_does_whoever_was_called_before() {
     for ended in 0..3 {
         let servers = [server(), server(), server()];
         for number in 0..30_usize {
-            // Each is called once and again, and left for another.
+            // Each is called twice, and then another one is.
             let server = servers[number / 2 % 3];
             assert_eq!(server.call(|reply| Request::Double(1, reply)).unwrap(), 2);
         }
@@ -175,14 +175,14 @@ fn a_call_to_oneself_fails_at_once() {
     assert!(here.try_receive().is_err(), "nothing was sent");
 }
 
-/// The answer that the inner call waits for is not the outer one's.
+/// The inner call must not get the answer of the outer one.
 #[lunatic::test]
 fn a_call_can_be_made_while_the_request_of_another_is_made() {
     let (inner, outer) = (server(), server());
     for number in 0..100 {
         let answer = outer.call(|reply| {
             let doubled = inner.call(|reply| Request::Double(number, reply)).unwrap();
-            // An answer that comes before the request is sent.
+            // An answer that is sent before the request.
             if number % 2 == 0 {
                 reply.send(7);
             }
@@ -210,7 +210,7 @@ fn a_late_answer_is_dropped() {
     let server = server();
     let late = server.call_timeout(Request::Keep, Duration::from_millis(1));
     assert!(matches!(late, Err(CallError::TimedOut)));
-    // Answers what was kept, and then this.
+    // Answers the request that was kept, and then this one.
     assert_eq!(server.call(|reply| Request::Spell(3, reply)).unwrap(), "3");
     assert!(matches!(
         Mailbox::<String>::new().try_receive(),
@@ -250,7 +250,7 @@ fn a_closed_channel_is_ready() {
     assert!(matches!(channel.try_receive(), Err(TryReceiveError::Closed)));
 }
 
-/// Several processes select from the same channels: every message is received.
+/// Several processes select from the same channels; every message must be received.
 #[lunatic::test]
 fn selects_lose_no_wake_up() {
     let (left, right, done) = (Channel::<u32>::new(0), Channel::<u32>::new(0), Channel::new(0));
@@ -306,13 +306,13 @@ fn an_interval_does_not_drift_and_ends_when_cancelled() {
     for tick in 1..=20 {
         mailbox.receive();
         assert!(start.elapsed() >= tick * every);
-        // Being late delays no later tick.
+        // A late tick must not delay later ones.
         if tick == 5 {
             sleep(10 * every);
         }
     }
     assert!(ticks.cancel());
-    // Some may have come while this process was late, and one may be on its way.
+    // Some may have arrived while this process was late, and one may be on its way.
     sleep(10 * every);
     while mailbox.try_receive().is_ok() {}
     assert!(mailbox.receive_timeout(10 * every).is_err());
@@ -329,7 +329,7 @@ fn a_timer_ends_with_the_process_it_sends_to() {
 
 #[lunatic::test]
 fn a_million_timers_are_set_and_cancelled() {
-    // One process has only so many, and leaves half of them to itself.
+    // Other processes can use only half of the timers of a process.
     let owners: Vec<_> = (0..32)
         .map(|_| Process::spawn(|| sleep(Duration::MAX)).unwrap())
         .collect();
@@ -358,7 +358,7 @@ fn a_timer_too_many_is_an_error() {
         ));
         let panics = Task::spawn(move || _ = timer::send_after(owner, 7, LONG));
         match panics.unwrap().join() {
-            Err(ExitReason::Panic(text)) => assert!(text.contains("as many timers as it may"), "{text}"),
+            Err(ExitReason::Panic(text)) => assert!(text.contains("too many timers"), "{text}"),
             other => panic!("{other:?}"),
         }
         assert!(timers[0].cancel());

@@ -1,5 +1,5 @@
-//! Signals against a model: random steps over many processes, and each signal that arrives is compared with what a simple
-//! model of the semantics says. Run with `cargo lunatic test`.
+//! Signals against a model: random steps over many processes. Each signal that arrives is compared with the prediction
+//! of a simple model of the semantics. Run with `cargo lunatic test`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use lunatic::process::{Monitor, TimedOut, exit, trap_exit};
 use lunatic::{Address, ExitReason, Mailbox, Process};
 use serde::{Deserialize, Serialize};
 
-/// What a process is told to do. Each is answered when it is done, so the steps have an order.
+/// A command to a process. Each is answered when it is done, so the steps have an order.
 #[derive(Serialize, Deserialize)]
 enum Order {
     Spawn {
@@ -23,7 +23,7 @@ enum Order {
     Exit(Process, ExitReason, ReplyTo<()>),
     TrapExits(bool, ReplyTo<()>),
     End(ExitReason),
-    /// Everything that the host has told it since it was last asked.
+    /// All notifications since the process was last asked.
     Signals(ReplyTo<Vec<Signal>>),
 }
 
@@ -98,7 +98,7 @@ struct Model {
 #[derive(Default)]
 struct One {
     links: BTreeSet<u64>,
-    /// Whom it monitors, once for each monitor.
+    /// The processes that it monitors, once for each monitor.
     monitors: Vec<u64>,
     traps: bool,
     signals: Vec<Signal>,
@@ -142,7 +142,7 @@ impl Model {
         }
     }
 
-    /// Takes monitors away, and what they have told.
+    /// Removes monitors, and their notifications.
     fn demonitor(&mut self, from: u64, to: u64) {
         let one = self.one(from);
         one.monitors.retain(|other| *other != to);
@@ -150,7 +150,7 @@ impl Model {
             .retain(|signal| !matches!(signal, Signal::Down(id, _) if *id == to));
     }
 
-    /// An exit signal that is not `Killed`, or one of a link.
+    /// An exit signal other than `Killed`, or one from a link.
     fn signal(&mut self, from: u64, to: u64, reason: &ExitReason) {
         let Some(one) = self.alive.get_mut(&to) else { return };
         if one.traps {
@@ -194,7 +194,7 @@ impl Dice {
 struct Run {
     dice: Dice,
     model: Model,
-    /// All that were ever spawned, by id.
+    /// All processes that were ever spawned, by id.
     processes: BTreeMap<u64, Process>,
     seed: u64,
 }
@@ -239,7 +239,7 @@ impl Run {
                 self.model.spawn(link.then_some(id), child.id());
             }
             6..=8 => {
-                // The link can be the end of who links.
+                // The link may make the process that links exit.
                 let _ = to.call(|reply| Order::Link(other, reply));
                 self.model.link(id, other.id());
             }
@@ -274,7 +274,7 @@ impl Run {
                 self.model.end(id, reason);
             }
         }
-        // All ends that the step has caused have come before the next step.
+        // All exits that the step has caused must have arrived before the next step.
         for (ended, reason) in &self.model.ended {
             let process = self.processes[ended];
             if process.is_alive() || step.is_multiple_of(64) {
@@ -288,13 +288,13 @@ impl Run {
         }
     }
 
-    /// Compares what has arrived at everybody.
+    /// Compares the notifications of all processes.
     fn compare(&mut self) {
         for (id, one) in &mut self.model.alive {
             let to = Address::<Order>::of(self.processes[id]);
             let mut signals = to.call(Order::Signals).unwrap();
             let mut expected = std::mem::take(&mut one.signals);
-            // Ends that one step has caused come in any order.
+            // Exits that are caused by one step arrive in any order.
             signals.sort_unstable();
             expected.sort_unstable();
             assert!(

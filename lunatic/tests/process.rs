@@ -126,8 +126,8 @@ fn captured_values_arrive_as_they_were() {
     assert_eq!(back.receive(), (odd, array.to_vec(), literal.to_owned()));
 }
 
-// Without optimisation each move of a closure is a copy on the stack, which has 256 KiB: hence one test each, and not
-// quite the largest capture.
+// In unoptimised builds each move of a closure copies it on the stack, which has 256 KiB. Hence there is one test each,
+// and the capture is not quite the largest.
 #[lunatic::test]
 fn captures_may_be_large() {
     let back = Channel::<u64>::new(0);
@@ -153,7 +153,7 @@ fn nothing_is_shared_and_nothing_is_left_behind() {
     let seen = Channel::new(0);
     for _ in 0..50 {
         Process::spawn(move || {
-            // Whoever was in this memory before, its changes are gone.
+            // Changes of an earlier process in this memory must be gone.
             seen.send((COUNTER.fetch_add(1, Ordering::Relaxed), LOCAL.replace(2)));
         })
         .unwrap()
@@ -221,14 +221,15 @@ fn a_handle_of_the_future_is_recognised() {
     forged.kill();
 }
 
-/// What the bytes of one value mean as another: the only way to forge a handle.
+/// Reinterprets the encoding of one value as another: the only way to forge a handle.
 fn recode<T: Message, U: Message>(value: &T) -> U {
     let mut bytes = Scratch::new();
     DefaultCodec::encode(value, &mut bytes).unwrap();
     DefaultCodec::decode(bytes.as_slice()).unwrap()
 }
 
-/// What a debug build says of a closure that captures a reference to the heap, once, and nothing of what it spawns then.
+/// In debug builds, the first spawn that captures a reference to the heap is reported; later spawns of that process are
+/// not.
 #[lunatic::test]
 fn a_captured_reference_to_the_heap_is_found_in_debug_builds() {
     fn check(spawn: fn()) {
@@ -277,8 +278,8 @@ fn a_captured_reference_to_the_heap_is_found_in_debug_builds() {
     });
 }
 
-/// Nothing else is taken for a reference to the heap, also where the heap is large: neither handles, whose keys are random,
-/// nor references to what is the same in each process.
+/// Nothing else is mistaken for a reference to the heap, even if the heap is large: neither handles, whose keys are
+/// random, nor references to values that are the same in each process.
 #[lunatic::test]
 fn no_other_capture_is_taken_for_a_reference_to_the_heap() {
     static COUNTER: AtomicU32 = AtomicU32::new(0);
@@ -298,7 +299,7 @@ fn no_other_capture_is_taken_for_a_reference_to_the_heap() {
     drop(heap);
 }
 
-/// Old addresses lie about in the padding of closures.
+/// The padding of closures contains old addresses.
 #[lunatic::test]
 fn padding_is_not_taken_for_a_reference_to_the_heap() {
     #[inline(never)]
@@ -321,7 +322,7 @@ fn padding_is_not_taken_for_a_reference_to_the_heap() {
 #[lunatic::test]
 fn the_check_of_captures_can_be_switched_off() {
     assert!(lunatic::process::check_captures(false));
-    // A number that happens to be the address of something.
+    // A number that happens to be the address of an allocation.
     let number = Box::into_raw(Box::new(7_u64)).expose_provenance();
     let child = Process::spawn(move || assert_ne!(number, 0));
     assert!(!lunatic::process::check_captures(true));

@@ -16,7 +16,7 @@ fn error(text: &str) -> ExitReason {
     ExitReason::Error(text.to_owned())
 }
 
-/// The next thing that the host tells of others.
+/// The next notification about another process.
 fn next_signal() -> Mail<()> {
     Mailbox::new().receive_mail()
 }
@@ -282,7 +282,7 @@ fn names_of_another_scope_are_not_seen() {
         .spawn(move || {
             seen.send(registry::lookup("secret"));
             registry::register("secret", this_process()).unwrap();
-            // A child is in the same scope as its parent.
+            // A child is in the scope of its parent.
             Process::spawn(move || seen.send(registry::lookup("secret")))
                 .unwrap()
                 .join();
@@ -329,7 +329,8 @@ fn a_child_never_has_more_memory_than_its_parent() {
     assert_eq!(grown.receive(), ExitReason::Normal);
 }
 
-/// Ends of both at once, links and unlinks in between: nobody hangs, and everybody hears of each end once.
+/// Both processes exit at the same time, with links and unlinks in between: no process hangs, and each is notified of
+/// each exit once.
 #[lunatic::test]
 fn links_race_with_ends() {
     trap_exit(true);
@@ -369,7 +370,7 @@ fn unlinks_race_with_ends() {
     for _ in 0..10_000 {
         let child = Process::spawn_link(|| {}).unwrap();
         child.unlink();
-        // What came before the unlink stays, what comes after does not arrive.
+        // Signals from before the unlink stay; later ones do not arrive.
         let before = Mailbox::<()>::new().receive_mail_timeout(Duration::ZERO);
         child.join();
         let after = Mailbox::<()>::new().receive_mail_timeout(Duration::ZERO);

@@ -17,12 +17,12 @@ const LONG: Duration = Duration::from_secs(3600);
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Event {
     Started(String),
-    /// It did not start.
+    /// The child did not start.
     Failed(String),
     Terminated(String),
 }
 
-/// Tells when it starts and terminates, and ends as it is told.
+/// Reports when it starts and terminates, and exits as requested.
 struct Probe(String, Address<Event>);
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -37,7 +37,7 @@ impl Actor for Probe {
     type Cast = Cast;
 
     fn init((name, witness): Self::Args) -> Result<Self, ExitReason> {
-        // Whoever holds these names wants the probe to fail: once, or for as long as the name is held.
+        // A process that holds these names makes the probe fail: once, or for as long as it holds the name.
         if registry::unregister(&format!("fail {name}")) || registry::lookup(&format!("always fail {name}")).is_some() {
             witness.send(Event::Failed(name));
             return Err(ExitReason::Error("it was told to fail".to_owned()));
@@ -67,7 +67,7 @@ impl Actor for Probe {
     }
 }
 
-/// What a test wants to be supervised.
+/// The children that a test needs.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Plan {
     strategy: Strategy,
@@ -132,13 +132,13 @@ impl Supervise for Planned {
 
 type Planner = ActorRef<Supervisor<Planned>>;
 
-/// The processes of the children by their order.
+/// The processes of the children, in order.
 fn processes(supervisor: &Planner) -> Vec<Option<Process>> {
     let children = supervisor.children().unwrap();
     children.into_iter().map(|child| child.process).collect()
 }
 
-/// The ways in which a child can end.
+/// The ways in which a child can exit.
 fn ends() -> Vec<(fn(Process), bool)> {
     fn cast(process: Process, cast: Cast) {
         ActorRef::<Probe>::of(process).cast(cast);
@@ -156,8 +156,8 @@ fn ends() -> Vec<(fn(Process), bool)> {
     ]
 }
 
-/// Each type of restart, each way to end, each strategy, each place among three children: who is restarted is what OTP
-/// says, and nobody else is touched.
+/// For each restart type, each kind of exit, each strategy, and each position among three children: the children that
+/// are restarted are those that OTP restarts, and no others are affected.
 #[lunatic::test]
 fn the_matrix_of_restarts() {
     for strategy in [Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne] {
@@ -240,7 +240,7 @@ fn failed(names: &[&str]) -> Vec<Event> {
     names.iter().map(|name| Event::Failed(name.to_string())).collect()
 }
 
-/// The next event: waits for it.
+/// Waits for the next event.
 fn next_event() -> Event {
     Mailbox::new().receive()
 }
@@ -250,7 +250,7 @@ fn kill(process: Option<Process>) {
     process.unwrap().join();
 }
 
-/// As in OTP: the next try is one of the sibling that did not start, and so is what it restarts.
+/// As in OTP, the next try restarts the sibling that did not start, with the children that the strategy adds to it.
 #[lunatic::test]
 fn a_sibling_that_does_not_start_is_tried_again_itself() {
     let cases = [
@@ -291,7 +291,7 @@ fn a_sibling_that_does_not_start_is_tried_again_itself() {
     }
 }
 
-/// As in OTP: it is `restarting`, and can be ended for good.
+/// As in OTP, the child is `restarting`, and can be terminated for good.
 #[lunatic::test]
 fn a_supervisor_answers_while_a_child_does_not_start() {
     let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
@@ -306,7 +306,7 @@ fn a_supervisor_answers_while_a_child_does_not_start() {
         assert_eq!(supervisor.restart_child("a"), Err(SuperviseError::Restarting));
         assert_eq!(supervisor.delete_child("a"), Err(SuperviseError::Restarting));
     }
-    // The other one is seen to meanwhile.
+    // The other child is handled meanwhile.
     let other = processes(&supervisor)[1];
     kill(other);
     assert!(processes(&supervisor)[1].is_some_and(|process| Some(process) != other));
@@ -323,7 +323,7 @@ fn a_supervisor_answers_while_a_child_does_not_start() {
     supervisor.stop();
 }
 
-/// Each try counts; the supervisor gives up after as many as it may make.
+/// Each try counts; the supervisor gives up after the allowed number.
 #[lunatic::test]
 fn a_child_that_never_starts_uses_up_the_intensity() {
     let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
@@ -357,7 +357,7 @@ fn restarts_wait_longer_each_time_in_a_row() {
     assert!(registry::unregister("always fail a"));
     assert_eq!(next_event(), Event::Started("a".to_owned()));
     assert_eq!(start.elapsed(), 43 * second);
-    // It fails again before it has run for long, and then after it has.
+    // It fails again before it has run for long, and then after that.
     kill(processes(&supervisor)[0]);
     assert_eq!(next_event(), Event::Started("a".to_owned()));
     assert_eq!(start.elapsed(), 53 * second);
@@ -368,7 +368,7 @@ fn restarts_wait_longer_each_time_in_a_row() {
     supervisor.stop();
 }
 
-/// Those who are restarted together do not run while one of them waits.
+/// Children that are restarted together do not run while one of them waits.
 #[lunatic::test]
 fn who_is_restarted_together_waits_together() {
     for (strategy, victim, together) in [
@@ -477,7 +477,7 @@ fn faulty_specs_do_not_start() {
     assert_eq!(events(), []);
 }
 
-/// One restart more than allowed ends the supervisor, in good order and with reason `Shutdown`.
+/// One restart more than allowed terminates the supervisor in an orderly way, with the reason `Shutdown`.
 #[lunatic::test]
 fn a_supervisor_gives_up_after_too_many_restarts() {
     let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
@@ -508,7 +508,8 @@ impl Supervise for Tree {
     }
 }
 
-/// A supervisor that gives up is restarted by its own, with all its children; trees of any depth end in good order.
+/// A supervisor that gives up is restarted by its own supervisor, with all its children; trees of any depth terminate
+/// in order.
 #[lunatic::test]
 fn failures_escalate_in_a_tree() {
     let mut plan = Plan::new(Strategy::OneForOne, &["a", "b"]);
@@ -556,7 +557,7 @@ impl Supervise for Stubborn {
     }
 }
 
-/// Children that ignore the request to end are killed after their time, or at once.
+/// Children that ignore the request to exit are killed after their timeout, or immediately.
 #[lunatic::test]
 fn stubborn_children_are_killed() {
     for shutdown in [Shutdown::Timeout(Duration::from_millis(5)), Shutdown::BrutalKill] {
@@ -621,7 +622,7 @@ fn children_are_seen_to_by_hand() {
     assert!(matches!(supervisor.children(), Err(SuperviseError::Gone(_))));
 }
 
-/// The end of significant children in good order ends the supervisor: of the first, or of the last.
+/// The orderly exit of significant children terminates the supervisor: of the first one, or of the last one.
 #[lunatic::test]
 fn significant_children_end_their_supervisor() {
     for (auto_shutdown, ends_after) in [(AutoShutdown::AnySignificant, 1), (AutoShutdown::AllSignificant, 2)] {

@@ -1,4 +1,4 @@
-//! Time that stands still, from the inside: run with `cargo lunatic test`.
+//! A paused clock, from the inside: run with `cargo lunatic test`.
 
 use std::time::{Duration, Instant};
 
@@ -62,6 +62,7 @@ fn an_interval_is_exact() {
     assert!(ticks.try_receive().is_err());
 }
 
+// ANCHOR: timeout
 #[lunatic::test]
 fn a_call_times_out_after_its_time() {
     time::pause();
@@ -73,6 +74,7 @@ fn a_call_times_out_after_its_time() {
     deaf.kill();
     assert_eq!(deaf.join(), ExitReason::Killed);
 }
+// ANCHOR_END: timeout
 
 #[lunatic::test]
 #[should_panic(expected = "only the main process can pause")]

@@ -453,24 +453,32 @@ fn killing_a_thousand_leaves_the_others() {
 }
 
 fn a_killed_process_does_not_wait_for_those_who_compute() {
+    // Other programs on the machine can delay some of these.
+    let measured: Vec<_> = (0..5).map(|_| kill_some_who_compute()).collect();
+    // It would be half a turn of all, if each had to wait for its own.
+    let is_soon = |(gone, turn): &(Duration, Duration)| *gone * 5 < *turn;
+    assert!(measured.iter().any(is_soon), "{measured:?}");
+}
+
+/// Kills 20 of 100 processes that compute. Returns the median time until one is gone, and the time that a turn of all
+/// takes.
+fn kill_some_who_compute() -> (Duration, Duration) {
     let burners: Vec<Process> = (0..100).map(|_| spawn(burn)).collect();
     // The first turn of all of them, and one more that is measured.
     yield_now();
     let start = Instant::now();
     yield_now();
-    let round = start.elapsed();
-    let mut gone: Vec<Duration> = burners[40..60]
-        .iter()
-        .map(|process| {
-            let start = Instant::now();
-            process.kill();
-            assert_eq!(process.join(), ExitReason::Killed);
-            start.elapsed()
-        })
-        .collect();
+    let turn = start.elapsed();
+    let kill = |process: &Process| {
+        let start = Instant::now();
+        process.kill();
+        assert_eq!(process.join(), ExitReason::Killed);
+        start.elapsed()
+    };
+    let mut gone: Vec<Duration> = burners[40..60].iter().map(kill).collect();
     gone.sort_unstable();
-    // Half a round, if each had to wait for its turn.
-    assert!(gone[10] * 5 < round, "{gone:?} beside {round:?}");
+    burners.iter().for_each(|process| _ = kill(process));
+    (gone[10], turn)
 }
 
 fn sleep_lasts_as_long_as_it_says() {

@@ -6,9 +6,12 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use lunatic::net::tls::{TlsClient, TlsServer};
-use lunatic::{Channel, Mailbox};
-use lunatic_http::websocket::{self, Event, WebSocket, WebSocketLimits};
-use lunatic_http::{Body, Client, Limits, Request, Response, Router, Server, StatusCode};
+use lunatic::{Channel, Mailbox, Process};
+use lunatic_http::websocket::{self, Received, WebSocket, WebSocketLimits};
+use lunatic_http::{
+    BadInput, Body, Client, Compress, Files, Handler, Limits, MultipartLimits, Request, Response, Router, Server,
+    StatusCode, TimeLimit,
+};
 use serde::{Deserialize, Serialize};
 
 fn limits(args: impl Iterator<Item = String>) -> Limits {
@@ -40,10 +43,10 @@ fn echo(mut socket: WebSocket) {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Mail(Event);
+struct Mail(Received);
 
-impl From<Event> for Mail {
-    fn from(event: Event) -> Self {
+impl From<Received> for Mail {
+    fn from(event: Received) -> Self {
         Self(event)
     }
 }
@@ -73,7 +76,7 @@ fn split_echo(mut socket: WebSocket) {
 
 /// Asks a server, as a client, and tells what came.
 fn ask(request: Request) -> Response {
-    let url = request.query().unwrap_or_default().to_owned();
+    let url = request.query_text().unwrap_or_default().to_owned();
     let client = match env::var("ROOT") {
         Ok(root) => Client::with_tls(TlsClient::new().root(&root).build().unwrap()),
         Err(_) => Client::new(),
@@ -91,7 +94,44 @@ fn ask(request: Request) -> Response {
     told.into()
 }
 
+/// Lists the parts of a form.
+fn upload(mut request: Request) -> Result<String, BadInput> {
+    let mut form = request.multipart(MultipartLimits::default())?;
+    let mut parts = String::new();
+    while let Some(mut part) = form.next_part()? {
+        let name = part.name().to_owned();
+        let file = part.file_name().unwrap_or("-").to_owned();
+        let len = io::copy(&mut part, &mut io::sink())?;
+        parts += &format!("{name} {file} {len}\n");
+    }
+    Ok(parts)
+}
+
+fn spin() -> Response {
+    loop {
+        std::hint::spin_loop();
+    }
+}
+
+fn exhaust() -> Response {
+    let mut all = Vec::new();
+    loop {
+        all.push(vec![1_u8; 1 << 20]);
+    }
+}
+
+/// With `MAILBOX_MAX` in the environment, no process has room for more messages.
 fn main() -> io::Result<()> {
+    let Ok(max) = env::var("MAILBOX_MAX") else {
+        return run();
+    };
+    let max = max.parse().expect("`MAILBOX_MAX` is a number");
+    let served = Process::builder().mailbox_max(max).spawn(|| run().unwrap());
+    served.map_err(io::Error::other)?.join();
+    Ok(())
+}
+
+fn run() -> io::Result<()> {
     let mut args = env::args().skip(1);
     let address = args.next().expect("the first argument is the address");
     let mut server = Server::bind(address.as_str())?.with_limits(limits(args));
@@ -121,18 +161,40 @@ fn main() -> io::Result<()> {
             }
             count.to_string()
         })
-        .get("/loop", |_| -> Response {
-            loop {
-                std::hint::spin_loop();
-            }
-        })
-        .get("/exhaust", |_| -> Response {
-            let mut all = Vec::new();
-            loop {
-                all.push(vec![1_u8; 1 << 20]);
-            }
-        })
+        .get("/loop", |_| spin())
+        .get("/exhaust", |_| exhaust())
+        .get(
+            "/limited/loop",
+            (|_: Request| spin()).layer(TimeLimit(Duration::from_millis(100))),
+        )
+        .get(
+            "/limited/loop/within",
+            (|_: Request| spin())
+                .layer(TimeLimit(Duration::from_millis(100)))
+                .layer(TimeLimit(Duration::MAX)),
+        )
+        .get(
+            "/limited/exhaust",
+            (|_: Request| exhaust()).layer(TimeLimit(Duration::MAX)),
+        )
+        .get(
+            "/limited/panic",
+            (|_: Request| -> Response { panic!("under a limit") }).layer(TimeLimit(Duration::MAX)),
+        )
+        .get(
+            "/limited/quick",
+            (|_: Request| "in time")
+                .layer(TimeLimit(Duration::from_secs(3600)))
+                .layer(TimeLimit(Duration::MAX)),
+        )
         .get("/ask", ask)
+        .get("/files/{path*}", Files::new("/files").layer(Compress))
+        .post("/upload", upload)
+        .get("/events", |_| {
+            Response::events(|stream| {
+                (0..3).try_for_each(|number| stream.send(&lunatic_http::Event::new(number.to_string())))
+            })
+        })
         .get("/ws", |request| websocket::upgrade(request, echo))
         .get("/split", |request| websocket::upgrade(request, split_echo))
         .post("/drain/{patience}", move |request: Request| {

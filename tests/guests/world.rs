@@ -29,6 +29,8 @@ lunatic_test_guests::scenarios![
     random_numbers_differ,
     lines_of_many_processes_never_tear,
     unfinished_lines_come_out_at_the_end,
+    main_returns_the_error_of_a_file,
+    a_handled_error_of_a_file,
 ];
 
 fn arguments_are_those_that_were_given() {
@@ -391,4 +393,25 @@ fn unfinished_lines_come_out_at_the_end() {
         println!();
     }
     print!("last");
+}
+
+/// Ends as a `main` does that returns an error.
+fn fail(error: impl std::fmt::Debug, code: i32) -> ! {
+    eprintln!("Error: {error:?}");
+    std::process::exit(code)
+}
+
+fn main_returns_the_error_of_a_file() {
+    let path = if fs::metadata("/in").is_ok() {
+        "/in/no/such/file"
+    } else {
+        "data.txt"
+    };
+    fail(fs::read(path).unwrap_err(), 1)
+}
+
+fn a_handled_error_of_a_file() {
+    assert!(fs::read("data.txt").is_err());
+    eprintln!("Error: something else");
+    std::process::exit(3)
 }

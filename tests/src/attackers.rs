@@ -1,7 +1,9 @@
-//! The corpus of attackers: guests that keep as much as they can, that try to take the host down, or that do what takes long.
+//! A corpus of attackers: guests that make the host keep as much as they can, that try to take the host down, or that
+//! make calls that take long.
 //!
-//! Tests hold each of them to what is promised; `cargo run --release -p lunatic-tests --example beside` measures what they cost
-//! others ([`beside`](crate::beside)).
+//! Tests check that each attacker stays within the promised bounds.
+//! `cargo run --release -p lunatic-tests --example beside` measures how much it disturbs others
+//! ([`beside`](crate::beside)).
 
 pub mod attacks;
 pub mod hoards;
@@ -12,7 +14,7 @@ use crate::fuzz::HAS_COMPAT;
 /// A guest that others have to be protected from.
 #[derive(Debug, Clone)]
 pub struct Attacker {
-    /// What it does.
+    /// What it does, as a phrase for reports.
     pub what: String,
     /// The program, in the binary format.
     pub wasm: Vec<u8>,
@@ -25,7 +27,7 @@ impl Attacker {
     }
 }
 
-/// All of them.
+/// All attackers.
 pub fn all() -> Vec<Attacker> {
     let hoards = hoards::HOARDS.iter();
     let compat = hoards::COMPAT_HOARDS.iter().filter(|_| HAS_COMPAT);
@@ -38,7 +40,7 @@ pub fn all() -> Vec<Attacker> {
         .collect()
 }
 
-/// What nobody is protected from but by turns: so many processes that never wait.
+/// An attacker that only time slices protect against: this many processes that never wait.
 pub fn loops(count: u32) -> Attacker {
     let text = format!(
         r#"(module

@@ -1,8 +1,8 @@
-//! What an attacker costs those who run beside it, measured.
+//! Measures how much an attacker disturbs processes that run beside it.
 //!
-//! As many systems as workers run the attacker, each under a budget, and start it again when it ends; a [`Bystander`] sleeps
-//! beside them. Then one attacker is killed when it holds the most. The same is measured with nobody beside the bystander, and
-//! with plain endless loops: what those cost, the machine and the turns cost.
+//! As many systems as the host has workers run the attacker, each with a budget, and are started again when they end. A
+//! [`Bystander`] sleeps beside them. Then one attacker is killed when it holds most. The same is measured without
+//! attackers, and with plain endless loops, which show the effects of the machine and of time slices.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,51 +17,51 @@ use crate::bystander::Bystander;
 use crate::host::{Host, Program};
 use crate::resident::{descriptors, resident};
 
-/// Workers of the host, and systems of the attacker.
+/// The number of workers of the host, and of systems that run the attacker.
 pub const WORKERS: usize = 2;
-/// The bytes that each system may use, its memories and all that is kept for it together.
+/// The memory budget of each system in bytes, for its memories and everything that is kept for it.
 pub const BUDGET: usize = 256 << 20;
-/// Processes of each.
+/// The limit of processes of each system.
 const PROCESSES: u64 = 200;
-/// An attacker is killed so often.
+/// How often an attacker is killed.
 const KILLS: u32 = 3;
-/// So full of what it has held at most it is then, in percent.
+/// How full an attacker must be to be killed, in percent of the most that it has held.
 const FULL: usize = 90;
-/// One that does not become so full is killed all the same.
+/// After this time an attacker is killed even if it is not that full.
 const FILLS: Duration = Duration::from_secs(2);
-/// What has not gone by then is not waited for.
+/// After this time the measurement no longer waits for resources to be freed.
 const GIVES_UP: Duration = Duration::from_secs(30);
 
-/// What one attacker cost.
+/// The costs of one attacker.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Cost {
-    /// By how much the bystander woke too late: half of the times at most, 99 of 100, and ever.
+    /// How late the bystander woke: median, 99th percentile and maximum.
     pub p50: Duration,
     pub p99: Duration,
     pub worst: Duration,
-    /// By how many bytes the program grew, of which [`BUDGET`] may be those of each system.
+    /// By how many bytes the test program grew. Of these, each system may use [`BUDGET`].
     pub grown: usize,
-    /// How many descriptors were open, and had not been before.
+    /// The number of additional descriptors that were open.
     pub descriptors: usize,
-    /// The worst time from the kill of its main process until that had ended, until no process of its system was left, and until
-    /// all that the host had kept for it was given back.
+    /// The worst times from the kill of a main process until it had exited, until no process of its system was left,
+    /// and until everything that the host had kept for it was freed.
     pub main_gone: Duration,
     pub all_gone: Duration,
     pub given_back: Duration,
 }
 
-/// What is promised; [`Cost::broken`] says which of it is not kept.
+/// The promised bounds; [`Cost::broken`] returns those that are exceeded.
 impl Cost {
-    /// The latest that 99 of 100 sleeps may be.
+    /// The bound for the 99th percentile of lateness.
     pub const P99: Duration = Duration::from_millis(5);
-    /// The latest that any may be.
+    /// The bound for the maximum of lateness.
     pub const WORST: Duration = Duration::from_millis(20);
-    /// How soon a process that is killed must be gone, whatever it held.
+    /// The bound for the time until a killed process is gone, whatever it held.
     pub const GONE: Duration = Duration::from_millis(50);
-    /// The bytes that all attackers together may make the program grow by: a tenth and 64 MB more than their budgets.
+    /// The bound for the growth by all attackers together: a tenth and 64 MB more than their budgets.
     pub const GROWN: usize = WORKERS * BUDGET + WORKERS * BUDGET / 10 + (64 << 20);
 
-    /// The names of the figures that are beyond what is promised.
+    /// The names of the bounds that are exceeded.
     pub fn broken(&self) -> Vec<&'static str> {
         let broken = [
             ("p99", self.p99 > Self::P99),
@@ -89,7 +89,7 @@ pub struct Range {
     time: Duration,
 }
 
-/// What the host holds of attackers.
+/// What the host keeps for attackers.
 #[derive(Clone, Copy)]
 struct Held {
     processes: usize,
@@ -98,11 +98,11 @@ struct Held {
 }
 
 impl Range {
-    /// One where each attacker runs for `time`.
+    /// Makes a host on which each attacker runs for `time`.
     ///
     /// # Panics
     ///
-    /// If it cannot be made.
+    /// If the host cannot be made.
     pub fn new(time: Duration, settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Self {
         let host = Host::with(|builder| settings(builder.workers(WORKERS).cache(None)));
         Self {
@@ -113,7 +113,7 @@ impl Range {
         }
     }
 
-    /// The bystander without anybody beside it.
+    /// Measures the bystander alone.
     pub fn alone(&self) -> Cost {
         let mut cost = Cost::default();
         self.bystander.lateness();
@@ -122,11 +122,11 @@ impl Range {
         cost
     }
 
-    /// What an attacker costs.
+    /// Measures the costs of an attacker.
     ///
     /// # Panics
     ///
-    /// If its module is none that the host takes.
+    /// If the host cannot load its module.
     pub fn measure(&self, attacker: &Attacker) -> Cost {
         let module = self.host.load(&attacker.wasm);
         let module = module.unwrap_or_else(|error| panic!("{}: {error}", attacker.what));
@@ -139,7 +139,7 @@ impl Range {
         cost
     }
 
-    /// The bystander beside attackers, and the most bytes that these held.
+    /// Measures the bystander beside attackers. Also returns the most bytes that the attackers held.
     fn beside(&self, module: &Arc<Module>) -> (Cost, usize) {
         let mut cost = Cost::default();
         let (resident_before, descriptors_before) = (resident(), descriptors());
@@ -150,7 +150,7 @@ impl Range {
             for _ in 0..WORKERS {
                 scope.spawn(|| {
                     while !is_over.load(Ordering::Relaxed) {
-                        // One that could not be started, as there is no room, is tried again.
+                        // If a system could not be started for lack of room, try again.
                         if let Ok(system) = self.program(module).try_start() {
                             run_until(&system, &is_over);
                         }
@@ -164,7 +164,7 @@ impl Range {
                 open = open.max(descriptors().saturating_sub(descriptors_before));
                 most = most.max(self.held().bytes);
             }
-            // Their ends count, too.
+            // The ends of the attackers count, too.
             is_over.store(true, Ordering::Relaxed);
         });
         cost.set_lateness(self.bystander.lateness());
@@ -172,7 +172,7 @@ impl Range {
         (cost, most)
     }
 
-    /// Kills an attacker when it holds `full` bytes, and takes the times.
+    /// Kills an attacker when it holds `full` bytes, and records the times.
     fn kill(&self, module: &Arc<Module>, before: Held, full: usize, cost: &mut Cost) {
         let Ok(system) = self.program(module).try_start() else {
             return;
@@ -196,7 +196,7 @@ impl Range {
         cost.given_back = cost.given_back.max(start.elapsed());
     }
 
-    /// Waits until no more is held than before.
+    /// Waits until the host keeps no more than before.
     fn wait_for(&self, before: Held, at_most: Duration) {
         let start = Instant::now();
         let is_left = || {
@@ -238,7 +238,7 @@ fn kill_main(system: &RunningSystem) {
     }
 }
 
-/// Lets a system run until it ends, or it is over.
+/// Runs a system until it ends, or the measurement is over.
 fn run_until(system: &RunningSystem, is_over: &AtomicBool) {
     loop {
         let ended = system.wait_timeout(Duration::from_millis(10));

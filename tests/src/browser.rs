@@ -1,23 +1,22 @@
-//! A real browser without a window, driven from a test over the DevTools protocol.
+//! A real headless browser, driven by a test over the DevTools protocol.
 //!
-//! It is Chromium: one that is there, else that of Debian's packages, which is installed where that can be.
+//! The browser is Chromium: an installed one, or else Debian's package, which is installed if possible.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::Instant;
 
-use lunatic_http::Client;
-use lunatic_http::client::ClientLimits;
 use lunatic_http::websocket::{Message, WebSocket, WebSocketLimits};
 use serde_json::{Value, json};
 
 use crate::host::PATIENCE;
+use crate::serving::client;
 
-/// Names of the program, those first that need no window system.
+/// Names of the program; those that need no window system come first.
 const NAMES: [&str; 6] = [
     "chromium-headless-shell",
     "chrome-headless-shell",
@@ -28,15 +27,15 @@ const NAMES: [&str; 6] = [
 ];
 const PACKAGE: &str = "chromium-headless-shell";
 
-/// A browser; it ends when this is dropped.
+/// A browser, which is stopped when this is dropped.
 #[derive(Debug)]
 pub struct Browser {
     child: Child,
     socket: WebSocket,
     last_id: u64,
-    /// What went wrong in pages that are watched.
+    /// Problems in the pages that are watched.
     errors: Vec<String>,
-    /// Its profile, which is nobody else's.
+    /// Its profile, which no other browser uses.
     _folder: tempfile::TempDir,
 }
 
@@ -47,11 +46,11 @@ pub struct Page {
 }
 
 impl Browser {
-    /// Starts one with a profile of its own.
+    /// Starts a browser with its own profile.
     ///
     /// # Panics
     ///
-    /// If there is none and none can be installed, with what to do; or if it does not start.
+    /// If there is no browser and none can be installed, with instructions; or if it does not start.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().expect("a folder for temporary files can be made");
         let mut command = Command::new(program());
@@ -88,18 +87,12 @@ impl Browser {
                 break url.to_owned();
             }
         };
-        // It goes on to write, and must not wait for somebody who reads.
+        // The browser goes on writing, and must not block because nobody reads.
         std::thread::spawn(move || stderr.read_to_end(&mut Vec::new()));
-        let connect = |target: &lunatic_http::client::Target, _| {
-            let stream = TcpStream::connect((target.host(), target.port()))?;
-            Ok(Box::new(stream) as Box<dyn lunatic_http::Transport>)
-        };
-        let client = Client::with_connector(connect).with_limits(ClientLimits {
-            timeout: PATIENCE,
-            ..Default::default()
-        });
-        let mut socket = client.websocket(&url).unwrap_or_else(|error| panic!("{url}: {error}"));
-        // It does not answer while a page keeps it busy.
+        let mut socket = client()
+            .websocket(&url)
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
+        // The browser does not answer while a page keeps it busy.
         socket.set_limits(WebSocketLimits {
             message_len: 64 << 20,
             ping_interval: PATIENCE,
@@ -114,11 +107,11 @@ impl Browser {
         }
     }
 
-    /// Opens a page, and waits until it is loaded.
+    /// Opens a page and waits until it is loaded.
     ///
     /// # Panics
     ///
-    /// If the browser says no.
+    /// If the browser reports an error.
     pub fn open(&mut self, url: &str) -> Page {
         let target = self.call(None, "Target.createTarget", json!({ "url": url }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
@@ -131,18 +124,18 @@ impl Browser {
             "awaitPromise": true,
         });
         let start = Instant::now();
-        // The empty page that goes away for this one takes the question along.
+        // If the empty page goes away for this one, the question is lost with it.
         while let Err(error) = self.try_call(Some(&page.session), "Runtime.evaluate", &loaded) {
             assert!(start.elapsed() < PATIENCE, "{url} does not load: {error}");
         }
         page
     }
 
-    /// The value of an expression in a page; if it is a promise, what it comes to.
+    /// Evaluates an expression in a page; if the result is a promise, waits for its value.
     ///
     /// # Panics
     ///
-    /// If the expression throws.
+    /// If the expression throws, or if its value takes longer than [`PATIENCE`].
     pub fn evaluate(&mut self, page: &Page, expression: &str) -> Value {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let mut result = self.call(Some(&page.session), "Runtime.evaluate", params);
@@ -152,17 +145,22 @@ impl Browser {
         result["result"]["value"].take()
     }
 
-    /// Waits until an expression is true in a page, which is looked at whenever the page has changed.
+    /// Waits until an expression is true in a page. It is evaluated whenever the page has changed. While a part of
+    /// the page that it reads does not exist, it is not true: a page that is drawn anew may be without it for a moment.
     ///
     /// # Panics
     ///
-    /// If it is never.
+    /// If it never is.
     pub fn wait_until(&mut self, page: &Page, expression: &str) {
         self.evaluate(
             page,
             &format!(
                 "new Promise(done => {{
-                    const look = () => {{ if ({expression}) {{ done(); watch.disconnect(); }} }};
+                    const is_true = () => {{
+                        try {{ return {expression}; }}
+                        catch (error) {{ if (error instanceof TypeError) return false; throw error; }}
+                    }};
+                    const look = () => {{ if (is_true()) {{ done(); watch.disconnect(); }} }};
                     const watch = new MutationObserver(look);
                     watch.observe(document, {{ subtree: true, childList: true, characterData: true, attributes: true }});
                     look();
@@ -171,11 +169,11 @@ impl Browser {
         );
     }
 
-    /// Has the browser do something in a page, by the name that the protocol has for it.
+    /// Sends a command of the protocol to a page.
     ///
     /// # Panics
     ///
-    /// If the browser says no.
+    /// If the browser reports an error.
     pub fn command(&mut self, page: &Page, method: &str, params: Value) -> Value {
         self.call(Some(&page.session), method, params)
     }
@@ -184,7 +182,7 @@ impl Browser {
     ///
     /// # Panics
     ///
-    /// If it is another one.
+    /// For any other key.
     pub fn press(&mut self, page: &Page, key: &str) {
         let (code, text) = match key {
             "Tab" => (9, ""),
@@ -199,14 +197,14 @@ impl Browser {
         }
     }
 
-    /// From now on, takes down what goes wrong in a page: exceptions, what it writes as an error, what it may not load.
+    /// Starts recording problems of a page: exceptions, error messages, and resources that it cannot load.
     pub fn watch(&mut self, page: &Page) {
         for domain in ["Runtime.enable", "Log.enable"] {
             self.command(page, domain, json!({}));
         }
     }
 
-    /// What has gone wrong in pages that are watched.
+    /// The problems in the pages that are watched.
     pub fn errors(&self) -> &[String] {
         &self.errors
     }
@@ -237,6 +235,7 @@ impl Browser {
         }
         let sent = self.socket.send(request.to_string());
         sent.unwrap_or_else(|error| panic!("{method}: {error}"));
+        let _limit = self.stop_if_silent();
         loop {
             let message = self.socket.receive();
             let message = message.unwrap_or_else(|error| panic!("{method} {params}: {error}"));
@@ -251,18 +250,35 @@ impl Browser {
             self.take_down(&answer);
         }
     }
+
+    /// Kills the browser after [`PATIENCE`], unless the returned value is dropped first. Pings do not detect a page that waits
+    /// for something that never happens, because the browser still answers them.
+    fn stop_if_silent(&self) -> Sender<()> {
+        let (answered, waits) = channel();
+        let process = self.child.id();
+        std::thread::spawn(move || {
+            if waits.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                kill_group(process);
+            }
+        });
+        answered
+    }
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // What was started may be a script, and the browser a child of it: both are one group.
-        let group = format!("-{}", self.child.id());
-        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+        kill_group(self.child.id());
         let _ = self.child.wait();
     }
 }
 
-/// The browser's program, which is installed if need be.
+/// Kills the program with this number and its children: it may be a script, with the browser as its child.
+fn kill_group(process: u32) {
+    let group = format!("-{process}");
+    let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
+}
+
+/// The program of the browser, which is installed if necessary.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
     PROGRAM.get_or_init(|| {
@@ -285,7 +301,7 @@ fn find() -> Option<PathBuf> {
     NAMES.into_iter().find_map(in_folders)
 }
 
-/// Installs it with apt-get, which says what it does.
+/// Installs the browser with apt-get, whose output is shown.
 fn install() {
     let help = format!("install a Chromium for the tests: sudo apt-get install {PACKAGE}");
     eprintln!("installing {PACKAGE} with apt-get for a test with a real browser (about 100 MB to download, once)");

@@ -1,4 +1,4 @@
-//! A process that sleeps 5 ms again and again beside whatever else a host runs, and how late it wakes.
+//! A process that repeatedly sleeps 5 ms beside the other processes of a host, and how late it wakes.
 
 use std::time::{Duration, Instant};
 
@@ -7,20 +7,20 @@ use lunatic_host::wasi::{Capture, Output};
 
 use crate::host::Host;
 
-/// How long each sleep is to be.
+/// The duration of each sleep.
 pub const SLEEP: Duration = Duration::from_millis(5);
-/// A sleep that takes longer is not waited for.
+/// After this time the test no longer waits for a sleep to end.
 const GIVES_UP: Duration = Duration::from_secs(20);
 
-/// A bystander that runs. It ends when this is dropped.
+/// A running bystander, which is stopped when this is dropped.
 pub struct Bystander {
-    /// What it writes: the nanoseconds of each of its sleeps.
+    /// Its output: the nanoseconds of each of its sleeps.
     slept: Capture,
     _system: RunningSystem,
 }
 
 impl Bystander {
-    /// Starts one, and waits until it has slept once: from then on the host has all that it needs.
+    /// Starts a bystander, and waits until it has slept once: after that the host has set up everything that it needs.
     pub fn start(host: &Host) -> Self {
         let (output, slept) = Output::captured();
         let _system = host.program(PROGRAM.as_bytes()).stdout(output).start();
@@ -29,8 +29,8 @@ impl Bystander {
         bystander
     }
 
-    /// By how much it woke too late each time since the last call, the sleep among them that ends now; at least one. One of
-    /// 20 s is not waited for.
+    /// Returns how late it woke each time since the last call; at least one time, for which it waits if necessary, but
+    /// at most 20 s.
     pub fn lateness(&self) -> Vec<Duration> {
         let mut slept = self.slept.take();
         let start = Instant::now();
@@ -48,13 +48,13 @@ impl Bystander {
     }
 }
 
-/// The times in what the bystander wrote.
+/// Decodes the times in the bystander's output.
 fn times(bytes: &[u8]) -> impl Iterator<Item = Duration> {
     let times = bytes.as_chunks::<8>().0.iter();
     times.map(|&time| Duration::from_nanos(u64::from_le_bytes(time)))
 }
 
-/// Sleeps 5 ms again and again, and writes how long each sleep was: 8 bytes, nanoseconds.
+/// Repeatedly sleeps 5 ms, and writes how long each sleep took: 8 bytes, in nanoseconds.
 const PROGRAM: &str = r#"(module
     (import "wasi_snapshot_preview1" "clock_time_get" (func $clock (param i32 i64 i32) (result i32)))
     (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))

@@ -1,65 +1,66 @@
-//! What each function of the interface may make the host keep, and who therefore must pay: the list against which a new
-//! function is held.
+//! What each function of the interface can make the host keep, and so who must pay for it: the list against which a new
+//! function is checked.
 //!
-//! A function that is added must be named here; whoever adds it says with that what it leaves behind in the host after it
-//! has returned, and that a budget counts it. docs/security.md ("Resources") says how each kind is counted.
+//! A function that is added must be listed here. The entry states what the function leaves behind in the host after it
+//! has returned, and thereby that a budget counts it. docs/security.md ("Resources") describes how each kind is
+//! counted.
 
-/// What a function may leave behind in the host.
+/// What a function can leave behind in the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Charge {
-    /// It leaves nothing behind, or gives something back.
+    /// Nothing; or the function frees something.
     Nothing,
     /// Messages and signals in mailboxes and channels.
     Messages,
-    /// Channels themselves.
+    /// The channels themselves.
     Channels,
     /// Links, monitors, references, names, groups.
     Relations,
     Timers,
-    /// What waits to be fetched, and captured values.
+    /// Results that wait to be fetched, and captured values.
     Buffers,
-    /// Processes, their memory, and what is kept with them.
+    /// Processes, their memories, and what is kept with them.
     Memory,
-    /// What a process of the interface of Lunatic 0.13 refers to by number: errors, configurations, modules, addresses, handles of
-    /// sockets and databases. Each call that can fail leaves an error.
+    /// Resources that a process of the interface of Lunatic 0.13 refers to by number: errors, configurations, modules,
+    /// addresses, handles of sockets and databases. Each call that can fail leaves an error.
     Numbers,
-    /// Sockets, certificates, and what is on its way in them.
+    /// Sockets, certificates, and data in transit.
     Sockets,
-    /// Open files and folders. They are counted, and their bytes are charged to nobody.
+    /// Open files and folders. They are counted; their bytes are not charged.
     Files,
     Databases,
     /// Compiled code.
     Code,
-    /// What was printed, metrics, what is told about processes that end.
+    /// Printed text, metrics, and reports about processes that exit.
     Output,
 }
 
 use Charge::*;
 
-/// Each function of a namespace, `lunatic::` left out, and all that it may charge.
+/// Functions of a namespace (without `lunatic::`), and everything that they can charge.
 type Row = (&'static str, &'static str, &'static [Charge]);
 
 /// The functions of `lunatic-sys`.
 pub const CHARGES: &[Row] = &[
     ("buffer", "len take", &[Nothing]),
     ("buffer", "put", &[Buffers]),
-    // The state is paid for until one of the two instances has it alone.
+    // The state is paid for until only one of the two instances has it.
     ("code", "offer accept refuse decline version current", &[Nothing]),
     ("code", "change", &[Memory, Buffers]),
-    // The module in another layout. What an upgrade notes of the processes that it changes is kept until it is over.
+    // The module in another layout. An upgrade's notes about the processes that it changes are kept until it is over.
     ("code", "upgrade", &[Code, Buffers]),
     ("code", "report", &[Buffers]),
     ("code", "wait cancel", &[Nothing]),
     ("channel", "new", &[Channels]),
     ("channel", "try_send send", &[Messages]),
     ("channel", "try_receive receive", &[Buffers]),
-    // At most 256 KiB for a system, as of all that waits to be written.
+    // At most 256 KiB for a system, as for all output that waits to be written.
     ("log", "level", &[Nothing]),
     ("log", "record", &[Output, Buffers]),
     // Names are kept until the system ends.
     ("metrics", "open", &[Output, Buffers]),
     ("metrics", "add change set observe", &[Nothing]),
-    // What is open; what has ended waits for its exporter, so much for all and a share for each group.
+    // Open spans are charged. Ended spans wait for their exporter, within a total limit and a share for each group.
     ("trace", "open record fail", &[Memory]),
     ("trace", "close", &[Output]),
     // The one context of a process is part of its record.
@@ -106,7 +107,7 @@ pub const CHARGES: &[Row] = &[
     ("timer", "cancel pause", &[Nothing]),
 ];
 
-/// Those of the interface of Lunatic 0.13.
+/// The functions of the interface of Lunatic 0.13.
 pub const COMPAT_CHARGES: &[Row] = &[
     ("error", "string_size to_string drop", &[Nothing]),
     ("message", "create_data write_data", &[Messages]),
@@ -128,7 +129,7 @@ pub const COMPAT_CHARGES: &[Row] = &[
     ("message", "send send_receive_skip_search receive", &[Messages]),
     ("timer", "send_after", &[Timers, Messages, Numbers]),
     ("timer", "cancel_timer", &[Nothing]),
-    // Besides, the names by which the last 1,024 addresses were looked up.
+    // Also the names for which the last 1,024 addresses were resolved.
     ("networking", "resolve", &[Numbers]),
     ("networking", "drop_dns_iterator resolve_next", &[Nothing]),
     (
@@ -211,11 +212,11 @@ pub const COMPAT_CHARGES: &[Row] = &[
     ),
     ("distributed", "nodes_count get_nodes node_id", &[Nothing]),
     ("distributed", "exec_lookup_nodes copy_lookup_nodes_results", &[Numbers]),
-    // The environment keeps the module that has a number.
+    // The environment keeps a module that has a number.
     ("distributed", "module_id", &[Code]),
     ("distributed", "spawn", &[Memory, Relations, Buffers, Numbers]),
     ("distributed", "send send_receive_skip_search", &[Messages]),
-    // Into memory of the guest's own.
+    // The result goes into the guest's own memory.
     (
         "distributed",
         "test_root_cert default_server_certificates sign_node",
@@ -233,7 +234,7 @@ pub const COMPAT_CHARGES: &[Row] = &[
         "column_count statement_reset sqlite3_finalize sqlite3_changes",
         &[Nothing],
     ),
-    // 4,096 names of 256 bytes each for a system.
+    // At most 4,096 names of 256 bytes each for a system.
     (
         "metrics",
         "counter increment_counter gauge increment_gauge decrement_gauge histogram",
@@ -243,7 +244,7 @@ pub const COMPAT_CHARGES: &[Row] = &[
     ("version", "major minor patch", &[Nothing]),
 ];
 
-/// Those of WASI preview 1.
+/// The functions of WASI preview 1.
 pub const WASI_CHARGES: &[Row] = &[
     (
         "wasi",
@@ -258,7 +259,7 @@ pub const WASI_CHARGES: &[Row] = &[
     ("wasi", "proc_exit proc_raise", &[Messages]),
     ("wasi", "path_open", &[Files]),
     ("wasi", "fd_close fd_renumber", &[Nothing]),
-    // To standard output; what is captured is kept until it is fetched. Files are the disk's.
+    // To standard output; captured text is kept until it is fetched. The contents of files are on disk.
     ("wasi", "fd_write", &[Output]),
     (
         "wasi",
@@ -284,9 +285,9 @@ pub const WASI_CHARGES: &[Row] = &[
         &[Nothing],
     ),
     ("wasi", "path_filestat_get path_filestat_set_times", &[Nothing]),
-    // While it waits, of 4,096 subscriptions at most.
+    // While it waits, for at most 4,096 subscriptions.
     ("wasi", "poll_oneoff", &[Memory]),
-    // No socket of WASI's is ever given to a guest.
+    // No guest ever gets a socket of WASI.
     ("wasi", "sock_accept sock_recv sock_send sock_shutdown", &[Nothing]),
 ];
 
@@ -298,7 +299,7 @@ mod tests {
     use crate::fuzz::PREVIEW_1;
     use crate::imports::{self, Import};
 
-    /// The functions of WASI preview 1, which is finished: there will be no more.
+    /// The number of functions of WASI preview 1, which is final.
     const WASI_FUNCTIONS: usize = 46;
 
     fn labels(all: &[Import]) -> BTreeSet<String> {
@@ -306,7 +307,7 @@ mod tests {
     }
 
     fn wasi() -> BTreeSet<String> {
-        // Those that the fuzzer does not call, as they end the process.
+        // Functions that the fuzzer does not call, because they end the process.
         let ends = ["proc_exit", "proc_raise"];
         let called = PREVIEW_1.iter().map(|(name, _)| *name);
         let all: BTreeSet<_> = called.chain(ends).map(|name| format!("wasi.{name}")).collect();
@@ -314,7 +315,8 @@ mod tests {
         all
     }
 
-    /// What is missing in the rows, or no function, or named twice, or charges nothing and something.
+    /// The errors in the rows: functions that are missing, unknown or listed twice, or that charge both nothing and
+    /// something.
     fn wrong(rows: &[Row], declared: &BTreeSet<String>) -> Vec<String> {
         let mut wrong = Vec::new();
         let mut named = BTreeSet::new();
@@ -344,7 +346,7 @@ mod tests {
         assert_eq!(wrong(WASI_CHARGES, &wasi()), [""; 0]);
     }
 
-    /// The host provides each of them, so none of them is there by mistake.
+    /// The host provides each of these functions, so none is listed by mistake.
     #[test]
     fn each_function_of_wasi_is_one_of_the_host() {
         let declare = |label: &String| {

@@ -1,9 +1,10 @@
-//! Folders that guests are given, and what lies beside them.
+//! Folders that are given to guests, and files beside them.
 
 use std::path::Path;
 
-/// Makes `data` with `given.txt` ("from outside") and `link`, which leads to `secret.txt` beside it; and `ro` with `only.txt`.
-/// Whatever `judge` lets guests do with them: nothing beside them, and nothing in `ro`, may change.
+/// Makes `data`, with `given.txt` ("from outside") and `link`, a symbolic link to `secret.txt` outside; and `ro`, with
+/// `only.txt`. Checks that nothing outside the folders and nothing in `ro` has changed, whatever `judge` lets guests do
+/// with them.
 pub fn with_folders(judge: impl FnOnce(&Path, &Path)) {
     let temp = tempfile::tempdir().unwrap();
     let (data, ro) = (temp.path().join("data"), temp.path().join("ro"));

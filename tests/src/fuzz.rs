@@ -1,13 +1,13 @@
-//! Hostile guests by the thousand: modules that call the host in every order with every kind of argument.
+//! Fuzzing with thousands of hostile guests: modules that call the host in any order with any kind of arguments.
 //!
-//! A case is a module made from a seed, in one of two ways. *Scripts* are sequences of host calls that mostly make sense:
-//! handles are those that earlier calls wrote, pointers mostly lie in memory, lengths are mostly short, times pass; some are
-//! anything. *Noise* is a module by wasm-smith that imports what a guest can import, and calls it with whatever is on the
-//! stack.
+//! A case is a module that is made from a seed, in one of two ways. *Scripts* are sequences of host calls that mostly
+//! make sense: handles are those that earlier calls wrote, pointers mostly lie in memory, lengths are mostly short,
+//! timeouts pass; some values are arbitrary. *Noise* is a module from wasm-smith that imports functions that guests can
+//! import, and calls them with whatever is on the stack.
 //!
-//! Whatever a case does, the host must neither panic nor hang, and the program that runs beside it must be well.
+//! Whatever a case does, the host must neither panic nor hang, and a program that runs beside it must work.
 //!
-//! `cargo run --release -p lunatic-tests --example fuzz -- SECONDS [SEED]` goes on for as long as you like.
+//! `cargo run --release -p lunatic-tests --example fuzz -- SECONDS [SEED]` runs for any length of time.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -67,19 +67,19 @@ pub(crate) const PREVIEW_1: &[(&str, &str)] = &[
     ("sock_shutdown", "fi"),
 ];
 
-/// The memory that scripts call with pointers into.
+/// The size of the memory that scripts point into, in pages.
 const PAGES: u32 = 2;
-/// The entries that scripts spawn.
+/// The number of entries that scripts can spawn.
 const ENTRIES: u32 = 6;
 
-/// Where a script keeps handles: 16 of 16 bytes each.
+/// The address at which a script keeps handles: 16 of 16 bytes each.
 const HANDLES: u32 = 1024;
 
 struct Script {
     random: StdRng,
-    /// One argument in so many is anything: a call that traps is the last of its process.
+    /// One argument in this many is arbitrary. A call that traps is the last one of its process.
     odds: u32,
-    /// It calls the interface of Lunatic 0.13.
+    /// Whether it calls the interface of Lunatic 0.13.
     is_compat: bool,
 }
 
@@ -92,7 +92,7 @@ impl Script {
         self.random.random_ratio(1, self.odds)
     }
 
-    /// Somewhere: mostly in memory, where handles, texts or vectors are.
+    /// An address, mostly in memory, where handles, texts or vectors are.
     fn pointer(&mut self) -> u32 {
         if self.rarely() {
             return self.one_of(&[0x1_ffff, 0x2_0000, 0x7fff_ffff, 0x8000_0000, 0xffff_fff0, u32::MAX]);
@@ -117,7 +117,7 @@ impl Script {
         self.one_of(&[0, 1, 2, 3, 4, 5, 8, 16, 0xff, 0x7fff_ffff, 0x8000_0000, u32::MAX, any])
     }
 
-    /// Times are mostly short: a script shall end.
+    /// Times are mostly short, so that scripts end.
     fn long(&mut self) -> u64 {
         if self.rarely() {
             let any = self.random.next_u64();
@@ -126,7 +126,7 @@ impl Script {
         self.one_of(&[0, 1, 2, 1000, 1_000_000, 5_000_000])
     }
 
-    /// A number of a resource or process, a tag, a time in milliseconds.
+    /// The number of a resource or process, a tag, or a time in milliseconds.
     fn small_long(&mut self) -> u64 {
         if self.rarely() {
             return self.long();
@@ -143,7 +143,7 @@ impl Script {
     }
 
     fn call(&mut self, import: &Import) -> String {
-        // By chance alone no name would be right.
+        // Random arguments would never hit a valid name.
         if self.is_compat && import.name == "spawn" && import.parameters.len() == 8 && !self.rarely() {
             let link = self.small_long() as i64;
             return format!(
@@ -200,7 +200,7 @@ impl Script {
                 'p' => write!(arguments, " (i32.const {})", self.pointer() as i32),
                 'l' => write!(arguments, " (i32.const {})", self.length() as i32),
                 'i' => write!(arguments, " (i32.const {})", self.word() as i32),
-                // Sizes of files: not what would fill the disk.
+                // Sizes of files, small enough not to fill the disk.
                 's' => write!(arguments, " (i64.const {})", self.random.random_range(0..100_000)),
                 _ => write!(arguments, " (i64.const {})", self.long() as i64),
             };
@@ -208,7 +208,7 @@ impl Script {
         format!("(drop (call $wasi_{name}{arguments}))")
     }
 
-    /// Something that a guest does without the host.
+    /// An instruction that does not call the host.
     fn own(&mut self) -> String {
         let (at, value) = (self.pointer(), self.long());
         match self.random.random_range(0..8) {
@@ -225,7 +225,7 @@ impl Script {
 /// Whether the host has the interface of Lunatic 0.13.
 pub(crate) const HAS_COMPAT: bool = cfg!(feature = "compat");
 
-/// A module of calls in the text format.
+/// A module that makes calls, in the text format.
 fn script(seed: u64, is_compat: bool) -> String {
     let all = if is_compat { imports::compat() } else { imports::all() };
     let mut random = StdRng::seed_from_u64(seed);
@@ -266,9 +266,9 @@ fn script(seed: u64, is_compat: bool) -> String {
                 _ => "",
             }
         );
-        // Not only one after the other ends because it called itself.
+        // Limit the depth of calls, so that not every entry ends by a stack overflow.
         text += "(global.set $depth (i32.add (global.get $depth) (i32.const 1)))(if (i32.gt_u (global.get $depth) (i32.const 3)) (then (return)))\n";
-        // Handles to play with: of itself, of a channel, of a child.
+        // Get a handle to begin with.
         text += match is_compat {
             true => "(call $message.create_data (i64.const 0) (i64.const 0))\n",
             false => "(call $process.this (i32.const 1024))\n",
@@ -343,20 +343,20 @@ pub(crate) fn types(parameters: &str) -> String {
     parameters.chars().map(of).collect()
 }
 
-/// What became of cases.
+/// The outcomes of cases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Tally {
-    /// They ran to an end of their own.
+    /// Cases that ended by themselves.
     pub ended: u64,
-    /// They waited for something longer than we did, and were stopped.
+    /// Cases that were still waiting when their time was over, and were stopped.
     pub stopped: u64,
-    /// There was no module for the seed, or the host did not take it.
+    /// Seeds that gave no module, or one that the host refused.
     pub refused: u64,
 }
 
-/// So long a case may wait before it is stopped.
+/// How long a case may wait before it is stopped.
 const PATIENCE: Duration = Duration::from_millis(300);
-/// So long stopping it, or running something else beside it, may take.
+/// How long stopping a case, or running a program beside it, may take.
 const HANGS: Duration = Duration::from_secs(60);
 
 /// Runs cases on a host.
@@ -373,7 +373,7 @@ impl Default for Fuzzer {
 }
 
 impl Fuzzer {
-    /// One with a folder for its guests.
+    /// Makes a fuzzer whose guests have a folder.
     ///
     /// # Panics
     ///
@@ -386,7 +386,7 @@ impl Fuzzer {
         }
     }
 
-    /// What became of the cases so far.
+    /// The outcomes so far.
     pub fn tally(&self) -> Tally {
         self.tally
     }
@@ -443,11 +443,11 @@ impl Fuzzer {
         assert_eq!(around.len(), 1, "seed {seed}: it made something outside of its folder");
     }
 
-    /// Runs a program that must be well, whatever ran before.
+    /// Runs a program that must work, whatever ran before.
     ///
     /// # Panics
     ///
-    /// If it is not.
+    /// If it does not.
     pub fn check(&self, host: &Host) {
         let start = Instant::now();
         let program = host.program(br#"(module (memory (export "memory") 1) (func (export "_start")))"#);

@@ -1,14 +1,14 @@
-//! Greedy guests, searched for: sequences of host calls that make the host hold as much as possible for as long as
-//! possible, or make others late.
+//! A search for greedy guests: sequences of host calls that make the host keep as much as possible for as long as
+//! possible, or that delay other processes.
 //!
-//! A case runs alone in a system with a small [budget](BUDGET), beside a bystander that sleeps 5 ms again and again, and is
-//! given [five scores](Scores). The search begins with plans that were written by hand, keeps what scored best, changes a line
-//! of it, and tries again. What it finds is what a budget does not count, or what nothing interrupts.
+//! A case runs alone in a system with a small [budget](BUDGET), beside a bystander that repeatedly sleeps 5 ms, and
+//! gets [five scores](Scores). The search begins with plans written by hand, keeps the ones that scored best, changes a
+//! line, and tries again. It finds things that no budget counts, or that nothing interrupts.
 //!
-//! Scores depend on the machine, sequences do not: a case is its [lineage](Lineage), and can be repeated by it. A search that was
-//! stopped goes on from the lineages that it has printed.
+//! Scores depend on the machine; sequences do not. A case is identified by its [lineage](Lineage), with which it can be
+//! repeated. A search that was stopped can be resumed from the lineages that it has printed.
 //!
-//! `cargo run --release -p lunatic-tests --example greedy -- SECONDS [SEED [LINEAGE…]]` goes on for as long as you like.
+//! `cargo run --release -p lunatic-tests --example greedy -- SECONDS [SEED [LINEAGE…]]` runs for any length of time.
 
 mod hoards;
 mod plan;
@@ -24,12 +24,12 @@ use rand::{RngExt as _, SeedableRng as _};
 pub use plan::Plan;
 pub use score::{BUDGET, Scores, Stand};
 
-/// So many of the best are kept for each score.
+/// How many of the best cases are kept for each score.
 const KEPT: usize = 6;
-/// Changes since the root: beyond them a case is not changed further.
+/// The largest number of changes since the root; a case with that many is not changed further.
 const LINEAGE_MAX: usize = 40;
 
-/// A case: what it began with, and the seeds of its changes. Written `7.31.5`, or `h3.31.5` if it began with a plan that was
+/// Identifies a case: its root, and the seeds of its changes. Written as `7.31.5`, or `h3.31.5` if the root is a plan
 /// written by hand.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Lineage {
@@ -39,9 +39,9 @@ pub struct Lineage {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Root {
-    /// A plan by chance.
+    /// A random plan.
     Seed(u32),
-    /// One of those that were written by hand, by its place in their list.
+    /// A plan written by hand, by its index in the list.
     Hoard(u32),
 }
 
@@ -51,12 +51,12 @@ impl Lineage {
         Self { root, changes }
     }
 
-    /// Those of the plans that were written by hand.
+    /// The lineages of the plans written by hand.
     pub fn hoards() -> impl Iterator<Item = Self> {
         (0..hoards::HOARDS.len() as u32).map(|number| Self::new(Root::Hoard(number)))
     }
 
-    /// What this case does.
+    /// The plan of this case.
     pub fn plan(&self) -> Plan {
         let mut plan = match self.root {
             Root::Seed(seed) => Plan::fresh(seed),
@@ -98,13 +98,13 @@ impl FromStr for Lineage {
     }
 }
 
-/// What became of a case.
+/// The result of a case.
 pub struct Tried {
     /// The case.
     pub lineage: Lineage,
-    /// What it has cost.
+    /// Its costs.
     pub scores: Scores,
-    /// The names of the scores of which it is the best so far.
+    /// The names of the scores for which it is the best case so far.
     pub best: Vec<&'static str>,
 }
 
@@ -112,14 +112,15 @@ pub struct Tried {
 pub struct Search {
     random: StdRng,
     stand: Stand,
-    /// What is tried before all else.
+    /// Cases that are tried first.
     first: VecDeque<Lineage>,
     best: [Vec<(u64, Lineage)>; Scores::COUNT],
     cases: u64,
 }
 
 impl Search {
-    /// One that tries `first`, and then cases in an order that the seed decides, as far as the scores are the same.
+    /// Makes a search that tries `first`, and then cases in an order that the seed determines, as far as scores are
+    /// equal.
     pub fn new(seed: u64, first: impl IntoIterator<Item = Lineage>) -> Self {
         Self {
             random: StdRng::seed_from_u64(seed),
@@ -130,12 +131,12 @@ impl Search {
         }
     }
 
-    /// How many cases were tried.
+    /// The number of cases that were tried.
     pub fn cases(&self) -> u64 {
         self.cases
     }
 
-    /// What cases are measured on.
+    /// The stand on which cases are measured.
     pub fn stand(&mut self) -> &mut Stand {
         &mut self.stand
     }
@@ -144,12 +145,12 @@ impl Search {
     ///
     /// # Panics
     ///
-    /// If the host says that it has a bug, with the lineage.
+    /// If the host reports a bug, with the lineage.
     pub fn step(&mut self) -> Tried {
         let lineage = self.next();
         let mut scores = self.stand.run(&lineage);
         if !self.best_of(scores).is_empty() {
-            // What was chance is not so twice.
+            // A score that was due to chance will not repeat.
             scores = scores.least(self.stand.run(&lineage));
         }
         let best = self.best_of(scores);
@@ -178,14 +179,14 @@ impl Search {
         }
     }
 
-    /// The names of the scores that are better than all so far.
+    /// The names of the scores that are better than all before.
     fn best_of(&self, scores: Scores) -> Vec<&'static str> {
         let is_best = |&kind: &usize| self.best[kind].first().is_none_or(|&(best, _)| scores.get(kind) > best);
         let kinds = (0..Scores::COUNT).filter(is_best);
         kinds.map(|kind| Scores::NAMES[kind]).collect()
     }
 
-    /// The best cases of each score so far, the best first.
+    /// The best cases so far for each score, the best first.
     pub fn best(&self) -> [Vec<&Lineage>; Scores::COUNT] {
         self.best
             .each_ref()

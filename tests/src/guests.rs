@@ -1,8 +1,8 @@
 //! Builds the guests: the examples, and the programs of `tests/guests`.
 //!
-//! Each test asks for the guest it needs; the first one that asks has all of them built, with the same library that
-//! `cargo lunatic` is made of, which also finds or makes what it takes to compile for WebAssembly. A lock on a file lets
-//! one test binary build at a time, so that several at once do not make a toolchain several times.
+//! Each test asks for the guest that it needs. The first request builds all guests, with the library that
+//! `cargo lunatic` also uses, which finds or makes what is needed to compile for WebAssembly. A file lock lets only one
+//! test binary build at a time, so that parallel test binaries do not make the toolchain several times.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -17,13 +17,14 @@ use crate::{target_folder, workspace};
 /// How a guest is compiled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Profile {
-    /// As `cargo lunatic build` does: overflow is checked, nothing is optimised but the dependencies.
+    /// Like `cargo lunatic build`: overflow checks are on, and only dependencies are optimised.
     Debug,
-    /// As `cargo lunatic build --release` does.
+    /// Like `cargo lunatic build --release` in a new project. The profile of this workspace also optimises across crates,
+    /// which takes three times as long to build.
     Release,
 }
 
-/// Both of them, for tests that must hold in each.
+/// Both profiles, for tests that must pass in each.
 pub const PROFILES: [Profile; 2] = [Profile::Debug, Profile::Release];
 
 type Modules = HashMap<String, PathBuf>;
@@ -38,18 +39,18 @@ pub fn path(name: &str, profile: Profile) -> &'static Path {
     static RELEASE: OnceLock<Modules> = OnceLock::new();
     let modules = match profile {
         Profile::Debug => DEBUG.get_or_init(|| build(&[])),
-        Profile::Release => RELEASE.get_or_init(|| build(&["--release"])),
+        Profile::Release => RELEASE.get_or_init(|| build(&["--release", "--config=profile.release.lto=false"])),
     };
     modules
         .get(name)
         .unwrap_or_else(|| panic!("there is no guest {name:?}, only {:?}", modules.keys()))
 }
 
-/// The bytes of a guest, read once.
+/// The bytes of a guest, which are read only once.
 ///
 /// # Panics
 ///
-/// As [`path`], and if the file cannot be read.
+/// As for [`path`], and if the file cannot be read.
 pub fn bytes(name: &str, profile: Profile) -> Arc<[u8]> {
     static READ: Mutex<Option<HashMap<PathBuf, Arc<[u8]>>>> = Mutex::new(None);
     let path = path(name, profile);
@@ -66,12 +67,12 @@ pub fn bytes(name: &str, profile: Profile) -> Arc<[u8]> {
     bytes.clone()
 }
 
-/// The program `name`, compiled without optimisation, as it will run on the [shared host](crate::host::Host::shared).
+/// The program `name`, compiled without optimisation, to be run on the [shared host](crate::host::Host::shared).
 pub fn program(name: &str) -> Program<'static> {
     crate::host::Host::shared().program(&bytes(name, Profile::Debug))
 }
 
-/// The names of the scenarios that a program of `tests/guests` has.
+/// The names of the scenarios of a program of `tests/guests`.
 pub fn scenarios(name: &str) -> Vec<String> {
     program(name)
         .args(["--list"])
@@ -92,7 +93,8 @@ fn build(profile: &[&str]) -> Modules {
         "--bins",
         "--examples",
     ];
-    // Built with the others, it would give them its features, and a logger to each of their processes.
+    // If it were built together with the others, it would add its features to them, and a logger to each of their
+    // processes.
     let logging = ["--package=lunatic-test-logs", "--bins"];
     let folder = format!("--target-dir={}", target_folder().display());
     let build = |selected: &[&str]| {
@@ -124,7 +126,7 @@ fn build(profile: &[&str]) -> Modules {
     modules
 }
 
-/// Held while guests are built; let go when the file is closed.
+/// Locked while guests are built; unlocked when the file is closed.
 pub fn lock() -> File {
     let path = target_folder().join("tmp");
     let file = std::fs::create_dir_all(&path).and_then(|()| File::create(path.join("guests.lock")));

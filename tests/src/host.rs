@@ -12,10 +12,10 @@ use lunatic_host::{ExitReason, Figures, LoadError, Module, RunningSystem, Runtim
 
 use crate::target_folder;
 
-/// After this time a system that has not ended is taken to hang. Nothing else depends on it.
+/// A system that has not ended after this time counts as hanging. Nothing else depends on this value.
 pub const PATIENCE: Duration = Duration::from_secs(300);
 
-/// A host: one runtime, and what it needs to be used by tests.
+/// A host: a runtime, and what tests need to use it.
 pub struct Host {
     runtime: Runtime,
 }
@@ -27,9 +27,9 @@ impl Host {
         SHARED.get_or_init(|| Host::with(|builder| builder))
     }
 
-    /// A host of the test's own, for tests that need other settings, or that no other system runs beside theirs.
+    /// A host for one test, which needs other settings, or must not share the host with other systems.
     pub fn with(settings: impl FnOnce(RuntimeBuilder) -> RuntimeBuilder) -> Host {
-        // Not the user's cache: what is tested here need not be good for anyone.
+        // Not the user's cache: the code under test may write bad entries.
         let cache = target_folder().join("tmp").join("lunatic-cache");
         let builder = settings(with_extensions(Runtime::builder().cache(Some(cache))));
         Host {
@@ -39,13 +39,13 @@ impl Host {
         }
     }
 
-    /// A host whose processes run one at a time: what a process does between two host calls, without a loop or a call of
-    /// its own, nobody interrupts.
+    /// A host that runs one process at a time. Nothing preempts a process between two host calls if it has no loop and
+    /// no call of its own between them.
     pub fn with_one_worker() -> Host {
         Host::with(|builder| builder.workers(1))
     }
 
-    /// What the host holds now.
+    /// The host's current figures.
     pub fn figures(&self) -> Figures {
         self.runtime.figures()
     }
@@ -54,12 +54,12 @@ impl Host {
     ///
     /// # Errors
     ///
-    /// Those of [`Runtime::load`].
+    /// As for [`Runtime::load`].
     pub fn load(&self, wasm: &[u8]) -> Result<Arc<Module>, LoadError> {
         self.runtime.load(wasm)
     }
 
-    /// A module that must be good, to be run.
+    /// A module to be run, which must be valid.
     #[track_caller]
     pub fn program(&self, wasm: &[u8]) -> Program<'_> {
         let module = self
@@ -68,7 +68,7 @@ impl Host {
         self.loaded(&module)
     }
 
-    /// A module that was loaded before, to be run.
+    /// A module to be run, which was loaded before.
     pub fn loaded(&self, module: &Arc<Module>) -> Program<'_> {
         let config = SystemConfig::default();
         Program {
@@ -79,14 +79,14 @@ impl Host {
     }
 }
 
-/// The extensions that the program `lunatic` has, too.
+/// The extensions that the program `lunatic` also has.
 fn with_extensions(builder: RuntimeBuilder) -> RuntimeBuilder {
     #[cfg(feature = "compat")]
     let builder = builder.extension(lunatic_compat::Compat);
     builder
 }
 
-/// A module and what it is to be run with.
+/// A module, and the configuration to run it with.
 #[derive(Clone)]
 pub struct Program<'a> {
     host: &'a Host,
@@ -95,7 +95,7 @@ pub struct Program<'a> {
 }
 
 impl Program<'_> {
-    /// The arguments, without the program's name.
+    /// Sets the arguments, without the program's name.
     pub fn args<'b>(mut self, args: impl IntoIterator<Item = &'b str>) -> Self {
         self.config.wasi.args = ["guest"].into_iter().chain(args).map(str::to_owned).collect();
         self
@@ -123,43 +123,43 @@ impl Program<'_> {
         self
     }
 
-    /// Where the standard output of all its processes goes, for programs that are started and not run to their end.
+    /// Sets the standard output of all its processes, for programs that are started and not run to their end.
     pub fn stdout(mut self, output: Output) -> Self {
         self.config.wasi.stdout = output;
         self
     }
 
-    /// What the main process reads as its standard input.
+    /// Sets the standard input of the main process.
     pub fn stdin(mut self, text: impl AsRef<[u8]>) -> Self {
         self.config.wasi.stdin = Stdin::Bytes(text.as_ref().into());
         self
     }
 
-    /// The largest memory of one process, in bytes.
+    /// Limits the memory of each process, in bytes.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.config.max_memory = bytes;
         self
     }
 
-    /// Hosts and ports that the program may use.
+    /// Allows the program these hosts and ports.
     pub fn net(mut self, rules: Vec<lunatic_host::rights::net::Rule>) -> Self {
         self.config.net = rules;
         self
     }
 
-    /// What all processes of the program may use together.
+    /// Limits what all processes of the program may use together.
     pub fn caps(mut self, caps: lunatic_host::budget::Caps) -> Self {
         self.config.caps = Some(caps);
         self
     }
 
-    /// Reports what processes are denied on standard error.
+    /// Reports denied operations of processes on standard error.
     pub fn log_denials(mut self) -> Self {
         self.config.log_denials = true;
         self
     }
 
-    /// Leaves out the reports of processes that fail, where there would be very many.
+    /// Suppresses the reports of processes that fail, for tests with very many of them.
     pub fn quiet(mut self) -> Self {
         self.config.crash_reports = false;
         self
@@ -171,34 +171,34 @@ impl Program<'_> {
         self
     }
 
-    /// The exported function that the main process calls.
+    /// Sets the exported function that the main process calls.
     pub fn entry(mut self, entry: &str) -> Self {
         self.config.entry = entry.to_owned();
         self
     }
 
-    /// Starts the program, whose output goes nowhere; dropping what this returns ends it.
+    /// Starts the program; its output is discarded. Dropping the returned system ends it.
     ///
     /// # Errors
     ///
-    /// What the host says when it cannot start it.
+    /// The host's error, if it cannot start the program.
     pub fn try_start(self) -> Result<RunningSystem, String> {
         let started = self.host.runtime.start(&self.module, self.config);
         started.map_err(|error| format!("{error:#}"))
     }
 
-    /// As [`try_start`](Self::try_start), for programs that must start.
+    /// Starts a program as [`try_start`](Self::try_start) does, which must start.
     #[track_caller]
     pub fn start(self) -> RunningSystem {
         let started = self.try_start();
         started.unwrap_or_else(|error| panic!("the program could not be started: {error}"))
     }
 
-    /// Runs the program to the end of its main process.
+    /// Runs the program until its main process has exited.
     ///
     /// # Errors
     ///
-    /// What the host says when it cannot even start it.
+    /// The host's error, if it cannot start the program.
     ///
     /// # Panics
     ///
@@ -208,7 +208,8 @@ impl Program<'_> {
         self.try_run_beside(|_| ())
     }
 
-    /// [`run`](Self::run), while another thread does something with the system until it returns.
+    /// Runs the program as [`run`](Self::run) does, while another thread does something with the system until it
+    /// returns.
     #[track_caller]
     pub fn run_beside(self, beside: impl FnOnce(&RunningSystem) + Send) -> Ended {
         let ended = self.try_run_beside(beside);
@@ -225,7 +226,7 @@ impl Program<'_> {
             scope.spawn(|| beside(&system));
             system.wait_timeout(PATIENCE)
         });
-        // Ends what is left of it.
+        // Ends the rest of the system.
         drop(system);
         stdout.finish();
         stderr.finish();
@@ -236,11 +237,12 @@ impl Program<'_> {
         Ok(Ended { reason, stdout, stderr })
     }
 
-    /// Runs the program for so long at most, then ends it. Whether it ended by itself, and its standard error.
+    /// Runs the program for at most this time, then ends it. Returns whether it ended by itself, and its standard
+    /// error.
     pub fn run_for(mut self, time: Duration) -> (bool, String) {
         let (stderr, err) = Output::captured();
         self.config.wasi.stderr = stderr.clone();
-        // One that cannot even start is at its end.
+        // A program that cannot be started has ended.
         let Ok(system) = self.try_start() else {
             return (true, String::new());
         };
@@ -250,7 +252,7 @@ impl Program<'_> {
         (reason.is_some(), String::from_utf8_lossy(&err.take()).into_owned())
     }
 
-    /// As [`try_run`](Self::try_run), for programs that must start.
+    /// Runs a program as [`try_run`](Self::try_run) does, which must start.
     #[track_caller]
     pub fn run(self) -> Ended {
         self.try_run()
@@ -258,10 +260,10 @@ impl Program<'_> {
     }
 }
 
-/// How a program ended, and what it printed.
+/// How a program ended, and its output.
 #[derive(Debug, Clone)]
 pub struct Ended {
-    /// How its main process ended.
+    /// The exit reason of the main process.
     pub reason: ExitReason,
     /// Its standard output.
     pub stdout: String,
@@ -270,22 +272,22 @@ pub struct Ended {
 }
 
 impl Ended {
-    /// The same, if the main process ended normally.
+    /// Returns this value if the main process has exited normally.
     ///
     /// # Panics
     ///
-    /// Otherwise, with all that is known.
+    /// Otherwise, with all information.
     #[track_caller]
     pub fn normal(self) -> Ended {
         assert_eq!(self.reason, ExitReason::Normal, "{self}");
         self
     }
 
-    /// What the main process trapped with.
+    /// Returns the text of the trap of the main process.
     ///
     /// # Panics
     ///
-    /// If it ended otherwise.
+    /// If it did not trap.
     #[track_caller]
     pub fn trap(&self) -> &str {
         match &self.reason {
@@ -295,7 +297,7 @@ impl Ended {
         }
     }
 
-    /// Asserts that `text` stands on standard error.
+    /// Asserts that standard error contains `text`.
     #[track_caller]
     pub fn reports(&self, text: &str) -> &Ended {
         assert!(
@@ -308,7 +310,7 @@ impl Ended {
 
 impl fmt::Display for Ended {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// So much of each stream is shown.
+        /// How much of each stream is shown.
         const SHOWN: usize = 4000;
         let shown = |text: &str| text.chars().take(SHOWN).collect::<String>();
         write!(f, "the program {}", self.reason)?;

@@ -1,5 +1,5 @@
-//! The functions that guests may import, as `lunatic-sys` declares them: read from its source, so that no function can be
-//! added without the tests that go through all of them.
+//! The functions that guests can import, read from the source of `lunatic-sys`. So a function cannot be added without
+//! the tests that iterate over all of them.
 
 use std::sync::OnceLock;
 
@@ -15,11 +15,11 @@ pub struct Import {
     pub namespace: String,
     pub name: String,
     pub parameters: Vec<Parameter>,
-    /// The type that it returns in the text format; empty if it returns nothing.
+    /// The type of the result in the text format; empty if there is none.
     pub result: &'static str,
 }
 
-/// A parameter: its name, and what it is.
+/// A parameter: its name and kind.
 #[derive(Debug)]
 pub struct Parameter {
     pub name: String,
@@ -28,9 +28,9 @@ pub struct Parameter {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// A pointer to bytes or others of one size; the next parameter is their number.
+    /// A pointer to bytes, or other elements of one size; the next parameter is their number.
     Elements,
-    /// One value of this size in bytes.
+    /// A pointer to one value of this size in bytes.
     Place(u32),
     /// `usize` or `i32`.
     Word,
@@ -52,7 +52,7 @@ impl Kind {
 }
 
 impl Import {
-    /// The declaration in the text format; the function is called `$name`.
+    /// The declaration in the text format; the function is named `$` and the [label](Self::label).
     pub fn wat(&self) -> String {
         let Import { namespace, name, .. } = self;
         let parameters: String = self
@@ -70,7 +70,7 @@ impl Import {
         )
     }
 
-    /// What the function is called in the text format: `channel.new`.
+    /// The name of the function in the text format: `channel.new`.
     pub fn label(&self) -> String {
         let last = self.namespace.rsplit("::").next().unwrap_or_default();
         format!("{last}.{}", self.name)
@@ -105,12 +105,12 @@ pub fn all() -> &'static [Import] {
     })
 }
 
-/// The declarations of all functions, to begin a module with.
+/// The declarations of all functions, for the beginning of a module.
 pub fn declarations() -> String {
     declarations_of(all())
 }
 
-/// The functions of the interface of Lunatic 0.13. A module cannot import these and the others.
+/// The functions of the interface of Lunatic 0.13. A module cannot import functions of both interfaces.
 pub fn compat() -> &'static [Import] {
     static ALL: OnceLock<Vec<Import>> = OnceLock::new();
     ALL.get_or_init(|| FUNCTIONS.iter().map(compat_import).collect())
@@ -119,7 +119,7 @@ pub fn compat() -> &'static [Import] {
 fn compat_import(function: &Function) -> Import {
     let parameters = function.parameters.chars().enumerate();
     let parameter = |(number, letter)| Parameter {
-        // Names tell the tests which numbers are lengths.
+        // The names of parameters tell the tests which of them are lengths.
         name: if "lc".contains(letter) {
             format!("len{number}")
         } else {
@@ -147,12 +147,12 @@ fn compat_import(function: &Function) -> Import {
     }
 }
 
-/// The declarations of functions, to begin a module with.
+/// The declarations of functions, for the beginning of a module.
 pub fn declarations_of(imports: &[Import]) -> String {
     imports.iter().map(Import::wat).collect()
 }
 
-/// What stands in `imports! { namespace "…"; fn …; }`.
+/// Parses the contents of `imports! { namespace "…"; fn …; }`.
 fn parse(source: &str) -> Vec<Import> {
     let Some((_, block)) = source.split_once("crate::imports! {") else {
         return Vec::new();
@@ -161,7 +161,7 @@ fn parse(source: &str) -> Vec<Import> {
         .split_once("namespace \"")
         .expect("the block begins with the namespace");
     let (namespace, block) = block.split_once("\";").expect("the namespace ends");
-    // What follows the block is no declaration.
+    // The text after the block contains no declarations.
     let (block, _) = block.split_once("\n}").expect("the block ends");
     let code: String = block
         .lines()

@@ -1,27 +1,27 @@
-//! The whole system from outside: guests are built as users build them, run on a real host, and judged by what comes
-//! out.
+//! Tests of the whole system from outside: guests are built as users build them, run on a real host, and checked by
+//! their output.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
 //! | [`attackers`] | the corpus of attackers |
-//! | [`beside`] | what an attacker costs those who run beside it |
-//! | [`browser`] | a real browser, driven from a test |
+//! | [`beside`] | measures how much an attacker disturbs others |
+//! | [`browser`] | a real browser, driven by a test |
 //! | [`bystander`] | a process that sleeps, and how late it wakes |
-//! | [`charges`] | what each function may make the host keep |
-//! | [`folders`] | folders that guests are given, and what lies beside them |
-//! | [`fuzz`] | hostile guests by the thousand |
+//! | [`charges`] | what each function can make the host keep |
+//! | [`folders`] | folders that are given to guests, and files beside them |
+//! | [`fuzz`] | fuzzing with thousands of hostile guests |
 //! | [`greedy`] | a search for guests that the host keeps too much for |
 //! | [`guests`] | builds the examples and the programs of `tests/guests`, once for all tests |
-//! | [`host`] | runs a module in this process and keeps what it printed |
+//! | [`host`] | runs a module in this process and captures its output |
 //! | [`imports`] | the functions of the contract, as `lunatic-sys` declares them |
 //! | [`programs`] | runs the built programs `lunatic` and `cargo-lunatic` |
-//! | [`resident`](mod@resident) | how much memory the test program has |
-//! | [`renewed`] | actors that are upgraded to and fro while anything happens to them |
-//! | [`serving`] | programs that serve until the test ends them |
+//! | [`resident`](mod@resident) | the memory that the test program uses |
+//! | [`renewed`] | actors that are upgraded repeatedly while they work |
+//! | [`serving`] | servers that run until the test stops them |
 //!
-//! The tests are in `tests/system`, one file a topic; each is named after the sentence that it proves. None waits for an
-//! effect by sleeping, and none says how long something may take: [`host::PATIENCE`] is only there so that a hang ends
-//! as a failure.
+//! The tests are in `tests/system`, one file per topic; each test is named after the sentence that it proves. No test
+//! sleeps to wait for an effect, and none requires that something takes at most a certain time: [`host::PATIENCE`] only
+//! turns a hang into a failure.
 
 #![forbid(unsafe_code)]
 
@@ -50,7 +50,7 @@ pub fn workspace() -> &'static Path {
         .expect("this package lies in the workspace")
 }
 
-/// Where cargo put the running test: `target/debug` or the like.
+/// The folder of the running test's profile, such as `target/debug`.
 fn profile_folder() -> PathBuf {
     let test = std::env::current_exe().expect("a running program has a path");
     let deps = test.parent().and_then(Path::parent);
@@ -58,7 +58,7 @@ fn profile_folder() -> PathBuf {
         .to_path_buf()
 }
 
-/// The target folder: what the tests build goes there too, so that all is built once.
+/// The target folder. Builds made by tests go there too, so that everything is built only once.
 pub fn target_folder() -> PathBuf {
     profile_folder()
         .parent()

@@ -1,4 +1,4 @@
-//! Runs the programs that users run: `lunatic` and `cargo-lunatic`.
+//! Runs the programs `lunatic` and `cargo-lunatic`, as users do.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -13,14 +13,14 @@ use std::time::Instant;
 use crate::host::PATIENCE;
 use crate::{profile_folder, target_folder, workspace};
 
-/// A program as users call it.
+/// A program, as users call it.
 #[derive(Debug)]
 pub struct Call {
     command: Command,
     stdin: Vec<u8>,
 }
 
-/// The host, which keeps compiled modules where the tests do.
+/// The host program, which caches compiled modules in the same place as the tests.
 pub fn lunatic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Call {
     call("lunatic", args).env("LUNATIC_CACHE", target_folder().join("tmp").join("lunatic-user-cache"))
 }
@@ -30,7 +30,8 @@ pub fn path(name: &str) -> PathBuf {
     built().join(name)
 }
 
-/// The subcommand, as cargo calls it: `cargo-lunatic lunatic ARGS`. Its cache is the user's, where the toolchain may be.
+/// The subcommand, as cargo calls it: `cargo-lunatic lunatic ARGS`. Its cache is the user's, which may contain the
+/// toolchain.
 pub fn cargo_lunatic<S: AsRef<OsStr>>(args: impl IntoIterator<Item = S>) -> Call {
     let mut call = call("cargo-lunatic", ["lunatic"]);
     call.command.args(args);
@@ -49,8 +50,8 @@ fn call<S: AsRef<OsStr>>(name: &str, args: impl IntoIterator<Item = S>) -> Call 
     }
 }
 
-/// The folder of the programs, which are built when they are first asked for: `cargo test -p lunatic-tests` alone does
-/// not build the programs of other packages.
+/// The folder of the programs. They are built on first use, because `cargo test -p lunatic-tests` alone does not build
+/// the programs of other packages.
 fn built() -> &'static PathBuf {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
@@ -69,8 +70,8 @@ fn built() -> &'static PathBuf {
             .arg(profile)
             .arg("--target-dir")
             .arg(target_folder());
-        // What cargo has told this test would be news to build scripts that look at it, such as that of `ring`: all that depends
-        // on them would be compiled again here, and then again outside.
+        // Remove the variables that cargo has set for this test. Build scripts that read them, such as that of `ring`,
+        // would run again, and everything that depends on them would be compiled again here and then again outside.
         for (name, _) in std::env::vars_os() {
             let text = name.to_string_lossy();
             let told = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_EXE_"];
@@ -87,13 +88,13 @@ fn built() -> &'static PathBuf {
 }
 
 impl Call {
-    /// What the program reads as its standard input.
+    /// Sets the standard input of the program.
     pub fn stdin(mut self, text: impl Into<Vec<u8>>) -> Call {
         self.stdin = text.into();
         self
     }
 
-    /// The folder that the program is started in.
+    /// Sets the working folder of the program.
     pub fn current_dir(mut self, folder: &std::path::Path) -> Call {
         self.command.current_dir(folder);
         self
@@ -117,13 +118,13 @@ impl Call {
         }
     }
 
-    /// Takes an environment variable away.
+    /// Removes an environment variable.
     pub fn env_remove(mut self, name: &str) -> Call {
         self.command.env_remove(name);
         self
     }
 
-    /// The command itself, for tests that do with it what [`run`](Self::run) does not.
+    /// The command itself, for tests that need more than [`run`](Self::run).
     pub fn into_command(self) -> Command {
         self.command
     }
@@ -148,7 +149,7 @@ impl Call {
         let stderr = Reader::new(child.stderr.take().expect("it was to be a pipe"));
         let stdin = std::mem::take(&mut self.stdin);
         let writer = std::thread::spawn(move || {
-            // A program may end without reading all.
+            // A program may end without reading all its input.
             let _ = input.write_all(&stdin);
         });
         let deadline = Instant::now() + PATIENCE;
@@ -170,7 +171,7 @@ impl Call {
     }
 }
 
-/// Reads what a program prints.
+/// Reads the output of a program.
 struct Reader {
     thread: JoinHandle<String>,
     closed: Receiver<()>,
@@ -181,7 +182,7 @@ impl Reader {
         let (close, closed) = channel();
         let thread = std::thread::spawn(move || {
             let mut bytes = Vec::new();
-            // What was read before an error is there all the same, and the test will say what is missing.
+            // Text read before an error is kept; the test reports what is missing.
             let _ = pipe.read_to_end(&mut bytes);
             let _ = close.send(());
             String::from_utf8_lossy(&bytes).into_owned()
@@ -189,7 +190,7 @@ impl Reader {
         Reader { thread, closed }
     }
 
-    /// Waits until the program has closed its end, which it does at the latest when it ends.
+    /// Waits until the program has closed its end of the pipe, at the latest when it ends.
     fn is_closed_by(&self, deadline: Instant) -> bool {
         self.closed
             .recv_timeout(deadline.saturating_duration_since(Instant::now()))
@@ -201,10 +202,10 @@ impl Reader {
     }
 }
 
-/// How a program finished.
+/// How a program ended.
 #[derive(Debug, Clone)]
 pub struct Finished {
-    /// The exit code; none if a signal ended it.
+    /// The exit code; `None` if a signal terminated it.
     pub code: Option<i32>,
     /// Its standard output.
     pub stdout: String,
@@ -213,11 +214,11 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// The same, if the exit code is `code`.
+    /// Returns this value if the exit code is `code`.
     ///
     /// # Panics
     ///
-    /// Otherwise, with all that is known.
+    /// Otherwise, with all information.
     #[track_caller]
     pub fn code(self, code: i32) -> Finished {
         assert_eq!(self.code, Some(code), "{self}");

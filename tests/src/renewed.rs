@@ -1,11 +1,12 @@
-//! Actors that are upgraded to and fro while anything happens to them. The oracle is the same actors without upgrades: whatever the
-//! schedule, each must behave as if there were one version.
+//! Actors that are upgraded repeatedly, to the new version and back, while they work. The oracle is the behaviour
+//! without upgrades: whatever the schedule, each actor must behave as if there were only one version.
 //!
-//! The guest (`model` in `tests/guests/upgrades`) sends, asks, sets timers, kills and stops, and checks each answer, each end and the
-//! order of all messages; half of the states are not taken by the next version, in one way or another. Meanwhile this thread brings
-//! the program from one version to the other, with canaries and without, cancels some upgrades, and rehearses others.
+//! The guest (`model` in `tests/guests/upgrades`) sends, calls, sets timers, kills and stops. It checks each answer,
+//! each exit and the order of all messages. The next version rejects half of the states, in different ways. Meanwhile
+//! this thread moves the program from one version to the other, with canaries and without, cancels some upgrades, and
+//! rehearses others.
 //!
-//! `cargo run --release -p lunatic-tests --example renewed -- UPGRADES [SEED]` goes on for as long as you like.
+//! `cargo run --release -p lunatic-tests --example renewed -- UPGRADES [SEED]` runs for any length of time.
 
 use std::time::Duration;
 
@@ -16,22 +17,22 @@ use lunatic_host::{ExitReason, RunningSystem};
 use crate::guests::{Profile, bytes};
 use crate::host::Host;
 
-/// What has happened.
+/// Counts of what happened.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub struct Happened {
     /// Upgrades that were begun.
     pub upgrades: usize,
-    /// Processes that went over to another version, or came back.
+    /// Processes that moved to another version, or came back.
     pub changed: usize,
-    /// Processes that were tried and stayed.
+    /// Processes whose change was tried and failed.
     pub kept: usize,
 }
 
-/// Has a guest do things that the seed chooses, and upgrades it so often meanwhile.
+/// Runs a guest that does what the seed determines, and upgrades it this many times meanwhile.
 ///
 /// # Panics
 ///
-/// If anything is not as it would be without upgrades.
+/// If anything differs from the behaviour without upgrades.
 pub fn renew(host: &Host, seed: u64, upgrades: usize) -> Happened {
     let [old, new] = ["old", "new"].map(|version| {
         let wasm = bytes(&format!("upgrades-{version}"), Profile::Release);
@@ -49,7 +50,7 @@ pub fn renew(host: &Host, seed: u64, upgrades: usize) -> Happened {
                 continue;
             };
             if random.below(8) == 0 {
-                // At some point of the upgrade, which one does not matter.
+                // Cancel at an arbitrary point of the upgrade.
                 (0..random.below(3000)).for_each(|_| std::thread::yield_now());
                 upgrade.cancel();
             }
@@ -58,7 +59,7 @@ pub fn renew(host: &Host, seed: u64, upgrades: usize) -> Happened {
             happened.changed += report.changed;
             happened.kept += report.kept;
         }
-        // If it has failed, that is told by how it ended.
+        // If the guest has failed, its exit reason shows that below.
         if let Some(main) = system.main() {
             system.exit(main, &ExitReason::Error("done".into()));
         }
@@ -70,7 +71,7 @@ pub fn renew(host: &Host, seed: u64, upgrades: usize) -> Happened {
 fn config(random: &mut Random) -> UpgradeConfig {
     let mut config = UpgradeConfig::default();
     config.is_partial = true;
-    // That would be to forget messages.
+    // Restoring saved states would lose messages.
     config.restores_saved = false;
     config.rehearse_only = random.below(8) == 0;
     config.canary = match random.below(3) {
@@ -80,7 +81,7 @@ fn config(random: &mut Random) -> UpgradeConfig {
     };
     config.watch = Duration::from_micros(random.below(2000));
     config.time_limit = Duration::from_millis(5);
-    config.batch = 1 + random.below(4) as usize;
+    config.batch = Some(1 + random.below(4) as usize);
     config.children_first = random.below(2) == 0;
     config
 }
@@ -95,7 +96,7 @@ fn wait_until_ready(system: &RunningSystem) {
     }
 }
 
-/// Numbers that a seed decides.
+/// Pseudorandom numbers from a seed.
 struct Random(u64);
 
 impl Random {

@@ -1,16 +1,16 @@
-//! How much memory and how many descriptors the whole test program has: for test programs in which no other test runs.
+//! The memory and the descriptors that the whole test program uses, for test programs in which no other test runs.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
-/// The bytes of this program that are resident.
+/// The resident bytes of this program.
 ///
 /// # Panics
 ///
-/// If the system does not say, as Linux does.
+/// If the system does not report them as Linux does.
 pub fn resident() -> usize {
-    // Opened once: a guest may leave the program without descriptors.
+    // Opened only once: a guest may use up all descriptors of the program.
     static STATUS: OnceLock<File> = OnceLock::new();
     let status = STATUS.get_or_init(|| File::open("/proc/self/status").expect("Linux says what a program uses"));
     let mut bytes = [0; 4096];
@@ -21,7 +21,8 @@ pub fn resident() -> usize {
     kib.expect("Linux says it in kB") << 10
 }
 
-/// How many descriptors this program has open; 0 where the system does not say, as Linux does since 6.2. Opens none.
+/// The number of descriptors that this program has open; 0 if the system does not report it as Linux since 6.2 does.
+/// Opens none itself.
 pub fn descriptors() -> usize {
     std::fs::metadata("/proc/self/fd").map_or(0, |folder| folder.len() as usize)
 }

@@ -28,7 +28,7 @@ impl Build {
         let folder = current_folder()?;
         let cargo = Cargo::new(&folder, &self.compile.config, self.shell())?;
         let flags = [self.selection.to_cargo(), self.wide.to_cargo(), self.compile.to_cargo()].concat();
-        cargo.build(Verb::Build, &flags)?;
+        cargo.call(Verb::Build, &flags)?;
         Ok(0)
     }
 }

@@ -1,4 +1,4 @@
-//! `cargo lunatic doctor`: what is there for building and running guests, and what is not.
+//! `cargo lunatic doctor`: reports what is available for building and running guests, and what is missing.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +15,7 @@ use crate::rustflags::{self, Carrier, DEFAULT_STACK_SIZE};
 use crate::shell::Shell;
 use crate::toolchain::{Missing, Search, Toolchain, c, cache_folder, folder_size};
 
-/// Say what was found for building and running guests; changes nothing
+/// Report what is available for building and running guests; changes nothing
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Exit codes: 0 if guests can be built, 1 if not.")]
 pub(super) struct Doctor {}
@@ -58,7 +58,7 @@ impl Doctor {
     }
 }
 
-/// Says whether a program could be built, and returns the exit code.
+/// Reports whether a program could be built, and returns the exit code.
 fn verdict(result: Result<std::time::Duration, String>) -> i32 {
     match result {
         Ok(duration) => {
@@ -104,11 +104,11 @@ fn stack(carrier: &Carrier) -> String {
     }
 }
 
-/// Compiles and links a program, and returns how long that took.
+/// Compiles and links a program, and returns how long this took.
 fn try_out(toolchain: &Toolchain) -> Result<std::time::Duration, String> {
     let folder = std::env::temp_dir().join(format!("cargo-lunatic-doctor-{}", std::process::id()));
     let result = try_out_in(toolchain, &folder);
-    // What remains in the folder for temporary files does no harm.
+    // A leftover in the folder for temporary files does no harm.
     let _ = std::fs::remove_dir_all(&folder);
     result
 }
@@ -143,7 +143,7 @@ fn rustc_of(toolchain: &Toolchain) -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("rustc"))
 }
 
-/// Names and values, printed as a table.
+/// A table of names and values.
 #[derive(Debug, Default)]
 struct Report {
     lines: Vec<(&'static str, String)>,
@@ -164,7 +164,7 @@ impl Report {
         self.line("", toolchain.library_folder.display().to_string());
     }
 
-    /// What `lunatic.toml` of the package in `folder`, or above it, gives its programs.
+    /// The rights that `lunatic.toml` of the package in `folder`, or above it, grants.
     fn rights(&mut self, folder: &Path) {
         let package = folder.ancestors().find(|folder| folder.join("Cargo.toml").is_file());
         match package.map(rights_file::read) {
@@ -177,7 +177,7 @@ impl Report {
             ),
             Some(Ok(Some((path, file)))) => {
                 self.line("rights", path.display().to_string());
-                // A stranger may have written it, whose project this is.
+                // The file may be from a stranger, if the project is.
                 let lines = file.lines().into_iter().map(|line| untrusted::line(line).to_string());
                 lines.for_each(|line| self.line("", line));
             }
@@ -235,7 +235,7 @@ fn first_line(command: &mut Command) -> String {
     }
 }
 
-/// Total and available memory, where the kernel tells.
+/// Total and available memory, if the kernel reports them.
 fn memory() -> Option<String> {
     let text = std::fs::read_to_string("/proc/meminfo").ok()?;
     Some(format!(
@@ -245,14 +245,14 @@ fn memory() -> Option<String> {
     ))
 }
 
-/// A field of `/proc/meminfo` in bytes.
+/// A field of `/proc/meminfo`, in bytes.
 fn meminfo(text: &str, field: &str) -> Option<u64> {
     let value = text.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: u64 = value.trim().strip_suffix(" kB")?.parse().ok()?;
     kib.checked_mul(1024)
 }
 
-/// A size for people.
+/// Formats a size.
 fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     let mut value = bytes as f64;

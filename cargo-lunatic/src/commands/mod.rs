@@ -1,8 +1,12 @@
 //! The subcommands, one file each.
 
+mod bench;
 mod build;
+mod completions;
 mod doctor;
+mod man;
 mod new;
+mod pass;
 mod run;
 mod test;
 
@@ -10,20 +14,21 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::args::Compile;
+use crate::cargo::Verb;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// The variables we look at ourselves; cargo's are respected too.
+/// The variables that this program reads itself; it respects cargo's variables, too.
 const ENVIRONMENT: &str = "\
 Environment:
-  LUNATIC_TOOLCHAIN  Where the target for guests may come from
-      auto           all of the following, which is the default
+  LUNATIC_TOOLCHAIN  Where to get the target for guests
+      auto           from any of the following (the default)
       rustup         the Rust in use, or `rustup target add`
       debian         a toolchain made from Debian's packages
-  LUNATIC_CACHE      Folder for what can be made again
+  LUNATIC_CACHE      Folder for files that can be made again
                      [default: lunatic in XDG_CACHE_HOME or ~/.cache]";
 
 /// Build WebAssembly guests with cargo and run them on Lunatic
@@ -45,35 +50,56 @@ enum Command {
     Run(run::Run),
     Build(build::Build),
     Test(test::Test),
+    Bench(bench::Bench),
+    /// Check programs for errors without building them
+    #[command(after_help = "Options: those of `cargo check`; see `cargo help check`.")]
+    Check(pass::Pass),
+    /// Check programs with Clippy
+    #[command(after_help = "Options: those of `cargo clippy`; see `cargo clippy --help`.")]
+    Clippy(pass::Pass),
+    /// Build the documentation of programs and their dependencies
+    #[command(after_help = "Options: those of `cargo doc`, such as `--open`; see `cargo help doc`.")]
+    Doc(pass::Pass),
     New(new::New),
+    Init(new::Init),
     Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+    Man(man::Man),
 }
 
-/// Runs `cargo lunatic` with these arguments, the program's name first, and returns the exit code for the shell.
+/// Runs `cargo lunatic` with these arguments, of which the first is the program's name, and returns the exit code for
+/// the shell.
 ///
-/// The guest's own exit code where a guest ran; cargo's where cargo failed; 101 for other errors, as in cargo; 2 for
-/// arguments that are wrong.
+/// This is the guest's own exit code if a guest ran, cargo's if cargo failed, 2 if the arguments are wrong, and 101 for
+/// other errors, as in cargo.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let cli = Cli::parse_from(own_arguments(arguments));
     let (shell, result) = match cli.command {
         Command::Run(run) => (run.shell(), run.execute()),
         Command::Build(build) => (build.shell(), build.execute()),
         Command::Test(test) => (test.shell(), test.execute()),
+        Command::Bench(bench) => (bench.shell(), bench.execute()),
+        Command::Check(pass) => (pass.shell(), pass.execute(Verb::Check)),
+        Command::Clippy(pass) => (pass.shell(), pass.execute(Verb::Clippy)),
+        Command::Doc(pass) => (pass.shell(), pass.execute(Verb::Doc)),
         Command::New(new) => (new.shell(), new.execute()),
+        Command::Init(init) => (init.shell(), init.execute()),
         Command::Doctor(doctor) => (doctor.shell(), doctor.execute()),
+        Command::Completions(completions) => (Shell::new(false, None), completions.execute(Cli::command())),
+        Command::Man(man) => (man.shell(), man.execute(Cli::command())),
     };
     let code = result.unwrap_or_else(|error| {
-        // What went wrong inside cargo, cargo has said.
+        // Cargo has already reported its own errors.
         if !matches!(error, Error::Cargo(_)) {
             shell.error(&error);
         }
         error.exit_code()
     });
-    // Of a code outside of a byte the shell sees the lowest byte, and it must not see success.
+    // The shell sees only the lowest byte of the code, and must not take a failure for success.
     ExitCode::from(u8::try_from(code).unwrap_or(if code & 0xff == 0 { 1 } else { (code & 0xff) as u8 }))
 }
 
-/// Leaves out the `lunatic` that cargo puts between the program's name and the arguments.
+/// Removes the `lunatic` that cargo inserts after the program's name.
 fn own_arguments(arguments: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = arguments.into_iter().collect();
     if arguments.get(1).is_some_and(|first| first == "lunatic") {
@@ -96,15 +122,13 @@ fn current_folder() -> Result<PathBuf, Error> {
     })
 }
 
-/// A path as cargo shows it: relative where it lies below the current folder.
+/// A path as cargo shows it: relative if it lies below the current folder.
 fn shown<'a>(path: &'a Path, current: &Path) -> &'a Path {
     path.strip_prefix(current).unwrap_or(path)
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]

@@ -1,75 +1,140 @@
-//! `cargo lunatic new`: a project that runs and passes its test.
+//! `cargo lunatic new` and `cargo lunatic init`: create a project that runs and whose test passes.
 
+mod dependency;
+mod template;
+
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use self::dependency::{Origin, with_dependencies};
+use self::template::{Template, is_cargos};
 use super::{current_folder, shown};
 use crate::error::Error;
+use crate::rights_file;
 use crate::shell::Shell;
 
-const MAIN_RS: &str = include_str!("new/main.rs.template");
 const GITIGNORE: &str = "/target\n";
-
-/// Where this program was built from: beside it is the `lunatic` crate, as long as the checkout exists.
-const BUILT_FROM: &str = env!("CARGO_MANIFEST_DIR");
 
 /// Create a new project for Lunatic
 #[derive(Debug, clap::Args)]
 pub(super) struct New {
-    /// Folder to make; its last part is the name of the package
+    /// Folder to create; its name becomes the name of the package
     path: PathBuf,
 
-    /// Name of the package, if it is not that of the folder
+    #[command(flatten)]
+    project: Project,
+}
+
+/// Create a project for Lunatic in an existing folder, and keep its files
+#[derive(Debug, clap::Args)]
+pub(super) struct Init {
+    /// Folder of the project; its name becomes the name of the package
+    #[arg(default_value = ".")]
+    path: PathBuf,
+
+    #[command(flatten)]
+    project: Project,
+}
+
+/// The options of both.
+#[derive(Debug, clap::Args)]
+struct Project {
+    /// Program that the project begins with
+    #[arg(long, value_enum, default_value_t, value_name = "TEMPLATE")]
+    template: Template,
+
+    /// Same as `--template library`
+    #[arg(long, conflicts_with = "template")]
+    lib: bool,
+
+    /// Name of the package [default: the name of the folder]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
+
+    /// Edition of Rust [default: the newest]
+    #[arg(long, value_name = "YEAR")]
+    edition: Option<String>,
 
     /// Version control system: git, hg, pijul, fossil, none
     #[arg(long, value_name = "VCS")]
     vcs: Option<String>,
 
-    /// Say nothing but errors
+    /// Print only errors
     #[arg(short, long)]
     quiet: bool,
 }
 
 impl New {
     pub(super) fn shell(&self) -> Shell {
-        Shell::new(self.quiet, None)
+        self.project.shell()
     }
 
     pub(super) fn execute(&self) -> Result<i32, Error> {
+        self.project.make("new", &self.path)
+    }
+}
+
+impl Init {
+    pub(super) fn shell(&self) -> Shell {
+        self.project.shell()
+    }
+
+    pub(super) fn execute(&self) -> Result<i32, Error> {
+        self.project.make("init", &self.path)
+    }
+}
+
+impl Project {
+    fn shell(&self) -> Shell {
+        Shell::new(self.quiet, None)
+    }
+
+    fn template(&self) -> Template {
+        if self.lib { Template::Library } else { self.template }
+    }
+
+    /// Has cargo create the package with its command `verb`, then adds what makes it a project for Lunatic.
+    fn make(&self, verb: &str, path: &Path) -> Result<i32, Error> {
         let folder = current_folder()?;
-        self.cargo_new(&folder)?;
-        let root = folder.join(&self.path);
+        let root = folder.join(path);
+        let template = self.template();
+        let source = root.join(template.path());
+        let existed = source.exists();
+        self.call_cargo(verb, path, &folder)?;
+
         let manifest = root.join("Cargo.toml");
-        let text = std::fs::read_to_string(&manifest).map_err(file_error("read", &manifest))?;
-        write(&manifest, &with_dependency(&text, &dependency(Path::new(BUILT_FROM))))?;
-        write(&root.join("src/main.rs"), MAIN_RS)?;
-        let gitignore = root.join(".gitignore");
-        if !gitignore.exists() {
-            write(&gitignore, GITIGNORE)?;
+        let text = read(&manifest)?;
+        let lines = Origin::of_this_program().lines(template.crates());
+        write(&manifest, &with_dependencies(&text, &lines))?;
+        if is_free(&source, existed)? {
+            write(&source, template.source())?;
+            if let Some(rights) = template.rights() {
+                write_new(&root.join(rights_file::FILE), rights)?;
+            }
+        } else {
+            self.shell().status("Kept", "the sources that are there");
         }
-        let shown = shown(&root, &folder).display();
-        self.shell().status("Created", format!("Lunatic project `{shown}`"));
-        self.shell().status(
-            "Next",
-            format!("`cd {shown}`, then `cargo lunatic run` and `cargo lunatic test`"),
-        );
+        write_new(&root.join(".gitignore"), GITIGNORE)?;
+        self.report(path, shown(&root, &folder));
         Ok(0)
     }
 
-    /// Cargo itself makes the package: it knows which names are bad, which folders are taken, whether there is a
+    /// Cargo itself creates the package: it knows which names are invalid, which folders are taken, whether there is a
     /// repository, and whether the package belongs to a workspace.
-    fn cargo_new(&self, folder: &Path) -> Result<(), Error> {
+    fn call_cargo(&self, verb: &str, path: &Path, folder: &Path) -> Result<(), Error> {
         let cargo = std::env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
         let mut command = std::process::Command::new(&cargo);
-        command.args(["new", "--quiet", "--bin"]).current_dir(folder);
-        if let Some(name) = &self.name {
-            command.arg(format!("--name={name}"));
+        command.args([verb, "--quiet"]).current_dir(folder);
+        command.arg(match self.template() {
+            Template::Library => "--lib",
+            _ => "--bin",
+        });
+        for (flag, value) in [("name", &self.name), ("edition", &self.edition), ("vcs", &self.vcs)] {
+            if let Some(value) = value {
+                command.arg(format!("--{flag}={value}"));
+            }
         }
-        if let Some(vcs) = &self.vcs {
-            command.arg(format!("--vcs={vcs}"));
-        }
-        command.arg("--").arg(&self.path);
+        command.arg("--").arg(path);
         let status = command
             .status()
             .map_err(|source| Error::StartCargo { program: cargo, source })?;
@@ -79,81 +144,50 @@ impl New {
             Err(Error::Cargo(status.code().unwrap_or(101)))
         }
     }
-}
 
-/// The line of `[dependencies]`: the checkout's crate if it is there, else the released one of the same version.
-fn dependency(built_from: &Path) -> String {
-    let lunatic = built_from.parent().map(|checkout| checkout.join("lunatic"));
-    match lunatic {
-        Some(path) if path.join("Cargo.toml").is_file() => {
-            format!(
-                "lunatic = {{ path = {} }}",
-                toml::Value::String(path.display().to_string())
-            )
-        }
-        _ => format!("lunatic = \"{}\"", env!("CARGO_PKG_VERSION")),
+    fn report(&self, path: &Path, shown: &Path) {
+        let shown = shown.display();
+        self.shell().status("Created", format!("Lunatic project `{shown}`"));
+        let next = self.template().next();
+        self.shell().status(
+            "Next",
+            match path == Path::new(".") {
+                true => next.to_string(),
+                false => format!("`cd {shown}`, then {next}"),
+            },
+        );
     }
 }
 
-/// Puts `line` into `[dependencies]` of a manifest as cargo writes it, wherever that stands.
-fn with_dependency(manifest: &str, line: &str) -> String {
-    const HEADER: &str = "[dependencies]\n";
-    match manifest.find(HEADER) {
-        Some(start) => {
-            let (before, after) = manifest.split_at(start + HEADER.len());
-            format!("{before}{line}\n{after}")
-        }
-        None => format!("{}\n\n{HEADER}{line}\n", manifest.trim_end()),
+/// Whether the template may take the place of the source file, which is there already if it `existed` before cargo was
+/// called. Cargo creates none if it finds another file, such as `main.rs` beside `Cargo.toml`.
+fn is_free(source: &Path, existed: bool) -> Result<bool, Error> {
+    if !source.exists() {
+        return Ok(false);
     }
+    let bytes = std::fs::read(source).map_err(file_error("read", source))?;
+    Ok(!existed || is_cargos(&bytes))
+}
+
+fn read(path: &Path) -> Result<String, Error> {
+    std::fs::read_to_string(path).map_err(file_error("read", path))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Error> {
     std::fs::write(path, text).map_err(file_error("write", path))
 }
 
+/// Writes a file, unless one is there.
+fn write_new(path: &Path, text: &str) -> Result<(), Error> {
+    use std::io::Write as _;
+    match std::fs::File::create_new(path) {
+        Ok(mut file) => file.write_all(text.as_bytes()).map_err(file_error("write", path)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(file_error("write", path)(error)),
+    }
+}
+
 fn file_error(action: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
     let path = path.to_path_buf();
     move |source| Error::File { action, path, source }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(manifest: &str, expected: &str) {
-        assert_eq!(with_dependency(manifest, "lunatic = \"1\""), expected);
-    }
-
-    #[test]
-    fn the_dependency_lands_in_its_section() {
-        check(
-            "[package]\n\n[dependencies]\n",
-            "[package]\n\n[dependencies]\nlunatic = \"1\"\n",
-        );
-        check(
-            "[package]\n\n[dependencies]\n\n[lints]\nworkspace = true\n",
-            "[package]\n\n[dependencies]\nlunatic = \"1\"\n\n[lints]\nworkspace = true\n",
-        );
-        check(
-            "[package]\nname = \"x\"\n",
-            "[package]\nname = \"x\"\n\n[dependencies]\nlunatic = \"1\"\n",
-        );
-    }
-
-    #[test]
-    fn the_checkout_is_used_while_it_exists() {
-        let checkout = tempfile::tempdir().unwrap();
-        let built_from = checkout.path().join("cargo-lunatic");
-        assert_eq!(
-            dependency(&built_from),
-            format!("lunatic = \"{}\"", env!("CARGO_PKG_VERSION"))
-        );
-        std::fs::create_dir(checkout.path().join("lunatic")).unwrap();
-        std::fs::write(checkout.path().join("lunatic/Cargo.toml"), "").unwrap();
-        let line = dependency(&built_from);
-        let table: toml::Table = line.parse().unwrap();
-        let path = table["lunatic"]["path"].as_str().unwrap();
-        assert_eq!(Path::new(path), checkout.path().join("lunatic"));
-    }
 }

@@ -32,7 +32,7 @@ pub(super) struct Run {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Build again when a source file changes, and bring the program to the new version while it runs
+    /// Rebuild when a source file changes, and bring the running program to the new version
     #[cfg(unix)]
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "upgrade")]
     watch: Option<Way>,
@@ -41,11 +41,11 @@ pub(super) struct Run {
     #[arg(long, hide = true, value_name = "FILE")]
     built: Option<PathBuf>,
 
-    /// The package that it is of
+    /// The folder of the module's package
     #[arg(long, hide = true, value_name = "FOLDER", requires = "built")]
     built_in: Option<PathBuf>,
 
-    /// Arguments of the program
+    /// Arguments for the program
     #[arg(value_name = "ARGS", trailing_var_arg = true, help_heading = "Arguments")]
     arguments: Vec<String>,
 }
@@ -69,7 +69,7 @@ impl Run {
         self.run_in(&program.path, program.package_folder(), &folder)
     }
 
-    /// Builds the one program that is selected.
+    /// Builds the selected program.
     fn build(&self, folder: &Path, shell: Shell) -> Result<Artifact, Error> {
         let cargo = Cargo::new(folder, &self.compile.config, shell)?;
         let mut flags = [self.selection.to_cargo(), self.compile.to_cargo()].concat();
@@ -77,10 +77,10 @@ impl Run {
             let metadata = cargo.metadata(&self.compile.to_metadata())?;
             flags.extend(select::default_bin(&metadata, &self.selection.package)?.map(|name| format!("--bin={name}")));
         }
-        Ok(select::only_program(cargo.build(Verb::Build, &flags)?)?)
+        Ok(select::only_program(cargo.call(Verb::Build, &flags)?)?)
     }
 
-    /// Runs a module, with the rights of its package.
+    /// Runs a module with the rights of its package.
     fn run_in(&self, file: &Path, package: &Path, folder: &Path) -> Result<i32, Error> {
         let shell = self.shell();
         let path = shown(file, folder);
@@ -100,7 +100,7 @@ impl Run {
     }
 }
 
-/// What of a package's file can be read again: a flag goes before it.
+/// The part of a package's file that can be read again; a flag takes precedence.
 #[cfg(unix)]
 fn configuration(package: &Path) -> Configuration {
     let folder = package.to_owned();

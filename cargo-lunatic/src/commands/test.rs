@@ -1,9 +1,10 @@
 //! `cargo lunatic test`: builds tests and runs each as a process on Lunatic.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
-use lunatic_cli::{HostArgs, TestArgs};
+use clap::builder::PossibleValuesParser;
+use lunatic_cli::{HostArgs, Junit, TestArgs, TestFormat};
 
 use super::{current_folder, shown};
 use crate::args::{Compile, Selection, WideSelection};
@@ -32,20 +33,29 @@ pub(super) struct Test {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Build the tests, but do not run them
+    /// Build the tests without running them
     #[arg(long, help_heading = "Options")]
     no_run: bool,
 
-    /// Run all tests, whatever fails
+    /// Run all tests, even after one has failed
     #[arg(long, help_heading = "Options")]
     no_fail_fast: bool,
+
+    /// Format of the results: json prints one object a line, as libtest does
+    #[arg(long, value_name = "FMT", help_heading = "Options",
+          value_parser = PossibleValuesParser::new(["human", "short", "json"]))]
+    message_format: Option<String>,
+
+    /// Also write the results of all test programs to this file, in the format of JUnit
+    #[arg(long, value_name = "FILE", help_heading = "Options")]
+    junit: Option<PathBuf>,
 
     /// Options of the test runner
     #[arg(value_name = "ARGS", last = true, help_heading = "Arguments", display_order = 2)]
     arguments: Vec<String>,
 }
 
-/// What stands behind `--`.
+/// The arguments after `--`.
 #[derive(Debug, Parser)]
 #[command(
     name = "cargo lunatic test --",
@@ -63,14 +73,19 @@ impl Test {
     }
 
     pub(super) fn execute(&self) -> Result<i32, Error> {
-        let runner = self.runner().unwrap_or_else(|error| error.exit());
+        let mut runner = self.runner().unwrap_or_else(|error| error.exit());
         let folder = current_folder()?;
+        // Before the current folder becomes that of a package.
+        runner.report = match &runner.junit {
+            Some(path) if !self.no_run => Some(create(path)?),
+            _ => None,
+        };
         let cargo = Cargo::new(&folder, &self.compile.config, self.shell())?;
         let mut flags = [self.selection.to_cargo(), self.wide.to_cargo(), self.compile.to_cargo()].concat();
         if self.no_fail_fast {
             flags.push("--no-fail-fast".to_string());
         }
-        let mut modules = cargo.build(Verb::BuildTests, &flags)?;
+        let mut modules = cargo.call(Verb::BuildTests, &flags)?;
         modules.retain(|artifact| artifact.test);
         modules.sort_by_key(order);
         if self.no_run {
@@ -79,15 +94,24 @@ impl Test {
             }
             return Ok(0);
         }
-        Ok(self.run(&modules, &runner, &folder))
+        Ok(self.run(&modules, &mut runner, &folder))
     }
 
     fn runner(&self) -> Result<TestArgs, clap::Error> {
-        Ok(Runner::try_parse_from(self.filter.iter().chain(&self.arguments))?.test)
+        let mut runner = Runner::try_parse_from(self.filter.iter().chain(&self.arguments))?.test;
+        match self.message_format.as_deref() {
+            Some("json") => runner.format = TestFormat::Json,
+            Some("short") => runner.format = TestFormat::Terse,
+            _ => {}
+        }
+        if self.junit.is_some() {
+            runner.junit.clone_from(&self.junit);
+        }
+        Ok(runner)
     }
 
-    /// Runs one module after the other; ends with the first that fails, or with the last.
-    fn run(&self, modules: &[Artifact], runner: &TestArgs, folder: &Path) -> i32 {
+    /// Runs the modules in turn; stops after the first that fails.
+    fn run(&self, modules: &[Artifact], runner: &mut TestArgs, folder: &Path) -> i32 {
         let mut failed = Vec::new();
         let mut code = 0;
         for module in modules {
@@ -95,13 +119,14 @@ impl Test {
             let mut host = self.host.clone();
             host.env
                 .push(format!("CARGO_MANIFEST_DIR={}", module.package_folder().display()));
-            // As with cargo, tests find the files of their package where they expect them.
+            // As with cargo, the current folder of a test is that of its package.
             if let Err(error) = std::env::set_current_dir(module.package_folder()) {
                 let folder = module.package_folder().display().to_string();
                 self.shell()
                     .failure(format!("could not enter the folder {folder}: {error}"));
                 return 101;
             }
+            runner.suite = Some(suite(module));
             let this = lunatic_cli::test(&module.path, runner, &host);
             if this != 0 {
                 code = this;
@@ -124,6 +149,25 @@ impl Test {
     }
 }
 
+fn create(path: &Path) -> Result<Junit, Error> {
+    Junit::create(path).map_err(|source| Error::File {
+        action: "create",
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
+/// The name of the module in results: as its flag selects it, without dashes, or the name of the library.
+fn suite(module: &Artifact) -> String {
+    match module.kind {
+        Kind::Lib => module.name.clone(),
+        Kind::Bin => format!("bin/{}", module.name),
+        Kind::Example => format!("example/{}", module.name),
+        Kind::Test => format!("test/{}", module.name),
+        Kind::Bench => format!("bench/{}", module.name),
+    }
+}
+
 /// Unit tests first, then integration tests, as cargo runs them.
 fn order(module: &Artifact) -> (std::path::PathBuf, u8, String) {
     let kind = match module.kind {
@@ -136,7 +180,7 @@ fn order(module: &Artifact) -> (std::path::PathBuf, u8, String) {
     (module.manifest.clone(), kind, module.name.clone())
 }
 
-/// What is run, as cargo says it: `unittests src/main.rs (target/.../hello.wasm)`.
+/// The module as cargo names it: `unittests src/main.rs (target/.../hello.wasm)`.
 fn description(module: &Artifact, folder: &Path) -> String {
     let source = shown(&module.source, module.package_folder()).display();
     let path = shown(&module.path, folder).display();
@@ -146,7 +190,7 @@ fn description(module: &Artifact, folder: &Path) -> String {
     }
 }
 
-/// The flags that select this module alone.
+/// The flags that select only this module.
 fn rerun(module: &Artifact) -> String {
     match module.kind {
         Kind::Lib => "--lib".to_string(),
@@ -188,6 +232,17 @@ mod tests {
         assert!(parse("-- --no-such-flag").runner().is_err());
     }
 
+    #[test]
+    fn results_can_be_for_programs() {
+        let runner = parse("--message-format json --junit a.xml").runner().unwrap();
+        assert_eq!((runner.format, runner.junit), (TestFormat::Json, Some("a.xml".into())));
+        let runner = parse("--message-format=short -- --junit b.xml").runner().unwrap();
+        assert_eq!((runner.format, runner.junit), (TestFormat::Terse, Some("b.xml".into())));
+        assert_eq!(parse("-- --format json").runner().unwrap().format, TestFormat::Json);
+        assert!(Line::try_parse_from(["test", "--message-format=xml"]).is_err());
+        assert!(create(Path::new("/no/such/folder/a.xml")).is_err());
+    }
+
     fn module(kind: Kind, name: &str, source: &str) -> Artifact {
         Artifact {
             name: name.to_string(),
@@ -213,6 +268,8 @@ mod tests {
             "tests/outside.rs (/w/target/a.wasm)"
         );
         assert_eq!(rerun(&test), "--test outside");
+        assert_eq!((suite(&bin), suite(&test)), ("bin/p".into(), "test/outside".into()));
+        assert_eq!(suite(&module(Kind::Lib, "p", "src/lib.rs")), "p");
     }
 
     #[test]

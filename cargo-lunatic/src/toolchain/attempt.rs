@@ -1,10 +1,10 @@
-//! What was tried in vain, and what would help.
+//! What was tried without success, and what would help.
 
 use std::fmt;
 
 use crate::TARGET;
 
-/// One way that did not lead to a toolchain.
+/// A way that did not lead to a toolchain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
@@ -12,7 +12,7 @@ pub struct Attempt {
     pub way: String,
     /// Why it failed.
     pub why: String,
-    /// The command that would help, where there is one.
+    /// The command that would help, if there is one.
     pub help: Option<String>,
 }
 
@@ -35,12 +35,12 @@ impl Attempt {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Missing {
-    /// Each way that was tried, in order.
+    /// The ways that were tried, in order.
     pub attempts: Vec<Attempt>,
 }
 
 impl Missing {
-    /// Takes an attempt that ends the search at once.
+    /// Records the attempt if it failed, which ends the search: the error then holds all attempts so far.
     pub(super) fn note<T>(&mut self, result: Result<T, Attempt>) -> Result<T, Missing> {
         result.map_err(|attempt| {
             self.attempts.push(attempt);

@@ -1,20 +1,20 @@
-//! The C compiler for guests: tells the `cc` crate which one makes WebAssembly.
+//! The C compiler for guests: tells the `cc` crate which compiler produces WebAssembly.
 //!
-//! Packages with C code compile it in their build scripts, mostly through the `cc` crate, which reads `CC_wasm32_wasip1`
-//! and the like. Where the user has set none of these, they are set to a clang that is there: that of `WASI_SDK_PATH`,
-//! else the newest in `PATH` if Debian's `wasi-libc` is there, too. Where there is none, a stand-in is named, which only
-//! notes that it was called: then, and not for every project, the compiler is installed from Debian's packages, or the
-//! user is told what to install.
+//! Packages with C code compile it in their build scripts, mostly through the `cc` crate, which reads variables such as
+//! `CC_wasm32_wasip1`. If the user has set none of these, they are set to an existing clang: that of `WASI_SDK_PATH`,
+//! or else the newest in `PATH` if Debian's `wasi-libc` is installed, too. If there is none, they name a stand-in,
+//! which only records that it was called. Only then, and not for every project, the compiler is installed from Debian's
+//! packages, or a message says what to install.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 
-/// Variables by which users choose the C compiler for guests themselves.
+/// Variables with which users choose the C compiler for guests themselves.
 const CHOSEN: [&str; 4] = ["CC_wasm32-wasip1", "CC_wasm32_wasip1", "TARGET_CC", "CROSS_COMPILE"];
 
-/// Versions of clang that Debian puts into the names of programs, the newest first.
+/// The versions of clang that may be part of a program's name on Debian.
 const VERSIONS: std::ops::RangeInclusive<u32> = 14..=40;
 
 /// Where Debian's `wasi-libc` is.
@@ -28,16 +28,16 @@ pub(crate) struct CCompiler {
     flags: String,
 }
 
-/// What there is for compiling C.
+/// How C can be compiled.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// The user chose: we set nothing.
+    /// The user has chosen: nothing is set.
     Chosen,
     Compiler(CCompiler),
     Missing,
 }
 
-/// Looks for the C compiler; costs some looks into folders.
+/// Looks for the C compiler; this costs a few directory lookups.
 pub(crate) fn find(env: &Environment) -> Found {
     find_with_headers(env, Path::new(DEBIAN_HEADERS))
 }
@@ -71,7 +71,8 @@ fn find_with_headers(env: &Environment, headers: &Path) -> Found {
         (Some(clang), Some(archiver)) => Found::Compiler(CCompiler {
             clang,
             archiver,
-            // The C library is in folders of the old name, which newer clangs call deprecated.
+            // The C library is in folders with the old name of the target, which newer versions of clang call
+            // deprecated.
             flags: "--target=wasm32-wasi --sysroot=/usr -Wno-deprecated".into(),
         }),
         _ => Found::Missing,
@@ -79,14 +80,14 @@ fn find_with_headers(env: &Environment, headers: &Path) -> Found {
 }
 
 impl CCompiler {
-    /// Compiles and links whole programs: to be given sources and `-o FILE`.
+    /// Compiles and links whole programs; the caller adds sources and `-o FILE`.
     pub(crate) fn command(&self) -> std::process::Command {
         let mut command = std::process::Command::new(&self.clang);
         command.args(self.flags.split(' '));
         command
     }
 
-    /// What the `cc` crate is told. Flags of the user's own stay, behind ours.
+    /// The variables for the `cc` crate. The user's own flags are kept, after ours.
     pub(crate) fn variables(&self, env: &Environment) -> Vec<(&'static str, OsString)> {
         let flags = match env.text("CFLAGS_wasm32_wasip1") {
             Some(own) => format!("{} {own}", self.flags),
@@ -102,14 +103,14 @@ impl CCompiler {
     }
 }
 
-/// Stands in for a C compiler that is missing, and notes that it was asked for.
+/// Stands in for a missing C compiler, and records that it was called.
 #[derive(Debug)]
 pub(crate) struct StandIn {
     folder: PathBuf,
 }
 
 impl StandIn {
-    /// Makes one in the folder for temporary files.
+    /// Creates a stand-in in the folder for temporary files.
     pub(crate) fn new() -> std::io::Result<Self> {
         use std::sync::atomic::{AtomicU32, Ordering};
         static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -127,12 +128,12 @@ impl StandIn {
         Ok(this)
     }
 
-    /// The program.
+    /// The path of the stand-in.
     pub(crate) fn program(&self) -> PathBuf {
         self.folder.join("clang")
     }
 
-    /// Whether a build asked for a C compiler.
+    /// Whether a build has called it.
     pub(crate) fn was_wanted(&self) -> bool {
         self.folder.join("clang.wanted").exists()
     }

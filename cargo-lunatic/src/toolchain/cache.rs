@@ -1,12 +1,12 @@
-//! The user's cache folder, where made toolchains are kept. Everything in it can be deleted at any time.
+//! The user's cache folder, which keeps the toolchains that were made. Everything in it can be deleted at any time.
 
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
 
-/// `LUNATIC_CACHE`, else `lunatic` in `XDG_CACHE_HOME`, else `~/.cache/lunatic`.
+/// `LUNATIC_CACHE`, otherwise `lunatic` in `XDG_CACHE_HOME`, otherwise `~/.cache/lunatic`.
 pub(crate) fn cache_folder(env: &Environment) -> Option<PathBuf> {
-    // A relative XDG_CACHE_HOME is invalid by its specification and is to be ignored.
+    // By its specification, a relative XDG_CACHE_HOME is invalid and must be ignored.
     env.path("LUNATIC_CACHE")
         .and_then(|folder| std::path::absolute(folder).ok())
         .or_else(|| {
@@ -19,7 +19,7 @@ pub(crate) fn cache_folder(env: &Environment) -> Option<PathBuf> {
         .or_else(|| Some(env.path("HOME")?.join(".cache/lunatic")))
 }
 
-/// Bytes of all files below `folder`; links are not followed.
+/// Total size of all files below `folder`; links are not followed.
 pub(crate) fn folder_size(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return 0;

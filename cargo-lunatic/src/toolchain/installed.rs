@@ -1,7 +1,7 @@
 //! Way 1: the Rust in use has the target.
 //!
-//! Rust's compiler finds its library from where it stands itself. So when it is known which compiler cargo will use, a
-//! look into its folder answers at once; otherwise the compiler is asked, through rustup's proxy if need be.
+//! Rust's compiler finds its library relative to its own path. If the compiler that cargo will use is known, its folder
+//! shows whether the library is there; otherwise the compiler is asked, through rustup's proxy if necessary.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -49,7 +49,7 @@ fn library_folder(search: &Search) -> Result<PathBuf, Attempt> {
     }
 }
 
-/// The compiler that the user set for cargo, by cargo's rules.
+/// The compiler that the user has set for cargo, by cargo's rules.
 fn chosen_rustc(search: &Search) -> Option<PathBuf> {
     let variable = || {
         search
@@ -60,7 +60,7 @@ fn chosen_rustc(search: &Search) -> Option<PathBuf> {
     variable().or_else(|| search.config.text(&["build", "rustc"]).map(PathBuf::from))
 }
 
-/// The folder of the toolchain that rustup chose, when rustup's proxy started us and would start `rustc`.
+/// The folder of the toolchain that rustup chose, if rustup's proxy has started this program and would start `rustc`.
 fn rustup_toolchain(search: &Search) -> Option<PathBuf> {
     let proxy = search.env.find_program("rustc")?;
     if !proxy.with_file_name("rustup").is_file() {
@@ -79,7 +79,7 @@ fn rustup_toolchain(search: &Search) -> Option<PathBuf> {
     has_rustc(&root).then_some(root)
 }
 
-/// A linked toolchain may start its compiler through a script, which says nothing about where its library is.
+/// A linked toolchain may start its compiler through a script, whose path does not show where the library is.
 fn has_rustc(root: &Path) -> bool {
     let rustc = root.join("bin").join(format!("rustc{}", std::env::consts::EXE_SUFFIX));
     rustc.is_file() && root.join("lib/rustlib").is_dir()

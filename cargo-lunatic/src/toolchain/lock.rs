@@ -1,4 +1,5 @@
-//! One maker at a time: a lock on a file in the cache folder, which the system drops when its holder ends in any way.
+//! Lets only one process at a time make a toolchain: locks a file in the cache folder. The operating system releases
+//! the lock however its holder ends.
 
 use std::fs::{File, TryLockError};
 use std::path::Path;
@@ -12,7 +13,7 @@ pub(super) struct Lock {
 }
 
 impl Lock {
-    /// Waits until no other process holds the lock of `folder`, which is made if it is not there.
+    /// Waits until no other process holds the lock of `folder`, which is created if it is missing.
     pub(super) fn take(folder: &Path, shell: Shell) -> Result<Lock, String> {
         let path = folder.join("lock");
         let file = std::fs::create_dir_all(folder)
@@ -25,7 +26,7 @@ impl Lock {
                 file.lock()
                     .map_err(|error| format!("cannot lock `{}`: {error}", path.display()))?;
             }
-            // Some network file systems have no locks; a rename at the end still leaves nothing half-made.
+            // Some network file systems have no locks; the final rename still leaves nothing half-made.
             Err(TryLockError::Error(_)) => {}
         }
         Ok(Lock { _file: file })

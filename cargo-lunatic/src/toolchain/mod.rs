@@ -1,14 +1,14 @@
 //! Finds or makes what is needed to compile for [`TARGET`].
 //!
-//! The ways, in this order; the first that works is used:
+//! There are four ways. They are tried in this order, and the first that works is used:
 //!
-//! 1. the Rust in use has the target (`RUSTC`, `RUSTUP_TOOLCHAIN`, `rust-toolchain.toml` and cargo's `build.rustc` are
-//!    respected);
-//! 2. a toolchain that way 4 made earlier;
-//! 3. `rustup target add`, for the toolchain in use;
-//! 4. on Debian and its derivatives, a toolchain made from Debian's packages and kept in the user's cache folder.
+//! 1. The Rust in use has the target (`RUSTC`, `RUSTUP_TOOLCHAIN`, `rust-toolchain.toml` and cargo's `build.rustc` are
+//!    respected).
+//! 2. A toolchain that way 4 has made earlier.
+//! 3. `rustup target add`, for the toolchain in use.
+//! 4. On Debian and its derivatives, a toolchain made from Debian's packages and kept in the user's cache folder.
 //!
-//! `LUNATIC_TOOLCHAIN` chooses: `auto` (the default) tries all, `rustup` only 1 and 3, `debian` only 2 and 4.
+//! `LUNATIC_TOOLCHAIN` restricts them: `auto` (the default) allows all, `rustup` only 1 and 3, `debian` only 2 and 4.
 
 mod attempt;
 pub(crate) mod c;
@@ -34,7 +34,7 @@ use crate::environment::Environment;
 use crate::shell::Shell;
 use lock::Lock;
 
-/// The variable that says which ways may be used.
+/// The variable that restricts the ways.
 pub const TOOLCHAIN_VARIABLE: &str = "LUNATIC_TOOLCHAIN";
 
 /// A compiler with the standard library for [`TARGET`].
@@ -45,11 +45,11 @@ pub struct Toolchain {
     pub way: Way,
     /// The cargo to call.
     pub cargo: PathBuf,
-    /// The rustc that cargo is told to use; `None` leaves the choice to cargo.
+    /// The rustc for cargo to use; `None` leaves the choice to cargo.
     pub rustc: Option<PathBuf>,
-    /// The rustdoc that belongs to it.
+    /// The rustdoc of the same toolchain.
     pub rustdoc: Option<PathBuf>,
-    /// The folder with the standard library for the target.
+    /// The folder that contains the standard library for the target.
     pub library_folder: PathBuf,
 }
 
@@ -59,7 +59,7 @@ pub struct Toolchain {
 pub enum Way {
     /// The Rust in use had the target.
     Installed,
-    /// `rustup target add` has just brought it.
+    /// `rustup target add` has just installed it.
     Rustup,
     /// Made from Debian's packages, now or earlier.
     Debian,
@@ -75,7 +75,7 @@ impl std::fmt::Display for Way {
     }
 }
 
-/// Which ways [`TOOLCHAIN_VARIABLE`] allows.
+/// The ways that [`TOOLCHAIN_VARIABLE`] allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Allowed {
     Auto,
@@ -106,10 +106,10 @@ impl Allowed {
     }
 }
 
-/// Where to look and what to obey while looking.
+/// Where to search, and which settings to respect.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Search<'a> {
-    /// The folder cargo is called in: `rust-toolchain.toml` counts from here.
+    /// The folder that cargo is called in, for which `rust-toolchain.toml` is looked up.
     pub(crate) folder: &'a Path,
     pub(crate) config: &'a Config,
     pub(crate) env: &'a Environment,
@@ -117,7 +117,7 @@ pub(crate) struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// What is there already; changes nothing and costs next to nothing.
+    /// Finds an existing toolchain; changes nothing and costs very little.
     pub(crate) fn find(&self) -> Result<Toolchain, Missing> {
         let mut missing = Missing::default();
         let allowed = missing.note(Allowed::from_env(self.env))?;
@@ -136,7 +136,7 @@ impl Search<'_> {
         Err(missing)
     }
 
-    /// What is there, else what can be made; says on stderr what takes time.
+    /// Finds an existing toolchain or makes one; reports slow steps on stderr.
     pub(crate) fn find_or_make(&self) -> Result<Toolchain, Missing> {
         let mut missing = match self.find() {
             Ok(toolchain) => return Ok(toolchain),
@@ -146,7 +146,7 @@ impl Search<'_> {
             return Err(missing);
         };
         let lock = self.lock();
-        // Whoever held the lock before may have made it.
+        // The previous holder of the lock may have made it.
         if let Ok(toolchain) = self.find() {
             return Ok(toolchain);
         }
@@ -157,7 +157,7 @@ impl Search<'_> {
             }
         }
         if allowed.debian() {
-            // The attempt to make one says more than that none was made earlier.
+            // The failed attempt to make one explains more than the fact that none was made earlier.
             missing.attempts.retain(|attempt| attempt.way != debian::MADE_EARLIER);
             match lock.and_then(|_lock| debian::make(self)) {
                 Ok(toolchain) => return Ok(toolchain),
@@ -179,7 +179,7 @@ impl Search<'_> {
     }
 }
 
-/// Whether `folder` holds a standard library, as `rustc --print target-libdir` names it.
+/// Whether `folder`, as printed by `rustc --print target-libdir`, contains a standard library.
 fn has_std(folder: &Path) -> bool {
     let Ok(entries) = std::fs::read_dir(folder) else {
         return false;

@@ -1,4 +1,4 @@
-//! Ways 2 and 4 where there is no Debian: neither can work.
+//! Ways 2 and 4 on systems that are not Debian: neither can work.
 
 use std::path::PathBuf;
 

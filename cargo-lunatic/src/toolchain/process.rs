@@ -1,4 +1,4 @@
-//! Runs a helper program and keeps what it says, for when it fails.
+//! Runs a helper program and keeps its output for an error report.
 
 use std::io::{self, BufRead, BufReader};
 use std::path::Path;
@@ -8,7 +8,8 @@ use std::time::Duration;
 /// How many lines of a failed program's output are shown.
 const LINES_SHOWN_MAX: usize = 12;
 
-/// How often a program that is busy being written is tried again, and the pause between: a second in all.
+/// How often the start of a program whose file is open for writing is retried, and the pause in between: one second in
+/// all.
 const BUSY_TRIES_MAX: u32 = 100;
 const BUSY_PAUSE: Duration = Duration::from_millis(10);
 
@@ -16,7 +17,7 @@ const BUSY_PAUSE: Duration = Duration::from_millis(10);
 ///
 /// # Errors
 ///
-/// When it cannot be started or fails: a text that names the program and ends with the last lines it wrote.
+/// If it cannot be started or fails: a text that names the program and ends with the last lines of its output.
 pub(super) fn output(command: &mut Command) -> Result<String, String> {
     let program = program(command);
     let output = start(
@@ -39,7 +40,8 @@ pub(super) fn output(command: &mut Command) -> Result<String, String> {
     Err(failure(&program, output.status, &String::from_utf8_lossy(said)))
 }
 
-/// Runs `command`, hands each line of its stderr to `show` as it comes; its stdout goes where `command` says.
+/// Runs `command` and passes each line of its stderr to `show` as it arrives; its stdout goes where `command` directs
+/// it.
 ///
 /// # Errors
 ///
@@ -67,10 +69,10 @@ pub(super) fn run_showing(command: &mut Command, mut show: impl FnMut(&str)) -> 
     }
 }
 
-/// Starts `command`; while its file is open for writing, tries again.
+/// Starts `command`; retries while its file is open for writing.
 ///
-/// A program that this process wrote and closed can still be held for a moment: by a child that another thread forked in
-/// between and that has not yet called `exec`, which closes what it inherited. The kernel answers `ETXTBSY` then.
+/// A program that this process has written and closed can still be open in a child that another thread has forked in
+/// between and that has not called `exec` yet, which closes inherited files. Until then, the kernel returns `ETXTBSY`.
 fn start(command: &mut Command) -> io::Result<Child> {
     for _ in 1..BUSY_TRIES_MAX {
         match command.spawn() {

@@ -5,7 +5,7 @@ use std::process::Command;
 use super::{Attempt, Search, Toolchain, Way, installed, process};
 use crate::TARGET;
 
-/// Adds the target with rustup; shows rustup's own progress.
+/// Adds the target with rustup, and shows rustup's own progress.
 pub(super) fn add_target(search: &Search) -> Result<Toolchain, Attempt> {
     let way = format!("`rustup target add {TARGET}`");
     let Some(rustup) = search.env.find_program("rustup") else {

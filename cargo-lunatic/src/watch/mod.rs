@@ -1,8 +1,10 @@
-//! `cargo lunatic run --watch`: builds and runs a program, and brings it to what its sources have become each time they change.
+//! `cargo lunatic run --watch`: builds and runs a program, and updates the running program each time its sources
+//! change.
 //!
-//! The program runs in a process of its own: this command again, told which file to run, with an admin door. So an upgrade is what
-//! `lunatic upgrade` does, and where the change does not fit, or nothing of the program can change while it runs, it is stopped in order
-//! and started again. A program that does not compile changes nothing.
+//! The program runs in a process of its own: this command again, with the file to run and an admin door as arguments.
+//! An update is therefore the same as `lunatic upgrade`. If the change does not fit, or no process of the program can
+//! change while it runs, the program is shut down in order and started again. A program that does not compile changes
+//! nothing.
 
 mod program;
 mod sources;
@@ -23,21 +25,21 @@ use crate::artifact::Artifact;
 use crate::error::Error;
 use crate::shell::Shell;
 
-/// So often files are looked at.
+/// How often files are checked.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
-/// Files have stood still for so long before they are built: an editor may write several.
+/// How long files must be unchanged before they are built: an editor may write several.
 const QUIET: Duration = Duration::from_millis(100);
 
-/// How a program is brought to what its sources have become.
+/// How a program is updated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum Way {
-    /// While it runs, or by a restart where that cannot be
+    /// While it runs, or by a restart if that is not possible
     Upgrade,
     /// By a restart
     Restart,
 }
 
-/// Builds, runs and watches until Ctrl-C or SIGTERM: the exit code of the program that ran then.
+/// Builds, runs and watches until Ctrl-C or SIGTERM, and returns the exit code of the program that is running then.
 pub(crate) fn watch(
     shell: Shell,
     way: Way,
@@ -88,7 +90,7 @@ pub(crate) fn watch(
     }
 }
 
-/// Upgrades a program to the module that was built. The error says why it has to be restarted instead.
+/// Upgrades a program to the module that was built. The error says why it must be restarted instead.
 fn bring(program: &mut Program, file: &Path, way: Way, shell: Shell) -> Result<(), String> {
     if !program.is_running().unwrap_or(false) {
         return Err("the program, which had ended".into());
@@ -107,7 +109,7 @@ fn bring(program: &mut Program, file: &Path, way: Way, shell: Shell) -> Result<(
     Ok(())
 }
 
-/// The files as they are when they have not changed for a while.
+/// The files after they have not changed for a while.
 fn when_quiet(mut sources: Sources) -> Sources {
     loop {
         thread::sleep(QUIET);
@@ -119,7 +121,7 @@ fn when_quiet(mut sources: Sources) -> Sources {
     }
 }
 
-/// What cargo and this program read beside the sources.
+/// The files that cargo and this program read in addition to the sources.
 fn manifests(built: &Artifact) -> Vec<PathBuf> {
     let folder = built.package_folder();
     vec![
@@ -129,14 +131,14 @@ fn manifests(built: &Artifact) -> Vec<PathBuf> {
     ]
 }
 
-/// What the user has asked for by a signal.
+/// The user's request, as a signal conveys it.
 const GO_ON: u8 = 0;
-/// Ctrl-C, of which the terminal has told the program as well.
+/// Ctrl-C, which the terminal has sent to the program as well.
 const INTERRUPT: u8 = 1;
-/// SIGTERM, which nobody else has heard.
+/// SIGTERM, which only this process has received.
 const TERMINATE: u8 = 2;
 
-/// Listens for signals: which has come.
+/// Listens for signals, and stores the last one.
 fn listen() -> Result<Arc<AtomicU8>, Error> {
     let failed = |source| Error::File {
         action: "listen for signals in",

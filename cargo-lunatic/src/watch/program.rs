@@ -13,14 +13,14 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::artifact::Artifact;
 use crate::error::Error;
 
-/// So often it is asked how an upgrade goes.
+/// How often the progress of an upgrade is requested.
 const ASK_EVERY: Duration = Duration::from_millis(20);
-/// A program that has just been started opens its door within this time.
+/// How long a program that has just been started may take to open its door.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(30);
-/// To compile a version takes no longer.
+/// How long a version may take to compile.
 const COMPILE_TIME: Duration = Duration::from_secs(300);
 
-/// What an upgrade has done.
+/// The result of an upgrade.
 pub(super) struct Upgraded {
     /// Processes that run the new version.
     pub(super) changed: usize,
@@ -28,15 +28,15 @@ pub(super) struct Upgraded {
     pub(super) left: usize,
 }
 
-/// A program that runs, or has ended.
+/// A program that runs or has ended.
 pub(super) struct Program {
     child: Child,
     door: Client,
 }
 
 impl Program {
-    /// Starts a program that was built: runs this command again, with the same arguments, on the built module. `door` is the path that the user
-    /// wants the admin door to have.
+    /// Starts a program that was built: runs this command again, with the same arguments, on the built module. `door`
+    /// is the path that the user has given for the admin door.
     pub(super) fn start(built: &Artifact, door: Option<&Path>) -> Result<Self, Error> {
         let file = &built.path;
         let failed = |source| Error::File {
@@ -62,12 +62,12 @@ impl Program {
         })
     }
 
-    /// Whether it has not ended.
+    /// Whether it is still running.
     pub(super) fn is_running(&mut self) -> Result<bool, Error> {
         Ok(self.child.try_wait().map_err(lost)?.is_none())
     }
 
-    /// Stops it in order, and waits for its end: its exit code.
+    /// Shuts it down in order, waits for it, and returns its exit code.
     pub(super) fn stop(&mut self) -> Result<i32, Error> {
         if self.is_running()? {
             // It may have ended just now.
@@ -76,13 +76,13 @@ impl Program {
         self.wait()
     }
 
-    /// Waits for its end: its exit code.
+    /// Waits until it ends, and returns its exit code.
     pub(super) fn wait(&mut self) -> Result<i32, Error> {
         let status = self.child.wait().map_err(lost)?;
         Ok(status.code().unwrap_or(1))
     }
 
-    /// Brings it to the version in `file`, at once; or why that cannot be.
+    /// Upgrades it to the version in `file` without canaries; the error says why this is not possible.
     pub(super) fn upgrade(&mut self, file: &Path) -> Result<Upgraded, String> {
         let wasm = std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
         let mut view = self.begin(wasm)?;
@@ -103,13 +103,13 @@ impl Program {
     }
 
     fn begin(&mut self, wasm: Vec<u8>) -> Result<UpgradeView, String> {
-        /// Nobody is waited for for long: who does not come changes later.
+        /// A short patience: processes that do not reach their point of change in time change later.
         const PATH: &str = "/v1/upgrade?canary=none&patience=2";
         let start = std::time::Instant::now();
         loop {
             match self.door.post_body(PATH, wasm.clone(), COMPILE_TIME) {
                 Ok(view) => return Ok(view),
-                // The program has been started just now.
+                // The program has just been started.
                 Err(Trouble::NobodyThere(_))
                     if start.elapsed() < DOOR_TIMEOUT && self.is_running().unwrap_or(false) =>
                 {
@@ -121,7 +121,7 @@ impl Program {
     }
 }
 
-/// A program that is watched does not outlive the one who watches it.
+/// A watched program does not outlive its watcher.
 impl Drop for Program {
     fn drop(&mut self) {
         let _ = self.child.kill();
@@ -137,7 +137,7 @@ fn lost(source: std::io::Error) -> Error {
     }
 }
 
-/// The arguments behind `run`, without `--watch`: those of the program's own are left as they are.
+/// The arguments after `run`, without `--watch`; the program's own arguments are unchanged.
 fn without_watch(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut rest = arguments.skip_while(|argument| argument != "run").skip(1);
     let mut kept = Vec::new();

@@ -1,35 +1,35 @@
-//! The files that a program is made of, and whether they have changed.
+//! The source files of a program, and whether they have changed.
 //!
-//! Cargo writes beside each program a file of the same name that ends in `.d`: a rule of `make`, with all sources of the program and of
-//! the packages that lie in folders. What they are now is compared with what they were: by their times and lengths, which
-//! needs no service of the system, and works on each file system.
+//! Beside each program, cargo writes a file with the same name and the ending `.d`: a rule for `make` that lists all
+//! sources of the program and of the packages that are in local folders. Changes are found by comparing times and
+//! lengths, which needs no service of the operating system and works on every file system.
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-/// What is known of a file; none: it is not there.
+/// The state of a file; `None` if it does not exist.
 type Stamp = Option<(SystemTime, u64)>;
 
-/// The files of a program, as they were.
+/// The files of a program, and their state.
 pub(crate) struct Sources(BTreeMap<PathBuf, Stamp>);
 
 impl Sources {
-    /// Those of the program in `artifact`, and `others`, as they are now.
+    /// The sources of the program in `artifact`, and `others`, in their current state.
     pub(crate) fn of(artifact: &Path, others: &[PathBuf]) -> Self {
         let rule = fs::read_to_string(artifact.with_extension("d")).unwrap_or_default();
         let files = in_rule(&rule).into_iter().chain(others.iter().cloned());
         Self(files.map(|file| (file.clone(), stamp(&file))).collect())
     }
 
-    /// One that is not what it was.
+    /// A file that has changed since.
     pub(crate) fn changed(&self) -> Option<&Path> {
         let changed = self.0.iter().find(|(file, before)| stamp(file) != **before);
         changed.map(|(file, _)| file.as_path())
     }
 
-    /// The same files, as they are now.
+    /// The same files in their current state.
     pub(crate) fn now(&self) -> Self {
         Self(self.0.keys().map(|file| (file.clone(), stamp(file))).collect())
     }
@@ -46,7 +46,7 @@ fn stamp(file: &Path) -> Stamp {
     Some((metadata.modified().ok()?, metadata.len()))
 }
 
-/// The files on the right of a rule. A space in a path has a backslash before it.
+/// The files on the right side of a rule. Spaces in paths are escaped with a backslash.
 fn in_rule(rule: &str) -> Vec<PathBuf> {
     let right = rule.split_once(": ").map_or("", |(_, right)| right);
     let line = right.lines().next().unwrap_or_default();

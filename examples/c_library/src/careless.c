@@ -1,4 +1,4 @@
-/* A library as one finds it: it works, and it has the four bugs that C is known for. */
+/* A typical C library: it works, but it has four typical bugs. */
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,7 @@ unsigned checksum(const unsigned char *bytes, size_t len) {
     return b << 16 | a;
 }
 
-/* A buffer overflow: nobody looks at how long the name is. */
+/* A buffer overflow: the length of the name is not checked. */
 size_t greet(const char *name, size_t len) {
     char *buffer = malloc(16);
     for (volatile size_t i = 0; i < len; i++)
@@ -28,7 +28,7 @@ struct shape {
 
 static double square(const struct shape *shape) { return shape->size * shape->size; }
 
-/* A use after free: what was the shape is a text by the time that its function is called. */
+/* A use after free: when the function of the shape is called, its memory holds a text. */
 double use_after_free(void) {
     struct shape *shape = malloc(sizeof *shape);
     shape->area = square;

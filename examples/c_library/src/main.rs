@@ -1,7 +1,7 @@
-//! Careless C code, called without fear: each call is in a process of its own, which may do nothing but compute.
+//! Unsafe C code, called safely: each call runs in its own process, which has no rights except to compute.
 //!
-//! A buffer overflow, a use after free, a null dereference and an endless loop each end one process. The others, and the
-//! main process, go on; crash reports name the C function.
+//! A buffer overflow, a use after free, a null dereference and an endless loop each terminate one process. The others,
+//! and the main process, go on; crash reports name the C function.
 //!
 //! ```sh
 //! cargo lunatic run -p lunatic-example-c-library --bin c_library
@@ -14,7 +14,8 @@ fn main() {
 
     use lunatic::{Channel, Process, ProcessConfig};
 
-    // SAFETY: these are the signatures of `careless.c`. What its functions do to memory, they do to that of the process.
+    // ANCHOR: calls
+    // SAFETY: these are the signatures in `careless.c`. Its functions can only damage the memory of their own process.
     unsafe extern "C" {
         safe fn use_after_free() -> f64;
         safe fn null_dereference() -> f64;
@@ -31,17 +32,19 @@ fn main() {
     };
 
     run("buffer overflow", || {
-        // SAFETY: it is not safe: the buffer has 16 bytes. The memory that is overwritten is this process's own.
+        // SAFETY: this overflows a buffer of 16 bytes, on purpose. The memory that is overwritten is this process's
+        // own.
         unsafe { greet(c"attacker".as_ptr(), 64 << 20) };
     });
     run("use after free", || _ = use_after_free());
     run("null dereference", || _ = null_dereference());
     run("endless loop", || _ = endless_loop(0));
+    // ANCHOR_END: calls
 
     for i in 0..3_u32 {
         let work = move || {
             let bytes = vec![i as u8; 1000];
-            // SAFETY: the bytes are readable for their length.
+            // SAFETY: `bytes` is readable for its length.
             results.send((i, unsafe { checksum(bytes.as_ptr(), bytes.len()) }));
         };
         Process::builder().config(&nothing).spawn(work).unwrap();

@@ -1,4 +1,4 @@
-//! SQLite, unchanged C from the registry, in a process that sees one folder and nothing else.
+//! SQLite, unmodified C from the registry, in a process that has access to one folder only.
 //!
 //! ```sh
 //! cargo lunatic run -p lunatic-example-c-library --bin sqlite --dir /tmp::/data

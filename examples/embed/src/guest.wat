@@ -17,17 +17,17 @@
     (data (i32.const 0) "shop:orders=1\00")
     (data (i32.const 32) "the shop opens\n")
     (data (i32.const 96) "open")
-    ;; What is printed: a pointer and a length.
+    ;; The text to print: a pointer and a length.
     (data (i32.const 64) "\20\00\00\00\0f\00\00\00")
     (table 2 funcref)
     (elem (i32.const 1) $clerk)
 
-    ;; A child: of its two orders the second is refused.
+    ;; A child, which places two orders. The second is refused.
     (func $clerk
         (call $say_number (call $order (i32.const 10)))
         (call $say_number (call $order (i32.const 10))))
 
-    ;; Waits for a message with any tag, and says it.
+    ;; Waits for a message with any tag, and passes it to the program.
     (func $hear
         (call $say (i32.const 4096)
             (call $receive (i32.const 0) (i32.const 0) (i32.const 3072) (i32.const 4096) (i32.const 4096)
@@ -37,16 +37,16 @@
         (drop (call $write (i32.const 1) (i32.const 64) (i32.const 1) (i32.const 80)))
         (call $say_number (call $price (i32.const 14)))
         (call $say_number (call $wait_for_delivery (call $order (i32.const 20)) (i32.const 60000)))
-        ;; There is no order of this number.
+        ;; There is no order with this number.
         (call $say_number (call $wait_for_delivery (i32.const 9) (i32.const 10)))
         (call $say_number (call $stocktaking))
         (call $expect_news)
         (call $hear)
-        ;; Spawns a clerk: the configuration's place and length are in the options at 1024.
+        ;; Spawns a clerk; the options at 1024 contain the address and length of the configuration.
         (i64.store (i32.const 1064) (i64.const 0))
         (i32.store (i32.const 1072) (i32.const 14))
         (drop (call $spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1024) (i32.const 2048)))
         (drop (call $join (i64.load (i32.const 2048)) (i64.load (i32.const 2056)) (i64.const -1)))
-        ;; Open, until somebody says that it is not.
+        ;; The shop is open until a message closes it.
         (call $say (i32.const 96) (i32.const 4))
         (call $hear)))

@@ -1,6 +1,7 @@
 //! A native program that embeds Lunatic: a shop whose clerks are processes of a guest.
 //!
-//! [`shop`] adds host functions, `guest.wat` calls them, and [`run`] starts it, talks to it and looks into it.
+//! [`shop`] adds host functions, `guest.wat` calls them, and [`run`] starts the guest, sends it a message and inspects
+//! it.
 
 pub mod shop;
 
@@ -33,7 +34,7 @@ pub const GUEST: &str = include_str!("guest.wat");
 /// The tag of the message that closes the shop.
 const CLOSE: u64 = 42;
 
-/// Output that goes line by line to a function, as to the log of the program.
+/// Output that is passed line by line to a function, for example to the log of the program.
 struct Lines<F>(F);
 
 impl<F: FnMut(&str)> Write for Lines<F> {
@@ -51,12 +52,12 @@ impl<F: FnMut(&str)> Write for Lines<F> {
 ///
 /// # Errors
 ///
-/// When the runtime cannot be built, the guest cannot run, or nothing more can be written.
+/// If the runtime cannot be built, the guest cannot run, or writing fails.
 pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
-    // What the guest says comes out here: a host function is its way to send to this program.
+    // The guest's messages arrive here: it sends them to this program with a host function.
     let (says, mut said) = mpsc::unbounded_channel();
     let shop = Shop::new(says.clone());
-    // The extension is the runtime's; what this program wants to see of it later it shares.
+    // The extension belongs to the runtime; the data that this program needs later is shared.
     let ledger = shop.ledger();
     let runtime = Runtime::builder()
         .workers(2)
@@ -75,16 +76,16 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
             ..WasiConfig::default()
         },
         max_memory: 1 << 20,
-        // No limit, but it is measured.
+        // No caps, but the usage is measured.
         caps: Some(Caps::default()),
         expects_messages: true,
         ..SystemConfig::default()
     };
-    // The right of the main process, which its children get no more of.
+    // The right of the main process; its children never get more.
     config.inherited.set(OrdersMax::new(3));
     let system = runtime.start(&module, config)?;
 
-    // It says so when it is open. If it ended before, the end of the system would be seen below.
+    // The guest reports when it is open. If it exited before, the end of the system would show below.
     while let Some(line) = said.recv().await {
         writeln!(out, "{line}")?;
         if line == "open" {
@@ -99,11 +100,11 @@ pub async fn run(out: &mut impl Write) -> anyhow::Result<()> {
     writeln!(out, "{} processes, {} of them wait", processes.len(), waiting.count())?;
     writeln!(out, "figures: {} processes", runtime.figures().processes)?;
 
-    // A message from this thread, which could be any; then an asynchronous wait, which blocks none.
+    // Send a message from this thread (any thread could); then wait asynchronously, without blocking a thread.
     let main = system.main().ok_or_else(|| anyhow::anyhow!("the shop has closed"))?;
     system.send(main, CLOSE, b"closing time")?;
     let reason = system.ended().await;
-    // The last text is out, too.
+    // Wait until the last text is written.
     stdout.finish();
     while let Ok(line) = said.try_recv() {
         writeln!(out, "{line}")?;
@@ -127,7 +128,7 @@ async fn wait_for_silence(system: &RunningSystem) {
     }
 }
 
-/// Starts a guest that never ends, and ends it.
+/// Starts a guest that runs for ever, and stops it.
 async fn stop_another(runtime: &Runtime, out: &mut impl Write) -> anyhow::Result<()> {
     let spins = runtime.load(br#"(module (func (export "_start") (loop $spin (br $spin))))"#)?;
     let system = runtime.start(&spins, SystemConfig::default())?;

@@ -1,4 +1,4 @@
-//! The extension: what guests can import from `shop`.
+//! The extension: the functions that guests can import from `shop`.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -12,28 +12,28 @@ use tokio::sync::oneshot;
 /// The tag of the news that native threads send.
 const NEWS: u64 = 7;
 
-/// What the runtime keeps: this value itself.
+/// The state of the runtime: this value itself.
 pub struct Shop {
     ledger: Arc<Mutex<Ledger>>,
     says: UnboundedSender<String>,
 }
 
-/// What is counted for all processes.
+/// Counts for all processes.
 #[derive(Debug, Default)]
 pub struct Ledger {
-    /// Orders that were placed.
+    /// The number of orders that were placed.
     pub orders: u32,
-    /// Processes that have ended.
+    /// The number of processes that have exited.
     pub left: u32,
 }
 
-/// What each process keeps: its open orders.
+/// The state of each process: its open orders.
 struct Orders {
     open: Vec<oneshot::Receiver<i32>>,
     says: UnboundedSender<String>,
 }
 
-/// However the process ends, this runs before anybody hears of the end.
+/// Whatever the reason of the exit, this runs before any process is notified of it.
 impl Drop for Orders {
     fn drop(&mut self) {
         let _ = self.says.send(format!("a clerk left with {} orders", self.open.len()));
@@ -44,7 +44,7 @@ impl Drop for Orders {
 pub struct OrdersMax(usize);
 
 impl OrdersMax {
-    /// So many.
+    /// A right to place `max` orders.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self(max))
     }
@@ -55,7 +55,7 @@ impl OrdersMax {
 }
 
 impl Shop {
-    /// One whose guests speak through `says`.
+    /// Makes an extension whose guests send text to `says`.
     pub fn new(says: UnboundedSender<String>) -> Self {
         Self {
             ledger: Arc::default(),
@@ -63,7 +63,7 @@ impl Shop {
         }
     }
 
-    /// What it counts.
+    /// The counts.
     pub fn ledger(&self) -> Arc<Mutex<Ledger>> {
         self.ledger.clone()
     }
@@ -75,24 +75,24 @@ impl Extension for Shop {
     }
 
     fn link(&self, linker: &mut Linker<Ctx>) -> Result<()> {
-        // It computes.
+        // A function that computes.
         linker.func_wrap("shop", "price", |pieces: u32| pieces.saturating_mul(3))?;
-        // It waits.
+        // A function that waits.
         linker.func_wrap_async("shop", "wait_for_delivery", |caller, (order, timeout_ms)| {
             Box::new(wait_for_delivery(caller, order, timeout_ms))
         })?;
-        // It blocks a thread.
+        // A function that blocks a thread.
         linker.func_wrap_async("shop", "stocktaking", |caller: Caller<'_, Ctx>, ()| {
             Box::new(async move {
                 let count = || {
                     std::thread::sleep(Duration::from_millis(10));
                     1000
                 };
-                // `None` would be a panic of the work.
+                // `None` would mean that the work has panicked.
                 caller.data().spawn_blocking(count).await.unwrap_or(0)
             })
         })?;
-        // It keeps state for the process and for the runtime.
+        // A function that keeps state for the process and for the runtime.
         let (ledger, says) = (self.ledger.clone(), self.says.clone());
         linker.func_wrap("shop", "order", move |caller: Caller<'_, Ctx>, pieces: u32| {
             order(caller, &ledger, &says, pieces)
@@ -123,14 +123,14 @@ impl Extension for Shop {
 }
 
 impl Shop {
-    /// Messages from guests to this program.
+    /// The functions that send text from guests to this program.
     fn link_speech(&self, linker: &mut Linker<Ctx>) -> Result<()> {
         let says = self.says.clone();
         linker.func_wrap(
             "shop",
             "say",
             move |mut caller: Caller<'_, Ctx>, text: u32, len: u32| {
-                // Pointers and texts of a guest are not trusted: what is wrong with them ends the process.
+                // Pointers and texts of a guest are not trusted: an invalid one terminates the process.
                 let text = guest_memory::read_string(&mut caller, text, len)?;
                 let _ = says.send(text);
                 Ok(())
@@ -144,7 +144,7 @@ impl Shop {
     }
 }
 
-/// Places an order, and returns its number; -1 if the process may place no more.
+/// Places an order, and returns its number; -1 if the process may not place another.
 fn order(mut caller: Caller<'_, Ctx>, ledger: &Mutex<Ledger>, says: &UnboundedSender<String>, pieces: u32) -> i32 {
     let ctx = caller.data_mut();
     let max = OrdersMax::of(ctx.inherited());
@@ -159,7 +159,7 @@ fn order(mut caller: Caller<'_, Ctx>, ledger: &Mutex<Ledger>, says: &UnboundedSe
     let (delivers, delivery) = oneshot::channel();
     open.push(delivery);
     let number = open.len() as i32 - 1;
-    // Elsewhere in this program somebody delivers: a native thread.
+    // The order is delivered by another part of this program: a native thread.
     std::thread::spawn(move || {
         std::thread::sleep(Duration::from_millis(5));
         let _ = delivers.send(pieces as i32);
@@ -168,14 +168,14 @@ fn order(mut caller: Caller<'_, Ctx>, ledger: &Mutex<Ledger>, says: &UnboundedSe
     number
 }
 
-/// Waits for an order: how many pieces came; -1 if the time has passed, -2 if there is no such order.
+/// Waits for an order. Returns the number of pieces; -1 if the timeout passed, -2 if there is no such order.
 async fn wait_for_delivery(mut caller: Caller<'_, Ctx>, order: i32, timeout_ms: u32) -> i32 {
     let delivery = usize::try_from(order).ok().and_then(|order| {
         let orders = caller.data().find_state::<Orders>()?;
         (order < orders.open.len()).then_some(order)
     });
     let Some(order) = delivery else { return -2 };
-    // The place stays taken, with a delivery that never comes.
+    // The place stays taken, by a delivery that never comes.
     let gone = oneshot::channel().1;
     let orders = caller
         .data_mut()
@@ -188,16 +188,16 @@ async fn wait_for_delivery(mut caller: Caller<'_, Ctx>, order: i32, timeout_ms: 
     }
 }
 
-/// Has a native thread send news to the process.
+/// Makes a native thread send news to the process.
 fn expect_news(caller: Caller<'_, Ctx>) {
     let process = caller.data().this();
     std::thread::spawn(move || {
-        // If it has ended, nobody wants to know.
+        // If the process has exited, the news is dropped.
         let _ = process.send(NEWS, b"the van is here");
     });
 }
 
-/// What the ledger says in the end.
+/// A summary of the ledger.
 pub fn sum(ledger: &Mutex<Ledger>) -> String {
     let Ledger { orders, left } = &*lock(ledger);
     format!("orders of all: {orders}, clerks that left: {left}")

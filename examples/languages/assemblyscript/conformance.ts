@@ -1,4 +1,4 @@
-// The conformance kit in AssemblyScript: `lunatic conformance` runs this with the name of a case, and says what it must do.
+// The conformance kit in AssemblyScript: `lunatic conformance` runs this program with the name of a case, and checks what it does.
 //
 //     asc conformance.ts --outFile conformance.wasm --exportTable --use abort=lunatic/stop
 //     lunatic conformance conformance.wasm

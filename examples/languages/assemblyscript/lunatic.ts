@@ -1,9 +1,8 @@
 // Lunatic for AssemblyScript: processes, messages, channels, links, monitors, names, timers and exit reasons.
 //
-// A child has a memory of its own, with global variables as their initializers leave them: what it is to know goes along as captured
-// bytes or in messages. Compile with `--exportTable`, as the optimizer drops the table that entries are found in, and without
-// `--exportStart`: the start function of the module then runs in each child before its entry.
-// Codes below 0 are returned as they are; docs/abi.md says what they mean.
+// A child has its own memory, with the initial values of global variables: pass data to it as captured bytes or in messages. Compile
+// with `--exportTable`, because the optimizer drops the table that contains the entries, and without `--exportStart`, so that the
+// start function of the module runs in each child before its entry. Codes below 0 are returned unchanged; docs/abi.md describes them.
 
 // @ts-ignore: decorator
 @external("lunatic::process", "spawn")
@@ -107,12 +106,12 @@ export const GONE: i32 = -7;
 export const NAME_TAKEN: i32 = -8;
 export const DENIED: i32 = -9;
 
-/** The timeout that never passes; timeouts are in nanoseconds. */
+/** The timeout that never passes. Timeouts are in nanoseconds. */
 export const FOREVER: u64 = u64.MAX_VALUE;
 /** A millisecond, in nanoseconds. */
 export const MILLISECOND: u64 = 1_000_000;
 
-/** A process or a channel. Its bytes can be captured and sent. */
+/** A handle of a process or a channel. Its bytes can be captured and sent. */
 export class Handle {
   constructor(public id: u64 = 0, public key: u64 = 0) {}
 
@@ -133,14 +132,14 @@ export class Handle {
 export const LINK: u32 = 1;
 export const MONITOR: u32 = 2;
 
-/** A text as bytes of UTF-8. */
+/** Encodes a text as UTF-8. */
 export function utf8(text: string): StaticArray<u8> {
   const bytes = new StaticArray<u8>(String.UTF8.byteLength(text));
   String.UTF8.encodeUnsafe(changetype<usize>(text), text.length, changetype<usize>(bytes));
   return bytes;
 }
 
-/** Bytes of UTF-8 as text. */
+/** Decodes UTF-8. */
 export function text(bytes: StaticArray<u8>): string {
   return String.UTF8.decodeUnsafe(changetype<usize>(bytes), bytes.length);
 }
@@ -149,24 +148,24 @@ function at(bytes: StaticArray<u8>): usize {
   return changetype<usize>(bytes);
 }
 
-/** The bytes that this process was spawned with. */
+/** Returns the bytes that this process was spawned with. */
 export function captured(): StaticArray<u8> {
   const bytes = new StaticArray<u8>(<i32>process_captured_len());
   process_captured(at(bytes), bytes.length);
   return bytes;
 }
 
-/** What the last spawn has made: the child; or its code, if that is not 0. */
+/** The result of the last spawn: the child; or the code, if that is not 0. */
 export class Spawned {
   constructor(public code: i32, public process: Handle) {}
 }
 
 /**
- * Spawns a process that calls the function. Options hold before the child runs: `flags` are `LINK` and `MONITOR`, `config` its
- * rights, entries `KEY` or `KEY=VALUE` with a zero byte behind each.
+ * Spawns a process that calls the function. Options take effect before the child runs: `flags` are `LINK` and `MONITOR`, `config`
+ * its rights, entries `KEY` or `KEY=VALUE`, each followed by a zero byte.
  */
 export function spawnWith(entry: () => void, bytes: StaticArray<u8>, flags: u32, monitorTag: u64, config: string): Spawned {
-  // The host needs this import in a program that spawns, and the compiler drops what nobody calls.
+  // The host needs this import in a program that spawns, and the compiler drops imports that are not called.
   process_next();
   const options = new StaticArray<u8>(56), out = new StaticArray<u8>(24), rights = utf8(config);
   store<u32>(at(options), flags);
@@ -177,21 +176,21 @@ export function spawnWith(entry: () => void, bytes: StaticArray<u8>, flags: u32,
   return new Spawned(code, Handle.read(out));
 }
 
-/** Spawns a process that calls the function, with a copy of at most 64 KiB of bytes. Ends the program if it is refused. */
+/** Spawns a process that calls the function, with a copy of the bytes, at most 64 KiB. Aborts the program if the spawn is refused. */
 export function spawn(entry: () => void, bytes: StaticArray<u8> = []): Handle {
   const spawned = spawnWith(entry, bytes, 0, 0, "");
   assert(spawned.code == 0, "a spawn was refused");
   return spawned.process;
 }
 
-/** The calling process. */
+/** Returns the calling process. */
 export function self(): Handle {
   const out = new StaticArray<u8>(16);
   process_this(at(out));
   return Handle.read(out);
 }
 
-/** 1 while the process has not ended, else 0; or INVALID. */
+/** Returns 1 if the process has not exited, else 0; or INVALID. */
 export function isAlive(process: Handle): i32 {
   return process_is_alive(process.id, process.key);
 }
@@ -200,39 +199,39 @@ export function kill(process: Handle): i32 {
   return process_kill(process.id, process.key);
 }
 
-/** What the last call has left in the buffer. */
+/** Takes the contents of the buffer that the last call has filled. */
 export function take(): StaticArray<u8> {
   const bytes = new StaticArray<u8>(<i32>buffer_len());
   buffer_take(at(bytes), bytes.length);
   return bytes;
 }
 
-// Messages of more than 1 MiB are sent from the buffer.
+// Messages of more than 1 MiB are sent through the buffer.
 function putLong(message: StaticArray<u8>): i32 {
   return message.length > 1 << 20 ? buffer_put(at(message), message.length) : 0;
 }
 
-/** Appends a message to the mailbox of a process: 0, or a code. Tags are from 16 up. */
+/** Sends a message to the mailbox of a process. Returns 0 or a code. Tags must be 16 or more. */
 export function send(to: Handle, tag: u64, message: StaticArray<u8>): i32 {
   const code = putLong(message);
   return code < 0 ? code : mailbox_send(to.id, to.key, tag, at(message), message.length);
 }
 
-/** Mail: a message (kind 0), or news of a link (1) or a monitor (2). `code` is below 0 if there is none. */
+/** Mail: a message (kind 0), or a notification from a link (1) or a monitor (2). `code` is below 0 if there is none. */
 export class Mail {
   constructor(public code: i32, public kind: u32, public tag: u64, public body: StaticArray<u8>) {}
 }
 
-/** Takes the oldest mail with one of the tags, or any if there are none. */
+/** Receives the oldest mail with one of the tags, or with any tag if there are none. */
 export function receive(tags: StaticArray<u64>, timeout: u64): Mail {
   const header = new StaticArray<u8>(40);
-  // Without room for it, the body is in the buffer.
+  // If it does not fit, the body is in the buffer.
   const len = mailbox_receive(changetype<usize>(tags), tags.length, at(header), 0, 0, timeout);
   const body: StaticArray<u8> = len > 0 ? take() : [];
   return new Mail(len, load<u32>(at(header)), load<u64>(at(header), 8), body);
 }
 
-/** Who has called, and the message. */
+/** The caller, and the message of a call. */
 export class Request {
   constructor(public from: Handle, public reference: u64, public message: StaticArray<u8>) {}
 
@@ -260,7 +259,7 @@ export function call(to: Handle, tag: u64, message: StaticArray<u8>, timeout: u6
   return new Mail(code, 0, 0, body);
 }
 
-/** How a process ended: a kind of docs/abi.md (0 normal, 1 exit, 3 trap, 4 killed, 7 error) and what belongs to it. */
+/** An exit reason: a kind from docs/abi.md (0 normal, 1 exit, 3 trap, 4 killed, 7 error), with its detail and text. */
 export class Reason {
   constructor(public kind: i32, public detail: i32, public text: string) {}
 
@@ -269,13 +268,13 @@ export class Reason {
   }
 }
 
-/** Waits for a process to end. */
+/** Waits until a process has exited. */
 export function join(process: Handle): Reason {
   process_join(process.id, process.key, FOREVER);
   return Reason.read(take());
 }
 
-/** Ends the calling process with an error. */
+/** Exits the calling process with an error. */
 export function fail(why: string): void {
   const head = new StaticArray<u8>(8);
   store<i32>(at(head), 7);
@@ -287,7 +286,7 @@ export function exit(code: i32): void {
   proc_exit(code);
 }
 
-/** Exit signals become mail, with the tag 1, from now on. */
+/** Makes exit signals become mail, with the tag 1. */
 export function trapExits(): void {
   process_trap_exit(1);
 }
@@ -296,11 +295,11 @@ export function sleep(ns: u64): void {
   process_sleep(ns);
 }
 
-/** A queue of messages; it closes when the process that made it ends. */
+/** A queue of messages, which closes when the process that made it exits. */
 export class Channel {
   constructor(public handle: Handle) {}
 
-  /** Holds at most `bound` messages; 0: any number. */
+  /** Makes a channel that holds at most `bound` messages; 0 means no bound. */
   static make(bound: u64): Channel {
     const out = new StaticArray<u8>(16);
     assert(channel_new(bound, at(out)) == 0, "a channel was refused");
@@ -312,7 +311,7 @@ export class Channel {
     return code < 0 ? code : channel_send(this.handle.id, this.handle.key, at(message), message.length, timeout);
   }
 
-  /** The oldest message, as mail; `code` is below 0 if there is none. */
+  /** Receives the oldest message, as mail; `code` is below 0 if there is none. */
   pull(timeout: u64): Mail {
     const len = channel_receive(this.handle.id, this.handle.key, 0, 0, timeout);
     const body: StaticArray<u8> = len > 0 ? take() : [];
@@ -330,7 +329,7 @@ export function unregister(name: string): i32 {
   return registry_unregister(at(bytes), bytes.length);
 }
 
-/** The process with the name, and a code, as of a spawn. */
+/** Returns the process with the name, and a code, as a spawn does. */
 export function lookup(name: string): Spawned {
   const bytes = utf8(name), out = new StaticArray<u8>(16);
   const code = registry_lookup(at(bytes), bytes.length, at(out));
@@ -344,12 +343,12 @@ export function sendAfter(to: Handle, tag: u64, message: StaticArray<u8>, delay:
   return load<u64>(at(out));
 }
 
-/** Whether the timer had still to send. */
+/** Cancels a timer; returns whether it had not sent yet. */
 export function cancel(timer: u64): bool {
   return timer_cancel(timer) == 1;
 }
 
-/** Prints to standard output at once, without a newline. */
+/** Prints to standard output immediately, without a newline. */
 export function print(line: string): void {
   const bytes = utf8(line), range = new StaticArray<usize>(3);
   range[0] = at(bytes);
@@ -357,7 +356,7 @@ export function print(line: string): void {
   fd_write(1, changetype<usize>(range), 1, changetype<usize>(range) + 8);
 }
 
-/** The argument with this number, or nothing. */
+/** Returns the argument with this number, or nothing. */
 export function argument(number: i32): string {
   const sizes = new StaticArray<usize>(2);
   args_sizes_get(changetype<usize>(sizes), changetype<usize>(sizes) + 4);
@@ -367,7 +366,7 @@ export function argument(number: i32): string {
   return String.UTF8.decodeUnsafe(places[number], sizes[1] - (places[number] - at(bytes)), true);
 }
 
-/** What `abort` of the compiler calls (`--use abort=lunatic/stop`): the message goes to standard error, and the process traps. */
+/** The compiler calls this for `abort` (`--use abort=lunatic/stop`): writes the message to standard error, and traps. */
 export function stop(message: string | null, file: string | null, line: u32, column: u32): void {
   const bytes = utf8((message ? message : "abort") + " in " + (file ? file : "?") + ":" + line.toString() + "\n");
   const range = new StaticArray<usize>(3);

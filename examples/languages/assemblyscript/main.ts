@@ -1,4 +1,4 @@
-// A worker for each number, whose answers come as messages, and a child that is watched while it crashes.
+// A worker for each number that answers by message, and a child that is monitored while it crashes.
 //
 //     asc main.ts --outFile main.wasm --exportTable --use abort=lunatic/stop
 //     lunatic main.wasm

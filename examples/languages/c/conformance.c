@@ -1,4 +1,4 @@
-// The conformance kit in C: `lunatic conformance` runs this with the name of a case, and says what it must do.
+// The conformance kit in C: `lunatic conformance` runs this program with the name of a case, and checks what it does.
 //
 //     clang --target=wasm32-wasip1 -I ../../../lunatic-sys/include conformance.c -o conformance.wasm
 //     lunatic conformance conformance.wasm
@@ -10,7 +10,7 @@ enum { LONG_LEN = 3 << 20 };
 
 static const uint64_t forever = LUNATIC_NO_TIMEOUT;
 
-// Prints how a process ended.
+// Prints an exit reason.
 static void print_reason(const lunatic_reason *reason) {
     if (reason->kind == LUNATIC_EXIT_NORMAL)
         printf("normal\n");
@@ -37,7 +37,7 @@ static lunatic_handle spawn(lunatic_entry entry, const void *captured, size_t le
     return child;
 }
 
-// Receives under one tag, or any if it is 0, and returns the length.
+// Receives mail with one tag (any tag if it is 0), and returns the length.
 static int receive(uint64_t tag, void *to, size_t capacity) {
     lunatic_header header;
     return lunatic_receive(&tag, tag != 0, &header, to, capacity, forever);
@@ -154,7 +154,7 @@ static void closed(void) {
 
 LUNATIC_ENTRY(exit_with_7, captured, len) { exit(7); }
 
-// Spawns a child with options and prints the reason in the mail of this kind about its end.
+// Spawns a child with options, and prints the reason in the notification of this kind about its exit.
 static void print_news(lunatic_entry entry, const lunatic_spawn_options *options, uint64_t tag, uint32_t kind) {
     lunatic_spawned child;
     if (lunatic_spawn_with(entry, NULL, 0, options, &child) != LUNATIC_OK) exit(1);
@@ -282,7 +282,7 @@ int main(int argc, char **argv) {
     };
     for (size_t i = 0; argc == 2 && i < sizeof cases / sizeof *cases; i++)
         if (strcmp(argv[1], cases[i].name) == 0) {
-            // A child may print between two lines of the parent's: each line goes out at once.
+            // A child may print between two lines of the parent, so each line is flushed immediately.
             setvbuf(stdout, NULL, _IOLBF, 0);
             cases[i].run();
             return 0;

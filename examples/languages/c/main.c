@@ -1,4 +1,4 @@
-// A counter that others ask, workers that send to it, and a process that watches one of them crash.
+// A counter that serves requests, workers that send to it, and a process that monitors one that crashes.
 //
 //     clang --target=wasm32-wasip1 -I ../../../lunatic-sys/include main.c -o main.wasm
 //     lunatic main.wasm
@@ -8,13 +8,13 @@
 
 enum { ADD = 16, GET = 17, CRASHED = 18, WORKERS = 4, SENT_BY_EACH = 100 };
 
-// What a worker is to know. It has a memory of its own, so this travels as captured bytes.
+// The data of a worker. A worker has its own memory, so the data is passed as captured bytes.
 typedef struct {
     lunatic_handle counter;
     int number;
 } job;
 
-// Keeps a sum, adds what messages say and answers who asks.
+// Keeps a sum: adds the numbers in messages, and answers requests.
 LUNATIC_ENTRY(count, captured, len) {
     long long sum = 0;
     for (;;) {
@@ -34,7 +34,7 @@ LUNATIC_ENTRY(count, captured, len) {
 LUNATIC_ENTRY(work, captured, len) {
     const job *mine = captured;
     for (int i = 0; i < SENT_BY_EACH; i++) lunatic_send(mine->counter, ADD, &mine->number, sizeof mine->number);
-    // This line is flushed although the entry returns and `exit` is not called.
+    // This line is flushed although the entry returns without calling `exit`.
     printf("worker %d is done\n", mine->number);
 }
 

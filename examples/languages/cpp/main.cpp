@@ -1,4 +1,4 @@
-// Workers whose answers come through a channel, a name, a timer, and a child that is watched while it crashes.
+// Workers that answer through a channel, a registered name, a timer, and a child that is monitored while it crashes.
 //
 //     zig c++ --target=wasm32-wasi -std=c++20 -fno-exceptions -Wl,-z,stack-size=65536
 //         -I ../../../lunatic-sys/include main.cpp -o main.wasm
@@ -17,10 +17,10 @@ struct job {
     int number;
 };
 
-// Runs before each entry, also in a child.
+// Runs before each entry, also in children.
 const std::string greeting = "constructors have run";
 
-// Its destructor runs, and its line is flushed, when the entry returns.
+// The destructor runs, and its line is flushed, when the entry returns.
 struct farewell {
     ~farewell() { std::puts("destructors have run"); }
 };

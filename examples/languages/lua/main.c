@@ -1,10 +1,10 @@
-// Lua, as it is, on Lunatic: each script runs in a process of its own, with errors (`pcall`) and coroutines, and can spawn others.
+// Unmodified Lua on Lunatic: each script runs in its own process, with errors (`pcall`) and coroutines, and can spawn others.
 //
 //     clang --target=wasm32-wasip1 -mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false -I . -I ../../../lunatic-sys/include
 //         -I LUA *.c LUA/l*.c -D_WASI_EMULATED_SIGNAL -lwasi-emulated-signal -o main.wasm       (without lua.c and luac.c)
 //
 // In scripts, `spawn(code)` runs code in a new process and returns its handle as a string, `send(handle, text)` and `receive()` pass
-// messages, `self()` is the calling process, and `join(handle)` waits and tells how it ended.
+// messages, `self()` returns the calling process, and `join(handle)` waits for a process and returns its exit reason.
 
 #include <lauxlib.h>
 #include <lua.h>
@@ -76,7 +76,7 @@ static int lua_join(lua_State *lua) {
     return 2;
 }
 
-// Runs code in an interpreter of its own; an error goes to standard error.
+// Runs code in its own interpreter; an error is written to standard error.
 static int run(const char *code, size_t len) {
     lua_State *lua = luaL_newstate();
     luaL_openlibs(lua);

@@ -1,23 +1,23 @@
-// What clang calls for `setjmp` and `longjmp` (its option -wasm-enable-sjlj).
+// The functions that clang calls for `setjmp` and `longjmp` (with its option -wasm-enable-sjlj).
 
 #include <setjmp.h>
 #include <stdint.h>
 
-// The tag of exceptions that are jumps. Clang refers to it by this name.
+// The tag of the exceptions that implement jumps. Clang refers to it by this name.
 __asm__(
     ".tagtype __c_longjmp i32\n"
     ".globl __c_longjmp\n"
     "__c_longjmp:\n"
 );
 
-// A function has called `setjmp` for the place with this label.
+// Called when a function calls `setjmp` for the place with this label.
 void __wasm_setjmp(void *to, uint32_t label, void *invocation) {
     jmp_buf *place = to;
     (*place)->invocation = invocation;
     (*place)->label = label;
 }
 
-// The label of a place, if it is one of this call of the function; else the exception goes on.
+// Returns the label of a place if it belongs to this call of the function; otherwise the exception is passed on.
 uint32_t __wasm_setjmp_test(void *to, void *invocation) {
     jmp_buf *place = to;
     return (*place)->invocation == invocation ? (*place)->label : 0;

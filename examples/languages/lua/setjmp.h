@@ -1,11 +1,11 @@
-// `setjmp` and `longjmp` by WebAssembly's exceptions, for C libraries that have none, such as older ones of WASI. Compile all of the
-// program with `-mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false`: then clang turns calls of these two functions into those
-// of `setjmp.c`.
+// `setjmp` and `longjmp` by WebAssembly exceptions, for C libraries without these functions, such as older versions of WASI's. Compile
+// the whole program with `-mllvm -wasm-enable-sjlj -mllvm -wasm-use-legacy-eh=false`: clang then turns calls of the two functions into
+// calls of those in `setjmp.c`.
 
 #ifndef LUNATIC_SETJMP_H
 #define LUNATIC_SETJMP_H
 
-// Where `setjmp` was called, by which call of its function, and what `longjmp` throws.
+// Where `setjmp` was called, by which call of its function, and the exception that `longjmp` throws.
 typedef struct {
     void *invocation;
     unsigned label;

@@ -1,4 +1,4 @@
-//! The conformance kit in Zig: `lunatic conformance` runs this with the name of a case, and says what it must do.
+//! The conformance kit in Zig: `lunatic conformance` runs this program with the name of a case, and checks what it does.
 //!
 //!     zig build-exe -target wasm32-wasi -O ReleaseSafe --stack 65536 conformance.zig
 //!     lunatic conformance conformance.wasm

@@ -1,18 +1,18 @@
 //! Lunatic for Zig: processes, messages, channels, links, monitors, names, timers and exit reasons.
 //!
-//! A child has a memory of its own, as the data section leaves it: what it is to know goes along as captured bytes or in
-//! messages. Codes below 0 are errors of Zig here; `docs/abi.md` says when each is returned.
+//! A child has its own memory, with the initial contents of the data section: pass data to it as captured bytes or in messages. Codes
+//! below 0 become Zig errors here; `docs/abi.md` says when each is returned.
 
 const std = @import("std");
 
-/// The timeout that never passes; timeouts are in nanoseconds.
+/// The timeout that never passes. Timeouts are in nanoseconds.
 pub const forever: u64 = std.math.maxInt(u64);
 /// A millisecond, in nanoseconds.
 pub const millisecond: u64 = 1_000_000;
 /// A second, in nanoseconds.
 pub const second: u64 = 1_000_000_000;
 
-/// A process or a channel. Can be captured, sent and compared.
+/// A handle of a process or a channel. It can be captured, sent and compared.
 pub const Handle = extern struct {
     id: u64 = 0,
     key: u64 = 0,
@@ -27,7 +27,7 @@ pub const Flags = packed struct(u32) {
     rest: u28 = 0,
 };
 
-/// How a process is spawned; `name` and `config` are pointers with lengths, see `options`.
+/// The options of a spawn; `name` and `config` are pointers with lengths, see `options`.
 pub const Options = extern struct {
     flags: Flags = .{},
     name_len: u32 = 0,
@@ -39,7 +39,7 @@ pub const Options = extern struct {
     config_len: u32 = 0,
     reserved: u32 = 0,
 
-    /// The rights of the child: entries `KEY` or `KEY=VALUE`, a zero byte behind each.
+    /// The rights of the child: entries `KEY` or `KEY=VALUE`, each followed by a zero byte.
     pub fn withConfig(options: Options, config: []const u8) Options {
         var with = options;
         with.config = @intFromPtr(config.ptr);
@@ -51,10 +51,10 @@ pub const Options = extern struct {
 /// A child, and the reference of its monitor.
 pub const Spawned = extern struct { process: Handle = .{}, reference: u64 = 0 };
 
-/// What an entry of the mailbox is.
+/// The kind of a mailbox entry.
 pub const Kind = enum(u32) { message = 0, exit = 1, down = 2, change = 3, _ };
 
-/// What is said of mail beside its body.
+/// The description of mail, beside its body.
 pub const Header = extern struct {
     kind: Kind = .message,
     len: u32 = 0,
@@ -66,7 +66,7 @@ pub const Header = extern struct {
 /// The tag of mail about exits.
 pub const exit_tag: u64 = 1;
 
-/// The imports, each in a namespace of its own.
+/// The imports, by namespace.
 pub const abi = struct {
     pub const process = struct {
         pub extern "lunatic::process" fn spawn(entry: Entry, captured: [*]const u8, len: usize, options: *const Options, out: *Spawned) i32;
@@ -111,7 +111,7 @@ pub const abi = struct {
 
 pub const Error = error{ Invalid, Closed, Full, Empty, TimedOut, Limit, Gone, NameTaken, Denied, BadConfig, Other };
 
-/// The number that a call has returned, or what went wrong.
+/// Returns the number that a call has returned, or its error.
 fn check(code: i32) Error!u32 {
     return switch (code) {
         0...std.math.maxInt(i32) => @intCast(code),
@@ -129,10 +129,10 @@ fn check(code: i32) Error!u32 {
     };
 }
 
-/// What a process calls first.
+/// The function that a process calls first.
 pub const Entry = *const fn () callconv(.c) void;
 
-/// The entry that calls `body` with the captured bytes, and flushes `print` afterwards.
+/// An entry that calls `body` with the captured bytes, and flushes the output of `print` afterwards.
 pub fn entry(comptime body: fn (captured: []const u8) void) Entry {
     return &struct {
         fn run() callconv(.c) void {
@@ -145,19 +145,19 @@ pub fn entry(comptime body: fn (captured: []const u8) void) Entry {
     }.run;
 }
 
-/// Where bytes are. A slice of no length may point behind the memory, which traps.
+/// The address of bytes. An empty slice may point behind the memory, which would trap.
 fn start(bytes: []const u8) [*]const u8 {
     return if (bytes.len == 0) "" else bytes.ptr;
 }
 
-/// Spawns a process that calls `body` with a copy of at most 64 KiB of captured bytes.
+/// Spawns a process that calls `body` with a copy of the captured bytes, at most 64 KiB.
 pub fn spawn(comptime body: fn ([]const u8) void, captured: []const u8) Error!Handle {
     return (try spawnWith(body, captured, .{})).process;
 }
 
-/// The same with options, which hold before the child runs.
+/// Spawns a process with options, which take effect before the child runs.
 pub fn spawnWith(comptime body: fn ([]const u8) void, captured: []const u8, options: Options) Error!Spawned {
-    // The host needs this import in a program that spawns, and linkers drop what nobody calls.
+    // The host needs this import in a program that spawns, and linkers drop imports that are not called.
     _ = abi.process.next();
     var out: Spawned = .{};
     _ = try check(abi.process.spawn(entry(body), start(captured), captured.len, &options, &out));
@@ -171,41 +171,41 @@ pub fn this() Handle {
     return out;
 }
 
-/// Messages of more than 1 MiB are sent from the buffer.
+/// Messages of more than 1 MiB are sent through the buffer.
 fn putLong(message: []const u8) Error!void {
     if (message.len > 1 << 20) _ = try check(abi.buffer.put(start(message), message.len));
 }
 
-/// Appends a message to the mailbox of a process. Tags are from 16 up.
+/// Sends a message to the mailbox of a process. Tags must be 16 or more.
 pub fn send(to: Handle, tag: u64, message: []const u8) Error!void {
     try putLong(message);
     _ = try check(abi.mailbox.send(to.id, to.key, tag, start(message), message.len));
 }
 
-/// Mail, with a body that is the caller's to free.
+/// Mail; the caller must free its body.
 pub const Mail = struct { header: Header, body: []u8 };
 
-/// What the last call has left in the buffer.
+/// Takes the contents of the buffer that the last call has filled.
 pub fn take(allocator: std.mem.Allocator) ![]u8 {
     const bytes = try allocator.alloc(u8, abi.buffer.len());
     if (bytes.len > 0) abi.buffer.take(bytes.ptr, bytes.len);
     return bytes;
 }
 
-/// Takes the oldest mail with one of the tags, or any if there are none.
+/// Receives the oldest mail with one of the tags, or with any tag if there are none.
 pub fn receive(allocator: std.mem.Allocator, tags: []const u64, timeout_ns: u64) !Mail {
     var header: Header = .{};
-    // Without room for it, the body is in the buffer.
+    // If it does not fit, the body is in the buffer.
     const no_room = [0]u8{};
     const len = try check(abi.mailbox.receive(if (tags.len == 0) @as([*]const u64, &.{0}) else tags.ptr, tags.len, &header, @constCast(&no_room), 0, timeout_ns));
     const body = if (len == 0) try allocator.alloc(u8, 0) else try take(allocator);
     return .{ .header = header, .body = body };
 }
 
-/// What the message of a call begins with.
+/// The beginning of the message of a call.
 pub const Request = extern struct { from: Handle, reference: u64 };
 
-/// Sends a request, a `Request` and behind it the message, and waits for the reply.
+/// Sends a request, which is a `Request` followed by the message, and waits for the reply.
 pub fn call(allocator: std.mem.Allocator, to: Handle, tag: u64, message: []const u8, timeout_ns: u64) ![]u8 {
     var request: Request = .{ .from = this(), .reference = 0 };
     _ = try check(abi.mailbox.reference(&request.reference));
@@ -218,14 +218,14 @@ pub fn call(allocator: std.mem.Allocator, to: Handle, tag: u64, message: []const
     return if (try check(code) == 0) allocator.alloc(u8, 0) else take(allocator);
 }
 
-/// How a process ended.
+/// An exit reason.
 pub const Reason = struct {
-    /// A kind of `docs/abi.md`: 0 normal, 1 exit, 3 trap, 4 killed, 7 error.
+    /// A kind from `docs/abi.md`: 0 normal, 1 exit, 3 trap, 4 killed, 7 error.
     kind: i32,
     detail: i32,
     text: []const u8,
 
-    /// Reads the bytes of a reason.
+    /// Decodes the bytes of a reason.
     pub fn read(bytes: []const u8) Reason {
         return .{
             .kind = std.mem.readInt(i32, bytes[0..4], .little),
@@ -235,13 +235,13 @@ pub const Reason = struct {
     }
 };
 
-/// Waits for a process to end. The text of the reason is the caller's.
+/// Waits until a process has exited. The caller must free the text of the reason.
 pub fn join(allocator: std.mem.Allocator, process: Handle, timeout_ns: u64) !Reason {
     _ = try check(abi.process.join(process.id, process.key, timeout_ns));
     return Reason.read(try take(allocator));
 }
 
-/// Ends the calling process with an error.
+/// Exits the calling process with an error.
 pub fn fail(text: []const u8) noreturn {
     flush();
     var bytes: [1024]u8 = undefined;
@@ -253,27 +253,27 @@ pub fn fail(text: []const u8) noreturn {
     unreachable;
 }
 
-/// Ends the calling process with a code, and flushes first.
+/// Exits the calling process with a code, and flushes first.
 pub fn exit(code: u32) noreturn {
     flush();
     std.os.wasi.proc_exit(code);
 }
 
-/// Whether the process has not ended.
+/// Returns whether the process has not exited.
 pub fn isAlive(process: Handle) Error!bool {
     return try check(abi.process.is_alive(process.id, process.key)) == 1;
 }
 
-/// Ends a process wherever it is.
+/// Kills a process wherever its execution is.
 pub fn kill(process: Handle) Error!void {
     _ = try check(abi.process.kill_handle(process.id, process.key));
 }
 
-/// A queue of messages; it closes when the process that made it ends.
+/// A queue of messages, which closes when the process that made it exits.
 pub const Channel = extern struct {
     handle: Handle = .{},
 
-    /// Holds at most `bound` messages; 0: any number.
+    /// Makes a channel that holds at most `bound` messages; 0 means no bound.
     pub fn make(bound: u64) Error!Channel {
         var made: Channel = .{};
         _ = try check(abi.channel.new(bound, &made.handle));
@@ -285,30 +285,30 @@ pub const Channel = extern struct {
         _ = try check(abi.channel.send(channel.handle.id, channel.handle.key, start(message), message.len, timeout_ns));
     }
 
-    /// The length of the oldest message, which is in `to` if it has room for it, and else in the buffer.
+    /// Returns the length of the oldest message, which is in `to` if it fits, and otherwise in the buffer.
     pub fn pull(channel: Channel, to: []u8, timeout_ns: u64) Error!u32 {
         return check(abi.channel.receive(channel.handle.id, channel.handle.key, to.ptr, to.len, timeout_ns));
     }
 };
 
-/// Gives a process a name until it ends.
+/// Registers a process under a name until it exits.
 pub fn register(name: []const u8, process: Handle) Error!void {
     _ = try check(abi.registry.register(start(name), name.len, process.id, process.key));
 }
 
-/// Takes a name away.
+/// Frees a name.
 pub fn unregister(name: []const u8) Error!void {
     _ = try check(abi.registry.unregister(start(name), name.len));
 }
 
-/// The process with the name.
+/// Returns the process with the name.
 pub fn lookup(name: []const u8) Error!Handle {
     var out: Handle = .{};
     _ = try check(abi.registry.lookup(start(name), name.len, &out));
     return out;
 }
 
-/// Sends a message after a delay; the timer is for `cancel`.
+/// Sends a message after a delay; the timer can be passed to `cancel`.
 pub fn sendAfter(to: Handle, tag: u64, message: []const u8, delay_ns: u64) Error!u64 {
     var timer: u64 = 0;
     try putLong(message);
@@ -316,17 +316,17 @@ pub fn sendAfter(to: Handle, tag: u64, message: []const u8, delay_ns: u64) Error
     return timer;
 }
 
-/// Whether the timer had still to send.
+/// Cancels a timer; returns whether it had not sent yet.
 pub fn cancel(timer: u64) bool {
     return abi.timer.cancel(timer) == 1;
 }
 
-/// Waits so long.
+/// Blocks the calling process for this time.
 pub fn sleep(ns: u64) void {
     abi.process.sleep_ns(ns);
 }
 
-/// Exit signals become mail from now on.
+/// Makes exit signals become mail.
 pub fn trapExits() void {
     _ = abi.process.trap_exit(1);
 }
@@ -334,8 +334,8 @@ pub fn trapExits() void {
 var printed: [1024]u8 = undefined;
 var printed_len: usize = 0;
 
-/// Prints to standard output, which is written when a line ends, 1 KiB has been printed, or the entry returns. `main` ends
-/// with `flush`.
+/// Prints to standard output. The text is written when a line ends, after 1 KiB, or when the entry returns. `main` must end with
+/// `flush`.
 pub fn print(comptime format: []const u8, args: anytype) void {
     var text: [512]u8 = undefined;
     const line = std.fmt.bufPrint(&text, format, args) catch @trap();
@@ -345,7 +345,7 @@ pub fn print(comptime format: []const u8, args: anytype) void {
     if (std.mem.endsWith(u8, line, "\n")) flush();
 }
 
-/// Writes what was printed.
+/// Writes the printed text.
 pub fn flush() void {
     var from: usize = 0;
     while (from < printed_len) {

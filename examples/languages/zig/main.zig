@@ -1,4 +1,4 @@
-//! A worker for each number, whose answers come as messages, and a child that is watched while it crashes.
+//! A worker for each number that answers by message, and a child that is monitored while it crashes.
 //!
 //!     zig build-exe -target wasm32-wasi -O ReleaseSafe --stack 65536 main.zig
 //!     lunatic main.wasm

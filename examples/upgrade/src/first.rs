@@ -1,4 +1,4 @@
-//! The room, as it was at first.
+//! The first version of the room.
 
 use std::io::Write;
 
@@ -7,7 +7,7 @@ use lunatic::net::TcpStream;
 use lunatic::{ExitReason, Process, code};
 use serde::{Deserialize, Serialize};
 
-/// Who is here.
+/// The people in the room.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Room {
     people: Vec<Person>,
@@ -19,7 +19,7 @@ struct Person {
     stream: TcpStream,
 }
 
-/// What the room hears of those who are in it.
+/// Messages to the room about the people in it.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Heard {
     Came(Process, TcpStream),
@@ -58,7 +58,7 @@ impl Actor for Room {
 impl Room {
     fn say(&mut self, line: &str) {
         for person in &mut self.people {
-            // Who cannot be written to is about to leave.
+            // If writing fails, that person is about to leave.
             let _ = person.stream.write_all(format!("{line}\n").as_bytes());
         }
     }

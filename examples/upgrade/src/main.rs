@@ -1,13 +1,13 @@
-//! A chat over TCP that gets a new version while people talk. `src/first.rs` and `src/second.rs` are the two versions of the room; all
-//! else is the same.
+//! A chat over TCP that is upgraded while people talk. `src/first.rs` and `src/second.rs` are the two versions of the
+//! room; everything else is the same.
 //!
 //! ```console
 //! $ cargo lunatic run --package lunatic-example-upgrade --admin --allow-net 'bind:127.0.0.1:*' -- 127.0.0.1:7000
 //! listening on tcp://127.0.0.1:7000
 //! ```
 //!
-//! In two other terminals, `nc 127.0.0.1 7000`, and talk. Then build the second version and upgrade; nobody is cut off, and `/who` is
-//! answered from now on:
+//! Run `nc 127.0.0.1 7000` in two other terminals, and talk. Then build the second version and upgrade. No connection
+//! is interrupted, and from then on `/who` is answered:
 //!
 //! ```console
 //! $ cargo lunatic build --package lunatic-example-upgrade --features second
@@ -29,7 +29,8 @@ use serde::{Deserialize, Serialize};
 /// The longest line, in bytes.
 const LINE_MAX: usize = 1024;
 
-/// Who lets people in.
+// ANCHOR: door
+/// The process that accepts connections.
 #[derive(Serialize, Deserialize)]
 struct Door {
     listener: TcpListener,
@@ -45,10 +46,11 @@ fn open(mut door: Door) {
         }
     }
 }
+// ANCHOR_END: door
 
 fn let_in(room: ActorRef<Room>, stream: TcpStream) {
     let begin = move |stream: TcpStream| {
-        // The room writes, this process reads.
+        // The room writes to the stream, this process reads from it.
         let Ok(written) = stream.try_clone() else { return };
         room.cast(Heard::Came(this_process(), written));
         listen(Guest {
@@ -62,12 +64,12 @@ fn let_in(room: ActorRef<Room>, stream: TcpStream) {
     }
 }
 
-/// One who has come.
+/// A person who is connected.
 #[derive(Serialize, Deserialize)]
 struct Guest {
     stream: TcpStream,
     room: ActorRef<Room>,
-    /// A line whose end has not come.
+    /// The beginning of a line whose end has not arrived yet.
     begun: Vec<u8>,
 }
 
@@ -99,7 +101,7 @@ fn main() -> io::Result<()> {
     let room = Room::start(()).map_err(io::Error::other)?;
     let door = Door { listener, room };
     let door = Process::spawn_with(door, open).map_err(io::Error::other)?;
-    // It has no point of change: it only waits.
+    // The main process has no point of change: it only waits.
     Err(io::Error::other(format!(
         "nobody can come in any more: the door {}",
         door.join()

@@ -1,4 +1,4 @@
-//! The room, with what people have asked for: names, and to see who is there.
+//! The second version of the room: people can choose names, and see who is there.
 
 use std::io::Write;
 
@@ -7,11 +7,12 @@ use lunatic::net::TcpStream;
 use lunatic::{ExitReason, Process, code};
 use serde::{Deserialize, Serialize};
 
-/// Who is here.
+// ANCHOR: state
+/// The people in the room.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Room {
     people: Vec<Person>,
-    /// The lines that were said since this version came.
+    /// The number of lines that were said in this version.
     #[serde(default)]
     lines: u64,
 }
@@ -24,8 +25,9 @@ struct Person {
     #[serde(default)]
     name: Option<String>,
 }
+// ANCHOR_END: state
 
-/// What the room hears of those who are in it.
+/// Messages to the room about the people in it.
 #[derive(Serialize, Deserialize)]
 pub(crate) enum Heard {
     Came(Process, TcpStream),
@@ -38,6 +40,7 @@ impl Actor for Room {
     type Call = ();
     type Cast = Heard;
 
+    // ANCHOR: actor
     code::keep_state!();
 
     fn init((): ()) -> Result<Self, ExitReason> {
@@ -48,6 +51,7 @@ impl Actor for Room {
     fn changed(&mut self) {
         self.say("the room was renovated: try /who and /name");
     }
+    // ANCHOR_END: actor
 
     fn handle_cast(&mut self, heard: Heard) -> Next {
         match heard {
@@ -106,7 +110,7 @@ impl Room {
 
     fn say(&mut self, line: &str) {
         for person in &mut self.people {
-            // Who cannot be written to is about to leave.
+            // If writing fails, that person is about to leave.
             let _ = person.stream.write_all(format!("{line}\n").as_bytes());
         }
     }

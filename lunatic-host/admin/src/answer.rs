@@ -1,4 +1,4 @@
-//! Answers requests: what is asked for is done, and becomes JSON.
+//! Answers requests: executes them and returns the result as JSON.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +11,7 @@ use lunatic_host::dumps::{DumpConfig, DumpRefusal};
 use lunatic_host::log::FilterError;
 use lunatic_host::{Id, RunningSystem};
 use serde::Serialize;
+use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::door::Program;
 use crate::list::ListView;
@@ -20,18 +21,33 @@ use crate::stack::{ProfileView, StackView};
 use crate::view::{AlarmsView, ErrorView, LogLevelView, PageView, ProcessView};
 use crate::{metrics, upgrade};
 
-/// A stack that is not seen by then is not shown.
+/// How long to wait for a stack.
 const STACK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// How many requests that take long are worked on at a time; more wait.
+const LONG_MAX: usize = 8;
+
+static LONG: Semaphore = Semaphore::const_new(LONG_MAX);
 
 pub(crate) type Answer = Response<Full<Bytes>>;
 
-/// The answer, from a thread of its own if it may take long.
+/// Answers a request, on a thread of its own if that may take long.
 pub(crate) async fn answer(program: Arc<Program>, asked: Result<Asked, Refused>) -> Answer {
     if !asked.as_ref().is_ok_and(Asked::takes_long) {
         return answer_now(&program, asked);
     }
-    let answer = tokio::task::spawn_blocking(move || answer_now(&program, asked));
-    answer.await.unwrap_or_else(|failed| {
+    let place = LONG.acquire().await.expect("it is never closed");
+    aside(place, move || answer_now(&program, asked)).await
+}
+
+/// Runs `work` on a thread of its own. The place stays taken until the work is done, even if this future is dropped before
+/// because the client has disconnected.
+pub(crate) async fn aside(place: SemaphorePermit<'static>, work: impl FnOnce() -> Answer + Send + 'static) -> Answer {
+    let worked = tokio::task::spawn_blocking(move || {
+        let _place = place;
+        work()
+    });
+    worked.await.unwrap_or_else(|failed| {
         error(
             StatusCode::INTERNAL_SERVER_ERROR,
             format!("a bug of the host: {failed}"),
@@ -90,7 +106,7 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
     }
 }
 
-/// The most of a memory that a dump has which is asked for, in bytes. Everybody else at the door waits while it is made.
+/// The most bytes of memory in a requested dump. All other clients of the door wait while it is made.
 const DUMP_MAX: u64 = 64 << 20;
 
 fn dump(system: &RunningSystem, id: Id) -> Answer {
@@ -103,7 +119,7 @@ fn dump(system: &RunningSystem, id: Id) -> Answer {
     }
 }
 
-/// Changes which records are written, if that is asked for, and says which are.
+/// Changes which records are logged, if requested, and returns which are.
 fn log_level(program: &Program, filter: Option<&str>) -> Answer {
     let Some(log) = program.system.log() else {
         return error(StatusCode::NOT_FOUND, "this program has no log".into());
@@ -117,7 +133,7 @@ fn log_level(program: &Program, filter: Option<&str>) -> Answer {
     json(StatusCode::OK, &LogLevelView { filter })
 }
 
-/// The answer to a request that is none, or cannot be done.
+/// The answer to an invalid or impossible request.
 pub(crate) fn refuse(refused: Refused) -> Answer {
     match refused {
         Refused::NotFound => error(
@@ -141,7 +157,7 @@ fn gone() -> Answer {
     error(StatusCode::NOT_FOUND, "no such process lives".into())
 }
 
-/// An answer that says what is wrong.
+/// An answer with an error message.
 pub(crate) fn error(status: StatusCode, error: String) -> Answer {
     json(status, &ErrorView { error })
 }
@@ -152,7 +168,7 @@ pub(crate) fn json(status: StatusCode, value: &impl Serialize) -> Answer {
     with_type(status, "application/json", text)
 }
 
-/// A body that is there as a whole.
+/// A complete body.
 pub(crate) fn whole(body: Full<Bytes>) -> Body {
     body.map_err(|never| match never {}).boxed_unsync()
 }
@@ -167,4 +183,34 @@ pub(crate) fn with_type(status: StatusCode, kind: &'static str, body: impl Into<
         .headers_mut()
         .insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     answer
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{Future as _, poll_fn};
+    use std::sync::mpsc;
+    use std::task::Poll;
+
+    use super::*;
+
+    #[test]
+    fn a_place_is_taken_until_the_work_is_done_whoever_waits_for_it() {
+        static PLACES: Semaphore = Semaphore::const_new(1);
+        let executor = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let (go_on, waits) = mpsc::channel();
+        executor.block_on(async {
+            let place = PLACES.acquire().await.unwrap();
+            let mut work = Box::pin(aside(place, move || {
+                waits.recv().unwrap();
+                json(StatusCode::OK, &())
+            }));
+            let is_over = poll_fn(|context| Poll::Ready(work.as_mut().poll(context).is_ready())).await;
+            assert!(!is_over);
+            // The client goes.
+            drop(work);
+            assert!(PLACES.try_acquire().is_err());
+            go_on.send(()).unwrap();
+            drop(PLACES.acquire().await.unwrap());
+        });
+    }
 }

@@ -1,4 +1,4 @@
-//! Answers for a program beside this one: what its door says is passed on.
+//! Answers for another program beside this one: passes on what its door returns.
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::answer;
 use crate::client::{Client, Trouble};
 use crate::serving::{Body, Service};
 
-/// A program begins to answer within this time, or is stuck.
+/// How long a program may take to begin its answer before it counts as stuck.
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// A program that is known by its socket.

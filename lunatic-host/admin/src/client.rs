@@ -17,10 +17,10 @@ use tokio::task::JoinHandle;
 
 use crate::view::ErrorView;
 
-/// A program answers within this time, or is stuck.
+/// How long a program may take to answer before it counts as stuck.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Asks one program.
+/// A client of one program.
 #[derive(Debug, Clone)]
 pub struct Client {
     path: PathBuf,
@@ -32,9 +32,9 @@ pub struct Client {
 pub enum Trouble {
     /// Nobody listens on the socket.
     NobodyThere(io::Error),
-    /// The program has not answered, or in a way that no door does.
+    /// The program has not answered, or its answer is not that of a door.
     NoAnswer(String),
-    /// The program has refused, and this is what it said.
+    /// The program has refused the request, with this message.
     Refused(StatusCode, String),
 }
 
@@ -51,19 +51,19 @@ impl fmt::Display for Trouble {
 impl std::error::Error for Trouble {}
 
 impl Client {
-    /// A client of the program whose door is this socket. Nobody is asked yet.
+    /// Returns a client of the program with the door at this socket. Does not connect yet.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
-    /// Where the socket is.
+    /// Returns the path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Asks for `path`, with its query.
+    /// Gets `path`, which may contain a query.
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl Client {
         self.ask(Method::GET, path, TIMEOUT)
     }
 
-    /// Has something done.
+    /// Posts to `path`.
     ///
     /// # Errors
     ///
@@ -81,7 +81,7 @@ impl Client {
         self.ask(Method::POST, path, TIMEOUT)
     }
 
-    /// Has something changed.
+    /// Puts to `path`.
     ///
     /// # Errors
     ///
@@ -90,7 +90,7 @@ impl Client {
         self.ask(Method::PUT, path, TIMEOUT)
     }
 
-    /// [`post`](Self::post) of something that takes so much longer than others.
+    /// Like [`post`](Self::post), for a request that takes this much longer than others.
     ///
     /// # Errors
     ///
@@ -99,7 +99,7 @@ impl Client {
         self.ask(Method::POST, path, TIMEOUT.saturating_add(time))
     }
 
-    /// Has something made, and returns its bytes.
+    /// Posts to `path` and returns the bytes of the answer.
     ///
     /// # Errors
     ///
@@ -108,7 +108,7 @@ impl Client {
         self.ask_for_bytes(Method::POST, path, TIMEOUT)
     }
 
-    /// Has something done with a body, which takes so much longer than others.
+    /// Posts a body to `path`, for a request that takes this much longer than others.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Client {
         Ok((status, body))
     }
 
-    /// The head of an answer whose body is still to come, and the task that the connection is.
+    /// Returns the head of an answer whose body is still to come, and the task of the connection.
     pub(crate) async fn begin(
         &self,
         method: Method,
@@ -178,7 +178,7 @@ impl Client {
     }
 }
 
-/// What an answer says that is no success.
+/// The error in an answer without success.
 pub(crate) fn refused(status: StatusCode, body: &[u8]) -> Trouble {
     let said = serde_json::from_slice::<ErrorView>(body);
     Trouble::Refused(status, said.map_or_else(|_| status.to_string(), |view| view.error))

@@ -1,4 +1,4 @@
-//! The dashboard: pages for a browser, and the same interface as that of the door, over TCP.
+//! The dashboard: pages for a browser, and the interface of the door, over TCP.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -23,7 +23,7 @@ use crate::tls::Certificates;
 use crate::token::Token;
 use crate::{answer, pages};
 
-/// A port on which nobody is served yet.
+/// A port that does not serve clients yet.
 #[derive(Debug)]
 pub struct Dashboard {
     listener: TcpListener,
@@ -31,18 +31,18 @@ pub struct Dashboard {
     way: Way,
 }
 
-/// How clients come in.
+/// How clients are admitted.
 enum Way {
     Token(Token),
     Certificates(TlsAcceptor),
 }
 
 impl Dashboard {
-    /// Opens the port; port 0 stands for any. Whoever says the token may do what the door allows.
+    /// Opens the port; port 0 stands for any free port. Clients that present the token may do what the door allows.
     ///
     /// # Errors
     ///
-    /// If the address is not one of this machine alone: without TLS others could read the token. If the port is taken.
+    /// If other machines can reach the address, because without TLS they could read the token; or if the port is taken.
     pub fn open(address: SocketAddr, token: Token) -> io::Result<Self> {
         if !address.ip().is_loopback() {
             let port = address.port();
@@ -58,12 +58,12 @@ impl Dashboard {
         Self::bind(address, Way::Token(token))
     }
 
-    /// Opens a port over TLS, at any address. Whoever has a certificate that the authority of clients has signed may do what the
-    /// door allows.
+    /// Opens a port with TLS, at any address. Clients with a certificate that is signed by the authority for clients
+    /// may do what the door allows.
     ///
     /// # Errors
     ///
-    /// If a file is of no use, with its name; if the port is taken.
+    /// If a file is invalid; the error names it. Also if the port is taken.
     pub fn open_tls(address: SocketAddr, certificates: &Certificates) -> io::Result<Self> {
         Self::bind(address, Way::Certificates(certificates.read()?))
     }
@@ -75,13 +75,13 @@ impl Dashboard {
         Ok(Self { listener, address, way })
     }
 
-    /// Where it is, without the token.
+    /// Returns the address, without the token.
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// What a browser is to open. A token stands behind the `#`, which a browser sends to nobody.
+    /// Returns the URL for a browser. The token follows the `#`, so browsers never send it.
     #[must_use]
     pub fn url(&self) -> String {
         match &self.way {
@@ -90,11 +90,11 @@ impl Dashboard {
         }
     }
 
-    /// Shows a program of this process, on a thread of its own, for as long as this process runs.
+    /// Serves a program of this process on a thread of its own, until this process exits.
     ///
     /// # Errors
     ///
-    /// If the machine has no room for a thread.
+    /// If the machine refuses a thread.
     pub fn serve(self, program: Program) -> io::Result<()> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serve = move || {
@@ -106,11 +106,11 @@ impl Dashboard {
         Ok(())
     }
 
-    /// Shows the program behind the door at `socket`, for as long as this process runs.
+    /// Serves the program with the door at `socket`, until this process exits.
     ///
     /// # Errors
     ///
-    /// If this cannot begin.
+    /// If serving cannot start.
     pub fn serve_beside(self, socket: &Path) -> io::Result<()> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         executor.block_on(self.accept(Beside::new(socket)))
@@ -127,7 +127,7 @@ impl Dashboard {
     }
 }
 
-/// Without the secret.
+/// Omits the secret.
 impl fmt::Debug for Way {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -143,7 +143,7 @@ impl Clients for tokio::net::TcpListener {
 
     async fn next(&self) -> io::Result<Self::Opening> {
         let (stream, _) = self.accept().await?;
-        // Events come in small pieces.
+        // Events are sent in small pieces.
         Ok(ready(stream.set_nodelay(true).map(|()| stream)))
     }
 }
@@ -159,7 +159,7 @@ impl Clients for (tokio::net::TcpListener, TlsAcceptor) {
     }
 }
 
-/// Pages for everybody who reaches the port, and what is behind them for those who have shown what the check wants.
+/// Serves pages to everyone who can reach the port, and the program only to those who pass the check.
 struct Guarded<S> {
     check: Check,
     behind: S,

@@ -1,9 +1,9 @@
-//! The door: a socket of the user's own, and who may come in.
+//! The door: a socket of the user, with access control.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::future::{Ready, ready};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -15,26 +15,27 @@ use lunatic_host::{RunningSystem, Runtime};
 use rustix::process::getuid;
 
 use crate::here::Here;
+use crate::place;
 use crate::serving::{self, Clients};
 use crate::view::SystemView;
 
-/// A socket on which nobody is served yet.
+/// A socket that does not serve clients yet.
 #[derive(Debug)]
 pub struct Door {
     listener: UnixListener,
     path: PathBuf,
 }
 
-/// What the door leads to.
+/// The program behind the door.
 #[derive(Clone)]
 pub struct Program {
-    /// The runtime that it runs on, for its figures.
+    /// Its runtime, for figures.
     pub runtime: Arc<Runtime>,
-    /// The system that is looked into.
+    /// The system to inspect.
     pub system: Arc<RunningSystem>,
-    /// What it is called: the file of the program.
+    /// Its name: the file of the program.
     pub name: String,
-    /// Since when it runs.
+    /// When it started.
     pub start: Instant,
 }
 
@@ -56,20 +57,24 @@ impl Program {
 }
 
 impl Door {
-    /// Makes the socket, which only this user may open, and the folder around it if that is missing.
+    /// Creates the socket, which only this user can open, and its folder if that is missing.
     ///
-    /// A socket that is there is replaced if nobody listens on it any more.
+    /// An existing socket is replaced if nobody listens on it any more.
     ///
     /// # Errors
     ///
-    /// If another program listens on it; if the folder or the socket cannot be made; if a folder under the machine's temporary
-    /// folder is another user's.
+    /// If another program listens on it; if there is a file that is no socket; if the folder or the socket cannot be
+    /// created; if the folder belongs to another user.
     pub fn open(path: &Path) -> io::Result<Self> {
         if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             let owner = fs::metadata(folder)?.uid();
             if owner != getuid().as_raw() && owner != 0 {
                 return Err(io::Error::other(format!("{} is another user's", folder.display())));
+            }
+            // Commands that look there would refuse it.
+            if folder == place::folder() {
+                place::check_owner(folder, getuid().as_raw())?;
             }
         }
         if UnixStream::connect(path).is_ok() {
@@ -78,7 +83,17 @@ impl Door {
                 "another program listens on it",
             ));
         }
-        let _ = fs::remove_file(path);
+        match fs::symlink_metadata(path) {
+            Ok(found) if found.file_type().is_socket() => fs::remove_file(path)?,
+            Ok(_) => {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "there is a file or folder that is no socket; remove it, or choose another path",
+                ));
+            }
+            // Nothing is there, or binding tells why not.
+            Err(_) => {}
+        }
         let listener = UnixListener::bind(path)?;
         fs::set_permissions(path, Permissions::from_mode(0o600))?;
         listener.set_nonblocking(true)?;
@@ -88,17 +103,17 @@ impl Door {
         })
     }
 
-    /// Where the socket is.
+    /// Returns the path of the socket.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Serves on a thread of its own, for as long as this program runs.
+    /// Serves on a thread of its own, until this program exits.
     ///
     /// # Errors
     ///
-    /// If the machine has no room for a thread.
+    /// If the machine refuses a thread.
     pub fn serve(self, program: Program) -> io::Result<()> {
         let executor = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let serve = move || {
@@ -132,7 +147,7 @@ impl Clients for tokio::net::UnixListener {
     }
 }
 
-/// Whether the one at the other end is the user, or the administrator: who could read the program's memory as well.
+/// Whether the peer is the user or the administrator, who could read the program's memory anyway.
 fn is_welcome(stream: &tokio::net::UnixStream) -> bool {
     let uid = stream.peer_cred().map(|peer| peer.uid());
     uid.is_ok_and(|uid| uid == getuid().as_raw() || uid == 0)

@@ -1,8 +1,8 @@
-//! `GET /v1/events`: what processes do, as server-sent events, while it happens.
+//! `GET /v1/events`: events of processes as they happen, as server-sent events.
 //!
-//! The body looks every [`TICK`] at what was taken down: workers wake nobody. The observation ends with as many events as were
-//! asked for, with the time, or at once when the client goes away. A client that does not read holds what its list holds, and the
-//! few kilobytes that are on their way to it.
+//! Every [`TICK`], the body checks what has been recorded: workers wake nobody. The observation ends after the
+//! requested number of events or the requested time, or immediately when the client goes away. A client that does not
+//! read can hold no more than its list and the few kilobytes that are being sent to it.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -25,25 +25,27 @@ use crate::observer::{Observation, Record};
 use crate::request::Refused;
 use crate::view::{AlarmView, EventView, ProcessView, waits_for};
 
-/// So many clients hear events at once.
+/// The most clients that receive events at a time.
 pub(crate) const CLIENTS_MAX: usize = 4;
-/// How often the body looks for more.
+/// How often the body checks for events.
 const TICK: Duration = Duration::from_millis(20);
-/// The most processes that a name may mean.
+/// The most processes that a name can match.
 const NAMED_MAX: usize = 1000;
-/// The most processes that are followed for a name, those that have ended since it was asked last among them.
+/// The most processes that are followed for a name, including those that have ended since the last query.
 const FOLLOWED_MAX: usize = 2 * NAMED_MAX;
-/// So often it is asked who has the name, and so many times less often than it takes.
+/// How often the processes with the name are looked up; also, the pause is at least this many times the duration of a
+/// look-up.
 const FOLLOW_EVERY: Duration = Duration::from_millis(100);
 const FOLLOW_REST: u32 = 20;
-/// So many titles of processes are remembered for a client.
+/// The most titles of processes that are remembered for a client.
 const TITLES_MAX: usize = 4096;
-/// Who listens to failures: so many titles are learned, so often, of those that live. After an end it is too late to ask.
+/// For a client that listens to failures, this many titles of living processes are learned, this often: after an end it
+/// is too late to ask.
 const LEARNED_MAX: usize = 1000;
 const LEARN_EVERY: Duration = Duration::from_secs(1);
-/// What an alarm is called among the kinds of events.
+/// The name of alarms among the kinds of events.
 const ALARM: &str = "alarm";
-/// So many events are sent at once.
+/// The most events that are sent together.
 const AT_ONCE: usize = 64;
 
 const LIMIT: usize = 1000;
@@ -51,21 +53,21 @@ const LIMIT_MAX: usize = 1_000_000;
 const SECONDS: u64 = 60;
 const SECONDS_MAX: u64 = 3600;
 
-/// What a client wants to hear, and for how long.
+/// The events that a client requests, and for how long.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Wanted {
     kinds: Option<Vec<Kind>>,
     alarms: bool,
     process: Option<Id>,
     name: Option<String>,
-    /// Of ends, only failures.
+    /// Of the ends, only failures.
     failures: bool,
     limit: usize,
     seconds: u64,
 }
 
 impl Wanted {
-    /// What a query asks for.
+    /// Parses a query.
     pub(crate) fn read(query: &str) -> Result<Self, Refused> {
         let mut wanted = Self {
             kinds: None,
@@ -108,7 +110,8 @@ impl Wanted {
         Duration::from_secs(self.seconds)
     }
 
-    /// Which events that means. A name means those processes that have it now; see [`Followed`] for those that take it later.
+    /// The events to observe. A name stands for the processes that have it now; see [`Followed`] for those that take it
+    /// later.
     fn interest(&self, system: &RunningSystem) -> Result<Interest, Refused> {
         let mut processes: Option<Vec<Id>> = self.process.map(|process| vec![process]);
         if let Some(name) = &self.name {
@@ -129,7 +132,7 @@ impl Wanted {
     }
 }
 
-/// The processes that have a name with this in it.
+/// The processes that have this text in a name.
 fn named(system: &RunningSystem, name: &str) -> Vec<Id> {
     let page = system.list(&Query {
         limit: NAMED_MAX,
@@ -139,20 +142,20 @@ fn named(system: &RunningSystem, name: &str) -> Vec<Id> {
     page.processes.iter().map(|process| process.snapshot.id).collect()
 }
 
-/// Those who take a name while somebody listens, such as a process that was started again.
+/// Processes that take a name during the observation, such as one that was restarted.
 ///
-/// The kernel tells of ids. So now and then the door asks who has the name. To ask costs more the more processes there are, and so
-/// it asks less often then.
+/// The kernel selects events by id. Therefore the door looks up periodically which processes have the name. Since a
+/// look-up takes longer the more processes there are, it happens less often then.
 struct Followed {
     name: String,
-    /// What is wanted of them, and of whom.
+    /// The selection of events, and the name.
     interest: Interest,
     next: Instant,
 }
 
 impl Followed {
     fn new(wanted: &Wanted, interest: &Interest) -> Option<Self> {
-        // One process is itself, whatever it is called.
+        // A single process is followed whatever its name.
         let name = wanted.name.clone().filter(|_| wanted.process.is_none())?;
         Some(Self {
             name,
@@ -161,7 +164,7 @@ impl Followed {
         })
     }
 
-    /// Has those heard who have the name now, too, if it is time to ask.
+    /// Adds the processes that have the name now, if a look-up is due.
     fn look(&mut self, observation: &Observation, titles: &mut Titles) {
         let begin = Instant::now();
         if begin < self.next {
@@ -174,7 +177,7 @@ impl Followed {
             .collect();
         let is_new = !new.is_empty();
         if all.len() + new.len() > FOLLOWED_MAX {
-            // Those that have ended do nothing any more.
+            // Ended processes cause no more events.
             all.retain(|id| titles.system.process(*id).is_some());
         }
         all.extend(new.iter().take(FOLLOWED_MAX.saturating_sub(all.len())));
@@ -205,7 +208,7 @@ fn kind_name(kind: Kind) -> &'static str {
     }
 }
 
-/// The answer that tells events from now on.
+/// An answer that streams events from now on.
 pub(crate) fn begin(
     system: &Arc<RunningSystem>,
     wanted: &Wanted,
@@ -251,7 +254,7 @@ pub(crate) fn begin(
     Ok(answer)
 }
 
-/// Ends an observation when it is over, also if its client does not read: then its body is not asked for more.
+/// Ends an observation on time even if its client does not read, in which case its body is not polled.
 async fn stop_at(end: Instant, observation: Weak<Observation>) {
     let mut tick = interval(TICK * 5);
     loop {
@@ -270,7 +273,7 @@ pub(crate) struct Stream {
     observation: Arc<Observation>,
     titles: Titles,
     followed: Option<Followed>,
-    /// Only of some processes, of which it is known that they are of this system.
+    /// Only events of given processes, which are known to belong to this system.
     is_of_some: bool,
     alarms: AlarmsHeard,
     ready: VecDeque<Record>,
@@ -314,7 +317,7 @@ impl Body for Stream {
 }
 
 impl Stream {
-    /// Takes what has come. Says how many events were lost, and the end.
+    /// Takes the recorded events. Also reports lost events, and the end.
     fn fill(&mut self, text: &mut String) {
         let is_over = self.observation.is_over() || Instant::now() >= self.end;
         if is_over {
@@ -346,7 +349,7 @@ fn push(text: &mut String, view: &EventView) {
     text.extend(["event: ", &view.event, "\ndata: ", &data, "\n\n"]);
 }
 
-/// Which alarms a client has heard of.
+/// The alarms that a client has been told about.
 struct AlarmsHeard {
     system: Arc<RunningSystem>,
     is_wanted: bool,
@@ -357,7 +360,7 @@ struct AlarmsHeard {
 }
 
 impl AlarmsHeard {
-    /// Those that come from now on.
+    /// Alarms that occur from now on.
     fn new(system: &Arc<RunningSystem>, wanted: &Wanted) -> Self {
         let mut heard = Self {
             system: system.clone(),
@@ -386,16 +389,16 @@ impl AlarmsHeard {
     }
 }
 
-/// What processes of the system are called.
+/// The titles of the system's processes.
 struct Titles {
     system: Arc<RunningSystem>,
     known: HashMap<Id, String>,
-    /// When to ask for those that live, if ever.
+    /// When to learn titles of living processes, if ever.
     learn: Option<Instant>,
 }
 
 impl Titles {
-    /// Asks what those are called that live, if it is time to.
+    /// Learns titles of living processes, if that is due.
     fn learn(&mut self) {
         if self.learn.is_none_or(|when| Instant::now() < when) {
             return;
@@ -429,7 +432,7 @@ impl Titles {
         Some(title)
     }
 
-    /// An event in words; `None` if it may be of another system.
+    /// The view of an event; `None` if the event may belong to another system.
     fn view(&mut self, record: &Record, is_of_some: bool) -> Option<EventView> {
         let event = &record.event;
         let (title, other_title) = (self.of(event.process()), event.other().and_then(|id| self.of(id)));

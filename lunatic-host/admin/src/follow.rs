@@ -1,4 +1,4 @@
-//! A client that hears what happens, for as long as it likes.
+//! A client that receives events for as long as it likes.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -9,15 +9,15 @@ use serde::de::DeserializeOwned;
 
 use crate::client::{Client, Trouble, refused};
 
-/// No event of a door is longer, in bytes.
+/// The longest event of a door in bytes.
 const LINE_LEN_MAX: usize = 1 << 20;
 
 impl Client {
-    /// Asks for a stream of events, and calls `each` with every one until that has enough, or the program has no more to tell.
+    /// Requests a stream of events, and calls `each` for every event until it breaks or the stream ends.
     ///
     /// # Errors
     ///
-    /// See [`Trouble`]: also if the program ends meanwhile.
+    /// See [`Trouble`]; also if the program ends meanwhile.
     pub fn follow<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -49,7 +49,7 @@ fn no_answer(error: &dyn fmt::Display) -> Trouble {
     Trouble::NoAnswer(error.to_string())
 }
 
-/// What has come of a stream and is no whole line yet.
+/// The received part of a stream that is not a complete line yet.
 #[derive(Default)]
 struct Lines(Vec<u8>);
 

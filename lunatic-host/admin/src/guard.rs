@@ -1,14 +1,16 @@
-//! Who is let in over TCP, where any program of the machine can connect, and any page that its user looks at can ask.
+//! Access control for TCP, where any program of the machine can connect, and any page in the user's browser can send
+//! requests.
 //!
-//! On a port of this machine:
+//! On a port that only this machine can reach:
 //!
-//! - Who asks for anything of the program says the [`Token`]. The dashboard says it itself, in a header: a cookie would go along
-//!   with requests of strangers' pages, and to every other port of the machine.
-//! - The host that is asked for is this machine, not a name that somebody else has pointed at it (DNS rebinding).
-//! - A page that asks is one of the dashboard's own.
+//! - Every request to the program must present the [`Token`]. The dashboard sends it in a header: a cookie would also
+//!   be sent with requests of strangers' pages, and to every other port of the machine.
+//! - The requested host must be this machine, not a name that someone has pointed at it (DNS rebinding).
+//! - A page that sends a request must belong to the dashboard.
 //!
-//! On a port with certificates, TLS has let nobody in but clients with a certificate. A browser shows that also for strangers' pages, so
-//! the last point holds there too.
+//! On a port with certificates, TLS admits only clients with a certificate. A browser also presents that certificate
+//! for strangers' pages, so the last point applies there too. A page can also request without naming its origin, such
+//! as for a picture; then the browser tells where the request comes from (`Sec-Fetch-Site`).
 
 use std::net::IpAddr;
 
@@ -18,7 +20,7 @@ use http::{HeaderMap, StatusCode};
 
 use crate::token::Token;
 
-/// Headers of all answers: what a browser may do with them.
+/// Headers of all answers, which restrict what a browser does with them.
 const HEADERS: [(&str, &str); 6] = [
     (
         "content-security-policy",
@@ -32,7 +34,7 @@ const HEADERS: [(&str, &str); 6] = [
     ("x-frame-options", "DENY"),
 ];
 
-/// What a client has to show.
+/// What a client must present.
 pub(crate) enum Check {
     Token(Token),
     /// Nothing more: it has a certificate.
@@ -40,18 +42,19 @@ pub(crate) enum Check {
 }
 
 impl Check {
-    /// Whether it is this machine that is asked, and by nobody else's page.
+    /// Checks that the request is for this machine and does not come from another page.
     pub(crate) fn place(&self, headers: &HeaderMap) -> Result<(), Denied> {
         match self {
             Self::Token(_) => check_host(headers).and_then(|host| check_origin(headers, "http://", host)),
             Self::Certificate => {
                 let host = one(headers, &HOST).ok_or(Denied::Host)?;
+                check_site(headers)?;
                 check_origin(headers, "https://", host)
             }
         }
     }
 
-    /// Whether it is a client that may ask for anything of the program.
+    /// Checks that the client may access the program.
     pub(crate) fn client(&self, headers: &HeaderMap) -> Result<(), Denied> {
         match self {
             Self::Token(token) => check_token(token, headers),
@@ -60,7 +63,7 @@ impl Check {
     }
 }
 
-/// Why somebody is not let in.
+/// Why a request is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Denied {
     Host,
@@ -103,7 +106,19 @@ fn check_origin(headers: &HeaderMap, scheme: &str, host: &str) -> Result<(), Den
     }
 }
 
-/// Whether the token was said.
+/// Checks that a browser requests this for a page of the dashboard, or for its user (`none`). Other clients do not say.
+fn check_site(headers: &HeaderMap) -> Result<(), Denied> {
+    const SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+    if !headers.contains_key(SITE) {
+        return Ok(());
+    }
+    match one(headers, &SITE) {
+        Some("same-origin" | "none") => Ok(()),
+        _ => Err(Denied::Origin),
+    }
+}
+
+/// Checks that the token was presented.
 fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Denied> {
     let said = one(headers, &AUTHORIZATION).and_then(|said| said.split_once(' '));
     let is_right =
@@ -111,21 +126,22 @@ fn check_token(token: &Token, headers: &HeaderMap) -> Result<(), Denied> {
     if is_right { Ok(()) } else { Err(Denied::Token) }
 }
 
-/// Adds the headers that all answers have.
+/// Adds the headers of all answers.
 pub(crate) fn protect(headers: &mut HeaderMap) {
     for (name, value) in HEADERS {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
     }
 }
 
-/// The text of a header that is there once.
+/// The text of a header that occurs exactly once.
 fn one<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// Whether a host, with a port or not, is a name or address of this machine. The port may be another: of a tunnel.
+/// Whether a host, with or without a port, is a name or address of this machine. The port may differ, for example
+/// behind a tunnel.
 fn is_this_machine(host: &str) -> bool {
     let Ok(authority) = host.parse::<Authority>() else {
         return false;

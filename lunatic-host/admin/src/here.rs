@@ -12,7 +12,7 @@ use crate::request::{self, Asked};
 use crate::serving::{Body, Service};
 use crate::{answer, events, upgrade};
 
-/// A program, and who hears of its events.
+/// A program, and the clients that receive its events.
 pub(crate) struct Here {
     program: Arc<Program>,
     listeners: Arc<Semaphore>,

@@ -1,20 +1,22 @@
-//! The admin door of Lunatic: looks into a running system, and steers it.
+//! The admin door of Lunatic: inspects and controls a running system.
 //!
-//! A [`Door`] is a Unix socket that speaks HTTP/1.1 with JSON, so that `curl --unix-socket` is a client. The commands
-//! `lunatic ps`, `tree`, `inspect`, `trace`, `kill` and `exit` are others, by [`Client`]. A [`Dashboard`] is a port of this machine
-//! that speaks the same to those who know a [`Token`], and has pages for a browser.
+//! A [`Door`] is a Unix socket that speaks HTTP/1.1 with JSON, so `curl --unix-socket` can be its client. Commands such
+//! as `lunatic ps`, `tree`, `inspect`, `trace`, `kill` and `exit` are clients, too; they use [`Client`]. A
+//! [`Dashboard`] is a port of this machine with the same interface for clients that present a [`Token`], and with pages
+//! for a browser.
 //!
 //! # What it may not know
 //!
-//! No kernel and no WebAssembly: what can be seen and done here, an embedding program can see and do with
-//! [`RunningSystem`](lunatic_host::RunningSystem).
+//! The kernel and WebAssembly: an embedding program can see and do everything with
+//! [`RunningSystem`](lunatic_host::RunningSystem) that can be seen and done here.
 //!
 //! # Invariants
 //!
-//! - Only the user who runs the program, the machine's administrator, and clients with the token or a certificate are answered.
-//! - What a client sends neither stops the host nor makes it grow: heads are short, bodies are a few kilobytes (but for one module at a time), clients are few, and
-//!   each has a time for its request. Of events a client
-//!   holds 4,096 at most, and four clients hear them.
+//! - Only the user who runs the program, the machine's administrator, and clients with the token or a certificate get
+//!   answers.
+//! - Clients can neither stop the host nor make it grow: heads are short, bodies have a few kilobytes (except for one
+//!   module at a time), the number of clients is limited, and so is the time for each request. At most four clients
+//!   receive events, and each holds at most 4,096 of them.
 //! - Nothing here waits for a process, and no process waits for a client.
 
 mod answer;

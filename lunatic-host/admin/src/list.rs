@@ -1,4 +1,4 @@
-//! What processes have, as lists: channels, names, groups, sockets, modules; and the workers.
+//! Lists of what processes have: channels, names, groups, sockets, modules; and of workers.
 
 use lunatic_host::RunningSystem;
 use lunatic_host::code::VersionInfo;
@@ -9,7 +9,7 @@ use serde_json::{Value, to_value};
 
 use crate::door::Program;
 
-/// Which list.
+/// The kind of a list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Channels,
@@ -21,13 +21,13 @@ pub(crate) enum Kind {
     Workers,
 }
 
-/// Some of the rows of a list, each an object with the fields of its kind.
+/// A part of a list. Each row is an object with the fields of its kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ListView {
-    /// How many there are, shown or not.
+    /// How many rows there are, returned or not.
     pub matched: usize,
-    /// Those that are shown.
+    /// The returned rows.
     pub rows: Vec<Value>,
 }
 
@@ -39,11 +39,11 @@ pub struct ChannelRow {
     pub channel: String,
     /// The process that made it.
     pub owner: String,
-    /// The messages that wait in it.
+    /// The number of queued messages.
     pub messages: usize,
-    /// What they hold, in bytes.
+    /// The bytes of queued messages.
     pub bytes: usize,
-    /// How many it holds at most; `null` for any number.
+    /// The most messages that it holds; `null` for any number.
     pub bound: Option<usize>,
     /// How many processes wait for a message.
     pub receivers: usize,
@@ -51,7 +51,7 @@ pub struct ChannelRow {
     pub senders: usize,
 }
 
-/// A process by one of its names, or in one of its groups.
+/// One name of a process, or its membership in one group.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct NameRow {
@@ -67,13 +67,13 @@ pub struct NameRow {
 pub struct SocketRow {
     /// Its id.
     pub socket: String,
-    /// The process that has it.
+    /// The process that owns it.
     pub owner: String,
     /// `tcp listener`, `tcp`, `udp`, `unix listener`, `unix` or `tls`.
     pub kind: String,
-    /// Its own address.
+    /// Its local address.
     pub local: Option<String>,
-    /// The address of the other side.
+    /// The address of the peer.
     pub peer: Option<String>,
 }
 
@@ -85,7 +85,7 @@ pub struct ModuleRow {
     pub module: String,
     /// How many processes run it.
     pub processes: usize,
-    /// The bytes of their linear memories.
+    /// The total size of their linear memories in bytes.
     pub memory_bytes: usize,
 }
 
@@ -93,13 +93,13 @@ pub struct ModuleRow {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct VersionRow {
-    /// Its number: 1 for the one that the program began with.
+    /// Its number; the program began with number 1.
     pub version: u32,
     /// Its name and the beginning of its hash.
     pub module: String,
     /// How many processes run it.
     pub processes: usize,
-    /// Whether it is the one that the program was brought to last.
+    /// Whether the program was upgraded to it last.
     pub current: bool,
 }
 
@@ -109,9 +109,9 @@ pub struct VersionRow {
 pub struct WorkerRow {
     /// Its number, from 0 on.
     pub worker: usize,
-    /// How long it has been on a core since the start, in milliseconds; `null` where the system does not tell.
+    /// Its CPU time since the start, in milliseconds; `null` if the operating system does not report it.
     pub cpu_ms: Option<u64>,
-    /// Processes in its queues that waited for something and can go on.
+    /// Processes in its queues that were woken.
     pub woken: usize,
     /// Processes in its queues that have not run yet.
     pub fresh: usize,
@@ -173,7 +173,7 @@ fn channel(ChannelInfo { id, view, .. }: ChannelInfo) -> ChannelRow {
 
 fn name(info: NameInfo) -> NameRow {
     NameRow {
-        // A guest chooses names, and a terminal may show them.
+        // Guests choose names, and a terminal may show them.
         name: line(&info.name).to_string(),
         process: info.process.to_string(),
     }

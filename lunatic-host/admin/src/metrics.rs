@@ -1,9 +1,10 @@
 //! `GET /metrics`: the figures of the runtime in the text format of Prometheus, 0.0.4.
 //!
-//! Which figures there are is said in [`lunatic_host::measures`]. Labels have few values, all of them known beforehand, so the answer
-//! stays below some kilobytes. The figures are of the whole runtime, not of one system.
+//! [`lunatic_host::measures`] lists the figures. Labels have few values, all known in advance, so the answer is limited
+//! to some kilobytes. The figures concern the whole runtime, not a single system.
 //!
-//! Behind them stands what the program counts itself, a bounded number of series whose names the host has checked.
+//! They are followed by the metrics of the program itself: a limited number of series, whose names the host has
+//! checked.
 
 use std::fmt::{self, Display, Write as _};
 
@@ -12,10 +13,10 @@ use lunatic_host::metrics::{FamilyView, Kind, ValueView};
 
 use crate::door::Program;
 
-/// The type of the text.
+/// The content type of the text.
 pub(crate) const TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// All figures, each with what it means.
+/// All figures, each with its meaning.
 pub(crate) fn text(program: &Program) -> String {
     let mut page = Page(String::new());
     let measures = measures::read(&program.runtime, &program.system, program.start.elapsed());
@@ -24,7 +25,7 @@ pub(crate) fn text(program: &Program) -> String {
     page.0
 }
 
-/// Labels as they stand behind a name, with that of a bucket if it is one. A value may be any text.
+/// The labels after a name, with the bound if it is a bucket. Values can be any text.
 struct Labels<'a>(&'a [(String, String)], Option<f64>);
 
 impl Display for Labels<'_> {
@@ -51,7 +52,7 @@ impl Display for Labels<'_> {
     }
 }
 
-/// A number as the format has it.
+/// A number in the syntax of the format.
 struct Number(f64);
 
 impl Display for Number {
@@ -70,7 +71,7 @@ const COUNTER: &str = "counter";
 struct Page(String);
 
 impl Page {
-    /// A figure of the runtime. Values of labels are fixed texts that need no escapes.
+    /// A figure of the runtime. Its label values are fixed texts that need no escapes.
     fn measure(&mut self, measure: &Measure) {
         let name = measure.prometheus_name();
         self.head(if measure.only_grows { COUNTER } else { GAUGE }, &name, measure.help);
@@ -82,7 +83,7 @@ impl Page {
         }
     }
 
-    /// What the program counts under one name.
+    /// The metrics of the program with one name.
     fn family(&mut self, family: &FamilyView) {
         let name = &family.name;
         let (kind, name) = match family.kind {

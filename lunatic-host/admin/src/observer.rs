@@ -1,8 +1,9 @@
-//! What a client of `/v1/events` hears: a bounded list between those who cause events, and the thread of the door.
+//! The events for a client of `/v1/events`: a bounded list between the threads that cause events and the thread of the
+//! door.
 //!
-//! Whoever causes an event is in the middle of something, so it only puts a record of some words into the list, under a lock that
-//! is held for as long as that takes. When the list is full, too much happens within a second, or as much as was asked for has
-//! happened, events are counted and dropped.
+//! A thread that causes an event is busy, so it only puts a record of some words into the list, under a lock that it
+//! holds no longer than that. When the list is full, when there are too many events within a second, or when the
+//! requested number is reached, events are counted and dropped.
 
 use std::fmt::{self, Write as _};
 use std::mem;
@@ -16,39 +17,39 @@ use lunatic_host::{Event, ExitReason, Interest, Observer, RunningSystem};
 
 use crate::view::is_failure;
 
-/// So many events wait for a client at most.
+/// The most events that wait for a client.
 pub(crate) const RECORDS_MAX: usize = 4096;
-/// So many events a second are told; the rest are counted.
+/// The most events per second that are recorded; the rest is counted.
 pub(crate) const RATE_MAX: u32 = 10_000;
 /// The longest text of an exit reason, in bytes.
 const REASON_LEN_MAX: usize = 1024;
 
-/// An event, and when it was.
+/// An event and its time.
 pub(crate) struct Record {
-    /// Since the observation began.
+    /// The time since the observation began.
     pub(crate) at: Duration,
-    /// Without the text of its reason.
+    /// The event, without the text of its reason.
     pub(crate) event: Event,
-    /// Of an end: the kind of the reason, and the reason in words.
+    /// For an end: the kind of the reason, and its text.
     pub(crate) reason: Option<(&'static str, Box<str>)>,
 }
 
-/// Takes down events until it is told enough.
+/// Records events until it is stopped.
 struct Recorder {
     start: Instant,
-    /// Ends that are no failures are passed over.
+    /// Whether ends that are not failures are ignored.
     failures: bool,
     list: Mutex<List>,
-    /// Events that were not taken down.
+    /// The number of events that were not recorded.
     lost: AtomicU64,
     is_over: AtomicBool,
 }
 
 struct List {
     records: Vec<Record>,
-    /// So many may still come.
+    /// How many events may still be recorded.
     left: usize,
-    /// The second that is counted, and what has come in it.
+    /// The current second, and the number of events in it.
     second: u64,
     in_second: u32,
 }
@@ -69,7 +70,7 @@ impl Observer for Recorder {
     }
 }
 
-/// Whether this is an end that is no failure.
+/// Whether this is an end that is not a failure.
 fn is_in_order(event: &Event) -> bool {
     matches!(event, Event::Ended { reason, .. } if !is_failure(KINDS[reason.kind()]))
 }
@@ -99,7 +100,7 @@ impl Record {
             return Self { at, event, reason };
         };
         let mut words = Clipped(String::new());
-        // The error says that the rest is left out.
+        // The error means that the rest is left out.
         let _ = write!(words, "{reason}");
         Self {
             at,
@@ -112,7 +113,7 @@ impl Record {
     }
 }
 
-/// A text that takes [`REASON_LEN_MAX`] bytes.
+/// A text of at most [`REASON_LEN_MAX`] bytes.
 struct Clipped(String);
 
 impl fmt::Write for Clipped {
@@ -124,7 +125,7 @@ impl fmt::Write for Clipped {
     }
 }
 
-/// A system that is being observed, until this is dropped.
+/// An observation of a system, until it is dropped.
 pub(crate) struct Observation {
     system: Arc<RunningSystem>,
     recorder: Arc<Recorder>,
@@ -132,7 +133,7 @@ pub(crate) struct Observation {
 }
 
 impl Observation {
-    /// Begins to take down at most `limit` events; of ends only `failures`, if that is said.
+    /// Begins to record at most `limit` events; of ends, only `failures` if that is set.
     pub(crate) fn new(system: Arc<RunningSystem>, interest: Interest, limit: usize, failures: bool) -> Self {
         let recorder = Arc::new(Recorder {
             start: Instant::now(),
@@ -155,24 +156,24 @@ impl Observation {
         }
     }
 
-    /// What has been taken down since the last call, and how many events were dropped meanwhile.
+    /// Takes the events recorded since the last call, and the number of those that were dropped meanwhile.
     pub(crate) fn take(&self) -> (Vec<Record>, u64) {
         let records = self.recorder.list.lock().map(|mut list| mem::take(&mut list.records));
         let lost = self.recorder.lost.swap(0, Ordering::Relaxed);
         (records.unwrap_or_default(), lost)
     }
 
-    /// From now on it is of other events.
+    /// From now on, records other events.
     pub(crate) fn follow(&self, interest: Interest) {
         self.system.observe_others(interest, &self.observer);
     }
 
-    /// Whether no more comes.
+    /// Whether no more events will be recorded.
     pub(crate) fn is_over(&self) -> bool {
         self.recorder.is_over.load(Ordering::Relaxed)
     }
 
-    /// No more comes. What was taken down stays.
+    /// Stops recording. Recorded events are kept.
     pub(crate) fn stop(&self) {
         self.recorder.is_over.store(true, Ordering::Relaxed);
         self.system.observe_no_more(&self.observer);

@@ -1,4 +1,5 @@
-//! The files of the dashboard, as they lie in `dashboard/`: nothing is built from them, and nothing is fetched from elsewhere.
+//! The files of the dashboard, as they are in `dashboard/`: nothing is generated from them, and nothing is fetched from
+//! elsewhere.
 
 use bytes::Bytes;
 use http::Response;

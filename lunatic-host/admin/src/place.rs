@@ -1,12 +1,14 @@
-//! Where the sockets of programs are, and how one is found.
+//! The sockets of programs: where they are, and how to find one.
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 use rustix::process::getuid;
 
-/// The folder of the user's sockets: `$XDG_RUNTIME_DIR/lunatic`, or `/tmp/lunatic-UID`.
+/// Returns the folder of the user's sockets: `$XDG_RUNTIME_DIR/lunatic`, or `lunatic-UID` in the folder for temporary
+/// files.
 #[must_use]
 pub fn folder() -> PathBuf {
     match env::var_os("XDG_RUNTIME_DIR").filter(|folder| !folder.is_empty()) {
@@ -15,25 +17,51 @@ pub fn folder() -> PathBuf {
     }
 }
 
-/// The socket of the program with this process id, unless it was given another path.
+/// Returns the default socket of the program with this process id.
 #[must_use]
 pub fn path_of(pid: u32) -> PathBuf {
     folder().join(format!("{pid}.sock"))
 }
 
-/// The sockets that `which` may mean: the path of one, or the id of a process; all of the user's if it is `None`.
+/// Returns the sockets that `which` can mean: a path, or a process id; with `None`, all sockets of the user.
 ///
 /// # Errors
 ///
-/// If the folder of the sockets is there and cannot be read.
+/// If the folder of the sockets exists and cannot be read, or if it is another user's, who could put sockets there that
+/// imitate a program. A path is not checked.
 pub fn find(which: Option<&str>) -> io::Result<Vec<PathBuf>> {
-    if let Some(which) = which {
-        return Ok(vec![match which.parse() {
-            Ok(pid) => path_of(pid),
-            Err(_) => which.into(),
-        }]);
+    let Some(which) = which else {
+        return sockets_in(&folder(), getuid().as_raw());
+    };
+    let Ok(pid) = which.parse() else {
+        return Ok(vec![which.into()]);
+    };
+    check_owner(&folder(), getuid().as_raw())?;
+    Ok(vec![path_of(pid)])
+}
+
+/// Checks that a folder, if it exists, belongs to this user: in the folder for temporary files, anybody may make it.
+pub(crate) fn check_owner(folder: &Path, user: u32) -> io::Result<()> {
+    let found = match fs::symlink_metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found?,
+    };
+    match found.is_dir() && found.uid() == user {
+        true => Ok(()),
+        // Also a link, whose target its owner may change.
+        false => Err(io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            format!(
+                "{} is another user's, or a link; set `XDG_RUNTIME_DIR` to a folder of your own, or give the path of the socket",
+                folder.display()
+            ),
+        )),
     }
-    let entries = match fs::read_dir(folder()) {
+}
+
+fn sockets_in(folder: &Path, user: u32) -> io::Result<Vec<PathBuf>> {
+    check_owner(folder, user)?;
+    let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(error),
@@ -47,4 +75,31 @@ pub fn find(which: Option<&str>) -> io::Result<Vec<PathBuf>> {
     }
     sockets.sort();
     Ok(sockets)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_another_user_is_not_searched() {
+        let user = getuid().as_raw();
+        let folder = tempfile::tempdir().unwrap();
+        let own = folder.path().join("own");
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("1.sock"), "").unwrap();
+        fs::write(own.join("other"), "").unwrap();
+        assert_eq!(sockets_in(&own, user).unwrap(), [own.join("1.sock")]);
+        assert_eq!(
+            sockets_in(&folder.path().join("none"), user).unwrap(),
+            [""; 0].map(PathBuf::from)
+        );
+        let error = sockets_in(&own, user + 1).unwrap_err();
+        assert!(error.to_string().contains("is another user's"), "{error}");
+        // A link is somebody's who may let it lead elsewhere.
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&own, &link).unwrap();
+        let error = sockets_in(&link, user).unwrap_err();
+        assert!(error.to_string().contains("is another user's"), "{error}");
+    }
 }

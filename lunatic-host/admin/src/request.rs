@@ -1,4 +1,4 @@
-//! What a request asks for: its path, and what stands behind the `?`.
+//! Parses requests: the path, and the query after the `?`.
 
 use std::time::Duration;
 
@@ -11,20 +11,20 @@ use crate::events::Wanted;
 use crate::list::Kind;
 use crate::upgrade;
 
-/// The most processes of one answer.
+/// The most processes in one answer.
 const LIMIT_MAX: usize = 10_000;
 const LIMIT: usize = 100;
 
-/// What can be asked for.
+/// A valid request.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Asked {
-    /// What there is to ask for.
+    /// A request for the list of requests.
     Help,
     System,
     Metrics,
     Events(Wanted),
     Alarms,
-    /// And whether children are to be counted.
+    /// Also says whether children are counted.
     Processes(Query, bool),
     Process(Id),
     List(Kind, usize, usize),
@@ -34,7 +34,7 @@ pub(crate) enum Asked {
     Kill(Id),
     Exit(Id, ExitReason),
     ShutDown,
-    /// With the module in the body.
+    /// The module is in the body.
     Upgrade(UpgradeConfig),
     LastUpgrade,
     CancelUpgrade,
@@ -43,24 +43,24 @@ pub(crate) enum Asked {
 }
 
 impl Asked {
-    /// Whether the answer may have to be waited for, or read from the debug information of a module.
+    /// Whether the answer may take long, because it must be waited for or requires debug information.
     pub(crate) fn takes_long(&self) -> bool {
         matches!(self, Self::Stack(_) | Self::Profile(..) | Self::Dump(_))
     }
 }
 
-/// Why it cannot be.
+/// Why a request is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
     NotFound,
-    /// The path is there for another method.
+    /// The path exists, but for another method.
     Method(&'static str),
     Wrong(String),
-    /// There are as many clients as may ask for this at once.
+    /// Too many clients request this at the moment.
     Busy,
 }
 
-/// What can be asked for, in words.
+/// Lists all requests.
 pub(crate) const HELP: &str = "\
 GET  /v1/system                   the program and what its runtime holds
 GET  /metrics                     what the runtime holds and has done, for Prometheus
@@ -82,14 +82,14 @@ POST /v1/profile                  where processes compute; ?seconds=N up to 60 &
 POST /v1/shutdown                 stops the program in order
 GET  /v1/versions                 the versions of its code that run
 POST /v1/upgrade                  brings it to the version in the body; ?rehearse=yes|no &canary=none|N|N%|name:PART &watch=SECONDS
-                                  &limit=SECONDS &patience=SECONDS &batch=N &partial=yes|no &children-first=yes|no &restore=yes|no
+                                  &limit=SECONDS &patience=SECONDS &batch=auto|N &partial=yes|no &children-first=yes|no &restore=yes|no
 GET  /v1/upgrade                  how the last upgrade stands
 POST /v1/upgrade/cancel           takes back what it has changed
 GET  /v1/log-level                which records are written
 PUT  /v1/log-level?filter=FILTER  changes that, such as info,shop::stock=debug
 ";
 
-/// What a request asks for. `query` is what stands behind the `?`.
+/// Parses a request. `query` is what follows the `?`.
 pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Asked, Refused> {
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let allowed = |wanted: http::Method, name| {
@@ -136,7 +136,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
     }
 }
 
-/// How much longer a client may stay that asks for this.
+/// How much longer a client may stay for this request.
 pub(crate) fn time(method: &http::Method, uri: &http::Uri) -> Duration {
     match read(method, uri.path(), uri.query().unwrap_or_default()) {
         Ok(Asked::Events(wanted)) => wanted.time(),

@@ -1,4 +1,4 @@
-//! Serves HTTP/1.1 to clients that may not behave: how many at once, and each for how long.
+//! Serves HTTP/1.1 to clients that may misbehave: limits their number, and the time of each.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,44 +19,44 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::request;
 
-/// So many clients are served at once; more wait.
+/// The most clients that are served at a time; more wait.
 const CLIENTS_MAX: usize = 64;
-/// A client has come in by then, if there is anything to agree on with it first.
+/// How long a client may take before it is served, for example for a TLS handshake.
 const OPENING_TIMEOUT: Duration = Duration::from_secs(5);
-/// A request's head must have come by then.
+/// How long the head of a request may take to arrive.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
-/// A client is asked to go after this time, whatever it does; one that hears events, when they are over by so much.
+/// After this time a client is asked to go, whatever it does; a client that receives events gets this much more.
 const CLIENT_TIMEOUT: Duration = Duration::from_secs(120);
-/// An answer that has begun by then has so long to go out.
+/// How much longer an answer that has begun may take.
 const LAST_TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest head of a request, in bytes.
 const HEAD_LEN_MAX: usize = 16 << 10;
 
-/// What an answer says.
+/// The body of an answer.
 pub(crate) type Body = UnsyncBoxBody<Bytes, hyper::Error>;
 
-/// What answers requests.
+/// Answers requests.
 pub(crate) trait Service: Send + Sync + 'static {
     fn answer(&self, request: Request<Incoming>) -> impl Future<Output = Response<Body>> + Send;
 }
 
-/// Where clients come from.
+/// A source of clients.
 pub(crate) trait Clients {
     type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
-    /// What is to be agreed on with a client before it is served.
+    /// The negotiation with a client before it is served.
     type Opening: Future<Output = io::Result<Self::Stream>> + Send + 'static;
 
-    /// The next client that may come in.
+    /// Waits for the next client that may be admitted.
     fn next(&self) -> impl Future<Output = io::Result<Self::Opening>>;
 }
 
-/// Lets clients in for as long as this program runs.
+/// Admits clients until this program exits.
 pub(crate) async fn serve(clients: impl Clients, service: impl Service) {
     let (service, places) = (Arc::new(service), Arc::new(Semaphore::new(CLIENTS_MAX)));
     loop {
         let place = places.clone().acquire_owned().await.expect("it is never closed");
         let Ok(opening) = clients.next().await else {
-            // Of this client, or because descriptors are short; neither is for ever.
+            // The client is to blame, or descriptors are short; neither lasts forever.
             sleep(Duration::from_millis(100)).await;
             continue;
         };

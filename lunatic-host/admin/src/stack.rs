@@ -1,4 +1,4 @@
-//! What the door shows of stacks, as JSON: that of a process, and those that a profile has counted.
+//! Views of stacks, as JSON: the stack of a process, and those of a profile.
 
 use lunatic_host::profile::Profile;
 use lunatic_host::report::Frame;
@@ -6,19 +6,19 @@ use lunatic_host::report::untrusted::line;
 use lunatic_host::{Stack, Unseen};
 use serde::{Deserialize, Serialize};
 
-/// The functions that a process is in.
+/// The stack of a process.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct StackView {
-    /// Innermost first.
+    /// The functions, the innermost first.
     pub frames: Vec<FrameView>,
-    /// Whether there are more, which called these.
+    /// Whether further callers are missing.
     pub is_cut: bool,
-    /// Why none is seen, in words.
+    /// Why the stack could not be read, in words.
     pub unseen: Option<String>,
 }
 
-/// A function that is active, or that is inlined into one.
+/// A function that is active, or inlined into one that is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct FrameView {
@@ -32,15 +32,16 @@ pub struct FrameView {
     pub column: Option<u32>,
 }
 
-/// Where processes have computed.
+/// The result of profiling.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ProfileView {
-    /// How often a stack was counted.
+    /// The number of samples.
     pub samples: u64,
-    /// How often one was not, because there were too many, or it took too long.
+    /// The number of samples that were left out, because there were too many distinct stacks or because sampling took
+    /// too long.
     pub left_out: u64,
-    /// A line for each stack: its functions, outermost first, with `;` between them, and how often it was counted.
+    /// One line per stack: its functions, the outermost first, separated by `;`, then the number of samples.
     pub folded: String,
 }
 
@@ -49,7 +50,7 @@ impl ProfileView {
         Self {
             samples: profile.samples,
             left_out: profile.left_out,
-            // Names as they may be shown, line by line.
+            // Names are made safe to show, line by line.
             folded: profile.folded.lines().map(|text| format!("{}\n", line(text))).collect(),
         }
     }

@@ -1,4 +1,4 @@
-//! Certificates: how clients on other machines come in.
+//! Certificates, which admit clients on other machines.
 
 use std::fs;
 use std::io;
@@ -12,14 +12,14 @@ use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig};
 use tokio_rustls::TlsAcceptor;
 
-/// The files of a port that other machines can reach, in PEM.
+/// The files for a port that other machines can reach, in PEM.
 #[derive(Debug, Clone)]
 pub struct Certificates {
-    /// What this machine shows: its certificate, and those that lead from it to a root.
+    /// The certificate of this machine, followed by the intermediate certificates that lead to a root.
     pub certificate: PathBuf,
-    /// Its key.
+    /// Its private key.
     pub key: PathBuf,
-    /// Who vouches for clients: only a client with a certificate that one of these has signed comes in.
+    /// The authorities for clients: only clients with a certificate that one of these has signed are admitted.
     pub client_ca: PathBuf,
 }
 
@@ -28,7 +28,7 @@ impl Certificates {
     ///
     /// # Errors
     ///
-    /// If one cannot be read, is none, or does not fit the others.
+    /// If a file cannot be read, is invalid, or does not match the others.
     pub(crate) fn read(&self) -> io::Result<TlsAcceptor> {
         let mut roots = RootCertStore::empty();
         for root in certificates(&self.client_ca)? {
@@ -43,7 +43,8 @@ impl Certificates {
         let config = config.map_err(io::Error::other)?.with_client_cert_verifier(clients);
         let config = config.with_single_cert(certificates(&self.certificate)?, key);
         let mut config = config.map_err(|error| of(&self.certificate, error))?;
-        // A session holds the certificate of the client, who says how long that is. A full handshake is no trouble here.
+        // A session stores the client's certificate, whose length the client chooses. Full handshakes are no problem
+        // here.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];

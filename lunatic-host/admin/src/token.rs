@@ -1,4 +1,4 @@
-//! The secret that clients say who come over TCP.
+//! The secret that clients present over TCP.
 
 use std::fmt::{self, Write as _};
 use std::fs::File;
@@ -9,22 +9,22 @@ use std::path::Path;
 use rand::TryRng as _;
 use rand::rngs::SysRng;
 
-/// The random bytes of a token that is made here.
+/// The number of random bytes in a generated token.
 const LEN: usize = 32;
-/// How many characters one from a file has.
+/// The fewest characters of a token from a file.
 const LEN_MIN: usize = 16;
 const LEN_MAX: usize = 1024;
 
-/// A secret: who knows it may do all that the door allows.
+/// A secret: whoever knows it may do everything that the door allows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Token(String);
 
 impl Token {
-    /// Makes one of 256 random bits of the system's.
+    /// Generates a token of 256 random bits from the operating system.
     ///
     /// # Errors
     ///
-    /// If the system has no random numbers.
+    /// If the operating system provides no random numbers.
     pub fn draw() -> io::Result<Self> {
         let mut bytes = [0; LEN];
         SysRng.try_fill_bytes(&mut bytes).map_err(io::Error::other)?;
@@ -35,11 +35,11 @@ impl Token {
         Ok(Self(text))
     }
 
-    /// The first line of a file: 16 to 1024 visible characters of ASCII.
+    /// Reads the first line of a file: 16 to 1024 visible ASCII characters.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, holds no such line, or may be read by others than its owner.
+    /// If the file cannot be read, has no such line, or can be read by anyone but its owner.
     pub fn read(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         if file.metadata()?.permissions().mode() & 0o077 != 0 {
@@ -57,19 +57,20 @@ impl Token {
         Ok(Self(line.to_owned()))
     }
 
-    /// The secret itself.
+    /// Returns the secret itself.
     #[must_use]
     pub fn reveal(&self) -> &str {
         &self.0
     }
 
-    /// Whether somebody has said it. How long that takes tells nothing about it: hashes are compared, in constant time.
+    /// Whether a client has presented it. The time that this takes reveals nothing: hashes are compared, in constant
+    /// time.
     pub(crate) fn is(&self, said: &[u8]) -> bool {
         blake3::hash(self.0.as_bytes()) == blake3::hash(said)
     }
 }
 
-/// Without the secret.
+/// Omits the secret.
 impl fmt::Debug for Token {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Token(…)")

@@ -1,4 +1,4 @@
-//! Bringing a program to another version of its code, asked for at the door.
+//! Upgrades of a program that are requested at the door.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,53 +16,53 @@ use crate::answer::{self, Answer};
 use crate::door::Program;
 use crate::request::Refused;
 
-/// The largest module that is sent to the door, in bytes.
+/// The largest module that can be sent to the door, in bytes.
 const MODULE_MAX: usize = 256 << 20;
-/// A module has come by then.
+/// How long a module may take to arrive.
 const UPLOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// One module is on its way at a time: each is kept as a whole.
+/// One module is received at a time, because each is kept in memory.
 static UPLOADS: Semaphore = Semaphore::const_new(1);
 
-/// How an upgrade stands.
+/// The progress of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct UpgradeView {
     /// The number of the version that was current before.
     pub from: u32,
-    /// The number of the version that the program is brought to.
+    /// The number of the new version.
     pub to: u32,
-    /// What the version says that it is, and the beginning of its hash.
+    /// The name and version that the file states, and the beginning of its hash.
     pub code: String,
     /// `checking`, `canary`, `watching`, `changing`, `done`, `rehearsed`, `refused`, `rolling back` or `rolled back`.
     pub phase: String,
-    /// Why it was refused, or goes back.
+    /// Why it was refused or is rolled back.
     pub why: Option<String>,
     /// Whether nothing more will happen.
     pub is_over: bool,
-    /// What can change.
+    /// The kinds of processes that can change.
     pub kinds: Vec<KindView>,
-    /// Processes that run the version.
+    /// How many processes run the new version.
     pub changed: usize,
-    /// Processes that stay in their version, because it was tried and did not work.
+    /// How many processes stay in their version because the attempt failed.
     pub kept: usize,
-    /// Why, of the first of them.
+    /// The reasons, for the first of these processes.
     pub refusals: Vec<RefusalView>,
-    /// Processes that have not come to their point of change, and change when they do.
+    /// How many processes have not reached their point of change; they change when they do.
     pub waiting: usize,
-    /// Processes that have no point of change.
+    /// How many processes have no point of change.
     pub without_point: usize,
-    /// How long processes stood still, in microseconds: half of them no longer than this,
+    /// How long processes were paused at the median, in microseconds.
     pub pause_p50_us: u64,
-    /// 99 of a hundred no longer than this,
+    /// How long processes were paused at the 99th percentile, in microseconds.
     pub pause_p99_us: u64,
-    /// and none longer than this.
+    /// How long processes were paused at most, in microseconds.
     pub pause_max_us: u64,
-    /// How long it took, or takes, in milliseconds.
+    /// How long the upgrade has taken so far, or took, in milliseconds.
     pub ms: u64,
 }
 
-/// Processes that go on at the same function.
+/// Processes that continue at the same function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct KindView {
@@ -70,9 +70,9 @@ pub struct KindView {
     pub entry: String,
     /// How many there are.
     pub processes: usize,
-    /// Why the version cannot have them.
+    /// Why the new version cannot take them over.
     pub misfit: Option<String>,
-    /// The version has read the state of one of them.
+    /// Whether the new version has read the state of one of them.
     pub is_tried: bool,
 }
 
@@ -82,7 +82,7 @@ pub struct KindView {
 pub struct RefusalView {
     /// The process.
     pub process: String,
-    /// Why.
+    /// The reason.
     pub why: String,
 }
 
@@ -129,7 +129,7 @@ impl KindView {
     }
 }
 
-/// Reads what stands behind the `?`.
+/// Parses the query after the `?`.
 pub(crate) fn config(query: &str) -> Result<UpgradeConfig, Refused> {
     let mut config = UpgradeConfig::default();
     for (name, value) in form_urlencoded::parse(query.as_bytes()) {
@@ -138,7 +138,7 @@ pub(crate) fn config(query: &str) -> Result<UpgradeConfig, Refused> {
     Ok(config)
 }
 
-/// Takes the module that comes with a request, and begins.
+/// Receives the module in a request, and starts the upgrade.
 pub(crate) async fn begin(program: Arc<Program>, config: UpgradeConfig, body: Incoming) -> Answer {
     let permit = match UPLOADS.try_acquire() {
         Ok(permit) => permit,
@@ -157,15 +157,8 @@ pub(crate) async fn begin(program: Arc<Program>, config: UpgradeConfig, body: In
             "the body of this request is to be a module: give `--data-binary @FILE` to curl".into(),
         );
     }
-    // To compile it takes long.
-    let began = tokio::task::spawn_blocking(move || begin_with(&program, config, &wasm)).await;
-    drop(permit);
-    began.unwrap_or_else(|failed| {
-        answer::error(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            format!("a bug of the host: {failed}"),
-        )
-    })
+    // Compilation takes long.
+    answer::aside(permit, move || begin_with(&program, config, &wasm)).await
 }
 
 fn begin_with(program: &Program, config: UpgradeConfig, wasm: &Bytes) -> Answer {
@@ -180,7 +173,7 @@ fn begin_with(program: &Program, config: UpgradeConfig, wasm: &Bytes) -> Answer 
     }
 }
 
-/// How the last one stands.
+/// The progress of the last upgrade.
 pub(crate) fn last(program: &Program) -> Answer {
     match program.system.last_upgrade() {
         Some(upgrade) => answer::json(StatusCode::OK, &UpgradeView::of(upgrade.report())),
@@ -188,7 +181,7 @@ pub(crate) fn last(program: &Program) -> Answer {
     }
 }
 
-/// Takes back what the last one has changed, if it is not over.
+/// Rolls back the last upgrade, unless it is over.
 pub(crate) fn cancel(program: &Program) -> Answer {
     match program.system.last_upgrade() {
         Some(upgrade) if !upgrade.report().phase.is_over() => {

@@ -1,4 +1,4 @@
-//! What the door shows, as JSON: names and units are the interface, so they are written down here and not where the figures
+//! The JSON types of the door. Names and units are the interface, so they are defined here and not where the figures
 //! come from.
 
 use std::collections::BTreeMap;
@@ -11,56 +11,60 @@ use lunatic_host::report::untrusted::line;
 use lunatic_host::{Figures, Id, Phase, ProcessInfo, RunningSystem, WaitFor};
 use serde::{Deserialize, Serialize};
 
-/// A program and what its runtime holds.
+/// How many names of a process a list has: a process may have thousands, and a list has many processes.
+const NAMES_IN_LISTS: usize = 8;
+
+/// A program and the state of its runtime.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct SystemView {
     /// The file of the program.
     pub program: String,
-    /// The id of the process that is the host.
+    /// The process id of the host.
     pub pid: u32,
     /// The version of Lunatic.
     pub version: String,
-    /// How long it has run, in milliseconds.
+    /// The time since its start, in milliseconds.
     pub uptime_ms: u64,
     /// The id of its main process, until that has ended.
     pub main: Option<String>,
-    /// Processes that live.
+    /// Living processes.
     pub processes: usize,
-    /// How many of them wait for something.
+    /// Those of them that wait.
     pub waiting: usize,
-    /// How many of those are frozen.
+    /// Those of the waiting processes that are frozen.
     pub frozen: usize,
     /// Instances of modules.
     pub instances: usize,
-    /// What is charged for linear memories, in bytes.
+    /// Bytes that are charged for linear memories.
     pub memory_bytes: usize,
-    /// What queued messages hold, in bytes.
+    /// Bytes of queued messages.
     pub queued_bytes: usize,
-    /// What is kept for processes beside their memories, in bytes; queued messages are among it.
+    /// Bytes that are kept for processes in addition to their memories, including queued messages.
     pub kept_bytes: usize,
     /// Descriptors that processes hold.
     pub descriptors: usize,
-    /// Timers that have still to send.
+    /// Timers that have not sent yet.
     pub timers: usize,
-    /// Processes that were spawned since the start.
+    /// Processes spawned since the start.
     pub spawned: u64,
-    /// Processes that have ended since the start, by the kind of reason, as in `lunatic_processes_ended_total`.
+    /// Processes that have ended since the start, by kind of reason, as in `lunatic_processes_ended_total`.
     pub ended: BTreeMap<String, u64>,
-    /// How many of those have failed: by a panic, a trap, an error, a code other than 0, a limit, or a bug of the host.
+    /// Those of them that have failed: by a panic, a trap, an error, a code other than 0, a limit, or a bug of the
+    /// host.
     pub failed: u64,
     /// Processes that wait for a worker, by queue.
     pub queues: QueuesView,
-    /// The memory of the machine that the whole program holds, in bytes; 0 where the system does not tell.
+    /// Resident memory of the whole program, in bytes; 0 if the operating system does not report it.
     pub resident_bytes: usize,
-    /// How long each worker has been on a core, in microseconds; empty where the system does not tell.
+    /// The CPU time of each worker, in microseconds; empty if the operating system does not report it.
     pub workers_us: Vec<u64>,
-    /// How many are told of events.
+    /// Registered observers of events.
     pub observers: usize,
     /// How many problems the host has noticed since the start.
     #[serde(default)]
     pub alarms: u64,
-    /// How many upgrades of the program were begun since the start.
+    /// How many upgrades of the program have started.
     #[serde(default)]
     pub upgrades: u32,
 }
@@ -69,23 +73,23 @@ pub struct SystemView {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct QueuesView {
-    /// Those that waited for something and can go on.
+    /// Processes that were woken.
     pub woken: usize,
     /// Those that have not run yet.
     pub fresh: usize,
-    /// Those that used up their time slice.
+    /// Processes that used up their time slice.
     pub burners: usize,
-    /// Those that no worker has woken.
+    /// Processes that no worker has woken.
     pub injected: usize,
 }
 
-/// Some of the processes of a system.
+/// A part of the processes of a system.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PageView {
-    /// How many match, shown or not.
+    /// How many match, returned or not.
     pub matched: usize,
-    /// Those that are shown.
+    /// The returned processes.
     pub processes: Vec<ProcessView>,
 }
 
@@ -95,17 +99,17 @@ pub struct PageView {
 pub struct ProcessView {
     /// Its id, as in reports: `#17` or `#17.2`.
     pub id: String,
-    /// Whether its end is the end of the program.
+    /// Whether the program ends with it.
     pub is_main: bool,
-    /// The names that it is registered under, at most 1,000.
+    /// The names that it is registered under: in lists the first 8, else at most 1,000.
     pub names: Vec<String>,
-    /// How many there are.
+    /// The number of its names.
     pub names_len: usize,
     /// The function that it began with.
     pub entry: Option<String>,
-    /// What to call it: its first name, `main`, the actor that it is, or the function that it began with.
+    /// Its title: its first name, `main`, the type of its actor, or the function that it began with.
     pub title: String,
-    /// Who spawned it.
+    /// The process that spawned it.
     pub parent: Option<String>,
     /// `running`, `ready`, `waiting` or `ended`.
     pub state: String,
@@ -115,19 +119,19 @@ pub struct ProcessView {
     pub is_frozen: bool,
     /// Entries in its mailbox.
     pub mailbox: usize,
-    /// The bytes of its mailbox.
+    /// The size of its mailbox in bytes.
     pub mailbox_bytes: usize,
-    /// The bytes of its linear memory.
+    /// The size of its linear memory in bytes.
     pub memory_bytes: usize,
-    /// How long it has computed, in milliseconds.
+    /// Its CPU time in milliseconds.
     pub cpu_ms: u64,
     /// How often a worker has begun to run it.
     pub runs: u32,
-    /// How long ago it was spawned, in milliseconds in which something ran.
+    /// How long ago it was spawned, in milliseconds during which some process ran.
     pub age_ms: u32,
-    /// Whether exit signals become mail.
+    /// Whether it receives exit signals as mail.
     pub traps_exits: bool,
-    /// The timers that send to it.
+    /// The number of timers that send to it.
     pub timers: usize,
     /// How many processes it is linked to.
     pub links_len: usize,
@@ -137,33 +141,33 @@ pub struct ProcessView {
     pub monitored_by_len: usize,
     /// The code that it runs.
     pub code: String,
-    /// Which version of the program that is: 1 for the one that it began with, 0 for a module that a process has compiled.
+    /// The version of the program that this is: 1 for the first, 0 for a module that a process has compiled.
     #[serde(default)]
     pub code_version: u32,
-    /// How many entries have come into its mailbox so far.
+    /// How many entries have arrived in its mailbox so far.
     pub mail_total: u64,
-    /// What it may do and use; not in lists.
+    /// Its rights and limits; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rights: Option<RightsView>,
-    /// How many processes live that it has spawned, if that was asked for.
+    /// The number of its living children, if requested.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub children_len: Option<usize>,
-    /// Those that it knows; not in lists.
+    /// Its relations to other processes; not in lists.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub relations: Option<RelationsView>,
 }
 
-/// What a process may do and use.
+/// The rights and limits of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RightsView {
-    /// `spawn`, `configure`, `names`, `compile`, `inspect`.
+    /// The rights that are granted by a word, such as `spawn`, `configure`, `names`, `compile` or `inspect`.
     pub may: Vec<String>,
-    /// Its folders by their names inside, with `:ro` behind those that it may only read.
+    /// Its folders by their names inside, with `:ro` after those that are read-only.
     pub folders: Vec<String>,
-    /// Its own network rules, and behind them those of each ancestor that they lie within.
+    /// Its own network rules, followed by those of each ancestor that apply as well.
     pub net: Vec<String>,
-    /// Its limits, and how near they are.
+    /// Its limits, and its use of them.
     pub limits: Vec<LimitView>,
 }
 
@@ -171,19 +175,20 @@ pub struct RightsView {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LimitView {
-    /// Of what.
+    /// The limited resource.
     pub of: String,
-    /// How much is used.
+    /// The amount in use.
     pub used: u64,
-    /// How much may be.
+    /// The largest amount.
     pub max: u64,
     /// `bytes`, `ms` or empty.
     pub unit: String,
-    /// 0 for its own, 1 for what its budget has for all that share it, 2 for the budget around that, and so on.
+    /// 0 for a limit of the process itself, 1 for its budget, which it shares with others, 2 for the budget around
+    /// that, and so on.
     pub budget: usize,
 }
 
-/// Whom a process knows: of each kind at most 1,000.
+/// The relations of a process, at most 1,000 of each kind.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct RelationsView {
@@ -200,11 +205,11 @@ pub struct RelationsView {
 #[serde(default)]
 #[non_exhaustive]
 pub struct AlarmsView {
-    /// Whether anybody looks: not with `--no-alarms`.
+    /// Whether the host looks for problems: not with `--no-alarms`.
     pub is_watched: bool,
     /// The oldest first, at most 1,000.
     pub alarms: Vec<AlarmView>,
-    /// How many there were beside those.
+    /// How many further ones there were.
     pub left_out: u64,
 }
 
@@ -215,15 +220,15 @@ pub struct AlarmsView {
 pub struct AlarmView {
     /// `mailbox`, `burst`, `memory`, `crashes` or `deadlock`.
     pub kind: String,
-    /// The process, or the one with the smallest id of several.
+    /// The process; if there are several, the one with the smallest id.
     pub process: Option<String>,
     /// The problem in words.
     pub text: String,
     /// How to solve it.
     pub advice: String,
-    /// Since when, in milliseconds since 1970.
+    /// When it was first noticed, in milliseconds since 1970.
     pub time_ms: u64,
-    /// The last look has still found it so.
+    /// Whether the last scan has still found it.
     pub is_on: bool,
 }
 
@@ -254,50 +259,50 @@ impl AlarmView {
     }
 }
 
-/// Which records are written.
+/// Which records are logged.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct LogLevelView {
-    /// Such as `info,shop::stock=debug`.
+    /// A filter such as `info,shop::stock=debug`.
     pub filter: String,
 }
 
-/// Something that has happened, or a note of the stream about itself.
+/// An event, or a note about the stream itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 #[non_exhaustive]
 pub struct EventView {
     /// `spawned`, `ended`, `sent`, `received`, `waits`, `runs` or `alarm`; `lost` if events were left out, `end` if no more comes.
     pub event: String,
-    /// When it was, in microseconds since the stream began.
+    /// The time, in microseconds since the stream began.
     pub at_us: u64,
-    /// The process that does it, or that it happens to.
+    /// The process that does it, or to which it happens.
     pub process: String,
-    /// What to call it; empty if it ended before that was looked for.
+    /// Its title; empty if it ended before the title was looked up.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub title: String,
-    /// Who spawned it, or to whom it sends.
+    /// The process that spawned it, or to which it sends.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other: Option<String>,
-    /// What to call that one.
+    /// The title of that process.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub other_title: String,
-    /// What the message is about, in hexadecimal digits.
+    /// The tag of the message, in hexadecimal digits.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tag: Option<String>,
-    /// The bytes of the message.
+    /// The length of the message in bytes.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub len: Option<usize>,
     /// What it waits for, in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub waits_for: Option<String>,
-    /// The kind of the reason for which it ended, as in `lunatic_processes_ended_total`.
+    /// The kind of its exit reason, as in `lunatic_processes_ended_total`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The reason in words, the first kilobyte of them.
+    /// The first kilobyte of the reason in words.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason_text: Option<String>,
-    /// How many events were left out since the last note of that.
+    /// How many events were left out since the last such note.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lost: Option<u64>,
     /// A problem that the host has noticed.
@@ -314,7 +319,7 @@ impl EventView {
     }
 }
 
-/// Why a request was not done.
+/// Why a request failed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ErrorView {
@@ -355,7 +360,7 @@ impl SystemView {
     }
 }
 
-/// Whether a process that ends for a reason of this kind has failed, and was not told to end.
+/// Whether a process with an exit reason of this kind has failed by itself, and was not told to end.
 pub(crate) fn is_failure(kind: &str) -> bool {
     const FAILURES: [&str; 8] = [
         "exit",
@@ -378,7 +383,7 @@ impl PageView {
         }
     }
 
-    /// Adds how many children each process has.
+    /// Adds the number of children to each process.
     pub(crate) fn count_children(&mut self, system: &RunningSystem) {
         let ids = self.processes.iter().filter_map(|process| process.id.parse().ok());
         let counts = system.children(ids);
@@ -390,12 +395,17 @@ impl PageView {
 }
 
 impl ProcessView {
-    /// A process as one of many: without those that it knows.
+    /// The view of a process in a list: without its relations.
     fn row(process: &ProcessInfo) -> Self {
         let snapshot = &process.snapshot;
-        // A guest chooses names, and a terminal may show them.
+        // Guests choose names, and a terminal may show them.
         let text = |text: &str| line(text).to_string();
-        let names: Vec<String> = snapshot.names.iter().map(|name| text(name)).collect();
+        let names: Vec<String> = snapshot
+            .names
+            .iter()
+            .take(NAMES_IN_LISTS)
+            .map(|name| text(name))
+            .collect();
         let entry = process.entry.as_ref().map(|entry| text(&entry.to_string()));
         Self {
             id: snapshot.id.to_string(),
@@ -423,7 +433,7 @@ impl ProcessView {
             links_len: snapshot.links_len,
             monitors_len: snapshot.monitors_len,
             monitored_by_len: snapshot.monitored_by_len,
-            code: process.code.to_string(),
+            code: text(&process.code.to_string()),
             code_version: process.code_version,
             mail_total: snapshot.mail_total,
             rights: None,
@@ -432,12 +442,12 @@ impl ProcessView {
         }
     }
 
-    /// What to call a process.
+    /// The title of a process.
     pub(crate) fn title_of(process: &ProcessInfo) -> String {
         Self::row(process).title
     }
 
-    /// A process with those that it knows.
+    /// The view of a process with its relations.
     pub(crate) fn whole(process: &ProcessInfo, rights: Option<RightsInfo>) -> Self {
         let snapshot = &process.snapshot;
         let ids = |ids: &[lunatic_host::Id]| ids.iter().map(ToString::to_string).collect();
@@ -448,6 +458,7 @@ impl ProcessView {
                 monitored_by: ids(&snapshot.monitored_by),
             }),
             rights: rights.map(RightsView::of),
+            names: snapshot.names.iter().map(|name| line(name).to_string()).collect(),
             ..Self::row(process)
         }
     }
@@ -462,7 +473,7 @@ impl RightsView {
             unit: limit.unit.to_owned(),
             budget: limit.budget,
         };
-        // A guest may have chosen names of folders.
+        // Guests may have chosen names of folders.
         let texts = |texts: Vec<String>| texts.iter().map(|text| line(text).to_string()).collect();
         Self {
             may: rights.may.into_iter().map(str::to_owned).collect(),
@@ -473,7 +484,7 @@ impl RightsView {
     }
 }
 
-/// What clients call a state.
+/// The name of a state for clients.
 pub(crate) fn state(phase: Phase) -> &'static str {
     match phase {
         Phase::Running => "running",

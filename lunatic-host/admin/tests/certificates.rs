@@ -183,6 +183,22 @@ fn pages_of_strangers_are_not_answered_whoever_looks_at_them() {
         let answer = shown.ask(Some(&client), &request).unwrap();
         assert!(answer.starts_with("HTTP/1.1 403"), "{origin}: {answer}");
     }
+    // Without an origin: a picture, a script, a link.
+    for site in [
+        "cross-site",
+        "same-site",
+        "same-origin\r\nsec-fetch-site: cross-site",
+        "",
+    ] {
+        let request = format!("GET /v1/system HTTP/1.1\r\nsec-fetch-site: {site}");
+        let answer = shown.ask(Some(&client), &request).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 403"), "{site}: {answer}");
+    }
+    for site in ["same-origin", "none"] {
+        let request = format!("GET /v1/system HTTP/1.1\r\nsec-fetch-site: {site}");
+        let answer = shown.ask(Some(&client), &request).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200"), "{site}: {answer}");
+    }
     let own = "GET /v1/system HTTP/1.1\r\norigin: https://shop.example:4041";
     assert!(shown.ask(Some(&client), own).unwrap().starts_with("HTTP/1.1 200"));
     assert!(shown.opened.system.main().is_some());

@@ -19,6 +19,22 @@ const PROGRAM: &str = r#"(module
     (memory (export "memory") 1)
     (func $rests (export "_start") (call $sleep (i64.const 3600000000000))))"#;
 
+/// Registers itself under the names `a` to `t`, and sleeps for an hour.
+const MANY_NAMES: &str = r#"(module
+    (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+    (import "lunatic::process" "this" (func $this (param i32)))
+    (import "lunatic::registry" "register" (func $register (param i32 i32 i64 i64) (result i32)))
+    (memory (export "memory") 1)
+    (func (export "_start")
+        (call $this (i32.const 16))
+        (i32.store8 (i32.const 0) (i32.const 97))
+        (loop $next
+            (if (call $register (i32.const 0) (i32.const 1) (i64.load (i32.const 16)) (i64.load (i32.const 24)))
+                (then unreachable))
+            (i32.store8 (i32.const 0) (i32.add (i32.load8_u (i32.const 0)) (i32.const 1)))
+            (br_if $next (i32.lt_u (i32.load8_u (i32.const 0)) (i32.const 117))))
+        (call $sleep (i64.const 3600000000000))))"#;
+
 fn open() -> Opened {
     opened::open(PROGRAM)
 }
@@ -95,6 +111,41 @@ fn a_socket_in_use_is_not_taken_and_one_left_behind_is() {
     drop(std::os::unix::net::UnixListener::bind(&left).unwrap());
     assert!(left.exists());
     Door::open(&left).unwrap();
+}
+
+#[test]
+fn what_is_no_socket_is_not_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, link) = (folder.path().join("notes.txt"), folder.path().join("link"));
+    std::fs::write(&file, "important").unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    for path in [&file, &link, &folder.path().to_owned()] {
+        let error = Door::open(path).unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists, "{error}");
+    }
+    assert_eq!(std::fs::read_to_string(&link).unwrap(), "important");
+}
+
+#[test]
+fn lists_have_the_first_names_of_a_process() {
+    let opened = opened::open(MANY_NAMES);
+    let client = opened.client();
+    let start = Instant::now();
+    let page = loop {
+        let page: PageView = client.get("/v1/processes").unwrap();
+        // It may not have begun.
+        if page.processes[0].names_len == 20 || start.elapsed() > Duration::from_secs(60) {
+            break page;
+        }
+    };
+    let process = &page.processes[0];
+    assert_eq!((process.names.len(), process.names_len), (8, 20));
+    assert_eq!(process.title, process.names[0]);
+    let whole: ProcessView = client.get("/v1/processes/1").unwrap();
+    assert_eq!(
+        (whole.names.len(), whole.names_len, whole.title),
+        (20, 20, process.title.clone())
+    );
 }
 
 #[test]

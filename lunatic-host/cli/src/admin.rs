@@ -1,4 +1,4 @@
-//! The admin door of a program that runs.
+//! The admin door of a running program.
 
 use std::path::Path;
 use std::process;
@@ -9,10 +9,10 @@ use anyhow::Context as _;
 use lunatic_admin::{Door, Program, path_of};
 use lunatic_host::{RunningSystem, Runtime};
 
-/// The path that stands for the one where commands look by themselves.
+/// Stands for the path where commands look by default.
 const AUTO: &str = "auto";
 
-/// Makes the door at `path`. Nobody is let in yet.
+/// Makes the door at `path`. It does not admit clients yet.
 pub(crate) fn open(path: &Path) -> anyhow::Result<Door> {
     let path = match path == Path::new(AUTO) {
         true => path_of(process::id()),
@@ -21,7 +21,7 @@ pub(crate) fn open(path: &Path) -> anyhow::Result<Door> {
     Door::open(&path).with_context(|| format!("--admin: cannot listen on {}", path.display()))
 }
 
-/// Lets clients in.
+/// Admits clients.
 pub(crate) fn serve(
     door: Door,
     runtime: &Arc<Runtime>,
@@ -31,7 +31,7 @@ pub(crate) fn serve(
     door.serve(program(runtime, system, file)).context("--admin")
 }
 
-/// What clients are shown.
+/// The program as clients see it.
 pub(crate) fn program(runtime: &Arc<Runtime>, system: &Arc<RunningSystem>, file: &Path) -> Program {
     Program {
         runtime: runtime.clone(),

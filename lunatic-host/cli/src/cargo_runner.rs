@@ -1,13 +1,13 @@
-//! `runner = "lunatic"` in cargo's configuration: which files are tests, and what they are called with.
+//! Support for `runner = "lunatic"` in cargo's configuration: tells test programs from others.
 
 use std::ffi::OsStr;
 use std::path::{Component, Path};
 
-/// Targets whose programs cargo can have run by `lunatic`.
+/// Targets whose programs cargo can run with `lunatic`.
 const TARGETS: [&str; 3] = ["wasm32-wasip1", "wasm32-wasi", "wasm32-unknown-unknown"];
 
-/// Whether cargo calls with a test program: it says where the package is, and the file lies where cargo builds tests.
-/// Benchmarks lie there, too, and are called with `--bench`.
+/// Whether cargo has called with a test program: cargo sets a variable that names the package, and the file lies where
+/// cargo builds tests. Benchmarks lie there as well, but are called with `--bench`.
 pub fn is_test(file: &Path, args: &[String]) -> bool {
     crate::trust::is_called_by_cargo() && lies_among_tests(file) && !args.iter().any(|arg| arg == "--bench")
 }

@@ -3,7 +3,7 @@
 use lunatic_compat::Metrics;
 use lunatic_host::{Module, RunningSystem, RuntimeBuilder};
 
-/// Adds what such guests need to a runtime.
+/// Adds to a runtime what such guests need.
 pub(crate) fn add(builder: RuntimeBuilder) -> RuntimeBuilder {
     builder.extension(lunatic_compat::Compat)
 }
@@ -13,7 +13,7 @@ pub(crate) fn is_compat(module: &Module) -> bool {
     lunatic_compat::is_built_for(module)
 }
 
-/// What such guests have counted: a line `NAME NUMBER` for each metric.
+/// The metrics that such guests have counted: a line `NAME NUMBER` for each.
 pub(crate) fn metrics(system: &RunningSystem) -> String {
     system
         .state::<Metrics>()

@@ -1,8 +1,8 @@
-//! What `lunatic` gives up of its own rights before it runs a program.
+//! The rights that `lunatic` gives up before it runs a program.
 //!
-//! Guests have no files but those that they are given. This is about the host: should a guest get hold of it by a bug, the system
-//! still refuses it the user's other files and the system calls that no host makes. How it is done is in [`lunatic_confine`];
-//! here stands what a host needs.
+//! A guest can reach only the files that it is given. This module is about the host: if a bug gives a guest control of
+//! the host, the operating system still denies it the user's other files and the system calls that no host makes.
+//! [`lunatic_confine`] implements this; this module lists what a host needs.
 
 use std::env;
 use std::fs::DirBuilder;
@@ -16,16 +16,16 @@ use lunatic_host::{SystemConfig, cache_folder};
 /// How far the host is confined.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Confine {
-    /// As far as the system can do it
+    /// As far as the operating system supports it
     #[default]
     On,
     /// Not at all
     Off,
-    /// Completely, or run nothing
+    /// Completely; if that is not possible, run nothing
     Strict,
 }
 
-/// What the host reads to know the machine.
+/// Files from which the host learns about the machine.
 const MACHINE: [&str; 5] = [
     "/proc",
     "/sys/fs/cgroup",
@@ -34,7 +34,7 @@ const MACHINE: [&str; 5] = [
     "/dev/urandom",
 ];
 
-/// Where libraries are, which helpers are loaded with, and look-ups of names.
+/// Folders of shared libraries, for helpers and for name resolution.
 const LIBRARIES: [&str; 8] = [
     "/lib",
     "/lib32",
@@ -46,10 +46,10 @@ const LIBRARIES: [&str; 8] = [
     "/gnu/store",
 ];
 
-/// What says how to load them.
+/// Files that the dynamic loader reads.
 const LOADER: [&str; 2] = ["/etc/ld.so.cache", "/etc/ld.so.preload"];
 
-/// What look-ups of names and TLS read. Files that others replace are named by their folder.
+/// Files that name resolution and TLS read. Where other programs replace a file, its folder is listed.
 const NETWORK: [&str; 9] = [
     "/etc",
     "/run/systemd/resolve",
@@ -62,26 +62,26 @@ const NETWORK: [&str; 9] = [
     "/var/lib/ca-certificates",
 ];
 
-/// Variables that name the certificates to trust.
+/// Variables that name the trusted certificates.
 const CERTIFICATES: [&str; 2] = ["SSL_CERT_FILE", "SSL_CERT_DIR"];
 
-/// What a host needs beside what its program is given.
+/// What a host needs in addition to what its program is given.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Needs<'a> {
-    /// The program may turn out to be given the current folder and the network.
+    /// The program may turn out to be trusted with the current folder and the network.
     pub(crate) trust: bool,
-    /// The host itself looks up names.
+    /// The host itself resolves names.
     pub(crate) network: bool,
-    /// A folder that is read from later.
+    /// A folder that the host reads from later.
     pub(crate) configuration: Option<&'a Path>,
 }
 
 impl Confine {
-    /// Confines this thread and those that it starts to what running a program needs.
+    /// Confines this thread, and the threads that it starts, to what running a program needs.
     ///
     /// # Errors
     ///
-    /// If it is to be complete, and is not.
+    /// With `strict`, if confinement is not complete.
     pub(crate) fn program(self, config: &SystemConfig, needs: &Needs<'_>) -> anyhow::Result<()> {
         if self == Self::Off {
             return Ok(());
@@ -89,8 +89,9 @@ impl Confine {
         self.accept(lunatic_confine::host(&paths(config, needs)))
     }
 
-    /// Takes from this thread and those that it starts what no host needs. Files stay: tests of several programs run in turn, and
-    /// have the rights of the user who has just built them.
+    /// Takes from this thread, and the threads that it starts, the system calls that no host makes. Files stay
+    /// accessible: one process runs the tests of several programs in turn, with the rights of the user, who has just
+    /// built them.
     pub(crate) fn tests(self) -> anyhow::Result<()> {
         let given_up = match self {
             Self::Off => return Ok(()),
@@ -110,7 +111,7 @@ impl Confine {
     }
 }
 
-/// The files that running a program needs whose module has been read.
+/// The files that a host needs to run a program whose module it has read.
 fn paths(config: &SystemConfig, needs: &Needs<'_>) -> Paths {
     let owned = |paths: &[&str]| paths.iter().map(PathBuf::from).collect::<Vec<_>>();
     let mut paths = Paths {
@@ -137,7 +138,7 @@ fn paths(config: &SystemConfig, needs: &Needs<'_>) -> Paths {
     paths
         .write
         .extend(config.dumps.iter().map(|dumps| dumps.folder().to_owned()));
-    // Whoever moves the file away wants another one in its place.
+    // After someone has moved the log file away, a new one is created in its folder.
     let log = config.log.as_ref().and_then(Log::file).and_then(Path::parent);
     paths.append.extend(log.map(Path::to_owned));
     paths.read.extend(needs.configuration.map(Path::to_owned));
@@ -147,7 +148,7 @@ fn paths(config: &SystemConfig, needs: &Needs<'_>) -> Paths {
     if needs.trust || needs.network || !config.net.is_empty() {
         paths.read.extend(owned(&NETWORK));
         let certificates = CERTIFICATES.iter().filter_map(env::var_os).map(PathBuf::from);
-        // There is no rule for a pipe without a name, which can be read in any case.
+        // Landlock has no rules for an anonymous pipe, which can be read in any case.
         paths
             .read
             .extend(certificates.filter(|path| path.is_file() || path.is_dir()));
@@ -155,7 +156,7 @@ fn paths(config: &SystemConfig, needs: &Needs<'_>) -> Paths {
     paths
 }
 
-/// Makes the cache's folder while that is still possible. If it is not, there is no cache, as without confinement.
+/// Makes the cache folder while that is still allowed. If this fails, there is no cache, as without confinement.
 fn make_private(folder: &Path) {
     let mut builder = DirBuilder::new();
     #[cfg(unix)]

@@ -1,4 +1,4 @@
-//! The dashboard of a program that runs.
+//! The dashboard of a running program.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -10,7 +10,7 @@ use lunatic_host::{RunningSystem, Runtime};
 
 use crate::{HostArgs, admin};
 
-/// Opens the ports that are asked for. Nobody is let in yet.
+/// Opens the ports that the flags ask for. They do not admit clients yet.
 pub(crate) fn open_all(host: &HostArgs) -> anyhow::Result<Vec<Dashboard>> {
     let mut opened = Vec::new();
     if let Some(address) = host.dashboard {
@@ -31,7 +31,7 @@ pub(crate) fn open_all(host: &HostArgs) -> anyhow::Result<Vec<Dashboard>> {
     Ok(opened)
 }
 
-/// Opens a port, and says what the user is to open in a browser. Nobody is let in yet.
+/// Opens a port, and prints the address for the browser. It does not admit clients yet.
 pub(crate) fn open(address: SocketAddr, token_file: Option<&Path>) -> anyhow::Result<Dashboard> {
     let token = match token_file {
         Some(path) => Token::read(path).with_context(|| format!("cannot use {} as a token", path.display()))?,
@@ -40,7 +40,7 @@ pub(crate) fn open(address: SocketAddr, token_file: Option<&Path>) -> anyhow::Re
     let opened = Dashboard::open(address, token);
     let dashboard = opened.with_context(|| format!("cannot open a dashboard at {address}"))?;
     match token_file {
-        // Whoever keeps it in a file does not want it in a log.
+        // A user who keeps the token in a file does not want it in a log.
         Some(path) => eprintln!(
             "dashboard: http://{}/ with the token in {}",
             dashboard.address(),
@@ -51,7 +51,7 @@ pub(crate) fn open(address: SocketAddr, token_file: Option<&Path>) -> anyhow::Re
     Ok(dashboard)
 }
 
-/// Lets clients in.
+/// Admits clients.
 pub(crate) fn serve(
     dashboard: Dashboard,
     runtime: &Arc<Runtime>,

@@ -1,4 +1,4 @@
-//! `lunatic doctor`: says what this machine enforces to confine the host, and what its limits are.
+//! `lunatic doctor`: reports how far this machine can confine the host, and the limits of the machine.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -6,9 +6,9 @@ use std::fs;
 use lunatic_confine::{Confined, Extent, Paths};
 use lunatic_host::cache_folder;
 
-/// What is active on this machine, a line each, and what to do about that which is missing. Changes nothing.
+/// One line for each mechanism of this machine, with advice for those that are missing. Changes nothing.
 pub fn report() -> String {
-    // Confined is a thread that ends, and not this program.
+    // This confines a thread that ends, not the program.
     let confined = std::thread::spawn(|| lunatic_confine::host(&Paths::default())).join();
     let cache = cache_folder().map_or("none".to_owned(), |folder| folder.display().to_string());
     let memory = fs::read_to_string("/proc/meminfo").ok();
@@ -37,7 +37,7 @@ pub fn report() -> String {
     text
 }
 
-/// What is given up, and advice about what is not.
+/// The mechanisms that are active, and advice for those that are missing.
 fn confinement(confined: &Confined) -> String {
     let mut text = String::new();
     line(&mut text, "lunatic", env!("CARGO_PKG_VERSION"));
@@ -72,7 +72,7 @@ fn line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<14} {value}");
 }
 
-/// What stands behind a name at the beginning of a line, without the spaces around it: of a limit, the soft one.
+/// The value after a name at the start of a line, trimmed; of a limit, the soft one.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     let rest = text.lines().find_map(|line| line.strip_prefix(name))?.trim();
     Some(rest.split("  ").next().unwrap_or(rest))

@@ -8,22 +8,23 @@ use lunatic_host::dumps::{DumpConfig, Dumps};
 use lunatic_host::parse_size;
 use lunatic_host::wasi::Output;
 
-/// Where core dumps go, how many, and what is in them.
+/// Where core dumps are written, how many, and what they leave out.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DumpArgs {
-    /// Write a core dump of each process that fails into this folder: `lunatic dump show FILE` shows it
+    /// Write a core dump of each process that fails into this folder; `lunatic dump show FILE` shows one
     #[arg(long, value_name = "DIR", help_heading = "Host options")]
     pub dump_dir: Option<PathBuf>,
 
-    /// The most core dumps in the folder: those of earlier runs make room, further ones of this run are left out [default: 10]
+    /// Keep at most this many core dumps: dumps of earlier runs are deleted to make room, further dumps of this run are
+    /// not written [default: 10]
     #[arg(long, value_name = "N", requires = "dump_dir", help_heading = "Host options")]
     pub dump_limit: Option<usize>,
 
-    /// The most bytes of all core dumps, such as 200M [default: 1G]
+    /// Keep at most this many bytes of core dumps, such as 200M [default: 1G]
     #[arg(long, value_name = "SIZE", requires = "dump_dir", help_heading = "Host options")]
     pub dump_bytes: Option<String>,
 
-    /// What is to be left out of core dumps, as it may hold secrets
+    /// Leave these parts out of core dumps, because they may contain secrets
     #[arg(
         long,
         value_enum,
@@ -40,12 +41,13 @@ pub struct DumpArgs {
 pub enum Part {
     /// The memory of the process
     Memory,
-    /// What the messages in its mailbox say
+    /// The contents of the messages in its mailbox
     Messages,
 }
 
 impl DumpArgs {
-    /// Opens the folder, if there is to be one. Before the host confines itself, which then keeps the folder.
+    /// Opens the folder, if one is given. This must happen before the host confines itself; the host then keeps access
+    /// to it.
     pub(crate) fn open(&self) -> anyhow::Result<Option<Arc<Dumps>>> {
         let Some(folder) = &self.dump_dir else { return Ok(None) };
         let mut config = DumpConfig::new(folder);
@@ -60,7 +62,7 @@ impl DumpArgs {
     }
 }
 
-/// Waits for the last dump, and says how many there are not.
+/// Waits until the last dump is written, and reports how many crashes have none.
 pub(crate) fn finish(dumps: &Dumps, stderr: &Output) {
     let folder = dumps.folder().display();
     match dumps.finish() {

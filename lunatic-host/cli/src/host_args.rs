@@ -12,15 +12,15 @@ use lunatic_host::wasi::flags;
 use lunatic_host::{CompileHelper, Runtime, RuntimeBuilder, SystemConfig, parse_size};
 use lunatic_rights::table::{ENVIRONMENT, FILES, MEMORY, NETWORK, OPEN_FILES, TREE_MEMORY, TREE_PROCESSES, TREE_TIME};
 
-/// What the host is told on the command line, before the module's own arguments. Flags that give rights have their help
-/// from the table of rights.
+/// The host's options on the command line, which precede the module and its arguments. The flags that grant rights take
+/// their help from the table of rights.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct HostArgs {
-    /// Folders: `HOST`, `HOST::GUEST`, with `:ro` behind it.
+    /// Folders: `HOST` or `HOST::GUEST`, with an optional `:ro`.
     #[arg(long = "dir", value_name = FILES.value_name(), help = FILES.help(), help_heading = "Host options")]
     pub dirs: Vec<String>,
 
-    /// Environment variables: `NAME=VALUE`, or `NAME` for the caller's.
+    /// Environment variables: `NAME=VALUE`, or `NAME` to pass the caller's on.
     #[arg(long, value_name = ENVIRONMENT.value_name(), help = ENVIRONMENT.help(), help_heading = "Host options")]
     pub env: Vec<String>,
 
@@ -28,11 +28,11 @@ pub struct HostArgs {
     #[arg(long, value_name = NETWORK.value_name(), help = NETWORK.help(), help_heading = "Host options")]
     pub allow_net: Vec<String>,
 
-    /// Files that one process opens at once, and sockets that it has.
+    /// The most files that one process has open at a time; also the most sockets.
     #[arg(long, value_name = OPEN_FILES.value_name(), help = OPEN_FILES.help(), help_heading = "Host options")]
     pub max_files: Option<u32>,
 
-    /// Processes alive at once.
+    /// The most processes that are alive at a time.
     #[arg(long, value_name = TREE_PROCESSES.value_name(), help = TREE_PROCESSES.help(), help_heading = "Host options")]
     pub max_processes: Option<u64>,
 
@@ -44,80 +44,84 @@ pub struct HostArgs {
     #[arg(long, value_name = TREE_TIME.value_name(), help = TREE_TIME.help(), help_heading = "Host options")]
     pub max_cpu: Option<f64>,
 
-    /// Say on standard error what a process wanted and may not
+    /// Log each denied operation to standard error, with the flag that would allow it
     #[arg(long, help_heading = "Host options")]
     pub log_denials: bool,
 
-    /// Records of the program.
+    /// The program's log.
     #[command(flatten)]
     pub log: LogArgs,
 
-    /// The collector that is told of the program.
+    /// The OpenTelemetry collector that receives spans, records and metrics.
     #[command(flatten)]
     pub otlp: OtlpArgs,
 
-    /// What can be read again when SIGHUP asks for that.
+    /// The configuration that is read again on SIGHUP.
     #[cfg(unix)]
     #[arg(skip)]
     pub configuration: Option<crate::Configuration>,
 
-    /// Memory of one process.
+    /// The largest memory of one process.
     #[arg(long, value_name = MEMORY.value_name(), help = MEMORY.help(), help_heading = "Host options")]
     pub max_memory: Option<String>,
 
-    /// Give the program what a native one has: the current folder, all variables, and the network
+    /// Give the program the rights of a native one: the current folder, all environment variables and the network
     #[arg(long, help_heading = "Host options")]
     pub trust: bool,
 
-    /// Run only modules that are signed by a key in this file, or in a file of this folder: see `lunatic sign`
+    /// Run only modules that are signed by a key in this file, or by a key in a file of this folder: see `lunatic sign`
     #[arg(long, value_name = "PATH", help_heading = "Host options")]
     pub trusted_keys: Option<PathBuf>,
 
-    /// Give up what the host itself does not need of the user's rights
+    /// Drop those of your rights that the host itself does not need
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Host options")]
     pub confine: Confine,
 
-    /// At the end, print the numbers that a program of Lunatic 0.13 has counted with `lunatic::metrics`
+    /// When the program ends, print the metrics that a program of Lunatic 0.13 has counted with `lunatic::metrics`
     #[arg(long, help_heading = "Host options")]
     pub metrics: bool,
 
-    /// Open a door for `lunatic ps` and others: a socket at PATH, which only you can open
+    /// Let `lunatic ps` and other commands inspect and control the program: opens a socket that only you can open, at
+    /// PATH or where these commands look for it
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "auto",
         help_heading = "Host options")]
     pub admin: Option<PathBuf>,
 
-    /// Show the program in a browser: at ADDRESS, which only this machine can reach [default: 127.0.0.1:4040]
+    /// Show the program in a browser, at ADDRESS, which only this machine can reach [default: 127.0.0.1:4040]
     #[arg(long, value_name = "ADDRESS", num_args = 0..=1, require_equals = true,
         default_missing_value = "127.0.0.1:4040", help_heading = "Host options")]
     pub dashboard: Option<SocketAddr>,
 
-    /// The secret that the dashboard wants: the first line of a file that only you can read [default: a new one each time]
+    /// The secret that the dashboard requires: the first line of a file that only you can read [default: a new secret
+    /// each time]
     #[arg(long, value_name = "PATH", requires = "dashboard", help_heading = "Host options")]
     pub admin_token_file: Option<PathBuf>,
 
-    /// Show the program to other machines too, at ADDRESS, over TLS: to clients with a certificate
+    /// Show the program to other machines as well, at ADDRESS, over TLS, to clients with a certificate
     #[arg(long, value_name = "ADDRESS", requires_all = ["admin_cert", "admin_key", "admin_client_ca"],
         help_heading = "Host options")]
     pub admin_tcp: Option<SocketAddr>,
 
-    /// With `--admin-tcp`: the certificate that it shows, in PEM, with those that lead to its root
+    /// With `--admin-tcp`: the certificate of the dashboard, in PEM, with the intermediate certificates that lead to
+    /// its root
     #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
     pub admin_cert: Option<PathBuf>,
 
-    /// With `--admin-tcp`: the key of that certificate
+    /// With `--admin-tcp`: the private key of that certificate
     #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
     pub admin_key: Option<PathBuf>,
 
-    /// With `--admin-tcp`: the authority whose certificates let clients in
+    /// With `--admin-tcp`: the certificate authority that issues the certificates of clients
     #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
     pub admin_client_ca: Option<PathBuf>,
 
-    /// How long a program has to end in order after Ctrl-C or SIGTERM; then what is left of it is killed [default: 10]
+    /// How long the program may take to shut down after Ctrl-C or SIGTERM; then its remaining processes are killed
+    /// [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]
     pub shutdown_timeout: Option<Duration>,
 
-    /// Do not look for likely problems: mailboxes that grow, endless loops, little memory, repeated crashes,
-    /// processes that wait for each other
+    /// Do not watch for likely problems: growing mailboxes, endless loops, lack of memory, repeated crashes, processes
+    /// that wait for each other
     #[arg(long, help_heading = "Host options")]
     pub no_alarms: bool,
 
@@ -125,8 +129,8 @@ pub struct HostArgs {
     #[command(flatten)]
     pub dumps: DumpArgs,
 
-    /// When the host holds more memory than this, such as 200M, all processes that wait are packed, not only those that
-    /// have waited for five seconds [default: a tenth of the machine's]
+    /// Once the host holds more memory than this, such as 200M, pack every waiting process, not only those that have
+    /// waited for five seconds [default: a tenth of the machine's memory]
     #[arg(long, value_name = "SIZE", help_heading = "Host options")]
     pub max_resident: Option<String>,
 
@@ -136,7 +140,7 @@ pub struct HostArgs {
 }
 
 impl HostArgs {
-    /// A runtime as these flags want it, once it is built. Reads the files that they name.
+    /// Configures a runtime with these flags, and reads the files that they name. The caller builds it.
     pub(crate) fn runtime(&self) -> anyhow::Result<RuntimeBuilder> {
         // The programs that have these flags use mimalloc, which asks for huge pages.
         lunatic_host::forbid_huge_pages();
@@ -155,12 +159,12 @@ impl HostArgs {
         }
     }
 
-    /// Whether a program gets no folder, no variable and no network.
+    /// Whether the flags grant the program no folder, no variable and no network.
     pub(crate) fn grants_nothing(&self) -> bool {
         self.dirs.is_empty() && self.env.is_empty() && self.allow_net.is_empty()
     }
 
-    /// What these flags say of a system; its arguments and standard streams are not among them.
+    /// Configures a system with these flags, except for its arguments and standard streams.
     pub(crate) fn system(&self) -> anyhow::Result<SystemConfig> {
         let mut config = SystemConfig::default();
         for dir in &self.dirs {
@@ -187,7 +191,7 @@ impl HostArgs {
         Ok(config)
     }
 
-    /// What all processes of the system may use together, if these flags limit it.
+    /// The limits for all processes of the system together, if these flags set any.
     fn caps(&self) -> anyhow::Result<Option<Caps>> {
         let cpu = match self.max_cpu {
             Some(seconds) => Some(

@@ -1,4 +1,4 @@
-//! `lunatic init`: makes cargo build for WebAssembly and run what it builds on Lunatic.
+//! `lunatic init`: configures cargo to build for WebAssembly and to run the result with Lunatic.
 
 use std::path::{Path, PathBuf};
 
@@ -7,12 +7,12 @@ use anyhow::{Context as _, bail};
 const TARGET: &str = "wasm32-wasip1";
 const RUNNER: &str = "lunatic run";
 
-/// Writes the target and the runner into `.cargo/config.toml` in `folder`, and returns the file's path. Nothing changes if
-/// they are there already.
+/// Writes the target and the runner into `.cargo/config.toml` in `folder`, and returns the path of that file. Leaves a
+/// file that has both as it is.
 ///
 /// # Errors
 ///
-/// When the file cannot be read or written, or says something else already.
+/// If the file cannot be read or written, or sets another target or runner.
 pub fn init(folder: &Path) -> anyhow::Result<PathBuf> {
     let path = folder.join(".cargo").join("config.toml");
     let text = match std::fs::read_to_string(&path) {
@@ -28,7 +28,7 @@ pub fn init(folder: &Path) -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
-/// The configuration with target and runner set; everything else stays as it was, comments too.
+/// The configuration with target and runner set; everything else, including comments, is unchanged.
 fn with_runner(text: &str) -> anyhow::Result<String> {
     let table: toml::Table = text.parse().context("it is not valid TOML")?;
     let mut text = text.to_owned();
@@ -47,7 +47,7 @@ fn with_runner(text: &str) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// Adds a key to a table, which is added if it is not there.
+/// Adds a key to a table; adds the table, too, if it is missing.
 fn set(text: &mut String, header: &str, key: &str, value: &str) -> anyhow::Result<()> {
     let line = format!("{key} = {value:?}\n");
     let table = format!("[{header}]");
@@ -70,7 +70,7 @@ fn set(text: &mut String, header: &str, key: &str, value: &str) -> anyhow::Resul
             text.push_str(&format!("{table}\n{line}"));
         }
     }
-    // It may be written in some other way, such as `build.jobs = 1`: then a second table is no good.
+    // The table may be written in another form, such as `build.jobs = 1`; a second one is then invalid.
     let check: Result<toml::Table, _> = text.parse();
     check.with_context(|| format!("add `{}` to {table} yourself", line.trim()))?;
     Ok(())

@@ -1,35 +1,36 @@
 //! The command line of Lunatic: flags, the test runner, and the program `lunatic`.
 //!
-//! `cargo lunatic` uses the same flags ([`HostArgs`], [`TestArgs`]) and runs what it has built with [`run()`] and [`test()`].
+//! `cargo lunatic` uses the same flags ([`HostArgs`], [`TestArgs`]) and runs what it has built with [`run()`], [`test()`]
+//! and [`bench()`].
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `host_args`, `dump_args`, `log_args`, `test_args` | flags, and what they say to the host and the test runner |
+//! | `host_args`, `dump_args`, `log_args`, `test_args` | flags, and how they configure the host and the test runner |
 //! | `run` | runs a program as a system |
-//! | `stop`, `reload` | what signals do |
-//! | `manager` | what systemd is told |
-//! | `voice` | where the host says something |
-//! | `test_runner` | runs the tests in a module |
-//! | [`cargo_runner`] | what cargo calls `lunatic` with, as the `runner` of its configuration |
-//! | [`init`] | `lunatic init`: writes that configuration |
+//! | `stop`, `reload` | react to signals |
+//! | `manager` | notifies systemd |
+//! | `voice` | reports of the host: to standard error or to the log |
+//! | `test_runner` | runs the tests in a module, and benchmarks |
+//! | [`cargo_runner`] | recognises test programs when cargo calls `lunatic` as its `runner` |
+//! | [`init`] | `lunatic init`: writes that configuration of cargo |
 //! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
 //! | `sign` | `lunatic sign`: signs modules |
-//! | `conformance` | `lunatic conformance`: tries programs of other languages |
-//! | `confine` | what the program `lunatic` gives up of its own rights |
-//! | [`doctor`] | `lunatic doctor`: says what of that this machine enforces |
-//! | `trust` | rights as a native program has them |
+//! | `conformance` | `lunatic conformance`: tests programs in other languages |
+//! | `confine` | the rights that the program `lunatic` gives up |
+//! | [`doctor`] | `lunatic doctor`: reports how far this machine enforces that |
+//! | `trust` | the rights of a native program |
 //!
 //! # What this crate may not know
 //!
 //! How processes run. It uses [`lunatic_host`] as any embedder does: it makes a runtime, loads a module, starts systems
-//! and waits for their ends.
+//! and waits for them to end.
 //!
 //! # Invariants
 //!
-//! - What a program may do is decided by flags alone: without them it has no folder, no variable and no network. The
-//!   exceptions are `--trust`, tests, and programs of Lunatic 0.13 that cargo runs.
-//! - Nothing here panics because of what a user or a program wrote: errors are texts on standard error and an exit code.
-//! - Each test is a system of its own: it can fail, hang or exhaust its memory, and no other test is affected.
+//! - Only flags grant a program rights: without them it has no folder, no variable and no network. The exceptions are
+//!   `--trust`, tests, and programs of Lunatic 0.13 that cargo runs.
+//! - No input from a user or a program makes this crate panic: an error is a text on standard error and an exit code.
+//! - Each test is a system of its own: it can fail, hang or exhaust its memory without affecting another test.
 
 #[cfg_attr(not(unix), path = "no_admin.rs")]
 mod admin;
@@ -78,4 +79,4 @@ pub use self::reload::Configuration;
 pub use self::run::run;
 pub use self::sign::{Sign, sign};
 pub use self::test_args::{TestArgs, TestColor, TestFormat};
-pub use self::test_runner::test;
+pub use self::test_runner::{Junit, bench, test};

@@ -1,4 +1,4 @@
-//! The flags about the log: which records of a program are written, how, and where.
+//! The flags of the log: which records of a program are written, how, and where.
 
 use std::env;
 use std::path::PathBuf;
@@ -7,11 +7,11 @@ use anyhow::Context as _;
 use lunatic_host::log::{Filter, Format, Log};
 use lunatic_host::wasi::Output;
 
-/// What the host is told about the log on the command line.
+/// The options of the log on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LogArgs {
-    /// Which records of the program are written: a level (off, error, warn, info, debug, trace), and others for some targets, such
-    /// as `info,shop::stock=debug` [default: RUST_LOG, or info]
+    /// Which records of the program are logged: a level (off, error, warn, info, debug, trace), and other levels for
+    /// some targets, such as `info,shop::stock=debug` [default: RUST_LOG, or info]
     #[arg(
         id = "log-level",
         long = "log-level",
@@ -20,7 +20,7 @@ pub struct LogArgs {
     )]
     pub level: Option<String>,
 
-    /// How records are written [default: text]
+    /// The format of records [default: text]
     #[arg(
         id = "log-format",
         long = "log-format",
@@ -30,7 +30,8 @@ pub struct LogArgs {
     )]
     pub format: Option<LogFormat>,
 
-    /// Append records to this file, and what the host says about processes; SIGHUP opens it again [default: standard error]
+    /// Append records, and what the host reports about processes, to this file; SIGHUP reopens it [default: standard
+    /// error]
     #[arg(
         id = "log-file",
         long = "log-file",
@@ -40,20 +41,20 @@ pub struct LogArgs {
     pub file: Option<PathBuf>,
 }
 
-/// How records are written.
+/// The format of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// A line for people
+    /// One line per record, to be read by people
     Text,
-    /// A line of JSON
+    /// One line of JSON per record
     Json,
 }
 
-/// The variable that says which records are written, if no flag does.
+/// The variable that decides which records are logged, unless a flag does.
 const VARIABLE: &str = "RUST_LOG";
 
 impl LogArgs {
-    /// The log that these flags want, on `stderr` if they name no file.
+    /// Opens the log that these flags describe: in their file, or on `stderr` if they name none.
     pub(crate) fn open(&self, stderr: &Output) -> anyhow::Result<Log> {
         let Some(file) = &self.file else {
             return self.on(stderr);
@@ -62,7 +63,7 @@ impl LogArgs {
         log.with_context(|| format!("--log-file: cannot write to {}", file.display()))
     }
 
-    /// The log that these flags want, but for the file: for tests, of which each has its own.
+    /// The same on `stderr`, without the file: for tests, each of which has its own log.
     pub(crate) fn on(&self, stderr: &Output) -> anyhow::Result<Log> {
         Ok(Log::new(stderr.clone(), self.format(), self.filter()?))
     }
@@ -82,7 +83,7 @@ impl LogArgs {
         let Some(level) = env::var(VARIABLE).ok().filter(|level| !level.is_empty()) else {
             return Ok(Filter::default());
         };
-        // It may be meant for others, who understand more.
+        // The variable may be meant for another program, with a richer syntax.
         Ok(level.parse().unwrap_or_else(|error| {
             eprintln!("note: {VARIABLE} is passed over, as {error}");
             Filter::default()

@@ -26,14 +26,15 @@ struct Lunatic {
 enum Command {
     /// Run a WebAssembly program
     Run(Box<Run>),
-    /// Have cargo build for WebAssembly and run with Lunatic: writes .cargo/config.toml
+    Test(Box<Test>),
+    /// Write .cargo/config.toml, so that cargo builds for WebAssembly and runs programs and tests with Lunatic
     Init,
     Sign(lunatic_cli::Sign),
     #[cfg(unix)]
     #[command(flatten)]
     Operate(lunatic_cli::Operate),
     Conformance(lunatic_cli::ConformanceArgs),
-    /// Say what this machine enforces to confine the host, and what its limits are
+    /// Report how far this machine can confine the host, and the limits of the machine
     Doctor,
 }
 
@@ -50,12 +51,12 @@ struct Run {
     /// The program: a WebAssembly module, binary or text
     file: PathBuf,
 
-    /// What the program gets as its arguments
+    /// Arguments for the program
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
 
-/// What cargo calls a test program with.
+/// Also the command line with which cargo starts a test program.
 #[derive(Parser)]
 #[command(name = "lunatic", about = "Run the tests of a WebAssembly program", long_about = None)]
 struct Test {
@@ -68,23 +69,16 @@ struct Test {
     #[command(flatten)]
     test: TestArgs,
 
-    /// What the tests get as their arguments
+    /// Arguments for the tests
     args: Vec<String>,
 }
 
 fn main() {
-    // First of all: this program compiles for guests, too.
+    // Must come first: the host starts this program again, as a helper that compiles modules of guests.
     lunatic_host::CompileHelper::this_program();
     let args = with_run(std::env::args_os().collect());
-    if let Some(test) = test_call(&args) {
-        let Test {
-            host,
-            file,
-            mut test,
-            args,
-        } = test;
-        test.guest_args = args;
-        std::process::exit(lunatic_cli::test(&file, &test, &host));
+    if let Some(command) = test_call(&args) {
+        std::process::exit(test(command));
     }
     let code = match Lunatic::parse_from(args).command {
         Command::Run(run) => {
@@ -97,6 +91,7 @@ fn main() {
             args.extend(bench.then(|| "--bench".to_owned()));
             lunatic_cli::run(&file, &args, &host)
         }
+        Command::Test(command) => test(*command),
         Command::Init => init(),
         Command::Sign(sign) => lunatic_cli::sign(&sign),
         #[cfg(unix)]
@@ -108,6 +103,17 @@ fn main() {
         }
     };
     std::process::exit(code);
+}
+
+fn test(command: Test) -> i32 {
+    let Test {
+        host,
+        file,
+        mut test,
+        args,
+    } = command;
+    test.guest_args = args;
+    lunatic_cli::test(&file, &test, &host)
 }
 
 fn init() -> i32 {
@@ -126,7 +132,7 @@ fn init() -> i32 {
     }
 }
 
-/// The call of a test program, if this is one.
+/// The command line of a test program, if `args` are one.
 fn test_call(args: &[OsString]) -> Option<Test> {
     let [_, run, file, rest @ ..] = args else { return None };
     let rest: Vec<String> = rest.iter().map(|arg| arg.to_string_lossy().into_owned()).collect();
@@ -134,7 +140,7 @@ fn test_call(args: &[OsString]) -> Option<Test> {
     is_test.then(|| Test::parse_from(args.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, arg)| arg)))
 }
 
-/// Puts `run` in front of arguments that begin with a file or a flag of `run`.
+/// Inserts `run` if the arguments begin with a file or with a flag of `run`.
 fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
     const OWN: [&str; 5] = ["help", "-h", "--help", "-V", "--version"];
     let command = Lunatic::command();

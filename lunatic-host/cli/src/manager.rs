@@ -1,6 +1,6 @@
-//! What the service manager that has started this program is told: systemd, if it says so with `NOTIFY_SOCKET`.
+//! Notifies the service manager that has started this program: systemd, if it sets `NOTIFY_SOCKET`.
 //!
-//! Messages are datagrams on a Unix socket, in a format that systemd promises not to change (`sd_notify(3)`). The socket is
+//! Messages are datagrams on a Unix socket, in a format that systemd promises to keep (`sd_notify(3)`). The socket is
 //! connected before the host confines itself.
 
 use std::env;
@@ -18,14 +18,14 @@ use std::time::Duration;
 use anyhow::Context as _;
 use lunatic_host::Runtime;
 
-/// So long the manager may take to accept a message. One that takes longer is not told.
+/// How long the manager may take to accept a message. After that, the message is dropped.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The way to the service manager; leads nowhere if there is none.
+/// The connection to the service manager, if there is one.
 #[derive(Clone, Default)]
 pub(crate) struct Manager {
     socket: Option<Arc<UnixDatagram>>,
-    /// How long the manager waits for a sign of life before it takes this program for dead.
+    /// How long the manager waits for a sign of life before it considers this program dead.
     watchdog: Option<Duration>,
 }
 
@@ -49,33 +49,33 @@ impl Manager {
         })
     }
 
-    /// Whether there is one.
+    /// Whether there is a manager.
     pub(crate) fn is_there(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// The program runs.
+    /// Reports that the program runs.
     pub(crate) fn is_ready(&self) {
         self.tell("READY=1\n");
     }
 
-    /// The program reads its configuration again, until it [is ready](Self::is_ready).
+    /// Reports that the program reads its configuration again, until it [is ready](Self::is_ready).
     pub(crate) fn reloads(&self) {
         let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
         let usec = i128::from(now.tv_sec) * 1_000_000 + i128::from(now.tv_nsec) / 1000;
         self.tell(&format!("RELOADING=1\nMONOTONIC_USEC={usec}\n"));
     }
 
-    /// The program is about to end.
+    /// Reports that the program is about to end.
     pub(crate) fn stops(&self) {
         self.tell("STOPPING=1\n");
     }
 
-    /// Gives signs of life, twice in the time that the manager waits for one, for as long as `runtime` makes progress.
+    /// Sends signs of life, twice per interval of the watchdog, for as long as `runtime` makes progress.
     ///
     /// # Errors
     ///
-    /// If the system has no room for another thread.
+    /// If the operating system has no room for another thread.
     pub(crate) fn feed(&self, runtime: Arc<Runtime>) -> io::Result<()> {
         let (Some(patience), true) = (self.watchdog, self.is_there()) else {
             return Ok(());
@@ -93,7 +93,7 @@ impl Manager {
         Ok(())
     }
 
-    /// A manager that does not listen is not this program's trouble.
+    /// Ignores errors: a manager that does not listen must not disturb the program.
     fn tell(&self, message: &str) {
         if let Some(socket) = &self.socket {
             let _ = socket.send(message.as_bytes());
@@ -108,7 +108,7 @@ fn connect(name: &OsStr) -> io::Result<UnixDatagram> {
     Ok(socket)
 }
 
-/// A path, or a name behind `@` that lies in no folder.
+/// A path, or an abstract name, which begins with `@` and lies in no folder.
 fn address(name: &[u8]) -> io::Result<SocketAddr> {
     match name {
         #[cfg(target_os = "linux")]

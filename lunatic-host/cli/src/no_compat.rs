@@ -1,4 +1,4 @@
-//! In place of `compat.rs`, if the feature `compat` is off: no module is of that interface.
+//! Replaces `compat.rs` if the feature `compat` is off: no module uses that interface.
 
 use lunatic_host::{Module, RunningSystem, RuntimeBuilder};
 

@@ -1,4 +1,4 @@
-//! Systems without Unix sockets have no admin door, and no dashboard.
+//! Systems without Unix sockets have no admin door and no dashboard.
 
 use std::convert::Infallible;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! In place of `otlp.rs`, if the feature `otlp` is off: nothing is sent to a collector.
+//! Replaces `otlp.rs` if the feature `otlp` is off: nothing is exported.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use lunatic_host::{RunningSystem, Runtime, SystemConfig};
 
 use crate::voice::Voice;
 
-/// What the host is told about the collector on the command line: nothing.
+/// The options of the export on the command line: none.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct OtlpArgs {}
 

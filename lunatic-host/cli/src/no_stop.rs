@@ -1,4 +1,4 @@
-//! Systems without signals: what asks a program to stop ends it at once.
+//! Systems without signals: a request to stop a program ends it immediately.
 
 use std::convert::Infallible;
 use std::io;

@@ -1,4 +1,4 @@
-//! What is seen of a program goes to an OpenTelemetry collector, if the feature `otlp` is on.
+//! Exports traces, logs and metrics of a program to an OpenTelemetry collector, if the feature `otlp` is on.
 
 use std::env;
 use std::path::Path;
@@ -13,22 +13,22 @@ use lunatic_otlp::{Config, Exporter, Exporting};
 
 use crate::voice::Voice;
 
-/// What the host is told about the collector on the command line.
+/// The options of the export on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct OtlpArgs {
     /// Send spans, records and metrics of the program to an OpenTelemetry collector, by OTLP over HTTP, such as
-    /// http://localhost:4318 [default: OTEL_EXPORTER_OTLP_ENDPOINT, or to none]
+    /// http://localhost:4318 [default: OTEL_EXPORTER_OTLP_ENDPOINT, or none]
     #[arg(id = "otlp", long = "otlp", value_name = "ENDPOINT", help_heading = "Host options")]
     pub endpoint: Option<String>,
 }
 
-/// How long the end of a program waits for what is still to be sent.
+/// How long the program stays after its end to send what remains.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A collector that is to be sent to.
+/// An export that is prepared and has not started.
 pub(crate) struct Otlp(Exporter);
 
-/// A collector that is sent to.
+/// An export that has started.
 pub(crate) struct Sending {
     exporting: Exporting,
     voice: Voice,
@@ -39,8 +39,8 @@ fn variable(name: &str) -> Option<String> {
 }
 
 impl OtlpArgs {
-    /// Prepares to send what is seen of the program in `file`: its log is there, and its configuration gets a tracer. `None` if
-    /// nothing is to be sent.
+    /// Prepares the export for the program in `file`: attaches to its log, which is open, and adds a tracer to its
+    /// configuration. `None` if nothing should be exported.
     pub(crate) fn prepare(&self, file: &Path, config: &mut SystemConfig) -> anyhow::Result<Option<Otlp>> {
         let is_off = variable("OTEL_SDK_DISABLED").is_some_and(|value| value.eq_ignore_ascii_case("true"));
         let endpoint = self.endpoint.clone();
@@ -59,7 +59,7 @@ impl OtlpArgs {
     }
 }
 
-/// Which part of the traces that begin here is recorded.
+/// The fraction of traces that is recorded, of those that begin here.
 fn ratio(sampler: Option<&str>, argument: Option<&str>) -> anyhow::Result<f64> {
     match sampler {
         None | Some("always_on" | "parentbased_always_on") => Ok(1.0),
@@ -79,7 +79,7 @@ fn ratio(sampler: Option<&str>, argument: Option<&str>) -> anyhow::Result<f64> {
 }
 
 impl Otlp {
-    /// Begins to send.
+    /// Starts the export.
     pub(crate) fn start(
         self,
         runtime: &Arc<Runtime>,
@@ -97,7 +97,7 @@ impl Otlp {
 }
 
 impl Sending {
-    /// The program has ended: waits for what is still to be sent, for a while.
+    /// Waits for a while, after the program has ended, until the rest is sent.
     pub(crate) fn finish(self) {
         if !self.exporting.finish(PATIENCE) {
             let text = format!("--otlp: the collector has not taken all within {PATIENCE:?}");

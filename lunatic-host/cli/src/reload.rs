@@ -1,4 +1,4 @@
-//! SIGHUP: opens the log again, and reads the configuration again as far as that can be changed while a program runs.
+//! SIGHUP: reopens the log, and reads those parts of the configuration again that can change while a program runs.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use lunatic_host::log::{Filter, Level};
 use crate::manager::Manager;
 use crate::voice::Voice;
 
-/// What a configuration says when it is read again: which records are to be written, if it says so.
+/// Reads the configuration again and returns the log filter that it sets, if any.
 type Read = dyn Fn() -> anyhow::Result<Option<String>> + Send + Sync;
 
 /// A configuration that can be read again.
@@ -20,7 +20,7 @@ pub struct Configuration {
 }
 
 impl Configuration {
-    /// `read` is called for each SIGHUP, reads a file in `folder`, and returns the value of `log-level`.
+    /// `read` is called on each SIGHUP; it reads a file in `folder` and returns the value of `log-level`.
     pub fn new(folder: PathBuf, read: impl Fn() -> anyhow::Result<Option<String>> + Send + Sync + 'static) -> Self {
         let read = Arc::new(read);
         Self { folder, read }
@@ -33,7 +33,7 @@ impl fmt::Debug for Configuration {
     }
 }
 
-/// What a SIGHUP does.
+/// The reaction to a SIGHUP.
 pub(crate) struct Reload {
     pub(crate) voice: Voice,
     pub(crate) manager: Manager,
@@ -46,11 +46,11 @@ impl Reload {
         self.configuration.as_ref().map(|configuration| &*configuration.folder)
     }
 
-    /// Does it. What fails is said, and stays as it was.
+    /// Reloads. Whatever fails is reported, and stays unchanged.
     pub(crate) fn run(&self) {
         self.manager.reloads();
         if let Err(error) = self.voice.log.reopen() {
-            // It goes on to the former one.
+            // Writing continues to the former file.
             self.voice
                 .say(Level::Error, &format!("error: the log cannot be opened again: {error}"));
         }

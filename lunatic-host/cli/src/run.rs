@@ -19,10 +19,10 @@ use crate::manager::Manager;
 use crate::voice::Voice;
 use crate::{HostArgs, admin, compat, dashboard, dump_args, stop, trust};
 
-/// Runs the module in `file` to its end and returns the exit code for the shell: that of [`ExitReason::exit_code`], or 1
-/// if it could not be started.
+/// Runs the module in `file` until it exits and returns the exit code for the shell: that of [`ExitReason::exit_code`],
+/// or 1 if the program could not be started.
 ///
-/// `args` are the program's arguments without its name; `args[0]` of the guest is `file`.
+/// `args` are the program's arguments without its name; the guest sees `file` as `args[0]`.
 pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
     match try_run(file, args, host) {
         Ok(code) => code,
@@ -33,12 +33,13 @@ pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
     }
 }
 
-/// Said of programs that may miss what they were used to.
+/// Printed for programs that may lack rights that they used to have.
 const COMPAT_NOTE: &str = "note: this program was built for Lunatic 0.13, which gave each program the current folder, the \
     environment and the network. Here it has none of them: add `--trust` for all, or `--dir .`, `--env NAME` and \
     `--allow-net '*'`";
 
-/// How long a program has to end in order, if nothing else is said: twice what a supervisor gives a child.
+/// How long a program has to shut down, unless `--shutdown-timeout` is given: twice the time that a supervisor gives a
+/// child.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
 fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
@@ -60,7 +61,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let manager = Manager::of_environment()?;
     let door = host.admin.as_deref().map(admin::open).transpose()?;
     let dashboards = dashboard::open_all(host)?;
-    // Before the runtime starts threads.
+    // This must precede the runtime, which starts threads.
     let reload = stop::reload(&voice, &manager, host);
     let needs = Needs {
         trust: host.trust || trust::is_called_by_cargo(),
@@ -72,7 +73,16 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let runtime = Arc::new(runtime.build()?);
     let module = load(&runtime, file, &wasm)?;
     grant(&mut config, &module, host);
-    // Not before: until then, Ctrl-C ends a program at once that may still be compiled.
+    let tests = module.tests().len();
+    if tests > 0 {
+        let (file, text) = (file.display(), if tests == 1 { "a test" } else { "tests" });
+        voice.say(
+            Level::Warn,
+            &format!("{file} contains {text} that this command does not run: run them with `lunatic test {file}`"),
+        );
+    }
+    // The handlers are installed no earlier: until here, Ctrl-C terminates the program immediately, even during
+    // compilation.
     let signals = stop::Listener::new(reload).context("cannot listen for signals")?;
     let started = runtime.start(&module, config);
     let system = Arc::new(started.with_context(|| format!("cannot run {}", file.display()))?);
@@ -99,12 +109,12 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     }
     stdout.finish();
     voice.finish();
-    // The system has ended. Taking apart what may be a million processes would only take time: the caller exits.
+    // The system has ended and the caller is about to exit. To drop up to a million processes would only take time.
     std::mem::forget((system, runtime));
     Ok(stop.exit_code(&reason))
 }
 
-/// Gives a program what it is used to, if it is trusted; else says that it may miss something.
+/// Grants a trusted program the rights of a native one; otherwise notes which rights the program may lack.
 fn grant(config: &mut SystemConfig, module: &Module, host: &HostArgs) {
     if host.trust || (compat::is_compat(module) && trust::is_called_by_cargo()) {
         trust::trust(config);
@@ -113,7 +123,7 @@ fn grant(config: &mut SystemConfig, module: &Module, host: &HostArgs) {
     }
 }
 
-/// Says what is to be said of a program that has ended.
+/// Reports how the program ended, with its deadlock report, missing core dumps and metrics.
 fn report(reason: &ExitReason, system: &RunningSystem, dumps: Option<&Dumps>, host: &HostArgs, voice: &Voice) {
     if let ExitReason::Deadlock(report) = reason {
         voice.say(Level::Error, &lines(report).to_string());
@@ -126,18 +136,18 @@ fn report(reason: &ExitReason, system: &RunningSystem, dumps: Option<&Dumps>, ho
     }
 }
 
-/// Has likely problems looked for, and told.
+/// Starts the search for likely problems, and logs each alarm.
 fn watch(system: &RunningSystem, voice: &Voice) -> anyhow::Result<()> {
     let voice = voice.clone();
     let watched = system.watch(AlarmConfig::default(), move |alarm| voice.say(Level::Warn, alarm));
     watched.context("cannot look for alarms")
 }
 
-/// The largest module, in bytes: 1 GiB in the binary format, 64 MiB of text.
+/// The largest module: 1 GiB in the binary format, 64 MiB as text.
 const BINARY_MAX: u64 = 1 << 30;
 const TEXT_MAX: u64 = 64 << 20;
 
-/// Reads the module in `file`, which may be a pipe, and need not have an end.
+/// Reads the module in `file`, which may be a pipe, even an endless one.
 pub(crate) fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     let context = || format!("could not read {}", file.display());
     let mut from = File::open(file).with_context(context)?;

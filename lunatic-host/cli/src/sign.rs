@@ -1,4 +1,4 @@
-//! `lunatic sign`: signs modules, and makes the keys for that.
+//! `lunatic sign`: signs modules, and makes the keys for it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use lunatic_host::signature;
 
-/// Sign a module, so that hosts with `--trusted-keys` run it
+/// Sign a module for hosts that run with `--trusted-keys`
 #[derive(Debug, clap::Args)]
 pub struct Sign {
-    /// Make a pair of keys: NAME.key, with which you sign and which nobody else should have, and NAME.pub, for those who trust you
+    /// Make a pair of keys: NAME.key, which signs modules and which you keep secret, and NAME.pub, for those who trust
+    /// you
     #[arg(long, value_name = "NAME", conflicts_with_all = ["key", "file", "output"])]
     new_key: Option<PathBuf>,
 
@@ -26,7 +27,7 @@ pub struct Sign {
     file: Option<PathBuf>,
 }
 
-/// Does what is asked for; the exit code.
+/// Executes the command and returns the exit code.
 pub fn sign(args: &Sign) -> i32 {
     match try_sign(args) {
         Ok(text) => {
@@ -59,7 +60,7 @@ fn try_sign(args: &Sign) -> anyhow::Result<String> {
     Ok(format!("{} is signed", output.display()))
 }
 
-/// Writes a file whole or not at all.
+/// Writes a file completely or not at all.
 fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");

@@ -1,6 +1,6 @@
-//! What a program does that gets a signal: Ctrl-C (SIGINT) and SIGTERM end its system in order, a second of them ends all
-//! at once. SIGHUP has it [reload](crate::reload), if it is a service or writes its log to a file; others it ends, as closing the
-//! terminal of a program does.
+//! How a program reacts to signals. On the first Ctrl-C (SIGINT) or SIGTERM it shuts its system down in order; on the
+//! second it ends immediately. On SIGHUP it [reloads](crate::reload) if it is a service or writes its log to a file;
+//! other programs end, as when their terminal is closed.
 
 use std::io;
 use std::path::Path;
@@ -23,17 +23,17 @@ use crate::voice::Voice;
 /// The signals that ask a program to end.
 const STOPPING: [i32; 2] = [SIGINT, SIGTERM];
 
-/// What shells add to the number of a signal that ended a program, to make an exit code of it.
+/// Shells add this to the number of the signal that ended a program, to form its exit code.
 const BY_SIGNAL: i32 = 128;
 
-/// The signals that ask this program to stop, heard from now on.
+/// The signals that ask this program to stop, received from now on.
 pub(crate) struct Listener {
     signals: Signals,
     stop: Stop,
     reload: Option<Reload>,
 }
 
-/// What SIGHUP does to a program, if not what it does to any.
+/// What SIGHUP does, unless it ends the program.
 pub(crate) fn reload(voice: &Voice, manager: &Manager, host: &HostArgs) -> Option<Reload> {
     let is_a_service = manager.is_there() || voice.log.file().is_some();
     is_a_service.then(|| Reload {
@@ -47,22 +47,22 @@ pub(crate) fn reload(voice: &Voice, manager: &Manager, host: &HostArgs) -> Optio
 #[derive(Clone, Default)]
 pub(crate) struct Stop(Arc<AtomicI32>);
 
-/// The folder that is read from again.
+/// The folder that is read again on SIGHUP.
 pub(crate) fn folder(reload: Option<&Reload>) -> Option<&Path> {
     reload.and_then(Reload::folder)
 }
 
 impl Listener {
-    /// To be called before there is a system: one that is asked at once is to stop in order, too. From the second signal on,
-    /// each ends this program at once.
+    /// Must be called before there is a system, so that a program that is asked early also shuts down in order. From
+    /// the second signal on, each ends this program immediately.
     ///
     /// # Errors
     ///
-    /// If the system has no room for another handler.
+    /// If the operating system has no room for another handler.
     pub(crate) fn new(reload: Option<Reload>) -> io::Result<Self> {
         let was_asked = Arc::new(AtomicBool::new(false));
         for signal in STOPPING {
-            // In this order: the first signal finds that nobody has asked.
+            // The order matters: the first signal must find that no other came before.
             flag::register_conditional_shutdown(signal, BY_SIGNAL + signal, was_asked.clone())?;
             flag::register(signal, was_asked.clone())?;
         }
@@ -74,11 +74,11 @@ impl Listener {
         Ok(Self { signals, stop, reload })
     }
 
-    /// Has the first of the signals stop `system` in order. What has not ended after `timeout` is killed, which is said.
+    /// Shuts `system` down in order on the first signal. Kills what has not ended after `timeout`, and reports it.
     ///
     /// # Errors
     ///
-    /// If the system has no room for another thread.
+    /// If the operating system has no room for another thread.
     pub(crate) fn watch(
         mut self,
         system: Arc<RunningSystem>,
@@ -116,8 +116,8 @@ impl Listener {
 }
 
 impl Stop {
-    /// The exit code of a program that ended for this reason: if a signal has asked it to, what shells say of one that the
-    /// signal has ended; but 0 if its main process took note of that and returned.
+    /// The exit code of a program that ended for this reason. If a signal has asked it to stop, this is what shells
+    /// report for a program that the signal has ended; but 0 if its main process noticed the request and returned.
     pub(crate) fn exit_code(&self, reason: &ExitReason) -> i32 {
         match (self.0.load(Ordering::Acquire), reason) {
             (signal, ExitReason::Shutdown) if signal != 0 => BY_SIGNAL + signal,

@@ -1,13 +1,17 @@
-//! The flags of the test runner, which are those of libtest.
+//! The flags of the test runner; they are those of libtest.
 
-/// What the test runner is told: the flags of `cargo test`'s own runner that make sense here.
+use std::path::PathBuf;
+
+use crate::Junit;
+
+/// The options of the test runner: the flags of libtest, `cargo test`'s own runner, that make sense here.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TestArgs {
     /// Run only tests whose name contains this
     #[arg(value_name = "FILTER")]
     pub filter: Option<String>,
 
-    /// Filters are whole names
+    /// Match filters against whole names
     #[arg(long)]
     pub exact: bool,
 
@@ -15,62 +19,76 @@ pub struct TestArgs {
     #[arg(long, conflicts_with = "include_ignored")]
     pub ignored: bool,
 
-    /// Run tests marked `#[ignore]` too
+    /// Also run tests marked `#[ignore]`
     #[arg(long)]
     pub include_ignored: bool,
 
-    /// Leave out tests whose name contains this
+    /// Skip tests whose name contains this
     #[arg(long, value_name = "FILTER")]
     pub skip: Vec<String>,
 
-    /// Show what tests print while they run
+    /// Show the output of tests while they run
     #[arg(long, alias = "no-capture")]
     pub nocapture: bool,
 
-    /// Show what passing tests printed, at the end
+    /// Show the output of passing tests at the end
     #[arg(long)]
     pub show_output: bool,
 
-    /// Print the names of all tests and stop
+    /// List the names of all tests and exit
     #[arg(long)]
     pub list: bool,
 
-    /// How results and lists are printed
+    /// The format of results and lists
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t)]
     pub format: TestFormat,
 
-    /// Print one character per test, as `--format terse`
+    /// Print one character per test, like `--format terse`
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// When to print in colors
+    /// When to use colors
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: TestColor,
 
-    /// How many tests run at once [default: RUST_TEST_THREADS, else one per worker]
+    /// Also write the results to this file, in the format of JUnit
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+
+    /// Where results are collected instead, if several test programs are run; the caller of the runner sets it.
+    #[arg(skip)]
+    pub report: Option<Junit>,
+
+    /// The name of the test program in the results; the caller of the runner sets it. [default: that of the file]
+    #[arg(skip)]
+    pub suite: Option<String>,
+
+    /// How many tests run in parallel [default: RUST_TEST_THREADS, else one per worker]
     #[arg(long, value_name = "N")]
     pub test_threads: Option<usize>,
 
-    /// What the tests get as their arguments; set by who calls the runner.
+    /// Arguments for the tests; the caller of the runner sets them.
     #[arg(skip)]
     pub guest_args: Vec<String>,
 
-    /// A test that runs longer than this many seconds has failed; 0 for no limit [default: 60]
+    /// Fail a test that runs longer than this many seconds; 0 for no limit [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
 }
 
-/// How the test runner prints.
+/// The format of the test runner's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum TestFormat {
-    /// A line for each test.
+    /// One line per test.
     #[default]
     Pretty,
-    /// A character for each test.
+    /// One character per test.
     Terse,
+    /// One JSON object per event, as of libtest.
+    Json,
 }
 
-/// When the test runner prints in colors.
+/// When the test runner uses colors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub enum TestColor {
     /// On a terminal, unless `NO_COLOR` is set.
@@ -83,12 +101,12 @@ pub enum TestColor {
 }
 
 impl TestArgs {
-    /// How results and lists are printed: `quiet` counts, too.
+    /// The format of results and lists, which `quiet` also sets.
     pub(crate) fn format(&self) -> TestFormat {
         if self.quiet { TestFormat::Terse } else { self.format }
     }
 
-    /// The same for a test program that reads libtest's flags itself.
+    /// The same flags for a test program that parses libtest's flags itself.
     pub(crate) fn to_libtest(&self) -> Vec<String> {
         let flags = [
             (self.exact, "--exact"),
@@ -98,6 +116,7 @@ impl TestArgs {
             (self.show_output, "--show-output"),
             (self.list, "--list"),
             (self.format() == TestFormat::Terse, "--format=terse"),
+            (self.format() == TestFormat::Json, "--format=json"),
             (self.color == TestColor::Always, "--color=always"),
             (self.color == TestColor::Never, "--color=never"),
         ];
@@ -143,6 +162,7 @@ mod tests {
             "--include-ignored --color=always --format pretty",
             "--include-ignored --color=always",
         );
+        check("--format json --junit results.xml", "--format=json");
     }
 
     #[test]
@@ -151,7 +171,8 @@ mod tests {
             "--ignored --include-ignored",
             "a b",
             "--timeout=soon",
-            "--format=json",
+            "--format=xml",
+            "--junit",
             "--test-threads",
         ] {
             assert!(

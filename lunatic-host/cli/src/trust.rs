@@ -1,4 +1,4 @@
-//! Rights as a native program has them: the current folder, the environment and the network.
+//! The rights of a native program: the current folder, the environment and the network.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -6,12 +6,13 @@ use std::path::Path;
 use lunatic_host::SystemConfig;
 use lunatic_rights::{Dir, flags};
 
-/// Whether cargo runs this: what it runs, the caller has built, and could as well run without a sandbox.
+/// Whether cargo has started this process. The user has then built the program, and could run it without a sandbox as
+/// well.
 pub(crate) fn is_called_by_cargo() -> bool {
     std::env::var_os("CARGO_MANIFEST_DIR").is_some()
 }
 
-/// Gives a system the current folder and the environment, and the network, unless the caller has said which part of it.
+/// Grants a system the current folder, the environment, and the network unless the caller has given rules for it.
 pub(crate) fn trust(config: &mut SystemConfig) {
     add_environment(&mut config.wasi.env, std::env::vars_os());
     add_current_folder(&mut config.wasi.dirs);
@@ -20,7 +21,7 @@ pub(crate) fn trust(config: &mut SystemConfig) {
     }
 }
 
-/// Adds the host's variables, except those that are set already and those that no program can receive.
+/// Adds the host's variables, except those that are already set and those that cannot be passed to a program.
 pub(crate) fn add_environment(env: &mut Vec<(String, String)>, host: impl Iterator<Item = (OsString, OsString)>) {
     let given = std::mem::take(env);
     for (name, value) in host {
@@ -36,7 +37,7 @@ pub(crate) fn add_environment(env: &mut Vec<(String, String)>, host: impl Iterat
     }
 }
 
-/// Adds the current folder, as `.` and under its own name, for those who name files by `CARGO_MANIFEST_DIR`.
+/// Adds the current folder, as `.` and under its own path, for programs that build paths from `CARGO_MANIFEST_DIR`.
 pub(crate) fn add_current_folder(dirs: &mut Vec<Dir>) {
     let current = std::env::current_dir().ok();
     let own_name = current.as_deref().and_then(Path::to_str).map(str::to_owned);

@@ -1,12 +1,12 @@
-//! What the host says about a program that runs.
+//! Reports of the host about a running program.
 
 use lunatic_host::log::{Level, Log};
 use lunatic_host::wasi::Output;
 
-/// What records are about that are about the program as a whole.
+/// The target of records about the program as a whole.
 const TARGET: &str = "lunatic";
 
-/// Where the host says something about a program: on its standard error, or in its log if that takes such texts.
+/// Where the host reports about a program: on its standard error, or in its log if the log accepts such texts.
 #[derive(Clone)]
 pub(crate) struct Voice {
     pub(crate) log: Log,
@@ -14,7 +14,7 @@ pub(crate) struct Voice {
 }
 
 impl Voice {
-    /// Says something, which may have several lines.
+    /// Reports a text, which may have several lines.
     pub(crate) fn say(&self, level: Level, text: &str) {
         if self.log.takes_reports() {
             self.log.say(level, TARGET, text.trim_end());
@@ -23,7 +23,7 @@ impl Voice {
         }
     }
 
-    /// Waits until all is out that was said.
+    /// Waits until everything is written.
     pub(crate) fn finish(&self) {
         self.log.finish();
         self.stderr.finish();

@@ -1,4 +1,4 @@
-//! What a spawn asks for: the limits and folders of a child, as its parent set them call by call.
+//! The limits and folders of a child, as its parent sets them call by call.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -12,16 +12,16 @@ use lunatic_host::wasm::{Kernel, Process};
 
 use crate::resources::Held;
 
-/// What all texts of one configuration may take up together, in bytes, and how many there may be.
+/// How many bytes the texts of one configuration may have together, and how many texts there may be.
 const TEXTS_SIZE_MAX: usize = 1 << 20;
 const TEXTS_MAX: usize = 4096;
-/// What a text takes up beside its bytes: twice its place in a list, which doubles.
+/// What a text costs in memory besides its bytes: twice its slot in a list, as lists double.
 pub(crate) const TEXT_SIZE: usize = 2 * size_of::<(String, String)>();
 
-/// A unit of fuel is about so many instructions.
+/// The approximate number of instructions in a unit of fuel.
 const FUEL_UNIT: u64 = 100_000;
 
-/// A configuration of a child. What it asks for and the parent has not, the child does not get.
+/// A configuration of a child. The child does not get rights that the parent lacks.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
     pub(crate) max_memory: u64,
@@ -58,7 +58,7 @@ impl Default for Config {
     }
 }
 
-/// A text that cannot be part of a configuration.
+/// Why a text cannot be part of a configuration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadText {
     ZeroByte,
@@ -117,8 +117,8 @@ impl Config {
         Ok(())
     }
 
-    /// The rights of a child of `parent`: those that both the parent and this have. The network is the parent's, as this
-    /// interface knows no right to it.
+    /// The rights of a child of `parent`: those that both the parent and this configuration have. The child gets the
+    /// parent's network rights, as this interface has none.
     pub(crate) fn rights(&self, kernel: &Kernel, parent: &Process) -> Result<Arc<Rights>, Denied> {
         let may = [
             (self.can_compile, May::COMPILE),
@@ -145,7 +145,7 @@ impl Config {
         let mut rights = narrowed.inspect_err(|denied| {
             denial::log(parent, &format!("may not configure a child so: {denied}"), "", "");
         })?;
-        // Variables are no right: the child gets those that were set for it, and needs none of its parent's.
+        // Variables are not a right: the child gets those that were set for it, and none of its parent's.
         if let Some(wasi) = Arc::get_mut(&mut rights.wasi) {
             wasi.set_env(self.env.clone());
         }

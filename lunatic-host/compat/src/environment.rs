@@ -1,8 +1,8 @@
-//! What the processes of one program share: names, and that they see each other.
+//! What the processes of one program share: names, and access to each other.
 //!
-//! A program of this interface names processes by plain numbers. So that this opens nothing to it that a handle would not,
-//! numbers reach processes of the same environment only: it begins with the first process of this interface, and all that
-//! descends from that one belongs to it.
+//! A program of this interface names processes by plain numbers. To give it no more access than handles would, numbers
+//! reach only processes of the same environment. An environment begins with the first process of this interface, and
+//! all its descendants belong to it.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher as _, RandomState};
@@ -15,37 +15,38 @@ use lunatic_kernel::budget::{Payer as _, Receipt, Resource};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
-/// The number of this node: there is no other.
+/// The number of this node, which is the only one.
 pub(crate) const NODE: u64 = 1;
 /// The number of every environment, as its processes see it.
 pub(crate) const NUMBER: i64 = 1;
 
-/// The most names of an environment.
+/// The maximum number of names in an environment.
 const NAMES_MAX: usize = 1 << 16;
-/// They lie in so many maps: one that doubles hashes all its names once more, and whoever asks for one keeps a worker as long.
+/// How many maps share the names: a map that doubles hashes all its names again, and blocks a worker meanwhile.
 const PARTS: usize = 64;
-/// So many names at most are dropped by a worker.
+/// How many names a worker drops itself; more are dropped on another thread.
 const DROPPED_MAX: usize = 1000;
-/// What a name takes up beside its bytes: twice its place in a map, which doubles.
+/// What a name costs in memory besides its bytes: twice its slot in a map, as maps double.
 const NAME_SIZE: usize = 2 * size_of::<(Box<str>, Named)>();
 
-/// Nodes that a query found.
+/// The nodes that a query found.
 pub(crate) type Nodes = Vec<u64>;
 
-/// A node and a process of it. Nobody has checked that there is such a process.
+/// A node and a process on it, which need not exist.
 pub(crate) type Place = (u64, u64);
 
 #[derive(Default)]
 pub(crate) struct Environment {
     pub(crate) names: Mutex<Names>,
-    /// Modules that processes run and have asked the number of: the numbers count from 1.
+    /// The modules whose number a running process has requested; the numbers begin at 1.
     modules: Mutex<Vec<Arc<Module>>>,
 }
 
-/// Who has which name. A name stays until it is removed, and so long the process pays that has given it.
+/// The names and their processes. A name stays until it is removed, and the process that has given it pays for it until
+/// then.
 pub(crate) struct Names {
     parts: Vec<HashMap<Box<str>, Named>>,
-    /// Tells which part a name is in.
+    /// Chooses the part for a name.
     hasher: RandomState,
     len: usize,
 }
@@ -86,7 +87,7 @@ impl Names {
         self.parts[self.part(name)].get(name).map(|named| named.place)
     }
 
-    /// What `process` pays for a name; or why it cannot be given.
+    /// Charges `process` for a name. The error says why the name cannot be given.
     pub(crate) fn pay(&self, process: &Process, name: &str) -> Result<Receipt, String> {
         if self.len >= NAMES_MAX && self.get(name).is_none() {
             return Err(format!("there are {NAMES_MAX} names already: remove some"));
@@ -97,7 +98,7 @@ impl Names {
         Ok(paid)
     }
 
-    /// Gives a name that was paid for, in place of whoever had it.
+    /// Gives a name that was paid for, and takes it from its previous process.
     pub(crate) fn put(&mut self, name: &str, place: Place, paid: Receipt) {
         let named = Named { place, _paid: paid };
         let part = self.part(name);
@@ -124,7 +125,7 @@ impl Environment {
         place as u64 + 1
     }
 
-    /// The module of a number.
+    /// The module with a number.
     pub(crate) fn module(&self, number: u64) -> Option<Arc<Module>> {
         let place = usize::try_from(number.checked_sub(1)?).ok()?;
         self.modules.lock().get(place).cloned()
@@ -147,7 +148,7 @@ pub(crate) fn of(process: &Process) -> Option<Arc<Environment>> {
     process.local.rights().inherited.get()
 }
 
-/// The process of this number, if it is alive and `process` may know of it.
+/// The process with this number, if it is alive and `process` may access it.
 pub(crate) fn neighbour(kernel: &Kernel, process: &Process, number: u64) -> Option<Arc<Process>> {
     let own = of(process)?;
     kernel.find(Id::from_raw(number)).filter(|other| {

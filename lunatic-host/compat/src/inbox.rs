@@ -1,26 +1,32 @@
-//! Where letters wait: in the order in which they came, and at once in the order of each tag.
+//! Where letters wait: in the order in which they came, and in the same order for each tag.
 //!
-//! It is not [`lunatic_kernel::relations::mailbox::Mailbox`]: there, half of all tags are references, which mean something to the
-//! host; here, all numbers but 0 are the guest's, and a letter carries resources.
+//! This is not [`lunatic_kernel::relations::mailbox::Mailbox`]: there, half of all tags are references, which have a
+//! meaning for the host. Here, all numbers except 0 belong to the guest, and a letter carries resources.
+//!
+//! Both orders are trees, which never move many entries in one operation, however many there are.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 
 use smallvec::SmallVec;
 
-use super::message::Letter;
+use super::message::{HEAD_SIZE, Letter};
 
-/// The tags that a reader waits for; none are all.
+/// The tags that a reader waits for; empty for all letters.
 type Tags = SmallVec<[i64; 4]>;
 
 #[derive(Default)]
 pub(crate) struct Queue {
     letters: BTreeMap<u64, Letter>,
-    /// The numbers of the letters of each tag but 0.
-    tagged: HashMap<i64, VecDeque<u64>>,
-    /// That of the last letter.
+    /// The tags of the letters, except 0, with their numbers.
+    tagged: BTreeSet<(i64, u64)>,
+    /// The number of the last letter.
     number: u64,
-    /// What the owner waits for, if it waits.
+    /// The tags that the owner waits for, if it waits.
     waits: Option<Tags>,
+    /// How many letters tell of ends. Nothing else pays for them: a message has a receipt.
+    notices: usize,
+    /// The steps it takes to drop all letters.
+    steps: usize,
 }
 
 impl Queue {
@@ -28,42 +34,53 @@ impl Queue {
         self.letters.len()
     }
 
-    /// Appends a letter; true if the owner must be woken.
+    /// The bytes for which the owner must pay.
+    pub(crate) fn size(&self) -> usize {
+        let waits = self.waits.as_ref().filter(|tags| tags.spilled());
+        self.notices * HEAD_SIZE + waits.map_or(0, |tags| tags.capacity() * size_of::<i64>())
+    }
+
+    /// The approximate number of steps it takes to drop it.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Appends a letter. True if the owner must be woken.
     pub(crate) fn push(&mut self, letter: Letter) -> bool {
         self.number += 1;
         let tag = letter.tag();
         if tag != 0 {
-            self.tagged.entry(tag).or_default().push_back(self.number);
+            self.tagged.insert((tag, self.number));
         }
+        self.notices += usize::from(letter.is_notice());
+        self.steps += letter.steps();
         self.letters.insert(self.number, letter);
         let wakes = |tags: &Tags| tags.is_empty() || (tag != 0 && tags.contains(&tag));
         self.waits.take_if(|tags| wakes(tags)).is_some()
     }
 
-    /// Takes the oldest letter with one of these tags, or the oldest of all if there are none. What has no tag is never
-    /// found by tags.
+    /// Takes the oldest letter with one of these tags, or the oldest of all if `tags` is empty. A letter without a tag
+    /// is never found by tags.
     pub(crate) fn take(&mut self, tags: &[i64]) -> Option<Letter> {
         self.waits = None;
         let number = match tags {
             [] => *self.letters.first_key_value()?.0,
-            tags => {
-                let firsts = tags.iter().filter_map(|tag| self.tagged.get(tag)?.front());
-                *firsts.min()?
-            }
+            tags => tags.iter().filter_map(|tag| self.oldest(*tag)).min()?,
         };
         let letter = self.letters.remove(&number)?;
-        let tag = letter.tag();
-        // Of all letters of its tag it was the oldest, too.
-        if let Some(numbers) = self.tagged.get_mut(&tag) {
-            numbers.pop_front();
-            if numbers.is_empty() {
-                self.tagged.remove(&tag);
-            }
-        }
+        self.tagged.remove(&(letter.tag(), number));
+        self.notices -= usize::from(letter.is_notice());
+        self.steps -= letter.steps();
         Some(letter)
     }
 
-    /// [`take`](Self::take); if there is nothing, the owner is to be woken when there is.
+    /// The number of the oldest letter with this tag.
+    fn oldest(&self, tag: i64) -> Option<u64> {
+        let numbers = self.tagged.range((tag, 0)..=(tag, u64::MAX));
+        numbers.map(|(_, number)| *number).next()
+    }
+
+    /// Like [`take`](Self::take), but if there is no such letter, the owner is woken when one comes.
     pub(crate) fn take_or_wait(&mut self, tags: &[i64]) -> Option<Letter> {
         let letter = self.take(tags);
         if letter.is_none() {
@@ -95,7 +112,8 @@ mod tests {
                 prop_assert_eq!(queue.take(&tags).map(|letter| letter.tag()), expected);
             }
             prop_assert_eq!(queue.letters.len(), list.len());
-            prop_assert!(queue.tagged.values().all(|numbers| !numbers.is_empty()));
+            let tagged = list.iter().filter(|tag| **tag != 0).count();
+            prop_assert_eq!((queue.tagged.len(), queue.notices, queue.steps()), (tagged, list.len(), list.len()));
         }
     }
 

@@ -1,9 +1,9 @@
-//! Which interface a module was built for: what it imports tells.
+//! The interface that a module was built for, recognised by its imports.
 
 use lunatic_module::imports::{FunctionType, Import, Imports, ValueType};
 use lunatic_sys::compat::{FUNCTIONS, Function};
 
-/// Namespaces of the interface of Lunatic 0.13 in which this one has functions, too.
+/// The namespaces in which both interfaces have functions.
 const SHARED: [&str; 4] = ["process", "timer", "registry", "metrics"];
 
 /// Whether a module with these imports was built for the interface of Lunatic 0.13 and 0.14.

@@ -1,4 +1,4 @@
-//! Guests that were built for Lunatic 0.13 and 0.14 (`lunatic` on crates.io), unchanged: an extension of the host.
+//! An extension of the host that runs guests built for Lunatic 0.13 and 0.14 (`lunatic` on crates.io), unchanged.
 //!
 //! ```no_run
 //! # fn main() -> anyhow::Result<()> {
@@ -7,25 +7,25 @@
 //! # }
 //! ```
 //!
-//! Their processes are processes like all others; this crate has what their interface needs besides: the functions
-//! (`imports`), the state that they keep for a process between calls (`State`), and what processes of one program
-//! share (`environment`). `docs/internals/compatibility.md` says how the two interfaces fit together.
+//! Their processes are processes like all others. This crate adds what their interface needs: the functions
+//! (`imports`), the state that these keep for a process between calls (`State`), and what the processes of one program
+//! share (`environment`). `docs/internals/compatibility.md` explains how the two interfaces fit together.
 //!
-//! It may use the host and all below it; nothing in the host knows it.
+//! This crate may use the host and everything below it; the host does not know this crate.
 //!
-//! | module | what it is about |
+//! | module | contents |
 //! |---|---|
-//! | `imports` | the functions, one file a namespace |
-//! | `interface` | which modules are of this interface |
-//! | `environment` | names and the processes that see each other |
-//! | `message`, `inbox` | messages with what they carry, and where they wait |
-//! | `links` | what processes hear of each other's ends |
+//! | `imports` | the functions, one file for each namespace |
+//! | `interface` | which modules belong to this interface |
+//! | `environment` | names, and which processes can access each other |
+//! | `message`, `inbox` | messages with their resources, and where they wait |
+//! | `links` | how processes are notified of each other's ends |
 //! | `resources` | tables of what a process refers to by number |
 //! | `metrics` | numbers that guests keep about themselves |
 //! | `sqlite` | databases, if the feature of this name is on |
-//! | `sockets` | what sockets have besides |
-//! | `certificates` | what a control server hands out |
-//! | `config` | what a spawn asks for, as rights |
+//! | `sockets` | additional state of sockets |
+//! | `certificates` | the certificates that a control server hands out |
+//! | `config` | the configuration of a spawn, as rights |
 
 mod certificates;
 mod config;
@@ -84,7 +84,7 @@ impl Extension for Compat {
     }
 
     fn begins(&self, inherited: &mut Inherited) -> Option<Box<dyn Intake>> {
-        // An environment begins with the first process of this interface, and all that descends from it belongs to it.
+        // An environment begins with the first process of this interface, and all its descendants belong to it.
         if inherited.get::<Environment>().is_none() {
             inherited.set(Arc::new(Environment::default()));
         }
@@ -105,7 +105,7 @@ pub fn is_built_for(module: &Module) -> bool {
     interface::is_ours(module.imports())
 }
 
-/// The code for a time that has passed.
+/// The code for a timeout.
 const TIMED_OUT: i32 = lunatic_sys::compat::TIMED_OUT;
 
 /// What the host keeps for a process of this interface between its calls.
@@ -117,19 +117,20 @@ pub(crate) struct State {
     configs: Resources<Config>,
     modules: Resources<Arc<Module>>,
     timers: Resources<Timer>,
-    /// With so many timers, those that have fired are forgotten.
+    /// With this many timers, those that have fired are forgotten.
     purge_timers_at: usize,
     lookups: Resources<Nodes>,
     #[cfg(feature = "sqlite")]
     databases: sqlite::Databases,
     sockets: Sockets,
-    /// Calls of `trap::catch` that are in each other now.
+    /// How deep calls of `trap::catch` are nested now.
     catches: u32,
     /// The kernel, and the budget of the process.
     owner: Option<(Arc<Kernel>, Option<Arc<Budget>>)>,
 }
 
-/// A table of texts has up to 65,536 of them: to drop so many takes a worker some milliseconds, for which all others would wait.
+/// Drops the tables aside: one of texts can have 65,536 entries, and dropping these takes milliseconds, in which a
+/// worker would run nothing else.
 impl Drop for State {
     fn drop(&mut self) {
         let Some((kernel, budget)) = self.owner.take() else {
@@ -146,7 +147,7 @@ impl Drop for State {
 #[derive(Default)]
 struct Sockets {
     addresses: Resources<Addresses>,
-    /// The names that addresses were looked up by.
+    /// The names by which addresses were looked up.
     names: HashMap<IpAddr, Arc<str>>,
     tcp_listeners: Resources<Arc<Open>>,
     tcp_streams: Resources<Arc<Open>>,
@@ -155,7 +156,7 @@ struct Sockets {
     udp_sockets: Resources<Arc<Open>>,
 }
 
-/// Addresses that are asked for one by one.
+/// Addresses that are read one by one.
 struct Addresses(VecDeque<SocketAddr>);
 
 impl Held for Addresses {
@@ -176,7 +177,7 @@ impl Sockets {
     }
 }
 
-/// A socket that listens for connections of TLS.
+/// A socket that listens for TLS connections.
 struct TlsListener {
     open: Arc<Open>,
     config: lunatic_net::tls::config::Config,
@@ -188,14 +189,14 @@ impl AsRef<Socket> for TlsListener {
     }
 }
 
-/// A message that is on its way.
+/// A message that will be sent later.
 struct Timer {
     number: u64,
-    /// Gone once it has been sent or dropped.
+    /// Dangling once the message has been sent or dropped.
     parcel: Weak<<Parcel as std::ops::Deref>::Target>,
 }
 
-/// The kernel has charged what it sends.
+/// The kernel has already charged for the message.
 impl Held for Timer {
     fn held(&self) -> usize {
         0

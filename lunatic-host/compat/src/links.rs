@@ -1,8 +1,8 @@
-//! Links, monitors and letters: what processes of this interface tell each other.
+//! Links, monitors and letters between processes of this interface.
 //!
-//! They are the links and monitors of all processes; what differs is what a process hears: a link has a tag on each side,
-//! normal ends are not told to links, a monitor has no reference and tells nothing of what had ended before. What is told
-//! lies, with the messages, in an [`Inbox`] in place of the mailbox.
+//! These are the links and monitors of all processes, but the notifications differ: a link has a tag on each side,
+//! links do not report normal ends, and a monitor has no reference and does not report processes that had already
+//! ended. Notifications wait, together with the messages, in an [`Inbox`] in place of the mailbox.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use lunatic_host::ExitReason;
 use lunatic_host::wasm::{Kernel, Process};
 use lunatic_kernel::address::Id;
-use lunatic_kernel::hash::NumberMap;
 use lunatic_kernel::relations::mailbox::Kind;
-use lunatic_kernel::relations::{Intake, Relations};
+use lunatic_kernel::relations::{Held, Intake, Relations};
+use lunatic_kernel::small_map::SmallMap;
 
 use crate::inbox::Queue;
 use crate::message::Letter;
@@ -21,22 +21,22 @@ use crate::message::Letter;
 #[derive(Default)]
 pub(crate) struct Inbox {
     queue: Queue,
-    /// The tags of its links, but for 0.
-    link_tags: NumberMap<Id, i64>,
+    /// The tags of its links, except 0.
+    link_tags: SmallMap<Id, i64>,
     /// The references of its monitors.
-    monitors: NumberMap<Id, u64>,
+    monitors: SmallMap<Id, u64>,
 }
 
 impl Intake for Inbox {
     fn tell(&mut self, what: &Kind) -> bool {
         let letter = match what {
-            Kind::Exit(from) => Letter::LinkDied(self.link_tags.remove(from).unwrap_or(0)),
+            Kind::Exit(from) => Letter::LinkDied(self.link_tags.remove(*from).unwrap_or(0)),
             Kind::Down(watched, _) => {
-                self.monitors.remove(watched);
+                self.monitors.remove(*watched);
                 Letter::ProcessDied(*watched)
             }
-            // Processes of the other interface have nothing to say to those of this one.
-            Kind::Message | Kind::Traced(_) | Kind::Change => return false,
+            // Processes of the other interface cannot send anything to those of this one.
+            Kind::Message(_) | Kind::Traced(..) | Kind::Change => return false,
         };
         self.queue.push(letter)
     }
@@ -44,7 +44,7 @@ impl Intake for Inbox {
     fn hears_exit(&mut self, from: Id, reason: &ExitReason) -> bool {
         let is_normal = *reason == ExitReason::Normal;
         if is_normal {
-            self.link_tags.remove(&from);
+            self.link_tags.remove(from);
         }
         !is_normal
     }
@@ -55,49 +55,73 @@ impl Intake for Inbox {
             Err(_) => false,
         }
     }
+
+    fn held(&self) -> Held {
+        let Self {
+            queue,
+            link_tags,
+            monitors,
+        } = self;
+        Held {
+            bytes: queue.size() + link_tags.size() + monitors.size(),
+            growth: link_tags.growth() + monitors.growth(),
+            steps: queue.steps() + link_tags.len() + monitors.len(),
+        }
+    }
 }
 
 impl Inbox {
     fn set_link_tag(&mut self, of: Id, tag: i64) {
         match tag {
-            0 => _ = self.link_tags.remove(&of),
-            tag => _ = self.link_tags.insert(of, tag),
+            0 => _ = self.link_tags.remove(of),
+            tag => *self.link_tags.get_or_insert(of, tag) = tag,
         }
     }
 }
 
-/// Calls `f` with the inbox of a process, if it is of this interface.
+/// Calls `f` with the inbox of a process, if it belongs to this interface.
 fn with<T>(relations: &mut Relations, f: impl FnOnce(&mut Inbox) -> T) -> Option<T> {
     relations.intake().map(f)
 }
 
-/// Calls `f` with the letters of the process, if it is of this interface and alive.
+/// Calls `f` with the letters of the process, if it belongs to this interface and is alive.
 pub(crate) fn letters<T>(process: &Process, f: impl FnOnce(&mut Queue) -> T) -> Option<T> {
     let read = process.relate(|relations| with(relations, |inbox| f(&mut inbox.queue)));
     read.ok().flatten()
 }
 
-/// Puts a letter into the inbox of a process. If that is gone or has none, the letter is dropped.
+/// Puts a letter into the inbox of a process. If the process is gone or has no inbox, the letter is dropped.
 pub(crate) fn send_letter(kernel: &Kernel, to: &Arc<Process>, letter: Letter) {
-    // What does not fit is lost, as if the process had ended: its sender knows no other answer.
+    // If the inbox is full, the letter is lost, as if the process had ended: the interface has no other answer for its
+    // sender.
     let max = to.local.rights().mailbox_max;
     if letters(to, |queue| queue.len() < max && queue.push(letter)) == Some(true) {
         kernel.wake(to);
     }
 }
 
-/// Links the process that runs to another, which is none if it has ended. Each side hears of the other under a tag of its
-/// own.
-pub(crate) fn link(kernel: &Kernel, process: &Arc<Process>, id: Id, other: Option<&Process>, mine: i64, theirs: i64) {
+/// Links the process that runs to another; `None` if that has ended. Each side is notified of the other's end under its
+/// own tag.
+pub(crate) fn link(
+    kernel: &Kernel,
+    process: &Arc<Process>,
+    id: Id,
+    other: Option<&Arc<Process>>,
+    mine: i64,
+    theirs: i64,
+) {
     if process.id == id {
         return;
     }
     let linked = other.is_some_and(|other| {
-        // The tags come with the link, under the same locks: an end that comes at once is told with its tag.
-        kernel.link_with(process, other, |own, others| {
+        // The tags are set under the same locks as the link, so even an immediate end is reported with its tag.
+        let linked = kernel.link_with(process, other, |own, others| {
             with(own, |inbox| inbox.set_link_tag(other.id, mine));
             with(others, |inbox| inbox.set_link_tag(process.id, theirs));
-        })
+        });
+        // It may have been unable to pay for the link.
+        kernel.wake_doomed(other);
+        linked
     });
     if !linked {
         kernel.tell_no_process(process, id, |relations| {
@@ -106,29 +130,33 @@ pub(crate) fn link(kernel: &Kernel, process: &Arc<Process>, id: Id, other: Optio
     }
 }
 
-/// Takes such a link away, if it is there.
+/// Removes such a link, if there is one.
 pub(crate) fn unlink(kernel: &Kernel, process: &Process, id: Id, other: Option<&Process>) {
     kernel.unlink(process, id);
-    process.relate_self(|relations| with(relations, |inbox| inbox.link_tags.remove(&id)));
+    process.relate_self(|relations| with(relations, |inbox| inbox.link_tags.remove(id)));
     if let Some(other) = other {
-        let _ = other.relate(|relations| with(relations, |inbox| inbox.link_tags.remove(&process.id)));
+        let _ = other.relate(|relations| with(relations, |inbox| inbox.link_tags.remove(process.id)));
     }
 }
 
-/// The process that runs watches another, unless it does already.
+/// Makes the process that runs monitor another, unless it already does.
 pub(crate) fn monitor(kernel: &Kernel, process: &Process, watched: Id) {
-    let monitors = |relations: &mut Relations| with(relations, |inbox| inbox.monitors.contains_key(&watched));
+    let monitors = |relations: &mut Relations| with(relations, |inbox| inbox.monitors.contains_key(watched));
     if process.relate_self(monitors) != Some(false) {
         return;
     }
     if let Some(reference) = kernel.monitor_living(process, watched, 0) {
-        process.relate_self(|relations| with(relations, |inbox| inbox.monitors.insert(watched, reference)));
+        process.relate_self(|relations| {
+            with(relations, |inbox| {
+                *inbox.monitors.get_or_insert(watched, reference) = reference
+            })
+        });
     }
 }
 
 /// Reverses [`monitor`].
 pub(crate) fn stop_monitoring(kernel: &Kernel, process: &Process, watched: Id) {
-    let forget = |relations: &mut Relations| with(relations, |inbox| inbox.monitors.remove(&watched)).flatten();
+    let forget = |relations: &mut Relations| with(relations, |inbox| inbox.monitors.remove(watched)).flatten();
     if let Some(reference) = process.relate_self(forget) {
         kernel.demonitor(process, reference, false);
     }

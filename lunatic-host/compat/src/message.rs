@@ -9,33 +9,50 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource as Counted};
 
 use super::sockets::Open;
 
-/// The largest message, in bytes.
+/// The maximum length of a message, in bytes.
 const LEN_MAX: usize = lunatic_sys::codes::MESSAGE_LEN_MAX;
-/// A message lies in pieces of so many bytes, the last of which may be shorter: one piece would have to be copied whenever it
-/// grows, and a long one takes too long for one call.
+/// The length of the pieces that hold a message, in bytes; the last one may be shorter. A single piece would be copied
+/// whenever it grows, which takes too long for one call if it is long.
 const PIECE: usize = 1 << 20;
-/// What a message takes up besides its bytes, about.
-const HEAD_SIZE: usize = 256;
-/// What a place in the list of resources takes up.
+/// The most that a letter with a tag of its own takes up in memory besides its bytes: two trees hold it, whose nodes
+/// are half full.
+pub(crate) const HEAD_SIZE: usize = 384;
+/// What an entry in the list of resources costs in memory.
 const RESOURCE_SIZE: usize = 32;
 
-/// What lies in an inbox.
+/// An item in an inbox.
 #[derive(Debug)]
 pub(crate) enum Letter {
     Data(Message),
-    /// A linked process failed; the tag of the link.
+    /// A linked process failed; with the tag of the link.
     LinkDied(i64),
     /// A monitored process has ended.
     ProcessDied(Id),
 }
 
 impl Letter {
-    /// Its tag, 0 if it has none.
+    /// Its tag; 0 if it has none.
     pub(crate) fn tag(&self) -> i64 {
         match self {
             Self::Data(message) => message.tag,
             Self::LinkDied(tag) => *tag,
             Self::ProcessDied(_) => 0,
+        }
+    }
+
+    /// Whether it tells of an end. It has no receipt then.
+    pub(crate) fn is_notice(&self) -> bool {
+        !matches!(self, Self::Data(_))
+    }
+
+    /// The approximate number of steps it takes to drop it: one for each 64 KiB, and fifty for each socket, which is
+    /// closed unless someone else has it.
+    pub(crate) fn steps(&self) -> usize {
+        const STEP_BYTES: usize = 64 << 10;
+        const SOCKET_STEPS: usize = 50;
+        match self {
+            Self::Data(message) => 1 + message.len / STEP_BYTES + message.resources.len() * SOCKET_STEPS,
+            Self::LinkDied(_) | Self::ProcessDied(_) => 1,
         }
     }
 }
@@ -49,13 +66,13 @@ pub(crate) enum Resource {
     UdpSocket(Arc<Open>),
 }
 
-/// A message that is being written, under way, or being read.
+/// A message that is being written, sent or read.
 pub(crate) struct Message {
     pub(crate) tag: i64,
-    /// All but the last have [`PIECE`] bytes.
+    /// All except the last have [`PIECE`] bytes.
     pieces: Vec<Vec<u8>>,
     len: usize,
-    /// Where it is read next; may lie behind the end.
+    /// Where the next read begins; may be beyond the end.
     position: u64,
     resources: Vec<Option<Resource>>,
     paid: Receipt,
@@ -67,7 +84,7 @@ impl fmt::Debug for Message {
     }
 }
 
-/// What a guest may not do with a message.
+/// Why an operation on a message fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessageError {
     TooLong,
@@ -94,7 +111,7 @@ fn grow(paid: &mut Receipt, bytes: usize) -> Result<(), MessageError> {
 }
 
 impl Message {
-    /// An empty message, which `payer` pays for as long as it exists.
+    /// An empty message, for which `payer` pays as long as it exists.
     pub(crate) fn new(payer: &impl Payer, tag: i64) -> Result<Self, MessageError> {
         let mut paid = Receipt::new(payer.purse().to_account(), Counted::Messages);
         grow(&mut paid, HEAD_SIZE)?;
@@ -112,7 +129,7 @@ impl Message {
         self.len
     }
 
-    /// Appends. If it fails, a part may have been appended.
+    /// Appends bytes. If this fails, a part may have been appended.
     pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
         if self.len + bytes.len() > LEN_MAX {
             return Err(MessageError::TooLong);
@@ -137,14 +154,14 @@ impl Message {
         Ok(())
     }
 
-    /// Appends to the last piece what fits into it.
+    /// Appends as much as fits into the last piece.
     fn append(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
         let Some(piece) = self.pieces.last_mut() else {
             return Ok(());
         };
         let (len, capacity) = (piece.len() + bytes.len(), piece.capacity());
         if len > capacity {
-            // At least twice the room, so that many small writes do not move the piece each time.
+            // At least doubles the room, so that many small writes do not move the piece each time.
             let wanted = len.max(capacity * 2).clamp(64, PIECE);
             grow(&mut self.paid, wanted - capacity)?;
             piece.reserve_exact(wanted - piece.len());
@@ -154,7 +171,7 @@ impl Message {
         Ok(())
     }
 
-    /// Copies what comes next into `to`, and tells how much that was.
+    /// Copies the next bytes into `to`, and returns how many.
     pub(crate) fn read(&mut self, to: &mut [u8]) -> Result<usize, MessageError> {
         let position = usize::try_from(self.position).map_err(|_| MessageError::ReadBehindEnd)?;
         let rest = self.len.checked_sub(position).ok_or(MessageError::ReadBehindEnd)?;
@@ -175,14 +192,14 @@ impl Message {
         self.position = position;
     }
 
-    /// Adds a resource, and tells its place.
+    /// Adds a resource, and returns its index.
     pub(crate) fn push(&mut self, resource: Resource) -> Result<u64, MessageError> {
         grow(&mut self.paid, RESOURCE_SIZE)?;
         self.resources.push(Some(resource));
         Ok(self.resources.len() as u64 - 1)
     }
 
-    /// Takes the resource at a place, if `pick` says that it is of the right kind.
+    /// Takes the resource at an index, if `pick` accepts its kind.
     pub(crate) fn take<T>(&mut self, index: u64, pick: fn(&Resource) -> Option<T>) -> Result<T, MessageError> {
         let place = usize::try_from(index).ok().and_then(|at| self.resources.get_mut(at));
         let place = place.ok_or(MessageError::NoResource(index))?;
@@ -191,7 +208,7 @@ impl Message {
         Ok(taken)
     }
 
-    /// Whether resources were ever put into it.
+    /// Whether resources have ever been put into it.
     pub(crate) fn has_resources(&self) -> bool {
         !self.resources.is_empty()
     }
@@ -229,7 +246,7 @@ mod tests {
         assert_eq!(used(), 0);
     }
 
-    /// Whatever is written and read at once: the ends of pieces are nowhere to be seen.
+    /// However many bytes each write and each read covers, the boundaries between pieces are invisible.
     #[test]
     fn a_long_message_is_read_as_it_was_written() {
         let bytes: Vec<u8> = (0..3 * PIECE + 1000).map(|at| (at / 7) as u8).collect();

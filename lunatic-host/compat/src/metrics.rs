@@ -1,15 +1,16 @@
-//! Metrics: numbers by name that the processes of a program count together.
+//! Metrics: numbers with names, to which all processes of a program contribute.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use parking_lot::Mutex;
 
-/// The most names, and the longest; others are not counted, as nobody could be told.
+/// How many names there can be, and how long each can be; changes to others are ignored, as the interface has no error
+/// for them.
 const NAMES_MAX: usize = 4096;
 const NAME_LEN_MAX: usize = 256;
 
-/// What is done to a metric.
+/// A change to a metric.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Change {
     /// Adds to a counter.
@@ -29,12 +30,12 @@ enum Metric {
     Histogram { count: u64, sum: f64, min: f64, max: f64 },
 }
 
-/// Numbers by name that the processes of a system have counted; one for each system.
+/// The numbers that the processes of one system have counted, by name. Each system has its own.
 #[derive(Default)]
 pub struct Metrics(Mutex<BTreeMap<Box<str>, Metric>>);
 
 impl Metrics {
-    /// Changes a metric, which begins with the first change. One of another kind under the same name is left alone.
+    /// Changes a metric; the first change creates it. If a metric of another kind has this name, nothing happens.
     pub(crate) fn change(&self, name: &str, change: Change) {
         let mut metrics = self.0.lock();
         if let Some(metric) = metrics.get_mut(name) {
@@ -44,7 +45,7 @@ impl Metrics {
         }
     }
 
-    /// A line for each, in the order of their names; a histogram has several.
+    /// One line for each metric, in the order of their names; a histogram has several.
     pub fn text(&self) -> String {
         let mut text = String::new();
         for (name, metric) in &*self.0.lock() {

@@ -1,16 +1,18 @@
-//! Tables of what a process refers to by number: numbers count from 0 and are never used again. The process pays for its tables.
+//! Tables of what a process refers to by number. Numbers begin at 0 and are never reused. The process pays for its
+//! tables.
 
 use std::collections::HashMap;
 use std::fmt;
 
 use lunatic_kernel::budget::{Account, Receipt, Resource as Counted};
 
-/// The most entries of one table: a map that doubles, or is dropped, keeps a worker, and of so many for some milliseconds.
+/// How many entries one table can have: doubling or dropping a map blocks a worker, with this many entries for some
+/// milliseconds.
 const LEN_MAX: usize = 1 << 16;
 
 /// What a table can hold.
 pub(crate) trait Held {
-    /// The bytes that it holds beside its place in the table, and that nothing else is charged for.
+    /// The bytes that it holds besides its entry in the table, and that nothing else is charged for.
     fn held(&self) -> usize;
 }
 
@@ -20,7 +22,7 @@ impl Held for String {
     }
 }
 
-/// What is shared is paid for where it is made.
+/// Shared values are charged where they are made.
 impl<T> Held for std::sync::Arc<T> {
     fn held(&self) -> usize {
         0
@@ -30,7 +32,7 @@ impl<T> Held for std::sync::Arc<T> {
 pub(crate) struct Resources<T> {
     next: u64,
     entries: HashMap<u64, T>,
-    /// What all entries hold.
+    /// The bytes that all entries hold.
     held: usize,
     paid: Option<Paid>,
 }
@@ -52,7 +54,7 @@ impl<T> Default for Resources<T> {
     }
 }
 
-/// A guest named what it does not have, or has too much.
+/// Why a number or a new entry is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BadResource {
     Unknown(&'static str, u64),
@@ -72,13 +74,13 @@ impl fmt::Display for BadResource {
 
 impl std::error::Error for BadResource {}
 
-/// What a table with room for so many entries takes up, as a map has eight places for seven.
+/// What a table with room for this many entries costs in memory: a map has eight slots for seven entries.
 fn room<T>(entries: usize) -> usize {
     entries * (size_of::<(u64, T)>() + 1) * 8 / 7
 }
 
 impl<T: Held> Resources<T> {
-    /// Puts a value in, which `account` pays for; always the same. `what` names it in the error.
+    /// Adds a value, charged to `account`, which must be the same in each call. `what` names the value in errors.
     pub(crate) fn add(&mut self, account: Account, what: &'static str, value: T) -> Result<u64, BadResource> {
         if self.entries.len() >= LEN_MAX {
             return Err(BadResource::TooMany(what));
@@ -88,7 +90,7 @@ impl<T: Held> Resources<T> {
             bytes: 0,
         });
         let room = match self.entries.capacity() {
-            // It doubles.
+            // The map doubles.
             capacity if self.entries.len() == capacity => capacity.max(3) * 2,
             capacity => capacity,
         };
@@ -100,7 +102,7 @@ impl<T: Held> Resources<T> {
         Ok(id)
     }
 
-    /// Pays for so much room and so many bytes; or changes nothing.
+    /// Charges for this much room and this many bytes, or changes nothing.
     fn pay(&mut self, what: &'static str, room: usize, held: usize) -> Result<(), BadResource> {
         let Some(paid) = &mut self.paid else { return Ok(()) };
         let bytes = self::room::<T>(room) + held;
@@ -108,7 +110,7 @@ impl<T: Held> Resources<T> {
             let more = paid.receipt.grow(bytes - paid.bytes);
             more.map_err(|_| BadResource::NoMemory(what))?;
         } else {
-            // What becomes less is never refused.
+            // A decrease is never refused.
             let _ = paid.receipt.settle(bytes);
         }
         (paid.bytes, self.held) = (bytes, held);
@@ -119,12 +121,12 @@ impl<T: Held> Resources<T> {
         self.entries.get(&id).ok_or(BadResource::Unknown(what, id))
     }
 
-    /// An entry to be changed, but not in what it [holds](Held).
+    /// An entry, for changes that do not affect what it [holds](Held).
     pub(crate) fn get_mut(&mut self, what: &'static str, id: u64) -> Result<&mut T, BadResource> {
         self.entries.get_mut(&id).ok_or(BadResource::Unknown(what, id))
     }
 
-    /// Has `change` change an entry, after the owner has paid for `more` bytes that it will hold.
+    /// Calls `change` with an entry, after the owner has paid for the `more` bytes that it will hold.
     pub(crate) fn grow<R>(
         &mut self,
         what: &'static str,
@@ -138,7 +140,7 @@ impl<T: Held> Resources<T> {
         let before = entry.held();
         let changed = change(entry);
         let grown = entry.held() - before;
-        // Less, if the change was refused.
+        // Fewer bytes, if `change` failed.
         self.pay(what, self.entries.capacity(), self.held - more + grown)?;
         Ok(changed)
     }
@@ -154,7 +156,7 @@ impl<T: Held> Resources<T> {
         self.give_back(self.entries.values().map(Held::held).sum());
     }
 
-    /// Some entries are gone: gives back what they held, and room of which hardly any is used.
+    /// Gives back what removed entries held, and also room if hardly any of it is used.
     fn give_back(&mut self, held: usize) {
         if self.entries.len() < self.entries.capacity() / 4 {
             self.entries.shrink_to(self.entries.len() * 2);

@@ -1,4 +1,4 @@
-//! Sockets of processes of this interface: those of `lunatic-net`, by numbers, with what they have besides.
+//! Sockets of processes of this interface: those of `lunatic-net`, referred to by numbers, with additional state.
 
 use std::net::Shutdown;
 use std::sync::Arc;
@@ -8,15 +8,15 @@ use lunatic_host::wasm::Process;
 use lunatic_host::wasm::Socket;
 use lunatic_net::handles::Charge;
 
-/// A stream, a listener or a socket for datagrams. Clones, and handles that travel in messages, are the same one: it
+/// A stream, a listener or a socket for datagrams. All clones and all handles that travel in messages share it; it
 /// closes with the last of them.
 pub(crate) struct Open {
     pub(crate) socket: Arc<Socket>,
     /// Milliseconds, or `NO_TIMEOUT`.
     peek_ms: AtomicU64,
-    /// A process writes: others wait for it to have written.
+    /// A process is writing; others wait until it has finished.
     is_written: AtomicBool,
-    /// It says goodbye to the other side when it closes.
+    /// It says goodbye to its peer when it closes.
     is_tls: bool,
     _charge: Charge,
 }
@@ -40,7 +40,7 @@ impl Open {
         self.peek_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// The right to write, which ends when it is dropped; nothing while somebody else has it.
+    /// The right to write, until it is dropped; `None` while another process has it.
     pub(crate) fn begin_write(self: &Arc<Self>) -> Option<Writing> {
         let was_written = self.is_written.swap(true, Ordering::Acquire);
         (!was_written).then(|| Writing(self.clone()))
@@ -56,13 +56,13 @@ impl AsRef<Socket> for Open {
 impl Drop for Open {
     fn drop(&mut self) {
         if self.is_tls {
-            // Nobody is there who could be told that it did not get through.
+            // If this fails, there is nobody left to notify.
             let _ = self.socket.shutdown(Shutdown::Write);
         }
     }
 }
 
-/// A process writes.
+/// Shows that a process is writing.
 pub(crate) struct Writing(Arc<Open>);
 
 impl Drop for Writing {
@@ -71,7 +71,7 @@ impl Drop for Writing {
     }
 }
 
-/// Why a process may not have one socket more.
+/// Why a process may not have another socket, if so.
 pub(crate) fn too_many(process: &Process, open: usize) -> Option<String> {
     let max = process.local.rights().files_max;
     (open >= max as usize)

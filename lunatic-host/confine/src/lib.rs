@@ -1,13 +1,14 @@
-//! What the programs of Lunatic give up of their own rights.
+//! Rights that Lunatic's programs give up.
 //!
-//! Wasmtime and the host keep guests from what they may not do. This crate is for the day when one of them has a bug: then the
-//! operating system still refuses what the program never needs. A program calls [`host`] or [`helper`] once, before it starts
-//! threads, as only the calling thread and those that it starts are confined. Nothing that was given up comes back.
+//! Wasmtime and the host prevent guests from doing what they may not. This crate is for the case of a bug in one of
+//! them: then the operating system still refuses what the program never needs. A program calls [`host`] or [`helper`]
+//! once, before it starts threads, because only the calling thread and those that it starts are confined. Nothing that
+//! was given up can be regained.
 //!
-//! | module | what it has |
+//! | module | contents |
 //! |---|---|
-//! | `linux/files.rs` | Landlock: which files can be reached |
-//! | `linux/calls.rs` | seccomp: which system calls can be made |
+//! | `linux/files.rs` | Landlock: which files are accessible |
+//! | `linux/calls.rs` | seccomp: which system calls are available |
 //! | `elsewhere.rs` | other systems, where nothing is given up |
 //!
 //! # What it may not know
@@ -16,8 +17,9 @@
 //!
 //! # Invariants
 //!
-//! - No error: what the system does not offer is left, and [`Confined`] says so. Callers decide whether they go on.
-//! - No `unsafe`: the system calls are those of the crates `landlock` and `seccompiler`.
+//! - No errors: what the operating system does not offer is left out, and [`Confined`] says so. Callers decide whether
+//!   to continue.
+//! - No `unsafe`: the crates `landlock` and `seccompiler` make the system calls.
 
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -27,39 +29,40 @@ mod linux;
 
 use std::path::PathBuf;
 
-/// The files that a program goes on to use. What is open already can be used in any case.
+/// The files that a program will use. Files that are already open stay usable in any case.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Paths {
-    /// Files to read, and folders to read all files of. Those that do not exist are passed over.
+    /// Files to read, and folders in which to read all files. Those that do not exist are ignored.
     pub read: Vec<PathBuf>,
-    /// Files and folders to read and write, with all that can be made, moved and removed in them but devices.
+    /// Files and folders to read and write, including creating, moving and removing everything in them except devices.
     pub write: Vec<PathBuf>,
-    /// Folders in which files may be made and written, and not read, moved or removed.
+    /// Folders in which to create and write files, but not to read, move or remove them.
     pub append: Vec<PathBuf>,
-    /// Programs to run, and folders of the libraries that these load.
+    /// Programs to run, and folders of the libraries that they load.
     pub execute: Vec<PathBuf>,
 }
 
 /// What has been given up.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Confined {
-    /// Programs that are run get no rights that this one has not, such as those of a set-user-ID program (`no_new_privs`).
+    /// Whether programs that are run get no rights that this one does not have, such as those of a set-user-ID program
+    /// (`no_new_privs`).
     pub no_new_privileges: bool,
-    /// Files beside [`Paths`] cannot be reached (Landlock).
+    /// How far files other than [`Paths`] are inaccessible (Landlock).
     pub files: Extent,
-    /// The version of Landlock that the system has, 6 or newer for all of it.
+    /// The version of Landlock in the operating system; 6 or newer supports everything.
     pub landlock: Option<i32>,
-    /// System calls that are not needed fail (seccomp).
+    /// Whether system calls that are not needed fail (seccomp).
     pub calls: bool,
 }
 
 impl Confined {
-    /// Whether all has been given up that can be.
+    /// Returns whether everything has been given up that can be.
     pub fn is_complete(&self) -> bool {
         self.no_new_privileges && self.files == Extent::Full && self.calls
     }
 
-    /// Whoever filters system calls has given up privileges before.
+    /// A system-call filter requires that privileges were given up before.
     fn with_privileges(self) -> Self {
         Self {
             no_new_privileges: self.no_new_privileges || self.calls,
@@ -68,21 +71,21 @@ impl Confined {
     }
 }
 
-/// How much of something the system enforces.
+/// How far the operating system enforces something.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Extent {
     /// Nothing.
     #[default]
     None,
-    /// What this version of the system can enforce, such as all but the truncation of files.
+    /// What this version of the operating system can enforce, such as everything except the truncation of files.
     Part,
-    /// All.
+    /// Completely.
     Full,
 }
 
-/// Confines a host: it reaches only the files in `paths`, and cannot make system calls that no host needs.
+/// Confines a host: it can access only the files in `paths`, and cannot make system calls that no host needs.
 pub fn host(paths: &Paths) -> Confined {
-    // First, as it looks at the version of the system, which may be out of reach afterwards.
+    // This comes first, because it checks the version of the operating system, which may be inaccessible afterwards.
     let calls = linux::calls::deny();
     Confined {
         calls,
@@ -91,7 +94,7 @@ pub fn host(paths: &Paths) -> Confined {
     .with_privileges()
 }
 
-/// Takes from a host the system calls that no host needs, and leaves it all files.
+/// Takes from a host the system calls that no host needs, and leaves all files accessible.
 pub fn host_calls() -> Confined {
     let calls = linux::calls::deny();
     Confined {
@@ -101,8 +104,9 @@ pub fn host_calls() -> Confined {
     }
 }
 
-/// Confines a program that computes in one thread, and reads and writes what is open already. It reaches no file and no socket;
-/// a system call for anything but memory, time, and what is open kills it with `SIGSYS`. It gets no executable memory.
+/// Confines a program that computes in one thread, and reads and writes only what is already open. It cannot access
+/// files or sockets; any system call other than for memory, time, and what is open kills it with `SIGSYS`. It gets no
+/// executable memory.
 pub fn helper() -> Confined {
     let files = linux::files::confine_to_nothing();
     Confined {

@@ -1,11 +1,12 @@
 //! Names of processes and channels: ids inside the kernel, addresses outside, and why an address cannot be forged.
 //!
-//! An [`Id`] names a process or channel to this kernel: the slot of a [`Table`](crate::table::Table), the number of the slot's
-//! *use*, and the peer it lives on, which is 0 for here. Slots are used again, uses are not: a slot whose 2²⁶ uses are
-//! spent is retired, so an id names one thing for good.
+//! An [`Id`] names a process or channel inside this kernel. It consists of the slot of a
+//! [`Table`](crate::table::Table), the number of the slot's *use*, and the peer on which it lives, which is 0 for this
+//! kernel. Slots are reused, but uses are not: a slot whose 2²⁶ uses are spent is retired, so an id always names the
+//! same thing.
 //!
-//! An *address* ([`RawHandle`]) is what programs hold, keep in memory and send in messages: 128 bits that mean the same on
-//! every node.
+//! An *address* ([`RawHandle`]) is what programs hold, store in memory and send in messages: 128 bits that mean the
+//! same on every node.
 //!
 //! ```text
 //!   id   bits  0..26  slot          key  bits  0..56  keyed hash of `id`
@@ -13,11 +14,11 @@
 //!        bits 52..64  node, lower 12 bits
 //! ```
 //!
-//! A [`Node`] is a number of 20 bits that a runtime draws at its start: it stands for the node *and* its incarnation. The key is
-//! SipHash-2-4 under a secret that is drawn with it, cut to 56 bits. A program has the key of an address only if it was given
-//! the address, by a spawn or in a message, and a node that shares its secret lets others check its addresses. Keys need no
-//! memory, so an address of what ended long ago can still be told from a forged one. `docs/internals/addresses.md` says why
-//! these widths.
+//! A [`Node`] is a number of 20 bits that a runtime draws at its start: it stands for the node *and* its incarnation.
+//! The key is SipHash-2-4 under a secret that is drawn at the same time, cut to 56 bits. A program has the key of an
+//! address only if it was given the address, by a spawn or in a message. A node that shares its secret lets others
+//! check its addresses. Keys need no memory, so even an old address of something that has ended can be told from a
+//! forged one. `docs/internals/addresses.md` explains the widths.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -26,13 +27,13 @@ use std::str::FromStr;
 use lunatic_sys::layout::RawHandle;
 use siphasher::sip::SipHasher24;
 
-/// How many bits of an id are the slot.
+/// The number of bits for the slot in an id.
 pub const SLOT_BITS: u32 = RawHandle::SLOT_BITS;
-/// How many bits of an id are the number of the slot's use.
+/// The number of bits for the slot's use in an id.
 pub const USE_BITS: u32 = RawHandle::USE_BITS;
-/// How many bits a node has in an address.
+/// The number of bits for the node in an address.
 pub const NODE_BITS: u32 = 20;
-/// How many of a node's bits stand in the first word of an address; the rest is at the top of the second.
+/// How many bits of the node are in the first word of an address; the rest is at the top of the second.
 const NODE_LOW_BITS: u32 = u64::BITS - SLOT_BITS - USE_BITS;
 const KEY_BITS: u32 = u64::BITS - (NODE_BITS - NODE_LOW_BITS);
 
@@ -40,7 +41,7 @@ const KEY_BITS: u32 = u64::BITS - (NODE_BITS - NODE_LOW_BITS);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id(u64);
 
-/// A node that this kernel knows, by a number of its own; 0 is this kernel.
+/// A node that this kernel knows, by a number that only this kernel uses; 0 is this kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Peer(u16);
 
@@ -50,22 +51,22 @@ impl Peer {
     /// The largest number of peers.
     pub const MAX: u16 = (1 << NODE_LOW_BITS) - 1;
 
-    /// The peer of this number; `None` above [`MAX`](Self::MAX).
+    /// Returns the peer with this number; `None` above [`MAX`](Self::MAX).
     pub fn new(number: u16) -> Option<Self> {
         (number <= Self::MAX).then_some(Self(number))
     }
 
-    /// Its number.
+    /// Returns its number.
     pub fn number(self) -> u16 {
         self.0
     }
 }
 
 impl Id {
-    /// Nothing: slot 0 is never given out.
+    /// No process or channel: slot 0 is never used.
     pub const NONE: Self = Self(0);
 
-    /// A use of a slot of this kernel's.
+    /// Returns the id of a use of a slot of this kernel.
     ///
     /// # Panics
     ///
@@ -75,37 +76,37 @@ impl Id {
         Self(u64::from(number) << SLOT_BITS | u64::from(slot))
     }
 
-    /// The id that [`raw`](Self::raw) gave.
+    /// Returns the id from which [`raw`](Self::raw) returned the number.
     pub fn from_raw(raw: u64) -> Self {
         Self(raw)
     }
 
-    /// As one number.
+    /// Returns the id as one number.
     pub fn raw(self) -> u64 {
         self.0
     }
 
-    /// The slot of the table.
+    /// Returns the slot of the table.
     pub fn slot(self) -> u32 {
         self.0 as u32 & ((1 << SLOT_BITS) - 1)
     }
 
-    /// Which use of the slot, counted from 0.
+    /// Returns the number of the slot's use, counted from 0.
     pub fn number(self) -> u32 {
         (self.0 >> SLOT_BITS) as u32 & ((1 << USE_BITS) - 1)
     }
 
-    /// Where it lives.
+    /// Returns the peer on which it lives.
     pub fn peer(self) -> Peer {
         Peer((self.0 >> (SLOT_BITS + USE_BITS)) as u16)
     }
 
-    /// Whether it lives in this kernel.
+    /// Returns whether it lives in this kernel.
     pub fn is_here(self) -> bool {
         self.peer() == Peer::HERE
     }
 
-    /// The same slot and use on a peer.
+    /// Returns the id with the same slot and use on a peer.
     #[must_use]
     pub fn on(self, peer: Peer) -> Self {
         Self(self.local() | u64::from(peer.0) << (SLOT_BITS + USE_BITS))
@@ -116,7 +117,7 @@ impl Id {
     }
 }
 
-/// `#17`, or `#17.2` for the third use of slot 17; `#17.2@5` on peer 5.
+/// Formats the id as `#17`, or `#17.2` for the third use of slot 17; `#17.2@5` on peer 5.
 impl fmt::Display for Id {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{}", self.slot())?;
@@ -131,7 +132,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// As it is displayed, with the `#` or without.
+/// Parses an id in the same format, with or without the `#`.
 impl FromStr for Id {
     type Err = &'static str;
 
@@ -157,19 +158,19 @@ impl fmt::Debug for Id {
     }
 }
 
-/// A node and its incarnation, as addresses name it: never 0.
+/// A node and its incarnation, as in addresses; never 0.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Node(u32);
 
 impl Node {
-    /// The node of a random number.
+    /// Derives a node from a random number.
     pub fn draw(random: u64) -> Self {
-        // Multiplied rather than cut: every number but 0 is as likely.
+        // Multiplied instead of cut, so that every number but 0 is equally likely.
         let count = (1 << NODE_BITS) - 1;
         Self(((u128::from(random) * count) >> 64) as u32 + 1)
     }
 
-    /// The node that an address names.
+    /// Returns the node in an address.
     pub fn of(address: RawHandle) -> Self {
         let low = address.id >> (SLOT_BITS + USE_BITS);
         Self((address.key >> KEY_BITS << NODE_LOW_BITS | low) as u32)
@@ -184,7 +185,7 @@ impl Node {
     }
 }
 
-/// Five hexadecimal digits.
+/// Formats the node as five hexadecimal digits.
 impl fmt::Display for Node {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:05x}", self.0)
@@ -197,13 +198,14 @@ impl fmt::Debug for Node {
     }
 }
 
-/// Addresses that a process has used lately and that are known to be good, for ever: it saves hashing them again. Not those
-/// of other nodes: a node that is connected again has another number.
+/// Caches valid addresses that a process has used recently, so that they need not be hashed again. They stay valid
+/// forever. Addresses of other nodes are not cached: a node that reconnects has another number.
 #[derive(Debug, Default)]
 pub struct Checked([Option<(RawHandle, Id)>; 2]);
 
 impl Checked {
-    /// The id of an address; one that is new here is looked up by `check`, which must be the same each time.
+    /// Returns the id of an address. For an uncached address it calls `check`, which must return the same result each
+    /// time.
     pub fn check(&mut self, address: RawHandle, check: impl FnOnce(RawHandle) -> Option<Id>) -> Option<Id> {
         let has = |place: &Option<(RawHandle, Id)>| place.is_some_and(|(known, _)| known == address);
         if !has(&self.0[0]) {
@@ -220,7 +222,7 @@ impl Checked {
     }
 }
 
-/// Makes and checks the addresses of one kind of thing: processes, channels, sockets.
+/// Makes and checks the addresses of one kind of thing: processes, channels or sockets.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Keys {
     node: Node,
@@ -228,7 +230,7 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Keys of a node, with a secret of random numbers.
+    /// Returns the keys of a node, with a secret of random numbers.
     pub fn new(node: Node, mut random: impl FnMut() -> u64) -> Self {
         let mut secret = [0; 16];
         secret[..8].copy_from_slice(&random().to_le_bytes());
@@ -236,7 +238,8 @@ impl Keys {
         Self { node, secret }
     }
 
-    /// The keys as bytes: for a node that is to check addresses of this one, and can forge them then.
+    /// Returns the keys as bytes, for a node that is to check addresses of this one. That node can then also forge
+    /// them.
     pub fn to_bytes(&self) -> [u8; 20] {
         let mut bytes = [0; 20];
         bytes[..4].copy_from_slice(&self.node.0.to_le_bytes());
@@ -244,7 +247,8 @@ impl Keys {
         bytes
     }
 
-    /// The keys that [`to_bytes`](Self::to_bytes) gave on another node; `None` if no node has such a number.
+    /// Returns the keys from which [`to_bytes`](Self::to_bytes) returned the bytes on another node; `None` if the
+    /// number of the node is invalid.
     pub fn from_bytes(bytes: &[u8; 20]) -> Option<Self> {
         let (node, secret) = bytes.split_first_chunk()?;
         let node = u32::from_le_bytes(*node);
@@ -255,12 +259,12 @@ impl Keys {
         })
     }
 
-    /// The node whose addresses these are.
+    /// Returns the node whose addresses these are.
     pub fn node(&self) -> Node {
         self.node
     }
 
-    /// The address of an id of this kernel's.
+    /// Returns the address of an id of this kernel.
     pub fn handle(&self, id: Id) -> RawHandle {
         let word = id.local() | self.node.low();
         RawHandle {
@@ -269,7 +273,7 @@ impl Keys {
         }
     }
 
-    /// The id of an address that this node gave out, or `None` for any other.
+    /// Returns the id of an address that this node has given out; `None` for any other.
     pub fn check(&self, id: u64, key: u64) -> Option<Id> {
         (self.key(id) == key && Node::of(RawHandle { id, key }) == self.node).then(|| Id(Id(id).local()))
     }

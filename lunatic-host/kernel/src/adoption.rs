@@ -1,8 +1,8 @@
-//! Children on other nodes: what the kernels of both sides do for a spawn.
+//! Children on other nodes: what the kernels on both sides do for a spawn.
 //!
-//! The child's side [makes](Kernel::new_process) the process, ties it to its parent, tells the parent's side, and lets it run.
-//! The parent's side ties the parent to the child before it tells it of the child. So links and monitors are there from the
-//! start, whatever ends first.
+//! The child's side [makes](Kernel::new_process) the process, ties it to its parent, notifies the parent's side, and
+//! lets it run. The parent's side ties the parent to the child before it reports the child to the parent. So links and
+//! monitors exist from the start, whichever side ends first.
 
 use std::sync::Arc;
 
@@ -17,21 +17,21 @@ use crate::kernel::Kernel;
 use crate::process::Process;
 use crate::relations::mailbox::{Body, Kind, Mail, Pushed};
 
-/// What a parent has with a child on another node from the start.
+/// The initial relations of a parent to a child on another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ties {
-    /// They are linked.
+    /// Whether they are linked.
     pub link: bool,
-    /// The parent monitors the child under this reference; 0 if it does not.
+    /// The reference under which the parent monitors the child; 0 if it does not.
     pub monitor: u64,
-    /// The tag under which the child's end is told; 0 for the reference.
+    /// The tag of the notification of the child's end; 0 stands for the reference.
     pub tag: u64,
 }
 
 impl<H: Host> Kernel<H> {
-    /// A new process, which has not [begun](Self::begin), has a parent on another node.
+    /// Ties a new process, which has not [begun](Self::begin), to a parent on another node.
     pub fn tie(&self, child: &Arc<Process<H>>, parent: Id, ties: Ties) {
-        // It has not run, and nobody knows it, so it cannot have ended: it hears of that when it runs.
+        // It has not run and nobody knows it, so it cannot have ended: it is notified when it runs.
         if ties.link {
             _ = child.relate(|relations| relations.links.insert(parent));
         }
@@ -40,8 +40,8 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// The reference for a monitor that the process that runs will have of a child on another node, and whose end is told
-    /// under `tag`, or under the reference if `tag` is 0.
+    /// Returns a reference for a future monitor of the running process on a child on another node. The end of the child
+    /// is reported under `tag`, or under the reference if `tag` is 0.
     pub fn monitor_reference(&self, process: &Process<H>, tag: u64) -> u64 {
         match tag {
             0 => self.open_reference(process),
@@ -49,17 +49,18 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Answers a process under a reference that is open, however full its mailbox is; otherwise the answer is dropped.
+    /// Answers a process under an open reference, even if its mailbox is full; drops the answer if the reference is not
+    /// open.
     pub fn answer(&self, to: Id, reference: u64, body: Vec<u8>) {
         let Some(to) = self.find(to) else { return };
         let mail = Mail {
-            kind: Kind::Message,
+            kind: Kind::Message(Id::NONE),
             tag: reference,
             body: Body::from_vec(body),
         };
         let wakes = to.relate(|relations| match relations.push(mail, to.purse()) {
             Ok(pushed) => pushed == (Pushed::Queued { wake: true }),
-            // Whoever cannot pay for it ends.
+            // A process that cannot pay for it ends.
             Err(exhausted) => {
                 to.run_out(relations, exhausted);
                 false
@@ -71,8 +72,8 @@ impl<H: Host> Kernel<H> {
         self.wake_doomed(&to);
     }
 
-    /// A process has a child on another node: the parent is tied to it. If the parent has ended meanwhile, the child is told what it
-    /// would have been told then.
+    /// Ties a parent to a child on another node. If the parent has ended meanwhile, the child is notified as it would
+    /// have been then.
     pub fn adopt(&self, parent: Id, child: Id, ties: Ties) {
         let tied = self.find(parent).is_some_and(|parent| {
             let tied = parent.relate(|relations| {

@@ -1,16 +1,17 @@
-//! An agenda: what is due when, in the order of times.
+//! A list of entries with times, ordered by time.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-/// The place of an entry, to take it away. Entries of one instant are told apart by a number, and keep their order.
+/// Identifies an entry, in order to remove it. Entries of the same instant are distinguished by a number, and keep
+/// their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TimerId {
     due: Instant,
     number: u64,
 }
 
-/// Entries in the order of their times.
+/// Entries, ordered by time.
 pub(crate) struct Agenda<T> {
     entries: BTreeMap<TimerId, T>,
     number: u64,
@@ -26,7 +27,7 @@ impl<T> Default for Agenda<T> {
 }
 
 impl<T> Agenda<T> {
-    /// Adds an entry; true if it is the first that will be due.
+    /// Adds an entry; returns true if it is the first to be due.
     pub(crate) fn insert(&mut self, due: Instant, entry: T) -> (TimerId, bool) {
         self.number += 1;
         let id = TimerId {
@@ -38,7 +39,7 @@ impl<T> Agenda<T> {
         (id, is_first)
     }
 
-    /// Takes an entry away, if it is still there.
+    /// Removes an entry, if it is still there.
     pub(crate) fn remove(&mut self, id: TimerId) -> Option<T> {
         self.entries.remove(&id)
     }
@@ -48,7 +49,7 @@ impl<T> Agenda<T> {
         self.entries.first_key_value().map(|(first, _)| first.due)
     }
 
-    /// Takes out the first entry that is due `now`, and tells when it was.
+    /// Takes the first entry that is due at `now`, and the time when it was due.
     pub(crate) fn take_due(&mut self, now: Instant) -> Option<(Instant, T)> {
         let first = self.entries.first_entry().filter(|first| first.key().due <= now)?;
         let (id, entry) = first.remove_entry();

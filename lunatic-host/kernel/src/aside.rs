@@ -1,4 +1,5 @@
-//! Work that takes longer than a time slice and that no process does: on threads, so that it keeps no worker from others.
+//! Work that takes longer than a time slice and that belongs to no running process. It is done on threads, so that it
+//! does not occupy a worker.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,21 +9,22 @@ use parking_lot::Mutex;
 use crate::budget::Budget;
 use crate::environment::Environment;
 
-/// A worker takes so many steps by itself, in some ten to a hundred microseconds.
+/// A worker does this many steps by itself, in some ten to a hundred microseconds.
 pub(crate) const STEPS_MAX: usize = 1000;
 
-/// To give so many bytes back to the allocator counts as a step: it may return them to the system, 35 µs a megabyte.
+/// Freeing this many bytes counts as a step: the allocator may return them to the operating system, which takes 35 µs
+/// per megabyte.
 const STEP_BYTES: usize = 64 << 10;
 
-/// About how many steps it takes to drop messages that hold so many bytes, beside one for each.
+/// Approximate number of steps for dropping messages with this many bytes, in addition to one step per message.
 pub(crate) fn steps_to_drop(bytes: usize) -> usize {
     bytes / STEP_BYTES
 }
 
-/// So many threads work aside at a time.
+/// The most threads that work at a time.
 const THREADS_MAX: usize = 64;
 
-/// The place of a thread among [`THREADS_MAX`], which is free again when the thread ends, by a panic too.
+/// The place of a thread among [`THREADS_MAX`]. It becomes free when the thread ends, even by a panic.
 struct Place<'a>(&'a Aside);
 
 impl Drop for Place<'_> {
@@ -31,7 +33,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// Gives work to threads.
+/// Passes work to threads.
 pub(crate) struct Aside {
     machine: Arc<dyn Environment>,
     threads: AtomicUsize,
@@ -45,8 +47,8 @@ impl Aside {
         })
     }
 
-    /// Lets a thread do `work` at once, and charges its time on a core to `budget`. If there are as many threads as may be, or
-    /// none can be had, it is done here: the time is charged to whoever runs.
+    /// Starts `work` on a thread immediately, and charges its CPU time to `budget`. If the limit of threads is reached,
+    /// or no thread can be started, the work is done here, and its time is charged to the running process.
     pub(crate) fn work(self: &Arc<Self>, budget: Option<Arc<Budget>>, work: impl FnOnce() + Send + 'static) {
         let more = |threads: usize| (threads < THREADS_MAX).then_some(threads + 1);
         if self
@@ -56,7 +58,7 @@ impl Aside {
         {
             return work();
         }
-        // Whoever takes it out does it: the thread, or the caller if there is no thread.
+        // Whoever takes it does it: the thread, or the caller if there is no thread.
         let work = Arc::new(Mutex::new(Some(work)));
         let (aside, taken) = (self.clone(), work.clone());
         let run = move || {

@@ -1,15 +1,15 @@
-//! Budgets: what a process and all its descendants may use together, of the host's memory too.
+//! Budgets: what a process and its descendants may use together, including the host's memory.
 //!
-//! A budget begins with a process that was given one, and all that it spawns belong to it. What is used is charged to
-//! every budget from the nearest to the outermost, or to none if one of them has not so much left. Budgets lie within each
-//! other at most [`DEPTH_MAX`] deep, so a charge takes a bounded number of steps.
+//! A budget begins with a process that is given one, and everything that it spawns belongs to it. Use is charged to
+//! every budget from the nearest to the outermost, or to none if one of them does not have enough left. Budgets can be
+//! nested up to [`DEPTH_MAX`] deep, so a charge takes a limited number of steps.
 //!
 //! # Whatever the host keeps is paid for
 //!
-//! What the host keeps for a process beside its memory (messages, links, channels, …) is taken from its [`Purse`]: from its
-//! budget, if it has one, and from the host's own. What can be refused is refused when a cap is reached. What cannot, a signal
-//! for instance, is [owed](Purse::owe), and the process that owes it ends, as one does that exceeds Erlang's
-//! `max_heap_size`.
+//! What the host keeps for a process in addition to its memory (messages, links, channels, …) is charged to its
+//! [`Purse`]: to its budget, if it has one, and to the host's own budget. At a cap, whatever can be refused is refused.
+//! What cannot be refused, such as a signal, is [owed](Purse::owe), and the process that owes it ends, like one that
+//! exceeds Erlang's `max_heap_size`.
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,39 +18,39 @@ use std::time::{Duration, Instant};
 use crate::sync::Mutex;
 use crate::sync::atomic::{AtomicU64, Ordering};
 
-/// What is counted, and can be capped.
+/// A resource that is counted and can be capped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Resource {
     /// Living processes.
     Processes,
     /// Open sockets.
     Sockets,
-    /// Bytes of linear memory and of tables of functions.
+    /// Bytes of linear memory and of function tables.
     Memory,
-    /// Bytes of processes themselves: records, rights, stacks, and what else their bodies are made of.
+    /// Bytes of processes themselves: records, rights, stacks, and the other parts of their bodies.
     Bodies,
-    /// Bytes of messages and signals that wait in mailboxes and channels.
+    /// Bytes of messages and signals in mailboxes and channels.
     Messages,
     /// Bytes of links, monitors, references, names and groups.
     Relations,
     /// Bytes of open channels themselves.
     Channels,
-    /// Bytes of timers and of what they send.
+    /// Bytes of timers and their messages.
     Timers,
-    /// Bytes that a host call has left for the process to fetch, and values that it was spawned with.
+    /// Bytes of results that a host call has left for the process to fetch, and of captured values.
     Buffers,
-    /// Bytes of compiled code, and of what compiles it.
+    /// Bytes of compiled code, and of compilers.
     Code,
-    /// Bytes of what extensions keep, and of metrics.
+    /// Bytes of extensions and metrics.
     Extensions,
-    /// Bytes of what is kept for sockets, by the system too, and for configurations of TLS.
+    /// Bytes that are kept for sockets, by the operating system as well, and for TLS configurations.
     Network,
 }
 
 impl Resource {
     const COUNT: usize = 12;
 
-    /// All that are counted in bytes.
+    /// All resources that are counted in bytes.
     pub const BYTES: [Self; 10] = [
         Self::Memory,
         Self::Bodies,
@@ -69,20 +69,20 @@ impl Resource {
     }
 }
 
-/// The caps of a budget; `None` is no cap.
+/// The caps of a budget; `None` means no cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Caps {
-    /// Living processes: the one that was given the budget, and its descendants.
+    /// Living processes: the process with the budget, and its descendants.
     pub processes: Option<u64>,
-    /// Bytes of memory: of all that is counted in bytes, together.
+    /// Bytes of memory: of all resources that are counted in bytes, together.
     pub memory: Option<u64>,
-    /// Bytes of queued messages, which count as memory too.
+    /// Bytes of queued messages, which also count as memory.
     pub messages: Option<u64>,
     /// Open sockets.
     pub sockets: Option<u64>,
-    /// Time on a core, in all.
+    /// Total CPU time.
     pub cpu: Option<Duration>,
-    /// The share of one core over any tenth of a second, in percent; more than 100 is more than one core.
+    /// The share of one core over any tenth of a second, in percent; more than 100 means more than one core.
     pub cpu_share: Option<u32>,
 }
 
@@ -103,12 +103,13 @@ impl Caps {
     }
 }
 
-/// A budget has not so much left.
+/// A budget does not have enough left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted {
-    /// What was to be used.
+    /// The requested resource.
     pub resource: Resource,
-    /// The cap that stands in the way: if `resource` is counted in bytes and has no cap of its own, that of all bytes.
+    /// The cap that was reached. If `resource` is counted in bytes and has no cap of its own, this is the cap of all
+    /// bytes.
     pub cap: u64,
 }
 
@@ -126,7 +127,7 @@ impl fmt::Display for Exhausted {
 
 impl std::error::Error for Exhausted {}
 
-/// Budgets would lie within each other deeper than [`DEPTH_MAX`].
+/// Budgets would be nested deeper than [`DEPTH_MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TooDeep;
 
@@ -138,48 +139,48 @@ impl fmt::Display for TooDeep {
 
 impl std::error::Error for TooDeep {}
 
-/// How much is used of a budget.
+/// The use of a budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Living processes.
     pub processes: u64,
-    /// Bytes of memory: of all that is counted in bytes, together.
+    /// Bytes of memory: of all resources that are counted in bytes, together.
     pub memory: u64,
     /// Open sockets.
     pub sockets: u64,
-    /// Time on a core so far, of those that have ended, too.
+    /// CPU time so far, including that of processes that have ended.
     pub cpu: Duration,
 }
 
-/// How deep budgets may lie within each other.
+/// The deepest nesting of budgets.
 pub const DEPTH_MAX: u32 = 64;
 
-/// What a process and its descendants may use together.
+/// A limit for a process and its descendants together.
 #[derive(Debug)]
 pub struct Budget {
     parent: Option<Arc<Budget>>,
-    /// How many are around it.
+    /// The number of budgets around it.
     depth: u32,
     caps: Caps,
     used: [AtomicU64; Resource::COUNT],
-    /// All that is counted in bytes, together.
+    /// All resources that are counted in bytes, together.
     bytes: AtomicU64,
     cpu_ns: AtomicU64,
     share: Option<Mutex<Share>>,
 }
 
-/// Time on a core that is left to be used soon.
+/// The CPU time that may be used now.
 #[derive(Debug)]
 struct Share {
-    /// In nanoseconds; below zero after a slice was longer than what was left.
+    /// In nanoseconds; negative after a slice that was longer than what was left.
     left: i64,
     filled: Instant,
 }
 
-/// The time over which a share is met.
+/// The period over which a share is enforced.
 const SHARE_PERIOD: Duration = Duration::from_millis(100);
 
-/// Takes so much, unless more than `cap` would be used.
+/// Adds the amount, unless the total would exceed `cap`.
 fn take(used: &AtomicU64, amount: u64, cap: u64) -> bool {
     if cap == u64::MAX {
         used.fetch_add(amount, Ordering::Relaxed);
@@ -190,11 +191,11 @@ fn take(used: &AtomicU64, amount: u64, cap: u64) -> bool {
 }
 
 impl Budget {
-    /// A budget within `parent`, which begins to fill its share of a core `now`.
+    /// Returns a budget within `parent`, which begins to fill its share of a core at `now`.
     ///
     /// # Errors
     ///
-    /// [`TooDeep`] if `parent` lies within as many others as it may.
+    /// [`TooDeep`] if `parent` is already nested as deep as possible.
     pub fn new(parent: Option<Arc<Budget>>, caps: Caps, now: Instant) -> Result<Arc<Self>, TooDeep> {
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
         if depth >= DEPTH_MAX {
@@ -212,7 +213,7 @@ impl Budget {
         }))
     }
 
-    /// A budget within no other.
+    /// Returns a budget within no other.
     pub fn outermost(caps: Caps, now: Instant) -> Arc<Self> {
         Self::new(None, caps, now).expect("the outermost is not deep")
     }
@@ -221,11 +222,11 @@ impl Budget {
         std::iter::successors(Some(self), |budget| budget.parent.as_deref())
     }
 
-    /// Takes so much from this budget and from all around it, or from none.
+    /// Charges the amount to this budget and to all around it, or to none.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] names the nearest that has not so much left.
+    /// [`Exhausted`] names the nearest budget that does not have enough left.
     pub fn charge(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
         for (depth, budget) in self.chain().enumerate() {
             if let Err(exhausted) = budget.take(resource, amount) {
@@ -238,11 +239,11 @@ impl Budget {
         Ok(())
     }
 
-    /// Takes so much from this budget and from all around it, whatever is left.
+    /// Charges the amount to this budget and to all around it, whatever is left.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] names the nearest of which more is used now than there is. It is charged all the same.
+    /// [`Exhausted`] names the nearest budget whose cap is exceeded now. The amount is charged anyway.
     pub fn owe(&self, resource: Resource, amount: u64) -> Result<(), Exhausted> {
         let exceeded = self.chain().map(|budget| budget.add(resource, amount));
         exceeded.fold(Ok(()), Result::and)
@@ -296,22 +297,22 @@ impl Budget {
         }
     }
 
-    /// The budget around it.
+    /// Returns the budget around it.
     pub fn parent(&self) -> Option<&Arc<Budget>> {
         self.parent.as_ref()
     }
 
-    /// The bytes of all that is counted in bytes that there are, if that is limited.
+    /// Returns the cap of all bytes together, if there is one.
     pub fn memory_cap(&self) -> Option<u64> {
         self.caps.memory
     }
 
-    /// How much of it is used.
+    /// Returns the use of a resource.
     pub fn used(&self, resource: Resource) -> u64 {
         self.used[resource as usize].load(Ordering::Relaxed)
     }
 
-    /// Time on a core was used.
+    /// Charges CPU time.
     pub fn spend(&self, time: Duration) {
         let ns = u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
         for budget in self.chain() {
@@ -322,7 +323,7 @@ impl Budget {
         }
     }
 
-    /// The time on a core that was given has been used up.
+    /// Returns whether the CPU time is used up.
     pub fn is_spent(&self) -> bool {
         self.chain().any(|budget| {
             budget
@@ -332,7 +333,7 @@ impl Budget {
         })
     }
 
-    /// How long to wait before there is something of all shares of a core left; `None`: there is.
+    /// Returns how long to wait until all shares of a core have something left; `None` if they have.
     pub fn must_wait(&self, now: Instant) -> Option<Duration> {
         self.chain().filter_map(|budget| budget.share_wait(now)).max()
     }
@@ -344,17 +345,17 @@ impl Budget {
         let most = SHARE_PERIOD.as_nanos() as i64 * percent / 100;
         share.filled = share.filled.max(now);
         share.left = (share.left + passed * percent / 100).min(most);
-        // Some of it must be there, or a process would be woken for each nanosecond.
+        // A minimum is required; otherwise a process would be woken for every nanosecond.
         let least = most / 10;
         (share.left < 0).then(|| Duration::from_nanos(((least - share.left) * 100 / percent) as u64))
     }
 
-    /// How much may be used.
+    /// Returns the caps.
     pub fn caps(&self) -> &Caps {
         &self.caps
     }
 
-    /// How much is used.
+    /// Returns the use.
     pub fn usage(&self) -> Usage {
         Usage {
             processes: self.used(Resource::Processes),
@@ -365,7 +366,7 @@ impl Budget {
     }
 }
 
-/// Who pays for what the host keeps for a process: its budget with all around it, if it has one, and the host.
+/// Pays for what the host keeps for a process: its budget with all around it, if it has one, and the host.
 #[derive(Debug, Clone, Copy)]
 pub struct Purse<'a> {
     budget: Option<&'a Arc<Budget>>,
@@ -373,16 +374,16 @@ pub struct Purse<'a> {
 }
 
 impl<'a> Purse<'a> {
-    /// The purse of a process with this budget.
+    /// Returns the purse of a process with this budget.
     pub fn new(budget: Option<&'a Arc<Budget>>, host: &'a Arc<Budget>) -> Self {
         Self { budget, host }
     }
 
-    /// Takes so many bytes, or none.
+    /// Takes this many bytes, or none.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] says who has not so much left.
+    /// [`Exhausted`] says which budget does not have enough left.
     pub fn charge(self, resource: Resource, bytes: usize) -> Result<(), Exhausted> {
         let bytes = bytes as u64;
         if let Some(budget) = self.budget {
@@ -395,11 +396,11 @@ impl<'a> Purse<'a> {
         })
     }
 
-    /// Takes so many bytes for something that cannot be refused.
+    /// Takes this many bytes for something that cannot be refused.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] says who has less than that, and now owes it: the process must end for that.
+    /// [`Exhausted`] says which budget did not have enough left, and now owes it: the process must end.
     pub fn owe(self, resource: Resource, bytes: usize) -> Result<(), Exhausted> {
         let budget = self.budget.map_or(Ok(()), |budget| budget.owe(resource, bytes as u64));
         let host = self.host.owe(resource, bytes as u64);
@@ -414,11 +415,11 @@ impl<'a> Purse<'a> {
         self.host.give_back(resource, bytes as u64);
     }
 
-    /// Brings what is taken from `before` to `now` bytes. What it becomes more is owed.
+    /// Changes the charge from `before` to `now` bytes. An increase is owed.
     ///
     /// # Errors
     ///
-    /// As of [`owe`](Self::owe).
+    /// As for [`owe`](Self::owe).
     pub fn settle(self, resource: Resource, before: usize, now: usize) -> Result<(), Exhausted> {
         if now > before {
             return self.owe(resource, now - before);
@@ -429,11 +430,11 @@ impl<'a> Purse<'a> {
         Ok(())
     }
 
-    /// Whether so many bytes could be taken, before they are needed.
+    /// Checks whether this many bytes could be taken, before they are needed.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] says who has not so much left.
+    /// [`Exhausted`] says which budget does not have enough left.
     pub fn check(self, resource: Resource, bytes: usize) -> Result<(), Exhausted> {
         if bytes == 0 {
             return Ok(());
@@ -443,12 +444,13 @@ impl<'a> Purse<'a> {
         Ok(())
     }
 
-    /// The bytes that are taken from the budget; from the host, by all, if there is none.
+    /// Returns the bytes that are charged to the budget; without a budget, those that all processes have taken from the
+    /// host.
     pub fn used(self, resource: Resource) -> u64 {
         self.budget.unwrap_or(self.host).used(resource)
     }
 
-    /// The purse, to be kept.
+    /// Returns the purse in a form that can be kept.
     pub fn to_account(self) -> Account {
         Account {
             budget: self.budget.cloned(),
@@ -457,13 +459,13 @@ impl<'a> Purse<'a> {
     }
 }
 
-/// Who has a purse.
+/// Has a purse.
 pub trait Payer {
-    /// The purse.
+    /// Returns the purse.
     fn purse(&self) -> Purse<'_>;
 }
 
-/// A [`Purse`] to be kept by what outlives a borrow of the process.
+/// A [`Purse`] that outlives a borrow of the process.
 #[derive(Debug, Clone)]
 pub struct Account {
     budget: Option<Arc<Budget>>,
@@ -476,7 +478,7 @@ impl Payer for Account {
     }
 }
 
-/// Bytes that are taken from a purse for as long as this lives.
+/// Bytes that are taken from a purse for as long as this value lives.
 #[derive(Debug)]
 pub struct Receipt {
     account: Account,
@@ -485,7 +487,7 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// A receipt for nothing yet.
+    /// Returns a receipt for nothing yet.
     pub fn new(account: Account, resource: Resource) -> Self {
         Self {
             account,
@@ -494,22 +496,28 @@ impl Receipt {
         }
     }
 
-    /// Takes so many bytes more.
+    /// Takes this many further bytes.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] says who has not so much left. Then nothing is taken.
+    /// [`Exhausted`] says which budget does not have enough left. Then nothing is taken.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Exhausted> {
         self.account.purse().charge(self.resource, bytes)?;
         self.bytes += bytes;
         Ok(())
     }
 
-    /// Brings what is taken to so many bytes. What it becomes more is owed.
+    /// Gives back this many bytes, or all if there are fewer.
+    pub fn shrink(&mut self, bytes: usize) {
+        // A decrease is never refused.
+        let _ = self.settle(self.bytes.saturating_sub(bytes));
+    }
+
+    /// Changes the charge to this many bytes. An increase is owed.
     ///
     /// # Errors
     ///
-    /// As of [`Purse::owe`].
+    /// As for [`Purse::owe`].
     pub fn settle(&mut self, bytes: usize) -> Result<(), Exhausted> {
         let before = std::mem::replace(&mut self.bytes, bytes);
         self.account.purse().settle(self.resource, before, bytes)

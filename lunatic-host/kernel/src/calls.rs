@@ -1,4 +1,4 @@
-//! Calls: a request, and the wait for the answer to it or for the end of the callee.
+//! Calls: a request, and the wait for its answer or for the end of the callee.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::relations::Relations;
 use crate::relations::mailbox::Mail;
 use crate::relations::outgoing::{Callee, Outgoing};
 
-/// Why a call was not begun.
+/// Why a call was not started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CallRefusal {
     /// It cannot be answered.
@@ -26,19 +26,20 @@ pub enum CallRefusal {
 /// Why a call is not answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Unanswered {
-    /// The request was not taken.
+    /// The request was not accepted.
     Refused(SendRefusal),
     /// The callee has ended.
     Gone(ExitReason),
 }
 
 impl<H: Host> Kernel<H> {
-    /// Sends a request: the callee is monitored under the reference, and the process waits for what comes under it, until
-    /// [`end_call`](Self::end_call). False if something lies there already. One lock of each process.
+    /// Sends a request. The callee is monitored under the reference, and the process waits for whatever arrives under
+    /// it, until [`end_call`](Self::end_call). Returns false if something has already arrived. Takes one lock of each
+    /// process.
     ///
     /// # Errors
     ///
-    /// [`CallRefusal`] says why the call was not begun.
+    /// [`CallRefusal`] says why the call was not started.
     pub fn begin_call<'a>(
         &self,
         process: &Process<H>,
@@ -52,7 +53,8 @@ impl<H: Host> Kernel<H> {
             let (from, to, len) = (process.id, callee.id, request.len());
             (process.system.main(), Event::Sent { from, to, tag, len })
         });
-        let mail = new_mail(tag, request).map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
+        let mail = new_mail(tag, request.sent_by(process.id))
+            .map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
         let begun = process.relate_messages(|relations| {
             let call = relations.outgoing(reference)?;
             Some((call.begin(callee.id), call.wait()))
@@ -60,11 +62,11 @@ impl<H: Host> Kernel<H> {
         let Some((is_another, waits)) = begun else {
             return Err(CallRefusal::NotOpen);
         };
-        // Who was called last stays watched in case it is called again; now another one is.
+        // The last callee stays watched in case it is called again; now there is another one.
         if let Some((Some(last), _)) = is_another {
             self.watch_no_more(process.id, last);
         }
-        // Watch and request under one lock: the callee cannot end between the two and leave the caller waiting.
+        // The watch and the request are under one lock: the callee cannot end in between and leave the caller waiting.
         let queued = callee.relate_paid(|relations| {
             if let Some((_, this)) = is_another {
                 relations.watchers.get_or_insert(this.watch, process.id);
@@ -80,7 +82,7 @@ impl<H: Host> Kernel<H> {
             }
             Ok(Err(refusal)) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
             Err(reason) => {
-                // It had ended before it was watched, so no end will be told.
+                // It had ended before it was watched, so no end will be reported.
                 process.relate_self(|relations| {
                     if let Some(call) = &mut relations.outgoing {
                         call.forget_callee();
@@ -91,12 +93,12 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// [`begin_call`](Self::begin_call) of a process of another node. A request that the node has no room for is refused as
-    /// [`Full`](SendRefusal::Full); then the caller may wait for [room](Self::wait_for_room) and begin again.
+    /// [`begin_call`](Self::begin_call) for a process of another node. If the node has no room for the request, it is
+    /// refused as [`Full`](SendRefusal::Full); the caller can then wait for [room](Self::wait_for_room) and try again.
     ///
     /// # Errors
     ///
-    /// [`CallRefusal`] says why the call was not begun.
+    /// [`CallRefusal`] says why the call was not started.
     pub fn begin_call_elsewhere(
         &self,
         process: &Process<H>,
@@ -116,7 +118,7 @@ impl<H: Host> Kernel<H> {
             if let Some(last) = last {
                 self.watch_no_more(process.id, last);
             }
-            // Written down before: if the node is lost after this, the callee is found and its end told.
+            // Recorded first: if the node is lost after this, the callee is found and its end reported.
             if let Err(reason) = self.watch(process.id, callee, this.watch) {
                 process.relate_self(|relations| {
                     if let Some(call) = &mut relations.outgoing {
@@ -126,15 +128,15 @@ impl<H: Host> Kernel<H> {
                 return Err(CallRefusal::Unanswered(Unanswered::Gone(reason)));
             }
         }
-        // After the monitor, so if the callee has ended, its end is told.
+        // After the monitor, so that the end of the callee is reported if it has ended.
         let sent = self.send_mail(process.id, callee, tag, request);
         sent.map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
         Ok(waits)
     }
 
-    /// The answer to a call, if it has come: the reference goes, and a fresh one is opened for the next call. If none has
-    /// come, that happens only if the process `gives_up`; else `None`, and it waits on. `None`, too, if the reference is
-    /// not open.
+    /// Returns the answer to a call, if it has arrived: the reference is closed, and a fresh one is opened for the next
+    /// call. If there is no answer, this happens only if the process `gives_up`; otherwise returns `None`, and the wait
+    /// continues. Also returns `None` if the reference is not open.
     pub fn end_call(&self, process: &Process<H>, reference: u64, gives_up: bool) -> Option<(Option<Mail>, u64)> {
         let ended = process.relate_messages(|relations| {
             let call = relations.outgoing(reference)?;
@@ -157,15 +159,15 @@ impl<H: Host> Kernel<H> {
         ended
     }
 
-    /// A process does not watch another any more that it has called.
+    /// Stops watching a process that was called.
     pub(crate) fn watch_no_more(&self, caller: Id, callee: Callee) {
         self.unwatch(caller, callee.id, callee.watch);
     }
 }
 
 impl Relations {
-    /// The process is about to call under this reference, which is open in its mailbox if that is not what was expected;
-    /// `None` if it is not.
+    /// Prepares a call under this reference; if it is not the expected one, it must be open in the mailbox. `None` if
+    /// it is not.
     fn outgoing(&mut self, reference: u64) -> Option<&mut Outgoing> {
         let call = self.outgoing.get_or_insert_default();
         if !call.is_for(reference) {
@@ -174,7 +176,7 @@ impl Relations {
             }
             let answer = self.mailbox.take(&[reference]);
             self.mailbox.close(reference);
-            // Only one reference has its place in the call. The one that had it goes back to the mailbox.
+            // Only one reference has its place in the call. The former one returns to the mailbox.
             let (other, its_answer) = call.open(reference, answer);
             if other != 0 {
                 self.mailbox.open(other);

@@ -1,17 +1,18 @@
 //! Channels: queues of messages that processes share by handle.
 //!
-//! A channel knows no processes: who waits on one is a `W`, which it gives back to be woken. The one who made it is a `W` too,
-//! and pays for it and for what lies in it.
+//! A channel does not know processes: what waits on it is a `W`, which it returns to be woken. The owner is a `W`, too,
+//! and pays for the channel and its contents.
 //!
-//! A channel belongs to the process that made it and is removed when that process ends; whoever waits on it then is
-//! woken and finds it closed. Any process that was given the handle may send and receive. Messages keep the order in
-//! which they were sent; each is received once.
+//! A channel belongs to the process that made it, and is removed when that process ends; processes that wait on it are
+//! then woken and find it closed. Any process that was given the handle may send and receive. Messages keep the order
+//! in which they were sent; each is received once.
 //!
 //! # Waiting
 //!
-//! A process that must wait leaves a waiter in the channel's list, with a ticket, and looks again when it is woken. Waking
-//! takes the waiter off the list. If somebody was faster, the process waits on, before all others. A waiter that goes away
-//! (it was killed) after it was woken and before it looked passes the wake-up on, so none is lost.
+//! A process that must wait leaves a waiter in the channel's list, with a ticket, and tries again when it is woken.
+//! Waking removes the waiter from the list. If another process was faster, it continues to wait, before all others. A
+//! waiter that goes away (because its process was killed) after it was woken and before it tried again passes the
+//! wake-up on, so that none is lost.
 
 use std::collections::VecDeque;
 
@@ -27,14 +28,14 @@ use crate::trace::{self, Trace, Traces};
 /// The bytes of one message; short ones need no allocation of their own.
 pub type Message = SmallVec<[u8; 24]>;
 
-/// Why a message was not taken.
+/// Why a message was not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendRefusal {
-    /// The queue holds as many messages as it may.
+    /// The queue has reached its bound.
     Full,
     /// Its owner has ended.
     Closed,
-    /// The message is longer than [`MESSAGE_LEN_MAX`], or the receiver, or the host, has not so much memory left.
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or the receiver or the host does not have enough memory left.
     Limit,
 }
 
@@ -50,7 +51,7 @@ impl std::fmt::Display for SendRefusal {
 
 impl std::error::Error for SendRefusal {}
 
-/// Why no message came.
+/// Why no message was received.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ReceiveRefusal {
     /// There is no message.
@@ -59,49 +60,49 @@ pub enum ReceiveRefusal {
     Closed,
 }
 
-/// What came of trying to receive.
+/// The result of trying to receive.
 pub enum Received<W> {
-    /// A message, the trace that it belongs to, and a sender to be woken.
+    /// A message, its trace, and a sender to wake.
     Message(Message, Trace, Wake<W>),
     /// The channel is closed.
     Closed,
-    /// There is nothing; whoever sends next wakes the process.
+    /// There is no message; the next send wakes the process.
     Waits(Ticket),
 }
 
 struct Channel<W> {
     queue: VecDeque<Message>,
-    /// The traces of the messages; nothing if none of them belongs to one.
+    /// The traces of the messages; `None` if none has one.
     traces: Option<Box<Traces>>,
-    /// 0 is no bound.
+    /// 0 means no bound.
     bound: usize,
     owner: Id,
     payer: W,
     receivers: Waiters<W>,
     senders: Waiters<W>,
-    /// Bytes of the queue itself, and of messages outside of it, that are charged.
+    /// The charged bytes: the queue itself, and messages outside of it.
     charged: usize,
     outside: usize,
 }
 
-/// What a channel leaves.
+/// The contents of a closed channel.
 pub struct Closed<I> {
-    /// Who waited on it.
+    /// The processes that waited on it.
     pub waiters: I,
-    /// What nobody receives any more: to drop many, or long ones, takes a while.
+    /// Messages that nobody will receive: dropping many, or long ones, takes a while.
     pub messages: VecDeque<Message>,
     /// Their traces.
     pub(crate) traces: Option<Box<Traces>>,
-    /// The bytes that they hold outside of the queue.
+    /// The bytes of the messages outside of the queue.
     pub outside: usize,
 }
 
-/// Why no channel was made.
+/// Why a channel was not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OpenRefusal {
-    /// As many are open as may be.
+    /// The limit of open channels is reached.
     Full,
-    /// Its owner has not so much memory left.
+    /// Its owner does not have enough memory left.
     Budget(Exhausted),
 }
 
@@ -127,7 +128,8 @@ pub struct Ticket(u64);
 
 struct Waiters<W> {
     list: VecDeque<(Ticket, W)>,
-    /// The number of the next ticket. Each list counts for itself: all workers would write to the cache line of one counter.
+    /// The number of the next ticket. Each list has its own counter: all workers would write to the cache line of a
+    /// shared one.
     next_ticket: u64,
 }
 
@@ -139,7 +141,7 @@ impl<W> Waiters<W> {
         }
     }
 
-    /// Adds a waiter behind all others; before them if it waits `again`, with the ticket that it had.
+    /// Adds a waiter after all others; or before them if it waits `again`, with its former ticket.
     fn enter(&mut self, waiter: W, again: Option<Ticket>) -> Ticket {
         if let Some(ticket) = again {
             self.remove(ticket);
@@ -158,7 +160,7 @@ impl<W> Waiters<W> {
         Some(waiter)
     }
 
-    /// True if the ticket was still in the list.
+    /// Whether the ticket was still in the list.
     fn remove(&mut self, ticket: Ticket) -> bool {
         if self.list.is_empty() {
             return false;
@@ -169,27 +171,29 @@ impl<W> Waiters<W> {
         was_there
     }
 
-    /// Nobody pays for the room of those that waited once.
+    /// Shrinks the list, because nobody pays for the room of former waiters.
     fn give_room_back(&mut self) {
-        if room::is_roomy(self.list.len(), self.list.capacity()) {
+        if self.list.is_empty() && self.list.capacity() > KEPT_WAITERS {
+            self.list = VecDeque::new();
+        } else if room::is_roomy(self.list.len(), self.list.capacity()) {
             self.list.shrink_to(2 * self.list.len());
         }
     }
 }
 
-/// Who must be woken now that a call has changed a channel.
+/// The waiter to wake after a call has changed a channel.
 pub type Wake<W> = Option<W>;
 
-/// What a report says of a channel.
+/// The state of a channel, for reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChannelView {
     /// The process that made it.
     pub owner: Id,
-    /// The messages that wait in it.
+    /// The number of queued messages.
     pub len: usize,
-    /// The bytes that it holds: those of the messages, and the room of its queue.
+    /// Its size in bytes: of the messages, and of the capacity of the queue.
     pub bytes: usize,
-    /// How many it holds at most; 0 for any number.
+    /// The most messages that it holds; 0 for any number.
     pub bound: usize,
     /// How many processes wait for a message.
     pub receivers: usize,
@@ -197,30 +201,35 @@ pub struct ChannelView {
     pub senders: usize,
 }
 
-/// What a message takes up in a queue.
+/// The size of a message in a queue.
 const MESSAGE_SIZE: usize = size_of::<Message>();
 
-/// What a channel takes up: its slot, which has a lock and a number too, and its place in the list of its owner.
+/// The room for waiters that an empty list keeps: as much as it gets with the first one, so that a list in which one
+/// comes and goes need not be made each time.
+const KEPT_WAITERS: usize = 4;
+
+/// The size of a channel: its slot, which also has a lock and a number, its place in the list of its owner, and the
+/// room that its two lists of waiters keep.
 const fn channel_size<W>() -> usize {
-    size_of::<Channel<W>>() + 32
+    size_of::<Channel<W>>() + 32 + 2 * KEPT_WAITERS * size_of::<(Ticket, W)>()
 }
 
 impl<W: Clone + Payer> Channels<W> {
     /// An empty queue keeps room for this many messages and gives the rest back.
     const KEPT_CAPACITY: usize = 1024;
 
-    /// At most so many channels.
+    /// Room for at most `len_max` channels.
     pub fn new(len_max: u32) -> Self {
         Self {
             table: Table::new(len_max),
         }
     }
 
-    /// Makes a channel. A `bound` of 0 is none.
+    /// Makes a channel. A `bound` of 0 means no bound.
     ///
     /// # Errors
     ///
-    /// [`OpenRefusal`] says why there is none.
+    /// [`OpenRefusal`] says why it was not made.
     pub fn open(&self, worker: usize, owner: Id, payer: &W, bound: usize) -> Result<Id, OpenRefusal> {
         payer
             .purse()
@@ -243,7 +252,7 @@ impl<W: Clone + Payer> Channels<W> {
         })
     }
 
-    /// Removes a channel; all who waited must be woken. `None` if it was removed before.
+    /// Removes a channel; the caller must wake all its waiters. `None` if it had already been removed.
     pub fn close(&self, worker: usize, id: Id) -> Option<Closed<impl Iterator<Item = W> + use<W>>> {
         let channel = self.table.remove(worker, id)?;
         let purse = channel.payer.purse();
@@ -258,21 +267,22 @@ impl<W: Clone + Payer> Channels<W> {
         })
     }
 
-    /// Appends a message, and tells which receiver is to be woken.
+    /// Appends a message, and returns the receiver to wake.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal`] says why it was not taken.
+    /// [`SendRefusal`] says why it was not accepted.
     pub fn try_send(&self, id: Id, bytes: &[u8]) -> Result<Wake<W>, SendRefusal> {
         self.try_send_made(id, bytes.len(), None, || Message::from_slice(bytes))
     }
 
-    /// As [`try_send`](Self::try_send), for a message of `len` bytes that `make` makes, under the lock of the channel, and that may belong to a trace. It is
-    /// asked only if the channel is open and has room, so what refuses leaves the message where it is.
+    /// Like [`try_send`](Self::try_send), for a message of `len` bytes that `make` returns, with its trace. `make` is
+    /// called under the lock of the channel, and only if the channel is open and has room, so a refusal leaves the
+    /// message where it is.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal`] says why it was not taken.
+    /// [`SendRefusal`] says why it was not accepted.
     pub fn try_send_made(
         &self,
         id: Id,
@@ -291,7 +301,7 @@ impl<W: Clone + Payer> Channels<W> {
         let outside = size_outside(&message) + trace::size(&trace);
         let mut size = outside;
         if channel.queue.len() == channel.queue.capacity() {
-            // The queue is not left to grow by itself, so that its growth can be refused.
+            // The queue must not grow implicitly, so that its growth can be refused.
             let growth = channel.queue.capacity().max(4);
             size += growth * MESSAGE_SIZE;
             channel.charge(size)?;
@@ -309,7 +319,7 @@ impl<W: Clone + Payer> Channels<W> {
         Ok(channel.receivers.pop())
     }
 
-    /// Takes the oldest message, with the trace that it belongs to, and tells which sender is to be woken.
+    /// Receives the oldest message with its trace, and returns the sender to wake.
     ///
     /// # Errors
     ///
@@ -327,7 +337,7 @@ impl<W: Clone + Payer> Channels<W> {
         };
         let mut freed = size_outside(&message) + trace::size(&trace);
         channel.outside -= freed;
-        // A queue that was long once would else hold its room for as long as the channel is open.
+        // Otherwise, a queue that was once long would hold its room for as long as the channel is open.
         if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
             channel.queue = VecDeque::new();
             freed += std::mem::take(&mut channel.charged);
@@ -338,8 +348,8 @@ impl<W: Clone + Payer> Channels<W> {
         Some((message, trace, channel.senders.pop()))
     }
 
-    /// Takes the oldest message, or leaves a waiter for one, with the ticket of the former time if there was one: a process
-    /// that was woken and came too late waits before all others.
+    /// Receives the oldest message, or leaves a waiter for one. `former` is the ticket of the last wait, if there was
+    /// one: a process that was woken but came too late waits before all others.
     pub fn receive(&self, id: Id, waiter: &W, former: Option<Ticket>) -> Received<W> {
         let Some(mut channel) = self.table.get(id) else {
             return Received::Closed;
@@ -354,13 +364,13 @@ impl<W: Clone + Payer> Channels<W> {
         }
     }
 
-    /// Whether a receiver would not have to wait: there is a message, or the channel has closed.
+    /// Returns whether a receive would not wait: there is a message, or the channel has closed.
     pub fn is_ready(&self, id: Id) -> bool {
         self.table.get(id).is_none_or(|channel| !channel.queue.is_empty())
     }
 
-    /// Leaves a waiter for a message, unless there is one by now or the channel has closed: then `None`. A process that was
-    /// woken and came too late waits `again`, with the ticket that it had, before all others.
+    /// Leaves a waiter for a message; `None` if there is one by now or the channel has closed. A process that was woken
+    /// but came too late waits `again` with its former ticket, before all others.
     pub fn wait_to_receive(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
         channel
@@ -369,17 +379,17 @@ impl<W: Clone + Payer> Channels<W> {
             .then(|| channel.receivers.enter(waiter.clone(), again))
     }
 
-    /// Leaves a waiter for room, unless there is room by now or the channel has closed: then `None`; `again` as above.
+    /// Leaves a waiter for room; `None` if there is room by now or the channel has closed. `again` is as above.
     pub fn wait_to_send(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
         channel.is_full().then(|| channel.senders.enter(waiter.clone(), again))
     }
 
-    /// A receiver has been woken, and is about to look (`looks`), or goes away. If it had been taken off the list, and goes
-    /// away, the wake-up goes to the next one.
+    /// A receiver has been woken and is about to try again (`looks`), or goes away. If it goes away and is no longer in
+    /// the list, the wake-up goes to the next one.
     pub fn leave_receive(&self, id: Id, ticket: Ticket, looks: bool) -> Wake<W> {
         let mut channel = self.table.get(id)?;
-        // Nothing is to be passed on by one that was not woken, that looks itself, or that left nothing to take.
+        // There is nothing to pass on if it was not woken, if it tries itself, or if there is no message.
         if channel.receivers.remove(ticket) || looks || channel.queue.is_empty() {
             None
         } else {
@@ -387,7 +397,7 @@ impl<W: Clone + Payer> Channels<W> {
         }
     }
 
-    /// A sender has been woken, and is about to look (`looks`), or goes away, as above.
+    /// A sender has been woken and is about to try again (`looks`), or goes away, as above.
     pub fn leave_send(&self, id: Id, ticket: Ticket, looks: bool) -> Wake<W> {
         let mut channel = self.table.get(id)?;
         if channel.senders.remove(ticket) || looks || channel.is_full() {
@@ -397,20 +407,20 @@ impl<W: Clone + Payer> Channels<W> {
         }
     }
 
-    /// What a report says of the channel; `None` if it is closed.
+    /// Returns the state of the channel; `None` if it is closed.
     pub fn view(&self, id: Id) -> Option<ChannelView> {
         Some(self.table.get(id)?.view())
     }
 
-    /// Calls `visit` with each channel and whoever pays for it. Those that come and go meanwhile may be missed. `visit` must be
-    /// quick: the channel is locked.
+    /// Calls `visit` with each channel and its payer. Channels that are opened or closed meanwhile may be missed.
+    /// `visit` must be quick: the channel is locked.
     pub fn visit(&self, mut visit: impl FnMut(Id, &W, ChannelView)) {
         self.table
             .for_each(|id, channel| visit(id, &channel.payer, channel.view()));
     }
 }
 
-/// The bytes a message holds outside of the queue, with the allocation's own cost.
+/// The bytes of a message outside of the queue, with the overhead of the allocation.
 fn size_outside(message: &Message) -> usize {
     if message.spilled() {
         message.capacity() + MESSAGE_SIZE
@@ -427,7 +437,7 @@ impl<W: Payer> Channel<W> {
 }
 
 impl<W> Channel<W> {
-    /// The first message has been taken: the trace that it belongs to.
+    /// Removes and returns the trace of the first message, which has been taken.
     fn pop_trace(&mut self) -> Trace {
         let traces = self.traces.as_mut()?;
         let trace = traces.pop();
@@ -464,7 +474,7 @@ mod tests {
     /// Who waits pays for its channels out of a purse of its own.
     type Channels = super::Channels<Account>;
 
-    /// Channels, and who pays, with so many bytes for messages.
+    /// Channels with a given number of bytes for messages, and the account that pays.
     fn channels(messages: u64) -> (Channels, Account) {
         let caps = Caps {
             messages: Some(messages),
@@ -513,6 +523,23 @@ mod tests {
         }
         assert!(room() < 100, "{}", room());
         assert!(channels.try_send(id, b"1").unwrap().is_some() && channels.try_send(id, b"1").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_list_that_was_emptied_keeps_no_more_room_than_is_paid_for() {
+        let (channels, payer) = channels(1 << 20);
+        let id = channels.open(0, OWNER, &payer, 0).unwrap();
+        for waiters in [1, 4, 5, 30] {
+            for _ in 0..waiters {
+                channels.wait_to_receive(id, &payer, None).unwrap();
+            }
+            for _ in 0..waiters {
+                assert!(channels.try_send(id, b"1").unwrap().is_some());
+            }
+            while receive(&channels, id).is_ok() {}
+            let room = channels.table.get(id).unwrap().receivers.list.capacity();
+            assert!(room <= KEPT_WAITERS, "{room} after {waiters}");
+        }
     }
 
     #[test]

@@ -1,12 +1,12 @@
-//! The clock: one thread that ends time slices and wakes sleepers.
+//! The clock: a thread that ends time slices and wakes sleepers.
 //!
-//! It knows no processes: who is to be woken is a `W`. While any worker is awake it ticks every [`TIME_SLICE`], which makes
-//! processes that have run that long give way. Sleepers are kept in the order of their times; the thread sleeps until the
-//! first is due. With no worker awake and nobody to be woken it sleeps until it is called: an idle system costs nothing.
+//! It does not know processes: what is woken is a `W`. While any worker is awake, it ticks every [`TIME_SLICE`], which
+//! makes processes yield that have run that long. Sleepers are ordered by time; the thread sleeps until the first is
+//! due. If no worker is awake and no process has to be woken, it sleeps until it is called: an idle system costs nothing.
 //!
-//! All that the thread does is short: it wakes at most 256 sleepers between two looks at the time slice, and holds its
+//! Every step of the thread is short: it wakes at most 256 sleepers between two checks of the time slice, and holds its
 //! lock neither while it wakes nor while it ticks. The mail of timers, which may be long, is sent by another thread
-//! ([`crate::post`]), so no timer makes a time slice or a sleeper late.
+//! ([`crate::post`]), so no timer delays a time slice or a sleeper.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -20,17 +20,19 @@ use crate::environment::Environment;
 /// How long a process may run while others wait.
 pub const TIME_SLICE: Duration = Duration::from_millis(1);
 
-/// So many sleepers are woken before the clock looks at its time slices again.
+/// The most sleepers that are woken before the clock checks the time slice again.
 const BATCH: usize = 256;
 
-/// What the clock's thread does for others.
+/// The callbacks of the clock's thread.
 pub trait Timekeeper<W> {
-    /// Whether any worker is awake.
+    /// Returns whether any worker is awake.
     fn is_busy(&self) -> bool;
-    /// A time slice has ended; it was the `slice`th.
+    /// Called at the end of each time slice, which was the `slice`th.
     fn tick(&self, slice: u64);
-    /// The time has come that `waiter` waits for.
+    /// Called at the time for which `waiter` waits.
     fn wake(&self, waiter: &W);
+    /// Called when the last sleeper has been woken, which may have ended meanwhile.
+    fn ran_out(&self);
 }
 
 /// Sleepers, and the count of time slices.
@@ -44,9 +46,9 @@ pub struct Clock<W> {
 
 struct Sleepers<W> {
     agenda: Agenda<W>,
-    /// Sleepers who are due and are being woken.
+    /// The number of due sleepers that are being woken.
     waking: usize,
-    /// When the thread last began to wait: until when. `None` if it waits to be called.
+    /// The end of the thread's current wait; `None` if it waits to be called.
     waits_until: Option<Instant>,
     stopped: bool,
 }
@@ -68,11 +70,12 @@ impl<W> Default for Clock<W> {
 }
 
 impl<W> Clock<W> {
-    /// Wakes `waiter` at `due`.
+    /// Sets a timer that wakes `waiter` at `due`.
     pub fn set(&self, due: Instant, waiter: W) -> TimerId {
         let mut sleepers = self.sleepers.lock();
         let (id, is_first) = sleepers.agenda.insert(due, waiter);
-        // While workers are busy the thread looks in each time slice. To wake it for each timeout costs more than most waits take.
+        // While workers are busy, the thread wakes in each time slice. Waking it for each timeout would cost more than
+        // most waits take.
         let is_late = sleepers.waits_until.is_none_or(|until| due < until);
         drop(sleepers);
         if is_first && is_late {
@@ -81,44 +84,44 @@ impl<W> Clock<W> {
         id
     }
 
-    /// Wakes nobody at that time any more.
+    /// Cancels a timer.
     pub fn cancel(&self, id: TimerId) {
         // The waiter is dropped without the lock.
         let waiter = self.sleepers.lock().agenda.remove(id);
         drop(waiter);
     }
 
-    /// When the first waiter is due.
+    /// Returns when the first waiter is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.sleepers.lock().agenda.next_due()
     }
 
-    /// Wakes all who are due at `now`: for a clock without a thread.
+    /// Wakes all sleepers that are due at `now`: for a clock without a thread.
     pub fn wake_due(&self, keeper: &impl Timekeeper<W>, now: Instant) {
         let mut sleepers = self.sleepers.lock();
         while wake_batch(&mut sleepers, keeper, now) {}
     }
 
-    /// True if it will still wake somebody.
+    /// Returns whether it will still wake anybody.
     pub fn has_timers(&self) -> bool {
         let sleepers = self.sleepers.lock();
         sleepers.waking > 0 || sleepers.agenda.next_due().is_some()
     }
 
-    /// The number of time slices so far: a process that sees it change has used up its slice.
+    /// Returns the number of time slices so far: a process that sees it change has used up its slice.
     pub fn slices(&self) -> u64 {
         self.slices.load(Ordering::Relaxed)
     }
 
-    /// Begins a time slice early: what runs from now on runs in this or a later one.
+    /// Begins a time slice early: whatever runs from now on runs in this slice or a later one.
     pub fn begin_slice(&self) -> u64 {
         self.slices.fetch_add(1, Ordering::Relaxed) + 1
     }
 
-    /// A worker has woken up: time slices must be ended again.
+    /// Must be called when a worker has woken up: time slices must be ended again.
     pub fn call(&self) {
         if self.dormant.load(Ordering::SeqCst) {
-            // Under the lock, so that the call does not fall between the thread's last look and its sleep.
+            // Under the lock, so that the call cannot come between the thread's last check and its sleep.
             let _sleepers = self.sleepers.lock();
             self.changed.notify_one();
         }
@@ -130,19 +133,25 @@ impl<W> Clock<W> {
         self.changed.notify_one();
     }
 
-    /// The thread.
+    /// The loop of the thread.
     pub fn run(&self, keeper: &impl Timekeeper<W>, machine: &dyn Environment) {
         let mut next_tick = machine.now() + TIME_SLICE;
         let mut sleepers = self.sleepers.lock();
         while !sleepers.stopped {
             let now = machine.now();
-            // However many sleepers are due, time slices end.
+            // Time slices end on time, however many sleepers are due.
             if now >= next_tick {
                 let slice = self.slices.fetch_add(1, Ordering::Relaxed) + 1;
                 MutexGuard::unlocked(&mut sleepers, || keeper.tick(slice));
                 next_tick = now + TIME_SLICE;
             }
-            if wake_batch(&mut sleepers, keeper, now) || sleepers.stopped {
+            if wake_batch(&mut sleepers, keeper, now) {
+                if sleepers.agenda.next_due().is_none() {
+                    MutexGuard::unlocked(&mut sleepers, || keeper.ran_out());
+                }
+                continue;
+            }
+            if sleepers.stopped {
                 continue;
             }
             let first = sleepers.agenda.next_due();
@@ -152,7 +161,8 @@ impl<W> Clock<W> {
                 self.changed.wait_until(&mut sleepers, until);
                 continue;
             }
-            // Say that this thread goes dormant, then look again: a worker that wakes after the look sees the word.
+            // Announce that this thread goes dormant, then check again: a worker that wakes after the check sees the
+            // announcement.
             self.dormant.store(true, Ordering::SeqCst);
             if !keeper.is_busy() {
                 sleepers.waits_until = first;
@@ -166,7 +176,7 @@ impl<W> Clock<W> {
     }
 }
 
-/// Wakes those who are due, at most [`BATCH`], without the lock; false if nobody is.
+/// Wakes due sleepers, at most [`BATCH`], without the lock; false if there are none.
 fn wake_batch<W>(sleepers: &mut MutexGuard<'_, Sleepers<W>>, keeper: &impl Timekeeper<W>, now: Instant) -> bool {
     let due = std::iter::from_fn(|| sleepers.agenda.take_due(now));
     let due: Vec<W> = due.take(BATCH).map(|(_, waiter)| waiter).collect();
@@ -198,6 +208,8 @@ mod tests {
             fn wake(&self, waiter: &u32) {
                 self.1.send(*waiter).expect("the test waits for it");
             }
+
+            fn ran_out(&self) {}
         }
         let (clock, busy) = (Clock::<u32>::default(), AtomicBool::new(false));
         let (told, woken) = std::sync::mpsc::channel();
@@ -245,6 +257,8 @@ mod tests {
                     self.clock.set(now(), *waiter);
                 }
             }
+
+            fn ran_out(&self) {}
         }
         let busy = Busy::default();
         (0..10).for_each(|waiter| _ = busy.clock.set(now(), waiter));

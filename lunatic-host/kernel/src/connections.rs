@@ -1,4 +1,4 @@
-//! How a kernel is connected to other nodes, what happens to processes when one is lost, and who waits for room.
+//! Connections to other nodes: establishing one, losing one, and waiting for room in one.
 
 use std::sync::Arc;
 
@@ -11,29 +11,29 @@ use crate::remote::Remote;
 use crate::wait::{Wait, Waiter, block};
 
 impl<H: Host> Kernel<H> {
-    /// Connects another node: `keys` are those of its processes' addresses. `None` if 4,095 nodes have been connected, or if this
-    /// one is. A node that comes back with the keys that it had gets the number that it had.
+    /// Connects another node; `keys` belong to the addresses of its processes. `None` if 4,095 nodes have been
+    /// connected, or if this one is connected now. A node that returns with the same keys gets the same number.
     pub fn connect(&self, keys: Keys, remote: Arc<dyn Remote>) -> Option<Peer> {
         self.peers.add(keys, remote)
     }
 
-    /// The connection to a node has ended: all that were linked to its processes, monitored them or call them are told so,
-    /// before this returns.
+    /// Ends the connection to a node. Before this returns, all processes are notified that were linked to its
+    /// processes, monitored them or called them.
     pub fn disconnect(&self, peer: Peer, loss: Loss) {
-        // First, so that nobody links to a process of that node after this has passed it by.
+        // First, so that nobody links to a process of that node after this has gone past.
         self.peers.remove(peer);
         let mut all = Vec::new();
         self.for_each_process(|process| all.push(process.clone()));
         for process in all {
             self.lose_peer(&process, peer, &ExitReason::NodeGone(loss));
         }
-        // They find out that it is gone.
+        // They will find that it is gone.
         self.has_room(peer);
     }
 
-    /// The node is not connected any more that some relations of the process lead to.
+    /// Removes the relations of a process to a node that is not connected any more.
     fn lose_peer(&self, process: &Arc<Process<H>>, peer: Peer, reason: &ExitReason) {
-        // Collected first: to tell the process takes the lock of its relations again.
+        // Collected first, because notifying the process takes the lock of its relations again.
         let lost = process.peek(|relations| {
             let links = relations.links.keys().filter(|linked| linked.peer() == peer);
             let monitors = relations
@@ -49,7 +49,7 @@ impl<H: Host> Kernel<H> {
         let Some((mut links, mut watched)) = lost else {
             return;
         };
-        // The order of maps is of this run of the program alone, and a simulation shall be repeated by another.
+        // The order of maps differs between runs of the program, and a simulation must be reproducible.
         links.sort_unstable();
         watched.sort_unstable();
         for linked in links {
@@ -58,7 +58,7 @@ impl<H: Host> Kernel<H> {
         for (reference, watched) in watched {
             self.tell_down(process, watched, reference, reason);
         }
-        // Those that watch from there will not hear of any end.
+        // Watchers on that node will not be notified of any end.
         _ = process.relate_paid(|relations| {
             let lost = relations.watchers.iter().filter(|(_, watcher)| watcher.peer() == peer);
             let lost: Vec<_> = lost.map(|(reference, _)| reference).collect();
@@ -68,11 +68,11 @@ impl<H: Host> Kernel<H> {
         });
     }
 
-    /// Registers a process that waits until a node takes messages; false if it does by now, or is gone: then nothing is
-    /// registered, and it should try again.
+    /// Registers a process that waits until a node accepts messages. Returns false, and registers nothing, if the node
+    /// accepts messages by now, or is gone: then the process should try again.
     pub fn wait_for_room(&self, peer: Peer, process: &Process<H>) -> bool {
         self.peers.waiting.lock().push((peer, process.id));
-        // Looked up only now: whoever makes room after that finds the process here.
+        // Looked up last: whoever makes room after this finds the process here.
         let must_wait = self.peers.remote(peer).is_some_and(|remote| !remote.has_room());
         if !must_wait {
             self.leave_room(peer, process);
@@ -80,12 +80,12 @@ impl<H: Host> Kernel<H> {
         must_wait
     }
 
-    /// A process waits no more for [room](Self::wait_for_room).
+    /// Withdraws a process that waits for [room](Self::wait_for_room).
     pub fn leave_room(&self, peer: Peer, process: &Process<H>) {
         self.peers.waiting.lock().retain(|waiter| *waiter != (peer, process.id));
     }
 
-    /// A node takes messages again: wakes those that wait for that.
+    /// Wakes the processes that wait for a node, which accepts messages again.
     pub fn has_room(&self, peer: Peer) {
         let mut woken = Vec::new();
         self.peers.waiting.lock().retain(|(of, process)| {
@@ -100,7 +100,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Whether the process may be alive: for one of another node, whether that is connected.
+    /// Returns whether the process may be alive; for a process of another node, whether that is connected.
     pub fn may_be_alive(&self, id: Id) -> bool {
         match id.is_here() {
             true => self.is_alive(id),
@@ -109,8 +109,8 @@ impl<H: Host> Kernel<H> {
     }
 }
 
-/// Blocks until a node takes messages again, or is gone: then what was refused should be tried again. False if the time has
-/// passed first. Only those wait that send to this node.
+/// Blocks until a node accepts messages again, or is gone: then what was refused should be tried again. Returns false
+/// if the time has passed first. Only processes that send to this node wait.
 pub async fn until_room<H: Host>(wait: &Wait<'_, H>, peer: Peer) -> bool {
     if wait.is_late() {
         return false;

@@ -1,20 +1,20 @@
-//! What lies in a mailbox, looked at without taking anything out.
+//! Reads the contents of a mailbox without removing anything.
 
 use crate::address::Id;
 use crate::host::Host;
 use crate::process::Process;
-use crate::relations::mailbox::{Kind, Mail};
+use crate::relations::mailbox::{Kind, Mail, Tags};
 
 /// An entry of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// Whether it is a message or a signal, and whose signal. Of a message the kernel does not know who sent it.
+    /// Whether it is a message or a signal, and from which process it came.
     pub kind: Kind,
-    /// What it is about.
+    /// Its tag.
     pub tag: u64,
-    /// Its bytes.
+    /// Its length in bytes.
     pub len: usize,
-    /// The first of them.
+    /// Its first bytes.
     pub start: Vec<u8>,
 }
 
@@ -30,18 +30,26 @@ impl Entry {
 }
 
 impl Kind {
-    /// Of a signal, the process that it came from or is about.
+    /// For a signal, returns the process that it came from or is about.
     pub fn process(&self) -> Option<Id> {
         match self {
-            Self::Message | Self::Traced(_) | Self::Change => None,
+            Self::Message(_) | Self::Traced(..) | Self::Change => None,
             Self::Exit(id) | Self::Down(id, _) => Some(*id),
         }
     }
 
-    /// In a word.
+    /// For a message, returns the process that sent it, if a process of a system did.
+    pub fn sender(&self) -> Option<Id> {
+        match self {
+            Self::Message(from) | Self::Traced(from, _) => Some(*from).filter(|from| *from != Id::NONE),
+            Self::Exit(_) | Self::Down(..) | Self::Change => None,
+        }
+    }
+
+    /// Returns the kind in one word.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Message | Self::Traced(_) => "message",
+            Self::Message(_) | Self::Traced(..) => "message",
             Self::Exit(_) => "exit",
             Self::Down(..) => "down",
             Self::Change => "change",
@@ -50,13 +58,20 @@ impl Kind {
 }
 
 impl<H: Host> Process<H> {
-    /// The oldest entries of its mailbox, at most so many, with at most so many bytes of each. Copied under the lock that others
-    /// need to send to it, so ask for few.
+    /// Returns the oldest entries of its mailbox: at most `entries_max`, with at most `bytes_max` bytes of each. They
+    /// are copied under the lock that senders need, so ask for few.
     pub fn contents(&self, entries_max: usize, bytes_max: usize) -> Vec<Entry> {
         let contents = self.peek(|relations| {
             let oldest = relations.mailbox.iter().take(entries_max);
             oldest.map(|mail| Entry::of(mail, bytes_max)).collect()
         });
         contents.unwrap_or_default()
+    }
+
+    /// Returns the tags of the mail that would wake it: none if it does not wait for mail, or waits for any.
+    pub fn awaited_tags(&self) -> Tags {
+        self.peek(|relations| relations.mailbox.awaited().cloned())
+            .flatten()
+            .unwrap_or_default()
     }
 }

@@ -1,16 +1,16 @@
-//! How many processes were spawned, and how those ended that have: numbers that only grow.
+//! Counts the processes that were spawned and that have ended: numbers that only grow.
 //!
-//! Each worker counts in cache lines of its own, so counting costs an addition that nobody else waits for.
+//! Each worker counts in cache lines of its own, so counting is an uncontended addition.
 
 use std::array;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::exit::{ExitReason, KINDS};
 
-/// Workers beyond that share.
+/// Further workers share.
 const SHARDS: usize = 32;
 
-/// How many processes ended for which kind of reason, in the order of [`KINDS`].
+/// The number of processes that ended for each kind of reason, in the order of [`KINDS`].
 pub type Ends = [u64; KINDS.len()];
 
 #[repr(align(128))]
@@ -29,19 +29,19 @@ impl Default for Counts {
 }
 
 impl Counts {
-    /// A process was made. `worker` is the caller's; any number will do.
+    /// Counts a new process. `worker` is the caller's number; any number will do.
     pub(crate) fn spawned(&self, worker: usize) {
         self.0[worker % SHARDS].spawned.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A process has ended.
+    /// Counts a process that has ended.
     pub(crate) fn ended(&self, worker: usize, reason: &ExitReason) {
         self.0[worker % SHARDS].ended[reason.kind()].fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Processes that were spawned, and those that have ended. Neither is ever less than it was before.
+    /// The number of processes that were spawned, and of those that have ended. Neither ever decreases.
     pub(crate) fn read(&self) -> (u64, Ends) {
-        // The ends first: with what ends meanwhile, there would be more of them than beginnings.
+        // Ends first: otherwise there could be more ends than spawns.
         let ended = array::from_fn(|kind| self.sum(|shard| &shard.ended[kind]));
         (self.sum(|shard| &shard.spawned), ended)
     }

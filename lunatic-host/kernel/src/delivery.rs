@@ -1,9 +1,9 @@
-//! Where a message or a signal goes: the one place that decides it.
+//! The only place that decides where a message or signal goes.
 //!
-//! A process is named by an [`Id`], which says where it lives. Whoever sends something asks [`Kernel::reach`] and gets the
-//! process itself, the news that it is gone, or the [`Remote`] of the node that it lives on. What such a node sends comes in
-//! through [`Kernel::receive`]. So links, monitors, exits and messages work the same between nodes, whatever connects
-//! them; the kernel knows no network.
+//! An [`Id`] names a process and says where it lives. A sender asks [`Kernel::reach`], which returns the process
+//! itself, the information that it is gone, or the [`Remote`] of its node. What another node sends arrives through
+//! [`Kernel::receive`]. So links, monitors, exits and messages work the same between nodes, whatever connects them; the
+//! kernel does not know networks.
 
 use std::sync::Arc;
 
@@ -13,22 +13,23 @@ use crate::address::Id;
 use crate::exit::{ExitReason, Loss};
 use crate::host::Host;
 use crate::kernel::Kernel;
+use crate::mail::Content;
 use crate::process::Process;
 
 pub use crate::remote::{Remote, Signal};
 
-/// Where a process is.
+/// The location of a process.
 pub enum Destination<H: Host> {
-    /// Alive, here.
+    /// Alive, in this kernel.
     Here(Arc<Process<H>>),
-    /// Nowhere: it has ended, or its node is not connected.
+    /// It has ended, or its node is not connected.
     Gone,
     /// On another node.
     Elsewhere(Arc<dyn Remote>),
 }
 
 impl<H: Host> Kernel<H> {
-    /// Where the process is.
+    /// Returns the location of the process.
     pub fn reach(&self, id: Id) -> Destination<H> {
         if id.is_here() {
             return self.find(id).map_or(Destination::Gone, Destination::Here);
@@ -37,14 +38,14 @@ impl<H: Host> Kernel<H> {
         remote.map_or(Destination::Gone, Destination::Elsewhere)
     }
 
-    /// The id of the process that an address names; `None` for an address that neither this node nor one that it is
-    /// connected to has given out.
+    /// Returns the id of the process with this address; `None` for an address that neither this node nor a connected
+    /// one has given out.
     pub fn process_named(&self, address: RawHandle) -> Option<Id> {
         let own = self.process_keys.check(address.id, address.key);
         own.or_else(|| self.peers.check(address))
     }
 
-    /// The address of a process. That of a process whose node is not connected any more names nothing.
+    /// Returns the address of a process. If its node is not connected any more, the address names nothing.
     pub fn process_address(&self, id: Id) -> RawHandle {
         if id.is_here() {
             return self.process_keys.handle(id);
@@ -52,8 +53,8 @@ impl<H: Host> Kernel<H> {
         self.peers.address(id).unwrap_or_default()
     }
 
-    /// Takes in what another node sent: `from` is on the peer that it came from, `to` is here. Must not run while that peer is
-    /// [disconnected](Self::disconnect).
+    /// Delivers a signal from another node: `from` is on the peer that sent it, `to` is in this kernel. Must not run
+    /// while that peer is [disconnected](Self::disconnect).
     pub fn receive(&self, from: Id, to: Id, signal: Signal<'_>) {
         let to = match self.find(to) {
             Some(process) => process,
@@ -61,14 +62,14 @@ impl<H: Host> Kernel<H> {
         };
         match signal {
             Signal::Message { tag, body } => {
-                // Whoever sent it learns of a full mailbox only as it would learn of a lost connection.
-                let _ = self.put_mail(to, tag, body);
+                // The sender learns of a full mailbox only as it would learn of a lost connection.
+                let _ = self.put_mail(to, tag, Content::from(body).sent_by(from));
             }
             Signal::Exit { reason, sent: true } => self.exit_by_signal(&to, from, &reason),
             Signal::Exit { reason, sent: false } => self.exit_by_link(&to, from, &reason),
             Signal::Link if !to.is_doomed() && to.be_linked_elsewhere(from) => {
                 self.wake_doomed(&to);
-                // If the node was lost meanwhile, whoever looked for links to it may have missed this one.
+                // If the node was lost meanwhile, the search for links to it may have missed this one.
                 if self.peers.remote(from.peer()).is_none() {
                     self.exit_by_link(&to, from, &ExitReason::NodeGone(Loss::Closed));
                 }
@@ -81,7 +82,7 @@ impl<H: Host> Kernel<H> {
                 }
             }
             Signal::Demonitor { reference } => to.be_watched_no_more(from, reference),
-            // Nobody tells of the end of another node's process.
+            // A node can report only the end of its own process.
             Signal::Down { reference, reason } if to.watches(from, reference) => {
                 self.tell_down(&to, from, reference, &reason);
             }
@@ -89,7 +90,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// What came was for a process that has ended.
+    /// Handles a signal for a process that has ended.
     pub(crate) fn answer_for_ended(&self, from: Id, ended: Id, signal: &Signal<'_>) {
         match signal {
             Signal::Link => {
@@ -113,11 +114,11 @@ impl<H: Host> Kernel<H> {
     }
 }
 
-/// So many links and monitors may lead to a process when another node adds one: it pays for none of them itself.
+/// The most links and monitors of a process to which another node can add: it does not pay for them.
 const RELATIONS_MAX: usize = 1 << 16;
 
 impl<H: Host> Process<H> {
-    /// A process of another node links to this one; false if this one has ended, or has too many relations.
+    /// Adds a link from a process of another node; false if this process has ended, or has too many relations.
     fn be_linked_elsewhere(&self, from: Id) -> bool {
         let linked = self.relate(|relations| {
             let has_room = relations.links.len() < RELATIONS_MAX || relations.links.contains_key(from);
@@ -129,7 +130,7 @@ impl<H: Host> Process<H> {
         linked.unwrap_or(false)
     }
 
-    /// A process of another node monitors this one.
+    /// Adds a monitor from a process of another node.
     fn be_watched_elsewhere(&self, from: Id, reference: u64) -> Result<(), ExitReason> {
         self.relate_paid(|relations| {
             if relations.watchers.len() >= RELATIONS_MAX {

@@ -1,6 +1,6 @@
-//! What the kernel has of the machine: time, random numbers, threads, and the sleep of workers that have nothing to do.
+//! What the kernel needs of the machine: time, random numbers, threads, and sleep for idle workers.
 //!
-//! All of it comes through [`Environment`], so that a test can put a clock and an order of its own in its place
+//! Everything comes through [`Environment`], so that a test can substitute its own clock and order
 //! ([`crate::simulation`]). Nothing else in the kernel asks the machine for the time or for a random number.
 
 use std::io;
@@ -11,43 +11,43 @@ use crate::sleepers::Sleepers;
 
 /// The machine, as far as the kernel sees it.
 pub trait Environment: Send + Sync + 'static {
-    /// The time now. Never before what it was.
+    /// Returns the current time, which never goes back.
     fn now(&self) -> Instant;
 
-    /// How long the calling thread has computed: the time on a core, not the time that passes.
+    /// Returns the CPU time of the calling thread.
     fn time_on_core(&self) -> Duration;
 
-    /// A random number that nobody can guess.
+    /// Returns a random number that nobody can guess.
     fn random(&self) -> u64;
 
     /// Starts a thread.
     ///
     /// # Errors
     ///
-    /// When the machine has no more.
+    /// If the machine has no more threads.
     fn spawn(&self, name: String, run: Box<dyn FnOnce() + Send>) -> io::Result<Thread>;
 
-    /// Where so many workers sleep that have nothing to do.
+    /// Returns a place where this many idle workers can sleep.
     fn parking(&self, workers: usize) -> Box<dyn Parking>;
 }
 
-/// Where workers sleep that have nothing to do.
+/// A place where idle workers sleep.
 pub trait Parking: Send + Sync {
-    /// Lets the calling worker sleep until it is woken, unless `found_work` says that there is work by now. `last` is called
-    /// if all workers are asleep with this one.
+    /// Puts the calling worker to sleep until it is woken, unless `found_work` reports that there is work by now. Calls
+    /// `last` if all workers are now asleep.
     fn park(&self, worker: usize, found_work: &dyn Fn() -> bool, last: &dyn Fn());
 
-    /// Wakes one worker, if any sleeps. To be called after work has been made visible.
+    /// Wakes one worker, if any is asleep. Must be called after work has been made visible.
     fn wake_one(&self);
 
     /// Wakes all workers.
     fn wake_all(&self);
 
-    /// Whether no worker is awake.
+    /// Returns whether no worker is awake.
     fn all_asleep(&self) -> bool;
 }
 
-/// A thread that was started.
+/// A started thread.
 #[derive(Debug)]
 pub struct Thread(Option<JoinHandle<()>>);
 
@@ -57,7 +57,7 @@ impl Thread {
         Self(None)
     }
 
-    /// Waits for the end of the thread. If it panicked, there is nobody left to tell.
+    /// Waits for the thread to end. A panic of the thread is ignored.
     pub fn join(self) {
         if let Some(handle) = self.0 {
             drop(handle.join());
@@ -72,7 +72,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// `time_on_core` tells how long the calling thread has computed; the standard library cannot.
+    /// `time_on_core` returns the CPU time of the calling thread, which the standard library cannot provide.
     pub fn new(time_on_core: fn() -> Duration) -> Self {
         Self { time_on_core }
     }
@@ -106,7 +106,7 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// A random number of the machine's.
+/// A random number from the machine.
 pub(crate) fn entropy() -> u64 {
     rand::random()
 }

@@ -1,8 +1,9 @@
-//! Events: what a kernel tells those who listen.
+//! Events that a kernel reports to observers.
 //!
-//! With no listener an event costs the look at one word. Who listens says which events it wants ([`Interest`]); one that nobody
-//! wants costs little more than that: the kinds and processes that anybody wants are two words, and the second has a bit for each
-//! process, which others share. So a look at one process of a thousand does not slow down the others.
+//! Without an observer, an event costs a check of one word. An observer selects events with an [`Interest`]; events
+//! that no observer wants cost little more, because the wanted kinds and processes are two words. The second word has a
+//! bit for each process, which several processes share. So observing one process of a thousand does not slow down the
+//! others.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
@@ -17,18 +18,18 @@ use crate::process::waiting::WaitFor;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// A process was made.
+    /// A process was spawned.
     Spawned {
         /// The process.
         id: Id,
-        /// Who spawned it.
+        /// The process that spawned it.
         parent: Option<Id>,
     },
-    /// A process has ended, and all who have a relation to it have been told.
+    /// A process has ended, and all related processes have been notified.
     Ended {
         /// The process.
         id: Id,
-        /// How.
+        /// Its exit reason.
         reason: ExitReason,
     },
     /// A process sends a message to a mailbox, which may refuse it.
@@ -37,16 +38,16 @@ pub enum Event {
         from: Id,
         /// The receiver.
         to: Id,
-        /// What it is about.
+        /// The tag.
         tag: u64,
         /// Its length in bytes.
         len: usize,
     },
-    /// A process has taken a message or a signal out of its mailbox.
+    /// A process has taken a message or signal from its mailbox.
     Received {
         /// The process.
         id: Id,
-        /// What it is about.
+        /// The tag.
         tag: u64,
         /// Its length in bytes.
         len: usize,
@@ -60,14 +61,14 @@ pub enum Event {
         /// The channel or process that it waits for.
         what: Id,
     },
-    /// A worker begins to run a process.
+    /// A worker starts to run a process.
     Runs {
         /// The process.
         id: Id,
     },
 }
 
-/// What kind of event it is.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// [`Event::Spawned`].
@@ -85,7 +86,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// All there are.
+    /// All kinds.
     pub const ALL: [Self; 6] = [
         Self::Spawned,
         Self::Ended,
@@ -101,7 +102,7 @@ impl Kind {
 }
 
 impl Event {
-    /// Its kind.
+    /// Returns the kind.
     #[must_use]
     pub fn kind(&self) -> Kind {
         match self {
@@ -114,7 +115,7 @@ impl Event {
         }
     }
 
-    /// The process that does it, or that it happens to.
+    /// Returns the process that causes it, or to which it happens.
     #[must_use]
     pub fn process(&self) -> Id {
         match self {
@@ -127,7 +128,7 @@ impl Event {
         }
     }
 
-    /// Who else has part in it: the parent, or the receiver.
+    /// Returns the other process involved: the parent, or the receiver.
     #[must_use]
     pub fn other(&self) -> Option<Id> {
         match self {
@@ -138,14 +139,15 @@ impl Event {
     }
 }
 
-/// Which events an observer is told of. The default is all of them.
+/// Selects the events for an observer. The default selects all of them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Interest {
-    /// Events of these kinds; of all if it is `None`.
+    /// The kinds of events; `None` selects all.
     pub kinds: Option<Vec<Kind>>,
-    /// Events in which one of these processes has part, in the order of their ids; of all processes if it is `None`.
+    /// Events that involve one of these processes, in the order of their ids; `None` selects all processes.
     pub processes: Option<Vec<Id>>,
-    /// Events of the system with this main process, and sends to nobody, of whatever system; of all systems if it is `None`.
+    /// Events of the system with this main process, and messages of any system that reach nobody; `None` selects all
+    /// systems.
     pub system: Option<Id>,
 }
 
@@ -171,31 +173,31 @@ impl Interest {
     }
 }
 
-/// The bit of a process among those that are wanted.
+/// The bit of a process in the word of wanted processes.
 fn bit(id: Id) -> u64 {
     1 << (id.slot() % u64::BITS)
 }
 
-/// Who is told of events.
+/// Receives events.
 ///
-/// It is called by whoever causes an event, in the middle of that: it must be quick, must not wait, and must not call the
-/// kernel.
+/// It is called by whoever causes an event, in the middle of an operation: it must be quick, must not block, and must
+/// not call the kernel.
 pub trait Observer: Send + Sync {
-    /// Something has happened.
+    /// Called for an event.
     fn notice(&self, event: &Event);
 }
 
 #[derive(Default)]
 pub(crate) struct Events {
-    /// The kinds that anybody wants; 0 without an observer.
+    /// The kinds that any observer wants; 0 without an observer.
     kinds: AtomicU8,
-    /// The processes that anybody wants.
+    /// The processes that any observer wants.
     processes: AtomicU64,
     observers: RwLock<Vec<(Interest, Arc<dyn Observer>)>>,
 }
 
 impl Events {
-    /// Tells all who want to hear of it, if any. `event` says the main process of its system, too, if that is known.
+    /// Notifies the interested observers, if any. `event` also returns the main process of its system, if known.
     pub(crate) fn tell(&self, event: impl FnOnce() -> (Option<Id>, Event)) {
         let kinds = self.kinds.load(Ordering::Relaxed);
         if kinds == 0 {
@@ -221,7 +223,7 @@ impl Events {
         self.listen_for(&observers);
     }
 
-    /// An observer is interested in something else from now on. Nothing happens if it does not listen.
+    /// Changes the interest of an observer. Does nothing if it is not registered.
     pub(crate) fn change(&self, interest: Interest, observer: &Arc<dyn Observer>) {
         let mut observers = self.observers.write();
         if let Some((known, _)) = observers.iter_mut().find(|(_, other)| Arc::ptr_eq(other, observer)) {
@@ -236,7 +238,7 @@ impl Events {
         self.listen_for(&observers);
     }
 
-    /// How many listen.
+    /// The number of observers.
     pub(crate) fn len(&self) -> usize {
         self.observers.read().len()
     }

@@ -1,11 +1,11 @@
-//! How processes end.
+//! Exit reasons: how processes end.
 
 use std::fmt;
 
 use lunatic_sys::codes;
 use lunatic_sys::reason::RawReason;
 
-/// What kinds of reasons are called in figures, in the order of [`codes::exit`].
+/// The names of the kinds of reasons in figures, in the order of [`codes::exit`].
 pub const KINDS: [&str; 14] = [
     "normal",
     "exit",
@@ -33,31 +33,31 @@ pub enum ExitReason {
     Exit(i32),
     /// It panicked with this message.
     Panic(String),
-    /// It trapped: this says how.
+    /// It trapped, in this way.
     Trap(Trap),
     /// It was killed.
     Killed,
-    /// It ended abnormally, so long ago that how is no longer known.
+    /// It ended abnormally, and the reason has been forgotten since.
     Forgotten,
-    /// It was told to stop, in good order.
+    /// It was asked to shut down in order.
     Shutdown,
-    /// It ended itself, or was ended, with this error.
+    /// It exited, or was ended, with this error.
     Error(String),
-    /// It hit the limit of its memory; the text says how it ended.
+    /// It reached its memory limit; the text says how it ended.
     OutOfMemory(String),
-    /// It used up what it was given to compute.
+    /// It used up its computing budget.
     OutOfBudget,
-    /// No process of the system could ever run again; the text says who waited for what.
+    /// No process of the system could ever run again; the text says which process waited for what.
     Deadlock(String),
-    /// It was linked to a process that had ended before.
+    /// It was linked to a process that had already ended.
     NoProcess,
-    /// The connection to its node was lost, or there was none.
+    /// The connection to its node was lost, or did not exist.
     NodeGone(Loss),
-    /// The host failed on its behalf: a bug of Lunatic.
+    /// The host failed while working for it: a bug in Lunatic.
     HostBug(String),
 }
 
-/// How the connection to a node was lost: the numbers are those of [`codes::loss`].
+/// How the connection to a node was lost; the numbers are those of [`codes::loss`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 #[repr(i32)]
@@ -66,17 +66,17 @@ pub enum Loss {
     Unconnected = codes::loss::UNCONNECTED,
     /// The node has left, or its machine has closed the connection.
     Closed = codes::loss::CLOSED,
-    /// Nothing was heard of the node for too long.
+    /// Nothing was received from the node for too long.
     Silent = codes::loss::SILENT,
-    /// Something of what the node sent was lost on the way.
+    /// A part of what the node sent was lost on the way.
     Gap = codes::loss::GAP,
-    /// The node has given the connection up.
+    /// The node has reset the connection.
     Reset = codes::loss::RESET,
-    /// The node was started again.
+    /// The node was restarted.
     Replaced = codes::loss::REPLACED,
-    /// The node sent what it may not send.
+    /// The node violated the protocol.
     Violation = codes::loss::VIOLATION,
-    /// The node did not take what was sent to it.
+    /// The node did not accept what was sent to it.
     Overflow = codes::loss::OVERFLOW,
 }
 
@@ -93,7 +93,7 @@ impl Loss {
         Self::Overflow,
     ];
 
-    /// The loss of this number; a number that is not known is [`Unconnected`](Self::Unconnected).
+    /// Returns the loss with this number; [`Unconnected`](Self::Unconnected) if the number is unknown.
     pub fn of(number: i32) -> Self {
         let place = usize::try_from(number).ok();
         place
@@ -123,7 +123,7 @@ impl fmt::Display for Loss {
 pub struct Trap {
     /// One of [`codes::trap`].
     pub code: i32,
-    /// In words.
+    /// The trap in words.
     pub text: String,
 }
 
@@ -151,7 +151,7 @@ impl fmt::Display for Trap {
 }
 
 impl ExitReason {
-    /// The exit code of a program whose main process ended so.
+    /// Returns the exit code of a program whose main process ended for this reason.
     pub fn exit_code(&self) -> i32 {
         match self {
             Self::Normal | Self::Shutdown => 0,
@@ -164,7 +164,7 @@ impl ExitReason {
         }
     }
 
-    /// What it says in words, if it does.
+    /// Returns its text; empty if it has none.
     pub fn text(&self) -> &str {
         match self {
             Self::Trap(trap) => &trap.text,
@@ -177,13 +177,13 @@ impl ExitReason {
         }
     }
 
-    /// The kind of the reason, and its bytes as [`codes::exit`] describes them.
+    /// Returns the kind of the reason, and its bytes as [`codes::exit`] describes them.
     pub fn to_bytes(&self) -> (i32, Vec<u8>) {
         let raw = self.to_raw();
         (raw.kind, raw.encode())
     }
 
-    /// The place of its kind in [`KINDS`].
+    /// Returns the index of its kind in [`KINDS`].
     pub fn kind(&self) -> usize {
         self.to_raw().kind as usize
     }
@@ -209,7 +209,7 @@ impl ExitReason {
         RawReason::new(kind, detail, self.text())
     }
 
-    /// The reason that a guest wrote, or `None` if these are no reason bytes.
+    /// Returns the reason that a guest wrote; `None` if the bytes are invalid.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         use codes::exit::*;
         let RawReason { kind, detail, text } = RawReason::decode(bytes)?;

@@ -1,8 +1,8 @@
-//! The memory of how processes ended.
+//! Remembers how processes ended.
 //!
-//! It is the host's, of a fixed size, and outlives processes. So that a tree of processes that end again and again does not
-//! make the host forget the ends of others, each budget has a part: when there is no room, the one that takes up most
-//! loses its oldest.
+//! The memory for this is the host's, of a fixed size, and outlives processes. A tree of processes that end repeatedly
+//! must not make the host forget the ends of others. Therefore each budget has a part: when there is no room, the
+//! largest part loses its oldest entry.
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,10 +13,10 @@ use crate::address::Id;
 use crate::budget::Budget;
 use crate::exit::ExitReason;
 
-/// The reasons of processes that ended abnormally, the last [`LEN_MAX`](Self::LEN_MAX) of them, and at most
+/// The exit reasons of the last [`LEN_MAX`](Self::LEN_MAX) processes that ended abnormally, in at most
 /// [`SIZE_MAX`](Self::SIZE_MAX) bytes.
 ///
-/// Normal ends are not written down: a process that is neither here nor alive has ended normally.
+/// Normal ends are not recorded: a process that is neither here nor alive has ended normally.
 #[derive(Default)]
 pub(crate) struct Exits(Mutex<Inner>);
 
@@ -24,7 +24,7 @@ pub(crate) struct Exits(Mutex<Inner>);
 struct Inner {
     ends: HashMap<Id, End>,
     owners: HashMap<Owner, Owned>,
-    /// The bytes that each owner takes up.
+    /// The bytes of each owner.
     by_size: BTreeSet<(usize, Owner)>,
     size: usize,
     /// For each slot, the number after the last one whose reason was dropped to make room.
@@ -36,8 +36,8 @@ struct End {
     size: usize,
 }
 
-/// Tells whose budget a process had: its address, or 0 for none. If a budget takes the place of one that is gone, they
-/// share a part.
+/// Identifies the budget of a process: its address, or 0 for none. If a new budget has the address of a former one,
+/// they share a part.
 type Owner = usize;
 
 #[derive(Default)]
@@ -51,7 +51,7 @@ impl Exits {
     pub(crate) const LEN_MAX: usize = 65_536;
     pub(crate) const SIZE_MAX: usize = 32 << 20;
 
-    /// What an end takes up beside its text, about.
+    /// Approximate size of an entry, in addition to its text.
     const END_SIZE: usize = 128;
 
     pub(crate) fn remember(&self, id: Id, budget: Option<&Arc<Budget>>, reason: &ExitReason) {
@@ -75,7 +75,7 @@ impl Exits {
         inner.ends.insert(id, end);
     }
 
-    /// How the process, which is not alive any more, ended.
+    /// How a process ended that is not alive any more.
     pub(crate) fn of(&self, id: Id) -> ExitReason {
         let inner = self.0.lock();
         match inner.ends.get(&id) {
@@ -87,7 +87,7 @@ impl Exits {
 }
 
 impl Inner {
-    /// Changes what an owner has here.
+    /// Changes the entries of an owner.
     fn change(&mut self, owner: Owner, change: impl FnOnce(&mut Owned)) {
         let owned = self.owners.entry(owner).or_default();
         let before = owned.size;
@@ -101,7 +101,7 @@ impl Inner {
         }
     }
 
-    /// Drops the oldest end of who takes up most.
+    /// Drops the oldest entry of the owner with the largest part.
     fn forget_one(&mut self) {
         let Some(&(_, owner)) = self.by_size.last() else { return };
         let oldest = self.owners.get(&owner).and_then(|owned| owned.ends.front().copied());

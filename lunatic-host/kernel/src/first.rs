@@ -1,9 +1,9 @@
-//! The first of many in an order, without keeping the others.
+//! Selects the first of many values in an order, without keeping the others.
 
 use std::cmp::Ordering;
 use std::collections::BinaryHeap;
 
-/// Looks at values one after the other, and keeps those that come first in the order of their keys.
+/// Goes through values one after another, and keeps those that come first in the order of their keys.
 ///
 /// # Examples
 ///
@@ -30,7 +30,7 @@ struct Kept<K, T> {
 }
 
 impl<K: Ord, T> First<K, T> {
-    /// Keeps `limit` values behind the first `skip`.
+    /// Keeps `limit` values after the first `skip`.
     pub fn new(skip: usize, limit: usize) -> Self {
         Self {
             skip,
@@ -40,7 +40,7 @@ impl<K: Ord, T> First<K, T> {
         }
     }
 
-    /// Looks at a value, which is made if it is kept for now. Of equal keys, those that came first stay.
+    /// Considers a value, which is made if it is kept for now. Of equal keys, earlier ones are kept.
     pub fn add(&mut self, key: K, make: impl FnOnce() -> T) {
         self.seen += 1;
         if self.kept.len() < self.most {
@@ -52,7 +52,7 @@ impl<K: Ord, T> First<K, T> {
         }
     }
 
-    /// The values that were kept, in their order, and how many were looked at.
+    /// Returns the kept values in their order, and the number of values that were considered.
     pub fn finish(self) -> (Vec<T>, usize) {
         let kept = self.kept.into_sorted_vec().into_iter().skip(self.skip);
         (kept.map(|kept| kept.value).collect(), self.seen)

@@ -1,8 +1,8 @@
-//! A hasher for maps whose keys are single numbers: ids, references, tags; and the numbers that stand for names.
+//! A hasher for maps whose keys are single numbers (ids, references, tags), and numbers that stand for names.
 //!
-//! The standard one costs more than all else that a message does. Tags are chosen by guests, so the hash has a key: two
-//! multiplications to 128 bits, folded, with a secret of the host's before each. Nobody sees a hash, so the secret cannot
-//! be learned from one; what a guest could learn from the time that its own mailbox takes harms itself.
+//! The standard hasher costs more than the rest of a message. Guests choose tags, so the hash has a key: two
+//! multiplications to 128 bits, folded, each after combining with a secret of the host. Hashes are not visible, so the
+//! secret cannot be learned from one; what a guest could learn from timing its own mailbox harms only itself.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::{BuildHasherDefault, Hasher};
@@ -25,7 +25,8 @@ fn secret() -> [u64; 2] {
 /// Two odd numbers whose multiples are far apart.
 const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd1b5_4a32_d192_ed03];
 
-/// The number of a name: 128 bits of a keyed hash. Nobody sees it or knows the key, so nobody finds two names with one number.
+/// The number of a name: 128 bits of a keyed hash. Neither the number nor the key is visible, so nobody can find two
+/// names with the same number.
 pub(crate) fn of_name(name: &[u8]) -> u128 {
     let mut hasher = SipHasher13::new_with_keys(NAMES_SECRET[0], NAMES_SECRET[1]);
     hasher.write(name);

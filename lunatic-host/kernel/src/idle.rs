@@ -12,39 +12,47 @@ use crate::process::{Process, WaitFor};
 use crate::system::System;
 
 impl<H: Host> Kernel<H> {
-    /// No worker has anything to do. If nothing outside will change that, the systems that are left never end.
+    /// Called when no worker has anything to do. If nothing outside can change that, the remaining systems never end.
     pub(crate) fn on_idle(&self) {
         self.host.idle();
         if self.outside.load(Ordering::SeqCst) > 0 || self.peers.is_any_connected() {
             return;
         }
         let mut systems = self.systems.lock().clone();
-        // Their clocks stand still, too: a message of now is not to come after a timer of later.
+        // Their clocks stand still, too: a message of now must not come after a later timer.
         systems.retain(|system| !system.has_senders());
         let paused = systems.iter().filter_map(|system| system.time.paused());
-        // One step in each: what it wakes has to run before the next.
+        // One step in each: what it wakes must run before the next.
         let moved = paused.filter(|paused| paused.advance(self, &*self.machine)).count();
         if moved > 0 || self.is_expected() {
             return;
         }
         for system in systems.iter().filter(|system| system.exit_reason().is_none()) {
             if let Some(report) = self.deadlock(system) {
-                // Those that do not end in an orderly stop, and never will, are not waited for.
+                // Processes that do not end in an orderly stop, and never will, are not waited for.
                 let stopped = system.stop.reason();
                 system.end(stopped.unwrap_or(ExitReason::Deadlock(report)));
             }
         }
     }
 
-    /// Whether a timer is set, or somebody waits for something outside.
+    /// Called when the last timer of the clock or of the post has fired, which may not have woken anybody. The last worker
+    /// that went to sleep saw that there were timers, so one must look for deadlocks again.
+    pub(crate) fn look_for_deadlocks(&self) {
+        if !self.scheduler.is_busy() {
+            self.scheduler.wake_spare();
+        }
+    }
+
+    /// Whether a timer is set, or a process waits for something outside.
     fn is_expected(&self) -> bool {
         self.outside.load(Ordering::SeqCst) > 0 || self.clock.has_timers() || self.post.has_timers()
     }
 
-    /// The report of who waits for what, if each process of the system waits for another one.
+    /// The report of which process waits for what, if every process of the system waits for another.
     ///
-    /// A timer that fires, or a thread of the host's own, may wake a process at any time meanwhile, which runs and waits again. So
-    /// this looks twice: if nobody has run between the looks, and nothing is expected in between, then nothing ever will be.
+    /// Meanwhile, a timer or a thread of the host may wake a process, which runs and waits again. So this checks twice:
+    /// if no process has run between the checks, and nothing is expected in between, nothing will ever happen.
     fn deadlock(&self, system: &Arc<System<H>>) -> Option<String> {
         let (waiting, runs) = self.all_blocked(system)?;
         let is_settled = !self.is_expected() && self.all_blocked(system).is_some_and(|(_, again)| again == runs);
@@ -62,7 +70,7 @@ impl<H: Host> Kernel<H> {
                 waiting.push((process.id, wait, what));
             }
         });
-        // A system that begins just now has a process in a queue, or none yet.
+        // A system that is just starting has a process in a queue, or none yet.
         (all_blocked && !waiting.is_empty()).then_some((waiting, runs))
     }
 }
@@ -82,5 +90,9 @@ impl<H: Host> Timekeeper<Arc<Process<H>>> for Kernel<H> {
 
     fn wake(&self, process: &Arc<Process<H>>) {
         self.scheduler.wake(process);
+    }
+
+    fn ran_out(&self) {
+        self.look_for_deadlocks();
     }
 }

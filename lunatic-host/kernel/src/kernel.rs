@@ -1,7 +1,7 @@
-//! The kernel: the tables and queues that all processes share, and who may reach them.
+//! The kernel: the tables and queues that all processes share, and access to them.
 //!
-//! What it does is spread over modules that each add a part of its functions: `spawn` (how processes begin),
-//! `remains` (what becomes of what they leave), `signals`, `calls`, `mail`, `timers`, `idle`, `snapshot`.
+//! Its functions are spread over modules: `spawn` (how processes begin), `remains` (what happens to what they leave),
+//! `signals`, `calls`, `mail`, `timers`, `idle`, `snapshot`.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
@@ -27,27 +27,27 @@ use crate::scheduler::{Queues, Scheduler, Seat};
 use crate::system::System;
 use crate::table::Table;
 
-/// How large a kernel may become.
+/// The size of a kernel.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// The number of workers, at least one.
     pub workers: usize,
-    /// The most processes that live at once.
+    /// The most processes that are alive at a time.
     pub processes_max: u32,
-    /// The most channels that are open at once.
+    /// The most channels that are open at a time.
     pub channels_max: u32,
-    /// The bytes that queued messages hold together.
+    /// The most bytes of queued messages.
     pub queued_max: usize,
-    /// The bytes of all that is kept for processes, but for their memories: of queued messages, too.
+    /// The most bytes of everything that is kept for processes except their memories, including queued messages.
     pub kept_max: usize,
 }
 
-/// A worker's place, to be taken by one thread.
+/// A worker's place, for one thread.
 pub type WorkerSeat<H> = Seat<Process<H>>;
 
 /// What all processes of a host share.
 pub struct Kernel<H: Host> {
-    /// Who embeds the kernel.
+    /// The embedder of the kernel.
     pub host: H,
     pub(crate) machine: Arc<dyn Environment>,
     pub(crate) scheduler: Scheduler<Process<H>>,
@@ -55,7 +55,7 @@ pub struct Kernel<H: Host> {
     pub(crate) post: Post,
     pub(crate) processes: Table<Arc<Process<H>>>,
     pub(crate) channels: Channels<Arc<Process<H>>>,
-    /// What is kept for all processes, but for their memories.
+    /// What is kept for all processes, except their memories.
     pub(crate) kept: Arc<Budget>,
     pub(crate) process_keys: Keys,
     pub(crate) channel_keys: Keys,
@@ -64,13 +64,13 @@ pub struct Kernel<H: Host> {
     pub(crate) peers: Peers,
     pub(crate) events: Events,
     pub(crate) counts: Counts,
-    /// Processes that wait for something outside: input, files.
+    /// The number of processes that wait for something outside: input, files.
     pub(crate) outside: AtomicUsize,
     pub(crate) systems: Mutex<Vec<Arc<System<H>>>>,
 }
 
 impl<H: Host> Kernel<H> {
-    /// A kernel of the node, and the seats of its workers, which [`start`](Self::start) gives to threads.
+    /// Returns a kernel of the node, and the seats of its workers, which [`start`](Self::start) gives to threads.
     pub fn new(
         settings: Settings,
         node: Node,
@@ -119,124 +119,125 @@ impl<H: Host> Kernel<H> {
         (kernel, seats)
     }
 
-    /// The machine: time, random numbers, threads.
+    /// Returns the machine: time, random numbers, threads.
     pub fn machine(&self) -> &Arc<dyn Environment> {
         &self.machine
     }
 
-    /// The machine's time.
+    /// Returns the machine's time.
     pub fn now(&self) -> Instant {
         self.machine.now()
     }
 
-    /// A random number that nobody can guess.
+    /// Returns a random number that nobody can guess.
     pub fn random(&self) -> u64 {
         self.machine.random()
     }
 
-    /// Keys for another kind of thing that the host names by handles.
+    /// Returns keys for another kind of thing that the host names by handles.
     pub fn new_keys(&self) -> Keys {
         Keys::new(self.process_keys.node(), || self.random())
     }
 
-    /// The keys of processes' addresses.
+    /// Returns the keys of processes' addresses.
     pub fn process_keys(&self) -> &Keys {
         &self.process_keys
     }
 
-    /// The keys of channels' addresses.
+    /// Returns the keys of channels' addresses.
     pub fn channel_keys(&self) -> &Keys {
         &self.channel_keys
     }
 
-    /// All channels.
+    /// Returns all channels.
     pub fn channels(&self) -> &Channels<Arc<Process<H>>> {
         &self.channels
     }
 
-    /// What is kept for all processes, but for their memories.
+    /// Returns the budget of what is kept for all processes, except their memories.
     pub fn kept(&self) -> &Arc<Budget> {
         &self.kept
     }
 
-    /// The bytes of messages in all channels and mailboxes.
+    /// Returns the bytes of messages in all channels and mailboxes.
     pub fn queued(&self) -> u64 {
         self.kept.used(Resource::Messages)
     }
 
-    /// Wakes a process that is to end, so that a worker sees that.
+    /// Wakes a process that must end, so that a worker notices.
     pub fn wake_doomed(&self, process: &Arc<Process<H>>) {
         if process.is_doomed() {
             self.scheduler.wake(process);
         }
     }
 
-    /// The machine's clock. Sleepers go on [the clock of their system](crate::time::Time::clock).
+    /// Returns the machine's clock. Sleepers use [the clock of their system](crate::time::Time::clock).
     pub fn clock(&self) -> &Clock<Arc<Process<H>>> {
         &self.clock
     }
 
-    /// The machine's post. Timers of processes go on [the post of their system](crate::time::Time::post).
+    /// Returns the machine's post. Timers of processes use [the post of their system](crate::time::Time::post).
     pub fn post(&self) -> &Post {
         &self.post
     }
 
-    /// Processes that were spawned so far, and those that have ended, by how. Neither is ever less than it was before.
+    /// Returns the number of processes that were spawned so far, and of those that have ended, by reason. Neither ever
+    /// decreases.
     pub fn counts(&self) -> (u64, Ends) {
         self.counts.read()
     }
 
-    /// How many processes wait for a worker, in which queues.
+    /// Returns how many processes wait for a worker, per kind of queue.
     pub fn queues(&self) -> Queues {
         self.scheduler.queues()
     }
 
-    /// How many of them wait in the queues of each worker.
+    /// Returns how many processes wait in the queues of each worker.
     pub fn queues_of_workers(&self) -> Vec<Queues> {
         self.scheduler.queues_of_workers()
     }
 
-    /// Whether any worker is awake.
+    /// Returns whether any worker is awake.
     pub fn is_awake(&self) -> bool {
         self.scheduler.is_busy()
     }
 
-    /// The number of time slices so far.
+    /// Returns the number of time slices so far.
     pub fn slices(&self) -> u64 {
         self.clock.slices()
     }
 
-    /// The number of the calling worker, 0 for other threads.
+    /// Returns the number of the calling worker; 0 for other threads.
     pub fn worker(&self) -> usize {
         self.scheduler.worker()
     }
 
-    /// The process, while it is alive here.
+    /// Returns the process, while it is alive in this kernel.
     pub fn find(&self, id: Id) -> Option<Arc<Process<H>>> {
         self.processes.get(id).map(|process| Arc::clone(&process))
     }
 
-    /// Whether the process is alive here.
+    /// Returns whether the process is alive in this kernel.
     pub fn is_alive(&self, id: Id) -> bool {
         self.processes.get(id).is_some()
     }
 
-    /// How a process ended that is not alive any more.
+    /// Returns how a process ended that is not alive any more.
     pub fn exit_reason(&self, id: Id) -> ExitReason {
         self.exits.of(id)
     }
 
-    /// The end of the table of processes, in slots: at most so many were ever alive at once.
+    /// Returns the end of the table of processes, in slots: at most this many were ever alive at a time.
     pub fn process_slots(&self) -> u32 {
         self.processes.end()
     }
 
-    /// Calls `visit` for each process in these slots of the table; those that come and go meanwhile may be missed.
+    /// Calls `visit` for each process in these slots of the table. Processes that begin or end meanwhile may be missed.
     pub fn for_each_process_in(&self, slots: std::ops::Range<u32>, mut visit: impl FnMut(&Arc<Process<H>>)) {
         self.processes.for_each_in(slots, |_, process| visit(process));
     }
 
-    /// Calls `visit` for each process; those that come and go meanwhile may be missed.
+    /// Calls `visit` for each process. Processes that begin or end meanwhile may be missed.
     pub fn for_each_process(&self, visit: impl FnMut(&Arc<Process<H>>)) {
         self.for_each_process_in(1..self.processes.end(), visit);
     }
@@ -246,13 +247,13 @@ impl<H: Host> Kernel<H> {
         self.scheduler.wake(process);
     }
 
-    /// [`wake`](Self::wake) for who has no further use for the process.
+    /// [`wake`](Self::wake) for a caller that does not need the process any more.
     pub fn wake_owned(&self, process: Arc<Process<H>>) {
         self.scheduler.wake_owned(process);
     }
 
-    /// Calls `f` with the body of a blocked process; `None` if it is not blocked, or has not begun. Whoever wakes the process
-    /// meanwhile wakes it after that: it notices nothing. Must not take long.
+    /// Calls `f` with the body of a blocked process; `None` if it is not blocked, or has not begun. A wake-up that
+    /// comes meanwhile takes effect afterwards, so the process is not affected. `f` must be quick.
     pub fn with_blocked<T>(&self, process: &Arc<Process<H>>, f: impl FnOnce(&mut H::Body) -> T) -> Option<T> {
         struct Back<'a, H: Host>(&'a Kernel<H>, &'a Arc<Process<H>>);
         impl<H: Host> Drop for Back<'_, H> {
@@ -267,7 +268,7 @@ impl<H: Host> Kernel<H> {
             return None;
         }
         let _back = Back(self, process);
-        // SAFETY: the process is out of reach of wake-ups until `_back` is dropped.
+        // SAFETY: the process cannot be woken until `_back` is dropped.
         unsafe { process.with_suspended(f) }
     }
 
@@ -276,28 +277,29 @@ impl<H: Host> Kernel<H> {
         self.scheduler.requeue(process);
     }
 
-    /// A fresh process that may run at once on the calling worker in place of one that has just ended; `None` if others
-    /// should go first, or if it does not fit.
+    /// Returns a fresh process that may run immediately on the calling worker in place of one that has just ended;
+    /// `None` if others should go first, or if it does not fit.
     pub fn next_fresh(&self, fits: impl FnOnce(&Process<H>) -> bool) -> Option<Arc<Process<H>>> {
         self.scheduler
             .next_fresh(|process| !process.is_killed() && fits(process))
             .filter(|process| process.claim())
     }
 
-    /// The caller does not go on with a fresh process that it was given.
+    /// Returns a fresh process that the caller was given and does not run.
     pub fn leave_fresh(&self, process: Arc<Process<H>>) {
         process.set_queued();
         self.scheduler.requeue(process);
     }
 
-    /// The calling worker begins to run a process: for a body that goes on with a [fresh](Self::next_fresh) one.
+    /// Records that the calling worker starts to run a process: for a body that continues with a
+    /// [fresh](Self::next_fresh) one.
     pub fn runs(&self, process: &Process<H>) {
         process.set_running(self.slices());
         self.events
             .tell(|| (process.system.main(), Event::Runs { id: process.id }));
     }
 
-    /// Wakes a worker though there is nothing to run, so that it asks its host for [spare](Host::spare) work.
+    /// Wakes a worker even though there is nothing to run, so that it asks its host for [spare](Host::spare) work.
     pub fn wake_spare(&self) {
         self.scheduler.wake_spare();
     }

@@ -1,28 +1,29 @@
-//! A hash map that never moves many of its entries at once.
+//! A hash map that never moves many of its entries in one operation.
 //!
-//! A hash map that is full moves all of its entries into one that is twice as large, in one insert. With some millions that takes
-//! 100 ms, under the lock of whoever has the map, and nothing can interrupt it. So a map that has become large is divided into
-//! [`PARTS`] by the hashes of its keys. Each part is a map of its own, which grows and shrinks by itself, and holds about a
-//! thousandth of the entries. One call moves the entries of one part at most, or [`DIVIDED_AT`] when the map is divided.
+//! A full hash map moves all of its entries into one that is twice as large, in a single insert. With some millions of
+//! entries, this takes 100 ms, under the lock of whoever uses the map, and cannot be interrupted. So a map that has
+//! become large is divided into [`PARTS`] by the hashes of its keys. Each part is a separate map, which grows and
+//! shrinks by itself, and holds about a thousandth of the entries. A call moves the entries of at most one part, or
+//! [`DIVIDED_AT`] when the map is divided.
 
 use std::hash::{BuildHasher, BuildHasherDefault, Hash};
 
 use crate::hash::{NumberHasher, NumberMap};
 use crate::room;
 
-/// So many parts has a map that is divided.
+/// The number of parts of a divided map.
 const PARTS: usize = 1024;
 
-/// A map that gets an entry more than these is divided, in place of doubling: all its places are used then, and the parts begin
-/// with as many places as the double would have had.
+/// A map that exceeds this many entries is divided instead of doubled: all its places are used then, and the parts
+/// begin with as many places as the double would have had.
 const DIVIDED_AT: usize = 14 << 10;
 
-/// A map of parts becomes one map again when it has fewer entries.
+/// A divided map becomes a single map again when it has fewer entries.
 const JOINED_BELOW: usize = 2 * PARTS;
 
 struct Part<K, V> {
     map: NumberMap<K, V>,
-    /// How many entries there is room for. The map's own word for it is less while removed entries keep their places.
+    /// How many entries there is room for. The map itself reports less while removed entries keep their places.
     capacity: usize,
 }
 
@@ -31,9 +32,9 @@ pub(crate) struct LargeMap<K, V> {
     /// One, or [`PARTS`].
     parts: Box<[Part<K, V>]>,
     len: usize,
-    /// The bytes of the places of all parts.
+    /// The size of all parts in bytes.
     size: usize,
-    /// The capacity of the part that had the most since there are parts.
+    /// The largest capacity of a part since the map was divided.
     largest: usize,
 }
 
@@ -49,7 +50,7 @@ impl<K, V> Default for LargeMap<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> LargeMap<K, V> {
-    /// The place of a key's part.
+    /// The index of a key's part.
     fn place(&self, key: K) -> usize {
         if self.parts.len() == 1 {
             return 0;
@@ -76,21 +77,21 @@ impl<K: Copy + Eq + Hash, V> LargeMap<K, V> {
         self.len == 0
     }
 
-    /// The bytes that it takes up elsewhere.
+    /// The bytes that it has allocated.
     pub(crate) fn size(&self) -> usize {
         self.size + self.parts.len() * size_of::<Part<K, V>>()
     }
 
-    /// The bytes that a map takes up elsewhere which gets so many entries, before it is divided.
+    /// The bytes allocated by an undivided map with this many entries.
     pub(crate) fn size_of(len: usize) -> usize {
         let places = (len + len.div_ceil(7)).next_power_of_two();
         size_of::<Part<K, V>>() + room::size::<(K, V)>(places / 8 * 7)
     }
 
-    /// The bytes by which it grows when another entry comes, at most: which part that is, is not known.
+    /// The most bytes by which it grows with another entry, whatever part that belongs to.
     pub(crate) fn growth(&self) -> usize {
         match &*self.parts {
-            // A few parts get more than twice their share, and double at once.
+            // A few parts get more than twice their share, and double immediately.
             [one] if self.len >= DIVIDED_AT => one.growth() + one.growth() / 16 + PARTS * size_of::<Part<K, V>>(),
             [one] if one.is_full() => one.growth(),
             [_] => 0,
@@ -98,7 +99,7 @@ impl<K: Copy + Eq + Hash, V> LargeMap<K, V> {
         }
     }
 
-    /// The value of `key`, which `make` makes if it has none.
+    /// The value of `key`; `make` makes it if there is none.
     pub(crate) fn get_or_insert_with(&mut self, key: K, make: impl FnOnce() -> V) -> &mut V {
         if self.parts.len() == 1 && self.len >= DIVIDED_AT && !self.parts[0].map.contains_key(&key) {
             self.rebuild(PARTS, 2 * DIVIDED_AT / PARTS);
@@ -130,7 +131,11 @@ impl<K: Copy + Eq + Hash, V> LargeMap<K, V> {
         entries.map(|(key, value)| (*key, value))
     }
 
-    /// Moves all entries into so many new parts, each with room for `capacity`.
+    pub(crate) fn into_entries(self) -> impl Iterator<Item = (K, V)> {
+        self.parts.into_iter().flat_map(|part| part.map)
+    }
+
+    /// Moves all entries into this many new parts, each with room for `capacity`.
     fn rebuild(&mut self, parts: usize, capacity: usize) {
         let parts = (0..parts).map(|_| Part::with_capacity(capacity)).collect();
         let before = std::mem::replace(&mut self.parts, parts);
@@ -163,12 +168,12 @@ impl<K: Copy + Eq + Hash, V> Part<K, V> {
         }
     }
 
-    /// The bytes of its places.
+    /// The size of its places in bytes.
     fn size(&self) -> usize {
         room::size::<(K, V)>(self.capacity)
     }
 
-    /// The bytes by which it grows when it is full and gets another entry.
+    /// The bytes by which it grows with another entry when it is full.
     fn growth(&self) -> usize {
         room::growth::<(K, V)>(self.capacity)
     }
@@ -177,7 +182,7 @@ impl<K: Copy + Eq + Hash, V> Part<K, V> {
         self.map.len() == self.map.capacity()
     }
 
-    /// Grows, if this entry is to come and there is no room for it; the bytes by which it did.
+    /// Grows if this entry is new and there is no room for it; returns by how many bytes.
     fn make_room(&mut self, key: K) -> usize {
         let before = self.size();
         if self.is_full() && !self.map.contains_key(&key) {
@@ -187,7 +192,7 @@ impl<K: Copy + Eq + Hash, V> Part<K, V> {
         self.size() - before
     }
 
-    /// Shrinks, if few of its places are used; the bytes by which it did.
+    /// Shrinks if few of its places are used; returns by how many bytes.
     fn give_room_back(&mut self) -> usize {
         let before = self.size();
         if room::is_roomy(self.map.len(), self.capacity) {

@@ -1,11 +1,11 @@
-//! A lock for what takes some nanoseconds.
+//! A lock for operations of some nanoseconds.
 //!
-//! A mutex takes one atomic exchange to lock and one to unlock, which asks whether somebody sleeps until then. Nobody sleeps
-//! for a latch, so a plain store gives it back. A message between two processes takes three locks, and an exchange some
-//! 7 ns.
+//! A mutex takes one atomic exchange to lock, and another to unlock, which also checks whether a thread sleeps until
+//! then. Nobody sleeps for a latch, so a plain store unlocks it. A message between two processes takes three locks, and
+//! an exchange some 7 ns.
 //!
-//! Whoever waits looks again and again for about a microsecond, then lets other threads run between two looks, and at last sleeps
-//! for some: the holder may have been interrupted, or have to let a long queue grow. So a latch is for data of which nearly each
+//! A waiting thread spins for about a microsecond, then yields to other threads between two checks, and finally sleeps:
+//! the holder may have been interrupted, or may have to grow a long queue. So a latch is for data of which nearly every
 //! use is short.
 
 use std::fmt;
@@ -21,14 +21,14 @@ pub(crate) struct Latch<T> {
     value: UnsafeCell<T>,
 }
 
-// SAFETY: `held` is true while a thread has a reference to the value, so only one has. The value goes from thread to thread like
-// one that is sent, so it must be `Send`, and no more.
+// SAFETY: `held` is true while a thread has a reference to the value, so only one has. The value moves between threads
+// as if it were sent, so it must be `Send`, and no more.
 unsafe impl<T: Send> Sync for Latch<T> {}
 
-/// The value of a latch, for as long as this lives.
+/// The value of a locked latch.
 pub(crate) struct Held<'a, T> {
     latch: &'a Latch<T>,
-    /// It is `Sync` only if the value is.
+    /// Makes it `Sync` only if the value is.
     value: PhantomData<&'a mut T>,
 }
 
@@ -40,17 +40,17 @@ impl<T> Latch<T> {
         }
     }
 
-    /// Waits until no other thread holds the latch. A thread that holds it must not ask for it again.
+    /// Waits until no other thread holds the latch. A thread that holds it must not lock it again.
     #[inline]
     pub(crate) fn lock(&self) -> Held<'_, T> {
         self.try_lock().unwrap_or_else(|| self.wait())
     }
 
-    /// The value, if no thread holds the latch.
+    /// Returns the value, if no thread holds the latch.
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Held<'_, T>> {
         let is_free = !self.held.swap(true, Ordering::Acquire);
-        // A closure, as a `Held` that is dropped gives the latch back.
+        // A closure, because dropping a `Held` unlocks the latch.
         is_free.then(|| Held {
             latch: self,
             value: PhantomData,
@@ -77,7 +77,7 @@ impl<T> Deref for Held<'_, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: this thread holds the latch, and the borrow of `self` keeps it from making another reference meanwhile.
+        // SAFETY: this thread holds the latch, and the borrow of `self` prevents another reference meanwhile.
         self.latch.value.with_mut(|value| unsafe { &*value })
     }
 }

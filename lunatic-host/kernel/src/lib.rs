@@ -1,14 +1,15 @@
 //! Lunatic's process kernel: processes without WebAssembly.
 //!
-//! The kernel gives processes ids, states, mailboxes, channels, links, monitors, names, timers and budgets; it decides which
-//! of them runs next, on which worker, and what happens when one ends. What *runs* a process is a [`Body`]: an instance of
-//! WebAssembly in production, a Rust closure in the kernel's own tests. Who embeds the kernel is its [`Host`].
+//! The kernel gives processes ids, states, mailboxes, channels, links, monitors, names, timers and budgets. It decides
+//! which process runs next, on which worker, and what happens when one ends. What *runs* a process is a [`Body`]: an
+//! instance of WebAssembly in production, a Rust closure in the kernel's own tests. The embedder of the kernel is its
+//! [`Host`].
 //!
 //! # What it may not know
 //!
-//! No WebAssembly and no wasmtime, no tokio, no files or sockets, no rights. Time, random numbers, threads and the sleep of
-//! idle workers come from an [`Environment`](environment::Environment), so a test can run the same kernel in one thread,
-//! by a clock of its own and in an order that a seed decides ([`simulation`]).
+//! WebAssembly, wasmtime, tokio, files, sockets and rights. Time, random numbers, threads and the sleep of idle workers
+//! come from an [`Environment`](environment::Environment), so a test can run the same kernel in one thread, with its
+//! own clock, and in an order that a seed decides ([`simulation`]).
 //!
 //! # Floors
 //!
@@ -16,8 +17,8 @@
 //!
 //! | floor | modules |
 //! |---|---|
-//! | what runs all | `worker`, [`simulation`] |
-//! | what processes do to each other | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
+//! | running everything | `worker`, [`simulation`] |
+//! | interactions of processes | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
 //! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
@@ -25,10 +26,10 @@
 //! # Invariants
 //!
 //! - **A worker never waits** for a process, or for a lock that is held while a body runs.
-//! - **A process is in one queue at most and on one worker at most** ([`process::state`]).
-//! - **No wake-up is lost**: try, leave a waiter, block, take the waiter back, try again ([`wait`]).
-//! - **An id names one process for good**: a slot of a table whose numbers are used up is retired ([`table`]).
-//! - **Signals of one process to another arrive in the order in which they were sent**, exits and links among them
+//! - **A process is in at most one queue and on at most one worker** ([`process::state`]).
+//! - **No wake-up is lost**: try, leave a waiter, block, withdraw the waiter, try again ([`wait`]).
+//! - **An id always names the same process**: a slot of a table whose numbers are used up is retired ([`table`]).
+//! - **Signals from one process to another arrive in the order in which they were sent**, including exits and links
 //!   (`signals`).
 
 pub mod address;
@@ -70,7 +71,7 @@ mod shutdown;
 mod signals;
 pub mod simulation;
 mod sleepers;
-mod small_map;
+pub mod small_map;
 pub mod snapshot;
 mod spawn;
 pub mod stock;

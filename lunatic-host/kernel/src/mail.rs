@@ -1,4 +1,4 @@
-//! Messages to mailboxes, and what their owners take out.
+//! Sends messages to mailboxes, and takes mail out of them.
 
 use std::sync::Arc;
 
@@ -17,30 +17,38 @@ use crate::relations::Relations;
 use crate::relations::mailbox::{Body, Kind, Mail, Pushed};
 use crate::trace::Trace;
 
-/// A message on its way.
+/// A message that is being sent.
 #[derive(Debug)]
 pub struct Content<'a> {
     bytes: Bytes<'a>,
     trace: Trace,
+    from: Id,
 }
 
 #[derive(Debug)]
 enum Bytes<'a> {
-    /// Where they are; who takes the message copies them.
+    /// Borrowed bytes, which the receiver copies.
     Slice(&'a [u8]),
-    /// A copy, which is taken as it is: how long messages are sent, since to copy one takes too long for one step.
+    /// A copy, which the receiver takes over: for long messages, because copying one takes too long for one step.
     Copied(Vec<u8>),
 }
 
 impl Content<'_> {
-    /// The message belongs to a trace.
+    /// Adds the trace of the message.
     #[inline]
     #[must_use]
     pub fn traced(self, trace: Trace) -> Self {
         Self { trace, ..self }
     }
 
-    /// The trace that it belongs to.
+    /// Adds the process that sends the message.
+    #[inline]
+    #[must_use]
+    pub fn sent_by(self, from: Id) -> Self {
+        Self { from, ..self }
+    }
+
+    /// Returns the trace of the message.
     #[inline]
     pub fn trace(&self) -> &Trace {
         &self.trace
@@ -55,13 +63,13 @@ impl Content<'_> {
         }
     }
 
-    /// Their number.
+    /// Returns the number of bytes.
     #[expect(clippy::len_without_is_empty, reason = "nobody asks")]
     pub fn len(&self) -> usize {
         self.as_slice().len()
     }
 
-    /// The bytes as they lie in a queue.
+    /// Returns the bytes as they are stored in a queue.
     pub fn into_queued<A: Array<Item = u8>>(self) -> SmallVec<A> {
         match self.bytes {
             Bytes::Slice(bytes) => SmallVec::from_slice(bytes),
@@ -75,6 +83,7 @@ impl<'a, T: AsRef<[u8]> + ?Sized> From<&'a T> for Content<'a> {
         Self {
             bytes: Bytes::Slice(bytes.as_ref()),
             trace: None,
+            from: Id::NONE,
         }
     }
 }
@@ -84,6 +93,7 @@ impl From<Vec<u8>> for Content<'_> {
         Self {
             bytes: Bytes::Copied(bytes),
             trace: None,
+            from: Id::NONE,
         }
     }
 }
@@ -93,7 +103,7 @@ pub(crate) fn new_mail(tag: u64, mut content: Content<'_>) -> Result<Mail, SendR
         return Err(SendRefusal::Limit);
     }
     Ok(Mail {
-        kind: Kind::of_message(content.trace.take()),
+        kind: Kind::of_message(content.from, content.trace.take()),
         tag,
         body: content.into_queued(),
     })
@@ -104,7 +114,8 @@ impl<H: Host> Kernel<H> {
     ///
     /// # Errors
     ///
-    /// [`SendRefusal`] says why it was not taken. That the receiver has ended is known only of processes of this node.
+    /// [`SendRefusal`] says why it was not accepted. Only for a process of this node, this includes that the receiver
+    /// has ended.
     pub fn send_mail<'a>(
         &self,
         from: Id,
@@ -123,7 +134,7 @@ impl<H: Host> Kernel<H> {
             (system, Event::Sent { from, to, tag, len })
         });
         match destination {
-            Destination::Here(to) => self.put_mail(to, tag, content),
+            Destination::Here(to) => self.put_mail(to, tag, content.sent_by(from)),
             Destination::Gone => Err(SendRefusal::Closed),
             Destination::Elsewhere(remote) if content.len() <= MESSAGE_LEN_MAX => {
                 let body = content.as_slice();
@@ -133,12 +144,11 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Puts a message into the mailbox of a process of this node. This is also how a thread of the host's own sends to a
-    /// process.
+    /// Puts a message into the mailbox of a process of this node. Threads of the host use this, too.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal`] says why it was not taken.
+    /// [`SendRefusal`] says why it was not accepted.
     pub fn put_mail<'a>(
         &self,
         to: Arc<Process<H>>,
@@ -153,11 +163,11 @@ impl<H: Host> Kernel<H> {
         Ok(())
     }
 
-    /// Puts a message into a mailbox that is not full; true if its owner must be woken. There is always room for the answer
-    /// to a call. A message to a process that was told to end is dropped.
+    /// Puts a message into a mailbox that is not full; returns true if its owner must be woken. There is always room
+    /// for the answer to a call. A message to a process that must end is dropped.
     pub(crate) fn queue(&self, to: &Process<H>, relations: &mut Relations, mail: Mail) -> Result<bool, SendRefusal> {
-        // A process that has an intake gets no messages of this kind: they are dropped. And what comes after an exit signal
-        // of the same sender must not be received before the process ends by the signal.
+        // A process with an intake gets no messages of this kind: they are dropped. And a message that comes after an
+        // exit signal of the same sender must not be received before the process ends by the signal.
         if relations.has_intake() || to.is_doomed() {
             return Ok(false);
         }
@@ -166,7 +176,7 @@ impl<H: Host> Kernel<H> {
             return Err(SendRefusal::Full);
         }
         let pushed = relations.push(mail, to.purse()).map_err(|_| SendRefusal::Limit)?;
-        // The list of a new tag comes on top.
+        // A new tag also needs a list.
         if let Err(exhausted) = relations.settle_messages(to.purse()) {
             to.run_out(relations, exhausted);
             return Ok(true);
@@ -174,8 +184,8 @@ impl<H: Host> Kernel<H> {
         Ok(matches!(pushed, Pushed::Queued { wake: true }))
     }
 
-    /// Tells a process that another version of its code waits for it, before all else that lies in its mailbox. It is not told if
-    /// it cannot pay for the entry.
+    /// Notifies a process that another version of its code is pending, before everything else in its mailbox. It is not
+    /// notified if it cannot pay for the entry.
     pub fn tell_of_change(&self, to: &Arc<Process<H>>) {
         let change = Mail {
             kind: Kind::Change,
@@ -188,14 +198,14 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Takes an entry out of the mailbox of the process that runs, or leaves it waiting for one.
+    /// Takes an entry from the mailbox of the running process, or makes it wait for one.
     pub fn take_mail(&self, process: &Process<H>, tags: &[u64], wait: bool) -> Option<Mail> {
         let mail = process.relate_messages(|relations| {
             let mail = relations.mailbox.take(tags);
             match mail.as_ref().map(|mail| &mail.kind) {
                 Some(Kind::Down(_, reference)) => relations.down_taken(*reference),
                 Some(Kind::Exit(from)) => relations.exit_taken(*from),
-                Some(Kind::Message | Kind::Traced(_) | Kind::Change) => {}
+                Some(Kind::Message(_) | Kind::Traced(..) | Kind::Change) => {}
                 None if wait => relations.mailbox.wait_to_take(tags),
                 None => relations.mailbox.wait_no_more(),
             }
@@ -210,7 +220,7 @@ impl<H: Host> Kernel<H> {
         mail
     }
 
-    /// The process that runs is to be woken by mail with one of these tags; or no more.
+    /// From now on, mail with one of these tags wakes the running process; with `None`, none does.
     pub fn wait_for_mail(&self, process: &Process<H>, tags: Option<&[u64]>) {
         process.relate_messages(|Relations { mailbox, .. }| match tags {
             Some(tags) => mailbox.wait_for(tags),
@@ -218,10 +228,10 @@ impl<H: Host> Kernel<H> {
         });
     }
 
-    /// Opens a fresh reference of the process that runs.
+    /// Opens a fresh reference for the running process.
     pub fn open_reference(&self, process: &Process<H>) -> u64 {
         process.relate_self(|relations| {
-            // A process that cannot pay for it ends soon, and whatever it does with this reference is of no account.
+            // A process that cannot pay for it ends soon, so it does not matter what it does with this reference.
             if process.has_room(relations) {
                 relations.open_reference(|| self.random())
             } else {
@@ -230,7 +240,7 @@ impl<H: Host> Kernel<H> {
         })
     }
 
-    /// Closes a reference of the process that runs.
+    /// Closes a reference of the running process.
     pub fn close_reference(&self, process: &Process<H>, reference: u64) {
         process.relate_self(|relations| relations.close(reference));
     }

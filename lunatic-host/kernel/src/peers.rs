@@ -1,4 +1,4 @@
-//! The nodes that a kernel is connected to, or was.
+//! The nodes that a kernel is or was connected to.
 
 use std::sync::Arc;
 
@@ -13,21 +13,22 @@ use crate::remote::Remote;
 #[derive(Default)]
 pub(crate) struct Peers {
     known: RwLock<Vec<Known>>,
-    /// Processes that wait until a node takes messages again.
+    /// Processes that wait until a node accepts messages again.
     pub(crate) waiting: Mutex<Vec<(Peer, Id)>>,
 }
 
-/// A node that is connected, or was.
+/// A node that is or was connected.
 struct Known {
     keys: Keys,
     remote: Option<Arc<dyn Remote>>,
 }
 
 impl Peers {
-    /// Adds a node whose processes' addresses have these keys; `None` if there are too many, or if it is connected.
+    /// Adds a node; the addresses of its processes have these keys. `None` if there are too many nodes, or if it is
+    /// connected.
     pub(crate) fn add(&self, keys: Keys, remote: Arc<dyn Remote>) -> Option<Peer> {
         let mut known = self.known.write();
-        // The same start of the same node has the number that it had: nobody has relations to it from before.
+        // The same incarnation of a node keeps its number: no relations to it remain from before.
         if let Some(place) = known.iter().position(|known| known.keys == keys) {
             if known[place].remote.is_some() {
                 return None;
@@ -52,7 +53,7 @@ impl Peers {
         }
     }
 
-    /// Whether something may still come from another node.
+    /// Whether anything may still arrive from another node.
     pub(crate) fn is_any_connected(&self) -> bool {
         self.known.read().iter().any(|known| known.remote.is_some())
     }

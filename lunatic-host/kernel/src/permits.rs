@@ -1,11 +1,11 @@
-//! Permits: who may use one of a fixed number of things, such as threads that block, and who waits for one.
+//! Permits for a limited resource, such as threads that block: who may use it, and who waits for it.
 //!
-//! How many each may have at once is decided by [`shares`](crate::shares): some are always left for those who have none. A
-//! permit that comes back goes to who has the fewest of those that wait, and among equals to who has waited for a turn for
-//! the longest time. So one that waits with a thousand others of its own group delays nobody of another.
+//! [`shares`](crate::shares) decides how many permits a group may have at a time: some are always left for groups that
+//! have none. A returned permit goes to the waiting group with the fewest permits, and among equals to the one that has
+//! waited longest for a turn. So a waiter with a thousand others of its group does not delay other groups.
 //!
-//! To wait is to poll [`Acquire`]; no thread waits. There is one lock, which is held for no longer than it takes to look at
-//! the groups that wait, and no waker is called or dropped under it.
+//! Waiting means polling [`Acquire`]; no thread waits. There is one lock, held only for a search among the waiting
+//! groups; no waker is called or dropped under it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::future::Future;
@@ -24,14 +24,14 @@ pub struct Permits(Mutex<State>);
 struct State {
     shares: Shares,
     waiting: HashMap<Key, Queue>,
-    /// Waiters that have been given a permit and have not taken it yet.
+    /// Waiters that have been granted a permit and have not taken it yet.
     granted: HashSet<u64>,
     next_ticket: u64,
-    /// Counts the permits that were given to those who waited.
+    /// Counts the permits that were granted to waiters.
     turn: u64,
 }
 
-/// Those of one group who wait, by their tickets.
+/// The waiters of one group, by their tickets.
 #[derive(Debug)]
 struct Queue {
     group: Arc<Group>,
@@ -41,7 +41,7 @@ struct Queue {
 }
 
 impl Permits {
-    /// So many permits.
+    /// Returns this many permits.
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             shares: Shares::new(max as u64),
@@ -52,11 +52,11 @@ impl Permits {
         })))
     }
 
-    /// A permit for one of the group, once there is one.
+    /// Returns a permit for a member of the group, once there is one.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future gives up the place in the queue, or the permit if there was one already.
+    /// Dropping the future gives up the place in the queue, or the permit if one has been granted.
     pub fn acquire(self: &Arc<Self>, group: &Arc<Group>) -> Acquire {
         Acquire {
             permits: self.clone(),
@@ -65,7 +65,7 @@ impl Permits {
         }
     }
 
-    /// How many are in use.
+    /// Returns how many are in use.
     pub fn used(&self) -> u64 {
         self.0.lock().shares.total()
     }
@@ -81,7 +81,7 @@ impl Permits {
 }
 
 impl State {
-    /// Gives what is free to those who wait for it; they are to be woken.
+    /// Grants free permits to waiters, which must be woken.
     fn grant(&mut self) -> Vec<Waker> {
         let mut wakers = Vec::new();
         while let Some(key) = self.next() {
@@ -100,14 +100,14 @@ impl State {
         wakers
     }
 
-    /// The group that is to have the next permit, if any that waits may.
+    /// The group for the next permit, if any waiting group may have one.
     fn next(&self) -> Option<Key> {
         let may = self
             .waiting
             .iter()
             .filter(|(_, queue)| self.shares.fits(&queue.group, 1));
         let first = may.min_by(|(_, one), (_, other)| {
-            // Where two are parts of the same group, that decides nothing, and the groups below do.
+            // If both are parts of the same group, this decides nothing, and the inner groups do.
             let held = self.shares.held(&one.group).cmp(self.shares.held(&other.group));
             held.then(one.turn.cmp(&other.turn))
         });
@@ -115,7 +115,7 @@ impl State {
     }
 }
 
-/// See [`Permits::acquire`].
+/// The future of [`Permits::acquire`].
 #[derive(Debug)]
 pub struct Acquire {
     permits: Arc<Permits>,
@@ -129,13 +129,13 @@ impl Future for Acquire {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Permit> {
         let this = &mut *self;
-        // Dropped after the lock is let go: the last waker of a process may take a waiter with it.
+        // Dropped after the lock is released: the last waker of a process may drop a waiter.
         let _former;
         let mut guard = this.permits.0.lock();
         let state = &mut *guard;
         let has = match this.ticket {
             Some(ticket) => state.granted.remove(&ticket),
-            // Those who wait are of groups that may not have one; of its own group, nobody is passed over.
+            // Groups that wait may not have one; within its own group, nobody is overtaken.
             None => !state.waiting.contains_key(&Key::of(&this.group)) && state.shares.take(&this.group, 1),
         };
         if has {
@@ -163,7 +163,7 @@ impl Future for Acquire {
 impl Drop for Acquire {
     fn drop(&mut self) {
         let Some(ticket) = self.ticket.take() else { return };
-        // Dropped after the lock is let go, as above.
+        // Dropped after the lock is released, as above.
         let _waker;
         let mut state = self.permits.0.lock();
         if state.granted.remove(&ticket) {
@@ -181,7 +181,7 @@ impl Drop for Acquire {
     }
 }
 
-/// The right to use one of what there are so many; dropping it gives it back.
+/// The right to use one of a limited resource; given back on drop.
 #[derive(Debug)]
 pub struct Permit {
     permits: Arc<Permits>,

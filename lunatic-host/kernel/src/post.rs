@@ -1,21 +1,22 @@
-//! The post: the mail of timers, and the thread that sends it when its time has come.
+//! The post: the mail of timers, and the thread that sends it when it is due.
 //!
-//! It knows no processes: a process is an id, and a [`Postman`] brings what is sent. The post has a thread of its own, so that
-//! neither many timers nor long messages make a time slice or a sleeper late: those are the [clock's](crate::clock). The thread
-//! takes what is due in batches of at most 256, in the order of the times, and holds the lock only while it takes.
+//! It does not know processes: a process is an id, and a [`Postman`] delivers what is sent. The post has a thread of
+//! its own, so that neither many timers nor long messages delay a time slice or a sleeper: these belong to the
+//! [clock](crate::clock). The thread takes due timers in batches of at most 256, in the order of their times, and holds
+//! the lock only while it takes them.
 //!
 //! # Intervals
 //!
-//! A timer of an interval is set again as soon as it is taken, to its next time that is still to come. So it does not drift,
-//! and one that is late sends once, however many of its times have passed meanwhile. Those are counted
-//! ([`Post::skipped`]). Without that, intervals that are shorter than the work which they cause would always be due.
+//! When an interval timer is taken, it is immediately set to its next time in the future. So it does not drift, and a
+//! late timer sends only once, however many of its times have passed; these are counted ([`Post::skipped`]). Otherwise,
+//! intervals that are shorter than the work that they cause would always be due.
 //!
 //! # Who pays
 //!
-//! The time on a core that a batch takes is charged to the budgets of the processes that set its timers, by the
-//! weight of each. A budget that is used up sends nothing any more. While its share of a core is used up,
-//! intervals are skipped. What nobody has given a budget is charged to nobody, and costs two more looks at the time a batch at
-//! most.
+//! The CPU time of a batch is charged to the budgets of the processes that set its timers, in proportion to the weight
+//! of each. A budget that is used up sends nothing any more. While its share of a core is used up, intervals are
+//! skipped. Timers of processes without a budget are charged to nobody, and add at most two readings of the clock to a
+//! batch.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -33,49 +34,50 @@ use crate::environment::Environment;
 use crate::large_map::LargeMap;
 use crate::trace::{self, Trace};
 
-/// So many timers are taken at once: some tens of microseconds, for which whoever sets or cancels one may have to wait.
+/// The most timers in a batch. Taking them takes some tens of microseconds, for which setting or cancelling a timer may
+/// have to wait.
 const BATCH: usize = 256;
 
-/// As good as never: 136 years, in place of what is longer and may be no time that can be told.
+/// A time that is as good as never: 136 years. It replaces longer delays, which might not be representable.
 pub(crate) const FAR: Duration = Duration::from_secs(1 << 32);
 
 /// A message that is sent later.
 #[derive(Debug, Clone)]
 pub struct TimedMail {
-    /// The process that gets it.
+    /// The receiver.
     pub to: Id,
-    /// What it is about.
+    /// The tag.
     pub tag: u64,
     /// Its bytes.
     pub body: Message,
-    /// It is sent again after each such time, which is at least a [`TIME_SLICE`].
+    /// It is sent again after each interval, which is at least a [`TIME_SLICE`].
     pub interval: Option<Duration>,
-    /// What is sent in place of `body` to a process that has an [intake](crate::relations::Intake) in place of a mailbox.
+    /// What is sent instead of `body` to a process with an [intake](crate::relations::Intake) instead of a mailbox.
     pub parcel: Option<Parcel>,
-    /// The trace that it belongs to. What comes again and again belongs to none.
+    /// The trace of the message. A repeated message has none.
     pub trace: Trace,
 }
 
-/// Something that is on its way to an intake; nothing once it has been sent.
+/// Something on its way to an intake; `None` once it has been sent.
 pub type Parcel = Arc<Mutex<Option<Box<dyn Any + Send>>>>;
 
-/// What a timer holds.
+/// The contents of a timer.
 #[derive(Debug)]
 pub struct Letter {
-    /// What is sent.
+    /// The message.
     pub mail: TimedMail,
     /// The process that set the timer.
     pub from: Id,
-    /// The budget that pays for the time it takes.
+    /// The budget that pays for the CPU time.
     pub payer: Option<Arc<Budget>>,
-    /// What is paid for the bytes that it holds.
+    /// The payment for its bytes.
     pub(crate) paid: Option<Receipt>,
-    /// The timer is an interval's, and was cancelled while it fired.
+    /// Whether the timer is an interval that was cancelled while it fired.
     is_cancelled: AtomicBool,
 }
 
 impl Letter {
-    /// `mail` from the process `from`, which `payer` pays for.
+    /// Returns a letter with `mail` from the process `from`, paid for by `payer`.
     pub fn new(from: Id, payer: Option<Arc<Budget>>, mail: TimedMail) -> Self {
         let interval = mail.interval.map(|interval| interval.clamp(TIME_SLICE, FAR));
         Self {
@@ -87,16 +89,16 @@ impl Letter {
         }
     }
 
-    /// The bytes that it takes up while it waits: its own, its places in the maps of the post and of its process, and what
-    /// does not fit into it.
+    /// Returns the bytes that it takes up while it waits: its own, its places in the maps of the post and of its
+    /// process, and what is allocated outside.
     pub fn size(&self) -> usize {
         let body = &self.mail.body;
         let trace = trace::size(&self.mail.trace);
         size_of::<Self>() + 128 + trace + if body.spilled() { body.capacity() } else { 0 }
     }
 
-    /// Its part of the work of a batch: about the bytes that could be copied in the time it takes to send it. The message of
-    /// an interval is copied each time, others are moved.
+    /// Its part of the work of a batch: approximately the bytes that could be copied in the time that sending it takes.
+    /// The message of an interval is copied each time, others are moved.
     fn weight(&self) -> u64 {
         (1 << 10) + self.mail.interval.map_or(0, |_| self.mail.body.len() as u64)
     }
@@ -111,15 +113,15 @@ impl Letter {
     }
 }
 
-/// What the post's thread does for others.
+/// The callbacks of the post's thread.
 pub trait Postman {
-    /// Sends what a timer sends only once, or the last time.
+    /// Sends the message of a one-shot timer, or the last message of an interval.
     fn send_last(&self, timer: u64, letter: Letter);
-    /// Sends what a timer sends at intervals.
+    /// Sends the message of an interval.
     fn send(&self, mail: &TimedMail);
-    /// The budget that pays for a timer is used up: the timer is gone and has not sent.
+    /// Called when the budget that pays for a timer is used up: the timer is removed and has not sent.
     fn refuse(&self, timer: u64, letter: &Letter);
-    /// The last timer has been sent or refused, and it may have woken nobody.
+    /// Called when the last timer has been sent or refused, which may not have woken anybody.
     fn ran_out(&self);
 }
 
@@ -128,17 +130,17 @@ pub struct Post {
     timers: Mutex<Timers>,
     changed: Condvar,
     skipped: AtomicU64,
-    /// Its time is the machine's, so intervals of a budget that has to wait can wait, too.
+    /// Whether its time is the machine's, so that intervals of a budget that must wait can wait, too.
     is_real: bool,
 }
 
 #[derive(Default)]
 struct Timers {
-    /// Timers in the order of their times.
+    /// Timers, ordered by time.
     agenda: Agenda<u64>,
-    /// All timers, by the random numbers that guests know them by.
+    /// All timers, by the random numbers that guests know.
     set: LargeMap<u64, Timer>,
-    /// Timers that were taken out and are being sent.
+    /// The number of timers that were taken and are being sent.
     firing: usize,
     stopped: bool,
 }
@@ -155,12 +157,12 @@ enum Due {
 }
 
 impl Post {
-    /// The post of the machine's time.
+    /// Returns a post with the machine's time.
     pub fn new() -> Self {
         Self::of(true)
     }
 
-    /// The post of a time that stands still, until [`fire_due`](Self::fire_due) says what time it is.
+    /// Returns a post whose time stands still, until [`fire_due`](Self::fire_due) sets it.
     pub fn paused() -> Self {
         Self::of(false)
     }
@@ -174,7 +176,7 @@ impl Post {
         }
     }
 
-    /// Sends a letter at `due`, under a number that nobody can guess and that is not used yet.
+    /// Sends a letter at `due`, under an unused number that nobody can guess.
     pub fn set(&self, due: Instant, timer: u64, letter: Letter) {
         let mut timers = self.timers.lock();
         let letter = Arc::new(letter);
@@ -186,7 +188,7 @@ impl Post {
         }
     }
 
-    /// Takes a timer away, and gives back what it would have sent; nothing if it sends no more.
+    /// Cancels a timer, and returns what it would have sent; `None` if it would send nothing more.
     pub fn cancel(&self, timer: u64) -> Option<Arc<Letter>> {
         let mut timers = self.timers.lock();
         let Timer { id, letter } = timers.set.remove(timer)?;
@@ -196,28 +198,28 @@ impl Post {
         Some(letter)
     }
 
-    /// When the first timer is due.
+    /// Returns when the first timer is due.
     pub fn next_due(&self) -> Option<Instant> {
         self.timers.lock().agenda.next_due()
     }
 
-    /// True if some timer will still send.
+    /// Returns whether any timer will still send.
     pub fn has_timers(&self) -> bool {
         let timers = self.timers.lock();
         timers.firing > 0 || !timers.set.is_empty()
     }
 
-    /// The number of timers that will still send.
+    /// Returns the number of timers that will still send.
     pub fn timers(&self) -> usize {
         self.timers.lock().set.len()
     }
 
-    /// How often an interval did not send because it was late, or because its budget had to wait.
+    /// Returns how often an interval did not send because it was late, or because its budget had to wait.
     pub fn skipped(&self) -> u64 {
         self.skipped.load(Ordering::Relaxed)
     }
 
-    /// Sends all that is due at `now`: for a post without a thread.
+    /// Sends everything that is due at `now`: for a post without a thread.
     pub fn fire_due(&self, postman: &impl Postman, machine: &dyn Environment, now: Instant) {
         let mut timers = self.timers.lock();
         while self.fire_batch(&mut timers, postman, machine, now) {}
@@ -229,7 +231,7 @@ impl Post {
         self.changed.notify_one();
     }
 
-    /// The thread.
+    /// The loop of the thread.
     pub fn run(&self, postman: &impl Postman, machine: &dyn Environment) {
         let mut timers = self.timers.lock();
         while !timers.stopped {
@@ -246,7 +248,7 @@ impl Post {
         }
     }
 
-    /// Sends what is due, at most [`BATCH`], and charges for it; false if nothing is.
+    /// Sends due messages, at most [`BATCH`], and charges for them; false if there are none.
     fn fire_batch(
         &self,
         timers: &mut MutexGuard<'_, Timers>,
@@ -333,10 +335,10 @@ impl Due {
     }
 }
 
-/// The first time after `now` of an interval that was `due`, and how many times between the two are skipped.
+/// The first time after `now` of an interval that was `due`, and how many times in between are skipped.
 fn next_after(due: Instant, interval: Duration, now: Instant) -> (Instant, u64) {
     let (late, interval_ns) = (now.saturating_duration_since(due).as_nanos(), interval.as_nanos());
-    // Both fit: as an interval is at most `FAR`, and nothing is late by more than 584 years.
+    // Both fit, because an interval is at most `FAR`, and nothing is late by more than 584 years.
     let (skipped, over) = ((late / interval_ns) as u64, (late % interval_ns) as u64);
     (now.max(due) + interval - Duration::from_nanos(over), skipped)
 }
@@ -438,7 +440,7 @@ mod tests {
         assert!(!log.post.has_timers());
     }
 
-    /// Both are due at once, and the first one cancels the second.
+    /// Both are due at the same time, and the first one cancels the second.
     #[test]
     fn what_is_due_already_can_be_cancelled_if_it_is_an_interval() {
         for (interval, stops) in [(Some(MS), true), (None, false)] {

@@ -1,9 +1,9 @@
 //! Names of processes, and groups of them, within a scope.
 //!
 //! A scope begins at a spawn that asks for one, or with the main process, and is inherited: processes of different
-//! scopes do not see each other's names. A process knows its names and groups, so they fall when it ends.
+//! scopes do not see each other's names. A process knows its names and groups, so they are removed when it ends.
 //!
-//! A scope's lock is taken before a process's, never after it.
+//! The lock of a scope is taken before that of a process, never after it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use crate::small_map::SmallMap;
 /// The name of a process or of a group: bytes, as guests write them.
 pub type Name = Box<[u8]>;
 
-/// Names and groups that processes share, by a keyed hash of their names: so a process that ends is taken out of 65,536 groups
-/// without a look at these.
+/// Names and groups that processes share. They are stored by a keyed hash of the name, so that a process can be removed
+/// from 65,536 groups without comparing names.
 #[derive(Default)]
 pub struct Scope {
     names: Mutex<LargeMap<u128, Id>>,
@@ -32,30 +32,30 @@ pub struct Scope {
 
 #[derive(Default)]
 struct Group {
-    /// By the order in which they joined.
+    /// In the order in which they joined.
     members: BTreeMap<u64, Id>,
     places: SmallMap<Id, u64>,
     joined: u64,
 }
 
-/// A process has at most so many names, and is in at most so many groups. Taking one away looks through all of them.
+/// The most names of a process, and the most groups that it is in. Removing one searches all of them.
 pub const MEMBERSHIPS_MAX: usize = 1 << 16;
 
-/// The most names that one process has while others give it more, and the same of groups: so others leave it as many.
+/// The most names, or groups, that a process can have while others add more: so others leave it as many.
 pub const MEMBERSHIPS_MAX_BY_OTHERS: usize = MEMBERSHIPS_MAX / 2;
 
-/// What a name takes up beside its bytes, about: its places in the scope and here.
+/// Approximate size of a name, in addition to its bytes: its places in the scope and here.
 const NAME_SIZE: usize = 240;
 
-/// What being in a group takes up, and the group itself.
+/// Approximate size of a membership, and of the group itself.
 const GROUP_SIZE: usize = 640;
 
-/// As what a process is called by a name.
+/// How a process is known by a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Named {
-    /// It alone has the name.
+    /// It is registered under the name.
     Alone,
-    /// It is in the group of that name.
+    /// It is in the group with that name.
     InGroup,
 }
 
@@ -71,7 +71,7 @@ struct Entry {
     name: Name,
     /// The name's [`hash::of_name`].
     number: u128,
-    /// From the purse of the process that gave the name, which need not be the one that has it.
+    /// The payment of the process that gave the name, which may not be the one that has it.
     _paid: Receipt,
 }
 
@@ -82,13 +82,14 @@ pub enum NameRefusal {
     Taken(Id),
     /// The process has ended.
     Ended,
-    /// It has [`MEMBERSHIPS_MAX`] of them, or [`MEMBERSHIPS_MAX_BY_OTHERS`] if another gives it, or who gives it has no memory
-    /// left for that.
+    /// The process has reached [`MEMBERSHIPS_MAX`], or [`MEMBERSHIPS_MAX_BY_OTHERS`] if another process gives the name;
+    /// or the giver has no memory left for it.
     TooMany,
 }
 
 impl Scope {
-    /// Gives a name to a process, which `make` makes only if the name is free. The process `by` does so, and pays for it.
+    /// Registers a name for a process, which `make` makes only if the name is free. The process `by` does this and pays
+    /// for it.
     pub fn register<H: Host, E: From<NameRefusal>>(
         self: &Arc<Self>,
         name: &[u8],
@@ -100,9 +101,9 @@ impl Scope {
         if let Some(holder) = names.get(number) {
             return Err(NameRefusal::Taken(*holder).into());
         }
-        // Before the process is made, which could not be taken back unseen.
+        // Before the process is made, which could not be undone unnoticed.
         let entry = self.entry(name, number, NAME_SIZE, by)?;
-        // Under the lock of the names: the name is still free when the process is there.
+        // Under the lock of the names, so that the name is still free when the process exists.
         let process = make()?;
         let max = memberships_max(&process, by);
         let kept = process.relate_paid(|relations| relations.membership.add(false, entry, max));
@@ -115,7 +116,7 @@ impl Scope {
         Ok(process)
     }
 
-    /// Takes a name away; false if nobody has it. `find` gives the process of an id, if it is alive.
+    /// Removes a name; false if no process has it. `find` returns the process with an id, if it is alive.
     pub fn unregister<H: Host>(&self, name: &[u8], find: impl FnOnce(Id) -> Option<Arc<Process<H>>>) -> bool {
         let number = hash::of_name(name);
         let mut names = self.names.lock();
@@ -126,13 +127,13 @@ impl Scope {
         true
     }
 
-    /// The process that has a name.
+    /// Returns the process with this name.
     pub fn lookup(&self, name: &[u8]) -> Option<Id> {
         let number = hash::of_name(name);
         self.names.lock().get(number).copied()
     }
 
-    /// Adds a process to a group, unless it is in it. The process `by` does so, and pays for it.
+    /// Adds a process to a group, unless it is a member. The process `by` does this and pays for it.
     ///
     /// # Errors
     ///
@@ -162,7 +163,7 @@ impl Scope {
         Ok(())
     }
 
-    /// Takes a process out of a group; false if it was not in it. `process` is none if it has ended.
+    /// Removes a process from a group; false if it was not a member. `process` is `None` if it has ended.
     pub fn leave<H: Host>(&self, name: &[u8], id: Id, process: Option<&Process<H>>) -> bool {
         let number = hash::of_name(name);
         let mut groups = self.groups.lock();
@@ -186,7 +187,7 @@ impl Scope {
         true
     }
 
-    /// What a name of `size` and its bytes will be kept as, paid for by a process.
+    /// The entry for a name, of `size` and its bytes, paid for by a process.
     fn entry<H: Host>(
         self: &Arc<Self>,
         name: &[u8],
@@ -205,7 +206,7 @@ impl Scope {
         })
     }
 
-    /// Who is in a group, in the order in which they joined.
+    /// Returns the members of a group, in the order in which they joined.
     pub fn members(&self, name: &[u8]) -> Vec<Id> {
         let number = hash::of_name(name);
         let groups = self.groups.lock();
@@ -237,7 +238,7 @@ impl Membership {
         if are_groups { &mut self.groups } else { &mut self.names }
     }
 
-    /// False if there are as many as there may be.
+    /// False if the limit is reached.
     fn add(&mut self, is_group: bool, entry: Entry, max: usize) -> bool {
         let list = self.list(is_group);
         let has_room = list.len() < max;
@@ -258,17 +259,17 @@ impl Membership {
         }
     }
 
-    /// How many there are.
+    /// The number of names and groups.
     pub(crate) fn len(&self) -> usize {
         self.names.len() + self.groups.len()
     }
 
-    /// How many names there are.
+    /// The number of names.
     pub(crate) fn names_len(&self) -> usize {
         self.names.len()
     }
 
-    /// The first names, for people.
+    /// The first names as text.
     pub(crate) fn names(&self, most: usize) -> Vec<String> {
         let names = self.names.iter().take(most);
         names
@@ -276,13 +277,7 @@ impl Membership {
             .collect()
     }
 
-    /// Whether one of the names is one that `is_wanted`.
-    pub(crate) fn has_name(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
-        let mut names = self.names.iter();
-        names.any(|entry| is_wanted(&String::from_utf8_lossy(&entry.name)))
-    }
-
-    /// At most so many names, or groups, from one on.
+    /// At most `most` names, or groups, from an index on.
     pub(crate) fn part(&self, kind: Named, from: usize, most: usize) -> Vec<Name> {
         let list = match kind {
             Named::Alone => &self.names,
@@ -292,18 +287,18 @@ impl Membership {
         part.map(|entry| entry.name.clone()).collect()
     }
 
-    /// For people.
+    /// The first name as text.
     pub(crate) fn first_name(&self) -> Option<String> {
         self.names
             .first()
             .map(|entry| String::from_utf8_lossy(&entry.name).into_owned())
     }
 
-    /// The process has ended: all its names fall.
+    /// Removes all names of a process that has ended.
     pub(crate) fn fall(self, id: Id) {
         for Entry { scope, number, .. } in self.names {
             let mut names = scope.names.lock();
-            // It may have been taken away and given to another meanwhile.
+            // It may have been removed and given to another process meanwhile.
             if names.get(number) == Some(&id) {
                 names.remove(number);
             }

@@ -1,8 +1,8 @@
-//! What is left to do when a process has ended: others are told, and what was its own is given up.
+//! What remains to be done when a process has ended: others are notified, and its belongings are released.
 //!
-//! Most of the time that is a few steps, which the worker does that ended the process. But a process may have a hundred thousand
-//! links, channels or messages. While a worker is busy with that, nobody else runs on it, and no time slice ends it; so it
-//! is done [aside](crate::aside), at the cost of the process's budget.
+//! Usually these are a few steps, which the worker does that ended the process. But a process may have a hundred
+//! thousand links, channels or messages. While a worker is busy with that, nothing else runs on it, and no time slice
+//! interrupts it; so it is done [aside](crate::aside), at the expense of the process's budget.
 
 use std::sync::Arc;
 
@@ -25,18 +25,21 @@ struct Remains<H: Host> {
 }
 
 impl<H: Host> Remains<H> {
-    /// About how many steps it takes to give all of it up.
+    /// The approximate number of steps for releasing all of it.
     fn steps(&self) -> usize {
         H::count(&self.belongings) + self.relations.as_ref().map_or(0, |relations| relations.count())
     }
 }
 
 impl<H: Host> Kernel<H> {
-    /// A process has ended, and its body holds nothing of it any more: writes down how, and tells who waits for that.
+    /// Ends a process whose body has released everything: records the reason, and notifies those who wait for it. Does
+    /// nothing if the process has already ended.
     pub fn end(self: &Arc<Self>, process: &Arc<Process<H>>, reason: ExitReason) {
+        let Some((relations, belongings)) = process.set_ending(reason.clone()) else {
+            return;
+        };
         // Before it leaves the table: whoever does not find it there asks here.
         self.exits.remember(process.id, process.local.budget(), &reason);
-        let (relations, belongings) = process.set_ending(reason.clone());
         let remains = Remains {
             process: process.clone(),
             reason,
@@ -62,15 +65,15 @@ impl<H: Host> Kernel<H> {
             mut relations,
             belongings,
         } = remains;
-        // Before others hear of the end: a successor may want the same port.
+        // Before others are notified of the end: a successor may want the same port.
         self.host.ended(self, &process, belongings);
-        // The end of the main process matters to more than have relations to it.
+        // The end of the main process concerns more than its related processes.
         let is_main = process.system.is_main(process.id);
         if is_main {
             relations.get_or_insert_default();
         }
         if let Some(relations) = &mut relations {
-            // Before anybody hears of the end: who then looks a name up does not find the one that ended.
+            // Before anyone is notified: whoever looks a name up afterwards must not find the ended process.
             relations.names_fall(process.id);
             relations.pay_back(process.purse());
             match is_main {
@@ -78,7 +81,8 @@ impl<H: Host> Kernel<H> {
                 false => self.tell_of_end(&process, relations, &reason),
             }
         }
-        // Nobody hears of this, so nobody waits for it if it takes long. Else it is done first: who sees the end finds nothing left.
+        // Nobody is notified of this, so nobody waits for it if it takes long. Otherwise it is done first, so that
+        // whoever sees the end finds nothing left.
         if let Some(relations) = relations.take_if(|_| !takes_long) {
             self.let_go(&process, &relations);
         }
@@ -101,7 +105,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Closes a channel that was made by a process with this budget, and wakes all who waited on it.
+    /// Closes a channel that was made by a process with this budget, and wakes all its waiters.
     pub fn close_channel(&self, id: Id, budget: Option<&Arc<Budget>>) {
         let Some(closed) = self.channels.close(self.scheduler.worker(), id) else {
             return;
@@ -111,7 +115,8 @@ impl<H: Host> Kernel<H> {
         self.drop_aside(messages.len() + steps_to_drop(outside), budget, (messages, traces));
     }
 
-    /// Drops something of so many parts: at once if these are few, else on a thread, at the cost of the budget.
+    /// Drops something with this many parts: immediately if there are few, otherwise on a thread, at the expense of the
+    /// budget.
     pub fn drop_aside(&self, parts: usize, budget: Option<&Arc<Budget>>, value: impl Send + 'static) {
         if parts > STEPS_MAX {
             self.aside.work(budget.cloned(), move || drop(value));

@@ -1,4 +1,4 @@
-//! What processes send to those of other nodes, and what carries it there.
+//! Signals between processes of different nodes, and what carries them.
 
 use crate::address::Id;
 use crate::channel::SendRefusal;
@@ -10,52 +10,53 @@ use crate::exit::ExitReason;
 pub enum Signal<'a> {
     /// A message for its mailbox.
     Message {
-        /// What it is about.
+        /// The tag.
         tag: u64,
         /// Its bytes.
         body: &'a [u8],
     },
-    /// An exit signal, of a link or sent as such; [`ExitReason::Killed`] cannot be trapped if `sent`.
+    /// An exit signal, from a link or sent explicitly; [`ExitReason::Killed`] cannot be trapped if `sent`.
     Exit {
         /// The reason.
         reason: ExitReason,
-        /// Sent as such, and not because a linked process has ended.
+        /// Whether it was sent explicitly, and not because a linked process has ended.
         sent: bool,
     },
-    /// Link both.
+    /// Links both processes.
     Link,
-    /// Take the link away.
+    /// Removes the link.
     Unlink,
-    /// Tell the sender of the end, under this reference.
+    /// Asks to report the end to the sender, under this reference.
     Monitor {
         /// The reference.
         reference: u64,
     },
-    /// Do not tell.
+    /// Withdraws such a request.
     Demonitor {
         /// The reference.
         reference: u64,
     },
-    /// The sender has ended, which was monitored under this reference.
+    /// Reports the end of the sender, which was monitored under this reference.
     Down {
         /// The reference.
         reference: u64,
-        /// How it ended.
+        /// Its exit reason.
         reason: ExitReason,
     },
 }
 
-/// The way to another node. Everything that is sent through one keeps its order, until the connection ends.
+/// The connection to another node. Everything that is sent through it keeps its order, until the connection ends.
 pub trait Remote: Send + Sync {
-    /// Takes a signal for `to`, a process of that node, from the process `from` of this one. Does not wait.
+    /// Takes a signal from the process `from` of this node for `to`, a process of the other node. Does not wait.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal::Full`] if a message must wait, which only messages may: when there is room, whoever connected the node
-    /// calls [`Kernel::has_room`](crate::Kernel::has_room). [`SendRefusal::Closed`] if the connection has ended.
+    /// [`SendRefusal::Full`] if a message must wait; other signals are never refused for this. When there is room,
+    /// whoever connected the node calls [`Kernel::has_room`](crate::Kernel::has_room). [`SendRefusal::Closed`] if the
+    /// connection has ended.
     fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal>;
 
-    /// Whether a message would be taken.
+    /// Returns whether a message would be accepted.
     fn has_room(&self) -> bool {
         true
     }

@@ -1,40 +1,42 @@
-//! Shares: how those who want some of a fixed amount divide it, when nobody can be made to give back what he has.
+//! Shares: how groups divide a fixed amount that cannot be reclaimed from them.
 //!
-//! Threads that look up names are such an amount, and memory of a library. If the first to come could take all of it, a
-//! single sandbox that never gives back would stop all others. So each group may hold as much as it leaves free for others:
-//! one that wants all gets a half, two that want all get a third each and leave a third, and so on. Something is left for a
-//! newcomer until there are as many greedy groups as units. Where a half would be too little for a program that is alone, it is a
-//! multiple of what a group leaves free: three times as much is three quarters, and the second still finds something.
+//! Examples are threads that look up names, and the memory of a library. If the first group could take everything, a
+//! single sandbox that never gives anything back would stop all others. So each group may hold as much as it leaves
+//! free for others: a single greedy group gets a half, two get a third each and leave a third, and so on. Something is
+//! left for a newcomer until there are as many greedy groups as units. If a half is too little for a program that is
+//! alone, a group may hold a multiple of what it leaves free: with a multiple of three, it gets three quarters, and a
+//! second group still finds something.
 //!
-//! Groups are nested as sandboxes are. The rule holds among the children of a group as it does among the outermost: what
-//! children hold counts for their parents, so nobody gets more by dividing himself.
+//! Groups are nested like sandboxes. The rule applies among the children of a group as among the outermost groups: what
+//! children hold counts for their parents, so no group gains by dividing itself.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Deeper groups count as part of the one that is so deep.
+/// Deeper groups count as part of the group at this depth.
 const DEPTH_MAX: usize = 16;
 
-/// Those whose use counts together. Known by its address.
+/// Holders whose use counts together. Identified by its address.
 #[derive(Debug, Default)]
 pub struct Group {
-    /// The groups around it, the outermost first. Not a chain of parents: dropping a long one would overflow the stack.
+    /// The groups around it, the outermost first. Not a chain of parents, because dropping a long one would overflow
+    /// the stack.
     around: Vec<Arc<Group>>,
 }
 
 impl Group {
-    /// A group that is part of no other.
+    /// Returns a group that is part of no other.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
 
-    /// Whether it is `other` or part of it.
+    /// Returns whether it is `other` or part of it.
     pub fn is_within(&self, other: &Self) -> bool {
         let is_other = |group: &Self| std::ptr::eq(group, other);
         is_other(self) || self.around.iter().any(|group| is_other(group))
     }
 
-    /// A new group that is part of `parent`; if that is too deep in others already, `parent` itself.
+    /// Returns a new group that is part of `parent`; or `parent` itself, if that is nested too deeply.
     pub fn within(parent: &Arc<Self>) -> Arc<Self> {
         if parent.around.len() + 1 >= DEPTH_MAX {
             return parent.clone();
@@ -50,7 +52,7 @@ impl Group {
     }
 }
 
-/// The address of a group: no other has it while this one holds something.
+/// The address of a group: no other group has it while this one holds something.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Key(usize);
 
@@ -60,24 +62,24 @@ impl Key {
     }
 }
 
-/// An amount and who holds how much of it. The unit is whatever its user means by it.
+/// An amount and its holders. The user defines the unit.
 #[derive(Debug)]
 pub struct Shares {
     max: u64,
-    /// A group may hold so many times what it leaves free.
+    /// A group may hold this many times what it leaves free.
     multiple: u64,
     total: u64,
-    /// What a group and all groups in it hold. Those that hold nothing are not in it.
+    /// What a group and all groups in it hold. Groups that hold nothing are not listed.
     held: HashMap<Key, u64>,
 }
 
 impl Shares {
-    /// So many units, of which nobody holds any.
+    /// Returns `max` free units.
     pub fn new(max: u64) -> Self {
         Self::of_multiple(max, 1)
     }
 
-    /// So many units, of which a group may hold `multiple` times what it leaves free.
+    /// Returns `max` free units, of which a group may hold `multiple` times what it leaves free.
     pub fn of_multiple(max: u64, multiple: u64) -> Self {
         Self {
             max,
@@ -87,18 +89,18 @@ impl Shares {
         }
     }
 
-    /// What all hold together.
+    /// Returns what all groups hold together.
     pub fn total(&self) -> u64 {
         self.total
     }
 
-    /// What each group of the path to `group` holds, the outermost first.
+    /// What each group on the path to `group` holds, the outermost first.
     pub(crate) fn held(&self, group: &Group) -> impl Iterator<Item = u64> {
         group.path().map(|key| self.held.get(&key).copied().unwrap_or(0))
     }
 
-    /// Whether the group may have so much more: neither it nor a group around it holds more than it leaves free then, or the
-    /// multiple of that. The first unit an outermost group may have even if nothing is left.
+    /// Whether the group may have this much more: neither it nor a group around it then holds more than it leaves free,
+    /// times the multiple. An outermost group may have a first unit even if nothing is left afterwards.
     pub(crate) fn fits(&self, group: &Group, amount: u64) -> bool {
         let Some(left) = (self.max - self.total).checked_sub(amount) else {
             return false;
@@ -108,13 +110,13 @@ impl Shares {
         self.held(group).all(|held| {
             let then = held + amount;
             let fits = then <= left.max(least);
-            // A group comes before those in it: whatever they take, something is left for itself.
+            // A group precedes the groups in it: whatever they take, something is left for the group itself.
             (left, least) = (left.saturating_sub(then), 0);
             fits
         })
     }
 
-    /// Takes so much for the group; false, and nothing is taken, if it may not have it.
+    /// Takes this much for the group; returns false, and takes nothing, if the group may not have it.
     pub fn take(&mut self, group: &Group, amount: u64) -> bool {
         let fits = self.fits(group, amount);
         if fits && amount > 0 {
@@ -130,7 +132,7 @@ impl Shares {
     ///
     /// # Panics
     ///
-    /// If it does not hold so much.
+    /// If the group does not hold this much.
     pub fn give_back(&mut self, group: &Group, amount: u64) {
         if amount == 0 {
             return;

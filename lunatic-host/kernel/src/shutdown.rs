@@ -1,12 +1,12 @@
-//! Orderly stops: how a system is asked to end, and who may go on until it has.
+//! Orderly stops: how a system is asked to end, and who may continue until it has.
 //!
-//! The main process is sent an exit signal, [`ExitReason::Shutdown`]. It may trap that, and end when it is ready. Its children,
-//! and what else is linked to it, hear of its end: a supervisor ends its own children in order and then itself. So that there
-//! is time for that, the system does not end with the main process, but with the last of those. This is what `init:stop` does
-//! in OTP, where the supervisors at the top belong to applications; here the main process has started them, linked to itself
-//! or not.
+//! The main process is sent an exit signal, [`ExitReason::Shutdown`]. It can trap it, and end when it is ready. Its
+//! children and the processes linked to it are notified of its end: a supervisor then shuts its own children down in
+//! order, and exits. To give them time, the system does not end with the main process, but with the last of these. This
+//! is what `init:stop` does in OTP, where the top supervisors belong to applications; here the main process has started
+//! them, with or without a link.
 //!
-//! How long that may take is up to who asked for it: [`System::end`] ends what is left.
+//! The caller decides how long this may take: [`System::end`] ends what is left.
 
 use std::sync::Arc;
 
@@ -19,9 +19,10 @@ use crate::relations::Relations;
 use crate::system::System;
 
 impl<H: Host> Kernel<H> {
-    /// Asks a system to end in order. Does not wait. Nothing happens if it was asked before, or has ended.
+    /// Asks a system to shut down in order, without waiting. Does nothing if the system has been asked before or has
+    /// ended.
     pub fn shut_down(&self, system: &System<H>) {
-        // First: whoever ends by the signal sees that it is a stop.
+        // First, so that a process that ends by the signal sees that it is a stop.
         if !system.stop.ask() {
             return;
         }
@@ -30,13 +31,13 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Somebody outside sends an exit signal to a process, which hears that it comes from `from`.
+    /// Sends an exit signal from outside to a process, as if from `from`.
     pub fn exit_from_outside(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
         self.exit_by_signal(to, from, reason);
     }
 
-    /// The main process has ended, and tells others of that: those that are linked to it, and in an orderly stop also its
-    /// children. An end in good order is then told as [`ExitReason::Shutdown`], as `Normal` would let them go on.
+    /// Notifies others that the main process has ended: its links, and in an orderly stop also its children. An end
+    /// without a failure is then reported as [`ExitReason::Shutdown`], because `Normal` would let them continue.
     pub(crate) fn tell_of_main_end(&self, main: &Process<H>, relations: &mut Relations, reason: &ExitReason) {
         let stop = &main.system.stop;
         if !stop.is_asked_for() {
@@ -52,7 +53,7 @@ impl<H: Host> Kernel<H> {
             ExitReason::Normal => &ExitReason::Shutdown,
             reason => reason,
         };
-        // Known before any of them can have ended for that.
+        // Before any of them can have ended for that reason.
         let linked = relations.links.keys();
         stop.main_ended(reason.clone(), linked.chain(children.iter().map(|child| child.id)));
         self.tell_of_end(main, relations, told);
@@ -61,15 +62,15 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// A process has ended, is in no table any more, and all have been told: ends its system if it was the last that was
-    /// waited for.
+    /// Called for a process that has ended, is in no table any more, and has been reported: ends its system if it was
+    /// the last one waited for.
     pub(crate) fn end_system_after(&self, process: &Process<H>, reason: &ExitReason) {
         let (system, id) = (&process.system, process.id);
         let stop = &system.stop;
         let over = match (system.is_main(id), stop.is_asked_for()) {
             (false, false) => return,
             (false, true) => stop.without(id),
-            // It was asked to stop when the main process had told of its end already.
+            // The stop was requested after the main process had reported its end.
             (true, _) if stop.reason().is_none() => Some(reason.clone()),
             // Some may have ended in between.
             (true, _) => stop.without_all(|linked| !self.is_alive(linked)),

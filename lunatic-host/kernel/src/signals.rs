@@ -1,19 +1,20 @@
-//! Signals: what processes tell each other of their ends, by links, monitors and exit signals.
+//! Signals: how processes are notified of each other's ends, by links, monitors and exit signals.
 //!
-//! The semantics are OTP's ("Processes", in the Erlang reference manual), with one difference: a monitor of a process that
-//! has ended tells how it ended, for as long as the host remembers that.
+//! The semantics are those of OTP ("Processes" in the Erlang reference manual), with one difference: a monitor of a
+//! process that has already ended reports how it ended, for as long as the host remembers that.
 //!
 //! # Order
 //!
-//! A signal is delivered by the call that causes it, so it overtakes nothing that the same process sent before. A process
-//! that was told to end does so a little later, when a worker looks at it. Until then it counts as ended for whatever is
-//! sent to it: a link that is made after an exit signal finds no process, and a second signal does not change the reason.
+//! A signal is delivered by the call that causes it, so it overtakes nothing that the same process sent before. A
+//! process that was told to end does so a little later, when a worker takes it. Until then, it counts as ended for
+//! whatever is sent to it: a link that is made after an exit signal finds no process, and a second signal does not
+//! change the reason.
 //!
 //! # Locks
 //!
-//! Everything here is kept in a process's *relations*, behind the lock that also decides between alive and ended. Links
-//! are made and taken away under both processes' locks, taken in the order of their ids, so both sides always agree. A
-//! process that ends takes its relations under its own lock and then tells the others, one lock at a time; each is told
+//! Everything here is kept in a process's *relations*, behind the lock that also decides whether it is alive. Links are
+//! made and removed under both processes' locks, taken in the order of their ids, so both sides always agree. A process
+//! that ends takes its relations under its own lock, and then notifies the others, one lock at a time; each is notified
 //! only if it still has the relation. Processes are named by ids: with counted references, links would be cycles.
 
 use std::sync::Arc;
@@ -32,19 +33,19 @@ use crate::process::life::Life;
 use crate::relations::mailbox::{Kind, Mail, Pushed};
 use crate::relations::{Relations, reason_body};
 
-/// What a process must do that has sent a signal to itself.
+/// What happens to a process that has sent a signal to itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes on.
+    /// It continues.
     Lives,
-    /// It ends at once, with this reason.
+    /// It ends immediately, with this reason.
     Ends(ExitReason),
 }
 
 impl<H: Host> Kernel<H> {
-    /// Links the process that runs to another.
+    /// Links the running process to another.
     pub fn link(&self, process: &Arc<Process<H>>, other: Id) -> Fate {
-        // A process that is linked to itself would tell only itself of its own end.
+        // A process that is linked to itself would notify only itself of its end.
         if process.id == other {
             return Fate::Lives;
         }
@@ -57,7 +58,7 @@ impl<H: Host> Kernel<H> {
             Destination::Gone if other.is_here() => false,
             Destination::Gone | Destination::Elsewhere(_) => return self.link_elsewhere(process, other),
         };
-        // One to which it is linked already and whose end is near is a link all the same: it will hear of the end.
+        // An existing link to a process that is about to end still counts: the end will be reported.
         if linked || process.relate_self(|mine| mine.links.contains_key(other)) {
             return Fate::Lives;
         }
@@ -68,7 +69,7 @@ impl<H: Host> Kernel<H> {
         if !process.relate_self(|mine| mine.links.insert(other)) {
             return Fate::Lives;
         }
-        // Looked up only now: if the node is lost after that, the link is found and ended.
+        // Looked up last: if the node is lost after this, the link is found and ended.
         if let Destination::Elsewhere(remote) = self.reach(other) {
             // Signals are never refused.
             let _ = remote.send(process.id, other, Signal::Link);
@@ -78,8 +79,8 @@ impl<H: Host> Kernel<H> {
         self.signal_self(process, other, &ExitReason::NodeGone(Loss::Unconnected))
     }
 
-    /// Links two processes of this kernel, and calls `also` with the relations of both, under both locks; false, and nothing
-    /// has happened, if the second one has ended.
+    /// Links two processes of this kernel, and calls `also` with the relations of both, under both locks. Returns
+    /// false, and does nothing, if the second one has ended.
     pub fn link_with(
         &self,
         process: &Process<H>,
@@ -94,7 +95,7 @@ impl<H: Host> Kernel<H> {
             })
     }
 
-    /// Takes a link of the process that runs away, if it is there.
+    /// Removes a link of the running process, if there is one.
     pub fn unlink(&self, process: &Process<H>, other: Id) {
         if process.id == other {
             return;
@@ -111,17 +112,17 @@ impl<H: Host> Kernel<H> {
                 false
             }
         };
-        // The other side has ended, or is on another node: only this side can be taken away here.
+        // The other side has ended, or is on another node: only this side can be removed here.
         if !is_done {
             process.relate_self(|mine| mine.links.remove(other));
         }
     }
 
-    /// The process that runs sends an exit signal.
+    /// Sends an exit signal from the running process.
     pub fn send_exit(&self, process: &Arc<Process<H>>, to: Id, reason: &ExitReason) -> Fate {
         if process.id == to {
             return match reason {
-                // This one cannot be trapped, not even by the process that sends it to itself.
+                // This one cannot be trapped, even by a process that sends it to itself.
                 ExitReason::Killed => Fate::Ends(ExitReason::Killed),
                 reason => self.signal_self(process, to, reason),
             };
@@ -138,7 +139,7 @@ impl<H: Host> Kernel<H> {
         Fate::Lives
     }
 
-    /// An exit signal that was sent as such reaches a process.
+    /// Delivers an exit signal that was sent explicitly.
     pub(crate) fn exit_by_signal(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
         if *reason == ExitReason::Killed {
             self.kill(to);
@@ -147,7 +148,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// The end of a linked process reaches a process, which is told only if it still has the link.
+    /// Delivers the end of a linked process, if the receiver still has the link.
     pub(crate) fn exit_by_link(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
         self.deliver(to, |relations| {
             let was_linked = relations.links.remove(from).is_some();
@@ -155,10 +156,10 @@ impl<H: Host> Kernel<H> {
         });
     }
 
-    /// Ends a process, whatever it traps.
+    /// Ends a process, even if it traps exits.
     pub fn kill(&self, process: &Arc<Process<H>>) {
-        // A process ends when a worker takes it, so one that is blocked has to be queued, and one that is queued behind many
-        // has to be so again, before those that compute.
+        // A process ends when a worker takes it. So a blocked one must be queued, and one that is queued after many
+        // others must be queued again, before those that compute.
         process.kill();
         if process.hurry() {
             self.scheduler.requeue(process.clone());
@@ -167,13 +168,13 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// The process that runs cannot pay for what it is given, and ends for that soon.
+    /// Records that the running process cannot pay for what it is given, and will soon end for that reason.
     pub fn out_of_memory(&self, process: &Process<H>, exhausted: Exhausted) {
-        // One that has ended meanwhile needs not be told.
+        // If it has ended meanwhile, nothing needs to be done.
         let _ = process.relate_paid(|relations| process.run_out(relations, exhausted));
     }
 
-    /// A signal of the process that runs comes back to it, as if from `from`.
+    /// Delivers a signal of the running process to itself, as if from `from`.
     fn signal_self(&self, process: &Arc<Process<H>>, from: Id, reason: &ExitReason) -> Fate {
         let traps = process.relate_self(|relations| relations.traps_exits);
         if !traps {
@@ -183,7 +184,7 @@ impl<H: Host> Kernel<H> {
         Fate::Lives
     }
 
-    /// Tells a process that it was linked to one that had ended, after `also` was called with its relations.
+    /// Notifies a process that it was linked to one that had ended, after calling `also` with its relations.
     pub fn tell_no_process(&self, process: &Arc<Process<H>>, ended: Id, also: impl FnOnce(&mut Relations)) {
         self.deliver(process, |relations| {
             also(relations);
@@ -191,14 +192,13 @@ impl<H: Host> Kernel<H> {
         });
     }
 
-    /// The process that runs watches another: it gets one message when that ends, under `tag`, or under the reference if
-    /// `tag` is 0. A process that watches itself is never told.
+    /// Makes the running process monitor another: it gets one message when that ends, under `tag`, or under the
+    /// reference if `tag` is 0. A process that monitors itself is never notified.
     pub fn monitor(&self, process: &Arc<Process<H>>, watched: Id, tag: u64) -> u64 {
         if process.id == watched {
             return self.random() | REFERENCE_BIT;
         }
-        // The monitor is written down before the other side knows of it, so an end that comes in between is told
-        // once.
+        // The monitor is recorded before the other side knows of it, so an end that comes in between is reported once.
         let reference = process.relate_self(|relations| {
             if !process.has_room(relations) {
                 return None;
@@ -210,7 +210,7 @@ impl<H: Host> Kernel<H> {
             relations.watch(reference, watched, if tag == 0 { reference } else { tag });
             Some(reference)
         });
-        // A process that ends for want of memory hears of nobody's end.
+        // A process that ends for lack of memory is notified of no other end.
         let Some(reference) = reference else {
             return self.random() | REFERENCE_BIT;
         };
@@ -220,7 +220,7 @@ impl<H: Host> Kernel<H> {
         reference
     }
 
-    /// As [`monitor`](Self::monitor), under `tag`; but if the other process has ended, nothing happens, and there is no
+    /// Like [`monitor`](Self::monitor), under `tag`; but if the other process has ended, does nothing and returns no
     /// reference.
     pub fn monitor_living(&self, process: &Process<H>, watched: Id, tag: u64) -> Option<u64> {
         let reference = self.random() | REFERENCE_BIT;
@@ -241,7 +241,7 @@ impl<H: Host> Kernel<H> {
         watching.is_ok().then_some(reference)
     }
 
-    /// From now on `watcher` is told of the end of `watched`.
+    /// From now on, `watcher` is notified of the end of `watched`.
     pub(crate) fn watch(&self, watcher: Id, watched: Id, reference: u64) -> Result<(), ExitReason> {
         match self.reach(watched) {
             Destination::Here(watched) => watched.be_watched(watcher, reference),
@@ -254,8 +254,8 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Takes a monitor of the process that runs away; true if it was active. With `flush`, a message of it that has come
-    /// already is dropped.
+    /// Removes a monitor of the running process; returns true if it was active. With `flush`, drops its message if that
+    /// has already arrived.
     pub fn demonitor(&self, process: &Process<H>, reference: u64, flush: bool) -> bool {
         let watched = process.relate_self(|relations| relations.demonitor(reference, flush));
         if let Some(watched) = watched {
@@ -264,7 +264,7 @@ impl<H: Host> Kernel<H> {
         watched.is_some()
     }
 
-    /// `watcher` is not told of the end of `watched` any more.
+    /// From now on, `watcher` is not notified of the end of `watched`.
     pub(crate) fn unwatch(&self, watcher: Id, watched: Id, reference: u64) {
         match self.reach(watched) {
             Destination::Here(watched) => _ = watched.relate_paid(|relations| relations.watchers.remove(reference)),
@@ -274,7 +274,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Tells a process of the end of one that it monitors, if it still does.
+    /// Notifies a process of the end of one that it monitors, if it still does.
     pub(crate) fn tell_down(&self, watcher: &Arc<Process<H>>, watched: Id, reference: u64, reason: &ExitReason) {
         self.deliver(watcher, |relations| {
             let (tag, reference) = match relations.monitors.get(reference) {
@@ -294,8 +294,8 @@ impl<H: Host> Kernel<H> {
         });
     }
 
-    /// Changes the relations of a process by a signal: puts the mail that comes of it into its mailbox, or ends the
-    /// process if it is doomed. A process that was told to end before hears nothing more.
+    /// Changes the relations of a process by a signal: puts the resulting mail into its mailbox, or ends the process if
+    /// it is doomed. A process that was already told to end is not notified any more.
     fn deliver(&self, to: &Arc<Process<H>>, signal: impl FnOnce(&mut Relations) -> Option<Mail>) {
         if to.is_doomed() {
             return;
@@ -318,7 +318,7 @@ impl<H: Host> Kernel<H> {
                         Kind::Down(_, reference) => Some(reference),
                         _ => None,
                     };
-                    // A signal is never refused: whoever cannot pay for it ends.
+                    // A signal is never refused: a process that cannot pay for it ends.
                     let pushed = match relations.push(mail, to.purse()) {
                         Ok(pushed) => pushed,
                         Err(exhausted) => return to.run_out(relations, exhausted),
@@ -337,16 +337,16 @@ impl<H: Host> Kernel<H> {
         self.wake_doomed(to);
     }
 
-    /// A process has ended: whoever has a relation to it hears of it.
+    /// Notifies all related processes of the end of a process.
     pub(crate) fn tell_of_end(&self, process: &Process<H>, relations: &Relations, reason: &ExitReason) {
         let id = process.id;
-        // Sorted, as the order of sets is of this run of the program alone, and a simulation shall be repeated by another.
+        // Sorted, because the order of sets differs between runs of the program, and a simulation must be reproducible.
         let mut links: SmallVec<[Id; 8]> = relations.links.keys().collect();
         links.sort_unstable();
         for linked in links {
             self.tell_linked(id, linked, reason);
         }
-        // The most have one watcher many times, or watchers that end with them.
+        // Usually there is one watcher many times, or watchers that end together.
         let mut last = (Id::NONE, false);
         let hears = |(_, watcher): &(u64, Id)| {
             if last.0 != *watcher {
@@ -363,7 +363,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Whether a process takes signals.
+    /// Whether a process receives signals.
     fn hears(&self, id: Id) -> bool {
         match self.reach(id) {
             Destination::Here(process) => !process.is_doomed(),
@@ -372,12 +372,13 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// A process has ended, and gives up what it has with others that do not hear of it: timers, and whom it watches.
+    /// Releases what a process that has ended has with others that are not notified: timers, and the processes that it
+    /// watches.
     pub(crate) fn let_go(&self, process: &Process<H>, relations: &Relations) {
         if let Some(callee) = relations.outgoing.as_ref().and_then(|call| call.callee()) {
             self.watch_no_more(process.id, callee);
         }
-        // Nobody is left to get what its timers would send, so what they hold is free from now on.
+        // Nobody is left to receive the messages of its timers, so what they hold is freed now.
         for timer in relations.timers.keys() {
             drop(self.take_timer(&process.system, timer));
         }
@@ -412,8 +413,8 @@ impl<H: Host> Kernel<H> {
 }
 
 impl<H: Host> Process<H> {
-    /// From now on `watcher` is told of the end, and pays for that. However little memory is left to this process, nobody
-    /// ends it by watching it.
+    /// Adds `watcher`, which will be notified of the end and pays for this. However little memory this process has
+    /// left, watching it cannot end it.
     pub(crate) fn be_watched(&self, watcher: Id, reference: u64) -> Result<(), ExitReason> {
         self.relate_paid(|relations| {
             relations.watchers.get_or_insert(reference, watcher);
@@ -421,15 +422,15 @@ impl<H: Host> Process<H> {
     }
 }
 
-/// Changes the relations of two different processes at once; false if one of them has ended.
+/// Changes the relations of two different processes together; false if one of them has ended.
 fn with_both<H: Host>(
     one: &Process<H>,
     other: &Process<H>,
     change: impl FnOnce(&mut Relations, &mut Relations),
 ) -> bool {
     let processes = (one, other);
-    // The locks are taken in the order of the ids: two processes that link to each other at once would else wait for
-    // each other.
+    // The locks are taken in the order of the ids: otherwise, two processes that link to each other simultaneously
+    // would deadlock.
     let (mut first, mut second);
     let (one, other) = if one.id < other.id {
         first = one.life.lock();

@@ -1,9 +1,9 @@
-//! A kernel in one thread: virtual time, and an order of ready processes that a seed decides.
+//! A kernel in one thread, with virtual time and an order of ready processes that a seed decides.
 //!
-//! The kernel is the one that runs in production; what changes is its [`Environment`]. Time stands still while processes
-//! run, but for a microsecond at each step, and jumps to the next timer when none is ready. Which of the ready processes
-//! runs next is drawn from the seed, so each seed is another interleaving, and the same seed is always the same one: as long
-//! as bodies depend on nothing but the kernel.
+//! The kernel is the one that runs in production, with another [`Environment`]. While processes run, time advances only
+//! by a microsecond per step; when none is ready, it jumps to the next timer. The next process is drawn from the ready
+//! ones with the seed. So each seed yields another interleaving, and the same seed always yields the same one, as long
+//! as bodies depend only on the kernel.
 
 use std::io;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use crate::kernel::{Kernel, Settings, WorkerSeat};
 use crate::process::Process;
 use crate::worker::Worker;
 
-/// So much time passes at each step.
+/// How far each step advances the time.
 const STEP: Duration = Duration::from_micros(1);
 
-/// A machine whose time and random numbers are made up.
+/// A machine with virtual time and pseudorandom numbers.
 struct Virtual {
     start: Instant,
     passed_ns: AtomicU64,
@@ -78,8 +78,8 @@ impl Parking for Awake {
     }
 }
 
-/// SplitMix64: random enough to choose by, and the same everywhere.
-/// (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.)
+/// SplitMix64: random enough for choices, and the same everywhere. (Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", 2014.)
 #[derive(Debug, Clone)]
 struct Random(u64);
 
@@ -97,23 +97,23 @@ impl Random {
     }
 }
 
-/// Makes the time of a simulation pass: for a body that is to compute for a while.
+/// Advances the time of a simulation: for a body that simulates computing for a while.
 #[derive(Clone)]
 pub struct Passing(Arc<Virtual>);
 
 impl Passing {
-    /// So much time passes; if a process runs, it has computed for so long.
+    /// Advances the time; if a process runs, it has computed for that long.
     pub fn pass(&self, time: Duration) {
         self.0.pass(time);
     }
 }
 
-/// A kernel that runs only when it is asked for the next step, in the calling thread.
+/// A kernel that runs only step by step, in the calling thread.
 pub struct Simulation<H: Host> {
     machine: Arc<Virtual>,
     kernel: Arc<Kernel<H>>,
     pool: H::Pool,
-    /// Processes that a worker has been given and has not run.
+    /// Processes that the worker has taken and has not run.
     ready: Vec<Arc<Process<H>>>,
     order: Random,
     /// The place in the scheduler, while the calling thread does not hold it.
@@ -121,7 +121,7 @@ pub struct Simulation<H: Host> {
 }
 
 impl<H: Host> Simulation<H> {
-    /// A kernel of one worker, which the calling thread is while it runs the simulation.
+    /// Returns a kernel with one worker, which is the calling thread while it runs the simulation.
     pub fn new(settings: Settings, seed: u64, host: H) -> Self {
         let mut order = Random(seed);
         let machine = Arc::new(Virtual {
@@ -141,23 +141,23 @@ impl<H: Host> Simulation<H> {
         }
     }
 
-    /// The kernel.
+    /// Returns the kernel.
     pub fn kernel(&self) -> &Arc<Kernel<H>> {
         &self.kernel
     }
 
-    /// What makes time pass.
+    /// Returns a handle that advances the time.
     pub fn passing(&self) -> Passing {
         Passing(self.machine.clone())
     }
 
-    /// How much time has passed since the start.
+    /// Returns how much time has passed since the start.
     pub fn passed(&self) -> Duration {
         self.machine.passed()
     }
 
-    /// Runs one of the processes that are ready until it blocks, gives way or ends. If none is, lets the next timer fire,
-    /// or looks for deadlocks. False if nothing can happen any more.
+    /// Runs one of the ready processes until it blocks, yields or ends. If none is ready, fires the next timer, or
+    /// looks for deadlocks. Returns false if nothing can happen any more.
     pub fn step(&mut self) -> bool {
         if let Some(seat) = self.seat.take() {
             self.kernel.scheduler.enter(seat);
@@ -182,19 +182,19 @@ impl<H: Host> Simulation<H> {
         true
     }
 
-    /// Steps until nothing can happen any more, `steps_max` times at most; how often.
+    /// Steps until nothing can happen any more, but at most `steps_max` times; returns the number of steps.
     pub fn run(&mut self, steps_max: usize) -> usize {
         (0..steps_max).take_while(|_| self.step()).count()
     }
 
-    /// Takes all that is in the worker's queues.
+    /// Takes everything from the worker's queues.
     fn gather(&mut self) {
         while let Some(process) = self.kernel.scheduler.next() {
             self.ready.push(process);
         }
     }
 
-    /// Nothing is ready: true if something may be now.
+    /// Called when nothing is ready; returns true if something may be now.
     fn wake_somebody(&mut self) -> bool {
         let kernel = &self.kernel;
         if let Some(due) = [kernel.clock.next_due(), kernel.post.next_due()]

@@ -1,25 +1,25 @@
-//! Parking workers that have nothing to do, and waking them when there is something.
+//! Parks idle workers, and wakes them when there is work.
 //!
-//! No wake-up is lost: a worker first says that it is about to sleep and then looks once more; who brings work first
-//! makes it visible and then looks for sleepers. Of the two looks at least one sees the other's word, because both words
-//! and both looks are ordered by sequentially consistent fences.
+//! No wake-up is lost: a worker first announces that it will sleep, and then checks once more; whoever brings work
+//! first makes it visible, and then checks for sleepers. At least one of the two checks sees the other's word, because
+//! both words and both checks are ordered by sequentially consistent fences.
 //!
-//! Not each piece of work wakes a worker: while one is awake and searching, it will find the piece; and when it has
-//! found one it wakes the next, if there is more.
+//! Not every piece of work wakes a worker: while one is awake and searching, it will find the piece; and when it has
+//! found one, it wakes the next worker if there is more.
 
 use crate::sync::atomic::{AtomicUsize, Ordering, fence};
 use crate::sync::{Condvar, Mutex};
 
 pub(crate) struct Sleepers {
     workers: usize,
-    /// How many are parked or about to be.
+    /// The number of workers that are parked or about to be.
     asleep: AtomicUsize,
     state: Mutex<State>,
     beds: Box<[Condvar]>,
 }
 
 struct State {
-    /// The parked workers; the last one that came is the first to be woken.
+    /// The parked workers; the last one to park is the first to be woken.
     parked: Vec<usize>,
     woken: Box<[bool]>,
 }
@@ -37,8 +37,8 @@ impl Sleepers {
         }
     }
 
-    /// Parks the calling worker until it is woken, unless there is work by now. `last` is called if all workers are
-    /// asleep with this one. Whoever saw that all are asleep must be told when this returns, whether the worker slept or not.
+    /// Parks the calling worker until it is woken, unless there is work by now. Calls `last` if all workers are now
+    /// asleep. Whoever saw that all are asleep must be notified when this returns, whether or not the worker slept.
     pub(crate) fn park(&self, worker: usize, found_work: impl Fn() -> bool, last: &dyn Fn()) {
         let asleep = {
             let mut state = self.state.lock();
@@ -53,7 +53,7 @@ impl Sleepers {
         }
         if asleep == self.workers {
             last();
-            // It may have brought work, to this worker's own queues too.
+            // It may have brought work, even to this worker's own queues.
             if found_work() {
                 self.leave(worker);
                 return;
@@ -65,7 +65,7 @@ impl Sleepers {
         }
     }
 
-    /// Wakes one worker, if any sleeps. Call it after the work has been made visible.
+    /// Wakes one worker, if any is asleep. Must be called after the work has been made visible.
     pub(crate) fn wake_one(&self) {
         fence(Ordering::SeqCst);
         if self.asleep.load(Ordering::SeqCst) == 0 {
@@ -85,7 +85,7 @@ impl Sleepers {
         }
     }
 
-    /// True if no worker is awake.
+    /// Whether no worker is awake.
     pub(crate) fn all_asleep(&self) -> bool {
         self.asleep.load(Ordering::SeqCst) == self.workers
     }
@@ -96,7 +96,8 @@ impl Sleepers {
         self.beds[worker].notify_one();
     }
 
-    /// The worker found work after it had announced its sleep. Somebody may have woken it meanwhile: that is the same.
+    /// Called by a worker that found work after it had announced its sleep. It may have been woken meanwhile, which
+    /// makes no difference.
     fn leave(&self, worker: usize) {
         let mut state = self.state.lock();
         if let Some(place) = state.parked.iter().position(|other| *other == worker) {

@@ -1,7 +1,7 @@
-//! Snapshots: what a process is and does, asked for without stopping anybody.
+//! Snapshots: what a process is and does, read without stopping any process.
 //!
-//! A snapshot of one process takes that process's lock once, for as long as copying its lists takes. Snapshots of many are
-//! not of one instant: each is true for its process at some time between the call and its return.
+//! A snapshot of a process takes that process's lock once, while its lists are copied. Snapshots of many processes are
+//! not of the same instant: each is true for its process at some moment between the call and its return.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,10 +16,10 @@ use crate::process::state::Phase;
 use crate::process::{Process, WaitFor};
 use crate::registry::{Name, Named};
 
-/// No list of a snapshot is longer, so that a look at a process with a million links keeps nobody waiting.
+/// The longest list in a snapshot, so that a snapshot of a process with a million links delays nobody.
 pub const LIST_LEN_MAX: usize = 1000;
 
-/// So many slots of the table are looked at in one go.
+/// How many slots of the table are scanned in one step.
 const SLOTS_AT_ONCE: u32 = 1024;
 
 /// What a process is and does.
@@ -28,55 +28,55 @@ const SLOTS_AT_ONCE: u32 = 1024;
 pub struct Snapshot {
     /// Its id.
     pub id: Id,
-    /// Who spawned it.
+    /// The process that spawned it.
     pub parent: Option<Id>,
-    /// The names that it is registered under; of more than [`LIST_LEN_MAX`] only so many.
+    /// The names under which it is registered, at most [`LIST_LEN_MAX`] of them.
     pub names: Vec<String>,
-    /// How many there are.
+    /// The number of its names.
     pub names_len: usize,
-    /// What it does just now.
+    /// What it is doing.
     pub phase: Phase,
-    /// What it waits for, and which channel or process that is, if it is blocked.
+    /// If it is blocked: what it waits for, and the channel or process.
     pub wait: Option<(WaitFor, Id)>,
     /// Whether its memory is frozen.
     pub is_frozen: bool,
     /// Entries in its mailbox.
     pub mailbox_len: usize,
-    /// The bytes of its mailbox, with the room that is kept for more.
+    /// The size of its mailbox in bytes, including unused capacity.
     pub mailbox_bytes: usize,
-    /// How many entries have come so far.
+    /// How many entries have arrived so far.
     pub mail_total: u64,
     /// Whether exit signals become mail.
     pub traps_exits: bool,
-    /// The processes that it is linked to, in the order of their ids; of more than [`LIST_LEN_MAX`] only so many.
+    /// The processes that it is linked to, in the order of their ids, at most [`LIST_LEN_MAX`] of them.
     pub links: Vec<Id>,
-    /// How many there are.
+    /// The number of its links.
     pub links_len: usize,
     /// The processes that it monitors, at most [`LIST_LEN_MAX`] of them.
     pub monitors: Vec<Id>,
-    /// How many monitors it has, with those that have told of an end that it has not heard of yet.
+    /// The number of its monitors, including those with an end in the mailbox that it has not received yet.
     pub monitors_len: usize,
     /// The processes that monitor it, at most [`LIST_LEN_MAX`] of them.
     pub monitored_by: Vec<Id>,
-    /// How many monitors of others there are.
+    /// The number of monitors of others that watch it.
     pub monitored_by_len: usize,
     /// The timers that send to it.
     pub timers: usize,
-    /// How often a worker has begun to run it, modulo 2³².
+    /// How often a worker has started to run it, modulo 2³².
     pub runs: u32,
-    /// How long it has computed, estimated: a millisecond for each time slice that ended while it ran. Exact in the long run.
+    /// Its estimated CPU time: a millisecond for each time slice that ended while it ran. Exact in the long run.
     pub time_on_core: Duration,
-    /// How many time slices ago it was spawned, modulo 2³². Time slices pass only while something runs.
+    /// How many time slices ago it was spawned, modulo 2³². Time slices pass only while some process runs.
     pub age_slices: u32,
 }
 
 impl<H: Host> Kernel<H> {
-    /// The snapshot of a process; `None` once it has ended.
+    /// Returns the snapshot of a process; `None` once it has ended.
     pub fn snapshot(&self, id: Id) -> Option<Snapshot> {
         Some(self.snapshot_of(&*self.find(id)?))
     }
 
-    /// The snapshot of a process that the caller has.
+    /// Returns the snapshot of a process that the caller has.
     pub fn snapshot_of(&self, process: &Process<H>) -> Snapshot {
         let phase = process.state().phase();
         let mut snapshot = Snapshot {
@@ -128,18 +128,19 @@ impl<H: Host> Kernel<H> {
         snapshot
     }
 
-    /// The snapshots of all processes for which `select` returns true, in the order of their slots.
+    /// Returns the snapshots of all processes for which `select` returns true, in the order of their slots.
     pub fn snapshots(&self, select: impl FnMut(&Process<H>) -> bool) -> Vec<Snapshot> {
         self.snapshots_with(select, |_, snapshot| snapshot)
     }
 
-    /// As [`snapshots`](Self::snapshots), and `join` adds what the host knows of each process.
+    /// Like [`snapshots`](Self::snapshots); `join` adds what the host knows about each process.
     pub fn snapshots_with<T>(
         &self,
         mut select: impl FnMut(&Process<H>) -> bool,
         join: impl Fn(&Process<H>, Snapshot) -> T,
     ) -> Vec<T> {
-        // Not under the lock of the slot: `select` may ask the kernel, and the lock of the process is taken for each snapshot.
+        // Not under the lock of the slot: `select` may call the kernel, and each snapshot takes the lock of the
+        // process.
         let mut all = Vec::new();
         self.for_each_process(|process| all.push(process.clone()));
         let selected = all.iter().filter(|process| select(process));
@@ -148,11 +149,11 @@ impl<H: Host> Kernel<H> {
             .collect()
     }
 
-    /// The first `limit` processes behind the first `skip`, in the order of what `key` gives, of all for which it gives anything;
-    /// and how many those are. Equals come in the order of their ids.
+    /// Returns the first `limit` processes after the first `skip`, ordered by the result of `key`, of all for which it
+    /// returns a value; and the number of the latter. Equal ones are ordered by their ids.
     ///
-    /// Holds no more processes at a time than it gives, and those of a thousand slots, so a million are looked at in the
-    /// time that takes and with little memory.
+    /// Holds only the processes that it returns and those of a thousand slots at a time, so even a million processes
+    /// take little memory.
     pub fn first_by<K: Ord>(
         &self,
         skip: usize,
@@ -168,8 +169,8 @@ impl<H: Host> Kernel<H> {
         first.finish()
     }
 
-    /// Calls `visit` for each process, which may take locks: it is called under none. Those that come and go meanwhile may be
-    /// missed.
+    /// Calls `visit` for each process, without holding a lock, so that it may take locks. Processes that begin or end
+    /// meanwhile may be missed.
     pub fn visit_processes(&self, mut visit: impl FnMut(&Arc<Process<H>>)) {
         let mut some = Vec::new();
         for slot in (1..self.processes.end()).step_by(SLOTS_AT_ONCE as usize) {
@@ -180,64 +181,76 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Tells `observer` of all events from now on.
+    /// Notifies `observer` of all events from now on.
     pub fn observe(&self, observer: Arc<dyn Observer>) {
         self.observe_some(Interest::default(), observer);
     }
 
-    /// Tells `observer` of some events from now on.
+    /// Notifies `observer` of some events from now on.
     pub fn observe_some(&self, interest: Interest, observer: Arc<dyn Observer>) {
         self.events.add(interest, observer);
     }
 
-    /// How many are told of events.
+    /// Returns the number of observers.
     pub fn observers(&self) -> usize {
         self.events.len()
     }
 
-    /// `observer` is told of other events from now on. Nothing happens if it is told of none.
+    /// Changes the interest of `observer`. Does nothing if it is not registered.
     pub fn observe_others(&self, interest: Interest, observer: &Arc<dyn Observer>) {
         self.events.change(interest, observer);
     }
 
-    /// Tells `observer` of no further event; one may still be under way.
+    /// Stops notifying `observer`; one event may still be in progress.
     pub fn observe_no_more(&self, observer: &Arc<dyn Observer>) {
         self.events.remove(observer);
     }
 }
 
 impl<H: Host> Process<H> {
-    /// The number of entries in its mailbox, and the bytes that the mailbox takes up.
+    /// Returns the number of entries in its mailbox, and the size of the mailbox in bytes.
     pub fn mailbox_size(&self) -> (usize, usize) {
         let size = self.peek(|relations| (relations.mailbox.len(), relations.size()));
         size.unwrap_or_default()
     }
 
-    /// What it does just now.
+    /// Returns what it is doing.
     pub fn phase(&self) -> Phase {
         self.state().phase()
     }
 
-    /// How long it has computed: see [`Snapshot::time_on_core`].
+    /// Returns its CPU time: see [`Snapshot::time_on_core`].
     pub fn time_on_core(&self) -> Duration {
         TIME_SLICE * u32::try_from(self.slices()).unwrap_or(u32::MAX)
     }
 
-    /// Whether one of the names that it is registered under is one that `is_wanted`.
-    pub fn is_named(&self, is_wanted: impl FnMut(&str) -> bool) -> bool {
-        let named = self.peek(|relations| relations.membership.has_name(is_wanted));
-        named.unwrap_or(false)
+    /// Returns whether `is_wanted` accepts one of the names under which it is registered. Its lock is not held
+    /// meanwhile, as there may be 65,536.
+    pub fn is_named(&self, mut is_wanted: impl FnMut(&str) -> bool) -> bool {
+        let mut is_named = false;
+        self.visit_names_while(Named::Alone, |name| {
+            is_named = is_wanted(&String::from_utf8_lossy(&name));
+            !is_named
+        });
+        is_named
     }
 
-    /// Calls `visit` with each name of the process, or each of its groups, outside of its lock. Those that come and go meanwhile
-    /// may be missed.
+    /// Calls `visit` with each name of the process, or each of its groups, without holding its lock. Names that are
+    /// added or removed meanwhile may be missed.
     pub fn visit_names(&self, kind: Named, mut visit: impl FnMut(Name)) {
+        self.visit_names_while(kind, |name| {
+            visit(name);
+            true
+        });
+    }
+
+    /// The same until `visit` returns false.
+    fn visit_names_while(&self, kind: Named, mut visit: impl FnMut(Name) -> bool) {
         for from in (0..).step_by(LIST_LEN_MAX) {
             let part = self.peek(|relations| relations.membership.part(kind, from, LIST_LEN_MAX));
             let part = part.unwrap_or_default();
             let is_last = part.len() < LIST_LEN_MAX;
-            part.into_iter().for_each(&mut visit);
-            if is_last {
+            if !part.into_iter().all(&mut visit) || is_last {
                 return;
             }
         }

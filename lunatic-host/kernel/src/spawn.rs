@@ -13,19 +13,19 @@ use crate::process::{Process, Seed};
 use crate::system::System;
 use crate::table::Full;
 
-/// What a budget is charged for each process that lives, in bytes: for its record, its place in the table, and what its
-/// host keeps with it.
+/// The charge to a budget for each living process, in bytes: for its record, its place in the table, and the host's
+/// data.
 pub const RECORD_SIZE: u64 = 2 << 10;
 
-/// A limit of the host stands in the way of a spawn.
+/// The limit of the host that prevents a spawn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnLimit {
-    /// There are as many processes as there may be.
+    /// The largest number of processes is reached.
     Processes,
-    /// A budget has not so much left.
+    /// A budget does not have enough left.
     Budget(Exhausted),
-    /// A budget has no time on a core left.
+    /// A budget has no CPU time left.
     Spent,
     /// The machine has run out of something; in words.
     Machine(Arc<str>),
@@ -45,11 +45,11 @@ impl fmt::Display for SpawnLimit {
 impl std::error::Error for SpawnLimit {}
 
 impl<H: Host> Kernel<H> {
-    /// Spawns a process that begins to run as soon as a worker has time for it.
+    /// Spawns a process, which begins to run as soon as a worker has time for it.
     ///
     /// # Errors
     ///
-    /// [`SpawnLimit`] says what stands in the way; then nothing has happened.
+    /// [`SpawnLimit`] says what prevents it; then nothing has happened.
     pub fn spawn(&self, parent: &Process<H>, seed: Seed<H>) -> Result<Id, SpawnLimit> {
         let process = self.new_process(parent, seed)?;
         let id = process.id;
@@ -61,7 +61,7 @@ impl<H: Host> Kernel<H> {
     ///
     /// # Errors
     ///
-    /// [`SpawnLimit`] says what stands in the way; then nothing has happened.
+    /// [`SpawnLimit`] says what prevents it; then nothing has happened.
     pub fn new_process(&self, parent: &Process<H>, seed: Seed<H>) -> Result<Arc<Process<H>>, SpawnLimit> {
         if let Some(what) = self.host.shortage(self) {
             return Err(SpawnLimit::Machine(what));
@@ -79,7 +79,7 @@ impl<H: Host> Kernel<H> {
     ///
     /// # Errors
     ///
-    /// [`SpawnLimit`] says what stands in the way of its main process.
+    /// [`SpawnLimit`] says what prevents its main process.
     pub fn start_system(
         &self,
         data: H::System,
@@ -91,7 +91,7 @@ impl<H: Host> Kernel<H> {
         if is_sent_to {
             system.add_sender();
         }
-        // Before anything runs: a deadlock is looked for only in the systems of this list.
+        // Before anything runs: only the systems of this list are searched for deadlocks.
         self.systems.lock().push(system.clone());
         match self.insert(None, &system, seed) {
             Ok(main) => self.begin(main),
@@ -110,9 +110,9 @@ impl<H: Host> Kernel<H> {
         seed: Seed<H>,
     ) -> Result<Arc<Process<H>>, SpawnLimit> {
         let budget = seed.local.budget().cloned();
-        // Before the insert: from then on others can find the process, and it could not be taken back unseen.
+        // Before the insert: after that, others can find the process, and it could not be removed unnoticed.
         if let Some(budget) = &budget {
-            // Whoever spawns it is to end for that, and would only make more work.
+            // The spawning process must end for this reason, and would only cause more work.
             if budget.is_spent() {
                 return Err(SpawnLimit::Spent);
             }
@@ -120,7 +120,7 @@ impl<H: Host> Kernel<H> {
         }
         let mut process = None;
         let result = self.processes.insert(self.scheduler.worker(), |id| {
-            // While the slot is locked: nobody finds the process before its system knows that it is the main one.
+            // While the slot is locked: nobody can find the process before its system knows that it is the main one.
             if parent.is_none() {
                 system.set_main(id);
             }
@@ -147,15 +147,15 @@ impl<H: Host> Kernel<H> {
             .inspect_err(|_| budget.give_back(Resource::Processes, 1))
     }
 
-    /// A process has ended that was charged to the budget.
+    /// Gives back the charge for a process that has ended.
     pub(crate) fn give_process_back(budget: &Budget) {
         budget.give_back(Resource::Bodies, RECORD_SIZE);
         budget.give_back(Resource::Processes, 1);
     }
 
-    /// Kills what is left of a system, which nobody waits for any more.
+    /// Kills the rest of a system that nobody waits for any more.
     pub fn sweep(&self, system: &Arc<System<H>>) {
-        // Those that are spawned while this goes on are stopped when a worker takes them.
+        // Processes that are spawned meanwhile are stopped when a worker takes them.
         system.set_over();
         let mut left = Vec::new();
         self.for_each_process(|process| {
@@ -173,13 +173,13 @@ impl<H: Host> Kernel<H> {
         self.systems.lock().retain(|other| !Arc::ptr_eq(other, system));
     }
 
-    /// Drops all bodies, when no worker is left: they hold the kernel, and would keep it for ever.
+    /// Drops all bodies, when no worker is left: they hold a reference to the kernel, and would keep it alive forever.
     pub fn take_apart(&self) {
         let mut all = Vec::new();
         self.for_each_process(|process| all.push(process.clone()));
         for process in all {
             self.processes.remove(0, process.id);
-            // Whoever waits for the system would wait for ever.
+            // Otherwise, whoever waits for the system would wait forever.
             process.system.end(ExitReason::Killed);
             drop(process.take_apart());
         }

@@ -1,18 +1,18 @@
-//! A fixed amount of something that cannot be taken back, such as descriptors of the system, and who holds how much of it.
+//! A fixed amount of something that cannot be reclaimed, such as descriptors of the operating system, and its holders.
 //!
-//! How much each group may hold is decided by [`shares`](crate::shares). Nobody waits here: who may not have more is told so.
-//! Where waiting makes sense, there are [`permits`](crate::permits).
+//! [`shares`](crate::shares) decides how much each group may hold. Nobody waits here: a request above the share is
+//! refused. Where waiting makes sense, there are [`permits`](crate::permits).
 
 use std::sync::Arc;
 
 use crate::shares::{Group, Shares};
 use crate::sync::Mutex;
 
-/// Why somebody may not open something, for whom it is to be said.
+/// Why something cannot be opened, as a text for users.
 pub const EXHAUSTED: &str = "the host has no descriptor left for the process, as it and those that share descriptors with it have \
                              many files and sockets open: close some, or raise the system's limit (`ulimit -n`)";
 
-/// So many units, of which groups hold portions.
+/// A number of units, of which groups hold portions.
 #[derive(Debug)]
 pub struct Stock {
     max: u64,
@@ -20,7 +20,7 @@ pub struct Stock {
 }
 
 impl Stock {
-    /// So many units, of which nobody holds any, and of which a group may hold three times what it leaves free.
+    /// Returns `max` free units, of which a group may hold three times what it leaves free.
     pub fn new(max: u64) -> Arc<Self> {
         Arc::new(Self {
             max,
@@ -28,18 +28,18 @@ impl Stock {
         })
     }
 
-    /// How many there are.
+    /// Returns the number of units.
     pub fn max(&self) -> u64 {
         self.max
     }
 
-    /// What all hold together.
+    /// Returns what all groups hold together.
     pub fn held(&self) -> u64 {
         self.shares.lock().total()
     }
 }
 
-/// What somebody of a group holds; dropping it gives it back.
+/// The units that a member of a group holds; given back on drop.
 #[derive(Debug)]
 pub struct Portion {
     stock: Arc<Stock>,
@@ -48,7 +48,7 @@ pub struct Portion {
 }
 
 impl Portion {
-    /// Nothing yet, for one of the group.
+    /// Returns an empty portion for a member of the group.
     pub fn none(stock: &Arc<Stock>, group: &Arc<Group>) -> Self {
         Self {
             stock: stock.clone(),
@@ -57,13 +57,13 @@ impl Portion {
         }
     }
 
-    /// So many units; `None` if the group may not have so many more.
+    /// Takes this many units; `None` if the group may not have them.
     pub fn take(stock: &Arc<Stock>, group: &Arc<Group>, amount: u64) -> Option<Self> {
         let mut portion = Self::none(stock, group);
         portion.grow(amount).then_some(portion)
     }
 
-    /// Takes so many units more; false, and nothing is taken, if the group may not have them.
+    /// Takes this many further units; returns false, and takes nothing, if the group may not have them.
     #[must_use]
     pub fn grow(&mut self, amount: u64) -> bool {
         let grows = self.stock.shares.lock().take(&self.group, amount);
@@ -73,11 +73,11 @@ impl Portion {
         grows
     }
 
-    /// Gives so many units back.
+    /// Gives this many units back.
     ///
     /// # Panics
     ///
-    /// If it has not so many.
+    /// If the portion is smaller.
     pub fn shrink(&mut self, amount: u64) {
         self.amount = self
             .amount

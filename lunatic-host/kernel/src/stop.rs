@@ -1,4 +1,4 @@
-//! How far the orderly stop of a system has come: see `shutdown`.
+//! The progress of the orderly stop of a system: see `shutdown`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,19 +11,19 @@ use crate::hash::NumberSet;
 #[derive(Default)]
 pub(crate) struct Stop {
     is_asked_for: AtomicBool,
-    /// Once the main process has ended.
+    /// Set once the main process has ended.
     after_main: Mutex<Option<AfterMain>>,
 }
 
 struct AfterMain {
     /// How the main process ended.
     reason: ExitReason,
-    /// Those that are to end before the system does, and have not.
+    /// The processes that must end before the system does, and have not.
     left: NumberSet<Id>,
 }
 
 impl Stop {
-    /// From now on the system is to end. False if that was known.
+    /// Records that the system must end. False if that was already known.
     pub(crate) fn ask(&self) -> bool {
         !self.is_asked_for.swap(true, Ordering::AcqRel)
     }
@@ -32,7 +32,7 @@ impl Stop {
         self.is_asked_for.load(Ordering::Acquire)
     }
 
-    /// The main process has ended, and these are to end before the system does.
+    /// Records that the main process has ended, and that these must end before the system does.
     pub(crate) fn main_ended(&self, reason: ExitReason, left: impl Iterator<Item = Id>) {
         let left = left.collect();
         *self.after_main.lock() = Some(AfterMain { reason, left });
@@ -43,7 +43,7 @@ impl Stop {
         self.after_main.lock().as_ref().map(|after| after.reason.clone())
     }
 
-    /// A process has ended. How the main process did, if now nobody is left.
+    /// Records that a process has ended. Returns how the main process ended, if nobody is left now.
     pub(crate) fn without(&self, ended: Id) -> Option<ExitReason> {
         let mut after = self.after_main.lock();
         let after = after.as_mut()?;
@@ -51,7 +51,7 @@ impl Stop {
         after.reason_if_over()
     }
 
-    /// Those that have ended are not waited for. How the main process did, if now nobody is left.
+    /// Removes processes that have ended. Returns how the main process ended, if nobody is left now.
     pub(crate) fn without_all(&self, has_ended: impl Fn(Id) -> bool) -> Option<ExitReason> {
         let mut after = self.after_main.lock();
         let after = after.as_mut()?;

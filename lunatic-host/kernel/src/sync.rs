@@ -1,11 +1,11 @@
-//! The atomics and locks of what `tests/loom` models. There, a module of this name has loom's in their place, and the
-//! host's files are compiled with it, so they name these things by `crate::sync` and nothing else.
+//! The atomics and locks of what `tests/loom` models. There, a module with this name provides loom's versions, and the
+//! host's files are compiled with it. So these files use only `crate::sync` for these things.
 
 pub(crate) use std::sync::atomic;
 
 pub(crate) use parking_lot::{Condvar, Mutex};
 
-/// The interface of loom's cell.
+/// A cell with the interface of loom's.
 pub(crate) struct UnsafeCell<T>(std::cell::UnsafeCell<T>);
 
 impl<T> UnsafeCell<T> {
@@ -19,15 +19,15 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Gives back what others ask for by exchanges. Of those, each follows in the order of changes on what it finds, so a plain store
-/// is enough.
+/// Releases what others acquire by exchanges. Each exchange follows the value that it reads in the order of
+/// modifications, so a plain store is enough.
 #[inline]
 pub(crate) fn clear(held: &atomic::AtomicBool) {
     held.store(false, atomic::Ordering::Release);
 }
 
-/// To be called between two looks for what another thread is about to do, after so many looks: waits for some nanoseconds at
-/// first, later lets other threads run, and at last sleeps.
+/// Called between two checks for an imminent action of another thread, after this many checks: first waits for some
+/// nanoseconds, later yields to other threads, and finally sleeps.
 pub(crate) fn relax(looks: u32) {
     const NEAR: u32 = 64;
     const SOON: u32 = 128;

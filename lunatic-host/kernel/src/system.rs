@@ -1,4 +1,4 @@
-//! Systems: a main process and all its descendants, and how they end together.
+//! Systems: a main process and its descendants, and how they end together.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -16,13 +16,13 @@ use crate::process::Process;
 use crate::stop::Stop;
 use crate::time::Time;
 
-/// A main process and all its descendants. It ends when the main process ends, or in an orderly stop a little later.
+/// A main process and its descendants. It ends when the main process ends, or in an orderly stop a little later.
 pub struct System<H: Host> {
-    /// What the host keeps with it.
+    /// What the host keeps for it.
     pub data: H::System,
-    /// What time it is for its processes.
+    /// The time for its processes.
     pub time: Time<Arc<Process<H>>>,
-    /// What the host has for all that it keeps for processes.
+    /// The host's budget for everything that it keeps for processes.
     pub(crate) host: Arc<Budget>,
     main: OnceLock<Id>,
     /// The main process has ended or is about to: no other process of the system runs any more.
@@ -34,7 +34,7 @@ pub struct System<H: Host> {
     ended: Condvar,
 }
 
-/// How a system ended, and who waits for that without blocking a thread.
+/// How a system ended, and the tasks that wait for this.
 #[derive(Default)]
 struct Exit {
     reason: Option<ExitReason>,
@@ -56,40 +56,40 @@ impl<H: Host> System<H> {
         })
     }
 
-    /// The main process, once there is one.
+    /// Returns the main process, once there is one.
     pub fn main(&self) -> Option<Id> {
         self.main.get().copied()
     }
 
     pub(crate) fn set_main(&self, id: Id) {
-        // A system is given one main process, before it is known to anybody else.
+        // A system is given one main process, before anyone else knows it.
         let _ = self.main.set(id);
     }
 
-    /// Whether this is the main process.
+    /// Returns whether this is the main process.
     pub fn is_main(&self, id: Id) -> bool {
         self.main.get() == Some(&id)
     }
 
-    /// True once the main process has ended or is about to.
+    /// Returns whether the main process has ended or is about to.
     pub fn is_over(&self) -> bool {
         self.over.load(Ordering::Acquire)
     }
 
-    /// No process of the system runs from now on.
+    /// From now on, no process of the system runs.
     pub(crate) fn set_over(&self) {
         self.over.store(true, Ordering::Release);
     }
 
-    /// The process is about to end. If it is the main process, nobody else runs from now on: they would only see the
-    /// main process's channels close. In an orderly stop they go on, to end in order.
+    /// Called when a process is about to end. If it is the main process, the others do not run from now on: they would
+    /// only see the main process's channels close. In an orderly stop they continue, to end in order.
     pub fn process_ends(&self, id: Id) {
         if self.is_main(id) && !self.stop.is_asked_for() {
             self.set_over();
         }
     }
 
-    /// The system ends with this reason, unless it has ended.
+    /// Ends the system with this reason, unless it has ended.
     pub fn end(&self, reason: ExitReason) {
         self.set_over();
         let wakers = {
@@ -101,12 +101,12 @@ impl<H: Host> System<H> {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// How the system ended, if it has.
+    /// Returns how the system ended, if it has.
     pub fn exit_reason(&self) -> Option<ExitReason> {
         self.exit.lock().reason.clone()
     }
 
-    /// How the system ended; if it has not, the task of `context` is woken then.
+    /// Returns how the system ended; if it has not, the task of `context` is woken when it does.
     pub fn poll_ended(&self, context: &Context<'_>) -> Poll<ExitReason> {
         let mut exit = self.exit.lock();
         if let Some(reason) = &exit.reason {
@@ -118,23 +118,24 @@ impl<H: Host> System<H> {
         Poll::Pending
     }
 
-    /// Somebody outside may send to its processes from now on: that all of them wait is no deadlock.
+    /// Records that someone outside may send to the system's processes from now on: it is then no deadlock if all of
+    /// them wait.
     pub fn add_sender(&self) {
         self.senders.fetch_add(1, Ordering::SeqCst);
     }
 
-    /// One who called [`add_sender`](Self::add_sender) sends no more. `Kernel::wake_spare` then has a worker look whether
-    /// those that wait wait for each other.
+    /// Undoes [`add_sender`](Self::add_sender). `Kernel::wake_spare` then makes a worker check whether the waiting
+    /// processes wait for each other.
     pub fn remove_sender(&self) {
         self.senders.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Whether anybody outside may send to its processes.
+    /// Returns whether anyone outside may send to its processes.
     pub fn has_senders(&self) -> bool {
         self.senders.load(Ordering::SeqCst) > 0
     }
 
-    /// Waits until the main process has ended, and tells how.
+    /// Waits until the system has ended, and returns how.
     pub fn wait(&self) -> ExitReason {
         let mut exit = self.exit.lock();
         loop {
@@ -145,7 +146,7 @@ impl<H: Host> System<H> {
         }
     }
 
-    /// [`wait`](Self::wait) until `deadline`. `None` if the main process still runs then.
+    /// [`wait`](Self::wait) until `deadline`. `None` if the system has not ended by then.
     pub fn wait_until(&self, deadline: Instant) -> Option<ExitReason> {
         let mut exit = self.exit.lock();
         while exit.reason.is_none() {
@@ -156,7 +157,7 @@ impl<H: Host> System<H> {
         exit.reason.clone()
     }
 
-    /// [`wait`](Self::wait) until `timeout` has passed since `now`, or for ever if that is too far away to be told.
+    /// [`wait`](Self::wait) until `timeout` has passed since `now`; forever, if that time is not representable.
     pub fn wait_timeout(&self, now: Instant, timeout: Duration) -> Option<ExitReason> {
         match now.checked_add(timeout) {
             Some(deadline) => self.wait_until(deadline),

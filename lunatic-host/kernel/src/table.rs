@@ -1,11 +1,11 @@
-//! A table of values that are found by [`Id`] from any thread.
+//! A table of values that any thread can find by [`Id`].
 //!
-//! A value that is put into a slot gets the slot's next *use*. A slot is used 2²⁶ times; then it is retired: it stays empty, and
-//! another is made in its place. So no id is ever given out twice, however long a program runs.
+//! A value that is put into a slot gets the slot's next *use*. A slot is used 2²⁶ times; then it is retired: it stays
+//! empty, and another is made in its place. So no id is ever given out twice, however long a program runs.
 //!
-//! Slots live in chunks that are never moved or freed, so a lookup takes no lock but the slot's own. Free slots wait in
-//! one list a worker; a worker whose list is empty takes half of another's before it makes new slots, so the table
-//! grows to the largest number of values that ever lived at once and no further.
+//! Slots are in chunks that are never moved or freed, so a lookup takes only the slot's own lock. Free slots wait in
+//! one list per worker; a worker whose list is empty takes half of another's before it makes new slots. So the table
+//! grows no larger than the largest number of values that ever existed at a time.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -15,18 +15,18 @@ use parking_lot::Mutex;
 use crate::address::{Id, SLOT_BITS, USE_BITS};
 use crate::latch::{Held, Latch};
 
-/// Number of free lists. Workers beyond that share.
+/// The number of free lists. Further workers share.
 const LISTS: usize = 32;
-/// How many new slots a list takes at once.
+/// How many new slots a list takes at a time.
 const BATCH: u32 = 64;
-/// The first chunk holds this many slots, each further one as many as all before it together.
+/// The size of the first chunk; each further chunk has as many slots as all before it together.
 const FIRST_CHUNK: u32 = 1024;
 const CHUNKS: usize = (SLOT_BITS - FIRST_CHUNK.trailing_zeros() + 1) as usize;
 
 /// The number of a slot's last use.
 const USE_LAST: u32 = (1 << USE_BITS) - 1;
 
-/// The table is full: it holds as many values as it may.
+/// The table has reached its largest number of values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Full;
 
@@ -34,12 +34,12 @@ pub struct Full;
 pub struct Table<T> {
     chunks: [OnceLock<Chunk<T>>; CHUNKS],
     free: [Padded<Mutex<Vec<u32>>>; LISTS],
-    /// The lowest index that was never used. Index 0 is none.
+    /// The lowest index that was never used. Index 0 stays unused.
     fresh: AtomicU32,
-    /// Slots that have had their last use.
+    /// The number of slots that have had their last use.
     retired: AtomicU32,
     len_max: u32,
-    /// The number of each slot's first use: 0, but for tests of the last.
+    /// The number of each slot's first use: 0, except in tests of the last use.
     first_use: u32,
 }
 
@@ -51,13 +51,13 @@ type Chunk<T> = Box<[Latch<Slot<T>>]>;
 struct Padded<T>(T);
 
 struct Slot<T> {
-    /// The number of its present use, or of the next one if it is empty.
+    /// The number of its current use, or of the next one if it is empty.
     number: u32,
     value: Option<T>,
 }
 
 impl<T> Table<T> {
-    /// An empty table for at most `len_max` values at a time (rounded up to the next batch of 64).
+    /// Returns an empty table for at most `len_max` values at a time (rounded up to the next batch of 64).
     pub fn new(len_max: u32) -> Self {
         Self {
             chunks: [const { OnceLock::new() }; CHUNKS],
@@ -69,7 +69,7 @@ impl<T> Table<T> {
         }
     }
 
-    /// Puts a value into a free slot. `list` is the caller's worker number, any number will do.
+    /// Puts a value into a free slot. `list` is the caller's worker number; any number will do.
     pub fn insert(&self, list: usize, make: impl FnOnce(Id) -> T) -> Result<Id, Full> {
         let index = self.take_free(list % LISTS)?;
         let mut slot = self.slot(index).expect("a free index has a slot").lock();
@@ -78,7 +78,7 @@ impl<T> Table<T> {
         Ok(id)
     }
 
-    /// Empties the slot of `id` and gives back what was in it; `None` if it was removed before.
+    /// Empties the slot of `id` and returns its value; `None` if it had already been removed.
     pub fn remove(&self, list: usize, id: Id) -> Option<T> {
         let (value, is_used_up) = {
             let mut slot = self.locked(id)?;
@@ -88,7 +88,7 @@ impl<T> Table<T> {
             (value, is_used_up)
         };
         if is_used_up {
-            // In no list, it is never found free again; and empty, it is never found by an id.
+            // It is in no list, so it is never reused; and it is empty, so it is never found by an id.
             self.retired.fetch_add(1, Ordering::Relaxed);
         } else {
             self.free[list % LISTS].0.lock().push(id.slot());
@@ -96,13 +96,13 @@ impl<T> Table<T> {
         Some(value)
     }
 
-    /// The value of `id`, locked; `None` once it was removed.
+    /// Returns the value of `id`, locked; `None` if it was removed.
     pub fn get(&self, id: Id) -> Option<Entry<'_, T>> {
         let slot = self.locked(id)?;
         slot.value.is_some().then_some(Entry(slot))
     }
 
-    /// The slot of `id`, locked, if this is its present use.
+    /// The slot of `id`, locked, if this is its current use.
     fn locked(&self, id: Id) -> Option<Held<'_, Slot<T>>> {
         if !id.is_here() {
             return None;
@@ -111,12 +111,12 @@ impl<T> Table<T> {
         (slot.number == id.number()).then_some(slot)
     }
 
-    /// Calls `visit` for each value; values that come and go meanwhile may be missed.
+    /// Calls `visit` for each value; values that are added or removed meanwhile may be missed.
     pub fn for_each(&self, visit: impl FnMut(Id, &mut T)) {
         self.for_each_in(1..self.end(), visit);
     }
 
-    /// The index behind the last slot.
+    /// Returns the index after the last slot.
     pub fn end(&self) -> u32 {
         self.fresh.load(Ordering::Acquire)
     }
@@ -182,7 +182,7 @@ impl<T> Table<T> {
     }
 }
 
-/// Where an index lives: its chunk, its place in it, and the chunk's length.
+/// The location of an index: its chunk, its place in the chunk, and the chunk's length.
 fn place(index: u32) -> (usize, usize, usize) {
     if index < FIRST_CHUNK {
         return (0, index as usize, FIRST_CHUNK as usize);
@@ -255,7 +255,7 @@ mod tests {
         );
     }
 
-    /// A table whose slots have so many uses left.
+    /// A table whose slots have a given number of uses left.
     fn nearly_used_up<T>(len_max: u32, uses: u32) -> Table<T> {
         Table {
             first_use: USE_LAST + 1 - uses,

@@ -1,11 +1,11 @@
-//! What time it is in a system: that of the machine, or, for tests, a time that stands still until it must move.
+//! The time in a system: that of the machine, or, for tests, a time that stands still until it must advance.
 //!
-//! The main process of a system can *pause* its time, for good. From then on its clock stands, and the timers of its
-//! processes are kept apart. When every process of the system waits, the clock jumps to the next of these timers, which
-//! fires. So a program that waits for hours is done at once, in the same order, and nothing depends on how fast the
-//! machine is. What waits for something outside, such as input, keeps the time from moving.
+//! The main process of a system can *pause* its time, permanently. From then on its clock stands still, and the timers
+//! of its processes are kept separately. When every process of the system waits, the clock jumps to the next of these
+//! timers, which fires. So a program that waits for hours finishes immediately, in the same order, and nothing depends
+//! on the speed of the machine. A wait for something outside, such as input, prevents the time from advancing.
 //!
-//! Timers that were set before the pause stay with the machine's time.
+//! Timers that were set before the pause keep following the machine's time.
 
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -39,7 +39,7 @@ impl<W> Clone for Time<W> {
 }
 
 impl<W> Time<W> {
-    /// The machine's.
+    /// Returns the machine's time.
     pub fn new(machine: Arc<dyn Environment>) -> Self {
         Self(Arc::new(Inner {
             start: machine.now(),
@@ -48,7 +48,7 @@ impl<W> Time<W> {
         }))
     }
 
-    /// Stops the clock; nothing happens if it stands already.
+    /// Stops the clock; does nothing if it is already stopped.
     pub fn pause(&self) {
         self.0.paused.get_or_init(|| Paused {
             now: Mutex::new(self.0.machine.now()),
@@ -57,12 +57,12 @@ impl<W> Time<W> {
         });
     }
 
-    /// The time that stands still, if it does.
+    /// Returns the paused time, if it is paused.
     pub fn paused(&self) -> Option<&Paused<W>> {
         self.0.paused.get()
     }
 
-    /// The time now.
+    /// Returns the current time.
     pub fn now(&self) -> Instant {
         match self.paused() {
             None => self.0.machine.now(),
@@ -70,25 +70,25 @@ impl<W> Time<W> {
         }
     }
 
-    /// How much time has passed since the system began.
+    /// Returns how much time has passed since the system began.
     pub fn since_start(&self) -> Duration {
         self.now().saturating_duration_since(self.0.start)
     }
 
-    /// The clock that new sleepers are set on; `clock` is the machine's.
+    /// Returns the clock for new sleepers; `clock` is the machine's.
     pub fn clock<'a>(&'a self, clock: &'a Clock<W>) -> &'a Clock<W> {
         self.paused().map_or(clock, |paused| &paused.clock)
     }
 
-    /// The post that new timers are set on; `post` is the machine's.
+    /// Returns the post for new timers; `post` is the machine's.
     pub fn post<'a>(&'a self, post: &'a Post) -> &'a Post {
         self.paused().map_or(post, |paused| &paused.post)
     }
 }
 
 impl<W> Paused<W> {
-    /// All processes of the system wait: goes on to the next time that a sleeper is woken or a timer fires; false if there is
-    /// none.
+    /// Called when all processes of the system wait: advances to the next time at which a sleeper is woken or a timer
+    /// fires; false if there is none.
     pub fn advance(&self, keeper: &(impl Timekeeper<W> + Postman), machine: &dyn Environment) -> bool {
         let next = [self.clock.next_due(), self.post.next_due()]
             .into_iter()

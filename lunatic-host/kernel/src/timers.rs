@@ -1,6 +1,6 @@
-//! Timers of processes: whose they are, what they hold, and how many there may be.
+//! Timers of processes: their owners, their contents, and their limits.
 //!
-//! A timer belongs to the process that it sends to, and goes when that ends. The process that set it pays for it
+//! A timer belongs to the process to which it sends, and is removed when that ends. The process that set it pays for it
 //! ([`crate::post`]).
 
 use std::any::Any;
@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use lunatic_sys::codes::{IN_PLACE_LEN_MAX, MESSAGE_LEN_MAX};
 
+use crate::address::Id;
 use crate::budget::{Payer, Receipt, Resource};
 use crate::channel::Message;
 use crate::host::{Host, Local};
@@ -19,10 +20,10 @@ use crate::process::Process;
 use crate::relations::mailbox::{Body, Kind, Mail};
 use crate::system::System;
 
-/// The most timers that one process has at a time.
+/// The most timers of a process at a time.
 pub const TIMERS_MAX: usize = 1 << 16;
 
-/// The most timers that one process has while others set more: so others leave it as many.
+/// The most timers that a process can have while others set more: so others leave it as many.
 pub const TIMERS_MAX_BY_OTHERS: usize = TIMERS_MAX / 2;
 
 /// Why a timer was not set.
@@ -30,9 +31,10 @@ pub const TIMERS_MAX_BY_OTHERS: usize = TIMERS_MAX / 2;
 pub enum TimerRefusal {
     /// The process that it sends to has ended.
     Closed,
-    /// The process that it sends to has as many timers as it may.
+    /// The process that it sends to has reached its limit of timers.
     TooMany,
-    /// The message is longer than [`MESSAGE_LEN_MAX`], or than [`IN_PLACE_LEN_MAX`] if it is sent at intervals, or who sets the timer has not so much memory left.
+    /// The message is longer than [`MESSAGE_LEN_MAX`], or than [`IN_PLACE_LEN_MAX`] if it is sent at intervals; or the
+    /// process that sets the timer does not have enough memory left.
     Limit,
 }
 
@@ -49,14 +51,14 @@ impl fmt::Display for TimerRefusal {
 impl std::error::Error for TimerRefusal {}
 
 impl<H: Host> Kernel<H> {
-    /// Sends `mail` after `delay` by the clock of the system of `setter`, under a number that nobody can guess. What it holds
-    /// meanwhile, and the time that it takes to send it, are taken from the budget of `setter`.
+    /// Sends `mail` after `delay`, by the clock of the system of `setter`. Returns a number that nobody can guess. The
+    /// bytes that the timer holds, and the CPU time for sending, are charged to the budget of `setter`.
     ///
     /// # Errors
     ///
     /// [`TimerRefusal`] says why not; then nothing has happened.
     pub fn set_timer(&self, setter: &Process<H>, delay: Duration, mail: TimedMail) -> Result<u64, TimerRefusal> {
-        // That of an interval is copied each time, by a thread for which all other timers wait.
+        // The message of an interval is copied each time, by a thread for which all other timers wait.
         let len_max = mail.interval.map_or(MESSAGE_LEN_MAX, |_| IN_PLACE_LEN_MAX);
         if mail.body.len() > len_max {
             return Err(TimerRefusal::Limit);
@@ -67,7 +69,7 @@ impl<H: Host> Kernel<H> {
         paid.grow(letter.size()).map_err(|_| TimerRefusal::Limit)?;
         letter.paid = Some(paid);
         let time = &setter.system.time;
-        // A time that is too far away to be told never comes; the farthest that can be told is as good.
+        // A time that is not representable never comes; the latest representable time is as good.
         let due = time.now().checked_add(delay).unwrap_or_else(|| time.now() + FAR);
         let max = if owner.id == setter.id {
             TIMERS_MAX
@@ -75,13 +77,13 @@ impl<H: Host> Kernel<H> {
             TIMERS_MAX_BY_OTHERS
         };
         let timer = self.random();
-        // The owner knows its timers, so that they go when it ends. It cannot end in between, and the timer cannot have sent
-        // before its owner knows it.
+        // The owner knows its timers, so that they are removed when it ends. It cannot end in between, and the timer
+        // cannot send before its owner knows it.
         let set = owner.relate(|relations| {
             if relations.timers.len() >= max {
                 return Err(TimerRefusal::TooMany);
             }
-            // Refused, not owed: whoever sets it may be a stranger, for whom the owner is not to end.
+            // Refused instead of owed: the setter may be a stranger, for whom the owner must not end.
             if relations.check_room(owner.purse()).is_err() {
                 return Err(TimerRefusal::Limit);
             }
@@ -93,7 +95,7 @@ impl<H: Host> Kernel<H> {
         set.unwrap_or(Err(TimerRefusal::Closed))
     }
 
-    /// Takes a timer away; false if it sends nothing any more.
+    /// Cancels a timer; returns false if it would send nothing more.
     pub fn cancel_timer(&self, system: &System<H>, timer: u64) -> bool {
         let letter = self.take_timer(system, timer);
         if let Some(letter) = &letter {
@@ -102,21 +104,21 @@ impl<H: Host> Kernel<H> {
         letter.is_some()
     }
 
-    /// Takes a timer off the post, whichever it is on.
+    /// Removes a timer from its post, whichever that is.
     pub(crate) fn take_timer(&self, system: &System<H>, timer: u64) -> Option<Arc<Letter>> {
         let own = system.time.paused().map(|_| system.time.post(&self.post));
         let taken = self.post.cancel(timer);
         taken.or_else(|| own.and_then(|post| post.cancel(timer)))
     }
 
-    /// A timer that was taken off the post is its owner's no more.
+    /// Removes a timer, which has left its post, from its owner.
     fn forget_timer(&self, timer: u64, letter: &Letter) {
         if let Some(owner) = self.find(letter.mail.to) {
             let _ = owner.relate(|relations| relations.timers.remove(timer));
         }
     }
 
-    /// Gives a parcel to the intake of a process. If that has none, the parcel is dropped.
+    /// Gives a parcel to the intake of a process. If there is none, the parcel is dropped.
     fn hand_in(&self, to: &Arc<Process<H>>, parcel: Box<dyn Any + Send>) {
         let accepted = to.relate(|relations| relations.any_intake().is_some_and(|intake| intake.accept(parcel)));
         if accepted == Ok(true) {
@@ -124,7 +126,7 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Puts what a timer sends where it belongs.
+    /// Delivers what a timer sends.
     fn bring(&self, mail: &TimedMail, body: impl FnOnce() -> Body) {
         let Some(owner) = self.find(mail.to) else { return };
         if let Some(parcel) = &mail.parcel {
@@ -136,11 +138,11 @@ impl<H: Host> Kernel<H> {
         }
         let body = body();
         let mail = Mail {
-            kind: Kind::of_message(mail.trace.clone()),
+            kind: Kind::of_message(Id::NONE, mail.trace.clone()),
             tag: mail.tag,
             body,
         };
-        // A mailbox that is full misses what a timer sends, as it would miss what a process sends.
+        // A full mailbox misses what a timer sends, as it would miss what a process sends.
         if owner.relate(|relations| self.queue(&owner, relations, mail)) == Ok(Ok(true)) {
             self.scheduler.wake_owned(owner);
         }
@@ -160,7 +162,7 @@ impl<H: Host> Postman for Kernel<H> {
 
     fn refuse(&self, timer: u64, letter: &Letter) {
         self.forget_timer(timer, letter);
-        // It may sleep, and would not be looked at for as long.
+        // It may be asleep, and would not be checked for as long.
         if let Some(setter) = self.find(letter.from)
             && setter.is_out_of_budget()
         {
@@ -169,10 +171,7 @@ impl<H: Host> Postman for Kernel<H> {
     }
 
     fn ran_out(&self) {
-        // The worker that went to sleep last saw that there were timers. Now one has to look for deadlocks again.
-        if !self.scheduler.is_busy() {
-            self.scheduler.wake_spare();
-        }
+        self.look_for_deadlocks();
     }
 }
 

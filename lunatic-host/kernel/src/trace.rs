@@ -1,44 +1,44 @@
-//! Trace contexts that travel: with a message, a spawn.
+//! Trace contexts that are passed on with messages and spawns.
 //!
-//! Most messages have none. So nothing is made larger for them: mail has the context in its kind, where there is room, and a
-//! channel that was never sent one has no list of them.
+//! Most messages have none. So nothing is made larger for them: mail keeps the context in its kind, where there is
+//! room, and a channel that was never sent one has no list of them.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lunatic_sys::trace::Context;
 
-/// Which request something belongs to, if that is known.
+/// The request that something belongs to, if known.
 pub type Trace = Option<Arc<Context>>;
 
-/// What a context takes up, in bytes. All that hold the same one pay for it, as each may be the last.
+/// Returns the size of a context in bytes. All holders of the same context pay for it, because each may be the last.
 #[inline]
 pub fn size(trace: &Trace) -> usize {
     trace.as_ref().map_or(0, |context| size_of_context(context))
 }
 
-/// As [`size`], for one that is there.
+/// Like [`size`], for an existing context.
 pub(crate) fn size_of_context(context: &Context) -> usize {
-    // With the two counts of its holders, and its place in a list that may be half empty.
+    // With its two reference counts, and its place in a list that may be half empty.
     size_of::<Context>() + context.state.len() + 48
 }
 
-/// The contexts of the messages that wait in a queue, as far as they have any.
+/// The contexts of the messages in a queue, for those that have one.
 #[derive(Default)]
 pub(crate) struct Traces {
-    /// How many messages have left the queue since this list is kept.
+    /// How many messages have left the queue since this list exists.
     left: usize,
-    /// Of each message with a context, its number: those that have left and those before it.
+    /// For each message with a context, its number: the messages that have left plus those before it.
     entries: VecDeque<(usize, Arc<Context>)>,
 }
 
 impl Traces {
-    /// A message with a context was put behind `before` others.
+    /// Adds a message with a context, after `before` others.
     pub(crate) fn push(&mut self, before: usize, context: Arc<Context>) {
         self.entries.push_back((self.left + before, context));
     }
 
-    /// The first message has left the queue: its context.
+    /// Removes the first message; returns its context.
     pub(crate) fn pop(&mut self) -> Trace {
         let number = self.left;
         self.left += 1;
@@ -47,7 +47,7 @@ impl Traces {
         Some(context)
     }
 
-    /// Whether no message that waits has one.
+    /// Whether no queued message has one.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

@@ -1,7 +1,7 @@
-//! Waiting inside a body, for another process or until a time: futures that a body polls when a worker runs it.
+//! Waits inside a body, for another process or until a time: futures that a body polls when a worker runs it.
 //!
-//! Each wait follows the same steps: try; if it cannot be done now, leave a waiter; block; when woken, take the waiter
-//! back and try again. The waiter is taken back however the wait ends, also when the process is killed meanwhile.
+//! Each wait follows the same steps: try; if that is not possible now, leave a waiter; block; when woken, withdraw the
+//! waiter and try again. The waiter is withdrawn however the wait ends, even if the process is killed meanwhile.
 
 use std::future::{Future, poll_fn};
 use std::ops::Deref;
@@ -18,7 +18,7 @@ use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::process::{Process, WaitFor};
 
-/// One wait of one process: its timer, if it has one, lives as long as this.
+/// One wait of a process. Its timer, if there is one, lives as long as this value.
 pub struct Wait<'a, H: Host> {
     /// The kernel of the process.
     pub kernel: Held<'a, Kernel<H>>,
@@ -29,9 +29,9 @@ pub struct Wait<'a, H: Host> {
     what: Id,
 }
 
-/// What is kept for as long as the wait: owned, or borrowed from the caller, which saves counting references.
+/// Something that is kept for as long as the wait: owned, or borrowed from the caller, which saves reference counting.
 pub enum Held<'a, T> {
-    /// A reference of its own.
+    /// A separate reference.
     Owned(Arc<T>),
     /// The caller's reference.
     Borrowed(&'a Arc<T>),
@@ -51,13 +51,13 @@ impl<T> Deref for Held<'_, T> {
 struct Deadline {
     due: Instant,
     timer: TimerId,
-    /// It is on the system's own clock, which stands still.
+    /// Whether it is on the system's own clock, which is paused.
     is_paused: bool,
 }
 
 impl<'a, H: Host> Wait<'a, H> {
-    /// A wait of `process` that gives up after `timeout_ns` nanoseconds; [`NO_TIMEOUT`] for never. `kind` and `what` are for
-    /// reports.
+    /// Begins a wait of `process` that gives up after `timeout_ns` nanoseconds; [`NO_TIMEOUT`] means never. `kind` and
+    /// `what` are for reports.
     pub fn new(
         kernel: Held<'a, Kernel<H>>,
         process: Held<'a, Process<H>>,
@@ -77,6 +77,25 @@ impl<'a, H: Host> Wait<'a, H> {
         }
     }
 
+    /// [`new`](Self::new), but by the clock of the machine, even if the time of the system is paused.
+    pub fn by_machine(
+        kernel: Held<'a, Kernel<H>>,
+        process: Held<'a, Process<H>>,
+        kind: WaitFor,
+        what: Id,
+        timeout: Duration,
+    ) -> Self {
+        let mut wait = Self::new(kernel, process, kind, what, NO_TIMEOUT);
+        // A time too far away to be represented is as good as never.
+        let due = wait.kernel.now().checked_add(timeout);
+        wait.deadline = due.map(|due| Deadline {
+            due,
+            timer: wait.kernel.clock.set(due, wait.process.clone()),
+            is_paused: false,
+        });
+        wait
+    }
+
     /// The time by the clock that the timer is on.
     fn now(&self, deadline: &Deadline) -> Instant {
         if deadline.is_paused {
@@ -86,7 +105,7 @@ impl<'a, H: Host> Wait<'a, H> {
         }
     }
 
-    /// Whether the time has passed.
+    /// Returns whether the time has passed.
     pub fn is_late(&self) -> bool {
         self.deadline
             .as_ref()
@@ -95,7 +114,7 @@ impl<'a, H: Host> Wait<'a, H> {
 }
 
 impl Deadline {
-    /// `None` if the time is too far away to be told: that is as good as never.
+    /// `None` if the time is not representable, which is as good as never.
     fn new<H: Host>(kernel: &Kernel<H>, process: &Arc<Process<H>>, timeout_ns: u64) -> Option<Self> {
         let time = &process.system.time;
         let due = time.now().checked_add(Duration::from_nanos(timeout_ns))?;
@@ -121,8 +140,9 @@ impl<H: Host> Drop for Wait<'_, H> {
     }
 }
 
-/// Blocks once: `enter` leaves a waiter, with the ticket of the former time (`None`: try again at once); `leave` takes it
-/// back, told whether the process goes on, and says who is to be woken in its place. False if the time has passed.
+/// Blocks once. `enter` leaves a waiter, with the ticket of the former time, and returns `None` to try again
+/// immediately. `leave` withdraws it; its argument is whether the process continues, and it returns the process to wake in its
+/// place. Returns false if the time has passed.
 pub async fn until<H: Host, Ticket: Copy>(
     wait: &Wait<'_, H>,
     former: &mut Option<Ticket>,
@@ -142,7 +162,7 @@ pub async fn until<H: Host, Ticket: Copy>(
     true
 }
 
-/// Blocks until the process is woken, by whomever.
+/// Blocks until the process is woken, for any reason.
 pub async fn block<H: Host>(wait: &Wait<'_, H>) {
     let mut blocked = false;
     poll_fn(|_| {
@@ -157,7 +177,7 @@ pub async fn block<H: Host>(wait: &Wait<'_, H>) {
     .await;
 }
 
-/// Blocks until `future` is ready, which wakes the process by itself. The time of `wait` is nothing to it.
+/// Blocks until `future` is ready, which wakes the process by itself. Ignores the timeout of `wait`.
 pub async fn ready<H: Host, F: Future>(wait: &Wait<'_, H>, future: F) -> F::Output {
     let mut future = pin!(future);
     poll_fn(|context| {
@@ -172,14 +192,14 @@ pub async fn ready<H: Host, F: Future>(wait: &Wait<'_, H>, future: F) -> F::Outp
     .await
 }
 
-/// Takes a waiter back, whatever becomes of the process that left it.
+/// Withdraws a waiter, whatever happens to the process that left it.
 pub struct Waiter<'a, H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> {
     kernel: &'a Kernel<H>,
     leave: Option<Leave>,
 }
 
 impl<'a, H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> Waiter<'a, H, Leave> {
-    /// `leave` takes it back, told whether the process goes on, and says who is to be woken in its place.
+    /// `leave` withdraws it; its argument is whether the process continues, and it returns the process to wake in its place.
     pub fn new(wait: &'a Wait<'_, H>, leave: Leave) -> Self {
         Self {
             kernel: &wait.kernel,
@@ -187,12 +207,12 @@ impl<'a, H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> Waiter<'a, H, 
         }
     }
 
-    /// The process was woken and goes on, so it will look whether it can do now what it waits for.
+    /// Called when the process was woken and continues, so that it will try again.
     pub fn leave(mut self) {
         self.take_back(true);
     }
 
-    /// The same, but the look itself takes the waiter back.
+    /// The same, if the attempt itself withdraws the waiter.
     pub fn forget(mut self) {
         self.leave = None;
     }
@@ -210,14 +230,15 @@ impl<H: Host, Leave: FnOnce(bool) -> Option<Arc<Process<H>>>> Drop for Waiter<'_
     }
 }
 
-/// Blocks until the time of `wait` has come; for ever if it has none.
+/// Blocks until the timeout of `wait`; forever if it has none.
 pub async fn sleep<H: Host>(wait: &Wait<'_, H>) {
     while !wait.is_late() {
         block(wait).await;
     }
 }
 
-/// Blocks until `ended` gives an answer; false if the time has passed first. `ended` registers the process to be woken.
+/// Blocks until `ended` returns a value; returns false if the time has passed first. `ended` registers the process to
+/// be woken.
 pub async fn poll_until<H: Host, T>(
     wait: &Wait<'_, H>,
     mut ended: impl FnMut(&Arc<Process<H>>) -> Option<T>,

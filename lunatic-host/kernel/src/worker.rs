@@ -1,4 +1,4 @@
-//! A worker: takes a process from the scheduler, runs it until it blocks, gives way or ends, and sees to what comes next.
+//! A worker: takes a process from the scheduler, runs it until it blocks, yields or ends, and handles the result.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -25,7 +25,7 @@ impl<H: Host> Kernel<H> {
     ///
     /// # Errors
     ///
-    /// When the machine refuses a thread. Those that were started go on: [`stop`](Self::stop) ends them.
+    /// If the machine refuses a thread. Threads that have started continue: [`stop`](Self::stop) ends them.
     pub fn start(self: &Arc<Self>, seats: Vec<WorkerSeat<H>>) -> (Threads, io::Result<()>) {
         let mut threads = Threads {
             workers: Vec::new(),
@@ -52,8 +52,8 @@ impl<H: Host> Kernel<H> {
         Ok(())
     }
 
-    /// Ends all workers and waits for them; the processes are left as they are. Then calls `between`, and ends the post and the
-    /// clock: that goes on until then, because it interrupts the processes that workers run.
+    /// Ends all workers and waits for them; the processes are left as they are. Then calls `between`, and ends the post
+    /// and the clock, which must run until then because it interrupts running processes.
     pub fn stop(&self, threads: Threads, between: impl FnOnce()) {
         self.scheduler.stop();
         threads.workers.into_iter().for_each(Thread::join);
@@ -78,7 +78,7 @@ impl<H: Host> Kernel<H> {
     }
 }
 
-/// What one worker has: the bodies that it keeps.
+/// The state of a worker: the bodies that it keeps.
 pub(crate) struct Worker<'a, H: Host> {
     kernel: &'a Arc<Kernel<H>>,
     pool: H::Pool,
@@ -94,21 +94,21 @@ impl<'a, H: Host> Worker<'a, H> {
         self.pool
     }
 
-    /// Runs a process that the scheduler handed out.
+    /// Runs a process that the scheduler has handed out.
     pub(crate) fn run(&mut self, process: Arc<Process<H>>) {
         let kernel = self.kernel;
         if !process.claim() {
             return;
         }
         process.set_running(kernel.slices());
-        // While it waited for something outside, no deadlock was looked for.
+        // While it waited for something outside, deadlocks were not searched for.
         if process.take_outside() {
             kernel.outside.fetch_sub(1, Ordering::SeqCst);
         }
         // SAFETY: this worker has claimed the process.
         let task = unsafe { process.take_task() };
         let budget = process.local.budget().cloned();
-        // A kill does no more than wake the process; it takes effect here.
+        // A kill only wakes the process; it takes effect here.
         if process.is_killed() || (budget.is_some() && process.is_out_of_budget()) {
             self.kill(&process, task);
             return;
@@ -134,10 +134,10 @@ impl<'a, H: Host> Worker<'a, H> {
                 unreachable!("a process is in one queue at most, and its task is put back before it is queued")
             }
         };
-        // Not the time that passes: when the machine has other things to do, the process pays only for what it got.
+        // CPU time, not elapsed time: when the machine is busy otherwise, the process pays only for what it got.
         let start = budget.as_ref().map(|_| kernel.machine.time_on_core());
-        // The only call, so that it becomes a part of this function: the processor cannot foresee where a call returns to in
-        // which the stack was changed.
+        // The only call, so that it is inlined: the processor cannot predict the return of a function in which the
+        // stack was switched.
         self.drive(process, body);
         if let (Some(budget), Some(start)) = (budget, start) {
             budget.spend(kernel.machine.time_on_core().saturating_sub(start));
@@ -165,11 +165,11 @@ impl<'a, H: Host> Worker<'a, H> {
             Ok(Progress::Over) => self.discard(Task::Suspended(body)),
             Err(payload) => {
                 let process = body.current();
-                // What it wrote comes before what is said about it.
+                // The output of the process comes before reports about it.
                 if let Some(process) = &process {
                     process.system.process_ends(process.id);
                 }
-                // Destructors run before anybody hears of the end: what the process owned is free by then.
+                // Destructors run before anyone is notified of the end, so that what the process owned is free by then.
                 self.discard(Task::Suspended(body));
                 if let Some(process) = process {
                     let reason = kernel.host.panicked(&process, &*payload);
@@ -182,7 +182,7 @@ impl<'a, H: Host> Worker<'a, H> {
     fn suspend(&mut self, process: Arc<Process<H>>, mut body: H::Body, slice: u64, preempted: bool) {
         let kernel = self.kernel;
         process.add_slices(kernel.slices() - slice);
-        // It was killed while it ran. To queue it would only bring it back here.
+        // It was killed while it ran. Queueing it would only bring it back here.
         if process.is_killed() {
             self.kill(&process, Task::Suspended(body));
             return;
@@ -202,11 +202,11 @@ impl<'a, H: Host> Worker<'a, H> {
             return;
         }
         let (wait, what) = process.wait();
-        // As long as the body is in nobody else's reach.
+        // While nobody else can reach the body.
         kernel.host.suspends(&process, &mut body, wait);
         // SAFETY: as above; it is blocked below.
         unsafe { process.put_task(Task::Suspended(body)) };
-        // Counted before it blocks: a worker that goes idle in between must not see a deadlock.
+        // Counted before it blocks: a worker that becomes idle in between must not see a deadlock.
         if wait.is_outside() {
             process.set_outside();
             kernel.outside.fetch_add(1, Ordering::SeqCst);
@@ -219,13 +219,13 @@ impl<'a, H: Host> Worker<'a, H> {
         self.block(process);
     }
 
-    /// Its task has been put back.
+    /// Blocks a process whose task has been put back.
     fn block(&self, process: Arc<Process<H>>) {
-        // It was woken while it still ran.
+        // It was woken while it was still running.
         if !process.set_blocked() {
             self.kernel.scheduler.requeue(process);
         } else if process.is_killed() {
-            // Who killed it may have taken it for one that is about to run.
+            // The killer may have assumed that it was about to run.
             self.kernel.scheduler.wake(&process);
         }
     }
@@ -238,7 +238,7 @@ impl<'a, H: Host> Worker<'a, H> {
         self.kernel.end(process, reason);
     }
 
-    /// Drops a body. That runs destructors of futures, which must not take the worker with them.
+    /// Drops a body. This runs destructors of futures, which must not end the worker.
     fn discard(&self, task: Task<H>) {
         if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(task))) {
             self.kernel.host.left_behind(&*payload);

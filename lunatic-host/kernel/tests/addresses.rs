@@ -1,14 +1,13 @@
 //! Addresses of a kernel's processes: which lead somewhere, and for how long.
 
-mod closures;
-
 use std::cell::RefCell;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::simulation::Simulation;
 use lunatic_sys::layout::RawHandle;
 use proptest::prelude::*;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
 
 async fn waits(me: Me) -> Outcome {
     me.receive(&[1]).await;

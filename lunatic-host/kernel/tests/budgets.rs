@@ -1,16 +1,16 @@
 //! What processes may use, in virtual time: exact, however busy the machine is.
 
-mod closures;
-
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use closures::{Closures, Limits, Me, Outcome, SETTINGS, limited, seed};
 use lunatic_kernel::budget::{Budget, Caps, Resource};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::simulation::{Passing, Simulation};
 use lunatic_kernel::{Seed, SpawnLimit};
+
+use crate::closures::{Closures, Counts, Limits, Me, Outcome, SETTINGS, limited, seed};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -234,6 +234,46 @@ fn a_full_mailbox_refuses_messages_and_no_signals() {
     };
     ends_normally(&mut simulation, seed(main), 10_000);
     assert_eq!(simulation.kernel().kept().usage().memory, 0);
+}
+
+/// Whatever takes the place of a mailbox, what it holds is paid for.
+#[test]
+fn who_cannot_pay_for_what_its_intake_holds_ends() {
+    let mut simulation = simulation();
+    let caps = Caps {
+        memory: Some(100_000),
+        ..Caps::default()
+    };
+    let (limits, budget) = within(&simulation, caps);
+    let heard = Arc::new(AtomicUsize::new(0));
+    let intake = Counts(heard.clone());
+    let main = |me: Me| async move {
+        let gone = me.spawn(|_| async move { Ok(()) });
+        me.monitor(gone);
+        me.receive(&[]).await;
+        let greedy = limited(limits, move |me| async move {
+            me.trap_exits();
+            loop {
+                // It is told each time that there is no such process.
+                me.link(gone)?;
+                me.give_way().await;
+            }
+        });
+        let greedy = Seed {
+            intake: Some(Box::new(intake)),
+            ..greedy
+        };
+        let greedy = me.kernel.spawn(&me.process, greedy).unwrap();
+        me.monitor(greedy);
+        let told = me.receive(&[]).await;
+        let reason = ExitReason::from_bytes(&told.body).unwrap();
+        assert!(matches!(reason, ExitReason::OutOfMemory(_)), "{reason}");
+        Ok(())
+    };
+    ends_normally(&mut simulation, seed(main), 10_000);
+    let heard = heard.load(Ordering::Relaxed);
+    assert!((90..=100).contains(&heard), "{heard}");
+    assert_eq!(budget.usage().memory, 0);
 }
 
 /// Each of many children sends one exit signal to a process that traps exits and takes none: when it cannot pay for another, it

@@ -1,15 +1,14 @@
 //! Channels between processes: nothing is lost and nobody waits for ever, whoever is killed meanwhile, in any order.
 
-mod closures;
-
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::simulation::Simulation;
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 
 const SEEDS: u64 = 2_000;
 const RECEIVERS: u64 = 4;

@@ -1,21 +1,20 @@
 //! The order of what happens when a process ends, seen by one that is told of it: an intake is called in the middle of that.
 
-mod closures;
-
 use std::any::Any;
 use std::sync::{Arc, mpsc};
 use std::thread::ThreadId;
 
-use closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::events::{Event, Observer};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::registry::{NameRefusal, Scope};
-use lunatic_kernel::relations::Intake;
 use lunatic_kernel::relations::mailbox::Kind;
+use lunatic_kernel::relations::{Held, Intake};
 use lunatic_kernel::simulation::Simulation;
 use lunatic_kernel::{Kernel, Process, Seed};
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 
 /// What was found when an end was told.
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +57,10 @@ impl Intake for Looks {
 
     fn accept(&mut self, _: Box<dyn Any + Send>) -> bool {
         false
+    }
+
+    fn held(&self) -> Held {
+        Held::default()
     }
 }
 

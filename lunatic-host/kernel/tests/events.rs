@@ -1,18 +1,17 @@
 //! What observers are told: all of it, in order, and nothing once they do not listen any more.
 
-mod closures;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::events::{Event, Observer};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::simulation::Simulation;
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 
 #[derive(Default)]
 struct Trace(Mutex<Vec<Event>>);

@@ -4,12 +4,9 @@
 //! Nothing happens between two steps of a script but what it says: processes that were told to end do so when it says
 //! `Run`. In which order they do is the simulation's choice, and the model follows it; what becomes of the others is its own.
 
-mod closures;
-
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::events::{Event, Observer};
@@ -19,6 +16,8 @@ use lunatic_kernel::simulation::Simulation;
 use lunatic_kernel::{Fate, Process};
 use lunatic_sys::codes::TAG_SIGNAL;
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
 
 const SEEDS: u64 = 2_000;
 const STEPS: usize = 250;
@@ -493,7 +492,7 @@ impl Stage {
         assert_eq!(sent, Ok(()));
         self.world.groups += 1;
         if tag == 7 || model.open.contains(&tag) {
-            let (kind, group) = (Kind::Message, self.world.groups);
+            let (kind, group) = (Kind::Message(id), self.world.groups);
             model.mail.push(Letter { kind, tag, body, group });
         }
         self.world.groups += 1;

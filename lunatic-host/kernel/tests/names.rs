@@ -1,14 +1,13 @@
 //! Names and groups: they fall before anybody hears of the end.
 
-mod closures;
-
 use std::sync::Arc;
 
-use closures::{Closures, Me, SETTINGS, Threaded, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::registry::{MEMBERSHIPS_MAX, NameRefusal, Scope};
 use lunatic_kernel::simulation::Simulation;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 
 const ROUNDS: u32 = 300;
 
@@ -21,7 +20,7 @@ fn register(me: &Me, scope: &Arc<Scope>, name: &[u8], id: Id) -> Result<(), Name
 
 /// Children with two names and a group end in different ways; who hears of it finds the names free and takes them for the
 /// next one.
-async fn main(me: Me) -> closures::Outcome {
+async fn main(me: Me) -> Outcome {
     let scope = Arc::new(Scope::default());
     me.trap_exits();
     for round in 0..ROUNDS {

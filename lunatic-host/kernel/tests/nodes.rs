@@ -1,12 +1,9 @@
 //! Two kernels that are each other's node: what leaves one comes in at the other through the one place that decides where
 //! things go.
 
-mod closures;
-
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::address::{Id, Peer};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::delivery::{Remote, Signal};
@@ -14,6 +11,8 @@ use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
 
 /// Signals on their way to the other node, in the order in which they were sent.
 #[derive(Default)]
@@ -89,7 +88,7 @@ fn links_monitors_exits_and_messages_reach_another_node() {
         seed(|me| async move {
             loop {
                 let mail = me.receive(&[]).await;
-                if mail.kind != Kind::Message {
+                if !mail.kind.is_message() {
                     continue;
                 }
                 let address = u128::from_le_bytes(mail.body[..16].try_into().unwrap());

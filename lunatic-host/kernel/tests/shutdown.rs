@@ -1,10 +1,7 @@
 //! Orderly stops of systems, in simulations of several seeds.
 
-mod closures;
-
 use std::sync::Arc;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::System;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
@@ -12,6 +9,8 @@ use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
 use lunatic_sys::codes::TAG_SIGNAL;
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
 
 type Log = Arc<Mutex<Vec<&'static str>>>;
 

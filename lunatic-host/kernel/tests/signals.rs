@@ -1,14 +1,17 @@
 //! What processes tell each other of their ends, as OTP has it; in one thread, so that nothing happens between two steps of a
 //! test but what the test says.
 
-mod closures;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
+use lunatic_kernel::Seed;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::relations::EXITS_PENDING_MAX;
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
+
+use crate::closures::{Closures, Counts, Me, Outcome, SETTINGS, seed};
 
 /// Runs a system in one thread until nothing can happen any more: how it ended.
 fn run<F: Future<Output = Outcome> + Send + 'static>(main: impl FnOnce(Me) -> F + Send + 'static) -> ExitReason {
@@ -124,7 +127,7 @@ fn messages_and_exit_signals_keep_their_order() {
             me.send(parent, 4, &[]).unwrap();
             let first = me.receive(&[]).await;
             let second = me.receive(&[]).await;
-            let _ = me.send(parent, 3, &[first.body[0], u8::from(second.kind == Kind::Message)]);
+            let _ = me.send(parent, 3, &[first.body[0], u8::from(second.kind.is_message())]);
             Ok(())
         });
         me.receive(&[4]).await;
@@ -237,4 +240,31 @@ fn only_so_many_sent_exit_signals_of_one_process_wait() {
         Ok(())
     });
     assert_eq!(ended, ExitReason::Normal);
+}
+
+/// It takes them out in its own way, so the kernel does not know how many are left.
+#[test]
+fn an_intake_is_told_of_every_exit_signal() {
+    let heard = Arc::new(AtomicUsize::new(0));
+    let intake = Counts(heard.clone());
+    let ended = run(|me| async move {
+        let receiver = seed(|me| async move {
+            me.trap_exits();
+            waits_for_ever(me).await
+        });
+        let receiver = Seed {
+            intake: Some(Box::new(intake)),
+            ..receiver
+        };
+        let receiver = me.kernel.spawn(&me.process, receiver).unwrap();
+        // It has to trap exits before the first comes.
+        me.give_way().await;
+        me.give_way().await;
+        for _ in 0..2 * EXITS_PENDING_MAX {
+            me.exit(receiver, &ExitReason::Shutdown)?;
+        }
+        Ok(())
+    });
+    assert_eq!(ended, ExitReason::Normal);
+    assert_eq!(heard.load(Ordering::Relaxed), 2 * EXITS_PENDING_MAX as usize);
 }

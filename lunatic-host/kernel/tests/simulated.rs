@@ -1,19 +1,18 @@
 //! The kernel under virtual time, in an order that a seed decides: the same seed is the same run, and what must hold does in
 //! each of 10,000 runs.
 
-mod closures;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use closures::{Closures, Me, Outcome, SETTINGS, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::events::{Event, Observer};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
 
 const SEEDS: u64 = 10_000;
 const WORKERS: u8 = 6;

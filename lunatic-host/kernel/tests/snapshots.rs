@@ -1,18 +1,17 @@
 //! What a kernel says of its processes: right when nothing else happens, and never in the way when all is busy.
 
-mod closures;
-
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::process::state::Phase;
 use lunatic_kernel::registry::{NameRefusal, Scope};
 use lunatic_kernel::simulation::Simulation;
+
+use crate::closures::{Closures, Me, Outcome, SETTINGS, Threaded, seed};
 
 const SNAPSHOTS: usize = 1_000_000;
 

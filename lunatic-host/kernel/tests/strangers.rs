@@ -1,11 +1,8 @@
 //! What others can do to a process whose budget has no memory left: not end it, by anything that they pay for themselves.
 
-mod closures;
-
 use std::sync::Arc;
 use std::time::Duration;
 
-use closures::{Closures, Limits, Me, Outcome, SETTINGS, limited, seed};
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Caps, Resource};
 use lunatic_kernel::channel::Message;
@@ -14,6 +11,8 @@ use lunatic_kernel::post::TimedMail;
 use lunatic_kernel::registry::{MEMBERSHIPS_MAX_BY_OTHERS, NameRefusal, Scope};
 use lunatic_kernel::simulation::Simulation;
 use lunatic_kernel::timers::TimerRefusal;
+
+use crate::closures::{Closures, Limits, Me, Outcome, SETTINGS, limited, seed};
 
 const CAP: u64 = 1 << 20;
 

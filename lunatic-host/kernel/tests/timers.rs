@@ -1,23 +1,25 @@
 //! Timers of processes, in virtual time and in a system whose time stands still.
 
-mod closures;
-
 use std::any::Any;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use closures::{Closures, Limits, Me, Outcome, SETTINGS, Threaded, limited, seed};
-use lunatic_kernel::Seed;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Caps, Resource};
 use lunatic_kernel::channel::Message;
+use lunatic_kernel::environment::Machine;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::post::{Parcel, TimedMail};
-use lunatic_kernel::relations::Intake;
 use lunatic_kernel::relations::mailbox::Kind;
+use lunatic_kernel::relations::{self, Intake};
 use lunatic_kernel::simulation::{Passing, Simulation};
 use lunatic_kernel::timers::{TIMERS_MAX, TIMERS_MAX_BY_OTHERS, TimerRefusal};
+use lunatic_kernel::wait::{Held, Wait, block};
+use lunatic_kernel::{Seed, WaitFor};
 use parking_lot::Mutex;
+
+use crate::closures::{Closures, Limits, Me, Outcome, SETTINGS, Threaded, limited, seed};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -164,6 +166,22 @@ fn an_interval_ends_with_its_process() {
 }
 
 #[test]
+fn a_wait_by_the_machine_ends_though_the_time_of_the_system_stands_still() {
+    let passed = run(|me| async move {
+        me.process.system.time.pause();
+        let before = me.process.system.time.now();
+        let (kernel, process) = (Held::Borrowed(&me.kernel), Held::Borrowed(&me.process));
+        let wait = Wait::by_machine(kernel, process, WaitFor::Outside, Id::NONE, 10 * MS);
+        while !wait.is_late() {
+            block(&wait).await;
+        }
+        assert_eq!(me.process.system.time.now(), before);
+        Ok(())
+    });
+    assert!(passed >= 10 * MS, "{passed:?}");
+}
+
+#[test]
 fn a_system_whose_time_stands_still_waits_no_time_at_all() {
     let passed = run(|me| async move {
         let hour = Duration::from_secs(3600);
@@ -241,6 +259,40 @@ fn a_last_timer_that_wakes_nobody_leaves_a_deadlock() {
     }
 }
 
+/// A process that waits for its share of a core has a timer, too.
+#[test]
+fn a_process_that_is_killed_while_it_waits_for_its_share_leaves_a_deadlock() {
+    // Each run takes 10 ms on its core.
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    let machine = Machine::new(|| MS * 10 * RUNS.fetch_add(1, Ordering::Relaxed));
+    let threaded = Threaded::on(SETTINGS, machine);
+    let caps = Caps {
+        cpu_share: Some(20),
+        ..Caps::default()
+    };
+    let limits = Limits {
+        budget: Some(Budget::outermost(caps, threaded.kernel.now())),
+        mailbox_max: None,
+    };
+    let reason = threaded.run(|me| async move {
+        let child = limited(limits, |me| async move {
+            for _ in 0..u32::MAX {
+                me.give_way().await;
+            }
+            Ok(())
+        });
+        let child = me.kernel.spawn(&me.process, child).unwrap();
+        let is_throttled = || me.kernel.find(child).is_some_and(|child| child.is_throttled());
+        while !is_throttled() {
+            me.give_way().await;
+        }
+        me.exit(child, &ExitReason::Killed)?;
+        me.receive(&[2]).await;
+        Ok(())
+    });
+    assert!(matches!(reason, ExitReason::Deadlock(_)), "{reason}");
+}
+
 /// What a timer brings takes so long to be accepted.
 struct Slow(Passing, Duration);
 
@@ -256,6 +308,10 @@ impl Intake for Slow {
     fn accept(&mut self, _: Box<dyn Any + Send>) -> bool {
         self.0.pass(self.1);
         false
+    }
+
+    fn held(&self) -> relations::Held {
+        relations::Held::default()
     }
 }
 

@@ -1,37 +1,39 @@
-//! The memory of processes: linear memories and fiber stacks for wasmtime, and what can be done with them while nobody
-//! runs on them. All mapping of memory in the host happens here.
+//! The memory of processes: linear memories and fiber stacks for wasmtime, and operations on them while nothing runs on
+//! them. All mapping of memory in the host happens here.
 //!
-//! wasmtime would give each memory and each stack kernel maps of their own, and Linux gives a program 65,530 of them. Here
-//! they are *slots* of *arenas*: a million fit in a few maps. And a slot's pages can be taken from a process that waits, and
-//! given back to it unchanged.
+//! wasmtime would give each memory and each stack kernel maps of its own, of which Linux gives a program 65,530. Here
+//! they are *slots* of *arenas*: a million fit in a few maps. The pages of a slot can also be taken from a waiting
+//! process, and given back to it unchanged.
 //!
-//! | module | what it has |
+//! | module | contents |
 //! |---|---|
-//! | `os` | the system calls, and what newer kernels offer; figures of this process and of the machine |
+//! | `os` | system calls, and what newer kernels offer; figures of this process and of the machine |
 //! | `arena` | address space cut into equal slots |
 //! | `linear` | linear memories in two layouts, [`FastMemories`] and [`DenseMemories`], which share a [`MemoryBudget`] |
 //! | `stack` | fiber stacks: [`Stacks`] |
 //! | `residency` | [`Pages`]: which of them hold data, and how to give them back |
-//! | `runs` | [`Runs`]: what differs between some pages and their image |
+//! | `runs` | [`Runs`]: the differences between some pages and their image |
 //! | `packed` | [`Model`]: runs compressed by what others of the same kind have in common |
 //!
 //! # What it may not know
 //!
-//! Processes, modules, instances, or any other crate of Lunatic. Of wasmtime it knows the traits by which an engine is
-//! given memories and stacks, and the configuration that fits them: no store, no instance. Its tests use them, and nothing
-//! else does.
+//! Processes, modules, instances, or any other crate of Lunatic. Of wasmtime, it knows the traits that provide memories
+//! and stacks to an engine, and the matching configuration, but no store and no instance; only its tests use those.
 //!
 //! # Invariants
 //!
-//! - A free slot holds zeros, or is *warm*: then its next user is told. What a guest left in a memory, no other guest sees.
-//! - Only the holder of a slot uses its bytes. Whoever makes [`Pages`] of memory that a guest uses promises that the guest
-//!   does not run meanwhile.
-//! - What the machine does not give is an [`ArenaError`] or a [`MemoryError`] that names what was lacking: never an abort.
-//! - No page is huge, so that the page faults of a thread tell of each page that it touches first ([`thread_faults`]).
+//! - A free slot holds zeros, or it is *warm*, and its next user knows. No guest sees what another guest left in a
+//!   memory.
+//! - Only the holder of a slot uses its bytes. Whoever makes [`Pages`] of memory that a guest uses promises that the
+//!   guest does not run meanwhile.
+//! - What the machine does not provide is an [`ArenaError`] or a [`MemoryError`] that names what was lacking; never an
+//!   abort.
+//! - No page is huge, so that the page faults of a thread reveal each page that it touches for the first time
+//!   ([`thread_faults`]).
 //! - The lock of an arena is taken last, and is never held while memory is zeroed or opened.
 //!
-//! The notes on why each part is as it is are in `docs/internals/memory.md` and `docs/internals/hibernation.md`. Files of
-//! this crate that make no system call by themselves (`arena`, `residency`, `runs`) are also compiled in `tests/miri`, with
+//! `docs/internals/memory.md` and `docs/internals/hibernation.md` explain the design of each part. Files of this crate
+//! that make no system call by themselves (`arena`, `residency`, `runs`) are also compiled in `tests/miri`, with
 //! another `os`.
 
 #![warn(missing_docs)]

@@ -1,11 +1,11 @@
 //! Which pages of a process hold data.
 //!
-//! A page of an arena holds nothing until it is touched, and nothing again after it is released: it reads as zeros and
-//! costs no memory. The kernel knows which pages are not like that. A page that was swapped out holds data, too (which
-//! is why `mincore` is of no use here: it does not count those).
+//! A page of an arena holds nothing until it is touched, and again after it is released: it reads as zeros and uses no
+//! memory. The kernel knows the pages that do hold data. These include pages that were swapped out (so `mincore`, which
+//! does not count those, is useless here).
 //!
-//! Asking costs about a microsecond. [`thread_faults`] is cheaper and often enough: as long as the number is the same,
-//! this thread touched no page that was not there before.
+//! A query takes about a microsecond. [`thread_faults`] is cheaper and often sufficient: while the number does not
+//! change, this thread has touched no additional page.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -15,19 +15,19 @@ use smallvec::SmallVec;
 
 use crate::os::{self, page_size};
 
-/// How to find out which pages hold data, from the best way to the one that always works.
+/// How to find out which pages hold data, from the best method to the one that always works.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Method {
     /// `PAGEMAP_SCAN`: a microsecond for a small memory. Pages that were only read do not count.
     Scan,
     /// Reading `/proc/self/pagemap`, eight bytes a page. Pages that were only read count as well.
     Pagemap,
-    /// Nobody tells: every page counts.
+    /// The information is not available: every page counts.
     All,
 }
 
 impl Method {
-    /// The best way that the running kernel has.
+    /// The best method that the running kernel supports.
     pub(crate) fn best() -> Method {
         let features = os::kernel_features();
         match (features.pagemap_scan, features.pagemap) {
@@ -38,19 +38,19 @@ impl Method {
     }
 }
 
-/// The number of page faults that this thread has had (on systems that do not count by thread: this process). While it
-/// stays the same, this thread has touched no page of an arena that held nothing before. What other threads touch it
-/// does not tell.
+/// Returns the number of page faults of this thread (on systems that do not count per thread, of this process). While
+/// it does not change, this thread has touched no page of an arena that held nothing before. It does not reveal what
+/// other threads touch.
 pub fn thread_faults() -> u64 {
     os::thread_faults()
 }
 
-/// A set of pages of one range, numbered from its start: ranges in order that neither overlap nor touch.
+/// A set of pages of a range, numbered from its start: ordered ranges that neither overlap nor touch.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PageSet(SmallVec<[Range<u32>; 8]>);
 
 impl PageSet {
-    /// The number of pages in the set.
+    /// Returns the number of pages in the set.
     pub fn count(&self) -> usize {
         self.0.iter().map(|range| range.len()).sum()
     }
@@ -60,18 +60,18 @@ impl PageSet {
         self.0.iter().cloned()
     }
 
-    /// The pages, one by one.
+    /// Iterates over the pages one by one.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         self.ranges().flatten()
     }
 
-    /// The pages, as ranges of bytes from the start.
+    /// Iterates over the pages as ranges of bytes from the start.
     pub fn bytes(&self) -> impl Iterator<Item = Range<usize>> + '_ {
         self.ranges()
             .map(|range| range.start as usize * page_size()..range.end as usize * page_size())
     }
 
-    /// Whether the page is in the set.
+    /// Returns whether the page is in the set.
     pub fn contains(&self, page: u32) -> bool {
         let at = self.0.partition_point(|range| range.end <= page);
         self.0.get(at).is_some_and(|range| range.start <= page)
@@ -85,7 +85,7 @@ impl PageSet {
     }
 }
 
-/// Whole pages that the holder of this value alone uses, such as the linear memory of a process that does not run.
+/// Whole pages that only the holder of this value uses, such as the linear memory of a process that does not run.
 #[derive(Debug)]
 pub struct Pages<'a> {
     base: NonNull<u8>,
@@ -93,14 +93,14 @@ pub struct Pages<'a> {
     memory: PhantomData<&'a mut [u8]>,
 }
 
-// SAFETY: it is as good as the unique slice that its lifetime speaks of.
+// SAFETY: it is equivalent to the unique slice that its lifetime represents.
 unsafe impl Send for Pages<'_> {}
 
 impl<'a> Pages<'a> {
-    /// The pages of `memory`, which comes from an arena (as every linear memory and stack does here; elsewhere
-    /// [`release`](Self::release) might bring back what lies in a file instead of zeros).
+    /// Returns the pages of `memory`, which must come from an arena, as every linear memory and stack does here
+    /// (elsewhere, [`release`](Self::release) might restore the contents of a file instead of zeros).
     ///
-    /// `None` when `memory` does not consist of whole pages.
+    /// `None` if `memory` does not consist of whole pages.
     pub fn of(memory: &'a mut [u8]) -> Option<Pages<'a>> {
         let base = NonNull::from_mut(memory).cast::<u8>();
         let whole = (base.as_ptr() as usize | memory.len()).is_multiple_of(page_size());
@@ -112,12 +112,12 @@ impl<'a> Pages<'a> {
         })
     }
 
-    /// The `len` bytes from `base`.
+    /// Returns the `len` bytes from `base` as pages.
     ///
     /// # Safety
     ///
-    /// They are whole pages, at most 2^32 - 1 of them, open and unguarded, of one slot of an arena, and for the time of
-    /// `'a` nobody reads or writes them but through this value. For the stack of a fiber: the fiber does not run.
+    /// They are whole pages, at most 2^32 - 1 of them, open and unguarded, of one slot of an arena, and during `'a`
+    /// nobody reads or writes them except through this value. For the stack of a fiber: the fiber does not run.
     pub unsafe fn from_raw(base: NonNull<u8>, len: usize) -> Pages<'a> {
         debug_assert!((base.as_ptr() as usize | len).is_multiple_of(page_size()));
         Pages {
@@ -132,7 +132,7 @@ impl<'a> Pages<'a> {
         self.count
     }
 
-    /// The pages that may hold data; all others are zero.
+    /// Returns the pages that may hold data; all others are zero.
     pub fn resident(&self) -> PageSet {
         self.resident_by(Method::best())
     }
@@ -156,48 +156,48 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Makes all pages zero and gives their memory back to the system.
+    /// Zeroes all pages and returns their memory to the operating system.
     pub fn release(&mut self) {
         self.release_range(0..self.count);
     }
 
-    /// [`release`](Self::release) for many at once, which interrupts the other workers once instead of each time.
+    /// [`release`](Self::release) for many values, which interrupts the other workers once instead of each time.
     pub fn release_all(all: Vec<Pages<'_>>) {
         let ranges = all.iter().map(|pages| libc::iovec {
             iov_base: pages.base.as_ptr().cast(),
             iov_len: pages.count as usize * page_size(),
         });
         let ranges: Vec<_> = ranges.collect();
-        // SAFETY: these are the ranges that the values stand for.
+        // SAFETY: these are the ranges that the values represent.
         unsafe { os::release_all(&ranges) };
     }
 
-    /// Makes some pages zero and gives their memory back to the system. Pages beyond the last are ignored.
+    /// Zeroes some pages and returns their memory to the operating system. Pages beyond the last are ignored.
     pub(crate) fn release_range(&mut self, range: Range<u32>) {
         let end = range.end.min(self.count);
         let start = range.start.min(end);
-        // SAFETY: the range lies within the pages that this value stands for.
+        // SAFETY: the range is inside the pages that this value represents.
         unsafe {
             let base = self.base.add(start as usize * page_size());
             os::release(base, (end - start) as usize * page_size());
         }
     }
 
-    /// Makes some pages ready that are about to be written. Pages beyond the last are ignored.
+    /// Prepares some pages that are about to be written. Pages beyond the last are ignored.
     pub fn populate(&mut self, range: Range<usize>) {
         let len = self.count as usize * page_size();
         let range = range.start.min(len)..range.end.min(len);
-        // SAFETY: the range lies within the pages that this value stands for, which are open.
+        // SAFETY: the range is inside the pages that this value represents, which are open.
         unsafe { os::populate(self.base.add(range.start), range.len()) };
     }
 
-    /// The bytes of the pages.
+    /// Returns the bytes of the pages.
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: this value stands for these pages, whose bytes are always initialized, if only as zeros.
+        // SAFETY: this value represents these pages, whose bytes are always initialized, at least as zeros.
         unsafe { std::slice::from_raw_parts(self.base.as_ptr(), self.count as usize * page_size()) }
     }
 
-    /// The bytes of the pages, to be changed.
+    /// Returns the bytes of the pages for modification.
     pub fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as above, and nobody else uses them.
         unsafe { std::slice::from_raw_parts_mut(self.base.as_ptr(), self.count as usize * page_size()) }

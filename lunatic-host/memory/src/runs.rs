@@ -1,13 +1,13 @@
-//! What a waiting process has changed, kept in few bytes while its pages are given back.
+//! The changes of a waiting process, in few bytes, while its pages are given back.
 //!
-//! Pages are compared with their image (what they held when the process began: the module's data, and zeros elsewhere)
+//! Pages are compared with their image (their contents when the process began: the module's data, and zeros elsewhere)
 //! in units of 16 bytes. The runs of units that differ are kept in one allocation: for each run the number of equal
 //! units before it, its length in units (both as LEB128), and its bytes.
 
 use crate::os::page_size;
 use crate::residency::{Method, Pages};
 
-/// Bytes that are compared at a time. Smaller units keep fewer equal bytes but more headers; 16 is what compares fast.
+/// The unit of comparison in bytes. Smaller units keep fewer equal bytes but more headers; 16 compares fast.
 const UNIT: usize = 16;
 
 /// The parts of some pages that differ from their image.
@@ -19,12 +19,12 @@ impl Runs {
         &self.0
     }
 
-    /// What [`as_bytes`](Self::as_bytes) gave.
+    /// The runs from which [`as_bytes`](Self::as_bytes) returned the bytes.
     pub(crate) fn from_bytes(bytes: Vec<u8>) -> Self {
         Self(bytes.into_boxed_slice())
     }
 
-    /// Bytes that the runs take, headers included.
+    /// The size of the runs in bytes, including headers.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.len()
@@ -36,7 +36,7 @@ impl Runs {
         self.0.is_empty()
     }
 
-    /// The runs: where each begins, in bytes from the start of the pages, and what it holds.
+    /// The runs: the start of each, in bytes from the start of the pages, and its contents.
     fn iter(&self) -> impl Iterator<Item = (usize, &[u8])> + '_ {
         let (mut rest, mut unit) = (&self.0[..], 0);
         std::iter::from_fn(move || {
@@ -50,8 +50,8 @@ impl Runs {
 }
 
 impl Pages<'_> {
-    /// What differs from the image. `image` gives what a page held in the beginning: at most a page of bytes, zeros
-    /// behind them, `None` for all zeros.
+    /// Returns the differences from the image. `image` returns the initial contents of a page: at most a page of bytes,
+    /// followed by zeros; `None` for all zeros.
     ///
     /// Only pages that hold data are read, so a process that touched little costs little.
     pub fn diff<'i>(&self, image: impl Fn(u32) -> Option<&'i [u8]>) -> Runs {
@@ -78,7 +78,7 @@ impl Pages<'_> {
         found.into_runs(self.bytes())
     }
 
-    /// Pages without data differ from their image if that has some.
+    /// Pages without data differ from their image if that has data.
     fn diff_released<'i>(
         &self,
         pages: std::ops::Range<u32>,
@@ -92,7 +92,7 @@ impl Pages<'_> {
         }
     }
 
-    /// Puts back what [`diff`](Self::diff) found, into the same number of pages, all zero, with the same `image`.
+    /// Restores what [`diff`](Self::diff) found, into the same number of pages, all zero, with the same `image`.
     pub fn restore<'i>(&mut self, runs: &Runs, image: impl Fn(u32) -> Option<&'i [u8]>) {
         for page in 0..self.count() {
             if let Some(image) = image(page) {
@@ -103,7 +103,7 @@ impl Pages<'_> {
         }
         let bytes = self.bytes_mut();
         for (start, run) in runs.iter() {
-            // Runs of as many pages lie within them.
+            // Runs from the same number of pages are inside them.
             bytes[start..start + run.len()].copy_from_slice(run);
         }
     }
@@ -118,10 +118,10 @@ fn first_unit(page: u32) -> usize {
     page as usize * (page_size() / UNIT)
 }
 
-/// Adds the units of a page that differ from its image, which is zero where it ends.
+/// Adds the units of a page that differ from its image, which continues with zeros after its end.
 fn diff_page(page: &[u8], image: &[u8], first: usize, found: &mut Found) {
-    // In three parts, so that the two loops over whole units can be compared as such: units with an image, the one in
-    // which the image ends, and units that were zero.
+    // In three parts, so that the two loops over whole units can be optimised: units with an image, the one in which
+    // the image ends, and units that were zero.
     let (units, _) = page.as_chunks::<UNIT>();
     let (imaged, tail) = image[..image.len().min(page.len())].as_chunks::<UNIT>();
     let (with_image, without) = units.split_at(imaged.len());
@@ -153,7 +153,7 @@ impl Found {
     }
 
     fn into_runs(self, bytes: &[u8]) -> Runs {
-        // Counted first, so that the allocation has exactly this size: there is one for each process that waits.
+        // Counted first, so that the allocation has exactly this size: there is one for each waiting process.
         let mut size = 0;
         let mut end = 0;
         for (start, count) in &self.0 {
@@ -173,7 +173,7 @@ impl Found {
     }
 }
 
-/// Bytes of a number as LEB128: seven bits each.
+/// The length of a number in LEB128, with seven bits per byte.
 fn number_len(number: usize) -> usize {
     (number.checked_ilog2().unwrap_or(0) / 7 + 1) as usize
 }

@@ -1,4 +1,4 @@
-//! What tests of memory have in common: figures of this process, and a process of its own for tests that need one.
+//! Helpers for tests of memory: figures of this process, and a separate process for tests that need one.
 
 use std::process::{Command, Output, Stdio};
 
@@ -7,26 +7,26 @@ pub(crate) fn kernel_maps() -> usize {
     std::fs::read_to_string("/proc/self/maps").unwrap().lines().count()
 }
 
-/// Bytes of the machine's memory that this process uses.
+/// The resident memory of this process in bytes.
 pub(crate) fn resident_bytes() -> usize {
     crate::os::resident_memory().unwrap()
 }
 
-/// Bytes of the machine's memory that this process' page tables use.
+/// The memory of this process's page tables in bytes.
 pub(crate) fn page_table_bytes() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPTE:")).unwrap();
     line.trim().split(' ').next().unwrap().parse::<usize>().unwrap() * 1024
 }
 
-/// The version of the running kernel, (0, 0) where that is not Linux.
+/// The version of the running kernel; (0, 0) if it is not Linux.
 pub(crate) fn kernel_version() -> (u32, u32) {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut parts = release.split(['.', '-']).map_while(|part| part.parse().ok());
     (parts.next().unwrap_or(0), parts.next().unwrap_or(0))
 }
 
-/// Runs one ignored test of this crate in a process of its own, with nothing beside it.
+/// Runs one ignored test of this crate alone in a separate process.
 pub(crate) fn in_own_process(test: &str) -> Output {
     Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--exact", test, "--test-threads=1", "--nocapture"])
@@ -35,7 +35,7 @@ pub(crate) fn in_own_process(test: &str) -> Output {
         .unwrap()
 }
 
-/// Runs one ignored test in a process of its own, in which it must pass.
+/// Runs one ignored test, which must pass, in a separate process.
 pub(crate) fn run_alone(test: &str) {
     let output = in_own_process(test);
     let (stdout, stderr) = (

@@ -1,15 +1,15 @@
-//! Compiled modules on disk, found again by what they were made from.
+//! Compiled modules on disk, found by what they were made from.
 //!
-//! An entry is one file, named after its [`Key`], in one folder. Processes share the folder without locks: an entry
-//! is written beside its place and moved there in one step, so readers see all of it or none. Everything here may be
-//! deleted at any time, by anybody, and costs only a compilation.
+//! An entry is one file, named after its [`Key`], in one folder. Processes share the folder without locks: an entry is
+//! written beside its final place and moved there in one step, so readers see all of it or none. Anyone may delete
+//! anything here at any time, which costs only a compilation.
 //!
-//! An entry is code that the host will run, and so nothing about it is taken on trust: the folder has to belong to
-//! the user alone, and each read checks the length and a hash over the key and the payload. What does not fit is
-//! deleted and counts as missing. The hash finds damage, not forgery; against forgery stands the folder's mode.
+//! An entry is code that the host will run, so nothing about it is trusted: the folder must belong to the user alone,
+//! and each read checks the length, and a hash over the key and the payload. An entry that does not match is deleted
+//! and counts as missing. The hash detects damage, not forgery; the folder's mode protects against forgery.
 //!
-//! The least recently used entries are removed when a new one would make the folder larger than its limit. When an
-//! entry was used is its file's modification time, brought up to date at most once an hour.
+//! When a new entry would make the folder larger than its limit, the least recently used entries are removed. The time
+//! of the last use is the file's modification time, updated at most once an hour.
 
 mod entry;
 mod folder;
@@ -26,24 +26,24 @@ pub use self::key::Key;
 /// The largest total size of the entries, in bytes: 2 GiB.
 pub const SIZE_MAX: u64 = 2 << 30;
 
-/// A store of bytes by [`Key`] that may forget.
+/// A store of bytes by [`Key`] that may lose entries.
 #[derive(Debug)]
 pub struct Cache {
     folder: Result<Folder, Disabled>,
     size_max: u64,
 }
 
-/// Why a cache keeps nothing.
+/// Why a cache is disabled.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum Disabled {
-    /// It was asked for.
+    /// On request.
     OnRequest,
-    /// Neither `LUNATIC_CACHE` nor `XDG_CACHE_HOME` nor `HOME` says where it should be.
+    /// None of `LUNATIC_CACHE`, `XDG_CACHE_HOME` and `HOME` says where it should be.
     NoPlace,
-    /// The folder does not exist and cannot be made, or cannot be looked at.
+    /// The folder does not exist and cannot be created, or cannot be examined.
     Io { folder: PathBuf, source: io::Error },
-    /// The path leads to something that is not a folder.
+    /// The path is not a folder.
     NotAFolder { folder: PathBuf },
     /// The folder belongs to another user, who could put code there.
     ForeignOwner { folder: PathBuf, owner: u32 },
@@ -87,22 +87,22 @@ impl std::error::Error for Disabled {
     }
 }
 
-/// Why an entry could not be kept.
+/// Why an entry could not be stored.
 #[non_exhaustive]
 #[derive(Debug)]
 pub enum PutError {
-    /// The entry alone is larger than the cache may be.
+    /// The entry alone exceeds the limit of the cache.
     TooLarge {
-        /// The size of the entry's file, in bytes.
+        /// The size of the entry's file in bytes.
         size: u64,
-        /// The largest size of the cache, in bytes.
+        /// The limit of the cache in bytes.
         max: u64,
     },
     /// The file could not be written.
     Io {
-        /// Which.
+        /// The file.
         path: PathBuf,
-        /// Why.
+        /// The error.
         source: io::Error,
     },
 }
@@ -126,7 +126,7 @@ impl std::error::Error for PutError {
 }
 
 impl Cache {
-    /// The cache of the user: the folder `modules` in [`user_folder`].
+    /// Returns the user's cache: the folder `modules` in [`user_folder`].
     pub fn user() -> Self {
         match user_folder() {
             Some(folder) => Self::at(folder.join("modules")),
@@ -134,7 +134,7 @@ impl Cache {
         }
     }
 
-    /// The cache in `folder`, which is made if it does not exist, for this user alone (mode 0700).
+    /// Returns the cache in `folder`, which is created if it does not exist, accessible only to this user (mode 0700).
     ///
     /// If the folder cannot be used, or is not safe from other users, the cache is [disabled](Self::disabled_reason).
     pub fn at(folder: impl AsRef<Path>) -> Self {
@@ -144,8 +144,8 @@ impl Cache {
         }
     }
 
-    /// A cache of its own, in the folder `name` within this one, of at most `size_max` bytes: what is put there removes nothing
-    /// here. It keeps nothing if this one does not.
+    /// Returns a separate cache in the folder `name` within this one, of at most `size_max` bytes: entries there evict
+    /// nothing here. It is disabled if this one is.
     pub fn part(&self, name: &str, size_max: u64) -> Self {
         let Some(folder) = self.folder() else {
             return Self::disabled();
@@ -156,7 +156,7 @@ impl Cache {
         }
     }
 
-    /// A cache that keeps nothing.
+    /// Returns a cache that stores nothing.
     pub fn disabled() -> Self {
         Self::off(Disabled::OnRequest)
     }
@@ -175,29 +175,29 @@ impl Cache {
         self
     }
 
-    /// Why the cache keeps nothing, if that is so.
+    /// Returns why the cache is disabled, if it is.
     pub fn disabled_reason(&self) -> Option<&Disabled> {
         self.folder.as_ref().err()
     }
 
-    /// Where the entries are.
+    /// Returns the folder of the entries.
     pub fn folder(&self) -> Option<&Path> {
         self.folder.as_ref().ok().map(Folder::path)
     }
 
-    /// The payload kept under `key`, if it is there and undamaged. A damaged entry is deleted.
+    /// Returns the payload stored under `key`, if it exists and is undamaged. A damaged entry is deleted.
     pub fn get(&self, key: &Key) -> Option<Vec<u8>> {
         self.folder.as_ref().ok()?.get(key)
     }
 
-    /// Keeps `payload` under `key`, in place of what was there, and removes old entries to stay within the limit.
+    /// Stores `payload` under `key`, replacing a former one, and removes old entries to stay within the limit.
     ///
     /// Does nothing in a disabled cache.
     ///
     /// # Errors
     ///
-    /// A [`PutError`] says why the entry was not kept. The cache is as usable as before, and a caller who has the
-    /// payload has no reason to do more than log it.
+    /// A [`PutError`] says why the entry was not stored. The cache remains usable, and a caller that has the payload
+    /// need only log the error.
     pub fn put(&self, key: &Key, payload: &[u8]) -> Result<(), PutError> {
         let Ok(folder) = &self.folder else { return Ok(()) };
         let size = entry::file_size(payload.len());
@@ -213,15 +213,15 @@ impl Cache {
     }
 }
 
-/// Where things are kept for the user that can be made again: `LUNATIC_CACHE`, else the folder `lunatic` in
-/// `XDG_CACHE_HOME`, else `.cache/lunatic` in `HOME`. `None` if none of them is set.
+/// Returns the user's folder for files that can be made again: `LUNATIC_CACHE`, otherwise the folder `lunatic` in
+/// `XDG_CACHE_HOME`, otherwise `.cache/lunatic` in `HOME`. `None` if none of them is set.
 pub fn user_folder() -> Option<PathBuf> {
     user_folder_from(|name| std::env::var_os(name))
 }
 
 fn user_folder_from(env: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| env(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    // The XDG specification wants relative paths ignored.
+    // The XDG specification requires relative paths to be ignored.
     let absolute = |name| path(name).filter(|path| path.is_absolute());
     let own = path("LUNATIC_CACHE").and_then(|path| std::path::absolute(path).ok());
     own.or_else(|| absolute("XDG_CACHE_HOME").map(|cache| cache.join("lunatic")))

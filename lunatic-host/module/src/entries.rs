@@ -1,35 +1,36 @@
 //! Names of entries, by which the same entry can be found in another version of a module.
 //!
-//! A process begins with an exported function, or with a function of the module's table, which is what a closure becomes.
-//! An export has a name. A function of the table has an index, and indexes move with every change of the program: the
-//! entry 7 of one build is something else in the next one. So [`Entries`] gives each of them an [`EntryName`].
+//! A process begins with an exported function, or with a function of the module's table, as closures do. An export has
+//! a name. A function of the table has an index, and indexes change with every change of the program: entry 7 of one
+//! build is something else in the next. So [`Entries`] gives each of them an [`EntryName`].
 //!
 //! # How functions of the table are named
 //!
 //! 1. An imported function by its two names.
-//! 2. A function that the name section names by that name, demangled, without what a compiler adds to tell builds apart:
-//!    the hash of Rust's legacy mangling (`h0123456789abcdef`), and the disambiguators of crates in its v0 mangling.
+//! 2. A function that the name section names by that name, demangled, without what a compiler adds to distinguish
+//!    builds: the hash of Rust's legacy mangling (`h0123456789abcdef`), and the disambiguators of crates in its v0
+//!    mangling.
 //! 3. Any other function by the hash of its body.
 //!
-//! Where functions share a name, the order of their indexes tells them apart ([`EntryName::Function::ordinal`]).
+//! Functions that share a name are distinguished by the order of their indexes ([`EntryName::Function::ordinal`]).
 //!
 //! # What is guaranteed, and what is not
 //!
-//! In one module, names and indexes are one to one. In another version of the module:
+//! Within a module, names and indexes correspond one to one. In another version of the module:
 //!
-//! - A name that is not shared is found wherever it is now. That its function still does the same, and reads captured
-//!   values in the same layout, is for the programmer to see to.
-//! - A name that is shared is found only if as many functions share it there. If one was added and another removed, the
-//!   wrong one is found.
-//! - Rust numbers the closures of a function in their order. With one inserted before it, `{closure#1}` becomes
+//! - A name that is not shared is found wherever it is now. The programmer must ensure that its function still does the
+//!   same, and reads captured values in the same layout.
+//! - A name that is shared is found only if the same number of functions share it there. If one was added and another
+//!   removed, the wrong one is found.
+//! - Rust numbers the closures of a function in their order. If one is inserted before it, `{closure#1}` becomes
 //!   `{closure#2}`, and its old name finds the new one.
-//! - With the legacy mangling, which is the default of stable Rust as of 1.95, names do not contain the types of generic
-//!   functions. As all closures are entered by one generic function of the SDK, all of them share one name. Build with
-//!   `-Csymbol-mangling-version=v0`, and the name contains the path of the closure.
+//! - With the legacy mangling, which is the default of stable Rust as of 1.95, names do not contain the types of
+//!   generic functions. Since all closures are entered through one generic function of the SDK, they all share one
+//!   name. With `-Csymbol-mangling-version=v0`, the name contains the path of the closure.
 //! - Optimisers merge functions with the same code. Then one name stands for several closures, and which of their names
 //!   that is may change.
-//! - The hash of a body changes with the index of any function that it calls: it finds an entry again in builds that
-//!   hardly differ. Do not strip the name section (`strip = "symbols"`).
+//! - The hash of a body changes with the index of any function that it calls, so it finds an entry again only in nearly
+//!   identical builds. Do not strip the name section (`strip = "symbols"`).
 
 mod read;
 mod symbol;
@@ -43,17 +44,17 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::hex;
 
-/// The largest number of places in a table that are named.
+/// The most places of a table that are named.
 const PLACES_MAX: usize = 1 << 20;
 
-/// The name of an entry: a function of type `() -> ()` that a process begins with.
+/// The name of an entry: a function of type `() -> ()` with which a process begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum EntryName {
-    /// An exported function, by the name of the export. Every version of a module is asked for it by that name.
+    /// An exported function, by the name of the export, which is looked up in every version of a module.
     Export(String),
     /// A function of the table.
     Function {
-        /// What it is called.
+        /// Its symbol.
         symbol: Symbol,
         /// How many functions with lower indexes share the symbol.
         ordinal: u32,
@@ -62,10 +63,10 @@ pub enum EntryName {
     },
 }
 
-/// What a function is called, apart from its place.
+/// The identification of a function, independent of its place.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Symbol {
-    /// Its name, without what differs from build to build.
+    /// Its name, without what differs between builds.
     Name(String),
     /// BLAKE3 of its body, if it has no name.
     Body([u8; 32]),
@@ -99,16 +100,16 @@ impl fmt::Display for Symbol {
 #[non_exhaustive]
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum EntriesError {
-    /// The file is damaged, or no module.
+    /// The file is damaged, or not a module.
     Malformed {
-        /// Where.
+        /// The offset of the error.
         offset: usize,
-        /// What is wrong there.
+        /// The error.
         message: String,
     },
-    /// The table is filled in more places than can be named.
+    /// More places of the table are filled than can be named.
     TooMany {
-        /// How many can be.
+        /// The most places that can be named.
         max: usize,
     },
 }
@@ -137,12 +138,13 @@ impl From<wasmparser::Error> for EntriesError {
 
 /// The functions of type `() -> ()` in a module's table, with their names.
 ///
-/// These are the functions that the table holds when an instance begins. What code puts there later has no name.
+/// These are the functions that the table contains when an instance begins. Functions that code adds later have no
+/// name.
 #[derive(Debug, Clone, Default)]
 pub struct Entries {
     /// Each symbol with the indexes of its functions in the table; both in ascending order.
     symbols: Vec<(Symbol, Vec<u32>)>,
-    /// The functions by their index in the table: the place of the symbol, and the ordinal.
+    /// The functions by their index in the table: the index of the symbol, and the ordinal.
     by_index: HashMap<u32, (u32, u32)>,
 }
 
@@ -151,7 +153,7 @@ impl Entries {
     ///
     /// # Errors
     ///
-    /// If the file is no module, or its table is larger than any compiler's. Nothing in `wasm` can cause a panic.
+    /// If the file is not a module, or its table is larger than compilers produce. Nothing in `wasm` can cause a panic.
     pub fn of(wasm: &[u8]) -> Result<Self, EntriesError> {
         let mut symbols = BTreeMap::<Symbol, Vec<u32>>::new();
         for (symbol, indexes) in read::functions(wasm)? {
@@ -166,7 +168,7 @@ impl Entries {
         Ok(Self { symbols, by_index })
     }
 
-    /// The name of the entry at `table_index`; `None` if there is no function of type `() -> ()`.
+    /// Returns the name of the entry at `table_index`; `None` if there is no function of type `() -> ()`.
     pub fn name_of(&self, table_index: u32) -> Option<EntryName> {
         let (place, ordinal) = *self.by_index.get(&table_index)?;
         let (symbol, indexes) = self.symbols.get(place as usize)?;
@@ -177,11 +179,11 @@ impl Entries {
         })
     }
 
-    /// The table index of the entry with this name.
+    /// Returns the table index of the entry with this name.
     ///
-    /// `None` if there is no such function, or if it cannot be told from others: as many functions must share its symbol
-    /// here as did where the name comes from. Always `None` for an export, which has no index: an instance is asked for it
-    /// by its name.
+    /// `None` if there is no such function, or if it cannot be distinguished from others: the same number of functions
+    /// must share its symbol here and where the name comes from. Always `None` for an export, which has no index:
+    /// instances find it by its name.
     pub fn find(&self, name: &EntryName) -> Option<u32> {
         let EntryName::Function { symbol, ordinal, count } = name else {
             return None;
@@ -192,7 +194,7 @@ impl Entries {
         indexes.get(*ordinal as usize).copied().filter(|_| is_as_shared)
     }
 
-    /// The table indexes of all entries, in no order.
+    /// Returns the table indexes of all entries, in no particular order.
     pub fn indexes(&self) -> impl Iterator<Item = u32> {
         self.by_index.keys().copied()
     }

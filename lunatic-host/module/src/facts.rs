@@ -1,7 +1,7 @@
 //! What the host knows about a module without running it.
 //!
-//! Facts are found while a module is rewritten and are kept beside the compiled module, so that a module that comes
-//! out of the cache is not read again.
+//! Facts are determined while a module is rewritten, and are stored with the compiled module, so that a module from the
+//! cache is not read again.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::imports::Imports;
 
-/// Everything that starts with this belongs to the host: no module may export such a name itself.
+/// Names with this prefix belong to the host: no module may export such a name itself.
 pub const RESERVED_PREFIX: &str = "lunatic:";
 /// The name of the exported loop that fetches entries from the host and calls them, of type `() -> ()`.
 pub const RUN_EXPORT: &str = "lunatic:run";
-/// The name of the exported global that is 1 while [`RUN_EXPORT`] itself calls `next`, of type `mut i32`. No code of the
-/// guest can reach it: it did not exist when that was validated.
+/// The name of the exported global that is 1 while [`RUN_EXPORT`] itself calls `next`, of type `mut i32`. No code of
+/// the guest can reach it, because it did not exist when that code was validated.
 pub const GATE_EXPORT: &str = "lunatic:gate";
-/// The name of the exported function that does what a libc does before `main`, of type `() -> ()`.
+/// The name of the exported function that contains the start-up code of a libc, of type `() -> ()`.
 pub const STARTUP_EXPORT: &str = "lunatic:startup";
 /// The prefix of exported tests, of type `() -> ()`.
 pub const TEST_PREFIX: &str = "#lunatic_test_";
@@ -33,55 +33,56 @@ pub struct Facts {
     ///
     /// If the module is [`recyclable`](Self::recyclable), these are all mutable globals it has.
     pub globals: Vec<String>,
-    /// The function index of [`RUN_EXPORT`]; `None` if the module cannot fetch entries: it does not import
+    /// The function index of [`RUN_EXPORT`]; `None` if the module cannot fetch entries because it does not import
     /// `lunatic::process` `next`, or has no table of functions.
     ///
-    /// The loop runs the start-up code before each entry by itself.
+    /// The loop itself runs the start-up code before each entry.
     pub run: Option<u32>,
-    /// The function index of [`STARTUP_EXPORT`], which has to be called in a fresh instance before an export other
-    /// than `_start`; `None` if nothing has to run before, or exports see to it by themselves.
+    /// The function index of [`STARTUP_EXPORT`], which must be called in a fresh instance before an export other than
+    /// `_start`; `None` if nothing must run before, or if exports call it themselves.
     pub startup: Option<u32>,
-    /// Whether putting the memory and [`globals`](Self::globals) back makes a used instance a fresh one.
+    /// Whether restoring the memory and the [`globals`](Self::globals) resets a used instance.
     pub recyclable: Result<(), NotRecyclable>,
-    /// The functions that it imports, by which the embedder tells for which of its interfaces the module was built.
+    /// The imported functions, from which the embedder determines for which of its interfaces the module was built.
     pub imports: Imports,
     /// The first memory, if there is one.
     pub memory: Option<Memory>,
-    /// About how many bytes an instance takes up beside its memory and the elements of its tables, and not less than that.
+    /// The approximate size of an instance in bytes, without its memory and the elements of its tables; not less than
+    /// the real size.
     pub instance_size: usize,
     /// Whether `_start` is exported as a function of type `() -> ()`.
     pub start: bool,
     /// The names of the exported tests, in the module's order, with their prefix.
     pub tests: Vec<String>,
-    /// Whether the module carries DWARF, so that backtraces can name files and lines.
+    /// Whether the module contains DWARF, so that backtraces can name files and lines.
     pub debug_info: bool,
 }
 
 /// The memory of a module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
-    /// Its size at the start, in pages of 64 KiB.
+    /// Its initial size in pages of 64 KiB.
     pub pages_min: u64,
-    /// The size the module allows it to reach, in pages.
+    /// Its largest size in pages, as the module declares it.
     pub pages_max: Option<u64>,
     /// Whether it is exported as `memory`, where host functions look for it.
     pub exported: bool,
-    /// Whether any code of the module can make it larger.
+    /// Whether any code of the module can grow it.
     pub grows: bool,
 }
 
-/// Why an instance of a module cannot be used for a second process: the first thing that was found.
+/// Why an instance of a module cannot be reused for a second process: the first reason that was found.
 #[non_exhaustive]
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotRecyclable {
     /// There is no memory, or more than one.
     Memories {
-        /// How many.
+        /// The number of memories.
         count: u32,
     },
-    /// A memory, table or global is imported: it may be shared with others.
+    /// A memory, table or global is imported, and may be shared with others.
     ImportedState,
-    /// A start function runs on instantiation, and what it did would have to be done again.
+    /// A start function runs on instantiation, and its effects would have to be repeated.
     StartFunction,
     /// A mutable global holds a reference, which the host cannot save as bytes.
     ReferenceGlobal {
@@ -93,7 +94,7 @@ pub enum NotRecyclable {
         /// The function with such an instruction.
         function: u32,
     },
-    /// Code throws or catches exceptions, which live in a heap of the engine's.
+    /// Code throws or catches exceptions, which are stored in a heap of the engine.
     Exceptions {
         /// The first function with such an instruction.
         function: u32,

@@ -1,17 +1,16 @@
-//! Which code a module is: its hash, and what its maker calls it.
+//! The identity of a module's code: its hash, and the name and version that its maker states.
 //!
-//! Two files with the same bytes are the same code, whatever they are called and wherever they lie; two files that
-//! differ in one byte are not. Name and version are for people. They tell nothing that can be relied on, as the file
-//! says them itself.
+//! Two files with the same bytes are the same code, whatever their names and locations; two files that differ in one
+//! byte are not. Name and version are for people. They are not reliable, because the file itself states them.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{Chunk, CustomSectionReader, KnownCustom, Name, Parser, Payload};
 
-/// The name of the custom section that holds a module's version, as UTF-8 text.
+/// The name of the custom section that contains a module's version as UTF-8 text.
 ///
-/// It is the one that `wasm-tools metadata add --version` writes. In Rust:
+/// `wasm-tools metadata add --version` writes this section. In Rust:
 ///
 /// ```
 /// # #![cfg_attr(not(target_family = "wasm"), allow(unused))]
@@ -21,39 +20,39 @@ use wasmparser::{Chunk, CustomSectionReader, KnownCustom, Name, Parser, Payload}
 /// ```
 pub const VERSION_SECTION: &str = "version";
 
-/// Longer names and versions, in bytes, are left out: they are to fit into a line of a report.
+/// Longer names and versions, in bytes, are left out, because they must fit into a line of a report.
 const TEXT_LEN_MAX: usize = 256;
 
-/// How much of the hash is shown: enough to tell all versions apart that one person will ever see.
+/// How many bytes of the hash are shown: enough to distinguish all versions that one person will ever see.
 const SHOWN_BYTES: usize = 6;
 
 /// The identity of a module's code.
 ///
-/// Shown as `name 1.2 (1a2b3c4d5e6f)`, without what is not known.
+/// Shown as `name 1.2 (1a2b3c4d5e6f)`, without the parts that are unknown.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CodeId {
-    /// BLAKE3 of the file in the binary format, as it came from the compiler.
+    /// BLAKE3 of the file in the binary format, as the compiler wrote it.
     pub hash: [u8; 32],
-    /// The module's name in its name section; linkers put the name of the file there.
+    /// The module's name in its name section; linkers store the name of the file there.
     pub name: Option<String>,
-    /// The content of the first custom section named [`VERSION_SECTION`].
+    /// The contents of the first custom section named [`VERSION_SECTION`].
     pub version: Option<String>,
 }
 
 impl CodeId {
-    /// The identity of the module in `wasm`. What is no module has a hash as well.
+    /// Returns the identity of the module in `wasm`. A file that is not a module has a hash as well.
     pub fn of(wasm: &[u8]) -> Self {
         Self::with_hash(*blake3::hash(wasm).as_bytes(), wasm)
     }
 
-    /// The same for a caller who knows the hash already. Reads the headers of the sections, and two of the sections.
+    /// The same for a caller that already knows the hash. Reads the headers of the sections, and two of the sections.
     pub fn with_hash(hash: [u8; 32], wasm: &[u8]) -> Self {
         let mut id = Self {
             hash,
             name: None,
             version: None,
         };
-        // The first section of each kind counts, even if nothing can be made of it.
+        // The first section of each kind counts, even if it is invalid.
         let (mut name, mut version) = (None, None);
         for_custom_sections(wasm, |section| {
             if let KnownCustom::Name(names) = section.as_known() {
@@ -81,7 +80,7 @@ fn for_custom_sections<'a>(wasm: &'a [u8], mut f: impl FnMut(CustomSectionReader
     while let Ok(Chunk::Parsed { mut consumed, payload }) = parser.parse(rest, true) {
         match payload {
             Payload::CustomSection(section) => f(section),
-            // Most of a file is code. It is passed over at once, not function by function.
+            // Most of a file is code, which is skipped as a whole, not function by function.
             Payload::CodeSectionStart { size, .. } => {
                 parser.skip_section();
                 consumed = consumed.saturating_add(size as usize);
@@ -94,7 +93,7 @@ fn for_custom_sections<'a>(wasm: &'a [u8], mut f: impl FnMut(CustomSectionReader
     }
 }
 
-/// A text that can be shown in a line: not empty, not long, nothing that moves a terminal's cursor.
+/// A text that can be shown in a line: not empty, not too long, without terminal control characters.
 fn text(text: &str) -> Option<String> {
     let text = text.trim();
     let is_fit = !text.is_empty() && text.len() <= TEXT_LEN_MAX && !text.contains(char::is_control);
@@ -118,7 +117,7 @@ impl fmt::Display for CodeId {
     }
 }
 
-/// As it is shown, but with the whole hash.
+/// Formatted as above, but with the whole hash.
 impl fmt::Debug for CodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "CodeId({:?}, {:?}, ", self.name, self.version)?;

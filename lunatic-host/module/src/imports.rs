@@ -1,7 +1,7 @@
 //! The functions that a module imports.
 //!
-//! They tell for which interface a module was built, and so which implementation it has to be linked with. This crate
-//! records them and draws no conclusion: which interfaces there are is known to whoever embeds it.
+//! They show for which interface a module was built, and so with which implementation it must be linked. This crate
+//! only records them: the embedder knows which interfaces there are.
 
 use serde::{Deserialize, Serialize};
 use wasmparser::{FuncType, ValType};
@@ -9,8 +9,8 @@ use wasmparser::{FuncType, ValType};
 /// The functions that a module imports, in the module's order.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Imports {
-    /// Functions refer to types by their place here. A type that many functions share is kept once: a file can name the
-    /// same long type a million times in a few bytes each.
+    /// Functions refer to types by their index here. A type that many functions share is stored once: a file can refer
+    /// to the same long type a million times, with a few bytes each.
     types: Vec<FunctionType>,
     functions: Vec<Function>,
 }
@@ -29,20 +29,20 @@ pub struct Import<'a> {
     pub namespace: &'a str,
     /// The second part of its name, such as `next`.
     pub name: &'a str,
-    /// What it takes and returns.
+    /// Its type.
     pub ty: &'a FunctionType,
 }
 
 /// The parameters and results of a function.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FunctionType {
-    /// What it takes.
+    /// The parameters.
     pub parameters: Vec<ValueType>,
-    /// What it returns.
+    /// The results.
     pub results: Vec<ValueType>,
 }
 
-/// The type of a value: those that [`features`](crate::rewrite::features) allow.
+/// The type of a value, of those that [`features`](crate::rewrite::features) allow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ValueType {
     /// An integer of 32 bits.
@@ -55,17 +55,17 @@ pub enum ValueType {
     F64,
     /// A vector of 128 bits.
     V128,
-    /// A reference to a function, or none.
+    /// A reference to a function, or null.
     FuncRef,
-    /// Another reference.
+    /// Any other reference.
     Reference,
 }
 
 impl Imports {
-    /// All of them.
+    /// Iterates over all of them.
     pub fn iter(&self) -> impl Iterator<Item = Import<'_>> {
         self.functions.iter().filter_map(|function| {
-            // A function without a type can only come from a damaged copy, and is left out.
+            // A function without a type can come only from a damaged copy, and is left out.
             let ty = self.types.get(function.ty as usize)?;
             Some(Import {
                 namespace: &function.namespace,
@@ -75,7 +75,7 @@ impl Imports {
         })
     }
 
-    /// Adds a type and returns its place, for [`add`](Self::add).
+    /// Adds a type and returns its index, for [`add`](Self::add).
     pub(crate) fn add_type(&mut self, ty: &FuncType) -> u32 {
         self.types.push(FunctionType::from(ty));
         (self.types.len() - 1) as u32
@@ -91,7 +91,7 @@ impl Imports {
 }
 
 impl FunctionType {
-    /// A type with these parameters and results.
+    /// Returns a type with these parameters and results.
     pub fn new(parameters: impl Into<Vec<ValueType>>, results: impl Into<Vec<ValueType>>) -> Self {
         Self {
             parameters: parameters.into(),

@@ -1,27 +1,27 @@
-//! What a guest's file is turned into before it is compiled.
+//! Processes a guest's file before it is compiled.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
 //! | [`rewrite`] | checks a file, and adds what makes it startable and its instances reusable |
-//! | [`facts`] | what the host has to know about a module without running it |
-//! | [`imports`] | which functions a module wants from the host |
-//! | [`identity`] | which code a module is: hash, name, version |
+//! | [`facts`] | what the host must know about a module without running it |
+//! | [`imports`] | the functions that a module needs from the host |
+//! | [`identity`] | the identity of a module's code: hash, name, version |
 //! | [`entries`] | names by which an entry is found in another version of a module |
 //! | [`signature`] | who vouches for a module |
-//! | [`cache`] | keeps what was made of a file on disk |
+//! | [`cache`] | stores compiled modules on disk |
 //!
 //! # What this crate does not know
 //!
-//! It reads and writes bytes. It knows no engine: compiling the result, and keeping it, are the host's part. It knows no
-//! process, no runtime and no host function but `lunatic::process` `next`, which the loop that it adds has to call. It
-//! does not know which interfaces the host offers: [`imports`] lists what a module wants, and the host decides who
-//! provides it.
+//! It reads and writes bytes. It does not know an engine: the host compiles the result, and stores it. It knows no
+//! process, no runtime, and no host function except `lunatic::process` `next`, which the added loop calls. It does not
+//! know which interfaces the host offers: [`imports`] lists what a module needs, and the host decides what provides it.
 //!
 //! # Invariants
 //!
 //! - Nothing in a file causes a panic or an endless loop.
-//! - Rewriting only appends. No index moves and no body changes, so that debug information stays right.
-//! - The result depends on the file and on [`rewrite::VERSION`] only. Whoever keeps it needs no other key.
+//! - Rewriting appends, and replaces some instructions with calls that take the same room. No index moves, and (with the
+//!   exception described in `rewrite/bulk.rs`) no instruction does, so that debug information stays right.
+//! - The result depends only on the file and on [`rewrite::VERSION`]. Whoever stores it needs no other key.
 
 pub mod cache;
 pub mod entries;

@@ -1,19 +1,19 @@
-//! Makes a module startable, its instances reusable and its instructions short, without changing what it means.
+//! Makes a module startable, its instances reusable and its instructions short, without changing its meaning.
 //!
-//! What is added:
+//! These parts are added:
 //!
-//! - Every mutable global is exported, so that the host can put it back when an instance is used again.
-//! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop
-//!   [`RUN_EXPORT`], which fetches entries from the host and calls them, and the global [`GATE_EXPORT`], by which the
-//!   host knows that it is this loop that asks.
-//! - If something has to run in a fresh instance before an export other than `_start`: the exported function
-//!   [`STARTUP_EXPORT`], which does that.
-//! - If an instruction can be about many bytes: a function that does the same in pieces, and is called in its place, so that
+//! - Every mutable global is exported, so that the host can restore it when an instance is reused.
+//! - If the module imports `lunatic::process` `next` and has a table of functions: the exported loop [`RUN_EXPORT`],
+//!   which fetches entries from the host and calls them, and the global [`GATE_EXPORT`], from which the host knows that
+//!   this loop is calling.
+//! - If something must run in a fresh instance before an export other than `_start`: the exported function
+//!   [`STARTUP_EXPORT`], which runs it.
+//! - If an instruction can process many bytes: a function that does the same in pieces and is called instead, so that
 //!   the engine can interrupt it (`bulk`).
 //!
-//! Nothing else changes. Types, functions, globals and exports are appended, so no index moves. All other bytes of bodies and
-//! sections are copied, and a call takes as much room as what it replaces, so that debug information, whose offsets count
-//! from the start of the code section, stays right.
+//! Nothing else changes. Types, functions, globals and exports are appended, so no index moves. All other bytes of
+//! bodies and sections are copied, and a call takes as much room as what it replaces. So debug information, whose
+//! offsets count from the start of the code section, stays right.
 
 mod bulk;
 mod call;
@@ -35,31 +35,31 @@ use super::facts::{Facts, GATE_EXPORT, NotRecyclable, RESERVED_PREFIX, RUN_EXPOR
 pub use self::direct_calls::direct_calls;
 pub use self::error::RewriteError;
 
-/// Changes whenever the same module would be rewritten differently, or other facts would be found: part of the key of
-/// everything that is kept about a rewritten module.
+/// Changes whenever the same module would be rewritten differently, or other facts would be found; so it is part of the
+/// key of everything that is stored about a rewritten module.
 pub const VERSION: u32 = 8;
 
-/// The largest module, in bytes: what the WebAssembly implementations of the web agree on, 1 GiB.
+/// The largest module in bytes: 1 GiB, which the WebAssembly implementations of browsers have agreed on.
 pub const MODULE_SIZE_MAX: usize = 1 << 30;
 
-/// The largest number of types, of functions and of globals (imported ones too), and of exports.
+/// The most types, functions and globals (including imported ones), and exports.
 const ITEMS_MAX: u32 = 1_000_000;
 
-/// A rewritten module and what was found in it.
+/// A rewritten module and the facts about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rewritten {
     /// The module to compile, valid with [`features`].
     pub wasm: Vec<u8>,
-    /// What the host has to know about it.
+    /// What the host must know about it.
     pub facts: Facts,
 }
 
-/// The WebAssembly features that guests may use: WebAssembly 2.0, plus extended constants, tail calls, relaxed SIMD,
-/// exceptions and typed references of functions.
+/// Returns the WebAssembly features that guests may use: WebAssembly 2.0, plus extended constants, tail calls, relaxed
+/// SIMD, exceptions and typed function references.
 ///
-/// Left out: threads (a process shares no memory), memories of 64 bits and several memories (host functions take
-/// offsets into one memory of 32 bits, and instructions that can take long are only made short there), and the structs and
-/// arrays of garbage collection (nothing bounds how long the engine looks for those that are in use).
+/// Not included are threads (a process shares no memory), memories of 64 bits and multiple memories (host functions
+/// take offsets into a single memory of 32 bits, and long instructions are made interruptible only there), and the
+/// structs and arrays of garbage collection (nothing limits how long the engine searches for those in use).
 pub const fn features() -> WasmFeatures {
     WasmFeatures::WASM2
         .union(WasmFeatures::EXTENDED_CONST)
@@ -69,7 +69,7 @@ pub const fn features() -> WasmFeatures {
         .union(WasmFeatures::FUNCTION_REFERENCES)
 }
 
-/// Validates a module, rewrites it and finds its [`Facts`].
+/// Validates a module, rewrites it and determines its [`Facts`].
 ///
 /// # Errors
 ///
@@ -83,12 +83,12 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     refuse_reserved_names(&module)?;
 
     let mut additions = Additions::new(&module);
-    // The host reads and sets the globals by these exports.
+    // The host reads and sets the globals through these exports.
     for (index, _) in module.mutable_globals.iter().filter(|(_, numeric)| *numeric) {
         additions.export_global(*index);
     }
-    // The loop and exports share one function that does what has to be done in a fresh instance. It is exported only if
-    // the module's own exports do not do the same by themselves.
+    // The loop and exports share one function that initialises a fresh instance. It is exported only if the module's
+    // own exports do not do the same themselves.
     let startup = startup::find(&module);
     let exports_need_startup = !startup.exports_wrapped;
     let startup = (!startup.functions.is_empty()).then(|| additions.function(&startup_body(&startup.functions)));
@@ -140,8 +140,8 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     })
 }
 
-/// The content of the code section in which every instruction that can take long is a call of a function that can be
-/// interrupted. Appends these functions. `None` if there is no such instruction.
+/// Returns the contents of the code section, in which every instruction that can take long is replaced by a call to an
+/// interruptible function. Appends these functions. `None` if there is no such instruction.
 fn short_instructions(module: &Inspected<'_>, additions: &mut Additions) -> Option<Vec<u8>> {
     let sites = &module.code.bulk.sites;
     let code = module.sections.iter().find(|section| section.id == SectionId::CODE)?;
@@ -152,7 +152,7 @@ fn short_instructions(module: &Inspected<'_>, additions: &mut Additions) -> Opti
             Bulk::Init(segment) => module.segments.get(segment as usize).copied(),
             Bulk::Fill | Bulk::Copy => None,
         };
-        // More than there is in a segment cannot be copied out of it.
+        // No more than a whole segment can be copied out of it.
         let is_short = segment_len.is_some_and(|len| len <= PIECE);
         if !is_short && functions.iter().all(|(bulk, _)| *bulk != site.bulk) {
             let ty = *type_index.get_or_insert_with(|| additions.numbers_type(Bulk::PARAMS));
@@ -178,7 +178,7 @@ fn short_instructions(module: &Inspected<'_>, additions: &mut Additions) -> Opti
     ))
 }
 
-/// Refuses a module that exports what only the host may add.
+/// Refuses a module that exports a name that only the host may add.
 fn refuse_reserved_names(module: &Inspected<'_>) -> Result<(), RewriteError> {
     let mut names = module.exports.iter().map(|export| export.name);
     match names.find(|name| name.starts_with(RESERVED_PREFIX)) {
@@ -187,7 +187,7 @@ fn refuse_reserved_names(module: &Inspected<'_>) -> Result<(), RewriteError> {
     }
 }
 
-/// Whether memory and globals are all that code of this module can change.
+/// Whether code of this module can change only memory and globals.
 fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
     if module.imports_state {
         return Err(NotRecyclable::ImportedState);
@@ -207,14 +207,14 @@ fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
     if let Some(function) = module.code.throws {
         return Err(NotRecyclable::Exceptions { function });
     }
-    // Not `elem.drop`: only `table.init` can tell a dropped element segment, and it has been refused above.
+    // Not `elem.drop`: only `table.init` can detect a dropped element segment, and it has been refused above.
     if module.code.drops_data && module.code.reads_data {
         return Err(NotRecyclable::DropsData);
     }
     Ok(())
 }
 
-/// What is appended to a module.
+/// The parts that are appended to a module.
 struct Additions {
     types: Growth,
     functions: Growth,
@@ -224,7 +224,7 @@ struct Additions {
     /// The names of the exported globals.
     globals: Vec<String>,
     void_type: Option<u32>,
-    /// The number of types, functions, globals and exports, with what has been added.
+    /// The number of types, functions, globals and exports, including added ones.
     type_count: u32,
     function_count: u32,
     global_count: u32,
@@ -241,7 +241,7 @@ impl Additions {
             code: Growth::of(SectionId::CODE),
             globals: Vec::new(),
             void_type: module.void_type(),
-            // The validator has checked that these are at most `ITEMS_MAX`.
+            // The validator has checked that these do not exceed `ITEMS_MAX`.
             type_count: module.signatures.len() as u32,
             function_count: module.function_types.len() as u32,
             global_count: module.globals,
@@ -264,7 +264,7 @@ impl Additions {
         self.globals.push(name);
     }
 
-    /// Appends the global that tells the loop's own calls of `next` from a guest's, and returns its index.
+    /// Appends the global that distinguishes the loop's own calls of `next` from a guest's, and returns its index.
     fn gate(&mut self) -> u32 {
         let index = self.global_count;
         self.gate.add(|out| {
@@ -281,7 +281,7 @@ impl Additions {
         index
     }
 
-    /// The index of the type `() -> ()`, which is added if the module has none.
+    /// Returns the index of the type `() -> ()`, which is added if the module does not have it.
     fn void_type(&mut self) -> u32 {
         if let Some(index) = self.void_type {
             return index;
@@ -294,7 +294,7 @@ impl Additions {
         index
     }
 
-    /// Appends the type of functions that take so many `i32` and return nothing, and returns its index.
+    /// Appends the type of functions with this many `i32` parameters and no results, and returns its index.
     fn numbers_type(&mut self, count: usize) -> u32 {
         self.types.add(|out| {
             out.push(0x60);
@@ -319,7 +319,7 @@ impl Additions {
         self.function_count - 1
     }
 
-    /// Whether the module is still within the limits that implementations share.
+    /// Checks that the module is still within the limits that implementations share.
     fn check(&self) -> Result<(), RewriteError> {
         let counts = [
             ("types", self.type_count),
@@ -344,7 +344,7 @@ fn startup_body(functions: &[u32]) -> Function {
     body
 }
 
-/// `lunatic:run`: asks the host for an entry and calls it, until there is none (-1).
+/// `lunatic:run`: requests entries from the host and calls them, until there is none (-1).
 fn run_body(next: u32, gate: u32, startup: Option<u32>, void_type: u32) -> Function {
     const ENTRY: u32 = 0;
     const DONE: u32 = 1;

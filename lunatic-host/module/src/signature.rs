@@ -1,9 +1,9 @@
-//! Signatures of modules: who vouches for the code.
+//! Signatures of modules, which show who vouches for the code.
 //!
-//! A signature is a custom section `signature` at the beginning of a module, as the [WebAssembly tool
-//! conventions](https://github.com/WebAssembly/tool-conventions/blob/main/Signatures.md) have it: Ed25519 over the SHA-256 of all
-//! that follows. So a signed module is a module, and its signature comes along wherever it goes. What is signed is the file that
-//! a compiler made, before [`rewrite`](crate::rewrite).
+//! A signature is a custom section `signature` at the beginning of a module, as defined by the [WebAssembly tool
+//! conventions](https://github.com/WebAssembly/tool-conventions/blob/main/Signatures.md): Ed25519 over the SHA-256 of
+//! everything that follows. So a signed module is still a module, and carries its signature along. What is signed is
+//! the file that a compiler made, before [`rewrite`](crate::rewrite).
 
 use std::collections::HashSet;
 use std::error::Error;
@@ -14,17 +14,17 @@ use std::path::{Path, PathBuf};
 
 use wasmsign2::{KeyPair, Module, PublicKey, PublicKeySet, SecretKey, WSError};
 
-/// Keys of those whose modules are run. At least one.
+/// The keys of those whose modules are run; at least one.
 #[derive(Debug, Clone)]
 pub struct TrustedKeys(PublicKeySet);
 
 impl TrustedKeys {
-    /// Reads the key in a file, or the keys in all files of a folder that are called `*.pub`. A file has one key, in PEM, DER or the
-    /// format of wasmsign2.
+    /// Reads the key in a file, or the keys in all files of a folder with names `*.pub`. A file contains one key, in
+    /// PEM, DER or the format of wasmsign2.
     ///
     /// # Errors
     ///
-    /// [`SignatureError`]: a file cannot be read or is no public key, or the folder has none.
+    /// [`SignatureError`]: a file cannot be read or is not a public key, or the folder contains none.
     pub fn read(path: &Path) -> Result<Self, SignatureError> {
         let mut files = vec![path.to_path_buf()];
         if path.is_dir() {
@@ -47,11 +47,11 @@ impl TrustedKeys {
         Ok(Self(PublicKeySet::new(keys)))
     }
 
-    /// Whether one of the keys has signed a module.
+    /// Checks that one of the keys has signed a module.
     ///
     /// # Errors
     ///
-    /// [`SignatureError`] if not, or if the signature does not fit the module.
+    /// [`SignatureError`] if none has, or if the signature does not match the module.
     pub fn check(&self, wasm: &[u8]) -> Result<(), SignatureError> {
         let mut rest = wasm;
         self.0.verify(&mut rest, None).map(|_| ()).map_err(SignatureError::of)
@@ -67,12 +67,12 @@ fn read_public(path: &Path) -> Result<PublicKey, SignatureError> {
     PublicKey::from_any(&bytes).map_err(|_| SignatureError::NoKey(path.to_path_buf(), "public"))
 }
 
-/// Makes a pair of keys, as PEM: the secret one in `NAME.key`, which only its owner can read, the public one in `NAME.pub`.
-/// `name` may have folders in front. The two files.
+/// Makes a pair of keys in PEM: the secret key in `NAME.key`, which only its owner can read, and the public key in
+/// `NAME.pub`. `name` may contain folders. Returns the two files.
 ///
 /// # Errors
 ///
-/// [`SignatureError`]: a file cannot be written, or is there already.
+/// [`SignatureError`]: a file cannot be written, or already exists.
 pub fn make_keys(name: &Path) -> Result<[PathBuf; 2], SignatureError> {
     let pair = KeyPair::generate();
     let with = |extension: &str| {
@@ -97,11 +97,11 @@ fn write_new(path: &Path, text: &str, mode: u32) -> Result<(), SignatureError> {
     written.map_err(|error| SignatureError::file(path, error))
 }
 
-/// A module with the signature of the secret key in a file, beside those that it has.
+/// Returns a module with an additional signature of the secret key in a file.
 ///
 /// # Errors
 ///
-/// [`SignatureError`]: the key cannot be read, or the bytes are no module in the binary format.
+/// [`SignatureError`]: the key cannot be read, or the bytes are not a module in the binary format.
 pub fn sign(wasm: &[u8], key: &Path) -> Result<Vec<u8>, SignatureError> {
     let bytes = fs::read(key).map_err(|error| SignatureError::file(key, error))?;
     let key = SecretKey::from_any(&bytes).map_err(|_| SignatureError::NoKey(key.to_path_buf(), "secret"))?;
@@ -113,21 +113,21 @@ pub fn sign(wasm: &[u8], key: &Path) -> Result<Vec<u8>, SignatureError> {
     Ok(bytes)
 }
 
-/// Why a module is not signed, or not by whom it should be.
+/// Why a module is not signed, or not by a trusted key.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SignatureError {
     /// A file cannot be read or written.
     File(PathBuf, io::Error),
-    /// A file has no key of this kind in it.
+    /// A file does not contain a key of this kind.
     NoKey(PathBuf, &'static str),
-    /// A folder has no public keys.
+    /// A folder contains no public keys.
     NoKeys(PathBuf),
     /// The module has no signature.
     NotSigned,
     /// Others have signed the module, or it has been changed since.
     NotByThese,
-    /// It is no module in the binary format.
+    /// It is not a module in the binary format.
     NoModule,
     /// The signature cannot be read; the text says why.
     Unreadable(String),

@@ -1,4 +1,4 @@
-//! Random modules, and what they leave behind, for tests that compare a used instance with a fresh one.
+//! Random modules and the states that they leave, for tests that compare a used instance with a fresh one.
 
 use wasm_smith::{Config, InstructionKind, InstructionKinds, Module};
 use wasmtime::{Engine, Instance, Store, Val};
@@ -6,13 +6,13 @@ use wasmtime::{Engine, Instance, Store, Val};
 use super::facts::Facts;
 use super::rewrite::RewriteError;
 
-/// How often a generated module may go round a loop or enter a function before it traps.
+/// How often a generated module may repeat a loop or enter a function before it traps.
 const STEPS_MAX: u32 = 1000;
 
-/// Makes a valid module out of random bytes, the same one from the same bytes.
+/// Makes a valid module from random bytes; the same bytes make the same module.
 ///
-/// It imports nothing, exports everything it defines, has one memory (not larger than 4 MiB), and ends by itself: an
-/// exported mutable global counts down, and at zero the module traps. `None` if there are too few bytes.
+/// It imports nothing, exports everything that it defines, has one memory (not larger than 4 MiB), and ends by itself:
+/// an exported mutable global counts down, and at zero the module traps. `None` if there are too few bytes.
 pub(crate) fn self_contained_module(random: &[u8]) -> Option<Vec<u8>> {
     let (kind, random) = random.split_first()?;
     let random_bits = |mask: u8| kind & mask;
@@ -29,7 +29,7 @@ pub(crate) fn self_contained_module(random: &[u8]) -> Option<Vec<u8>> {
         min_globals: 2,
         min_exports: 1,
         max_exports: 1000,
-        // Modules that trap, or cannot be recycled, are wanted too, but not most of the time.
+        // Modules that trap, or are not recyclable, are needed, too, but not most of the time.
         disallow_traps: random_bits(0b110) != 0,
         allow_start_export: random_bits(0b1_1001) == 0,
         reference_types_enabled: random_bits(0b1110_0000) == 0,
@@ -47,13 +47,13 @@ pub(crate) fn self_contained_module(random: &[u8]) -> Option<Vec<u8>> {
     Some(module.to_bytes())
 }
 
-/// Instructions that read and write memory and globals, and what it takes to reach them.
+/// Instructions that read and write memory and globals, and those needed to reach them.
 fn state_instructions() -> InstructionKinds {
     use InstructionKind::{Control, Memory, NumericInt, Parametric, Variable};
     InstructionKinds::new(&[Control, Memory, NumericInt, Parametric, Variable])
 }
 
-/// Makes a valid module that may import and export anything a Lunatic guest could, out of random bytes.
+/// Makes a valid module from random bytes that may import and export anything that a Lunatic guest could.
 pub(crate) fn any_module(random: &[u8]) -> Option<Vec<u8>> {
     let (kind, random) = random.split_first()?;
     let config = Config {
@@ -70,13 +70,13 @@ pub(crate) fn any_module(random: &[u8]) -> Option<Vec<u8>> {
     )
 }
 
-/// wasm-smith's view of [`features`](super::rewrite::features).
+/// [`features`](super::rewrite::features) in terms of wasm-smith.
 fn allowed_features() -> Config {
     Config {
         threads_enabled: false,
         memory64_enabled: false,
         gc_enabled: false,
-        // More, and one of them almost always carries a reference.
+        // With more, one of them almost always carries a reference.
         max_tags: 1,
         custom_page_sizes_enabled: false,
         shared_everything_threads_enabled: false,
@@ -87,7 +87,8 @@ fn allowed_features() -> Config {
     }
 }
 
-/// Rewrites a generated module; `None` if its exceptions carry references, which wasm-smith cannot be told to leave out.
+/// Rewrites a generated module; `None` if its exceptions carry references, which wasm-smith cannot be configured to
+/// leave out.
 pub(crate) fn rewrite_generated(wasm: &[u8]) -> Option<super::rewrite::Rewritten> {
     match super::rewrite::rewrite(wasm) {
         Ok(rewritten) => Some(rewritten),
@@ -104,7 +105,7 @@ pub(crate) fn engine() -> Engine {
         .wasm_extended_const(true)
         .wasm_relaxed_simd(true)
         .relaxed_simd_deterministic(true);
-    // The modules are small and run once: compile quickly.
+    // The modules are small and run once, so compile quickly.
     config
         .cranelift_opt_level(wasmtime::OptLevel::None)
         .parallel_compilation(false);
@@ -112,7 +113,7 @@ pub(crate) fn engine() -> Engine {
     Engine::new(&config).expect("the configuration is valid")
 }
 
-/// What a process can have left in an instance.
+/// The state that a process can leave in an instance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct State {
     pub(crate) memory: Vec<u8>,
@@ -135,7 +136,7 @@ impl State {
         }
     }
 
-    /// Puts this state into an instance whose memory is not smaller: bytes behind its end become zero.
+    /// Restores this state in an instance whose memory is not smaller: bytes beyond the state's end become zero.
     pub(crate) fn restore<T: 'static>(&self, store: &mut Store<T>, instance: Instance, facts: &Facts) {
         let memory = memory(store, instance).data_mut(&mut *store);
         let (known, grown) = memory.split_at_mut(self.memory.len());
@@ -162,7 +163,7 @@ fn memory<T: 'static>(store: &mut Store<T>, instance: Instance) -> wasmtime::Mem
     found.expect("the module exports its memory")
 }
 
-/// The bits of a value; 1 or 0 for a reference that is or is not there.
+/// The bits of a value; for a reference, 1 if it is set and 0 if it is null.
 pub(crate) fn bits(value: &Val) -> u128 {
     match value {
         Val::I32(value) => u128::from(*value as u32),
@@ -175,10 +176,10 @@ pub(crate) fn bits(value: &Val) -> u128 {
     }
 }
 
-/// Calls every function named, with zeros and then with other numbers, and returns what each call returned: the bits
+/// Calls every listed function, with zeros and then with other numbers, and returns the result of each call: the bits
 /// of its results, or `None` if it trapped.
 ///
-/// If `facts` name the module's globals, each call may again take as many steps as the first one.
+/// If `facts` list the module's globals, each call may take as many steps as the first one.
 pub(crate) fn call_everything<T: 'static>(
     store: &mut Store<T>,
     instance: Instance,
@@ -189,7 +190,7 @@ pub(crate) fn call_everything<T: 'static>(
         .into_iter()
         .flat_map(|number| names.iter().map(move |name| (name, number)));
     let call = |(name, number): (&String, i32)| {
-        // The generator puts its counter behind all other globals.
+        // The generator puts its counter after all other globals.
         if let Some(steps) = facts.globals.last() {
             let steps = instance
                 .get_global(&mut *store, steps)
@@ -208,7 +209,7 @@ pub(crate) fn call_everything<T: 'static>(
     calls.map(call).collect()
 }
 
-/// A number as a value of type `ty`; null if that is a reference.
+/// A number as a value of type `ty`; null if that is a reference type.
 fn value(ty: &wasmtime::ValType, number: i32) -> Val {
     match ty {
         wasmtime::ValType::I32 => Val::I32(number),

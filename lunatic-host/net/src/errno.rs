@@ -1,13 +1,13 @@
-//! Errors of the system as the numbers that WASI has for them.
+//! Errors of the operating system as WASI's error numbers.
 //!
-//! They are the same on every system, guests' libraries know them by name and text, and Rust's std makes an `ErrorKind`
-//! of them.
+//! These numbers are the same on every system, guests' libraries know their names and texts, and Rust's std derives an
+//! `ErrorKind` from them.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// The number that WASI preview 1 has for an error.
+/// Returns the error number of WASI preview 1 for an error.
 pub fn of(error: &io::Error) -> i32 {
     match error.raw_os_error() {
         Some(code) => of_code(Errno::from_raw_os_error(code)),
@@ -81,7 +81,7 @@ fn of_code(errno: Errno) -> i32 {
         .map_or(IO, |(_, wasi)| *wasi)
 }
 
-/// For the errors that std makes without the system.
+/// For errors that std creates without the operating system.
 fn of_kind(kind: io::ErrorKind) -> i32 {
     match kind {
         io::ErrorKind::PermissionDenied => ACCES,

@@ -1,23 +1,24 @@
-//! Which process has which socket.
+//! Ownership of sockets.
 //!
-//! A socket belongs to one process: only that one can use it, and when it ends, the socket closes. Whoever has it can hand
-//! it over: the socket is then *in transit*, belongs to the one it is meant for, and is claimed by whoever receives the
-//! message with its handle, which proves by its key that it was given. What is never claimed closes with the process it
-//! was meant for.
+//! A socket belongs to one process: only that process can use it, and the socket closes when the process ends. The
+//! owner can hand it over. The socket is then *in transit*, and belongs to the intended receiver. The process that
+//! receives the message with its handle claims it; the key of the handle proves that the handle was given out. A socket
+//! that is never claimed closes with the intended receiver.
 //!
-//! A clone is a handle of its own of the same socket, which closes with the last of them.
+//! A clone is a separate handle of the same socket, which closes with the last handle.
 //!
 //! # Who pays
 //!
 //! Each handle has a [`Charge`]: one socket of a budget, one descriptor of the host, and the bytes that are kept for it
-//! ([`cost`](crate::cost)). Who hands a socket over pays until it is claimed, and nothing of what the receiver may have is used up
-//! meanwhile, so nobody is stopped by what others send to it.
+//! ([`cost`](crate::cost)). A process that hands a socket over pays until it is claimed; meanwhile, nothing of the
+//! receiver's limits is used up, so no process can be stopped by what others send to it.
 //!
 //! # Locks
 //!
-//! A slot of the table may be locked while the lists of processes are (they are behind the lock that decides between alive
-//! and ended), never the reverse: a process that ends gives its list away first, and closes what was in it afterwards. So
-//! who adds a socket to a process's list under the lock of the slot knows that it will be closed.
+//! A slot of the table may be locked while the lists of a process are locked (they are behind the lock that decides
+//! whether the process is alive), never the reverse: a process that ends gives its list away first, and closes its
+//! sockets afterwards. So a socket that is added to a process's list under the lock of the slot is certain to be
+//! closed.
 
 use std::sync::Arc;
 
@@ -30,49 +31,50 @@ use lunatic_kernel::table::{Full, Table};
 use super::readiness::Waiter;
 use super::socket::Socket;
 
-/// The most sockets that are open at once.
+/// The most sockets that are open at a time.
 const SOCKETS_MAX: u32 = 16 << 20;
 
-/// Who can have sockets: a process.
+/// The owner of sockets: a process.
 pub trait Owner: Waiter + Payer {
-    /// Its id.
+    /// Returns its id.
     fn id(&self) -> Id;
 
-    /// What it and others may use together.
+    /// Returns the budget that it shares with others.
     fn budget(&self) -> Option<&Arc<Budget>>;
 
-    /// The descriptors that there are for all, and with whom it shares its part of them.
+    /// Returns the descriptors of all processes, and the group with which it shares a part of them.
     fn descriptors(&self) -> (&Arc<Stock>, &Arc<Group>);
 
-    /// Adds a socket to those that close at its end, which it has from now on, if it was only on its way before.
+    /// Adds a socket to those that close when it ends. It may have been in transit to this owner before, and belongs to
+    /// it from now on.
     ///
     /// # Errors
     ///
-    /// When it has as many as it may, or has ended.
+    /// If it has reached its limit, or has ended.
     fn own(&self, socket: Id) -> Result<(), Refusal>;
 
-    /// Adds a socket to those that close at its end, which is on its way to it.
+    /// Adds a socket in transit to those that close when it ends.
     ///
     /// # Errors
     ///
-    /// When it has ended.
+    /// If it has ended.
     fn expect(&self, socket: Id) -> Result<(), Refusal>;
 
-    /// Takes back what [`own`](Self::own) or [`expect`](Self::expect) added.
+    /// Undoes [`own`](Self::own) or [`expect`](Self::expect).
     fn disown(&self, socket: Id);
 }
 
 struct Entry<W: Owner> {
     socket: Arc<Socket<W>>,
     owner: W,
-    /// Who has handed it over, while nobody has claimed it.
+    /// The process that has handed it over, until it is claimed.
     in_transit: Option<Id>,
     charge: Charge,
 }
 
-/// What a process pays for one socket: one of its budget, one descriptor of the host, and bytes; given back when it is dropped.
+/// The charge for one socket: one socket of the budget, one descriptor of the host, and bytes. Given back on drop.
 ///
-/// Clones of one socket have one descriptor together, and each pays for one: whichever closes last has paid.
+/// Clones of a socket share one descriptor, and each pays for one: the last one to close must have paid.
 pub struct Charge {
     budget: Option<Arc<Budget>>,
     group: Arc<Group>,
@@ -81,11 +83,11 @@ pub struct Charge {
 }
 
 impl Charge {
-    /// Charges a process for a socket for which so many bytes are kept, before there is one.
+    /// Charges a process for a socket for which this many bytes are kept, before the socket exists.
     ///
     /// # Errors
     ///
-    /// When its budget has none left, or the host no descriptor for it.
+    /// If its budget has none left, or the host has no descriptor for it.
     pub fn of(owner: &impl Owner, bytes: usize) -> Result<Self, Refusal> {
         let (stock, group) = owner.descriptors();
         let descriptor = Portion::take(stock, group, 1).ok_or(Refusal::Host)?;
@@ -103,16 +105,16 @@ impl Charge {
         })
     }
 
-    /// Charges the process for so many bytes more.
+    /// Charges the process for this many further bytes.
     ///
     /// # Errors
     ///
-    /// When its budget has not so many left.
+    /// If its budget does not have enough left.
     pub fn grow(&mut self, bytes: usize) -> Result<(), Refusal> {
         self.kept.grow(bytes).map_err(Refusal::Budget)
     }
 
-    /// Whether it is taken from what this process has, alone or with others.
+    /// Whether it is charged to this process, alone or with others.
     fn is_of(&self, owner: &impl Owner) -> bool {
         let is_of_budget = match (&self.budget, owner.budget()) {
             (Some(own), Some(its)) => Arc::ptr_eq(own, its),
@@ -134,15 +136,15 @@ impl Drop for Charge {
 /// Why a socket cannot be opened, handed over or claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
-    /// The caller does not have it, or not any more.
+    /// The caller does not own it, or no longer does.
     NotYours,
-    /// The process it is meant for has ended.
+    /// The intended receiver has ended.
     Ended,
-    /// The process has as many as it may.
+    /// The process has reached its limit of sockets.
     Process(u32),
     /// A budget has none left.
     Budget(Exhausted),
-    /// The process, with those that share the host's descriptors with it, has as many as it may.
+    /// The process, and the group with which it shares the host's descriptors, have reached their limit.
     Host,
 }
 
@@ -196,7 +198,7 @@ impl<W: Owner> Handles<W> {
         }
     }
 
-    /// The socket, if it is the caller's.
+    /// Returns the socket, if it belongs to the caller.
     pub fn get(&self, caller: &W, id: Id) -> Result<Arc<Socket<W>>, Refusal> {
         let entry = self.table.get(id).ok_or(Refusal::NotYours)?;
         if entry.owner.id() != caller.id() || entry.in_transit.is_some() {
@@ -205,14 +207,14 @@ impl<W: Owner> Handles<W> {
         Ok(entry.socket.clone())
     }
 
-    /// Calls `visit` with each socket and the process that has it, or that it is meant for. Those that come and go meanwhile
+    /// Calls `visit` with each socket and its owner or intended receiver. Sockets that are opened or closed meanwhile
     /// may be missed. `visit` must be quick: the slot of the socket is locked.
     pub fn visit(&self, mut visit: impl FnMut(Id, &W, &Arc<Socket<W>>)) {
         self.table.for_each(|id, entry| visit(id, &entry.owner, &entry.socket));
     }
 
-    /// Takes the handle away; the socket closes if it was its last. One that others have sent to the caller can
-    /// be closed, too; one that it has sent itself cannot, whose message may be received yet.
+    /// Removes the handle; the socket closes if it was the last. A socket in transit to the caller can be closed, too;
+    /// one that the caller has sent cannot, because its message may still be received.
     pub fn close(&self, worker: usize, caller: &W, id: Id) -> Result<(), Refusal> {
         let is_callers = |entry: &Entry<W>| entry.owner.id() == caller.id() && entry.in_transit != Some(caller.id());
         if !self.table.get(id).is_some_and(|entry| is_callers(&entry)) {
@@ -223,7 +225,7 @@ impl<W: Owner> Handles<W> {
         Ok(())
     }
 
-    /// The process has ended and leaves this one behind.
+    /// Closes a socket of a process that has ended.
     pub fn close_of(&self, worker: usize, owner: Id, id: Id) {
         let is_owners = self.table.get(id).is_some_and(|entry| entry.owner.id() == owner);
         if is_owners {
@@ -231,8 +233,8 @@ impl<W: Owner> Handles<W> {
         }
     }
 
-    /// Hands a socket of the caller's to another process, or, before it is known to whom, to anybody: then it stays the
-    /// caller's until it is claimed. Nothing happens if it has been claimed meanwhile.
+    /// Hands a socket of the caller over to another process. If the receiver is not known yet, it is handed over to any
+    /// process, and stays the caller's until it is claimed. Does nothing if it has been claimed meanwhile.
     pub fn hand_over(&self, caller: &W, id: Id, to: Option<&W>) -> Result<(), Refusal> {
         let mut entry = self.table.get(id).ok_or(Refusal::NotYours)?;
         if entry.owner.id() != caller.id() {
@@ -252,7 +254,13 @@ impl<W: Owner> Handles<W> {
         Ok(())
     }
 
-    /// Makes a socket in transit the caller's. One that is the caller's already stays so.
+    /// Returns whether a socket is the caller's, and not in transit.
+    pub fn is_owned(&self, caller: &W, id: Id) -> bool {
+        let entry = self.table.get(id);
+        entry.is_some_and(|entry| entry.in_transit.is_none() && entry.owner.id() == caller.id())
+    }
+
+    /// Makes a socket in transit the caller's. A socket that already is stays so.
     pub fn claim(&self, caller: &W, id: Id) -> Result<(), Refusal> {
         let mut entry = self.table.get(id).ok_or(Refusal::NotYours)?;
         if entry.in_transit.is_none() {
@@ -262,12 +270,12 @@ impl<W: Owner> Handles<W> {
                 Err(Refusal::NotYours)
             };
         }
-        // Who gave it is charged for it up to now.
+        // The sender has been charged for it until now.
         let charge = match entry.charge.is_of(caller) {
             true => None,
             false => Some(Charge::of(caller, entry.socket.cost())?),
         };
-        // If it is the caller's already, it may have been on its way to it.
+        // If it already belongs to the caller, it may have been in transit to the caller.
         caller.own(id)?;
         let former = std::mem::replace(&mut entry.owner, caller.clone());
         let paid = charge.map(|charge| std::mem::replace(&mut entry.charge, charge));

@@ -1,29 +1,29 @@
-//! The network of Lunatic's processes: sockets that a process may wait for, and that can be handed to another process.
+//! The network of Lunatic's processes: sockets that processes can wait for and hand over to each other.
 //!
-//! This crate may know the kernel, but neither WebAssembly nor rights. But for [`process`], it knows no processes either: who
-//! waits for a socket is a [`Waiter`](readiness::Waiter), who has one an [`Owner`].
+//! This crate may know the kernel, but neither WebAssembly nor rights. Except for [`process`], it does not know
+//! processes either: what waits for a socket is a [`Waiter`](readiness::Waiter), and what owns one is an [`Owner`].
 //!
 //! Invariants:
 //!
-//! - **No operation waits.** It says `WouldBlock`, and who called it leaves a waiter.
-//! - **No event is missed**: what is known of a socket is cleared before an attempt, never after one.
+//! - **No operation waits.** It returns `WouldBlock`, and its caller leaves a waiter.
+//! - **No event is missed**: the known state of a socket is cleared before an attempt, never after it.
 //! - **A socket has one owner**, and closes with it.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | [`socket`] | one socket of whatever kind: operations that never wait |
-//! | [`readiness`] | what is known of a socket's two directions, and who waits for them |
-//! | [`reactor`] | asks the kernel which sockets have become ready, and wakes who waits |
-//! | [`tcp`], [`unix`], [`udp`] | how sockets of these kinds are made |
-//! | [`tls`] | streams of TLS, and what they are configured with |
-//! | [`resolve`] | names of hosts |
+//! | [`socket`] | a socket of any kind: operations that never wait |
+//! | [`readiness`] | the known state of a socket's two directions, and their waiters |
+//! | [`reactor`] | asks the operating system which sockets have become ready, and wakes waiters |
+//! | [`tcp`], [`unix`], [`udp`] | make sockets of these kinds |
+//! | [`tls`] | TLS streams and their configurations |
+//! | [`resolve`] | look-ups of host names |
 //! | [`process`] | processes of the kernel as owners |
-//! | [`handles`] | which process has which socket, and handing over |
-//! | [`cost`] | what the host and the system keep for a socket, in bytes |
-//! | [`errno`] | errors of the system as numbers of WASI |
+//! | [`handles`] | ownership of sockets, and handing over |
+//! | [`cost`] | what the host and the operating system keep for a socket, in bytes |
+//! | [`errno`] | errors of the operating system as WASI's numbers |
 //!
-//! A [`Socket`](socket::Socket) knows neither guests nor handles: whoever has it calls an operation, and if that says
-//! `WouldBlock`, leaves a waiter and tries again when it is woken.
+//! A [`Socket`](socket::Socket) knows neither guests nor handles. Its owner calls an operation; if that returns
+//! `WouldBlock`, the owner leaves a waiter, and tries again when it is woken.
 
 pub mod cost;
 pub mod errno;
@@ -48,7 +48,7 @@ use self::handles::{Handles, Owner};
 use self::reactor::Reactor;
 use self::resolve::Resolver;
 
-/// What a runtime has of the network. `W` is who owns sockets and waits for them: the network knows no processes.
+/// The network of a runtime. `W` owns sockets and waits for them.
 pub struct Net<W: Owner> {
     pub reactor: Arc<Reactor<W>>,
     pub handles: Handles<W>,
@@ -57,11 +57,11 @@ pub struct Net<W: Owner> {
     pub tls_keys: Keys,
 }
 
-/// The most configurations of TLS at once.
+/// The most TLS configurations at a time.
 const TLS_CONFIGS_MAX: u32 = 1 << 16;
 
 impl<W: Owner> Net<W> {
-    /// `keys` makes the secrets of handles.
+    /// Makes a network; `keys` makes the secrets of handles.
     pub fn new(mut keys: impl FnMut() -> Keys) -> io::Result<Self> {
         Ok(Self {
             reactor: Arc::new(Reactor::new()?),

@@ -1,4 +1,4 @@
-//! Processes as owners of sockets: for any host that keeps sockets among what belongs to a process.
+//! Processes as owners of sockets, for any host that keeps sockets among the belongings of a process.
 
 use std::sync::Arc;
 
@@ -11,24 +11,24 @@ use lunatic_kernel::{Host, Local, Process};
 
 use crate::handles::{Owner, Refusal};
 
-/// The sockets of one process. Most have none.
+/// The sockets of a process. Most processes have none.
 #[derive(Default)]
 pub struct Sockets(Option<Box<Lists>>);
 
 #[derive(Default)]
 struct Lists {
     own: NumberSet<Id>,
-    /// In transit to the process: others pay for them.
+    /// Sockets in transit to the process: others pay for them.
     coming: NumberSet<Id>,
 }
 
 impl Sockets {
-    /// How many there are, with those on their way to the process.
+    /// Returns the number of sockets, including those in transit to the process.
     pub fn count(&self) -> usize {
         self.0.as_ref().map_or(0, |lists| lists.own.len() + lists.coming.len())
     }
 
-    /// Adds one, if the process has fewer than `max`.
+    /// Adds a socket, if the process has fewer than `max`.
     fn own(&mut self, socket: Id, max: u32) -> Result<(), Refusal> {
         let lists = self.0.get_or_insert_default();
         if lists.own.contains(&socket) {
@@ -45,7 +45,7 @@ impl Sockets {
     fn disown(&mut self, socket: Id) {
         let Some(lists) = &mut self.0 else { return };
         for list in [&mut lists.own, &mut lists.coming] {
-            // The room is given back, as nobody pays for it.
+            // The room is given back, because nobody pays for it.
             if list.remove(&socket) && list.len() < list.capacity() / 4 {
                 list.shrink_to_fit();
             }
@@ -65,13 +65,13 @@ impl IntoIterator for Sockets {
 
 /// A host whose processes can have sockets.
 pub trait SocketHost: Host {
-    /// The sockets among what belongs to a process.
+    /// Returns the sockets among the belongings of a process.
     fn sockets(belongings: &mut Self::Belongings) -> &mut Sockets;
 
-    /// The most sockets that a process may have.
+    /// Returns the most sockets that a process may have.
     fn sockets_max(local: &Self::Local) -> u32;
 
-    /// The descriptors that there are for all, and with whom a process shares its part of them.
+    /// Returns the descriptors of all processes, and the group with which a process shares a part of them.
     fn descriptors(local: &Self::Local) -> (&Arc<Stock>, &Arc<Group>);
 }
 

@@ -1,7 +1,8 @@
-//! The reactor: asks the kernel which sockets have become ready, and wakes the processes that wait for them.
+//! The reactor: asks the operating system's kernel which sockets have become ready, and wakes the processes that wait
+//! for them.
 //!
-//! A socket is watched from the first time that an operation on it would block: many live and end without. It is known to
-//! the kernel by its place in a table, so an event of one that is gone finds nothing.
+//! A socket is watched from the first time that an operation on it would block; many sockets never get that far. The
+//! kernel knows it by its place in a table, so an event for a closed socket finds nothing.
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
@@ -18,9 +19,9 @@ use parking_lot::Mutex;
 use super::readiness::{Direction, Waiter};
 use super::socket::Socket;
 
-/// The most sockets that are watched at once.
+/// The most sockets that are watched at a time.
 const WATCHED_MAX: u32 = 16 << 20;
-/// So many events are taken from the kernel at once.
+/// The most events that are taken from the kernel in one call.
 const EVENTS: usize = 1024;
 /// The token of [`Reactor::stop`]: no socket has the place 0.
 const STOP: Token = Token(0);
@@ -46,7 +47,7 @@ impl<W: Waiter> Reactor<W> {
         })
     }
 
-    /// Begins to watch a socket. What is ready already is told, too.
+    /// Begins to watch a socket. If it is already ready, this is reported, too.
     pub(crate) fn watch(&self, socket: &Arc<Socket<W>>, fd: RawFd) -> io::Result<Id> {
         let id = self.watched.insert(0, |_| Arc::downgrade(socket));
         let id = id.map_err(|Full| io::Error::from(io::ErrorKind::QuotaExceeded))?;
@@ -61,16 +62,16 @@ impl<W: Waiter> Reactor<W> {
         }
     }
 
-    /// The socket goes away. Closing it makes the kernel forget it.
+    /// Forgets a socket that is about to close. Closing it makes the kernel forget it.
     pub(crate) fn forget(&self, id: Id) {
         self.watched.remove(0, id);
     }
 
-    /// Waits for events, no longer than `timeout`, and wakes those whom they concern.
+    /// Waits for events, but no longer than `timeout`, and wakes the processes that they concern.
     pub fn poll(&self, timeout: Option<Duration>, mut wake: impl FnMut(&W)) {
         let mut poll = self.poll.lock();
         let (poll, events) = &mut *poll;
-        // An interrupted call has no events; any other error would be one of ours, and the next call shows it again.
+        // An interrupted call has no events; any other error would be a bug here, and the next call shows it again.
         if poll.poll(events, timeout).is_err() {
             return;
         }
@@ -95,7 +96,7 @@ impl<W: Waiter> Reactor<W> {
         }
     }
 
-    /// The thread: until it is stopped.
+    /// The loop of the thread, until it is stopped.
     pub fn run(&self, mut wake: impl FnMut(&W)) {
         while !self.stopped.load(Ordering::Acquire) {
             self.poll(None, &mut wake);
@@ -108,7 +109,7 @@ impl<W: Waiter> Reactor<W> {
     }
 }
 
-/// The descriptor of what is watched.
+/// The descriptor of a watched socket.
 pub(crate) fn fd(socket: &impl AsRawFd) -> RawFd {
     socket.as_raw_fd()
 }

@@ -1,18 +1,18 @@
-//! What is known of the two directions of a socket, and the processes that wait for them.
+//! The known state of the two directions of a socket, and the processes that wait for them.
 //!
-//! The kernel tells once when a direction becomes ready (edge triggered), and not again until an operation has said that
-//! it would block. So each direction has a word, *ready*, that the reactor sets and that a caller clears **before** it
-//! tries: what comes afterwards sets it again, and is not missed.
+//! The kernel reports once when a direction becomes ready (edge triggered), and not again until an operation has
+//! returned that it would block. So each direction has a word, *ready*, which the reactor sets and which a caller
+//! clears **before** an attempt: a later event sets it again, and is not missed.
 //!
-//! A read that got less than it asked for has emptied the socket, so the word stays cleared and the next read waits
-//! without asking the kernel: one system call less for each message. An end of the stream may come together with the last
-//! bytes and is told once, so it is a word of its own that is never cleared.
+//! A read that returned less than requested has emptied the socket. So the word stays cleared, and the next read waits
+//! without asking the kernel, which saves a system call per message. The end of the stream may arrive together with the
+//! last bytes, and is reported once; so it has a separate word, which is never cleared.
 //!
 //! # Waiting
 //!
-//! As everywhere: try, leave a waiter, block, take the waiter back, try again. A waiter is left only if the direction is
-//! not ready, which is looked at under the lock of the waiters; the reactor sets the word and takes a waiter off under
-//! the same lock. An event wakes one; whoever got what it wanted, or goes away, wakes the next.
+//! As everywhere: try, leave a waiter, block, withdraw the waiter, try again. A waiter is left only if the direction is
+//! not ready, which is checked under the lock of the waiters; the reactor sets the word and removes a waiter under the
+//! same lock. An event wakes one waiter; a waiter that succeeds, or goes away, wakes the next.
 
 use std::collections::VecDeque;
 use std::io;
@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use parking_lot::Mutex;
 
-/// Who waits for a socket, and is given back to be woken.
+/// Waits for a socket; it is returned to be woken.
 pub trait Waiter: Clone + Send + Sync + 'static {}
 
 impl<W: Clone + Send + Sync + 'static> Waiter for W {}
@@ -34,24 +34,25 @@ pub enum Direction {
     Write,
 }
 
-/// An operation may do something.
+/// An operation may succeed.
 const READY: u8 = 1;
-/// Nothing more will come; operations say so at once.
+/// The direction is closed; operations report this immediately.
 const CLOSED: u8 = 2;
 /// The reactor watches the socket.
 const WATCHED: u8 = 4;
 
-/// A place among those that wait.
+/// A place among the waiters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Ticket(u64);
 
 struct Waiters<W> {
-    /// In the order of their tickets. One that waits again has the lowest of all: those with lower ones were woken before it.
+    /// In the order of their tickets. A waiter that waits again has the lowest ticket: those with lower ones were woken
+    /// before it.
     list: VecDeque<(Ticket, W)>,
     tickets: u64,
 }
 
-/// One direction.
+/// The state of one direction.
 pub struct Readiness<W> {
     state: AtomicU8,
     waiters: Mutex<Waiters<W>>,
@@ -71,13 +72,13 @@ impl<W> Default for Readiness<W> {
 }
 
 impl<W: Clone> Readiness<W> {
-    /// Does what `attempt` does if that may succeed. It says whether it has left nothing behind.
+    /// Calls `attempt` if it may succeed. `attempt` returns whether it has emptied the direction.
     pub fn attempt<T>(&self, mut attempt: impl FnMut() -> io::Result<(T, bool)>) -> io::Result<T> {
         let state = self.state.load(Ordering::Acquire);
         if state & (READY | CLOSED) == 0 {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        // Without the reactor nobody would set the word again.
+        // Without the reactor, nobody would set the word again.
         if state & WATCHED != 0 {
             self.state.fetch_and(!READY, Ordering::AcqRel);
         }
@@ -99,13 +100,14 @@ impl<W: Clone> Readiness<W> {
         }
     }
 
-    /// The reactor is about to watch the socket, and will tell at once if it is ready; `ready` until then.
+    /// Called before the reactor watches the socket, which it reports immediately if it is ready; the direction counts
+    /// as `ready` until then.
     pub fn watched(&self, ready: bool) {
         let bits = if ready { WATCHED | READY } else { WATCHED };
         self.state.store(bits, Ordering::Release);
     }
 
-    /// The direction has become ready; `closed` for good. Who is to be woken.
+    /// Records that the direction has become ready, or is `closed` for good. Returns the waiter to wake.
     pub fn set(&self, closed: bool) -> Option<W> {
         let bits = if closed { READY | CLOSED } else { READY };
         let mut waiters = self.waiters.lock();
@@ -113,8 +115,8 @@ impl<W: Clone> Readiness<W> {
         waiters.pop()
     }
 
-    /// Leaves a waiter, unless the direction is ready by now: then `None`. One that was woken and came too late waits
-    /// `again`, before all others.
+    /// Leaves a waiter, unless the direction is ready by now: then returns `None`. A waiter that was woken but came too
+    /// late waits `again`, before all others.
     pub fn enter(&self, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
         let mut waiters = self.waiters.lock();
         if self.state.load(Ordering::Acquire) & (READY | CLOSED) != 0 {
@@ -132,7 +134,8 @@ impl<W: Clone> Readiness<W> {
         Some(ticket)
     }
 
-    /// A waiter is about to look (`looks`), or goes away. In that case, if it had been woken, the next is to be.
+    /// A waiter is about to try again (`looks`), or goes away. If it goes away and had been woken, returns the next
+    /// waiter to wake.
     pub fn leave(&self, ticket: Ticket, looks: bool) -> Option<W> {
         let mut waiters = self.waiters.lock();
         if waiters.remove(ticket) || looks {
@@ -141,7 +144,7 @@ impl<W: Clone> Readiness<W> {
         waiters.pop()
     }
 
-    /// Somebody got what it wanted: who else may find something.
+    /// Called after a success: returns another waiter, which may succeed, too.
     pub fn next(&self) -> Option<W> {
         if self.state.load(Ordering::Acquire) & (READY | CLOSED) == 0 {
             return None;
@@ -155,12 +158,12 @@ impl<W> Waiters<W> {
         self.list.pop_front().map(|(_, waiter)| waiter)
     }
 
-    /// Where a ticket is, or where it belongs.
+    /// The position of a ticket, or where it would be inserted.
     fn place(&self, ticket: Ticket) -> Result<usize, usize> {
         self.list.binary_search_by_key(&ticket, |(own, _)| *own)
     }
 
-    /// True if the ticket was still in the list.
+    /// Whether the ticket was still in the list.
     fn remove(&mut self, ticket: Ticket) -> bool {
         let place = self.place(ticket);
         place.is_ok_and(|place| self.list.remove(place).is_some())

@@ -1,4 +1,4 @@
-//! Names of hosts: the system looks them up, in a thread that may wait.
+//! Host names, which the operating system looks up on a thread that may block.
 
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -7,13 +7,13 @@ use std::sync::Arc;
 use lunatic_kernel::permits::Permits;
 use lunatic_kernel::shares::Group;
 
-/// So many names are looked up at once. A look-up that nobody waits for any more ends by itself, after the system's own
-/// timeout; without a bound, those of killed processes would fill the pool of threads, which files need, too. One system or
-/// budget gets a half of them at most, as [`lunatic_kernel::shares`] says.
+/// The most concurrent look-ups. A look-up that nobody waits for any more ends only after the operating system's
+/// timeout. Without a limit, look-ups of killed processes would fill the pool of threads, which files need, too. One
+/// system or budget gets at most half of them, as described in [`lunatic_kernel::shares`].
 const LOOKUPS_MAX: usize = 64;
-/// The longest name, in bytes.
+/// The longest name in bytes.
 pub const NAME_LEN_MAX: usize = 253;
-/// More addresses of one name are left out.
+/// The most addresses of one name; further ones are left out.
 const ADDRESSES_MAX: usize = 256;
 
 pub struct Resolver {
@@ -29,7 +29,7 @@ impl Default for Resolver {
 }
 
 impl Resolver {
-    /// The addresses of a host, in the order in which they are to be tried. `group` is who asks.
+    /// Looks up the addresses of a host, in the order in which to try them. `group` is the group of the asking process.
     pub async fn resolve(
         &self,
         threads: &tokio::runtime::Runtime,
@@ -54,7 +54,7 @@ impl Resolver {
     ) -> io::Result<T> {
         let permit = self.permits.acquire(group).await;
         let running = threads.spawn_blocking(move || {
-            // Held by the look-up and not by the process: one that gives up leaves its look-up going.
+            // Held by the look-up and not by the process: if the process gives up, its look-up continues.
             let _permit = permit;
             look_up()
         });

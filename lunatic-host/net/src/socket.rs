@@ -1,4 +1,4 @@
-//! A socket of whatever kind, and what can be done with it without waiting.
+//! A socket of any kind, and its operations, which never wait.
 
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr};
@@ -17,7 +17,7 @@ use super::reactor::{self, Reactor};
 use super::readiness::{Direction, Readiness, Waiter};
 use super::tls::Tls;
 
-/// What a socket is.
+/// The kind of a socket.
 pub enum Kind<W: Waiter> {
     TcpListener(mio::net::TcpListener),
     TcpStream(mio::net::TcpStream),
@@ -27,16 +27,17 @@ pub enum Kind<W: Waiter> {
     Tls(Box<Tls<W>>),
 }
 
-/// One open socket. It closes when it is dropped.
+/// An open socket. It closes on drop.
 ///
-/// `W` is who waits for it. Operations never wait: they say `WouldBlock`, and [`readiness`](Self::readiness) tells when to try again.
+/// `W` waits for it. Operations never wait: they return `WouldBlock`, and [`readiness`](Self::readiness) says when to
+/// try again.
 pub struct Socket<W: Waiter> {
     pub(crate) kind: Kind<W>,
     directions: [Readiness<W>; 2],
     is_watched: AtomicBool,
     watched: Mutex<Option<Id>>,
     reactor: Arc<Reactor<W>>,
-    /// Nanoseconds, or `NO_TIMEOUT`. As with the system's own timeouts, all clones have the same.
+    /// In nanoseconds, or `NO_TIMEOUT`. As with the operating system's own timeouts, all clones share them.
     timeouts: [AtomicU64; 2],
 }
 
@@ -52,7 +53,7 @@ impl<W: Waiter> Socket<W> {
         })
     }
 
-    /// What is kept for it, in bytes.
+    /// Returns the bytes that are kept for it.
     pub fn cost(&self) -> usize {
         match &self.kind {
             Kind::TcpListener(_) => cost::TCP_LISTENER,
@@ -64,7 +65,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// The stream of TLS, if it is one.
+    /// Returns the TLS stream, if it is one.
     pub fn tls(&self) -> io::Result<&Tls<W>> {
         match &self.kind {
             Kind::Tls(tls) => Ok(tls),
@@ -72,7 +73,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// What is waited for: of a stream of TLS, the connection below.
+    /// The socket to wait for: for a TLS stream, its TCP connection.
     fn below(&self) -> &Self {
         match &self.kind {
             Kind::Tls(tls) => &tls.tcp,
@@ -84,11 +85,11 @@ impl<W: Waiter> Socket<W> {
         &self.below().directions[direction as usize]
     }
 
-    /// Has the reactor watch the socket from now on: to be called before anyone waits for it.
+    /// Makes the reactor watch the socket; must be called before anyone waits for it.
     ///
     /// # Errors
     ///
-    /// When the kernel has no room for that.
+    /// If the kernel has no room for it.
     pub fn watch(self: &Arc<Self>, direction: Direction) -> io::Result<()> {
         if let Kind::Tls(tls) = &self.kind {
             return tls.tcp.watch(direction);
@@ -98,8 +99,8 @@ impl<W: Waiter> Socket<W> {
         }
         let mut watched = self.watched.lock();
         if watched.is_none() {
-            // This direction has just been found to block; nobody has tried the other one. Said before the reactor
-            // watches: what it tells must not be overwritten.
+            // This direction has just been found to block; nobody has tried the other one. This precedes the reactor's
+            // watch, whose reports must not be overwritten.
             self.readiness(direction).watched(false);
             let other = match direction {
                 Direction::Read => Direction::Write,
@@ -112,7 +113,7 @@ impl<W: Waiter> Socket<W> {
         Ok(())
     }
 
-    /// The nanoseconds after which an operation gives up, or `NO_TIMEOUT`.
+    /// Returns the nanoseconds after which an operation gives up, or `NO_TIMEOUT`.
     pub fn timeout_ns(&self, direction: Direction) -> u64 {
         self.below().timeouts[direction as usize].load(Ordering::Relaxed)
     }
@@ -143,7 +144,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// Takes bytes that have come; 0 is the end.
+    /// Reads available bytes; 0 is the end.
     pub fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
         if let Kind::Tls(tls) = &self.kind {
             return tls.try_read(to);
@@ -155,12 +156,12 @@ impl<W: Waiter> Socket<W> {
                 Kind::Udp(socket) => (socket.recv(to)?, false),
                 _ => return Err(unsupported()),
             };
-            // A stream that gives less than it was asked for has no more; at its end it goes on giving nothing.
+            // A stream that returns less than requested has no more; at its end it continues to return nothing.
             Ok((len, is_stream && len > 0 && len < to.len()))
         })
     }
 
-    /// Looks at bytes that have come, and leaves them.
+    /// Reads available bytes without consuming them.
     pub fn try_peek(&self, to: &mut [u8]) -> io::Result<usize> {
         self.readiness(Direction::Read).attempt(|| {
             let len = match &self.kind {
@@ -172,7 +173,7 @@ impl<W: Waiter> Socket<W> {
         })
     }
 
-    /// Sends bytes, as many as there is room for.
+    /// Writes as many bytes as there is room for.
     pub fn try_write(&self, from: &[u8]) -> io::Result<usize> {
         if let Kind::Tls(tls) = &self.kind {
             return tls.try_write(from);
@@ -188,17 +189,17 @@ impl<W: Waiter> Socket<W> {
         })
     }
 
-    /// A write has waited for too long, and gives up: so many of its bytes will be sent all the same.
+    /// Gives up a write that has waited for too long. Returns how many of its bytes will still be sent.
     pub fn give_up_write(&self) -> Option<usize> {
         self.tls().ok()?.take_taken()
     }
 
-    /// Whether there can be several handles of it. A stream of TLS has one write at a time.
+    /// Returns whether it can have several handles. A TLS stream has one write at a time.
     pub fn can_be_cloned(&self) -> bool {
         self.tls().is_err()
     }
 
-    /// Ends one direction of a stream, or both.
+    /// Shuts down one direction of a stream, or both.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         match &self.kind {
             Kind::TcpStream(socket) => socket.shutdown(how),
@@ -208,7 +209,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// Which kind it is, for people.
+    /// Returns the name of its kind.
     pub fn kind_name(&self) -> &'static str {
         match &self.kind {
             Kind::TcpListener(_) => "tcp listener",
@@ -220,7 +221,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// Where the socket is bound.
+    /// Returns the local address.
     pub fn local_address(&self) -> io::Result<SocketAddr> {
         match &self.kind {
             Kind::TcpListener(socket) => socket.local_addr(),
@@ -231,7 +232,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// What the socket is connected to.
+    /// Returns the address of the peer.
     pub fn peer_address(&self) -> io::Result<SocketAddr> {
         match &self.kind {
             Kind::TcpStream(socket) => socket.peer_addr(),
@@ -241,7 +242,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// The value of one of [`lunatic_sys::codes::option`].
+    /// Returns the value of one of [`lunatic_sys::codes::option`].
     pub fn option(&self, name: i32) -> io::Result<u64> {
         let socket = self.options();
         Ok(match name {
@@ -272,7 +273,7 @@ impl<W: Waiter> Socket<W> {
     pub fn set_option(&self, name: i32, value: u64) -> io::Result<()> {
         let socket = self.options();
         let number = || u32::try_from(value).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
-        // The kernel takes what it allows and doubles that.
+        // The kernel limits the value, and then doubles it.
         let size = || usize::try_from(value).unwrap_or(usize::MAX).min(self.buffer_max());
         match name {
             option::READ_TIMEOUT | option::WRITE_TIMEOUT if value == 0 => Err(io::ErrorKind::InvalidInput.into()),
@@ -296,7 +297,7 @@ impl<W: Waiter> Socket<W> {
             option::ONLY_V6 => socket.set_only_v6(value != 0),
             option::RECEIVE_BUFFER => socket.set_recv_buffer_size(size()),
             option::SEND_BUFFER => socket.set_send_buffer_size(size()),
-            // Only this: to close with another time to linger would keep a worker waiting.
+            // Only zero: closing with any other linger time would block a worker.
             option::RESET_ON_CLOSE => socket.set_linger((value != 0).then_some(Duration::ZERO)),
             option::MULTICAST_TTL_V4 => socket.set_multicast_ttl_v4(number()?),
             option::MULTICAST_LOOP_V4 => socket.set_multicast_loop_v4(value != 0),
@@ -305,12 +306,12 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// The largest buffer of the system that may be asked for, in bytes: what is paid for.
+    /// The largest buffer that may be requested from the operating system, in bytes: the size that is paid for.
     fn buffer_max(&self) -> usize {
         match &self.kind {
             Kind::Udp(_) => UDP_BUFFER,
             Kind::UnixListener(_) | Kind::UnixStream(_) => UNIX_BUFFER,
-            // A larger number the system would take for a negative one.
+            // The operating system would take a larger number for a negative one.
             Kind::TcpListener(_) | Kind::TcpStream(_) | Kind::Tls(_) => 1 << 30,
         }
     }
@@ -328,12 +329,12 @@ impl<W: Waiter> Drop for Socket<W> {
     }
 }
 
-/// The operation is none of this kind of socket.
+/// The socket does not support the operation.
 pub(crate) fn unsupported() -> io::Error {
     io::ErrorKind::Unsupported.into()
 }
 
-/// True if the operation is to be tried again when the socket is ready.
+/// Returns whether the operation must be tried again when the socket is ready.
 pub fn would_block<T>(result: &io::Result<T>) -> bool {
     matches!(result, Err(error) if error.kind() == io::ErrorKind::WouldBlock)
 }

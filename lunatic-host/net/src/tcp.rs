@@ -16,7 +16,7 @@ use super::unix;
 pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
     let kind = Type::STREAM.nonblocking().cloexec();
     let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
-    // As std does: a server that is started again need not wait for the connections of its forerunner.
+    // As in std: a server that is restarted need not wait for the connections of its predecessor.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;
     socket.listen(TCP_BACKLOG)?;
@@ -24,14 +24,14 @@ pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::
     Ok(Socket::new(reactor, Kind::TcpListener(listener)))
 }
 
-/// Begins to connect; [`Socket::try_connected`] tells when that is done.
+/// Begins to connect; [`Socket::try_connected`] returns when that is done.
 pub fn connect<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
     let stream = mio::net::TcpStream::connect(address)?;
     Ok(Socket::new(reactor, Kind::TcpStream(stream)))
 }
 
 impl<W: Waiter> Socket<W> {
-    /// Whether a connection that was begun has come about.
+    /// Succeeds once the connection is established; until then returns `WouldBlock`.
     pub fn try_connected(&self) -> io::Result<()> {
         let Kind::TcpStream(stream) = &self.kind else {
             return Err(unsupported());
@@ -48,7 +48,7 @@ impl<W: Waiter> Socket<W> {
         })
     }
 
-    /// What a connection costs that it accepts.
+    /// Returns the cost of a connection that it accepts.
     pub fn accepted_cost(&self) -> usize {
         match &self.kind {
             Kind::UnixListener(_) => cost::UNIX_STREAM,
@@ -56,7 +56,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// Accepts a connection: its socket, and who it is, if that has an address.
+    /// Accepts a connection: returns its socket, and the peer's address if it has one.
     pub fn try_accept(&self, reactor: &Arc<Reactor<W>>) -> io::Result<(Arc<Socket<W>>, Option<SocketAddr>)> {
         self.readiness(Direction::Read).attempt(|| {
             let accepted = match &self.kind {

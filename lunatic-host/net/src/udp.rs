@@ -1,4 +1,4 @@
-//! UDP: binding, and datagrams from and to anywhere.
+//! UDP: binding, and datagrams from and to any address.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -24,7 +24,7 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
-    /// From now on datagrams go to this address, and only those from there are received.
+    /// From now on, sends datagrams to this address, and receives only those from it.
     pub fn udp_connect(&self, address: SocketAddr) -> io::Result<()> {
         self.udp()?.connect(address)
     }
@@ -36,7 +36,7 @@ impl<W: Waiter> Socket<W> {
             .attempt(|| Ok((socket.send_to(from, address)?, false)))
     }
 
-    /// Takes a datagram, or with `peek` looks at it: its length, as far as there is room, and who sent it.
+    /// Receives a datagram, or only copies it with `peek`: returns its length, up to the room for it, and its sender.
     pub fn try_receive_from(&self, to: &mut [u8], peek: bool) -> io::Result<(usize, SocketAddr)> {
         let socket = self.udp()?;
         self.readiness(Direction::Read).attempt(|| {

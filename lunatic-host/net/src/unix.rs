@@ -1,4 +1,4 @@
-//! Unix sockets: streams between programs of one machine, under a path in a folder that the process was given.
+//! Unix sockets: streams between programs of one machine, at a path in a folder that was granted to the process.
 
 use std::io;
 use std::path::Path;
@@ -20,19 +20,19 @@ pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, path: &Path) -> io::Result<A
     Ok(Socket::new(reactor, Kind::UnixListener(listener)))
 }
 
-/// Connects to a path. This does not wait: if the listener has no room, it says so.
+/// Connects to a path, without waiting: if the listener has no room, it returns an error.
 pub fn connect<W: Waiter>(reactor: &Arc<Reactor<W>>, path: &Path) -> io::Result<Arc<Socket<W>>> {
     let stream = mio::net::UnixStream::connect(path)?;
     Ok(Socket::new(reactor, self::stream(stream)?))
 }
 
-/// A stream, with a buffer for what it sends of the size that it pays for.
+/// A stream, with the send buffer that it pays for.
 pub(crate) fn stream<W: Waiter>(stream: mio::net::UnixStream) -> io::Result<Kind<W>> {
     SockRef::from(&stream).set_send_buffer_size(UNIX_BUFFER)?;
     Ok(Kind::UnixStream(stream))
 }
 
-/// Two streams that are connected with each other.
+/// Two streams that are connected to each other.
 pub fn pair<W: Waiter>(reactor: &Arc<Reactor<W>>) -> io::Result<[Arc<Socket<W>>; 2]> {
     let (one, other) = mio::net::UnixStream::pair()?;
     Ok([Socket::new(reactor, stream(one)?), Socket::new(reactor, stream(other)?)])

@@ -1,6 +1,6 @@
-//! Numbers and bytes in frames: little-endian, with lengths before what they count.
+//! Numbers and bytes in frames: numbers are little-endian, and a length stands before the bytes that it counts.
 
-/// Reads what a peer wrote. Each function gives `None` once there are too few bytes; none allocates.
+/// Reads what a peer has written. Each function returns `None` if too few bytes are left; none allocates.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reader<'a>(&'a [u8]);
 
@@ -35,7 +35,7 @@ impl<'a> Reader<'a> {
         self.array().map(u64::from_le_bytes)
     }
 
-    /// Bytes behind a length of 16 bits, at most `max` of them.
+    /// Bytes after a length of 16 bits; at most `max`.
     pub(crate) fn short(&mut self, max: usize) -> Option<&'a [u8]> {
         let len = usize::from(self.u16()?);
         (len <= max).then(|| self.bytes(len)).flatten()
@@ -49,7 +49,7 @@ impl<'a> Reader<'a> {
         self.array()
     }
 
-    /// All that is left.
+    /// The remaining bytes.
     pub(crate) fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }
@@ -83,7 +83,7 @@ pub(crate) trait Write {
         self.put(&number.to_le_bytes())
     }
 
-    /// Bytes behind a length of 16 bits. What is longer is cut: callers check the length before.
+    /// Bytes after a length of 16 bits. Longer ones are cut: callers check the length before.
     fn put_short(&mut self, bytes: &[u8]) -> &mut Self {
         let len = u16::try_from(bytes.len()).unwrap_or(u16::MAX);
         self.put_u16(len).put(&bytes[..usize::from(len)])

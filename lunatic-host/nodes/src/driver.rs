@@ -13,15 +13,15 @@ use lunatic_kernel::host::Host;
 use crate::cluster::Cluster;
 use crate::fabric::{Brought, Fabric};
 
-/// So many bytes of frames may wait for the driver. What comes beyond is dropped, and so ends an epoch: it is more than the windows
-/// of eighty nodes.
+/// How many bytes of frames may wait for the driver. Further frames are dropped, which ends their epochs. This is more
+/// than the windows of eighty nodes.
 const WAITING_MAX: usize = 64 << 20;
 
 #[derive(Default)]
 struct Queue {
     brought: VecDeque<Brought>,
     bytes: usize,
-    /// Something is to be sent.
+    /// There is something to send.
     is_woken: bool,
     is_over: bool,
 }
@@ -32,17 +32,17 @@ struct Waiting {
     some: Condvar,
 }
 
-/// Where a transport puts what it brings, from any thread. Never waits.
+/// Where a transport puts its events, from any thread. Never waits.
 #[derive(Clone, Default)]
 pub struct Inlet(Arc<Waiting>);
 
 impl Inlet {
-    /// Nothing has come yet.
+    /// An inlet without events.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Puts something in; frames of one node in their order.
+    /// Adds an event. Frames of one node must be added in their order.
     pub fn bring(&self, brought: Brought) {
         let mut queue = self.0.queue.lock();
         if let Brought::Frame(frame) = &brought {
@@ -60,7 +60,7 @@ impl Inlet {
         self.0.some.notify_one();
     }
 
-    /// Waits until there is something, or the time has come. `None` at the end.
+    /// Waits until there is an event, or until the given time. `None` when the driver stops.
     fn take(&self, until: Option<Instant>) -> Option<VecDeque<Brought>> {
         let mut queue = self.0.queue.lock();
         while queue.brought.is_empty() && !queue.is_woken && !queue.is_over {
@@ -78,7 +78,7 @@ impl Inlet {
     }
 }
 
-/// A cluster that a thread drives, until this is dropped: then the other nodes are told that this one leaves.
+/// A cluster with a thread that drives it. When this is dropped, the other nodes are notified that this one leaves.
 pub struct Driver {
     inlet: Inlet,
     thread: Option<JoinHandle<()>>,
@@ -89,7 +89,7 @@ impl Driver {
     ///
     /// # Errors
     ///
-    /// If the machine has no thread left.
+    /// If the system cannot start another thread.
     pub fn start<H: Host>(cluster: Arc<Cluster<H>>, fabric: Arc<dyn Fabric>, inlet: Inlet) -> io::Result<Self> {
         let woken = inlet.clone();
         cluster.on_wake(move || woken.wake());
@@ -105,7 +105,7 @@ fn run<H: Host>(cluster: &Cluster<H>, fabric: &dyn Fabric, inlet: &Inlet) {
     let start = Instant::now();
     let mut due = Some(Duration::ZERO);
     while let Some(brought) = inlet.take(due.and_then(|due| start.checked_add(due))) {
-        // What has come is looked at before the time: a node that stood still is not to take its peers for silent.
+        // Events are handled before timeouts are checked: a node that stood still must not take its peers for silent.
         let now = start.elapsed();
         for brought in brought {
             cluster.handle(now, brought.event());
@@ -125,7 +125,7 @@ impl Drop for Driver {
         self.inlet.0.queue.lock().is_over = true;
         self.inlet.0.some.notify_one();
         if let Some(thread) = self.thread.take() {
-            // If it has panicked, there is nothing left to be told.
+            // If the thread has panicked, there is nobody left to notify.
             _ = thread.join();
         }
     }

@@ -1,42 +1,42 @@
-//! What is asked of a transport.
+//! What the nodes require of a transport.
 
 use crate::identity::Identity;
 
-/// The way from one node to others, which carries frames.
+/// Carries frames from one node to others.
 ///
-/// It may lose frames, delay them, and bring them twice or in another order: all that is noticed, and a loss or another order ends
-/// an epoch. So it should do so seldom.
+/// It may lose, delay, duplicate and reorder frames. The nodes notice all of that, but a loss or another order ends an
+/// epoch, so both should be rare.
 pub trait Fabric: Send + Sync {
-    /// Hands over a frame of at most [`FRAME_LEN_MAX`](crate::frame::FRAME_LEN_MAX) bytes for a node. Frames for one node keep their
-    /// order. May block for a moment, as a thread of its own calls it.
+    /// Sends a frame of at most [`FRAME_LEN_MAX`](crate::frame::FRAME_LEN_MAX) bytes to a node. Frames to one node keep
+    /// their order. May block for a moment, as a dedicated thread calls it.
     fn send(&self, to: &Identity, frame: Vec<u8>);
 }
 
-/// What a transport brings. `Seen` and `Lost` are hints: an epoch begins only by hellos, and a node that was lost has a moment
-/// to prove the contrary.
+/// An event of a transport. `Seen` and `Lost` are hints: only hellos begin an epoch, and a node that is reported lost
+/// has a moment to prove the contrary.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum FabricEvent<'a> {
-    /// There is a node.
+    /// The transport sees a node.
     Seen(Identity),
-    /// A node is not there any more.
+    /// The transport no longer sees a node.
     Lost(Identity),
-    /// Somebody sent a frame to this node.
+    /// A frame has arrived for this node.
     Frame(&'a [u8]),
 }
 
 /// A [`FabricEvent`] that waits to be taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Brought {
-    /// There is a node.
+    /// The transport sees a node.
     Seen(Identity),
-    /// A node is not there any more.
+    /// The transport no longer sees a node.
     Lost(Identity),
-    /// Somebody sent a frame to this node.
+    /// A frame has arrived for this node.
     Frame(Vec<u8>),
 }
 
 impl Brought {
-    /// As a node takes it.
+    /// The event, in the form that a node takes.
     pub fn event(&self) -> FabricEvent<'_> {
         match self {
             Self::Seen(identity) => FabricEvent::Seen(identity.clone()),

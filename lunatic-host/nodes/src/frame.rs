@@ -1,15 +1,14 @@
-//! Frames: what one node hands to the transport for another. `docs/wire.md` describes them for those who write another
-//! implementation.
+//! Frames: what one node hands to the transport for another. `docs/wire.md` specifies them for other implementations.
 
 use crate::codec::{Reader, Write};
 use crate::identity::{Identity, NAME_LEN_MAX, NodeId};
 use crate::trust::PROOF_LEN_MAX;
 
-/// The oldest and newest version of the wire format that this crate speaks.
+/// The oldest and the newest version of the wire format that this crate speaks.
 pub const VERSIONS: (u16, u16) = (1, 1);
-/// The most bytes of pieces in one frame.
+/// The maximum length of the pieces in one frame, in bytes.
 pub const PIECES_LEN_MAX: usize = 64 << 10;
-/// The longest frame, in bytes.
+/// The maximum length of a frame, in bytes.
 pub const FRAME_LEN_MAX: usize = PIECES_LEN_MAX + 128;
 
 const MAGIC: &[u8; 4] = b"LUNA";
@@ -18,31 +17,31 @@ const DATA: u8 = 2;
 const BEAT: u8 = 3;
 const BYE: u8 = 4;
 
-/// Between whom a frame goes, and in which epoch.
+/// The sender, the receiver and the epoch of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Route {
-    /// Who sent it.
+    /// The sender.
     pub from: NodeId,
-    /// For whom it is.
+    /// The receiver.
     pub to: NodeId,
-    /// The sender's session. Both sessions together are the epoch.
+    /// The sender's session. The two sessions together are the epoch.
     pub mine: u64,
-    /// The receiver's session as far as the sender knows it, or 0.
+    /// The receiver's session if the sender knows it; otherwise 0.
     pub theirs: u64,
 }
 
-/// What a frame carries.
+/// The content of a frame.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Body<'a> {
     /// The sender wants to begin an epoch, or has begun one.
     Hello(Hello),
     /// Pieces of records.
     Data {
-        /// Its number, from 1.
+        /// The number of the frame, from 1.
         seq: u64,
         /// What the sender has received.
         state: State,
-        /// See [`inbox`](crate::inbox).
+        /// The pieces, in the format of [`inbox`](crate::inbox).
         pieces: &'a [u8],
     },
     /// A sign of life.
@@ -51,36 +50,36 @@ pub enum Body<'a> {
         seq: u64,
         /// What the sender has received.
         state: State,
-        /// An answer is wanted at once.
+        /// Whether the sender wants an answer immediately.
         asks: bool,
     },
     /// The sender ends the epoch.
     Bye,
 }
 
-/// How far the sender of a frame has come with what it receives.
+/// What the sender of a frame has received so far, and how much it accepts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct State {
     /// The number of the last data frame that has arrived.
     pub ack: u64,
-    /// So many bytes of pieces may be sent to it in this epoch, from its start.
+    /// How many bytes of pieces may be sent to it, counted from the start of the epoch.
     pub limit: u64,
 }
 
-/// How nodes begin to talk.
+/// How nodes begin to talk to each other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Hello {
-    /// The oldest and newest version that the sender speaks.
+    /// The oldest and the newest version that the sender speaks.
     pub versions: (u16, u16),
-    /// The sender has not seen that the receiver knows its session, and waits for an answer.
+    /// Whether the sender does not yet know that the receiver knows its session, and waits for an answer.
     pub asks: bool,
-    /// Bytes of pieces that may be on their way to the sender.
+    /// How many bytes of pieces may be on their way to the sender.
     pub window: u32,
     /// The cluster.
     pub cluster: Box<str>,
     /// The sender.
     pub identity: Identity,
-    /// What its [`Trust`](crate::trust::Trust) says about all that stands before the proof.
+    /// The proof that its [`Trust`](crate::trust::Trust) gives for all that precedes it.
     pub proof: Vec<u8>,
 }
 
@@ -92,7 +91,7 @@ impl Route {
         frame
     }
 
-    /// A frame of a hello, whose proof is made by `prove` of what stands before.
+    /// Encodes a hello. `prove` makes the proof of the bytes that precede it.
     pub fn hello(self, hello: &Hello, prove: impl FnOnce(&[u8]) -> Vec<u8>) -> Vec<u8> {
         let mut frame = self.head(HELLO, 256);
         frame.put(MAGIC).put_u16(hello.versions.0).put_u16(hello.versions.1);
@@ -100,21 +99,21 @@ impl Route {
         frame.put_short(hello.cluster.as_bytes());
         frame.put_short(hello.identity.name.as_bytes());
         frame.put_u64(hello.identity.incarnation);
-        // Room for what later versions say, which others pass over.
+        // Room for additions of later versions, which others skip.
         frame.put_short(&[]);
         let proof = prove(&frame);
         frame.put_short(&proof);
         frame
     }
 
-    /// A frame of pieces.
+    /// Encodes a data frame.
     pub fn data(self, seq: u64, state: State, pieces: &[u8]) -> Vec<u8> {
         let mut frame = self.head(DATA, 24 + pieces.len());
         frame.put_u64(seq).put_u64(state.ack).put_u64(state.limit).put(pieces);
         frame
     }
 
-    /// A sign of life.
+    /// Encodes a sign of life.
     pub fn beat(self, seq: u64, state: State, asks: bool) -> Vec<u8> {
         let mut frame = self.head(BEAT, 25);
         frame.put_u64(seq).put_u64(state.ack).put_u64(state.limit);
@@ -122,25 +121,25 @@ impl Route {
         frame
     }
 
-    /// The end of an epoch.
+    /// Encodes the end of an epoch.
     pub fn bye(self) -> Vec<u8> {
         self.head(BYE, 0)
     }
 }
 
-/// A frame that was read, and how many of its bytes are the statement of a hello.
+/// A decoded frame. `statement` is the part of a hello that its proof covers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame<'a> {
-    /// Between whom it goes.
+    /// The sender, the receiver and the epoch.
     pub route: Route,
-    /// What it carries.
+    /// The content.
     pub body: Body<'a>,
-    /// What the proof of a hello is about; empty for other frames.
+    /// The bytes that the proof of a hello covers; empty for other frames.
     pub statement: &'a [u8],
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a frame that anybody may have sent; `None` if it is none.
+    /// Decodes a frame, which may come from anybody; `None` if it is malformed.
     pub fn read(bytes: &'a [u8]) -> Option<Self> {
         if bytes.len() > FRAME_LEN_MAX.max(PROOF_LEN_MAX + 1024) {
             return None;
@@ -209,7 +208,7 @@ impl Hello {
         Some((hello, proof_len))
     }
 
-    /// The newest version that both speak.
+    /// The newest version that both speak, if there is one.
     pub fn version(&self, own: (u16, u16)) -> Option<u16> {
         let newest = self.versions.1.min(own.1);
         (newest >= self.versions.0.max(own.0)).then_some(newest)

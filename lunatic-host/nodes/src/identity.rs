@@ -1,22 +1,22 @@
-//! Who a node is: its name, and which start of it this is.
+//! The identity of a node: its name, and which start of it this is.
 
 use std::fmt;
 use std::sync::Arc;
 
-/// The longest name of a node or a cluster, in bytes.
+/// The maximum length of the name of a node or a cluster, in bytes.
 pub const NAME_LEN_MAX: usize = 128;
 
-/// A node: a name that stays, and a number that each start draws anew.
+/// A node: a name that stays the same, and a number that is new in each start.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identity {
-    /// As `a@host1`: 1 to [`NAME_LEN_MAX`] bytes, letters, digits and `-_.@` only.
+    /// The name, such as `a@host1`: 1 to [`NAME_LEN_MAX`] bytes of letters, digits and `-_.@`.
     pub name: Arc<str>,
-    /// A later start of the same name has a larger one.
+    /// The number of the start; a later start has a larger one.
     pub incarnation: u64,
 }
 
 impl Identity {
-    /// `None` if the name has another form than it may have.
+    /// `None` if the name is not valid.
     pub fn new(name: &str, incarnation: u64) -> Option<Self> {
         is_name(name).then(|| Self {
             name: name.into(),
@@ -27,7 +27,7 @@ impl Identity {
     /// The number of the node in this cluster.
     pub fn id(&self, cluster: &str) -> NodeId {
         let mut hasher = blake3::Hasher::new();
-        // No name has a zero in it, so no two nodes hash the same bytes.
+        // Names contain no zero byte, so no two nodes hash the same bytes.
         hasher.update(cluster.as_bytes()).update(&[0]);
         hasher.update(self.name.as_bytes()).update(&[0]);
         hasher.update(&self.incarnation.to_le_bytes());
@@ -43,17 +43,17 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Whether a node or a cluster may be called so.
+/// Whether this is a valid name for a node or a cluster.
 pub fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.@".contains(&byte);
     (1..=NAME_LEN_MAX).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
-/// An [`Identity`] in a cluster as one number, never 0: a hash of 64 bits, the same on each node.
+/// An [`Identity`] in a cluster as one number: a hash of 64 bits, never 0 and the same on all nodes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct NodeId(pub u64);
 
-/// Sixteen hexadecimal digits.
+/// Formats the number as 16 hexadecimal digits.
 impl fmt::Display for NodeId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:016x}", self.0)

@@ -1,26 +1,26 @@
-//! What comes from a node: pieces, put together to records.
+//! What comes from a node: pieces, which are joined to records.
 //!
-//! A piece is a byte of flags ([`FIRST`], [`LAST`]), the number of a stream (16 bits; not if the piece is a whole record), the
-//! length of the record (32 bits; only if the piece is the first and not the last), the length of the piece (32 bits), and
-//! its bytes. A stream is the way of one record: its number is free again after the last piece.
+//! A piece consists of a byte of flags ([`FIRST`], [`LAST`]), the number of a stream (16 bits; absent if the piece is a
+//! whole record), the length of the record (32 bits; only if the piece is the first and not the last), the length of
+//! the piece (32 bits), and its bytes. A stream carries one record: its number is free again after the last piece.
 
 use std::collections::HashMap;
 
 use crate::codec::Reader;
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
 
-/// The first piece of a record.
+/// The flag of the first piece of a record.
 pub const FIRST: u8 = 1;
-/// The last piece of a record.
+/// The flag of the last piece of a record.
 pub const LAST: u8 = 2;
-/// The longest record, in bytes: the longest message and what stands before it.
+/// The maximum length of a record, in bytes: that of a message, and of what precedes it.
 pub const RECORD_MAX: usize = MESSAGE_LEN_MAX + 64;
-/// So many records may be on their way in part.
+/// How many records may have arrived in part.
 pub const OPEN_MAX: usize = 32;
-/// So many bytes may all records have that are on their way in part; one may have as many as it likes.
+/// The maximum total length of the records that have arrived in part, in bytes. A single one may be longer.
 pub const PARTIAL_MAX: usize = 16 << 20;
 
-/// A peer sent what it may not send.
+/// The peer has broken a rule of the wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Violation;
 
@@ -32,12 +32,12 @@ struct Partial {
 #[derive(Default)]
 pub(crate) struct Inbox {
     streams: HashMap<u16, Partial>,
-    /// The lengths of all records that are on their way in part.
+    /// The total length of the records that have arrived in part.
     open: usize,
 }
 
 impl Inbox {
-    /// Takes the pieces of a frame, and calls `whole` with each record that is whole now.
+    /// Takes the pieces of a frame, and calls `whole` with each record that this completes.
     pub(crate) fn take(&mut self, pieces: &[u8], mut whole: impl FnMut(&[u8])) -> Result<(), Violation> {
         let mut reader = Reader::new(pieces);
         while !reader.is_empty() {
@@ -74,7 +74,7 @@ impl Inbox {
             return None;
         }
         self.open += len;
-        // No more room than there are bytes: it grows with what comes.
+        // Does not reserve the announced length: memory grows with the bytes that arrive.
         let bytes = bytes.to_vec();
         self.streams.insert(stream, Partial { bytes, len });
         Some(())
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::outbox::Outbox;
 
-    /// Sends records in frames of so many bytes; what arrives.
+    /// Sends records in frames of a given size; what arrives.
     fn through(records: &[((u64, u64), Vec<u8>)], room: usize) -> Vec<Vec<u8>> {
         let (mut outbox, mut inbox, mut arrived) = (Outbox::default(), Inbox::default(), Vec::new());
         for (pair, record) in records {

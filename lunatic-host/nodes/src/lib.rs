@@ -1,15 +1,16 @@
-//! Many kernels as one system: what stands between a transport and the links, monitors and messages of processes.
+//! Many kernels as one system: the layer between a transport and the links, monitors and messages of processes.
 //!
-//! A transport ([`fabric::Fabric`]) brings frames from one node to another, and promises little. A [`Node`] makes of that what
-//! processes rely on: with each other node it has *epochs*, within which all that is sent arrives in order, up to the end of the
-//! epoch and without a hole. Whatever goes wrong ends the epoch, once, with a reason ([`Loss`](lunatic_kernel::exit::Loss)).
+//! A transport ([`fabric::Fabric`]) carries frames from one node to another, and promises little. A [`Node`] turns that
+//! into what processes rely on. It has *epochs* with each other node: within an epoch, everything that is sent arrives
+//! in order and without a gap, up to the end of the epoch. Any fault ends the epoch, once, with a reason
+//! ([`Loss`](lunatic_kernel::exit::Loss)).
 //!
-//! A [`Cluster`] joins a node to a kernel: signals of processes go out as records and come in again.
+//! A [`Cluster`] connects a node to a kernel: signals of processes go out as records, and come in as signals again.
 //!
 //! # What it may not know
 //!
-//! No WebAssembly, no tokio, no sockets, no clock. Nodes are told the time, so a test runs many of them in one thread with
-//! virtual time and faults that a seed decides ([`memory`]). Only [`driver`] has a thread.
+//! WebAssembly, tokio, sockets, the clock. Nodes are given the time, so a test can run many of them in one thread, with
+//! virtual time and with faults that a seed decides ([`memory`]). Only [`driver`] starts a thread.
 //!
 //! # Floors
 //!
@@ -24,9 +25,9 @@
 //!
 //! # Invariants
 //!
-//! - **Nothing that a peer sends panics, blocks or exhausts a node.** All lengths are checked before anything is kept, all tables
-//!   have bounds, and what breaks a rule ends the epoch.
-//! - **An epoch ends once**, by `Node::lose`, and no hint of the transport ends it alone.
+//! - **Nothing that a peer sends makes a node panic, block or run out of memory.** All lengths are checked before
+//!   anything is kept, all tables have bounds, and a broken rule ends the epoch.
+//! - **An epoch ends once**, in `Node::lost`, and a hint of the transport alone does not end it.
 //! - **A node writes only its own rows** of names and groups.
 
 pub mod cluster;

@@ -1,14 +1,14 @@
 //! The line to one node: how an epoch begins, and that it ends once.
 //!
-//! Each side of a line has a *session*, a number that grows with each new attempt. Both sessions together are the *epoch*. A line
-//! is in one of two states:
+//! Each side of a line has a *session*, a number that is larger in each new attempt. The two sessions together are the
+//! *epoch*. A line is in one of two states:
 //!
-//! - *greeting*: it sends hellos with its session, and with the other's once it knows it;
-//! - *up*: the other has shown that it knows this session, by a hello or by a frame of the epoch.
+//! - *greeting*: it sends hellos with its own session, and with the other's as soon as it knows that;
+//! - *up*: the other side has shown that it knows this session, by a hello or by a frame of the epoch.
 //!
-//! An epoch ends for one of many reasons, and always by [`Line::lose`]. Then the line greets with a new session, and the other
-//! side, if it is still up, learns by the hello that the epoch is over. What comes late of an old epoch has other sessions, and
-//! is passed over.
+//! An epoch can end for many reasons, but always in [`Line::lose`]. Then the line greets with a new session. If the
+//! other side is still up, the hello shows it that the epoch is over. Late frames of an old epoch carry other sessions,
+//! and are ignored.
 
 use std::time::Duration;
 
@@ -19,10 +19,10 @@ use crate::identity::{Identity, NodeId};
 use crate::traffic::{Outgoing, Timing, Traffic};
 use crate::trust::PeerRights;
 
-/// What came of a frame.
+/// The effect of a frame.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// Nothing that others need to know.
+    /// No change of the epoch.
     Nothing,
     /// The epoch has begun.
     Up,
@@ -37,17 +37,17 @@ pub(crate) struct Line {
     ids: (NodeId, NodeId),
     /// This side's session.
     mine: u64,
-    /// The other side's, or 0.
+    /// The other side's session, or 0.
     theirs: u64,
     peer_window: u32,
     pub(crate) traffic: Option<Traffic>,
-    /// The transport sees the node.
+    /// Whether the transport sees the node.
     pub(crate) is_seen: bool,
-    /// Since when the line greets.
+    /// When the line began to greet.
     since: Duration,
     next_greeting: Duration,
     greeting: Duration,
-    /// An answer to a hello is due: whether it asks, too.
+    /// An answer to a hello is due; true if the answer asks for one, too.
     answers: Option<bool>,
 }
 
@@ -79,7 +79,7 @@ impl Line {
         }
     }
 
-    /// The epoch: both sessions, that of the node with the smaller number first.
+    /// The epoch: both sessions, first that of the node with the smaller number.
     pub(crate) fn epoch(&self) -> (u64, u64) {
         match self.ids.0 < self.ids.1 {
             true => (self.mine, self.theirs),
@@ -87,14 +87,14 @@ impl Line {
         }
     }
 
-    /// Whether a frame that is no hello belongs to the epoch.
+    /// Whether a frame other than a hello belongs to the epoch.
     pub(crate) fn is_of_epoch(&self, route: Route) -> bool {
         self.theirs != 0 && (route.mine, route.theirs) == (self.theirs, self.mine)
     }
 
-    /// A hello whose proof is good. `session` is for the case that another epoch begins.
+    /// Takes a hello with a valid proof. `session` is this side's next session, used if the hello ends the epoch.
     pub(crate) fn on_hello(&mut self, now: Duration, route: Route, hello: &Hello, session: u64) -> Heard {
-        // Of an attempt that the other side has given up.
+        // From an attempt that the other side has given up.
         if route.mine < self.theirs || route.mine == 0 {
             return Heard::Nothing;
         }
@@ -114,7 +114,7 @@ impl Line {
         heard
     }
 
-    /// A frame of the epoch shows that the other side knows this session.
+    /// Takes note that a frame of the epoch has come: the other side knows this session.
     pub(crate) fn on_frame(&mut self, now: Duration) -> Heard {
         if self.traffic.is_some() {
             return Heard::Nothing;
@@ -127,7 +127,7 @@ impl Line {
         self.traffic = Some(Traffic::new(now, self.timing, self.peer_window));
     }
 
-    /// The epoch is over: the line greets with another session.
+    /// Ends the epoch: the line greets with another session.
     pub(crate) fn lose(&mut self, now: Duration, session: u64) {
         self.traffic = None;
         self.mine = session;
@@ -135,7 +135,7 @@ impl Line {
         self.answers = None;
     }
 
-    /// The transport sees the node (again): it is worth greeting it soon.
+    /// The transport sees the node (again), so the line greets it soon.
     pub(crate) fn seen(&mut self, now: Duration) {
         self.is_seen = true;
         if self.traffic.is_none() {
@@ -143,12 +143,12 @@ impl Line {
         }
     }
 
-    /// Whether the node has not answered for so long that it can be forgotten.
+    /// Whether the node has been silent long enough to be forgotten.
     pub(crate) fn is_forlorn(&self, now: Duration) -> bool {
         self.traffic.is_none() && !self.is_seen && now >= self.since + self.timing.patience
     }
 
-    /// Whether a hello is due, and whether that asks for an answer.
+    /// If a hello is due: whether it asks for an answer.
     pub(crate) fn poll_hello(&mut self, now: Duration) -> Option<bool> {
         let is_greeting = self.traffic.is_none();
         if is_greeting && now >= self.next_greeting {
@@ -162,6 +162,18 @@ impl Line {
 
     pub(crate) fn poll(&mut self, now: Duration) -> Result<Option<Outgoing>, Loss> {
         self.traffic.as_mut().map_or(Ok(None), |traffic| traffic.poll(now))
+    }
+
+    /// Whether the last poll was not enough.
+    pub(crate) fn has_more(&self) -> bool {
+        self.traffic.as_ref().is_some_and(Traffic::has_more)
+    }
+
+    /// The next poll is due now, as this one was not enough.
+    pub(crate) fn polls_again(&mut self) {
+        if let Some(traffic) = &mut self.traffic {
+            traffic.polls_again();
+        }
     }
 
     pub(crate) fn next_due(&self) -> Duration {

@@ -10,23 +10,23 @@ use crate::fabric::{Brought, Fabric};
 use crate::identity::Identity;
 use crate::random::Random;
 
-/// What goes wrong on the way from one node to another.
+/// The faults on the way from one node to another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Faults {
     /// Nothing arrives.
     pub cut: bool,
-    /// So long a frame takes at least.
+    /// The minimum time that a frame takes.
     pub delay: Duration,
-    /// One frame in so many is lost; 0 for none.
+    /// One frame in this many is lost; 0 for none.
     pub loses: u64,
-    /// One frame in so many arrives twice; 0 for none.
+    /// One frame in this many arrives twice; 0 for none.
     pub doubles: u64,
-    /// One frame in so many takes a little longer than those after it; 0 for none.
+    /// One frame in this many is delayed, so that later ones may overtake it; 0 for none.
     pub reorders: u64,
 }
 
 impl Faults {
-    /// A good line.
+    /// A line without faults.
     pub const NONE: Self = Self {
         cut: false,
         delay: Duration::from_micros(50),
@@ -44,13 +44,13 @@ impl Faults {
 struct State {
     now: Duration,
     random: Random,
-    /// What is on its way, by when it arrives; the second number keeps apart what arrives at once.
+    /// What is on its way, by its time of arrival. The second number distinguishes simultaneous arrivals.
     on_way: BTreeMap<(Duration, u64), (Identity, Brought)>,
     sent: u64,
     present: BTreeSet<Identity>,
     frozen: BTreeMap<Identity, Vec<Brought>>,
     faults: BTreeMap<(Identity, Identity), Faults>,
-    /// The last arrival on each way, so that no frame overtakes another unless it is to.
+    /// The last arrival on each way, so that frames overtake each other only if a fault says so.
     last: BTreeMap<(Identity, Identity), Duration>,
 }
 
@@ -58,7 +58,7 @@ struct State {
 #[derive(Clone)]
 pub struct MemoryFabric(Arc<Mutex<State>>);
 
-/// The end of a memory fabric at one node.
+/// The connection of one node to a memory fabric.
 pub struct Port {
     fabric: MemoryFabric,
     own: Identity,
@@ -71,7 +71,7 @@ impl Fabric for Port {
 }
 
 impl MemoryFabric {
-    /// One without nodes, at time 0.
+    /// A fabric without nodes, at time 0.
     pub fn new(seed: u64) -> Self {
         Self(Arc::new(Mutex::new(State {
             now: Duration::ZERO,
@@ -85,12 +85,12 @@ impl MemoryFabric {
         })))
     }
 
-    /// The time.
+    /// The virtual time.
     pub fn now(&self) -> Duration {
         self.0.lock().now
     }
 
-    /// A node appears: it and all others see each other.
+    /// Adds a node: it and all others see each other.
     pub fn attach(&self, node: &Identity) -> Port {
         let mut state = self.0.lock();
         let others: Vec<_> = state.present.iter().cloned().collect();
@@ -105,7 +105,7 @@ impl MemoryFabric {
         }
     }
 
-    /// A node ends without a word. If `is_noticed`, the others are told.
+    /// Removes a node without a goodbye. If `is_noticed`, the others get [`Brought::Lost`].
     pub fn detach(&self, node: &Identity, is_noticed: bool) {
         let mut state = self.0.lock();
         state.present.remove(node);
@@ -118,12 +118,12 @@ impl MemoryFabric {
         }
     }
 
-    /// A node stands still: what comes for it waits.
+    /// Makes a node stand still: frames for it wait.
     pub fn freeze(&self, node: &Identity) {
         self.0.lock().frozen.entry(node.clone()).or_default();
     }
 
-    /// A node goes on, with all that has come meanwhile.
+    /// Makes a node go on, with everything that has come meanwhile.
     pub fn thaw(&self, node: &Identity) {
         let mut state = self.0.lock();
         for brought in state.frozen.remove(node).unwrap_or_default() {
@@ -136,12 +136,12 @@ impl MemoryFabric {
         self.0.lock().frozen.contains_key(node)
     }
 
-    /// From now on this goes wrong from one node to another; the way back is another one.
+    /// Sets the faults from one node to another, in this direction only.
     pub fn set_faults(&self, from: &Identity, to: &Identity, faults: Faults) {
         self.0.lock().faults.insert((from.clone(), to.clone()), faults);
     }
 
-    /// All ways are good again, and nobody stands still.
+    /// Removes all faults, and makes all nodes go on.
     pub fn heal(&self) {
         let frozen: Vec<_> = self.0.lock().frozen.keys().cloned().collect();
         for node in &frozen {
@@ -176,13 +176,13 @@ impl MemoryFabric {
         }
     }
 
-    /// When the next thing arrives.
+    /// The time of the next arrival.
     pub fn next_due(&self) -> Option<Duration> {
         let state = self.0.lock();
         state.on_way.first_key_value().map(|((at, _), _)| *at)
     }
 
-    /// Lets the time come, and gives what arrives by then to `take`.
+    /// Advances the time to `until`, and gives everything that arrives by then to `take`.
     pub fn arrive_all(&self, until: Duration, mut take: impl FnMut(Identity, Brought)) {
         while let Some((to, brought)) = self.arrive(until) {
             take(to, brought);

@@ -1,29 +1,33 @@
-//! What is to be sent to a node: records, cut into pieces, which take turns by pairs of processes.
+//! The queue of a node: records to send, cut into pieces. The pairs of processes take turns.
 //!
-//! Records of one pair (sender and receiver) go out in their order. Those of different pairs take turns, and a long record goes in
-//! pieces, so that a message of 100 MB holds up other pairs for one piece at a time. What peers need to know of pieces
-//! is in [`inbox`](crate::inbox).
+//! Records of one pair (sender and receiver) go out in their order. Different pairs take turns, and a long record goes
+//! out in pieces, so a message of 100 MB delays other pairs by one piece at a time. [`inbox`](crate::inbox) describes
+//! the format of pieces.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::codec::Write;
 use crate::inbox::{FIRST, LAST, OPEN_MAX, PARTIAL_MAX, RECORD_MAX};
 
-/// Once so many bytes wait, messages are refused.
+/// How many bytes may wait before messages are refused.
 pub const QUEUED_MAX: usize = 1 << 20;
-/// Once so many bytes wait, signals included, the epoch ends: the peer has not taken any for long.
+/// How many bytes, signals included, may wait before the epoch ends: the peer has taken none for long.
 pub const OVERFLOW: usize = 64 << 20;
-/// A piece has at most so many bytes before those of the record.
+/// How many bytes of answers to requests for modules may wait: more than a peer requests at a time that waits for answers.
+pub const MODULES_MAX: usize = 8 << 20;
+/// The sender in the pairs of records about modules, which no process sends.
+pub(crate) const MODULES: u64 = u64::MAX;
+/// The maximum length of a piece's head, in bytes.
 const PIECE_HEAD: usize = 11;
-/// What a record takes up besides its bytes, about.
+/// What a record costs in memory besides its bytes, approximately.
 const RECORD_COST: usize = 64;
 
-/// Between whom a record goes: of these the order is kept.
+/// The sender and the receiver of a record. Records of one pair keep their order.
 pub(crate) type Pair = (u64, u64);
 
 struct Queued {
     record: Vec<u8>,
-    /// So much of it has been sent.
+    /// How many of its bytes have been sent.
     at: usize,
     stream: u16,
 }
@@ -31,18 +35,25 @@ struct Queued {
 #[derive(Default)]
 pub(crate) struct Outbox {
     pairs: HashMap<Pair, VecDeque<Queued>>,
-    /// The pairs that have something, the next one first.
+    /// The pairs with something to send, the next one first.
     turns: VecDeque<Pair>,
     queued: usize,
-    /// The streams of records that have been sent in part, and the bytes of those records.
+    /// How many of these bytes are records about modules.
+    modules: usize,
+    /// The streams of the records that have been sent in part, and the total length of those records.
     open: Vec<u16>,
     open_bytes: usize,
 }
 
 impl Outbox {
-    /// The bytes that wait.
+    /// How many bytes wait.
     pub(crate) fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Whether a peer has requested more of modules than it takes.
+    pub(crate) fn has_too_much_of_modules(&self) -> bool {
+        self.modules > MODULES_MAX
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -56,7 +67,7 @@ impl Outbox {
 
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>) {
         debug_assert!((1..=RECORD_MAX).contains(&record.len()), "nobody sends such a record");
-        self.queued += record.len() + RECORD_COST;
+        self.count(pair, |sum| sum + record.len() + RECORD_COST);
         let queue = self.pairs.entry(pair).or_default();
         if queue.is_empty() {
             self.turns.push_back(pair);
@@ -68,7 +79,7 @@ impl Outbox {
         });
     }
 
-    /// Pieces of what waits, as many as fit into `room` bytes; none if the next one does not fit.
+    /// Takes as many pieces as fit into `room` bytes; none if the next one does not fit.
     pub(crate) fn fill(&mut self, room: usize) -> Vec<u8> {
         let mut pieces = Vec::new();
         let mut passed_over = 0;
@@ -77,7 +88,7 @@ impl Outbox {
             let left = room - pieces.len();
             match self.put_piece(pair, &mut pieces, left) {
                 Turn::Done => passed_over = 0,
-                // It waits for the end of another long record; others need not.
+                // It waits until another long record has been sent; other pairs need not.
                 Turn::Waits => passed_over += 1,
                 Turn::Full => {
                     self.turns.push_front(pair);
@@ -95,9 +106,9 @@ impl Outbox {
         let is_short = PIECE_HEAD + len <= crate::frame::PIECES_LEN_MAX;
         let piece = match room.saturating_sub(PIECE_HEAD).min(len - at) {
             0 => return Turn::Full,
-            // In one piece, or in the next frame.
+            // Short records are not split; this one goes into the next frame.
             fits if is_short && fits < len => return Turn::Full,
-            // Not in splinters, either.
+            // No tiny pieces of long records, either.
             fits if fits < len - at && fits < 1024 => return Turn::Full,
             fits => fits,
         };
@@ -130,7 +141,6 @@ impl Outbox {
                 self.open.retain(|open| *open != stream);
                 self.open_bytes -= len;
             }
-            self.queued -= len + RECORD_COST;
             queue.pop_front();
         }
         if queue.is_empty() {
@@ -138,7 +148,17 @@ impl Outbox {
         } else {
             self.turns.push_back(pair);
         }
+        if is_last {
+            self.count(pair, |sum| sum - len - RECORD_COST);
+        }
         Turn::Done
+    }
+
+    fn count(&mut self, pair: Pair, change: impl Fn(usize) -> usize) {
+        self.queued = change(self.queued);
+        if pair.0 == MODULES {
+            self.modules = change(self.modules);
+        }
     }
 }
 

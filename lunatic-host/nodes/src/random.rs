@@ -1,7 +1,7 @@
 //! Random numbers that a seed decides.
 
-/// SplitMix64: random enough to choose by, and the same everywhere.
-/// (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", 2014.)
+/// SplitMix64: random enough for choices, and the same on all machines. (Steele, Lea and Flood, "Fast splittable
+/// pseudorandom number generators", 2014.)
 #[derive(Debug, Clone)]
 pub struct Random(pub u64);
 
@@ -20,7 +20,7 @@ impl Random {
         ((u128::from(self.number()) * u128::from(count)) >> 64) as u64
     }
 
-    /// True once in so many times.
+    /// True with a probability of one in `times`.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }

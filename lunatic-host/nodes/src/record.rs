@@ -1,7 +1,7 @@
-//! Records: what nodes tell each other within an epoch, one after the other.
+//! Records: what nodes send each other within an epoch, in order.
 //!
-//! A record is a byte that says its kind, and what belongs to the kind. Kinds from 128 on may be passed over by who does not
-//! know them; another kind that is unknown ends the epoch.
+//! A record is a byte for its kind, and the fields of that kind. A receiver skips unknown kinds from 128 on; any other
+//! unknown kind ends the epoch.
 
 use lunatic_kernel::delivery::Signal;
 use lunatic_kernel::exit::ExitReason;
@@ -10,46 +10,46 @@ use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 use crate::codec::{Reader, Write};
 use crate::outbox::Pair;
 
-/// The longest name of a process or group, in bytes.
+/// The maximum length of the name of a process or group, in bytes.
 pub const KEY_LEN_MAX: usize = 255;
-/// The longest text that says why a spawn was refused, in bytes.
+/// The maximum length of the text that says why a spawn was refused, in bytes.
 pub const REFUSAL_LEN_MAX: usize = 1024;
-/// The longest request for a spawn, in bytes.
+/// The maximum length of a request for a spawn, in bytes.
 pub const REQUEST_LEN_MAX: usize = 1 << 20;
-/// The bytes of a module that one record carries at most.
+/// How many bytes of a module one record carries at most.
 pub const CHUNK_LEN: usize = 48 << 10;
-/// Numbers of processes have so many bits on the wire: slot and use.
+/// How many bits the number of a process has on the wire: slot and use.
 const PROCESS_BITS: u32 = 52;
 
-/// A hash of a module's bytes, by BLAKE3.
+/// The BLAKE3 hash of a module's bytes.
 pub type Hash = [u8; 32];
 
-/// One thing that a node tells another. Processes are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): those
-/// called `from`, `parent` and `process` live on the sender's node, those called `to` on the receiver's.
+/// One record. Processes are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`, `parent` and
+/// `process` live on the sender's node, `to` on the receiver's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record<'a> {
     /// The keys of the sender's addresses; the first record of each epoch.
     Keys([u8; 20]),
-    /// A signal of one process to another.
+    /// A signal from one process to another.
     Signal {
-        /// Who sends it.
+        /// The sending process.
         from: u64,
-        /// Who gets it.
+        /// The receiving process.
         to: u64,
-        /// What it is.
+        /// The signal.
         signal: Signal<'a>,
     },
-    /// A process wants a child on the receiver's node.
+    /// A process requests a child on the receiver's node.
     Spawn {
         /// The future parent.
         parent: u64,
-        /// The parent's own number for it, under which the answer comes.
+        /// The parent's own number for the request, under which the answer comes.
         request: u64,
-        /// The child is linked to the parent from the start.
+        /// Whether the child is linked to the parent from the start.
         link: bool,
-        /// The parent monitors the child from the start, under this reference; 0 if it does not.
+        /// The reference under which the parent monitors the child from the start; 0 for no monitor.
         monitor: u64,
-        /// What to spawn, in the hosts' own terms.
+        /// What to spawn, encoded by the hosts.
         what: &'a [u8],
     },
     /// The child was spawned.
@@ -61,44 +61,44 @@ pub enum Record<'a> {
         /// The child.
         process: u64,
     },
-    /// There is no child.
+    /// The child was not spawned.
     NotSpawned {
-        /// Who would have been the parent.
+        /// The process that requested it.
         to: u64,
         /// The number of the request.
         request: u64,
-        /// Why, for people.
+        /// The reason, as text for people.
         why: &'a str,
     },
-    /// A process of the sender's has a name.
+    /// A process of the sender's node has a name.
     Named {
         /// The name.
         name: &'a [u8],
         /// The process.
         process: u64,
-        /// The larger one wins if two nodes have the same name.
+        /// If two nodes have given the same name, the larger priority wins.
         priority: u8,
     },
-    /// A name of the sender's is free.
+    /// A name of the sender's node is free again.
     Unnamed {
         /// The name.
         name: &'a [u8],
     },
-    /// A process of the sender's is in a group.
+    /// A process of the sender's node is in a group.
     Joined {
         /// The group.
         group: &'a [u8],
         /// The process.
         process: u64,
     },
-    /// A process of the sender's is in a group no more.
+    /// A process of the sender's node has left a group.
     Left {
         /// The group.
         group: &'a [u8],
         /// The process.
         process: u64,
     },
-    /// The sender wants a part of a module.
+    /// The sender requests a part of a module.
     Get {
         /// The hash of the whole module.
         hash: Hash,
@@ -123,14 +123,14 @@ pub enum Record<'a> {
     },
 }
 
-/// What became of the bytes of a record.
+/// The result of decoding a record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Read<'a> {
-    /// They are this.
+    /// A record of a known kind.
     Known(Record<'a>),
-    /// A later version may know them.
+    /// A kind that a later version may know: to be skipped.
     PassOver,
-    /// Nobody may send them.
+    /// Bytes that no peer may send.
     Wrong,
 }
 
@@ -157,15 +157,16 @@ mod kind {
 }
 
 impl Record<'_> {
-    /// Of which records the order is kept with this one.
+    /// The pair whose records keep their order with this one.
     pub(crate) fn pair(&self) -> Pair {
         match self {
             Self::Signal { from, to, .. } => (*from, *to),
-            // Before all that goes from the child to its parent, and the parent cannot send to it earlier.
+            // As for all records from the child to its parent, so that this one comes first; the parent cannot send to
+            // the child earlier.
             Self::Spawn { parent, request, .. } => (*parent, *request),
             Self::Spawned { to, process, .. } => (*process, *to),
             Self::NotSpawned { to, request, .. } => (*request, *to),
-            // Numbers of processes are never so large.
+            // Numbers of processes are never this large.
             Self::Get { hash, .. } | Self::Chunk { hash, .. } | Self::Missing { hash } => {
                 (u64::MAX, u64::from(hash[0]))
             }
@@ -173,7 +174,7 @@ impl Record<'_> {
         }
     }
 
-    /// The bytes of the record.
+    /// Encodes the record.
     pub fn write(&self) -> Vec<u8> {
         let mut to = Vec::with_capacity(64);
         match self {
@@ -217,7 +218,7 @@ impl Record<'_> {
         to
     }
 
-    /// The part of [`write`](Self::write) that is about names and modules.
+    /// The part of [`write`](Self::write) for names and modules.
     fn write_more(&self, to: &mut Vec<u8>) {
         match self {
             Self::Named {
@@ -253,7 +254,7 @@ impl Record<'_> {
         }
     }
 
-    /// Reads what a peer sent.
+    /// Decodes what a peer has sent.
     pub fn read(bytes: &[u8]) -> Read<'_> {
         match bytes.first() {
             None => Read::Wrong,
@@ -295,7 +296,7 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
     }
 }
 
-/// The bytes of a reason; the text of one that a host made is cut to what peers take.
+/// Encodes an exit reason; the text of one from a host is cut to the length that peers accept.
 fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
     let mut bytes = reason.to_bytes().1;
     let text = reason.text();
@@ -387,7 +388,7 @@ fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
     Some(Record::Signal { from, to, signal })
 }
 
-/// The number of a process: slot 0 is nobody's.
+/// The number of a process; slot 0 is never valid.
 fn process(from: &mut Reader<'_>) -> Option<u64> {
     let number = from.u64()?;
     let has_slot = lunatic_kernel::address::Id::from_raw(number).slot() != 0;

@@ -1,8 +1,9 @@
-//! Modules by the hash of their bytes: what this node has, and how it gets what it does not have.
+//! Modules by the hash of their bytes: those that this node has, and how it gets others.
 //!
-//! A module is fetched once, however many ask for it meanwhile, from one node at a time; several of its chunks are on their
-//! way together. Its bytes are hashed when they are all there. If they are wrong, or the node is lost or does not have it, the
-//! next node is asked. What is kept is bounded: the module that was used least lately goes first.
+//! A module is fetched once, regardless of how many request it meanwhile, and from one node at a time; several of its
+//! chunks may be on their way. Its bytes are hashed when all have arrived. If the hash is wrong, or if the node is lost
+//! or does not have the module, the next node is asked. The total size is bounded: the least recently used module is
+//! removed first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -11,41 +12,41 @@ use std::time::Duration;
 use crate::identity::NodeId;
 use crate::record::{CHUNK_LEN, Hash, Record};
 
-/// The largest module that is fetched, in bytes.
+/// The maximum length of a module that is fetched, in bytes.
 pub const MODULE_LEN_MAX: usize = 64 << 20;
-/// So many bytes of modules are kept in memory.
+/// How many bytes of modules are kept in memory.
 pub const KEPT_MAX: usize = 128 << 20;
-/// So many modules are fetched at a time.
+/// How many modules are fetched at a time.
 pub const FETCHES_MAX: usize = 8;
-/// So many chunks of a module are on their way together.
+/// How many chunks of a module may be on their way.
 const AHEAD: u32 = 8;
-/// A holder that sends nothing for so long is given up.
+/// After this time without a chunk, the next holder is asked.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why a module was not fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FetchRefusal {
-    /// None of the nodes that were asked has it, or gave it whole.
+    /// None of the nodes that were asked has it, or has sent it whole.
     Nowhere,
-    /// [`FETCHES_MAX`] modules are being fetched.
+    /// [`FETCHES_MAX`] modules are already being fetched.
     Busy,
 }
 
-/// Content hash of a module.
+/// The content hash of a module.
 pub fn hash(bytes: &[u8]) -> Hash {
     *blake3::hash(bytes).as_bytes()
 }
 
 struct Fetch {
-    /// Who may have it; the first is being asked.
+    /// The nodes that may have it; the first one is being asked.
     holders: VecDeque<NodeId>,
     bytes: Vec<u8>,
-    /// Its length, once a chunk has come.
+    /// Its length, known after the first chunk.
     total: Option<u32>,
-    /// The next chunk to ask for.
+    /// The next chunk to request.
     next: u32,
-    /// When the last chunk came, or the holder was asked.
+    /// When the last chunk came, or when the holder was first asked.
     since: Duration,
 }
 
@@ -57,18 +58,18 @@ pub(crate) struct Store {
     fetches: BTreeMap<Hash, Fetch>,
 }
 
-/// What came of a record about modules.
+/// The effect of a record about modules.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
-    /// Send these to the node.
+    /// Send these records to the node.
     Ask(NodeId, Vec<Vec<u8>>),
-    /// The module is there, or will not be.
+    /// The module has been fetched, or cannot be fetched.
     Done(Result<Arc<[u8]>, FetchRefusal>),
     Nothing,
 }
 
 impl Store {
-    /// Keeps a module; its hash.
+    /// Keeps a module. Returns its hash.
     pub(crate) fn keep(&mut self, bytes: Arc<[u8]>) -> Hash {
         let hash = hash(&bytes);
         self.uses += 1;
@@ -95,7 +96,7 @@ impl Store {
         Some(bytes.clone())
     }
 
-    /// What to answer to a node that wants a part of a module.
+    /// The answer to a node that requests a part of a module.
     pub(crate) fn serve(&mut self, hash: Hash, offset: u32) -> Vec<u8> {
         let module = self.get(&hash);
         let part = module.as_ref().and_then(|bytes| {
@@ -115,7 +116,7 @@ impl Store {
         }
     }
 
-    /// Wants a module of one of these nodes.
+    /// Fetches a module from one of these nodes.
     pub(crate) fn fetch(&mut self, now: Duration, hash: Hash, holders: &[NodeId]) -> Progress {
         if let Some(bytes) = self.get(&hash) {
             return Progress::Done(Ok(bytes));
@@ -137,7 +138,7 @@ impl Store {
         self.ask_first(now, hash)
     }
 
-    /// Asks who is first now for the beginning.
+    /// Requests the beginning from the node that is now the first holder.
     fn ask_first(&mut self, now: Duration, hash: Hash) -> Progress {
         let Some(fetch) = self.fetches.get_mut(&hash) else {
             return Progress::Nothing;
@@ -159,7 +160,7 @@ impl Store {
         self.ask_first(now, hash)
     }
 
-    /// A chunk has come.
+    /// Takes a chunk.
     pub(crate) fn on_chunk(
         &mut self,
         now: Duration,
@@ -171,7 +172,7 @@ impl Store {
         let Some(fetch) = self.fetches.get_mut(&hash) else {
             return Progress::Nothing;
         };
-        // Of a holder that was given up.
+        // From a holder that was given up.
         if fetch.holders.front() != Some(&from) {
             return Progress::Nothing;
         }
@@ -210,7 +211,7 @@ impl Store {
         }
     }
 
-    /// The modules whose holder is `node`, or has been silent for too long: those are asked for elsewhere.
+    /// Asks the next holder for the modules whose holder is `node` or has been silent for too long.
     pub(crate) fn give_up(&mut self, now: Duration, node: Option<NodeId>) -> Vec<(Hash, Progress)> {
         let is_over = |fetch: &Fetch| match node {
             Some(node) => fetch.holders.front() == Some(&node),

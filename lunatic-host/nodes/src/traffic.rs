@@ -1,10 +1,11 @@
-//! One epoch between two nodes, from the moment that both know it: numbers, credit, signs of life.
+//! One epoch between two nodes, from the moment when both know it: numbers, credit, signs of life.
 //!
-//! Frames have numbers. One that was received already is passed over; one that comes too early ends the epoch, as nothing is
-//! ever sent twice. A beat tells the number of the last frame, so the loss of that one is noticed, too.
+//! Frames have numbers. A frame that was received before is ignored; one that comes too early ends the epoch, as
+//! nothing is sent twice. A beat carries the number of the last frame, so the loss of that one is noticed, too.
 //!
-//! The receiver grants bytes: it counts those of pieces from the start of the epoch, and the sender stays below the limit. The
-//! limit grows with what has been taken. A node that stands still grants nothing, so at most a window is on its way to it.
+//! The receiver grants bytes: the limit counts the bytes of pieces from the start of the epoch, and the sender must not
+//! exceed it. The limit grows as the receiver takes pieces. A node that stands still grants nothing, so at most one
+//! window is on its way to it.
 
 use std::time::Duration;
 
@@ -14,20 +15,20 @@ use crate::frame::{PIECES_LEN_MAX, State};
 use crate::inbox::Inbox;
 use crate::outbox::{OVERFLOW, Outbox, Pair};
 
-/// When a node acts without being asked.
+/// The times after which a node acts by itself, and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timing {
-    /// An epoch ends when nothing has come for so long. 8 s.
+    /// An epoch ends when nothing has come for this long. 8 s.
     pub silence_max: Duration,
-    /// A sign of life goes out when nothing else has for so long. 1 s.
+    /// A sign of life is sent when nothing else was sent for this long. 1 s.
     pub beat: Duration,
-    /// The transport says that it has lost the node: so long may an answer take. 1 s.
+    /// How long an answer may take after the transport has reported the node as lost. 1 s.
     pub doubt: Duration,
-    /// Between two hellos, at first; later up to twenty times as long. 0.5 s.
+    /// The first interval between two hellos; later ones are up to twenty times as long. 0.5 s.
     pub greeting: Duration,
-    /// So long is a node greeted that the transport does not see. 60 s.
+    /// How long to greet a node that the transport does not see. 60 s.
     pub patience: Duration,
-    /// The bytes of pieces that may be on their way to this node from one other: at least two frames. 768 KiB.
+    /// How many bytes of pieces may be on their way to this node from one other; at least two frames. 768 KiB.
     pub window: u32,
 }
 
@@ -44,7 +45,7 @@ impl Default for Timing {
     }
 }
 
-/// What is to be sent next.
+/// The next frame to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outgoing {
     Data { seq: u64, state: State, pieces: Vec<u8> },
@@ -55,25 +56,27 @@ pub(crate) struct Traffic {
     timing: Timing,
     outbox: Outbox,
     inbox: Inbox,
-    /// The numbers of the last frames that went out, were acknowledged, and came in.
+    /// The number of the last frame that was sent, acknowledged and received.
     sent: u64,
     acked: u64,
     received: u64,
-    /// Bytes of pieces that went out, and that may.
+    /// How many bytes of pieces were sent, and may be.
     sent_bytes: u64,
     limit: u64,
-    /// Bytes of pieces that came in, and that were granted.
+    /// How many bytes of pieces were received, and have been granted.
     received_bytes: u64,
     granted: u64,
-    /// When something went out and came in last.
+    /// When something was last sent and received.
     last_out: Duration,
     last_in: Duration,
-    /// Since when the transport thinks that the node is lost.
+    /// Since when the transport has considered the node lost.
     doubted: Option<Duration>,
-    /// A beat goes out at the next opportunity; it asks for an answer if that is set.
+    /// A beat is due; true if it asks for an answer.
     beats: Option<bool>,
-    /// A message was refused, and nobody has been told of room since.
+    /// Whether a message was refused and the room after it has not been reported.
     was_full: bool,
+    /// The last poll ended before all was sent that may be.
+    has_more: bool,
 }
 
 impl Traffic {
@@ -86,7 +89,7 @@ impl Traffic {
             acked: 0,
             received: 0,
             sent_bytes: 0,
-            // As in the hello: a peer that takes less than two frames would block for ever.
+            // As in the hello: a peer that accepts fewer than two frames would block for ever.
             limit: peer_window.max(2 * PIECES_LEN_MAX as u32).into(),
             received_bytes: 0,
             granted: timing.window.into(),
@@ -95,10 +98,11 @@ impl Traffic {
             doubted: None,
             beats: None,
             was_full: false,
+            has_more: false,
         }
     }
 
-    /// Takes a record; false if it may wait (`can_wait`) and must.
+    /// Takes a record. False if there is no room for one that can wait (`can_wait`).
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) -> bool {
         if can_wait && !self.outbox.has_room() {
             self.was_full = true;
@@ -112,17 +116,31 @@ impl Traffic {
         self.outbox.has_room()
     }
 
-    /// Whether there is room again since a message was refused; told once.
+    /// Whether the peer has requested more of modules than it takes.
+    pub(crate) fn has_too_much_of_modules(&self) -> bool {
+        self.outbox.has_too_much_of_modules()
+    }
+
+    pub(crate) fn has_more(&self) -> bool {
+        self.has_more
+    }
+
+    /// More is to be sent than one poll sends: the next one is due now.
+    pub(crate) fn polls_again(&mut self) {
+        self.has_more = true;
+    }
+
+    /// Whether there is room again after a message was refused; true only once.
     pub(crate) fn take_room(&mut self) -> bool {
         self.was_full && self.outbox.has_room() && std::mem::take(&mut self.was_full)
     }
 
-    /// Bytes that wait for being sent.
+    /// How many bytes wait to be sent.
     pub(crate) fn queued(&self) -> usize {
         self.outbox.queued()
     }
 
-    /// The node is lost, the transport says: it has a moment to prove the contrary.
+    /// The transport has reported the node as lost; it has a moment to prove the contrary.
     pub(crate) fn doubt(&mut self, now: Duration) {
         if self.doubted.is_none() {
             self.doubted = Some(now);
@@ -136,7 +154,7 @@ impl Traffic {
         }
         (self.last_in, self.doubted) = (now, None);
         self.acked = self.acked.max(state.ack);
-        // Beats may come twice or late: the largest limit stands.
+        // Beats may come twice or late: the largest limit counts.
         self.limit = self.limit.max(state.limit);
         Ok(())
     }
@@ -191,6 +209,7 @@ impl Traffic {
         if self.doubted.is_some_and(|since| now >= since + self.timing.doubt) {
             return Err(Loss::Closed);
         }
+        self.has_more = false;
         let room = self.limit.saturating_sub(self.sent_bytes).min(PIECES_LEN_MAX as u64);
         let pieces = self.outbox.fill(room as usize);
         if !pieces.is_empty() {
@@ -203,7 +222,7 @@ impl Traffic {
         if self.outbox.queued() > OVERFLOW {
             return Err(Loss::Overflow);
         }
-        // A quarter of the window has been taken since the peer was told last.
+        // A quarter of the window has been taken since the limit was last sent to the peer.
         let untold = self.received_bytes + u64::from(self.timing.window) - self.granted;
         let is_due = now >= self.last_out + self.timing.beat || untold >= u64::from(self.timing.window / 4);
         if self.beats.is_none() && !is_due {
@@ -215,14 +234,17 @@ impl Traffic {
         Ok(Some(Outgoing::Beat { seq, state, asks }))
     }
 
-    /// When [`poll`](Self::poll) has something to do though nothing has come or been sent.
+    /// When [`poll`](Self::poll) is due if nothing comes or is sent before.
     pub(crate) fn next_due(&self) -> Duration {
+        if self.has_more {
+            return self.last_out;
+        }
         let doubt = self.doubted.map(|since| since + self.timing.doubt);
         let due = (self.last_in + self.timing.silence_max).min(self.last_out + self.timing.beat);
         doubt.map_or(due, |doubt| doubt.min(due))
     }
 
-    /// Frames that went out and were not acknowledged yet.
+    /// How many frames were sent but are not acknowledged.
     pub(crate) fn unacked(&self) -> u64 {
         self.sent - self.acked
     }

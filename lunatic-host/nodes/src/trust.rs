@@ -1,8 +1,8 @@
-//! Whether a peer is who it says, and what it may do here.
+//! Whether a peer is the node that it claims to be, and what it may do here.
 
 use crate::identity::Identity;
 
-/// The longest proof, in bytes: enough for a chain of certificates and a signature.
+/// The maximum length of a proof, in bytes: enough for a chain of certificates and a signature.
 pub const PROOF_LEN_MAX: usize = 8 << 10;
 
 /// What a peer may do to this node.
@@ -12,7 +12,7 @@ pub struct PeerRights {
     pub spawn: bool,
     /// Link to processes and monitor them.
     pub link: bool,
-    /// Send exit signals, kills among them.
+    /// Send exit signals, including kills.
     pub exit: bool,
     /// Have global names, and members of global groups.
     pub names: bool,
@@ -21,7 +21,7 @@ pub struct PeerRights {
 }
 
 impl PeerRights {
-    /// Everything.
+    /// All rights.
     pub const ALL: Self = Self {
         spawn: true,
         link: true,
@@ -29,7 +29,7 @@ impl PeerRights {
         names: true,
         modules: true,
     };
-    /// Nothing but messages.
+    /// No rights: only messages.
     pub const MESSAGES: Self = Self {
         spawn: false,
         link: false,
@@ -39,19 +39,19 @@ impl PeerRights {
     };
 }
 
-/// How nodes prove who they are.
+/// How nodes prove their identity.
 ///
-/// A statement is the beginning of a [hello](crate::frame::Hello): both nodes, both sessions, the cluster. A session number is used
-/// once, so a proof that was seen elsewhere proves nothing here.
+/// A statement is the part of a [hello](crate::frame::Hello) before the proof: both nodes, both sessions, the cluster.
+/// A session number is used once, so a recorded proof is worthless in another epoch.
 pub trait Trust: Send + Sync {
-    /// What proves to a peer that this node makes the statement: at most [`PROOF_LEN_MAX`] bytes.
+    /// Proves to a peer that this node makes the statement. At most [`PROOF_LEN_MAX`] bytes.
     fn prove(&self, statement: &[u8]) -> Vec<u8>;
 
-    /// What a peer may do here; `None` if the proof does not fit the statement, or the peer is not welcome.
+    /// What a peer may do here; `None` if the proof does not fit the statement, or if the peer is not welcome.
     fn judge(&self, peer: &Identity, statement: &[u8], proof: &[u8]) -> Option<PeerRights>;
 }
 
-/// Everybody who reaches this node is trusted: for one machine, on loopback.
+/// Trusts everybody who can reach this node: for a single machine, on loopback.
 #[derive(Debug, Clone, Copy)]
 pub struct Everybody;
 
@@ -65,15 +65,15 @@ impl Trust for Everybody {
     }
 }
 
-/// Whoever knows the secret of the cluster is trusted. It keeps others out and tells nobody who is who among those within, and it
-/// protects nothing that follows the hello: that is up to the transport.
+/// Trusts everybody who knows the secret of the cluster. It keeps strangers out, but members can pretend to be one
+/// another, and it does not protect what follows the hello: that is the transport's task.
 pub struct SharedSecret {
     key: [u8; 32],
     rights: PeerRights,
 }
 
 impl SharedSecret {
-    /// With a secret of at least 16 random bytes, all that know it have these rights.
+    /// Gives these rights to all who know the secret, which must have at least 16 random bytes.
     pub fn new(secret: &[u8], rights: PeerRights) -> Self {
         let key = blake3::derive_key("lunatic nodes 2026: proof of the secret of a cluster", secret);
         Self { key, rights }
@@ -87,7 +87,7 @@ impl Trust for SharedSecret {
 
     fn judge(&self, _: &Identity, statement: &[u8], proof: &[u8]) -> Option<PeerRights> {
         let proof: [u8; 32] = proof.try_into().ok()?;
-        // Hashes are compared in constant time.
+        // The comparison of hashes takes constant time.
         (blake3::keyed_hash(&self.key, statement) == proof).then_some(self.rights)
     }
 }

@@ -5,9 +5,11 @@ mod world;
 
 use std::time::Duration;
 
+use lunatic_kernel::exit::Loss;
 use lunatic_nodes::fabric::FabricEvent;
-use lunatic_nodes::frame::{Body, Frame, Hello, Route, State, VERSIONS};
+use lunatic_nodes::frame::{Body, Frame, Hello, PIECES_LEN_MAX, Route, State, VERSIONS};
 use lunatic_nodes::random::Random;
+use lunatic_nodes::record::Record;
 use lunatic_nodes::trust::Trust as _;
 use lunatic_nodes::{Event, Identity, Node};
 
@@ -223,6 +225,64 @@ fn a_hundred_thousand_attacks() {
     let variable = |name, or| std::env::var(name).map_or(or, |value| value.parse().expect("a number"));
     let (from, count): (u64, u64) = (variable("FROM", 1000), variable("ATTACKS", 100_000));
     check_all(from..from + count);
+}
+
+/// A record as the only piece of a frame, which it fits into.
+fn piece(record: &[u8]) -> Vec<u8> {
+    let mut pieces = vec![3];
+    pieces.extend((record.len() as u32).to_le_bytes());
+    pieces.extend(record);
+    pieces
+}
+
+#[test]
+fn who_requests_more_of_a_module_than_it_takes_is_dropped() {
+    let mut attack = Attack::new(7);
+    let hash = attack.node.keep_module(vec![7_u8; 1 << 20].into());
+    let get = piece(&Record::Get { hash, offset: 0 }.write());
+    let count = PIECES_LEN_MAX / get.len();
+    let pieces = get.repeat(count);
+    assert!(count * (48 << 10) > 64 << 20, "a frame requests much");
+    attack.send(&pieces);
+    let mut losses = Vec::new();
+    while let Some(event) = attack.node.next_event() {
+        if let Event::Down { node, loss, .. } = event {
+            losses.push((node, loss));
+        }
+    }
+    assert_eq!(losses, [(attack.route.from, Loss::Overflow)]);
+    assert!(attack.node.figures().queued < 1 << 20, "{:?}", attack.node.figures());
+    assert!(attack.node.is_up(attack.good.id()), "the good peer is well");
+    // What a node requests that waits for answers is far less.
+    attack.exchange();
+    attack.greet();
+    for _ in 0..64 {
+        attack.send(&get);
+    }
+    assert!(attack.node.is_up(attack.route.from));
+}
+
+#[test]
+fn who_grants_much_gets_it_a_few_megabytes_at_a_time() {
+    let mut attack = Attack::new(8);
+    let hash = attack.node.keep_module(vec![7_u8; 1 << 20].into());
+    let get = piece(&Record::Get { hash, offset: 0 }.write()).repeat(150);
+    attack.seq += 1;
+    let all = State {
+        ack: 0,
+        limit: u64::MAX,
+    };
+    let frame = attack.route.data(attack.seq, all, &get);
+    attack.node.handle(attack.now, FabricEvent::Frame(&frame));
+    let mut bytes = Vec::new();
+    // It is due again at once, until all is sent.
+    while attack.node.next_due().is_some_and(|due| due <= attack.now) || bytes.is_empty() {
+        attack.node.poll(attack.now);
+        let frames = attack.node.take_frames();
+        bytes.push(frames.iter().map(|(_, frame)| frame.len()).sum::<usize>());
+    }
+    assert!(bytes.iter().all(|bytes| *bytes < 5 << 20), "{bytes:?}");
+    assert!(bytes.iter().sum::<usize>() > 150 * (48 << 10), "{bytes:?}");
 }
 
 #[test]

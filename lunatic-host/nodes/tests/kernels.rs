@@ -32,7 +32,7 @@ fn messages_links_monitors_and_exits_go_between_nodes() {
     let server = kernels.start(1, |me| async move {
         loop {
             let mail = me.receive(&[]).await;
-            if mail.kind != Kind::Message {
+            if !mail.kind.is_message() {
                 continue;
             }
             let client = me.kernel.process_named(address(&mail.body)).expect("a good address");

@@ -1,4 +1,5 @@
-//! Where to send, and what to say of the program. The variables are those of OpenTelemetry's specification.
+//! The endpoint of the collector, and attributes of the program. The variables are those of OpenTelemetry's
+//! specification.
 
 use std::fmt;
 use std::time::Duration;
@@ -7,24 +8,24 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::uri::Scheme;
 use http::{Uri, uri};
 
-/// Where to send, and what to say of the program.
+/// The endpoint of the collector, and attributes of the program.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// The collector; `/v1/traces` and so on are added to its path.
+    /// The collector; `/v1/traces` and so on are appended to its path.
     pub endpoint: Uri,
-    /// Sent with each request, such as keys.
+    /// Headers of each request, such as keys.
     pub headers: HeaderMap,
-    /// What the program is called.
+    /// The name of the program.
     pub service: String,
-    /// What else is said of it.
+    /// Further attributes of the program.
     pub attributes: Vec<(String, String)>,
-    /// How long one request may take. 10 seconds by default.
+    /// How long a request may take. By default 10 seconds.
     pub timeout: Duration,
-    /// How often metrics are sent. Each 60 seconds by default.
+    /// How often metrics are sent. By default every 60 seconds.
     pub interval: Duration,
 }
 
-/// Something is not as it must be: what, and why.
+/// A setting is invalid; says which, and why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -37,13 +38,14 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl Config {
-    /// A configuration for this collector, such as `http://localhost:4318`, and a program of this name; the rest is what the
-    /// variables say that `variable` reads: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`, `OTEL_EXPORTER_OTLP_HEADERS`,
-    /// `OTEL_EXPORTER_OTLP_TIMEOUT` and `OTEL_METRIC_EXPORT_INTERVAL` (both in milliseconds).
+    /// Returns a configuration for this collector, such as `http://localhost:4318`, and a program with this name.
+    /// Everything else comes from the variables that `variable` reads: `OTEL_SERVICE_NAME`, `OTEL_RESOURCE_ATTRIBUTES`,
+    /// `OTEL_EXPORTER_OTLP_HEADERS`, `OTEL_EXPORTER_OTLP_TIMEOUT` and `OTEL_METRIC_EXPORT_INTERVAL` (both in
+    /// milliseconds).
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names what is wrong.
+    /// [`ConfigError`] names the invalid setting.
     pub fn new(endpoint: &str, program: &str, variable: impl Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
         let said = |name: &str| variable(name).filter(|value| !value.is_empty());
         let mut attributes = match said("OTEL_RESOURCE_ATTRIBUTES") {
@@ -75,11 +77,11 @@ impl Config {
         })
     }
 
-    /// The address for one kind of what is sent: `traces`, `logs`, `metrics`.
+    /// The address for one signal: `traces`, `logs` or `metrics`.
     pub(crate) fn address(&self, what: &str) -> Uri {
         let path = self.endpoint.path().trim_end_matches('/');
         let mut parts = uri::Parts::from(self.endpoint.clone());
-        // A path, and this behind it, is a path.
+        // A path with this suffix is a valid path.
         parts.path_and_query = format!("{path}/v1/{what}").parse().ok();
         Uri::from_parts(parts).unwrap_or_else(|_| self.endpoint.clone())
     }
@@ -95,7 +97,7 @@ fn read_endpoint(text: &str) -> Result<Uri, ConfigError> {
     }
 }
 
-/// A list of `KEY=VALUE`, with percent signs for what would end one.
+/// Parses a list of `KEY=VALUE`, in which separators are percent-encoded.
 fn pairs(name: &str, list: &str) -> Result<Vec<(String, String)>, ConfigError> {
     let pair = |text: &str| {
         let (key, value) = text.split_once('=')?;
@@ -125,7 +127,7 @@ fn decode(text: &str) -> Option<String> {
 fn read_headers(list: &str) -> Result<HeaderMap, ConfigError> {
     let mut headers = HeaderMap::new();
     for (name, value) in pairs("OTEL_EXPORTER_OTLP_HEADERS", list)? {
-        // What is wrong is not shown: it may be a secret.
+        // The invalid value is not shown, because it may be a secret.
         let wrong = || ConfigError(format!("OTEL_EXPORTER_OTLP_HEADERS has `{name}`, which cannot be sent"));
         let mut value = HeaderValue::try_from(value).map_err(|_| wrong())?;
         value.set_sensitive(true);

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::process;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -16,8 +16,8 @@ use lunatic_host::trace::Tracer;
 use lunatic_host::{RunningSystem, Runtime, measures};
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::resource::v1::Resource;
-use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{timeout, timeout_at};
 use tokio_rustls::TlsConnector;
 
 use crate::config::Config;
@@ -27,16 +27,16 @@ use crate::records::Records;
 use crate::spans::{pair, text};
 use crate::{metrics, records, spans};
 
-/// So often what waits is sent.
+/// How often waiting data is sent.
 const TICK: Duration = Duration::from_millis(200);
-/// So many spans, and so many records, go in one request.
+/// The most spans, and the most records, in one request.
 const BATCH: usize = 2048;
-/// So many spans and so many records go in a second, at most.
+/// The most spans, and the most records, per second.
 pub const RATE: usize = BATCH * 5;
-/// What was not taken is tried so often again, with a second before the first time, and twice as long before each that follows.
+/// How often a rejected request is retried; the first time after a second, then after twice the time before.
 const TRIES_MAX: u32 = 5;
 
-/// What is seen of a program, on its way to a collector.
+/// An export of a program's telemetry to a collector, before it has started.
 pub struct Exporter {
     config: Arc<Config>,
     tls: Option<TlsConnector>,
@@ -44,18 +44,19 @@ pub struct Exporter {
     records: Arc<Records>,
 }
 
-/// An exporter that runs.
+/// A running exporter.
 pub struct Exporting {
     stop: oneshot::Sender<Instant>,
     ended: mpsc::Receiver<()>,
 }
 
 impl Exporter {
-    /// Prepares to send what `tracer` and `log` get from now on. This reads whom the system trusts, if the collector speaks TLS.
+    /// Prepares to send what `tracer` and `log` record from now on. Reads the operating system's trusted roots if the
+    /// collector uses TLS.
     ///
     /// # Errors
     ///
-    /// If there is no way to use TLS.
+    /// If TLS cannot be used.
     pub fn new(config: Config, tracer: &Tracer, log: Option<&Log>) -> io::Result<Self> {
         let tls = connector(&config)?;
         let records = Arc::new(Records::default());
@@ -70,18 +71,18 @@ impl Exporter {
         })
     }
 
-    /// Begins to send. `say` is told when a collector takes nothing any more, and when it does again.
+    /// Starts to send. `say` is called when the collector stops accepting data, and when it accepts data again.
     ///
     /// # Errors
     ///
-    /// If the system has no thread for it.
+    /// If the operating system has no thread for it.
     pub fn start(
         self,
         runtime: &Arc<Runtime>,
         system: &Arc<RunningSystem>,
         say: impl Fn(&str) + Send + 'static,
     ) -> io::Result<Exporting> {
-        let ((stop, mut stops), (ends, ended)) = (oneshot::channel(), mpsc::channel());
+        let ((stop, stops), (ends, ended)) = (oneshot::channel(), mpsc::channel());
         let program = Program {
             runtime: runtime.clone(),
             system: system.clone(),
@@ -89,7 +90,7 @@ impl Exporter {
         };
         let tokio = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new().name("lunatic-otlp".into()).spawn(move || {
-            tokio.block_on(Loop::new(self, program, Box::new(say)).run(&mut stops));
+            tokio.block_on(Loop::new(self, program, Box::new(say)).run(stops));
             let _ = ends.send(());
         })?;
         Ok(Exporting { stop, ended })
@@ -97,7 +98,7 @@ impl Exporter {
 }
 
 impl Exporting {
-    /// Sends what is left, for at most so long. False if it is not all sent by then.
+    /// Sends the rest, for at most `patience`. Returns false if something is left.
     pub fn finish(self, patience: Duration) -> bool {
         let _ = self.stop.send(Instant::now() + patience);
         self.ended.recv_timeout(patience).is_ok()
@@ -140,29 +141,163 @@ impl Loop {
                 what,
                 poster: Poster::new(&config, what, tls.clone()),
                 held: None,
+                is_replaced: what == "metrics",
                 is_failing: false,
             }),
             say,
         }
     }
 
-    async fn run(mut self, stops: &mut oneshot::Receiver<Instant>) {
-        let mut next_metrics = Instant::now() + self.interval;
-        loop {
-            let deadline = match timeout(TICK, &mut *stops).await {
-                // Whoever would stop it is gone.
-                Ok(stopped) => Some(stopped.unwrap_or_else(|_| Instant::now())),
-                Err(_) => None,
-            };
+    /// Sends until the program stops. Each signal has its own loop, so one that hangs does not delay the others.
+    async fn run(self, stops: oneshot::Receiver<Instant>) {
+        let Self {
+            resource,
+            interval,
+            tracer,
+            records,
+            program,
+            outboxes: [mut traces, mut logs, mut figures],
+            say,
+        } = self;
+        let (resource, say) = (&resource, &*say);
+        let (stop, stopped) = watch::channel(None);
+        let stopping = async move {
+            // Without an owner, nobody could stop it.
+            let deadline = stops.await.unwrap_or_else(|_| Instant::now());
+            stop.send_replace(Some(deadline));
+        };
+        let take_spans = |_| {
+            let taken = tracer.take(BATCH);
+            Batch::of(taken.len(), || spans::request(resource, taken))
+        };
+        let take_records = |_| {
+            let taken = records.take(BATCH);
+            Batch::of(taken.len(), || records::request(resource, taken))
+        };
+        let mut next_metrics = Instant::now() + interval;
+        let take_figures = |is_last: bool| {
             let now = Instant::now();
-            let with_metrics = deadline.is_some() || now >= next_metrics;
-            if with_metrics {
-                next_metrics = now + self.interval;
+            if !is_last && now < next_metrics {
+                return None;
             }
-            // What came last, too, however much it is.
+            next_metrics = now + interval;
+            let Program { runtime, system, began } = &program;
+            let all = measures::read(runtime, system, began.1.elapsed());
+            Batch::of(1, || {
+                metrics::request(resource, &all, &system.metrics(), Times::since(began.0))
+            })
+        };
+        all([
+            Box::pin(stopping) as Pin<Box<dyn Future<Output = ()> + '_>>,
+            Box::pin(traces.run(stopped.clone(), take_spans, |lost| tracer.count_lost(lost), say)),
+            Box::pin(logs.run(stopped.clone(), take_records, |lost| records.count_lost(lost), say)),
+            Box::pin(figures.run(stopped, take_figures, |_| {}, say)),
+        ])
+        .await;
+    }
+}
+
+/// When an export has to be over, once its end was asked for.
+type Stopped = watch::Receiver<Option<Instant>>;
+
+/// Waits for all of them concurrently.
+async fn all<F: Future<Output = ()> + Unpin, const N: usize>(mut loops: [F; N]) {
+    let mut done = [false; N];
+    poll_fn(|context| {
+        for (one, done) in loops.iter_mut().zip(&mut done) {
+            *done = *done || Pin::new(one).poll(context).is_ready();
+        }
+        match done.iter().all(|done| *done) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        }
+    })
+    .await;
+}
+
+/// Waits for this, and once the end was asked for, only until that is due; `None` if it was not over by then.
+async fn until_stopped<T>(stopped: &mut Stopped, work: impl Future<Output = T>) -> Option<T> {
+    let mut work = pin!(work);
+    let mut stop = pin!(async {
+        match stopped.wait_for(Option::is_some).await {
+            Ok(deadline) => deadline.unwrap_or_else(Instant::now),
+            Err(_) => Instant::now(),
+        }
+    });
+    let first = poll_fn(|context| match work.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Ok(done)),
+        Poll::Pending => stop.as_mut().poll(context).map(Err),
+    });
+    match first.await {
+        Ok(done) => Some(done),
+        Err(deadline) => timeout_at(deadline.into(), work).await.ok(),
+    }
+}
+
+/// A request to be sent.
+struct Batch {
+    body: Bytes,
+    /// The number of items in it.
+    count: usize,
+}
+
+impl Batch {
+    /// A request with these items, unless there are none.
+    fn of(count: usize, make: impl FnOnce() -> Vec<u8>) -> Option<Self> {
+        (count > 0).then(|| Self {
+            body: make().into(),
+            count,
+        })
+    }
+}
+
+/// One signal that is sent.
+struct Outbox {
+    what: &'static str,
+    poster: Poster,
+    held: Option<Held>,
+    /// Whether newer data replaces what is held.
+    is_replaced: bool,
+    /// Whether the last request has failed.
+    is_failing: bool,
+}
+
+/// A complete request to be sent.
+struct Held {
+    body: Bytes,
+    /// The number of items in it.
+    count: usize,
+    tries: u32,
+    /// When to send it at the earliest.
+    due: Instant,
+}
+
+impl Outbox {
+    /// Sends what `take` has, until `stopped` and all was sent, or until no time is left. `take` is told when it is asked for
+    /// the last data.
+    async fn run(
+        &mut self,
+        mut stopped: Stopped,
+        mut take: impl FnMut(bool) -> Option<Batch>,
+        mut lose: impl FnMut(u64),
+        say: &(dyn Fn(&str) + Send),
+    ) {
+        loop {
+            let _ = timeout(TICK, stopped.wait_for(Option::is_some)).await;
+            let deadline = *stopped.borrow();
+            // Also the most recent data, however much it is.
             loop {
-                let had_all = self.send(with_metrics, deadline).await;
-                if had_all || deadline.is_none_or(|deadline| Instant::now() >= deadline) {
+                // Figures that were not accepted are replaced by newer ones.
+                let taken = match self.held.is_none() || self.is_replaced {
+                    true => take(deadline.is_some()),
+                    false => None,
+                };
+                let has_more = taken.as_ref().map_or(self.held.is_some(), |batch| batch.count >= BATCH);
+                if let Some(Batch { body, count }) = taken {
+                    self.hold(body, count);
+                }
+                lose(self.post(&mut stopped, deadline, say).await);
+                if !has_more || deadline.is_none_or(|deadline| Instant::now() >= deadline) {
                     break;
                 }
             }
@@ -172,113 +307,35 @@ impl Loop {
         }
     }
 
-    /// Sends what waits; true if no more than that waits now.
-    async fn send(&mut self, with_metrics: bool, deadline: Option<Instant>) -> bool {
-        let [traces, logs, figures] = &mut self.outboxes;
-        let mut had_all = true;
-        if traces.is_free() {
-            let taken = self.tracer.take(BATCH);
-            had_all &= taken.len() < BATCH;
-            traces.hold(taken.len(), || spans::request(&self.resource, taken));
-        }
-        if logs.is_free() {
-            let taken = self.records.take(BATCH);
-            had_all &= taken.len() < BATCH;
-            logs.hold(taken.len(), || records::request(&self.resource, taken));
-        }
-        // Figures that were not taken are replaced by newer ones.
-        if with_metrics {
-            let Program { runtime, system, began } = &self.program;
-            let all = measures::read(runtime, system, began.1.elapsed());
-            figures.hold(1, || {
-                metrics::request(&self.resource, &all, &system.metrics(), Times::since(began.0))
-            });
-        }
-        let say = &*self.say;
-        let posts = [traces, logs, figures].map(|outbox| Box::pin(outbox.post(deadline, say)));
-        let [spans, records, _] = all(posts).await;
-        self.tracer.count_lost(spans);
-        self.records.count_lost(records);
-        had_all
-    }
-}
-
-/// Waits for all of them at once: one that hangs keeps no other back.
-async fn all<F: Future<Output = u64> + Unpin, const N: usize>(mut posts: [F; N]) -> [u64; N] {
-    let mut done = [None; N];
-    poll_fn(|context| {
-        for (post, done) in posts.iter_mut().zip(&mut done) {
-            if done.is_none()
-                && let Poll::Ready(lost) = Pin::new(post).poll(context)
-            {
-                *done = Some(lost);
-            }
-        }
-        match done.iter().all(Option::is_some) {
-            true => Poll::Ready(()),
-            false => Poll::Pending,
-        }
-    })
-    .await;
-    done.map(Option::unwrap_or_default)
-}
-
-/// One kind of what is sent.
-struct Outbox {
-    what: &'static str,
-    poster: Poster,
-    held: Option<Held>,
-    /// The last request has failed.
-    is_failing: bool,
-}
-
-/// What is to be sent: a whole request.
-struct Held {
-    body: Bytes,
-    /// How much it is.
-    count: usize,
-    tries: u32,
-    /// Not before.
-    due: Instant,
-}
-
-impl Outbox {
-    fn is_free(&self) -> bool {
-        self.held.is_none()
+    fn hold(&mut self, body: Bytes, count: usize) {
+        self.held = Some(Held {
+            body,
+            count,
+            tries: 0,
+            due: Instant::now(),
+        });
     }
 
-    /// Has this to send, if it is anything.
-    fn hold(&mut self, count: usize, make: impl FnOnce() -> Vec<u8>) {
-        if count > 0 {
-            self.held = Some(Held {
-                body: make().into(),
-                count,
-                tries: 0,
-                due: Instant::now(),
-            });
-        }
-    }
-
-    /// Sends what there is, if it is time; how much was lost.
-    async fn post(&mut self, deadline: Option<Instant>, say: &(dyn Fn(&str) + Send)) -> u64 {
+    /// Sends the request, if it is due; returns how many items were lost.
+    async fn post(&mut self, stopped: &mut Stopped, deadline: Option<Instant>, say: &(dyn Fn(&str) + Send)) -> u64 {
         let now = Instant::now();
         let Some(held) = self.held.as_mut().filter(|held| held.due <= now || deadline.is_some()) else {
             return 0;
         };
-        let limit = deadline.map(|deadline| deadline.saturating_duration_since(now));
-        let sent = self.poster.post(held.body.clone(), limit).await;
+        let sent = until_stopped(stopped, self.poster.post(held.body.clone())).await;
         held.tries += 1;
         let count = held.count as u64;
         let (why, is_lost) = match sent {
-            Ok(()) => {
+            Some(Ok(())) => {
                 self.held = None;
                 if std::mem::take(&mut self.is_failing) {
                     say(&format!("the collector takes {} again", self.what));
                 }
                 return 0;
             }
-            Err(Failure::Again(why)) => (why, held.tries > TRIES_MAX || deadline.is_some()),
-            Err(Failure::Never(why)) => (why, true),
+            Some(Err(Failure::Again(why))) => (why, held.tries > TRIES_MAX || deadline.is_some()),
+            Some(Err(Failure::Never(why))) => (why, true),
+            None => ("no answer came before the end".to_owned(), true),
         };
         held.due = Instant::now() + Duration::from_secs(1 << held.tries.saturating_sub(1).min(6));
         if is_lost {
@@ -291,7 +348,7 @@ impl Outbox {
     }
 }
 
-/// What is said of the program.
+/// The attributes of the program.
 fn resource(config: &Config) -> Resource {
     let version = env!("CARGO_PKG_VERSION");
     let mut attributes = vec![
@@ -310,5 +367,85 @@ fn resource(config: &Config) -> Resource {
     Resource {
         attributes,
         ..Resource::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// An outbox for a collector at the address of this listener.
+    fn outbox(collector: &TcpListener, what: &'static str) -> Outbox {
+        let endpoint = format!("http://{}", collector.local_addr().unwrap());
+        // A request that nobody answers waits for ten minutes.
+        let patient = |name: &str| (name == "OTEL_EXPORTER_OTLP_TIMEOUT").then(|| "600000".to_owned());
+        let config = Arc::new(Config::new(&endpoint, "test", patient).unwrap());
+        Outbox {
+            what,
+            poster: Poster::new(&config, what, None),
+            held: None,
+            is_replaced: false,
+            is_failing: false,
+        }
+    }
+
+    /// Takes requests for ever, and answers each.
+    fn answer(collector: &TcpListener) {
+        let (mut stream, _) = collector.accept().unwrap();
+        let mut bytes = [0; 4096];
+        while stream.read(&mut bytes).is_ok_and(|read| read > 0) {
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+                .unwrap();
+        }
+    }
+
+    #[test]
+    fn a_signal_that_hangs_delays_neither_another_nor_the_end() {
+        // The system accepts for it, and nobody answers.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let good = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (mut traces, mut logs) = (outbox(&silent, "traces"), outbox(&good, "logs"));
+        let collector = thread::spawn(move || answer(&good));
+        let (stop, stopped) = watch::channel(None);
+        let (lost, taken) = (Cell::new(0), Cell::new(0));
+        let start = Instant::now();
+        let executor = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        executor.block_on(async {
+            let one = |_| Batch::of(1, || vec![0]);
+            let some = |_| {
+                taken.set(taken.get() + 1);
+                // The third is taken when the first two were accepted.
+                if taken.get() == 3 {
+                    stop.send_replace(Some(Instant::now() + Duration::from_secs(10)));
+                }
+                Batch::of(1, || vec![0])
+            };
+            let count_lost = |count| lost.set(lost.get() + count);
+            all([
+                Box::pin(traces.run(stopped.clone(), one, count_lost, &|_| {}))
+                    as Pin<Box<dyn Future<Output = ()> + '_>>,
+                Box::pin(logs.run(
+                    stopped.clone(),
+                    some,
+                    |lost| assert_eq!(lost, 0, "the collector takes all"),
+                    &|_| {},
+                )),
+            ])
+            .await;
+        });
+        drop(executor);
+        // The end did not wait for the request that nobody answers.
+        assert!(start.elapsed() < Duration::from_secs(300), "{:?}", start.elapsed());
+        assert!(taken.get() >= 3 && lost.get() >= 1, "{} {}", taken.get(), lost.get());
+        drop(logs);
+        collector.join().unwrap();
     }
 }

@@ -1,19 +1,20 @@
-//! Sends what is seen of a running program to an OpenTelemetry collector: spans, records of the log, and metrics, as protobuf over
+//! Sends telemetry of a running program to an OpenTelemetry collector: spans, log records and metrics, as protobuf over
 //! HTTP/1.1 (OTLP/HTTP).
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `config` | where to send, and what to say of the program |
+//! | `config` | the endpoint of the collector, and attributes of the program |
 //! | `exporter` | the thread that sends, from its start to its end |
 //! | `post` | one request and its answer |
-//! | `spans`, `records`, `metrics` | what is sent, in the words of the protocol |
+//! | `spans`, `records`, `metrics` | encode what is sent |
 //!
 //! # What it costs
 //!
-//! All of it is done by one thread, which no process waits for. What waits to be sent is bounded: 4,096 spans and 8 MiB, 4,096 records
-//! and 8 MiB. What comes while a receiver is away, hangs or is slow is dropped beyond that, and counted
-//! (`lunatic.spans.dropped`, `lunatic.records.dropped`). So many spans and records go in a second at most ([`RATE`]), so that the
-//! thread is not kept busy by a flood that its makers have paid for only once.
+//! A single thread does all of the work, and no process waits for it. The data that waits to be sent is limited to
+//! 4,096 spans and 8 MiB, and 4,096 records and 8 MiB. Beyond that, data is dropped and counted while a collector is
+//! down, hangs or is slow (`lunatic.spans.dropped`, `lunatic.records.dropped`). The number of spans and records per
+//! second is limited, too ([`RATE`]), so that the thread is not kept busy by a flood for which its makers have paid
+//! only once.
 //!
 //! # What this crate may not know
 //!

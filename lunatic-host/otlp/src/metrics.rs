@@ -1,4 +1,4 @@
-//! Figures of the runtime, and what the program counts, in the words of the protocol.
+//! Encodes figures of the runtime, and metrics that the program counts.
 
 use std::time::SystemTime;
 
@@ -17,7 +17,7 @@ use prost::Message as _;
 
 use crate::spans::{nanoseconds, scope, text};
 
-/// The times that figures are of: since when it was counted, and until when.
+/// The time range of figures: the start of counting, and the time of reading.
 #[derive(Clone, Copy)]
 pub(crate) struct Times {
     start: u64,
@@ -33,7 +33,7 @@ impl Times {
     }
 }
 
-/// The request with these figures, and what the program counts.
+/// The request with these figures, and the program's metrics.
 pub(crate) fn request(resource: &Resource, measures: &[Measure], families: &[FamilyView], times: Times) -> Vec<u8> {
     let part = |name: &str, metrics: Vec<Metric>| ScopeMetrics {
         scope: Some(scope(name)),

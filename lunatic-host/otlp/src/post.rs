@@ -2,7 +2,6 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HOST, USER_AGENT};
@@ -21,19 +20,19 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::Config;
 
-/// So much of an answer is read.
+/// The most bytes of an answer that are read.
 const ANSWER_LEN_MAX: usize = 64 << 10;
 
-/// Why something did not come there.
+/// Why a request did not arrive.
 #[derive(Debug)]
 pub(crate) enum Failure {
-    /// It may come there another time.
+    /// It can be retried.
     Again(String),
-    /// It is not wanted.
+    /// It was rejected for good.
     Never(String),
 }
 
-/// Sends to one address of a collector, over a connection that is kept.
+/// Sends to one address of a collector, over a persistent connection.
 pub(crate) struct Poster {
     config: Arc<Config>,
     address: Uri,
@@ -41,7 +40,7 @@ pub(crate) struct Poster {
     connection: Option<SendRequest<Full<Bytes>>>,
 }
 
-/// Whom the system trusts, if the collector is to be spoken to with TLS. This reads files.
+/// Prepares TLS with the operating system's trusted roots, if the collector uses TLS. Reads files.
 pub(crate) fn connector(config: &Config) -> io::Result<Option<TlsConnector>> {
     if config.endpoint.scheme() != Some(&Scheme::HTTPS) {
         return Ok(None);
@@ -64,13 +63,13 @@ impl Poster {
         }
     }
 
-    /// Sends a message of protobuf, and waits until it was taken, for as long as one request may take.
-    pub(crate) async fn post(&mut self, body: Bytes, limit: Option<Duration>) -> Result<(), Failure> {
-        let limit = limit.unwrap_or(self.config.timeout).min(self.config.timeout);
+    /// Sends a protobuf message, and waits until it is accepted, for at most the time of one request.
+    pub(crate) async fn post(&mut self, body: Bytes) -> Result<(), Failure> {
+        let limit = self.config.timeout;
         let answered = timeout(limit, self.exchange(body)).await;
         let answered = answered.unwrap_or_else(|_| Err(Failure::Again(format!("no answer came within {limit:?}"))));
         if answered.is_err() {
-            // Whatever was still to come on it would be taken for the answer to the next request.
+            // A late answer on it would be taken for the answer to the next request.
             self.connection = None;
         }
         answered
@@ -100,7 +99,7 @@ impl Poster {
         request.headers_mut().extend(self.config.headers.clone());
         let answer = connection.send_request(request).await.map_err(|error| again(&error))?;
         let status = answer.status();
-        // To its end, so that the connection is good for the next one.
+        // To its end, so that the connection can be reused.
         if Limited::new(answer.into_body(), ANSWER_LEN_MAX)
             .collect()
             .await
@@ -137,7 +136,7 @@ impl Poster {
 
 async fn begin(stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> io::Result<SendRequest<Full<Bytes>>> {
     let (sender, connection) = handshake(TokioIo::new(stream)).await.map_err(io::Error::other)?;
-    // It ends with the sender, or with the peer; what is wrong the sender says.
+    // It ends with the sender, or with the peer; the sender reports errors.
     tokio::spawn(async move { drop(connection.await) });
     Ok(sender)
 }

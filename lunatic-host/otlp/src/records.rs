@@ -1,4 +1,4 @@
-//! Records of the log: those that wait to be sent, and what they are in the words of the protocol.
+//! Log records that wait to be sent, and their encoding.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,15 +15,15 @@ use prost::Message as _;
 
 use crate::spans::{field, nanoseconds, process, scope};
 
-/// So many records wait to be sent, at most.
+/// The most records that wait to be sent.
 const WAITING_MAX: usize = 4096;
-/// So many bytes they have together, at most.
+/// The most bytes of all waiting records.
 const WAITING_BYTES_MAX: usize = 8 << 20;
 
-/// A record, and the part of the program that it is about.
+/// A record, with the part of the program that it is about.
 pub(crate) type Record = (String, LogRecord);
 
-/// Those that wait to be sent.
+/// The records that wait to be sent.
 #[derive(Default)]
 pub(crate) struct Records {
     waiting: Mutex<Waiting>,
@@ -37,7 +37,7 @@ struct Waiting {
 }
 
 impl Records {
-    /// Takes the oldest records, at most so many.
+    /// Takes the oldest records, at most `max`.
     pub(crate) fn take(&self, max: usize) -> Vec<Record> {
         let mut waiting = self.waiting.lock();
         let count = waiting.records.len().min(max);
@@ -46,7 +46,7 @@ impl Records {
         taken.into_iter().map(|(record, _)| record).collect()
     }
 
-    /// So many have been lost.
+    /// Counts lost records.
     pub(crate) fn count_lost(&self, count: u64) {
         self.dropped.fetch_add(count, Ordering::Relaxed);
     }
@@ -55,7 +55,7 @@ impl Records {
 impl Tap for Records {
     fn take(&self, line: &Line<'_>) {
         let record = record(line);
-        // About as much as the record has in bytes, and as it takes up beside them.
+        // Approximately the bytes of the record, plus its overhead.
         let size = 512 + 128 * record.1.attributes.len() + record.1.encoded_len();
         let mut waiting = self.waiting.lock();
         if waiting.records.len() < WAITING_MAX && waiting.bytes + size <= WAITING_BYTES_MAX {

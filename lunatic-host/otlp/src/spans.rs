@@ -1,4 +1,4 @@
-//! Spans in the words of the protocol.
+//! Encodes spans.
 
 use std::time::SystemTime;
 
@@ -30,7 +30,7 @@ pub(crate) fn request(resource: &Resource, spans: Vec<Span>) -> Vec<u8> {
     .encode_to_vec()
 }
 
-/// Who has made something: the host, or a part of the program.
+/// The maker of something: the host, or a part of the program.
 pub(crate) fn scope(name: &str) -> InstrumentationScope {
     InstrumentationScope {
         name: name.to_owned(),
@@ -55,12 +55,12 @@ pub(crate) fn pair(key: &str, value: Said) -> KeyValue {
     }
 }
 
-/// A field of a guest.
+/// A field from a guest.
 pub(crate) fn field(key: &str, value: &Value<'_>) -> KeyValue {
     let said = match value {
         Value::Text(text) => Said::StringValue(text.clone().into_owned()),
         Value::Signed(number) => Said::IntValue(*number),
-        // A number that is larger than all that the protocol has is a text.
+        // A number that exceeds the range of the protocol is sent as text.
         Value::Unsigned(number) => match i64::try_from(*number) {
             Ok(number) => Said::IntValue(number),
             Err(_) => Said::StringValue(number.to_string()),
@@ -72,7 +72,7 @@ pub(crate) fn field(key: &str, value: &Value<'_>) -> KeyValue {
     pair(key, said)
 }
 
-/// The process that something was made by: its id, and what it is called.
+/// The process that made something: its id and its name.
 pub(crate) fn process(id: &str, name: &str) -> impl Iterator<Item = KeyValue> {
     let name = (!name.is_empty()).then(|| text("lunatic.process.name", name));
     [text("lunatic.process.id", id)].into_iter().chain(name)

@@ -1,4 +1,4 @@
-//! Backtraces of guests, readable: demangled, with short paths, without the frames that are the same in every one.
+//! Readable backtraces of guests: demangled, with short paths, without the frames that are the same in all of them.
 
 use crate::symbols::{CodePlace, Place, Symbol, Symbols, short};
 use crate::untrusted;
@@ -6,43 +6,43 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 use wasmtime::{FrameInfo, Module, WasmBacktrace};
 
-/// How many frames the engine records (`Config::wasm_backtrace_max_frames`). A panic of a Rust guest has about 20 frames
-/// of std alone; deep recursion shows its beginning. More would make each trap slower.
+/// How many frames the engine records (`Config::wasm_backtrace_max_frames`). A panic of a Rust guest has about 20
+/// frames of std alone; of a deep recursion, this shows the innermost part. More would make each trap slower.
 pub const FRAMES_MAX: usize = 128;
 
-/// The most lines that a backtrace is shown with, unless all is asked for.
+/// The most lines of a backtrace, unless all are requested.
 const SHOWN_MAX: usize = 40;
 
 /// The longest cycle of functions that is recognised as a recursion.
 const CYCLE_MAX: usize = 8;
 
-/// How often a cycle is repeated before it is folded.
+/// How often a cycle must be repeated before it is folded.
 const REPEATS_MIN: usize = 3;
 
-/// Names that are padded up to this many columns, so that locations stand in a column of their own.
+/// Names are padded to at most this many columns, so that locations are aligned.
 const NAME_WIDTH_MAX: usize = 48;
 
 /// A function that was active when the process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Frame {
-    /// Demangled, or `function 17` when nothing is known but its index.
+    /// Its demangled name, or `function 17` if only its index is known.
     pub function: String,
-    /// Source file, shortened.
+    /// The source file, shortened.
     pub file: Option<String>,
     /// From 1.
     pub line: Option<u32>,
     /// From 1; 0 or none if unknown.
     pub column: Option<u32>,
-    /// The source file is of Rust's own library.
+    /// Whether the source file belongs to Rust's own library.
     pub library: bool,
 }
 
 /// The functions that were active when a process ended, innermost first.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Backtrace {
-    /// Inlined functions are frames too.
+    /// The frames; inlined functions have frames, too.
     pub frames: Vec<Frame>,
-    /// There were more frames than the engine records.
+    /// Whether there were more frames than the engine records.
     pub cut: bool,
 }
 
@@ -53,7 +53,8 @@ impl Backtrace {
         recorded.map_or_else(Self::default, |recorded| Self::of(recorded, symbols))
     }
 
-    /// What the engine recorded, with names and lines. May read the debug information of the module: not for a worker.
+    /// Adds names and lines to what the engine recorded. May read the debug information of the module, so workers must
+    /// not call this.
     pub fn of(recorded: &WasmBacktrace, symbols: Option<&Symbols>) -> Self {
         let recorded: Vec<Recorded> = recorded.frames().iter().map(Recorded::of).collect();
         let cut = recorded.len() >= FRAMES_MAX;
@@ -64,7 +65,7 @@ impl Backtrace {
         }
     }
 
-    /// True if neither a name nor a line is known of any frame.
+    /// Whether neither a name nor a line is known for any frame.
     pub(crate) fn is_anonymous(&self) -> bool {
         !self.frames.is_empty()
             && self
@@ -73,12 +74,12 @@ impl Backtrace {
                 .all(|f| f.file.is_none() && f.function.starts_with("function "))
     }
 
-    /// True if the innermost frames are a recursion that goes as deep as was recorded.
+    /// Whether the innermost frames are a recursion as deep as was recorded.
     pub(crate) fn is_recursion(&self) -> bool {
         cycle(&self.frames[self.frames.len().min(1)..]).is_some_and(|(len, times)| len * times * 2 > self.frames.len())
     }
 
-    /// The lines of the report. `all` shows every frame there is.
+    /// Writes the lines of the report. With `all`, every frame is shown.
     pub(crate) fn write(&self, f: &mut fmt::Formatter<'_>, all: bool) -> fmt::Result {
         let shown = if all {
             0..self.frames.len()
@@ -98,14 +99,14 @@ impl Backtrace {
     }
 }
 
-/// The lines of a report, without what is the same in each.
+/// Formats the lines of a report, without those that are the same in each.
 impl fmt::Display for Backtrace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.write(f, crate::full_backtraces())
     }
 }
 
-/// Writes a line for each frame. Unless `all` is set, cycles are folded and a long list ends early.
+/// Writes a line for each frame. Unless `all` is set, cycles are folded and a long list is cut.
 fn write_frames(f: &mut fmt::Formatter<'_>, frames: &[Frame], all: bool) -> fmt::Result {
     let widths = frames.iter().map(|frame| frame.function.chars().count());
     let width = widths.max().unwrap_or(0).min(NAME_WIDTH_MAX);
@@ -161,16 +162,16 @@ fn write_frame(f: &mut fmt::Formatter<'_>, index: usize, frame: &Frame, width: u
     writeln!(f)
 }
 
-/// A place in a module, as the engine recorded it: what it takes to look it up later.
+/// A place in a module as the engine recorded it, with what is needed to look it up later.
 #[derive(Debug, Clone)]
 pub struct Recorded {
     place: Place,
-    /// As the module calls the function.
+    /// The function's name in the module.
     name: Option<String>,
 }
 
 impl Recorded {
-    /// The place of a frame. Looks at all imports of the module.
+    /// Returns the place of a frame. Goes through all imports of the module.
     pub fn of(frame: &FrameInfo) -> Self {
         Self {
             place: place(frame),
@@ -178,15 +179,15 @@ impl Recorded {
         }
     }
 
-    /// The index of a frame's function, and where in the function it is: in one module, no other place has the same.
+    /// Returns the index of a frame's function, and the offset in the function, which are unique within a module.
     pub fn place_of(frame: &FrameInfo) -> (u32, u32) {
         let offset = frame.func_offset().and_then(|offset| offset.try_into().ok());
         (frame.func_index(), offset.unwrap_or(0))
     }
 }
 
-/// The functions at each of these places of one module: more than one where functions were inlined, innermost first, and none in
-/// what the host has added to the module.
+/// Returns the functions at each of these places of one module: several, the innermost first, where functions were
+/// inlined, and none in functions that the host has added to the module.
 pub fn resolve(recorded: &[&Recorded], symbols: Option<&Symbols>) -> Vec<Arc<[Frame]>> {
     let shortener = Shortener::default();
     let make = |index: usize, symbols: &[Symbol]| shortener.frames(recorded[index], symbols);
@@ -199,7 +200,8 @@ pub fn resolve(recorded: &[&Recorded], symbols: Option<&Symbols>) -> Vec<Arc<[Fr
     }
 }
 
-/// Where a process was that ended with `error`, innermost first, without functions that the host has added.
+/// Returns where a process was that ended with `error`, the innermost place first, without functions that the host has
+/// added.
 pub fn places(error: &wasmtime::Error, symbols: &Symbols) -> Vec<CodePlace> {
     let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames);
     let frames = frames.unwrap_or_default().iter();
@@ -219,14 +221,15 @@ fn imported_functions(module: &Module) -> u32 {
     module.imports().filter(|import| import.ty().func().is_some()).count() as u32
 }
 
-/// Which frames a user wants to see: not what std does after a panic, not what runs before `main`.
+/// The frames that interest a user: not what std does after a panic, and not what runs before `main`.
 fn interesting(frames: &[Frame]) -> std::ops::Range<usize> {
     let mut start = frames
         .iter()
         .take_while(|frame| is_panic_machinery(&frame.function))
         .count();
     if start > 0 {
-        // What panicked is the library's: `Option::unwrap`, an index operator. The panic's location is its caller.
+        // The panicking function belongs to the library: `Option::unwrap`, an index operator. The panic's location is
+        // its caller.
         start += frames[start..].iter().take_while(|frame| frame.library).count();
     }
     let rest = &frames[start..];
@@ -238,7 +241,7 @@ fn interesting(frames: &[Frame]) -> std::ops::Range<usize> {
         end -= 1;
     }
     match end {
-        // Something is wrong with our idea of what is interesting.
+        // The idea of what is interesting does not apply here.
         0 => 0..frames.len(),
         end => start..start + end,
     }
@@ -269,7 +272,7 @@ fn is_panic_machinery(function: &str) -> bool {
     EXACT.contains(&function) || STARTS.iter().any(|start| function.starts_with(start))
 }
 
-/// What stands between the host and the function that the user wrote.
+/// Whether a function is between the host and the function that the user wrote.
 fn is_start(function: &str) -> bool {
     const EXACT: [&str; 5] = [
         "_start",
@@ -279,7 +282,7 @@ fn is_start(function: &str) -> bool {
         "__wasm_call_ctors",
     ];
     EXACT.contains(&function)
-        // What the host has added to the module has no name.
+        // Functions that the host has added to the module have no name.
         || function.starts_with("function ")
         || function.ends_with(".command_export")
         || function.starts_with("core::ops::function::")
@@ -289,7 +292,7 @@ fn is_start(function: &str) -> bool {
         || function.starts_with("<lunatic::")
 }
 
-/// If `frames` begin with a cycle that is repeated: its length and how often it is there.
+/// If `frames` begin with a repeated cycle: its length, and the number of repetitions.
 fn cycle(frames: &[Frame]) -> Option<(usize, usize)> {
     (1..=CYCLE_MAX).find_map(|len| {
         let first = frames.get(..len)?;
@@ -298,9 +301,9 @@ fn cycle(frames: &[Frame]) -> Option<(usize, usize)> {
     })
 }
 
-/// Makes names and paths short.
+/// Shortens names and paths.
 struct Shortener {
-    /// The folder that the host runs in, with a slash at the end: paths in it become relative.
+    /// The current folder of the host, with a trailing slash: paths inside it become relative.
     here: Option<String>,
 }
 
@@ -377,11 +380,11 @@ fn library(path: &str) -> Option<&str> {
     shipped.or_else(|| path.split_once("/rustlib/src/rust/library/").map(|(_, rest)| rest))
 }
 
-/// Longer names are cut, before and after they are made readable, in bytes. Guests choose names, and a few bytes of a mangled one
+/// Longer names, in bytes, are cut before and after demangling. Guests choose names, and a few bytes of a mangled name
 /// can stand for very many.
 const NAME_LEN_MAX: usize = 1 << 10;
 
-/// The name as the user wrote it: Rust (both manglings, without the hash) and C++.
+/// The name as the user wrote it: of Rust (both manglings, without the hash) or C++.
 fn demangle(name: &str) -> String {
     let name = &name[..name.floor_char_boundary(NAME_LEN_MAX)];
     let mut short = Short::default();
@@ -396,7 +399,7 @@ fn demangle(name: &str) -> String {
     if cpp == Some(true) { short.text } else { name.into() }
 }
 
-/// The beginning of a text, of [`NAME_LEN_MAX`] bytes and a sign that there is more.
+/// The first [`NAME_LEN_MAX`] bytes of a text, and a mark if there is more.
 #[derive(Default)]
 struct Short {
     text: String,

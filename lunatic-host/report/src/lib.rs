@@ -1,39 +1,45 @@
-//! Crash and deadlock reports: what is said about processes that did not end well, and what others see of their ends.
+//! Crash and deadlock reports: what is reported about processes that failed, and what others see of their ends.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | [`mod@panic`] | the text of a panic, caught on its way to standard error |
-//! | [`backtrace`] | frames of the guest, demangled, short, without std's own |
+//! | [`mod@panic`] | the text of a panic, intercepted on its way to standard error |
+//! | [`backtrace`] | frames of the guest: demangled, short, without std's own |
 //! | [`symbols`] | names, files and lines for places in a module |
 //! | `trap` | reasons in plain words |
-//! | [`deadlock`] | who waits on what when no process can run again |
+//! | [`deadlock`] | which process waits for what when none can run again |
+//! | [`files`] | errors about files: which path, and which right is missing |
 //! | [`dump`] | core dumps: written, read, and shown |
-//! | [`untrusted`] | texts of guests, without what a terminal would obey |
+//! | [`type_names`] | the types of messages, by their tags |
+//! | [`unsupported`] | errors about what WebAssembly does not have |
+//! | [`untrusted`] | texts of guests, without terminal control characters |
 //!
-//! When a process ends with an error, the host asks in this order: [`panic_of`] (did it announce a panic?),
-//! [`classify`] (what do others see of its end?), and, if the end is a failure, [`CrashReport::new`]. The host writes the
-//! report to the standard error of the process's system, in one piece.
+//! When a process ends with an error, the host calls in this order: [`panic_of`] (did it announce a panic?),
+//! [`classify`] (what do others see of its end?), and, if the end is a failure, [`CrashReport::new`]. The host writes
+//! the report to the standard error of the process's system, in one piece.
 //!
 //! # What this crate may not know
 //!
-//! Processes, systems and their ids: the host passes them in as texts. It knows errors, traps and backtraces of wasmtime,
+//! Processes, systems and their ids: the host passes them as text. It knows errors, traps and backtraces of wasmtime,
 //! [`I32Exit`] of wasmtime-wasi and the numbers of traps in [`lunatic_sys`]; it runs nothing.
 //!
 //! # Invariants
 //!
-//! - Nothing that a guest wrote or a compiler left in its debug information makes a report fail or panic: what cannot be
-//!   read costs names and lines, not the report.
-//! - No report makes a terminal do anything, whatever a guest wrote into it ([`untrusted`]).
+//! - Nothing that a guest wrote, or that a compiler left in its debug information, makes a report fail or panic: what
+//!   cannot be read costs names and lines, not the report.
+//! - No report controls a terminal, whatever a guest wrote into it ([`untrusted`]).
 //! - [`PanicCapture`] loses no text and adds none. What it holds back becomes part of a report or is printed, once.
-//! - Crashes are part of normal life and stay cheap: nothing is read before the first report on a module, and a crash at
-//!   places that were in a report before reads no debug information ([`symbols`]).
+//! - Crashes are part of normal operation and stay cheap: nothing is read before the first report on a module, and a
+//!   crash at places that were in an earlier report reads no debug information ([`symbols`]).
 
 pub mod backtrace;
 pub mod deadlock;
 pub mod dump;
+pub mod files;
 pub mod panic;
 pub mod symbols;
 mod trap;
+pub mod type_names;
+pub mod unsupported;
 pub mod untrusted;
 
 #[cfg(test)]
@@ -50,7 +56,7 @@ use std::fmt;
 use wasmtime::{Trap, WasmBacktrace};
 use wasmtime_wasi::I32Exit;
 
-/// How a process ended that did not simply return. The host has an exit reason for each.
+/// How a process ended, other than by returning. The host has an exit reason for each.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ended {
     /// It called `proc_exit` with this code; 0 is a normal end.
@@ -59,15 +65,15 @@ pub enum Ended {
     Panic(String),
     /// It did something that WebAssembly or the host does not allow.
     Trap(String),
-    /// The host failed on its behalf, with this message. The fault is the host's.
+    /// The host failed while working for it, with this message. The host is at fault.
     HostBug(String),
 }
 
-/// The panic that ended the process with `error`, if one did.
+/// Returns the panic that ended the process with `error`, if there was one.
 ///
-/// Takes the text out of `capture` if the guest announced a panic and then executed `unreachable`, which is how a panic
-/// ends. If it executed `unreachable` in std's panic code without announcing anything (a program with a panic hook of its
-/// own), it is a panic with a message that says so.
+/// If the guest announced a panic and then executed `unreachable`, which is how a panic ends, this takes the text from
+/// `capture`. If it executed `unreachable` in std's panic code without announcing anything (in a program with its own
+/// panic hook), this returns a panic with a message that says so.
 pub fn panic_of(error: &wasmtime::Error, capture: &PanicCapture) -> Option<Panic> {
     if error.downcast_ref::<Trap>() != Some(&Trap::UnreachableCodeReached) {
         return None;
@@ -91,7 +97,8 @@ pub fn panic_of(error: &wasmtime::Error, capture: &PanicCapture) -> Option<Panic
     })
 }
 
-/// What others see of the end of a process: of the error that wasmtime returned, and its panic from [`panic_of`].
+/// Returns what others see of the end of a process, from the error that wasmtime returned and its panic from
+/// [`panic_of`].
 pub fn classify(error: &wasmtime::Error, panic: Option<&Panic>) -> Ended {
     if let Some(I32Exit(code)) = error.downcast_ref::<I32Exit>() {
         return Ended::Exit(*code);
@@ -103,19 +110,19 @@ pub fn classify(error: &wasmtime::Error, panic: Option<&Panic>) -> Ended {
     }
 }
 
-/// How a process trapped that ended with `error`: one of [`lunatic_sys::codes::trap`].
+/// Returns how a process trapped that ended with `error`: one of [`lunatic_sys::codes::trap`].
 pub fn trap_code(error: &wasmtime::Error) -> i32 {
     trap::code(error)
 }
 
-/// The end of a process whose host function panicked: `payload` is what `catch_unwind` returned.
+/// Returns the end of a process after a panic in a host function: `payload` is what `catch_unwind` returned.
 pub fn host_bug(payload: &(dyn Any + Send)) -> Ended {
     let text = payload.downcast_ref::<&str>().map(|text| text.to_string());
     let text = text.or_else(|| payload.downcast_ref::<String>().cloned());
     Ended::HostBug(text.unwrap_or_else(|| "a panic without a message".into()))
 }
 
-/// What kind of failure a report is about.
+/// The kind of failure in a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
@@ -123,47 +130,47 @@ pub enum Kind {
     Panicked,
     /// The guest was stopped.
     Trapped,
-    /// The guest ended itself with an error.
+    /// The guest exited with an error.
     Failed,
     /// The host failed.
     HostFailed,
 }
 
-/// Everything that is known about the failure of one process. `Display` is the text for the user, some lines long.
+/// Everything that is known about the failure of a process. `Display` formats it for the user, in several lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CrashReport {
-    /// Which process, such as `#17` or `#1 (main)`.
+    /// The process, such as `#17` or `#1 (main)`.
     pub process: String,
-    /// What kind of failure.
+    /// The kind of failure.
     pub kind: Kind,
-    /// Why. Can have several lines.
+    /// The reason, which can have several lines.
     pub reason: String,
-    /// Where the guest says that it panicked, `FILE:LINE:COLUMN`.
+    /// The location that the guest reported for its panic, `FILE:LINE:COLUMN`.
     pub location: Option<String>,
-    /// Who spawned the process.
+    /// The process that spawned it.
     pub parent: Option<String>,
-    /// Some of those who were linked to it.
+    /// Some of the processes that were linked to it.
     pub links: Vec<String>,
-    /// How many were.
+    /// The number of its links.
     pub links_len: usize,
     /// The functions that were active.
     pub backtrace: Backtrace,
-    /// It was given no folder at all, so that it finds no file.
-    pub without_folders: bool,
-    /// Show all frames, as `LUNATIC_BACKTRACE=full` asks for.
+    /// What it can reach in the file system, for an error about a file.
+    pub files: files::Files,
+    /// Whether to show all frames, as `LUNATIC_BACKTRACE=full` requests.
     pub full: bool,
-    /// The file that its core dump is written to.
+    /// The file to which its core dump is written.
     pub dump: Option<String>,
-    /// The report is the first one without names: say how to get them.
+    /// Whether this is the first report without names, which must say how to get them.
     advice: bool,
 }
 
 impl CrashReport {
-    /// The report of a process that ended with `error`; `panic` is from [`panic_of`].
+    /// Returns the report of a process that ended with `error`; `panic` is from [`panic_of`].
     ///
-    /// `symbols` are those of the process's module, `stack_len` is the size of its stack in bytes; without them the report
-    /// says less.
+    /// `symbols` belong to the process's module, and `stack_len` is the size of its stack in bytes; without them, the
+    /// report says less.
     pub fn new(
         process: impl Into<String>,
         error: &wasmtime::Error,
@@ -187,14 +194,14 @@ impl CrashReport {
             links: Vec::new(),
             links_len: 0,
             backtrace,
-            without_folders: false,
+            files: files::Files::default(),
             full: false,
             dump: None,
             advice,
         }
     }
 
-    /// The report of a process that a bug in the host ended; `payload` is what `catch_unwind` returned.
+    /// Returns the report of a process that was ended by a bug in the host; `payload` is what `catch_unwind` returned.
     pub fn host_bug(process: impl Into<String>, payload: &(dyn Any + Send)) -> Self {
         let reason = match host_bug(payload) {
             Ended::HostBug(reason) => reason,
@@ -209,7 +216,7 @@ impl CrashReport {
             links: Vec::new(),
             links_len: 0,
             backtrace: Backtrace::default(),
-            without_folders: false,
+            files: files::Files::default(),
             full: false,
             dump: None,
             advice: false,
@@ -217,7 +224,7 @@ impl CrashReport {
     }
 }
 
-/// True if the environment variable `LUNATIC_BACKTRACE` asks for every frame.
+/// Returns whether the environment variable `LUNATIC_BACKTRACE` requests every frame.
 pub fn full_backtraces() -> bool {
     std::env::var_os("LUNATIC_BACKTRACE").is_some_and(|value| value == "full")
 }
@@ -237,14 +244,6 @@ impl CrashReport {
         }
         writeln!(f)
     }
-}
-
-/// Whether the reason is that of a path which is in none of the folders that the process has, as libc and Rust's std put
-/// it: ENOENT or ENOTCAPABLE of WASI.
-fn names_missing_file(reason: &str) -> bool {
-    ["(os error 44)", "(os error 76)", "a pre-opened file descriptor"]
-        .iter()
-        .any(|text| reason.contains(text))
 }
 
 impl CrashReport {
@@ -275,8 +274,10 @@ impl CrashReport {
         if let Some(location) = location {
             writeln!(f, "    at {}", line(location))?;
         }
-        if self.without_folders && names_missing_file(reason) {
-            writeln!(f, "    it was given no folder: `--dir HOST::GUEST` gives it one")?;
+        if let Some(explanation) = self.files.explain(reason) {
+            writeln!(f, "    {}", line(explanation))?;
+        } else if let Some(explanation) = unsupported::explain(reason) {
+            writeln!(f, "    {explanation}")?;
         }
         self.write_relatives(f)?;
         if let Some(dump) = &self.dump {
@@ -296,7 +297,7 @@ impl CrashReport {
     }
 }
 
-/// Guests choose messages, names of functions, files and more: a terminal obeys nothing of it.
+/// Guests choose messages, names of functions, files and more, so terminal control characters are escaped.
 impl fmt::Display for CrashReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         struct Text<'a>(&'a CrashReport);

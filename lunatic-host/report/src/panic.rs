@@ -1,11 +1,11 @@
 //! Recognises the text that a panicking Rust guest writes to its standard error.
 //!
-//! The default panic hook of Rust's std writes where and why, and then the guest traps. Without more, a user would see
-//! that text in one place and the trap's backtrace in another, with other processes' output in between. So the text is
-//! held back while it is being written; if the process then traps, it becomes part of the crash report
-//! ([`PanicCapture::take`]); if not, it is printed as it was ([`PanicCapture::release`]).
+//! The default panic hook of Rust's std writes the location and the message, and then the guest traps. Unless this is
+//! handled, a user sees that text in one place and the trap's backtrace in another, with output of other processes in
+//! between. So the text is held back while it is written. If the process then traps, it becomes part of the crash
+//! report ([`PanicCapture::take`]); otherwise it is printed unchanged ([`PanicCapture::release`]).
 //!
-//! What is recognised, as the beginning of a write:
+//! A write is recognised if it begins like this:
 //!
 //! ```text
 //! thread 'NAME' (ID) panicked at FILE:LINE:COLUMN:     (with a newline before it; since Rust 1.89)
@@ -14,34 +14,37 @@
 //! memory allocation of N bytes failed
 //! ```
 //!
-//! The text comes in one write when it is short, else in one write for each piece of it.
+//! A short text arrives in one write, a longer one in one write per part.
 
 use parking_lot::Mutex;
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// The most bytes of a first line that may become a panic's.
+/// The most bytes of a first line that may become that of a panic.
 const HEADER_LEN_MAX: usize = 4 << 10;
 
-/// The most bytes that are held back. A longer text is printed; the report then repeats the beginning of it.
+/// The most bytes that are held back. A longer text is printed; the report then repeats its beginning.
 pub const HELD_LEN_MAX: usize = 64 << 10;
 
-/// The most bytes of a message that a report repeats.
+/// The most bytes of ordinary text that are remembered.
+const SAID_LEN_MAX: usize = 512;
+
+/// The most bytes of a message in a report.
 const MESSAGE_LEN_MAX: usize = 8 << 10;
 
-/// What a panicking guest said before it trapped.
+/// What a panicking guest reported before it trapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Panic {
-    /// Why, without a newline at the end.
+    /// The message, without a trailing newline.
     pub message: String,
-    /// `FILE:LINE:COLUMN`. None when the allocator failed.
+    /// `FILE:LINE:COLUMN`. `None` if the allocator failed.
     pub location: Option<String>,
-    /// The guest could not get memory; it did not panic in the narrow sense.
+    /// Whether the guest ran out of memory, which is not a panic in the narrow sense.
     pub out_of_memory: bool,
 }
 
-/// The panic text of one process, if it is just writing one. A clone is another handle of the same.
+/// The panic text of a process, while it is writing one. A clone is another handle of the same capture.
 #[derive(Clone, Default)]
 pub struct PanicCapture(Arc<Mutex<Held>>);
 
@@ -49,8 +52,22 @@ pub struct PanicCapture(Arc<Mutex<Held>>);
 struct Held {
     state: State,
     text: Vec<u8>,
-    /// The text got too long and was printed; this is how it began.
+    /// The beginning of a text that became too long and was printed.
     printed: Vec<u8>,
+    /// The end of everything that was written.
+    said: Vec<u8>,
+}
+
+impl Held {
+    /// Remembers the end of what was written.
+    fn remember(&mut self, text: &[u8]) {
+        let text = &text[text.len().saturating_sub(SAID_LEN_MAX)..];
+        let over = (self.said.len() + text.len()).saturating_sub(SAID_LEN_MAX);
+        // The process has paid for this much, and not for the double.
+        self.said.reserve_exact(SAID_LEN_MAX - self.said.len());
+        self.said.drain(..over);
+        self.said.extend_from_slice(text);
+    }
 }
 
 #[derive(Default, Clone, Copy, PartialEq, Eq, Debug)]
@@ -65,9 +82,11 @@ enum State {
 }
 
 impl PanicCapture {
-    /// Takes text on its way to standard error and returns what of it, and of what was held, is to be printed now.
+    /// Takes text on its way to standard error, and returns the part of it, and of what was held, that must be printed
+    /// now.
     pub fn filter<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
         let mut held = self.0.lock();
+        held.remember(text);
         if held.state == State::Outside {
             if !begins(text) {
                 return Cow::Borrowed(text);
@@ -90,8 +109,14 @@ impl PanicCapture {
         }
     }
 
-    /// The process has trapped: the panic that it announced, if it did. What was held and is part of the panic will not
-    /// be printed any more; what follows it (another hook's text, say) comes out of [`release`](Self::release).
+    /// Returns the bytes that it has allocated.
+    pub fn size(&self) -> usize {
+        let held = self.0.lock();
+        held.text.capacity() + held.printed.capacity()
+    }
+
+    /// Called when the process has trapped: returns the panic that it announced, if any. Held text that is part of the
+    /// panic will not be printed any more; [`release`](Self::release) returns the rest (such as another hook's text).
     pub fn take(&self) -> Option<Panic> {
         let mut held = self.0.lock();
         if held.state == State::Panic {
@@ -105,11 +130,17 @@ impl PanicCapture {
         (!printed.is_empty()).then(|| parse(&printed).0)
     }
 
-    /// What is held, to be printed after all: the process ends and did not trap, or [`take`](Self::take) has left it.
+    /// Returns the held text, which must be printed after all: the process ends and did not trap, or
+    /// [`take`](Self::take) has left it.
     pub fn release(&self) -> Vec<u8> {
         let mut held = self.0.lock();
         held.state = State::Outside;
         std::mem::take(&mut held.text)
+    }
+
+    /// Returns the end of what the process has written, for the explanation of an exit code.
+    pub fn last_words(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().said).into_owned()
     }
 }
 
@@ -118,13 +149,13 @@ const ALLOCATION: &[u8] = b"memory allocation of ";
 const PANICKED: &str = " panicked at ";
 const NOTES: [&str; 2] = ["\nnote: run with `RUST_BACKTRACE=", "\nstack backtrace:\n"];
 
-/// True if a write that begins like this may be the beginning of a panic.
+/// Whether a write that begins like this may be the beginning of a panic.
 fn begins(text: &[u8]) -> bool {
     let text = text.strip_prefix(b"\n").unwrap_or(text);
     text.starts_with(THREAD) || text.starts_with(ALLOCATION)
 }
 
-/// What `text` is, which [`begins`] like a panic.
+/// Classifies `text`, which [`begins`] like a panic.
 fn header(text: &[u8]) -> State {
     let text = text.strip_prefix(b"\n").unwrap_or(text);
     let newline = text.iter().position(|byte| *byte == b'\n');
@@ -140,10 +171,10 @@ fn header(text: &[u8]) -> State {
     }
 }
 
-/// Reads the text of a panic, and says how many bytes of it are the panic's.
+/// Parses the text of a panic, and returns how many bytes of it belong to the panic.
 fn parse(text: &[u8]) -> (Panic, usize) {
     let start = usize::from(text.starts_with(b"\n"));
-    // Where std's own note begins, or the next panic's text; the note is dropped with everything that belongs to it.
+    // The start of std's own note, or of the next panic's text; the note is dropped with everything that belongs to it.
     let note = NOTES
         .iter()
         .filter_map(|note| find(&text[start..], note))
@@ -246,6 +277,20 @@ mod tests {
         let panic = capture.take().expect("a panic");
         assert_eq!((panic.message.as_str(), panic.location.as_deref()), (message, location));
         assert_eq!(String::from_utf8_lossy(&capture.release()), "");
+    }
+
+    #[test]
+    fn the_last_words_are_remembered_whatever_is_printed() {
+        let capture = PanicCapture::default();
+        assert_eq!(capture.last_words(), "");
+        for piece in ["Error: ", "Os { code: ", "44", " }\n"] {
+            capture.filter(piece.as_bytes());
+        }
+        assert_eq!(capture.last_words(), "Error: Os { code: 44 }\n");
+        capture.filter(&[b'x'; 3 * SAID_LEN_MAX]);
+        capture.filter(b"end");
+        let said = capture.last_words();
+        assert!(said.len() == SAID_LEN_MAX && said.ends_with("xend"), "{said}");
     }
 
     /// Of Rust 1.95.

@@ -1,13 +1,14 @@
-//! Names, files and lines for places in a module, looked up when they are needed.
+//! Names, files and lines for places in a module, looked up on demand.
 //!
-//! Wasmtime can do this when a trap happens (`Config::wasm_backtrace_details`), but reads the debug information anew for
-//! each frame of each trap: 15 to 35 ms for one trap of a small program, while the trap itself takes 0.07 ms. A system in
-//! which processes are meant to crash cannot pay that. So the engine leaves it out, and a crash report asks here:
-//! nothing is read before the first report, and each place is looked up once.
+//! Wasmtime can do this when a trap happens (`Config::wasm_backtrace_details`), but reads the debug information again
+//! for each frame of each trap: 15 to 35 ms for one trap of a small program, while the trap itself takes 0.07 ms. This
+//! is too slow for a system in which processes are meant to crash. So it is disabled in the engine, and crash reports
+//! use this module: nothing is read before the first report, and each place is looked up once.
 //!
 //! A place is a function index and an offset in that function, both in the module *as the user built it*. If the host
 //! adds imports when it loads a module, `Symbols::resolve` subtracts them; adding functions, globals or exports at the
-//! end changes nothing. Instructions put into existing functions would make lines inexact, not wrong for other functions.
+//! end changes nothing. Inserting instructions into existing functions would make lines inexact, but not wrong for
+//! other functions.
 
 use crate::Frame;
 use addr2line::gimli;
@@ -18,19 +19,19 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-/// How many frames are remembered. Beyond it all are forgotten and looked up again.
+/// How many frames are cached. Beyond this, all are dropped and looked up again.
 const FRAMES_KNOWN_MAX: usize = 4096;
 
-/// So many functions that were inlined into each other are told of one place.
+/// The most functions at one place that were inlined into each other.
 const INLINED_MAX: usize = 64;
 
-/// What of the debug information is longer is cut, in bytes: guests choose it.
+/// Longer texts in the debug information, which guests choose, are cut to this many bytes.
 const TEXT_LEN_MAX: usize = 4 << 10;
 
-/// A function, or one that was inlined into it, and where in its source the place is.
+/// A function, or one that was inlined into it, and the place in its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Symbol {
-    /// As the compiler wrote it, mangled.
+    /// The mangled name.
     pub(crate) name: Option<String>,
     pub(crate) file: Option<String>,
     pub(crate) line: Option<u32>,
@@ -40,9 +41,9 @@ pub(crate) struct Symbol {
 /// A place in a compiled module.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Place {
-    /// Index of the function, imports first.
+    /// The index of the function, where imports come first.
     pub(crate) function: u32,
-    /// Bytes from the beginning of the function's body.
+    /// The offset in bytes from the beginning of the function's body.
     pub(crate) offset: u32,
     /// How many functions the compiled module imports.
     pub(crate) imports: u32,
@@ -51,17 +52,17 @@ pub(crate) struct Place {
 /// A place in a module as the user built it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct CodePlace {
-    /// Index of the function, imports first.
+    /// The index of the function, where imports come first.
     pub function: u32,
-    /// Bytes from the beginning of the function's body.
+    /// The offset in bytes from the beginning of the function's body.
     pub offset: u32,
 }
 
-/// The debug information of one module. Cheap to make; read on first use.
+/// The debug information of a module. Cheap to make; read on first use.
 pub struct Symbols {
     wasm: Arc<[u8]>,
     layout: OnceLock<Layout>,
-    /// The frames of each place that was in a backtrace before.
+    /// The frames of each place that was in an earlier backtrace.
     places: Mutex<Places>,
     advised: AtomicBool,
 }
@@ -70,23 +71,23 @@ pub struct Symbols {
 #[derive(Default)]
 struct Places {
     frames: HashMap<Place, Arc<[Frame]>>,
-    /// The number of frames of all places, and of places.
+    /// The number of frames of all places, plus the number of places.
     len: usize,
 }
 
-/// Where things are in the module's file.
+/// The positions of parts of the module's file.
 #[derive(Default)]
 struct Layout {
-    /// Imported functions.
+    /// The number of imported functions.
     imports: u32,
-    /// The beginning of each function's body, counted from the beginning of the code section as DWARF does.
+    /// The start of each function's body, counted from the start of the code section, as in DWARF.
     bodies: Vec<u32>,
-    /// Custom sections that hold DWARF, by name.
+    /// Custom sections with DWARF, by name.
     sections: HashMap<String, Range<usize>>,
 }
 
 impl Symbols {
-    /// Symbols of the module in `wasm`, as the user built it.
+    /// Returns the symbols of the module in `wasm`, as the user built it.
     pub fn new(wasm: impl Into<Arc<[u8]>>) -> Self {
         Self {
             wasm: wasm.into(),
@@ -96,16 +97,16 @@ impl Symbols {
         }
     }
 
-    /// The frames at each place, none at a place in a function that the host has added. `frames` makes those of the place
-    /// with an index from its symbols (innermost first where functions were inlined, none where nothing is known); what it
-    /// returns is remembered.
+    /// Returns the frames at each place; none for a place in a function that the host has added. `frames` converts the
+    /// symbols of the place with an index (the innermost first where functions were inlined, none if nothing is known);
+    /// its result is cached.
     pub(crate) fn resolve(
         &self,
         places: &[Place],
         frames: impl Fn(usize, &[Symbol]) -> Vec<Frame>,
     ) -> Vec<Arc<[Frame]>> {
         let layout = self.layout();
-        // Made at most once for a backtrace, and only if it has places that were not in one before.
+        // Made at most once per backtrace, and only if it contains places that were not in an earlier one.
         let mut context = None;
         let mut look_up = |place: &Place| {
             let context = context.get_or_insert_with(|| layout.context(&self.wasm));
@@ -133,7 +134,7 @@ impl Symbols {
         places.iter().enumerate().map(&mut resolve).collect()
     }
 
-    /// A place in the module as the user built it; `None` in a function that the host has added.
+    /// The place in the module as the user built it; `None` in a function that the host has added.
     pub(crate) fn in_file(&self, place: &Place) -> Option<CodePlace> {
         let layout = self.layout();
         let index = layout.index(place).filter(|_| !layout.is_added(place))?;
@@ -143,13 +144,13 @@ impl Symbols {
         })
     }
 
-    /// True the first time: advice about debug information is given once.
+    /// True the first time only: advice about debug information is given once.
     pub(crate) fn advise(&self) -> bool {
         !self.advised.swap(true, Ordering::Relaxed)
     }
 
     fn layout(&self) -> &Layout {
-        // A module that cannot be read has no symbols; that it cannot be read is reported where it is loaded.
+        // A module that cannot be read has no symbols; the error is reported where the module is loaded.
         self.layout.get_or_init(|| Layout::read(&self.wasm).unwrap_or_default())
     }
 }
@@ -179,14 +180,14 @@ impl Layout {
         Ok(layout)
     }
 
-    /// Which of the bodies a place is in, by the order in the module as the user built it.
+    /// The index of the body that contains a place, in the order of the module as the user built it.
     fn index(&self, place: &Place) -> Option<usize> {
         let added = place.imports.checked_sub(self.imports)?;
         let index = place.function.checked_sub(added)?.checked_sub(self.imports)?;
         Some(index as usize)
     }
 
-    /// Whether the function is not in the module as the user built it. Of a module that cannot be read that is not known.
+    /// Whether the function does not exist in the module as the user built it; false if the module cannot be read.
     fn is_added(&self, place: &Place) -> bool {
         !self.bodies.is_empty() && self.index(place).is_some_and(|index| index >= self.bodies.len())
     }

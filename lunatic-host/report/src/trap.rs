@@ -8,7 +8,7 @@ use wasmtime::{ThrownException, Trap};
 /// which Rust and clang put at the very beginning of memory, has overflowed.
 const BELOW_ZERO: std::ops::Range<u64> = (1 << 32) - (16 << 20)..(1 << 32) + (1 << 20);
 
-/// The reason of a trap, or of an error that a host function ended the guest with.
+/// The reason of a trap, or of an error with which a host function has ended the guest.
 ///
 /// `stack_len` is the size of a process's stack in bytes, if known.
 pub(crate) fn reason(error: &wasmtime::Error, backtrace: &Backtrace, stack_len: Option<usize>) -> String {
@@ -52,7 +52,7 @@ fn plain(trap: Trap, error: &wasmtime::Error, backtrace: &Backtrace, stack_len: 
         Trap::HeapMisaligned => "an atomic instruction on an address that is not aligned".into(),
         Trap::Interrupt => "the process was interrupted".into(),
         Trap::OutOfFuel => "the process used up its fuel".into(),
-        // Traps of proposals that few programs use: wasmtime's own words.
+        // Traps of rarely used proposals: in wasmtime's own words.
         other => other.to_string().trim_start_matches("wasm trap: ").into(),
     }
 }
@@ -78,9 +78,9 @@ fn out_of_bounds(fault: Option<(u64, u64)>, backtrace: &Backtrace) -> String {
     }
 }
 
-/// The address that was accessed and the size of the memory, if the access was caught by a guard page.
+/// The accessed address and the size of the memory, if a guard page caught the access.
 fn fault(error: &wasmtime::Error) -> Option<(u64, u64)> {
-    // Wasmtime has no type for it that can be asked for, only this text.
+    // Wasmtime has no type for this, only this text.
     error.chain().find_map(|cause| fault_in(&cause.to_string()))
 }
 

@@ -1,13 +1,13 @@
-//! Texts that a guest wrote, shown in messages of the host.
+//! Texts of guests in messages of the host.
 //!
-//! A terminal obeys control characters: a guest whose panic message or file name has them in it could move the cursor, set
-//! the title of the window, write to the clipboard, or let a line look as if the host had written it. Characters that turn
-//! the direction of a text around do the same to who reads. Both are shown as escapes, such as `\u{1b}`. What a guest writes
-//! to its own output is not shown by the host, and stays as it is.
+//! Terminals interpret control characters: a guest with such characters in its panic message or file name could move
+//! the cursor, set the title of the window, write to the clipboard, or fake a line of the host. Characters that change
+//! the direction of text deceive readers in a similar way. Both are escaped, for example as `\u{1b}`. The output that a
+//! guest itself writes is not shown by the host, and is not changed.
 
 use std::fmt::{self, Display, Write};
 
-/// Shows a text in one line: ends of lines and tabs are escaped, too.
+/// Formats a text as one line: line ends and tabs are escaped, too.
 pub fn line(text: impl Display) -> impl Display {
     Shown {
         text,
@@ -15,7 +15,7 @@ pub fn line(text: impl Display) -> impl Display {
     }
 }
 
-/// Shows a text that may have several lines, and tabs.
+/// Formats a text that may contain several lines, and tabs.
 pub fn lines(text: impl Display) -> impl Display {
     Shown {
         text,
@@ -25,7 +25,7 @@ pub fn lines(text: impl Display) -> impl Display {
 
 struct Shown<T> {
     text: T,
-    /// Which of the characters that do something may be in the text.
+    /// Which of the special characters may be in the text.
     is_allowed: fn(char) -> bool,
 }
 
@@ -59,8 +59,8 @@ impl Write for Escape<'_, '_> {
     }
 }
 
-/// Whether a terminal, or the order in which a text is read, obeys this character: C0 and C1, what turns the direction of a
-/// text around, and what ends a line or a paragraph.
+/// Returns whether this character affects a terminal or the order in which a text is read: C0 and C1, characters that
+/// change the direction of text, and those that end a line or a paragraph.
 pub fn does_something(c: char) -> bool {
     c.is_control()
         || matches!(

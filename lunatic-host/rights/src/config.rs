@@ -1,7 +1,7 @@
-//! What a spawn asks for: the rights of a child, as its parent wrote them down.
+//! The request of a spawn: the rights of a child, as its parent wrote them.
 //!
-//! A configuration is a list of entries `KEY` or `KEY=VALUE`, in the language of the command line. In memory of a guest
-//! each entry ends with a zero byte. The keys are those of the [table], and `NAME:KEY` for what only the
+//! A configuration is a list of entries `KEY` or `KEY=VALUE`, with the syntax of the command line. In the memory of a
+//! guest, each entry ends with a zero byte. The keys are those of the [table], and `NAME:KEY` for what only the
 //! extension NAME of the host understands.
 
 use std::fmt;
@@ -19,74 +19,75 @@ const ENTRIES_MAX: usize = 4096;
 /// Where a standard stream of a child leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stream {
-    /// Where its parent's does.
+    /// To where its parent's leads.
     Inherit,
     /// Nowhere.
     Discard,
-    /// To its parent, which asks for it.
+    /// To its parent, which fetches the output.
     Capture,
 }
 
 /// An environment variable of a child.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Variable {
-    /// With this value.
+    /// Set to this value.
     Set(String, String),
-    /// With its parent's value, if that has it.
+    /// Passed on with its parent's value, if the parent has the variable.
     Pass(String),
 }
 
-/// What clocks show.
+/// The time that clocks show.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClockRight {
     /// The machine's time.
     Real,
-    /// Nanoseconds after 1970 at the start of the process; a microsecond more at each look.
+    /// A time in nanoseconds since 1970 at the start of the process, which advances by a microsecond at each reading.
     Fixed(u64),
 }
 
-/// Where random numbers come from.
+/// The source of random numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RandomRight {
-    /// The system's generator.
+    /// The operating system's generator.
     Real,
-    /// A generator that begins with this number, so that they are the same in each run.
+    /// A generator with this seed, so that every run gets the same numbers.
     Seed(u64),
 }
 
-/// A budget that is asked for; `None` is no cap.
+/// The budget that is asked for; `None` means no cap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Limits {
-    /// Living processes: the child and its descendants.
+    /// Living processes, including the child.
     pub processes: Option<u64>,
     /// Bytes of linear memory.
     pub memory: Option<u64>,
     /// Open sockets.
     pub sockets: Option<u64>,
-    /// Time on a core, in all.
+    /// Total CPU time.
     pub cpu: Option<Duration>,
-    /// The share of one core, in percent; more than 100 is more than one core.
+    /// The share of one core, in percent; more than 100 means more than one core.
     pub cpu_share: Option<u32>,
 }
 
-/// An entry `EXTENSION:KEY=VALUE`. Only the extension knows what it means.
+/// An entry `EXTENSION:KEY=VALUE`. Only the extension knows its meaning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
     /// The extension's name.
     pub extension: String,
     /// The key, without that name.
     pub key: String,
-    /// The value, empty if there is none.
+    /// The value; empty if there is none.
     pub value: String,
 }
 
-/// What a spawn asks for. `None` is as the parent has it if the configuration [inherits](Self::inherit), else nothing;
-/// standard output and error, clocks, random numbers and limits are inherited in any case.
+/// The request of a spawn. A right that is `None` is the parent's if the configuration [inherits](Self::inherit),
+/// otherwise the child does not have it. Standard output and error, clocks, random numbers and limits are inherited in
+/// any case.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Config {
-    /// Everything that the parent has, but for what the other fields say.
+    /// Inherit everything from the parent, except what the other fields say.
     pub inherit: bool,
-    /// Folders: `host` is what the parent calls one, `guest` what the child will.
+    /// Folders: `host` is the parent's name for one, `guest` the child's.
     pub dirs: Option<Vec<Dir>>,
     /// Environment variables.
     pub env: Option<Vec<Variable>>,
@@ -104,23 +105,23 @@ pub struct Config {
     pub clock: Option<ClockRight>,
     /// Random numbers.
     pub random: Option<RandomRight>,
-    /// What is allowed. A configuration that inherits allows everything.
+    /// The allowed rights. A configuration that inherits allows all of them.
     pub allow: May,
-    /// What is denied, even if it is allowed.
+    /// The denied rights, even if they are allowed.
     pub deny: May,
-    /// The largest memory, in bytes.
+    /// The largest memory in bytes.
     pub max_memory: Option<usize>,
-    /// The largest number of messages in the mailbox.
+    /// The most messages in the mailbox.
     pub max_mailbox: Option<usize>,
-    /// The most files and folders that are open at once, and the most sockets.
+    /// The most files and folders that are open at a time, and the most sockets.
     pub max_files: Option<u32>,
-    /// A budget of its own, if any cap is given or it is only to be measured.
+    /// A budget of its own, if a cap is given or use must be measured.
     pub budget: Option<Limits>,
     /// The entries for extensions, in the order in which they were written.
     pub other: Vec<Other>,
 }
 
-/// Why a configuration cannot be understood.
+/// Why a configuration is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError(String);
 
@@ -139,11 +140,11 @@ impl From<String> for ConfigError {
 }
 
 impl Config {
-    /// Reads entries that each end with a zero byte.
+    /// Parses entries that each end with a zero byte.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] says which entry cannot be understood, and what to write.
+    /// [`ConfigError`] says which entry is invalid, and what to write.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, ConfigError> {
         let mut config = Self::default();
         let text = std::str::from_utf8(bytes).map_err(|_| "a configuration is not UTF-8".to_owned())?;
@@ -163,11 +164,11 @@ impl Config {
         Ok(config)
     }
 
-    /// Adds one entry.
+    /// Adds an entry.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`], as [`Self::from_bytes`].
+    /// [`ConfigError`], as for [`Self::from_bytes`].
     pub fn set(&mut self, key: &str, value: &str) -> Result<(), ConfigError> {
         if let Some(entry) = table::entries().find(|entry| entry.key == key) {
             return entry.put(self, value);
@@ -190,7 +191,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] names the first whose extension is not one of `extensions`.
+    /// [`ConfigError`] names the first entry whose extension is not in `extensions`.
     pub fn check_extensions(&self, extensions: &[&str]) -> Result<(), ConfigError> {
         let known = |other: &&Other| extensions.contains(&&*other.extension);
         match self.other.iter().find(|other| !known(other)) {
@@ -202,25 +203,25 @@ impl Config {
         }
     }
 
-    /// The entries of one extension, each with its key and its value, in the order in which they were written.
+    /// Returns the entries of one extension as pairs of key and value, in the order in which they were written.
     pub fn of_extension<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let own = self.other.iter().filter(move |other| other.extension == name);
         own.map(|other| (&*other.key, &*other.value))
     }
 
-    /// Whether output of the child is kept for its parent.
+    /// Returns whether output of the child is captured for its parent.
     pub fn captures(&self) -> bool {
         [self.stdout, self.stderr].contains(&Some(Stream::Capture))
     }
 
-    /// The budget that is asked for, from now on one without caps if there was none.
+    /// The budget; creates one without caps if there is none.
     pub(crate) fn limits(&mut self) -> &mut Limits {
         self.budget.get_or_insert_default()
     }
 }
 
 impl Entry {
-    /// Reads the value of such an entry and puts it into a configuration.
+    /// Parses the value of such an entry and stores it in a configuration.
     fn put(&self, config: &mut Config, value: &str) -> Result<(), ConfigError> {
         let key = self.key;
         match self.value {
@@ -288,8 +289,7 @@ fn may(value: &str) -> Result<May, ConfigError> {
     }
 }
 
-/// The error for a key that is in no row of the table. If a known key has nearly the same spelling, the error suggests
-/// it.
+/// The error for a key that is not in the table. If a known key has a similar spelling, the error suggests it.
 fn unknown(key: &str) -> ConfigError {
     let keys: Vec<_> = table::entries().map(|entry| entry.key).collect();
     let near = keys
@@ -302,14 +302,14 @@ fn unknown(key: &str) -> ConfigError {
     format!("a configuration has no entry `{key}`: {meant}the entries are {keys}, and `EXTENSION:KEY`").into()
 }
 
-/// How many letters have to be put in, taken out or changed to make one word of the other. If `one` is more than twice
-/// as long as `other`, the result is only a lower bound: guests choose `one`, and may make it 64 KiB long.
+/// The edit distance of two words. If `one` is more than twice as long as `other`, the result is only a lower bound:
+/// guests choose `one`, and may make it 64 KiB long.
 fn distance(one: &str, other: &str) -> usize {
     let longer = one.len().abs_diff(other.len());
     if longer > other.len() {
         return longer;
     }
-    // The distances of the letters of `one` so far to all beginnings of `other`.
+    // The distances of the letters of `one` so far to all prefixes of `other`.
     let mut row: Vec<usize> = (0..=other.len()).collect();
     for (at, letter) in one.bytes().enumerate() {
         let mut before = std::mem::replace(&mut row[0], at + 1);

@@ -1,7 +1,7 @@
-//! Folders that a process may use, and narrowing them for a child.
+//! Folders that a process may use, and how they are narrowed for a child.
 //!
-//! A folder is an open directory: whoever has it can open what is in it and nothing else, wherever links lead and
-//! whatever is renamed meanwhile. A child's folder is opened through its parent's, so it cannot lie outside.
+//! A folder is an open directory: its holder can open what is in it and nothing else, wherever links lead and whatever
+//! is renamed meanwhile. A child's folder is opened through its parent's, so it cannot lie outside.
 
 use std::fs::File;
 use std::io;
@@ -11,15 +11,17 @@ use std::sync::Arc;
 
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 
-/// A folder of the host under the name that a process knows it by.
+/// A folder of the host, with its name for a process.
 #[derive(Debug, Clone)]
 pub struct Folder {
-    /// What it is called inside.
+    /// Its name inside.
     pub guest: String,
-    /// Nothing in it may be changed.
+    /// Whether nothing in it may be changed.
     pub read_only: bool,
     /// The open directory.
     pub dir: Arc<File>,
+    /// Its name in the [normal] form; `None` if it has none, so that nothing is in it.
+    normal: Option<Arc<str>>,
 }
 
 impl Folder {
@@ -27,40 +29,41 @@ impl Folder {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the file system.
     pub fn open(host: &Path, guest: String, read_only: bool) -> io::Result<Self> {
         let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
         let dir = rustix::fs::open(host, flags, Mode::empty())?;
         Ok(Self {
+            normal: normal_name(&guest),
             guest,
             read_only,
             dir: Arc::new(File::from(dir)),
         })
     }
 
-    /// The folder of `folders` in which `path` is, and the parts of the path in it.
+    /// Returns the folder of `folders` that contains `path`, and the components of the path within it.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` if it is in none of them, or has `..` in it.
+    /// `PermissionDenied` if none contains it, or if it contains `..`.
     pub fn nearest<'a>(folders: &'a [Folder], path: &str) -> io::Result<(&'a Folder, Vec<String>)> {
         let wanted = normal(path)?;
-        let found = folders.iter().filter_map(|folder| {
-            let own = normal(&folder.guest).ok()?;
-            Some((own.len(), folder, wanted.strip_prefix(&*own)?))
-        });
-        // Folders may be in each other; the nearest has the last word, as it has in libc.
-        let (_, folder, rest) = found
-            .max_by_key(|(depth, ..)| *depth)
+        let found = folders
+            .iter()
+            .rev()
+            .filter_map(|folder| Some((folder, wanted.strip_prefix(folder.normal.as_deref()?)?)));
+        // Folders may be nested; the innermost counts, as in libc.
+        let (folder, rest) = found
+            .min_by_key(|(_, rest)| rest.len())
             .ok_or(io::ErrorKind::PermissionDenied)?;
-        Ok((folder, rest.to_vec()))
+        Ok((folder, rest.split_terminator('/').map(str::to_owned).collect()))
     }
 
-    /// Opens what a process that has `folders` calls `path` as a folder for its child.
+    /// Opens the folder that is called `path` in a process with `folders`, for a child of the process.
     ///
     /// # Errors
     ///
-    /// As [`Self::nearest`]; `CrossesDevices` if links lead outside; and those of the system.
+    /// Those of [`Self::nearest`]; `CrossesDevices` if links lead outside; and errors of the file system.
     pub fn within(folders: &[Folder], path: &str, guest: String, read_only: bool) -> io::Result<Self> {
         let (folder, rest) = Self::nearest(folders, path)?;
         let rest = if rest.is_empty() {
@@ -69,17 +72,19 @@ impl Folder {
             rest.join("/")
         };
         Ok(Self {
+            normal: normal_name(&guest),
             guest,
             read_only: read_only || folder.read_only,
             dir: Arc::new(File::from(open_beneath(&folder.dir, &rest)?)),
         })
     }
 
-    /// Where a process that has `folders` calls something `path`: not in a folder that is read-only.
+    /// Resolves `path` in a process with `folders`; the place must not be in a read-only folder.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` if it may not be there, `InvalidInput` if it is a folder itself, and those of the system.
+    /// `PermissionDenied` if the place is not allowed; `InvalidInput` if it is itself one of the folders; and errors of
+    /// the file system.
     pub fn place(folders: &[Folder], path: &str) -> io::Result<Place> {
         let (folder, mut rest) = Self::nearest(folders, path)?;
         if folder.read_only {
@@ -92,7 +97,7 @@ impl Folder {
             rest.join("/")
         };
         let parent = match open_beneath(&folder.dir, &parent) {
-            // What leads outside is refused as what was not given.
+            // A path that leads outside is refused like one that was not granted.
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
@@ -101,13 +106,13 @@ impl Folder {
         Ok(Place { parent, name })
     }
 
-    /// A path by which this process of the host can open the folder again.
+    /// Returns a path with which this process of the host can open the folder again.
     pub fn path(&self) -> String {
         format!("/proc/self/fd/{}", self.dir.as_raw_fd())
     }
 }
 
-/// Something in an open folder, by its name there, whether it exists or not.
+/// An entry of an open folder, by its name there, whether it exists or not.
 #[derive(Debug)]
 pub struct Place {
     parent: OwnedFd,
@@ -115,17 +120,17 @@ pub struct Place {
 }
 
 impl Place {
-    /// A path at which something can be made, for calls of the system that know nothing else and follow no link at the
-    /// end of a path. Good while this lives.
+    /// Returns a path at which something can be created, for system calls that accept only paths and do not follow a
+    /// link at the end of one. Valid while this value lives.
     pub fn new_path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}/{}", self.parent.as_raw_fd(), self.name))
     }
 
-    /// What is there, held open so that it is what is used; not a link.
+    /// Opens the existing entry, which must not be a link, so that what was checked is what is used.
     ///
     /// # Errors
     ///
-    /// `PermissionDenied` if it is a link, and those of the system.
+    /// `PermissionDenied` if it is a link, and errors of the file system.
     pub fn existing(&self) -> io::Result<OwnedFd> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
@@ -134,7 +139,7 @@ impl Place {
                 Err(rustix::io::Errno::AGAIN) => {}
                 opened => {
                     let opened = opened?;
-                    // Where a link leads, nobody has checked.
+                    // The target of a link has not been checked.
                     let mode = rustix::fs::fstat(&opened)?.st_mode;
                     if FileType::from_raw_mode(mode) == FileType::Symlink {
                         return Err(io::ErrorKind::PermissionDenied.into());
@@ -151,22 +156,31 @@ fn open_beneath(dir: &File, path: &str) -> io::Result<OwnedFd> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     loop {
         match rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve) {
-            // Something was renamed meanwhile: the kernel could not tell whether this leads outside.
+            // Something was renamed meanwhile, so the kernel could not tell whether this leads outside.
             Err(rustix::io::Errno::AGAIN) => {}
             result => return Ok(result?),
         }
     }
 }
 
-/// The parts of a path without `.`; `..` is refused. `/a` and `a` are the same, as they are for libc.
-fn normal(path: &str) -> io::Result<Vec<String>> {
-    let parts = Path::new(path).components().filter_map(|part| match part {
-        Component::Normal(name) => Some(Ok(name.to_string_lossy().into_owned())),
-        Component::ParentDir => Some(Err(io::ErrorKind::PermissionDenied.into())),
-        Component::RootDir => Some(Ok("/".into())),
-        Component::CurDir | Component::Prefix(_) => None,
-    });
-    parts.collect()
+/// A path in a form in which it begins with another exactly if it lies in that one: its components without `.`, each
+/// followed by a slash. `..` is refused.
+fn normal(path: &str) -> io::Result<String> {
+    let mut normal = String::with_capacity(path.len() + 2);
+    for part in Path::new(path).components() {
+        match part {
+            Component::Normal(name) => normal.push_str(&name.to_string_lossy()),
+            Component::ParentDir => return Err(io::ErrorKind::PermissionDenied.into()),
+            Component::RootDir => normal.push('/'),
+            Component::CurDir | Component::Prefix(_) => continue,
+        }
+        normal.push('/');
+    }
+    Ok(normal)
+}
+
+fn normal_name(guest: &str) -> Option<Arc<str>> {
+    normal(guest).ok().map(Arc::from)
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! The flags that give a program folders and environment variables.
+//! Flags that grant a program folders and environment variables.
 
 use std::path::PathBuf;
 
 /// A folder that a program may use, with everything in it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Dir {
-    /// Where it is: on the host, or in a configuration among the parent's folders.
+    /// Its path: on the host, or in a configuration, inside the parent's folders.
     pub host: PathBuf,
-    /// What it is called inside.
+    /// Its name inside.
     pub guest: String,
-    /// Nothing in it may be changed.
+    /// Whether nothing in it may be changed.
     pub read_only: bool,
 }
 
-/// Why a flag cannot be used.
+/// Why a flag is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FlagError {
@@ -23,7 +23,7 @@ pub enum FlagError {
     EmptyName(String),
     /// A zero byte, which ends a string in WASI.
     ZeroByte(String),
-    /// `--env NAME` passes a variable on whose value is not UTF-8.
+    /// `--env NAME` passes on a variable whose value is not UTF-8.
     NotUnicode(String),
 }
 
@@ -53,8 +53,8 @@ impl std::fmt::Display for FlagError {
 
 impl std::error::Error for FlagError {}
 
-/// Reads `HOST` or `HOST::GUEST`, with `:ro` behind it for a folder in which nothing may be changed. Without a name for
-/// the guest the folder has the same name inside.
+/// Parses `HOST` or `HOST::GUEST`, followed by `:ro` if the folder is read-only. Without `GUEST`, the folder has the
+/// same name inside.
 ///
 /// # Errors
 ///
@@ -75,9 +75,9 @@ pub fn parse_dir(flag: &str) -> Result<Dir, FlagError> {
     })
 }
 
-/// Reads `NAME=VALUE`, or `NAME` for the caller's own value, which `caller` looks up.
+/// Parses `NAME=VALUE`, or `NAME` for the caller's value, which `caller` looks up.
 ///
-/// `None` means that the caller has no such variable: the program then has none either.
+/// Returns `None` if the caller has no such variable: then the program does not have it either.
 ///
 /// # Errors
 ///
@@ -106,7 +106,7 @@ pub fn parse_env(
     Ok(Some((name.into(), value)))
 }
 
-/// Sets a variable in a list of them: a name that is there already gets the new value.
+/// Sets a variable in a list; replaces the value of an existing one.
 pub fn set_env(env: &mut Vec<(String, String)>, name: String, value: String) {
     match env.iter_mut().find(|(known, _)| *known == name) {
         Some((_, old)) => *old = value,

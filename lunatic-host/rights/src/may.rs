@@ -1,8 +1,8 @@
-//! Rights that a process has or does not have, with nothing in between.
+//! Rights that a process either has or does not have.
 
 use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
-/// Things that are allowed or not. A set.
+/// A set of rights that are granted by a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct May(u8);
 
@@ -12,22 +12,22 @@ pub const MAY_ALL: May = May(255);
 impl May {
     /// Spawn processes.
     pub const SPAWN: Self = Self(1);
-    /// Spawn processes with other rights than its own.
+    /// Spawn processes with rights other than its own.
     pub const CONFIGURE: Self = Self(2);
     /// Register names and join groups.
     pub const NAMES: Self = Self(4);
     /// Compile modules.
     pub const COMPILE: Self = Self(8);
-    /// Look at the processes that have its rights, or less.
+    /// Inspect processes with its rights or fewer.
     pub const INSPECT: Self = Self(16);
     /// Count metrics.
     pub const METRICS: Self = Self(32);
-    /// Open spans, and say which trace it works for.
+    /// Open spans, and set the trace that it works for.
     pub const TRACE: Self = Self(64);
-    /// Bring processes that have its rights, or less, to another version of their code.
+    /// Upgrade processes with its rights or fewer to another version of their code.
     pub const UPGRADE: Self = Self(128);
 
-    /// Whether all of `other` is in this set.
+    /// Returns whether all of `other` is in this set.
     pub fn contains(self, other: Self) -> bool {
         self.0 & other.0 == other.0
     }

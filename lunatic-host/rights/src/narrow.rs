@@ -1,20 +1,21 @@
-//! How the rights of a child come from those of its parent and from what its configuration asks for.
+//! Derives the rights of a child from those of its parent and from its configuration.
 //!
-//! There is one function for each way of narrowing, and each gives the child no more than its parent has, whatever the
-//! configuration says. The host puts their results together, and adds what only it can do: opening streams and
-//! charging budgets.
+//! There is a function for each way of narrowing. Whatever the configuration says, each gives the child no more than
+//! its parent has. The host combines the results, and adds what only it can do: opening streams and charging budgets.
 
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::sync::Arc;
 
 use crate::config::{ClockRight, Config, RandomRight, Variable};
 use crate::files::Folder;
-use crate::flags::{Dir, set_env};
-use crate::net::{DEPTH_MAX, Net};
+use crate::flags::Dir;
+use crate::net::{DEPTH_MAX, Net, RULES_MAX};
 use crate::{MAY_ALL, May};
 
-/// A configuration asks for what cannot be had at all.
+/// A configuration asks for something that cannot be granted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Denied(pub String);
 
@@ -26,7 +27,7 @@ impl fmt::Display for Denied {
 
 impl std::error::Error for Denied {}
 
-/// The limit of a child: its parent's, or the one that was asked for if that is lower.
+/// Returns the limit of a child: its parent's, or the requested one if that is lower.
 pub fn limit<T: Ord>(parent: T, asked: Option<T>) -> T {
     match asked {
         Some(asked) => parent.min(asked),
@@ -35,8 +36,8 @@ pub fn limit<T: Ord>(parent: T, asked: Option<T>) -> T {
 }
 
 impl ClockRight {
-    /// The clocks of a child. Clocks that are fixed stay so: a process whose clock stands cannot give a child one that
-    /// goes.
+    /// Returns the clocks of a child. Fixed clocks stay fixed: a process with a fixed clock cannot give a child a real
+    /// one.
     #[must_use]
     pub fn narrowed(self, asked: Option<Self>) -> Self {
         match (self, asked) {
@@ -48,7 +49,7 @@ impl ClockRight {
 }
 
 impl RandomRight {
-    /// Where a child's random numbers come from. As with clocks, real ones cannot be won back.
+    /// Returns the source of a child's random numbers. As with clocks, a real source cannot be regained.
     #[must_use]
     pub fn narrowed(self, asked: Option<Self>) -> Self {
         match (self, asked) {
@@ -60,22 +61,22 @@ impl RandomRight {
 }
 
 impl Config {
-    /// What the child may do of the things that are allowed or not: what its parent may, and what is asked for.
+    /// Returns those of the requested rights that the parent has.
     pub fn may_of_child(&self, parent: May) -> May {
         let asked = if self.inherit { MAY_ALL } else { self.allow };
         parent & asked & !self.deny
     }
 
-    /// What the child may do on the network: what its parent's rules *and* its own allow.
+    /// Returns the network access that its parent's rules *and* its own rules allow.
     ///
     /// # Errors
     ///
-    /// [`Denied`] if the parent is held to as many sets of rules as there may be.
+    /// [`Denied`] if the child would be subject to more rule sets, or rules, than possible.
     pub fn net_of_child(&self, parent: &Arc<Net>) -> Result<Arc<Net>, Denied> {
         match &self.net {
             Some(rules) => Net::narrowed(parent, rules.clone()).ok_or_else(|| {
                 Denied(format!(
-                    "rules for the network narrow each other at most {DEPTH_MAX} deep"
+                    "rules for the network narrow each other at most {DEPTH_MAX} deep, and are at most {RULES_MAX} together"
                 ))
             }),
             None if self.inherit => Ok(parent.clone()),
@@ -83,7 +84,7 @@ impl Config {
         }
     }
 
-    /// The child's arguments. They are words, and no right: they can be any.
+    /// Returns the child's arguments. These are only words and give no access, so any are permitted.
     pub fn args_of_child(&self, parent: &[String]) -> Vec<String> {
         match &self.args {
             Some(args) => args.clone(),
@@ -92,33 +93,45 @@ impl Config {
         }
     }
 
-    /// The child's environment variables: with any value that is given, or with the parent's, if that has one.
+    /// Returns the child's environment variables: with the given value, or with the parent's if the parent has the
+    /// variable.
     pub fn env_of_child(&self, parent: &[(String, String)]) -> Vec<(String, String)> {
         let variables = match &self.env {
             Some(variables) => variables,
             None if self.inherit => return parent.to_vec(),
             None => return Vec::new(),
         };
-        let mut env = Vec::new();
+        // There may be thousands of both. Of two variables with one name, the first is found.
+        let own = parent.iter().rev();
+        let own: HashMap<&str, &str> = own.map(|(name, value)| (&**name, &**value)).collect();
+        let mut env: Vec<(String, String)> = Vec::new();
+        let mut places: HashMap<&str, usize> = HashMap::new();
         for variable in variables {
-            match variable {
-                Variable::Set(name, value) => set_env(&mut env, name.clone(), value.clone()),
-                Variable::Pass(name) => {
-                    if let Some((_, value)) = parent.iter().find(|(own, _)| own == name) {
-                        set_env(&mut env, name.clone(), value.clone());
-                    }
+            let (name, value) = match variable {
+                Variable::Set(name, value) => (name, &**value),
+                Variable::Pass(name) => match own.get(&**name) {
+                    Some(value) => (name, *value),
+                    None => continue,
+                },
+            };
+            match places.entry(name.as_str()) {
+                // The last value of a variable counts.
+                Entry::Occupied(place) => env[*place.get()].1 = value.to_owned(),
+                Entry::Vacant(place) => {
+                    place.insert(env.len());
+                    env.push((name.clone(), value.to_owned()));
                 }
             }
         }
         env
     }
 
-    /// The child's folders, each opened through one of its parent's; `None` if they are all of the parent's, as they
-    /// are.
+    /// Returns the child's folders, each opened through one of its parent's; `None` if they are all of the parent's,
+    /// unchanged.
     ///
     /// # Errors
     ///
-    /// [`Denied`] names the first that lies in none of the parent's folders or cannot be opened.
+    /// [`Denied`] names the first folder that lies in none of the parent's, or that cannot be opened.
     pub fn folders_of_child(&self, parent: &[Folder]) -> Result<Option<Vec<Folder>>, Denied> {
         let dirs = match &self.dirs {
             Some(dirs) => dirs.as_slice(),
@@ -126,9 +139,10 @@ impl Config {
             None => &[],
         };
         let mut folders: Vec<Folder> = Vec::with_capacity(dirs.len());
+        let mut names = HashSet::new();
         for Dir { host, guest, read_only } in dirs {
             let path = host.to_string_lossy();
-            if folders.iter().any(|folder| folder.guest == *guest) {
+            if !names.insert(guest) {
                 return Err(Denied(format!("two folders would be called {guest} in the child")));
             }
             let folder = Folder::within(parent, &path, guest.clone(), *read_only)

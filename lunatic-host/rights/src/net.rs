@@ -1,16 +1,16 @@
-//! Which hosts and ports a process may use.
+//! Hosts and ports that a process may use.
 //!
 //! A [`Rule`] is written `[connect:|bind:|resolve:]TARGET[:PORTS]`. `TARGET` is an address, a range of addresses
-//! (`10.0.0.0/8`, `[fd00::]/8`), a host name, all names under a domain (`*.example.com`), or `*`; `PORTS` is a port, a
-//! range such as `8000-8099`, or `*`, which is meant when nothing is said. Without a verb a rule is about connecting; a
-//! host name may then be looked up, too. `*` alone is everything.
+//! (`10.0.0.0/8`, `[fd00::]/8`), a host name, all names under a domain (`*.example.com`), or `*`. `PORTS` is a port, a
+//! range such as `8000-8099`, or `*`, which is the default. A rule without a verb allows connections, and look-ups of a
+//! host name that it contains. `*` alone allows everything.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
-/// What is done to a host.
+/// An operation on a host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verb {
     /// Connect to it, or send to it.
@@ -21,7 +21,7 @@ pub enum Verb {
     Resolve,
 }
 
-/// One line of an allow-list.
+/// A rule of an allow-list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
     verb: Option<Verb>,
@@ -32,15 +32,15 @@ pub struct Rule {
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
     Any,
-    /// Addresses that begin with so many bits of this one.
+    /// Addresses that begin with this many bits of this one.
     Range(IpAddr, u8),
-    /// In lower case, without a dot at the end.
+    /// In lower case, without a trailing dot.
     Name(String),
     /// All names that end with a dot and this.
     Under(String),
 }
 
-/// Why a text is no rule.
+/// Why a text is not a rule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RuleError(String);
 
@@ -65,7 +65,7 @@ impl FromStr for Rule {
     }
 }
 
-/// As it is written in a configuration.
+/// Formats the rule as in a configuration.
 impl fmt::Display for Rule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.verb {
@@ -121,20 +121,23 @@ impl Rule {
         }
     }
 
-    /// Whether the rule allows this. `name` is what the address was looked up by.
-    fn allows(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
+    /// Returns whether the rule allows this. `name` is the name from which the address was looked up.
+    pub fn allows(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
+        self.allows_normal(verb, name.map(normal).as_deref(), address)
+    }
+
+    /// [`allows`](Self::allows) for a name in its [normal] form.
+    fn allows_normal(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
         let (first, last) = self.ports;
         self.is_about(verb)
             && address.is_none_or(|address| (first..=last).contains(&address.port()))
             && match (&self.target, name, address) {
                 (Target::Any, ..) => true,
                 (Target::Range(base, bits), _, Some(address)) => in_range(address.ip(), *base, *bits),
-                (Target::Name(own), Some(name), _) => normal(name) == *own,
-                (Target::Under(domain), Some(name), _) => {
-                    let name = normal(name);
-                    name.strip_suffix(&**domain)
-                        .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.'))
-                }
+                (Target::Name(own), Some(name), _) => name == own,
+                (Target::Under(domain), Some(name), _) => name
+                    .strip_suffix(&**domain)
+                    .is_some_and(|rest| rest.len() > 1 && rest.ends_with('.')),
                 _ => false,
             }
     }
@@ -172,7 +175,7 @@ impl Target {
     }
 }
 
-/// The host and the ports of `HOST[:PORTS]`, where an IPv6 address may stand in brackets or alone.
+/// Splits `HOST[:PORTS]`; an IPv6 address may be in brackets or on its own.
 fn split_ports(text: &str) -> Option<(&str, Option<&str>)> {
     if let Some(end) = text.starts_with('[').then(|| text.find(']')).flatten() {
         let after = text[end..].find(':').map(|colon| end + colon);
@@ -194,7 +197,7 @@ fn parse_ports(text: &str) -> Option<(u16, u16)> {
     (first <= last).then_some((first, last))
 }
 
-/// An IPv4 address in IPv6's clothes is the IPv4 address: no rule can be got round that way.
+/// An IPv6-mapped IPv4 address counts as the IPv4 address, so that it cannot bypass a rule.
 fn plain(ip: IpAddr) -> IpAddr {
     match ip {
         IpAddr::V6(v6) => v6.to_ipv4_mapped().map_or(ip, IpAddr::V4),
@@ -216,37 +219,51 @@ fn normal(name: &str) -> String {
     name.trim_end_matches('.').to_lowercase()
 }
 
-/// What a process may do on the network: its own rules, and all that its ancestors were held to.
+/// The network access of a process: its own rules, and those that its ancestors are subject to.
 #[derive(Debug, Default)]
 pub struct Net {
     rules: Vec<Rule>,
     parent: Option<Arc<Net>>,
-    /// How many rules of ancestors it is held to, one set for each.
+    /// The number of rule sets of ancestors that apply to it.
     depth: u32,
+    /// The number of its rules, with those of these ancestors.
+    all_len: usize,
 }
 
-/// So many sets of rules narrow each other at most: each question looks through all of them.
+/// The most rule sets that narrow each other: each check goes through all of them.
 pub const DEPTH_MAX: u32 = 64;
+/// The most rules of all these sets together: a check may look at each of them.
+pub const RULES_MAX: usize = 4096;
 
 impl Net {
-    /// What these rules allow, and nothing else.
+    /// Allows what these rules allow, and nothing else.
     pub fn new(rules: Vec<Rule>) -> Self {
         Self {
+            all_len: rules.len(),
             rules,
             parent: None,
             depth: 0,
         }
     }
 
-    /// What both `parent` and these rules allow; `None` if that would be more than [`DEPTH_MAX`] sets of rules.
+    /// Allows what both `parent` and these rules allow; `None` if that would exceed [`DEPTH_MAX`] rule sets, or
+    /// [`RULES_MAX`] rules.
     pub fn narrowed(parent: &Arc<Net>, rules: Vec<Rule>) -> Option<Arc<Self>> {
-        // Nothing is left of nothing: chains do not grow below a process that has no network.
+        // An empty set allows nothing, so chains do not grow below a process without network access.
         let parent = (!rules.is_empty()).then(|| parent.clone());
         let depth = parent.as_ref().map_or(0, |parent| parent.depth + 1);
-        (depth < DEPTH_MAX).then(|| Arc::new(Self { rules, parent, depth }))
+        let all_len = rules.len() + parent.as_ref().map_or(0, |parent| parent.all_len);
+        (depth < DEPTH_MAX && all_len <= RULES_MAX).then(|| {
+            Arc::new(Self {
+                rules,
+                parent,
+                depth,
+                all_len,
+            })
+        })
     }
 
-    /// The rules in words: its own, and behind them those of each ancestor, which they do not go beyond.
+    /// Returns the rules as text: its own, followed by those of each ancestor, which also apply.
     pub fn texts(&self) -> Vec<String> {
         let mut texts: Vec<String> = self.rules.iter().map(Rule::to_string).collect();
         let outer = std::iter::successors(self.parent.as_deref(), |net| net.parent.as_deref());
@@ -257,7 +274,7 @@ impl Net {
         texts
     }
 
-    /// About how many bytes its own rules take up.
+    /// Returns the approximate bytes that its own rules take up.
     pub fn size(&self) -> usize {
         let name = |rule: &Rule| match &rule.target {
             Target::Name(name) | Target::Under(name) => name.len(),
@@ -271,11 +288,16 @@ impl Net {
                 .sum::<usize>()
     }
 
-    /// Whether `verb` may be done to the address, which was looked up by `name`, or to the name itself.
+    /// Returns whether `verb` is allowed for the address, which was looked up from `name`, or for the name itself.
     pub fn allows(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
+        let name = name.map(normal);
         let mut net = Some(self);
         while let Some(own) = net {
-            if !own.rules.iter().any(|rule| rule.allows(verb, name, address)) {
+            if !own
+                .rules
+                .iter()
+                .any(|rule| rule.allows_normal(verb, name.as_deref(), address))
+            {
                 return false;
             }
             net = own.parent.as_deref();
@@ -283,8 +305,8 @@ impl Net {
         true
     }
 
-    /// Whether what a rule's text describes is allowed: `connect:127.0.0.1:80`, `bind:[::]:0`, `resolve:example.com`.
-    /// `None` if it describes nothing in particular.
+    /// Returns whether the operation that a rule describes is allowed: `connect:127.0.0.1:80`, `bind:[::]:0`,
+    /// `resolve:example.com`. `None` if the text does not describe a single operation.
     pub fn answers(&self, question: &str) -> Option<bool> {
         let Rule { verb, target, ports } = question.parse().ok()?;
         let verb = verb?;
@@ -453,6 +475,9 @@ mod tests {
         }
         assert_eq!(net.answers("bind:127.0.0.1:1"), Some(true));
         assert!(Net::narrowed(&net, all()).is_none());
+        let half = || vec!["*".parse().unwrap(); RULES_MAX / 2];
+        let full = Net::narrowed(&Arc::new(Net::new(half())), half()).unwrap();
+        assert!(Net::narrowed(&full, all()).is_none(), "there are too many rules");
         assert!(
             Net::narrowed(&net, Vec::new()).is_some(),
             "nothing is narrowed no further"

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Why a text is no number of bytes.
+/// Why a text is not a number of bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SizeError(String);
 
@@ -18,11 +18,11 @@ impl fmt::Display for SizeError {
 
 impl std::error::Error for SizeError {}
 
-/// Reads a number of bytes such as `65536`, `64K`, `100M` or `2G`, with units of 1024.
+/// Parses a number of bytes such as `65536`, `64K`, `100M` or `2G`, with units of 1024.
 ///
 /// # Errors
 ///
-/// [`SizeError`]: the text is no number with one of these units, or a number that no memory has.
+/// [`SizeError`] if the text is not a number with one of these units, or exceeds the address space.
 pub fn parse_size(text: &str) -> Result<usize, SizeError> {
     parse(text).ok_or_else(|| SizeError(text.into()))
 }

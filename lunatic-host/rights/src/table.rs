@@ -1,10 +1,10 @@
-//! The table of all rights: the one place where each of them is spelled.
+//! The table of all rights: the only place where each of them is spelled.
 //!
 //! A row says how a right is written in a configuration, on the command line and in `lunatic.toml`, which methods of
 //! the SDK's `ProcessConfig` write it, what a child has that does not ask for it, and how it narrows. Configurations
-//! are read by these rows, the host's flags take their help from them, and `lunatic::rights::allows` its questions.
-//! What cannot be made from the table is compared with it by tests: the SDK's methods, which are guest code, the names
-//! of flags and of keys in `lunatic.toml`, `docs/abi.md` and `docs/security.md`.
+//! are parsed with these rows, the host's flags take their help from them, and `lunatic::rights::allows` its questions.
+//! Tests compare with the table what cannot be generated from it: the SDK's methods, which are guest code, the names of
+//! flags and of keys in `lunatic.toml`, `docs/abi.md` and `docs/security.md`.
 //!
 //! A new right is a row here, a field of [`Config`], and a function of [`crate::narrow`] if it narrows in a new way.
 
@@ -15,18 +15,18 @@ use crate::config::{ClockRight, Config, RandomRight, Stream, Variable};
 use crate::flags::Dir;
 use crate::net::Rule;
 
-/// One right.
+/// A right.
 #[derive(Debug, Clone, Copy)]
 pub struct Right {
-    /// What it is a right to, as `docs/security.md` calls it.
+    /// Its name in `docs/security.md`.
     pub name: &'static str,
     /// How a configuration asks for it.
     pub asked: Asked,
-    /// How the user gives it to the main process, if there is a flag for it.
+    /// How the user grants it to the main process, if there is a flag for it.
     pub flag: Option<Flag>,
-    /// What a child has whose configuration says nothing about it and does not inherit.
+    /// What a child has if its configuration neither mentions the right nor inherits.
     pub unasked: Unasked,
-    /// How a child's part comes from its parent's.
+    /// How a child's part follows from its parent's.
     pub narrows: Narrows,
 }
 
@@ -35,27 +35,27 @@ pub struct Right {
 pub enum Asked {
     /// With entries of its own.
     Entries(&'static [Entry]),
-    /// With `allow=WORD`; and `deny=WORD` takes it away. The word is also the question for `lunatic::rights::allows`.
+    /// With `allow=WORD`; `deny=WORD` takes it away. `lunatic::rights::allows` accepts the word as a question.
     Word(&'static str, May),
 }
 
 /// A kind of entry in a configuration: `KEY` or `KEY=VALUE`.
 #[derive(Debug, Clone, Copy)]
 pub struct Entry {
-    /// What stands before the `=`.
+    /// The part before the `=`.
     pub key: &'static str,
-    /// The forms of what stands behind it, as `docs/abi.md` writes them. None for an entry without a value.
+    /// The forms of the part after the `=`, as `docs/abi.md` writes them; empty for an entry without a value.
     pub forms: &'static [&'static str],
     /// The methods of the SDK's `ProcessConfig` that write such an entry.
     pub calls: &'static [&'static str],
-    /// How the value is read, and where it goes.
+    /// How the value is parsed, and where it is stored.
     pub value: Value,
 }
 
-/// How the value of an entry is read, and where it goes in a configuration.
+/// How the value of an entry is parsed, and where it is stored in a configuration.
 #[derive(Debug, Clone, Copy)]
 pub enum Value {
-    /// There is none.
+    /// The entry has no value.
     Nothing(fn(&mut Config)),
     /// A folder: `PATH::GUEST[:ro]`.
     Folder(fn(&mut Config, Dir)),
@@ -69,30 +69,30 @@ pub enum Value {
     Input(fn(&mut Config, Stream)),
     /// `inherit`, `discard` or `capture`.
     Output(fn(&mut Config, Stream)),
-    /// A whole number from which something begins that is the same in each run; or `real`, which is `None`.
+    /// A whole number that is the start of a reproducible sequence; or `real`, which is `None`.
     Start(fn(&mut Config, Option<u64>)),
-    /// Bytes, perhaps with a unit.
+    /// Bytes, with an optional unit.
     Size(fn(&mut Config, usize)),
     /// A whole number.
     Number(fn(&mut Config, u64)),
     /// A share of one core, in percent.
     Percent(fn(&mut Config, u32)),
-    /// One of the rights that are asked for by a word, or all of them.
+    /// One of the rights that are granted by a word, or all of them.
     Word(fn(&mut Config, May)),
 }
 
-/// A flag of the command line. `lunatic.toml` has the same word as a key.
+/// A flag of the command line. `lunatic.toml` has a key of the same name.
 #[derive(Debug, Clone, Copy)]
 pub struct Flag {
     /// The flag without its dashes.
     pub name: &'static str,
-    /// What its value is called.
+    /// The name of its value.
     pub value: &'static str,
-    /// The help for users.
+    /// The help text.
     pub help: &'static str,
 }
 
-/// What a child has whose configuration says nothing about a right and does not inherit.
+/// What a child has if its configuration neither mentions a right nor inherits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unasked {
     /// Nothing.
@@ -101,30 +101,30 @@ pub enum Unasked {
     Parents,
 }
 
-/// How a child's part of a right comes from its parent's and from what is asked for.
+/// How a child's part of a right follows from its parent's and from the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Narrows {
-    /// Each folder that is asked for must lie in one of the parent's; otherwise the spawn is denied:
+    /// Each requested folder must lie in one of the parent's; otherwise the spawn is denied:
     /// [`Config::folders_of_child`].
     Inside,
     /// The child has what the configuration asks for *and* the parent has: [`Config::net_of_child`],
     /// [`Config::may_of_child`].
     Common,
-    /// The parent chooses the words freely, as they give access to nothing: [`Config::args_of_child`],
+    /// The parent chooses the words freely, because they give access to nothing: [`Config::args_of_child`],
     /// [`Config::env_of_child`].
     Free,
-    /// A stream leads where the parent's leads, if the parent has it; or nowhere; or to the parent.
+    /// A stream leads to where the parent's leads, if the parent has it; or nowhere; or to the parent.
     Given,
     /// A source that is fixed for the parent stays fixed for the child: [`ClockRight::narrowed`],
     /// [`RandomRight::narrowed`].
     Fixed,
-    /// The lower of the parent's limit and the one that is asked for: [`limit`](crate::narrow::limit).
+    /// The lower of the parent's limit and the requested one: [`limit`](crate::narrow::limit).
     Lower,
-    /// A budget within the parent's: what is used is charged to both.
+    /// A budget within the parent's: use is charged to both.
     Charged,
 }
 
-/// Entries that are about more than one right.
+/// Entries that concern more than one right.
 pub const GENERAL: &[Entry] = &[
     Entry {
         key: "inherit",
@@ -146,7 +146,7 @@ pub const GENERAL: &[Entry] = &[
     },
 ];
 
-/// The word that means all rights that are asked for by a word.
+/// The word for all rights that are granted by a word.
 pub const ALL: &str = "all";
 
 /// All rights, in the order of `docs/security.md`.
@@ -199,7 +199,7 @@ pub const FILES: Right = Right {
     flag: Some(Flag {
         name: "dir",
         value: "HOST[::GUEST][:ro]",
-        help: "Give the program a folder: HOST, or HOST::GUEST to name it differently inside; with `:ro` to be read only",
+        help: "Give the program access to a folder: HOST, or HOST::GUEST to rename it inside; `:ro` makes it read-only",
     }),
     unasked: Unasked::Nothing,
     narrows: Narrows::Inside,
@@ -225,7 +225,7 @@ pub const ENVIRONMENT: Right = Right {
     flag: Some(Flag {
         name: "env",
         value: "NAME[=VALUE]",
-        help: "Set an environment variable of the program, or pass the caller's on",
+        help: "Set an environment variable of the program, or pass on your own",
     }),
     unasked: Unasked::Nothing,
     narrows: Narrows::Free,
@@ -307,8 +307,8 @@ pub const NETWORK: Right = Right {
     flag: Some(Flag {
         name: "allow-net",
         value: "RULE",
-        help: "Let the program use the network: HOST, HOST:PORT, 10.0.0.0/8:8000-8099, *.example.com:443, `bind:` and \
-               `resolve:` before it, or '*' for everything",
+        help: "Let the program connect to HOST, HOST:PORT, 10.0.0.0/8:8000-8099 or *.example.com:443; with `bind:` \
+               before it, listen there; with `resolve:`, look it up; '*' allows everything",
     }),
     unasked: Unasked::Nothing,
     narrows: Narrows::Common,
@@ -328,7 +328,7 @@ pub const TREE_SOCKETS: Right = Right {
     narrows: Narrows::Charged,
 };
 
-/// What clocks show.
+/// The time that clocks show.
 pub const CLOCKS: Right = Right {
     name: "clocks",
     asked: Asked::Entries(&[Entry {
@@ -342,7 +342,7 @@ pub const CLOCKS: Right = Right {
     narrows: Narrows::Fixed,
 };
 
-/// Where random numbers come from.
+/// The source of random numbers.
 pub const RANDOM: Right = Right {
     name: "random numbers",
     asked: Asked::Entries(&[Entry {
@@ -356,7 +356,7 @@ pub const RANDOM: Right = Right {
     narrows: Narrows::Fixed,
 };
 
-/// To spawn processes.
+/// Spawning processes.
 pub const SPAWN: Right = Right {
     name: "spawn",
     asked: Asked::Word("spawn", May::SPAWN),
@@ -365,7 +365,7 @@ pub const SPAWN: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To spawn processes with a configuration.
+/// Spawning processes with a configuration.
 pub const CONFIGURE: Right = Right {
     name: "configure children",
     asked: Asked::Word("configure", May::CONFIGURE),
@@ -374,7 +374,7 @@ pub const CONFIGURE: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To register names and join groups.
+/// Registering names and joining groups.
 pub const NAMES: Right = Right {
     name: "register names",
     asked: Asked::Word("names", May::NAMES),
@@ -383,7 +383,7 @@ pub const NAMES: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To compile modules.
+/// Compiling modules.
 pub const COMPILE: Right = Right {
     name: "compile modules",
     asked: Asked::Word("compile", May::COMPILE),
@@ -392,7 +392,7 @@ pub const COMPILE: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To look at other processes.
+/// Inspecting other processes.
 pub const INSPECT: Right = Right {
     name: "inspect processes",
     asked: Asked::Word("inspect", May::INSPECT),
@@ -401,7 +401,7 @@ pub const INSPECT: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To count metrics.
+/// Counting metrics.
 pub const METRICS: Right = Right {
     name: "count metrics",
     asked: Asked::Word("metrics", May::METRICS),
@@ -410,7 +410,7 @@ pub const METRICS: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To open spans, and to say which trace it works for.
+/// Opening spans, and setting the trace that the process works for.
 pub const TRACE: Right = Right {
     name: "trace",
     asked: Asked::Word("trace", May::TRACE),
@@ -419,7 +419,7 @@ pub const TRACE: Right = Right {
     narrows: Narrows::Common,
 };
 
-/// To bring processes to another version of their code.
+/// Upgrading processes to another version of their code.
 pub const UPGRADE: Right = Right {
     name: "upgrade",
     asked: Asked::Word("upgrade", May::UPGRADE),
@@ -458,7 +458,7 @@ pub const OPEN_FILES: Right = Right {
     flag: Some(Flag {
         name: "max-files",
         value: "N",
-        help: "Most files and folders that one process opens at once, and most sockets that it has [default: 1024]",
+        help: "Most files and folders, and most sockets, that one process has open at a time [default: 1024]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Lower,
@@ -490,13 +490,13 @@ pub const TREE_MEMORY: Right = Right {
     flag: Some(Flag {
         name: "max-total-memory",
         value: "SIZE",
-        help: "Largest memory of all processes together, such as 4G [default: three quarters of the machine's]",
+        help: "Largest memory of all processes together, such as 4G [default: three quarters of the machine's memory]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Charged,
 };
 
-/// A process and its descendants: how many live.
+/// The number of living processes among a process and its descendants.
 pub const TREE_PROCESSES: Right = Right {
     name: "processes of a subtree",
     asked: Asked::Entries(&[Entry {
@@ -508,13 +508,13 @@ pub const TREE_PROCESSES: Right = Right {
     flag: Some(Flag {
         name: "max-processes",
         value: "N",
-        help: "Most processes alive at once [default: 16777216]",
+        help: "Most processes that are alive at a time [default: 16777216]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Charged,
 };
 
-/// Time on a core of a process and its descendants, in all.
+/// Total CPU time of a process and its descendants.
 pub const TREE_TIME: Right = Right {
     name: "time of a subtree",
     asked: Asked::Entries(&[Entry {
@@ -526,7 +526,7 @@ pub const TREE_TIME: Right = Right {
     flag: Some(Flag {
         name: "max-cpu",
         value: "SECONDS",
-        help: "Time on a core for all processes together, in seconds; then they are ended [default: no limit]",
+        help: "Most CPU time of all processes together, in seconds; then each that runs is ended [default: no limit]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Charged,
@@ -546,7 +546,7 @@ pub const TREE_SHARE: Right = Right {
     narrows: Narrows::Charged,
 };
 
-/// To have it counted what a process and its descendants use.
+/// Measuring the use of a process and its descendants.
 pub const TREE_USE: Right = Right {
     name: "use of a subtree",
     asked: Asked::Entries(&[Entry {
@@ -561,7 +561,7 @@ pub const TREE_USE: Right = Right {
 };
 
 impl Right {
-    /// The entries that are about this right alone.
+    /// Returns the entries that concern only this right.
     pub fn entries(&self) -> &'static [Entry] {
         match self.asked {
             Asked::Entries(entries) => entries,
@@ -569,7 +569,7 @@ impl Right {
         }
     }
 
-    /// The word that `allow` and `deny` have for it.
+    /// Returns its word for `allow` and `deny`.
     pub fn word(&self) -> Option<&'static str> {
         match self.asked {
             Asked::Entries(_) => None,
@@ -577,16 +577,16 @@ impl Right {
         }
     }
 
-    /// What the value of its flag is called.
+    /// Returns the name of its flag's value.
     ///
     /// # Panics
     ///
-    /// If there is no flag for it: the code that declares flags names a right that has one.
+    /// If it has no flag: code that declares flags refers only to rights that have one.
     pub const fn value_name(&self) -> &'static str {
         self.flag.expect("the right has a flag").value
     }
 
-    /// The help for its flag.
+    /// Returns the help of its flag.
     ///
     /// # Panics
     ///
@@ -595,18 +595,18 @@ impl Right {
         self.flag.expect("the right has a flag").help
     }
 
-    /// The key of `lunatic.toml` for it, if it has one: its flag's name.
+    /// Returns its key in `lunatic.toml`, which is the name of its flag, if it has one.
     pub fn toml(&self) -> Option<&'static str> {
         self.flag.map(|flag| flag.name)
     }
 }
 
-/// All kinds of entries, those that are about more than one right first.
+/// Returns all kinds of entries; those that concern more than one right come first.
 pub fn entries() -> impl Iterator<Item = &'static Entry> {
     GENERAL.iter().chain(RIGHTS.iter().flat_map(Right::entries))
 }
 
-/// The right that `allow=WORD`, `deny=WORD` and the question `WORD` are about.
+/// Returns the right of `allow=WORD`, `deny=WORD` and the question `WORD`.
 pub fn may(word: &str) -> Option<May> {
     RIGHTS.iter().find_map(|right| match right.asked {
         Asked::Word(own, may) if own == word => Some(may),
@@ -614,12 +614,12 @@ pub fn may(word: &str) -> Option<May> {
     })
 }
 
-/// The words that `allow`, `deny` and questions know.
+/// Returns the words that `allow`, `deny` and questions accept.
 pub fn words() -> impl Iterator<Item = &'static str> {
     RIGHTS.iter().filter_map(Right::word)
 }
 
-/// The words for what is in a set.
+/// Returns the words of the rights in a set.
 pub fn words_of(set: May) -> impl Iterator<Item = &'static str> {
     words().filter(move |word| may(word).is_some_and(|may| set.contains(may)))
 }

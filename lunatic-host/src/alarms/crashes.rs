@@ -1,19 +1,19 @@
-//! Whose children crash, and how often.
+//! Which processes have crashing children, and how often.
 
 use std::collections::HashMap;
 
 use lunatic_kernel::address::Id;
 use parking_lot::Mutex;
 
-/// So many parents are told apart; crashes of children of others are not counted.
+/// The most parents that are counted separately; crashes of others' children are not counted.
 const PARENTS_MAX: usize = 1000;
 
-/// Crashes by parent, since somebody asked.
+/// Crashes by parent, since the last call of `take`.
 #[derive(Default)]
 pub(crate) struct Crashes(Mutex<HashMap<Id, u32>>);
 
 impl Crashes {
-    /// A child of this process has crashed.
+    /// Counts a crash of a child of this process.
     pub(crate) fn count(&self, parent: Id) {
         let mut crashes = self.0.lock();
         if crashes.len() < PARENTS_MAX || crashes.contains_key(&parent) {
@@ -21,7 +21,7 @@ impl Crashes {
         }
     }
 
-    /// What has come since the last call.
+    /// Takes the counts since the last call.
     pub(super) fn take(&self) -> HashMap<Id, u32> {
         std::mem::take(&mut self.0.lock())
     }

@@ -1,4 +1,4 @@
-//! One look at all processes of a system, and what it remembers for the next.
+//! One scan of all processes of a system, and what it remembers for the next.
 
 use std::collections::{HashMap, HashSet};
 use std::mem;
@@ -13,25 +13,25 @@ use super::{AlarmConfig, AlarmKind, Finding};
 use crate::title::short;
 use crate::wasm::{Kernel, Process, System};
 
-/// So many slots of the table are looked at in one go.
+/// How many slots of the table are scanned in one step.
 const SLOTS_AT_ONCE: u32 = 1024;
-/// From so many on, others have the processor between two goes.
+/// With this many slots or more, the thread yields between two steps.
 const SLOTS_MANY: u32 = 16 * SLOTS_AT_ONCE;
-/// A mailbox must have grown so often.
+/// How often in a row a mailbox must have grown.
 const GROWTHS: u32 = 3;
-/// Children must have crashed too often at so many looks in a row.
+/// In how many scans in a row too many children must have crashed.
 const CRASHING: u32 = 3;
-/// So many processes of each kind are remembered from one look to the next.
+/// How many processes of each kind are remembered until the next scan.
 const REMEMBERED_MAX: usize = 10_000;
-/// So many members of a cycle are named.
+/// How many members of a cycle are named.
 const NAMED_MAX: usize = 10;
 
-/// What the looks so far have seen.
+/// The results of the scans so far.
 pub(super) struct Look {
     config: AlarmConfig,
-    /// The time of the last look.
+    /// The time of the last scan.
     last: Instant,
-    /// Its time slice, and whether the one before was of the same.
+    /// Its time slice, and whether the scan before it was in the same one.
     slice: u64,
     was_idle: bool,
     mailboxes: HashMap<Id, Growth>,
@@ -40,7 +40,7 @@ pub(super) struct Look {
     crashing: HashMap<Id, u32>,
 }
 
-/// How a mailbox grows.
+/// The growth of a mailbox.
 #[derive(Clone, Copy)]
 struct Growth {
     since: Instant,
@@ -49,7 +49,7 @@ struct Growth {
     times: u32,
 }
 
-/// A process that does not wait.
+/// A process that computes without waiting.
 #[derive(Clone, Copy)]
 struct Burst {
     /// How often it had waited when this began, and how long it had computed.
@@ -57,7 +57,7 @@ struct Burst {
     since: Duration,
 }
 
-/// What one look finds, in the place of what the last one found.
+/// The results of one scan, which replace those of the last.
 #[derive(Default)]
 struct Seen {
     mailboxes: HashMap<Id, Growth>,
@@ -81,7 +81,8 @@ impl Look {
         }
     }
 
-    /// Looks at all processes; `None` if nothing has run for two looks, or if `pause` says that nobody wants to know any more.
+    /// Scans all processes; `None` if nothing has run for two scans, or if `pause` reports that nobody is interested
+    /// any more.
     pub(super) fn at(
         &mut self,
         kernel: &Kernel,
@@ -96,7 +97,7 @@ impl Look {
         let (mut seen, mut some) = (Seen::default(), Vec::new());
         let slots = kernel.process_slots();
         for slot in (1..slots).step_by(SLOTS_AT_ONCE as usize) {
-            // Not under the lock of the slot, as that of the process may be taken.
+            // Not under the lock of the slot, because this may take the lock of the process.
             kernel.for_each_process_in(slot..slot.saturating_add(SLOTS_AT_ONCE), |process| {
                 if Arc::ptr_eq(&process.system, system) {
                     some.push(process.clone());
@@ -120,7 +121,7 @@ impl Look {
         self.see_cycle(kernel, process, seen);
         let budgets = std::iter::successors(process.local.rights.budget.as_ref(), |budget| budget.parent());
         for budget in budgets {
-            // Those around a budget that was seen were seen as well.
+            // The budgets around one that was seen have been seen as well.
             if seen.budgets.len() >= REMEMBERED_MAX || !seen.budgets.insert(Arc::as_ptr(budget).addr()) {
                 break;
             }
@@ -159,13 +160,13 @@ impl Look {
         }
     }
 
-    /// A process that has computed and has not waited: each of its runs ended with its time slice.
+    /// Checks a process that has computed without waiting: each of its runs ended with its time slice.
     fn see_burst(&self, process: &Process, seen: &mut Seen) {
         if process.is_blocked() || seen.bursts.len() >= REMEMBERED_MAX {
             return;
         }
         let (waits, time) = (process.waits(), process.time_on_core());
-        // One more counts while it runs.
+        // While it runs, one more counts.
         let goes_on = |burst: &&Burst| waits.wrapping_sub(burst.waits).cast_signed() <= 1;
         let burst = self.bursts.get(&process.id).filter(goes_on).copied();
         let burst = burst.unwrap_or(Burst { waits, since: time });
@@ -286,7 +287,7 @@ impl Seen {
     }
 }
 
-/// What is said of those that wait for each other, whose names stand in the order in which they wait.
+/// Describes processes that wait for each other; `names` are in the order of the waits.
 fn cycle_text(names: &str, len: usize) -> String {
     match len {
         1 => format!("{names} waits for itself"),

@@ -1,16 +1,16 @@
-//! Alarms: likely problems of a program, each reported once with a way to solve it.
+//! Alarms: likely problems of a program, each reported once with advice.
 //!
-//! A thread of its own looks at the processes of a system every [`AlarmConfig::look`], in pieces, as a list of them does. Workers
-//! do nothing for it: all that it knows is what each process counts about itself anyway. What one look finds may be chance, so
-//! an alarm needs several looks in a row that find the same; only memory is what it is.
+//! A thread of its own scans the processes of a system every [`AlarmConfig::look`], in steps, as a list of them does.
+//! This costs workers nothing: the thread uses only what each process counts about itself anyway. What one scan finds
+//! may be chance, so an alarm needs several consecutive scans with the same result; only memory needs a single one.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `crashes` | whose children crash, and how often: counted where a crash is reported |
-//! | `cycles` | processes that wait for each other |
-//! | `look` | one look at all processes, and what it remembers for the next |
+//! | `crashes` | which processes have crashing children, counted where a crash is reported |
+//! | `cycles` | finds processes that wait for each other |
+//! | `look` | one scan of all processes, and what it remembers for the next |
 //!
-//! While nothing runs, nothing changes, and the thread does not look.
+//! While nothing runs, nothing changes, and the thread does not scan.
 
 pub(crate) mod crashes;
 mod cycles;
@@ -30,27 +30,29 @@ use crate::report::untrusted::line;
 use crate::running::RunningSystem;
 use crate::wasm::{Kernel, System};
 
-/// So many alarms are remembered; more are counted.
+/// How many alarms are remembered; further ones are only counted.
 const ALARMS_MAX: usize = 1000;
-/// So many are written to standard error after one look; the others are in the list.
+/// How many alarms are logged after one scan; the others are only in the list.
 const WRITTEN_MAX: usize = 10;
 
-/// The pause between two looks is so many times as long as a look takes on a core: of a million processes, too, the looks take
-/// 2 % of one core.
+/// The pause between two scans is this many times the CPU time of a scan: even for a million processes, scans take 2 %
+/// of one core.
 const PAUSE_MIN: u32 = 50;
 
-/// When there is an alarm.
+/// The thresholds of alarms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlarmConfig {
-    /// How often the processes are looked at: every 10 s; less often if there are very many.
+    /// The interval of scans, by default 10 s; longer if there are very many processes.
     pub look: Duration,
-    /// A mailbox has more entries than this, 10,000, and more at each of four looks.
+    /// The number of entries above which a mailbox causes an alarm if it has grown at each of four scans; by default
+    /// 10,000.
     pub mailbox_len: usize,
-    /// A process has been on a core for so long, 10 s, without waiting.
+    /// The CPU time that a process may use without waiting; by default 10 s.
     pub burst: Duration,
-    /// So many parts of a hundred, 90, of a budget of memory are used.
+    /// The percentage of a memory budget that may be used; by default 90.
     pub memory_percent: u64,
-    /// So many children of one process, 10, have crashed since the last look, three times in a row.
+    /// The number of crashed children of one process per scan that, three scans in a row, causes an alarm; by default
+    /// 10.
     pub crashes: u32,
 }
 
@@ -66,24 +68,24 @@ impl Default for AlarmConfig {
     }
 }
 
-/// What an alarm is about.
+/// The kind of an alarm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum AlarmKind {
-    /// A mailbox grows.
+    /// A mailbox keeps growing.
     Mailbox,
     /// A process computes and never waits.
     Burst,
-    /// A budget of memory is nearly used up.
+    /// A memory budget is nearly used up.
     Memory,
-    /// Children of a process crash again and again.
+    /// Children of a process crash repeatedly.
     Crashes,
     /// Processes wait for each other.
     Deadlock,
 }
 
 impl AlarmKind {
-    /// In a word.
+    /// The name of the kind, in one word.
     pub fn name(self) -> &'static str {
         match self {
             Self::Mailbox => "mailbox",
@@ -99,25 +101,25 @@ impl AlarmKind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Alarm {
-    /// What it is about.
+    /// Its kind.
     pub kind: AlarmKind,
-    /// The process, or the one with the smallest id of several.
+    /// The process; if there are several, the one with the smallest id.
     pub process: Option<Id>,
-    /// The problem in words. May have names in it that guests chose, without what a terminal would obey.
+    /// The problem in words. May contain names chosen by guests; control characters are removed.
     pub text: String,
     /// How to solve it.
     pub advice: String,
-    /// Since when.
+    /// When it was first noticed.
     pub time: SystemTime,
-    /// The last look has still found it so.
+    /// Whether the last scan has still found it.
     pub is_on: bool,
 }
 
-/// A problem that a look has found.
+/// A problem that a scan has found.
 pub(crate) struct Finding {
     kind: AlarmKind,
     process: Option<Id>,
-    /// Tells apart what has no process.
+    /// Distinguishes findings that have no process.
     what: u64,
     text: String,
     advice: String,
@@ -143,23 +145,23 @@ struct State {
 }
 
 impl Alarms {
-    /// The alarms so far, the oldest first, without the first `skip`; at most 1,000 are remembered.
+    /// Returns the alarms so far, the oldest first, without the first `skip`. At most 1,000 are remembered.
     pub fn list(&self, skip: usize) -> Vec<Alarm> {
         self.0.state.lock().alarms.iter().skip(skip).cloned().collect()
     }
 
-    /// How many there were so far.
+    /// Returns the number of alarms so far.
     pub fn count(&self) -> u64 {
         let state = self.0.state.lock();
         state.alarms.len() as u64 + state.left_out
     }
 
-    /// How many looks there were.
+    /// Returns the number of scans so far.
     pub fn looks(&self) -> u64 {
         self.0.state.lock().looks
     }
 
-    /// How many there were beside those that are remembered.
+    /// Returns how many alarms are not remembered.
     pub fn left_out(&self) -> u64 {
         self.0.state.lock().left_out
     }
@@ -173,12 +175,12 @@ impl Drop for Alarms {
 }
 
 impl RunningSystem {
-    /// Looks at the processes of this system from time to time, and tells `tell` of likely problems, a line each: see
-    /// [`AlarmKind`]. Goes on until the system has ended; to be called once.
+    /// Scans the processes of this system periodically, and calls `tell` with a line for each likely problem: see
+    /// [`AlarmKind`]. Continues until the system has ended. Call this once.
     ///
     /// # Errors
     ///
-    /// If the machine has no room for a thread.
+    /// If the machine refuses a thread.
     pub fn watch(&self, config: AlarmConfig, tell: impl Fn(&str) + Send + 'static) -> io::Result<()> {
         let (kernel, system) = self.parts();
         let shared = Arc::new(Shared {
@@ -193,14 +195,14 @@ impl RunningSystem {
         Ok(())
     }
 
-    /// The alarms of this system; `None` if nobody [watches](Self::watch) it.
+    /// Returns the alarms of this system; `None` if it is not [watched](Self::watch).
     pub fn alarms(&self) -> Option<Arc<Alarms>> {
         self.state()
     }
 }
 
 impl Shared {
-    /// Looks until the system or the alarms are gone.
+    /// Scans until the system or the alarms are gone.
     fn run(&self, kernel: &Weak<Kernel>, system: &Weak<System>, config: AlarmConfig, tell: &dyn Fn(&str)) {
         let (mut look, mut pause) = (Look::new(config), config.look);
         while !self.wait(pause) {
@@ -219,7 +221,7 @@ impl Shared {
         }
     }
 
-    /// Waits; whether it is to stop.
+    /// Waits, and returns whether to stop.
     fn wait(&self, time: Duration) -> bool {
         let mut state = self.state.lock();
         if !state.is_stopped {
@@ -240,7 +242,7 @@ impl Shared {
 }
 
 impl State {
-    /// Notes what a look has found, and returns what was not known before.
+    /// Records the findings of a scan, and returns new alarms.
     fn update(&mut self, found: Vec<Finding>) -> Vec<Alarm> {
         self.looks += 1;
         self.alarms.iter_mut().for_each(|alarm| alarm.is_on = false);

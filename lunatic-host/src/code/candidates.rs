@@ -1,4 +1,4 @@
-//! Which processes can change, and in which order.
+//! Selects the processes that can change, and their order.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,27 +13,27 @@ use crate::module::Module;
 use crate::rights::Rights;
 use crate::wasm::{Kernel, Process, System};
 
-/// No process is deeper in the tree, as far as the order goes.
+/// The order does not distinguish deeper levels of the tree.
 const DEPTH_MAX: usize = 64;
 
 /// A process that can change.
 #[derive(Clone)]
 pub(super) struct Candidate {
     pub(super) process: Arc<Process>,
-    /// The function that it offers to go on at.
-    pub(super) entry: String,
-    /// It hears of a version that waits, and need not be waited for.
+    /// The function at which it offers to continue.
+    pub(super) entry: Arc<str>,
+    /// It notices a pending version by itself, so nobody has to wait for it.
     pub(super) hears: bool,
-    /// How many ancestors it has.
+    /// The number of its ancestors.
     pub(super) depth: usize,
 }
 
-/// Where candidates are looked for.
+/// The part of the runtime in which candidates are searched.
 pub(super) struct Part<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) system: &'a Arc<System>,
     pub(super) versions: &'a Versions<Module>,
-    /// Only those with these rights, or with rights that were narrowed from these.
+    /// Only processes with these rights, or with rights narrowed from these.
     pub(super) within: Option<&'a Rights>,
 }
 
@@ -43,10 +43,11 @@ impl Part<'_> {
         Arc::ptr_eq(&process.system, self.system) && self.within.is_none_or(is_within)
     }
 
-    /// All that do not run `module` and offer a point of change, parents before children; and the number of those that offer none.
+    /// All processes that do not run `module` and offer a point of change, parents before children; and the number of
+    /// those that offer none.
     pub(super) fn candidates(&self, module: &Arc<Module>) -> (Vec<Candidate>, usize) {
         let (mut all, mut parents, mut without) = (Vec::new(), HashMap::new(), 0);
-        let mut names: HashMap<(usize, u32), String> = HashMap::new();
+        let mut names: HashMap<(usize, u32), Arc<str>> = HashMap::new();
         self.kernel.visit_processes(|process| {
             if !self.has(process) {
                 return;
@@ -65,6 +66,7 @@ impl Part<'_> {
             let entry = names.entry((code.identity(), offer.entry)).or_insert_with(|| {
                 let name = code.offered_name();
                 name.map_or_else(|| format!("function {}", offer.entry), |name| name.to_string())
+                    .into()
             });
             all.push(Candidate {
                 process: process.clone(),
@@ -80,7 +82,7 @@ impl Part<'_> {
         (all, without)
     }
 
-    /// How many processes run `module`, and how many another version.
+    /// How many processes run `module`, and how many run another version.
     pub(super) fn count(&self, module: &Arc<Module>) -> (usize, usize) {
         let (mut of, mut others) = (0, 0);
         self.kernel.visit_processes(|process| {
@@ -100,18 +102,21 @@ fn depth(parents: &HashMap<Id, Id>, id: Id) -> usize {
     ancestors.take(DEPTH_MAX).count()
 }
 
-/// Those of the candidates that change first.
+/// The candidates that change first.
 pub(super) fn choose(canary: &Canary, mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     let count = match canary {
         Canary::None => 0,
         Canary::Count(count) => *count,
-        Canary::Percent(percent) => (candidates.len() as f64 * percent / 100.0).ceil() as usize,
+        Canary::Percent(percent) => {
+            // At least one, even of 0 %.
+            ((candidates.len() as f64 * percent / 100.0).ceil() as usize).max(1)
+        }
         Canary::Named(part) => {
             candidates.retain(|candidate| crate::inspect::is_called(&candidate.process, part));
             return candidates;
         }
     };
-    // Those that come at once, and of them not those that others depend on.
+    // Those that change immediately come first, and among them those on which others do not depend.
     candidates.sort_by_key(|candidate| (!candidate.hears, Reverse(candidate.depth)));
     candidates.truncate(count);
     candidates

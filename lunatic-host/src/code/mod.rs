@@ -1,21 +1,25 @@
-//! The code of processes: which version each runs, and how a process that runs goes on in another one.
+//! The code of processes: which version each one runs, and how a running process continues in another version.
 //!
-//! docs/internals/upgrades.md says why it is done so. From the bottom up:
+//! docs/internals/upgrades.md explains the design. The files, from the bottom up:
 //!
-//! | file | what it is |
+//! | file | purpose |
 //! |---|---|
 //! | `mod.rs` | the code of one process |
-//! | `order.rs` | what asks processes to change, and what became of it |
+//! | `order.rs` | asks processes to change, and collects the outcomes |
 //! | `versions.rs` | the versions of a system's code |
-//! | `report.rs`, `settings.rs` | the settings of an upgrade, and its report; settings as text |
-//! | `candidates.rs` | which processes can change, and in which order |
-//! | `round.rs` | having processes change, so many at a time |
-//! | `rehearsal.rs` | finding out what a version can have, before anything changes |
-//! | `watch.rs` | how those do that have changed first |
-//! | `upgrade.rs` | a whole system goes over to another version, or comes back |
+//! | `report.rs`, `settings.rs` | the settings of an upgrade and its report; settings as text |
+//! | `candidates.rs` | selects the processes that can change, and their order |
+//! | `round.rs` | changes processes in batches |
+//! | `rehearsal.rs` | finds out which processes a version can take over, before anything changes |
+//! | `watch.rs` | watches the processes that have changed first |
+//! | `over.rs` | lets tasks wait for the end of an upgrade |
+//! | `upgrade.rs` | an upgrade of a whole system, as others see it |
+//! | `execution.rs` | carries an upgrade out, or rolls it back |
 
 mod candidates;
+mod execution;
 pub(crate) mod order;
+mod over;
 mod rehearsal;
 mod report;
 mod round;
@@ -37,21 +41,21 @@ pub use self::upgrade::{Upgrade, UpgradeError};
 pub use self::versions::VersionInfo;
 use crate::entry::Began;
 
-/// What a version of a system's code is to this floor.
+/// A version of a system's code, as far as this layer knows it.
 pub(crate) trait Module {
-    /// The functions that a process can begin with, or go on at.
+    /// The functions with which a process can begin, or at which it can continue.
     fn entries(&self) -> &Entries;
-    /// Which code it is.
+    /// The identity of the code.
     fn identity(&self) -> &CodeId;
 }
 
 /// The code of one process.
 ///
-/// A process reads its own module from its instance, which has one for good; what is here is for everybody else.
+/// A process reads its own module from its instance, which always has the same one; this is for everyone else.
 pub(crate) struct Code<M> {
-    /// The address of the module: tells whether two processes run the same, without a lock.
+    /// The address of the module. It shows without a lock whether two processes run the same code.
     identity: AtomicUsize,
-    /// The next wait for a socket ends when a version waits.
+    /// The next wait for a socket ends when a version is pending.
     interrupts: AtomicBool,
     state: Mutex<State<M>>,
 }
@@ -60,22 +64,22 @@ struct State<M> {
     module: Arc<M>,
     began: Began,
     offer: Option<Offer>,
-    /// The order that waits for the process to come to its point of change.
+    /// The order that is pending until the process reaches its point of change.
     order: Option<Arc<Order<M>>>,
 }
 
-/// A point in the life of a process at which it can go on in another version.
+/// A point in the life of a process at which it can continue in another version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Offer {
-    /// The function that the other version calls, as an index of the table of its own module.
+    /// The function that the other version calls, as an index into the table of the process's own module.
     pub(crate) entry: u32,
     pub(crate) heard: Heard,
 }
 
-/// How a process hears of a version that waits.
+/// How a process learns that a version is pending.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// It asks now and then.
+    /// It asks from time to time.
     Asks,
     Mail,
     /// Its next wait for a socket ends.
@@ -96,7 +100,7 @@ impl<M: Module> Code<M> {
         }
     }
 
-    /// The module whose code it runs.
+    /// The module whose code the process runs.
     pub(crate) fn module(&self) -> Arc<M> {
         self.state.lock().module.clone()
     }
@@ -111,14 +115,14 @@ impl<M: Module> Code<M> {
         self.identity.load(Ordering::Relaxed) == Arc::as_ptr(module).addr()
     }
 
-    /// The name of what the process began with; `None` for a function that its module's table does not have.
+    /// The name of the function with which the process began; `None` if the table of its module has no such function.
     pub(crate) fn entry(&self) -> Option<EntryName> {
         let state = self.state.lock();
         match &state.began {
             Began::Closure(index) => {
                 let (index, module) = (*index, state.module.clone());
                 drop(state);
-                // Read when first asked for, which takes long.
+                // The names are read on first use, which takes long.
                 module.entries().name_of(index)
             }
             Began::Export(name) => Some(EntryName::Export(name.to_string())),
@@ -126,7 +130,7 @@ impl<M: Module> Code<M> {
         }
     }
 
-    /// The process offers a point of change. True if an order waits.
+    /// Records that the process offers a point of change. Returns true if an order is pending.
     pub(crate) fn offer(&self, offer: Offer) -> bool {
         let mut state = self.state.lock();
         self.interrupts
@@ -135,22 +139,23 @@ impl<M: Module> Code<M> {
         state.order.is_some()
     }
 
-    /// A wait for a socket begins: whether it is to end when a version [waits](Self::is_waited_for). Only the first one does.
+    /// A wait for a socket begins: returns whether it must end when a version is [pending](Self::is_waited_for). Only
+    /// the first wait after an offer must.
     pub(crate) fn take_interrupts(&self) -> bool {
         self.interrupts.load(Ordering::Relaxed) && self.interrupts.swap(false, Ordering::Relaxed)
     }
 
-    /// Whether a version waits for the process.
+    /// Whether a version is pending for the process.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.state.lock().order.is_some()
     }
 
-    /// The point that it offers.
+    /// The point of change that the process offers.
     pub(crate) fn offered(&self) -> Option<Offer> {
         self.state.lock().offer
     }
 
-    /// The name of the function that it offers to go on at.
+    /// The name of the function at which the process offers to continue.
     pub(crate) fn offered_name(&self) -> Option<EntryName> {
         let (offer, module) = {
             let state = self.state.lock();
@@ -159,15 +164,26 @@ impl<M: Module> Code<M> {
         module.entries().name_of(offer.entry)
     }
 
-    /// An order waits for the process from now on, in place of a former one. The offer that it is for, if there is one.
-    pub(crate) fn place(&self, order: &Arc<Order<M>>) -> Option<Offer> {
+    /// Makes an order pending for the process, in place of a former one. Returns the offer that it is for, if there is
+    /// one, and the former order.
+    pub(crate) fn place(&self, order: &Arc<Order<M>>) -> Option<(Offer, Option<Arc<Order<M>>>)> {
         let mut state = self.state.lock();
         let offer = state.offer?;
-        state.order = Some(order.clone());
+        Some((offer, state.order.replace(order.clone())))
+    }
+
+    /// Makes an order pending again that another has replaced, unless there is one. Returns the offer that it is for.
+    pub(crate) fn place_again(&self, order: Arc<Order<M>>) -> Option<Offer> {
+        let mut state = self.state.lock();
+        let offer = state.offer?;
+        if state.order.is_some() {
+            return None;
+        }
+        state.order = Some(order);
         Some(offer)
     }
 
-    /// Takes an order back; false if it does not wait (any more).
+    /// Withdraws an order; false if it is not pending (any more).
     pub(crate) fn withdraw(&self, order: &Arc<Order<M>>) -> bool {
         let mut state = self.state.lock();
         let waits = state.order.as_ref().is_some_and(|waiting| Arc::ptr_eq(waiting, order));
@@ -177,15 +193,15 @@ impl<M: Module> Code<M> {
         waits
     }
 
-    /// Takes the order that waits, and the point that it is for.
+    /// Takes the pending order, and the point of change that it is for.
     pub(crate) fn take_order(&self) -> Option<(Arc<Order<M>>, Offer)> {
         let mut state = self.state.lock();
         let offer = state.offer?;
         Some((state.order.take()?, offer))
     }
 
-    /// The process runs the code of this module from now on, where it went on at this function of the table: which it offers, too,
-    /// until it offers another. It goes on to be known by what it began with.
+    /// From now on, the process runs the code of this module, where it has continued at this function of the table. It
+    /// also offers that function, until it offers another. It keeps the name of the entry with which it began.
     pub(crate) fn becomes(&self, module: &Arc<M>, went_on: u32) {
         let entry = self.entry();
         let mut state = self.state.lock();

@@ -1,27 +1,70 @@
-//! Orders: what asks processes to go on in another version, and what became of it.
+//! Orders ask processes to continue in another version, and collect the outcomes.
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
 use parking_lot::{Condvar, Mutex};
 
-/// The states that an order keeps, in bytes, all together: 64 MiB.
+/// The most bytes of states that an upgrade keeps in total: 64 MiB.
 const KEPT_MAX: usize = 64 << 20;
 
-/// Asks processes to go on in a version of their code, when they come to their point of change.
+/// The room for copies of states, which all orders of an upgrade share.
+pub(crate) struct Room(AtomicUsize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(AtomicUsize::new(KEPT_MAX))
+    }
+}
+
+/// A copy of the state of a process. It takes up room until it is dropped.
+pub(crate) struct StateCopy {
+    bytes: Box<[u8]>,
+    room: Arc<Room>,
+}
+
+impl StateCopy {
+    /// `None` if there is no room for it.
+    fn of(state: &[u8], room: &Arc<Room>) -> Option<Self> {
+        let take = |left: usize| left.checked_sub(state.len());
+        room.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).ok()?;
+        Some(Self {
+            bytes: state.into(),
+            room: room.clone(),
+        })
+    }
+
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Drop for StateCopy {
+    fn drop(&mut self) {
+        self.room.0.fetch_add(self.bytes.len(), Ordering::Relaxed);
+    }
+}
+
+/// Asks processes to continue in a version of their code when they reach their point of change.
 pub(crate) struct Order<M> {
     /// The version.
     pub(crate) module: Arc<M>,
-    /// How long an instance may take to read the state and to accept it.
+    /// How long an instance may take to read the state and accept it.
     pub(crate) time_limit: Duration,
-    /// The state is read by the other version, and then the process goes on as it is: nothing but a test.
+    /// Only a test: the other version reads the state, and then the process continues unchanged.
     pub(crate) is_rehearsal: bool,
-    /// For processes that come back to a version: what they left it with, if that version cannot read what they have become.
+    /// Whether no process accepts the version any more. Locked while one does.
+    revoked: Mutex<bool>,
+    /// For processes that return to a version: the state with which they left it, in case that version cannot read
+    /// their current state.
     fallbacks: Mutex<States>,
-    /// What the processes left their former version with, as far as there is room for it.
-    kept: Mutex<(States, usize)>,
+    /// The states with which processes left their former version, as far as there is room.
+    kept: Mutex<States>,
+    /// `None` if no states are kept.
+    room: Option<Arc<Room>>,
     outcomes: Mutex<Outcomes>,
     came: Condvar,
 }
@@ -29,19 +72,20 @@ pub(crate) struct Order<M> {
 #[derive(Default)]
 struct Outcomes {
     came: HashMap<Id, Outcome>,
-    /// Who waits is woken when there are so many. A thread that is woken for each costs more than the change of a process.
+    /// The waiting thread is woken after this many outcomes. To wake it for each would cost more than the change of a
+    /// process.
     awaited: usize,
 }
 
 /// States of processes.
-pub(crate) type States = HashMap<Id, Arc<[u8]>>;
+pub(crate) type States = HashMap<Id, Arc<StateCopy>>;
 
-/// What became of an order.
+/// The outcome of an order for one process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// The process runs the version; it stood still for this time.
+    /// The process runs the version; it was paused for this time.
     Changed { pause: Duration },
-    /// It goes on as it was, for this reason.
+    /// The process continues as before, for this reason.
     Kept { why: String },
 }
 
@@ -51,8 +95,10 @@ impl<M> Order<M> {
             module,
             time_limit,
             is_rehearsal: false,
+            revoked: Mutex::new(false),
             fallbacks: Mutex::default(),
             kept: Mutex::default(),
+            room: None,
             outcomes: Mutex::default(),
             came: Condvar::new(),
         }
@@ -66,37 +112,59 @@ impl<M> Order<M> {
         }
     }
 
-    /// Processes that come back can go on with these.
+    /// From now on, no process accepts the version: one that is on trial continues as before. The caller wakes those that
+    /// wait in their trial.
+    pub(crate) fn revoke(&self) {
+        *self.revoked.lock() = true;
+    }
+
+    pub(crate) fn is_revoked(&self) -> bool {
+        *self.revoked.lock()
+    }
+
+    /// Calls `accept`, which makes a process run the version, unless the order has been revoked: `None` if it has.
+    pub(crate) fn unless_revoked<T>(&self, accept: impl FnOnce() -> T) -> Option<T> {
+        let revoked = self.revoked.lock();
+        (!*revoked).then(accept)
+    }
+
+    /// Keeps the states with which processes leave their former version, as far as there is room.
+    pub(crate) fn keeping(self, room: &Arc<Room>) -> Self {
+        Self {
+            room: Some(room.clone()),
+            ..self
+        }
+    }
+
+    /// Adds states with which returning processes can continue.
     pub(crate) fn with_fallbacks(self, fallbacks: States) -> Self {
         *self.fallbacks.lock() = fallbacks;
         self
     }
 
-    /// What a process can go on with if its own state is not taken; once.
-    pub(crate) fn take_fallback(&self, process: Id) -> Option<Arc<[u8]>> {
+    /// Takes the state with which a process can continue if its own state is rejected.
+    pub(crate) fn take_fallback(&self, process: Id) -> Option<Arc<StateCopy>> {
         self.fallbacks.lock().remove(&process)
     }
 
-    /// A copy of the state of a process that is about to change, if there is room for it.
-    pub(crate) fn copy(&self, state: &[u8]) -> Option<Arc<[u8]>> {
-        let has_room = !self.is_rehearsal && self.kept.lock().1 + state.len() <= KEPT_MAX;
-        has_room.then(|| state.into())
+    /// Copies the state of a process that is about to change, if states are kept and there is room for it.
+    pub(crate) fn copy(&self, state: &[u8]) -> Option<StateCopy> {
+        StateCopy::of(state, self.room.as_ref()?)
     }
 
-    /// A process has left its former version with this state.
-    pub(crate) fn keep(&self, process: Id, state: Option<Arc<[u8]>>) {
-        let Some(state) = state else { return };
-        let mut kept = self.kept.lock();
-        kept.1 += state.len();
-        kept.0.insert(process, state);
+    /// Records the state with which a process has left its former version.
+    pub(crate) fn keep(&self, process: Id, state: Option<StateCopy>) {
+        if let Some(state) = state {
+            self.kept.lock().insert(process, Arc::new(state));
+        }
     }
 
-    /// What processes have left their former version with.
+    /// Takes the states with which processes have left their former version.
     pub(crate) fn take_kept(&self) -> States {
-        std::mem::take(&mut *self.kept.lock()).0
+        std::mem::take(&mut *self.kept.lock())
     }
 
-    /// A process has come to its point of change.
+    /// Records that a process has reached its point of change.
     pub(crate) fn came(&self, process: Id, outcome: Outcome) {
         let mut outcomes = self.outcomes.lock();
         outcomes.came.insert(process, outcome);
@@ -105,11 +173,45 @@ impl<M> Order<M> {
         }
     }
 
-    /// Waits until so many more have come, but not longer than until `deadline`, and takes all that have. For one thread.
+    /// Waits for this many more outcomes, but no longer than until `deadline`, and takes all that have arrived. Only
+    /// one thread may wait.
     pub(crate) fn wait(&self, count: usize, deadline: Instant) -> HashMap<Id, Outcome> {
         let mut outcomes = self.outcomes.lock();
         outcomes.awaited = count;
         while outcomes.came.len() < count && !self.came.wait_until(&mut outcomes, deadline).timed_out() {}
         std::mem::take(&mut outcomes.came)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_orders_of_an_upgrade_share_the_room_for_states() {
+        let room = Arc::default();
+        let orders = [(); 2].map(|()| Order::new(Arc::new(()), Duration::ZERO).keeping(&room));
+        let half = vec![0; KEPT_MAX / 2];
+        // Two processes are about to change, each for an order of its own.
+        let copies = [0, 1].map(|at| orders[at].copy(&half));
+        assert!(copies.iter().all(Option::is_some));
+        assert!(orders[0].copy(&[0]).is_none());
+        let [one, other] = copies;
+        // The one stays as it is, the other changes.
+        drop(one);
+        orders[1].keep(Id::NONE, other);
+        assert!(orders[0].copy(&half[..KEPT_MAX / 4]).is_some());
+        let again = orders[1].copy(&half);
+        assert!(again.is_some() && orders[0].copy(&[0]).is_none());
+        drop((again, orders[1].take_kept()));
+        assert_eq!(room.0.load(Ordering::Relaxed), KEPT_MAX);
+    }
+
+    #[test]
+    fn without_room_no_state_is_copied() {
+        let order = Order::new(Arc::new(()), Duration::ZERO);
+        assert!(order.copy(&[1]).is_none());
+        let order = Order::rehearsal(Arc::new(()), Duration::ZERO);
+        assert!(order.copy(&[1]).is_none());
     }
 }

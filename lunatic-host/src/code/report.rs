@@ -1,33 +1,34 @@
-//! What an upgrade is asked to do, and what it reports.
+//! The settings and the report of an upgrade.
 
 use std::time::Duration;
 
 use lunatic_kernel::address::Id;
 use lunatic_module::identity::CodeId;
 
-/// How a system is brought to another version. The default changes one process first, watches it for ten seconds, and then changes
-/// the others, parents before children.
+/// How to upgrade a system to another version. By default, one process changes first and is watched for ten seconds;
+/// then the others change, parents before children.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct UpgradeConfig {
-    /// Nothing is changed: for each kind of process the new version reads the state of one, and the result is told.
+    /// Change nothing: the new version reads the state of one process of each kind, and the result is reported.
     pub rehearse_only: bool,
-    /// Goes on though some kinds of processes cannot change; they stay as they are.
+    /// Continue even if some kinds of processes cannot change; these stay in their version.
     pub is_partial: bool,
     /// Which processes change first.
     pub canary: Canary,
-    /// How long these are watched before the others change.
+    /// How long to watch these before the others change.
     pub watch: Duration,
     /// How long an instance may take to read the state of one process.
     pub time_limit: Duration,
-    /// How long processes are waited for that do not come to their point of change.
+    /// How long to wait for processes that do not reach their point of change.
     pub patience: Duration,
-    /// How many processes change at once.
-    pub batch: usize,
-    /// Children change before their parents, and not after them.
+    /// How many processes are asked to change at the same time. `None`: one for every four processes that wait for a worker,
+    /// but at least 32 and at most 256.
+    pub batch: Option<usize>,
+    /// Children change before their parents, instead of after them.
     pub children_first: bool,
-    /// On the way back, a process whose state the former version cannot read gets the state that it had when it left that version:
-    /// it forgets what it has done since. Else it stays in the new version.
+    /// During a rollback, a process whose state the former version cannot read gets the state with which it left that
+    /// version, and so loses later changes. Otherwise it stays in the new version.
     pub restores_saved: bool,
 }
 
@@ -40,54 +41,62 @@ impl Default for UpgradeConfig {
             watch: Duration::from_secs(10),
             time_limit: Duration::from_secs(5),
             patience: Duration::from_secs(60),
-            batch: 16,
+            batch: None,
             children_first: false,
             restores_saved: true,
         }
     }
 }
 
-/// Which processes change first, and are watched.
+/// The processes that change first and are watched. If there are processes that can change, and none of these does, the
+/// upgrade is refused.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Canary {
-    /// None: all change at once.
+    /// None: all processes change without being watched first.
     None,
-    /// So many.
+    /// This many; 0 is the same as [`None`](Self::None).
     Count(usize),
-    /// So many of a hundred, and at least one.
+    /// This percentage, and at least one.
     Percent(f64),
-    /// Those with a registered name, or a name of their entry, that has this in it.
+    /// Those with this text in a registered name or in the name of their entry.
     Named(String),
 }
 
-/// How an upgrade stands.
+impl Canary {
+    /// Whether any process is to change first.
+    pub(super) fn is_wanted(&self) -> bool {
+        !matches!(self, Self::None | Self::Count(0))
+    }
+}
+
+/// The phase of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpgradePhase {
-    /// The new version is compared with what runs, and reads the state of one process of each kind.
+    /// The new version is compared with the running ones, and reads the state of one process of each kind.
     Checking,
     /// The first processes change.
     Canary,
-    /// These are watched.
+    /// The first processes are watched.
     Watching,
     /// The others change.
     Changing,
-    /// All is done.
+    /// The upgrade is complete.
     Done,
-    /// It was checked, and that is all that was asked for.
+    /// The check is complete, and nothing else was requested.
     Rehearsed,
     /// Nothing was changed, for this reason.
     Refused(String),
-    /// All that had changed goes back to its former version, for this reason.
+    /// All processes that had changed return to their former version, for this reason.
     RollingBack(String),
-    /// All that had changed has gone back.
+    /// All processes that had changed have returned, for this reason.
     RolledBack(String),
 }
 
 impl UpgradePhase {
-    /// What it is called: `checking`, `canary`, `watching`, `changing`, `done`, `rehearsed`, `refused`, `rolling back` or
-    /// `rolled back`.
+    /// The name of the phase: `checking`, `canary`, `watching`, `changing`, `done`, `rehearsed`, `refused`, `rolling
+    /// back` or `rolled back`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Checking => "checking",
@@ -102,7 +111,7 @@ impl UpgradePhase {
         }
     }
 
-    /// Why it was refused, or goes back.
+    /// Why the upgrade was refused or is rolled back.
     pub fn why(&self) -> Option<&str> {
         match self {
             Self::Refused(why) | Self::RollingBack(why) | Self::RolledBack(why) => Some(why),
@@ -119,47 +128,46 @@ impl UpgradePhase {
     }
 }
 
-/// Processes that go on at the same function.
+/// Processes that continue at the same function.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpgradeKind {
-    /// The function that the other version is asked for.
+    /// The function that the other version must have.
     pub entry: String,
-    /// How many processes offer to go on there.
+    /// How many processes offer to continue there.
     pub processes: usize,
-    /// Why the other version cannot have them, if it cannot.
+    /// Why the other version cannot take them over, if it cannot.
     pub misfit: Option<String>,
-    /// The other version has read the state of one of them.
+    /// Whether the other version has read the state of one of them.
     pub is_tried: bool,
 }
 
-/// What an upgrade has done so far.
+/// The progress of an upgrade.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpgradeReport {
     /// The number of the version that was current before.
     pub from: u32,
-    /// The number of the version that the system is brought to.
+    /// The number of the new version.
     pub to: u32,
-    /// The code of that version.
+    /// The code of the new version.
     pub code: CodeId,
-    /// How it stands.
+    /// The current phase.
     pub phase: UpgradePhase,
-    /// What can change, by the name of the function.
+    /// The kinds of processes, by the name of their function.
     pub kinds: Vec<UpgradeKind>,
-    /// Processes that run the new version.
+    /// How many processes run the new version.
     pub changed: usize,
-    /// Processes that stay in their version, because it was tried and did not work.
+    /// How many processes stay in their version because the attempt failed.
     pub kept: usize,
-    /// Why, of the first of them.
+    /// The reasons, for the first of these processes.
     pub refusals: Vec<(Id, String)>,
-    /// Processes that have not come to their point of change. They change when they do.
+    /// How many processes have not reached their point of change. They change when they do.
     pub waiting: usize,
-    /// Processes that have no point of change: they stay in their version to their end.
+    /// How many processes have no point of change: they stay in their version until they end.
     pub without_point: usize,
-    /// How long processes stood still: half of them no longer than the first, 99 of a hundred no longer than the second, and none
-    /// longer than the third.
+    /// How long processes were paused: at the median, at the 99th percentile, and at most.
     pub pauses: [Duration; 3],
-    /// How long it took, or takes.
+    /// How long the upgrade has taken so far, or took.
     pub time: Duration,
 }

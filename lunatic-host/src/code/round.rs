@@ -1,4 +1,4 @@
-//! Having processes change, so many at a time.
+//! Changes processes in batches.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -6,23 +6,35 @@ use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
 
-use super::Heard;
 use super::order::{Order, Outcome};
+use super::{Heard, Offer};
 use crate::module::Module;
 use crate::wasm::{Kernel, Process};
 
-/// So often it is looked at who has ended, and whether all is to stop.
+/// How often to check which processes have ended, and whether to stop.
 pub(super) const LOOK_EVERY: Duration = Duration::from_millis(10);
+
+/// How long a round that was stopped waits for processes that had begun to change. They cannot accept the version any
+/// more, and usually report within a time slice.
+const STOPPED: Duration = Duration::from_secs(1);
+
+/// The smallest number of processes that are asked to change at the same time, unless the configuration sets the number. A change takes
+/// about 60 µs, so on two cores these delay a process that can run by about a millisecond. An estimate, not a measurement.
+const BATCH_MIN: usize = 32;
+/// The largest number of processes that are asked to change at the same time, unless the configuration sets the number.
+const BATCH_MAX: usize = 256;
+/// For each group of this many processes that wait for a worker, one process is asked to change.
+const WAITING_PER_CHANGE: usize = 4;
 
 /// An order for many processes.
 pub(super) struct Round<'a> {
     pub(super) kernel: &'a Kernel,
     pub(super) order: Arc<Order<Module>>,
-    /// So many are asked to change at once: who waits for one that waits for its turn stands still for longer.
-    pub(super) batch: usize,
-    /// So long is waited for each.
+    /// How many processes are asked to change at the same time. `None`: as many as the load suggests.
+    pub(super) batch: Option<usize>,
+    /// How long to wait for each.
     pub(super) patience: Duration,
-    /// Whether to stop at once.
+    /// Whether to stop immediately.
     pub(super) is_stopped: &'a dyn Fn() -> bool,
 }
 
@@ -32,16 +44,17 @@ struct Asked<'a> {
     since: Instant,
 }
 
-/// What became of a round.
+/// The result of a round.
 pub(super) struct Done<'a> {
-    /// It was stopped before all had changed. Those that were asked and had not begun do not change any more.
+    /// It was stopped before all had changed. Processes that had not accepted the version by then will not change.
     pub(super) is_stopped: bool,
-    /// Those that were waited for in vain. They change when they come to their point of change.
+    /// Processes that did not reach their point of change in time. Unless the round was stopped, they change when they
+    /// do.
     pub(super) late: Vec<&'a Arc<Process>>,
 }
 
 impl Round<'_> {
-    /// Asks all of the processes, and calls `note` with what becomes of each.
+    /// Asks all of the processes, and calls `note` with the outcome of each.
     pub(super) fn run<'a>(
         &self,
         processes: impl IntoIterator<Item = &'a Arc<Process>>,
@@ -54,7 +67,7 @@ impl Round<'_> {
         loop {
             let room = match is_stopped {
                 true => 0,
-                false => self.batch.max(1).saturating_sub(asked.len()),
+                false => self.batch(asked.len()).saturating_sub(asked.len()),
             };
             for process in to_ask.by_ref().take(room) {
                 place(self.kernel, process, &self.order);
@@ -64,7 +77,7 @@ impl Round<'_> {
             if asked.is_empty() {
                 return Done { is_stopped, late };
             }
-            // The others go on meanwhile, so nobody has to wait for the last one of a batch.
+            // The others continue meanwhile, so nothing waits for the last process of a batch.
             let some = asked.len().div_ceil(2);
             for (id, outcome) in self.order.wait(some, Instant::now() + LOOK_EVERY) {
                 if asked.remove(&id).is_some() {
@@ -73,20 +86,35 @@ impl Round<'_> {
             }
             if looked.elapsed() >= LOOK_EVERY {
                 looked = Instant::now();
-                self.give_up(&mut asked, &mut late, looked);
+                let patience = if is_stopped { STOPPED } else { self.patience };
+                self.give_up(&mut asked, &mut late, patience, looked);
                 if !is_stopped && (self.is_stopped)() {
                     is_stopped = true;
-                    // Who has begun already comes soon.
-                    asked.retain(|_, asked| !asked.process.local.code.withdraw(&self.order));
+                    asked.retain(|_, asked| {
+                        asked.since = looked;
+                        !take_back(self.kernel, asked.process, &self.order)
+                    });
                 }
             }
         }
     }
 
-    /// Forgets those that have ended, and those that were waited for long enough.
-    fn give_up<'a>(&self, asked: &mut HashMap<Id, Asked<'a>>, late: &mut Vec<&'a Arc<Process>>, now: Instant) {
+    /// How many processes to ask at the same time, if `asked` have been asked and have not changed yet.
+    fn batch(&self, asked: usize) -> usize {
+        self.batch
+            .map_or_else(|| suggested(self.kernel.queues().len(), asked), |batch| batch.max(1))
+    }
+
+    /// Removes processes that have ended, and those that have been waited for long enough.
+    fn give_up<'a>(
+        &self,
+        asked: &mut HashMap<Id, Asked<'a>>,
+        late: &mut Vec<&'a Arc<Process>>,
+        patience: Duration,
+        now: Instant,
+    ) {
         asked.retain(|id, asked| {
-            let is_late = now.saturating_duration_since(asked.since) >= self.patience;
+            let is_late = now.saturating_duration_since(asked.since) >= patience;
             let is_alive = self.kernel.is_alive(*id);
             if is_late && is_alive {
                 late.push(asked.process);
@@ -96,14 +124,65 @@ impl Round<'_> {
     }
 }
 
-/// Asks a process to change, if it offers a point of change.
-pub(super) fn place(kernel: &Kernel, process: &Arc<Process>, order: &Arc<Order<Module>>) {
-    let Some(offer) = process.local.code.place(order) else {
-        return;
-    };
+/// How many processes to ask at the same time, if `queued` processes wait for a worker. Up to `asked` of them wait because they were asked.
+///
+/// A process that was asked changes when a worker takes it from a queue, and the processes behind it in the queue wait for that. On an idle
+/// host, a small number delays no other process. On a busy host, the same number would spend its time in the queues, and the upgrade would
+/// take several times as long. There, processes already wait for each other, and some more changes add little to that.
+fn suggested(queued: usize, asked: usize) -> usize {
+    (queued.saturating_sub(asked) / WAITING_PER_CHANGE).clamp(BATCH_MIN, BATCH_MAX)
+}
+
+/// Asks a process to change, if it offers a point of change. Returns the order that this one replaces.
+pub(super) fn place(kernel: &Kernel, process: &Arc<Process>, order: &Arc<Order<Module>>) -> Option<Arc<Order<Module>>> {
+    let (offer, former) = process.local.code.place(order)?;
+    tell(kernel, process, offer);
+    former
+}
+
+/// Puts an order back that a rehearsal has replaced.
+pub(super) fn place_again(kernel: &Kernel, process: &Arc<Process>, order: Arc<Order<Module>>) {
+    if let Some(offer) = process.local.code.place_again(order) {
+        tell(kernel, process, offer);
+    }
+}
+
+/// Tells a process that an order is pending.
+fn tell(kernel: &Kernel, process: &Arc<Process>, offer: Offer) {
     match offer.heard {
         Heard::Asks => {}
         Heard::Mail => kernel.tell_of_change(process),
         Heard::Interrupt => kernel.wake(process),
+    }
+}
+
+/// Takes an order back: afterwards, the process changes no more because of it. If the process has begun, the order is
+/// revoked for all, and this returns false: it is about to report, or has changed before.
+pub(super) fn take_back(kernel: &Kernel, process: &Arc<Process>, order: &Arc<Order<Module>>) -> bool {
+    let is_withdrawn = process.local.code.withdraw(order);
+    if !is_withdrawn {
+        order.revoke();
+        // It may wait in its trial.
+        kernel.wake(process);
+    }
+    is_withdrawn
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_more_wait_for_a_worker_the_more_change_at_the_same_time() {
+        for (queued, asked, expected) in [
+            (0, 0, BATCH_MIN),
+            (32, 32, BATCH_MIN),
+            (10, 16, BATCH_MIN),
+            (416, 16, 100),
+            (500, 100, 100),
+            (100_000, 16, BATCH_MAX),
+        ] {
+            assert_eq!(suggested(queued, asked), expected, "{queued} {asked}");
+        }
     }
 }

@@ -1,16 +1,16 @@
-//! The settings of an upgrade as text: what is said to the admin door, and what a guest says.
+//! The settings of an upgrade as text, as the admin door and guests pass them.
 
 use std::time::Duration;
 
 use super::report::{Canary, UpgradeConfig};
 
-/// The longest time that can be said: a day.
+/// The longest time that can be set: a day.
 const SECONDS_MAX: Duration = Duration::from_secs(86_400);
-/// The most processes that can be said to change at once.
+/// The largest batch that can be set.
 const BATCH_MAX: usize = 10_000;
 
 impl UpgradeConfig {
-    /// Sets what `name` stands for to what `value` says.
+    /// Sets the setting `name` to `value`.
     ///
     /// | name | value | sets |
     /// |---|---|---|
@@ -18,13 +18,13 @@ impl UpgradeConfig {
     /// | `partial` | `yes` or `no` | [`is_partial`](Self::is_partial) |
     /// | `canary` | `none`, a number, a number and `%`, or `name:` and a part of a name | [`canary`](Self::canary) |
     /// | `watch`, `limit`, `patience` | seconds, up to 86400; may have a fraction | [`watch`](Self::watch), [`time_limit`](Self::time_limit), [`patience`](Self::patience) |
-    /// | `batch` | a number from 1 to 10000 | [`batch`](Self::batch) |
+    /// | `batch` | `auto`, or a number from 1 to 10000 | [`batch`](Self::batch) |
     /// | `restore` | `yes` or `no` | [`restores_saved`](Self::restores_saved) |
     /// | `children-first` | `yes` or `no` | [`children_first`](Self::children_first) |
     ///
     /// # Errors
     ///
-    /// A text that says what is expected in place of it.
+    /// A text that says which value is expected.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), String> {
         let wrong = |expected: &str| format!("`{name}={value}`: give {expected}");
         let yes = || match value {
@@ -41,7 +41,7 @@ impl UpgradeConfig {
         let count = || {
             let count = value.parse().ok();
             let allowed = count.filter(|count| (1..=BATCH_MAX).contains(count));
-            allowed.ok_or_else(|| wrong("a number from 1 to 10000"))
+            allowed.ok_or_else(|| wrong("auto, or a number from 1 to 10000"))
         };
         match name {
             "rehearse" => self.rehearse_only = yes()?,
@@ -50,7 +50,8 @@ impl UpgradeConfig {
             "watch" => self.watch = seconds()?,
             "limit" => self.time_limit = seconds()?,
             "patience" => self.patience = seconds()?,
-            "batch" => self.batch = count()?,
+            "batch" if value == "auto" => self.batch = None,
+            "batch" => self.batch = Some(count()?),
             "restore" => self.restores_saved = yes()?,
             "children-first" => self.children_first = yes()?,
             _ => return Err(format!("`{name}` cannot be said")),
@@ -101,8 +102,10 @@ mod tests {
         expected.canary = Canary::Named("a b".into());
         expected.watch = Duration::from_millis(500);
         (expected.time_limit, expected.patience) = (Duration::from_secs(2), Duration::from_secs(3));
-        (expected.batch, expected.restores_saved) = (7, false);
+        (expected.batch, expected.restores_saved) = (Some(7), false);
         assert_eq!(read, expected);
+        read.set("batch", "auto").unwrap();
+        assert_eq!(read.batch, None);
         for (text, expected) in [
             ("none", Canary::None),
             ("3", Canary::Count(3)),

@@ -1,4 +1,4 @@
-//! The versions of a system's code: those that were current since the system began, by number.
+//! The versions of a system's code, by number: those that have been current since the system began.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
@@ -12,10 +12,10 @@ use super::Module;
 pub(crate) struct Versions<M>(Mutex<State<M>>);
 
 struct State<M> {
-    /// Those that somebody may run still; modules that no process has any more are gone, and forgotten.
+    /// The versions that processes may still run; modules that no process uses any more are gone.
     known: Vec<(u32, Weak<M>)>,
     current: (u32, Arc<M>),
-    /// The number that was given last.
+    /// The number that was assigned last.
     last: u32,
 }
 
@@ -23,11 +23,11 @@ struct State<M> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct VersionInfo {
-    /// Its number in the system: 1 for the one that the system began with.
+    /// Its number in the system; the system began with number 1.
     pub number: u32,
-    /// What the file says that it is, and its hash.
+    /// The name and version that the file states, and its hash.
     pub code: CodeId,
-    /// Whether it is the one that the system was brought to last.
+    /// Whether the system was upgraded to it last.
     pub is_current: bool,
     /// How many processes run it.
     pub processes: usize,
@@ -42,8 +42,8 @@ impl<M: Module> Versions<M> {
         }))
     }
 
-    /// The number of a version; a module with the same bytes as a known one has that one's. A module that was never a version,
-    /// because a guest brought it along, has 0.
+    /// The number of a version; a module with the same bytes as a known one has the same number. A module that was
+    /// never a version, because a guest brought it along, has 0.
     pub(crate) fn number_of(&self, module: &Arc<M>) -> u32 {
         let mut state = self.0.lock();
         state.find(module).unwrap_or(0)
@@ -55,12 +55,12 @@ impl<M: Module> Versions<M> {
         known.iter().any(|(_, module)| module.as_ptr().addr() == identity)
     }
 
-    /// The version that is current, and its number.
+    /// The current version and its number.
     pub(crate) fn current(&self) -> (u32, Arc<M>) {
         self.0.lock().current.clone()
     }
 
-    /// The module of a version: `module` itself, or the one with the same code that is known already; with its number.
+    /// The module of a version, with its number: `module` itself, or a known one with the same code.
     pub(crate) fn add(&self, module: &Arc<M>) -> (u32, Arc<M>) {
         let mut state = self.0.lock();
         if let Some(number) = state.find(module) {
@@ -69,18 +69,21 @@ impl<M: Module> Versions<M> {
                 return (number, known);
             }
         }
+        // Each upgrade adds one, and the list may never be asked for.
+        state.known.retain(|(_, module)| module.strong_count() > 0);
         state.last += 1;
         let number = state.last;
         state.known.push((number, Arc::downgrade(module)));
         (number, module.clone())
     }
 
-    /// The system has been brought to this version.
+    /// Makes this version the current one.
     pub(crate) fn set_current(&self, number: u32, module: Arc<M>) {
         self.0.lock().current = (number, module);
     }
 
-    /// All that somebody runs, and the current one, by number. `counts` has how many processes run the module at each address.
+    /// The versions that processes run, and the current one, by number. `counts` holds the number of processes per
+    /// address of a module.
     pub(crate) fn list(&self, counts: &HashMap<usize, usize>) -> Vec<VersionInfo> {
         let mut state = self.0.lock();
         let current = state.current.0;

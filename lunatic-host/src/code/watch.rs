@@ -1,4 +1,4 @@
-//! How those do that have changed first.
+//! Watches the processes that have changed first.
 
 use std::sync::Arc;
 
@@ -8,27 +8,28 @@ use super::candidates::{Candidate, Part};
 use crate::module::Module;
 use crate::wasm::Kernel;
 
-/// A mailbox has grown if it holds so many more entries than before, and twice as many.
+/// A mailbox has grown if it holds this many more entries than before, and at least twice as many.
 const GROWTH: usize = 1000;
-/// Fewer failures of children and helpers than this say nothing.
+/// Fewer failures of children and helpers than this are ignored.
 const FAILURES_MIN: u64 = 3;
-/// So many times as often as in the other versions must processes fail, for their number, in the new one.
+/// The new version is worse if its processes fail this many times as often as those of other versions, relative to
+/// their number.
 const FAILURES_RATIO: u64 = 2;
 
-/// What there was when the first processes had changed.
+/// The state when the first processes had changed.
 pub(super) struct Watch {
-    /// Those that changed first, and how many entries their mailboxes held.
+    /// The processes that changed first, and how many entries their mailboxes held.
     canaries: Vec<(Candidate, usize)>,
     module: Arc<Module>,
     others: Vec<Arc<Module>>,
     failed: u64,
     others_failed: u64,
-    /// Failures in the new version when processes were counted last, which takes long.
+    /// Failures in the new version when processes were last counted, which takes long.
     counted_at: u64,
 }
 
 impl Watch {
-    /// Begins, before the first processes change.
+    /// Begins to watch, before the first processes change.
     pub(super) fn begin(canaries: &[Candidate], module: &Arc<Module>) -> Self {
         let mut others: Vec<Arc<Module>> = Vec::new();
         for canary in canaries {
@@ -48,7 +49,7 @@ impl Watch {
         }
     }
 
-    /// Why all is to go back, if it is.
+    /// Why the upgrade must be rolled back, if it must.
     pub(super) fn look(&mut self, kernel: &Kernel, part: &Part<'_>) -> Option<String> {
         let canaries = self.canaries.iter();
         let why = canaries
@@ -80,13 +81,13 @@ fn failures(modules: &[Arc<Module>]) -> u64 {
     modules.iter().map(|module| module.failures()).sum()
 }
 
-/// Whether failures are as many for the number of processes as to be more than chance.
+/// Whether there are too many failures for the number of processes to be chance.
 fn fail_more(new: (u64, usize), others: (u64, usize)) -> bool {
     let per = |(failed, count): (u64, usize)| u128::from(failed) * 1_000_000 / count.max(1) as u128;
     new.0 >= FAILURES_MIN && per(new) > per(others) * u128::from(FAILURES_RATIO)
 }
 
-/// What is wrong with one that changed first.
+/// What is wrong with a process that changed first.
 fn trouble(kernel: &Kernel, canary: &Candidate, before: usize) -> Option<String> {
     let id = canary.process.id;
     if !kernel.is_alive(id) {

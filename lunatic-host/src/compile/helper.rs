@@ -1,9 +1,9 @@
-//! The helper: another process of the system that compiles one module, and what it and the host say to each other.
+//! The helper: an operating-system process that compiles one module, and its protocol with the host.
 //!
-//! The host writes a [`Head`] and the file to the helper's standard input, and closes it. The helper writes one byte that says
-//! what follows, the length, and an artifact or the text of an error. Then it ends. It has no descriptor of the host's but this
-//! one, and nothing of its environment. Before it reads the file, it gives up all of the user's rights that the system lets it
-//! give up ([`lunatic_confine::helper`]).
+//! The host writes a [`Head`] and the file to the helper's standard input, and closes it. The helper answers with a
+//! byte for the kind of the answer, its length, and an artifact or the text of an error. Then it exits. It inherits no
+//! other descriptor of the host, and nothing of its environment. Before it reads the file, it gives up all of the
+//! user's rights that the operating system lets it give up ([`lunatic_confine::helper`]).
 
 use std::env;
 use std::ffi::OsString;
@@ -16,9 +16,9 @@ use rustix::process::{Resource, Rlimit, nice, setrlimit};
 use crate::engine::{self, Layout};
 use crate::module::{LoadError, artifact};
 
-/// What the helper is called with.
+/// The argument that makes a program a helper.
 const ARGUMENT: &str = "lunatic-compile-helper";
-/// How much less than a worker a helper gets of a core that both want.
+/// The nice value of a helper, which gives it less of a contended core than a worker.
 const NICE: i32 = 5;
 
 /// The program that compiles the modules that guests bring along, in a process of its own: see
@@ -30,7 +30,7 @@ const NICE: i32 = 5;
 /// use lunatic_host::{CompileHelper, Runtime};
 ///
 /// fn main() -> anyhow::Result<()> {
-///     // First of all: if the program was started as a helper, this does not return.
+///     // Must come first: if the program was started as a helper, this does not return.
 ///     let helper = CompileHelper::this_program();
 ///     let runtime = Runtime::builder().compile_helper(helper).build()?;
 ///     # drop(runtime);
@@ -41,14 +41,14 @@ const NICE: i32 = 5;
 pub struct CompileHelper(PathBuf);
 
 impl CompileHelper {
-    /// This program, as its own helper. To be called at the beginning of `main`, before anything that has an effect: in a process
-    /// that was started as a helper it compiles the module, and ends the process.
+    /// Uses this program as its own helper. Call this at the beginning of `main`, before anything with side effects: in
+    /// a process that was started as a helper, it compiles the module and exits.
     pub fn this_program() -> Self {
         let mut args = env::args_os().skip(1);
         if args.next() == Some(OsString::from(ARGUMENT)) && args.next().is_none() {
             exit(i32::from(serve().is_err()));
         }
-        // Linux finds this program by that name even if its file has been replaced by one of another version.
+        // On Linux, this path leads to this program even if its file has been replaced by another version.
         let path = if cfg!(target_os = "linux") {
             Ok(PathBuf::from("/proc/self/exe"))
         } else {
@@ -57,8 +57,8 @@ impl CompileHelper {
         Self(path.unwrap_or_default())
     }
 
-    /// Another program, which calls [`this_program`](Self::this_program) and was built with the same version of this crate, such
-    /// as `lunatic`.
+    /// Uses another program, such as `lunatic`, which must call [`this_program`](Self::this_program) and be built with
+    /// the same version of this crate.
     pub fn at(program: impl Into<PathBuf>) -> Self {
         Self(program.into())
     }
@@ -66,21 +66,21 @@ impl CompileHelper {
     pub(super) fn command(&self) -> Command {
         let mut command = Command::new(&self.0);
         command.arg(ARGUMENT).env_clear();
-        // The allocator of `lunatic` would take a GiB in advance, which counts as memory of the helper.
+        // The allocator of `lunatic` would reserve 1 GiB, which counts as memory of the helper.
         command.env("MIMALLOC_ARENA_RESERVE", "32MiB");
         command
     }
 }
 
-/// What the host says before the file.
+/// What the host sends before the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Head {
     pub(super) layout: Layout,
-    /// The settings of the engine that the code is for.
+    /// The settings of the engine for which to compile.
     pub(super) settings: u64,
-    /// Seconds on a core after which the system ends the helper, should the host not do so.
+    /// Seconds of CPU time after which the operating system ends the helper, in case the host does not.
     pub(super) seconds: u64,
-    /// Bytes of memory that the helper may have.
+    /// Bytes of memory that the helper may use.
     pub(super) memory: u64,
 }
 
@@ -112,7 +112,7 @@ impl Head {
     }
 }
 
-/// What an answer begins with: a byte for its kind, and its length.
+/// The length of the head of an answer: a byte for its kind, and its length.
 pub(super) const ANSWER_HEAD: usize = 9;
 
 /// Kinds of answers.
@@ -120,7 +120,7 @@ const ARTIFACT: u8 = 1;
 const INVALID: u8 = 2;
 const FAILED: u8 = 3;
 
-/// The length of an answer that begins so; `None` if no helper begins so.
+/// The length of an answer with this head; `None` if the head is invalid.
 pub(super) fn answer_len(head: &[u8; ANSWER_HEAD]) -> Option<u64> {
     let [ARTIFACT..=FAILED, len @ ..] = head else {
         return None;
@@ -128,7 +128,7 @@ pub(super) fn answer_len(head: &[u8; ANSWER_HEAD]) -> Option<u64> {
     Some(u64::from_le_bytes(*len))
 }
 
-/// What a complete answer says.
+/// Decodes a complete answer.
 pub(super) fn answer(kind: u8, bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
     if kind == ARTIFACT {
         return Ok(bytes);
@@ -140,16 +140,16 @@ pub(super) fn answer(kind: u8, bytes: Vec<u8>) -> Result<Vec<u8>, LoadError> {
     })
 }
 
-/// What the helper does.
+/// The work of the helper.
 fn serve() -> io::Result<()> {
     let mut input = io::stdin().lock();
     let mut head = [0; Head::SIZE];
     input.read_exact(&mut head)?;
     let head = Head::from_bytes(&head).ok_or(io::ErrorKind::InvalidData)?;
     limit(&head);
-    // It may look at the processor and the machine.
+    // This may examine the processor and the machine, so it comes before confinement.
     let compiler = compiler(&head);
-    // What the system cannot do, it does not do: the limits hold in any case.
+    // If the operating system cannot confine it, the limits still hold.
     lunatic_confine::helper();
     let mut file = Vec::new();
     input.read_to_end(&mut file)?;
@@ -166,7 +166,7 @@ fn serve() -> io::Result<()> {
     output.flush()
 }
 
-/// Sets what the system holds the helper to. Where it has no such limit, the host's own are left.
+/// Sets limits in the operating system. Where it does not support them, the host's own limits remain.
 fn limit(head: &Head) {
     let limit = |resource, max| {
         let max = Some(max);
@@ -179,19 +179,19 @@ fn limit(head: &Head) {
         );
     };
     limit(Resource::Cpu, head.seconds);
-    // With what it has had from the beginning.
+    // The limit includes the memory that it has used from the start.
     let begun = lunatic_memory::data_memory().unwrap_or(0) as u64;
     limit(Resource::Data, head.memory.saturating_add(begun));
-    // It writes no files, and leaves none behind when it ends badly.
+    // It writes no files, not even a core dump.
     limit(Resource::Fsize, 0);
     limit(Resource::Core, 0);
     let _ = nice(NICE);
-    // Not to outlive the host.
+    // It must not outlive the host.
     #[cfg(target_os = "linux")]
     let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL));
 }
 
-/// What compiles a file as the host wants it.
+/// Prepares a compiler with the settings of the host.
 fn compiler(head: &Head) -> Result<impl FnOnce(&[u8]) -> Result<Vec<u8>, LoadError> + use<>, LoadError> {
     let engine = engine::for_compiling(head.layout).map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     if artifact::settings(&engine) != head.settings {

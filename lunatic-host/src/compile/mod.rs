@@ -1,13 +1,13 @@
-//! Compiling what guests bring along: a helper for each module, a few at once, in turns.
+//! Compiles the modules that guests bring along: one helper per module, a few at a time, in turns.
 //!
-//! | file | what it is |
+//! | file | purpose |
 //! |---|---|
-//! | `turns.rs` | who compiles next |
-//! | `helper.rs` | what the helper does, and what it and the host say to each other |
+//! | `turns.rs` | decides who compiles next |
+//! | `helper.rs` | the helper and its protocol |
 //! | `watch.rs` | the thread of the host that charges for a helper and ends it |
 //!
-//! A compiler cannot be stopped, and its memory cannot be counted, unless it is a process of the system. Why it is so, and what
-//! it costs, is in `docs/internals/compiling.md`.
+//! Only if a compiler is an operating-system process can it be stopped and its memory be measured.
+//! `docs/internals/compiling.md` gives the reasons and the costs.
 
 mod helper;
 mod turns;
@@ -29,18 +29,19 @@ use crate::module::LoadError;
 
 /// The largest file that a guest can have compiled, in bytes: 64 MiB.
 pub(crate) const FILE_MAX: usize = 64 << 20;
-/// The largest artifact that is taken from a helper, in bytes: 256 MiB.
+/// The largest artifact that is accepted from a helper, in bytes: 256 MiB.
 const ARTIFACT_MAX: usize = 256 << 20;
 
-/// What compiling the modules of guests may take: see [`RuntimeBuilder::compile_limits`](crate::RuntimeBuilder::compile_limits).
+/// Limits for compiling the modules of guests: see
+/// [`RuntimeBuilder::compile_limits`](crate::RuntimeBuilder::compile_limits).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CompileLimits {
-    /// Modules that are compiled at once; more wait for their turn. By default one per core that this program may use. 0 counts
-    /// as 1.
+    /// How many modules are compiled at a time; more wait for their turn. By default one per core that this program may
+    /// use. 0 counts as 1.
     pub at_once: usize,
-    /// Time on a core for one module, by default 10 seconds. Only a helper is held to it.
+    /// CPU time for one module, by default 10 seconds. Only enforced for helpers.
     pub time: Duration,
-    /// Bytes of memory of one helper, by default 1 GiB. Only Linux holds a helper to it.
+    /// Memory of one helper in bytes, by default 1 GiB. Only enforced on Linux.
     pub memory: usize,
 }
 
@@ -54,18 +55,18 @@ impl Default for CompileLimits {
     }
 }
 
-/// What all guests of a runtime compile with.
+/// The compiler that all guests of a runtime share.
 pub(crate) struct Compiler {
     turns: Arc<Turns>,
     helper: Option<CompileHelper>,
     limits: CompileLimits,
 }
 
-/// What a helper is to compile.
+/// The order for a helper.
 pub(crate) struct Order {
     pub(crate) file: Arc<[u8]>,
     pub(crate) layout: Layout,
-    /// The settings of the engine that the code is for.
+    /// The settings of the engine for which to compile.
     pub(crate) settings: u64,
 }
 
@@ -78,21 +79,21 @@ impl Compiler {
         }
     }
 
-    /// Waits until it is one's turn to compile. `path` says who asks: see [`turns`].
+    /// Waits for a turn to compile. `path` identifies who asks: see [`turns`].
     pub(crate) async fn turn(&self, path: &[u64]) -> Arc<Turn> {
         Arc::new(self.turns.take(path).await)
     }
 
-    /// Whether there is a helper. If not, the host has to compile by itself.
+    /// Whether there is a helper. Otherwise the host compiles by itself.
     pub(crate) fn has_helper(&self) -> bool {
         self.helper.is_some()
     }
 
-    /// Has a helper compile, and charges as it goes: its time to `budget`, its memory to `paid`.
+    /// Compiles with a helper, and charges continuously: its CPU time to `budget`, its memory to `paid`.
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the helper is killed within some milliseconds, and the turn ends after that.
+    /// If the future is dropped, the helper is killed within some milliseconds; after that, the turn ends.
     pub(crate) async fn compile(
         &self,
         io: &Io,
@@ -113,7 +114,8 @@ impl Compiler {
             let head = Head {
                 layout: order.layout,
                 settings: order.settings,
-                // Later than the host, which knows more: this is for when the host cannot.
+                // Later than the host's own limit, which leads to a better error: this one applies if the host cannot
+                // act.
                 seconds: limits.time.as_secs().saturating_add(2),
                 memory: limits.memory as u64,
             };
@@ -126,7 +128,7 @@ impl Compiler {
     }
 }
 
-/// While this is there, somebody waits for a module.
+/// While this exists, someone waits for a module.
 struct Wanted(Arc<AtomicBool>);
 
 impl Drop for Wanted {

@@ -1,11 +1,11 @@
-//! Turns at something of which there is only so much at once: who waits, and who is next.
+//! Turns at a scarce resource: who waits, and who is next.
 //!
-//! Who waits has a *path*: the numbers of the groups that it belongs to, from the outermost to the innermost. Groups beside
-//! each other take turns, whatever number of waiters each of them has, and so do the groups within a group. So a group with
-//! twenty waiters delays the one waiter of another by one turn at most, and gains nothing by splitting itself into parts.
+//! Each waiter has a *path*: the numbers of its groups, from the outermost to the innermost. Sibling groups take turns,
+//! however many waiters each has, and so do the groups within a group. A group with twenty waiters therefore delays the
+//! only waiter of another group by at most one turn, and gains nothing by splitting into parts.
 //!
-//! A waiter that goes away leaves its place behind. Places that nobody waits in are passed over, and are removed once they
-//! are more than half of all.
+//! A waiter that gives up leaves its place behind. Abandoned places are skipped, and removed once they are more than
+//! half of all.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,27 +13,27 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::oneshot::{Receiver, Sender, channel};
 
-/// So few places that nobody waits in any more are left for later.
+/// Fewer abandoned places than this are left for later.
 const GONE_MIN: usize = 64;
 
 /// Hands out turns.
 pub(crate) struct Turns(Mutex<State>);
 
 struct State {
-    /// Turns that nobody has. If there are any, nobody waits.
+    /// Free turns. If there are any, nobody waits.
     free: usize,
     waiting: Group<Sender<Turn>>,
     /// Places in `waiting`.
     places: usize,
-    /// How many waiters have gone away since the last clean-up.
+    /// How many waiters have given up since the last clean-up.
     gone: usize,
 }
 
-/// A turn, until it is dropped.
+/// A turn, held until it is dropped.
 pub(crate) struct Turn(Option<Arc<Turns>>);
 
 impl Turns {
-    /// At most `at_once` turns at a time.
+    /// Hands out at most `at_once` turns at a time.
     pub(crate) fn new(at_once: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             free: at_once,
@@ -47,7 +47,7 @@ impl Turns {
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the next one gets the turn.
+    /// If the future is dropped, the next waiter gets the turn.
     pub(crate) async fn take(self: &Arc<Self>, path: &[u64]) -> Turn {
         let turn = {
             let mut state = self.0.lock();
@@ -66,7 +66,7 @@ impl Turns {
             .expect("a place is not removed while its waiter is there")
     }
 
-    /// Hands a turn that has ended to the next one.
+    /// Passes a turn that has ended to the next waiter.
     fn pass_on(self: Arc<Self>) {
         loop {
             let give = {
@@ -80,7 +80,7 @@ impl Turns {
             };
             match give.send(Turn(Some(self.clone()))) {
                 Ok(()) => return,
-                // Nobody waits there. The turn is not dropped, as that would lead back here.
+                // That waiter has given up. The turn is not dropped, as that would lead back here.
                 Err(mut turn) => turn.0 = None,
             }
         }
@@ -95,7 +95,7 @@ impl Drop for Turn {
     }
 }
 
-/// One that waits.
+/// A waiter.
 struct Waiter<'a> {
     turns: &'a Turns,
     turn: Receiver<Turn>,
@@ -103,7 +103,7 @@ struct Waiter<'a> {
 
 impl Drop for Waiter<'_> {
     fn drop(&mut self) {
-        // Most have got their turn.
+        // Most waiters have got their turn.
         if self.turn.is_terminated() {
             return;
         }
@@ -117,16 +117,16 @@ impl Drop for Waiter<'_> {
     }
 }
 
-/// Who waits, as a tree of groups that take turns.
+/// The waiters, as a tree of groups that take turns.
 struct Group<T> {
-    /// Whose turn it is next: the number of a part, or [`OWN`]. Each that is not empty is there once.
+    /// Whose turn is next: the number of a part, or [`OWN`]. Each non-empty one occurs once.
     order: VecDeque<Option<u64>>,
     parts: HashMap<u64, Group<T>>,
-    /// What is in no part.
+    /// Waiters that belong to no part.
     own: VecDeque<T>,
 }
 
-/// Stands for what is in no part.
+/// Stands for the waiters that belong to no part.
 const OWN: Option<u64> = None;
 
 impl<T> Default for Group<T> {
@@ -173,7 +173,7 @@ impl<T> Group<T> {
         item
     }
 
-    /// Removes all that `keep` says nothing for, and returns how many are left.
+    /// Keeps only the waiters for which `keep` returns true, and returns how many are left.
     fn retain(&mut self, keep: &impl Fn(&T) -> bool) -> usize {
         self.own.retain(keep);
         let mut left = self.own.len();

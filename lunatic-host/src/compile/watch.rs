@@ -1,8 +1,8 @@
-//! The host's side of a helper: a thread that gives it a file, takes what it makes of it, and meanwhile charges for its time.
+//! The host's side of a helper: a thread that sends it a file, receives the result, and charges for its time meanwhile.
 //!
-//! The thread waits for the helper in steps of [`STEP`]. After each it charges what the helper has used of a core and has in
-//! memory, and ends it if nobody wants the module any more, if the budget is used up, or if a limit is reached. When this returns, the helper is
-//! gone: it has been waited for.
+//! The thread waits for the helper in steps of [`STEP`]. After each step, it charges for the CPU time and memory that
+//! the helper has used. It kills the helper if nobody wants the module any more, if the budget is used up, or if a
+//! limit is reached. When the thread returns, the helper is gone and has been waited for.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
@@ -20,13 +20,13 @@ use super::helper::{ANSWER_HEAD, CompileHelper, Head, answer, answer_len};
 use super::{ARTIFACT_MAX, CompileLimits};
 use crate::module::LoadError;
 
-/// How often a helper is looked at: the most time that is used and not charged for yet.
+/// How often a helper is checked: the longest time that is used before it is charged.
 const STEP: Duration = Duration::from_millis(10);
 
-/// So much is written or read between two looks.
+/// The most bytes that are written or read between two checks.
 const PART: usize = 256 << 10;
 
-/// What ends a helper before it is done.
+/// Why a helper is stopped early.
 enum Stop {
     /// The asker has gone, or ends because its budget is used up.
     Unwanted,
@@ -49,7 +49,7 @@ pub(super) struct Asker {
     pub(super) gone: Arc<AtomicBool>,
 }
 
-/// Has a helper compile `file`.
+/// Compiles `file` with a helper.
 pub(super) fn run(
     program: &CompileHelper,
     head: Head,
@@ -64,7 +64,7 @@ pub(super) fn run(
     let mut helper = Helper::start(program, limits, asker, paid)
         .map_err(|error| failed(format!("the program that compiles could not be started: {error}")))?;
     let answered = helper.give(head, file).and_then(|()| helper.take());
-    // What it did since the last look.
+    // Charges for the time since the last check.
     let _ = helper.look();
     answered.unwrap_or_else(|stop| Err(helper.why(stop)))
 }
@@ -73,13 +73,13 @@ fn failed(text: impl Into<String>) -> LoadError {
     LoadError::Compile(text.into())
 }
 
-/// A helper that runs; it is killed and waited for when this is dropped.
+/// A running helper. Dropping it kills the helper and waits for it.
 struct Helper<'a> {
     child: Child,
     stream: UnixStream,
-    /// How long it has been on a core, and how much of that has been charged: all.
+    /// The CPU time of the helper, which has all been charged.
     used: Duration,
-    /// What is paid for its memory, and for its answer as far as that is here.
+    /// What is paid for its memory, and for the received part of its answer.
     paid: Receipt,
     answer: usize,
     limits: &'a CompileLimits,
@@ -105,7 +105,7 @@ impl<'a> Helper<'a> {
         })
     }
 
-    /// Writes all that the helper is to read.
+    /// Writes the input of the helper.
     fn give(&mut self, head: Head, file: &[u8]) -> Result<(), Stop> {
         self.write(&head.to_bytes())?;
         for part in file.chunks(PART) {
@@ -158,9 +158,9 @@ impl<'a> Helper<'a> {
         Ok(())
     }
 
-    /// Charges for what the helper has used, and says whether it is to go on.
+    /// Charges for what the helper has used, and checks whether it may continue.
     fn look(&mut self) -> Result<(), Stop> {
-        // Where the system does not tell, it is taken to have computed all the time.
+        // Where the operating system does not report it, assume that it has computed all the time.
         let used = lunatic_memory::process_time(self.child.id()).unwrap_or(self.used + STEP);
         let more = used.saturating_sub(self.used);
         self.used = self.used.max(used);
@@ -171,7 +171,8 @@ impl<'a> Helper<'a> {
         if self.asker.gone.load(Ordering::Relaxed) || budget.is_some_and(Budget::is_spent) {
             return Err(Stop::Unwanted);
         }
-        // What it shares with this program is the code that compiles. Where the system does not tell, only the answer counts.
+        // The code that compiles is shared with this program. Where the operating system does not report memory, only
+        // the answer counts.
         let memory = lunatic_memory::process_memory(self.child.id()).unwrap_or(0);
         self.paid.settle(memory + self.answer).map_err(Stop::Memory)?;
         if self.used > self.limits.time {
@@ -181,7 +182,7 @@ impl<'a> Helper<'a> {
         }
     }
 
-    /// What to say of a helper that has not answered.
+    /// Why a helper has not answered.
     fn why(&mut self, stop: Stop) -> LoadError {
         let CompileLimits { time, memory, .. } = self.limits;
         let took_too_long = || {
@@ -209,9 +210,9 @@ impl<'a> Helper<'a> {
         }
     }
 
-    /// The signal that has ended a helper which has closed its end; `None` if it ended by itself, or does not end.
+    /// The signal that has ended a helper after it closed its end; `None` if it exited by itself, or does not end.
     fn signal(&mut self) -> Option<i32> {
-        /// A process that ends closes its files a little before it has ended.
+        /// A process closes its files a little before it has ended.
         const STEPS: usize = 100;
         for _ in 0..STEPS {
             match self.child.try_wait() {
@@ -226,13 +227,13 @@ impl<'a> Helper<'a> {
 
 impl Drop for Helper<'_> {
     fn drop(&mut self) {
-        // It fails only if the helper is gone.
+        // This fails only if the helper is gone.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Nothing has come or gone yet.
+/// Whether the operation must be repeated later, because nothing could be read or written.
 fn is_early(error: &io::Error) -> bool {
     matches!(
         error.kind(),

@@ -1,4 +1,4 @@
-//! What is said of a process in its dump.
+//! The description of a process in its dump.
 
 use std::fmt::Write as _;
 
@@ -10,13 +10,13 @@ use super::DumpConfig;
 use crate::report::dump::{About, Entry, Rights};
 use crate::wasm::{Kernel, Process};
 
-/// So many entries of a mailbox are in a dump, with so many bytes of each.
+/// The most entries of a mailbox in a dump, and the most bytes of each.
 const ENTRIES_MAX: usize = 100;
 const ENTRY_LEN_MAX: usize = 64;
 /// The longest reason, in bytes.
 const REASON_LEN_MAX: usize = 8 << 10;
 
-/// What is known of a process that does not run. Takes some microseconds.
+/// Describes a process that is not running. Takes some microseconds.
 pub(crate) fn about(kernel: &Kernel, process: &Process, mut reason: String, config: &DumpConfig) -> About {
     let snapshot = kernel.snapshot_of(process);
     let ids = |ids: &[Id]| ids.iter().map(ToString::to_string).collect::<Vec<_>>();

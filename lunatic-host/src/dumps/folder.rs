@@ -1,6 +1,6 @@
-//! The folder of dumps: names that nobody else chooses, files that nobody else reads, and room for one more.
+//! The folder of dumps: names that no guest chooses, private files, and room for one more.
 //!
-//! All is done in the folder that was open at the start, whatever its path leads to by now.
+//! All operations use the folder that was opened at the start, even if its path now leads elsewhere.
 
 use std::fs::{DirBuilder, File};
 use std::io;
@@ -12,17 +12,17 @@ use std::time::Duration;
 use lunatic_kernel::address::Id;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 
-/// What a file is called that is not whole.
+/// The suffix of an incomplete file.
 const PART: &str = ".part";
 
-/// The name of a dump: the time, which orders them, the host's process, and the process.
+/// The name of a dump: the time, by which dumps are ordered, the host's process id, and the process.
 pub(super) fn name(time: Duration, id: Id) -> String {
     let id = id.to_string();
     let (time, pid) = (time.as_millis(), std::process::id());
     format!("lunatic-{time:013}-{pid}-{}.wasm", id.trim_start_matches('#'))
 }
 
-/// Whether a file is called as a dump is, whole or not.
+/// Whether a file has the name of a dump, complete or not.
 fn is_dump(name: &str) -> bool {
     let whole = name.strip_suffix(PART).unwrap_or(name);
     let parts = whole
@@ -42,8 +42,8 @@ impl Folder {
         Ok(Self(rustix::fs::open(path, flags, Mode::empty())?))
     }
 
-    /// Removes files of earlier runs, the oldest first, until there is room for `wanted` bytes more and one file more. The bytes
-    /// that there is room for.
+    /// Removes files of earlier runs, the oldest first, until there is room for `wanted` bytes and one file more.
+    /// Returns the bytes for which there is room.
     pub(super) fn make_room(
         &self,
         own: &[(String, u64)],
@@ -62,7 +62,7 @@ impl Folder {
         Ok(bytes_max.saturating_sub(bytes))
     }
 
-    /// The dumps that are not among `own`, the oldest first, and their bytes.
+    /// The dumps that are not in `own`, the oldest first, and their sizes.
     fn others(&self, own: &[(String, u64)]) -> io::Result<Vec<(String, u64)>> {
         let mut others = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.0)? {
@@ -78,7 +78,7 @@ impl Folder {
         Ok(others)
     }
 
-    /// The bytes of a file; `None` if there is none, or it is something else.
+    /// The size of a file; `None` if it does not exist or is not a regular file.
     fn len(&self, name: &str) -> Option<u64> {
         let found = rustix::fs::statat(&self.0, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
         let is_file = FileType::from_raw_mode(found.st_mode) == FileType::RegularFile;
@@ -89,7 +89,7 @@ impl Folder {
         self.len(name).is_some()
     }
 
-    /// A new file, for its owner alone, which is called otherwise until it is [complete](Self::complete).
+    /// Creates a private file, with another name until it is [complete](Self::complete).
     pub(super) fn create(&self, name: &str) -> io::Result<File> {
         let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let mode = Mode::RUSR | Mode::WUSR;
@@ -100,7 +100,7 @@ impl Folder {
         Ok(rustix::fs::renameat(&self.0, format!("{name}{PART}"), &self.0, name)?)
     }
 
-    /// Removes what is there of a file that cannot be written.
+    /// Removes what exists of a file that cannot be written.
     pub(super) fn give_up(&self, name: &str) {
         let _ = rustix::fs::unlinkat(&self.0, format!("{name}{PART}"), AtFlags::empty());
     }

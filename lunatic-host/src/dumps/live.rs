@@ -1,7 +1,7 @@
-//! A core dump of a process that waits, and goes on waiting.
+//! Core dumps of waiting processes, which then continue to wait.
 //!
-//! It is out of reach of wake-ups while its memory is written, as for a freeze; one that comes meanwhile is made good afterwards. So it is
-//! late by that time at most, and nobody else is.
+//! While its memory is written, a process cannot be woken, as during a freeze; wake-ups that come meanwhile are
+//! delivered afterwards. So the dump delays this process by at most that time, and no other.
 
 use std::fmt;
 
@@ -20,9 +20,9 @@ use crate::wasm::Process;
 pub enum DumpRefusal {
     /// There is no such process, or it has ended.
     Gone,
-    /// It runs, or is about to.
+    /// It is running, or about to run.
     Runs,
-    /// It waits for input or output, or for its share of a core: somebody else may use its memory.
+    /// It waits for input or output, or for its share of a core: its memory may be in use.
     Busy,
 }
 
@@ -39,12 +39,13 @@ impl fmt::Display for DumpRefusal {
 impl std::error::Error for DumpRefusal {}
 
 impl RunningSystem {
-    /// A core dump of a process of this system that waits: what is known of it, and its memory, as far as
-    /// [`bytes_max`](DumpConfig::bytes_max) goes. It has no backtrace. The process is not woken before it is written.
+    /// Returns a core dump of a waiting process of this system: a description and its memory, as far as
+    /// [`bytes_max`](DumpConfig::bytes_max) permits. It has no backtrace. The process is not woken before the dump is
+    /// written.
     ///
     /// # Errors
     ///
-    /// [`DumpRefusal`] if it cannot be dumped now.
+    /// [`DumpRefusal`] if the process cannot be dumped now.
     pub fn dump(&self, id: Id, config: &DumpConfig) -> Result<Vec<u8>, DumpRefusal> {
         let (kernel, system) = self.parts();
         let process = kernel.find(id).ok_or(DumpRefusal::Gone)?;
@@ -65,7 +66,7 @@ impl RunningSystem {
     }
 }
 
-/// Writes the dump of a process that is out of reach of wake-ups.
+/// Writes the dump of a process that cannot be woken.
 fn write(process: &Process, mut about: dump::About, config: &DumpConfig) -> Result<Vec<u8>, DumpRefusal> {
     about.time_ms = super::in_ms(super::now());
     let args = &process.system.data.config.wasi.args;
@@ -88,7 +89,7 @@ fn write(process: &Process, mut about: dump::About, config: &DumpConfig) -> Resu
         }
         false => false,
     };
-    // SAFETY: the caller has taken the process out of reach of wake-ups.
+    // SAFETY: the caller has ensured that the process cannot be woken.
     let written = unsafe { process.with_suspended(write_body) };
     match written {
         Some(true) => {}

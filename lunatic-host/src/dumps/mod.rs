@@ -1,17 +1,19 @@
-//! Core dumps of processes that failed: which of them get one, and who writes it.
+//! Core dumps of processes that failed: which failures get one, and who writes it.
 //!
-//! A worker that sees a process fail asks for the claim to a dump, of which there is one at a time. With it, a thread of its own gets the
-//! instance, with the memory as it was at the failure, and writes it. No process waits for that thread, and the
-//! memory is not copied. All other failures are counted, so a storm of crashes costs each of them a lock for an instant.
+//! A worker that sees a process fail requests the claim to a dump; there is one claim at a time. If it is granted, a
+//! dedicated thread takes over the instance, with the memory as it was at the failure, and writes it. No process waits
+//! for that thread, and the memory is not copied. All other failures are only counted, so a storm of crashes costs each
+//! of them a short lock.
 //!
-//! The folder holds so many files at most, of so many bytes together. The first crashes of a run are the ones that say why, so
-//! those of this run stay, and what does not fit is left out. Files of earlier runs make room, the oldest first.
+//! The folder is limited to a number of files and a total size. Usually the first crashes of a run show the cause.
+//! Therefore dumps of this run stay, and further ones are not written. Files of earlier runs are deleted to make room,
+//! the oldest first.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `about` | what is said of a process in its dump |
+//! | `about` | the description of a process in its dump |
 //! | `folder` | files, and room for one more |
-//! | `live` | a dump of a process that waits |
+//! | `live` | the dump of a waiting process |
 
 mod about;
 mod folder;
@@ -33,35 +35,35 @@ pub use self::live::DumpRefusal;
 use crate::report::dump::{self, About, CodePlace, Memory, Value, Written};
 use crate::wasi::Output;
 
-/// So many dumps are kept, if nothing else is said.
+/// The default of [`DumpConfig::limit`].
 pub const LIMIT: usize = 10;
-/// All dumps have so many bytes together at most, if nothing else is said: 1 GiB.
+/// The default of [`DumpConfig::bytes_max`]: 1 GiB.
 pub const BYTES_MAX: u64 = 1 << 30;
 
-/// A dump has at most so many bytes beside the memory: 512 KiB.
+/// The largest part of a dump other than the memory, in bytes: 512 KiB.
 const HEAD_LEN_MAX: u64 = 512 << 10;
 /// The longest report in a dump, in bytes.
 const REPORT_LEN_MAX: usize = 128 << 10;
-/// A full folder is looked at again after this time: somebody may have taken dumps away.
+/// How often a full folder is checked again, because someone may have removed dumps.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Where dumps go, how many, and what is in them.
+/// Where dumps are written, how many, and what they contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DumpConfig {
-    /// The folder. It is made if it is missing, for its owner alone.
+    /// The folder. If it is missing, it is created, accessible only to its owner.
     pub folder: PathBuf,
-    /// So many files are in it at most.
+    /// The most files in the folder.
     pub limit: usize,
-    /// All of them have so many bytes together at most.
+    /// The most bytes of all files together.
     pub bytes_max: u64,
-    /// Without the memory of the process.
+    /// Whether dumps omit the memory of the process.
     pub without_memory: bool,
-    /// Without what the messages in its mailbox say.
+    /// Whether dumps omit the contents of messages in its mailbox.
     pub without_messages: bool,
 }
 
 impl DumpConfig {
-    /// Dumps in this folder, as many as by default, with all there is.
+    /// Complete dumps in this folder, with the default limits.
     pub fn new(folder: impl Into<PathBuf>) -> Self {
         Self {
             folder: folder.into(),
@@ -82,25 +84,25 @@ fn in_ms(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Writes core dumps of the processes of one or several systems: see [`SystemConfig::dumps`](crate::SystemConfig::dumps).
+/// Writes core dumps of the processes of one or more systems: see [`SystemConfig::dumps`](crate::SystemConfig::dumps).
 pub struct Dumps {
     config: DumpConfig,
     folder: Folder,
     state: Mutex<State>,
-    /// A dump is written.
+    /// Notified when a dump has been written.
     done: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    /// Somebody has the claim.
+    /// Whether the claim is taken.
     is_taken: bool,
-    /// The dumps of this run: their names and bytes.
+    /// The dumps of this run: names and sizes.
     own: Vec<(String, u64)>,
     /// Crashes without a dump: since the last dump, and in all.
     left_out: u64,
     left_out_in_all: u64,
-    /// When a full folder was looked at.
+    /// When a full folder was last checked.
     looked: Option<Instant>,
 }
 
@@ -116,11 +118,11 @@ impl State {
 }
 
 impl Dumps {
-    /// Opens the folder, and makes it if it is missing.
+    /// Opens the folder, and creates it if it is missing.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the file system.
     pub fn open(config: DumpConfig) -> io::Result<Arc<Self>> {
         Ok(Arc::new(Self {
             folder: Folder::open(&config.folder)?,
@@ -130,12 +132,12 @@ impl Dumps {
         }))
     }
 
-    /// Where the dumps are.
+    /// Returns the folder of the dumps.
     pub fn folder(&self) -> &Path {
         &self.config.folder
     }
 
-    /// Waits until the dump that is being written is out. Tells how many crashes were not dumped, as there was no room or
+    /// Waits until the dump in progress is written. Returns how many crashes have no dump, because there was no room or
     /// another dump was being written.
     pub fn finish(&self) -> u64 {
         let mut state = self.state.lock();
@@ -145,7 +147,7 @@ impl Dumps {
         state.left_out_in_all
     }
 
-    /// The right to dump a process that has just failed. If there is none, that is counted.
+    /// Requests the right to dump a process that has just failed. If it is refused, the crash is counted.
     pub(crate) fn claim(self: &Arc<Self>, machine: &Arc<dyn Environment>, id: Id, stderr: &Output) -> Option<Claim> {
         let mut state = self.state.lock();
         if state.is_taken {
@@ -178,7 +180,7 @@ impl Dumps {
         state.own.len() >= self.config.limit || state.bytes() + HEAD_LEN_MAX > self.config.bytes_max
     }
 
-    /// Forgets the dumps that somebody has taken away. The claim is taken meanwhile.
+    /// Forgets dumps that someone has removed. The claim is taken meanwhile.
     fn look_again(self: &Arc<Self>, machine: &Arc<dyn Environment>) {
         let dumps = self.clone();
         let look = move || {
@@ -199,21 +201,21 @@ impl Dumps {
     }
 }
 
-/// The right to write one dump, until it is dropped.
+/// The right to write one dump, held until it is dropped.
 pub(crate) struct Claim {
     dumps: Arc<Dumps>,
     name: String,
     time_ms: u64,
-    /// Crashes since the last dump that have none.
+    /// How many crashes since the last dump have none.
     left_out: u64,
     process: Id,
-    /// Where it is said that there is no dump after all.
+    /// Where a failure to write the dump is reported.
     stderr: Output,
     is_written: bool,
 }
 
 impl Claim {
-    /// The file that the dump will be.
+    /// The path of the file.
     pub(crate) fn path(&self) -> PathBuf {
         self.dumps.config.folder.join(&self.name)
     }
@@ -222,7 +224,7 @@ impl Claim {
         &self.dumps.config
     }
 
-    /// Writes the file. Nobody sees it before it is whole.
+    /// Writes the file. It becomes visible when it is complete.
     fn write(&mut self, core: &Written<'_>, about: &mut About) -> io::Result<()> {
         let dumps = self.dumps.clone();
         let DumpConfig { limit, bytes_max, .. } = dumps.config;
@@ -256,18 +258,18 @@ impl Drop for Claim {
     }
 }
 
-/// A dump that is to be written.
+/// A dump that will be written.
 pub(crate) struct Dumping {
     pub(crate) claim: Claim,
     pub(crate) about: About,
-    /// What the time on a core is charged to.
+    /// The budget that pays for the CPU time.
     pub(crate) budget: Option<Arc<Budget>>,
     pub(crate) module: String,
 }
 
 impl Dumping {
-    /// Writes the dump; blocks. `find` looks up what takes long: the report, and where the process was. Gives the claim back,
-    /// which is to be dropped when the memory is gone.
+    /// Writes the dump; blocks. `find` looks up what takes long: the report, and the place of the process in the code.
+    /// Returns the claim, which the caller drops when the memory has been released.
     pub(crate) fn write(
         mut self,
         find: impl FnOnce() -> (String, Vec<CodePlace>),
@@ -287,7 +289,7 @@ impl Dumping {
             globals,
             memory: memory.filter(|_| !claim.config().without_memory),
         };
-        // What goes wrong is said when the claim is dropped.
+        // An error is reported when the claim is dropped.
         if let Err(error) = claim.write(&core, about) {
             let path = claim.path();
             claim.stderr.report(&format!(

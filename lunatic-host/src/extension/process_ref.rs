@@ -1,4 +1,4 @@
-//! A process, as native threads know it.
+//! References to processes for native threads.
 
 use std::fmt;
 use std::sync::{Arc, Weak};
@@ -9,11 +9,11 @@ use lunatic_kernel::channel::SendRefusal;
 use crate::instance::Ctx;
 use crate::wasm::{Kernel, System};
 
-/// A process that native threads can send to: [`Ctx::this`] makes one.
+/// A process to which native threads can send; [`Ctx::this`] makes one.
 ///
-/// It keeps neither the process nor the runtime alive. While there is one, the process's system does not count as being in a
-/// deadlock when all its processes wait, since a message may still come from here; and a clock that it has paused stands
-/// still.
+/// It keeps neither the process nor the runtime alive. While a reference exists, the process's system is never
+/// considered deadlocked, because a message may still arrive through the reference; and if the system has paused its
+/// clock, the clock does not advance.
 pub struct ProcessRef {
     kernel: Weak<Kernel>,
     system: Arc<System>,
@@ -26,24 +26,24 @@ impl ProcessRef {
         Self { kernel, system, id }
     }
 
-    /// Its id, for [`RunningSystem::processes`](crate::RunningSystem::processes) and in reports.
+    /// Returns the id of the process, for [`RunningSystem::processes`](crate::RunningSystem::processes) and reports.
     pub fn id(&self) -> Id {
         self.id
     }
 
-    /// Whether it has not ended yet.
+    /// Returns whether the process has not ended yet.
     pub fn is_alive(&self) -> bool {
         self.kernel.upgrade().is_some_and(|kernel| kernel.is_alive(self.id))
     }
 
-    /// Sends a message to its mailbox, from any thread; never waits. The guest receives it by `tag`. Messages from one thread
-    /// arrive in the order in which they were sent.
+    /// Sends a message to the mailbox of the process, from any thread, without blocking. The guest receives it by
+    /// `tag`. Messages from one thread arrive in the order in which they were sent.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal::Full`] if the mailbox has a limit and is full, [`SendRefusal::Closed`] if the process or the runtime has
-    /// ended, [`SendRefusal::Limit`] if the message is longer than 256 MiB or
-    /// [`queued_max`](crate::RuntimeBuilder::queued_max) would be passed.
+    /// [`SendRefusal::Full`] if the mailbox has a limit and is full; [`SendRefusal::Closed`] if the process or the
+    /// runtime has ended; [`SendRefusal::Limit`] if the message is longer than 256 MiB, or if queued messages together
+    /// would exceed [`queued_max`](crate::RuntimeBuilder::queued_max).
     pub fn send(&self, tag: u64, message: &[u8]) -> Result<(), SendRefusal> {
         let kernel = self.kernel.upgrade().ok_or(SendRefusal::Closed)?;
         kernel.put_mail(kernel.find(self.id).ok_or(SendRefusal::Closed)?, tag, message)
@@ -60,7 +60,7 @@ impl Drop for ProcessRef {
     fn drop(&mut self) {
         self.system.remove_sender();
         if let Some(kernel) = self.kernel.upgrade() {
-            // If all wait for each other, a worker that has nothing to do sees it.
+            // If all processes now wait for each other, an idle worker must notice it.
             kernel.wake_spare();
         }
     }
@@ -73,7 +73,7 @@ impl fmt::Debug for ProcessRef {
 }
 
 impl Ctx {
-    /// The process that calls the host function, for native threads that send to it later.
+    /// Returns a reference to the process that calls the host function, for native threads that send to it later.
     pub fn this(&self) -> ProcessRef {
         let process = self.process();
         ProcessRef::new(Arc::downgrade(&self.kernel), process.system.clone(), process.id)

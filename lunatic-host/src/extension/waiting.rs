@@ -1,4 +1,4 @@
-//! Waiting in host functions: for an answer from outside, and for work that blocks a thread.
+//! Waiting in host functions: for a future, and for work that blocks a thread.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -19,17 +19,17 @@ use crate::instance::Ctx;
 use crate::wasm::{Kernel, Process};
 
 impl Ctx {
-    /// Waits for `future`, but not longer than `timeout`; `None` once that has passed, and the future is dropped.
-    /// With `None` for the timeout it waits as long as it takes.
+    /// Waits for `future`, but no longer than `timeout`; then drops the future and returns `None`. Without a timeout,
+    /// waits as long as the future takes.
     ///
-    /// The process blocks, its worker goes on. Any future will do that wakes its waker, from any thread: a oneshot channel of
-    /// tokio or of another crate, a timer or a socket of tokio, [`spawn_blocking`](Self::spawn_blocking). The timeout goes by the
-    /// clock of the process's system, which a test may have paused; but a paused clock does not advance while a process waits
-    /// for something outside.
+    /// The process blocks, and its worker runs other processes. Any future works that wakes its waker, from any thread:
+    /// a oneshot channel, a timer or socket of tokio, or [`spawn_blocking`](Self::spawn_blocking). The timeout follows
+    /// the clock of the process's system. A test may have paused that clock, but a paused clock does not advance while
+    /// a process waits for something outside.
     ///
     /// # Cancel safety
     ///
-    /// If the process is killed while it waits, the future is dropped, and so is everything that the host function holds.
+    /// If the process is killed while it waits, the future is dropped, with everything that the host function holds.
     ///
     /// # Examples
     ///
@@ -72,12 +72,11 @@ impl Ctx {
         }
     }
 
-    /// Runs `work` on a thread that may block, of which there are up to 512, and waits for it. The process blocks, its worker
-    /// goes on. `None` if the work panicked.
+    /// Runs `work` on a thread that may block, of which there are up to 512, and waits for it. The process blocks, and
+    /// its worker runs other processes. Returns `None` if the work panicked.
     ///
-    /// The budget of the process, if it has one, is charged for the time that the work took: to search or to compile on another
-    /// thread is to compute, too. If the process is killed meanwhile, the work goes on, is charged for all the same, and
-    /// its result is dropped.
+    /// The budget of the process, if it has one, is charged for the duration of the work: computing on another thread
+    /// counts, too. If the process is killed meanwhile, the work continues and is charged, and its result is dropped.
     ///
     /// # Examples
     ///
@@ -103,13 +102,14 @@ impl Ctx {
     }
 }
 
-/// [`Ctx::spawn_blocking`] for a process that is known otherwise. The work begins at once, whether or not the future is polled.
+/// Like [`Ctx::spawn_blocking`], for a process that is given otherwise. The work begins immediately, even if the future
+/// is not polled.
 pub fn spawn_blocking<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
     kernel: &Arc<Kernel>,
     process: &Process,
     work: Work,
 ) -> impl Future<Output = Option<T>> + Send + use<T, Work> {
-    // Not the kernel itself: the last who has that must not be a thread that it would wait for.
+    // Not the kernel itself: it waits for this thread when it is dropped, so this thread must not be its last owner.
     let (machine, budget) = (kernel.machine().clone(), process.local.rights.budget.clone());
     let running = kernel.host.io.spawn_blocking(move || {
         let _charged = budget.map(|budget| Charged::new(machine, budget));
@@ -118,8 +118,8 @@ pub fn spawn_blocking<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
     async move { running.await.ok() }
 }
 
-/// As [`spawn_blocking`], for work that may take long and can be broken off: it gets a [`Meter`] to ask now and then whether
-/// it may go on. What is charged is not the time that passes, but the time on a core of the thread.
+/// Like [`spawn_blocking`], for long work that can be interrupted: the work gets a [`Meter`] and asks it repeatedly
+/// whether to continue. The charge is not the elapsed time but the CPU time of the thread.
 pub fn spawn_metered<T: Send + 'static, Work: FnOnce(Meter) -> T + Send + 'static>(
     kernel: &Arc<Kernel>,
     process: &Process,
@@ -130,16 +130,16 @@ pub fn spawn_metered<T: Send + 'static, Work: FnOnce(Meter) -> T + Send + 'stati
     async move { running.await.ok() }
 }
 
-/// Charges the budget of a process, if it has one, for what a thread computes for it: each time it is asked, and when it is
-/// dropped. Belongs to the thread that made it.
+/// Charges the budget of a process, if it has one, for the CPU time of a thread: on each call and on drop. It is bound
+/// to the thread that made it.
 pub struct Meter {
     machine: Arc<dyn Environment>,
     budget: Option<Arc<Budget>>,
-    /// The time on a core of this thread when it was made.
+    /// The CPU time of this thread when the meter was made.
     start: Duration,
-    /// The time on a core of this thread up to which it has charged.
+    /// The CPU time of this thread up to which it has charged.
     charged: Cell<Duration>,
-    /// Other threads have other times.
+    /// Other threads have other CPU times.
     thread: PhantomData<*const ()>,
 }
 
@@ -155,18 +155,18 @@ impl Meter {
         }
     }
 
-    /// How long the thread has computed since this was made.
+    /// Returns how long the thread has computed since the meter was made.
     pub fn computed(&self) -> Duration {
         self.machine.time_on_core().saturating_sub(self.start)
     }
 
-    /// Whether the budget has time left, after all until now is charged. Without a budget it has.
+    /// Charges up to now, and returns whether the budget has time left. Without a budget, it always has.
     pub fn may_go_on(&self) -> bool {
         self.charge();
         self.budget.as_ref().is_none_or(|budget| !budget.is_spent())
     }
 
-    /// How long to wait before there is something left of all shares of a core; `None`: there is.
+    /// Returns how long to wait until all shares of a core have something left; `None` if they have.
     pub fn must_wait(&self) -> Option<Duration> {
         self.budget.as_ref()?.must_wait(self.machine.now())
     }
@@ -185,7 +185,7 @@ impl Drop for Meter {
     }
 }
 
-/// Charges a budget for the time between its making and its end, which may be a panic.
+/// Charges a budget for the time from its creation until it is dropped, even by a panic.
 struct Charged {
     machine: Arc<dyn Environment>,
     budget: Arc<Budget>,

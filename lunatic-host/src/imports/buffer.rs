@@ -1,4 +1,4 @@
-//! `lunatic::buffer`, and the messages that are sent out of it.
+//! `lunatic::buffer`, and messages that are sent from it.
 
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::mail::Content;
@@ -19,8 +19,8 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Copies the `len` bytes at `from` into the buffer, in pieces between which others run. The caller does not run meanwhile, so
-/// they are the bytes of one moment.
+/// Copies the `len` bytes at `from` into the buffer, in pieces between which other processes run. The caller is paused
+/// meanwhile, so the copy is consistent.
 async fn put(mut caller: Caller<'_, Ctx>, from: u32, len: u32) -> wasmtime::Result<i32> {
     let (whole, ctx) = guest_memory::slice(&mut caller, from, len)?;
     let len_all = whole.len();
@@ -38,18 +38,18 @@ async fn put(mut caller: Caller<'_, Ctx>, from: u32, len: u32) -> wasmtime::Resu
     Ok(OK)
 }
 
-/// Whether a message of so many bytes is sent out of the buffer: to copy it takes too long for one step. A longer one than
-/// there may be is refused whatever it is.
+/// Whether a message of this many bytes is sent from the buffer, because copying it takes too long for one step. A
+/// message above the limit is refused in any case.
 pub(super) fn is_sent_from_buffer(len: usize) -> bool {
     (IN_PLACE_LEN_MAX + 1..=MESSAGE_LEN_MAX).contains(&len)
 }
 
-/// The `len` bytes of a message at `start`. Those of a long one are taken out of the buffer, and are gone from there whatever
-/// becomes of the message.
+/// The `len` bytes of a message at `start`. A long message is taken out of the buffer, even if it is not sent in the
+/// end.
 ///
 /// # Errors
 ///
-/// Those of [`guest_memory::slice`]; and if the message is long and the buffer does not hold as many bytes.
+/// Those of [`guest_memory::slice`]; also if the message is long and the buffer does not hold exactly this many bytes.
 pub(super) fn message<'a>(
     caller: &'a mut Caller<'_, Ctx>,
     start: u32,
@@ -64,7 +64,7 @@ pub(super) fn message<'a>(
     Ok((Content::from(ctx.take_buffer()).traced(trace), ctx))
 }
 
-/// Makes sure that the buffer holds a long message of so many bytes.
+/// Checks that the buffer holds a long message of this many bytes.
 #[cold]
 pub(super) fn check_put(ctx: &Ctx, len: u32) -> wasmtime::Result<()> {
     let held = ctx.buffer().len();
@@ -76,8 +76,8 @@ pub(super) fn check_put(ctx: &Ctx, len: u32) -> wasmtime::Result<()> {
     )))
 }
 
-/// A copy of what is in the buffer, made in pieces, and what the caller pays for it; nothing if it cannot, or the machine has
-/// not so much memory.
+/// A copy of the buffer, made in pieces, and the caller's payment for it; `None` if the caller cannot pay, or if the
+/// machine does not have enough memory.
 pub(super) async fn copy_of_buffer(caller: &mut Caller<'_, Ctx>) -> Option<(Vec<u8>, Receipt)> {
     let ctx = caller.data();
     let len = ctx.buffer().len();
@@ -100,7 +100,7 @@ async fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Resul
         return Err(wasmtime::Error::msg(text));
     }
     guest_memory::slice(&mut caller, to, len)?;
-    // The bytes stay in the buffer, and are paid for, until all have been copied.
+    // The bytes stay in the buffer, paid for, until all have been copied.
     for at in (0..held).step_by(PIECE) {
         if at > 0 {
             pieces::pause(&mut caller).await;

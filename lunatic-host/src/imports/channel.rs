@@ -15,14 +15,14 @@ use super::buffer::{check_put, is_sent_from_buffer};
 use super::handle::{check_handle, write_handle};
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
-use crate::instance::Ctx;
+use crate::instance::{self, Ctx, Opened};
 use crate::wasm::{Kernel, Process};
 
-/// What is said of [`SendRefusal::Limit`].
+/// The text of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] =
     b"the message is too long, or its receiver, or the host, has not so much memory left for messages";
 
-/// So many channels a process may have made.
+/// The most channels that a process may have made.
 const CHANNELS_MAX: usize = 1 << 16;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -57,6 +57,7 @@ fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i3
         }
     };
     process.with_belongings(|belongings| belongings.channels.push(id));
+    instance::opens(ctx, Opened::Channel(id));
     let handle = ctx.kernel.channel_keys().handle(id);
     write_handle(&mut caller, out, handle)?;
     Ok(OK)
@@ -72,7 +73,7 @@ fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u
     Ok(sent(ctx, result))
 }
 
-/// Sends a message to a channel. One that is long is taken out of the buffer, and stays there if the channel is full.
+/// Sends a message to a channel. A long message is taken out of the buffer; it stays there if the channel is full.
 fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Wake<Arc<Process>>, SendRefusal>> {
     if !is_sent_from_buffer(bytes.len()) {
         let (len, trace) = (bytes.len(), ctx.current.trace().clone());
@@ -176,7 +177,7 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
     wait.process.local.places.set_wait(&wait);
     loop {
         if wait.is_late() {
-            // The last look: whatever comes now is for others.
+            // The last check: whatever arrives now is for others.
             let result = kernel.channels().try_receive(id);
             return result
                 .map(|(message, trace, wake)| (received(kernel, message, wake), trace))
@@ -197,13 +198,13 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
         if wait.is_late() {
             waiter.leave();
         } else {
-            // The next look takes the waiter back.
+            // The next check withdraws the waiter.
             waiter.forget();
         }
     }
 }
 
-/// A message was taken: perhaps a sender can go on.
+/// A message was received, so a sender may be able to continue.
 fn received(kernel: &Kernel, message: Message, wake: Wake<Arc<Process>>) -> Message {
     if let Some(sender) = wake {
         kernel.wake_owned(sender);
@@ -211,7 +212,7 @@ fn received(kernel: &Kernel, message: Message, wake: Wake<Arc<Process>>) -> Mess
     message
 }
 
-/// Takes the oldest message and hands it to the guest.
+/// Receives the oldest message and passes it to the guest.
 fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtime::Result<i32> {
     let kernel = &caller.data().kernel;
     let (message, trace, wake) = match kernel.channels().try_receive(id) {
@@ -225,8 +226,8 @@ fn take(caller: &mut Caller<'_, Ctx>, id: Id, to: u32, capacity: u32) -> wasmtim
     deliver(memory, ctx, message, to, capacity)
 }
 
-/// Hands a message to the guest: in its memory if there is room and the message is not long, else in the buffer, from where
-/// it is copied in pieces. Returns the length.
+/// Passes a message to the guest: in its memory if there is room and the message is not long, otherwise in the buffer,
+/// from which it is copied in pieces. Returns the length.
 pub(super) fn deliver<A: Array<Item = u8>>(
     memory: &mut [u8],
     ctx: &mut Ctx,

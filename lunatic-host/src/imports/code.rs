@@ -11,7 +11,7 @@ use crate::guest_memory;
 use crate::instance::{self, Change, Ctx};
 use crate::report::untrusted::line;
 
-/// The longest text with which a version refuses a state, in bytes.
+/// The longest text with which a version rejects a state, in bytes.
 const WHY_LEN_MAX: usize = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -33,13 +33,15 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-fn offer(caller: Caller<'_, Ctx>, entry: u32, heard: i32) -> i32 {
+fn offer(caller: Caller<'_, Ctx>, entry: u32, heard: i32) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let heard = match heard {
         by::ASKS => Heard::Asks,
         by::INTERRUPT => Heard::Interrupt,
         _ => Heard::Mail,
     };
-    i32::from(caller.data().process().local.code.offer(Offer { entry, heard }))
+    let is_pending = caller.data().process().local.code.offer(Offer { entry, heard });
+    Ok(i32::from(is_pending))
 }
 
 async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::Result<i32> {
@@ -53,7 +55,7 @@ async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::
     let kept = |why: &str| order.came(process.id, Outcome::Kept { why: why.to_owned() });
     let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
     let refusal = match len as usize {
-        // The state is there twice: as bytes, and as what was read of them.
+        // The state exists twice: as bytes, and as the values that were read from them.
         len if len <= STATE_LEN_MAX => paid.grow(len).err().map(|exhausted| exhausted.to_string()),
         _ => Some(format!("a state has at most {STATE_LEN_MAX} bytes, not {len}")),
     };
@@ -61,6 +63,11 @@ async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::
         kept(&why);
         caller.data_mut().set_buffer(why);
         return Ok(LIMIT);
+    }
+    if let Some(why) = order.module.misfits(&caller.data().module) {
+        kept(why);
+        caller.data_mut().set_buffer(why);
+        return Ok(NOT_CHANGED);
     }
     let name = caller.data().module.entries().name_of(offer.entry);
     let Some(entry) = name.as_ref().and_then(|name| order.module.entries().find(name)) else {
@@ -75,7 +82,7 @@ async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::
     };
     let state = pieces::read(&mut caller, state, len).await?;
     instance::note_place(&mut caller);
-    let why = instance::change(&mut caller, Change::new(order, entry, state, paid)).await;
+    let why = instance::change(&mut caller, Change::new(order, process.id, entry, state, paid)).await;
     Ok(match why {
         Some(why) => {
             caller.data_mut().set_buffer(why);
@@ -85,7 +92,7 @@ async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::
     })
 }
 
-/// What a guest says, as one line.
+/// A text of the guest as a single line.
 fn read_why<'a>(caller: &'a mut Caller<'_, Ctx>, why: u32, len: u32) -> wasmtime::Result<(String, &'a mut Ctx)> {
     let (bytes, ctx) = guest_memory::slice(caller, why, len)?;
     let bytes = &bytes[..bytes.len().min(WHY_LEN_MAX)];

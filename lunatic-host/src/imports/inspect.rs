@@ -16,7 +16,7 @@ use crate::instance::Ctx;
 use crate::rights::{May, denial};
 use crate::wasm::{Kernel, Process};
 
-/// So many slots of the table are looked at in one go.
+/// How many slots of the table are scanned in one step.
 const SLOTS_AT_ONCE: u32 = 1024;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -28,7 +28,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Whether the caller may look; says so in the buffer and in the log if not.
+/// Whether the caller may inspect; if not, leaves a text in the buffer and logs the denial.
 fn may_look(ctx: &mut Ctx) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::INSPECT);
@@ -39,7 +39,7 @@ fn may_look(ctx: &mut Ctx) -> bool {
     may
 }
 
-/// Whether a process sees another: one of its system that has its rights, or rights that were narrowed from these.
+/// Whether a process sees another: one of its system with the same rights, or with rights narrowed from these.
 fn sees(process: &Process, other: &Process) -> bool {
     let (rights, others) = (&process.local.rights, &other.local.rights);
     Arc::ptr_eq(&process.system, &other.system) && others.group.is_within(&rights.group)
@@ -73,7 +73,7 @@ async fn processes(
     let mut first = First::new(skip as usize, (limit as usize).min(LOOK_ROWS_MAX));
     let mut some = Vec::new();
     for slot in (1..kernel.process_slots()).step_by(SLOTS_AT_ONCE as usize) {
-        // Not under the lock of the slot, as that of the process may be taken.
+        // Not under the lock of the slot, because this may take the lock of the process.
         kernel.for_each_process_in(slot..slot.saturating_add(SLOTS_AT_ONCE), |process| {
             if sees(&this, process) {
                 some.push(process.clone());
@@ -83,6 +83,8 @@ async fn processes(
             if let Some(place) = query.place(&process) {
                 first.add((place, process.id), || process);
             }
+            // Each may have many names.
+            pieces::pause(&mut caller).await;
         }
         pieces::pause(&mut caller).await;
     }
@@ -127,7 +129,7 @@ fn process(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     OK
 }
 
-/// The figures of a process and its texts.
+/// Appends the figures and texts of a process.
 fn put(bytes: &mut Vec<u8>, kernel: &Kernel, info: &ProcessInfo) {
     let snapshot = &info.snapshot;
     let name = snapshot.names.first().map_or("", String::as_str);

@@ -19,22 +19,22 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The standard error of a process, if it is not that of the system.
+/// The standard error of a process, if it differs from that of the system.
 fn own_stderr(process: &Process) -> Option<&Output> {
     let own = process.local.rights.wasi.stderr();
     (!own.is_same(process.system.data.wasi.stderr())).then_some(own)
 }
 
-/// The log that decides about records of a process: none if what it prints goes to nowhere.
+/// The log for records of a process; none if its output is discarded.
 fn log_of(process: &Process) -> Option<&Log> {
     let log = process.system.data.config.log.as_ref();
     log.filter(|_| own_stderr(process).is_none_or(|own| !own.is_discarded()))
 }
 
-/// What a process is called after what it began with; kept with it.
+/// The name of a process after its entry, kept for the process.
 struct BeganAs(String);
 
-/// What to call the process that runs in this instance: as reports do, without looking for what it began with each time.
+/// The name of the process in this instance, as in reports, without looking up its entry each time.
 fn called(process: &Process, ctx: &mut Ctx) -> String {
     process.first_name().unwrap_or_else(|| {
         let BeganAs(title) = ctx.state(|| BeganAs(began_as(process)));
@@ -71,7 +71,7 @@ fn record(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i3
     let title = called(&process, ctx);
     let line = line_of(&record, (&id, &title), ctx.current.trace().as_deref());
     let is_put = match own_stderr(&process) {
-        // Whoever keeps what it prints wants this, too.
+        // Whoever captures its output wants records, too.
         Some(own) => own.log(&line.to_text(Format::Text)),
         None => log.record(&line),
     };

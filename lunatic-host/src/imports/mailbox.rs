@@ -15,7 +15,7 @@ use wasmtime::{Caller, Linker};
 use super::channel::{deliver, sent};
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
-use crate::instance::Ctx;
+use crate::instance::{self, Ctx, Opened};
 use crate::wasm::{Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -65,7 +65,9 @@ fn reference(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, out, 8)?;
     let reference = {
         let ctx = caller.data();
-        ctx.kernel.open_reference(ctx.process())
+        let reference = ctx.kernel.open_reference(ctx.process());
+        instance::opens(ctx, Opened::Reference(reference));
+        reference
     };
     guest_memory::write(&mut caller, out, &reference.to_le_bytes())?;
     Ok(OK)
@@ -74,20 +76,20 @@ fn reference(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<i32> {
 fn close(caller: Caller<'_, Ctx>, reference: u64) {
     let ctx = caller.data();
     if ctx.on_trial {
-        // What is dropped there may be the other instance's still.
+        // What would be dropped there may still belong to the other instance.
         return;
     }
     ctx.kernel.close_reference(ctx.process(), reference);
 }
 
-/// The tags that a guest wrote.
+/// Reads the tags that a guest wrote.
 fn read_tags(memory: &mut [u8], tags: u32, len: u32) -> wasmtime::Result<Tags> {
     if len as usize > TAGS_LEN_MAX {
         return Err(wasmtime::Error::msg(format!("at most {TAGS_LEN_MAX} tags, not {len}")));
     }
     let bytes = guest_memory::part(memory, tags, len * 8)?;
     if let Ok(tag) = bytes.try_into() {
-        // Nearly all receive by one.
+        // Nearly all receive by a single tag.
         return Ok(Tags::from_slice(&[u64::from_le_bytes(tag)]));
     }
     Ok(bytes.chunks_exact(8).map(|tag| read_u64(tag, 0)).collect())
@@ -115,7 +117,7 @@ async fn receive(
     match take(&mut caller, &tags, timeout_ns).await {
         Some(mail) => {
             let (memory, ctx) = guest_memory::all(&mut caller)?;
-            // An answer belongs to what its receiver is at.
+            // An answer belongs to what its receiver is working on.
             if mail.kind.is_message() && mail.tag & REFERENCE_BIT == 0 {
                 ctx.current.give(mail.trace());
             }
@@ -127,7 +129,7 @@ async fn receive(
     }
 }
 
-/// Takes mail of the caller, waiting for it until the timeout.
+/// Takes mail of the caller, for which it waits until the timeout.
 async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Option<Mail> {
     let waits = timeout_ns != 0;
     let ctx = caller.data();
@@ -139,7 +141,7 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
     wait.process.local.places.set_wait(&wait);
     loop {
         here.show(block(&wait)).await;
-        // Asked before the look: a message that comes in between is still taken.
+        // This comes before the check of the mailbox, so that a message that arrives in between is still taken.
         let is_late = wait.is_late();
         let mail = wait.kernel.take_mail(&wait.process, tags, !is_late);
         if mail.is_some() || is_late {
@@ -150,7 +152,7 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Op
 
 fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<()> {
     let (from, reference) = match mail.kind {
-        Kind::Message | Kind::Traced(_) | Kind::Change => (None, 0),
+        Kind::Message(_) | Kind::Traced(..) | Kind::Change => (None, 0),
         Kind::Exit(from) => (Some(from), 0),
         Kind::Down(from, reference) => (Some(from), reference),
     };
@@ -166,14 +168,14 @@ fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<(
     Ok(())
 }
 
-/// Whom to ask, and what.
+/// A request and its callee.
 struct Request {
     id: u64,
     key: u64,
     tag: u64,
     message: u32,
     len: u32,
-    /// Where the reference is, and the next one goes.
+    /// The address of the reference, to which the next one is written.
     reference: u32,
 }
 
@@ -194,9 +196,9 @@ async fn call(
         return Ok(INVALID);
     };
     let (kernel, process) = (&ctx.kernel, ctx.process());
-    // What becomes of the call, and the reference that is open for the next one.
+    // The outcome of the call, and the open reference for the next one.
     let (result, next) = match kernel.find(id) {
-        // The reference is used up all the same, as when the callee ends during the call.
+        // The reference is used up anyway, as when the callee ends during the call.
         None => match kernel.end_call(process, reference, true) {
             Some((_, next)) => (Err(Unanswered::Gone(kernel.exit_reason(id))), next),
             None => return invalid(&mut caller, request.reference),
@@ -219,8 +221,8 @@ async fn call(
     answer_call(memory, ctx, result, to, capacity)
 }
 
-/// Waits for the answer to a call, or until the timeout; it waits at once if `waits`. With it comes the reference that is
-/// open for the next call.
+/// Waits for the answer to a call until the timeout; waits immediately if `waits` is set. Also returns the open
+/// reference for the next call.
 async fn await_answer(
     caller: &mut Caller<'_, Ctx>,
     callee: Id,
@@ -234,7 +236,7 @@ async fn await_answer(
         if waits {
             here.show(block(&wait)).await;
         }
-        // Only the first look may find an answer without a wait.
+        // Only the first check may find an answer without a wait.
         waits = true;
         let gives_up = timeout_ns == 0 || wait.is_late();
         if let Some(ended) = wait.kernel.end_call(&wait.process, reference, gives_up) {
@@ -243,8 +245,8 @@ async fn await_answer(
     }
 }
 
-/// Hands the outcome of a call to the guest: the answer, the reason for which the callee has ended, or why the request was
-/// not taken.
+/// Passes the outcome of a call to the guest: the answer, the exit reason of the callee, or why the request was not
+/// accepted.
 fn answer_call(
     memory: &mut [u8],
     ctx: &mut Ctx,
@@ -267,20 +269,20 @@ fn answer_call(
     }
 }
 
-/// The reference of a call is not open, or its handle is none.
+/// The reference of a call is not open, or its handle is invalid.
 fn invalid(caller: &mut Caller<'_, Ctx>, reference: u32) -> wasmtime::Result<i32> {
     guest_memory::write(caller, reference, &[0; 8])?;
     Ok(INVALID)
 }
 
-/// One thing that is waited for.
+/// One thing that a select waits for.
 enum Source {
     Channel(Id),
     Mailbox(Tags),
 }
 
 impl Source {
-    /// Whether a receive from it would not have to wait.
+    /// Whether a receive from it would succeed without waiting.
     fn is_ready(&self, kernel: &Kernel, process: &Process) -> bool {
         match self {
             Self::Channel(id) => kernel.channels().is_ready(*id),
@@ -289,18 +291,19 @@ impl Source {
     }
 }
 
-/// The sources that a guest wrote; `None` if a handle among them is none.
+/// Reads the sources that a guest wrote; `None` if a handle among them is invalid.
 fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtime::Result<Option<Vec<Source>>> {
     if len as usize > TAGS_LEN_MAX {
         return Err(wasmtime::Error::msg(format!(
             "at most {TAGS_LEN_MAX} sources, not {len}"
         )));
     }
-    // A copy, because the tags of a source are somewhere else in the same memory.
+    // A copy, because the tags of a source are elsewhere in the same memory.
     let bytes = guest_memory::slice(caller, sources, len * SOURCE_SIZE as u32)?
         .0
         .to_vec();
     let mut all = Vec::with_capacity(len as usize);
+    let mut tags_left = TAGS_LEN_MAX;
     for layout::Source { kind, tags_len, a, b } in layout::Source::decode_all(&bytes) {
         all.push(match kind {
             source::CHANNEL => match caller.data().kernel.channel_keys().check(a, b) {
@@ -308,6 +311,13 @@ fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtim
                 None => return Ok(None),
             },
             source::MAILBOX => {
+                // A sender compares its tag with all of them, under the lock of this process.
+                let Some(left) = tags_left.checked_sub(tags_len as usize) else {
+                    return Err(wasmtime::Error::msg(format!(
+                        "the sources have at most {TAGS_LEN_MAX} tags together"
+                    )));
+                };
+                tags_left = left;
                 let (memory, _) = guest_memory::all(caller)?;
                 Source::Mailbox(read_tags(memory, u32::try_from(a)?, tags_len)?)
             }
@@ -317,8 +327,8 @@ fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtim
     Ok(Some(all))
 }
 
-/// The tags for which the mailbox is to wake the process; `None` if it is no source. A mailbox keeps one set of tags: that
-/// of all its sources together, or an empty one, which means any tag, if one of them takes any.
+/// The tags for which the mailbox must wake the process; `None` if the mailbox is not among the sources. A mailbox has
+/// a single set of tags: the union of its sources, or an empty set, which means any tag, if one of them takes any.
 fn mailbox_tags(sources: &[Source]) -> Option<Tags> {
     let mut sum: Option<Tags> = None;
     for source in sources {
@@ -332,6 +342,7 @@ fn mailbox_tags(sources: &[Source]) -> Option<Tags> {
 }
 
 async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns: u64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let Some(all) = read_sources(&mut caller, sources, len)? else {
         return Ok(INVALID);
     };
@@ -353,7 +364,8 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
         }
         Waiters::enter(&kernel, &process, &all)
     };
-    // What has come between the look and the waiting would wake nobody: look again with the waiters left.
+    // A message that has arrived between the check and the wait would wake nobody: check again, with the waiters in
+    // place.
     let mut waiters = None;
     let waiting = poll_until(&wait, |_| {
         drop(waiters.take());
@@ -362,20 +374,20 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
     });
     let place = show(&caller, waiting).await;
     drop(waiters);
-    // Else the next message would wake the process out of something else that it waits for.
+    // Otherwise, the next message would wake the process during another wait.
     kernel.wait_for_mail(&process, None);
     Ok(place.map_or(TIMED_OUT, index))
 }
 
-/// The waiters that a select has left in channels. Taken back however the wait ends; a wake-up that was meant for one of
-/// them is passed on, since the guest may receive from another.
+/// The waiters that a select has left in channels. They are withdrawn however the wait ends; a wake-up for one of them
+/// is passed on, because the guest may receive from another channel.
 struct Waiters<'a> {
     kernel: &'a Kernel,
     waiters: Vec<(Id, Ticket)>,
 }
 
 impl<'a> Waiters<'a> {
-    /// Leaves a waiter in each channel that is not ready by now.
+    /// Leaves a waiter in each channel that is not ready yet.
     fn enter(kernel: &'a Kernel, process: &Arc<Process>, sources: &[Source]) -> Self {
         let waiters = sources.iter().filter_map(|source| match source {
             Source::Channel(id) => Some((*id, kernel.channels().wait_to_receive(*id, process, None)?)),

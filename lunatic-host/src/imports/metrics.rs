@@ -59,7 +59,7 @@ fn open(mut caller: Caller<'_, Ctx>, kind: i32, name: u32, len: u32, bounds: u32
     }
     let metrics = &process.system.data.metrics;
     match metrics.open(kind, name, &bounds, &process.local.rights.group, &process) {
-        Ok(series) => Ok(ctx.state(Own::default).number(series)),
+        Ok(series) => Ok(ctx.merging_state(Own::default).number(series)),
         Err(Refused::Kind) => Ok(NAME_TAKEN),
         Err(Refused::TooMany) => {
             ctx.set_buffer(format!(
@@ -72,7 +72,7 @@ fn open(mut caller: Caller<'_, Ctx>, kind: i32, name: u32, len: u32, bounds: u32
 }
 
 fn read_bounds(caller: &mut Caller<'_, Ctx>, start: u32, count: u32) -> wasmtime::Result<Vec<f64>> {
-    // A range that is not in the memory is said to be that first.
+    // A range outside of the memory is reported first.
     let bytes = &*guest_memory::slice(caller, start, count.saturating_mul(8))?.0;
     let wrong = || {
         wasmtime::Error::msg(format!(
@@ -95,11 +95,13 @@ fn code(done: bool) -> i32 {
     if done { OK } else { INVALID }
 }
 
-fn with(caller: &Caller<'_, Ctx>, series: i32, act: impl FnOnce(&Series) -> bool) -> i32 {
+fn with(caller: &Caller<'_, Ctx>, series: i32, act: impl FnOnce(&Series) -> bool) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let own = caller.data().find_state::<Own>();
-    code(own.and_then(|own| own.get(series)).is_some_and(act))
+    Ok(code(own.and_then(|own| own.get(series)).is_some_and(act)))
 }
 
-fn say(caller: &mut Caller<'_, Ctx>, series: i32, to: impl FnOnce(i64) -> i64) -> i32 {
-    code(caller.data_mut().state(Own::default).say(series, to))
+fn say(caller: &mut Caller<'_, Ctx>, series: i32, to: impl FnOnce(i64) -> i64) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
+    Ok(code(caller.data_mut().merging_state(Own::default).say(series, to)))
 }

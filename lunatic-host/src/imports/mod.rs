@@ -1,4 +1,4 @@
-//! The functions that guests import: thin, one file a namespace, the mirror of `lunatic-sys`.
+//! The functions that guests import: a thin layer with one file per namespace, which mirrors `lunatic-sys`.
 //!
 //! Public for extensions that are part of Lunatic, and not stable.
 
@@ -29,7 +29,7 @@ use wasmtime::Linker;
 
 use crate::instance::Ctx;
 
-/// Adds everything that a guest of Lunatic's own interface can import.
+/// Defines everything that a guest of Lunatic's own interface can import.
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     buffer::add(linker)?;
     channel::add(linker)?;

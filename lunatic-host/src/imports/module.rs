@@ -15,12 +15,13 @@ use crate::instance::Ctx;
 use crate::module::brought::Asker;
 use crate::module::{LoadError, Module};
 use crate::rights::{May, denial};
+use crate::states::Merge;
 use crate::wasm::Kernel;
 
-/// The most modules that guests can have compiled at once.
+/// The most modules that guests have compiled and not released.
 const MODULES_MAX: u32 = 1 << 16;
 
-/// Modules that guests compiled: what all processes of a runtime share of them.
+/// Modules that guests compiled, which all processes of a runtime share.
 pub(super) struct Modules {
     table: Table<Arc<Module>>,
     keys: Keys,
@@ -43,7 +44,7 @@ impl Modules {
     }
 }
 
-/// The modules that a process compiled: they go with it.
+/// The modules that a process compiled; they are released with it.
 struct Own {
     modules: Arc<Modules>,
     ids: Vec<Id>,
@@ -52,10 +53,16 @@ struct Own {
 impl Own {
     fn of(ctx: &mut Ctx) -> &mut Self {
         let modules = Modules::of(&ctx.kernel);
-        ctx.state(|| Self {
+        ctx.merging_state(|| Self {
             modules,
             ids: Vec::new(),
         })
+    }
+}
+
+impl Merge for Own {
+    fn merge(&mut self, mut former: Self) {
+        self.ids.append(&mut former.ids);
     }
 }
 
@@ -107,11 +114,11 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     Ok(OK)
 }
 
-/// Compiles the module in `len` bytes at `wasm`, when it is the caller's turn. It waits meanwhile.
+/// Compiles the module in the `len` bytes at `wasm`, when it is the caller's turn. The caller waits meanwhile.
 ///
 /// # Errors
 ///
-/// A pointer that is wrong; within the result, what is wrong with the module.
+/// An invalid pointer; the inner result says what is wrong with the module.
 pub async fn load(
     caller: &mut Caller<'_, Ctx>,
     wasm: u32,
@@ -128,7 +135,7 @@ pub async fn load(
     if let Err(exhausted) = paid.grow(len as usize) {
         return Ok(Err(exhausted.into()));
     }
-    // Not before: there are so many copies as there are turns, and not as there are processes that wait.
+    // Not earlier: there are only as many copies as turns, however many processes wait.
     let file: Arc<[u8]> = pieces::read(caller, wasm, len).await?.into();
     Ok(Module::load_brought(&asker, turn, file, paid).await)
 }
@@ -140,7 +147,7 @@ fn drop_module(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let Some(id) = own.modules.check(id, key) else {
         return INVALID;
     };
-    // Only who compiled it lets it go; those that run in it go on.
+    // Only the process that compiled it releases it; processes that run it continue.
     let Some(at) = own.ids.iter().position(|own| *own == id) else {
         return CLOSED;
     };

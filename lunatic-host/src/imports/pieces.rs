@@ -1,7 +1,7 @@
-//! Work on many bytes, in pieces between which others have their turn.
+//! Processes many bytes in pieces, between which other processes run.
 //!
-//! A host call is one step for the engine: only the call itself can notice that the time slice of its process is over.
-//! `docs/internals/long-calls.md` lists the calls whose time grows with what they are asked for.
+//! For the engine, a host call is a single step: only the call itself can notice that the time slice of its process is
+//! over. `docs/internals/long-calls.md` lists the calls whose duration depends on their arguments.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -11,10 +11,10 @@ use wasmtime::Caller;
 use crate::guest_memory;
 use crate::instance::Ctx;
 
-/// What is done between two looks at the clock, in bytes: some 10 µs of work, and 140 µs if the pages are new.
+/// The size of a piece in bytes: some 10 µs of work, or 140 µs if the pages are new.
 pub const PIECE: usize = 256 << 10;
 
-/// Lets those run that are ready.
+/// Lets other processes run that are ready.
 pub(super) async fn yield_now(caller: &mut Caller<'_, Ctx>) {
     caller.data().give_way();
     let mut yielded = false;
@@ -25,18 +25,18 @@ pub(super) async fn yield_now(caller: &mut Caller<'_, Ctx>) {
     .await;
 }
 
-/// To be called between pieces: lets others run if the time slice of the caller is over.
+/// Must be called between pieces: lets other processes run if the time slice of the caller is over.
 pub async fn pause(caller: &mut Caller<'_, Ctx>) {
     if caller.data().has_used_slice() {
         yield_now(caller).await;
     }
 }
 
-/// A copy of the `len` bytes at `start`.
+/// Copies the `len` bytes at `start`.
 ///
 /// # Errors
 ///
-/// Those of [`guest_memory::read_bytes`]; then nothing is copied.
+/// Those of [`guest_memory::read_bytes`]; nothing is copied then.
 pub async fn read(caller: &mut Caller<'_, Ctx>, start: u32, len: u32) -> wasmtime::Result<Vec<u8>> {
     guest_memory::slice(caller, start, len)?;
     let mut bytes = Vec::with_capacity(len as usize);
@@ -53,7 +53,7 @@ pub async fn read(caller: &mut Caller<'_, Ctx>, start: u32, len: u32) -> wasmtim
 ///
 /// # Errors
 ///
-/// Those of [`guest_memory::write`]; then nothing is copied.
+/// Those of [`guest_memory::write`]; nothing is copied then.
 pub async fn write(caller: &mut Caller<'_, Ctx>, start: u32, bytes: &[u8]) -> wasmtime::Result<()> {
     let len = u32::try_from(bytes.len())?;
     guest_memory::slice(caller, start, len)?;

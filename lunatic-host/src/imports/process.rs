@@ -137,7 +137,7 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
     Ok(kind)
 }
 
-/// Takes a joiner back from the process, however the wait ends.
+/// Withdraws a joiner from the process, however the wait ends.
 struct Joined {
     process: Arc<Process>,
     joiner: Arc<Process>,

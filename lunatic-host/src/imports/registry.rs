@@ -32,7 +32,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The name that a guest wrote.
+/// Reads the name that a guest wrote.
 pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtime::Result<Name> {
     let bytes = guest_memory::slice(caller, name, len)?.0;
     if bytes.is_empty() || bytes.len() > NAME_LEN_MAX {
@@ -42,7 +42,7 @@ pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtim
     Ok((&*bytes).into())
 }
 
-/// Whether the caller may give this name to anyone; says so in the buffer and in the log if not.
+/// Whether the caller may register this name for any process; if not, leaves a text in the buffer and logs the denial.
 pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::NAMES);
@@ -173,15 +173,17 @@ async fn broadcast(
         pieces::pause(&mut caller).await;
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
         let Some(member) = ctx.kernel.find(id) else { continue };
-        // A member that has ended, or takes no more, misses the message; the others do not.
-        let content = Content::from(&*bytes).traced(ctx.current.trace().clone());
+        // A member that has ended, or whose mailbox is full, misses the message; the others do not.
+        let content = Content::from(&*bytes)
+            .traced(ctx.current.trace().clone())
+            .sent_by(ctx.process().id);
         count += i32::from(ctx.kernel.put_mail(member, tag, content).is_ok());
     }
     Ok(count)
 }
 
-/// Sends what is in the buffer to each member, in a copy of its own. The caller pays for that until the member does; if it
-/// cannot, nobody else gets the message.
+/// Sends the contents of the buffer to each member, as a separate copy. The caller pays for the copy until the member
+/// does; if it cannot, no further member gets the message.
 async fn broadcast_long(mut caller: Caller<'_, Ctx>, name: &[u8], tag: u64) -> wasmtime::Result<i32> {
     let mut count = 0;
     for id in caller.data().process().local.rights.scope.members(name) {
@@ -198,7 +200,9 @@ async fn broadcast_long(mut caller: Caller<'_, Ctx>, name: &[u8], tag: u64) -> w
         let ctx = caller.data();
         let Some(member) = ctx.kernel.find(id) else { continue };
         drop(paid);
-        let content = Content::from(copy).traced(ctx.current.trace().clone());
+        let content = Content::from(copy)
+            .traced(ctx.current.trace().clone())
+            .sent_by(ctx.process().id);
         count += i32::from(ctx.kernel.put_mail(member, tag, content).is_ok());
     }
     drop(caller.data_mut().take_buffer());

@@ -68,7 +68,7 @@ fn take_output(mut caller: Caller<'_, Ctx>, id: u64, key: u64, stream: i32) -> i
     let Some(wasi) = Outputs::of(ctx).find(id) else {
         return EMPTY;
     };
-    // Asked before the text is taken: what comes after that is the last.
+    // This comes before the text is taken: if it has ended, the text is complete.
     let has_ended = !ctx.kernel.is_alive(id);
     let Some(capture) = usize::try_from(stream).ok().and_then(|stream| wasi.captured(stream)) else {
         return EMPTY;

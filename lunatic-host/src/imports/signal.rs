@@ -1,4 +1,4 @@
-//! `lunatic::process`, the part about ends: exits, links and monitors.
+//! `lunatic::process`, the part about exits, links and monitors.
 
 use lunatic_kernel::Fate;
 use lunatic_kernel::exit::ExitReason;
@@ -24,7 +24,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The reason that a guest wrote.
+/// Reads the exit reason that a guest wrote.
 fn read_reason(caller: &mut Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime::Result<ExitReason> {
     let bytes = guest_memory::slice(caller, reason, len)?.0;
     if bytes.len() > REASON_HEAD_LEN + REASON_TEXT_LEN_MAX {
@@ -34,7 +34,7 @@ fn read_reason(caller: &mut Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime:
     ExitReason::from_bytes(bytes).ok_or_else(|| wasmtime::Error::msg("these are no reason bytes"))
 }
 
-/// What a signal to the caller itself does to it.
+/// The effect on the caller of a signal to itself.
 fn follow(fate: Fate) -> wasmtime::Result<i32> {
     match fate {
         Fate::Lives => Ok(OK),

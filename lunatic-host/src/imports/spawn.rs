@@ -1,4 +1,4 @@
-//! `lunatic::process` and `lunatic::module`, the part about spawns that come with options and rights.
+//! `lunatic::process` and `lunatic::module`, the part about spawns with options and rights.
 
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use wasmtime::{Caller, Linker};
 
 use super::module::Modules;
 use super::outputs::Outputs;
+use super::wasi::blocking;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::Module;
@@ -24,8 +25,20 @@ use crate::spawning::{child_rights, new_process, pay_for_rights};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap("lunatic::process", "spawn", spawn)?;
-    linker.func_wrap("lunatic::module", "spawn_export", spawn_export)?;
+    linker.func_wrap_async(
+        "lunatic::process",
+        "spawn",
+        |caller, (entry, captured, captured_len, options, out)| {
+            Box::new(spawn(caller, entry, (captured, captured_len), options, out))
+        },
+    )?;
+    linker.func_wrap_async(
+        "lunatic::module",
+        "spawn_export",
+        |caller, (id, key, export, export_len, options, out)| {
+            Box::new(spawn_export(caller, (id, key), (export, export_len), options, out))
+        },
+    )?;
     Ok(())
 }
 
@@ -47,15 +60,14 @@ impl From<SpawnLimit> for SpawnRefusal {
     }
 }
 
-fn spawn(
+async fn spawn(
     mut caller: Caller<'_, Ctx>,
     entry: u32,
-    captured: u32,
-    captured_len: u32,
+    (captured, captured_len): (u32, u32),
     options: u32,
     out: u32,
 ) -> wasmtime::Result<i32> {
-    // Bad pointers are a trap whatever else is wrong with the call, and before anything is done.
+    // Invalid pointers trap, whatever else is wrong with the call, and before it has any effect.
     guest_memory::slice(&mut caller, options, SPAWN_OPTIONS_SIZE as u32)?;
     guest_memory::slice(&mut caller, out, SPAWNED_SIZE as u32)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, captured, captured_len)?;
@@ -65,16 +77,14 @@ fn spawn(
     }
     let entry = Entry::Closure(entry, Captured::from_slice(bytes));
     let module = ctx.module.clone();
-    spawn_entry(caller, module, entry, options, out)
+    spawn_entry(caller, module, entry, options, out).await
 }
 
 /// Spawns a process that calls an exported function of a module that was compiled at run time.
-fn spawn_export(
+async fn spawn_export(
     mut caller: Caller<'_, Ctx>,
-    id: u64,
-    key: u64,
-    export: u32,
-    export_len: u32,
+    (id, key): (u64, u64),
+    (export, export_len): (u32, u32),
     options: u32,
     out: u32,
 ) -> wasmtime::Result<i32> {
@@ -90,15 +100,15 @@ fn spawn_export(
         return Ok(CLOSED);
     };
     let name = String::from_utf8_lossy(&name).into_owned();
-    // What the host adds to a module is the host's to call.
+    // Only the host may call what it has added to a module.
     if name.starts_with(RESERVED_PREFIX) || !module.has_entry(&ctx.kernel.host, &name)? {
         ctx.set_buffer(format!("the module exports no function `{name}` that takes and returns nothing").into_bytes());
         return Ok(BAD_MODULE);
     }
-    spawn_entry(caller, module, Entry::Export(name.into()), options, out)
+    spawn_entry(caller, module, Entry::Export(name.into()), options, out).await
 }
 
-fn spawn_entry(
+async fn spawn_entry(
     mut caller: Caller<'_, Ctx>,
     module: Arc<Module>,
     entry: Entry,
@@ -117,7 +127,7 @@ fn spawn_entry(
         return Ok(DENIED);
     }
     let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
-    let base = match asked_rights(&mut caller, &parent, &options)? {
+    let base = match asked_rights(&mut caller, &parent, &options).await? {
         Ok(rights) => rights,
         Err((code, text)) => {
             caller.data_mut().set_buffer(text);
@@ -126,62 +136,60 @@ fn spawn_entry(
     };
     let ctx = caller.data_mut();
     let captures = captures_output(&parent, &base, &options);
-    // Charged before the spawn: there is no child whose output has no room.
-    if captures && let Err(why) = Outputs::charge(ctx) {
-        ctx.set_buffer(why);
-        return Ok(LIMIT);
-    }
+    // This comes before the spawn, so that no child exists without room for its output.
+    let output = match captures.then(|| Outputs::charge(ctx)).transpose() {
+        Ok(output) => output,
+        Err(why) => {
+            ctx.set_buffer(why);
+            return Ok(LIMIT);
+        }
+    };
     let rights = limited(base, &options);
     let trace = ctx.current.trace().clone();
     let make = |rights: Arc<Rights>| Ok(new_process(&kernel, &parent, rights, module, entry, trace)?);
     let child = match make_child(&parent, name.as_deref(), rights, make) {
         Ok(child) => child,
-        Err(refusal) => {
-            if captures {
-                Outputs::give_back(ctx);
-            }
-            return refuse(&mut caller, refusal, out);
-        }
+        Err(refusal) => return refuse(&mut caller, refusal, out),
     };
     let reference = relate(&kernel, &parent, &child, &options);
-    if captures {
-        Outputs::add(ctx, child.id, child.local.rights.wasi.clone());
+    if let Some(paid) = output {
+        Outputs::add(ctx, child.id, child.local.rights.wasi.clone(), paid);
     }
-    // All is set up by now: the child may run, and end, before this returns.
+    // Everything is set up now: the child may run, and even end, before this returns.
     let handle = kernel.process_address(child.id);
     kernel.begin(child);
     write_spawned(&mut caller, out, handle, reference)?;
     Ok(OK)
 }
 
-/// The rights of the child before its limits: those of its parent, or of the configuration that comes with the options; or
-/// the code of the refusal and why.
-fn asked_rights(
+/// The rights of the child before its limits are applied: those of its parent, or those of the configuration in the
+/// options. The error is the code and text of the refusal.
+async fn asked_rights(
     caller: &mut Caller<'_, Ctx>,
-    parent: &Process,
+    parent: &Arc<Process>,
     options: &SpawnOptions,
 ) -> wasmtime::Result<Result<Arc<Rights>, (i32, String)>> {
     if options.config_len == 0 {
         return Ok(Ok(parent.local.rights.clone()));
     }
-    let (bytes, ctx) = guest_memory::slice(caller, u32::try_from(options.config)?, options.config_len)?;
+    let (bytes, _) = guest_memory::slice(caller, u32::try_from(options.config)?, options.config_len)?;
     if bytes.len() > CONFIG_LEN_MAX {
         let text = format!("a configuration has at most {CONFIG_LEN_MAX} bytes");
         return Ok(Err((BAD_CONFIG, text)));
     }
     let bytes = bytes.to_vec();
-    Ok(configured(ctx, parent, bytes))
+    configured(caller, parent, bytes).await
 }
 
-/// Whether output of the child is kept for its parent. What the parent itself prints may be kept for another process: a
-/// child that shares that keeps nothing of its own.
+/// Whether output of the child is captured for its parent. If output of the parent itself is captured for another
+/// process, a child that shares that output has nothing captured.
 fn captures_output(parent: &Process, rights: &Rights, options: &SpawnOptions) -> bool {
     options.config_len != 0
         && (0..2).any(|stream| rights.wasi.captured(stream).is_some())
         && !Arc::ptr_eq(&rights.wasi, &parent.local.rights.wasi)
 }
 
-/// Makes the child, which is in no queue yet, under its name if it has one.
+/// Makes the child, which is in no queue yet, and registers its name if it has one.
 fn make_child(
     parent: &Arc<Process>,
     name: Option<&[u8]>,
@@ -196,7 +204,8 @@ fn make_child(
     }
 }
 
-/// The code for a refusal. If another process has the name, that one is written where the child would have been.
+/// The code for a refusal. If another process has the name, the handle of that process is written in place of the
+/// child's.
 fn refuse(caller: &mut Caller<'_, Ctx>, refusal: SpawnRefusal, out: u32) -> wasmtime::Result<i32> {
     match refusal {
         SpawnRefusal::Limit(limit) => {
@@ -215,8 +224,8 @@ fn refuse(caller: &mut Caller<'_, Ctx>, refusal: SpawnRefusal, out: u32) -> wasm
     }
 }
 
-/// Sets up what parent and child are to each other, and returns the reference of the monitor, or 0. All of it is there
-/// before the child runs, so neither can miss an end of the other.
+/// Sets up the relations of parent and child, and returns the reference of the monitor, or 0. They exist before the
+/// child runs, so neither can miss the end of the other.
 fn relate(kernel: &Kernel, parent: &Arc<Process>, child: &Process, options: &SpawnOptions) -> u64 {
     if options.flags & spawn::TRAP_EXIT != 0 {
         child.trap_exits(true);
@@ -230,7 +239,7 @@ fn relate(kernel: &Kernel, parent: &Arc<Process>, child: &Process, options: &Spa
     }
 }
 
-/// Whether the caller may spawn; says so in the buffer and in the log if not.
+/// Whether the caller may spawn; if not, leaves a text in the buffer and logs the denial.
 pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::SPAWN);
@@ -241,11 +250,11 @@ pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
     may
 }
 
-/// A configuration as it was used, so that the next spawn with the same one neither reads it nor opens a folder.
+/// The last configuration, kept so that the next spawn with the same one neither parses it nor opens a folder.
 #[derive(Default)]
 struct LastConfig(Option<UsedConfig>);
 
-/// What a byte of a configuration costs that is kept: an entry of some bytes may become a string or two.
+/// The charge per byte of a configuration that is kept: an entry of some bytes may become a string or two.
 const CONFIG_COST: usize = 16;
 
 struct UsedConfig {
@@ -254,51 +263,84 @@ struct UsedConfig {
     rights: Arc<Rights>,
 }
 
-/// The rights of a child for which the caller asks for the configuration in `bytes`; or the code of the refusal and why.
-fn configured(ctx: &mut Ctx, parent: &Process, bytes: Vec<u8>) -> Result<Arc<Rights>, (i32, String)> {
+/// The rights of a child for which the caller passes the configuration in `bytes`; the error is the code and text of
+/// the refusal.
+async fn configured(
+    caller: &mut Caller<'_, Ctx>,
+    parent: &Arc<Process>,
+    bytes: Vec<u8>,
+) -> wasmtime::Result<Result<Arc<Rights>, (i32, String)>> {
     if !parent.local.rights.may.contains(May::CONFIGURE) {
         denial::log(parent, "may not configure a child", "", "");
         let text = "the process may not configure a child: its parent's configuration did not say `allow=configure`";
-        return Err((DENIED, text.into()));
+        return Ok(Err((DENIED, text.into())));
     }
-    let kernel = ctx.kernel.clone();
-    // The last configuration is compared as bytes: a supervisor or server spawns with the same one again and again.
-    let LastConfig(last) = ctx.state(LastConfig::default);
+    let kernel = caller.data().kernel.clone();
+    // The last configuration is compared as bytes: a supervisor or server spawns repeatedly with the same one.
+    let LastConfig(last) = caller.data_mut().state(LastConfig::default);
     if let Some(used) = last.as_ref().filter(|used| used.bytes == bytes) {
-        let Some(limits) = used.config.budget else {
-            return Ok(used.rights.clone());
+        return Ok(used.again(parent, &kernel));
+    }
+    let config = match parse(&kernel, &bytes) {
+        Ok(config) => config,
+        Err(error) => return Ok(Err((BAD_CONFIG, error.to_string()))),
+    };
+    let narrowed = match &config.dirs {
+        // Opening a folder may block.
+        Some(dirs) if !dirs.is_empty() => {
+            let (kernel, parent, config) = (kernel.clone(), parent.clone(), config.clone());
+            let permit = blocking::permit(caller).await;
+            blocking::work(caller, permit, move || child_rights(&kernel, &parent, &config)).await?
+        }
+        _ => child_rights(&kernel, parent, &config),
+    };
+    let mut rights = match narrowed {
+        Ok(rights) => rights,
+        Err(denied) => {
+            denial::log(parent, &format!("may not configure a child so: {denied}"), "", "");
+            return Ok(Err((DENIED, denied.to_string())));
+        }
+    };
+    // It is kept twice for the next spawn: as written, and as parsed, with a word or two per entry.
+    let kept = bytes.len() * CONFIG_COST;
+    if let Err(exhausted) = pay_for_rights(&mut rights, parent, kept) {
+        return Ok(Err((LIMIT, exhausted.to_string())));
+    }
+    let rights = Arc::new(rights);
+    // The outputs of different children must not be mixed.
+    if !config.captures() {
+        let used = UsedConfig {
+            bytes,
+            config,
+            rights: rights.clone(),
         };
-        // The other rights can be shared, but each child has a budget of its own, and shares with nobody.
-        let mut rights = Rights::clone(&used.rights);
+        *caller.data_mut().state(LastConfig::default) = LastConfig(Some(used));
+    }
+    Ok(Ok(rights))
+}
+
+fn parse(kernel: &Kernel, bytes: &[u8]) -> Result<Config, ConfigError> {
+    let config = Config::from_bytes(bytes)?;
+    config.check_extensions(&kernel.host.extensions.names())?;
+    Ok(config)
+}
+
+impl UsedConfig {
+    /// The rights of another child with this configuration. They can be shared; but each child has a budget of its own,
+    /// and shares it with no sibling.
+    fn again(&self, parent: &Process, kernel: &Kernel) -> Result<Arc<Rights>, (i32, String)> {
+        let Some(limits) = self.config.budget else {
+            return Ok(self.rights.clone());
+        };
+        let mut rights = Rights::clone(&self.rights);
         let budget = Budget::new(parent.local.rights.budget.clone(), rights::caps(limits), kernel.now());
         rights.budget = Some(budget.map_err(|error| (DENIED, error.to_string()))?);
         rights.group = Group::within(&parent.local.rights.group);
-        return Ok(Arc::new(rights));
+        Ok(Arc::new(rights))
     }
-    let bad = |error: ConfigError| (BAD_CONFIG, error.to_string());
-    let config = Config::from_bytes(&bytes).map_err(bad)?;
-    config.check_extensions(&kernel.host.extensions.names()).map_err(bad)?;
-    let mut rights = child_rights(&kernel, parent, &config).map_err(|denied| {
-        denial::log(parent, &format!("may not configure a child so: {denied}"), "", "");
-        (DENIED, denied.to_string())
-    })?;
-    // Kept twice for the next spawn: as it was written, and as it was read, with a word or two for each entry.
-    let kept = bytes.len() * CONFIG_COST;
-    pay_for_rights(&mut rights, parent, kept).map_err(|exhausted| (LIMIT, exhausted.to_string()))?;
-    let rights = Arc::new(rights);
-    if config.captures() {
-        // What one child prints is not to be mixed with what the next one does.
-        return Ok(rights);
-    }
-    *last = Some(UsedConfig {
-        bytes,
-        config,
-        rights: rights.clone(),
-    });
-    Ok(rights)
 }
 
-/// The rights, with the limits of these options.
+/// The rights with the limits of these options.
 fn limited(base: Arc<Rights>, options: &SpawnOptions) -> Arc<Rights> {
     let own_scope = options.flags & spawn::NEW_SCOPE != 0;
     if !own_scope && options.max_memory == 0 && options.mailbox_max == 0 {

@@ -34,7 +34,7 @@ fn send_after(
     caller.data().acts()?;
     guest_memory::slice(&mut caller, out, 8)?;
     let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
-    // What comes again and again belongs to no request.
+    // A repeated message belongs to no request.
     let trace = content.trace().clone().filter(|_| interval_ns == 0);
     if content.len() > MESSAGE_LEN_MAX {
         ctx.set_buffer(super::channel::TOO_MUCH);
@@ -71,11 +71,12 @@ fn cancel(caller: Caller<'_, Ctx>, timer: u64) -> wasmtime::Result<i32> {
     Ok(i32::from(kernel.cancel_timer(&caller.data().process().system, timer)))
 }
 
-fn pause(caller: Caller<'_, Ctx>) -> i32 {
+fn pause(caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
+    caller.data().acts()?;
     let process = caller.data().process();
     if !process.system.is_main(process.id) {
-        return INVALID;
+        return Ok(INVALID);
     }
     process.system.time.pause();
-    OK
+    Ok(OK)
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use lunatic_kernel::budget::Payer;
 use lunatic_sys::codes::{DENIED, FULL, INVALID, LIMIT, OK};
 use lunatic_sys::record::{Value, decode_fields};
-use lunatic_sys::trace::{Context, ENTER, FIELDS_LEN_MAX, PARENT_LEN, ROOT, STATE_LEN_MAX};
+use lunatic_sys::trace::{Context, ENTER, FIELDS_LEN_MAX, NAME_LEN_MAX, PARENT_LEN, ROOT, STATE_LEN_MAX};
 use wasmtime::{Caller, Linker};
 
 use crate::guest_memory;
@@ -52,7 +52,7 @@ fn current(mut caller: Caller<'_, Ctx>, to: u32, capacity: u32) -> wasmtime::Res
     Ok(len)
 }
 
-/// Whether the caller may say which request it works for, and open spans; says so in the log if not.
+/// Whether the caller may set the trace that it works for, and open spans; if not, logs the denial.
 fn may_trace(ctx: &Ctx) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::TRACE);
@@ -72,7 +72,7 @@ fn set(mut caller: Caller<'_, Ctx>, context: u32, len: u32) -> wasmtime::Result<
             None => return Ok(INVALID),
         },
     };
-    // To have none is no right.
+    // Working for no trace requires no right.
     if trace.is_some() && !may_trace(ctx) {
         return Ok(DENIED);
     }
@@ -80,12 +80,26 @@ fn set(mut caller: Caller<'_, Ctx>, context: u32, len: u32) -> wasmtime::Result<
     Ok(OK)
 }
 
-/// The fields that a guest wrote.
+/// Reads the fields that a guest wrote.
 fn read_fields(bytes: &[u8]) -> wasmtime::Result<Vec<(&str, Value<'_>)>> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
     decode_fields(bytes).ok_or_else(|| wasmtime::Error::msg("lunatic::trace was given bytes that are no fields"))
+}
+
+/// The beginning of a text that a guest wrote, a little longer than what is kept of it. The text itself may be as long as
+/// the memory.
+fn beginning(bytes: &[u8]) -> wasmtime::Result<&str> {
+    let part = &bytes[..bytes.len().min(NAME_LEN_MAX + char::MAX.len_utf8())];
+    match std::str::from_utf8(part) {
+        Ok(text) => Ok(text),
+        // The last character is not whole.
+        Err(error) if error.error_len().is_none() && part.len() < bytes.len() => {
+            Ok(std::str::from_utf8(&part[..error.valid_up_to()])?)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn open(
@@ -105,7 +119,7 @@ fn open(
     let part = |start: u32, len: u32| &memory[start as usize..][..len as usize];
     let (name, fields) = (part(name, len), part(fields, fields_len));
     let process = ctx.process().clone();
-    // Asked first: most programs have nobody who wants spans.
+    // This comes first: in most programs, nobody wants spans.
     let Some(tracer) = &process.system.data.config.tracer else {
         return Ok(0);
     };
@@ -114,7 +128,7 @@ fn open(
     }
     let asked = Asked {
         kind: wanted,
-        name: std::str::from_utf8(name)?,
+        name: beginning(name)?,
         fields: read_fields(fields)?,
         fields_len: fields.len(),
         is_root: kind & ROOT != 0,
@@ -141,7 +155,7 @@ fn record(mut caller: Caller<'_, Ctx>, span: i32, fields: u32, len: u32) -> wasm
 
 fn fail(mut caller: Caller<'_, Ctx>, span: i32, text: u32, len: u32) -> wasmtime::Result<i32> {
     let (bytes, ctx) = guest_memory::slice(&mut caller, text, len)?;
-    let added = ctx.current.add(span, Vec::new(), 0, Some(std::str::from_utf8(bytes)?));
+    let added = ctx.current.add(span, Vec::new(), 0, Some(beginning(bytes)?));
     Ok(code(added.is_some()))
 }
 
@@ -152,5 +166,27 @@ fn close(mut caller: Caller<'_, Ctx>, span: i32) -> i32 {
         Closed::Done => OK,
         Closed::Dropped => FULL,
         Closed::None => INVALID,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_text_only_the_beginning_is_looked_at() {
+        assert_eq!(beginning(b"short").unwrap(), "short");
+        assert!(beginning(b"\xff").is_err() && beginning("é".as_bytes().split_last().unwrap().1).is_err());
+        // Wherever it is cut, what remains is text, and longer than what is kept.
+        for start in 0..4 {
+            let long = format!("{}{}", "x".repeat(start), "𝄞".repeat(100));
+            let part = beginning(long.as_bytes()).unwrap();
+            assert!(long.starts_with(part) && part.len() > NAME_LEN_MAX, "{start}");
+        }
+        let mut long = vec![b'x'; 1000];
+        long[NAME_LEN_MAX + 10] = 0xff;
+        assert!(beginning(&long).is_ok());
+        long[5] = 0xff;
+        assert!(beginning(&long).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! `lunatic::code`: upgrades that a guest asks for.
+//! `lunatic::code`: upgrades that a guest requests.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::module::{LoadError, Module};
 use crate::report::untrusted::line;
 use crate::rights::{May, Rights, denial};
 
-/// The longest settings, in bytes.
+/// The longest settings in bytes.
 const SETTINGS_LEN_MAX: u32 = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -34,7 +34,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Whether the caller may; says so in the buffer and in the log if not.
+/// Whether the caller may upgrade; if not, leaves a text in the buffer and logs the denial.
 fn may_upgrade(ctx: &mut Ctx) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::UPGRADE);
@@ -45,7 +45,8 @@ fn may_upgrade(ctx: &mut Ctx) -> bool {
     may
 }
 
-/// The rights that those whom the caller upgrades have or more of; `None` for all of the system.
+/// The caller can upgrade processes with these rights, or with rights narrowed from these; `None` stands for the whole
+/// system.
 fn within(ctx: &Ctx) -> Option<Arc<Rights>> {
     let process = ctx.process();
     let own = &process.local.rights;
@@ -103,7 +104,8 @@ async fn begin(mut caller: Caller<'_, Ctx>, id: u64, key: u64, settings: u32, le
     })
 }
 
-/// What the caller has paid for is ready in both layouts when the upgrade begins, which belongs to no process.
+/// Compiles the module for both layouts at the caller's expense, before the upgrade begins, which belongs to no
+/// process.
 async fn compile(caller: &mut Caller<'_, Ctx>, module: &Arc<Module>) -> wasmtime::Result<()> {
     instance::note_place(&mut *caller);
     let ctx = caller.data();
@@ -171,7 +173,7 @@ fn cancel(mut caller: Caller<'_, Ctx>, number: i32) -> wasmtime::Result<i32> {
     })
 }
 
-/// A report as a guest reads it.
+/// A report in the format that guests read.
 fn written(report: &UpgradeReport) -> String {
     let [p50, p99, max] = report.pauses.map(|pause| pause.as_nanos());
     let is_over = if report.phase.is_over() { "yes" } else { "no" };
@@ -215,7 +217,7 @@ mod tests {
     #[test]
     fn settings_are_lines() {
         let config = read("canary=none\nbatch=7").unwrap();
-        assert_eq!((config.canary, config.batch), (crate::code::Canary::None, 7));
+        assert_eq!((config.canary, config.batch), (crate::code::Canary::None, Some(7)));
         assert_eq!(read("").unwrap(), UpgradeConfig::default());
         assert_eq!(read("batch").unwrap_err(), "`batch` is no NAME=VALUE");
         assert_eq!(read("x=1").unwrap_err(), "`x` cannot be said");

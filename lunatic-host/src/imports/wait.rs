@@ -1,4 +1,4 @@
-//! Waits of host functions: those of the kernel, for the process that calls, which notes where on its stack it stops.
+//! Waits of host functions: those of the kernel, for the calling process, which also record the position on its stack.
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
@@ -8,7 +8,7 @@ use wasmtime::Caller;
 use crate::instance::{self, Ctx, Here};
 use crate::wasm::Wasm;
 
-/// A wait of the caller, for a host function that goes on to use the caller meanwhile. `kind` and `what` are for reports.
+/// Waits on behalf of the caller, in a host function that uses the caller meanwhile. `kind` and `what` are for reports.
 pub fn wait(caller: &mut Caller<'_, Ctx>, kind: WaitFor, what: Id, timeout_ns: u64) -> Wait<'static, Wasm> {
     instance::note_place(&mut *caller);
     let ctx = caller.data();
@@ -16,7 +16,8 @@ pub fn wait(caller: &mut Caller<'_, Ctx>, kind: WaitFor, what: Id, timeout_ns: u
     Wait::new(Held::Owned(kernel), Held::Owned(process), kind, what, timeout_ns)
 }
 
-/// Waits for `future`, which needs nothing of the caller, and shows the stack of the caller to whoever looks meanwhile.
+/// Waits for `future`, which needs nothing of the caller, and shows the caller's stack to a thread that inspects it
+/// meanwhile.
 pub fn show<'a, F: Future + Send + 'a>(
     caller: &'a Caller<'_, Ctx>,
     future: F,
@@ -27,7 +28,7 @@ where
     Here::of(caller).show(future)
 }
 
-/// As [`wait`], for a host function that needs nothing else of the caller until the wait is over. With it comes what shows the
+/// Like [`wait`], for a host function that does not use the caller until the wait is over. Also returns what shows the
 /// stack during the wait.
 pub(crate) fn wait_borrowing<'a>(
     caller: &'a mut Caller<'_, Ctx>,

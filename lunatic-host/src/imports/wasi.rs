@@ -1,9 +1,9 @@
-//! `wasi_snapshot_preview1`, by wasmtime-wasi. A process that never calls it pays nothing for it.
+//! `wasi_snapshot_preview1`, implemented by wasmtime-wasi. It costs nothing for a process that never calls it.
 //!
-//! What a call does on files and folders, a thread does that may block (`blocking`, `files`). What would take long is cut short
-//! in `bounds`. The rest is done at once.
+//! Operations on files and folders run on a thread that may block (`blocking`, `files`). Long operations are cut short
+//! in `bounds`. Everything else is done directly.
 
-mod blocking;
+pub(super) mod blocking;
 mod bounds;
 mod files;
 mod listing;
@@ -12,23 +12,29 @@ mod poll;
 use std::sync::Arc;
 
 pub(crate) use blocking::FILE_OPERATIONS_MAX;
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
 use lunatic_kernel::hash::NumberSet;
 use lunatic_kernel::stock::Portion;
 use lunatic_kernel::time::Time;
+use lunatic_kernel::wait::ready;
+use lunatic_sys::codes::NO_TIMEOUT;
 use wasmtime::{AsContextMut as _, Caller, Linker};
 use wasmtime_wasi::p1::wasi_snapshot_preview1 as preview1;
 use wasmtime_wasi::p1::{WasiP1Ctx, add_to_linker_async};
 use wasmtime_wasi::{HostMonotonicClock, I32Exit};
 use wiggle::GuestMemory;
 
+use super::wait::{show, wait};
 use crate::instance::Ctx;
 use crate::report::PanicCapture;
+use crate::states::Merge;
 use crate::wasm::Process;
 
 const NAMESPACE: &str = "wasi_snapshot_preview1";
 
-/// Codes of WASI preview 1, `errno` in its `typenames.witx`.
+/// Error codes of WASI preview 1, `errno` in its `typenames.witx`.
 mod errno {
     pub(super) const SUCCESS: i32 = 0;
     pub(super) const BADF: i32 = 8;
@@ -39,6 +45,7 @@ mod errno {
     pub(super) const MFILE: i32 = 33;
     pub(super) const NFILE: i32 = 41;
     pub(super) const NAMETOOLONG: i32 = 37;
+    pub(super) const NOENT: i32 = 44;
     pub(super) const NOMEM: i32 = 48;
     #[cfg(target_os = "linux")]
     pub(super) const NOTDIR: i32 = 54;
@@ -47,28 +54,42 @@ mod errno {
     pub(super) const NOTCAPABLE: i32 = 76;
 }
 
-/// Where the WASI side of a process is kept. It is away while a thread works with it, and the process waits.
+/// Holds the WASI state of a process. It is empty while a thread works with the state, and the process waits.
 struct Home(Option<Box<ProcessWasi>>);
 
-/// The WASI side of one process.
+/// Numbers of files mean something to the code that has opened them. That of the predecessor is gone, so its files are closed.
+impl Merge for Home {
+    fn merge(&mut self, _former: Self) {}
+}
+
+/// It belongs to the standard error of the [`Home`] with which it was made.
+impl Merge for PanicCapture {
+    fn merge(&mut self, _former: Self) {}
+}
+
+/// The WASI state of one process.
 struct ProcessWasi {
     context: WasiP1Ctx,
-    /// The numbers of files and folders that the process has opened and not closed.
+    /// The numbers of the files and folders that the process has opened and not closed.
     open: NumberSet<i32>,
     /// The numbers of the folders that it was given and has not closed.
     given: NumberSet<i32>,
     /// The folder that was listed last.
     listing: Option<listing::Listing>,
-    /// A descriptor for each that is open, and for the folder that is listed.
+    /// One descriptor for each that is open, and one for the folder that is listed.
     descriptors: Portion,
-    /// What the process pays for the context and the files.
+    /// The text of a panic that the process may be writing to standard error.
+    panic: PanicCapture,
+    /// The size of the context without files, in bytes.
+    size: usize,
+    /// The charge for the context, the files, and the text of a panic.
     paid: Receipt,
 }
 
-/// What a file that is open takes up in the host, in bytes, and what a context does without files, folders and texts, but with one
-/// folder that is listed.
+/// The size of an open file in the host, in bytes; and that of a context without files, folders and texts, but with one
+/// folder that is listed and the end of what was written to standard error.
 const FILE_SIZE: usize = 1 << 10;
-const CONTEXT_SIZE: usize = (4 << 10) + FILE_SIZE;
+const CONTEXT_SIZE: usize = (4 << 10) + FILE_SIZE + 512;
 /// The first numbers are those of the standard streams; those of given folders follow.
 const STREAMS: i32 = 3;
 
@@ -78,7 +99,8 @@ impl ProcessWasi {
         let clock = SystemClock(system.time.clone());
         let rights = &process.local.rights;
         let mut context = rights.wasi.context(system.is_main(process.id), panic, clock);
-        // Any call makes the table of descriptors, with the folders that the context has then. That this one fails is no matter.
+        // Any call makes the table of descriptors, with the folders that the context has then. It does not matter that
+        // this one fails.
         let _ = preview1::fd_tell(&mut context, &mut GuestMemory::Unshared(&mut []), 0, 0);
         Self {
             context,
@@ -86,29 +108,47 @@ impl ProcessWasi {
             listing: None,
             given: (STREAMS..).take(rights.wasi.folder_count()).collect(),
             descriptors: Portion::none(&rights.descriptors, &rights.group),
+            panic: panic.clone(),
+            size: CONTEXT_SIZE + rights.wasi.size(),
             paid: Receipt::new(process.purse().to_account(), Resource::Bodies),
         }
     }
 
-    /// Pays for what is there now: less than before, but for the context when that is new.
-    fn settle(&mut self, process: &Process) -> Result<(), Exhausted> {
+    /// Adjusts the charge to the current size.
+    fn settle(&mut self) -> Result<(), Exhausted> {
         let files = self.open.len() * FILE_SIZE;
-        self.paid
-            .settle(CONTEXT_SIZE + process.local.rights.wasi.size() + files)
+        self.paid.settle(self.size + files + self.panic.size())
     }
 
-    /// Whether a number is that of a file or folder. All others are of standard streams, or of nothing.
+    /// The same for the state of a process, which ends if it cannot pay.
+    fn settle_of(ctx: &mut Ctx) {
+        if let Err(exhausted) = Self::of(ctx).settle() {
+            ctx.kernel.out_of_memory(ctx.process(), exhausted);
+        }
+    }
+
+    /// Takes bytes for the time of a call, or returns the code of an error.
+    fn pay(&mut self, bytes: usize) -> Result<(), i32> {
+        self.paid.grow(bytes).map_err(|_| errno::NOMEM)
+    }
+
+    /// Gives back what was [paid](Self::pay).
+    fn give_back(&mut self, bytes: usize) {
+        self.paid.shrink(bytes);
+    }
+
+    /// Whether a number belongs to a file or folder. All others belong to standard streams, or to nothing.
     fn is_file(&self, fd: i32) -> bool {
         self.open.contains(&fd) || self.given.contains(&fd)
     }
 
-    /// A file has been opened, whose number is written so.
+    /// Records that a file has been opened, whose encoded number this is.
     fn opened(&mut self, fd: &[u8]) {
         let fd = fd.try_into().expect("a number has four bytes");
         self.open.insert(i32::from_le_bytes(fd));
     }
 
-    /// A file that is not open any more.
+    /// Records that a file is not open any more.
     fn forget(&mut self, fd: i32) {
         if self.open.remove(&fd) {
             self.descriptors.shrink(1);
@@ -119,14 +159,14 @@ impl ProcessWasi {
         }
     }
 
-    /// No folder is listed any more.
+    /// Closes the folder that is listed.
     fn stop_listing(&mut self) {
         if self.listing.take().is_some() {
             self.descriptors.shrink(1);
         }
     }
 
-    /// What was open as `to` is closed, and what is open as `from` has its number now.
+    /// Records that `to` has been closed, and that what was open as `from` now has its number.
     fn renumber(&mut self, from: i32, to: i32) {
         self.forget(to);
         self.stop_listing();
@@ -139,41 +179,39 @@ impl ProcessWasi {
 
     /// There may be fewer files than were paid for.
     fn closed(caller: &mut Caller<'_, Ctx>) {
-        let process = caller.data().process().clone();
-        // What becomes less is never refused.
-        let _ = Self::of(caller.data_mut()).settle(&process);
+        Self::settle_of(caller.data_mut());
     }
 
-    /// The WASI side of the process, made when it is first needed.
+    /// The WASI state of the process, made on first use.
     fn of(ctx: &mut Ctx) -> &mut Self {
         let is_there = ctx.find_state::<Home>().is_some_and(|home| home.0.is_some());
         if !is_there {
-            // The panic that the process may be writing to standard error: whoever sees its end asks for it.
-            let panic = ctx.state(PanicCapture::default).clone();
+            // The text of a panic that the process may be writing to standard error, which is read at its end.
+            let panic = ctx.merging_state(PanicCapture::default).clone();
             let (kernel, process) = (ctx.kernel.clone(), ctx.process().clone());
             let mut new = Box::new(Self::new(&process, &panic));
-            if let Err(exhausted) = new.settle(&process) {
+            if let Err(exhausted) = new.settle() {
                 kernel.out_of_memory(&process, exhausted);
             }
             Self::put(ctx, new);
         }
-        let home = ctx.state(|| Home(None));
+        let home = ctx.merging_state(|| Home(None));
         home.0.as_mut().expect("it is there, or was made just now")
     }
 
-    /// Takes it away from the process, which has to wait until it is [put](Self::put) back.
+    /// Takes the state from the process, which must wait until it is [put](Self::put) back.
     fn take(ctx: &mut Ctx) -> Box<Self> {
         Self::of(ctx);
-        let home = ctx.state(|| Home(None));
+        let home = ctx.merging_state(|| Home(None));
         home.0.take().expect("it was there just now")
     }
 
     fn put(ctx: &mut Ctx, wasi: Box<Self>) {
-        ctx.state(|| Home(None)).0 = Some(wasi);
+        ctx.merging_state(|| Home(None)).0 = Some(wasi);
     }
 }
 
-/// The monotonic clock that guests read: it begins with the system, and is one for all its processes.
+/// The monotonic clock that guests read: it starts with the system, and all processes of the system share it.
 struct SystemClock(Time<Arc<Process>>);
 
 impl HostMonotonicClock for SystemClock {
@@ -186,19 +224,24 @@ impl HostMonotonicClock for SystemClock {
     }
 }
 
-/// Prints what was held back of the text of a panic, because the process has caught the panic.
-pub fn print_held_panic(ctx: &Ctx) {
-    let Some(panic) = ctx.find_state::<PanicCapture>() else {
+/// Prints the held-back text of a panic, because the process has caught the panic. Like any process that prints, this one
+/// waits until there is room.
+pub async fn print_held_panic(caller: &mut Caller<'_, Ctx>) {
+    let Some(panic) = caller.data().find_state::<PanicCapture>() else {
         return;
     };
     let text = panic.release();
-    if !text.is_empty() {
-        let text = String::from_utf8_lossy(&text);
-        ctx.process().local.rights.wasi.stderr().report(&text);
+    if text.is_empty() {
+        return;
     }
+    ProcessWasi::settle_of(caller.data_mut());
+    let wait = wait(caller, WaitFor::Outside, Id::NONE, NO_TIMEOUT);
+    let stderr = wait.process.local.rights.wasi.stderr();
+    show(caller, ready(&wait, stderr.wait_room())).await;
+    stderr.report(&String::from_utf8_lossy(&text));
 }
 
-/// The memory of the caller, and its WASI side.
+/// The memory of the caller, and its WASI state.
 fn parts<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(GuestMemory<'a>, &'a mut ProcessWasi)> {
     let memory = crate::guest_memory::memory(caller)?;
     set_fuel(caller);
@@ -206,7 +249,7 @@ fn parts<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<(GuestMemory<'
     Ok((GuestMemory::Unshared(bytes), ProcessWasi::of(ctx)))
 }
 
-/// The next call may copy as much as calls may.
+/// Lets the next call copy as much as calls may.
 fn set_fuel(caller: &mut Caller<'_, Ctx>) {
     let fuel = caller.as_context_mut().hostcall_fuel();
     let wasi = ProcessWasi::of(caller.data_mut());
@@ -216,7 +259,7 @@ fn set_fuel(caller: &mut Caller<'_, Ctx>) {
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     add_to_linker_async(linker, |ctx: &mut Ctx| &mut ProcessWasi::of(ctx).context)?;
     linker.allow_shadowing(true);
-    // wasmtime-wasi traps on codes above 125; a program may use all that its system has.
+    // wasmtime-wasi traps on codes above 125; a program may use all codes that its operating system has.
     linker.func_wrap(NAMESPACE, "proc_exit", |code: i32| -> wasmtime::Result<()> {
         Err(I32Exit(code).into())
     })?;
@@ -229,7 +272,7 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// wasmtime-wasi traps on other numbers of clocks, where a C library expects EINVAL.
+/// wasmtime-wasi traps on other clock numbers, for which a C library expects EINVAL.
 fn add_clocks(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     const CLOCK_MAX: i32 = 3;
     linker.func_wrap(

@@ -1,4 +1,4 @@
-//! What the processes of a system have: channels, names, groups, sockets; and the modules that they run.
+//! Channels, names, groups and sockets of a system's processes, and the modules that they run.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -13,13 +13,13 @@ use lunatic_net::socket::Socket;
 
 use crate::wasm::{Kernel, Process};
 
-/// Some of the things of one kind that the processes of a system have.
+/// A part of the things of one kind that the processes of a system have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Listing<T> {
-    /// How many there are, shown or not.
+    /// How many there are, returned or not.
     pub matched: usize,
-    /// Those that are shown, in their order.
+    /// The selected ones, in order.
     pub rows: Vec<T>,
 }
 
@@ -29,17 +29,17 @@ pub struct Listing<T> {
 pub struct ChannelInfo {
     /// Its id.
     pub id: Id,
-    /// Its owner, what is queued in it, and how many wait for it.
+    /// Its owner, its queue, and the number of processes that wait for it.
     pub view: ChannelView,
 }
 
-/// A name that a process has, or a group that it is in.
+/// A registered name, or the membership of a process in a group.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 #[non_exhaustive]
 pub struct NameInfo {
-    /// The name, made readable where it is no text.
+    /// The name, made readable if it is not text.
     pub name: String,
-    /// Who has it or is a member.
+    /// The process that has the name or is a member.
     pub process: Id,
 }
 
@@ -53,9 +53,9 @@ pub struct SocketInfo {
     pub owner: Id,
     /// `tcp listener`, `tcp`, `udp`, `unix listener`, `unix` or `tls`.
     pub kind: &'static str,
-    /// Its own address, as far as it has one.
+    /// Its local address, if it has one.
     pub local: Option<String>,
-    /// The address of the other side, if it is connected.
+    /// The address of the peer, if it is connected.
     pub peer: Option<String>,
 }
 
@@ -67,11 +67,11 @@ pub struct ModuleInfo {
     pub code: CodeId,
     /// How many processes run it.
     pub processes: usize,
-    /// The bytes of their linear memories, in use or not.
+    /// The total size of their linear memories in bytes, used or not.
     pub memory: usize,
 }
 
-/// Which part of a list is asked for.
+/// The part of a list that is requested.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part {
     pub(crate) skip: usize,
@@ -90,7 +90,7 @@ impl<T> Listing<T> {
     }
 }
 
-/// The channels of processes that `have` is true of, those first that hold the most messages.
+/// Lists the channels of processes for which `have` is true, those with the most messages first.
 pub(crate) fn channels(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<ChannelInfo> {
     let mut first = part.first();
     kernel.channels().visit(|id, owner, view| {
@@ -101,7 +101,7 @@ pub(crate) fn channels(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: P
     Listing::of(first.finish())
 }
 
-/// The names of processes, or their groups, in the order of the alphabet.
+/// Lists the names of processes, or their groups, alphabetically.
 pub(crate) fn names(kernel: &Kernel, have: impl Fn(&Process) -> bool, kind: Named, part: Part) -> Listing<NameInfo> {
     let mut first = part.first();
     kernel.visit_processes(|process| {
@@ -119,7 +119,7 @@ pub(crate) fn names(kernel: &Kernel, have: impl Fn(&Process) -> bool, kind: Name
     Listing::of(first.finish())
 }
 
-/// The sockets of processes, in the order of their ids.
+/// Lists the sockets of processes, in the order of their ids.
 pub(crate) fn sockets(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<SocketInfo> {
     let mut first = part.first();
     kernel.host.net.handles.visit(|id, owner, socket| {
@@ -135,11 +135,11 @@ pub(crate) fn sockets(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Pa
         local: socket.local_address().ok().map(|address| address.to_string()),
         peer: socket.peer_address().ok().map(|address| address.to_string()),
     };
-    // Not before: each address is asked of the system.
+    // Only for the selected ones: each address takes a system call.
     Listing::of((sockets.into_iter().map(show).collect(), matched))
 }
 
-/// The modules that processes run, those first that most run.
+/// Lists the modules that processes run, those with the most processes first.
 pub(crate) fn modules(kernel: &Kernel, have: impl Fn(&Process) -> bool, part: Part) -> Listing<ModuleInfo> {
     let mut by_code: HashMap<CodeId, ModuleInfo> = HashMap::new();
     kernel.visit_processes(|process| {

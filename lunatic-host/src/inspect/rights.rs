@@ -1,4 +1,4 @@
-//! What a process may do and use, and how much of that it has used.
+//! The rights and limits of a process, and its use of them.
 
 use lunatic_kernel::budget::Budget;
 use lunatic_rights::table;
@@ -6,37 +6,38 @@ use lunatic_rights::table;
 use crate::rights::Rights;
 use crate::wasm::Process;
 
-/// The rights of a process in short.
+/// A summary of the rights of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RightsInfo {
-    /// What it may do besides: `spawn`, `configure`, `names`, `compile`, `inspect`.
+    /// The rights that are granted by a word, such as `spawn`, `configure`, `names`, `compile` or `inspect`.
     pub may: Vec<&'static str>,
-    /// The folders that it was given, by their names inside, with `:ro` behind those that it may only read.
+    /// Its folders by their names inside, with `:ro` after those that are read-only.
     pub folders: Vec<String>,
-    /// Its own network rules, as users write them, and behind them those of each ancestor that they lie within.
+    /// Its own network rules, as users write them, followed by those of each ancestor that apply as well.
     pub net: Vec<String>,
-    /// Its limits: its own, those of its budget, and those of the budgets around it.
+    /// Its own limits, those of its budget, and those of the budgets around it.
     pub limits: Vec<LimitInfo>,
 }
 
-/// A limit, and how near it is.
+/// A limit and its use.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LimitInfo {
-    /// Of what, in words.
+    /// The limited resource, in words.
     pub of: &'static str,
-    /// How much is used.
+    /// The amount in use.
     pub used: u64,
-    /// How much may be.
+    /// The largest amount.
     pub max: u64,
     /// `bytes`, `ms` or empty.
     pub unit: &'static str,
-    /// 0 for its own, 1 for what its budget has for all that share it, 2 for the budget around that, and so on.
+    /// 0 for a limit of the process itself, 1 for its budget, which it shares with others, 2 for the budget around
+    /// that, and so on.
     pub budget: usize,
 }
 
-/// The rights of a process.
+/// Returns the rights of a process.
 pub(crate) fn of(process: &Process) -> RightsInfo {
     let rights = &process.local.rights;
     let mut limits = own_limits(process, rights);

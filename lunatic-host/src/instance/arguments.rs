@@ -1,4 +1,4 @@
-//! Calling an exported function with arguments that a guest chose.
+//! Calls exported functions with arguments that a guest has chosen.
 
 use std::fmt;
 
@@ -7,7 +7,10 @@ use wasmtime::{Instance, Store, Val, ValType};
 
 use crate::entry::{Argument, Call};
 
-/// A process was to begin with a function that cannot be called so.
+/// How much of a name of a guest an error shows, in bytes: it may be 4 MiB long.
+const NAME_SHOWN_MAX: usize = 255;
+
+/// A process was to begin with a function that does not exist or does not accept the arguments.
 #[derive(Debug)]
 struct NoSuchFunction(Box<str>);
 
@@ -41,10 +44,10 @@ impl Argument {
     }
 }
 
-/// Calls the function, if it is there and is of the type of the arguments.
+/// Calls the function if it exists and its type matches the arguments.
 pub(super) async fn call<T: Send>(store: &mut Store<T>, instance: &Instance, call: &Call) -> wasmtime::Result<()> {
     let Call { name, arguments } = call;
-    // What the host adds to a module is the host's to call.
+    // Only the host may call what it has added to a module.
     let exported = instance.get_func(&mut *store, name);
     let function = exported.filter(|_| !name.starts_with(RESERVED_PREFIX));
     let function = function.filter(|function| {
@@ -53,7 +56,10 @@ pub(super) async fn call<T: Send>(store: &mut Store<T>, instance: &Instance, cal
             && ty.params().len() == arguments.len()
             && ty.params().zip(arguments).all(|(ty, argument)| argument.fits(&ty))
     });
-    let function = function.ok_or_else(|| NoSuchFunction(name.clone()))?;
+    let function = function.ok_or_else(|| {
+        let shown = &name[..name.floor_char_boundary(NAME_SHOWN_MAX)];
+        NoSuchFunction(shown.into())
+    })?;
     let values: Vec<Val> = arguments.iter().map(|argument| argument.value()).collect();
     function.call_async(store, &values, &mut []).await
 }

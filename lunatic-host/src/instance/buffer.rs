@@ -1,43 +1,44 @@
-//! What a host call has left for the process to fetch.
+//! The result of a host call that the process has not fetched yet.
 
 use lunatic_kernel::budget::{Exhausted, Purse, Resource};
 
-/// There is no room for bytes in the buffer.
+/// There is no room for the bytes in the buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NoRoom;
 
-/// The bytes for `lunatic::buffer::take`, or of `lunatic::buffer::put`; see `lunatic_sys::buffer`.
+/// Bytes for `lunatic::buffer::take`, or from `lunatic::buffer::put`; see `lunatic_sys::buffer`.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
-    /// What the process has paid for them.
+    /// How many bytes the process has paid for.
     paid: usize,
 }
 
 impl Buffer {
-    /// What a process may have for nothing: most results and reasons are shorter.
+    /// The size up to which the buffer is free of charge: most results and reasons are shorter.
     const FREE: usize = 4096;
 
-    /// The bytes that are here.
+    /// The bytes in the buffer.
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// Leaves these bytes in place of those that are here.
+    /// Replaces the contents.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] if the process cannot pay for them, and must end.
+    /// [`Exhausted`] if the process cannot pay for the bytes, and must end.
     pub(super) fn set(&mut self, bytes: Vec<u8>, purse: Purse<'_>) -> Result<(), Exhausted> {
         self.bytes = bytes;
         self.settle(purse)
     }
 
-    /// Leaves nothing here, and room for `len` bytes, for which the process pays before there is any.
+    /// Empties the buffer and makes room for `len` bytes, which the process pays for first.
     ///
     /// # Errors
     ///
-    /// [`NoRoom`] if the process cannot pay for them, or the machine has not so much; then the buffer is empty.
+    /// [`NoRoom`] if the process cannot pay for them, or the machine does not have enough memory; the buffer is then
+    /// empty.
     pub(super) fn make_room(&mut self, len: usize, purse: Purse<'_>) -> Result<(), NoRoom> {
         drop(self.take(purse));
         let cost = Self::cost(len);
@@ -57,10 +58,10 @@ impl Buffer {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Takes the bytes out.
+    /// Takes the contents.
     pub(super) fn take(&mut self, purse: Purse<'_>) -> Vec<u8> {
         let bytes = std::mem::take(&mut self.bytes);
-        // What becomes less is never refused.
+        // A decrease is never refused.
         let _ = self.settle(purse);
         bytes
     }

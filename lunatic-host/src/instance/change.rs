@@ -1,11 +1,13 @@
-//! How a process goes over from one instance to another, of another version of its code, or stays where it is.
+//! How a process moves from one instance to another, of another version of its code, or stays where it is.
 //!
-//! The former instance asks for it in a host call, in which it waits ([`change`]). Its runner then makes an instance of the
-//! other version, which begins *on trial* with the state that it was left. It [accepts](accept): the former instance is dropped
-//! where it waits. Or it [refuses](refuse), ends, or takes too long: it is dropped, and the former goes on, told why. Kernel and
-//! workers see one body all the while; mail, signals and kills meet the process as ever.
+//! The former instance requests this in a host call, in which it waits ([`change`]). Its runner then makes an instance
+//! of the other version, which begins *on trial* with the state that the former instance has left to it. If it
+//! [accepts](accept), the former instance is dropped in its wait. If it [refuses](refuse), ends, or takes too long, it
+//! is dropped, and the former instance continues with the reason. The kernel and the workers see a single body all
+//! along; mail, signals and kills reach the process as usual.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
@@ -19,33 +21,47 @@ use wasmtime::Caller;
 
 use super::seat::{Left, Seat};
 use super::{Ctx, Runner};
-use crate::code::order::{Order, Outcome};
+use crate::code::order::{Order, Outcome, StateCopy};
 use crate::module::Module;
 use crate::states::States;
 use crate::trace::Current;
 use crate::wasm::{Captured, Entry, Kernel, Process, Wasm};
 
-/// What an instance leaves to the one that is to take its place.
+/// Why a process stays if its order was revoked during the trial.
+const REVOKED: &str = "the upgrade was stopped before the process had accepted the state";
+
+/// What an instance leaves to its successor.
 pub(crate) struct Change {
     order: Arc<Order<Module>>,
-    /// The function that the other version calls, in its table.
+    /// The process that is on trial. Once it has accepted, the instance may already run another.
+    process: Id,
+    /// The function that the other version calls, as an index into its table.
     entry: u32,
     /// The state; taken when the trial begins.
     state: Vec<u8>,
-    /// A copy of the state, to come back with.
-    copy: Option<Arc<[u8]>>,
-    /// The process pays for the state until one of the instances has it alone.
+    /// A copy of the state, for a rollback.
+    copy: Option<StateCopy>,
+    /// The process pays for the state until only one of the instances has it.
     _paid: Receipt,
-    /// What the host keeps with the process, while neither instance has it.
+    /// The values that the host keeps for the process, while neither instance has them.
     states: States,
-    /// The trace that it works for.
+    /// The trace that the process works for.
     current: Current,
-    /// The instructions that it has left, if they are counted.
+    /// The instructions that are left, if they are counted.
     fuel: Option<u64>,
     began: Instant,
     /// Wakes the process when the time of the trial is over.
     limit: Option<Wait<'static, Wasm>>,
     verdict: Option<Verdict>,
+    /// What the instance has opened on trial.
+    opened: Vec<Opened>,
+}
+
+/// Something that a process opens and that others cannot see yet. It closes if the instance that has opened it on trial
+/// does not accept the state.
+pub(crate) enum Opened {
+    Channel(Id),
+    Reference(u64),
 }
 
 #[derive(Clone)]
@@ -59,14 +75,22 @@ impl Left for Change {
         self.fuel
     }
 
+    fn note_fuel(&mut self, left: u64) {
+        self.fuel = Some(left);
+    }
+
     fn refuse(&mut self, why: String) {
         self.verdict.get_or_insert(Verdict::Refused(why));
     }
 }
 
-/// What was left to the instance in this seat.
+/// Takes what was left to the instance in this seat.
 fn take(seat: &Seat) -> Option<Box<Change>> {
-    let left: Box<dyn Any> = seat.take_left()?;
+    seat.take_left().and_then(downcast)
+}
+
+fn downcast(left: Box<dyn Left>) -> Option<Box<Change>> {
+    let left: Box<dyn Any> = left;
     left.downcast().ok()
 }
 
@@ -77,10 +101,11 @@ fn with<T>(seat: &Seat, f: impl FnOnce(&mut Change) -> T) -> Option<T> {
 }
 
 impl Change {
-    /// The process is to go on in the order's version, at this function of its table.
-    pub(crate) fn new(order: Arc<Order<Module>>, entry: u32, state: Vec<u8>, paid: Receipt) -> Box<Self> {
+    /// The process is to continue in the version of the order, at this function of its table.
+    pub(crate) fn new(order: Arc<Order<Module>>, process: Id, entry: u32, state: Vec<u8>, paid: Receipt) -> Box<Self> {
         Box::new(Self {
             order,
+            process,
             entry,
             state,
             copy: None,
@@ -91,20 +116,25 @@ impl Change {
             began: Instant::now(),
             limit: None,
             verdict: None,
+            opened: Vec::new(),
         })
     }
 
-    /// Why the process stays where it is, if that is said.
-    fn refusal(&self) -> Option<String> {
-        if let Some(Verdict::Refused(why)) = &self.verdict {
-            return Some(why.clone());
+    /// What becomes of the trial, if that has been decided.
+    fn verdict(&self) -> Option<Verdict> {
+        if self.verdict.is_some() {
+            return self.verdict.clone();
         }
-        let is_late = self.limit.as_ref().is_some_and(Wait::is_late);
-        is_late.then(|| format!("it did not accept the state within {:?}", self.order.time_limit))
+        if self.limit.as_ref().is_some_and(Wait::is_late) {
+            let why = format!("it did not accept the state within {:?}", self.order.time_limit);
+            return Some(Verdict::Refused(why));
+        }
+        self.order.is_revoked().then(|| Verdict::Refused(REVOKED.into()))
     }
 }
 
-/// Leaves the process to another instance. Returns only if that does not take it: why; or nothing, if it was only a rehearsal.
+/// Leaves the process to another instance. Returns only if the other does not take it, with the reason; `None` after a
+/// rehearsal.
 pub(crate) async fn change(caller: &mut Caller<'_, Ctx>, mut change: Box<Change>) -> Option<String> {
     change.fuel = caller.get_fuel().ok();
     let ctx = caller.data_mut();
@@ -125,52 +155,92 @@ pub(crate) async fn change(caller: &mut Caller<'_, Ctx>, mut change: Box<Change>
     ctx.states = change.states;
     ctx.current = change.current;
     ctx.process().local.set_memory(bytes);
+    // The other instance has used some.
+    if let Some(fuel) = change.fuel {
+        let set = caller.set_fuel(fuel);
+        set.expect("code that has counted its instructions counts them still");
+    }
     match change.verdict {
         Some(Verdict::Refused(why)) => Some(why),
         _ => None,
     }
 }
 
-/// The instance on trial has read the state: the process is its own from here on. False if the caller is not on trial.
+/// Records that the instance on trial has read the state: from now on the process is its own. False if the caller is
+/// not on trial.
 ///
 /// # Errors
 ///
-/// In a rehearsal: the instance has done what it is for, and goes.
+/// In a rehearsal, and if the order has been revoked: the instance has served its purpose, and must end.
 pub(crate) fn accept(ctx: &mut Ctx) -> wasmtime::Result<bool> {
     if !ctx.on_trial {
         return Ok(false);
     }
     let (seat, process) = (ctx.seat.clone(), ctx.process().clone());
-    let is_rehearsal = with(&seat, |change| {
+    let over = with(&seat, |change| {
+        let (order, entry) = (change.order.clone(), change.entry);
+        let accepts = || {
+            if !order.is_rehearsal {
+                process.local.code.becomes(&order.module, entry);
+            }
+        };
+        if order.unless_revoked(accepts).is_none() {
+            change.verdict = Some(Verdict::Refused(REVOKED.into()));
+            return Some(REVOKED);
+        }
         change.limit = None;
         change.verdict = Some(Verdict::Accepted);
-        if !change.order.is_rehearsal {
-            ctx.states.append(&mut change.states);
-            ctx.current = std::mem::take(&mut change.current);
-            process.local.code.becomes(&change.order.module, change.entry);
+        if order.is_rehearsal {
+            return Some("the rehearsal is over");
         }
-        change.order.is_rehearsal
+        ctx.states.append(&mut change.states);
+        ctx.current = std::mem::take(&mut change.current);
+        None
     });
-    if is_rehearsal == Some(true) {
-        return Err(wasmtime::Error::msg("the rehearsal is over"));
+    if let Some(why) = over.flatten() {
+        return Err(wasmtime::Error::msg(why));
     }
     ctx.on_trial = false;
-    // What a process is spawned with is kept for as long as it lives. A state would be too much for that.
+    // The captured values of a process are kept for its whole life. A state would be too large for that.
     ctx.captured = Captured::new();
     Ok(true)
 }
 
-/// The instance does not take the state.
+/// Records what an instance has opened, if it is on trial.
+pub(crate) fn opens(ctx: &Ctx, what: Opened) {
+    if ctx.on_trial {
+        with(&ctx.seat, |change| change.opened.push(what));
+    }
+}
+
+/// Closes what an instance has opened on trial.
+fn close(kernel: &Kernel, process: &Process, opened: Vec<Opened>) {
+    let mut channels = HashSet::new();
+    for what in opened {
+        match what {
+            Opened::Channel(id) => _ = channels.insert(id),
+            Opened::Reference(reference) => kernel.close_reference(process, reference),
+        }
+    }
+    if !channels.is_empty() {
+        process.with_belongings(|belongings| belongings.channels.retain(|id| !channels.contains(&*id)));
+    }
+    for id in channels {
+        kernel.close_channel(id, process.local.rights.budget.as_ref());
+    }
+}
+
+/// Records that the instance rejects the state.
 pub(crate) fn refuse(ctx: &Ctx, why: String) {
     ctx.seat.with_left(|left| left.refuse(why));
 }
 
 impl Ctx {
-    /// To be called before the process does something that others see, or takes what was sent to it.
+    /// Must be called before the process does something that others can see, or takes something that was sent to it.
     ///
     /// # Errors
     ///
-    /// If the instance is on trial: if it does not take the state, all must be as before.
+    /// If the instance is on trial: if it rejects the state, everything must be as before.
     pub(crate) fn acts(&self) -> wasmtime::Result<()> {
         if self.on_trial {
             return Err(wasmtime::Error::msg(
@@ -183,32 +253,25 @@ impl Ctx {
 }
 
 impl Runner {
-    /// Sees to it that the right one of two instances runs, if one asks for another or is on trial. True if that one is to be run
-    /// at once.
+    /// Selects the instance to run if one requests another or is on trial. Returns true if it must run immediately.
     #[cold]
     pub(super) fn switch(&mut self, kernel: &Arc<Kernel>, process: &Arc<Process>) -> bool {
-        if self.former.is_none() {
-            let Some(change) = take(&self.seat) else {
-                return false;
-            };
-            self.begin_trial(kernel, process, change);
-            return true;
-        }
-        let verdict = with(&self.seat, |change| match change.refusal() {
-            Some(why) => Some(Verdict::Refused(why)),
-            None => change.verdict.clone(),
-        });
-        match verdict.flatten() {
-            None => false,
-            Some(Verdict::Accepted) if !self.is_rehearsal() => {
-                self.finish(process);
-                false
-            }
-            Some(verdict) => {
-                self.go_back(kernel, process, verdict);
-                true
+        if self.former.is_some() {
+            match with(&self.seat, |change| change.verdict()).flatten() {
+                None => return false,
+                Some(Verdict::Accepted) if !self.is_rehearsal() => self.finish(),
+                Some(verdict) => {
+                    self.go_back(kernel, process, verdict);
+                    return true;
+                }
             }
         }
+        // An instance can ask for the next one as soon as it has accepted the state, before its predecessor is gone.
+        let Some(change) = self.seat.take_leaves().and_then(downcast) else {
+            return false;
+        };
+        self.begin_trial(kernel, process, change);
+        true
     }
 
     fn begin_trial(&mut self, kernel: &Arc<Kernel>, process: &Arc<Process>, mut change: Box<Change>) {
@@ -219,9 +282,9 @@ impl Runner {
             Some(_) => Self::metered(kernel, &module),
             None => Self::unmetered(kernel, &module),
         };
-        let limit_ns = u64::try_from(change.order.time_limit.as_nanos()).unwrap_or(u64::MAX);
+        let limit = change.order.time_limit;
         let (held, owner) = (Held::Owned(kernel.clone()), Held::Owned(process.clone()));
-        change.limit = Some(Wait::new(held, owner, WaitFor::Outside, Id::NONE, limit_ns));
+        change.limit = Some(Wait::by_machine(held, owner, WaitFor::Outside, Id::NONE, limit));
         let entry = Entry::Closure(change.entry, Captured::from_vec(std::mem::take(&mut change.state)));
         new.seat.assign(process.clone(), entry);
         new.seat.put_left(change);
@@ -234,26 +297,31 @@ impl Runner {
         with(&self.seat, |change| change.order.is_rehearsal) == Some(true)
     }
 
-    /// The former instance goes.
-    fn finish(&mut self, process: &Process) {
+    /// Drops the former instance.
+    fn finish(&mut self) {
         drop(self.former.take());
         if let Some(mut change) = take(&self.seat) {
-            change.order.keep(process.id, change.copy.take());
+            change.order.keep(change.process, change.copy.take());
             let pause = change.began.elapsed();
-            change.order.came(process.id, Outcome::Changed { pause });
+            change.order.came(change.process, Outcome::Changed { pause });
         }
     }
 
-    /// The former instance takes its place again, or another one begins with what the process once came with.
+    /// Puts the former instance back, or begins another one with the state that the process once came with.
     fn go_back(&mut self, kernel: &Arc<Kernel>, process: &Arc<Process>, verdict: Verdict) {
         let Some(former) = self.former.take() else { return };
         let Some(mut change) = take(&self.seat) else {
             return;
         };
-        change.limit = None;
-        if let (Verdict::Refused(_), Some(state)) = (&verdict, change.order.take_fallback(process.id)) {
+        (change.limit, change.copy) = (None, None);
+        close(kernel, process, std::mem::take(&mut change.opened));
+        let fallback = match &verdict {
+            Verdict::Refused(_) if !change.order.is_revoked() => change.order.take_fallback(process.id),
+            _ => None,
+        };
+        if let Some(state) = fallback {
             *self = *former;
-            change.state = state.to_vec();
+            change.state = state.bytes().to_vec();
             return self.begin_trial(kernel, process, change);
         }
         change.verdict = Some(verdict.clone());

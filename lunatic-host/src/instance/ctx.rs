@@ -1,4 +1,4 @@
-//! What the host keeps for the process that runs in an instance: the data of its store.
+//! The data of a store: what the host keeps for the process in an instance.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,33 +16,33 @@ use super::limits::Limits;
 use super::seat::Seat;
 use super::window::Window;
 use crate::module::Module;
-use crate::states::States;
+use crate::states::{Merge, States};
 use crate::trace::Current;
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
-/// An instance on trial gives way after so many ends of time slices.
+/// An instance on trial yields after this many ends of time slices.
 const TRIAL_SLICES: u64 = 2;
 
-/// What host functions know of the process that calls them: the data of its store, `caller.data()` and `caller.data_mut()`.
+/// The data of the process that calls a host function: the data of its store, `caller.data()` and `caller.data_mut()`.
 pub struct Ctx {
     pub(crate) kernel: Arc<Kernel>,
     /// The module of the instance.
     pub(crate) module: Arc<Module>,
     pub(crate) memory: Option<Memory>,
-    /// Where that is.
+    /// The address of the memory.
     pub(crate) window: Window,
-    /// The values that the process was spawned with.
+    /// The values with which the process was spawned.
     pub(crate) captured: Captured,
     buffer: Buffer,
-    /// Channels and processes that the process has handles of.
+    /// The channels and processes whose handles were checked last.
     checked: [Checked; 2],
-    /// What parts of the host and extensions keep with the process.
+    /// Values that parts of the host and extensions keep for the process.
     pub(super) states: States,
-    /// The trace that the process works for, and the spans that it has open.
+    /// The trace that the process works for, and its open spans.
     pub(crate) current: Current,
-    /// The start function of the instance has run, if it has one.
+    /// Whether the start function of the instance, if there is one, has run.
     pub(super) started: bool,
-    /// The instance has not accepted yet what one of another version has left to it.
+    /// Whether the instance has not yet accepted what an instance of another version has left to it.
     pub(crate) on_trial: bool,
     pub(super) process: Option<Arc<Process>>,
     pub(super) seat: Arc<Seat>,
@@ -77,38 +77,47 @@ impl Ctx {
         }
     }
 
-    /// The kernel of the runtime.
+    /// Returns the kernel of the runtime.
     pub fn kernel(&self) -> &Arc<Kernel> {
         &self.kernel
     }
 
-    /// The process that runs in this instance now.
+    /// Returns the process that runs in this instance.
     ///
     /// # Panics
     ///
-    /// If none does: host functions are always called by a process.
+    /// If there is none: host functions are always called by a process.
     pub fn process(&self) -> &Arc<Process> {
         self.process.as_ref().expect("host functions are called by a process")
     }
 
-    /// The process that runs, if the instance is anybody's yet.
+    /// The process that runs, if the instance has been assigned to one.
     pub(crate) fn running(&self) -> Option<&Arc<Process>> {
         self.process.as_ref()
     }
 
-    /// What a part of the host or an extension keeps with the process, made by `make` when it is first asked for; one value of
-    /// each type, so use one of your own. It is dropped at the end of the process, however it ends, before anybody hears of the
-    /// end. Children do not inherit it.
+    /// Returns the value that a part of the host or an extension keeps for the process; `make` makes it on first use.
+    /// There is one value of each type, so use a type of your own. It is dropped when the process ends, in any way,
+    /// before anyone is notified of the end. Children do not inherit it.
+    ///
+    /// If the process changes to another version of its code, its value replaces one that the instance of that version
+    /// has got before it accepted the state.
     pub fn state<T: Any + Send>(&mut self, make: impl FnOnce() -> T) -> &mut T {
         self.states.get_or_insert_with(make)
     }
 
-    /// What is kept with the process, if anything of the type is.
+    /// [`state`](Self::state), for a value that takes over the one of the process's former instance.
+    pub(crate) fn merging_state<T: Merge>(&mut self, make: impl FnOnce() -> T) -> &mut T {
+        self.states.get_or_insert_merging(make)
+    }
+
+    /// Returns the value of this type that is kept for the process, if there is one.
     pub fn find_state<T: Any + Send>(&self) -> Option<&T> {
         self.states.get()
     }
 
-    /// Leaves bytes for the process, which it takes with `lunatic::buffer`. It pays for them; if it cannot, it ends.
+    /// Leaves bytes for the process, which takes them with `lunatic::buffer`. The process pays for them, and ends if it
+    /// cannot.
     pub fn set_buffer(&mut self, bytes: impl Into<Vec<u8>>) {
         let Some(process) = &self.process else { return };
         if let Err(exhausted) = self.buffer.set(bytes.into(), process.purse()) {
@@ -116,7 +125,7 @@ impl Ctx {
         }
     }
 
-    /// Takes out what [`set_buffer`](Self::set_buffer) has left.
+    /// Takes what [`set_buffer`](Self::set_buffer) has left.
     pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
         let process = self.process.as_ref();
         process.map_or_else(Vec::new, |process| self.buffer.take(process.purse()))
@@ -127,7 +136,7 @@ impl Ctx {
         self.buffer.bytes()
     }
 
-    /// Empties the buffer, and makes room for `len` bytes, which the process pays for.
+    /// Empties the buffer and makes room for `len` bytes, which the process pays for.
     pub(crate) fn make_room_in_buffer(&mut self, len: usize) -> Result<(), NoRoom> {
         let Some(process) = &self.process else {
             return Err(NoRoom);
@@ -140,19 +149,19 @@ impl Ctx {
         self.buffer.append(bytes);
     }
 
-    /// The kernel, and the buffer to be taken out of while the kernel is at work.
+    /// The kernel, and a function that takes the buffer while the kernel is in use.
     pub(crate) fn kernel_and_buffer(&mut self) -> (&Kernel, impl FnOnce() -> Vec<u8>) {
         let (process, buffer) = (self.process.as_ref(), &mut self.buffer);
         let take = move || process.map_or_else(Vec::new, |process| buffer.take(process.purse()));
         (&self.kernel, take)
     }
 
-    /// Whether the instance has been made: false while its start function runs.
+    /// Returns whether the instance has been made; false while its start function runs.
     pub fn has_started(&self) -> bool {
         self.started
     }
 
-    /// The channel of a handle, if it is one.
+    /// The channel of a handle, if the handle is valid.
     pub(crate) fn channel(&mut self, id: u64, key: u64) -> Option<Id> {
         let kernel = &self.kernel;
         self.checked[0].check(RawHandle { id, key }, |address| {
@@ -160,20 +169,20 @@ impl Ctx {
         })
     }
 
-    /// The process of a handle, if it is one.
+    /// The process of a handle, if the handle is valid.
     pub(crate) fn process_of(&mut self, id: u64, key: u64) -> Option<Id> {
         let kernel = &self.kernel;
         self.checked[1].check(RawHandle { id, key }, |address| kernel.process_named(address))
     }
 
-    /// The process is done with its time slice: when it stops now, it runs again after all that are ready.
+    /// Ends the time slice of the process: when it stops now, it runs again after all processes that are ready.
     pub(crate) fn give_way(&self) {
         self.seat.preempt();
     }
 
-    /// The engine's epoch has advanced: the process gives way, unless it began to run only after that.
+    /// Called when the engine's epoch has advanced: the process yields, unless it began to run only after that.
     pub(super) fn slice_over(&self) -> UpdateDeadline {
-        // Whoever reads a state stands still meanwhile: mostly for less than a time slice, if that does not end just now.
+        // A process must not be paused while an instance reads its state, which usually takes less than a time slice.
         let slices = self.kernel.slices().wrapping_sub(self.seat.slice());
         if slices == 0 || (self.on_trial && slices <= TRIAL_SLICES) {
             return UpdateDeadline::Continue(1);
@@ -182,7 +191,7 @@ impl Ctx {
         UpdateDeadline::Yield(1)
     }
 
-    /// Whether the time slice is over in which the process began to run.
+    /// Whether the time slice in which the process began to run is over.
     pub(crate) fn has_used_slice(&self) -> bool {
         self.seat.slice() != self.kernel.slices()
     }
@@ -202,7 +211,7 @@ impl Ctx {
         }
     }
 
-    /// The process has ended: gives back what it owned, then tells the others.
+    /// Ends the process: gives back what it owned, then notifies the others.
     pub(super) fn end(&mut self, reason: ExitReason) {
         self.release();
         self.seat.seat(None);
@@ -211,9 +220,9 @@ impl Ctx {
         }
     }
 
-    /// Lets go of everything the process owned.
+    /// Releases everything that the process owned.
     pub(super) fn release(&mut self) {
-        // Before the limits: what is kept may have been charged to them.
+        // Before the limits: the values may have been charged to them.
         self.states.clear();
         self.current.clear();
         self.limits.release();
@@ -229,13 +238,13 @@ impl Drop for Ctx {
     }
 }
 
-/// For wasmtime, and for nobody else to call.
+/// Only for wasmtime to call.
 #[doc(hidden)]
 impl ResourceLimiter for Ctx {
     fn memory_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {
         let total = self.limits.grow(current, desired);
         self.window = Window::default();
-        // An instance that is made ahead is nobody's yet.
+        // An instance that is made ahead belongs to no process yet.
         if let (Some(total), Some(process)) = (total, &self.process) {
             process.local.set_memory(total);
         }

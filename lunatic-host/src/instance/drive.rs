@@ -1,4 +1,4 @@
-//! The coroutine of a runner: makes the instance, runs one process after the other in it, and makes it fresh between them.
+//! The coroutine of a runner: makes the instance, runs one process after another in it, and resets it in between.
 
 use std::sync::Arc;
 
@@ -19,13 +19,13 @@ use crate::report::PanicCapture;
 use crate::rights::Rights;
 use crate::wasm::{Call, Entry, Kernel};
 
-/// Runs one process after another in one instance, for as long as it can be used again.
+/// Runs one process after another in one instance, for as long as it can be reused.
 pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
     let mut store = new_store(&kernel, layout, Ctx::new(kernel.clone(), module.clone(), seat.clone()));
     let mut running: Option<Running> = None;
     let mut made = Ok(());
     if seat.is_made_ahead() {
-        // Nobody's yet: the first process that gets the instance is charged for it.
+        // It belongs to no process yet: the first process that gets the instance is charged for it.
         store.data_mut().limits.begin_ahead();
         let Ok(instance) = Box::pin(make(&kernel, &mut store, &module, &mut layout)).await else {
             return;
@@ -47,7 +47,7 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         let charged = store.data_mut().limits.admit(memory, module.facts().instance_size);
         store.data().process().local.set_memory(memory);
         if charged.is_ok() && running.is_none() {
-            // Boxed: what a waiting process holds would else have room for what making an instance takes.
+            // Boxed: otherwise, every waiting process would hold the space that making an instance takes.
             made = Box::pin(make(&kernel, &mut store, &module, &mut layout))
                 .await
                 .map(|instance| running = Some(instance));
@@ -59,21 +59,22 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
         };
         let is_export = matches!(called, Some(Called::Export(_)));
         let used_up = result.is_err() || is_export || layout == Layout::Metered || !can_be_fresh(&store);
+        note_fuel(&store);
         let ctx = store.data_mut();
         if ctx.on_trial {
-            // The process goes on in the instance that it comes from.
+            // The process continues in its former instance.
             let panic = ctx.find_state::<PanicCapture>().cloned();
             let why = Ending::of(&module, result, panic, ctx.limits.out_of_memory).before_accepting();
             ctx.seat.with_left(|left| left.refuse(why));
             return;
         }
         let mut obituary = None;
-        // There is none if `next` has ended it, and has found no other to go on with.
+        // There is none if `next` has ended it and has found no other to continue with.
         if let Some(process) = ctx.process.clone() {
-            // Taken out first: the release drops it.
+            // Taken first: the release drops it.
             let panic = ctx.find_state::<PanicCapture>().cloned();
             let ending = Ending::of(&module, result, panic, ctx.limits.out_of_memory);
-            // What the process wrote comes before what is said about it.
+            // The output of the process comes before reports about it.
             process.system.process_ends(process.id);
             ctx.release();
             let reason;
@@ -109,7 +110,7 @@ async fn make(
         let ctx = store.data();
         let ctx = Ctx::new(ctx.kernel.clone(), ctx.module.clone(), ctx.seat.clone());
         let mut ctx = std::mem::replace(store.data_mut(), ctx);
-        // They go with the former store.
+        // They belong to the former store.
         (ctx.memory, ctx.window) = (None, Window::default());
         *store = new_store(kernel, *layout, ctx);
         made = Running::make(store, module, *layout).await;
@@ -117,13 +118,13 @@ async fn make(
     made.map_err(|(error, lack)| not_made(store.data_mut(), error, lack))
 }
 
-/// What is called in an instance, unless it is closures.
+/// What is called in an instance, other than closures.
 pub(super) enum Called {
     Export(Box<str>),
     With(Box<Call>),
 }
 
-/// What is called when the time slice of a process is over, on the stack of what computes: it may look at that.
+/// Called when the time slice of a process is over, on the stack of the computing code, which it can inspect.
 pub(crate) type AtSliceEnd = fn(&StoreContextMut<'_, Ctx>);
 
 fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
@@ -134,6 +135,7 @@ fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
         for call in ctx.data().kernel.host.at_slice_end {
             call(&ctx);
         }
+        note_fuel(&ctx);
         Ok(ctx.data().slice_over())
     });
     store
@@ -144,12 +146,12 @@ fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
 enum Lack {
     /// Address space, kernel maps or memory of the machine; in words.
     Machine(String),
-    /// What all memories together may have.
+    /// The limit of all memories together.
     Budget,
 }
 
 impl Lack {
-    /// `None` if it failed for another reason. To be asked by the thread that tried, once.
+    /// `None` if it failed for another reason. Call this once, on the thread that tried.
     fn of(error: &wasmtime::Error) -> Option<Self> {
         match lunatic_memory::take_refusal() {
             Some(MemoryError::Arena(error)) => Some(Self::Machine(error.to_string())),
@@ -161,8 +163,8 @@ impl Lack {
     }
 }
 
-/// An instance could not be made. If that was for lack of memory, the process is out of it, and if the machine has no more,
-/// who spawns is told.
+/// Handles an instance that could not be made. If memory was lacking, the process is out of memory; if the machine has
+/// no more, spawners are notified.
 fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmtime::Error {
     ctx.limits.out_of_memory |= lack.is_some();
     if let Some(Lack::Machine(what)) = lack {
@@ -171,16 +173,16 @@ fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmti
     error.context("could not make the instance")
 }
 
-/// An instance and what of it is called.
+/// An instance and its functions that are called.
 struct Running {
     instance: Instance,
     run: Option<TypedFunc<(), ()>>,
-    /// What a libc does before `main`; `_start` and `run` see to it by themselves.
+    /// The start-up code of a libc; `_start` and `run` call it by themselves.
     startup: Option<TypedFunc<(), ()>>,
 }
 
 impl Running {
-    /// [`new`](Self::new), with what was lacking if it fails for that.
+    /// [`new`](Self::new), with what was lacking if it fails for that reason.
     async fn make(
         store: &mut Store<Ctx>,
         module: &Arc<Module>,
@@ -196,7 +198,7 @@ impl Running {
         let (kernel, process) = (store.data().kernel.clone(), store.data().process.clone());
         let pre = module.pre_for(&kernel, process.as_ref(), layout).await?;
         if let Some(image) = module.image() {
-            // These pages are written at once, and each would be a page fault of its own.
+            // These pages are written immediately, and each would otherwise cause a page fault.
             lunatic_memory::expect_data(image.span());
         }
         let instance = pre.instantiate_async(&mut *store).await?;
@@ -221,7 +223,7 @@ impl Running {
         Ok(Self { instance, run, startup })
     }
 
-    /// What is dumped of it.
+    /// The parts that a dump contains.
     fn parts(&self, mut store: impl AsContextMut<Data = Ctx>, module: &Module) -> Parts {
         let names = module.facts().globals.iter();
         let globals = names.filter_map(|name| self.instance.get_global(&mut store, name));
@@ -232,7 +234,7 @@ impl Running {
     }
 
     async fn call_export(&self, store: &mut Store<Ctx>, called: &Called) -> wasmtime::Result<()> {
-        // Another process may have ended in it: the main process of a system can get a used instance, too.
+        // Another process may have ended in it: even the main process of a system can get a used instance.
         make_fresh(&mut *store)?;
         match called {
             Called::With(call) => {
@@ -271,7 +273,7 @@ impl Running {
     }
 }
 
-/// Writes down where the memory is: for host functions, and for when the process is frozen.
+/// Records where the memory is, for host functions and for freezing the process.
 pub(crate) fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
     let mut store = store.as_context_mut();
     let Some(memory) = store.data().memory else { return };
@@ -282,7 +284,17 @@ pub(crate) fn note_memory(mut store: impl AsContextMut<Data = Ctx>) {
     ctx.seat.set_memory(base.addr()..base.addr() + len);
 }
 
-/// To be called on the process's stack before it blocks: writes down where that is.
+/// Records how many instructions an instance on trial has left: if it does not accept, the process has used the others.
+fn note_fuel(store: impl AsContext<Data = Ctx>) {
+    let store = store.as_context();
+    if store.data().on_trial
+        && let Ok(left) = store.get_fuel()
+    {
+        store.data().seat.with_left(|change| change.note_fuel(left));
+    }
+}
+
+/// Records the position on the stack. Must be called on the process's stack before it blocks.
 pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
     let mut store = store.as_context_mut();
     if store.data().limits.grown {
@@ -291,18 +303,19 @@ pub(crate) fn note_place(mut store: impl AsContextMut<Data = Ctx>) {
     let here = 0_u8;
     let here = std::ptr::from_ref(&here).addr();
     store.data().seat.set_stack(here);
+    note_fuel(&store);
     if let Some(process) = &store.data().process {
         process.local.places.set_stack(here);
     }
 }
 
-/// True if [`make_fresh`] can make the instance what it was at first.
+/// Whether [`make_fresh`] can reset the instance.
 fn can_be_fresh(store: impl AsContext<Data = Ctx>) -> bool {
     let store = store.as_context();
     store.data().reset.as_ref().is_some_and(|reset| reset.still_fits(store))
 }
 
-/// Makes a used instance fresh again.
+/// Resets a used instance.
 fn make_fresh(mut store: impl AsContextMut<Data = Ctx>) -> wasmtime::Result<()> {
     let Some(mut reset) = store.as_context_mut().data_mut().reset.take() else {
         return Ok(());
@@ -329,7 +342,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     let module = ctx.module.clone();
     let has_budget = is_limited(&ctx.process().local.rights);
     ctx.end(ExitReason::Normal);
-    // What a budget is charged for time is measured around all that an instance runs without being left.
+    // The time that a budget is charged for is measured around everything that an instance runs until it is left.
     if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
         return Ok(-1);
     }
@@ -343,7 +356,7 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
         unsafe { process.take_fresh(|entry| matches!(entry, Entry::Closure(..))) }
     };
     let Some(Entry::Closure(index, captured)) = entry else {
-        // It begins otherwise: a worker will see to it.
+        // It has another kind of entry: a worker will take care of it.
         caller.data().kernel.leave_fresh(process);
         return Ok(-1);
     };
@@ -356,12 +369,12 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     table_index(index)
 }
 
-/// Whether what the process computes is limited: then it has an instance of its own.
+/// Whether the computation of the process is limited: then it has an instance of its own.
 fn is_limited(rights: &Rights) -> bool {
     rights.budget.is_some() || rights.fuel.is_some()
 }
 
-/// What `lunatic:run` is to call. -1 would end it, and is the index of no function in any table.
+/// The index for `lunatic:run` to call. -1 would end the loop; it is never the index of a function.
 fn table_index(entry: u32) -> wasmtime::Result<i32> {
     if entry == u32::MAX {
         Err(wasmtime::Trap::TableOutOfBounds.into())

@@ -1,4 +1,4 @@
-//! The instance of a process that failed, until its core dump is written.
+//! Keeps the instance of a process that failed until its core dump is written.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use wasmtime::{Global, Store, Val};
 
 use crate::report::dump::{Memory, Value};
 
-/// What of an instance is in a dump. Nothing, if there was none.
+/// The parts of an instance in a dump. Empty if there was no instance.
 #[derive(Default)]
 pub(super) struct Parts {
     pub(super) memory: Option<wasmtime::Memory>,
     pub(super) globals: Vec<Global>,
 }
 
-/// Has a thread write the dump, which owns the instance from now on: its memory stays as it was without a copy of it, and
-/// goes when the dump is written. What `write` returns is dropped after that.
+/// Starts a thread that writes the dump and owns the instance from now on: its memory stays as it was without being
+/// copied, and is released when the dump is written. The result of `write` is dropped after that.
 pub(super) fn write_later<T: Send + 'static, R>(
     machine: &Arc<dyn Environment>,
     mut store: Store<T>,

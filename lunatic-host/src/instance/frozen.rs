@@ -1,4 +1,4 @@
-//! Freezing and thawing one suspended instance: what it has changed is packed, and its pages go back to the system.
+//! Freezes and thaws a suspended instance: packs its changes, and returns its pages to the operating system.
 
 use std::ops::Range;
 use std::ptr::NonNull;
@@ -7,14 +7,14 @@ use lunatic_memory::{Model, Packed, Pages};
 
 use super::image::Image;
 
-/// What a frozen instance had changed.
+/// The changes of a frozen instance.
 pub(super) struct Frozen {
-    /// Nothing, if there is no memory.
+    /// Empty if there is no memory.
     memory: (Range<usize>, Option<Packed>),
     stack: (Range<usize>, Option<Packed>),
 }
 
-/// What frozen processes of a module have in common.
+/// What the frozen processes of a module have in common.
 #[derive(Default)]
 pub(crate) struct Models {
     memory: Model,
@@ -22,13 +22,13 @@ pub(crate) struct Models {
 }
 
 impl Frozen {
-    /// Packs what differs from the image in these ranges; the pages are still to be released, and are added to `released`.
-    /// `None` if there is no stack.
+    /// Packs what differs from the image in these ranges. The pages are added to `released`, and must still be
+    /// released. `None` if there is no stack, or too much to pack.
     ///
     /// # Safety
     ///
-    /// The ranges are the memory and the stack of a suspended instance that the calling thread has alone, and that is
-    /// neither run nor dropped before what was added has been given to [`Pages::release_all`].
+    /// The ranges are the memory and the stack of a suspended instance that only the calling thread uses, and that is
+    /// neither run nor dropped before the added pages have been given to [`Pages::release_all`].
     pub(super) unsafe fn take(
         memory: Range<usize>,
         stack: Range<usize>,
@@ -36,26 +36,31 @@ impl Frozen {
         models: &Models,
         released: &mut Vec<Pages<'static>>,
     ) -> Option<Box<Self>> {
-        // SAFETY: the caller promises what `pages` asks for, and keeps the instance until the pages are gone.
+        // SAFETY: the caller promises what `pages` requires, and keeps the instance until the pages are gone.
         let (stack_pages, memory_pages) = unsafe { (pages(&stack)?, pages(&memory)) };
-        let mut pack = |pages: Pages<'static>, image: Option<&Image>, model: &Model| {
-            let packed = model.pack(&pages.diff(|page| image?.page(page)));
-            released.push(pages);
-            packed
+        let pack = |pages: &Pages<'_>, image: Option<&Image>, model: &Model| {
+            let changes = pages.diff(|page| image?.page(page));
+            model.pack(&changes)
         };
-        let packed_stack = pack(stack_pages, None, &models.stack);
-        let packed_memory = memory_pages.map(|pages| pack(pages, image, &models.memory));
+        let packed_stack = pack(&stack_pages, None, &models.stack)?;
+        let packed_memory = match &memory_pages {
+            Some(pages) => Some(pack(pages, image, &models.memory)?),
+            None => None,
+        };
+        // Only now: if the one could not be packed, the other must keep its contents.
+        released.push(stack_pages);
+        released.extend(memory_pages);
         Some(Box::new(Self {
             memory: (memory, packed_memory),
             stack: (stack, Some(packed_stack)),
         }))
     }
 
-    /// Puts everything back as it was.
+    /// Restores everything as it was.
     ///
     /// # Safety
     ///
-    /// The calling thread alone has the instance that this was taken of, which is still suspended.
+    /// Only the calling thread uses the instance that this was taken from, which is still suspended.
     pub(super) unsafe fn put_back(&self, image: Option<&Image>, models: &Models) {
         let put = |(range, packed): &(Range<usize>, Option<Packed>), image: Option<&Image>, model: &Model| {
             // SAFETY: the caller promises it, and the pages are dropped before this returns.
@@ -75,8 +80,8 @@ impl Frozen {
 ///
 /// # Safety
 ///
-/// The range is the memory or the stack of an instance that is suspended and that the calling thread has alone: its fiber
-/// does not run, and nobody else uses the addresses. The instance is not dropped before the pages are.
+/// The range is the memory or the stack of a suspended instance that only the calling thread uses: its fiber does not
+/// run, and nobody else uses the addresses. The instance is not dropped before the pages are.
 pub(super) unsafe fn pages(range: &Range<usize>) -> Option<Pages<'static>> {
     let base = NonNull::new(std::ptr::with_exposed_provenance_mut::<u8>(range.start))?;
     // SAFETY: memories and stacks come from arenas, where they are whole pages, open and without the guard. The caller

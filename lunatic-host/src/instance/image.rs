@@ -1,11 +1,11 @@
-//! Making a used instance what a fresh one is, byte for byte.
+//! Resets a used instance to a fresh one, byte for byte.
 //!
-//! What a process can change of a recyclable module ([`lunatic_module::facts::Facts`]) is its memory and its mutable
-//! globals; tables, segments and functions it cannot. Both are put back: the globals by value, the memory page by page
-//! from the module's *image*, the memory as instantiation leaves it. Only pages that hold data can differ from the image.
-//! Which ones do is known from last time; if this thread has had no page fault since then, and nobody else ran the
-//! instance, no further page can have been touched, otherwise the kernel is asked. An instance whose memory has grown
-//! is not used again.
+//! A process can change only the memory and the mutable globals of a recyclable module
+//! ([`lunatic_module::facts::Facts`]), but not its tables, segments and functions. Both are restored: the globals by
+//! value, the memory page by page from the module's *image*, which is the memory as instantiation leaves it. Only pages
+//! that hold data can differ from the image. The set of these pages is known from the last reset. If this thread has
+//! had no page fault since then, and no other thread has run the instance, no further page can have been touched;
+//! otherwise the kernel is asked. An instance whose memory has grown is not reused.
 
 use std::ops::Range;
 use std::sync::{Arc, OnceLock};
@@ -13,10 +13,10 @@ use std::sync::{Arc, OnceLock};
 use lunatic_memory::{Pages, page_size, thread_faults};
 use wasmtime::{AsContext, AsContextMut, Global, Instance, Memory, Val};
 
-/// An instance keeps at most so many pages between two processes; the others go back to the system.
+/// The most pages that an instance keeps between two processes; the others are returned to the operating system.
 const KEPT_PAGES_MAX: usize = 64;
 
-/// What every fresh instance of a module looks like.
+/// The contents of every fresh instance of a module.
 pub(crate) struct Image {
     size: usize,
     /// The pages that are not all zero, in order.
@@ -40,7 +40,7 @@ impl Image {
         })
     }
 
-    /// Where most pages with data are, side by side, in bytes; empty if they are far apart.
+    /// The range in bytes that contains most pages with data; empty if they are far apart.
     pub(crate) fn span(&self) -> Range<usize> {
         let (Some((first, _)), Some((last, _))) = (self.pages.first(), self.pages.last()) else {
             return 0..0;
@@ -53,25 +53,26 @@ impl Image {
         start..start + count * page_size()
     }
 
-    /// The bytes of a page, `None` if they are all zero.
+    /// The bytes of a page; `None` if they are all zero.
     pub(crate) fn page(&self, page: u32) -> Option<&[u8]> {
         let place = self.pages.binary_search_by_key(&page, |(number, _)| *number).ok()?;
         Some(&self.pages[place].1)
     }
 }
 
-/// What it takes to make one instance fresh again.
+/// What is needed to reset one instance.
 pub(crate) struct Reset {
     memory: Memory,
     globals: Box<[Global]>,
     image: Arc<Image>,
     /// The pages that may differ from zero, in order.
     touched: Vec<u32>,
-    /// The thread and its number of page faults at the last look.
+    /// The thread of the last check, and its number of page faults.
     seen: Option<Seen>,
 }
 
-/// A thread, and its number of page faults at some time. While it stays the same, the thread has touched no new page.
+/// A thread and its number of page faults at some time. While the number stays the same, the thread has touched no new
+/// page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Seen {
     thread: usize,
@@ -87,7 +88,7 @@ impl Seen {
     }
 }
 
-/// A number that only the calling thread has.
+/// A number that is unique to the calling thread.
 pub(super) fn this_thread() -> usize {
     thread_local!(static HERE: u8 = const { 0 });
     HERE.with(|here| std::ptr::from_ref(here).addr())
@@ -98,8 +99,8 @@ fn is_zero(bytes: &[u8]) -> bool {
 }
 
 impl Reset {
-    /// `instance` must have been made just now, of a module whose mutable globals are exported under these names. The first
-    /// instance of a module makes the image that is `known` from then on.
+    /// `instance` must have been made just now, from a module whose mutable globals are exported under these names. The
+    /// first instance of a module makes the image that is `known` from then on.
     pub(crate) fn new(
         mut store: impl AsContextMut,
         instance: &Instance,
@@ -134,8 +135,8 @@ impl Reset {
         self.memory.data_size(store) == self.image.size
     }
 
-    /// Puts memory and globals back. The memory must still fit. `moved` tells that other threads, too, ran the instance since
-    /// the last time: their page faults have not been counted.
+    /// Restores memory and globals. The memory must still fit. `moved` says that other threads have run the instance
+    /// since the last reset as well: their page faults have not been counted.
     pub(crate) fn make_fresh(&mut self, mut store: impl AsContextMut, moved: bool) -> wasmtime::Result<()> {
         let mut pages = Pages::of(self.memory.data_mut(&mut store)).expect("the image was taken of whole pages");
         let seen = Seen::now();
@@ -148,13 +149,13 @@ impl Reset {
         for page in &self.touched {
             let bytes = &mut bytes[*page as usize * page_size()..][..page_size()];
             match image.next_if(|(number, _)| number == page) {
-                // Most pages are constants that nobody has changed: comparing dirties no cache line.
+                // Most pages are constants that nobody has changed: comparing them dirties no cache line.
                 Some((_, fresh)) if *bytes == **fresh => {}
                 Some((_, fresh)) => bytes.copy_from_slice(fresh),
                 None => bytes.fill(0),
             }
         }
-        // After a look, writing may have brought pages back.
+        // After a check, writing may have brought pages back.
         self.seen = Some(if known { seen } else { Seen::now() });
         for (global, value) in self.globals.iter().zip(&self.image.globals) {
             global.set(&mut store, *value)?;
@@ -162,7 +163,7 @@ impl Reset {
         Ok(())
     }
 
-    /// Finds out which pages hold data or must; if these are too many, gives them back first.
+    /// Finds out which pages hold data or must; if there are too many, gives them back first.
     fn look(&mut self, pages: &mut Pages<'_>) {
         let resident = pages.resident();
         self.touched.clear();

@@ -1,4 +1,4 @@
-//! How much memory one process may have.
+//! Limits the memory of one process.
 
 use std::sync::Arc;
 
@@ -10,41 +10,41 @@ use crate::engine::WASM_STACK_SIZE;
 #[derive(Debug, Default)]
 pub(crate) struct Limits {
     memory_max: usize,
-    /// What the process and others may use together, and the bytes of it that this one has.
+    /// The budget that the process shares with others, and the bytes of it that this process has.
     budget: Option<Arc<Budget>>,
     charged: u64,
-    /// What it was charged for what runs it.
+    /// What the process was charged for its body.
     body: u64,
-    /// What the growth was charged that may still fail.
+    /// What was charged for a growth that may still fail.
     growth: u64,
-    /// How large the memory and the engine's heap for exceptions are together, in bytes.
+    /// The total size of the memory and of the engine's heap for exceptions, in bytes.
     total: usize,
     /// By how much one of them is about to grow.
     total_growth: usize,
     /// The elements of all tables of the instance, and by how many one is about to grow.
     table_len: usize,
     table_growth: usize,
-    /// The process has been seated in an instance.
+    /// Whether the process has been seated in an instance.
     is_admitted: bool,
-    /// A growth of the memory was refused: if the process traps next, this is why.
+    /// Whether a growth of the memory was refused: if the process traps next, this is the reason.
     pub(crate) out_of_memory: bool,
-    /// The memory has grown, and may have moved.
+    /// Whether the memory has grown, and may have moved.
     pub(crate) grown: bool,
 }
 
 impl Limits {
-    /// A process begins that may have a memory of so many bytes, which its budget is charged for.
+    /// Begins a process that may have a memory of this many bytes, charged to its budget.
     pub(crate) fn begin(&mut self, memory_max: usize, budget: Option<Arc<Budget>>) {
         *self = Self {
             memory_max,
             budget,
-            // The instance may have been another process's: it has the tables that it began with.
+            // The instance may have belonged to another process: it has the tables that it began with.
             table_len: self.table_len,
             ..Self::default()
         };
     }
 
-    /// An instance is made for whom nobody knows yet: [`admit`](Self::admit) sees to the limits.
+    /// An instance is made before its process is known: [`admit`](Self::admit) enforces the limits later.
     pub(crate) fn begin_ahead(&mut self) {
         *self = Self {
             memory_max: usize::MAX,
@@ -52,8 +52,8 @@ impl Limits {
         };
     }
 
-    /// The process begins in an instance with a memory of so many bytes, with `instance` bytes beside it; what stands against it,
-    /// if it may not.
+    /// Admits the process to an instance with a memory of this many bytes, and `instance` further bytes. The error says
+    /// why not.
     pub(crate) fn admit(&mut self, memory: usize, instance: usize) -> Result<(), String> {
         if memory > self.memory_max {
             self.out_of_memory = true;
@@ -78,8 +78,8 @@ impl Limits {
         Ok(())
     }
 
-    /// Takes so many bytes from the budget of the process, if it has one; what it says if they are not there.
-    pub(crate) fn charge(&mut self, bytes: usize) -> Result<(), String> {
+    /// Charges this many bytes to the budget of the process, if it has one. The error says what is lacking.
+    fn charge(&mut self, bytes: usize) -> Result<(), String> {
         let Some(budget) = &self.budget else { return Ok(()) };
         let bytes = bytes as u64;
         budget.charge(Resource::Memory, bytes).map_err(|exhausted| {
@@ -91,15 +91,15 @@ impl Limits {
     }
 
     /// Gives back what was charged for something other than the memory itself.
-    pub(crate) fn give_back(&mut self, bytes: usize) {
+    fn give_back(&mut self, bytes: usize) {
         if let Some(budget) = &self.budget {
             budget.give_back(Resource::Memory, bytes as u64);
             self.charged -= bytes as u64;
         }
     }
 
-    /// The memory, or the engine's heap for exceptions, is to grow: how large they are together then. `None` if that may
-    /// not be.
+    /// The memory, or the engine's heap for exceptions, is about to grow: returns their total size after that. `None`
+    /// if it must not.
     pub(super) fn grow(&mut self, current: usize, desired: usize) -> Option<usize> {
         let growth = desired - current;
         let total = self.total.saturating_add(growth);
@@ -113,7 +113,7 @@ impl Limits {
         Some(total)
     }
 
-    /// The machine refused what [`grow`](Self::grow) allowed. The size that both keep.
+    /// The machine refused what [`grow`](Self::grow) allowed. Returns the total size, which is unchanged.
     pub(super) fn grow_failed(&mut self) -> usize {
         self.out_of_memory = true;
         let growth = std::mem::take(&mut self.growth);
@@ -125,13 +125,13 @@ impl Limits {
         self.total
     }
 
-    /// A table is to grow, perhaps from nothing; false if it may not.
+    /// A table is about to grow, perhaps from nothing; false if it must not.
     pub(super) fn grow_table(&mut self, current: usize, desired: usize) -> bool {
         let growth = desired.saturating_sub(current);
         if self.table_len.saturating_add(growth) > TABLE_LEN_MAX {
             return false;
         }
-        // The tables that an instance begins with are charged when a process is seated in it.
+        // The initial tables of an instance are charged when a process is seated in it.
         if self.is_admitted && self.charge(growth * TABLE_ELEMENT_SIZE).is_err() {
             return false;
         }
@@ -155,16 +155,17 @@ impl Limits {
     }
 }
 
-/// What a budget is charged for what runs a process, in bytes: for as much stack as its code may use, and for what the host
-/// keeps and uses beside it.
+/// The charge for the body of a process, in bytes: for as much stack as its code may use, and for what the host keeps
+/// and uses in addition.
 ///
-/// How much of its stack a process has touched could be found out, but only by asking the kernel whenever it stops.
+/// The kernel knows how much of its stack a process has touched, but would have to be asked each time the process
+/// stops.
 pub(crate) const BODY_SIZE: usize = WASM_STACK_SIZE + (32 << 10);
 
-/// How many elements all tables of an instance have at most, together.
+/// The most elements of all tables of an instance together.
 const TABLE_LEN_MAX: usize = 1 << 20;
 
-/// What an element takes up, in bytes.
+/// The size of an element in bytes.
 const TABLE_ELEMENT_SIZE: usize = 8;
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
-//! Instances: what runs the code of processes.
+//! Instances, which run the code of processes.
 //!
-//! A [`Runner`] is one wasm instance with its store, its stack and a coroutine that drives it. It is made when a process
-//! first runs, belongs to that process until it ends, and is then used again for another process of the same module, if
-//! it can be made byte for byte what a fresh one is ([`image`]). A process that ends while others wait to run for the
-//! first time makes room for the next one without leaving the instance: the exported function `lunatic:run` asks
-//! [`next`] for it in a loop.
+//! A [`Runner`] is a wasm instance with its store, its stack and a coroutine that drives it. It is made when a process
+//! first runs, and belongs to that process until it ends. If it can be reset to a fresh instance, byte for byte
+//! ([`image`]), it is then reused for another process of the same module. If a process ends while others wait to run
+//! for the first time, the next one starts without leaving the instance: the exported function `lunatic:run` requests
+//! it from [`next`] in a loop.
 
 mod arguments;
 mod buffer;
@@ -29,7 +29,7 @@ use lunatic_kernel::Progress;
 use lunatic_memory::{Pages, Stacks};
 use wasmtime::WasmBacktrace;
 
-pub(crate) use self::change::{Change, accept, change, refuse};
+pub(crate) use self::change::{Change, Opened, accept, change, opens, refuse};
 pub use self::ctx::Ctx;
 pub(crate) use self::drive::{AtSliceEnd, next, note_memory, note_place};
 use self::frozen::Frozen;
@@ -41,7 +41,7 @@ use crate::module::Module;
 use crate::report::dump::Memory;
 use crate::wasm::{Entry, Kernel, Process, Wasm};
 
-/// One instance and what drives it.
+/// An instance and what drives it.
 pub struct Runner {
     module: Arc<Module>,
     seat: Arc<Seat>,
@@ -74,7 +74,7 @@ impl Runner {
         Self::new(kernel, module, Layout::Metered)
     }
 
-    /// A runner for all others.
+    /// A runner for all other processes.
     pub(crate) fn unmetered(kernel: &Arc<Kernel>, module: &Arc<Module>) -> Self {
         let host = &kernel.host;
         host.hibernation.makes_instance(kernel);
@@ -99,17 +99,22 @@ impl Runner {
         self.seat.current_or_assigned()
     }
 
-    /// Makes the instance before there is a process for it; false if that fails: the runner is of no use then.
+    /// Makes the instance before there is a process for it. If this fails, it returns false and the runner is useless.
     pub(crate) fn prepare(&mut self, slice: u64) -> bool {
         self.seat.make_ahead();
         self.seat.begin(slice);
         self.poll().is_pending()
     }
 
-    /// Runs `process`, which is in the seat, and those that follow it, until one blocks, is preempted or ends.
-    pub(crate) fn run_seated(&mut self, kernel: &Arc<Kernel>, process: Arc<Process>, slice: u64) -> Progress<Wasm> {
+    /// Runs `process`, which is seated, and those that follow it, until one blocks, is preempted or ends.
+    pub(crate) fn run_seated(&mut self, kernel: &Arc<Kernel>, mut process: Arc<Process>, slice: u64) -> Progress<Wasm> {
         let mut ready = self.run_once(slice);
-        while (self.former.is_some() || self.seat.takes_asking()) && self.switch(kernel, &process) {
+        while self.former.is_some() || self.seat.asks() {
+            // The process may have ended, and the instance continued with another, which now requests the change.
+            process = self.seat.current_after(process.clone()).unwrap_or(process);
+            if !self.switch(kernel, &process) {
+                break;
+            }
             ready = self.run_once(slice);
         }
         let preempted = self.seat.take_preempted();
@@ -127,7 +132,8 @@ impl Runner {
         self.poll().is_ready()
     }
 
-    /// The stack of the process, which is blocked; `None` if its wait does not show it. The process stays as it is, frozen too.
+    /// The stack of the process, which is blocked; `None` if its wait does not show it. The process is not affected,
+    /// and stays frozen if it was.
     pub(crate) fn look(&mut self) -> Option<Box<WasmBacktrace>> {
         if !self.seat.is_visible() {
             return None;
@@ -150,7 +156,8 @@ impl Runner {
         self.drive.as_mut().poll(&mut Context::from_waker(&self.waker))
     }
 
-    /// Gives the pages of the suspended instance back to the system; false if that cannot be done or has been done.
+    /// Returns the pages of the suspended instance to the operating system; false if this is not possible or has been
+    /// done.
     pub(crate) fn freeze(&mut self) -> bool {
         let mut pages = Vec::new();
         // SAFETY: the pages are released before anybody can run or drop the runner.
@@ -159,11 +166,11 @@ impl Runner {
         frozen
     }
 
-    /// As [`freeze`](Self::freeze), but the pages are still to be released: they are added to `released`.
+    /// Like [`freeze`](Self::freeze), but the pages are added to `released`, and must still be released.
     ///
     /// # Safety
     ///
-    /// The runner is not run and not dropped before what it added has been given to [`Pages::release_all`].
+    /// The runner is neither run nor dropped before the added pages have been given to [`Pages::release_all`].
     pub(crate) unsafe fn freeze_into(&mut self, released: &mut Vec<Pages<'static>>) -> bool {
         if self.frozen.is_some() {
             return false;
@@ -172,20 +179,20 @@ impl Runner {
             return false;
         };
         let image = self.module.image().map(|image| &**image);
-        // SAFETY: the seat tells where the memory and the stack of this instance are. It is suspended, and this thread has
-        // it alone; the caller promises the rest.
+        // SAFETY: the seat knows where the memory and the stack of this instance are. It is suspended, and only this
+        // thread uses it; the caller promises the rest.
         self.frozen = unsafe { Frozen::take(self.seat.memory(), stack, image, self.module.models(), released) };
         self.frozen.is_some()
     }
 
-    /// Whether the memory of the suspended instance has more pages that hold data.
-    pub(crate) fn holds_more_than(&mut self, pages_max: usize) -> bool {
-        if pages_max == usize::MAX || self.frozen.is_some() {
-            return false;
+    /// The number of pages of the suspended instance's memory that hold data; 0 if it is frozen.
+    pub(crate) fn resident_pages(&mut self) -> usize {
+        if self.frozen.is_some() {
+            return 0;
         }
         // SAFETY: as in `freeze_into`; the pages are dropped before this returns.
         let pages = unsafe { frozen::pages(&self.seat.memory()) };
-        pages.is_some_and(|pages| pages.resident().count() > pages_max)
+        pages.map_or(0, |pages| pages.resident().count())
     }
 
     /// Calls `f` with the memory of the suspended instance, if it has one.
@@ -205,30 +212,30 @@ impl Runner {
         }
     }
 
-    /// Puts everything back as it was.
+    /// Restores everything as it was.
     pub(crate) fn thaw(&mut self) {
         if let Some(frozen) = self.frozen.take() {
             let image = self.module.image().map(|image| &**image);
-            // SAFETY: it was taken of this instance, which has not run since.
+            // SAFETY: it was taken from this instance, which has not run since.
             unsafe { frozen.put_back(image, self.module.models()) };
         }
     }
 }
 
-/// A frozen instance must be whole again before it is dropped: its fiber is then resumed once more, to unwind.
+/// A frozen instance must be restored before it is dropped, because its fiber is then resumed once more, to unwind.
 impl Drop for Runner {
     fn drop(&mut self) {
         self.thaw();
     }
 }
 
-/// Has another thread compile a module for a layout, before it is needed, unless that has been seen to.
+/// Compiles a module for a layout on another thread, before it is needed, unless this has already been arranged.
 pub(crate) fn prepare(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) {
     if !module.claim_preparation() {
         return;
     }
-    // If this fails, it fails again where it is needed, and is reported there. So does it if there is no thread: tokio,
-    // asked for one, would panic.
+    // If this fails, it fails again where it is needed, and is reported there. That also happens if there is no thread:
+    // asked for one, tokio would panic.
     let (shared, module) = (kernel.clone(), module.clone());
     let compile = Box::new(move || drop(module.pre(&shared.host, layout).map(drop)));
     drop(kernel.machine().spawn("lunatic-prepare".into(), compile));

@@ -1,31 +1,32 @@
-//! Places in memory that a waiting process needs first when it goes on, so that they can be fetched into the cache before it does.
+//! Addresses that a waiting process needs first when it continues, so that they can be prefetched into the cache.
 //!
-//! A process that has waited while a thousand others ran finds nothing of its own in the cache, and no page in the TLB. To receive
-//! a message it needs some thirty cache lines on several pages, and meets them one after another. Between its wake-up and its run
-//! the process that woke it runs on for some hundred nanoseconds: meanwhile all of these lines can be on their way at once.
+//! A process that has waited while a thousand others ran finds none of its data in the cache, and no page in the TLB.
+//! To receive a message, it needs some thirty cache lines on several pages, and reaches them one after another. Between
+//! its wake-up and its run, the process that woke it continues for some hundred nanoseconds; in this time, all of these
+//! lines can be loaded in parallel.
 //!
-//! An address may be out of date, or of memory that is gone. To fetch from it has no effect but on the cache.
+//! An address may be stale, or lead to memory that is gone. Prefetching it affects only the cache.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// The addresses; 0 is none.
+/// The addresses; 0 means none.
 #[derive(Debug, Default)]
 pub(crate) struct Places {
-    /// The top frame of its stack: that of the host function in which it waits.
+    /// The top frame of its stack, which is that of the host function in which it waits.
     stack: AtomicUsize,
-    /// The wait, in the future of the host function.
+    /// The wait, inside the future of the host function.
     wait: AtomicUsize,
-    /// Where the guest wants the message.
+    /// The address to which the guest wants the message to be written.
     message: AtomicUsize,
 }
 
 const LINE: usize = 64;
-/// The frames of the host function, of wasmtime and of the guest that are returned to.
+/// The size of the frames of the host function, of wasmtime and of the guest to which it returns.
 const FRAMES: usize = 960;
-/// The future of the host function begins before the wait, and ends behind it.
+/// The future of the host function begins before the wait, and ends after it.
 const FUTURE: usize = 256;
 const FUTURE_REST: usize = 128;
-/// The frames of the guest that are returned to lie behind the room for the message, in most guests.
+/// In most guests, the frames to which it returns lie after the room for the message.
 const ROOM: usize = 512;
 
 impl Places {
@@ -41,7 +42,7 @@ impl Places {
         self.message.store(room.as_ptr().addr(), Ordering::Relaxed);
     }
 
-    /// Begins to fetch them.
+    /// Begins to prefetch them.
     pub(crate) fn fetch(&self) {
         let at = |place: &AtomicUsize| place.load(Ordering::Relaxed);
         let (stack, wait, message) = (at(&self.stack), at(&self.wait), at(&self.message));
@@ -52,7 +53,7 @@ impl Places {
     }
 }
 
-/// Begins to fetch so many bytes.
+/// Begins to prefetch this many bytes.
 fn fetch(address: usize, len: usize) {
     (0..len).step_by(LINE).for_each(|at| prefetch(address.wrapping_add(at)));
 }
@@ -60,7 +61,7 @@ fn fetch(address: usize, len: usize) {
 #[inline]
 fn prefetch(address: usize) {
     #[cfg(target_arch = "x86_64")]
-    // SAFETY: it changes nothing but the cache, whatever the address is.
+    // SAFETY: this affects only the cache, whatever the address is.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(std::ptr::without_provenance(address));

@@ -1,4 +1,4 @@
-//! What a worker and the coroutine on its stack tell each other.
+//! The state that a worker shares with the coroutine on its stack.
 
 use std::any::Any;
 use std::future::Future;
@@ -16,38 +16,39 @@ use crate::wasm::{Entry, Kernel, Process};
 
 /// The place of a process in a runner.
 ///
-/// All but the locks is written by the thread that runs the coroutine, which a queue handed from one to the next: the order
-/// between them comes from there.
+/// Everything but the locks is written by the thread that runs the coroutine. A queue hands the coroutine from thread
+/// to thread, which orders these writes.
 pub(super) struct Seat {
-    /// The process to run next, and how it begins.
+    /// The process to run next, and its entry.
     assigned: Mutex<Option<(Arc<Process>, Entry)>>,
     /// The process that runs.
     current: Mutex<Option<Arc<Process>>>,
-    /// Another process than the one that the worker began with is current, or none.
+    /// Whether the current process is not the one with which the worker began.
     changed: AtomicBool,
-    /// The current process has used up its time slice.
+    /// Whether the current process has used up its time slice.
     preempted: AtomicBool,
-    /// An instance is to be made before there is a process.
+    /// Whether an instance must be made before there is a process.
     ahead: AtomicBool,
     /// The time slice in which the worker began to run this instance.
     slice: AtomicU64,
     /// The thread that ran it last.
     thread: AtomicUsize,
-    /// More than one thread has run it since it was made fresh.
+    /// Whether more than one thread has run it since it was reset.
     moved: AtomicBool,
-    /// Where the memory of the instance is.
+    /// The address range of the instance's memory.
     memory: Mutex<Range<usize>>,
-    /// Where on its stack it is blocked; 0 if that is not known.
+    /// The position on its stack where it is blocked; 0 if unknown.
     stack: AtomicUsize,
-    /// It is blocked in a wait that shows the stack.
+    /// Whether it is blocked in a wait that shows the stack.
     visible: AtomicBool,
-    /// Somebody looks at it: the wait is to show the stack, and to do nothing else.
+    /// Whether someone is inspecting it: the wait must only show the stack.
     looked_at: AtomicBool,
-    /// What the wait has shown.
+    /// The stack that the wait has shown.
     shown: Mutex<Option<Box<WasmBacktrace>>>,
-    /// The process asks for another instance.
+    /// Whether the process requests another instance, to which it leaves `leaves`.
     asks: AtomicBool,
-    /// What an instance leaves to the one that is to take its place: in the seat of the former, and then in that of the latter.
+    leaves: Mutex<Option<Box<dyn Left>>>,
+    /// What another instance left to this one: its predecessor while this one is on trial, or a successor that did not accept the state.
     left: Mutex<Option<Box<dyn Left>>>,
     kernel: Weak<Kernel>,
 }
@@ -69,6 +70,7 @@ impl Seat {
             looked_at: AtomicBool::new(false),
             shown: Mutex::default(),
             asks: AtomicBool::new(false),
+            leaves: Mutex::default(),
             left: Mutex::default(),
             kernel: Arc::downgrade(kernel),
         })
@@ -89,18 +91,24 @@ impl Seat {
         current.or_else(|| self.assigned.lock().as_ref().map(|(process, _)| process.clone()))
     }
 
-    /// The process asks for another instance, and leaves this to it.
-    pub(super) fn ask_for_another(&self, left: Box<dyn Left>) {
-        self.put_left(left);
+    /// The process requests another instance, and leaves this to it.
+    pub(super) fn ask_for_another(&self, leaves: Box<dyn Left>) {
+        *self.leaves.lock() = Some(leaves);
         self.asks.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the process asks for another instance; the asking is over then.
-    pub(super) fn takes_asking(&self) -> bool {
-        self.asks.load(Ordering::Relaxed) && self.asks.swap(false, Ordering::Relaxed)
+    /// Whether the process requests another instance.
+    pub(super) fn asks(&self) -> bool {
+        self.asks.load(Ordering::Relaxed)
     }
 
-    /// What an instance leaves to another is in this seat now.
+    /// What the process leaves to another instance, if it requests one; clears the request.
+    pub(super) fn take_leaves(&self) -> Option<Box<dyn Left>> {
+        self.asks.store(false, Ordering::Relaxed);
+        self.leaves.lock().take()
+    }
+
+    /// Puts what another instance leaves to this one into its seat.
     pub(super) fn put_left(&self, left: Box<dyn Left>) {
         *self.left.lock() = Some(left);
     }
@@ -109,12 +117,12 @@ impl Seat {
         self.left.lock().take()
     }
 
-    /// Calls `f` with what the instance was left.
+    /// Calls `f` with what was left to the instance.
     pub(super) fn with_left<T>(&self, f: impl FnOnce(&mut dyn Left) -> T) -> Option<T> {
         self.left.lock().as_deref_mut().map(f)
     }
 
-    /// The current process; `process` was when the worker began.
+    /// The current process; `process` was current when the worker began.
     pub(super) fn current_after(&self, process: Arc<Process>) -> Option<Arc<Process>> {
         if self.changed.load(Ordering::Relaxed) {
             self.current.lock().clone()
@@ -123,7 +131,7 @@ impl Seat {
         }
     }
 
-    /// This thread is about to run what is in the seat.
+    /// Called before this thread runs the seated process.
     pub(super) fn begin(&self, slice: u64) {
         self.slice.store(slice, Ordering::Relaxed);
         self.changed.store(false, Ordering::Relaxed);
@@ -139,7 +147,7 @@ impl Seat {
         self.slice.load(Ordering::Relaxed)
     }
 
-    /// The current process is done with its time slice.
+    /// Ends the time slice of the current process.
     pub(super) fn preempt(&self) {
         self.preempted.store(true, Ordering::Relaxed);
     }
@@ -160,7 +168,7 @@ impl Seat {
         self.ahead.load(Ordering::Relaxed)
     }
 
-    /// Whether more than one thread has run it since this was asked last.
+    /// Whether more than one thread has run it since the last call.
     pub(super) fn take_moved(&self) -> bool {
         self.moved.swap(false, Ordering::Relaxed)
     }
@@ -197,7 +205,7 @@ impl Seat {
         *self.shown.lock() = Some(Box::new(stack));
     }
 
-    /// Has the wait show the stack, when `poll` polls it.
+    /// Makes the wait show the stack when `poll` polls it.
     pub(super) fn look(&self, poll: impl FnOnce()) -> Option<Box<WasmBacktrace>> {
         self.looked_at.store(true, Ordering::Relaxed);
         poll();
@@ -205,21 +213,23 @@ impl Seat {
         self.shown.lock().take()
     }
 
-    /// Another thread than that of the worker has run it.
+    /// Records that a thread other than the worker's has run it.
     pub(super) fn note_thread(&self) {
         self.moved.store(true, Ordering::Relaxed);
     }
 }
 
-/// What an instance leaves to the one that is to take its place.
+/// What an instance leaves to its successor.
 pub(super) trait Left: Any + Send {
-    /// The instructions that it has left, if they are counted.
+    /// The instructions that are left, if they are counted.
     fn fuel(&self) -> Option<u64>;
-    /// The instance does not take it, for this reason, unless another was told before.
+    /// Records how many instructions are left.
+    fn note_fuel(&mut self, left: u64);
+    /// The instance rejects it for this reason, unless another reason was given before.
     fn refuse(&mut self, why: String);
 }
 
-/// Wakes the process that sits in the seat: what files and terminals call when they are ready.
+/// Wakes the seated process: files and terminals call it when they are ready.
 impl Wake for Seat {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();

@@ -1,8 +1,9 @@
-//! Waits in which the stack of a process can be seen.
+//! Waits during which the stack of a process can be inspected.
 //!
-//! Only code that runs on the stack of a process can walk it. So whoever looks at a process that waits polls its coroutine, as a
-//! worker would ([`Runner::look`](super::Runner::look)). The wait sees that it is looked at, writes down the stack, and stays
-//! pending: what it waits for is not polled, so nobody is woken, nothing is received, and its place and its deadline stay.
+//! Only code that runs on the stack of a process can walk it. So to inspect a waiting process, a thread polls its
+//! coroutine, as a worker would ([`Runner::look`](super::Runner::look)). The wait notices this, records the stack, and
+//! stays pending. What it waits for is not polled, so nobody is woken, nothing is received, and its position and
+//! deadline are kept.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -20,9 +21,10 @@ pub(crate) struct Here<'a> {
     seat: &'a Seat,
 }
 
-// SAFETY: what a `Ctx` keeps need not be `Sync`, so a reference to the caller must not be used by a thread while another uses the
-// caller. It is not: a `Here` stays in the coroutine of the process, whose stack has the caller as well, and whoever polls the
-// coroutine has all of that alone. It goes from thread to thread only with the whole coroutine, which is `Send`.
+// SAFETY: the values in a `Ctx` need not be `Sync`, so a thread must not use a reference to the caller while another
+// uses the caller. None does: a `Here` stays in the coroutine of the process, whose stack also contains the caller, and
+// only one thread polls the coroutine at a time. A `Here` moves between threads only with the whole coroutine, which is
+// `Send`.
 unsafe impl Send for Here<'_> {}
 
 impl<'a> Here<'a> {
@@ -31,7 +33,7 @@ impl<'a> Here<'a> {
         Self { caller, seat }
     }
 
-    /// Waits for `future`, and shows the stack to whoever looks meanwhile.
+    /// Waits for `future`, and shows the stack to a thread that inspects it meanwhile.
     pub(crate) fn show<F: Future>(self, future: F) -> Shown<'a, F> {
         Shown { here: self, future }
     }
@@ -42,9 +44,9 @@ impl<'a> Here<'a> {
     }
 }
 
-/// A wait that is seen.
+/// A wait that can be inspected.
 ///
-/// Not an `async` block: that would move the future once more, into a place of its own.
+/// Not an `async` block, which would move the future once more, to another place.
 pub(crate) struct Shown<'a, F> {
     here: Here<'a>,
     future: F,

@@ -1,15 +1,15 @@
 //! The address of an instance's memory, for host functions that read and write it.
 //!
-//! wasmtime finds the memory through five objects, each of which lies somewhere else: that took a tenth of the time of a
-//! message. So the address is kept with the process, and forgotten when the memory is about to grow.
+//! wasmtime finds the memory through five objects in different places, which took a tenth of the time of a message.
+//! Therefore the address is kept with the process, and dropped when the memory is about to grow.
 
 use std::ptr::with_exposed_provenance_mut;
 
-/// The address and the size of the memory, if they are known.
+/// The address and the size of the memory, if known.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     base: usize,
-    /// In bytes; 0 if they are not known.
+    /// In bytes; 0 if unknown.
     len: usize,
 }
 
@@ -28,15 +28,15 @@ impl Window {
         self.len != 0
     }
 
-    /// The memory.
+    /// Returns the memory.
     ///
     /// # Safety
     ///
-    /// The window is [open](Self::is_open), the memory has been neither grown nor dropped since it was opened, and nobody else
-    /// uses the memory during `'a`.
+    /// The window is [open](Self::is_open), the memory has been neither grown nor dropped since it was opened, and
+    /// nobody else uses the memory during `'a`.
     #[inline]
     pub(crate) unsafe fn bytes<'a>(&self) -> &'a mut [u8] {
-        // SAFETY: the caller promises that the memory is still there, of this size, and nobody else's.
+        // SAFETY: the caller promises that the memory still exists with this size, and that nobody else uses it.
         unsafe { std::slice::from_raw_parts_mut(with_exposed_provenance_mut(self.base), self.len) }
     }
 }

@@ -1,12 +1,13 @@
-//! Which records are written: a level for each target.
+//! Decides which records are logged: sets a level for each target.
 
 use std::fmt;
 use std::str::FromStr;
 
 use ::log::{Level, Metadata};
 
-/// Which records are written, in the words of `RUST_LOG`: `info,shop::stock=debug` is all from `info` on, and all from `debug` on
-/// of `shop::stock` and what begins so. The longest part that fits counts.
+/// Which records are logged, in the syntax of `RUST_LOG`: `info,shop::stock=debug` selects all records at level `info`
+/// and above, and records at `debug` and above whose target begins with `shop::stock`. The longest matching prefix
+/// counts.
 #[derive(Clone)]
 pub struct Filter {
     text: String,
@@ -16,7 +17,7 @@ pub struct Filter {
 /// The longest filter, in bytes.
 const LEN_MAX: usize = 4096;
 
-/// A text that is no [`Filter`]; says why.
+/// A text that is not a valid [`Filter`]; says why.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilterError(String);
 
@@ -43,7 +44,7 @@ impl FromStr for Filter {
         if text.len() > LEN_MAX {
             return wrong(format!("it has more than {LEN_MAX} bytes"));
         }
-        // It would be looked for in each message.
+        // `RUST_LOG` would look for this pattern in each message.
         if text.contains('/') {
             return wrong("records cannot be filtered by a part of their text".into());
         }
@@ -59,7 +60,7 @@ impl FromStr for Filter {
 }
 
 impl Default for Filter {
-    /// All records from `info` on.
+    /// Records at level `info` and above.
     fn default() -> Self {
         "info".parse().expect("it is a filter")
     }
@@ -77,16 +78,16 @@ impl fmt::Debug for Filter {
     }
 }
 
-/// The levels that there are, the most verbose first.
+/// All levels, the most verbose first.
 const LEVELS: [Level; 5] = [Level::Trace, Level::Debug, Level::Info, Level::Warn, Level::Error];
 
 impl Filter {
-    /// The most verbose level that is written of any target, as a number from 0 (none) to 5.
+    /// The most verbose level that is logged for any target, as a number from 0 (none) to 5.
     pub(super) fn most(&self) -> i32 {
         self.filter.filter() as i32
     }
 
-    /// The most verbose level that is written of a target.
+    /// The most verbose level that is logged for a target.
     pub(super) fn level(&self, target: &str) -> i32 {
         let is_written = |level: &Level| {
             let metadata = Metadata::builder().level(*level).target(target).build();

@@ -1,7 +1,7 @@
-//! How a record is written: a line for people, or one of JSON for programs.
+//! Formats records: as a line for people, or as a line of JSON for programs.
 //!
-//! Whatever a guest wrote stays within its line and its place in it: ends of lines, and all else that a terminal obeys or that
-//! turns the direction of a text, are shown as escapes.
+//! Whatever a guest wrote stays within its line and its field: line ends, terminal control characters and characters
+//! that change the direction of text are escaped.
 
 use std::fmt::{self, Display, Write as _};
 use std::time::SystemTime;
@@ -12,39 +12,39 @@ use lunatic_sys::trace::Context;
 
 use crate::report::untrusted;
 
-/// How records are written.
+/// The format of records.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Format {
     /// A line for people.
     #[default]
     Text,
-    /// An object of JSON in a line.
+    /// A JSON object on a line.
     Json,
 }
 
-/// A record, with what the host knows of it.
+/// A record, with what the host knows about it.
 #[derive(Debug, Clone)]
 pub struct Line<'a> {
     /// When it was made.
     pub time: SystemTime,
-    /// 1 (error) to 5 (trace).
+    /// The level, from 1 (error) to 5 (trace).
     pub level: i32,
-    /// Which part of the program it is about.
+    /// The part of the program that it is about.
     pub target: &'a str,
-    /// The process that it is of, and what that is called; the host's own are of none.
+    /// The id and name of its process; the host's own records have none.
     pub process: Option<(&'a str, &'a str)>,
     /// The text for people.
     pub message: &'a str,
-    /// What else is known, by name.
+    /// Further data, by name.
     pub fields: &'a [(&'a str, Value<'a>)],
-    /// What the process was doing, the outermost first.
+    /// The spans in which the process was, the outermost first.
     pub spans: &'a [Span<'a>],
     /// The trace that the process was working for.
     pub context: Option<&'a Context>,
 }
 
 impl Line<'_> {
-    /// The line, with its end.
+    /// Formats the line, including its newline.
     pub(crate) fn to_text(&self, format: Format) -> String {
         let mut out = String::with_capacity(128 + self.message.len());
         let written = match format {
@@ -115,13 +115,13 @@ impl Line<'_> {
     }
 }
 
-/// `before` stands before the first field.
+/// `before` is written before the first field.
 fn text_fields(out: &mut String, fields: &[(&str, Value<'_>)], mut before: &str) -> fmt::Result {
     for (name, value) in fields {
         write!(out, "{before}{}=", untrusted::line(name))?;
         before = " ";
         match value {
-            // What would not look like one value.
+            // Text that would not look like one value.
             Value::Text(text) if text.is_empty() || text.contains([' ', '=', '"', '{', '}']) => {
                 write!(
                     out,
@@ -159,7 +159,7 @@ fn number(out: &mut String, value: &Value<'_>) -> fmt::Result {
     }
 }
 
-/// A string of JSON in which nothing is left that a terminal obeys.
+/// A JSON string without terminal control characters.
 struct Quoted<'a>(&'a str);
 
 impl Display for Quoted<'_> {

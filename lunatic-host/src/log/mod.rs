@@ -1,13 +1,13 @@
-//! The log: records of guests, and what the host itself has to say, as lines.
+//! The log: records of guests and of the host itself, as lines.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `filter` | which records are written; can be changed at any time |
-//! | `line` | how a record is written |
+//! | `filter` | which records are logged; can be changed at any time |
+//! | `line` | the format of a record |
 //!
-//! A record goes to an [`Output`], as what processes print does: it comes out in one piece, and no worker waits for it. Where
-//! processes that print would have to wait, because 256 KiB are waiting to be written, records are dropped, and their number is
-//! written when there is room again.
+//! A record goes to an [`Output`], like the output of processes: it is written in one piece, and no worker waits for
+//! it. Once 256 KiB are waiting to be written, processes that print must wait, but records are dropped. Their number is
+//! logged when there is room again.
 
 mod filter;
 mod line;
@@ -29,10 +29,10 @@ pub use self::filter::{Filter, FilterError};
 pub use self::line::{Format, Line};
 use crate::wasi::Output;
 
-/// What the host's own records are about, if they are about the log.
+/// The target of the host's records about the log itself.
 const OWN_TARGET: &str = "lunatic::log";
 
-/// Where records go, which are written, and how. A clone is another handle of the same log.
+/// Where records go, which are logged, and in which format. A clone is another handle of the same log.
 ///
 /// # Examples
 ///
@@ -55,50 +55,50 @@ pub struct Log(Arc<Shared>);
 
 struct Shared {
     output: RwLock<Output>,
-    /// The file that it goes to, if it is one.
+    /// The file that it writes to, if any.
     file: Option<PathBuf>,
     format: Format,
     filter: RwLock<Filter>,
-    /// The most verbose level that is written of any target.
+    /// The most verbose level that is logged for any target.
     most: AtomicI32,
-    /// Records that were dropped since that was last said.
+    /// The number of dropped records since it was last logged.
     dropped: AtomicU64,
-    /// Who gets a copy of each record.
+    /// Gets a copy of each record.
     tap: RwLock<Option<Arc<dyn Tap>>>,
 }
 
-/// Who gets a copy of each record that is written, such as an exporter.
+/// Gets a copy of each record that is logged, for example to export it.
 ///
-/// It is called by whoever makes the record: it must be quick, must not wait, and must not log.
+/// It is called by whoever makes the record: it must be quick, and must not block or log.
 pub trait Tap: Send + Sync {
-    /// This is being written.
+    /// Takes a record that is being logged.
     fn take(&self, line: &Line<'_>);
 
-    /// How many of them it has lost.
+    /// Returns how many of them it has lost.
     fn dropped(&self) -> u64 {
         0
     }
 }
 
 impl Log {
-    /// Records go to `output`.
+    /// Returns a log that writes to `output`.
     #[must_use]
     pub fn new(output: Output, format: Format, filter: Filter) -> Self {
         Self::with(output, None, format, filter)
     }
 
-    /// Records are appended to the file at `path`, which is made if it is not there.
+    /// Returns a log that appends to the file at `path`, which is created if it does not exist.
     ///
     /// # Errors
     ///
-    /// If it cannot be opened, or is no file, such as a folder or a pipe.
+    /// If it cannot be opened, or is not a regular file, such as a folder or a pipe.
     pub fn to_file(path: &Path, format: Format, filter: Filter) -> io::Result<Self> {
         let path = std::path::absolute(path)?;
         let output = LogFile::open(&path)?;
         Ok(Self::with(output, Some(path), format, filter))
     }
 
-    /// A log of its own for `output`, which writes as this one does, and begins with its filter.
+    /// Returns a separate log for `output`, with the format and the current filter of this one.
     #[must_use]
     pub fn on(&self, output: Output) -> Self {
         Self::new(output, self.0.format, self.filter())
@@ -117,12 +117,12 @@ impl Log {
         Self(Arc::new(log))
     }
 
-    /// Opens the file again, and makes it if it is not there: for whoever has moved it away. What comes from now on goes to the
-    /// new one. Nothing happens if records go elsewhere.
+    /// Opens the file again, and creates it if it does not exist, for example after it has been moved away. Later
+    /// records go to the new file. Does nothing if the log does not write to a file.
     ///
     /// # Errors
     ///
-    /// As [`to_file`](Self::to_file); then they go on to where they went.
+    /// As for [`to_file`](Self::to_file); writing then continues to the former file.
     pub fn reopen(&self) -> io::Result<()> {
         let Some(path) = &self.0.file else { return Ok(()) };
         let new = LogFile::open(path)?;
@@ -131,51 +131,51 @@ impl Log {
         Ok(())
     }
 
-    /// The file that records go to, if it is one.
+    /// Returns the file that the log writes to, if any.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.0.file.as_deref()
     }
 
-    /// Which records are written.
+    /// Returns which records are logged.
     #[must_use]
     pub fn filter(&self) -> Filter {
         self.0.filter.read().clone()
     }
 
-    /// Has these records written from now on. A process notices at its next wait, or sooner.
+    /// Sets which records are logged from now on. A process notices at its next wait, or sooner.
     pub fn set_filter(&self, filter: Filter) {
         let mut current = self.0.filter.write();
         self.0.most.store(filter.most(), Ordering::Relaxed);
         *current = filter;
     }
 
-    /// Writes a record of the host's own, whatever the filter says; the embedding program's, too.
+    /// Logs a record of the host or of the embedding program, whatever the filter says.
     pub fn say(&self, level: Level, target: &str, message: &str) {
         let line = own(level, target, None, message, &[]);
         self.tap(&line);
         self.put(&line.to_text(self.0.format));
     }
 
-    /// Gives a copy of each record to `tap` from now on, too; of what the host says about processes, as well.
+    /// From now on, also gives a copy to `tap` of each record, and of the host's reports about processes.
     pub fn copy_to(&self, tap: Arc<dyn Tap>) {
         *self.0.tap.write() = Some(tap);
     }
 
-    /// Whether what the host says about processes goes to the log, and not to standard error: where programs read it, or where it
-    /// is in a file.
+    /// Returns whether the host's reports about processes go to the log instead of standard error: if its format is for
+    /// programs, or if it writes to a file.
     #[must_use]
     pub fn takes_reports(&self) -> bool {
         self.0.format == Format::Json || self.0.file.is_some()
     }
 
-    /// How many copies were lost by whoever gets them; `None` if nobody does.
+    /// Returns how many copies the tap has lost; `None` if there is no tap.
     #[must_use]
     pub fn copies_dropped(&self) -> Option<u64> {
         self.0.tap.read().as_ref().map(|tap| tap.dropped())
     }
 
-    /// Waits until all is written that was said before. For the end of a program.
+    /// Waits until all earlier records are written. For the end of a program.
     pub fn finish(&self) {
         let output = self.output();
         output.finish();
@@ -184,12 +184,12 @@ impl Log {
         output.finish();
     }
 
-    /// Where it goes now.
+    /// The current output.
     pub(crate) fn output(&self) -> Output {
         self.0.output.read().clone()
     }
 
-    /// The most verbose level that is written of a target, or of any if it is empty: 0 (none) to 5.
+    /// The most verbose level that is logged for a target, or for any if it is empty: 0 (none) to 5.
     pub(crate) fn level(&self, target: &str) -> i32 {
         match target {
             "" => self.0.most.load(Ordering::Relaxed),
@@ -197,13 +197,13 @@ impl Log {
         }
     }
 
-    /// Writes a record of a process; false if it is dropped.
+    /// Logs a record of a process; false if it is dropped.
     pub(crate) fn record(&self, line: &Line<'_>) -> bool {
         self.tap(line);
         self.put(&line.to_text(self.0.format))
     }
 
-    /// A line about a process: a report, or what was denied to it. In a log for people, `text` stands for itself.
+    /// A line about a process: a report or a denial. In a log for people, `text` is used unchanged.
     pub(crate) fn about(&self, level: Level, target: &str, process: (&str, &str), message: &str, text: &str) -> String {
         let report = [("report", Value::Text(text.into()))];
         let fields = if message == text.trim_end() { &[][..] } else { &report };
@@ -230,7 +230,7 @@ impl Log {
         is_put
     }
 
-    /// Writes how many records were dropped, if that is not known and there is room.
+    /// Logs how many records were dropped, if that has not been logged and there is room.
     fn say_dropped(&self) {
         if self.0.dropped.load(Ordering::Relaxed) == 0 {
             return;
@@ -248,7 +248,7 @@ impl Log {
     }
 }
 
-/// A record of the host's own.
+/// A record of the host.
 fn own<'a>(
     level: Level,
     target: &'a str,
@@ -268,7 +268,7 @@ fn own<'a>(
     }
 }
 
-/// A record of a process, with what it is called, and the trace that it works for.
+/// A record of a process, with its name and the trace that it works for.
 pub(crate) fn line_of<'a>(
     record: &'a Record<'a>,
     process: (&'a str, &'a str),
@@ -286,16 +286,16 @@ pub(crate) fn line_of<'a>(
     }
 }
 
-/// A file that lines are appended to. It may be full for a while: what cannot be written then is lost.
+/// A file that lines are appended to. The disk may be full for a while: lines that cannot be written then are lost.
 struct LogFile {
     file: File,
-    /// That it cannot be written was said.
+    /// Whether the failure to write has been reported.
     is_lost: bool,
 }
 
 impl LogFile {
     fn open(path: &Path) -> io::Result<Output> {
-        // Not to wait for whoever reads a pipe.
+        // This avoids waiting for the reader of a pipe.
         let opened = OpenOptions::new()
             .append(true)
             .create(true)

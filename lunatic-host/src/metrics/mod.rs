@@ -1,16 +1,16 @@
-//! What the processes of a system count, by name: for the people who run it.
+//! Metrics that the processes of a system count, by name, for the people who run it.
 //!
-//! A *family* has a name and a kind, a *series* of it values of labels. Series are made when they are first opened, and are there
-//! until the system ends, so that counters keep what processes have counted that have ended. What a gauge shows is the sum of
-//! what each living process says of it: when one ends, what it has said is taken back.
+//! A *family* has a name and a kind, and a *series* of it has values of labels. A series is created when it is first
+//! opened, and exists until the system ends, so that counters keep what processes have counted that have ended. A gauge
+//! shows the sum of the values that the living processes have set; when a process ends, its values are removed.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `name` | names, as guests write them |
+//! | `name` | parses names that guests write |
 
 mod name;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
@@ -21,22 +21,23 @@ use lunatic_sys::metrics::{BOUNDS_MAX, SERIES_MAX};
 use parking_lot::Mutex;
 
 pub(crate) use self::name::Name;
+use crate::states::Merge;
 
-/// What a family is.
+/// The kind of a family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// It only grows.
+    /// Only grows.
     Counter,
-    /// It goes up and down.
+    /// Goes up and down.
     Gauge,
-    /// It sorts values by size.
+    /// Counts values by size.
     Histogram,
 }
 
 /// The families of a system.
 pub(crate) struct Metrics {
     families: Mutex<BTreeMap<String, Family>>,
-    /// How many series there may be, which groups share.
+    /// The series that may exist, which groups share.
     stock: Arc<Stock>,
     refused: AtomicU64,
 }
@@ -47,20 +48,20 @@ struct Family {
     series: BTreeMap<Vec<(String, String)>, Arc<Series>>,
 }
 
-/// A series is not opened.
+/// Why a series was not opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Refused {
     /// The family is of another kind.
     Kind,
-    /// There are as many as there may be, or there is no memory left for it.
+    /// The limit has been reached, or there is no memory left for it.
     TooMany,
 }
 
-/// One series; what is counted has a cache line of its own.
+/// One series. The counts have a cache line of their own.
 #[repr(align(128))]
 pub(crate) struct Series {
     value: Value,
-    /// Who has it paid for; never given back before the system ends.
+    /// The charge to the process that created it; only given back when the system ends.
     _paid: (Receipt, Portion),
 }
 
@@ -69,14 +70,14 @@ enum Value {
     Gauge(AtomicI64),
     Histogram {
         bounds: Arc<[f64]>,
-        /// One more than bounds: the last is for all that is larger.
+        /// One more than there are bounds: the last is for all larger values.
         buckets: Box<[AtomicU64]>,
         /// The bits of an `f64`.
         sum: AtomicU64,
     },
 }
 
-/// About how many bytes a series takes up, beside its name and buckets.
+/// Approximate bytes of a series, in addition to its name and buckets.
 const SERIES_SIZE: usize = 512;
 
 impl Default for Metrics {
@@ -89,7 +90,7 @@ impl Default for Metrics {
     }
 }
 
-/// Whether these can be the bounds of buckets: finite, and each larger than the one before.
+/// Whether these are valid bounds of buckets: finite, and each larger than the one before.
 pub(crate) fn are_bounds(bounds: &[f64]) -> bool {
     bounds.len() <= BOUNDS_MAX
         && bounds.iter().all(|bound| bound.is_finite())
@@ -97,7 +98,7 @@ pub(crate) fn are_bounds(bounds: &[f64]) -> bool {
 }
 
 impl Metrics {
-    /// Opens a series for one of a group, who pays for it if it is new.
+    /// Opens a series for a process of a group, which pays for it if it is new.
     pub(crate) fn open(
         &self,
         kind: Kind,
@@ -136,7 +137,7 @@ impl Metrics {
         Ok(series)
     }
 
-    /// What all show, in the order of their names.
+    /// Reads all families, ordered by name.
     pub(crate) fn read(&self) -> Vec<FamilyView> {
         let families = self.families.lock();
         let view = |(name, family): (&String, &Family)| FamilyView {
@@ -173,7 +174,7 @@ impl Value {
 }
 
 impl Series {
-    /// Adds to a counter; false if it is none.
+    /// Adds to a counter; false if this is not one.
     pub(crate) fn add(&self, by: u64) -> bool {
         let Value::Counter(count) = &self.value else {
             return false;
@@ -182,19 +183,19 @@ impl Series {
         true
     }
 
-    /// Adds to a gauge; false if it is none.
+    /// Adds to a gauge; false if this is not one.
     pub(crate) fn change(&self, by: i64) -> bool {
         let Value::Gauge(sum) = &self.value else { return false };
         sum.fetch_add(by, Ordering::Relaxed);
         true
     }
 
-    /// Counts a value in a histogram; false if it is none.
+    /// Counts a value in a histogram; false if this is not one.
     pub(crate) fn observe(&self, value: f64) -> bool {
         let Value::Histogram { bounds, buckets, sum } = &self.value else {
             return false;
         };
-        // What is no number is larger than all.
+        // NaN counts as larger than all bounds.
         let bucket = bounds.iter().position(|bound| value <= *bound).unwrap_or(bounds.len());
         buckets[bucket].fetch_add(1, Ordering::Relaxed);
         let add = |bits| Some((f64::from_bits(bits) + value).to_bits());
@@ -216,7 +217,7 @@ impl Series {
     }
 }
 
-/// The series that a process has opened, and what it says of gauges.
+/// The series that a process has opened, and its values of gauges.
 #[derive(Default)]
 pub(crate) struct Own(Vec<(Arc<Series>, i64)>);
 
@@ -228,7 +229,7 @@ impl Own {
             self.0.push((series, 0));
             self.0.len() - 1
         });
-        // There are fewer than a thousand or two.
+        // There are at most a few thousand.
         i32::try_from(number).unwrap_or(i32::MAX)
     }
 
@@ -237,7 +238,7 @@ impl Own {
         Some(&self.0.get(usize::try_from(number).ok()?)?.0)
     }
 
-    /// Has the process say of a gauge what `to` makes of what it said; false if it is none.
+    /// Replaces the process's value of a gauge by `to` of the former value; false if this is not a gauge.
     pub(crate) fn say(&mut self, number: i32, to: impl FnOnce(i64) -> i64) -> bool {
         let place = usize::try_from(number).ok().and_then(|number| self.0.get_mut(number));
         let Some((series, said)) = place else { return false };
@@ -247,6 +248,23 @@ impl Own {
             *said = to;
         }
         is_gauge
+    }
+}
+
+/// The numbers of the own series keep their meaning.
+impl Merge for Own {
+    fn merge(&mut self, mut former: Self) {
+        let own = self.0.iter().enumerate();
+        let places: HashMap<usize, usize> = own
+            .map(|(place, (series, _))| (Arc::as_ptr(series).addr(), place))
+            .collect();
+        // Taken out, because a dropped value takes its gauges back.
+        for (series, said) in std::mem::take(&mut former.0) {
+            match places.get(&Arc::as_ptr(&series).addr()) {
+                Some(place) => self.0[*place].1 = self.0[*place].1.wrapping_add(said),
+                None => self.0.push((series, said)),
+            }
+        }
     }
 }
 
@@ -260,43 +278,44 @@ impl Drop for Own {
     }
 }
 
-/// What a family shows: see [`RunningSystem::metrics`](crate::RunningSystem::metrics).
+/// A family and its series: see [`RunningSystem::metrics`](crate::RunningSystem::metrics).
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct FamilyView {
-    /// Its name, without an ending such as `_total`.
+    /// The name, without an ending such as `_total`.
     pub name: String,
-    /// What it is.
+    /// The kind.
     pub kind: Kind,
     /// The upper bounds of a histogram's buckets.
     pub bounds: Arc<[f64]>,
-    /// Its series, one for each combination of values of labels.
+    /// The series, one for each combination of label values.
     pub series: Vec<SeriesView>,
 }
 
-/// What a series shows.
+/// A series and its value.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub struct SeriesView {
-    /// Labels and their values, which may be any text.
+    /// Labels and their values, which can be any text.
     pub labels: Vec<(String, String)>,
-    /// What was counted.
+    /// The value.
     pub value: ValueView,
 }
 
-/// What was counted.
+/// The value of a series.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum ValueView {
     /// The sum of all additions.
     Counter(u64),
-    /// The sum of what the living processes say.
+    /// The sum of the values that the living processes have set.
     Gauge(i64),
-    /// How many values were in each bucket and in no lower one, one more than there are bounds; and the sum of all.
+    /// The number of values in each bucket, and their sum. There is one bucket more than there are bounds, and each
+    /// value is counted in a single bucket.
     Histogram {
-        /// How many.
+        /// The number of values in each bucket.
         buckets: Vec<u64>,
-        /// The sum.
+        /// The sum of all values.
         sum: f64,
     },
 }

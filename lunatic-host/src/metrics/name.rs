@@ -1,4 +1,4 @@
-//! Names of series, as guests write them.
+//! Parses the names of series that guests write.
 
 use std::fmt;
 
@@ -6,14 +6,14 @@ use lunatic_sys::metrics::{LABELS_MAX, NAME_LEN_MAX, VALUE_LEN_MAX};
 
 use super::Kind;
 
-/// The name of a series: that of its family, and values of labels, in the order of the labels.
+/// The name of a series: the name of its family, and the values of its labels, in the order of the labels.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Name {
     pub(super) family: String,
     pub(super) labels: Vec<(String, String)>,
 }
 
-/// Why a text is no name of a series.
+/// Why a text is not the name of a series.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BadName(String);
 
@@ -26,13 +26,13 @@ impl fmt::Display for BadName {
 
 impl std::error::Error for BadName {}
 
-/// Endings that the format of Prometheus gives to names.
+/// Endings that the Prometheus format appends to names.
 const ENDINGS: [&str; 4] = ["_total", "_sum", "_count", "_bucket"];
-/// The host's own figures begin so.
+/// The prefix of the host's own figures.
 const OWN: &str = "lunatic_";
 
 impl Name {
-    /// Reads `NAME`, and for each label a zero byte and `LABEL=VALUE`.
+    /// Parses `NAME`, followed by a zero byte and `LABEL=VALUE` for each label.
     pub(crate) fn read(kind: Kind, bytes: &[u8]) -> Result<Self, BadName> {
         let wrong = |why: String| Err(BadName(why));
         let Ok(text) = std::str::from_utf8(bytes) else {
@@ -42,7 +42,7 @@ impl Name {
         let mut family = parts.next().unwrap_or_default().to_owned();
         check(&family)?;
         if kind == Kind::Counter {
-            // The same whether the ending is said or not.
+            // The result is the same with and without this ending.
             family.truncate(family.strip_suffix(ENDINGS[0]).map_or(family.len(), str::len));
             check(&family)?;
         }
@@ -70,7 +70,7 @@ impl Name {
         Ok(Self { family, labels })
     }
 
-    /// About how many bytes it takes up.
+    /// Approximate bytes that it takes up.
     pub(super) fn size(&self) -> usize {
         let labels = self.labels.iter().map(|(label, value)| label.len() + value.len() + 64);
         self.family.len() + labels.sum::<usize>() + 64

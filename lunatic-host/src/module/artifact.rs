@@ -1,7 +1,7 @@
-//! What the compiler makes of a file, as bytes: to be kept in a cache, or to come from another program.
+//! The compiler's output as bytes: for the cache, or from another program.
 //!
-//! An artifact is the facts about the module, its binary if the file is in the text format, and machine code for one memory
-//! layout, one behind the other.
+//! An artifact consists of the facts about the module, its binary if the file is in the text format, and machine code
+//! for one memory layout, one after another.
 
 use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -14,12 +14,12 @@ use wasmtime::{Engine, Module};
 use super::error::LoadError;
 use crate::engine::Layout;
 
-/// Checks, rewrites and compiles the module in a file, which may be in the text format. Everything that takes long with a
-/// module of bad will happens in here.
+/// Checks, rewrites and compiles the module in a file, which may be in the text format. All steps that a malicious
+/// module could make slow happen in here.
 pub(crate) fn make(engine: &Engine, file: &[u8]) -> Result<Vec<u8>, LoadError> {
     let binary = binary(file)?;
     let rewritten = rewrite::rewrite(&binary)?;
-    // Where calls through the table can be made direct ones, instances need no table and are smaller.
+    // If calls through the table can become direct calls, instances need no table and are smaller.
     let direct = rewrite::direct_calls(&rewritten.wasm);
     let code = engine
         .precompile_module(direct.as_ref().unwrap_or(&rewritten.wasm))
@@ -55,17 +55,18 @@ impl Artifact {
     ///
     /// # Safety
     ///
-    /// The bytes are what [`make`] returned, in this program or in another that can be trusted as much: the machine code in
+    /// The bytes were returned by [`make`], in this program or in another that is equally trusted: the machine code in
     /// them will be run.
     pub(super) unsafe fn read(engine: &Engine, bytes: &[u8]) -> Option<Self> {
         let ((facts, binary), code) = postcard::take_from_bytes::<(Facts, Option<Vec<u8>>)>(bytes).ok()?;
-        // SAFETY: the caller's promise; wasmtime checks that the code was made by its version, with the engine's settings.
+        // SAFETY: the caller's promise; wasmtime checks that the code was made by its version, with the engine's
+        // settings.
         let module = unsafe { Module::deserialize(engine, code) }.ok()?;
         Some(Self { facts, binary, module })
     }
 }
 
-/// The name under which an artifact is kept: everything that decides what is made of the file with this hash.
+/// The cache key of an artifact: everything that affects the compilation of the file with this hash.
 pub(super) fn key(engine: &Engine, file: &[u8; 32], layout: Layout) -> Key {
     Key::of(&[
         b"facts, binary and code",
@@ -76,7 +77,7 @@ pub(super) fn key(engine: &Engine, file: &[u8; 32], layout: Layout) -> Key {
     ])
 }
 
-/// A number for all settings of an engine that decide what code it compiles, and for its version.
+/// A number for all settings of an engine that affect the code, and for its version.
 pub(crate) fn settings(engine: &Engine) -> u64 {
     let mut hasher = DefaultHasher::new();
     engine.precompile_compatibility_hash().hash(&mut hasher);

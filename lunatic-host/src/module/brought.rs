@@ -1,7 +1,7 @@
-//! Modules that guests bring along: compiled in turns, by a helper if there is one, and charged to who asks.
+//! Modules that guests bring along: compiled in turns, by a helper if there is one, and charged to the asking process.
 //!
-//! Nothing here takes long on a worker: the process that asks waits meanwhile, and if it is killed, what it waits for ends.
-//! That holds for the first time a module is compiled, and for each further layout that a process needs.
+//! Nothing here takes long on a worker: the asking process waits meanwhile, and if it is killed, the work for it ends.
+//! This applies to the first compilation of a module, and to each further layout that a process needs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ use crate::extension::spawn_blocking;
 use crate::instance::Ctx;
 use crate::wasm::{Kernel, Process, Wasm};
 
-/// The most bytes that the processes of one system put into the cache: 64 MiB, a quarter of what guests have there together.
+/// The most bytes that the processes of one system put into the cache: 64 MiB, a quarter of the part for guests.
 const KEPT_MAX: u64 = 64 << 20;
 
 /// The process that wants a module compiled.
@@ -38,7 +38,7 @@ impl Asker {
         Self::new(ctx.kernel(), ctx.process())
     }
 
-    /// Waits until the process may compile. Systems take turns, and in each of them budgets.
+    /// Waits until the process may compile. Systems take turns, and within each system its budgets.
     pub(crate) async fn turn(&self) -> Arc<Turn> {
         let system = Arc::as_ptr(&self.process.system).addr() as u64;
         let path: Vec<u64> = [system]
@@ -48,7 +48,7 @@ impl Asker {
         self.kernel.host.compiler.turn(&path).await
     }
 
-    /// Runs what takes some milliseconds on a thread that may, and charges for it.
+    /// Runs work of some milliseconds on a thread that may block, and charges for it.
     async fn aside<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Wasm) -> Result<T, LoadError> + Send + 'static,
@@ -58,12 +58,12 @@ impl Asker {
         done.unwrap_or_else(|| Err(LoadError::Compile("the compiler failed".into())))
     }
 
-    /// What the process pays for code: nothing yet.
+    /// The charge to the process for code: nothing yet.
     pub(crate) fn receipt(&self) -> Receipt {
         Receipt::new(self.process.purse().to_account(), Resource::Code)
     }
 
-    /// Takes what is made of a file from the cache, or has it made and keeps it there; then links it.
+    /// Takes the compiled module from the cache, or has it compiled and caches the result; then links it.
     async fn compiled(&self, turn: &Arc<Turn>, file: &Arc<[u8]>, layout: Layout) -> Result<Compiled, LoadError> {
         let (looked_up, paid) = (file.clone(), self.receipt());
         let (key, cached) = self
@@ -82,7 +82,7 @@ impl Asker {
         let (may_be_kept, paid) = (self.may_keep(made.len() as u64), self.receipt());
         self.aside(move |host| {
             if may_be_kept {
-                // If that fails, it is compiled again the next time.
+                // If this fails, it is compiled again next time.
                 let _ = host.guest_cache.put(&key, &made);
             }
             paid_and_linked(host, paid, &made, layout)?.ok_or_else(misread)
@@ -96,7 +96,7 @@ impl Asker {
             let turn = turn.clone();
             return self
                 .aside(move |host| {
-                    // Nothing stops it. If the process is killed, the next one still has to wait.
+                    // This cannot be interrupted. Even if the process is killed, the next one must wait.
                     let _turn = turn;
                     artifact::make(host.engines.engine(layout), &file)
                 })
@@ -109,7 +109,7 @@ impl Asker {
         host.compiler.compile(&host.io, turn.clone(), budget, paid, order).await
     }
 
-    /// Whether the system may put so many bytes more into the cache; then they are counted.
+    /// Whether the system may put this many more bytes into the cache; counts them if so.
     fn may_keep(&self, bytes: u64) -> bool {
         #[derive(Default)]
         struct Kept(AtomicU64);
@@ -120,8 +120,8 @@ impl Asker {
     }
 }
 
-/// Reads an artifact and links it, and takes from the purse what it becomes in memory: code, and what wasmtime knows of it.
-/// `None` if it cannot be read.
+/// Reads an artifact and links it, and charges the purse for its size in memory: code, and what wasmtime keeps about
+/// it. `None` if it cannot be read.
 fn paid_and_linked(
     host: &Wasm,
     mut paid: Receipt,
@@ -138,7 +138,7 @@ fn paid_and_linked(
 }
 
 impl Module {
-    /// Loads a module that a guest brought along, whose turn it is.
+    /// Loads a module that a guest brought along, when it is its turn.
     pub(crate) async fn load_brought(
         asker: &Asker,
         turn: Arc<Turn>,
@@ -154,8 +154,8 @@ impl Module {
         Ok(Arc::new(Self::new(compiled, layout, || file, Some(paid))))
     }
 
-    /// The module compiled for a layout, for a process that needs it so. If a guest brought the module along, the first process
-    /// that needs it so has it compiled and is charged, and others wait for that; without a process it is an error then.
+    /// The module compiled for a layout, for a process that needs it. If a guest brought the module along, the first
+    /// process that needs the layout has it compiled and pays, and others wait; without a process, this is an error.
     pub(crate) async fn pre_for(
         &self,
         kernel: &Arc<Kernel>,

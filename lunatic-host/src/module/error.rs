@@ -1,4 +1,4 @@
-//! Why there is no module.
+//! Why a module cannot be loaded.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use lunatic_module::rewrite::RewriteError;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// They are no module that Lunatic runs; the text says what is wrong.
+    /// The bytes are not a module that Lunatic runs; the text says what is wrong.
     Invalid(String),
     /// None of the keys that the host trusts has signed it; the text says more.
     Untrusted(String),
@@ -17,9 +17,9 @@ pub enum LoadError {
     Import(String),
     /// The compiler failed.
     Compile(String),
-    /// Compiling it takes more than a guest may have for that; the text says what of.
+    /// Compilation exceeds the limit for guests; the text says which.
     TooCostly(String),
-    /// Who asks cannot pay for what is to be kept.
+    /// The asking process cannot pay for what must be kept.
     Exhausted(Exhausted),
     /// An extension of the host failed to provide its functions.
     Link(String),

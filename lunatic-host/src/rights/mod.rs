@@ -1,12 +1,12 @@
-//! The rights of each process, and the log of what was denied.
+//! The rights of each process, and the log of denied operations.
 //!
-//! What rights there are, how they are written, and how each of them narrows from parent to child is
-//! [`lunatic_rights`]'s; here are the rights that processes hold, with what belongs to a runtime: a scope of names, the
-//! open folders and streams, and the budget.
+//! [`lunatic_rights`] defines which rights there are, how they are written, and how each narrows from parent to child.
+//! This module holds the rights of processes, with what belongs to a runtime: a scope of names, open folders and
+//! streams, and the budget.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `denial` | the log of what was denied |
+//! | `denial` | the log of denied operations |
 
 pub mod denial;
 
@@ -27,57 +27,57 @@ use self::net::Net;
 use crate::states::Inherited;
 use crate::wasi::Wasi;
 
-/// The most files and folders a process can have open, if nothing else is said.
+/// The default of the most files and folders that a process can have open.
 pub(crate) const FILES_MAX: u32 = 1024;
 
-/// How many budgets in each other take turns apart.
+/// How many nested budgets take separate turns.
 const TURNS_DEPTH_MAX: usize = 8;
 
-/// What a process may do and use. Shared by all that were spawned without a configuration.
+/// The rights and limits of a process. Shared by all processes that were spawned without a configuration.
 #[derive(Clone)]
 pub struct Rights {
-    /// The names that it sees.
+    /// The scope of names.
     pub scope: Arc<Scope>,
-    /// Things that it may do or not.
+    /// The rights that are granted by a word.
     pub may: May,
-    /// The largest memory, in bytes.
+    /// The largest memory in bytes.
     pub max_memory: usize,
-    /// The largest number of messages in the mailbox.
+    /// The most messages in the mailbox.
     pub mailbox_max: usize,
-    /// The most files and folders that it opens.
+    /// The most files and folders that are open at a time.
     pub files_max: u32,
     /// Hosts and ports.
     pub net: Arc<Net>,
     /// Arguments, environment, folders, streams, clocks and random numbers.
     pub wasi: Arc<Wasi>,
-    /// What it and its descendants may use together.
+    /// The budget that it shares with its descendants.
     pub budget: Option<Arc<Budget>>,
-    /// Those with whom it shares what the host has only so much of: who was spawned with the same configuration, and their
-    /// descendants.
+    /// The group with which it shares scarce resources of the host: the processes that were spawned with the same
+    /// configuration, and their descendants.
     pub group: Arc<Group>,
-    /// The descriptors that there are for all processes, which groups share.
+    /// The descriptors of all processes, which groups share.
     pub descriptors: Arc<Stock>,
-    /// Numbers of the budgets that it belongs to, the outermost first, without the system's own: who waits for something of
-    /// which there is little waits in turns with others of other budgets. At most `TURNS_DEPTH_MAX`.
+    /// The numbers of its budgets, the outermost first, without the system's own: budgets take turns at scarce
+    /// resources. At most `TURNS_DEPTH_MAX`.
     pub turns: Arc<[u64]>,
-    /// About how many instructions it may run in all, if that is limited.
+    /// The approximate number of instructions that it may run in all, if limited.
     pub fuel: Option<u64>,
     /// What extensions have given to it or to an ancestor.
     pub inherited: Inherited,
-    /// What whoever had these made pays for them.
+    /// The charge for these rights to the process that had them made.
     pub paid: Option<Arc<Receipt>>,
 }
 
 impl Rights {
-    /// About how many bytes they take up, of what they do not share with those of the parent.
+    /// Approximate bytes that they take up, without what they share with the parent's.
     pub(crate) fn size(&self) -> usize {
         size_of::<Self>() + self.wasi.size() + self.net.size()
     }
 
-    /// The rights of a child for which its parent, who has these rights, asks for `config`: never more than these.
+    /// Returns the rights of a child whose parent has these rights and asks for `config`: never more than these.
     ///
-    /// `has_stdin` tells whether the parent reads the system's standard input; a budget of its own begins to fill `now`.
-    /// What extensions grant is the same as the parent's.
+    /// `has_stdin` says whether the parent reads the system's standard input. A budget of the child's own begins to
+    /// fill at `now`. The rights of extensions are the same as the parent's.
     pub fn narrowed(&self, config: &Config, has_stdin: bool, now: Instant) -> Result<Self, Denied> {
         let (budget, turns) = match config.budget {
             Some(limits) => {
@@ -108,7 +108,8 @@ impl Rights {
     }
 }
 
-/// The turns of those with a new budget within another, whose turns are `outer`. If that lies deep, they share its turns.
+/// The turns of processes with a new budget within another, whose turns are `outer`. If that is nested too deeply, they
+/// share its turns.
 fn turns_within(outer: &Arc<[u64]>) -> Arc<[u64]> {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     if outer.len() >= TURNS_DEPTH_MAX {
@@ -118,7 +119,7 @@ fn turns_within(outer: &Arc<[u64]>) -> Arc<[u64]> {
     outer.iter().copied().chain([new]).collect()
 }
 
-/// The caps of a budget that a configuration asks for.
+/// The caps of a budget for which a configuration asks.
 pub(crate) fn caps(limits: Limits) -> Caps {
     let Limits {
         processes,

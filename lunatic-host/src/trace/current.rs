@@ -1,10 +1,11 @@
-//! The context of a process, and the spans that it has open.
+//! The trace context of a process, and its open spans.
 //!
-//! A process has a *given* context: that of its spawn, then that of each message that it receives. A span that is open and
-//! entered stands in front of it, so a message that is received within a span changes nothing until the span ends. What stands
-//! in front is the *current* one, which goes along with all that the process sends and spawns.
+//! A process has a *given* context: that of its spawn, then that of each message that it receives. A span that is open
+//! and entered takes precedence, so a message that is received within a span changes nothing until the span ends. The
+//! context that takes precedence is the *current* one, and is passed on with everything that the process sends and
+//! spawns.
 //!
-//! Most processes have neither, and are asked no more than whether there is one.
+//! Most processes have neither; for them, all this costs is a check.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,24 +19,24 @@ use lunatic_sys::trace::{Context, FIELDS_LEN_MAX, FIELDS_MAX, NAME_LEN_MAX, OPEN
 
 use super::{Kind, Span, Tracer};
 
-/// Which context a process has. What is not set is empty, and costs nothing.
+/// The context of a process. What is not set is empty, and costs nothing.
 #[derive(Default)]
 pub(crate) struct Current {
-    /// What goes along with all that the process sends.
+    /// The context that is passed on with everything that the process sends.
     trace: Trace,
     /// Made with the first span.
     spans: Option<Box<Spans>>,
 }
 
-/// The spans that a process has open. Those that are open at its end have failed.
+/// The open spans of a process. Spans that are open when it ends have failed.
 struct Spans {
-    /// What the process was given; current when no span is entered.
+    /// The given context, which is current when no span is entered.
     given: Trace,
     /// By number.
     open: BTreeMap<i32, Open>,
-    /// The number of the last one that was opened.
+    /// The number of the span that was opened last.
     last: i32,
-    /// The numbers of those that were entered and not left, the last one last.
+    /// The numbers of the spans that were entered and not left, the last one last.
     entered: Vec<i32>,
     /// What they take up, and what is paid for it.
     size: usize,
@@ -47,42 +48,42 @@ struct Spans {
 
 struct Open {
     context: Arc<Context>,
-    /// What will be told of it; nothing if its trace is not recorded.
+    /// The data to be recorded; `None` if its trace is not recorded.
     span: Option<Box<Span>>,
-    /// What its fields and texts have in bytes.
+    /// The bytes of its fields and texts.
     fields_len: usize,
     /// What it takes up in all.
     size: usize,
     began: Instant,
 }
 
-/// What an open span takes up, without its texts and fields, in bytes.
+/// What an open span takes up without its texts and fields, in bytes.
 const OPEN_SIZE: usize = 1 << 10;
-/// What a field takes up beside its bytes: the name, the value, and their places in memory.
+/// What a field takes up in addition to its bytes: the name, the value, and their places in memory.
 const FIELD_SIZE: usize = 96;
 
-/// The field that is the name of its span, once that is known: as the crate `tracing-opentelemetry` has it.
+/// The field that renames its span once the name is known, as in the crate `tracing-opentelemetry`.
 const NAME: &str = "otel.name";
 
-/// What becomes of a span that ends.
+/// The fate of a span that ends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Closed {
-    /// Somebody will take it, or nobody wants it.
+    /// It will be taken, or nobody wants it.
     Done,
-    /// It was dropped, because too many wait.
+    /// It was dropped because too many are waiting.
     Dropped,
     /// There is no such span.
     None,
 }
 
 impl Current {
-    /// What goes along with what the process sends.
+    /// The context that is passed on with what the process sends.
     #[inline]
     pub(crate) fn trace(&self) -> &Trace {
         &self.trace
     }
 
-    /// The process begins, or has received a message: this is given to it.
+    /// Gives a context to the process, which begins or has received a message.
     #[inline]
     pub(crate) fn give(&mut self, trace: Trace) {
         if self.trace.is_some() || trace.is_some() {
@@ -102,7 +103,7 @@ impl Current {
         }
     }
 
-    /// The process has ended. Spans that are open end with it.
+    /// Ends the open spans with the process.
     #[inline]
     pub(crate) fn clear(&mut self) {
         if self.trace.is_some() || self.spans.is_some() {
@@ -110,10 +111,11 @@ impl Current {
         }
     }
 
-    /// Opens a span, and returns its number; 0 if it is not recorded. `owner` is asked with the first.
+    /// Opens a span and returns its number; 0 if it is not recorded. `owner` is called for the first one.
     pub(crate) fn open(&mut self, asked: Asked<'_>, owner: impl FnOnce() -> Owner, random: impl FnMut() -> u64) -> i32 {
         let around = self.trace.as_deref().filter(|_| !asked.is_root);
-        // What begins elsewhere and is not recorded there is not recorded here, and goes on as it is.
+        // A trace that began elsewhere and is not recorded there is not recorded here either, and is passed on
+        // unchanged.
         if around.is_some_and(|context| !context.is_sampled()) {
             return 0;
         }
@@ -130,7 +132,7 @@ impl Current {
         number
     }
 
-    /// Makes an open span the current one; false if there is no such span, or too many are entered.
+    /// Makes an open span the current one; false if there is no such span, or if too many are entered.
     pub(crate) fn enter(&mut self, number: i32) -> bool {
         let Some(spans) = &mut self.spans else { return false };
         let can_enter = spans.open.contains_key(&number) && spans.entered.len() < OPEN_MAX;
@@ -152,7 +154,7 @@ impl Current {
         true
     }
 
-    /// Adds fields to an open span, or says why it failed; `None` if there is no such span, false if it has as many as it may.
+    /// Adds fields to an open span, or the reason of its failure; `None` if there is no such span, false if it is full.
     pub(crate) fn add(
         &mut self,
         number: i32,
@@ -178,7 +180,7 @@ impl Current {
         spans.size += size;
         span.failure = failure.or(span.failure.take());
         for (name, value) in fields {
-            // What is said again is said anew.
+            // A repeated field replaces the former one.
             let value = owned(value);
             if let (NAME, Value::Text(text)) = (name, &value) {
                 span.name = cut(text, NAME_LEN_MAX);
@@ -192,7 +194,7 @@ impl Current {
         Some(true)
     }
 
-    /// Ends a span of a process that has this name, if it has one.
+    /// Ends a span. Its process has this name, if any.
     pub(crate) fn close(&mut self, number: i32, name: impl FnOnce() -> Option<String>) -> Closed {
         let Some(spans) = &mut self.spans else {
             return Closed::None;
@@ -202,7 +204,7 @@ impl Current {
         };
         spans.entered.retain(|entered| *entered != number);
         self.trace = spans.current();
-        // It may have got another name meanwhile, which tells more.
+        // The process may have been registered under a name meanwhile, which says more.
         if let (Some(span), Some(name)) = (&mut open.span, name()) {
             span.process.1 = name;
         }
@@ -213,31 +215,31 @@ impl Current {
     }
 }
 
-/// Whose spans they are.
+/// The owner of spans.
 pub(crate) struct Owner {
-    /// Who records them.
+    /// Records them.
     pub(crate) tracer: Tracer,
-    /// Who pays for those that are open.
+    /// Pays for open spans.
     pub(crate) account: Account,
-    /// The process: its id, and what it is called after what it began with.
+    /// The process: its id, and its name after its entry.
     pub(crate) process: (String, String),
     pub(crate) group: Arc<Group>,
 }
 
-/// What span is to be opened.
+/// A request for a span.
 pub(crate) struct Asked<'a> {
     pub(crate) kind: Kind,
     pub(crate) name: &'a str,
     pub(crate) fields: Vec<(&'a str, Value<'a>)>,
-    /// What the fields have in bytes.
+    /// The bytes of the fields.
     pub(crate) fields_len: usize,
-    /// It begins a trace of its own.
+    /// Whether it begins a trace of its own.
     pub(crate) is_root: bool,
-    /// It is the current one at once.
+    /// Whether it is entered immediately.
     pub(crate) enters: bool,
 }
 
-/// A text of at most so many bytes.
+/// A text, cut to at most this many bytes.
 fn cut(text: &str, len_max: usize) -> String {
     text[..text.floor_char_boundary(len_max)].to_owned()
 }
@@ -274,7 +276,7 @@ impl Spans {
         }
     }
 
-    /// The context of the span that was entered last, or what the process was given.
+    /// The context of the span that was entered last, or the given one.
     fn current(&self) -> Trace {
         let inner = self.entered.last().and_then(|number| self.open.get(number));
         inner.map_or_else(|| self.given.clone(), |open| Some(open.context.clone()))
@@ -283,12 +285,12 @@ impl Spans {
     fn take(&mut self, number: i32) -> Option<Open> {
         let open = self.open.remove(&number)?;
         self.size -= open.size;
-        // Less is never refused.
+        // A decrease is never refused.
         let _ = self.paid.settle(self.size);
         Some(open)
     }
 
-    /// The number of a new span; `None` if there are as many as there may be.
+    /// The number of a new span; `None` if the limit is reached.
     fn open(&mut self, around: Option<&Context>, asked: &Asked<'_>, mut random: impl FnMut() -> u64) -> Option<i32> {
         let name = cut(asked.name, NAME_LEN_MAX);
         let fields_len = asked.fields_len + name.len();
@@ -330,7 +332,7 @@ impl Spans {
             size,
             began,
         };
-        // Numbers are not used again before all others were, so that none means another span.
+        // A number is reused only after all others, so that an old number does not refer to another span.
         let after = |number: i32| number.checked_add(1).unwrap_or(1);
         self.last = after(self.last);
         while self.open.contains_key(&self.last) {
@@ -340,7 +342,7 @@ impl Spans {
         Some(self.last)
     }
 
-    /// The context in which a trace begins.
+    /// The context of a new trace.
     fn new_trace(&self, id: &mut impl FnMut() -> [u8; 8]) -> Context {
         let mut trace = [0; 16];
         trace[..8].copy_from_slice(&id());
@@ -348,7 +350,7 @@ impl Spans {
         Context {
             trace,
             span: [1; 8],
-            // All of the id is random.
+            // The whole id is random.
             flags: 2 | if self.tracer.samples(trace) { SAMPLED } else { 0 },
             state: "".into(),
         }
@@ -356,10 +358,10 @@ impl Spans {
 }
 
 impl Open {
-    /// The span ends now; false if it is dropped.
+    /// Ends the span now; false if it is dropped.
     fn end(self, tracer: &Tracer, group: &Arc<Group>) -> bool {
         let Some(mut span) = self.span else { return true };
-        // Not by the system's time, which may be set.
+        // Not by the system's clock, which may be adjusted.
         span.end = span.start + self.began.elapsed();
         tracer.put(*span, group)
     }

@@ -1,15 +1,16 @@
-//! Spans: pieces of work that processes say they do, each in a trace that may go through many processes and programs.
+//! Spans: pieces of work of processes, each in a trace that may extend over many processes and programs.
 //!
-//! The context of a process (which trace it works for, and in which span) is kept with the process, and travels with what it
-//! sends, calls and spawns whether anybody records or not. Spans are recorded only for a system that has a [`Tracer`].
+//! The context of a process (the trace and the span that it works for) is kept with the process, and is passed on with
+//! what it sends, calls and spawns, even if nothing is recorded. Spans are recorded only for a system that has a
+//! [`Tracer`].
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `current` | the context of a process, and the spans that it has open |
+//! | `current` | the trace context of a process, and its open spans |
 //!
-//! A span that has ended waits in the tracer until somebody takes it, such as an exporter. So many may wait, and so many bytes;
-//! beyond that they are dropped and counted. Nobody waits for them. Groups share the places as they share descriptors: a flood of
-//! one sandbox leaves places to the others.
+//! A span that has ended waits in the tracer until it is taken, for example by an exporter. The number and the bytes of
+//! waiting spans are limited; beyond that, spans are dropped and counted. Nobody waits for them. Groups share the room
+//! as they share descriptors: a flood from one sandbox leaves room for the others.
 
 mod current;
 
@@ -27,54 +28,54 @@ use parking_lot::Mutex;
 
 pub(crate) use self::current::{Asked, Closed, Current, Owner};
 
-/// So many spans wait to be taken, at most.
+/// The most spans that wait to be taken.
 pub const WAITING_MAX: usize = 4096;
-/// So many bytes they have together, at most.
+/// The most bytes of all waiting spans.
 pub const WAITING_BYTES_MAX: usize = 8 << 20;
 
 /// A span that has ended.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Span {
-    /// Its trace and its id.
+    /// The ids of its trace and of itself.
     pub context: Context,
-    /// The id of the span around it; of one that begins its trace there is none.
+    /// The id of the parent span; `None` if it begins its trace.
     pub parent: Option<[u8; 8]>,
-    /// What it is called.
+    /// The name.
     pub name: String,
-    /// What kind of work it is.
+    /// The kind of work.
     pub kind: Kind,
     /// When it began.
     pub start: SystemTime,
-    /// When it ended, not before it began.
+    /// When it ended; never before it began.
     pub end: SystemTime,
-    /// What else is known, by name.
+    /// Further data, by name.
     pub fields: Vec<(String, Value<'static>)>,
-    /// How many fields were left out, because they were too many.
+    /// How many fields were left out because there were too many.
     pub fields_dropped: u32,
     /// Why it failed, if it did.
     pub failure: Option<String>,
-    /// The process that it happened in: its id, and what it was called at the end.
+    /// The id of its process, and the name of the process at the end.
     pub process: (String, String),
 }
 
-/// What kind of work a span is.
+/// The kind of work of a span.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Kind {
-    /// Something within the process.
+    /// Internal work of the process.
     Internal,
-    /// A request that is answered.
+    /// Handling a request that is answered.
     Server,
-    /// A request that is made.
+    /// Sending a request and waiting for the answer.
     Client,
-    /// A message for somebody to work on later.
+    /// Sending a message for later processing.
     Producer,
-    /// Work on such a message.
+    /// Processing such a message.
     Consumer,
 }
 
 impl Kind {
-    /// That of a number which guests use, if there is one.
+    /// The kind with the number that guests use, if there is one.
     pub(crate) fn from_number(number: i32) -> Option<Self> {
         Some(match number {
             INTERNAL => Self::Internal,
@@ -88,7 +89,7 @@ impl Kind {
 }
 
 impl Span {
-    /// About how many bytes it takes up.
+    /// Approximate bytes that it takes up.
     fn size(&self) -> usize {
         let value = |value: &Value<'_>| match value {
             Value::Text(text) => text.len(),
@@ -104,7 +105,7 @@ impl Span {
     }
 }
 
-/// Records spans, until somebody takes them. A clone is another handle of the same.
+/// Records spans until they are taken. A clone is another handle of the same tracer.
 ///
 /// # Examples
 ///
@@ -124,7 +125,7 @@ impl Span {
 pub struct Tracer(Arc<Shared>);
 
 struct Shared {
-    /// Of 2⁶⁴ traces that begin here, so many are recorded.
+    /// Of 2⁶⁴ traces that begin here, this many are recorded.
     sampled: u64,
     waiting: Mutex<Waiting>,
     places: Arc<Stock>,
@@ -138,12 +139,12 @@ struct Waiting {
 }
 
 impl Tracer {
-    /// One that records this part of the traces that begin here, 0 to 1. Traces that began elsewhere are recorded if they are
-    /// there.
+    /// Returns a tracer that records this fraction (0 to 1) of the traces that begin here. Traces that began elsewhere
+    /// are recorded if they are recorded there.
     #[must_use]
     pub fn new(ratio: f64) -> Self {
         let shared = Shared {
-            // Saturates: 1 is all but one in 2⁶⁴.
+            // Saturates: a ratio of 1 records all but one in 2⁶⁴.
             sampled: (ratio.clamp(0.0, 1.0) * 2_f64.powi(64)) as u64,
             waiting: Mutex::default(),
             places: Stock::new(WAITING_MAX as u64),
@@ -152,7 +153,7 @@ impl Tracer {
         Self(Arc::new(shared))
     }
 
-    /// Takes the oldest spans, at most so many.
+    /// Takes the oldest spans, at most `max`.
     #[must_use]
     pub fn take(&self, max: usize) -> Vec<Span> {
         let mut waiting = self.0.waiting.lock();
@@ -164,12 +165,12 @@ impl Tracer {
         taken.into_iter().map(|(span, _)| span).collect()
     }
 
-    /// So many spans that were taken have been lost.
+    /// Counts spans that were taken and then lost.
     pub fn count_lost(&self, spans: u64) {
         self.0.dropped.fetch_add(spans, Ordering::Relaxed);
     }
 
-    /// How many spans have been dropped or lost, because too many were waiting or nobody took them.
+    /// Returns how many spans have been dropped or lost, because too many were waiting or nobody took them.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
@@ -181,7 +182,7 @@ impl Tracer {
         self.0.sampled == u64::MAX || number < self.0.sampled
     }
 
-    /// Adds a span of one of a group; false if it is dropped.
+    /// Adds a span of a group; false if it is dropped.
     fn put(&self, span: Span, group: &Arc<Group>) -> bool {
         let size = span.size();
         let place = Portion::take(&self.0.places, group, 1);

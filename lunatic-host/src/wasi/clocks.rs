@@ -1,4 +1,4 @@
-//! A clock for runs that are to be the same each time.
+//! A clock for reproducible runs.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock};
 
-/// So much passes at each look, in nanoseconds.
+/// How far each reading advances the clock, in nanoseconds.
 const STEP: u64 = 1_000;
 
-/// Begins at a given time after 1970, and goes on by a microsecond whenever it is looked at, so that a program that
-/// waits for a time by looking at the clock comes to an end.
+/// Starts at a given time after 1970, and advances by a microsecond with each reading, so that a program that polls the
+/// clock until a certain time does not run forever.
 #[derive(Clone)]
 pub(crate) struct FixedClock {
     start: u64,

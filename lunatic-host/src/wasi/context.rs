@@ -1,4 +1,4 @@
-//! What processes see of the world, configured once for a system.
+//! What processes see of the world through WASI, configured once per system.
 
 use std::collections::HashSet;
 use std::io;
@@ -22,25 +22,25 @@ use super::stdio::stream::ProcessOutput;
 use super::{Capture, Output, Stdin};
 use crate::report::panic::PanicCapture;
 
-/// What the processes of a system see. The same for all, except that standard input belongs to the main process.
+/// The WASI configuration of a system. All processes share it, except that standard input belongs to the main process.
 #[derive(Clone)]
 pub struct WasiConfig {
-    /// Arguments, the program's name first.
+    /// Arguments; the first is the program's name.
     pub args: Vec<String>,
     /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// Folders. Without one a program can open no file.
+    /// Folders. Without any, a program cannot open files.
     pub dirs: Vec<Dir>,
     /// Standard input of the main process.
     pub stdin: Stdin,
     /// Standard output of all processes.
     pub stdout: Output,
-    /// Standard error of all processes, and of the host's reports.
+    /// Standard error of all processes, and the destination of the host's reports.
     pub stderr: Output,
 }
 
 impl Default for WasiConfig {
-    /// No arguments, no environment, no folders, nothing to read, and output to nowhere.
+    /// No arguments, no environment, no folders, empty input, and discarded output.
     fn default() -> Self {
         Self {
             args: Vec::new(),
@@ -57,18 +57,18 @@ impl Default for WasiConfig {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum WasiError {
-    /// A folder that cannot be opened.
+    /// A folder cannot be opened.
     Dir {
         /// The folder.
         host: PathBuf,
-        /// Why not.
+        /// The reason.
         error: io::Error,
     },
-    /// Two folders with one name inside.
+    /// Two folders have the same name inside.
     SameName(String),
-    /// An argument or a variable that has a zero byte in it, which ends a string in WASI.
+    /// An argument or variable contains a zero byte, which ends a string in WASI.
     ZeroByte(String),
-    /// A variable without a name, or with `=` in its name.
+    /// A variable has no name, or a name with `=`.
     EnvName(String),
 }
 
@@ -111,7 +111,7 @@ impl WasiConfig {
     ///
     /// # Errors
     ///
-    /// [`WasiError`]: something that the user has to change.
+    /// [`WasiError`], which the user can correct.
     pub fn open(self) -> Result<Wasi, WasiError> {
         self.check_strings()?;
         let mut names = HashSet::new();
@@ -162,18 +162,18 @@ impl WasiConfig {
     }
 }
 
-/// So many bytes of a stream are kept for a parent that does not ask for them.
+/// The most bytes of a captured stream that are kept for a parent that does not take them.
 pub(crate) const CAPTURED_MAX: usize = 256 << 10;
 
-/// How many descriptors so many folders have: one that narrows them for children, one that wasmtime-wasi uses.
+/// How many descriptors this many folders need: one for narrowing them for children, and one for wasmtime-wasi.
 fn descriptors_of(folders: usize) -> u64 {
     2 * folders as u64
 }
 
-/// Folders as wasmtime-wasi wants them; or which of them it could not open, and why.
+/// Folders for wasmtime-wasi. The error says which of them it could not open, and why.
 fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error)> {
     let mut builder = WasiCtxBuilder::new();
-    // Whoever calls sees to it that the thread may block.
+    // The caller ensures that the thread may block.
     builder.allow_blocking_current_thread(true);
     for (at, folder) in folders.iter().enumerate() {
         let perms = if folder.read_only {
@@ -192,37 +192,36 @@ fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error
     Ok(builder.build().filesystem().clone())
 }
 
-/// A configuration that has been checked, and whose folders are open. Shared by all processes of a system that have the
-/// same rights.
+/// A checked configuration with open folders. Shared by all processes of a system that have the same rights.
 pub struct Wasi {
     args: Vec<String>,
     env: Vec<(String, String)>,
     folders: Vec<Folder>,
     /// The same folders; a clone shares the descriptors.
     filesystem: WasiFilesystemCtx,
-    /// What is paid for them: those who have the same folders pay together.
+    /// The charge for them, shared by all that have the same folders.
     paid: Option<Arc<Portion>>,
     stdin: OpenStdin,
-    /// Not only the main process reads it.
+    /// Whether all processes read standard input, not only the main process.
     stdin_given: bool,
     stdout: Output,
     stderr: Output,
-    /// Standard output and error, if they are kept for the parent.
+    /// Standard output and standard error, if they are captured for the parent.
     captured: [Option<Capture>; 2],
     clock: ClockRight,
     random: RandomRight,
 }
 
 impl Wasi {
-    /// Takes the descriptors of the folders, which are open already, from those of a group; false if it may not have so many.
+    /// Charges a group for the descriptors of the folders, which are already open; false if that exceeds its share.
     pub(crate) fn pay(&mut self, descriptors: &Arc<Stock>, group: &Arc<Group>) -> bool {
         let paid = Portion::take(descriptors, group, descriptors_of(self.folders.len()));
         self.paid = paid.map(Arc::new);
         self.paid.is_some()
     }
 
-    /// What a child sees of it for which `config` asks. `has_stdin`: the parent reads the standard input. The folders of its own
-    /// take descriptors from those of the child's group.
+    /// The configuration of a child for which its parent asks with `config`. `has_stdin` says whether the parent reads
+    /// standard input. New folders are charged to the descriptors of the child's group.
     pub(crate) fn narrowed(
         &self,
         config: &Config,
@@ -267,51 +266,53 @@ impl Wasi {
         })
     }
 
-    /// About how many bytes it takes up, with the table that holds its folders. A [`context`](Self::context) has as many.
+    /// Approximate bytes that it takes up, with the table of its folders. A [`context`](Self::context) takes up as
+    /// many.
     pub(crate) fn size(&self) -> usize {
-        /// A string, with what the allocator adds.
+        /// The overhead of a string, including the allocator's.
         const TEXT: usize = 64;
-        /// What wasmtime-wasi keeps of an open folder.
+        /// The size of an open folder in wasmtime-wasi.
         const FOLDER: usize = 256;
         let variables = self.env.iter().flat_map(|(name, value)| [name, value]);
         let folders = self.folders.iter().map(|folder| &folder.guest);
-        let texts = self.args.iter().chain(variables).chain(folders);
+        // A folder has its name in two forms.
+        let texts = self.args.iter().chain(variables).chain(folders.clone()).chain(folders);
         size_of::<Self>() + self.folders.len() * FOLDER + texts.map(|text| TEXT + text.len()).sum::<usize>()
     }
 
-    /// All processes read the standard input, not only the main process.
+    /// Lets all processes read standard input, not only the main process.
     pub(crate) fn share_stdin(&mut self) {
         self.stdin_given = true;
     }
 
-    /// Sets the environment to just these variables, in this order.
+    /// Replaces the environment by these variables, in this order.
     pub fn set_env(&mut self, env: Vec<(String, String)>) {
         self.env = env;
     }
 
-    /// Whether clocks and random numbers are the same in each run.
+    /// Whether clocks and random numbers are reproducible.
     #[cfg(test)]
     pub(crate) fn is_fixed(&self) -> bool {
         matches!((self.clock, self.random), (ClockRight::Fixed(_), RandomRight::Seed(_)))
     }
 
-    /// What is kept of standard output (0) or error (1) for the parent.
+    /// Returns the captured standard output (0) or standard error (1).
     pub fn captured(&self, stream: usize) -> Option<&Capture> {
         self.captured.get(stream)?.as_ref()
     }
 
-    /// Where a process with this calls something `path`, in a folder that it may change.
+    /// Resolves a path of a process with this configuration, in a folder that it may change.
     pub(crate) fn place(&self, path: &str) -> io::Result<Place> {
         Folder::place(&self.folders, path)
     }
 
-    /// The folder that a path lies in, and the path from there; nothing if it lies in none.
+    /// Returns the folder that contains a path, and the path within it; `None` if no folder does.
     pub fn place_of(&self, path: &str) -> Option<(Folder, String)> {
         let (folder, rest) = Folder::nearest(&self.folders, path).ok()?;
         Some((folder.clone(), rest.join("/")))
     }
 
-    /// What the folders are called inside, and which of them are only read.
+    /// The names of the folders inside, and which of them are read-only.
     pub(crate) fn folder_names(&self) -> Vec<String> {
         let mode = |folder: &Folder| if folder.read_only { ":ro" } else { "" };
         let names = self
@@ -326,7 +327,7 @@ impl Wasi {
         self.env.iter().map(|(name, _)| name.clone()).collect()
     }
 
-    /// How many folders there are. A context gives them the numbers behind those of the standard streams.
+    /// The number of folders. In a context, their numbers follow those of the standard streams.
     pub(crate) fn folder_count(&self) -> usize {
         self.folders.len()
     }
@@ -336,19 +337,20 @@ impl Wasi {
         self.folders.is_empty()
     }
 
-    /// Whether a process with this reads the system's standard input.
+    /// Returns whether a process with this configuration reads the system's standard input.
     pub fn has_stdin(&self, is_main: bool) -> bool {
         is_main || self.stdin_given
     }
 
-    /// Makes the context of a process: 5 µs and a few KB, so only when the process first calls WASI.
+    /// Makes the context of a process. This takes 5 µs and a few KB, so it is done only when the process first calls
+    /// WASI.
     ///
-    /// `clock` is the monotonic clock. `panic` is the process's own; the standard error of the context puts into it what [`crate::report`] asks for.
-    /// Dropping the context prints whatever text of the process has not come out yet: ask [`crate::report::panic_of`]
-    /// before.
+    /// `clock` is the monotonic clock. `panic` belongs to the process; the standard error of the context stores there
+    /// what [`crate::report`] needs. Dropping the context prints the rest of the process's output, so call
+    /// [`crate::report::panic_of`] before.
     ///
-    /// What a call does on a file or folder, it does on the thread that polls it, which must be one that may block. Output goes
-    /// where [`super::stdio`] says, and blocks no thread.
+    /// Operations on files and folders run on the thread that polls them, which must be allowed to block. Output goes
+    /// where [`super::stdio`] directs it, and blocks no thread.
     pub fn context(&self, is_main: bool, panic: &PanicCapture, clock: impl HostMonotonicClock + 'static) -> WasiP1Ctx {
         let mut builder = WasiCtxBuilder::new();
         builder.args(&self.args).envs(&self.env);
@@ -379,12 +381,12 @@ impl Wasi {
         context
     }
 
-    /// Standard output of the system.
+    /// Returns the standard output of the system.
     pub fn stdout(&self) -> &Output {
         &self.stdout
     }
 
-    /// Standard error of the system, where the host's reports go too.
+    /// Returns the standard error of the system, which also receives the host's reports.
     pub fn stderr(&self) -> &Output {
         &self.stderr
     }

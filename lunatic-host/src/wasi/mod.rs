@@ -1,15 +1,14 @@
 //! WASI preview 1 for processes: arguments, environment, folders, clocks, random numbers and standard streams.
 //!
-//! wasmtime-wasi does the work; this module decides what a process sees and makes sure that no call of one process
-//! keeps a scheduler worker busy for long. [`WasiConfig`] is what the user asked for, [`Wasi`] is the checked and opened
-//! form that all processes of a system share, and [`Wasi::context`] makes the context of one process, which happens when
-//! the process first calls WASI.
+//! wasmtime-wasi does the work; this module decides what a process sees, and ensures that no call occupies a scheduler
+//! worker for long. [`WasiConfig`] is the user's configuration. [`Wasi`] is its checked and opened form, which all
+//! processes of a system share. [`Wasi::context`] makes the context of one process, when the process first calls WASI.
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `clocks` | a clock for runs that are to be the same each time |
-//! | [`context`] | the configuration of a system, and contexts of processes made from it |
-//! | [`stdio`] | standard streams that many processes write to without mixing inside a line |
+//! | `clocks` | a clock for reproducible runs |
+//! | [`context`] | the configuration of a system, and the contexts of its processes |
+//! | [`stdio`] | standard streams that many processes write to without tearing lines |
 
 pub(crate) mod clocks;
 pub mod context;

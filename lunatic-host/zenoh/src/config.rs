@@ -1,4 +1,4 @@
-//! What a session of Zenoh is opened with.
+//! The settings of a Zenoh session.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -6,43 +6,43 @@ use std::path::PathBuf;
 
 use lunatic_nodes::Identity;
 
-/// Where and as whom a node talks to others.
+/// How a node is identified, and how it is connected to others.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// The cluster: nodes of others on the same network are not seen.
+    /// The cluster: nodes of other clusters on the same network are not seen.
     pub cluster: String,
-    /// Who this node is.
+    /// The identity of this node.
     pub identity: Identity,
-    /// Where this node can be reached, as `127.0.0.1:7447`.
+    /// The addresses at which this node can be reached, such as `127.0.0.1:7447`.
     pub listen: Vec<String>,
-    /// Where some other nodes can be reached: those find the rest.
+    /// The addresses of some other nodes, through which the rest is found.
     pub seeds: Vec<String>,
     /// Certificates. Without them, all addresses must be on this machine.
     pub tls: Option<Tls>,
 }
 
-/// Certificates for TLS, which both sides must have. All are files in PEM.
+/// Certificates for TLS, which both sides must have. All files are in PEM.
 #[derive(Debug, Clone)]
 pub struct Tls {
     /// The authority that has signed all certificates of the cluster.
     pub authority: PathBuf,
     /// The certificate of this node, with its address among its names.
     pub certificate: PathBuf,
-    /// The key of the certificate.
+    /// The private key of the certificate.
     pub key: PathBuf,
 }
 
-/// Why there is no session.
+/// Why a session could not be opened.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// This address can be reached from other machines, and there are no certificates.
+    /// This address can be reached from other machines, but there are no certificates.
     Unprotected(String),
-    /// The name of the cluster has another form than it may have.
+    /// The name of the cluster is invalid.
     Cluster,
     /// A path is not UTF-8.
     Path(PathBuf),
-    /// Zenoh says why.
+    /// An error of Zenoh.
     Zenoh(zenoh::Error),
 }
 
@@ -62,7 +62,7 @@ impl fmt::Display for OpenError {
 
 impl std::error::Error for OpenError {}
 
-/// What keeps a node from holding up others: small queues, no discovery by multicast, one side that dials.
+/// Settings that prevent a node from delaying others: small queues, no discovery by multicast, only one side connects.
 const BASE: &str = r#"{
     mode: "peer",
     scouting: {
@@ -92,7 +92,7 @@ const BASE: &str = r#"{
 }"#;
 
 impl Settings {
-    /// Zenoh's own form of this.
+    /// Converts the settings to Zenoh's configuration.
     pub(crate) fn to_zenoh(&self) -> Result<zenoh::Config, OpenError> {
         if !lunatic_nodes::identity::is_name(&self.cluster) {
             return Err(OpenError::Cluster);

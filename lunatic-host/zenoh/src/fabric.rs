@@ -14,23 +14,23 @@ use crate::config::{OpenError, Settings};
 use crate::keys;
 use crate::senders::Senders;
 
-/// Carries frames by Zenoh, for one node.
+/// Carries the frames of one node over Zenoh.
 ///
-/// It is not to be closed and opened again while the process goes on: Zenoh may keep connections of closed sessions.
+/// Do not close and reopen it within one process: Zenoh may keep connections of closed sessions.
 pub struct ZenohFabric {
     senders: Arc<Senders>,
     session: Session,
-    /// As long as there is one, others see this node.
+    /// While it exists, others see this node.
     _token: LivelinessToken,
 }
 
 impl ZenohFabric {
-    /// Opens the session: from now on other nodes see this one, and `inlet` gets what comes from them. Blocks while the first addresses
-    /// are tried.
+    /// Opens the session: from now on, other nodes see this one, and `inlet` receives what they send. Blocks while the
+    /// first addresses are tried.
     ///
     /// # Errors
     ///
-    /// [`OpenError`] says why there is no session.
+    /// [`OpenError`] says why the session could not be opened.
     pub fn open(settings: &Settings, inlet: Inlet) -> Result<Arc<Self>, OpenError> {
         let config = settings.to_zenoh()?;
         let session = zenoh::open(config).wait().map_err(OpenError::Zenoh)?;
@@ -43,17 +43,17 @@ impl ZenohFabric {
         }))
     }
 
-    /// The number that Zenoh knows this session by.
+    /// Returns the id of this session in Zenoh.
     pub fn session_id(&self) -> String {
         self.session.zid().to_string()
     }
 }
 
-/// Frames for this node first, then the others, then that this one is there.
+/// First declares frames for this node, then the other nodes, then the presence of this one.
 fn declare(session: &Session, settings: &Settings, inlet: Inlet) -> Result<LivelinessToken, zenoh::Error> {
     let (cluster, own) = (&settings.cluster, settings.identity.clone());
     let frames = inlet.clone();
-    // Called on a thread of Zenoh's own: must not wait.
+    // Called on a thread of Zenoh: must not block.
     session
         .declare_subscriber(keys::inbox(cluster, own.id(cluster)))
         .callback(move |sample| frames.bring(Brought::Frame(sample.payload().to_bytes().into_owned())))

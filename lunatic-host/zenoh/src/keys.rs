@@ -2,12 +2,12 @@
 
 use lunatic_nodes::{Identity, NodeId};
 
-/// Where frames for a node go.
+/// The key for frames to a node.
 pub(crate) fn inbox(cluster: &str, node: NodeId) -> String {
     format!("lunatic/{}/in/{node}", hex(cluster))
 }
 
-/// The token of a node that is there.
+/// The token that shows the presence of a node.
 pub(crate) fn token(cluster: &str, node: &Identity) -> String {
     let (cluster, name) = (hex(cluster), hex(&node.name));
     format!("lunatic/{cluster}/node/{name}/{:016x}", node.incarnation)
@@ -18,14 +18,14 @@ pub(crate) fn tokens(cluster: &str) -> String {
     format!("lunatic/{}/node/*/*", hex(cluster))
 }
 
-/// The node of a token, which anybody may have made.
+/// The node of a token, which anyone may have made.
 pub(crate) fn node_of(token: &str) -> Option<Identity> {
     let mut parts = token.rsplit('/');
     let incarnation = u64::from_str_radix(parts.next()?, 16).ok()?;
     Identity::new(&from_hex(parts.next()?)?, incarnation)
 }
 
-/// Some characters of names mean something in a key.
+/// Encodes names, because some characters have a meaning in keys.
 fn hex(text: &str) -> String {
     text.bytes().map(|byte| format!("{byte:02x}")).collect()
 }

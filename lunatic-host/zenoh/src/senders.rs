@@ -1,4 +1,4 @@
-//! A thread for each node that frames go to: a publication blocks while Zenoh's queue to that node is full.
+//! A thread for each node to which frames are sent: publishing blocks while Zenoh's queue to that node is full.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -14,10 +14,10 @@ use lunatic_nodes::Identity;
 
 use crate::keys;
 
-/// So many bytes may wait for one thread; what comes beyond is dropped, and ends the epoch. More than a window never comes from a node
-/// whose peer takes nothing.
+/// The most bytes that may wait for a thread; beyond that, frames are dropped, which ends the epoch. A node whose peer
+/// accepts nothing never sends more than a window.
 const WAITING_MAX: usize = 8 << 20;
-/// A thread ends when nothing has been sent for so long.
+/// A thread ends when nothing has been sent for this time.
 const IDLE: Duration = Duration::from_secs(30);
 
 struct Line {
@@ -41,7 +41,7 @@ impl Senders {
         })
     }
 
-    /// Hands a frame to the thread of its node. Does not wait.
+    /// Passes a frame to the thread of its node. Does not block.
     pub(crate) fn send(self: &Arc<Self>, to: &Identity, frame: Vec<u8>) {
         let mut lines = self.lines.lock();
         if !lines.contains_key(to) {
@@ -73,7 +73,7 @@ impl Senders {
             let Ok(publisher) = publisher else { return };
             while let Some(frame) = next(&taken, || senders.upgrade().is_none_or(|senders| senders.leave(&to))) {
                 let len = frame.len();
-                // That it was taken means little, and that it was not is noticed by its number.
+                // Success means little here, and a loss is detected by the numbers of frames.
                 _ = publisher.put(frame).wait();
                 waiting.fetch_sub(len, Ordering::Relaxed);
             }
@@ -82,7 +82,7 @@ impl Senders {
         thread.spawn(run).ok().map(|_| line)
     }
 
-    /// A thread has nothing to do: it leaves, unless something has come meanwhile.
+    /// Called by an idle thread: removes it, unless a frame has arrived meanwhile.
     fn leave(&self, to: &Identity) -> bool {
         let mut lines = self.lines.lock();
         let waiting = lines.get(to).map(|line| line.waiting.load(Ordering::Relaxed));
@@ -94,7 +94,7 @@ impl Senders {
     }
 }
 
-/// The next frame; `None` when the thread is to end.
+/// The next frame; `None` if the thread must end.
 fn next(taken: &Receiver<Vec<u8>>, leaves: impl Fn() -> bool) -> Option<Vec<u8>> {
     loop {
         match taken.recv_timeout(IDLE) {

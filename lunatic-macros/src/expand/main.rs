@@ -8,7 +8,7 @@ use super::call;
 use crate::args::Args;
 use crate::check::{self, Errors, Returns};
 
-/// How messages call the function.
+/// The name of the function in messages.
 const SUBJECT: &str = "the main function";
 
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -25,7 +25,7 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     };
     check(&function, &mut errors);
     match errors.into_error() {
-        // The rest of the program is compiled as if the main function were empty: one mistake, one report.
+        // The rest of the program is compiled with an empty main function, so that one mistake gives one report.
         Some(error) => {
             let error = error.into_compile_error();
             quote!(#error #[allow(dead_code)] fn main() {})

@@ -1,7 +1,7 @@
 //! `#[lunatic::test]`.
 //!
-//! On wasm32 a test becomes an exported function without arguments and results, whose name tells the test runner all it
-//! must know:
+//! On wasm32 a test becomes an exported function without parameters and results. Its name contains everything that the
+//! test runner must know:
 //!
 //! | part | when |
 //! |---|---|
@@ -19,10 +19,10 @@ use super::call;
 use crate::args::Args;
 use crate::check::{self, Errors, Returns};
 
-/// How messages call the function.
+/// The name of the function in messages.
 const SUBJECT: &str = "a test";
 
-/// What cargo's own test runner shows next to the test, where there are no processes.
+/// The reason that cargo's own test runner shows for ignoring the test, on targets without processes.
 const IGNORED_BECAUSE: &str = "run with `cargo lunatic test`";
 
 pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
@@ -45,18 +45,18 @@ pub(crate) fn expand(args: TokenStream, item: TokenStream) -> TokenStream {
     }
 }
 
-/// A test function and what its attributes say.
+/// A test function, and the information in its attributes.
 struct Test {
     function: ItemFn,
-    /// The `cfg` attributes: they apply to everything the test becomes.
+    /// The `cfg` attributes, which apply to everything that the test expands to.
     cfgs: Vec<Attribute>,
     ignore: bool,
-    /// The attribute `#[should_panic]`, and what the message must contain (empty: anything).
+    /// The attribute `#[should_panic]`, and the text that the message must contain (empty: any message).
     should_panic: Option<(Attribute, String)>,
 }
 
 impl Test {
-    /// Takes the attributes that are for tests from the function, and checks all.
+    /// Takes the test attributes off the function, and checks everything.
     fn new(mut function: ItemFn, errors: &mut Errors) -> Self {
         let mut attrs = Vec::new();
         let mut cfgs = Vec::new();
@@ -137,7 +137,7 @@ impl Test {
         }
     }
 
-    /// What stands before and behind the module's path in the name of the exported function.
+    /// The parts before and after the path of the module in the name of the exported function.
     fn export_name(&self) -> [String; 2] {
         let mut before = String::from("#lunatic_test_");
         if self.ignore {
@@ -158,7 +158,7 @@ fn plain_name(function: &ItemFn) -> String {
     name.strip_prefix("r#").map(str::to_owned).unwrap_or(name)
 }
 
-/// What the message must contain, from `#[should_panic]`, `#[should_panic = "…"]` or
+/// The text that the message must contain, from `#[should_panic]`, `#[should_panic = "…"]` or
 /// `#[should_panic(expected = "…")]`.
 fn expected_message(attr: &Attribute) -> syn::Result<String> {
     match &attr.meta {

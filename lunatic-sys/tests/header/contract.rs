@@ -1,8 +1,8 @@
-//! Reads functions, constants and layouts out of the sources of this crate.
+//! Extracts functions, constants and layouts from the sources of this crate.
 
 use std::path::Path;
 
-/// All that the header has to say.
+/// The contents of the header.
 pub(crate) struct Contract {
     pub(crate) namespaces: Vec<Namespace>,
     pub(crate) constants: Vec<Constant>,
@@ -195,7 +195,7 @@ fn layouts(source: &str) -> Vec<Layout> {
     layouts
 }
 
-/// The documentation that the text ends with, but for attributes.
+/// The doc comment at the end of the text, skipping attributes.
 fn docs_before(text: &str) -> Vec<String> {
     let lines = text.lines().rev().skip_while(|line| line.starts_with("#["));
     let docs = lines.map_while(|line| line.strip_prefix("///"));

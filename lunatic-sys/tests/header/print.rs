@@ -9,9 +9,9 @@ const WIDTH: usize = 118;
 
 const HEAD: &str = r#"/// The contract between Lunatic guests and the Lunatic host, for C and C++: codes, layouts and imports.
 ///
-/// Include `lunatic.h`, which has this and functions that are easier to call. This file is printed from the sources of
-/// `lunatic-sys`, by its test `header`; `docs/abi.md` says what holds for all functions: what a pointer, a handle and a
-/// timeout are, and what traps.
+/// Include `lunatic.h`, which includes this file and adds functions that are easier to call. This file is generated from
+/// the sources of `lunatic-sys` by its test `header`. `docs/abi.md` describes the rules for all functions: pointers,
+/// handles, timeouts, and what traps.
 
 #ifndef LUNATIC_ABI_H
 #define LUNATIC_ABI_H
@@ -26,10 +26,10 @@ extern "C" {
 #define LUNATIC_SIZE_IS(type, size) _Static_assert(sizeof(type) == (size), #type)
 #endif
 
-/// An import of the host's: a linker takes it only into a program that calls it.
+/// A function of the host. Linkers import it only into a program that calls it.
 #define LUNATIC_IMPORT(module, name) __attribute__((import_module(module), import_name(name)))
 
-/// What a process calls first: an index of the function table.
+/// The function that a process calls first: an index of the function table.
 typedef void (*lunatic_entry)(void);
 "#;
 
@@ -161,11 +161,17 @@ pub(crate) fn snake(name: &str) -> String {
     text
 }
 
-/// Prints paragraphs, filled anew as names have other lengths in C.
+/// Prints paragraphs. They are filled again, because names have other lengths in C. Tables stay as they are.
 fn print_docs(text: &mut String, indent: &str, docs: &[String], file: &str) {
     for (number, paragraph) in docs.split(|line| line.is_empty()).enumerate() {
         if number > 0 {
             let _ = writeln!(text, "{indent}///");
+        }
+        if paragraph.iter().all(|line| line.starts_with('|')) {
+            for row in paragraph {
+                let _ = writeln!(text, "{indent}/// {}", links(row, file));
+            }
+            continue;
         }
         let mut line = format!("{indent}///");
         for word in links(&paragraph.join(" "), file).split(' ') {
@@ -179,7 +185,7 @@ fn print_docs(text: &mut String, indent: &str, docs: &[String], file: &str) {
     }
 }
 
-/// Puts the names that things have in C in place of links, `[TEXT]` and `[TEXT](TARGET)`.
+/// Replaces links, `[TEXT]` and `[TEXT](TARGET)`, by the C names of their targets.
 fn links(text: &str, file: &str) -> String {
     let Some((before, rest)) = text.split_once('[') else {
         return text.to_owned();
@@ -193,7 +199,7 @@ fn links(text: &str, file: &str) -> String {
     format!("{before}{name}{}", links(rest, file))
 }
 
-/// The name in C of what a link leads to; none if it has none.
+/// The C name of the target of a link; `None` if it has none.
 fn c_name(path: &str, file: &str) -> Option<String> {
     let is_local = !path.contains("::");
     let parts: Vec<_> = path

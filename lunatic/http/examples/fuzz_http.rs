@@ -6,13 +6,16 @@
 //! however what it gets is cut: else two readers of one stream could see different requests in it.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use lunatic_http::websocket::{self, WebSocket};
-use lunatic_http::{Limits, Request, Router, Transport, serve_connection};
+use lunatic_http::{
+    BadInput, Compress, Cookie, CookieKey, Cors, ETags, Handler, Limits, MultipartLimits, Request, Response, Router,
+    Transport, serve_connection,
+};
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
@@ -44,6 +47,35 @@ impl Transport for Peer {
     fn finish(&mut self) {}
 }
 
+type Answer = Result<Response, BadInput>;
+
+/// Reads all that a request can be read into.
+fn typed(mut request: Request) -> Answer {
+    let number: u8 = request.param_as("number")?;
+    let query: BTreeMap<String, Vec<String>> = request.query()?;
+    let cookie = request.cookie("a").unwrap_or_default();
+    let user = request.signed_cookie("user", &CookieKey::from_secret(&[7; 32]));
+    let body = match request.header_text("content-type") {
+        Some("application/json") => format!("{:?}", request.json::<Vec<u8>>()?),
+        _ => format!("{:?}", request.form::<BTreeMap<String, String>>()?),
+    };
+    let text = format!("{number} {query:?} {cookie} {user:?} {body}").repeat(10);
+    Ok(Response::text(text).cookie(&Cookie::new("seen", &cookie)))
+}
+
+/// Reads the parts of a form, and every second one only in part.
+fn parts(mut request: Request) -> Answer {
+    let mut form = request.multipart(MultipartLimits::default())?;
+    let mut text = String::new();
+    while let Some(mut part) = form.next_part()? {
+        text += &format!("{} {:?} ", part.name(), part.file_name());
+        if text.len().is_multiple_of(2) {
+            text += &part.read_text()?;
+        }
+    }
+    Ok(text.into())
+}
+
 /// What the server answers, without the dates and what it says before its answers.
 fn answers(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let heard = Rc::new(RefCell::new(Vec::new()));
@@ -54,6 +86,8 @@ fn answers(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     let app = Router::new()
         .any("/read/{name}", |mut request: Request| request.read_bytes())
         .any("/unread", |_| "unread")
+        .any("/typed/{number}", typed)
+        .post("/parts", parts)
         .get("/ws", |request| {
             websocket::upgrade(request, |mut socket: WebSocket| {
                 while let Ok(message) = socket.receive() {
@@ -62,7 +96,10 @@ fn answers(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
                     }
                 }
             })
-        });
+        })
+        .layer(Compress)
+        .layer(ETags)
+        .layer(Cors::origins(&["https://a.example"]));
     let limits = Limits {
         body_len: 1000,
         head_len: 2000,
@@ -83,13 +120,17 @@ fn answers(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
     text.replace("HTTP/1.1 100 Continue\r\n\r\n", "").into_bytes()
 }
 
-const GOOD: [&[u8]; 8] = [
+const GOOD: [&[u8]; 12] = [
     b"GET /read/a HTTP/1.1\r\nHost: a\r\n\r\n",
     b"HEAD /unread HTTP/1.1\r\nHost: a\r\nConnection: keep-alive\r\n\r\n",
     b"POST /read/b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello",
     b"POST /read/%41?q HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3;x=y\r\nabc\r\n0a\r\n0123456789\r\n0\r\nt: u\r\n\r\n",
     b"PUT /unread HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\nabc",
     b"GET /nowhere HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    b"POST /typed/7?a=1&b=%C3%A9&a=2 HTTP/1.1\r\nHost: a\r\nCookie: a=%C3%A9; user=b.00\r\nContent-Type: application/x-www-form-urlencoded\r\nContent-Length: 7\r\n\r\na=1&b=2",
+    b"PUT /typed/8 HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip;q=0.5, deflate\r\nContent-Type: application/json\r\nContent-Length: 5\r\n\r\n[1,2]",
+    b"POST /parts HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: 107\r\n\r\n--x\r\nContent-Disposition: form-data; name=a\r\n\r\n1\r\n--x\r\nContent-Disposition: form-data; name=b\r\n\r\n2\r\n--x--\r\n",
+    b"GET /unread HTTP/1.1\r\nHost: a\r\nOrigin: https://a.example\r\nIf-None-Match: *\r\nRange: bytes=0-1\r\n\r\n",
     b"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n",
     b"GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n\x81\x82\0\0\0\0hi\x01\x81\0\0\0\0a\x89\x80\0\0\0\0\x80\x81\0\0\0\0b\x88\x80\0\0\0\0",
 ];

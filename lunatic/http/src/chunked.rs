@@ -3,6 +3,7 @@
 //! What is not exactly so is refused: a receiver that guesses can be made to see another message than the proxy before
 //! it. Extensions and trailers are checked and dropped.
 
+use crate::media_type::is_token;
 use crate::reject::Reject;
 
 /// So much may come besides the data, over what each chunk is granted: long extensions and tiny chunks cost work.
@@ -21,13 +22,14 @@ enum State {
     Data,
     DataCr,
     DataLf,
-    /// In a trailer's line, of which there were so many bytes.
-    Trailer {
-        line: usize,
-    },
-    TrailerLf {
-        line: usize,
-    },
+    /// At the beginning of a trailer's line, or of the empty line that ends the body.
+    Line,
+    /// In a trailer's name, of which there was at least a byte.
+    TrailerName,
+    /// In a trailer's value.
+    Trailer,
+    TrailerLf,
+    LastLf,
     Done,
 }
 
@@ -105,7 +107,7 @@ impl Decoder {
             (State::Size { digits: 1.. } | State::Extension, b'\r') => Ok(State::SizeLf),
             (State::Size { .. }, _) => Err(Reject::bad("the length of a chunk is no hexadecimal number")),
             (State::Extension, byte) if is_text(byte) => Ok(State::Extension),
-            (State::SizeLf, b'\n') if self.size == 0 => Ok(State::Trailer { line: 0 }),
+            (State::SizeLf, b'\n') if self.size == 0 => Ok(State::Line),
             (State::SizeLf, b'\n') => {
                 // Each chunk may have a short extension, and a long one if it brings much.
                 self.overhead = self
@@ -118,19 +120,25 @@ impl Decoder {
                 self.size = 0;
                 Ok(State::Size { digits: 0 })
             }
-            (State::Trailer { line }, b'\r') => Ok(State::TrailerLf { line }),
-            (State::TrailerLf { line: 0 }, b'\n') => Ok(State::Done),
-            (State::TrailerLf { .. }, b'\n') => Ok(State::Trailer { line: 0 }),
-            (State::Trailer { line }, byte) if is_text(byte) => {
-                self.trailer_len += 1;
-                if self.trailer_len > TRAILER_MAX {
-                    return Err(Reject::bad("the trailers of a body are too long"));
-                }
-                Ok(State::Trailer { line: line + 1 })
-            }
+            (State::Line, b'\r') => Ok(State::LastLf),
+            (State::LastLf, b'\n') => Ok(State::Done),
+            (State::Line | State::TrailerName, byte) if is_token(byte) => self.in_trailer(State::TrailerName),
+            (State::TrailerName, b':') => self.in_trailer(State::Trailer),
+            (State::Line | State::TrailerName, _) => Err(Reject::bad("a trailer of a body has no name")),
+            (State::Trailer, b'\r') => Ok(State::TrailerLf),
+            (State::TrailerLf, b'\n') => Ok(State::Line),
+            (State::Trailer, byte) if is_text(byte) => self.in_trailer(State::Trailer),
             _ => Err(Reject::bad(
                 "a chunk does not end where its length says, or a line not with CR LF",
             )),
+        }
+    }
+
+    fn in_trailer(&mut self, next: State) -> Result<State, Reject> {
+        self.trailer_len += 1;
+        match self.trailer_len > TRAILER_MAX {
+            true => Err(Reject::bad("the trailers of a body are too long")),
+            false => Ok(next),
         }
     }
 
@@ -245,6 +253,7 @@ mod tests {
         );
         check("2;a=b;c=\"d e\"\r\nhi\r\n0;last\r\n\r\n", Some("hi"));
         check("2\r\nhi\r\n0\r\nx: y\r\nz: w\r\n\r\n", Some("hi"));
+        check("0\r\nX-1:\r\ny:: \u{e4}\t\r\n\r\n", Some(""));
     }
 
     #[test]
@@ -271,6 +280,14 @@ mod tests {
             "0\r\nx: y\n\r\n",
             "0\r\nx\0\r\n\r\n",
             "2;a\r\r\nhi\r\n",
+            "0\r\nGET / HTTP/1.1\r\n\r\n",
+            "0\r\nx\r\n\r\n",
+            "0\r\n: y\r\n\r\n",
+            "0\r\nx : y\r\n\r\n",
+            "0\r\nx: y\r\n z\r\n\r\n",
+            "0\r\n\u{e4}: y\r\n\r\n",
+            "0\r\nx: y\0\r\n\r\n",
+            "0\r\nx: y\r\r\n\r\n",
         ] {
             check(body, None);
         }

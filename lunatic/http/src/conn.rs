@@ -29,6 +29,8 @@ pub(crate) const OUT_MAX: usize = 16 << 10;
 /// So long and so much a peer may go on sending when nobody listens any more, before it is cut off.
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_LEN: usize = 1 << 20;
+/// How long a process that has panicked waits for its peer at most.
+pub(crate) const HURRY: Duration = Duration::from_millis(100);
 
 const TOO_LONG: Reject = Reject::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long");
 
@@ -46,8 +48,14 @@ pub(crate) struct Conn {
     body: Receiving,
     /// How fast the peer takes the message that is being sent.
     taking: Pace,
+    /// When the time to send that message is over; clients only.
+    send_until: Option<Instant>,
     /// Something of that message was sent.
     sent: bool,
+    /// Sending has failed: a part of a message may have gone out, and nothing may follow it.
+    has_failed_to_send: bool,
+    /// The response to the last request has begun.
+    answers: bool,
     date: Date,
     pub(crate) peer: Option<SocketAddr>,
 }
@@ -94,7 +102,10 @@ impl Conn {
                 deadline: None,
             },
             taking: Pace::new(limits.write_timeout, limits.rate_min),
+            send_until: None,
             sent: false,
+            has_failed_to_send: false,
+            answers: false,
             limits,
             date: Date::default(),
         }
@@ -139,13 +150,22 @@ impl Conn {
         self.write_now(bytes)
     }
 
-    fn write_now(&mut self, mut bytes: &[u8]) -> io::Result<()> {
+    fn write_now(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.has_failed_to_send {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        let written = self.write_all(bytes);
+        self.has_failed_to_send = written.is_err();
+        written
+    }
+
+    fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         // The clock is asked only if one write is not enough for a message.
         let mut start = self.sent.then(Instant::now);
         self.sent = true;
         while !bytes.is_empty() {
             let slow = || io::Error::new(io::ErrorKind::TimedOut, "the peer takes what is sent too slowly");
-            let timeout = self.taking.left().ok_or_else(slow)?;
+            let timeout = self.send_time().ok_or_else(slow)?;
             let written = match self.transport.send(bytes, timeout) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => written.min(bytes.len()),
@@ -163,10 +183,36 @@ impl Conn {
         Ok(())
     }
 
+    /// How long the peer may make the message that is sent wait now; none if its time is over.
+    fn send_time(&self) -> Option<Duration> {
+        let left = self.taking.left()?;
+        let Some(until) = self.send_until else {
+            return Some(left);
+        };
+        let left = left.min(until.saturating_duration_since(Instant::now()));
+        (!left.is_zero()).then_some(left)
+    }
+
+    /// Sets when the time for all that is sent is over.
+    pub(crate) fn send_until(&mut self, deadline: Option<Instant>) {
+        self.send_until = deadline;
+    }
+
+    /// Whether the stream has failed to take what was sent, in contrast to a body that could not be produced.
+    pub(crate) fn has_failed_to_send(&self) -> bool {
+        self.has_failed_to_send
+    }
+
     /// A message begins that is sent: the time that the peer has to take it does, too.
     pub(crate) fn begin_message(&mut self) {
         self.taking = Pace::new(self.limits.write_timeout, self.limits.rate_min);
         self.sent = false;
+        self.answers = true;
+    }
+
+    /// Whether a part of the response to the last request has been sent.
+    pub(crate) fn has_answered(&self) -> bool {
+        self.answers && self.sent
     }
 
     /// The date for a response's header.
@@ -177,6 +223,7 @@ impl Conn {
     /// A message's head has come, and its body begins. Returns the message's number.
     pub(crate) fn begin_body(&mut self, framing: Framing, continues: bool, deadline: Option<Instant>) -> u64 {
         self.message += 1;
+        self.answers = false;
         let state = match framing {
             Framing::Length(0) => State::Done,
             Framing::Length(length) => State::Length(length),
@@ -368,16 +415,51 @@ impl Conn {
     /// Ends the connection so that the peer gets all that was written, even if it is still sending: a socket that is closed
     /// with input unread tells the peer to forget what it got.
     pub(crate) fn close(&mut self) {
+        self.close_within(LINGER);
+    }
+
+    /// The same, within this time.
+    pub(crate) fn close_within(&mut self, linger: Duration) {
         self.transport.finish();
-        let (end, mut read) = (Instant::now() + LINGER, 0);
+        let (end, mut read) = (Instant::now() + linger, 0);
         while read < LINGER_LEN {
             self.input.clear();
             let left = end.saturating_duration_since(Instant::now());
-            match self.fill(left.max(Duration::from_millis(1))) {
+            if left.is_zero() {
+                return;
+            }
+            match self.fill(left) {
                 Ok(0) | Err(_) => return,
                 Ok(more) => read += more,
             }
         }
+    }
+
+    /// Tells the peer that nothing more comes.
+    pub(crate) fn finish(&mut self) {
+        self.transport.finish();
+    }
+
+    /// Whether everything is read that the peer has sent so far of this request, and nothing came after it.
+    pub(crate) fn has_read_all(&self) -> bool {
+        self.body_is_done() && self.input.is_empty()
+    }
+
+    /// Gives the peer little time to take the messages that begin from now on.
+    pub(crate) fn hurry(&mut self) {
+        self.limits.write_timeout = self.limits.write_timeout.min(HURRY);
+        // No bytes earn more time.
+        self.limits.rate_min = u64::MAX;
+    }
+
+    /// The socket, if it is one of `lunatic::net`.
+    pub(crate) fn socket(&self) -> Option<&Stream> {
+        self.transport.socket()
+    }
+
+    /// The same socket, for another process.
+    pub(crate) fn share(&self) -> io::Result<Stream> {
+        self.transport.share()
     }
 
     /// The socket, and what was read from it and not yet looked at; none if it is no socket, or there is something else that belongs

@@ -6,7 +6,8 @@ use serde::{Deserialize, Serialize};
 
 /// The bounds of a server. Each has a default that a public server can live with.
 ///
-/// What is about time counts only while the connection waits for its peer, never while a handler works.
+/// What is about time counts only while the connection waits for its peer, never while a handler works: the time of handlers is
+/// limited by [`TimeLimit`](crate::TimeLimit).
 ///
 /// # Examples
 ///

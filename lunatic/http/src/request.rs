@@ -7,6 +7,7 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use http::{Method, Uri, Version};
 
 use crate::body::Body;
+use crate::request_id::RequestId;
 use crate::router::Params;
 
 /// A request: to a server's handler, or of a client.
@@ -34,10 +35,11 @@ pub struct Request {
     pub(crate) body: Body,
     pub(crate) params: Params,
     pub(crate) peer: Option<SocketAddr>,
+    pub(crate) id: RequestId,
 }
 
 impl Request {
-    /// A request for a client to send.
+    /// A request for a client to send, or for a test to [handle](crate::Handler::handle).
     pub fn new(method: Method, uri: Uri, body: impl Into<Body>) -> Self {
         Self {
             method,
@@ -47,6 +49,7 @@ impl Request {
             body: body.into(),
             params: Params::default(),
             peer: None,
+            id: RequestId::next(),
         }
     }
 
@@ -80,9 +83,9 @@ impl Request {
         self.uri.path()
     }
 
-    /// What stands behind the question mark, as it was sent.
+    /// The text after the question mark, as it was sent. [`query`](Self::query) reads it into a type.
     #[must_use]
-    pub fn query(&self) -> Option<&str> {
+    pub fn query_text(&self) -> Option<&str> {
         self.uri.query()
     }
 
@@ -113,7 +116,13 @@ impl Request {
     /// route has no such name.
     #[must_use]
     pub fn param(&self, name: &str) -> &str {
-        self.params.get(name)
+        self.params.get(name).unwrap_or_default()
+    }
+
+    /// The id of this request, which error pages and log lines show.
+    #[must_use]
+    pub fn id(&self) -> RequestId {
+        self.id
     }
 
     /// The address of the client, if the request came by TCP. A proxy between is the client here.

@@ -267,7 +267,8 @@ pub(crate) fn respond(conn: &Shared, asked: Asked, mut response: Response) -> Re
     let mut borrowed = conn.borrow_mut();
     write_head(&mut borrowed, &response, framing, asked, stays || upgrades);
     let after = if stays { After::KeepAlive } else { After::Close };
-    let no_body = asked.head_only || framing == Framing::None;
+    // Even if there is one: what follows the head of such a response is taken for the next response.
+    let no_body = asked.head_only || framing == Framing::None || response.status == StatusCode::NOT_MODIFIED;
     let produce: Producer = match kind {
         Kind::Upgrade(then) => {
             borrowed.flush()?;
@@ -312,6 +313,7 @@ fn framing(response: &Response, kind: &Kind, asked: Asked) -> Framing {
     };
     match known {
         Some(len) => Framing::Length(len),
+        None if response.status == StatusCode::NOT_MODIFIED => Framing::None,
         None if asked.version == Version::HTTP_11 => Framing::Chunked,
         None => Framing::UntilClose,
     }
@@ -396,6 +398,18 @@ pub struct BodyWriter {
     kind: Writing,
     /// Something was written to the stream.
     sent: bool,
+    /// Transforms the bytes that the producer writes.
+    filter: Option<Box<dyn Filter>>,
+}
+
+/// Transforms the bytes of a body, for example by compression. The output is appended to `out`.
+pub(crate) trait Filter: fmt::Debug {
+    /// Takes these bytes. It may hold some of them back.
+    fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()>;
+    /// Emits all bytes that it has held back.
+    fn flush(&mut self, out: &mut Vec<u8>) -> io::Result<()>;
+    /// Ends the body.
+    fn finish(&mut self, out: &mut Vec<u8>) -> io::Result<()>;
 }
 
 struct ConnRef(Shared);
@@ -425,7 +439,25 @@ impl BodyWriter {
             conn: ConnRef(conn.clone()),
             kind,
             sent: false,
+            filter: None,
         }
+    }
+
+    /// Runs `produce`, whose output goes through a filter.
+    #[cfg_attr(
+        not(feature = "compression"),
+        expect(dead_code, reason = "compression is the only filter")
+    )]
+    pub(crate) fn through(&mut self, filter: Box<dyn Filter>, produce: Producer) -> io::Result<()> {
+        self.filter = Some(filter);
+        let produced = produce(self);
+        let filter = self.filter.take();
+        produced?;
+        let mut rest = Vec::new();
+        if let Some(mut filter) = filter {
+            filter.finish(&mut rest)?;
+        }
+        self.write_all(&rest)
     }
 
     /// For a client's request, whose head is in the connection's output.
@@ -453,6 +485,29 @@ impl BodyWriter {
 
 impl Write for BodyWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let Some(mut filter) = self.filter.take() else {
+            return self.write_as_it_is(bytes);
+        };
+        let bytes = &bytes[..bytes.len().min(OUT_MAX)];
+        let mut made = Vec::new();
+        let written = filter.push(bytes, &mut made).and_then(|()| self.write_all(&made));
+        self.filter = Some(filter);
+        written.map(|()| bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        if let Some(mut filter) = self.filter.take() {
+            let mut made = Vec::new();
+            let written = filter.flush(&mut made).and_then(|()| self.write_all(&made));
+            self.filter = Some(filter);
+            written?;
+        }
+        self.flush_as_it_is()
+    }
+}
+
+impl BodyWriter {
+    fn write_as_it_is(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if bytes.is_empty() {
             return Ok(0);
         }
@@ -469,12 +524,12 @@ impl Write for BodyWriter {
         conn.out.extend_from_slice(bytes);
         if conn.out.len() >= OUT_MAX {
             drop(conn);
-            self.flush()?;
+            self.flush_as_it_is()?;
         }
         Ok(bytes.len())
     }
 
-    fn flush(&mut self) -> io::Result<()> {
+    fn flush_as_it_is(&mut self) -> io::Result<()> {
         let mut conn = self.conn.0.borrow_mut();
         if let Writing::Chunked(start) = &mut self.kind {
             chunked::end(&mut conn.out, *start);

@@ -5,6 +5,8 @@ use std::fmt;
 use http::header::{ALLOW, HeaderValue};
 use http::{Method, StatusCode};
 
+use crate::middleware::{Layered, Middleware};
+use crate::percent::decode;
 use crate::request::Request;
 use crate::response::Response;
 
@@ -16,6 +18,28 @@ use crate::response::Response;
 pub trait Handler: Copy + Send + 'static {
     /// Answers one request.
     fn handle(&self, request: Request) -> Response;
+
+    /// Wraps this handler in a [`Middleware`]: the handler of one route, or a router with all its routes. The layer that is added
+    /// last is the outermost: it sees each request first and each response last.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use lunatic_http::{BodyLimit, Handler, Request, RequestLog, Router};
+    ///
+    /// fn upload(mut request: Request) -> std::io::Result<String> {
+    ///     Ok(format!("{} bytes\n", request.read_bytes()?.len()))
+    /// }
+    ///
+    /// let app = Router::new()
+    ///     .get("/", |_| "home")
+    ///     .post("/upload", upload.layer(BodyLimit(64 << 20)))
+    ///     .layer(RequestLog::new());
+    /// # let _ = app;
+    /// ```
+    fn layer<M: Middleware>(self, middleware: M) -> Layered<Self, M> {
+        Layered::new(self, middleware)
+    }
 }
 
 impl<F, R> Handler for F
@@ -31,8 +55,15 @@ where
 /// Sends requests to handlers by method and path.
 ///
 /// A pattern is a path whose segments are words, `{name}` for any one segment, or at the end `{name*}` for all that is left.
-/// The route that was added first of those that match is taken. A path that only other methods have is answered with 405,
-/// one that nobody has with 404, `HEAD` by the route of `GET` if it has none, and `OPTIONS` with what is allowed.
+/// The first route that matches takes the request. A request that no route takes is answered as RFC 9110 asks:
+///
+/// | request | answer |
+/// |---|---|
+/// | `HEAD`, where the path has a route for `GET` | the response of that route, without its body |
+/// | `OPTIONS`, where the path has any route | 204, and the methods of the path in `Allow` |
+/// | `OPTIONS *`, which asks about the whole server | 204, and the methods of all routes in `Allow` |
+/// | another method than those of the path | 405, and the methods of the path in `Allow` |
+/// | a path that no route matches | 404 |
 ///
 /// # Examples
 ///
@@ -131,6 +162,21 @@ impl<R: Routes> Router<R> {
         self.route("PUT", pattern, handler)
     }
 
+    /// Adds a route for `PATCH` (RFC 5789). Panics as [`route`](Self::route).
+    pub fn patch<H: Handler>(self, pattern: &'static str, handler: H) -> Router<Route<R, H>> {
+        self.route("PATCH", pattern, handler)
+    }
+
+    /// Adds a route for `HEAD`, in place of the one that the route for `GET` has. Panics as [`route`](Self::route).
+    pub fn head<H: Handler>(self, pattern: &'static str, handler: H) -> Router<Route<R, H>> {
+        self.route("HEAD", pattern, handler)
+    }
+
+    /// Adds a route for `OPTIONS`, in place of the answer that the router gives. Panics as [`route`](Self::route).
+    pub fn options<H: Handler>(self, pattern: &'static str, handler: H) -> Router<Route<R, H>> {
+        self.route("OPTIONS", pattern, handler)
+    }
+
     /// Adds a route for `DELETE`. Panics as [`route`](Self::route).
     pub fn delete<H: Handler>(self, pattern: &'static str, handler: H) -> Router<Route<R, H>> {
         self.route("DELETE", pattern, handler)
@@ -152,6 +198,10 @@ fn check(pattern: &str) {
 impl<R: Routes> Handler for Router<R> {
     fn handle(&self, request: Request) -> Response {
         let mut allowed = Vec::new();
+        if *request.method() == Method::OPTIONS && request.path() == "*" {
+            self.routes.methods(&mut allowed);
+            return allowing(StatusCode::NO_CONTENT, allowed);
+        }
         match self.routes.try_handle(request, false, &mut allowed) {
             Ok(response) => response,
             Err(request) if *request.method() == Method::HEAD && allowed.contains(&"GET") => self
@@ -159,18 +209,35 @@ impl<R: Routes> Handler for Router<R> {
                 .try_handle(request, true, &mut Vec::new())
                 .unwrap_or_else(|_| StatusCode::NOT_FOUND.into()),
             Err(_) if allowed.is_empty() => StatusCode::NOT_FOUND.into(),
-            Err(request) => {
-                let mut response: Response = match *request.method() == Method::OPTIONS {
-                    true => Response::new(()).with_status(StatusCode::NO_CONTENT),
-                    false => StatusCode::METHOD_NOT_ALLOWED.into(),
-                };
-                if let Ok(value) = HeaderValue::from_str(&allowed.join(", ")) {
-                    response.headers_mut().insert(ALLOW, value);
-                }
-                response
-            }
+            Err(request) if *request.method() == Method::OPTIONS => allowing(StatusCode::NO_CONTENT, allowed),
+            Err(_) => allowing(StatusCode::METHOD_NOT_ALLOWED, allowed),
         }
     }
+}
+
+/// A response that says which methods there are.
+fn allowing(status: StatusCode, allowed: Vec<&'static str>) -> Response {
+    let mut response: Response = match status {
+        StatusCode::NO_CONTENT => Response::new(()).with_status(status),
+        status => status.into(),
+    };
+    if let Ok(value) = HeaderValue::from_str(&all_allowed(allowed).join(", ")) {
+        response.headers_mut().insert(ALLOW, value);
+    }
+    response
+}
+
+/// The methods of a path, including those that the router answers itself.
+fn all_allowed(mut allowed: Vec<&'static str>) -> Vec<&'static str> {
+    if let Some(at) = allowed.iter().position(|method| *method == "GET")
+        && !allowed.contains(&"HEAD")
+    {
+        allowed.insert(at + 1, "HEAD");
+    }
+    if !allowed.contains(&"OPTIONS") {
+        allowed.push("OPTIONS");
+    }
+    allowed
 }
 
 /// A router's list of routes; there is nothing to implement.
@@ -183,6 +250,10 @@ pub trait Routes: Copy + Send + 'static + private::Sealed {
         reason = "what comes back is moved on, not carried through layers"
     )]
     fn try_handle(&self, request: Request, as_get: bool, allowed: &mut Vec<&'static str>) -> Result<Response, Request>;
+
+    /// Notes the methods of all routes.
+    #[doc(hidden)]
+    fn methods(&self, all: &mut Vec<&'static str>);
 }
 
 mod private {
@@ -195,6 +266,8 @@ impl Routes for End {
     fn try_handle(&self, request: Request, _: bool, _: &mut Vec<&'static str>) -> Result<Response, Request> {
         Err(request)
     }
+
+    fn methods(&self, _: &mut Vec<&'static str>) {}
 }
 
 impl<R: Routes, H: Handler> Routes for Route<R, H> {
@@ -224,6 +297,15 @@ impl<R: Routes, H: Handler> Routes for Route<R, H> {
             }
         }
     }
+
+    fn methods(&self, all: &mut Vec<&'static str>) {
+        self.before.methods(all);
+        if let Verb::Named(own) = self.method
+            && !all.contains(&own)
+        {
+            all.push(own);
+        }
+    }
 }
 
 /// What stood in the path in place of a pattern's names.
@@ -231,9 +313,14 @@ impl<R: Routes, H: Handler> Routes for Route<R, H> {
 pub(crate) struct Params(Vec<(&'static str, String)>);
 
 impl Params {
-    pub(crate) fn get(&self, name: &str) -> &str {
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
         let found = self.0.iter().find(|(known, _)| *known == name);
-        found.map_or("", |(_, value)| value)
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// The last parameter of the pattern.
+    pub(crate) fn last(&self) -> Option<&str> {
+        self.0.last().map(|(_, value)| value.as_str())
     }
 }
 
@@ -280,29 +367,6 @@ fn matches(pattern: &'static str, path: &str) -> Option<Params> {
         }
     }
     None
-}
-
-/// A text with its percent signs decoded; none if what comes out is not UTF-8, or a sign is not followed by two digits.
-fn decode(text: &str) -> Option<String> {
-    if !text.contains('%') {
-        return Some(text.to_owned());
-    }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((&byte, after)) = rest.split_first() {
-        rest = after;
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let [high, low, after @ ..] = rest else {
-            return None;
-        };
-        let digit = |byte: u8| (byte as char).to_digit(16);
-        bytes.push((digit(*high)? << 4 | digit(*low)?) as u8);
-        rest = after;
-    }
-    String::from_utf8(bytes).ok()
 }
 
 impl<R> fmt::Debug for Router<R> {
@@ -371,13 +435,44 @@ mod tests {
         assert_eq!(ask(app, "HEAD", "/a").1, "a");
         assert_eq!(
             ask(app, "DELETE", "/a"),
-            (405, "405 Method Not Allowed\n".into(), Some("GET, POST".into()))
+            (
+                405,
+                "405 Method Not Allowed\n".into(),
+                Some("GET, HEAD, POST, OPTIONS".into())
+            )
         );
         assert_eq!(
             ask(app, "OPTIONS", "/a"),
-            (204, String::new(), Some("GET, POST".into()))
+            (204, String::new(), Some("GET, HEAD, POST, OPTIONS".into()))
         );
-        assert_eq!(ask(app, "HEAD", "/b").0, 405);
+        assert_eq!(
+            ask(app, "HEAD", "/b"),
+            (405, "405 Method Not Allowed\n".into(), Some("DELETE, OPTIONS".into()))
+        );
+        let app = Router::new()
+            .options("/a", |_| "own")
+            .head("/a", |_| "brief")
+            .patch("/a", |_| "patched")
+            .get("/a", |_| "a");
+        for (method, text) in [
+            ("OPTIONS", "own"),
+            ("HEAD", "brief"),
+            ("PATCH", "patched"),
+            ("GET", "a"),
+        ] {
+            assert_eq!(ask(app, method, "/a").1, text);
+        }
+        assert_eq!(ask(app, "PUT", "/a").2, Some("OPTIONS, HEAD, PATCH, GET".into()));
+    }
+
+    #[test]
+    fn options_of_the_whole_server_are_those_of_all_routes() {
+        let app = Router::new().get("/a", |_| "a").post("/b", |_| "b").any("/c", |_| "c");
+        assert_eq!(
+            ask(app, "OPTIONS", "*"),
+            (204, String::new(), Some("GET, HEAD, POST, OPTIONS".into()))
+        );
+        assert_eq!(ask(Router::new(), "OPTIONS", "*").2, Some("OPTIONS".into()));
     }
 
     #[test]

@@ -11,8 +11,10 @@ use crate::body::Body;
 use crate::conn::{Conn, Shared};
 use crate::head::{Framing, RequestHead, Scanner, take_request};
 use crate::limits::Limits;
+use crate::panics;
 use crate::reject::Reject;
 use crate::request::Request;
+use crate::request_id::RequestId;
 use crate::response::{After, Asked, Failure, Response, respond};
 use crate::router::{Handler, Params};
 use crate::trace::Answering;
@@ -58,6 +60,8 @@ impl Around for Alone {
 
 /// Serves one connection until it ends, over any stream: a [`Server`](crate::Server) does this in a process for each
 /// connection. Here for streams that come from elsewhere, and for tests that run natively.
+///
+/// The first call installs a panic hook around the one that the program has, so that a handler that panics answers 500.
 ///
 /// # Examples
 ///
@@ -161,6 +165,8 @@ fn exchange(
         (body, borrowed.peer)
     };
     let method = head.method.clone();
+    let id = RequestId::next();
+    let _watched = panics::watch(conn, asked, id, &head);
     let mut answering = Answering::begin(&method, &head.uri, &head.headers, peer);
     let response = handler.handle(Request {
         method: head.method,
@@ -170,6 +176,7 @@ fn exchange(
         body,
         params: Params::default(),
         peer,
+        id,
     });
     answering.answered(&method, response.status, response.route);
     // A body that could not be read is the client's fault, and what the handler made of half of it is worth nothing.

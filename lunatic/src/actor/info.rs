@@ -10,31 +10,32 @@ use crate::exit::ExitReason;
 use crate::mailbox::tag_of;
 use crate::process::{Monitor, Process, this_process};
 
-/// What [`Actor::handle_info`](super::Actor::handle_info) hears.
+/// Mail that is passed to [`Actor::handle_info`](super::Actor::handle_info).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Info {
-    /// A process that is linked to this one has ended, or a process sent an exit signal: only if this process
-    /// [traps exits](crate::process::trap_exit). The end of the parent is not told: it ends the actor.
+    /// A linked process has exited, or a process has sent an exit signal. Only an actor that [traps
+    /// exits](crate::process::trap_exit) gets this. The exit of the actor's parent is not passed on: it stops the
+    /// actor.
     Exit {
-        /// Who.
+        /// The process that has exited or sent the signal.
         from: Process,
-        /// Why.
+        /// The reason.
         reason: ExitReason,
     },
-    /// A process that this one [monitors](Process::monitor) has ended.
+    /// A process that this one [monitors](Process::monitor) has exited.
     Down {
-        /// Which monitor tells that.
+        /// The monitor, which sends no more mail.
         monitor: Monitor,
-        /// Why.
+        /// The exit reason.
         reason: ExitReason,
     },
-    /// Somebody sent a message that is neither a call nor a cast of this actor.
+    /// A message that is neither a call nor a cast of this actor.
     Message(AnyMessage),
 }
 
-/// A message of any type: what was sent to an [`Address`](crate::Address) of the actor's process, by a timer for one, or
-/// to a group that it is in.
+/// A message whose type is not known yet: it was sent to an [`Address`](crate::Address) of the actor's process, by a
+/// timer for example, or to a group that the process is in.
 ///
 /// # Examples
 ///
@@ -84,20 +85,20 @@ impl AnyMessage {
         Self { tag, bytes }
     }
 
-    /// The message, if it was sent to an [`Address<M>`](crate::Address).
+    /// Decodes the message, if it was sent to an [`Address<M>`](crate::Address).
     ///
     /// # Errors
     ///
-    /// The same message, if it is no `M`.
+    /// The message itself, if it is not an `M`.
     pub fn read<M: Message>(self) -> Result<M, Self> {
         self.read_topic("")
     }
 
-    /// The message, if it was sent to an address of this [topic](crate::Mailbox::topic).
+    /// Decodes the message, if it was sent to an address of this [topic](crate::Mailbox::topic).
     ///
     /// # Errors
     ///
-    /// The same message, if it is no `M`, or of another topic.
+    /// The message itself, if it is not an `M` or has another topic.
     pub fn read_topic<M: Message>(self, topic: &str) -> Result<M, Self> {
         if self.tag != tag_of::<M>(topic) {
             return Err(self);
@@ -106,16 +107,16 @@ impl AnyMessage {
     }
 }
 
-/// Its length: of what type it is can only be asked.
+/// Shows only the length, because the type is not known.
 impl fmt::Debug for AnyMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AnyMessage({} bytes)", self.bytes.len())
     }
 }
 
-/// What an actor of type `A` does with mail that it has no use for.
+/// The default for mail that an actor of type `A` does not handle.
 pub(crate) fn ignore<A>(info: Info) -> Next {
-    // One report tells the programmer; one for each message would be a way to fill somebody's disk.
+    // One report is enough for the programmer; one for each message would let a sender fill the disk.
     static IS_REPORTED: AtomicBool = AtomicBool::new(false);
     if let Info::Message(message) = info
         && !IS_REPORTED.swap(true, Ordering::Relaxed)

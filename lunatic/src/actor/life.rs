@@ -1,4 +1,4 @@
-//! The life of an actor: its start, its loop, its end.
+//! The life cycle of an actor: start, message loop, exit.
 
 use std::time::Instant;
 
@@ -15,14 +15,15 @@ use crate::mailbox::{self, Mail, ReplyTo, unexpected};
 use crate::process::{self, Builder, Monitor, Process, this_process};
 use crate::task;
 
-/// The tag of what an actor begins with. Below 16, so no type of message has it.
+/// The tag of the message with the actor's argument. It is below 16, so no message type has it.
 const ARGS: u64 = 5;
 
-/// How many mails an actor handles before something that is due, if they never end.
+/// How many mails an actor handles before an alarm that is due, if mail keeps coming.
 const MAILS_BEFORE_ALARM: u32 = 256;
 
-/// Starts an actor from the bytes of its arguments. A link that the builder asks for is made when the actor is ready: until
-/// then its end is the result of the start, and must not end a caller that does not trap exits.
+/// Starts an actor from the bytes of its argument. If the builder asks for a link, the link is made once the actor is
+/// ready: until then an exit of the actor is the result of the start, and must not terminate a caller that does not
+/// trap exits.
 pub(super) fn start<A: Actor>(builder: &Builder, args: &[u8]) -> Result<Process, StartError> {
     match builder.unlinked() {
         Some(unlinked) => start_linked::<A>(&unlinked, args, true),
@@ -30,8 +31,8 @@ pub(super) fn start<A: Actor>(builder: &Builder, args: &[u8]) -> Result<Process,
     }
 }
 
-/// Starts an actor from the bytes of its arguments, for a caller that traps exits: a link holds from the spawn on, so that
-/// the actor ends with the caller also while it is not ready.
+/// Starts an actor from the bytes of its argument, for a caller that traps exits. The link holds from the spawn on, so
+/// that the actor exits with the caller even before it is ready.
 pub(crate) fn start_from_bytes<A: Actor>(builder: &Builder, args: &[u8]) -> Result<Process, StartError> {
     start_linked::<A>(builder, args, false)
 }
@@ -47,7 +48,7 @@ fn start_linked<A: Actor>(builder: &Builder, args: &[u8], links_when_ready: bool
             return Err(StartError::Spawn(error));
         }
     };
-    // If it has ended, that is told below.
+    // If the process has exited already, the monitor below reports it.
     let _ = mail::send(process.raw(), ARGS, args);
     let started = mail::receive(&[reference], codes::NO_TIMEOUT, |header, bytes| match header.kind {
         kind::MESSAGE => Ok(()),
@@ -62,27 +63,27 @@ fn start_linked<A: Actor>(builder: &Builder, args: &[u8], links_when_ready: bool
     }
 }
 
-/// The life of an actor's process.
+/// The entry of an actor's process.
 fn run<A: Actor>(ready: ReplyTo<()>, links_when_ready: bool) {
     let args = mail::receive(&[ARGS], codes::NO_TIMEOUT, |_, bytes| decode::<A, A::Args>(bytes));
     let args = args.unwrap_or_else(|refused| unexpected(refused));
     let actor = match A::init(args) {
         Ok(actor) => actor,
         Err(reason) => {
-            // Who starts it gets the reason as the result of the start, not as an exit signal.
+            // The starter gets the reason as the result of the start, not as an exit signal.
             ready.process().unlink();
             process::exit(reason);
         }
     };
     if links_when_ready {
-        // If the caller has ended meanwhile, this process does so too.
+        // If the caller has exited meanwhile, the link makes this process exit too.
         ready.process().link();
     }
     ready.send(());
     live(actor);
 }
 
-/// The life of an actor's process that goes on in this version of the program; called by the host.
+/// The entry of an actor's process that moves to this version of the program; called by the host.
 extern "C" fn resume<A: Actor>() {
     let (saved, from) = code::left();
     match A::code_change(saved, from) {
@@ -96,11 +97,11 @@ extern "C" fn resume<A: Actor>() {
     }
 }
 
-/// Another version waits for the actor: goes on there. Returns if it does not.
+/// Hands the actor over to another version that waits for it. Returns if the actor stays in this version.
 #[cold]
 fn change<A: Actor>(actor: &A) {
     let why = match actor.save() {
-        // Why it stays is told to whoever upgrades.
+        // Whoever upgrades is told why the actor stays.
         Some(Ok(saved)) => return drop(code::hand_over(&saved)),
         Some(Err(error)) => error.to_string(),
         None => format!("`{}` does not save its state", std::any::type_name::<A>()),
@@ -108,24 +109,24 @@ fn change<A: Actor>(actor: &A) {
     host::code::decline(&why);
 }
 
-/// From the first message to the end.
+/// Runs the actor from its first message to its exit.
 fn live<A: Actor>(mut actor: A) {
     if host::code::offer(resume::<A>, lunatic_sys::codes::offer::MAIL) {
-        // It was told before this version came to offer anything.
+        // A change was announced before this version had made its offer.
         change(&actor);
     }
     let reason = handle_all(&mut actor);
     actor.terminate(&reason);
-    // The normal end of a process writes out what was printed.
+    // At a normal exit the output of `print!` is flushed; `process::exit` would skip that.
     if !reason.is_normal() {
         process::exit(reason);
     }
 }
 
-/// Handles what comes, until the actor is to end: the reason.
+/// Handles mail until the actor stops, and returns the reason.
 fn handle_all<A: Actor>(actor: &mut A) -> ExitReason {
     let parent = process::parent();
-    // The mails that were handled while something was due.
+    // How many mails were handled while an alarm was due.
     let mut late = 0;
     loop {
         let timeout_ns = match actor.alarm() {
@@ -136,7 +137,7 @@ fn handle_all<A: Actor>(actor: &mut A) -> ExitReason {
         let next = if late > MAILS_BEFORE_ALARM {
             None
         } else {
-            // Mail of all tags: what no one asks for is not to stay in the mailbox for ever.
+            // Receive mail of every tag: mail that nobody asks for must not stay in the mailbox for ever.
             match mail::receive(&[], timeout_ns, |header, bytes| handle(actor, parent, header, bytes)) {
                 Ok(next) => Some(next),
                 Err(Refused::Empty | Refused::TimedOut) => None,
@@ -159,7 +160,7 @@ fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, byt
         return Next::Continue;
     }
     if header.tag & REFERENCE_BIT != 0 {
-        // All other references are closed before the call that opened them returns.
+        // All other references are closed before the call that opened them returns, so this one belongs to a task.
         task::keep(header, bytes);
         return Next::Continue;
     }
@@ -174,7 +175,8 @@ fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, byt
     }
 }
 
-/// A message to the actor. What is none ends it: it comes from a handle that was made for another type.
+/// Decodes a message to the actor. Bytes that cannot be decoded terminate the actor: they come from a handle that was
+/// made for another type.
 fn decode<A: Actor, T: DeserializeOwned>(bytes: &[u8]) -> T {
     codec::decode::<DefaultCodec, T>(bytes).unwrap_or_else(|error| {
         panic!(

@@ -1,4 +1,4 @@
-//! Why a message was not sent, or none received.
+//! Why a message was not sent or not received.
 
 use std::error::Error;
 use std::fmt;
@@ -14,21 +14,22 @@ fn unexpected(refused: Refused) -> ! {
     panic!("the host refused a call on a channel: {refused:?}")
 }
 
-/// Declares an error of sending: what all of them have, and the one variant that differs.
+/// Declares an error of sending: the variants that all of them have, and the one that differs.
 macro_rules! send_error {
     ($(#[$doc:meta])* $name:ident, $(#[$own_doc:meta])* $own:ident: $text:literal) => {
         $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum $name<T> {
             $(#[$own_doc])*
             $own(T),
-            /// The process that made the channel has ended.
+            /// The channel is closed: the process that made it has exited.
             Closed(T),
-            /// The handle was never given out by the host.
+            /// The host never gave out the handle.
             Invalid(T),
-            /// The host has no room for the message; the text says what it ran out of.
+            /// The host has no room for the message; the text names the limit.
             Limit(T, String),
-            /// The message cannot be written in the channel's format, or has more than 256 MiB in it.
+            /// The message cannot be encoded in the format of the channel, or its bytes exceed 256 MiB.
             Encode(T, EncodeError),
         }
 
@@ -44,7 +45,7 @@ macro_rules! send_error {
                 }
             }
 
-            /// The message that was not sent.
+            /// Returns the message that was not sent.
             pub fn into_message(self) -> T {
                 match self {
                     Self::$own(message)
@@ -68,7 +69,7 @@ macro_rules! send_error {
             }
         }
 
-        /// Leaves out the message, which need not be [`Debug`](fmt::Debug).
+        /// Omits the message, which may not implement [`Debug`](fmt::Debug).
         impl<T> fmt::Debug for $name<T> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str(match self {
@@ -84,7 +85,7 @@ macro_rules! send_error {
         impl<T> Error for $name<T> {
             fn source(&self) -> Option<&(dyn Error + 'static)> {
                 match self {
-                    // The error itself is shown in its place.
+                    // `Display` shows this error itself, so its source comes next.
                     Self::Encode(_, error) => error.source(),
                     _ => None,
                 }
@@ -94,32 +95,34 @@ macro_rules! send_error {
 }
 
 send_error! {
-    /// Why [`try_send`](crate::Channel::try_send) did not send. Each variant gives the message back.
+    /// Why [`try_send`](crate::Channel::try_send) did not send the message. Each variant gives the message back.
     TrySendError,
     /// The channel holds as many messages as its bound allows.
     Full: "the channel is full"
 }
 
 send_error! {
-    /// Why [`send_timeout`](crate::Channel::send_timeout) did not send. Each variant gives the message back.
+    /// Why [`send_timeout`](crate::Channel::send_timeout) did not send the message. Each variant gives the message
+    /// back.
     SendTimeoutError,
-    /// The channel was full all the time.
+    /// The channel was full until the timeout passed.
     TimedOut: "the channel was full until the timeout passed"
 }
 
-/// Declares an error of receiving: what all of them have, and the one variant that differs.
+/// Declares an error of receiving: the variants that all of them have, and the one that differs.
 macro_rules! receive_error {
     ($(#[$doc:meta])* $name:ident $(, $(#[$extra_doc:meta])* $extra:ident from $refused:ident: $text:literal)?) => {
         $(#[$doc])*
-        #[derive(Debug)]
+        #[derive(Clone, Debug, PartialEq, Eq)]
         #[non_exhaustive]
         pub enum $name {
             $($(#[$extra_doc])* $extra,)?
-            /// The process that made the channel has ended: no message will ever come.
+            /// The channel is closed: the process that made it has exited, so no message will ever come.
             Closed,
-            /// The handle was never given out by the host.
+            /// The host never gave out the handle.
             Invalid,
-            /// There was a message, but it is none of the channel's type. It is gone; the channel works on.
+            /// There was a message, but it is not of the channel's type. The message is lost; the channel goes on
+            /// working.
             Decode(DecodeError),
         }
 
@@ -149,7 +152,7 @@ macro_rules! receive_error {
         impl Error for $name {
             fn source(&self) -> Option<&(dyn Error + 'static)> {
                 match self {
-                    // The error itself is shown in its place.
+                    // `Display` shows this error itself, so its source comes next.
                     Self::Decode(error) => error.source(),
                     _ => None,
                 }
@@ -159,21 +162,21 @@ macro_rules! receive_error {
 }
 
 receive_error! {
-    /// Why [`receive_checked`](crate::Channel::receive_checked) has no message.
+    /// Why [`receive_checked`](crate::Channel::receive_checked) did not return a message.
     ReceiveError
 }
 
 receive_error! {
-    /// Why [`try_receive`](crate::Channel::try_receive) has no message.
+    /// Why [`try_receive`](crate::Channel::try_receive) did not return a message.
     TryReceiveError,
     /// The channel is empty.
     Empty from Empty: "the channel is empty"
 }
 
 receive_error! {
-    /// Why [`receive_timeout`](crate::Channel::receive_timeout) has no message.
+    /// Why [`receive_timeout`](crate::Channel::receive_timeout) did not return a message.
     ReceiveTimeoutError,
-    /// The channel was empty all the time.
+    /// No message came before the timeout passed.
     TimedOut from TimedOut: "no message came before the timeout passed"
 }
 
@@ -182,7 +185,7 @@ mod tests {
     use super::*;
     use crate::codec::{self, DefaultCodec, Scratch};
 
-    /// Something that serde refuses to write.
+    /// A value that serde refuses to serialize.
     struct Unwritable;
 
     impl serde::Serialize for Unwritable {
@@ -231,6 +234,22 @@ mod tests {
         let error = TrySendError::Encode((), error);
         assert!(error.to_string().contains("Unwritable"), "{error}");
         assert!(error.source().unwrap().to_string().contains("not today"));
+    }
+
+    #[test]
+    fn errors_can_be_cloned_and_compared() {
+        let error = |bytes: &[u8]| codec::decode::<DefaultCodec, u32>(bytes).unwrap_err();
+        let one = TryReceiveError::Decode(error(&[]));
+        assert_eq!(one.clone(), one);
+        assert_eq!(one, TryReceiveError::Decode(error(&[])));
+        assert_ne!(one, TryReceiveError::Decode(error(&[1])));
+        assert_ne!(one, TryReceiveError::Empty);
+        let encode = || codec::encode::<DefaultCodec, _>(&Unwritable, &mut Scratch::new()).unwrap_err();
+        assert_eq!(
+            TrySendError::Encode(7, encode()),
+            TrySendError::Encode(7, encode()).clone()
+        );
+        assert_ne!(TrySendError::Full(7), TrySendError::Full(8));
     }
 
     #[test]

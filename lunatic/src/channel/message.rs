@@ -1,12 +1,14 @@
-//! What can be sent.
+//! The types of messages.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// A type whose values can be sent. Nothing to implement: all types that serde can write and read are messages.
+/// A type whose values can be sent. Do not implement this trait: every type that serde can serialize and deserialize is
+/// a message.
 ///
-/// Sender and receiver have no memory in common, so a message is written as bytes in one and read in the other. It must
-/// therefore own all it has: `String` is a message, `&str` is not, since the text it refers to stays behind.
+/// Sender and receiver have no memory in common: a message is written as bytes by the sender and read by the receiver.
+/// Therefore it must own all its data: `String` is a message, `&str` is not, because the text that it refers to stays
+/// with the sender.
 ///
 /// # Examples
 ///
@@ -29,8 +31,21 @@ use serde::de::DeserializeOwned;
     note = "add `#[derive(serde::Serialize, serde::Deserialize)]` to a type of your own (with the crate `serde` and its \
             feature `derive`); send what owns its data, such as `String` in place of `&str`"
 )]
-pub trait Message: Serialize + DeserializeOwned + 'static {}
+pub trait Message: Sendable {}
 
-// Without this attribute the compiler explains the blanket implementation and leaves out the text above.
+// Without this attribute the compiler explains the blanket implementation and omits the text above.
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned + 'static> Message for T {}
+
+/// What is required of messages where they are sent and received: every [`Message`] is `Sendable`, and nothing else is.
+///
+/// It exists only for clear errors: a type that is no message is explained in full where its channel is made, and briefly
+/// where the channel is used.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be sent or received: it is no message",
+    label = "not a message: see the error where the channel is made"
+)]
+pub trait Sendable: Serialize + DeserializeOwned + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + 'static> Sendable for T {}

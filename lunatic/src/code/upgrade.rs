@@ -1,4 +1,4 @@
-//! Upgrades that a program begins itself.
+//! Upgrades that a program starts itself.
 
 use std::error::Error;
 use std::fmt;
@@ -10,15 +10,17 @@ use super::Version;
 use crate::Module;
 use crate::host;
 
-/// Brings the running system to another version of its program, as `lunatic upgrade` does from outside.
+/// Moves the running system to another version of its program, as `lunatic upgrade` does from outside.
 ///
-/// It goes on beside the processes: it first finds out which kinds of process the version can have, by letting it read a state of
-/// each; then a few processes change and are watched, and then the others. If something goes wrong before all have changed, those
-/// that have go back. A process needs the right [`Upgrade`](crate::rights::Right::Upgrade) for that; one that has fewer
-/// rights than the main process changes only processes that have its rights or less.
+/// The upgrade runs beside the processes. It first finds out which kinds of process the new version can take over, by
+/// letting it read one state of each kind. Then a few processes (the *canaries*) change and are watched, and then all
+/// others change. If something fails before all have changed, those that have changed go back.
 ///
-/// One upgrade of a system goes on at a time. Another one, from outside or of a process with more rights than the one that began
-/// it, takes precedence: what this one has changed goes back first.
+/// A process needs the right [`Upgrade`](crate::rights::Right::Upgrade) to begin an upgrade. If it has fewer rights
+/// than the main process, it changes only processes that have the same rights as it or fewer.
+///
+/// Only one upgrade of a system runs at a time. An upgrade that is begun from outside, or by a process with more rights
+/// than the one that began the current upgrade, takes precedence: the current one is rolled back first.
 ///
 /// # Examples
 ///
@@ -43,7 +45,7 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
-    /// An upgrade in which one process changes first and is watched for ten seconds.
+    /// An upgrade with one canary that is watched for ten seconds.
     pub fn new() -> Self {
         Self::default()
     }
@@ -59,54 +61,58 @@ impl Upgrade {
         self.set(name, time.as_secs_f64())
     }
 
-    /// Changes nothing: for each kind of process the version reads the state of one, and the report says what came of it.
+    /// Only rehearses: changes nothing and lets the new version read the state of one process of each kind, and
+    /// reports the results.
     pub fn rehearse(self) -> Self {
         self.set("rehearse", "yes")
     }
 
-    /// Goes on though some kinds of processes cannot change; they stay as they are.
+    /// Goes on even if some kinds of processes cannot change; those stay as they are.
     pub fn partial(self) -> Self {
         self.set("partial", "yes")
     }
 
-    /// So many processes change first and are watched; with 0, all change at once.
+    /// Sets how many processes change first and are watched. With 0, all change without a canary phase.
     pub fn canaries(self, count: usize) -> Self {
         self.set("canary", count)
     }
 
-    /// So many of a hundred, and at least one, change first and are watched. From 0 to 100, or the upgrade is not begun.
+    /// Sets what percentage of the processes, but at least one process, changes first and is watched. If it is not from
+    /// 0 to 100, [`begin`](Self::begin) fails.
     pub fn canary_percent(self, percent: f64) -> Self {
         self.set("canary", format_args!("{percent}%"))
     }
 
-    /// Those change first and are watched that have `part` in a registered name, or in the name of the function that they began with.
+    /// Makes those processes change first that have `part` in a registered name, or in the name of the function that
+    /// they started with.
     pub fn canaries_named(self, part: &str) -> Self {
         self.set("canary", format_args!("name:{part}"))
     }
 
-    /// For how long those that change first are watched; 10 s if nothing is said. If one of them fails, if its mailbox grows, or if
-    /// processes of the new version fail at more than twice the rate of the others, all go back. At most a day.
+    /// Sets how long the processes that change first are watched. The default is 10 s, the maximum a day. If one of
+    /// them fails, if its mailbox grows, or if processes of the new version fail at more than twice the rate of the
+    /// others, all go back.
     pub fn watch(self, time: Duration) -> Self {
         self.set_seconds("watch", time)
     }
 
-    /// How long an instance may take to read the state of a process; 5 s if nothing is said. At most a day.
+    /// Sets how long an instance may take to read the state of a process. The default is 5 s, the maximum a day.
     pub fn limit(self, time: Duration) -> Self {
         self.set_seconds("limit", time)
     }
 
-    /// How long processes are waited for that do not come to their point of change; 60 s if nothing is said. They change
-    /// later, when they do. At most a day.
+    /// Sets how long the upgrade waits for processes that do not reach their point of change. The default is 60 s, the
+    /// maximum a day. After that they still change when they reach it.
     pub fn patience(self, time: Duration) -> Self {
         self.set_seconds("patience", time)
     }
 
-    /// Children change before their parents, and not after them.
+    /// Makes children change before their parents. By default they change after them.
     pub fn children_first(self) -> Self {
         self.set("children-first", "yes")
     }
 
-    /// Begins.
+    /// Begins the upgrade.
     ///
     /// # Errors
     ///
@@ -123,99 +129,101 @@ impl Upgrade {
             Err(codes::BAD_CONFIG) => Err(UpgradeError::Settings(host::text())),
             Err(codes::BAD_MODULE) => Err(UpgradeError::Module(host::text())),
             Err(codes::LIMIT) => Err(UpgradeError::Limit(host::text())),
-            Err(codes::CLOSED) => Err(UpgradeError::Module("who compiled the module has ended".into())),
+            Err(codes::CLOSED) => Err(UpgradeError::Module(
+                "the process that compiled the module has ended".into(),
+            )),
             Err(code) => panic!("this is no handle of a module: {code}"),
         }
     }
 }
 
-/// An upgrade that was begun. A copy stands for the same one.
+/// An upgrade that was begun. Copies stand for the same upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UpgradeUnderWay {
     number: i32,
 }
 
 impl UpgradeUnderWay {
-    /// How it stands. `None` if another upgrade has been begun since.
+    /// Returns the current state of the upgrade; `None` if another upgrade has been begun since.
     #[must_use]
     pub fn report(self) -> Option<UpgradeReport> {
         Some(UpgradeReport::read(&host::code::upgrade_report(self.number)?))
     }
 
-    /// Waits until nothing more will happen, and tells what has. `None` if another upgrade has been begun since.
+    /// Waits until the upgrade is over, and returns its report; `None` if another upgrade has been begun since.
     ///
-    /// A process that waits here does not come to its own point of change meanwhile: it changes afterwards.
+    /// While a process waits here, it does not reach its own point of change: it changes afterwards.
     #[must_use = "it says whether the system was upgraded"]
     pub fn wait(self) -> Option<UpgradeReport> {
         host::code::upgrade_wait(self.number, None);
         self.report()
     }
 
-    /// As [`wait`](Self::wait), but not for longer than this: the report may be one of an upgrade that still goes on.
+    /// Waits as [`wait`](Self::wait) does, for at most `timeout`. The report may be that of an upgrade that is still
+    /// running.
     #[must_use = "it says whether the system was upgraded"]
     pub fn wait_timeout(self, timeout: Duration) -> Option<UpgradeReport> {
         host::code::upgrade_wait(self.number, Some(timeout));
         self.report()
     }
 
-    /// Takes back what it has changed. Nothing happens if it is over.
+    /// Rolls the upgrade back. If it is over, nothing happens.
     pub fn cancel(self) {
         host::code::upgrade_cancel(self.number);
     }
 }
 
-/// How an upgrade stands.
+/// The state of an upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UpgradeReport {
     /// The version that was current before.
     pub from: Version,
-    /// The version that the processes are brought to.
+    /// The version that the processes move to.
     pub to: Version,
-    /// What it does.
+    /// The phase.
     pub phase: Phase,
-    /// Why it was refused, or goes back.
+    /// Why the upgrade was refused, or is rolled back.
     pub why: Option<String>,
-    /// Processes that run the version.
+    /// The number of processes that run the new version.
     pub changed: usize,
-    /// Processes that stay in theirs, because it was tried and did not work.
+    /// The number of processes that stay in their version, because their change was tried and failed.
     pub kept: usize,
-    /// Why, of the first of them: a text that names the process, and one that says why.
+    /// The first of these failures: each a text that names the process, and the reason.
     pub refusals: Vec<(String, String)>,
-    /// Processes that have not come to their point of change, and change when they do.
+    /// The number of processes that have not reached their point of change, and change when they do.
     pub waiting: usize,
-    /// Processes that have no point of change: they stay in their version to their end.
+    /// The number of processes without a point of change, which stay in their version until they exit.
     pub without_point: usize,
-    /// What can change, and what not.
+    /// Which kinds of processes can change.
     pub kinds: Vec<Kind>,
-    /// How long processes stood still: half of them no longer than the first, 99 of a hundred no longer than the second, and none
-    /// longer than the third.
+    /// How long processes were stopped while they changed: median, 99th percentile and maximum.
     pub pauses: [Duration; 3],
-    /// How long it took, or takes.
+    /// How long the upgrade took, or has taken so far.
     pub time: Duration,
 }
 
-/// What an upgrade does.
+/// The phase of an upgrade.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Phase {
-    /// The version is compared with what runs, and reads the state of one process of each kind.
+    /// The new version is compared with the running one, and reads the state of one process of each kind.
     Checking,
-    /// The first processes change.
+    /// The canaries change.
     Canary,
-    /// These are watched.
+    /// The canaries are watched.
     Watching,
     /// The others change.
     Changing,
-    /// All is done.
+    /// The upgrade has been carried out.
     Done,
-    /// It was checked, and that is all that was asked for.
+    /// It was a rehearsal, which is over.
     Rehearsed,
-    /// Nothing was changed.
+    /// It was refused; nothing was changed.
     Refused,
-    /// All that had changed goes back.
+    /// All processes that had changed are going back.
     RollingBack,
-    /// All that had changed has gone back.
+    /// All processes that had changed have gone back.
     RolledBack,
 }
 
@@ -246,7 +254,7 @@ impl Phase {
         }
     }
 
-    /// Whether nothing more will happen.
+    /// Returns whether the upgrade is over.
     #[must_use]
     pub fn is_over(self) -> bool {
         matches!(self, Self::Done | Self::Rehearsed | Self::Refused | Self::RolledBack)
@@ -259,17 +267,17 @@ impl fmt::Display for Phase {
     }
 }
 
-/// Processes that go on at the same function.
+/// The processes that go on in the same function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Kind {
     /// The function.
     pub entry: String,
-    /// How many there are.
+    /// The number of processes.
     pub processes: usize,
-    /// The version has read the state of one of them.
+    /// Whether the new version has read the state of one of them.
     pub is_tried: bool,
-    /// Why the version cannot have them, if it cannot.
+    /// Why the new version cannot take them over; `None` if it can.
     pub misfit: Option<String>,
 }
 
@@ -287,7 +295,7 @@ impl Kind {
 }
 
 impl UpgradeReport {
-    /// Reads what the host has written, and passes over what it does not know.
+    /// Reads the host's report, and ignores entries that it does not know.
     fn read(text: &str) -> Self {
         let mut report = Self {
             from: Version(0),
@@ -340,26 +348,26 @@ impl UpgradeReport {
     }
 }
 
-/// Why an upgrade was not begun.
+/// Why an upgrade could not be begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum UpgradeError {
-    /// The process does not have the right [`Upgrade`](crate::rights::Right::Upgrade).
+    /// The process does not have the right [`Upgrade`](crate::rights::Right::Upgrade); the text explains it.
     Denied(String),
-    /// Another upgrade of the system goes on.
+    /// Another upgrade of the system is running.
     Busy,
-    /// A setting makes no sense; the text says which, and what is expected.
+    /// A setting is invalid; the text says which, and what is expected.
     Settings(String),
-    /// The module is gone, or cannot be compiled for all that it needs.
+    /// The module does not exist any more, or cannot be compiled; the text gives the reason.
     Module(String),
-    /// The process cannot pay for the compiled module, or the machine refused a thread.
+    /// The process cannot pay for the compiled module, or the machine refused a thread; the text says which.
     Limit(String),
 }
 
 impl fmt::Display for UpgradeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Busy => f.write_str("another upgrade of this program goes on"),
+            Self::Busy => f.write_str("another upgrade of this program is running"),
             Self::Denied(why) | Self::Settings(why) | Self::Module(why) | Self::Limit(why) => f.write_str(why),
         }
     }

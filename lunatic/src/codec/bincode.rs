@@ -9,14 +9,14 @@ use serde::de::DeserializeOwned;
 
 use super::{Cause, Codec, Scratch, TooLarge, trailing};
 
-/// The compact and fast format of the crate `bincode`: little-endian numbers of fixed size, lengths as `u64`.
+/// The compact and fast format of the crate `bincode`, with little-endian numbers of fixed size and lengths as `u64`.
 ///
-/// The format does not describe itself: sender and receiver must have the same type. `#[serde(untagged)]`,
-/// `#[serde(tag = …)]` and `#[serde(flatten)]` need a format that does, such as `Json`.
+/// The format is not self-describing: sender and receiver must use the same type. `#[serde(untagged)]`,
+/// `#[serde(tag = …)]` and `#[serde(flatten)]` need a self-describing format, such as `Json`.
 #[derive(Clone, Copy, Debug)]
 pub enum Bincode {}
 
-/// Messages up to this length are small, in bytes: what is received without the heap.
+/// Messages up to this length are small, in bytes. They are received without the heap.
 const SMALL: usize = 512;
 /// Messages up to this length are medium, in bytes. Longer ones are large.
 const MEDIUM: usize = 1 << 20;
@@ -32,9 +32,10 @@ impl Codec for Bincode {
         }
     }
 
-    // Damaged bytes may say that a string of 4 GB follows, and bincode makes room before it looks. It can be given a
-    // limit for what a value may take, as part of the configuration's type: so there is one for each of three sizes. A
-    // value takes exactly as many bytes as it was written with, so a limit stops nothing that is right.
+    // Damaged bytes may claim that a string of 4 GB follows, and bincode allocates before it checks. It accepts a limit
+    // for the size of a value, but as part of the type of its configuration; so there is one configuration for each of
+    // three sizes. A value takes exactly as many bytes as it was written with, so the limit never rejects a valid
+    // message.
     #[inline]
     fn decode<T: DeserializeOwned>(from: &[u8]) -> Result<T, Cause> {
         let len = from.len();
@@ -57,7 +58,7 @@ fn decode_all<T: DeserializeOwned>(from: &[u8], config: impl Config) -> Result<T
     }
 }
 
-/// Says in words what bincode says with the names of its variants, as far as it happens with serde's types.
+/// Replaces bincode's errors, which name its variants, by texts, for all errors that occur with serde's types.
 #[cold]
 fn encode_cause(error: EncodeError) -> Cause {
     match error {
@@ -67,7 +68,7 @@ fn encode_cause(error: EncodeError) -> Cause {
     }
 }
 
-/// As [`encode_cause`].
+/// Does the same as [`encode_cause`].
 #[cold]
 fn decode_cause(error: DecodeError) -> Cause {
     match error {
@@ -75,11 +76,11 @@ fn decode_cause(error: DecodeError) -> Cause {
         DecodeError::Other(reason) => reason.into(),
         DecodeError::UnexpectedEnd { .. } => "it ends too early".into(),
         DecodeError::LimitExceeded | DecodeError::OutsideUsizeRange(_) => {
-            "a length in it is larger than all of it".into()
+            "a length in it is larger than the whole message".into()
         }
         DecodeError::Utf8 { inner } => inner.into(),
-        DecodeError::InvalidBooleanValue(byte) => format!("{byte} stands where 0 or 1 means a `bool`").into(),
-        DecodeError::InvalidCharEncoding(_) => "something stands where a `char` should that is none".into(),
+        DecodeError::InvalidBooleanValue(byte) => format!("a `bool` in it is {byte}, which is neither 0 nor 1").into(),
+        DecodeError::InvalidCharEncoding(_) => "a `char` in it is invalid".into(),
         error => error.into(),
     }
 }
@@ -162,13 +163,13 @@ mod tests {
             assert_eq!(error.source().unwrap().to_string(), reason);
         }
         check::<u32>(&[1, 2], "it ends too early");
-        check::<String>(&[255; 8], "a length in it is larger than all of it");
+        check::<String>(&[255; 8], "a length in it is larger than the whole message");
         check::<String>(
             &[1, 0, 0, 0, 0, 0, 0, 0, 255],
             "invalid utf-8 sequence of 1 bytes from index 0",
         );
-        check::<bool>(&[7], "7 stands where 0 or 1 means a `bool`");
-        check::<char>(&[255], "something stands where a `char` should that is none");
+        check::<bool>(&[7], "a `bool` in it is 7, which is neither 0 nor 1");
+        check::<char>(&[255], "a `char` in it is invalid");
         check::<Result<u8, u8>>(&[9, 0, 0, 0, 0], "invalid value: integer `9`, expected `Ok` or `Err`");
     }
 
@@ -177,7 +178,7 @@ mod tests {
         let error = decode::<Bincode, u32>(&[0; 7]).unwrap_err();
         assert_eq!(
             std::error::Error::source(&error).unwrap().to_string(),
-            "left over behind it: 3 bytes"
+            "left over after it: 3 bytes"
         );
     }
 }

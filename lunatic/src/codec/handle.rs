@@ -1,5 +1,5 @@
-//! How handles are written: as one number of 16 bytes, which costs half of what two cost; as two in formats that people
-//! read, which have no numbers so large.
+//! How handles are written: as one number of 16 bytes, which costs half as much as two numbers; and as two numbers in
+//! formats for people, which have no integers of this size.
 
 use lunatic_sys::layout::RawHandle;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};

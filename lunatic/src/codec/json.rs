@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Cause, Codec, Scratch};
 
-/// JSON text: readable, describes itself, slower than [`Bincode`](super::Bincode).
+/// JSON text: readable and self-describing, but slower than [`Bincode`](super::Bincode).
 #[derive(Clone, Copy, Debug)]
 pub enum Json {}
 

@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use super::{Cause, Codec, Scratch, trailing};
 
-/// MessagePack: compact, describes itself, known to most languages.
+/// MessagePack: compact, self-describing, and supported by most languages.
 ///
-/// Handles of processes and channels are 16 bytes in it: the key and then the id, both big-endian.
+/// Handles of processes and channels are written as 16 bytes: first the key, then the id, both big-endian.
 #[derive(Clone, Copy, Debug)]
 pub enum MsgPack {}
 

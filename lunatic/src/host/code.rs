@@ -1,4 +1,4 @@
-//! The imports about versions of the code.
+//! The imports for code upgrades.
 
 use std::time::Duration;
 
@@ -7,13 +7,15 @@ use lunatic_sys::{code, codes, process};
 
 use super::text;
 
-/// Offers a point of change; `heard` is how the process hears of a version that waits. True if one does.
+/// Offers a point of change; `heard` is how the process is notified of a version that waits for it. True if one is
+/// waiting.
 pub(crate) fn offer(entry: extern "C" fn(), heard: i32) -> bool {
     // SAFETY: the import takes numbers only.
     unsafe { code::offer(entry as usize, heard) == 1 }
 }
 
-/// Goes on in the version that waits. Returns only if it does not: why, if there was one.
+/// Hands the process over to the version that waits. Returns only if the process stays; with the reason, if a version
+/// was waiting.
 pub(crate) fn change(state: &[u8]) -> Option<String> {
     // SAFETY: `state` is readable for its length.
     match unsafe { code::change(state.as_ptr(), state.len()) } {
@@ -22,29 +24,29 @@ pub(crate) fn change(state: &[u8]) -> Option<String> {
     }
 }
 
-/// The state that was left to this instance.
+/// The state that the other version left to this instance.
 pub(crate) fn left() -> Vec<u8> {
     // SAFETY: the import takes nothing.
     let mut bytes = vec![std::mem::MaybeUninit::uninit(); unsafe { process::captured_len() }];
     super::captured_into(&mut bytes);
-    // SAFETY: the host has written all of them.
+    // SAFETY: the host has written all bytes.
     unsafe { bytes.assume_init_ref() }.to_vec()
 }
 
-/// The state has been read: the process goes on here.
+/// Tells the host that the state has been read: the process goes on in this version.
 pub(crate) fn accept() {
     // SAFETY: the import takes nothing.
     let _ = unsafe { code::accept() };
 }
 
-/// The process goes on where it comes from.
+/// Tells the host that the state cannot be read: the process goes on in the other version.
 pub(crate) fn refuse(why: &str) -> ! {
     // SAFETY: `why` is readable for its length.
     unsafe { code::refuse(why.as_ptr(), why.len()) };
     unreachable!("the host does not return from this");
 }
 
-/// The process stays as it is.
+/// Tells the host that the process does not change.
 pub(crate) fn decline(why: &str) {
     // SAFETY: `why` is readable for its length.
     unsafe { code::decline(why.as_ptr(), why.len()) }
@@ -56,32 +58,32 @@ pub(crate) fn version() -> u32 {
     unsafe { code::version() }.cast_unsigned()
 }
 
-/// The number of the version that is current.
+/// The number of the current version.
 pub(crate) fn current() -> u32 {
     // SAFETY: the import takes nothing.
     unsafe { code::current() }.cast_unsigned()
 }
 
-/// Begins an upgrade: its number, or the code that says why not.
+/// Begins an upgrade. Returns its number, or the error code.
 pub(crate) fn upgrade(module: RawHandle, settings: &str) -> Result<i32, i32> {
     // SAFETY: `settings` is readable for its length.
     let number = unsafe { code::upgrade(module.id, module.key, settings.as_ptr(), settings.len()) };
     if number > 0 { Ok(number) } else { Err(number) }
 }
 
-/// How an upgrade stands, as text; `None` if that cannot be told (any more).
+/// The report of an upgrade, as text; `None` if there is none (any more).
 pub(crate) fn upgrade_report(number: i32) -> Option<String> {
     // SAFETY: the import takes a number.
     (unsafe { code::report(number) } == codes::OK).then(text)
 }
 
-/// Waits for the end of an upgrade; false if it was too late.
+/// Waits until an upgrade is over; false if the timeout passed first.
 pub(crate) fn upgrade_wait(number: i32, timeout: Option<Duration>) -> bool {
     // SAFETY: the import takes numbers.
     unsafe { code::wait(number, timeout.map_or(codes::NO_TIMEOUT, super::timeout_ns)) != codes::TIMED_OUT }
 }
 
-/// Has an upgrade go back.
+/// Rolls an upgrade back.
 pub(crate) fn upgrade_cancel(number: i32) {
     // SAFETY: the import takes a number.
     let _ = unsafe { code::cancel(number) };

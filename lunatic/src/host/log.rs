@@ -1,15 +1,15 @@
-//! The imports about records, and what has a process log from its beginning.
+//! The imports for log records, and the constructor that installs the logger in each process.
 
 use lunatic_sys::log;
 
-/// The most verbose level that is logged of a target, or of any if it is empty. A long target is cut.
+/// The most verbose level that is logged for a target, or for any target if `target` is empty. A long target is cut.
 pub(crate) fn level(target: &str) -> i32 {
     let target = &target[..target.floor_char_boundary(log::TARGET_LEN_MAX)];
     // SAFETY: `target` is readable for its length.
     unsafe { log::level(target.as_ptr(), target.len()) }
 }
 
-/// Logs a record. That one was dropped is counted by the host, and there is nobody else to tell.
+/// Logs a record. If it is dropped, the host counts that; the guest has nobody to report it to.
 pub(crate) fn record(record: &[u8]) {
     // SAFETY: `record` is readable for its length.
     let _ = unsafe { log::record(record.as_ptr(), record.len()) };
@@ -19,14 +19,14 @@ extern "C" fn install() {
     crate::log::install();
 }
 
-/// Constructors run at the beginning of each process, however it begins: so no program has to install anything.
+/// Constructors run at the start of each process, however it was spawned, so programs do not have to install anything.
 #[cfg(target_arch = "wasm32")]
 #[used]
-// SAFETY: the linker takes functions without arguments and results from this section.
+// SAFETY: the linker expects functions without parameters and results in this section.
 #[unsafe(link_section = ".init_array")]
 static AT_THE_BEGINNING: extern "C" fn() = install;
 
-/// Has the linker take this file, and with it the constructor, wherever it takes what calls this function.
+/// Makes the linker include this file, and with it the constructor, wherever it includes a caller of this function.
 #[cold]
 pub(crate) fn keep() {
     static KEEP: extern "C" fn() = install;

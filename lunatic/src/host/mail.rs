@@ -1,4 +1,4 @@
-//! The imports about mailboxes, names and timers.
+//! The imports for mailboxes, names and timers.
 
 use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,7 +8,7 @@ use lunatic_sys::{codes, mailbox, registry, timer};
 
 use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, put_if_long, read_message, woke};
 
-/// Appends a message to the mailbox of a process.
+/// Sends a message to the mailbox of a process.
 #[inline]
 pub(crate) fn send(to: RawHandle, tag: u64, message: &[u8]) -> Result<(), Refused> {
     put_if_long(message)?;
@@ -16,10 +16,10 @@ pub(crate) fn send(to: RawHandle, tag: u64, message: &[u8]) -> Result<(), Refuse
     check(unsafe { mailbox::send(to.id, to.key, tag, message.as_ptr(), message.len()) }).map(drop)
 }
 
-/// The reference that the last call opened for the next one, or 0.
+/// The reference that the last call opened for the next call, or 0.
 static NEXT_REFERENCE: AtomicU64 = AtomicU64::new(0);
 
-/// A reference for a call.
+/// Returns a reference for a call.
 #[inline]
 pub(crate) fn reference_for_call() -> u64 {
     match NEXT_REFERENCE.swap(0, Ordering::Relaxed) {
@@ -28,7 +28,7 @@ pub(crate) fn reference_for_call() -> u64 {
     }
 }
 
-/// Closes the reference that the last call opened for the next one: this instance makes none.
+/// Closes the reference that the last call opened for the next call, because this instance makes no more calls.
 pub(crate) fn forget_reference() {
     match NEXT_REFERENCE.swap(0, Ordering::Relaxed) {
         0 => {}
@@ -52,7 +52,7 @@ pub(crate) fn close(reference: u64) {
     unsafe { mailbox::close(reference) }
 }
 
-/// Takes the oldest mail with one of these tags, and hands it to `read`.
+/// Receives the oldest mail with one of these tags, and passes it to `read`.
 #[inline]
 pub(crate) fn receive<R>(tags: &[u64], timeout_ns: u64, read: impl FnOnce(&Header, &[u8]) -> R) -> Result<R, Refused> {
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
@@ -73,14 +73,14 @@ pub(crate) fn receive<R>(tags: &[u64], timeout_ns: u64, read: impl FnOnce(&Heade
     Ok(read_message(&inline, len, |bytes| read(&header, bytes)))
 }
 
-/// How a call ended.
+/// The outcome of a call.
 pub(crate) enum Called<R> {
     Answered(R),
-    /// The callee has ended, with these reason bytes.
+    /// The callee has exited, with this encoded reason.
     Gone(Vec<u8>),
 }
 
-/// Sends a request and waits for what comes under the reference, which is closed then.
+/// Sends a request and waits for mail under the reference, which is closed then.
 #[inline]
 pub(crate) fn call<R>(
     to: RawHandle,
@@ -91,7 +91,7 @@ pub(crate) fn call<R>(
     read: impl FnOnce(&[u8]) -> R,
 ) -> Result<Called<R>, Refused> {
     if let Err(refused) = put_if_long(request) {
-        // It is as good as a call that was refused: the reference is used up.
+        // This counts as a call that was refused: the reference is used up.
         close(reference);
         return Err(refused);
     }
@@ -113,7 +113,7 @@ pub(crate) fn call<R>(
     woke();
     let unused = NEXT_REFERENCE.swap(reference, Ordering::Relaxed);
     if unused != 0 {
-        // A call was made while the request of this one was.
+        // Another call was made while the request of this call was being made.
         close(unused);
     }
     if code == codes::GONE {
@@ -123,7 +123,7 @@ pub(crate) fn call<R>(
     Ok(Called::Answered(read_message(&inline, len, read)))
 }
 
-/// Waits until something can be received from one of the sources: its index.
+/// Waits until one of the sources is ready, and returns its index.
 pub(crate) fn select(sources: &[Source], timeout_ns: u64) -> Result<usize, Refused> {
     // SAFETY: `sources` is readable for its length, and the tags in it for theirs, see `Select`.
     let code = unsafe { mailbox::select(sources.as_ptr(), sources.len(), timeout_ns) };
@@ -131,7 +131,7 @@ pub(crate) fn select(sources: &[Source], timeout_ns: u64) -> Result<usize, Refus
     check(code)
 }
 
-/// Gives a name. False if another process has it.
+/// Registers a name. False if another process has it.
 pub(crate) fn register(name: &str, process: RawHandle) -> Result<bool, Refused> {
     // SAFETY: `name` is readable for its length.
     match unsafe { registry::register(name.as_ptr(), name.len(), process.id, process.key) } {
@@ -140,13 +140,13 @@ pub(crate) fn register(name: &str, process: RawHandle) -> Result<bool, Refused> 
     }
 }
 
-/// Takes a name away; false if nobody has it.
+/// Frees a name; false if no process has it.
 pub(crate) fn unregister(name: &str) -> bool {
     // SAFETY: `name` is readable for its length.
     unsafe { registry::unregister(name.as_ptr(), name.len()) == codes::OK }
 }
 
-/// Who has a name.
+/// The process that has a name.
 pub(crate) fn lookup(name: &str) -> Option<RawHandle> {
     let mut handle = RawHandle::default();
     // SAFETY: `name` is readable for its length and `handle` writable.
@@ -159,27 +159,27 @@ pub(crate) fn join_group(name: &str, process: RawHandle) -> Result<(), Refused> 
     check(unsafe { registry::join_group(name.as_ptr(), name.len(), process.id, process.key) }).map(drop)
 }
 
-/// Takes a process out of a group.
+/// Removes a process from a group.
 pub(crate) fn leave_group(name: &str, process: RawHandle) -> Result<(), Refused> {
     // SAFETY: `name` is readable for its length.
     check(unsafe { registry::leave_group(name.as_ptr(), name.len(), process.id, process.key) }).map(drop)
 }
 
-/// Who is in a group: handles of 16 bytes each.
+/// The members of a group.
 pub(crate) fn members(name: &str) -> Vec<RawHandle> {
     // SAFETY: `name` is readable for its length.
     unsafe { registry::members(name.as_ptr(), name.len()) };
     RawHandle::decode_all(&buffer()).collect()
 }
 
-/// Sends a message to all of a group: to how many.
+/// Sends a message to all members of a group, and returns how many got it.
 pub(crate) fn broadcast(name: &str, tag: u64, message: &[u8]) -> Result<usize, Refused> {
     put_if_long(message)?;
     // SAFETY: `name` and `message` are readable for their lengths.
     check(unsafe { registry::broadcast(name.as_ptr(), name.len(), tag, message.as_ptr(), message.len()) })
 }
 
-/// Sends a message later, and at intervals if `interval_ns` is not 0: the timer.
+/// Sets a timer, which repeats if `interval_ns` is not 0.
 pub(crate) fn send_after(
     to: RawHandle,
     tag: u64,
@@ -205,7 +205,7 @@ pub(crate) fn send_after(
     Ok(timer)
 }
 
-/// Ends a timer; true if it had still to fire.
+/// Cancels a timer; true if it had not fired yet.
 pub(crate) fn cancel(timer: u64) -> bool {
     // SAFETY: the import takes a number only.
     unsafe { timer::cancel(timer) == 1 }

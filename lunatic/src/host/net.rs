@@ -1,4 +1,4 @@
-//! The imports about sockets. Errors are those of std, with the kinds that std gives them.
+//! The imports for sockets. Errors are those of std, with std's kinds.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
@@ -6,26 +6,26 @@ use std::net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr};
 use lunatic_sys::layout::{RawHandle, SocketAddress};
 use lunatic_sys::{codes, net};
 
-/// To whom a socket is handed over.
+/// The receiver of a socket that is handed over.
 #[derive(Clone, Copy)]
 pub(crate) enum Receiver {
     Process(RawHandle),
     ChannelOwner(RawHandle),
-    /// Until it is claimed, it stays the caller's.
+    /// Whoever claims it; until then it stays the caller's.
     Anybody,
 }
 
-/// The meaning of a negative result.
+/// Translates a negative result.
 #[cold]
 fn error(code: i32) -> io::Error {
     match code {
         codes::INVALID => io::Error::new(
             io::ErrorKind::InvalidInput,
-            "this is no socket: the handle was not given out by this host",
+            "the socket does not exist: its handle was not given out by this host",
         ),
         codes::CLOSED => io::Error::new(
             io::ErrorKind::NotConnected,
-            "the socket is not this process's any more: it was closed or handed to another process",
+            "the socket does not belong to this process any more: it was closed or handed over",
         ),
         codes::FULL | codes::EMPTY => io::ErrorKind::WouldBlock.into(),
         codes::TIMED_OUT => io::ErrorKind::TimedOut.into(),
@@ -36,9 +36,9 @@ fn error(code: i32) -> io::Error {
         codes::BAD_CONFIG => io::Error::new(io::ErrorKind::InvalidInput, super::text()),
         codes::TRUNCATED => io::Error::new(
             io::ErrorKind::UnexpectedEof,
-            "the peer closed the connection without saying so: what came may not be all",
+            "the peer closed the connection without ending TLS first: the data may be truncated",
         ),
-        // The numbers are WASI's, and so are those of std on this target.
+        // The numbers are those of WASI, which std uses on this target.
         code if code < codes::IO_ERROR => io::Error::from_raw_os_error(codes::IO_ERROR - code),
         code => super::unknown_code(code),
     }
@@ -46,12 +46,12 @@ fn error(code: i32) -> io::Error {
 
 #[inline]
 fn check(code: i32) -> io::Result<usize> {
-    // It may have waited.
+    // The call may have waited.
     super::woke();
     if code >= 0 { Ok(code as usize) } else { Err(error(code)) }
 }
 
-/// An address that the host wrote; a socket without one has an address that says nothing.
+/// Decodes an address from the host; a socket without an address gets the unspecified one.
 fn address(raw: &SocketAddress) -> SocketAddr {
     let nowhere = SocketAddr::new(Ipv4Addr::UNSPECIFIED.into(), 0);
     raw.address().unwrap_or(nowhere)
@@ -103,8 +103,8 @@ pub(crate) fn peek(socket: RawHandle, to: &mut [u8]) -> io::Result<usize> {
     check(unsafe { net::peek(socket.id, socket.key, to.as_mut_ptr(), to.len()) })
 }
 
-/// Writes, and waits if nothing can be written at once: the call that never waits costs the host less, and mostly there is
-/// room.
+/// Writes; waits if nothing can be written immediately. It first tries the call that never waits, because that costs
+/// the host less, and usually there is room.
 #[inline]
 pub(crate) fn write(socket: RawHandle, from: &[u8]) -> io::Result<usize> {
     // SAFETY: `from` is readable for its length.
@@ -143,7 +143,7 @@ pub(crate) fn receive_from(socket: RawHandle, to: &mut [u8], peek: bool) -> io::
     Ok((len, address(&peer)))
 }
 
-/// The interface is an IPv4 address, or an IPv6 address with its scope id.
+/// `interface` is an IPv4 address, or an IPv6 address with its scope id.
 pub(crate) fn multicast(socket: RawHandle, group: IpAddr, interface: SocketAddr, join: bool) -> io::Result<()> {
     let (group, interface) = (
         SocketAddress::from(SocketAddr::new(group, 0)),
@@ -195,7 +195,7 @@ pub(crate) fn tls_replace(config: RawHandle, text: &str) -> io::Result<()> {
     check(unsafe { net::tls_replace(config.id, config.key, text.as_ptr(), text.len()) }).map(drop)
 }
 
-/// A server has no name to say.
+/// A server passes an empty `name`.
 pub(crate) fn tls_start(tcp: RawHandle, config: RawHandle, name: &str) -> io::Result<RawHandle> {
     let mut out = RawHandle::default();
     let (at, len) = (name.as_ptr(), name.len());
@@ -222,7 +222,7 @@ pub(crate) fn shutdown(socket: RawHandle, how: Shutdown) -> io::Result<()> {
     check(unsafe { net::shutdown(socket.id, socket.key, how) }).map(drop)
 }
 
-/// Closes a handle; nothing happens if it is not the caller's any more.
+/// Closes a handle; does nothing if it does not belong to the caller any more.
 pub(crate) fn close(socket: RawHandle) {
     // SAFETY: the import takes numbers only.
     unsafe { net::close(socket.id, socket.key) };
@@ -261,7 +261,7 @@ pub(crate) fn set_option(socket: RawHandle, option: i32, value: u64) -> io::Resu
     check(unsafe { net::set_option(socket.id, socket.key, option, value) }).map(drop)
 }
 
-/// Hands a socket over. `Closed` if the receiver has ended, or the socket is not the caller's.
+/// Hands a socket over. The error is `Closed` if the receiver has exited, or the socket does not belong to the caller.
 pub(crate) fn hand_over(socket: RawHandle, to: Receiver) -> Result<(), super::Refused> {
     let (kind, to) = match to {
         Receiver::Process(to) => (codes::receiver::PROCESS, to),

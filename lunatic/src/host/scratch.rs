@@ -1,4 +1,4 @@
-//! Memory for a message on its way out: on the stack while it is short, on the heap when it is not.
+//! Memory for a message that is being encoded: on the stack while it is short, on the heap when it is not.
 
 use std::error::Error;
 use std::fmt;
@@ -8,25 +8,25 @@ use std::mem::MaybeUninit;
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
 use lunatic_sys::layout::RawHandle;
 
-/// How many bytes a message may have before it needs the heap.
+/// How many bytes a message can have without using the heap.
 ///
-/// Nearly all messages are a few words. A process that sends only such never allocates, which saves it the set-up of
-/// its allocator (a page of memory and about a microsecond).
+/// Nearly all messages are a few words. A process that sends only such messages never allocates, which saves it the
+/// set-up of its allocator (a page of memory and about a microsecond).
 const INLINE_LEN: usize = 256;
 
-/// Where a [`Codec`](crate::codec::Codec) writes a message: grows as needed, and needs no heap up to 256 bytes.
+/// The destination of a [`Codec`](crate::codec::Codec). It grows as needed, and does not use the heap up to 256 bytes.
 pub struct Scratch {
     inline: [MaybeUninit<u8>; INLINE_LEN],
-    /// Bytes written to `inline`; they are initialised. Meaningless once `heap` is in use.
+    /// The number of bytes written to `inline`; they are initialised. Meaningless once `heap` is in use.
     inline_len: usize,
-    /// The whole message, once it did not fit `inline`. Empty before.
+    /// The whole message, once it does not fit into `inline`. Empty before.
     heap: Vec<u8>,
-    /// The sockets in the message, which change hands when it is sent.
+    /// The sockets in the message, which are handed over when it is sent.
     pub(crate) sockets: Vec<RawHandle>,
 }
 
 impl Scratch {
-    /// An empty message.
+    /// Makes an empty message.
     #[inline]
     #[must_use]
     pub fn new() -> Self {
@@ -42,7 +42,7 @@ impl Scratch {
     ///
     /// # Errors
     ///
-    /// [`TooLarge`] if the message would have more than 256 MiB. Nothing is appended then.
+    /// [`TooLarge`] if the message would exceed 256 MiB. Nothing is appended then.
     #[inline]
     pub fn extend(&mut self, bytes: &[u8]) -> Result<(), TooLarge> {
         let room = self.inline.get_mut(self.inline_len..self.inline_len + bytes.len());
@@ -63,7 +63,7 @@ impl Scratch {
             return Err(TooLarge);
         }
         if len > self.heap.capacity() {
-            // Twice as much as needed, as `Vec` does; but never more than a message can have.
+            // Twice as much as needed, as in `Vec`, but never more than a message can have.
             let mut heap = Vec::with_capacity((2 * len).min(MESSAGE_LEN_MAX));
             heap.extend_from_slice(self.as_slice());
             self.heap = heap;
@@ -74,11 +74,11 @@ impl Scratch {
 
     #[inline]
     fn inline(&self) -> &[u8] {
-        // SAFETY: `extend` is the only one that raises `inline_len`, by as much as it has just written.
+        // SAFETY: only `extend` raises `inline_len`, by the number of bytes that it has just written.
         unsafe { self.inline[..self.inline_len].assume_init_ref() }
     }
 
-    /// The bytes so far.
+    /// Returns the bytes written so far.
     #[inline]
     #[must_use]
     pub fn as_slice(&self) -> &[u8] {
@@ -102,7 +102,7 @@ impl fmt::Debug for Scratch {
     }
 }
 
-/// Fails only where [`extend`](Scratch::extend) does.
+/// Fails only if [`extend`](Scratch::extend) does.
 impl io::Write for Scratch {
     #[inline]
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -122,7 +122,7 @@ impl io::Write for Scratch {
     }
 }
 
-/// A message would have more than 256 MiB.
+/// The message would exceed 256 MiB.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooLarge;
 

@@ -1,4 +1,4 @@
-//! The imports about ends: exits, links, monitors, and spawns that begin with them.
+//! The imports for exits, links, monitors, rights and modules, and spawns with options.
 
 use std::mem::MaybeUninit;
 
@@ -7,7 +7,7 @@ use lunatic_sys::{codes, module, process, rights};
 
 use super::{Refused, check, spawn_refused};
 
-/// Spawns a process as the options say. The holder of the name, if it is taken.
+/// Spawns a process with options. The inner error is the process that has the name already.
 #[inline]
 pub(crate) fn spawn_with(
     entry: extern "C" fn(),
@@ -33,7 +33,7 @@ pub(crate) fn spawn_with(
     }
 }
 
-/// What a child has written to standard output (0) or error (1), if it is kept.
+/// Takes what a child has written to standard output (0) or standard error (1), if it is captured.
 pub(crate) fn take_output(handle: RawHandle, stream: i32) -> Result<Vec<u8>, Refused> {
     // SAFETY: the import takes numbers only.
     check(unsafe { rights::take_output(handle.id, handle.key, stream) })?;
@@ -73,7 +73,7 @@ pub(crate) fn spawn_export(
     }
 }
 
-/// Whether the calling process may do what the text says; `None` if the host does not know what that is.
+/// Whether the calling process has the right that `question` describes; `None` if the host does not know such a right.
 pub(crate) fn allows(question: &str) -> Option<bool> {
     // SAFETY: `question` is readable for its length.
     match unsafe { rights::allows(question.as_ptr(), question.len()) } {
@@ -82,7 +82,7 @@ pub(crate) fn allows(question: &str) -> Option<bool> {
     }
 }
 
-/// What is used of the nearest budget of a process.
+/// The usage of the nearest budget of a process.
 pub(crate) fn usage(handle: RawHandle) -> Result<Usage, Refused> {
     let mut usage = Usage::default();
     // SAFETY: `usage` is writable.
@@ -90,7 +90,7 @@ pub(crate) fn usage(handle: RawHandle) -> Result<Usage, Refused> {
     Ok(usage)
 }
 
-/// Ends the calling process.
+/// Exits the calling process.
 pub(crate) fn exit(reason: &[u8]) -> ! {
     // SAFETY: `reason` is readable for its length.
     unsafe { process::exit(reason.as_ptr(), reason.len()) };
@@ -109,13 +109,13 @@ pub(crate) fn link(handle: RawHandle) -> Result<(), Refused> {
     check(unsafe { process::link(handle.id, handle.key) }).map(drop)
 }
 
-/// Takes a link away.
+/// Removes a link.
 pub(crate) fn unlink(handle: RawHandle) -> Result<(), Refused> {
     // SAFETY: the import takes numbers only.
     check(unsafe { process::unlink(handle.id, handle.key) }).map(drop)
 }
 
-/// Monitors a process: the reference of the monitor.
+/// Monitors a process, and returns the reference of the monitor.
 pub(crate) fn monitor(handle: RawHandle, tag: u64) -> Result<u64, Refused> {
     let mut reference = 0;
     // SAFETY: `reference` is writable.
@@ -123,19 +123,19 @@ pub(crate) fn monitor(handle: RawHandle, tag: u64) -> Result<u64, Refused> {
     Ok(reference)
 }
 
-/// Takes a monitor and its message away; true if it was active.
+/// Removes a monitor and its message; true if it was active.
 pub(crate) fn demonitor(reference: u64) -> bool {
     // SAFETY: the import takes numbers only.
     unsafe { process::demonitor(reference, 1) == 1 }
 }
 
-/// Whether exit signals become mail from now on; whether they did.
+/// Sets whether exit signals become mail; returns the previous setting.
 pub(crate) fn trap_exit(on: bool) -> bool {
     // SAFETY: the import takes numbers only.
     unsafe { process::trap_exit(i32::from(on)) != 0 }
 }
 
-/// Who spawned the calling process.
+/// The process that spawned the calling one.
 pub(crate) fn parent() -> Option<RawHandle> {
     let mut handle = RawHandle::default();
     // SAFETY: `handle` is writable for the size of a handle.

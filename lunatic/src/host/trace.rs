@@ -1,5 +1,5 @@
-//! The imports about traces. Outside of a process, where there are none, they do nothing: code that runs natively in a test may
-//! call them.
+//! The imports for traces. On other targets, where there is no host, they do nothing, because code that runs natively
+//! in a test may call them.
 
 use std::sync::atomic::{AtomicI32, Ordering};
 
@@ -12,7 +12,7 @@ use super::buffer;
 /// Whether there is a host.
 const IS_GUEST: bool = cfg!(target_arch = "wasm32");
 
-/// The number of no span.
+/// The number that means no span.
 pub(crate) const NONE: i32 = 0;
 
 /// The context of the calling process.
@@ -35,7 +35,7 @@ pub(crate) fn current() -> Option<Context> {
     Context::from_text(std::str::from_utf8(text).ok()?)
 }
 
-/// Makes a context the one of the calling process, or none; false if it may not.
+/// Sets the context of the calling process, or removes it; false if it does not have the right.
 pub(crate) fn set(context: Option<&Context>) -> bool {
     let text = context.map(Context::to_text).unwrap_or_default();
     if !IS_GUEST {
@@ -45,13 +45,13 @@ pub(crate) fn set(context: Option<&Context>) -> bool {
     unsafe { lunatic_sys::trace::set(text.as_ptr(), text.len()) == OK }
 }
 
-/// Whether spans are recorded, once that is known. Each process has a static of its own.
+/// Whether spans are recorded, once that is known. Each process has its own copy of this static.
 static RECORDED: AtomicI32 = AtomicI32::new(UNKNOWN);
 
-/// What is not known.
+/// Not known yet.
 const UNKNOWN: i32 = -1;
 
-/// Whether anybody wants spans.
+/// Whether spans are recorded.
 #[inline]
 pub(crate) fn is_recorded() -> bool {
     match RECORDED.load(Ordering::Relaxed) {
@@ -71,7 +71,7 @@ fn ask() -> bool {
     recorded != 0
 }
 
-/// Opens a span: its number, or [`NONE`].
+/// Opens a span, and returns its number or [`NONE`].
 pub(crate) fn open(kind: i32, name: &str, fields: &Fields) -> i32 {
     if !is_recorded() {
         return NONE;
@@ -112,7 +112,7 @@ pub(crate) fn record(span: i32, fields: &Fields) {
     }
 }
 
-/// Says that a span has failed.
+/// Marks a span as failed.
 pub(crate) fn fail(span: i32, text: &str) {
     if span != NONE {
         // SAFETY: `text` is readable for its length.

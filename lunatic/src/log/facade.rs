@@ -10,18 +10,18 @@ use crate::host;
 struct Logger;
 
 pub(super) fn install() {
-    // A process has one logger: whoever installs another is told so.
+    // A process has one logger: installing another one returns an error.
     let _ = set_logger(&Logger);
     expect_all();
 }
 
-/// All records are to come here, as it is not known which are written.
+/// Lets all records through to this logger, because it is not known which are written.
 #[inline]
 pub(super) fn expect_all() {
     set_max_level(LevelFilter::Trace);
 }
 
-/// Records up to this level are to come here.
+/// Lets records up to this level through to this logger.
 pub(super) fn expect(level: i32) {
     set_max_level(match level {
         ERROR => LevelFilter::Error,

@@ -1,4 +1,4 @@
-//! The spans of a process: which there are, and which it is in.
+//! The spans of a process, and those that it has entered.
 
 use lunatic_sys::record::Fields;
 use tracing_core::Metadata;
@@ -6,28 +6,28 @@ use tracing_core::span::Id;
 
 use crate::host::trace;
 
-/// A span, for as long as somebody holds it.
+/// A span, which exists as long as something holds it.
 struct Span {
     metadata: &'static Metadata<'static>,
     fields: Fields,
     /// Its number among the spans of traces, if it is recorded.
     traced: i32,
-    /// Held by this span.
+    /// The parent, which this span holds.
     parent: Option<Id>,
     holders: usize,
 }
 
-/// All spans. The id of one is its place, counted from 1.
+/// All spans. The id of a span is its index plus 1.
 pub(super) struct Spans {
     spans: Vec<Option<Span>>,
-    /// Places that nobody has.
+    /// Free indices.
     free: Vec<usize>,
-    /// Those that were entered and not left, the last one last.
+    /// The spans that were entered and not left, the latest last.
     entered: Vec<Id>,
 }
 
 fn place(id: &Id) -> usize {
-    // Ids are places of a list in a memory of 4 GiB.
+    // Ids are indices of a list in a memory of 4 GiB.
     id.into_u64() as usize - 1
 }
 
@@ -40,7 +40,7 @@ impl Spans {
         }
     }
 
-    /// A new span, which its maker holds.
+    /// Adds a span, held by the caller.
     pub(super) fn add(&mut self, metadata: &'static Metadata<'static>, fields: Fields, parent: Option<Id>) -> Id {
         if let Some(parent) = &parent {
             self.hold(parent);
@@ -68,24 +68,24 @@ impl Spans {
         self.spans.get_mut(place(id))?.as_mut()
     }
 
-    /// What a span is.
+    /// The metadata of a span.
     pub(super) fn metadata(&self, id: &Id) -> Option<&'static Metadata<'static>> {
         self.get(id).map(|span| span.metadata)
     }
 
-    /// The number of a span among those of traces.
+    /// The number of a span among the spans of traces.
     pub(super) fn traced(&self, id: &Id) -> i32 {
         self.get(id).map_or(trace::NONE, |span| span.traced)
     }
 
-    /// A span has a number among those of traces.
+    /// Sets the number of a span among the spans of traces.
     pub(super) fn set_traced(&mut self, id: &Id, number: i32) {
         if let Some(span) = self.get_mut(id) {
             span.traced = number;
         }
     }
 
-    /// More is known of a span.
+    /// Adds fields to a span.
     pub(super) fn record(&mut self, id: &Id, fields: &Fields) {
         if let Some(span) = self.get_mut(id) {
             span.fields.extend(fields);
@@ -97,13 +97,13 @@ impl Spans {
         self.entered.last().cloned()
     }
 
-    /// The process is in a span from now on.
+    /// Enters a span.
     pub(super) fn enter(&mut self, id: &Id) {
         self.hold(id);
         self.entered.push(id.clone());
     }
 
-    /// The process leaves a span, which need not be the one that it entered last.
+    /// Leaves a span, which need not be the one that was entered last.
     pub(super) fn exit(&mut self, id: &Id) {
         if let Some(at) = self.entered.iter().rposition(|entered| entered == id) {
             self.entered.remove(at);
@@ -111,21 +111,21 @@ impl Spans {
         }
     }
 
-    /// One more holds a span.
+    /// Adds a holder of a span.
     pub(super) fn hold(&mut self, id: &Id) {
         if let Some(span) = self.get_mut(id) {
             span.holders += 1;
         }
     }
 
-    /// One less holds a span; true if it was the last one.
+    /// Removes a holder of a span; true if it was the last one.
     pub(super) fn release(&mut self, id: &Id) -> bool {
         let Some(span) = self.get_mut(id) else { return false };
         span.holders -= 1;
         if span.holders > 0 {
             return false;
         }
-        // Those around it may go with it: a loop, as there may be many.
+        // The spans around it may be removed with it. A loop, because there may be many.
         let mut gone = Some(id.clone());
         while let Some(id) = gone.take() {
             let gone_span = self.spans[place(&id)].take();
@@ -142,7 +142,7 @@ impl Spans {
         true
     }
 
-    /// A span and those around it, the outermost first: their names and fields.
+    /// The names and fields of a span and those around it, the outermost first.
     pub(super) fn around(&self, inner: Option<Id>) -> impl Iterator<Item = (&str, &Fields)> {
         let mut around = Vec::new();
         let mut next = inner;

@@ -17,7 +17,7 @@ use crate::host::{self, trace};
 
 struct Processes;
 
-/// The spans of this process. Held for no call of the program's own, such as its `Debug`.
+/// The spans of this process. The lock is not held during calls into the program's own code, such as its `Debug`.
 static SPANS: Mutex<Spans> = Mutex::new(Spans::new());
 
 fn spans<R>(act: impl FnOnce(&mut Spans) -> R) -> R {
@@ -25,7 +25,7 @@ fn spans<R>(act: impl FnOnce(&mut Spans) -> R) -> R {
 }
 
 pub(super) fn install() {
-    // A process has one subscriber: whoever installs another is told so.
+    // A process has one subscriber: installing another one returns an error.
     let _ = dispatcher::set_global_default(Dispatch::new(Processes));
 }
 
@@ -39,7 +39,7 @@ fn number(level: &Level) -> i32 {
     }
 }
 
-/// What fields say: the message is one of them.
+/// The fields of a record; `tracing` passes the message as one of them.
 #[derive(Default)]
 struct Said {
     message: String,
@@ -58,7 +58,7 @@ impl Said {
 impl Visit for Said {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
         let mut text = String::new();
-        // What fails to say itself is cut there.
+        // A `Debug` implementation that fails leaves a cut text.
         let _ = write!(text, "{value:?}");
         self.add(field, &Value::Text(text.into()));
     }
@@ -84,10 +84,10 @@ impl Visit for Said {
     }
 }
 
-/// Spans up to this level are spans of traces, too, whichever records are written.
+/// Spans up to this level become spans of traces, whichever records are written.
 const SPAN_LEVEL: i32 = INFO;
 
-/// Opens a span of a trace for one of `tracing`: within the one with the number `around`, if that is one.
+/// Opens a trace span for a span of `tracing`, within the trace span `around`, if that is one.
 fn open(attributes: &Attributes<'_>, fields: &Fields, around: i32) -> i32 {
     let kind = if attributes.is_root() { ROOT } else { 0 } | INTERNAL;
     trace::enter(around);

@@ -18,10 +18,10 @@ use crate::host::{self, Refused};
 use crate::net::handover;
 use crate::process::{Process, this_process};
 
-/// Where the answer to a request goes: part of the request.
+/// The place to send the answer to a request to. It is a part of the request.
 ///
-/// It can be kept and used later, or passed on to another process that answers. The one who asked takes the first answer,
-/// and only while it waits.
+/// It can be kept to answer later, or passed to another process that answers. The process that asked takes the first
+/// answer, and only while it waits.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]
 pub struct ReplyTo<R> {
@@ -40,22 +40,22 @@ impl<R: Message> ReplyTo<R> {
         }
     }
 
-    /// Names the request.
+    /// The reference that identifies the request.
     pub(crate) fn reference(&self) -> u64 {
         self.reference
     }
 
-    /// Who asks.
+    /// Returns the process that asked.
     #[must_use]
     pub fn process(&self) -> Process {
         self.process
     }
 
-    /// Answers. Nothing happens if nobody waits for the answer any more.
+    /// Sends the answer. If no process waits for it any more, nothing happens.
     ///
     /// # Panics
     ///
-    /// If the answer cannot be written, or the host has no room for it.
+    /// If the answer cannot be encoded, or the host has no room for it.
     pub fn send(self, answer: R) {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<DefaultCodec, R>(&answer, &mut bytes) {
@@ -84,23 +84,23 @@ impl<R> fmt::Debug for ReplyTo<R> {
     }
 }
 
-/// Why a call has no answer.
-#[derive(Debug)]
+/// Why a call returned no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The process ended before it answered, or had ended before.
+    /// The process exited before it answered, or had exited before the call.
     Gone(ExitReason),
-    /// No answer came in time. One that comes later is dropped.
+    /// No answer came before the timeout. A later answer is dropped.
     TimedOut,
-    /// The mailbox of the process holds as many messages as it may.
+    /// The mailbox of the process is full.
     Full,
-    /// The host has no room for the request; the text says what it ran out of.
+    /// The host has no room for the request; the text names the limit.
     Limit(String),
-    /// The request cannot be written.
+    /// The request cannot be encoded.
     Encode(EncodeError),
-    /// The answer is not of the type that was asked for.
+    /// The answer is not of the expected type.
     Decode(DecodeError),
-    /// The process called itself: it cannot answer while it waits for the answer. Nothing was sent.
+    /// The process called itself, and so could not answer while it waited. Nothing was sent.
     CallingSelf,
 }
 
@@ -121,6 +121,7 @@ impl fmt::Display for CallError {
 impl Error for CallError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
+            // `Display` shows these errors themselves, so their sources come next.
             Self::Encode(error) => error.source(),
             Self::Decode(error) => error.source(),
             _ => None,
@@ -129,14 +130,14 @@ impl Error for CallError {
 }
 
 impl<M: Message> Address<M> {
-    /// Sends a request, and waits for the answer to it for as long as the process lives.
+    /// Sends a request and waits for the answer, for as long as the process lives.
     ///
-    /// `request` makes the message, with the place to answer to in it, so that requests of one type can have answers of
+    /// `request` makes the message from the [`ReplyTo`] for its answer. So requests of one type can have answers of
     /// different types.
     ///
     /// # Errors
     ///
-    /// [`CallError`]: at once, when the process ends, or is the calling process itself.
+    /// [`CallError`]. If the process exits, or is the calling process itself, the error is returned immediately.
     ///
     /// # Examples
     ///
@@ -169,11 +170,11 @@ impl<M: Message> Address<M> {
         self.call_ns(request, codes::NO_TIMEOUT)
     }
 
-    /// As [`call`](Self::call), for at most `timeout`.
+    /// Sends a request and waits for the answer for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// [`CallError`]; [`CallError::TimedOut`] after that time.
+    /// [`CallError`]; [`CallError::TimedOut`] if no answer came in time.
     pub fn call_timeout<R: Message>(
         &self,
         request: impl FnOnce(ReplyTo<R>) -> M,

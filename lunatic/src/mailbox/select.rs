@@ -1,4 +1,4 @@
-//! Waiting for several things at once.
+//! Waiting for several sources.
 
 use std::time::Duration;
 
@@ -12,9 +12,9 @@ use crate::host::{self, Refused};
 
 /// Waits until something can be received from one of several sources.
 ///
-/// It takes nothing: it tells from which source to receive. Of several that are ready it tells the one that was added
-/// first. A channel that others receive from too may be empty again by then, so receive from it with
-/// [`try_receive`](Channel::try_receive).
+/// It does not receive anything: it returns which source is ready. If several are ready, it returns the one that was
+/// added first. If other processes receive from the same channel, the channel may be empty again by then, so receive
+/// from it with [`try_receive`](Channel::try_receive).
 ///
 /// # Examples
 ///
@@ -40,7 +40,7 @@ pub struct Select {
 }
 
 impl Select {
-    /// No source.
+    /// Makes a set without sources.
     pub fn new() -> Self {
         Self::default()
     }
@@ -50,7 +50,7 @@ impl Select {
         self.tag(mailbox.tag())
     }
 
-    /// Adds what the host tells of other processes: exits and ends of monitored ones.
+    /// Adds notifications about other processes: exit signals, and exits of monitored processes.
     pub fn signals(self) -> Self {
         self.tag(TAG_SIGNAL)
     }
@@ -61,28 +61,28 @@ impl Select {
         self
     }
 
-    /// Adds a channel. One that is closed is ready: receiving from it does not wait.
+    /// Adds a channel. A closed channel is ready, because receiving from it does not wait.
     pub fn channel<T, C>(mut self, channel: &Channel<T, C>) -> Self {
         let handle = channel.raw();
         self.sources.push((source::CHANNEL, handle.id, handle.key));
         self
     }
 
-    /// Waits until a source is ready: its number, in the order in which they were added.
+    /// Waits until a source is ready, and returns its index in the order in which the sources were added.
     ///
     /// # Panics
     ///
-    /// If there are more than 256 sources, or one is a channel that the host never gave out.
+    /// If there are more than 256 sources, or the host never gave out one of the channels.
     #[must_use]
     pub fn wait(&self) -> usize {
         self.wait_ns(codes::NO_TIMEOUT).expect("it waits for ever")
     }
 
-    /// As [`wait`](Self::wait), for at most `timeout`; with a timeout of zero it does not wait.
+    /// Waits as [`wait`](Self::wait) does, for at most `timeout`. With a timeout of zero it does not wait.
     ///
     /// # Panics
     ///
-    /// As [`wait`](Self::wait).
+    /// As for [`wait`](Self::wait).
     #[must_use]
     pub fn wait_timeout(&self, timeout: Duration) -> Option<usize> {
         self.wait_ns(host::timeout_ns(timeout))

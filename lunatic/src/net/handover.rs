@@ -1,4 +1,4 @@
-//! Sockets in messages: they change hands when the message is sent, and come back if it cannot be.
+//! Sockets in messages: they are handed over when the message is sent, and come back if it cannot be sent.
 
 use std::cell::RefCell;
 
@@ -8,17 +8,17 @@ use crate::host::net::{Receiver, claim, hand_over};
 use crate::host::{Refused, Scratch};
 
 thread_local! {
-    /// The sockets that were written since [`forget`]. Nearly always none: then nothing is written here, either.
+    /// The sockets that were serialized since [`forget`]. Nearly always empty; then this is not written either.
     static NOTED: RefCell<Vec<RawHandle>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A socket is being written.
+/// Notes that a socket is being serialized.
 #[cold]
 pub(super) fn note(socket: RawHandle) {
     NOTED.with_borrow_mut(|noted| noted.push(socket));
 }
 
-/// A message is about to be written: what was noted before belongs to something else, that was no message.
+/// Called before a message is encoded: sockets noted before were not serialized as parts of a message.
 #[inline]
 pub(crate) fn forget() {
     NOTED.with(|noted| {
@@ -28,7 +28,7 @@ pub(crate) fn forget() {
     });
 }
 
-/// The sockets in the message that was just written.
+/// Takes the sockets in the message that was just encoded.
 #[inline]
 pub(crate) fn noted() -> Vec<RawHandle> {
     NOTED.with(|noted| {
@@ -72,22 +72,23 @@ fn deliver_with<T>(
     sent
 }
 
-/// Nobody has received them: they are the caller's again.
+/// Takes sockets back that no process has received.
 fn take_back(sockets: &[RawHandle]) {
     for socket in sockets {
-        // It fails only if the receiver has ended meanwhile, and the socket with it.
+        // This fails only if the receiver has exited meanwhile, and the socket with it.
         let _ = claim(*socket);
     }
 }
 
-/// Spawns a process that gets a message as its argument: who it is is known only afterwards.
+/// Spawns a process that gets a message as its argument. Which process receives the sockets is known only after the
+/// spawn.
 pub(crate) fn deliver_to_child<T, E>(
     sockets: &[RawHandle],
     spawn: impl FnOnce() -> Result<T, E>,
     handle: impl Fn(&T) -> RawHandle,
 ) -> Result<T, E> {
     for socket in sockets {
-        // One that is not the caller's any more cannot be claimed by the child either, which says so.
+        // A socket that is not the caller's any more cannot be claimed by the child either, which gets the error.
         let _ = hand_over(*socket, Receiver::Anybody);
     }
     let spawned = spawn();
@@ -95,7 +96,7 @@ pub(crate) fn deliver_to_child<T, E>(
         Ok(child) => {
             for socket in sockets {
                 if hand_over(*socket, Receiver::Process(handle(child))).is_err() {
-                    // The child has it already; or has ended, and then it is to close.
+                    // The child has claimed it already; or it has exited, and the socket must be closed.
                     let is_back = claim(*socket).is_ok();
                     if is_back {
                         crate::host::net::close(*socket);

@@ -1,7 +1,7 @@
-//! The network, shaped like [`std::net`].
+//! Networking, with an interface modelled on [`std::net`].
 //!
-//! Calls block the calling process and nobody else: write a server as a loop that accepts, and a process for each
-//! connection.
+//! Calls block only the calling process. Write a server as a loop that accepts connections and spawns a process for
+//! each.
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -27,28 +27,31 @@
 //! }
 //! ```
 //!
-//! # Whose socket it is
+//! # Ownership
 //!
-//! A socket belongs to one process and closes when that ends, however it ends. It can be handed over: in a message, or as
-//! the argument of [`Process::spawn_with`](crate::Process::spawn_with). Then it belongs to the process that receives it;
-//! while nobody has, to the owner of the channel or mailbox, so one that is never received closes with that. A send that
-//! fails gives it back. In a message to a group, or of a timer, a socket cannot go.
+//! A socket belongs to one process, and closes when that process exits, for whatever reason. It can be handed over: in
+//! a message, or as the argument of [`Process::spawn_with`](crate::Process::spawn_with). Then it belongs to the process
+//! that receives it. Until it is received, it belongs to the owner of the channel or mailbox, and closes with that
+//! process. If the send fails, the sender gets the socket back. A socket cannot be sent to a group or by a timer.
 //!
-//! # What may be done
+//! # Rights
 //!
 //! A process needs a right for each address and each name (`--allow-net`,
-//! [`ProcessConfig::allow_net`](crate::ProcessConfig::allow_net)); without it, calls fail with
-//! [`PermissionDenied`](std::io::ErrorKind::PermissionDenied). A host name is looked up by the host in the call that
-//! connects, and what is checked is the address that is used. A socket that was handed over may be used whatever rights the
+//! [`ProcessConfig::allow_net`](crate::ProcessConfig::allow_net)). Without it, calls fail with
+//! [`PermissionDenied`](std::io::ErrorKind::PermissionDenied). A call that connects to a name also resolves it; the
+//! address that is checked is the one that is used. A socket that was handed over can be used whatever rights the
 //! receiver has.
 //!
 //! # Errors
 //!
-//! They are those of std: [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused) and so on. Where a timeout passes,
-//! the kind is [`TimedOut`](std::io::ErrorKind::TimedOut), and nothing was read or written: no byte is lost. Beyond those,
-//! [`NotFound`](std::io::ErrorKind::NotFound): a name has no address;
-//! [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded): a limit of the process or its budget;
-//! [`NotConnected`](std::io::ErrorKind::NotConnected): the socket was handed over.
+//! Errors have the kinds of std: [`ConnectionRefused`](std::io::ErrorKind::ConnectionRefused) and so on. Errors of
+//! listening and connecting that are about the address name it, and therefore have no `raw_os_error`. If a timeout
+//! passes, the kind is [`TimedOut`](std::io::ErrorKind::TimedOut), and nothing was read or written, so no byte is lost.
+//! In addition:
+//!
+//! - [`NotFound`](std::io::ErrorKind::NotFound): a name has no address.
+//! - [`QuotaExceeded`](std::io::ErrorKind::QuotaExceeded): a limit of the process or of its budget is reached.
+//! - [`NotConnected`](std::io::ErrorKind::NotConnected): the socket was handed over.
 
 mod address;
 pub(crate) mod handover;

@@ -1,4 +1,4 @@
-//! What all kinds of sockets have in common: a handle that closes when it is dropped and can be handed over.
+//! The common part of all sockets: a handle that closes when it is dropped, and can be handed over.
 
 use std::fmt;
 use std::io;
@@ -53,7 +53,7 @@ impl Socket {
         Ok((ns != NO_TIMEOUT).then(|| Duration::from_nanos(ns)))
     }
 
-    /// Zero is an error, as in std.
+    /// Sets a timeout. Zero is an error, as in std.
     pub(super) fn set_timeout(&self, option: i32, timeout: Option<Duration>) -> io::Result<()> {
         self.set(option, timeout.map_or(NO_TIMEOUT, host::timeout_ns))
     }
@@ -72,7 +72,7 @@ impl Drop for Socket {
     }
 }
 
-/// As `#3`.
+/// Displayed as `#3`.
 impl fmt::Display for Socket {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         crate::process::write_handle(f, self.handle)
@@ -90,7 +90,8 @@ impl<'de> Deserialize<'de> for Socket {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let handle = codec::handle::deserialize(deserializer)?;
         host::net::claim(handle).map_err(|error| {
-            // If it was refused for want of room, whoever sent it would pay for it from now on.
+            // If the claim was refused because a limit was reached, the sender would have to pay for the socket from
+            // now on.
             host::net::close(handle);
             D::Error::custom(error)
         })?;

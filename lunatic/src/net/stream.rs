@@ -1,38 +1,38 @@
-//! What sockets have in common: timeouts, and, if they are streams, bytes that go in and out.
+//! Parts that sockets have in common: timeouts, and reading and writing of streams.
 
 use std::borrow::Cow;
 use std::io::IoSlice;
 
-/// The most bytes that [`Write::write_vectored`](std::io::Write::write_vectored) puts together for one call.
+/// How many bytes [`Write::write_vectored`](std::io::Write::write_vectored) joins for one call at most.
 const GATHERED_MAX: usize = 64 << 10;
 
-/// Gives a socket its timeouts.
+/// Implements the timeouts of a socket.
 macro_rules! timeouts {
     ($Socket:ident) => {
         impl $Socket {
-            /// How long a read waits; for ever without a timeout, which is so at first.
+            /// Sets the timeout of reads. `None`, the default, means that they wait for ever.
             ///
             /// # Errors
             ///
-            /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for zero,
-            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
+            /// - [`InvalidInput`](std::io::ErrorKind::InvalidInput) for zero.
+            /// - [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
             pub fn set_read_timeout(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
                 self.0
                     .set_timeout(lunatic_sys::codes::option::READ_TIMEOUT, timeout)
             }
 
-            /// How long a write waits; for ever without a timeout, which is so at first.
+            /// Sets the timeout of writes. `None`, the default, means that they wait for ever.
             ///
             /// # Errors
             ///
-            /// [`InvalidInput`](std::io::ErrorKind::InvalidInput) for zero,
-            /// [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
+            /// - [`InvalidInput`](std::io::ErrorKind::InvalidInput) for zero.
+            /// - [`NotConnected`](std::io::ErrorKind::NotConnected) if the socket was handed over.
             pub fn set_write_timeout(&self, timeout: Option<std::time::Duration>) -> std::io::Result<()> {
                 self.0
                     .set_timeout(lunatic_sys::codes::option::WRITE_TIMEOUT, timeout)
             }
 
-            /// How long a read waits.
+            /// Returns the timeout of reads.
             ///
             /// # Errors
             ///
@@ -41,7 +41,7 @@ macro_rules! timeouts {
                 self.0.timeout(lunatic_sys::codes::option::READ_TIMEOUT)
             }
 
-            /// How long a write waits.
+            /// Returns the timeout of writes.
             ///
             /// # Errors
             ///
@@ -67,7 +67,7 @@ macro_rules! stream {
         }
     };
     ($Stream:ident, $Reference:ty) => {
-        /// Reading waits for some bytes; 0 is the end of the stream.
+        /// A read waits for at least one byte; 0 means the end of the stream.
         impl std::io::Read for $Reference {
             #[inline]
             fn read(&mut self, to: &mut [u8]) -> std::io::Result<usize> {
@@ -75,8 +75,8 @@ macro_rules! stream {
             }
         }
 
-        /// Writing waits until some bytes have room in the system, and says how many had. Nothing is kept back here, so
-        /// that there is nothing to flush.
+        /// A write waits until the system has room for at least one byte, and returns how many it took. Nothing is
+        /// buffered here, so there is nothing to flush.
         impl std::io::Write for $Reference {
             #[inline]
             fn write(&mut self, from: &[u8]) -> std::io::Result<usize> {
@@ -96,7 +96,7 @@ macro_rules! stream {
 
 pub(super) use {stream, timeouts};
 
-/// Several parts as one, up to what is worth copying.
+/// Joins several parts, up to the size that is worth copying.
 pub(super) fn gather<'a>(parts: &'a [IoSlice<'_>]) -> Cow<'a, [u8]> {
     let mut full = parts.iter().filter(|part| !part.is_empty());
     let Some(first) = full.next() else {

@@ -1,4 +1,4 @@
-//! TCP.
+//! TCP sockets.
 
 use std::fmt;
 use std::io;
@@ -7,13 +7,13 @@ use std::time::Duration;
 use lunatic_sys::codes::{NO_TIMEOUT, option};
 use serde::{Deserialize, Serialize};
 
-use super::address::first;
+use super::address::{first, name_address};
 use super::socket::Socket;
 use super::stream::stream;
 use super::{Shutdown, SocketAddr, Target, ToSocketAddrs};
 use crate::host;
 
-/// Accepts TCP connections.
+/// A TCP socket that accepts connections.
 ///
 /// Several processes can accept from clones of one listener; each connection goes to one of them.
 ///
@@ -30,33 +30,34 @@ use crate::host;
 pub struct TcpListener(Socket);
 
 impl TcpListener {
-    /// Listens at an address; port 0 is one that the system chooses.
+    /// Listens at an address. With port 0 the system chooses a port.
     ///
     /// # Errors
     ///
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) without the right `bind:ADDRESS:PORT`,
-    /// [`AddrInUse`](io::ErrorKind::AddrInUse), and others of the system.
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied) without the right `bind:ADDRESS:PORT`.
+    /// - [`AddrInUse`](io::ErrorKind::AddrInUse) and other errors of the operating system.
     pub fn bind(address: impl ToSocketAddrs) -> io::Result<Self> {
-        first(&address, |address| {
+        first(&address, "listen at", |address| {
             host::net::tcp_listen(address).map(|handle| Self(Socket::new(handle)))
         })
     }
 
-    /// Waits for a connection, and tells who it is from.
+    /// Waits for a connection, and returns it with the address of the peer.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may have no more sockets: the connection waits on;
-    /// and those of the system.
+    /// - [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket. The connection
+    ///   goes on waiting.
+    /// - Errors of the operating system.
     pub fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept_ns(NO_TIMEOUT)
     }
 
-    /// As [`accept`](Self::accept), for at most `timeout`.
+    /// Waits for a connection as [`accept`](Self::accept) does, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// Also [`TimedOut`](io::ErrorKind::TimedOut).
+    /// As for [`accept`](Self::accept); and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn accept_timeout(&self, timeout: Duration) -> io::Result<(TcpStream, SocketAddr)> {
         self.accept_ns(host::timeout_ns(timeout))
     }
@@ -66,34 +67,34 @@ impl TcpListener {
         Ok((TcpStream(Socket::new(handle)), peer))
     }
 
-    /// The connections, one after the other, without end.
+    /// Returns an endless iterator over the connections, which waits for each.
     pub fn incoming(&self) -> Incoming<'_> {
         Incoming { listener: self }
     }
 
-    /// Where it listens.
+    /// Returns the address that the listener is bound to.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         host::net::local_address(self.0.raw())
     }
 
-    /// Another handle of the same listener, for another process.
+    /// Makes another handle of the same listener, for another process.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
 
-    /// The time to live of the packets of accepted connections.
+    /// Returns the time to live of the packets of accepted connections.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn ttl(&self) -> io::Result<u32> {
         self.0.number(option::TTL)
     }
@@ -102,16 +103,16 @@ impl TcpListener {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.0.set(option::TTL, ttl)
     }
 
-    /// The error that is pending.
+    /// Takes the error that is pending on the socket.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.0.take_error()
     }
@@ -123,7 +124,7 @@ impl fmt::Debug for TcpListener {
     }
 }
 
-/// The connections of a [`TcpListener`], without end.
+/// An endless iterator over the connections of a [`TcpListener`].
 #[derive(Debug)]
 pub struct Incoming<'a> {
     listener: &'a TcpListener,
@@ -155,37 +156,40 @@ impl Iterator for Incoming<'_> {
 pub struct TcpStream(pub(super) Socket);
 
 impl TcpStream {
-    /// Connects, and waits until that has come about: to the first of several addresses that answers.
+    /// Connects to an address, and waits until the connection is established. If there are several addresses, they are
+    /// tried one after the other.
     ///
     /// # Errors
     ///
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) without the right to this address or name,
-    /// [`NotFound`](io::ErrorKind::NotFound) if a name has no address,
-    /// [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) and others of the system.
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied) without the right to connect to this address or name.
+    /// - [`NotFound`](io::ErrorKind::NotFound) if the name has no address.
+    /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) and other errors of the operating system.
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
         Self::connect_ns(&address, NO_TIMEOUT)
     }
 
-    /// As [`connect`](Self::connect) to one address, for at most `timeout`, which is not zero.
+    /// Connects to one address as [`connect`](Self::connect) does, and waits for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// Also [`TimedOut`](io::ErrorKind::TimedOut), [`InvalidInput`](io::ErrorKind::InvalidInput).
+    /// As for [`connect`](Self::connect); [`TimedOut`](io::ErrorKind::TimedOut); and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `timeout` is zero.
     pub fn connect_timeout(address: &SocketAddr, timeout: Duration) -> io::Result<Self> {
         Self::connect_within(address, timeout)
     }
 
-    /// As [`connect`](Self::connect), for at most `timeout`, which is not zero: that of looking a name up and of all its
-    /// addresses together.
+    /// Connects as [`connect`](Self::connect) does, and waits for at most `timeout`. If a name is given, this is the time
+    /// for resolving it and for trying all its addresses; if several addresses are given, it is the time for each.
     ///
     /// # Errors
     ///
-    /// Also [`TimedOut`](io::ErrorKind::TimedOut), [`InvalidInput`](io::ErrorKind::InvalidInput).
+    /// As for [`connect`](Self::connect); [`TimedOut`](io::ErrorKind::TimedOut); and
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if `timeout` is zero.
     pub fn connect_within(address: impl ToSocketAddrs, timeout: Duration) -> io::Result<Self> {
         if timeout.is_zero() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a timeout of zero connects to nothing",
+                "the timeout must not be zero",
             ));
         }
         Self::connect_ns(&address, host::timeout_ns(timeout))
@@ -193,13 +197,16 @@ impl TcpStream {
 
     fn connect_ns(address: &impl ToSocketAddrs, timeout_ns: u64) -> io::Result<Self> {
         let handle = match address.target()? {
-            Target::Addresses(addresses) => first(&addresses, |address| host::net::tcp_connect(address, timeout_ns))?,
-            Target::Host(host, port) => host::net::tcp_connect_host(&host, port, timeout_ns)?,
+            Target::Addresses(addresses) => first(&addresses, "connect to", |address| {
+                host::net::tcp_connect(address, timeout_ns)
+            })?,
+            Target::Host(host, port) => host::net::tcp_connect_host(&host, port, timeout_ns)
+                .map_err(|error| name_address(error, "connect to", format_args!("{host}:{port}")))?,
         };
         Ok(Self(Socket::new(handle)))
     }
 
-    /// Who is connected.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
@@ -208,17 +215,17 @@ impl TcpStream {
         host::net::peer_address(self.0.raw())
     }
 
-    /// This end of the connection.
+    /// Returns the local address of the connection.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         host::net::local_address(self.0.raw())
     }
 
-    /// Ends reading, writing or both, for all clones. After writing has ended the peer reads to the end, and can still
-    /// write.
+    /// Shuts down reading, writing or both, for all clones. After writing was shut down, the peer reads to the end of
+    /// the stream, and can still write.
     ///
     /// # Errors
     ///
@@ -227,47 +234,48 @@ impl TcpStream {
         host::net::shutdown(self.0.raw(), how)
     }
 
-    /// Another handle of the same connection, for another process. Timeouts and options are those of the connection.
+    /// Makes another handle of the same connection, for another process. Timeouts and options belong to the connection,
+    /// not to the handle.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
 
-    /// As a read, but leaves the bytes to be read again.
+    /// Reads, but leaves the bytes to be read again.
     ///
     /// # Errors
     ///
-    /// Those of a read.
+    /// As for a read.
     pub fn peek(&self, to: &mut [u8]) -> io::Result<usize> {
         host::net::peek(self.0.raw(), to)
     }
 
-    /// Whether small pieces are sent at once, and not collected for a moment.
+    /// Returns whether small writes are sent immediately (`TCP_NODELAY`), instead of being collected for a moment.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn nodelay(&self) -> io::Result<bool> {
         self.0.switch(option::NODELAY)
     }
 
-    /// Sets whether small pieces are sent at once, and not collected for a moment.
+    /// Sets whether small writes are sent immediately (`TCP_NODELAY`), instead of being collected for a moment.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.0.set(option::NODELAY, nodelay)
     }
 
-    /// The time to live of packets.
+    /// Returns the time to live of packets.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn ttl(&self) -> io::Result<u32> {
         self.0.number(option::TTL)
     }
@@ -276,45 +284,45 @@ impl TcpStream {
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn set_ttl(&self, ttl: u32) -> io::Result<()> {
         self.0.set(option::TTL, ttl)
     }
 
-    /// After how long a silence the peer is asked for a sign of life.
+    /// Returns the time without traffic after which the peer is probed (TCP keepalive); `None` if it is not.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn keepalive(&self) -> io::Result<Option<Duration>> {
         let seconds = self.0.option(option::KEEPALIVE)?;
         Ok((seconds != 0).then(|| Duration::from_secs(seconds)))
     }
 
-    /// Sets after how long a silence the peer is asked for a sign of life: whole seconds, at least one.
+    /// Sets the time without traffic after which the peer is probed (TCP keepalive), in whole seconds, at least one.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn set_keepalive(&self, silence: Option<Duration>) -> io::Result<()> {
         self.0
             .set(option::KEEPALIVE, silence.map_or(0, |silence| silence.as_secs().max(1)))
     }
 
-    /// Sets whether closing resets the connection and drops what was not sent (`SO_LINGER` of zero).
+    /// Sets whether closing resets the connection and drops data that was not sent (`SO_LINGER` of zero).
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn set_reset_on_close(&self, reset: bool) -> io::Result<()> {
         self.0.set(option::RESET_ON_CLOSE, reset)
     }
 
-    /// The error that is pending.
+    /// Takes the error that is pending on the socket.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn take_error(&self) -> io::Result<Option<io::Error>> {
         self.0.take_error()
     }

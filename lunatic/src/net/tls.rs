@@ -1,4 +1,4 @@
-//! TLS: encrypted connections, and who is at their other end. The host does the work, with rustls: versions 1.2 and 1.3.
+//! TLS: encrypted and authenticated connections. The host implements it with rustls, in the versions 1.2 and 1.3.
 //!
 //! ```no_run
 //! use std::io::{Read, Write};
@@ -13,9 +13,9 @@
 //!
 //! # Errors
 //!
-//! What TLS does not like is [`InvalidData`](io::ErrorKind::InvalidData): a certificate that nobody trusted has signed, or
-//! for another name. A peer that closes the connection without ending TLS first is
-//! [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): what came may not be all.
+//! If TLS fails, the error is [`InvalidData`](io::ErrorKind::InvalidData): for example, because the certificate of the
+//! peer was not signed by a trusted authority, or is for another name. If a peer closes the connection without ending
+//! TLS first, the error is [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the data may be truncated.
 
 use std::fmt;
 use std::io;
@@ -30,7 +30,8 @@ use super::stream::stream;
 use super::{Shutdown, SocketAddr, Target, TcpStream, ToSocketAddrs};
 use crate::host;
 
-/// What a client trusts, and how it shows who it is. By default, the roots that the system trusts.
+/// The configuration of a client: the certificates that it trusts, and its own. By default it trusts the roots of the
+/// system.
 ///
 /// # Examples
 ///
@@ -49,41 +50,42 @@ pub struct TlsClient {
 }
 
 impl TlsClient {
-    /// A client that trusts whom the system trusts.
+    /// Makes a configuration that trusts the roots of the system.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Trusts these certificates, in PEM, in place of those that the system trusts.
+    /// Trusts these certificates, in PEM, instead of the roots of the system.
     pub fn root(mut self, pem: &str) -> Self {
         self.entries.add("root", pem);
         self.has_roots = true;
         self
     }
 
-    /// Also trusts whom the system trusts.
+    /// Trusts the roots of the system as well.
     pub fn system_roots(mut self) -> Self {
         self.entries.add("system-roots", "");
         self
     }
 
-    /// Shows this certificate with those that have signed it, in PEM, to a server that asks; and its key.
+    /// Presents this certificate to a server that asks for one. `certificate` is the certificate followed by its chain,
+    /// in PEM; `key` is its private key.
     pub fn certificate(mut self, certificate: &str, key: &str) -> Self {
         self.entries.identity(certificate, key);
         self
     }
 
-    /// Offers a protocol, such as `h2`; the first one is liked best.
+    /// Offers a protocol, such as `h2`. The first one that is offered is preferred.
     pub fn alpn(mut self, protocol: &str) -> Self {
         self.entries.add("alpn", protocol);
         self
     }
 
-    /// Makes what connects, for any number of connections.
+    /// Makes a connector, for any number of connections.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) says what of the configuration is of no use.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the configuration is invalid; its text gives the reason.
     pub fn build(mut self) -> io::Result<TlsConnector> {
         if !self.has_roots {
             self = self.system_roots();
@@ -92,7 +94,7 @@ impl TlsClient {
     }
 }
 
-/// The certificates and the protocols of a server.
+/// The configuration of a server: its certificates and protocols.
 ///
 /// # Examples
 ///
@@ -117,47 +119,47 @@ pub struct TlsServer {
 }
 
 impl TlsServer {
-    /// A server without a certificate yet.
+    /// Makes a configuration without a certificate.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A certificate with those that have signed it, in PEM, and its key. Of several, a client gets the first that is good
-    /// for the name that it asks for (SNI), else the very first.
+    /// Adds a certificate, followed by its chain, in PEM, and its private key. If there are several, a client gets the
+    /// first one that is valid for the name that it asks for (SNI), or else the very first.
     pub fn certificate(mut self, certificate: &str, key: &str) -> Self {
         self.entries.identity(certificate, key);
         self
     }
 
-    /// Asks clients for a certificate that these, in PEM, have signed.
+    /// Requires clients to present a certificate that is signed by these, in PEM.
     pub fn client_root(mut self, pem: &str) -> Self {
         self.entries.add("root", pem);
         self
     }
 
-    /// Takes clients without a certificate, too.
+    /// Accepts clients without a certificate as well.
     pub fn client_certificates_are_optional(mut self) -> Self {
         self.entries.add("client-optional", "");
         self
     }
 
-    /// Speaks a protocol, such as `h2`; the first one is liked best.
+    /// Supports a protocol, such as `h2`. The first one that is added is preferred.
     pub fn alpn(mut self, protocol: &str) -> Self {
         self.entries.add("alpn", protocol);
         self
     }
 
-    /// Makes what accepts, for any number of connections.
+    /// Makes an acceptor, for any number of connections.
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput) says what of the configuration is of no use.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput) if the configuration is invalid; its text gives the reason.
     pub fn build(self) -> io::Result<TlsAcceptor> {
         self.entries.make("server").map(TlsAcceptor)
     }
 }
 
-/// Entries for the host, a zero byte behind each.
+/// Entries for the host, each followed by a zero byte.
 #[derive(Clone, Debug, Default)]
 struct Entries {
     text: String,
@@ -213,51 +215,52 @@ impl fmt::Debug for Config {
     }
 }
 
-/// Connects with what a [`TlsClient`] says. A handle: it can be captured and sent, and is good until the process ends that
-/// made it.
+/// Connects with the configuration of a [`TlsClient`]. It is a handle that can be captured and sent, and is valid until
+/// the process that made it exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TlsConnector(Config);
 
 impl TlsConnector {
-    /// Puts TLS on a connection to the server of this name, and waits until both have agreed, no longer than the
-    /// connection's read timeout.
+    /// Starts TLS on a connection to the server of this name, and waits until the handshake is complete, no longer than
+    /// the read timeout of the connection.
     ///
     /// # Errors
     ///
-    /// See the [module](self#errors); [`TimedOut`](io::ErrorKind::TimedOut).
+    /// See the [module](self#errors); and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn connect(&self, server: &str, stream: TcpStream) -> io::Result<TlsStream> {
         if server.is_empty() {
             return Err(io::Error::new(
                 io::ErrorKind::InvalidInput,
-                "a client must say to which server it connects",
+                "a client must name the server that it connects to",
             ));
         }
         TlsStream::start(stream, self.0, server)
     }
 }
 
-/// Accepts with what a [`TlsServer`] says. A handle: it can be captured and sent, and is good until the process ends that
-/// made it.
+/// Accepts with the configuration of a [`TlsServer`]. It is a handle that can be captured and sent, and is valid until
+/// the process that made it exits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TlsAcceptor(Config);
 
 impl TlsAcceptor {
-    /// Puts TLS on a connection, and waits until both have agreed, no longer than the connection's read timeout. To be
-    /// called by the process that serves the connection: a slow client must not keep others waiting.
+    /// Starts TLS on a connection, and waits until the handshake is complete, no longer than the read timeout of the
+    /// connection. Call this in the process that serves the connection, so that a slow client does not hold up others.
     ///
     /// # Errors
     ///
-    /// See the [module](self#errors); [`TimedOut`](io::ErrorKind::TimedOut).
+    /// See the [module](self#errors); and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn accept(&self, stream: TcpStream) -> io::Result<TlsStream> {
         TlsStream::start(stream, self.0, "")
     }
 
-    /// From now on connections are accepted with what this server says: with new certificates, for one. Who has the handle
-    /// can do that, and all who have it see it. If it fails, nothing changes.
+    /// Replaces the configuration for future connections, for example to renew certificates. Any process that has the
+    /// handle can do this, and it takes effect for all of them. If it fails, nothing changes.
     ///
     /// # Errors
     ///
-    /// As [`TlsServer::build`]; [`NotConnected`](io::ErrorKind::NotConnected) if the process has ended that made it.
+    /// As for [`TlsServer::build`]; and [`NotConnected`](io::ErrorKind::NotConnected) if the process that made the
+    /// acceptor has exited.
     pub fn reload(&self, server: &TlsServer) -> io::Result<()> {
         host::net::tls_replace(self.0.raw(), &server.entries.text("server")?)
     }
@@ -265,19 +268,19 @@ impl TlsAcceptor {
 
 /// A TLS connection.
 ///
-/// Each write is at least a record: put small pieces together.
+/// Each write makes at least one TLS record, so collect small pieces before writing.
 ///
-/// It can be handed to another process like other sockets. There is no clone of it. When it is dropped, the peer is told
-/// that nothing more comes; when its process fails, the peer is not, so that it knows that something is missing.
+/// Like other sockets, it can be handed over to another process. It cannot be cloned. When it is dropped, the peer is
+/// notified that the data is complete; if its process fails, the peer is not, and so can detect that data is missing.
 #[derive(Serialize, Deserialize)]
 pub struct TlsStream(Socket);
 
 impl TlsStream {
-    /// Connects to a host that shows a certificate for its name which the system trusts.
+    /// Connects to a host, which must present a certificate for its name that the system trusts.
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::connect`] and [`TlsConnector::connect`].
+    /// As for [`TcpStream::connect`] and [`TlsConnector::connect`].
     pub fn connect(address: impl ToSocketAddrs) -> io::Result<Self> {
         let name = match address.target()? {
             Target::Host(name, _) => name,
@@ -295,12 +298,12 @@ impl TlsStream {
     }
 
     fn start(stream: TcpStream, config: Config, server: &str) -> io::Result<Self> {
-        // The stream is dropped afterwards: its handle closes, and the connection lives on below TLS.
+        // The stream is dropped afterwards, which closes its handle; the connection lives on below TLS.
         let handle = host::net::tls_start(stream.0.raw(), config.raw(), server)?;
         Ok(Self(Socket::new(handle)))
     }
 
-    /// The protocol that both agreed on.
+    /// Returns the protocol that both sides agreed on (ALPN).
     ///
     /// # Errors
     ///
@@ -310,7 +313,7 @@ impl TlsStream {
         Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
     }
 
-    /// The name that the client has asked for; only a server gets to know.
+    /// Returns the name that the client has asked for (SNI); `None` on the client's side.
     ///
     /// # Errors
     ///
@@ -320,7 +323,7 @@ impl TlsStream {
         Ok(name.map(|name| String::from_utf8_lossy(&name).into_owned()))
     }
 
-    /// The certificates that the peer has shown, in DER, its own first.
+    /// Returns the certificates that the peer has presented, in DER, its own first.
     ///
     /// # Errors
     ///
@@ -330,38 +333,38 @@ impl TlsStream {
         Ok(certificates::decode(&chain).map(<[u8]>::to_vec).collect())
     }
 
-    /// Ends reading, writing or both. After writing has ended the peer reads to the end.
+    /// Shuts down reading, writing or both. After writing was shut down, the peer reads to the end of the stream.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         host::net::shutdown(self.0.raw(), how)
     }
 
-    /// Who is connected.
+    /// Returns the address of the peer.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         host::net::peer_address(self.0.raw())
     }
 
-    /// This end of the connection.
+    /// Returns the local address of the connection.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         host::net::local_address(self.0.raw())
     }
 
-    /// Sets whether small pieces are sent at once, and not collected for a moment.
+    /// Sets whether small writes are sent immediately (`TCP_NODELAY`), instead of being collected for a moment.
     ///
     /// # Errors
     ///
-    /// Those of the system.
+    /// Errors of the operating system.
     pub fn set_nodelay(&self, nodelay: bool) -> io::Result<()> {
         self.0.set(option::NODELAY, nodelay)
     }
@@ -369,7 +372,8 @@ impl TlsStream {
 
 impl Drop for TlsStream {
     fn drop(&mut self) {
-        // If it was handed over, it is another's to end; if the connection is gone, there is nobody to tell.
+        // If the stream was handed over, this process must not end it; if the connection is gone, there is no peer to
+        // notify.
         let _ = host::net::shutdown(self.0.raw(), Shutdown::Write);
     }
 }

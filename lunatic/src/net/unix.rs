@@ -1,5 +1,5 @@
-//! Unix sockets: streams between programs of one machine, under a path in a folder that the process was given and may
-//! change things in.
+//! Unix sockets: streams between programs on one machine. Their paths must lie in a folder that was given to the
+//! process and is not read-only.
 
 use std::fmt;
 use std::io;
@@ -10,6 +10,7 @@ use lunatic_sys::codes::NO_TIMEOUT;
 use serde::{Deserialize, Serialize};
 
 use super::Shutdown;
+use super::address::name_address;
 use super::socket::Socket;
 use super::stream::stream;
 use crate::host;
@@ -19,51 +20,55 @@ fn text(path: &Path) -> io::Result<&str> {
         .ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "the path of a socket must be UTF-8"))
 }
 
-/// Accepts connections at a path.
+/// A Unix socket that accepts connections at a path.
 #[derive(Serialize, Deserialize)]
 pub struct UnixListener(Socket);
 
 impl UnixListener {
-    /// Listens at a path, at which nothing may be yet. The file stays when the listener closes.
+    /// Listens at a path, where no file must exist yet. The file is not removed when the listener closes.
     ///
     /// # Errors
     ///
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the path is in no folder in which the process may change
-    /// things, [`AddrInUse`](io::ErrorKind::AddrInUse), and others of the system.
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the path is not in a folder in which the process can
+    ///   change files.
+    /// - [`AddrInUse`](io::ErrorKind::AddrInUse) and other errors of the operating system.
     pub fn bind(path: impl AsRef<Path>) -> io::Result<Self> {
-        host::net::unix_listen(text(path.as_ref())?).map(|handle| Self(Socket::new(handle)))
+        let path = text(path.as_ref())?;
+        let handle = host::net::unix_listen(path).map_err(|error| name_address(error, "listen at", path))?;
+        Ok(Self(Socket::new(handle)))
     }
 
     /// Waits for a connection.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may have no more sockets, and those of the system.
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket, and errors of the
+    /// operating system.
     pub fn accept(&self) -> io::Result<UnixStream> {
         let (handle, _) = host::net::accept(self.0.raw(), NO_TIMEOUT)?;
         Ok(UnixStream(Socket::new(handle)))
     }
 
-    /// As [`accept`](Self::accept), for at most `timeout`.
+    /// Waits for a connection as [`accept`](Self::accept) does, for at most `timeout`.
     ///
     /// # Errors
     ///
-    /// Also [`TimedOut`](io::ErrorKind::TimedOut).
+    /// As for [`accept`](Self::accept); and [`TimedOut`](io::ErrorKind::TimedOut).
     pub fn accept_timeout(&self, timeout: Duration) -> io::Result<UnixStream> {
         let (handle, _) = host::net::accept(self.0.raw(), host::timeout_ns(timeout))?;
         Ok(UnixStream(Socket::new(handle)))
     }
 
-    /// The connections, one after the other, without end.
+    /// Returns an endless iterator over the connections, which waits for each.
     pub fn incoming(&self) -> impl Iterator<Item = io::Result<UnixStream>> + '_ {
         std::iter::repeat_with(|| self.accept())
     }
 
-    /// Another handle of the same listener, for another process.
+    /// Makes another handle of the same listener, for another process.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }
@@ -75,46 +80,49 @@ impl fmt::Debug for UnixListener {
     }
 }
 
-/// A connection between two programs of this machine.
+/// A connection between two programs on one machine.
 #[derive(Serialize, Deserialize)]
 pub struct UnixStream(Socket);
 
 impl UnixStream {
-    /// Connects to a path. Does not wait: a listener with no room for more refuses with
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock).
+    /// Connects to a path without waiting.
     ///
     /// # Errors
     ///
-    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the path is in no folder in which the process may change
-    /// things, or is a link; [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) and others of the system.
+    /// - [`WouldBlock`](io::ErrorKind::WouldBlock) if the listener has no room for another connection.
+    /// - [`PermissionDenied`](io::ErrorKind::PermissionDenied) if the path is a symbolic link, or is not in a folder in
+    ///   which the process can change files.
+    /// - [`ConnectionRefused`](io::ErrorKind::ConnectionRefused) and other errors of the operating system.
     pub fn connect(path: impl AsRef<Path>) -> io::Result<Self> {
-        host::net::unix_connect(text(path.as_ref())?).map(|handle| Self(Socket::new(handle)))
+        let path = text(path.as_ref())?;
+        let handle = host::net::unix_connect(path).map_err(|error| name_address(error, "connect to", path))?;
+        Ok(Self(Socket::new(handle)))
     }
 
-    /// Two streams that are connected with each other.
+    /// Makes two streams that are connected to each other.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket.
     pub fn pair() -> io::Result<(Self, Self)> {
         let [one, other] = host::net::unix_pair()?;
         Ok((Self(Socket::new(one)), Self(Socket::new(other))))
     }
 
-    /// Ends reading, writing or both, for all clones.
+    /// Shuts down reading, writing or both, for all clones.
     ///
     /// # Errors
     ///
-    /// [`NotConnected`](io::ErrorKind::NotConnected).
+    /// [`NotConnected`](io::ErrorKind::NotConnected) if the stream is not connected.
     pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         host::net::shutdown(self.0.raw(), how)
     }
 
-    /// Another handle of the same connection, for another process.
+    /// Makes another handle of the same connection, for another process.
     ///
     /// # Errors
     ///
-    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded).
+    /// [`QuotaExceeded`](io::ErrorKind::QuotaExceeded) if the process may not have another socket.
     pub fn try_clone(&self) -> io::Result<Self> {
         self.0.try_clone().map(Self)
     }

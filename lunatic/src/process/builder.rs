@@ -1,4 +1,4 @@
-//! Spawns with options.
+//! Spawning with options.
 
 use std::mem::MaybeUninit;
 use std::{ptr, slice};
@@ -6,15 +6,16 @@ use std::{ptr, slice};
 use lunatic_sys::codes::{NAME_LEN_MAX, TAG_SIGNAL, spawn as flag};
 use lunatic_sys::layout::SpawnOptions;
 
-use super::{Capture, Monitor, Process, SpawnError, captured, spawn};
+use super::{Capture, Entry, Monitor, Process, SpawnError, captured, spawn};
 use crate::channel::Message;
 use crate::module::Module;
 use crate::net::handover;
 use crate::rights::ProcessConfig;
 
-/// Says how a process is to be spawned: [`Process::builder`].
+/// The options for spawning a process; see [`Process::builder`].
 ///
-/// What it asks for holds before the child runs: no end of the child is missed, and nobody sees it without its name.
+/// All options take effect before the child runs, so a link or monitor never misses an exit of the child, and no
+/// process ever sees the child without its name.
 ///
 /// # Examples
 ///
@@ -39,7 +40,8 @@ pub struct Builder {
 }
 
 impl Builder {
-    /// Registers the child under a name, see [`registry`](crate::registry). The spawn fails if another process has it.
+    /// Registers the child under a name; see [`registry`](crate::registry). The spawn fails if another process has the
+    /// name.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
@@ -51,49 +53,52 @@ impl Builder {
         self
     }
 
-    /// The child traps exits from its beginning, as if it called [`trap_exit`](super::trap_exit) first.
+    /// Makes the child trap exits from the start, as if it first called [`trap_exit`](super::trap_exit).
     pub fn trap_exit(mut self) -> Self {
         self.flags |= flag::TRAP_EXIT;
         self
     }
 
-    /// The child and its descendants have names of their own, and see none of others: a new scope of the
-    /// [`registry`](crate::registry).
+    /// Gives the child and its descendants a new scope of the [`registry`](crate::registry): they have their own names
+    /// and do not see those of other scopes.
     pub fn own_names(mut self) -> Self {
         self.flags |= flag::NEW_SCOPE;
         self
     }
 
-    /// The largest memory of the child and of each of its descendants, in bytes. Never more than the parent's.
+    /// Limits the memory of the child, and of each of its descendants, to this many bytes. The limit is never higher
+    /// than the parent's.
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.max_memory = bytes.max(1);
         self
     }
 
-    /// The largest number of messages in the mailbox of the child, and of each of its descendants. A message to a full
-    /// mailbox is refused. Never more than the parent's, which by default is unlimited. Exits and the like always fit.
+    /// Limits the mailbox of the child, and of each of its descendants, to this many messages. A message to a full
+    /// mailbox is refused; notifications about other processes are always accepted. The limit is never higher than the
+    /// parent's. By default there is no limit.
     pub fn mailbox_max(mut self, messages: u64) -> Self {
         self.mailbox_max = messages.max(1);
         self
     }
 
-    /// What the child, and with it all its descendants, may do and use. Without this it has the rights of its parent.
+    /// Sets the rights and limits of the child and all its descendants. By default the child has the rights of its
+    /// parent.
     pub fn config(mut self, config: &ProcessConfig) -> Self {
         self.config = Some(config.clone());
         self
     }
 
-    /// Spawns the process, which calls `entry` and ends when it returns.
+    /// Spawns the process, which calls `entry` and exits when `entry` returns.
     ///
     /// # Errors
     ///
-    /// As [`Process::spawn`]; and [`SpawnError::NameTaken`], [`SpawnError::BadConfig`].
+    /// As for [`Process::spawn`]; and [`SpawnError::NameTaken`] or [`SpawnError::BadConfig`].
     ///
     /// # Panics
     ///
     /// If the name has more than 255 bytes.
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn spawn<F: FnOnce() + Capture>(&self, entry: F) -> Result<Process, SpawnError> {
+    pub fn spawn<F: Entry + Capture>(&self, entry: F) -> Result<Process, SpawnError> {
         captured::check(&entry);
         self.spawn_raw(&entry, 0).map(|(process, _)| process)
     }
@@ -102,11 +107,11 @@ impl Builder {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn); and [`SpawnError::Argument`].
+    /// As for [`spawn`](Self::spawn); and [`SpawnError::Argument`] if the argument cannot be encoded.
     ///
     /// # Panics
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As for [`spawn`](Self::spawn).
     #[cfg_attr(debug_assertions, track_caller)]
     pub fn spawn_with<A, F>(&self, argument: A, entry: F) -> Result<Process, SpawnError>
     where
@@ -120,29 +125,29 @@ impl Builder {
         spawned.map(|(process, _)| process)
     }
 
-    /// As [`spawn`](Self::spawn), and monitors the child as [`Process::monitor`] does.
+    /// Spawns the process as [`spawn`](Self::spawn) does, and monitors it as [`Process::monitor`] does.
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn).
+    /// As for [`spawn`](Self::spawn).
     #[cfg_attr(debug_assertions, track_caller)]
-    pub fn spawn_monitor<F: FnOnce() + Capture>(&self, entry: F) -> Result<(Process, Monitor), SpawnError> {
+    pub fn spawn_monitor<F: Entry + Capture>(&self, entry: F) -> Result<(Process, Monitor), SpawnError> {
         captured::check(&entry);
         let (process, reference) = self.spawn_raw(&entry, TAG_SIGNAL)?;
         Ok((process, Monitor { reference, process }))
     }
 
-    /// Spawns a process in another module, which begins with its exported function `export`. The function takes and
-    /// returns nothing; what the process is to know it gets as arguments ([`ProcessConfig::arg`]) or as mail: it finds who
-    /// spawned it with [`parent`](super::parent).
+    /// Spawns a process of another module, which calls the exported function `export`. That function must take no
+    /// parameters and return nothing. Pass data to the process as arguments ([`ProcessConfig::arg`]) or as mail: it
+    /// finds its parent with [`parent`](super::parent).
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Self::spawn); and [`SpawnError::BadModule`].
+    /// As for [`spawn`](Self::spawn); and [`SpawnError::BadModule`].
     ///
     /// # Panics
     ///
-    /// If a name has no byte or more than 255, or the module was never given out by the host.
+    /// If `export` is empty, a name has more than 255 bytes, or the host never gave out the module.
     pub fn spawn_export(&self, module: Module, export: &str) -> Result<Process, SpawnError> {
         assert!(
             !export.is_empty() && export.len() <= NAME_LEN_MAX,
@@ -156,7 +161,7 @@ impl Builder {
         }
     }
 
-    /// The same without a link; none if it asks for no link.
+    /// The same options without the link; `None` if they have no link.
     pub(crate) fn unlinked(&self) -> Option<Self> {
         (self.flags & flag::LINK != 0).then(|| Self {
             flags: self.flags & !flag::LINK,
@@ -164,7 +169,7 @@ impl Builder {
         })
     }
 
-    /// Monitors the child under `monitor_tag`, unless that is 0.
+    /// Spawns the process. Monitors it under `monitor_tag`, unless that is 0.
     pub(crate) fn spawn_raw<F: Capture>(&self, entry: &F, monitor_tag: u64) -> Result<(Process, u64), SpawnError> {
         if size_of::<F>() > lunatic_sys::codes::CAPTURE_LEN_MAX {
             return Err(SpawnError::CaptureTooLarge { len: size_of::<F>() });
@@ -188,7 +193,7 @@ impl Builder {
         }
     }
 
-    /// The options for the host. They point into `self`.
+    /// The options for the host, which contain pointers into `self`.
     fn options(&self, monitor_tag: u64) -> Result<SpawnOptions, SpawnError> {
         let len = self.name.len();
         assert!(

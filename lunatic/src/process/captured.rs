@@ -1,17 +1,18 @@
-//! A check of debug builds: does a closure capture a reference to this process's heap?
+//! A check in debug builds: does a closure capture a reference to the heap of this process?
 //!
-//! It looks at aligned words of the closure and asks whether an allocation starts at that address. So it finds what
-//! `Box::leak`, `String::leak` and `Vec::leak` return. It is a guess, in both directions, so it warns and stops nothing: any
-//! number may happen to be such an address, and a correct program must not fail for it.
+//! The check reads the aligned words of the closure and asks for each whether an allocation starts at that address. So
+//! it finds the references that `Box::leak`, `String::leak` and `Vec::leak` return. It is a guess that can fail in both
+//! directions. It only warns, because any number may happen to be such an address, and a correct program must not fail
+//! for that.
 //!
-//! What it misses: references into the middle of an allocation, or to a static that was filled at run time; and some words
-//! that it does not look at, for the sake of the following.
+//! False negatives: references into the middle of an allocation or to a static that was filled at run time; and the
+//! words that are skipped to avoid the following.
 //!
-//! What it must not take for a reference: numbers, and padding, in which old addresses lie about on the stack. The words of
-//! handles are random, so they are checked with the host before one is blamed. A whole word of padding is there only in
-//! a type that is aligned to more than a word, and there it is the second of a pair, which is not looked at. A word
-//! that ends in a zero byte may be a `false` with padding behind it. What remains are numbers that happen to be the address
-//! of an allocation, and unused parts of enums.
+//! False positives to avoid: numbers, and padding, which can contain old addresses from the stack. The words of handles
+//! are random, so the host checks whether a word belongs to a handle before the warning is given. A whole word can be
+//! padding only in a type that is aligned to more than a word; there it is the second word of a pair, so second words
+//! are skipped. A word that ends in a zero byte may be a `false` followed by padding. What remains are numbers that
+//! happen to be the address of an allocation, and unused parts of enums.
 
 #[cfg(debug_assertions)]
 use std::io::{self, Write as _};
@@ -25,15 +26,15 @@ use lunatic_sys::layout::RawHandle;
 #[cfg(debug_assertions)]
 use crate::host;
 
-/// Whether the calling process checks.
+/// Whether the check is on in the calling process.
 static IS_ON: AtomicBool = AtomicBool::new(true);
 
-/// Whether spawns of the calling process look for references to its heap among what the closure captures, from now on;
-/// returns whether they did before. On from the beginning of each process, until the first is found; and only in debug
-/// builds: others never look.
+/// Sets whether spawns of the calling process check what the closure captures for references to the heap. Returns the
+/// previous setting.
 ///
-/// [`Capture`](super::Capture) tells what such a reference would do. The check writes a warning to standard error. Switch it
-/// off around a spawn that captures a number which only looks like an address.
+/// In debug builds the check is on when a process starts, and switches itself off after the first warning, which goes
+/// to standard error. In release builds there is no check. [`Capture`](super::Capture) explains what such a reference
+/// would do. Switch the check off around a spawn that captures a number that is mistaken for an address.
 ///
 /// # Examples
 ///
@@ -51,17 +52,17 @@ pub fn check_captures(on: bool) -> bool {
     IS_ON.swap(on, Ordering::Relaxed)
 }
 
-/// Warns if a closure captures a reference to the heap, as far as that can be told. Does nothing in release builds.
+/// Warns if a closure seems to capture a reference to the heap. Does nothing in release builds.
 #[cfg(not(debug_assertions))]
 #[inline]
 pub(crate) fn check<F>(_: &F) {}
 
-/// Warns if a closure captures a reference to the heap, as far as that can be told. Does nothing in release builds.
+/// Warns if a closure seems to capture a reference to the heap. Does nothing in release builds.
 #[cfg(debug_assertions)]
 #[inline]
 #[track_caller]
 pub(crate) fn check<F>(entry: &F) {
-    // What has no pointer in it needs no look.
+    // A closure smaller than a pointer, or aligned to less, has none.
     if align_of::<F>() < align_of::<usize>() || size_of::<F>() < size_of::<usize>() {
         return;
     }
@@ -74,7 +75,7 @@ pub(crate) fn check<F>(entry: &F) {
     );
 }
 
-/// Checks each `step`th word. The words must be readable, some of them may be padding.
+/// Checks each `step`th word. All words must be readable; some may be padding.
 #[cfg(debug_assertions)]
 #[inline(never)]
 #[track_caller]
@@ -83,18 +84,19 @@ fn check_words(words: *const usize, len: usize, step: usize) {
         return;
     }
     let word = |at: usize| {
-        // SAFETY: the caller has so many words, aligned. One of them may be padding, of which nothing is known; a volatile
-        // read takes what lies in memory, about which the compiler assumes nothing. It only makes the guess a worse one.
+        // SAFETY: the caller guarantees `len` aligned, readable words. A word may be uninitialised padding; a volatile
+        // read takes the bytes in memory without the compiler assuming anything about them, and a wrong value only
+        // makes the guess worse.
         unsafe { words.add(at).read_volatile() }
     };
     let (start, end) = host::heap_bounds();
-    // No iterator: this is code without optimisation, and a closure may capture 16,384 words.
+    // No iterator: this code runs unoptimised, and a closure can capture 16,384 words.
     let mut at = 0;
     while at < len {
         let address = word(at);
         let is_on_heap = address & 0xff != 0 && address > start && address < end;
         if is_on_heap && host::starts_allocation(address) && !is_of_handle(&word, len, at) {
-            // One warning says it, and a loop that spawns would repeat it.
+            // One warning is enough; a loop that spawns would repeat it.
             IS_ON.store(false, Ordering::Relaxed);
             warn(address, Location::caller());
             return;
@@ -103,7 +105,7 @@ fn check_words(words: *const usize, len: usize, step: usize) {
     }
 }
 
-/// Says it on standard error, as one write, so that lines of other processes do not come between.
+/// Writes the warning to standard error in one write, so that no output of other processes gets in between.
 #[cfg(debug_assertions)]
 #[cold]
 fn warn(address: usize, spawn: &Location<'_>) {
@@ -113,11 +115,11 @@ fn warn(address: usize, spawn: &Location<'_>) {
          own. Send the value in a message, or make it inside the closure. If it is a number and no reference, all is well; \
          `lunatic::process::check_captures(false)` switches this check off\n"
     );
-    // There is nobody to tell if standard error is gone.
+    // If standard error is closed, the warning is lost.
     let _ = io::stderr().write_all(text.as_bytes());
 }
 
-/// Whether a word belongs to the id or the key of a process or a channel, which are numbers of 64 bits side by side.
+/// Whether a word is part of the id or key of a process or channel handle: two 64-bit numbers side by side.
 #[cfg(debug_assertions)]
 fn is_of_handle(word: &impl Fn(usize) -> usize, len: usize, at: usize) -> bool {
     const NUMBER: usize = size_of::<u64>() / size_of::<usize>();

@@ -1,8 +1,8 @@
 //! How a closure becomes the entry of a process.
 //!
-//! The host knows functions without arguments only. For each type of closure there is one such function, [`enter`]: the
-//! parent hands its number over together with the closure's bytes, and in the child it fetches these bytes and calls
-//! the closure they make.
+//! The host can only call functions without parameters. So there is one such function, [`enter`], for each type of
+//! closure. The parent passes the function's number together with the bytes of the closure; in the child the function
+//! fetches these bytes and calls the closure.
 
 use std::error::Error;
 use std::fmt;
@@ -17,7 +17,7 @@ use crate::channel::Message;
 use crate::codec::{self, DefaultCodec, Scratch};
 use crate::host::{self, Refused};
 
-/// By reference: in builds without optimisation, each time a closure is moved copies up to 64 KiB on the stack.
+/// Takes the closure by reference: in unoptimised builds each move of a closure copies up to 64 KiB on the stack.
 #[inline]
 pub(super) fn spawn<F: Capture>(entry: &F) -> Result<Process, SpawnError> {
     if size_of::<F>() > CAPTURE_LEN_MAX {
@@ -31,7 +31,7 @@ pub(super) fn spawn<F: Capture>(entry: &F) -> Result<Process, SpawnError> {
     }
 }
 
-/// The entry of processes spawned with an `F`, called by the host in the child.
+/// The entry of processes that are spawned with an `F`; called by the host in the child.
 pub(super) extern "C" fn enter<F: Capture>() {
     let mut entry = MaybeUninit::<F>::uninit();
     if size_of::<F>() != 0 {
@@ -39,14 +39,14 @@ pub(super) extern "C" fn enter<F: Capture>() {
         let bytes = unsafe { slice::from_raw_parts_mut(entry.as_mut_ptr().cast::<MaybeUninit<u8>>(), size_of::<F>()) };
         host::captured_into(bytes);
     }
-    // SAFETY: these are the bytes of the `F` that `spawn` was called with in an instance of this module. `F` is `Copy`,
-    // so a copy of its bytes is an `F` of its own, and `'static`, so it borrows nothing from the parent's stack.
+    // SAFETY: these are the bytes of the `F` that `spawn` was called with, in an instance of the same module. `F` is
+    // `Copy`, so a copy of its bytes is a valid `F`; and `'static`, so it borrows nothing from the parent's stack.
     let entry = unsafe { entry.assume_init_read() };
     entry();
     flush();
 }
 
-/// The bytes of a closure, with those of the message that is its argument behind them.
+/// The bytes of a closure, followed by those of the message that is its argument.
 pub(super) fn with_argument<A: Message, F>(
     argument: &A,
     entry: &F,
@@ -68,15 +68,15 @@ pub(super) fn with_argument<A: Message, F>(
     Ok((captured, message))
 }
 
-/// The entry of processes spawned with an `F` and its argument, called by the host in the child.
+/// The entry of processes that are spawned with an `F` and its argument; called by the host in the child.
 pub(super) extern "C" fn enter_with<A: Message, F: FnOnce(A) + Copy + 'static>() {
     let mut bytes = vec![MaybeUninit::uninit(); host::captured_len()];
     host::captured_into(&mut bytes);
     let (entry, message) = bytes.split_at(size_of::<F>());
-    // SAFETY: `with_argument` put the bytes of an `F` first, in an instance of this module; `F` is `Copy` and `'static`, as
-    // in `enter`. They may lie anywhere, so they are read as if they were not aligned.
+    // SAFETY: `with_argument` put the bytes of an `F` first, in an instance of the same module; `F` is `Copy` and
+    // `'static`, as in `enter`. The bytes may be unaligned, so they are read with `read_unaligned`.
     let entry = unsafe { entry.as_ptr().cast::<F>().read_unaligned() };
-    // SAFETY: behind them it put a message, of which each byte is initialised, and the host has written all bytes.
+    // SAFETY: the message follows the closure. Each of its bytes is initialised, and the host has written all bytes.
     let message = unsafe { message.assume_init_ref() };
     match codec::decode::<DefaultCodec, A>(message) {
         Ok(argument) => entry(argument),
@@ -86,37 +86,37 @@ pub(super) extern "C" fn enter_with<A: Message, F: FnOnce(A) + Copy + 'static>()
     flush();
 }
 
-/// Writes out what `print!` left without a newline.
+/// Flushes the output that `print!` left without a newline.
 ///
-/// Rust does this when `main` returns, which a spawned process never does. Asking for `stdout` allocates its buffer, so
-/// a process that never allocated (and so has printed nothing) is not asked: most processes are that small.
+/// Rust does this when `main` returns, which a spawned process never does. `stdout` allocates its buffer on first use,
+/// so it is not touched in a process that has never allocated and so has never printed: most processes are that small.
 pub(crate) fn flush() {
     if host::heap_used() {
-        // There is nobody left to tell: a broken pipe must not turn a normal end into a panic.
+        // An error cannot be reported anywhere, and a broken pipe must not turn a normal exit into a panic.
         let _ = io::stdout().flush();
     }
 }
 
-/// Why a process was not spawned.
+/// Why a process could not be spawned.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnError {
-    /// The closure captures too much: at most 64 KiB are copied to a new process. Send the rest through a channel.
+    /// The closure captures too many bytes: the limit is 64 KiB. Send the rest through a channel.
     CaptureTooLarge {
-        /// How much it captures, in bytes.
+        /// The size of the captured values, with the encoded argument if there is one, in bytes.
         len: usize,
     },
-    /// The argument of the child cannot be written as a message; the text says why.
+    /// The argument of the child cannot be encoded as a message; the text gives the reason.
     Argument(String),
-    /// The host has no room for another process; the text says what it ran out of.
+    /// The host has no room for another process; the text names the limit.
     Limit(String),
-    /// This process has the name that the child was to have.
+    /// The name for the child is taken by this process.
     NameTaken(Process),
-    /// The parent may not do that; the text says what it lacks.
+    /// The parent does not have the right to spawn this process; the text names the missing right.
     Denied(String),
-    /// The child's configuration makes no sense; the text says why.
+    /// The configuration of the child is invalid; the text gives the reason.
     BadConfig(String),
-    /// The module has no such function, or is gone; the text says which.
+    /// The module has no such function, or does not exist any more; the text says which.
     BadModule(String),
 }
 
@@ -139,10 +139,10 @@ impl fmt::Display for SpawnError {
         match self {
             Self::CaptureTooLarge { len } => write!(
                 f,
-                "the closure captures {len} bytes, at most {CAPTURE_LEN_MAX} can be: send the rest through a channel"
+                "the closure captures {len} bytes, but the limit is {CAPTURE_LEN_MAX}: send the rest through a channel"
             ),
             Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
-            Self::NameTaken(holder) => write!(f, "process {holder} has the name"),
+            Self::NameTaken(holder) => write!(f, "the name is taken by process {holder}"),
             Self::Argument(why) | Self::Denied(why) | Self::BadConfig(why) | Self::BadModule(why) => f.write_str(why),
         }
     }
@@ -166,7 +166,7 @@ mod tests {
         );
         assert_eq!(
             error.to_string(),
-            "the closure captures 65537 bytes, at most 65536 can be: send the rest through a channel"
+            "the closure captures 65537 bytes, but the limit is 65536: send the rest through a channel"
         );
     }
 

@@ -1,19 +1,20 @@
-//! How long a restart waits.
+//! Delays before restarts.
 
 use std::hash::{BuildHasher, RandomState};
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-/// How long a supervisor waits before it starts a child again that keeps failing: longer after each failure in a row.
+/// How long a supervisor waits before it restarts a child that keeps failing: longer after each failure in a row.
 ///
-/// Without a back-off a restart does not wait, as in OTP, and a child that fails for a reason that lasts (a server that
-/// is down, a file that is locked) uses up the [intensity](super::Spec::intensity) of its supervisor within
-/// milliseconds. With one, the supervisor waits until the reason has gone. A restart counts for the intensity when it is
-/// tried, not while it waits: choose an intensity that fits the longest delay.
+/// Without a back-off, restarts are immediate, as in OTP. Then a child that fails for a lasting reason, such as a
+/// server that is down or a file that is locked, uses up the [intensity](super::Spec::intensity) of its supervisor
+/// within milliseconds. With a back-off, the supervisor can wait until the reason has gone. A restart counts towards
+/// the intensity when it is tried, not while it waits: choose an intensity that fits the longest delay.
 ///
-/// A row of failures ends when the child has run for longer than the longest delay. While a restart waits, the
-/// supervisor answers requests, and those who are to be restarted together with the child are ended already.
+/// The row of failures ends once the child has run for longer than the longest delay. While a restart waits, the
+/// supervisor answers requests, and the children that are restarted together with the failed one are already
+/// terminated.
 ///
 /// # Examples
 ///
@@ -42,12 +43,12 @@ pub struct Backoff {
 }
 
 impl Backoff {
-    /// The longest delay, if nothing is said: long enough to spare a server that is down, and short enough that nobody
-    /// has to help by hand when it is back.
+    /// The default for the longest delay: long enough to spare a server that is down, and short enough that nobody has
+    /// to intervene when it is back.
     const MAX: Duration = Duration::from_secs(60);
 
-    /// The first restart in a row waits for `first`. If nothing else is said, each further one waits twice as long as the
-    /// one before, for a minute at most, and always exactly as long.
+    /// Makes a back-off whose first delay in a row is `first`. By default each further delay is twice as long as the
+    /// one before, the longest delay is a minute (or `first`, if that is longer), and there is no jitter.
     #[must_use]
     pub fn new(first: Duration) -> Self {
         Self {
@@ -58,29 +59,30 @@ impl Backoff {
         }
     }
 
-    /// How many times longer each restart waits than the one before; with 1, all wait for the same time.
+    /// Sets by which factor each delay is longer than the one before. With 1 (or 0), all delays are equal. The default
+    /// is 2.
     #[must_use]
     pub fn factor(mut self, factor: u32) -> Self {
         self.factor = factor.max(1);
         self
     }
 
-    /// The longest delay.
+    /// Sets the longest delay. The default is one minute.
     #[must_use]
     pub fn max(mut self, max: Duration) -> Self {
         self.max = max;
         self
     }
 
-    /// Each delay is shortened at random, by up to so many percent of it: so that children of many supervisors that
-    /// failed together do not all come back at the same moment.
+    /// Shortens each delay at random, by up to this many percent, so that children of many supervisors that failed
+    /// together do not all come back at the same moment. The default is 0; values above 100 count as 100.
     #[must_use]
     pub fn jitter(mut self, percent: u32) -> Self {
         self.jitter = percent.min(100);
         self
     }
 
-    /// The delay after so many failures in a row before this one, at its longest.
+    /// The delay after this many earlier failures in a row, without jitter.
     fn longest_after(&self, failures: u32) -> Duration {
         let times = self.factor.checked_pow(failures);
         let delay = times.and_then(|times| self.first.checked_mul(times));
@@ -92,7 +94,7 @@ impl Backoff {
         if self.jitter == 0 {
             return longest;
         }
-        // A hasher of std has random keys: the only source of random numbers that needs no dependency.
+        // Hashers of std have random keys; this is the only source of random numbers that needs no dependency.
         let random = (RandomState::new().hash_one(()) >> 32) as u32;
         let share = f64::from(self.jitter) / 100.0 * f64::from(random) / f64::from(u32::MAX);
         longest.saturating_sub(longest.mul_f64(share))
@@ -103,17 +105,17 @@ impl Backoff {
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Streak {
     failures: u32,
-    /// When the child was started; none if it is not known to run.
+    /// When the child was started; `None` if it is not known to be running.
     started: Option<Instant>,
 }
 
 impl Streak {
-    /// The failures, and how long ago the child was started.
+    /// Returns the failures, and how long ago the child was started.
     pub(super) fn to_saved(self) -> (u32, Option<Duration>) {
         (self.failures, self.started.map(|started| started.elapsed()))
     }
 
-    /// What [`to_saved`](Self::to_saved) has told.
+    /// Restores the value that [`to_saved`](Self::to_saved) has returned.
     pub(super) fn from_saved((failures, age): (u32, Option<Duration>)) -> Self {
         Self {
             failures,
@@ -121,12 +123,12 @@ impl Streak {
         }
     }
 
-    /// A child was started.
+    /// The streak of a child that was started.
     pub(super) fn started(backoff: Option<&Backoff>) -> Self {
         Self::default().restarted(backoff)
     }
 
-    /// The child was started again.
+    /// The streak after a restart of the child.
     pub(super) fn restarted(self, backoff: Option<&Backoff>) -> Self {
         Self {
             started: backoff.map(|_| Instant::now()),
@@ -134,7 +136,7 @@ impl Streak {
         }
     }
 
-    /// The child has ended, or did not start: how long its restart waits.
+    /// Records that the child has failed, or could not be started. Returns the delay of its restart.
     pub(super) fn failed(&mut self, backoff: Option<&Backoff>) -> Duration {
         let Some(backoff) = backoff else {
             return Duration::ZERO;

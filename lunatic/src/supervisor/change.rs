@@ -1,8 +1,9 @@
-//! How a supervisor goes over to another version of the program: with its children, but for those that are no more, and with those
-//! that are new.
+//! How a supervisor moves to another version of the program: it keeps the children that both versions have, terminates
+//! those that the new version does not have, and starts those that are new.
 //!
-//! What it begins with says what its children are, so its `init` is called anew, in the new version. A child with the id of one that
-//! it has is that one: it goes on to run, changes by itself, and is restarted as the new version says.
+//! The argument of a supervisor determines its children, so the new version calls `init` with it again. A child of the
+//! new spec that has the id of a running child takes that process over: the process keeps running, changes its own
+//! version by itself, and is restarted as the new spec says.
 
 use std::time::{Duration, Instant};
 
@@ -14,12 +15,12 @@ use crate::code::StateError;
 use crate::codec::{self, DefaultCodec};
 use crate::process::Process;
 
-/// A supervisor, as another version reads it.
+/// The state of a supervisor, as another version reads it.
 #[derive(Serialize, Deserialize)]
 pub(super) struct SavedSupervisor {
     args: Vec<u8>,
     children: Vec<SavedChild>,
-    /// How long ago the restarts were that count still.
+    /// The ages of the restarts that still count towards the intensity.
     restarts: Vec<Duration>,
 }
 
@@ -36,7 +37,7 @@ struct SavedChild {
 #[derive(Clone, Serialize, Deserialize)]
 enum SavedState {
     Running(Process),
-    /// To be restarted after this time, for this reason.
+    /// Restart after this delay, for this reason.
     Restarting(Duration, String),
     Ended,
 }
@@ -98,7 +99,7 @@ impl<S: Supervise> Supervisor<S> {
         Ok(supervisor)
     }
 
-    /// A child goes on.
+    /// Takes over a child of the former version.
     fn take_over(&mut self, mut child: Child, former: SavedChild) {
         child.backoff = child.backoff.or(self.spec.backoff);
         let state = match former.state {
@@ -115,7 +116,7 @@ impl<S: Supervise> Supervisor<S> {
         });
     }
 
-    /// A child is to be started as soon as others may see that.
+    /// Adds a child that is started in `come_and_go`, once other processes may observe it.
     fn expect(&mut self, mut child: Child) {
         child.backoff = child.backoff.or(self.spec.backoff);
         self.arrivals.push(child.id.clone());
@@ -128,7 +129,7 @@ impl<S: Supervise> Supervisor<S> {
         });
     }
 
-    /// Ends the children that are no more, the last first, and starts those that are new.
+    /// Terminates the children that this version does not have, in reverse order, and starts the new ones.
     pub(super) fn come_and_go(&mut self) {
         for (shutdown, process) in std::mem::take(&mut self.leavers).into_iter().rev() {
             let _ = Child::end(shutdown, process);

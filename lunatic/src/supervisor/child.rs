@@ -1,4 +1,4 @@
-//! Children of a supervisor: what is started, when again, and how it is ended.
+//! Children of a supervisor: how they are started, when they are restarted and how they are terminated.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,22 +8,22 @@ use serde::{Deserialize, Serialize};
 use super::{Backoff, Supervise, Supervisor};
 use crate::actor::{self, Actor, StartError};
 use crate::exit::ExitReason;
-use crate::process::{Builder, Capture, Process};
+use crate::process::{Builder, Capture, Entry, Process};
 
-/// When a child that has ended is started again.
+/// When a child that has exited is restarted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restart {
     /// Always.
     #[default]
     Permanent,
-    /// Unless it ended in good order: [`Normal`](ExitReason::Normal) or [`Shutdown`](ExitReason::Shutdown).
+    /// Only after a failure: any reason but [`Normal`](ExitReason::Normal) and [`Shutdown`](ExitReason::Shutdown).
     Transient,
-    /// Never. The supervisor forgets it when it has ended.
+    /// Never. The supervisor forgets the child once it has exited.
     Temporary,
 }
 
 impl Restart {
-    /// Whether a child that has ended with this reason is started again.
+    /// Whether a child that has exited with this reason is restarted.
     pub(super) fn is_for(self, reason: &ExitReason) -> bool {
         match self {
             Self::Permanent => true,
@@ -33,36 +33,36 @@ impl Restart {
     }
 }
 
-/// How a child is ended.
+/// How a child is terminated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Shutdown {
-    /// By an exit signal, [`ExitReason::Shutdown`]; if it has not ended after this time, it is killed.
+    /// By an exit signal with [`ExitReason::Shutdown`]; a child that has not exited after this time is killed.
     Timeout(Duration),
-    /// It is killed at once.
+    /// By a kill, immediately.
     BrutalKill,
-    /// By an exit signal, however long it takes: for supervisors.
+    /// By an exit signal with [`ExitReason::Shutdown`], without a time limit: for supervisors.
     Infinity,
 }
 
 impl Default for Shutdown {
-    /// After five seconds.
+    /// A timeout of five seconds.
     fn default() -> Self {
         Self::Timeout(Duration::from_secs(5))
     }
 }
 
-/// Whether a child has children.
+/// Whether a child is itself a supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
-    /// It works.
+    /// It is not a supervisor.
     Worker,
-    /// It supervises.
+    /// It is a supervisor.
     Supervisor,
 }
 
 type Start = Box<dyn Fn(&Builder) -> Result<Process, StartError>>;
 
-/// What a supervisor knows of a child before it starts it: OTP's *child specification*.
+/// How a supervisor starts, restarts and terminates one child: OTP's *child specification*.
 pub struct Child {
     pub(super) id: String,
     pub(super) kind: Kind,
@@ -88,11 +88,11 @@ impl Child {
         }
     }
 
-    /// An actor that begins with these arguments, each time it is started. The id is what it is known by in its supervisor.
+    /// A child that is an actor, started with `args` each time. The id identifies the child within its supervisor.
     ///
     /// # Panics
     ///
-    /// If the arguments cannot be written as bytes.
+    /// If the argument cannot be encoded.
     pub fn actor<A: Actor>(id: impl Into<String>, args: A::Args) -> Self {
         Self::actor_from_bytes::<A>(id.into(), actor::encode_args::<A>(&args))
     }
@@ -102,11 +102,11 @@ impl Child {
         Self::new(id, Kind::Worker, Shutdown::default(), Box::new(start))
     }
 
-    /// A supervisor. It is given all the time that it needs to end.
+    /// A child that is a supervisor. By default it is terminated without a time limit ([`Shutdown::Infinity`]).
     ///
     /// # Panics
     ///
-    /// If the arguments cannot be written as bytes.
+    /// If the argument cannot be encoded.
     pub fn supervisor<S: Supervise>(id: impl Into<String>, args: S::Args) -> Self {
         Self {
             kind: Kind::Supervisor,
@@ -114,60 +114,61 @@ impl Child {
         }
     }
 
-    /// A process that runs a closure.
-    pub fn process<F: FnOnce() + Capture>(id: impl Into<String>, entry: F) -> Self {
+    /// A child that is a process running a closure.
+    pub fn process<F: Entry + Capture>(id: impl Into<String>, entry: F) -> Self {
         let start = move |builder: &Builder| builder.spawn(entry).map_err(StartError::Spawn);
         Self::new(id, Kind::Worker, Shutdown::default(), Box::new(start))
     }
 
-    /// When it is started again. If nothing is said: [`Restart::Permanent`].
+    /// Sets when the child is restarted. The default is [`Restart::Permanent`].
     #[must_use]
     pub fn restart(mut self, restart: Restart) -> Self {
         self.restart = restart;
         self
     }
 
-    /// How long its restarts wait. If nothing is said: as its [supervisor](super::Spec::backoff) says.
+    /// Sets how long restarts of the child wait. The default is the back-off of the [supervisor](super::Spec::backoff).
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = Some(backoff);
         self
     }
 
-    /// How it is ended. If nothing is said: after five seconds, and a supervisor without a limit of time.
+    /// Sets how the child is terminated. The default is a timeout of five seconds, and no limit for a supervisor.
     #[must_use]
     pub fn shutdown(mut self, shutdown: Shutdown) -> Self {
         self.shutdown = shutdown;
         self
     }
 
-    /// The name under which it is [registered](crate::registry) each time it is started.
+    /// Sets the name under which the child is [registered](crate::registry) each time it is started.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.builder = self.builder.name(name);
         self
     }
 
-    /// The largest memory of the child and of each of its descendants, in bytes.
+    /// Limits the memory of the child, and of each of its descendants, to this many bytes.
     #[must_use]
     pub fn max_memory(mut self, bytes: u64) -> Self {
         self.builder = self.builder.max_memory(bytes);
         self
     }
 
-    /// Its end in good order can end the supervisor, see [`AutoShutdown`](super::AutoShutdown).
+    /// Marks the child as significant: its orderly exit can terminate the supervisor, see
+    /// [`AutoShutdown`](super::AutoShutdown).
     #[must_use]
     pub fn significant(mut self) -> Self {
         self.significant = true;
         self
     }
 
-    /// Starts it, linked to the supervisor that calls this.
+    /// Starts the child, linked to the calling supervisor.
     pub(super) fn start(&self) -> Result<Process, StartError> {
         (self.start)(&self.builder)
     }
 
-    /// Ends a child that runs, linked to the supervisor that calls this. Nothing of it comes afterwards.
+    /// Terminates a running child that is linked to the calling supervisor. No signal of the child arrives afterwards.
     pub(super) fn end(shutdown: Shutdown, process: Process) -> ExitReason {
         process.unlink();
         let patience = match shutdown {

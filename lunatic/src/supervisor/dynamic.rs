@@ -1,4 +1,4 @@
-//! Supervisors of any number of children of one kind, which come and go.
+//! Supervisors of any number of children of one type, which are added and removed at run time.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,25 +16,26 @@ use crate::exit::ExitReason;
 use crate::mailbox::ReplyTo;
 use crate::process::{self, Process};
 
-/// How a [`DynamicSupervisor`] sees to its children.
+/// The options of a [`DynamicSupervisor`].
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DynamicOptions {
-    /// When a child is started again.
+    /// When a child is restarted.
     pub restart: Restart,
-    /// How a child is ended.
+    /// How a child is terminated.
     pub shutdown: Shutdown,
-    /// How many restarts of all children together are too many.
+    /// How many restarts of all children together are allowed.
     pub intensity: Intensity,
-    /// How long the restarts of each child wait; none: they do not wait, as in OTP.
+    /// How long restarts of each child wait. `None` (the default): restarts are immediate, as in OTP.
     pub backoff: Option<Backoff>,
-    /// The largest number of children; none: no limit but the host's.
+    /// The largest number of children. `None` (the default): no limit but the host's.
     pub children_max: Option<u64>,
-    /// Restarts are not written to standard error.
+    /// Whether restarts are not reported on standard error.
     pub quiet: bool,
 }
 
-/// Supervises any number of actors of type `A`, each started by [`start_child`](ActorRef::start_child) with arguments of
-/// its own, with which it is also restarted. As Elixir's `DynamicSupervisor`, or OTP's `simple_one_for_one`.
+/// Supervises any number of actors of type `A`. Each is started by [`start_child`](ActorRef::start_child) with its own
+/// argument, and is restarted with the same argument. Modelled on Elixir's `DynamicSupervisor` and OTP's
+/// `simple_one_for_one`.
 ///
 /// # Examples
 ///
@@ -57,35 +58,35 @@ pub struct DynamicOptions {
 pub struct DynamicSupervisor<A> {
     options: DynamicOptions,
     children: HashMap<Process, Begun>,
-    /// The children that are to be started again, by the processes that they last were.
+    /// Children that wait for a restart, by the last process of each.
     restarting: HashMap<Process, Restarting>,
     restarts: Restarts<Process>,
     actor: PhantomData<A>,
 }
 
-/// What is known of a child.
+/// A child.
 struct Begun {
-    /// What it began with.
+    /// The argument that it is started with, as bytes.
     args: Vec<u8>,
     streak: Streak,
 }
 
-/// A dynamic supervisor, as another version reads it.
+/// The state of a dynamic supervisor, as another version reads it.
 #[derive(Serialize, Deserialize)]
 struct SavedDynamic {
     options: DynamicOptions,
     children: Vec<SavedChild>,
-    /// How long ago the restarts were that count still.
+    /// The ages of the restarts that still count towards the intensity.
     restarts: Vec<Duration>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct SavedChild {
-    /// Which process it is, or was.
+    /// The process of the child, or its last one.
     process: Process,
     args: Vec<u8>,
     streak: (u32, Option<Duration>),
-    /// After which time it is to be restarted, and why; none: it runs.
+    /// The delay and the reason of a restart that is waiting; `None` if the child is running.
     restarting: Option<(Duration, String)>,
 }
 
@@ -95,7 +96,7 @@ struct Restarting {
     why: String,
 }
 
-/// What a dynamic supervisor is asked, by the functions of its [`ActorRef`].
+/// The requests to a dynamic supervisor, made by the methods of its [`ActorRef`].
 #[derive(Debug, Serialize, Deserialize)]
 #[doc(hidden)]
 pub enum DynamicRequest {
@@ -106,7 +107,7 @@ pub enum DynamicRequest {
 }
 
 impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
-    /// Starts a child, and waits until it is ready.
+    /// Starts a child and waits until it is ready.
     ///
     /// # Errors
     ///
@@ -114,14 +115,16 @@ impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
     ///
     /// # Panics
     ///
-    /// If the arguments cannot be written as bytes.
+    /// If the argument cannot be encoded.
     pub fn start_child(&self, args: A::Args) -> Result<ActorRef<A>, SuperviseError> {
         let args = actor::encode_args::<A>(&args);
         self.call(|reply| DynamicRequest::Start(args, reply))?.map(ActorRef::of)
     }
 
-    /// Ends a child and forgets it. A child that was restarted is another one; one that is still to be restarted is known as
-    /// the one that failed.
+    /// Terminates a child and forgets it.
+    ///
+    /// A restart gives a child a new process and so a new [`ActorRef`]. A child that waits for its restart is
+    /// identified by the process that failed.
     ///
     /// # Errors
     ///
@@ -130,7 +133,7 @@ impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
         self.call(|reply| DynamicRequest::Terminate(child.process(), reply))?
     }
 
-    /// All children that run, in no order.
+    /// Returns all children that are running, in no particular order.
     ///
     /// # Errors
     ///
@@ -140,7 +143,7 @@ impl<A: Actor> ActorRef<DynamicSupervisor<A>> {
         Ok(children.into_iter().map(ActorRef::of).collect())
     }
 
-    /// The number of children, with those that are to be restarted.
+    /// Returns the number of children, including those that wait for a restart.
     ///
     /// # Errors
     ///
@@ -245,7 +248,7 @@ impl<A: Actor> Actor for DynamicSupervisor<A> {
     }
 }
 
-/// Ends children together: all are told, and then all are waited for, at most as long as for one.
+/// Terminates children in parallel: signals all of them, then waits for all, no longer than the time limit of one.
 pub(super) fn end_all(shutdown: Shutdown, children: &[Process]) {
     for child in children {
         child.unlink();
@@ -287,7 +290,7 @@ impl<A: Actor> DynamicSupervisor<A> {
             && self.count() >= most
         {
             return Err(SuperviseError::Refused(format!(
-                "it has {most} children, its largest number"
+                "it has {most} children already, which is its limit"
             )));
         }
         let process = actor::start_from_bytes::<A>(&Process::builder().link(), &args)?;
@@ -306,7 +309,7 @@ impl<A: Actor> DynamicSupervisor<A> {
         Ok(())
     }
 
-    /// Starts a child again that was `process`; gives up if that is one time too many.
+    /// Restarts the child whose last process was `process`; gives up if that is one restart too many.
     fn restart(&mut self, process: Process, mut child: Begun, why: &str) -> Next {
         let name = format!("child {process}");
         if !self.restarts.count(Instant::now()) {

@@ -1,4 +1,4 @@
-//! Pools of workers that are lent out.
+//! Pools of workers that are lent to other processes.
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -18,7 +18,7 @@ use crate::exit::ExitReason;
 use crate::mailbox::{CallError, ReplyTo};
 use crate::process::{self, Monitor, Process};
 
-/// How many workers a [`WorkerPool`] has, and what they begin with.
+/// The options of a [`WorkerPool`]: the number of workers, and their argument.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolOptions {
     size: u32,
@@ -29,11 +29,11 @@ pub struct PoolOptions {
 }
 
 impl PoolOptions {
-    /// So many workers of type `A`, at least one, each of which begins with `args`.
+    /// Makes options for `size` workers (at least one) of type `A`, each of which is started with `args`.
     ///
     /// # Panics
     ///
-    /// If the arguments cannot be written as bytes.
+    /// If the argument cannot be encoded.
     #[must_use]
     pub fn new<A: Actor>(size: u32, args: A::Args) -> Self {
         let size = size.max(1);
@@ -49,23 +49,24 @@ impl PoolOptions {
         }
     }
 
-    /// While all workers are lent out, more are started, up to so many; they end when they are given back and nobody
-    /// waits for one. If nothing is said, there are never more.
+    /// Lets the pool start more workers, up to `max`, while all workers are lent. A surplus worker is terminated when
+    /// it is returned and no process waits for one. By default the pool does not grow.
     #[must_use]
     pub fn grow_to(mut self, max: u32) -> Self {
         self.max = max.max(self.size);
         self
     }
 
-    /// How many workers may be replaced before the pool gives up. If nothing is said: twice as many as it has, in 5 s.
+    /// Sets how many workers may be replaced within `period` before the pool gives up. The default is twice the number
+    /// of workers in 5 s.
     #[must_use]
     pub fn intensity(mut self, restarts: u32, period: Duration) -> Self {
         self.intensity = Intensity { restarts, period };
         self
     }
 
-    /// How long the pool waits before it replaces a worker; failures of all workers count as one row. While a replacement
-    /// waits, the pool does not [grow](Self::grow_to). If nothing is said, replacements do not wait.
+    /// Sets how long the pool waits before it replaces a worker. Failures of all workers count as one row. While a
+    /// replacement waits, the pool does not [grow](Self::grow_to). By default workers are replaced immediately.
     #[must_use]
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = Some(backoff);
@@ -73,10 +74,10 @@ impl PoolOptions {
     }
 }
 
-/// A number of workers that are lent to one process at a time.
+/// A pool of workers, each of which is lent to one process at a time.
 ///
-/// A worker that ends is replaced. A borrower that ends gives its worker back. Those who wait are served in the order in
-/// which they came.
+/// A worker that exits is replaced. If a borrower exits, its worker returns to the pool. Processes that wait for a
+/// worker are served in the order in which they asked.
 ///
 /// # Examples
 ///
@@ -106,36 +107,36 @@ pub struct WorkerPool<A> {
     free: Vec<Process>,
     lent: HashMap<Process, Lent>,
     waiting: VecDeque<ReplyTo<Process>>,
-    /// Workers are replaced, each for a reason.
+    /// Replacements of workers that are waiting, by reason.
     restarts: Restarts<String>,
     /// The failures of all workers.
     streak: Streak,
     actor: PhantomData<A>,
 }
 
-/// A pool, as another version reads it.
+/// The state of a pool, as another version reads it.
 #[derive(Serialize, Deserialize)]
 struct SavedPool {
     options: PoolOptions,
     free: Vec<Process>,
     lent: Vec<(Process, Lent)>,
     waiting: Vec<ReplyTo<Process>>,
-    /// How long ago the restarts were that count still.
+    /// The ages of the restarts that still count towards the intensity.
     restarts: Vec<Duration>,
-    /// Those that are to come: after which time, and why.
+    /// The replacements that are waiting: the delay and reason of each.
     restarting: Vec<(Duration, String)>,
     streak: (u32, Option<Duration>),
 }
 
-/// A worker that somebody has.
+/// A worker that is lent.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 struct Lent {
-    /// Names the request for it.
+    /// Identifies the request that it was lent for.
     reference: u64,
     borrower: Monitor,
 }
 
-/// What a pool is asked, by the functions of its [`ActorRef`].
+/// The requests to a pool, made by the methods of its [`ActorRef`].
 #[derive(Debug, Serialize, Deserialize)]
 #[doc(hidden)]
 pub enum PoolRequest {
@@ -144,30 +145,30 @@ pub enum PoolRequest {
     Status(ReplyTo<PoolStatus>),
 }
 
-/// What a pool is told, by the functions of its [`ActorRef`].
+/// The casts to a pool, made by the methods of its [`ActorRef`].
 #[derive(Debug, Serialize, Deserialize)]
 #[doc(hidden)]
 pub enum PoolCast {
     Give(Process),
-    /// Whoever asked under this reference does not wait any more.
+    /// The process that asked under this reference does not wait any more.
     Forget(u64),
 }
 
-/// What [`status`](ActorRef::status) tells of a pool.
+/// The state of a pool, returned by [`status`](ActorRef::status).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct PoolStatus {
-    /// Workers that nobody has.
+    /// Workers that are not lent.
     pub free: u32,
-    /// Workers that somebody has.
+    /// Workers that are lent.
     pub lent: u32,
-    /// Processes that wait for one.
+    /// Processes that wait for a worker.
     pub waiting: u32,
-    /// Workers that have failed and are still to be replaced.
+    /// Workers that have failed and are not replaced yet.
     pub restarting: u32,
 }
 
-/// A worker of a pool, for the one who took it. Dropping it gives it back.
+/// A worker that the calling process has borrowed from a pool. Dropping the loan returns the worker.
 #[derive(Debug)]
 pub struct Loan<A: Actor> {
     pool: ActorRef<WorkerPool<A>>,
@@ -189,16 +190,16 @@ impl<A: Actor> Drop for Loan<A> {
 }
 
 impl<A: Actor> ActorRef<WorkerPool<A>> {
-    /// Takes a worker, and waits until there is one.
+    /// Borrows a worker; waits until one is free.
     ///
     /// # Errors
     ///
-    /// [`CallError`], when the pool ends.
+    /// [`CallError`] if the pool exits.
     pub fn take(&self) -> Result<Loan<A>, CallError> {
         self.lend(self.call(PoolRequest::Take))
     }
 
-    /// As [`take`](Self::take), for at most `timeout`.
+    /// Borrows a worker; waits for at most `timeout`.
     ///
     /// # Errors
     ///
@@ -225,21 +226,21 @@ impl<A: Actor> ActorRef<WorkerPool<A>> {
         })
     }
 
-    /// Has so many workers from now on, at least one. If there are more, those that are free end at once and others when
-    /// they are given back.
+    /// Changes the number of workers, to at least one. If the pool has more workers than that, it terminates those that
+    /// are free immediately and the others when they are returned.
     ///
     /// # Errors
     ///
-    /// [`CallError`], when the pool has ended.
+    /// [`CallError`] if the pool has exited.
     pub fn resize(&self, size: u32) -> Result<(), CallError> {
         self.call(|reply| PoolRequest::Resize(size, reply))
     }
 
-    /// How it stands.
+    /// Returns the numbers of workers and waiting processes.
     ///
     /// # Errors
     ///
-    /// [`CallError`], when the pool has ended.
+    /// [`CallError`] if the pool has exited.
     pub fn status(&self) -> Result<PoolStatus, CallError> {
         self.call(PoolRequest::Status)
     }
@@ -380,12 +381,12 @@ impl<A: Actor> Actor for WorkerPool<A> {
 }
 
 impl<A: Actor> WorkerPool<A> {
-    /// The workers that there are.
+    /// The number of workers.
     fn live(&self) -> usize {
         self.free.len() + self.lent.len()
     }
 
-    /// The workers that there are, and those that will replace others.
+    /// The number of workers, including replacements that are waiting.
     fn total(&self) -> usize {
         self.live() + self.restarts.waiting_len()
     }
@@ -404,7 +405,7 @@ impl<A: Actor> WorkerPool<A> {
         Ok(())
     }
 
-    /// A worker has ended, which one and how: it is replaced, now or later.
+    /// Replaces a worker that has exited, now or later. `why` says which worker, and its exit reason.
     fn worker_ended(&mut self, why: String) -> Next {
         let delay = self.streak.failed(self.options.backoff.as_ref());
         if delay.is_zero() {
@@ -414,7 +415,8 @@ impl<A: Actor> WorkerPool<A> {
         self.serve()
     }
 
-    /// Starts a worker in place of one that has ended, if it is missing; gives up if that is one time too many.
+    /// Starts a worker in place of one that has exited, if the pool has too few; gives up if that is one restart too
+    /// many.
     fn replace(&mut self, why: &str) -> Next {
         if !self.restarts.count(Instant::now()) {
             self.restarts.say_too_many("worker", why);
@@ -438,7 +440,7 @@ impl<A: Actor> WorkerPool<A> {
         self.restarts.wait(why, delay);
     }
 
-    /// Has as many workers as it should, and lends what is free to those who wait.
+    /// Brings the number of workers to what it should be, and lends free ones to the processes that wait.
     fn serve(&mut self) -> Next {
         while self.total() < self.options.size as usize {
             self.start_or_try_again();
@@ -464,7 +466,7 @@ impl<A: Actor> WorkerPool<A> {
         Next::Continue
     }
 
-    /// Starts a worker beyond the usual number, if there may be one more.
+    /// Starts a worker beyond the usual number, if the limit allows one more.
     fn grow(&mut self) -> bool {
         let may_grow = self.restarts.waiting_len() == 0 && self.live() < self.options.max as usize;
         may_grow && self.start_worker().is_ok()

@@ -1,4 +1,4 @@
-//! What a running supervisor can be asked.
+//! Requests to a running supervisor.
 
 use std::error::Error;
 use std::fmt;
@@ -11,42 +11,43 @@ use crate::actor::{self, Actor, ActorRef, StartError};
 use crate::mailbox::{CallError, ReplyTo, tag_of};
 use crate::process::Process;
 
-/// What [`children`](ActorRef::children) tells of a child.
+/// The state of a child, returned by [`children`](ActorRef::children).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct ChildInfo {
-    /// What it is known by.
+    /// The id of the child within its supervisor.
     pub id: String,
-    /// Its process, while it runs.
+    /// The process of the child, while it is running.
     pub process: Option<Process>,
-    /// Whether it has children.
+    /// Whether the child is itself a supervisor.
     pub kind: Kind,
-    /// When it is started again.
+    /// When the child is restarted.
     pub restart: Restart,
-    /// How often it was started again, or at least tried to.
+    /// How often the supervisor has restarted the child, or tried to.
     pub restarts: u64,
-    /// It does not run, and the supervisor is about to start it again: its last start failed, or its
+    /// Whether the child is not running and its supervisor is going to restart it: its last start failed, or its
     /// [back-off](super::Backoff) is not over. OTP's `restarting`.
     pub restarting: bool,
 }
 
-/// Why a supervisor did not do what it was asked to.
+/// Why a supervisor could not fulfil a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum SuperviseError {
     /// No child has this id.
     NotFound,
-    /// A child has this id already.
+    /// Another child has this id.
     Exists,
-    /// The child runs.
+    /// The child is running.
     Running,
-    /// The supervisor is about to start the child again.
+    /// The supervisor is going to restart the child.
     Restarting,
-    /// The child did not start; why, in words.
+    /// The child could not be started; the text gives the reason.
     Start(String),
-    /// The supervisor takes no such children: see [`Spec::addable`](super::Spec::addable); or the child is wrong: in what way.
+    /// The supervisor does not accept this child; the text gives the reason. For example, its type is not
+    /// [`addable`](super::Spec::addable).
     Refused(String),
-    /// The supervisor has ended, with this reason, or does not answer.
+    /// The supervisor has exited, or does not answer; the text gives the reason.
     Gone(String),
 }
 
@@ -54,11 +55,11 @@ impl fmt::Display for SuperviseError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotFound => f.write_str("no child has this id"),
-            Self::Exists => f.write_str("a child has this id already"),
-            Self::Running => f.write_str("the child runs"),
-            Self::Restarting => f.write_str("the supervisor is about to start the child again"),
+            Self::Exists => f.write_str("another child has this id"),
+            Self::Running => f.write_str("the child is running"),
+            Self::Restarting => f.write_str("the supervisor is going to restart the child"),
             Self::Start(why) => write!(f, "the child did not start: {why}"),
-            Self::Refused(why) => write!(f, "the supervisor refuses the child: {why}"),
+            Self::Refused(why) => write!(f, "the supervisor does not accept the child: {why}"),
             Self::Gone(why) => write!(f, "the supervisor does not answer: {why}"),
         }
     }
@@ -78,7 +79,7 @@ impl From<StartError> for SuperviseError {
     }
 }
 
-/// What a supervisor is asked, by the functions of its [`ActorRef`].
+/// The requests to a supervisor, made by the methods of its [`ActorRef`].
 #[derive(Debug, Serialize, Deserialize)]
 #[doc(hidden)]
 pub enum Request {
@@ -108,7 +109,7 @@ impl NewChild {
 }
 
 impl<S: Supervise> ActorRef<Supervisor<S>> {
-    /// The children, in the order in which they are started.
+    /// Returns the children, in the order in which they are started.
     ///
     /// # Errors
     ///
@@ -117,11 +118,11 @@ impl<S: Supervise> ActorRef<Supervisor<S>> {
         Ok(self.call(Request::Children)?)
     }
 
-    /// Adds a child behind all others and starts it. The type of actor must be [`addable`](super::Spec::addable).
+    /// Adds a child after all others and starts it. Its type must be [`addable`](super::Spec::addable).
     ///
     /// # Errors
     ///
-    /// [`SuperviseError`]; a child that does not start is not added.
+    /// [`SuperviseError`]. A child that cannot be started is not added.
     pub fn add_child<A: Actor>(
         &self,
         id: impl Into<String>,
@@ -139,8 +140,8 @@ impl<S: Supervise> ActorRef<Supervisor<S>> {
         self.call(|reply| Request::Add(child, reply))?.map(ActorRef::of)
     }
 
-    /// Ends a child, and keeps it for [`restart_child`](Self::restart_child), unless it is temporary. One that was to be
-    /// restarted is not.
+    /// Terminates a child. Unless it is temporary, the supervisor keeps it for [`restart_child`](Self::restart_child).
+    /// If the child was waiting for a restart, the restart is cancelled.
     ///
     /// # Errors
     ///
@@ -149,7 +150,7 @@ impl<S: Supervise> ActorRef<Supervisor<S>> {
         self.call(|reply| Request::Terminate(id.into(), reply))?
     }
 
-    /// Starts a child that has ended.
+    /// Starts a child that has exited, and returns its new process.
     ///
     /// # Errors
     ///
@@ -158,7 +159,7 @@ impl<S: Supervise> ActorRef<Supervisor<S>> {
         self.call(|reply| Request::Restart(id.into(), reply))?
     }
 
-    /// Forgets a child that has ended.
+    /// Removes a child that has exited.
     ///
     /// # Errors
     ///

@@ -1,9 +1,9 @@
-//! Restarts: how many there may be, and those that are still to be tried.
+//! Restarts: counting them, and delaying them.
 //!
-//! All supervisors use this one engine. A restart is an event of the supervisor's loop: whoever has to wait for it is put
-//! on a list with the time at which it is due, and the loop goes on with requests until then. A restart that fails, as
-//! the child does not start, is put on the list again. So no child, however often it fails, keeps its supervisor from
-//! answering.
+//! All supervisors use this engine. A restart is an event in the supervisor's loop. A restart that has to wait is put
+//! on a list with the time at which it is due, and the loop goes on with requests until then. If the restart fails
+//! because the child cannot be started, it is put on the list again. So a child never keeps its supervisor from
+//! answering, however often it fails.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -12,12 +12,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::process::this_process;
 
-/// At most so many restarts within a period; with one more the supervisor gives up. OTP's `intensity` and `period`.
+/// How many restarts are allowed within a period; with one more the supervisor gives up. OTP's `intensity` and
+/// `period`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Intensity {
-    /// The number of restarts.
+    /// The number of restarts that are allowed.
     pub restarts: u32,
-    /// The time.
+    /// The period.
     pub period: Duration,
 }
 
@@ -31,7 +32,8 @@ impl Default for Intensity {
     }
 }
 
-/// Names a restart that is to come: when it is due, and its place among those that are due at that time.
+/// Identifies a restart that is waiting: the time at which it is due, and a number that orders restarts due at the same
+/// time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Due {
     at: Instant,
@@ -45,16 +47,16 @@ impl Due {
     }
 }
 
-/// The restarts of a supervisor that knows its children by `K`.
+/// The restarts of a supervisor that identifies its children by `K`.
 #[derive(Debug)]
 pub(super) struct Restarts<K> {
-    /// What reports call the supervisor.
+    /// What the supervisor is called in reports.
     kind: &'static str,
     intensity: Intensity,
-    /// When those were made that count still.
+    /// The times of the restarts that still count towards the intensity.
     made: VecDeque<Instant>,
     waiting: BTreeMap<Due, K>,
-    /// The number of the last one that was made to wait.
+    /// The number of the last restart that was put on the list.
     last: u64,
     quiet: bool,
 }
@@ -84,19 +86,19 @@ impl<K> Restarts<K> {
         true
     }
 
-    /// How long ago those were made that count still.
+    /// The ages of the restarts that still count.
     pub(super) fn ages(&self, now: Instant) -> Vec<Duration> {
         self.made.iter().map(|made| now.duration_since(*made)).collect()
     }
 
-    /// Those that count still were made so long ago.
+    /// Restores the restarts that still count from their ages.
     pub(super) fn set_ages(&mut self, ages: &[Duration], now: Instant) {
         self.made = ages.iter().filter_map(|age| now.checked_sub(*age)).collect();
     }
 
-    /// A restart is to be made after `delay`.
+    /// Schedules a restart after `delay`.
     pub(super) fn wait(&mut self, child: K, delay: Duration) -> Due {
-        /// In place of delays that are beyond all clocks.
+        /// Replaces delays that no clock can represent.
         const FOR_EVER: Duration = Duration::from_secs(1 << 32);
 
         let now = Instant::now();
@@ -109,34 +111,34 @@ impl<K> Restarts<K> {
         due
     }
 
-    /// The restarts that are to come, the next one first, and after which time.
+    /// The restarts that are waiting, the next one first, with the time until each.
     pub(super) fn waiting(&self) -> impl Iterator<Item = (Duration, &K)> {
         self.waiting.iter().map(|(due, child)| (due.left(), child))
     }
 
-    /// How many restarts are to come.
+    /// The number of restarts that are waiting.
     pub(super) fn waiting_len(&self) -> usize {
         self.waiting.len()
     }
 
-    /// A restart is not to be made.
+    /// Cancels a restart.
     pub(super) fn cancel(&mut self, due: Due) {
         self.waiting.remove(&due);
     }
 
-    /// When the next one is due.
+    /// The time at which the next restart is due.
     pub(super) fn next(&self) -> Option<Instant> {
         self.waiting.first_key_value().map(|(due, _)| due.at)
     }
 
-    /// Takes the next one off the list, if its time has come.
+    /// Takes the next restart off the list, if it is due.
     pub(super) fn take_due(&mut self) -> Option<K> {
         let next = self.waiting.first_entry()?;
         (next.key().at <= Instant::now()).then(|| next.remove())
     }
 
-    /// Writes to standard error that a child, which has ended or did not start, is restarted now; for the `nth` time, if
-    /// that is known.
+    /// Reports that a child, which has exited or could not be started, is restarted now; for the `nth` time, if that is
+    /// known.
     pub(super) fn say_restart(&self, child: &str, why: &str, nth: Option<u64>) {
         let of_it = nth.map_or(String::new(), |nth| format!("restart {nth} of it; "));
         let (count, Intensity { restarts, period }) = (self.made.len(), self.intensity);
@@ -145,14 +147,14 @@ impl<K> Restarts<K> {
         ));
     }
 
-    /// Writes to standard error that a child is to be restarted after `delay`.
+    /// Reports that a child is going to be restarted after `delay`.
     pub(super) fn say_wait(&self, child: &str, why: &str, delay: Duration) {
         if !delay.is_zero() {
             self.say(&format!("waits {delay:?} before it restarts {child}, which {why}"));
         }
     }
 
-    /// Writes to standard error that a restart would be one too many.
+    /// Reports that a restart would be one too many.
     pub(super) fn say_too_many(&self, child: &str, why: &str) {
         let Intensity { restarts, period } = self.intensity;
         self.say(&format!(
@@ -160,7 +162,7 @@ impl<K> Restarts<K> {
         ));
     }
 
-    /// Writes to standard error what the supervisor does, unless it is to be quiet.
+    /// Writes a report to standard error, unless the supervisor is quiet.
     pub(super) fn say(&self, what: &str) {
         if !self.quiet {
             eprintln!("{} {} {what}", self.kind, this_process());

@@ -1,4 +1,4 @@
-//! What a supervisor is told: its children, and how it sees to them.
+//! The specification of a supervisor: its children, and how it treats them.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -10,41 +10,42 @@ use crate::actor::Actor;
 use crate::channel::Message;
 use crate::mailbox::tag_of;
 
-/// Says whom a supervisor supervises: OTP's callback module of a supervisor.
+/// Defines the children of a supervisor; OTP's callback module of a supervisor.
 pub trait Supervise: Sized + 'static {
-    /// What it begins with.
+    /// The argument that the supervisor is started with.
     type Args: Message;
 
-    /// The children and how to see to them. Called in the supervisor's own process when it starts.
+    /// Returns the children and how to treat them. Runs in the supervisor's own process when it starts, and again when
+    /// it moves to another [version](crate::code) of the program.
     fn init(args: Self::Args) -> Spec;
 }
 
-/// Who else is restarted with a child that failed.
+/// Which other children are restarted together with a child that failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Strategy {
-    /// Nobody.
+    /// None.
     OneForOne,
-    /// All children.
+    /// All.
     OneForAll,
-    /// All that were started after it.
+    /// Those that were started after it.
     RestForOne,
 }
 
-/// When the end of [significant](Child::significant) children in good order ends the supervisor.
+/// Whether the orderly exit of [significant](Child::significant) children terminates the supervisor.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AutoShutdown {
-    /// Never.
+    /// It does not.
     #[default]
     Never,
-    /// When the first has ended.
+    /// The first such exit does.
     AnySignificant,
-    /// When the last has ended.
+    /// The exit of the last significant child does.
     AllSignificant,
 }
 
 pub(super) type MakeChild = fn(String, Vec<u8>) -> Child;
 
-/// The children of a supervisor, and how it sees to them.
+/// The children of a supervisor, and how it treats them.
 #[derive(Debug)]
 #[must_use]
 pub struct Spec {
@@ -70,59 +71,61 @@ impl Spec {
         }
     }
 
-    /// A child that fails is restarted alone.
+    /// Makes a specification in which a child that fails is restarted alone.
     pub fn one_for_one() -> Self {
         Self::new(Strategy::OneForOne)
     }
 
-    /// If a child fails, all are restarted.
+    /// Makes a specification in which all children are restarted if one fails.
     pub fn one_for_all() -> Self {
         Self::new(Strategy::OneForAll)
     }
 
-    /// If a child fails, it and those after it are restarted.
+    /// Makes a specification in which a child that fails is restarted together with those after it.
     pub fn rest_for_one() -> Self {
         Self::new(Strategy::RestForOne)
     }
 
-    /// How many restarts are too many: more than `restarts` within `period`. If nothing is said: more than 1 in 5 s.
+    /// Allows `restarts` restarts within `period`; with one more the supervisor gives up. The default is 1 in 5 s, as
+    /// in OTP.
     pub fn intensity(mut self, restarts: u32, period: Duration) -> Self {
         self.intensity = Intensity { restarts, period };
         self
     }
 
-    /// How long the restarts of each child wait that has no [back-off](Child::backoff) of its own. If nothing is said, they
-    /// do not wait, as in OTP.
+    /// Sets how long restarts wait, for each child without its own [back-off](Child::backoff). By default restarts are
+    /// immediate, as in OTP.
     pub fn backoff(mut self, backoff: Backoff) -> Self {
         self.backoff = Some(backoff);
         self
     }
 
-    /// When the end of significant children ends the supervisor. If nothing is said: never.
+    /// Sets whether the orderly exit of significant children terminates the supervisor. The default is
+    /// [`AutoShutdown::Never`].
     pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
         self.auto_shutdown = auto_shutdown;
         self
     }
 
-    /// Adds a child, to be started after those before it.
+    /// Adds a child, which is started after those added before it.
     pub fn child(mut self, child: Child) -> Self {
         self.children.push(child);
         self
     }
 
-    /// Lets actors of this type be [added](crate::actor::ActorRef::add_child) while the supervisor runs.
+    /// Allows actors of this type to be [added](crate::actor::ActorRef::add_child) while the supervisor is running.
     pub fn addable<A: Actor>(mut self) -> Self {
         self.addable.insert(tag_of::<A>(""), Child::actor_from_bytes::<A>);
         self
     }
 
-    /// Does not write restarts to standard error.
+    /// Turns off the reports about restarts on standard error.
     pub fn quiet(mut self) -> Self {
         self.quiet = true;
         self
     }
 
-    /// What is wrong with it, if anything.
+    /// Returns the error in the specification, if there is one.
     pub(super) fn check(&self) -> Result<(), String> {
         let mut ids = std::collections::HashSet::new();
         for child in &self.children {

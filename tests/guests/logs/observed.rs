@@ -42,7 +42,7 @@ impl Actor for Orders {
 
 /// Forwards a request to the address in its query.
 fn forward(request: Request) -> Response {
-    let url = request.query().unwrap_or_default().to_owned();
+    let url = request.query_text().unwrap_or_default().to_owned();
     match Client::new().get(&url) {
         Ok(mut response) => response.read_text().unwrap_or_default().into(),
         Err(error) => error.to_string().into(),

@@ -20,6 +20,7 @@ pub(crate) fn connections_need_a_right() {
     assert_eq!(kind(TcpListener::bind("0.0.0.0:0")), ErrorKind::PermissionDenied);
     assert_eq!(kind(TcpStream::connect("localhost:1")), ErrorKind::PermissionDenied);
     assert_eq!(kind(lunatic::net::resolve("example.com")), ErrorKind::PermissionDenied);
+    a_denied_address_names_its_rule_and_flag();
     // Who may use no network may use a socket that it is given.
     let (mut client, server) = pair();
     let child = Process::builder()
@@ -33,6 +34,28 @@ pub(crate) fn connections_need_a_right() {
     answers(&mut client, b"given");
     drop(client);
     assert_eq!(child.join(), ExitReason::Normal);
+}
+
+/// The main process may use `127.0.0.1` only.
+fn a_denied_address_names_its_rule_and_flag() {
+    let text = TcpStream::connect("127.0.0.2:1").unwrap_err().to_string();
+    assert!(
+        text.contains("allows `127.0.0.2:1` (`--allow-net 127.0.0.2:1` would)"),
+        "{text}"
+    );
+    let text = TcpListener::bind("0.0.0.0:0").unwrap_err().to_string();
+    assert!(text.contains("(`--allow-net bind:0.0.0.0:0` would)"), "{text}");
+    // What the main process may do, a child gets from its configuration.
+    let child = Process::builder().config(&ProcessConfig::new()).spawn(|| {
+        let text = TcpStream::connect("127.0.0.1:1").unwrap_err().to_string();
+        assert!(
+            text.contains("(`ProcessConfig::allow_net(\"127.0.0.1:1\")` would)"),
+            "{text}"
+        );
+        let text = TcpStream::connect("127.0.0.2:1").unwrap_err().to_string();
+        assert!(text.contains("(`--allow-net 127.0.0.2:1` would)"), "{text}");
+    });
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
 }
 
 pub(crate) fn names_are_looked_up() {

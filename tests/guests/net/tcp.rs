@@ -103,8 +103,12 @@ pub(crate) fn a_reset_is_an_error() {
 pub(crate) fn errors_have_the_kinds_of_std() {
     let (used, address) = listener();
     assert_eq!(kind(TcpListener::bind(address)), ErrorKind::AddrInUse);
+    let text = TcpListener::bind(address).unwrap_err().to_string();
+    assert!(text.starts_with(&format!("cannot listen at {address}: ")), "{text}");
     drop(used);
     assert_eq!(kind(TcpStream::connect(address)), ErrorKind::ConnectionRefused);
+    let text = TcpStream::connect(address).unwrap_err().to_string();
+    assert!(text.starts_with(&format!("cannot connect to {address}: ")), "{text}");
     assert_eq!(
         kind(TcpStream::connect_timeout(&address, Duration::from_secs(5))),
         ErrorKind::ConnectionRefused

@@ -2,9 +2,11 @@
 
 mod back;
 mod exact;
+mod gains;
 mod heavy;
 mod keeper;
 mod plain;
+mod slow;
 mod stubborn;
 mod subject;
 mod supervised;
@@ -18,10 +20,14 @@ use lunatic::{ExitReason, Mailbox, process, registry, this_process};
 
 use self::back::back;
 use self::exact::{forth, frozen, many};
+use self::gains::gains;
 use self::heavy::pauses;
 use self::keeper::keeps;
-use self::plain::{plain, serving};
-use self::stubborn::{exits, killed, lies, linked, loops, panics, refuses, returns, sends, spawns, traps, unsaved};
+use self::plain::{busy, following, plain, serving};
+use self::slow::{delayed, hesitant, slow};
+use self::stubborn::{
+    counts, exits, killed, lies, linked, listens, loops, opens, panics, refuses, returns, sends, spawns, traps, unsaved,
+};
 use self::subject::model;
 use self::supervised::{children, managers, tree};
 use self::web::{site, web};
@@ -29,7 +35,8 @@ use self::within::{failing, narrow, whole};
 
 lunatic_test_guests::scenarios![
     keeps, many, traps, panics, refuses, loops, lies, exits, sends, spawns, returns, plain, tree, killed, linked,
-    forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site
+    forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site, slow,
+    counts, listens, opens, busy, gains, following, hesitant, delayed
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.
@@ -52,9 +59,14 @@ fn say_ready() {
 /// Whether the test has said that the host is done, within this time.
 fn is_done(timeout: Duration) -> bool {
     match Mailbox::<()>::new().receive_mail_timeout(timeout) {
-        Some(Mail::Exit { reason, .. }) => reason == ExitReason::Error("done".into()),
+        Some(Mail::Exit { reason, .. }) => is_end(&reason),
         _ => false,
     }
+}
+
+/// Whether this is the exit signal by which the test says that the host is done.
+fn is_end(reason: &ExitReason) -> bool {
+    *reason == ExitReason::Error("done".into())
 }
 
 /// The number behind the name of the scenario.

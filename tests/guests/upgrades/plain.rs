@@ -1,14 +1,15 @@
 //! Processes that are no actors.
 
 use std::io::{Read as _, Write as _};
+use std::time::{Duration, Instant};
 
 use lunatic::code::{self, Version};
 use lunatic::mailbox::ReplyTo;
 use lunatic::net::{TcpListener, TcpStream};
-use lunatic::{Address, Mailbox, Process};
+use lunatic::{Address, Channel, ExitReason, Mailbox, Process};
 use serde::{Deserialize, Serialize};
 
-use crate::{LONG, OWN, is_done, say_ready};
+use crate::{LONG, OWN, is_done, ready, say_ready};
 
 #[derive(Serialize, Deserialize)]
 struct Sum {
@@ -84,4 +85,51 @@ pub(crate) fn serving() {
         }
     }
     assert!(is_done(LONG));
+}
+
+#[derive(Serialize, Deserialize)]
+struct Brief;
+
+/// Offers its point of change again and again, but not for as long as a time slice.
+fn brief(mut state: Brief) {
+    let start = Instant::now();
+    while start.elapsed() < Duration::from_micros(800) {
+        state = code::upgrade_here(state, brief);
+    }
+}
+
+/// A process ends, and its instance runs the next one immediately, which changes in the same time slice.
+pub(crate) fn following() {
+    say_ready();
+    while !is_done(Duration::ZERO) {
+        let children = [Process::spawn(|| ()), Process::spawn(|| brief(Brief))];
+        for child in children {
+            assert_eq!(child.unwrap().join(), ExitReason::Normal);
+        }
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Patient {
+    /// Where it tells its version.
+    told: Channel<u32>,
+    go_on: Channel<()>,
+}
+
+fn wait_behind_the_point(mut patient: Patient) {
+    loop {
+        patient = code::upgrade_here(patient, wait_behind_the_point);
+        patient.told.send(OWN);
+        patient.go_on.receive();
+    }
+}
+
+/// A process that reaches its point of change only after the test is done: it changes then.
+pub(crate) fn busy() {
+    let (told, go_on) = (Channel::new(0), Channel::new(0));
+    Process::spawn_with(Patient { told, go_on }, wait_behind_the_point).unwrap();
+    assert_eq!(told.receive(), 1);
+    ready();
+    go_on.send(());
+    assert_eq!(told.receive(), 2);
 }

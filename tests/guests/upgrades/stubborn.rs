@@ -5,8 +5,10 @@ use std::time::Duration;
 use lunatic::actor::{Actor, Next};
 use lunatic::code::{Saved, StateError, Version};
 use lunatic::mailbox::ReplyTo;
+use lunatic::metrics;
+use lunatic::net::TcpListener;
 use lunatic::registry::{self};
-use lunatic::{Address, Channel, ExitReason, Mailbox, Process, process, sleep, this_process};
+use lunatic::{Address, Channel, ExitReason, Mailbox, Process, process, this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::{LONG, OWN, is_done, ready, say_ready};
@@ -23,6 +25,9 @@ enum Way {
     Send,
     Spawn,
     Return,
+    Listen,
+    Count,
+    Open,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -60,6 +65,17 @@ impl Actor for Stubborn {
             Way::Send => Address::<u32>::of(state.other).send(1),
             Way::Spawn => _ = Process::spawn(|| ()),
             Way::Return => std::process::exit(0),
+            Way::Listen => match TcpListener::bind("127.0.0.1:0") {
+                Ok(_) => {}
+                Err(error) => return Err(error.to_string().into()),
+            },
+            Way::Count => metrics::counter("on_trial").add(1),
+            Way::Open => {
+                for _ in 0..100 {
+                    let _ = Channel::<u32>::new(0);
+                }
+                return Err("it has opened channels".into());
+            }
         }
         Ok(state)
     }
@@ -116,6 +132,15 @@ pub(crate) fn spawns() {
 pub(crate) fn returns() {
     stubborn(Way::Return);
 }
+pub(crate) fn listens() {
+    stubborn(Way::Listen);
+}
+pub(crate) fn counts() {
+    stubborn(Way::Count);
+}
+pub(crate) fn opens() {
+    stubborn(Way::Open);
+}
 
 /// An actor that does not say how its state is saved.
 struct Unsaved;
@@ -149,7 +174,7 @@ pub(crate) fn killed() {
     assert_eq!(actor.process().join_timeout(LONG), Ok(ExitReason::Killed));
 }
 
-/// A process on trial gets the exit signal of a link.
+/// A process on trial gets the exit signal of a link, when the test says so.
 pub(crate) fn linked() {
     let actor = Stubborn::start((Way::Loop, this_process())).unwrap();
     let process = actor.process();
@@ -160,8 +185,7 @@ pub(crate) fn linked() {
         panic!("the other end of a link");
     })
     .unwrap();
-    say_ready();
-    sleep(Duration::from_millis(50));
+    ready();
     go.send(());
     assert!(matches!(process.join_timeout(LONG), Ok(ExitReason::Panic(_))));
 }

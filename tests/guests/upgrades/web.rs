@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use lunatic::Process;
 use lunatic::net::{TcpListener, TcpStream};
-use lunatic_http::{Made, Router, Server};
+use lunatic_http::{Limits, Made, Router, Server};
 
-use crate::{OWN, is_done, ready, say_ready};
+use crate::{LONG, OWN, is_done, ready, say_ready};
 
 /// A web server, whose connections stay open.
 pub(crate) fn web() {
@@ -34,11 +34,17 @@ pub(crate) fn web() {
     println!("{} and {} times", versions.len(), others.len());
 }
 
-/// A web server for others than this program.
+/// A web server for others than this program, whose idle connections outlive a slow upgrade.
 pub(crate) fn site() {
     let (listener, _) = lunatic_test_guests::listener();
     let app = || Router::new().get("/version", |_| OWN.to_string());
-    let serve = move |listener: TcpListener| Server::from(listener).serve(Made(app)).unwrap();
+    let serve = move |listener: TcpListener| {
+        let limits = Limits {
+            idle_timeout: LONG,
+            ..Limits::default()
+        };
+        Server::from(listener).with_limits(limits).serve(Made(app)).unwrap();
+    };
     Process::spawn_with(listener, serve).unwrap();
     ready();
 }

@@ -13,7 +13,7 @@ use crate::exact::Exact;
 use crate::{LONG, OWN, is_done, say_ready};
 
 /// The second version, which the test has put there.
-fn new() -> Module {
+pub(crate) fn new() -> Module {
     Module::compile(&std::fs::read("/new.wasm").unwrap()).unwrap()
 }
 

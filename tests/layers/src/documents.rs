@@ -1,7 +1,8 @@
 //! The files that documents name exist.
 //!
 //! A name in backticks that ends with `.rs` is the end of some file's path: `state.rs`, `process/state.rs` or
-//! `imports/{signal,timer}.rs`. A link to a file has its whole path, from the folder of the document.
+//! `imports/{signal,timer}.rs`. A link to a file has its whole path, from the folder of the document. A link to a heading
+//! ends with `#` and the heading in lower case, with hyphens for spaces and without punctuation, as GitHub makes it.
 
 use crate::Tree;
 
@@ -19,6 +20,9 @@ pub fn check(tree: &Tree) -> Vec<String> {
                     .chain(missing_targets(tree, document, line));
                 violations.extend(broken.map(|file| {
                     format!("{document}:{number}: names `{file}`, which does not exist: name the file that is meant")
+                }));
+                violations.extend(missing_headings(tree, document, line).map(|link| {
+                    format!("{document}:{number}: links to `{link}`, where no heading has this name: name the one that is meant")
                 }));
             }
         }
@@ -60,17 +64,61 @@ fn is_end_of_path(tree: &Tree, name: &str) -> bool {
 
 /// The targets of links on a line that are neither files nor folders.
 fn missing_targets(tree: &Tree, document: &str, line: &str) -> Vec<String> {
-    let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let is_file =
-        |target: &&str| !target.contains("://") && !target.starts_with(['#', '/', '<']) && !target.contains(' ');
-    targets
-        .filter(is_file)
-        .filter(|target| !is_target(tree, document, target))
+    links(line)
+        .filter(|target| !target.starts_with('#') && !is_target(tree, document, target))
         .map(str::to_owned)
         .collect()
 }
 
+/// The targets of links on a line, but for those outside of the checkout.
+fn links(line: &str) -> impl Iterator<Item = &str> {
+    let targets = line.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+    targets.filter(|target| !target.contains("://") && !target.starts_with(['/', '<']) && !target.contains(' '))
+}
+
+/// The targets of links on a line to headings that documents do not have.
+fn missing_headings<'a>(tree: &'a Tree, document: &'a str, line: &'a str) -> impl Iterator<Item = &'a str> {
+    links(line).filter(move |target| {
+        let Some((file, heading)) = target.split_once('#') else {
+            return false;
+        };
+        let path = if file.is_empty() {
+            document.to_owned()
+        } else {
+            path_from(document, file)
+        };
+        let text = tree.files.get(&path).filter(|_| path.ends_with(".md"));
+        text.is_some_and(|text| !has_heading(text, heading))
+    })
+}
+
+/// Whether a document has a heading of this name.
+fn has_heading(text: &str, name: &str) -> bool {
+    let mut is_code = false;
+    text.lines().any(|line| {
+        is_code ^= line.trim_start().starts_with("```");
+        let heading = line.trim_start_matches('#');
+        !is_code && heading.len() < line.len() && heading.starts_with(' ') && name_of(heading.trim()) == name
+    })
+}
+
+/// The name of a heading in links.
+fn name_of(heading: &str) -> String {
+    let characters = heading.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+    characters
+        .flat_map(char::to_lowercase)
+        .map(|c| if c == ' ' { '-' } else { c })
+        .collect()
+}
+
 fn is_target(tree: &Tree, document: &str, target: &str) -> bool {
+    let path = path_from(document, target);
+    let folder = format!("{path}/");
+    tree.files.contains_key(&path) || tree.files.keys().any(|file| file.starts_with(&folder))
+}
+
+/// The path of what a link in a document leads to.
+fn path_from(document: &str, target: &str) -> String {
     let mut parts: Vec<&str> = document.split('/').collect();
     parts.pop();
     for part in target
@@ -86,9 +134,7 @@ fn is_target(tree: &Tree, document: &str, target: &str) -> bool {
             _ => parts.push(part),
         }
     }
-    let path = parts.join("/");
-    let folder = format!("{path}/");
-    tree.files.contains_key(&path) || tree.files.keys().any(|file| file.starts_with(&folder))
+    parts.join("/")
 }
 
 #[cfg(test)]
@@ -100,7 +146,7 @@ mod tests {
             ("docs/internals/x.md", text),
             ("host/src/process/state.rs", ""),
             ("host/src/timer.rs", ""),
-            ("a.md", ""),
+            ("a.md", "# A\n\n```\n# Code\n```\n## 7. How `x` ends, in short\n"),
         ];
         check(&Tree::made_up(&files))
     }
@@ -110,7 +156,7 @@ mod tests {
         for text in [
             "see `process/state.rs` and `state.rs`",
             "`src/{timer,process/state}.rs`",
-            "[a](../../a.md#section), [b](../../host/src), [c](https://example.org/x.rs), [d](#below)",
+            "[a](../../a.md#a), [a](../../a.md#7-how-x-ends-in-short), [b](../../host/src), [c](https://example.org/x.rs), [d](#below)\n# Below",
             "```rust\n// `gone.rs`\n```",
             "`cargo run x.rs`",
         ] {
@@ -132,6 +178,20 @@ mod tests {
                     "docs/internals/x.md:2: names `{name}`, which does not exist: name the file that is meant"
                 )]
             );
+        }
+    }
+
+    #[test]
+    fn links_to_no_heading_are_told() {
+        for (text, link) in [
+            ("\n[a](../../a.md#b)", "../../a.md#b"),
+            ("\n[a](../../a.md#code)", "../../a.md#code"),
+            ("\n[x](#x)", "#x"),
+        ] {
+            let expected = format!(
+                "docs/internals/x.md:2: links to `{link}`, where no heading has this name: name the one that is meant"
+            );
+            assert_eq!(check_text(text), [expected]);
         }
     }
 }

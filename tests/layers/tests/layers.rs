@@ -1,6 +1,6 @@
 //! The rules, on this checkout.
 
-use lunatic_layers::{Tree, cycles, documents, sources, tower, unsafety, wasmtime_types};
+use lunatic_layers::{Tree, contract, cycles, documents, excerpts, prose, sources, tower, unsafety, wasmtime_types};
 
 #[track_caller]
 fn check(rule: fn(&Tree) -> Vec<String>) {
@@ -41,4 +41,19 @@ fn the_kernel_gets_time_and_chance_in_one_place() {
 #[test]
 fn documents_name_files_that_exist() {
     check(documents::check);
+}
+
+#[test]
+fn documents_are_written_in_plain_english() {
+    check(prose::check);
+}
+
+#[test]
+fn each_sentence_of_the_contract_has_a_test() {
+    check(contract::check);
+}
+
+#[test]
+fn programs_that_documents_show_are_compiled() {
+    check(excerpts::check);
 }

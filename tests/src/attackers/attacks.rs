@@ -1,4 +1,4 @@
-//! Guests that try to take the host down with them, one way each, and how each may end.
+//! Guests that try to take the host down, each in one way, and how each may end.
 
 use lunatic_host::ExitReason;
 
@@ -19,8 +19,8 @@ fn is_normal(reason: &ExitReason) -> bool {
     *reason == ExitReason::Normal
 }
 
-/// What an attack does in `_start`; `$bomb` is entry 1 of the table. 1024 is a handle of the process itself, 1040 one of a
-/// channel without a bound.
+/// The body of `_start` of each attack; `$bomb` is entry 1 of the table. At 1024 is a handle of the process itself, at
+/// 1040 one of a channel without a bound.
 pub const ATTACKS: &[(&str, Judge, &str)] = &[
     (
         "a storm of memory.grow",
@@ -133,7 +133,7 @@ pub const ATTACKS: &[(&str, Judge, &str)] = &[
     ),
 ];
 
-/// The program of an attack.
+/// The module of an attack.
 pub fn module(attack: &str) -> Vec<u8> {
     let text = format!(
         r#"(module

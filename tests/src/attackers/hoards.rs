@@ -1,12 +1,12 @@
-//! Guests that make the host keep as much for them as they can, and go on until their budget ends them.
+//! Guests that make the host keep as much as possible for them, and go on until their budget terminates them.
 
 use crate::imports;
 
-/// A hoard: what the main process does before and in an endless loop, and what its children do. 1024 is a handle of the main
-/// process, 1040 of a channel without a bound, 1056 one of a child that waits, 2048 and on are a reason with a text of
-/// 65,536 bytes, 1600 to 1608 a name that differs each time.
+/// A hoard: what the main process does before and in an endless loop, and what its children do. At 1024 is a handle of
+/// the main process, at 1040 of a channel without a bound, at 1056 of a child that waits; from 2048 on a reason with a
+/// text of 65,536 bytes, from 1600 to 1608 a name that differs each time.
 pub struct Hoard {
-    /// What is kept.
+    /// What the host keeps.
     pub what: &'static str,
     before: &'static str,
     again: &'static str,
@@ -16,7 +16,7 @@ pub struct Hoard {
 const WAITS: &str = "(call $process.sleep_ns (i64.const -1))";
 const SPAWN: &str = "(drop (call $process.spawn_closure (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1056)))";
 
-/// One way each.
+/// The hoards, one for each way.
 pub const HOARDS: &[Hoard] = &[
     Hoard {
         what: "exit signals to itself",
@@ -144,7 +144,7 @@ pub const HOARDS: &[Hoard] = &[
     },
 ];
 
-/// What a main process does that takes a handle of itself and of a channel, and then repeats something for ever.
+/// The main process: it gets a handle of itself and of a channel, and then repeats something for ever.
 pub(super) fn endlessly(before: &str, again: &str) -> String {
     format!(
         "(call $process.this (i32.const 1024))
@@ -154,7 +154,7 @@ pub(super) fn endlessly(before: &str, again: &str) -> String {
     )
 }
 
-/// The program.
+/// The module of a hoard.
 pub fn module(hoard: &Hoard) -> Vec<u8> {
     let Hoard {
         what,
@@ -185,8 +185,8 @@ pub fn module(hoard: &Hoard) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
-/// Hoards of the interface of Lunatic 0.13. 1400 is where numbers go; 4096 and on are 140,000 bytes `a`, 2048 an SQL text, 1600 to
-/// 1608 a name that differs each time.
+/// Hoards of the interface of Lunatic 0.13. At 1400 the host writes numbers; from 4096 on are 140,000 bytes `a`, at
+/// 2400 the beginning of a certificate, from 1600 to 1608 a name that differs each time.
 pub const COMPAT_HOARDS: &[Hoard] = &[
     Hoard {
         what: "errors with long texts",
@@ -246,16 +246,45 @@ pub const COMPAT_HOARDS: &[Hoard] = &[
         child: "",
     },
     Hoard {
+        what: "ends of processes that there are not",
+        before: "(call $process.die_when_link_dies (i32.const 0))",
+        again: "(call $process.link (i64.const 1) (i64.const 0))",
+        child: "",
+    },
+    Hoard {
+        what: "ends under a tag of their own each",
+        before: "(call $process.die_when_link_dies (i32.const 0))",
+        again: "(call $name) (call $process.link (i64.load (i32.const 1600)) (i64.const 0))",
+        child: "",
+    },
+    Hoard {
+        what: "roots that lie over each other",
+        // 1,024 times almost the same 140,000 bytes.
+        before: "(memory.copy (i32.const 4096) (i32.const 2400) (i32.const 27))
+            (local.set $at (i32.const 340000))
+            (loop $roots
+                (i64.store (local.get $at) (i64.const 597000454148096))
+                (br_if $roots (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 348192))))",
+        again: "(drop (call $networking.tls_connect (i32.const 4096) (i32.const 1) (i32.const 443) (i64.const 0) (i32.const 1400) (i32.const 340000) (i32.const 1024)))",
+        child: "",
+    },
+    Hoard {
         what: "names of functions that there are not",
         before: "",
         again: "(drop (call $process.spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 4096) (i32.const 140000) (i32.const 0) (i32.const 0) (i32.const 1400)))",
+        child: "",
+    },
+    Hoard {
+        what: "names of 4 MiB of functions that there are not",
+        before: "(drop (memory.grow (i32.const 64)))",
+        again: "(drop (call $process.spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 4096) (i32.const 4190000) (i32.const 0) (i32.const 0) (i32.const 1400)))",
         child: "",
     },
 ];
 
 const SPAWN_COMPAT: &str = "(drop (call $process.spawn (i64.const 0) (i64.const -1) (i64.const -1) (i32.const 1700) (i32.const 5) (i32.const 0) (i32.const 0) (i32.const 1400)))";
 
-/// The program of one of them.
+/// The module of one of these hoards.
 pub fn compat_module(hoard: &Hoard) -> Vec<u8> {
     let Hoard {
         what,
@@ -266,9 +295,10 @@ pub fn compat_module(hoard: &Hoard) -> Vec<u8> {
     let text = format!(
         r#"(module
         {}
-        (memory (export "memory") 6 16)
+        (memory (export "memory") 6 80)
         (data (i32.const 1700) "child")
         (data (i32.const 2300) "127.0.0.1:80")
+        (data (i32.const 2400) "-----BEGIN CERTIFICATE-----")
         (global $number (mut i64) (i64.const 0))
         (func $name
             (global.set $number (i64.add (global.get $number) (i64.const 1)))

@@ -1,4 +1,4 @@
-//! Guests that do, again and again, what takes the host long for one call.
+//! Guests that repeat a call that takes the host long.
 
 use std::fmt::Write as _;
 
@@ -6,8 +6,8 @@ use super::Attacker;
 use super::hoards::endlessly;
 use crate::imports;
 
-/// What is called, what is done once, and what is done again and again, in the text format. 1024 is a handle of the main process,
-/// 1040 of a channel without a bound. `$much` bytes are there from `$low` on, and as many from `$high` on.
+/// The call, what is done once, and what is repeated, in the text format. At 1024 is a handle of the main process, at
+/// 1040 of a channel without a bound. There are `$much` bytes from `$low` on, and as many from `$high` on.
 type Call = (&'static str, &'static str, &'static str);
 
 /// Calls of one process with much memory: 64 MiB and 64 MiB.
@@ -71,7 +71,7 @@ const LONG: &[Call] = &[
     ),
 ];
 
-/// Calls of processes with 1 MiB and 1 MiB each, of which many fit into a budget.
+/// Calls of processes with 1 MiB and 1 MiB each, so that many fit into a budget.
 const MANY: &[Call] = &[
     (
         "broadcasts of 1 MiB to 100 members",
@@ -93,6 +93,41 @@ const MANY: &[Call] = &[
         (i64.store (i32.const 2240) (i64.extend_i32_u (global.get $low)))
         (i32.store (i32.const 2248) (i32.const 65536))",
         "(drop (call $process.spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 2200) (i32.const 2300)))",
+    ),
+    // `env=aaaa=`, with other letters each, and in the first other letters each time.
+    (
+        "configurations of 4,000 variables",
+        "(local.set $n (i32.const 4000))
+        (loop $variables
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (local.set $at (i32.add (global.get $low) (i32.mul (local.get $n) (i32.const 10))))
+            (i32.store (local.get $at) (i32.const 0x3d766e65))
+            (i32.store offset=4 (local.get $at) (call $letters (local.get $n)))
+            (i32.store16 offset=8 (local.get $at) (i32.const 0x3d))
+            (br_if $variables (local.get $n)))
+        (i64.store (i32.const 2240) (i64.extend_i32_u (global.get $low)))
+        (i32.store (i32.const 2248) (i32.const 40000))",
+        "(i32.store offset=4 (global.get $low) (call $letters (i32.wrap_i64 (local.get $number))))
+        (local.set $number (i64.add (local.get $number) (i64.const 1)))
+        (drop (call $process.spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 2200) (i32.const 2300)))",
+    ),
+    // `dir=/data::/aaaa`.
+    (
+        "configurations of 1,000 folders",
+        "(local.set $n (i32.const 1000))
+        (loop $folders
+            (local.set $n (i32.sub (local.get $n) (i32.const 1)))
+            (local.set $at (i32.add (global.get $low) (i32.mul (local.get $n) (i32.const 17))))
+            (i64.store (local.get $at) (i64.const 0x7461642f3d726964))
+            (i32.store offset=8 (local.get $at) (i32.const 0x2f3a3a61))
+            (i32.store offset=12 (local.get $at) (call $letters (local.get $n)))
+            (i32.store8 offset=16 (local.get $at) (i32.const 0))
+            (br_if $folders (local.get $n)))
+        (i64.store (i32.const 2240) (i64.extend_i32_u (global.get $low)))
+        (i32.store (i32.const 2248) (i32.const 17000))",
+        "(i32.store offset=12 (global.get $low) (call $letters (i32.wrap_i64 (local.get $number))))
+        (local.set $number (i64.add (local.get $number) (i64.const 1)))
+        (drop (call $process.spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 2200) (i32.const 2300)))",
     ),
     (
         "processes that are spawned and killed",
@@ -124,11 +159,11 @@ const MANY: &[Call] = &[
     ),
 ];
 
-/// The first byte behind what all of them use.
+/// The first byte after the area that all of them use.
 const LOW: u32 = 65_536;
-/// Where the module lies that is compiled.
+/// The address of the module that is compiled.
 const MODULE: u32 = 4096;
-/// Functions of that module: some milliseconds of compiling.
+/// The functions of that module: some milliseconds of compiling.
 const FUNCTIONS: u32 = 200;
 
 pub(super) fn all() -> impl Iterator<Item = Attacker> {
@@ -170,7 +205,14 @@ fn module((what, before, again): &Call, much: u32) -> Vec<u8> {
                 (drop (call $net.unix_pair (i32.const 2064) (i32.const 2080)))
                 (br_if $again (local.tee $n (i32.sub (local.get $n) (i32.const 1)))))
             (call $waits))
-        (func (export "_start") (local $n i32) (local $number i64)
+        ;; Four letters for each 16 bits.
+        (func $letters (param $number i32) (result i32)
+            (i32.add (i32.const 0x61616161) (i32.or
+                (i32.or (i32.and (local.get $number) (i32.const 0x0f))
+                    (i32.shl (i32.and (local.get $number) (i32.const 0xf0)) (i32.const 4)))
+                (i32.or (i32.shl (i32.and (local.get $number) (i32.const 0x0f00)) (i32.const 8))
+                    (i32.shl (i32.and (local.get $number) (i32.const 0xf000)) (i32.const 12))))))
+        (func (export "_start") (local $n i32) (local $at i32) (local $number i64)
             {}))"#,
         imports::declarations(),
         endlessly(before, again)
@@ -178,7 +220,7 @@ fn module((what, before, again): &Call, much: u32) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
-/// A module whose last eight bytes nobody reads: it differs when they do.
+/// A module whose last eight bytes have no meaning, so that changing them makes a different module.
 fn compiled() -> Vec<u8> {
     let function =
         "(func (param i32) (result i32) (local.get 0) (i32.const 3) (i32.mul) (local.get 0) (i32.xor) (i32.popcnt))";

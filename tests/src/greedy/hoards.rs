@@ -1,13 +1,13 @@
-//! Plans written by hand: what the search begins with, so that it need not find first what everybody thinks of.
+//! Plans written by hand, with which the search begins, so that it does not have to find obvious ones first.
 //!
-//! Places are those of [`plan`](super::plan): 1024 is the process itself, 1056 its channel, 1088 a child or the parent,
-//! 1120 a socket, 1184 a module, 2048 zeros with the code of a reason in front of them, 1800 a name that each round changes.
+//! Addresses are those of [`plan`](super::plan): 1024 the process itself, 1056 its channel, 1088 a child or the parent,
+//! 1120 a socket, 1184 a module, 2048 zeros with the code of a reason before them, 1800 a name that each round changes.
 
 /// A plan in the text format.
 pub(super) struct Hoard {
     pub(super) what: &'static str,
     pub(super) is_compat: bool,
-    /// What the main process does once, and again and again, and what each child does once before it waits.
+    /// What the main process does once, what it repeats, and what each child does once before it waits.
     pub(super) before: &'static [&'static str],
     pub(super) again: &'static [&'static str],
     pub(super) child: &'static [&'static str],

@@ -1,8 +1,7 @@
-//! What a case does: a program in lines, each a host call or the like, that can be changed line by line.
+//! The behaviour of a case: a program in lines, each a host call or similar, that can be changed line by line.
 //!
-//! The main process does its first lines once and others again and again, and so do its children. Arguments are those that
-//! can be of use to who is greedy: handles of what there is, long texts, times far away. Calls that give something back are
-//! left out.
+//! The main process runs its first lines once and repeats the others, and so do its children. Arguments are useful to a
+//! greedy guest: handles that exist, long texts, times far in the future. Calls that free something are left out.
 
 use std::fmt::{self, Write};
 
@@ -16,25 +15,25 @@ use crate::imports::{self, Import, Kind};
 /// A case.
 #[derive(Debug, Clone)]
 pub struct Plan {
-    /// What it was before its changes, if it was written by hand.
+    /// The plan before its changes, if it was written by hand.
     began_as: &'static str,
-    /// It calls the interface of Lunatic 0.13.
+    /// Whether it calls the interface of Lunatic 0.13.
     is_compat: bool,
-    /// The memory that each process begins with, in pages.
+    /// The initial memory of each process, in pages.
     pages: u32,
-    /// What the main process does before all else.
+    /// The lines that the main process runs first.
     before: Vec<Line>,
     main: Part,
     child: Part,
 }
 
-/// What a process does again and again.
+/// The lines that a process repeats.
 #[derive(Debug, Clone)]
 struct Part {
     lines: Vec<Line>,
-    /// How often; 0 is for ever.
+    /// How often; 0 means for ever.
     rounds: u32,
-    /// It then waits for ever, with all that it has.
+    /// Whether the process then waits for ever, keeping everything that it has.
     waits: bool,
 }
 
@@ -45,22 +44,22 @@ struct Line {
     text: String,
 }
 
-/// What a line does, apart from the arguments.
+/// The operation of a line, without its arguments.
 #[derive(Debug, Clone, Copy)]
 enum What {
-    /// A function of the interface, by its place in the list.
+    /// A function of the interface, by its index in the list.
     Call(usize),
-    /// One of WASI.
+    /// A function of WASI.
     Wasi(usize),
-    /// A child.
+    /// Spawns a child.
     Spawn,
-    /// Something without the host.
+    /// An operation without the host.
     Own,
-    /// Something written by hand.
+    /// Text written by hand.
     Hand,
 }
 
-/// Functions that contain this give something back, end the process, or fill the disk, which no budget counts.
+/// Functions whose names contain these free something, end the process, or fill the disk, which no budget counts.
 const LEFT_OUT: &[&str] = &[
     "drop",
     "close",
@@ -78,33 +77,33 @@ const LEFT_OUT: &[&str] = &[
     "proc_exit",
 ];
 
-/// Where handles are: 10 of 32 bytes each. The first is that of the process, the second of its channel.
+/// The address of the handles: 10 of 32 bytes each. The first is that of the process, the second that of its channel.
 const HANDLES: u32 = 1024;
-/// Where whatever else a call writes goes.
+/// The address for other results of calls.
 const SCRATCH: u32 = 1400;
-/// The address 127.0.0.1, with any port.
+/// The address of a socket address: 127.0.0.1 with any port.
 const ADDRESS: u32 = 1472;
-/// How a child is spawned: with nothing said, and with each of [`CONFIGS`].
+/// The address of spawn options: without a configuration, and with each of [`CONFIGS`].
 const OPTIONS: [u32; 4] = [1536, 1600, 1664, 1728];
-/// A name that each round changes.
+/// The address of a name that each round changes.
 const NAME: u32 = 1800;
-/// Zeros, and in front of them the code of a reason.
+/// The address of zeros, preceded by the code of a reason.
 const ZEROS: u32 = 2048;
-/// A vector of parts of the zeros, for WASI.
+/// The address of a vector of parts of the zeros, for WASI.
 const PARTS: u32 = 148_000;
-/// The first of [`TEXTS`]; each has so many bytes.
+/// The address of the first of [`TEXTS`], and the size of each.
 const TEXT: u32 = 150_000;
 const TEXT_SIZE: u32 = 256;
-/// The rights of some children; they lie among the texts.
+/// The configurations of some children; they lie among the texts.
 const CONFIGS: [&str; 3] = [
     "inherit\0tree-memory=4000000\0",
     "inherit\0tree-processes=20\0tree-cpu-ms=1000\0measured\0max-mailbox=100\0",
     "inherit\0cpu-share=20\0stdout=capture\0stderr=capture\0",
 ];
-/// A module with 16 pages of memory that loops; the last eight bytes nobody reads.
+/// A module that has 16 pages of memory and loops; its last eight bytes have no meaning.
 const MODULE: &str = "\0asm\x01\0\0\0\x01\x04\x01\x60\0\0\x03\x02\x01\0\x05\x03\x01\0\x10\x07\x13\x02\x06memory\x02\0\x06_start\0\0\x0a\x09\x01\x07\0\x03\x40\x0c\0\x0b\x0b\0\x09\0\0\0\0\0\0\0\0\0";
 
-/// Texts that functions want, and in which namespaces they do.
+/// Texts that functions take, and the namespaces that take them.
 const TEXTS: &[(&str, &str)] = &[
     ("process", "child"),
     ("module", "\0asm\u{1}\0\0\0"),
@@ -131,7 +130,7 @@ const TEXTS: &[(&str, &str)] = &[
 ];
 
 impl Plan {
-    /// A plan that the seed decides.
+    /// Makes the plan that a seed determines.
     pub(super) fn fresh(seed: u32) -> Self {
         let mut maker = Maker::new(seed, false);
         maker.is_compat = HAS_COMPAT && maker.random.random_ratio(1, 4);
@@ -147,7 +146,7 @@ impl Plan {
         }
     }
 
-    /// A plan that was written by hand; those of an interface that the host does not have do nothing.
+    /// Makes a plan written by hand. Plans of an interface that the host does not have do nothing.
     pub(super) fn by_hand(hoard: &Hoard) -> Self {
         let lines = |texts: &[&str]| {
             let line = |text: &&str| Line {
@@ -172,7 +171,7 @@ impl Plan {
         }
     }
 
-    /// Changes something that the seed decides.
+    /// Makes the change that a seed determines.
     pub(super) fn change(&mut self, seed: u32) {
         let mut maker = Maker::new(seed, self.is_compat);
         for _ in 0..maker.one_of(&[1, 1, 2, 3]) {
@@ -277,7 +276,7 @@ impl Part {
         let mut text = String::new();
         let _ = writeln!(text, "(local.set $left (i32.const {}))", self.rounds);
         text += "(loop $again\n";
-        // A name that was not there before.
+        // Makes the name a new one.
         let _ = writeln!(
             text,
             "(global.set $number (i64.add (global.get $number) (i64.const 1))) (i64.store (i32.const {NAME}) (global.get $number))"
@@ -296,7 +295,7 @@ impl Part {
     }
 }
 
-/// The handles that each process begins with.
+/// Gets the handles that each process begins with.
 fn prepare(is_compat: bool) -> String {
     match is_compat {
         true => "(call $message.create_data (i64.const 7) (i64.const 0))".into(),
@@ -309,7 +308,7 @@ fn prepare(is_compat: bool) -> String {
     }
 }
 
-/// What lies in the memory of each process.
+/// The initial contents of the memory of each process.
 fn data() -> String {
     let bytes = |bytes: &[u8]| bytes.iter().map(|byte| format!("\\{byte:02x}")).collect::<String>();
     let mut text = String::new();
@@ -368,7 +367,7 @@ impl Maker {
     }
 
     fn lines(&mut self, min: usize, max: usize) -> Vec<Line> {
-        // Each line more is one more that may trap, which ends all.
+        // Each additional line is one more that may trap, which ends the process.
         let max = self.random.random_range(min..=max);
         (0..self.random.random_range(min..=max)).map(|_| self.line()).collect()
     }
@@ -438,7 +437,7 @@ impl Maker {
             2 => format!("(call $deep (i32.const {}))", self.one_of(&[100, 5_000, 10_000])),
             3 => "(memory.fill (i32.const 160000) (i32.const 7) (i32.sub (i32.mul (memory.size) (i32.const 65536)) (i32.const 160000)))".into(),
             4 => "(drop (call $wasi_random_get (i32.const 160000) (i32.const 100000)))".into(),
-            // What was left for it to fetch is left there.
+            // Does nothing, so that a result stays in the buffer.
             _ => String::new(),
         }
     }
@@ -466,7 +465,7 @@ impl Maker {
                     at
                 }
                 Kind::Word if name == "entry" => 1,
-                // The number of what was pointed to.
+                // The number of elements that the previous argument points to.
                 Kind::Word if name.contains("len") || name == "capacity" => len,
                 Kind::Word => self.one_of(&[0, 1, 2, 3, 4, 16]),
                 Kind::Place(_) if name == "options" => self.one_of(&OPTIONS),
@@ -492,7 +491,7 @@ impl Maker {
         }
     }
 
-    /// Where the handles of a namespace are; sometimes that of another.
+    /// The address of handles of a namespace; sometimes of another.
     fn slot(&mut self, space: &str) -> u32 {
         let own: &[u32] = match space {
             "channel" => &[1, 1, 4],
@@ -508,7 +507,7 @@ impl Maker {
         }
     }
 
-    /// Bytes to pass: where they are, and how many.
+    /// Bytes to pass: address and length.
     fn text(&mut self, space: &str) -> (u32, u32) {
         let of_space: Vec<_> = (0..TEXTS.len()).filter(|&number| TEXTS[number].0 == space).collect();
         if !of_space.is_empty() && self.random.random_ratio(3, 4) {

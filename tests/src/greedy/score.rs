@@ -1,4 +1,4 @@
-//! Runs a case and measures what it costs others.
+//! Runs a case and measures its costs for others.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -17,47 +17,47 @@ use crate::bystander::{Bystander, SLEEP};
 use crate::host::Host;
 use crate::resident::{descriptors, resident};
 
-/// The bytes that the system of a case may use, its memories and all that is kept for it together.
+/// The memory budget of the system of a case in bytes, for its memories and everything that is kept for it.
 pub const BUDGET: usize = 8 << 20;
-/// The processes of a case.
+/// The limit of processes of a case.
 const PROCESSES: u64 = 100;
-/// The time on a core that a case has.
+/// The processor time of a case.
 const CPU: Duration = Duration::from_millis(300);
 /// A case that waits is stopped after this time.
 const PATIENCE: Duration = Duration::from_millis(700);
-/// What has not been given back by then never is.
+/// What is not freed by then counts as never freed.
 const GIVEN_BACK: Duration = Duration::from_secs(20);
-/// Plain loops are measured before every so many cases; the worst of the last few times is what cases are compared with.
+/// Plain loops are measured each time after this many cases; the worst of the last few measurements is the reference for cases.
 const CASES_PER_CONTROL: u64 = 16;
 const CONTROLS: usize = 4;
-/// Processes that loop.
+/// The number of processes that loop.
 const LOOPS: u32 = 8;
 
-/// What a case cost; less is better for all but the case.
+/// The costs of a case. For everyone except the case, less is better.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scores {
-    /// By how many bytes the program grew; what is beyond the budget nobody has paid for.
+    /// By how many bytes the test program grew. Anything beyond the budget was not paid for.
     pub resident: u64,
-    /// How many bytes the host said that it kept beside memories.
+    /// How many bytes the host reported as kept beside memories.
     pub kept: u64,
-    /// The worst delay of a process that sleeps, in microseconds, less that of a thread that does the same.
+    /// The worst delay of a process that sleeps, in microseconds, minus that of a thread that does the same.
     pub delay: u64,
-    /// The microseconds from the end of the case until all was given back.
+    /// Microseconds from the end of the case until everything was freed.
     pub return_: u64,
-    /// How many descriptors were open.
+    /// The number of descriptors that were open.
     pub descriptors: u64,
 }
 
 impl Scores {
     pub(super) const COUNT: usize = 5;
-    /// What they are called.
+    /// The names of the scores.
     pub const NAMES: [&str; Self::COUNT] = ["resident", "kept", "delay", "return", "descriptors"];
 
     pub(super) fn get(&self, kind: usize) -> u64 {
         [self.resident, self.kept, self.delay, self.return_, self.descriptors][kind]
     }
 
-    /// What both runs of a case have cost at least.
+    /// For each score the lower one of two runs of a case.
     #[must_use]
     pub fn least(self, other: Self) -> Self {
         Self {
@@ -94,7 +94,8 @@ pub struct Stand {
     control: Control,
     /// The processes that run all the time.
     others: usize,
-    /// Plain loops, how late the bystander was beside them the last times, and how many cases there were since the start.
+    /// Plain loops, the latest measurements of the bystander's lateness beside them, and the number of cases since the
+    /// start.
     loops: Arc<Module>,
     beside_loops: VecDeque<Duration>,
     cases: u64,
@@ -107,11 +108,11 @@ impl Default for Stand {
 }
 
 impl Stand {
-    /// One with a host of two workers.
+    /// Makes a host with two workers.
     ///
     /// # Panics
     ///
-    /// If it cannot be made.
+    /// If the host cannot be made.
     pub fn new() -> Self {
         let host = Host::with(|builder| builder.workers(2).cache(None));
         let bystander = Bystander::start(&host);
@@ -128,7 +129,8 @@ impl Stand {
         }
     }
 
-    /// How late the bystander was at worst beside plain loops, now and then since the start: that of the last few times.
+    /// The worst lateness of the bystander beside plain loops, in the last few of the measurements made from time to
+    /// time.
     pub fn beside_loops(&self) -> Duration {
         self.beside_loops.iter().max().copied().unwrap_or_default()
     }
@@ -137,7 +139,7 @@ impl Stand {
     ///
     /// # Panics
     ///
-    /// If the host says that it has a bug.
+    /// If the host reports a bug.
     pub fn run(&mut self, lineage: &Lineage) -> Scores {
         if self.cases.is_multiple_of(CASES_PER_CONTROL) {
             let scores = self.measure(&self.loops, "plain loops");
@@ -174,7 +176,7 @@ impl Stand {
         }
     }
 
-    /// Runs the system of a case to its end, and waits until all is given back.
+    /// Runs the system of a case to its end, and waits until everything is freed.
     fn attacker(&self, module: &Arc<Module>, data: &Path) -> Ended {
         let caps = Caps {
             processes: Some(PROCESSES),
@@ -204,7 +206,7 @@ impl Stand {
         }
     }
 
-    /// The most that was held while `run` ran.
+    /// The most that was held while `run` was running.
     fn watch(&self, before: Peaks, run: impl FnOnce() -> Ended) -> (Peaks, Ended) {
         let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
@@ -256,7 +258,7 @@ impl Peaks {
     }
 }
 
-/// A thread that does what the bystander does: how late it is, the machine is.
+/// A thread that does the same as the bystander: its lateness is that of the machine.
 struct Control {
     worst: Arc<AtomicU64>,
     is_over: Arc<AtomicBool>,
@@ -282,7 +284,7 @@ impl Control {
         }
     }
 
-    /// How late it was at worst since the last call.
+    /// Its worst lateness since the last call.
     fn take(&self) -> Duration {
         Duration::from_nanos(self.worst.swap(0, Ordering::Relaxed))
     }

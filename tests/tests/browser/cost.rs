@@ -1,5 +1,7 @@
 //! What an open dashboard asks for.
 
+use serde_json::json;
+
 use crate::program::{open, start};
 
 /// Takes down when a page asks, and for what.
@@ -32,13 +34,14 @@ fn a_view_asks_once_a_second_for_what_it_shows() {
         // A timer may be a little early by the clock that it is read with.
         let too_soon = |gap: &serde_json::Value| gap.as_f64().unwrap() < 990.0;
         assert!(!gaps.as_array().unwrap().iter().any(too_soon), "{view}: {gaps}");
-        // Once for each visit: which paths there are, and where the process is.
+        // Once for each visit: which paths there are, and where the process is. Problems are asked for when there are new
+        // ones, and a machine with much to do may be one.
         let once = "['/v1', '/v1/processes/1/stack']";
         let others = seen.evaluate(&format!(
-            "asked.map(one => one.path).filter(one => one != {path:?} && one != '/v1/events')
+            "asked.map(one => one.path).filter(one => ![{path:?}, '/v1/events', '/v1/alarms'].includes(one))
                 .filter((one, place, all) => !{once}.includes(one) || all.indexOf(one) != place)"
         ));
-        assert_eq!(others, serde_json::json!([]), "{view}");
+        assert_eq!(others, json!([]), "{view}");
     }
 }
 
@@ -60,6 +63,8 @@ fn a_tab_that_nobody_sees_asks_for_nothing() {
         "new Promise(done => { const look = () => asked.length > 3 ? done() : setTimeout(look, 50); look(); })";
     seen.browser.evaluate(&visible, thrice);
     assert_eq!(seen.evaluate("asked.length"), 0);
+    // A browser with windows has really hidden it behind the other one.
+    seen.browser.command(&seen.page, "Page.bringToFront", json!({}));
     seen.evaluate(
         "delete document.hidden;
          document.dispatchEvent(new Event('visibilitychange'))",

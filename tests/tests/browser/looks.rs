@@ -111,6 +111,16 @@ fn texts_can_be_read_in_light_and_in_dark() {
         seen.until("document.querySelector('dialog[open]')");
         assert_eq!(seen.evaluate(FAINT), json!([]), "{scheme} dialog");
         seen.press("Escape");
+        // Tags of every kind, which only some programs have.
+        seen.evaluate(
+            "for (const kind of ['', 'bad', 'warn']) {
+                const tag = document.createElement('span');
+                tag.className = `tag ${kind}`;
+                tag.textContent = 'a tag';
+                document.getElementById('main').prepend(tag);
+            }",
+        );
+        assert_eq!(seen.evaluate(FAINT), json!([]), "{scheme} tags");
         grounds.push(seen.evaluate("getComputedStyle(document.body).backgroundColor"));
     }
     assert_ne!(grounds[0], grounds[1]);

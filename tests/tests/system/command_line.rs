@@ -432,7 +432,67 @@ fn a_program_that_lacks_a_folder_is_told_of_the_flag() {
     let sandbox = path("sandbox", Profile::Debug).to_str().unwrap();
     let finished = lunatic([sandbox, "a_configured_child_has_nothing"]).run().code(101);
     assert!(
-        finished.stderr.contains("`--dir HOST::GUEST` gives it one"),
+        finished
+            .stderr
+            .contains("it was given no folder, so it finds no file: give it one with `--dir .`"),
+        "{finished}"
+    );
+}
+
+#[test]
+fn an_error_of_main_about_a_file_is_explained() {
+    let temp = tempfile::tempdir().unwrap();
+    let world = path("world", Profile::Debug).to_str().unwrap();
+    let finished = lunatic([world, "main_returns_the_error_of_a_file"]).run().code(1);
+    assert!(
+        finished.stderr.ends_with(
+            "process #1 (main) exited with code 1: it was given no folder, so it finds no file: give it one with `--dir .` or \
+             `--dir HOST::GUEST`\n"
+        ),
+        "{finished}"
+    );
+    let dir = format!("--dir={}::/in", temp.path().display());
+    let finished = lunatic([&dir, world, "main_returns_the_error_of_a_file"]).run().code(1);
+    assert!(
+        finished
+            .stderr
+            .contains("it finds files only in its folders: `/in` (give it another with")
+            && finished
+                .stderr
+                .contains("; the last path that it did not find there: \"no/such/file\"\n"),
+        "{finished}"
+    );
+    // Handled: another error than that of the file.
+    let finished = lunatic([world, "a_handled_error_of_a_file"]).run().code(3);
+    assert_eq!(finished.stderr, "Error: something else\n");
+}
+
+#[test]
+fn a_test_program_that_is_run_says_so() {
+    let temp = tempfile::tempdir().unwrap();
+    let file = temp.path().join("tests.wat");
+    let module = "(module (memory (export \"memory\") 1) (func (export \"_start\"))
+        (func (export \"#lunatic_test_demo::passes\")) (func (export \"#lunatic_test_demo::fails\") unreachable))";
+    std::fs::write(&file, module).unwrap();
+    let file = file.to_str().unwrap();
+    let finished = lunatic([file]).run().code(0);
+    assert_eq!(
+        finished.stderr,
+        format!("{file} contains tests that this command does not run: run them with `lunatic test {file}`\n")
+    );
+    let junit = temp.path().join("junit.xml");
+    let finished = lunatic(["test", file, "--junit", junit.to_str().unwrap()])
+        .run()
+        .code(101);
+    assert!(
+        finished.stdout.contains("test result: FAILED. 1 passed; 1 failed;"),
+        "{finished}"
+    );
+    let results = std::fs::read_to_string(junit).unwrap();
+    assert!(results.contains("tests=\"3\" failures=\"1\""), "{results}");
+    let finished = lunatic(["test", file, "passes", "--format=json"]).run().code(0);
+    assert!(
+        finished.stdout.ends_with("}\n") && finished.stdout.contains("\"event\":\"ok\""),
         "{finished}"
     );
 }

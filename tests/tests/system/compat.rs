@@ -2,13 +2,17 @@
 //! `published`.
 
 use lunatic_host::ExitReason;
-use lunatic_tests::host::{Ended, Host};
+use lunatic_tests::host::{Ended, Host, Program};
 
 use crate::imports;
 
 /// Runs `body` as the main process of a module with all functions of the interface, and ends with code 0 if all that
 /// it expects comes true; else the code says what did not.
 fn run(items: &str, body: &str) -> Ended {
+    program(items, body).run()
+}
+
+fn program(items: &str, body: &str) -> Program<'static> {
     let declarations = imports::declarations_of(imports::compat());
     let text = format!(
         r#"(module
@@ -36,7 +40,7 @@ fn run(items: &str, body: &str) -> Ended {
         {items}
         (func (export "_start") {body}))"#
     );
-    Host::shared().program(text.as_bytes()).run()
+    Host::shared().program(text.as_bytes())
 }
 
 #[track_caller]
@@ -415,6 +419,37 @@ fn without_a_rule_there_is_no_network() {
         (call $expect_long (i64.load (i32.const 16)) (i64.const 3) (i32.const 5))
         "#,
     );
+}
+
+/// Ranges may lie over each other: 1,024 of them name 57 MB in a memory of 64 KiB.
+#[test]
+fn the_certificates_of_a_connection_have_a_longest_length_together() {
+    let body = r#"
+        (local $at i32)
+        (memory.fill (i32.const 500) (i32.const 97) (i32.const 56000))
+        (memory.copy (i32.const 500) (i32.const 400) (i32.const 27))
+        ;; 56,000 bytes at 500.
+        (loop $list
+            (i64.store (i32.add (i32.const 57000) (local.get $at)) (i64.const 0xdac0_0000_01f4))
+            (br_if $list (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 8))) (i32.const 8192))))
+        (call $expect
+            (call $networking.tls_connect (i32.const 110) (i32.const 4) (i32.const 443) (i64.const -1) (i32.const 16)
+                (i32.const 57000) (i32.const 1024))
+            (i32.const 1) (i32.const 1))
+        ;; It begins with "a config".
+        (call $error.to_string (i64.load (i32.const 16)) (i32.const 57000))
+        (call $expect_long (i64.load (i32.const 57000)) (i64.const 0x6769_666e_6f63_2061) (i32.const 2))
+        ;; So does the error for a server.
+        (drop (memory.grow (i32.const 16)))
+        (call $expect
+            (call $networking.tls_bind (i32.const 4) (i32.const 116) (i32.const 0) (i32.const 0) (i32.const 0)
+                (i32.const 16) (i32.const 0) (i32.const 1048570) (i32.const 0) (i32.const 10))
+            (i32.const 1) (i32.const 3))
+        (call $error.to_string (i64.load (i32.const 16)) (i32.const 57000))
+        (call $expect_long (i64.load (i32.const 57000)) (i64.const 0x6769_666e_6f63_2061) (i32.const 4))"#;
+    let items = r#"(data (i32.const 400) "-----BEGIN CERTIFICATE-----") (data (i32.const 116) "\7f\00\00\01")"#;
+    let rules = ["resolve:name", "bind:127.0.0.1"].map(|rule| rule.parse().unwrap());
+    program(items, body).net(rules.into()).run().normal();
 }
 
 /// Numbers are no handles: they reach those that belong to the same program, and nobody else.

@@ -116,6 +116,105 @@ fn a_query_of_long_texts_ends_soon_after_its_budget_is_spent() {
     }
 }
 
+/// The same megabyte in each of many columns.
+#[test]
+fn a_row_is_read_whole_if_it_is_not_too_long_and_is_paid_for() {
+    let read = |columns: usize, memory: Option<u64>, read: &str| {
+        let sql = format!("SELECT {}", vec!["?1"; columns].join(","));
+        let body = format!(
+            r#"
+            (drop (memory.grow (i32.const 64)))
+            ;; One value for the next parameter: a blob.
+            (i64.store (i32.const 65536) (i64.const 1))
+            (i32.store (i32.const 65548) (i32.const 1))
+            (i64.store (i32.const 65552) (i64.const 1048576))
+            (drop (call $sqlite.query_prepare (i64.const 0) (i32.const 1024) (i32.const {})))
+            (call $sqlite.bind_value (i64.const 0) (i32.const 65536) (i32.const 1048600))
+            (call $expect (call $sqlite.sqlite3_step (i64.const 0)) (i32.const 100) (i32.const 1))
+            {read}"#,
+            sql.len()
+        );
+        let alloc = r#"(func (export "lunatic_alloc") (param i32) (result i32) (i32.const 1200000))"#;
+        let caps = Caps {
+            memory,
+            ..Caps::default()
+        };
+        Host::shared().program(&module(alloc, &body, &[&sql])).caps(caps).run()
+    };
+    let row = "(drop (call $sqlite.read_row (i64.const 0) (i32.const 40)))
+        (call $expect (i32.load (i32.const 40)) (i32.const 2097184) (i32.const 2))";
+    read(2, None, row).normal();
+    let ended = read(20, None, row);
+    assert!(ended.trap().contains("at most 17825792 bytes"), "{ended}");
+    // Its columns one by one can be read, and what is no column.
+    let columns = "(drop (call $sqlite.read_column (i64.const 0) (i32.const 19) (i32.const 40)))
+        (call $expect (i32.load (i32.const 40)) (i32.const 1048588) (i32.const 3))
+        (drop (call $sqlite.read_column (i64.const 0) (i32.const 20) (i32.const 40)))
+        (call $expect (i32.load (i32.const 40)) (i32.const 4) (i32.const 4))
+        (drop (call $sqlite.read_column (i64.const 0) (i32.const 0x7fffffff) (i32.const 40)))
+        (call $expect (i32.load (i32.const 40)) (i32.const 4) (i32.const 5))";
+    read(20, None, columns).normal();
+    // Its memory has 4 MiB, and what SQLite and the host have of the value some more; the row would be 30 MiB for a moment.
+    let ended = read(15, Some(24 << 20), row);
+    assert!(matches!(ended.reason, ExitReason::OutOfMemory(_)), "{ended}");
+}
+
+/// Texts of another encoding are converted, and bytes that are no text replaced.
+#[test]
+fn texts_of_any_kind_are_read_as_utf_8() {
+    let (encoding, wide) = ("PRAGMA encoding = 'UTF-16'", "SELECT 'ab\u{e9}', 5, 2.5, NULL");
+    let bad = "SELECT CAST(x'61ff62' AS TEXT)";
+    let check = |first: &str, sql: &str, len: u32, at: u32, bytes: i64| {
+        let body = format!(
+            r#"
+            (call $expect (call $sql0) (i32.const 0) (i32.const 1))
+            (drop (call $sqlite.query_prepare (i64.const 0) (i32.const 1536) (i32.const {})))
+            (call $expect (call $sqlite.sqlite3_step (i64.const 0)) (i32.const 100) (i32.const 2))
+            (drop (call $sqlite.read_row (i64.const 0) (i32.const 40)))
+            (call $expect (i32.load (i32.const 40)) (i32.const {len}) (i32.const 3))
+            (call $expect (i64.eq (i64.load (i32.const {at})) (i64.const {bytes})) (i32.const 1) (i32.const 4))"#,
+            sql.len()
+        );
+        let alloc = r#"(func (export "lunatic_alloc") (param i32) (result i32) (i32.const 8192))"#;
+        Host::shared()
+            .program(&module(alloc, &body, &[first, sql]))
+            .run()
+            .normal();
+    };
+    // A count, a text of 4 bytes, two numbers of 8 and nothing, of which each has a head.
+    check(encoding, wide, 8 + (12 + 4) + (4 + 8) + (4 + 8) + 4, 8204, 4);
+    // A count, and a text of 5 bytes.
+    check("SELECT 1", bad, 8 + 12 + 5, 8204, 5);
+}
+
+#[test]
+fn what_is_too_long_for_a_database_is_refused_before_it_is_copied() {
+    let prepare = "(drop (call $sqlite.query_prepare (i64.const 0) (i32.const 1024) (i32.const 9)))";
+    for (call, what) in [
+        (
+            "(drop (call $sqlite.execute (i64.const 0) (i32.const 0) (i32.const 16777217)))",
+            "SQL has at most 16777216 bytes",
+        ),
+        (
+            "(drop (call $sqlite.query_prepare (i64.const 0) (i32.const 0) (i32.const 1048577)))",
+            "an SQL statement has at most 1048576 bytes",
+        ),
+        (
+            "(call $sqlite.bind_value (i64.const 0) (i32.const 0) (i32.const 17825793))",
+            "values to bind have at most 17825792 bytes",
+        ),
+        (
+            "(i64.store (i32.const 2048) (i64.const 32767)) (call $sqlite.bind_value (i64.const 0) (i32.const 2048) (i32.const 8))",
+            "at most 32766 parameters",
+        ),
+    ] {
+        let ended = Host::shared()
+            .program(&module("", &format!("{prepare}{call}"), &["SELECT ?1"]))
+            .run();
+        assert!(ended.trap().contains(what), "{ended}");
+    }
+}
+
 #[test]
 fn a_query_gets_its_share_of_a_core_and_no_more() {
     let sql = "WITH RECURSIVE c (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 400000) SELECT count(*) FROM c";

@@ -44,6 +44,45 @@ const WAITS: &str = r#"(module
         (drop (call $join (i64.load (i32.const 0)) (i64.load (i32.const 8)) (i64.const -1))))
     (func (export "sleeps for ever") (call $sleep (i64.const -1))))"#;
 
+/// Sends itself two messages of a type, and one whose type the module does not name; then waits for another type.
+fn receives_another_type() -> String {
+    let [order, topic, number] = [("shop::Order", ""), ("shop::Order", "urgent"), ("u32", "")]
+        .map(|(name, topic)| lunatic_sys::tag::of(name, topic));
+    format!(
+        r#"(module
+        (import "lunatic::process" "this" (func $this (param i32)))
+        (import "lunatic::mailbox" "send" (func $send (param i64 i64 i64 i32 i32) (result i32)))
+        (import "lunatic::mailbox" "receive" (func $receive (param i32 i32 i32 i32 i32 i64) (result i32)))
+        (memory (export "memory") 1)
+        (data (i32.const 1024) "it failed: shop::Orderu32")
+        (func $tell (param $tag i64)
+            (drop (call $send (i64.load (i32.const 0)) (i64.load (i32.const 8)) (local.get $tag) (i32.const 0) (i32.const 4))))
+        (func (export "waits")
+            (call $this (i32.const 0))
+            (call $tell (i64.const {order})) (call $tell (i64.const {topic})) (call $tell (i64.const {order}))
+            (i64.store (i32.const 16) (i64.const {number}))
+            (drop (call $receive (i32.const 16) (i32.const 1) (i32.const 32) (i32.const 128) (i32.const 8) (i64.const -1)))))"#
+    )
+}
+
+#[test]
+fn mail_that_nobody_receives_is_told() {
+    let host = Host::with(|builder| builder);
+    let ended = host.program(receives_another_type().as_bytes()).entry("waits").run();
+    let ExitReason::Deadlock(report) = &ended.reason else {
+        panic!("{ended}")
+    };
+    let urgent = lunatic_sys::tag::of("shop::Order", "urgent");
+    let lines: Vec<_> = report.lines().collect();
+    let main = lines[1].trim_start().split_once(' ').unwrap().0;
+    assert_eq!(lines[1], format!("  {main} (main) waits for mail of type `u32`"));
+    let held = format!(
+        "    its mailbox holds 3 that it does not receive: 2 of type `shop::Order` from {main} (main), \
+         1 of tag {urgent:#x} from {main} (main)"
+    );
+    assert_eq!(lines[2], held, "{report}");
+}
+
 #[test]
 fn a_system_that_has_just_been_started_is_no_deadlock() {
     for workers in [1, 2, 4] {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lunatic_host::ExitReason;
 use lunatic_host::budget::Caps;
+use lunatic_host::trace::Tracer;
 use lunatic_tests::host::{Ended, Host};
 use lunatic_tests::imports;
 
@@ -72,7 +73,111 @@ const CALLS: &[Call] = &[
         step: "(drop (call $unlink (i32.const 3) (global.get $low) (global.get $much)))",
         turns: 0,
     },
+    Call {
+        what: "a host name of 256 MiB",
+        step: "(drop (call $net.tcp_connect_host
+            (global.get $low) (global.get $much) (i32.const 443) (i64.const 0) (i32.const 2064)))",
+        turns: 0,
+    },
+    Call {
+        what: "a path of 256 MiB for a Unix socket",
+        step: "(drop (call $net.unix_listen (global.get $low) (global.get $much) (i32.const 2064)))",
+        turns: 0,
+    },
+    Call {
+        what: "a name of 256 MiB for a span",
+        step: "(drop (call $trace.close
+            (call $trace.open (i32.const 1) (global.get $low) (global.get $much) (i32.const 0) (i32.const 0))))",
+        turns: 0,
+    },
+    Call {
+        what: "a reason of 256 MiB for the failure of a span",
+        step: "(drop (call $trace.fail (i32.const 1) (global.get $low) (global.get $much)))",
+        turns: 0,
+    },
 ];
+
+/// The same for the interface of Lunatic 0.13: `step` is repeated after `before`. 64 MiB, `$much`, are there from `$low` on;
+/// at 2400 there is the beginning of a certificate, at 2440 an SQL text.
+#[cfg(feature = "compat")]
+struct CompatCall {
+    what: &'static str,
+    before: &'static str,
+    step: &'static str,
+}
+
+#[cfg(feature = "compat")]
+const COMPAT_CALLS: &[CompatCall] = &[
+    // None of the first is a certificate, but each is searched for one; the last two are too long together.
+    CompatCall {
+        what: "a client of TLS that trusts 1,024 texts of 1 MiB, which lie over each other",
+        before: "(memory.fill (global.get $low) (i32.const 97) (i32.const 3145728))
+            (memory.copy (i32.add (global.get $low) (i32.const 2097152)) (i32.const 2400) (i32.const 27))
+            (loop $list
+                (i64.store (i32.add (i32.const 4096) (i32.shl (local.get $n) (i32.const 3)))
+                    (i64.or (i64.extend_i32_u (global.get $low)) (i64.const 0x0010_0000_0000_0000)))
+                (br_if $list (i32.lt_u (local.tee $n (i32.add (local.get $n) (i32.const 1))) (i32.const 1022))))
+            (i64.store (i32.const 12272) (i64.const 0x000f_ffb4_0021_0000))
+            (i64.store (i32.const 12280) (i64.const 0x000f_ffb4_0021_0000))",
+        step: "(if (i32.eqz (call $networking.tls_connect (i32.const 2400) (i32.const 1) (i32.const 443) (i64.const 0)
+                (i32.const 16) (i32.const 4096) (i32.const 1024))) (then unreachable))
+            (call $error.drop (i64.load (i32.const 16)))",
+    },
+    CompatCall {
+        what: "SQL of 16 MiB",
+        before: OPEN,
+        step: "(drop (call $sqlite.execute (i64.const 0) (global.get $low) (i32.const 16777216)))",
+    },
+    CompatCall {
+        what: "a value of 16 MB that is bound",
+        before: BIND,
+        step: "(call $sqlite.bind_value (i64.const 0) (global.get $low) (i32.const 16000024))",
+    },
+    CompatCall {
+        what: "a row of 16 MB that is read",
+        before: STEP,
+        step: "(drop (call $sqlite.read_row (i64.const 0) (i32.const 16)))",
+    },
+];
+
+/// Opens a database in memory.
+#[cfg(feature = "compat")]
+const OPEN: &str = "(drop (call $sqlite.open (i32.const 0) (i32.const 0) (i32.const 16)))";
+/// And prepares a statement with a parameter, for which there is a blob at `$low`.
+#[cfg(feature = "compat")]
+const BIND: &str = "(drop (call $sqlite.open (i32.const 0) (i32.const 0) (i32.const 16)))
+    (drop (call $sqlite.query_prepare (i64.const 0) (i32.const 2440) (i32.const 9)))
+    (i64.store (global.get $low) (i64.const 1))
+    (i32.store offset=12 (global.get $low) (i32.const 1))
+    (i64.store offset=16 (global.get $low) (i64.const 16000000))";
+/// And binds it, and takes the first step.
+#[cfg(feature = "compat")]
+const STEP: &str = "(drop (call $sqlite.open (i32.const 0) (i32.const 0) (i32.const 16)))
+    (drop (call $sqlite.query_prepare (i64.const 0) (i32.const 2440) (i32.const 9)))
+    (i64.store (global.get $low) (i64.const 1))
+    (i32.store offset=12 (global.get $low) (i32.const 1))
+    (i64.store offset=16 (global.get $low) (i64.const 16000000))
+    (call $sqlite.bind_value (i64.const 0) (global.get $low) (i32.const 16000024))
+    (drop (call $sqlite.sqlite3_step (i64.const 0)))";
+
+#[cfg(feature = "compat")]
+fn compat_module(CompatCall { what, before, step }: &CompatCall) -> Vec<u8> {
+    let text = format!(
+        r#"(module
+        {}
+        (memory (export "memory") 1025)
+        (data (i32.const 2400) "-----BEGIN CERTIFICATE-----")
+        (data (i32.const 2440) "SELECT ?1")
+        (global $low i32 (i32.const 65536))
+        (global $much i32 (i32.const 67108864))
+        (func (export "lunatic_alloc") (param i32) (result i32) (global.get $low))
+        (func (export "_start") (local $n i32)
+            {before}
+            (loop $again {step} (br $again))))"#,
+        imports::declarations_of(imports::compat())
+    );
+    wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
+}
 
 /// Eight megabytes for each of 20 members of a group.
 const BROADCAST: &str = "(local $n i32)
@@ -186,9 +291,13 @@ fn others_have_their_turns_during_a_long_call() {
     assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
-/// The worst delay of a process that sleeps 5 ms a hundred times, while two processes take the step again and again.
-fn worst_delay(host: &Host, step: &str) -> Duration {
-    let attacker = module(step, "(loop $again (call $step) (br $again))");
+/// A module whose main process takes the step again and again.
+fn repeated(step: &str) -> Vec<u8> {
+    module(step, "(loop $again (call $step) (br $again))")
+}
+
+/// The worst delay of a process that sleeps 5 ms a hundred times, while two processes run the module of an attacker.
+fn worst_delay(host: &Host, attacker: &[u8]) -> Duration {
     let sleeper = module(
         "",
         "(local.set $n (i32.const 100))
@@ -201,12 +310,16 @@ fn worst_delay(host: &Host, step: &str) -> Duration {
         (call $exit (i32.wrap_i64 (i64.div_u (local.get $worst) (i64.const 1000))))",
     );
     let folder = tempfile::tempdir().unwrap();
-    let attack = || host.program(&attacker).quiet().dir(folder.path(), "/", false).start();
+    let (rules, tracer) = (vec!["resolve:*".parse().unwrap()], Tracer::new(1.0));
+    let attack = || {
+        let program = host.program(attacker).quiet().net(rules.clone()).tracer(&tracer);
+        program.dir(folder.path(), "/", false).start()
+    };
     let attackers = [attack(), attack()];
     let ended = host.program(&sleeper).run();
     for attacker in attackers {
         let reason = attacker.wait_timeout(Duration::ZERO);
-        assert_eq!(reason, None, "an attacker has ended: {step}");
+        assert_eq!(reason, None, "an attacker has ended");
     }
     // In microseconds.
     Duration::from_micros(code(&ended).unsigned_abs().into())
@@ -221,11 +334,15 @@ fn a_sleeper_is_not_late_beside_long_calls() {
     const AT_LEAST: Duration = Duration::from_millis(50);
     let host = Host::with(|builder| builder.workers(2));
     let mut failures = Vec::new();
-    for Call { what, step, .. } in CALLS {
+    let calls = CALLS.iter().map(|call| (call.what, repeated(call.step)));
+    #[cfg(feature = "compat")]
+    let calls = calls.chain(COMPAT_CALLS.iter().map(|call| (call.what, compat_module(call))));
+    let loops = repeated("(loop $again (br $again))");
+    for (what, attacker) in calls {
         let (mut beside_loops, mut beside_calls) = (Duration::ZERO, Duration::MAX);
         for _ in 0..ROUNDS {
-            beside_loops = beside_loops.max(worst_delay(&host, "(loop $again (br $again))"));
-            beside_calls = beside_calls.min(worst_delay(&host, step));
+            beside_loops = beside_loops.max(worst_delay(&host, &loops));
+            beside_calls = beside_calls.min(worst_delay(&host, &attacker));
         }
         let found = format!("{what}: {beside_calls:?}, beside loops {beside_loops:?}");
         println!("{found}");
@@ -287,6 +404,40 @@ fn calls_for_too_much_are_refused_or_cut_short() {
     check(&part("(global.get $low)", 1 << 20), 1 << 20);
     check(&part("(global.get $low)", 1000), 1000);
     check(&part("(i32.const 535822336)", (1 << 20) + 65_536), 1 << 20);
+}
+
+/// Two sources, of as many tags as one may have together or one more.
+#[test]
+fn the_sources_of_a_select_have_so_many_tags_together() {
+    let select = |tags: u32| {
+        let start = format!(
+            "(i32.store (i32.const 4096) (i32.const 1)) (i32.store (i32.const 4100) (i32.const 128))
+            (i64.store (i32.const 4104) (i64.const 8192))
+            (i32.store (i32.const 4120) (i32.const 1)) (i32.store (i32.const 4124) (i32.const {tags}))
+            (i64.store (i32.const 4128) (i64.const 8192))
+            (drop (call $mailbox.select (i32.const 4096) (i32.const 2) (i64.const 0)))"
+        );
+        Host::shared().program(&module("", &start)).run()
+    };
+    select(128).normal();
+    let ended = select(129);
+    assert!(ended.trap().contains("at most 256 tags together"), "{ended}");
+}
+
+/// 4 MiB for 4,096 subscriptions, beside a memory of 512 MiB; and they are given back.
+#[test]
+fn polls_are_paid_for_while_they_wait() {
+    const NOMEM: i32 = 48;
+    let poll = "(call $poll (global.get $low) (global.get $high) (i32.const 4096) (i32.const 16))";
+    let twice = format!("(drop {poll}) (call $exit {poll})");
+    for (mib, expected) in [(516, NOMEM), (520, 0)] {
+        let caps = Caps {
+            memory: Some(mib << 20),
+            ..Caps::default()
+        };
+        let ended = Host::shared().program(&module("", &twice)).caps(caps).run();
+        assert_eq!(code(&ended), expected, "{mib}: {ended}");
+    }
 }
 
 /// Its memory has 513 MiB, and it has 100 more.

@@ -30,6 +30,7 @@ use scenarios;
 mod alarms;
 mod attacks;
 mod bad_files;
+mod book;
 mod c_programs;
 mod channels;
 mod chat;
@@ -73,6 +74,7 @@ mod storms;
 #[cfg(unix)]
 mod surroundings;
 mod systems;
+mod todo;
 mod traces;
 mod tracing;
 mod upgrades;

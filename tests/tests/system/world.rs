@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use lunatic_host::ExitReason;
 use lunatic_tests::host::Program;
 
 /// A folder with the file `given.txt`, beside the file `secret.txt`, to which `link` leads.
@@ -121,4 +122,7 @@ crate::scenarios! {
         let expected: String = (0..10).map(|number| format!("end {number}\n")).collect();
         assert_eq!(program.run().normal().stdout, expected + "last");
     },
+    // `command_line.rs` tests what the program `lunatic` says about them.
+    main_returns_the_error_of_a_file => |program| assert_eq!(program.run().reason, ExitReason::Exit(1)),
+    a_handled_error_of_a_file => |program| assert_eq!(program.run().reason, ExitReason::Exit(3)),
 }

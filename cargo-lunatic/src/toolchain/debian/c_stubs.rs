@@ -1,8 +1,8 @@
 //! Completes the C library: Debian's wasi-libc may be older than Rust's library and lack functions that it calls.
 //!
-//! A program that comes near one of them would not link. So for each a stand-in is added that fails with "not
-//! supported", which is also what most of them do in newer releases: there are no threads and no permissions in WASI.
-//! Each is an object of its own at the end of the archive; where the library has the function, the linker takes that.
+//! A program that depends on one of them would not link. Therefore a stand-in is added for each, which fails with "not
+//! supported", as most of them also do in newer releases: WASI has no threads and no permissions. Each stand-in is an
+//! object of its own at the end of the archive; if the library has the function, the linker takes that one.
 
 use std::path::{Path, PathBuf};
 
@@ -25,7 +25,8 @@ const FUNCTIONS: &[&str] = &[
     "realpath",
 ];
 
-/// Adds the stand-ins to the archive `libc`, with the library for the target in `sysroot` and files in `work`.
+/// Adds the stand-ins to the archive `libc`, using the library for the target in `sysroot` and temporary files in
+/// `work`.
 pub(super) fn add(
     compiler: &Compiler,
     archiver: &Path,

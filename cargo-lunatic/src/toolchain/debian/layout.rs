@@ -1,4 +1,4 @@
-//! The folder that makes Debian's compiler a toolchain for guests.
+//! The folder that turns Debian's compiler into a toolchain for guests.
 //!
 //! ```text
 //! bin/cargo                                   link to Debian's
@@ -9,7 +9,7 @@
 //! stamp                                       which compiler it was made with
 //! ```
 //!
-//! The compiler takes its sysroot from where it really stands, so a link to it would not do.
+//! The compiler derives its sysroot from its real path, so a link to it would not work.
 
 use std::fs;
 use std::io;
@@ -19,20 +19,20 @@ use std::path::{Path, PathBuf};
 use super::Compiler;
 use crate::toolchain::library_folder_in;
 
-/// What of wasi-libc the linker takes.
+/// The files of wasi-libc that the linker needs.
 const C_FILES: &[&str] = &["crt1-command.o", "crt1-reactor.o", "libc.a"];
 
-/// What goes where.
+/// What to put where.
 #[derive(Debug)]
 pub(super) struct Plan<'a> {
-    /// Where the toolchain will stand in the end; the scripts name it.
+    /// The final path of the toolchain, which the scripts contain.
     pub(super) root: &'a Path,
     pub(super) compiler: &'a Compiler,
     pub(super) cargo: PathBuf,
     pub(super) rustdoc: PathBuf,
     /// The compiled library.
     pub(super) rlibs: Vec<PathBuf>,
-    /// The folder of wasi-libc with [`C_FILES`].
+    /// The folder of wasi-libc that contains [`C_FILES`].
     pub(super) c_library: PathBuf,
 }
 
@@ -59,7 +59,7 @@ pub(super) fn lay_out(plan: &Plan, folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A script that starts `program` with `sysroot`, whatever these are called.
+/// Writes a script that starts `program` with `sysroot`, whatever characters their paths contain.
 fn write_starter(file: &Path, program: &Path, sysroot: &Path) -> io::Result<()> {
     let script = format!(
         "#!/bin/sh\nexec {} --sysroot {} \"$@\"\n",

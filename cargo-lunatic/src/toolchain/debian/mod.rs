@@ -1,11 +1,11 @@
 //! Ways 2 and 4: a toolchain made from the packages of Debian and its derivatives, kept in the user's cache folder.
 //!
-//! Debian ships a recent compiler and the source of its library, but not the library compiled for WASI. So the library
-//! is compiled once, and a folder is laid out that looks like a toolchain: see [`layout`]. It carries the version of
-//! the package that it was made with, because a library compiled by one compiler is useless to another.
+//! Debian ships a recent compiler and the source of its library, but not the library compiled for WASI. Way 4 compiles
+//! the library once, and lays out a folder that looks like a toolchain: see [`layout`]. The folder carries the version
+//! of the package that it was made with, because one compiler cannot use a library that another has compiled.
 //!
-//! The folder is built under another name and renamed when it is whole and has linked a program. Whoever finds it
-//! finds all of it; what an interruption leaves behind is removed by the next attempt.
+//! The folder is built under another name and renamed when it is complete and has linked a program. So whoever finds it
+//! finds all of it; the next attempt removes what an interrupted one left behind.
 
 mod c_stubs;
 mod layout;
@@ -29,18 +29,18 @@ pub(super) const MADE_EARLIER: &str = "a toolchain made earlier";
 
 const WAY: &str = "a toolchain made from Debian's packages";
 
-/// How the folders of made toolchains begin.
+/// The prefix of folders that contain finished toolchains.
 const PREFIX: &str = "debian-";
 
-/// How the folders begin that toolchains are made in.
+/// The prefix of folders in which toolchains are being made.
 const PREFIX_PARTIAL: &str = "partial-";
 
-/// Where made toolchains are kept.
+/// The folder of finished toolchains.
 pub(crate) fn toolchains_folder(env: &Environment) -> Option<PathBuf> {
     Some(cache_folder(env)?.join("toolchains"))
 }
 
-/// Looks for a toolchain that was made by the compiler that is installed now.
+/// Looks for a toolchain that was made with the compiler that is installed now.
 pub(super) fn find_made(env: &Environment) -> Result<Toolchain, Attempt> {
     let Some(folder) = toolchains_folder(env) else {
         return Err(Attempt::new(MADE_EARLIER, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
@@ -74,7 +74,7 @@ fn toolchain_in(root: &Path) -> Toolchain {
 
 pub(crate) use packages::install_c;
 
-/// Installs the packages if need be and makes the toolchain. The caller holds the lock of the cache folder.
+/// Installs the packages if necessary and makes the toolchain. The caller holds the lock of the cache folder.
 pub(super) fn make(search: &Search) -> Result<Toolchain, Attempt> {
     let Some(folder) = toolchains_folder(search.env) else {
         return Err(Attempt::new(WAY, "no cache folder is known").help("set HOME or LUNATIC_CACHE"));
@@ -106,12 +106,13 @@ pub(super) fn make(search: &Search) -> Result<Toolchain, Attempt> {
     Ok(toolchain_in(&root))
 }
 
-/// Compiles the library, lays out the folder, tries it, and puts it where it is found.
+/// Compiles the library, lays out the folder, tests it, and moves it to where it is found.
 fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, String> {
     let compiler = Compiler::ask(packages.program("rustc")?)?;
     let name = format!("{PREFIX}{}-{}", packages.version(), compiler.host);
     let root = folder.join(&name);
-    // Not one of the names that `find_made` looks for; our own, because what a killed process started may live on.
+    // Not a name that `find_made` looks for. It contains this process's id, because processes that a killed one started
+    // may live on.
     let partial = folder.join(format!("{PREFIX_PARTIAL}{name}-{}", std::process::id()));
     let io = |path: &Path| {
         let path = path.display().to_string();
@@ -150,8 +151,8 @@ fn build(packages: &Packages, folder: &Path, shell: Shell) -> Result<PathBuf, St
     Ok(root)
 }
 
-/// Removes what an interruption left, and toolchains whose compiler has been replaced. What cannot be removed now is
-/// removed next time.
+/// Removes what an interrupted attempt left, and toolchains whose compiler has been replaced. What cannot be removed
+/// now is removed next time.
 fn remove_leftovers(folder: &Path) {
     let partial = folders_with_prefix(folder, PREFIX_PARTIAL);
     let outdated = folders_with_prefix(folder, PREFIX)
@@ -162,13 +163,13 @@ fn remove_leftovers(folder: &Path) {
     }
 }
 
-/// Debian's compiler and what it says about itself.
+/// Debian's compiler and what it reports about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Compiler {
     rustc: PathBuf,
     release: String,
     host: String,
-    /// The folder below which its own libraries are.
+    /// The folder that contains its own libraries.
     sysroot: PathBuf,
 }
 
@@ -200,7 +201,7 @@ impl Compiler {
     }
 }
 
-/// A command that sees nothing of the user's Rust settings.
+/// A command without the user's Rust settings.
 fn bare(program: &Path) -> Command {
     let mut command = Command::new(program);
     command

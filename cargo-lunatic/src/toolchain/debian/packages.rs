@@ -1,7 +1,7 @@
-//! Debian's packages: which are wanted, which are there, how the rest is installed, where their files are.
+//! Debian's packages: which ones are needed, which are installed, how to install the rest, and where their files are.
 //!
 //! Debian has several families of Rust packages: `rustc`, `rustc-web` (for browsers, kept recent in stable releases),
-//! on derivatives `rustc-1.89`. The newest one that is recent enough is taken.
+//! and, on derivatives, families such as `rustc-1.89`. The newest family that is recent enough is used.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -14,7 +14,7 @@ use crate::shell::Shell;
 /// The oldest Rust that compiles guests: that of the `lunatic` crate.
 const RUST_MIN: &str = env!("CARGO_PKG_RUST_VERSION");
 
-/// A family of Rust packages by what its names have in common: ``, `-web`, `-1.89`.
+/// A family of Rust packages, identified by a part of their names: ``, `-web`, `-1.89`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Family(String);
 
@@ -31,7 +31,7 @@ impl Family {
         format!("rust{}-llvm", self.0)
     }
 
-    /// All packages of it, with the linker and the tools of its LLVM and the C library for WASI.
+    /// All packages of the family, with the linker and tools of its LLVM and the C library for WASI.
     fn packages(&self, tools: [String; 2]) -> Vec<String> {
         let Family(suffix) = self;
         let mut names = vec![
@@ -46,7 +46,7 @@ impl Family {
     }
 }
 
-/// The packages a toolchain is made from, all of them installed.
+/// The packages from which a toolchain is made, all installed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Packages {
     names: Vec<String>,
@@ -63,7 +63,7 @@ impl Packages {
         &self.version
     }
 
-    /// The file of `rustc`, `rustdoc` or `cargo`, which may carry a version in its name.
+    /// The file of `rustc`, `rustdoc` or `cargo`, whose name may contain a version.
     pub(super) fn program(&self, name: &str) -> Result<PathBuf, String> {
         let is_program = |path: &Path| {
             let rest = path.file_name().and_then(|file| file.to_str()?.strip_prefix(name));
@@ -74,7 +74,7 @@ impl Packages {
             .ok_or_else(|| format!("no package of {} has a program {name}", self.names.join(", ")))
     }
 
-    /// The folder of wasi-libc with the start files.
+    /// The folder of wasi-libc that contains the start files.
     pub(super) fn wasi_libc(&self) -> Result<PathBuf, String> {
         let file = self.file(|path| path.ends_with("crt1-command.o"));
         let folder = file.as_deref().and_then(Path::parent);
@@ -83,7 +83,7 @@ impl Packages {
             .ok_or_else(|| "the package wasi-libc has no crt1-command.o".to_string())
     }
 
-    /// The program that adds to archives of WebAssembly objects.
+    /// The program that adds files to archives of WebAssembly objects.
     pub(super) fn archiver(&self) -> Result<PathBuf, String> {
         self.file(|path| path.ends_with("bin/llvm-ar"))
             .ok_or_else(|| "LLVM's package has no llvm-ar".to_string())
@@ -103,7 +103,7 @@ struct Known {
     candidate: Option<String>,
 }
 
-/// Finds the packages, and installs those that are missing if we may.
+/// Finds the packages, and installs missing ones if allowed.
 pub(super) fn ready(shell: Shell) -> Result<Packages, Attempt> {
     let failed = |why: String| Attempt::new(WAY, why);
     if let Some(choice) = choose(|known| known.installed.clone()).map_err(failed)?
@@ -157,7 +157,7 @@ pub(crate) fn install_c(shell: Shell) -> Result<(), Attempt> {
     let search = ["search", "--names-only", "^clang-[0-9]+$"];
     let found = process::output(plain("apt-cache").args(search)).map_err(failed)?;
     let version = newest_clang(&found).ok_or_else(|| failed("Debian offers no clang here".into()))?;
-    // The linker and the runtime are for whole programs; a guest in Rust is linked by Rust.
+    // The linker and the runtime are for whole programs; guests in Rust are linked by Rust.
     let names = [
         format!("clang-{version}"),
         format!("llvm-{version}"),
@@ -180,20 +180,20 @@ pub(crate) fn install_c(shell: Shell) -> Result<(), Attempt> {
     root.install(&names).map_err(|why| Attempt::new(WAY, why).help(command))
 }
 
-/// The highest version among what `apt-cache search` prints.
+/// The highest version in the output of `apt-cache search`.
 fn newest_clang(found: &str) -> Option<u32> {
     let names = found.lines().filter_map(|line| line.split_whitespace().next());
     names.filter_map(|name| name.strip_prefix("clang-")?.parse().ok()).max()
 }
 
-/// A family that will do, and what is not installed of it.
+/// A suitable family, and those of its packages that are not installed.
 #[derive(Debug, PartialEq, Eq)]
 struct Choice {
     packages: Packages,
     missing: Vec<String>,
 }
 
-/// The newest family, by the version that `version` looks at.
+/// The newest family, by the version that `version` selects.
 fn choose(version: impl Fn(&Known) -> Option<String>) -> Result<Option<Choice>, String> {
     let search = ["search", "--names-only", "^rustc(-web|-1[.][0-9]+)?$"];
     let found = process::output(plain("apt-cache").args(search))?;
@@ -228,7 +228,7 @@ fn policy(names: &[impl AsRef<std::ffi::OsStr>]) -> Result<Vec<Known>, String> {
     )?))
 }
 
-/// Reads what `apt-cache policy` prints.
+/// Parses the output of `apt-cache policy`.
 fn parse_policy(text: &str) -> Vec<Known> {
     let mut all: Vec<Known> = Vec::new();
     for line in text.lines() {
@@ -259,7 +259,7 @@ fn newest(compilers: &[Known], version: impl Fn(&Known) -> Option<String>) -> Op
         .max_by_key(|(_, version)| rust_version(version))
 }
 
-/// The numbers that a package's version begins with, after its epoch: `1:1.96.0+dfsg1-1` is 1, 96, 0.
+/// The numbers at the start of a package's version, after its epoch: `1:1.96.0+dfsg1-1` is 1, 96, 0.
 fn rust_version(version: &str) -> Vec<u32> {
     let version = version.split_once(':').map_or(version, |(_, rest)| rest);
     let numbers = version
@@ -269,7 +269,7 @@ fn rust_version(version: &str) -> Vec<u32> {
     numbers.split('.').map_while(|number| number.parse().ok()).collect()
 }
 
-/// The linker and the tools of the LLVM that the compiler's package depends on, from what `apt-cache depends` prints.
+/// The linker and tools of the LLVM that the compiler's package depends on, from the output of `apt-cache depends`.
 fn tools(depends: &str) -> [String; 2] {
     let version = depends
         .lines()
@@ -277,18 +277,18 @@ fn tools(depends: &str) -> [String; 2] {
     ["lld", "llvm"].map(|tool| version.map_or(tool.to_string(), |version| format!("{tool}-{version}")))
 }
 
-/// How we may become root.
+/// How to become root.
 #[derive(Debug, Clone, Copy)]
 enum Root {
-    /// We are.
+    /// This process is root.
     Already,
-    /// `sudo` lets us without a password.
+    /// `sudo` works without a password.
     Sudo,
 }
 
 impl Root {
     fn of_this_process() -> Option<Root> {
-        // The owner of a process's folder is the user it acts as.
+        // The owner of a process's folder is its effective user.
         if std::fs::metadata("/proc/self").is_ok_and(|metadata| metadata.uid() == 0) {
             return Some(Root::Already);
         }
@@ -299,13 +299,13 @@ impl Root {
 
     fn update(self, shell: Shell) {
         shell.status("Updating", "the list of Debian's packages");
-        // A list that is there may still do; the installation will tell.
+        // An old list may still suffice; the installation will show.
         if let Err(why) = process::output(self.apt_get().arg("update")) {
             shell.warning(why);
         }
     }
 
-    /// Nothing of the user's is removed for it: families of Rust packages exclude each other.
+    /// Removes none of the user's packages: families of Rust packages exclude each other.
     fn install(self, names: &[String]) -> Result<(), String> {
         let install = [
             "install",
@@ -331,7 +331,7 @@ impl Root {
     }
 }
 
-/// A program that speaks English, as far as its output is read.
+/// A program with English output, as far as the output is parsed.
 fn plain(program: &str) -> Command {
     let mut command = Command::new(program);
     command.env("LC_ALL", "C");

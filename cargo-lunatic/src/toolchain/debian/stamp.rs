@@ -1,9 +1,9 @@
-//! Says which compiler a toolchain was made with, so that finding it again needs no process to be started.
+//! Records which compiler a toolchain was made with, so that finding it again starts no process.
 
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
-/// Changes when [`super::layout`] changes, so that toolchains laid out before are made again.
+/// Changes with [`super::layout`], so that toolchains with an older layout are made again.
 const LAYOUT_VERSION: u32 = 1;
 
 const FILE_NAME: &str = "stamp";
@@ -13,7 +13,7 @@ pub(super) fn write(root: &Path, rustc: &Path) -> std::io::Result<()> {
     std::fs::write(root.join(FILE_NAME), of(rustc)?)
 }
 
-/// Whether the compiler that `root` was made with is still the one that is installed.
+/// Whether the compiler that `root` was made with is still installed.
 pub(super) fn is_current(root: &Path) -> bool {
     let Ok(stamp) = std::fs::read_to_string(root.join(FILE_NAME)) else {
         return false;

@@ -1,4 +1,4 @@
-//! Compiles Rust's standard library from the source that Debian's package brings.
+//! Compiles Rust's standard library from the source in Debian's package.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use super::{Compiler, bare, process};
 use crate::TARGET;
 use crate::shell::Shell;
 
-/// The package that is built only for what it depends on.
+/// A package that is built only for its dependencies.
 const SEED: &str = "standard_library_seed";
 
 /// Builds everything that guests and their tests link, below `work`, and returns the `.rlib` files.
@@ -32,25 +32,25 @@ pub(super) fn build(compiler: &Compiler, cargo: &Path, work: &Path, shell: Shell
             "--manifest-path",
         ])
         .arg(seed.join("Cargo.toml"))
-        // The crates that the library depends on come with its source; nothing is downloaded.
+        // The dependencies of the library come with its source; nothing is downloaded.
         .args(["--config", "source.crates-io.replace-with=\"vendored\"", "--config"])
         .arg(format!(
             "source.vendored.directory={}",
             toml::Value::String(vendored.display().to_string())
         ))
-        // Cargo reads the configuration of the folder it is called in and those above.
+        // Cargo reads the configuration of the folder in which it is called and of those above.
         .current_dir("/")
         .env("CARGO_HOME", work.join("cargo-home"))
         .env("CARGO_TARGET_DIR", work.join("target"))
         .env("RUSTC", &compiler.rustc)
-        // The source is that of this very compiler, which may therefore use what is unstable.
+        // The source belongs to this very compiler, and may therefore use unstable features.
         .env("RUSTC_BOOTSTRAP", "1")
         // Link-time optimisation of a guest needs the library's bitcode.
         .env("RUSTFLAGS", "-Cembed-bitcode=yes");
     let messages = work.join("messages.json");
     let file_error = |error: std::io::Error| format!("cannot use `{}`: {error}", messages.display());
     command.stdout(File::create(&messages).map_err(file_error)?);
-    // The seed and the end of the build are nothing to the user.
+    // The seed and the end of the build do not concern the user.
     process::run_showing(&mut command, |line| {
         if !line.contains(SEED) && !line.trim_start().starts_with("Finished") {
             shell.line(line);
@@ -70,7 +70,7 @@ fn write_seed(folder: &Path) -> std::io::Result<()> {
     std::fs::write(folder.join("Cargo.toml"), manifest)
 }
 
-/// The library files for the target among cargo's messages, without the seed's own.
+/// The library files for the target in cargo's messages, without that of the seed.
 fn rlibs(messages: &str) -> Vec<PathBuf> {
     Message::parse_stream(messages.as_bytes())
         .filter_map(|message| match message {

@@ -1,11 +1,11 @@
-//! Tries a toolchain that has just been laid out: what cannot link is not put where it is found.
+//! Tests a toolchain that has just been laid out: one that cannot link is not put where it is found.
 
 use std::path::Path;
 
 use super::{Compiler, process};
 use crate::TARGET;
 
-/// Comes near the parts of the library that lean on C.
+/// Uses the parts of the library that depend on C.
 const PROGRAM: &str = r#"
 fn main() {
     let joined = std::thread::Builder::new().stack_size(4096).spawn(|| ()).map(|thread| thread.join().is_ok());
@@ -19,7 +19,7 @@ fn is_there() {
 }
 "#;
 
-/// Links the program with link-time optimisation, which needs all bitcode, and its tests without any, which needs all
+/// Links the program with link-time optimisation, which needs all bitcode, and its tests without, which needs all
 /// symbols.
 pub(super) fn try_out(compiler: &Compiler, root: &Path, work: &Path) -> Result<(), String> {
     let source = work.join("try_out.rs");

@@ -1,4 +1,4 @@
-// The conformance kit in Go: `lunatic conformance` runs this with the name of a case, and says what it must do.
+// The conformance kit in Go: `lunatic conformance` runs this program with the name of a case, and checks what it does.
 //
 //	GOOS=wasip1 GOARCH=wasm go build -o conformance.wasm ./conformance
 //	lunatic conformance conformance.wasm
@@ -16,7 +16,7 @@ import (
 
 const forever = lunatic.Forever
 
-// must is for what cannot fail here: a panic fails the case.
+// must is for operations that cannot fail here: a panic fails the case.
 func must[T any](value T, err error) T {
 	check(err)
 	return value
@@ -39,7 +39,7 @@ func printReason(reason lunatic.Reason) {
 	case reason.Kind == lunatic.Failed:
 		fmt.Println("error:", reason.Text)
 	default:
-		// A panic of Go is an exit with code 2.
+		// A Go panic is an exit with code 2.
 		fmt.Println("crashed")
 	}
 }
@@ -102,7 +102,7 @@ var (
 	})
 )
 
-// The cases that are more than a few lines.
+// The cases that take more than a few lines.
 
 func messages() {
 	child := must(lunatic.Spawn(printThree, nil))
@@ -149,7 +149,7 @@ func closed() {
 	}
 }
 
-// news spawns a child with options and prints the reason in the mail of this kind about its end.
+// news spawns a child with options, and prints the reason in the notification of this kind about its exit.
 func news(entry *lunatic.Entry, options lunatic.Options, tag uint64, kind uint32) {
 	must(lunatic.SpawnWith(entry, nil, options))
 	if mail := must(lunatic.Receive(forever, tag)); mail.Kind == kind {

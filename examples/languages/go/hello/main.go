@@ -1,4 +1,4 @@
-// Hello spawns a worker for each number, each of which has goroutines, and watches a child that crashes.
+// Hello spawns a worker for each number, which uses goroutines, and monitors a child that crashes.
 //
 //	GOOS=wasip1 GOARCH=wasm go build -o hello.wasm ./hello
 //	lunatic hello.wasm
@@ -19,7 +19,7 @@ const (
 
 var square = lunatic.NewEntry("square", func(captured []byte) {
 	parent, number := lunatic.HandleOf(captured), binary.LittleEndian.Uint64(captured[lunatic.HandleSize:])
-	// Goroutines of this process: number times number is a sum of so many numbers.
+	// Goroutines of this process: the square of a number is the sum of that many copies of it.
 	var group sync.WaitGroup
 	parts := make(chan uint64, number)
 	for range number {

@@ -2,7 +2,7 @@ package lunatic
 
 import "unsafe"
 
-// The imports of docs/abi.md that this package needs. Go has one name for each, so they carry their namespace.
+// The imports of docs/abi.md that this package needs. All Go functions share one namespace, so their names include that of the import.
 
 //go:wasmimport lunatic::process spawn
 func processSpawn(entry uint32, captured unsafe.Pointer, capturedLen uint32, options, out unsafe.Pointer) int32

@@ -14,7 +14,7 @@ const Forever time.Duration = -1
 // Error is a code of docs/abi.md.
 type Error int32
 
-// The codes that this package returns.
+// The codes that are errors in this package.
 const (
 	Invalid   Error = -1
 	Closed    Error = -2
@@ -39,7 +39,7 @@ func check(code int32) error {
 
 func nanoseconds(timeout time.Duration) uint64 { return uint64(timeout) }
 
-// Where bytes are. Bytes of no length need a place inside the memory, too.
+// The address of bytes. An empty slice needs an address inside the memory, too.
 func at(bytes []byte) unsafe.Pointer {
 	if len(bytes) == 0 {
 		return unsafe.Pointer(&nothing)
@@ -51,14 +51,14 @@ var nothing byte
 
 func keep(bytes []byte) { runtime.KeepAlive(bytes) }
 
-// What the last call has left in the buffer.
+// Takes the contents of the buffer that the last call has filled.
 func take() []byte {
 	bytes := make([]byte, bufferLen())
 	bufferTake(at(bytes), uint32(len(bytes)))
 	return bytes
 }
 
-// Messages of more than 1 MiB are sent from the buffer.
+// Messages of more than 1 MiB are sent through the buffer.
 func putLong(message []byte) error {
 	if len(message) <= 1<<20 {
 		return nil
@@ -66,7 +66,7 @@ func putLong(message []byte) error {
 	return check(bufferPut(at(message), uint32(len(message))))
 }
 
-// Send appends a message to the mailbox of a process. Tags are from 16 up.
+// Send sends a message to the mailbox of a process. Tags must be 16 or more.
 func Send(to Handle, tag uint64, message []byte) error {
 	if err := putLong(message); err != nil {
 		return err
@@ -84,7 +84,7 @@ const (
 // ExitTag is the tag of mail about exits.
 const ExitTag = 1
 
-// Mail is a message, or news of a link or a monitor, whose body ReasonOf reads.
+// Mail is a message, or a notification from a link or a monitor, whose body ReasonOf decodes.
 type Mail struct {
 	Kind uint32
 	Tag  uint64
@@ -92,14 +92,14 @@ type Mail struct {
 	Body []byte
 }
 
-// Receive takes the oldest mail with one of the tags, or any if there are none.
+// Receive receives the oldest mail with one of the tags, or with any tag if there are none.
 func Receive(timeout time.Duration, tags ...uint64) (Mail, error) {
 	bytes := make([]byte, 0, 8*len(tags))
 	for _, tag := range tags {
 		bytes = binary.LittleEndian.AppendUint64(bytes, tag)
 	}
 	var header [40]byte
-	// Without room for it, the body is in the buffer.
+	// If it does not fit, the body is in the buffer.
 	length := mailboxReceive(at(bytes), uint32(len(tags)), unsafe.Pointer(&header), at(nil), 0, nanoseconds(timeout))
 	if err := check(length); err != nil {
 		return Mail{}, err
@@ -115,13 +115,13 @@ func Receive(timeout time.Duration, tags ...uint64) (Mail, error) {
 	return mail, nil
 }
 
-// Request is what the message of a call begins with.
+// Request is the beginning of the message of a call.
 type Request struct {
 	From      Handle
 	Reference uint64
 }
 
-// RequestOf reads the body of a call: who asks, and the message.
+// RequestOf decodes the body of a call: the caller, and the message.
 func RequestOf(body []byte) (Request, []byte) {
 	return Request{HandleOf(body), binary.LittleEndian.Uint64(body[16:])}, body[24:]
 }
@@ -129,7 +129,7 @@ func RequestOf(body []byte) (Request, []byte) {
 // Reply answers a call.
 func (r Request) Reply(message []byte) error { return Send(r.From, r.Reference, message) }
 
-// Call sends a message, with a Request in front, and waits for the reply.
+// Call sends a message, preceded by a Request, and waits for the reply.
 func Call(to Handle, tag uint64, message []byte, timeout time.Duration) ([]byte, error) {
 	var reference uint64
 	if err := check(mailboxReference(unsafe.Pointer(&reference))); err != nil {
@@ -147,17 +147,17 @@ func Call(to Handle, tag uint64, message []byte, timeout time.Duration) ([]byte,
 	return take(), nil
 }
 
-// Channel is a queue of messages; it closes when the process that made it ends.
+// Channel is a queue of messages, which closes when the process that made it exits.
 type Channel struct{ Handle }
 
-// NewChannel makes a channel that holds at most bound messages; 0: any number.
+// NewChannel makes a channel that holds at most bound messages; 0 means no bound.
 func NewChannel(bound uint64) (Channel, error) {
 	var made Channel
 	code := channelNew(bound, unsafe.Pointer(&made))
 	return made, check(code)
 }
 
-// Push appends a message, and waits while the channel is full.
+// Push sends a message, and waits while the channel is full.
 func (c Channel) Push(message []byte, timeout time.Duration) error {
 	if err := putLong(message); err != nil {
 		return err
@@ -165,7 +165,7 @@ func (c Channel) Push(message []byte, timeout time.Duration) error {
 	return check(channelSend(c.ID, c.Key, at(message), uint32(len(message)), nanoseconds(timeout)))
 }
 
-// Pull takes the oldest message, and waits for one.
+// Pull receives the oldest message, and waits while there is none.
 func (c Channel) Pull(timeout time.Duration) ([]byte, error) {
 	length := channelReceive(c.ID, c.Key, at(nil), 0, nanoseconds(timeout))
 	if length <= 0 {
@@ -174,19 +174,19 @@ func (c Channel) Pull(timeout time.Duration) ([]byte, error) {
 	return take(), nil
 }
 
-// Register gives a process a name until it ends.
+// Register registers a process under a name until it exits.
 func Register(name string, process Handle) error {
 	bytes := []byte(name)
 	return check(registryRegister(at(bytes), uint32(len(bytes)), process.ID, process.Key))
 }
 
-// Unregister takes a name away.
+// Unregister frees a name.
 func Unregister(name string) error {
 	bytes := []byte(name)
 	return check(registryUnregister(at(bytes), uint32(len(bytes))))
 }
 
-// Lookup finds the process with a name.
+// Lookup returns the process with a name.
 func Lookup(name string) (Handle, error) {
 	var found Handle
 	bytes := []byte(name)
@@ -194,7 +194,7 @@ func Lookup(name string) (Handle, error) {
 	return found, check(code)
 }
 
-// SendAfter sends a message after a delay; the timer is for Cancel.
+// SendAfter sends a message after a delay; the timer can be passed to Cancel.
 func SendAfter(to Handle, tag uint64, message []byte, delay time.Duration) (timer uint64, err error) {
 	if err := putLong(message); err != nil {
 		return 0, err
@@ -203,5 +203,5 @@ func SendAfter(to Handle, tag uint64, message []byte, delay time.Duration) (time
 	return timer, check(code)
 }
 
-// Cancel tells whether the timer had still to send; it does not any more.
+// Cancel cancels a timer, and returns whether it had not sent yet.
 func Cancel(timer uint64) bool { return timerCancel(timer) == 1 }

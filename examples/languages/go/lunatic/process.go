@@ -1,10 +1,10 @@
-// Package lunatic has processes, messages, channels, names and timers for Go programs (GOOS=wasip1).
+// Package lunatic provides processes, messages, channels, names and timers for Go programs (GOOS=wasip1).
 //
-// A process is a Go program of its own: its own memory, garbage collector and goroutines, none of which it shares. A child begins as
-// the program does, with package variables as their initializers leave them; Main then calls the entry that it was spawned with in
-// place of the program's main function. What it is to know goes along as captured bytes, or in messages.
+// Each process is a separate Go program, with its own memory, garbage collector and goroutines. A child starts as the program does,
+// with the initial values of package variables; Main then calls the entry that the child was spawned with, instead of the program's
+// main function. Pass data to a child as captured bytes, or in messages.
 //
-// A function of this package that waits stops all goroutines of its process, and no other process.
+// A function of this package that waits stops all goroutines of its process, but no other process.
 package lunatic
 
 import (
@@ -13,24 +13,24 @@ import (
 	"unsafe"
 )
 
-// Handle names a process or a channel. It can be captured, sent and compared.
+// Handle identifies a process or a channel. It can be captured, sent and compared.
 type Handle struct{ ID, Key uint64 }
 
 // HandleSize is the number of bytes of a Handle.
 const HandleSize = 16
 
-// Bytes are the bytes of the handle, for a message.
+// Bytes returns the bytes of the handle, for a message.
 func (h Handle) Bytes() []byte {
 	bytes := binary.LittleEndian.AppendUint64(nil, h.ID)
 	return binary.LittleEndian.AppendUint64(bytes, h.Key)
 }
 
-// HandleOf reads a handle from the first HandleSize bytes.
+// HandleOf decodes a handle from the first HandleSize bytes.
 func HandleOf(bytes []byte) Handle {
 	return Handle{binary.LittleEndian.Uint64(bytes), binary.LittleEndian.Uint64(bytes[8:])}
 }
 
-// Entry is what a child calls; see NewEntry.
+// Entry is the function that a child calls; see NewEntry.
 type Entry struct {
 	name string
 	body func(captured []byte)
@@ -38,8 +38,8 @@ type Entry struct {
 
 var entries = map[string]*Entry{}
 
-// NewEntry makes an entry of processes. Call it for a package variable, so that each process of the program has the same entries; names
-// are unique.
+// NewEntry makes an entry for processes. Call it to initialize a package variable, so that each process of the program has the same
+// entries. Names must be unique.
 func NewEntry(name string, body func(captured []byte)) *Entry {
 	if _, taken := entries[name]; taken {
 		panic("lunatic: there are two entries " + name)
@@ -49,7 +49,8 @@ func NewEntry(name string, body func(captured []byte)) *Entry {
 	return entry
 }
 
-// Main is to be called by the program's main function and to do all its work: it calls main in the main process, and its entry in a child.
+// Main must be called by the program's main function, which does nothing else. It calls main in the main process, and its entry in a
+// child.
 func Main(main func()) {
 	var parent Handle
 	if processParent(unsafe.Pointer(&parent)) != 0 {
@@ -63,17 +64,17 @@ func Main(main func()) {
 	entry.body(bytes[2+nameLen:])
 }
 
-// The address of `_start`, see start_wasm.s.
+// The address of `_start`; see start_wasm.s.
 var start uint64
 
-// Options are how a child is spawned; the zero value has the parent's limits and rights.
+// Options of a spawn; with the zero value, the child has the parent's limits and rights.
 type Options struct {
 	Link, Monitor, TrapExit, NewScope bool
-	// The tag of mail about its end if it is monitored; 0: the monitor's reference.
+	// The tag of the notification about its exit if it is monitored; 0 means the monitor's reference.
 	MonitorTag uint64
-	// Entries `KEY` or `KEY=VALUE`, a zero byte behind each.
+	// Entries `KEY` or `KEY=VALUE`, each followed by a zero byte.
 	Config string
-	// Bytes of memory. A Go process begins with more than 2 MiB.
+	// Bytes of memory. A Go process needs more than 2 MiB to start.
 	MaxMemory uint64
 }
 
@@ -83,15 +84,15 @@ type Spawned struct {
 	Reference uint64
 }
 
-// Spawn makes a process that calls the entry with the captured bytes, of which there may be 64 KiB with the entry's name.
+// Spawn spawns a process that calls the entry with the captured bytes. These can have 64 KiB, including the entry's name.
 func Spawn(entry *Entry, captured []byte) (Handle, error) {
 	spawned, err := SpawnWith(entry, captured, Options{})
 	return spawned.Process, err
 }
 
-// SpawnWith is Spawn with options, which hold before the child runs.
+// SpawnWith is Spawn with options, which take effect before the child runs.
 func SpawnWith(entry *Entry, captured []byte, options Options) (Spawned, error) {
-	// The host needs this import in a program that spawns, and linkers drop what nobody calls.
+	// The host needs this import in a program that spawns, and linkers drop imports that are not called.
 	processNext()
 	var flags uint32
 	for bit, on := range []bool{options.Link, options.Monitor, options.TrapExit, options.NewScope} {
@@ -114,20 +115,20 @@ func SpawnWith(entry *Entry, captured []byte, options Options) (Spawned, error) 
 	return spawned, check(code)
 }
 
-// This is the calling process.
+// This returns the calling process.
 func This() Handle {
 	var out Handle
 	processThis(unsafe.Pointer(&out))
 	return out
 }
 
-// IsAlive tells whether a process has not ended.
+// IsAlive returns whether a process has not exited.
 func IsAlive(process Handle) (bool, error) {
 	code := processIsAlive(process.ID, process.Key)
 	return code == 1, check(code)
 }
 
-// Kill ends a process wherever it is.
+// Kill kills a process wherever its execution is.
 func Kill(process Handle) error { return check(processKill(process.ID, process.Key)) }
 
 // Kinds of reasons.
@@ -138,19 +139,19 @@ const (
 	Failed = 7
 )
 
-// Reason is how a process ended. A Go program that panics exits with code 2.
+// Reason is an exit reason. A Go program that panics exits with code 2.
 type Reason struct {
 	Kind, Detail int32
 	Text         string
 }
 
-// ReasonOf reads the body of mail about the end of a process.
+// ReasonOf decodes the body of mail about the exit of a process.
 func ReasonOf(bytes []byte) Reason {
 	kind, detail := binary.LittleEndian.Uint32(bytes), binary.LittleEndian.Uint32(bytes[4:])
 	return Reason{int32(kind), int32(detail), string(bytes[8:])}
 }
 
-// Join waits for a process to end.
+// Join waits until a process has exited.
 func Join(process Handle, timeout time.Duration) (Reason, error) {
 	if err := check(processJoin(process.ID, process.Key, nanoseconds(timeout))); err != nil {
 		return Reason{}, err
@@ -158,15 +159,15 @@ func Join(process Handle, timeout time.Duration) (Reason, error) {
 	return ReasonOf(take()), nil
 }
 
-// Fail ends the calling process with an error.
+// Fail exits the calling process with an error.
 func Fail(text string) {
 	bytes := binary.LittleEndian.AppendUint32(nil, Failed)
 	bytes = append(binary.LittleEndian.AppendUint32(bytes, 0), text...)
 	processExit(at(bytes), uint32(len(bytes)))
 }
 
-// TrapExits makes exit signals become mail from now on.
+// TrapExits makes exit signals become mail.
 func TrapExits() { processTrapExit(1) }
 
-// Sleep stops the whole process so long; time.Sleep stops one goroutine.
+// Sleep blocks the whole process; time.Sleep blocks one goroutine.
 func Sleep(time time.Duration) { processSleep(nanoseconds(time)) }

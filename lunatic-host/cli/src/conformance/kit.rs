@@ -1,17 +1,17 @@
-//! The kit: what a guest must do, as text.
+//! The conformance kit: what a guest must do, as text.
 
-/// The kit that comes with this version.
+/// The kit of this version.
 const KIT: &str = include_str!("kit.txt");
 
-/// One thing that a guest must be able to do.
+/// One case: something that a guest must be able to do.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Case {
     pub(super) name: &'static str,
-    /// What it must do, in words.
+    /// The requirement in words.
     pub(super) must: &'static str,
-    /// The lines that it must print.
+    /// The lines that the guest must print.
     pub(super) prints: Vec<&'static str>,
-    /// How the main process must end, as a report says it.
+    /// How the main process must end, in the words of a report.
     pub(super) ends: &'static str,
 }
 
@@ -38,7 +38,7 @@ pub(super) fn cases() -> Vec<Case> {
 }
 
 impl Case {
-    /// What is wrong with what a guest printed and how it ended; nothing if all is as it must be.
+    /// The differences between what a guest did and what the case requires; empty if there are none.
     pub(super) fn judge(&self, printed: &str, ended: &str) -> Vec<String> {
         let mut wrong = Vec::new();
         let lines: Vec<_> = printed.lines().collect();

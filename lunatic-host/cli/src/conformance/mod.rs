@@ -1,4 +1,4 @@
-//! `lunatic conformance`: what a port of Lunatic to a language must be able to do, tried on one of its programs.
+//! `lunatic conformance`: tests on a program in another language what a port of Lunatic must be able to do.
 
 mod kit;
 
@@ -14,28 +14,28 @@ use lunatic_host::{Module, Runtime, SystemConfig};
 use self::kit::Case;
 use crate::run::{load, read};
 
-/// How long a case may take. None takes a second on a machine that does nothing else.
+/// How long a case may take. On an idle machine, no case takes a second.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Try a program of another language on the conformance kit
+/// Test a program in another language with the conformance kit
 ///
-/// The program is run once for each case, with the name of the case as its only argument. `--list` says what it must do
-/// then.
+/// The program is run once per case, with the name of the case as its only argument. `--list` shows what it must do in
+/// each case.
 #[derive(clap::Args, Debug)]
 pub struct ConformanceArgs {
     /// The program: a WebAssembly module, binary or text
     #[arg(required_unless_present = "list")]
     file: Option<PathBuf>,
 
-    /// The cases to try, if not all
+    /// The cases to run [default: all]
     cases: Vec<String>,
 
-    /// Say what each case is about, and try none
+    /// Show what each case requires, and run none
     #[arg(long)]
     list: bool,
 }
 
-/// Tries the cases, prints what became of each, and returns the exit code: 0 if all passed, 1 if the program could not be
+/// Runs the cases, prints the result of each, and returns the exit code: 0 if all passed, 1 if the program could not be
 /// run, 101 if a case failed.
 pub fn conformance(args: &ConformanceArgs) -> i32 {
     match try_cases(args) {
@@ -94,7 +94,7 @@ fn print_case(case: &Case) {
     println!();
 }
 
-/// Runs one case as a system of its own: what is wrong.
+/// Runs one case as a system of its own and returns what is wrong.
 fn try_case(runtime: &Runtime, module: &Arc<Module>, file: &Path, case: &Case) -> anyhow::Result<Vec<String>> {
     let mut config = SystemConfig::default();
     config.wasi.args = vec![file.display().to_string(), case.name.to_owned()];

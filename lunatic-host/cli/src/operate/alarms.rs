@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 
 use lunatic_admin::view::AlarmsView;
 
-/// So many are shown: of more, the latest.
+/// The most alarms that are shown; of more, the latest are.
 const SHOWN_MAX: usize = 20;
 
-/// A line for each alarm that is still so, and what to do.
+/// Each alarm that is still on, with advice.
 pub(super) fn lines(view: &AlarmsView) -> String {
     let mut text = String::new();
     let on: Vec<_> = view.alarms.iter().filter(|alarm| alarm.is_on).collect();

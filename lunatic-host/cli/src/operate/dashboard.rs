@@ -1,4 +1,4 @@
-//! `lunatic dashboard`: shows a program in a browser that was started with `--admin` alone.
+//! `lunatic dashboard`: shows a program in a browser that was started with `--admin` but without `--dashboard`.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -7,25 +7,26 @@ use anyhow::Context as _;
 
 use super::At;
 
-/// Which program, and where.
+/// Which program, and at which address.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Dashboard {
-    /// Where it is, which only this machine can reach; port 0 stands for any
+    /// The address of the dashboard, which only this machine can reach; port 0 stands for any free port
     #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:4040")]
     address: SocketAddr,
 
-    /// The secret that it wants: the first line of a file that only you can read [default: a new one each time]
+    /// The secret that the dashboard requires: the first line of a file that only you can read [default: a new secret
+    /// each time]
     #[arg(long, value_name = "PATH")]
     token_file: Option<PathBuf>,
 
-    /// The program: the id of its process, the file that it runs, or the path of its socket. Not needed if only one runs
+    /// The program: its process id, the file that it runs, or the path of its socket. Optional if only one program runs
     /// with `--admin`
     #[arg(long, value_name = "PROGRAM")]
     at: Option<String>,
 }
 
 impl Dashboard {
-    /// Goes on until the user ends it.
+    /// Serves the dashboard until the user ends it.
     pub(super) fn run(&self) -> anyhow::Result<()> {
         let at = At {
             at: self.at.clone(),

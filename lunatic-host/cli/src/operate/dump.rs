@@ -11,21 +11,21 @@ use lunatic_host::report::dump::Core;
 
 use super::{At, bare, print};
 
-/// The longest file that is read, in bytes: a memory of 4 GiB and what stands around it.
+/// The longest file that is read, in bytes: a memory of 4 GiB and the rest of the dump.
 const FILE_LEN_MAX: u64 = (4 << 30) + (16 << 20);
 
-/// What is to be done with a core dump.
+/// Writes or shows a core dump.
 #[derive(Debug, Clone, clap::Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Dump {
     #[command(subcommand)]
     show: Option<What>,
 
-    /// The process, such as 17 or 17.2, which has to wait for something
+    /// The process, such as 17 or 17.2; it must be waiting
     #[arg(required = true)]
     process: Option<Id>,
 
-    /// The file to write; there must be none of that name [default: process-ID.wasm]
+    /// The file to write, which must not exist [default: process-ID.wasm]
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -35,7 +35,7 @@ pub struct Dump {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum What {
-    /// Show what a core dump says of its process
+    /// Show what a core dump contains about its process
     Show(Show),
 }
 
@@ -44,11 +44,11 @@ struct Show {
     /// The core dump
     file: PathBuf,
 
-    /// Show bytes of its memory from this address on, such as 0x100310
+    /// Show bytes of the memory from this address on, such as 0x100310
     #[arg(long, value_name = "ADDRESS", value_parser = address)]
     address: Option<u64>,
 
-    /// How many bytes
+    /// How many bytes to show
     #[arg(long, value_name = "BYTES", default_value_t = 256, requires = "address")]
     len: u64,
 
@@ -66,13 +66,13 @@ impl Dump {
         }
     }
 
-    /// Asks a running program for a dump.
+    /// Requests a dump from a running program.
     fn fetch(&self, process: Id) -> anyhow::Result<()> {
         let id = bare(process);
         let bytes = self.at.client()?.fetch(&format!("/v1/processes/{id}/dump"))?;
         let file = self.output.clone();
         let file = file.unwrap_or_else(|| format!("process-{id}.wasm").into());
-        // Its owner's alone: it holds what the process holds.
+        // Only the owner may read the file: it holds the state of the process.
         let out = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file);
         let written = out.and_then(|mut out| out.write_all(&bytes));
         written.with_context(|| format!("could not write {}", file.display()))?;

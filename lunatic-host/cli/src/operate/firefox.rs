@@ -1,7 +1,7 @@
 //! A profile for the Firefox profiler, <https://profiler.firefox.com>, in its "processed" format.
 //!
-//! Each process is a thread of it. Samples are counted and have no times, so each stack stands in the timeline for as long as it was
-//! seen in all, the most frequent first.
+//! Each process becomes a thread. Samples are counted and have no times, so each stack fills the timeline for the total
+//! time in which it was seen, the most frequent stack first.
 
 use std::collections::HashMap;
 use std::time::SystemTime;
@@ -10,8 +10,8 @@ use fxprof_processed_profile::{
     CategoryHandle, CpuDelta, Frame, FrameFlags, FrameInfo, Profile, SamplingInterval, ThreadHandle, Timestamp,
 };
 
-/// The profile of stacks that are written as lines: the process, then functions, outermost first, with `;` between them, then a
-/// count of milliseconds.
+/// Converts folded stacks to a profile. Each line holds the process, then functions, the outermost first, separated by
+/// `;`, then a count of milliseconds.
 pub(super) fn profile(program: &str, folded: &str) -> serde_json::Result<String> {
     let mut profile = Profile::new(program, SystemTime::now().into(), SamplingInterval::from_millis(1));
     let begin = Timestamp::from_millis_since_reference(0.0);
@@ -25,7 +25,7 @@ pub(super) fn profile(program: &str, folded: &str) -> serde_json::Result<String>
         let count: u64 = count.parse().unwrap_or(0);
         let number = u32::try_from(threads.len()).unwrap_or(u32::MAX);
         let (thread, at) = threads.entry(process).or_insert_with(|| {
-            // Not the main one, which would be shown under the name of the program.
+            // Not the main thread, which the profiler would show under the name of the program.
             let thread = profile.add_thread(all, number + 1, begin, false);
             profile.set_thread_name(thread, process);
             (thread, 0)

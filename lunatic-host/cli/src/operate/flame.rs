@@ -1,25 +1,25 @@
-//! A flame graph: each function is as wide as the time that was spent in it and in what it called, and stands on its caller.
+//! A flame graph: the width of a function is the time spent in it and its callees; each function stands on its caller.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 const WIDTH: f64 = 1_200.0;
 const ROW: f64 = 17.0;
-/// What is narrower is not drawn.
+/// Narrower functions are not drawn.
 const WIDTH_MIN: f64 = 0.3;
 /// The width of a letter.
 const LETTER: f64 = 6.6;
-/// Stacks are drawn up to this height.
+/// The most levels that are drawn.
 const DEPTH_MAX: usize = 512;
 
-/// A function, and what it called.
+/// A function and its callees.
 #[derive(Default)]
 struct Call<'a> {
     count: u64,
     calls: BTreeMap<&'a str, Call<'a>>,
 }
 
-/// The picture of stacks that are written as lines: functions, outermost first, with `;` between them, then a count.
+/// Draws folded stacks. Each line holds functions, the outermost first, separated by `;`, then a count.
 pub(super) fn graph(folded: &str) -> String {
     let mut all = Call::default();
     let mut depth = 0;
@@ -48,7 +48,8 @@ pub(super) fn graph(folded: &str) -> String {
     svg
 }
 
-/// Draws a call at its lower left corner, and what it called above it. A count is as wide as `scale`; `all` is that of the whole.
+/// Draws a call at its lower left corner, with its callees above it. One count is `scale` wide; `all` is the count of
+/// the whole graph.
 fn draw(svg: &mut String, (name, call): (&str, &Call<'_>), (x, y): (f64, f64), (scale, all): (f64, u64)) {
     let width = call.count as f64 * scale;
     if width < WIDTH_MIN {

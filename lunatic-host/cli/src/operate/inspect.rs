@@ -1,4 +1,4 @@
-//! `lunatic inspect`: one process, those that it knows, and the functions that it is in.
+//! `lunatic inspect`: one process, the processes that it is related to, and its stack.
 
 use std::fmt::Write as _;
 
@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{At, bare, facts, size, time};
 
-/// All that is known of a process.
+/// Everything that is known about a process.
 #[derive(Serialize)]
 struct Inspected {
     #[serde(flatten)]
@@ -81,7 +81,7 @@ fn whole(view: &ProcessView) -> String {
     facts(&lines) + &view.rights.as_ref().map(rights).unwrap_or_default()
 }
 
-/// What it may do and use.
+/// The rights and limits of the process.
 fn rights(rights: &RightsView) -> String {
     let list = |texts: &[String]| match texts {
         [] => "none".to_owned(),
@@ -111,7 +111,7 @@ fn rights(rights: &RightsView) -> String {
     format!("\n{}", facts(&lines))
 }
 
-/// The functions, as in a crash report.
+/// The stack, as in a crash report.
 fn stack(view: &StackView) -> String {
     if let Some(why) = &view.unseen {
         return format!("its stack is not seen: {why}\n");
@@ -132,7 +132,7 @@ fn stack(view: &StackView) -> String {
     text
 }
 
-/// Names are padded up to this many columns, so that places stand below each other.
+/// Names are padded to at most this many columns, so that the places are aligned.
 const NAME_WIDTH_MAX: usize = 48;
 
 fn place(frame: &FrameView) -> Option<String> {

@@ -1,22 +1,23 @@
-//! `lunatic list`: what processes have, as a table.
+//! `lunatic list`: channels, names, sockets and other things of a program, as a table.
 
 use lunatic_admin::list::ListView;
 use serde_json::Value;
 
 use super::{At, size, table};
 
-/// What is to be listed.
+/// Which kind of thing is listed.
 #[derive(Debug, Clone, clap::Args)]
 pub struct List {
-    /// What: those first that hold the most messages, or that most processes run; else by name or number
+    /// What to list: channels with the most messages and modules with the most processes come first, the others in the
+    /// order of name or number
     #[arg(value_name = "WHAT", value_parser = ["channels", "names", "groups", "sockets", "modules", "versions", "workers"])]
     what: String,
 
-    /// At most so many, up to 10000
+    /// List at most this many, up to 10000
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 
-    /// Leave out so many that come first
+    /// Skip this many
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: usize,
 
@@ -32,7 +33,7 @@ impl List {
     }
 }
 
-/// The fields of a row, in the order of the columns; figures are to the right.
+/// The fields of a row, in the order of the columns. Numbers are right-aligned.
 fn columns(what: &str) -> &'static [&'static str] {
     match what {
         "channels" => &["channel", "owner", "messages", "bytes", "bound", "receivers", "senders"],
@@ -58,7 +59,7 @@ fn text(columns: &[&str], view: &ListView, skip: usize) -> String {
     lines.join("\n")
 }
 
-/// The words over a column.
+/// The heading of a column.
 fn head(column: &str) -> &str {
     match column {
         "memory_bytes" => "memory",

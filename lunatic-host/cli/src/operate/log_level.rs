@@ -1,14 +1,14 @@
-//! `lunatic log-level`: shows which records of a running program are written, and changes that.
+//! `lunatic log-level`: shows which records of a running program are logged, or changes that.
 
 use lunatic_admin::view::LogLevelView;
 
 use super::At;
 
-/// Which records are to be written.
+/// Which records are logged.
 #[derive(Debug, Clone, clap::Args)]
 pub struct LogLevel {
-    /// A level (off, error, warn, info, debug, trace), and others for some targets, such as `info,shop::stock=debug`. Without it,
-    /// nothing is changed
+    /// A level (off, error, warn, info, debug, trace), and other levels for some targets, such as
+    /// `info,shop::stock=debug` [default: change nothing]
     filter: Option<String>,
 
     #[command(flatten)]

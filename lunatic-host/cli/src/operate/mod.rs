@@ -1,4 +1,4 @@
-//! Commands that look into a running program, and steer it: clients of its admin door.
+//! Commands that inspect and control a running program: clients of its admin door.
 
 mod alarms;
 mod dashboard;
@@ -36,10 +36,10 @@ use self::ps::Ps;
 use self::trace::Trace;
 use self::upgrade::Upgrade;
 
-/// Which program is meant.
+/// The program that a command is about.
 #[derive(Debug, Clone, clap::Args)]
 pub struct At {
-    /// The program: the id of its process, the file that it runs, or the path of its socket. Not needed if only one runs
+    /// The program: its process id, the file that it runs, or the path of its socket. Optional if only one program runs
     /// with `--admin`
     #[arg(long, value_name = "PROGRAM")]
     at: Option<String>,
@@ -49,31 +49,31 @@ pub struct At {
     json: bool,
 }
 
-/// What is to be done.
+/// The commands.
 #[derive(Debug, Clone, clap::Subcommand)]
 pub enum Operate {
     /// List the processes of a running program
     Ps(Ps),
-    /// Show the processes of a running program that come first, again and again
+    /// Show the top processes of a running program, updated every second
     Top(At),
-    /// List what the processes of a running program have
+    /// List channels, names, sockets and other things of a running program
     List(List),
     /// Show a running program in a browser
     Dashboard(Dashboard),
-    /// Show the processes of a running program below those that have spawned them
+    /// Show the processes of a running program as a tree: each below the process that spawned it
     Tree(At),
-    /// Show one process of a running program: whom it knows, and the functions that it is in
+    /// Show one process of a running program: its relations to other processes, and its stack
     Inspect {
         /// The process, such as 17 or 17.2
         process: Id,
         #[command(flatten)]
         at: At,
     },
-    /// Show what processes of a running program do, while it happens
+    /// Show what processes of a running program do, as it happens
     Trace(Trace),
-    /// Show where the processes of a running program compute
+    /// Show where the processes of a running program spend their time
     Profile(Profile),
-    /// Write a core dump of a process of a running program that waits, or show one
+    /// Write a core dump of a waiting process of a running program, or show a core dump
     Dump(Dump),
     /// Kill a process of a running program
     Kill {
@@ -92,17 +92,17 @@ pub enum Operate {
         #[command(flatten)]
         at: At,
     },
-    /// Bring a running program to another version of its code
+    /// Upgrade a running program to another version of its code
     Upgrade(Upgrade),
-    /// Stop a running program in order, as SIGTERM does
+    /// Shut a running program down in order, as SIGTERM does
     Stop(At),
-    /// Show what a running program holds
+    /// Show the state of a running program: processes, memory and alarms
     Status(At),
-    /// Show which records of a running program are written, or change that
+    /// Show which records of a running program are logged, or change that
     LogLevel(LogLevel),
 }
 
-/// Does what is asked for; the exit code for the shell.
+/// Executes a command and returns the exit code for the shell.
 #[must_use]
 pub fn operate(command: &Operate) -> i32 {
     match try_operate(command) {
@@ -157,7 +157,7 @@ struct Status<'a> {
     alarms: &'a AlarmsView,
 }
 
-/// An id as it stands in a path: a `#` would begin something else there.
+/// An id for use in a URL, without the `#`, which would begin a fragment there.
 fn bare(id: Id) -> String {
     id.to_string().trim_start_matches('#').to_owned()
 }
@@ -194,7 +194,7 @@ impl At {
         self.print(&(), String::new)
     }
 
-    /// Prints a view as it is asked for.
+    /// Prints a view in the requested format.
     fn print(&self, view: &impl Serialize, text: impl FnOnce() -> String) -> anyhow::Result<()> {
         print(self.json, view, text)
     }
@@ -207,13 +207,13 @@ fn print(json: bool, view: &impl Serialize, text: impl FnOnce() -> String) -> an
         false => text(),
     };
     match io::stdout().write_all(text.as_bytes()) {
-        // `lunatic ps | head` has read enough.
+        // The reader, such as `head`, has read enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written.context("cannot print"),
     }
 }
 
-/// Whether somebody listens on a socket. One that was left behind is taken away.
+/// Whether a program listens on a socket. Removes a socket that was left behind.
 fn is_alive(path: &PathBuf) -> bool {
     match UnixStream::connect(path) {
         Ok(_) => true,
@@ -243,7 +243,7 @@ fn name(client: &Client) -> String {
     }
 }
 
-/// Bytes for people.
+/// Formats a number of bytes.
 fn size(bytes: usize) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
@@ -258,7 +258,7 @@ fn size(bytes: usize) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A time for people.
+/// Formats a duration.
 fn time(ms: u64) -> String {
     match ms {
         0..1_000 => format!("{ms} ms"),

@@ -1,4 +1,4 @@
-//! `lunatic profile`: where the processes of a program compute, as a flame graph or as text.
+//! `lunatic profile`: where the processes of a program spend their time, as a flame graph or as text.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,29 +10,29 @@ use lunatic_host::Id;
 
 use super::{At, firefox, flame};
 
-/// So many stacks are printed if they go to no file.
+/// The most stacks that are printed if no file is given.
 const PRINTED_MAX: usize = 20;
 
-/// Which processes, for how long, and where to.
+/// Which processes, for how long, and the file to write.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Profile {
-    /// Only this process, such as 17 or 17.2
+    /// Only this process, such as 17 or 17.2 [default: all]
     process: Option<Id>,
 
-    /// Those whose registered name, or name of the function that they begin with, has this in it
+    /// Only processes with PART in a registered name or in the name of their entry function
     #[arg(long, value_name = "PART")]
     name: Option<String>,
 
-    /// For so long, up to 60
+    /// For how many seconds, up to 60
     #[arg(long, value_name = "N", default_value_t = 10.0)]
     seconds: f64,
 
-    /// Tell the stacks of different processes from each other
+    /// Keep the stacks of different processes apart
     #[arg(long)]
     by_process: bool,
 
-    /// A file for all stacks: a flame graph if it ends in .svg, a profile for profiler.firefox.com if it ends in .json, in
-    /// which each process is a thread, else a line for each stack, for tools that make other pictures
+    /// Write all stacks to a file: a flame graph if its name ends in .svg; a profile for profiler.firefox.com, with a
+    /// thread for each process, if it ends in .json; otherwise one line per stack, which other tools can draw
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
 
@@ -76,7 +76,7 @@ impl Profile {
     }
 }
 
-/// How much was seen, and the most frequent stacks, of each the innermost functions.
+/// The number of samples, and the most frequent stacks with the innermost functions of each.
 fn summary(view: &ProfileView, stacks_max: usize) -> String {
     let mut text = format!("{} samples, a millisecond each", view.samples);
     if view.left_out > 0 {

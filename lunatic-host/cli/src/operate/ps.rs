@@ -4,31 +4,31 @@ use lunatic_admin::view::{PageView, ProcessView};
 
 use super::{At, size, time, width};
 
-/// Which processes, in which order.
+/// Which processes, and in which order.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Ps {
-    /// What comes first: the largest, or the smallest id
+    /// Sort by this: the smallest id first, or the largest of any other value
     #[arg(long, value_name = "WHAT", default_value = "id",
         value_parser = ORDERS)]
     sort: String,
 
-    /// At most so many, up to 10000
+    /// List at most this many, up to 10000
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 
-    /// Leave out so many that come first
+    /// Skip this many
     #[arg(long, value_name = "N", default_value_t = 0)]
     skip: usize,
 
-    /// Those whose registered name, or name of the function that they begin with, has this in it
+    /// Only processes with PART in a registered name or in the name of their entry function
     #[arg(long, value_name = "PART")]
     name: Option<String>,
 
-    /// Those in this state
+    /// Only processes in this state
     #[arg(long, value_parser = ["running", "ready", "waiting"])]
     state: Option<String>,
 
-    /// Those that this process has spawned
+    /// Only processes that this process spawned
     #[arg(long, value_name = "PROCESS")]
     parent: Option<lunatic_host::Id>,
 
@@ -50,10 +50,10 @@ impl Ps {
     }
 }
 
-/// What a list can be in the order of.
+/// The orders of a list.
 pub(super) const ORDERS: [&str; 5] = ["id", "mailbox", "mailbox-bytes", "memory", "time"];
 
-/// The path of a page.
+/// The URL path of a page.
 pub(super) fn path(order: &str, limit: usize, skip: usize, filters: &[(&str, Option<&str>)]) -> String {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query
@@ -72,12 +72,12 @@ const HEAD: [&str; 8] = [
     "PROCESS", "PARENT", "STATE", "MAILBOX", "BYTES", "MEMORY", "TIME", "NAME",
 ];
 
-/// Lines of at most `width` characters; the last column is cut if it has to be.
+/// Lines of at most `width` characters; the last column is cut if necessary.
 pub(super) fn table(page: &PageView, skip: usize, width: Option<usize>) -> String {
     let mut rows = vec![HEAD.map(str::to_owned)];
     rows.extend(page.processes.iter().map(row));
     let mut text = String::new();
-    // Figures stand below each other.
+    // Numbers are right-aligned.
     for line in super::table::lines(&rows, |column| (3..=6).contains(&column)) {
         text.extend(line.chars().take(width.unwrap_or(usize::MAX)));
         text.push('\n');

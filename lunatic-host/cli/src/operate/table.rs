@@ -1,6 +1,6 @@
 //! Tables for a terminal.
 
-/// Lines of cells below each other; those of the columns that hold figures are to the right.
+/// Formats rows as lines with aligned cells; columns of numbers are right-aligned.
 pub(super) fn lines<R: AsRef<[String]>>(rows: &[R], is_figure: impl Fn(usize) -> bool) -> Vec<String> {
     let mut widths = Vec::new();
     for row in rows {
@@ -23,7 +23,7 @@ pub(super) fn lines<R: AsRef<[String]>>(rows: &[R], is_figure: impl Fn(usize) ->
     rows.iter().map(line).collect()
 }
 
-/// Says which rows of all are shown, unless all are.
+/// Says which part of the rows is shown, unless all are.
 pub(super) fn part(skip: usize, shown: usize, matched: usize) -> String {
     match shown {
         _ if shown == matched => String::new(),

@@ -1,4 +1,4 @@
-//! `lunatic top`: a page of a program's processes, again and again.
+//! `lunatic top`: a page of a program's processes, updated continuously.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
@@ -13,30 +13,30 @@ use lunatic_admin::view::{PageView, SystemView};
 use super::ps::{ORDERS, path, table};
 use super::{At, size, time};
 
-/// A page is asked for so often.
+/// How often the page is updated.
 const EVERY: Duration = Duration::from_secs(1);
-/// The lines that are no processes: the program, its figures, the head of the table, and what keys do.
+/// The lines that are not processes: the program, its figures, the head of the table, and the keys.
 const OTHER_LINES: usize = 5;
 const KEYS: &str = "s sort   / search   ↑ ↓ page up and down   q quit";
 
 /// What is shown, and what the user has chosen.
 #[derive(Default)]
 struct Screen {
-    /// Which of [`ORDERS`].
+    /// An index into [`ORDERS`].
     order: usize,
     skip: usize,
     name: String,
-    /// The name is being typed.
+    /// The user is typing the name.
     is_typing: bool,
     system: SystemView,
     page: PageView,
 }
 
-/// What follows from a key.
+/// What to do after a key was pressed.
 #[derive(Debug, PartialEq, Eq)]
 enum Then {
     Quit,
-    /// Other processes are to be shown.
+    /// Request other processes.
     Ask,
     Draw,
 }
@@ -50,13 +50,13 @@ pub(super) fn run(at: &At) -> anyhow::Result<()> {
         order: 1,
         ..Screen::default()
     };
-    // Before the terminal changes: an error is to be read.
+    // This comes before the terminal changes, so that an error stays readable.
     screen.ask(&client, 0)?;
     let _restored = Raw::new().context("cannot use the terminal")?;
     show(&client, &mut screen)
 }
 
-/// The terminal as a program uses it that draws. Dropped, it is what it was.
+/// The terminal in raw mode; it is restored on drop.
 struct Raw;
 
 impl Raw {
@@ -70,7 +70,7 @@ impl Raw {
 
 impl Drop for Raw {
     fn drop(&mut self) {
-        // There is nobody to tell.
+        // An error cannot be reported here.
         let _ = execute!(io::stdout(), cursor::Show, LeaveAlternateScreen);
         let _ = terminal::disable_raw_mode();
     }

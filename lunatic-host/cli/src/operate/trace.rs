@@ -1,4 +1,4 @@
-//! `lunatic trace`: what processes of a program do, a line each, while it happens.
+//! `lunatic trace`: what processes of a program do, one line per event, as it happens.
 
 use std::io::{self, Write as _};
 use std::ops::ControlFlow;
@@ -10,14 +10,14 @@ use super::{At, size};
 /// Which processes and events, and for how long.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Trace {
-    /// The process, such as 17 or 17.2; all of them if it is left out
+    /// The process, such as 17 or 17.2 [default: all]
     process: Option<lunatic_host::Id>,
 
-    /// Those that have this in a registered name, or in the name of the function that they begin with, when the trace begins
+    /// Only processes with PART in a registered name or in the name of their entry function
     #[arg(long, value_name = "PART")]
     name: Option<String>,
 
-    /// What is shown, of spawned, ended, sent, received, waits, runs
+    /// Which events to show, separated by commas
     #[arg(
         long,
         value_name = "KINDS",
@@ -25,11 +25,11 @@ pub struct Trace {
     )]
     kinds: String,
 
-    /// Stop after so many events
+    /// Stop after this many events
     #[arg(long, value_name = "N", default_value_t = 1000)]
     limit: usize,
 
-    /// Stop after so many seconds
+    /// Stop after this many seconds
     #[arg(long, value_name = "S", default_value_t = 60)]
     seconds: u64,
 
@@ -50,7 +50,7 @@ impl Trace {
             }
             match writeln!(io::stdout(), "{line}") {
                 Ok(()) => ControlFlow::Continue(()),
-                // `lunatic trace | head` has read enough.
+                // The reader, such as `head`, has read enough.
                 Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ControlFlow::Break(()),
                 Err(error) => {
                     failed = Err(error);

@@ -1,4 +1,4 @@
-//! `lunatic tree`: the processes of a program, each below the one that has spawned it.
+//! `lunatic tree`: the processes of a program, each below the process that spawned it.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -7,9 +7,9 @@ use lunatic_admin::view::{PageView, ProcessView};
 
 use super::At;
 
-/// More processes than these are not shown.
+/// The most processes that are shown.
 const PROCESSES_MAX: usize = 10_000;
-/// More children of one process that begin in the same function are counted only.
+/// The most children of one process with the same entry function that are shown; the rest is only counted.
 const ALIKE_MAX: usize = 5;
 
 pub(super) fn run(at: &At) -> anyhow::Result<()> {
@@ -21,7 +21,7 @@ fn tree(page: &PageView) -> String {
     let living: HashSet<&str> = page.processes.iter().map(|process| &*process.id).collect();
     let mut children = BTreeMap::<Option<&str>, Vec<&ProcessView>>::new();
     for process in &page.processes {
-        // Who has lost its parent stands at the left.
+        // A process whose parent has ended is shown at the root.
         let parent = process.parent.as_deref().filter(|parent| living.contains(parent));
         children.entry(parent).or_default().push(process);
     }
@@ -33,7 +33,7 @@ fn tree(page: &PageView) -> String {
     text
 }
 
-/// What to print: a process, or how many more like the last there are.
+/// What a line shows: a process, or how many more there are like the last one.
 enum Line<'a> {
     Process(&'a ProcessView),
     More(usize, String),
@@ -61,7 +61,7 @@ fn branch(children: &BTreeMap<Option<&str>, Vec<&ProcessView>>, of: Option<&str>
     }
 }
 
-/// The children of a process. Of many alike that have no children, some are shown and the rest is counted.
+/// The children of a process. Of many childless ones that are alike, some are shown and the rest is counted.
 fn lines<'a>(children: &BTreeMap<Option<&str>, Vec<&'a ProcessView>>, of: Option<&str>) -> Vec<Line<'a>> {
     let mut alike = BTreeMap::<String, usize>::new();
     let mut lines = Vec::new();

@@ -1,4 +1,4 @@
-//! `lunatic upgrade`: brings a running program to another version of its code.
+//! `lunatic upgrade`: upgrades a running program to another version of its code.
 
 use std::path::PathBuf;
 use std::thread;
@@ -11,9 +11,9 @@ use lunatic_admin::upgrade::UpgradeView;
 use super::At;
 use crate::run::read;
 
-/// So often it is asked how it goes.
+/// How often the progress is requested.
 const ASK_EVERY: Duration = Duration::from_millis(100);
-/// The program compiles the version before it answers.
+/// The timeout of the first request: the program compiles the new version before it answers.
 const COMPILE_TIME: Duration = Duration::from_secs(300);
 
 /// Which version, and how.
@@ -23,19 +23,20 @@ pub struct Upgrade {
     #[arg(required_unless_present = "cancel")]
     file: Option<PathBuf>,
 
-    /// Change nothing: the new version reads the state of one process of each kind, and what would happen is shown
+    /// Change nothing: the new version reads the state of one process of each kind, and the outcome is shown
     #[arg(long, conflicts_with = "cancel")]
     dry_run: bool,
 
-    /// What changes first: `none`, a number of processes, a share such as 5%, or those of a name as `name:PART`
+    /// Which processes change first: `none`, a number of processes, a share such as 5%, or `name:PART` for those with
+    /// PART in their name
     #[arg(long, value_name = "WHICH", default_value = "1")]
     canary: String,
 
-    /// For how many seconds these are watched before the others change
+    /// For how many seconds to watch these before the others change
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0)]
     watch: f64,
 
-    /// Go on though some kinds of processes cannot change: they stay in their version
+    /// Continue even if some kinds of processes cannot change: they stay in their version
     #[arg(long)]
     partial: bool,
 
@@ -43,7 +44,7 @@ pub struct Upgrade {
     #[arg(long, value_name = "SECONDS", default_value_t = 5.0)]
     limit: f64,
 
-    /// For how many seconds processes are waited for that do not come to their point of change
+    /// How many seconds to wait for processes to reach their point of change
     #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
     patience: f64,
 
@@ -51,12 +52,12 @@ pub struct Upgrade {
     #[arg(long)]
     children_first: bool,
 
-    /// On the way back, leave a process in the new version whose state the former one cannot read; else it goes on with the state
-    /// that it had when it left that version
+    /// When rolling back, leave a process in the new version if the former version cannot read its state; without this
+    /// flag, the process continues with the state that it had when it left the former version
     #[arg(long)]
     no_restore: bool,
 
-    /// Take back what the upgrade that goes on has changed
+    /// Roll back the upgrade that is in progress
     #[arg(long)]
     cancel: bool,
 
@@ -86,7 +87,7 @@ impl Upgrade {
         }
     }
 
-    /// Says how it goes, until it is over.
+    /// Reports the progress until the upgrade is over.
     fn follow(&self, client: &Client, mut view: UpgradeView) -> anyhow::Result<UpgradeView> {
         let mut said = String::new();
         while !view.is_over {

@@ -12,7 +12,7 @@ use super::verdict::Ended;
 /// How a test is run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Origin {
-    /// By a call of this export.
+    /// By calling this export.
     Export(String),
     /// By libtest.
     Libtest,
@@ -21,28 +21,28 @@ pub(super) enum Origin {
 /// A test of the module.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Test {
-    /// What it is called, without the crate where that is the same for all, as libtest calls its tests.
+    /// The name as libtest would print it: without the crate if all tests are of the same crate.
     pub(super) name: String,
-    /// What the guest calls it.
+    /// The name in the guest.
     pub(super) path: String,
-    /// It is marked `#[ignore]`.
+    /// Whether it is marked `#[ignore]`.
     pub(super) ignored: bool,
-    /// Why it is.
+    /// The reason given with `#[ignore]`.
     pub(super) reason: Option<String>,
-    /// Its panic message must contain this; `None` if it must not panic.
+    /// What its panic message must contain; `None` if it must not panic.
     pub(super) should_panic: Option<String>,
     pub(super) origin: Origin,
 }
 
-/// What there is to run in a module.
+/// What a module contains to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) tests: Vec<Test>,
-    /// `_start` is not libtest, but a test program of its own (`harness = false`).
+    /// Whether `_start` is a test program of its own (`harness = false`) in place of libtest.
     pub(super) own_main: bool,
 }
 
-/// Finds out what there is to run, for which libtest must be asked.
+/// Finds the tests of a program, for which it may have to ask libtest.
 pub(super) fn discover(program: &Program) -> Found {
     let module = &program.module;
     let libtest = if module.has_start() {
@@ -56,7 +56,7 @@ pub(super) fn discover(program: &Program) -> Found {
     Found { tests, own_main }
 }
 
-/// The tests with these names. Where `_start` is there they are all of one crate.
+/// The tests with these exports. If there is a `_start`, all belong to one crate.
 fn exported(exports: &[String], has_start: bool) -> Vec<Test> {
     let read: Vec<_> = exports
         .iter()

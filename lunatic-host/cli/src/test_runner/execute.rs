@@ -1,8 +1,8 @@
-//! Runs selected tests, some at once, and tells what becomes of them.
+//! Runs selected tests, several in parallel, and reports their outcomes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic_host::wasi::Output;
 
@@ -15,37 +15,38 @@ use super::verdict::{self, Verdict};
 /// A test that runs this long is mentioned.
 pub(super) const SLOW: Duration = Duration::from_secs(60);
 
-/// What became of a test.
+/// The outcome of a test.
 #[derive(Debug)]
 pub(super) struct Outcome {
     pub(super) verdict: Verdict,
-    /// It is marked `#[should_panic]`.
+    /// Whether it is marked `#[should_panic]`.
     pub(super) should_panic: bool,
-    /// What it printed; nothing if that was shown while it ran.
+    /// Its output; empty if that was shown while the test ran.
     pub(super) output: Vec<u8>,
 }
 
-/// What happens to the test with this index.
+/// An event of the test with this index.
 #[derive(Debug)]
 pub(super) enum Event {
     Begun(usize),
     /// It has been running for [`SLOW`].
     Slow(usize),
-    Ended(usize, Outcome),
+    /// It has ended after this time.
+    Ended(usize, Outcome, Duration),
 }
 
-/// Where the output of tests goes while they run, if it is not kept.
+/// Where the output of running tests goes if it is not captured.
 #[derive(Clone)]
 pub(super) struct Streams {
     pub(super) stdout: Output,
     pub(super) stderr: Output,
 }
 
-/// Runs the tests in their order, `threads` at once, and calls `on_event` until the last has ended.
+/// Runs the tests in their order, `threads` in parallel, and calls `on_event` until the last has ended.
 ///
 /// # Errors
 ///
-/// When the machine gives no thread to run tests on.
+/// If the machine provides no thread to run tests on.
 pub(super) fn run_all(
     program: &Program,
     tests: &[Selected],
@@ -60,11 +61,12 @@ pub(super) fn run_all(
             let (next, events) = (&next, events.clone());
             let run = move || {
                 while let Some((index, selected)) = take(tests, next) {
-                    // The receiver is there until the last sender is gone.
+                    // The receiver lives until the last sender is gone.
                     let _ = events.send(Event::Begun(index));
                     let slow = || drop(events.send(Event::Slow(index)));
+                    let start = Instant::now();
                     let outcome = run(program, selected, streams, slow);
-                    let _ = events.send(Event::Ended(index, outcome));
+                    let _ = events.send(Event::Ended(index, outcome, start.elapsed()));
                 }
             };
             match std::thread::Builder::new()
@@ -72,7 +74,7 @@ pub(super) fn run_all(
                 .spawn_scoped(scope, run)
             {
                 Err(error) if thread == 0 => return Err(error),
-                // Those that are there will do.
+                // The threads that exist must do.
                 Err(_) => break,
                 Ok(_) => {}
             }
@@ -88,7 +90,7 @@ fn take<'a>(tests: &'a [Selected], next: &AtomicUsize) -> Option<(usize, &'a Sel
     tests.get(index).map(|selected| (index, selected))
 }
 
-/// Runs one test. `slow` is called once if it takes long.
+/// Runs one test. Calls `slow` once if the test takes long.
 fn run(program: &Program, selected: &Selected, streams: Option<&Streams>, slow: impl FnOnce()) -> Outcome {
     let test = &selected.test;
     if !selected.runs {
@@ -140,13 +142,13 @@ fn run_by_libtest(
     streams: Option<&Streams>,
     mut watch: impl FnMut(Duration),
 ) -> Outcome {
-    // One for both streams, so that what is shown comes in the order in which it was written.
+    // One capture for both streams, so that the output is shown in the order in which it was written.
     let (output, capture) = Output::captured();
     let mut frame = Frame::new(&test.path);
     let show = |text: &[u8]| {
         if let Some(streams) = streams.filter(|_| !text.is_empty()) {
             streams.stdout.report(&String::from_utf8_lossy(text));
-            // A test that prints faster than can be shown has to wait for that.
+            // A test that prints faster than its output can be shown must wait.
             streams.stdout.finish();
         }
     };

@@ -1,7 +1,7 @@
 //! Plain `#[test]`s: known only to libtest, which is the `main` of a test binary that Rust builds.
 //!
-//! The module is asked for their names (`--list`), and each is then run by a start of the module that is told to run this
-//! one alone. What libtest prints around the output of the test is taken off again:
+//! The runner asks the module for their names (`--list`), and then starts the module once per test, with arguments that
+//! select this test alone. It removes what libtest prints around the output of the test:
 //!
 //! ```text
 //!
@@ -11,10 +11,10 @@
 //! test result: ok. 1 passed; …
 //! ```
 //!
-//! That libtest puts the name behind the output and not before is because it is told that it has two threads.
+//! libtest prints the name after the output, and not before it, because it is configured with two threads.
 //!
-//! In WebAssembly libtest cannot catch a panic. A test that panics ends its system, and is seen to have failed by that;
-//! a test that should panic is not run by libtest at all, and comes out as ignored.
+//! In WebAssembly, libtest cannot catch a panic. A test that panics ends its system, which shows that it failed;
+//! libtest does not run a test that should panic, and reports it as ignored.
 
 use lunatic_host::ExitReason;
 
@@ -25,12 +25,12 @@ const CANNOT_CATCH: &str = "libtest cannot catch panics in WebAssembly; `#[lunat
 
 const RUNNING: &str = "\nrunning 1 test\n";
 const RESULT: &[u8] = b"\ntest result: ";
-/// What follows the name of a test that should panic.
+/// The suffix of the name of a test that should panic.
 const SHOULD_PANIC: &str = " - should panic";
 
-/// The most bytes that libtest prints behind a test, without the name.
+/// The most bytes that libtest prints after a test, without the name.
 const TRAILER_LEN_MAX: usize = 1 << 10;
-/// The longest unfinished line that is held back.
+/// The longest incomplete line that is held back.
 const LINE_LEN_MAX: usize = 64 << 10;
 
 /// The arguments to list all tests, or all that are marked `#[ignore]`.
@@ -54,15 +54,15 @@ pub(super) fn run_args(name: &str) -> Vec<String> {
     args.into_iter().chain(["--", name]).map(str::to_owned).collect()
 }
 
-/// The arguments to hear why tests are ignored, which does not run them.
+/// The arguments that make libtest print why tests are ignored; they run no test.
 pub(super) fn reasons_args<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let args = ["--exact", "--format=pretty", "--color=never", "--test-threads=2", "--"];
     args.into_iter().chain(names).map(str::to_owned).collect()
 }
 
-/// The names in a list that libtest printed; `None` if it was not libtest that printed this.
+/// The names in a list that libtest printed; `None` if the text is not from libtest.
 ///
-/// Benchmarks are among them: without `--bench` libtest runs them once, as tests.
+/// Benchmarks are included: without `--bench`, libtest runs them once, as tests.
 pub(super) fn parse_list(text: &[u8]) -> Option<Vec<String>> {
     let text = std::str::from_utf8(text).ok()?;
     let (list, summary) = text.trim_end().rsplit_once('\n').unwrap_or(("", text.trim_end()));
@@ -85,7 +85,7 @@ pub(super) fn parse_list(text: &[u8]) -> Option<Vec<String>> {
     (total == names.len() && summary.split(", ").count() == 2).then_some(names)
 }
 
-/// Reads, from what libtest prints about ignored tests, why the test `name` is ignored.
+/// Extracts from libtest's output about ignored tests why the test `name` is ignored.
 pub(super) fn reason(text: &str, name: &str) -> Option<String> {
     let start = format!("test {name} ... ignored, ");
     text.lines()
@@ -93,7 +93,7 @@ pub(super) fn reason(text: &str, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// What libtest said of a test.
+/// The verdict of libtest on a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Said {
     Ok,
@@ -101,23 +101,23 @@ enum Said {
     Ignored,
 }
 
-/// How the run of one test by libtest came out.
+/// The result of one test that libtest ran.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) verdict: Verdict,
-    /// The test is marked `#[should_panic]`.
+    /// Whether the test is marked `#[should_panic]`.
     pub(super) should_panic: bool,
-    /// The rest of its output.
+    /// The rest of the test's output.
     pub(super) output: Vec<u8>,
 }
 
-/// Takes what libtest prints from the output of a test, while that is coming in.
+/// Removes what libtest prints from the output of a test, as the output arrives.
 pub(super) struct Frame {
-    /// `test NAME`: what libtest's words behind the output of the test begin with.
+    /// `test NAME`: the beginning of what libtest prints after the output of the test.
     marker: Vec<u8>,
-    /// What has not been given out.
+    /// What has not been passed on yet.
     held: Vec<u8>,
-    /// libtest's first words have been taken off, or did not come.
+    /// Whether libtest's first words have been removed, or did not come.
     begun: bool,
 }
 
@@ -130,7 +130,7 @@ impl Frame {
         }
     }
 
-    /// Takes more output and returns what of it is the test's, in whole lines. The rest may be libtest's.
+    /// Takes more output and returns those whole lines that are certainly the test's. The rest may be libtest's.
     pub(super) fn push(&mut self, text: &[u8]) -> Vec<u8> {
         self.held.extend_from_slice(text);
         self.begin();
@@ -158,11 +158,11 @@ impl Frame {
         self.begun |= !RUNNING.as_bytes().starts_with(&self.held);
     }
 
-    /// The run is over.
+    /// Ends the run.
     pub(super) fn end(mut self, ended: &Ended) -> Answer {
         let said = match ended {
             Ended::Reason(ExitReason::Normal | ExitReason::Exit(_)) => self.take_trailer(),
-            // The test has ended the program: libtest did not come to speak again.
+            // The test ended the program before libtest could report.
             _ => None,
         };
         let (verdict, should_panic) = match (ended, said) {
@@ -183,7 +183,7 @@ impl Frame {
         }
     }
 
-    /// Finds what libtest said of the test, and removes it.
+    /// Finds the verdict of libtest, and removes it.
     fn take_trailer(&mut self) -> Option<(Said, bool)> {
         let at = rfind_before(&self.held, &self.marker, rfind(&self.held, RESULT)?)?;
         let rest = &self.held[at + self.marker.len()..];
@@ -266,7 +266,7 @@ mod tests {
     const FAILED: &str = "\n\nfailures:\n\nfailures:\n    tests::a\n\ntest result: FAILED. 0 passed; 1 failed; \
                           0 ignored; 0 measured; 10 filtered out; finished in 0.00s\n\n";
 
-    /// Reads the text at once and in pieces, which are small if the text is short.
+    /// Reads the text as a whole and in pieces, which are small if the text is short.
     #[track_caller]
     fn check(text: &str, reason: ExitReason, verdict: Verdict, should_panic: bool, output: &str) {
         let ended = Ended::Reason(reason);

@@ -1,11 +1,11 @@
-//! What the names of exported tests say.
+//! The names of exported tests.
 //!
-//! The name of a test that `#[lunatic::test]` made, or another compiler, is
+//! The name of a test that `#[lunatic::test]` or another compiler has made consists of
 //!
 //! | part | when |
 //! |---|---|
 //! | `#lunatic_test_` | always |
-//! | `#ignore_` | the test is run only when it is asked for |
+//! | `#ignore_` | the test runs only on request |
 //! | `#panic_` text `#` | it must panic with a message that contains the text, in which `#` is written `\#` |
 //! | path of the module `::` name of the function | always; the path begins with the crate |
 
@@ -14,18 +14,18 @@ use lunatic_host::Module;
 const IGNORE: &str = "#ignore_";
 const PANIC: &str = "#panic_";
 
-/// What the name of an exported test says.
+/// A parsed name of an exported test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Exported<'a> {
     /// The crate, the modules and the function, as the guest spells them.
     pub(super) path: &'a str,
     pub(super) ignored: bool,
-    /// The test must panic with a message that contains this.
+    /// What the panic message of the test must contain; `None` if it must not panic.
     pub(super) should_panic: Option<String>,
 }
 
 impl<'a> Exported<'a> {
-    /// Reads the name of an export; `None` if it is no test's. What it does not know is part of the path.
+    /// Parses the name of an export; `None` if it is not a test. Unknown parts count as part of the path.
     pub(super) fn parse(export: &'a str) -> Option<Self> {
         let mut test = Self {
             path: export.strip_prefix(Module::TEST_PREFIX)?,
@@ -42,9 +42,9 @@ impl<'a> Exported<'a> {
     }
 }
 
-/// Splits `text#path` into the text, without its escapes, and the path.
+/// Splits `text#path` into the text, unescaped, and the path.
 ///
-/// A text that ends in a backslash looks as if its `#` were escaped. If no other `#` follows, it was not.
+/// If the text ends in a backslash, its `#` looks escaped. If no other `#` follows, it was not.
 fn expected(text: &str) -> Option<(String, &str)> {
     let is_end = |at: &usize| !text[..*at].ends_with('\\');
     let mut places = text.match_indices('#').map(|(at, _)| at);
@@ -52,7 +52,7 @@ fn expected(text: &str) -> Option<(String, &str)> {
     Some((text[..end].replace("\\#", "#"), &text[end + 1..]))
 }
 
-/// The crate that all paths begin with, with its `::`; `None` if they do not agree.
+/// The crate with which all paths begin, with its `::`; `None` if they differ.
 pub(super) fn common_crate<'a>(mut paths: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let first = paths.next()?;
     let crate_name = &first[..first.find("::")? + 2];

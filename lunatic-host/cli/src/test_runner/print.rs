@@ -1,4 +1,4 @@
-//! What is printed, as libtest prints it.
+//! Prints results in the format of libtest.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use lunatic_host::wasi::Output;
 
 use super::discover::Test;
 use super::execute::{Outcome, SLOW};
+use super::report::Reporter;
 use super::verdict::Verdict;
 use crate::TestFormat;
 
@@ -15,23 +16,23 @@ const GREEN: &str = "32";
 const RED: &str = "31";
 const YELLOW: &str = "33";
 
-/// In terse format a line has so many results.
+/// How many results fit on a line of the terse format.
 const TERSE_LINE_LEN: usize = 88;
 
-/// How things are printed.
+/// How results are printed.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Style {
     pub(super) format: TestFormat,
     pub(super) color: bool,
-    /// The name of a test is printed when it begins, and not when it ends: one runs at a time.
+    /// Whether the name of a test is printed when it begins, not when it ends: one test runs at a time.
     pub(super) names_first: bool,
-    /// What tests that passed have printed is shown, too.
+    /// Whether the output of passing tests is shown, too.
     pub(super) show_output: bool,
 }
 
 /// Prints the events of a run of tests, and counts them.
 ///
-/// An error of `out` is remembered, and nothing is printed from then on: the reader has gone.
+/// An error of `out` is remembered and stops all printing: the reader has gone.
 pub(super) struct Printer<W: Write> {
     out: W,
     style: Style,
@@ -40,7 +41,7 @@ pub(super) struct Printer<W: Write> {
     passed: Vec<(String, Vec<u8>)>,
     failed: Vec<(String, Vec<u8>)>,
     ignored: usize,
-    /// Results in the present line of the terse format.
+    /// The number of results on the current line of the terse format.
     column: usize,
 }
 
@@ -56,93 +57,6 @@ impl<W: Write> Printer<W> {
             ignored: 0,
             column: 0,
         }
-    }
-
-    /// Prints the names of tests and, unless in terse format, how many there are.
-    pub(super) fn list<'a>(&mut self, tests: impl Iterator<Item = &'a Test>) {
-        let mut count = 0;
-        for test in tests {
-            self.print(&format!("{}: test\n", line(&test.name)));
-            count += 1;
-        }
-        if self.style.format == TestFormat::Pretty {
-            let gap = if count > 0 { "\n" } else { "" };
-            self.print(&format!("{gap}{}, 0 benchmarks\n", tests_text(count)));
-        }
-    }
-
-    /// So many tests will be run or ignored.
-    pub(super) fn begin(&mut self, total: usize) {
-        self.total = total;
-        self.print(&format!("\nrunning {}\n", tests_text(total)));
-    }
-
-    pub(super) fn test_begun(&mut self, test: &Test) {
-        if self.style.names_first && self.style.format == TestFormat::Pretty {
-            self.print(&format!("test {} ... ", title(test, test.should_panic.is_some())));
-        }
-    }
-
-    pub(super) fn test_slow(&mut self, test: &Test) {
-        let text = format!(
-            "test {} has been running for over {} seconds\n",
-            line(&test.name),
-            SLOW.as_secs()
-        );
-        self.print(&text);
-    }
-
-    pub(super) fn test_ended(&mut self, test: &Test, outcome: Outcome) {
-        match self.style.format {
-            TestFormat::Pretty => self.pretty_result(test, &outcome),
-            TestFormat::Terse => self.terse_result(test, &outcome.verdict),
-        }
-        let Outcome {
-            verdict, mut output, ..
-        } = outcome;
-        let name = line(&test.name).to_string();
-        match verdict {
-            Verdict::Passed => {
-                if !self.style.show_output {
-                    output = Vec::new();
-                }
-                self.passed.push((name, output));
-            }
-            Verdict::Failed(note) => {
-                if let Some(note) = note {
-                    end_line(&mut output);
-                    output.extend_from_slice(format!("note: {}\n", lines(note)).as_bytes());
-                }
-                self.failed.push((name, output));
-            }
-            Verdict::Ignored(_) => self.ignored += 1,
-        }
-    }
-
-    /// All tests have ended. Says in the end whether all that ran have passed.
-    pub(super) fn end(mut self, filtered_out: usize, time: Duration) -> bool {
-        if self.style.show_output {
-            let passed = std::mem::take(&mut self.passed);
-            self.outputs("successes", &passed);
-            self.passed = passed;
-        }
-        let failed = std::mem::take(&mut self.failed);
-        if !failed.is_empty() {
-            self.outputs("failures", &failed);
-        }
-        let result = match failed.is_empty() {
-            true => self.paint(GREEN, "ok"),
-            false => self.paint(RED, "FAILED"),
-        };
-        self.print(&format!(
-            "\ntest result: {result}. {} passed; {} failed; {} ignored; 0 measured; {filtered_out} filtered out; \
-             finished in {:.2}s\n\n",
-            self.passed.len(),
-            failed.len(),
-            self.ignored,
-            time.as_secs_f64(),
-        ));
-        failed.is_empty()
     }
 
     fn pretty_result(&mut self, test: &Test, outcome: &Outcome) {
@@ -183,7 +97,7 @@ impl<W: Write> Printer<W> {
         }
     }
 
-    /// What tests printed, and their names once more.
+    /// Prints the output of tests, and then their names again.
     fn outputs(&mut self, heading: &str, tests: &[(String, Vec<u8>)]) {
         self.print(&format!("\n{heading}:\n"));
         let with_output = || tests.iter().filter(|(_, output)| !output.is_empty());
@@ -219,6 +133,91 @@ impl<W: Write> Printer<W> {
     }
 }
 
+impl<W: Write> Reporter for Printer<W> {
+    /// Prints the names of tests and, unless the format is terse, their number.
+    fn list(&mut self, tests: &[&Test]) {
+        let count = tests.len();
+        for test in tests {
+            self.print(&format!("{}: test\n", line(&test.name)));
+        }
+        if self.style.format == TestFormat::Pretty {
+            let gap = if count > 0 { "\n" } else { "" };
+            self.print(&format!("{gap}{}, 0 benchmarks\n", tests_text(count)));
+        }
+    }
+
+    fn begin(&mut self, total: usize) {
+        self.total = total;
+        self.print(&format!("\nrunning {}\n", tests_text(total)));
+    }
+
+    fn test_begun(&mut self, test: &Test) {
+        if self.style.names_first && self.style.format == TestFormat::Pretty {
+            self.print(&format!("test {} ... ", title(test, test.should_panic.is_some())));
+        }
+    }
+
+    fn test_slow(&mut self, test: &Test) {
+        let text = format!(
+            "test {} has been running for over {} seconds\n",
+            line(&test.name),
+            SLOW.as_secs()
+        );
+        self.print(&text);
+    }
+
+    fn test_ended(&mut self, test: &Test, outcome: &Outcome, _: Duration) {
+        match self.style.format {
+            TestFormat::Terse => self.terse_result(test, &outcome.verdict),
+            TestFormat::Pretty | TestFormat::Json => self.pretty_result(test, outcome),
+        }
+        let name = line(&test.name).to_string();
+        match &outcome.verdict {
+            Verdict::Passed => {
+                let shown = if self.style.show_output {
+                    &*outcome.output
+                } else {
+                    &b""[..]
+                };
+                self.passed.push((name, shown.to_vec()));
+            }
+            Verdict::Failed(note) => {
+                let mut output = outcome.output.clone();
+                if let Some(note) = note {
+                    end_line(&mut output);
+                    output.extend_from_slice(format!("note: {}\n", lines(note)).as_bytes());
+                }
+                self.failed.push((name, output));
+            }
+            Verdict::Ignored(_) => self.ignored += 1,
+        }
+    }
+
+    fn end(&mut self, filtered_out: usize, time: Duration) {
+        if self.style.show_output {
+            let passed = std::mem::take(&mut self.passed);
+            self.outputs("successes", &passed);
+            self.passed = passed;
+        }
+        let failed = std::mem::take(&mut self.failed);
+        if !failed.is_empty() {
+            self.outputs("failures", &failed);
+        }
+        let result = match failed.is_empty() {
+            true => self.paint(GREEN, "ok"),
+            false => self.paint(RED, "FAILED"),
+        };
+        self.print(&format!(
+            "\ntest result: {result}. {} passed; {} failed; {} ignored; 0 measured; {filtered_out} filtered out; \
+             finished in {:.2}s\n\n",
+            self.passed.len(),
+            failed.len(),
+            self.ignored,
+            time.as_secs_f64(),
+        ));
+    }
+}
+
 fn tests_text(count: usize) -> String {
     format!("{count} test{}", if count == 1 { "" } else { "s" })
 }
@@ -237,7 +236,7 @@ fn end_line(text: &mut Vec<u8>) {
     }
 }
 
-/// Turns texts into reports on an [`Output`] that tests write to as well: in whole lines.
+/// Writes texts as reports on an [`Output`] that tests also write to: in whole lines.
 pub(super) struct Lines(pub(super) Output);
 
 impl Write for Lines {
@@ -280,14 +279,11 @@ mod tests {
         let mut out = Vec::new();
         let mut printer = Printer::new(&mut out, style);
         printer.begin(tests.len());
-        let failed = tests
-            .iter()
-            .any(|(_, outcome)| matches!(outcome.verdict, Verdict::Failed(_)));
         for (test, outcome) in tests {
             printer.test_begun(&test);
-            printer.test_ended(&test, outcome);
+            printer.test_ended(&test, &outcome, Duration::ZERO);
         }
-        assert_eq!(printer.end(3, Duration::from_millis(1234)), !failed);
+        printer.end(3, Duration::from_millis(1234));
         String::from_utf8(out).unwrap()
     }
 
@@ -427,7 +423,7 @@ successes:
                     ..Style::default()
                 },
             )
-            .list(tests.iter());
+            .list(&tests.iter().collect::<Vec<_>>());
             String::from_utf8(out).unwrap()
         };
         assert_eq!(
@@ -452,7 +448,8 @@ successes:
         }
         let mut printer = Printer::new(Gone, Style::default());
         printer.begin(1);
-        printer.test_ended(&test("a", false), outcome(Verdict::Passed, ""));
-        assert!(printer.end(0, Duration::ZERO));
+        printer.test_ended(&test("a", false), &outcome(Verdict::Passed, ""), Duration::ZERO);
+        printer.end(0, Duration::ZERO);
+        assert!(printer.failed_to_print);
     }
 }

@@ -1,4 +1,4 @@
-//! A module that is run again and again, each time as a system of its own.
+//! A module that is run repeatedly, each time as a system of its own.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::verdict::Ended;
 use crate::HostArgs;
 use crate::trust::{add_current_folder, add_environment, trust};
 
-/// How often [`Program::run`] calls back.
+/// The interval of the callback of [`Program::run`].
 const WATCH_INTERVAL: Duration = Duration::from_millis(20);
 
 /// What all runs have in common.
@@ -21,11 +21,11 @@ pub(super) struct Program<'a> {
     pub(super) module: Arc<Module>,
     /// Environment, folders and limits.
     config: SystemConfig,
-    /// How records are written; each run has a log of its own.
+    /// How records are logged; each run has a log of its own.
     log: Log,
-    /// The program's name, as it is given to it.
+    /// The program's name, as passed to it.
     file: String,
-    /// What exported tests get in place of the name, if they are of the interface of Lunatic 0.13.
+    /// What exported tests get instead of the name, if they use the interface of Lunatic 0.13.
     guest_args: Option<Vec<String>>,
     /// How long a run may take.
     timeout: Option<Duration>,
@@ -34,7 +34,7 @@ pub(super) struct Program<'a> {
 impl<'a> Program<'a> {
     /// # Errors
     ///
-    /// When what `host` asks for cannot be given to any system.
+    /// If no system can be given what `host` asks for.
     pub(super) fn new(
         runtime: &'a Runtime,
         module: Arc<Module>,
@@ -53,7 +53,7 @@ impl<'a> Program<'a> {
             add_current_folder(&mut config.wasi.dirs);
         }
         config.wasi.stdin = Stdin::Empty;
-        // What is wrong with the folders is wrong for all tests: say it once.
+        // An error of the folders concerns all tests: report it once.
         config.wasi.clone().open()?;
         Ok(Self {
             runtime,
@@ -66,8 +66,8 @@ impl<'a> Program<'a> {
         })
     }
 
-    /// Runs `entry` with these arguments and streams until it ends or has used up its time, and kills what is left of its
-    /// system. Calls `watch` now and then meanwhile, with the time since the start.
+    /// Runs `entry` with these arguments and streams until it ends or its time is up, and kills the rest of its system.
+    /// Meanwhile, calls `watch` repeatedly with the time since the start.
     pub(super) fn run(
         &self,
         entry: &str,
@@ -108,7 +108,7 @@ impl<'a> Program<'a> {
         ended
     }
 
-    /// Runs `_start` with these arguments and returns what it prints to standard output. What else it says is dropped.
+    /// Runs `_start` with these arguments and returns what it prints to standard output. Discards its other output.
     pub(super) fn ask(&self, args: Vec<String>) -> (Ended, Vec<u8>) {
         let (output, capture) = Output::captured();
         let ended = self.run("_start", args, (output, Output::discard()), |_| {});

@@ -1,17 +1,17 @@
-//! Which tests run, by libtest's rules.
+//! Selects tests by libtest's rules.
 
 use super::discover::Test;
 use crate::TestArgs;
 
-/// A test that the filters let through.
+/// A test that passes the filters.
 #[derive(Debug)]
 pub(super) struct Selected {
     pub(super) test: Test,
-    /// False: it is only counted, as ignored.
+    /// If false, the test is only counted, as ignored.
     pub(super) runs: bool,
 }
 
-/// The tests that `args` ask for, in the order of their names, and the number of those that were filtered out.
+/// The tests that `args` select, in the order of their names, and the number of those that were filtered out.
 pub(super) fn select(tests: Vec<Test>, args: &TestArgs) -> (Vec<Selected>, usize) {
     let total = tests.len();
     let wanted = tests
@@ -37,7 +37,8 @@ fn is_wanted(test: &Test, args: &TestArgs) -> bool {
     wanted && !args.skip.iter().any(|skip| matches(test, skip, args.exact))
 }
 
-/// True if the name is or contains `filter`. One that begins with the test's crate may mean the path with the crate.
+/// Whether the name is or contains `filter`. A filter that begins with the test's crate may also mean the path with the
+/// crate.
 fn matches(test: &Test, filter: &str, exact: bool) -> bool {
     let is_match = |name: &str| match exact {
         true => name == filter,

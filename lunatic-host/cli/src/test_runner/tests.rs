@@ -75,7 +75,8 @@ impl Bench {
         )
         .unwrap();
         let mut printed = Vec::new();
-        let code = run_found(&mut printed, false, &program, &args, threads, &streams).unwrap();
+        let mut suite = Suite::new("demo");
+        let code = run_found(&mut printed, false, &program, &args, threads, &streams, &mut suite).unwrap();
         Run {
             code,
             printed: String::from_utf8(printed).unwrap(),

@@ -14,11 +14,11 @@ pub(super) enum Ended {
     NotStarted(String),
 }
 
-/// What became of a test.
+/// The verdict on a test.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
     Passed,
-    /// It failed; the text says why, unless its output does already.
+    /// It failed; the text says why, unless its output already does.
     Failed(Option<String>),
     /// It did not run; the text says why, if that is known.
     Ignored(Option<String>),
@@ -41,7 +41,7 @@ pub(super) fn of_export(ended: &Ended, should_panic: Option<&str>) -> Verdict {
                 "panic did not contain expected string\n      panic message: {message:?}\n expected substring: {expected:?}"
             )),
         },
-        // The panics of other languages, and of Rust without a message, are traps.
+        // In other languages, and in Rust without a message, a panic is a trap.
         (Ended::Reason(ExitReason::Trap(_) | ExitReason::OutOfMemory(_) | ExitReason::Killed), Some("")) => {
             Verdict::Passed
         }
@@ -52,7 +52,7 @@ pub(super) fn of_export(ended: &Ended, should_panic: Option<&str>) -> Verdict {
     }
 }
 
-/// Why a test failed whose main process ended so; `None` if a crash report has said it.
+/// Why a test failed whose main process ended this way; `None` if a crash report already says it.
 pub(super) fn why(ended: &Ended) -> Option<String> {
     Some(match ended {
         Ended::Reason(reason) => match reason {

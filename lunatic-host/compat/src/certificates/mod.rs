@@ -1,4 +1,4 @@
-//! Certificates that a control server hands out: a root for tests, and what is signed with a root.
+//! The certificates that a control server hands out: a root for tests, and certificates that a root signs.
 
 mod x509;
 
@@ -10,13 +10,13 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 /// A certificate and its key, in PEM.
 pub(crate) type Identity = (String, String);
 
-/// The longest text in PEM that is read.
+/// The maximum length of a text in PEM, in bytes.
 pub(crate) const PEM_LEN_MAX: u32 = 1 << 20;
 
 /// Why there is no certificate.
 #[derive(Debug, Clone)]
 pub(crate) enum CertificateError {
-    /// The root is no certificate in PEM, or has a name of a kind that is not known.
+    /// The root is not a certificate in PEM, or its name has an unsupported form.
     Root,
     Failed(rcgen::Error),
 }
@@ -46,12 +46,12 @@ fn named(names: &[&str], name: &str) -> Result<CertificateParams, CertificateErr
     Ok(params)
 }
 
-/// What a root's certificate says it may do.
+/// The permitted uses in a root's certificate.
 fn root_usages() -> Vec<KeyUsagePurpose> {
     vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign]
 }
 
-/// The root for tests: another one each time that the host is started.
+/// The root for tests, which is new in each run of the host.
 pub(crate) fn test_root() -> Result<Identity, CertificateError> {
     static ROOT: OnceLock<Result<Identity, CertificateError>> = OnceLock::new();
     let make = || {
@@ -71,7 +71,7 @@ fn issuer(certificate: &str, key: &str) -> Result<Issuer<'static, KeyPair>, Cert
     Ok(Issuer::new(params, KeyPair::from_pem(key)?))
 }
 
-/// A certificate for a control server on this machine, signed with a root.
+/// A certificate for a control server on this machine, signed by a root.
 pub(crate) fn server(root: &str, root_key: &str) -> Result<Identity, CertificateError> {
     let issuer = issuer(root, root_key)?;
     let key = KeyPair::generate()?;
@@ -79,7 +79,7 @@ pub(crate) fn server(root: &str, root_key: &str) -> Result<Identity, Certificate
     Ok((params.signed_by(&key, &issuer)?.pem(), key.serialize_pem()))
 }
 
-/// The certificate that a node asks for, signed with a root; nothing if that is no request.
+/// The certificate that a node requests, signed by a root; `None` if the request is not valid.
 pub(crate) fn sign(root: &str, root_key: &str, request: &str) -> Result<Option<String>, CertificateError> {
     let issuer = issuer(root, root_key)?;
     let Some(request) = x509::request(request) else {

@@ -1,4 +1,4 @@
-//! What of X.509 is read: the name in a certificate, and requests to be signed.
+//! The parts of X.509 that are needed here: the name in a certificate, and requests to be signed.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -8,7 +8,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
 use yasna::{ASN1Error, ASN1ErrorKind, ASN1Result, BERReader, BERReaderSeq, Tag};
 
-/// The attribute of a request that has extensions, and the extension with other names.
+/// The attribute that holds the extensions of a request, and the extension for alternative names.
 const EXTENSIONS: [u64; 7] = [1, 2, 840, 113549, 1, 9, 14];
 const OTHER_NAMES: [u64; 4] = [2, 5, 29, 17];
 const DNS_NAME: u64 = 2;
@@ -18,13 +18,13 @@ fn invalid() -> ASN1Error {
     ASN1Error::new(ASN1ErrorKind::Invalid)
 }
 
-/// What a certificate in PEM is about.
+/// The subject of a certificate in PEM.
 pub(super) fn subject(pem: &str) -> Option<DistinguishedName> {
     let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).ok()?;
     let read = yasna::parse_der(&certificate, |reader| {
         reader.read_sequence(|reader| {
             let name = reader.next().read_sequence(|reader| {
-                // The version; then number, algorithm, issuer and time.
+                // The version; then number, algorithm, issuer and validity.
                 reader.read_optional(|reader| reader.read_tagged(Tag::context(0), |reader| reader.read_i64()))?;
                 for _ in 0..4 {
                     reader.next().read_der()?;
@@ -104,7 +104,7 @@ pub(super) struct Request {
     pub(super) key: Key,
 }
 
-/// Reads a request in PEM; nothing if it is none, or not signed with its key.
+/// Decodes a request in PEM; `None` if it is malformed or was not signed with its key.
 pub(super) fn request(pem: &str) -> Option<Request> {
     let request = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).ok()?;
     let parts = yasna::parse_der(&request, |reader| {
@@ -129,7 +129,7 @@ pub(super) fn request(pem: &str) -> Option<Request> {
     verified(&key_info, &algorithm, &info, &signature).then_some(Request { name, other_names, key })
 }
 
-/// The other names among the attributes of a request.
+/// The alternative names among the attributes of a request.
 fn attributes(reader: BERReader<'_, '_>) -> ASN1Result<Vec<SanType>> {
     let mut names = Vec::new();
     reader.read_set_of(|reader| {
@@ -181,7 +181,7 @@ fn ip(bytes: &[u8]) -> Option<IpAddr> {
         .or_else(|| v6.map(|ip| Ipv6Addr::from(ip).into()))
 }
 
-/// A string of bits that is one of bytes.
+/// A string of bits whose length is a whole number of bytes.
 fn whole_bytes(reader: BERReader<'_, '_>) -> ASN1Result<Vec<u8>> {
     let (bytes, bits) = reader.read_bitvec_bytes()?;
     if bits == bytes.len() * 8 {
@@ -211,11 +211,11 @@ fn key(info: &[u8], algorithm: &[u8]) -> Option<Key> {
         bits: key_parts(info).ok()?.1,
         algorithm: SignatureAlgorithm::from_oid(oid.ok()?.components()).ok()?,
     };
-    // An algorithm goes with several kinds of keys: here only with the one that it is written for.
+    // Several kinds of keys share an algorithm: accepted is only the kind for which it is encoded like this.
     (key.subject_public_key_info() == info).then_some(key)
 }
 
-/// What is in a value, without its tag and length.
+/// The content of a value, without its tag and length.
 fn content(der: &[u8]) -> &[u8] {
     let head = match der.get(1) {
         Some(len) if len & 0x80 != 0 => 2 + usize::from(len & 0x7f),

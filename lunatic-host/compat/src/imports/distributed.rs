@@ -1,4 +1,4 @@
-//! `lunatic::distributed`: this node is the only one there is, and says so.
+//! `lunatic::distributed`, for a node that is the only one.
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;
@@ -11,12 +11,12 @@ use super::{failed_with, fault, give, keep, state, text, write_long};
 use crate::certificates::{self, PEM_LEN_MAX};
 use crate::environment::NODE;
 
-/// Codes of `spawn` and `send`.
+/// The codes of `spawn` and `send`.
 const NO_NODE: i32 = 1;
 const NO_MODULE: i32 = 2;
 const SEND_NO_PROCESS: i32 = 1;
 const SEND_NO_NODE: i32 = 2;
-/// A remote spawn that failed on its node.
+/// A remote spawn failed on its node.
 const SPAWN_FAILED: i32 = crate::TIMED_OUT;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -60,7 +60,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A text in PEM that a guest wrote.
+/// A text in PEM that a guest has written.
 fn pem(caller: &mut Caller<'_, Ctx>, (at, len): (u32, u32)) -> wasmtime::Result<String> {
     if len > PEM_LEN_MAX {
         return Err(fault(format!(
@@ -70,7 +70,7 @@ fn pem(caller: &mut Caller<'_, Ctx>, (at, len): (u32, u32)) -> wasmtime::Result<
     text(caller, at, len)
 }
 
-/// Texts as guests read them: each with its length in 8 bytes before it.
+/// Encodes texts for guests: each with its length before it, in 8 bytes.
 fn texts(texts: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for text in texts {
@@ -108,7 +108,7 @@ async fn sign_node(
     let request = pem(&mut caller, request)?;
     match certificates::sign(&root, &key, &request)? {
         Some(certificate) => give(&mut caller, &texts(&[&certificate]), out_len).await,
-        // As 0.13.2 did; the place of the length is still checked.
+        // As in 0.13.2; the address for the length is checked nevertheless.
         None => {
             guest_memory::write(&mut caller, out_len, &0_u32.to_le_bytes())?;
             Ok(0)
@@ -129,7 +129,8 @@ fn get_nodes(mut caller: Caller<'_, Ctx>, out: u32, max: u32) -> wasmtime::Resul
     write_nodes(&mut caller, &[NODE], out, max)
 }
 
-/// Finds nodes whose attributes are all that the query lists, as `KEY=VALUE&KEY=VALUE`. This node has none.
+/// Finds nodes that have all attributes of the query, which has the form `KEY=VALUE&KEY=VALUE`. This node has no
+/// attributes.
 fn exec_lookup_nodes(
     mut caller: Caller<'_, Ctx>,
     query: u32,
@@ -185,7 +186,7 @@ fn spawn(
     };
     let own = caller.data().process().local.module();
     let found = environment(&caller)?.module(module);
-    // Read before node and module are looked at: what cannot be read is a trap whatever else is wrong.
+    // Read before node and module are checked: if it is not readable, the call traps, whatever else is wrong.
     let mut wanted = Wanted::read(&mut caller, config, own, called, true)?;
     if let Err(why) = check_node(node) {
         return failed_with(&mut caller, out, NO_NODE, why);

@@ -1,4 +1,4 @@
-//! `lunatic::error`: texts of errors that other functions left.
+//! `lunatic::error`: the texts of errors of other functions.
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;

@@ -18,8 +18,8 @@ use crate::links::{letters, send_letter};
 use crate::message::{Letter, Message, Resource};
 use crate::sockets::Open;
 
-/// The most tags that one receive waits for.
-const TAGS_MAX: u32 = 1 << 16;
+/// How many tags one receive may wait for: each sender compares its own with them.
+const TAGS_MAX: u32 = 4096;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::message";
@@ -45,7 +45,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The letter that the process has taken up.
+/// The letter that the process writes or reads.
 fn scratch<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<&'a mut Letter> {
     state(caller)
         .scratch
@@ -53,7 +53,7 @@ fn scratch<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<&'a mut Lett
         .ok_or_else(|| fault("the process has no message: it has created and received none, or sent it"))
 }
 
-/// The same, if it is a message.
+/// The letter, if it is a message.
 pub(super) fn data<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<&'a mut Message> {
     match scratch(caller)? {
         Letter::Data(message) => Ok(message),
@@ -71,7 +71,7 @@ pub(super) fn take_scratch(caller: &mut Caller<'_, Ctx>) -> wasmtime::Result<Let
     Ok(state(caller).scratch.take().expect("it was there just now"))
 }
 
-/// Takes the message out, calls `f` with it and the guest's bytes, and puts it back unless `f` fails.
+/// Takes the message out, calls `f` with it and the guest's memory, and puts it back unless `f` fails.
 fn with_data<T>(
     caller: &mut Caller<'_, Ctx>,
     at: u32,
@@ -93,7 +93,8 @@ fn create_data(mut caller: Caller<'_, Ctx>, tag: i64, _capacity: u64) -> wasmtim
     Ok(())
 }
 
-/// No call reads or writes more of a message, so that none keeps a worker for long. Those who call it go on with the rest.
+/// How many bytes of a message one call reads or writes at most, so that none blocks a worker for long. Callers repeat
+/// the call for the rest.
 const PART_MAX: u32 = 1 << 20;
 
 fn write_data(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<u32> {
@@ -145,7 +146,7 @@ fn take_module(mut caller: Caller<'_, Ctx>, index: u64) -> wasmtime::Result<u64>
     keep(&mut caller, |state| &mut state.modules, "module", module)
 }
 
-/// Moving sockets from a process into a message, and from a message to a process.
+/// Moves sockets from a process into a message, and from a message to a process.
 fn add_sockets(linker: &mut Linker<Ctx>, namespace: &str) -> wasmtime::Result<()> {
     type Put = fn(Arc<Open>) -> Resource;
     type Pick = fn(&Resource) -> Option<Arc<Open>>;
@@ -200,7 +201,7 @@ fn send(mut caller: Caller<'_, Ctx>, process: u64) -> wasmtime::Result<i32> {
     Ok(0)
 }
 
-/// Sends a letter to a process of this node; false if there is no such process.
+/// Sends a letter to a process of this node. False if there is no such process.
 pub(super) fn deliver(caller: &Caller<'_, Ctx>, process: u64, letter: Letter) -> bool {
     let ctx = caller.data();
     let to = neighbour(ctx.kernel(), ctx.process(), process);
@@ -218,7 +219,7 @@ async fn send_receive(mut caller: Caller<'_, Ctx>, process: u64, tag: i64, timeo
 
 /// Waits for a letter with this tag.
 ///
-/// The inbox is searched, too: an answer that came before the wait begins is found, and no other has the tag of it.
+/// Also searches the inbox for an answer that came before the wait began; no other letter has its tag.
 pub(super) async fn await_answer(caller: &mut Caller<'_, Ctx>, tag: i64, timeout: u64) -> i32 {
     match take(caller, &[tag], timeout).await {
         Some(letter) => {
@@ -249,7 +250,7 @@ async fn receive(mut caller: Caller<'_, Ctx>, tags: u32, count: u32, timeout: u6
     Ok(code)
 }
 
-/// Takes a letter of the caller, waiting for it so many milliseconds.
+/// Takes a letter of the caller. Waits for it for up to `timeout` milliseconds.
 async fn take(caller: &mut Caller<'_, Ctx>, tags: &[i64], timeout: u64) -> Option<Letter> {
     let found = letters(caller.data().process(), |queue| queue.take(tags)).flatten();
     if found.is_some() || timeout == 0 {
@@ -262,7 +263,8 @@ async fn take(caller: &mut Caller<'_, Ctx>, tags: &[i64], timeout: u64) -> Optio
     show(caller, letter).await
 }
 
-/// What `lunatic::distributed` sends: a message that may leave the node.
+/// Takes the message, for `lunatic::distributed` to send it. Traps if it carries resources, which cannot leave the
+/// node.
 pub(super) fn take_plain(caller: &mut Caller<'_, Ctx>) -> wasmtime::Result<Letter> {
     if data(caller)?.has_resources() {
         return Err(fault("a message that carries resources cannot be sent to a node"));
@@ -270,7 +272,7 @@ pub(super) fn take_plain(caller: &mut Caller<'_, Ctx>) -> wasmtime::Result<Lette
     take_scratch(caller)
 }
 
-/// The code for a node that is not this one.
+/// An error for a node other than this one.
 pub(super) fn check_node(node: u64) -> Result<(), String> {
     match node {
         NODE => Ok(()),

@@ -1,4 +1,4 @@
-//! The 140 functions, one file a namespace, as `lunatic_sys::compat` lists them.
+//! The 140 functions, with one file for each namespace, as `lunatic_sys::compat` lists them.
 
 mod distributed;
 mod error;
@@ -16,6 +16,7 @@ mod wasi;
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;
+use lunatic_host::imports::pieces;
 use lunatic_kernel::Local as _;
 use lunatic_kernel::budget::Payer as _;
 use wasmtime::{Caller, Linker};
@@ -23,7 +24,7 @@ use wasmtime::{Caller, Linker};
 use crate::State;
 use crate::resources::{Held, Resources};
 
-/// Everything that such a guest can import.
+/// Adds all functions that a guest of this interface can import.
 pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     distributed::add(linker)?;
     error::add(linker)?;
@@ -50,7 +51,7 @@ fn state<'a>(caller: &'a mut Caller<'_, Ctx>) -> &'a mut State {
     ctx.state(State::default)
 }
 
-/// Puts a value into a table of the process, which pays for it, and tells its number.
+/// Puts a value into a table of the process, which pays for it. Returns its number.
 fn keep<T: Held>(
     caller: &mut Caller<'_, Ctx>,
     table: impl FnOnce(&mut State) -> &mut Resources<T>,
@@ -61,15 +62,15 @@ fn keep<T: Held>(
     Ok(table(state(caller)).add(account, what, value)?)
 }
 
-/// The guest's fault, in words: a trap.
+/// A trap that describes a fault of the guest.
 fn fault(text: impl Into<String>) -> wasmtime::Error {
     wasmtime::Error::msg(text.into())
 }
 
-/// The most bytes that a call copies at once: some 2 ms.
+/// How many bytes a call copies at most, which takes about 2 ms.
 const BYTES_MAX: u32 = 4 << 20;
 
-/// A copy of bytes that a guest wrote.
+/// A copy of bytes that a guest has written.
 fn bytes(caller: &mut Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<Vec<u8>> {
     if len > BYTES_MAX {
         return Err(fault(format!("a host call takes at most {BYTES_MAX} bytes, not {len}")));
@@ -77,7 +78,7 @@ fn bytes(caller: &mut Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<Ve
     Ok(guest_memory::slice(caller, at, len)?.0.to_vec())
 }
 
-/// A text that a guest wrote.
+/// A text that a guest has written.
 fn text(caller: &mut Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<String> {
     into_text(bytes(caller, at, len)?)
 }
@@ -86,7 +87,7 @@ fn into_text(bytes: Vec<u8>) -> wasmtime::Result<String> {
     String::from_utf8(bytes).map_err(|_| fault("a text of a host call is not UTF-8"))
 }
 
-/// The values of 8 bytes that a guest wrote.
+/// Values of 8 bytes that a guest has written.
 fn longs(caller: &mut Caller<'_, Ctx>, at: u32, count: u32, count_max: u32) -> wasmtime::Result<Vec<u64>> {
     if count > count_max {
         return Err(fault(format!(
@@ -104,7 +105,7 @@ fn write_long(caller: &mut Caller<'_, Ctx>, at: u32, value: u64) -> wasmtime::Re
     guest_memory::write(caller, at, &value.to_le_bytes())
 }
 
-/// Keeps an error for the guest, writes its number to `out`, and returns the code that says so.
+/// Keeps an error for the guest, writes its number to `out`, and returns the code for an error.
 fn failed(caller: &mut Caller<'_, Ctx>, out: u32, error: impl ToString) -> wasmtime::Result<i32> {
     failed_with(caller, out, 1, error)
 }
@@ -115,7 +116,7 @@ fn failed_with(caller: &mut Caller<'_, Ctx>, out: u32, code: i32, error: impl To
     Ok(code)
 }
 
-/// Milliseconds as the waits of the host want them.
+/// Converts a timeout in milliseconds to the unit of the host.
 fn nanoseconds(ms: u64) -> u64 {
     match ms {
         lunatic_sys::compat::NO_TIMEOUT => lunatic_sys::codes::NO_TIMEOUT,
@@ -123,14 +124,14 @@ fn nanoseconds(ms: u64) -> u64 {
     }
 }
 
-/// Gives bytes to the guest in memory that it allocates for them, and writes their number to `out_len`.
+/// Gives bytes to the guest, in memory that it allocates for them, and writes their length to `out_len`.
 async fn give(caller: &mut Caller<'_, Ctx>, bytes: &[u8], out_len: u32) -> wasmtime::Result<u32> {
     let len = u32::try_from(bytes.len())?;
     let export = caller.get_export("lunatic_alloc").and_then(wasmtime::Extern::into_func);
     let allocate = export.ok_or_else(|| fault("the module exports no function `lunatic_alloc`"))?;
     let allocate = allocate.typed::<u32, u32>(&*caller)?;
     let at = allocate.call_async(&mut *caller, len).await?;
-    guest_memory::write(caller, at, bytes)?;
+    pieces::write(caller, at, bytes).await?;
     guest_memory::write(caller, out_len, &len.to_le_bytes())?;
     Ok(at)
 }

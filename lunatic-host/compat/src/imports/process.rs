@@ -19,9 +19,9 @@ use crate::config::Config;
 use crate::environment::{NODE, NUMBER, Place, neighbour};
 use crate::links;
 
-/// The size of one argument in the memory of the guest.
+/// The size of one argument in the guest's memory, in bytes.
 const ARGUMENT_SIZE: usize = 17;
-/// A configuration or module that is the caller's own.
+/// The number for the caller's own configuration or module.
 const OWN: i64 = -1;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -47,7 +47,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 fn add_configs(linker: &mut Linker<Ctx>, namespace: &str) -> wasmtime::Result<()> {
-    /// A getter and a setter of one field.
+    /// Adds a getter and a setter for one field.
     macro_rules! field {
         ($get:literal, $set:literal, $field:ident, $number:ty, $from:expr, $to:expr) => {
             linker.func_wrap(
@@ -112,7 +112,7 @@ fn add_configs(linker: &mut Linker<Ctx>, namespace: &str) -> wasmtime::Result<()
     Ok(())
 }
 
-/// A configuration, to change what is no text of it.
+/// A configuration, for changes that do not add texts.
 pub(super) fn config<'a>(caller: &'a mut Caller<'_, Ctx>, id: u64) -> wasmtime::Result<&'a mut Config> {
     Ok(state(caller).configs.get_mut("configuration", id)?)
 }
@@ -121,7 +121,7 @@ fn is_set(value: i32) -> bool {
     value != 0
 }
 
-/// Whether the caller may do this; if not, the log says so.
+/// Whether the caller has this right; if not, the log reports it.
 fn may(caller: &Caller<'_, Ctx>, what: May, name: &str) -> bool {
     let process = caller.data().process();
     let may = process.local.rights().may.contains(what);
@@ -164,14 +164,14 @@ fn drop_config(mut caller: Caller<'_, Ctx>, id: u64) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A process that is asked for, and that the caller may have.
+/// A requested process that the caller may spawn.
 pub(super) struct Wanted {
     pub(super) rights: Arc<Rights>,
     pub(super) module: Arc<Module>,
     pub(super) call: Call,
 }
 
-/// A function and its arguments, as a guest wrote them: pointers and lengths.
+/// A function and its arguments, as pointers and lengths that a guest has written.
 #[derive(Clone, Copy)]
 pub(super) struct Called {
     pub(super) name: (u32, u32),
@@ -179,7 +179,7 @@ pub(super) struct Called {
 }
 
 impl Wanted {
-    /// What the guest asks for, or the trap for it.
+    /// Reads a request of the guest. Traps if it is not valid.
     pub(super) fn read(
         caller: &mut Caller<'_, Ctx>,
         config: i64,
@@ -206,12 +206,12 @@ impl Wanted {
         Ok(Self { rights, module, call })
     }
 
-    /// Makes the process, links it if that is wanted, and lets it run: its id, or why there is none.
+    /// Makes the process, links it if `link` is not 0, and lets it run. Returns its id, or why there is none.
     pub(super) fn start(self, caller: &Caller<'_, Ctx>, link: i64) -> Result<u64, String> {
         let child = self.make(caller)?;
         let (kernel, parent) = (caller.data().kernel(), caller.data().process());
         let id = child.id;
-        // Before it runs: the end of a child that does not live long must reach its parent, too.
+        // Before it runs, so that the parent is notified even of a very early end of the child.
         if link != 0 {
             links::link(kernel, parent, id, Some(&child), link, 0);
         }
@@ -219,7 +219,7 @@ impl Wanted {
         Ok(id.raw())
     }
 
-    /// Makes the process, which is in no queue yet; or says why not.
+    /// Makes the process, which is not in a queue yet. The error says why there is none.
     fn make(self, caller: &Caller<'_, Ctx>) -> Result<Arc<Process>, String> {
         let Self { rights, module, call } = self;
         let memory = module.memory_min();
@@ -236,8 +236,8 @@ impl Wanted {
     }
 }
 
-/// Reads arguments of 17 bytes: a type and 16 bytes of which the lowest count. `may_be_cut`: what is left at the end of
-/// them is no fault.
+/// Reads arguments of 17 bytes: a type, and 16 bytes whose lowest part counts. If `may_be_cut`, ignores an incomplete
+/// argument at the end.
 fn arguments(bytes: &[u8], may_be_cut: bool) -> wasmtime::Result<Vec<Argument>> {
     let chunks = bytes.chunks_exact(ARGUMENT_SIZE);
     if !may_be_cut && !chunks.remainder().is_empty() {
@@ -258,7 +258,7 @@ fn arguments(bytes: &[u8], may_be_cut: bool) -> wasmtime::Result<Vec<Argument>> 
     chunks.map(argument).collect()
 }
 
-/// Traps unless the caller may spawn, and now.
+/// Traps unless the caller may spawn now.
 pub(super) fn check_may_spawn(caller: &Caller<'_, Ctx>) -> wasmtime::Result<()> {
     if !may(caller, May::SPAWN, "may not spawn") {
         return Err(fault(
@@ -271,7 +271,7 @@ pub(super) fn check_may_spawn(caller: &Caller<'_, Ctx>) -> wasmtime::Result<()> 
     Ok(())
 }
 
-/// The module of this number of the caller, or its own.
+/// The caller's module with this number, or the one that it runs.
 fn module(caller: &mut Caller<'_, Ctx>, id: i64) -> wasmtime::Result<Arc<Module>> {
     match id {
         OWN => Ok(caller.data().process().local.module()),
@@ -301,7 +301,8 @@ fn spawn(
     answer_spawn(&mut caller, started, out, 1)
 }
 
-/// The status of a spawn: its id is written, or why there is none is kept for the guest and `code` says so.
+/// The status of a spawn. Writes the id of the child; or keeps the reason of the failure for the guest, and returns
+/// `code`.
 pub(super) fn answer_spawn(
     caller: &mut Caller<'_, Ctx>,
     started: Result<u64, String>,
@@ -346,9 +347,10 @@ fn get_or_spawn(
     };
     let module = module(&mut caller, module_id)?;
     let wanted = Wanted::read(&mut caller, config, module, called, false)?;
-    // From here on nobody else gives the name, and the child, which may run at once, cannot look it up before it is there.
+    // As long as this is locked, nobody else can give the name. The child may run immediately, but cannot look up the
+    // name before it is there.
     let mut names = environment.names.lock();
-    // Somebody may have given it since the look above, after which the lock was free.
+    // Another process may have given the name since it was looked up above, when the lock was free.
     if let Some(place) = names.get(&key) {
         drop(names);
         return write_holder(&mut caller, place, out_node, out);
@@ -371,7 +373,7 @@ fn get_or_spawn(
     answer_spawn(&mut caller, started, out, 1)
 }
 
-/// The name that was asked for is this one's.
+/// Answers with the process that already has the name.
 fn write_holder(
     caller: &mut Caller<'_, Ctx>,
     (node, process): Place,
@@ -399,7 +401,7 @@ fn process_id(caller: Caller<'_, Ctx>) -> u64 {
 fn link(caller: Caller<'_, Ctx>, tag: i64, id: u64) {
     let (kernel, process) = (caller.data().kernel(), caller.data().process());
     let other = neighbour(kernel, process, id);
-    links::link(kernel, process, Id::from_raw(id), other.as_deref(), tag, tag);
+    links::link(kernel, process, Id::from_raw(id), other.as_ref(), tag, tag);
 }
 
 fn unlink(caller: Caller<'_, Ctx>, id: u64) {

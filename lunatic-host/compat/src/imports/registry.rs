@@ -1,4 +1,4 @@
-//! `lunatic::registry`: names for places. Nobody checks what they name, and they stay when it has ended.
+//! `lunatic::registry`: names for processes. What they name need not exist, and they stay after it has ended.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use wasmtime::{Caller, Linker};
 use super::{fault, text, write_long};
 use crate::environment::{self, Environment};
 
-/// The longest name, in bytes.
+/// The maximum length of a name, in bytes.
 const NAME_LEN_MAX: u32 = 1 << 16;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -32,7 +32,7 @@ pub(super) fn name(caller: &mut Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime:
     text(caller, at, len)
 }
 
-/// Traps unless the caller may give names: a process of the other interface may have taken that from it.
+/// Traps unless the caller may give names: a parent of the other interface may have taken that right away.
 pub(super) fn check_may_name(caller: &Caller<'_, Ctx>, name: &str) -> wasmtime::Result<()> {
     let process = caller.data().process();
     if process.local.rights().may.contains(May::NAMES) {

@@ -6,18 +6,24 @@ use lunatic_host::Ctx;
 use lunatic_host::imports::pieces;
 use lunatic_host::rights::denial;
 use lunatic_host::wasm::Process;
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use wasmtime::{Caller, Linker};
 
 use super::{failed, fault, give, into_text, keep, state, text};
-use crate::sqlite::wire::{self, Value};
-use crate::sqlite::{Connection, Statement, Step, run};
+use crate::sqlite::wire::{self, Bindings};
+use crate::sqlite::{Connection, Part, SQL_LEN_MAX, Statement, Step, run};
 
-/// So many descriptors a database in a file has at most: of the file, of its journal, and of one more while one takes the place of
-/// another.
+/// How many descriptors a database in a file has at most: that of the file, that of its journal, and one more while one
+/// file replaces another.
 const DESCRIPTORS: u64 = 3;
 
-/// What a step returns.
+/// The most bytes of a text with several statements.
+const SCRIPT_LEN_MAX: u32 = 16 << 20;
+/// The most bytes of the values to bind: one of the longest, and others.
+const VALUES_LEN_MAX: u32 = 17 << 20;
+
+/// The result of a step.
 const ROW: i32 = 100;
 const DONE: i32 = 101;
 
@@ -70,7 +76,7 @@ fn statement(caller: &mut Caller<'_, Ctx>, id: u64) -> wasmtime::Result<Arc<Stat
     Ok(state(caller).databases.statements.get("statement", id)?.clone())
 }
 
-/// Runs work on a connection where it harms nobody if it takes long.
+/// Runs work on a connection in a thread where it may take long.
 fn on<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
     caller: &Caller<'_, Ctx>,
     connection: Option<Arc<Connection>>,
@@ -120,7 +126,7 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
     }
 }
 
-/// The file that a process means; or why it may not have it.
+/// The file that a process names. The error says why it may not have it.
 fn place(process: &Process, path: &str) -> Result<crate::sqlite::Place, String> {
     let place = process.local.rights().wasi.place_of(path);
     let place = place.and_then(|(folder, rest)| crate::sqlite::Place::new(folder, &rest));
@@ -130,17 +136,48 @@ fn place(process: &Process, path: &str) -> Result<crate::sqlite::Place, String> 
     })
 }
 
+/// A copy of bytes that a guest has written, for which it pays. They are used on another thread, which may copy them
+/// once more.
+async fn copied(
+    caller: &mut Caller<'_, Ctx>,
+    (at, len): (u32, u32),
+    len_max: u32,
+    what: &str,
+) -> wasmtime::Result<(Vec<u8>, Receipt)> {
+    if len > len_max {
+        return Err(fault(format!("{what} at most {len_max} bytes, not {len}")));
+    }
+    let mut paid = receipt(caller);
+    paid.grow(2 * len as usize)
+        .map_err(|exhausted| fault(format!("out of memory: {exhausted}")))?;
+    Ok((pieces::read(caller, at, len).await?, paid))
+}
+
+/// A receipt of the caller for what is in transit between it and its database.
+fn receipt(caller: &Caller<'_, Ctx>) -> Receipt {
+    Receipt::new(caller.data().process().purse().to_account(), Resource::Buffers)
+}
+
 async fn execute(mut caller: Caller<'_, Ctx>, id: u64, sql: u32, len: u32) -> wasmtime::Result<i32> {
     let connection = connection(&mut caller, id)?;
-    let sql = into_text(pieces::read(&mut caller, sql, len).await?)?;
-    on(&caller, Some(connection.clone()), move || connection.execute(&sql)).await
+    let (sql, paid) = copied(&mut caller, (sql, len), SCRIPT_LEN_MAX, "SQL has").await?;
+    let used = connection.clone();
+    let work = move || {
+        let _paid = paid;
+        into_text(sql).map(|sql| connection.execute(sql))
+    };
+    on(&caller, Some(used), work).await?
 }
 
 async fn query_prepare(mut caller: Caller<'_, Ctx>, id: u64, sql: u32, len: u32) -> wasmtime::Result<u64> {
     let connection = connection(&mut caller, id)?;
-    let sql = into_text(pieces::read(&mut caller, sql, len).await?)?;
-    let statement = on(&caller, Some(connection.clone()), move || connection.prepare(&sql)).await??;
-    let statement = Arc::new(statement);
+    let (sql, paid) = copied(&mut caller, (sql, len), SQL_LEN_MAX, "an SQL statement has").await?;
+    let used = connection.clone();
+    let work = move || -> wasmtime::Result<Statement> {
+        let _paid = paid;
+        Ok(connection.prepare(&into_text(sql)?)?)
+    };
+    let statement = Arc::new(on(&caller, Some(used), work).await??);
     keep(
         &mut caller,
         |state| &mut state.databases.statements,
@@ -151,8 +188,13 @@ async fn query_prepare(mut caller: Caller<'_, Ctx>, id: u64, sql: u32, len: u32)
 
 async fn bind_value(mut caller: Caller<'_, Ctx>, id: u64, at: u32, len: u32) -> wasmtime::Result<()> {
     let statement = statement(&mut caller, id)?;
-    let bindings = wire::read_bindings(&pieces::read(&mut caller, at, len).await?)?;
-    Ok(statement.bind(&bindings)?)
+    let (values, paid) = copied(&mut caller, (at, len), VALUES_LEN_MAX, "values to bind have").await?;
+    let used = statement.connection.clone();
+    let work = move || -> wasmtime::Result<()> {
+        let _paid = paid;
+        Ok(statement.bind(Bindings::read(&values)?.iter())?)
+    };
+    on(&caller, Some(used), work).await?
 }
 
 async fn step(mut caller: Caller<'_, Ctx>, id: u64) -> wasmtime::Result<i32> {
@@ -182,16 +224,28 @@ fn column_count(mut caller: Caller<'_, Ctx>, id: u64) -> wasmtime::Result<i32> {
     Ok(statement(&mut caller, id)?.column_count())
 }
 
+/// Gives a part of a result to the guest, which pays for it meanwhile.
+async fn give_part(caller: &mut Caller<'_, Ctx>, id: u64, part: Part, out: u32) -> wasmtime::Result<u32> {
+    let statement = statement(caller, id)?;
+    let mut paid = receipt(caller);
+    // To read a long one takes long, or a text of another encoding.
+    let is_quick = part != Part::Names && statement.is_short();
+    let (bytes, _paid) = if is_quick {
+        (statement.read(part, &mut paid)?, paid)
+    } else {
+        let used = statement.connection.clone();
+        let work = move || statement.read(part, &mut paid).map(|bytes| (bytes, paid));
+        on(caller, Some(used), work).await??
+    };
+    give(caller, &bytes, out).await
+}
+
 async fn read_row(mut caller: Caller<'_, Ctx>, id: u64, out: u32) -> wasmtime::Result<u32> {
-    let row = statement(&mut caller, id)?.row();
-    give(&mut caller, &wire::row(&row), out).await
+    give_part(&mut caller, id, Part::Row, out).await
 }
 
 async fn read_column(mut caller: Caller<'_, Ctx>, id: u64, column: i32, out: u32) -> wasmtime::Result<u32> {
-    let value: Value = statement(&mut caller, id)?.column(column);
-    let mut bytes = Vec::new();
-    wire::write_value(&mut bytes, &value);
-    give(&mut caller, &bytes, out).await
+    give_part(&mut caller, id, Part::Column(column), out).await
 }
 
 async fn column_name(mut caller: Caller<'_, Ctx>, id: u64, column: i32, out: u32) -> wasmtime::Result<u32> {
@@ -201,11 +255,7 @@ async fn column_name(mut caller: Caller<'_, Ctx>, id: u64, column: i32, out: u32
 }
 
 async fn column_names(mut caller: Caller<'_, Ctx>, id: u64, out: u32) -> wasmtime::Result<u32> {
-    let statement = statement(&mut caller, id)?;
-    let names: Vec<String> = (0..statement.column_count())
-        .map(|column| statement.column_name(column).unwrap_or_default())
-        .collect();
-    give(&mut caller, &wire::texts(&names), out).await
+    give_part(&mut caller, id, Part::Names, out).await
 }
 
 async fn last_error(mut caller: Caller<'_, Ctx>, id: u64, out: u32) -> wasmtime::Result<u32> {

@@ -1,4 +1,4 @@
-//! `lunatic::timer`: messages that come later.
+//! `lunatic::timer`: delayed messages.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -16,7 +16,7 @@ use super::{fault, keep, state};
 use crate::Timer;
 use crate::environment::neighbour;
 
-/// From so many timers on, those that have fired are forgotten before a new one is made.
+/// With this many timers, those that have fired are forgotten before a new one is made.
 const PURGE_MIN: usize = 64;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -35,7 +35,7 @@ fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmt
         number: 0,
         parcel: Arc::downgrade(&parcel),
     };
-    // A process that is not there now gets nothing later.
+    // A process that does not exist now gets nothing later.
     if let Some(to) = neighbour(kernel, own, process) {
         let mail = TimedMail {
             to: to.id,
@@ -57,7 +57,7 @@ fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmt
     let state = state(&mut caller);
     if state.timers.len() >= state.purge_timers_at.max(PURGE_MIN) {
         state.timers.retain(|timer| timer.parcel.strong_count() > 0);
-        // Twice as many before the next time: so each timer pays a constant share of the purges.
+        // The next purge comes at twice the number, so each timer pays a constant share of the purges.
         state.purge_timers_at = state.timers.len() * 2;
     }
     keep(&mut caller, |state| &mut state.timers, "timer", timer)

@@ -1,4 +1,4 @@
-//! `lunatic::trap`: a call of the guest's own whose traps end that call and not the process.
+//! `lunatic::trap`: calls a function of the guest so that a trap ends only that call, not the process.
 
 use lunatic_host::Ctx;
 use lunatic_host::imports::wasi::print_held_panic;
@@ -6,7 +6,7 @@ use wasmtime::{Caller, Linker};
 
 use super::{fault, state};
 
-/// So many calls can be in each other. Each has a stack of its own.
+/// How deep these calls can be nested. Each has a stack of its own.
 const DEPTH_MAX: u32 = 64;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -31,9 +31,12 @@ async fn catch(mut caller: Caller<'_, Ctx>, function: i32, pointer: i32) -> wasm
     state.catches += 1;
     let result = called.call_async(&mut caller, (function, pointer)).await;
     super::state(&mut caller).catches -= 1;
-    // Whatever the trap was. A process that is killed does not come back here.
-    Ok(result.unwrap_or_else(|_| {
-        print_held_panic(caller.data());
-        0
-    }))
+    // For every trap. A killed process does not return here.
+    Ok(match result {
+        Ok(result) => result,
+        Err(_) => {
+            print_held_panic(&mut caller).await;
+            0
+        }
+    })
 }

@@ -1,4 +1,4 @@
-//! `lunatic::version`: of the interface, not of this host.
+//! `lunatic::version`: the version of the interface, not of this host.
 
 use lunatic_host::Ctx;
 use wasmtime::Linker;

@@ -1,4 +1,4 @@
-//! `lunatic::wasi`: what a child sees of the world, as a configuration says.
+//! `lunatic::wasi`: the variables, arguments and folders of a child, set in a configuration.
 
 use lunatic_host::Ctx;
 use wasmtime::{Caller, Linker};
@@ -37,7 +37,7 @@ fn preopen_dir(mut caller: Caller<'_, Ctx>, id: u64, dir: u32, len: u32) -> wasm
     add_text(&mut caller, id, dir.len(), |config| config.add_dir(dir))
 }
 
-/// Adds texts of so many bytes to a configuration. The process pays for them.
+/// Adds texts of `len` bytes to a configuration. The process pays for them.
 fn add_text(
     caller: &mut Caller<'_, Ctx>,
     id: u64,

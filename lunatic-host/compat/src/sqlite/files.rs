@@ -1,9 +1,9 @@
-//! Where databases are: each file that SQLite opens is opened within the folder of a process, by the kernel.
+//! Confines SQLite to the folders of a process: the kernel opens each file that SQLite opens, within such a folder.
 //!
-//! SQLite knows files by paths only, and derives those of journals from that of the database. So a database gets a path
-//! `/@lunatic/NUMBER/PATH`, where the number names a folder that is open, and the system calls of SQLite's own layer for
-//! Unix that take a path are replaced: they resolve such a path beneath the folder. While a thread works for a guest, all
-//! other paths fail, but for the source of random numbers.
+//! SQLite knows files only by paths, and derives the paths of journals from that of the database. So a database gets a
+//! path `/@lunatic/NUMBER/PATH`, where the number stands for an open folder. The system calls in SQLite's own layer for
+//! Unix that take a path are replaced: they resolve such a path beneath the folder. While a thread works for a guest,
+//! all other paths fail, except the source of random numbers.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -19,8 +19,8 @@ use lunatic_host::rights::files::Folder;
 use parking_lot::Mutex;
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 
-/// The layer of SQLite for databases that only this process of the host has open. It keeps what several connections to one database
-/// share on the heap. The usual one maps a file, and whoever cuts that file short would end the host.
+/// The layer of SQLite for databases that no other process of the system has open. It keeps what several connections to
+/// one database share on the heap. The default layer maps a file, and whoever truncates that file would crash the host.
 pub(super) const LAYER: &CStr = c"unix-excl";
 
 const PREFIX: &str = "/@lunatic/";
@@ -31,7 +31,7 @@ static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 thread_local!(static IS_GUEST: Cell<bool> = const { Cell::new(false) });
 
-/// While it lives, this thread works for a guest.
+/// While this lives, its thread works for a guest.
 pub(super) struct Guest(bool);
 
 impl Guest {
@@ -46,7 +46,7 @@ impl Drop for Guest {
     }
 }
 
-/// A file in an open folder, by a name that SQLite can use for as long as this lives.
+/// A file in an open folder, by a path that SQLite can use as long as this lives.
 #[derive(Debug)]
 pub(crate) struct Place {
     number: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `path` is relative to the folder; nothing if it cannot be a path.
+    /// `path` is relative to the folder. `None` if it is not a valid path.
     pub(crate) fn new(folder: Folder, path: &str) -> Option<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = CString::new(format!("{PREFIX}{number}/{path}")).ok()?;
@@ -69,7 +69,7 @@ impl Drop for Place {
     }
 }
 
-/// The folder and the path in it that SQLite means.
+/// The folder and the relative path that a path of SQLite stands for.
 fn find(path: &CStr) -> Option<(Folder, PathBuf)> {
     let rest = path.to_bytes().strip_prefix(PREFIX.as_bytes())?;
     let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
@@ -92,30 +92,30 @@ fn open_beneath(folder: &Folder, path: &Path, flags: OFlags, mode: Mode) -> Resu
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
     loop {
         match rustix::fs::openat2(&folder.dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
-            // Something was renamed meanwhile: the kernel could not tell whether this leads outside.
+            // Something was renamed meanwhile, so the kernel could not determine whether the path leads outside.
             Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
             result => return result.map_err(|error| error.raw_os_error()),
         }
     }
 }
 
-/// The file that a path names, to ask about it.
+/// Opens the file of a path, only to query its properties.
 fn look(path: &CStr) -> Result<(Folder, OwnedFd), c_int> {
     let (folder, path) = find(path).ok_or(libc::EACCES)?;
     let file = open_beneath(&folder, &path, OFlags::PATH, Mode::empty())?;
     Ok((folder, file))
 }
 
-/// What a system call returns: the result, or -1 and the error.
+/// The result of a system call: the value, or -1 with the error set.
 fn returned(result: Result<c_int, c_int>) -> c_int {
     result.unwrap_or_else(|error| {
-        // SAFETY: the place of this thread's error number is always there.
+        // SAFETY: the location of this thread's error number always exists.
         unsafe { *libc::__errno_location() = error };
         -1
     })
 }
 
-/// A path of SQLite's.
+/// A path of SQLite.
 ///
 /// # Safety
 ///
@@ -146,14 +146,14 @@ unsafe extern "C" fn stat(path: *const c_char, out: *mut libc::stat) -> c_int {
     }
     // SAFETY: as above.
     let file = look(unsafe { text(path) });
-    // SAFETY: the file is open, and `out` is room for what is known of it.
+    // SAFETY: the file is open, and `out` has room for its properties.
     file.map_or_else(
         |error| returned(Err(error)),
         |(_, file)| unsafe { libc::fstat(file.as_raw_fd(), out) },
     )
 }
 
-/// SQLite asks this of all parts of a path to find links. The kernel resolves them, beneath the folder.
+/// SQLite calls this for all parts of a path to find links. The kernel resolves links itself, beneath the folder.
 unsafe extern "C" fn lstat(path: *const c_char, out: *mut libc::stat) -> c_int {
     if !IS_GUEST.get() {
         // SAFETY: SQLite passes what it would pass to the system.
@@ -209,7 +209,7 @@ unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
     }))
 }
 
-/// A mapped file that somebody cuts short would end the host.
+/// Always fails, as whoever truncates a mapped file would crash the host.
 unsafe extern "C" fn mmap(
     at: *mut c_void,
     len: usize,
@@ -226,7 +226,7 @@ unsafe extern "C" fn mmap(
     libc::MAP_FAILED
 }
 
-/// Replaces the system calls of SQLite, once.
+/// Replaces SQLite's system calls, once.
 pub(super) fn install() {
     static INSTALLED: Once = Once::new();
     INSTALLED.call_once(|| {
@@ -239,8 +239,8 @@ pub(super) fn install() {
             (c"unlink", unlink as *const ()),
             (c"mmap", mmap as *const ()),
         ];
-        // SAFETY: SQLite has a layer of this name on Unix, and its functions may be called at any time. Each function is
-        // of the type that SQLite calls it with: that of the system call of its name.
+        // SAFETY: SQLite has a layer of this name on Unix, and its functions may be called at any time. Each function
+        // has the type with which SQLite calls it: that of the system call of the same name.
         let replaced = unsafe {
             let layer = sqlite::sqlite3_vfs_find(LAYER.as_ptr());
             let set = layer.as_ref().and_then(|layer| layer.xSetSystemCall);

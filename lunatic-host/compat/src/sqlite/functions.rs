@@ -1,13 +1,14 @@
-//! Functions of SQL in place of SQLite's own, which do the same in less time.
+//! SQL functions that replace SQLite's own: they do the same in less time.
 //!
-//! Nothing interrupts SQLite in the middle of a function. `instr`, `replace` and the three `trim` take the length of one text
-//! times that of another, `json_patch` the number of members of one object times that of another: hours, for values of 16 MiB.
-//! The ones here take the sum of both lengths; `json_patch` is refused where its product is large.
+//! Nothing interrupts SQLite within a function. Its `instr`, `replace` and the three `trim` functions take time
+//! proportional to the product of the lengths of two texts, and `json_patch` to the product of the members of two
+//! objects: hours, for values of 16 MiB. The functions here take time proportional to the sum of both lengths;
+//! `json_patch` is refused if the product is large.
 //!
-//! For what is no UTF-8, SQLite promises nothing. There is one difference: `trim` takes the shortest character, and none of more than
-//! four bytes.
+//! SQLite promises nothing for texts that are not UTF-8. There, `trim` differs: it takes the shortest character, and
+//! none of more than four bytes.
 //!
-//! Each asks first whether the budget is used up: a statement may call any number of them before it goes round a loop.
+//! Each function first checks whether the budget is used up: a statement may call any number of them before it loops.
 
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
@@ -18,16 +19,17 @@ use memchr::memmem;
 use super::files::LAYER;
 use super::pace::{is_due, is_spent};
 
-/// The bytes of both arguments of `json_patch`, multiplied, are at most so many: it takes a quarter of a second then.
+/// The maximum product of the lengths of the two arguments of `json_patch`, in bytes squared: it takes a quarter of a
+/// second.
 const PATCH_MAX: u64 = 1 << 32;
-/// How SQLite says that a text is JSON.
+/// The subtype by which SQLite marks a text as JSON.
 const JSON: u32 = 74;
 
 type Context = *mut sqlite::sqlite3_context;
 type Arguments = *mut *mut sqlite::sqlite3_value;
 type Function = unsafe extern "C" fn(Context, c_int, Arguments);
 
-/// Makes the functions those of a connection; false if there is no memory for that.
+/// Installs the functions in a connection. False if there is no memory for that.
 ///
 /// # Safety
 ///
@@ -45,12 +47,13 @@ pub(super) unsafe fn install(connection: *mut sqlite::sqlite3) -> bool {
         (c"json_patch", 2, patch, 0),
         (c"jsonb_patch", 2, patch, AS_BLOB),
     ];
-    // What SQLite says of its own: they may be in indexes, views and triggers.
+    // The flags of SQLite's own functions, which may be used in indexes, views and triggers.
     let flags =
         sqlite::SQLITE_UTF8 | sqlite::SQLITE_DETERMINISTIC | sqlite::SQLITE_INNOCUOUS | sqlite::SQLITE_RESULT_SUBTYPE;
     functions.into_iter().all(|(name, arguments, function, data)| {
         let data = data as usize as *mut c_void;
-        // SAFETY: the caller's promise; the name ends with a zero byte, and `data` is a number that nobody follows.
+        // SAFETY: the caller's promise; the name ends with a zero byte, and `data` is a number that is never
+        // dereferenced.
         let code = unsafe {
             let function = Some(function);
             sqlite::sqlite3_create_function_v2(
@@ -69,7 +72,7 @@ pub(super) unsafe fn install(connection: *mut sqlite::sqlite3) -> bool {
     })
 }
 
-/// One argument of a function that is called.
+/// One argument of a function call.
 #[derive(Clone, Copy)]
 struct Value(NonNull<sqlite::sqlite3_value>);
 
@@ -84,7 +87,7 @@ impl Value {
     }
 
     fn kind(self) -> c_int {
-        // SAFETY: the value is there while the function is called.
+        // SAFETY: the value exists while the function is called.
         unsafe { sqlite::sqlite3_value_type(self.0.as_ptr()) }
     }
 
@@ -92,17 +95,17 @@ impl Value {
         self.kind() == sqlite::SQLITE_NULL
     }
 
-    /// Its bytes as a text, for as long as the value is not asked for anything else; `None` if it is null or there is no
-    /// memory for that.
+    /// Its bytes as a text, valid until the value is converted to something else. `None` if the value is null or there
+    /// is no memory for the text.
     fn text<'a>(self) -> Option<&'a [u8]> {
-        // SAFETY: as above. The length is asked for after the text, as SQLite wants it, and is that of the text.
+        // SAFETY: as above. The length is read after the text, as SQLite requires, and is that of the text.
         unsafe {
             let text = sqlite::sqlite3_value_text(self.0.as_ptr());
             self.bytes_at(text)
         }
     }
 
-    /// Its bytes as they are; none if it is empty.
+    /// Its raw bytes; `None` if it is empty.
     fn blob<'a>(self) -> Option<&'a [u8]> {
         // SAFETY: as above.
         unsafe {
@@ -113,21 +116,21 @@ impl Value {
 
     /// # Safety
     ///
-    /// `at` is what SQLite has just given for the value.
+    /// `at` is what SQLite has just returned for the value.
     unsafe fn bytes_at<'a>(self, at: *const u8) -> Option<&'a [u8]> {
         // SAFETY: the caller's promise.
         let len = unsafe { sqlite::sqlite3_value_bytes(self.0.as_ptr()) };
-        // SAFETY: SQLite says that there are so many bytes.
+        // SAFETY: SQLite guarantees this many bytes.
         (!at.is_null()).then(|| unsafe { std::slice::from_raw_parts(at, usize::try_from(len).unwrap_or(0)) })
     }
 }
 
-/// A copy of a value, which can be asked for its text while the value stays what it is.
+/// A copy of a value, whose text can be read while the value itself stays as it is.
 struct Copied(Value);
 
 impl Copied {
     fn new(value: Value) -> Option<Self> {
-        // SAFETY: the value is there while the function is called.
+        // SAFETY: the value exists while the function is called.
         let copy = unsafe { sqlite::sqlite3_value_dup(value.0.as_ptr()) };
         NonNull::new(copy).map(|copy| Self(Value(copy)))
     }
@@ -140,7 +143,7 @@ impl Drop for Copied {
     }
 }
 
-/// Whether the budget of who calls is used up; then the statement ends.
+/// Whether the caller's budget is used up; if so, ends the statement.
 fn is_over(context: Context) -> bool {
     let is_over = is_due() && is_spent();
     if is_over {
@@ -164,7 +167,7 @@ fn return_text(context: Context, text: &[u8]) {
     }
 }
 
-/// The place of the second argument in the first: in characters of texts, in bytes if both are blobs.
+/// The position of the second argument in the first: in characters for texts, in bytes if both are blobs.
 unsafe extern "C" fn instr(context: Context, _: c_int, arguments: Arguments) {
     // SAFETY: it is registered with two arguments.
     let (text, pattern) = unsafe { (Value::of(arguments, 0), Value::of(arguments, 1)) };
@@ -199,10 +202,10 @@ fn place_in_bytes(bytes: &[u8], pattern: &[u8]) -> usize {
     memmem::find(bytes, pattern).map_or(0, |at| at + 1)
 }
 
-/// Counted in characters, each of which begins where no [continued](is_continued) byte is.
+/// The position in characters. A character begins at each byte that is not a [continuation](is_continued).
 fn place_in_text(text: &[u8], pattern: &[u8]) -> usize {
     let found = match pattern.first() {
-        // Such a one is found only where the text begins.
+        // Such a pattern is found only at the beginning of the text.
         Some(first) if is_continued(*first) => text.starts_with(pattern).then_some(0),
         _ => memmem::find(text, pattern),
     };
@@ -214,19 +217,19 @@ fn place_in_text(text: &[u8], pattern: &[u8]) -> usize {
     }
 }
 
-/// Whether a byte of UTF-8 is one of a character that has begun before.
+/// Whether a byte of UTF-8 continues a character.
 fn is_continued(byte: u8) -> bool {
     byte & 0xc0 == 0x80
 }
 
-/// The first argument with the third in place of each second.
+/// The first argument, with each occurrence of the second replaced by the third.
 unsafe extern "C" fn replace(context: Context, _: c_int, arguments: Arguments) {
     // SAFETY: it is registered with three arguments.
     let [text, pattern, by] = [0, 1, 2].map(|index| unsafe { Value::of(arguments, index) });
     if is_over(context) {
         return;
     }
-    // Without a text it is null, or SQLite has noted that there is no memory.
+    // If there is no text, the result is null, or SQLite has recorded that there is no memory.
     let Some(text) = text.text() else { return };
     let Some(pattern) = pattern.text() else { return };
     if matches!(pattern.first(), None | Some(0)) {
@@ -236,7 +239,7 @@ unsafe extern "C" fn replace(context: Context, _: c_int, arguments: Arguments) {
     let finder = memmem::Finder::new(pattern);
     let count = finder.find_iter(text).count();
     let len = (text.len() - count * pattern.len()).saturating_add(count.saturating_mul(by.len()));
-    // SAFETY: the function is being called; a limit of -1 only asks for it.
+    // SAFETY: the function is being called; a limit of -1 only reads the current one.
     let max = unsafe {
         let connection = sqlite::sqlite3_context_db_handle(context);
         sqlite::sqlite3_limit(connection, sqlite::SQLITE_LIMIT_LENGTH, -1)
@@ -245,8 +248,8 @@ unsafe extern "C" fn replace(context: Context, _: c_int, arguments: Arguments) {
         // SAFETY: as above.
         return unsafe { sqlite::sqlite3_result_error_toobig(context) };
     }
-    // In memory of SQLite's, which is charged, and which it takes over.
-    // SAFETY: SQLite is set up, and gives so many bytes or null.
+    // In memory that SQLite allocates and charges, and that it takes over.
+    // SAFETY: SQLite is set up, and returns this many bytes or null.
     let made = unsafe { sqlite::sqlite3_malloc64(len as u64 + 1) }.cast::<u8>();
     let Some(start) = NonNull::new(made) else {
         return out_of_memory(context);
@@ -261,7 +264,7 @@ unsafe extern "C" fn replace(context: Context, _: c_int, arguments: Arguments) {
         }
         from = at + pattern.len();
     }
-    // SAFETY: as above, and the zero byte behind it all; the destructor is that of the memory's allocator.
+    // SAFETY: as above, with the zero byte at the end; the destructor belongs to the allocator of the memory.
     unsafe {
         writer.write(&text[from..]);
         writer.write(&[0]);
@@ -277,7 +280,7 @@ struct Writer {
 impl Writer {
     /// # Safety
     ///
-    /// There is room for the bytes behind what has been written.
+    /// There is room for the bytes after those that have been written.
     unsafe fn write(&mut self, bytes: &[u8]) {
         // SAFETY: the caller's promise; the memory is fresh, so nothing overlaps.
         unsafe {
@@ -290,7 +293,7 @@ impl Writer {
 const LEFT: c_int = 1;
 const RIGHT: c_int = 2;
 
-/// The first argument without characters of the second at its ends; without spaces, if there is only one.
+/// The first argument without characters of the second at its ends; without spaces if there is no second.
 unsafe extern "C" fn trim(context: Context, count: c_int, arguments: Arguments) {
     // SAFETY: it is registered with one or two arguments.
     let (text, set) = unsafe {
@@ -328,10 +331,11 @@ fn trimmed<'a>(mut text: &'a [u8], set: &Characters, ends: c_int) -> &'a [u8] {
     text
 }
 
-/// The most bytes of a character.
+/// The maximum length of a character, in bytes.
 const CHARACTER_MAX: usize = 4;
 
-/// The numbers of bytes that a character at the beginning of a text may have: one, and in UTF-8 as many more as are continued.
+/// The possible lengths of the character at the beginning of a text: one byte, and in UTF-8 also each longer one up to
+/// the last continuation byte.
 fn lens(text: &[u8]) -> impl Iterator<Item = usize> {
     let continued = match text.first() {
         Some(0xc0..) => text[1..]
@@ -344,14 +348,14 @@ fn lens(text: &[u8]) -> impl Iterator<Item = usize> {
     1..=continued + usize::from(!text.is_empty())
 }
 
-/// A set of characters: a bit for each that there may be, so that it takes no more room for more of them.
+/// A set of characters: one bit for each possible character, so its size does not grow with the number of characters.
 struct Characters {
-    /// Those of one byte, two, three and four.
+    /// The characters of one, two, three and four bytes.
     bits: [Vec<u64>; CHARACTER_MAX],
 }
 
 impl Characters {
-    /// Those in a text, up to its first zero byte.
+    /// The characters of a text, up to its first zero byte.
     fn of(text: &[u8]) -> Self {
         let mut set = Self {
             bits: [const { Vec::new() }; CHARACTER_MAX],
@@ -365,7 +369,7 @@ impl Characters {
         set
     }
 
-    /// The place of a character among those of its length; `None` if it is none.
+    /// The index of a character among those of its length; `None` if it is not a character.
     fn place(character: &[u8]) -> Option<usize> {
         match character {
             [byte] => Some(usize::from(*byte)),
@@ -381,7 +385,7 @@ impl Characters {
         let Some(place) = Self::place(character) else { return };
         let bits = &mut self.bits[character.len() - 1];
         if bits.is_empty() {
-            // 32 bytes, 512, 32 KiB, 2 MiB.
+            // 32 bytes, 512 bytes, 32 KiB or 2 MiB.
             let count = if character.len() == 1 {
                 256
             } else {
@@ -401,7 +405,7 @@ impl Characters {
 
 const AS_BLOB: c_int = 1;
 
-/// A merge patch of JSON, by SQLite's own function, in a connection where it still is.
+/// Applies a JSON merge patch by SQLite's own function, in a connection that still has it.
 unsafe extern "C" fn patch(context: Context, _: c_int, arguments: Arguments) {
     // SAFETY: it is registered with two arguments.
     let values = [0, 1].map(|index| unsafe { Value::of(arguments, index) });
@@ -445,7 +449,8 @@ unsafe extern "C" fn patch(context: Context, _: c_int, arguments: Arguments) {
 ///
 /// The function is being called.
 unsafe fn return_error(context: Context, text: &CStr, code: c_int) {
-    // SAFETY: the caller's promise; the text ends with a zero byte, and is copied. The code goes with it only if it is set last.
+    // SAFETY: the caller's promise; the text ends with a zero byte, and is copied. The code must be set last, or it is
+    // lost.
     unsafe {
         sqlite::sqlite3_result_error(context, text.as_ptr(), -1);
         if code != sqlite::SQLITE_ERROR {
@@ -454,7 +459,7 @@ unsafe fn return_error(context: Context, text: &CStr, code: c_int) {
     }
 }
 
-/// A connection with nothing in it, and a statement of it; null if there is no memory for them, which SQLite takes for one.
+/// An empty connection and a statement on it; null if there is no memory for it, which SQLite's functions accept.
 struct Own {
     connection: *mut sqlite::sqlite3,
     statement: *mut sqlite::sqlite3_stmt,
@@ -498,7 +503,7 @@ mod tests {
 
     use super::super::library::{Connection, Step};
     use super::super::memory::Account;
-    use super::super::wire::{Key, Value};
+    use super::super::wire::Key;
 
     fn no_files() -> Portion {
         Portion::none(&Stock::new(0), &Group::new())
@@ -509,10 +514,12 @@ mod tests {
         Arc::new(Connection::open(None, account, no_files()).unwrap())
     }
 
+    type Value = super::super::wire::Value<'static>;
+
     fn run(connection: &Arc<Connection>, sql: &str, values: &[Value]) -> Result<Vec<Value>, String> {
         let statement = connection.prepare(sql).unwrap();
-        let bound: Vec<_> = values.iter().map(|value| (Key::Next, value.clone())).collect();
-        statement.bind(&bound).unwrap();
+        let bound = values.iter().map(|value| (Key::Next, value.clone()));
+        statement.bind(bound).unwrap();
         match statement.step() {
             Ok(Step::Row) => Ok(statement.row()),
             Ok(Step::Done) => Ok(Vec::new()),
@@ -550,9 +557,9 @@ mod tests {
             1 => Just(Value::Null),
             1 => any::<i8>().prop_map(|number| Value::Integer(number.into())),
             1 => any::<i8>().prop_map(|number| Value::Double(f64::from(number) / 4.0)),
-            4 => pieces().prop_map(move |at| Value::Text(text(&short[..3], &at))),
-            4 => pieces().prop_map(move |at| Value::Text(text(&all, &at))),
-            2 => pieces().prop_map(move |at| Value::Blob(text(&all, &at).into_bytes())),
+            4 => pieces().prop_map(move |at| Value::Text(text(&short[..3], &at).into())),
+            4 => pieces().prop_map(move |at| Value::Text(text(&all, &at).into())),
+            2 => pieces().prop_map(move |at| Value::Blob(text(&all, &at).into_bytes().into())),
         ]
     }
 
@@ -578,7 +585,7 @@ mod tests {
             },
         ) {
             thread_local!(static BOTH: [Arc<Connection>; 2] = [connection(), original()]);
-            let values = [bytes, pattern, by].map(Value::Blob);
+            let values = [bytes, pattern, by].map(|bytes| Value::Blob(bytes.into()));
             let sql = "SELECT instr(?1, ?2), instr(CAST(?1 AS TEXT), ?2), instr(CAST(?1 AS TEXT), CAST(?2 AS TEXT)),
                 hex(replace(?1, ?2, ?3))";
             let [ours, theirs] = BOTH.with(|both| [0, 1].map(|at| run(&both[at], sql, &values)));
@@ -597,7 +604,7 @@ mod tests {
             ("{}", "no"),
         ];
         for (to, patch) in patches {
-            let values = [to, patch].map(|text| Value::Text(text.to_owned()));
+            let values = [to, patch].map(|text| Value::Text(text.into()));
             for sql in [
                 "SELECT json_patch(?1, ?2), typeof(json_patch(?1, ?2))",
                 "SELECT json_array(json_patch(?1, ?2)), hex(jsonb_patch(?1, ?2))",
@@ -616,7 +623,7 @@ mod tests {
     #[test]
     fn a_result_that_is_too_long_is_refused() {
         let replace = "SELECT length(replace(x, 'aa', ?)) FROM (SELECT printf('%.*c', 1000000, 'a') AS x)";
-        let by = |len: usize| [Value::Text("b".repeat(len))];
+        let by = |len: usize| [Value::Text("b".repeat(len).into())];
         let connection = connection();
         assert_eq!(run(&connection, replace, &by(30)), Ok(vec![Value::Integer(15_000_000)]));
         assert!(run(&connection, replace, &by(34)).unwrap_err().contains("too big"));

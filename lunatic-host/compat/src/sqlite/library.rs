@@ -1,4 +1,4 @@
-//! Calls of SQLite's library: connections and statements whose texts, memory and lifetimes are seen to.
+//! Calls of SQLite's library: connections and statements, with their texts, memory and lifetimes.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::fmt;
@@ -8,6 +8,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use libsqlite3_sys as sqlite;
+use lunatic_host::imports::pieces;
+use lunatic_kernel::budget::{Exhausted, Receipt};
 use lunatic_kernel::stock::Portion;
 use parking_lot::Mutex;
 
@@ -15,14 +17,15 @@ use super::files::{self, Guest, LAYER, Place};
 use super::functions;
 use super::memory::{self, Account};
 use super::pace::{is_due, may_go_on};
-use super::wire::{Key, Value};
+use super::wire::{Key, PARAMETERS_MAX, VALUE_HEAD_LEN, Value, write_bytes, write_count, write_value};
 
-/// Limits of SQLite, by their numbers in its documentation. What is in memory counts for the process anyway; these bound
-/// what one step may take, which nothing interrupts, and how deep SQLite calls itself.
+/// Limits of SQLite, by the names in its documentation. Memory is charged to the process anyway; these limits bound
+/// what a single step, which cannot be interrupted, may take, and how deep SQLite recurses.
 const LIMITS: [(c_int, c_int); 13] = [
-    // Bytes of a value or a row, and of a text of SQL. What has no loop is not interrupted, however many functions it calls.
+    // Bytes of a value or a row, and of an SQL text. A statement without a loop is never interrupted, however many
+    // functions it calls.
     (sqlite::SQLITE_LIMIT_LENGTH, 16 << 20),
-    (sqlite::SQLITE_LIMIT_SQL_LENGTH, 1 << 20),
+    (sqlite::SQLITE_LIMIT_SQL_LENGTH, SQL_LEN_MAX as c_int),
     (sqlite::SQLITE_LIMIT_COLUMN, 2000),
     (sqlite::SQLITE_LIMIT_EXPR_DEPTH, 1000),
     (sqlite::SQLITE_LIMIT_PARSER_DEPTH, 2500),
@@ -30,22 +33,29 @@ const LIMITS: [(c_int, c_int); 13] = [
     (sqlite::SQLITE_LIMIT_VDBE_OP, 4 << 20),
     (sqlite::SQLITE_LIMIT_FUNCTION_ARG, 127),
     (sqlite::SQLITE_LIMIT_ATTACHED, 10),
-    // Bytes of a pattern of LIKE or GLOB: the time to match is this, times the bytes of the text. 2 s for the longest.
+    // Bytes of a pattern of LIKE or GLOB. The time to match is proportional to this times the length of the text: 2 s
+    // for the longest.
     (sqlite::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 64),
-    (sqlite::SQLITE_LIMIT_VARIABLE_NUMBER, 32_766),
+    (sqlite::SQLITE_LIMIT_VARIABLE_NUMBER, PARAMETERS_MAX as c_int),
     (sqlite::SQLITE_LIMIT_TRIGGER_DEPTH, 100),
-    // Other threads would work for nobody.
+    // The work of further threads would not be charged to anybody.
     (sqlite::SQLITE_LIMIT_WORKER_THREADS, 0),
 ];
 
-/// How long a call waits for another connection to let go of the database: it tries so often, and sleeps between two tries
-/// for 1 ms, 2 ms, … up to the longest. Together these are 5 s.
+/// The most bytes of the text of one statement.
+pub(crate) const SQL_LEN_MAX: u32 = 1 << 20;
+/// The most bytes of a row, or of another list, as a guest reads it: more than SQLite allows for a row, but a result can
+/// have the same value in many columns.
+const READ_LEN_MAX: usize = 17 << 20;
+
+/// How often a call tries to get a database that another connection has locked. Between two tries it sleeps for 1 ms, 2
+/// ms, … up to the longest pause; together 5 s.
 const BUSY_TRIES: c_int = 212;
 const BUSY_PAUSE_MAX: Duration = Duration::from_millis(25);
-/// After so many instructions of SQLite's machine it is looked whether the work may go on, if it goes round a loop. Not after more, as
-/// one that calls a function may take long; the look is one at the clock, most of the time.
+/// After this many instructions of SQLite's machine, a statement in a loop checks whether it may go on. The number is
+/// small because an instruction that calls a function may take long; most checks only read the clock.
 const STEPS: c_int = 100;
-/// What SQLite says is wrong.
+/// An error that SQLite reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SqlError {
     pub(crate) code: u32,
@@ -60,7 +70,39 @@ impl fmt::Display for SqlError {
 
 impl std::error::Error for SqlError {}
 
-/// What a step of a statement led to.
+/// Why a guest cannot read a part of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    TooLong,
+    Exhausted(Exhausted),
+}
+
+impl fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLong => write!(
+                f,
+                "a row has at most {READ_LEN_MAX} bytes when it is read: read its columns one by one"
+            ),
+            Self::Exhausted(exhausted) => write!(f, "out of memory: {exhausted}"),
+        }
+    }
+}
+
+impl std::error::Error for Unreadable {}
+
+/// What a guest reads of a result.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The row; empty if there is none.
+    Row,
+    /// The value of one column; null if there is no such column.
+    Column(i32),
+    /// The names of all columns.
+    Names,
+}
+
+/// The result of a step of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
     Row,
@@ -70,34 +112,34 @@ pub(crate) enum Step {
 /// An open database.
 pub(crate) struct Connection {
     raw: NonNull<sqlite::sqlite3>,
-    /// Nobody waits for it any more. In a box, as SQLite knows its address.
+    /// Set when nobody waits for the connection any more. In a box, as SQLite has its address.
     stopped: Box<AtomicBool>,
-    /// Whose memory it holds.
+    /// The account that its memory is charged to.
     account: Arc<Account>,
-    /// Where the file is; SQLite asks for it until the connection closes.
+    /// The place of the file, which SQLite uses until the connection closes.
     _place: Option<Place>,
-    /// Descriptors of its files: given back when they are closed.
+    /// The descriptors of its files, given back when they are closed.
     _paid: Portion,
 }
 
-// SAFETY: it is opened with `SQLITE_OPEN_FULLMUTEX`: SQLite itself takes a lock for each call, from whatever thread.
+// SAFETY: it is opened with `SQLITE_OPEN_FULLMUTEX`, so SQLite itself takes a lock for each call, from any thread.
 unsafe impl Send for Connection {}
 // SAFETY: as above.
 unsafe impl Sync for Connection {}
 
 impl Drop for Connection {
-    /// Rolls back what was not committed, which is work on files.
+    /// Rolls back what was not committed, which may work on files.
     fn drop(&mut self) {
         let (_guest, _charged) = (Guest::enter(), self.account.enter());
-        // SAFETY: the connection is open, and this is its end. Statements hold it, so there is none left.
+        // SAFETY: the connection is open, and not used after this. Statements hold it, so there are none left.
         unsafe { sqlite::sqlite3_close(self.raw.as_ptr()) };
     }
 }
 
-/// Takes SQLite into use; an error if something else in this process of the system did so before, in its own way.
+/// Sets SQLite up. Fails if other code in this process of the system has already used SQLite with other settings.
 fn set_up() -> Result<(), SqlError> {
     static SET_UP: OnceLock<bool> = OnceLock::new();
-    // The memory first: nothing can be changed about it later.
+    // Memory first: its settings cannot be changed later.
     let is_ours = *SET_UP.get_or_init(|| {
         let is_ours = memory::install();
         if is_ours {
@@ -112,8 +154,8 @@ fn set_up() -> Result<(), SqlError> {
 }
 
 impl Connection {
-    /// Opens the database in a file, which is made if it is not there; without a place, one in memory. `account` is whose
-    /// memory it takes, `paid` the descriptors.
+    /// Opens the database in a file, which is created if it does not exist; without a place, a database in memory.
+    /// Memory is charged to `account`; `paid` are the descriptors.
     pub(crate) fn open(place: Option<Place>, account: Arc<Account>, paid: Portion) -> Result<Self, SqlError> {
         let connection = Self::open_unconfined(place, account, paid)?;
         match connection.confine() {
@@ -122,7 +164,7 @@ impl Connection {
         }
     }
 
-    /// As [`open`](Self::open), with everything that SQLite allows.
+    /// Like [`open`](Self::open), but allows everything that SQLite does.
     pub(super) fn open_unconfined(
         place: Option<Place>,
         account: Arc<Account>,
@@ -141,7 +183,7 @@ impl Connection {
                 text: "out of memory".into(),
             });
         };
-        // Even if the file cannot be opened, SQLite gives a connection, which knows the error and has to be closed.
+        // SQLite makes a connection even if it cannot open the file; the connection has the error, and must be closed.
         let connection = Self {
             raw,
             stopped: Box::default(),
@@ -155,14 +197,14 @@ impl Connection {
         Ok(connection)
     }
 
-    /// Takes what reaches further than the database from all SQL that follows, and what takes too long; false if there is no
-    /// memory for that.
+    /// Makes the connection deny all SQL from now on that reaches beyond the database or takes too long. False if there
+    /// is no memory for that.
     fn confine(&self) -> bool {
         let _charged = self.account.enter();
-        // What is temporary would be in folders of the host.
+        // Temporary data would be in the host's folders.
         self.execute("PRAGMA temp_store = MEMORY");
         let raw = self.raw.as_ptr();
-        // SAFETY: the connection is open. The authorizer needs nothing, and what the other function is called with lives as
+        // SAFETY: the connection is open. The authorizer needs no data, and the data of the other functions lives as
         // long as the connection; the numbers are those of SQLite's documentation.
         unsafe {
             for (limit, max) in LIMITS {
@@ -177,10 +219,11 @@ impl Connection {
         }
     }
 
-    /// What the last call that failed says.
+    /// The error of the last failed call.
     fn error(&self) -> SqlError {
         let (raw, _charged) = (self.raw.as_ptr(), self.account.enter());
-        // SAFETY: the connection is open; the text is SQLite's, ends with a zero byte, and is copied before the next call.
+        // SAFETY: the connection is open; the text is SQLite's, ends with a zero byte, and is copied before the next
+        // call.
         let (code, text) = unsafe {
             (
                 sqlite::sqlite3_errcode(raw),
@@ -193,32 +236,32 @@ impl Connection {
         }
     }
 
-    /// The same, if the last call failed.
+    /// The error of the last call, if it failed.
     pub(crate) fn last_error(&self) -> Option<SqlError> {
         let fine = [sqlite::SQLITE_OK, sqlite::SQLITE_ROW, sqlite::SQLITE_DONE].map(|code| code as u32);
         Some(self.error()).filter(|error| !fine.contains(&error.code))
     }
 
     /// Runs all statements of a text, and returns SQLite's code.
-    pub(crate) fn execute(&self, sql: &str) -> i32 {
+    pub(crate) fn execute(&self, sql: impl Into<Vec<u8>>) -> i32 {
         let Ok(sql) = CString::new(sql) else {
             return sqlite::SQLITE_ERROR;
         };
         let _charged = self.account.enter();
-        // SAFETY: the connection is open and the text ends with a zero byte; nothing is called for rows.
+        // SAFETY: the connection is open and the text ends with a zero byte; there is no function to call for rows.
         unsafe { sqlite::sqlite3_exec(self.raw.as_ptr(), sql.as_ptr(), None, null_mut(), null_mut()) & 0xff }
     }
 
-    /// The number of rows that the last statement changed.
+    /// The number of rows that the last statement has changed.
     pub(crate) fn changes(&self) -> i32 {
         // SAFETY: the connection is open.
         unsafe { sqlite::sqlite3_changes(self.raw.as_ptr()) }
     }
 
-    /// Ends what the connection is doing on another thread, or is about to do, with an error; for good.
+    /// Makes everything that the connection does on other threads, now or later, end with an error.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::Relaxed);
-        // SAFETY: the connection is open, which is all that this call wants on any thread.
+        // SAFETY: the connection is open, which is the only requirement of this call, on any thread.
         unsafe { sqlite::sqlite3_interrupt(self.raw.as_ptr()) };
     }
 
@@ -227,7 +270,7 @@ impl Connection {
         let len = c_int::try_from(sql.len()).unwrap_or(c_int::MAX);
         let _charged = self.account.enter();
         let mut raw = null_mut();
-        // SAFETY: the connection is open, the text has so many bytes, and `raw` is a place for a pointer.
+        // SAFETY: the connection is open, the text has `len` bytes or more, and `raw` is a place for a pointer.
         let code =
             unsafe { sqlite::sqlite3_prepare_v2(self.raw.as_ptr(), sql.as_ptr().cast(), len, &mut raw, null_mut()) };
         if code != sqlite::SQLITE_OK {
@@ -240,21 +283,28 @@ impl Connection {
             });
         };
         Ok(Statement {
-            raw: Mutex::new(Raw(raw)),
+            raw: Mutex::new(Raw {
+                statement: raw,
+                is_short: true,
+            }),
             connection: self.clone(),
         })
     }
 }
 
-/// Whether a statement is to end that has run for a while.
+/// Whether a statement that has run for a while must end.
 unsafe extern "C" fn is_to_end(stopped: *mut c_void) -> c_int {
-    // SAFETY: it is called with the address that was given to SQLite, of a value that lives as long as the connection and
-    // that is only looked at.
-    let stopped = unsafe { &*stopped.cast::<AtomicBool>() };
-    c_int::from(stopped.load(Ordering::Relaxed) || is_due() && !may_go_on(stopped))
+    // SAFETY: this is called with the address that was given to SQLite, of a value that lives as long as the connection
+    // and is only read.
+    c_int::from(must_end(unsafe { &*stopped.cast::<AtomicBool>() }))
 }
 
-/// Another connection has the database: whether to try again, after a pause.
+/// Whether work on a connection must end. Pauses first if it must.
+fn must_end(stopped: &AtomicBool) -> bool {
+    stopped.load(Ordering::Relaxed) || is_due() && !may_go_on(stopped)
+}
+
+/// Another connection has locked the database: whether to try again, after a pause.
 unsafe extern "C" fn is_busy(stopped: *mut c_void, tries: c_int) -> c_int {
     // SAFETY: as above.
     let stopped = unsafe { &*stopped.cast::<AtomicBool>() };
@@ -266,7 +316,7 @@ unsafe extern "C" fn is_busy(stopped: *mut c_void, tries: c_int) -> c_int {
     1
 }
 
-/// Says what SQL may do: everything but reach other files, load code, and change what the host has set.
+/// Decides what SQL may do: everything except reaching other files, loading code, and changing what the host has set.
 unsafe extern "C" fn authorize(
     _: *mut c_void,
     action: c_int,
@@ -282,8 +332,8 @@ unsafe extern "C" fn authorize(
     let is = |found: Option<&[u8]>, names: &[&str]| {
         found.is_some_and(|found| names.iter().any(|name| found.eq_ignore_ascii_case(name.as_bytes())))
     };
-    // These would set limits of all databases of the host, or how long a thread of it waits. They do nothing, without an
-    // error: programs set how long they wait, and get the host's 5 s.
+    // These pragmas would set limits for all databases of the host, or how long a thread of the host waits. They are
+    // ignored without an error, as programs use them to set their timeouts; the timeout is always 5 s.
     let ignored = ["busy_timeout", "hard_heap_limit", "soft_heap_limit", "threads"];
     if action == sqlite::SQLITE_PRAGMA && is(text(first), &ignored) {
         return sqlite::SQLITE_IGNORE;
@@ -300,14 +350,18 @@ unsafe extern "C" fn authorize(
     if denied { sqlite::SQLITE_DENY } else { sqlite::SQLITE_OK }
 }
 
-struct Raw(NonNull<sqlite::sqlite3_stmt>);
+struct Raw {
+    statement: NonNull<sqlite::sqlite3_stmt>,
+    /// Whether its row is read quickly: it is short, and its texts are UTF-8.
+    is_short: bool,
+}
 
-// SAFETY: statements may be used from any thread, as their connection may.
+// SAFETY: statements may be used from any thread, like their connection.
 unsafe impl Send for Raw {}
 
-/// A prepared statement, with what it returns.
+/// A prepared statement, with its current row.
 pub(crate) struct Statement {
-    /// Locked, because what a row holds is good only until the next step.
+    /// Locked, because the values of a row are valid only until the next step.
     raw: Mutex<Raw>,
     pub(crate) connection: Arc<Connection>,
 }
@@ -315,15 +369,15 @@ pub(crate) struct Statement {
 impl Drop for Statement {
     fn drop(&mut self) {
         let (_guest, _charged) = (Guest::enter(), self.connection.account.enter());
-        // SAFETY: the statement is there, and this is its end.
-        unsafe { sqlite::sqlite3_finalize(self.raw.get_mut().0.as_ptr()) };
+        // SAFETY: the statement exists, and is not used after this.
+        unsafe { sqlite::sqlite3_finalize(self.raw.get_mut().statement.as_ptr()) };
     }
 }
 
 impl Statement {
     fn with<T>(&self, f: impl FnOnce(*mut sqlite::sqlite3_stmt) -> T) -> T {
         let _charged = self.connection.account.enter();
-        f(self.raw.lock().0.as_ptr())
+        f(self.raw.lock().statement.as_ptr())
     }
 
     fn check(&self, code: c_int) -> Result<(), SqlError> {
@@ -333,37 +387,52 @@ impl Statement {
         }
     }
 
-    /// Binds values to parameters.
-    pub(crate) fn bind(&self, values: &[(Key, Value)]) -> Result<(), SqlError> {
+    /// Binds values to parameters. Takes long if there are many with names, each of which SQLite searches for.
+    pub(crate) fn bind<'v>(&self, values: impl Iterator<Item = (Key<'v>, Value<'v>)>) -> Result<(), SqlError> {
         let mut last = 0;
         for (key, value) in values {
+            if must_end(&self.connection.stopped) {
+                return Err(SqlError {
+                    code: sqlite::SQLITE_INTERRUPT as u32,
+                    text: "interrupted".into(),
+                });
+            }
             last = match key {
                 Key::Next => last + 1,
-                Key::Index(index) => c_int::try_from(*index).unwrap_or(c_int::MAX),
+                Key::Index(index) => c_int::try_from(index).unwrap_or(c_int::MAX),
                 Key::Name(name) => self.parameter(name)?,
             };
-            self.check(self.with(|raw| bind(raw, last, value)))?;
+            self.check(self.with(|raw| bind(raw, last, &value)))?;
         }
         Ok(())
     }
 
-    /// The number of the parameter of this name, which may be without its sign.
+    /// The number of the parameter with this name, which may lack its prefix.
     fn parameter(&self, name: &str) -> Result<c_int, SqlError> {
         let index = ["", ":", "@", "$"].into_iter().find_map(|sign| {
-            let name = CString::new(format!("{sign}{name}")).ok()?;
-            // SAFETY: the statement is there and the text ends with a zero byte.
+            // A longer name is in no statement.
+            let name = (name.len() <= SQL_LEN_MAX as usize).then(|| CString::new(format!("{sign}{name}")).ok())??;
+            // SAFETY: the statement exists, and the text ends with a zero byte.
             let index = self.with(|raw| unsafe { sqlite::sqlite3_bind_parameter_index(raw, name.as_ptr()) });
             (index > 0).then_some(index)
         });
         index.ok_or_else(|| SqlError {
             code: sqlite::SQLITE_RANGE as u32,
-            text: format!("the statement has no parameter `{name}`"),
+            text: format!(
+                "the statement has no parameter `{}`",
+                &name[..name.floor_char_boundary(NAME_SHOWN_MAX)]
+            ),
         })
     }
 
     pub(crate) fn step(&self) -> Result<Step, SqlError> {
-        // SAFETY: the statement is there.
-        match self.with(|raw| unsafe { sqlite::sqlite3_step(raw) }) {
+        let _charged = self.connection.account.enter();
+        let mut raw = self.raw.lock();
+        // SAFETY: the statement exists.
+        let code = unsafe { sqlite::sqlite3_step(raw.statement.as_ptr()) };
+        raw.is_short = code != sqlite::SQLITE_ROW || has_short_row(raw.statement.as_ptr());
+        drop(raw);
+        match code {
             sqlite::SQLITE_ROW => Ok(Step::Row),
             sqlite::SQLITE_DONE => Ok(Step::Done),
             _ => Err(self.connection.error()),
@@ -372,43 +441,113 @@ impl Statement {
 
     /// Goes back to before the first row.
     pub(crate) fn reset(&self) -> Result<(), SqlError> {
-        // SAFETY: the statement is there.
+        // SAFETY: the statement exists.
         self.check(self.with(|raw| unsafe { sqlite::sqlite3_reset(raw) }))
     }
 
     pub(crate) fn column_count(&self) -> i32 {
-        // SAFETY: the statement is there.
+        // SAFETY: the statement exists.
         self.with(|raw| unsafe { sqlite::sqlite3_column_count(raw) })
     }
 
-    /// The value of a column of the row; null if there is none.
-    pub(crate) fn column(&self, index: i32) -> Value {
-        self.with(|raw| column(raw, index))
+    /// Whether [`read`](Self::read) is quick.
+    pub(crate) fn is_short(&self) -> bool {
+        self.raw.lock().is_short
     }
 
-    /// The row, empty if there is none.
-    pub(crate) fn row(&self) -> Vec<Value> {
+    /// Encodes a part of the result, for which `paid` pays. Takes long unless the row [is short](Self::is_short).
+    pub(crate) fn read(&self, part: Part, paid: &mut Receipt) -> Result<Vec<u8>, Unreadable> {
         self.with(|raw| {
-            // SAFETY: the statement is there.
+            let columns = match part {
+                // SAFETY: the statement exists.
+                Part::Row => 0..unsafe { sqlite::sqlite3_data_count(raw) },
+                // There is no column with the highest number either.
+                Part::Column(index) => index.min(c_int::MAX - 1)..index.saturating_add(1),
+                // SAFETY: as above.
+                Part::Names => 0..unsafe { sqlite::sqlite3_column_count(raw) },
+            };
+            let is_names = part == Part::Names;
+            let mut len = size_of::<u64>();
+            for index in columns.clone() {
+                len += VALUE_HEAD_LEN
+                    + if is_names {
+                        name_len(raw, index)
+                    } else {
+                        value_len(raw, index)
+                    };
+                if len > READ_LEN_MAX {
+                    return Err(Unreadable::TooLong);
+                }
+            }
+            // Once more for a text that is not UTF-8, which is copied first.
+            paid.grow(2 * len).map_err(Unreadable::Exhausted)?;
+            let mut out = Vec::with_capacity(len);
+            if !matches!(part, Part::Column(_)) {
+                write_count(&mut out, columns.len());
+            }
+            for index in columns {
+                if is_names {
+                    let name = with_name(raw, index, |name| name.to_string_lossy().into_owned());
+                    write_bytes(&mut out, name.unwrap_or_default().as_bytes());
+                } else {
+                    with_column(raw, index, |value| write_value(&mut out, &value));
+                }
+            }
+            Ok(out)
+        })
+    }
+
+    /// The row; empty if there is none.
+    #[cfg(test)]
+    pub(super) fn row(&self) -> Vec<Value<'static>> {
+        self.with(|raw| {
+            // SAFETY: the statement exists.
             let count = unsafe { sqlite::sqlite3_data_count(raw) };
-            (0..count).map(|index| column(raw, index)).collect()
+            let owned = |value: Value<'_>| match value {
+                Value::Null => Value::Null,
+                Value::Blob(bytes) => Value::Blob(bytes.into_owned().into()),
+                Value::Text(text) => Value::Text(text.into_owned().into()),
+                Value::Double(number) => Value::Double(number),
+                Value::Integer(number) => Value::Integer(number),
+            };
+            (0..count).map(|index| with_column(raw, index, owned)).collect()
         })
     }
 
-    /// The name of a column; nothing if there is none.
+    /// The name of a column, if there is such a column.
     pub(crate) fn column_name(&self, index: i32) -> Option<String> {
-        self.with(|raw| {
-            // SAFETY: the statement is there; the name is null or ends with a zero byte, and is copied before the next call.
-            let name = unsafe { sqlite::sqlite3_column_name(raw, index) };
-            // SAFETY: as above.
-            (!name.is_null()).then(|| unsafe { CStr::from_ptr(name) }.to_string_lossy().into_owned())
-        })
+        self.with(|raw| with_name(raw, index, |name| name.to_string_lossy().into_owned()))
     }
+}
+
+/// How much of a name of a guest an error shows, in bytes.
+const NAME_SHOWN_MAX: usize = 255;
+
+/// Calls `f`, which does not use the statement, with the name of a column.
+fn with_name<T>(raw: *mut sqlite::sqlite3_stmt, index: c_int, f: impl FnOnce(&CStr) -> T) -> Option<T> {
+    // SAFETY: the statement exists; SQLite accepts any index.
+    let name = unsafe { sqlite::sqlite3_column_name(raw, index) };
+    // SAFETY: if it is not null, the name ends with a zero byte, and lives until the statement is used again.
+    (!name.is_null()).then(|| f(unsafe { CStr::from_ptr(name) }))
+}
+
+/// The length of the name of a column as a guest reads it.
+fn name_len(raw: *mut sqlite::sqlite3_stmt, index: c_int) -> usize {
+    with_name(raw, index, |name| text_len(name.to_bytes())).unwrap_or_default()
+}
+
+/// The length of a text in which whatever is not UTF-8 is replaced.
+fn text_len(bytes: &[u8]) -> usize {
+    let replaced = char::REPLACEMENT_CHARACTER.len_utf8();
+    let chunks = bytes.utf8_chunks();
+    chunks
+        .map(|chunk| chunk.valid().len() + if chunk.invalid().is_empty() { 0 } else { replaced })
+        .sum()
 }
 
 fn bind(raw: *mut sqlite::sqlite3_stmt, index: c_int, value: &Value) -> c_int {
     let blob = |bytes: &[u8]| (bytes.as_ptr().cast::<c_void>(), bytes.len() as u64);
-    // SAFETY: the statement is there, the bytes are as many as is said, and SQLite copies them.
+    // SAFETY: the statement exists, the bytes are as many as the length says, and SQLite copies them.
     unsafe {
         match value {
             Value::Null => sqlite::sqlite3_bind_null(raw, index),
@@ -427,26 +566,58 @@ fn bind(raw: *mut sqlite::sqlite3_stmt, index: c_int, value: &Value) -> c_int {
     }
 }
 
-fn column(raw: *mut sqlite::sqlite3_stmt, index: c_int) -> Value {
-    // SAFETY: the statement is there. SQLite takes any index; the bytes that it gives are as many as it says, and are
-    // copied before the next call.
+/// The bytes of a text or blob of the row; none for all other values. Converts a text of another encoding.
+fn bytes_of(raw: &*mut sqlite::sqlite3_stmt, index: c_int) -> &[u8] {
+    // SAFETY: the statement exists. SQLite accepts any index; the bytes that it returns are as many as it says, and stay
+    // until the statement is used for something else than its row.
     unsafe {
-        let bytes = |at: *const u8| {
-            let len = usize::try_from(sqlite::sqlite3_column_bytes(raw, index)).unwrap_or(0);
-            if at.is_null() {
-                return Vec::new();
-            }
-            std::slice::from_raw_parts(at, len).to_vec()
+        let at: *const u8 = match sqlite::sqlite3_column_type(*raw, index) {
+            sqlite::SQLITE_TEXT => sqlite::sqlite3_column_text(*raw, index),
+            sqlite::SQLITE_BLOB => sqlite::sqlite3_column_blob(*raw, index).cast(),
+            // To ask for the bytes of a number would make a text of it.
+            _ => return &[],
         };
-        match sqlite::sqlite3_column_type(raw, index) {
-            sqlite::SQLITE_INTEGER => Value::Integer(sqlite::sqlite3_column_int64(raw, index)),
-            sqlite::SQLITE_FLOAT => Value::Double(sqlite::sqlite3_column_double(raw, index)),
-            sqlite::SQLITE_TEXT => {
-                let text = bytes(sqlite::sqlite3_column_text(raw, index));
-                Value::Text(String::from_utf8_lossy(&text).into_owned())
-            }
-            sqlite::SQLITE_BLOB => Value::Blob(bytes(sqlite::sqlite3_column_blob(raw, index).cast())),
-            _ => Value::Null,
+        let len = usize::try_from(sqlite::sqlite3_column_bytes(*raw, index)).unwrap_or(0);
+        if at.is_null() {
+            &[]
+        } else {
+            std::slice::from_raw_parts(at, len)
         }
     }
+}
+
+/// The length of a value as a guest reads it, without its head.
+fn value_len(raw: *mut sqlite::sqlite3_stmt, index: c_int) -> usize {
+    // SAFETY: the statement exists. SQLite accepts any index.
+    let ty = unsafe { sqlite::sqlite3_column_type(raw, index) };
+    let bytes = bytes_of(&raw, index);
+    if ty == sqlite::SQLITE_TEXT {
+        text_len(bytes)
+    } else {
+        bytes.len()
+    }
+}
+
+/// Whether the row is as short as a piece of a long call. A row that is has been converted to UTF-8 by this.
+fn has_short_row(raw: *mut sqlite::sqlite3_stmt) -> bool {
+    // SAFETY: the statement exists.
+    let count = unsafe { sqlite::sqlite3_data_count(raw) };
+    let mut lengths = (0..count).map(|index| bytes_of(&raw, index).len());
+    let within = |sum: usize, len: usize| Some(sum + len).filter(|sum| *sum <= pieces::PIECE);
+    lengths.try_fold(0, within).is_some()
+}
+
+/// Calls `f`, which does not use the statement, with the value of a column of the row; null if there is none.
+fn with_column<T>(raw: *mut sqlite::sqlite3_stmt, index: c_int, f: impl FnOnce(Value<'_>) -> T) -> T {
+    // SAFETY: the statement exists. SQLite accepts any index.
+    let ty = unsafe { sqlite::sqlite3_column_type(raw, index) };
+    f(match ty {
+        // SAFETY: as above.
+        sqlite::SQLITE_INTEGER => Value::Integer(unsafe { sqlite::sqlite3_column_int64(raw, index) }),
+        // SAFETY: as above.
+        sqlite::SQLITE_FLOAT => Value::Double(unsafe { sqlite::sqlite3_column_double(raw, index) }),
+        sqlite::SQLITE_TEXT => Value::Text(String::from_utf8_lossy(bytes_of(&raw, index))),
+        sqlite::SQLITE_BLOB => Value::Blob(bytes_of(&raw, index).into()),
+        _ => Value::Null,
+    })
 }

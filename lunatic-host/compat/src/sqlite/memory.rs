@@ -1,14 +1,15 @@
-//! The memory of SQLite: each piece of it is held by the process for which it was allocated.
+//! The memory of SQLite: each allocation is charged to the process for which it was made.
 //!
-//! SQLite's own limit counts for all guests together, so one of them could use it up. Here SQLite gets its memory from
-//! functions that charge the account of the process that a thread works for: [`Account::enter`] says which. What is
-//! allocated while a thread works for nobody is nobody's.
+//! SQLite's own limit applies to all guests together, so one of them could use it up. Here SQLite gets its memory from
+//! functions that charge the account of the process for which the thread works: [`Account::enter`] sets it. Allocations
+//! of a thread that works for nobody are charged to nobody.
 //!
-//! An account is charged to the budget of its process, as linear memory is, and to the [shares](lunatic_kernel::shares) of
-//! all that guests may hold, [`MEMORY_MAX`], in units of [`UNIT`] bytes. If one of them refuses, SQLite is out of memory: the
-//! statement fails, and nothing else.
+//! An account is charged to the budget of its process, as linear memory is, and to the [shares](lunatic_kernel::shares)
+//! of everything that guests may hold, [`MEMORY_MAX`], in units of [`UNIT`] bytes. If either refuses, SQLite is out of
+//! memory: the statement fails, and nothing else.
 //!
-//! In front of each piece stands whose it is, because SQLite may free it later, on a thread that works for another.
+//! A head in front of each allocation names its account, because SQLite may free it later, on a thread that works for
+//! another process.
 
 use std::cell::Cell;
 use std::ffi::{c_int, c_void};
@@ -23,13 +24,13 @@ use parking_lot::Mutex;
 
 use super::pace::is_spent;
 
-/// What SQLite may hold of the machine's memory for all guests together, in bytes.
+/// How much of the machine's memory SQLite may hold for all guests together, in bytes.
 pub(super) const MEMORY_MAX: u64 = 1 << 30;
 
-/// Accounts are charged in pieces of so many bytes.
+/// The unit in which accounts are charged, in bytes.
 const UNIT: u64 = 64 << 10;
 
-/// In units. Locked after an account, if both are.
+/// In units. If both this and an account are locked, the account is locked first.
 static SHARES: LazyLock<Mutex<Shares>> = LazyLock::new(|| Mutex::new(Shares::new(MEMORY_MAX / UNIT)));
 
 /// What SQLite holds for one process.
@@ -43,7 +44,7 @@ pub(crate) struct Account {
 #[derive(Debug, Default)]
 struct Held {
     bytes: u64,
-    /// Charged for, never fewer than the bytes need.
+    /// The units that are charged; never fewer than the bytes need.
     units: u64,
 }
 
@@ -56,7 +57,7 @@ impl Account {
         })
     }
 
-    /// While what is returned lives, SQLite's memory for this thread is charged here.
+    /// While the result lives, SQLite's memory for this thread is charged to this account.
     pub(super) fn enter(&self) -> Charged<'_> {
         Charged {
             former: CURRENT.replace(self),
@@ -64,7 +65,7 @@ impl Account {
         }
     }
 
-    /// Takes so many bytes; false if the process may not have them.
+    /// Charges bytes. False if the process may not have them.
     fn take(&self, bytes: u64) -> bool {
         let mut held = self.held.lock();
         let missing = (held.bytes + bytes).div_ceil(UNIT).saturating_sub(held.units);
@@ -92,7 +93,7 @@ impl Account {
         let mut held = self.held.lock();
         held.bytes -= bytes;
         let needed = held.bytes.div_ceil(UNIT);
-        // One more is kept, or who goes up and down at the edge of a unit would charge each time.
+        // Keeps one more unit: otherwise, alternating around the edge of a unit would charge each time.
         let kept = if needed == 0 { 0 } else { needed + 1 };
         let surplus = held.units.saturating_sub(kept);
         if surplus > 0 {
@@ -106,11 +107,11 @@ impl Account {
 }
 
 thread_local!(
-    /// The account that this thread works for; null if it works for nobody.
+    /// The account for which this thread works; null if it works for nobody.
     static CURRENT: Cell<*const Account> = const { Cell::new(null()) }
 );
 
-/// See [`Account::enter`].
+/// The result of [`Account::enter`].
 pub(super) struct Charged<'a> {
     former: *const Account,
     account: PhantomData<&'a Account>,
@@ -122,32 +123,32 @@ impl Drop for Charged<'_> {
     }
 }
 
-/// What stands in front of each piece of memory.
+/// The head in front of each allocation.
 #[repr(C, align(16))]
 struct Head {
-    /// Whose it is, or null; one of the account's references belongs to the piece.
+    /// The account that it is charged to, or null. The allocation owns one of the account's references.
     account: *const Account,
-    /// The bytes behind the head.
+    /// The number of bytes after the head.
     size: usize,
 }
 
 const HEAD: usize = size_of::<Head>();
 
-/// The head of a piece.
+/// The head of an allocation.
 ///
 /// # Safety
 ///
 /// `piece` was returned by [`allocate`] or [`reallocate`], and has not been freed.
 unsafe fn head(piece: *mut c_void) -> *mut Head {
-    // SAFETY: there is a head in front of each piece, as the caller promises that this is one.
+    // SAFETY: there is a head in front of each allocation, and the caller promises that this is one.
     unsafe { piece.byte_sub(HEAD) }.cast()
 }
 
-/// A piece of so many bytes is asked for by what takes long: a function of long texts. Nothing interrupts it, and this is its only look
-/// at the clock. What rolls changes back needs none that large.
+/// From this size on, an allocation checks the budget. So large a piece is requested by what may take long, such as a
+/// function of long texts: nothing interrupts it, and this is its only check. A rollback needs no piece this large.
 const LARGE: usize = 256 << 10;
 
-/// How many bytes a piece with its head has, and whether the account may have so many more than `before`.
+/// The size of an allocation, without and with its head; `None` if the account may not have what exceeds `before`.
 fn admit(account: Option<&Account>, before: usize, size: c_int) -> Option<(usize, usize)> {
     let size = usize::try_from(size).ok()?;
     if size >= LARGE && is_spent() {
@@ -161,7 +162,7 @@ fn admit(account: Option<&Account>, before: usize, size: c_int) -> Option<(usize
 
 unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
     let account = CURRENT.get();
-    // SAFETY: what this thread works for lives as long as it does so: `Charged` borrows it.
+    // SAFETY: an account lives as long as a thread works for it, as `Charged` borrows it.
     let lent = unsafe { account.as_ref() };
     if lent.is_some_and(|account| !account.take(HEAD as u64)) {
         return null_mut();
@@ -171,17 +172,18 @@ unsafe extern "C" fn allocate(size: c_int) -> *mut c_void {
         give_back(HEAD);
         return null_mut();
     };
-    // SAFETY: any size may be asked for.
+    // SAFETY: any size may be requested.
     let head: *mut Head = unsafe { libc::malloc(len) }.cast();
     if head.is_null() {
         give_back(len);
         return null_mut();
     }
     if !account.is_null() {
-        // SAFETY: accounts are made in an `Arc` and nowhere else, and it lives, as above.
+        // SAFETY: accounts are made only in an `Arc`, and this one lives, as above.
         unsafe { Arc::increment_strong_count(account) };
     }
-    // SAFETY: it is there and has room for the head; `malloc` aligns to 16 bytes. What lies behind it is inside, too.
+    // SAFETY: the memory exists and has room for the head, as `malloc` aligns to 16 bytes. What follows the head is
+    // also within it.
     unsafe {
         head.write(Head { account, size });
         head.add(1).cast()
@@ -192,7 +194,7 @@ unsafe extern "C" fn free(piece: *mut c_void) {
     if piece.is_null() {
         return;
     }
-    // SAFETY: SQLite frees what it was given, once; the reference of the piece is given back with it.
+    // SAFETY: SQLite frees each allocation once; the allocation's reference to the account is given back with it.
     unsafe {
         let Head { account, size } = head(piece).read();
         libc::free(head(piece).cast());
@@ -204,7 +206,7 @@ unsafe extern "C" fn free(piece: *mut c_void) {
 }
 
 unsafe extern "C" fn reallocate(piece: *mut c_void, size: c_int) -> *mut c_void {
-    // SAFETY: SQLite passes what it was given; its account lives as long as the piece, which has a reference of it.
+    // SAFETY: SQLite passes an allocation; its account lives at least as long, as the allocation owns a reference.
     unsafe {
         let Head { account, size: before } = head(piece).read();
         let account = account.as_ref();
@@ -232,7 +234,7 @@ unsafe extern "C" fn size_of_piece(piece: *mut c_void) -> c_int {
     if piece.is_null() {
         return 0;
     }
-    // SAFETY: SQLite passes what it was given.
+    // SAFETY: SQLite passes an allocation.
     let size = unsafe { (*head(piece)).size };
     c_int::try_from(size).expect("it was a `c_int`")
 }
@@ -247,7 +249,7 @@ unsafe extern "C" fn begin(_: *mut c_void) -> c_int {
 
 unsafe extern "C" fn end(_: *mut c_void) {}
 
-/// Makes SQLite take its memory from here; false if it is in use already, so that it cannot.
+/// Makes SQLite allocate its memory here. False if SQLite is already in use, so that it cannot.
 pub(super) fn install() -> bool {
     let methods = sqlite::sqlite3_mem_methods {
         xMalloc: Some(allocate),
@@ -260,7 +262,7 @@ pub(super) fn install() -> bool {
         pAppData: null_mut(),
     };
     let methods = std::ptr::from_ref(&methods);
-    // SQLite's own statistics take one lock for each piece: threads that allocate all the time would keep others from it.
+    // SQLite's own statistics take one lock for each allocation: threads that allocate all the time would block others.
     // SAFETY: SQLite copies the structure and the number, and refuses if it was initialised before.
     unsafe {
         sqlite::sqlite3_config(sqlite::SQLITE_CONFIG_MALLOC, methods) == sqlite::SQLITE_OK

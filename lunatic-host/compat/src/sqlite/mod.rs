@@ -1,18 +1,18 @@
 //! SQLite for guests: databases in the folders of a process, or in memory.
 //!
-//! A call may take as long as the guest's SQL wants it to, so it runs on the pool for blocking work. It is charged to the budget
-//! of the process as it goes, and interrupted when that is spent or the process is killed. What SQL can reach is what the
-//! process can:
+//! A call may take as long as the guest's SQL makes it take, so it runs on the pool for blocking work. It is charged to
+//! the budget of the process as it runs, and interrupted when that is spent or the process is killed. SQL can reach
+//! only what the process can:
 //!
-//! - [`files`] opens databases and what belongs to them, such as journals, within the folders of the process, whatever
-//!   links lie there. No other file can be opened by SQLite at all.
+//! - [`files`] opens databases and their files, such as journals, within the folders of the process, regardless of
+//!   links there. SQLite can open no other files.
 //! - [`library`] denies what would reach further: other databases by `ATTACH`, extensions, folders for temporary files,
 //!   limits of the host.
-//! - [`functions`] are in place of those of SQLite's that take too long.
-//! - [`memory`] charges what SQLite allocates to the process, and [`pace`] what it computes.
+//! - [`functions`] replaces functions of SQLite that take too long.
+//! - [`memory`] charges the process for SQLite's memory, and [`pace`] for its CPU time.
 //!
-//! [`CALLS_MAX`] calls run at once. These, and all memory, are [shared](lunatic_kernel::shares): a system or a budget has at
-//! most as much as it leaves to others.
+//! At most [`CALLS_MAX`] calls run at a time. Calls and memory are [shared](lunatic_kernel::shares): a system or a
+//! budget has at most as much as it leaves to others.
 
 mod files;
 mod functions;
@@ -29,11 +29,11 @@ use lunatic_kernel::permits::Permits;
 use lunatic_kernel::shares::Group;
 
 pub(crate) use self::files::Place;
-pub(crate) use self::library::{Connection, Statement, Step};
+pub(crate) use self::library::{Connection, Part, SQL_LEN_MAX, Statement, Step};
 use self::memory::Account;
 use crate::resources::Resources;
 
-/// So many calls run at once; the pool has threads for others, too.
+/// How many calls run at a time; the pool has threads for other work, too.
 const CALLS_MAX: usize = 64;
 
 static CALLS: LazyLock<Arc<Permits>> = LazyLock::new(|| Permits::new(CALLS_MAX));
@@ -46,7 +46,7 @@ pub(crate) struct Databases {
     owner: Option<Owner>,
 }
 
-/// Who has databases.
+/// The process that has databases.
 #[derive(Clone)]
 struct Owner {
     group: Arc<Group>,
@@ -54,7 +54,7 @@ struct Owner {
 }
 
 impl Databases {
-    /// Whose memory the databases of `process` take, which has these.
+    /// The account for the memory of these databases, which belong to `process`.
     pub(crate) fn account(&mut self, process: &Process) -> Arc<Account> {
         let rights = process.local.rights();
         let owner = self.owner.get_or_insert_with(|| Owner {
@@ -66,7 +66,7 @@ impl Databases {
 }
 
 impl Drop for Databases {
-    /// Closing rolls back what was not committed, which is work on files.
+    /// Closes the databases on the pool, as this rolls back what was not committed, which may work on files.
     fn drop(&mut self) {
         let Some(owner) = self.owner.take() else { return };
         let all = (
@@ -86,13 +86,13 @@ impl Drop for Databases {
                 let _permit = permit;
                 drop(all);
             });
-            // If it panicked, nobody is left to be told.
+            // If it panicked, there is nobody left to notify.
             let _ = closing.await;
         });
     }
 }
 
-/// Ends what a connection is doing if its process does not wait for it any more.
+/// Stops a connection if its process no longer waits for it.
 struct Interrupt(Option<Arc<Connection>>);
 
 impl Drop for Interrupt {
@@ -103,7 +103,7 @@ impl Drop for Interrupt {
     }
 }
 
-/// Runs `work` on the pool, for a process that waits for it. `connection` is what it works on.
+/// Runs `work` on the pool, for a process that waits for it. `connection` is the connection that it uses.
 pub(crate) async fn run<T: Send + 'static>(
     kernel: &Arc<Kernel>,
     process: &Arc<Process>,
@@ -113,7 +113,7 @@ pub(crate) async fn run<T: Send + 'static>(
     let permit = CALLS.acquire(&process.local.rights().group).await;
     let mut interrupt = Interrupt(connection);
     let done = spawn_metered(kernel, process, move |meter| {
-        // Held by the work: it goes on for a moment when its process was killed.
+        // Held by the work, which goes on for a moment after its process was killed.
         let _permit = permit;
         let _guest = files::Guest::enter();
         pace::metered(meter, work)

@@ -1,8 +1,8 @@
-//! How long a thread computes for a guest: whether it may go on, and when it has to pause.
+//! How long a thread computes for a guest: whether it may go on, and when it must pause.
 //!
-//! What it computes is charged to a [`Meter`]. Where more queries compute than there are cores, each pauses between two
-//! [slices](SLICE), for as long as it takes the others to have theirs. So all of them together take no more than the cores,
-//! a worker or a short query need not wait behind them, and short ones never pause.
+//! Its CPU time is charged to a [`Meter`]. If more queries compute than there are cores, each pauses between two
+//! [slices](SLICE), for as long as the others need for theirs. So all of them together use no more than the cores, a
+//! worker or a short query need not wait for them, and short queries never pause.
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroU32;
@@ -14,10 +14,10 @@ use lunatic_host::extension::Meter;
 
 /// How long a query computes before it pauses, if others compute, too.
 const SLICE: Duration = Duration::from_millis(10);
-/// How long a thread sleeps before it looks whether its work was stopped.
+/// How long a thread sleeps before it checks whether its work was stopped.
 const PAUSE_MAX: Duration = Duration::from_millis(10);
 
-/// Threads that work for a guest.
+/// The number of threads that work for a guest.
 static RUNNING: AtomicU32 = AtomicU32::new(0);
 
 static CORES: LazyLock<NonZeroU32> = LazyLock::new(|| {
@@ -32,19 +32,19 @@ thread_local!(
     static WORK: RefCell<Option<Work>> = const { RefCell::new(None) }
 );
 
-/// What a thread does for a guest.
+/// The work of a thread for a guest.
 struct Work {
     meter: Meter,
-    /// What it had computed when it last paused.
+    /// The CPU time at its last pause.
     paused: Cell<Duration>,
-    /// When it was last asked whether a look is due, and one was.
+    /// When [`is_due`] last said that a check is due.
     looked: Cell<Instant>,
 }
 
-/// Between two looks at what the work of a thread has computed.
+/// The interval between two checks of a thread's CPU time.
 const LOOK: Duration = Duration::from_millis(1);
 
-/// Whether it is time to ask [`may_go_on`], which costs a system call: a millisecond after the last time.
+/// Whether it is time to call [`may_go_on`], which costs a system call: a millisecond after the last time.
 pub(super) fn is_due() -> bool {
     WORK.with_borrow(|work| {
         let Some(work) = work else { return true };
@@ -57,7 +57,7 @@ pub(super) fn is_due() -> bool {
     })
 }
 
-/// Whether the budget of the work of this thread is used up; false if it does none.
+/// Whether the budget of this thread's work is used up; false if the thread works for nobody.
 pub(super) fn is_spent() -> bool {
     let is_spent = |work: &RefCell<Option<Work>>| {
         let work = work.try_borrow();
@@ -66,9 +66,9 @@ pub(super) fn is_spent() -> bool {
     WORK.try_with(is_spent).unwrap_or(false)
 }
 
-/// Does work that is charged to a meter.
+/// Runs work that is charged to a meter.
 pub(super) fn metered<T>(meter: Meter, work: impl FnOnce() -> T) -> T {
-    /// Ends it even if the work panics.
+    /// Ends the work even if it panics.
     struct Done;
     impl Drop for Done {
         fn drop(&mut self) {
@@ -86,7 +86,7 @@ pub(super) fn metered<T>(meter: Meter, work: impl FnOnce() -> T) -> T {
     work()
 }
 
-/// Whether the work of this thread is to go on; to be asked often. Pauses first, if it has to.
+/// Whether the work of this thread may go on. Pauses first if it must. Must be called often.
 pub(super) fn may_go_on(stopped: &AtomicBool) -> bool {
     let is_stopped = || stopped.load(Ordering::Relaxed);
     WORK.with_borrow(|work| {
@@ -108,7 +108,7 @@ pub(super) fn may_go_on(stopped: &AtomicBool) -> bool {
 }
 
 impl Work {
-    /// How long others are to compute now.
+    /// How long this work must pause to let others compute.
     fn pause(&self) -> Duration {
         let computed = self.meter.computed();
         if computed.saturating_sub(self.paused.get()) < SLICE {
@@ -119,7 +119,7 @@ impl Work {
     }
 }
 
-/// How long one of so many pauses after a slice.
+/// How long each of `running` queries pauses after a slice.
 fn pause(running: u32, cores: NonZeroU32) -> Duration {
     (SLICE * running / cores.get()).saturating_sub(SLICE)
 }

@@ -1,100 +1,139 @@
-//! How values, keys, rows and errors look in the memory of a guest: numbers in little endian, lengths of 8 bytes, variants
-//! by numbers of 4 bytes.
+//! How values, keys, rows and errors are encoded in a guest's memory: little-endian numbers, lengths of 8 bytes, and
+//! variants as numbers of 4 bytes.
 
+use std::borrow::Cow;
 use std::fmt;
+
+/// The most parameters of a statement.
+pub(crate) const PARAMETERS_MAX: u64 = 32_766;
 
 /// A value of SQLite.
 #[derive(Debug, Clone, PartialEq)]
-pub(crate) enum Value {
+pub(crate) enum Value<'a> {
     Null,
-    Blob(Vec<u8>),
-    Text(String),
+    Blob(Cow<'a, [u8]>),
+    Text(Cow<'a, str>),
     Double(f64),
     Integer(i64),
 }
 
-/// Which parameter of a statement a value is for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Key {
-    /// The one after the last.
-    Next,
-    /// Counted from 1.
-    Index(u64),
-    /// With or without the sign that names begin with.
-    Name(String),
-}
-
-/// These are no bound values.
+/// The parameter of a statement that a value is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Malformed;
+pub(crate) enum Key<'a> {
+    /// The parameter after the last one.
+    Next,
+    /// The index of a parameter, from 1.
+    Index(u64),
+    /// The name of a parameter, with or without its prefix.
+    Name(&'a str),
+}
 
-impl fmt::Display for Malformed {
+/// Why bytes are no values to bind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BadBindings {
+    Malformed,
+    TooMany(u64),
+}
+
+use BadBindings::Malformed;
+
+impl fmt::Display for BadBindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the values to bind are not written as bincode 1 writes them")
+        match self {
+            Malformed => write!(f, "the values to bind are not written as bincode 1 writes them"),
+            Self::TooMany(count) => write!(
+                f,
+                "a statement has at most {PARAMETERS_MAX} parameters, and {count} values are to be bound"
+            ),
+        }
     }
 }
 
-impl std::error::Error for Malformed {}
+impl std::error::Error for BadBindings {}
 
-/// Reads a list of pairs of key and value, with nothing behind it.
-pub(crate) fn read_bindings(bytes: &[u8]) -> Result<Vec<(Key, Value)>, Malformed> {
-    let mut reader = Reader(bytes);
-    let count = reader.u64()?;
-    let mut bindings = Vec::new();
-    for _ in 0..count {
-        let key = match reader.u32()? {
-            0 => Key::Next,
-            1 => Key::Index(reader.u64()?),
-            2 => Key::Name(reader.text()?),
-            _ => return Err(Malformed),
-        };
-        let value = match reader.u32()? {
-            0 => Value::Null,
-            1 => Value::Blob(reader.bytes()?.to_vec()),
-            2 => Value::Text(reader.text()?),
-            3 => Value::Double(f64::from_bits(reader.u64()?)),
-            4 => Value::Integer(i64::from(reader.u32()?.cast_signed())),
-            5 => Value::Integer(reader.u64()?.cast_signed()),
-            _ => return Err(Malformed),
-        };
-        bindings.push((key, value));
+/// A list of pairs of key and value, which are decoded one by one: all of them together can take up seven times as much
+/// as their bytes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bindings<'a>(Reader<'a>);
+
+impl<'a> Bindings<'a> {
+    /// The list that these bytes encode, with nothing after it.
+    pub(crate) fn read(bytes: &'a [u8]) -> Result<Self, BadBindings> {
+        let mut reader = Reader(bytes);
+        let count = reader.u64()?;
+        if count > PARAMETERS_MAX {
+            return Err(BadBindings::TooMany(count));
+        }
+        let bindings = Self(reader);
+        for _ in 0..count {
+            reader.binding()?;
+        }
+        if reader.0.is_empty() {
+            Ok(bindings)
+        } else {
+            Err(Malformed)
+        }
     }
-    if reader.0.is_empty() {
-        Ok(bindings)
-    } else {
-        Err(Malformed)
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = (Key<'a>, Value<'a>)> {
+        let mut reader = self.0;
+        // All of them have been read before, and nothing follows them.
+        std::iter::from_fn(move || reader.binding().ok())
     }
 }
 
+#[derive(Debug, Clone, Copy)]
 struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Malformed> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], BadBindings> {
         let (taken, rest) = self.0.split_at_checked(len).ok_or(Malformed)?;
         self.0 = rest;
         Ok(taken)
     }
 
-    fn u32(&mut self) -> Result<u32, Malformed> {
+    fn u32(&mut self) -> Result<u32, BadBindings> {
         Ok(u32::from_le_bytes(self.take(4)?.try_into().expect("four bytes")))
     }
 
-    fn u64(&mut self) -> Result<u64, Malformed> {
+    fn u64(&mut self) -> Result<u64, BadBindings> {
         Ok(u64::from_le_bytes(self.take(8)?.try_into().expect("eight bytes")))
     }
 
-    fn bytes(&mut self) -> Result<&'a [u8], Malformed> {
+    fn bytes(&mut self) -> Result<&'a [u8], BadBindings> {
         let len = usize::try_from(self.u64()?).map_err(|_| Malformed)?;
         self.take(len)
     }
 
-    fn text(&mut self) -> Result<String, Malformed> {
-        String::from_utf8(self.bytes()?.to_vec()).map_err(|_| Malformed)
+    fn text(&mut self) -> Result<&'a str, BadBindings> {
+        std::str::from_utf8(self.bytes()?).map_err(|_| Malformed)
+    }
+
+    fn binding(&mut self) -> Result<(Key<'a>, Value<'a>), BadBindings> {
+        let key = match self.u32()? {
+            0 => Key::Next,
+            1 => Key::Index(self.u64()?),
+            2 => Key::Name(self.text()?),
+            _ => return Err(Malformed),
+        };
+        let value = match self.u32()? {
+            0 => Value::Null,
+            1 => Value::Blob(self.bytes()?.into()),
+            2 => Value::Text(self.text()?.into()),
+            3 => Value::Double(f64::from_bits(self.u64()?)),
+            4 => Value::Integer(i64::from(self.u32()?.cast_signed())),
+            5 => Value::Integer(self.u64()?.cast_signed()),
+            _ => return Err(Malformed),
+        };
+        Ok((key, value))
     }
 }
 
+/// The bytes of a value in addition to its contents: the variant, and a length or a number.
+pub(crate) const VALUE_HEAD_LEN: usize = 12;
+
 /// Appends a value.
-pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
+pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value<'_>) {
     let mut variant = |number: u32| out.extend(number.to_le_bytes());
     match value {
         Value::Null => variant(0),
@@ -117,23 +156,12 @@ pub(crate) fn write_value(out: &mut Vec<u8>, value: &Value) {
     }
 }
 
-/// A row.
-pub(crate) fn row(values: &[Value]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend((values.len() as u64).to_le_bytes());
-    values.iter().for_each(|value| write_value(&mut out, value));
-    out
+/// Appends the number of the elements of a list, which follow.
+pub(crate) fn write_count(out: &mut Vec<u8>, count: usize) {
+    out.extend((count as u64).to_le_bytes());
 }
 
-/// A list of texts.
-pub(crate) fn texts(texts: &[String]) -> Vec<u8> {
-    let mut out = Vec::new();
-    out.extend((texts.len() as u64).to_le_bytes());
-    texts.iter().for_each(|text| write_bytes(&mut out, text.as_bytes()));
-    out
-}
-
-/// An error: its code and what SQLite says about it.
+/// Encodes an error: its code and SQLite's message.
 pub(crate) fn error(code: u32, text: &str) -> Vec<u8> {
     let mut out = vec![1];
     out.extend(code.to_le_bytes());
@@ -142,8 +170,9 @@ pub(crate) fn error(code: u32, text: &str) -> Vec<u8> {
     out
 }
 
-fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend((bytes.len() as u64).to_le_bytes());
+/// Appends bytes or a text, with their number.
+pub(crate) fn write_bytes(out: &mut Vec<u8>, bytes: &[u8]) {
+    write_count(out, bytes.len());
     out.extend(bytes);
 }
 
@@ -152,6 +181,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    fn read(bytes: &[u8]) -> Result<Vec<(Key<'_>, Value<'_>)>, BadBindings> {
+        Ok(Bindings::read(bytes)?.iter().collect())
+    }
 
     #[test]
     fn bindings_are_read_as_bincode_writes_them() {
@@ -163,19 +196,22 @@ mod tests {
         bytes.extend([0, 0, 0, 0, 0, 0, 0, 0]);
         let expected = vec![
             (Key::Index(2), Value::Integer(-1)),
-            (Key::Name("n".into()), Value::Text("hi".into())),
+            (Key::Name("n"), Value::Text("hi".into())),
             (Key::Next, Value::Null),
         ];
-        assert_eq!(read_bindings(&bytes), Ok(expected));
+        assert_eq!(read(&bytes), Ok(expected));
         for len in 0..bytes.len() {
-            assert_eq!(read_bindings(&bytes[..len]), Err(Malformed), "{len}");
+            assert_eq!(read(&bytes[..len]), Err(Malformed), "{len}");
         }
+        // More than a statement has parameters; without reading any.
+        assert_eq!(read(&32_767_u64.to_le_bytes()), Err(BadBindings::TooMany(32_767)));
+        assert_eq!(read(&32_766_u64.to_le_bytes()), Err(Malformed));
     }
 
     proptest! {
         #[test]
         fn nothing_that_a_guest_writes_harms(bytes in prop::collection::vec(0..4_u8, 0..100)) {
-            let _ = read_bindings(&bytes);
+            let _ = read(&bytes);
         }
     }
 }

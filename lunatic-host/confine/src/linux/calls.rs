@@ -1,7 +1,7 @@
-//! seccomp: which system calls can be made.
+//! seccomp: which system calls are available.
 //!
-//! Whether a call is allowed depends on its number alone where speed matters: the kernel keeps the answer (since Linux 5.11), and
-//! an allowed call costs nothing more.
+//! Where speed matters, the number of a call alone decides whether it is allowed: the kernel caches the decision (since
+//! Linux 5.11), and an allowed call has no additional cost.
 
 use std::collections::BTreeMap;
 use std::env::consts::ARCH;
@@ -12,8 +12,8 @@ use seccompiler::{
     apply_filter,
 };
 
-/// What no host needs: other processes' memory, the machine itself, mounts and namespaces, the kernel's programs and keys, and
-/// interfaces with many bugs in the past.
+/// System calls that no host needs: for other processes' memory, the machine itself, mounts and namespaces, kernel
+/// programs and keys, and interfaces with many bugs in the past.
 const DENIED: &[i64] = &[
     libc::SYS_acct,
     libc::SYS_add_key,
@@ -66,7 +66,7 @@ const DENIED: &[i64] = &[
     libc::SYS_vhangup,
 ];
 
-/// What a thread needs that computes, reads and writes what is open, and ends.
+/// The system calls of a thread that computes, reads and writes what is open, and exits.
 const COMPUTING: &[i64] = &[
     libc::SYS_brk,
     libc::SYS_clock_gettime,
@@ -93,21 +93,23 @@ const COMPUTING: &[i64] = &[
     libc::SYS_writev,
 ];
 
-/// Has the system calls fail that no host needs, with `EPERM`; false if the system cannot do so, or only at a price.
+/// Makes system calls that no host needs fail with `EPERM`; false if the operating system cannot do this, or only at a
+/// cost.
 pub(crate) fn deny() -> bool {
     let mut rules: BTreeMap<_, _> = DENIED.iter().map(|call| (*call, Vec::new())).collect();
     let Some(to_others) = rule(0, SeccompCmpOp::Ne, u64::from(PIDFD_SELF_THREAD_GROUP.cast_unsigned())) else {
         return false;
     };
-    // Advice about the memory of others. Frozen processes give their own pages back by this call, many at once.
+    // Advice about the memory of others. Frozen processes give back their own pages with this call, many at a time.
     rules.insert(libc::SYS_process_madvise, to_others);
     is_free() && apply(rules, SeccompAction::Allow, SeccompAction::Errno(libc::EPERM as u32))
 }
 
-/// The calling process in place of a descriptor of one (since Linux 6.14).
+/// Stands for the calling process, in place of a descriptor (since Linux 6.14).
 const PIDFD_SELF_THREAD_GROUP: i32 = -10001;
 
-/// Has every system call kill this process that a thread which computes does not need; false if the system cannot do so.
+/// Makes every system call that a computing thread does not need kill this process; false if the operating system
+/// cannot do this.
 pub(crate) fn allow_computing() -> bool {
     let mut rules: BTreeMap<_, _> = COMPUTING.iter().map(|call| (*call, Vec::new())).collect();
     let Some(narrow) = narrow() else { return false };
@@ -115,13 +117,13 @@ pub(crate) fn allow_computing() -> bool {
     apply(rules, SeccompAction::KillProcess, SeccompAction::Allow)
 }
 
-/// The lower half of an argument compared with a value.
+/// Compares the lower half of an argument with a value.
 fn rule(arg: u8, op: SeccompCmpOp, value: u64) -> Option<Vec<SeccompRule>> {
     let condition = SeccompCondition::new(arg, SeccompCmpArgLen::Dword, op, value).ok()?;
     Some(vec![SeccompRule::new(vec![condition]).ok()?])
 }
 
-/// Calls that are allowed with some arguments only.
+/// Calls that are allowed only with some arguments.
 fn narrow() -> Option<[(i64, Vec<SeccompRule>); 4]> {
     let not_executable = || rule(2, SeccompCmpOp::MaskedEq(libc::PROT_EXEC as u64), 0);
     Some([
@@ -129,7 +131,7 @@ fn narrow() -> Option<[(i64, Vec<SeccompRule>); 4]> {
         (libc::SYS_mprotect, not_executable()?),
         // Allocators name their memory.
         (libc::SYS_prctl, rule(0, SeccompCmpOp::Eq, libc::PR_SET_VMA as u64)?),
-        // To abort itself.
+        // For aborting itself.
         (
             libc::SYS_tgkill,
             rule(0, SeccompCmpOp::Eq, u64::from(std::process::id()))?,
@@ -144,7 +146,8 @@ fn apply(rules: BTreeMap<i64, Vec<SeccompRule>>, others: SeccompAction, these: S
     program().is_ok_and(|program| apply_filter(&program).is_ok())
 }
 
-/// Whether a filter costs nothing: before Linux 5.16, a thread with one also lost the processor's speculation past stores.
+/// Whether a filter has no cost: before Linux 5.16, the processor's speculative store bypass was also disabled for a
+/// filtered thread.
 fn is_free() -> bool {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let mut numbers = release

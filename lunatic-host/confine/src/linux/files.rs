@@ -1,7 +1,7 @@
-//! Landlock: which files can be reached.
+//! Landlock: which files are accessible.
 //!
-//! A rule names a file or folder as it is when the rule is made: a file that another one replaces later is out of reach, so
-//! what others replace (`/etc/resolv.conf`) is named by its folder.
+//! A rule refers to the file or folder that exists when the rule is made: a file that replaces it later is
+//! inaccessible. Therefore files that other programs replace (`/etc/resolv.conf`) are listed by their folder.
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, CompatLevel, Compatible as _, LandlockStatus, RestrictionStatus,
@@ -10,15 +10,15 @@ use landlock::{
 
 use crate::{Confined, Extent, Paths};
 
-/// The newest version of which all is used here: of Linux 6.12.
+/// The newest version that is fully used here: that of Linux 6.12.
 const NEWEST: ABI = ABI::V6;
 
-/// Leaves the calling thread the files in `paths`, and signals to its own threads and children.
+/// Leaves the calling thread only the files in `paths`, and signals to its own threads and children.
 pub(crate) fn confine(paths: &Paths) -> Confined {
     enforced(try_confine(paths))
 }
 
-/// Leaves the calling thread no file, no TCP, no abstract socket, and signals to itself.
+/// Leaves the calling thread no files, no TCP, no abstract sockets, and only signals to itself.
 pub(crate) fn confine_to_nothing() -> Confined {
     enforced(try_confine_to_nothing())
 }
@@ -45,7 +45,7 @@ fn try_confine_to_nothing() -> Result<RestrictionStatus, RulesetError> {
         .restrict_self()
 }
 
-/// Rules about these rights, as many of them as the system knows.
+/// Rules about these rights, as far as the operating system supports them.
 fn rules(rights: BitFlags<AccessFs>) -> Result<Ruleset, RulesetError> {
     Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)

@@ -1,6 +1,6 @@
-//! A process: identity, life and the task that a worker runs.
+//! A process: its identity, its life, and the task that a worker runs.
 //!
-//! What state it is in, and who may change that: [`state`].
+//! [`state`] describes its states, and who may change them.
 
 pub(crate) mod life;
 mod owned;
@@ -27,65 +27,65 @@ use crate::system::System;
 
 /// What a worker needs to run a process.
 pub(crate) enum Task<H: Host> {
-    /// It has not run yet, and has no body: it costs what it begins with.
+    /// It has not run yet, and has no body: it costs only its entry.
     Fresh(H::Entry),
-    /// It stopped inside a call of the host's or was preempted.
+    /// It was stopped inside a host call, or was preempted.
     Suspended(H::Body),
     /// A worker has it, or it has ended.
     Taken,
 }
 
-/// A process whose last runs, so many, all ended in a wait, is taken for one whose runs are short,
+/// If this many of its last runs all ended in a wait, a process is considered to have short runs;
 const SHORT_RUNS: u32 = 8;
-/// and if none was over with any of the last time slices, so many, for one that computes little.
+/// and if none of its runs exceeded any of this many last time slices, to compute little.
 const IDLE_SLICES: u32 = 64;
 
-/// A process is taken to be in the cache of its worker while that has run no more than so many since.
+/// A process is assumed to be in the cache of its worker until the worker has run this many others.
 const NEAR_RUNS: u32 = 32;
 
-/// One process.
+/// A process.
 pub struct Process<H: Host> {
     /// Its name in the kernel.
     pub id: Id,
-    /// Who spawned it; none spawned the main process.
+    /// The process that spawned it; `None` for the main process.
     pub parent: Option<Id>,
-    /// What the host keeps with it.
+    /// What the host keeps for it.
     pub local: H::Local,
-    /// The system that it belongs to.
+    /// Its system.
     pub system: Arc<System<H>>,
     task: Owned<Task<H>>,
     state: State,
     waiting: Waiting,
-    /// It is counted among those that wait for something outside.
+    /// Whether it counts as waiting for something outside.
     outside: AtomicBool,
     /// The time slice in which it last began to run.
     ran: AtomicU32,
     /// The time slice in which it was spawned.
     born: u32,
-    /// How often a worker has begun to run it.
+    /// How often a worker has started to run it.
     runs: AtomicU32,
-    /// Which of these last used up its time slice, and which slice that was.
+    /// The number of its last run that used up its time slice, and the number of that slice.
     preempted_run: AtomicU32,
     preempted_slice: AtomicU32,
-    /// How many its worker had taken from its queues when it was taken last.
+    /// How many processes its worker had taken from its queues when it took this one last.
     picked: AtomicU32,
-    /// How often that ended with its time slice, and not because it waited.
+    /// How often a run ended with its time slice, and not in a wait.
     preempted: AtomicU32,
-    /// Time slices that ended while it ran.
+    /// The number of time slices that ended while it ran.
     slices: AtomicU64,
     frozen: AtomicBool,
-    /// It could run, but for its share of a core: it is where its time slice ended, not in a host call.
+    /// Whether it waits only for its share of a core: it stopped at the end of a time slice, not in a host call.
     throttled: AtomicBool,
     pub(crate) life: Latch<Life<Process<H>, H::Belongings>>,
 }
 
-/// What a new process is made of, beside its id.
+/// What a new process is made of, except its id.
 pub struct Seed<H: Host> {
     /// How it begins.
     pub entry: H::Entry,
-    /// What the host keeps with it.
+    /// What the host keeps for it.
     pub local: H::Local,
-    /// What takes the place of its mailbox, if anything does.
+    /// What replaces its mailbox, if anything does.
     pub intake: Option<Box<dyn Intake>>,
 }
 
@@ -115,22 +115,22 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// A worker took the process from a queue and is to run it; false if it is to leave it alone.
+    /// Called by a worker that took the process from a queue; false if the worker must leave it alone.
     pub(crate) fn claim(&self) -> bool {
         self.state.claim()
     }
 
-    /// Takes the task out, for the worker that has claimed the process.
+    /// Takes the task, for the worker that has claimed the process.
     ///
     /// # Safety
     ///
-    /// The caller owns the process, as [`Owned::with`] says.
+    /// The caller owns the process, as [`Owned::with`] describes.
     pub(crate) unsafe fn take_task(&self) -> Task<H> {
         // SAFETY: the caller owns the process.
         unsafe { self.task.with(|task| std::mem::replace(task, Task::Taken)) }
     }
 
-    /// Puts the task back that was [taken](Self::take_task).
+    /// Puts back the task that was [taken](Self::take_task).
     ///
     /// # Safety
     ///
@@ -140,26 +140,28 @@ impl<H: Host> Process<H> {
         unsafe { self.task.with(|place| *place = task) }
     }
 
-    /// No worker is left. Takes the task of the process, which has not ended, out of reach of all others.
+    /// Takes the task of a process that has not ended, when no worker is left, so that nobody else can reach it.
     pub(crate) fn take_apart(&self) -> Option<Task<H>> {
-        // SAFETY: from now on the process has ended for all others.
+        // SAFETY: from now on, the process has ended for everyone else.
         self.state.seize().then(|| unsafe { self.take_task() })
     }
 
     /// The worker that has claimed the process starts to run it.
     pub(crate) fn set_running(&self, slice: u64) {
         self.ran.store(slice as u32, Ordering::Relaxed);
-        // Only the worker that has the process counts. Never 0 again: that is a process that has not begun.
+        // Only the worker that has the process counts. It never becomes 0 again, which marks a process that has not
+        // begun.
         let runs = self.runs.load(Ordering::Relaxed).wrapping_add(1).max(1);
         self.runs.store(runs, Ordering::Relaxed);
         self.frozen.store(false, Ordering::Relaxed);
         self.throttled.store(false, Ordering::Relaxed);
     }
 
-    /// Its time slice is over: whether that came as an exception, in the middle of a short run of a process that computes little.
-    /// To be called by the worker that has it.
+    /// Called by its worker when its time slice is over: returns whether this was an exception, in the middle of a
+    /// short run of a process that computes little.
     ///
-    /// Who computes half of the time is hit by every second end of a slice, who computes a hundredth by one in a hundred.
+    /// Every second end of a slice hits a process that computes half of the time; one in a hundred hits a process that
+    /// computes for a hundredth.
     pub(crate) fn set_preempted(&self, slice: u64) -> bool {
         let (run, slice) = (self.runs(), slice as u32);
         let runs = run.wrapping_sub(self.preempted_run.swap(run, Ordering::Relaxed));
@@ -167,8 +169,8 @@ impl<H: Host> Process<H> {
         runs > SHORT_RUNS && slices > IDLE_SLICES
     }
 
-    /// The next end of a time slice counts as an exception: somebody waits for what it does, as if it had been woken just now. To be
-    /// called by the worker that has it.
+    /// Makes the next end of a time slice count as an exception: someone waits for the process, as if it had just been
+    /// woken. Must be called by the worker that has it.
     pub fn excuse(&self, slice: u64) {
         let (run, slice) = (self.runs(), slice as u32);
         self.preempted_run
@@ -177,7 +179,7 @@ impl<H: Host> Process<H> {
             .store(slice.wrapping_sub(IDLE_SLICES + 1), Ordering::Relaxed);
     }
 
-    /// It ran for so many ends of time slices more. To be called by the worker that has it.
+    /// Adds ends of time slices while it ran. Must be called by the worker that has it.
     pub(crate) fn add_slices(&self, slices: u64) {
         if slices > 0 {
             self.slices
@@ -185,54 +187,54 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// The worker has put the task back. True if the process is blocked now, and the caller must look whether it has been
-    /// killed; false if it was woken meanwhile and the caller must queue it.
+    /// Called when the worker has put the task back. True if the process is blocked now, and the caller must check
+    /// whether it has been killed; false if it was woken meanwhile, and the caller must queue it.
     pub(crate) fn set_blocked(&self) -> bool {
         self.state.block()
     }
 
-    /// Takes a blocked process out of reach of wake-ups, so that its memory can be frozen; false if it is not blocked.
+    /// Prevents a blocked process from being woken, so that its memory can be frozen; false if it is not blocked.
     pub fn set_freezing(&self) -> bool {
         self.state.freeze()
     }
 
-    /// The process is blocked as before; false if it was woken meanwhile and the caller must
+    /// Makes the process blocked as before; false if it was woken meanwhile and the caller must
     /// [queue](crate::kernel::Kernel::requeue) it.
     pub fn set_blocked_again(&self) -> bool {
         self.state.block_again()
     }
 
-    /// Whoever has the process, new or with its task put back, will queue it.
+    /// Called before the process, which is new or whose task has been put back, is queued.
     pub(crate) fn set_queued(&self) {
         self.state.queue();
     }
 
-    /// Asks the process to end. The caller wakes it, so that a worker sees that.
+    /// Asks the process to end. The caller wakes it, so that a worker notices.
     pub(crate) fn kill(&self) {
         self.state.kill();
     }
 
-    /// It was killed. True if it waits for its turn, and the caller must queue it once more.
+    /// Called after it was killed. True if it is queued, and the caller must queue it once more.
     pub(crate) fn hurry(&self) -> bool {
         self.state.hurry()
     }
 
-    /// It was killed, alone or with its whole system, and runs no more.
+    /// Returns whether it was killed, alone or with its whole system, and does not run any more.
     pub fn is_killed(&self) -> bool {
         self.state.is_killed() || self.system.is_over()
     }
 
-    /// It was told to end, itself: what is sent to it from now on comes after that.
+    /// Whether it was itself told to end: whatever is sent to it from now on is too late.
     pub(crate) fn is_doomed(&self) -> bool {
         self.state.is_killed()
     }
 
-    /// What the process is about to wait for: `what` is the id of the channel or process.
+    /// Records what the process is about to wait for: `what` is the id of the channel or process.
     pub fn set_wait(&self, kind: WaitFor, what: Id) {
         self.waiting.set(kind, what);
     }
 
-    /// What it waits for, or waited for last.
+    /// Returns what it waits for, or waited for last.
     pub fn wait(&self) -> (WaitFor, Id) {
         self.waiting.get()
     }
@@ -245,7 +247,7 @@ impl<H: Host> Process<H> {
         self.outside.load(Ordering::Relaxed) && self.outside.swap(false, Ordering::Relaxed)
     }
 
-    /// What a process that has not run yet begins with, if it `fits`.
+    /// Takes the entry of a process that has not run yet, if it `fits`.
     ///
     /// # Safety
     ///
@@ -264,17 +266,17 @@ impl<H: Host> Process<H> {
         unsafe { self.task.with(take) }
     }
 
-    /// Whether a worker has begun to run it, if only to end it.
+    /// Returns whether a worker has started to run it, even if only to end it.
     pub fn has_begun(&self) -> bool {
         self.runs() > 0
     }
 
-    /// Calls `f` with the body of a process that is suspended.
+    /// Calls `f` with the body of a suspended process.
     ///
     /// # Safety
     ///
-    /// The caller has [taken the process out of reach of wake-ups](Self::set_freezing), and has not
-    /// [moved it on](Self::set_blocked_again). `f` does not call this for the same process.
+    /// The caller has [prevented the process from being woken](Self::set_freezing), and has not [moved it
+    /// on](Self::set_blocked_again). `f` does not call this for the same process.
     pub unsafe fn with_suspended<T>(&self, f: impl FnOnce(&mut H::Body) -> T) -> Option<T> {
         let with_body = |task: &mut Task<H>| match task {
             Task::Suspended(body) => Some(f(body)),
@@ -284,7 +286,7 @@ impl<H: Host> Process<H> {
         unsafe { self.task.with(with_body) }
     }
 
-    /// The time slice in which it last began to run.
+    /// Returns the time slice in which it last began to run.
     pub fn ran(&self) -> u32 {
         self.ran.load(Ordering::Relaxed)
     }
@@ -294,28 +296,28 @@ impl<H: Host> Process<H> {
         self.born
     }
 
-    /// How often it has begun to run, modulo 2³².
+    /// Returns how often it has begun to run, modulo 2³².
     pub fn runs(&self) -> u32 {
         self.runs.load(Ordering::Relaxed)
     }
 
-    /// A run has ended with its time slice. To be called by the worker that has it.
+    /// Counts a run that ended with its time slice. Must be called by the worker that has it.
     pub(crate) fn count_preempted(&self) {
         let preempted = self.preempted.load(Ordering::Relaxed);
         self.preempted.store(preempted.wrapping_add(1), Ordering::Relaxed);
     }
 
-    /// How often it has waited, or was about to, modulo 2³²; one more while it runs.
+    /// Returns how often it has waited, or was about to, modulo 2³²; one more while it runs.
     pub fn waits(&self) -> u32 {
         self.runs().wrapping_sub(self.preempted.load(Ordering::Relaxed))
     }
 
-    /// Time slices that ended while it ran.
+    /// The number of time slices that ended while it ran.
     pub(crate) fn slices(&self) -> u64 {
         self.slices.load(Ordering::Relaxed)
     }
 
-    /// It waits, and nobody has woken it.
+    /// Returns whether it waits and has not been woken.
     pub fn is_blocked(&self) -> bool {
         self.state.is_waiting()
     }
@@ -324,47 +326,47 @@ impl<H: Host> Process<H> {
         &self.state
     }
 
-    /// It is blocked, in a call of the host's own, and not frozen yet.
+    /// Returns whether it is blocked in a call of the host itself, and not frozen yet.
     pub fn is_freezable(&self) -> bool {
         self.state.is_blocked() && self.is_at_rest() && !self.is_frozen()
     }
 
-    /// If it is blocked, it waits in a call of the host's own, where nobody else uses its memory.
+    /// Returns whether, if it is blocked, it waits in a call of the host itself, where nobody else uses its memory.
     pub fn is_at_rest(&self) -> bool {
         self.wait().0.is_freezable() && !self.throttled.load(Ordering::Relaxed)
     }
 
-    /// It waits only for its share of a core. To be called before it is blocked.
+    /// Records that it waits only for its share of a core. Must be called before it is blocked.
     pub(crate) fn set_throttled(&self) {
         self.throttled.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it waits only for its share of a core, if it is blocked.
+    /// Returns whether, if it is blocked, it waits only for its share of a core.
     pub fn is_throttled(&self) -> bool {
         self.throttled.load(Ordering::Relaxed)
     }
 
-    /// Its memory has been frozen.
+    /// Records that its memory has been frozen.
     pub fn set_frozen(&self) {
         self.frozen.store(true, Ordering::Relaxed);
     }
 
-    /// Whether its memory is frozen.
+    /// Returns whether its memory is frozen.
     pub fn is_frozen(&self) -> bool {
         self.frozen.load(Ordering::Relaxed)
     }
 
-    /// Registers `joiner` to be woken at the end of this process, or tells how it ended.
+    /// Registers `joiner` to be woken at the end of this process, or returns how it ended.
     pub fn join(&self, joiner: &Arc<Self>) -> Option<ExitReason> {
         self.life.lock().join(joiner)
     }
 
-    /// Takes back what `join` registered.
+    /// Undoes `join`.
     pub fn unjoin(&self, joiner: &Arc<Self>) {
         self.life.lock().unjoin(joiner);
     }
 
-    /// Calls `f` with what belongs to the process; `None` if it has ended.
+    /// Calls `f` with the belongings of the process; `None` if it has ended.
     pub fn with_belongings<T>(&self, f: impl FnOnce(&mut H::Belongings) -> T) -> Option<T> {
         match &mut *self.life.lock() {
             Life::Alive { belongings, .. } => Some(f(belongings)),
@@ -372,14 +374,14 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// Calls `f` with the relations of the process, which then pays for what they have come to take up. If it cannot, it is to
-    /// end for that: whoever calls this for another process wakes it then ([`Kernel::wake_doomed`]).
+    /// Calls `f` with the relations of the process, and then charges the process for their growth. If it cannot pay, it
+    /// must end; a caller that is another process then wakes it ([`Kernel::wake_doomed`]).
     ///
     /// [`Kernel::wake_doomed`]: crate::kernel::Kernel::wake_doomed
     ///
     /// # Errors
     ///
-    /// How the process ended, if it has.
+    /// The exit reason of the process, if it has ended.
     pub fn relate<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
         self.relate_paid(|relations| {
             let result = f(relations);
@@ -388,7 +390,7 @@ impl<H: Host> Process<H> {
         })
     }
 
-    /// [`relate`](Self::relate), where `f` itself sees to it that the process pays.
+    /// [`relate`](Self::relate), where `f` itself charges the process.
     pub(crate) fn relate_paid<T>(&self, f: impl FnOnce(&mut Relations) -> T) -> Result<T, ExitReason> {
         match &mut *self.life.lock() {
             Life::Alive { relations, .. } => Ok(f(relations.get_or_insert_default())),
@@ -396,7 +398,7 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// Whether the process can pay for one relation more. If not, it is to end.
+    /// Whether the process can pay for one more relation. If not, it must end.
     pub(crate) fn has_room(&self, relations: &mut Relations) -> bool {
         match relations.check_room(self.purse()) {
             Ok(()) => true,
@@ -407,21 +409,21 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// The process pays for what its relations have come to take up, or is to end.
+    /// Charges the process for the growth of its relations; if it cannot pay, it must end.
     pub(crate) fn settle(&self, relations: &mut Relations) {
         if let Err(exhausted) = relations.settle(self.purse()) {
             self.run_out(relations, exhausted);
         }
     }
 
-    /// The process cannot pay for what was sent to it: it is to end.
+    /// Records that the process cannot pay for what was sent to it, and must end.
     pub(crate) fn run_out(&self, relations: &mut Relations, exhausted: Exhausted) {
         let reason = || ExitReason::OutOfMemory(format!("it cannot pay for what the host keeps for it: {exhausted}"));
         relations.doom.get_or_insert_with(reason);
         self.kill();
     }
 
-    /// [`relate`](Self::relate), for the process that runs.
+    /// [`relate`](Self::relate), for the running process.
     ///
     /// # Panics
     ///
@@ -431,7 +433,7 @@ impl<H: Host> Process<H> {
         result.unwrap_or_else(|_| unreachable!("a process that runs has not ended"))
     }
 
-    /// [`relate_self`](Self::relate_self), where `f` changes nothing but messages.
+    /// [`relate_self`](Self::relate_self), where `f` changes only messages.
     ///
     /// # Panics
     ///
@@ -458,7 +460,7 @@ impl<H: Host> Process<H> {
         }
     }
 
-    /// The process has used up its time on a core, and is to end for that.
+    /// Whether the process has used up its CPU time, and must end for that reason.
     pub(crate) fn is_out_of_budget(&self) -> bool {
         let spent = self.local.budget().is_some_and(|budget| budget.is_spent());
         if spent && !self.is_killed() {
@@ -468,7 +470,7 @@ impl<H: Host> Process<H> {
         spent
     }
 
-    /// The reason that the process, which is to end, ends with.
+    /// The exit reason of a process that must end.
     pub(crate) fn doom(&self) -> ExitReason {
         let doom = match &mut *self.life.lock() {
             Life::Alive {
@@ -480,29 +482,30 @@ impl<H: Host> Process<H> {
         doom.unwrap_or(ExitReason::Killed)
     }
 
-    /// Whether exit signals become mail from now on; tells whether they did.
+    /// Sets whether exit signals become mail; returns whether they did before.
     pub fn trap_exits(&self, on: bool) -> bool {
         self.relate_self(|relations| std::mem::replace(&mut relations.traps_exits, on))
     }
 
-    /// A name that the process is registered under.
+    /// Returns a name under which the process is registered.
     pub fn first_name(&self) -> Option<String> {
         self.peek(|relations| relations.membership.first_name()).flatten()
     }
 
-    /// A name and the links of the process, for reports.
+    /// Returns a name and the links of the process, for reports.
     pub fn acquaintances(&self) -> (Option<String>, (Vec<Id>, usize)) {
         let known = self.peek(|relations| (relations.membership.first_name(), relations.some_links()));
         known.unwrap_or_default()
     }
 
-    /// The process runs no more: gives back its relations, to tell those of it, and what belonged to it, to give that up.
-    pub(crate) fn set_ending(&self, reason: ExitReason) -> (Option<Box<Relations>>, H::Belongings) {
+    /// Begins the end: returns the relations, whose processes must be notified, and the belongings, which must be
+    /// released. `None` if the end has already begun.
+    pub(crate) fn set_ending(&self, reason: ExitReason) -> Option<(Option<Box<Relations>>, H::Belongings)> {
         self.state.end();
         self.life.lock().begin_end(reason)
     }
 
-    /// All have been told: gives back who waited for the end.
+    /// Completes the end, after all have been notified: returns the joiners.
     pub(crate) fn set_ended(&self) -> Vec<Arc<Self>> {
         self.life.lock().complete_end()
     }

@@ -8,17 +8,18 @@
 //!             └────── Blocked ◀──▶ Freezing
 //! ```
 //!
-//! Only `wake` moves Blocked to Queued, only a worker that took the process from a queue moves Queued to Running and
-//! on from there. So a process is on at most one worker at a time, and whoever moved it to Running owns its task until it
-//! moves it on. It is in at most one queue, too, unless it is Doomed: killed while it waited for its turn, which among many
-//! that compute may be far away. Then it is queued once more, further ahead, and the worker that takes it first claims it;
-//! to the other it has ended.
+//! Only `wake` moves Blocked to Queued; only a worker that took the process from a queue moves Queued to Running, and
+//! on from there. So a process is on at most one worker at a time, and whoever moved it to Running owns its task until
+//! it moves it on. A process is also in at most one queue, unless it is Doomed: killed while it was queued. Its turn
+//! may be far away among many processes that compute, so it is queued once more, further ahead. The worker that takes
+//! it first claims it; for the other worker, it has ended.
 //!
-//! What a process waits for is behind a lock that it takes before it blocks, and that others take before they wake it. So
-//! whoever wakes it without effect, because it runs or is about to, has made visible what it will find.
+//! What a process waits for is behind a lock that the process takes before it blocks, and that others take before they
+//! wake it. So if a wake-up has no effect, because the process runs or is about to, the process will find what was made
+//! visible.
 //!
-//! That it was killed is a word beside the state, behind no lock: a worker looks at it before it runs the process, and once
-//! more after it has blocked it. The word, the wake-up that follows it and the blocking are sequentially consistent:
+//! Whether it was killed is a word beside the state, without a lock: a worker checks it before it runs the process, and
+//! again after it has blocked it. The word, the wake-up that follows it and the blocking are sequentially consistent:
 //! either the wake-up meets a blocked process, or the worker sees the word.
 
 use crate::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -60,7 +61,7 @@ impl State {
         }
     }
 
-    /// True if the caller must put the process into a queue now.
+    /// Whether the caller must put the process into a queue now.
     pub(crate) fn wake(&self) -> bool {
         let next = |state| match state {
             BLOCKED => Some(QUEUED),
@@ -71,7 +72,8 @@ impl State {
         self.state.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next) == Ok(BLOCKED)
     }
 
-    /// A worker took the process from a queue and is to run it; false if it is to leave it alone, as another has claimed it.
+    /// Claims the process for a worker that took it from a queue; false if the worker must leave it alone, because
+    /// another has claimed it.
     pub(crate) fn claim(&self) -> bool {
         let claim = |from| {
             self.state
@@ -84,39 +86,39 @@ impl State {
         }
     }
 
-    /// A process that was [killed](Self::kill) while it waits for its turn: true if the caller must queue it once more.
+    /// For a process that was [killed](Self::kill) while it was queued: true if the caller must queue it once more.
     pub(crate) fn hurry(&self) -> bool {
         self.state
             .compare_exchange(QUEUED, DOOMED, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// The worker has put the task back. True if the process is blocked now, and the caller must look whether it has been
-    /// killed; false if it was woken meanwhile and the caller must queue it.
+    /// Called when the worker has put the task back. True if the process is blocked now, and the caller must check
+    /// whether it has been killed; false if it was woken meanwhile, and the caller must queue it.
     pub(crate) fn block(&self) -> bool {
         self.block_from(RUNNING)
     }
 
-    /// Takes a blocked process out of reach of wake-ups, so that its memory can be frozen; false if it is not blocked.
+    /// Prevents a blocked process from being woken, so that its memory can be frozen; false if it is not blocked.
     pub(crate) fn freeze(&self) -> bool {
         self.state
             .compare_exchange(BLOCKED, FREEZING, Ordering::AcqRel, Ordering::Acquire)
             .is_ok()
     }
 
-    /// The process is blocked as before; false if it was woken meanwhile and the caller must queue it.
+    /// Makes the process blocked as before; false if it was woken meanwhile and the caller must queue it.
     pub(crate) fn block_again(&self) -> bool {
         self.block_from(FREEZING)
     }
 
-    /// Whoever has the process, new or with its task put back, will queue it.
+    /// Called before the process, which is new or whose task has been put back, is queued.
     pub(crate) fn queue(&self) {
-        // An exchange, as loom puts a plain store in no order with what others exchange at the same time.
+        // An exchange, because loom does not order a plain store with concurrent exchanges of others.
         self.state.swap(QUEUED, Ordering::AcqRel);
     }
 
-    /// Ends the process for whoever still knows it, when no worker is left to run it; waits until nobody freezes it. False if
-    /// it has ended.
+    /// Ends the process for everyone who still knows it, when no worker is left to run it; waits until it is not being
+    /// frozen. False if it has ended.
     pub(crate) fn seize(&self) -> bool {
         loop {
             let state = self.state.load(Ordering::Acquire);
@@ -135,12 +137,12 @@ impl State {
         }
     }
 
-    /// The process runs no more.
+    /// Ends the process, which does not run any more.
     pub(crate) fn end(&self) {
         self.state.store(ENDED, Ordering::Release);
     }
 
-    /// Asks the process to end. The caller wakes it, so that a worker sees that.
+    /// Asks the process to end. The caller wakes it, so that a worker notices.
     pub(crate) fn kill(&self) {
         self.killed.store(true, Ordering::SeqCst);
     }
@@ -149,12 +151,12 @@ impl State {
         self.killed.load(Ordering::SeqCst)
     }
 
-    /// It waits, nobody has woken it, and nobody freezes it.
+    /// Whether it waits, has not been woken, and is not being frozen.
     pub(crate) fn is_blocked(&self) -> bool {
         self.state.load(Ordering::Acquire) == BLOCKED
     }
 
-    /// It waits, and nobody has woken it.
+    /// Whether it waits and has not been woken.
     pub(crate) fn is_waiting(&self) -> bool {
         matches!(self.state.load(Ordering::Acquire), BLOCKED | FREEZING)
     }

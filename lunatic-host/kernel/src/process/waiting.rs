@@ -1,4 +1,4 @@
-//! What a blocked process waits for: for reports, and to tell waits that only other processes can end.
+//! What a blocked process waits for: for reports, and to identify waits that only other processes can end.
 
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 
@@ -24,9 +24,9 @@ pub enum WaitFor {
     Call,
     /// One of several channels, or its mailbox.
     Select,
-    /// A socket: something outside, but in a call of the host's own.
+    /// A socket: something outside, but in a call of the host itself.
     Socket,
-    /// A file: something outside, in a call of the host's own, too.
+    /// A file: something outside, also in a call of the host itself.
     File,
 }
 
@@ -44,18 +44,19 @@ impl WaitFor {
         Self::File,
     ];
 
-    /// No process of the system need do anything to end this wait.
+    /// Returns whether this wait can end without any action of the system's processes.
     pub fn is_outside(self) -> bool {
         matches!(self, Self::Outside | Self::Socket | Self::File)
     }
 
-    /// The process waits where it can be frozen: nobody else holds addresses in its memory, and its place is known.
+    /// Returns whether a process can be frozen in this wait: nobody else holds addresses of its memory, and its
+    /// position is known.
     pub fn is_freezable(self) -> bool {
         self != Self::Outside
     }
 }
 
-/// The wait of one process. Written by the process alone, read by anybody: both parts may be of different waits.
+/// The wait of one process. Only the process writes it, and anyone reads it: the two parts may be of different waits.
 pub(super) struct Waiting {
     kind: AtomicU8,
     what: AtomicU64,

@@ -1,10 +1,10 @@
-//! A process's mailbox: entries in the order in which they came, and at once in the order of each tag.
+//! A process's mailbox: entries in the order in which they arrived, and also in the order of each tag.
 //!
-//! Receiving by tags takes the oldest among the heads of those tags' lists, so nothing that is skipped is looked at, now
-//! or later. A tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is
-//! sent under it outside of that time is dropped.
+//! A receive by tags takes the oldest among the heads of those tags' lists, so skipped entries are never examined. A
+//! tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is sent under
+//! it outside of that time is dropped.
 //!
-//! What an owner that waits is woken for is handed to it: it has a slot and is in no list, for it will be taken next.
+//! An entry that wakes a waiting owner is handed to it: it has a slot and is in no list, because it will be taken next.
 
 use std::sync::Arc;
 
@@ -18,13 +18,13 @@ use crate::relations::pieces::Pieces;
 use crate::small_map::{FEW_MAX, SmallMap};
 use crate::trace::{Trace, size_of_context};
 
-/// The tags that a receiver waits for; none are all.
+/// The tags that a receiver waits for; an empty list means any tag.
 pub type Tags = SmallVec<[u64; 4]>;
 
-/// The bytes of a message or of a reason. A short request with the place to answer to needs no allocation of its own.
+/// The bytes of a message or of a reason. A short request with a return address needs no allocation.
 pub type Body = SmallVec<[u8; 40]>;
 
-/// What lies in a mailbox.
+/// An entry of a mailbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mail {
     pub kind: Kind,
@@ -34,22 +34,24 @@ pub struct Mail {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
-    Message,
-    /// A message that belongs to a trace. What else a kind may say has as much room, so this makes no mail larger.
-    Traced(Arc<Context>),
-    /// An exit signal came from this process; the body is its reason.
+    /// A message from this process; [`Id::NONE`] for messages from timers and from outside of the system's processes.
+    /// Only reports use the sender; other kinds need the same room, so this does not make mail larger.
+    Message(Id),
+    /// The same, with a trace.
+    Traced(Id, Arc<Context>),
+    /// An exit signal from this process; the body is its reason.
     Exit(Id),
     /// This process, monitored under this reference, has ended; the body is the reason.
     Down(Id, u64),
-    /// Another version of the code waits for the owner.
+    /// Another version of the code is pending for the owner.
     Change,
 }
 
 impl Kind {
-    /// The number that guests know.
+    /// Returns the number that guests know.
     pub fn number(&self) -> u32 {
         match self {
-            Self::Message | Self::Traced(_) => mail::MESSAGE,
+            Self::Message(_) | Self::Traced(..) => mail::MESSAGE,
             Self::Exit(_) => mail::EXIT,
             Self::Down(..) => mail::DOWN,
             Self::Change => mail::CHANGE,
@@ -58,24 +60,27 @@ impl Kind {
 }
 
 impl Kind {
-    /// That of a message.
-    pub(crate) fn of_message(trace: Trace) -> Self {
-        trace.map_or(Self::Message, Self::Traced)
+    /// The kind of a message from this process, with this trace.
+    pub(crate) fn of_message(from: Id, trace: Trace) -> Self {
+        match trace {
+            None => Self::Message(from),
+            Some(context) => Self::Traced(from, context),
+        }
     }
 
-    /// Whether it is a message, and no signal.
+    /// Returns whether it is a message and not a signal.
     #[inline]
     pub fn is_message(&self) -> bool {
-        matches!(self, Self::Message | Self::Traced(_))
+        matches!(self, Self::Message(_) | Self::Traced(..))
     }
 }
 
 impl Mail {
-    /// The trace that it belongs to.
+    /// Returns the trace.
     #[inline]
     pub fn trace(&self) -> Trace {
         match &self.kind {
-            Kind::Traced(context) => Some(context.clone()),
+            Kind::Traced(_, context) => Some(context.clone()),
             _ => None,
         }
     }
@@ -83,7 +88,7 @@ impl Mail {
     /// The bytes that it takes up outside of its slot.
     pub(crate) fn size_outside(&self) -> usize {
         let trace = match &self.kind {
-            Kind::Traced(context) => size_of_context(context),
+            Kind::Traced(_, context) => size_of_context(context),
             _ => 0,
         };
         if self.body.spilled() {
@@ -99,14 +104,14 @@ const NONE: u32 = u32::MAX;
 
 struct Slot {
     mail: Option<Mail>,
-    /// Grows with each entry: tells which of two is older.
+    /// Grows with each entry, which shows which of two is older.
     number: u64,
-    /// Its neighbours in the list of all entries, and in the list of its tag. Of a free slot, the former has the next free
-    /// one.
+    /// Its neighbours in the list of all entries, and in the list of its tag. In a free slot, the former holds the next
+    /// free one.
     links: [Link; 2],
 }
 
-/// The two lists that an entry is in, as places in [`Slot::links`].
+/// The two lists that an entry is in, as indices into [`Slot::links`].
 const ALL: usize = 0;
 const TAG: usize = 1;
 
@@ -136,14 +141,14 @@ impl List {
         newest: NONE,
     };
 
-    /// Puts an entry in, before all others.
+    /// Inserts an entry before all others.
     fn insert_first(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
         let oldest = self.oldest;
         self.join(slots, which, NONE, place);
         self.join(slots, which, place, oldest);
     }
 
-    /// Puts an entry in, before all that came after it: there are some only if it was handed over and is put back.
+    /// Inserts an entry before all later ones, which exist only if it was handed over and is put back.
     fn insert(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
         let number = slots[place].number;
         let (mut older, mut newer) = (self.newest, NONE);
@@ -159,7 +164,7 @@ impl List {
         self.join(slots, which, older, newer);
     }
 
-    /// Makes two entries neighbours; [`NONE`] in the place of one is that end of the list.
+    /// Makes two entries neighbours; [`NONE`] in place of one marks that end of the list.
     fn join(&mut self, slots: &mut Pieces<Slot>, which: usize, older: u32, newer: u32) {
         match older {
             NONE => self.oldest = newer,
@@ -178,14 +183,14 @@ pub struct Mailbox {
     newest: u32,
     all: List,
     tags: SmallMap<u64, List>,
-    /// What its owner waits for, if it waits; or what it was handed something for.
+    /// What its owner waits for, if it waits; or what it was handed an entry for.
     waits: Option<Tags>,
-    /// It takes what it waits for, by the same tags.
+    /// Whether it takes what it waits for, by the same tags.
     takes: bool,
-    /// The slot of what came when the owner waited for it. Nothing in the lists has one of the tags and is older.
+    /// The slot of the entry that was handed to the waiting owner. No older entry in the lists has one of the tags.
     handed: u32,
     len: usize,
-    /// What the entries take up outside of their slots.
+    /// The bytes of the entries outside of their slots.
     outside: usize,
     number: u64,
 }
@@ -208,10 +213,10 @@ impl Default for Mailbox {
     }
 }
 
-/// What became of an entry.
+/// The fate of an entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    /// It lies in the mailbox; the owner must be woken if it waits for it.
+    /// It is in the mailbox; the owner must be woken if it waits for it.
     Queued { wake: bool },
     /// Its reference is not open.
     Dropped,
@@ -220,7 +225,7 @@ pub enum Pushed {
 impl Mailbox {
     /// An empty mailbox keeps room for this many entries and gives the rest back.
     const KEPT_CAPACITY: usize = 256;
-    /// As many lists of tags are kept while nothing lies under them.
+    /// How many empty lists of tags are kept.
     const KEPT_LISTS: usize = 4;
 
     pub(crate) fn len(&self) -> usize {
@@ -232,7 +237,7 @@ impl Mailbox {
         self.number
     }
 
-    /// All that lies here, the oldest first; what was handed over has come for an owner that found nothing else.
+    /// All entries, the oldest first. An entry that was handed over has arrived for an owner that found nothing else.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Mail> {
         let listed = |place| (place != NONE).then_some(place);
         let next = move |place: &u32| listed(self.slots[*place].links[ALL].newer);
@@ -243,7 +248,7 @@ impl Mailbox {
             .map(|place| self.mail(place))
     }
 
-    /// Appends an entry, if `charge` allows for the bytes by which [`size`](Self::size) grows.
+    /// Appends an entry, if `charge` permits the growth of [`size`](Self::size).
     pub fn push(
         &mut self,
         mail: Mail,
@@ -256,7 +261,7 @@ impl Mailbox {
         }
         let waits = self.waits.as_ref().filter(|_| self.handed == NONE);
         let wake = waits.is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
-        // Charged before anything changes: a mailbox that is refused the bytes stays as it was.
+        // Charged before anything changes: if the charge is refused, the mailbox is unchanged.
         let outside = mail.size_outside();
         let growth = if self.free == NONE { self.slots.growth() } else { 0 };
         let cost = outside + growth * size_of::<Slot>();
@@ -268,7 +273,7 @@ impl Mailbox {
         }
         self.outside += outside;
         let place = self.fill_slot(mail);
-        // The owner would only take it out of the lists again, as the next thing that it does.
+        // The owner would only take it out of the lists again, as its next action.
         if wake && self.takes {
             self.handed = place;
         } else {
@@ -280,8 +285,8 @@ impl Mailbox {
         Ok(Pushed::Queued { wake })
     }
 
-    /// Puts an entry before all others, if `charge` allows for the bytes by which [`size`](Self::size) grows. True if the owner
-    /// must be woken. What was handed over comes still before it.
+    /// Inserts an entry before all others, if `charge` permits the growth of [`size`](Self::size). Returns true if the
+    /// owner must be woken. An entry that was handed over still comes before it.
     pub fn push_first(
         &mut self,
         mail: Mail,
@@ -333,14 +338,14 @@ impl Mailbox {
         self.newest
     }
 
-    /// Puts an entry into the list of all and into that of its tag.
+    /// Adds an entry to the list of all and to that of its tag.
     fn list(&mut self, place: u32, tag: u64) {
         self.all.insert(&mut self.slots, ALL, place);
         let list = self.tags.get_or_insert(tag, List::EMPTY);
         list.insert(&mut self.slots, TAG, place);
     }
 
-    /// What was handed over is not taken: it belongs into the lists.
+    /// Puts an entry that was handed over and is not taken back into the lists.
     fn put_back(&mut self) {
         let place = std::mem::replace(&mut self.handed, NONE);
         if place != NONE {
@@ -363,18 +368,18 @@ impl Mailbox {
         Some(self.remove(place))
     }
 
-    /// Whether [`take`](Self::take) would find something.
+    /// Returns whether [`take`](Self::take) would find something.
     pub fn has(&self, tags: &[u64]) -> bool {
         let is_handed = self.handed != NONE && (tags.is_empty() || tags.contains(&self.mail(self.handed).tag));
         is_handed || self.find(tags).is_some()
     }
 
-    /// The owner waits for these tags from now on, until it is woken.
+    /// Records that the owner waits for these tags until it is woken.
     pub fn wait_for(&mut self, tags: &[u64]) {
         self.wait(tags, false);
     }
 
-    /// The owner has found nothing to [`take`](Self::take) by these tags, and waits for it.
+    /// Records that the owner has found nothing to [`take`](Self::take) by these tags, and waits for it.
     pub fn wait_to_take(&mut self, tags: &[u64]) {
         debug_assert!(!self.has(tags));
         self.wait(tags, true);
@@ -386,13 +391,18 @@ impl Mailbox {
         self.takes = takes;
     }
 
-    /// The owner waits no longer.
+    /// Returns the tags that the owner waits for, if it waits.
+    pub fn awaited(&self) -> Option<&Tags> {
+        self.waits.as_ref()
+    }
+
+    /// Records that the owner does not wait any more.
     pub fn wait_no_more(&mut self) {
         self.put_back();
         self.waits = None;
     }
 
-    /// Opens a reference; false if it is open already.
+    /// Opens a reference; false if it is already open.
     pub fn open(&mut self, reference: u64) -> bool {
         debug_assert!(reference & REFERENCE_BIT != 0);
         let new = !self.tags.contains_key(reference);
@@ -406,46 +416,48 @@ impl Mailbox {
         reference & REFERENCE_BIT != 0 && self.tags.contains_key(reference)
     }
 
-    /// Closes a reference and drops what lies under it.
+    /// Closes a reference and drops the entries under it.
     pub fn close(&mut self, reference: u64) {
         if reference & REFERENCE_BIT == 0 {
             return;
         }
-        // It may lie under the reference, and is found only in the lists.
+        // It may be under the reference, and is found only in the lists.
         self.put_back();
         let mut next = self.tags.remove(reference).map_or(NONE, |list| list.oldest);
         while next != NONE {
             let place = next;
             next = self.slots[place].links[TAG].newer;
-            // The list of its tag is gone, so it only leaves the other one.
+            // The list of its tag is gone, so it leaves only the other one.
             self.all.remove(&mut self.slots, ALL, place);
             self.empty(place);
         }
     }
 
-    /// The slot of what was pushed last.
+    /// The slot of the entry that was pushed last.
     pub(crate) fn newest(&self) -> u32 {
         self.newest
     }
 
-    /// Takes out what was told of the process monitored under this reference, if it lies in this slot.
+    /// Takes the report of the end of the process monitored under this reference, if it is in this slot.
     pub fn take_down(&mut self, place: u32, reference: u64) -> Option<Mail> {
         self.put_back();
         let mail = self.slots.get(place)?.mail.as_ref()?;
         matches!(mail.kind, Kind::Down(_, other) if other == reference).then(|| self.remove(place))
     }
 
-    /// The bytes of all that lies here, and of the room for more.
+    /// Returns the bytes of all entries, of the unused capacity, and of the tags that the owner waits for.
     pub fn size(&self) -> usize {
-        self.outside + self.slots.capacity() * size_of::<Slot>()
+        let waits = self.waits.as_ref().filter(|tags| tags.spilled());
+        let tags = waits.map_or(0, |tags| tags.capacity() * size_of::<u64>());
+        self.outside + self.slots.capacity() * size_of::<Slot>() + tags
     }
 
-    /// The bytes of the lists of tags, open references among them.
+    /// The bytes of the lists of tags, including those of open references.
     pub(crate) fn lists_size(&self) -> usize {
         self.tags.size()
     }
 
-    /// The bytes by which the lists grow when another tag comes; a few are not counted.
+    /// The bytes by which the lists grow with another tag; a few are free.
     pub(crate) fn lists_growth(&self) -> usize {
         if self.tags.len() < FEW_MAX {
             return 0;
@@ -453,7 +465,7 @@ impl Mailbox {
         self.tags.growth()
     }
 
-    /// How many lists there are, those of open references among them.
+    /// The number of lists, including those of open references.
     pub(crate) fn lists_len(&self) -> usize {
         self.tags.len()
     }
@@ -473,8 +485,8 @@ impl Mailbox {
         self.slots[place].mail.as_ref().expect("a listed slot is full")
     }
 
-    /// Drops the list of a tag that nothing lies under, but for open references, and those of the first few tags, which are
-    /// likely to be used again.
+    /// Drops the list of a tag if it is empty, except for open references and the first few tags, which are likely to
+    /// be used again.
     fn forget_if_empty(&mut self, tag: u64) {
         let is_forgotten = tag & REFERENCE_BIT == 0 && self.tags.len() > Self::KEPT_LISTS;
         if is_forgotten && self.tags.get(tag).is_some_and(|list| list.oldest == NONE) {
@@ -482,7 +494,7 @@ impl Mailbox {
         }
     }
 
-    /// Takes an entry out of both lists, and frees its slot.
+    /// Removes an entry from both lists, and frees its slot.
     fn remove(&mut self, place: u32) -> Mail {
         let tag = self.mail(place).tag;
         self.all.remove(&mut self.slots, ALL, place);
@@ -521,7 +533,7 @@ mod tests {
 
     fn message(tag: u64, number: u8) -> Mail {
         Mail {
-            kind: Kind::Message,
+            kind: Kind::Message(Id::NONE),
             tag,
             body: Body::from_slice(&[number]),
         }

@@ -1,6 +1,6 @@
-//! What a process has to do with others: its mailbox, links, monitors, names and timers.
+//! The relations of a process to others: its mailbox, links, monitors, names and timers.
 //!
-//! All of it lies behind one lock of the process, the one that also decides whether it is alive.
+//! All of them are behind one lock of the process, which also decides whether it is alive.
 
 pub mod mailbox;
 pub(crate) mod outgoing;
@@ -19,28 +19,42 @@ use crate::exit::ExitReason;
 use crate::registry::Membership;
 use crate::small_map::{SmallMap, SmallSet};
 
-/// What takes the place of the mailbox of a process: for an interface whose processes receive otherwise.
+/// Replaces the mailbox of a process: for an interface whose processes receive in another way.
 ///
-/// Messages with tags that are sent to such a process are dropped; it is told of ends in its own way.
+/// Messages with tags that are sent to such a process are dropped; it is notified of ends in its own way.
 pub trait Intake: Any + Send {
-    /// Takes what the process is told of another's end; true if its reader must be woken.
+    /// Takes the report of another process's end; returns true if its reader must be woken.
     fn tell(&mut self, what: &Kind) -> bool;
 
-    /// Whether the end of a linked process with this reason is told at all.
+    /// Returns whether the end of a linked process with this reason is reported at all.
     fn hears_exit(&mut self, from: Id, reason: &ExitReason) -> bool;
 
-    /// Takes what a timer brings; true if its reader must be woken.
+    /// Takes what a timer brings; returns true if its reader must be woken.
     fn accept(&mut self, parcel: Box<dyn Any + Send>) -> bool;
+
+    /// Returns what it has. This is asked after every change, so it must be quick.
+    fn held(&self) -> Held;
 }
 
-/// What a monitor takes up in the process that is watched, about: it is paid for by the one that watches, as the other can
-/// refuse nothing.
+/// What an [`Intake`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Held {
+    /// The bytes that no receipt pays for: its process does.
+    pub bytes: usize,
+    /// By how many bytes it grows at most with another link or monitor.
+    pub growth: usize,
+    /// Approximately how many steps it takes to drop: one for each thing, and more for things that hold much.
+    pub steps: usize,
+}
+
+/// Approximate size of a monitor in the watched process. The watching process pays for it, because the other cannot
+/// refuse it.
 const WATCHER_SIZE: usize = 64;
 
-/// So many exit signals that one process has sent to another may lie in its mailbox.
+/// The most exit signals from one process in the mailbox of another.
 pub const EXITS_PENDING_MAX: u32 = 16;
 
-/// What a process has to do with others, made when it is first needed.
+/// The relations of a process to others, made when they are first needed.
 #[derive(Default)]
 pub struct Relations {
     /// What was sent to it.
@@ -50,32 +64,33 @@ pub struct Relations {
     pub(crate) monitors: SmallMap<u64, Monitor>,
     /// The processes that monitor this one, by reference.
     pub(crate) watchers: SmallMap<u64, Id>,
-    /// The call that this one makes. Made with the first.
+    /// The call that this process makes; made with the first.
     pub(crate) outgoing: Option<Box<Outgoing>>,
-    /// Exit signals become mail.
+    /// Whether exit signals become mail.
     pub(crate) traps_exits: bool,
-    /// The process is to end with this reason as soon as a worker looks at it. The first reason stands.
+    /// If set, the process must end with this reason as soon as a worker takes it. The first reason stands.
     pub(crate) doom: Option<ExitReason>,
     pub(crate) membership: Membership,
     /// Timers that send to this process.
     pub(crate) timers: SmallSet<u64>,
-    /// How many exit signals of each process lie in the mailbox that were sent and did not come by a link.
+    /// For each process, how many of its exit signals in the mailbox were sent explicitly, and did not come from a
+    /// link.
     exits_pending: SmallMap<Id, u32>,
     intake: Option<Box<dyn Intake>>,
-    /// The bytes of messages, and of all else here, that are taken from the purse of the process.
+    /// The bytes of messages, and of everything else here, that the process has paid for.
     paid: (usize, usize),
 }
 
-/// A process that is monitored, and under which tag its end is told.
+/// A monitored process, and the tag under which its end is reported.
 pub(crate) struct Monitor {
     pub(crate) watched: Id,
     pub(crate) tag: u64,
-    /// The end has been told, and lies in this slot of the mailbox.
+    /// Set once the end has been reported: the slot of the mailbox.
     told: Option<u32>,
 }
 
 impl Monitor {
-    /// The end has not been told yet.
+    /// Whether the end has not been reported yet.
     pub(crate) fn is_active(&self) -> bool {
         self.told.is_none()
     }
@@ -90,7 +105,7 @@ impl Relations {
         }
     }
 
-    /// The intake of the process, if it has one of this type.
+    /// Returns the intake of the process, if it has one of this type.
     pub fn intake<I: Intake>(&mut self) -> Option<&mut I> {
         let intake: &mut dyn Any = self.intake.as_deref_mut()?;
         intake.downcast_mut()
@@ -109,7 +124,7 @@ impl Relations {
         self.timers.insert(timer);
     }
 
-    /// How many things there are to be given up, or dropped.
+    /// The number of things to release or drop.
     pub(crate) fn count(&self) -> usize {
         self.mailbox.len()
             + self.mailbox.lists_len()
@@ -119,9 +134,16 @@ impl Relations {
             + self.watchers.len()
             + self.membership.len()
             + self.timers.len()
+            + self.held().steps
     }
 
-    /// Some of the links, in order, and how many there are. Not all: who has a million is not to be kept waiting for a report.
+    /// What its intake has, if there is one.
+    fn held(&self) -> Held {
+        self.intake.as_ref().map(|intake| intake.held()).unwrap_or_default()
+    }
+
+    /// Some of the links, in order, and their total number. Not all of them: a process with a million links must not be
+    /// delayed by a report.
     pub(crate) fn some_links(&self) -> (Vec<Id>, usize) {
         const SOME: usize = 8;
         const LOOKED_AT: usize = 256;
@@ -131,7 +153,7 @@ impl Relations {
         (links, self.links.len())
     }
 
-    /// The process has ended: its names and groups fall, before anybody hears of its end.
+    /// Removes the names and groups of a process that has ended, before anyone is notified of the end.
     pub(crate) fn names_fall(&mut self, id: Id) {
         std::mem::take(&mut self.membership).fall(id);
     }
@@ -153,8 +175,7 @@ impl Relations {
         }
     }
 
-    /// Puts mail where it belongs, and takes what it takes up from the purse of the process, or leaves it if that has not so
-    /// much.
+    /// Puts mail where it belongs, and charges the process for it; does nothing if the process cannot pay.
     pub(crate) fn push(&mut self, mail: Mail, purse: Purse<'_>) -> Result<Pushed, Exhausted> {
         purse.check(Resource::Messages, self.mailbox.lists_growth())?;
         let mut paid = 0;
@@ -167,7 +188,7 @@ impl Relations {
         pushed
     }
 
-    /// [`push`](Self::push) before all else that lies in the mailbox. True if the owner must be woken.
+    /// [`push`](Self::push) before everything else in the mailbox. True if the owner must be woken.
     pub(crate) fn push_first(&mut self, mail: Mail, purse: Purse<'_>) -> Result<bool, Exhausted> {
         purse.check(Resource::Messages, self.mailbox.lists_growth())?;
         let mut paid = 0;
@@ -197,12 +218,15 @@ impl Relations {
         }
     }
 
-    /// The bytes of all that was sent to the process and waits, and of the references under which more may come.
+    /// The bytes of everything that was sent to the process and waits, and of the references under which more may
+    /// arrive.
     pub(crate) fn size(&self) -> usize {
-        self.mailbox.size() + self.mailbox.lists_size() + self.outgoing.as_ref().map_or(0, |call| call.size())
+        let answer = self.outgoing.as_ref().map_or(0, |call| call.size());
+        self.mailbox.size() + self.mailbox.lists_size() + answer + self.held().bytes
     }
 
-    /// The bytes of all else, but for watchers, for which those pay who watch, and for names, which have receipts.
+    /// The bytes of everything else, except watchers, which the watching processes pay for, and names, which have
+    /// receipts.
     fn size_of_others(&self) -> usize {
         self.links.size()
             + self.monitors.size()
@@ -211,30 +235,30 @@ impl Relations {
             + self.exits_pending.size()
     }
 
-    /// Whether there is room for another link, monitor, reference or timer. They are kept in maps that double while they are not
-    /// large, so one more may take up as much as all that are there.
+    /// Checks whether there is room for another link, monitor, reference or timer. They are kept in maps that double
+    /// while they are small, so one more may take up as much as all existing ones.
     ///
     /// # Errors
     ///
     /// [`Exhausted`] if the process cannot pay for it, and must end.
     pub(crate) fn check_room(&self, purse: Purse<'_>) -> Result<(), Exhausted> {
-        purse.check(Resource::Messages, self.mailbox.lists_growth())?;
+        purse.check(Resource::Messages, self.mailbox.lists_growth() + self.held().growth)?;
         let growth = self.monitors.growth() + self.links.growth() + self.timers.growth();
         purse.check(Resource::Relations, growth)
     }
 
-    /// Takes from the purse what messages have come to take up, or gives back what they take up no more.
+    /// Charges the purse for the growth of messages, or gives back what they no longer take up.
     ///
     /// # Errors
     ///
-    /// [`Exhausted`] if that is more than there is: the process must end for it.
+    /// [`Exhausted`] if there is not enough: the process must end.
     pub(crate) fn settle_messages(&mut self, purse: Purse<'_>) -> Result<(), Exhausted> {
         let size = self.size();
         let before = std::mem::replace(&mut self.paid.0, size);
         purse.settle(Resource::Messages, before, size)
     }
 
-    /// [`settle_messages`](Self::settle_messages), and the same for all else.
+    /// [`settle_messages`](Self::settle_messages), and the same for everything else.
     pub(crate) fn settle(&mut self, purse: Purse<'_>) -> Result<(), Exhausted> {
         let messages = self.settle_messages(purse);
         let size = self.size_of_others();
@@ -242,26 +266,26 @@ impl Relations {
         messages.and(purse.settle(Resource::Relations, before, size))
     }
 
-    /// The process has ended: nothing is paid for any more.
+    /// Gives all payments back, because the process has ended.
     pub(crate) fn pay_back(&mut self, purse: Purse<'_>) {
         let (messages, others) = std::mem::take(&mut self.paid);
         purse.give_back(Resource::Messages, messages);
         purse.give_back(Resource::Relations, others);
     }
 
-    /// Closes a reference, and drops what has come under it.
+    /// Closes a reference, and drops what has arrived under it.
     pub(crate) fn close(&mut self, reference: u64) {
         match &mut self.outgoing {
             Some(call) if call.is_for(reference) => _ = call.end(),
             _ => self.mailbox.close(reference),
         }
-        // What lay under it was dropped, the end of whom it monitors too.
+        // Entries under it were dropped, including the end of a monitored process.
         if self.monitors.get(reference).is_some_and(|monitor| !monitor.is_active()) {
             self.monitors.remove(reference);
         }
     }
 
-    /// The end of a process that is monitored under this reference was put into the mailbox, or `dropped`.
+    /// Records that the end of the process monitored under this reference was put into the mailbox, or `dropped`.
     pub(crate) fn told(&mut self, reference: u64, dropped: bool) {
         if dropped {
             self.monitors.remove(reference);
@@ -270,15 +294,15 @@ impl Relations {
         }
     }
 
-    /// What was told under this reference was taken out of the mailbox.
+    /// Records that the entry under this reference was taken from the mailbox.
     pub(crate) fn down_taken(&mut self, reference: u64) {
         self.monitors.remove(reference);
-        // If it was the monitor's own, it has done its work.
+        // If it was the monitor's own reference, it has served its purpose.
         self.mailbox.close(reference);
     }
 
-    /// Takes a monitor away: the process that was watched, if its end has not been told. With `flush`, what was told of it is
-    /// dropped.
+    /// Removes a monitor; returns the watched process, if its end has not been reported. With `flush`, a report in the
+    /// mailbox is dropped.
     pub(crate) fn demonitor(&mut self, reference: u64, flush: bool) -> Option<Id> {
         let (watched, told) = self
             .monitors
@@ -304,9 +328,13 @@ impl Relations {
         self.monitors.get_or_insert(reference, monitor);
     }
 
-    /// As [`exit`](Self::exit), for a signal that was sent: nothing keeps its sender from doing that again and again, so it is
-    /// dropped if [`EXITS_PENDING_MAX`] of the same sender lie here.
+    /// Like [`exit`](Self::exit), for a signal that was sent explicitly: its sender can repeat it indefinitely, so it
+    /// is dropped if [`EXITS_PENDING_MAX`] signals of the same sender are already here. An intake has no such limit: it
+    /// does not report what is taken from it.
     pub(crate) fn exit_sent(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
+        if self.intake.is_some() {
+            return self.exit(from, reason);
+        }
         if self.exits_pending.get(from) == Some(&EXITS_PENDING_MAX) {
             return None;
         }
@@ -315,9 +343,9 @@ impl Relations {
         Some(mail)
     }
 
-    /// An exit signal was taken out of the mailbox.
+    /// Records that an exit signal was taken from the mailbox.
     pub(crate) fn exit_taken(&mut self, from: Id) {
-        // One that came by a link is not counted, and taken for one that is: at most one of each process comes so.
+        // A signal from a link is not counted, but may be taken for one that is: there is at most one per process.
         if let Some(pending) = self.exits_pending.get_mut(from) {
             *pending -= 1;
             if *pending == 0 {
@@ -326,8 +354,8 @@ impl Relations {
         }
     }
 
-    /// The mail that an exit signal becomes, or nothing if the signal does not become mail: then the process must end, if
-    /// a doom is set.
+    /// The mail that an exit signal becomes, or `None` if it does not become mail: then the process must end, if a doom
+    /// is set.
     pub(crate) fn exit(&mut self, from: Id, reason: &ExitReason) -> Option<Mail> {
         if let Some(intake) = &mut self.intake
             && !intake.hears_exit(from, reason)
@@ -348,7 +376,7 @@ impl Relations {
     }
 }
 
-/// The bytes by which a process is told of a reason.
+/// The bytes with which a reason is reported to a process.
 pub(crate) fn reason_body(reason: &ExitReason) -> Body {
     Body::from_vec(reason.to_bytes().1)
 }
@@ -363,7 +391,7 @@ mod tests {
         let count = |len: usize| {
             let mut relations = Relations::default();
             let mail = Mail {
-                kind: Kind::Message,
+                kind: Kind::Message(Id::NONE),
                 tag: 1,
                 body: Body::from_vec(vec![0; len]),
             };
@@ -375,7 +403,7 @@ mod tests {
         assert!(count(256 << 20) > crate::aside::STEPS_MAX);
     }
 
-    /// A process that has nothing but these ends aside, too: they are dropped one after another.
+    /// A process that has only these ends aside, too: they are dropped one after another.
     #[test]
     fn references_count_for_what_it_takes_to_drop_them() {
         let mut relations = Relations::default();

@@ -1,13 +1,13 @@
-//! A list that grows without moving much: the first thousand values lie in one piece, which doubles, and all others in
+//! A list that grows without moving much: the first thousand values are in one piece, which doubles, and all others in
 //! pieces of a thousand.
 //!
 //! A list of millions that doubled as a whole would copy a hundred megabytes in the middle of a call.
 
 use std::ops::{Index, IndexMut};
 
-/// The values of a piece.
+/// The number of values of a piece.
 const PIECE_LEN: usize = 1024;
-/// Room for this many comes with the first value.
+/// The initial capacity.
 const FIRST_LEN: usize = 4;
 
 pub(super) struct Pieces<T> {
@@ -33,12 +33,12 @@ impl<T> Pieces<T> {
         }
     }
 
-    /// For how many values there is room.
+    /// The number of values for which there is room.
     pub(super) fn capacity(&self) -> usize {
         self.first.capacity() + self.more.len() * PIECE_LEN
     }
 
-    /// For how many more values there has to be room when the next one comes.
+    /// For how many more values room is needed when the next one is added.
     pub(super) fn growth(&self) -> usize {
         match self.first.capacity() {
             _ if self.len() < self.capacity() => 0,
@@ -47,7 +47,7 @@ impl<T> Pieces<T> {
         }
     }
 
-    /// Makes room for as many values as [`growth`](Self::growth) says.
+    /// Makes room for as many values as [`growth`](Self::growth) returns.
     pub(super) fn grow(&mut self) {
         let growth = self.growth();
         if self.first.capacity() < PIECE_LEN {

@@ -1,4 +1,4 @@
-//! One worker's queues, and the order in which it takes from them.
+//! The queues of one worker, and the order in which it takes from them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use crossbeam_deque::{Injector, Steal, Worker};
 use super::{Remote, Runnable, Unit};
 use crate::environment::Environment;
 
-/// So many hand-offs in a row, then the woken processes that wait longer have their turn.
+/// After this many hand-offs in a row, woken processes that have waited longer have a turn.
 const HAND_OFFS_MAX: u32 = 64;
-/// Each so many picks the injector is looked at first, and each so many a fresh process.
+/// Once in this many picks, the injector comes first; likewise a fresh process.
 const INJECTOR_TURN: u32 = 61;
 const FRESH_TURN: u32 = 16;
-/// Burners run at the latest after this time, whatever else is due.
+/// Burners run after this time at the latest, whatever else is due.
 const BURNER_WAIT_MAX: Duration = Duration::from_millis(10);
-/// The clock is looked at each so many picks.
+/// The clock is read once in this many picks.
 const BURNER_TURN: u32 = 32;
 
 pub(super) struct Local<P> {
@@ -27,7 +27,7 @@ pub(super) struct Local<P> {
     slot: Option<Unit<P>>,
     hand_offs: u32,
     picks: u32,
-    /// The time slice in which the injector was last looked at.
+    /// The time slice in which the injector was last checked.
     injector_seen: u32,
     burner_ran: Instant,
     machine: Arc<dyn Environment>,
@@ -63,12 +63,12 @@ impl<P: Runnable> Local<P> {
         self.slot.is_some()
     }
 
-    /// Whether something waits in the queues, so that another worker could help.
+    /// Whether the queues contain anything, so that another worker could help.
     pub(super) fn has_queued(&self) -> bool {
         !(self.woken.is_empty() && self.fresh.is_empty() && self.burners.is_empty())
     }
 
-    /// Puts a woken process into the slot; the one that was there joins the others, and then there is work to steal.
+    /// Puts a woken process into the slot; the former one joins the queue, and then there is work to steal.
     pub(super) fn hand_off(&mut self, process: Unit<P>) -> bool {
         process.expect_run(self.picks);
         let Some(former) = self.slot.replace(process) else {
@@ -78,7 +78,7 @@ impl<P: Runnable> Local<P> {
         true
     }
 
-    /// The next process of this worker that is not a burner, or a burner whose turn it is, in this time slice.
+    /// The next process of this worker in this time slice.
     pub(super) fn next(&mut self, injector: &Injector<Unit<P>>, slice: u32) -> Option<Unit<P>> {
         let process = self.pick(injector, slice)?;
         process.set_picked(self.picks);
@@ -89,11 +89,11 @@ impl<P: Runnable> Local<P> {
         self.picks = self.picks.wrapping_add(1);
         let picks = self.picks;
         let turn = |every: u32| picks.is_multiple_of(every);
-        // Each of these turns keeps one queue from starving behind those that otherwise go first.
+        // Each of these turns prevents one queue from starving.
         if turn(BURNER_TURN) && !self.burners.is_empty() && self.burners_have_waited() {
             return self.next_burner();
         }
-        // Once a time slice, too: the runs of those that wait here may be long, though none is preempted, as when each ends.
+        // Also once per time slice: other runs may be long even if no process is preempted, for example if each ends.
         if turn(INJECTOR_TURN) || self.injector_seen != slice {
             self.injector_seen = slice;
             if let Some(process) = self.take_injected(injector) {
@@ -108,7 +108,7 @@ impl<P: Runnable> Local<P> {
         self.next_handed_off()
             .or_else(|| self.woken.pop())
             .or_else(|| self.take_injected(injector))
-            // Hand-offs have had their share, but nothing else has waited.
+            // Hand-offs have had their share, but nothing else was waiting.
             .or_else(|| self.slot.take())
             .or_else(|| self.fresh.pop())
     }
@@ -123,7 +123,7 @@ impl<P: Runnable> Local<P> {
         Some(burner)
     }
 
-    /// The next fresh process, if none that waited goes before it and it `fits`.
+    /// The next fresh process, if no waiting process precedes it and it `fits`.
     pub(super) fn next_fresh(&mut self, fits: impl FnOnce(&P) -> bool) -> Option<Unit<P>> {
         if self.slot.is_some() || !self.woken.is_empty() {
             return None;
@@ -132,7 +132,7 @@ impl<P: Runnable> Local<P> {
         if fits(&process) {
             return Some(process);
         }
-        // It was next, and stays that.
+        // It was next, and stays next.
         self.slot = Some(process);
         None
     }

@@ -4,22 +4,22 @@
 //!
 //! Each worker has a slot and three queues, all first in, first out:
 //!
-//! - the *hand-off slot*: the process that the running one woke last. It runs as soon as that one blocks, while what
-//!   they share is still in the cache. It is not stolen.
-//! - *woken*: processes that waited and can go on.
+//! - The *hand-off slot* holds the process that the running one woke last. It runs as soon as that one blocks, while
+//!   their shared data is still in the cache. It is not stolen.
+//! - *woken*: processes that waited and can continue.
 //! - *fresh*: processes that have not run yet.
-//! - *burners*: processes that used up their time slice, or gave it up (`yield_now`).
+//! - *burners*: processes that used up their time slice, or yielded (`yield_now`).
 //!
-//! A time slice ends with a tick of the clock, which may come in the middle of a run of some microseconds. A process that computes
-//! little and in short runs goes to the woken again. Others become burners, though their runs are short: those that wake each
-//! other without end would else leave the burners no more than their turn now and then.
+//! A time slice ends with a tick of the clock, which may come in the middle of a run of some microseconds. A process
+//! that computes little and in short runs returns to the woken queue. Others become burners even if their runs are
+//! short: otherwise, processes that wake each other endlessly would leave the burners only an occasional turn.
 //!
-//! A process that waited goes before a fresh one, a fresh one before a burner; so that none starves, each queue has its
-//! turn first now and then (`Local::next`). Processes woken by no worker (timers, input) come through the *injector*,
-//! which each worker looks at once in each time slice, and now and then. A
-//! worker with nothing to do steals half of another's queue, then parks (`sleepers`).
+//! A woken process precedes a fresh one, and a fresh one precedes a burner. So that none starves, each queue comes
+//! first from time to time (`Local::next`). Processes that were not woken by a worker (timers, input) arrive through
+//! the *injector*, which each worker checks once per time slice, and from time to time. An idle worker steals half of
+//! another's queue, then parks (`sleepers`).
 //!
-//! The scheduler knows of a process only that it can be woken ([`Runnable`]).
+//! The scheduler knows only that a process can be woken ([`Runnable`]).
 
 mod local;
 
@@ -35,27 +35,28 @@ use crate::environment::{Environment, Parking};
 
 /// What is scheduled.
 pub trait Runnable: Sized + Send + Sync + 'static {
-    /// Makes a blocked process ready to run: true if the caller must queue it now.
+    /// Makes a blocked process ready to run; returns true if the caller must queue it now.
     fn set_woken(&self) -> bool;
 
-    /// It was woken by a worker that will soon run it, and has taken `picks` from its queues so far.
+    /// Called when a worker has woken it and will soon run it; the worker has taken `picks` processes from its queues
+    /// so far.
     fn expect_run(&self, _picks: u32) {}
 
-    /// A worker has taken it from its queues to run it: the last of so many.
+    /// Called when a worker has taken it from its queues to run it, as the last of this many.
     fn set_picked(&self, _picks: u32) {}
 
-    /// What a thread has of the worker that it is.
+    /// Returns what a thread keeps as a worker.
     fn place() -> &'static LocalKey<Place<Self>>;
 }
 
-/// What a thread has of the worker that it is: nothing, or its queues, which say of which scheduler they are.
+/// What a thread keeps as a worker: nothing, or its queues, which also identify the scheduler.
 ///
-/// It is looked at with each wake-up, so it must be found without a search. Rust has no generic thread-locals, so whoever
-/// embeds the kernel declares it.
+/// It is accessed on each wake-up, so it must be found without a search. Rust has no generic thread-locals, so the
+/// embedder of the kernel declares it.
 pub struct Place<P>(RefCell<Option<Local<P>>>);
 
 impl<P> Place<P> {
-    /// The place of a thread that is no worker.
+    /// Returns the place of a thread that is not a worker.
     #[expect(clippy::new_without_default, reason = "a thread-local is made by a constant")]
     pub const fn new() -> Self {
         Self(RefCell::new(None))
@@ -64,7 +65,7 @@ impl<P> Place<P> {
 
 type Unit<P> = Arc<P>;
 
-/// A worker looks so many times for work before it parks: some microseconds, as long as a wake-up would take.
+/// How often a worker searches for work before it parks: some microseconds, as long as a wake-up would take.
 const SPINS_BEFORE_PARKING: u32 = 100;
 
 /// The queues of all workers.
@@ -87,32 +88,45 @@ struct Remote<P> {
     burners: Stealer<Unit<P>>,
 }
 
-/// How many wait for a worker, in which queues: see the module's documentation. Hand-off slots are not counted.
+/// How many processes wait for a worker, per queue: see the documentation of the module. Hand-off slots are not
+/// counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Queues {
-    /// Those that waited for something and can go on.
+    /// Processes that were woken.
     pub woken: usize,
-    /// Those that have not run yet.
+    /// Processes that have not run yet.
     pub fresh: usize,
-    /// Those that used up their time slice.
+    /// Processes that used up their time slice.
     pub burners: usize,
-    /// Those that no worker has woken.
+    /// Processes that no worker has woken.
     pub injected: usize,
 }
 
-/// A worker's seat in the scheduler, to be taken by one thread.
+impl Queues {
+    /// How many processes wait in all queues together.
+    pub fn len(&self) -> usize {
+        self.woken + self.fresh + self.burners + self.injected
+    }
+
+    /// Whether no process waits.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// A worker's seat in the scheduler, for one thread.
 pub struct Seat<P>(Local<P>);
 
 impl<P> Seat<P> {
-    /// The number of the worker, from 0 on.
+    /// Returns the number of the worker, from 0 on.
     pub fn number(&self) -> usize {
         self.0.index
     }
 }
 
 impl<P: Runnable> Scheduler<P> {
-    /// A scheduler for `workers` threads and their seats. `on_idle` is called by the last worker that finds nothing to
-    /// do, before it parks; `on_busy` by a worker that was asleep, or had said that it is about to be.
+    /// Returns a scheduler for `workers` threads, and their seats. `on_idle` is called by the last worker that finds
+    /// nothing to do, before it parks; `on_busy` by a worker that was asleep, or had announced that it would be.
     pub fn new(
         workers: usize,
         machine: &Arc<dyn Environment>,
@@ -137,15 +151,15 @@ impl<P: Runnable> Scheduler<P> {
         (scheduler, locals.into_iter().map(Seat).collect())
     }
 
-    /// The `slice`th time slice has begun: those that timers and input have woken meanwhile go first.
+    /// Begins the `slice`th time slice: processes that timers and input have woken meanwhile come first.
     pub fn tick(&self, slice: u64) {
         self.slice.store(slice as u32, Ordering::Relaxed);
     }
 
     /// Queues a process that has never run.
     ///
-    /// A single one wakes nobody: mostly its parent soon waits for it, and it begins on this worker, whose caches know
-    /// what it needs, sooner than another worker is awake. If the parent goes on, its time slice ends.
+    /// A single one wakes no other worker: usually its parent soon waits for it, and it begins on this worker, with a
+    /// warm cache, before another worker would be awake. If the parent continues, its time slice ends.
     pub fn spawn(&self, process: Unit<P>) {
         self.push(process, |local, process| {
             local.fresh.push(process);
@@ -160,14 +174,14 @@ impl<P: Runnable> Scheduler<P> {
         }
     }
 
-    /// [`wake`](Self::wake) for who has no further use for the process.
+    /// [`wake`](Self::wake) for a caller that does not need the process any more.
     pub fn wake_owned(&self, process: Unit<P>) {
         if process.set_woken() {
             self.push(process, Local::hand_off);
         }
     }
 
-    /// Queues a process that was woken while it ran, or lets others go first.
+    /// Queues a process that was woken while it ran, or that lets others go first.
     pub fn requeue(&self, process: Unit<P>) {
         self.push(process, |local, process| {
             local.woken.push(process);
@@ -175,7 +189,7 @@ impl<P: Runnable> Scheduler<P> {
         });
     }
 
-    /// Queues a process that used up its time slice, or gave it up.
+    /// Queues a process that used up its time slice, or yielded.
     pub fn preempted(&self, process: Unit<P>) {
         self.push(process, |local, process| {
             let has_more = local.has_queued();
@@ -193,8 +207,8 @@ impl<P: Runnable> Scheduler<P> {
         });
     }
 
-    /// A fresh process that may run at once on this worker in place of one that has just ended; `None` if others should go
-    /// first, or if it does not fit.
+    /// Returns a fresh process that may run immediately on this worker in place of one that has just ended; `None` if
+    /// others should go first, or if it does not fit.
     pub fn next_fresh(&self, fits: impl FnOnce(&P) -> bool) -> Option<Unit<P>> {
         if !self.injector.is_empty() {
             return None;
@@ -202,17 +216,17 @@ impl<P: Runnable> Scheduler<P> {
         self.with_local(|local| local.next_fresh(fits)).flatten()
     }
 
-    /// Wakes a worker, though there is nothing to run, if any sleeps.
+    /// Wakes a sleeping worker, if there is one, even though there is nothing to run.
     pub fn wake_spare(&self) {
         self.parking.wake_one();
     }
 
-    /// The number of the calling worker, 0 for other threads.
+    /// Returns the number of the calling worker; 0 for other threads.
     pub fn worker(&self) -> usize {
         self.with_local(|local| local.index).unwrap_or(0)
     }
 
-    /// How many wait for a worker. Stops nobody.
+    /// Returns how many processes wait for a worker. Stops no process.
     pub fn queues(&self) -> Queues {
         let injected = self.injector.len();
         let all = Queues {
@@ -227,7 +241,7 @@ impl<P: Runnable> Scheduler<P> {
         })
     }
 
-    /// How many wait in the queues of each worker. Stops nobody.
+    /// Returns how many processes wait in the queues of each worker. Stops no process.
     pub fn queues_of_workers(&self) -> Vec<Queues> {
         let of = |remote: &Remote<P>| Queues {
             woken: remote.woken.len(),
@@ -238,7 +252,7 @@ impl<P: Runnable> Scheduler<P> {
         self.remotes.iter().map(of).collect()
     }
 
-    /// True while any worker is awake.
+    /// Returns whether any worker is awake.
     pub fn is_busy(&self) -> bool {
         !self.parking.all_asleep()
     }
@@ -249,9 +263,9 @@ impl<P: Runnable> Scheduler<P> {
         self.parking.wake_all();
     }
 
-    /// The loop of one worker: hands each process that is due to `run`, until the scheduler is stopped.
+    /// The loop of a worker: passes each due process to `run`, until the scheduler is stopped.
     ///
-    /// With nothing to run, `spare` may do something else for a while, and says whether it did.
+    /// If there is nothing to run, `spare` may do something else for a while; it returns whether it did.
     pub fn run(&self, seat: Seat<P>, spare: impl Fn() -> bool, mut run: impl FnMut(Unit<P>)) {
         self.enter(seat);
         while !self.stopped.load(Ordering::Relaxed) {
@@ -261,7 +275,8 @@ impl<P: Runnable> Scheduler<P> {
                 None => self.park(),
             }
         }
-        // What is still queued goes with the worker. Dropping a process may wake others, so not while it is borrowed.
+        // What is still queued is dropped with the worker. Dropping a process may wake others, so the worker must not
+        // be borrowed.
         drop(self.leave());
     }
 
@@ -271,16 +286,16 @@ impl<P: Runnable> Scheduler<P> {
         drop(former);
     }
 
-    /// The calling thread is a worker no longer; its seat, if it was one.
+    /// Ends the calling thread's role as a worker; returns its seat, if it had one.
     pub fn leave(&self) -> Option<Seat<P>> {
         P::place().with(|place| place.0.take()).map(Seat)
     }
 
-    /// The process that the calling worker is to run now; `None` if no worker has any.
+    /// Returns the process for the calling worker to run now; `None` if no worker has any.
     pub fn next(&self) -> Option<Unit<P>> {
         let slice = self.slice.load(Ordering::Relaxed);
         let own = self.with_local(|local| local.next(&self.injector, slice)).flatten();
-        // Its own burners come last, so that they do not keep this worker from what waits elsewhere.
+        // Its own burners come last, so that they do not keep this worker from waiting processes elsewhere.
         own.or_else(|| self.steal())
             .or_else(|| self.with_local(Local::next_burner).flatten())
     }
@@ -321,14 +336,15 @@ impl<P: Runnable> Scheduler<P> {
             std::hint::spin_loop();
         }
         self.parking.park(self.worker(), &found, &*self.on_idle);
-        // Also if it found work before it slept: it had said that it sleeps, and the clock may have gone to sleep for that.
+        // Even if it found work before it slept: it had announced its sleep, and the clock may have gone to sleep for
+        // that reason.
         (self.on_busy)();
     }
 
-    /// Puts a process into the calling worker's queues, or into the injector from any other thread. `put` tells whether
-    /// a sleeping worker could take it.
+    /// Puts a process into the calling worker's queues, or into the injector from any other thread. `put` returns
+    /// whether a sleeping worker could take it.
     fn push(&self, process: Unit<P>, put: impl FnOnce(&mut Local<P>, Unit<P>) -> bool) {
-        // On a thread that is no worker `put` is not called, and the process is left for the injector.
+        // On a thread that is not a worker, `put` is not called, and the process is left for the injector.
         let mut process = Some(process);
         let local = self.with_local(|local| put(local, process.take().expect("put is called once")));
         if let Some(process) = process {

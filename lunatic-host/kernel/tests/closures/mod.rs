@@ -5,7 +5,7 @@ use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread::LocalKey;
 use std::time::Duration;
@@ -16,7 +16,8 @@ use lunatic_kernel::channel::{ReceiveRefusal, SendRefusal};
 use lunatic_kernel::environment::Machine;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::host::{Body, Host, Local, Progress};
-use lunatic_kernel::relations::mailbox::Mail;
+use lunatic_kernel::relations::mailbox::{Kind, Mail};
+use lunatic_kernel::relations::{self, Intake};
 use lunatic_kernel::scheduler::Place;
 use lunatic_kernel::wait::{Held, Wait, block, poll_until, sleep, until};
 use lunatic_kernel::worker::Threads;
@@ -153,6 +154,33 @@ pub fn limited<F: Future<Output = Outcome> + Send + 'static>(
         entry: Box::new(|me| Box::pin(code(me))),
         local,
         intake: None,
+    }
+}
+
+/// An intake that counts what it hears of ends, and holds 1,000 bytes for each.
+pub struct Counts(pub Arc<AtomicUsize>);
+
+impl Intake for Counts {
+    fn tell(&mut self, _: &Kind) -> bool {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        false
+    }
+
+    fn hears_exit(&mut self, _: Id, _: &ExitReason) -> bool {
+        true
+    }
+
+    fn accept(&mut self, _: Box<dyn Any + Send>) -> bool {
+        false
+    }
+
+    fn held(&self) -> relations::Held {
+        let count = self.0.load(Ordering::Relaxed);
+        relations::Held {
+            bytes: 1000 * count,
+            growth: 0,
+            steps: count,
+        }
     }
 }
 
@@ -343,8 +371,11 @@ impl Threaded {
     }
 
     pub fn with(settings: Settings) -> Self {
-        let machine = Arc::new(Machine::new(|| Duration::ZERO));
-        let (kernel, seats) = Kernel::new(settings, Node::draw(1 << 40), machine, Closures);
+        Self::on(settings, Machine::new(|| Duration::ZERO))
+    }
+
+    pub fn on(settings: Settings, machine: Machine) -> Self {
+        let (kernel, seats) = Kernel::new(settings, Node::draw(1 << 40), Arc::new(machine), Closures);
         let (threads, started) = kernel.start(seats);
         started.unwrap();
         Self {

@@ -1,14 +1,14 @@
 //! An arena: address space cut into equal slots, for linear memories or for fiber stacks.
 //!
-//! The space is reserved in chunks of many slots, when it is needed, so that a million slots cost a few kernel maps. A
-//! slot that was given back is the first to be taken again. An arena keeps no more than `warm_max` free slots whose
-//! pages still hold memory of the machine (*warm* slots); the rest are empty, or wait to be emptied together (`unreleased`).
+//! The space is reserved in chunks of many slots, when it is needed, so that a million slots cost a few kernel maps.
+//! The slot that was given back last is taken first. At most `warm_max` free slots have pages that still hold memory
+//! (*warm* slots); the others are empty, or wait to be emptied together (`unreleased`).
 //!
-//! An [`Access::Open`] arena is readable and writable from the start. In an [`Access::Closed`] one each slot opens the
-//! part that it uses, which costs two kernel maps a slot.
+//! An [`Access::Open`] arena is readable and writable from the start. In an [`Access::Closed`] arena, each slot opens
+//! the part that it uses, which costs two kernel maps per slot.
 //!
-//! Lock order: an arena's lock is taken last and is never held while memory is zeroed or opened. Reserving a chunk
-//! happens under it, so that two threads do not reserve two.
+//! Lock order: an arena's lock is taken last, and is never held while memory is zeroed or opened. A chunk is reserved
+//! under the lock, so that two threads do not each reserve one.
 
 mod slot;
 mod unreleased;
@@ -27,21 +27,21 @@ use self::unreleased::Unreleased;
 use crate::os;
 pub(crate) use crate::os::Access;
 
-/// What an [`Arena`] is made of.
+/// The properties of an [`Arena`].
 #[derive(Debug, Clone)]
 pub(crate) struct ArenaOptions {
-    /// What the slots are for, in the plural, for error messages: "fiber stacks".
+    /// The purpose of the slots, in the plural, for error messages: "fiber stacks".
     pub(crate) name: &'static str,
     /// Bytes of one slot. Rounded up to whole pages.
     pub(crate) slot_size: usize,
-    /// The number of slots that may be taken at the same time.
+    /// The most slots that may be taken at a time.
     pub(crate) slots_max: u32,
-    /// Whether slots can be used at once or must be opened.
+    /// Whether slots are open from the start.
     pub(crate) access: Access,
-    /// The number of free slots that may hold memory of the machine.
+    /// The most free slots that may hold memory.
     pub(crate) warm_max: u32,
-    /// Bytes of address space to reserve first; later chunks are up to 16 times larger. The chunk is smaller where the
-    /// system allows less.
+    /// Bytes of address space to reserve first; later chunks are up to 16 times larger. A chunk is smaller if the
+    /// operating system allows only less.
     pub(crate) chunk_size: usize,
 }
 
@@ -59,32 +59,32 @@ impl Default for ArenaOptions {
     }
 }
 
-/// Why an arena has no slot to give.
+/// Why an arena cannot provide a slot.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ArenaError {
     /// All slots that the arena may have are taken.
     Full {
-        /// What the slots are for.
+        /// The purpose of the slots.
         name: &'static str,
-        /// How many there are.
+        /// The number of slots.
         slots_max: u32,
     },
-    /// The system gives no more address space.
+    /// The operating system provides no more address space.
     AddressSpace {
-        /// What the slots are for.
+        /// The purpose of the slots.
         name: &'static str,
-        /// Bytes that were asked for.
+        /// Bytes that were requested.
         wanted: usize,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// A page could not be opened, closed or guarded: the process has too many kernel maps, or the system does not
-    /// promise more memory.
+    /// A page could not be opened, closed or guarded: the process has too many kernel maps, or the operating system
+    /// does not commit more memory.
     Protect {
-        /// What the slots are for.
+        /// The purpose of the slots.
         name: &'static str,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
 }
@@ -116,11 +116,11 @@ impl std::error::Error for ArenaError {
     }
 }
 
-/// Names a slot within its arena; stays the same while the arena lives. Ids count up from 0.
+/// Identifies a slot within its arena, for the life of the arena. Ids count up from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct SlotId(pub(crate) u32);
 
-/// Address space cut into equal slots; see the module's description.
+/// Address space cut into equal slots; see the description of the module.
 #[derive(Debug)]
 pub(crate) struct Arena {
     options: ArenaOptions,
@@ -134,13 +134,13 @@ struct State {
     used: u32,
     /// Slots taken and not given back.
     taken: u32,
-    /// Free slots that hold memory, the last given back last.
+    /// Free slots that hold memory; the one that was given back last is at the end.
     warm: Vec<Free>,
-    /// Those, and the taken slots that will join them when they are given back.
+    /// Their number, plus the taken slots that will join them when they are given back.
     warm_promised: u32,
-    /// Free slots that hold none.
+    /// Free slots that hold no memory.
     cold: Vec<Free>,
-    /// Free slots that will be among these soon.
+    /// Free slots that will soon be among these.
     unreleased: Unreleased,
 }
 
@@ -150,7 +150,7 @@ struct Chunk {
     slots: Range<u32>,
 }
 
-// SAFETY: a chunk is an address and two numbers; the memory behind it is reached through slots only.
+// SAFETY: a chunk is an address and two numbers; its memory is accessed only through slots.
 unsafe impl Send for Chunk {}
 // SAFETY: as above.
 unsafe impl Sync for Chunk {}
@@ -163,11 +163,11 @@ struct Free {
 }
 
 impl Arena {
-    /// Makes an arena. It reserves nothing until the first slot is taken.
+    /// Makes an arena. Nothing is reserved until the first slot is taken.
     ///
     /// # Errors
     ///
-    /// [`ArenaError::AddressSpace`] when a slot of this size cannot exist.
+    /// [`ArenaError::AddressSpace`] if a slot of this size cannot exist.
     pub(crate) fn new(options: ArenaOptions) -> Result<Arc<Arena>, ArenaError> {
         let (name, wanted) = (options.name, options.slot_size);
         let slot_size = os::whole_pages(wanted.max(1))
@@ -183,11 +183,11 @@ impl Arena {
         }))
     }
 
-    /// Takes a slot, the one given back last if there is one.
+    /// Takes a slot: the one that was given back last, if there is one.
     ///
     /// # Errors
     ///
-    /// Every slot is taken, or the system gives no more address space.
+    /// If every slot is taken, or if the operating system provides no more address space.
     pub(crate) fn take(self: &Arc<Self>) -> Result<Slot, ArenaError> {
         let mut state = self.state.lock();
         if state.has_no_free() && !state.unreleased.is_empty() {
@@ -225,12 +225,12 @@ impl Arena {
         })
     }
 
-    /// The number of slots that are taken now.
+    /// The number of slots that are currently taken.
     pub(crate) fn taken(&self) -> u32 {
         self.state.lock().taken
     }
 
-    /// The number of slots that [`take`](Self::take) can still give, if the system has space for them.
+    /// The number of slots that [`take`](Self::take) can still provide, if the operating system has space for them.
     pub(crate) fn left(&self) -> u32 {
         self.options.slots_max - self.state.lock().taken
     }
@@ -241,7 +241,7 @@ impl Arena {
         self.state.lock().chunks.len()
     }
 
-    /// The slot that `address` lies in, as addresses; `None` when it lies in no slot that was ever taken.
+    /// The address range of the slot that contains `address`; `None` if no slot that was ever taken does.
     pub(crate) fn slot_at(&self, address: usize) -> Option<Range<usize>> {
         let state = self.state.lock();
         state.chunks.iter().find_map(|chunk| {
@@ -256,15 +256,17 @@ impl Arena {
         })
     }
 
-    /// Gives all that free slots hold back to the system: what warm ones kept, and page tables where the kernel can
-    /// (Linux 6.14). Worth a call when many slots were given back and few will be taken soon: those cost more then.
+    /// Returns everything that free slots hold to the operating system: the pages of warm ones, and page tables where
+    /// the kernel can free them (Linux 6.14). Useful when many slots were given back and few will be taken soon,
+    /// because those are more expensive afterwards.
     ///
-    /// Slots may be taken and given back meanwhile. Does nothing in a closed arena, whose slots are few.
+    /// Slots may be taken and given back meanwhile. Does nothing in a closed arena, which has few slots.
     pub(crate) fn trim(&self) {
         if self.options.access == Access::Closed {
             return;
         }
-        // Taken out of the lists, the slots are ours: no lock is held while the system works on them.
+        // Outside of the lists, the slots belong to this thread: no lock is held while the operating system works on
+        // them.
         let (mut free, chunks) = {
             let mut state = self.release(self.state.lock());
             let warm = std::mem::take(&mut state.warm);
@@ -274,9 +276,10 @@ impl Arena {
             free.extend(warm);
             (free, state.chunks.clone())
         };
-        // The slots that come first are taken first, so that what is in use gathers there.
+        // The first slots are taken first, so that used slots gather there.
         free.sort_unstable_by_key(|slot| Reverse(slot.id));
-        // Slots side by side are trimmed in one call, and only whole page tables go back: a slot has part of one.
+        // Adjacent slots are trimmed in one call, because only whole page tables are freed, and a slot uses part of
+        // one.
         let base = |slot: &Free| base_of(&chunks, self.options.slot_size, slot.id);
         let adjacent = |next: &Free, slot: &Free| {
             let end = base(slot).map(|base| base.as_ptr().wrapping_add(self.options.slot_size));
@@ -286,12 +289,13 @@ impl Arena {
             let Some(first) = run.last().and_then(base) else {
                 continue;
             };
-            // SAFETY: these slots lie side by side, and are in no list and in no hands but ours.
+            // SAFETY: these slots are adjacent; they are in no list, and only this thread has them.
             if unsafe { os::trim(first, run.len() * self.options.slot_size) } {
                 run.iter_mut().for_each(|slot| (slot.note, slot.warm) = (0, false));
             }
         }
-        // What the system refused to trim is as it was, and still warm. What was given back meanwhile goes on top.
+        // Slots that the operating system refused to trim are unchanged, and still warm. Slots that were given back
+        // meanwhile go on top.
         let mut state = self.state.lock();
         let (warm, mut cold): (Vec<Free>, Vec<Free>) = free.into_iter().partition(|slot| slot.warm);
         cold.append(&mut state.cold);
@@ -300,7 +304,7 @@ impl Arena {
         state.warm.extend(warm);
     }
 
-    /// Reserves the next chunk: as large as wished where the system allows it, at least one slot.
+    /// Reserves the next chunk: as large as desired if the operating system allows it, at least one slot.
     fn reserve(&self, state: &State) -> Result<Chunk, ArenaError> {
         let ArenaOptions {
             name,
@@ -309,8 +313,8 @@ impl Arena {
             ..
         } = self.options;
         let mut slots = self.next_chunk_len(state)?;
-        // Not every limit is known beforehand, and what is left may lie in pieces: a smaller chunk may be had where a
-        // large one is refused.
+        // Not every limit is known in advance, and the remaining space may be fragmented: a smaller chunk may succeed
+        // where a large one is refused.
         loop {
             let wanted = (slots as usize).saturating_mul(slot_size);
             match os::reserve(wanted, access) {
@@ -326,7 +330,7 @@ impl Arena {
         }
     }
 
-    /// How many slots the next chunk is to have, as far as the system's limits are known.
+    /// The desired number of slots of the next chunk, as far as the operating system's limits are known.
     fn next_chunk_len(&self, state: &State) -> Result<u32, ArenaError> {
         let ArenaOptions {
             name,
@@ -346,7 +350,7 @@ impl Arena {
         if let Some(left) = [space, os::commit_left(access)].into_iter().flatten().min() {
             // Other arenas need some of what is left.
             bytes = bytes.min(left / 8);
-            // One slot alone must leave room for the rest of the host, too: its allocator aborts when it gets nothing.
+            // Even a single slot must leave room for the rest of the host: its allocator aborts when it gets nothing.
             if slot_size > left / 2 {
                 return Err(ArenaError::AddressSpace {
                     name,
@@ -377,7 +381,7 @@ impl Arena {
         }
     }
 
-    /// Gives the memory of all back that wait for that, without the lock meanwhile.
+    /// Returns the memory of all waiting slots to the operating system, without the lock meanwhile.
     fn release<'a>(&'a self, mut state: MutexGuard<'a, State>) -> MutexGuard<'a, State> {
         let all = state.unreleased.take();
         let ranges = all.iter().map(|(free, part)| {
@@ -390,7 +394,7 @@ impl Arena {
         });
         let ranges: Vec<_> = ranges.collect();
         drop(state);
-        // SAFETY: the last owner of each slot was alone in it, and it is in no list and in no hands but ours.
+        // SAFETY: the last owner of each slot had it alone; it is in no list, and only this thread has it.
         unsafe { os::release_all(&ranges) };
         let mut state = self.state.lock();
         all.into_iter().for_each(|(free, _)| state.put(free));
@@ -412,7 +416,7 @@ impl State {
     }
 }
 
-/// The first byte of the slot `id`; `None` when it lies in none of the chunks.
+/// The first byte of the slot `id`; `None` if it is in none of the chunks.
 fn base_of(chunks: &[Chunk], slot_size: usize, id: u32) -> Option<NonNull<u8>> {
     let chunk = chunks.get(chunks.partition_point(|chunk| chunk.slots.end <= id))?;
     let index = id.checked_sub(chunk.slots.start)? as usize;

@@ -1,16 +1,16 @@
-//! Free slots whose memory is still to be given back to the system: that of many at once, as each time interrupts all processors
-//! that run the program.
+//! Free slots whose memory must still be returned to the operating system: many slots together, because each call
+//! interrupts all processors that run the program.
 
 use std::ops::Range;
 
 use super::Free;
 
-/// So many slots wait for each other,
+/// The most slots that wait together,
 const SLOTS_MAX: usize = 32;
-/// with so many bytes at most, or one that has more.
+/// with at most this many bytes, or one slot that has more.
 const BYTES_MAX: usize = 4 << 20;
 
-/// Slots, each with the bytes of it that are to be released.
+/// Slots, each with the bytes of it that must be released.
 #[derive(Debug, Default)]
 pub(super) struct Unreleased {
     slots: Vec<(Free, Range<usize>)>,
@@ -27,7 +27,7 @@ impl Unreleased {
         self.slots.len()
     }
 
-    /// Whether nothing more should wait.
+    /// Whether nothing more should be added.
     pub(super) fn is_full(&self) -> bool {
         self.slots.len() >= SLOTS_MAX || self.bytes >= BYTES_MAX
     }

@@ -1,19 +1,19 @@
-//! What all linear memories together may use.
+//! The limit of all linear memories together.
 //!
-//! Each memory is charged [`MEMORY_CHARGE`] bytes, all of its initial size beyond [`INITIAL_FREE`] bytes, and every
-//! byte that it grows. The first part of the initial size is not charged in full because hardly any of it is touched:
-//! an ordinary Rust guest starts with 1.1 MB, of which it uses 16 KB. Bytes are given back when the memory ends.
+//! Each memory is charged [`MEMORY_CHARGE`] bytes, its initial size beyond [`INITIAL_FREE`] bytes, and every byte by
+//! which it grows. The first part of the initial size is not charged in full because hardly any of it is touched: an
+//! ordinary Rust guest starts with 1.1 MB, of which it uses 16 KB. The charge is given back when the memory ends.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Bytes that each memory is charged, whatever its size: what a small guest holds while it is frozen.
+/// The basic charge of each memory in bytes, whatever its size: what a small guest holds while it is frozen.
 pub(crate) const MEMORY_CHARGE: usize = 4 << 10;
 
-/// Bytes of a memory's initial size that are covered by [`MEMORY_CHARGE`].
+/// The bytes of a memory's initial size that [`MEMORY_CHARGE`] covers.
 pub(crate) const INITIAL_FREE: usize = 4 << 20;
 
-/// A number of bytes that all memories share. A hundred greedy processes exhaust this, and not the machine.
+/// A number of bytes that all memories share. Greedy processes exhaust this number, and not the machine.
 #[derive(Debug)]
 pub struct MemoryBudget {
     limit: usize,
@@ -21,7 +21,7 @@ pub struct MemoryBudget {
 }
 
 impl MemoryBudget {
-    /// A budget of `limit` bytes.
+    /// Returns a budget of `limit` bytes.
     pub fn new(limit: usize) -> Arc<MemoryBudget> {
         Arc::new(MemoryBudget {
             limit,
@@ -29,10 +29,10 @@ impl MemoryBudget {
         })
     }
 
-    /// Takes `bytes` from what is left; false, and nothing taken, when that is less.
+    /// Takes `bytes`; returns false, and takes nothing, if less is left.
     pub(crate) fn try_add(&self, bytes: usize) -> bool {
         let add = |used: usize| used.checked_add(bytes).filter(|used| *used <= self.limit);
-        // The number guards no other memory, so no ordering is needed.
+        // The number protects no other memory, so no ordering is needed.
         self.used
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, add)
             .is_ok()
@@ -44,18 +44,18 @@ impl MemoryBudget {
         debug_assert!(before >= bytes, "more was given back than taken");
     }
 
-    /// Bytes taken now.
+    /// Returns the bytes that are taken.
     pub fn used(&self) -> usize {
         self.used.load(Ordering::Relaxed)
     }
 
-    /// Bytes there are in all.
+    /// Returns the limit in bytes.
     pub fn limit(&self) -> usize {
         self.limit
     }
 }
 
-/// Bytes taken from a budget by one memory; given back when dropped.
+/// The charge of one memory to a budget; given back on drop.
 #[derive(Debug)]
 pub(crate) struct Charge {
     budget: Arc<MemoryBudget>,
@@ -63,7 +63,7 @@ pub(crate) struct Charge {
 }
 
 impl Charge {
-    /// Charges a new memory of `initial` bytes; `None` when the budget has too little left.
+    /// Charges a new memory of `initial` bytes; `None` if the budget does not have enough left.
     pub(crate) fn new(budget: &Arc<MemoryBudget>, initial: usize) -> Option<Charge> {
         let mut charge = Charge {
             budget: budget.clone(),
@@ -74,14 +74,14 @@ impl Charge {
             .then_some(charge)
     }
 
-    /// Charges `bytes` of growth; false, and nothing charged, when the budget has too little left.
+    /// Charges `bytes` of growth; returns false, and charges nothing, if the budget does not have enough left.
     pub(crate) fn try_add(&mut self, bytes: usize) -> bool {
         let taken = self.budget.try_add(bytes);
         self.bytes += if taken { bytes } else { 0 };
         taken
     }
 
-    /// Bytes there are in all, for all memories.
+    /// The limit of all memories together, in bytes.
     pub(crate) fn limit(&self) -> usize {
         self.budget.limit()
     }

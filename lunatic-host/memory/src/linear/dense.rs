@@ -1,9 +1,9 @@
-//! Memories of the dense layout: side by side in slots of a few sizes, with explicit bounds checks in the code.
+//! Memories of the dense layout: adjacent slots of a few sizes, with explicit bounds checks in the code.
 //!
-//! There is an arena for each size class (powers of two from 64 KiB to 4 GiB). A memory gets the class that leaves it
-//! room for at least one wasm page more, if its type allows it to grow. Growing within the slot costs nothing; beyond
-//! it, the pages that hold data are copied to a slot of a larger class, so that the copying doubles in distance each
-//! time and stays in proportion to what was grown.
+//! There is an arena for each size class (powers of two from 64 KiB to 4 GiB). A memory gets the class that leaves room
+//! for at least one more wasm page, if its type allows it to grow. Growing within the slot costs nothing. Beyond that,
+//! the pages that hold data are copied to a slot of a larger class; since classes double in size, the copying stays
+//! proportional to the growth.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::residency::Pages;
 /// Bytes of the smallest class: one wasm page.
 const SMALLEST: usize = 64 << 10;
 
-/// Bytes of the largest class: all that 32 bits address.
+/// Bytes of the largest class: everything that 32 bits can address.
 const LARGEST: usize = 4 << 30;
 
 const CLASSES: usize = (LARGEST / SMALLEST).ilog2() as usize + 1;
@@ -34,7 +34,7 @@ pub struct DenseMemories {
 struct Classes([Arc<Arena>; CLASSES]);
 
 impl DenseMemories {
-    /// A creator of any number of memories.
+    /// Returns a creator of any number of memories.
     ///
     /// # Errors
     ///
@@ -64,7 +64,7 @@ impl DenseMemories {
         config.with_host_memory(self.clone());
     }
 
-    /// Makes `config` compile code for this layout, of which no instance will be made here.
+    /// Makes `config` compile code for this layout, without making instances here.
     pub fn compile_for(config: &mut Config) {
         config
             .memory_reservation(0)
@@ -75,14 +75,14 @@ impl DenseMemories {
             .memory_init_cow(false);
     }
 
-    /// The number of memories there are.
+    /// The number of memories.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> u32 {
         self.classes.0.iter().map(|arena| arena.taken()).sum()
     }
 
-    /// Gives the page tables of free slots back to the system. Worth a call when many memories have ended and few will be
-    /// made soon: those cost more then. Memories may come and go meanwhile.
+    /// Returns the page tables of free slots to the operating system. Useful when many memories have ended and few will
+    /// be made soon, because those are more expensive afterwards. Memories may be made and dropped meanwhile.
     pub fn trim(&self) {
         self.classes.0.iter().for_each(|arena| arena.trim());
     }
@@ -115,7 +115,7 @@ impl DenseMemories {
 }
 
 impl Classes {
-    /// A slot of the smallest class that holds `size` bytes and has room to grow, if `maximum` allows growth.
+    /// Takes a slot of the smallest class that holds `size` bytes and has room to grow, if `maximum` allows growth.
     fn take(&self, size: usize, maximum: usize) -> Result<Slot, MemoryError> {
         if size > LARGEST {
             return Err(MemoryError::TooLarge {
@@ -129,8 +129,8 @@ impl Classes {
     }
 }
 
-// SAFETY: a memory is zero filled (slots are given back released) and open in all its size. Code compiled for it checks
-// bounds, as there is neither reservation nor guard.
+// SAFETY: a memory is zero-filled (slots are released before they are given back) and completely open. Code compiled
+// for it checks bounds, because there is neither a reservation nor a guard.
 unsafe impl MemoryCreator for DenseMemories {
     fn new_memory(
         &self,
@@ -150,24 +150,24 @@ unsafe impl MemoryCreator for DenseMemories {
 /// A memory of the dense layout.
 pub(super) struct DenseMemory {
     slot: Slot,
-    /// Bytes that the guest can use: all that it may have touched.
+    /// The bytes that the guest can use, all of which it may have touched.
     size: usize,
-    /// Bytes that the memory's type allows.
+    /// The limit of the memory's type, in bytes.
     maximum: usize,
     classes: Arc<Classes>,
     charge: Charge,
 }
 
 impl DenseMemory {
-    /// Moves to a slot that holds `size` bytes. Nothing has changed when it fails.
+    /// Moves to a slot that holds `size` bytes. If this fails, nothing has changed.
     fn move_to(&mut self, size: usize) -> Result<(), MemoryError> {
         let slot = self.classes.take(size, self.maximum)?;
         let touched = self.touched();
-        // SAFETY: the old slot is this memory's alone, open, and `touched` whole pages long at least.
+        // SAFETY: only this memory uses the old slot, which is open and has at least `touched` bytes of whole pages.
         let old = unsafe { Pages::from_raw(self.slot.base(), touched) };
-        // The new slot is all zeros, as are the pages that hold nothing: only the others are copied.
+        // The new slot is all zeros, like the pages that hold no data: only the others are copied.
         for part in old.resident().bytes() {
-            // SAFETY: `part` lies within both slots (the new one is no smaller), which do not overlap and which only
+            // SAFETY: `part` is inside both slots (the new one is no smaller), which do not overlap, and which only
             // this memory uses.
             unsafe {
                 self.slot
@@ -181,7 +181,7 @@ impl DenseMemory {
         Ok(())
     }
 
-    /// Bytes of the pages that the guest may have touched.
+    /// The bytes of the pages that the guest may have touched.
     fn touched(&self) -> usize {
         whole_pages(self.size).map_or(self.slot.len(), |bytes| bytes.min(self.slot.len()))
     }
@@ -199,7 +199,7 @@ unsafe impl LinearMemory for DenseMemory {
     }
 
     fn grow_to(&mut self, size: usize) -> wasmtime::Result<()> {
-        // The budget comes first, as it is easier to give back than a slot that all has been moved to.
+        // The budget comes first, because it is easier to undo than a move to another slot.
         let growth = size.saturating_sub(self.size);
         if !self.charge.try_add(growth) {
             return Err(MemoryError::Budget {

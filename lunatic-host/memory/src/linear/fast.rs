@@ -1,7 +1,7 @@
 //! Memories of the fast layout: 4 GiB of address space each, of which the pages in bounds are open.
 //!
-//! Compiled code needs no bounds checks: whatever address a guest computes lies in its reservation or the guard behind
-//! it. A slot's note is the number of its pages that are open; they stay open when the slot is free, so that the next
+//! Compiled code needs no bounds checks: every address that a guest can compute is inside its reservation or the guard
+//! after it. The note of a slot is the number of its open pages; they stay open when the slot is free, so that the next
 //! memory of the same size opens nothing.
 
 use std::sync::Arc;
@@ -12,13 +12,14 @@ use super::{Charge, MemoryBudget, MemoryError, populate_expected};
 use crate::arena::{Access, Arena, ArenaError, ArenaOptions, Slot};
 use crate::os::{page_size, whole_pages};
 
-/// Bytes of address space that a memory can grow into: all that 32 bits address.
+/// The address space into which a memory can grow, in bytes: everything that 32 bits can address.
 const RESERVATION: usize = 4 << 30;
 
-/// Bytes behind it that fault, so that code need not check small constant offsets either (wasmtime's own default).
+/// The guard after it, which faults, so that code need not check small constant offsets either (wasmtime's own
+/// default).
 const GUARD: usize = 32 << 20;
 
-/// Bytes of address space to reserve at first: room for 63 memories.
+/// The address space to reserve first, in bytes: room for 63 memories.
 const CHUNK: usize = 256 << 30;
 
 /// Makes memories of the fast layout.
@@ -29,10 +30,10 @@ pub struct FastMemories {
 }
 
 impl FastMemories {
-    /// The default number of memories: with two kernel maps each they use 3 % of the default `vm.max_map_count`.
+    /// The default number of memories: with two kernel maps each, they use 3 % of the default `vm.max_map_count`.
     pub const SLOTS_MAX: u32 = 1024;
 
-    /// A creator of at most `slots_max` memories at a time.
+    /// Returns a creator of at most `slots_max` memories at a time.
     ///
     /// # Errors
     ///
@@ -55,7 +56,7 @@ impl FastMemories {
         config.with_host_memory(self.clone());
     }
 
-    /// Makes `config` compile code for this layout, of which no instance will be made here.
+    /// Makes `config` compile code for this layout, without making instances here.
     pub fn compile_for(config: &mut Config) {
         config
             .memory_reservation(RESERVATION as u64)
@@ -64,12 +65,12 @@ impl FastMemories {
             .memory_init_cow(false);
     }
 
-    /// The number of memories that can still be made.
+    /// Returns the number of memories that can still be made.
     pub fn left(&self) -> u32 {
         self.arena.left()
     }
 
-    /// The number of memories there are.
+    /// The number of memories.
     #[cfg(test)]
     pub(crate) fn taken(&self) -> u32 {
         self.arena.taken()
@@ -84,7 +85,7 @@ impl FastMemories {
             wanted: minimum,
             limit: self.budget.limit(),
         })?;
-        // If the kernel refuses, the slot goes back with a note of what is open, and the charge with it.
+        // If the kernel refuses, the slot is given back with a note of what is open, and the charge is given back, too.
         let mut slot = self.arena.take()?;
         set_open(&mut slot, open)?;
         populate_expected(&mut slot, open);
@@ -97,8 +98,8 @@ impl FastMemories {
     }
 }
 
-// SAFETY: a memory is zero filled (slots are given back released), its pages in bounds are open and all others of its
-// reservation and guard are closed, and it never moves.
+// SAFETY: a memory is zero-filled (slots are released before they are given back), its pages in bounds are open, all
+// others of its reservation and guard are closed, and it never moves.
 unsafe impl MemoryCreator for FastMemories {
     fn new_memory(
         &self,
@@ -118,9 +119,9 @@ unsafe impl MemoryCreator for FastMemories {
 /// A memory of the fast layout.
 pub(super) struct FastMemory {
     slot: Slot,
-    /// Bytes that the guest can use.
+    /// The bytes that the guest can use.
     size: usize,
-    /// Bytes that were open in the beginning and stay open for the slot's next user.
+    /// The bytes that were open at the start, and stay open for the slot's next user.
     initial: usize,
     charge: Charge,
 }
@@ -162,13 +163,13 @@ impl Drop for FastMemory {
     fn drop(&mut self) {
         let touched = opened(&self.slot);
         self.slot.release(0..touched);
-        // Fails only when the kernel is out of maps. The slot's note then still says what is open, and its next user
+        // This fails only if the kernel is out of maps. The slot's note then still says what is open, and its next user
         // tries again.
         let _ = set_open(&mut self.slot, self.initial);
     }
 }
 
-/// Bytes of whole pages that hold a memory of `size` bytes.
+/// The bytes of the whole pages that hold a memory of `size` bytes.
 fn open_bytes(size: usize) -> Result<usize, MemoryError> {
     whole_pages(size)
         .filter(|bytes| *bytes <= RESERVATION)
@@ -178,7 +179,7 @@ fn open_bytes(size: usize) -> Result<usize, MemoryError> {
         })
 }
 
-/// Bytes of the slot that are open.
+/// The bytes of the slot that are open.
 fn opened(slot: &Slot) -> usize {
     slot.note() as usize * page_size()
 }
@@ -191,7 +192,7 @@ fn set_open(slot: &mut Slot, bytes: usize) -> Result<(), ArenaError> {
     } else if bytes < now {
         slot.close(bytes..now)?;
     }
-    // At most 4 GiB of pages: fits.
+    // At most 4 GiB of pages, so the number fits.
     slot.set_note((bytes / page_size()) as u32);
     Ok(())
 }

@@ -1,21 +1,21 @@
-//! Linear memories: the two layouts that guests' memories can have, and the budget that all of them share.
+//! Linear memories: the two layouts of guests' memories, and the budget that all of them share.
 //!
 //! | | [`FastMemories`] | [`DenseMemories`] |
 //! |---|---|---|
 //! | address space each | 4 GiB and a guard | the size class: 64 KiB, 128 KiB, ... 4 GiB |
 //! | out of bounds | a page that faults | an explicit check before each access |
 //! | kernel maps each | 2 | none |
-//! | how many | a thousand | a million |
+//! | number | a thousand | a million |
 //! | growth | opens more pages, never moves | free within the slot, then moves to a larger one |
 //!
-//! A module is compiled for one layout: an engine's configuration must fit the creator that it is given (see each
-//! creator's `configure`), and `memory_init_cow(false)` is needed with both, as wasmtime can map images only into
-//! memories of its own. What a creator gets from a wrong configuration it refuses.
+//! A module is compiled for one layout: the configuration of an engine must match its memory creator (see each
+//! creator's `configure`). Both need `memory_init_cow(false)`, because wasmtime can map images only into its own
+//! memories. A creator refuses requests that come from a wrong configuration.
 //!
-//! To reach a process' memory from outside, `Memory::data_ptr` and `Memory::data_size` tell all there is: the slot
+//! To access a process's memory from outside, `Memory::data_ptr` and `Memory::data_size` are sufficient: the slot
 //! begins at the former, and no page beyond the latter was ever touched. Both change when a dense memory grows.
 //!
-//! A memory that ends is zeroed before its slot is given back, and all its pages go back to the system.
+//! A memory that ends is zeroed before its slot is given back, and all its pages are returned to the operating system.
 
 mod budget;
 mod dense;
@@ -37,25 +37,25 @@ thread_local! {
     static REFUSAL: Cell<Option<MemoryError>> = const { Cell::new(None) };
 }
 
-/// Why this thread could not make a memory since it was last asked. Wasmtime passes on no more than the text.
+/// Returns why this thread could not make a memory, since the last call. Wasmtime passes on only the text.
 pub fn take_refusal() -> Option<MemoryError> {
     REFUSAL.take()
 }
 
-/// What wasmtime is told of an error.
+/// The text of an error for wasmtime.
 fn refuse(error: MemoryError) -> String {
     let text = error.to_string();
     REFUSAL.set(Some(error));
     text
 }
 
-/// Tells that the next memory that this thread makes will be written at once in this range (in bytes): all of it is made
-/// ready together, instead of page by page. A hint: nothing depends on it but the time.
+/// Announces that the next memory that this thread makes will be written immediately in this range of bytes, so that
+/// all of it is prepared together instead of page by page. This is a hint that affects only the speed.
 pub fn expect_data(range: Range<usize>) {
     EXPECTED.set((range.start, range.end));
 }
 
-/// Makes ready what [`expect_data`] said, in the first `open` bytes of a slot.
+/// Prepares what [`expect_data`] has announced, in the first `open` bytes of a slot.
 fn populate_expected(slot: &mut Slot, open: usize) {
     let (start, end) = EXPECTED.take();
     if start < end && end <= open {
@@ -69,23 +69,23 @@ fn populate_expected(slot: &mut Slot, open: usize) {
 pub enum MemoryError {
     /// The memories of all processes together have reached their limit.
     Budget {
-        /// Bytes that were asked for.
+        /// Bytes that were requested.
         wanted: usize,
-        /// Bytes that all memories together may use.
+        /// The limit of all memories together, in bytes.
         limit: usize,
     },
     /// The memory would be larger than this layout allows.
     TooLarge {
-        /// Bytes that were asked for.
+        /// Bytes that were requested.
         wanted: usize,
-        /// Bytes that one memory can have.
+        /// The largest memory in bytes.
         size_max: usize,
     },
     /// The engine is configured for another layout: a bug of the host.
     Layout {
-        /// Bytes of reservation that wasmtime asks for.
+        /// Bytes of reservation that wasmtime requests.
         reservation: usize,
-        /// Bytes of guard that wasmtime asks for.
+        /// Bytes of guard that wasmtime requests.
         guard: usize,
     },
     /// There is no slot, or its pages could not be opened.

@@ -1,36 +1,37 @@
-//! What every Unix says of a thread and of the machine. The rest differs: see the twins.
+//! Figures of a thread and of the machine that every Unix provides. The others differ: see the twin modules.
 
 use std::time::Duration;
 
 use super::page_size;
 
-/// How much of something there is, in bytes.
+/// An amount in bytes, and how much of it is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
-    /// What can still be had.
+    /// What is still available.
     pub left: usize,
-    /// That, and what is in use.
+    /// The total, including what is in use.
     pub all: usize,
 }
 
 impl Room {
-    /// What arenas and new processes leave to the rest of the host, whose allocator aborts when it gets nothing.
+    /// Returns what arenas and new processes leave to the rest of the host, whose allocator aborts when it gets
+    /// nothing.
     pub fn reserve(self) -> usize {
         self.all / 16
     }
 }
 
-/// How long this thread has been on a core since it started.
+/// Returns the CPU time of this thread.
 pub fn thread_time() -> Duration {
     let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid for writing for the time of the call.
+    // SAFETY: `time` is valid for writes during the call.
     unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
-/// The memory that the machine has, in bytes, whoever uses it; `None` where the system does not say.
+/// Returns the memory of the machine in bytes, whoever uses it; `None` if the operating system does not report it.
 ///
-/// For limits that are to stay the same while the host runs. How much of it can be had now, [`machine_memory`] says.
+/// For limits that must stay the same while the host runs. [`machine_memory`] returns how much is currently available.
 ///
 /// [`machine_memory`]: super::machine_memory
 pub fn physical_memory() -> Option<usize> {

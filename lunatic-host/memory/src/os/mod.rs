@@ -1,15 +1,15 @@
-//! What this crate asks of the system, in one place: to map memory (this file), and what there is of it ([`figures`]).
+//! The system calls of this crate, in one place: mapping memory (this file), and figures about it ([`figures`]).
 //!
-//! `linux/` and `unix.rs` are twins: the same functions, once with what Linux offers and once with what every Unix has.
-//! Which newer calls the running kernel knows is found out once, by trying them: see [`kernel_features`].
+//! `linux/` and `unix.rs` are twins: the same functions, once with the calls of Linux and once with those that every
+//! Unix has. Which newer calls the running kernel supports is determined once, by trying them: see [`kernel_features`].
 //!
-//! | wanted | call | from | otherwise |
+//! | purpose | call | from | otherwise |
 //! |---|---|---|---|
 //! | a guard page that costs no kernel map | `MADV_GUARD_INSTALL` | Linux 6.13 | `mprotect`, two maps each |
-//! | which pages hold data | `PAGEMAP_SCAN` | Linux 6.7 | `/proc/self/pagemap`, then "all of them" |
-//! | pages zeroed and given back | `MADV_DONTNEED` | every Linux | a new mapping in their place |
-//! | pages that will be written, at once | `MADV_POPULATE_WRITE` | Linux 5.14 | a page fault each |
-//! | many ranges given back in one call | `process_madvise` | Linux 6.14 | one call each |
+//! | find pages that hold data | `PAGEMAP_SCAN` | Linux 6.7 | `/proc/self/pagemap`, then "all of them" |
+//! | zero pages and give them back | `MADV_DONTNEED` | every Linux | a new mapping in their place |
+//! | prepare pages that will be written | `MADV_POPULATE_WRITE` | Linux 5.14 | a page fault each |
+//! | give many ranges back in one call | `process_madvise` | Linux 6.14 | one call each |
 //! | page faults of one thread | `RUSAGE_THREAD` | every Linux | page faults of the process |
 
 mod figures;
@@ -42,21 +42,21 @@ pub use self::platform::{
 };
 pub(crate) use self::platform::{commit_left, pagemap, scan, thread_faults};
 
-/// Which newer kernel calls work here; the fallbacks are used for those that do not.
+/// The newer kernel calls that work here; fallbacks are used for the others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct KernelFeatures {
     /// `MADV_GUARD_INSTALL` (Linux 6.13): guard pages that use no kernel map. Without it each stack uses two of
     /// `vm.max_map_count`.
     pub guard_install: bool,
-    /// `PAGEMAP_SCAN` (Linux 6.7): finds the pages that hold data about ten times faster than reading
-    /// `/proc/self/pagemap`.
+    /// `PAGEMAP_SCAN` (Linux 6.7): finds pages that hold data about ten times faster than reading `/proc/self/pagemap`.
     pub pagemap_scan: bool,
-    /// `/proc/self/pagemap` can be read. Without it (and without `pagemap_scan`) every page counts as holding data.
+    /// Whether `/proc/self/pagemap` can be read. Without it (and without `pagemap_scan`), every page counts as holding
+    /// data.
     pub pagemap: bool,
 }
 
-/// The calls that the running kernel knows, found out by trying them on first use.
+/// Returns the calls that the running kernel supports, which are tried on first use.
 pub fn kernel_features() -> KernelFeatures {
     static FEATURES: OnceLock<KernelFeatures> = OnceLock::new();
     *FEATURES.get_or_init(probe)
@@ -72,11 +72,11 @@ fn probe() -> KernelFeatures {
     let Ok(base) = reserve(page * 2, Access::Open) else {
         return none;
     };
-    // The first page gets the guard, and the second is asked about: a guard page would count as holding data.
+    // The first page gets the guard, and the second is queried: a guard page would count as holding data.
     let at = base.as_ptr() as usize;
     let mut found = 0;
     let features = KernelFeatures {
-        // SAFETY: the two pages were mapped above and nothing else knows of them.
+        // SAFETY: the two pages were mapped above and nothing else knows them.
         guard_install: unsafe { platform::guard_install(base, page) }.is_ok(),
         pagemap_scan: scan(at + page, 1, |_| found += 1).is_ok(),
         pagemap: pagemap(at + page, 1, |_| found += 1).is_ok(),
@@ -86,16 +86,16 @@ fn probe() -> KernelFeatures {
     features
 }
 
-/// Whether new address space can be read and written from the start.
+/// Whether new address space is readable and writable from the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Readable and writable at once: one kernel map, whatever is done with it later.
+    /// Readable and writable from the start: one kernel map, whatever is done with it later.
     Open,
     /// Neither, until [`open`] is called for a part of it: each opened part costs up to two kernel maps.
     Closed,
 }
 
-/// How a guard page is made.
+/// How to make a guard page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Guard {
     /// `MADV_GUARD_INSTALL`: costs no kernel map.
@@ -105,7 +105,7 @@ pub(crate) enum Guard {
 }
 
 impl Guard {
-    /// The cheapest kind that the running kernel knows.
+    /// The cheapest kind that the running kernel supports.
     pub(crate) fn best() -> Guard {
         if kernel_features().guard_install {
             Guard::Install
@@ -115,7 +115,7 @@ impl Guard {
     }
 }
 
-/// Bytes of one page of this machine: a power of two, 4,096 on x86-64.
+/// Returns the size of a page of this machine in bytes: a power of two, 4,096 on x86-64.
 pub fn page_size() -> usize {
     static SIZE: OnceLock<usize> = OnceLock::new();
     *SIZE.get_or_init(|| {
@@ -128,23 +128,23 @@ pub fn page_size() -> usize {
     })
 }
 
-/// `bytes` rounded up to whole pages; `None` when that is more than an address can hold.
+/// `bytes` rounded up to whole pages; `None` if that exceeds the address space.
 pub(crate) fn whole_pages(bytes: usize) -> Option<usize> {
     bytes.checked_next_multiple_of(page_size())
 }
 
-/// Maps `len` bytes of zeros that use no memory until they are written. They never use huge pages.
+/// Maps `len` bytes of zeros, which use no memory until they are written, and never use huge pages.
 ///
 /// # Errors
 ///
-/// `ENOMEM` when a limit on address space or on promised memory is reached, or the number of maps.
+/// `ENOMEM` if a limit is reached: on address space, on committed memory, or on the number of maps.
 pub(crate) fn reserve(len: usize, access: Access) -> io::Result<NonNull<u8>> {
     let protection = match access {
         Access::Open => libc::PROT_READ | libc::PROT_WRITE,
         Access::Closed => libc::PROT_NONE,
     };
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | platform::MAP_NO_RESERVE;
-    // SAFETY: a new mapping at an address of the kernel's choice touches nothing that exists.
+    // SAFETY: a new mapping at an address that the kernel chooses affects nothing that exists.
     let base = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
     if base == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
@@ -155,31 +155,31 @@ pub(crate) fn reserve(len: usize, access: Access) -> io::Result<NonNull<u8>> {
     Ok(base)
 }
 
-/// Takes a mapping away.
+/// Removes a mapping.
 ///
 /// # Safety
 ///
 /// `base` and `len` are those of one call of [`reserve`], and nothing uses the memory any more.
 pub(crate) unsafe fn unmap(base: NonNull<u8>, len: usize) {
-    // SAFETY: the caller's promise. It can fail only for a range that was never mapped, which the promise excludes.
+    // SAFETY: the caller's promise. This can fail only for a range that was never mapped, which the promise excludes.
     unsafe { libc::munmap(base.as_ptr().cast(), len) };
 }
 
-/// Makes pages readable and writable; their bytes stay.
+/// Makes pages readable and writable; their bytes are kept.
 ///
 /// # Safety
 ///
-/// The range is whole pages within one mapping of [`reserve`] that the caller alone uses.
+/// The range consists of whole pages within one mapping of [`reserve`] that only the caller uses.
 ///
 /// # Errors
 ///
-/// `ENOMEM` when there are too many kernel maps or too much promised memory.
+/// `ENOMEM` if there are too many kernel maps or there is too much committed memory.
 pub(crate) unsafe fn open(base: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     unsafe { protect(base, len, libc::PROT_READ | libc::PROT_WRITE) }
 }
 
-/// Makes pages fault when they are read or written; their bytes stay.
+/// Makes reads and writes of pages fault; their bytes are kept.
 ///
 /// # Safety
 ///
@@ -187,13 +187,13 @@ pub(crate) unsafe fn open(base: NonNull<u8>, len: usize) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `ENOMEM` when there are too many kernel maps.
+/// `ENOMEM` if there are too many kernel maps.
 pub(crate) unsafe fn close(base: NonNull<u8>, len: usize) -> io::Result<()> {
     // SAFETY: the caller's promise.
     unsafe { protect(base, len, libc::PROT_NONE) }
 }
 
-/// Makes pages fault for ever. Zeroing them by [`release`] leaves them guarded.
+/// Makes pages fault permanently. Zeroing them with [`release`] leaves them guarded.
 ///
 /// # Safety
 ///
@@ -201,7 +201,7 @@ pub(crate) unsafe fn close(base: NonNull<u8>, len: usize) -> io::Result<()> {
 ///
 /// # Errors
 ///
-/// `EINVAL` when the kernel does not know this kind, `ENOMEM` when there are too many kernel maps.
+/// `EINVAL` if the kernel does not support this kind, `ENOMEM` if there are too many kernel maps.
 pub(crate) unsafe fn guard(base: NonNull<u8>, len: usize, guard: Guard) -> io::Result<()> {
     match guard {
         // SAFETY: the caller's promise.
@@ -211,35 +211,35 @@ pub(crate) unsafe fn guard(base: NonNull<u8>, len: usize, guard: Guard) -> io::R
     }
 }
 
-/// Makes pages zero and gives their memory back to the system.
+/// Zeroes pages and returns their memory to the operating system.
 ///
 /// # Safety
 ///
-/// The range is whole open pages within one mapping of [`reserve`], and nobody else reads or writes them during the
-/// call.
+/// The range consists of whole open pages within one mapping of [`reserve`], and nobody else reads or writes them
+/// during the call.
 pub(crate) unsafe fn release(base: NonNull<u8>, len: usize) {
     if len == 0 {
         return;
     }
     // SAFETY: the caller's promise.
     if unsafe { platform::discard(base, len) }.is_err() {
-        // Pages that are locked in memory cannot be discarded; they still must not keep what they hold.
+        // Pages that are locked in memory cannot be discarded, but must not keep their contents.
         // SAFETY: the pages are open and nobody else uses them.
         unsafe { base.write_bytes(0, len) };
     }
 }
 
-/// Makes pages ready to be written that will be, which is cheaper than a page fault for each; their bytes stay.
+/// Prepares pages that will be written, which is cheaper than a page fault for each; their bytes are kept.
 ///
 /// # Safety
 ///
-/// The range is whole open pages within one mapping of [`reserve`] that the caller alone uses.
+/// The range consists of whole open pages within one mapping of [`reserve`] that only the caller uses.
 pub(crate) unsafe fn populate(base: NonNull<u8>, len: usize) {
     // SAFETY: the caller's promise.
     unsafe { platform::populate(base, len) };
 }
 
-/// [`release`] for many ranges, in one call of the kernel if it knows that.
+/// [`release`] for many ranges, with one call if the kernel supports it.
 ///
 /// # Safety
 ///
@@ -257,16 +257,16 @@ pub(crate) unsafe fn release_all(ranges: &[libc::iovec]) {
     }
 }
 
-/// Makes pages zero that nobody uses, guarded ones too, and gives their memory and page tables back to the system.
-/// Guards may be gone then. False when the system refused; then nothing is certain about the pages.
+/// Zeroes unused pages, even guarded ones, and returns their memory and page tables to the operating system. Guards may
+/// be gone afterwards. Returns false if the operating system refused; the state of the pages is then unknown.
 ///
 /// # Safety
 ///
-/// The range is whole pages within mappings of [`reserve`] with [`Access::Open`] that lie side by side, and nobody
-/// else uses them.
+/// The range consists of whole pages within adjacent mappings of [`reserve`] with [`Access::Open`], and nobody else
+/// uses them.
 pub(crate) unsafe fn trim(base: NonNull<u8>, len: usize) -> bool {
     if kernel_features().guard_install {
-        // A guard is an entry of a page table, which the kernel would keep for its sake.
+        // A guard is an entry of a page table, which the kernel would keep because of it.
         // SAFETY: the caller's promise.
         let _ = unsafe { platform::guard_remove(base, len) };
     }
@@ -278,7 +278,7 @@ unsafe fn protect(base: NonNull<u8>, len: usize, protection: libc::c_int) -> io:
     if len == 0 {
         return Ok(());
     }
-    // SAFETY: the callers pass on a range that they own.
+    // SAFETY: the callers pass a range that they own.
     check(unsafe { libc::mprotect(base.as_ptr().cast(), len, protection) })
 }
 

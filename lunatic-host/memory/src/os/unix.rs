@@ -1,4 +1,4 @@
-//! Other Unix systems: what plain `mmap` and `mprotect` can do.
+//! Other Unix systems: what is possible with plain `mmap` and `mprotect`.
 
 use std::io;
 use std::ops::Range;
@@ -19,7 +19,7 @@ pub(super) unsafe fn guard_remove(_: NonNull<u8>, _: usize) -> io::Result<()> {
 
 pub(super) unsafe fn no_huge_pages(_: NonNull<u8>, _: usize) {}
 
-/// A fresh mapping in place of the old one: `MADV_DONTNEED` keeps the bytes on these systems.
+/// Makes a fresh mapping in place of the old one: `MADV_DONTNEED` keeps the bytes on these systems.
 pub(super) unsafe fn discard(base: NonNull<u8>, len: usize) -> io::Result<()> {
     let flags = libc::MAP_PRIVATE | libc::MAP_ANON | libc::MAP_FIXED;
     // SAFETY: the caller owns these open private anonymous pages and expects zeros in their place.
@@ -48,7 +48,7 @@ pub(super) unsafe fn populate(_: NonNull<u8>, _: usize) {}
 
 pub fn forbid_huge_pages() {}
 
-/// These systems do not tell how long another thread has been on cores.
+/// These systems do not report the CPU time of another thread.
 #[derive(Debug, Clone, Copy)]
 pub struct ThreadClock(std::convert::Infallible);
 
@@ -59,54 +59,54 @@ impl ThreadClock {
         None
     }
 
-    /// There is none to ask.
+    /// There is no clock to read.
     #[must_use]
     pub fn time(self) -> Option<std::time::Duration> {
         match self.0 {}
     }
 }
 
-/// Page faults of the whole process: never fewer than those of this thread, so the same number twice still means that
-/// this thread touched no new page in between.
+/// Page faults of the whole process: never fewer than those of this thread. So if the number has not changed, this
+/// thread has touched no new page in between.
 pub(crate) fn thread_faults() -> u64 {
     // SAFETY: all zero bytes are a valid `rusage`, which is plain numbers.
     let mut usage: libc::rusage = unsafe { std::mem::zeroed() };
-    // SAFETY: `usage` is valid for writing for the time of the call.
+    // SAFETY: `usage` is valid for writes during the call.
     unsafe { libc::getrusage(libc::RUSAGE_SELF, &mut usage) };
     (usage.ru_minflt as u64).wrapping_add(usage.ru_majflt as u64)
 }
 
-/// Not known here: a reservation that is too large fails and is tried smaller.
+/// Not reported here: a reservation that is too large fails, and a smaller one is tried.
 pub fn address_space() -> Option<Room> {
     None
 }
 
-/// Not known here.
+/// Not reported here.
 pub fn data_memory() -> Option<usize> {
     None
 }
 
-/// Here the system does not say.
+/// Not reported here.
 pub fn process_memory(_: u32) -> Option<usize> {
     None
 }
 
-/// Not known here.
+/// Not reported here.
 pub fn process_time(_: u32) -> Option<std::time::Duration> {
     None
 }
 
-/// Not known here.
+/// Not reported here.
 pub fn resident_memory() -> Option<usize> {
     None
 }
 
-/// Not known here.
+/// Not reported here.
 pub fn machine_memory() -> Option<Room> {
     None
 }
 
-/// Not known here.
+/// Not reported here.
 pub(crate) fn commit_left(_: Access) -> Option<usize> {
     None
 }

@@ -1,11 +1,11 @@
-//! Stacks of fibers: the native stacks that guests' code and the host functions they call run on.
+//! Stacks of fibers: the native stacks for guests' code and the host functions that it calls.
 //!
-//! A stack is a slot of an open arena: a guard page at its bottom, the stack above it. The guard is put there when the
-//! slot is used first and stays for good. When a stack ends, all but its top [`KEPT`] bytes go back to the system; the
-//! top stays with a limited number of free stacks, as the next user touches it anyway.
+//! A stack is a slot of an open arena, with a guard page at its bottom. The guard is installed when the slot is first
+//! used, and is permanent. When a stack ends, all but its top [`KEPT`] bytes are returned to the operating system; a
+//! limited number of free stacks keep their top, because the next user touches it anyway.
 //!
-//! What a guest left on a stack no other guest can read: the stack holds only what compiled code and the host put there,
-//! and neither reads what it did not write. Who wants it cleared all the same sets wasmtime's `async_stack_zeroing`.
+//! No guest can read what another guest left on a stack: the stack holds only what compiled code and the host put
+//! there, and neither reads what it did not write. To clear stacks anyway, set wasmtime's `async_stack_zeroing`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -15,10 +15,10 @@ use wasmtime::{Config, StackCreator, StackMemory};
 use crate::arena::{Access, Arena, ArenaError, ArenaOptions, Slot};
 use crate::os::{Guard, page_size, whole_pages};
 
-/// Bytes at the top of a free stack that stay in memory: what a process uses that does little.
+/// The bytes at the top of a free stack that stay in memory: enough for a process that does little.
 const KEPT: usize = 16 << 10;
 
-/// The slot has its guard.
+/// The note of a slot that has its guard.
 const GUARDED: u32 = 1;
 
 /// Makes stacks for fibers.
@@ -30,14 +30,15 @@ pub struct Stacks {
 }
 
 impl Stacks {
-    /// The default number of free stacks whose top stays in memory: 16 MiB in all.
+    /// The default number of free stacks that keep their top in memory: 16 MiB in all.
     pub const WARM_MAX: u32 = 1024;
 
-    /// A creator of stacks of `size` bytes (rounded up to whole pages), which keeps at most `warm_max` free ones warm.
+    /// Returns a creator of stacks of `size` bytes (rounded up to whole pages), which keeps at most `warm_max` free
+    /// ones warm.
     ///
     /// # Errors
     ///
-    /// [`ArenaError::AddressSpace`] when no stack can be that large.
+    /// [`ArenaError::AddressSpace`] if no stack can be that large.
     pub fn new(size: usize, warm_max: u32) -> Result<Arc<Stacks>, ArenaError> {
         Stacks::with_guard(size, warm_max, Guard::best())
     }
@@ -67,19 +68,21 @@ impl Stacks {
         config.async_stack_size(self.size).with_host_stack(self.clone());
     }
 
-    /// The stack that `address` lies in (such as that of a local variable), without its guard, as addresses.
+    /// Returns the address range of the stack that contains `address` (such as that of a local variable), without its
+    /// guard.
     pub fn stack_at(&self, address: usize) -> Option<Range<usize>> {
         let slot = self.arena.slot_at(address)?;
         Some(slot.start + page_size()..slot.end)
     }
 
-    /// The number of stacks in use.
+    /// Returns the number of stacks in use.
     pub fn taken(&self) -> u32 {
         self.arena.taken()
     }
 
-    /// Gives what free stacks kept, and their page tables, back to the system. Worth a call when many stacks were given back
-    /// and few will be needed soon: those cost more then. Stacks may come and go meanwhile.
+    /// Returns what free stacks keep, and their page tables, to the operating system. Useful when many stacks were
+    /// given back and few will be needed soon, because those are more expensive afterwards. Stacks may be taken and
+    /// given back meanwhile.
     pub fn trim(&self) {
         self.arena.trim();
     }
@@ -94,12 +97,12 @@ impl Stacks {
             });
         }
         let mut slot = self.arena.take()?;
-        // The note says what the slot has had since the arena was last trimmed.
+        // The note is valid since the arena was last trimmed.
         if slot.note() & GUARDED == 0 {
             slot.guard(0..page_size(), self.guard)?;
             slot.set_note(GUARDED);
         }
-        // Below what is kept, a warm stack is zero as a cold one is.
+        // Below the kept part, a warm stack is zero, like a cold one.
         if zeroed && slot.was_warm() {
             let kept = kept(&slot);
             slot.release(kept);
@@ -108,7 +111,7 @@ impl Stacks {
     }
 }
 
-// SAFETY: a stack is whole pages, guarded below, and zero when that is asked for.
+// SAFETY: a stack consists of whole pages, is guarded below, and is zero if that is requested.
 unsafe impl StackCreator for Stacks {
     fn new_stack(&self, size: usize, zeroed: bool) -> wasmtime::Result<Box<dyn StackMemory>> {
         Ok(Box::new(self.make(size, zeroed)?))

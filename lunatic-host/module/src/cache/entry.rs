@@ -1,6 +1,6 @@
-//! The file of one entry: a header, and the payload.
+//! The file of an entry: a header, and the payload.
 //!
-//! | offset | bytes | what |
+//! | offset | bytes | contents |
 //! |---|---|---|
 //! | 0 | 8 | [`MAGIC`] |
 //! | 8 | 8 | the length of the payload, little-endian |
@@ -11,11 +11,11 @@ use std::io::{self, Read, Write};
 
 use super::Key;
 
-/// What a file begins with. The digit is the version of the format.
+/// The first bytes of a file. The digit is the version of the format.
 const MAGIC: [u8; 8] = *b"lunatic1";
 const HEADER_SIZE: usize = 48;
 
-/// The size of the file that holds a payload of this length, in bytes.
+/// The size in bytes of the file for a payload of this length.
 pub(super) fn file_size(payload_len: usize) -> u64 {
     HEADER_SIZE as u64 + payload_len as u64
 }
@@ -25,7 +25,7 @@ pub(super) fn file_size(payload_len: usize) -> u64 {
 pub(super) enum ReadError {
     /// The file is not what was written, or was written for another key.
     Damaged,
-    /// The file could not be read; it may be in order.
+    /// The file could not be read; it may be intact.
     Io,
 }
 
@@ -54,7 +54,7 @@ pub(super) fn read(mut from: impl Read, size: u64, key: &Key) -> Result<Vec<u8>,
     from.read_exact(&mut header)?;
     let (magic, rest) = header.split_at(8);
     let (len, expected) = rest.split_at(8);
-    // The length is compared with the file's before it is believed, so that memory is only taken for what is there.
+    // The length is compared with the file's before it is used, so that memory is allocated only for what exists.
     let payload_len = size - size.min(HEADER_SIZE as u64);
     if magic != MAGIC || len != payload_len.to_le_bytes() {
         return Err(ReadError::Damaged);

@@ -1,4 +1,4 @@
-//! The folder with the entries: who may write there, what is in it, and what has to go.
+//! The folder of the entries: who may write there, what it contains, and what must be removed.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -12,9 +12,9 @@ use super::{Disabled, Key, PutError};
 
 /// How old a modification time may become before a hit renews it.
 const USED_PRECISION: Duration = Duration::from_secs(60 * 60);
-/// How old an unfinished file must be to be taken for the rest of an interrupted write.
+/// How old an unfinished file must be to count as left by an interrupted write.
 const UNFINISHED_AGE_MAX: Duration = Duration::from_secs(60 * 60);
-/// What the names of unfinished files begin with.
+/// The prefix of the names of unfinished files.
 const UNFINISHED_PREFIX: &str = ".unfinished-";
 
 /// A folder that belongs to this user alone.
@@ -31,7 +31,7 @@ struct Listed {
 }
 
 impl Folder {
-    /// Opens the folder, or makes it.
+    /// Opens the folder, or creates it.
     pub(super) fn open(path: &Path) -> Result<Self, Disabled> {
         let io = |source| Disabled::Io {
             folder: path.to_owned(),
@@ -58,11 +58,11 @@ impl Folder {
 
     pub(super) fn get(&self, key: &Key) -> Option<Vec<u8>> {
         let path = self.place_of(key);
-        // Never wait for a pipe that stands there, never follow a link out of the folder.
+        // Never wait for a pipe in its place, and never follow a link out of the folder.
         let flags = libc::O_NONBLOCK | libc::O_NOFOLLOW;
         let file = OpenOptions::new().read(true).custom_flags(flags).open(&path).ok()?;
         let metadata = file.metadata().ok()?;
-        // Whoever can rename the folder above can put another in its place, but cannot make files of this user.
+        // Whoever can rename the parent folder can replace this one, but cannot create files of this user.
         if metadata.uid() != user() {
             return None;
         }
@@ -72,7 +72,7 @@ impl Folder {
                 Some(payload)
             }
             Err(ReadError::Damaged) => {
-                // If it is still there next time it is found damaged again.
+                // If it still exists next time, it is found damaged again.
                 let _ = fs::remove_file(&path);
                 None
             }
@@ -95,7 +95,7 @@ impl Folder {
         // Not synced: an entry that a crash leaves incomplete is found damaged when it is read.
         let written = entry::write(&mut file, key, payload).and_then(|()| fs::rename(&unfinished, self.place_of(key)));
         written.map_err(|error| {
-            // What cannot be removed now is removed as too old later.
+            // If it cannot be removed now, it is removed later as too old.
             let _ = fs::remove_file(&unfinished);
             io(error)
         })
@@ -105,7 +105,7 @@ impl Folder {
     fn unfinished_place(&self) -> PathBuf {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        // Processes in different containers may share the folder and have the same number: the rest tells them apart.
+        // Processes in different containers may share the folder and have the same id: the rest distinguishes them.
         let random = rand::random::<u64>();
         self.path.join(format!(
             "{UNFINISHED_PREFIX}{}-{count}-{random:016x}",
@@ -113,10 +113,10 @@ impl Folder {
         ))
     }
 
-    /// Removes the entries that were not used for the longest time until the rest has at most `size_max` bytes.
+    /// Removes the least recently used entries until the rest has at most `size_max` bytes.
     ///
-    /// The entry of `keep` stays. So do files that are not entries. Two processes that do this at once may remove more
-    /// than they had to.
+    /// The entry of `keep` stays, and so do files that are not entries. If two processes do this at the same time, they
+    /// may remove more than necessary.
     pub(super) fn shrink_to(&self, size_max: u64, keep: &Key) {
         let mut entries = self.list();
         let mut size: u64 = entries.iter().map(|entry| entry.size).sum();
@@ -130,7 +130,7 @@ impl Folder {
             if size <= size_max {
                 break;
             }
-            // A file that is gone already is not there any more either; one that cannot be removed still counts.
+            // A file that is already gone does not count any more; one that cannot be removed still counts.
             match fs::remove_file(&entry.path) {
                 Ok(()) => size -= entry.size,
                 Err(error) if error.kind() == ErrorKind::NotFound => size -= entry.size,
@@ -139,7 +139,7 @@ impl Folder {
         }
     }
 
-    /// All entries. Removes unfinished ones that nobody will finish.
+    /// Lists all entries. Removes unfinished ones that nobody will finish.
     fn list(&self) -> Vec<Listed> {
         let Ok(files) = fs::read_dir(&self.path) else {
             return Vec::new();
@@ -158,7 +158,7 @@ impl Folder {
                     size: metadata.len(),
                 });
             } else if name.starts_with(UNFINISHED_PREFIX) && age(used) > UNFINISHED_AGE_MAX {
-                // If it cannot be removed now, it is tried again at the next write.
+                // If it cannot be removed now, this is tried again at the next write.
                 let _ = fs::remove_file(file.path());
             }
         }
@@ -166,7 +166,7 @@ impl Folder {
     }
 }
 
-/// Refuses a folder where other users can put files.
+/// Refuses a folder in which other users can create files.
 fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Disabled> {
     let folder = path.to_owned();
     if !metadata.is_dir() {
@@ -185,21 +185,21 @@ fn check_owner(path: &Path, metadata: &fs::Metadata) -> Result<(), Disabled> {
     Ok(())
 }
 
-/// The user that this program acts for.
+/// The effective user of this program.
 fn user() -> u32 {
-    // SAFETY: takes nothing, cannot fail, and touches no memory.
+    // SAFETY: takes no arguments, cannot fail, and touches no memory.
     unsafe { libc::geteuid() }
 }
 
-/// How long ago `time` was; the longest time if it lies in the future, where a wrong clock has put it.
+/// How long ago `time` was; the longest duration if it is in the future because of a wrong clock.
 fn age(time: SystemTime) -> Duration {
     SystemTime::now().duration_since(time).unwrap_or(Duration::MAX)
 }
 
-/// Notes that an entry was used now.
+/// Records that an entry was used now.
 fn renew(file: &File, used: Option<SystemTime>) {
     if used.is_some_and(|used| age(used) > USED_PRECISION) {
-        // A folder that cannot be written to loses entries in the order they were made, or none.
+        // A folder that cannot be written to loses entries in the order in which they were made, or none.
         let _: io::Result<()> = file.set_modified(SystemTime::now());
     }
 }

@@ -1,15 +1,15 @@
-//! What an entry is found by.
+//! The key of an entry.
 
 use std::fmt;
 
-/// The name of an entry: a hash of all that its payload depends on.
+/// The name of an entry: a hash of everything on which its payload depends.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Key(blake3::Hash);
 
 impl Key {
-    /// The key of a payload that is made from `parts` and from nothing else.
+    /// Returns the key of a payload that depends only on `parts`.
     ///
-    /// Where one part ends and the next begins matters: `["ab", "c"]` and `["a", "bc"]` have different keys.
+    /// Boundaries between parts matter: `["ab", "c"]` and `["a", "bc"]` have different keys.
     pub fn of(parts: &[&[u8]]) -> Self {
         let mut hasher = blake3::Hasher::new();
         for part in parts {
@@ -28,7 +28,7 @@ impl Key {
         self.0.to_hex().to_string()
     }
 
-    /// Whether a file of this name can be an entry.
+    /// Whether a file with this name can be an entry.
     pub(super) fn is_file_name(name: &str) -> bool {
         blake3::Hash::from_hex(name).is_ok()
     }

@@ -1,4 +1,4 @@
-//! Reads which functions a module's table holds, and what they are called.
+//! Reads the functions in a module's table, and their names.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,11 @@ use wasmparser::{
 
 use super::{EntriesError, PLACES_MAX, Symbol, symbol};
 
-/// The largest size of all names together, in bytes. Demangled names can be much longer than a file; functions beyond this
+/// The largest total size of all names in bytes. Demangled names can be much longer than a file; functions beyond this
 /// are named by their bodies.
 const NAMES_SIZE_MAX: usize = 16 << 20;
 
-/// The functions of type `() -> ()` in table 0, each with its symbol and its indexes in the table.
+/// Returns the functions of type `() -> ()` in table 0, each with its symbol and its indexes in the table.
 pub(super) fn functions(wasm: &[u8]) -> Result<Vec<(Symbol, Vec<u32>)>, EntriesError> {
     let module = Module::read(wasm)?;
     let mut indexes = BTreeMap::<u32, Vec<u32>>::new();
@@ -30,7 +30,7 @@ pub(super) fn functions(wasm: &[u8]) -> Result<Vec<(Symbol, Vec<u32>)>, EntriesE
     Ok(named.collect())
 }
 
-/// What is read of a module, which need not be valid.
+/// The parsed parts of a module, which need not be valid.
 #[derive(Default)]
 struct Module<'a> {
     /// For each type, whether it is `() -> ()`.
@@ -41,7 +41,7 @@ struct Module<'a> {
     functions: Vec<u32>,
     /// The bodies of the functions that are not imported.
     bodies: Vec<&'a [u8]>,
-    /// What segments put where in table 0, in their order; `None` for an empty reference.
+    /// The contents that segments write to table 0, in order; `None` for an empty reference.
     segments: Vec<(u32, Option<u32>)>,
     names: Option<NameSectionReader<'a>>,
 }
@@ -97,7 +97,7 @@ impl<'a> Module<'a> {
     }
 
     fn read_segment(&mut self, segment: Element<'a>) -> Result<(), EntriesError> {
-        // Passive segments are put somewhere by code, if at all; some active ones are for other tables.
+        // Passive segments are written by code, if at all; some active ones are for other tables.
         let ElementKind::Active {
             table_index: None | Some(0),
             offset_expr,
@@ -105,7 +105,7 @@ impl<'a> Module<'a> {
         else {
             return Ok(());
         };
-        // A place that is not a plain number is known in an instance only.
+        // A place that is not a plain number is known only in an instance.
         let Some(Operator::I32Const { value }) = single(&offset_expr)? else {
             return Ok(());
         };
@@ -137,7 +137,7 @@ impl<'a> Module<'a> {
         Ok(())
     }
 
-    /// What the table holds when an instance begins: where segments overlap, the last one stays.
+    /// The contents of the table when an instance begins: where segments overlap, the last one counts.
     fn table(&self) -> BTreeMap<u32, u32> {
         let mut table = BTreeMap::new();
         for (place, function) in &self.segments {
@@ -149,21 +149,21 @@ impl<'a> Module<'a> {
         table
     }
 
-    /// Whether a process can begin with the function: it is of type `() -> ()`.
+    /// Whether a process can begin with the function: whether it is of type `() -> ()`.
     fn is_entry(&self, function: u32) -> bool {
         let ty = self.functions.get(function as usize);
         ty.and_then(|ty| self.void_types.get(*ty as usize)) == Some(&true)
     }
 
-    /// The names of those functions for which `is_wanted`, as far as they have any.
+    /// The names of the functions for which `is_wanted` returns true, if they have any.
     fn names(&self, is_wanted: impl Fn(u32) -> bool) -> BTreeMap<u32, String> {
-        // Imported functions have names of their own, which the name section cannot change.
+        // Imported functions have their own names, which the name section cannot change.
         let imports = (0..).zip(&self.imports).filter(|(function, _)| is_wanted(*function));
         let mut names: BTreeMap<_, _> = imports
             .map(|(function, (namespace, name))| (function, format!("{namespace}::{name}")))
             .collect();
 
-        // The name section is not part of what is validated: where it is broken, it ends.
+        // The name section is not validated: it is read up to the first error.
         let subsections = self.names.clone().into_iter().flatten().map_while(Result::ok);
         let namings = subsections.filter_map(|subsection| match subsection {
             Name::Function(namings) => Some(namings.into_iter().map_while(Result::ok)),

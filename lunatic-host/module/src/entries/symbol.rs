@@ -1,29 +1,30 @@
-//! The part of a function's name that stays the same from build to build.
+//! The part of a function's name that is the same in every build.
 
 use std::fmt::{self, Write as _};
 
-/// The longest name, in bytes. A few bytes of a mangled name can stand for a megabyte; no programmer's name is that long.
+/// The longest name in bytes. A few bytes of a mangled name can stand for a megabyte; no programmer's name is that
+/// long.
 const NAME_LEN_MAX: usize = 4096;
 
-/// The name of a function without what only tells builds apart; `None` if nothing is left, or too much.
+/// The name of a function without what only distinguishes builds; `None` if nothing is left, or too much.
 pub(super) fn stable(mangled: &str) -> Option<String> {
     let mut name = Bounded(String::new());
-    // The alternate form is the one without hashes and disambiguators. What is not mangled by Rust stays as it is.
+    // The alternate form has no hashes and disambiguators. Names that Rust has not mangled are unchanged.
     write!(name, "{:#}", rustc_demangle::demangle(mangled)).ok()?;
     let name = name.0;
-    // Linkers can demangle, too, and know nothing of the hash of Rust's legacy mangling.
+    // Linkers can demangle, too, but do not remove the hash of Rust's legacy mangling.
     let stable = without_hash(&name).unwrap_or(&name);
     (!stable.is_empty()).then(|| stable.to_owned())
 }
 
-/// A demangled legacy name without the `::h0123456789abcdef` at its end.
+/// Removes `::h0123456789abcdef` from the end of a demangled legacy name.
 fn without_hash(name: &str) -> Option<&str> {
     let (path, hash) = name.rsplit_once("::h")?;
     let is_hash = hash.len() == 16 && hash.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     is_hash.then_some(path)
 }
 
-/// A string that refuses to become longer than [`NAME_LEN_MAX`].
+/// A string that cannot become longer than [`NAME_LEN_MAX`].
 struct Bounded(String);
 
 impl fmt::Write for Bounded {

@@ -1,16 +1,17 @@
 //! Makes instructions that can take long interruptible.
 //!
-//! `memory.fill`, `memory.copy` and `memory.init` are one step for the engine, however many bytes they are about: a process
-//! could keep a core for a second with one of them. So each becomes a call of a function that does it in pieces of
-//! [`PIECE`] bytes, in a loop, and loops are where the engine interrupts a process. An instruction whose length is a small
-//! constant stays: the engine makes a few moves of it.
+//! For the engine, `memory.fill`, `memory.copy` and `memory.init` are a single step, however many bytes they process: a
+//! process could occupy a core for a second with one of them. So each is replaced by a call to a function that does the
+//! same in a loop, in pieces of [`PIECE`] bytes; the engine can interrupt a process in loops. An instruction with a
+//! small constant length is kept, because the engine compiles it to a few moves.
 //!
-//! The functions do what the instruction does, to the last byte and trap. Nothing is written if any of it is out of bounds:
-//! only a range that fits is divided, all others are left to the instruction itself, which fails for the right reason. A copy
-//! to a higher address goes from the end to the beginning, so that no piece overwrites what another one is to read.
+//! The functions behave exactly like the instruction, to the last byte and trap. If any part of the range is out of
+//! bounds, nothing is written: only a range that fits is divided; all others are left to the instruction itself, which
+//! fails for the right reason. A copy to a higher address proceeds from the end to the beginning, so that no piece
+//! overwrites what another must still read.
 //!
-//! A call takes no more room than the instruction, unless a fill is in a module of more than 16,384 functions. There it takes
-//! a byte more, or two, which makes lines in reports about this one function inexact.
+//! A call takes no more room than the instruction, with one exception: a fill in a module with more than 16,384
+//! functions takes one or two bytes more, which makes lines in reports about this function inexact.
 
 use wasm_encoder::{BlockType, Function, Instruction};
 use wasmparser::{FunctionBody, Operator};
@@ -18,10 +19,10 @@ use wasmparser::{FunctionBody, Operator};
 use super::call::call;
 use super::sections::{read_leb, write_leb};
 
-/// What is done between two looks at the clock, in bytes: some 10 µs of work, and 140 µs if the pages are new.
+/// What is done between two checks of the time slice, in bytes: some 10 µs of work, or 140 µs if the pages are new.
 pub(super) const PIECE: u32 = 256 << 10;
 
-/// What is done to many bytes.
+/// The operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Bulk {
     /// `memory.fill`
@@ -32,27 +33,27 @@ pub(super) enum Bulk {
     Init(u32),
 }
 
-/// An instruction that is to become a call.
+/// An instruction that will be replaced by a call.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Site {
-    /// The place of its body among all bodies.
+    /// The index of its body among all bodies.
     body: usize,
-    /// Where it begins, from the start of the body, and how long it is.
+    /// Its offset from the start of the body, and its length.
     at: usize,
     len: usize,
     pub(super) bulk: Bulk,
 }
 
-/// Looks for instructions that can take long, one after the other.
+/// Searches for instructions that can take long.
 #[derive(Debug, Default)]
 pub(super) struct Search {
     pub(super) sites: Vec<Site>,
-    /// What the last instruction has put on the stack, if it was a constant.
+    /// What the last instruction has pushed, if it was a constant.
     constant: Option<u32>,
 }
 
 impl Search {
-    /// Looks at an instruction of `len` bytes, `at` bytes into the body.
+    /// Examines an instruction of `len` bytes, `at` bytes into the body.
     pub(super) fn look(&mut self, body: usize, operator: &Operator<'_>, at: usize, len: usize) {
         let bulk = match operator {
             Operator::MemoryFill { .. } => Some(Bulk::Fill),
@@ -72,14 +73,14 @@ impl Search {
 }
 
 impl Bulk {
-    /// The functions take so many numbers: where to, what or from where, how many bytes.
+    /// The number of parameters of the functions: the destination, the value or source, and the number of bytes.
     pub(super) const PARAMS: usize = 3;
     const TO: u32 = 0;
-    /// The byte to fill with, or where to copy from.
+    /// The byte to fill with, or the source.
     const FROM: u32 = 1;
     const LEN: u32 = 2;
 
-    /// The function that does it in pieces. `segment_len` is the length of the segment, if it is about one.
+    /// The function that does it in pieces. `segment_len` is the length of the segment, if there is one.
     pub(super) fn body(self, segment_len: u32) -> Function {
         let mut body = Body(Function::new([]));
         body.is_longer_than_a_piece();
@@ -108,7 +109,7 @@ impl Bulk {
         }
         body.emit(Instruction::End);
         body.emit(Instruction::End);
-        // What is left, or all of it.
+        // The rest, or all of it.
         body.get([Self::TO, Self::FROM, Self::LEN]);
         body.emit(self.instruction());
         body.emit(Instruction::End);
@@ -144,7 +145,7 @@ impl Body {
         self.emit(Instruction::I32GtU);
     }
 
-    /// Whether the bytes from `start` on end before `size`, which is put on the stack.
+    /// Whether the range from `start` ends within `size`; pushes the result.
     fn fits(&mut self, start: u32, size: impl FnOnce(&mut Self)) {
         for local in [start, Bulk::LEN] {
             self.get([local]);
@@ -169,7 +170,7 @@ impl Body {
         self.emit(Instruction::I32And);
     }
 
-    /// Adds to a local, or takes from it.
+    /// Adds to a local, or subtracts from it.
     fn step(&mut self, local: u32, by: Instruction<'_>) {
         self.get([local]);
         self.emit(Instruction::I32Const(PIECE as i32));
@@ -177,7 +178,8 @@ impl Body {
         self.emit(Instruction::LocalSet(local));
     }
 
-    /// Does pieces from the beginning, and moves the locals in `moving` along, until what is left is no longer than one.
+    /// Processes pieces from the beginning, and advances the locals in `moving`, until the rest is no longer than a
+    /// piece.
     fn forward(&mut self, bulk: Bulk, moving: &[u32]) {
         self.emit(Instruction::Loop(BlockType::Empty));
         self.get([Bulk::TO, Bulk::FROM]);
@@ -190,7 +192,7 @@ impl Body {
         self.emit(Instruction::End);
     }
 
-    /// Does pieces from the end, until what is left is no longer than one.
+    /// Processes pieces from the end, until the rest is no longer than a piece.
     fn backward(&mut self, bulk: Bulk) {
         self.emit(Instruction::Loop(BlockType::Empty));
         self.step(Bulk::LEN, Instruction::I32Sub);
@@ -206,8 +208,8 @@ impl Body {
     }
 }
 
-/// The content of the code section with a call in the place of each site: `function` names the function to call. `start` is
-/// where `code` begins in the file that the ranges of `bodies` are about.
+/// Returns the contents of the code section with each site replaced by a call: `function` returns the function to call.
+/// `start` is the offset of `code` in the file to which the ranges of `bodies` refer.
 pub(super) fn redirect(
     code: &[u8],
     start: usize,

@@ -1,14 +1,14 @@
-//! A call that takes the place of another instruction.
+//! A call that replaces another instruction.
 
 use super::sections::write_leb;
 
 const CALL: u8 = 0x10;
 const RETURN_CALL: u8 = 0x12;
 const NOP: u8 = 0x01;
-/// The most bytes that a number of 32 bits takes.
+/// The most bytes of an encoded number of 32 bits.
 const LEB_MAX: usize = 5;
 
-/// A call of `function`, in its place if `tail`: as long as an instruction of `room` bytes, or longer if it must be.
+/// A call of `function`, or a tail call if `tail`: as long as an instruction of `room` bytes, or longer if necessary.
 pub(super) fn call(function: u32, tail: bool, room: usize) -> Vec<u8> {
     let mut call = vec![if tail { RETURN_CALL } else { CALL }];
     write_leb(&mut call, function, room.saturating_sub(1).min(LEB_MAX));

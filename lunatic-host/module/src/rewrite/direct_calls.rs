@@ -1,16 +1,17 @@
-//! Turns calls through a table of functions that never changes into direct ones, so that instances need no table.
+//! Turns calls through a table of functions that never changes into direct calls, so that instances need no table.
 //!
-//! Each instance of a module has a reference of 32 bytes for every function in its table, and 8 bytes for its place in
-//! there: most of what a process of a Rust program, with its hundreds of closures and methods of trait objects, would
-//! hold in the host. But such a table is the same in all instances, for ever. So each `call_indirect` becomes a call of
-//! a *dispatcher*, one for each type of function, which takes the index behind the arguments, finds the function by
-//! comparing, and calls it in its place (a tail call: there is no frame of the dispatcher's).
+//! For every function in its table, each instance has a reference of 32 bytes, and 8 bytes for its place: most of what
+//! a process of a Rust program, with its hundreds of closures and methods of trait objects, would hold in the host. But
+//! such a table is always the same in all instances. So each `call_indirect` becomes a call of a *dispatcher*. There is
+//! one for each type of function. It takes the index after the arguments, finds the function by comparisons, and calls
+//! it with a tail call, which leaves no frame of the dispatcher.
 //!
-//! What the module means stays the same, down to the reason of a trap: a dispatcher that finds no function of its type
-//! makes the call fail that would have failed, in a table of two places. Every instruction stays where it is: `call` and
-//! the longest form of its operand take as many bytes as `call_indirect` with its two, or fewer, and the rest is filled.
+//! The meaning of the module stays the same, even the reason of a trap: a dispatcher that finds no function of its type
+//! makes the call fail that would have failed, in a table with two places. Every instruction stays where it is: `call`
+//! with the longest form of its operand takes no more bytes than `call_indirect` with its two operands, and the rest is
+//! filled.
 //!
-//! Modules for which this cannot be done keep their table: [`direct_calls`] then finds nothing to do.
+//! Modules for which this is not possible keep their table: [`direct_calls`] then returns `None`.
 
 use wasm_encoder::{BlockType, ConstExpr, ElementSection, Elements, Encode, Function, Instruction, RefType};
 use wasm_encoder::{TableSection, TableType, ValType};
@@ -22,19 +23,19 @@ use super::call::call;
 use super::features;
 use super::sections::{self, Growth, Section, SectionId};
 
-/// Dispatchers grow with the table: from this length on, tables stay.
+/// Dispatchers grow with the table, so tables of this length or more are kept.
 const TABLE_LEN_MAX: usize = 1 << 16;
-/// More ranges of empty places than this are not worth telling apart from wrong types.
+/// With more ranges of empty places than this, distinguishing them from wrong types is not worthwhile.
 const GAPS_MAX: usize = 32;
-/// Up to so many functions are told apart one by one.
+/// Up to this many functions are compared one by one.
 const COMPARED_MAX: usize = 3;
 
-/// The places of the table that is left: no function, and one of a type that nobody calls.
+/// The places of the remaining table: null, and a function of a type that nobody calls.
 const NULL: i32 = 0;
 const WRONG_TYPE: i32 = 1;
 const OUT_OF_BOUNDS: i32 = -1;
 
-/// The module with direct calls; `None` if it has no calls through a table, or needs its table.
+/// Returns the module with direct calls; `None` if it has no calls through a table, or needs its table.
 ///
 /// `wasm` must be valid.
 pub fn direct_calls(wasm: &[u8]) -> Option<Vec<u8>> {
@@ -47,28 +48,28 @@ pub fn direct_calls(wasm: &[u8]) -> Option<Vec<u8>> {
 
 /// A `call_indirect` in the code section.
 struct Site {
-    /// Where it begins, from the start of the section's content.
+    /// Its offset from the start of the section's contents.
     at: usize,
     len: usize,
     ty: u32,
     tail: bool,
 }
 
-/// What is needed of a module.
+/// The parsed parts of a module.
 #[derive(Default)]
 struct Read<'a> {
     sections: Vec<Section<'a>>,
     types: Vec<FuncType>,
     /// The type of every function, imported ones first.
     functions: Vec<u32>,
-    /// What is in the table.
+    /// The contents of the table.
     table: Vec<Option<u32>>,
     tables: u32,
     sites: Vec<Site>,
 }
 
 impl<'a> Read<'a> {
-    /// `None` if the table can be seen or changed by anything but calls.
+    /// `None` if anything other than calls can access the table.
     fn module(wasm: &'a [u8]) -> wasmparser::Result<Option<Self>> {
         let mut parser = Parser::new(0);
         parser.set_features(features());
@@ -162,7 +163,7 @@ impl<'a> Read<'a> {
                     None => return Ok(false),
                 }
             }
-            // An empty segment beyond the end traps as well.
+            // Even an empty segment beyond the end traps.
             if value as u32 as usize > self.table.len() {
                 return Ok(false);
             }
@@ -196,7 +197,7 @@ impl<'a> Read<'a> {
     }
 }
 
-/// Puts the new module together.
+/// Assembles the new module.
 struct Writer<'m, 'a> {
     module: &'m Read<'a>,
     types: Growth,
@@ -204,7 +205,7 @@ struct Writer<'m, 'a> {
     code: Growth,
     type_count: u32,
     function_count: u32,
-    /// The function that tells why an index is wrong.
+    /// The function that determines why an index is wrong.
     why: u32,
     /// The function in the place [`WRONG_TYPE`].
     odd: u32,
@@ -244,7 +245,7 @@ impl<'m, 'a> Writer<'m, 'a> {
                 _ => {}
             }
         }
-        // Without functions in it, the table need not have had segments: then calls through it can only trap.
+        // A table without functions need not have had segments; calls through it can then only trap.
         sections
             .iter()
             .any(|section| section.id == SectionId::ELEMENT)
@@ -252,13 +253,14 @@ impl<'m, 'a> Writer<'m, 'a> {
         Some(sections::write(&sections, [self.types, self.functions, self.code]))
     }
 
-    /// The content of the code section, in which every call through the table is one of a dispatcher. Appends these.
+    /// Returns the contents of the code section, in which every call through the table is a call of a dispatcher.
+    /// Appends the dispatchers.
     fn redirected_code(&mut self) -> Option<Vec<u8>> {
         let module = self.module;
         let code = module.sections.iter().find(|section| section.id == SectionId::CODE)?;
         let mut code = code.content.to_vec();
-        // By type, not by its index: types of different indexes can be the same, and calls of one find functions of the
-        // other.
+        // By type, not by its index: types with different indexes can be identical, and calls of one find functions of
+        // the other.
         let mut dispatchers: Vec<(&FuncType, u32)> = Vec::new();
         for site in &module.sites {
             let ty = module.types.get(site.ty as usize)?;
@@ -276,7 +278,7 @@ impl<'m, 'a> Writer<'m, 'a> {
         Some(code)
     }
 
-    /// The content of the new table section.
+    /// The contents of the new table section.
     fn table(&self) -> Vec<u8> {
         let mut section = TableSection::new();
         section.table(TableType {
@@ -289,7 +291,7 @@ impl<'m, 'a> Writer<'m, 'a> {
         content(&section)
     }
 
-    /// The content of the new element section.
+    /// The contents of the new element section.
     fn elements(&self) -> Vec<u8> {
         let mut section = ElementSection::new();
         let functions = [self.odd];
@@ -324,7 +326,7 @@ impl<'m, 'a> Writer<'m, 'a> {
             (theirs == ty).then_some((place, function))
         });
         let functions: Vec<_> = functions.collect();
-        // It takes what the function takes, and the index behind it.
+        // Its parameters are those of the function, followed by the index.
         let value_types =
             |types: &[wasmparser::ValType]| types.iter().map(|ty| value_type(*ty)).collect::<Option<Vec<_>>>();
         let (mut params, results) = (value_types(ty.params())?, value_types(ty.results())?);
@@ -333,7 +335,8 @@ impl<'m, 'a> Writer<'m, 'a> {
             place: params.len() as u32,
         };
         body.find(&functions);
-        // What was not found is called through the small table, in a place where the call fails for the right reason.
+        // If no function was found, the call goes through the small table, to a place where it fails for the right
+        // reason.
         body.arguments();
         body.emit(Instruction::LocalGet(body.place));
         body.emit(Instruction::Call(self.why));
@@ -350,7 +353,7 @@ impl<'m, 'a> Writer<'m, 'a> {
 /// The body of a dispatcher.
 struct Dispatcher {
     body: Function,
-    /// The local that holds the index; the arguments are before it.
+    /// The local that holds the index; the arguments precede it.
     place: u32,
 }
 
@@ -363,7 +366,7 @@ impl Dispatcher {
         (0..self.place).for_each(|argument| self.emit(Instruction::LocalGet(argument)));
     }
 
-    /// Calls the one of `functions`, ordered by index, whose index was given; goes on if it is none of them.
+    /// Calls the function of `functions`, which are ordered by index, with the given index; continues if there is none.
     fn find(&mut self, functions: &[(u32, u32)]) {
         let (Some((first, _)), Some((last, _))) = (functions.first(), functions.last()) else {
             return;
@@ -398,7 +401,7 @@ impl Dispatcher {
         self.emit(Instruction::End);
     }
 
-    /// A table of jumps from the index `first` on.
+    /// A jump table from the index `first` on.
     fn look_up(&mut self, first: u32, span: usize, functions: &[(u32, u32)]) {
         let mut targets: Vec<u32> = functions.iter().map(|(_, function)| *function).collect();
         targets.sort_unstable();
@@ -423,8 +426,8 @@ impl Dispatcher {
     }
 }
 
-/// `(index) -> place`: the place of the small table where a call fails for the reason for which one through the large
-/// table does, if the type was not found there. `None` if the table has too many gaps.
+/// `(index) -> place`: the place of the small table where a call fails for the same reason as a call through the large
+/// table, if no function of the type was found there. `None` if the table has too many gaps.
 fn why_body(table: &[Option<u32>]) -> Option<Function> {
     let mut body = Function::new([]);
     let mut answer_if = |test: &[Instruction<'_>], answer: i32| {
@@ -467,7 +470,7 @@ fn why_body(table: &[Option<u32>]) -> Option<Function> {
     (gaps <= GAPS_MAX).then_some(body)
 }
 
-/// The parameters of a type that the module does not have, without results.
+/// The parameters of a type, without results, that the module does not have.
 fn odd_type(types: &[FuncType]) -> Option<Vec<ValType>> {
     let is_taken = |len: usize| {
         let same = |ty: &FuncType| {
@@ -493,17 +496,17 @@ fn value_type(ty: wasmparser::ValType) -> Option<ValType> {
     })
 }
 
-/// Writes a call of `function` over an instruction that is at least as long; `None` if it is not.
+/// Overwrites an instruction with a call of `function`; `None` if the instruction is too short.
 fn replace(instruction: &mut [u8], tail: bool, function: u32) -> Option<()> {
     let call = call(function, tail, instruction.len());
     (call.len() == instruction.len()).then(|| instruction.copy_from_slice(&call))
 }
 
-/// What an encoded section holds behind its length.
+/// The contents of an encoded section, without its length.
 fn content(section: &impl Encode) -> Vec<u8> {
     let mut bytes = Vec::new();
     section.encode(&mut bytes);
-    // The length before it: these sections are shorter than 128 bytes.
+    // The length before it takes one byte: these sections are shorter than 128 bytes.
     bytes.split_off(1)
 }
 

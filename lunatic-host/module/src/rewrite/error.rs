@@ -1,4 +1,4 @@
-//! What is wrong with a file that is not a module Lunatic can run.
+//! Errors of files that are not modules that Lunatic can run.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use super::{MODULE_SIZE_MAX, RESERVED_PREFIX};
 pub enum RewriteError {
     /// The file is something else.
     NotWasm {
-        /// What it begins like, with what to do about it.
+        /// What it looks like, with advice.
         looks_like: Option<&'static str>,
     },
-    /// It is a WebAssembly file of a version that does not exist yet.
+    /// It is a WebAssembly file of an unknown version.
     Version {
-        /// The number in the file; the only known one is 1.
+        /// The version in the file; the only known one is 1.
         version: u32,
     },
     /// It is a component, not a core module.
@@ -27,46 +27,46 @@ pub enum RewriteError {
         /// Its size in bytes.
         size: usize,
     },
-    /// It has too many things of one kind.
+    /// It has too many items of one kind.
     TooMany {
-        /// Of which kind.
+        /// The kind.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         max: u32,
     },
-    /// A function would take a compiler out of all proportion long.
+    /// Compiling a function would take disproportionately long.
     TooComplex {
         /// Its index.
         function: u32,
-        /// What there is too much of.
+        /// The quantity that is too large.
         what: &'static str,
-        /// How much.
+        /// Its value.
         found: u64,
-        /// How much there may be.
+        /// The limit.
         max: u64,
     },
-    /// The file ends in the middle.
+    /// The file is truncated.
     Truncated {
         /// Its size in bytes.
         size: usize,
-        /// The offset of the section that is not complete.
+        /// The offset of the incomplete section.
         section: usize,
     },
-    /// It uses a feature of WebAssembly that guests may not use.
+    /// It uses a WebAssembly feature that guests may not use.
     Unsupported {
-        /// Where.
+        /// The offset.
         offset: usize,
-        /// Which.
+        /// The feature.
         message: String,
     },
     /// It is not a valid module.
     Malformed {
-        /// Where.
+        /// The offset.
         offset: usize,
-        /// What is wrong there.
+        /// The error.
         message: String,
     },
-    /// It exports a name that belongs to the host.
+    /// It exports a name that is reserved for the host.
     ReservedExport {
         /// The name.
         name: String,
@@ -129,7 +129,7 @@ impl fmt::Display for RewriteError {
 
 impl std::error::Error for RewriteError {}
 
-/// Refuses what does not begin like a core module.
+/// Refuses a file that does not begin like a core module.
 pub(super) fn check_header(wasm: &[u8]) -> Result<(), RewriteError> {
     if wasm.len() > MODULE_SIZE_MAX {
         return Err(RewriteError::TooLarge { size: wasm.len() });
@@ -154,7 +154,7 @@ pub(super) fn check_header(wasm: &[u8]) -> Result<(), RewriteError> {
     }
 }
 
-/// What a file is that people run by mistake.
+/// Recognises files that people run by mistake.
 fn looks_like(file: &[u8]) -> Option<&'static str> {
     const KNOWN: [(&[u8], &str); 8] = [
         (b"\x7fELF", "a native program: build it for the target wasm32-wasip1"),
@@ -181,7 +181,7 @@ fn looks_like(file: &[u8]) -> Option<&'static str> {
         .map(|(_, what)| *what)
 }
 
-/// Finds out what a validation error means to the one who built the module. Slow: for modules that are refused.
+/// Determines what a validation error means for the person who built the module. Slow: for modules that are refused.
 pub(super) fn diagnose(wasm: &[u8], error: wasmparser::Error) -> RewriteError {
     if let Some(section) = cut_section(wasm) {
         return RewriteError::Truncated {
@@ -201,7 +201,7 @@ pub(super) fn diagnose(wasm: &[u8], error: wasmparser::Error) -> RewriteError {
     }
 }
 
-/// The offset of a section that says that it is longer than what is left of the file.
+/// The offset of a section whose declared length exceeds the rest of the file.
 fn cut_section(wasm: &[u8]) -> Option<usize> {
     let mut at = 8;
     while at < wasm.len() {

@@ -1,4 +1,4 @@
-//! Validates a module and reads from it what rewriting and [`Facts`](crate::facts::Facts) need.
+//! Validates a module and collects what rewriting and [`Facts`](crate::facts::Facts) need.
 
 use std::collections::HashMap;
 
@@ -16,7 +16,7 @@ use super::startup::StartupNames;
 use crate::facts::{Memory, TEST_PREFIX};
 use crate::imports::Imports;
 
-/// The type of a function, as far as it matters here.
+/// The type of a function, as far as it is relevant here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Signature {
     /// `() -> ()`
@@ -39,7 +39,7 @@ impl Signature {
     }
 }
 
-/// What the code of a module can do that memory and globals do not show.
+/// Effects of a module's code that memory and globals do not show.
 #[derive(Debug, Default)]
 pub(super) struct CodeFacts {
     /// The first function that writes to a table.
@@ -60,20 +60,20 @@ pub(super) struct CodeFacts {
 #[derive(Debug, Default)]
 pub(super) struct Inspected<'a> {
     pub(super) sections: Vec<Section<'a>>,
-    /// Of every type, in order.
+    /// For each type, in order.
     pub(super) signatures: Vec<Signature>,
     types: Vec<FuncType>,
     pub(super) imports: Imports,
-    /// The place of a type in `imports`, for each type of the module that is there.
+    /// For each type of the module that is used there, its index in `imports`.
     import_types: HashMap<u32, u32>,
     /// The type of every function, imported ones first.
     pub(super) function_types: Vec<u32>,
     pub(super) imported_functions: u32,
     /// The bodies of all functions that are not imported.
     pub(super) bodies: Vec<FunctionBody<'a>>,
-    /// Where the content of the code section begins in the file.
+    /// The offset of the code section's contents in the file.
     pub(super) code_start: usize,
-    /// The lengths of the data segments, in bytes.
+    /// The lengths of the data segments in bytes.
     pub(super) segments: Vec<u32>,
     pub(super) exports: Vec<Export<'a>>,
     /// The function imported as `lunatic::process` `next`, if its type is right.
@@ -91,14 +91,14 @@ pub(super) struct Inspected<'a> {
     pub(super) start: Option<u32>,
     pub(super) tests: Vec<String>,
     pub(super) code: CodeFacts,
-    /// The first function that is out of proportion, or another reason not to run the module.
+    /// The first disproportionate function, or another reason not to run the module.
     pub(super) too_complex: Option<RewriteError>,
     pub(super) names: StartupNames,
     pub(super) debug_info: bool,
     tables: u32,
-    /// The number of globals, imported ones too.
+    /// The number of globals, including imported ones.
     pub(super) globals: u32,
-    /// How often elements of tables name a function.
+    /// The number of references to functions in elements of tables.
     elements: usize,
 }
 
@@ -111,7 +111,7 @@ impl<'a> Inspected<'a> {
             .map(|index| index as u32)
     }
 
-    /// The type of functions that take so many `i32` and return nothing.
+    /// The type of functions with this many `i32` parameters and no results.
     pub(super) fn type_of_numbers(&self, count: usize) -> Option<u32> {
         let fits = |ty: &FuncType| {
             ty.results().is_empty() && ty.params().len() == count && ty.params().iter().all(|ty| *ty == ValType::I32)
@@ -141,16 +141,16 @@ impl<'a> Inspected<'a> {
         (self.signature(export.index) == Signature::Void).then_some(export.index)
     }
 
-    /// About how many bytes an instance takes up beside its memory and the elements of its tables.
+    /// The approximate size of an instance in bytes, without its memory and the elements of its tables.
     pub(super) fn instance_size(&self) -> usize {
-        // What wasmtime's `VMContext` has for each, or more. Of a mutable global the host keeps the first value, too.
+        // The size in wasmtime's `VMContext`, or more. For a mutable global, the host also keeps the initial value.
         const IMPORTED_FUNCTION: usize = 32;
         const FUNCTION_REFERENCE: usize = 32;
         const GLOBAL: usize = 96;
         const TABLE: usize = 128;
-        // The engine's side of a heap for exceptions.
+        // The engine's part of a heap for exceptions.
         const HEAP: usize = 4096;
-        // Functions that are named nowhere but in calls have no reference.
+        // Functions that are referred to only in calls have no reference.
         let references = self
             .function_types
             .len()
@@ -245,7 +245,7 @@ impl<'a> Inspected<'a> {
     }
 
     fn types(&mut self, group: &RecGroup) {
-        // Without garbage collection a group is one type, and that a function's.
+        // Without garbage collection, a group is a single function type.
         for ty in group.types().map(|ty| ty.unwrap_func()) {
             self.signatures.push(Signature::of(ty));
             self.types.push(ty.clone());
@@ -309,8 +309,8 @@ impl<'a> Inspected<'a> {
         self.memories += 1;
     }
 
-    /// Refuses exceptions that carry references. They could be a chain of any length, and nothing would bound how long the
-    /// engine takes to let go of that.
+    /// Refuses exceptions that carry references. These could form a chain of any length, and nothing would limit how
+    /// long the engine takes to drop it.
     fn tag(&mut self, offset: usize, ty: u32) {
         let carries = |ty: &FuncType| ty.params().iter().any(ValType::is_reference_type);
         if self.types.get(ty as usize).is_some_and(carries) {
@@ -328,7 +328,7 @@ impl<'a> Inspected<'a> {
         self.globals += 1;
     }
 
-    /// Takes what matters from the name section. It is not part of what is validated: where it is broken, it ends.
+    /// Reads the relevant part of the name section. This section is not validated: it is read up to the first error.
     fn function_names(&mut self, names: NameSectionReader<'_>) {
         for subsection in names.into_iter().flatten() {
             if let Name::Function(functions) = subsection {
@@ -340,7 +340,7 @@ impl<'a> Inspected<'a> {
         }
     }
 
-    /// What can be said when all has been read.
+    /// Derives what requires that everything has been read.
     fn finish(&mut self) {
         self.start = self.void_export("_start");
         let tests = self.exports.iter().filter(|export| {
@@ -358,7 +358,7 @@ impl<'a> Inspected<'a> {
 }
 
 impl CodeFacts {
-    /// Reads the body of `function`, which is `place`d so among all bodies, and has `look` see it.
+    /// Reads the body of `function`, with its index among all bodies in `place`, and passes it to `look`.
     fn read(&mut self, function: u32, place: usize, body: &FunctionBody<'_>, look: &mut Look<'_>) -> Result<()> {
         let start = body.range().start;
         let mut operators = body.get_operators_reader()?;
@@ -397,7 +397,7 @@ pub(super) fn inspect(wasm: &[u8]) -> Result<Inspected<'_>> {
     let mut module = Inspected::default();
     for payload in parser.parse_all(wasm) {
         let payload = payload?;
-        // First validated, then read: what is read is known to be right.
+        // Validated first, so that the contents are known to be right when they are read.
         if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
             let mut function = function.into_validator(allocations);
             function.validate(&body)?;

@@ -1,31 +1,32 @@
-//! The first look at a function: whether it is of a shape for which compilers take out of all proportion.
+//! A check of each function for shapes that take compilers disproportionately long.
 //!
-//! What a compiler does for a function mostly grows with its size. For some shapes it does not. To bring locals into SSA
-//! form, a compiler may have to follow each of them through each place where control flow joins, and at the head of a
-//! loop it knows least: 3,000 loops in each other with 1,000 locals are 50 KB of code and three million values. And an
-//! instruction of two bytes can pass 1,000 values to a function, a block or a branch. So what is bounded is how many
-//! values there are in these places.
+//! The time to compile a function usually grows with its size, but not for some shapes. To bring locals into SSA form,
+//! a compiler may have to follow each of them through each place where control flow joins, and it knows least at the
+//! head of a loop: 3,000 nested loops with 1,000 locals are 50 KB of code and three million values. And an instruction
+//! of two bytes can pass 1,000 values to a function, a block or a branch. So the number of values in these places is
+//! limited.
 //!
-//! The bounds are far above what compilers make: the largest numbers in 311,513 functions (Rust with and without
-//! optimisation, C, SQLite) stand beside them. Other numbers have bounds in the validator already: 1,000,000 functions,
+//! The limits are far above what compilers produce: each is listed with the largest number in 311,513 functions (Rust
+//! with and without optimisation, C, SQLite). The validator already limits other numbers: 1,000,000 functions,
 //! 7,654,321 bytes of one body, 50,000 locals, 1,000 parameters and 1,000 results of one function.
 //!
-//! What passes can still take long, if not out of all proportion. Who compiles for strangers needs a limit of time, too.
+//! Functions that pass can still take long, but not disproportionately. A host that compiles for strangers also needs a
+//! time limit.
 
 use wasmparser::{BlockType, FuncType, FunctionBody, Operator, Result};
 
 use super::RewriteError;
 
-/// The most blocks in each other. Compilers: 279.
+/// The deepest nesting of blocks. Compilers: 279.
 const NESTING_MAX: u64 = 50_000;
-/// The most locals at the heads of loops: for each loop, as many as the function has. Compilers: 4,611.
+/// The most locals at the heads of loops: each loop counts all locals of the function. Compilers: 4,611.
 const AT_LOOPS_MAX: u64 = 1_000_000;
 /// The most locals at blocks, loops and conditions. Compilers: 451,774.
 const AT_BLOCKS_MAX: u64 = 256_000_000;
 /// The most values that calls, blocks and branches pass. Compilers: 1,406.
 const PASSED_MAX: u64 = 10_000_000;
 
-/// The types of a module, by which a look knows how many values an instruction passes.
+/// The types of a module, which say how many values an instruction passes.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Types<'a> {
     pub(super) types: &'a [FuncType],
@@ -55,7 +56,7 @@ impl Types<'_> {
     }
 }
 
-/// What has been seen of one function.
+/// The check of one function.
 #[derive(Debug)]
 pub(super) struct Look<'a> {
     types: Types<'a>,
@@ -66,12 +67,12 @@ pub(super) struct Look<'a> {
     at_loops: u64,
     at_blocks: u64,
     passed: u64,
-    /// The most values that a block takes and gives.
+    /// The most values that a block takes and returns.
     block_values_max: u64,
 }
 
 impl<'a> Look<'a> {
-    /// Nothing has been seen yet but the locals, which stand in front of the code.
+    /// Starts the check with the locals, which precede the code.
     pub(super) fn new(types: Types<'a>, function: u32, body: &FunctionBody<'_>) -> Result<Self> {
         let mut locals = types.params(function);
         for group in body.get_locals_reader()? {
@@ -132,7 +133,7 @@ impl<'a> Look<'a> {
         self.block_values_max = self.block_values_max.max(values);
     }
 
-    /// What is out of proportion, if anything is.
+    /// Returns what is disproportionate, if anything is.
     pub(super) fn judge(&self) -> Option<RewriteError> {
         let counts = [
             ("blocks in each other", self.nesting_max, NESTING_MAX),
@@ -166,7 +167,7 @@ impl<'a> Look<'a> {
 mod tests {
     use super::super::{RewriteError, rewrite};
 
-    /// Checks a module with a function of this code: what is out of proportion, if anything is to be.
+    /// Checks a module with a function of this code: what is out of proportion, if anything should be.
     fn check(text: &str, expected: Option<&str>) {
         let wasm = wat::parse_str(format!("(module {text})")).unwrap();
         match (rewrite(&wasm), expected) {

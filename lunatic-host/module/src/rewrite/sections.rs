@@ -1,4 +1,4 @@
-//! Writes a module that has the sections of another one, some of them longer.
+//! Writes a module with the sections of another, some of them extended.
 
 use std::ops::Range;
 
@@ -7,7 +7,7 @@ use wasm_encoder::Encode;
 /// The first eight bytes of every core module.
 const HEADER: &[u8; 8] = b"\0asm\x01\0\0\0";
 
-/// The number in front of a section that says what it holds.
+/// The number before a section that says what it contains.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct SectionId(pub(super) u8);
 
@@ -20,15 +20,15 @@ impl SectionId {
     pub(super) const ELEMENT: Self = Self(9);
     pub(super) const CODE: Self = Self(10);
 
-    /// The place of a section among the others; `None` for custom sections, which may stand anywhere.
+    /// The rank of a section among the others; `None` for custom sections, which can be anywhere.
     fn rank(self) -> Option<usize> {
-        // Sections that were added to the standard later stand between older ones: tags (13), data count (12).
+        // Sections that were added to the standard later come between older ones: tags (13), data count (12).
         const ORDER: [u8; 13] = [1, 2, 3, 4, 5, 13, 6, 7, 8, 9, 12, 10, 11];
         ORDER.iter().position(|id| *id == self.0)
     }
 }
 
-/// A section of the module that is read.
+/// A section of the original module.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Section<'a> {
     pub(super) id: SectionId,
@@ -62,15 +62,15 @@ impl Growth {
         }
     }
 
-    /// Appends the item that `write` puts at the end of its argument.
+    /// Appends the item that `write` adds to the end of its argument.
     pub(super) fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.items);
         self.count += 1;
     }
 
-    /// The content of the section with the items appended.
+    /// Returns the contents of the section with the items appended.
     ///
-    /// The number in front takes as many bytes as before if it can, so that what follows does not move.
+    /// If possible, the number of items takes as many bytes as before, so that the rest does not move.
     fn apply(&self, content: &[u8]) -> Vec<u8> {
         let (count, width) = read_leb(content);
         let mut out = Vec::with_capacity(content.len() + self.items.len() + 1);
@@ -81,7 +81,7 @@ impl Growth {
     }
 }
 
-/// Writes the sections with what is to be appended; a section that does not exist is made.
+/// Writes the sections with the appended items; missing sections are added.
 pub(super) fn write<const N: usize>(sections: &[Section<'_>], growths: [Growth; N]) -> Vec<u8> {
     let mut all: Vec<(SectionId, std::borrow::Cow<'_, [u8]>)> = sections
         .iter()
@@ -104,7 +104,7 @@ pub(super) fn write<const N: usize>(sections: &[Section<'_>], growths: [Growth; 
     out
 }
 
-/// Where a section that does not exist yet belongs: behind the last one that has to come before it.
+/// The place of a section that does not exist yet: after the last one that must precede it.
 fn place(sections: &[(SectionId, std::borrow::Cow<'_, [u8]>)], id: SectionId) -> usize {
     sections
         .iter()
@@ -112,8 +112,8 @@ fn place(sections: &[(SectionId, std::borrow::Cow<'_, [u8]>)], id: SectionId) ->
         .map_or(0, |last| last + 1)
 }
 
-/// Reads a number in LEB128, such as the number of items in front of a validated section: the number, and how many bytes it
-/// takes (1 to 5).
+/// Reads a number in LEB128, such as the number of items at the start of a validated section: returns the number, and
+/// its length in bytes (1 to 5).
 pub(super) fn read_leb(content: &[u8]) -> (u32, usize) {
     let mut value = 0u32;
     for (i, byte) in content.iter().enumerate().take(5) {
@@ -125,7 +125,7 @@ pub(super) fn read_leb(content: &[u8]) -> (u32, usize) {
     (value, content.len().min(5))
 }
 
-/// Writes `value` in LEB128, in `width` bytes or as many more as it needs.
+/// Writes `value` in LEB128 with `width` bytes, or as many more as necessary.
 pub(super) fn write_leb(out: &mut Vec<u8>, mut value: u32, width: usize) {
     for written in 1.. {
         let byte = (value & 0x7f) as u8;

@@ -1,17 +1,17 @@
-//! Finds what has to run in a fresh instance before an entry other than `_start` may be called.
+//! Finds what must run in a fresh instance before an entry other than `_start` may be called.
 //!
-//! Constructors (of C++ objects, of `.init_array`) and libc's own preparations are called by `_start`, and a process
-//! that begins elsewhere needs them too. They have no exported name, so they are found in what calls them. The cases,
-//! in the order in which they are tried:
+//! `_start` calls constructors (of C++ objects, of `.init_array`) and a libc's own initialisation, and a process that
+//! begins elsewhere needs them, too. They have no exported name, so they are found in the functions that call them. The
+//! cases, in the order in which they are tried:
 //!
-//! 1. Where no libc's start file calls the constructors, wasm-ld wraps every exported function in one that does
-//!    nothing but call `__wasm_call_ctors` (which it puts before all other functions), the function itself, and
-//!    perhaps `__wasm_call_dtors`.
-//! 2. Where there are names: the functions that `_start` calls and that have one of the known [`NAMES`].
-//! 3. Where there are none: `_start` must be the start file of wasi-libc. After a check that it runs once, it calls
-//!    `__wasi_init_tp` (newer ones only) and `__wasm_call_ctors`, then `__main_void` which returns an `i32`, perhaps
+//! 1. If no start file of a libc calls the constructors, wasm-ld wraps every exported function in one that only calls
+//!    `__wasm_call_ctors` (which it puts before all other functions), the function itself, and perhaps
+//!    `__wasm_call_dtors`.
+//! 2. If there are names: the functions that `_start` calls and that have one of the known [`NAMES`].
+//! 3. If there are none, `_start` must be the start file of wasi-libc. After a check that it runs once, it calls
+//!    `__wasi_init_tp` (newer ones only) and `__wasm_call_ctors`, then `__main_void`, which returns an `i32`, perhaps
 //!    `__wasm_call_dtors`, and `proc_exit` with the result.
-//! 4. A module without `_start` says itself what has to run: its export `_initialize`, else `__wasm_call_ctors`.
+//! 4. A module without `_start` declares itself what must run: its export `_initialize`, otherwise `__wasm_call_ctors`.
 //!
 //! In all other cases nothing is found.
 
@@ -19,10 +19,10 @@ use wasmparser::{Export, ExternalKind, FunctionBody, Operator, Result};
 
 use super::inspect::{Inspected, Signature};
 
-/// What toolchains call the functions that run before `main`.
+/// The names that toolchains give to functions that run before `main`.
 const NAMES: [&str; 3] = ["__wasi_init_tp", "__wasm_init_tls", "__wasm_call_ctors"];
 
-/// What the name section says.
+/// The relevant part of the name section.
 #[derive(Debug, Default)]
 pub(super) struct StartupNames {
     /// The functions with one of the [`NAMES`].
@@ -40,16 +40,16 @@ impl StartupNames {
     }
 }
 
-/// What has to run first.
+/// What must run first.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Startup {
     /// The functions to call, in order, all of type `() -> ()` and not imported. None of them is empty.
     pub(super) functions: Vec<u32>,
-    /// Whether exported functions call them by themselves.
+    /// Whether exported functions call them themselves.
     pub(super) exports_wrapped: bool,
 }
 
-/// Finds what has to run first.
+/// Finds what must run first.
 pub(super) fn find(module: &Inspected<'_>) -> Startup {
     let wrapped = by_wrappers(module);
     let exports_wrapped = wrapped.is_some();
@@ -86,7 +86,7 @@ fn by_wrappers(module: &Inspected<'_>) -> Option<u32> {
 
 /// Cases 2 and 3 of the module documentation.
 fn called_by_start(module: &Inspected<'_>, start: u32) -> Vec<u32> {
-    // The body has been validated, so that reading it does not fail.
+    // The body has been validated, so reading it does not fail.
     let Some(Ok(shape)) = module.body(start).map(Shape::of) else {
         return Vec::new();
     };
@@ -137,11 +137,11 @@ fn is_empty(body: &FunctionBody<'_>) -> bool {
     matches!(first, Ok(Operator::End))
 }
 
-/// What a function calls.
+/// The calls of a function.
 struct Shape {
-    /// The called functions in order; `None` where it cannot be told which.
+    /// The called functions in order; `None` for an unknown one.
     calls: Vec<Option<u32>>,
-    /// Whether it does nothing but hand its parameters and results on.
+    /// Whether it only passes on its parameters and results.
     only_calls: bool,
 }
 

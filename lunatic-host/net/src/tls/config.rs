@@ -1,14 +1,15 @@
-//! What a side of TLS is configured with: certificates, keys, roots, protocols.
+//! The configuration of one side of TLS: certificates, keys, roots, protocols.
 //!
-//! A configuration is text, as that of a spawn is: entries `KEY=VALUE`, a zero byte behind each, certificates and keys in
-//! PEM. Reading one takes milliseconds, so that is done an entry at a time ([`Draft`]), and the result is kept, with a handle; and
-//! one with a handle can be replaced by another while connections are being made with it.
+//! A configuration is text, like that of a spawn: entries `KEY=VALUE`, each followed by a zero byte, with certificates
+//! and keys in PEM. Reading one takes milliseconds, so this is done one entry at a time ([`Draft`]), and the result is
+//! kept, with a handle. A configuration with a handle can be replaced by another while connections are made with it.
 //!
 //! # What one holds
 //!
-//! [`cost`] says it from the text. It is paid for as long as the configuration or a connection that was made with it lives. What
-//! would go beyond is left out: clients keep no sessions to resume, as a server can make each of them 128 KiB long (a full
-//! handshake takes no round trip more); nor do servers that ask for certificates, of which the client says how long they are.
+//! [`cost`] computes this from the text. It is paid for as long as the configuration or a connection that was made with
+//! it lives. Anything that would exceed it is left out: clients keep no sessions to resume, because a server can make
+//! each of them 128 KiB long (a full handshake takes no additional round trip); nor do servers that ask for
+//! certificates, whose length the client chooses.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -28,7 +29,7 @@ use rustls::server::{
 use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{ClientConfig, ClientConnection, Connection, RootCertStore, ServerConfig, ServerConnection};
 
-/// Why a configuration is of no use; or a connection with it.
+/// Why a configuration, or a connection with it, is invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bad(String);
 
@@ -48,27 +49,27 @@ fn bad(what: &str, error: impl fmt::Display) -> Bad {
     Bad(format!("{what}: {error}"))
 }
 
-/// So many sessions a server keeps to resume, each of less than 1 KiB.
+/// The most sessions that a server keeps for resumption, each of less than 1 KiB.
 const SESSIONS_MAX: usize = 128;
-/// What a configuration holds beside what is in its text.
+/// The size of a configuration in addition to the contents of its text.
 const BASE: usize = 16 << 10;
-/// The roots of the system, if they are not all that is trusted and so cannot be shared.
+/// The roots of the operating system, if others are trusted as well, so that they cannot be shared.
 const SYSTEM_ROOTS: usize = 512 << 10;
-/// The longest chain of certificates, in bytes: no peer takes more.
+/// The longest chain of certificates in bytes: no peer accepts more.
 const CHAIN_LEN_MAX: usize = 64 << 10;
-/// The longest list of the roots of clients, of whose names a server tells its clients, in bytes.
+/// The longest list of client roots in bytes; a server sends their names to its clients.
 const ROOT_NAMES_LEN_MAX: usize = 60 << 10;
 /// The most protocols, and the longest name of one.
 const PROTOCOLS_MAX: usize = 64;
 const PROTOCOL_LEN_MAX: usize = 255;
 
-/// The most bytes that the configuration with this text holds: keys and certificates are kept in forms of up to four times the
-/// length that they have in PEM.
+/// Returns the most bytes that the configuration with this text holds: keys and certificates are kept in forms of up to
+/// four times their length in PEM.
 pub fn cost(text: &[u8]) -> usize {
     BASE + SESSIONS_MAX * 1024 + SYSTEM_ROOTS * usize::from(mixes_roots(text)) + 4 * text.len()
 }
 
-/// Whether the system's roots are trusted beside others.
+/// Whether the operating system's roots are trusted in addition to others.
 fn mixes_roots(text: &[u8]) -> bool {
     let has = |key: &[u8]| text.split(|byte| *byte == 0).any(|entry| entry.starts_with(key));
     has(b"system-roots") && has(b"root=")
@@ -79,7 +80,7 @@ pub struct Config {
     current: RwLock<Paid>,
 }
 
-/// What is paid for as long as it, or something that was made with it, lives.
+/// The payment for the configuration, for as long as it or something that was made with it lives.
 #[derive(Clone)]
 struct Paid {
     side: Side,
@@ -92,35 +93,35 @@ enum Side {
     Server(Arc<ServerConfig>),
 }
 
-/// A connection that has not begun, and what its configuration costs.
+/// A connection that has not begun, and the payment for its configuration.
 pub struct Prepared {
     pub(super) connection: Connection,
     pub(super) receipt: Arc<Receipt>,
 }
 
 impl Config {
-    /// Reads a configuration at once. `receipt` is for its [`cost`].
+    /// Reads a complete configuration. `receipt` pays for its [`cost`].
     ///
     /// # Errors
     ///
-    /// [`Bad`]: what is wrong with it.
+    /// [`Bad`] says what is wrong with it.
     pub fn read(text: &[u8], receipt: Receipt) -> Result<Self, Bad> {
         let mut draft = Draft::new(text)?;
         while draft.step()? {}
         draft.finish(receipt)
     }
 
-    /// From now on connections are made with the other one.
+    /// Replaces the configuration for later connections.
     pub fn replace(&self, other: Self) {
         let former = std::mem::replace(&mut *self.current.write(), other.current.into_inner());
         drop(former);
     }
 
-    /// A connection; a client's is to the server of this name.
+    /// Prepares a connection; that of a client is to the server with this name.
     ///
     /// # Errors
     ///
-    /// [`Bad`], when it is the configuration of the other side, or the name is none.
+    /// [`Bad`] if the configuration is for the other side, or the name is invalid.
     pub fn connection(&self, name: Option<&str>) -> Result<Prepared, Bad> {
         let Paid { side, receipt } = self.current.read().clone();
         let connection = match (side, name) {
@@ -130,7 +131,11 @@ impl Config {
                 ClientConnection::new(config, name).map(Connection::from)
             }
             (Side::Server(config), None) => ServerConnection::new(config).map(Connection::from),
-            (Side::Client(_), None) => return Err(Bad("a client must say to which server it connects".into())),
+            (Side::Client(_), None) => {
+                return Err(Bad(
+                    "a TLS client needs the name of the server: pass the name that the certificate must have".into(),
+                ));
+            }
             (Side::Server(_), Some(_)) => {
                 return Err(Bad("this is the configuration of a server, not of a client".into()));
             }
@@ -166,7 +171,7 @@ impl<'a> Draft<'a> {
     ///
     /// # Errors
     ///
-    /// [`Bad`], when it is no text.
+    /// [`Bad`] if it is not text.
     pub fn new(text: &'a [u8]) -> Result<Self, Bad> {
         let text = std::str::from_utf8(text).map_err(|_| Bad("a configuration of TLS is not UTF-8".into()))?;
         Ok(Self {
@@ -181,11 +186,11 @@ impl<'a> Draft<'a> {
         })
     }
 
-    /// Reads one entry, which takes some milliseconds at most; false if there is none left.
+    /// Reads one entry, which takes at most some milliseconds; returns false if there is none left.
     ///
     /// # Errors
     ///
-    /// [`Bad`]: what is wrong with it.
+    /// [`Bad`] says what is wrong with it.
     pub fn step(&mut self) -> Result<bool, Bad> {
         let Some(entry) = self.rest.next() else {
             return Ok(false);
@@ -209,11 +214,11 @@ impl<'a> Draft<'a> {
         Ok(true)
     }
 
-    /// All has been read. `receipt` is for its [`cost`].
+    /// Finishes reading. `receipt` pays for the [`cost`].
     ///
     /// # Errors
     ///
-    /// [`Bad`], when something is missing.
+    /// [`Bad`] if something is missing.
     pub fn finish(self, receipt: Receipt) -> Result<Config, Bad> {
         if self.chain.is_some() {
             return Err(Bad("a `certificate` comes without its `key`".into()));
@@ -229,7 +234,7 @@ impl<'a> Draft<'a> {
     }
 }
 
-/// The name of a protocol, of which there are so many already.
+/// Parses the name of a protocol, after `before` others.
 fn protocol(name: &str, before: usize) -> Result<Vec<u8>, Bad> {
     if name.is_empty() || name.len() > PROTOCOL_LEN_MAX || before >= PROTOCOLS_MAX {
         return Err(Bad(format!(
@@ -239,7 +244,7 @@ fn protocol(name: &str, before: usize) -> Result<Vec<u8>, Bad> {
     Ok(name.as_bytes().to_vec())
 }
 
-/// A certificate with those that lead to its root.
+/// A certificate with the intermediate certificates that lead to its root.
 fn chain(pem: &str) -> Result<Vec<CertificateDer<'static>>, Bad> {
     let chain = certificates(pem)?;
     if chain.iter().map(|certificate| certificate.len()).sum::<usize>() > CHAIN_LEN_MAX {
@@ -262,22 +267,22 @@ fn provider() -> Arc<CryptoProvider> {
     PROVIDER.get_or_init(|| Arc::new(ring::default_provider())).clone()
 }
 
-/// The roots that the system trusts, once they are read.
+/// The roots that the operating system trusts, once they are read.
 static ROOTS: OnceLock<Result<Arc<RootCertStore>, Bad>> = OnceLock::new();
 
-/// Whether a configuration needs the roots that the system trusts, and they have to be read first: files of some hundred
-/// certificates, which takes 20 ms. What needs them all the same reads them itself.
+/// Returns whether a configuration needs the operating system's roots and these have not been read: they are files of
+/// some hundred certificates, which take 20 ms. If they are needed anyway, they are read on demand.
 pub fn must_read_roots(text: &[u8]) -> bool {
     ROOTS.get().is_none() && text.split(|byte| *byte == 0).any(|entry| entry == b"system-roots")
 }
 
-/// Reads the roots that the system trusts, for a thread that may block.
+/// Reads the roots that the operating system trusts, on a thread that may block.
 pub fn read_roots() {
-    // Who needs them is told what is wrong with them.
+    // Whoever needs them gets the error.
     let _ = system_roots();
 }
 
-/// The roots that the system trusts, read once.
+/// The roots that the operating system trusts, read once.
 fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
     let read = || {
         let found = rustls_native_certs::load_native_certs();
@@ -295,7 +300,7 @@ fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
     ROOTS.get_or_init(read).clone()
 }
 
-/// Whom a client trusts. The system's roots are shared by all who trust nobody else.
+/// The roots that a client trusts. All clients that trust only the operating system's roots share them.
 fn trusted(mut own: RootCertStore, system: bool) -> Result<Arc<RootCertStore>, Bad> {
     if !system {
         return match own.is_empty() {
@@ -351,7 +356,7 @@ fn server(draft: Draft<'_>) -> Result<ServerConfig, Bad> {
 }
 
 fn client_verifier(roots: RootCertStore, optional: bool) -> Result<Arc<dyn ClientCertVerifier>, Bad> {
-    // Two bytes in front of each say how long it is.
+    // Each is preceded by a length of two bytes.
     let names: usize = roots.roots.iter().map(|root| root.subject.len() + 2).sum();
     if names > ROOT_NAMES_LEN_MAX {
         return Err(Bad(format!(
@@ -366,7 +371,7 @@ fn client_verifier(roots: RootCertStore, optional: bool) -> Result<Arc<dyn Clien
     verifier.build().map_err(|error| bad("the roots of clients", error))
 }
 
-/// Gives a client the first certificate that is good for the name it asks for; else the first.
+/// Gives a client the first certificate that is valid for the requested name; otherwise the first one.
 #[derive(Debug)]
 struct ByName(Vec<Arc<CertifiedKey>>);
 

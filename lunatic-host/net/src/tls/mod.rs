@@ -1,8 +1,8 @@
 //! TLS, over a TCP connection.
 //!
-//! A stream of TLS is a socket like others: its readiness is that of the connection below. What differs is that a write is
-//! done only when its bytes, encrypted, have all gone to the system: until then the call blocks, so that nothing is left
-//! behind in the host if the process does not come back.
+//! A TLS stream is a socket like others: its readiness is that of its TCP connection. One thing differs: a write is
+//! done only when all of its encrypted bytes have gone to the operating system. Until then the call blocks, so that
+//! nothing is left behind in the host if the process does not call again.
 
 pub mod config;
 
@@ -22,13 +22,13 @@ use super::socket::{Kind, Socket, unsupported};
 /// The most bytes that one write takes: a record.
 const WRITE_MAX: usize = 16 << 10;
 
-/// The most bytes that a stream holds: 64 KiB of a message of a handshake that has not all come, 64 KiB of certificates of the
-/// peer, and 64 KiB of its state, of a record that comes, of what was in the last ones, and of one that goes.
+/// The most bytes that a stream holds: 64 KiB of an incomplete handshake message, 64 KiB of the peer's certificates,
+/// and 64 KiB for its state, an incoming record, the contents of the last ones, and an outgoing one.
 pub const HELD_MAX: usize = 192 << 10;
 
-/// A stream of TLS.
+/// A TLS stream.
 pub struct Tls<W: Waiter> {
-    /// The connection below.
+    /// The TCP connection.
     pub(crate) tcp: Arc<Socket<W>>,
     state: Mutex<State>,
 }
@@ -37,7 +37,7 @@ struct State {
     connection: Connection,
     /// For the configuration, which the connection keeps.
     _receipt: Arc<Receipt>,
-    /// So many bytes of the write that is going on were taken, and have not all gone to the system.
+    /// How many bytes of the current write were accepted and have not all gone to the operating system.
     taken: Option<usize>,
 }
 
@@ -48,7 +48,7 @@ pub enum Handshake {
     Waits(Direction),
 }
 
-/// Puts TLS on a connection.
+/// Starts TLS on a connection.
 pub fn wrap<W: Waiter>(
     reactor: &Arc<Reactor<W>>,
     tcp: Arc<Socket<W>>,
@@ -68,7 +68,7 @@ pub fn wrap<W: Waiter>(
     Ok(Socket::new(reactor, Kind::Tls(Box::new(tls))))
 }
 
-/// The connection below, for reading and writing records.
+/// The TCP connection, for reading and writing records.
 struct Records<'a, W: Waiter>(&'a Socket<W>);
 
 impl<W: Waiter> Read for Records<'_, W> {
@@ -88,7 +88,7 @@ impl<W: Waiter> Write for Records<'_, W> {
 }
 
 impl State {
-    /// Sends all records that wait.
+    /// Sends all pending records.
     fn flush<W: Waiter>(&mut self, tcp: &Socket<W>) -> io::Result<()> {
         while self.connection.wants_write() {
             self.connection.write_tls(&mut Records(tcp))?;
@@ -96,12 +96,12 @@ impl State {
         Ok(())
     }
 
-    /// Takes records from the connection, and what is in them; false at its end.
+    /// Reads records from the connection, and decodes them; false at its end.
     fn fill<W: Waiter>(&mut self, tcp: &Socket<W>) -> io::Result<bool> {
         let len = self.connection.read_tls(&mut Records(tcp))?;
         let processed = self.connection.process_new_packets();
         if let Err(error) = processed {
-            // The peer is told why, if there is room for that.
+            // The peer learns the reason, if there is room for it.
             let _ = self.flush(tcp);
             return Err(io::Error::new(io::ErrorKind::InvalidData, error));
         }
@@ -109,14 +109,14 @@ impl State {
     }
 }
 
-/// So many times records are taken in before others have a turn: each time some KiB, and 64 KiB at most.
+/// How many times records are read before others have a turn: each time some KiB, and at most 64 KiB.
 const STEPS_MAX: usize = 4;
-/// So many times before a connection closes.
+/// The same before a connection closes.
 const DRAIN_MAX: usize = 16;
 
 impl State {
-    /// Takes in what has come and was not read, such as the tickets that a server sends after the handshake: to close a
-    /// connection with something unread resets it, and the peer may lose what was sent last.
+    /// Reads what has arrived and was not read, such as the tickets that a server sends after the handshake: closing a
+    /// connection with unread data resets it, and the peer may lose what was sent last.
     fn drain<W: Waiter>(&mut self, tcp: &Socket<W>) {
         for _ in 0..DRAIN_MAX {
             if !self.fill(tcp).unwrap_or(false) {
@@ -133,11 +133,11 @@ impl<W: Waiter> Drop for Tls<W> {
 }
 
 impl<W: Waiter> Tls<W> {
-    /// Goes on with the handshake, as far as it goes without waiting. `Interrupted` is said as by `try_read`.
+    /// Continues the handshake as far as possible without waiting. Returns `Interrupted` like `try_read`.
     pub fn try_handshake(&self) -> io::Result<Handshake> {
         let mut state = self.state.lock();
         for _ in 0..STEPS_MAX {
-            // What this side has to say goes out first: the peer answers only to that.
+            // Pending data is sent first, because the peer only answers to it.
             match state.flush(&self.tcp) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     return Ok(Handshake::Waits(Direction::Write));
@@ -159,8 +159,8 @@ impl<W: Waiter> Tls<W> {
         Err(io::ErrorKind::Interrupted.into())
     }
 
-    /// Takes bytes that have come. `Interrupted` if there may be some, but much has come already that is none: the peer could
-    /// go on with that for ever, so others should have a turn before the next attempt.
+    /// Reads available bytes. Returns `Interrupted` if there may be some, but much other data has arrived: the peer
+    /// could continue with that forever, so others should have a turn before the next attempt.
     pub(crate) fn try_read(&self, to: &mut [u8]) -> io::Result<usize> {
         if to.is_empty() {
             return Ok(0);
@@ -171,7 +171,7 @@ impl<W: Waiter> Tls<W> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => return result,
             }
-            // An answer to the peer, such as new keys: what there is no room for now goes with the next call.
+            // An answer to the peer, such as new keys: if there is no room for it now, the next call sends it.
             match state.flush(&self.tcp) {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error),
                 _ => {}
@@ -183,7 +183,7 @@ impl<W: Waiter> Tls<W> {
 
     pub(crate) fn try_write(&self, from: &[u8]) -> io::Result<usize> {
         let mut state = self.state.lock();
-        // If some are taken, this is the same write again, whose bytes the connection has already.
+        // If bytes have been accepted, this is the same write again, whose bytes the connection already has.
         if state.taken.is_none() {
             state.flush(&self.tcp)?;
             let len = from.len().min(WRITE_MAX);
@@ -193,7 +193,7 @@ impl<W: Waiter> Tls<W> {
         Ok(state.taken.take().unwrap_or(0))
     }
 
-    /// A write gives up: so many of its bytes are on their way all the same.
+    /// Gives up a write: returns how many of its bytes will still be sent.
     pub(crate) fn take_taken(&self) -> Option<usize> {
         self.state.lock().taken.take()
     }
@@ -201,7 +201,7 @@ impl<W: Waiter> Tls<W> {
     pub(crate) fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read {
             let mut state = self.state.lock();
-            // Something unread would turn the end of the connection into a reset.
+            // Unread data would turn the end of the connection into a reset.
             state.drain(&self.tcp);
             state.connection.send_close_notify();
             match state.flush(&self.tcp) {
@@ -212,12 +212,12 @@ impl<W: Waiter> Tls<W> {
         self.tcp.shutdown(how)
     }
 
-    /// What was agreed on by ALPN.
+    /// Returns the protocol that ALPN has selected.
     pub fn alpn(&self) -> Option<Vec<u8>> {
         self.state.lock().connection.alpn_protocol().map(<[u8]>::to_vec)
     }
 
-    /// Which name the client asked for; only a server knows.
+    /// Returns the name that the client asked for; only a server knows it.
     pub fn server_name(&self) -> Option<String> {
         match &self.state.lock().connection {
             Connection::Server(server) => server.server_name().map(str::to_owned),
@@ -225,7 +225,7 @@ impl<W: Waiter> Tls<W> {
         }
     }
 
-    /// The certificates of the peer, its own first, in DER.
+    /// Returns the certificates of the peer in DER, its own first.
     pub fn peer_certificates(&self) -> Vec<Vec<u8>> {
         let state = self.state.lock();
         let chain = state.connection.peer_certificates().unwrap_or_default();

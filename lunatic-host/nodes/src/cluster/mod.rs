@@ -1,13 +1,13 @@
-//! A kernel in a cluster: what its processes send to other nodes goes out as records, and what comes from there goes to its
-//! processes.
+//! A kernel in a cluster: signals from its processes to other nodes go out as records, and records from other nodes
+//! become signals for its processes.
 //!
-//! The end of an epoch reaches processes in this order: all links and monitors to that node, and calls there; spawns that were not
-//! answered; then those that [monitor nodes](Cluster::monitor_nodes).
+//! The end of an epoch reaches processes in this order: first all links, monitors and calls to that node; then the
+//! spawns that were not answered; then the processes that [monitor nodes](Cluster::monitor_nodes).
 //!
 //! # Locks
 //!
-//! The lock of the [`Node`] is taken by whoever sends, and nothing else is taken under it. One thread at a time works on events
-//! (`turn`), so the end of an epoch does not overtake what came before.
+//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Only one thread at a time handles
+//! events (`turn`), so the end of an epoch does not overtake what came before it.
 
 mod names;
 mod spawn;
@@ -37,47 +37,47 @@ use crate::trust::Trust;
 
 pub use self::spawn::{Answer, Request, SpawnRefusal};
 
-/// Who embeds a kernel that is in a cluster.
+/// The embedder of a kernel that is in a cluster.
 pub trait Above<H: Host>: Send + Sync {
-    /// Makes the process that another node asks for, [without letting it run](Kernel::new_process). Must not wait.
+    /// Makes the process that another node has requested, [without letting it run](Kernel::new_process). Must not wait.
     ///
     /// # Errors
     ///
-    /// Says why there is no process, for people.
+    /// If there is no process: why, as text for people.
     fn spawn(&self, kernel: &Arc<Kernel<H>>, request: Request<'_>) -> Result<Arc<Process<H>>, String>;
 
-    /// Something has happened in the cluster. Must not wait.
+    /// Is called for each event in the cluster. Must not wait.
     fn told(&self, _: &Told) {}
 }
 
-/// What happens in a cluster.
+/// An event in the cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Told {
     /// A node is connected.
     Up(NodeId, Identity),
-    /// A node is not connected any more; all processes have been told.
+    /// A node is no longer connected; all processes have been notified.
     Down(NodeId, Identity, Loss),
-    /// A node that greets is not talked to.
+    /// A node has greeted this one, and was refused.
     Refused(Identity, Refusal),
     /// A process of this node has lost its name.
     Conflict(Conflict),
-    /// A module was fetched, or cannot be.
+    /// A module has been fetched, or cannot be fetched.
     Fetched(Hash, Result<Arc<[u8]>, FetchRefusal>),
 }
 
-/// What those who send share with those who work on events.
+/// What senders share with the thread that handles events.
 struct Shared {
     node: Mutex<Node>,
-    /// Processes that are told of when they end, as they have names.
+    /// The processes with names, whose ends are reported to the [`Registrar`].
     watched: Mutex<BTreeSet<u64>>,
-    /// Something was sent, and the driver has been woken for it.
+    /// Whether the driver has been woken since it last polled.
     is_woken: AtomicBool,
     wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Shared {
-    /// Something is to be sent.
+    /// Wakes the driver, as there is something to send.
     fn wake(&self) {
         if !self.is_woken.swap(true, Ordering::AcqRel) {
             let wake = self.wake.lock().clone();
@@ -91,9 +91,9 @@ impl Shared {
 #[derive(Default)]
 struct State {
     peers: BTreeMap<NodeId, Peer>,
-    /// Spawns that have not been answered, by node and request.
+    /// The spawns that have not been answered, by node and request.
     pending: BTreeMap<(NodeId, u64), Pending>,
-    /// Processes that are told of nodes, and under which tag.
+    /// The processes that monitor nodes, each with its tag.
     monitors: BTreeSet<(Id, u64)>,
 }
 
@@ -103,14 +103,14 @@ pub struct Cluster<H: Host> {
     above: Box<dyn Above<H>>,
     shared: Arc<Shared>,
     state: Mutex<State>,
-    /// Whose thread works on events.
+    /// Held by the thread that handles events.
     turn: Mutex<()>,
     registrar: Peer,
 }
 
 impl<H: Host> Cluster<H> {
-    /// Puts a kernel into a cluster; the keys of `settings` are taken from the kernel. `None` if the kernel has been connected
-    /// to as many nodes as it can be.
+    /// Puts a kernel into a cluster. The keys in `settings` are replaced by those of the kernel. `None` if the kernel
+    /// has already been connected to as many nodes as it can be.
     pub fn new(
         kernel: Arc<Kernel<H>>,
         settings: Settings,
@@ -146,12 +146,12 @@ impl<H: Host> Cluster<H> {
         self.shared.node.lock().id()
     }
 
-    /// All nodes that this one talks to, or tries to.
+    /// All nodes that this one is connected to or tries to reach.
     pub fn members(&self) -> Vec<Member> {
         self.shared.node.lock().members().collect()
     }
 
-    /// The node of a process; `None` if it is not connected.
+    /// The node of a process; `None` if that node is not connected.
     pub fn node_of(&self, id: Id) -> Option<NodeId> {
         if id.is_here() {
             return Some(self.id());
@@ -161,44 +161,47 @@ impl<H: Host> Cluster<H> {
         peers.find_map(|(node, peer)| (*peer == id.peer()).then_some(*node))
     }
 
-    /// `wake` is called when something is to be sent: [`poll`](Self::poll) should be called soon then. Must not wait.
+    /// Sets the function that is called when there is something to send: the caller should [`poll`](Self::poll) soon
+    /// after. `wake` must not wait.
     pub fn on_wake(&self, wake: impl Fn() + Send + Sync + 'static) {
         *self.shared.wake.lock() = Some(Arc::new(wake));
     }
 
-    /// Takes what the transport brings; `now` as in [`Node::handle`].
+    /// Takes an event of the transport; `now` is as in [`Node::handle`].
     pub fn handle(&self, now: Duration, event: FabricEvent<'_>) {
         let _turn = self.turn.lock();
         self.shared.node.lock().handle(now, event);
         self.work(now);
     }
 
-    /// Time has passed, or something was sent: the frames to hand to the transport, in this order.
+    /// Does what is due after time has passed or something was sent. Returns the frames to hand to the transport, in
+    /// this order.
     pub fn poll(&self, now: Duration) -> Vec<(Identity, Vec<u8>)> {
         self.shared.is_woken.store(false, Ordering::Release);
         let _turn = self.turn.lock();
         self.shared.node.lock().poll(now);
         self.work(now);
         let mut node = self.shared.node.lock();
-        // What the work has sent goes out now.
+        // Includes what the work has sent.
         node.poll(now);
         node.take_frames()
     }
 
-    /// When to [poll](Self::poll) next, though nothing happens meanwhile.
+    /// When to [poll](Self::poll) next if nothing happens before.
     pub fn next_due(&self) -> Option<Duration> {
         self.shared.node.lock().next_due()
     }
 
-    /// Tells all nodes that this one leaves: the frames to hand to the transport.
+    /// Leaves the cluster. Returns the frames that notify all nodes, to be handed to the transport.
     pub fn leave(&self, now: Duration) -> Vec<(Identity, Vec<u8>)> {
         let mut node = self.shared.node.lock();
         node.leave(now);
         node.take_frames()
     }
 
-    /// From now on the process gets a message under `tag` for each node that comes or goes: a byte (1 it is there, 0 it is gone),
-    /// the node (8 bytes), how it was lost (4 bytes, as in `codes::loss`), and its name. False if the process has ended.
+    /// Sends the process a message with this tag from now on whenever a node is connected or lost. The message holds
+    /// one byte (1 for connected, 0 for lost), the number of the node (8 bytes), how it was lost (4 bytes, as in
+    /// `codes::loss`), and its name. False if the process has ended.
     pub fn monitor_nodes(&self, process: Id, tag: u64) -> bool {
         let is_alive = self.kernel.is_alive(process);
         if is_alive {
@@ -207,15 +210,15 @@ impl<H: Host> Cluster<H> {
         is_alive
     }
 
-    /// The process is told of nodes no more.
+    /// Sends the process no more messages about nodes under this tag.
     pub fn demonitor_nodes(&self, process: Id, tag: u64) {
         self.state.lock().monitors.remove(&(process, tag));
     }
 
-    /// Does what follows from all events.
+    /// Handles all events.
     fn work(&self, now: Duration) {
         loop {
-            // Not in the condition of the loop: the lock would be held in its body.
+            // Not in the condition of the loop: its body would hold the lock.
             let event = self.shared.node.lock().next_event();
             let Some(event) = event else { return };
             match event {
@@ -245,7 +248,7 @@ impl<H: Host> Cluster<H> {
         });
         let peer = Keys::from_bytes(keys).and_then(|keys| self.kernel.connect(keys, way));
         let Some(peer) = peer else {
-            // Its keys are those of another node that is connected, or no keys: it will not be talked to.
+            // These are the keys of another connected node, or no keys at all: drop the node.
             return self.shared.node.lock().drop_node(now, node);
         };
         self.state.lock().peers.insert(node, peer);
@@ -271,7 +274,7 @@ impl<H: Host> Cluster<H> {
         let monitors: Vec<_> = self.state.lock().monitors.iter().copied().collect();
         for (process, tag) in monitors {
             match self.kernel.find(process) {
-                // Whose mailbox is full misses it, as it misses any message.
+                // If the mailbox is full, this message is lost, as any other would be.
                 Some(process) => _ = self.kernel.put_mail(process, tag, &body),
                 None => self.demonitor_nodes(process, tag),
             }

@@ -14,42 +14,42 @@ use crate::names::{Anywhere, NameRefusal};
 use crate::record::Hash;
 
 impl<H: Host> Cluster<H> {
-    /// Gives a name to a process of this node, in the whole cluster, until the process ends.
+    /// Registers a process of this node under a name, in the whole cluster, until the process ends.
     ///
     /// # Errors
     ///
-    /// [`NameRefusal`] says why it was not given.
+    /// [`NameRefusal`] says why the name was not given.
     pub fn register(&self, name: &[u8], process: Id, priority: u8) -> Result<(), NameRefusal> {
         self.shared.node.lock().register(name, process.raw(), priority)?;
         self.hear_of_end(process);
         Ok(())
     }
 
-    /// Takes a name back; whether a process of this node had it.
+    /// Takes a name back. True if a process of this node had it.
     pub fn unregister(&self, name: &[u8]) -> bool {
         let had = self.shared.node.lock().unregister(name).is_some();
         self.shared.wake();
         had
     }
 
-    /// Who has the name, as far as this node knows.
+    /// The process with this name, as far as this node knows.
     pub fn find(&self, name: &[u8]) -> Option<Id> {
         let found = self.shared.node.lock().find(name)?;
         self.id_of(found)
     }
 
-    /// A process of this node joins a group, until it ends.
+    /// Adds a process of this node to a group, until the process ends.
     ///
     /// # Errors
     ///
-    /// [`NameRefusal`] says why it did not.
+    /// [`NameRefusal`] says why the process did not join.
     pub fn join(&self, group: &[u8], process: Id) -> Result<(), NameRefusal> {
         self.shared.node.lock().join(group, process.raw())?;
         self.hear_of_end(process);
         Ok(())
     }
 
-    /// A process of this node leaves a group; whether it was in it.
+    /// Removes a process of this node from a group. True if it was a member.
     pub fn leave_group(&self, group: &[u8], process: Id) -> bool {
         let was_member = self.shared.node.lock().leave_group(group, process.raw());
         self.shared.wake();
@@ -70,7 +70,7 @@ impl<H: Host> Cluster<H> {
         Some(Id::from_raw(process.process).on(peer))
     }
 
-    /// The kernel tells the registrar when the process ends, at once if it has.
+    /// Asks the kernel to notify the registrar when the process ends; if it has ended, immediately.
     fn hear_of_end(&self, process: Id) {
         if self.shared.watched.lock().insert(process.raw()) {
             let reference = self.kernel.random() | REFERENCE_BIT;
@@ -80,17 +80,18 @@ impl<H: Host> Cluster<H> {
         self.shared.wake();
     }
 
-    /// Keeps a module, which other nodes may fetch then; its hash.
+    /// Keeps a module, which other nodes may fetch from then on. Returns its hash.
     pub fn keep_module(&self, bytes: Arc<[u8]>) -> Hash {
         self.shared.node.lock().keep_module(bytes)
     }
 
-    /// The module of a hash, if it is here.
+    /// The module with this hash, if this node has it.
     pub fn module(&self, hash: &Hash) -> Option<Arc<[u8]>> {
         self.shared.node.lock().module(hash)
     }
 
-    /// Wants a module of one of these nodes: [`Told::Fetched`](super::Told::Fetched) tells of it, for all who want it.
+    /// Fetches a module from one of these nodes. [`Told::Fetched`](super::Told::Fetched) reports the result, once for
+    /// all who requested it.
     pub fn fetch(&self, now: Duration, hash: Hash, holders: &[NodeId]) {
         self.shared.node.lock().fetch(now, hash, holders);
         self.shared.wake();

@@ -1,4 +1,4 @@
-//! Spawning on other nodes, from both sides.
+//! Spawns on other nodes, from both sides.
 
 use lunatic_kernel::Process;
 use lunatic_kernel::address::{Id, Peer};
@@ -12,26 +12,27 @@ use crate::identity::NodeId;
 use crate::node::SendRefusal;
 use crate::record::{REQUEST_LEN_MAX, Record};
 
-/// What another node asks for.
+/// A spawn that another node requests.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// Which node.
+    /// The node.
     pub node: NodeId,
     /// The parent, on that node.
     pub parent: Id,
-    /// What to spawn, in the hosts' own terms.
+    /// What to spawn, encoded by the hosts.
     pub what: &'a [u8],
 }
 
-/// Why nothing was asked of another node.
+/// Why no request was sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SpawnRefusal {
     /// The node is not connected.
     Gone,
-    /// Too much waits for the node: try again when there is [room](lunatic_kernel::Kernel::wait_for_room).
+    /// Too much is waiting to be sent to the node: try again when there is
+    /// [room](lunatic_kernel::Kernel::wait_for_room).
     Full,
-    /// What to spawn takes more than [`REQUEST_LEN_MAX`] bytes to say.
+    /// The request is longer than [`REQUEST_LEN_MAX`] bytes.
     Limit,
 }
 
@@ -41,19 +42,20 @@ pub(super) struct Pending {
     ties: Ties,
 }
 
-/// What the parent gets, as a message under the number of the request.
+/// The answer to a spawn. The parent gets it as a message under the number of the request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
-    /// The child lives, and has this address. Byte 0, and 16 bytes.
+    /// The child exists and has this address. Encoded as byte 0 and 16 bytes.
     Spawned(RawHandle),
-    /// There is no child. Byte 1, and why, as text.
+    /// There is no child. Encoded as byte 1 and the reason, as text.
     Refused(String),
-    /// The node was lost, and nobody knows whether there was a child. Byte 2, and the bytes of the reason.
+    /// The node was lost, and it is unknown whether there was a child. Encoded as byte 2 and the bytes of the exit
+    /// reason.
     Lost(Loss),
 }
 
 impl Answer {
-    /// The bytes of the message.
+    /// Encodes the answer as the bytes of the message.
     pub fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Spawned(child) => [&[0][..], &child.id.to_le_bytes(), &child.key.to_le_bytes()].concat(),
@@ -62,7 +64,7 @@ impl Answer {
         }
     }
 
-    /// The answer of such bytes.
+    /// Decodes an answer.
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         match kind {
@@ -82,12 +84,13 @@ impl Answer {
 }
 
 impl<H: Host> Cluster<H> {
-    /// The process that runs wants a child on another node, and gets an [`Answer`] under the reference that this returns. The ties
-    /// are there from the start; a reference for a monitor is made by [`monitor_reference`](lunatic_kernel::Kernel::monitor_reference).
+    /// Requests a child on another node for the process that is running. Its [`Answer`] comes under the reference that
+    /// this returns. The ties exist from the start; [`monitor_reference`](lunatic_kernel::Kernel::monitor_reference)
+    /// makes the reference for a monitor.
     ///
     /// # Errors
     ///
-    /// [`SpawnRefusal`] says why nothing was asked.
+    /// [`SpawnRefusal`] says why no request was sent.
     pub fn spawn(&self, parent: &Process<H>, node: NodeId, ties: Ties, what: &[u8]) -> Result<u64, SpawnRefusal> {
         if what.len() > REQUEST_LEN_MAX {
             return Err(SpawnRefusal::Limit);
@@ -104,7 +107,7 @@ impl<H: Host> Cluster<H> {
             parent: parent.id,
             ties,
         };
-        // Before it is sent, so that neither its answer nor the loss of the node is missed.
+        // Before it is sent, so that neither the answer nor the loss of the node is missed.
         self.state.lock().pending.insert((node, request), pending);
         let sent = self.shared.node.lock().send(node, &record);
         if let Err(refusal) = sent {
@@ -157,7 +160,7 @@ impl<H: Host> Cluster<H> {
                 self.kernel.tie(&child, parent, ties);
                 let process = child.id.raw();
                 let record = Record::Spawned { to, request, process };
-                // If the node is lost by now, the child hears of that, if it is linked.
+                // If the node is lost by now, a linked child is notified of that.
                 _ = self.shared.node.lock().send(node, &record);
                 self.kernel.begin(child);
             }
@@ -176,7 +179,7 @@ impl<H: Host> Cluster<H> {
         self.kernel.answer(parent, request, answer.to_bytes());
     }
 
-    /// A node is lost: what was asked of it is not answered any more.
+    /// Answers all open requests to a node that was lost.
     pub(super) fn fail_pending(&self, node: NodeId, loss: Loss) {
         let mut state = self.state.lock();
         let lost = state.pending.range((node, 0)..=(node, u64::MAX));

@@ -34,12 +34,12 @@ impl Remote for Way {
 
     fn has_room(&self) -> bool {
         let node = self.shared.node.lock();
-        // One that is gone refuses in another way.
+        // A sender to a node that is gone must not wait: `send` refuses with `Gone`.
         node.has_room(self.to) || !node.is_up(self.to)
     }
 }
 
-/// Stands in for a node, so that the kernel tells it of the ends of processes that have global names.
+/// Acts as a node, so that the kernel notifies it when processes with global names end.
 pub(super) struct Registrar(pub(super) Arc<Shared>);
 
 impl Remote for Registrar {

@@ -1,9 +1,11 @@
-//! One node: its lines to others, the names of the cluster and its modules, without threads, sockets or clocks.
+//! One node: its lines to others, and the cluster's names and modules, without threads, sockets or clocks.
 //!
-//! Whoever drives it calls [`Node::handle`] with what the transport brings and [`Node::poll`] when time has passed, both with
-//! the time since some beginning; then takes [frames](Node::take_frames) and [events](Node::next_event).
+//! The caller passes each event of the transport to [`Node::handle`] and calls [`Node::poll`] as time passes, both with
+//! the time since a fixed start. After either it takes the [frames](Node::take_frames) and the
+//! [events](Node::next_event).
 //!
-//! Events of one node keep an order: [`Up`](Event::Up), then what it sends, then [`Down`](Event::Down), then perhaps `Up` again.
+//! Events of one node come in this order: [`Up`](Event::Up), the records that it sends, [`Down`](Event::Down), then
+//! perhaps `Up` again.
 
 mod own;
 mod receive;
@@ -24,34 +26,37 @@ use crate::store::{FetchRefusal, Store};
 use crate::traffic::{Outgoing, Timing};
 use crate::trust::Trust;
 
-/// So many nodes may one node know at a time.
+/// How many nodes one node may know at a time.
 pub const LINES_MAX: usize = 4096;
+/// After how many bytes of frames a poll goes on with the next line: frames wait in memory until the transport has them,
+/// and a peer decides how much may be on its way to it.
+const POLL_MAX: usize = 4 << 20;
 
-/// What a node is made of.
+/// The settings of a node.
 #[derive(Clone)]
 pub struct Settings {
-    /// The cluster: nodes of others are not talked to.
+    /// The cluster: nodes of other clusters are refused.
     pub cluster: Box<str>,
-    /// Who this node is.
+    /// The identity of this node.
     pub identity: Identity,
-    /// The keys of its processes' addresses, which each node that it talks to gets.
+    /// The keys of its processes' addresses, which each connected node gets.
     pub keys: [u8; 20],
-    /// Sessions count from here: a random number, below 2⁶³.
+    /// The first session number: random, below 2⁶³.
     pub first_session: u64,
-    /// When it acts by itself.
+    /// Its timeouts and its window.
     pub timing: Timing,
-    /// The oldest and newest version of the wire format that it speaks: [`VERSIONS`], or fewer.
+    /// The oldest and the newest version of the wire format that it speaks: within [`VERSIONS`].
     pub versions: (u16, u16),
 }
 
 impl Settings {
-    /// With the usual times and versions.
+    /// Settings with the default times and versions. `random` must be a random number.
     pub fn new(cluster: &str, identity: Identity, keys: [u8; 20], random: u64) -> Self {
         Self {
             cluster: cluster.into(),
             identity,
             keys,
-            // Large enough that no other start of the node has the same, and never 0.
+            // Large enough that no other start of the node has the same number, and never 0.
             first_session: (random >> 1).max(1),
             timing: Timing::default(),
             versions: VERSIONS,
@@ -59,63 +64,63 @@ impl Settings {
     }
 }
 
-/// What has happened that the side above must know.
+/// An event that the embedder must handle.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
     /// An epoch with a node has begun: both know each other.
     Up {
-        /// Which node.
+        /// The node.
         node: NodeId,
-        /// Who it is.
+        /// Its identity.
         identity: Identity,
         /// The keys of its processes' addresses.
         keys: [u8; 20],
     },
-    /// A node sent this: a signal, or something about a spawn. The bytes can be [read](Record::read).
+    /// A node has sent a signal, or a record about a spawn. [`Record::read`] decodes the bytes.
     Record {
-        /// Which node.
+        /// The node.
         node: NodeId,
-        /// The record.
+        /// The bytes of the record.
         bytes: Vec<u8>,
     },
-    /// Messages for this node, which were refused, would be taken again.
+    /// There is room again for messages to this node, after one was refused.
     Room {
-        /// Which node.
+        /// The node.
         node: NodeId,
     },
     /// The epoch with a node has ended.
     Down {
-        /// Which node.
+        /// The node.
         node: NodeId,
-        /// Who it was.
+        /// Its identity.
         identity: Identity,
-        /// Why.
+        /// The reason.
         loss: Loss,
     },
     /// A process of this node has lost its name.
     Conflict(Conflict),
-    /// A module was fetched, or cannot be.
+    /// A module has been fetched, or cannot be fetched.
     Fetched {
-        /// Which one.
+        /// The hash of the module.
         hash: Hash,
-        /// Its bytes.
+        /// Its bytes, or why they cannot be fetched.
         result: Result<Arc<[u8]>, FetchRefusal>,
     },
-    /// A node that greets is not talked to.
+    /// A node has greeted this one, and was refused.
     Refused {
-        /// Who it says it is.
+        /// The identity that it claims.
         identity: Identity,
-        /// Why.
+        /// The reason.
         why: Refusal,
     },
 }
 
-/// Why a node is not talked to.
+/// Why a node is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Refusal {
-    /// It is of another cluster.
+    /// It belongs to another cluster.
     Cluster,
     /// It speaks no version of the wire format that this node speaks.
     Version,
@@ -128,48 +133,48 @@ pub enum Refusal {
 /// Why a record was not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SendRefusal {
-    /// Too much waits for this node: an [`Event::Room`] tells when there is room.
+    /// Too much is waiting to be sent to this node. An [`Event::Room`] comes when there is room.
     Full,
     /// The node is not connected.
     Gone,
 }
 
-/// What is known of a node that this one talks to, or tries to.
+/// What this node knows of one that it is connected to or tries to reach.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Member {
-    /// Which node.
+    /// The number of the node.
     pub node: NodeId,
-    /// Who it is.
+    /// Its identity.
     pub identity: Identity,
     /// Whether it is connected.
     pub is_up: bool,
-    /// The sessions of both, which are one epoch.
+    /// The epoch: the sessions of both.
     pub epoch: (u64, u64),
-    /// Bytes that wait for being sent there.
+    /// How many bytes wait to be sent there.
     pub queued: usize,
-    /// Frames that were sent and not acknowledged.
+    /// How many frames have been sent but not acknowledged.
     pub unacked: u64,
 }
 
 /// How much a node keeps because of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
-    /// Nodes that it talks to, or tries to.
+    /// The nodes that it is connected to or tries to reach.
     pub lines: usize,
-    /// Names and memberships of other nodes' processes.
+    /// The names and memberships of other nodes' processes.
     pub foreign_rows: usize,
-    /// Modules that are being fetched.
+    /// The modules that are being fetched.
     pub fetches: usize,
-    /// Bytes that wait for being sent.
+    /// The bytes that wait to be sent.
     pub queued: usize,
 }
 
-/// A line, and whether its epoch was told of.
+/// A line, and what has been reported about it.
 struct Known {
     line: Line,
-    /// The peer's keys have come: [`Event::Up`] was given.
+    /// The peer's keys have come, and [`Event::Up`] was reported.
     is_up: bool,
-    /// What was told last about a hello that was refused.
+    /// The last reported reason for a refused hello.
     refused: Option<Refusal>,
 }
 
@@ -187,7 +192,7 @@ pub struct Node {
 }
 
 impl Node {
-    /// A node that knows no other.
+    /// A node that knows no others.
     pub fn new(settings: Settings, trust: Box<dyn Trust>) -> Self {
         let id = settings.identity.id(&settings.cluster);
         Self {
@@ -208,12 +213,12 @@ impl Node {
         self.id
     }
 
-    /// Who this node is.
+    /// The identity of this node.
     pub fn identity(&self) -> &Identity {
         &self.settings.identity
     }
 
-    /// All nodes that this one talks to or tries to, in the order of their numbers.
+    /// All nodes that this one is connected to or tries to reach, in the order of their numbers.
     pub fn members(&self) -> impl Iterator<Item = Member> + '_ {
         self.lines.iter().map(|(node, known)| Member {
             node: *node,
@@ -235,7 +240,7 @@ impl Node {
         }
     }
 
-    /// Takes what the transport brings.
+    /// Takes an event of the transport.
     pub fn handle(&mut self, now: Duration, event: FabricEvent<'_>) {
         match event {
             FabricEvent::Seen(identity) => {
@@ -257,7 +262,7 @@ impl Node {
         }
     }
 
-    /// The line to a node, made if there is none; `None` if it is this node, or there are too many.
+    /// The line to a node; makes it if there is none. `None` if it is this node, or if there are too many lines.
     fn line(&mut self, now: Duration, node: NodeId, identity: &Identity) -> Option<&mut Known> {
         if node == self.id || (!self.lines.contains_key(&node) && self.lines.len() >= LINES_MAX) {
             return None;
@@ -273,7 +278,7 @@ impl Node {
         }))
     }
 
-    /// An epoch with a node ends.
+    /// Ends an epoch with a node.
     fn lose(&mut self, now: Duration, node: NodeId, loss: Loss) {
         let Some(known) = self.lines.get_mut(&node) else {
             return;
@@ -283,7 +288,7 @@ impl Node {
         self.lost(now, node, loss);
     }
 
-    /// The side above cannot talk to a node.
+    /// Forgets a node that the embedder cannot talk to.
     pub(crate) fn drop_node(&mut self, now: Duration, node: NodeId) {
         if let Some(known) = self.lines.get_mut(&node) {
             known.is_up = false;
@@ -292,7 +297,7 @@ impl Node {
         self.lines.remove(&node);
     }
 
-    /// What follows from the end of an epoch.
+    /// Does what follows from the end of an epoch.
     fn lost(&mut self, now: Duration, node: NodeId, loss: Loss) {
         self.names.node_lost(node);
         if let Some(known) = self.lines.get_mut(&node)
@@ -306,7 +311,7 @@ impl Node {
         }
     }
 
-    /// An epoch has begun on the line: what each node is told first.
+    /// Sends the first records of an epoch.
     fn introduce(&mut self, node: NodeId) {
         let mut records = vec![Record::Keys(self.settings.keys).write()];
         records.extend(self.names.own_rows());
@@ -317,7 +322,7 @@ impl Node {
         }
     }
 
-    /// Time has passed, or something was handled or sent: makes the frames that are due.
+    /// Makes the frames that are due, after time has passed or something was handled or sent.
     pub fn poll(&mut self, now: Duration) {
         for (hash, progress) in self.store.give_up(now, None) {
             self.go_on_fetching(now, hash, progress);
@@ -329,7 +334,7 @@ impl Node {
         }
     }
 
-    /// Sends what has changed of this node's names to all nodes.
+    /// Sends the changes of this node's names to all nodes.
     fn tell_news(&mut self) {
         let news = self.names.take_news();
         let lines = self.lines.values_mut().filter_map(|known| known.line.traffic.as_mut());
@@ -362,7 +367,12 @@ impl Node {
             self.frames.push((line.identity.clone(), frame));
         }
         let identity = line.identity.clone();
+        let mut polled = 0;
         loop {
+            if polled > POLL_MAX {
+                line.polls_again();
+                break;
+            }
             let route = line.route();
             let frame = match line.poll(now) {
                 Ok(None) => break,
@@ -370,6 +380,7 @@ impl Node {
                 Ok(Some(Outgoing::Beat { seq, state, asks })) => route.beat(seq, state, asks),
                 Err(loss) => return self.lose(now, node, loss),
             };
+            polled += frame.len();
             self.frames.push((identity.clone(), frame));
         }
         if line.traffic.as_mut().is_some_and(|traffic| traffic.take_room()) {
@@ -377,18 +388,18 @@ impl Node {
         }
     }
 
-    /// When to [poll](Self::poll) next, though nothing happens meanwhile.
+    /// When to [poll](Self::poll) next if nothing happens before.
     pub fn next_due(&self) -> Option<Duration> {
         let lines = self.lines.values().map(|known| known.line.next_due());
         lines.chain(self.store.next_due()).min()
     }
 
-    /// The frames to hand to the transport, in this order.
+    /// Takes the frames to hand to the transport, in this order.
     pub fn take_frames(&mut self) -> Vec<(Identity, Vec<u8>)> {
         std::mem::take(&mut self.frames)
     }
 
-    /// What has happened, the oldest first.
+    /// Takes the oldest event.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }

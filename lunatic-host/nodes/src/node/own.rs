@@ -1,4 +1,4 @@
-//! What the side above asks of a node.
+//! What the embedder can request of a node.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,17 +6,17 @@ use std::time::Duration;
 use super::{Event, Node, SendRefusal};
 use crate::identity::NodeId;
 use crate::names::{Anywhere, NameRefusal};
-use crate::outbox::Pair;
+use crate::outbox::{MODULES, Pair};
 use crate::record::{Hash, Record};
 use crate::store::Progress;
 use lunatic_kernel::delivery::Signal;
 
 impl Node {
-    /// Sends a record to a node. Only messages and spawns can be refused for want of room.
+    /// Sends a record to a node. Only messages and spawns are refused for lack of room.
     ///
     /// # Errors
     ///
-    /// [`SendRefusal`] says why it was not taken.
+    /// [`SendRefusal`] says why the record was not taken.
     pub fn send(&mut self, to: NodeId, record: &Record<'_>) -> Result<(), SendRefusal> {
         let can_wait = matches!(
             record,
@@ -51,75 +51,78 @@ impl Node {
         traffic.is_some_and(|traffic| traffic.has_room())
     }
 
-    /// Tells all nodes that this one leaves, once its frames have been sent.
+    /// Notifies all nodes that this one leaves, as soon as its frames have been sent.
     pub fn leave(&mut self, now: Duration) {
         self.poll(now);
+        while self.lines.values().any(|known| known.line.has_more()) {
+            self.poll(now);
+        }
         for known in self.lines.values().filter(|known| known.line.traffic.is_some()) {
             self.frames
                 .push((known.line.identity.clone(), known.line.route().bye()));
         }
     }
 
-    /// Gives a name to a process of this node, in the whole cluster. Of two nodes that give the same name at once, the one with
-    /// the higher `priority` wins.
+    /// Registers a process of this node under a name, in the whole cluster. If two nodes give the same name at the same
+    /// time, the one with the higher `priority` wins.
     ///
     /// # Errors
     ///
-    /// [`NameRefusal`] says why it was not given.
+    /// [`NameRefusal`] says why the name was not given.
     pub fn register(&mut self, name: &[u8], process: u64, priority: u8) -> Result<(), NameRefusal> {
         self.names.register(name, process, priority)
     }
 
-    /// Takes a name back that a process of this node has; which process.
+    /// Takes a name back from a process of this node. Returns the process that had it.
     pub fn unregister(&mut self, name: &[u8]) -> Option<u64> {
         self.names.unregister(name)
     }
 
-    /// Who has the name, as far as this node knows.
+    /// The process with this name, as far as this node knows.
     pub fn find(&self, name: &[u8]) -> Option<Anywhere> {
         self.names.find(name)
     }
 
-    /// All names, and who has them.
+    /// All names, each with its process.
     pub fn names(&self) -> impl Iterator<Item = (&[u8], Anywhere)> {
         self.names.all()
     }
 
-    /// A process of this node joins a group.
+    /// Adds a process of this node to a group.
     ///
     /// # Errors
     ///
-    /// [`NameRefusal`] says why it did not.
+    /// [`NameRefusal`] says why the process did not join.
     pub fn join(&mut self, group: &[u8], process: u64) -> Result<(), NameRefusal> {
         self.names.join(group, process)
     }
 
-    /// A process of this node leaves a group; whether it was in it.
+    /// Removes a process of this node from a group. True if it was a member.
     pub fn leave_group(&mut self, group: &[u8], process: u64) -> bool {
         self.names.leave(group, process)
     }
 
-    /// The members of a group, by nodes.
+    /// The members of a group, in the order of nodes.
     pub fn group(&self, group: &[u8]) -> impl Iterator<Item = Anywhere> + '_ {
         self.names.members(group)
     }
 
-    /// A process of this node has ended: its names and memberships fall.
+    /// Removes the names and memberships of a process of this node that has ended.
     pub fn process_ended(&mut self, process: u64) {
         self.names.process_ended(process);
     }
 
-    /// Keeps a module, which others may fetch from here then; its hash.
+    /// Keeps a module, which other nodes may fetch from then on. Returns its hash.
     pub fn keep_module(&mut self, bytes: Arc<[u8]>) -> Hash {
         self.store.keep(bytes)
     }
 
-    /// The module of a hash, if it is here.
+    /// The module with this hash, if this node has it.
     pub fn module(&mut self, hash: &Hash) -> Option<Arc<[u8]>> {
         self.store.get(hash)
     }
 
-    /// Wants a module, of one of these nodes: an [`Event::Fetched`] comes.
+    /// Fetches a module from one of these nodes. An [`Event::Fetched`] reports the result.
     pub fn fetch(&mut self, now: Duration, hash: Hash, holders: &[NodeId]) {
         let progress = self.store.fetch(now, hash, holders);
         self.go_on_fetching(now, hash, progress);
@@ -130,11 +133,11 @@ impl Node {
             Progress::Nothing => {}
             Progress::Done(result) => self.events.push_back(Event::Fetched { hash, result }),
             Progress::Ask(node, records) => {
-                let pair = (u64::MAX, hash[0].into());
+                let pair = (MODULES, hash[0].into());
                 let mut sent = records.into_iter().map(|record| self.push(node, pair, record, false));
                 if sent.any(|sent| sent.is_err()) {
                     drop(sent);
-                    // Not connected: the next one is asked. There are fewer holders each time.
+                    // Not connected: asks the next one. There are fewer holders each time.
                     let missing = self.store.on_missing(now, node, hash);
                     self.go_on_fetching(now, hash, missing);
                 }

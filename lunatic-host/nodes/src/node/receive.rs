@@ -1,4 +1,4 @@
-//! What a node does with frames and records of others.
+//! What a node does with the frames and records of others.
 
 use std::time::Duration;
 
@@ -9,6 +9,7 @@ use super::{Event, Node, Refusal};
 use crate::frame::{Body, Frame, Hello, Route};
 use crate::identity::NodeId;
 use crate::line::Heard;
+use crate::outbox::MODULES;
 use crate::record::{Read, Record};
 use crate::trust::PeerRights;
 
@@ -59,7 +60,7 @@ impl Node {
         if let Err(why) = self.judge(now, route, hello, statement) {
             let identity = hello.identity.clone();
             let known = self.lines.get_mut(&route.from);
-            // Told once, not for each hello; and not at all for those whom the transport has not brought.
+            // Reported once for each reason, not for each hello; and only for nodes that the transport has reported.
             if let Some(known) = known.filter(|known| known.refused != Some(why)) {
                 known.refused = Some(why);
                 self.events.push_back(Event::Refused { identity, why });
@@ -79,7 +80,7 @@ impl Node {
         }
     }
 
-    /// Whether a node that greets is talked to; makes the line to it.
+    /// Whether a node that greets is accepted. If so, makes the line to it.
     fn judge(&mut self, now: Duration, route: Route, hello: &Hello, statement: &[u8]) -> Result<(), Refusal> {
         if hello.cluster != self.settings.cluster || hello.identity.id(&hello.cluster) != route.from {
             return Err(Refusal::Cluster);
@@ -98,7 +99,7 @@ impl Node {
         if others.iter().any(is_late) {
             return Err(Refusal::Outdated);
         }
-        // This one has proven to be the same node: what it was before is over.
+        // The peer has proven that it is the same node, so its earlier starts are over.
         for (node, incarnation, _) in others {
             if incarnation < hello.identity.incarnation {
                 self.lose(now, node, Loss::Replaced);
@@ -122,7 +123,7 @@ impl Node {
         };
         let rights = known.line.rights;
         if let Record::Keys(keys) = record {
-            // Once for each epoch, and first.
+            // The keys come once in each epoch, before everything else.
             if std::mem::replace(&mut known.is_up, true) {
                 return Err(Loss::Violation);
             }
@@ -162,8 +163,13 @@ impl Node {
         match *record {
             Record::Get { hash, .. } if !may_get => _ = self.send(node, &Record::Missing { hash }),
             Record::Get { hash, offset } => {
+                // A request is short and its answer is long: a peer must take answers before it requests much more.
+                let traffic = self.lines.get(&node).and_then(|known| known.line.traffic.as_ref());
+                if traffic.is_some_and(|traffic| traffic.has_too_much_of_modules()) {
+                    return Err(Loss::Overflow);
+                }
                 let answer = self.store.serve(hash, offset);
-                let pair = (u64::MAX, hash[0].into());
+                let pair = (MODULES, hash[0].into());
                 self.push(node, pair, answer, false).map_err(|_| Loss::Closed)?;
             }
             Record::Chunk {
@@ -206,7 +212,7 @@ impl Node {
     }
 }
 
-/// Whether a peer with these rights may not send a signal, and what it gets in answer.
+/// `Some` if a peer with these rights may not send a signal, with the answer that it gets, if any.
 fn refused(rights: PeerRights, signal: &Signal<'_>) -> Option<Option<Signal<'static>>> {
     let reason = ExitReason::NoProcess;
     match *signal {

@@ -1,23 +1,23 @@
-//! Which pieces of a memory are written: those that hold anything.
+//! Selects the pieces of a memory that are written: those that contain data.
 
 use std::ops::Range;
 
 /// Pieces begin and end at multiples of this.
 const PAGE: usize = 4096;
 
-/// The most pieces. Readers of WebAssembly take 100,000 data segments in a module.
+/// The most pieces. Readers of WebAssembly accept 100,000 data segments in a module.
 const PIECES_MAX: usize = 50_000;
 
-/// The linear memory of a process that does not run.
+/// The linear memory of a process that is not running.
 pub struct Memory<'a> {
-    /// All of it.
+    /// The whole memory.
     pub bytes: &'a [u8],
-    /// The parts that may hold anything but zeros, in order.
+    /// The parts that may contain anything but zeros, in order.
     pub touched: Vec<Range<usize>>,
 }
 
 impl Memory<'_> {
-    /// The pieces that hold data, in order, as far as `room` bytes go; and how many bytes of data there was no room for.
+    /// The pieces that contain data, in order, up to `room` bytes; and how many bytes of data did not fit.
     pub(super) fn pieces(&self, room: u64) -> (Vec<Range<usize>>, u64) {
         let mut pieces: Vec<Range<usize>> = Vec::new();
         for start in self.touched.iter().flat_map(|range| range.clone().step_by(PAGE)) {
@@ -44,7 +44,7 @@ fn is_zero(bytes: &[u8]) -> bool {
     *bytes == ZEROS[..bytes.len()]
 }
 
-/// Joins pieces between which there are at most `gap` bytes.
+/// Joins pieces that are separated by at most `gap` bytes.
 fn join(pieces: &mut Vec<Range<usize>>, gap: usize) {
     pieces.dedup_by(|next, piece| {
         let is_near = next.start - piece.end <= gap;
@@ -55,7 +55,7 @@ fn join(pieces: &mut Vec<Range<usize>>, gap: usize) {
     });
 }
 
-/// As much as there is room for, and how many bytes that leaves out.
+/// The pieces that fit, and how many bytes are left out.
 fn cut(mut pieces: Vec<Range<usize>>, room: u64) -> (Vec<Range<usize>>, u64) {
     let (mut left, mut missing) = (usize::try_from(room).unwrap_or(usize::MAX), 0);
     for piece in &mut pieces {

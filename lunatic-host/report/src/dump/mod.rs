@@ -1,19 +1,19 @@
-//! Core dumps: a process as it was when it failed, in a file for tools and people.
+//! Core dumps: the state of a process when it failed, in a file for tools and people.
 //!
-//! The file is a module of WebAssembly in the format of the [tool conventions], which debuggers of WebAssembly read: the
-//! functions that were active (`corestack`), globals, and the memory as data segments. A custom section, [`SECTION`], says
-//! in JSON what those do not know: [`About`].
+//! The file is a WebAssembly module in the format of the [tool conventions], which WebAssembly debuggers read: the
+//! functions that were active (`corestack`), globals, and the memory as data segments. A custom section, [`SECTION`],
+//! contains what the format has no place for, as JSON: [`About`].
 //!
-//! | module | what it is about |
+//! | module | purpose |
 //! |---|---|
-//! | `memory` | which pieces of a memory are written |
-//! | [`mod@write`] | the file, in one pass |
-//! | [`mod@read`] | reads a file of which nothing is trusted |
-//! | `show` | the text for people |
+//! | `memory` | selects the pieces of a memory that are written |
+//! | [`mod@write`] | writes the file, in one pass |
+//! | [`mod@read`] | reads a file without trusting it |
+//! | `show` | formats a dump for people |
 //!
-//! Functions and offsets are those of the module *as the user built it*, not of the one that the host has made of it: tools
-//! are given the user's file. Locals and operands are not in the dump, as the compiler keeps them in registers; what a program in
-//! Rust or C has on its own stack is in the memory.
+//! Functions and offsets refer to the module *as the user built it*, not to what the host has made of it: tools are
+//! given the user's file. Locals and operands are not in the dump, because the compiler keeps them in registers; what a
+//! program in Rust or C has on its own stack is in the memory.
 //!
 //! [tool conventions]: https://github.com/WebAssembly/tool-conventions/blob/main/Coredump.md
 
@@ -32,7 +32,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::symbols::CodePlace;
 
-/// The name of the custom section that holds an [`About`] as JSON.
+/// The name of the custom section that contains an [`About`] as JSON.
 pub const SECTION: &str = "lunatic";
 
 /// The value of a global.
@@ -42,49 +42,49 @@ pub enum Value {
     I32(i32),
     /// 64 bits.
     I64(i64),
-    /// The bits of a float.
+    /// The bits of an `f32`.
     F32(u32),
-    /// The bits of a long float.
+    /// The bits of an `f64`.
     F64(u64),
 }
 
-/// What is known of a process in a dump, beside what the format has a place for. All texts may be a guest's.
+/// What a dump says about a process, in addition to what the format has a place for. All texts may be from a guest.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct About {
-    /// The host that wrote it.
+    /// The host that wrote the dump.
     pub host: String,
-    /// When, in milliseconds since 1970.
+    /// When it was written, in milliseconds since 1970.
     pub time_ms: u64,
     /// The process, such as `#17`.
     pub process: String,
-    /// Whether its end was the end of the program.
+    /// Whether the program ended with it.
     pub is_main: bool,
     /// Its registered names.
     pub names: Vec<String>,
-    /// The function that it began with.
+    /// The function with which it began.
     pub entry: Option<String>,
     /// The code that it ran.
     pub code: String,
-    /// Who spawned it.
+    /// The process that spawned it.
     pub parent: Option<String>,
-    /// Why it ended; empty if it goes on.
+    /// Its exit reason; empty if it continues.
     pub reason: String,
-    /// The crash report; empty if it goes on.
+    /// The crash report; empty if it continues.
     pub report: String,
-    /// What it waits for; empty if it ended.
+    /// What it waits for; empty if it has ended.
     pub waits_for: String,
     /// Whether exit signals became mail.
     pub traps_exits: bool,
-    /// The timers that sent to it.
+    /// The number of timers that sent to it.
     pub timers: usize,
-    /// How long it has computed, in milliseconds.
+    /// Its CPU time in milliseconds.
     pub cpu_ms: u64,
-    /// How often a worker has begun to run it.
+    /// How often a worker has started to run it.
     pub runs: u32,
-    /// The processes that it was linked to, as many of them as a look shows.
+    /// The processes that it was linked to, up to a limit.
     pub links: Vec<String>,
-    /// How many there were.
+    /// The number of its links.
     pub links_len: usize,
     /// The processes that it monitored.
     pub monitors: Vec<String>,
@@ -92,19 +92,19 @@ pub struct About {
     pub monitored_by: Vec<String>,
     /// The oldest entries of its mailbox.
     pub mailbox: Vec<Entry>,
-    /// How many entries there were.
+    /// The number of entries.
     pub mailbox_len: usize,
-    /// The bytes of all of them.
+    /// The bytes of all entries.
     pub mailbox_bytes: usize,
-    /// What it might do and use.
+    /// Its rights and limits.
     pub rights: Rights,
-    /// The bytes of its memory.
+    /// The size of its memory in bytes.
     pub memory_bytes: u64,
-    /// How many bytes of it hold data that there was no room for: what lies highest.
+    /// How many bytes of data in it did not fit: those with the highest addresses.
     pub memory_missing: u64,
-    /// What was left out because the user said so: `memory`, `messages`.
+    /// What was left out at the user's request: `memory`, `messages`.
     pub without: Vec<String>,
-    /// Crashes since the dump before this one that were not dumped.
+    /// The number of crashes since the previous dump that have none.
     pub crashes_left_out: u64,
 }
 
@@ -114,31 +114,31 @@ pub struct About {
 pub struct Entry {
     /// `message`, `exit` or `down`.
     pub kind: String,
-    /// Of a signal, whose it is. Messages do not say who sent them.
+    /// For a signal, its sender. Messages do not contain their sender.
     pub from: Option<String>,
-    /// What it is about, in hexadecimal digits.
+    /// Its tag, in hexadecimal digits.
     pub tag: String,
-    /// Its bytes.
+    /// Its length in bytes.
     pub len: usize,
-    /// The first of them, in hexadecimal digits.
+    /// Its first bytes, in hexadecimal digits.
     pub start: String,
 }
 
-/// What a process might do and use.
+/// The rights and limits of a process.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Rights {
-    /// `spawn`, `configure`, `names`, `compile`.
+    /// The rights that are granted by a word, such as `spawn`, `configure`, `names` or `compile`.
     pub may: Vec<String>,
-    /// Its folders, by the names that it knew.
+    /// Its folders, by their names inside.
     pub dirs: Vec<String>,
-    /// The variables that it saw, without their values.
+    /// The names of its environment variables.
     pub env: Vec<String>,
-    /// The rules for its network, each set within the one before.
+    /// Its network rules, each set within the one before.
     pub net: Vec<String>,
-    /// The largest memory, in bytes.
+    /// The largest memory in bytes.
     pub max_memory: usize,
-    /// The most open files, and sockets.
+    /// The most open files, and the most sockets.
     pub max_files: u32,
     /// The most messages in its mailbox, if there is a limit.
     pub max_mailbox: Option<usize>,

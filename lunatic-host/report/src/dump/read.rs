@@ -1,4 +1,4 @@
-//! Reads a dump, of which nothing is trusted: it takes as much memory as its short sections may have, and never panics.
+//! Reads a dump without trusting it: limits the memory that its short sections take, and never panics.
 
 use std::fmt;
 use std::ops::Range;
@@ -11,29 +11,29 @@ use wasmparser::{
 
 use super::{About, CodePlace, SECTION, Value};
 
-/// The longest of the sections that are read as a whole, in bytes.
+/// The longest section that is read as a whole, in bytes.
 const SECTION_LEN_MAX: usize = 4 << 20;
-/// The longest list of functions, in bytes: a frame takes ten times as much when it has been read.
+/// The longest list of functions in bytes: a parsed frame takes ten times as much.
 const STACK_LEN_MAX: usize = 1 << 20;
 /// The most pieces of memory.
 const PIECES_MAX: u32 = 100_000;
 /// The most globals.
 const GLOBALS_MAX: u32 = 10_000;
 
-/// A dump that has been read.
+/// A parsed dump.
 #[derive(Debug, Clone, Default)]
 pub struct Core<'a> {
-    /// What the host says of the process. Nothing if another program has written the dump.
+    /// What the host says about the process. Empty if another program has written the dump.
     pub about: About,
     /// The name of the program or module.
     pub program: &'a str,
-    /// The functions that were active, innermost first.
+    /// The functions that were active, the innermost first.
     pub frames: Vec<CodePlace>,
     /// The globals.
     pub globals: Vec<Value>,
-    /// The bytes of the memory.
+    /// The size of the memory in bytes.
     pub memory_len: u64,
-    /// Pieces of it, with the address of each.
+    /// Pieces of the memory, each with its address.
     pieces: Vec<(u64, &'a [u8])>,
 }
 
@@ -41,11 +41,11 @@ pub struct Core<'a> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ReadError {
-    /// It is no module of WebAssembly, or a broken one.
+    /// It is not a WebAssembly module, or it is damaged.
     NoModule(String),
-    /// It is a module, but no dump.
+    /// It is a module, but not a dump.
     NoDump,
-    /// A part of it is longer than any dump has.
+    /// A part of it is longer than in any dump.
     TooLong(&'static str),
 }
 
@@ -72,7 +72,7 @@ impl<'a> Core<'a> {
     ///
     /// # Errors
     ///
-    /// If it is none, or a broken one.
+    /// If the file is not a dump, or is damaged.
     pub fn read(bytes: &'a [u8]) -> Result<Self, ReadError> {
         let (mut core, mut is_dump) = (Self::default(), false);
         for payload in Parser::new(0).parse_all(bytes) {
@@ -87,7 +87,7 @@ impl<'a> Core<'a> {
         if is_dump { Ok(core) } else { Err(ReadError::NoDump) }
     }
 
-    /// Whether it is a section that only dumps have.
+    /// Reads a custom section; returns whether it is one that only dumps have.
     fn read_custom(&mut self, section: &CustomSectionReader<'a>) -> Result<bool, ReadError> {
         let data = section.data();
         if section.name() == SECTION {
@@ -172,7 +172,7 @@ impl<'a> Core<'a> {
         Ok(())
     }
 
-    /// The bytes of the memory that are in the file, and in how many pieces.
+    /// Returns the bytes of the memory that are in the file, and the number of pieces.
     pub fn written(&self) -> (u64, usize) {
         (
             self.pieces.iter().map(|(_, piece)| piece.len() as u64).sum(),
@@ -180,7 +180,8 @@ impl<'a> Core<'a> {
         )
     }
 
-    /// Bytes of the memory; zeros where the file has none. `None` beyond the end of the memory, or for more than 16 MiB.
+    /// Returns bytes of the memory; zeros where the file has none. `None` beyond the end of the memory, or for more
+    /// than 16 MiB.
     pub fn bytes(&self, range: Range<u64>) -> Option<Vec<u8>> {
         const LEN_MAX: u64 = 16 << 20;
         let len = range.end.checked_sub(range.start).filter(|len| *len <= LEN_MAX)?;
@@ -200,7 +201,7 @@ impl<'a> Core<'a> {
         Some(bytes)
     }
 
-    /// The dump as JSON, without the bytes of the memory.
+    /// Returns the dump as JSON, without the bytes of the memory.
     pub fn to_json(&self) -> impl Serialize + '_ {
         let (written, pieces) = self.written();
         Json {

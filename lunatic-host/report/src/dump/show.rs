@@ -1,4 +1,4 @@
-//! A dump for people.
+//! Formats a dump for people.
 
 use std::fmt::{self, Write as _};
 
@@ -6,13 +6,13 @@ use super::read::Core;
 use super::{Entry, Rights};
 use crate::untrusted::{line, lines};
 
-/// So many of a list are shown.
+/// The most items of a list that are shown.
 const SHOWN_MAX: usize = 20;
-/// Bytes of the memory in a line.
+/// Bytes of the memory per line.
 const ROW: usize = 16;
 
 impl fmt::Display for Core<'_> {
-    /// Everything but the bytes of the memory, of which [`hex`](Core::hex) shows some.
+    /// Formats everything except the bytes of the memory, some of which [`hex`](Core::hex) shows.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let about = &self.about;
         if about.report.is_empty() {
@@ -78,7 +78,8 @@ impl Core<'_> {
         words
     }
 
-    /// Bytes of the memory from `address` on, as hexadecimal digits and as text; `None` if they are not all in the memory.
+    /// Returns bytes of the memory from `address` on, as hexadecimal digits and as text; `None` if they are not all
+    /// inside the memory.
     pub fn hex(&self, address: u64, len: u64) -> Option<String> {
         let bytes = self.bytes(address..address.checked_add(len)?)?;
         let mut text = String::new();
@@ -137,7 +138,7 @@ fn write_mailbox(f: &mut fmt::Formatter<'_>, entries: &[Entry], len: usize) -> f
     }
 }
 
-/// The bytes that hexadecimal digits stand for; none for others.
+/// The bytes for hexadecimal digits; empty for others.
 fn bytes(digits: &str) -> Vec<u8> {
     let pairs = digits.as_bytes().as_chunks::<2>().0.iter();
     let byte = |pair: &[u8; 2]| u8::from_str_radix(str::from_utf8(pair).ok()?, 16).ok();

@@ -10,7 +10,7 @@ use wasm_encoder::{
 
 use super::{About, CodePlace, Memory, SECTION, Value};
 
-/// A section has at most as many bytes as 32 bits can count; what stands around the data of a memory has room in the rest.
+/// A section has at most as many bytes as 32 bits can count; what surrounds the data of a memory fits into the rest.
 const DATA_MAX: u64 = u32::MAX as u64 - (1 << 20);
 
 /// A page of WebAssembly, in bytes.
@@ -19,20 +19,21 @@ const WASM_PAGE: u64 = 64 << 10;
 /// The number of the data section.
 const DATA_SECTION: u8 = 11;
 
-/// What a dump is made of, beside its [`About`].
+/// The contents of a dump, in addition to its [`About`].
 #[derive(Default)]
 pub struct Written<'a> {
     /// The name of the module.
     pub module: &'a str,
-    /// The functions that were active, innermost first.
+    /// The functions that were active, the innermost first.
     pub frames: &'a [CodePlace],
     /// The mutable globals.
     pub globals: &'a [Value],
-    /// The memory, if it is to be written.
+    /// The memory, if it should be written.
     pub memory: Option<Memory<'a>>,
 }
 
-/// Writes a dump, with as much of the memory as `room` bytes have place for. `about` is told of the memory.
+/// Writes a dump, with as much of the memory as fits into `room` bytes. Records in `about` what was written of the
+/// memory.
 ///
 /// # Errors
 ///
@@ -53,7 +54,7 @@ pub fn write(core: &Written<'_>, about: &mut About, room: u64, out: &mut impl Wr
     }
 }
 
-/// All but the data of the memory. What is short comes first.
+/// Everything except the data of the memory. Short parts come first.
 fn head(core: &Written<'_>, about: &About) -> io::Result<Vec<u8>> {
     let mut module = Module::new();
     let json = serde_json::to_vec(about)?;
@@ -112,7 +113,7 @@ fn globals(values: &[Value]) -> GlobalSection {
     section
 }
 
-/// Writes the data section: a segment for each piece. The encoder would need all of it in memory.
+/// Writes the data section, with a segment for each piece. The encoder would need all of it in memory.
 fn write_data(bytes: &[u8], pieces: &[Range<usize>], out: &mut impl Write) -> io::Result<()> {
     let heads: Vec<Vec<u8>> = pieces.iter().map(segment_head).collect();
     let mut count = Vec::new();
@@ -129,7 +130,7 @@ fn write_data(bytes: &[u8], pieces: &[Range<usize>], out: &mut impl Write) -> io
     Ok(())
 }
 
-/// What stands before the bytes of an active segment of the first memory.
+/// The head of an active segment of the first memory, before its bytes.
 fn segment_head(piece: &Range<usize>) -> Vec<u8> {
     let mut head = Vec::new();
     0_u32.encode(&mut head);

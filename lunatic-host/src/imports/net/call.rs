@@ -1,4 +1,4 @@
-//! What the calls of `lunatic::net` have in common: sockets by handles, addresses, rules, and what a failure is for a guest.
+//! What the calls of `lunatic::net` share: sockets by handle, addresses, rules, and the codes of failures.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,16 +15,16 @@ use crate::guest_memory;
 use crate::imports::handle::write_handle;
 use crate::instance::Ctx;
 use crate::rights::denial;
-use crate::rights::net::Verb;
-use crate::wasm::Socket;
+use crate::rights::net::{Rule, Verb};
+use crate::wasm::{Process, Socket};
 
 pub(super) const NAMESPACE: &str = "lunatic::net";
 
-/// Why a call did not do what it was asked for.
+/// Why a call failed.
 pub enum Failure {
-    /// With nothing more to say.
+    /// With this code only.
     Code(i32),
-    /// With this text in the buffer.
+    /// With this code, and this text in the buffer.
     Text(i32, String),
     Io(io::Error),
 }
@@ -45,7 +45,7 @@ impl From<Refusal> for Failure {
 }
 
 impl Failure {
-    /// What the guest gets.
+    /// The code for the guest; leaves the text in the buffer.
     pub fn code(self, ctx: &mut Ctx) -> i32 {
         match self {
             Self::Code(code) => code,
@@ -55,7 +55,7 @@ impl Failure {
             }
             Self::Io(error) if error.kind() == io::ErrorKind::TimedOut && error.raw_os_error().is_none() => TIMED_OUT,
             Self::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => TRUNCATED,
-            // What only TLS says.
+            // Only TLS returns this.
             Self::Io(error) if error.kind() == io::ErrorKind::InvalidData => {
                 ctx.set_buffer(error.to_string().into_bytes());
                 TLS_FAILED
@@ -70,15 +70,20 @@ pub fn answer(caller: &mut Caller<'_, Ctx>, result: Result<i32, Failure>) -> i32
     result.unwrap_or_else(|failure| failure.code(caller.data_mut()))
 }
 
-/// A socket that a guest names, if it is the caller's.
+/// Fails if the caller is on trial: it reads the state of another version and has not accepted it.
+pub fn acts(ctx: &Ctx) -> Result<(), Failure> {
+    ctx.acts().map_err(|error| Failure::Text(DENIED, error.to_string()))
+}
+
+/// The socket with this handle, if it belongs to the caller.
 pub fn find(ctx: &Ctx, id: u64, key: u64) -> Result<Arc<Socket>, Failure> {
-    ctx.acts().map_err(|error| Failure::Text(DENIED, error.to_string()))?;
+    acts(ctx)?;
     let handles = &ctx.kernel.host.net.handles;
     let id = handles.keys.check(id, key).ok_or(Failure::Code(INVALID))?;
     Ok(handles.get(ctx.process(), id)?)
 }
 
-/// Gives a new socket to the caller, and tells its handle.
+/// Gives a new socket to the caller, and writes its handle.
 pub fn open(
     caller: &mut Caller<'_, Ctx>,
     socket: Arc<Socket>,
@@ -101,9 +106,10 @@ pub fn open(
     }
 }
 
-/// Whether the caller may do this to an address that was looked up by `name`, or to the name itself. Says so in the log
-/// of denials if not.
+/// Whether the caller may do this to an address that was looked up as `name`, or to the name itself, and is not on trial.
+/// Logs a denial.
 pub fn check(ctx: &Ctx, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> Result<(), Failure> {
+    acts(ctx)?;
     let process = ctx.process();
     if process.local.rights.net.allows(verb, name, address) {
         return Ok(());
@@ -125,17 +131,30 @@ pub fn check(ctx: &Ctx, verb: Verb, name: Option<&str>, address: Option<SocketAd
         &target,
         &format!("--allow-net {prefix}{target}"),
     );
-    let text = format!("the process may not {what} {target}: no rule that it was given allows `{prefix}{target}`");
+    let rule = format!("{prefix}{target}");
+    let how = advice(process, &rule, |given| given.allows(verb, name, address));
+    let text = format!("the process may not {what} {target}: no rule that it was given allows `{rule}` ({how} would)");
     Err(Failure::Text(DENIED, text))
 }
 
-/// The address that a guest wrote.
+/// How the process would get a rule that it lacks: from its configuration if the main process has the right, otherwise
+/// from the command line.
+fn advice(process: &Process, rule: &str, allows: impl Fn(&Rule) -> bool) -> String {
+    let system = &process.system;
+    let is_given = !system.is_main(process.id) && system.data.config.net.iter().any(allows);
+    match is_given {
+        true => format!("`ProcessConfig::allow_net({rule:?})`"),
+        false => format!("`--allow-net {rule}`"),
+    }
+}
+
+/// Reads the address that a guest wrote.
 pub fn read_address(caller: &mut Caller<'_, Ctx>, at: u32) -> wasmtime::Result<Result<SocketAddr, Failure>> {
     let address = SocketAddress::decode(&guest_memory::read(caller, at)?).address();
     Ok(address.ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput).into()))
 }
 
-/// An address as guests read it; `None` is one of no family.
+/// An address as guests read it; `None` is an address without a family.
 pub fn address_bytes(address: Option<SocketAddr>) -> [u8; SOCKET_ADDRESS_SIZE] {
     address.map(SocketAddress::from).unwrap_or_default().encode()
 }

@@ -1,4 +1,4 @@
-//! Names, listening, accepting, connecting.
+//! Look-ups of names, listening, accepting, connecting.
 
 use std::io;
 use std::net::SocketAddr;
@@ -42,13 +42,13 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// When a call gives up that does several things one after the other.
+/// The deadline of a call that consists of several steps.
 #[derive(Clone, Copy)]
 pub struct Deadline(Option<Instant>);
 
 impl Deadline {
     pub fn after(kernel: &Kernel, timeout_ns: u64) -> Self {
-        // A time too far away to be told is as good as none.
+        // A time too far away to be represented is as good as none.
         let due = (timeout_ns != NO_TIMEOUT).then(|| kernel.now().checked_add(Duration::from_nanos(timeout_ns)));
         Self(due.flatten())
     }
@@ -59,25 +59,25 @@ impl Deadline {
     }
 }
 
-/// The name of a host and a port, as a guest wrote them.
+/// Reads the host name and the port that a guest wrote.
 fn read_host(
     caller: &mut Caller<'_, Ctx>,
     host: u32,
     len: u32,
     port: i32,
 ) -> wasmtime::Result<Result<(String, u16), Failure>> {
-    let bytes = guest_memory::slice(caller, host, len)?.0;
-    let name = std::str::from_utf8(bytes).ok().filter(|name| {
-        let length = 1..=NAME_LEN_MAX;
-        length.contains(&name.len()) && !name.contains('\0')
-    });
+    let bytes = &*guest_memory::slice(caller, host, len)?.0;
+    // The length first: the name may be as long as the memory.
+    let has_length = (1..=NAME_LEN_MAX).contains(&bytes.len());
+    let name = has_length.then(|| std::str::from_utf8(bytes).ok()).flatten();
+    let name = name.filter(|name| !name.contains('\0'));
     Ok(match (name, u16::try_from(port)) {
         (Some(name), Ok(port)) => Ok((name.to_owned(), port)),
         _ => Err(io::Error::from(io::ErrorKind::InvalidInput).into()),
     })
 }
 
-/// The addresses of a host that the caller may look up. Waits.
+/// The addresses of a host that the caller may look up. Waits for them.
 pub async fn look_up(
     caller: &mut Caller<'_, Ctx>,
     name: &str,
@@ -90,7 +90,7 @@ pub async fn look_up(
     let found = match deadline.left_ns(&kernel) {
         NO_TIMEOUT => lookup.await,
         left_ns => {
-            // Tokio's timer belongs to the runtime that is entered where it is made, not where it is awaited.
+            // A timer of tokio belongs to the runtime in which it is made, not to the one in which it is awaited.
             let io = kernel.host.io.enter();
             let timer = tokio::time::timeout(Duration::from_nanos(left_ns), lookup);
             drop(io);
@@ -186,8 +186,8 @@ async fn tcp_connect_host(
     finish(&mut caller, made, out)
 }
 
-/// Looks a host up once, and connects to the first of its addresses that answers and that the caller may connect to: what
-/// is checked is what is used.
+/// Looks a host up once, and connects to the first of its addresses that answers and that the caller may connect to:
+/// the address that is checked is the one that is used.
 pub async fn connect_host(
     caller: &mut Caller<'_, Ctx>,
     name: &str,
@@ -215,7 +215,7 @@ pub async fn connect_host(
     Ok(Err(last))
 }
 
-/// Connects to an address, that was looked up by `name`, if the caller may.
+/// Connects to an address, which was looked up as `name`, if the caller may.
 async fn connect(
     caller: &mut Caller<'_, Ctx>,
     name: Option<&str>,
@@ -231,7 +231,7 @@ async fn connect(
     finish_connect(caller, begun, timeout_ns).await
 }
 
-/// Waits until a connection that was begun stands.
+/// Waits until a connection is established.
 pub async fn finish_connect(
     caller: &mut Caller<'_, Ctx>,
     begun: Result<(Arc<Socket>, Charge), Failure>,
@@ -247,10 +247,10 @@ pub async fn finish_connect(
     Ok(connected.await?.map(|()| (socket.clone(), charge)))
 }
 
-/// A connection that was accepted, and where it comes from, if that can be told.
+/// An accepted connection, and its peer's address if known.
 pub type Accepted = (Arc<Socket>, Charge, Option<SocketAddr>);
 
-/// Waits for the next connection of a listener. It is charged for before it is taken: a connection for which there is no
+/// Waits for the next connection of a listener. It is charged before it is accepted: a connection for which there is no
 /// room stays in the listener's queue.
 pub async fn next_connection(
     caller: &mut Caller<'_, Ctx>,

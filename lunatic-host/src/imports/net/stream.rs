@@ -1,4 +1,4 @@
-//! Reading, writing, and the ends of streams.
+//! Reading, writing, and closing streams.
 
 use std::io;
 use std::net::Shutdown;
@@ -16,7 +16,7 @@ use crate::imports::handle::check_handle;
 use crate::instance::Ctx;
 use crate::wasm::Socket;
 
-/// No call reads or writes more, so that none keeps a worker for long, and every length is a result.
+/// No call reads or writes more, so that none occupies a worker for long, and every length fits in a result.
 const PART_MAX: usize = 1 << 20;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -36,7 +36,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// At most so many bytes of a guest's range.
+/// The part of a guest's range that one call handles.
 pub(super) fn part(bytes: &mut [u8]) -> &mut [u8] {
     let len = bytes.len().min(PART_MAX);
     &mut bytes[..len]
@@ -99,7 +99,7 @@ async fn write(mut caller: Caller<'_, Ctx>, id: u64, key: u64, from: u32, from_l
         Ok(socket.try_write(part(bytes)).map_err(Failure::Io))
     });
     let written = match written.await? {
-        // What was taken is on its way, and must not be written again.
+        // What was accepted is being sent, and must not be written again.
         Err(Failure::Io(error)) if error.kind() == io::ErrorKind::TimedOut => {
             socket.give_up_write().ok_or(Failure::Io(error))
         }
@@ -126,7 +126,7 @@ fn shutdown(mut caller: Caller<'_, Ctx>, id: u64, key: u64, how: i32) -> i32 {
 fn close(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let ctx = caller.data();
     if ctx.on_trial {
-        // What is dropped there may be the other instance's still.
+        // What would be dropped there may still belong to the other instance.
         return OK;
     }
     let handles = &ctx.kernel.host.net.handles;

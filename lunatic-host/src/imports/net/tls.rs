@@ -16,18 +16,19 @@ use lunatic_sys::codes::{
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
-use super::call::{Failure, NAMESPACE, answer, find};
+use super::call::{Failure, NAMESPACE, acts, answer, find};
 use super::connect::{Deadline, finish};
 use super::wait::perform;
 use crate::guest_memory;
 use crate::imports::handle::{check_handle, write_handle};
 use crate::imports::pieces;
 use crate::instance::Ctx;
+use crate::states::Merge;
 use crate::wasm::{Kernel, Socket};
 
-/// A process has at most so many configurations.
+/// The most configurations of a process.
 const CONFIGS_MAX: usize = 1024;
-/// The longest name of a server, in bytes.
+/// The longest name of a server in bytes.
 const NAME_LEN_MAX: usize = 253;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -56,7 +57,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The configurations of a process: they go with it.
+/// The configurations of a process; they are dropped with it.
 struct Own {
     kernel: Arc<Kernel>,
     ids: Vec<Id>,
@@ -65,10 +66,16 @@ struct Own {
 impl Own {
     fn of(ctx: &mut Ctx) -> &mut Self {
         let kernel = ctx.kernel.clone();
-        ctx.state(|| Self {
+        ctx.merging_state(|| Self {
             kernel,
             ids: Vec::new(),
         })
+    }
+}
+
+impl Merge for Own {
+    fn merge(&mut self, mut former: Self) {
+        self.ids.append(&mut former.ids);
     }
 }
 
@@ -80,32 +87,40 @@ impl Drop for Own {
     }
 }
 
-/// Reads a configuration, which the caller pays for. What takes long is done in pieces.
+/// Reads the configuration that a guest wrote.
 async fn read_config(caller: &mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmtime::Result<Result<Config, Failure>> {
     let bytes = &*guest_memory::slice(caller, text, len)?.0;
     if bytes.len() > TLS_CONFIG_LEN_MAX {
-        let text = format!("a configuration of TLS has at most {TLS_CONFIG_LEN_MAX} bytes");
-        return Ok(Err(Failure::Text(BAD_CONFIG, text)));
+        return Ok(Err(too_long()));
     }
     let text = bytes.to_vec();
+    Ok(make_config(caller, &text).await)
+}
+
+/// A configuration is longer than [`TLS_CONFIG_LEN_MAX`] bytes.
+pub fn too_long() -> Failure {
+    bad_config(format!("a configuration of TLS has at most {TLS_CONFIG_LEN_MAX} bytes"))
+}
+
+/// Makes a configuration of its text, which has at most [`TLS_CONFIG_LEN_MAX`] bytes. The caller pays for it. Long steps
+/// are done in pieces.
+///
+/// # Errors
+///
+/// [`Failure`] if the caller cannot pay, or if the text is no configuration.
+pub async fn make_config(caller: &mut Caller<'_, Ctx>, text: &[u8]) -> Result<Config, Failure> {
     let mut receipt = Receipt::new(caller.data().process().purse().to_account(), Resource::Network);
-    if let Err(exhausted) = receipt.grow(cost(&text)) {
-        return Ok(Err(Failure::Text(LIMIT, exhausted.to_string())));
+    if let Err(exhausted) = receipt.grow(cost(text)) {
+        return Err(Failure::Text(LIMIT, exhausted.to_string()));
     }
-    if must_read_roots(&text) {
+    if must_read_roots(text) {
         caller.data().spawn_blocking(read_roots).await;
     }
-    let mut draft = match Draft::new(&text) {
-        Ok(draft) => draft,
-        Err(bad) => return Ok(Err(bad_config(bad))),
-    };
-    loop {
-        match draft.step() {
-            Ok(true) => pieces::pause(caller).await,
-            Ok(false) => return Ok(draft.finish(receipt).map_err(bad_config)),
-            Err(bad) => return Ok(Err(bad_config(bad))),
-        }
+    let mut draft = Draft::new(text).map_err(bad_config)?;
+    while draft.step().map_err(bad_config)? {
+        pieces::pause(caller).await;
     }
+    draft.finish(receipt).map_err(bad_config)
 }
 
 fn bad_config(error: impl ToString) -> Failure {
@@ -153,7 +168,8 @@ fn find_config(ctx: &Ctx, id: u64, key: u64) -> Result<Arc<Config>, Failure> {
 
 async fn tls_replace(mut caller: Caller<'_, Ctx>, id: u64, key: u64, text: u32, len: u32) -> wasmtime::Result<i32> {
     guest_memory::slice(&mut caller, text, len)?;
-    let replaced = match find_config(caller.data(), id, key) {
+    let found = acts(caller.data()).and_then(|()| find_config(caller.data(), id, key));
+    let replaced = match found {
         Ok(config) => {
             let other = read_config(&mut caller, text, len).await?;
             other.map(|other| config.replace(other))
@@ -205,13 +221,13 @@ async fn tls_start(
         Ok(begun) => begun,
         Err(failure) => return Ok(failure.code(caller.data_mut())),
     };
-    // It may take as long as a read.
+    // A handshake may take as long as a read.
     let deadline = Deadline::after(&caller.data().kernel, socket.timeout_ns(Direction::Read));
     let shaken = shake_hands(&mut caller, &socket, deadline).await?;
     finish(&mut caller, shaken.map(|()| (socket, charge)), out)
 }
 
-/// Waits for the handshake.
+/// Waits for the handshake to complete.
 pub async fn shake_hands(
     caller: &mut Caller<'_, Ctx>,
     socket: &Arc<Socket>,
@@ -223,7 +239,7 @@ pub async fn shake_hands(
         let step = perform(caller, socket, direction, left_ns, |_| {
             let step = socket.tls().and_then(|tls| tls.try_handshake());
             Ok(match step {
-                // It still waits for the same; when it waits for the other direction, so must the process.
+                // It still waits for the same event; if it needs the other direction, the process must wait for that.
                 Ok(Handshake::Waits(waits)) if waits == direction => {
                     Err(io::Error::from(io::ErrorKind::WouldBlock).into())
                 }

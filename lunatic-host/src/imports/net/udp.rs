@@ -110,8 +110,8 @@ async fn receive_from(
     Ok(answer(&mut caller, received.map(|(length, _)| len(length))))
 }
 
-/// Joins or leaves a multicast group. Datagrams of anybody come then, so it needs the right to receive at the group's
-/// address.
+/// Joins or leaves a multicast group. Datagrams from any sender arrive then, so this requires the right to receive at
+/// the group's address.
 fn multicast(
     mut caller: Caller<'_, Ctx>,
     id: u64,

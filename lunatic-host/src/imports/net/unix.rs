@@ -9,14 +9,14 @@ use lunatic_net::unix;
 use lunatic_sys::codes::{DENIED, OK};
 use wasmtime::{Caller, Linker};
 
-use super::call::{Failure, NAMESPACE, answer, open};
+use super::call::{Failure, NAMESPACE, acts, answer, open};
 use crate::guest_memory;
 use crate::imports::handle::check_handle;
 use crate::instance::Ctx;
 use crate::rights::denial;
 use crate::rights::files::Place;
 
-/// The longest path of a guest, in bytes.
+/// The longest path of a guest in bytes.
 const PATH_LEN_MAX: usize = 4096;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -26,13 +26,15 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// Where a path of the guest is, in one of its folders; `changes` if something is made there.
+/// Resolves a path of the guest in one of its folders; `changes` says whether something is created there.
 fn place(caller: &mut Caller<'_, Ctx>, path: u32, len: u32, changes: bool) -> wasmtime::Result<Result<Place, Failure>> {
     let (bytes, ctx) = guest_memory::slice(caller, path, len)?;
-    let path = std::str::from_utf8(bytes)
-        .ok()
-        .filter(|path| path.len() <= PATH_LEN_MAX && !path.contains('\0'));
-    let Some(path) = path else {
+    if let Err(failure) = acts(ctx) {
+        return Ok(Err(failure));
+    }
+    // The length first: the path may be as long as the memory.
+    let path = (bytes.len() <= PATH_LEN_MAX).then(|| std::str::from_utf8(bytes).ok());
+    let Some(path) = path.flatten().filter(|path| !path.contains('\0')) else {
         return Ok(Err(io::Error::from(io::ErrorKind::InvalidInput).into()));
     };
     let path = path.to_owned();
@@ -48,7 +50,7 @@ fn place(caller: &mut Caller<'_, Ctx>, path: u32, len: u32, changes: bool) -> wa
         denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
         Failure::Text(
             DENIED,
-            format!("the process {what} {path}: it is in no folder that it was given to change things in"),
+            format!("the process {what} {path}: it is in no folder that it was given to change things in (`--dir HOST::GUEST` gives one)"),
         )
     }))
 }
@@ -63,7 +65,7 @@ fn unix_listen(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wa
     super::connect::finish(&mut caller, made, out)
 }
 
-/// To connect is to write into the socket's file: it needs a folder that is not read-only.
+/// Connecting writes to the socket's file, so it requires a folder that is not read-only.
 fn unix_connect(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
     let made = place(&mut caller, path, len, false)?.and_then(|place| {
@@ -81,9 +83,9 @@ fn unix_pair(mut caller: Caller<'_, Ctx>, one: u32, other: u32) -> wasmtime::Res
     check_handle(&mut caller, other)?;
     let process = caller.data().process();
     let charge = || Charge::of(process, cost::UNIX_STREAM);
-    let charges = charge().and_then(|first| Ok([first, charge()?]));
-    let made = charges
-        .map_err(Failure::from)
+    let charges = || charge().and_then(|first| Ok([first, charge()?]));
+    let made = acts(caller.data())
+        .and_then(|()| Ok(charges()?))
         .and_then(|charges| Ok((unix::pair(&caller.data().kernel.host.net.reactor)?, charges)));
     let ([first, second], [first_charge, second_charge]) = match made {
         Ok(made) => made,
@@ -95,7 +97,7 @@ fn unix_pair(mut caller: Caller<'_, Ctx>, one: u32, other: u32) -> wasmtime::Res
             Err(failure) => {
                 let ctx = caller.data();
                 let worker = ctx.kernel.worker();
-                // It was opened just now, by the caller.
+                // The caller has opened it just now.
                 let _ = ctx.kernel.host.net.handles.close(worker, ctx.process(), id);
                 Err(failure)
             }

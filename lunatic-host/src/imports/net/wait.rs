@@ -17,8 +17,8 @@ use crate::imports::wait::{show, wait};
 use crate::instance::Ctx;
 use crate::wasm::Socket;
 
-/// Does what `attempt` does as soon as that does not block any more, or gives up after the timeout, or when another version of the
-/// code waits for a process that wants to hear of it in this way: then nothing was done.
+/// Calls `attempt` as soon as it does not block any more. Gives up, with nothing done, after the timeout, or when
+/// another version of the code is pending for a process that wants to be notified in this way.
 pub async fn perform<T>(
     caller: &mut Caller<'_, Ctx>,
     socket: &Arc<Socket>,
@@ -40,7 +40,7 @@ pub async fn perform<T>(
     let wait = wait(caller, WaitFor::Socket, Id::NONE, timeout_ns);
     let mut ticket = None;
     loop {
-        // Whoever places an order wakes the process afterwards, so none is missed between this look and the wait.
+        // An order wakes the process after it has been placed, so none is missed between this check and the wait.
         if interrupts && caller.data().process().local.code.is_waited_for() {
             return Ok(Err(io::Error::from(Errno::INTR).into()));
         }
@@ -61,7 +61,8 @@ pub async fn perform<T>(
     }
 }
 
-/// Attempts until it is done or blocks. One that has done much and could go on says `Interrupted`: then others have a turn.
+/// Repeats the attempt until it is done or blocks. An attempt that has done much and could continue returns
+/// `Interrupted`: then other processes have a turn.
 async fn turns<T>(
     caller: &mut Caller<'_, Ctx>,
     attempt: &mut impl FnMut(&mut Caller<'_, Ctx>) -> wasmtime::Result<Result<T, Failure>>,
@@ -74,7 +75,7 @@ async fn turns<T>(
     }
 }
 
-/// Somebody else may wait for the same socket, and find something.
+/// Another process may wait for the same socket, and could now succeed.
 fn pass_on(caller: &mut Caller<'_, Ctx>, socket: &Socket, direction: Direction) {
     if let Some(process) = socket.readiness(direction).next() {
         caller.data().kernel.wake(&process);

@@ -1,15 +1,16 @@
-//! Operations on files and folders, which take as long as the file system makes them.
+//! Operations on files and folders, which may block for as long as the file system takes.
 //!
-//! wasmtime-wasi does them on the thread that calls. So the whole side of a process that WASI keeps goes to a thread that may
-//! block, and comes back with the result; the process waits meanwhile, and its worker goes on. Of the guest's memory the call
-//! sees a [`Loan`] only: the process may be killed and its memory be another's before the operation ends.
+//! wasmtime-wasi executes them on the calling thread. Therefore the whole WASI state of a process moves to a thread
+//! that may block, and returns with the result. The process waits meanwhile, and its worker runs others. The operation
+//! sees only a [`Loan`] of the guest's memory: before it ends, the process may be killed and its memory be reused.
 //!
-//! [`FILE_OPERATIONS_MAX`] run at once, and groups of processes [share](lunatic_kernel::permits) them. Each holds its permit until it
-//! really ends, also when nobody waits for it any more; the files of a process that is killed meanwhile stay open and paid for
-//! until then. What the thread computes is charged to the process's budget.
+//! At most [`FILE_OPERATIONS_MAX`] run at a time, and groups of processes [share](lunatic_kernel::permits) them. Each
+//! holds its permit until it really ends, even if nobody waits for it any more; the files of a process that is killed
+//! meanwhile stay open, and paid for, until then. The CPU time of the thread is charged to the process's budget.
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::permits::Permit;
 use lunatic_kernel::wait::ready;
 use lunatic_sys::codes::NO_TIMEOUT;
 use smallvec::SmallVec;
@@ -25,65 +26,89 @@ use crate::guest_memory;
 use crate::imports::wait::{show, wait};
 use crate::instance::Ctx;
 
-/// So many operations run at once: a half of the threads that may block. The others are for look-ups, databases and extensions.
+/// The most concurrent operations: half of the threads that may block. The others are for look-ups of names, databases
+/// and extensions.
 pub(crate) const FILE_OPERATIONS_MAX: usize = 256;
 
-/// Does `work` on a thread that may block, when it is the turn of the caller's group.
-///
-/// # Errors
-///
-/// If it panicked: then the process has lost its files.
-pub(super) async fn run<T: Send + 'static>(
-    caller: &mut Caller<'_, Ctx>,
-    work: impl FnOnce(&mut ProcessWasi) -> T + Send + 'static,
-) -> Result<T> {
+/// Waits until the caller's group may use one of the threads. What an operation copies, it copies after this: nobody
+/// pays for the copy, and any number of processes may wait.
+pub(in crate::imports) async fn permit(caller: &mut Caller<'_, Ctx>) -> Permit {
     let wait = wait(caller, WaitFor::File, Id::NONE, NO_TIMEOUT);
     let group = &wait.process.local.rights.group;
     let permit = wait.kernel.host.file_operations.acquire(group);
-    let permit = show(caller, ready(&wait, permit)).await;
-    let mut wasi = ProcessWasi::take(caller.data_mut());
+    show(caller, ready(&wait, permit)).await
+}
+
+/// Runs `work` on a thread that may block, for which the caller has a permit.
+///
+/// # Errors
+///
+/// If it panicked.
+pub(in crate::imports) async fn work<T: Send + 'static>(
+    caller: &mut Caller<'_, Ctx>,
+    permit: Permit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T> {
+    let wait = wait(caller, WaitFor::File, Id::NONE, NO_TIMEOUT);
     let (done, answer) = oneshot::channel();
     let running = spawn_metered(&wait.kernel, &wait.process, move |meter| {
         let (meter, permit) = (meter, permit);
-        let result = work(&mut wasi);
+        let result = work();
         if done.is_closed() {
-            // Nobody waits any more. To close its files may take long, too.
-            drop(wasi);
+            // Nobody waits any more. Closing files may block, too.
+            drop(result);
             return;
         }
-        // Before the process goes on: it ends if that was too much, and its next operation finds this thread idle.
+        // Before the process continues: it ends if this was too much, and its next operation finds this thread idle.
         drop((meter, permit));
-        let _ = done.send((wasi, result));
+        let _ = done.send(result);
     });
     drop(running);
-    let (wasi, result) = show(caller, ready(&wait, answer))
+    show(caller, ready(&wait, answer))
         .await
-        .map_err(|_| Error::msg("an operation on a file failed"))?;
+        .map_err(|_| Error::msg("an operation on a file failed"))
+}
+
+/// The same for `work` with the WASI state of the caller, which has lost its files if `work` panicked.
+pub(super) async fn run<T: Send + 'static>(
+    caller: &mut Caller<'_, Ctx>,
+    permit: Permit,
+    work: impl FnOnce(&mut ProcessWasi) -> T + Send + 'static,
+) -> Result<T> {
+    let mut wasi = ProcessWasi::take(caller.data_mut());
+    let with_state = move || {
+        let result = work(&mut wasi);
+        (wasi, result)
+    };
+    let (wasi, result) = self::work(caller, permit, with_state).await?;
     ProcessWasi::put(caller.data_mut(), wasi);
     Ok(result)
 }
 
-/// Calls a function of wasmtime-wasi as [`run`] does, with `loan` for its memory. If it succeeds, the guest gets what it wrote.
+/// Calls a function of wasmtime-wasi like [`run`], with `loan` as its memory. If it succeeds, its output is copied to
+/// the guest. The loan is short.
 pub(super) async fn call(
     caller: &mut Caller<'_, Ctx>,
     loan: Loan,
     function: impl AsyncFnOnce(&mut WasiP1Ctx, &mut GuestMemory<'_>) -> Result<i32> + Send + 'static,
 ) -> Result<i32> {
-    let (loan, code) = call_on(caller, loan, function).await?;
+    let permit = permit(caller).await;
+    let (loan, code) = call_on(caller, permit, loan, function).await?;
     if code == errno::SUCCESS {
         loan.give_back(caller)?;
     }
     Ok(code)
 }
 
-/// The same, for callers that give back by themselves.
+/// The same, for callers that copy the output themselves.
 pub(super) async fn call_on(
     caller: &mut Caller<'_, Ctx>,
+    permit: Permit,
     mut loan: Loan,
     function: impl AsyncFnOnce(&mut WasiP1Ctx, &mut GuestMemory<'_>) -> Result<i32> + Send + 'static,
 ) -> Result<(Loan, i32)> {
     set_fuel(caller);
-    let (loan, code) = run(caller, move |wasi| {
+    let (loan, code) = run(caller, permit, move |wasi| {
         let code = now(function(&mut wasi.context, &mut loan.memory()));
         (loan, code)
     })
@@ -96,43 +121,43 @@ pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
     Handle::current().block_on(future)
 }
 
-/// Parts of a guest's memory, copied into memory of the host's own, which wasmtime-wasi takes for the guest's.
+/// Copies of parts of a guest's memory in memory of the host, which stands in for the guest's memory in wasmtime-wasi.
 #[derive(Default)]
 pub(super) struct Loan {
     bytes: Vec<u8>,
-    /// Where in `bytes` the memory begins that is lent: at an address that is a multiple of [`ALIGN`].
+    /// Where the lent memory begins in `bytes`: at an address that is a multiple of [`ALIGN`].
     start: usize,
-    /// What the guest gets back.
+    /// The parts to copy back to the guest.
     outputs: SmallVec<[Output; 2]>,
 }
 
-/// A part that is written: where it is in the guest's memory, where in the loan, and how many bytes it has.
+/// A part that is written: its address in the guest's memory, its address in the loan, and its length.
 struct Output {
     guest: u32,
     own: usize,
     len: usize,
 }
 
-/// The strictest alignment of a type of WASI.
+/// The strictest alignment of a WASI type.
 const ALIGN: usize = 8;
 
 impl Loan {
-    /// Lends a copy of a part that is read; its address in the loan.
+    /// Lends a copy of a part that is read; returns its address in the loan.
     ///
     /// # Errors
     ///
-    /// If it is not all in the memory, as wasmtime-wasi would say.
+    /// If it is not all inside the memory, as wasmtime-wasi would report it.
     pub(super) fn input(&mut self, caller: &mut Caller<'_, Ctx>, at: i32, len: i32) -> Result<i32> {
         let (at, len) = (at.cast_unsigned(), len.cast_unsigned());
         let part = &*guest_memory::slice(caller, at, len)?.0;
-        // Aligned as it is in the guest's memory, for what is not aligned is refused.
+        // Aligned as in the guest's memory, because unaligned parts are refused.
         let own = self.bytes.len().next_multiple_of(ALIGN) + at as usize % ALIGN;
         self.bytes.resize(own, 0);
         self.bytes.extend_from_slice(part);
         Ok(i32::try_from(own)?)
     }
 
-    /// Lends bytes of the host's own; their address in the loan.
+    /// Lends bytes of the host; returns their address in the loan.
     pub(super) fn own(&mut self, bytes: &[u8]) -> i32 {
         let own = self.bytes.len().next_multiple_of(ALIGN);
         self.bytes.resize(own, 0);
@@ -140,23 +165,23 @@ impl Loan {
         own as i32
     }
 
-    /// Lends `len` zeros; their address in the loan.
+    /// Lends `len` zeros; returns their address in the loan.
     pub(super) fn zeros(&mut self, len: u32) -> i32 {
         let own = self.bytes.len().next_multiple_of(ALIGN);
         self.bytes.resize(own + len as usize, 0);
         own as i32
     }
 
-    /// What is in the loan at an address of it now.
+    /// The current contents of the loan at one of its addresses.
     pub(super) fn read(&self, at: i32, len: u32) -> &[u8] {
         &self.bytes[self.start + at as usize..][..len as usize]
     }
 
-    /// Lends a copy of a part that is written; its address in the loan.
+    /// Lends a copy of a part that is written; returns its address in the loan.
     ///
     /// # Errors
     ///
-    /// As of [`input`](Self::input).
+    /// As for [`input`](Self::input).
     pub(super) fn output(&mut self, caller: &mut Caller<'_, Ctx>, at: i32, len: i32) -> Result<i32> {
         let own = self.input(caller, at, len)?;
         self.outputs.push(Output {
@@ -169,7 +194,7 @@ impl Loan {
 
     /// The memory that is lent.
     pub(super) fn memory(&mut self) -> GuestMemory<'_> {
-        // First, so that the bytes stay where they are.
+        // First, so that the bytes do not move afterwards.
         self.bytes.reserve(ALIGN);
         let len = self.bytes.len();
         self.start = self.bytes.as_ptr().align_offset(ALIGN);
@@ -178,7 +203,7 @@ impl Loan {
         GuestMemory::Unshared(&mut self.bytes[self.start..])
     }
 
-    /// Copies what was written to where it belongs.
+    /// Copies what was written to the guest's memory.
     pub(super) fn give_back(&self, caller: &mut Caller<'_, Ctx>) -> Result<()> {
         for Output { guest, own, len } in &self.outputs {
             let written = &self.bytes[self.start + own..][..*len];

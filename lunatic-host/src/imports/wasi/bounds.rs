@@ -1,8 +1,8 @@
-//! Functions of WASI whose time grows with what they are asked for, cut short or done in pieces.
+//! WASI functions whose duration depends on their arguments, cut short or done in pieces.
 //!
-//! WASI lets a read or write do less than it was asked for, and libraries go on with the rest. wasmtime-wasi takes the first
-//! range that is not empty as it is. One of a file, or one that is too long, is read or written through a piece of memory of the
-//! host's own, which wasmtime-wasi takes for the guest's.
+//! WASI allows a read or write to transfer less than requested, and libraries continue with the rest. wasmtime-wasi
+//! transfers the whole first non-empty range. If it belongs to a file, or is too long, it is transferred through memory
+//! of the host, which stands in for the guest's memory in wasmtime-wasi.
 
 use wasmtime::{Caller, Error, Linker, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -15,16 +15,16 @@ use crate::guest_memory;
 use crate::imports::pieces;
 use crate::instance::Ctx;
 
-/// No call reads or writes more bytes, as with sockets.
+/// The most bytes that a call reads or writes, as with sockets.
 const PART_MAX: u32 = 1 << 20;
-/// The most ranges of one read or write, as in Linux (`UIO_MAXIOV`).
+/// The most ranges of a read or write, as in Linux (`UIO_MAXIOV`).
 const RANGES_MAX: u32 = 1024;
 /// The longest path, as in Linux (`PATH_MAX`).
 const PATH_LEN_MAX: u32 = 4096;
-/// So many random numbers are made between two looks at the clock, in bytes: they take 0.2 ms.
+/// How many random bytes are generated between two checks of the time slice: they take 0.2 ms.
 const RANDOM_PIECE: u32 = 64 << 10;
 
-/// Whether a path of so many bytes is refused.
+/// Whether a path of this many bytes is refused.
 pub(super) fn is_too_long(path_len: i32) -> bool {
     path_len.cast_unsigned() > PATH_LEN_MAX
 }
@@ -98,7 +98,7 @@ enum Direction {
     Write,
 }
 
-/// A guest's list of ranges of its memory: where it is, and how many they are.
+/// A guest's list of memory ranges: its address and length.
 #[derive(Clone, Copy)]
 struct Ranges {
     at: i32,
@@ -113,11 +113,11 @@ impl Ranges {
         Self { at, count }
     }
 
-    /// The range that is read or written: the first that is not empty, or one without bytes.
+    /// The range to be transferred: the first non-empty one, or an empty one.
     ///
     /// # Errors
     ///
-    /// If the list or the range does not lie in the memory, or the list not where lists may.
+    /// If the list or the range is outside of the memory, or the list is not aligned.
     fn first(self, memory: &mut [u8]) -> Result<(u32, u32)> {
         let at = self.at.cast_unsigned();
         if !at.is_multiple_of(4) {
@@ -134,7 +134,7 @@ impl Ranges {
     }
 }
 
-/// Reads or writes, at the place `at` or where the last call ended.
+/// Reads or writes at the position `at`, or where the last call ended.
 async fn transfer(
     mut caller: Caller<'_, Ctx>,
     direction: Direction,
@@ -152,7 +152,13 @@ async fn transfer(
     let is_long = first.as_ref().is_ok_and(|(_, len)| *len > PART_MAX);
     if !is_file && !is_long {
         let (mut memory, wasi) = parts(&mut caller)?;
-        return call(&mut wasi.context, &mut memory, direction, fd, ranges, at, out).await;
+        let held = wasi.panic.size();
+        let code = call(&mut wasi.context, &mut memory, direction, fd, ranges, at, out).await;
+        // A text that may be that of a panic is held back, or no longer.
+        if held != wasi.panic.size() {
+            ProcessWasi::settle_of(caller.data_mut());
+        }
+        return code;
     }
     let (start, len) = first?;
     // The place for the result, before anything is done.
@@ -167,7 +173,7 @@ async fn transfer(
     part.transfer(&mut caller, is_file, out).await
 }
 
-/// The part of a range that one call reads or writes.
+/// The part of a range that one call transfers.
 #[derive(Clone, Copy)]
 struct Part {
     direction: Direction,
@@ -178,7 +184,7 @@ struct Part {
 }
 
 impl Part {
-    /// Reads or writes it through memory of the host's own; if it is of a file, on a thread that may block.
+    /// Transfers it through memory of the host; if it belongs to a file, on a thread that may block.
     async fn transfer(self, caller: &mut Caller<'_, Ctx>, is_file: bool, out: i32) -> Result<i32> {
         let Self {
             direction,
@@ -187,6 +193,16 @@ impl Part {
             start,
             len,
         } = self;
+        let permit = if is_file {
+            Some(blocking::permit(caller).await)
+        } else {
+            None
+        };
+        // While it waits for a standard stream, the process pays for the copy. For a file, the permits limit the copies.
+        let paid = if is_file { 0 } else { len as usize };
+        if let Err(code) = ProcessWasi::of(caller.data_mut()).pay(paid) {
+            return Ok(code);
+        }
         let mut loan = Loan::default();
         let bytes = match direction {
             Direction::Write => loan.input(caller, start.cast_signed(), len.cast_signed())?,
@@ -195,16 +211,18 @@ impl Part {
         let done = loan.zeros(4);
         let range = [bytes.to_le_bytes(), len.to_le_bytes()].concat();
         let ranges = Ranges::new(loan.own(&range), 1);
-        let (loan, code) = if is_file {
+        let (loan, code) = if let Some(permit) = permit {
             let function = async move |context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>| {
                 call(context, memory, direction, fd, ranges, at, done).await
             };
-            blocking::call_on(caller, loan, function).await?
+            blocking::call_on(caller, permit, loan, function).await?
         } else {
             let (_, wasi) = parts(caller)?;
             let code = call(&mut wasi.context, &mut loan.memory(), direction, fd, ranges, at, done).await?;
             (loan, code)
         };
+        ProcessWasi::of(caller.data_mut()).give_back(paid);
+        ProcessWasi::settle_of(caller.data_mut());
         if code != errno::SUCCESS {
             return Ok(code);
         }
@@ -218,7 +236,7 @@ impl Part {
     }
 }
 
-/// The function of wasmtime-wasi.
+/// Calls the function of wasmtime-wasi.
 async fn call(
     context: &mut WasiP1Ctx,
     memory: &mut GuestMemory<'_>,

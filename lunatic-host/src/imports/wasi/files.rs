@@ -1,8 +1,10 @@
-//! The functions on files and folders, but for reading, writing and listing.
+//! Functions on files and folders, except reading, writing and listing.
 //!
-//! Each is done by [`blocking`], if its descriptors are files or folders. Otherwise it fails at once, or is about a standard
-//! stream, which blocks nobody. Denials are logged, and the limits of open files kept.
+//! [`blocking`] executes a function if its descriptors are files or folders. Otherwise it fails immediately, or
+//! concerns a standard stream, which never blocks. Denials are logged, paths that a process did not get are remembered
+//! for the report of its failure, and the limit of open files is enforced.
 
+use lunatic_kernel::budget::Payer as _;
 use lunatic_kernel::stock::EXHAUSTED;
 use wasmtime::{Caller, Linker, Result};
 use wasmtime_wasi::p1::WasiP1Ctx;
@@ -13,25 +15,29 @@ use super::blocking::{self, Loan};
 use super::{FILE_SIZE, NAMESPACE, ProcessWasi, bounds, errno, parts, set_fuel};
 use crate::guest_memory;
 use crate::instance::Ctx;
+use crate::report::files::Refusal;
 use crate::rights::denial;
 
-/// Writes a denial into the log, if `code` is one.
-fn note_denial(caller: &mut Caller<'_, Ctx>, code: i32, what: &str, path: i32, len: i32) {
-    if !matches!(code, errno::PERM | errno::ROFS | errno::NOTCAPABLE) {
-        return;
-    }
-    if !caller.data().process().system.data.config.log_denials {
-        return;
-    }
+/// If `code` says that a path is denied or not there, remembers that for the report of a failure; logs a denial.
+fn note_refusal(caller: &mut Caller<'_, Ctx>, code: i32, what: &'static str, path: i32, len: i32) {
+    let denied = match code {
+        errno::PERM | errno::ROFS | errno::NOTCAPABLE => Some(what),
+        errno::NOENT => None,
+        _ => return,
+    };
     let Ok((bytes, ctx)) = guest_memory::slice(caller, path.cast_unsigned(), len.cast_unsigned()) else {
         return;
     };
-    let path = String::from_utf8_lossy(&bytes[..bytes.len().min(1024)]).into_owned();
-    denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
+    let refused = Refusal::new(bytes, denied);
+    let process = ctx.process();
+    if denied.is_some() {
+        denial::log(process, what, &refused.path, "--dir HOST::GUEST");
+    }
+    process.local.remember_refusal(refused, process.purse());
 }
 
-/// Functions with their parameters; which of these are descriptors, which are paths with their lengths, which are places for
-/// results with theirs; and what a denial says, of which the first path is told.
+/// Functions with their parameters: which of these are descriptors, paths with their lengths, and places for results
+/// with theirs; and the text of a denial, which names the first path.
 macro_rules! files {
     ($linker:ident: $(
         $name:ident($($argument:ident: $type:ty),*) of $($fd:ident)+
@@ -58,7 +64,7 @@ macro_rules! files {
                         preview1::$name(context, memory, $($argument),*).await
                     });
                     let code = code.await?;
-                    $(note_denial(&mut caller, code, $what, told.0, told.1);)?
+                    $(note_refusal(&mut caller, code, $what, told.0, told.1);)?
                     Result::Ok(code)
                 })
             },
@@ -67,7 +73,7 @@ macro_rules! files {
 }
 
 impl ProcessWasi {
-    /// What is known of a file, as `filestat` of WASI has it; or a code.
+    /// The `filestat` of a file as WASI defines it, or an error code.
     pub(super) fn filestat(&mut self, fd: i32) -> Result<[u8; FILESTAT as usize], i32> {
         let mut loan = Loan::default();
         let out = loan.zeros(FILESTAT as u32);
@@ -84,7 +90,7 @@ impl ProcessWasi {
 const FILESTAT: i32 = 64;
 const SIZE: i32 = 4;
 const FILESIZE: i32 = 8;
-/// No link is longer.
+/// The longest link.
 const LINK_MAX: i32 = 4096;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
@@ -117,7 +123,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
     add_checked(linker)
 }
 
-/// Reads a link, and no more of it than the system can keep.
+/// Reads a link, but no more than the operating system can store.
 async fn path_readlink(
     mut caller: Caller<'_, Ctx>,
     fd: i32,
@@ -145,11 +151,12 @@ async fn path_readlink(
         preview1::path_readlink(context, memory, fd, lent, len, to, to_len, out).await
     });
     let code = code.await?;
-    note_denial(&mut caller, code, "may not read", path, len);
+    note_refusal(&mut caller, code, "may not read", path, len);
     Ok(code)
 }
 
-/// The functions that take one of a few numbers: wasmtime-wasi traps on others, where a C library expects EINVAL.
+/// Functions with an argument that can have only a few values: wasmtime-wasi traps on others, for which a C library
+/// expects EINVAL.
 fn add_checked(linker: &mut Linker<Ctx>) -> Result<()> {
     linker.func_wrap_async(NAMESPACE, "fd_advise", |caller, (fd, at, len, advice)| {
         Box::new(fd_advise(caller, fd, at, len, advice))
@@ -176,7 +183,7 @@ async fn fd_advise(mut caller: Caller<'_, Ctx>, fd: i32, at: i64, len: i64, advi
 
 async fn fd_seek(mut caller: Caller<'_, Ctx>, fd: i32, by: i64, whence: i32, out: i32) -> Result<i32> {
     const WHENCE_MAX: i32 = 2;
-    /// From the end, for which the file is asked.
+    /// From the end, which requires asking for the size of the file.
     const END: i32 = 2;
     if !(0..=WHENCE_MAX).contains(&whence) {
         return Ok(errno::INVAL);
@@ -193,7 +200,7 @@ async fn fd_seek(mut caller: Caller<'_, Ctx>, fd: i32, by: i64, whence: i32, out
     .await
 }
 
-/// The functions that change how many files are open.
+/// Functions that change the number of open files.
 fn add_open_and_close(linker: &mut Linker<Ctx>) -> Result<()> {
     linker.func_wrap_async(NAMESPACE, "path_open", |caller, opening: Opening| {
         Box::new(path_open(caller, opening))
@@ -205,7 +212,7 @@ fn add_open_and_close(linker: &mut Linker<Ctx>) -> Result<()> {
     Ok(())
 }
 
-/// Takes what an open file needs; or says with which code it is refused.
+/// Reserves what an open file needs; the error is the code of the refusal.
 fn make_room(caller: &mut Caller<'_, Ctx>) -> Result<(), i32> {
     let files_max = caller.data().process().local.rights.files_max;
     let wasi = ProcessWasi::of(caller.data_mut());
@@ -230,7 +237,7 @@ fn make_room(caller: &mut Caller<'_, Ctx>) -> Result<(), i32> {
 /// The parameters of `path_open`.
 type Opening = (i32, i32, i32, i32, i32, i64, i64, i32, i32);
 
-/// The function of wasmtime-wasi.
+/// Calls the function of wasmtime-wasi.
 async fn open(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, opening: Opening) -> Result<i32> {
     let (fd, how, path, len, create, rights, inheriting, flags, out) = opening;
     preview1::path_open(
@@ -239,13 +246,13 @@ async fn open(context: &mut WasiP1Ctx, memory: &mut GuestMemory<'_>, opening: Op
     .await
 }
 
-/// Opens a file, unless the process has as many open as it may, or the host has no descriptor for it.
+/// Opens a file, unless the process has reached its limit of open files, or the host has no descriptor for it.
 async fn path_open(mut caller: Caller<'_, Ctx>, opening: Opening) -> Result<i32> {
     let (fd, how, path, len, create, rights, inheriting, flags, out) = opening;
     if bounds::is_too_long(len) {
         return Ok(errno::NAMETOOLONG);
     }
-    // Where the number of the file goes.
+    // Where the number of the file is written.
     let Ok(_) = guest_memory::slice(&mut caller, out.cast_unsigned(), SIZE as u32) else {
         return Ok(errno::FAULT);
     };
@@ -260,10 +267,11 @@ async fn path_open(mut caller: Caller<'_, Ctx>, opening: Opening) -> Result<i32>
         return Ok(code);
     }
     set_fuel(&mut caller);
-    let opened = blocking::run(&mut caller, move |wasi| {
+    let permit = blocking::permit(&mut caller).await;
+    let opened = blocking::run(&mut caller, permit, move |wasi| {
         let opening = (fd, how, lent, len, create, rights, inheriting, flags, own);
         let code = blocking::now(open(&mut wasi.context, &mut loan.memory(), opening));
-        // Here, and not when the process goes on: it may never.
+        // Here, and not when the process continues, which it may never do.
         match code {
             Ok(errno::SUCCESS) => wasi.opened(loan.read(own, SIZE as u32)),
             _ => wasi.descriptors.shrink(1),
@@ -276,7 +284,7 @@ async fn path_open(mut caller: Caller<'_, Ctx>, opening: Opening) -> Result<i32>
         loan.give_back(&mut caller)?;
     }
     ProcessWasi::closed(&mut caller);
-    note_denial(&mut caller, code, "may not open", path, len);
+    note_refusal(&mut caller, code, "may not open", path, len);
     Ok(code)
 }
 
@@ -285,7 +293,8 @@ async fn fd_close(mut caller: Caller<'_, Ctx>, fd: i32) -> Result<i32> {
         let (mut memory, wasi) = parts(&mut caller)?;
         return preview1::fd_close(&mut wasi.context, &mut memory, fd).await;
     }
-    let code = blocking::run(&mut caller, move |wasi| {
+    let permit = blocking::permit(&mut caller).await;
+    let code = blocking::run(&mut caller, permit, move |wasi| {
         let code = blocking::now(preview1::fd_close(&mut wasi.context, &mut empty(), fd));
         if let Ok(errno::SUCCESS) = code {
             wasi.forget(fd);
@@ -306,12 +315,13 @@ async fn fd_renumber(mut caller: Caller<'_, Ctx>, from: i32, to: i32) -> Result<
         }
         code
     };
-    let code = blocking::run(&mut caller, renumber).await?;
+    let permit = blocking::permit(&mut caller).await;
+    let code = blocking::run(&mut caller, permit, renumber).await?;
     ProcessWasi::closed(&mut caller);
     code
 }
 
-/// The memory of a function that needs none.
+/// The memory for a function that needs none.
 fn empty() -> GuestMemory<'static> {
     GuestMemory::Unshared(&mut [])
 }

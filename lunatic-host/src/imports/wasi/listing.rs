@@ -1,7 +1,8 @@
-//! `fd_readdir`: lists a folder, in as many calls as the guest's memory makes necessary.
+//! `fd_readdir`: lists a folder, in as many calls as the guest's buffer requires.
 //!
-//! wasmtime-wasi reads the whole folder for each call and asks for each file in it. Where the system can go on at a place of a
-//! folder, no call reads more than it tells (`linux`). Elsewhere it is wasmtime-wasi's (`elsewhere`).
+//! wasmtime-wasi reads the whole folder for each call, and examines each file in it. Where the operating system can
+//! continue at a position in a folder, a call reads no more than it returns (`linux`). Elsewhere, wasmtime-wasi's
+//! function is used (`elsewhere`).
 
 #[cfg(not(target_os = "linux"))]
 mod elsewhere;
@@ -20,8 +21,8 @@ use super::blocking::{self, Loan};
 use super::{NAMESPACE, ProcessWasi, parts};
 use crate::instance::Ctx;
 
-/// What a guest asks for: the folder, where its entries go, how many bytes these may have, where to go on, where the number of
-/// bytes goes.
+/// The arguments of the guest: the folder, the address and length of its buffer, the position at which to continue, and
+/// the address for the number of bytes.
 type Arguments = (i32, i32, i32, i64, i32);
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> Result<()> {
@@ -40,7 +41,7 @@ async fn fd_readdir(mut caller: Caller<'_, Ctx>, arguments: Arguments) -> Result
     preview1::fd_readdir(&mut wasi.context, &mut memory, fd, to, len, cookie, out).await
 }
 
-/// As wasmtime-wasi lists a folder.
+/// Lists a folder with wasmtime-wasi.
 async fn list_all(caller: &mut Caller<'_, Ctx>, (fd, to, len, cookie, out): Arguments) -> Result<i32> {
     let mut loan = Loan::default();
     let (to, out) = (loan.output(caller, to, len)?, loan.output(caller, out, 4)?);

@@ -1,8 +1,9 @@
-//! Writing to a file descriptor of the host without waiting.
+//! Writes to a file descriptor of the host without waiting.
 //!
-//! The descriptor is shared with whoever started the host, so it cannot be made non-blocking: that would change it for
-//! them too. A regular file is simply written to. For everything else (pipes, terminals, sockets) Linux is asked to
-//! write without waiting (`RWF_NOWAIT`); where it cannot, `poll` tells whether a small write finds room.
+//! The descriptor is shared with the program that started the host, so it cannot be made non-blocking: this would
+//! change it for that program, too. Regular files are written to directly. For everything else (pipes, terminals,
+//! sockets), Linux is asked to write without waiting (`RWF_NOWAIT`); where it cannot, `poll` tells whether there is
+//! room for a small write.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Write};
@@ -10,25 +11,25 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileTypeExt;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-/// What `poll` promises room for: a pipe takes at least `PIPE_BUF` bytes, which POSIX sets to 512 or more; terminals are
-/// ready when their buffer has room for 256.
+/// The room that `poll` guarantees: a pipe takes at least `PIPE_BUF` bytes, which POSIX sets to 512 or more; terminals
+/// are ready when their buffer has room for 256.
 const POLLED_LEN_MAX: usize = 256;
 
-/// A descriptor of the host that output goes to.
+/// A descriptor of the host for output.
 pub(super) struct Fd {
     file: File,
-    /// A regular file: writing to it counts as not waiting.
+    /// Whether it is a regular file: writing to it counts as not waiting.
     regular: bool,
-    /// The kernel does not know how to write here without waiting.
+    /// Whether the kernel cannot write here without waiting.
     poll: AtomicBool,
 }
 
 impl Fd {
-    /// The same open file as `fd`, through a descriptor of its own.
+    /// The same open file as `fd`, through a separate descriptor.
     ///
     /// # Errors
     ///
-    /// When `fd` is not open, or the process has no descriptor left.
+    /// If `fd` is not open, or the process has no descriptor left.
     pub(super) fn like(fd: impl AsFd) -> io::Result<Self> {
         Ok(Self::new(fd.as_fd().try_clone_to_owned()?))
     }
@@ -48,11 +49,11 @@ impl Fd {
         io::IsTerminal::is_terminal(&self.file)
     }
 
-    /// Writes as much of `text` as goes out without waiting, and returns how much that was.
+    /// Writes as much of `text` as is possible without waiting, and returns how much that was.
     ///
     /// # Errors
     ///
-    /// As `write(2)`, except that "it would have to wait" is not an error but a short count.
+    /// As for `write(2)`, except that a write that would block returns a short count instead of an error.
     pub(super) fn write_now(&self, text: &[u8]) -> io::Result<usize> {
         let mut done = 0;
         while done < text.len() {
@@ -76,18 +77,18 @@ impl Fd {
         Ok(done)
     }
 
-    /// Writes all of `text`, however long it takes.
+    /// Writes all of `text`, however long that takes.
     ///
     /// # Errors
     ///
-    /// As `write(2)`.
+    /// As for `write(2)`.
     pub(super) fn write_all(&self, mut text: &[u8]) -> io::Result<()> {
         while !text.is_empty() {
             match (&self.file).write(text) {
                 Ok(0) => return Err(ErrorKind::WriteZero.into()),
                 Ok(len) => text = &text[len..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                // Whoever started the host made the descriptor non-blocking.
+                // The program that started the host has made the descriptor non-blocking.
                 Err(error) if error.kind() == ErrorKind::WouldBlock => _ = self.wait(-1)?,
                 Err(error) => return Err(error),
             }
@@ -108,7 +109,7 @@ impl Fd {
         }
         let error = io::Error::last_os_error();
         match error.raw_os_error() {
-            // An older kernel, or a device that cannot: from now on ask `poll` first.
+            // An older kernel, or an unsupported device: from now on, use `poll` first.
             Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EINVAL | libc::ESPIPE) => {
                 self.poll.store(true, Ordering::Relaxed);
                 self.write_polled(text)
@@ -129,7 +130,7 @@ impl Fd {
         }
     }
 
-    /// Waits until there is room, for at most so many milliseconds (-1: for ever). An error counts as room: the write
+    /// Waits until there is room, for at most this many milliseconds (-1: forever). An error counts as room: the write
     /// that follows returns it.
     fn wait(&self, timeout_ms: i32) -> io::Result<bool> {
         let mut poll = libc::pollfd {

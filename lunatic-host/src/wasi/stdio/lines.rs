@@ -1,14 +1,14 @@
-//! Whose turn it is on a stream that many processes write to.
+//! Decides whose turn it is on a stream that many processes write to.
 //!
 //! The rule: **a process that has begun a line keeps the stream until the line ends**. What others write meanwhile is
-//! held and follows in the order in which their lines were completed. Nothing is added and nothing is lost: the output
+//! held, and follows in the order in which their lines were completed. Nothing is added and nothing is lost: the output
 //! is always an interleaving of what the processes wrote, each in its own order.
 //!
-//! A line cannot be kept for ever: the keeper loses it when it ends, when what is held gets larger than
-//! [`HELD_LEN_MAX`], or when something has been held for [`HOLD_MAX`] (the caller asks [`Lines::deadline`]). Then all that
-//! is held goes out as it is. So a prompt without a newline is visible at once, or after [`HOLD_MAX`] at the latest.
+//! A line cannot be kept forever. The keeper loses it when it ends, when more than [`HELD_LEN_MAX`] bytes are held, or
+//! when something has been held for [`HOLD_MAX`] (the caller asks for [`Lines::deadline`]). Then everything that is
+//! held is written as it is. So a prompt without a newline is visible immediately, or after [`HOLD_MAX`] at the latest.
 //!
-//! This is the state machine only: it says what may go out and never writes.
+//! This is only the state machine: it says what may be written, and never writes.
 
 use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -19,37 +19,37 @@ pub(super) const HOLD_MAX: Duration = Duration::from_millis(100);
 /// The most bytes that wait for another process to finish its line.
 pub(super) const HELD_LEN_MAX: usize = 256 << 10;
 
-/// Which process writes; unique on one stream.
+/// Identifies a writing process; unique on one stream.
 pub(super) type WriterId = u64;
 
 /// Complete text that waits for the keeper to finish its line.
 struct Held {
     text: Vec<u8>,
-    /// A report of the host: starts on a line of its own, with a newline put in if need be.
+    /// A report of the host: starts on a line of its own, after an inserted newline if necessary.
     report: bool,
 }
 
-/// Who is in the middle of a line, and what waits for it.
+/// Which process is in the middle of a line, and what waits for it.
 ///
-/// Invariant: nothing is held and no one waits unless there is a keeper.
+/// Invariant: nothing is held and nobody waits unless there is a keeper.
 #[derive(Default)]
 pub(super) struct Lines {
     keeper: Option<WriterId>,
     held: Vec<Held>,
     /// Lines that others than the keeper have begun.
     waiting: HashMap<WriterId, Vec<u8>>,
-    /// The order in which they were begun. May name writers that no longer wait.
+    /// The order in which they were begun. May contain writers that no longer wait.
     order: VecDeque<WriterId>,
     /// Bytes in `held` and `waiting`.
     held_len: usize,
-    /// When something was first held for the present keeper.
+    /// When something was first held for the current keeper.
     since: Option<Instant>,
-    /// The last byte that went out was not a newline.
+    /// Whether the last byte that was written was not a newline.
     mid_line: bool,
 }
 
 impl Lines {
-    /// The short way: true if `text` may go out now as a whole, with nothing before or after it.
+    /// The fast path: true if `text` may be written now as a whole, with nothing before or after it.
     pub(super) fn pass(&mut self, writer: WriterId, text: &[u8]) -> bool {
         if self.keeper.is_some_and(|keeper| keeper != writer) || self.since.is_some() {
             return false;
@@ -61,7 +61,7 @@ impl Lines {
         true
     }
 
-    /// Takes text of a process and appends to `out` what may go out now.
+    /// Takes text of a process, and appends to `out` what may be written now.
     pub(super) fn write(&mut self, writer: WriterId, text: &[u8], now: Instant, out: &mut Vec<u8>) {
         let (lines, rest) = match text.iter().rposition(|byte| *byte == b'\n') {
             Some(newline) => text.split_at(newline + 1),
@@ -98,7 +98,7 @@ impl Lines {
         }
     }
 
-    /// Takes a report of the host, which is complete in itself and starts on a line of its own.
+    /// Takes a report of the host, which is complete and starts on a line of its own.
     pub(super) fn report(&mut self, text: &[u8], now: Instant, out: &mut Vec<u8>) {
         if self.keeper.is_none() {
             return self.put_report(text, out);
@@ -114,7 +114,7 @@ impl Lines {
         }
     }
 
-    /// The writer will write no more: its unfinished line is as finished as it will ever be.
+    /// Records that the writer will write no more: its unfinished line counts as finished.
     pub(super) fn end(&mut self, writer: WriterId, now: Instant, out: &mut Vec<u8>) {
         if self.keeper == Some(writer) {
             self.keeper = None;
@@ -124,12 +124,12 @@ impl Lines {
         }
     }
 
-    /// Until when what is held can wait for the keeper, if anything is held.
+    /// How long the held text can wait for the keeper, if there is any.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.since.map(|since| since + HOLD_MAX)
     }
 
-    /// Lets all out that is held, finished or not.
+    /// Releases all held text, finished or not.
     pub(super) fn release(&mut self, out: &mut Vec<u8>) {
         self.keeper = None;
         self.put_held(out);
@@ -154,7 +154,8 @@ impl Lines {
         line.extend_from_slice(text);
     }
 
-    /// After a keeper: finished lines first, then whoever has waited longest with an unfinished one.
+    /// After a keeper: writes finished lines first, then chooses the writer that has waited longest with an unfinished
+    /// one.
     fn next_keeper(&mut self, now: Instant, out: &mut Vec<u8>) {
         if self.since.is_none() {
             return;

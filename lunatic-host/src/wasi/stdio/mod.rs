@@ -1,24 +1,24 @@
 //! Standard output and standard error of a whole system, shared by all its processes.
 //!
-//! An [`Output`] is where text goes; `stream` is one process's way to it. Four things are settled here:
+//! An [`Output`] is the destination of text; `stream` is one process's access to it. Four properties are ensured here:
 //!
-//! - **Lines do not tear.** One write of a process comes out in one piece, and the pieces of a line come out together
+//! - **Lines do not tear.** A write of a process is output in one piece, and the pieces of a line are output together
 //!   (`lines`).
-//! - **No worker waits.** Text goes out directly as long as the host's descriptor takes it (`fd`). When it does not, a
-//!   thread of the output's own takes over; processes go on until [`BACKLOG_LEN_MAX`] bytes are waiting, then they wait
-//!   (not their worker).
-//! - **Reports wait for nobody, and nobody for them.** The host's own texts come out in the order in which they were asked for;
-//!   what takes a while to make, such as a backtrace, the output's thread makes (`reports`).
+//! - **No worker waits.** Text is written directly as long as the host's descriptor accepts it (`fd`). Otherwise, a
+//!   thread of the output takes over. Processes continue until [`BACKLOG_LEN_MAX`] bytes are waiting; then they wait,
+//!   but not their worker.
+//! - **Reports wait for nobody, and nobody for them.** The host's own texts are output in the order in which they were
+//!   requested; the output's thread makes texts that take a while, such as backtraces (`reports`).
 //! - **A closed pipe is an event**, not a failure of every process that prints: see [`Output::wait_closed`].
 //!
 //! # Shutdown
 //!
-//! [`Output::finish`] at the very end waits until all text is out.
+//! [`Output::finish`], at the very end, waits until all text is written.
 //!
 //! # Locks
 //!
-//! One lock per output, held during `write(2)` so that the order of texts is the order in which they took the lock. No
-//! other lock is taken inside.
+//! There is one lock per output. It is held during `write(2)`, so that texts are written in the order in which they
+//! took the lock. No other lock is taken inside.
 
 mod fd;
 mod lines;
@@ -37,26 +37,27 @@ use std::time::{Duration, Instant};
 use fd::Fd;
 use lines::{Lines, WriterId};
 use parking_lot::{Condvar, Mutex, MutexGuard};
-use reports::{Reports, made};
+use reports::{Kind, Reports, made};
 pub use stdin::Stdin;
 use tokio::sync::Notify;
 
-/// The most bytes that wait for a slow descriptor before processes that print have to wait too.
+/// The most bytes that wait for a slow descriptor before processes that print must wait, too.
 pub const BACKLOG_LEN_MAX: usize = 256 << 10;
 
 /// The most bytes that a [`Capture`] keeps.
 pub const CAPTURE_LEN_MAX: usize = 16 << 20;
 
-/// Debug information is read on it.
+/// It reads debug information.
 const THREAD_STACK_SIZE: usize = 1 << 20;
 
-/// How long the thread of an output stays around with nothing to do.
+/// How long the thread of an output stays around when idle.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
-/// Where the standard output or the standard error of all processes of a system goes.
+/// The destination of the standard output or standard error of all processes of a system.
 ///
-/// A clone is another handle of the same output, so standard output and standard error can share one. Lines of different
-/// processes do not tear. After the end of a system [`finish`](Self::finish) waits for what a slow reader has not taken.
+/// A clone is another handle of the same output, so standard output and standard error can share one. Lines of
+/// different processes do not tear. After the end of a system, [`finish`](Self::finish) waits for what a slow reader
+/// has not taken.
 #[derive(Clone)]
 pub struct Output(Arc<Shared>);
 
@@ -66,7 +67,7 @@ struct Shared {
     state: Mutex<State>,
     /// Wakes the thread of this output, and [`Output::finish`].
     changed: Condvar,
-    /// The backlog became short enough, or the output closed.
+    /// Notified when the backlog has become short enough, or when the output is closed.
     room: Notify,
     closed: AtomicBool,
     writers: AtomicU64,
@@ -87,7 +88,7 @@ impl Sink {
             Self::Fd(fd) => fd.write_all(text),
             Self::Writer(writer) => {
                 let mut writer = writer.lock();
-                // Who waits for the thread of the output would wait for ever if a panic ended it.
+                // If a panic ended the thread of the output, others would wait for it forever.
                 let write = AssertUnwindSafe(|| writer.write_all(text).and_then(|()| writer.flush()));
                 catch_unwind(write).unwrap_or_else(|_| Err(io::Error::other("the writer of the output panicked")))
             }
@@ -100,17 +101,17 @@ impl Sink {
 struct State {
     lines: Lines,
     reports: Reports,
-    /// Text that the descriptor did not take at once.
+    /// Text that the descriptor did not accept immediately.
     backlog: Vec<u8>,
-    /// The thread is writing what it took from the backlog.
+    /// Whether the thread is writing what it took from the backlog.
     draining: bool,
-    /// The thread is there and will look at the state again.
+    /// Whether the thread exists and will check the state again.
     thread: bool,
-    /// The thread is to go as soon as it has nothing to do.
+    /// Whether the thread must exit as soon as it has nothing to do.
     finishing: bool,
-    /// So many wait until all reports are out, which takes no time that has not to be.
+    /// How many threads wait until all reports are written, which must not be delayed.
     waited_for: usize,
-    /// Bytes that have ever been in the backlog, and how many of them are out (or dropped).
+    /// Bytes that have ever been in the backlog, and how many of them have been written (or dropped).
     queued: u64,
     drained: u64,
     /// An error of the thread, for the next process that writes.
@@ -118,28 +119,28 @@ struct State {
 }
 
 impl Output {
-    /// The standard output of the host. Nowhere, if the host has none.
+    /// Returns the standard output of the host. Output is discarded if the host has none.
     pub fn stdout() -> Self {
         Self::inherited(Fd::like(io::stdout()))
     }
 
-    /// The standard error of the host. Nowhere, if the host has none.
+    /// Returns the standard error of the host. Output is discarded if the host has none.
     pub fn stderr() -> Self {
         Self::inherited(Fd::like(io::stderr()))
     }
 
-    /// An open file, pipe or socket.
+    /// Writes to an open file, pipe or socket.
     pub fn file(file: impl Into<std::os::fd::OwnedFd>) -> Self {
         Self::inherited(Ok(Fd::new(file.into())))
     }
 
-    /// Anything that takes bytes: a log, a socket, a function behind a [`Write`] of the embedder's own.
+    /// Writes to any [`Write`] of the embedder: a log, a socket, a function.
     ///
-    /// It is called on a thread of the output's own, so it may block; processes wait once [`BACKLOG_LEN_MAX`] bytes are
-    /// before it. It gets text in the order in which it was written, several lines at once if it is slow, and a `flush`
-    /// behind each piece. An error of kind [`BrokenPipe`](io::ErrorKind::BrokenPipe) [closes](Self::closed) the output,
-    /// which ends the system; any other goes to the process that writes next. Call [`finish`](Self::finish) at the end to
-    /// wait for the last piece.
+    /// It is called on a thread of the output, so it may block; processes wait once [`BACKLOG_LEN_MAX`] bytes are
+    /// queued. It receives text in the order in which it was written, several lines together if it is slow, and a
+    /// `flush` after each piece. An error of kind [`BrokenPipe`](io::ErrorKind::BrokenPipe) [closes](Self::closed) the
+    /// output, which ends the system; any other error goes to the process that writes next. At the end, call
+    /// [`finish`](Self::finish) to wait for the last piece.
     ///
     /// ```no_run
     /// use lunatic_host::wasi::Output;
@@ -154,17 +155,17 @@ impl Output {
         Self::new(Sink::Writer(Mutex::new(Box::new(writer))), false)
     }
 
-    /// Nowhere.
+    /// Discards the output.
     pub fn discard() -> Self {
         Self::new(Sink::Discard, false)
     }
 
-    /// Memory, to be read through the [`Capture`].
+    /// Keeps the output in memory, to be read through the [`Capture`].
     pub fn captured() -> (Self, Capture) {
         Self::captured_up_to(CAPTURE_LEN_MAX)
     }
 
-    /// Memory, of which no more than `len_max` bytes are kept.
+    /// Keeps at most `len_max` bytes of the output in memory.
     pub(crate) fn captured_up_to(len_max: usize) -> (Self, Capture) {
         let capture = Capture {
             captured: Arc::default(),
@@ -195,28 +196,28 @@ impl Output {
         }))
     }
 
-    /// True if text goes to a terminal.
+    /// Returns whether output goes to a terminal.
     pub fn is_terminal(&self) -> bool {
         self.0.is_terminal
     }
 
-    /// True once the reader of the pipe is gone. From then on all text is dropped and no write fails, so that the system
-    /// can be ended quietly, as a native program ends when `head` has seen enough.
+    /// Returns whether the reader of the pipe is gone. From then on, all text is dropped and no write fails, so that
+    /// the system can be ended quietly, as a native program ends when `head` has read enough.
     pub fn closed(&self) -> bool {
         self.0.closed.load(Ordering::Acquire)
     }
 
-    /// Waits until [`closed`](Self::closed) is true.
+    /// Waits until [`closed`](Self::closed) returns true.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is lost when the future is dropped.
+    /// Dropping the future loses nothing.
     pub async fn wait_closed(&self) {
         self.wait_until(|| self.closed()).await;
     }
 
-    /// Writes a text of the host's own, such as a crash report: in one piece, on lines of its own, and after the
-    /// crash reports that were still to be made. Never waits.
+    /// Writes a text of the host, such as a crash report: in one piece, on lines of its own, and after crash reports
+    /// that were requested earlier. Never waits.
     ///
     /// `text` should end with a newline.
     pub fn report(&self, text: &str) {
@@ -230,35 +231,45 @@ impl Output {
         self.wake_thread(&mut state);
     }
 
-    /// Whether one more crash is to be reported: 256 at once, and 10 a second. If not, it is counted.
+    /// Whether one more crash may be reported: 256 in a burst, and 10 per second. If not, it is counted.
     pub(crate) fn admits_crash(&self) -> bool {
         let mut state = self.0.state.lock();
         let is_first = state.reports.deadline().is_none();
         let admits = state.reports.admits_crash(Instant::now());
-        // The thread is told of the first, and sees to the number when it is time.
+        // The thread is notified of the first, and reports the number in time.
         if !admits && is_first {
             self.wake_thread(&mut state);
         }
         admits
     }
 
-    /// As [`report`](Self::report), but it takes a while to make the text: the thread of this output does it, one report after
-    /// the other.
+    /// Like [`report`](Self::report), for a text that takes a while to make: the thread of this output makes such
+    /// texts, one after another.
     pub(crate) fn report_later(&self, make: impl FnOnce() -> String + Send + 'static) {
         let mut state = self.0.state.lock();
         state.reports.add(Box::new(make), Instant::now());
         self.wake_thread(&mut state);
     }
 
-    /// A report is not made, and only counted.
+    /// Counts a report that is not made.
     pub(crate) fn leave_out(&self) {
         let mut state = self.0.state.lock();
-        state.reports.leave_out(Instant::now());
+        state.reports.leave_out(Kind::Crash, Instant::now());
         self.wake_thread(&mut state);
     }
 
-    /// A line of a log: in one piece, on a line of its own. Never waits; false if it is dropped, because [`BACKLOG_LEN_MAX`] bytes
-    /// or more are waiting already.
+    /// Writes the report of a denial: in one piece, on lines of its own. Never waits; if [`BACKLOG_LEN_MAX`] bytes or
+    /// more are already waiting, the denial is only counted, because a process can be denied things endlessly.
+    pub(crate) fn report_denial(&self, text: &str) {
+        if !self.log(text) {
+            let mut state = self.0.state.lock();
+            state.reports.leave_out(Kind::Denial, Instant::now());
+            self.wake_thread(&mut state);
+        }
+    }
+
+    /// Writes a line of a log: in one piece, on a line of its own. Never waits; returns false if the line is dropped,
+    /// because [`BACKLOG_LEN_MAX`] bytes or more are already waiting.
     pub(crate) fn log(&self, line: &str) -> bool {
         let mut state = self.0.state.lock();
         if state.backlog.len() >= BACKLOG_LEN_MAX {
@@ -269,19 +280,19 @@ impl Output {
         true
     }
 
-    /// Whether both are handles of one output.
+    /// Whether both are handles of the same output.
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    /// Whether what is written goes to nowhere.
+    /// Whether output is discarded.
     pub(crate) fn is_discarded(&self) -> bool {
         matches!(self.0.sink, Sink::Discard)
     }
 
-    /// Waits until all text is out that was written before, also what is held because a line is not finished.
+    /// Waits until all earlier text is written, including text that is held because a line is not finished.
     ///
-    /// For the end of a system. Blocks the calling thread for as long as the reader of a full pipe makes it.
+    /// For the end of a system. Blocks the calling thread for as long as the reader of a full pipe takes.
     pub fn finish(&self) {
         let mut state = self.0.state.lock();
         state.waited_for += 1;
@@ -302,12 +313,13 @@ impl Output {
         }
     }
 
-    /// A name for one more process that writes.
+    /// An id for one more writing process.
     fn writer(&self) -> WriterId {
         self.0.writers.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Text of a process. Never waits; ask [`has_room`](Self::has_room) or [`wait_room`](Self::wait_room) first.
+    /// Writes text of a process. Never waits; call [`has_room`](Self::has_room) or [`wait_room`](Self::wait_room)
+    /// first.
     fn write(&self, writer: WriterId, text: &[u8]) -> io::Result<()> {
         let mut state = self.0.state.lock();
         if let Some(error) = state.error.take() {
@@ -327,14 +339,14 @@ impl Output {
         result
     }
 
-    /// A process will write no more after `text`.
+    /// Records that a process will write no more after `text`.
     fn end(&self, writer: WriterId, text: &[u8]) {
         let mut state = self.0.state.lock();
         let now = Instant::now();
         let mut out = Vec::new();
         state.lines.write(writer, text, now, &mut out);
         state.lines.end(writer, now, &mut out);
-        // The process is gone: there is no one left to tell.
+        // The process is gone, so the error cannot be reported to it.
         let _ = self.0.emit(&mut state, &out);
         self.wake_thread(&mut state);
     }
@@ -343,14 +355,15 @@ impl Output {
         self.0.state.lock().backlog.len() < BACKLOG_LEN_MAX || self.closed()
     }
 
-    async fn wait_room(&self) {
+    /// Waits until there is room for what a process writes.
+    pub(crate) async fn wait_room(&self) {
         self.wait_until(|| self.has_room()).await;
     }
 
     async fn wait_until(&self, condition: impl Fn() -> bool) {
         loop {
             let mut notified = std::pin::pin!(self.0.room.notified());
-            // Enabled before the condition is looked at: what happens in between is not missed.
+            // Enabled before the condition is checked, so that no event in between is missed.
             notified.as_mut().enable();
             if condition() {
                 return;
@@ -359,7 +372,7 @@ impl Output {
         }
     }
 
-    /// Makes sure that the thread sees to whatever cannot be done now.
+    /// Ensures that the thread handles whatever cannot be done now.
     fn wake_thread(&self, state: &mut MutexGuard<'_, State>) {
         if state.backlog.is_empty() && state.lines.deadline().is_none() && state.reports.is_idle() {
             return;
@@ -376,7 +389,7 @@ impl Output {
         match spawned {
             Ok(_) => state.thread = true,
             Err(_) => {
-                // No thread to be had: better to wait here than to lose text.
+                // If no thread can be started, waiting here is better than losing text.
                 while let Some(make) = state.reports.next(Instant::now(), true) {
                     let text = MutexGuard::unlocked(state, || made(make));
                     self.0.emit_report(state, &text);
@@ -399,7 +412,7 @@ impl State {
 }
 
 impl Shared {
-    /// Sends text on its way. Called with the lock held, so that texts keep their order.
+    /// Writes or queues text. Called with the lock held, so that texts keep their order.
     fn emit(&self, state: &mut State, text: &[u8]) -> io::Result<()> {
         if text.is_empty() || self.closed.load(Ordering::Acquire) {
             return Ok(());
@@ -428,11 +441,11 @@ impl Shared {
     fn emit_report(&self, state: &mut State, text: &str) {
         let mut out = Vec::new();
         state.lines.report(text.as_bytes(), Instant::now(), &mut out);
-        // A report has no one who could be told that it did not get out.
+        // There is nobody to whom a failure to write a report could be reported.
         let _ = self.emit(state, &out);
     }
 
-    /// Turns the reader's going away into an event.
+    /// Turns the loss of the reader into an event.
     fn note(&self, state: &mut State, result: io::Result<()>) -> io::Result<()> {
         match result {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -447,7 +460,7 @@ impl Shared {
         }
     }
 
-    /// The thread of an output: writes the backlog, lets go of lines that nobody finishes, and makes reports.
+    /// The thread of an output: writes the backlog, releases lines that nobody finishes, and makes reports.
     fn serve(&self) {
         let mut state = self.state.lock();
         loop {
@@ -517,7 +530,7 @@ struct Captured {
 }
 
 impl Capture {
-    /// What came out since the last call. Says so at the end if there was more than is kept.
+    /// Returns the output since the last call. If there was more than is kept, the end of the text says so.
     pub fn take(&self) -> Vec<u8> {
         let Captured { mut text, cut } = std::mem::take(&mut *self.captured.lock());
         if cut > 0 {
@@ -526,7 +539,7 @@ impl Capture {
         text
     }
 
-    /// Whether nothing came out since the last call of [`take`](Self::take).
+    /// Whether there was no output since the last call of [`take`](Self::take).
     pub(crate) fn is_empty(&self) -> bool {
         let captured = self.captured.lock();
         captured.text.is_empty() && captured.cut == 0

@@ -1,26 +1,27 @@
-//! Texts of the host that are still to be made, in the order in which they were asked for, and how many crashes are told.
+//! Texts of the host that are still to be made, in the order in which they were requested, and the limit on crash
+//! reports and denials.
 //!
-//! Crashes are told at a stated rate: [`BURST`] at once, and [`RATE`] a second from then on. So a program that crashes 100,000
-//! times a second neither fills a disk nor keeps a core busy with names and lines that nobody can read. Those that are left out
-//! are counted, and the number is told once a second.
+//! The rate of crash reports is limited: [`BURST`] in a burst, and [`RATE`] per second from then on. So a program that
+//! crashes 100,000 times a second neither fills a disk nor keeps a core busy with names and lines that nobody can read.
+//! Further crashes are counted, and their number is reported once a second. So are denials for which there is no room.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-/// So many wait to be made at most.
+/// The most reports that wait to be made.
 const WAITING_MAX: usize = 1024;
-/// So many crashes are told that come at once.
+/// How many crashes are reported in a burst.
 const BURST: u32 = 256;
-/// So many more may be told with each second that passes.
+/// How many more may be reported per second.
 const RATE: u32 = 10;
-/// The number of those that were left out is told after this time.
+/// After this time, the number of unreported crashes is reported.
 const COUNTS_FOR: Duration = Duration::from_secs(1);
 
-/// What makes the text of a report.
+/// Makes the text of a report.
 pub(super) type Make = Box<dyn FnOnce() -> String + Send>;
 
-/// Makes a report. If that fails by a bug, whoever waits for it is not to wait for ever.
+/// Makes a report. If a bug makes this fail, those who wait for it must not wait forever.
 pub(super) fn made(make: Make) -> String {
     catch_unwind(AssertUnwindSafe(make))
         .unwrap_or_else(|_| "lunatic: bug: a process ended badly, and its report could not be made\n".to_owned())
@@ -30,18 +31,25 @@ pub(super) fn made(make: Make) -> String {
 #[derive(Default)]
 pub(super) struct Reports {
     waiting: VecDeque<Make>,
-    /// One of them is being made.
+    /// Whether one of them is being made.
     making: bool,
-    /// Crashes that were left out since that was last said, and when their number is to be said.
-    left_out: u64,
+    /// How much of each kind was left out since that was last reported, and when that is due.
+    left_out: [u64; 2],
     due: Option<Instant>,
     rate: Rate,
 }
 
-/// How many crashes may be told.
+/// What can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Crash,
+    Denial,
+}
+
+/// The limit on crash reports.
 struct Rate {
     left: u32,
-    /// Until when what the time has brought is counted in `left`.
+    /// The time up to which `left` has been replenished.
     until: Option<Instant>,
 }
 
@@ -55,7 +63,7 @@ impl Default for Rate {
 }
 
 impl Rate {
-    /// Whether one more may be told.
+    /// Whether one more may be reported.
     fn admits(&mut self, now: Instant) -> bool {
         let until = *self.until.get_or_insert(now);
         let one = Duration::from_secs(1) / RATE;
@@ -73,16 +81,16 @@ impl Rate {
 }
 
 impl Reports {
-    /// Nothing waits and nothing is being made.
+    /// Whether nothing waits and nothing is being made.
     pub(super) fn is_idle(&self) -> bool {
-        self.waiting.is_empty() && !self.making && self.left_out == 0
+        self.waiting.is_empty() && !self.making && self.left_out == [0; 2]
     }
 
-    /// Whether one more crash is to be told. If not, it is counted.
+    /// Whether one more crash is reported. If not, it is counted.
     pub(super) fn admits_crash(&mut self, now: Instant) -> bool {
         let admits = self.waiting.len() < WAITING_MAX && self.rate.admits(now);
         if !admits {
-            self.leave_out(now);
+            self.leave_out(Kind::Crash, now);
         }
         admits
     }
@@ -92,23 +100,23 @@ impl Reports {
         if self.waiting.len() < WAITING_MAX {
             self.waiting.push_back(make);
         } else {
-            self.leave_out(now);
+            self.leave_out(Kind::Crash, now);
         }
     }
 
-    /// One crash more that is not told.
-    pub(super) fn leave_out(&mut self, now: Instant) {
-        self.left_out += 1;
+    /// Counts a crash or a denial that is not reported.
+    pub(super) fn leave_out(&mut self, kind: Kind, now: Instant) {
+        self.left_out[kind as usize] += 1;
         self.due.get_or_insert(now + COUNTS_FOR);
     }
 
-    /// When [`next`](Self::next) will have more to say.
+    /// When [`next`](Self::next) will have something to report.
     pub(super) fn deadline(&self) -> Option<Instant> {
         self.due
     }
 
-    /// The next to be made; [`done`](Self::done) has to be called when its text is out. At the end, what is left out is said at
-    /// once.
+    /// The next report to make; [`done`](Self::done) must be called when its text is written. At the end, the number of
+    /// crashes that were left out is reported immediately.
     pub(super) fn next(&mut self, now: Instant, is_end: bool) -> Option<Make> {
         let is_due = self.due.is_some_and(|due| due <= now);
         let text = if is_due { self.left_out_text() } else { None };
@@ -125,16 +133,19 @@ impl Reports {
 
     fn left_out_text(&mut self) -> Option<Make> {
         self.due = None;
-        let count = std::mem::take(&mut self.left_out);
-        let text = move || match count {
-            1 => "1 more crash in the last second is not shown\n".to_owned(),
-            count => format!("{} more crashes in the last second are not shown\n", with_commas(count)),
+        let counts = std::mem::take(&mut self.left_out);
+        let words = [("crash", "crashes"), ("denial", "denials")];
+        let line = |(count, (one, many)): (u64, (&str, &str))| match count {
+            0 => String::new(),
+            1 => format!("1 more {one} in the last second is not shown\n"),
+            count => format!("{} more {many} in the last second are not shown\n", with_commas(count)),
         };
-        (count > 0).then(|| Box::new(text) as Make)
+        let text = move || -> String { counts.into_iter().zip(words).map(line).collect() };
+        (counts != [0; 2]).then(|| Box::new(text) as Make)
     }
 }
 
-/// A number with a comma before each three digits.
+/// Formats a number with a comma before each group of three digits.
 fn with_commas(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();

@@ -1,23 +1,23 @@
-//! Standard input: it belongs to the main process.
+//! Standard input, which belongs to the main process.
 
 use std::sync::Arc;
 
 use wasmtime_wasi::WasiCtxBuilder;
 use wasmtime_wasi::p2::pipe::MemoryInputPipe;
 
-/// What the main process reads as its standard input. All others find it at its end.
+/// The standard input of the main process. For all other processes it is empty.
 #[derive(Clone, Debug, Default)]
 pub enum Stdin {
-    /// Nothing.
+    /// Empty.
     #[default]
     Empty,
-    /// The standard input of the host, read by a thread of its own and only when the process asks for it.
+    /// The standard input of the host, read by a separate thread, and only when the process asks for it.
     Inherit,
     /// These bytes.
     Bytes(Arc<[u8]>),
 }
 
-/// The standard input of a running system: those that read it take from one stream.
+/// The standard input of a running system: its readers share one stream.
 #[derive(Clone)]
 pub(crate) enum OpenStdin {
     Empty,
@@ -36,7 +36,7 @@ impl OpenStdin {
 
     pub(crate) fn give(&self, builder: &mut WasiCtxBuilder) {
         match self {
-            // The default of the builder.
+            // This is the default of the builder.
             Self::Empty => {}
             Self::Inherit => _ = builder.stdin(std::io::stdin()),
             Self::Pipe(pipe) => _ = builder.stdin(pipe.clone()),

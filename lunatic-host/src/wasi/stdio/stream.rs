@@ -1,4 +1,4 @@
-//! The standard streams of one process, as wasmtime-wasi wants them.
+//! The standard streams of one process for wasmtime-wasi.
 
 use std::future::Future;
 use std::io;
@@ -13,13 +13,13 @@ use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use super::{Output, lines::WriterId};
 use crate::report::panic::PanicCapture;
 
-/// The most bytes of one write. wasmtime-wasi cuts writes of guests at 4,096 anyway.
+/// The most bytes of one write. wasmtime-wasi splits writes of guests at 4,096 bytes anyway.
 const WRITE_LEN_MAX: usize = 64 << 10;
 
-/// Makes the streams of one process to an [`Output`].
+/// Makes the streams from one process to an [`Output`].
 pub(crate) struct ProcessOutput {
     pub(crate) output: Output,
-    /// Standard error watches for the text of a panic.
+    /// Standard error detects the text of a panic.
     pub(crate) panic: Option<PanicCapture>,
 }
 
@@ -50,7 +50,7 @@ impl StdoutStream for ProcessOutput {
     }
 }
 
-/// One process's way to an [`Output`]. Dropping it ends the line that the process may be in.
+/// One process's access to an [`Output`]. Dropping it ends an unfinished line of the process.
 struct ProcessStream {
     output: Output,
     writer: WriterId,
@@ -92,7 +92,7 @@ impl OutputStream for ProcessStream {
         Ok(if self.output.has_room() { WRITE_LEN_MAX } else { 0 })
     }
 
-    // What the provided method does, without asking for room a second time: text is never kept in this stream.
+    // Like the provided method, but without asking for room a second time: this stream never buffers text.
     async fn blocking_write_and_flush(&mut self, text: Bytes) -> StreamResult<()> {
         self.output.wait_room().await;
         self.write(text)

@@ -56,6 +56,35 @@ fn the_end_of_a_process_ends_its_line() {
 }
 
 #[test]
+fn denials_that_nobody_reads_are_counted() {
+    const DENIALS: usize = 10_000;
+    let (mut reader, output) = pipe();
+    let line = "x".repeat(99) + "\n";
+    for _ in 0..DENIALS {
+        output.report_denial(&line);
+    }
+    let kept = output.0.state.lock().backlog.len();
+    assert!(kept < BACKLOG_LEN_MAX + line.len(), "{kept}");
+    let read = std::thread::spawn(move || {
+        let mut text = String::new();
+        reader.read_to_string(&mut text).map(|_| text)
+    });
+    output.finish();
+    drop(output);
+    let text = read.join().unwrap().unwrap();
+    let (shown, notes): (Vec<_>, Vec<_>) = text.lines().partition(|text| *text == line.trim_end());
+    let counts = notes.iter().map(|note| note.split_once(" more denial").expect(note).0);
+    let counted: usize = counts
+        .map(|count| count.replace(',', "").parse::<usize>().unwrap())
+        .sum();
+    assert!(
+        counted > 0 && shown.len() + counted == DENIALS,
+        "{} {notes:?}",
+        shown.len()
+    );
+}
+
+#[test]
 fn a_full_pipe_stops_nobody() {
     let (mut reader, output) = pipe();
     let writer = output.writer();

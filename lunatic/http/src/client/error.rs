@@ -18,6 +18,8 @@ pub enum ClientError {
     Connect(String, io::Error),
     /// The connection failed, or ended before the response was there.
     Io(io::Error),
+    /// The body of the request cannot be read, or its producer has failed; the connection is not used again.
+    Body(io::Error),
     /// The response is none, or over the limits; the text says why.
     Protocol(String),
     /// The time for the whole request is over.
@@ -52,6 +54,9 @@ impl fmt::Display for ClientError {
             ),
             Self::Connect(target, _) => write!(f, "cannot connect to {target}"),
             Self::Io(_) => f.write_str("the connection failed before the response was there"),
+            Self::Body(_) => {
+                f.write_str("the body of the request could not be sent whole, as reading or producing it failed")
+            }
             Self::Protocol(why) => write!(f, "the server's response cannot be used: {why}"),
             Self::TimedOut => f.write_str("the response did not come in time"),
             Self::TooManyRedirects => f.write_str("the server redirects again and again"),
@@ -63,7 +68,7 @@ impl fmt::Display for ClientError {
 impl Error for ClientError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Connect(_, error) | Self::Io(error) => Some(error),
+            Self::Connect(_, error) | Self::Io(error) | Self::Body(error) => Some(error),
             _ => None,
         }
     }

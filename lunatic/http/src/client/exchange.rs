@@ -65,7 +65,18 @@ impl Exchange {
 
     /// Sends the request and waits for the head of the response.
     pub(super) fn run(&mut self, conn: &Shared, deadline: Option<Instant>) -> Result<Outcome, ClientError> {
+        conn.borrow_mut().send_until(deadline);
         let sent = self.write(conn);
+        let is_sent = sent.is_ok();
+        if !is_sent {
+            // What is left of the request must not be sent before another one.
+            conn.borrow_mut().out.clear();
+        }
+        let sent = match sent {
+            // The server waits for the rest of the body, which does not come.
+            Err(error) if !conn.borrow().has_failed_to_send() => return Err(ClientError::Body(error)),
+            sent => sent,
+        };
         // Who refuses a long body says so and closes, which is seen as a failure to write.
         let head = match (self.read_head(conn, deadline), sent) {
             (Ok(head), _) => head,
@@ -76,7 +87,7 @@ impl Exchange {
         Ok(Outcome {
             status: head.status,
             headers: head.headers,
-            keep_alive: head.keep_alive,
+            keep_alive: head.keep_alive && is_sent,
             message,
         })
     }

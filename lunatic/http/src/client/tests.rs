@@ -249,6 +249,79 @@ fn bad_responses_are_errors() {
     }
 }
 
+/// A reader that fails after some bytes.
+struct Fails(&'static [u8]);
+
+impl Read for Fails {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.0.is_empty() {
+            // Not to be taken for a timeout of the connection.
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => self.0.read(buffer),
+        }
+    }
+}
+
+#[test]
+fn a_body_that_fails_is_told_at_once_and_ends_its_connection() {
+    let url = serve(app());
+    let (client, opened) = client();
+    // Long enough that waiting for a response would be seen as another error.
+    for (count, body) in [
+        || Body::reader(Fails(b"begun"), Some(10)),
+        || Body::reader(Fails(b"begun"), None),
+        || Body::reader(&b"too short"[..], Some(10)),
+        || Body::reader(&b"too long for it"[..], Some(10)),
+        || {
+            Body::stream(|out| {
+                out.write_all(b"begun")?;
+                out.flush()?;
+                Err(io::ErrorKind::InvalidData.into())
+            })
+        },
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        assert_eq!(client.get(&url).unwrap().read_text().unwrap(), "hello");
+        let error = client.post(&format!("{url}/echo"), body()).unwrap_err();
+        assert!(matches!(error, ClientError::Body(_)), "{count}: {error:?}");
+        // Nothing of it is sent before the next request.
+        assert_eq!(client.get(&url).unwrap().read_text().unwrap(), "hello");
+        assert_eq!(opened.get(), count + 2, "on another connection");
+    }
+}
+
+#[test]
+fn a_body_without_end_is_sent_until_the_time_is_over() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = io::copy(&mut stream, &mut io::sink());
+    });
+    let limits = ClientLimits {
+        timeout: Duration::from_millis(200),
+        ..ClientLimits::default()
+    };
+    const PIECES: usize = 2_000;
+    let pieces = Rc::new(std::cell::Cell::new(0));
+    let counter = pieces.clone();
+    // The server takes each piece at once, and the time goes by between them.
+    let body = Body::stream(move |out| {
+        (0..PIECES).try_for_each(|_| {
+            counter.set(counter.get() + 1);
+            std::thread::sleep(Duration::from_millis(5));
+            out.write_all(b"x")?;
+            out.flush()
+        })
+    });
+    let sent = client().0.with_limits(limits).post(&url, body);
+    assert!(matches!(sent, Err(ClientError::TimedOut)), "{sent:?}");
+    assert!(pieces.get() < PIECES, "all was sent");
+    server.join().unwrap();
+}
+
 #[test]
 fn time_has_an_end() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();

@@ -8,6 +8,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::router::Router;
 
+mod panics;
+
 /// A peer that sends these pieces, and then nothing more: at its end a read times out, or the stream ends.
 struct Script {
     pieces: VecDeque<Vec<u8>>,
@@ -94,6 +96,10 @@ fn app() -> impl Handler {
             }))
         })
         .get("/empty", |_| StatusCode::NO_CONTENT)
+        .get("/same", |_| StatusCode::NOT_MODIFIED)
+        .get("/same-chunks", |_| {
+            Response::new(Body::stream(|out| out.write_all(b"one"))).with_status(StatusCode::NOT_MODIFIED)
+        })
         .get("/continue", |_| StatusCode::CONTINUE)
         .get("/close", |_| {
             Response::text("bye")
@@ -223,6 +229,18 @@ fn some_responses_have_no_body() {
     check(
         "GET /empty HTTP/1.1\r\nHost: a\r\n\r\n",
         "HTTP/1.1 204 No Content\r\ncontent-type: text/plain; charset=utf-8\r\n\r\n",
+    );
+    let two = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    check(
+        &two("/same"),
+        &format!(
+            "HTTP/1.1 304 Not Modified\r\n{TEXT}content-length: 17\r\n\r\n{}",
+            hello()
+        ),
+    );
+    check(
+        &two("/same-chunks"),
+        &format!("HTTP/1.1 304 Not Modified\r\n\r\n{}", hello()),
     );
 }
 
@@ -369,6 +387,49 @@ fn a_body_that_is_kept_too_long_says_so() {
     assert!(answer.ends_with("nothing more can be read of the request"), "{answer}");
 }
 
+/// A peer of which a byte comes now and then, a thousand times.
+struct Trickle {
+    /// So many bytes are there at once.
+    request: &'static [u8],
+    reads: Rc<std::cell::Cell<usize>>,
+}
+
+impl Transport for Trickle {
+    fn receive(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        let len = self.request.len().min(buffer.len());
+        if len > 0 {
+            buffer[..len].copy_from_slice(&self.request[..len]);
+            self.request = &self.request[len..];
+            return Ok(len);
+        }
+        self.reads.set(self.reads.get() + 1);
+        if self.reads.get() > 1_000 {
+            return Ok(0);
+        }
+        std::thread::sleep(timeout.min(Duration::from_millis(500)));
+        buffer[0] = b'x';
+        Ok(1)
+    }
+
+    fn send(&mut self, bytes: &[u8], _: Duration) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn finish(&mut self) {}
+}
+
+#[test]
+fn who_goes_on_to_send_slowly_is_cut_off_after_a_close() {
+    let reads = Rc::default();
+    let peer = Trickle {
+        request: b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        reads: Rc::clone(&reads),
+    };
+    serve_connection(peer, Limits::default(), app());
+    // Two seconds are over after four reads; a little more, as the last one may be short.
+    assert!((1..=6).contains(&reads.get()), "{} reads", reads.get());
+}
+
 #[test]
 fn over_real_sockets_too() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -421,4 +482,118 @@ proptest! {
         let answer = talk_with(app(), Limits::default(), &[&input], ends);
         prop_assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 "));
     }
+}
+
+#[test]
+fn each_request_has_an_id_of_its_own() {
+    let shown = talk_with(
+        |request: Request| request.id().to_string(),
+        Limits::default(),
+        &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2).as_slice()],
+        true,
+    );
+    let ids: Vec<_> = shown
+        .split("\r\n\r\n")
+        .skip(1)
+        .map(|text| text.split("HTTP").next().unwrap())
+        .collect();
+    assert_ne!(ids[0], ids[1]);
+    assert_eq!(ids[0][..16], ids[1][..16]);
+}
+
+#[test]
+fn a_limit_of_a_route_holds_before_the_body_is_read() {
+    let read = |mut request: Request| request.read_text();
+    let app = Router::new()
+        .post("/small", read.layer(crate::BodyLimit(3)))
+        .post("/large", read.layer(crate::BodyLimit(3_000)));
+    let limits = Limits {
+        body_len: 1_000,
+        ..Limits::default()
+    };
+    for (path, len, status) in [
+        ("/small", 3, 200),
+        ("/small", 4, 413),
+        ("/large", 3_000, 200),
+        ("/large", 3_001, 413),
+    ] {
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n");
+        let answer = talk_with(app, limits, &[head.as_bytes(), "x".repeat(len).as_bytes()], true);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path} {len}: {answer}"
+        );
+    }
+}
+
+#[cfg(feature = "compression")]
+#[test]
+fn a_stream_is_compressed_as_it_is_flushed() {
+    use flate2::write::GzDecoder;
+
+    let lines = |_: Request| {
+        Response::new(Body::stream(|out| {
+            for number in 0..3 {
+                writeln!(out, "line {number}")?;
+                out.flush()?;
+            }
+            out.write_all("long ".repeat(100_000).as_bytes())
+        }))
+        .header("content-type", "text/plain")
+        .header("content-length", "500021")
+    };
+    let written = Rc::new(RefCell::new(Vec::new()));
+    let script = Script {
+        pieces: [b"GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n".to_vec()].into(),
+        ends: true,
+        written: written.clone(),
+        takes: 1000,
+    };
+    serve_connection(script, Limits::default(), lines.layer(crate::Compress));
+    let written = written.take();
+    let end = memchr::memmem::find(&written, b"\r\n\r\n").unwrap() + 4;
+    let head = std::str::from_utf8(&written[..end]).unwrap();
+    assert!(
+        head.contains("content-encoding: gzip\r\n") && head.contains("transfer-encoding: chunked\r\n"),
+        "{head}"
+    );
+    assert!(!head.contains("content-length"), "{head}");
+    let (mut rest, mut decoder, mut chunks) = (&written[end..], GzDecoder::new(Vec::new()), 0);
+    loop {
+        let at = memchr::memmem::find(rest, b"\r\n").unwrap();
+        let len = usize::from_str_radix(std::str::from_utf8(&rest[..at]).unwrap(), 16).unwrap();
+        if len == 0 {
+            break;
+        }
+        decoder.write_all(&rest[at + 2..at + 2 + len]).unwrap();
+        rest = &rest[at + 2 + len + 2..];
+        if chunks < 3 {
+            // What was flushed can be read by now.
+            decoder.flush().unwrap();
+            assert!(decoder.get_ref().ends_with(format!("line {chunks}\n").as_bytes()));
+        }
+        chunks += 1;
+    }
+    let text = decoder.finish().unwrap();
+    assert_eq!(text.len(), 500_021);
+}
+
+#[test]
+fn events_are_sent_one_by_one() {
+    let news = |_: Request| {
+        Response::events(|stream| {
+            stream.send(&crate::Event::new("one"))?;
+            stream.keep_alive()?;
+            let wrong = stream.send(&crate::Event::new("lost").id("a\nb")).unwrap_err();
+            assert_eq!(wrong.kind(), io::ErrorKind::InvalidInput);
+            Ok(())
+        })
+    };
+    assert_eq!(
+        talk_with(news, Limits::default(), &[b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"], true),
+        format!(
+            "{OK}content-type: text/event-stream\r\ncache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n\
+             000b\r\ndata: one\n\n\r\n0003\r\n:\n\n\r\n0\r\n\r\n"
+        )
+    );
 }

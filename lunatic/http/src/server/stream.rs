@@ -1,7 +1,7 @@
 //! The streams of `lunatic::net` as transports.
 
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic::net::tls::{TlsConnector, TlsStream};
 use lunatic::net::{Shutdown, SocketAddr, TcpStream};
@@ -21,12 +21,14 @@ pub enum Stream {
 impl Stream {
     /// A connection to a server, encrypted if it is to be.
     pub(crate) fn connect(target: &Target, tls: Option<TlsConnector>, timeout: Duration) -> io::Result<Self> {
+        let start = Instant::now();
         let stream = TcpStream::connect_within((target.host(), target.port()), timeout)?;
         if !target.is_secure() {
             return Ok(Self::Tcp(stream));
         }
         let tls = tls.ok_or_else(|| io::Error::other("there is nothing to encrypt with"))?;
-        stream.set_read_timeout(Some(timeout))?;
+        // What connecting has taken is not there for the handshake.
+        stream.set_read_timeout(settable(timeout.saturating_sub(start.elapsed())))?;
         tls.connect(target.host(), stream).map(Self::Tls)
     }
 

@@ -26,7 +26,7 @@ pub use error::{Close, WebSocketError};
 pub use handshake::upgrade;
 pub(crate) use handshake::{ask, is_accepted};
 use lengths::{BadLength, Lengths};
-pub use split::{Event, Sender};
+pub use split::{Received, Sender};
 use wire::Wire;
 
 use crate::transport::is_timeout;
@@ -147,6 +147,8 @@ impl WebSocket {
                 input: upgraded.input,
                 lengths: Lengths::default(),
                 read_timeout: limits.ping_interval,
+                until: None,
+                has_read: false,
                 write_timeout: limits.write_timeout,
             },
             role,
@@ -194,11 +196,13 @@ impl WebSocket {
     fn receive_until(&mut self, deadline: Option<Instant>) -> Result<Option<Message>, WebSocketError> {
         let mut pinged = false;
         self.received = true;
+        self.wire.read_until(deadline);
+        self.wire.read_timeout = self.limits.ping_interval;
+        let ends_within =
+            |time| deadline.is_some_and(|deadline| deadline.saturating_duration_since(Instant::now()) <= time);
         loop {
-            let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
-            let ping = self.limits.ping_interval;
-            self.wire.read_timeout = left.map_or(ping, |left| left.min(ping));
             self.check_open()?;
+            let is_last = ends_within(self.limits.ping_interval);
             match self.protocol.read(&mut self.wire) {
                 Ok(tungstenite::Message::Text(text)) => return Ok(Some(Message::Text(text.as_str().to_owned()))),
                 Ok(tungstenite::Message::Binary(bytes)) => return Ok(Some(Message::Binary(bytes.into()))),
@@ -206,9 +210,11 @@ impl WebSocket {
                 Ok(tungstenite::Message::Close(frame)) => {
                     self.closed = Some(said(frame));
                 }
+                // Many of these may be there already, and come without a read.
+                Ok(_) if ends_within(Duration::ZERO) => return Ok(None),
                 Ok(_) => pinged = false,
                 Err(tungstenite::Error::Io(error)) if is_timeout(&error) => {
-                    if left.is_some_and(|left| left <= ping) {
+                    if is_last || ends_within(Duration::ZERO) {
                         return Ok(None);
                     }
                     if (self.is_draining)() {
@@ -253,13 +259,15 @@ impl WebSocket {
         self.check_open()?;
         self.say_close(code, reason).map_err(|error| self.failed(error))?;
         self.over = true;
-        let deadline = Instant::now() + self.limits.close_timeout;
+        // Clocks have trouble with ends of time.
+        let timeout = self.limits.close_timeout.min(Duration::from_secs(86_400));
+        let deadline = Instant::now() + timeout;
+        self.wire.read_until(Some(deadline));
+        self.wire.read_timeout = timeout;
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
+            if Instant::now() >= deadline {
                 return Err(WebSocketError::Silent);
             }
-            self.wire.read_timeout = left;
             match self.protocol.read(&mut self.wire) {
                 Ok(_) => {}
                 Err(tungstenite::Error::ConnectionClosed) => return Ok(()),

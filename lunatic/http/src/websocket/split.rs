@@ -2,8 +2,9 @@
 //!
 //! A second process reads. It knows the protocol as if it were the whole WebSocket, but what it would send (answers to
 //! pings, to a close) it mails to the first one, which does all the writing. So frames are never mixed, and each side of
-//! the protocol has one process. Before each message the reader takes a place in a channel with few places, and the
-//! first process gives it back when it has looked at the message: a peer cannot fill a mailbox.
+//! the protocol has one process. Before each message, and before each answer that the protocol wants to be sent, the reader
+//! takes a place in a channel with few places, and the first process gives it back when it has looked at the mail: a peer
+//! cannot fill a mailbox, neither with messages nor with pings.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -12,8 +13,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use bytes::BytesMut;
+use lunatic::channel::TrySendError;
 use lunatic::mailbox::Address;
-use lunatic::{Channel, Process};
+use lunatic::process::exit;
+use lunatic::{Channel, ExitReason, Process};
 use serde::{Deserialize, Serialize};
 use tungstenite::protocol::{Role, WebSocketContext};
 
@@ -23,12 +26,12 @@ use super::{Message, WebSocket, WebSocketError, WebSocketLimits};
 use crate::server::Stream;
 use crate::transport::{Gone, Transport, is_timeout};
 
-/// Messages that are read ahead.
+/// Messages and answers to control frames that may wait in the mailbox.
 const AHEAD: usize = 16;
 
 /// What the reader of a [split](WebSocket::split) WebSocket mails: to be given to [`Sender::accept`].
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Event(What);
+pub struct Received(What);
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
 enum What {
@@ -49,9 +52,11 @@ pub struct Sender {
 
 impl WebSocket {
     /// Lets a process of its own read, and mail what comes to `address`: for processes that wait for messages and for other
-    /// mail at once. The calling process does the writing, and answers each [`Event`] by [`Sender::accept`].
+    /// mail at once. The calling process does the writing, and answers each [`Received`] by [`Sender::accept`].
     ///
-    /// The reader is linked to the calling process. It reads a few messages ahead and then waits until they are accepted.
+    /// The reader is linked to the calling process. It mails at most 16 events ahead and then waits until they are accepted.
+    /// If the mailbox is full when an event comes, the reader exits with an error, and so does the calling process unless it
+    /// [traps exits](lunatic::process::trap_exit).
     ///
     /// # Errors
     ///
@@ -62,17 +67,17 @@ impl WebSocket {
     ///
     /// ```no_run
     /// use lunatic::Mailbox;
-    /// use lunatic_http::websocket::{Event, Message, WebSocket};
+    /// use lunatic_http::websocket::{Message, Received, WebSocket};
     /// use serde::{Deserialize, Serialize};
     ///
     /// #[derive(Serialize, Deserialize)]
     /// enum Mail {
-    ///     Browser(Event),
+    ///     Browser(Received),
     ///     News(String),
     /// }
     ///
-    /// impl From<Event> for Mail {
-    ///     fn from(event: Event) -> Self {
+    /// impl From<Received> for Mail {
+    ///     fn from(event: Received) -> Self {
     ///         Mail::Browser(event)
     ///     }
     /// }
@@ -97,7 +102,7 @@ impl WebSocket {
     /// ```
     pub fn split<M>(mut self, address: Address<M>) -> io::Result<Sender>
     where
-        M: lunatic::channel::Message + From<Event>,
+        M: lunatic::channel::Message + From<Received>,
     {
         if self.received {
             return Err(io::Error::new(
@@ -113,7 +118,7 @@ impl WebSocket {
         let entry = move |(stream, input): (Stream, Vec<u8>)| {
             let role = if is_server { Role::Server } else { Role::Client };
             read(stream, input, role, limits, places, |what| {
-                address.try_send(M::from(Event(what))).is_ok()
+                mail_event(address, M::from(Received(what)))
             });
         };
         let spawned = Process::builder().link().spawn_with((stream, input), entry);
@@ -154,6 +159,8 @@ fn read(
         input: BytesMut::from(&input[..]),
         lengths: Lengths::default(),
         read_timeout: limits.ping_interval,
+        until: None,
+        has_read: false,
         write_timeout: limits.write_timeout,
     };
     let mut protocol = WebSocketContext::new(role, Some(limits.config()));
@@ -181,7 +188,7 @@ fn read(
                 if code != 0 {
                     let _ = protocol.close(&mut wire, Some(super::close_frame(code, &error.to_string())));
                 }
-                mail_written(&written, &mail);
+                mail_written(&written, places, &mail);
                 mail(What::Over(error));
                 return;
             }
@@ -189,21 +196,42 @@ fn read(
         pinged = timed_out;
         // What the protocol has to answer; that it is over then is told by the next read.
         let _ = protocol.flush(&mut wire);
-        if !mail_written(&written, &mail) {
+        if !mail_written(&written, places, &mail) {
             return;
         }
-        if let Some(message) = message {
-            let may_go_on = places.send_timeout((), Duration::MAX).is_ok();
-            if !may_go_on || !mail(What::Message(message)) {
-                return;
-            }
+        if let Some(message) = message
+            && !(take_place(places) && mail(What::Message(message)))
+        {
+            return;
         }
     }
 }
 
-fn mail_written(written: &Written, mail: &impl Fn(What) -> bool) -> bool {
+/// Mails an event; false if nobody is there to get it.
+fn mail_event<M: lunatic::channel::Message>(address: Address<M>, event: M) -> bool {
+    let why = match address.try_send(event) {
+        Ok(()) => return true,
+        Err(TrySendError::Closed(_)) => return false,
+        Err(TrySendError::Full(_)) => format!(
+            "the mailbox of its process is full; let it hold {} more messages (`mailbox_max`)",
+            AHEAD + 1
+        ),
+        Err(error) => error.to_string(),
+    };
+    // Without this event the rest is worth nothing, and the link tells the process why.
+    exit(ExitReason::Error(format!(
+        "a split WebSocket cannot mail what it has received: {why}"
+    )))
+}
+
+fn mail_written(written: &Written, places: Channel<()>, mail: &impl Fn(What) -> bool) -> bool {
     let frames = written.take();
-    frames.is_empty() || mail(What::Control(frames))
+    frames.is_empty() || (take_place(places) && mail(What::Control(frames)))
+}
+
+/// Waits until the first process has looked at enough of its mail; false if it is gone.
+fn take_place(places: Channel<()>) -> bool {
+    places.send_timeout((), Duration::MAX).is_ok()
 }
 
 type Written = Rc<RefCell<Vec<u8>>>;
@@ -233,12 +261,13 @@ impl Sender {
     /// # Errors
     ///
     /// [`WebSocketError`]; after each the WebSocket is over.
-    pub fn accept(&mut self, event: Event) -> Result<Option<Message>, WebSocketError> {
+    pub fn accept(&mut self, event: Received) -> Result<Option<Message>, WebSocketError> {
+        if let What::Message(_) | What::Control(_) = &event.0 {
+            // Also after a close of ours: else the reader would not come to the peer's.
+            let _ = self.places.try_receive();
+        }
         match event.0 {
-            What::Message(message) => {
-                let _ = self.places.try_receive();
-                Ok(Some(message))
-            }
+            What::Message(message) => Ok(Some(message)),
             // After a close of ours nothing may follow.
             What::Control(_) if self.over => Ok(None),
             What::Control(frames) => match self.wire.write_all(&frames) {

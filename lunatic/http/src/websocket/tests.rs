@@ -1,4 +1,4 @@
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::TcpStream;
 
 use proptest::prelude::*;
@@ -8,6 +8,7 @@ use crate::Request;
 use crate::client::ClientError;
 use crate::client::tests::{client, serve};
 use crate::router::Router;
+use crate::transport::Transport;
 
 fn url() -> String {
     let app = Router::new()
@@ -24,12 +25,21 @@ fn url() -> String {
             upgrade(request, |mut socket: WebSocket| {
                 socket.set_limits(WebSocketLimits {
                     message_len: 10,
-                    ping_interval: Duration::from_millis(20),
                     ..WebSocketLimits::default()
                 });
                 while let Ok(message) = socket.receive() {
                     let _ = socket.send(message);
                 }
+            })
+        })
+        .get("/impatient", |request| {
+            upgrade(request, |mut socket: WebSocket| {
+                socket.set_limits(WebSocketLimits {
+                    // Long enough for the test to answer in time on a busy machine.
+                    ping_interval: Duration::from_millis(500),
+                    ..WebSocketLimits::default()
+                });
+                while socket.receive().is_ok() {}
             })
         })
         .get("/bye", |request| {
@@ -281,12 +291,7 @@ fn who_breaks_the_protocol_is_told_with_the_right_code() {
 fn too_long_a_message_is_refused() {
     let mut raw = Raw::open("/small");
     raw.send(0x81, b"0123456789");
-    loop {
-        match raw.receive().unwrap() {
-            (0x89, _) => {}
-            frame => break assert_eq!(frame, (0x81, b"0123456789".to_vec())),
-        }
-    }
+    assert_eq!(raw.receive(), Some((0x81, b"0123456789".to_vec())));
     raw.send(0x81, b"0123456789a");
     raw.is_closed_with(1009);
     // Also one whose pieces are short, and one that only says that it is long.
@@ -303,12 +308,102 @@ fn too_long_a_message_is_refused() {
 
 #[test]
 fn who_is_silent_is_asked_and_then_closed() {
-    let mut raw = Raw::open("/small");
+    let mut raw = Raw::open("/impatient");
     assert_eq!(raw.receive(), Some((0x89, vec![])));
     raw.send(0x8a, b"");
     // Answered in time, it is asked again.
     assert_eq!(raw.receive(), Some((0x89, vec![])));
     raw.is_closed_with(1001);
+}
+
+/// A peer that always has something: first these bytes, then these again and again. It ends after many reads, so that no test
+/// hangs.
+struct Endless {
+    first: Vec<u8>,
+    again: Vec<u8>,
+    /// How much comes at once, and how long that takes.
+    at_once: usize,
+    pause: Duration,
+    reads: usize,
+}
+
+impl Endless {
+    /// A message of which a byte comes now and then.
+    fn drip() -> Self {
+        Self {
+            first: vec![0x82, 127, 0, 0, 0, 0, 0, 0x0f, 0, 0],
+            again: vec![b'x'],
+            at_once: 1,
+            pause: Duration::from_millis(1),
+            reads: 0,
+        }
+    }
+
+    /// Pings, as fast as they are taken.
+    fn pings() -> Self {
+        Self {
+            first: Vec::new(),
+            again: vec![0x89, 0],
+            at_once: usize::MAX,
+            pause: Duration::ZERO,
+            reads: 0,
+        }
+    }
+
+    fn socket(self) -> WebSocket {
+        let upgraded = Upgraded {
+            transport: Box::new(self),
+            input: Default::default(),
+            is_draining: Box::new(|| false),
+        };
+        WebSocket::new(upgraded, Role::Client, WebSocketLimits::default())
+    }
+}
+
+impl Transport for Endless {
+    fn receive(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        std::thread::sleep(self.pause.min(timeout));
+        if timeout < self.pause {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        self.reads += 1;
+        if self.reads > 3_000 {
+            return Ok(0);
+        }
+        let len = buffer.len().min(self.at_once);
+        for byte in &mut buffer[..len] {
+            if self.first.is_empty() {
+                *byte = self.again[0];
+                self.again.rotate_left(1);
+            } else {
+                *byte = self.first.remove(0);
+            }
+        }
+        Ok(len)
+    }
+
+    fn send(&mut self, bytes: &[u8], _: Duration) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+
+    fn finish(&mut self) {}
+}
+
+#[test]
+fn a_time_is_over_whatever_comes() {
+    let short = Duration::from_millis(50);
+    for peer in [Endless::drip, Endless::pings] {
+        let mut socket = peer().socket();
+        assert_eq!(socket.receive_timeout(short), Ok(None));
+        // It goes on from where it was.
+        assert_eq!(socket.receive_timeout(Duration::ZERO), Ok(None));
+        let mut socket = peer().socket();
+        socket.set_limits(WebSocketLimits {
+            close_timeout: short,
+            ..WebSocketLimits::default()
+        });
+        assert_eq!(socket.close(1000, ""), Err(WebSocketError::Silent));
+    }
 }
 
 #[test]

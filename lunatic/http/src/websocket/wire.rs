@@ -17,14 +17,41 @@ pub(super) struct Wire {
     /// What was read before the WebSocket began.
     pub(super) input: BytesMut,
     pub(super) lengths: Lengths,
+    /// How long one read may wait.
     pub(super) read_timeout: Duration,
+    /// When all reads of one call are over, however often something has come.
+    pub(super) until: Option<Instant>,
+    /// Something was read since `until` was set: one read is made even if that has passed.
+    pub(super) has_read: bool,
     pub(super) write_timeout: Duration,
+}
+
+impl Wire {
+    /// Sets when reads are over, from the next one on.
+    pub(super) fn read_until(&mut self, until: Option<Instant>) {
+        (self.until, self.has_read) = (until, false);
+    }
+
+    /// How long the next read may wait; an error if the time for all reads is over.
+    fn read_time(&mut self) -> io::Result<Duration> {
+        let left = self
+            .until
+            .map_or(Duration::MAX, |until| until.saturating_duration_since(Instant::now()));
+        match left.is_zero() && self.has_read {
+            true => Err(io::ErrorKind::TimedOut.into()),
+            false => {
+                self.has_read = true;
+                Ok(left.min(self.read_timeout))
+            }
+        }
+    }
 }
 
 impl Read for Wire {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let timeout = self.read_time()?;
         let len = if self.input.is_empty() {
-            self.transport.receive(buffer, self.read_timeout)?
+            self.transport.receive(buffer, timeout)?
         } else {
             let len = self.input.len().min(buffer.len());
             self.input.copy_to_slice(&mut buffer[..len]);

@@ -1,4 +1,4 @@
-//! Names of hosts, and addresses one by one.
+//! Look-up of host names, whose addresses are read one by one.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! `lunatic::networking`: sockets and names of hosts.
+//! `lunatic::networking`: sockets and host names.
 
 mod dns;
 mod streams;
@@ -36,7 +36,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A table of sockets of one kind, and what its entries are called.
+/// A table of sockets of one kind, and the name of its entries.
 pub(super) struct Table<T = Open> {
     of: fn(&mut Sockets) -> &mut Resources<Arc<T>>,
     name: &'static str,
@@ -88,12 +88,12 @@ impl<T: AsRef<Socket> + Send + Sync + 'static> Table<T> {
         keep(caller, |state| self.all(state), self.name, open)
     }
 
-    /// Forgets a handle.
+    /// A function that drops a handle.
     fn drop_handle(self) -> impl Fn(Caller<'_, Ctx>, u64) -> wasmtime::Result<()> + Send + Sync + 'static {
         move |mut caller, id| self.remove(&mut caller, id).map(drop)
     }
 
-    /// A second handle of the same.
+    /// A function that makes another handle of the same socket.
     fn clone_handle(self) -> impl Fn(Caller<'_, Ctx>, u64) -> wasmtime::Result<u64> + Send + Sync + 'static {
         move |mut caller, id| {
             let open = self.get(&mut caller, id)?;
@@ -101,7 +101,7 @@ impl<T: AsRef<Socket> + Send + Sync + 'static> Table<T> {
         }
     }
 
-    /// Tells an address of a socket: its own, or its peer's.
+    /// A function that gives the guest an address of a socket: its own, or its peer's.
     fn tell_address(
         self,
         address: fn(&Socket) -> io::Result<SocketAddr>,
@@ -112,7 +112,7 @@ impl<T: AsRef<Socket> + Send + Sync + 'static> Table<T> {
         }
     }
 
-    /// Gives a new entry to the caller, and writes its number; or says why there is none.
+    /// Gives a new entry to the caller and writes its number, or the number of an error.
     fn answer(self, caller: &mut Caller<'_, Ctx>, made: Result<Arc<T>, Failure>, out: u32) -> wasmtime::Result<i32> {
         match made {
             Ok(open) => {
@@ -138,8 +138,8 @@ impl Table {
         self.answer(caller, made, out)
     }
 
-    /// Gives a connection that was accepted to the caller, and tells where it comes from. If there is none, there is no
-    /// peer.
+    /// Gives an accepted connection to the caller, together with the address of its peer. If there is none, writes 0
+    /// for the peer.
     fn open_accepted(
         self,
         caller: &mut Caller<'_, Ctx>,
@@ -162,10 +162,10 @@ impl Table {
     }
 }
 
-/// A connection that was accepted, and where it comes from.
+/// An accepted connection, with the address of its peer.
 type Accepted = (Arc<Socket>, Charge, SocketAddr);
 
-/// Whether the caller may have one socket more.
+/// Whether the caller may have another socket.
 fn check_count(caller: &mut Caller<'_, Ctx>) -> Result<(), Failure> {
     let open = state(caller).sockets.count();
     match too_many(caller.data().process(), open) {
@@ -174,13 +174,13 @@ fn check_count(caller: &mut Caller<'_, Ctx>) -> Result<(), Failure> {
     }
 }
 
-/// What has to be there before a socket is made for which so many bytes are kept.
+/// Checks and charges everything that a new socket needs if the host keeps this many bytes for it.
 fn charge(caller: &mut Caller<'_, Ctx>, bytes: usize) -> Result<Charge, Failure> {
     check_count(caller)?;
     Ok(Charge::of(caller.data().process(), bytes)?)
 }
 
-/// Why something failed, in words.
+/// The text of a failure.
 fn why(failure: Failure) -> String {
     match failure {
         Failure::Code(lunatic_sys::codes::TIMED_OUT) => "timed out".into(),
@@ -198,7 +198,8 @@ fn is_timeout(failure: &Failure) -> bool {
     }
 }
 
-/// The status of a failure, whose error number is written to `out`: also of a timeout, which guests take for one.
+/// The status of a failure, whose error number is written to `out`. This includes timeouts, which guests treat as
+/// errors.
 fn refuse(caller: &mut Caller<'_, Ctx>, failure: Failure, out: u32) -> wasmtime::Result<i32> {
     match is_timeout(&failure) {
         true => failed_with(caller, out, TIMED_OUT, "timed out"),
@@ -206,7 +207,7 @@ fn refuse(caller: &mut Caller<'_, Ctx>, failure: Failure, out: u32) -> wasmtime:
     }
 }
 
-/// The status of a transfer. A timeout leaves `out` alone: guests know it by its code.
+/// The status of a transfer. A timeout does not write to `out`: guests recognise it by its code.
 fn transferred(caller: &mut Caller<'_, Ctx>, result: Result<usize, Failure>, out: u32) -> wasmtime::Result<i32> {
     match result {
         Ok(len) => {
@@ -218,7 +219,7 @@ fn transferred(caller: &mut Caller<'_, Ctx>, result: Result<usize, Failure>, out
     }
 }
 
-/// An address as guests pass it: type, place, port, and two numbers of IPv6.
+/// An address in the form that guests pass: the type, a pointer, the port, and two numbers of IPv6.
 pub(super) type RawAddress = (u32, u32, u32, u32, u32);
 
 fn read_address(caller: &mut Caller<'_, Ctx>, (ty, at, port, flow, scope): RawAddress) -> wasmtime::Result<SocketAddr> {
@@ -236,7 +237,7 @@ fn read_address(caller: &mut Caller<'_, Ctx>, (ty, at, port, flow, scope): RawAd
     })
 }
 
-/// Gives addresses to the caller, to be asked for one by one, and writes their number.
+/// Gives addresses to the caller, to be read one by one, and writes the number of the list.
 fn give_addresses(
     caller: &mut Caller<'_, Ctx>,
     addresses: impl Into<VecDeque<SocketAddr>>,
@@ -247,7 +248,7 @@ fn give_addresses(
     write_long(caller, out, id)
 }
 
-/// The status of a question for an address.
+/// The status of a call that returns an address.
 fn answer_address(caller: &mut Caller<'_, Ctx>, address: io::Result<SocketAddr>, out: u32) -> wasmtime::Result<i32> {
     match address {
         Ok(address) => {
@@ -258,7 +259,7 @@ fn answer_address(caller: &mut Caller<'_, Ctx>, address: io::Result<SocketAddr>,
     }
 }
 
-/// Whether the caller may connect or send to an address: by itself, or by the name that the caller has looked it up by.
+/// Whether the caller may connect or send to an address, either as such or by the name that it has looked up.
 fn check_connect(caller: &mut Caller<'_, Ctx>, address: SocketAddr) -> Result<(), Failure> {
     let name = state(caller).sockets.names.get(&address.ip()).cloned();
     let ctx = caller.data();
@@ -276,13 +277,13 @@ fn check_connect(caller: &mut Caller<'_, Ctx>, address: SocketAddr) -> Result<()
     }
 }
 
-/// The most addresses of which a process is remembered to have looked them up.
+/// For how many addresses a process's look-ups are remembered.
 const NAMES_MAX: usize = 1024;
 
 fn remember_name(caller: &mut Caller<'_, Ctx>, name: &str, addresses: &[SocketAddr]) {
     let names = &mut state(caller).sockets.names;
-    // Forgetting them costs little: a connection that is allowed by name only is denied until the name is looked up
-    // again.
+    // Forgetting them costs little: a connection that is allowed only by name is denied until the process looks up the
+    // name again.
     if names.len() + addresses.len() > NAMES_MAX {
         names.clear();
     }

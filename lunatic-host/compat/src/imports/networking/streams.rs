@@ -1,4 +1,4 @@
-//! Reading and writing streams, of TCP and TLS alike.
+//! Reading and writing streams of TCP and TLS.
 
 use std::io;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ use super::{NAMESPACE, TCP_STREAMS, TLS_STREAMS, Table, transferred};
 use crate::imports::{longs, nanoseconds, write_long};
 use crate::sockets::Open;
 
-/// No call moves more, so that none keeps a worker for long.
+/// How many bytes a call moves at most, so that none blocks a worker for long.
 const PART_MAX: usize = 1 << 20;
-/// So much of several ranges is sent at once.
+/// How many bytes of several ranges are sent in one call.
 const GATHERED_MAX: usize = 64 << 10;
-/// Of more ranges the first are written.
+/// How many ranges are written in one call; the rest is ignored.
 const RANGES_MAX: u32 = 1024;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -37,7 +37,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         linker.func_wrap_async(NAMESPACE, write, move |caller, (id, ranges, count, out)| {
             Box::new(write_vectored(caller, table, id, ranges, count, out))
         })?;
-        // What is written has gone to the system.
+        // A flush does nothing: written bytes have already gone to the system.
         linker.func_wrap(
             NAMESPACE,
             flush,
@@ -102,7 +102,7 @@ fn part(bytes: &mut [u8]) -> &mut [u8] {
     &mut bytes[..len]
 }
 
-/// Takes what `attempt` takes as soon as there is something, into a range of the guest.
+/// Receives into a range of the guest's memory by `attempt`, as soon as there is something.
 pub(super) async fn receive(
     caller: &mut Caller<'_, Ctx>,
     open: &Arc<Open>,
@@ -140,7 +140,7 @@ async fn peek(mut caller: Caller<'_, Ctx>, id: u64, to: u32, len: u32, out: u32)
     transferred(&mut caller, received, out)
 }
 
-/// The bytes of several ranges, as many as are sent at once. All ranges must be in the memory.
+/// The bytes of several ranges, as many as are sent in one call. All ranges must be in the memory.
 fn gather(caller: &mut Caller<'_, Ctx>, ranges: &[u64]) -> wasmtime::Result<Vec<u8>> {
     let (memory, _) = guest_memory::all(caller)?;
     let mut gathered = Vec::new();
@@ -170,7 +170,7 @@ async fn write_vectored(
     transferred(&mut caller, written, out)
 }
 
-/// Writes as much as there is room for, as soon as there is.
+/// Writes as much as there is room for, as soon as there is any.
 async fn write(
     caller: &mut Caller<'_, Ctx>,
     open: &Arc<Open>,
@@ -179,7 +179,7 @@ async fn write(
     let _writing = loop {
         match open.begin_write() {
             Some(writing) => break writing,
-            // Somebody with a clone of it writes: that hardly ever happens.
+            // Another process with a clone of the socket is writing, which is very rare.
             None => sleep(&wait(caller, WaitFor::Sleep, Id::NONE, 1_000_000)).await,
         }
     };
@@ -188,7 +188,7 @@ async fn write(
         Ok(open.socket.try_write(bytes).map_err(Failure::Io))
     });
     Ok(match written.await? {
-        // What was taken is on its way, and must not be written again.
+        // Accepted bytes are on their way, and must not be written again.
         Err(failure) if super::is_timeout(&failure) => open.socket.give_up_write().ok_or(failure),
         written => written,
     })

@@ -40,7 +40,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A socket that listens, if the caller may have it.
+/// A listening socket, if the caller may have it.
 pub(super) fn listen(caller: &mut Caller<'_, Ctx>, address: SocketAddr) -> Result<(Arc<Socket>, Charge), Failure> {
     check(caller.data(), Verb::Bind, None, Some(address))?;
     let charge = charge(caller, cost::TCP_LISTENER)?;
@@ -68,7 +68,7 @@ pub(super) async fn accept(
 ) -> wasmtime::Result<Result<Accepted, Failure>> {
     let accepted = next_connection(caller, listener, NO_TIMEOUT, charge).await?;
     Ok(accepted.and_then(|(socket, charge, peer)| {
-        // Only a Unix socket has a peer without an address, and this interface has none of these.
+        // Only a Unix socket has a peer without an address, and this interface has no Unix sockets.
         let peer = peer.ok_or_else(|| io::Error::from(io::ErrorKind::Unsupported))?;
         Ok((socket, charge, peer))
     }))

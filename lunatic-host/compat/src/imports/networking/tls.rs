@@ -1,4 +1,4 @@
-//! TLS: servers with one certificate, clients that trust the system's roots or those that they are given.
+//! TLS: servers with one certificate; clients that trust the system's roots or those that they are given.
 
 use std::io;
 use std::net::SocketAddr;
@@ -6,31 +6,44 @@ use std::sync::Arc;
 
 use lunatic_host::Ctx;
 use lunatic_host::guest_memory;
-use lunatic_host::imports::net::call::Failure;
+use lunatic_host::imports::net::call::{Failure, check};
 use lunatic_host::imports::net::connect::{Deadline, connect_host};
-use lunatic_host::imports::net::tls::shake_hands;
-use lunatic_host::wasm::{Process, Socket};
-use lunatic_kernel::budget::{Payer, Receipt, Resource};
+use lunatic_host::imports::net::tls::{make_config, shake_hands, too_long};
+use lunatic_host::imports::pieces;
+use lunatic_host::rights::net::Verb;
+use lunatic_host::wasm::Socket;
 use lunatic_net::cost;
 use lunatic_net::handles::Charge;
-use lunatic_net::tls::config::{Config, cost as cost_of_config, must_read_roots, read_roots};
+use lunatic_net::tls::config::Config;
 use lunatic_net::tls::{HELD_MAX, wrap};
+use lunatic_sys::codes::{BAD_CONFIG, TLS_CONFIG_LEN_MAX};
 use wasmtime::{Caller, Linker};
 
 use super::tcp::{accept, listen};
 use super::{NAMESPACE, RawAddress, TLS_LISTENERS, TLS_STREAMS, charge, is_timeout, read_address};
 use crate::TlsListener;
-use crate::imports::{bytes, failed, longs, nanoseconds, text};
+use crate::imports::{longs, nanoseconds, text};
 use crate::sockets::Open;
 
-/// A client that takes longer for its handshake is turned away, and others get their turn.
+/// How long the handshake of a client may take before it is turned away, so that others get their turn.
 const HANDSHAKE_NS: u64 = 10_000_000_000;
-/// The most certificates that a client trusts, and the longest text of one.
+/// How many certificates a client can trust.
 const ROOTS_MAX: u32 = 1024;
-const PEM_LEN_MAX: u32 = 1 << 20;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
-    linker.func_wrap(NAMESPACE, "tls_bind", tls_bind)?;
+    linker.func_wrap_async(
+        NAMESPACE,
+        "tls_bind",
+        |caller, (ty, at, port, flow, scope, out, certificate, certificate_len, key, key_len)| {
+            let address = (ty, at, port, flow, scope);
+            Box::new(tls_bind(
+                caller,
+                address,
+                out,
+                [(certificate, certificate_len), (key, key_len)],
+            ))
+        },
+    )?;
     linker.func_wrap(NAMESPACE, "drop_tls_listener", TLS_LISTENERS.drop_handle())?;
     let local_address = TLS_LISTENERS.tell_address(Socket::local_address);
     linker.func_wrap(NAMESPACE, "tls_local_addr", local_address)?;
@@ -49,61 +62,59 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// A text in PEM, which must not hold what ends an entry of a configuration.
-fn pem(bytes: Vec<u8>) -> Option<String> {
-    String::from_utf8(bytes).ok().filter(|text| !text.contains('\0'))
+/// A text in PEM, which must not contain the byte that ends an entry of a configuration.
+fn pem(bytes: &[u8]) -> Option<&str> {
+    let is_entry = !bytes.contains(&0);
+    is_entry.then(|| std::str::from_utf8(bytes).ok()).flatten()
 }
 
-/// The configuration of a server with one certificate.
-fn server(process: &Process, certificate: Vec<u8>, key: Vec<u8>) -> Result<Config, String> {
-    let (Some(certificate), Some(key)) = (pem(certificate), pem(key)) else {
-        return Err("a certificate or key is not a text in PEM".into());
-    };
-    let text = format!("server\0certificate={certificate}\0key={key}\0");
-    read(process, text.as_bytes())
+/// Whether a configuration has room for another entry, with a value of this length.
+fn has_room(entries: &str, len: usize) -> bool {
+    entries.len() + "certificate=\0".len() + len <= TLS_CONFIG_LEN_MAX
 }
 
-/// A configuration that the process pays for.
-fn read(process: &Process, text: &[u8]) -> Result<Config, String> {
-    let mut receipt = Receipt::new(process.purse().to_account(), Resource::Network);
-    receipt
-        .grow(cost_of_config(text))
-        .map_err(|exhausted| exhausted.to_string())?;
-    Config::read(text, receipt).map_err(|error| error.to_string())
+/// The configuration of a server with a certificate and its key, which lie at these ranges.
+async fn server(caller: &mut Caller<'_, Ctx>, pair: [(u32, u32); 2]) -> wasmtime::Result<Result<Config, Failure>> {
+    let mut entries = String::from("server\0");
+    for (name, (at, len)) in ["certificate=", "key="].into_iter().zip(pair) {
+        let bytes = &*guest_memory::slice(caller, at, len)?.0;
+        if !has_room(&entries, bytes.len()) {
+            return Ok(Err(too_long()));
+        }
+        let Some(value) = pem(bytes) else {
+            let text = "a certificate or key is not a text in PEM".into();
+            return Ok(Err(Failure::Text(BAD_CONFIG, text)));
+        };
+        entries.extend([name, value, "\0"]);
+    }
+    Ok(make_config(caller, entries.as_bytes()).await)
 }
 
-#[expect(clippy::too_many_arguments, reason = "the guest passes them so")]
-fn tls_bind(
+async fn tls_bind(
     mut caller: Caller<'_, Ctx>,
-    ty: u32,
-    at: u32,
-    port: u32,
-    flow: u32,
-    scope: u32,
+    raw: RawAddress,
     out: u32,
-    certificate: u32,
-    certificate_len: u32,
-    key: u32,
-    key_len: u32,
+    pair: [(u32, u32); 2],
 ) -> wasmtime::Result<i32> {
-    let raw: RawAddress = (ty, at, port, flow, scope);
     let address: SocketAddr = read_address(&mut caller, raw)?;
-    let certificate = bytes(&mut caller, certificate, certificate_len)?;
-    let key = bytes(&mut caller, key, key_len)?;
-    let config = match server(caller.data().process(), certificate, key) {
-        Ok(config) => config,
-        Err(why) => return failed(&mut caller, out, why),
+    for (at, len) in pair {
+        guest_memory::slice(&mut caller, at, len)?;
+    }
+    // Nothing is copied for a process that may not listen there.
+    let may = check(caller.data(), Verb::Bind, None, Some(address));
+    let config = match may {
+        Ok(()) => server(&mut caller, pair).await?,
+        Err(failure) => Err(failure),
     };
-    let made = listen(&mut caller, address).map(|(socket, charge)| {
-        Arc::new(TlsListener {
-            open: Open::new(socket, charge, false),
-            config,
-        })
+    let made = config.and_then(|config| {
+        let (socket, charge) = listen(&mut caller, address)?;
+        let open = Open::new(socket, charge, false);
+        Ok(Arc::new(TlsListener { open, config }))
     });
     TLS_LISTENERS.answer(&mut caller, made, out)
 }
 
-/// Makes a connection one of TLS, and pays for that too; `name` is that of the server, for a client.
+/// Turns a connection into one of TLS, and charges for that. For a client, `name` is the name of the server.
 async fn secure(
     caller: &mut Caller<'_, Ctx>,
     config: &Config,
@@ -140,7 +151,7 @@ async fn tls_accept(mut caller: Caller<'_, Ctx>, id: u64, out: u32, out_peer: u3
         }
         Err(failure) => Err(failure),
     };
-    // Guests know no timeout of an accept.
+    // The interface has no timeout for an accept.
     let accepted = accepted.map_err(|failure| match is_timeout(&failure) {
         true => io::Error::other("the handshake of TLS took too long").into(),
         false => failure,
@@ -148,31 +159,37 @@ async fn tls_accept(mut caller: Caller<'_, Ctx>, id: u64, out: u32, out_peer: u3
     TLS_STREAMS.open_accepted(&mut caller, accepted, out, out_peer)
 }
 
-/// The certificates that a client trusts. Guests of Rust write length and pointer of each where the host was said to read
-/// pointer and length: whichever way round there is a text in PEM is meant.
-fn roots(caller: &mut Caller<'_, Ctx>, at: u32, count: u32) -> wasmtime::Result<Vec<String>> {
-    let ranges = longs(caller, at, count, ROOTS_MAX)?;
-    let (memory, _) = guest_memory::all(caller)?;
-    let mut text = |at: u32, len: u32| {
-        let bytes = guest_memory::part(memory, at, len.min(PEM_LEN_MAX)).ok()?;
-        pem(bytes.to_vec()).filter(|text| text.contains("-----BEGIN CERTIFICATE-----"))
+/// A certificate that a client trusts. Guests in Rust write the length and the pointer of each, but the host was
+/// specified to read pointer and length: the order that yields a text in PEM counts.
+fn root(memory: &[u8], range: u64) -> Option<&str> {
+    let (first, second) = (range as u32 as usize, (range >> 32) as usize);
+    let text = |at: usize, len: usize| {
+        // A longer text is too long, wherever it ends.
+        let bytes = memory.get(at..at.checked_add(len)?)?;
+        let text = pem(&bytes[..len.min(TLS_CONFIG_LEN_MAX)])?;
+        text.contains("-----BEGIN CERTIFICATE-----").then_some(text)
     };
-    let each = ranges.into_iter().map(|range| {
-        let (first, second) = (range as u32, (range >> 32) as u32);
-        text(first, second).or_else(|| text(second, first))
-    });
-    Ok(each.flatten().collect())
+    text(first, second).or_else(|| text(second, first))
 }
 
-/// The text of the configuration of a client; without certificates of its own it trusts the system's.
-fn client(roots: &[String]) -> String {
-    match roots {
-        [] => "client\0system-roots\0".into(),
-        roots => roots
-            .iter()
-            .map(|root| format!("root={root}\0"))
-            .fold("client\0".into(), |all, root| all + &root),
+/// The configuration of a client that trusts the certificates at these ranges. Without certificates of its own, the
+/// client trusts the system's.
+async fn client(caller: &mut Caller<'_, Ctx>, ranges: Vec<u64>) -> wasmtime::Result<Result<Config, Failure>> {
+    let mut entries = String::from("client\0");
+    for range in ranges {
+        // The ranges can lie over each other, so together they can be longer than the memory.
+        pieces::pause(caller).await;
+        let (memory, _) = guest_memory::all(caller)?;
+        match root(memory, range) {
+            Some(root) if has_room(&entries, root.len()) => entries.extend(["root=", root, "\0"]),
+            Some(_) => return Ok(Err(too_long())),
+            None => {}
+        }
     }
+    if entries == "client\0" {
+        entries += "system-roots\0";
+    }
+    Ok(make_config(caller, entries.as_bytes()).await)
 }
 
 async fn tls_connect(
@@ -184,17 +201,20 @@ async fn tls_connect(
     (certificates, count): (u32, u32),
 ) -> wasmtime::Result<i32> {
     let host = text(&mut caller, host, len)?;
-    let roots = roots(&mut caller, certificates, count)?;
-    let entries = client(&roots);
-    if must_read_roots(entries.as_bytes()) {
-        caller.data().spawn_blocking(read_roots).await;
-    }
-    let config = match read(caller.data().process(), entries.as_bytes()) {
-        Ok(config) => config,
-        Err(why) => return failed(&mut caller, out, why),
+    let roots = longs(&mut caller, certificates, count, ROOTS_MAX)?;
+    // Nothing is copied for a process that may not look the host up.
+    let may = check(caller.data(), Verb::Resolve, Some(&host), None);
+    let config = match may {
+        Ok(()) => client(&mut caller, roots).await?,
+        Err(failure) => Err(failure),
     };
-    let deadline = Deadline::after(caller.data().kernel(), nanoseconds(timeout));
-    let made = connect_secure(&mut caller, &config, &host, port as u16, deadline).await?;
+    let made = match config {
+        Ok(config) => {
+            let deadline = Deadline::after(caller.data().kernel(), nanoseconds(timeout));
+            connect_secure(&mut caller, &config, &host, port as u16, deadline).await?
+        }
+        Err(failure) => Err(failure),
+    };
     TLS_STREAMS.open(&mut caller, made, out)
 }
 
@@ -205,7 +225,7 @@ async fn connect_secure(
     port: u16,
     deadline: Deadline,
 ) -> wasmtime::Result<Result<(Arc<Socket>, Charge), Failure>> {
-    // Whether there is room for one more; what it costs is charged by the connection.
+    // Checks whether there is room for one more; the connection charges for what it costs.
     if let Err(failure) = charge(caller, cost::TLS).map(drop) {
         return Ok(Err(failure));
     }

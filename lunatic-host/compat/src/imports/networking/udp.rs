@@ -22,9 +22,9 @@ use super::{
 use crate::imports::{failed, failed_with, write_long};
 use crate::sockets::Open;
 
-/// The peer of a socket cannot be told for another reason than that there is none.
+/// The code for a failure to get the peer of a socket, other than that there is no peer.
 const OTHER_ERROR: i32 = 2;
-/// The largest datagram, and more.
+/// More than the length of any datagram.
 const DATAGRAM_MAX: usize = 64 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -105,7 +105,7 @@ fn udp_peer_addr(mut caller: Caller<'_, Ctx>, id: u64, out: u32) -> wasmtime::Re
     }
 }
 
-/// There is nothing to wait for, so the timeout does not matter.
+/// Ignores the timeout, as there is nothing to wait for.
 #[expect(clippy::too_many_arguments, reason = "the guest passes them so")]
 fn udp_connect(
     mut caller: Caller<'_, Ctx>,
@@ -130,7 +130,7 @@ fn udp_connect(
     }
 }
 
-/// Sends a range of the guest by `attempt`, as soon as there is room.
+/// Sends a range of the guest's memory by `attempt`, as soon as there is room.
 async fn send(
     caller: &mut Caller<'_, Ctx>,
     open: &Arc<Open>,
@@ -141,7 +141,7 @@ async fn send(
     let socket = &open.socket;
     perform(caller, socket, Direction::Write, NO_TIMEOUT, |caller| {
         let bytes = guest_memory::slice(caller, from, len)?.0;
-        // What is longer than any datagram the system refuses.
+        // The system refuses anything longer than a datagram.
         let bytes = &bytes[..bytes.len().min(DATAGRAM_MAX)];
         Ok(attempt(socket, bytes).map_err(Failure::Io))
     })

@@ -1,4 +1,4 @@
-//! Linux: `madvise`, and in files of their own the page map and what `/proc` says about limits.
+//! Linux: `madvise`, and in separate files the page map and the limits in `/proc`.
 
 mod figures;
 mod page_map;
@@ -13,7 +13,7 @@ pub(crate) use self::figures::{commit_left, thread_faults};
 pub(crate) use self::page_map::{pagemap, scan};
 use super::check;
 
-/// Address space is not counted as promised memory (ignored with `vm.overcommit_memory=2`, which counts all of it).
+/// Address space does not count as committed memory (ignored with `vm.overcommit_memory=2`, which counts all of it).
 pub(super) const MAP_NO_RESERVE: libc::c_int = libc::MAP_NORESERVE;
 
 /// Linux 6.13; not in every libc yet.
@@ -21,7 +21,7 @@ const MADV_GUARD_INSTALL: libc::c_int = 102;
 const MADV_GUARD_REMOVE: libc::c_int = 103;
 
 pub(super) unsafe fn guard_install(base: NonNull<u8>, len: usize) -> io::Result<()> {
-    // SAFETY: the caller owns these pages and expects that they fault from now on.
+    // SAFETY: the caller owns these pages and expects them to fault from now on.
     check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_INSTALL) })
 }
 
@@ -30,10 +30,10 @@ pub(super) unsafe fn guard_remove(base: NonNull<u8>, len: usize) -> io::Result<(
     check(unsafe { libc::madvise(base.as_ptr().cast(), len, MADV_GUARD_REMOVE) })
 }
 
-/// Keeps the kernel from filling in 2 MiB where 4 KiB are touched: at once, or in the background, where the thread that
-/// uses the memory would have no page fault that tells of it.
+/// Prevents the kernel from filling in 2 MiB where 4 KiB are touched, either immediately or in the background; in the
+/// latter case, no page fault would reveal it to the thread that uses the memory.
 pub(super) unsafe fn no_huge_pages(base: NonNull<u8>, len: usize) {
-    // Kernels built without huge pages refuse, and are as good.
+    // Kernels built without huge pages refuse this, which is just as good.
     // SAFETY: this advice changes no byte.
     unsafe { libc::madvise(base.as_ptr().cast(), len, libc::MADV_NOHUGEPAGE) };
 }
@@ -43,14 +43,14 @@ pub(super) unsafe fn discard(base: NonNull<u8>, len: usize) -> io::Result<()> {
     check(unsafe { libc::madvise(base.as_ptr().cast(), len, libc::MADV_DONTNEED) })
 }
 
-/// Discards many ranges, with one flush of the other processors' TLBs instead of one each (since Linux 6.16; from 6.14 on
-/// it works, before it is refused).
+/// Discards many ranges with a single flush of the other processors' TLBs (since Linux 6.16; it works from 6.14 on, and
+/// is refused before).
 ///
 /// # Errors
 ///
-/// Some of the ranges may be as they were.
+/// Some of the ranges may be unchanged.
 pub(super) unsafe fn discard_all(ranges: &[libc::iovec]) -> io::Result<()> {
-    /// The calling process, also after a fork.
+    /// The calling process, even after a fork.
     const PIDFD_SELF_THREAD_GROUP: libc::c_int = -10001;
     let len: usize = ranges.iter().map(|range| range.iov_len).sum();
     // SAFETY: the caller owns these private anonymous pages and expects zeros in their place.
@@ -71,19 +71,19 @@ pub(super) unsafe fn discard_all(ranges: &[libc::iovec]) -> io::Result<()> {
     }
 }
 
-/// Makes pages ready to be written, as if each had been touched.
+/// Prepares pages for being written, as if each had been touched.
 pub(super) unsafe fn populate(base: NonNull<u8>, len: usize) {
-    // Kernels before 5.14 refuse; the pages come one by one then.
+    // Kernels before 5.14 refuse this; the pages then fault in one by one.
     // SAFETY: this advice changes no byte of pages that the caller owns.
     unsafe { libc::madvise(base.as_ptr().cast(), len, libc::MADV_POPULATE_WRITE) };
 }
 
-/// Keeps the kernel from filling in 2 MiB anywhere in this process where 4 KiB are touched, whoever asks for that.
+/// Prevents the kernel from filling in 2 MiB anywhere in this process where 4 KiB are touched, even if it is asked to.
 ///
-/// For a host with an allocator that does ask: a hundred thousand small allocations are cleared and copied as huge pages,
-/// and none of them goes back to the system while one byte in it is used.
+/// For a host with an allocator that does ask: a hundred thousand small allocations would be cleared and copied as huge
+/// pages, none of which returns to the operating system while one byte in it is used.
 pub fn forbid_huge_pages() {
-    // Kernels built without huge pages refuse, and are as good.
+    // Kernels built without huge pages refuse this, which is just as good.
     // SAFETY: this setting changes no byte.
     unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) };
 }

@@ -1,4 +1,4 @@
-//! Which pages of this process hold data, by `/proc/self/pagemap`: asked with `PAGEMAP_SCAN`, or read.
+//! Which pages of this process hold data, from `/proc/self/pagemap`: queried with `PAGEMAP_SCAN`, or read.
 
 use std::fs::File;
 use std::io;
@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::os::page_size;
 
-/// The kernel's account of this process' pages; `None` when it cannot be opened.
+/// The kernel's page map of this process.
 fn page_map() -> io::Result<&'static File> {
     static FILE: OnceLock<Option<File>> = OnceLock::new();
     static FORKED: AtomicBool = AtomicBool::new(false);
@@ -18,7 +18,7 @@ fn page_map() -> io::Result<&'static File> {
     }
     let file = FILE.get_or_init(|| {
         let file = File::open("/proc/self/pagemap").ok()?;
-        // The file speaks of the process that opened it. A forked child must not take its parent's pages for its own.
+        // The file describes the process that opened it. A forked child must not take its parent's pages for its own.
         // SAFETY: `in_child` only sets a flag, which is allowed after a fork.
         let registered = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
         (registered == 0).then_some(file)
@@ -29,7 +29,7 @@ fn page_map() -> io::Result<&'static File> {
     }
 }
 
-/// `struct page_region` of `linux/fs.h`: pages `start..end` (addresses) that are alike.
+/// `struct page_region` of `linux/fs.h`: pages `start..end` (addresses) with the same properties.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct PageRegion {
@@ -61,14 +61,14 @@ const _: () = assert!(size_of::<PageScan>() == 0x60 && size_of::<PageRegion>() =
 
 const PAGE_IS_PRESENT: u64 = 1 << 3;
 const PAGE_IS_SWAPPED: u64 = 1 << 4;
-/// The page that all memory shares which was read but never written: it holds no data.
+/// The shared page that stands for memory that was read but never written: it holds no data.
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
 
-/// Calls `found` with each range of pages, counted from `at`, that holds data, in order, by `PAGEMAP_SCAN`.
+/// Calls `found` with each range of pages that hold data, counted from `at`, in order, with `PAGEMAP_SCAN`.
 ///
 /// # Errors
 ///
-/// The kernel does not know the call, or a sandbox forbids it. `found` may have been called by then.
+/// If the kernel does not know the call, or a sandbox forbids it. `found` may already have been called.
 pub(crate) fn scan(at: usize, pages: u32, mut found: impl FnMut(std::ops::Range<u32>)) -> io::Result<()> {
     let file = page_map()?;
     let page = page_size() as u64;
@@ -92,18 +92,18 @@ pub(crate) fn scan(at: usize, pages: u32, mut found: impl FnMut(std::ops::Range<
             category_inverted: PAGE_IS_PFNZERO,
             category_mask: PAGE_IS_PFNZERO,
             category_anyof_mask: PAGE_IS_PRESENT | PAGE_IS_SWAPPED,
-            // Nothing is asked about a region beyond that it matches, so neighbours come as one region.
+            // Only whether a region matches is requested, so adjacent pages are returned as one region.
             return_mask: 0,
         };
-        // SAFETY: `scan` and the regions it points to are valid for writing for the time of the call; the rest of the
-        // memory is only looked at, and any address may be asked about.
+        // SAFETY: `scan` and the regions that it points to are valid for writes during the call; other memory is only
+        // examined, and any address may be passed.
         let count = unsafe { libc::ioctl(file.as_raw_fd(), PAGEMAP_SCAN as _, &mut scan) };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for region in regions.get(..count).ok_or(io::ErrorKind::InvalidData)? {
             let number = |address: u64| ((address - start) / page) as u32;
             found(number(region.start)..number(region.end));
         }
-        // The buffer may have been full before the end: go on from where the kernel stopped. It must have moved.
+        // The buffer may have been full before the end: continue where the kernel stopped, which must be further on.
         if scan.walk_end <= from {
             return Err(io::ErrorKind::InvalidData.into());
         }
@@ -112,11 +112,11 @@ pub(crate) fn scan(at: usize, pages: u32, mut found: impl FnMut(std::ops::Range<
     Ok(())
 }
 
-/// What [`scan`] does, by reading `/proc/self/pagemap`. Pages that were only read count as holding data, too.
+/// Does the same as [`scan`] by reading `/proc/self/pagemap`. Pages that were only read also count as holding data.
 ///
 /// # Errors
 ///
-/// The file cannot be read. `found` may have been called by then.
+/// If the file cannot be read. `found` may already have been called.
 pub(crate) fn pagemap(at: usize, pages: u32, mut found: impl FnMut(std::ops::Range<u32>)) -> io::Result<()> {
     const PRESENT_OR_SWAPPED: u64 = 1 << 63 | 1 << 62;
     const ENTRY: usize = size_of::<u64>();

@@ -1,4 +1,4 @@
-//! Systems that tell no place of a folder at which one could go on.
+//! Operating systems that provide no position in a folder at which to continue.
 
 use wasmtime::{Caller, Result};
 
@@ -9,7 +9,7 @@ use crate::instance::Ctx;
 pub(in super::super) enum Listing {}
 
 impl Listing {
-    /// Of which folder it is.
+    /// The number of the folder.
     pub(in super::super) fn fd(&self) -> i32 {
         match *self {}
     }

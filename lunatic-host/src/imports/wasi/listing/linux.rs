@@ -1,8 +1,9 @@
-//! Linux: cookies are the places that the file system itself has in a folder, so a call goes on where the last one ended, also
-//! when files have come or gone meanwhile.
+//! Linux: cookies are the file system's own positions in a folder, so a call continues where the last one ended, even
+//! if files have come or gone meanwhile.
 //!
-//! A place may be good only as long as the folder stays open, and finding it may take long: so the folder that was listed last
-//! stays open with a place of its own, at the cost of a descriptor. If there is none left, it is opened for each call.
+//! A position may be valid only while the folder stays open, and finding it may take long. Therefore the folder that
+//! was listed last stays open with a position of its own, at the cost of a descriptor. If there is no descriptor left,
+//! it is opened for each call.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -22,24 +23,24 @@ use crate::guest_memory;
 use crate::imports::pieces;
 use crate::instance::Ctx;
 
-/// So many bytes of entries are listed between two looks at the clock.
+/// How many bytes of entries are listed between two checks of the time slice.
 const PIECE: u32 = 64 << 10;
-/// An entry of WASI without its name, in bytes: `dirent`.
+/// The size of an entry without its name, in bytes: `dirent` of WASI.
 const HEAD: usize = 24;
-/// WASI's number of a folder among kinds of files.
+/// WASI's file type of a folder.
 const DIRECTORY: u8 = 3;
-/// The system needs room for one entry at least.
+/// The operating system needs room for at least one entry.
 const ENTRY_MAX: usize = 512;
 
-/// A folder that is open to be listed.
+/// A folder that is open for listing.
 pub(in super::super) struct Listing {
     fd: i32,
     folder: File,
-    /// The device that it is on, and its own number there.
+    /// Its device, and its inode number there.
     identity: (u64, u64),
 }
 
-/// What one call has listed: entries, where to go on, and whether these are all.
+/// The result of one call: entries, the position at which to continue, and whether the list is complete.
 struct Listed {
     entries: Vec<u8>,
     cookie: u64,
@@ -55,14 +56,17 @@ pub(super) async fn list(caller: &mut Caller<'_, Ctx>, arguments: Arguments) -> 
     while done < len {
         let room = (len - done).min(PIECE);
         let is_last = done + room == len;
-        let listed = blocking::run(caller, move |wasi| wasi.list(fd, cookie, room as usize, is_last));
+        let permit = blocking::permit(caller).await;
+        let listed = blocking::run(caller, permit, move |wasi| {
+            wasi.list(fd, cookie, room as usize, is_last)
+        });
         let Listed {
             entries,
             cookie: next,
             is_all,
         } = match listed.await? {
             Ok(Some(listed)) => listed,
-            // Only if wasmtime-wasi tells other numbers of files than it did when this was written.
+            // This happens only if wasmtime-wasi assigns inode numbers differently than when this was written.
             Ok(None) => return super::list_all(caller, arguments).await,
             Err(code) => return Ok(code),
         };
@@ -79,8 +83,8 @@ pub(super) async fn list(caller: &mut Caller<'_, Ctx>, arguments: Arguments) -> 
 }
 
 impl ProcessWasi {
-    /// Lists at most `room` bytes of entries of a folder, from a place on; if `is_last`, the last one may be cut off. Or says with
-    /// which code that fails; nothing if the folder is not found.
+    /// Lists at most `room` bytes of entries of a folder, from a position on; if `is_last`, the last entry may be cut
+    /// off. Returns an error code if this fails, and `None` if the folder is not found.
     fn list(&mut self, fd: i32, cookie: u64, room: usize, is_last: bool) -> Result<Option<Listed>, i32> {
         if let Some(listing) = self.listing.as_ref().filter(|listing| listing.fd == fd) {
             return listing.list(cookie, room, is_last).map(Some);
@@ -97,9 +101,9 @@ impl ProcessWasi {
         Ok(Some(listed))
     }
 
-    /// The folder that is open as `fd`: one that is the same as it, which is as good.
+    /// The folder that is open as `fd`, or an identical one, which is equivalent.
     fn folder(&mut self, fd: i32) -> Result<Option<Arc<File>>, i32> {
-        /// Where a `filestat` has the number of a file and its kind.
+        /// The offsets of the inode number and the file type in a `filestat`.
         const NUMBER: usize = 8;
         const KIND: usize = 16;
         let stat = self.filestat(fd)?;
@@ -122,7 +126,7 @@ impl ProcessWasi {
 }
 
 impl Listing {
-    /// Opens the folder anew, to have a place of its own in it.
+    /// Opens the folder again, with a position of its own.
     fn open(fd: i32, folder: &File) -> io::Result<Self> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
         let folder = File::from(openat(folder, ".", flags, Mode::empty())?);
@@ -130,7 +134,7 @@ impl Listing {
         Ok(Self { fd, folder, identity })
     }
 
-    /// Of which folder it is.
+    /// The number of the folder.
     pub(in super::super) fn fd(&self) -> i32 {
         self.fd
     }
@@ -167,10 +171,10 @@ impl Listing {
         Ok(listed)
     }
 
-    /// What stands before the name of an entry.
+    /// The head of an entry, before its name.
     fn head(&self, entry: &RawDirEntry<'_>) -> [u8; HEAD] {
         let name = entry.file_name().to_bytes();
-        // What is outside of the folder is nobody's concern.
+        // The guest must not learn about anything outside of the folder.
         let identity = match name {
             b"." | b".." => self.identity,
             _ => (self.identity.0, entry.ino()),
@@ -183,10 +187,10 @@ impl Listing {
         head
     }
 
-    /// What kind of a file an entry is, as WASI's number.
+    /// The file type of an entry, as WASI's number.
     fn kind(&self, entry: &RawDirEntry<'_>) -> u8 {
         let kind = match entry.file_type() {
-            // Some file systems do not say, and the file may be gone.
+            // Some file systems do not report it, and the file may be gone.
             FileType::Unknown => statat(&self.folder, entry.file_name(), AtFlags::SYMLINK_NOFOLLOW)
                 .map_or(FileType::Unknown, |stat| FileType::from_raw_mode(stat.st_mode)),
             kind => kind,
@@ -202,20 +206,20 @@ impl Listing {
     }
 }
 
-/// The device of a file, and its number there.
+/// The device and the inode number of a file.
 fn identity(file: &File) -> io::Result<(u64, u64)> {
     let metadata = file.metadata()?;
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// The number of a file that guests see: wasmtime-wasi makes it in this way.
+/// The inode number that guests see, computed as wasmtime-wasi does.
 fn number(identity: (u64, u64)) -> u64 {
     let mut hasher = DefaultHasher::new();
     identity.hash(&mut hasher);
     hasher.finish()
 }
 
-/// The code of WASI for an error of the system.
+/// The WASI code for an error of the operating system.
 fn code(error: &io::Error) -> i32 {
     lunatic_net::errno::of(error)
 }

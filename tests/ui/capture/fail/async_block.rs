@@ -1,0 +1,5 @@
+use lunatic::Process;
+
+fn main() {
+    let _ = Process::spawn(async { println!("now") });
+}
