@@ -314,6 +314,13 @@ where
     offer(state, resume, by::INTERRUPT);
 }
 
+/// Withdraws the point of change that the calling process has offered, when it will not come back to it: from now on it
+/// stays in its version, and upgrades neither wait for it nor report that they do. A later call of [`upgrade_here`] offers
+/// a point again.
+pub fn stop_offering() {
+    host::code::withdraw();
+}
+
 /// Offers a point of change, and moves to a version that waits and accepts the state.
 fn offer<R, S, F>(state: &R, resume: F, heard: i32)
 where

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use lunatic::channel::TryReceiveError;
-use lunatic::{Channel, Process, registry, this_process};
+use lunatic::{Channel, Process, code, registry, this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::conn::Conn;
@@ -121,6 +121,10 @@ impl Around for Watch {
 
     fn waits(&mut self, conn: &Conn, served: u64) {
         (self.change)(conn, served, Moment::Waits);
+    }
+
+    fn leaves(&mut self) {
+        code::stop_offering();
     }
 
     fn busy(&mut self) -> bool {

@@ -57,6 +57,24 @@ fn a_loop_changes_at_the_point_that_it_offers() {
 }
 
 #[test]
+fn processes_that_wait_behind_their_point_of_change_delay_no_others() {
+    run(Host::shared(), &["behind"], Profile::Debug, |system, new| {
+        let mut config = at_once();
+        config.patience = 2 * PATIENCE;
+        let changing = system.upgrade(new, config).unwrap();
+        let start = Instant::now();
+        while changing.report().changed < 8 {
+            assert!(start.elapsed() < PATIENCE, "{:?}", changing.report());
+            std::thread::yield_now();
+        }
+        done(system);
+        // The loops have ended with the program.
+        let report = changing.wait();
+        assert_eq!((report.changed, report.waiting), (8, 0), "{report:?}");
+    });
+}
+
+#[test]
 fn a_process_that_follows_another_in_its_instance_changes_as_any_other() {
     let host = Host::with(|builder| builder.workers(1));
     let old = load(&host, "old", Profile::Release);
