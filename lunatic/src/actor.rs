@@ -232,6 +232,9 @@ pub enum StartError {
     /// The process exited before it was ready: with the reason that [`Actor::init`] returned, or because it panicked,
     /// trapped or was killed.
     Init(ExitReason),
+    /// The argument could not be sent to the process, which was killed: the host has no room for it, or others have
+    /// filled the mailbox of the process under its name. The text gives the reason.
+    Args(String),
 }
 
 impl StartError {
@@ -239,8 +242,8 @@ impl StartError {
     #[must_use]
     pub fn into_reason(self) -> ExitReason {
         match self {
-            Self::Spawn(error) => ExitReason::Error(error.to_string()),
             Self::Init(reason) => reason,
+            Self::Spawn(_) | Self::Args(_) => ExitReason::Error(self.to_string()),
         }
     }
 }
@@ -250,6 +253,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Spawn(error) => error.fmt(f),
             Self::Init(reason) => write!(f, "the process {reason} before it was ready"),
+            Self::Args(why) => write!(f, "the argument cannot be sent to the process: {why}"),
         }
     }
 }

@@ -57,13 +57,23 @@ impl<R: Message> ReplyTo<R> {
     ///
     /// If the answer cannot be encoded, or the host has no room for it.
     pub fn send(self, answer: R) {
+        let _ = self.try_send(answer);
+    }
+
+    /// Sends the answer, and returns false if the mailbox is full. That cannot be if the other process waits in a call.
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    pub(crate) fn try_send(self, answer: R) -> bool {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<DefaultCodec, R>(&answer, &mut bytes) {
             panic!("cannot answer {}: {}", self.process, crate::chain(&error));
         }
         let send = |bytes: &[u8]| host::mail::send(self.process.raw(), self.reference, bytes);
         match handover::deliver(&bytes, Receiver::Process(self.process.raw()), send) {
-            Ok(()) | Err(Refused::Closed | Refused::Full) => {}
+            Ok(()) | Err(Refused::Closed) => true,
+            Err(Refused::Full) => false,
             Err(Refused::Limit) => panic!("cannot answer {}: {}", self.process, host::limit()),
             Err(refused) => super::unexpected(refused),
         }
