@@ -100,7 +100,8 @@ impl<R> fmt::Debug for ReplyTo<R> {
 pub enum CallError {
     /// The process exited before it answered, or had exited before the call.
     Gone(ExitReason),
-    /// No answer came before the timeout. A later answer is dropped.
+    /// No answer came before the timeout. A later answer is dropped. The request has been delivered: sockets in it belong
+    /// to the process that was called.
     TimedOut,
     /// The mailbox of the process is full.
     Full,
@@ -205,11 +206,23 @@ impl<M: Message> Address<M> {
             return Err(CallError::Encode(error));
         }
         let decode = codec::decode::<DefaultCodec, R>;
-        let call = |bytes: &[u8]| host::mail::call(self.raw(), self.tag(), bytes, reference, timeout_ns, decode);
+        // A request whose answer does not come in time has been delivered, so its sockets are not taken back.
+        let call = |bytes: &[u8]| match host::mail::call(self.raw(), self.tag(), bytes, reference, timeout_ns, decode) {
+            Err(Refused::TimedOut) => Ok(None),
+            called => called.map(Some),
+        };
         match handover::deliver(&bytes, Receiver::Process(self.raw()), call) {
-            Ok(Called::Answered(answer)) => answer.map_err(CallError::Decode),
-            Ok(Called::Gone(reason)) => Err(CallError::Gone(ExitReason::from_bytes(&reason))),
-            Err(Refused::TimedOut) => Err(CallError::TimedOut),
+            Ok(None) => Err(CallError::TimedOut),
+            Ok(Some(Called::Answered(answer))) => answer.map_err(CallError::Decode),
+            Ok(Some(Called::Gone(reason))) => Err(CallError::Gone(ExitReason::from_bytes(&reason))),
+            Err(Refused::Closed) => match self.process().join_timeout(Duration::ZERO) {
+                // It cannot get sockets any more, so nothing was sent.
+                Ok(reason) => {
+                    host::mail::close(reference);
+                    Err(CallError::Gone(reason))
+                }
+                Err(_) => super::unexpected(Refused::Closed),
+            },
             Err(Refused::Full) => Err(CallError::Full),
             Err(Refused::Limit) => Err(CallError::Limit(host::limit())),
             Err(refused) => super::unexpected(refused),
