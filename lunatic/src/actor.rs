@@ -273,6 +273,19 @@ pub(crate) fn encode_args<A: Actor>(args: &A::Args) -> Vec<u8> {
     bytes.as_slice().to_vec()
 }
 
+/// Checks that this version of the program can read what an actor was started with, in case it must be started again.
+pub(crate) fn check_args<A: Actor>(args: &[u8]) -> Result<(), StateError> {
+    match codec::decode::<DefaultCodec, A::Args>(args) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "cannot read what `{}` was started with: {}",
+            std::any::type_name::<A>(),
+            crate::chain(&error)
+        )
+        .into()),
+    }
+}
+
 /// A handle of an actor. Like a [`Process`] handle, it is `Copy` and can be captured and sent.
 #[derive(Serialize, Deserialize)]
 #[serde(bound = "")]

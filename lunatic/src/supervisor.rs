@@ -256,12 +256,12 @@ impl<S: Supervise> Supervisor<S> {
         if self.place(&new.id).is_ok() {
             return Err(SuperviseError::Exists);
         }
-        let Some(make) = self.spec.addable.get(&new.actor) else {
+        let Some(addable) = self.spec.addable.get(&new.actor) else {
             return Err(SuperviseError::Refused(
                 "its type is not `addable` in the spec of the supervisor".to_owned(),
             ));
         };
-        let child = new.make(*make);
+        let child = new.make(addable.make);
         let process = child.start()?;
         self.push(child, process, Some(new));
         Ok(process)

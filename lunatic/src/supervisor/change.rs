@@ -86,12 +86,15 @@ impl<S: Supervise> Supervisor<S> {
             }
         }
         for child in former {
-            let make = child
+            let addable = child
                 .added
                 .as_ref()
                 .and_then(|added| supervisor.spec.addable.get(&added.actor));
-            match (make.copied(), &child.added, &child.state) {
-                (Some(make), Some(added), _) => supervisor.take_over(added.make(make), child),
+            match (addable.copied(), &child.added, &child.state) {
+                (Some(addable), Some(added), _) => {
+                    (addable.check)(&added.args)?;
+                    supervisor.take_over(added.make(addable.make), child);
+                }
                 (_, _, SavedState::Running(process)) => supervisor.leavers.push((child.shutdown, *process)),
                 _ => {}
             }

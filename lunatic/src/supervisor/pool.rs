@@ -287,6 +287,7 @@ impl<A: Actor> Actor for WorkerPool<A> {
 
     fn code_change(old: Saved, _: Version) -> Result<Self, StateError> {
         let saved: SavedPool = old.read()?;
+        actor::check_args::<A>(&saved.options.args)?;
         let mut restarts = Restarts::new("pool", saved.options.intensity, false);
         restarts.set_ages(&saved.restarts, Instant::now());
         for (left, why) in saved.restarting {

@@ -29,14 +29,14 @@ use self::stubborn::{
     counts, exits, killed, lies, linked, listens, loops, opens, panics, refuses, returns, sends, spawns, traps, unsaved,
 };
 use self::subject::model;
-use self::supervised::{children, managers, tree};
+use self::supervised::{children, managers, starters, tree};
 use self::web::{site, web};
 use self::within::{failing, narrow, whole};
 
 lunatic_test_guests::scenarios![
     keeps, many, traps, panics, refuses, loops, lies, exits, sends, spawns, returns, plain, tree, killed, linked,
     forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site, slow,
-    counts, listens, opens, busy, gains, following, hesitant, delayed, behind
+    counts, listens, opens, busy, gains, following, hesitant, delayed, behind, starters
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.

@@ -6,7 +6,7 @@ use lunatic::actor::{Actor, ActorRef, Next};
 use lunatic::code::{self, Version};
 use lunatic::mailbox::ReplyTo;
 use lunatic::supervisor::{
-    Child, DynamicOptions, DynamicSupervisor, PoolOptions, Spec, Supervise, Supervisor, WorkerPool,
+    Child, DynamicOptions, DynamicSupervisor, PoolOptions, Restart, Shutdown, Spec, Supervise, Supervisor, WorkerPool,
 };
 use lunatic::{Channel, ExitReason, Process, sleep};
 use serde::{Deserialize, Serialize};
@@ -56,6 +56,48 @@ pub(crate) fn tree() {
     };
     assert_eq!(again.call(|reply| reply).unwrap(), (2, 0));
     assert_eq!(tree.children().unwrap().len(), 2);
+}
+
+/// An actor that the second version starts with more than the first.
+#[derive(Serialize, Deserialize)]
+struct Started;
+
+#[cfg(not(feature = "new"))]
+type Start = u8;
+#[cfg(feature = "new")]
+type Start = (u8, u64);
+
+impl Actor for Started {
+    type Args = Start;
+    type Call = ();
+    type Cast = ();
+
+    code::keep_state!();
+
+    fn init(_: Start) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+}
+
+struct Adds;
+
+impl Supervise for Adds {
+    type Args = ();
+
+    fn init((): ()) -> Spec {
+        Spec::one_for_one().addable::<Started>()
+    }
+}
+
+/// Those who start actors again, if they must, with what these were started with.
+pub(crate) fn starters() {
+    let sessions = DynamicSupervisor::<Started>::start(DynamicOptions::default()).unwrap();
+    let sessions = [(); 2].map(|()| sessions.start_child(Start::default()).unwrap());
+    let _pool = WorkerPool::<Started>::start(PoolOptions::new::<Started>(1, Start::default())).unwrap();
+    let adds = Supervisor::<Adds>::start(()).unwrap();
+    let added = adds.add_child::<Started>("added", Start::default(), Restart::Permanent, Shutdown::default());
+    assert_eq!((sessions.len(), added.is_ok()), (2, true));
+    ready();
 }
 
 /// Children of actors that have changed run what their parents run.
