@@ -466,6 +466,7 @@ impl BodyWriter {
     }
 
     pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.check()?;
         let mut conn = self.conn.0.borrow_mut();
         match self.kind {
             Writing::Length(0) | Writing::UntilClose => {}
@@ -480,6 +481,15 @@ impl BodyWriter {
         }
         self.sent = true;
         conn.flush()
+    }
+
+    /// Fails if the client is gone. A producer may have ignored that before.
+    fn check(&mut self) -> io::Result<()> {
+        if !self.conn.0.borrow().has_failed_to_send() {
+            return Ok(());
+        }
+        self.sent = true;
+        Err(io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -511,6 +521,7 @@ impl BodyWriter {
         if bytes.is_empty() {
             return Ok(0);
         }
+        self.check()?;
         let mut conn = self.conn.0.borrow_mut();
         let bytes = &bytes[..bytes.len().min(OUT_MAX)];
         if let Writing::Length(left) = &mut self.kind {
@@ -530,6 +541,7 @@ impl BodyWriter {
     }
 
     fn flush_as_it_is(&mut self) -> io::Result<()> {
+        self.check()?;
         let mut conn = self.conn.0.borrow_mut();
         if let Writing::Chunked(start) = &mut self.kind {
             chunked::end(&mut conn.out, *start);
