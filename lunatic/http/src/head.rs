@@ -196,6 +196,10 @@ fn version(minor: u8) -> Version {
 
 fn parse_target(target: Bytes, method: &Method) -> Result<Uri, Reject> {
     const WRONG: Reject = Reject::bad("the target is no URI");
+    // `Uri` would drop the fragment, and the request would be another one than a proxy in front has seen.
+    if target.contains(&b'#') {
+        return Err(Reject::bad("the target has a fragment"));
+    }
     let asterisk = &target[..] == b"*";
     let origin = target.first() == Some(&b'/');
     let uri = Uri::from_maybe_shared(target).map_err(|_| WRONG)?;

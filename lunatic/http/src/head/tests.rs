@@ -68,6 +68,10 @@ fn targets() {
     bad("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     bad("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     bad("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET /a?b#c HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET /# HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET http://a/b#c HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     bad("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 501);
 }
 
