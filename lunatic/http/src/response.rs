@@ -342,10 +342,18 @@ fn write_head(conn: &mut Conn, response: &Response, framing: Framing, asked: Ask
         Framing::Chunked => line(&mut out, "transfer-encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }
-    if !stays {
-        line(&mut out, "connection", b"close");
-    } else if asked.version == Version::HTTP_10 {
-        line(&mut out, "connection", b"keep-alive");
+    let wants_upgrade = response.status == StatusCode::UPGRADE_REQUIRED;
+    // A header `Upgrade` is one of the connection, and is only valid if `Connection` names it.
+    let connection: Option<&[u8]> = match (stays, asked.version == Version::HTTP_10, wants_upgrade) {
+        (false, _, false) => Some(b"close"),
+        (false, _, true) => Some(b"close, upgrade"),
+        (true, true, false) => Some(b"keep-alive"),
+        (true, true, true) => Some(b"keep-alive, upgrade"),
+        (true, false, true) => Some(b"upgrade"),
+        (true, false, false) => None,
+    };
+    if let Some(connection) = connection {
+        line(&mut out, "connection", connection);
     }
     if !response.headers.contains_key(DATE) {
         line(&mut out, "date", conn.date());

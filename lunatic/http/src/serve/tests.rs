@@ -286,6 +286,31 @@ fn a_producer_may_end_normally_when_its_client_is_gone() {
     }
 }
 
+/// What a server of WebSockets answers.
+fn ask_for_websocket(head: &str) -> String {
+    let handler = |request: Request| crate::websocket::upgrade(request, |_| ());
+    talk_with(handler, Limits::default(), &[format!("GET / {head}").as_bytes()], true)
+}
+
+#[test]
+fn where_there_is_a_websocket_others_are_told_to_upgrade() {
+    let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n";
+    for (head, connection) in [
+        ("HTTP/1.1\r\nHost: a\r\n\r\n", "upgrade"),
+        (&*format!("HTTP/1.1\r\nHost: a\r\n{websocket}\r\n"), "upgrade"),
+        ("HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "close, upgrade"),
+        ("HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "keep-alive, upgrade"),
+    ] {
+        let answer = ask_for_websocket(head);
+        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
+        assert!(answer.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+        assert!(
+            answer.contains(&format!("\r\nconnection: {connection}\r\n")),
+            "{answer}"
+        );
+    }
+}
+
 #[test]
 fn some_responses_have_no_body() {
     check(
