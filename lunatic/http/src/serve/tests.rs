@@ -312,6 +312,21 @@ fn where_there_is_a_websocket_others_are_told_to_upgrade() {
 }
 
 #[test]
+fn a_websocket_begins_with_a_request_without_a_body() {
+    let websocket = "HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    for (body, status) in [
+        ("\r\n", "101"),
+        ("Content-Length: 0\r\n\r\n", "101"),
+        ("Content-Length: 2\r\n\r\n\u{1}\u{0}", "400"),
+        ("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+    ] {
+        let answer = ask_for_websocket(&format!("{websocket}{body}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{body:?}: {answer}");
+    }
+}
+
+#[test]
 fn some_responses_have_no_body() {
     check(
         "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n",

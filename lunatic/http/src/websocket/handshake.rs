@@ -51,6 +51,10 @@ fn accept(request: &Request) -> Result<String, Response> {
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
         return bad("a WebSocket begins with GET in HTTP/1.1\n");
     }
+    // The protocol changes after the request, so a body that was not read would be taken for frames.
+    if !request.body.is_empty() {
+        return bad("a WebSocket begins with a request without a body\n");
+    }
     if headers
         .get(SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != VERSION)
