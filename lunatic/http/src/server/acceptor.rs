@@ -95,7 +95,8 @@ fn accept_one(accepting: &mut Accepting, handler: impl Handler) -> io::Result<()
     let ended = Mailbox::<()>::new();
     while let Some(mail) = ended.receive_mail_timeout(Duration::ZERO) {
         if matches!(mail, Mail::Down { .. }) {
-            accepting.connections -= 1;
+            // A rollback may have restored the state of a time when there were fewer.
+            accepting.connections = accepting.connections.saturating_sub(1);
         }
     }
     let (settings, running) = (accepting.settings, accepting.running);
