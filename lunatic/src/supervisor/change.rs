@@ -20,6 +20,9 @@ use crate::process::Process;
 pub(super) struct SavedSupervisor {
     args: Vec<u8>,
     children: Vec<SavedChild>,
+    /// The ids of the children of the spec.
+    #[serde(default)]
+    known: Vec<String>,
     /// The ages of the restarts that still count towards the intensity.
     restarts: Vec<Duration>,
 }
@@ -64,6 +67,7 @@ impl<S: Supervise> Supervisor<S> {
         SavedSupervisor {
             args: self.args.clone(),
             children: self.children.iter().map(Entry::to_saved).collect(),
+            known: self.known.clone(),
             restarts: self.restarts.ages(Instant::now()),
         }
     }
@@ -82,6 +86,8 @@ impl<S: Supervise> Supervisor<S> {
                 .position(|former| former.id == child.id && former.added.is_none())
             {
                 Some(at) => supervisor.take_over(child, former.remove(at)),
+                // It has ended for good, or was deleted.
+                None if saved.known.contains(&child.id) => {}
                 None => supervisor.expect(child),
             }
         }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use lunatic::actor::{Actor, ActorRef, Next};
 use lunatic::code::{self, Version};
-use lunatic::mailbox::ReplyTo;
+use lunatic::mailbox::{Address, Mailbox, ReplyTo};
 use lunatic::supervisor::{
     Child, DynamicOptions, DynamicSupervisor, PoolOptions, Restart, Shutdown, Spec, Supervise, Supervisor, WorkerPool,
 };
-use lunatic::{Channel, ExitReason, Process, sleep};
+use lunatic::{Channel, ExitReason, Process, registry, sleep, this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::exact::Exact;
@@ -23,7 +23,8 @@ impl Supervise for Tree {
         assert_eq!(args, 7);
         let spec = Spec::one_for_one()
             .quiet()
-            .child(Child::actor::<Exact>("stays", ()).name("stays"));
+            .child(Child::actor::<Exact>("stays", ()).name("stays"))
+            .child(Child::process("once", once).restart(Restart::Temporary));
         if cfg!(feature = "new") {
             spec.child(Child::actor::<Exact>("comes", ()).name("comes"))
         } else {
@@ -32,9 +33,21 @@ impl Supervise for Tree {
     }
 }
 
+/// A temporary child, which tells that it was started.
+fn once() {
+    let counts = registry::lookup("counts starts").unwrap();
+    Address::<u32>::of(counts).send(OWN);
+}
+
 /// A supervisor goes on with its children, starts new ones and ends those that are no more; what it restarts is new.
 pub(crate) fn tree() {
+    registry::register("counts starts", this_process()).unwrap();
     let tree = Supervisor::<Tree>::start(7).unwrap();
+    let starts = Mailbox::<u32>::new();
+    assert_eq!(starts.receive(), 1);
+    while tree.children().unwrap().len() != 2 {
+        sleep(Duration::from_millis(1));
+    }
     let child = |name| ActorRef::<Exact>::named(name);
     let stays = child("stays").unwrap();
     stays.cast(0);
@@ -56,6 +69,8 @@ pub(crate) fn tree() {
     };
     assert_eq!(again.call(|reply| reply).unwrap(), (2, 0));
     assert_eq!(tree.children().unwrap().len(), 2);
+    // The temporary child had ended.
+    assert!(starts.try_receive().is_err());
 }
 
 /// An actor that the second version starts with more than the first.
