@@ -81,10 +81,8 @@ impl<S: Supervise> Supervisor<S> {
         supervisor.restarts.set_ages(&saved.restarts, Instant::now());
         let mut former = saved.children;
         for child in children {
-            match former
-                .iter()
-                .position(|former| former.id == child.id && former.added.is_none())
-            {
+            // Also if it was added by hand: an id belongs to one child.
+            match former.iter().position(|former| former.id == child.id) {
                 Some(at) => supervisor.take_over(child, former.remove(at)),
                 // It has ended for good, or was deleted.
                 None if saved.known.contains(&child.id) => {}

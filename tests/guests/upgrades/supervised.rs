@@ -23,10 +23,12 @@ impl Supervise for Tree {
         assert_eq!(args, 7);
         let spec = Spec::one_for_one()
             .quiet()
+            .addable::<Exact>()
             .child(Child::actor::<Exact>("stays", ()).name("stays"))
             .child(Child::process("once", once).restart(Restart::Temporary));
         if cfg!(feature = "new") {
             spec.child(Child::actor::<Exact>("comes", ()).name("comes"))
+                .child(Child::actor::<Exact>("added", ()))
         } else {
             spec.child(Child::actor::<Exact>("goes", ()).name("goes"))
         }
@@ -51,9 +53,14 @@ pub(crate) fn tree() {
     let child = |name| ActorRef::<Exact>::named(name);
     let stays = child("stays").unwrap();
     stays.cast(0);
+    let added = tree.add_child::<Exact>("added", (), Restart::Permanent, Shutdown::default());
+    let added = added.unwrap();
     ready();
     // It answers when its children are what they are to be.
-    assert_eq!(tree.children().unwrap().len(), 2);
+    let children = tree.children().unwrap();
+    let ids: Vec<&str> = children.iter().map(|child| &*child.id).collect();
+    assert_eq!(ids, ["stays", "comes", "added"]);
+    assert_eq!(children[2].process, Some(added.process()));
     assert_eq!(child("stays"), Some(stays));
     assert_eq!(stays.call(|reply| reply).unwrap(), (2, 1));
     assert_eq!(child("goes"), None);
@@ -68,7 +75,7 @@ pub(crate) fn tree() {
         }
     };
     assert_eq!(again.call(|reply| reply).unwrap(), (2, 0));
-    assert_eq!(tree.children().unwrap().len(), 2);
+    assert_eq!(tree.children().unwrap().len(), 3);
     // The temporary child had ended.
     assert!(starts.try_receive().is_err());
 }
