@@ -24,7 +24,7 @@ use self::gains::gains;
 use self::heavy::pauses;
 use self::keeper::keeps;
 use self::plain::{behind, busy, following, plain, serving};
-use self::slow::{delayed, hesitant, slow};
+use self::slow::{belated, delayed, hesitant, slow};
 use self::stubborn::{
     counts, exits, killed, lies, linked, listens, loops, opens, panics, refuses, returns, sends, spawns, traps, unsaved,
 };
@@ -36,7 +36,7 @@ use self::within::{failing, narrow, whole};
 lunatic_test_guests::scenarios![
     keeps, many, traps, panics, refuses, loops, lies, exits, sends, spawns, returns, plain, tree, killed, linked,
     forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site, slow,
-    counts, listens, opens, busy, gains, following, hesitant, delayed, behind, starters
+    counts, listens, opens, busy, gains, following, hesitant, delayed, behind, starters, belated
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.

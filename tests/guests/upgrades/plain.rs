@@ -126,13 +126,13 @@ pub(crate) fn following() {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Patient {
+pub(crate) struct Patient {
     /// Where it tells its version.
-    told: Channel<u32>,
-    go_on: Channel<()>,
+    pub(crate) told: Channel<u32>,
+    pub(crate) go_on: Channel<()>,
 }
 
-fn wait_behind_the_point(mut patient: Patient) {
+pub(crate) fn wait_behind_the_point(mut patient: Patient) {
     loop {
         patient = code::upgrade_here(patient, wait_behind_the_point);
         patient.told.send(OWN);

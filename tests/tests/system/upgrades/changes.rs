@@ -176,6 +176,11 @@ fn one_with_fewer_rights_cannot_delay_the_upgrades_of_others() {
 }
 
 #[test]
+fn a_process_that_was_late_among_the_first_is_counted_when_it_has_changed() {
+    upgrades_itself("belated");
+}
+
+#[test]
 fn to_and_fro_leaves_nothing_behind() {
     let host = Host::with(|builder| builder.workers(2));
     let old = load(&host, "old", Profile::Release);
