@@ -89,9 +89,10 @@ const STOP: u64 = 4;
 pub trait Actor: Sized + 'static {
     /// The argument that the actor is started with.
     type Args: Message;
-    /// The type of all calls.
+    /// The type of all calls. Versions of a program send these to each other during an [upgrade](crate::code#messages), so
+    /// add variants only at the end.
     type Call: Message;
-    /// The type of all casts.
+    /// The type of all casts. The same holds for it.
     type Cast: Message;
 
     /// Makes the initial state. Runs in the actor's own process; whoever starts the actor waits until this function

@@ -16,6 +16,13 @@
 //!
 //! A program can also upgrade itself; see [`Upgrade`].
 //!
+//! # Messages
+//!
+//! Only states are converted, not messages. A message is written by one version and may be read by the other, and its encoding
+//! has no names: a variant of an enum is its position. So the types of messages, such as
+//! [`Actor::Call`](crate::actor::Actor::Call), may get new variants at the end, but the existing ones must stay as they are.
+//! Nothing checks this.
+//!
 //! A process without a point of change stays in its version until it exits. So do the processes that it spawns: a
 //! closure runs in the version of its parent, because that version determines the layout of the captured values.
 //!
