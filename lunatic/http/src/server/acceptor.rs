@@ -132,7 +132,9 @@ fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
 
 /// The life of a connection's process.
 fn connection(stream: TcpStream, settings: Settings, handler: impl Handler, running: Running, is_full: bool) {
-    let Settings { limits, tls, .. } = settings;
+    let Settings { limits, tls, group } = settings;
+    // Before the handshake, so that a drain waits for that too.
+    group.enter();
     let stream = match tls {
         None => Stream::Tcp(stream),
         Some(tls) => {

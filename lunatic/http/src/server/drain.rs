@@ -34,6 +34,12 @@ impl Group {
         registry::Group::named(format!("lunatic-http connections {}", self.number))
     }
 
+    /// A connection begins: its process is the calling one.
+    pub(super) fn enter(self) {
+        // Without the right to register names, a drain does not find it, and waits in vain for its end.
+        let _ = self.all().join(this_process());
+    }
+
     fn idle(self) -> registry::Group {
         registry::Group::named(format!("lunatic-http idle {}", self.number))
     }
@@ -83,8 +89,6 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(group: Group, running: Running, change: Change) -> Self {
-        // Without the right to register names, a drain does not find it, and waits in vain for its end.
-        let _ = group.all().join(this_process());
         Self {
             group,
             running,
