@@ -151,7 +151,7 @@ pub trait Actor: Sized + 'static {
     /// Until this function returns, the upgrade can still be abandoned, and the old version goes on as if nothing had
     /// happened. Therefore this function must not do anything that other processes can observe: a call that sends,
     /// receives, spawns, links, registers a name or uses a socket aborts it, as a panic does. Do such work in
-    /// [`changed`](Self::changed).
+    /// [`changed`](Self::changed). The host does not prevent it from changing files, which would happen in a dry run, too.
     ///
     /// # Errors
     ///
