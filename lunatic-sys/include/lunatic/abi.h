@@ -208,6 +208,8 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_OFFER_MAIL 1
 /// By the error `EINTR`, with which its next wait to read from a socket or to accept a connection ends. Then it asks.
 #define LUNATIC_OFFER_INTERRUPT 2
+/// The process offers no point of change any more. The entry is ignored, and a version that waits is forgotten.
+#define LUNATIC_OFFER_NONE 3
 
 /// The largest number of processes that one call of `inspect::processes` returns.
 #define LUNATIC_LOOK_ROWS_MAX 1000
