@@ -640,7 +640,8 @@ int32_t lunatic_code_cancel(int32_t upgrade);
 /// Returns how many processes the caller sees whose registered name, or whose entry function's name, contains the
 /// text. Skips the first `skip` of them and puts at most `limit`, and at most `LUNATIC_LOOK_ROWS_MAX`, into the
 /// buffer, in an order of `LUNATIC_LOOK_…`: for each a `lunatic_process_figures`, followed by its texts. Lets other
-/// processes run meanwhile. Otherwise returns `LUNATIC_DENIED`, or `LUNATIC_INVALID` for an unknown order.
+/// processes run meanwhile. Otherwise returns `LUNATIC_DENIED`, or `LUNATIC_INVALID` for an unknown order, or a
+/// `skip` above 65,536.
 LUNATIC_IMPORT("lunatic::inspect", "processes")
 int32_t lunatic_inspect_processes(int32_t order, size_t skip, size_t limit, const void *name, size_t name_len);
 
