@@ -469,7 +469,7 @@ fn with_both<H: Host>(
         (Life::Alive { relations: one, .. }, Life::Alive { relations: other, .. }) => {
             let (ones, others) = (one.get_or_insert_default(), other.get_or_insert_default());
             // Whatever is removed, both can pay for it: nobody is told to end for that.
-            let fits = || processes.0.has_room(ones) && processes.1.has_room(others);
+            let mut fits = || processes.0.has_room(ones) && processes.1.has_room(others);
             if growth == Growth::OneMore && !fits() {
                 return false;
             }
