@@ -56,6 +56,8 @@ pub struct Facts {
     pub tests: Vec<String>,
     /// Whether the module contains DWARF, so that backtraces can name files and lines.
     pub debug_info: bool,
+    /// Whether the file is a component. Its [`start`](Self::start) is the function `run` of `wasi:cli/run`.
+    pub component: bool,
 }
 
 /// The memory of a module.
@@ -101,6 +103,8 @@ pub enum NotRecyclable {
     },
     /// Code both drops data segments (`data.drop`) and reads them (`memory.init`): a dropped segment stays dropped.
     DropsData,
+    /// It is a component: its instances also consist of handles and of state of the engine.
+    Component,
 }
 
 impl fmt::Display for NotRecyclable {
@@ -114,6 +118,7 @@ impl fmt::Display for NotRecyclable {
             Self::ChangesTable { function } => write!(f, "its function {function} changes a table"),
             Self::Exceptions { function } => write!(f, "its function {function} throws or catches exceptions"),
             Self::DropsData => write!(f, "it drops data segments that it also reads"),
+            Self::Component => write!(f, "it is a component"),
         }
     }
 }

@@ -85,6 +85,7 @@ pub(super) struct Inspected<'a> {
     /// Whether a memory, table or global is imported.
     pub(super) imports_state: bool,
     pub(super) memories: u32,
+    pub(super) imported_memories: u32,
     pub(super) memory: Option<Memory>,
     pub(super) start_section: bool,
     /// The exported function `_start` of type `() -> ()`.
@@ -100,6 +101,7 @@ pub(super) struct Inspected<'a> {
     pub(super) globals: u32,
     /// The number of references to functions in elements of tables.
     elements: usize,
+    tags: u32,
 }
 
 impl<'a> Inspected<'a> {
@@ -162,6 +164,15 @@ impl<'a> Inspected<'a> {
             + self.code.throws.map_or(0, |_| HEAP)
     }
 
+    /// [`instance_size`](Self::instance_size), and what the engine keeps for segments and tags.
+    pub(super) fn whole_instance_size(&self) -> usize {
+        // An element segment that is passive, or not constant, is evaluated for each instance.
+        const ELEMENT: usize = 16;
+        const SEGMENT: usize = 16;
+        const TAG: usize = 64;
+        self.instance_size() + self.elements * ELEMENT + self.segments.len() * SEGMENT + self.tags as usize * TAG
+    }
+
     fn payload(&mut self, wasm: &'a [u8], payload: &Payload<'a>) -> Result<()> {
         if let Some((id, range)) = payload.as_section() {
             self.sections.push(Section::new(id, wasm, range));
@@ -195,6 +206,7 @@ impl<'a> Inspected<'a> {
             Payload::TagSection(tags) => {
                 for tag in tags.clone().into_iter_with_offsets() {
                     let (offset, tag) = tag?;
+                    self.tags += 1;
                     self.tag(offset, tag.func_type_idx);
                 }
             }
@@ -270,6 +282,7 @@ impl<'a> Inspected<'a> {
             }
             TypeRef::Memory(memory) => {
                 self.imports_state = true;
+                self.imported_memories += 1;
                 self.memory(memory);
             }
             TypeRef::Global(_) => {
