@@ -286,7 +286,7 @@ impl RuntimeBuilder {
         let extensions = Extensions::new(self.extensions)?;
         let links = extensions.links(imports::add, imports::wasi::add);
         Ok(Wasm {
-            engines: Engines::new(self.workers, self.memory_max, links)?,
+            engines: Engines::new(self.workers, self.memory_max, links, imports::component::add)?,
             guest_cache: cache.part(GUEST_CACHE, GUEST_CACHE_SIZE_MAX),
             cache,
             compiler: Compiler::new(self.compile_helper, self.compile_limits),

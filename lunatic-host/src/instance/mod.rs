@@ -9,6 +9,7 @@
 mod arguments;
 mod buffer;
 mod change;
+mod component;
 mod ctx;
 mod drive;
 mod dump;
@@ -56,7 +57,10 @@ pub struct Runner {
 impl Runner {
     fn new(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) -> Self {
         let seat = Seat::new(kernel);
-        let drive = Box::pin(drive::drive(kernel.clone(), module.clone(), layout, seat.clone()));
+        let drive: Pin<Box<dyn Future<Output = ()> + Send>> = match module.is_component() {
+            true => Box::pin(component::drive(kernel.clone(), module.clone(), layout, seat.clone())),
+            false => Box::pin(drive::drive(kernel.clone(), module.clone(), layout, seat.clone())),
+        };
         Self {
             module: module.clone(),
             waker: seat.clone().into(),

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 
 use super::artifact::{self, key, settings};
-use super::{Compiled, LoadError, Module, link, misread, read};
+use super::{Compiled, LoadError, Module, Pre, link, misread, read};
 use crate::compile::{Order, Turn};
 use crate::engine::Layout;
 use crate::extension::spawn_blocking;
@@ -161,7 +161,7 @@ impl Module {
         kernel: &Arc<Kernel>,
         process: Option<&Arc<Process>>,
         layout: Layout,
-    ) -> wasmtime::Result<&wasmtime::InstancePre<Ctx>> {
+    ) -> wasmtime::Result<&Pre> {
         let (true, Some(process)) = (self.source.brought.is_some(), process) else {
             return self.pre(&kernel.host, layout);
         };
