@@ -31,7 +31,9 @@ use wasmparser::WasmFeatures;
 use self::bulk::{Bulk, PIECE};
 use self::inspect::Inspected;
 use self::sections::{Growth, Section, SectionId};
-use super::facts::{Facts, GATE_EXPORT, Memory, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
+use super::facts::{
+    Facts, GATE_EXPORT, Memory, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export,
+};
 
 pub use self::direct_calls::direct_calls;
 pub use self::error::RewriteError;

@@ -251,7 +251,9 @@ impl Found {
         if self.exports.iter().any(|name| name.starts_with(RUN)) {
             return None;
         }
-        let known = OTHERS.iter().find(|(begin, _)| self.exports.iter().any(|name| name.starts_with(begin)));
+        let known = OTHERS
+            .iter()
+            .find(|(begin, _)| self.exports.iter().any(|name| name.starts_with(begin)));
         let unknown = || {
             format!(
                 "it exports no `{RUN}x`, the interface of programs: build a program with a `main`, for the target \
@@ -279,9 +281,15 @@ impl Found {
         if instances().filter(|part| part.defines_memory).count() > 1 {
             return too_many("memories", 1);
         }
-        let memory = instances().find(|part| part.defines_memory).and_then(|part| part.memory);
+        let memory = instances()
+            .find(|part| part.defines_memory)
+            .and_then(|part| part.memory);
         let grows = instances().any(|part| part.memory.is_some_and(|memory| memory.grows));
-        let handles = if self.makes_handles { HANDLES_MAX * HANDLE_SIZE } else { 0 };
+        let handles = if self.makes_handles {
+            HANDLES_MAX * HANDLE_SIZE
+        } else {
+            0
+        };
         let items = usize::try_from(self.items + nested).unwrap_or(usize::MAX);
         Ok(Facts {
             globals: Vec::new(),

@@ -71,7 +71,11 @@ impl Aside {
 
     /// Runs `work` when it is the turn of the process, whether or not the result is polled.
     pub(super) fn start<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Running<T> {
-        let Self { threads, permits, group } = self.clone();
+        let Self {
+            threads,
+            permits,
+            group,
+        } = self.clone();
         let threads_of_task = threads.clone();
         Running(threads.spawn(async move {
             let permit = permits.acquire(&group).await;
@@ -83,7 +87,11 @@ impl Aside {
 impl Aside {
     /// Drops a value, which may block, when it is the turn of the process. Nobody waits for that.
     pub(super) fn close(&self, value: impl Send + 'static) {
-        let Self { threads, permits, group } = self.clone();
+        let Self {
+            threads,
+            permits,
+            group,
+        } = self.clone();
         let threads_of_task = threads.clone();
         drop(threads.spawn(async move {
             let permit = permits.acquire(&group).await;

@@ -205,16 +205,12 @@ pub(super) fn in_pieces(linker: &mut Linker<Ctx>, random: &str, insecure: &str) 
     linker
         .instance(random)?
         .func_wrap_async("get-random-bytes", |mut store, (len,): (u64,)| {
-            Box::new(async move {
-                random_bytes(view(store.data_mut()), len, secure).await
-            })
+            Box::new(async move { random_bytes(view(store.data_mut()), len, secure).await })
         })?;
     linker
         .instance(insecure)?
         .func_wrap_async("get-insecure-random-bytes", |mut store, (len,): (u64,)| {
-            Box::new(async move {
-                random_bytes(view(store.data_mut()), len, not_secure).await
-            })
+            Box::new(async move { random_bytes(view(store.data_mut()), len, not_secure).await })
         })?;
     Ok(())
 }

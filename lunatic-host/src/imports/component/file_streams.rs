@@ -285,7 +285,11 @@ impl OutputStream for FileOutput {
     fn check_write(&mut self) -> StreamResult<usize> {
         self.poll();
         self.check()?;
-        Ok(if matches!(self.state, Writing::Ready) { PART_MAX } else { 0 })
+        Ok(if matches!(self.state, Writing::Ready) {
+            PART_MAX
+        } else {
+            0
+        })
     }
 
     /// The process was told that the bytes are accepted, so they must be written.

@@ -172,7 +172,12 @@ impl HostDescriptor for View<'_> {
         aside!(self.set_size(fd, size))
     }
 
-    async fn set_times(&mut self, fd: Resource<Descriptor>, access: NewTimestamp, change: NewTimestamp) -> FsResult<()> {
+    async fn set_times(
+        &mut self,
+        fd: Resource<Descriptor>,
+        access: NewTimestamp,
+        change: NewTimestamp,
+    ) -> FsResult<()> {
         aside!(self.set_times(fd, access, change))
     }
 
@@ -204,7 +209,10 @@ impl HostDescriptor for View<'_> {
     }
 
     async fn is_same_object(&mut self, one: Resource<Descriptor>, other: Resource<Descriptor>) -> Result<bool> {
-        aside::run(self, move |state| now(state.context.filesystem().is_same_object(one, other))).await?
+        aside::run(self, move |state| {
+            now(state.context.filesystem().is_same_object(one, other))
+        })
+        .await?
     }
 
     async fn create_directory_at(&mut self, fd: Resource<Descriptor>, path: String) -> FsResult<()> {
@@ -296,7 +304,10 @@ impl HostDescriptor for View<'_> {
         self.gives().map_err(FsError::trap)?;
         let named = path.clone();
         let open = move |state: &mut State| {
-            let opened = now(state.context.filesystem().open_at(fd, path_flags, path, open_flags, flags));
+            let opened = now(state
+                .context
+                .filesystem()
+                .open_at(fd, path_flags, path, open_flags, flags));
             // Here, and not when the process continues, which it may never do.
             if let Ok(opened) = &opened {
                 state.files.insert(opened.rep(), held);

@@ -90,7 +90,10 @@ impl streams::HostInputStream for View<'_> {
     }
 
     fn subscribe(&mut self, stream: Resource<DynInputStream>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| streams::HostInputStream::subscribe(state.table(), stream))
+        self.giving(
+            |trap| trap,
+            |state| streams::HostInputStream::subscribe(state.table(), stream),
+        )
     }
 
     async fn drop(&mut self, stream: Resource<DynInputStream>) -> Result<()> {
@@ -120,7 +123,11 @@ impl streams::HostOutputStream for View<'_> {
         written
     }
 
-    async fn blocking_write_and_flush(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
+    async fn blocking_write_and_flush(
+        &mut self,
+        stream: Resource<DynOutputStream>,
+        bytes: Vec<u8>,
+    ) -> StreamResult<()> {
         let table = self.state().table();
         let written = streams::HostOutputStream::blocking_write_and_flush(table, stream, bytes).await;
         // A text that may be that of a panic is held back, or no longer.
@@ -137,23 +144,25 @@ impl streams::HostOutputStream for View<'_> {
     }
 
     fn subscribe(&mut self, stream: Resource<DynOutputStream>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| streams::HostOutputStream::subscribe(state.table(), stream))
+        self.giving(
+            |trap| trap,
+            |state| streams::HostOutputStream::subscribe(state.table(), stream),
+        )
     }
 
     fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
         streams::HostOutputStream::write_zeroes(self.state().table(), stream, len)
     }
 
-    async fn blocking_write_zeroes_and_flush(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
+    async fn blocking_write_zeroes_and_flush(
+        &mut self,
+        stream: Resource<DynOutputStream>,
+        len: u64,
+    ) -> StreamResult<()> {
         streams::HostOutputStream::blocking_write_zeroes_and_flush(self.state().table(), stream, len).await
     }
 
-    fn splice(
-        &mut self,
-        to: Resource<DynOutputStream>,
-        from: Resource<DynInputStream>,
-        len: u64,
-    ) -> StreamResult<u64> {
+    fn splice(&mut self, to: Resource<DynOutputStream>, from: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         streams::HostOutputStream::splice(self.state().table(), to, from, len.min(PART_MAX as u64))
     }
 

@@ -12,9 +12,9 @@ use lunatic_net::handles::{Charge, Refusal};
 use lunatic_net::resolve::NAME_LEN_MAX;
 use wasmtime::component::{Linker, Resource};
 use wasmtime::{Error, Result};
+use wasmtime_wasi::p2::bindings::sockets::instance_network;
 use wasmtime_wasi::p2::bindings::sockets::ip_name_lookup::{self, IpAddress, ResolveAddressStream};
 use wasmtime_wasi::p2::bindings::sockets::network::{self, ErrorCode, Network};
-use wasmtime_wasi::p2::bindings::sockets::instance_network;
 use wasmtime_wasi::p2::{DynPollable, Pollable, SocketError, SocketResult, subscribe};
 use wasmtime_wasi::sockets::WasiSocketsView as _;
 
@@ -33,7 +33,9 @@ impl View<'_> {
         let rights = self.process().local.rights.clone();
         let names = self.state().names.iter().filter(|(ip, _)| *ip == address.ip());
         let is_allowed = rights.net.allows(verb, None, Some(address))
-            || names.clone().any(|(_, name)| rights.net.allows(verb, Some(name), Some(address)));
+            || names
+                .clone()
+                .any(|(_, name)| rights.net.allows(verb, Some(name), Some(address)));
         if is_allowed {
             return Ok(());
         }
@@ -70,7 +72,11 @@ impl View<'_> {
     }
 
     /// Looks up a name, and waits for the result.
-    async fn look_up(&mut self, network: &Resource<Network>, name: String) -> SocketResult<Resource<ResolveAddressStream>> {
+    async fn look_up(
+        &mut self,
+        network: &Resource<Network>,
+        name: String,
+    ) -> SocketResult<Resource<ResolveAddressStream>> {
         // The handle stands for the right to use the network at all.
         self.state().table().get(network)?;
         let found = match name.trim_matches(['[', ']']).parse() {
@@ -156,9 +162,10 @@ impl ip_name_lookup::HostResolveAddressStream for View<'_> {
     }
 
     fn subscribe(&mut self, stream: Resource<ResolveAddressStream>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| {
-            subscribe(state.table(), Resource::<Found>::new_borrow(stream.rep()))
-        })
+        self.giving(
+            |trap| trap,
+            |state| subscribe(state.table(), Resource::<Found>::new_borrow(stream.rep())),
+        )
     }
 
     fn drop(&mut self, stream: Resource<ResolveAddressStream>) -> Result<()> {

@@ -78,7 +78,11 @@ impl HostTcpSocket for View<'_> {
         address: IpSocketAddress,
     ) -> SocketResult<()> {
         self.may(Verb::Bind, SocketAddr::from(address))?;
-        self.state().context.sockets().start_bind(socket, network, address).await
+        self.state()
+            .context
+            .sockets()
+            .start_bind(socket, network, address)
+            .await
     }
 
     fn start_connect(
@@ -96,7 +100,9 @@ impl HostTcpSocket for View<'_> {
         socket: Resource<TcpSocket>,
     ) -> SocketResult<(Resource<DynInputStream>, Resource<DynOutputStream>)> {
         self.gives().map_err(SocketError::trap)?;
-        let connected = self.giving(SocketError::trap, |state| state.context.sockets().finish_connect(socket));
+        let connected = self.giving(SocketError::trap, |state| {
+            state.context.sockets().finish_connect(socket)
+        });
         if connected.is_err() {
             self.dropped();
         }
@@ -128,7 +134,10 @@ impl HostTcpSocket for View<'_> {
     }
 
     fn subscribe(&mut self, socket: Resource<TcpSocket>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| HostTcpSocket::subscribe(&mut state.context.sockets(), socket))
+        self.giving(
+            |trap| trap,
+            |state| HostTcpSocket::subscribe(&mut state.context.sockets(), socket),
+        )
     }
 
     fn drop(&mut self, socket: Resource<TcpSocket>) -> Result<()> {

@@ -108,7 +108,10 @@ impl HostUdpSocket for View<'_> {
     }
 
     fn subscribe(&mut self, socket: Resource<UdpSocket>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| HostUdpSocket::subscribe(&mut state.context.sockets(), socket))
+        self.giving(
+            |trap| trap,
+            |state| HostUdpSocket::subscribe(&mut state.context.sockets(), socket),
+        )
     }
 
     fn drop(&mut self, socket: Resource<UdpSocket>) -> Result<()> {
@@ -127,9 +130,10 @@ impl HostIncomingDatagramStream for View<'_> {
     }
 
     fn subscribe(&mut self, stream: Resource<IncomingDatagramStream>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| {
-            HostIncomingDatagramStream::subscribe(&mut state.context.sockets(), stream)
-        })
+        self.giving(
+            |trap| trap,
+            |state| HostIncomingDatagramStream::subscribe(&mut state.context.sockets(), stream),
+        )
     }
 
     fn drop(&mut self, stream: Resource<IncomingDatagramStream>) -> Result<()> {
@@ -142,7 +146,11 @@ impl HostOutgoingDatagramStream for View<'_> {
         self.state().context.sockets().check_send(stream)
     }
 
-    fn send(&mut self, stream: Resource<OutgoingDatagramStream>, datagrams: Vec<OutgoingDatagram>) -> SocketResult<u64> {
+    fn send(
+        &mut self,
+        stream: Resource<OutgoingDatagramStream>,
+        datagrams: Vec<OutgoingDatagram>,
+    ) -> SocketResult<u64> {
         for address in datagrams.iter().filter_map(|datagram| datagram.remote_address) {
             self.may(Verb::Connect, SocketAddr::from(address))?;
         }
@@ -150,9 +158,10 @@ impl HostOutgoingDatagramStream for View<'_> {
     }
 
     fn subscribe(&mut self, stream: Resource<OutgoingDatagramStream>) -> Result<Resource<DynPollable>> {
-        self.giving(|trap| trap, |state| {
-            HostOutgoingDatagramStream::subscribe(&mut state.context.sockets(), stream)
-        })
+        self.giving(
+            |trap| trap,
+            |state| HostOutgoingDatagramStream::subscribe(&mut state.context.sockets(), stream),
+        )
     }
 
     async fn drop(&mut self, stream: Resource<OutgoingDatagramStream>) -> Result<()> {
