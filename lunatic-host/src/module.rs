@@ -112,8 +112,10 @@ impl Module {
             linked,
         } = compiled;
         let wasm: Arc<[u8]> = binary.map_or_else(file, Arc::from);
-        // Symbols are those of one core module, and a component has several: reports name functions as the engine does.
-        let symbols = Symbols::new(if facts.component { Arc::default() } else { wasm.clone() });
+        let symbols = match facts.component {
+            true => Symbols::of_component(&wasm, facts.modules.iter().cloned()),
+            false => Symbols::new(wasm.clone()),
+        };
         let module = Self {
             facts,
             interface,

@@ -4,6 +4,7 @@
 //! cache is not read again.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,8 @@ pub struct Facts {
     pub debug_info: bool,
     /// Whether the file is a component. Its [`start`](Self::start) is the function `run` of `wasi:cli/run`.
     pub component: bool,
+    /// The places of the core modules of a component: in the file, and in what is compiled of it.
+    pub modules: Vec<(Range<usize>, Range<usize>)>,
 }
 
 /// The memory of a module.

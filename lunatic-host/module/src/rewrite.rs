@@ -125,6 +125,7 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         tests: module.tests,
         debug_info: module.debug_info,
         component: false,
+        modules: Vec::new(),
     };
     let growths = [
         additions.types,

@@ -19,22 +19,23 @@ use crate::engine::Layout;
 /// module could make slow happen in here.
 pub(crate) fn make(engine: &Engine, file: &[u8]) -> Result<Vec<u8>, LoadError> {
     let binary = binary(file)?;
+    // If the file is in the text format.
+    let made = matches!(binary, Cow::Owned(_)).then_some(&*binary);
     if component::is_component(&binary) {
         let rewritten = component::rewrite(&binary)?;
-        return written(&binary, &rewritten.facts, engine.precompile_component(&rewritten.wasm));
+        return written(made, &rewritten.facts, engine.precompile_component(&rewritten.wasm));
     }
     let rewritten = rewrite::rewrite(&binary)?;
     // If calls through the table can become direct calls, instances need no table and are smaller.
     let direct = rewrite::direct_calls(&rewritten.wasm);
     let code = engine.precompile_module(direct.as_ref().unwrap_or(&rewritten.wasm));
-    written(&binary, &rewritten.facts, code)
+    written(made, &rewritten.facts, code)
 }
 
 /// The bytes of an artifact.
-fn written(binary: &Cow<'_, [u8]>, facts: &Facts, code: wasmtime::Result<Vec<u8>>) -> Result<Vec<u8>, LoadError> {
+fn written(binary: Option<&[u8]>, facts: &Facts, code: wasmtime::Result<Vec<u8>>) -> Result<Vec<u8>, LoadError> {
     let code = code.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    let text = matches!(binary, Cow::Owned(_)).then_some(&**binary);
-    let mut artifact = postcard::to_stdvec(&(facts, text))
+    let mut artifact = postcard::to_stdvec(&(facts, binary))
         .map_err(|error| LoadError::Compile(format!("what is known of it could not be written down: {error}")))?;
     artifact.extend(code);
     Ok(artifact)

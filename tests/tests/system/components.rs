@@ -84,7 +84,10 @@ fn the_end_of_a_component_has_a_reason() {
         matches!(&ended.reason, ExitReason::Panic(text) if text.contains("on purpose")),
         "{ended}"
     );
-    ended.reports("on purpose").reports("component::panics");
+    ended
+        .reports("on purpose")
+        .reports("component::panics")
+        .reports("components/main.rs:");
     let ended = with("divides", &["0"]).run();
     assert!(ended.trap().contains("divide by zero"), "{ended}");
     let ended = scenario("recurses").run();

@@ -82,11 +82,10 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         .iter()
         .map(|range| part(&wasm[range.clone()]))
         .collect::<Result<_, _>>()?;
-    let facts = found.facts(&parts)?;
-    Ok(Rewritten {
-        wasm: with_modules(wasm, &parts),
-        facts,
-    })
+    let mut facts = found.facts(&parts)?;
+    let (wasm, compiled) = with_modules(wasm, &parts);
+    facts.modules = found.modules.into_iter().zip(compiled).collect();
+    Ok(Rewritten { wasm, facts })
 }
 
 /// What was found in a valid component.
@@ -306,18 +305,20 @@ impl Found {
             tests: Vec::new(),
             debug_info: instances().any(|part| part.debug_info),
             component: true,
+            modules: Vec::new(),
         })
     }
 }
 
-/// The component with these core modules in place of its own. It is valid, and all core modules are among its own
-/// sections.
-fn with_modules(wasm: &[u8], parts: &[Part]) -> Vec<u8> {
+/// The component with these core modules in place of its own, and where they are. It is valid, and all core modules are
+/// among its own sections.
+fn with_modules(wasm: &[u8], parts: &[Part]) -> (Vec<u8>, Vec<Range<usize>>) {
     const HEADER_LEN: usize = 8;
     const MODULE_SECTION: u8 = 1;
     let grown: usize = parts.iter().map(|part| part.wasm.len()).sum();
     let mut out = Vec::with_capacity(wasm.len() + grown / 8);
     out.extend(&wasm[..HEADER_LEN]);
+    let mut places = Vec::with_capacity(parts.len());
     let mut parts = parts.iter();
     let mut rest = &wasm[HEADER_LEN..];
     while let Some((id, sized)) = rest.split_first() {
@@ -328,6 +329,7 @@ fn with_modules(wasm: &[u8], parts: &[Part]) -> Vec<u8> {
             Some(part) => {
                 parts.next();
                 write_leb(&mut out, part.wasm.len() as u32, 1);
+                places.push(out.len()..out.len() + part.wasm.len());
                 out.extend(&part.wasm);
             }
             None => {
@@ -337,7 +339,7 @@ fn with_modules(wasm: &[u8], parts: &[Part]) -> Vec<u8> {
         }
         rest = next;
     }
-    out
+    (out, places)
 }
 
 #[cfg(test)]

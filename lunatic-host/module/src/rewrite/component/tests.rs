@@ -78,6 +78,22 @@ fn nothing_else_changes() {
 }
 
 #[test]
+fn the_places_of_core_modules_are_known() {
+    let wasm = command(
+        "(memory 1) (func (memory.fill (i32.const 0) (i32.const 0) (i32.load (i32.const 0))))",
+        "(core module)",
+    );
+    let Rewritten { wasm: compiled, facts } = rewrite(&wasm).unwrap();
+    assert_eq!(facts.modules.len(), 2);
+    for (own, new) in &facts.modules {
+        for part in [&wasm[own.clone()], &compiled[new.clone()]] {
+            assert!(part.starts_with(b"\0asm\x01") && Validator::new().validate_all(part).is_ok());
+        }
+    }
+    assert!(facts.modules[1].1.len() > facts.modules[1].0.len());
+}
+
+#[test]
 fn what_is_instantiated_is_charged() {
     let size = |module: &str, component: &str| facts(module, component).instance_size;
     let plain = size("", "");
