@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use lunatic_kernel::budget::Receipt;
 use lunatic_module::facts::{Facts, TEST_PREFIX};
 use lunatic_module::imports::Imports;
-use lunatic_module::{CodeId, Entries};
+use lunatic_module::{CodeId, Entries, entries};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasmtime::InstancePre;
@@ -112,9 +112,10 @@ impl Module {
             linked,
         } = compiled;
         let wasm: Arc<[u8]> = binary.map_or_else(file, Arc::from);
-        let symbols = match facts.component {
-            true => Symbols::of_component(&wasm, facts.modules.iter().cloned()),
-            false => Symbols::new(wasm.clone()),
+        let symbols = match &brought {
+            _ if facts.component => Symbols::of_component(&wasm, facts.modules.iter().cloned(), brought.is_some()),
+            Some(_) => Symbols::names_only(wasm.clone()),
+            None => Symbols::new(wasm.clone()),
         };
         let module = Self {
             facts,
@@ -188,6 +189,11 @@ impl Module {
         memory.map_or(0, |memory| memory.pages_min.saturating_mul(1 << 16))
     }
 
+    /// Whether a guest brought it along.
+    pub(crate) fn is_brought(&self) -> bool {
+        self.source.brought.is_some()
+    }
+
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -233,14 +239,18 @@ impl Module {
         }
         // The module has been validated, so this fails only for a table that is too large. Its entries then have no
         // names.
-        self.entries
-            .get_or_init(|| Entries::of(&self.source.wasm).unwrap_or_default())
+        let places_max = match self.source.brought {
+            Some(_) => brought::PLACES_MAX,
+            None => entries::PLACES_MAX,
+        };
+        let read = || Entries::of_at_most(&self.source.wasm, places_max).unwrap_or_default();
+        self.entries.get_or_init(read)
     }
 
     /// True for the first caller only, which must prepare the module for the dense layout before it is needed. Never
     /// true for a module that a guest brought along, because a process must pay for its compilation.
     pub(crate) fn claim_preparation(&self) -> bool {
-        let is_prepared = self.source.brought.is_some() || self.prepared.load(Ordering::Relaxed);
+        let is_prepared = self.is_brought() || self.prepared.load(Ordering::Relaxed);
         !is_prepared && !self.prepared.swap(true, Ordering::Relaxed)
     }
 

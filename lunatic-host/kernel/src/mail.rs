@@ -181,7 +181,11 @@ impl<H: Host> Kernel<H> {
             to.run_out(relations, exhausted);
             return Ok(true);
         }
-        Ok(matches!(pushed, Pushed::Queued { wake: true }))
+        match pushed {
+            Pushed::Queued { wake } => Ok(wake),
+            Pushed::Dropped => Ok(false),
+            Pushed::Full => Err(SendRefusal::Full),
+        }
     }
 
     /// Notifies a process that another version of its code is pending, before everything else in its mailbox. It is not

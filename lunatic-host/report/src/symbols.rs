@@ -10,6 +10,10 @@
 //! end changes nothing. Inserting instructions into existing functions would make lines inexact, but not wrong for
 //! other functions.
 //!
+//! Debug information can stand for very much more than its own bytes: a line program of one byte makes a row of 24 bytes, and each file
+//! of a unit gets a copy of the unit's folder. So lines are read only of programs that the host was started with. Of modules that
+//! guests bring, functions have the names of the name section ([`Symbols::names_only`]).
+//!
 //! A component consists of several modules, each with symbols of its own. The offset of a place in the whole file says in
 //! which of them it is.
 
@@ -72,6 +76,8 @@ pub struct Symbols {
     /// The frames of each place that was in an earlier backtrace.
     places: Mutex<Places>,
     advised: AtomicBool,
+    /// Whether debug information is read.
+    reads_lines: bool,
     /// The modules of a component; none for a core module.
     modules: Vec<ModuleSymbols>,
 }
@@ -118,17 +124,38 @@ impl Symbols {
             places: Mutex::default(),
             advised: AtomicBool::new(false),
             modules: Vec::new(),
+            reads_lines: true,
+        }
+    }
+
+    /// Returns the symbols of a module that a stranger may have made: its debug information is not read, so its functions have
+    /// names, but neither files nor lines.
+    pub fn names_only(wasm: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            // It cannot be built with something that is not read.
+            advised: AtomicBool::new(true),
+            reads_lines: false,
+            ..Self::new(wasm)
         }
     }
 
     /// Returns the symbols of the component in `wasm`, as the user built it. `modules` are the places of its core modules:
-    /// there, and in the component that was compiled.
-    pub fn of_component(wasm: &Arc<[u8]>, modules: impl IntoIterator<Item = (Range<usize>, Range<usize>)>) -> Self {
+    /// there, and in the component that was compiled. With `names_only`, debug information is not read, as in
+    /// [`names_only`](Self::names_only).
+    pub fn of_component(
+        wasm: &Arc<[u8]>,
+        modules: impl IntoIterator<Item = (Range<usize>, Range<usize>)>,
+        names_only: bool,
+    ) -> Self {
         let symbols = |(own, compiled)| ModuleSymbols {
             compiled,
-            symbols: Self::of_part(wasm.clone(), own),
+            symbols: Self {
+                reads_lines: !names_only,
+                ..Self::of_part(wasm.clone(), own)
+            },
         };
         Self {
+            advised: AtomicBool::new(names_only),
             modules: modules.into_iter().map(symbols).collect(),
             ..Self::of_part(wasm.clone(), 0..0)
         }
@@ -180,7 +207,10 @@ impl Symbols {
         // Made at most once per backtrace, and only if it contains places that were not in an earlier one.
         let mut context = None;
         let mut look_up = |place: &Place| {
-            let context = context.get_or_insert_with(|| layout.context(self.wasm()));
+            let context = context.get_or_insert_with(|| {
+                let lines = self.reads_lines.then(|| layout.context(self.wasm()));
+                lines.flatten()
+            });
             context
                 .as_ref()
                 .and_then(|context| Some(symbols(context, layout.address(place)?)))

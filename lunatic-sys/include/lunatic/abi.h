@@ -1005,7 +1005,8 @@ int32_t lunatic_process_parent(lunatic_handle *out);
 LUNATIC_IMPORT("lunatic::registry", "register")
 int32_t lunatic_registry_register(const void *name, size_t len, uint64_t id, uint64_t key);
 
-/// Frees a name. Returns `LUNATIC_OK`, or `LUNATIC_CLOSED` if no process has it.
+/// Frees a name. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if no process has it, or `LUNATIC_DENIED` if another process
+/// has it and the caller has no right to names.
 LUNATIC_IMPORT("lunatic::registry", "unregister")
 int32_t lunatic_registry_unregister(const void *name, size_t len);
 
@@ -1019,8 +1020,8 @@ int32_t lunatic_registry_lookup(const void *name, size_t len, lunatic_handle *ou
 LUNATIC_IMPORT("lunatic::registry", "join_group")
 int32_t lunatic_registry_join_group(const void *name, size_t len, uint64_t id, uint64_t key);
 
-/// Removes a process from a group. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if it is not a member, or
-/// `LUNATIC_INVALID`.
+/// Removes a process from a group. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if it is not a member, `LUNATIC_INVALID`,
+/// or `LUNATIC_DENIED` if it is another process than the caller, which has no right to names.
 LUNATIC_IMPORT("lunatic::registry", "leave_group")
 int32_t lunatic_registry_leave_group(const void *name, size_t len, uint64_t id, uint64_t key);
 

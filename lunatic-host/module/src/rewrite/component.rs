@@ -291,6 +291,7 @@ impl Found {
         };
         let items = usize::try_from(self.items + nested).unwrap_or(usize::MAX);
         Ok(Facts {
+            data_pages: 0,
             globals: Vec::new(),
             run: None,
             startup: None,

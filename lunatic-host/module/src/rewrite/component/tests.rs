@@ -106,7 +106,7 @@ fn what_is_instantiated_is_charged() {
         "passive segments are copied for each instance"
     );
     assert!(size(&many("(global (mut i32) (i32.const 0))"), "") >= plain + 96_000);
-    assert!(size(&many("(tag)"), "") >= plain + 64_000);
+    assert!(size(&many("(tag)"), "") >= plain + 32_000);
     let globals = format!("(core module $g {})", many("(global i32 (i32.const 0))"));
     let one = size("", &format!("{globals} (core instance (instantiate $g))"));
     let two = size(
