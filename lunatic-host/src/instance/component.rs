@@ -11,7 +11,7 @@ use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::Command;
 
 use super::Ctx;
-use super::drive::{Lack, finish, new_store, not_made};
+use super::drive::{Called, Lack, finish, new_store, not_made};
 use super::dump::{self, Parts};
 use super::seat::{Seat, Seated};
 use crate::engine::Layout;
@@ -26,12 +26,12 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
     let mut store = new_component_store(&kernel, layout, Ctx::new(kernel.clone(), module.clone(), seat.clone()));
     let (process, entry) = Seated(&seat).await;
     let fuel = process.local.rights.fuel;
-    // There is only one entry.
-    let _ = store.data_mut().begin(process, entry);
+    let called = store.data_mut().begin(process, entry);
     let charged = store.data_mut().limits.admit(0, module.facts().instance_size);
-    let result = match charged {
-        Ok(()) => Box::pin(run(&kernel, &mut store, &module, &mut layout, fuel)).await,
-        Err(error) => Err(wasmtime::Error::msg(error)),
+    let result = match (charged, called) {
+        (Ok(()), Some(Called::Export(_))) => Box::pin(run(&kernel, &mut store, &module, &mut layout, fuel)).await,
+        (Ok(()), _) => Err(wasmtime::Error::msg("a process of a component begins with its program")),
+        (Err(error), _) => Err(wasmtime::Error::msg(error)),
     };
     if let Some(obituary) = finish(store.data_mut(), &kernel, &module, result) {
         dump::write_later(kernel.machine(), store, Parts::default(), move |globals, memory| {
