@@ -18,8 +18,9 @@ use crate::engine::Layout;
 use crate::module::Module;
 use crate::wasm::Kernel;
 
-/// The most bytes that a process passes to one call. The host copies them before the call begins, without a pause.
-const PASSED_MAX: usize = 1 << 20;
+/// The most bytes that a process passes to one call. The engine copies them before the call begins, without a pause, which
+/// takes about a millisecond.
+const PASSED_MAX: usize = 4 << 20;
 
 /// Runs one process.
 pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {

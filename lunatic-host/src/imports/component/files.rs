@@ -108,18 +108,7 @@ impl preopens::Host for View<'_> {
         for _ in 0..count {
             self.gives()?;
         }
-        self.state().context.filesystem().get_directories_of_host()
-    }
-}
-
-/// The name of the trait's method is also that of a private one.
-trait GetDirectories {
-    fn get_directories_of_host(&mut self) -> Result<Vec<(Resource<Descriptor>, String)>>;
-}
-
-impl<T: preopens::Host> GetDirectories for T {
-    fn get_directories_of_host(&mut self) -> Result<Vec<(Resource<Descriptor>, String)>> {
-        preopens::Host::get_directories(self)
+        preopens::Host::get_directories(&mut self.state().context.filesystem())
     }
 }
 
