@@ -33,6 +33,10 @@ use crate::instance::image::Image;
 use crate::report::{Symbols, type_names};
 use crate::wasm::Wasm;
 
+/// The most places of a table whose functions are named, of a module that a guest brought along. Names of more functions would take too much memory before they can be
+/// charged for.
+const BROUGHT_PLACES_MAX: usize = 1 << 16;
+
 /// A checked and compiled module.
 pub struct Module {
     facts: Facts,
@@ -240,7 +244,7 @@ impl Module {
         // The module has been validated, so this fails only for a table that is too large. Its entries then have no
         // names.
         let places_max = match self.source.brought {
-            Some(_) => brought::PLACES_MAX,
+            Some(_) => BROUGHT_PLACES_MAX,
             None => entries::PLACES_MAX,
         };
         let read = || Entries::of_at_most(&self.source.wasm, places_max).unwrap_or_default();

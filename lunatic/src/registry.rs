@@ -86,7 +86,7 @@ pub fn register(name: &str, process: Process) -> Result<(), RegisterError> {
 }
 
 /// Frees a name. Returns false if no process has it, or if another process has it and the calling process does not have the
-/// right [`Names`](crate::Right::Names).
+/// right [`Names`](crate::rights::Right::Names).
 pub fn unregister(name: &str) -> bool {
     mail::unregister(check(name))
 }
@@ -152,7 +152,7 @@ impl Group {
     }
 
     /// Removes a process from the group. Returns false if it was not a member, or if it is another process than the calling one,
-    /// which does not have the right [`Names`](crate::Right::Names).
+    /// which does not have the right [`Names`](crate::rights::Right::Names).
     pub fn leave(&self, process: Process) -> bool {
         match mail::leave_group(&self.name, process.raw()) {
             Ok(()) => true,

@@ -20,10 +20,6 @@ use crate::wasm::{Kernel, Process, Wasm};
 /// The most bytes that the processes of one system put into the cache: 64 MiB, a quarter of the part for guests.
 const KEPT_MAX: u64 = 64 << 20;
 
-/// The most places of a table whose functions are named. Names of more functions would take too much memory before they can be
-/// charged for.
-pub(super) const PLACES_MAX: usize = 1 << 16;
-
 /// The process that wants a module compiled.
 #[derive(Clone)]
 pub(crate) struct Asker {

@@ -208,6 +208,8 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_OFFER_MAIL 1
 /// By the error `EINTR`, with which its next wait to read from a socket or to accept a connection ends. Then it asks.
 #define LUNATIC_OFFER_INTERRUPT 2
+/// The process offers no point of change any more. The entry is ignored, and a version that waits is forgotten.
+#define LUNATIC_OFFER_NONE 3
 
 /// The largest number of processes that one call of `inspect::processes` returns.
 #define LUNATIC_LOOK_ROWS_MAX 1000
@@ -637,7 +639,8 @@ int32_t lunatic_code_cancel(int32_t upgrade);
 /// Returns how many processes the caller sees whose registered name, or whose entry function's name, contains the
 /// text. Skips the first `skip` of them and puts at most `limit`, and at most `LUNATIC_LOOK_ROWS_MAX`, into the
 /// buffer, in an order of `LUNATIC_LOOK_…`: for each a `lunatic_process_figures`, followed by its texts. Lets other
-/// processes run meanwhile. Otherwise returns `LUNATIC_DENIED`, or `LUNATIC_INVALID` for an unknown order.
+/// processes run meanwhile. Otherwise returns `LUNATIC_DENIED`, or `LUNATIC_INVALID` for an unknown order, or a
+/// `skip` above 65,536.
 LUNATIC_IMPORT("lunatic::inspect", "processes")
 int32_t lunatic_inspect_processes(int32_t order, size_t skip, size_t limit, const void *name, size_t name_len);
 
