@@ -10,10 +10,10 @@ use wasmtime::Store;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::Command;
 
-use super::Ctx;
 use super::drive::{Called, Lack, finish, new_store, not_made};
 use super::dump::{self, Parts};
 use super::seat::{Seat, Seated};
+use super::{Ctx, Driven};
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::wasm::Kernel;
@@ -22,8 +22,12 @@ use crate::wasm::Kernel;
 /// takes about a millisecond.
 const PASSED_MAX: usize = 4 << 20;
 
-/// Runs one process.
-pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
+/// The coroutine, which runs one process.
+pub(crate) fn driven(kernel: Arc<Kernel>, module: Arc<Module>, layout: Layout, seat: Arc<Seat>) -> Driven {
+    Box::pin(drive(kernel, module, layout, seat))
+}
+
+async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
     let mut store = new_component_store(&kernel, layout, Ctx::new(kernel.clone(), module.clone(), seat.clone()));
     let (process, entry) = Seated(&seat).await;
     let fuel = process.local.rights.fuel;
