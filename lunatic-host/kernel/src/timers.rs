@@ -126,8 +126,8 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Delivers what a timer sends.
-    fn bring(&self, mail: &TimedMail, body: impl FnOnce() -> Body) {
+    /// Delivers what a timer sends; for an interval, only if its owner still has it.
+    fn bring(&self, interval: Option<u64>, mail: &TimedMail, body: impl FnOnce() -> Body) {
         let Some(owner) = self.find(mail.to) else { return };
         if let Some(parcel) = &mail.parcel {
             let parcel = parcel.lock().take();
@@ -146,8 +146,13 @@ impl<H: Host> Kernel<H> {
             tag: mail.tag,
             body,
         };
-        // A full mailbox misses what a timer sends, as it would miss what a process sends.
-        if owner.relate(|relations| self.queue(&owner, relations, mail)) == Ok(Ok(true)) {
+        // A full mailbox misses what a timer sends, as it would miss what a process sends. Under the same lock, a cancelled
+        // timer is removed before whoever cancels it goes on.
+        let queued = owner.relate(|relations| match interval {
+            Some(timer) if !relations.timers.contains_key(timer) => Ok(false),
+            _ => self.queue(&owner, relations, mail),
+        });
+        if queued == Ok(Ok(true)) {
             self.scheduler.wake_owned(owner);
         }
     }
@@ -157,11 +162,11 @@ impl<H: Host> Postman for Kernel<H> {
     fn send_last(&self, timer: u64, mut letter: Letter) {
         self.forget_timer(timer, &letter);
         let body = std::mem::take(&mut letter.mail.body);
-        self.bring(&letter.mail, || into_body(body));
+        self.bring(None, &letter.mail, || into_body(body));
     }
 
-    fn send(&self, mail: &TimedMail) {
-        self.bring(mail, || Body::from_slice(&mail.body));
+    fn send(&self, timer: u64, mail: &TimedMail) {
+        self.bring(Some(timer), mail, || Body::from_slice(&mail.body));
     }
 
     fn refuse(&self, timer: u64, letter: &Letter) {

@@ -539,7 +539,8 @@ int32_t lunatic_channel_receive(uint64_t id, uint64_t key, void *to, size_t capa
 /// function with the name of `entry`. `entry` is an index of the function table with type `() -> ()`. A new offer
 /// replaces the former one.
 ///
-/// `heard` is one of `LUNATIC_OFFER_…`: how the process is notified of a version that waits for it.
+/// `heard` is one of `LUNATIC_OFFER_…`: how the process is notified of a version that waits for it; or that it
+/// withdraws its offer.
 ///
 /// Returns 1 if another version waits for this process, else 0.
 LUNATIC_IMPORT("lunatic::code", "offer")
