@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use lunatic_memory::{DenseMemories, FastMemories, MemoryBudget, Stacks};
-use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails};
+use wasmtime::{Config, Engine, Linker, WasmBacktraceDetails, component};
 
 /// How much stack the code of a process may use, in bytes; the same in every layout.
 pub(crate) const WASM_STACK_SIZE: usize = 256 << 10;
@@ -38,10 +38,14 @@ pub(crate) struct Interface(pub(crate) usize);
 /// Defines all functions of an interface; `T` is the data of a store.
 pub(crate) type Link<T> = Box<dyn Fn(&mut Linker<T>) -> wasmtime::Result<()> + Send + Sync>;
 
+/// Defines all functions that components can import.
+pub(crate) type ComponentLink<T> = fn(&mut component::Linker<T>) -> wasmtime::Result<()>;
+
 /// An engine, and what its instances can import from each interface.
 struct Linked<T: 'static> {
     engine: Engine,
     linkers: Box<[OnceLock<Linker<T>>]>,
+    components: OnceLock<component::Linker<T>>,
 }
 
 impl<T> Linked<T> {
@@ -49,6 +53,7 @@ impl<T> Linked<T> {
         Ok(Self {
             engine: Engine::new(config)?,
             linkers: (0..interfaces).map(|_| OnceLock::new()).collect(),
+            components: OnceLock::new(),
         })
     }
 
@@ -62,6 +67,16 @@ impl<T> Linked<T> {
         links[interface.0](&mut new)?;
         Ok(linker.get_or_init(|| new))
     }
+
+    /// The imports of components. They are defined only when a component is first run.
+    fn component_linker(&self, link: ComponentLink<T>) -> wasmtime::Result<&component::Linker<T>> {
+        if let Some(linker) = self.components.get() {
+            return Ok(linker);
+        }
+        let mut new = component::Linker::new(&self.engine);
+        link(&mut new)?;
+        Ok(self.components.get_or_init(|| new))
+    }
 }
 
 /// The engines of a runtime, with the memories and stacks of their instances. `T` is the data of a store.
@@ -71,6 +86,7 @@ pub(crate) struct Engines<T: 'static> {
     /// Made on first use.
     metered: OnceLock<Linked<T>>,
     links: Box<[Link<T>]>,
+    component_link: ComponentLink<T>,
     fast_memories: Arc<FastMemories>,
     dense_memories: Arc<DenseMemories>,
     memory: Arc<MemoryBudget>,
@@ -86,8 +102,13 @@ pub(crate) struct Engines<T: 'static> {
 
 impl<T> Engines<T> {
     /// Engines for `workers` threads, whose guests may use `memory_max` bytes of memory together. `links` define the
-    /// functions of each [`Interface`].
-    pub(crate) fn new(workers: usize, memory_max: usize, links: Vec<Link<T>>) -> anyhow::Result<Self> {
+    /// functions of each [`Interface`], `component_link` those for components.
+    pub(crate) fn new(
+        workers: usize,
+        memory_max: usize,
+        links: Vec<Link<T>>,
+        component_link: ComponentLink<T>,
+    ) -> anyhow::Result<Self> {
         let budget = MemoryBudget::new(memory_max);
         let fast_memories = FastMemories::new(FastMemories::SLOTS_MAX, budget.clone())?;
         let dense_memories = DenseMemories::new(budget.clone())?;
@@ -103,6 +124,7 @@ impl<T> Engines<T> {
             dense: engine(&|config| dense_memories.configure(config)).map_err(to_anyhow)?,
             metered: OnceLock::new(),
             links: links.into(),
+            component_link,
             fast_memories,
             dense_memories,
             memory: budget,
@@ -120,6 +142,11 @@ impl<T> Engines<T> {
     /// What a module of this interface can import.
     pub(crate) fn linker(&self, layout: Layout, interface: Interface) -> wasmtime::Result<&Linker<T>> {
         self.of(layout).linker(interface, &self.links)
+    }
+
+    /// What a component can import.
+    pub(crate) fn component_linker(&self, layout: Layout) -> wasmtime::Result<&component::Linker<T>> {
+        self.of(layout).component_linker(self.component_link)
     }
 
     /// The total size of all memories in bytes.

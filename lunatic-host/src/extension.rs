@@ -58,6 +58,7 @@ use lunatic_module::imports::Imports;
 use wasmtime::Linker;
 
 pub use self::process_ref::ProcessRef;
+pub(crate) use self::waiting::Threads;
 pub use self::waiting::{Meter, spawn_blocking, spawn_metered};
 use crate::engine::{Interface, Link};
 use crate::instance::Ctx;

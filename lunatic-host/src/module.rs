@@ -21,8 +21,9 @@ use lunatic_module::{CodeId, Entries, entries};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasmtime::InstancePre;
+use wasmtime_wasi::p2::bindings::CommandPre;
 
-use self::artifact::Artifact;
+use self::artifact::{Artifact, Code};
 pub use self::error::LoadError;
 use crate::code;
 use crate::engine::{Interface, Layout};
@@ -58,9 +59,33 @@ pub struct Module {
     failures: AtomicU64,
 }
 
+/// A linked module or component, ready to make instances.
+pub(crate) enum Pre {
+    Module(InstancePre<Ctx>),
+    Component(CommandPre<Ctx>),
+}
+
+impl Pre {
+    /// Fails for a component.
+    pub(crate) fn module(&self) -> wasmtime::Result<&InstancePre<Ctx>> {
+        match self {
+            Self::Module(pre) => Ok(pre),
+            Self::Component(_) => Err(wasmtime::Error::msg("a component is no core module")),
+        }
+    }
+
+    /// Fails for a core module.
+    pub(crate) fn component(&self) -> wasmtime::Result<&CommandPre<Ctx>> {
+        match self {
+            Self::Component(pre) => Ok(pre),
+            Self::Module(_) => Err(wasmtime::Error::msg("a core module is no component")),
+        }
+    }
+}
+
 /// A module of one layout, ready to make instances.
 struct Linked {
-    pre: InstancePre<Ctx>,
+    pre: Pre,
     /// The charge to the process that had it compiled, if there was one.
     paid: Option<Receipt>,
 }
@@ -90,8 +115,9 @@ impl Module {
             binary,
             linked,
         } = compiled;
-        let wasm = binary.map_or_else(file, Arc::from);
+        let wasm: Arc<[u8]> = binary.map_or_else(file, Arc::from);
         let symbols = match &brought {
+            _ if facts.component => Symbols::of_component(&wasm, facts.modules.iter().cloned(), brought.is_some()),
             Some(_) => Symbols::names_only(wasm.clone()),
             None => Symbols::new(wasm.clone()),
         };
@@ -132,7 +158,7 @@ impl Module {
         &self.facts.tests
     }
 
-    /// Returns whether it is a program: whether it exports `_start`, which takes and returns nothing.
+    /// Returns whether it is a program: whether it exports `_start`, which takes and returns nothing, or is a component.
     pub fn has_start(&self) -> bool {
         self.facts.start
     }
@@ -144,8 +170,16 @@ impl Module {
 
     /// Why no process of `former` can continue in this module, whatever its code.
     pub(crate) fn misfits(&self, former: &Self) -> Option<&'static str> {
+        if self.is_component() || former.is_component() {
+            return Some("a process of a component keeps its code");
+        }
         let is_other = self.interface != former.interface;
         is_other.then_some("the version is written for another interface")
+    }
+
+    /// Whether it is a component and not a core module.
+    pub(crate) fn is_component(&self) -> bool {
+        self.facts.component
     }
 
     /// The interface that it was built for.
@@ -204,6 +238,9 @@ impl Module {
     /// Returns the names of the functions with which a process can begin, by which the same entry can be found in
     /// another version of the module. Read on first use.
     pub fn entries(&self) -> &Entries {
+        if self.is_component() {
+            return self.entries.get_or_init(Entries::default);
+        }
         // The module has been validated, so this fails only for a table that is too large. Its entries then have no
         // names.
         let places_max = match self.source.brought {
@@ -221,9 +258,14 @@ impl Module {
         !is_prepared && !self.prepared.swap(true, Ordering::Relaxed)
     }
 
-    /// Whether a process can begin with this exported function: it takes and returns nothing.
+    /// Whether a process can begin with this exported function: it takes and returns nothing. A component has only its
+    /// program.
     pub(crate) fn has_entry(&self, host: &Wasm, name: &str) -> wasmtime::Result<bool> {
-        let ty = self.pre(host, Layout::Fast)?.module().get_export(name);
+        let pre = match self.pre(host, Layout::Fast)? {
+            Pre::Module(pre) => pre,
+            Pre::Component(_) => return Ok(name == "_start"),
+        };
+        let ty = pre.module().get_export(name);
         Ok(ty
             .and_then(|ty| ty.func().map(|ty| ty.params().len() + ty.results().len() == 0))
             .unwrap_or(false))
@@ -231,7 +273,7 @@ impl Module {
 
     /// The module compiled for a layout. It is compiled on first use, which takes long. For modules that guests brought
     /// along, only [`pre_for`](Self::pre_for) compiles, and this is an error until it has.
-    pub(crate) fn pre(&self, host: &Wasm, layout: Layout) -> wasmtime::Result<&InstancePre<Ctx>> {
+    pub(crate) fn pre(&self, host: &Wasm, layout: Layout) -> wasmtime::Result<&Pre> {
         let compiled = &self.compiled[layout as usize];
         if let Some(linked) = compiled.get() {
             return Ok(&linked.pre);
@@ -301,14 +343,22 @@ fn misread() -> LoadError {
 }
 
 fn link(host: &Wasm, artifact: Artifact, layout: Layout) -> Result<Compiled, LoadError> {
-    let Artifact { facts, binary, module } = artifact;
+    let Artifact { facts, binary, code } = artifact;
     // This is not cached: the interface depends on this host, not only on the file.
     let interface = host.extensions.interface_of(&facts.imports);
-    let linker = host.engines.linker(layout, interface);
-    let linker = linker.map_err(|error| LoadError::Link(format!("{error:#}")))?;
-    let pre = linker
-        .instantiate_pre(&module)
-        .map_err(|error| LoadError::Import(format!("{error:#}")))?;
+    let not_linked = |error: wasmtime::Error| LoadError::Link(format!("{error:#}"));
+    let not_there = |error: wasmtime::Error| LoadError::Import(format!("{error:#}"));
+    let pre = match &code {
+        Code::Module(module) => {
+            let linker = host.engines.linker(layout, interface).map_err(not_linked)?;
+            Pre::Module(linker.instantiate_pre(module).map_err(not_there)?)
+        }
+        Code::Component(component) => {
+            let linker = host.engines.component_linker(layout).map_err(not_linked)?;
+            let pre = linker.instantiate_pre(component).map_err(not_there)?;
+            Pre::Component(CommandPre::new(pre).map_err(not_there)?)
+        }
+    };
     Ok(Compiled {
         facts,
         interface,

@@ -26,6 +26,7 @@ use crate::hibernation::Hibernation;
 use crate::imports;
 use crate::imports::wasi::FILE_OPERATIONS_MAX;
 use crate::inspect::WorkerInfo;
+use crate::instance;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
 use crate::shortage::Shortage;
@@ -286,7 +287,8 @@ impl RuntimeBuilder {
         let extensions = Extensions::new(self.extensions)?;
         let links = extensions.links(imports::add, imports::wasi::add);
         Ok(Wasm {
-            engines: Engines::new(self.workers, self.memory_max, links)?,
+            engines: Engines::new(self.workers, self.memory_max, links, imports::component::add)?,
+            drive_component: instance::component::driven,
             guest_cache: cache.part(GUEST_CACHE, GUEST_CACHE_SIZE_MAX),
             cache,
             compiler: Compiler::new(self.compile_helper, self.compile_limits),

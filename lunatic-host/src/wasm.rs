@@ -30,7 +30,7 @@ pub(crate) use crate::entry::Captured;
 pub use crate::entry::{Argument, Call, Entry};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
-use crate::instance::{AtSliceEnd, Ctx, Places, Runner};
+use crate::instance::{AtSliceEnd, Ctx, DriveComponent, Places, Runner};
 use crate::io::Io;
 use crate::module::{LoadError, Module};
 use crate::report::files::{Files, Refusal};
@@ -42,6 +42,8 @@ use crate::title::short;
 /// What all processes of a runtime share, in addition to the kernel's data.
 pub struct Wasm {
     pub(crate) engines: Engines<Ctx>,
+    /// Runs components.
+    pub(crate) drive_component: DriveComponent,
     pub(crate) cache: Cache,
     /// Modules that guests compiled: a separate part of the cache, in which they can evict only each other's.
     pub(crate) guest_cache: Cache,

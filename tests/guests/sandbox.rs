@@ -38,6 +38,7 @@ lunatic_test_guests::scenarios![
     escapes,
     output_can_be_captured,
     modules_can_be_compiled_and_denied,
+    components_can_be_compiled,
 ];
 
 /// What `ask` finds in a child with the configuration.
@@ -632,6 +633,36 @@ fn escapes() {
     fs::rename("/data/sub", "/data/renamed").unwrap();
     assert_eq!(fs::read_to_string("/data/given.txt").unwrap(), "from outside");
     fs::remove_dir("/data/renamed").unwrap();
+}
+
+fn components_can_be_compiled() {
+    use lunatic::{CompileError, Module};
+    let component = |body: &str| {
+        format!(
+            r#"(component
+                (core module $program (memory 1) (func (export "run") (result i32) {body}))
+                (core instance $program (instantiate $program))
+                (func $run (result (result)) (canon lift (core func $program "run")))
+                (instance $exported (export "run" (func $run)))
+                (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+        )
+    };
+    let config = ProcessConfig::new()
+        .cpu_time(Duration::from_millis(30))
+        .max_memory(1 << 20);
+    let spawn = |body: &str, export: &str| {
+        let module = Module::compile(component(body).as_bytes()).unwrap();
+        Process::builder().config(&config).spawn_export(module, export)
+    };
+    let run = |body: &str| spawn(body, "_start").unwrap().join();
+    assert_eq!(run("(i32.const 0)"), ExitReason::Normal);
+    assert_eq!(run("(i32.const 1)"), ExitReason::Exit(1));
+    assert_eq!(run("(loop (br 0)) unreachable"), ExitReason::OutOfBudget);
+    assert!(matches!(run("unreachable"), ExitReason::Trap { .. }));
+    let grows = "(if (i32.eq (memory.grow (i32.const 100)) (i32.const -1)) (then unreachable)) (i32.const 0)";
+    assert!(matches!(run(grows), ExitReason::OutOfMemory(_)));
+    assert!(matches!(spawn("(i32.const 0)", "run"), Err(SpawnError::BadModule(_))));
+    assert!(matches!(Module::compile(b"(component)"), Err(CompileError::Invalid(_))));
 }
 
 fn modules_can_be_compiled_and_denied() {

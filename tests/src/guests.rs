@@ -90,6 +90,7 @@ fn build(profile: &[&str]) -> Modules {
         "--package=lunatic-examples",
         "--package=lunatic-example-c-library",
         "--package=lunatic-test-guests",
+        "--package=lunatic-test-components",
         "--bins",
         "--examples",
     ];

@@ -141,6 +141,12 @@ impl Program<'_> {
         self
     }
 
+    /// Limits the open files of each process, and its sockets.
+    pub fn max_files(mut self, max: u32) -> Self {
+        self.config.max_files = max;
+        self
+    }
+
     /// Allows the program these hosts and ports.
     pub fn net(mut self, rules: Vec<lunatic_host::rights::net::Rule>) -> Self {
         self.config.net = rules;

@@ -8,6 +8,7 @@
 //! | [`browser`] | a real browser, driven by a test |
 //! | [`bystander`] | a process that sleeps, and how late it wakes |
 //! | [`charges`] | what each function can make the host keep |
+//! | [`components`] | makes components of core modules, and small ones in the text format |
 //! | [`folders`] | folders that are given to guests, and files beside them |
 //! | [`fuzz`] | fuzzing with thousands of hostile guests |
 //! | [`greedy`] | a search for guests that the host keeps too much for |
@@ -30,6 +31,7 @@ pub mod beside;
 pub mod browser;
 pub mod bystander;
 pub mod charges;
+pub mod components;
 pub mod folders;
 pub mod fuzz;
 pub mod greedy;

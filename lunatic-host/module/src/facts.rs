@@ -4,6 +4,7 @@
 //! cache is not read again.
 
 use std::fmt;
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,10 @@ pub struct Facts {
     pub tests: Vec<String>,
     /// Whether the module contains DWARF, so that backtraces can name files and lines.
     pub debug_info: bool,
+    /// Whether the file is a component. Its [`start`](Self::start) is the function `run` of `wasi:cli/run`.
+    pub component: bool,
+    /// The places of the core modules of a component: in the file, and in what is compiled of it.
+    pub modules: Vec<(Range<usize>, Range<usize>)>,
 }
 
 /// The memory of a module.
@@ -103,6 +108,8 @@ pub enum NotRecyclable {
     },
     /// Code both drops data segments (`data.drop`) and reads them (`memory.init`): a dropped segment stays dropped.
     DropsData,
+    /// It is a component: its instances also consist of handles and of state of the engine.
+    Component,
     /// Data segments write to so many pages that an image of a fresh instance would take too much memory.
     MuchData {
         /// The number of pages of 4 KiB, counted as if no two segments shared a page.
@@ -121,6 +128,7 @@ impl fmt::Display for NotRecyclable {
             Self::ChangesTable { function } => write!(f, "its function {function} changes a table"),
             Self::Exceptions { function } => write!(f, "its function {function} throws or catches exceptions"),
             Self::DropsData => write!(f, "it drops data segments that it also reads"),
+            Self::Component => write!(f, "it is a component"),
             Self::MuchData { pages } => write!(f, "its data segments write to up to {pages} pages of 4 KiB"),
         }
     }

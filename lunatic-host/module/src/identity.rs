@@ -85,6 +85,10 @@ fn for_custom_sections<'a>(wasm: &'a [u8], mut f: impl FnMut(CustomSectionReader
                 parser.skip_section();
                 consumed = consumed.saturating_add(size as usize);
             }
+            // The sections of a component itself.
+            Payload::ModuleSection { unchecked_range, .. } | Payload::ComponentSection { unchecked_range, .. } => {
+                consumed = consumed.saturating_add(unchecked_range.len());
+            }
             Payload::End(_) => return,
             _ => {}
         }

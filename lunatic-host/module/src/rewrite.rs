@@ -17,6 +17,7 @@
 
 mod bulk;
 mod call;
+pub mod component;
 mod direct_calls;
 mod error;
 mod inspect;
@@ -30,14 +31,16 @@ use wasmparser::WasmFeatures;
 use self::bulk::{Bulk, PIECE};
 use self::inspect::Inspected;
 use self::sections::{Growth, Section, SectionId};
-use super::facts::{Facts, GATE_EXPORT, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export};
+use super::facts::{
+    Facts, GATE_EXPORT, Memory, NotRecyclable, RESERVED_PREFIX, RUN_EXPORT, STARTUP_EXPORT, global_export,
+};
 
 pub use self::direct_calls::direct_calls;
 pub use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found; so it is part of the
 /// key of everything that is stored about a rewritten module.
-pub const VERSION: u32 = 9;
+pub const VERSION: u32 = 10;
 
 /// The largest module in bytes: 1 GiB, which the WebAssembly implementations of browsers have agreed on.
 pub const MODULE_SIZE_MAX: usize = 1 << 30;
@@ -126,6 +129,8 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
         start: module.start.is_some(),
         tests: module.tests,
         debug_info: module.debug_info,
+        component: false,
+        modules: Vec::new(),
     };
     let growths = [
         additions.types,
@@ -136,13 +141,60 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
     ];
     let mut sections: Vec<Section<'_>> = module.sections;
     if let Some(code) = &code {
-        let section = sections.iter_mut().find(|section| section.id == SectionId::CODE);
-        section.expect("its code has been read").content = code;
+        replace_code(&mut sections, code);
     }
     Ok(Rewritten {
         wasm: sections::write(&sections, growths),
         facts,
     })
+}
+
+/// A core module of a component, with short instructions.
+struct Part {
+    wasm: Vec<u8>,
+    /// The memory that it defines or imports, if there is one.
+    memory: Option<Memory>,
+    /// Whether its memory is its own.
+    defines_memory: bool,
+    /// The approximate size of an instance in bytes, without its memory and the elements of its tables.
+    instance_size: usize,
+    debug_info: bool,
+}
+
+/// Validates a core module of a component, and makes its instructions short. Nothing is added that a process would need
+/// to begin in it.
+fn part(wasm: &[u8]) -> Result<Part, RewriteError> {
+    error::check_header(wasm)?;
+    let module = inspect::inspect(wasm).map_err(|error| error::diagnose(wasm, error))?;
+    if let Some(error) = module.too_complex {
+        return Err(error);
+    }
+    let mut additions = Additions::new(&module);
+    let code = short_instructions(&module, &mut additions);
+    additions.check()?;
+    let (memory, instance_size, debug_info) = (module.memory, module.instance_size(), module.debug_info);
+    let defines_memory = module.memories > module.imported_memories;
+    let mut sections: Vec<Section<'_>> = module.sections;
+    let wasm = match &code {
+        Some(code) => {
+            replace_code(&mut sections, code);
+            sections::write(&sections, [additions.types, additions.functions, additions.code])
+        }
+        None => wasm.to_owned(),
+    };
+    Ok(Part {
+        wasm,
+        memory,
+        defines_memory,
+        instance_size,
+        debug_info,
+    })
+}
+
+/// Replaces the contents of the code section, which has been read.
+fn replace_code<'a>(sections: &mut [Section<'a>], code: &'a [u8]) {
+    let section = sections.iter_mut().find(|section| section.id == SectionId::CODE);
+    section.expect("its code has been read").content = code;
 }
 
 /// Returns the contents of the code section, in which every instruction that can take long is replaced by a call to an

@@ -11,7 +11,7 @@
 pub const RECORD: usize = 5 << 10;
 
 /// The most connections that wait to be accepted, if the operating system allows as many.
-pub(crate) const TCP_BACKLOG: i32 = 1024;
+pub const TCP_BACKLOG: i32 = 1024;
 pub(crate) const UNIX_BACKLOG: i32 = 64;
 
 /// A connection in the operating system before it is accepted, without received data.
@@ -23,7 +23,7 @@ const UNIX_HELD: usize = 2 * UNIX_BUFFER + UNIX_BUFFER + (4 << 10);
 
 /// The requested size of the receive buffer for datagrams. Linux doubles it, to its usual size, and exceeds it by up to
 /// one datagram.
-pub(crate) const UDP_BUFFER: usize = 104 << 10;
+pub const UDP_BUFFER: usize = 104 << 10;
 const UDP_HELD: usize = 2 * UDP_BUFFER + (72 << 10);
 
 /// A TCP connection.

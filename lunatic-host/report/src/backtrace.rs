@@ -214,6 +214,7 @@ fn place(frame: &FrameInfo) -> Place {
         function,
         offset,
         imports: imported_functions(frame.module()),
+        in_file: frame.module_offset(),
     }
 }
 

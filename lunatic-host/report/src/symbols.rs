@@ -13,6 +13,9 @@
 //! Debug information can stand for very much more than its own bytes: a line program of one byte makes a row of 24 bytes, and each file
 //! of a unit gets a copy of the unit's folder. So lines are read only of programs that the host was started with. Of modules that
 //! guests bring, functions have the names of the name section ([`Symbols::names_only`]).
+//!
+//! A component consists of several modules, each with symbols of its own. The offset of a place in the whole file says in
+//! which of them it is.
 
 use crate::Frame;
 use addr2line::gimli;
@@ -51,6 +54,8 @@ pub(crate) struct Place {
     pub(crate) offset: u32,
     /// How many functions the compiled module imports.
     pub(crate) imports: u32,
+    /// The offset in the file that was compiled: the module, or the component that contains it.
+    pub(crate) in_file: Option<usize>,
 }
 
 /// A place in a module as the user built it.
@@ -64,13 +69,24 @@ pub struct CodePlace {
 
 /// The debug information of a module. Cheap to make; read on first use.
 pub struct Symbols {
-    wasm: Arc<[u8]>,
+    /// The file, and which part of it is the module.
+    file: Arc<[u8]>,
+    range: Range<usize>,
     layout: OnceLock<Layout>,
     /// The frames of each place that was in an earlier backtrace.
     places: Mutex<Places>,
     advised: AtomicBool,
     /// Whether debug information is read.
     reads_lines: bool,
+    /// The modules of a component; none for a core module.
+    modules: Vec<ModuleSymbols>,
+}
+
+/// The symbols of a module in a component.
+struct ModuleSymbols {
+    /// Where it is in the component that was compiled.
+    compiled: Range<usize>,
+    symbols: Symbols,
 }
 
 /// Frames by place.
@@ -95,11 +111,19 @@ struct Layout {
 impl Symbols {
     /// Returns the symbols of the module in `wasm`, as the user built it.
     pub fn new(wasm: impl Into<Arc<[u8]>>) -> Self {
+        let file = wasm.into();
+        let range = 0..file.len();
+        Self::of_part(file, range)
+    }
+
+    fn of_part(file: Arc<[u8]>, range: Range<usize>) -> Self {
         Self {
-            wasm: wasm.into(),
+            file,
+            range,
             layout: OnceLock::new(),
             places: Mutex::default(),
             advised: AtomicBool::new(false),
+            modules: Vec::new(),
             reads_lines: true,
         }
     }
@@ -115,6 +139,40 @@ impl Symbols {
         }
     }
 
+    /// Returns the symbols of the component in `wasm`, as the user built it. `modules` are the places of its core modules:
+    /// there, and in the component that was compiled. With `names_only`, debug information is not read, as in
+    /// [`names_only`](Self::names_only).
+    pub fn of_component(
+        wasm: &Arc<[u8]>,
+        modules: impl IntoIterator<Item = (Range<usize>, Range<usize>)>,
+        names_only: bool,
+    ) -> Self {
+        let symbols = |(own, compiled)| ModuleSymbols {
+            compiled,
+            symbols: Self {
+                reads_lines: !names_only,
+                ..Self::of_part(wasm.clone(), own)
+            },
+        };
+        Self {
+            advised: AtomicBool::new(names_only),
+            modules: modules.into_iter().map(symbols).collect(),
+            ..Self::of_part(wasm.clone(), 0..0)
+        }
+    }
+
+    /// The module.
+    fn wasm(&self) -> &[u8] {
+        self.file.get(self.range.clone()).unwrap_or_default()
+    }
+
+    /// The symbols of the module that contains a place in a component.
+    fn of_place(&self, place: &Place) -> Option<&Self> {
+        let at = place.in_file?;
+        let module = self.modules.iter().find(|module| module.compiled.contains(&at));
+        module.map(|module| &module.symbols)
+    }
+
     /// Returns the frames at each place; none for a place in a function that the host has added. `frames` converts the
     /// symbols of the place with an index (the innermost first where functions were inlined, none if nothing is known);
     /// its result is cached.
@@ -123,12 +181,34 @@ impl Symbols {
         places: &[Place],
         frames: impl Fn(usize, &[Symbol]) -> Vec<Frame>,
     ) -> Vec<Arc<[Frame]>> {
+        if self.modules.is_empty() {
+            return self.resolve_own(places, frames);
+        }
+        let mut resolved: Vec<Option<Arc<[Frame]>>> = vec![None; places.len()];
+        // All places of a module at once, because its debug information is read for each call.
+        for module in &self.modules {
+            let symbols = &module.symbols;
+            let of_module = |place: &Place| self.of_place(place).is_some_and(|found| std::ptr::eq(found, symbols));
+            let indexes: Vec<usize> = (0..places.len()).filter(|index| of_module(&places[*index])).collect();
+            let own: Vec<Place> = indexes.iter().map(|index| places[*index]).collect();
+            let found = symbols.resolve_own(&own, |index, symbols| frames(indexes[index], symbols));
+            indexes
+                .iter()
+                .zip(found)
+                .for_each(|(index, found)| resolved[*index] = Some(found));
+        }
+        let unknown = |(index, found): (usize, Option<_>)| found.unwrap_or_else(|| frames(index, &[]).into());
+        resolved.into_iter().enumerate().map(unknown).collect()
+    }
+
+    /// [`resolve`](Self::resolve) for places in one module.
+    fn resolve_own(&self, places: &[Place], frames: impl Fn(usize, &[Symbol]) -> Vec<Frame>) -> Vec<Arc<[Frame]>> {
         let layout = self.layout();
         // Made at most once per backtrace, and only if it contains places that were not in an earlier one.
         let mut context = None;
         let mut look_up = |place: &Place| {
             let context = context.get_or_insert_with(|| {
-                let lines = self.reads_lines.then(|| layout.context(&self.wasm));
+                let lines = self.reads_lines.then(|| layout.context(self.wasm()));
                 lines.flatten()
             });
             context
@@ -157,6 +237,9 @@ impl Symbols {
 
     /// The place in the module as the user built it; `None` in a function that the host has added.
     pub(crate) fn in_file(&self, place: &Place) -> Option<CodePlace> {
+        if !self.modules.is_empty() {
+            return self.of_place(place)?.in_file(place);
+        }
         let layout = self.layout();
         let index = layout.index(place).filter(|_| !layout.is_added(place))?;
         Some(CodePlace {
@@ -172,7 +255,8 @@ impl Symbols {
 
     fn layout(&self) -> &Layout {
         // A module that cannot be read has no symbols; the error is reported where the module is loaded.
-        self.layout.get_or_init(|| Layout::read(&self.wasm).unwrap_or_default())
+        self.layout
+            .get_or_init(|| Layout::read(self.wasm()).unwrap_or_default())
     }
 }
 

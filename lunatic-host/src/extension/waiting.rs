@@ -125,9 +125,43 @@ pub fn spawn_metered<T: Send + 'static, Work: FnOnce(Meter) -> T + Send + 'stati
     process: &Process,
     work: Work,
 ) -> impl Future<Output = Option<T>> + Send + use<T, Work> {
-    let (machine, budget) = (kernel.machine().clone(), process.local.rights.budget.clone());
-    let running = kernel.host.io.spawn_blocking(move || work(Meter::new(machine, budget)));
-    async move { running.await.ok() }
+    Threads::of(kernel, process).spawn_metered(work)
+}
+
+/// The threads that may block, for work that is charged to a process. Holds neither the process nor the kernel.
+#[derive(Clone)]
+pub(crate) struct Threads {
+    threads: tokio::runtime::Handle,
+    machine: Arc<dyn Environment>,
+    budget: Option<Arc<Budget>>,
+}
+
+impl Threads {
+    pub(crate) fn of(kernel: &Arc<Kernel>, process: &Process) -> Self {
+        Self {
+            threads: kernel.host.io.handle().clone(),
+            machine: kernel.machine().clone(),
+            budget: process.local.rights.budget.clone(),
+        }
+    }
+
+    /// Spawns a task that waits for its turn to use one of them.
+    pub(crate) fn spawn<T: Send + 'static>(
+        &self,
+        task: impl Future<Output = T> + Send + 'static,
+    ) -> tokio::task::JoinHandle<T> {
+        self.threads.spawn(task)
+    }
+
+    /// [`spawn_metered`], for the process of these threads.
+    pub(crate) fn spawn_metered<T: Send + 'static, Work: FnOnce(Meter) -> T + Send + 'static>(
+        &self,
+        work: Work,
+    ) -> impl Future<Output = Option<T>> + Send + use<T, Work> {
+        let (machine, budget) = (self.machine.clone(), self.budget.clone());
+        let running = self.threads.spawn_blocking(move || work(Meter::new(machine, budget)));
+        async move { running.await.ok() }
+    }
 }
 
 /// Charges the budget of a process, if it has one, for the CPU time of a thread: on each call and on drop. It is bound

@@ -5,6 +5,7 @@
 mod buffer;
 mod channel;
 mod code;
+pub(crate) mod component;
 mod handle;
 mod inspect;
 mod log;

@@ -4,7 +4,7 @@
 //! in `bounds`. Everything else is done directly.
 
 pub(super) mod blocking;
-mod bounds;
+pub(super) mod bounds;
 mod files;
 mod listing;
 mod poll;
@@ -212,7 +212,7 @@ impl ProcessWasi {
 }
 
 /// The monotonic clock that guests read: it starts with the system, and all processes of the system share it.
-struct SystemClock(Time<Arc<Process>>);
+pub(super) struct SystemClock(pub(super) Time<Arc<Process>>);
 
 impl HostMonotonicClock for SystemClock {
     fn resolution(&self) -> u64 {

@@ -12,7 +12,7 @@ use super::image::Reset;
 use super::seat::{Seat, Seated};
 use super::window::Window;
 use super::{Ctx, arguments};
-use crate::ending::Ending;
+use crate::ending::{Ending, Obituary};
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::report::PanicCapture;
@@ -68,20 +68,7 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
             ctx.seat.with_left(|left| left.refuse(why));
             return;
         }
-        let mut obituary = None;
-        // There is none if `next` has ended it and has found no other to continue with.
-        if let Some(process) = ctx.process.clone() {
-            // Taken first: the release drops it.
-            let panic = ctx.find_state::<PanicCapture>().cloned();
-            let ending = Ending::of(&module, result, panic, ctx.limits.out_of_memory);
-            // The output of the process comes before reports about it.
-            process.system.process_ends(process.id);
-            ctx.release();
-            let reason;
-            (reason, obituary) = ending.publish(&kernel, &process);
-            ctx.end(reason);
-        }
-        if let Some(obituary) = obituary {
+        if let Some(obituary) = finish(ctx, &kernel, &module, result) {
             let parts = running.map(|running| running.parts(&mut store, &module));
             return dump::write_later(
                 kernel.machine(),
@@ -94,6 +81,26 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
             return;
         }
     }
+}
+
+/// Ends the process whose call returned `result`. Returns what a dump needs, if there must be one.
+pub(super) fn finish(
+    ctx: &mut Ctx,
+    kernel: &Kernel,
+    module: &Arc<Module>,
+    result: wasmtime::Result<()>,
+) -> Option<Obituary> {
+    // There is none if `next` has ended it and has found no other to continue with.
+    let process = ctx.process.clone()?;
+    // Taken first: the release drops it.
+    let panic = ctx.find_state::<PanicCapture>().cloned();
+    let ending = Ending::of(module, result, panic, ctx.limits.out_of_memory);
+    // The output of the process comes before reports about it.
+    process.system.process_ends(process.id);
+    ctx.release();
+    let (reason, obituary) = ending.publish(kernel, &process);
+    ctx.end(reason);
+    obituary
 }
 
 /// Makes an instance in the store, in another layout if the machine has no room for this one.
@@ -127,7 +134,7 @@ pub(super) enum Called {
 /// Called when the time slice of a process is over, on the stack of the computing code, which it can inspect.
 pub(crate) type AtSliceEnd = fn(&StoreContextMut<'_, Ctx>);
 
-fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
+pub(super) fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
     let mut store = Store::new(kernel.host.engines.engine(layout), ctx);
     store.limiter(|ctx| ctx);
     store.set_epoch_deadline(1);
@@ -143,7 +150,7 @@ fn new_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
 
 /// What was lacking when an instance could not be made.
 #[derive(Debug, PartialEq, Eq)]
-enum Lack {
+pub(super) enum Lack {
     /// Address space, kernel maps or memory of the machine; in words.
     Machine(String),
     /// The limit of all memories together.
@@ -152,7 +159,7 @@ enum Lack {
 
 impl Lack {
     /// `None` if it failed for another reason. Call this once, on the thread that tried.
-    fn of(error: &wasmtime::Error) -> Option<Self> {
+    pub(super) fn of(error: &wasmtime::Error) -> Option<Self> {
         match lunatic_memory::take_refusal() {
             Some(MemoryError::Arena(error)) => Some(Self::Machine(error.to_string())),
             Some(MemoryError::Budget { .. }) => Some(Self::Budget),
@@ -165,7 +172,7 @@ impl Lack {
 
 /// Handles an instance that could not be made. If memory was lacking, the process is out of memory; if the machine has
 /// no more, spawners are notified.
-fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmtime::Error {
+pub(super) fn not_made(ctx: &mut Ctx, error: wasmtime::Error, lack: Option<Lack>) -> wasmtime::Error {
     ctx.limits.out_of_memory |= lack.is_some();
     if let Some(Lack::Machine(what)) = lack {
         ctx.kernel.host.shortage.note(&what, ctx.kernel.slices());
@@ -196,7 +203,7 @@ impl Running {
 
     async fn new(store: &mut Store<Ctx>, module: &Arc<Module>, layout: Layout) -> wasmtime::Result<Self> {
         let (kernel, process) = (store.data().kernel.clone(), store.data().process.clone());
-        let pre = module.pre_for(&kernel, process.as_ref(), layout).await?;
+        let pre = module.pre_for(&kernel, process.as_ref(), layout).await?.module()?;
         if let Some(image) = module.image() {
             // These pages are written immediately, and each would otherwise cause a page fault.
             lunatic_memory::expect_data(image.span());

@@ -9,6 +9,7 @@
 mod arguments;
 mod buffer;
 mod change;
+pub(crate) mod component;
 mod ctx;
 mod drive;
 mod dump;
@@ -34,7 +35,7 @@ pub use self::ctx::Ctx;
 pub(crate) use self::drive::{AtSliceEnd, next, note_memory, note_place};
 use self::frozen::Frozen;
 pub(crate) use self::places::Places;
-use self::seat::Seat;
+pub(crate) use self::seat::Seat;
 pub(crate) use self::visible::Here;
 use crate::engine::Layout;
 use crate::module::Module;
@@ -48,6 +49,12 @@ pub(crate) const IDLE_MEMORY_MAX: usize = 16 << 20;
 /// The most pages in use of a larger one, or of a module that a guest brought along.
 const KEPT_PAGES_MAX: usize = 64;
 
+/// The coroutine of a runner.
+pub(crate) type Driven = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Makes the coroutine of a runner for components. The runtime has it, so that nothing else here knows of components.
+pub(crate) type DriveComponent = fn(Arc<Kernel>, Arc<Module>, Layout, Arc<Seat>) -> Driven;
+
 /// An instance and what drives it.
 pub struct Runner {
     module: Arc<Module>,
@@ -55,7 +62,7 @@ pub struct Runner {
     waker: Waker,
     frozen: Option<Box<Frozen>>,
     stacks: Arc<Stacks>,
-    drive: Pin<Box<dyn Future<Output = ()> + Send>>,
+    drive: Driven,
     /// The instance of the version that the process comes from, while this one is on trial.
     former: Option<Box<Runner>>,
 }
@@ -63,7 +70,10 @@ pub struct Runner {
 impl Runner {
     fn new(kernel: &Arc<Kernel>, module: &Arc<Module>, layout: Layout) -> Self {
         let seat = Seat::new(kernel);
-        let drive = Box::pin(drive::drive(kernel.clone(), module.clone(), layout, seat.clone()));
+        let drive: Driven = match module.is_component() {
+            true => (kernel.host.drive_component)(kernel.clone(), module.clone(), layout, seat.clone()),
+            false => Box::pin(drive::drive(kernel.clone(), module.clone(), layout, seat.clone())),
+        };
         Self {
             module: module.clone(),
             waker: seat.clone().into(),

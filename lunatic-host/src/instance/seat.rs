@@ -18,7 +18,7 @@ use crate::wasm::{Entry, Kernel, Process};
 ///
 /// Everything but the locks is written by the thread that runs the coroutine. A queue hands the coroutine from thread
 /// to thread, which orders these writes.
-pub(super) struct Seat {
+pub(crate) struct Seat {
     /// The process to run next, and its entry.
     assigned: Mutex<Option<(Arc<Process>, Entry)>>,
     /// The process that runs.

@@ -1,6 +1,6 @@
 //! The compiler's output as bytes: for the cache, or from another program.
 //!
-//! An artifact consists of the facts about the module, its binary if the file is in the text format, and machine code
+//! An artifact consists of the facts about the module or component, its binary if the file is in the text format, and machine code
 //! for one memory layout, one after another.
 
 use std::borrow::Cow;
@@ -8,7 +8,8 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 
 use lunatic_module::cache::Key;
 use lunatic_module::facts::Facts;
-use lunatic_module::rewrite;
+use lunatic_module::rewrite::{self, component};
+use wasmtime::component::Component;
 use wasmtime::{Engine, Module};
 
 use super::error::LoadError;
@@ -18,14 +19,23 @@ use crate::engine::Layout;
 /// module could make slow happen in here.
 pub(crate) fn make(engine: &Engine, file: &[u8]) -> Result<Vec<u8>, LoadError> {
     let binary = binary(file)?;
+    // If the file is in the text format.
+    let made = matches!(binary, Cow::Owned(_)).then_some(&*binary);
+    if component::is_component(&binary) {
+        let rewritten = component::rewrite(&binary)?;
+        return written(made, &rewritten.facts, engine.precompile_component(&rewritten.wasm));
+    }
     let rewritten = rewrite::rewrite(&binary)?;
     // If calls through the table can become direct calls, instances need no table and are smaller.
     let direct = rewrite::direct_calls(&rewritten.wasm);
-    let code = engine
-        .precompile_module(direct.as_ref().unwrap_or(&rewritten.wasm))
-        .map_err(|error| LoadError::Compile(format!("{error:#}")))?;
-    let text = matches!(binary, Cow::Owned(_)).then_some(&*binary);
-    let mut artifact = postcard::to_stdvec(&(&rewritten.facts, text))
+    let code = engine.precompile_module(direct.as_ref().unwrap_or(&rewritten.wasm));
+    written(made, &rewritten.facts, code)
+}
+
+/// The bytes of an artifact.
+fn written(binary: Option<&[u8]>, facts: &Facts, code: wasmtime::Result<Vec<u8>>) -> Result<Vec<u8>, LoadError> {
+    let code = code.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
+    let mut artifact = postcard::to_stdvec(&(facts, binary))
         .map_err(|error| LoadError::Compile(format!("what is known of it could not be written down: {error}")))?;
     artifact.extend(code);
     Ok(artifact)
@@ -47,7 +57,13 @@ pub(super) struct Artifact {
     pub(super) facts: Facts,
     /// The binary of a file in the text format.
     pub(super) binary: Option<Vec<u8>>,
-    pub(super) module: Module,
+    pub(super) code: Code,
+}
+
+/// Compiled code.
+pub(super) enum Code {
+    Module(Module),
+    Component(Component),
 }
 
 impl Artifact {
@@ -61,8 +77,13 @@ impl Artifact {
         let ((facts, binary), code) = postcard::take_from_bytes::<(Facts, Option<Vec<u8>>)>(bytes).ok()?;
         // SAFETY: the caller's promise; wasmtime checks that the code was made by its version, with the engine's
         // settings.
-        let module = unsafe { Module::deserialize(engine, code) }.ok()?;
-        Some(Self { facts, binary, module })
+        let code = unsafe {
+            match facts.component {
+                true => Code::Component(Component::deserialize(engine, code).ok()?),
+                false => Code::Module(Module::deserialize(engine, code).ok()?),
+            }
+        };
+        Some(Self { facts, binary, code })
     }
 }
 

@@ -10,7 +10,7 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_memory::page_size;
 
 use super::artifact::{self, key, settings};
-use super::{Compiled, LoadError, Module, link, misread, read};
+use super::{Compiled, LoadError, Module, Pre, link, misread, read};
 use crate::compile::{Order, Turn};
 use crate::engine::Layout;
 use crate::extension::spawn_blocking;
@@ -191,7 +191,7 @@ impl Module {
         kernel: &Arc<Kernel>,
         process: Option<&Arc<Process>>,
         layout: Layout,
-    ) -> wasmtime::Result<&wasmtime::InstancePre<Ctx>> {
+    ) -> wasmtime::Result<&Pre> {
         let (true, Some(process)) = (self.source.brought.is_some(), process) else {
             return self.pre(&kernel.host, layout);
         };

@@ -18,7 +18,7 @@ use wasmtime_wasi::{FsPerms, HostMonotonicClock, WasiCtxBuilder, WasiView};
 
 use super::clocks::FixedClock;
 use super::stdio::stdin::OpenStdin;
-use super::stdio::stream::ProcessOutput;
+use super::stdio::stream::{ProcessOutput, SharedOutput};
 use super::{Capture, Output, Stdin};
 use crate::report::panic::PanicCapture;
 
@@ -364,6 +364,39 @@ impl Wasi {
     /// Operations on files and folders run on the thread that polls them, which must be allowed to block. Output goes
     /// where [`super::stdio`] directs it, and blocks no thread.
     pub fn context(&self, is_main: bool, panic: &PanicCapture, clock: impl HostMonotonicClock + 'static) -> WasiP1Ctx {
+        let mut builder = self.builder(is_main, clock);
+        builder
+            .stdout(ProcessOutput {
+                output: self.stdout.clone(),
+                panic: None,
+            })
+            .stderr(ProcessOutput {
+                output: self.stderr.clone(),
+                panic: Some(panic.clone()),
+            });
+        self.built(&mut builder)
+    }
+
+    /// [`context`](Self::context) for WASI 0.2, where a process can ask for its standard streams many times, and has
+    /// sockets. The caller checks what they are used for.
+    pub fn component_context(
+        &self,
+        is_main: bool,
+        panic: &PanicCapture,
+        clock: impl HostMonotonicClock + 'static,
+    ) -> WasiP1Ctx {
+        let mut builder = self.builder(is_main, clock);
+        builder
+            .stdout(SharedOutput::new(self.stdout.clone(), None))
+            .stderr(SharedOutput::new(self.stderr.clone(), Some(panic.clone())))
+            .allow_tcp(true)
+            .allow_udp(true)
+            .allow_ip_name_lookup(false)
+            .socket_addr_check(|_, _| Box::pin(std::future::ready(true)));
+        self.built(&mut builder)
+    }
+
+    fn builder(&self, is_main: bool, clock: impl HostMonotonicClock + 'static) -> WasiCtxBuilder {
         let mut builder = WasiCtxBuilder::new();
         builder.args(&self.args).envs(&self.env);
         match self.clock {
@@ -374,20 +407,18 @@ impl Wasi {
             }
         }
         if let RandomRight::Seed(seed) = self.random {
-            builder.secure_random(StdRng::seed_from_u64(seed));
+            builder
+                .secure_random(StdRng::seed_from_u64(seed))
+                .insecure_random(StdRng::seed_from_u64(seed))
+                .insecure_random_seed(seed.into());
         }
         if self.has_stdin(is_main) {
             self.stdin.give(&mut builder);
         }
         builder
-            .stdout(ProcessOutput {
-                output: self.stdout.clone(),
-                panic: None,
-            })
-            .stderr(ProcessOutput {
-                output: self.stderr.clone(),
-                panic: Some(panic.clone()),
-            });
+    }
+
+    fn built(&self, builder: &mut WasiCtxBuilder) -> WasiP1Ctx {
         let mut context = builder.build_p1();
         *context.ctx().ctx.filesystem() = self.filesystem.clone();
         context

@@ -84,10 +84,11 @@ fn what_is_wrong_in_the_text_format_is_shown() {
 
 #[test]
 fn a_component_is_named_with_the_target_to_build_for() {
-    check(&wat::parse_str("(component)").unwrap(), &["component", "wasm32-wasip1"]);
+    let texts = ["component", "wasi:cli/run@0.2", "wasm32-wasip1"];
+    check(&wat::parse_str("(component)").unwrap(), &texts);
     check(
         &wat::parse_str("(component (core module (func (export \"_start\"))))").unwrap(),
-        &["component"],
+        &texts,
     );
 }
 

@@ -38,6 +38,7 @@ mod command_line;
 #[cfg(feature = "compat")]
 mod compat;
 mod compiling;
+mod components;
 mod confinement;
 mod counting;
 #[cfg(feature = "compat")]

@@ -72,4 +72,5 @@ crate::scenarios! {
         assert_eq!((&*ended.stdout, &*ended.stderr), ("", ""), "what is captured comes out nowhere else");
     },
     modules_can_be_compiled_and_denied => |program| _ = program.quiet().run().normal(),
+    components_can_be_compiled => |program| _ = program.quiet().run().normal(),
 }

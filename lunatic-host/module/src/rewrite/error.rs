@@ -20,8 +20,13 @@ pub enum RewriteError {
         /// The version in the file; the only known one is 1.
         version: u32,
     },
-    /// It is a component, not a core module.
+    /// It is a component where a core module is expected.
     Component,
+    /// It is a component of a kind that cannot be run.
+    NoProgram {
+        /// Why, with advice.
+        why: String,
+    },
     /// The file is larger than [`MODULE_SIZE_MAX`].
     TooLarge {
         /// Its size in bytes.
@@ -84,10 +89,8 @@ impl fmt::Display for RewriteError {
                     "this is WebAssembly of version {version}, and Lunatic knows version 1"
                 )
             }
-            Self::Component => write!(
-                f,
-                "this is a component, and Lunatic runs core modules: build it for the target wasm32-wasip1"
-            ),
+            Self::Component => write!(f, "this is a component, and a core module is expected here"),
+            Self::NoProgram { why } => write!(f, "the component cannot be run: {why}"),
             Self::TooLarge { size } => {
                 write!(
                     f,
@@ -131,9 +134,7 @@ impl std::error::Error for RewriteError {}
 
 /// Refuses a file that does not begin like a core module.
 pub(super) fn check_header(wasm: &[u8]) -> Result<(), RewriteError> {
-    if wasm.len() > MODULE_SIZE_MAX {
-        return Err(RewriteError::TooLarge { size: wasm.len() });
-    }
+    check_size(wasm)?;
     if wasm.is_empty() || !b"\0asm".starts_with(&wasm[..wasm.len().min(4)]) {
         return Err(RewriteError::NotWasm {
             looks_like: looks_like(wasm),
@@ -151,6 +152,14 @@ pub(super) fn check_header(wasm: &[u8]) -> Result<(), RewriteError> {
         _ => Err(RewriteError::Version {
             version: u32::from_le_bytes([version[0], version[1], version[2], version[3]]),
         }),
+    }
+}
+
+/// Refuses a file that is larger than any module.
+pub(super) fn check_size(wasm: &[u8]) -> Result<(), RewriteError> {
+    match wasm.len() > MODULE_SIZE_MAX {
+        true => Err(RewriteError::TooLarge { size: wasm.len() }),
+        false => Ok(()),
     }
 }
 

@@ -90,6 +90,7 @@ pub(super) struct Inspected<'a> {
     /// Whether a memory, table or global is imported.
     pub(super) imports_state: bool,
     pub(super) memories: u32,
+    pub(super) imported_memories: u32,
     pub(super) memory: Option<Memory>,
     pub(super) start_section: bool,
     /// The exported function `_start` of type `() -> ()`.
@@ -298,6 +299,7 @@ impl<'a> Inspected<'a> {
             }
             TypeRef::Memory(memory) => {
                 self.imports_state = true;
+                self.imported_memories += 1;
                 self.memory(memory);
             }
             TypeRef::Global(_) => {

@@ -21,7 +21,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 use wiggle::GuestMemory;
 
 use super::{ProcessWasi, errno, set_fuel};
-use crate::extension::spawn_metered;
+use crate::extension::Threads;
 use crate::guest_memory;
 use crate::imports::wait::{show, wait};
 use crate::instance::Ctx;
@@ -50,8 +50,20 @@ pub(in crate::imports) async fn work<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T> {
     let wait = wait(caller, WaitFor::File, Id::NONE, NO_TIMEOUT);
+    let answer = start(&Threads::of(&wait.kernel, &wait.process), permit, work);
+    show(caller, ready(&wait, answer))
+        .await
+        .map_err(|_| Error::msg("an operation on a file failed"))
+}
+
+/// Begins `work` on a thread that may block, for a process that has a permit. The result is an error if it panicked.
+pub(in crate::imports) fn start<T: Send + 'static>(
+    threads: &Threads,
+    permit: Permit,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
     let (done, answer) = oneshot::channel();
-    let running = spawn_metered(&wait.kernel, &wait.process, move |meter| {
+    let running = threads.spawn_metered(move |meter| {
         let (meter, permit) = (meter, permit);
         let result = work();
         if done.is_closed() {
@@ -64,9 +76,7 @@ pub(in crate::imports) async fn work<T: Send + 'static>(
         let _ = done.send(result);
     });
     drop(running);
-    show(caller, ready(&wait, answer))
-        .await
-        .map_err(|_| Error::msg("an operation on a file failed"))
+    answer
 }
 
 /// The same for `work` with the WASI state of the caller, which has lost its files if `work` panicked.
@@ -117,7 +127,7 @@ pub(super) async fn call_on(
 }
 
 /// The result of a future that does all its work when it is polled, on a thread that may block.
-pub(super) fn now<T>(future: impl Future<Output = T>) -> T {
+pub(in crate::imports) fn now<T>(future: impl Future<Output = T>) -> T {
     Handle::current().block_on(future)
 }
 

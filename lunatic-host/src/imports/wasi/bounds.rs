@@ -20,9 +20,9 @@ const PART_MAX: u32 = 1 << 20;
 /// The most ranges of a read or write, as in Linux (`UIO_MAXIOV`).
 const RANGES_MAX: u32 = 1024;
 /// The longest path, as in Linux (`PATH_MAX`).
-const PATH_LEN_MAX: u32 = 4096;
+pub(in crate::imports) const PATH_LEN_MAX: u32 = 4096;
 /// How many random bytes are generated between two checks of the time slice: they take 0.2 ms.
-const RANDOM_PIECE: u32 = 64 << 10;
+pub(in crate::imports) const RANDOM_PIECE: u32 = 64 << 10;
 
 /// Whether a path of this many bytes is refused.
 pub(super) fn is_too_long(path_len: i32) -> bool {

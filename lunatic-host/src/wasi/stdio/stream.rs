@@ -3,9 +3,11 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::io::AsyncWrite;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
@@ -47,6 +49,82 @@ impl StdoutStream for ProcessOutput {
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
         Box::new(self.stream())
+    }
+}
+
+/// Makes handles of one stream from a process to an [`Output`]: the stream ends with the process, not with a handle.
+pub(crate) struct SharedOutput {
+    output: Output,
+    stream: Arc<Mutex<ProcessStream>>,
+}
+
+impl SharedOutput {
+    pub(crate) fn new(output: Output, panic: Option<PanicCapture>) -> Self {
+        let stream = ProcessOutput { output, panic }.stream();
+        Self {
+            output: stream.output.clone(),
+            stream: Arc::new(Mutex::new(stream)),
+        }
+    }
+}
+
+impl IsTerminal for SharedOutput {
+    fn is_terminal(&self) -> bool {
+        self.output.is_terminal()
+    }
+}
+
+impl StdoutStream for SharedOutput {
+    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
+        let (output, panic) = (self.output.clone(), self.stream.lock().panic.clone());
+        Box::new(ProcessOutput { output, panic }.stream())
+    }
+
+    fn p2_stream(&self) -> Box<dyn OutputStream> {
+        Box::new(SharedStream {
+            output: self.output.clone(),
+            stream: self.stream.clone(),
+            permit: 0,
+        })
+    }
+}
+
+/// A handle of a stream. It accepts no more than it has promised, so that a process cannot fill the backlog.
+struct SharedStream {
+    output: Output,
+    stream: Arc<Mutex<ProcessStream>>,
+    /// How many bytes the next write may have.
+    permit: usize,
+}
+
+#[wasmtime_wasi::async_trait]
+impl OutputStream for SharedStream {
+    fn write(&mut self, text: Bytes) -> StreamResult<()> {
+        if text.len() > std::mem::take(&mut self.permit) {
+            return Err(StreamError::trap("a write is longer than `check-write` has permitted"));
+        }
+        self.stream.lock().write(text)
+    }
+
+    fn flush(&mut self) -> StreamResult<()> {
+        Ok(())
+    }
+
+    fn check_write(&mut self) -> StreamResult<usize> {
+        self.permit = if self.output.has_room() { WRITE_LEN_MAX } else { 0 };
+        Ok(self.permit)
+    }
+
+    async fn blocking_write_and_flush(&mut self, text: Bytes) -> StreamResult<()> {
+        self.output.wait_room().await;
+        self.stream.lock().write(text)
+    }
+}
+
+#[wasmtime_wasi::async_trait]
+impl Pollable for SharedStream {
+    async fn ready(&mut self) {
+        self.output.wait_room().await;
     }
 }
 

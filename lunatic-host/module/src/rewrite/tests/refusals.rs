@@ -21,7 +21,7 @@ fn what_is_not_a_module_is_refused_with_a_reason() {
     );
     check(
         b"\0asm\x0d\0\x01\0",
-        "this is a component, and Lunatic runs core modules: build it for the target wasm32-wasip1",
+        "this is a component, and a core module is expected here",
     );
     check(
         b"\0asm\x02\0\0\0",
