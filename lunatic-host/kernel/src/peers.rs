@@ -43,6 +43,10 @@ impl Peers {
         Some(peer)
     }
 
+    pub(crate) fn knows(&self, keys: &Keys) -> bool {
+        self.known.read().iter().any(|known| known.keys == *keys)
+    }
+
     pub(crate) fn remove(&self, peer: Peer) {
         let mut known = self.known.write();
         if let Some(known) = usize::from(peer.number())

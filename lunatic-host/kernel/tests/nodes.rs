@@ -30,6 +30,7 @@ impl Remote for Cable {
             Signal::Exit { reason, sent } => Owned::Other(Signal::Exit { reason, sent }),
             Signal::Link => Owned::Other(Signal::Link),
             Signal::Unlink => Owned::Other(Signal::Unlink),
+            Signal::Unlinked => Owned::Other(Signal::Unlinked),
             Signal::Monitor { reference } => Owned::Other(Signal::Monitor { reference }),
             Signal::Demonitor { reference } => Owned::Other(Signal::Demonitor { reference }),
             Signal::Down { reference, reason } => Owned::Other(Signal::Down { reference, reason }),

@@ -45,6 +45,7 @@ pub mod outbox;
 pub mod random;
 pub mod record;
 pub mod store;
+pub mod tcp;
 pub mod traffic;
 pub mod trust;
 

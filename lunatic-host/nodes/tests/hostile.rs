@@ -238,7 +238,9 @@ fn piece(record: &[u8]) -> Vec<u8> {
 #[test]
 fn who_requests_more_of_a_module_than_it_takes_is_dropped() {
     let mut attack = Attack::new(7);
-    let hash = attack.node.keep_module(vec![7_u8; 1 << 20].into());
+    let module = vec![7_u8; 1 << 20];
+    let hash = lunatic_nodes::store::hash(&module);
+    attack.node.keep_module(hash, module.into());
     let get = piece(&Record::Get { hash, offset: 0 }.write());
     let count = PIECES_LEN_MAX / get.len();
     let pieces = get.repeat(count);
@@ -265,7 +267,9 @@ fn who_requests_more_of_a_module_than_it_takes_is_dropped() {
 #[test]
 fn who_grants_much_gets_it_a_few_megabytes_at_a_time() {
     let mut attack = Attack::new(8);
-    let hash = attack.node.keep_module(vec![7_u8; 1 << 20].into());
+    let module = vec![7_u8; 1 << 20];
+    let hash = lunatic_nodes::store::hash(&module);
+    attack.node.keep_module(hash, module.into());
     let get = piece(&Record::Get { hash, offset: 0 }.write()).repeat(150);
     attack.seq += 1;
     let all = State {
