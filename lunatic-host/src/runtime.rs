@@ -28,6 +28,7 @@ use crate::imports::wasi::FILE_OPERATIONS_MAX;
 use crate::inspect::WorkerInfo;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
+use crate::nodes;
 use crate::shortage::Shortage;
 use crate::states::SharedStates;
 use crate::wasm::{Kernel, Wasm};
@@ -414,6 +415,8 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let kernel = &self.kernel;
+        // First, so that other nodes are notified at once, and nothing new comes from them.
+        nodes::leave(&kernel.host);
         if let Some(threads) = self.threads.take() {
             kernel.stop(threads, || {
                 kernel.host.ahead.clear();

@@ -38,14 +38,14 @@ impl<H: Host> Kernel<H> {
         remote.map_or(Destination::Gone, Destination::Elsewhere)
     }
 
-    /// Returns the id of the process with this address; `None` for an address that neither this node nor a connected
-    /// one has given out.
+    /// Returns the id of the process with this address; `None` for an address that neither this node nor one that is or
+    /// was connected has given out.
     pub fn process_named(&self, address: RawHandle) -> Option<Id> {
         let own = self.process_keys.check(address.id, address.key);
         own.or_else(|| self.peers.check(address))
     }
 
-    /// Returns the address of a process. If its node is not connected any more, the address names nothing.
+    /// Returns the address of a process.
     pub fn process_address(&self, id: Id) -> RawHandle {
         if id.is_here() {
             return self.process_keys.handle(id);

@@ -72,7 +72,7 @@ impl Inlet {
 
     /// Waits until there is an event, or until the given time. Takes some events, and says whether these were all.
     /// `None` when the driver stops.
-    fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, bool)> {
+    pub(crate) fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, bool)> {
         let mut queue = self.0.queue.lock();
         while queue.brought.is_empty() && !queue.is_woken && !queue.is_over {
             match until {
@@ -166,5 +166,46 @@ impl Drop for Driver {
             // If the thread has panicked, there is nobody left to notify.
             _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Hello, Route, State, VERSIONS};
+    use crate::identity::{Identity, NodeId};
+
+    #[test]
+    fn a_flood_of_hellos_leaves_room_for_what_nodes_say() {
+        let route = Route {
+            from: NodeId(1),
+            to: NodeId(2),
+            mine: 3,
+            theirs: 4,
+        };
+        let hello = Hello {
+            versions: VERSIONS,
+            asks: true,
+            window: 1 << 20,
+            cluster: "c".into(),
+            identity: Identity::new("a", 1).unwrap(),
+            proof: Vec::new(),
+        };
+        let (hello, data) = (
+            route.hello(&hello, |_| Vec::new()),
+            route.data(1, State::default(), &[0]),
+        );
+        let inlet = Inlet::new();
+        for _ in 0..10 * HELLOS_MAX {
+            inlet.bring(Brought::Frame(hello.clone()));
+        }
+        inlet.bring(Brought::Frame(data.clone()));
+        let (first, were_all) = inlet.take(None).unwrap();
+        assert_eq!((first.len(), were_all), (HELLOS_MAX, false));
+        assert_eq!(inlet.take(None), Some((vec![Brought::Frame(data)], true)));
+        inlet.bring(Brought::Frame(hello.clone()));
+        assert_eq!(inlet.take(None), Some((vec![Brought::Frame(hello)], true)));
+        let queue = inlet.0.queue.lock();
+        assert_eq!((queue.bytes, queue.hellos), (0, 0));
     }
 }

@@ -182,3 +182,25 @@ enum Turn {
     Waits,
     Full,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_never_refused_counts_towards_the_end_of_an_epoch() {
+        let mut outbox = Outbox::default();
+        outbox.push((1, 2), vec![0; OVERFLOW + 1], true);
+        assert!(!outbox.has_room() && !outbox.is_overflowing());
+        let signal = vec![0; 1 << 20];
+        for _ in 0..OVERFLOW / signal.len() {
+            assert!(!outbox.is_overflowing());
+            outbox.push((1, 3), signal.clone(), false);
+        }
+        assert!(outbox.is_overflowing());
+        while !outbox.is_empty() {
+            outbox.fill(crate::frame::PIECES_LEN_MAX);
+        }
+        assert_eq!((outbox.queued, outbox.unrefused), (0, 0));
+    }
+}

@@ -11,6 +11,7 @@ mod own;
 mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -139,6 +140,18 @@ pub enum Refusal {
     Outdated,
     /// Another node has proved its identity with the same key.
     Key,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "it belongs to another cluster",
+            Self::Version => "it speaks no version of the wire format that this node speaks",
+            Self::Untrusted => "it could not prove its identity, or is not welcome",
+            Self::Outdated => "a later start of it is known",
+            Self::Key => "another node has the same key",
+        })
+    }
 }
 
 /// Why a record was not taken.

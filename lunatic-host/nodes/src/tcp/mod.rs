@@ -212,3 +212,96 @@ impl Shared {
         self.inlet.bring(Brought::Lost(node.clone()));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(30);
+
+    struct Place {
+        identity: Identity,
+        inlet: Inlet,
+        fabric: Arc<TcpFabric>,
+        /// What has come and is not examined yet.
+        came: Mutex<std::collections::VecDeque<Brought>>,
+    }
+
+    impl Place {
+        fn open(name: &str, join: Option<SocketAddr>) -> Self {
+            let (identity, inlet) = (Identity::new(name, 1).unwrap(), Inlet::new());
+            let settings = TcpSettings {
+                cluster: "test".into(),
+                identity: identity.clone(),
+                listen: "127.0.0.1:0".parse().unwrap(),
+                join: join.into_iter().collect(),
+            };
+            let fabric = TcpFabric::open(settings, inlet.clone()).unwrap();
+            Self {
+                identity,
+                inlet,
+                fabric,
+                came: Mutex::default(),
+            }
+        }
+
+        /// Waits until this comes, and passes over everything else.
+        fn hears(&self, expected: &Brought) {
+            let until = Instant::now() + PATIENCE;
+            while Instant::now() < until {
+                while let Some(brought) = self.came.lock().pop_front() {
+                    if brought == *expected {
+                        return;
+                    }
+                }
+                self.came.lock().extend(self.inlet.take(Some(until)).unwrap().0);
+            }
+            panic!("{} never hears what it should", self.identity);
+        }
+    }
+
+    fn seen(place: &Place) -> Brought {
+        Brought::Seen(place.identity.clone())
+    }
+
+    #[test]
+    fn nodes_find_each_other_through_one_of_them_and_frames_arrive() {
+        let a = Place::open("a", None);
+        let b = Place::open("b", Some(a.fabric.address()));
+        a.hears(&seen(&b));
+        b.hears(&seen(&a));
+        let c = Place::open("c", Some(b.fabric.address()));
+        a.hears(&seen(&c));
+        c.hears(&seen(&a));
+        for number in 0..100 {
+            a.fabric.send(&c.identity, vec![number; 60_000]);
+        }
+        for number in 0..100 {
+            c.hears(&Brought::Frame(vec![number; 60_000]));
+        }
+        // What is queued arrives before the connection closes.
+        let (gone, lost) = (c.identity.clone(), Brought::Lost(c.identity.clone()));
+        c.fabric.send(&a.identity, b"last".to_vec());
+        drop(c);
+        a.hears(&Brought::Frame(b"last".to_vec()));
+        b.hears(&lost);
+        // Nobody is there any more.
+        b.fabric.send(&gone, b"nothing".to_vec());
+    }
+
+    #[test]
+    fn only_loopback_is_accepted() {
+        for address in ["0.0.0.0:0", "192.0.2.1:7", "[::]:0"] {
+            let settings = TcpSettings {
+                cluster: "test".into(),
+                identity: Identity::new("a", 1).unwrap(),
+                listen: address.parse().unwrap(),
+                join: Vec::new(),
+            };
+            let refused = TcpFabric::open(settings, Inlet::new()).map(drop);
+            assert!(refused.unwrap_err().to_string().contains("is not on loopback"));
+        }
+    }
+}
