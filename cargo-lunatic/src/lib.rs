@@ -12,6 +12,7 @@
 //! | `cargo` | calls cargo and reads its messages |
 //! | `config`, [`rustflags`] | adds our link argument without pushing the user's flags out of force |
 //! | `select` | which program `run` means |
+//! | `scratch` | folders for temporary files |
 
 #![forbid(unsafe_code)]
 
@@ -26,6 +27,7 @@ pub mod guests;
 mod passed;
 mod rights_file;
 pub mod rustflags;
+mod scratch;
 mod select;
 mod shell;
 pub mod toolchain;

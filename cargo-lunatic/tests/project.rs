@@ -127,6 +127,8 @@ fn the_templates_have_different_files() {
         (&["new", "p"][..], "src/main.rs", "squares(10)"),
         (&["new", "p", "--template=actor"], "src/main.rs", "impl Actor for"),
         (&["new", "p", "--template=web"], "lunatic.toml", "\nallow-net = ["),
+        // With the router itself, `run --watch` would restart it at each change.
+        (&["new", "p", "--template=web"], "src/main.rs", "serve(Made(app))"),
         (&["new", "p", "--template=cli"], "lunatic.toml", "\ndir = ["),
         (&["new", "p", "--template=library"], "src/lib.rs", "pub fn map"),
         (&["new", "p", "--lib"], "src/lib.rs", "pub fn map"),

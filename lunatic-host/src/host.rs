@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::LocalKey;
 
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::Budget;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::scheduler::Place;
 use lunatic_kernel::{Body, Host, Progress, WaitFor};
@@ -13,7 +14,7 @@ use lunatic_memory::{Pages, ThreadClock};
 use crate::deadlock;
 use crate::ending;
 use crate::hibernation::Freezable;
-use crate::instance::Runner;
+use crate::instance::{IDLE_MEMORY_MAX, Runner};
 use crate::pool::Pool;
 use crate::report::untrusted::lines;
 use crate::wasm::{Belongings, Entry, Kernel, Local, Process, System, Wasm};
@@ -53,14 +54,17 @@ impl Host for Wasm {
         let module = &code.module();
         let host = &kernel.host;
         let ready = host.ahead.take(module);
-        if module.facts().recyclable.is_ok() && host.ahead.want(module) {
+        let can_be_ahead = module.facts().recyclable.is_ok() && module.memory_min() <= IDLE_MEMORY_MAX as u64;
+        if can_be_ahead && host.ahead.want(module) {
             kernel.wake_spare();
         }
         ready.unwrap_or_else(|| Runner::unmetered(kernel, module))
     }
 
-    fn keep(&self, pool: &mut Self::Pool, runner: Runner) {
-        pool.put(runner);
+    fn keep(&self, pool: &mut Self::Pool, mut runner: Runner) {
+        if runner.may_be_kept() {
+            pool.put(runner);
+        }
     }
 
     fn shortage(&self, kernel: &Kernel) -> Option<Arc<str>> {
@@ -112,6 +116,10 @@ impl Host for Wasm {
     fn left_behind(&self, payload: &(dyn Any + Send)) {
         let text = ending::panic_text(payload);
         eprintln!("lunatic: bug: an instance could not be dropped: {}", lines(text));
+    }
+
+    fn budget_of(system: &Self::System) -> Option<&Arc<Budget>> {
+        system.budget.as_ref()
     }
 
     fn tick(&self, slice: u64) {

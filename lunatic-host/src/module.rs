@@ -17,7 +17,7 @@ use std::sync::{Arc, OnceLock};
 use lunatic_kernel::budget::Receipt;
 use lunatic_module::facts::{Facts, TEST_PREFIX};
 use lunatic_module::imports::Imports;
-use lunatic_module::{CodeId, Entries};
+use lunatic_module::{CodeId, Entries, entries};
 use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasmtime::InstancePre;
@@ -31,6 +31,10 @@ use crate::instance::frozen::Models;
 use crate::instance::image::Image;
 use crate::report::{Symbols, type_names};
 use crate::wasm::Wasm;
+
+/// The most places of a table whose functions are named, of a module that a guest brought along. Names of more functions would take too much memory before they can be
+/// charged for.
+const BROUGHT_PLACES_MAX: usize = 1 << 16;
 
 /// A checked and compiled module.
 pub struct Module {
@@ -92,10 +96,14 @@ impl Module {
             linked,
         } = compiled;
         let wasm = binary.map_or_else(file, Arc::from);
+        let symbols = match &brought {
+            Some(_) => Symbols::names_only(wasm.clone()),
+            None => Symbols::new(wasm.clone()),
+        };
         let module = Self {
             facts,
             interface,
-            symbols: Symbols::new(wasm.clone()),
+            symbols,
             source: Source { wasm, brought },
             identity: OnceLock::new(),
             entries: OnceLock::new(),
@@ -156,6 +164,11 @@ impl Module {
         memory.map_or(0, |memory| memory.pages_min.saturating_mul(1 << 16))
     }
 
+    /// Whether a guest brought it along.
+    pub(crate) fn is_brought(&self) -> bool {
+        self.source.brought.is_some()
+    }
+
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
     }
@@ -203,14 +216,18 @@ impl Module {
     pub fn entries(&self) -> &Entries {
         // The module has been validated, so this fails only for a table that is too large. Its entries then have no
         // names.
-        self.entries
-            .get_or_init(|| Entries::of(&self.source.wasm).unwrap_or_default())
+        let places_max = match self.source.brought {
+            Some(_) => BROUGHT_PLACES_MAX,
+            None => entries::PLACES_MAX,
+        };
+        let read = || Entries::of_at_most(&self.source.wasm, places_max).unwrap_or_default();
+        self.entries.get_or_init(read)
     }
 
     /// True for the first caller only, which must prepare the module for the dense layout before it is needed. Never
     /// true for a module that a guest brought along, because a process must pay for its compilation.
     pub(crate) fn claim_preparation(&self) -> bool {
-        let is_prepared = self.source.brought.is_some() || self.prepared.load(Ordering::Relaxed);
+        let is_prepared = self.is_brought() || self.prepared.load(Ordering::Relaxed);
         !is_prepared && !self.prepared.swap(true, Ordering::Relaxed)
     }
 

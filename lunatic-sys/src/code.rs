@@ -8,7 +8,7 @@ crate::imports! {
     /// offer replaces the former one.
     ///
     /// `heard` is one of [`codes::offer`](crate::codes::offer): how the process is notified of a version that waits for
-    /// it.
+    /// it; or that it withdraws its offer.
     ///
     /// Returns 1 if another version waits for this process, else 0.
     fn offer(entry: usize, heard: i32) -> i32;

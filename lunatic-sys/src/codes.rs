@@ -235,6 +235,8 @@ pub mod offer {
     /// By the error `EINTR`, with which its next wait to read from a socket or to accept a connection ends. Then it
     /// asks.
     pub const INTERRUPT: i32 = 2;
+    /// The process offers no point of change any more. The entry is ignored, and a version that waits is forgotten.
+    pub const NONE: i32 = 3;
 }
 
 /// The largest number of processes that one call of `inspect::processes` returns.

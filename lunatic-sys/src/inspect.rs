@@ -10,7 +10,7 @@ crate::imports! {
     /// [`codes::LOOK_ROWS_MAX`](crate::codes::LOOK_ROWS_MAX), into the buffer, in an order of
     /// [`codes::look`](crate::codes::look): for each a [`ProcessFigures`](crate::layout::ProcessFigures), followed by
     /// its texts. Lets other processes run meanwhile. Otherwise returns [`codes::DENIED`](crate::codes::DENIED), or
-    /// [`codes::INVALID`](crate::codes::INVALID) for an unknown order.
+    /// [`codes::INVALID`](crate::codes::INVALID) for an unknown order, or a `skip` above 65,536.
     fn processes(order: i32, skip: usize, limit: usize, name: *const u8, name_len: usize) -> i32;
 
     /// Puts the figures of one process into the buffer, as [`processes`] does; after them three `u32`s, the numbers of

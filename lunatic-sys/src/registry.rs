@@ -13,8 +13,8 @@ crate::imports! {
     /// [`codes::LIMIT`](crate::codes::LIMIT).
     fn register(name: *const u8, len: usize, id: u64, key: u64) -> i32;
 
-    /// Frees a name. Returns [`codes::OK`](crate::codes::OK), or [`codes::CLOSED`](crate::codes::CLOSED) if no process
-    /// has it.
+    /// Frees a name. Returns [`codes::OK`](crate::codes::OK), [`codes::CLOSED`](crate::codes::CLOSED) if no process has
+    /// it, or [`codes::DENIED`](crate::codes::DENIED) if another process has it and the caller has no right to names.
     fn unregister(name: *const u8, len: usize) -> i32;
 
     /// Writes the handle of the process that has the name to `out`, and returns [`codes::OK`](crate::codes::OK); or
@@ -27,7 +27,8 @@ crate::imports! {
     fn join_group(name: *const u8, len: usize, id: u64, key: u64) -> i32;
 
     /// Removes a process from a group. Returns [`codes::OK`](crate::codes::OK), [`codes::CLOSED`](crate::codes::CLOSED)
-    /// if it is not a member, or [`codes::INVALID`](crate::codes::INVALID).
+    /// if it is not a member, [`codes::INVALID`](crate::codes::INVALID), or [`codes::DENIED`](crate::codes::DENIED) if
+    /// it is another process than the caller, which has no right to names.
     fn leave_group(name: *const u8, len: usize, id: u64, key: u64) -> i32;
 
     /// Returns the number of members of a group, and puts their handles into the buffer, in the order in which they

@@ -89,9 +89,10 @@ const STOP: u64 = 4;
 pub trait Actor: Sized + 'static {
     /// The argument that the actor is started with.
     type Args: Message;
-    /// The type of all calls.
+    /// The type of all calls. Versions of a program send these to each other during an [upgrade](crate::code#messages), so
+    /// add variants only at the end.
     type Call: Message;
-    /// The type of all casts.
+    /// The type of all casts. The same holds for it.
     type Cast: Message;
 
     /// Makes the initial state. Runs in the actor's own process; whoever starts the actor waits until this function
@@ -150,7 +151,7 @@ pub trait Actor: Sized + 'static {
     /// Until this function returns, the upgrade can still be abandoned, and the old version goes on as if nothing had
     /// happened. Therefore this function must not do anything that other processes can observe: a call that sends,
     /// receives, spawns, links, registers a name or uses a socket aborts it, as a panic does. Do such work in
-    /// [`changed`](Self::changed).
+    /// [`changed`](Self::changed). The host does not prevent it from changing files, which would happen in a dry run, too.
     ///
     /// # Errors
     ///
@@ -232,6 +233,9 @@ pub enum StartError {
     /// The process exited before it was ready: with the reason that [`Actor::init`] returned, or because it panicked,
     /// trapped or was killed.
     Init(ExitReason),
+    /// The argument could not be sent to the process, which was killed: the host has no room for it, or others have
+    /// filled the mailbox of the process under its name. The text gives the reason.
+    Args(String),
 }
 
 impl StartError {
@@ -239,8 +243,8 @@ impl StartError {
     #[must_use]
     pub fn into_reason(self) -> ExitReason {
         match self {
-            Self::Spawn(error) => ExitReason::Error(error.to_string()),
             Self::Init(reason) => reason,
+            Self::Spawn(_) | Self::Args(_) => ExitReason::Error(self.to_string()),
         }
     }
 }
@@ -250,6 +254,7 @@ impl fmt::Display for StartError {
         match self {
             Self::Spawn(error) => error.fmt(f),
             Self::Init(reason) => write!(f, "the process {reason} before it was ready"),
+            Self::Args(why) => write!(f, "the argument cannot be sent to the process: {why}"),
         }
     }
 }
@@ -267,6 +272,19 @@ pub(crate) fn encode_args<A: Actor>(args: &A::Args) -> Vec<u8> {
         panic!("cannot start {}: {}", std::any::type_name::<A>(), crate::chain(&error));
     }
     bytes.as_slice().to_vec()
+}
+
+/// Checks that this version of the program can read what an actor was started with, in case it must be started again.
+pub(crate) fn check_args<A: Actor>(args: &[u8]) -> Result<(), StateError> {
+    match codec::decode::<DefaultCodec, A::Args>(args) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(format!(
+            "cannot read what `{}` was started with: {}",
+            std::any::type_name::<A>(),
+            crate::chain(&error)
+        )
+        .into()),
+    }
 }
 
 /// A handle of an actor. Like a [`Process`] handle, it is `Copy` and can be captured and sent.

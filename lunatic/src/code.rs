@@ -16,6 +16,13 @@
 //!
 //! A program can also upgrade itself; see [`Upgrade`].
 //!
+//! # Messages
+//!
+//! Only states are converted, not messages. A message is written by one version and may be read by the other, and its encoding
+//! has no names: a variant of an enum is its position. So the types of messages, such as
+//! [`Actor::Call`](crate::actor::Actor::Call), may get new variants at the end, but the existing ones must stay as they are.
+//! Nothing checks this.
+//!
 //! A process without a point of change stays in its version until it exits. So do the processes that it spawns: a
 //! closure runs in the version of its parent, because that version determines the layout of the captured values.
 //!
@@ -312,6 +319,13 @@ where
     F: FnOnce(S) + Copy + 'static,
 {
     offer(state, resume, by::INTERRUPT);
+}
+
+/// Withdraws the point of change that the calling process has offered, when it will not come back to it: from now on it
+/// stays in its version, and upgrades neither wait for it nor report that they do. A later call of [`upgrade_here`] offers
+/// a point again.
+pub fn stop_offering() {
+    host::code::withdraw();
 }
 
 /// Offers a point of change, and moves to a version that waits and accepts the state.

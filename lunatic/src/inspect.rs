@@ -29,6 +29,9 @@ use serde::{Deserialize, Serialize};
 use crate::host::{self, Refused, looks};
 use crate::process::Process;
 
+/// The most processes that a query passes over.
+const SKIP_MAX: usize = 1 << 16;
+
 /// Selects and orders processes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -62,7 +65,7 @@ impl Query {
         self
     }
 
-    /// Skips the first `skip` processes.
+    /// Skips the first `skip` processes: at most 65,536.
     pub fn skip(mut self, skip: usize) -> Self {
         self.skip = skip;
         self
@@ -246,12 +249,17 @@ impl Error for InspectError {}
 ///
 /// # Panics
 ///
-/// If the name in the query has more than 255 bytes.
+/// If the name in the query has more than 255 bytes, or if it skips more than 65,536 processes.
 pub fn processes(query: &Query) -> Result<Page, InspectError> {
     let len = query.name.len();
     assert!(
         len <= NAME_LEN_MAX,
         "a part of a name has at most {NAME_LEN_MAX} bytes, not {len}"
+    );
+    let skip = query.skip;
+    assert!(
+        skip <= SKIP_MAX,
+        "a query skips at most {SKIP_MAX} processes, not {skip}"
     );
     let order = match query.order {
         Order::Id => code::BY_ID,

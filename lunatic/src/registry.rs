@@ -85,7 +85,8 @@ pub fn register(name: &str, process: Process) -> Result<(), RegisterError> {
     }
 }
 
-/// Frees a name; returns false if no process has it.
+/// Frees a name. Returns false if no process has it, or if another process has it and the calling process does not have the
+/// right [`Names`](crate::rights::Right::Names).
 pub fn unregister(name: &str) -> bool {
     mail::unregister(check(name))
 }
@@ -150,11 +151,12 @@ impl Group {
         }
     }
 
-    /// Removes a process from the group; returns false if it was not a member.
+    /// Removes a process from the group. Returns false if it was not a member, or if it is another process than the calling one,
+    /// which does not have the right [`Names`](crate::rights::Right::Names).
     pub fn leave(&self, process: Process) -> bool {
         match mail::leave_group(&self.name, process.raw()) {
             Ok(()) => true,
-            Err(Refused::Closed) => false,
+            Err(Refused::Closed | Refused::Denied) => false,
             Err(refused) => unexpected(refused),
         }
     }

@@ -28,7 +28,7 @@ pub enum Right {
     Spawn,
     /// To spawn processes with a [`ProcessConfig`].
     Configure,
-    /// To register names and join groups.
+    /// To register names and join groups, and to remove names and members that are not the process's own.
     Names,
     /// To compile modules: [`Module::compile`](crate::Module::compile).
     Compile,

@@ -77,6 +77,8 @@ pub struct Supervisor<S> {
     spec: Spec,
     /// In the order in which they are started.
     children: Vec<Entry>,
+    /// The ids of the children of the spec, including those that have ended for good or were deleted.
+    known: Vec<String>,
     /// By the ids of the children.
     restarts: Restarts<String>,
     /// Running children of the former version of the program that this version does not have, and how to terminate
@@ -225,6 +227,7 @@ impl<S: Supervise> Supervisor<S> {
         let children = mem::take(&mut spec.children);
         let supervisor = Self {
             args,
+            known: children.iter().map(|child| child.id.clone()).collect(),
             children: Vec::with_capacity(children.len()),
             restarts: Restarts::new("supervisor", spec.intensity, spec.quiet),
             spec,
@@ -256,12 +259,12 @@ impl<S: Supervise> Supervisor<S> {
         if self.place(&new.id).is_ok() {
             return Err(SuperviseError::Exists);
         }
-        let Some(make) = self.spec.addable.get(&new.actor) else {
+        let Some(addable) = self.spec.addable.get(&new.actor) else {
             return Err(SuperviseError::Refused(
                 "its type is not `addable` in the spec of the supervisor".to_owned(),
             ));
         };
-        let child = new.make(*make);
+        let child = new.make(addable.make);
         let process = child.start()?;
         self.push(child, process, Some(new));
         Ok(process)

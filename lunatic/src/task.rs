@@ -14,7 +14,7 @@ use crate::codec::{self, DecodeError, DefaultCodec};
 use crate::exit::ExitReason;
 use crate::host::{self, Refused, mail};
 use crate::mailbox::ReplyTo;
-use crate::process::{Process, SpawnError, check_captured, this_process};
+use crate::process::{self, Process, SpawnError, check_captured, this_process};
 
 thread_local! {
     /// Results that arrived while an actor was between two requests: reference to kind and bytes.
@@ -61,7 +61,7 @@ impl<T: Message> Task<T> {
         check_captured(&compute);
         let reference = mail::reference();
         let reply = ReplyTo::new(this_process(), reference);
-        let spawned = Process::builder().spawn_raw(&move || reply.send(compute()), reference);
+        let spawned = Process::builder().spawn_raw(&move || run(compute, reply), reference);
         match spawned {
             Ok((process, _)) => Ok(Self {
                 process,
@@ -85,7 +85,8 @@ impl<T: Message> Task<T> {
     ///
     /// # Errors
     ///
-    /// The exit reason of the process, if it exited without a result.
+    /// The exit reason of the process, if it exited without a result; or, if the mailbox of the calling process was full when
+    /// the result came, an [`ExitReason::Error`] that says so.
     ///
     /// # Panics
     ///
@@ -136,6 +137,15 @@ impl<T> Drop for Task<T> {
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Task<{}>({})", std::any::type_name::<T>(), self.process)
+    }
+}
+
+/// The entry of a task's process.
+fn run<T: Message>(compute: impl FnOnce() -> T, reply: ReplyTo<T>) {
+    if !reply.try_send(compute()) {
+        process::flush();
+        let why = "its result has no room in the mailbox of the process that spawned it";
+        process::exit(ExitReason::Error(why.to_owned()));
     }
 }
 

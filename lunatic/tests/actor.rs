@@ -118,6 +118,48 @@ fn a_start_that_fails_says_why_and_harms_nobody() {
     assert!(matches!(panicked, Err(StartError::Init(ExitReason::Panic(text))) if text.contains("too large")));
 }
 
+#[lunatic::test]
+fn an_actor_starts_although_the_mailbox_of_its_starter_is_full() {
+    let starter = Process::builder().mailbox_max(1).spawn(|| {
+        Mailbox::<u8>::new().address().try_send(1).unwrap();
+        let counter = start(5).unwrap();
+        assert_eq!(counter.call(Call::Get).unwrap(), 5);
+        assert_eq!(
+            start(-1),
+            Err(StartError::Init(ExitReason::Error("negative".to_owned())))
+        );
+        trap_exit(true);
+        let linked = Counter::start_link((6, Mailbox::new().address())).unwrap();
+        assert_eq!(linked.call(Call::Get).unwrap(), 6);
+    });
+    assert_eq!(starter.unwrap().join(), ExitReason::Normal);
+}
+
+struct Large;
+
+impl Actor for Large {
+    type Args = Vec<u8>;
+    type Call = ();
+    type Cast = ();
+
+    fn init(_: Vec<u8>) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+}
+
+#[lunatic::test]
+fn a_start_whose_argument_has_no_room_fails() {
+    let config = ProcessConfig::new().tree_memory(16 << 20);
+    let builder = Process::builder().config(&config).name("large").link();
+    for _ in 0..2 {
+        let failed = Large::start_with(&builder, vec![0; 20 << 20]);
+        assert!(matches!(failed, Err(StartError::Args(_))), "{failed:?}");
+        // It was killed, and harms nobody.
+        assert_eq!(registry::lookup("large"), None);
+    }
+    Large::start_with(&builder, vec![0; 10]).unwrap().stop();
+}
+
 /// A process that starts an actor with a link, and does not trap exits, survives however the actor exits before it is
 /// ready.
 #[lunatic::test]

@@ -367,6 +367,18 @@ fn a_timer_too_many_is_an_error() {
 }
 
 #[lunatic::test]
+fn a_result_without_room_is_a_failure_that_says_so() {
+    let child = Process::builder().mailbox_max(1).spawn(|| {
+        Mailbox::<u8>::new().address().try_send(1).unwrap();
+        match Task::spawn(|| 7_u8).unwrap().join() {
+            Err(ExitReason::Error(why)) => assert!(why.contains("no room in the mailbox"), "{why}"),
+            other => panic!("{other:?}"),
+        }
+    });
+    assert_eq!(child.unwrap().join(), ExitReason::Normal);
+}
+
+#[lunatic::test]
 fn tasks_give_their_values_or_how_they_ended() {
     let tasks: Vec<_> = (0..100_u64)
         .map(|number| Task::spawn(move || number * number))

@@ -819,6 +819,23 @@ fn a_pool_grows_and_shrinks() {
 }
 
 #[lunatic::test]
+fn a_pool_that_was_made_smaller_stays_small_under_load() {
+    let args = ("worker".to_owned(), Mailbox::new().address());
+    let fixed = WorkerPool::start(PoolOptions::new::<Probe>(4, args)).unwrap();
+    fixed.resize(2).unwrap();
+    let growing = pool(4, 3);
+    growing.resize(2).unwrap();
+    for (pool, most) in [(fixed, 2), (growing, 3)] {
+        let loans: Vec<_> = (0..most).map(|_| pool.take().unwrap()).collect();
+        assert!(pool.take_timeout(Duration::from_millis(1)).is_err());
+        assert_eq!(status(&pool), (0, most, 0));
+        drop(loans);
+        assert_eq!(status(&pool), (2, 0, 0));
+        pool.stop();
+    }
+}
+
+#[lunatic::test]
 fn a_pool_serves_those_who_wait_in_their_order() {
     let pool = pool(1, 1);
     let loan = pool.take().unwrap();

@@ -300,6 +300,31 @@ fn names_can_be_denied() {
         in_child(&ProcessConfig::new().allow(Right::Names), tries),
         (Ok(()), false, true)
     );
+    // What was not given by it cannot be taken away by it either, except from itself.
+    let room = || registry::Group::named("room");
+    room().join(this_process()).unwrap();
+    let main = this_process();
+    let takes_away = || {
+        let main = registry::lookup("main").unwrap();
+        (registry::unregister("main"), registry::Group::named("room").leave(main))
+    };
+    assert_eq!(in_child(&ProcessConfig::new(), takes_away), (false, false));
+    assert_eq!(registry::lookup("main"), Some(main));
+    assert_eq!(room().members(), [main]);
+    let (begin, gave_up) = (Channel::<()>::new(0), Channel::<(bool, bool)>::new(0));
+    let child = Process::builder().config(&ProcessConfig::new()).spawn(move || {
+        begin.receive();
+        let left = registry::Group::named("room").leave(this_process());
+        gave_up.send((registry::unregister("child"), left));
+    });
+    let child = child.unwrap();
+    registry::register("child", child).unwrap();
+    room().join(child).unwrap();
+    begin.send(());
+    assert_eq!(gave_up.receive(), (true, true));
+    let config = ProcessConfig::new().allow(Right::Names);
+    assert_eq!(in_child(&config, takes_away), (true, true));
+
     let config = ProcessConfig::new().allow(Right::Spawn);
     assert!(in_child(&config, || matches!(
         Process::builder().name("x").spawn(|| ()),

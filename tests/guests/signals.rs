@@ -156,12 +156,12 @@ fn tasks_of_blocked_processes_are_joined() {
 }
 
 fn an_error_of_its_own_is_reported() {
+    trap_exit(true);
     let child = Process::builder()
         .name("clerk")
         .link()
         .trap_exit()
         .spawn(|| exit(ExitReason::Error("out of paper".to_owned())));
-    trap_exit(true);
     let _ = child.unwrap().join();
 }
 

@@ -12,6 +12,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::rights_file;
 use crate::rustflags::{self, Carrier, DEFAULT_STACK_SIZE};
+use crate::scratch::Scratch;
 use crate::shell::Shell;
 use crate::toolchain::{Missing, Search, Toolchain, c, cache_folder, folder_size};
 
@@ -106,16 +107,13 @@ fn stack(carrier: &Carrier) -> String {
 
 /// Compiles and links a program, and returns how long this took.
 fn try_out(toolchain: &Toolchain) -> Result<std::time::Duration, String> {
-    let folder = std::env::temp_dir().join(format!("cargo-lunatic-doctor-{}", std::process::id()));
-    let result = try_out_in(toolchain, &folder);
-    // A leftover in the folder for temporary files does no harm.
-    let _ = std::fs::remove_dir_all(&folder);
-    result
+    let folder =
+        Scratch::new("doctor").map_err(|error| format!("cannot make a folder for temporary files: {error}"))?;
+    try_out_in(toolchain, folder.path())
 }
 
 fn try_out_in(toolchain: &Toolchain, folder: &Path) -> Result<std::time::Duration, String> {
     let text = |error: std::io::Error| format!("cannot write in `{}`: {error}", folder.display());
-    std::fs::create_dir_all(folder).map_err(text)?;
     let source = folder.join("hello.rs");
     std::fs::write(&source, "fn main() { println!(\"hello\"); }\n").map_err(text)?;
     let started = std::time::Instant::now();

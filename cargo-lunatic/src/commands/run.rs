@@ -68,7 +68,8 @@ impl Run {
         }
         #[cfg(unix)]
         if let Some(way) = self.watch {
-            return watch::watch(shell, way, self.host.admin.as_deref(), &|| self.build(&folder, shell));
+            let door = self.host.admin.as_deref();
+            return watch::watch(shell, way, (&folder, door), &|| self.build(&folder, shell));
         }
         let program = self.build(&folder, shell)?;
         self.run_in(&program.path, program.package_folder(), &folder)

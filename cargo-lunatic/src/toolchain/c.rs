@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use crate::environment::Environment;
+use crate::scratch::Scratch;
 
 /// Variables with which users choose the C compiler for guests themselves.
 const CHOSEN: [&str; 4] = ["CC_wasm32-wasip1", "CC_wasm32_wasip1", "TARGET_CC", "CROSS_COMPILE"];
@@ -106,18 +107,15 @@ impl CCompiler {
 /// Stands in for a missing C compiler, and records that it was called.
 #[derive(Debug)]
 pub(crate) struct StandIn {
-    folder: PathBuf,
+    folder: Scratch,
 }
 
 impl StandIn {
     /// Creates a stand-in in the folder for temporary files.
     pub(crate) fn new() -> std::io::Result<Self> {
-        use std::sync::atomic::{AtomicU32, Ordering};
-        static NUMBER: AtomicU32 = AtomicU32::new(0);
-        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let folder = std::env::temp_dir().join(format!("cargo-lunatic-c-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let this = Self { folder };
+        let this = Self {
+            folder: Scratch::new("c")?,
+        };
         let text = "#!/bin/sh\n: > \"$0.wanted\"\necho 'no C compiler for wasm32-wasip1 was found' >&2\nexit 1\n";
         std::fs::write(this.program(), text)?;
         #[cfg(unix)]
@@ -130,23 +128,19 @@ impl StandIn {
 
     /// The path of the stand-in.
     pub(crate) fn program(&self) -> PathBuf {
-        self.folder.join("clang")
+        self.folder.path().join("clang")
     }
 
     /// Whether a build has called it.
     pub(crate) fn was_wanted(&self) -> bool {
-        self.folder.join("clang.wanted").exists()
-    }
-}
-
-impl Drop for StandIn {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
+        self.folder.path().join("clang.wanted").exists()
     }
 }
 
 #[cfg(all(test, unix))]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn machine(programs: &[&str]) -> (tempfile::TempDir, PathBuf) {
@@ -205,6 +199,9 @@ mod tests {
     fn a_stand_in_notes_that_it_was_called() {
         let stand_in = StandIn::new().unwrap();
         assert!(!stand_in.was_wanted());
+        // Another user who could replace it would run programs as this one.
+        let folder = stand_in.program().parent().unwrap().metadata().unwrap();
+        assert_eq!(folder.permissions().mode() & 0o077, 0);
         let why = super::super::process::output(std::process::Command::new(stand_in.program()).arg("-c")).unwrap_err();
         assert!(why.contains("no C compiler"), "{why}");
         assert!(stand_in.was_wanted());

@@ -40,15 +40,18 @@ pub(crate) enum Way {
 }
 
 /// Builds, runs and watches until Ctrl-C or SIGTERM, and returns the exit code of the program that is running then.
+/// `folder` is where most sources are.
 pub(crate) fn watch(
     shell: Shell,
     way: Way,
-    door: Option<&Path>,
+    (folder, door): (&Path, Option<&Path>),
     build: &dyn Fn() -> Result<Artifact, Error>,
 ) -> Result<i32, Error> {
     let asked = listen()?;
+    let before = Sources::in_folder(folder);
     let mut built = build()?;
-    let mut sources = Sources::of(&built.path, &manifests(&built));
+    let mut sources = Sources::of(&built.path, &manifests(&built)).since(&before);
+    let mut rights = Sources::of_files([rights_file(&built)]);
     let mut program = Program::start(&built, door)?;
     let mut was_running = true;
     loop {
@@ -67,7 +70,7 @@ pub(crate) fn watch(
             continue;
         };
         let was = sources;
-        sources = when_quiet(was.now());
+        sources = when_quiet(was.now()).with_neighbours();
         shell.status("Changed", changed.display());
         match build() {
             Ok(new) => built = new,
@@ -80,11 +83,20 @@ pub(crate) fn watch(
             }
             Err(error) => return Err(error),
         }
-        sources = Sources::of(&built.path, &manifests(&built));
+        sources = Sources::of(&built.path, &manifests(&built)).since(&sources);
         was_running = true;
-        if let Err(why) = bring(&mut program, &built.path, way, shell) {
+        let brought = match rights.changed() {
+            Some(_) => Err("the program: its rights have changed".into()),
+            None => bring(&mut program, &built.path, way, shell),
+        };
+        if let Err(why) = brought {
+            // The user may have ended the program, and with it the upgrade.
+            if asked.load(Ordering::Relaxed) != GO_ON {
+                continue;
+            }
             shell.status("Restarting", why);
             program.stop()?;
+            rights = Sources::of_files([rights_file(&built)]);
             program = Program::start(&built, door)?;
         }
     }
@@ -98,7 +110,10 @@ fn bring(program: &mut Program, file: &Path, way: Way, shell: Shell) -> Result<(
     if way == Way::Restart {
         return Err("the program".into());
     }
-    let Upgraded { changed, left } = program.upgrade(file)?;
+    let Some(Upgraded { changed, left }) = program.upgrade(file)? else {
+        shell.status("Unchanged", "the program: the build is the same as before");
+        return Ok(());
+    };
     let left = match left {
         0 => String::new(),
         1 => "; 1 has no point of change, and runs what it began with".into(),
@@ -123,12 +138,13 @@ fn when_quiet(mut sources: Sources) -> Sources {
 
 /// The files that cargo and this program read in addition to the sources.
 fn manifests(built: &Artifact) -> Vec<PathBuf> {
-    let folder = built.package_folder();
-    vec![
-        built.manifest.clone(),
-        folder.join("lunatic.toml"),
-        folder.join("Cargo.lock"),
-    ]
+    let lock = built.package_folder().join("Cargo.lock");
+    vec![built.manifest.clone(), rights_file(built), lock]
+}
+
+/// The file with the rights of the program, which are those of its whole life.
+fn rights_file(built: &Artifact) -> PathBuf {
+    built.package_folder().join("lunatic.toml")
 }
 
 /// The user's request, as a signal conveys it.

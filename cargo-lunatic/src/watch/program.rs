@@ -82,8 +82,9 @@ impl Program {
         Ok(status.code().unwrap_or(1))
     }
 
-    /// Upgrades it to the version in `file` without canaries; the error says why this is not possible.
-    pub(super) fn upgrade(&mut self, file: &Path) -> Result<Upgraded, String> {
+    /// Upgrades it to the version in `file` without canaries; the error says why this is not possible. Returns `None` if it
+    /// runs this version already.
+    pub(super) fn upgrade(&mut self, file: &Path) -> Result<Option<Upgraded>, String> {
         let wasm = std::fs::read(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
         let mut view = self.begin(wasm)?;
         while !view.is_over {
@@ -91,13 +92,14 @@ impl Program {
             view = self.door.get("/v1/upgrade").map_err(|trouble| trouble.to_string())?;
         }
         match view.phase.as_str() {
+            "done" if view.from == view.to && view.changed == 0 && view.kinds.is_empty() => Ok(None),
             "done" if view.changed == 0 && view.kinds.is_empty() => {
                 Err("the program: none of its processes has a point of change".into())
             }
-            "done" => Ok(Upgraded {
+            "done" => Ok(Some(Upgraded {
                 changed: view.changed,
                 left: view.without_point,
-            }),
+            })),
             _ => Err(format!("the program: {}", view.why.unwrap_or(view.phase))),
         }
     }
@@ -137,32 +139,35 @@ fn lost(source: std::io::Error) -> Error {
     }
 }
 
-/// The arguments after `run`, without `--watch`; the program's own arguments are unchanged.
+/// The arguments after `run`, without the first `--watch`. A second one is among the program's own arguments, which are
+/// unchanged.
 fn without_watch(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut rest = arguments.skip_while(|argument| argument != "run").skip(1);
-    let mut kept = Vec::new();
-    for argument in rest.by_ref() {
-        let is_end = argument == "--";
-        let is_watch = argument == "--watch" || argument.to_string_lossy().starts_with("--watch=");
-        if !is_watch {
-            kept.push(argument);
-        }
-        if is_end {
-            break;
-        }
+    let mut kept: Vec<_> = arguments.skip_while(|argument| argument != "run").skip(1).collect();
+    let is_watch = |argument: &OsString| argument == "--watch" || argument.to_string_lossy().starts_with("--watch=");
+    if let Some(place) = kept.iter().position(is_watch) {
+        kept.remove(place);
     }
-    kept.extend(rest);
     kept
 }
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
 
     #[test]
     fn the_program_gets_all_arguments_but_one() {
-        let line = "cargo-lunatic lunatic run --watch=restart -r --watch --dir . -- --watch run";
-        let kept = without_watch(line.split(' ').map(OsString::from));
-        assert_eq!(kept, ["-r", "--dir", ".", "--", "--watch", "run"]);
+        for (line, expected) in [
+            (
+                "run --watch=restart -r --dir . -- --watch run",
+                "-r --dir . -- --watch run",
+            ),
+            ("run -r --watch serve --watch", "-r serve --watch"),
+        ] {
+            let line = format!("cargo-lunatic lunatic {line}");
+            let kept = without_watch(line.split(' ').map(OsString::from));
+            assert_eq!(kept.join(OsStr::new(" ")), expected);
+        }
     }
 }

@@ -86,15 +86,29 @@ struct Channel<W> {
 }
 
 /// The contents of a closed channel.
-pub struct Closed<I> {
+pub struct Closed<I, W: Payer> {
     /// The processes that waited on it.
     pub waiters: I,
     /// Messages that nobody will receive: dropping many, or long ones, takes a while.
     pub messages: VecDeque<Message>,
     /// Their traces.
     pub(crate) traces: Option<Box<Traces>>,
+    /// The charge for the messages, which must be dropped after them: others fill that room at once.
+    pub paid: MessagesPaid<W>,
     /// The bytes of the messages outside of the queue.
     pub outside: usize,
+}
+
+/// The charge for the messages of a channel that has been closed; gives it back when dropped.
+pub struct MessagesPaid<W: Payer> {
+    payer: W,
+    bytes: usize,
+}
+
+impl<W: Payer> Drop for MessagesPaid<W> {
+    fn drop(&mut self) {
+        self.payer.purse().give_back(Resource::Messages, self.bytes);
+    }
 }
 
 /// Why a channel was not made.
@@ -253,16 +267,19 @@ impl<W: Clone + Payer> Channels<W> {
     }
 
     /// Removes a channel; the caller must wake all its waiters. `None` if it had already been removed.
-    pub fn close(&self, worker: usize, id: Id) -> Option<Closed<impl Iterator<Item = W> + use<W>>> {
+    pub fn close(&self, worker: usize, id: Id) -> Option<Closed<impl Iterator<Item = W> + use<W>, W>> {
         let channel = self.table.remove(worker, id)?;
-        let purse = channel.payer.purse();
-        purse.give_back(Resource::Messages, channel.outside + channel.charged);
-        purse.give_back(Resource::Channels, channel_size::<W>());
+        channel.payer.purse().give_back(Resource::Channels, channel_size::<W>());
+        let paid = MessagesPaid {
+            payer: channel.payer,
+            bytes: channel.outside + channel.charged,
+        };
         let waiters = channel.receivers.list.into_iter().chain(channel.senders.list);
         Some(Closed {
             waiters: waiters.map(|(_, waiter)| waiter),
             messages: channel.queue,
             traces: channel.traces,
+            paid,
             outside: channel.outside,
         })
     }

@@ -78,6 +78,11 @@ pub trait Host: Sized + Send + Sync + 'static {
     /// Called when a body could not be dropped, because that panicked.
     fn left_behind(&self, payload: &(dyn Any + Send));
 
+    /// Returns the budget of a whole system, if it has one.
+    fn budget_of(_system: &Self::System) -> Option<&Arc<Budget>> {
+        None
+    }
+
     /// Called at the end of each time slice, which was the `slice`th. Makes running processes yield.
     fn tick(&self, _slice: u64) {}
 

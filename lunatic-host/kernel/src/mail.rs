@@ -171,8 +171,7 @@ impl<H: Host> Kernel<H> {
         if relations.has_intake() || to.is_doomed() {
             return Ok(false);
         }
-        let is_full = relations.mailbox.len() >= to.local.mailbox_max();
-        if is_full && !relations.outgoing.as_ref().is_some_and(|call| call.is_for(mail.tag)) {
+        if self.has_no_room(to, relations, mail.tag) {
             return Err(SendRefusal::Full);
         }
         let pushed = relations.push(mail, to.purse()).map_err(|_| SendRefusal::Limit)?;
@@ -181,7 +180,17 @@ impl<H: Host> Kernel<H> {
             to.run_out(relations, exhausted);
             return Ok(true);
         }
-        Ok(matches!(pushed, Pushed::Queued { wake: true }))
+        match pushed {
+            Pushed::Queued { wake } => Ok(wake),
+            Pushed::Dropped => Ok(false),
+            Pushed::Full => Err(SendRefusal::Full),
+        }
+    }
+
+    /// Whether the mailbox has as many entries as the process may have. There is always room for the answer to a call.
+    pub(crate) fn has_no_room(&self, to: &Process<H>, relations: &Relations, tag: u64) -> bool {
+        let is_full = relations.mailbox.len() >= to.local.mailbox_max();
+        is_full && !relations.outgoing.as_ref().is_some_and(|call| call.is_for(tag))
     }
 
     /// Notifies a process that another version of its code is pending, before everything else in its mailbox. It is not

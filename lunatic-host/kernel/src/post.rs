@@ -38,6 +38,9 @@ use crate::trace::{self, Trace};
 /// have to wait.
 const BATCH: usize = 256;
 
+/// The weight of a batch at which it takes no more timers: a megabyte that is copied. Others wait meanwhile.
+const BATCH_WEIGHT: u64 = 1 << 20;
+
 /// A time that is as good as never: 136 years. It replaces longer delays, which might not be representable.
 pub(crate) const FAR: Duration = Duration::from_secs(1 << 32);
 
@@ -281,11 +284,13 @@ impl Post {
     }
 
     fn take_due(&self, timers: &mut Timers, machine: &dyn Environment, now: Instant) -> Vec<Due> {
-        let mut batch = Vec::new();
+        let (mut batch, mut weight) = (Vec::new(), 0);
         while batch.len() < BATCH
+            && weight < BATCH_WEIGHT
             && let Some((due, number)) = timers.agenda.take_due(now)
         {
             let timer = timers.set.get_mut(number).expect("what is on the agenda is set");
+            weight += timer.letter.weight();
             if let Some(interval) = timer.letter.mail.interval {
                 let payer = timer.letter.payer.as_ref().filter(|_| self.is_real);
                 let rest = payer.and_then(|payer| payer.must_wait(machine.now()));

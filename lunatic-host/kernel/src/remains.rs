@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crate::address::Id;
 use crate::aside::{STEPS_MAX, steps_to_drop};
 use crate::budget::{Budget, Payer};
+use crate::channel::Closed;
 use crate::events::Event;
 use crate::exit::ExitReason;
 use crate::host::{Host, Local};
@@ -31,6 +32,19 @@ impl<H: Host> Remains<H> {
     }
 }
 
+/// The budget to whose part of the remembered ends the end of a process with this budget counts: the outermost one below that of
+/// the system. Otherwise, a sandbox would have as many parts as it makes budgets.
+fn part<'a>(budget: Option<&'a Arc<Budget>>, of_system: Option<&Arc<Budget>>) -> Option<&'a Arc<Budget>> {
+    let is_systems = |budget| of_system.is_some_and(|system| Arc::ptr_eq(system, budget));
+    let mut part = budget?;
+    while let Some(around) = part.parent()
+        && !is_systems(around)
+    {
+        part = around;
+    }
+    Some(part)
+}
+
 impl<H: Host> Kernel<H> {
     /// Ends a process whose body has released everything: records the reason, and notifies those who wait for it. Does
     /// nothing if the process has already ended.
@@ -39,7 +53,8 @@ impl<H: Host> Kernel<H> {
             return;
         };
         // Before it leaves the table: whoever does not find it there asks here.
-        self.exits.remember(process.id, process.local.budget(), &reason);
+        let part = part(process.local.budget(), H::budget_of(&process.system.data));
+        self.exits.remember(process.id, part, &reason);
         let remains = Remains {
             process: process.clone(),
             reason,
@@ -75,6 +90,8 @@ impl<H: Host> Kernel<H> {
         if let Some(relations) = &mut relations {
             // Before anyone is notified: whoever looks a name up afterwards must not find the ended process.
             relations.names_fall(process.id);
+            // Only what is gone is paid back: others fill that room at once.
+            relations.drop_mail();
             relations.pay_back(process.purse());
             match is_main {
                 true => self.tell_of_main_end(&process, relations, &reason),
@@ -110,9 +127,20 @@ impl<H: Host> Kernel<H> {
         let Some(closed) = self.channels.close(self.scheduler.worker(), id) else {
             return;
         };
-        let (messages, traces, outside) = (closed.messages, closed.traces, closed.outside);
-        closed.waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
-        self.drop_aside(messages.len() + steps_to_drop(outside), budget, (messages, traces));
+        let Closed {
+            waiters,
+            messages,
+            traces,
+            paid,
+            outside,
+        } = closed;
+        waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
+        // The payment last.
+        self.drop_aside(
+            messages.len() + steps_to_drop(outside),
+            budget,
+            (messages, traces, paid),
+        );
     }
 
     /// Drops something with this many parts: immediately if there are few, otherwise on a thread, at the expense of the
@@ -120,6 +148,36 @@ impl<H: Host> Kernel<H> {
     pub fn drop_aside(&self, parts: usize, budget: Option<&Arc<Budget>>, value: impl Send + 'static) {
         if parts > STEPS_MAX {
             self.aside.work(budget.cloned(), move || drop(value));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use super::*;
+    use crate::budget::Caps;
+
+    #[test]
+    fn a_sandbox_has_one_part_however_many_budgets_it_makes() {
+        let within = |parent: Option<&Arc<Budget>>| {
+            let made = Budget::new(parent.cloned(), Caps::default(), Instant::now());
+            made.unwrap()
+        };
+        let system = within(None);
+        let sandbox = within(Some(&system));
+        let inner = within(Some(&within(Some(&sandbox))));
+        for (budget, of_system, expected) in [
+            (Some(&inner), Some(&system), Some(&sandbox)),
+            (Some(&sandbox), Some(&system), Some(&sandbox)),
+            (Some(&system), Some(&system), Some(&system)),
+            // A system without a budget: the sandbox's is the outermost.
+            (Some(&inner), None, Some(&system)),
+            (None, Some(&system), None),
+        ] {
+            let part = part(budget, of_system).map(Arc::as_ptr);
+            assert_eq!(part, expected.map(Arc::as_ptr));
         }
     }
 }

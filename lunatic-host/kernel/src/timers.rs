@@ -148,6 +148,10 @@ impl<H: Host> Kernel<H> {
             }
             return;
         }
+        // Before the body is copied, which may be a megabyte.
+        if owner.relate(|relations| self.has_no_room(&owner, relations, mail.tag)) != Ok(false) {
+            return;
+        }
         let body = body();
         let mail = Mail {
             kind: Kind::of_message(Id::NONE, mail.trace.clone()),

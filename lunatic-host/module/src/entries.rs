@@ -44,8 +44,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::identity::hex;
 
-/// The most places of a table that are named.
-const PLACES_MAX: usize = 1 << 20;
+/// The most places of a table that [`Entries::of`] names.
+pub const PLACES_MAX: usize = 1 << 20;
 
 /// The name of an entry: a function of type `() -> ()` with which a process begins.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -155,8 +155,17 @@ impl Entries {
     ///
     /// If the file is not a module, or its table is larger than compilers produce. Nothing in `wasm` can cause a panic.
     pub fn of(wasm: &[u8]) -> Result<Self, EntriesError> {
+        Self::of_at_most(wasm, PLACES_MAX)
+    }
+
+    /// Like [`of`](Self::of), if at most `places_max` places of the table are filled.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`of`](Self::of), and [`EntriesError::TooMany`] if more are filled.
+    pub fn of_at_most(wasm: &[u8], places_max: usize) -> Result<Self, EntriesError> {
         let mut symbols = BTreeMap::<Symbol, Vec<u32>>::new();
-        for (symbol, indexes) in read::functions(wasm)? {
+        for (symbol, indexes) in read::functions(wasm, places_max)? {
             symbols.entry(symbol).or_default().extend(indexes);
         }
         let mut symbols: Vec<_> = symbols.into_iter().collect();
@@ -192,6 +201,20 @@ impl Entries {
         let (_, indexes) = self.symbols.get(place)?;
         let is_as_shared = indexes.len() == *count as usize;
         indexes.get(*ordinal as usize).copied().filter(|_| is_as_shared)
+    }
+
+    /// Returns its approximate size in memory in bytes.
+    pub fn size(&self) -> usize {
+        // The map is at least half full.
+        const BY_INDEX: usize = 2 * (size_of::<(u32, (u32, u32))>() + 1);
+        let names = self.symbols.iter().map(|(symbol, indexes)| {
+            let name = match symbol {
+                Symbol::Name(name) => name.len(),
+                Symbol::Body(_) => 0,
+            };
+            size_of::<(Symbol, Vec<u32>)>() + name + indexes.capacity() * size_of::<u32>()
+        });
+        names.sum::<usize>() + self.by_index.len() * BY_INDEX
     }
 
     /// Returns the table indexes of all entries, in no particular order.

@@ -50,6 +50,8 @@ pub struct Facts {
     /// The approximate size of an instance in bytes, without its memory and the elements of its tables; not less than
     /// the real size.
     pub instance_size: usize,
+    /// The most pages of 4 KiB of a fresh instance's memory that its data segments can have written to.
+    pub data_pages: u64,
     /// Whether `_start` is exported as a function of type `() -> ()`.
     pub start: bool,
     /// The names of the exported tests, in the module's order, with their prefix.
@@ -101,6 +103,11 @@ pub enum NotRecyclable {
     },
     /// Code both drops data segments (`data.drop`) and reads them (`memory.init`): a dropped segment stays dropped.
     DropsData,
+    /// Data segments write to so many pages that an image of a fresh instance would take too much memory.
+    MuchData {
+        /// The number of pages of 4 KiB, counted as if no two segments shared a page.
+        pages: u64,
+    },
 }
 
 impl fmt::Display for NotRecyclable {
@@ -114,6 +121,7 @@ impl fmt::Display for NotRecyclable {
             Self::ChangesTable { function } => write!(f, "its function {function} changes a table"),
             Self::Exceptions { function } => write!(f, "its function {function} throws or catches exceptions"),
             Self::DropsData => write!(f, "it drops data segments that it also reads"),
+            Self::MuchData { pages } => write!(f, "its data segments write to up to {pages} pages of 4 KiB"),
         }
     }
 }

@@ -37,13 +37,17 @@ pub use self::error::RewriteError;
 
 /// Changes whenever the same module would be rewritten differently, or other facts would be found; so it is part of the
 /// key of everything that is stored about a rewritten module.
-pub const VERSION: u32 = 8;
+pub const VERSION: u32 = 9;
 
 /// The largest module in bytes: 1 GiB, which the WebAssembly implementations of browsers have agreed on.
 pub const MODULE_SIZE_MAX: usize = 1 << 30;
 
 /// The most types, functions and globals (including imported ones), and exports.
 const ITEMS_MAX: u32 = 1_000_000;
+
+/// The most pages of 4 KiB with data in a recyclable module: 16 MiB. The host keeps a copy of each such page as long as the module,
+/// and compares it with that of a used instance in one step.
+const DATA_PAGES_MAX: u64 = 4096;
 
 /// A rewritten module and the facts about it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -112,6 +116,7 @@ pub fn rewrite(wasm: &[u8]) -> Result<Rewritten, RewriteError> {
 
     let facts = Facts {
         instance_size: module.instance_size(),
+        data_pages: module.data_pages,
         globals: additions.globals,
         run,
         startup: exported_startup,
@@ -210,6 +215,11 @@ fn recyclable(module: &Inspected<'_>) -> Result<(), NotRecyclable> {
     // Not `elem.drop`: only `table.init` can detect a dropped element segment, and it has been refused above.
     if module.code.drops_data && module.code.reads_data {
         return Err(NotRecyclable::DropsData);
+    }
+    if module.data_pages > DATA_PAGES_MAX {
+        return Err(NotRecyclable::MuchData {
+            pages: module.data_pages,
+        });
     }
     Ok(())
 }

@@ -69,6 +69,8 @@ struct Entry<W: Owner> {
     owner: W,
     /// The process that has handed it over, until it is claimed.
     in_transit: Option<Id>,
+    /// It was handed over to whoever claims it first, not to the process that owns it.
+    is_for_anyone: bool,
     charge: Charge,
 }
 
@@ -186,6 +188,7 @@ impl<W: Owner> Handles<W> {
             socket,
             owner: owner.clone(),
             in_transit: None,
+            is_for_anyone: false,
             charge,
         };
         let id = self.table.insert(worker, |_| entry).map_err(|Full| Refusal::Host)?;
@@ -240,6 +243,7 @@ impl<W: Owner> Handles<W> {
         if entry.owner.id() != caller.id() {
             return Err(Refusal::NotYours);
         }
+        entry.is_for_anyone = to.is_none();
         let to = to.filter(|to| to.id() != caller.id());
         // Under the lock of the slot, so that the receiver closes the socket even if it ends now (see above).
         if let Some(to) = to {
@@ -270,6 +274,11 @@ impl<W: Owner> Handles<W> {
                 Err(Refusal::NotYours)
             };
         }
+        // Otherwise a former owner, which knows the handle, could take it before the receiver does.
+        let is_asked = entry.owner.id() == caller.id() || entry.in_transit == Some(caller.id());
+        if !is_asked && !entry.is_for_anyone {
+            return Err(Refusal::NotYours);
+        }
         // The sender has been charged for it until now.
         let charge = match entry.charge.is_of(caller) {
             true => None,
@@ -286,5 +295,98 @@ impl<W: Owner> Handles<W> {
             former.disown(id);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+    use std::time::Instant;
+
+    use lunatic_kernel::address::Node;
+    use lunatic_kernel::budget::{Caps, Purse};
+    use parking_lot::Mutex;
+
+    use super::*;
+    use crate::reactor::Reactor;
+    use crate::unix;
+
+    /// A process that is only a number and its sockets.
+    #[derive(Clone)]
+    struct Someone(Arc<Inner>);
+
+    struct Inner {
+        id: Id,
+        host: Arc<Budget>,
+        stock: Arc<Stock>,
+        group: Arc<Group>,
+        own: Mutex<HashSet<Id>>,
+    }
+
+    impl Payer for Someone {
+        fn purse(&self) -> Purse<'_> {
+            Purse::new(None, &self.0.host)
+        }
+    }
+
+    impl Owner for Someone {
+        fn id(&self) -> Id {
+            self.0.id
+        }
+
+        fn budget(&self) -> Option<&Arc<Budget>> {
+            None
+        }
+
+        fn descriptors(&self) -> (&Arc<Stock>, &Arc<Group>) {
+            (&self.0.stock, &self.0.group)
+        }
+
+        fn own(&self, socket: Id) -> Result<(), Refusal> {
+            self.0.own.lock().insert(socket);
+            Ok(())
+        }
+
+        fn expect(&self, socket: Id) -> Result<(), Refusal> {
+            self.own(socket)
+        }
+
+        fn disown(&self, socket: Id) {
+            self.0.own.lock().remove(&socket);
+        }
+    }
+
+    #[test]
+    fn only_who_is_meant_and_who_sends_can_claim() {
+        let host = Budget::outermost(Caps::default(), Instant::now());
+        let (stock, group) = (Stock::new(100), Group::new());
+        let [first, second, third, stranger] = [1, 2, 3, 4].map(|slot| {
+            Someone(Arc::new(Inner {
+                id: Id::new(slot, 0),
+                host: host.clone(),
+                stock: stock.clone(),
+                group: group.clone(),
+                own: Mutex::default(),
+            }))
+        });
+        let reactor = Arc::new(Reactor::new().unwrap());
+        let handles = Handles::new(Keys::new(Node::draw(1), || 7));
+        let [socket, _other] = unix::pair(&reactor).unwrap();
+        let charge = Charge::of(&first, 0).unwrap();
+        let id = handles.open(0, &first, socket, charge).unwrap();
+
+        handles.hand_over(&first, id, Some(&second)).unwrap();
+        assert_eq!(handles.claim(&stranger, id), Err(Refusal::NotYours));
+        handles.claim(&second, id).unwrap();
+        handles.hand_over(&second, id, Some(&third)).unwrap();
+        // The former owner still knows the handle.
+        assert_eq!(handles.claim(&first, id), Err(Refusal::NotYours));
+        // The sender takes it back, and sends it to whoever comes first.
+        handles.claim(&second, id).unwrap();
+        assert!(handles.is_owned(&second, id));
+        handles.hand_over(&second, id, None).unwrap();
+        handles.claim(&third, id).unwrap();
+        assert!(handles.is_owned(&third, id));
+        assert!(first.0.own.lock().is_empty() && second.0.own.lock().is_empty());
     }
 }

@@ -9,6 +9,10 @@
 //! adds imports when it loads a module, `Symbols::resolve` subtracts them; adding functions, globals or exports at the
 //! end changes nothing. Inserting instructions into existing functions would make lines inexact, but not wrong for
 //! other functions.
+//!
+//! Debug information can stand for very much more than its own bytes: a line program of one byte makes a row of 24 bytes, and each file
+//! of a unit gets a copy of the unit's folder. So lines are read only of programs that the host was started with. Of modules that
+//! guests bring, functions have the names of the name section ([`Symbols::names_only`]).
 
 use crate::Frame;
 use addr2line::gimli;
@@ -65,6 +69,8 @@ pub struct Symbols {
     /// The frames of each place that was in an earlier backtrace.
     places: Mutex<Places>,
     advised: AtomicBool,
+    /// Whether debug information is read.
+    reads_lines: bool,
 }
 
 /// Frames by place.
@@ -94,6 +100,18 @@ impl Symbols {
             layout: OnceLock::new(),
             places: Mutex::default(),
             advised: AtomicBool::new(false),
+            reads_lines: true,
+        }
+    }
+
+    /// Returns the symbols of a module that a stranger may have made: its debug information is not read, so its functions have
+    /// names, but neither files nor lines.
+    pub fn names_only(wasm: impl Into<Arc<[u8]>>) -> Self {
+        Self {
+            // It cannot be built with something that is not read.
+            advised: AtomicBool::new(true),
+            reads_lines: false,
+            ..Self::new(wasm)
         }
     }
 
@@ -109,7 +127,10 @@ impl Symbols {
         // Made at most once per backtrace, and only if it contains places that were not in an earlier one.
         let mut context = None;
         let mut look_up = |place: &Place| {
-            let context = context.get_or_insert_with(|| layout.context(&self.wasm));
+            let context = context.get_or_insert_with(|| {
+                let lines = self.reads_lines.then(|| layout.context(&self.wasm));
+                lines.flatten()
+            });
             context
                 .as_ref()
                 .and_then(|context| Some(symbols(context, layout.address(place)?)))

@@ -6,7 +6,7 @@
 //!    └──▶ Refused, or Rehearsed
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -201,7 +201,8 @@ impl Execution {
     fn change_all(&self) -> Result<(), String> {
         for _ in 0..ROUNDS_MAX {
             let known = self.upgrade.state.lock().report.refusals.len();
-            let candidates = self.candidates();
+            let mut candidates = self.candidates();
+            self.settle_late(&mut candidates);
             if candidates.is_empty() {
                 break;
             }
@@ -213,6 +214,26 @@ impl Execution {
             }
         }
         Ok(())
+    }
+
+    /// Counts processes that were late and have changed since. The other ones among the candidates are asked again, and are
+    /// not late meanwhile.
+    fn settle_late(&self, candidates: &mut Vec<Candidate>) {
+        let asked: HashSet<Id> = candidates.iter().map(|candidate| candidate.process.id).collect();
+        let has_changed = |process: &Process| process.local.code.is_of(&self.upgrade.module);
+        let mut state = self.upgrade.state.lock();
+        for late in std::mem::take(&mut state.late) {
+            let id = late.process.id;
+            state.kept.extend(late.order.take_kept());
+            if has_changed(&late.process) {
+                state.report.changed += usize::from(state.origins.insert(id, late.origin).is_none());
+            } else if !asked.contains(&id) {
+                state.late.push(late);
+            }
+        }
+        state.report.waiting = state.late.len();
+        // Some have changed since they were found.
+        candidates.retain(|candidate| !has_changed(&candidate.process));
     }
 
     /// Changes processes, level by level of the tree, and waits for them.

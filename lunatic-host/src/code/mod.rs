@@ -139,6 +139,17 @@ impl<M: Module> Code<M> {
         state.order.is_some()
     }
 
+    /// Records that the process offers no point of change any more. An order that is pending is dropped.
+    pub(crate) fn withdraw_offer(&self) {
+        let mut state = self.state.lock();
+        self.interrupts.store(false, Ordering::Relaxed);
+        state.offer = None;
+        let order = state.order.take();
+        // It may be the last to keep a module, which takes long to drop.
+        drop(state);
+        drop(order);
+    }
+
     /// A wait for a socket begins: returns whether it must end when a version is [pending](Self::is_waited_for). Only
     /// the first wait after an offer must.
     pub(crate) fn take_interrupts(&self) -> bool {

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::candidates::Candidate;
 use super::order::{Order, Outcome};
 use super::report::{UpgradeConfig, UpgradeKind};
-use super::round::{LOOK_EVERY, place, place_again, take_back};
+use super::round::{LOOK_EVERY, can_change, place, place_again, take_back};
 use crate::module::Module;
 use crate::wasm::Kernel;
 
@@ -29,16 +29,20 @@ impl Rehearsal<'_> {
     pub(super) fn kinds(&self, candidates: Vec<Candidate>) -> Vec<UpgradeKind> {
         let mut kinds: BTreeMap<Arc<str>, (UpgradeKind, Candidate)> = BTreeMap::new();
         for candidate in candidates {
-            let (kind, _) = kinds.entry(candidate.entry.clone()).or_insert_with(|| {
+            let (kind, sample) = kinds.entry(candidate.entry.clone()).or_insert_with(|| {
                 let kind = UpgradeKind {
                     misfit: self.missing(&candidate),
                     entry: candidate.entry.to_string(),
                     processes: 0,
                     is_tried: false,
                 };
-                (kind, candidate)
+                (kind, candidate.clone())
             });
             kind.processes += 1;
+            // One that only asks may not reach its point of change soon enough.
+            if candidate.hears && !sample.hears {
+                *sample = candidate;
+            }
         }
         for (kind, sample) in kinds.values_mut() {
             if (self.is_stopped)() {
@@ -48,7 +52,7 @@ impl Rehearsal<'_> {
                 match self.try_one(sample) {
                     Some(Outcome::Changed { .. }) => kind.is_tried = true,
                     Some(Outcome::Kept { why }) => kind.misfit = Some(why),
-                    // It is busy, or has ended.
+                    // It is busy, has ended, or has withdrawn its point of change.
                     None => {}
                 }
             }
@@ -87,15 +91,15 @@ impl Rehearsal<'_> {
         let patience = self.config.patience.min(self.config.time_limit.saturating_add(GRACE));
         // A time too far away to be represented is as good as none.
         let deadline = Instant::now().checked_add(patience);
-        let id = candidate.process.id;
+        let process = &candidate.process;
         loop {
             let now = Instant::now();
             let look = now + LOOK_EVERY;
             let outcome = order
                 .wait(1, deadline.map_or(look, |deadline| deadline.min(look)))
-                .remove(&id);
+                .remove(&process.id);
             let is_late = deadline.is_some_and(|deadline| now >= deadline);
-            if outcome.is_some() || is_late || !self.kernel.is_alive(id) || (self.is_stopped)() {
+            if outcome.is_some() || is_late || !can_change(self.kernel, process) || (self.is_stopped)() {
                 return outcome;
             }
         }

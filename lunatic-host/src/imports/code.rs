@@ -36,6 +36,10 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 fn offer(caller: Caller<'_, Ctx>, entry: u32, heard: i32) -> wasmtime::Result<i32> {
     caller.data().acts()?;
     let heard = match heard {
+        by::NONE => {
+            caller.data().process().local.code.withdraw_offer();
+            return Ok(0);
+        }
         by::ASKS => Heard::Asks,
         by::INTERRUPT => Heard::Interrupt,
         _ => Heard::Mail,

@@ -28,6 +28,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// The most processes that are passed over: those are kept and sorted, too.
+const SKIP_MAX: u32 = 1 << 16;
+
 /// Whether the caller may inspect; if not, leaves a text in the buffer and logs the denial.
 fn may_look(ctx: &mut Ctx) -> bool {
     let process = ctx.process();
@@ -54,7 +57,7 @@ async fn processes(
     name_len: u32,
 ) -> wasmtime::Result<i32> {
     let (name, ctx) = guest_memory::slice(&mut caller, name, name_len)?;
-    if name.len() > NAME_LEN_MAX {
+    if name.len() > NAME_LEN_MAX || skip > SKIP_MAX {
         return Ok(INVALID);
     }
     let name = (!name.is_empty()).then(|| String::from_utf8_lossy(name).into_owned());

@@ -12,6 +12,7 @@ use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
 use lunatic_kernel::wait::{block, poll_until};
 use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
 use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
+use smallvec::SmallVec;
 use wasmtime::{Caller, Linker};
 
 use super::channel::{deliver, sent};
@@ -452,10 +453,17 @@ struct Waiters<'a> {
 impl<'a> Waiters<'a> {
     /// Leaves a waiter in each channel that is not ready yet.
     fn enter(kernel: &'a Kernel, process: &Arc<Process>, sources: &[Source]) -> Self {
-        let waiters = sources.iter().filter_map(|source| match source {
-            Source::Channel(id) => Some((*id, kernel.channels().wait_to_receive(*id, process, None)?)),
+        let channels = sources.iter().filter_map(|source| match source {
+            Source::Channel(id) => Some(*id),
             Source::Mailbox(_) => None,
         });
+        // One for each channel, even if it is named more than once: a channel searches its waiters.
+        let mut channels: SmallVec<[Id; 8]> = channels.collect();
+        channels.sort_unstable();
+        channels.dedup();
+        let waiters = channels
+            .into_iter()
+            .filter_map(|id| Some((id, kernel.channels().wait_to_receive(id, process, None)?)));
         let waiters = waiters.collect();
         Self { kernel, waiters }
     }

@@ -132,11 +132,17 @@ pub async fn load(
     let asker = Asker::of(caller.data());
     let turn = asker.turn().await;
     let mut paid = asker.receipt();
-    if let Err(exhausted) = paid.grow(len as usize) {
+    // There are two copies for a moment.
+    if let Err(exhausted) = paid.grow(2 * len as usize) {
         return Ok(Err(exhausted.into()));
     }
     // Not earlier: there are only as many copies as turns, however many processes wait.
-    let file: Arc<[u8]> = pieces::read(caller, wasm, len).await?.into();
+    let bytes = pieces::read(caller, wasm, len).await?;
+    let file = match asker.share(bytes).await {
+        Ok(file) => file,
+        Err(error) => return Ok(Err(error)),
+    };
+    paid.shrink(len as usize);
     Ok(Module::load_brought(&asker, turn, file, paid).await)
 }
 

@@ -8,11 +8,12 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use crate::instance::Ctx;
 use crate::wasi::Wasi;
 use crate::wasi::context::CAPTURED_MAX;
+use crate::wasi::stdio::UNSEEN_HELD_MAX;
 
 /// The most children of a process whose output is captured.
 const CHILDREN_MAX: usize = 1024;
-/// What this costs the process, per child.
-const COST: usize = 2 * CAPTURED_MAX;
+/// What each of its two outputs costs the process, for as long as the child or a descendant can write to it.
+const COST: usize = CAPTURED_MAX + UNSEEN_HELD_MAX;
 
 /// The children whose captured output a process can take.
 #[derive(Default)]
@@ -21,8 +22,6 @@ pub(super) struct Outputs(Vec<Child>);
 struct Child {
     id: Id,
     wasi: Arc<Wasi>,
-    /// Pays for the output, whatever code the process runs meanwhile.
-    _paid: Receipt,
 }
 
 impl Outputs {
@@ -31,21 +30,25 @@ impl Outputs {
     }
 
     /// Charges the process for the output of one more child. The error says why this is not possible.
-    pub(super) fn charge(ctx: &mut Ctx) -> Result<Receipt, String> {
+    ///
+    /// The outputs keep the charge, because they can outlive the process, and the child: its descendants write to them.
+    pub(super) fn charge(ctx: &mut Ctx, child: &Wasi) -> Result<(), String> {
         if Self::of(ctx).0.len() >= CHILDREN_MAX {
             return Err(format!(
                 "the process holds the output of {CHILDREN_MAX} children: take it"
             ));
         }
-        let mut paid = Receipt::new(ctx.process().purse().to_account(), Resource::Buffers);
-        paid.grow(COST).map_err(|exhausted| exhausted.to_string())?;
-        Ok(paid)
+        for capture in (0..2).filter_map(|stream| child.captured(stream)) {
+            let mut paid = Receipt::new(ctx.process().purse().to_account(), Resource::Buffers);
+            paid.grow(COST).map_err(|exhausted| exhausted.to_string())?;
+            capture.pay(paid);
+        }
+        Ok(())
     }
 
-    /// Adds a child, for which [`charge`](Self::charge) has returned the receipt.
-    pub(super) fn add(ctx: &mut Ctx, id: Id, wasi: Arc<Wasi>, paid: Receipt) {
-        let child = Child { id, wasi, _paid: paid };
-        Self::of(ctx).0.push(child);
+    /// Adds a child, for which [`charge`](Self::charge) has charged.
+    pub(super) fn add(ctx: &mut Ctx, id: Id, wasi: Arc<Wasi>) {
+        Self::of(ctx).0.push(Child { id, wasi });
     }
 
     pub(super) fn find(&self, id: Id) -> Option<Arc<Wasi>> {

@@ -44,11 +44,22 @@ pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtim
 
 /// Whether the caller may register this name for any process; if not, leaves a text in the buffer and logs the denial.
 pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
+    may_change_names(ctx, "may not register the name", name)
+}
+
+/// The same for removing a name, or a process from a group, of another process than the caller.
+fn may_remove(ctx: &mut Ctx, name: &[u8]) -> bool {
+    may_change_names(ctx, "may not remove the name", name)
+}
+
+fn may_change_names(ctx: &mut Ctx, denied: &str, name: &[u8]) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::NAMES);
     if !may {
-        denial::log(process, "may not register the name", &String::from_utf8_lossy(name), "");
-        ctx.set_buffer(b"the process may not register names: its parent's configuration did not say `allow=names`");
+        denial::log(process, denied, &String::from_utf8_lossy(name), "");
+        ctx.set_buffer(
+            b"the process may not register or remove names: its parent's configuration did not say `allow=names`",
+        );
     }
     may
 }
@@ -84,8 +95,12 @@ pub(super) fn too_many(ctx: &mut Ctx) -> i32 {
 fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
-    let ctx = caller.data();
-    let scope = &ctx.process().local.rights.scope;
+    let ctx = caller.data_mut();
+    let (scope, this) = (ctx.process().local.rights.scope.clone(), ctx.process().id);
+    // A process may always give up its own name.
+    if scope.lookup(&name) != Some(this) && !may_remove(ctx, &name) {
+        return Ok(DENIED);
+    }
     Ok(match scope.unregister(&name, |id| ctx.kernel.find(id)) {
         true => OK,
         false => CLOSED,
@@ -128,10 +143,14 @@ fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64)
 fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
     caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
-    let ctx = caller.data();
+    let ctx = caller.data_mut();
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    // A process may always leave a group itself.
+    if id != ctx.process().id && !may_remove(ctx, &name) {
+        return Ok(DENIED);
+    }
     let member = ctx.kernel.find(id);
     let left = ctx.process().local.rights.scope.leave(&name, id, member.as_deref());
     Ok(if left { OK } else { CLOSED })

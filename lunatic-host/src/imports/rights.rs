@@ -70,10 +70,11 @@ fn take_output(mut caller: Caller<'_, Ctx>, id: u64, key: u64, stream: i32) -> i
     };
     // This comes before the text is taken: if it has ended, the text is complete.
     let has_ended = !ctx.kernel.is_alive(id);
-    let Some(capture) = usize::try_from(stream).ok().and_then(|stream| wasi.captured(stream)) else {
+    let stream = usize::try_from(stream).ok();
+    let Some(text) = stream.and_then(|stream| wasi.take_captured(stream)) else {
         return EMPTY;
     };
-    ctx.set_buffer(capture.take());
+    ctx.set_buffer(text);
     let is_empty = (0..2)
         .filter_map(|stream| wasi.captured(stream))
         .all(|capture| capture.is_empty());

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lunatic_kernel::SpawnLimit;
-use lunatic_kernel::budget::Budget;
+use lunatic_kernel::budget::{Budget, Payer, Receipt, Resource};
 use lunatic_kernel::registry::NameRefusal;
 use lunatic_kernel::shares::Group;
 use lunatic_module::facts::RESERVED_PREFIX;
@@ -137,13 +137,10 @@ pub(super) async fn spawn_entry(
     let ctx = caller.data_mut();
     let captures = captures_output(&parent, &base, &options);
     // This comes before the spawn, so that no child exists without room for its output.
-    let output = match captures.then(|| Outputs::charge(ctx)).transpose() {
-        Ok(output) => output,
-        Err(why) => {
-            ctx.set_buffer(why);
-            return Ok(LIMIT);
-        }
-    };
+    if captures && let Err(why) = Outputs::charge(ctx, &base.wasi) {
+        ctx.set_buffer(why);
+        return Ok(LIMIT);
+    }
     let own_scope = options.flags & spawn::NEW_SCOPE != 0;
     let rights = limited(base, own_scope, options.max_memory, options.mailbox_max);
     let trace = ctx.current.trace().clone();
@@ -153,8 +150,8 @@ pub(super) async fn spawn_entry(
         Err(refusal) => return refuse(&mut caller, refusal, out),
     };
     let reference = relate(&kernel, &parent, &child, &options);
-    if let Some(paid) = output {
-        Outputs::add(ctx, child.id, child.local.rights.wasi.clone(), paid);
+    if captures {
+        Outputs::add(ctx, child.id, child.local.rights.wasi.clone());
     }
     // Everything is set up now: the child may run, and even end, before this returns.
     let handle = kernel.process_address(child.id);
@@ -288,7 +285,12 @@ async fn configured(
     };
     let narrowed = match &config.dirs {
         // Opening a folder may block.
-        Some(dirs) if !dirs.is_empty() => {
+        Some(dirs) if !dirs.is_empty() && parent.local.rights.wasi.has_folders() => {
+            // What is held while others have the permits.
+            let mut waits = Receipt::new(parent.purse().to_account(), Resource::Bodies);
+            if let Err(exhausted) = waits.grow(bytes.len() * CONFIG_COST + CAPTURE_LEN_MAX) {
+                return Ok(Err((LIMIT, exhausted.to_string())));
+            }
             let (kernel, parent, config) = (kernel.clone(), parent.clone(), config.clone());
             let permit = blocking::permit(caller).await;
             blocking::work(caller, permit, move || child_rights(&kernel, &parent, &config)).await?

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
+use lunatic_memory::page_size;
 
 use super::artifact::{self, key, settings};
 use super::{Compiled, LoadError, Module, link, misread, read};
@@ -58,6 +59,11 @@ impl Asker {
         done.unwrap_or_else(|| Err(LoadError::Compile("the compiler failed".into())))
     }
 
+    /// Makes bytes that can be shared of the process's own, which copies them.
+    pub(crate) async fn share(&self, bytes: Vec<u8>) -> Result<Arc<[u8]>, LoadError> {
+        self.aside(move |_| Ok(bytes.into())).await
+    }
+
     /// The charge to the process for code: nothing yet.
     pub(crate) fn receipt(&self) -> Receipt {
         Receipt::new(self.process.purse().to_account(), Resource::Code)
@@ -65,13 +71,16 @@ impl Asker {
 
     /// Takes the compiled module from the cache, or has it compiled and caches the result; then links it.
     async fn compiled(&self, turn: &Arc<Turn>, file: &Arc<[u8]>, layout: Layout) -> Result<Compiled, LoadError> {
-        let (looked_up, paid) = (file.clone(), self.receipt());
+        let (looked_up, mut paid) = (file.clone(), self.receipt());
         let (key, cached) = self
             .aside(move |host| {
                 let engine = host.engines.engine(layout);
                 let key = key(engine, blake3::hash(&looked_up).as_bytes(), layout);
                 let cached = host.guest_cache.get(&key);
-                let compiled = cached.map(|artifact| paid_and_linked(host, paid, &artifact, layout));
+                let compiled = cached.map(|artifact| {
+                    paid.grow(size_of_code(&artifact))?;
+                    linked(host, paid, &artifact, layout)
+                });
                 Ok((key, compiled.transpose()?.flatten()))
             })
             .await?;
@@ -79,13 +88,17 @@ impl Asker {
             return Ok(compiled);
         }
         let made = self.make(turn, file, layout).await?;
-        let (may_be_kept, paid) = (self.may_keep(made.len() as u64), self.receipt());
+        // Immediately: the helper has been paid for only until it returned this.
+        let mut paid = self.receipt();
+        paid.grow(size_of_code(&made))?;
+        let may_be_kept = self.may_keep(made.len() as u64);
         self.aside(move |host| {
+            let compiled = linked(host, paid, &made, layout)?.ok_or_else(misread)?;
             if may_be_kept {
                 // If this fails, it is compiled again next time.
                 let _ = host.guest_cache.put(&key, &made);
             }
-            paid_and_linked(host, paid, &made, layout)?.ok_or_else(misread)
+            Ok(compiled)
         })
         .await
     }
@@ -120,15 +133,13 @@ impl Asker {
     }
 }
 
-/// Reads an artifact and links it, and charges the purse for its size in memory: code, and what wasmtime keeps about
-/// it. `None` if it cannot be read.
-fn paid_and_linked(
-    host: &Wasm,
-    mut paid: Receipt,
-    artifact: &[u8],
-    layout: Layout,
-) -> Result<Option<Compiled>, LoadError> {
-    paid.grow(2 * artifact.len())?;
+/// The size of an artifact in memory: code, and what wasmtime keeps about it.
+fn size_of_code(artifact: &[u8]) -> usize {
+    2 * artifact.len()
+}
+
+/// Reads an artifact, for which `paid` pays, and links it. `None` if it cannot be read.
+fn linked(host: &Wasm, paid: Receipt, artifact: &[u8], layout: Layout) -> Result<Option<Compiled>, LoadError> {
     let Some(artifact) = read(host.engines.engine(layout), artifact) else {
         return Ok(None);
     };
@@ -138,12 +149,18 @@ fn paid_and_linked(
 }
 
 impl Module {
+    /// Charges whoever brought the module along for this many bytes more.
+    fn pay(&mut self, bytes: usize) -> Result<(), LoadError> {
+        let paid = self.source.brought.as_mut();
+        Ok(paid.map_or(Ok(()), |paid| paid.grow(bytes))?)
+    }
+
     /// Loads a module that a guest brought along, when it is its turn.
     pub(crate) async fn load_brought(
         asker: &Asker,
         turn: Arc<Turn>,
         file: Arc<[u8]>,
-        paid: Receipt,
+        mut paid: Receipt,
     ) -> Result<Arc<Self>, LoadError> {
         if asker.kernel.host.trusted_keys.is_some() {
             let file = file.clone();
@@ -151,7 +168,20 @@ impl Module {
         }
         let layout = Layout::Fast;
         let compiled = asker.compiled(&turn, &file, layout).await?;
-        Ok(Arc::new(Self::new(compiled, layout, || file, Some(paid))))
+        if compiled.facts.recyclable.is_ok() {
+            // The image of a fresh instance, which the module keeps.
+            paid.grow(compiled.facts.data_pages as usize * page_size())?;
+        }
+        asker
+            .aside(move |_| {
+                let mut module = Self::new(compiled, layout, || file, Some(paid));
+                // Processes need these on workers, where reading them would take too long.
+                module.identity();
+                let names = module.entries().size();
+                module.pay(names)?;
+                Ok(Arc::new(module))
+            })
+            .await
     }
 
     /// The module compiled for a layout, for a process that needs it. If a guest brought the module along, the first

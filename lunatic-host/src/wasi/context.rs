@@ -243,7 +243,7 @@ impl Wasi {
         let output = |stream: Option<Stream>, own: &Output| match stream {
             Some(Stream::Discard) => (Output::discard(), None),
             Some(Stream::Capture) => {
-                let (output, capture) = Output::captured_up_to(CAPTURED_MAX);
+                let (output, capture) = Output::captured_for_guest(CAPTURED_MAX);
                 (output, Some(capture))
             }
             Some(Stream::Inherit) | None => (own.clone(), None),
@@ -301,9 +301,21 @@ impl Wasi {
         matches!((self.clock, self.random), (ClockRight::Fixed(_), RandomRight::Seed(_)))
     }
 
+    /// Whether it has any folders, and thus any that a child could get.
+    pub(crate) fn has_folders(&self) -> bool {
+        !self.folders.is_empty()
+    }
+
     /// Returns the captured standard output (0) or standard error (1).
     pub fn captured(&self, stream: usize) -> Option<&Capture> {
         self.captured.get(stream)?.as_ref()
+    }
+
+    /// Takes what was written to the captured standard output (0) or standard error (1) since the last call.
+    pub(crate) fn take_captured(&self, stream: usize) -> Option<Vec<u8>> {
+        let capture = self.captured(stream)?;
+        let output = if stream == 0 { &self.stdout } else { &self.stderr };
+        Some(output.take(capture))
     }
 
     /// Resolves a path of a process with this configuration, in a folder that it may change.

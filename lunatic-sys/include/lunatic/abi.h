@@ -210,6 +210,8 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_OFFER_MAIL 1
 /// By the error `EINTR`, with which its next wait to read from a socket or to accept a connection ends. Then it asks.
 #define LUNATIC_OFFER_INTERRUPT 2
+/// The process offers no point of change any more. The entry is ignored, and a version that waits is forgotten.
+#define LUNATIC_OFFER_NONE 3
 
 /// The largest number of processes that one call of `inspect::processes` returns.
 #define LUNATIC_LOOK_ROWS_MAX 1000
@@ -639,7 +641,8 @@ int32_t lunatic_code_cancel(int32_t upgrade);
 /// Returns how many processes the caller sees whose registered name, or whose entry function's name, contains the
 /// text. Skips the first `skip` of them and puts at most `limit`, and at most `LUNATIC_LOOK_ROWS_MAX`, into the
 /// buffer, in an order of `LUNATIC_LOOK_…`: for each a `lunatic_process_figures`, followed by its texts. Lets other
-/// processes run meanwhile. Otherwise returns `LUNATIC_DENIED`, or `LUNATIC_INVALID` for an unknown order.
+/// processes run meanwhile. Otherwise returns `LUNATIC_DENIED`, or `LUNATIC_INVALID` for an unknown order, or a
+/// `skip` above 65,536.
 LUNATIC_IMPORT("lunatic::inspect", "processes")
 int32_t lunatic_inspect_processes(int32_t order, size_t skip, size_t limit, const void *name, size_t name_len);
 
@@ -1075,7 +1078,8 @@ int32_t lunatic_process_parent(lunatic_handle *out);
 LUNATIC_IMPORT("lunatic::registry", "register")
 int32_t lunatic_registry_register(const void *name, size_t len, uint64_t id, uint64_t key);
 
-/// Frees a name. Returns `LUNATIC_OK`, or `LUNATIC_CLOSED` if no process has it.
+/// Frees a name. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if no process has it, or `LUNATIC_DENIED` if another process
+/// has it and the caller has no right to names.
 LUNATIC_IMPORT("lunatic::registry", "unregister")
 int32_t lunatic_registry_unregister(const void *name, size_t len);
 
@@ -1089,8 +1093,8 @@ int32_t lunatic_registry_lookup(const void *name, size_t len, lunatic_handle *ou
 LUNATIC_IMPORT("lunatic::registry", "join_group")
 int32_t lunatic_registry_join_group(const void *name, size_t len, uint64_t id, uint64_t key);
 
-/// Removes a process from a group. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if it is not a member, or
-/// `LUNATIC_INVALID`.
+/// Removes a process from a group. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if it is not a member, `LUNATIC_INVALID`,
+/// or `LUNATIC_DENIED` if it is another process than the caller, which has no right to names.
 LUNATIC_IMPORT("lunatic::registry", "leave_group")
 int32_t lunatic_registry_leave_group(const void *name, size_t len, uint64_t id, uint64_t key);
 

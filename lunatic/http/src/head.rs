@@ -138,8 +138,13 @@ fn parse_request(bytes: &Bytes, limits: &Limits) -> Result<RequestHead, Reject> 
         return Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "this server is no proxy"));
     }
     let uri = parse_target(bytes.slice_ref(target.as_bytes()), &method)?;
-    let headers = header_map(request.headers, bytes)?;
+    let mut headers = header_map(request.headers, bytes)?;
     check_host(&headers, version)?;
+    if let Some(authority) = uri.authority() {
+        // A handler must not see another host than a proxy that follows the target.
+        let host = HeaderValue::from_str(authority.as_str()).map_err(|_| WRONG_TARGET)?;
+        headers.insert(HOST, host);
+    }
     let keep_alive = keeps_alive(&headers, version);
     let framing = request_framing(&headers, version)?;
     let expects_continue = match headers.get(EXPECT) {
@@ -194,17 +199,28 @@ fn version(minor: u8) -> Version {
     if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
+const WRONG_TARGET: Reject = Reject::bad("the target is no URI");
+
 fn parse_target(target: Bytes, method: &Method) -> Result<Uri, Reject> {
-    const WRONG: Reject = Reject::bad("the target is no URI");
+    // `Uri` would drop the fragment, and the request would be another one than a proxy in front has seen.
+    if target.contains(&b'#') {
+        return Err(Reject::bad("the target has a fragment"));
+    }
     let asterisk = &target[..] == b"*";
     let origin = target.first() == Some(&b'/');
-    let uri = Uri::from_maybe_shared(target).map_err(|_| WRONG)?;
+    let uri = Uri::from_maybe_shared(target).map_err(|_| WRONG_TARGET)?;
     match (asterisk, origin) {
         (true, _) if *method != Method::OPTIONS => Err(Reject::bad("the target `*` is for OPTIONS only")),
         (true, _) | (_, true) => Ok(uri),
         // With a scheme, as to a proxy.
-        _ if uri.scheme().is_some() && uri.authority().is_some() => Ok(uri),
-        _ => Err(WRONG),
+        _ if uri.scheme().is_some() => match uri.authority() {
+            Some(authority) if authority.as_str().contains('@') => {
+                Err(Reject::bad("the target has the name of a user"))
+            }
+            Some(_) => Ok(uri),
+            None => Err(WRONG_TARGET),
+        },
+        _ => Err(WRONG_TARGET),
     }
 }
 

@@ -342,10 +342,18 @@ fn write_head(conn: &mut Conn, response: &Response, framing: Framing, asked: Ask
         Framing::Chunked => line(&mut out, "transfer-encoding", b"chunked"),
         Framing::None | Framing::UntilClose => {}
     }
-    if !stays {
-        line(&mut out, "connection", b"close");
-    } else if asked.version == Version::HTTP_10 {
-        line(&mut out, "connection", b"keep-alive");
+    let wants_upgrade = response.status == StatusCode::UPGRADE_REQUIRED;
+    // A header `Upgrade` is one of the connection, and is only valid if `Connection` names it.
+    let connection: Option<&[u8]> = match (stays, asked.version == Version::HTTP_10, wants_upgrade) {
+        (false, _, false) => Some(b"close"),
+        (false, _, true) => Some(b"close, upgrade"),
+        (true, true, false) => Some(b"keep-alive"),
+        (true, true, true) => Some(b"keep-alive, upgrade"),
+        (true, false, true) => Some(b"upgrade"),
+        (true, false, false) => None,
+    };
+    if let Some(connection) = connection {
+        line(&mut out, "connection", connection);
     }
     if !response.headers.contains_key(DATE) {
         line(&mut out, "date", conn.date());
@@ -466,6 +474,7 @@ impl BodyWriter {
     }
 
     pub(crate) fn finish(&mut self) -> io::Result<()> {
+        self.check()?;
         let mut conn = self.conn.0.borrow_mut();
         match self.kind {
             Writing::Length(0) | Writing::UntilClose => {}
@@ -480,6 +489,15 @@ impl BodyWriter {
         }
         self.sent = true;
         conn.flush()
+    }
+
+    /// Fails if the client is gone. A producer may have ignored that before.
+    fn check(&mut self) -> io::Result<()> {
+        if !self.conn.0.borrow().has_failed_to_send() {
+            return Ok(());
+        }
+        self.sent = true;
+        Err(io::ErrorKind::BrokenPipe.into())
     }
 }
 
@@ -511,6 +529,7 @@ impl BodyWriter {
         if bytes.is_empty() {
             return Ok(0);
         }
+        self.check()?;
         let mut conn = self.conn.0.borrow_mut();
         let bytes = &bytes[..bytes.len().min(OUT_MAX)];
         if let Writing::Length(left) = &mut self.kind {
@@ -530,6 +549,7 @@ impl BodyWriter {
     }
 
     fn flush_as_it_is(&mut self) -> io::Result<()> {
+        self.check()?;
         let mut conn = self.conn.0.borrow_mut();
         if let Writing::Chunked(start) = &mut self.kind {
             chunked::end(&mut conn.out, *start);

@@ -39,6 +39,8 @@ pub(crate) trait Around {
     fn begins(&mut self, _conn: &Conn, _served: u64) {}
     /// It is waited for the `served`th request: the same holds, and the wait may be interrupted for that.
     fn waits(&mut self, _conn: &Conn, _served: u64) {}
+    /// The connection goes on with another protocol, and not in another version of the program.
+    fn leaves(&mut self) {}
 }
 
 /// No server: a connection alone.
@@ -135,6 +137,7 @@ fn serve_from(first: u64, conn: Conn, handler: &impl Handler, mut around: Box<dy
             Ok(After::Upgrade(then)) => {
                 let (transport, input) = conn.borrow_mut().take_apart();
                 drop(conn);
+                around.leaves();
                 return then(Upgraded {
                     transport,
                     input,

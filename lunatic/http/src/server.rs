@@ -126,13 +126,19 @@ impl Server {
 /// whose server can go on in another [version](lunatic::code) of the program, which makes the router that it has. A handler that
 /// is itself such a function needs no more than its name.
 ///
+/// Use a function rather than a closure. Another version finds it by its name, and a closure has only a number within the function
+/// that it is in: if one is added before it, the connections of one server may go on with the handler of another.
+///
 /// # Examples
 ///
 /// ```no_run
-/// use lunatic_http::{Made, Router, Server};
+/// use lunatic_http::{Handler, Made, Router, Server};
+///
+/// fn app() -> impl Handler {
+///     Router::new().get("/", |_| "home").get("/about", |_| "made by processes")
+/// }
 ///
 /// # fn main() -> std::io::Result<()> {
-/// let app = || Router::new().get("/", |_| "home").get("/about", |_| "made by processes");
 /// Server::bind("127.0.0.1:8080")?.serve(Made(app))
 /// # }
 /// ```

@@ -10,9 +10,10 @@ use super::{Actor, AnyMessage, CALL, CAST, Info, Next, STOP, StartError};
 use crate::code;
 use crate::codec::{self, DefaultCodec};
 use crate::exit::ExitReason;
+use crate::host::mail::Called;
 use crate::host::{self, Refused, mail};
 use crate::mailbox::{self, Mail, ReplyTo, unexpected};
-use crate::process::{self, Builder, Monitor, Process, this_process};
+use crate::process::{self, Builder, Process, this_process};
 use crate::task;
 
 /// The tag of the message with the actor's argument. It is below 16, so no message type has it.
@@ -37,30 +38,30 @@ pub(crate) fn start_from_bytes<A: Actor>(builder: &Builder, args: &[u8]) -> Resu
     start_linked::<A>(builder, args, false)
 }
 
+/// The argument goes to the actor as a call, and that it is ready is the answer: for that there is room even if the
+/// caller's mailbox is full.
 fn start_linked<A: Actor>(builder: &Builder, args: &[u8], links_when_ready: bool) -> Result<Process, StartError> {
-    let reference = mail::reference();
+    let reference = mail::reference_for_call();
     let ready = ReplyTo::new(this_process(), reference);
-    let spawned = builder.spawn_raw(&move || run::<A>(ready, links_when_ready), reference);
-    let (process, monitor) = match spawned {
-        Ok(spawned) => spawned,
+    let process = match builder.spawn_raw(&move || run::<A>(ready, links_when_ready), 0) {
+        Ok((process, _)) => process,
         Err(error) => {
             mail::close(reference);
             return Err(StartError::Spawn(error));
         }
     };
-    // If the process has exited already, the monitor below reports it.
-    let _ = mail::send(process.raw(), ARGS, args);
-    let started = mail::receive(&[reference], codes::NO_TIMEOUT, |header, bytes| match header.kind {
-        kind::MESSAGE => Ok(()),
-        _ => Err(ExitReason::from_bytes(bytes)),
-    });
-    Monitor::from_parts(monitor, process).demonitor();
-    mail::close(reference);
-    match started {
-        Ok(Ok(())) => Ok(process),
-        Ok(Err(reason)) => Err(StartError::Init(reason)),
+    let why = match mail::call(process.raw(), ARGS, args, reference, codes::NO_TIMEOUT, |_| ()) {
+        Ok(Called::Answered(())) => return Ok(process),
+        Ok(Called::Gone(reason)) => return Err(StartError::Init(ExitReason::from_bytes(&reason))),
+        Err(Refused::Full) => "its mailbox is full".to_owned(),
+        Err(Refused::Limit) => host::limit(),
         Err(refused) => unexpected(refused),
-    }
+    };
+    // It would wait for its argument for ever.
+    process.unlink();
+    process.kill();
+    process.join();
+    Err(StartError::Args(why))
 }
 
 /// The entry of an actor's process.

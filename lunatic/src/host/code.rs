@@ -14,6 +14,12 @@ pub(crate) fn offer(entry: extern "C" fn(), heard: i32) -> bool {
     unsafe { code::offer(entry as usize, heard) == 1 }
 }
 
+/// Withdraws the point of change that was offered.
+pub(crate) fn withdraw() {
+    // SAFETY: the import takes numbers only.
+    unsafe { code::offer(0, codes::offer::NONE) };
+}
+
 /// Hands the process over to the version that waits. Returns only if the process stays; with the reason, if a version
 /// was waiting.
 pub(crate) fn change(state: &[u8]) -> Option<String> {

@@ -57,13 +57,23 @@ impl<R: Message> ReplyTo<R> {
     ///
     /// If the answer cannot be encoded, or the host has no room for it.
     pub fn send(self, answer: R) {
+        let _ = self.try_send(answer);
+    }
+
+    /// Sends the answer, and returns false if the mailbox is full. That cannot be if the other process waits in a call.
+    ///
+    /// # Panics
+    ///
+    /// As [`send`](Self::send).
+    pub(crate) fn try_send(self, answer: R) -> bool {
         let mut bytes = Scratch::new();
         if let Err(error) = codec::encode::<DefaultCodec, R>(&answer, &mut bytes) {
             panic!("cannot answer {}: {}", self.process, crate::chain(&error));
         }
         let send = |bytes: &[u8]| host::mail::send(self.process.raw(), self.reference, bytes);
         match handover::deliver(&bytes, Receiver::Process(self.process.raw()), send) {
-            Ok(()) | Err(Refused::Closed | Refused::Full) => {}
+            Ok(()) | Err(Refused::Closed) => true,
+            Err(Refused::Full) => false,
             Err(Refused::Limit) => panic!("cannot answer {}: {}", self.process, host::limit()),
             Err(refused) => super::unexpected(refused),
         }
@@ -90,7 +100,8 @@ impl<R> fmt::Debug for ReplyTo<R> {
 pub enum CallError {
     /// The process exited before it answered, or had exited before the call.
     Gone(ExitReason),
-    /// No answer came before the timeout. A later answer is dropped.
+    /// No answer came before the timeout. A later answer is dropped. The request has been delivered: sockets in it belong
+    /// to the process that was called.
     TimedOut,
     /// The mailbox of the process is full.
     Full,
@@ -198,11 +209,23 @@ impl<M: Message> Address<M> {
             return Err(CallError::Encode(error));
         }
         let decode = codec::decode::<DefaultCodec, R>;
-        let call = |bytes: &[u8]| host::mail::call(self.raw(), self.tag(), bytes, reference, timeout_ns, decode);
+        // A request whose answer does not come in time has been delivered, so its sockets are not taken back.
+        let call = |bytes: &[u8]| match host::mail::call(self.raw(), self.tag(), bytes, reference, timeout_ns, decode) {
+            Err(Refused::TimedOut) => Ok(None),
+            called => called.map(Some),
+        };
         match handover::deliver(&bytes, Receiver::Process(self.raw()), call) {
-            Ok(Called::Answered(answer)) => answer.map_err(CallError::Decode),
-            Ok(Called::Gone(reason)) => Err(CallError::Gone(ExitReason::from_bytes(&reason))),
-            Err(Refused::TimedOut) => Err(CallError::TimedOut),
+            Ok(None) => Err(CallError::TimedOut),
+            Ok(Some(Called::Answered(answer))) => answer.map_err(CallError::Decode),
+            Ok(Some(Called::Gone(reason))) => Err(CallError::Gone(ExitReason::from_bytes(&reason))),
+            Err(Refused::Closed) => match self.process().join_timeout(Duration::ZERO) {
+                // It cannot get sockets any more, so nothing was sent.
+                Ok(reason) => {
+                    host::mail::close(reference);
+                    Err(CallError::Gone(reason))
+                }
+                Err(_) => super::unexpected(Refused::Closed),
+            },
             Err(Refused::Full) => Err(CallError::Full),
             Err(Refused::Limit) => Err(CallError::Limit(host::limit())),
             Err(Refused::ByNode) => Err(CallError::Stays),

@@ -20,6 +20,9 @@ use crate::process::Process;
 pub(super) struct SavedSupervisor {
     args: Vec<u8>,
     children: Vec<SavedChild>,
+    /// The ids of the children of the spec.
+    #[serde(default)]
+    known: Vec<String>,
     /// The ages of the restarts that still count towards the intensity.
     restarts: Vec<Duration>,
 }
@@ -64,6 +67,7 @@ impl<S: Supervise> Supervisor<S> {
         SavedSupervisor {
             args: self.args.clone(),
             children: self.children.iter().map(Entry::to_saved).collect(),
+            known: self.known.clone(),
             restarts: self.restarts.ages(Instant::now()),
         }
     }
@@ -77,21 +81,24 @@ impl<S: Supervise> Supervisor<S> {
         supervisor.restarts.set_ages(&saved.restarts, Instant::now());
         let mut former = saved.children;
         for child in children {
-            match former
-                .iter()
-                .position(|former| former.id == child.id && former.added.is_none())
-            {
+            // Also if it was added by hand: an id belongs to one child.
+            match former.iter().position(|former| former.id == child.id) {
                 Some(at) => supervisor.take_over(child, former.remove(at)),
+                // It has ended for good, or was deleted.
+                None if saved.known.contains(&child.id) => {}
                 None => supervisor.expect(child),
             }
         }
         for child in former {
-            let make = child
+            let addable = child
                 .added
                 .as_ref()
                 .and_then(|added| supervisor.spec.addable.get(&added.actor));
-            match (make.copied(), &child.added, &child.state) {
-                (Some(make), Some(added), _) => supervisor.take_over(added.make(make), child),
+            match (addable.copied(), &child.added, &child.state) {
+                (Some(addable), Some(added), _) => {
+                    (addable.check)(&added.args)?;
+                    supervisor.take_over(added.make(addable.make), child);
+                }
                 (_, _, SavedState::Running(process)) => supervisor.leavers.push((child.shutdown, *process)),
                 _ => {}
             }

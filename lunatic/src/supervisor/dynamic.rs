@@ -1,6 +1,6 @@
 //! Supervisors of any number of children of one type, which are added and removed at run time.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::marker::PhantomData;
 use std::time::{Duration, Instant};
@@ -188,6 +188,9 @@ impl<A: Actor> Actor for DynamicSupervisor<A> {
         let saved: SavedDynamic = old.read()?;
         let mut supervisor = Self::new(saved.options);
         supervisor.restarts.set_ages(&saved.restarts, Instant::now());
+        // Many children may have been started with the same.
+        let args: HashSet<&[u8]> = saved.children.iter().map(|child| &*child.args).collect();
+        args.into_iter().try_for_each(actor::check_args::<A>)?;
         for child in saved.children {
             let begun = Begun {
                 args: child.args,

@@ -22,6 +22,7 @@ use crate::process::{self, Monitor, Process};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PoolOptions {
     size: u32,
+    /// The pool may grow to this number if it is more than `size`.
     max: u32,
     args: Vec<u8>,
     intensity: Intensity,
@@ -39,7 +40,7 @@ impl PoolOptions {
         let size = size.max(1);
         Self {
             size,
-            max: size,
+            max: 0,
             args: actor::encode_args::<A>(&args),
             intensity: Intensity {
                 restarts: size.saturating_mul(2),
@@ -53,8 +54,13 @@ impl PoolOptions {
     /// it is returned and no process waits for one. By default the pool does not grow.
     #[must_use]
     pub fn grow_to(mut self, max: u32) -> Self {
-        self.max = max.max(self.size);
+        self.max = max;
         self
+    }
+
+    /// The largest number of workers.
+    fn most(&self) -> usize {
+        self.size.max(self.max) as usize
     }
 
     /// Sets how many workers may be replaced within `period` before the pool gives up. The default is twice the number
@@ -227,7 +233,8 @@ impl<A: Actor> ActorRef<WorkerPool<A>> {
     }
 
     /// Changes the number of workers, to at least one. If the pool has more workers than that, it terminates those that
-    /// are free immediately and the others when they are returned.
+    /// are free immediately and the others when they are returned. A pool that may [grow](PoolOptions::grow_to) still
+    /// grows up to its limit.
     ///
     /// # Errors
     ///
@@ -287,6 +294,7 @@ impl<A: Actor> Actor for WorkerPool<A> {
 
     fn code_change(old: Saved, _: Version) -> Result<Self, StateError> {
         let saved: SavedPool = old.read()?;
+        actor::check_args::<A>(&saved.options.args)?;
         let mut restarts = Restarts::new("pool", saved.options.intensity, false);
         restarts.set_ages(&saved.restarts, Instant::now());
         for (left, why) in saved.restarting {
@@ -308,7 +316,6 @@ impl<A: Actor> Actor for WorkerPool<A> {
             PoolRequest::Take(reply) => self.waiting.push_back(reply),
             PoolRequest::Resize(size, reply) => {
                 self.options.size = size.max(1);
-                self.options.max = self.options.max.max(self.options.size);
                 reply.send(());
             }
             PoolRequest::Status(reply) => reply.send(PoolStatus {
@@ -468,7 +475,7 @@ impl<A: Actor> WorkerPool<A> {
 
     /// Starts a worker beyond the usual number, if the limit allows one more.
     fn grow(&mut self) -> bool {
-        let may_grow = self.restarts.waiting_len() == 0 && self.live() < self.options.max as usize;
+        let may_grow = self.restarts.waiting_len() == 0 && self.live() < self.options.most();
         may_grow && self.start_worker().is_ok()
     }
 }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::{Backoff, Child, Intensity, Restart};
-use crate::actor::Actor;
+use crate::actor::{self, Actor};
 use crate::channel::Message;
+use crate::code::StateError;
 use crate::mailbox::tag_of;
 
 /// Defines the children of a supervisor; OTP's callback module of a supervisor.
@@ -45,6 +46,14 @@ pub enum AutoShutdown {
 
 pub(super) type MakeChild = fn(String, Vec<u8>) -> Child;
 
+/// A type of actors that may be added.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Addable {
+    pub(super) make: MakeChild,
+    /// Checks that the bytes are an argument of the actor.
+    pub(super) check: fn(&[u8]) -> Result<(), StateError>,
+}
+
 /// The children of a supervisor, and how it treats them.
 #[derive(Debug)]
 #[must_use]
@@ -54,7 +63,7 @@ pub struct Spec {
     pub(super) backoff: Option<Backoff>,
     pub(super) auto_shutdown: AutoShutdown,
     pub(super) children: Vec<Child>,
-    pub(super) addable: HashMap<u64, MakeChild>,
+    pub(super) addable: HashMap<u64, Addable>,
     pub(super) quiet: bool,
 }
 
@@ -115,7 +124,11 @@ impl Spec {
 
     /// Allows actors of this type to be [added](crate::actor::ActorRef::add_child) while the supervisor is running.
     pub fn addable<A: Actor>(mut self) -> Self {
-        self.addable.insert(tag_of::<A>(""), Child::actor_from_bytes::<A>);
+        let addable = Addable {
+            make: Child::actor_from_bytes::<A>,
+            check: actor::check_args::<A>,
+        };
+        self.addable.insert(tag_of::<A>(""), addable);
         self
     }
 

@@ -3,6 +3,7 @@
 use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
+use lunatic::mailbox::{Address, CallError, Mailbox, ReplyTo};
 use lunatic::net::{SocketAddr, TcpListener, TcpStream};
 use lunatic::{Channel, ExitReason, Process};
 
@@ -50,7 +51,6 @@ pub(crate) fn a_socket_goes_with_a_spawn() {
 }
 
 pub(crate) fn a_socket_goes_with_mail() {
-    use lunatic::mailbox::{Address, Mailbox};
     let (mut client, server) = pair();
     let child = Process::spawn(|| echo(Mailbox::<TcpStream>::new().receive())).unwrap();
     Address::of(child).send(server);
@@ -77,6 +77,28 @@ pub(crate) fn a_failed_send_gives_the_socket_back() {
     let mut text = String::new();
     client.read_to_string(&mut text).unwrap();
     assert_eq!(text, "ab");
+}
+
+pub(crate) fn a_call_that_times_out_has_handed_its_socket_over() {
+    let (mut client, server) = pair();
+    let go_on = Channel::<()>::new(0);
+    let child = Process::spawn(move || {
+        go_on.receive();
+        let (stream, _) = Mailbox::<(TcpStream, ReplyTo<()>)>::new().receive();
+        echo(stream);
+    })
+    .unwrap();
+    let requests = Address::<(TcpStream, ReplyTo<()>)>::of(child);
+    let late = requests.call_timeout(|reply| (server, reply), Duration::from_millis(1));
+    assert!(matches!(late, Err(CallError::TimedOut)), "{late:?}");
+    go_on.send(());
+    answers(&mut client, b"late");
+    drop(client);
+    assert_eq!(child.join(), ExitReason::Normal);
+    // One that has ended gets no socket, which is no fault of the caller.
+    let (_client, server) = pair();
+    let gone = requests.call(|reply| (server, reply));
+    assert!(matches!(gone, Err(CallError::Gone(ExitReason::Normal))), "{gone:?}");
 }
 
 pub(crate) fn a_socket_that_is_never_received_closes_with_its_receiver() {

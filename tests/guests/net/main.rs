@@ -33,6 +33,7 @@ lunatic_test_guests::scenarios![
     a_socket_goes_with_a_spawn,
     a_socket_goes_with_mail,
     a_failed_send_gives_the_socket_back,
+    a_call_that_times_out_has_handed_its_socket_over,
     a_socket_that_is_never_received_closes_with_its_receiver,
     sockets_close_with_their_process,
     a_process_that_waits_for_a_socket_can_be_killed,

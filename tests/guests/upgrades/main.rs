@@ -23,20 +23,20 @@ use self::exact::{forth, frozen, many};
 use self::gains::gains;
 use self::heavy::pauses;
 use self::keeper::keeps;
-use self::plain::{busy, following, plain, serving};
-use self::slow::{delayed, hesitant, slow};
+use self::plain::{behind, busy, following, plain, serving};
+use self::slow::{belated, delayed, hesitant, slow};
 use self::stubborn::{
     counts, exits, killed, lies, linked, listens, loops, opens, panics, refuses, returns, sends, spawns, traps, unsaved,
 };
 use self::subject::model;
-use self::supervised::{children, managers, tree};
+use self::supervised::{children, managers, starters, tree};
 use self::web::{site, web};
 use self::within::{failing, narrow, whole};
 
 lunatic_test_guests::scenarios![
     keeps, many, traps, panics, refuses, loops, lies, exits, sends, spawns, returns, plain, tree, killed, linked,
     forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site, slow,
-    counts, listens, opens, busy, gains, following, hesitant, delayed
+    counts, listens, opens, busy, gains, following, hesitant, delayed, behind, starters, belated
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.

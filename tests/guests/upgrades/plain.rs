@@ -3,12 +3,14 @@
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
 
+use lunatic::actor::{Actor as _, ActorRef};
 use lunatic::code::{self, Version};
 use lunatic::mailbox::ReplyTo;
 use lunatic::net::{TcpListener, TcpStream};
 use lunatic::{Address, Channel, ExitReason, Mailbox, Process};
 use serde::{Deserialize, Serialize};
 
+use crate::exact::Exact;
 use crate::{LONG, OWN, is_done, ready, say_ready};
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +48,20 @@ pub(crate) fn plain() {
     assert!(is_done(LONG));
     assert!(code::check());
     assert_eq!(Version::own().number(), 1);
+}
+
+/// Many loops that wait behind their points of change, and actors that need not wait for them.
+pub(crate) fn behind() {
+    for _ in 0..64 {
+        let adder = Process::spawn(|| add_up(Sum { total: 0 })).unwrap();
+        let numbers = Address::<(u64, ReplyTo<(u32, u64)>)>::of(adder);
+        assert_eq!(numbers.call(|reply| (1, reply)).unwrap(), (1, 1));
+    }
+    let actors: Vec<ActorRef<Exact>> = (0..8).map(|_| Exact::start(()).unwrap()).collect();
+    ready();
+    for actor in actors {
+        assert_eq!(actor.call(|reply| reply).unwrap(), (2, 0));
+    }
 }
 
 /// A process that accepts connections, and changes between two of them.
@@ -110,13 +126,13 @@ pub(crate) fn following() {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Patient {
+pub(crate) struct Patient {
     /// Where it tells its version.
-    told: Channel<u32>,
-    go_on: Channel<()>,
+    pub(crate) told: Channel<u32>,
+    pub(crate) go_on: Channel<()>,
 }
 
-fn wait_behind_the_point(mut patient: Patient) {
+pub(crate) fn wait_behind_the_point(mut patient: Patient) {
     loop {
         patient = code::upgrade_here(patient, wait_behind_the_point);
         patient.told.send(OWN);

@@ -10,6 +10,7 @@ use lunatic::rights::Right;
 use lunatic::{Channel, ExitReason, Process, ProcessConfig, registry, sleep};
 use serde::{Deserialize, Serialize};
 
+use crate::plain::{Patient, wait_behind_the_point};
 use crate::within::new;
 use crate::{LONG, OWN, ready};
 
@@ -93,6 +94,29 @@ pub(crate) fn hesitant() {
     registry::register("sleepy", sleepy.process()).unwrap();
     ready();
     assert_eq!([sleepy, quick].map(|actor| actor.call(|reply| reply).unwrap()), [1, 1]);
+}
+
+/// A process that is asked first, with another one, reaches its point of change only when its time is over.
+pub(crate) fn belated() {
+    let module = new();
+    let (told, go_on) = (Channel::new(0), Channel::new(0));
+    Process::spawn_with(Patient { told, go_on }, wait_behind_the_point).unwrap();
+    assert_eq!(told.receive(), 1);
+    let actor = Sleeper::start((0, Duration::ZERO)).unwrap();
+    let settings = Upgrade::new().canaries(2).watch(Duration::from_secs(1));
+    let upgrade = settings.patience(Duration::from_secs(5)).begin(module).unwrap();
+    while upgrade.report().unwrap().waiting == 0 {
+        sleep(Duration::from_millis(10));
+    }
+    go_on.send(());
+    assert_eq!(told.receive(), 2);
+    let report = upgrade.wait().unwrap();
+    assert_eq!(
+        (&report.phase, report.changed, report.waiting),
+        (&Phase::Done, 2, 0),
+        "{report:?}"
+    );
+    assert_eq!(actor.call(|reply| reply).unwrap(), 2);
 }
 
 /// A child with fewer rights keeps its upgrade busy for a day, there or back. That of its parent does not wait for it.

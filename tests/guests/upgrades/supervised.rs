@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use lunatic::actor::{Actor, ActorRef, Next};
 use lunatic::code::{self, Version};
-use lunatic::mailbox::ReplyTo;
+use lunatic::mailbox::{Address, Mailbox, ReplyTo};
 use lunatic::supervisor::{
-    Child, DynamicOptions, DynamicSupervisor, PoolOptions, Spec, Supervise, Supervisor, WorkerPool,
+    Child, DynamicOptions, DynamicSupervisor, PoolOptions, Restart, Shutdown, Spec, Supervise, Supervisor, WorkerPool,
 };
-use lunatic::{Channel, ExitReason, Process, sleep};
+use lunatic::{Channel, ExitReason, Process, registry, sleep, this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::exact::Exact;
@@ -23,24 +23,44 @@ impl Supervise for Tree {
         assert_eq!(args, 7);
         let spec = Spec::one_for_one()
             .quiet()
-            .child(Child::actor::<Exact>("stays", ()).name("stays"));
+            .addable::<Exact>()
+            .child(Child::actor::<Exact>("stays", ()).name("stays"))
+            .child(Child::process("once", once).restart(Restart::Temporary));
         if cfg!(feature = "new") {
             spec.child(Child::actor::<Exact>("comes", ()).name("comes"))
+                .child(Child::actor::<Exact>("added", ()))
         } else {
             spec.child(Child::actor::<Exact>("goes", ()).name("goes"))
         }
     }
 }
 
+/// A temporary child, which tells that it was started.
+fn once() {
+    let counts = registry::lookup("counts starts").unwrap();
+    Address::<u32>::of(counts).send(OWN);
+}
+
 /// A supervisor goes on with its children, starts new ones and ends those that are no more; what it restarts is new.
 pub(crate) fn tree() {
+    registry::register("counts starts", this_process()).unwrap();
     let tree = Supervisor::<Tree>::start(7).unwrap();
+    let starts = Mailbox::<u32>::new();
+    assert_eq!(starts.receive(), 1);
+    while tree.children().unwrap().len() != 2 {
+        sleep(Duration::from_millis(1));
+    }
     let child = |name| ActorRef::<Exact>::named(name);
     let stays = child("stays").unwrap();
     stays.cast(0);
+    let added = tree.add_child::<Exact>("added", (), Restart::Permanent, Shutdown::default());
+    let added = added.unwrap();
     ready();
     // It answers when its children are what they are to be.
-    assert_eq!(tree.children().unwrap().len(), 2);
+    let children = tree.children().unwrap();
+    let ids: Vec<&str> = children.iter().map(|child| &*child.id).collect();
+    assert_eq!(ids, ["stays", "comes", "added"]);
+    assert_eq!(children[2].process, Some(added.process()));
     assert_eq!(child("stays"), Some(stays));
     assert_eq!(stays.call(|reply| reply).unwrap(), (2, 1));
     assert_eq!(child("goes"), None);
@@ -55,7 +75,51 @@ pub(crate) fn tree() {
         }
     };
     assert_eq!(again.call(|reply| reply).unwrap(), (2, 0));
-    assert_eq!(tree.children().unwrap().len(), 2);
+    assert_eq!(tree.children().unwrap().len(), 3);
+    // The temporary child had ended.
+    assert!(starts.try_receive().is_err());
+}
+
+/// An actor that the second version starts with more than the first.
+#[derive(Serialize, Deserialize)]
+struct Started;
+
+#[cfg(not(feature = "new"))]
+type Start = u8;
+#[cfg(feature = "new")]
+type Start = (u8, u64);
+
+impl Actor for Started {
+    type Args = Start;
+    type Call = ();
+    type Cast = ();
+
+    code::keep_state!();
+
+    fn init(_: Start) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+}
+
+struct Adds;
+
+impl Supervise for Adds {
+    type Args = ();
+
+    fn init((): ()) -> Spec {
+        Spec::one_for_one().addable::<Started>()
+    }
+}
+
+/// Those who start actors again, if they must, with what these were started with.
+pub(crate) fn starters() {
+    let sessions = DynamicSupervisor::<Started>::start(DynamicOptions::default()).unwrap();
+    let sessions = [(); 2].map(|()| sessions.start_child(Start::default()).unwrap());
+    let _pool = WorkerPool::<Started>::start(PoolOptions::new::<Started>(1, Start::default())).unwrap();
+    let adds = Supervisor::<Adds>::start(()).unwrap();
+    let added = adds.add_child::<Started>("added", Start::default(), Restart::Permanent, Shutdown::default());
+    assert_eq!((sessions.len(), added.is_ok()), (2, true));
+    ready();
 }
 
 /// Children of actors that have changed run what their parents run.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use lunatic::Process;
 use lunatic::net::{TcpListener, TcpStream};
+use lunatic_http::websocket::{self, WebSocket};
 use lunatic_http::{Limits, Made, Router, Server};
 
 use crate::{LONG, OWN, is_done, ready, say_ready};
@@ -37,7 +38,10 @@ pub(crate) fn web() {
 /// A web server for others than this program, whose idle connections outlive a slow upgrade.
 pub(crate) fn site() {
     let (listener, _) = lunatic_test_guests::listener();
-    let app = || Router::new().get("/version", |_| OWN.to_string());
+    let app = || {
+        let echo = |request| websocket::upgrade(request, echo);
+        Router::new().get("/version", |_| OWN.to_string()).get("/echo", echo)
+    };
     let serve = move |listener: TcpListener| {
         let limits = Limits {
             idle_timeout: LONG,
@@ -47,6 +51,15 @@ pub(crate) fn site() {
     };
     Process::spawn_with(listener, serve).unwrap();
     ready();
+}
+
+/// Sends back whatever comes.
+fn echo(mut socket: WebSocket) {
+    while let Ok(message) = socket.receive() {
+        if socket.send(message).is_err() {
+            break;
+        }
+    }
 }
 
 /// What a server answers on a connection that it keeps.

@@ -49,6 +49,7 @@ crate::scenarios! {
     a_socket_goes_with_a_spawn => |program| run(program),
     a_socket_goes_with_mail => |program| run(program),
     a_failed_send_gives_the_socket_back => |program| run(program),
+    a_call_that_times_out_has_handed_its_socket_over => |program| run(program),
     a_socket_that_is_never_received_closes_with_its_receiver => |program| run(program),
     sockets_close_with_their_process => |program| run(program),
     a_process_that_waits_for_a_socket_can_be_killed => |program| run(program),

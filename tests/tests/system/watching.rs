@@ -155,8 +155,21 @@ fn a_program_goes_on_while_its_sources_change() {
     watching.says("does not compile, and goes on as it was");
     assert_eq!(greeting(address), "good evening 3");
 
-    // A field without a default does not fit.
+    // A file that is missing, and then comes.
     watching.edit("Next::Continu", "Next::Continue");
+    watching.edit("fn main()", "mod extra;\n\nfn main()");
+    watching.says("file not found for module `extra`");
+    watching.says("does not compile, and goes on as it was");
+    fs::write(folder.path().join("src/extra.rs"), "// Nothing.\n").unwrap();
+    watching.says("Upgraded 1 process");
+    assert_eq!(greeting(address), "good evening 4");
+
+    // Saved, but not changed.
+    watching.edit("fn main()", "fn main()");
+    watching.says("Unchanged the program");
+    assert_eq!(greeting(address), "good evening 5");
+
+    // A field without a default does not fit.
     watching.edit("greeted: u32,", "greeted: u32,\n    since: u64,");
     watching.edit("Greeter { greeted: 0 }", "Greeter { greeted: 0, since: 7 }");
     let why = watching.says("Restarting");

@@ -38,9 +38,9 @@ pub(super) fn check_may_name(caller: &Caller<'_, Ctx>, name: &str) -> wasmtime::
     if process.local.rights().may.contains(May::NAMES) {
         return Ok(());
     }
-    denial::log(process, "may not register the name", name, "");
+    denial::log(process, "may not register or remove the name", name, "");
     Err(fault(
-        "the process may not register names: its configuration does not allow for it",
+        "the process may not register or remove names: its configuration does not allow for it",
     ))
 }
 
@@ -65,6 +65,7 @@ fn get(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out_node: u32, out: u32) 
 
 fn remove(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<()> {
     let name = name(&mut caller, at, len)?;
+    check_may_name(&caller, &name)?;
     environment(&caller)?.names.lock().remove(&name);
     Ok(())
 }

@@ -2,7 +2,7 @@
 //!
 //! A receive by tags takes the oldest among the heads of those tags' lists, so skipped entries are never examined. A
 //! tag with [`REFERENCE_BIT`] is a *reference*: its list exists from its opening to its closing, and what is sent under
-//! it outside of that time is dropped.
+//! it outside of that time is dropped. It has at most [`REFERENCE_LEN_MAX`] messages, because closing it drops all of them in one step.
 //!
 //! An entry that wakes a waiting owner is handed to it: it has a slot and is in no list, because it will be taken next.
 
@@ -17,6 +17,9 @@ use crate::budget::Exhausted;
 use crate::relations::pieces::Pieces;
 use crate::small_map::{FEW_MAX, SmallMap};
 use crate::trace::{Trace, size_of_context};
+
+/// The most messages under one reference: many times what an answer needs, and dropped in about a millisecond.
+pub const REFERENCE_LEN_MAX: u32 = 1 << 14;
 
 /// The tags that a receiver waits for; an empty list means any tag.
 pub type Tags = SmallVec<[u64; 4]>;
@@ -133,16 +136,19 @@ impl Link {
 struct List {
     oldest: u32,
     newest: u32,
+    len: u32,
 }
 
 impl List {
     const EMPTY: Self = Self {
         oldest: NONE,
         newest: NONE,
+        len: 0,
     };
 
     /// Inserts an entry before all others.
     fn insert_first(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
+        self.len += 1;
         let oldest = self.oldest;
         self.join(slots, which, NONE, place);
         self.join(slots, which, place, oldest);
@@ -150,6 +156,7 @@ impl List {
 
     /// Inserts an entry before all later ones, which exist only if it was handed over and is put back.
     fn insert(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
+        self.len += 1;
         let number = slots[place].number;
         let (mut older, mut newer) = (self.newest, NONE);
         while older != NONE && slots[older].number > number {
@@ -160,6 +167,7 @@ impl List {
     }
 
     fn remove(&mut self, slots: &mut Pieces<Slot>, which: usize, place: u32) {
+        self.len -= 1;
         let Link { older, newer } = slots[place].links[which];
         self.join(slots, which, older, newer);
     }
@@ -220,6 +228,8 @@ pub enum Pushed {
     Queued { wake: bool },
     /// Its reference is not open.
     Dropped,
+    /// [`REFERENCE_LEN_MAX`] messages wait under its reference.
+    Full,
 }
 
 impl Mailbox {
@@ -255,9 +265,12 @@ impl Mailbox {
         charge: impl FnOnce(usize) -> Result<(), Exhausted>,
     ) -> Result<Pushed, Exhausted> {
         let tag = mail.tag;
-        let is_reference = tag & REFERENCE_BIT != 0;
-        if is_reference && !self.tags.contains_key(tag) {
-            return Ok(Pushed::Dropped);
+        if tag & REFERENCE_BIT != 0 {
+            match self.tags.get(tag) {
+                None => return Ok(Pushed::Dropped),
+                Some(list) if list.len >= REFERENCE_LEN_MAX && mail.kind.is_message() => return Ok(Pushed::Full),
+                Some(_) => {}
+            }
         }
         let waits = self.waits.as_ref().filter(|_| self.handed == NONE);
         let wake = waits.is_some_and(|tags| tags.is_empty() || tags.contains(&tag));
@@ -605,6 +618,33 @@ mod tests {
     }
 
     #[test]
+    fn a_reference_takes_only_so_many_messages() {
+        let mut mailbox = Mailbox::default();
+        let reference = 7 | REFERENCE_BIT;
+        mailbox.open(reference);
+        for _ in 0..REFERENCE_LEN_MAX {
+            assert_eq!(
+                push(&mut mailbox, message(reference, 0)),
+                Pushed::Queued { wake: false }
+            );
+        }
+        assert_eq!(push(&mut mailbox, message(reference, 0)), Pushed::Full);
+        // Signals are never refused, and other tags have no bound.
+        let mut down = message(reference, 0);
+        down.kind = Kind::Down(Id::NONE, reference);
+        assert_eq!(push(&mut mailbox, down), Pushed::Queued { wake: false });
+        assert_eq!(push(&mut mailbox, message(7, 0)), Pushed::Queued { wake: false });
+        mailbox.take(&[reference]).unwrap();
+        mailbox.take(&[reference]).unwrap();
+        assert_eq!(
+            push(&mut mailbox, message(reference, 0)),
+            Pushed::Queued { wake: false }
+        );
+        mailbox.close(reference);
+        assert_eq!(mailbox.len(), 1);
+    }
+
+    #[test]
     fn an_emptied_mailbox_gives_its_memory_back() {
         let mut mailbox = Mailbox::default();
         for number in 0..10_000_u64 {
@@ -706,7 +746,7 @@ mod tests {
                 }
                 prop_assert_eq!(mailbox.len(), list.len());
                 prop_assert_eq!(mailbox.outside, list.iter().map(Mail::size_outside).sum::<usize>());
-                            }
+            }
         }
     }
 }

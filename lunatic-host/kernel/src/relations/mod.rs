@@ -160,6 +160,11 @@ impl Relations {
         (links, self.links.len())
     }
 
+    /// Drops what was sent to a process that has ended.
+    pub(crate) fn drop_mail(&mut self) {
+        drop(std::mem::take(&mut self.mailbox));
+    }
+
     /// Removes the names and groups of a process that has ended, before anyone is notified of the end.
     pub(crate) fn names_fall(&mut self, id: Id) {
         std::mem::take(&mut self.membership).fall(id);

@@ -7,15 +7,15 @@ use wasmparser::{
     Parser, Payload, Result, TypeRef, TypeSectionReader,
 };
 
-use super::{EntriesError, PLACES_MAX, Symbol, symbol};
+use super::{EntriesError, Symbol, symbol};
 
 /// The largest total size of all names in bytes. Demangled names can be much longer than a file; functions beyond this
 /// are named by their bodies.
 const NAMES_SIZE_MAX: usize = 16 << 20;
 
 /// Returns the functions of type `() -> ()` in table 0, each with its symbol and its indexes in the table.
-pub(super) fn functions(wasm: &[u8]) -> Result<Vec<(Symbol, Vec<u32>)>, EntriesError> {
-    let module = Module::read(wasm)?;
+pub(super) fn functions(wasm: &[u8], places_max: usize) -> Result<Vec<(Symbol, Vec<u32>)>, EntriesError> {
+    let module = Module::read(wasm, places_max)?;
     let mut indexes = BTreeMap::<u32, Vec<u32>>::new();
     for (index, function) in module.table() {
         if module.is_entry(function) {
@@ -44,11 +44,16 @@ struct Module<'a> {
     /// The contents that segments write to table 0, in order; `None` for an empty reference.
     segments: Vec<(u32, Option<u32>)>,
     names: Option<NameSectionReader<'a>>,
+    /// The most places that segments may fill.
+    places_max: usize,
 }
 
 impl<'a> Module<'a> {
-    fn read(wasm: &'a [u8]) -> Result<Self, EntriesError> {
-        let mut module = Self::default();
+    fn read(wasm: &'a [u8], places_max: usize) -> Result<Self, EntriesError> {
+        let mut module = Self {
+            places_max,
+            ..Self::default()
+        };
         for payload in Parser::new(0).parse_all(wasm) {
             match payload? {
                 Payload::TypeSection(types) => module.read_types(types)?,
@@ -130,8 +135,8 @@ impl<'a> Module<'a> {
     }
 
     fn put(&mut self, place: u32, function: Option<u32>) -> Result<(), EntriesError> {
-        if self.segments.len() == PLACES_MAX {
-            return Err(EntriesError::TooMany { max: PLACES_MAX });
+        if self.segments.len() == self.places_max {
+            return Err(EntriesError::TooMany { max: self.places_max });
         }
         self.segments.push((place, function));
         Ok(())

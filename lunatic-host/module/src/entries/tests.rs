@@ -246,3 +246,17 @@ proptest! {
         let _ = symbol::stable(&random);
     }
 }
+
+#[test]
+fn more_places_than_permitted_are_refused_and_names_have_a_size() {
+    let text = "(module (table 9 funcref) (elem (i32.const 0) $long $long $long) (func $long))";
+    let wasm = wat::parse_str(text).unwrap();
+    let too_many = Entries::of_at_most(&wasm, 2).unwrap_err();
+    assert_eq!(too_many, EntriesError::TooMany { max: 2 });
+    let entries = Entries::of_at_most(&wasm, 3).unwrap();
+    assert_eq!(entries.indexes().count(), 3);
+    let longer = wat::parse_str(text.replace("$long", "$a_longer_name")).unwrap();
+    let difference = Entries::of(&longer).unwrap().size() - entries.size();
+    assert_eq!(difference, "a_longer_name".len() - "long".len());
+    assert_eq!(Entries::default().size(), 0);
+}

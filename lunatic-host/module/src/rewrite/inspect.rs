@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use wasmparser::{
-    ElementItems, Export, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody, GlobalType, Import,
-    KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result, TypeRef, ValType,
-    ValidPayload, Validator,
+    DataKind, ElementItems, ElementKind, Export, ExternalKind, FuncType, FuncValidatorAllocations, FunctionBody,
+    GlobalType, Import, KnownCustom, Name, NameSectionReader, Operator, Parser, Payload, RecGroup, RefType, Result,
+    TypeRef, ValType, ValidPayload, Validator,
 };
 
 use super::RewriteError;
@@ -15,6 +15,9 @@ use super::sections::Section;
 use super::startup::StartupNames;
 use crate::facts::{Memory, TEST_PREFIX};
 use crate::imports::Imports;
+
+/// The size of a page in bytes, in which the memory of a fresh instance is compared with a used one.
+const PAGE: u64 = 4096;
 
 /// The type of a function, as far as it is relevant here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub(super) struct Inspected<'a> {
     pub(super) code_start: usize,
     /// The lengths of the data segments in bytes.
     pub(super) segments: Vec<u32>,
+    /// The most pages of 4 KiB that active data segments write to.
+    pub(super) data_pages: u64,
     pub(super) exports: Vec<Export<'a>>,
     /// The function imported as `lunatic::process` `next`, if its type is right.
     pub(super) next: Option<u32>,
@@ -96,10 +101,15 @@ pub(super) struct Inspected<'a> {
     pub(super) names: StartupNames,
     pub(super) debug_info: bool,
     tables: u32,
+    /// The number of tags that are defined here.
+    tags: u32,
     /// The number of globals, including imported ones.
     pub(super) globals: u32,
     /// The number of references to functions in elements of tables.
     elements: usize,
+    /// The number of those in passive segments, which each instance keeps until it drops them.
+    passive_elements: usize,
+    element_segments: u32,
 }
 
 impl<'a> Inspected<'a> {
@@ -148,6 +158,10 @@ impl<'a> Inspected<'a> {
         const FUNCTION_REFERENCE: usize = 32;
         const GLOBAL: usize = 96;
         const TABLE: usize = 128;
+        // An evaluated element, and the list of those of a passive segment.
+        const PASSIVE_ELEMENT: usize = 16;
+        const ELEMENT_SEGMENT: usize = 32;
+        const TAG: usize = 32;
         // The engine's part of a heap for exceptions.
         const HEAP: usize = 4096;
         // Functions that are referred to only in calls have no reference.
@@ -159,6 +173,9 @@ impl<'a> Inspected<'a> {
             + references * FUNCTION_REFERENCE
             + self.globals as usize * GLOBAL
             + (self.tables + self.memories) as usize * TABLE
+            + self.passive_elements * PASSIVE_ELEMENT
+            + self.element_segments as usize * ELEMENT_SEGMENT
+            + self.tags as usize * TAG
             + self.code.throws.map_or(0, |_| HEAP)
     }
 
@@ -211,15 +228,26 @@ impl<'a> Inspected<'a> {
             Payload::StartSection { .. } => self.start_section = true,
             Payload::DataSection(segments) => {
                 for segment in segments.clone() {
-                    self.segments.push(segment?.data.len() as u32);
+                    let segment = segment?;
+                    self.segments.push(segment.data.len() as u32);
+                    if matches!(segment.kind, DataKind::Active { .. }) && !segment.data.is_empty() {
+                        // It can begin and end in the middle of a page.
+                        self.data_pages += segment.data.len() as u64 / PAGE + 2;
+                    }
                 }
             }
             Payload::ElementSection(segments) => {
                 for segment in segments.clone() {
-                    self.elements += match segment?.items {
+                    let segment = segment?;
+                    let count = match segment.items {
                         ElementItems::Functions(functions) => functions.count() as usize,
                         ElementItems::Expressions(_, expressions) => expressions.count() as usize,
                     };
+                    self.elements += count;
+                    self.element_segments += 1;
+                    if matches!(segment.kind, ElementKind::Passive) {
+                        self.passive_elements += count;
+                    }
                 }
             }
             Payload::CodeSectionStart { range, .. } => self.code_start = range.start,
@@ -312,6 +340,7 @@ impl<'a> Inspected<'a> {
     /// Refuses exceptions that carry references. These could form a chain of any length, and nothing would limit how
     /// long the engine takes to drop it.
     fn tag(&mut self, offset: usize, ty: u32) {
+        self.tags += 1;
         let carries = |ty: &FuncType| ty.params().iter().any(ValType::is_reference_type);
         if self.types.get(ty as usize).is_some_and(carries) {
             let message = "an exception that carries a reference".to_owned();

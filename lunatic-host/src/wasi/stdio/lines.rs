@@ -16,8 +16,11 @@ use std::time::{Duration, Instant};
 /// The longest that text waits for another process to finish its line.
 pub(super) const HOLD_MAX: Duration = Duration::from_millis(100);
 
-/// The most bytes that wait for another process to finish its line.
+/// The most bytes that wait for another process to finish its line, if nothing else is said.
 pub(super) const HELD_LEN_MAX: usize = 256 << 10;
+
+/// What a piece of text takes up besides its bytes, which counts towards the bytes that wait.
+const PIECE_SIZE: usize = 96;
 
 /// Identifies a writing process; unique on one stream.
 pub(super) type WriterId = u64;
@@ -32,8 +35,9 @@ struct Held {
 /// Which process is in the middle of a line, and what waits for it.
 ///
 /// Invariant: nothing is held and nobody waits unless there is a keeper.
-#[derive(Default)]
 pub(super) struct Lines {
+    /// The most bytes that are held.
+    held_max: usize,
     keeper: Option<WriterId>,
     held: Vec<Held>,
     /// Lines that others than the keeper have begun.
@@ -48,7 +52,32 @@ pub(super) struct Lines {
     mid_line: bool,
 }
 
+impl Default for Lines {
+    fn default() -> Self {
+        Self::holding_up_to(HELD_LEN_MAX)
+    }
+}
+
 impl Lines {
+    /// Lines of which at most this many bytes are held.
+    pub(super) fn holding_up_to(held_max: usize) -> Self {
+        Self {
+            held_max,
+            keeper: None,
+            held: Vec::new(),
+            waiting: HashMap::new(),
+            order: VecDeque::new(),
+            held_len: 0,
+            since: None,
+            mid_line: false,
+        }
+    }
+
+    /// Whether more is held than may be.
+    fn holds_too_much(&self) -> bool {
+        self.held_len + (self.held.len() + self.order.len()) * PIECE_SIZE > self.held_max
+    }
+
     /// The fast path: true if `text` may be written now as a whole, with nothing before or after it.
     pub(super) fn pass(&mut self, writer: WriterId, text: &[u8]) -> bool {
         if self.keeper.is_some_and(|keeper| keeper != writer) || self.since.is_some() {
@@ -93,7 +122,7 @@ impl Lines {
                 self.wait(writer, rest, now);
             }
         }
-        if self.held_len > HELD_LEN_MAX {
+        if self.holds_too_much() {
             self.release(out);
         }
     }
@@ -109,7 +138,7 @@ impl Lines {
             report: true,
         });
         self.since.get_or_insert(now);
-        if self.held_len > HELD_LEN_MAX {
+        if self.holds_too_much() {
             self.release(out);
         }
     }
@@ -121,6 +150,9 @@ impl Lines {
             self.next_keeper(now, out);
         } else if let Some(text) = self.waiting.remove(&writer) {
             self.held.push(Held { text, report: false });
+            if self.holds_too_much() {
+                self.release(out);
+            }
         }
     }
 
@@ -302,6 +334,18 @@ mod tests {
         assert!(out.len() <= HELD_LEN_MAX + line.len());
         assert_eq!(lines.held_len, 0);
         assert_eq!(lines.deadline(), None);
+
+        // Many writers of a byte each, that end or do not.
+        let mut lines = Lines::holding_up_to(16 << 10);
+        let mut out = Vec::new();
+        assert!(lines.pass(0, b"begun"));
+        for writer in 1..1000 {
+            lines.write(writer, b"x", Instant::now(), &mut out);
+            if writer % 2 == 0 {
+                lines.end(writer, Instant::now(), &mut out);
+            }
+            assert!(lines.held.len() + lines.order.len() <= (16 << 10) / PIECE_SIZE + 1);
+        }
     }
 
     proptest! {

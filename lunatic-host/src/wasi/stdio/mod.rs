@@ -36,6 +36,7 @@ use std::time::{Duration, Instant};
 
 use fd::Fd;
 use lines::{Lines, WriterId};
+use lunatic_kernel::budget::Receipt;
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use reports::{Kind, Reports, made};
 pub use stdin::Stdin;
@@ -46,6 +47,9 @@ pub const BACKLOG_LEN_MAX: usize = 256 << 10;
 
 /// The most bytes that a [`Capture`] keeps.
 pub const CAPTURE_LEN_MAX: usize = 16 << 20;
+
+/// The most bytes of lines that nobody has finished, of an output that a guest takes.
+pub(crate) const UNSEEN_HELD_MAX: usize = 16 << 10;
 
 /// It reads debug information.
 const THREAD_STACK_SIZE: usize = 1 << 20;
@@ -71,6 +75,8 @@ struct Shared {
     room: Notify,
     closed: AtomicBool,
     writers: AtomicU64,
+    /// Whether lines that nobody finishes are written after a while, by the thread.
+    writes_lines_in_time: bool,
 }
 
 enum Sink {
@@ -157,21 +163,31 @@ impl Output {
 
     /// Discards the output.
     pub fn discard() -> Self {
-        Self::new(Sink::Discard, false)
+        Self::unseen(Sink::Discard)
     }
 
     /// Keeps the output in memory, to be read through the [`Capture`].
     pub fn captured() -> (Self, Capture) {
-        Self::captured_up_to(CAPTURE_LEN_MAX)
+        let capture = Capture::new(CAPTURE_LEN_MAX);
+        (Self::new(Sink::Capture(capture.clone()), false), capture)
     }
 
-    /// Keeps at most `len_max` bytes of the output in memory.
-    pub(crate) fn captured_up_to(len_max: usize) -> (Self, Capture) {
-        let capture = Capture {
-            captured: Arc::default(),
-            len_max,
-        };
-        (Self::new(Sink::Capture(capture.clone()), false), capture)
+    /// Keeps at most `len_max` bytes of the output in memory for a guest, which takes them with [`take`](Self::take). The
+    /// output has no thread, because guests can make very many of them.
+    pub(crate) fn captured_for_guest(len_max: usize) -> (Self, Capture) {
+        let capture = Capture::new(len_max);
+        (Self::unseen(Sink::Capture(capture.clone())), capture)
+    }
+
+    /// Takes what was captured, including lines that are not finished.
+    pub(crate) fn take(&self, capture: &Capture) -> Vec<u8> {
+        let mut state = self.0.state.lock();
+        let mut out = Vec::new();
+        state.lines.release(&mut out);
+        // Into memory, which does not fail.
+        let _ = self.0.emit(&mut state, &out);
+        drop(state);
+        capture.take()
     }
 
     fn inherited(fd: io::Result<Fd>) -> Self {
@@ -193,6 +209,22 @@ impl Output {
             room: Notify::new(),
             closed: AtomicBool::new(false),
             writers: AtomicU64::new(0),
+            writes_lines_in_time: true,
+        }))
+    }
+
+    /// An output of which nobody sees a line before it is taken, if ever.
+    fn unseen(sink: Sink) -> Self {
+        let state = State {
+            lines: Lines::holding_up_to(UNSEEN_HELD_MAX),
+            ..State::default()
+        };
+        let Self(shared) = Self::new(sink, false);
+        let shared = Arc::into_inner(shared).expect("nobody else has it yet");
+        Self(Arc::new(Shared {
+            state: Mutex::new(state),
+            writes_lines_in_time: false,
+            ..shared
         }))
     }
 
@@ -321,6 +353,9 @@ impl Output {
     /// Writes text of a process. Never waits; call [`has_room`](Self::has_room) or [`wait_room`](Self::wait_room)
     /// first.
     fn write(&self, writer: WriterId, text: &[u8]) -> io::Result<()> {
+        if self.is_discarded() {
+            return Ok(());
+        }
         let mut state = self.0.state.lock();
         if let Some(error) = state.error.take() {
             return Err(error);
@@ -341,6 +376,9 @@ impl Output {
 
     /// Records that a process will write no more after `text`.
     fn end(&self, writer: WriterId, text: &[u8]) {
+        if self.is_discarded() {
+            return;
+        }
         let mut state = self.0.state.lock();
         let now = Instant::now();
         let mut out = Vec::new();
@@ -374,7 +412,7 @@ impl Output {
 
     /// Ensures that the thread handles whatever cannot be done now.
     fn wake_thread(&self, state: &mut MutexGuard<'_, State>) {
-        if state.backlog.is_empty() && state.lines.deadline().is_none() && state.reports.is_idle() {
+        if state.backlog.is_empty() && self.0.lines_deadline(state).is_none() && state.reports.is_idle() {
             return;
         }
         if state.thread {
@@ -412,6 +450,11 @@ impl State {
 }
 
 impl Shared {
+    /// When lines that nobody finishes must be written.
+    fn lines_deadline(&self, state: &State) -> Option<Instant> {
+        state.lines.deadline().filter(|_| self.writes_lines_in_time)
+    }
+
     /// Writes or queues text. Called with the lock held, so that texts keep their order.
     fn emit(&self, state: &mut State, text: &[u8]) -> io::Result<()> {
         if text.is_empty() || self.closed.load(Ordering::Acquire) {
@@ -469,7 +512,7 @@ impl Shared {
                 continue;
             }
             let now = Instant::now();
-            if state.lines.deadline().is_some_and(|deadline| deadline <= now) {
+            if self.lines_deadline(&state).is_some_and(|deadline| deadline <= now) {
                 let mut out = Vec::new();
                 state.lines.release(&mut out);
                 let _ = self.emit(&mut state, &out);
@@ -483,7 +526,7 @@ impl Shared {
                 continue;
             }
             self.changed.notify_all();
-            let deadlines = [state.lines.deadline(), state.reports.deadline()];
+            let deadlines = [self.lines_deadline(&state), state.reports.deadline()];
             let idle = match deadlines.into_iter().flatten().min() {
                 Some(deadline) => {
                     self.changed.wait_until(&mut state, deadline);
@@ -491,7 +534,8 @@ impl Shared {
                 }
                 None => !state.finishing && self.changed.wait_for(&mut state, IDLE_MAX).timed_out(),
             };
-            let nothing_left = state.backlog.is_empty() && state.lines.deadline().is_none() && state.reports.is_idle();
+            let nothing_left =
+                state.backlog.is_empty() && self.lines_deadline(&state).is_none() && state.reports.is_idle();
             if nothing_left && (idle || state.finishing) {
                 state.thread = false;
                 state.finishing = false;
@@ -527,12 +571,28 @@ pub struct Capture {
 struct Captured {
     text: Vec<u8>,
     cut: usize,
+    /// The charge for the output, for as long as anything can be written to it.
+    paid: Option<Receipt>,
 }
 
 impl Capture {
+    fn new(len_max: usize) -> Self {
+        Self {
+            captured: Arc::default(),
+            len_max,
+        }
+    }
+
+    /// Keeps a charge for as long as the output exists.
+    pub(crate) fn pay(&self, paid: Receipt) {
+        self.captured.lock().paid = Some(paid);
+    }
+
     /// Returns the output since the last call. If there was more than is kept, the end of the text says so.
     pub fn take(&self) -> Vec<u8> {
-        let Captured { mut text, cut } = std::mem::take(&mut *self.captured.lock());
+        let mut captured = self.captured.lock();
+        let (mut text, cut) = (std::mem::take(&mut captured.text), std::mem::take(&mut captured.cut));
+        drop(captured);
         if cut > 0 {
             text.extend_from_slice(format!("\n[{cut} more bytes are not shown]\n").as_bytes());
         }

@@ -68,7 +68,33 @@ fn targets() {
     bad("GET a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     bad("GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     bad("GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET http://user@a/ HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET /a?b#c HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET /# HTTP/1.1\r\nHost: a\r\n\r\n", 400);
+    bad("GET http://a/b#c HTTP/1.1\r\nHost: a\r\n\r\n", 400);
     bad("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n", 501);
+}
+
+#[test]
+fn the_host_of_the_target_goes_before_the_header() {
+    for (target, version, header, host) in [
+        ("http://other/x", "1.1", "Host: a\r\n", "other"),
+        ("http://other:8080/x?y", "1.1", "Host: other\r\n", "other:8080"),
+        ("http://other", "1.0", "", "other"),
+        ("/x", "1.1", "Host: a\r\n", "a"),
+        ("//other/x", "1.1", "Host: a\r\n", "a"),
+    ] {
+        let head = good(&format!("GET {target} HTTP/{version}\r\n{header}\r\n"));
+        assert_eq!(
+            head.headers.get_all("host").iter().collect::<Vec<_>>(),
+            [host],
+            "{target}"
+        );
+    }
+    // The header must be valid all the same.
+    bad("GET http://other/ HTTP/1.1\r\n\r\n", 400);
+    bad("GET http://other/ HTTP/1.1\r\nHost: a@b\r\n\r\n", 400);
 }
 
 #[test]

@@ -2,10 +2,12 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::response::BodyWriter;
 use crate::router::Router;
 
 mod panics;
@@ -41,6 +43,25 @@ impl Transport for Script {
         let len = bytes.len().min(self.takes);
         self.written.borrow_mut().extend_from_slice(&bytes[..len]);
         Ok(len)
+    }
+
+    fn finish(&mut self) {}
+}
+
+/// A peer that takes some writes, and is gone then.
+struct Leaver {
+    script: Script,
+    writes: u32,
+}
+
+impl Transport for Leaver {
+    fn receive(&mut self, buffer: &mut [u8], timeout: Duration) -> io::Result<usize> {
+        self.script.receive(buffer, timeout)
+    }
+
+    fn send(&mut self, bytes: &[u8], timeout: Duration) -> io::Result<usize> {
+        self.writes = self.writes.checked_sub(1).ok_or(io::ErrorKind::ConnectionReset)?;
+        self.script.send(bytes, timeout)
     }
 
     fn finish(&mut self) {}
@@ -210,6 +231,99 @@ fn what_fails_in_time_is_an_answer_and_what_fails_late_ends_the_connection() {
         &"GET /fails-late HTTP/1.1\r\nHost: a\r\n\r\n".repeat(2),
         &format!("{OK}transfer-encoding: chunked\r\n\r\n0005\r\nbegun\r\n"),
     );
+}
+
+#[test]
+fn a_producer_may_end_normally_when_its_client_is_gone() {
+    let producers: [fn(&mut BodyWriter) -> io::Result<()>; 4] = [
+        |out| {
+            while out.write_all(b"more").and_then(|()| out.flush()).is_ok() {}
+            Ok(())
+        },
+        |out| {
+            for _ in 0..5 {
+                let _ = out.write_all(b"more");
+                let _ = out.flush();
+            }
+            Ok(())
+        },
+        |out| {
+            while out.write_all(&[b'x'; 1000]).is_ok() {}
+            assert_eq!(out.write_all(b"x").unwrap_err().kind(), io::ErrorKind::BrokenPipe);
+            let _ = out.flush();
+            Ok(())
+        },
+        |out| {
+            let _ = out.write_all(&vec![b'x'; 100_000]);
+            out.write_all(b"x")
+        },
+    ];
+    for writes in [0, 1, 2] {
+        for produce in producers {
+            let written = Rc::new(RefCell::new(Vec::new()));
+            let request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+            let script = Script {
+                pieces: [request.repeat(2)].into(),
+                ends: true,
+                written: written.clone(),
+                takes: usize::MAX,
+            };
+            let requests: &AtomicU32 = Box::leak(Box::default());
+            let handler = move |_: Request| {
+                requests.fetch_add(1, Ordering::Relaxed);
+                Response::new(Body::stream(produce))
+            };
+            serve(
+                Box::new(Leaver { script, writes }),
+                Limits::default(),
+                &handler,
+                Box::new(Alone),
+            );
+            // The second request is not answered.
+            assert_eq!(requests.load(Ordering::Relaxed), 1);
+            assert!(!String::from_utf8_lossy(&written.borrow()).contains("\r\n0\r\n"));
+        }
+    }
+}
+
+/// What a server of WebSockets answers.
+fn ask_for_websocket(head: &str) -> String {
+    let handler = |request: Request| crate::websocket::upgrade(request, |_| ());
+    talk_with(handler, Limits::default(), &[format!("GET / {head}").as_bytes()], true)
+}
+
+#[test]
+fn where_there_is_a_websocket_others_are_told_to_upgrade() {
+    let websocket = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 8\r\n";
+    for (head, connection) in [
+        ("HTTP/1.1\r\nHost: a\r\n\r\n", "upgrade"),
+        (&*format!("HTTP/1.1\r\nHost: a\r\n{websocket}\r\n"), "upgrade"),
+        ("HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", "close, upgrade"),
+        ("HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", "keep-alive, upgrade"),
+    ] {
+        let answer = ask_for_websocket(head);
+        assert!(answer.starts_with("HTTP/1.1 426 Upgrade Required\r\n"), "{answer}");
+        assert!(answer.contains("\r\nupgrade: websocket\r\n"), "{answer}");
+        assert!(
+            answer.contains(&format!("\r\nconnection: {connection}\r\n")),
+            "{answer}"
+        );
+    }
+}
+
+#[test]
+fn a_websocket_begins_with_a_request_without_a_body() {
+    let websocket = "HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
+    for (body, status) in [
+        ("\r\n", "101"),
+        ("Content-Length: 0\r\n\r\n", "101"),
+        ("Content-Length: 2\r\n\r\n\u{1}\u{0}", "400"),
+        ("Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n", "400"),
+    ] {
+        let answer = ask_for_websocket(&format!("{websocket}{body}"));
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{body:?}: {answer}");
+    }
 }
 
 #[test]

@@ -95,7 +95,8 @@ fn accept_one(accepting: &mut Accepting, handler: impl Handler) -> io::Result<()
     let ended = Mailbox::<()>::new();
     while let Some(mail) = ended.receive_mail_timeout(Duration::ZERO) {
         if matches!(mail, Mail::Down { .. }) {
-            accepting.connections -= 1;
+            // A rollback may have restored the state of a time when there were fewer.
+            accepting.connections = accepting.connections.saturating_sub(1);
         }
     }
     let (settings, running) = (accepting.settings, accepting.running);
@@ -131,7 +132,9 @@ fn accept(listener: &TcpListener) -> io::Result<Option<TcpStream>> {
 
 /// The life of a connection's process.
 fn connection(stream: TcpStream, settings: Settings, handler: impl Handler, running: Running, is_full: bool) {
-    let Settings { limits, tls, .. } = settings;
+    let Settings { limits, tls, group } = settings;
+    // Before the handshake, so that a drain waits for that too.
+    group.enter();
     let stream = match tls {
         None => Stream::Tcp(stream),
         Some(tls) => {

@@ -7,7 +7,7 @@ use std::fmt;
 use std::time::{Duration, Instant};
 
 use lunatic::channel::TryReceiveError;
-use lunatic::{Channel, Process, registry, this_process};
+use lunatic::{Channel, Process, code, registry, this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::conn::Conn;
@@ -32,6 +32,12 @@ impl Group {
 
     fn all(self) -> registry::Group {
         registry::Group::named(format!("lunatic-http connections {}", self.number))
+    }
+
+    /// A connection begins: its process is the calling one.
+    pub(super) fn enter(self) {
+        // Without the right to register names, a drain does not find it, and waits in vain for its end.
+        let _ = self.all().join(this_process());
     }
 
     fn idle(self) -> registry::Group {
@@ -83,8 +89,6 @@ impl fmt::Debug for Watch {
 
 impl Watch {
     pub(super) fn new(group: Group, running: Running, change: Change) -> Self {
-        // Without the right to register names, a drain does not find it, and waits in vain for its end.
-        let _ = group.all().join(this_process());
         Self {
             group,
             running,
@@ -121,6 +125,10 @@ impl Around for Watch {
 
     fn waits(&mut self, conn: &Conn, served: u64) {
         (self.change)(conn, served, Moment::Waits);
+    }
+
+    fn leaves(&mut self) {
+        code::stop_offering();
     }
 
     fn busy(&mut self) -> bool {

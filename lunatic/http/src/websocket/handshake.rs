@@ -46,17 +46,23 @@ fn accept(request: &Request) -> Result<String, Response> {
     let bad = |why: &'static str| Err((StatusCode::BAD_REQUEST, why).into());
     if !wants_websocket(headers) {
         let response: Response = (StatusCode::UPGRADE_REQUIRED, "this is the address of a WebSocket\n").into();
-        return Err(response.header("connection", "Upgrade").header("upgrade", "websocket"));
+        return Err(response.header("upgrade", "websocket"));
     }
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
         return bad("a WebSocket begins with GET in HTTP/1.1\n");
+    }
+    // The protocol changes after the request, so a body that was not read would be taken for frames.
+    if !request.body.is_empty() {
+        return bad("a WebSocket begins with a request without a body\n");
     }
     if headers
         .get(SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != VERSION)
     {
         let response: Response = (StatusCode::UPGRADE_REQUIRED, "the version of WebSockets here is 13\n").into();
-        return Err(response.header("sec-websocket-version", VERSION));
+        return Err(response
+            .header("upgrade", "websocket")
+            .header("sec-websocket-version", VERSION));
     }
     let mut keys = headers.get_all(SEC_WEBSOCKET_KEY).iter();
     match (keys.next(), keys.next()) {

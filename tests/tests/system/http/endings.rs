@@ -1,7 +1,8 @@
 //! What ends a connection or a server: a handler that fails or takes too long, and a drain.
 
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use lunatic_tests::guests::Profile;
 use lunatic_tests::serving::guest;
@@ -102,6 +103,36 @@ fn a_drain_ends_idle_connections_finishes_requests_and_then_the_server() {
     assert_eq!(response(&mut busy).1, "hello");
     assert_eq!(rest(&mut busy), "");
     assert_eq!(server.wait(), (Some(0), "drained\n".into(), String::new()));
+}
+
+#[test]
+fn a_drain_waits_for_connections_whose_handshake_is_not_over() {
+    let rcgen::CertifiedKey { cert, signing_key } =
+        rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()]).expect("a certificate can be made");
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("root.pem");
+    std::fs::write(&file, cert.pem()).unwrap();
+    let certificate = format!("CERTIFICATE={}", cert.pem());
+    let key = format!("KEY={}", signing_key.serialize_pem());
+    let flags = ["--env", &certificate, "--env", &key];
+    let server = guest("web", Profile::Debug, &flags, &["head_timeout=60000"]);
+    let mut silent = server.connect();
+    let url = server.url("/drain/60000").replacen("http", "https", 1);
+    let args = ["--request", "POST", "--cacert", &file.to_string_lossy()];
+    assert!(curl(&args, &url, b"").starts_with("draining"));
+    // The server would have ended by now.
+    let timeout = silent.read_timeout().unwrap();
+    silent.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+    let kind = silent.read(&mut [0]).unwrap_err().kind();
+    assert!(
+        matches!(kind, io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut),
+        "{kind}"
+    );
+    silent.set_read_timeout(timeout).unwrap();
+    // This is no TLS, so the connection ends, and with it the server.
+    silent.write_all(GET).unwrap();
+    assert!(!rest(&mut silent).contains("HTTP"));
+    assert_eq!(server.wait().0, Some(0));
 }
 
 #[test]

@@ -53,6 +53,20 @@ fn a_version_that_does_not_take_the_state_changes_nothing() {
 }
 
 #[test]
+fn a_version_that_cannot_start_the_children_again_is_refused() {
+    run(Host::shared(), &["starters"], Profile::Debug, |system, new| {
+        let report = upgrade(system, new, at_once());
+        let misfits = report.kinds.iter().filter_map(|kind| kind.misfit.as_deref());
+        let why = "cannot read what `upgrades::supervised::Started` was started with";
+        let misfits: Vec<_> = misfits.filter(|misfit| misfit.contains(why)).collect();
+        // The dynamic supervisor, the pool, and the supervisor with a child that was added.
+        assert_eq!(misfits.len(), 3, "{report:?}");
+        assert!(matches!(report.phase, UpgradePhase::Refused(_)), "{report:?}");
+        done(system);
+    });
+}
+
+#[test]
 fn a_rehearsal_changes_nothing() {
     run(Host::shared(), &["tree"], Profile::Debug, |system, new| {
         let mut config = at_once();

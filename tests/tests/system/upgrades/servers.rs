@@ -69,6 +69,45 @@ fn servers_and_idle_connections_change_at_once() {
     }
 }
 
+/// A WebSocket never comes back to the point of change that its connection had.
+#[test]
+fn websockets_are_not_waited_for() {
+    let host = Host::shared();
+    let [old, new] = ["old", "new"].map(|version| load(host, version, Profile::Debug));
+    let local = ["127.0.0.1:*", "bind:127.0.0.1:*"].map(|rule| rule.parse().unwrap());
+    let system = host.loaded(&old).net(local.into()).args(["site"]).start();
+    named(&system, "ready");
+    let listener = system.sockets(0, 1).rows.into_iter().find_map(|socket| socket.local);
+    let address = listener.unwrap();
+    let without_point = upgrade(&system, &new, at_once()).without_point;
+    let mut sockets: Vec<_> = (0..3).map(|_| TcpStream::connect(&address).unwrap()).collect();
+    for stream in &mut sockets {
+        let head = b"GET /echo HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\
+            sec-websocket-version: 13\r\nsec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n";
+        stream.write_all(head).unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            answer.push(byte[0]);
+        }
+        assert!(answer.starts_with(b"HTTP/1.1 101"), "{answer:?}");
+        echo(stream);
+    }
+    let report = upgrade(&system, &old, at_once());
+    assert_eq!((report.changed, report.waiting, report.kept), (1, 0, 0), "{report:?}");
+    assert_eq!(report.without_point, without_point + 3, "{report:?}");
+    sockets.iter_mut().for_each(echo);
+}
+
+/// Sends a text over a WebSocket, which comes back.
+fn echo(stream: &mut TcpStream) {
+    stream.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).unwrap();
+    let mut frame = [0; 4];
+    stream.read_exact(&mut frame).unwrap();
+    assert_eq!(frame, [0x81, 2, b'h', b'i']);
+}
+
 /// The version that responds on a connection.
 fn ask(stream: &mut TcpStream) -> u8 {
     stream.write_all(b"GET /version HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
