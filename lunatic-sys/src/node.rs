@@ -56,8 +56,9 @@ crate::imports! {
     /// [`codes::DENIED`](crate::codes::DENIED) or [`codes::LIMIT`](crate::codes::LIMIT).
     fn register(name: *const u8, len: usize, id: u64, key: u64, priority: i32, tag: u64) -> i32;
 
-    /// Frees a global name of a process of this node. Returns [`codes::OK`](crate::codes::OK), or
-    /// [`codes::CLOSED`](crate::codes::CLOSED) if none has it.
+    /// Frees a global name of a process of this node. Returns [`codes::OK`](crate::codes::OK),
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if none has it, or [`codes::DENIED`](crate::codes::DENIED) if another
+    /// process has it and the caller has no right to names.
     fn unregister(name: *const u8, len: usize) -> i32;
 
     /// Writes the handle of the process that has the global name to `out`, and returns
@@ -68,7 +69,8 @@ crate::imports! {
     fn join_group(name: *const u8, len: usize, id: u64, key: u64) -> i32;
 
     /// Removes a process of this node from a global group. Returns [`codes::OK`](crate::codes::OK),
-    /// [`codes::CLOSED`](crate::codes::CLOSED) if it is not a member, or [`codes::INVALID`](crate::codes::INVALID).
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if it is not a member, [`codes::INVALID`](crate::codes::INVALID), or
+    /// [`codes::DENIED`](crate::codes::DENIED) if it is another process than the caller, which has no right to names.
     fn leave_group(name: *const u8, len: usize, id: u64, key: u64) -> i32;
 
     /// Returns the number of members of a global group, and puts their handles into the buffer.

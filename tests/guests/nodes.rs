@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use lunatic::channel::TrySendError;
 use lunatic::mailbox::{CallError, Mail, ReplyTo};
 use lunatic::net::UdpSocket;
-use lunatic::node::{Node, NodeEvent, global};
+use lunatic::node::{Loss, Node, NodeEvent, global};
 use lunatic::process::{Monitor, parent, trap_exit};
 use lunatic::registry::RegisterError;
 use lunatic::rights::{Right, may};
@@ -18,11 +18,13 @@ lunatic_test_guests::scenarios![
     calls_and_messages_go_between_nodes,
     links_monitors_and_kills_go_between_nodes,
     a_lost_node,
+    a_node_that_stands_still,
     global_names_and_groups,
     a_sandbox_sees_no_nodes,
     sockets_stay,
     timers_send_to_other_nodes,
     a_slow_receiver_holds_up_its_senders,
+    three_nodes_of_one_process,
     without_a_cluster,
 ];
 
@@ -237,6 +239,45 @@ fn a_lost_node() {
     println!("ok");
 }
 
+fn a_node_that_stands_still() {
+    let [b, c] = others();
+    let nodes = Node::monitor();
+    let servers = [b, c].map(|node| Address::<Request>::of(Process::builder().node(node).spawn(serve).unwrap()));
+    println!("stop b");
+    // Much more than may wait for a node: this process waits, and no other.
+    let sender = Process::spawn_with(servers[0], |server: Address<Request>| {
+        let text = vec![1; 100_000];
+        for _ in 0..100 {
+            let answer = server.call_timeout(|reply| Request::Long(text.clone(), reply), LONG);
+            if let Err(error) = answer {
+                assert_eq!(error, CallError::Gone(ExitReason::NodeGone));
+                return;
+            }
+        }
+        panic!("a node that stands still has answered");
+    });
+    let sender = sender.unwrap();
+    let down = loop {
+        assert_eq!(servers[1].call(|reply| Request::Add(1, 2, reply)), Ok(3));
+        if let Some(event) = nodes.receive_timeout(Duration::from_millis(20)) {
+            break event;
+        }
+    };
+    match down {
+        NodeEvent::Down { node, loss, .. } => assert_eq!((node, loss), (b, Loss::Silent)),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(sender.join(), ExitReason::Normal);
+    println!("go on b");
+    match nodes.receive_timeout(LONG) {
+        Some(NodeEvent::Up { node, .. }) => assert_eq!(node, b),
+        other => panic!("{other:?}"),
+    }
+    // It is the same node, with the processes that it had.
+    assert_eq!(servers[0].call(|reply| Request::Add(3, 4, reply)), Ok(7));
+    println!("ok");
+}
+
 fn global_names_and_groups() {
     let [b, c] = others();
     let group = global::Group::named("workers");
@@ -363,6 +404,20 @@ fn a_slow_receiver_holds_up_its_senders() {
         child.try_send((number, vec![1; 100_000])).unwrap();
     }
     assert_eq!(Mailbox::<u64>::new().receive(), COUNT);
+    println!("ok");
+}
+
+/// Runs with `cargo lunatic run --nodes 3`: all are there from the start.
+fn three_nodes_of_one_process() {
+    let nodes = Node::all();
+    assert_eq!(nodes.len(), 3);
+    assert_eq!(Node::named("node-1"), Some(Node::this()));
+    for node in nodes {
+        let child = Process::builder()
+            .node(node)
+            .spawn(move || assert_eq!(Node::this(), node));
+        assert_eq!(child.unwrap().join(), ExitReason::Normal);
+    }
     println!("ok");
 }
 

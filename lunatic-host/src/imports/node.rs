@@ -368,14 +368,21 @@ fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Resul
     caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
-    let may = may_use(ctx) && super::registry::may_name(ctx, &name);
-    let nodes = nodes::of(&ctx.kernel.host);
-    Ok(
-        match nodes.is_some_and(|nodes| may && nodes.cluster.unregister(&name)) {
-            true => OK,
-            false => CLOSED,
-        },
-    )
+    if !may_use(ctx) {
+        return Ok(CLOSED);
+    }
+    let Some(nodes) = nodes::of(&ctx.kernel.host) else {
+        return Ok(CLOSED);
+    };
+    // A process may always give up its own name.
+    let is_own = nodes.cluster.find(&name) == Some(ctx.process().id);
+    if !is_own && !super::registry::may_remove(ctx, &name) {
+        return Ok(DENIED);
+    }
+    Ok(match nodes.cluster.unregister(&name) {
+        true => OK,
+        false => CLOSED,
+    })
 }
 
 fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
@@ -411,14 +418,18 @@ fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    let may = id.is_here() && may_use(ctx);
+    if !id.is_here() || !may_use(ctx) {
+        return Ok(CLOSED);
+    }
+    // A process may always leave a group itself.
+    if id != ctx.process().id && !super::registry::may_remove(ctx, &name) {
+        return Ok(DENIED);
+    }
     let nodes = nodes::of(&ctx.kernel.host);
-    Ok(
-        match nodes.is_some_and(|nodes| may && nodes.cluster.leave_group(&name, id)) {
-            true => OK,
-            false => CLOSED,
-        },
-    )
+    Ok(match nodes.is_some_and(|nodes| nodes.cluster.leave_group(&name, id)) {
+        true => OK,
+        false => CLOSED,
+    })
 }
 
 fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {

@@ -95,7 +95,8 @@ fn refused_as(refused: Refused) -> RegisterError {
     }
 }
 
-/// Frees a global name of a process of this node; returns false if none has it.
+/// Frees a global name of a process of this node. Returns false if none has it, or if it is another process than the
+/// calling one, which does not have the right [`Names`](crate::rights::Right::Names).
 pub fn unregister(name: &str) -> bool {
     host::node::unregister(check(name))
 }
@@ -130,11 +131,12 @@ impl Group {
         host::node::join_group(&self.name, process.raw()).map_err(refused_as)
     }
 
-    /// Removes a process of this node from the group; returns false if it was not a member.
+    /// Removes a process of this node from the group. Returns false if it was not a member, or if it is another process than
+    /// the calling one, which does not have the right [`Names`](crate::rights::Right::Names).
     pub fn leave(&self, process: Process) -> bool {
         match host::node::leave_group(&self.name, process.raw()) {
             Ok(()) => true,
-            Err(Refused::Closed) => false,
+            Err(Refused::Closed | Refused::Denied) => false,
             Err(refused) => super::unexpected(refused),
         }
     }

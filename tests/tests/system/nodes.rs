@@ -2,10 +2,10 @@
 //! `guests/nodes.rs`.
 
 use std::io::{BufRead as _, BufReader, Read as _};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use lunatic_tests::guests::{Profile, path, scenarios};
-use lunatic_tests::programs::lunatic;
+use lunatic_tests::programs::{cargo_lunatic, lunatic};
 
 /// A node that runs.
 struct Node {
@@ -34,6 +34,15 @@ impl Node {
             eprint!("{rest}");
         });
         Self { host, address }
+    }
+}
+
+impl Node {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.host.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
     }
 }
 
@@ -68,8 +77,11 @@ fn run(scenario: &str) {
     let mut last = String::new();
     for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
         last = line.unwrap();
-        if last == "kill b" {
-            b.host.kill().unwrap();
+        match &*last {
+            "kill b" => b.host.kill().unwrap(),
+            "stop b" => b.signal("STOP"),
+            "go on b" => b.signal("CONT"),
+            _ => {}
         }
     }
     assert_eq!(last, "ok");
@@ -87,7 +99,7 @@ macro_rules! on_three_nodes {
 
         #[test]
         fn every_scenario_of_nodes_has_a_test() {
-            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "without_a_cluster"]);
+            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "three_nodes_of_one_process", "without_a_cluster"]);
         }
     };
 }
@@ -97,12 +109,28 @@ on_three_nodes![
     calls_and_messages_go_between_nodes,
     links_monitors_and_kills_go_between_nodes,
     a_lost_node,
+    a_node_that_stands_still,
     global_names_and_groups,
     a_sandbox_sees_no_nodes,
     sockets_stay,
     timers_send_to_other_nodes,
     a_slow_receiver_holds_up_its_senders,
 ];
+
+#[test]
+fn three_nodes_of_one_process() {
+    let guest = path("nodes", Profile::Release);
+    let args = [
+        "run",
+        "--built",
+        guest.to_str().unwrap(),
+        "--nodes",
+        "3",
+        "three_nodes_of_one_process",
+    ];
+    let finished = cargo_lunatic(args).run().code(0);
+    assert_eq!(finished.stdout, "ok\n");
+}
 
 #[test]
 fn without_a_cluster() {
