@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use lunatic::actor::{Actor, ActorRef, Next};
 use lunatic::channel::TrySendError;
 use lunatic::mailbox::{CallError, Mail, ReplyTo};
 use lunatic::net::UdpSocket;
@@ -9,6 +10,7 @@ use lunatic::node::{Loss, Node, NodeEvent, global};
 use lunatic::process::{Monitor, parent, trap_exit};
 use lunatic::registry::RegisterError;
 use lunatic::rights::{Right, may};
+use lunatic::supervisor::{Child, Spec, Supervise, Supervisor};
 use lunatic::timer::send_after;
 use lunatic::{Address, ExitReason, Mailbox, Process, ProcessConfig, SpawnError, sleep, this_process};
 use serde::{Deserialize, Serialize};
@@ -23,6 +25,7 @@ lunatic_test_guests::scenarios![
     a_sandbox_sees_no_nodes,
     sockets_stay,
     timers_send_to_other_nodes,
+    actors_and_supervised_children_run_on_other_nodes,
     a_slow_receiver_holds_up_its_senders,
     three_nodes_of_one_process,
     without_a_cluster,
@@ -385,6 +388,60 @@ fn timers_send_to_other_nodes() {
     assert!(cancelled.cancel());
     send_after(child, 2, Duration::from_millis(10));
     assert_eq!(Mailbox::<u64>::new().receive(), 42);
+    println!("ok");
+}
+
+/// Counts, and says where.
+struct Counter(u64);
+
+impl Actor for Counter {
+    type Args = (String, u64);
+    type Call = ReplyTo<(Node, u64)>;
+    type Cast = u64;
+
+    fn init((name, first): Self::Args) -> Result<Self, ExitReason> {
+        global::register(&name, this_process()).map_err(|error| ExitReason::Error(error.to_string()))?;
+        Ok(Self(first))
+    }
+
+    fn handle_call(&mut self, reply: Self::Call) -> Next {
+        reply.send((Node::this(), self.0));
+        Next::Continue
+    }
+
+    fn handle_cast(&mut self, more: u64) -> Next {
+        self.0 += more;
+        Next::Continue
+    }
+}
+
+struct Counting;
+
+impl Supervise for Counting {
+    type Args = Node;
+
+    fn init(node: Node) -> Spec {
+        Spec::one_for_one().child(Child::actor::<Counter>("counter", ("supervised".to_owned(), 10)).node(node))
+    }
+}
+
+fn actors_and_supervised_children_run_on_other_nodes() {
+    let [b, c] = others();
+    let counter = Counter::start_with(&Process::builder().node(b), ("alone".to_owned(), 1)).unwrap();
+    counter.cast(4);
+    assert_eq!(counter.call(|reply| reply), Ok((b, 5)));
+    assert_eq!(counter.stop(), ExitReason::Normal);
+
+    let supervisor = Supervisor::<Counting>::start(c).unwrap();
+    let first = eventually("it is started", || global::lookup("supervised"));
+    ActorRef::<Counter>::of(first).cast(1);
+    assert_eq!(ActorRef::<Counter>::of(first).call(|reply| reply), Ok((c, 11)));
+    first.kill();
+    let again = || global::lookup("supervised").filter(|second| *second != first);
+    let second = eventually("it is started again", again);
+    assert_eq!(ActorRef::<Counter>::of(second).call(|reply| reply), Ok((c, 10)));
+    supervisor.stop();
+    assert!(second.join().is_orderly());
     println!("ok");
 }
 

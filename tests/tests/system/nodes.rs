@@ -114,6 +114,7 @@ on_three_nodes![
     a_sandbox_sees_no_nodes,
     sockets_stay,
     timers_send_to_other_nodes,
+    actors_and_supervised_children_run_on_other_nodes,
     a_slow_receiver_holds_up_its_senders,
 ];
 
