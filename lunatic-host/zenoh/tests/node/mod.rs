@@ -9,7 +9,7 @@ use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::wait::{Held, Wait};
-use lunatic_kernel::{Kernel, Process, WaitFor};
+use lunatic_kernel::{Kernel, WaitFor};
 use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::trust::{PeerRights, SharedSecret};
