@@ -134,6 +134,15 @@ fn three_nodes_of_one_process() {
 }
 
 #[test]
+fn primes_are_counted_on_three_nodes() {
+    let guest = path("cluster", Profile::Release);
+    let finished = cargo_lunatic(["run", "--built", guest.to_str().unwrap(), "--nodes", "3"])
+        .run()
+        .code(0);
+    assert_eq!(finished.stdout, "21221 primes below 240000\n");
+}
+
+#[test]
 fn without_a_cluster() {
     lunatic_tests::guests::program("nodes")
         .args(["without_a_cluster"])
