@@ -17,7 +17,7 @@ fn is_prime(number: u64) -> bool {
     number > 1
         && (2..)
             .take_while(|factor| factor * factor <= number)
-            .all(|factor| number % factor != 0)
+            .all(|factor| !number.is_multiple_of(factor))
 }
 
 /// Starts a process on a node that counts the primes of a part; `None` if the node is lost.
@@ -30,7 +30,7 @@ fn start(node: Node, part: &Range<u64>) -> Option<Process> {
             Address::of(boss).send((this_process(), count));
         });
     let child = child.ok()?;
-    child.monitor();
+    let _monitor = child.monitor();
     Some(child)
 }
 

@@ -541,7 +541,8 @@ int32_t lunatic_channel_receive(uint64_t id, uint64_t key, void *to, size_t capa
 /// function with the name of `entry`. `entry` is an index of the function table with type `() -> ()`. A new offer
 /// replaces the former one.
 ///
-/// `heard` is one of `LUNATIC_OFFER_…`: how the process is notified of a version that waits for it.
+/// `heard` is one of `LUNATIC_OFFER_…`: how the process is notified of a version that waits for it; or that it
+/// withdraws its offer.
 ///
 /// Returns 1 if another version waits for this process, else 0.
 LUNATIC_IMPORT("lunatic::code", "offer")
@@ -949,7 +950,8 @@ int32_t lunatic_node_room(uint64_t id, uint64_t key, uint64_t timeout_ns);
 LUNATIC_IMPORT("lunatic::node", "register")
 int32_t lunatic_node_register(const void *name, size_t len, uint64_t id, uint64_t key, int32_t priority, uint64_t tag);
 
-/// Frees a global name of a process of this node. Returns `LUNATIC_OK`, or `LUNATIC_CLOSED` if none has it.
+/// Frees a global name of a process of this node. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if none has it, or
+/// `LUNATIC_DENIED` if another process has it and the caller has no right to names.
 LUNATIC_IMPORT("lunatic::node", "unregister")
 int32_t lunatic_node_unregister(const void *name, size_t len);
 
@@ -963,7 +965,7 @@ LUNATIC_IMPORT("lunatic::node", "join_group")
 int32_t lunatic_node_join_group(const void *name, size_t len, uint64_t id, uint64_t key);
 
 /// Removes a process of this node from a global group. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if it is not a member,
-/// or `LUNATIC_INVALID`.
+/// `LUNATIC_INVALID`, or `LUNATIC_DENIED` if it is another process than the caller, which has no right to names.
 LUNATIC_IMPORT("lunatic::node", "leave_group")
 int32_t lunatic_node_leave_group(const void *name, size_t len, uint64_t id, uint64_t key);
 
@@ -998,7 +1000,8 @@ int32_t lunatic_process_next(void);
 LUNATIC_IMPORT("lunatic::process", "this")
 void lunatic_process_this(lunatic_handle *out);
 
-/// Returns 1 if the process has not exited, else 0; or `LUNATIC_INVALID`.
+/// Returns 1 if the process has not exited, else 0; or `LUNATIC_INVALID`. For a process of another node, returns 1 if
+/// that node is connected.
 LUNATIC_IMPORT("lunatic::process", "is_alive")
 int32_t lunatic_process_is_alive(uint64_t id, uint64_t key);
 
