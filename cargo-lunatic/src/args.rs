@@ -69,7 +69,7 @@ pub(crate) struct WideSelection {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Compilation options")]
 pub(crate) struct Compile {
-    /// Build with optimizations
+    /// Build with optimisations
     #[arg(short, long, conflicts_with = "profile")]
     release: bool,
 
@@ -89,7 +89,7 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "TRIPLE", value_parser = parse_target)]
     target: Option<Target>,
 
-    /// Folder for everything that cargo builds
+    /// Folder for all build output
     #[arg(long, value_name = "DIRECTORY")]
     target_dir: Option<PathBuf>,
 
@@ -129,7 +129,7 @@ pub(crate) struct Compile {
     #[arg(long, value_name = "KEY=VALUE|PATH", help_heading = "Options")]
     pub(crate) config: Vec<String>,
 
-    /// Print more (-vv: much more)
+    /// Print more details (-vv: even more)
     #[arg(short, long, action = clap::ArgAction::Count, help_heading = "Options")]
     verbose: u8,
 
@@ -137,7 +137,7 @@ pub(crate) struct Compile {
     #[arg(short, long, conflicts_with = "verbose", help_heading = "Options")]
     pub(crate) quiet: bool,
 
-    /// Colours: auto, always, never
+    /// When to use colours: auto, always, never
     #[arg(long, value_name = "WHEN", help_heading = "Options",
           value_parser = PossibleValuesParser::new(["auto", "always", "never"]), hide_possible_values = true)]
     pub(crate) color: Option<String>,

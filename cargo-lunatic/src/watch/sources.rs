@@ -172,9 +172,11 @@ mod tests {
     #[test]
     fn changes_are_seen() {
         let folder = tempfile::tempdir().unwrap();
-        let (source, artifact) = (folder.path().join("main.rs"), folder.path().join("x.wasm"));
+        // Not beside the source: what lies in the folder of the build is ignored.
+        let (source, artifact) = (folder.path().join("main.rs"), folder.path().join("out/x.wasm"));
+        fs::create_dir(folder.path().join("out")).unwrap();
         fs::write(&source, "fn main() {}").unwrap();
-        fs::write(folder.path().join("x.d"), format!("x.wasm: {}\n", source.display())).unwrap();
+        fs::write(folder.path().join("out/x.d"), format!("x.wasm: {}\n", source.display())).unwrap();
         let missing = folder.path().join("missing.toml");
         let sources = Sources::of(&artifact, std::slice::from_ref(&missing));
         assert_eq!(sources.changed(), None);

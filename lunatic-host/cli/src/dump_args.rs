@@ -11,12 +11,12 @@ use lunatic_host::wasi::Output;
 /// Where core dumps are written, how many, and what they leave out.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct DumpArgs {
-    /// Write a core dump of each process that fails into this folder; `lunatic dump show FILE` shows one
+    /// Write a core dump of each process that fails into this folder (`lunatic dump show FILE` shows it)
     #[arg(long, value_name = "DIR", help_heading = "Host options")]
     pub dump_dir: Option<PathBuf>,
 
-    /// Keep at most this many core dumps: dumps of earlier runs are deleted to make room, further dumps of this run are
-    /// not written [default: 10]
+    /// Keep at most this many core dumps: dumps of earlier runs are deleted to make room; after that, no further dumps
+    /// are written [default: 10]
     #[arg(long, value_name = "N", requires = "dump_dir", help_heading = "Host options")]
     pub dump_limit: Option<usize>,
 

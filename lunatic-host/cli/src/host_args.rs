@@ -74,7 +74,7 @@ pub struct HostArgs {
     #[arg(long, help_heading = "Host options")]
     pub trust: bool,
 
-    /// Run only modules that are signed by a key in this file, or by a key in a file of this folder: see `lunatic sign`
+    /// Run only modules that are signed by a key in this file, or in a file of this folder: see `lunatic sign`
     #[arg(long, value_name = "PATH", help_heading = "Host options")]
     pub trusted_keys: Option<PathBuf>,
 
@@ -82,12 +82,12 @@ pub struct HostArgs {
     #[arg(long, value_enum, default_value_t, value_name = "HOW", help_heading = "Host options")]
     pub confine: Confine,
 
-    /// When the program ends, print the metrics that a program of Lunatic 0.13 has counted with `lunatic::metrics`
+    /// When a program of Lunatic 0.13 ends, print the metrics that it has counted with `lunatic::metrics`
     #[arg(long, help_heading = "Host options")]
     pub metrics: bool,
 
-    /// Let `lunatic ps` and other commands inspect and control the program: opens a socket that only you can open, at
-    /// PATH or where these commands look for it
+    /// Let `lunatic ps` and the related commands inspect and control the program, through a socket that only you can
+    /// open: at PATH, or where these commands look for it
     #[arg(long, value_name = "PATH", num_args = 0..=1, require_equals = true, default_missing_value = "auto",
         help_heading = "Host options")]
     pub admin: Option<PathBuf>,
@@ -97,8 +97,8 @@ pub struct HostArgs {
         default_missing_value = "127.0.0.1:4040", help_heading = "Host options")]
     pub dashboard: Option<SocketAddr>,
 
-    /// The secret that the dashboard requires: the first line of a file that only you can read [default: a new secret
-    /// each time]
+    /// Read the token that the dashboard requires from the first line of this file, which only you can read [default:
+    /// a new token each time]
     #[arg(long, value_name = "PATH", requires = "dashboard", help_heading = "Host options")]
     pub admin_token_file: Option<PathBuf>,
 
@@ -120,8 +120,8 @@ pub struct HostArgs {
     #[arg(long, value_name = "PATH", requires = "admin_tcp", help_heading = "Host options")]
     pub admin_client_ca: Option<PathBuf>,
 
-    /// How long the program may take to shut down after Ctrl-C or SIGTERM; then its remaining processes are killed
-    /// [default: 10]
+    /// How many seconds the program may take to stop after Ctrl-C or SIGTERM; after that, its remaining processes are
+    /// killed [default: 10]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Host options")]
     pub shutdown_timeout: Option<Duration>,
 

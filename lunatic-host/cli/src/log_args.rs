@@ -10,8 +10,8 @@ use lunatic_host::wasi::Output;
 /// The options of the log on the command line.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct LogArgs {
-    /// Which records of the program are logged: a level (off, error, warn, info, debug, trace), and other levels for
-    /// some targets, such as `info,shop::stock=debug` [default: RUST_LOG, or info]
+    /// Which log records of the program are written: a level (off, error, warn, info, debug, trace), and other levels
+    /// for some targets, such as `info,shop::stock=debug` [default: RUST_LOG, or info]
     #[arg(
         id = "log-level",
         long = "log-level",
@@ -20,7 +20,7 @@ pub struct LogArgs {
     )]
     pub level: Option<String>,
 
-    /// The format of records [default: text]
+    /// The format of log records [default: text]
     #[arg(
         id = "log-format",
         long = "log-format",
@@ -30,8 +30,8 @@ pub struct LogArgs {
     )]
     pub format: Option<LogFormat>,
 
-    /// Append records, and what the host reports about processes, to this file; SIGHUP reopens it [default: standard
-    /// error]
+    /// Append log records, and the host's reports about processes, to this file, which SIGHUP reopens [default:
+    /// standard error]
     #[arg(
         id = "log-file",
         long = "log-file",

@@ -9,7 +9,7 @@ use lunatic_cli::{HostArgs, TestArgs, cargo_runner};
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Runs WebAssembly programs as systems of isolated processes.
+/// Run WebAssembly programs as systems of isolated processes.
 #[derive(Parser)]
 #[command(
     name = "lunatic",

@@ -47,7 +47,7 @@ pub struct TestArgs {
     #[arg(short, long)]
     pub quiet: bool,
 
-    /// When to use colors
+    /// When to use colours
     #[arg(long, value_enum, value_name = "WHEN", default_value_t)]
     pub color: TestColor,
 

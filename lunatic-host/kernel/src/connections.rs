@@ -34,6 +34,8 @@ impl<H: Host> Kernel<H> {
         }
         // They will find that it is gone.
         self.has_room(peer);
+        // All processes may wait for each other, which nobody has looked for while a node could wake one of them.
+        self.scheduler.wake_spare();
     }
 
     /// Removes the relations of a process to a node that is not connected any more.

@@ -116,10 +116,19 @@ impl Scope {
         Ok(process)
     }
 
-    /// Removes a name; false if no process has it. `find` returns the process with an id, if it is alive.
-    pub fn unregister<H: Host>(&self, name: &[u8], find: impl FnOnce(Id) -> Option<Arc<Process<H>>>) -> bool {
+    /// Removes a name, of `only` this process if there is one; false if it does not have it, or nobody has. `find` returns the
+    /// process with an id, if it is alive.
+    pub fn unregister<H: Host>(
+        &self,
+        name: &[u8],
+        only: Option<Id>,
+        find: impl FnOnce(Id) -> Option<Arc<Process<H>>>,
+    ) -> bool {
         let number = hash::of_name(name);
         let mut names = self.names.lock();
+        if only.is_some_and(|only| names.get(number) != Some(&only)) {
+            return false;
+        }
         let Some(id) = names.remove(number) else { return false };
         if let Some(holder) = find(id) {
             let _ = holder.relate_paid(|relations| relations.membership.forget(false, self, number));

@@ -27,7 +27,7 @@ impl<H: Host> Kernel<H> {
             return;
         }
         if let Some(main) = system.main().and_then(|id| self.find(id)) {
-            self.exit_by_signal(&main, main.id, &ExitReason::Shutdown);
+            self.exit_by_host(&main, main.id, &ExitReason::Shutdown);
         }
     }
 
@@ -58,7 +58,7 @@ impl<H: Host> Kernel<H> {
         stop.main_ended(reason.clone(), linked.chain(children.iter().map(|child| child.id)));
         self.tell_of_end(main, relations, told);
         for child in children {
-            self.exit_by_signal(&child, main.id, told);
+            self.exit_by_host(&child, main.id, told);
         }
     }
 

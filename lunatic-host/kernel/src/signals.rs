@@ -62,7 +62,11 @@ impl<H: Host> Kernel<H> {
         if linked || process.relate_self(|mine| mine.links.contains_key(other)) {
             return Fate::Lives;
         }
-        self.signal_self(process, other, &ExitReason::NoProcess)
+        // If it could not pay for the link, it ends for that reason.
+        if process.is_doomed() {
+            return Fate::Lives;
+        }
+        self.signal_self(process, other, &ExitReason::NoProcess, Relations::exit)
     }
 
     fn link_elsewhere(&self, process: &Arc<Process<H>>, other: Id) -> Fate {
@@ -76,10 +80,11 @@ impl<H: Host> Kernel<H> {
             return Fate::Lives;
         }
         // If whoever handles the loss of the node has found the link, the process is notified by that.
-        match process.relate_self(|mine| mine.unlink(other)) {
-            true => self.signal_self(process, other, &ExitReason::NodeGone(Loss::Unconnected)),
-            false => Fate::Lives,
+        if !process.relate_self(|mine| mine.unlink(other)) {
+            return Fate::Lives;
         }
+        let reason = ExitReason::NodeGone(Loss::Unconnected);
+        self.signal_self(process, other, &reason, Relations::exit)
     }
 
     /// Links two processes of this kernel, and calls `also` with the relations of both, under both locks. Returns
@@ -91,7 +96,7 @@ impl<H: Host> Kernel<H> {
         also: impl FnOnce(&mut Relations, &mut Relations),
     ) -> bool {
         !other.is_doomed()
-            && with_both(process, other, |mine, theirs| {
+            && with_both(process, other, Growth::OneMore, |mine, theirs| {
                 mine.links.insert(other.id);
                 theirs.links.insert(process.id);
                 also(mine, theirs);
@@ -104,7 +109,7 @@ impl<H: Host> Kernel<H> {
             return;
         }
         let is_done = match self.reach(other) {
-            Destination::Here(other) => with_both(process, &other, |mine, theirs| {
+            Destination::Here(other) => with_both(process, &other, Growth::None, |mine, theirs| {
                 mine.links.remove(other.id);
                 theirs.links.remove(process.id);
             }),
@@ -129,7 +134,7 @@ impl<H: Host> Kernel<H> {
             return match reason {
                 // This one cannot be trapped, even by a process that sends it to itself.
                 ExitReason::Killed => Fate::Ends(ExitReason::Killed),
-                reason => self.signal_self(process, to, reason),
+                reason => self.signal_self(process, to, reason, Relations::exit_sent),
             };
         }
         match self.reach(to) {
@@ -151,6 +156,11 @@ impl<H: Host> Kernel<H> {
         } else {
             self.deliver(to, |relations| relations.exit_sent(from, reason));
         }
+    }
+
+    /// Delivers an exit signal of the host, which nobody can repeat: it is never left out.
+    pub(crate) fn exit_by_host(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
+        self.deliver(to, |relations| relations.exit(from, reason));
     }
 
     /// Delivers the end of a linked process, if the receiver still has the link.
@@ -179,13 +189,19 @@ impl<H: Host> Kernel<H> {
         let _ = process.relate_paid(|relations| process.run_out(relations, exhausted));
     }
 
-    /// Delivers a signal of the running process to itself, as if from `from`.
-    fn signal_self(&self, process: &Arc<Process<H>>, from: Id, reason: &ExitReason) -> Fate {
+    /// Delivers a signal of the running process to itself, as if from `from`. `exit` makes mail of it.
+    fn signal_self(
+        &self,
+        process: &Arc<Process<H>>,
+        from: Id,
+        reason: &ExitReason,
+        exit: fn(&mut Relations, Id, &ExitReason) -> Option<Mail>,
+    ) -> Fate {
         let traps = process.relate_self(|relations| relations.traps_exits);
         if !traps {
             return Fate::Ends(reason.clone());
         }
-        self.deliver(process, |relations| relations.exit_sent(from, reason));
+        self.deliver(process, |relations| exit(relations, from, reason));
         Fate::Lives
     }
 
@@ -427,10 +443,18 @@ impl<H: Host> Process<H> {
     }
 }
 
-/// Changes the relations of two different processes together; false if one of them has ended.
+/// Whether a change of relations adds one.
+#[derive(PartialEq, Eq)]
+enum Growth {
+    None,
+    OneMore,
+}
+
+/// Changes the relations of two different processes together; false if one of them has ended, or cannot pay for one more.
 fn with_both<H: Host>(
     one: &Process<H>,
     other: &Process<H>,
+    growth: Growth,
     change: impl FnOnce(&mut Relations, &mut Relations),
 ) -> bool {
     let processes = (one, other);
@@ -449,7 +473,9 @@ fn with_both<H: Host>(
     match (one, other) {
         (Life::Alive { relations: one, .. }, Life::Alive { relations: other, .. }) => {
             let (ones, others) = (one.get_or_insert_default(), other.get_or_insert_default());
-            if !(processes.0.has_room(ones) && processes.1.has_room(others)) {
+            // Whatever is removed, both can pay for it: nobody is told to end for that.
+            let fits = || processes.0.has_room(ones) && processes.1.has_room(others);
+            if growth == Growth::OneMore && !fits() {
                 return false;
             }
             change(ones, others);

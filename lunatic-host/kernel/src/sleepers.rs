@@ -52,6 +52,7 @@ impl Sleepers {
             return;
         }
         if asleep == self.workers {
+            self.wake_last(worker);
             last();
             // It may have brought work, even to this worker's own queues.
             if found_work() {
@@ -62,6 +63,14 @@ impl Sleepers {
         let mut state = self.state.lock();
         while !state.woken[worker] {
             self.beds[worker].wait(&mut state);
+        }
+    }
+
+    /// Lets all others that are asleep be woken before this worker, which is busy with something that nobody waits for.
+    fn wake_last(&self, worker: usize) {
+        let mut state = self.state.lock();
+        if let Some(place) = state.parked.iter().position(|parked| *parked == worker) {
+            state.parked[..=place].rotate_right(1);
         }
     }
 

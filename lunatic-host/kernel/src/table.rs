@@ -80,9 +80,14 @@ impl<T> Table<T> {
 
     /// Empties the slot of `id` and returns its value; `None` if it had already been removed.
     pub fn remove(&self, list: usize, id: Id) -> Option<T> {
+        self.remove_if(list, id, |_| true)
+    }
+
+    /// Like [`remove`](Self::remove), if `condition` holds, which is checked under the lock of the slot.
+    pub fn remove_if(&self, list: usize, id: Id, condition: impl FnOnce(&T) -> bool) -> Option<T> {
         let (value, is_used_up) = {
             let mut slot = self.locked(id)?;
-            let value = slot.value.take()?;
+            let value = slot.value.take_if(|value| condition(value))?;
             let is_used_up = slot.number == USE_LAST;
             slot.number = (slot.number + 1).min(USE_LAST);
             (value, is_used_up)

@@ -66,7 +66,7 @@ impl<W> Time<W> {
     pub fn now(&self) -> Instant {
         match self.paused() {
             None => self.0.machine.now(),
-            Some(paused) => *paused.now.lock(),
+            Some(paused) => paused.now(),
         }
     }
 
@@ -87,6 +87,16 @@ impl<W> Time<W> {
 }
 
 impl<W> Paused<W> {
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Instant {
+        *self.now.lock()
+    }
+
+    /// Returns its clock for new sleepers.
+    pub(crate) fn clock(&self) -> &Clock<W> {
+        &self.clock
+    }
+
     /// Called when all processes of the system wait: advances to the next time at which a sleeper is woken or a timer
     /// fires; false if there is none.
     pub fn advance(&self, keeper: &(impl Timekeeper<W> + Postman), machine: &dyn Environment) -> bool {
@@ -95,7 +105,10 @@ impl<W> Paused<W> {
             .flatten()
             .min();
         let Some(due) = next else { return false };
-        *self.now.lock() = due;
+        {
+            let mut now = self.now.lock();
+            *now = due.max(*now);
+        }
         self.clock.wake_due(keeper, due);
         self.post.fire_due(keeper, machine, due);
         true

@@ -133,12 +133,19 @@ impl<H: Host> Kernel<H> {
         }
     }
 
-    /// Delivers what a timer sends.
-    fn bring(&self, from: Id, mail: &TimedMail, body: impl FnOnce() -> Body) {
+    /// Delivers what a timer sends; for an interval, only if its owner still has it.
+    fn bring(&self, interval: Option<u64>, letter: &Letter, body: impl FnOnce() -> Body) {
+        let mail = &letter.mail;
         if !mail.to.is_here() {
+            let setter = self.find(letter.from);
+            let has =
+                |timer| setter.is_some_and(|setter| setter.peek(|own| own.timers.contains_key(timer)) == Some(true));
+            if !interval.is_none_or(has) {
+                return;
+            }
             let (tag, body) = (mail.tag, body());
             // If there is no room, or the node is lost, the message is, too.
-            return self.forward(from, mail.to, Signal::Message { tag, body: &body });
+            return self.forward(letter.from, mail.to, Signal::Message { tag, body: &body });
         }
         let Some(owner) = self.find(mail.to) else { return };
         if let Some(parcel) = &mail.parcel {
@@ -158,8 +165,13 @@ impl<H: Host> Kernel<H> {
             tag: mail.tag,
             body,
         };
-        // A full mailbox misses what a timer sends, as it would miss what a process sends.
-        if owner.relate(|relations| self.queue(&owner, relations, mail)) == Ok(Ok(true)) {
+        // A full mailbox misses what a timer sends, as it would miss what a process sends. Under the same lock, a cancelled
+        // timer is removed before whoever cancels it goes on.
+        let queued = owner.relate(|relations| match interval {
+            Some(timer) if !relations.timers.contains_key(timer) => Ok(false),
+            _ => self.queue(&owner, relations, mail),
+        });
+        if queued == Ok(Ok(true)) {
             self.scheduler.wake_owned(owner);
         }
     }
@@ -169,12 +181,11 @@ impl<H: Host> Postman for Kernel<H> {
     fn send_last(&self, timer: u64, mut letter: Letter) {
         self.forget_timer(timer, &letter);
         let body = std::mem::take(&mut letter.mail.body);
-        self.bring(letter.from, &letter.mail, || into_body(body));
+        self.bring(None, &letter, || into_body(body));
     }
 
-    fn send(&self, letter: &Letter) {
-        let mail = &letter.mail;
-        self.bring(letter.from, mail, || Body::from_slice(&mail.body));
+    fn send(&self, timer: u64, letter: &Letter) {
+        self.bring(Some(timer), letter, || Body::from_slice(&letter.mail.body));
     }
 
     fn refuse(&self, timer: u64, letter: &Letter) {

@@ -116,12 +116,17 @@ impl<'a, H: Host> Wait<'a, H> {
 impl Deadline {
     /// `None` if the time is not representable, which is as good as never.
     fn new<H: Host>(kernel: &Kernel<H>, process: &Arc<Process<H>>, timeout_ns: u64) -> Option<Self> {
-        let time = &process.system.time;
-        let due = time.now().checked_add(Duration::from_nanos(timeout_ns))?;
+        // Asked once: the time may be paused meanwhile, and a sleeper of one clock is not woken by the other.
+        let paused = process.system.time.paused();
+        let (now, clock) = match paused {
+            Some(paused) => (paused.now(), paused.clock()),
+            None => (kernel.now(), &kernel.clock),
+        };
+        let due = now.checked_add(Duration::from_nanos(timeout_ns))?;
         Some(Self {
             due,
-            timer: time.clock(&kernel.clock).set(due, process.clone()),
-            is_paused: time.paused().is_some(),
+            timer: clock.set(due, process.clone()),
+            is_paused: paused.is_some(),
         })
     }
 }

@@ -72,10 +72,10 @@ async fn main(me: Me) -> Outcome {
     assert!(!scope.leave(b"group", ids[1], find(ids[1]).as_deref()));
     // A name that was taken away and given to another does not fall with the one that had it.
     register(&me, &scope, b"given", ids[2]).unwrap();
-    assert!(scope.unregister(b"given", find));
+    assert!(scope.unregister(b"given", None, find));
     register(&me, &scope, b"given", me.id()).unwrap();
     register(&me, &scope, b"one", ids[0]).unwrap();
-    assert!(scope.unregister(b"one", find) && !scope.unregister(b"one", find));
+    assert!(scope.unregister(b"one", None, find) && !scope.unregister(b"one", None, find));
     assert!(me.kernel.snapshot(ids[0]).unwrap().names.is_empty());
     me.monitor(ids[2]);
     me.receive(&[]).await;

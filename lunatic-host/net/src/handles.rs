@@ -230,10 +230,8 @@ impl<W: Owner> Handles<W> {
 
     /// Closes a socket of a process that has ended.
     pub fn close_of(&self, worker: usize, owner: Id, id: Id) {
-        let is_owners = self.table.get(id).is_some_and(|entry| entry.owner.id() == owner);
-        if is_owners {
-            drop(self.table.remove(worker, id));
-        }
+        // Under one lock: its sender may be claiming it back.
+        drop(self.table.remove_if(worker, id, |entry| entry.owner.id() == owner));
     }
 
     /// Hands a socket of the caller over to another process. If the receiver is not known yet, it is handed over to any

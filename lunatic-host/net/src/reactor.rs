@@ -81,14 +81,16 @@ impl<W: Waiter> Reactor<W> {
                 continue;
             };
             let failed = event.is_error();
+            // An error of a datagram socket is reported once, and then the socket works on.
+            let ends = socket.is_stream();
             if event.is_readable() || event.is_read_closed() || failed {
-                let closed = event.is_read_closed() || failed;
+                let closed = ends && (event.is_read_closed() || failed);
                 if let Some(waiter) = socket.readiness(Direction::Read).set(closed) {
                     wake(&waiter);
                 }
             }
             if event.is_writable() || event.is_write_closed() || failed {
-                let closed = event.is_write_closed() || failed;
+                let closed = ends && (event.is_write_closed() || failed);
                 if let Some(waiter) = socket.readiness(Direction::Write).set(closed) {
                     wake(&waiter);
                 }

@@ -107,6 +107,11 @@ impl<W: Clone> Readiness<W> {
         self.state.store(bits, Ordering::Release);
     }
 
+    /// The reactor does not watch the socket after all: every attempt is made again.
+    pub fn not_watched(&self) {
+        self.state.store(READY, Ordering::Release);
+    }
+
     /// Records that the direction has become ready, or is `closed` for good. Returns the waiter to wake.
     pub fn set(&self, closed: bool) -> Option<W> {
         let bits = if closed { READY | CLOSED } else { READY };

@@ -65,6 +65,11 @@ impl<W: Waiter> Socket<W> {
         }
     }
 
+    /// Whether it works no more after an error. Listeners count, too: they do not have errors of their own.
+    pub(crate) fn is_stream(&self) -> bool {
+        !matches!(self.kind, Kind::Udp(_))
+    }
+
     /// Returns the TLS stream, if it is one.
     pub fn tls(&self) -> io::Result<&Tls<W>> {
         match &self.kind {
@@ -107,7 +112,15 @@ impl<W: Waiter> Socket<W> {
                 Direction::Write => Direction::Read,
             };
             self.readiness(other).watched(true);
-            *watched = Some(self.reactor.watch(self, reactor::fd(&self.fd()))?);
+            match self.reactor.watch(self, reactor::fd(&self.fd())) {
+                Ok(new) => *watched = Some(new),
+                Err(error) => {
+                    // Nobody would set them again.
+                    self.readiness(direction).not_watched();
+                    self.readiness(other).not_watched();
+                    return Err(error);
+                }
+            }
             self.is_watched.store(true, Ordering::Release);
         }
         Ok(())

@@ -177,7 +177,11 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
     wait.process.local.places.set_wait(&wait);
     loop {
         if wait.is_late() {
-            // The last check: whatever arrives now is for others.
+            // The last check: whatever arrives now is for others. So the waiter is withdrawn, which is still there if
+            // something else has woken the process.
+            if let Some(ticket) = ticket {
+                kernel.channels().leave_receive(id, ticket, true);
+            }
             let result = kernel.channels().try_receive(id);
             return result
                 .map(|(message, trace, wake)| (received(kernel, message, wake), trace))
@@ -195,12 +199,8 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
             ticket.and_then(|ticket| kernel.channels().leave_receive(id, ticket, looks))
         });
         here.show(block(&wait)).await;
-        if wait.is_late() {
-            waiter.leave();
-        } else {
-            // The next check withdraws the waiter.
-            waiter.forget();
-        }
+        // What comes next withdraws the waiter.
+        waiter.forget();
     }
 }
 

@@ -98,10 +98,14 @@ fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Resul
     let ctx = caller.data_mut();
     let (scope, this) = (ctx.process().local.rights.scope.clone(), ctx.process().id);
     // A process may always give up its own name.
-    if scope.lookup(&name) != Some(this) && !may_remove(ctx, &name) {
+    let is_own = scope.unregister(&name, Some(this), |id| ctx.kernel.find(id));
+    if is_own {
+        return Ok(OK);
+    }
+    if !may_remove(ctx, &name) {
         return Ok(DENIED);
     }
-    Ok(match scope.unregister(&name, |id| ctx.kernel.find(id)) {
+    Ok(match scope.unregister(&name, None, |id| ctx.kernel.find(id)) {
         true => OK,
         false => CLOSED,
     })

@@ -164,7 +164,7 @@ impl Child {
         self
     }
 
-    /// Marks the child as significant: its orderly exit can terminate the supervisor, see
+    /// Marks the child as significant: its exit can terminate the supervisor, see
     /// [`AutoShutdown`](super::AutoShutdown).
     #[must_use]
     pub fn significant(mut self) -> Self {

@@ -32,7 +32,8 @@ pub enum Strategy {
     RestForOne,
 }
 
-/// Whether the orderly exit of [significant](Child::significant) children terminates the supervisor.
+/// Whether the supervisor terminates when [significant](Child::significant) children have exited by themselves and are
+/// not restarted: transient ones after an orderly exit, temporary ones after any exit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AutoShutdown {
     /// It does not.
@@ -109,8 +110,7 @@ impl Spec {
         self
     }
 
-    /// Sets whether the orderly exit of significant children terminates the supervisor. The default is
-    /// [`AutoShutdown::Never`].
+    /// Sets whether the exit of significant children terminates the supervisor. The default is [`AutoShutdown::Never`].
     pub fn auto_shutdown(mut self, auto_shutdown: AutoShutdown) -> Self {
         self.auto_shutdown = auto_shutdown;
         self

@@ -14,8 +14,8 @@ pub struct Dashboard {
     #[arg(value_name = "ADDRESS", default_value = "127.0.0.1:4040")]
     address: SocketAddr,
 
-    /// The secret that the dashboard requires: the first line of a file that only you can read [default: a new secret
-    /// each time]
+    /// Read the token that the dashboard requires from the first line of this file, which only you can read [default:
+    /// a new token each time]
     #[arg(long, value_name = "PATH")]
     token_file: Option<PathBuf>,
 

@@ -418,8 +418,12 @@ impl<H: Host> Process<H> {
 
     /// Records that the process cannot pay for what was sent to it, and must end.
     pub(crate) fn run_out(&self, relations: &mut Relations, exhausted: Exhausted) {
-        let reason = || ExitReason::OutOfMemory(format!("it cannot pay for what the host keeps for it: {exhausted}"));
-        relations.doom.get_or_insert_with(reason);
+        // The first reason stands, also that of a kill.
+        if !self.is_doomed() {
+            let reason =
+                || ExitReason::OutOfMemory(format!("it cannot pay for what the host keeps for it: {exhausted}"));
+            relations.doom.get_or_insert_with(reason);
+        }
         self.kill();
     }
 

@@ -290,11 +290,14 @@ impl Arena {
                 continue;
             };
             // SAFETY: these slots are adjacent; they are in no list, and only this thread has them.
-            if unsafe { os::trim(first, run.len() * self.options.slot_size) } {
-                run.iter_mut().for_each(|slot| (slot.note, slot.warm) = (0, false));
+            let is_empty = unsafe { os::trim(first, run.len() * self.options.slot_size) };
+            for slot in run {
+                // Guards may be gone even if the memory is not.
+                slot.note = 0;
+                slot.warm &= !is_empty;
             }
         }
-        // Slots that the operating system refused to trim are unchanged, and still warm. Slots that were given back
+        // Slots that the operating system refused to trim keep their contents, and are still warm. Slots that were given back
         // meanwhile go on top.
         let mut state = self.state.lock();
         let (warm, mut cold): (Vec<Free>, Vec<Free>) = free.into_iter().partition(|slot| slot.warm);

@@ -58,6 +58,8 @@ pub async fn perform<T>(
             pass_on(caller, socket, direction);
             return Ok(result);
         }
+        // A socket that says that it is ready, and is not, must not occupy the worker.
+        pieces::pause(caller).await;
     }
 }
 
