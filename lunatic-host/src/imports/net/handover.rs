@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use lunatic_net::handles::Receiver;
-use lunatic_sys::codes::{CLOSED, INVALID, OK, receiver};
+use lunatic_sys::codes::{CLOSED, INVALID, OK, REFUSED, receiver};
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
@@ -31,6 +31,10 @@ fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<(Option<Arc<
         }
         _ => return Err(Failure::Code(INVALID)),
     };
+    if !process.is_here() {
+        // A socket belongs to its node.
+        return Err(Failure::Code(REFUSED));
+    }
     let process = kernel.find(process).ok_or(Failure::Code(CLOSED))?;
     Ok((Some(process), kind == receiver::CHANNEL))
 }
