@@ -375,11 +375,13 @@ fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Resul
         return Ok(CLOSED);
     };
     // A process may always give up its own name.
-    let is_own = nodes.cluster.find(&name) == Some(ctx.process().id);
-    if !is_own && !super::registry::may_remove(ctx, &name) {
+    if nodes.cluster.unregister(&name, Some(ctx.process().id)) {
+        return Ok(OK);
+    }
+    if !super::registry::may_remove(ctx, &name) {
         return Ok(DENIED);
     }
-    Ok(match nodes.cluster.unregister(&name) {
+    Ok(match nodes.cluster.unregister(&name, None) {
         true => OK,
         false => CLOSED,
     })

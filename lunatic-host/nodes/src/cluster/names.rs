@@ -31,9 +31,17 @@ impl<H: Host> Cluster<H> {
         Ok(())
     }
 
-    /// Takes a name back. True if a process of this node had it.
-    pub fn unregister(&self, name: &[u8]) -> bool {
-        let had = self.shared.node.lock().unregister(name);
+    /// Takes a name back; if `only` is given, only from that process. True if a process of this node had it.
+    pub fn unregister(&self, name: &[u8], only: Option<Id>) -> bool {
+        let had = {
+            let mut node = self.shared.node.lock();
+            let own = node.id();
+            let is_right = only.is_none_or(|only| {
+                let process = only.raw();
+                node.find(name) == Some(Anywhere { node: own, process })
+            });
+            is_right.then(|| node.unregister(name)).flatten()
+        };
         if let Some(process) = had {
             self.let_go(process, &Key::Name(name.to_vec()));
         }
