@@ -89,7 +89,7 @@ pub(super) fn floods_output() {
 
 pub(super) fn drops_in_disorder() {
     let folder = folder();
-    for _ in 0..20_000 {
+    for _ in 0..2000 {
         let file = open(&folder, "given").unwrap();
         let stream = file.read_via_stream(0).unwrap();
         drop(file);
