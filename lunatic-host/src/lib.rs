@@ -102,6 +102,7 @@ pub mod log;
 pub mod measures;
 pub mod metrics;
 mod module;
+pub mod nodes;
 mod pool;
 pub mod profile;
 mod pulse;

@@ -101,6 +101,11 @@ struct Source {
 impl Module {
     pub(crate) fn load(host: &Wasm, file: &[u8]) -> Result<Arc<Self>, LoadError> {
         host.trusted(file)?;
+        Self::load_own(host, file)
+    }
+
+    /// [`load`](Self::load) for a module of this host, which needs no signature.
+    pub(crate) fn load_own(host: &Wasm, file: &[u8]) -> Result<Arc<Self>, LoadError> {
         // In one layout now, so that the loader learns of errors in the file; in the others when they are needed.
         let compiled = compile(host, file, Layout::Fast)?;
         Ok(Arc::new(Self::new(compiled, Layout::Fast, || file.into(), None)))
@@ -200,6 +205,11 @@ impl Module {
 
     pub(crate) fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Its file, in the binary format.
+    pub(crate) fn file(&self) -> &Arc<[u8]> {
+        &self.source.wasm
     }
 
     /// For crash reports.

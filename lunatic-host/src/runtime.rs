@@ -29,6 +29,7 @@ use crate::inspect::WorkerInfo;
 use crate::instance;
 use crate::io::Io;
 use crate::module::{LoadError, Module};
+use crate::nodes;
 use crate::shortage::Shortage;
 use crate::states::SharedStates;
 use crate::wasm::{Kernel, Wasm};
@@ -416,6 +417,8 @@ impl Runtime {
 impl Drop for Runtime {
     fn drop(&mut self) {
         let kernel = &self.kernel;
+        // First, so that other nodes are notified at once, and nothing new comes from them.
+        nodes::leave(&kernel.host);
         if let Some(threads) = self.threads.take() {
             kernel.stop(threads, || {
                 kernel.host.ahead.clear();

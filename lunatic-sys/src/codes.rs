@@ -6,7 +6,7 @@ pub const OK: i32 = 0;
 pub const INVALID: i32 = -1;
 /// The channel is closed, because the process that made it has exited; or the process has exited.
 pub const CLOSED: i32 = -2;
-/// The channel holds as many messages as its bound allows.
+/// The channel holds as many messages as its bound allows; or too much waits to be sent to another node.
 pub const FULL: i32 = -3;
 /// There is no message, or the process that is joined has not exited.
 pub const EMPTY: i32 = -4;
@@ -34,6 +34,9 @@ pub const NO_HOST: i32 = -12;
 pub const TLS_FAILED: i32 = -13;
 /// The peer of a TLS connection closed it without ending TLS first: the data may be truncated.
 pub const TRUNCATED: i32 = -14;
+
+/// Another node refused the spawn; the buffer gives the reason, as text.
+pub const REFUSED: i32 = -15;
 
 /// An error of the operating system is this number minus the number that WASI preview 1 has for it, such as -4110 for a
 /// refused connection.

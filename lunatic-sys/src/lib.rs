@@ -16,6 +16,7 @@
 //! | [`code`] | `lunatic::code` | moving a process to another version of its code |
 //! | [`inspect`] | `lunatic::inspect` | inspection of other processes |
 //! | [`net`] | `lunatic::net` | sockets |
+//! | [`node`] | `lunatic::node` | the nodes of a cluster: spawning on them, global names |
 //! | [`timer`] | `lunatic::timer` | messages that are sent later |
 //! | [`log`] | `lunatic::log` | log records |
 //! | [`metrics`] | `lunatic::metrics` | numbers that a program counts for its operators |
@@ -55,6 +56,7 @@ pub mod mailbox;
 pub mod metrics;
 pub mod module;
 pub mod net;
+pub mod node;
 pub mod process;
 pub mod reason;
 pub mod record;

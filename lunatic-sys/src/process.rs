@@ -25,7 +25,8 @@ crate::imports! {
     /// Writes the handle of the calling process to `out`.
     fn this(out: *mut RawHandle);
 
-    /// Returns 1 if the process has not exited, else 0; or [`codes::INVALID`](crate::codes::INVALID).
+    /// Returns 1 if the process has not exited, else 0; or [`codes::INVALID`](crate::codes::INVALID). For a process of
+    /// another node, returns 1 if that node is connected.
     fn is_alive(id: u64, key: u64) -> i32;
 
     /// Kills a process wherever its execution is. Returns [`codes::OK`](crate::codes::OK), also if it has exited

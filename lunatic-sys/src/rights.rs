@@ -6,7 +6,7 @@ crate::imports! {
     namespace "lunatic::rights";
 
     /// Returns 1 if the calling process has the right that the text names, else 0: `spawn`, `configure`, `names`,
-    /// `compile`, `inspect`, `metrics`, `trace`, `upgrade`, `connect:HOST:PORT`, `bind:ADDRESS:PORT` or `resolve:HOST`.
+    /// `compile`, `inspect`, `metrics`, `trace`, `upgrade`, `nodes`, `connect:HOST:PORT`, `bind:ADDRESS:PORT` or `resolve:HOST`.
     /// Returns [`codes::INVALID`](crate::codes::INVALID) for other texts.
     fn allows(question: *const u8, question_len: usize) -> i32;
 

@@ -51,7 +51,7 @@ fn the_sources_are_read_in_full() {
     }
     assert_eq!(
         contract.namespaces.len(),
-        14,
+        15,
         "a new namespace: does the header have all of it?"
     );
     let source = std::fs::read_to_string(folder.join("codes.rs")).unwrap();

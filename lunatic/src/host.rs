@@ -12,6 +12,7 @@ pub(crate) mod looks;
 pub(crate) mod mail;
 pub(crate) mod metrics;
 pub(crate) mod net;
+pub(crate) mod node;
 mod scratch;
 mod signals;
 pub(crate) mod trace;
@@ -60,6 +61,10 @@ pub(crate) enum Refused {
     BadConfig,
     /// The module is invalid or lacks something; [`text`] gives the reason.
     BadModule,
+    /// Another node refused a spawn, or what was sent cannot travel there; [`text`] gives the reason.
+    ByNode,
+    /// A node is lost, or was not connected; the buffer holds the exit reason.
+    Gone,
 }
 
 impl Refused {
@@ -76,6 +81,8 @@ impl Refused {
             codes::DENIED => Self::Denied,
             codes::BAD_CONFIG => Self::BadConfig,
             codes::BAD_MODULE => Self::BadModule,
+            codes::REFUSED => Self::ByNode,
+            codes::GONE => Self::Gone,
             _ => unknown_code(code),
         }
     }
@@ -262,8 +269,10 @@ pub(crate) fn is_handle(handle: RawHandle) -> bool {
 
 /// Kills a process.
 pub(crate) fn kill(handle: RawHandle) -> Result<(), Refused> {
-    // SAFETY: the import takes numbers only.
-    check(unsafe { process::kill_handle(handle.id, handle.key) }).map(drop)
+    node::with_room(handle, || {
+        // SAFETY: the import takes numbers only.
+        check(unsafe { process::kill_handle(handle.id, handle.key) }).map(drop)
+    })
 }
 
 /// Waits for a process to exit. Returns one of `codes::exit`, and leaves the reason in the buffer.
@@ -391,6 +400,8 @@ mod tests {
             (codes::DENIED, Refused::Denied),
             (codes::BAD_CONFIG, Refused::BadConfig),
             (codes::BAD_MODULE, Refused::BadModule),
+            (codes::REFUSED, Refused::ByNode),
+            (codes::GONE, Refused::Gone),
         ] {
             assert_eq!(check(code), Err(meaning));
         }

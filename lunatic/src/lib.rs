@@ -50,6 +50,7 @@
 //!
 //! The world outside:
 //!
+//! - [`node`] spreads a program over several hosts: spawning on other nodes, and names that all nodes know.
 //! - [`net`] has TCP, UDP, Unix and TLS sockets, with an interface modelled on [`std::net`].
 //! - [`ProcessConfig`] limits what a child may do and use: files, network, memory, time. A child never has more than
 //!   its parent.
@@ -85,6 +86,7 @@ pub mod mailbox;
 pub mod metrics;
 mod module;
 pub mod net;
+pub mod node;
 pub mod process;
 pub mod registry;
 mod report;

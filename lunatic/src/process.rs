@@ -166,7 +166,8 @@ impl Process {
         self.id
     }
 
-    /// Returns whether the process has not exited yet. It may exit before the caller uses the answer.
+    /// Returns whether the process has not exited yet. It may exit before the caller uses the answer. For a process of
+    /// another node, returns whether that node is connected: to learn more, [join](Self::join) the process.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         host::is_alive(self.raw()).unwrap_or_else(|refused| self.refused(refused))

@@ -21,7 +21,7 @@ use crate::host::{self, Refused, mail};
 use crate::mailbox::tag_of;
 use crate::process::{Capture, Entry, Process, SpawnError};
 
-fn check(name: &str) -> &str {
+pub(crate) fn check(name: &str) -> &str {
     assert!(
         !name.is_empty() && name.len() <= NAME_LEN_MAX,
         "a name has 1 to {NAME_LEN_MAX} bytes, not {}: `{name}`",

@@ -40,6 +40,8 @@ pub enum Right {
     Trace,
     /// To move processes that have the same rights, or fewer, to [another version](crate::code::Upgrade) of their code.
     Upgrade,
+    /// To use other [nodes](crate::node): to list and monitor them, to spawn processes there, and to use global names.
+    Nodes,
 }
 
 impl Right {
@@ -53,6 +55,7 @@ impl Right {
             Self::Metrics => "metrics",
             Self::Trace => "trace",
             Self::Upgrade => "upgrade",
+            Self::Nodes => "nodes",
         }
     }
 }

@@ -97,6 +97,16 @@ pub const CHARGES: &[Row] = &[
     ("process", "monitor", &[Relations, Messages]),
     ("process", "unlink demonitor trap_exit", &[Nothing]),
     ("inspect", "processes process", &[Buffers]),
+    (
+        "node",
+        "this of demonitor room unregister lookup leave_group",
+        &[Nothing],
+    ),
+    ("node", "list members", &[Buffers]),
+    // Kept by the cluster until the process that has them ends.
+    ("node", "monitor register join_group", &[Relations, Buffers]),
+    // What the child keeps is charged on its node. The module stays within the limit of all that is kept for other nodes.
+    ("node", "spawn", &[Relations, Buffers]),
     ("registry", "register join_group", &[Relations]),
     ("registry", "unregister leave_group lookup", &[Nothing]),
     ("registry", "members", &[Buffers]),

@@ -37,6 +37,11 @@ pub(super) struct Run {
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "upgrade")]
     watch: Option<Way>,
 
+    /// Run the program on the first of N nodes, which are all in this process: see `lunatic::node`
+    #[cfg(unix)]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=64))]
+    nodes: Option<u32>,
+
     /// Run this module, which `--watch` has built
     #[arg(long, hide = true, value_name = "FILE")]
     built: Option<PathBuf>,
@@ -90,6 +95,10 @@ impl Run {
             .chain(self.arguments.iter().cloned());
         shell.status("Running", format!("`{}`", line.collect::<Vec<_>>().join(" ")));
         let mut host = self.host.clone();
+        #[cfg(unix)]
+        {
+            host.node = self.nodes.map(lunatic_cli::NodeArgs::local);
+        }
         if let Some((_, file)) = rights_file::read(package)? {
             file.add_to(&mut host, package);
             #[cfg(unix)]

@@ -61,6 +61,11 @@ pub struct HostArgs {
     #[arg(skip)]
     pub configuration: Option<crate::Configuration>,
 
+    /// The cluster to join.
+    #[cfg(unix)]
+    #[arg(skip)]
+    pub node: Option<crate::NodeArgs>,
+
     /// The largest memory of one process.
     #[arg(long, value_name = MEMORY.value_name(), help = MEMORY.help(), help_heading = "Host options")]
     pub max_memory: Option<String>,

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `host_args`, `dump_args`, `log_args`, `test_args` | flags, and how they configure the host and the test runner |
 //! | `run` | runs a program as a system |
+//! | `node` | connects the runtime to other nodes |
 //! | `stop`, `reload` | react to signals |
 //! | `manager` | notifies systemd |
 //! | `voice` | reports of the host: to standard error or to the log |
@@ -48,6 +49,8 @@ pub mod init;
 mod log_args;
 #[cfg_attr(not(unix), path = "no_manager.rs")]
 mod manager;
+#[cfg_attr(not(unix), path = "no_node.rs")]
+mod node;
 #[cfg(unix)]
 mod operate;
 #[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
@@ -72,11 +75,15 @@ pub use self::dump_args::{DumpArgs, Part};
 pub use self::host_args::HostArgs;
 pub use self::log_args::{LogArgs, LogFormat};
 #[cfg(unix)]
+pub use self::node::NodeArgs;
+#[cfg(unix)]
 pub use self::operate::{Operate, operate};
 pub use self::otlp::OtlpArgs;
 #[cfg(unix)]
 pub use self::reload::Configuration;
 pub use self::run::run;
+#[cfg(unix)]
+pub use self::run::run_node;
 pub use self::sign::{Sign, sign};
 pub use self::test_args::{TestArgs, TestColor, TestFormat};
 pub use self::test_runner::{Junit, bench, test};

@@ -27,6 +27,8 @@ enum Command {
     /// Run a WebAssembly program
     Run(Box<Run>),
     Test(Box<Test>),
+    #[cfg(unix)]
+    Node(Box<Node>),
     /// Write .cargo/config.toml, so that cargo builds for WebAssembly and runs programs and tests with Lunatic
     Init,
     Sign(lunatic_cli::Sign),
@@ -50,6 +52,24 @@ struct Run {
 
     /// The program: a WebAssembly module, binary or text
     file: PathBuf,
+
+    /// Arguments for the program
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+#[cfg(unix)]
+#[derive(clap::Args)]
+#[command(about = "Run a program as a node of a cluster, or a node that runs what other nodes spawn", long_about = None)]
+struct Node {
+    #[command(flatten)]
+    host: HostArgs,
+
+    #[command(flatten)]
+    node: lunatic_cli::NodeArgs,
+
+    /// The program: a WebAssembly module, binary or text [default: none, so that the node runs until it is stopped]
+    file: Option<PathBuf>,
 
     /// Arguments for the program
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -92,6 +112,8 @@ fn main() {
             lunatic_cli::run(&file, &args, &host)
         }
         Command::Test(command) => test(*command),
+        #[cfg(unix)]
+        Command::Node(node) => lunatic_cli::run_node(node.file.as_deref(), &node.args, &node.host, node.node),
         Command::Init => init(),
         Command::Sign(sign) => lunatic_cli::sign(&sign),
         #[cfg(unix)]

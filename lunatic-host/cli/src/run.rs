@@ -17,14 +17,28 @@ use lunatic_host::{ExitReason, Module, RunningSystem, Runtime, SystemConfig};
 use crate::confine::Needs;
 use crate::manager::Manager;
 use crate::voice::Voice;
-use crate::{HostArgs, admin, compat, dashboard, dump_args, stop, trust};
+use crate::{HostArgs, admin, compat, dashboard, dump_args, node, stop, trust};
 
 /// Runs the module in `file` until it exits and returns the exit code for the shell: that of [`ExitReason::exit_code`],
 /// or 1 if the program could not be started.
 ///
 /// `args` are the program's arguments without its name; the guest sees `file` as `args[0]`.
 pub fn run(file: &Path, args: &[String], host: &HostArgs) -> i32 {
-    match try_run(file, args, host) {
+    finish(try_run(Some(file), args, host))
+}
+
+/// Runs a node: like [`run`], but without `file` until a signal stops it.
+#[cfg(unix)]
+pub fn run_node(file: Option<&Path>, args: &[String], host: &HostArgs, node: crate::NodeArgs) -> i32 {
+    let host = HostArgs {
+        node: Some(node),
+        ..host.clone()
+    };
+    finish(try_run(file, args, &host))
+}
+
+fn finish(result: anyhow::Result<i32>) -> i32 {
+    match result {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", lines(format!("{error:#}")));
@@ -42,7 +56,9 @@ const COMPAT_NOTE: &str = "note: this program was built for Lunatic 0.13, which 
 /// child.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
-fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
+fn try_run(program: Option<&Path>, args: &[String], host: &HostArgs) -> anyhow::Result<i32> {
+    // The name of a node without a program, for those who inspect it.
+    let file = program.unwrap_or(Path::new("node"));
     let mut config = host.system()?;
     config.wasi.args = [file.display().to_string()]
         .into_iter()
@@ -55,7 +71,7 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     config.log = Some(log.clone());
     let voice = Voice { log, stderr };
     let otlp = host.otlp.prepare(file, &mut config)?;
-    let wasm = read(file)?;
+    let wasm = program.map(read).transpose()?;
     config.dumps = host.dumps.open()?;
     let dumps = config.dumps.clone();
     let manager = Manager::of_environment()?;
@@ -71,9 +87,9 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     let runtime = host.runtime()?;
     host.confine.program(&config, &needs)?;
     let runtime = Arc::new(runtime.build()?);
-    let module = load(&runtime, file, &wasm)?;
-    grant(&mut config, &module, host);
-    let tests = module.tests().len();
+    let module = wasm.map(|wasm| load(&runtime, file, &wasm)).transpose()?;
+    grant(&mut config, module.as_deref(), host);
+    let tests = module.as_ref().map_or(0, |module| module.tests().len());
     if tests > 0 {
         let (file, text) = (file.display(), if tests == 1 { "a test" } else { "tests" });
         voice.say(
@@ -84,7 +100,15 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     // The handlers are installed no earlier: until here, Ctrl-C terminates the program immediately, even during
     // compilation.
     let signals = stop::Listener::new(reload).context("cannot listen for signals")?;
-    let started = runtime.start(&module, config);
+    let joined = node::join(&runtime, &config, host, &voice)?;
+    let (started, joined) = match (module, joined) {
+        (Some(module), joined) => {
+            runtime.share(&module);
+            (runtime.start(&module, config), joined)
+        }
+        (None, Some(joined)) => (Ok(joined.visitors), None),
+        (None, None) => bail!("there is no program"),
+    };
     let system = Arc::new(started.with_context(|| format!("cannot run {}", file.display()))?);
     let patience = host.shutdown_timeout.unwrap_or(SHUTDOWN_TIMEOUT);
     let stop = signals.watch(system.clone(), patience, voice.clone(), manager.clone());
@@ -102,6 +126,10 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     manager.is_ready();
     manager.feed(runtime.clone()).context("cannot give signs of life")?;
     let reason = system.wait();
+    runtime.leave();
+    if let Some(joined) = &joined {
+        joined.leave();
+    }
     manager.stops();
     report(&reason, &system, dumps.as_deref(), host, &voice);
     if let Some(sending) = sending {
@@ -110,15 +138,16 @@ fn try_run(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i32>
     stdout.finish();
     voice.finish();
     // The system has ended and the caller is about to exit. To drop up to a million processes would only take time.
-    std::mem::forget((system, runtime));
+    std::mem::forget((system, joined, runtime));
     Ok(stop.exit_code(&reason))
 }
 
 /// Grants a trusted program the rights of a native one; otherwise notes which rights the program may lack.
-fn grant(config: &mut SystemConfig, module: &Module, host: &HostArgs) {
-    if host.trust || (compat::is_compat(module) && trust::is_called_by_cargo()) {
+fn grant(config: &mut SystemConfig, module: Option<&Module>, host: &HostArgs) {
+    let is_compat = module.is_some_and(compat::is_compat);
+    if host.trust || (is_compat && trust::is_called_by_cargo()) {
         trust::trust(config);
-    } else if compat::is_compat(module) && host.grants_nothing() {
+    } else if is_compat && host.grants_nothing() {
         eprintln!("{COMPAT_NOTE}");
     }
 }

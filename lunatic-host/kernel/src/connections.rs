@@ -17,6 +17,11 @@ impl<H: Host> Kernel<H> {
         self.peers.add(keys, remote)
     }
 
+    /// Whether a node with these keys is or was connected.
+    pub fn knows_keys(&self, keys: &[u8; 20]) -> bool {
+        Keys::from_bytes(keys).is_some_and(|keys| self.peers.knows(&keys))
+    }
+
     /// Ends the connection to a node. Before this returns, all processes are notified that were linked to its
     /// processes, monitored them or called them.
     pub fn disconnect(&self, peer: Peer, loss: Loss) {
@@ -61,13 +66,7 @@ impl<H: Host> Kernel<H> {
             self.tell_down(process, watched, reference, reason);
         }
         // Watchers on that node will not be notified of any end.
-        _ = process.relate_paid(|relations| {
-            let lost = relations.watchers.iter().filter(|(_, watcher)| watcher.peer() == peer);
-            let lost: Vec<_> = lost.map(|(reference, _)| reference).collect();
-            for reference in lost {
-                relations.watchers.remove(reference);
-            }
-        });
+        _ = process.relate(|relations| relations.forget_peer(peer));
     }
 
     /// Registers a process that waits until a node accepts messages. Returns false, and registers nothing, if the node
@@ -100,6 +99,12 @@ impl<H: Host> Kernel<H> {
                 self.scheduler.wake_owned(process);
             }
         }
+    }
+
+    /// Returns whether a signal to the process is sent at once: always, unless too much waits for its node. A program
+    /// that is made to wait then cannot end the connection by sending too many.
+    pub fn may_send(&self, id: Id) -> bool {
+        id.is_here() || self.peers.remote(id.peer()).is_none_or(|remote| remote.has_room())
     }
 
     /// Returns whether the process may be alive; for a process of another node, whether that is connected.

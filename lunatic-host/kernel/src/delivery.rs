@@ -38,14 +38,14 @@ impl<H: Host> Kernel<H> {
         remote.map_or(Destination::Gone, Destination::Elsewhere)
     }
 
-    /// Returns the id of the process with this address; `None` for an address that neither this node nor a connected
-    /// one has given out.
+    /// Returns the id of the process with this address; `None` for an address that neither this node nor one that is or
+    /// was connected has given out.
     pub fn process_named(&self, address: RawHandle) -> Option<Id> {
         let own = self.process_keys.check(address.id, address.key);
         own.or_else(|| self.peers.check(address))
     }
 
-    /// Returns the address of a process. If its node is not connected any more, the address names nothing.
+    /// Returns the address of a process.
     pub fn process_address(&self, id: Id) -> RawHandle {
         if id.is_here() {
             return self.process_keys.handle(id);
@@ -75,7 +75,11 @@ impl<H: Host> Kernel<H> {
                 }
             }
             Signal::Link => self.answer_for_ended(from, to.id, &signal),
-            Signal::Unlink => _ = to.relate(|relations| relations.links.remove(from)),
+            Signal::Unlink => {
+                _ = to.relate(|relations| relations.unlink(from));
+                self.forward(to.id, from, Signal::Unlinked);
+            }
+            Signal::Unlinked => _ = to.relate(|relations| relations.unlinked(from)),
             Signal::Monitor { reference } => {
                 if let Err(reason) = to.be_watched_elsewhere(from, reference) {
                     self.forward(to.id, from, Signal::Down { reference, reason });
@@ -97,6 +101,7 @@ impl<H: Host> Kernel<H> {
                 let reason = ExitReason::NoProcess;
                 self.forward(ended, from, Signal::Exit { reason, sent: false });
             }
+            Signal::Unlink => self.forward(ended, from, Signal::Unlinked),
             Signal::Monitor { reference } => {
                 let (reference, reason) = (*reference, self.exits.of(ended));
                 self.forward(ended, from, Signal::Down { reference, reason });
@@ -114,39 +119,21 @@ impl<H: Host> Kernel<H> {
     }
 }
 
-/// The most links and monitors of a process to which another node can add: it does not pay for them.
-const RELATIONS_MAX: usize = 1 << 16;
-
 impl<H: Host> Process<H> {
-    /// Adds a link from a process of another node; false if this process has ended, or has too many relations.
+    /// Adds a link from a process of another node; false if this process has ended, or the node has added too many
+    /// relations.
     fn be_linked_elsewhere(&self, from: Id) -> bool {
-        let linked = self.relate(|relations| {
-            let has_room = relations.links.len() < RELATIONS_MAX || relations.links.contains_key(from);
-            if has_room {
-                relations.links.insert(from);
-            }
-            has_room
-        });
-        linked.unwrap_or(false)
+        self.relate(|relations| relations.be_linked_elsewhere(from)) == Ok(true)
     }
 
     /// Adds a monitor from a process of another node.
     fn be_watched_elsewhere(&self, from: Id, reference: u64) -> Result<(), ExitReason> {
-        self.relate_paid(|relations| {
-            if relations.watchers.len() >= RELATIONS_MAX {
-                return Err(ExitReason::NoProcess);
-            }
-            relations.watchers.get_or_insert(reference, from);
-            Ok(())
-        })?
+        let watched = self.relate_paid(|relations| relations.be_watched_elsewhere(from, reference))?;
+        watched.then_some(()).ok_or(ExitReason::NoProcess)
     }
 
     fn be_watched_no_more(&self, from: Id, reference: u64) {
-        _ = self.relate_paid(|relations| {
-            if relations.watchers.get(reference) == Some(&from) {
-                relations.watchers.remove(reference);
-            }
-        });
+        _ = self.relate_paid(|relations| relations.be_watched_no_more(from, reference));
     }
 
     /// Whether it monitors or calls this process of another node under the reference.

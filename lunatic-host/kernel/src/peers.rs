@@ -43,6 +43,10 @@ impl Peers {
         Some(peer)
     }
 
+    pub(crate) fn knows(&self, keys: &Keys) -> bool {
+        self.known.read().iter().any(|known| known.keys == *keys)
+    }
+
     pub(crate) fn remove(&self, peer: Peer) {
         let mut known = self.known.write();
         if let Some(known) = usize::from(peer.number())
@@ -63,11 +67,11 @@ impl Peers {
         self.known.read().get(place)?.remote.clone()
     }
 
-    /// The id of a process of one of the nodes.
+    /// The id of a process of one of the nodes, also of one that was lost: its processes are gone, but their addresses are
+    /// not forged.
     pub(crate) fn check(&self, address: RawHandle) -> Option<Id> {
         let (node, known) = (Node::of(address), self.known.read());
-        let connected = known.iter().zip(1..).filter(|(known, _)| known.remote.is_some());
-        let mut found = connected.filter(|(known, _)| known.keys.node() == node);
+        let mut found = known.iter().zip(1..).filter(|(known, _)| known.keys.node() == node);
         found.find_map(|(known, number)| Some(known.keys.check(address.id, address.key)?.on(Peer::new(number)?)))
     }
 

@@ -121,7 +121,7 @@ pub trait Postman {
     /// Sends the message of a one-shot timer, or the last message of an interval.
     fn send_last(&self, timer: u64, letter: Letter);
     /// Sends the message of an interval, unless it has been cancelled.
-    fn send(&self, timer: u64, mail: &TimedMail);
+    fn send(&self, timer: u64, letter: &Letter);
     /// Called when the budget that pays for a timer is used up: the timer is removed and has not sent.
     fn refuse(&self, timer: u64, letter: &Letter);
     /// Called when the last timer has been sent or refused, which may not have woken anybody.
@@ -315,7 +315,7 @@ impl Post {
             Due::Once(number, letter) if letter.is_paid() => postman.send_last(number, letter),
             Due::Once(number, letter) => postman.refuse(number, &letter),
             Due::Again(_, letter) if letter.is_cancelled.load(Ordering::Relaxed) => {}
-            Due::Again(number, letter) if letter.is_paid() => postman.send(number, &letter.mail),
+            Due::Again(number, letter) if letter.is_paid() => postman.send(number, &letter),
             Due::Again(number, _) => {
                 if let Some(letter) = self.cancel(number) {
                     postman.refuse(number, &letter);
@@ -415,7 +415,7 @@ mod tests {
             self.log(-timer.cast_signed());
         }
 
-        fn send(&self, _: u64, mail: &TimedMail) {
+        fn send(&self, _: u64, Letter { mail, .. }: &Letter) {
             self.log(mail.tag.cast_signed());
         }
 

@@ -24,8 +24,10 @@ pub enum Signal<'a> {
     },
     /// Links both processes.
     Link,
-    /// Removes the link.
+    /// Removes the link. The receiver answers with [`Unlinked`](Self::Unlinked).
     Unlink,
+    /// The sender has removed the link as asked.
+    Unlinked,
     /// Asks to report the end to the sender, under this reference.
     Monitor {
         /// The reference.

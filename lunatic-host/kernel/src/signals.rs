@@ -79,7 +79,10 @@ impl<H: Host> Kernel<H> {
             let _ = remote.send(process.id, other, Signal::Link);
             return Fate::Lives;
         }
-        process.relate_self(|mine| mine.links.remove(other));
+        // If whoever handles the loss of the node has found the link, the process is notified by that.
+        if !process.relate_self(|mine| mine.unlink(other)) {
+            return Fate::Lives;
+        }
         let reason = ExitReason::NodeGone(Loss::Unconnected);
         self.signal_self(process, other, &reason, Relations::exit)
     }
@@ -112,14 +115,16 @@ impl<H: Host> Kernel<H> {
             }),
             Destination::Gone => false,
             Destination::Elsewhere(remote) => {
-                // Unlinking is never refused.
-                let _ = remote.send(process.id, other, Signal::Unlink);
-                false
+                if process.relate_self(|mine| mine.unlink_elsewhere(other)) {
+                    // Unlinking is never refused.
+                    let _ = remote.send(process.id, other, Signal::Unlink);
+                }
+                true
             }
         };
-        // The other side has ended, or is on another node: only this side can be removed here.
+        // The other side has ended: only this side can be removed.
         if !is_done {
-            process.relate_self(|mine| mine.links.remove(other));
+            process.relate_self(|mine| mine.unlink(other));
         }
     }
 
@@ -161,7 +166,7 @@ impl<H: Host> Kernel<H> {
     /// Delivers the end of a linked process, if the receiver still has the link.
     pub(crate) fn exit_by_link(&self, to: &Arc<Process<H>>, from: Id, reason: &ExitReason) {
         self.deliver(to, |relations| {
-            let was_linked = relations.links.remove(from).is_some();
+            let was_linked = relations.unlink(from);
             was_linked.then(|| relations.exit(from, reason)).flatten()
         });
     }
@@ -469,7 +474,7 @@ fn with_both<H: Host>(
         (Life::Alive { relations: one, .. }, Life::Alive { relations: other, .. }) => {
             let (ones, others) = (one.get_or_insert_default(), other.get_or_insert_default());
             // Whatever is removed, both can pay for it: nobody is told to end for that.
-            let fits = || processes.0.has_room(ones) && processes.1.has_room(others);
+            let mut fits = || processes.0.has_room(ones) && processes.1.has_room(others);
             if growth == Growth::OneMore && !fits() {
                 return false;
             }

@@ -1,6 +1,7 @@
 //! Timers of processes: their owners, their contents, and their limits.
 //!
-//! A timer belongs to the process to which it sends, and is removed when that ends. The process that set it pays for it
+//! A timer belongs to the process to which it sends, and is removed when that ends. One that sends to another node
+//! belongs to the process that set it. The process that set it pays for it
 //! ([`crate::post`]).
 
 use std::any::Any;
@@ -13,6 +14,7 @@ use lunatic_sys::codes::{IN_PLACE_LEN_MAX, MESSAGE_LEN_MAX};
 use crate::address::Id;
 use crate::budget::{Payer, Receipt, Resource};
 use crate::channel::Message;
+use crate::delivery::Signal;
 use crate::host::{Host, Local};
 use crate::kernel::Kernel;
 use crate::post::{FAR, Letter, Postman, TimedMail};
@@ -63,7 +65,12 @@ impl<H: Host> Kernel<H> {
         if mail.body.len() > len_max {
             return Err(TimerRefusal::Limit);
         }
-        let owner = self.find(mail.to).ok_or(TimerRefusal::Closed)?;
+        let owner = match mail.to.is_here() {
+            true => mail.to,
+            false if self.may_be_alive(mail.to) => setter.id,
+            false => return Err(TimerRefusal::Closed),
+        };
+        let owner = self.find(owner).ok_or(TimerRefusal::Closed)?;
         let mut letter = Letter::new(setter.id, setter.local.budget().cloned(), mail);
         let mut paid = Receipt::new(setter.purse().to_account(), Resource::Timers);
         paid.grow(letter.size()).map_err(|_| TimerRefusal::Limit)?;
@@ -113,7 +120,7 @@ impl<H: Host> Kernel<H> {
 
     /// Removes a timer, which has left its post, from its owner.
     fn forget_timer(&self, timer: u64, letter: &Letter) {
-        if let Some(owner) = self.find(letter.mail.to) {
+        if let Some(owner) = self.find(owner_of(letter)) {
             let _ = owner.relate(|relations| relations.timers.remove(timer));
         }
     }
@@ -127,7 +134,19 @@ impl<H: Host> Kernel<H> {
     }
 
     /// Delivers what a timer sends; for an interval, only if its owner still has it.
-    fn bring(&self, interval: Option<u64>, mail: &TimedMail, body: impl FnOnce() -> Body) {
+    fn bring(&self, interval: Option<u64>, letter: &Letter, body: impl FnOnce() -> Body) {
+        let mail = &letter.mail;
+        if !mail.to.is_here() {
+            let setter = self.find(letter.from);
+            let has =
+                |timer| setter.is_some_and(|setter| setter.peek(|own| own.timers.contains_key(timer)) == Some(true));
+            if !interval.is_none_or(has) {
+                return;
+            }
+            let (tag, body) = (mail.tag, body());
+            // If there is no room, or the node is lost, the message is, too.
+            return self.forward(letter.from, mail.to, Signal::Message { tag, body: &body });
+        }
         let Some(owner) = self.find(mail.to) else { return };
         if let Some(parcel) = &mail.parcel {
             let parcel = parcel.lock().take();
@@ -162,11 +181,11 @@ impl<H: Host> Postman for Kernel<H> {
     fn send_last(&self, timer: u64, mut letter: Letter) {
         self.forget_timer(timer, &letter);
         let body = std::mem::take(&mut letter.mail.body);
-        self.bring(None, &letter.mail, || into_body(body));
+        self.bring(None, &letter, || into_body(body));
     }
 
-    fn send(&self, timer: u64, mail: &TimedMail) {
-        self.bring(Some(timer), mail, || Body::from_slice(&mail.body));
+    fn send(&self, timer: u64, letter: &Letter) {
+        self.bring(Some(timer), letter, || Body::from_slice(&letter.mail.body));
     }
 
     fn refuse(&self, timer: u64, letter: &Letter) {
@@ -181,6 +200,14 @@ impl<H: Host> Postman for Kernel<H> {
 
     fn ran_out(&self) {
         self.look_for_deadlocks();
+    }
+}
+
+/// The process to which a timer belongs: the one that it sends to, or the one that set it for another node.
+fn owner_of(letter: &Letter) -> Id {
+    match letter.mail.to.is_here() {
+        true => letter.mail.to,
+        false => letter.from,
     }
 }
 

@@ -30,6 +30,7 @@ impl Remote for Cable {
             Signal::Exit { reason, sent } => Owned::Other(Signal::Exit { reason, sent }),
             Signal::Link => Owned::Other(Signal::Link),
             Signal::Unlink => Owned::Other(Signal::Unlink),
+            Signal::Unlinked => Owned::Other(Signal::Unlinked),
             Signal::Monitor { reference } => Owned::Other(Signal::Monitor { reference }),
             Signal::Demonitor { reference } => Owned::Other(Signal::Demonitor { reference }),
             Signal::Down { reference, reason } => Owned::Other(Signal::Down { reference, reason }),
@@ -201,4 +202,38 @@ fn an_address_that_no_node_has_given_out_names_nothing() {
     for node in &cluster.nodes {
         assert_eq!(node.kernel().process_named(address), None);
     }
+}
+
+#[test]
+fn a_link_that_crosses_its_removal_is_on_neither_side() {
+    let mut cluster = Cluster::new();
+    let mains = [0, 1].map(|node: usize| {
+        let system = cluster.nodes[node].kernel().start_system((), |()| seed(waits)).unwrap();
+        system.main().unwrap()
+    });
+    cluster.run();
+    let links =
+        |cluster: &Cluster| [0, 1].map(|node| cluster.nodes[node].kernel().snapshot(mains[node]).unwrap().links_len);
+    let link = |cluster: &Cluster, own: usize| {
+        let kernel = cluster.nodes[own].kernel();
+        let process = kernel.find(mains[own]).unwrap();
+        kernel.link(&process, mains[1 - own].on(cluster.peers[own]));
+    };
+    let unlink = |cluster: &Cluster, own: usize| {
+        let kernel = cluster.nodes[own].kernel();
+        kernel.unlink(&kernel.find(mains[own]).unwrap(), mains[1 - own].on(cluster.peers[own]));
+    };
+    link(&cluster, 1);
+    link(&cluster, 0);
+    unlink(&cluster, 0);
+    cluster.run();
+    assert_eq!(links(&cluster), [0, 0]);
+    // Once the removal is confirmed, links are made as before.
+    link(&cluster, 1);
+    cluster.run();
+    assert_eq!(links(&cluster), [1, 1]);
+    unlink(&cluster, 1);
+    link(&cluster, 1);
+    cluster.run();
+    assert_eq!(links(&cluster), [1, 1]);
 }

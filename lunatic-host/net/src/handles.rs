@@ -135,6 +135,14 @@ impl Drop for Charge {
     }
 }
 
+/// To whom a socket is handed over.
+pub enum Receiver<'a, W> {
+    /// This process.
+    Process(&'a W),
+    /// Whoever claims it first: the receiver is not known yet. Until then, it belongs to this process, or to the caller.
+    Anyone(Option<&'a W>),
+}
+
 /// Why a socket cannot be opened, handed over or claimed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refusal {
@@ -234,14 +242,16 @@ impl<W: Owner> Handles<W> {
         drop(self.table.remove_if(worker, id, |entry| entry.owner.id() == owner));
     }
 
-    /// Hands a socket of the caller over to another process. If the receiver is not known yet, it is handed over to any
-    /// process, and stays the caller's until it is claimed. Does nothing if it has been claimed meanwhile.
-    pub fn hand_over(&self, caller: &W, id: Id, to: Option<&W>) -> Result<(), Refusal> {
+    /// Hands a socket of the caller over. Does nothing if it has been claimed meanwhile.
+    pub fn hand_over(&self, caller: &W, id: Id, to: Receiver<'_, W>) -> Result<(), Refusal> {
         let mut entry = self.table.get(id).ok_or(Refusal::NotYours)?;
         if entry.owner.id() != caller.id() {
             return Err(Refusal::NotYours);
         }
-        entry.is_for_anyone = to.is_none();
+        let (to, is_for_anyone) = match to {
+            Receiver::Process(to) => (Some(to), false),
+            Receiver::Anyone(keeper) => (keeper, true),
+        };
         let to = to.filter(|to| to.id() != caller.id());
         // Under the lock of the slot, so that the receiver closes the socket even if it ends now (see above).
         if let Some(to) = to {
@@ -249,6 +259,7 @@ impl<W: Owner> Handles<W> {
             entry.owner = to.clone();
         }
         entry.in_transit = Some(caller.id());
+        entry.is_for_anyone = is_for_anyone;
         drop(entry);
         if to.is_some() {
             caller.disown(id);
@@ -373,16 +384,16 @@ mod tests {
         let charge = Charge::of(&first, 0).unwrap();
         let id = handles.open(0, &first, socket, charge).unwrap();
 
-        handles.hand_over(&first, id, Some(&second)).unwrap();
+        handles.hand_over(&first, id, Receiver::Process(&second)).unwrap();
         assert_eq!(handles.claim(&stranger, id), Err(Refusal::NotYours));
         handles.claim(&second, id).unwrap();
-        handles.hand_over(&second, id, Some(&third)).unwrap();
+        handles.hand_over(&second, id, Receiver::Process(&third)).unwrap();
         // The former owner still knows the handle.
         assert_eq!(handles.claim(&first, id), Err(Refusal::NotYours));
         // The sender takes it back, and sends it to whoever comes first.
         handles.claim(&second, id).unwrap();
         assert!(handles.is_owned(&second, id));
-        handles.hand_over(&second, id, None).unwrap();
+        handles.hand_over(&second, id, Receiver::Anyone(Some(&first))).unwrap();
         handles.claim(&third, id).unwrap();
         assert!(handles.is_owned(&third, id));
         assert!(first.0.own.lock().is_empty() && second.0.own.lock().is_empty());

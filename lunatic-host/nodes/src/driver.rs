@@ -12,7 +12,14 @@ use lunatic_kernel::host::Host;
 
 use crate::cluster::Cluster;
 use crate::fabric::{Brought, Fabric};
+use crate::frame::is_hello;
 
+/// How long frames are handled before something is sent. Otherwise a node that many send to would not answer.
+const HANDLING_MAX: Duration = Duration::from_millis(100);
+/// How many events the driver takes at a time.
+const TAKEN_MAX: usize = 256;
+/// How many hellos may wait for the driver. Everybody who reaches this node can send some, and they take long to judge.
+const HELLOS_MAX: usize = 256;
 /// How many bytes of frames may wait for the driver. Further frames are dropped, which ends their epochs. This is more
 /// than the windows of eighty nodes.
 const WAITING_MAX: usize = 64 << 20;
@@ -21,6 +28,7 @@ const WAITING_MAX: usize = 64 << 20;
 struct Queue {
     brought: VecDeque<Brought>,
     bytes: usize,
+    hellos: usize,
     /// There is something to send.
     is_woken: bool,
     is_over: bool,
@@ -46,10 +54,12 @@ impl Inlet {
     pub fn bring(&self, brought: Brought) {
         let mut queue = self.0.queue.lock();
         if let Brought::Frame(frame) = &brought {
-            if queue.bytes + frame.len() > WAITING_MAX {
+            let is_hello = is_hello(frame);
+            if queue.bytes + frame.len() > WAITING_MAX || (is_hello && queue.hellos == HELLOS_MAX) {
                 return;
             }
             queue.bytes += frame.len();
+            queue.hellos += usize::from(is_hello);
         }
         queue.brought.push_back(brought);
         self.0.some.notify_one();
@@ -60,8 +70,9 @@ impl Inlet {
         self.0.some.notify_one();
     }
 
-    /// Waits until there is an event, or until the given time. `None` when the driver stops.
-    fn take(&self, until: Option<Instant>) -> Option<VecDeque<Brought>> {
+    /// Waits until there is an event, or until the given time. Takes some events, and says whether these were all.
+    /// `None` when the driver stops.
+    pub(crate) fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, bool)> {
         let mut queue = self.0.queue.lock();
         while queue.brought.is_empty() && !queue.is_woken && !queue.is_over {
             match until {
@@ -73,8 +84,16 @@ impl Inlet {
         if queue.is_over {
             return None;
         }
-        (queue.is_woken, queue.bytes) = (false, 0);
-        Some(std::mem::take(&mut queue.brought))
+        queue.is_woken = false;
+        let count = queue.brought.len().min(TAKEN_MAX);
+        let taken: Vec<_> = queue.brought.drain(..count).collect();
+        for brought in &taken {
+            if let Brought::Frame(frame) = brought {
+                queue.bytes -= frame.len();
+                queue.hellos -= usize::from(is_hello(frame));
+            }
+        }
+        Some((taken, queue.brought.is_empty()))
     }
 }
 
@@ -104,13 +123,32 @@ impl Driver {
 fn run<H: Host>(cluster: &Cluster<H>, fabric: &dyn Fabric, inlet: &Inlet) {
     let start = Instant::now();
     let mut due = Some(Duration::ZERO);
-    while let Some(brought) = inlet.take(due.and_then(|due| start.checked_add(due))) {
-        // Events are handled before timeouts are checked: a node that stood still must not take its peers for silent.
-        let now = start.elapsed();
-        for brought in brought {
-            cluster.handle(now, brought.event());
+    // When everything that had come was handled.
+    let mut heard = Duration::ZERO;
+    'all: loop {
+        let mut begun = None;
+        let mut until = due.and_then(|due| start.checked_add(due));
+        loop {
+            let Some((brought, were_all)) = inlet.take(until) else {
+                break 'all;
+            };
+            // Events are handled before timeouts are checked: a node that stood still must not take its peers for
+            // silent.
+            let now = start.elapsed();
+            for brought in brought {
+                cluster.handle(now, brought.event());
+            }
+            if were_all {
+                heard = now;
+                break;
+            }
+            if start.elapsed() > *begun.get_or_insert(now) + HANDLING_MAX {
+                break;
+            }
+            until = Some(start);
         }
-        for (to, frame) in cluster.poll(now) {
+        let now = start.elapsed();
+        for (to, frame) in cluster.poll_behind(now, heard) {
             fabric.send(&to, frame);
         }
         due = cluster.next_due();
@@ -128,5 +166,46 @@ impl Drop for Driver {
             // If the thread has panicked, there is nobody left to notify.
             _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::frame::{Hello, Route, State, VERSIONS};
+    use crate::identity::{Identity, NodeId};
+
+    #[test]
+    fn a_flood_of_hellos_leaves_room_for_what_nodes_say() {
+        let route = Route {
+            from: NodeId(1),
+            to: NodeId(2),
+            mine: 3,
+            theirs: 4,
+        };
+        let hello = Hello {
+            versions: VERSIONS,
+            asks: true,
+            window: 1 << 20,
+            cluster: "c".into(),
+            identity: Identity::new("a", 1).unwrap(),
+            proof: Vec::new(),
+        };
+        let (hello, data) = (
+            route.hello(&hello, |_| Vec::new()),
+            route.data(1, State::default(), &[0]),
+        );
+        let inlet = Inlet::new();
+        for _ in 0..10 * HELLOS_MAX {
+            inlet.bring(Brought::Frame(hello.clone()));
+        }
+        inlet.bring(Brought::Frame(data.clone()));
+        let (first, were_all) = inlet.take(None).unwrap();
+        assert_eq!((first.len(), were_all), (HELLOS_MAX, false));
+        assert_eq!(inlet.take(None), Some((vec![Brought::Frame(data)], true)));
+        inlet.bring(Brought::Frame(hello.clone()));
+        assert_eq!(inlet.take(None), Some((vec![Brought::Frame(hello)], true)));
+        let queue = inlet.0.queue.lock();
+        assert_eq!((queue.bytes, queue.hellos), (0, 0));
     }
 }

@@ -83,6 +83,11 @@ pub struct Hello {
     pub proof: Vec<u8>,
 }
 
+/// Whether these bytes claim to be a hello.
+pub(crate) fn is_hello(frame: &[u8]) -> bool {
+    frame.first() == Some(&HELLO)
+}
+
 impl Route {
     fn head(self, kind: u8, len: usize) -> Vec<u8> {
         let mut frame = Vec::with_capacity(33 + len);

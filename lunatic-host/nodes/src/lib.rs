@@ -9,14 +9,15 @@
 //!
 //! # What it may not know
 //!
-//! WebAssembly, tokio, sockets, the clock. Nodes are given the time, so a test can run many of them in one thread, with
-//! virtual time and with faults that a seed decides ([`memory`]). Only [`driver`] starts a thread.
+//! WebAssembly, tokio, the clock. Nodes are given the time, so a test can run many of them in one thread, with virtual
+//! time and with faults that a seed decides ([`memory`]). Only [`driver`] and [`tcp`] start threads, and only [`tcp`] has
+//! sockets.
 //!
 //! # Floors
 //!
 //! | floor | modules |
 //! |---|---|
-//! | what connects kernels | [`cluster`], [`driver`] |
+//! | what connects kernels | [`cluster`], [`driver`], [`tcp`] |
 //! | one node | [`node`], [`memory`] |
 //! | its parts | `line`, [`names`], [`store`] |
 //! | one epoch | [`traffic`], [`inbox`], [`outbox`] |
@@ -45,6 +46,7 @@ pub mod outbox;
 pub mod random;
 pub mod record;
 pub mod store;
+pub mod tcp;
 pub mod traffic;
 pub mod trust;
 

@@ -87,6 +87,19 @@ impl Line {
         }
     }
 
+    /// This side's session, which no other epoch of this node has.
+    pub(crate) fn session(&self) -> u64 {
+        self.mine
+    }
+
+    /// Whether a hello with this route would change anything: one of an attempt that the other side has given up does
+    /// not, nor does one that repeats what is known.
+    pub(crate) fn is_news(&self, route: Route, hello: &Hello) -> bool {
+        let is_old = route.mine == 0 || route.mine < self.theirs;
+        let is_known = route.mine == self.theirs && self.traffic.is_some() && !hello.asks;
+        !is_old && !is_known
+    }
+
     /// Whether a frame other than a hello belongs to the epoch.
     pub(crate) fn is_of_epoch(&self, route: Route) -> bool {
         self.theirs != 0 && (route.mine, route.theirs) == (self.theirs, self.mine)
@@ -160,8 +173,11 @@ impl Line {
         self.answers.take()
     }
 
-    pub(crate) fn poll(&mut self, now: Duration) -> Result<Option<Outgoing>, Loss> {
-        self.traffic.as_mut().map_or(Ok(None), |traffic| traffic.poll(now))
+    /// The next frame; `heard` is as in [`Traffic::poll`].
+    pub(crate) fn poll(&mut self, now: Duration, heard: Duration) -> Result<Option<Outgoing>, Loss> {
+        self.traffic
+            .as_mut()
+            .map_or(Ok(None), |traffic| traffic.poll(now, heard))
     }
 
     /// Whether the last poll was not enough.

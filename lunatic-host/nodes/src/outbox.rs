@@ -11,7 +11,8 @@ use crate::inbox::{FIRST, LAST, OPEN_MAX, PARTIAL_MAX, RECORD_MAX};
 
 /// How many bytes may wait before messages are refused.
 pub const QUEUED_MAX: usize = 1 << 20;
-/// How many bytes, signals included, may wait before the epoch ends: the peer has taken none for long.
+/// How many bytes of signals, which are never refused, may wait before the epoch ends: the peer has taken none for long.
+/// Messages do not count: they are refused earlier, and a single one may be longer.
 pub const OVERFLOW: usize = 64 << 20;
 /// How many bytes of answers to requests for modules may wait: more than a peer requests at a time that waits for answers.
 pub const MODULES_MAX: usize = 8 << 20;
@@ -30,6 +31,8 @@ struct Queued {
     /// How many of its bytes have been sent.
     at: usize,
     stream: u16,
+    /// It would have been refused if there had been no room.
+    can_wait: bool,
 }
 
 #[derive(Default)]
@@ -40,6 +43,8 @@ pub(crate) struct Outbox {
     queued: usize,
     /// How many of these bytes are records about modules.
     modules: usize,
+    /// How many of these bytes are records that cannot be refused.
+    unrefused: usize,
     /// The streams of the records that have been sent in part, and the total length of those records.
     open: Vec<u16>,
     open_bytes: usize,
@@ -49,6 +54,11 @@ impl Outbox {
     /// How many bytes wait.
     pub(crate) fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Whether more signals wait than a peer may leave waiting.
+    pub(crate) fn is_overflowing(&self) -> bool {
+        self.unrefused > OVERFLOW
     }
 
     /// Whether a peer has requested more of modules than it takes.
@@ -65,9 +75,10 @@ impl Outbox {
         self.turns.is_empty()
     }
 
-    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>) {
+    /// Adds a record; `can_wait` says whether it would have been refused without room.
+    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) {
         debug_assert!((1..=RECORD_MAX).contains(&record.len()), "nobody sends such a record");
-        self.count(pair, |sum| sum + record.len() + RECORD_COST);
+        self.count(pair, can_wait, |sum| sum + record.len() + RECORD_COST);
         let queue = self.pairs.entry(pair).or_default();
         if queue.is_empty() {
             self.turns.push_back(pair);
@@ -76,6 +87,7 @@ impl Outbox {
             record,
             at: 0,
             stream: 0,
+            can_wait,
         });
     }
 
@@ -102,7 +114,7 @@ impl Outbox {
     fn put_piece(&mut self, pair: Pair, pieces: &mut Vec<u8>, room: usize) -> Turn {
         let queue = self.pairs.get_mut(&pair).expect("a pair in turn has something");
         let next = queue.front_mut().expect("a pair in turn has something");
-        let (len, at) = (next.record.len(), next.at);
+        let (len, at, can_wait) = (next.record.len(), next.at, next.can_wait);
         let is_short = PIECE_HEAD + len <= crate::frame::PIECES_LEN_MAX;
         let piece = match room.saturating_sub(PIECE_HEAD).min(len - at) {
             0 => return Turn::Full,
@@ -149,13 +161,16 @@ impl Outbox {
             self.turns.push_back(pair);
         }
         if is_last {
-            self.count(pair, |sum| sum - len - RECORD_COST);
+            self.count(pair, can_wait, |sum| sum - len - RECORD_COST);
         }
         Turn::Done
     }
 
-    fn count(&mut self, pair: Pair, change: impl Fn(usize) -> usize) {
+    fn count(&mut self, pair: Pair, can_wait: bool, change: impl Fn(usize) -> usize) {
         self.queued = change(self.queued);
+        if !can_wait {
+            self.unrefused = change(self.unrefused);
+        }
         if pair.0 == MODULES {
             self.modules = change(self.modules);
         }
@@ -166,4 +181,26 @@ enum Turn {
     Done,
     Waits,
     Full,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_never_refused_counts_towards_the_end_of_an_epoch() {
+        let mut outbox = Outbox::default();
+        outbox.push((1, 2), vec![0; OVERFLOW + 1], true);
+        assert!(!outbox.has_room() && !outbox.is_overflowing());
+        let signal = vec![0; 1 << 20];
+        for _ in 0..OVERFLOW / signal.len() {
+            assert!(!outbox.is_overflowing());
+            outbox.push((1, 3), signal.clone(), false);
+        }
+        assert!(outbox.is_overflowing());
+        while !outbox.is_empty() {
+            outbox.fill(crate::frame::PIECES_LEN_MAX);
+        }
+        assert_eq!((outbox.queued, outbox.unrefused), (0, 0));
+    }
 }

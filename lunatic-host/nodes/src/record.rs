@@ -153,6 +153,7 @@ mod kind {
     pub(super) const GET: u8 = 16;
     pub(super) const CHUNK: u8 = 17;
     pub(super) const MISSING: u8 = 18;
+    pub(super) const UNLINKED: u8 = 19;
     pub(super) const OPTIONAL: u8 = 128;
 }
 
@@ -172,6 +173,16 @@ impl Record<'_> {
             }
             _ => (0, 0),
         }
+    }
+
+    /// Whether it may be refused for lack of room: messages and spawns.
+    pub(crate) fn can_wait(&self) -> bool {
+        let signal = match self {
+            Self::Spawn { .. } => return true,
+            Self::Signal { signal, .. } => signal,
+            _ => return false,
+        };
+        matches!(signal, Signal::Message { .. })
     }
 
     /// Encodes the record.
@@ -280,6 +291,7 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
         }
         Signal::Link => head(kind::LINK),
         Signal::Unlink => head(kind::UNLINK),
+        Signal::Unlinked => head(kind::UNLINKED),
         Signal::Monitor { reference } => {
             head(kind::MONITOR);
             bytes.put_u64(*reference);
@@ -309,7 +321,7 @@ fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
 fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
     let record = match kind {
         kind::KEYS => Record::Keys(from.bytes(20)?.try_into().ok()?),
-        kind::MESSAGE..=kind::DOWN => read_signal(kind, &mut from)?,
+        kind::MESSAGE..=kind::DOWN | kind::UNLINKED => read_signal(kind, &mut from)?,
         kind::SPAWN => Record::Spawn {
             parent: process(&mut from)?,
             request: from.u64()?,
@@ -373,6 +385,7 @@ fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
         }
         kind::LINK => Signal::Link,
         kind::UNLINK => Signal::Unlink,
+        kind::UNLINKED => Signal::Unlinked,
         kind::MONITOR => Signal::Monitor {
             reference: bytes.u64()?,
         },
@@ -412,6 +425,7 @@ mod tests {
             }),
             signal(Signal::Link),
             signal(Signal::Unlink),
+            signal(Signal::Unlinked),
             signal(Signal::Monitor { reference: 4 }),
             signal(Signal::Demonitor { reference: 4 }),
             signal(Signal::Down { reference: 4, reason }),

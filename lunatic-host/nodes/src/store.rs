@@ -42,6 +42,8 @@ struct Fetch {
     /// The nodes that may have it; the first one is being asked.
     holders: VecDeque<NodeId>,
     bytes: Vec<u8>,
+    /// Hashes the chunks as they come: all at once would take too long.
+    hasher: blake3::Hasher,
     /// Its length, known after the first chunk.
     total: Option<u32>,
     /// The next chunk to request.
@@ -65,17 +67,18 @@ pub(crate) enum Progress {
     Ask(NodeId, Vec<Vec<u8>>),
     /// The module has been fetched, or cannot be fetched.
     Done(Result<Arc<[u8]>, FetchRefusal>),
+    /// All bytes of the module have come, and have its hash; they are not kept yet.
+    Arrived(Vec<u8>),
     Nothing,
 }
 
 impl Store {
-    /// Keeps a module. Returns its hash.
-    pub(crate) fn keep(&mut self, bytes: Arc<[u8]>) -> Hash {
-        let hash = hash(&bytes);
+    /// Keeps a module with this hash.
+    pub(crate) fn keep(&mut self, hash: Hash, bytes: Arc<[u8]>) {
         self.uses += 1;
         if let Some((_, used)) = self.kept.get_mut(&hash) {
             *used = self.uses;
-            return hash;
+            return;
         }
         self.kept_bytes += bytes.len();
         self.kept.insert(hash, (bytes, self.uses));
@@ -86,7 +89,6 @@ impl Store {
                 self.kept_bytes -= bytes.len();
             }
         }
-        hash
     }
 
     pub(crate) fn get(&mut self, hash: &Hash) -> Option<Arc<[u8]>> {
@@ -130,6 +132,7 @@ impl Store {
         let fetch = Fetch {
             holders: holders.iter().copied().collect(),
             bytes: Vec::new(),
+            hasher: blake3::Hasher::new(),
             total: None,
             next: 0,
             since: now,
@@ -148,6 +151,7 @@ impl Store {
             return Progress::Done(Err(FetchRefusal::Nowhere));
         };
         fetch.bytes = Vec::new();
+        fetch.hasher.reset();
         (fetch.total, fetch.since) = (None, now);
         fetch.next = CHUNK_LEN as u32;
         Progress::Ask(holder, vec![Record::Get { hash, offset: 0 }.write()])
@@ -182,6 +186,7 @@ impl Store {
             return self.ask_next(now, hash);
         }
         fetch.bytes.extend_from_slice(bytes);
+        fetch.hasher.update(bytes);
         (fetch.total, fetch.since) = (Some(total), now);
         if fetch.bytes.len() < total as usize {
             let end = total.min(offset.saturating_add((AHEAD + 1) * CHUNK_LEN as u32));
@@ -190,13 +195,12 @@ impl Store {
             fetch.next += asked.len() as u32 * CHUNK_LEN as u32;
             return Progress::Ask(from, asked);
         }
-        if self::hash(&fetch.bytes) != hash {
+        if *fetch.hasher.finalize().as_bytes() != hash {
             return self.ask_next(now, hash);
         }
-        let bytes: Arc<[u8]> = std::mem::take(&mut fetch.bytes).into();
+        let bytes = std::mem::take(&mut fetch.bytes);
         self.fetches.remove(&hash);
-        self.keep(bytes.clone());
-        Progress::Done(Ok(bytes))
+        Progress::Arrived(bytes)
     }
 
     /// A node does not have a module.

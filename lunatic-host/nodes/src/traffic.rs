@@ -13,7 +13,7 @@ use lunatic_kernel::exit::Loss;
 
 use crate::frame::{PIECES_LEN_MAX, State};
 use crate::inbox::Inbox;
-use crate::outbox::{OVERFLOW, Outbox, Pair};
+use crate::outbox::{Outbox, Pair};
 
 /// The times after which a node acts by itself, and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,8 +108,15 @@ impl Traffic {
             self.was_full = true;
             return false;
         }
-        self.outbox.push(pair, record);
+        self.outbox.push(pair, record, can_wait);
         true
+    }
+
+    /// Whether there is room; if not, the room after this is reported.
+    pub(crate) fn asks_for_room(&mut self) -> bool {
+        let has_room = self.outbox.has_room();
+        self.was_full |= !has_room;
+        has_room
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -165,7 +172,7 @@ impl Traffic {
         seq: u64,
         state: State,
         pieces: &[u8],
-        whole: impl FnMut(&[u8]),
+        whole: impl FnMut(Vec<u8>),
     ) -> Result<(), Loss> {
         self.heard(now, state)?;
         if seq <= self.received {
@@ -201,12 +208,12 @@ impl Traffic {
         }
     }
 
-    /// The next frame, if one is due.
-    pub(crate) fn poll(&mut self, now: Duration) -> Result<Option<Outgoing>, Loss> {
-        if now >= self.last_in + self.timing.silence_max {
+    /// The next frame, if one is due. Everything that came until `heard` has been handled: silence is judged by that.
+    pub(crate) fn poll(&mut self, now: Duration, heard: Duration) -> Result<Option<Outgoing>, Loss> {
+        if heard >= self.last_in + self.timing.silence_max {
             return Err(Loss::Silent);
         }
-        if self.doubted.is_some_and(|since| now >= since + self.timing.doubt) {
+        if self.doubted.is_some_and(|since| heard >= since + self.timing.doubt) {
             return Err(Loss::Closed);
         }
         self.has_more = false;
@@ -219,7 +226,7 @@ impl Traffic {
             let (seq, state) = (self.sent, self.state());
             return Ok(Some(Outgoing::Data { seq, state, pieces }));
         }
-        if self.outbox.queued() > OVERFLOW {
+        if self.outbox.is_overflowing() {
             return Err(Loss::Overflow);
         }
         // A quarter of the window has been taken since the limit was last sent to the peer.

@@ -49,6 +49,12 @@ pub trait Trust: Send + Sync {
 
     /// What a peer may do here; `None` if the proof does not fit the statement, or if the peer is not welcome.
     fn judge(&self, peer: &Identity, statement: &[u8], proof: &[u8]) -> Option<PeerRights>;
+
+    /// The key with which a peer has proved its identity, as a hash; `None` if the nodes have no keys of their own. Two
+    /// nodes with different names never have the same key. Called after [`judge`](Self::judge) has accepted the proof.
+    fn key(&self, _peer: &Identity, _proof: &[u8]) -> Option<[u8; 32]> {
+        None
+    }
 }
 
 /// Trusts everybody who can reach this node: for a single machine, on loopback.

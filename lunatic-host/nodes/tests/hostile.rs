@@ -238,7 +238,9 @@ fn piece(record: &[u8]) -> Vec<u8> {
 #[test]
 fn who_requests_more_of_a_module_than_it_takes_is_dropped() {
     let mut attack = Attack::new(7);
-    let hash = attack.node.keep_module(vec![7_u8; 1 << 20].into());
+    let module = vec![7_u8; 1 << 20];
+    let hash = lunatic_nodes::store::hash(&module);
+    attack.node.keep_module(hash, module.into());
     let get = piece(&Record::Get { hash, offset: 0 }.write());
     let count = PIECES_LEN_MAX / get.len();
     let pieces = get.repeat(count);
@@ -265,7 +267,9 @@ fn who_requests_more_of_a_module_than_it_takes_is_dropped() {
 #[test]
 fn who_grants_much_gets_it_a_few_megabytes_at_a_time() {
     let mut attack = Attack::new(8);
-    let hash = attack.node.keep_module(vec![7_u8; 1 << 20].into());
+    let module = vec![7_u8; 1 << 20];
+    let hash = lunatic_nodes::store::hash(&module);
+    attack.node.keep_module(hash, module.into());
     let get = piece(&Record::Get { hash, offset: 0 }.write()).repeat(150);
     attack.seq += 1;
     let all = State {
@@ -312,4 +316,99 @@ fn nobody_comes_in_without_the_secret() {
     assert!(attack.node.is_up(attack.route.from));
     let is_hello = |frame: &Vec<u8>| matches!(Frame::read(frame).map(|frame| frame.body), Some(Body::Hello(_)));
     assert!(!frames.iter().any(is_hello), "no answer");
+}
+
+/// Accepts every proof, and takes its first byte for the key; counts what it judges.
+#[derive(Default, Clone)]
+struct Counts(std::sync::Arc<std::sync::atomic::AtomicUsize>);
+
+impl lunatic_nodes::trust::Trust for Counts {
+    fn prove(&self, _: &[u8]) -> Vec<u8> {
+        vec![0]
+    }
+
+    fn judge(&self, _: &Identity, _: &[u8], _: &[u8]) -> Option<lunatic_nodes::trust::PeerRights> {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Some(lunatic_nodes::trust::PeerRights::ALL)
+    }
+
+    fn key(&self, _: &Identity, proof: &[u8]) -> Option<[u8; 32]> {
+        Some([*proof.first()?; 32])
+    }
+}
+
+/// A node that is greeted by others with made-up proofs.
+struct Greeted {
+    node: Node,
+    counts: Counts,
+}
+
+impl Greeted {
+    fn new() -> Self {
+        let counts = Counts::default();
+        let identity = Identity::new("node", 1).unwrap();
+        let node = Node::new(settings(&identity, &mut Random(3)), Box::new(counts.clone()));
+        Self { node, counts }
+    }
+
+    /// Greets the node. True if that made it know the greeting one.
+    fn greet(&mut self, name: &str, incarnation: u64, session: u64, key: u8) -> bool {
+        let identity = Identity::new(name, incarnation).unwrap();
+        let route = Route {
+            from: identity.id(CLUSTER),
+            to: self.node.id(),
+            mine: session,
+            theirs: 0,
+        };
+        let hello = Hello {
+            versions: VERSIONS,
+            asks: true,
+            window: 1 << 20,
+            cluster: CLUSTER.into(),
+            identity,
+            proof: Vec::new(),
+        };
+        let frame = route.hello(&hello, |_| vec![key]);
+        self.node.handle(Duration::ZERO, FabricEvent::Frame(&frame));
+        self.node.members().any(|member| member.node == route.from)
+    }
+
+    fn judged(&self) -> usize {
+        self.counts.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[test]
+fn an_earlier_start_is_refused_once_a_later_one_has_proved_its_identity() {
+    let mut greeted = Greeted::new();
+    assert!(greeted.greet("other", 5, 10, 1));
+    // The later start is not connected yet.
+    assert!(greeted.greet("other", 6, 10, 1));
+    assert!(!greeted.greet("other", 5, 11, 1));
+    let earlier = Identity::new("other", 5).unwrap();
+    greeted.node.handle(Duration::ZERO, FabricEvent::Seen(earlier.clone()));
+    assert!(greeted.node.members().all(|member| member.identity != earlier));
+}
+
+#[test]
+fn one_key_is_not_two_nodes() {
+    let mut greeted = Greeted::new();
+    assert!(greeted.greet("one", 1, 10, 1));
+    assert!(!greeted.greet("two", 1, 10, 1));
+    assert!(greeted.greet("two", 1, 10, 2));
+    // The same node with its key, started again.
+    assert!(greeted.greet("one", 2, 10, 1));
+}
+
+#[test]
+fn a_hello_that_its_sender_has_given_up_is_not_judged() {
+    let mut greeted = Greeted::new();
+    assert!(greeted.greet("other", 1, 10, 1));
+    assert_eq!(greeted.judged(), 1);
+    for session in 0..10 {
+        greeted.greet("other", 1, session, 1);
+    }
+    assert_eq!(greeted.judged(), 1);
+    greeted.greet("other", 1, 11, 1);
+    assert_eq!(greeted.judged(), 2);
 }

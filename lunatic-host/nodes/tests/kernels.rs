@@ -221,15 +221,18 @@ fn names_and_groups_are_the_same_on_all_nodes_and_fall_with_processes_and_nodes(
             let log = Arc::default();
             let server = kernels.start(node, move |me| collects(me, log));
             let id = server.main().unwrap();
-            kernels.cluster(node).join(b"group", id).unwrap();
+            kernels.cluster(node).join(b"group", id, Box::new(())).unwrap();
             id
         })
         .collect();
-    kernels.cluster(0).register(b"server", servers[0], 0).unwrap();
+    kernels
+        .cluster(0)
+        .register(b"server", servers[0], 0, 0, Box::new(()))
+        .unwrap();
     kernels.run(SECOND);
     let found = kernels.cluster(2).find(b"server").expect("it is known everywhere");
     assert!(!found.is_here());
-    let taken = kernels.cluster(1).register(b"server", servers[1], 0);
+    let taken = kernels.cluster(1).register(b"server", servers[1], 0, 0, Box::new(()));
     assert!(matches!(taken, Err(NameRefusal::Taken(_))));
     assert_eq!(kernels.cluster(2).group(b"group").len(), 2);
     // The end of the process.
@@ -244,7 +247,10 @@ fn names_and_groups_are_the_same_on_all_nodes_and_fall_with_processes_and_nodes(
         assert_eq!(kernels.cluster(node).group(b"group").len(), 1);
     }
     // The end of the node.
-    kernels.cluster(1).register(b"server", servers[1], 0).unwrap();
+    kernels
+        .cluster(1)
+        .register(b"server", servers[1], 0, 0, Box::new(()))
+        .unwrap();
     kernels.run(SECOND);
     kernels.cut(1, 0);
     kernels.cut(1, 2);
@@ -265,7 +271,10 @@ fn after_a_split_one_of_two_names_stands_and_the_loser_is_told() {
     kernels.cut(0, 1);
     kernels.run(10 * SECOND);
     for (node, id) in ids.iter().enumerate() {
-        kernels.cluster(node).register(b"leader", *id, node as u8).unwrap();
+        kernels
+            .cluster(node)
+            .register(b"leader", *id, node as u8, 0, Box::new(()))
+            .unwrap();
     }
     kernels.heal();
     kernels.run(20 * SECOND);
@@ -352,7 +361,7 @@ fn links_and_monitors_hear_of_a_lost_node_before_those_who_monitor_nodes() {
     let client = kernels.start_with(0, move |me, cluster| async move {
         me.trap_exits();
         let server = me.kernel.process_named(server).unwrap();
-        assert!(cluster.monitor_nodes(me.id(), 7));
+        assert!(cluster.monitor_nodes(me.id(), 7, Box::new(())));
         me.link(server)?;
         me.monitor(server);
         for _ in 0..2 {

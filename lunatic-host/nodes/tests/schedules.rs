@@ -58,6 +58,7 @@ impl Model {
                 self.lost += 1;
             }
             Event::Record { node, bytes } => self.on_message(own, node, &bytes),
+            Event::Arrived { .. } => self.fetched += 1,
             Event::Fetched { result, .. } => self.fetched += u64::from(result.is_ok()),
             _ => {}
         }
@@ -151,7 +152,9 @@ fn act(world: &mut World, model: &mut Model) {
         }
         _ => {
             let len = world.random.below(200_000) as usize;
-            let hash = world.node(to).keep_module(vec![len as u8; len].into());
+            let module = vec![len as u8; len];
+            let hash = lunatic_nodes::store::hash(&module);
+            world.node(to).keep_module(hash, module.into());
             let (now, holders) = (world.fabric.now(), [world.places[from].id, world.places[to].id]);
             world.node(from).fetch(now, hash, &holders);
         }

@@ -4,10 +4,10 @@ use std::ops::{BitAnd, BitOr, BitOrAssign, Not};
 
 /// A set of rights that are granted by a word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct May(u8);
+pub struct May(u16);
 
 /// All of them.
-pub const MAY_ALL: May = May(255);
+pub const MAY_ALL: May = May(511);
 
 impl May {
     /// Spawn processes.
@@ -26,6 +26,8 @@ impl May {
     pub const TRACE: Self = Self(64);
     /// Upgrade processes with its rights or fewer to another version of their code.
     pub const UPGRADE: Self = Self(128);
+    /// Use the other nodes of the cluster: see and monitor them, spawn processes there, and register global names.
+    pub const NODES: Self = Self(256);
 
     /// Returns whether all of `other` is in this set.
     pub fn contains(self, other: Self) -> bool {

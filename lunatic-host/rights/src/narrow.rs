@@ -228,6 +228,7 @@ mod tests {
                 "count metrics" => self.may.contains(May::METRICS),
                 "trace" => self.may.contains(May::TRACE),
                 "upgrade" => self.may.contains(May::UPGRADE),
+                "use other nodes" => self.may.contains(May::NODES),
                 "clocks" => self.clock == ClockRight::Fixed(1),
                 "random numbers" => self.random == RandomRight::Seed(1),
                 "memory of a process" => self.max_memory == 10,
@@ -254,7 +255,7 @@ mod tests {
                 seen += 1;
             }
         }
-        assert_eq!(seen, 15, "a name in this test is not the table's");
+        assert_eq!(seen, 16, "a name in this test is not the table's");
     }
 
     #[test]

@@ -274,6 +274,13 @@ impl Net {
         texts
     }
 
+    /// Returns the rule sets as text, its own first: all of them apply.
+    pub fn sets(&self) -> Vec<Vec<String>> {
+        let sets = std::iter::successors(Some(self), |net| net.parent.as_deref());
+        sets.map(|net| net.rules.iter().map(Rule::to_string).collect())
+            .collect()
+    }
+
     /// Returns the approximate bytes that its own rules take up.
     pub fn size(&self) -> usize {
         let name = |rule: &Rule| match &rule.target {

@@ -169,6 +169,7 @@ pub const RIGHTS: &[Right] = &[
     METRICS,
     TRACE,
     UPGRADE,
+    NODES,
     MEMORY,
     OPEN_FILES,
     MAILBOX,
@@ -423,6 +424,15 @@ pub const TRACE: Right = Right {
 pub const UPGRADE: Right = Right {
     name: "upgrade",
     asked: Asked::Word("upgrade", May::UPGRADE),
+    flag: None,
+    unasked: Unasked::Nothing,
+    narrows: Narrows::Common,
+};
+
+/// Using other nodes of the cluster.
+pub const NODES: Right = Right {
+    name: "use other nodes",
+    asked: Asked::Word("nodes", May::NODES),
     flag: None,
     unasked: Unasked::Nothing,
     narrows: Narrows::Common,

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::calls::{CallRefusal, Unanswered};
-use lunatic_kernel::channel::Ticket;
+use lunatic_kernel::channel::{SendRefusal, Ticket};
+use lunatic_kernel::connections::until_room;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
 use lunatic_kernel::wait::{block, poll_until};
 use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
@@ -131,7 +133,7 @@ async fn receive(
 }
 
 /// Takes mail of the caller, for which it waits until the timeout.
-async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Option<Mail> {
+pub(super) async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns: u64) -> Option<Mail> {
     let waits = timeout_ns != 0;
     let ctx = caller.data();
     let mail = ctx.kernel.take_mail(ctx.process(), tags, waits);
@@ -192,10 +194,19 @@ async fn call(
     let room = guest_memory::part(memory, to, capacity)?;
     ctx.process().local.places.set_message(room);
     let reference = read_u64(guest_memory::part(memory, request.reference, 8)?, 0);
+    let (tag, reference_at) = (request.tag, request.reference);
     let (content, ctx) = super::buffer::message(&mut caller, request.message, request.len)?;
     let Some(id) = ctx.process_of(request.id, request.key) else {
         return Ok(INVALID);
     };
+    if !id.is_here() {
+        let request = content.into_queued::<[u8; 0]>().into_vec();
+        let answered = call_elsewhere(&mut caller, id, (reference, tag), request, timeout_ns).await;
+        let Some((result, next)) = answered else {
+            return invalid(&mut caller, reference_at);
+        };
+        return finish_call(&mut caller, reference_at, next, result, to, capacity);
+    }
     let (kernel, process) = (&ctx.kernel, ctx.process());
     // The outcome of the call, and the open reference for the next one.
     let (result, next) = match kernel.find(id) {
@@ -217,9 +228,61 @@ async fn call(
             }
         },
     };
-    let (memory, ctx) = guest_memory::all(&mut caller)?;
-    guest_memory::part(memory, request.reference, 8)?.copy_from_slice(&next.to_le_bytes());
+    finish_call(&mut caller, reference_at, next, result, to, capacity)
+}
+
+/// Writes the reference for the next call, and passes the outcome of this one to the guest.
+fn finish_call(
+    caller: &mut Caller<'_, Ctx>,
+    reference: u32,
+    next: u64,
+    result: Result<Option<Mail>, Unanswered>,
+    to: u32,
+    capacity: u32,
+) -> wasmtime::Result<i32> {
+    let (memory, ctx) = guest_memory::all(caller)?;
+    guest_memory::part(memory, reference, 8)?.copy_from_slice(&next.to_le_bytes());
     answer_call(memory, ctx, result, to, capacity)
+}
+
+/// Calls a process of another node; waits also while there is no room for the request. Returns the outcome and the
+/// open reference for the next call; `None` if the reference is not open.
+async fn call_elsewhere(
+    caller: &mut Caller<'_, Ctx>,
+    callee: Id,
+    (reference, tag): (u64, u64),
+    request: Vec<u8>,
+    timeout_ns: u64,
+) -> Option<(Result<Option<Mail>, Unanswered>, u64)> {
+    let (kernel, process) = (caller.data().kernel.clone(), caller.data().process().clone());
+    let ended = |why| {
+        let next = kernel.end_call(&process, reference, true).map_or(0, |(_, next)| next);
+        Some((Err(why), next))
+    };
+    // The buffer no longer pays for it.
+    let mut paid = Receipt::new(process.purse().to_account(), Resource::Buffers);
+    if paid.grow(request.len()).is_err() {
+        return ended(Unanswered::Refused(SendRefusal::Limit));
+    }
+    loop {
+        match kernel.begin_call_elsewhere(&process, callee, reference, tag, &request) {
+            Ok(waits) => {
+                drop((request, paid));
+                let waits = waits && timeout_ns != 0;
+                let (answer, next) = await_answer(caller, callee, reference, waits, timeout_ns).await;
+                return Some((Ok(answer), next));
+            }
+            Err(CallRefusal::NotOpen) => return None,
+            Err(CallRefusal::Unanswered(Unanswered::Refused(SendRefusal::Full))) => {
+                let wait = wait(caller, WaitFor::Send, callee, timeout_ns);
+                if !show(caller, until_room(&wait, callee.peer())).await {
+                    let (_, next) = kernel.end_call(&process, reference, true)?;
+                    return Some((Ok(None), next));
+                }
+            }
+            Err(CallRefusal::Unanswered(why)) => return ended(why),
+        }
+    }
 }
 
 /// Waits for the answer to a call until the timeout; waits immediately if `waits` is set. Also returns the open

@@ -13,6 +13,7 @@ mod mailbox;
 mod metrics;
 pub mod module;
 pub mod net;
+mod node;
 mod outputs;
 pub mod pieces;
 mod process;
@@ -41,6 +42,7 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     metrics::add(linker)?;
     module::add(linker)?;
     net::add(linker)?;
+    node::add(linker)?;
     process::add(linker)?;
     registry::add(linker)?;
     rights::add(linker)?;

@@ -6,11 +6,12 @@ use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::wait::{poll_until, sleep};
-use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, INVALID, LIMIT, OK, TIMED_OUT};
+use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, FULL, INVALID, LIMIT, OK, TIMED_OUT};
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
+use super::mailbox::take;
 use super::pieces;
 use super::wait::{show, wait};
 use crate::ending::Exited;
@@ -93,7 +94,7 @@ fn this(mut caller: Caller<'_, Ctx>, out: u32) -> wasmtime::Result<()> {
 fn is_alive(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
     let ctx = caller.data_mut();
     match ctx.process_of(id, key) {
-        Some(id) => i32::from(ctx.kernel.is_alive(id)),
+        Some(id) => i32::from(ctx.kernel.may_be_alive(id)),
         None => INVALID,
     }
 }
@@ -107,6 +108,12 @@ fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i
     if id == ctx.process().id {
         return Err(Exited(ExitReason::Killed).into());
     }
+    if !id.is_here() {
+        if !ctx.kernel.may_send(id) {
+            return Ok(FULL);
+        }
+        return super::signal::follow(ctx.kernel.send_exit(ctx.process(), id, &ExitReason::Killed));
+    }
     if let Some(process) = ctx.kernel.find(id) {
         ctx.kernel.kill(&process);
     }
@@ -119,6 +126,10 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
         return Ok(INVALID);
     };
     let reason = match ctx.kernel.find(id) {
+        None if !id.is_here() => match join_elsewhere(&mut caller, id, timeout_ns).await {
+            Some(reason) => reason,
+            None => return Ok(TIMED_OUT),
+        },
         None => ctx.kernel.exit_reason(id),
         Some(process) => {
             let joined = Joined {
@@ -135,6 +146,17 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
     let (kind, bytes) = reason.to_bytes();
     caller.data_mut().set_buffer(bytes);
     Ok(kind)
+}
+
+/// Waits for the end of a process of another node, or for the loss of that node.
+async fn join_elsewhere(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Option<ExitReason> {
+    let (kernel, process) = (caller.data().kernel.clone(), caller.data().process().clone());
+    let reference = kernel.monitor(&process, id, 0);
+    let mail = take(caller, &[reference], timeout_ns).await;
+    if mail.is_none() {
+        kernel.demonitor(&process, reference, true);
+    }
+    ExitReason::from_bytes(&mail?.body)
 }
 
 /// Withdraws a joiner from the process, however the wait ends.

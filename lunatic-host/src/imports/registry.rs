@@ -48,7 +48,7 @@ pub(super) fn may_name(ctx: &mut Ctx, name: &[u8]) -> bool {
 }
 
 /// The same for removing a name, or a process from a group, of another process than the caller.
-fn may_remove(ctx: &mut Ctx, name: &[u8]) -> bool {
+pub(super) fn may_remove(ctx: &mut Ctx, name: &[u8]) -> bool {
     may_change_names(ctx, "may not remove the name", name)
 }
 

@@ -2,7 +2,7 @@
 
 use lunatic_kernel::Fate;
 use lunatic_kernel::exit::ExitReason;
-use lunatic_sys::codes::{CLOSED, INVALID, OK, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
+use lunatic_sys::codes::{CLOSED, FULL, INVALID, OK, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
@@ -35,7 +35,7 @@ fn read_reason(caller: &mut Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime:
 }
 
 /// The effect on the caller of a signal to itself.
-fn follow(fate: Fate) -> wasmtime::Result<i32> {
+pub(super) fn follow(fate: Fate) -> wasmtime::Result<i32> {
     match fate {
         Fate::Lives => Ok(OK),
         Fate::Ends(reason) => Err(Exited(reason).into()),
@@ -54,6 +54,9 @@ fn exit_signal(mut caller: Caller<'_, Ctx>, id: u64, key: u64, reason: u32, len:
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    if !ctx.kernel.may_send(id) {
+        return Ok(FULL);
+    }
     follow(ctx.kernel.send_exit(ctx.process(), id, &reason))
 }
 
@@ -63,6 +66,9 @@ fn link(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    if !ctx.kernel.may_send(id) {
+        return Ok(FULL);
+    }
     follow(ctx.kernel.link(ctx.process(), id))
 }
 
@@ -83,6 +89,9 @@ fn monitor(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, out: u32) -
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    if !ctx.kernel.may_send(id) {
+        return Ok(FULL);
+    }
     let reference = ctx.kernel.monitor(ctx.process(), id, tag);
     guest_memory::write(&mut caller, out, &reference.to_le_bytes())?;
     Ok(OK)

@@ -21,7 +21,7 @@ use crate::instance::Ctx;
 use crate::module::Module;
 use crate::rights::config::{Config, ConfigError};
 use crate::rights::{self, May, Rights, denial};
-use crate::spawning::{child_rights, new_process, pay_for_rights};
+use crate::spawning::{child_rights, limited, new_process, pay_for_rights};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -108,7 +108,7 @@ async fn spawn_export(
     spawn_entry(caller, module, Entry::Export(name.into()), options, out).await
 }
 
-async fn spawn_entry(
+pub(super) async fn spawn_entry(
     mut caller: Caller<'_, Ctx>,
     module: Arc<Module>,
     entry: Entry,
@@ -141,7 +141,8 @@ async fn spawn_entry(
         ctx.set_buffer(why);
         return Ok(LIMIT);
     }
-    let rights = limited(base, &options);
+    let own_scope = options.flags & spawn::NEW_SCOPE != 0;
+    let rights = limited(base, own_scope, options.max_memory, options.mailbox_max);
     let trace = ctx.current.trace().clone();
     let make = |rights: Arc<Rights>| Ok(new_process(&kernel, &parent, rights, module, entry, trace)?);
     let child = match make_child(&parent, name.as_deref(), rights, make) {
@@ -342,27 +343,12 @@ impl UsedConfig {
     }
 }
 
-/// The rights with the limits of these options.
-fn limited(base: Arc<Rights>, options: &SpawnOptions) -> Arc<Rights> {
-    let own_scope = options.flags & spawn::NEW_SCOPE != 0;
-    if !own_scope && options.max_memory == 0 && options.mailbox_max == 0 {
-        return base;
-    }
-    let mut rights = Rights::clone(&base);
-    let least = |limit: &mut usize, asked: u64| {
-        if asked != 0 {
-            *limit = usize::try_from(asked).unwrap_or(usize::MAX).min(*limit);
-        }
-    };
-    least(&mut rights.max_memory, options.max_memory);
-    least(&mut rights.mailbox_max, options.mailbox_max);
-    if own_scope {
-        rights.scope = Arc::default();
-    }
-    Arc::new(rights)
-}
-
-fn write_spawned(caller: &mut Caller<'_, Ctx>, out: u32, handle: RawHandle, reference: u64) -> wasmtime::Result<()> {
+pub(super) fn write_spawned(
+    caller: &mut Caller<'_, Ctx>,
+    out: u32,
+    handle: RawHandle,
+    reference: u64,
+) -> wasmtime::Result<()> {
     let spawned = Spawned {
         process: handle,
         reference,

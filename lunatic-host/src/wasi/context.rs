@@ -290,6 +290,11 @@ impl Wasi {
         self.env = env;
     }
 
+    /// Arguments, variables, clocks and random numbers.
+    pub(crate) fn words(&self) -> (&[String], &[(String, String)], ClockRight, RandomRight) {
+        (&self.args, &self.env, self.clock, self.random)
+    }
+
     /// Whether clocks and random numbers are reproducible.
     #[cfg(test)]
     pub(crate) fn is_fixed(&self) -> bool {

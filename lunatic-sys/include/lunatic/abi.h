@@ -29,7 +29,7 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_INVALID (-1)
 /// The channel is closed, because the process that made it has exited; or the process has exited.
 #define LUNATIC_CLOSED (-2)
-/// The channel holds as many messages as its bound allows.
+/// The channel holds as many messages as its bound allows; or too much waits to be sent to another node.
 #define LUNATIC_FULL (-3)
 /// There is no message, or the process that is joined has not exited.
 #define LUNATIC_EMPTY (-4)
@@ -54,6 +54,8 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_TLS_FAILED (-13)
 /// The peer of a TLS connection closed it without ending TLS first: the data may be truncated.
 #define LUNATIC_TRUNCATED (-14)
+/// Another node refused the spawn; the buffer gives the reason, as text.
+#define LUNATIC_REFUSED (-15)
 /// An error of the operating system is this number minus the number that WASI preview 1 has for it, such as -4110 for
 /// a refused connection.
 #define LUNATIC_IO_ERROR (-4096)
@@ -902,6 +904,75 @@ int32_t lunatic_net_hand_over(uint64_t id, uint64_t key, int32_t kind, uint64_t 
 LUNATIC_IMPORT("lunatic::net", "claim")
 int32_t lunatic_net_claim(uint64_t id, uint64_t key);
 
+// lunatic::node
+
+/// Writes the number of this node to `out`; 0 if it is in no cluster. Returns `LUNATIC_OK`.
+LUNATIC_IMPORT("lunatic::node", "this")
+int32_t lunatic_node_this(uint64_t *out);
+
+/// Writes the number of the node of a process to `out`; 0 without a cluster. Returns `LUNATIC_OK`, `LUNATIC_CLOSED`
+/// if the node is not connected any more, or `LUNATIC_INVALID`.
+LUNATIC_IMPORT("lunatic::node", "of")
+int32_t lunatic_node_of(uint64_t id, uint64_t key, uint64_t *out);
+
+/// Returns the number of nodes, and puts a list of them into the buffer, this one first: of each its number, the
+/// length of its name as a `u16`, and its name. Returns `LUNATIC_DENIED` without the right `nodes`.
+LUNATIC_IMPORT("lunatic::node", "list")
+int32_t lunatic_node_list(void);
+
+/// Sends the caller a message with this tag whenever a node is connected or lost: a byte that is 1 or 0, the number
+/// of the node, one of `LUNATIC_LOSS_…` as an `i32`, and the name of the node. Returns `LUNATIC_OK`, `LUNATIC_DENIED`
+/// or `LUNATIC_LIMIT`.
+LUNATIC_IMPORT("lunatic::node", "monitor")
+int32_t lunatic_node_monitor(uint64_t tag);
+
+/// Ends the messages of `lunatic_node_monitor` with this tag.
+LUNATIC_IMPORT("lunatic::node", "demonitor")
+int32_t lunatic_node_demonitor(uint64_t tag);
+
+/// Spawns a process on a node like `lunatic_process_spawn`, and waits until it exists. The child runs the module of
+/// the caller; it has no name, folders or captured output. Returns `LUNATIC_OK`, `LUNATIC_DENIED`, `LUNATIC_LIMIT`,
+/// `LUNATIC_BAD_CONFIG`, `LUNATIC_REFUSED`, or `LUNATIC_GONE`: the node is not connected, or was lost, and it is
+/// unknown whether there is a child.
+LUNATIC_IMPORT("lunatic::node", "spawn")
+int32_t lunatic_node_spawn(uint64_t node, lunatic_entry entry, const void *captured, size_t captured_len, const lunatic_spawn_options *options, lunatic_spawned *out);
+
+/// Waits until something can be sent to the node of a process. Returns `LUNATIC_OK`, `LUNATIC_TIMED_OUT`,
+/// `LUNATIC_CLOSED` if the process is on this node, or `LUNATIC_INVALID`.
+LUNATIC_IMPORT("lunatic::node", "room")
+int32_t lunatic_node_room(uint64_t id, uint64_t key, uint64_t timeout_ns);
+
+/// Registers a process of this node under a global name until it exits. If it loses the name to a process of another
+/// node, it gets the name as a message with the tag, unless that is 0. Of two such processes, the one with the higher
+/// priority (0 to 255) keeps the name. Returns `LUNATIC_OK`, `LUNATIC_NAME_TAKEN`, `LUNATIC_CLOSED` (the process has
+/// exited, or is on another node, or this node is in no cluster), `LUNATIC_INVALID`, `LUNATIC_DENIED` or
+/// `LUNATIC_LIMIT`.
+LUNATIC_IMPORT("lunatic::node", "register")
+int32_t lunatic_node_register(const void *name, size_t len, uint64_t id, uint64_t key, int32_t priority, uint64_t tag);
+
+/// Frees a global name of a process of this node. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if none has it, or
+/// `LUNATIC_DENIED` if another process has it and the caller has no right to names.
+LUNATIC_IMPORT("lunatic::node", "unregister")
+int32_t lunatic_node_unregister(const void *name, size_t len);
+
+/// Writes the handle of the process that has the global name to `out`, and returns `LUNATIC_OK`; or returns
+/// `LUNATIC_CLOSED` if no process has it.
+LUNATIC_IMPORT("lunatic::node", "lookup")
+int32_t lunatic_node_lookup(const void *name, size_t len, lunatic_handle *out);
+
+/// Adds a process of this node to a global group until it exits, once. Results are as for `lunatic_node_register`.
+LUNATIC_IMPORT("lunatic::node", "join_group")
+int32_t lunatic_node_join_group(const void *name, size_t len, uint64_t id, uint64_t key);
+
+/// Removes a process of this node from a global group. Returns `LUNATIC_OK`, `LUNATIC_CLOSED` if it is not a member,
+/// `LUNATIC_INVALID`, or `LUNATIC_DENIED` if it is another process than the caller, which has no right to names.
+LUNATIC_IMPORT("lunatic::node", "leave_group")
+int32_t lunatic_node_leave_group(const void *name, size_t len, uint64_t id, uint64_t key);
+
+/// Returns the number of members of a global group, and puts their handles into the buffer.
+LUNATIC_IMPORT("lunatic::node", "members")
+int32_t lunatic_node_members(const void *name, size_t len);
+
 // lunatic::process
 
 /// Spawns a process that calls `entry`, an index of the function table with type `() -> ()`, in a fresh instance of
@@ -929,7 +1000,8 @@ int32_t lunatic_process_next(void);
 LUNATIC_IMPORT("lunatic::process", "this")
 void lunatic_process_this(lunatic_handle *out);
 
-/// Returns 1 if the process has not exited, else 0; or `LUNATIC_INVALID`.
+/// Returns 1 if the process has not exited, else 0; or `LUNATIC_INVALID`. For a process of another node, returns 1 if
+/// that node is connected.
 LUNATIC_IMPORT("lunatic::process", "is_alive")
 int32_t lunatic_process_is_alive(uint64_t id, uint64_t key);
 
@@ -1041,8 +1113,8 @@ int32_t lunatic_registry_broadcast(const void *name, size_t len, uint64_t tag, c
 // lunatic::rights
 
 /// Returns 1 if the calling process has the right that the text names, else 0: `spawn`, `configure`, `names`,
-/// `compile`, `inspect`, `metrics`, `trace`, `upgrade`, `connect:HOST:PORT`, `bind:ADDRESS:PORT` or `resolve:HOST`.
-/// Returns `LUNATIC_INVALID` for other texts.
+/// `compile`, `inspect`, `metrics`, `trace`, `upgrade`, `nodes`, `connect:HOST:PORT`, `bind:ADDRESS:PORT` or
+/// `resolve:HOST`. Returns `LUNATIC_INVALID` for other texts.
 LUNATIC_IMPORT("lunatic::rights", "allows")
 int32_t lunatic_rights_allows(const void *question, size_t question_len);
 

@@ -31,6 +31,8 @@ macro_rules! send_error {
             Limit(T, String),
             /// The message cannot be encoded in the format of the channel, or its bytes exceed 256 MiB.
             Encode(T, EncodeError),
+            /// The message contains a socket, and the receiver is on another node: sockets do not travel.
+            Stays(T),
         }
 
         impl<T> $name<T> {
@@ -41,6 +43,7 @@ macro_rules! send_error {
                     Refused::Closed => Self::Closed(message),
                     Refused::Invalid => Self::Invalid(message),
                     Refused::Limit => Self::Limit(message, host::limit()),
+                    Refused::ByNode => Self::Stays(message),
                     other => unexpected(other),
                 }
             }
@@ -51,6 +54,7 @@ macro_rules! send_error {
                     Self::$own(message)
                     | Self::Closed(message)
                     | Self::Invalid(message)
+                    | Self::Stays(message)
                     | Self::Limit(message, _)
                     | Self::Encode(message, _) => message,
                 }
@@ -65,6 +69,7 @@ macro_rules! send_error {
                     Self::Invalid(_) => f.write_str(INVALID),
                     Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
                     Self::Encode(_, error) => error.fmt(f),
+                    Self::Stays(_) => f.write_str("a socket cannot be sent to a process of another node"),
                 }
             }
         }
@@ -76,6 +81,7 @@ macro_rules! send_error {
                     Self::$own(_) => concat!(stringify!($own), "(..)"),
                     Self::Closed(_) => "Closed(..)",
                     Self::Invalid(_) => "Invalid(..)",
+                    Self::Stays(_) => "Stays(..)",
                     Self::Limit(_, limit) => return write!(f, "Limit(.., {limit:?})"),
                     Self::Encode(_, error) => return write!(f, "Encode(.., {error:?})"),
                 })

@@ -11,9 +11,11 @@ use super::{INLINE_RECEIVE_LEN, Refused, buffer, check, put_if_long, read_messag
 /// Sends a message to the mailbox of a process.
 #[inline]
 pub(crate) fn send(to: RawHandle, tag: u64, message: &[u8]) -> Result<(), Refused> {
-    put_if_long(message)?;
-    // SAFETY: `message` is readable for its length.
-    check(unsafe { mailbox::send(to.id, to.key, tag, message.as_ptr(), message.len()) }).map(drop)
+    super::node::with_room(to, || {
+        put_if_long(message)?;
+        // SAFETY: `message` is readable for its length.
+        check(unsafe { mailbox::send(to.id, to.key, tag, message.as_ptr(), message.len()) }).map(drop)
+    })
 }
 
 /// The reference that the last call opened for the next call, or 0.

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use lunatic_sys::layout::{RawHandle, SpawnOptions, Spawned, Usage};
 use lunatic_sys::{codes, module, process, rights};
 
+use super::node::with_room;
 use super::{Refused, check, spawn_refused};
 
 /// Spawns a process with options. The inner error is the process that has the name already.
@@ -99,14 +100,18 @@ pub(crate) fn exit(reason: &[u8]) -> ! {
 
 /// Sends an exit signal.
 pub(crate) fn exit_signal(handle: RawHandle, reason: &[u8]) -> Result<(), Refused> {
-    // SAFETY: `reason` is readable for its length.
-    check(unsafe { process::exit_signal(handle.id, handle.key, reason.as_ptr(), reason.len()) }).map(drop)
+    with_room(handle, || {
+        // SAFETY: `reason` is readable for its length.
+        check(unsafe { process::exit_signal(handle.id, handle.key, reason.as_ptr(), reason.len()) }).map(drop)
+    })
 }
 
 /// Links the calling process to another.
 pub(crate) fn link(handle: RawHandle) -> Result<(), Refused> {
-    // SAFETY: the import takes numbers only.
-    check(unsafe { process::link(handle.id, handle.key) }).map(drop)
+    with_room(handle, || {
+        // SAFETY: the import takes numbers only.
+        check(unsafe { process::link(handle.id, handle.key) }).map(drop)
+    })
 }
 
 /// Removes a link.
@@ -118,8 +123,10 @@ pub(crate) fn unlink(handle: RawHandle) -> Result<(), Refused> {
 /// Monitors a process, and returns the reference of the monitor.
 pub(crate) fn monitor(handle: RawHandle, tag: u64) -> Result<u64, Refused> {
     let mut reference = 0;
-    // SAFETY: `reference` is writable.
-    check(unsafe { process::monitor(handle.id, handle.key, tag, &raw mut reference) })?;
+    with_room(handle, || {
+        // SAFETY: `reference` is writable.
+        check(unsafe { process::monitor(handle.id, handle.key, tag, &raw mut reference) })
+    })?;
     Ok(reference)
 }
 

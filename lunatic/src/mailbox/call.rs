@@ -111,6 +111,8 @@ pub enum CallError {
     Encode(EncodeError),
     /// The answer is not of the expected type.
     Decode(DecodeError),
+    /// The request contains a socket, and the process is on another node: sockets do not travel.
+    Stays,
     /// The process called itself, and so could not answer while it waited. Nothing was sent.
     CallingSelf,
 }
@@ -124,6 +126,7 @@ impl fmt::Display for CallError {
             Self::Limit(limit) => write!(f, "the host cannot take the request: {limit}"),
             Self::Encode(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
+            Self::Stays => f.write_str("a socket cannot be sent to a process of another node"),
             Self::CallingSelf => f.write_str("a process cannot call itself: it would wait for its own answer for ever"),
         }
     }
@@ -225,6 +228,7 @@ impl<M: Message> Address<M> {
             },
             Err(Refused::Full) => Err(CallError::Full),
             Err(Refused::Limit) => Err(CallError::Limit(host::limit())),
+            Err(Refused::ByNode) => Err(CallError::Stays),
             Err(refused) => super::unexpected(refused),
         }
     }

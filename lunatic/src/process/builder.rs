@@ -10,6 +10,7 @@ use super::{Capture, Entry, Monitor, Process, SpawnError, captured, spawn};
 use crate::channel::Message;
 use crate::module::Module;
 use crate::net::handover;
+use crate::node::Node;
 use crate::rights::ProcessConfig;
 
 /// The options for spawning a process; see [`Process::builder`].
@@ -37,6 +38,7 @@ pub struct Builder {
     max_memory: u64,
     mailbox_max: u64,
     config: Option<ProcessConfig>,
+    node: Option<Node>,
 }
 
 impl Builder {
@@ -81,6 +83,16 @@ impl Builder {
         self
     }
 
+    /// Spawns the child on this node. It has at most the rights that its parent has and that the other node grants, no
+    /// folders, and arguments and variables of its parent. Its output goes to where the other node leads it.
+    ///
+    /// The calling process waits until the child exists, also while the other node fetches and compiles the program for
+    /// the first time. A name of the child must be a [global](crate::node::global) one.
+    pub fn node(mut self, node: Node) -> Self {
+        self.node = Some(node);
+        self
+    }
+
     /// Sets the rights and limits of the child and all its descendants. By default the child has the rights of its
     /// parent.
     pub fn config(mut self, config: &ProcessConfig) -> Self {
@@ -120,6 +132,10 @@ impl Builder {
     {
         captured::check(&entry);
         let (captured, message) = spawn::with_argument(&argument, &entry)?;
+        if self.elsewhere().is_some() && !message.sockets.is_empty() {
+            let text = "a socket cannot be sent to a process of another node";
+            return Err(SpawnError::Argument(text.into()));
+        }
         let spawn = || self.spawn_bytes(spawn::enter_with::<A, F>, &captured, 0);
         let spawned = handover::deliver_to_child(&message.sockets, spawn, |(process, _)| process.raw());
         spawned.map(|(process, _)| process)
@@ -153,6 +169,10 @@ impl Builder {
             !export.is_empty() && export.len() <= NAME_LEN_MAX,
             "the name of a function has 1 to {NAME_LEN_MAX} bytes: {export:?}"
         );
+        if self.elsewhere().is_some() {
+            let text = "a module that was compiled at run time is not known to other nodes";
+            return Err(SpawnError::BadConfig(text.into()));
+        }
         let options = self.options(0)?;
         match crate::host::spawn_export(module.raw(), export, &options) {
             Ok(Ok(spawned)) => Ok(Process::from_raw(spawned.process)),
@@ -186,11 +206,21 @@ impl Builder {
         monitor_tag: u64,
     ) -> Result<(Process, u64), SpawnError> {
         let options = self.options(monitor_tag)?;
+        if let Some(node) = self.elsewhere() {
+            let spawned = crate::host::node::spawn(node.number(), entry, captured, &options);
+            let spawned = spawned.map_err(SpawnError::from_refused)?;
+            return Ok((Process::from_raw(spawned.process), spawned.reference));
+        }
         match crate::host::spawn_with(entry, captured, &options) {
             Ok(Ok(spawned)) => Ok((Process::from_raw(spawned.process), spawned.reference)),
             Ok(Err(holder)) => Err(SpawnError::NameTaken(Process::from_raw(holder))),
             Err(refused) => Err(SpawnError::from_refused(refused)),
         }
+    }
+
+    /// The node on which to spawn, if it is another one.
+    fn elsewhere(&self) -> Option<Node> {
+        self.node.filter(|node| *node != Node::this())
     }
 
     /// The options for the host, which contain pointers into `self`.

@@ -118,6 +118,10 @@ pub enum SpawnError {
     BadConfig(String),
     /// The module has no such function, or does not exist any more; the text says which.
     BadModule(String),
+    /// The node on which to spawn refused it; the text gives the reason.
+    Refused(String),
+    /// The node on which to spawn is not connected, or was lost meanwhile: then it is unknown whether there is a child.
+    NodeGone,
 }
 
 impl SpawnError {
@@ -128,6 +132,8 @@ impl SpawnError {
             Refused::Denied => Self::Denied(host::text()),
             Refused::BadConfig => Self::BadConfig(host::text()),
             Refused::BadModule => Self::BadModule(host::text()),
+            Refused::ByNode => Self::Refused(host::text()),
+            Refused::Gone => Self::NodeGone,
             Refused::Closed => Self::BadModule("the process that compiled the module has ended".into()),
             other => panic!("the host refused to spawn a process: {other:?}"),
         }
@@ -143,6 +149,8 @@ impl fmt::Display for SpawnError {
             ),
             Self::Limit(limit) => write!(f, "the host has no room for another process: {limit}"),
             Self::NameTaken(holder) => write!(f, "the name is taken by process {holder}"),
+            Self::Refused(why) => write!(f, "the node refused to spawn a process: {why}"),
+            Self::NodeGone => f.write_str("the node on which to spawn a process is not connected"),
             Self::Argument(why) | Self::Denied(why) | Self::BadConfig(why) | Self::BadModule(why) => f.write_str(why),
         }
     }

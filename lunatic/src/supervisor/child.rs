@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{Backoff, Supervise, Supervisor};
 use crate::actor::{self, Actor, StartError};
 use crate::exit::ExitReason;
+use crate::node::Node;
 use crate::process::{Builder, Capture, Entry, Process};
 
 /// When a child that has exited is restarted.
@@ -145,6 +146,14 @@ impl Child {
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.builder = self.builder.name(name);
+        self
+    }
+
+    /// Starts the child on this [node](crate::node) each time. While the node is not connected, starts fail, which counts
+    /// as a restart each time. A name of the child must be a [global](crate::node::global) one.
+    #[must_use]
+    pub fn node(mut self, node: Node) -> Self {
+        self.builder = self.builder.node(node);
         self
     }
 

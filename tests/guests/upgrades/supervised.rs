@@ -5,10 +5,11 @@ use std::time::Duration;
 use lunatic::actor::{Actor, ActorRef, Next};
 use lunatic::code::{self, Version};
 use lunatic::mailbox::{Address, Mailbox, ReplyTo};
+use lunatic::registry::Group;
 use lunatic::supervisor::{
     Child, DynamicOptions, DynamicSupervisor, PoolOptions, Restart, Shutdown, Spec, Supervise, Supervisor, WorkerPool,
 };
-use lunatic::{Channel, ExitReason, Process, registry, sleep, this_process};
+use lunatic::{Channel, ExitReason, Process, sleep, this_process};
 use serde::{Deserialize, Serialize};
 
 use crate::exact::Exact;
@@ -35,15 +36,21 @@ impl Supervise for Tree {
     }
 }
 
+/// Who counts the starts of [`once`].
+fn counting() -> Group {
+    Group::named("counting")
+}
+
 /// A temporary child, which tells that it was started.
 fn once() {
-    let counts = registry::lookup("counts starts").unwrap();
-    Address::<u32>::of(counts).send(OWN);
+    for counts in counting().members() {
+        Address::<u32>::of(counts).send(OWN);
+    }
 }
 
 /// A supervisor goes on with its children, starts new ones and ends those that are no more; what it restarts is new.
 pub(crate) fn tree() {
-    registry::register("counts starts", this_process()).unwrap();
+    counting().join(this_process()).unwrap();
     let tree = Supervisor::<Tree>::start(7).unwrap();
     let starts = Mailbox::<u32>::new();
     assert_eq!(starts.receive(), 1);

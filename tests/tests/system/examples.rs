@@ -123,6 +123,13 @@ fn a_counter_crashes_and_comes_back() {
 }
 
 #[test]
+fn primes_are_counted_on_one_node_as_on_many() {
+    for profile in PROFILES {
+        assert_eq!(run("cluster", profile).stdout, "21221 primes below 240000\n");
+    }
+}
+
+#[test]
 fn three_cooks_cook_twenty_dishes_but_one() {
     for profile in PROFILES {
         let ended = run("worker_pool", profile);

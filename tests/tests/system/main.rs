@@ -58,6 +58,8 @@ use lunatic_tests::imports;
 mod memory;
 mod monkeys;
 mod net;
+#[cfg(unix)]
+mod nodes;
 mod operating;
 #[cfg(feature = "otlp")]
 mod otlp;

@@ -2,6 +2,7 @@
 //!
 //! All of them are behind one lock of the process, which also decides whether it is alive.
 
+mod elsewhere;
 pub mod mailbox;
 pub(crate) mod outgoing;
 mod pieces;
@@ -12,7 +13,7 @@ use lunatic_sys::codes::{REFERENCE_BIT, TAG_SIGNAL};
 
 use self::mailbox::{Body, Kind, Mail, Mailbox, Pushed};
 use self::outgoing::Outgoing;
-use crate::address::Id;
+use crate::address::{Id, Peer};
 use crate::aside::steps_to_drop;
 use crate::budget::{Exhausted, Purse, Resource};
 use crate::exit::ExitReason;
@@ -64,6 +65,11 @@ pub struct Relations {
     pub(crate) monitors: SmallMap<u64, Monitor>,
     /// The processes that monitor this one, by reference.
     pub(crate) watchers: SmallMap<u64, Id>,
+    /// How many links and monitors of this process each other node has added: the process does not pay for them.
+    elsewhere: SmallMap<Peer, u32>,
+    /// How often this process has removed its link to a process of another node, and that has not confirmed it. A link
+    /// that the other process makes meanwhile is one that it removes when it learns of this.
+    unlinking: SmallMap<Id, u32>,
     /// The call that this process makes; made with the first.
     pub(crate) outgoing: Option<Box<Outgoing>>,
     /// Whether exit signals become mail.
@@ -134,6 +140,7 @@ impl Relations {
             + self.watchers.len()
             + self.membership.len()
             + self.timers.len()
+            + self.unlinking.len()
             + self.held().steps
     }
 
@@ -238,6 +245,7 @@ impl Relations {
             + self.monitors.len() * WATCHER_SIZE
             + self.timers.size()
             + self.exits_pending.size()
+            + self.unlinking.size()
     }
 
     /// Checks whether there is room for another link, monitor, reference or timer. They are kept in maps that double

@@ -6,45 +6,47 @@
 //!
 //! # Locks
 //!
-//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Only one thread at a time handles
-//! events (`turn`), so the end of an epoch does not overtake what came before it.
+//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Nothing that takes long happens under
+//! that lock: long messages are encoded, and modules hashed, outside it. Only one thread at a time handles events or
+//! answers spawns (`turn`), so the end of an epoch does not overtake what came before it.
+//!
+//! Whatever is sent to a node belongs to the epoch in which the kernel was connected to it. If that epoch has ended, it
+//! is refused, even if the node is up again and the kernel does not know yet.
 
 mod names;
 mod spawn;
 mod way;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use lunatic_kernel::Kernel;
 use lunatic_kernel::address::{Id, Keys, Peer};
 use lunatic_kernel::exit::Loss;
 use lunatic_kernel::host::Host;
-use lunatic_kernel::{Kernel, Process};
 
 use self::spawn::Pending;
 use self::way::{Registrar, Way};
 use crate::fabric::FabricEvent;
 use crate::identity::{Identity, NodeId};
 use crate::names::Conflict;
-use crate::node::{Event, Member, Node, Refusal, Settings};
+use crate::node::{Event, Member, Node, Refusal, SendRefusal, Settings};
 use crate::record::{Hash, Read, Record};
 use crate::store::FetchRefusal;
 use crate::trust::Trust;
 
-pub use self::spawn::{Answer, Request, SpawnRefusal};
+pub use self::names::MONITORS_MAX;
+pub use self::spawn::{Answer, Made, Request, SpawnRefusal, Ticket};
 
 /// The embedder of a kernel that is in a cluster.
 pub trait Above<H: Host>: Send + Sync {
-    /// Makes the process that another node has requested, [without letting it run](Kernel::new_process). Must not wait.
-    ///
-    /// # Errors
-    ///
-    /// If there is no process: why, as text for people.
-    fn spawn(&self, kernel: &Arc<Kernel<H>>, request: Request<'_>) -> Result<Arc<Process<H>>, String>;
+    /// Makes the process that another node has requested, [without letting it run](Kernel::new_process); or takes the
+    /// request, and [answers](Cluster::answer_spawn) it later from another thread. Must not wait.
+    fn spawn(&self, kernel: &Arc<Kernel<H>>, request: Request<'_>) -> Made<H>;
 
     /// Is called for each event in the cluster. Must not wait.
     fn told(&self, _: &Told) {}
@@ -69,14 +71,30 @@ pub enum Told {
 /// What senders share with the thread that handles events.
 struct Shared {
     node: Mutex<Node>,
-    /// The processes with names, whose ends are reported to the [`Registrar`].
-    watched: Mutex<BTreeSet<u64>>,
+    /// What the cluster keeps for processes of this node, until they end: their names and groups, and that they monitor
+    /// nodes. Their ends are reported to the [`Registrar`].
+    kept: Mutex<BTreeMap<u64, BTreeMap<Key, Kept>>>,
+    /// Modules to fetch, each with its holders.
+    wanted: Mutex<Vec<(Hash, Vec<NodeId>)>>,
     /// Whether the driver has been woken since it last polled.
     is_woken: AtomicBool,
     wake: Mutex<Option<Arc<dyn Fn() + Send + Sync>>>,
 }
 
 impl Shared {
+    /// Sends a record to a node, within this epoch.
+    fn send(&self, to: NodeId, epoch: u64, record: &Record<'_>) -> Result<(), SendRefusal> {
+        let can_wait = record.can_wait();
+        if can_wait {
+            // Before the bytes of a long message are copied.
+            self.node.lock().asks_for_room(to, epoch)?;
+        }
+        let bytes = record.write();
+        let sent = self.node.lock().send_encoded(to, epoch, record.pair(), bytes, can_wait);
+        self.wake();
+        sent
+    }
+
     /// Wakes the driver, as there is something to send.
     fn wake(&self) {
         if !self.is_woken.swap(true, Ordering::AcqRel) {
@@ -88,13 +106,42 @@ impl Shared {
     }
 }
 
+/// What the cluster keeps for a process under this key.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Key {
+    /// A name.
+    Name(Vec<u8>),
+    /// The membership of a group.
+    Group(Vec<u8>),
+    /// It gets messages about nodes under this tag.
+    Monitor(u64),
+}
+
+/// What else is kept with that.
+struct Kept {
+    /// The tag of the message to the process if it loses a name; 0 for none.
+    tag: u64,
+    /// The embedder's charge, which is dropped when the process has this no more.
+    _paid: Paid,
+}
+
+/// A charge for what the cluster keeps for a process; dropped when that goes.
+pub type Paid = Box<dyn Send>;
+
 #[derive(Default)]
 struct State {
-    peers: BTreeMap<NodeId, Peer>,
+    peers: BTreeMap<NodeId, Connected>,
+    /// Which node first had the keys of each connected node. As many as the kernel knows nodes.
+    owners: HashMap<[u8; 20], NodeId>,
     /// The spawns that have not been answered, by node and request.
     pending: BTreeMap<(NodeId, u64), Pending>,
-    /// The processes that monitor nodes, each with its tag.
-    monitors: BTreeSet<(Id, u64)>,
+}
+
+/// A node that the kernel is connected to.
+#[derive(Clone, Copy)]
+struct Connected {
+    peer: Peer,
+    epoch: u64,
 }
 
 /// A kernel in a cluster.
@@ -120,7 +167,8 @@ impl<H: Host> Cluster<H> {
         let keys = kernel.process_keys().to_bytes();
         let shared = Arc::new(Shared {
             node: Mutex::new(Node::new(Settings { keys, ..settings }, trust)),
-            watched: Mutex::default(),
+            kept: Mutex::default(),
+            wanted: Mutex::default(),
             is_woken: AtomicBool::new(false),
             wake: Mutex::new(None),
         });
@@ -158,7 +206,7 @@ impl<H: Host> Cluster<H> {
         }
         let state = self.state.lock();
         let mut peers = state.peers.iter();
-        peers.find_map(|(node, peer)| (*peer == id.peer()).then_some(*node))
+        peers.find_map(|(node, connected)| (connected.peer == id.peer()).then_some(*node))
     }
 
     /// Sets the function that is called when there is something to send: the caller should [`poll`](Self::poll) soon
@@ -177,13 +225,24 @@ impl<H: Host> Cluster<H> {
     /// Does what is due after time has passed or something was sent. Returns the frames to hand to the transport, in
     /// this order.
     pub fn poll(&self, now: Duration) -> Vec<(Identity, Vec<u8>)> {
+        self.poll_behind(now, now)
+    }
+
+    /// [`poll`](Self::poll), as in [`Node::poll_behind`].
+    pub fn poll_behind(&self, now: Duration, heard: Duration) -> Vec<(Identity, Vec<u8>)> {
         self.shared.is_woken.store(false, Ordering::Release);
         let _turn = self.turn.lock();
-        self.shared.node.lock().poll(now);
+        let wanted = std::mem::take(&mut *self.shared.wanted.lock());
+        let mut node = self.shared.node.lock();
+        for (hash, holders) in wanted {
+            node.fetch(now, hash, &holders);
+        }
+        node.poll_behind(now, heard);
+        drop(node);
         self.work(now);
         let mut node = self.shared.node.lock();
         // Includes what the work has sent.
-        node.poll(now);
+        node.poll_behind(now, heard);
         node.take_frames()
     }
 
@@ -199,22 +258,6 @@ impl<H: Host> Cluster<H> {
         node.take_frames()
     }
 
-    /// Sends the process a message with this tag from now on whenever a node is connected or lost. The message holds
-    /// one byte (1 for connected, 0 for lost), the number of the node (8 bytes), how it was lost (4 bytes, as in
-    /// `codes::loss`), and its name. False if the process has ended.
-    pub fn monitor_nodes(&self, process: Id, tag: u64) -> bool {
-        let is_alive = self.kernel.is_alive(process);
-        if is_alive {
-            self.state.lock().monitors.insert((process, tag));
-        }
-        is_alive
-    }
-
-    /// Sends the process no more messages about nodes under this tag.
-    pub fn demonitor_nodes(&self, process: Id, tag: u64) {
-        self.state.lock().monitors.remove(&(process, tag));
-    }
-
     /// Handles all events.
     fn work(&self, now: Duration) {
         loop {
@@ -222,7 +265,12 @@ impl<H: Host> Cluster<H> {
             let event = self.shared.node.lock().next_event();
             let Some(event) = event else { return };
             match event {
-                Event::Up { node, identity, keys } => self.up(now, node, identity, &keys),
+                Event::Up {
+                    node,
+                    identity,
+                    epoch,
+                    keys,
+                } => self.up(now, (node, epoch), identity, keys),
                 Event::Record { node, bytes } => self.on_record(node, &bytes),
                 Event::Room { node } => {
                     if let Some(peer) = self.peer(node) {
@@ -230,38 +278,57 @@ impl<H: Host> Cluster<H> {
                     }
                 }
                 Event::Down { node, identity, loss } => self.down(node, identity, loss),
-                Event::Conflict(conflict) => self.above.told(&Told::Conflict(conflict)),
+                Event::Conflict(conflict) => self.lost_name(conflict),
+                Event::Arrived { hash, bytes } => {
+                    let bytes: Arc<[u8]> = bytes.into();
+                    self.shared.node.lock().keep_module(hash, bytes.clone());
+                    self.above.told(&Told::Fetched(hash, Ok(bytes)));
+                }
                 Event::Fetched { hash, result } => self.above.told(&Told::Fetched(hash, result)),
                 Event::Refused { identity, why } => self.above.told(&Told::Refused(identity, why)),
             }
         }
     }
 
-    fn peer(&self, node: NodeId) -> Option<Peer> {
+    /// The kernel's number for a node; `None` if it is not connected.
+    pub fn peer(&self, node: NodeId) -> Option<Peer> {
+        self.connected(node).map(|connected| connected.peer)
+    }
+
+    fn connected(&self, node: NodeId) -> Option<Connected> {
         self.state.lock().peers.get(&node).copied()
     }
 
-    fn up(&self, now: Duration, node: NodeId, identity: Identity, keys: &[u8; 20]) {
+    fn up(&self, now: Duration, (node, epoch): (NodeId, u64), identity: Identity, keys: [u8; 20]) {
         let way = Arc::new(Way {
             shared: self.shared.clone(),
             to: node,
+            epoch,
         });
-        let peer = Keys::from_bytes(keys).and_then(|keys| self.kernel.connect(keys, way));
+        // Every connected node knows the keys of the others. Who comes with those of another wants its addresses.
+        let is_owner = *self.state.lock().owners.entry(keys).or_insert(node) == node;
+        let is_own = keys == self.kernel.process_keys().to_bytes();
+        let peer = Keys::from_bytes(&keys).filter(|_| is_owner && !is_own);
+        let peer = peer.and_then(|keys| self.kernel.connect(keys, way));
         let Some(peer) = peer else {
-            // These are the keys of another connected node, or no keys at all: drop the node.
+            if is_owner && !self.kernel.knows_keys(&keys) {
+                // Only as many owners are remembered as the kernel knows nodes.
+                self.state.lock().owners.remove(&keys);
+            }
+            // These are the keys of another node, or no keys at all, or there are too many nodes: drop the node.
             return self.shared.node.lock().drop_node(now, node);
         };
-        self.state.lock().peers.insert(node, peer);
+        self.state.lock().peers.insert(node, Connected { peer, epoch });
         self.tell_monitors(node, &identity, None);
         self.above.told(&Told::Up(node, identity));
     }
 
     fn down(&self, node: NodeId, identity: Identity, loss: Loss) {
-        let Some(peer) = self.state.lock().peers.remove(&node) else {
+        let Some(Connected { peer, epoch }) = self.state.lock().peers.remove(&node) else {
             return;
         };
         self.kernel.disconnect(peer, loss);
-        self.fail_pending(node, loss);
+        self.fail_pending(node, epoch, loss);
         self.tell_monitors(node, &identity, Some(loss));
         self.above.told(&Told::Down(node, identity, loss));
     }
@@ -271,26 +338,24 @@ impl<H: Host> Cluster<H> {
         body.extend(node.0.to_le_bytes());
         body.extend((loss.unwrap_or(Loss::Unconnected) as i32).to_le_bytes());
         body.extend(identity.name.as_bytes());
-        let monitors: Vec<_> = self.state.lock().monitors.iter().copied().collect();
-        for (process, tag) in monitors {
-            match self.kernel.find(process) {
+        for (process, tag) in self.monitors() {
+            if let Some(process) = self.kernel.find(process) {
                 // If the mailbox is full, this message is lost, as any other would be.
-                Some(process) => _ = self.kernel.put_mail(process, tag, &body),
-                None => self.demonitor_nodes(process, tag),
+                _ = self.kernel.put_mail(process, tag, &body);
             }
         }
     }
 
     fn on_record(&self, node: NodeId, bytes: &[u8]) {
-        let (Some(peer), Read::Known(record)) = (self.peer(node), Record::read(bytes)) else {
+        let (Some(connected), Read::Known(record)) = (self.connected(node), Record::read(bytes)) else {
             return;
         };
         match record {
             Record::Signal { from, to, signal } => {
                 self.kernel
-                    .receive(Id::from_raw(from).on(peer), Id::from_raw(to), signal);
+                    .receive(Id::from_raw(from).on(connected.peer), Id::from_raw(to), signal);
             }
-            record => self.on_spawn(node, peer, record),
+            record => self.on_spawn(node, connected, record),
         }
     }
 }

@@ -8,28 +8,45 @@ use lunatic_kernel::delivery::Signal;
 use lunatic_kernel::host::Host;
 use lunatic_sys::codes::REFERENCE_BIT;
 
-use super::Cluster;
+use super::{Cluster, Kept, Key, Paid, Told};
 use crate::identity::NodeId;
-use crate::names::{Anywhere, NameRefusal};
+use crate::names::{Anywhere, Conflict, NameRefusal};
 use crate::record::Hash;
 
+/// How many tags a process can have for messages about nodes.
+pub const MONITORS_MAX: usize = 16;
+/// Their keys.
+const MONITORS: std::ops::RangeFrom<Key> = Key::Monitor(0)..;
+
 impl<H: Host> Cluster<H> {
-    /// Registers a process of this node under a name, in the whole cluster, until the process ends.
+    /// Registers a process of this node under a name, in the whole cluster, until the process ends. If it loses the name
+    /// to a process of another node, it gets the name as a message under `tag`, unless that is 0.
     ///
     /// # Errors
     ///
     /// [`NameRefusal`] says why the name was not given.
-    pub fn register(&self, name: &[u8], process: Id, priority: u8) -> Result<(), NameRefusal> {
+    pub fn register(&self, name: &[u8], process: Id, priority: u8, tag: u64, paid: Paid) -> Result<(), NameRefusal> {
         self.shared.node.lock().register(name, process.raw(), priority)?;
-        self.hear_of_end(process);
+        self.keep(process, Key::Name(name.to_vec()), Kept { tag, _paid: paid });
         Ok(())
     }
 
-    /// Takes a name back. True if a process of this node had it.
-    pub fn unregister(&self, name: &[u8]) -> bool {
-        let had = self.shared.node.lock().unregister(name).is_some();
+    /// Takes a name back; if `only` is given, only from that process. True if a process of this node had it.
+    pub fn unregister(&self, name: &[u8], only: Option<Id>) -> bool {
+        let had = {
+            let mut node = self.shared.node.lock();
+            let own = node.id();
+            let is_right = only.is_none_or(|only| {
+                let process = only.raw();
+                node.find(name) == Some(Anywhere { node: own, process })
+            });
+            is_right.then(|| node.unregister(name)).flatten()
+        };
+        if let Some(process) = had {
+            self.let_go(process, &Key::Name(name.to_vec()));
+        }
         self.shared.wake();
-        had
+        had.is_some()
     }
 
     /// The process with this name, as far as this node knows.
@@ -43,15 +60,16 @@ impl<H: Host> Cluster<H> {
     /// # Errors
     ///
     /// [`NameRefusal`] says why the process did not join.
-    pub fn join(&self, group: &[u8], process: Id) -> Result<(), NameRefusal> {
+    pub fn join(&self, group: &[u8], process: Id, paid: Paid) -> Result<(), NameRefusal> {
         self.shared.node.lock().join(group, process.raw())?;
-        self.hear_of_end(process);
+        self.keep(process, Key::Group(group.to_vec()), Kept { tag: 0, _paid: paid });
         Ok(())
     }
 
     /// Removes a process of this node from a group. True if it was a member.
     pub fn leave_group(&self, group: &[u8], process: Id) -> bool {
         let was_member = self.shared.node.lock().leave_group(group, process.raw());
+        self.let_go(process.raw(), &Key::Group(group.to_vec()));
         self.shared.wake();
         was_member
     }
@@ -70,9 +88,60 @@ impl<H: Host> Cluster<H> {
         Some(Id::from_raw(process.process).on(peer))
     }
 
-    /// Asks the kernel to notify the registrar when the process ends; if it has ended, immediately.
-    fn hear_of_end(&self, process: Id) {
-        if self.shared.watched.lock().insert(process.raw()) {
+    /// Sends the process a message with this tag from now on whenever a node is connected or lost. The message holds
+    /// one byte (1 for connected, 0 for lost), the number of the node (8 bytes), how it was lost (4 bytes, as in
+    /// `codes::loss`), and its name. False if the process has [`MONITORS_MAX`] such tags.
+    pub fn monitor_nodes(&self, process: Id, tag: u64, paid: Paid) -> bool {
+        let has_room = {
+            let kept = self.shared.kept.lock();
+            let tags = kept.get(&process.raw()).map_or(0, |kept| kept.range(MONITORS).count());
+            tags < MONITORS_MAX
+        };
+        if has_room {
+            self.keep(process, Key::Monitor(tag), Kept { tag: 0, _paid: paid });
+        }
+        has_room
+    }
+
+    /// Sends the process no more messages about nodes under this tag.
+    pub fn demonitor_nodes(&self, process: Id, tag: u64) {
+        self.let_go(process.raw(), &Key::Monitor(tag));
+    }
+
+    /// The processes that monitor nodes, each with its tag.
+    pub(super) fn monitors(&self) -> Vec<(Id, u64)> {
+        let kept = self.shared.kept.lock();
+        let all = kept.iter().flat_map(|(process, kept)| {
+            let tags = kept.range(MONITORS).filter_map(|(key, _)| match key {
+                Key::Monitor(tag) => Some(*tag),
+                _ => None,
+            });
+            tags.map(|tag| (Id::from_raw(*process), tag))
+        });
+        all.collect()
+    }
+
+    /// A process of this node has lost its name to one of another node.
+    pub(super) fn lost_name(&self, conflict: Conflict) {
+        let tag = self.let_go(conflict.loser, &Key::Name(conflict.name.clone()));
+        let loser = self.kernel.find(Id::from_raw(conflict.loser));
+        if let (Some(tag @ 1..), Some(loser)) = (tag, loser) {
+            // If the mailbox is full, this message is lost, as any other would be.
+            _ = self.kernel.put_mail(loser, tag, &conflict.name);
+        }
+        self.above.told(&Told::Conflict(conflict));
+    }
+
+    /// Keeps something for a process until it ends; if it has ended, not at all.
+    fn keep(&self, process: Id, key: Key, kept: Kept) {
+        let is_first = {
+            let all = &mut *self.shared.kept.lock();
+            let is_first = !all.contains_key(&process.raw());
+            all.entry(process.raw()).or_default().insert(key, kept);
+            is_first
+        };
+        if is_first {
+            // The registrar is notified of the end; if the process has ended, immediately.
             let reference = self.kernel.random() | REFERENCE_BIT;
             let registrar = Id::new(1, 0).on(self.registrar);
             self.kernel.receive(registrar, process, Signal::Monitor { reference });
@@ -80,14 +149,34 @@ impl<H: Host> Cluster<H> {
         self.shared.wake();
     }
 
+    /// Returns the tag that was kept.
+    fn let_go(&self, process: u64, key: &Key) -> Option<u64> {
+        let mut all = self.shared.kept.lock();
+        // An empty map stays: it says that the registrar is notified of the end.
+        Some(all.get_mut(&process)?.remove(key)?.tag)
+    }
+
     /// Keeps a module, which other nodes may fetch from then on. Returns its hash.
     pub fn keep_module(&self, bytes: Arc<[u8]>) -> Hash {
-        self.shared.node.lock().keep_module(bytes)
+        let hash = crate::store::hash(&bytes);
+        self.keep_hashed_module(hash, bytes);
+        hash
+    }
+
+    /// [`keep_module`](Self::keep_module) for a module whose hash is known.
+    pub fn keep_hashed_module(&self, hash: Hash, bytes: Arc<[u8]>) {
+        self.shared.node.lock().keep_module(hash, bytes);
     }
 
     /// The module with this hash, if this node has it.
     pub fn module(&self, hash: &Hash) -> Option<Arc<[u8]>> {
         self.shared.node.lock().module(hash)
+    }
+
+    /// [`fetch`](Self::fetch) at the next [`poll`](Self::poll), for threads that do not know its time.
+    pub fn want(&self, hash: Hash, holders: Vec<NodeId>) {
+        self.shared.wanted.lock().push((hash, holders));
+        self.shared.wake();
     }
 
     /// Fetches a module from one of these nodes. [`Told::Fetched`](super::Told::Fetched) reports the result, once for

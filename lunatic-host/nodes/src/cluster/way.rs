@@ -11,10 +11,11 @@ use crate::identity::NodeId;
 use crate::node;
 use crate::record::Record;
 
-/// The way to one node.
+/// The way to one node, in one epoch.
 pub(super) struct Way {
     pub(super) shared: Arc<Shared>,
     pub(super) to: NodeId,
+    pub(super) epoch: u64,
 }
 
 impl Remote for Way {
@@ -24,8 +25,7 @@ impl Remote for Way {
             to: to.on(Peer::HERE).raw(),
             signal,
         };
-        let sent = self.shared.node.lock().send(self.to, &record);
-        self.shared.wake();
+        let sent = self.shared.send(self.to, self.epoch, &record);
         sent.map_err(|refusal| match refusal {
             node::SendRefusal::Full => SendRefusal::Full,
             node::SendRefusal::Gone => SendRefusal::Closed,
@@ -35,17 +35,18 @@ impl Remote for Way {
     fn has_room(&self) -> bool {
         let node = self.shared.node.lock();
         // A sender to a node that is gone must not wait: `send` refuses with `Gone`.
-        node.has_room(self.to) || !node.is_up(self.to)
+        node.has_room(self.to) || !node.is_up_in(self.to, self.epoch)
     }
 }
 
-/// Acts as a node, so that the kernel notifies it when processes with global names end.
+/// Acts as a node, so that the kernel notifies it when processes end for which the cluster keeps something.
 pub(super) struct Registrar(pub(super) Arc<Shared>);
 
 impl Remote for Registrar {
     fn send(&self, from: Id, _: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
         if let Signal::Down { .. } = signal {
-            self.0.watched.lock().remove(&from.raw());
+            let kept = self.0.kept.lock().remove(&from.raw());
+            drop(kept);
             self.0.node.lock().process_ended(from.raw());
             self.0.wake();
         }

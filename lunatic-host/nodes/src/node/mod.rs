@@ -11,6 +11,7 @@ mod own;
 mod receive;
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,6 +75,8 @@ pub enum Event {
         node: NodeId,
         /// Its identity.
         identity: Identity,
+        /// Stands for the epoch: no other epoch of this node has the same number.
+        epoch: u64,
         /// The keys of its processes' addresses.
         keys: [u8; 20],
     },
@@ -100,7 +103,14 @@ pub enum Event {
     },
     /// A process of this node has lost its name.
     Conflict(Conflict),
-    /// A module has been fetched, or cannot be fetched.
+    /// A module has been fetched. It is not kept yet: that is up to the embedder ([`Node::keep_module`]).
+    Arrived {
+        /// The hash of the module.
+        hash: Hash,
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// A module that was to be fetched is here, or cannot be fetched.
     Fetched {
         /// The hash of the module.
         hash: Hash,
@@ -126,8 +136,22 @@ pub enum Refusal {
     Version,
     /// Its proof is wrong, or it is not welcome.
     Untrusted,
-    /// A later start of the same node is connected.
+    /// A later start of the same node has proved its identity.
     Outdated,
+    /// Another node has proved its identity with the same key.
+    Key,
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Cluster => "it belongs to another cluster",
+            Self::Version => "it speaks no version of the wire format that this node speaks",
+            Self::Untrusted => "it could not prove its identity, or is not welcome",
+            Self::Outdated => "a later start of it is known",
+            Self::Key => "another node has the same key",
+        })
+    }
 }
 
 /// Why a record was not taken.
@@ -176,6 +200,10 @@ struct Known {
     is_up: bool,
     /// The last reported reason for a refused hello.
     refused: Option<Refusal>,
+    /// The node has proved its identity.
+    is_proven: bool,
+    /// The key of that proof, if there was one.
+    key: Option<[u8; 32]>,
 }
 
 /// One node.
@@ -245,6 +273,10 @@ impl Node {
         match event {
             FabricEvent::Seen(identity) => {
                 let node = identity.id(&self.settings.cluster);
+                // The transport may be late: an earlier start of a node that has proved a later one is over.
+                if self.is_outdated(&identity) {
+                    return;
+                }
                 if let Some(known) = self.line(now, node, &identity) {
                     known.line.seen(now);
                 }
@@ -262,6 +294,14 @@ impl Node {
         }
     }
 
+    /// Whether a later start of the same node has proved its identity.
+    fn is_outdated(&self, identity: &Identity) -> bool {
+        self.lines.values().any(|known| {
+            let other = &known.line.identity;
+            known.is_proven && other.name == identity.name && other.incarnation > identity.incarnation
+        })
+    }
+
     /// The line to a node; makes it if there is none. `None` if it is this node, or if there are too many lines.
     fn line(&mut self, now: Duration, node: NodeId, identity: &Identity) -> Option<&mut Known> {
         if node == self.id || (!self.lines.contains_key(&node) && self.lines.len() >= LINES_MAX) {
@@ -274,6 +314,8 @@ impl Node {
                 line: Line::new(now, timing, identity.clone(), ids, *session),
                 is_up: false,
                 refused: None,
+                is_proven: false,
+                key: None,
             }
         }))
     }
@@ -324,13 +366,19 @@ impl Node {
 
     /// Makes the frames that are due, after time has passed or something was handled or sent.
     pub fn poll(&mut self, now: Duration) {
+        self.poll_behind(now, now);
+    }
+
+    /// [`poll`](Self::poll) by a caller that has not handled everything that came after `heard` yet: no node counts as
+    /// silent because its frames wait.
+    pub fn poll_behind(&mut self, now: Duration, heard: Duration) {
         for (hash, progress) in self.store.give_up(now, None) {
             self.go_on_fetching(now, hash, progress);
         }
         self.tell_news();
         let nodes: Vec<_> = self.lines.keys().copied().collect();
         for node in nodes {
-            self.poll_line(now, node);
+            self.poll_line(now, heard, node);
         }
     }
 
@@ -345,12 +393,12 @@ impl Node {
         }
     }
 
-    fn poll_line(&mut self, now: Duration, node: NodeId) {
+    fn poll_line(&mut self, now: Duration, heard: Duration, node: NodeId) {
         let Some(known) = self.lines.get_mut(&node) else {
             return;
         };
         let line = &mut known.line;
-        if line.is_forlorn(now) {
+        if line.is_forlorn(heard) {
             self.lines.remove(&node);
             return;
         }
@@ -374,7 +422,7 @@ impl Node {
                 break;
             }
             let route = line.route();
-            let frame = match line.poll(now) {
+            let frame = match line.poll(now, heard) {
                 Ok(None) => break,
                 Ok(Some(Outgoing::Data { seq, state, pieces })) => route.data(seq, state, &pieces),
                 Ok(Some(Outgoing::Beat { seq, state, asks })) => route.beat(seq, state, asks),

@@ -9,7 +9,7 @@ use crate::names::{Anywhere, NameRefusal};
 use crate::outbox::{MODULES, Pair};
 use crate::record::{Hash, Record};
 use crate::store::Progress;
-use lunatic_kernel::delivery::Signal;
+use crate::traffic::Traffic;
 
 impl Node {
     /// Sends a record to a node. Only messages and spawns are refused for lack of room.
@@ -18,19 +18,53 @@ impl Node {
     ///
     /// [`SendRefusal`] says why the record was not taken.
     pub fn send(&mut self, to: NodeId, record: &Record<'_>) -> Result<(), SendRefusal> {
-        let can_wait = matches!(
-            record,
-            Record::Spawn { .. }
-                | Record::Signal {
-                    signal: Signal::Message { .. },
-                    ..
-                }
-        );
+        let can_wait = record.can_wait();
         // Before the bytes of a long message are copied.
         if can_wait && self.is_up(to) && !self.has_room(to) {
             return self.push(to, (0, 0), Vec::new(), true);
         }
         self.push(to, record.pair(), record.write(), can_wait)
+    }
+
+    /// Whether a record that can wait would be taken in this epoch. If there is no room, an [`Event::Room`] comes when
+    /// there is.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why it would not be taken.
+    pub(crate) fn asks_for_room(&mut self, to: NodeId, epoch: u64) -> Result<(), SendRefusal> {
+        let traffic = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
+        traffic.asks_for_room().then_some(()).ok_or(SendRefusal::Full)
+    }
+
+    /// Sends a record that its sender has encoded, within this epoch and no later one.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why the record was not taken.
+    pub(crate) fn send_encoded(
+        &mut self,
+        to: NodeId,
+        epoch: u64,
+        pair: Pair,
+        record: Vec<u8>,
+        can_wait: bool,
+    ) -> Result<(), SendRefusal> {
+        let taken = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
+        let taken = taken.push(pair, record, can_wait);
+        taken.then_some(()).ok_or(SendRefusal::Full)
+    }
+
+    fn traffic_of(&mut self, node: NodeId, epoch: u64) -> Option<&mut Traffic> {
+        let known = self.lines.get_mut(&node)?;
+        let is_right = known.is_up && known.line.session() == epoch;
+        known.line.traffic.as_mut().filter(|_| is_right)
+    }
+
+    /// Whether this epoch with a node goes on.
+    pub(crate) fn is_up_in(&self, node: NodeId, epoch: u64) -> bool {
+        let known = self.lines.get(&node);
+        known.is_some_and(|known| known.is_up && known.line.session() == epoch)
     }
 
     pub(super) fn push(&mut self, to: NodeId, pair: Pair, record: Vec<u8>, can_wait: bool) -> Result<(), SendRefusal> {
@@ -112,9 +146,9 @@ impl Node {
         self.names.process_ended(process);
     }
 
-    /// Keeps a module, which other nodes may fetch from then on. Returns its hash.
-    pub fn keep_module(&mut self, bytes: Arc<[u8]>) -> Hash {
-        self.store.keep(bytes)
+    /// Keeps a module with this [hash](crate::store::hash), which other nodes may fetch from then on.
+    pub fn keep_module(&mut self, hash: Hash, bytes: Arc<[u8]>) {
+        self.store.keep(hash, bytes);
     }
 
     /// The module with this hash, if this node has it.
@@ -131,6 +165,7 @@ impl Node {
     pub(super) fn go_on_fetching(&mut self, now: Duration, hash: Hash, progress: Progress) {
         match progress {
             Progress::Nothing => {}
+            Progress::Arrived(bytes) => self.events.push_back(Event::Arrived { hash, bytes }),
             Progress::Done(result) => self.events.push_back(Event::Fetched { hash, result }),
             Progress::Ask(node, records) => {
                 let pair = (MODULES, hash[0].into());

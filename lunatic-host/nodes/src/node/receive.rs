@@ -5,7 +5,7 @@ use std::time::Duration;
 use lunatic_kernel::delivery::Signal;
 use lunatic_kernel::exit::{ExitReason, Loss};
 
-use super::{Event, Node, Refusal};
+use super::{Event, Known, Node, Refusal};
 use crate::frame::{Body, Frame, Hello, Route};
 use crate::identity::NodeId;
 use crate::line::Heard;
@@ -44,7 +44,7 @@ impl Node {
         match body {
             Body::Data { seq, state, pieces } => {
                 let mut records = Vec::new();
-                let taken = traffic.on_data(now, seq, state, pieces, |record| records.push(record.to_vec()));
+                let taken = traffic.on_data(now, seq, state, pieces, |record| records.push(record));
                 for record in records {
                     self.on_record(now, node, record)?;
                 }
@@ -57,6 +57,11 @@ impl Node {
     }
 
     fn on_hello(&mut self, now: Duration, route: Route, hello: &Hello, statement: &[u8]) {
+        // Before it is judged, because a proof takes long to check.
+        let is_news = |known: &Known| known.line.is_news(route, hello);
+        if !self.lines.get(&route.from).is_none_or(is_news) {
+            return;
+        }
         if let Err(why) = self.judge(now, route, hello, statement) {
             let identity = hello.identity.clone();
             let known = self.lines.get_mut(&route.from);
@@ -86,21 +91,26 @@ impl Node {
             return Err(Refusal::Cluster);
         }
         hello.version(self.settings.versions).ok_or(Refusal::Version)?;
+        if self.is_outdated(&hello.identity) {
+            return Err(Refusal::Outdated);
+        }
         let rights = self.trust.judge(&hello.identity, statement, &hello.proof);
         let rights = rights.ok_or(Refusal::Untrusted)?;
+        let key = self.trust.key(&hello.identity, &hello.proof);
+        let has_key = |known: &Known| known.key.is_some() && known.key == key;
+        let is_other = |known: &&Known| known.line.identity.name != hello.identity.name;
+        if self.lines.values().filter(is_other).any(has_key) {
+            return Err(Refusal::Key);
+        }
         let same_name = self.lines.iter().filter(|(_, known)| {
             let other = &known.line.identity;
             other.name == hello.identity.name && other.incarnation != hello.identity.incarnation
         });
         let others: Vec<_> = same_name
-            .map(|(node, known)| (*node, known.line.identity.incarnation, known.is_up))
+            .map(|(node, known)| (*node, known.line.identity.incarnation))
             .collect();
-        let is_late = |(_, incarnation, is_up): &(_, u64, bool)| *is_up && *incarnation > hello.identity.incarnation;
-        if others.iter().any(is_late) {
-            return Err(Refusal::Outdated);
-        }
         // The peer has proven that it is the same node, so its earlier starts are over.
-        for (node, incarnation, _) in others {
+        for (node, incarnation) in others {
             if incarnation < hello.identity.incarnation {
                 self.lose(now, node, Loss::Replaced);
                 self.lines.remove(&node);
@@ -108,6 +118,7 @@ impl Node {
         }
         if let Some(known) = self.line(now, route.from, &hello.identity) {
             (known.line.rights, known.refused) = (rights, None);
+            (known.is_proven, known.key) = (true, key);
         }
         Ok(())
     }
@@ -127,8 +138,14 @@ impl Node {
             if std::mem::replace(&mut known.is_up, true) {
                 return Err(Loss::Violation);
             }
-            let identity = known.line.identity.clone();
-            self.events.push_back(Event::Up { node, identity, keys });
+            let (identity, epoch) = (known.line.identity.clone(), known.line.session());
+            let up = Event::Up {
+                node,
+                identity,
+                epoch,
+                keys,
+            };
+            self.events.push_back(up);
             return Ok(());
         }
         if !known.is_up {

@@ -9,7 +9,7 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::simulation::Simulation;
 use lunatic_kernel::{Kernel, Process, System};
-use lunatic_nodes::cluster::{Above, Request, Told};
+use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_nodes::fabric::Fabric as _;
 use lunatic_nodes::memory::{Faults, MemoryFabric, Port};
 use lunatic_nodes::random::Random;
@@ -56,18 +56,27 @@ struct Spawner {
 }
 
 impl Above<Closures> for Spawner {
-    fn spawn(&self, kernel: &Arc<Kernel<Closures>>, request: Request<'_>) -> Result<Arc<Process<Closures>>, String> {
+    fn spawn(&self, kernel: &Arc<Kernel<Closures>>, request: Request<'_>) -> Made<Closures> {
+        match self.make(kernel, request.what) {
+            Ok(child) => Made::Process(request.ticket, child),
+            Err(why) => Made::Refused(request.ticket, why),
+        }
+    }
+
+    fn told(&self, told: &Told) {
+        self.told.lock().push(told.clone());
+    }
+}
+
+impl Spawner {
+    fn make(&self, kernel: &Arc<Kernel<Closures>>, what: &[u8]) -> Result<Arc<Process<Closures>>, String> {
         let keeper = kernel.find(self.keeper).ok_or("the keeper has ended")?;
-        let seed = match request.what {
+        let seed = match what {
             b"fails" => seed(|_| async { Err(ExitReason::Exit(9)) }),
             b"waits" => seed(|me: Me| async move { as_long_as(&me).await }),
             _ => return Err("there is no such entry".into()),
         };
         kernel.new_process(&keeper, seed).map_err(|limit| limit.to_string())
-    }
-
-    fn told(&self, told: &Told) {
-        self.told.lock().push(told.clone());
     }
 }
 

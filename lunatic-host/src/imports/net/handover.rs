@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use lunatic_sys::codes::{CLOSED, INVALID, OK, receiver};
+use lunatic_net::handles::Receiver;
+use lunatic_sys::codes::{CLOSED, INVALID, OK, REFUSED, receiver};
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
@@ -16,11 +17,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The process that a guest names as the receiver; `None` stands for any process.
-fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<Option<Arc<Process>>, Failure> {
+/// The process to which a socket is handed over, and whether others may claim it, too.
+fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<(Option<Arc<Process>>, bool), Failure> {
     let kernel = &ctx.kernel;
     let process = match kind {
-        receiver::ANYBODY => return Ok(None),
+        receiver::ANYBODY => return Ok((None, true)),
         receiver::PROCESS => kernel
             .process_named(RawHandle { id, key })
             .ok_or(Failure::Code(INVALID))?,
@@ -30,7 +31,12 @@ fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<Option<Arc<P
         }
         _ => return Err(Failure::Code(INVALID)),
     };
-    Ok(Some(kernel.find(process).ok_or(Failure::Code(CLOSED))?))
+    if !process.is_here() {
+        // A socket belongs to its node.
+        return Err(Failure::Code(REFUSED));
+    }
+    let process = kernel.find(process).ok_or(Failure::Code(CLOSED))?;
+    Ok((Some(process), kind == receiver::CHANNEL))
 }
 
 fn hand_over(mut caller: Caller<'_, Ctx>, id: u64, key: u64, kind: i32, to_id: u64, to_key: u64) -> i32 {
@@ -39,7 +45,13 @@ fn hand_over(mut caller: Caller<'_, Ctx>, id: u64, key: u64, kind: i32, to_id: u
     let result = match handles.keys.check(id, key) {
         Some(id) => acts(ctx)
             .and_then(|()| find_receiver(ctx, kind, to_id, to_key))
-            .and_then(|to| Ok(handles.hand_over(ctx.process(), id, to.as_ref())?))
+            .and_then(|(to, is_for_anyone)| {
+                let to = match &to {
+                    Some(to) if !is_for_anyone => Receiver::Process(to),
+                    keeper => Receiver::Anyone(keeper.as_ref()),
+                };
+                Ok(handles.hand_over(ctx.process(), id, to)?)
+            })
             .map(|()| OK),
         None => Err(Failure::Code(INVALID)),
     };

@@ -9,8 +9,8 @@ use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::wait::{Held, Wait};
-use lunatic_kernel::{Kernel, Process, WaitFor};
-use lunatic_nodes::cluster::{Above, Request, Told};
+use lunatic_kernel::{Kernel, WaitFor};
+use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::trust::{PeerRights, SharedSecret};
 use lunatic_nodes::{Cluster, Identity, Settings};
@@ -24,8 +24,8 @@ const NUMBERED: u64 = 7;
 struct Says;
 
 impl Above<Closures> for Says {
-    fn spawn(&self, _: &Arc<Kernel<Closures>>, _: Request<'_>) -> Result<Arc<Process<Closures>>, String> {
-        Err("nobody spawns here".into())
+    fn spawn(&self, _: &Arc<Kernel<Closures>>, request: Request<'_>) -> Made<Closures> {
+        Made::Refused(request.ticket, "nobody spawns here".into())
     }
 
     fn told(&self, told: &Told) {
@@ -103,7 +103,7 @@ pub fn main() {
     let node = Cluster::new(kernel.clone(), settings, trust, Box::new(Says)).expect("a new kernel");
     let node = Arc::new(node);
     let main = kernel.start_system((), |()| seed(server)).expect("there is room");
-    node.register(own.as_bytes(), main.main().expect("it runs"), 0)
+    node.register(own.as_bytes(), main.main().expect("it runs"), 0, 0, Box::new(()))
         .expect("nobody else is called so");
     let inlet = Inlet::new();
     let fabric = ZenohFabric::open(

@@ -91,12 +91,15 @@ fn handles_of_what_has_ended_are_known_as_such() {
         | "process.exit_signal"
         | "process.link"
         | "process.unlink"
-        | "process.monitor" => 0,
+        | "process.monitor"
+        | "node.of" => 0,
         "rights.usage" | "inspect.process" => -2,
         "rights.take_output" => -4,
         "mailbox.send" | "registry.register" | "registry.join_group" | "registry.leave_group" | "timer.send_after" => {
             -2
         }
+        // Without a cluster, no process is on another node, and none has a global name.
+        "node.room" | "node.register" | "node.join_group" | "node.leave_group" => -2,
         // It is no handle of a module.
         "module.drop" | "module.spawn_export" => -1,
         // It is no handle of a socket.

@@ -1,0 +1,120 @@
+//! Joining a cluster.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use lunatic_nodes::cluster::Told;
+use lunatic_nodes::driver::{Driver, Inlet};
+use lunatic_nodes::fabric::Fabric;
+use lunatic_nodes::trust::Trust;
+use lunatic_nodes::{Cluster, Identity, NodeId, Settings};
+
+use super::modules::Modules;
+use super::visitors::Visitors;
+use super::{Nodes, Parts, leave, of, set};
+use crate::module::Module;
+use crate::running::RunningSystem;
+use crate::runtime::Runtime;
+use crate::system::SystemConfig;
+
+/// The main process of the system of visitors: sleeps for ever.
+const KEEPER: &str = r#"(module $visitors
+    (import "lunatic::process" "sleep_ns" (func $sleep (param i64)))
+    (memory (export "memory") 1)
+    (func (export "_start") (loop $again (call $sleep (i64.const -1)) (br $again))))"#;
+
+/// How a runtime takes part in a cluster.
+pub struct NodeConfig {
+    /// The name of the cluster. Nodes of other clusters are refused.
+    pub cluster: String,
+    /// The name of this node, such as `a@host1`: 1 to 128 letters, digits and `-_.@`.
+    pub name: String,
+    /// Whether other nodes are who they claim to be, and what they may do here.
+    pub trust: Box<dyn Trust>,
+    /// The policy for visitors: the rights of processes that other nodes spawn here, and where their output goes. Each
+    /// has at most these rights, and at most those of its parent. Its arguments and variables are those of its parent.
+    pub visitors: SystemConfig,
+    /// Is called for each event in the cluster, and must not wait.
+    pub told: Box<dyn Fn(&Told) + Send + Sync>,
+}
+
+impl Runtime {
+    /// Joins a cluster, and leaves it when the runtime is dropped. `connect` opens the transport; it gets the identity
+    /// of this start of the node, and the inlet for what the transport brings. Returns the system of the processes that
+    /// other nodes spawn here. It runs as long as it is kept; while it is not, such spawns are refused.
+    ///
+    /// # Errors
+    ///
+    /// If the name is invalid, the runtime has joined already, `connect` fails, or the machine refuses a thread.
+    pub fn join(
+        &self,
+        config: NodeConfig,
+        connect: impl FnOnce(&Identity, Inlet) -> anyhow::Result<Arc<dyn Fabric>>,
+    ) -> anyhow::Result<RunningSystem> {
+        let kernel = &self.kernel;
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A later start has a larger number.
+        let incarnation = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
+        let identity = Identity::new(&config.name, incarnation);
+        let identity = identity.with_context(|| format!("`{}` cannot be the name of a node", config.name))?;
+        anyhow::ensure!(of(&kernel.host).is_none(), "the runtime is a node already");
+
+        let keeper = Module::load_own(&kernel.host, KEEPER.as_bytes())?;
+        let visitors = SystemConfig {
+            entry: "_start".into(),
+            expects_messages: true,
+            ..config.visitors
+        };
+        let visitors = self.start(&keeper, visitors)?;
+        let modules = Arc::new(Modules::default());
+        let above = Visitors {
+            modules: modules.clone(),
+            told: config.told,
+        };
+        let settings = Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random());
+        let cluster = Cluster::new(kernel.clone(), settings, config.trust, Box::new(above));
+        let cluster = Arc::new(cluster.context("the runtime was connected to too many nodes")?);
+        let inlet = Inlet::new();
+        let fabric = connect(&identity, inlet.clone())?;
+        let nodes = Arc::new(Nodes::new(Parts {
+            cluster: cluster.clone(),
+            identity,
+            visitors: visitors.parts().1.clone(),
+            modules,
+        }));
+        // Before the driver handles the first request.
+        set(&kernel.host, nodes.clone());
+        match Driver::start(cluster, fabric, inlet) {
+            Ok(driver) => nodes.drive(driver),
+            Err(error) => {
+                leave(&kernel.host);
+                return Err(error.into());
+            }
+        }
+        Ok(visitors)
+    }
+
+    /// Leaves the cluster: other nodes are notified at once, and what they spawn here is refused. Does nothing if the
+    /// runtime is no node.
+    pub fn leave(&self) {
+        leave(&self.kernel.host);
+    }
+
+    /// Lets other nodes spawn processes of this module here without sending it: a program that runs on several nodes is
+    /// the same on all of them. Does nothing if the runtime is no node.
+    pub fn share(&self, module: &Arc<Module>) {
+        if let Some(nodes) = of(&self.kernel.host) {
+            nodes.knows(module);
+        }
+    }
+
+    /// The other nodes that this one is connected to, by their numbers, with their names.
+    pub fn connected_nodes(&self) -> Vec<(NodeId, Identity)> {
+        let Some(nodes) = of(&self.kernel.host) else {
+            return Vec::new();
+        };
+        let members = nodes.cluster.members().into_iter().filter(|member| member.is_up);
+        members.map(|member| (member.node, member.identity)).collect()
+    }
+}

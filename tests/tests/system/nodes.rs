@@ -1,0 +1,160 @@
+//! Programs on three nodes, which are processes of the operating system on loopback. The programs are in
+//! `guests/nodes.rs`.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+
+use lunatic_tests::guests::{Profile, path, scenarios};
+use lunatic_tests::programs::{cargo_lunatic, lunatic};
+
+/// A node that runs.
+struct Node {
+    host: Child,
+    /// The address that others join.
+    address: String,
+}
+
+impl Node {
+    /// Starts a node and waits until others can join it.
+    fn start(name: &str, join: &[&str], program: &[&str]) -> Self {
+        let mut args = vec!["node", "--dev", "--name", name, "--allow-net", "*"];
+        for address in join {
+            args.extend(["--join", address]);
+        }
+        args.extend(program);
+        let mut command = lunatic(args).into_command();
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut host = command.stderr(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(host.stderr.take().unwrap());
+        let address = address_in(&mut said, name);
+        // What it says later is not waited for, but must not block it.
+        std::thread::spawn(move || {
+            let mut rest = String::new();
+            let _ = said.read_to_string(&mut rest);
+            eprint!("{rest}");
+        });
+        Self { host, address }
+    }
+}
+
+impl Node {
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill")
+            .args(["-s", name, &self.host.id().to_string()])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+}
+
+/// The address that a node says it listens on.
+fn address_in(said: &mut impl std::io::BufRead, name: &str) -> String {
+    let (start, mut all) = (format!("node {name} listens on "), String::new());
+    loop {
+        let mut line = String::new();
+        assert!(said.read_line(&mut line).unwrap() > 0, "the node does not start: {all}");
+        if let Some(address) = line.strip_prefix(&start) {
+            return address.trim().to_owned();
+        }
+        all.push_str(&line);
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        let _ = self.host.kill();
+        let _ = self.host.wait();
+    }
+}
+
+/// Runs a scenario on `a`, with `b` and `c` beside it. Kills `b` when the program says so.
+fn run(scenario: &str) {
+    let mut b = Node::start("b", &[], &[]);
+    let c = Node::start("c", &[&b.address], &[]);
+    let guest = path("nodes", Profile::Release);
+    let program = [guest.to_str().unwrap(), scenario];
+    // It learns of `b` from `c`.
+    let mut a = Node::start("a", &[&c.address], &program);
+    let mut last = String::new();
+    for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
+        last = line.unwrap();
+        match &*last {
+            "kill b" => b.host.kill().unwrap(),
+            "stop b" => b.signal("STOP"),
+            "go on b" => b.signal("CONT"),
+            _ => {}
+        }
+    }
+    assert_eq!(last, "ok");
+    assert_eq!(a.host.wait().unwrap().code(), Some(0));
+}
+
+macro_rules! on_three_nodes {
+    ($($name:ident),* $(,)?) => {
+        $(
+            #[test]
+            fn $name() {
+                run(stringify!($name));
+            }
+        )*
+
+        #[test]
+        fn every_scenario_of_nodes_has_a_test() {
+            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "three_nodes_of_one_process", "without_a_cluster"]);
+        }
+    };
+}
+
+on_three_nodes![
+    children_run_on_the_nodes_that_were_chosen,
+    calls_and_messages_go_between_nodes,
+    links_monitors_and_kills_go_between_nodes,
+    a_lost_node,
+    a_node_that_stands_still,
+    global_names_and_groups,
+    a_sandbox_sees_no_nodes,
+    sockets_stay,
+    timers_send_to_other_nodes,
+    actors_and_supervised_children_run_on_other_nodes,
+    a_slow_receiver_holds_up_its_senders,
+];
+
+#[test]
+fn three_nodes_of_one_process() {
+    let guest = path("nodes", Profile::Release);
+    let args = [
+        "run",
+        "--built",
+        guest.to_str().unwrap(),
+        "--nodes",
+        "3",
+        "three_nodes_of_one_process",
+    ];
+    let finished = cargo_lunatic(args).run().code(0);
+    assert_eq!(finished.stdout, "ok\n");
+}
+
+#[test]
+fn primes_are_counted_on_three_nodes() {
+    let guest = path("cluster", Profile::Release);
+    let finished = cargo_lunatic(["run", "--built", guest.to_str().unwrap(), "--nodes", "3"])
+        .run()
+        .code(0);
+    assert_eq!(finished.stdout, "21221 primes below 240000\n");
+}
+
+#[test]
+fn without_a_cluster() {
+    lunatic_tests::guests::program("nodes")
+        .args(["without_a_cluster"])
+        .run()
+        .normal();
+}
+
+#[test]
+fn without_certificates_a_node_stays_on_its_machine() {
+    for flags in [["--listen", "0.0.0.0:0"], ["--join", "192.0.2.1:7447"]] {
+        let args = [&["node", "--dev"], &flags[..]].concat();
+        let ended = lunatic(args).run().code(1);
+        assert!(ended.stderr.contains("is not on loopback"), "{}", ended.stderr);
+    }
+}
