@@ -74,6 +74,10 @@ pub(super) fn floods_listings() {
         }
     };
     println!("{} lists, then {code:?}", all.len());
+    // The folder that the process was given, and not one that it has opened.
+    let entry = all[0].read_directory_entry().unwrap();
+    assert_eq!(entry.map(|entry| entry.name).as_deref(), Some("given"));
+    assert!(all[0].read_directory_entry().unwrap().is_none());
 }
 
 /// Writes without asking whether there is room.
