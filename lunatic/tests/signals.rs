@@ -137,6 +137,10 @@ fn a_link_to_an_ended_process_is_an_exit_at_once() {
             reason: ExitReason::NoProcess
         }
     );
+    // However many there are: the limit is for signals that a process sends.
+    (0..20).for_each(|_| ended.link());
+    (0..20).for_each(|_| assert!(matches!(next_signal(), Mail::Exit { .. })));
+    no_signal();
 }
 
 #[lunatic::test]

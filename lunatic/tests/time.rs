@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use lunatic::channel::ReceiveTimeoutError;
-use lunatic::mailbox::{CallError, ReplyTo};
+use lunatic::mailbox::{CallError, Mail, ReplyTo};
 use lunatic::{Address, Channel, ExitReason, Mailbox, Process, sleep, time, timer};
 
 const HOUR: Duration = Duration::from_secs(3600);
@@ -44,6 +44,29 @@ fn everything_is_due_in_the_order_of_its_time() {
     assert!(never.cancel());
     time::advance(10 * HOUR);
     assert!(events.try_receive().is_err());
+}
+
+#[lunatic::test]
+fn a_timer_that_wakes_nobody_does_not_stop_the_clock() {
+    time::pause();
+    let (start, inbox) = (Instant::now(), Mailbox::<u32>::new());
+    timer::send_after(inbox.address(), 1, HOUR);
+    sleep(2 * HOUR);
+    assert_eq!((inbox.receive(), start.elapsed()), (1, 2 * HOUR));
+}
+
+#[lunatic::test]
+fn the_clock_stands_still_until_an_end_is_reported() {
+    time::pause();
+    let start = Instant::now();
+    let child = Process::spawn(|| sleep(1000 * HOUR)).unwrap();
+    // Dropping so many messages takes a while, and is done by a thread.
+    (0..2000).for_each(|number| Address::<u32>::of(child).send(number));
+    let _monitor = child.monitor();
+    child.kill();
+    let mail = Mailbox::<()>::new().receive_mail_timeout(HOUR);
+    assert!(matches!(mail, Some(Mail::Down { .. })), "{mail:?}");
+    assert_eq!(start.elapsed(), Duration::ZERO);
 }
 
 #[lunatic::test]

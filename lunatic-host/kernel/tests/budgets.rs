@@ -341,3 +341,44 @@ fn who_has_no_time_left_spawns_nobody() {
     simulation.run(100);
     assert_eq!(system.exit_reason(), Some(ExitReason::OutOfBudget));
 }
+
+/// Removing a link costs nothing, however little a process has left.
+#[test]
+fn who_has_nothing_left_survives_an_unlink() {
+    let mut simulation = simulation();
+    let (limits, budget) = within(
+        &simulation,
+        Caps {
+            memory: Some(20_000),
+            ..Caps::default()
+        },
+    );
+    let used = budget.clone();
+    let main = |me: Me| async move {
+        let full = limited(limits, |me| async move {
+            me.receive(&[9]).await;
+            Ok(())
+        });
+        let full = me.kernel.spawn(&me.process, full).unwrap();
+        me.link(full)?;
+        me.give_way().await;
+        let left = 20_000 - usize::try_from(used.usage().memory).unwrap();
+        // As much as fits, down to less than the growth of a list of links.
+        let mut len = left;
+        while len > 0 {
+            if me.send(full, 1, &vec![0; len]).is_err() {
+                len -= len.div_ceil(16);
+            }
+            if 20_000 - used.usage().memory < 200 {
+                break;
+            }
+        }
+        assert_eq!(me.send(full, 1, &[0; 200]), Err(SendRefusal::Limit));
+        me.kernel.unlink(&me.process, full);
+        // It is not about to end: then, what is sent to it would be dropped without an error.
+        assert_eq!(me.send(full, 1, &[0; 200]), Err(SendRefusal::Limit));
+        assert!(me.kernel.is_alive(full));
+        Ok(())
+    };
+    ends_normally(&mut simulation, seed(main), 100_000);
+}

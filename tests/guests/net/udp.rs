@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::time::Duration;
 
 use lunatic::net::UdpSocket;
-use lunatic::{ExitReason, Process, ProcessConfig};
+use lunatic::{Channel, ExitReason, Process, ProcessConfig};
 
 use crate::kind;
 
@@ -62,6 +62,19 @@ pub(crate) fn a_datagram_that_does_not_come_times_out() {
     socket.set_read_timeout(None).unwrap();
     socket.send(b"anybody?").unwrap();
     assert_eq!(kind(socket.recv(&mut [0; 8])), ErrorKind::ConnectionRefused);
+    // It was told once, and the socket works on: whoever waits for it then waits, and can be killed.
+    socket.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+    assert_eq!(kind(socket.recv(&mut [0; 8])), ErrorKind::TimedOut);
+    socket.set_read_timeout(None).unwrap();
+    let begins = Channel::<()>::new(0);
+    let wait = |(socket, begins): (UdpSocket, Channel<()>)| {
+        begins.send(());
+        let _ = socket.recv(&mut [0; 8]);
+    };
+    let waiting = Process::spawn_with((socket, begins), wait).unwrap();
+    begins.receive();
+    waiting.kill();
+    assert_eq!(waiting.join(), ExitReason::Killed);
 }
 
 pub(crate) fn datagrams_need_a_right() {
