@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use lunatic_module::rewrite::component::HANDLES_MAX;
+use lunatic_module::rewrite::component::ENGINE_HANDLES_MAX;
 use wasmtime::Store;
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::Command;
@@ -47,7 +47,7 @@ async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, sea
 
 fn new_component_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {
     let mut store = new_store(kernel, layout, ctx);
-    store.set_max_component_handles(HANDLES_MAX);
+    store.set_max_component_handles(ENGINE_HANDLES_MAX);
     store.set_hostcall_fuel(PASSED_MAX);
     store
 }

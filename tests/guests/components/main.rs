@@ -15,7 +15,6 @@ fn main() {
         ("output_of_many_lines", output_of_many_lines),
         ("exits", exits),
         ("panics", panics),
-        ("divides", divides),
         ("recurses", recurses),
         ("spins", spins),
         ("fills", fills),
@@ -93,13 +92,6 @@ fn exits() {
 
 fn panics() {
     panic!("on purpose");
-}
-
-fn divides() {
-    let zero: i32 = argument(1).parse().unwrap();
-    // Checked by WebAssembly, and not by Rust.
-    let divide = std::hint::black_box(|a: i32, b: i32| a.wrapping_div(b));
-    println!("{}", divide(1, std::hint::black_box(zero)));
 }
 
 #[expect(unconditional_recursion, reason = "the stack must end")]

@@ -29,6 +29,10 @@ const ITEMS_MAX: u64 = 1_000_000;
 /// is one handle.
 pub const HANDLES_MAX: usize = 16_384;
 
+/// Returns the most handles that the engine keeps for an instance: also those that are lent for the time of a call, and of
+/// resources that the component itself defines.
+pub const ENGINE_HANDLES_MAX: usize = HANDLES_MAX + 8192;
+
 /// What the engine keeps for an instance of a component, in bytes; for each item of it; and for a handle of a resource
 /// that the component itself defines.
 const INSTANCE_SIZE: usize = 8 << 10;
@@ -285,7 +289,7 @@ impl Found {
             .and_then(|part| part.memory);
         let grows = instances().any(|part| part.memory.is_some_and(|memory| memory.grows));
         let handles = if self.makes_handles {
-            HANDLES_MAX * HANDLE_SIZE
+            ENGINE_HANDLES_MAX * HANDLE_SIZE
         } else {
             0
         };

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Dir, FileType, statat};
+use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, openat, statat};
 use wasmtime_wasi::p2::bindings::filesystem::types::{DescriptorType, DirectoryEntry, ErrorCode};
 
 use super::held::Held;
@@ -28,7 +28,10 @@ pub(super) struct Listing {
 impl Listing {
     /// Begins a list. May block.
     pub(super) fn open(folder: Arc<File>, held: Arc<Held>) -> Result<Self, ErrorCode> {
-        let entries = Dir::read_from(&*folder).map_err(code)?;
+        // A folder that the process was given may be open only as a place, and not for reading.
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&*folder, ".", flags, Mode::empty()).map_err(code)?;
+        let entries = Dir::new(opened).map_err(code)?;
         Ok(Self {
             folder,
             entries,

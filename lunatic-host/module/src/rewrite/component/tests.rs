@@ -115,7 +115,7 @@ fn what_is_instantiated_is_charged() {
     );
     assert!(one >= plain + 96_000 && two >= one + 96_000, "{plain} {one} {two}");
     let resource = "(type $r (resource (rep i32))) (core func (canon resource.new $r))";
-    assert!(size("", resource) >= plain + HANDLES_MAX * HANDLE_SIZE);
+    assert!(size("", resource) >= plain + ENGINE_HANDLES_MAX * HANDLE_SIZE);
 }
 
 #[test]
