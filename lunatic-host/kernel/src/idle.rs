@@ -21,7 +21,10 @@ impl<H: Host> Kernel<H> {
         let mut systems = self.systems.lock().clone();
         // Their clocks stand still, too: a message of now must not come after a later timer.
         systems.retain(|system| !system.has_senders() && system.exit_reason().is_none());
-        let paused = systems.iter().filter_map(|system| system.time.paused());
+        let still = systems
+            .iter()
+            .filter(|system| system.time.paused().is_some() && self.is_still(system));
+        let paused = still.filter_map(|system| system.time.paused());
         // One step in each: what it wakes must run before the next.
         let moved = paused.filter(|paused| paused.advance(self, &*self.machine)).count();
         if moved > 0 {
@@ -39,6 +42,16 @@ impl<H: Host> Kernel<H> {
                 system.end(stopped.unwrap_or(ExitReason::Deadlock(report)));
             }
         }
+    }
+
+    /// Whether every process of the system waits. That no worker has anything to do is not enough: another one may just have
+    /// found something, and an end may not have been reported yet. Whoever has to act makes a worker ask again afterwards.
+    fn is_still(&self, system: &Arc<System<H>>) -> bool {
+        let mut is_still = true;
+        self.for_each_process(|process| {
+            is_still &= !Arc::ptr_eq(&process.system, system) || (process.is_blocked() && !process.is_throttled());
+        });
+        is_still
     }
 
     /// Called when the last timer of the clock or of the post has fired, which may not have woken anybody. The last worker

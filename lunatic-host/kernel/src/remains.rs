@@ -5,7 +5,6 @@
 //! interrupts it; so it is done [aside](crate::aside), at the expense of the process's budget.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use crate::address::Id;
 use crate::aside::{STEPS_MAX, steps_to_drop};
@@ -66,11 +65,8 @@ impl<H: Host> Kernel<H> {
             return self.bury(remains);
         }
         let kernel = self.clone();
-        // Others will be notified: a paused clock must not move before.
-        self.outside.fetch_add(1, Ordering::SeqCst);
         self.aside.work(process.local.budget().cloned(), move || {
             kernel.bury(remains);
-            kernel.outside.fetch_sub(1, Ordering::SeqCst);
             // All others may wait by now, and for each other.
             kernel.scheduler.wake_spare();
         });

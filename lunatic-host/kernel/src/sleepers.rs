@@ -51,7 +51,8 @@ impl Sleepers {
             self.leave(worker);
             return;
         }
-        if asleep == self.workers {
+        // Another one may have left meanwhile.
+        if asleep == self.workers && self.all_asleep() {
             self.wake_last(worker);
             last();
             // It may have brought work, even to this worker's own queues.

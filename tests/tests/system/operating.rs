@@ -203,7 +203,7 @@ fn what_processes_have_is_listed() {
     let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown: Vec<_> = shown.lines().map(words).collect();
     for line in [
-        "may spawn configure names compile inspect metrics trace upgrade",
+        "may spawn configure names compile inspect metrics trace upgrade nodes",
         "folders none",
         "network 127.0.0.1 bind:127.0.0.1",
         "processes of its budget 2 of 50",
