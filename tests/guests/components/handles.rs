@@ -73,7 +73,7 @@ pub(super) fn floods_listings() {
             Err(code) => break code,
         }
     };
-    println!("{} lists, then {code:?}", all.len());
+    println!("{} lists, then {}", all.len(), code.name());
     // The folder that the process was given, and not one that it has opened.
     let entry = all[0].read_directory_entry().unwrap();
     assert_eq!(entry.map(|entry| entry.name).as_deref(), Some("given"));

@@ -168,8 +168,8 @@ fn files() {
     assert_eq!(fs::read("/data/large").unwrap(), large);
     fs::create_dir("/data/folder").unwrap();
     fs::rename(path, "/data/folder/two.txt").unwrap();
-    fs::hard_link("/data/folder/two.txt", "/data/link").unwrap();
-    fs::remove_file("/data/link").unwrap();
+    fs::hard_link("/data/folder/two.txt", "/data/another name").unwrap();
+    fs::remove_file("/data/another name").unwrap();
     let error = fs::read("/data/missing").unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::NotFound);
     assert!(fs::remove_dir("/data/folder").is_err(), "it is not empty");
