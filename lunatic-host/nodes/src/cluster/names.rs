@@ -179,7 +179,7 @@ impl<H: Host> Cluster<H> {
         self.shared.wake();
     }
 
-    /// Fetches a module from one of these nodes. [`Told::Fetched`](super::Told::Fetched) reports the result, once for
+    /// Fetches a module from one of these nodes. [`Told::Fetched`] reports the result, once for
     /// all who requested it.
     pub fn fetch(&self, now: Duration, hash: Hash, holders: &[NodeId]) {
         self.shared.node.lock().fetch(now, hash, holders);

@@ -2,7 +2,7 @@
 //!
 //! Each node listens on a port, and dials each other node that it learns of. It sends on the connections that it has
 //! dialled and receives on those that it has accepted, so both directions are independent, and it does not matter who
-//! dials first. At the start of a connection both sides introduce themselves ([`greeting`]); the one that accepts also
+//! dials first. At the start of a connection both sides introduce themselves (`greeting.rs`); the one that accepts also
 //! says which nodes it knows. So a node that knows the address of one other node learns of all.
 //!
 //! Nothing here is trusted by the nodes: an introduction is only a hint, and the [hello](crate::frame::Hello) proves who
