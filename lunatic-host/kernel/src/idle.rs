@@ -21,12 +21,15 @@ impl<H: Host> Kernel<H> {
         let mut systems = self.systems.lock().clone();
         // Their clocks stand still, too: a message of now must not come after a later timer.
         systems.retain(|system| !system.has_senders() && system.exit_reason().is_none());
+        // Another worker may be here, too. What its step has woken is seen only after that step.
+        let moving = self.moving.lock();
         let still = systems
             .iter()
             .filter(|system| system.time.paused().is_some() && self.is_still(system));
         let paused = still.filter_map(|system| system.time.paused());
         // One step in each: what it wakes must run before the next.
         let moved = paused.filter(|paused| paused.advance(self, &*self.machine)).count();
+        drop(moving);
         if moved > 0 {
             // What has fired may have woken nobody, and then nobody would ask again.
             self.scheduler.wake_spare();

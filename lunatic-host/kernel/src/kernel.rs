@@ -67,6 +67,8 @@ pub struct Kernel<H: Host> {
     /// The number of processes that wait for something outside: input, files.
     pub(crate) outside: AtomicUsize,
     pub(crate) systems: Mutex<Vec<Arc<System<H>>>>,
+    /// Held while paused clocks are moved, which one worker does at a time.
+    pub(crate) moving: Mutex<()>,
 }
 
 impl<H: Host> Kernel<H> {
@@ -112,6 +114,7 @@ impl<H: Host> Kernel<H> {
                 counts: Counts::default(),
                 outside: AtomicUsize::new(0),
                 systems: Mutex::default(),
+                moving: Mutex::default(),
                 machine,
                 host,
             }
