@@ -92,6 +92,11 @@ impl<W> Paused<W> {
         *self.now.lock()
     }
 
+    /// Whether the clock can move: whether a sleeper or a timer is due at any time.
+    pub(crate) fn has_timers(&self) -> bool {
+        self.clock.next_due().is_some() || self.post.next_due().is_some()
+    }
+
     /// Returns its clock for new sleepers.
     pub(crate) fn clock(&self) -> &Clock<W> {
         &self.clock
