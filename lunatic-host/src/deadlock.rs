@@ -38,7 +38,8 @@ pub(crate) fn report(kernel: &Kernel, system: &System, waiting: Vec<(Id, WaitFor
 fn detail(kernel: &Kernel, system: &System, types: &Types, id: Id, wait: WaitFor, what: Id) -> String {
     let mut text = match wait {
         WaitFor::Receive | WaitFor::Send => channel(kernel, system, what),
-        WaitFor::Join | WaitFor::Call => name(system, what),
+        WaitFor::Join => name(system, what),
+        WaitFor::Call => format!("from {}", name(system, what)),
         WaitFor::Mail => kernel
             .find(id)
             .map_or_else(String::new, |process| types.awaited(&process)),

@@ -371,7 +371,7 @@ pub(crate) fn wait_in_words(wait: WaitFor) -> &'static str {
     match wait {
         WaitFor::Receive => "waits to receive",
         WaitFor::Send => "waits to send",
-        WaitFor::Join => "waits for the end of a process",
+        WaitFor::Join => "waits to join",
         WaitFor::Sleep => "sleeps",
         WaitFor::Mail => "waits for mail",
         WaitFor::Call => "waits for an answer",

@@ -171,7 +171,7 @@ impl fmt::Display for ExitReason {
             Self::Deadlock(text) => write!(f, "was in a deadlock: {text}"),
             Self::NoProcess => f.write_str("had ended before"),
             Self::NodeGone => f.write_str("was lost with its node"),
-            Self::Forgotten => f.write_str("ended long ago, nobody knows how"),
+            Self::Forgotten => f.write_str("ended long ago; its exit reason is no longer known"),
             Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
         }
     }
@@ -198,7 +198,7 @@ mod tests {
             (ExitReason::Deadlock("all wait".into()), "was in a deadlock: all wait"),
             (ExitReason::NoProcess, "had ended before"),
             (ExitReason::NodeGone, "was lost with its node"),
-            (ExitReason::Forgotten, "ended long ago, nobody knows how"),
+            (ExitReason::Forgotten, "ended long ago; its exit reason is no longer known"),
             (ExitReason::HostBug("sorry".into()), "met a bug of the host: sorry"),
         ];
         for (reason, sentence) in sentences {

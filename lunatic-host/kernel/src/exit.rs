@@ -243,7 +243,7 @@ impl fmt::Display for ExitReason {
             Self::Panic(message) => write!(f, "panicked: {message}"),
             Self::Trap(Trap { text, .. }) | Self::OutOfMemory(text) => write!(f, "trapped: {text}"),
             Self::Killed => write!(f, "was killed"),
-            Self::Forgotten => write!(f, "ended long ago, nobody knows how"),
+            Self::Forgotten => write!(f, "ended long ago; its exit reason is no longer known"),
             Self::Shutdown => write!(f, "was shut down"),
             Self::Error(text) => write!(f, "ended with an error: {text}"),
             Self::OutOfBudget => write!(f, "used up its budget"),

@@ -98,7 +98,7 @@ mod tests {
         let mut report = DeadlockReport::default();
         for id in 0..1000 {
             let kind = if id % 10 == 0 {
-                "waits for a process to end"
+                "waits to join"
             } else {
                 "waits to send"
             };
@@ -108,7 +108,7 @@ mod tests {
         assert_eq!(text.lines().count(), 1 + LISTED_MAX + 2 + 1);
         assert!(text.contains("\n  #19 waits to send\n"), "{text}");
         assert!(
-            text.contains("\n  … and 98 more: waits for a process to end\n  … and 882 more: waits to send\n"),
+            text.contains("\n  … and 98 more: waits to join\n  … and 882 more: waits to send\n"),
             "{text}"
         );
     }

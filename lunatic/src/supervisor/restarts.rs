@@ -157,8 +157,12 @@ impl<K> Restarts<K> {
     /// Reports that a restart would be one too many.
     pub(super) fn say_too_many(&self, child: &str, why: &str) {
         let Intensity { restarts, period } = self.intensity;
+        let times = match restarts {
+            1 => "once".to_owned(),
+            _ => format!("{restarts} times"),
+        };
         self.say(&format!(
-            "gives up: {child} {why}, and was to be restarted more than {restarts} times in {period:?}"
+            "gives up: {child} {why}, and was to be restarted more than {times} in {period:?}"
         ));
     }
 

@@ -119,7 +119,7 @@ fn a_process_that_can_never_go_on_is_a_deadlock() {
     for (entry, what) in [
         ("receives for ever", "waits to receive on channel #"),
         ("sends for ever", "waits to send on channel #"),
-        ("joins itself", "waits for the end of a process #"),
+        ("joins itself", "waits to join #"),
         ("sleeps for ever", "sleeps"),
     ] {
         // A host of its own: as long as anything runs, nothing is known of those that wait.

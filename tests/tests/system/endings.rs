@@ -108,7 +108,7 @@ crate::scenarios! {
         let ended = alone("who_waits_for_what_is_reported");
         let ExitReason::Deadlock(report) = &ended.reason else { panic!("{ended}") };
         for line in [
-            "(main) waits for the end of a process #",
+            "(main) waits to join #",
             "waits to receive on channel #",
             "holds 0 messages)",
             "waits to send on channel #",
