@@ -213,9 +213,14 @@ pub mod mail {
     pub const DOWN: u32 = 2;
     /// Another version of the code waits for this process. Only a process that has asked for this kind with
     /// [`offer`](crate::code::offer) gets it. It comes before all other entries of the mailbox, with the tag
-    /// [`CHANGE_TAG`](super::CHANGE_TAG); the body is empty.
+    /// [`CHANGE_TAG`](super::CHANGE_TAG); the body is empty. The reference is [`DESCRIBE`](super::DESCRIBE) or 0.
     pub const CHANGE: u32 = 3;
 }
+
+/// The reference of [`mail::CHANGE`] in a rehearsal, and in an upgrade that goes on although some processes cannot change: the state
+/// should contain what else the two versions must agree on, such as the types of messages. In other upgrades, which follow a
+/// rehearsal, this would take time for each process, and find nothing.
+pub const DESCRIBE: u64 = 1;
 
 /// The tag of [`mail::CHANGE`]. It is below 16, so no message type has it.
 pub const CHANGE_TAG: u64 = 6;

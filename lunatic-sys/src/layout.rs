@@ -106,7 +106,7 @@ pub struct Header {
     pub len: u32,
     /// The tag.
     pub tag: u64,
-    /// For DOWN: the reference of the monitor.
+    /// For DOWN: the reference of the monitor. For CHANGE: [`DESCRIBE`](crate::codes::DESCRIBE) or 0.
     pub reference: u64,
     /// For EXIT and DOWN: the process that has exited or sent the signal.
     pub from: RawHandle,

@@ -66,7 +66,7 @@ use std::time::{Duration, Instant};
 pub(crate) use info::ignore;
 pub use info::{AnyMessage, Info};
 pub(crate) use life::start_from_bytes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channel::{Message, TrySendError};
 use crate::code::{Saved, StateError, Version};
@@ -288,12 +288,27 @@ pub(crate) fn check_args<A: Actor>(args: &[u8]) -> Result<(), StateError> {
 }
 
 /// A handle of an actor. Like a [`Process`] handle, it is `Copy` and can be captured and sent.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(bound = "")]
 pub struct ActorRef<A> {
     process: Process,
     #[serde(skip)]
     actor: PhantomData<fn(A)>,
+}
+
+impl<'de, A> Deserialize<'de> for ActorRef<A> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            process: Process,
+        }
+
+        let Parts { process } = codec::handle::named::<Self, _, _>(deserializer)?;
+        Ok(Self {
+            process,
+            actor: PhantomData,
+        })
+    }
 }
 
 impl<A: Actor> ActorRef<A> {

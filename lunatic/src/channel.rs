@@ -14,6 +14,7 @@ use lunatic_sys::layout::RawHandle;
 pub use message::{Message, Sendable};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use crate::codec::handle::Raw;
 use crate::codec::{self, Codec, DecodeError, DefaultCodec, EncodeError, Scratch};
 use crate::host::net::Receiver;
 use crate::host::{self, Refused};
@@ -389,7 +390,7 @@ impl<T, C> Serialize for Channel<T, C> {
 
 impl<'de, T, C> Deserialize<'de> for Channel<T, C> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let RawHandle { id, key } = codec::handle::deserialize(deserializer)?;
+        let Raw(RawHandle { id, key }) = codec::handle::named::<Self, _, _>(deserializer)?;
         Ok(Self::from_parts(id, key))
     }
 }

@@ -21,7 +21,8 @@
 //! Only states are converted, not messages. A message is written by one version and may be read by the other, and its encoding
 //! has no names: a variant of an enum is its position. So the types of messages, such as
 //! [`Actor::Call`](crate::actor::Actor::Call), may get new variants at the end, but the existing ones must stay as they are.
-//! Nothing checks this.
+//! An upgrade compares the types of calls and casts of both versions, and refuses an actor whose messages would be misread.
+//! Nothing checks other messages: those of mailboxes and channels.
 //!
 //! A process without a point of change stays in its version until it exits. So do the processes that it spawns: a
 //! closure runs in the version of its parent, because that version determines the layout of the captured values.
@@ -66,6 +67,9 @@
 //! }
 //! ```
 
+mod envelope;
+mod messages;
+mod shape;
 mod upgrade;
 
 use std::error::Error;
@@ -76,6 +80,7 @@ use lunatic_sys::codes::offer as by;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub(crate) use self::messages::Messages;
 pub use self::upgrade::{Kind, Phase, Upgrade, UpgradeError, UpgradeReport, UpgradeUnderWay};
 use crate::host::{self, mail};
 pub use crate::keep_state;
@@ -341,7 +346,7 @@ where
     }
     let saved = Saved::of(state).unwrap_or_else(|error| panic!("{error}"));
     // Whoever upgrades is told why the process stays.
-    let _ = hand_over(&saved);
+    let _ = hand_over(&saved, None);
 }
 
 /// Returns whether the system has been moved, or is being moved, to another version than the calling process runs. A
@@ -351,23 +356,37 @@ pub fn check() -> bool {
     Version::own() != Version::current()
 }
 
-/// Hands the process over to the version that waits for it. Returns only if the process stays.
-pub(crate) fn hand_over(saved: &Saved) -> Option<String> {
+/// Hands the process over to the version that waits for it, with what its messages look like in this version. Returns only if the
+/// process stays.
+pub(crate) fn hand_over(saved: &Saved, messages: Option<&Messages>) -> Option<String> {
     let _ = io::stdout().flush();
     mail::forget_reference();
-    host::code::change(&saved.bytes)
+    match messages.and_then(Messages::to_bytes) {
+        Some(messages) => host::code::change(&envelope::close(&messages, &saved.bytes)),
+        None => host::code::change(&saved.bytes),
+    }
 }
 
-/// The state that another version has left to this process, and that version.
-pub(crate) fn left() -> (Saved, Version) {
-    let bytes = host::code::left();
-    (Saved { bytes }, Version::own())
+/// What another version has left to this process.
+pub(crate) struct Left {
+    pub(crate) saved: Saved,
+    pub(crate) from: Version,
+    /// What the messages of an actor look like in that version, if they are to be compared.
+    pub(crate) messages: Option<Messages>,
+}
+
+pub(crate) fn left() -> Left {
+    let (messages, bytes) = envelope::open(host::code::left());
+    Left {
+        saved: Saved { bytes },
+        from: Version::own(),
+        messages: messages.and_then(|messages| Messages::from_bytes(&messages)),
+    }
 }
 
 /// The entry of a process that moves to this version; called by the host.
 extern "C" fn resume_with<S: DeserializeOwned, F: FnOnce(S) + Copy + 'static>() {
-    let (saved, _) = left();
-    match saved.read::<S>() {
+    match left().saved.read::<S>() {
         Ok(state) => {
             host::code::accept();
             // SAFETY: `F` is zero-sized, because `upgrade_with` offers nothing otherwise, and `Copy`: any aligned,

@@ -198,7 +198,10 @@ mod tests {
             (ExitReason::Deadlock("all wait".into()), "was in a deadlock: all wait"),
             (ExitReason::NoProcess, "had ended before"),
             (ExitReason::NodeGone, "was lost with its node"),
-            (ExitReason::Forgotten, "ended long ago; its exit reason is no longer known"),
+            (
+                ExitReason::Forgotten,
+                "ended long ago; its exit reason is no longer known",
+            ),
             (ExitReason::HostBug("sorry".into()), "met a bug of the host: sorry"),
         ];
         for (reason, sentence) in sentences {

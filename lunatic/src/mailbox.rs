@@ -20,7 +20,7 @@ pub use call::{CallError, ReplyTo};
 use lunatic_sys::codes::{self, TAG_SIGNAL, mail};
 use lunatic_sys::layout::{Header, RawHandle};
 pub use select::Select;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::channel::{Message, ReceiveTimeoutError, TryReceiveError, TrySendError};
 use crate::codec::{self, DecodeError, DefaultCodec, Scratch};
@@ -220,13 +220,30 @@ impl<M> fmt::Debug for Mailbox<M> {
 /// The destination of messages of type `M`: the mailbox of a process.
 ///
 /// Like a [`Process`] handle, an address is `Copy` and can be captured and sent.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(bound = "")]
 pub struct Address<M> {
     process: Process,
     tag: u64,
     #[serde(skip)]
     message: PhantomData<fn(M)>,
+}
+
+impl<'de, M> Deserialize<'de> for Address<M> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            process: Process,
+            tag: u64,
+        }
+
+        let Parts { process, tag } = codec::handle::named::<Self, _, _>(deserializer)?;
+        Ok(Self {
+            process,
+            tag,
+            message: PhantomData,
+        })
+    }
 }
 
 impl<M: Message> Address<M> {

@@ -1,4 +1,5 @@
-//! What an upgrade costs those who are upgraded: `upgraded [ACTORS]`, by default 100,000. Prints how long actors stand still, and what
+//! What an upgrade costs those who are upgraded: `upgraded [ACTORS [BATCH]]`, by default 100,000, and as many at a time as the load
+//! suggests. Prints how long actors stand still, and what
 //! `wrk` sees of a web server with 128 connections that is upgraded a hundred times beside what it sees of the same server in peace.
 
 use std::process::Command;
@@ -20,9 +21,11 @@ const UPGRADES: u32 = 100;
 fn main() {
     let size = std::env::args().nth(1);
     let size = size.map_or(100_000, |size| size.parse().expect("a number of actors"));
-    actors("at rest", "pauses", 1000);
-    actors("at rest", "pauses", size);
-    actors("under load", "many", size);
+    let batch = std::env::args().nth(2);
+    let batch = batch.map(|batch| batch.parse().expect("a number of actors at a time"));
+    actors("at rest", "pauses", 1000, batch);
+    actors("at rest", "pauses", size, batch);
+    actors("under load", "many", size, batch);
     let (host, [old, new]) = (Host::with(|builder| builder), ["old", "new"]);
     let (old, new) = (version(&host, old), version(&host, new));
     let system = start(&host, &old, &["site"]);
@@ -42,7 +45,7 @@ fn main() {
             let rounds = (0..UPGRADES).map(|round| {
                 let at = start + Duration::from_secs(SECONDS.into()) * round / UPGRADES;
                 thread::sleep(at.saturating_duration_since(Instant::now()));
-                upgrade(&system, if round % 2 == 0 { &new } else { &old })
+                upgrade(&system, if round % 2 == 0 { &new } else { &old }, batch)
             });
             rounds.sum::<usize>()
         });
@@ -73,19 +76,20 @@ fn start(host: &Host, module: &Arc<Module>, args: &[&str]) -> RunningSystem {
 }
 
 /// Upgrades all that can be, and tells how many have changed.
-fn upgrade(system: &RunningSystem, module: &Arc<Module>) -> usize {
+fn upgrade(system: &RunningSystem, module: &Arc<Module>, batch: Option<usize>) -> usize {
     let mut config = UpgradeConfig::default();
+    config.batch = batch;
     config.canary = Canary::None;
     let report = system.upgrade(module, config).expect("no other goes on").wait();
     assert_eq!((&report.phase, report.kept), (&UpgradePhase::Done, 0), "{report:?}");
     report.changed
 }
 
-fn actors(how: &str, scenario: &str, count: usize) {
+fn actors(how: &str, scenario: &str, count: usize, batch: Option<usize>) {
     let host = Host::with(|builder| builder);
     let (old, new) = (version(&host, "old"), version(&host, "new"));
     let system = start(&host, &old, &[scenario, &count.to_string()]);
-    let changed = upgrade(&system, &new);
+    let changed = upgrade(&system, &new, batch);
     let report = system.last_upgrade().expect("there was one").report();
     let [p50, p99, max] = report.pauses;
     println!(

@@ -97,11 +97,7 @@ mod tests {
     fn many_processes_are_counted() {
         let mut report = DeadlockReport::default();
         for id in 0..1000 {
-            let kind = if id % 10 == 0 {
-                "waits to join"
-            } else {
-                "waits to send"
-            };
+            let kind = if id % 10 == 0 { "waits to join" } else { "waits to send" };
             report.add(|| format!("#{id}"), kind, String::new);
         }
         let text = report.to_string();

@@ -238,7 +238,10 @@ impl Execution {
 
     /// Changes processes, level by level of the tree, and waits for them.
     fn change(&self, candidates: &[Candidate]) -> Result<(), String> {
-        let order = Order::new(self.upgrade.module.clone(), self.upgrade.config.time_limit).keeping(&self.room);
+        let config = &self.upgrade.config;
+        let order = Order::new(self.upgrade.module.clone(), config.time_limit)
+            .keeping(&self.room)
+            .describing(config.is_partial);
         let order = Arc::new(order);
         for level in candidates.chunk_by(|one, other| one.depth == other.depth) {
             let mut origins: HashMap<_, _> = level

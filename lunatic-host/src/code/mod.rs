@@ -161,6 +161,11 @@ impl<M: Module> Code<M> {
         self.state.lock().order.is_some()
     }
 
+    /// Whether the SDK is asked to compare the messages of the pending version with those of this one.
+    pub(crate) fn describes(&self) -> bool {
+        self.state.lock().order.as_ref().is_some_and(|order| order.describes)
+    }
+
     /// The point of change that the process offers.
     pub(crate) fn offered(&self) -> Option<Offer> {
         self.state.lock().offer

@@ -56,6 +56,9 @@ pub(crate) struct Order<M> {
     pub(crate) time_limit: Duration,
     /// Only a test: the other version reads the state, and then the process continues unchanged.
     pub(crate) is_rehearsal: bool,
+    /// Whether the SDK is asked to compare the messages of both versions, too. It is not if that was done in the rehearsal, and
+    /// no process of that kind changes if they do not fit.
+    pub(crate) describes: bool,
     /// Whether no process accepts the version any more. Locked while one does.
     revoked: Mutex<bool>,
     /// For processes that return to a version: the state with which they left it, in case that version cannot read
@@ -95,6 +98,7 @@ impl<M> Order<M> {
             module,
             time_limit,
             is_rehearsal: false,
+            describes: false,
             revoked: Mutex::new(false),
             fallbacks: Mutex::default(),
             kept: Mutex::default(),
@@ -108,6 +112,7 @@ impl<M> Order<M> {
     pub(crate) fn rehearsal(module: Arc<M>, time_limit: Duration) -> Self {
         Self {
             is_rehearsal: true,
+            describes: true,
             ..Self::new(module, time_limit)
         }
     }
@@ -126,6 +131,11 @@ impl<M> Order<M> {
     pub(crate) fn unless_revoked<T>(&self, accept: impl FnOnce() -> T) -> Option<T> {
         let revoked = self.revoked.lock();
         (!*revoked).then(accept)
+    }
+
+    /// Compares the messages of both versions for each process.
+    pub(crate) fn describing(self, describes: bool) -> Self {
+        Self { describes, ..self }
     }
 
     /// Keeps the states with which processes leave their former version, as far as there is room.

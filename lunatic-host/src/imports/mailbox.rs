@@ -10,7 +10,7 @@ use lunatic_kernel::channel::{SendRefusal, Ticket};
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
 use lunatic_kernel::wait::{block, poll_until};
-use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
+use lunatic_sys::codes::{DESCRIBE, EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
 use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
 use smallvec::SmallVec;
 use wasmtime::{Caller, Linker};
@@ -155,7 +155,9 @@ pub(super) async fn take(caller: &mut Caller<'_, Ctx>, tags: &[u64], timeout_ns:
 
 fn write_header(header: &mut [u8], ctx: &Ctx, mail: &Mail) -> wasmtime::Result<()> {
     let (from, reference) = match mail.kind {
-        Kind::Message(_) | Kind::Traced(..) | Kind::Change => (None, 0),
+        Kind::Message(_) | Kind::Traced(..) => (None, 0),
+        Kind::Change if ctx.process().local.code.describes() => (None, DESCRIBE),
+        Kind::Change => (None, 0),
         Kind::Exit(from) => (Some(from), 0),
         Kind::Down(from, reference) => (Some(from), reference),
     };

@@ -2,12 +2,12 @@
 
 use std::time::Instant;
 
-use lunatic_sys::codes::{self, REFERENCE_BIT, mail as kind};
+use lunatic_sys::codes::{self, DESCRIBE, REFERENCE_BIT, mail as kind};
 use lunatic_sys::layout::Header;
 use serde::de::DeserializeOwned;
 
 use super::{Actor, AnyMessage, CALL, CAST, Info, Next, STOP, StartError};
-use crate::code;
+use crate::code::{self, Messages};
 use crate::codec::{self, DefaultCodec};
 use crate::exit::ExitReason;
 use crate::host::mail::Called;
@@ -86,8 +86,12 @@ fn run<A: Actor>(ready: ReplyTo<()>, links_when_ready: bool) {
 
 /// The entry of an actor's process that moves to this version of the program; called by the host.
 extern "C" fn resume<A: Actor>() {
-    let (saved, from) = code::left();
-    match A::code_change(saved, from) {
+    let left = code::left();
+    let misread = left.messages.and_then(|old| old.conflict(&Messages::of::<A>()));
+    if let Some(why) = misread {
+        host::code::refuse(&format!("{}: {why}", std::any::type_name::<A>()));
+    }
+    match A::code_change(left.saved, left.from) {
         Ok(mut actor) => {
             host::code::accept();
             actor.changed();
@@ -98,12 +102,16 @@ extern "C" fn resume<A: Actor>() {
     }
 }
 
-/// Hands the actor over to another version that waits for it. Returns if the actor stays in this version.
+/// Hands the actor over to another version that waits for it. Returns if the actor stays in this version. If `describes` is set, the
+/// other version also learns what the messages of the actor look like in this one.
 #[cold]
-fn change<A: Actor>(actor: &A) {
+fn change<A: Actor>(actor: &A, describes: bool) {
     let why = match actor.save() {
         // Whoever upgrades is told why the actor stays.
-        Some(Ok(saved)) => return drop(code::hand_over(&saved)),
+        Some(Ok(saved)) => {
+            let messages = describes.then(Messages::of::<A>);
+            return drop(code::hand_over(&saved, messages.as_ref()));
+        }
         Some(Err(error)) => error.to_string(),
         None => format!("`{}` does not save its state", std::any::type_name::<A>()),
     };
@@ -114,7 +122,7 @@ fn change<A: Actor>(actor: &A) {
 fn live<A: Actor>(mut actor: A) {
     if host::code::offer(resume::<A>, lunatic_sys::codes::offer::MAIL) {
         // A change was announced before this version had made its offer.
-        change(&actor);
+        change(&actor, false);
     }
     let reason = handle_all(&mut actor);
     actor.terminate(&reason);
@@ -157,7 +165,7 @@ fn handle_all<A: Actor>(actor: &mut A) -> ExitReason {
 
 fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, bytes: &[u8]) -> Next {
     if header.kind == kind::CHANGE {
-        change(actor);
+        change(actor, header.reference == DESCRIBE);
         return Next::Continue;
     }
     if header.tag & REFERENCE_BIT != 0 {

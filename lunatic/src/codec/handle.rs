@@ -1,7 +1,12 @@
 //! How handles are written: as one number of 16 bytes, which costs half as much as two numbers; and as two numbers in
 //! formats for people, which have no integers of this size.
 
+use std::any::type_name;
+use std::fmt;
+use std::marker::PhantomData;
+
 use lunatic_sys::layout::RawHandle;
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 #[inline]
@@ -23,6 +28,38 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
         (both as u64, (both >> 64) as u64)
     };
     Ok(RawHandle { id, key })
+}
+
+/// A handle that is read as the other functions here read it.
+pub(crate) struct Raw(pub(crate) RawHandle);
+
+impl<'de> Deserialize<'de> for Raw {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserialize(deserializer).map(Self)
+    }
+}
+
+/// Reads the parts of a `T` as the content of a newtype with the full name of `T`. Formats do not show newtypes, so this changes
+/// no message. But it tells the [shape](crate::code) of a message what a handle is for, which its bytes do not say.
+#[inline]
+pub(crate) fn named<'de, T, Parts: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Parts, D::Error> {
+    struct Content<Parts>(PhantomData<Parts>);
+
+    impl<'de, Parts: Deserialize<'de>> Visitor<'de> for Content<Parts> {
+        type Value = Parts;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a handle")
+        }
+
+        #[inline]
+        fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Parts, D::Error> {
+            Parts::deserialize(deserializer)
+        }
+    }
+
+    deserializer.deserialize_newtype_struct(type_name::<T>(), Content(PhantomData))
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::marker::PhantomData;
 use std::time::Duration;
 
 use lunatic_sys::codes;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::Address;
 use crate::channel::Message;
@@ -22,13 +22,31 @@ use crate::process::{Process, this_process};
 ///
 /// It can be kept to answer later, or passed to another process that answers. The process that asked takes the first
 /// answer, and only while it waits.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(bound = "")]
 pub struct ReplyTo<R> {
     process: Process,
     reference: u64,
     #[serde(skip)]
     answer: PhantomData<fn(R)>,
+}
+
+impl<'de, R> Deserialize<'de> for ReplyTo<R> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Parts {
+            process: Process,
+            reference: u64,
+        }
+
+        let Parts { process, reference } = codec::handle::named::<Self, _, _>(deserializer)?;
+        Ok(Self {
+            process,
+            reference,
+            answer: PhantomData,
+        })
+    }
 }
 
 impl<R: Message> ReplyTo<R> {

@@ -26,7 +26,8 @@ use self::keeper::keeps;
 use self::plain::{behind, busy, following, plain, serving};
 use self::slow::{belated, delayed, hesitant, slow};
 use self::stubborn::{
-    counts, exits, killed, lies, linked, listens, loops, opens, panics, refuses, returns, sends, spawns, traps, unsaved,
+    counts, exits, killed, lies, linked, listens, loops, misreads, opens, panics, refuses, returns, sends, spawns,
+    traps, unsaved,
 };
 use self::subject::model;
 use self::supervised::{children, managers, starters, tree};
@@ -36,7 +37,7 @@ use self::within::{failing, narrow, whole};
 lunatic_test_guests::scenarios![
     keeps, many, traps, panics, refuses, loops, lies, exits, sends, spawns, returns, plain, tree, killed, linked,
     forth, frozen, children, managers, unsaved, serving, web, model, back, pauses, whole, narrow, failing, site, slow,
-    counts, listens, opens, busy, gains, following, hesitant, delayed, behind, starters, belated
+    counts, listens, opens, misreads, busy, gains, following, hesitant, delayed, behind, starters, belated
 ];
 
 /// Longer than a test waits; to wait for ever would be a deadlock.

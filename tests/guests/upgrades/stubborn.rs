@@ -166,6 +166,53 @@ pub(crate) fn unsaved() {
     assert_eq!(actor.call(|reply| reply).unwrap(), 1);
 }
 
+/// A request, which the second version has changed.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Request {
+    #[cfg(feature = "new")]
+    Reset,
+    Get(u8),
+    Put {
+        key: String,
+    },
+}
+
+/// An actor whose requests were changed.
+#[derive(Serialize, Deserialize)]
+struct Changed;
+
+impl Actor for Changed {
+    type Args = ();
+    type Call = ReplyTo<u32>;
+    type Cast = Request;
+
+    lunatic::code::keep_state!();
+
+    fn init((): ()) -> Result<Self, ExitReason> {
+        Ok(Self)
+    }
+
+    fn handle_call(&mut self, reply: ReplyTo<u32>) -> Next {
+        reply.send(OWN);
+        Next::Continue
+    }
+
+    fn handle_cast(&mut self, request: Request) -> Next {
+        assert_eq!(request, Request::Get(0));
+        Next::Continue
+    }
+}
+
+/// The second version would take each `Get` for a `Reset`, so the actor stays in the first.
+pub(crate) fn misreads() {
+    let actor = Changed::start(()).unwrap();
+    say_ready();
+    while !is_done(Duration::from_millis(1)) {
+        actor.cast(Request::Get(0));
+    }
+    assert_eq!(actor.call(|reply| reply).unwrap(), 1);
+}
+
 /// A process on trial is killed.
 pub(crate) fn killed() {
     let actor = Stubborn::start((Way::Loop, this_process())).unwrap();

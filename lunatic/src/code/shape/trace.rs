@@ -1,0 +1,494 @@
+//! Finds out the shape of a type: its `Deserialize` reads from a source that holds nothing, and that notes what is asked for.
+//!
+//! One read shows one variant of each enum, so a type is read several times, until each variant of each enum in it has been shown.
+//! Where a type contains itself, the source says that lists and options are empty, so that a read comes to an end. `Deserialize`
+//! may reject the values that it is given (zeros and empty texts); what it would have read after that remains unknown.
+
+use std::any::type_name;
+use std::fmt;
+
+use serde::de::{
+    self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
+    VariantAccess, Visitor,
+};
+
+use super::{Body, Content, Part, Shape, Variant};
+
+/// How often a type is read at most. Each read shows at least one further variant.
+const READS_MAX: usize = 4096;
+/// How deep types may be nested.
+const DEPTH_MAX: usize = 64;
+
+impl Shape {
+    /// Returns the shape of `T`.
+    pub(crate) fn of<T: DeserializeOwned>() -> Self {
+        let (mut source, mut root) = (Source::default(), Part::Unknown);
+        for _ in 0..READS_MAX {
+            source.has_more = false;
+            // An error ends only this read.
+            let _ = T::deserialize(Read {
+                source: &mut source,
+                part: &mut root,
+            });
+            if !source.has_more {
+                break;
+            }
+        }
+        let types = source.types.into_iter().map(|known| known.body).collect();
+        Self { root, types }
+    }
+}
+
+/// What is known while a type is read.
+#[derive(Default)]
+struct Source {
+    types: Vec<Known>,
+    /// The types that are being read at the moment.
+    open: Vec<usize>,
+    /// How often the type that is open most often is inside itself: then lists and options are empty.
+    recursion: usize,
+    /// Whether another read would show more.
+    has_more: bool,
+}
+
+/// A struct or an enum.
+struct Known {
+    /// The name of its visitor, which tells apart types of one name, and types with different parameters.
+    visitor: &'static str,
+    body: Body,
+    /// For an enum: what has been shown of each variant.
+    shown: Vec<Shown>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    /// It has been read, but enums in it have further variants.
+    Part,
+    All,
+}
+
+impl Source {
+    /// The number of the type with this visitor.
+    fn index_of(&mut self, visitor: &'static str, variants: usize) -> usize {
+        if let Some(index) = self.types.iter().position(|known| known.visitor == visitor) {
+            return index;
+        }
+        self.types.push(Known {
+            visitor,
+            body: Body::Unknown,
+            shown: vec![Shown::Nothing; variants],
+        });
+        self.types.len() - 1
+    }
+
+    /// Reads a type, of which `read` notes what it consists of. Inside itself, a type is read but nothing is noted.
+    fn enter<T>(
+        &mut self,
+        index: usize,
+        read: impl FnOnce(&mut Self, &mut Body) -> Result<T, GivenUp>,
+    ) -> Result<T, GivenUp> {
+        if self.open.len() >= DEPTH_MAX {
+            return Err(GivenUp);
+        }
+        let is_inside_itself = self.open.contains(&index);
+        let mut body = match is_inside_itself {
+            true => Body::Unknown,
+            false => std::mem::take(&mut self.types[index].body),
+        };
+        self.open.push(index);
+        self.recursion += usize::from(is_inside_itself);
+        let result = read(self, &mut body);
+        self.recursion -= usize::from(is_inside_itself);
+        self.open.pop();
+        if !is_inside_itself {
+            self.types[index].body = body;
+        }
+        result
+    }
+
+    /// The variant of an enum to read next.
+    fn choose(&self, index: usize) -> usize {
+        let shown = &self.types[index].shown;
+        let depth = self.open.iter().filter(|open| **open == index).count();
+        if depth > 1 {
+            // Inside itself, each level takes another variant, because one of them must end the recursion.
+            return (depth - 1) % shown.len();
+        }
+        let first = |wanted| shown.iter().position(|shown| *shown == wanted);
+        first(Shown::Nothing).or_else(|| first(Shown::Part)).unwrap_or(0)
+    }
+}
+
+/// The error of a read that cannot go on.
+#[derive(Debug)]
+struct GivenUp;
+
+impl fmt::Display for GivenUp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value was rejected")
+    }
+}
+
+impl std::error::Error for GivenUp {}
+
+impl de::Error for GivenUp {
+    fn custom<T: fmt::Display>(_: T) -> Self {
+        Self
+    }
+}
+
+/// The read of one place.
+struct Read<'a> {
+    source: &'a mut Source,
+    part: &'a mut Part,
+}
+
+impl Read<'_> {
+    fn plain(&mut self, name: &str) {
+        *self.part = Part::Plain(name.to_owned());
+    }
+}
+
+/// The methods of [`Read`] for values without parts: the name in the shape, and what the visitor gets.
+macro_rules! plain {
+    ($($method:ident: $name:literal, $visit:ident($($value:expr)?);)*) => {
+        $(fn $method<V: Visitor<'de>>(mut self, visitor: V) -> Result<V::Value, GivenUp> {
+            self.plain($name);
+            visitor.$visit($($value)?)
+        })*
+    };
+}
+
+impl<'de> Deserializer<'de> for Read<'_> {
+    type Error = GivenUp;
+
+    plain! {
+        deserialize_bool: "bool", visit_bool(false);
+        deserialize_i8: "i8", visit_i8(0);
+        deserialize_i16: "i16", visit_i16(0);
+        deserialize_i32: "i32", visit_i32(0);
+        deserialize_i64: "i64", visit_i64(0);
+        deserialize_i128: "i128", visit_i128(0);
+        deserialize_u8: "u8", visit_u8(0);
+        deserialize_u16: "u16", visit_u16(0);
+        deserialize_u32: "u32", visit_u32(0);
+        deserialize_u64: "u64", visit_u64(0);
+        deserialize_u128: "u128", visit_u128(0);
+        deserialize_f32: "f32", visit_f32(0.0);
+        deserialize_f64: "f64", visit_f64(0.0);
+        deserialize_char: "char", visit_char('a');
+        deserialize_str: "text", visit_str("");
+        deserialize_string: "text", visit_str("");
+        deserialize_bytes: "bytes", visit_bytes(&[]);
+        deserialize_byte_buf: "bytes", visit_bytes(&[]);
+        deserialize_unit: "nothing", visit_unit();
+    }
+
+    fn is_human_readable(&self) -> bool {
+        false
+    }
+
+    /// A format without names cannot answer this, so it occurs in no message.
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, GivenUp> {
+        Err(GivenUp)
+    }
+
+    fn deserialize_ignored_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, GivenUp> {
+        Err(GivenUp)
+    }
+
+    fn deserialize_identifier<V: Visitor<'de>>(self, _: V) -> Result<V::Value, GivenUp> {
+        Err(GivenUp)
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, GivenUp> {
+        self.deserialize_unit(visitor)
+    }
+
+    /// As its content, because a newtype does not show in the bytes; except for [handles](crate::codec::handle::named), whose names
+    /// are paths.
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, GivenUp> {
+        if !name.contains("::") {
+            return visitor.visit_newtype_struct(self);
+        }
+        *self.part = Part::Plain(name.to_owned());
+        visitor.visit_newtype_struct(Read {
+            source: self.source,
+            part: &mut Part::Unknown,
+        })
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, GivenUp> {
+        if !matches!(self.part, Part::Option(_)) {
+            *self.part = Part::Option(Box::default());
+        }
+        let Part::Option(part) = self.part else {
+            return Err(GivenUp);
+        };
+        match self.source.recursion {
+            0 => visitor.visit_some(Read {
+                source: self.source,
+                part,
+            }),
+            _ => visitor.visit_none(),
+        }
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, GivenUp> {
+        if !matches!(self.part, Part::List(_)) {
+            *self.part = Part::List(Box::default());
+        }
+        let Part::List(part) = self.part else {
+            return Err(GivenUp);
+        };
+        let parts = match self.source.recursion {
+            0 => std::slice::from_mut(&mut **part),
+            _ => &mut [],
+        };
+        visitor.visit_seq(Values {
+            source: self.source,
+            parts: parts.iter_mut(),
+        })
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, GivenUp> {
+        if !matches!(self.part, Part::Map(_)) {
+            *self.part = Part::Map(Box::default());
+        }
+        let Part::Map(entry) = self.part else {
+            return Err(GivenUp);
+        };
+        let (key, value) = &mut **entry;
+        let key = (self.source.recursion == 0).then_some(key);
+        visitor.visit_map(Entry {
+            source: self.source,
+            key,
+            value,
+        })
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, GivenUp> {
+        if !matches!(self.part, Part::Tuple(_)) {
+            *self.part = Part::Tuple(Vec::new());
+        }
+        let Part::Tuple(parts) = self.part else {
+            return Err(GivenUp);
+        };
+        parts.resize(len, Part::Unknown);
+        visitor.visit_seq(Values {
+            source: self.source,
+            parts: parts.iter_mut(),
+        })
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, GivenUp> {
+        self.deserialize_tuple(len, visitor)
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, GivenUp> {
+        let index = self.source.index_of(type_name::<V>(), 0);
+        *self.part = Part::Type(u32::try_from(index).map_err(|_| GivenUp)?);
+        self.source.enter(index, |source, body| {
+            if !matches!(body, Body::Struct(_)) {
+                *body = Body::Struct(unknown(names));
+            }
+            let Body::Struct(fields) = body else {
+                return Err(GivenUp);
+            };
+            visitor.visit_seq(Fields {
+                source,
+                fields: fields.iter_mut(),
+            })
+        })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        names: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, GivenUp> {
+        if names.is_empty() {
+            return Err(GivenUp);
+        }
+        let index = self.source.index_of(type_name::<V>(), names.len());
+        *self.part = Part::Type(u32::try_from(index).map_err(|_| GivenUp)?);
+        self.source.enter(index, |source, body| {
+            if !matches!(body, Body::Enum(_)) {
+                let name = |name: &&str| Variant {
+                    name: (*name).to_owned(),
+                    content: Content::Unknown,
+                };
+                *body = Body::Enum(names.iter().map(name).collect());
+            }
+            let Body::Enum(variants) = body else {
+                return Err(GivenUp);
+            };
+            let (chosen, had_more) = (source.choose(index), source.has_more);
+            source.has_more = false;
+            let content = &mut variants.get_mut(chosen).ok_or(GivenUp)?.content;
+            let result = visitor.visit_enum(Chosen {
+                source,
+                number: chosen,
+                content,
+            });
+            if source.recursion > 0 {
+                source.has_more = had_more;
+                return result;
+            }
+            let shown = &mut source.types[index].shown;
+            shown[chosen] = match source.has_more {
+                true => Shown::Part,
+                false => Shown::All,
+            };
+            source.has_more = had_more || shown.iter().any(|shown| *shown != Shown::All);
+            result
+        })
+    }
+}
+
+fn unknown(names: &[&str]) -> Vec<(String, Part)> {
+    names.iter().map(|name| ((*name).to_owned(), Part::Unknown)).collect()
+}
+
+/// Values one after the other.
+struct Values<'a> {
+    source: &'a mut Source,
+    parts: std::slice::IterMut<'a, Part>,
+}
+
+impl<'de> SeqAccess<'de> for Values<'_> {
+    type Error = GivenUp;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, GivenUp> {
+        let source = &mut *self.source;
+        let read = self.parts.next().map(|part| seed.deserialize(Read { source, part }));
+        read.transpose()
+    }
+}
+
+/// The fields of a struct one after the other.
+struct Fields<'a> {
+    source: &'a mut Source,
+    fields: std::slice::IterMut<'a, (String, Part)>,
+}
+
+impl<'de> SeqAccess<'de> for Fields<'_> {
+    type Error = GivenUp;
+
+    fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, GivenUp> {
+        let source = &mut *self.source;
+        let read = self
+            .fields
+            .next()
+            .map(|(_, part)| seed.deserialize(Read { source, part }));
+        read.transpose()
+    }
+}
+
+/// The only entry of a map.
+struct Entry<'a> {
+    source: &'a mut Source,
+    key: Option<&'a mut Part>,
+    value: &'a mut Part,
+}
+
+impl<'de> MapAccess<'de> for Entry<'_> {
+    type Error = GivenUp;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, GivenUp> {
+        let source = &mut *self.source;
+        let read = self.key.take().map(|part| seed.deserialize(Read { source, part }));
+        read.transpose()
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, GivenUp> {
+        seed.deserialize(Read {
+            source: self.source,
+            part: self.value,
+        })
+    }
+}
+
+/// An enum in the chosen variant.
+struct Chosen<'a> {
+    source: &'a mut Source,
+    number: usize,
+    content: &'a mut Content,
+}
+
+impl<'de> EnumAccess<'de> for Chosen<'_> {
+    type Error = GivenUp;
+    type Variant = Self;
+
+    fn variant_seed<V: DeserializeSeed<'de>>(self, seed: V) -> Result<(V::Value, Self), GivenUp> {
+        let number = u32::try_from(self.number).map_err(|_| GivenUp)?;
+        let variant = seed.deserialize(IntoDeserializer::<GivenUp>::into_deserializer(number))?;
+        Ok((variant, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Chosen<'_> {
+    type Error = GivenUp;
+
+    fn unit_variant(self) -> Result<(), GivenUp> {
+        *self.content = Content::Nothing;
+        Ok(())
+    }
+
+    fn newtype_variant_seed<T: DeserializeSeed<'de>>(self, seed: T) -> Result<T::Value, GivenUp> {
+        let part = self.content.values(1).first_mut().ok_or(GivenUp)?;
+        seed.deserialize(Read {
+            source: self.source,
+            part,
+        })
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, GivenUp> {
+        let parts = self.content.values(len).iter_mut();
+        visitor.visit_seq(Values {
+            source: self.source,
+            parts,
+        })
+    }
+
+    fn struct_variant<V: Visitor<'de>>(self, names: &'static [&'static str], visitor: V) -> Result<V::Value, GivenUp> {
+        if !matches!(self.content, Content::Fields(_)) {
+            *self.content = Content::Fields(unknown(names));
+        }
+        let Content::Fields(fields) = self.content else {
+            return Err(GivenUp);
+        };
+        visitor.visit_seq(Fields {
+            source: self.source,
+            fields: fields.iter_mut(),
+        })
+    }
+}
+
+impl Content {
+    /// The values without names in it, as many as stated.
+    fn values(&mut self, len: usize) -> &mut [Part] {
+        if !matches!(self, Self::Values(_)) {
+            *self = Self::Values(Vec::new());
+        }
+        match self {
+            Self::Values(values) => {
+                values.resize(len, Part::Unknown);
+                values
+            }
+            _ => &mut [],
+        }
+    }
+}
