@@ -54,6 +54,11 @@ fn a_component_links_and_monitors() {
 }
 
 #[test]
+fn a_component_that_waits_can_be_killed() {
+    scenario("kills_waiting").run().normal();
+}
+
+#[test]
 fn components_send_messages() {
     scenario("messages").run().normal();
     scenario("long_messages").run().normal();

@@ -26,6 +26,7 @@ fn part(name: &str, argument: &[u8]) -> Result<(), ()> {
         "waits" => _ = receive(&[], None),
         "echoes" => echoes(),
         "fills" => fills(argument),
+        "joins" | "receives" | "sends" => waits_in(name, argument),
         "is_confined" => is_confined(),
         "makes_a_channel" => {
             let channel = Channel::new(None).unwrap();
@@ -73,6 +74,22 @@ pub(super) fn addressed(body: &[u8]) -> (Process, &[u8]) {
 
 pub(super) fn with_address((id, key): Address, body: &[u8]) -> Vec<u8> {
     [&id.to_le_bytes(), &key.to_le_bytes(), body].concat()
+}
+
+/// Tells the process with the address in the argument that it is about to wait, and waits in this way.
+fn waits_in(name: &str, argument: &[u8]) {
+    let (parent, _) = addressed(argument);
+    let channel = Channel::new(Some(1)).unwrap();
+    parent.send(1, b"").unwrap();
+    match name {
+        "joins" => _ = parent.join(None),
+        "receives" => _ = channel.receive(None),
+        _ => {
+            channel.send(b"there is room for one", None).unwrap();
+            channel.send(b"and for no other", None).unwrap();
+        }
+    }
+    unreachable!("the wait does not end");
 }
 
 fn is_confined() {

@@ -17,6 +17,7 @@ pub(super) fn main() {
         ("messages", messages),
         ("long_messages", long_messages),
         ("signals", signals),
+        ("kills_waiting", kills_waiting),
         ("limits_of_children", limits_of_children),
         ("names", names),
         ("groups", groups),
@@ -166,6 +167,18 @@ fn signals() {
     assert_eq!(traps.join(None).unwrap(), "killed");
     Process::this().kill().unwrap();
     unreachable!("the process was killed")
+}
+
+fn kills_waiting() {
+    let argument = with_address(Process::this().address(), b"");
+    for name in ["joins", "receives", "sends"] {
+        let (child, _) = spawn(name, &argument, &Options::default()).unwrap();
+        assert!(receive(&[1], None).is_some());
+        // Long enough for it to wait; if it does not wait yet, it is killed before that.
+        assert_eq!(child.join(nanoseconds(Duration::from_millis(1))), None);
+        child.kill().unwrap();
+        assert_eq!(child.join(None).unwrap(), "killed");
+    }
 }
 
 fn limits_of_children() {
