@@ -1,4 +1,4 @@
-//! How a process begins: with a closure, or with an exported function.
+//! How a process begins: with a closure, with an exported function, or with a part of a component.
 
 use std::sync::Arc;
 
@@ -17,6 +17,8 @@ pub enum Entry {
     Export(Box<str>),
     /// An exported function with arguments.
     Call(Box<Call>),
+    /// A part of a component, which it chooses by the name.
+    Named(Box<Named>),
 }
 
 /// The entry of a process without the values that came with it.
@@ -39,6 +41,7 @@ impl Entry {
             Self::Closure(..) => 0,
             Self::Export(name) => 2 * name.len(),
             Self::Call(call) => 2 * call.name.len() + call.arguments.capacity() * size_of::<Argument>(),
+            Self::Named(named) => 2 * named.name.len() + named.argument.capacity(),
         }
     }
 
@@ -48,6 +51,7 @@ impl Entry {
             Self::Closure(index, _) => Began::Closure(*index),
             Self::Export(name) => Began::Export((**name).into()),
             Self::Call(call) => Began::Export((*call.name).into()),
+            Self::Named(named) => Began::Export((*named.name).into()),
         }
     }
 }
@@ -59,6 +63,15 @@ pub struct Call {
     pub name: Box<str>,
     /// Its arguments.
     pub arguments: Vec<Argument>,
+}
+
+/// What a component is given in a process that one of its processes has spawned.
+#[derive(Debug)]
+pub struct Named {
+    /// The name of the part.
+    pub name: Box<str>,
+    /// The bytes for it.
+    pub argument: Vec<u8>,
 }
 
 /// A number as its bits.

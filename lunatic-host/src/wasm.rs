@@ -27,7 +27,7 @@ use crate::code::Code;
 use crate::compile::Compiler;
 use crate::engine::Engines;
 pub(crate) use crate::entry::Captured;
-pub use crate::entry::{Argument, Call, Entry};
+pub use crate::entry::{Argument, Call, Entry, Named};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
 use crate::instance::{AtSliceEnd, Ctx, DriveComponent, Places, Runner};

@@ -66,6 +66,9 @@ pub mod tag;
 pub mod timer;
 pub mod trace;
 
+/// The same functions for components, in WIT: the package `lunatic:process`, in the file `wit/process.wit` of this crate.
+pub const WIT: &str = include_str!("../wit/process.wit");
+
 /// Declares the imports of one wasm namespace; on other targets, functions that panic with a message that says what to
 /// do.
 macro_rules! imports {

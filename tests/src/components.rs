@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock};
 use wasi_preview1_component_adapter_provider::{
     WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
 };
-use wit_component::ComponentEncoder;
+use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
+use wit_parser::abi::{AbiVariant, WasmType};
+use wit_parser::{Resolve, WorldId, WorldItem};
 
 use crate::guests::{self, Profile};
 use crate::host::{Host, Program};
@@ -25,6 +27,76 @@ pub fn of_module(module: &[u8]) -> Vec<u8> {
         encoder?.encode()
     });
     made.unwrap_or_else(|error| panic!("no component could be made of the module: {error:#}"))
+}
+
+/// The component that consists of a core module which imports functions of `lunatic:process`, in this world of that package,
+/// and of the adapter.
+///
+/// # Panics
+///
+/// As for [`of_module`].
+pub fn of_program(module: &[u8], world: &str) -> Vec<u8> {
+    let (resolve, world) = world_of_lunatic(world);
+    let mut module = module.to_vec();
+    embed_component_metadata(&mut module, &resolve, world, StringEncoding::UTF8)
+        .unwrap_or_else(|error| panic!("the module cannot be in the world: {error:#}"));
+    of_module(&module)
+}
+
+/// A world of the package `lunatic:process`.
+fn world_of_lunatic(world: &str) -> (Resolve, WorldId) {
+    let mut resolve = Resolve::default();
+    let read = resolve.push_str("process.wit", lunatic_sys::WIT);
+    let package = read.unwrap_or_else(|error| panic!("the WIT file is not valid: {error:#}"));
+    let world = resolve
+        .select_world(&[package], Some(world))
+        .unwrap_or_else(|error| panic!("there is no such world: {error:#}"));
+    (resolve, world)
+}
+
+/// A program that imports each function of `lunatic:process` that the WIT file declares, and their number.
+pub fn importing_everything() -> (Vec<u8>, usize) {
+    let (resolve, world) = world_of_lunatic("imports");
+    let mut imports = String::new();
+    let mut count = 0;
+    for (key, item) in &resolve.worlds[world].imports {
+        let WorldItem::Interface { id, .. } = item else {
+            continue;
+        };
+        for (name, function) in &resolve.interfaces[*id].functions {
+            let signature = resolve.wasm_signature(AbiVariant::GuestImport, function);
+            let list = |types: &[WasmType]| types.iter().map(|ty| core_type(*ty)).collect::<Vec<_>>().join(" ");
+            let (params, results) = (list(&signature.params), list(&signature.results));
+            let interface = resolve.name_world_key(key);
+            imports += &format!("(import {interface:?} {name:?} (func (param {params}) (result {results})))\n");
+            count += 1;
+        }
+    }
+    let text = format!(
+        r#"(module {imports}
+            (memory (export "memory") 1)
+            (func (export "cabi_realloc") (param i32 i32 i32 i32) (result i32) unreachable)
+            (func (export "_start")))"#
+    );
+    let module = wat::parse_str(&text).unwrap_or_else(|error| panic!("the module is not valid: {error}\n{text}"));
+    (of_program(&module, "imports"), count)
+}
+
+/// A type of the canonical ABI in the text format.
+fn core_type(ty: WasmType) -> &'static str {
+    match ty {
+        WasmType::I32 | WasmType::Pointer | WasmType::Length => "i32",
+        WasmType::I64 | WasmType::PointerOrI64 => "i64",
+        WasmType::F32 => "f32",
+        WasmType::F64 => "f64",
+    }
+}
+
+/// The bytes of the component of the program in `tests/guests/components/processes`.
+pub fn processes() -> Arc<[u8]> {
+    static MADE: OnceLock<Arc<[u8]>> = OnceLock::new();
+    let make = || of_program(&guests::bytes("component_processes", Profile::Debug), "program").into();
+    MADE.get_or_init(make).clone()
 }
 
 /// The bytes of the component of the program `component` in `tests/guests/components`.

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
-use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Wake};
+use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Ticket, Wake};
 use lunatic_kernel::trace::Trace;
-use lunatic_kernel::wait::{Waiter, block, until};
+use lunatic_kernel::wait::{Wait, Waiter, block, until};
 use lunatic_sys::codes::{CLOSED, EMPTY, FULL, IN_PLACE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
 use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
@@ -16,7 +16,7 @@ use super::handle::{check_handle, write_handle};
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::{self, Ctx, Opened};
-use crate::wasm::{Kernel, Process};
+use crate::wasm::{Kernel, Process, Wasm};
 
 /// The text of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] =
@@ -41,26 +41,35 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 
 fn new(mut caller: Caller<'_, Ctx>, bound: u64, out: u32) -> wasmtime::Result<i32> {
     check_handle(&mut caller, out)?;
-    let ctx = caller.data_mut();
+    match open(caller.data_mut(), bound) {
+        Ok(id) => {
+            let handle = caller.data().kernel.channel_keys().handle(id);
+            write_handle(&mut caller, out, handle)?;
+            Ok(OK)
+        }
+        Err(code) => Ok(code),
+    }
+}
+
+/// Makes a channel of the caller; a bound of 0 means none. Returns it, or the code of the refusal.
+pub(super) fn open(ctx: &mut Ctx, bound: u64) -> Result<Id, i32> {
     let bound = usize::try_from(bound).unwrap_or(usize::MAX);
     let (kernel, process) = (&ctx.kernel, ctx.process());
     let count = process.with_belongings(|belongings| belongings.channels.len());
     if count.is_none_or(|count| count >= CHANNELS_MAX) {
         ctx.set_buffer(format!("a process has at most {CHANNELS_MAX} channels"));
-        return Ok(LIMIT);
+        return Err(LIMIT);
     }
     let id = match kernel.channels().open(kernel.worker(), process.id, process, bound) {
         Ok(id) => id,
         Err(refusal) => {
             ctx.set_buffer(refusal.to_string());
-            return Ok(LIMIT);
+            return Err(LIMIT);
         }
     };
     process.with_belongings(|belongings| belongings.channels.push(id));
     instance::opens(ctx, Opened::Channel(id));
-    let handle = ctx.kernel.channel_keys().handle(id);
-    write_handle(&mut caller, out, handle)?;
-    Ok(OK)
+    Ok(id)
 }
 
 fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u32) -> wasmtime::Result<i32> {
@@ -176,24 +185,8 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
     let (kernel, mut ticket) = (&*wait.kernel, None);
     wait.process.local.places.set_wait(&wait);
     loop {
-        if wait.is_late() {
-            // The last check: whatever arrives now is for others. So the waiter is withdrawn, which is still there if
-            // something else has woken the process.
-            if let Some(ticket) = ticket {
-                kernel.channels().leave_receive(id, ticket, true);
-            }
-            let result = kernel.channels().try_receive(id);
-            return result
-                .map(|(message, trace, wake)| (received(kernel, message, wake), trace))
-                .map_err(|refusal| match refusal {
-                    ReceiveRefusal::Empty => TIMED_OUT,
-                    ReceiveRefusal::Closed => CLOSED,
-                });
-        }
-        match kernel.channels().receive(id, &wait.process, ticket) {
-            Received::Message(message, trace, wake) => return Ok((received(kernel, message, wake), trace)),
-            Received::Closed => return Err(CLOSED),
-            Received::Waits(place) => ticket = Some(place),
+        if let Some(result) = try_once(&wait, id, &mut ticket) {
+            return result;
         }
         let waiter = Waiter::new(&wait, |looks| {
             ticket.and_then(|ticket| kernel.channels().leave_receive(id, ticket, looks))
@@ -201,6 +194,40 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
         here.show(block(&wait)).await;
         // What comes next withdraws the waiter.
         waiter.forget();
+    }
+}
+
+/// Receives a message, or leaves a waiter, whose ticket is kept for the next time; or gives up, if the time has passed.
+#[inline]
+pub(super) fn try_once(
+    wait: &Wait<'_, Wasm>,
+    id: Id,
+    ticket: &mut Option<Ticket>,
+) -> Option<Result<(Message, Trace), i32>> {
+    let kernel = &*wait.kernel;
+    if wait.is_late() {
+        // The last check: whatever arrives now is for others. So the waiter is withdrawn, which is still there if
+        // something else has woken the process.
+        if let Some(ticket) = *ticket {
+            kernel.channels().leave_receive(id, ticket, true);
+        }
+        let result = kernel.channels().try_receive(id);
+        return Some(
+            result
+                .map(|(message, trace, wake)| (received(kernel, message, wake), trace))
+                .map_err(|refusal| match refusal {
+                    ReceiveRefusal::Empty => TIMED_OUT,
+                    ReceiveRefusal::Closed => CLOSED,
+                }),
+        );
+    }
+    match kernel.channels().receive(id, &wait.process, *ticket) {
+        Received::Message(message, trace, wake) => Some(Ok((received(kernel, message, wake), trace))),
+        Received::Closed => Some(Err(CLOSED)),
+        Received::Waits(place) => {
+            *ticket = Some(place);
+            None
+        }
     }
 }
 

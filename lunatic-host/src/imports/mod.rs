@@ -6,6 +6,7 @@ mod buffer;
 mod channel;
 mod code;
 pub(crate) mod component;
+mod configuration;
 mod handle;
 mod inspect;
 mod log;

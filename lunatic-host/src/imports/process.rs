@@ -105,6 +105,11 @@ fn kill_handle(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    kill(ctx, id)
+}
+
+/// Kills a process. Returns the code.
+pub(super) fn kill(ctx: &Ctx, id: Id) -> wasmtime::Result<i32> {
     if id == ctx.process().id {
         return Err(Exited(ExitReason::Killed).into());
     }
@@ -132,12 +137,9 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
         },
         None => ctx.kernel.exit_reason(id),
         Some(process) => {
-            let joined = Joined {
-                process,
-                joiner: ctx.process().clone(),
-            };
+            let joined = Joined::new(process, ctx.process().clone());
             let waiting = wait(&mut caller, WaitFor::Join, id, timeout_ns);
-            match show(&caller, poll_until(&waiting, |joiner| joined.process.join(joiner))).await {
+            match show(&caller, poll_until(&waiting, |_| joined.poll())).await {
                 Some(reason) => reason,
                 None => return Ok(TIMED_OUT),
             }
@@ -160,9 +162,20 @@ async fn join_elsewhere(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -
 }
 
 /// Withdraws a joiner from the process, however the wait ends.
-struct Joined {
+pub(super) struct Joined {
     process: Arc<Process>,
     joiner: Arc<Process>,
+}
+
+impl Joined {
+    pub(super) fn new(process: Arc<Process>, joiner: Arc<Process>) -> Self {
+        Self { process, joiner }
+    }
+
+    /// The reason, if the process has ended; otherwise its end will wake the joiner.
+    pub(super) fn poll(&self) -> Option<ExitReason> {
+        self.process.join(&self.joiner)
+    }
 }
 
 impl Drop for Joined {

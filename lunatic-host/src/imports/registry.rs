@@ -1,5 +1,6 @@
 //! `lunatic::registry`.
 
+use lunatic_kernel::address::Id;
 use lunatic_kernel::mail::Content;
 use lunatic_kernel::registry::{MEMBERSHIPS_MAX, Name, NameRefusal};
 use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, MESSAGE_LEN_MAX, NAME_LEN_MAX, NAME_TAKEN, OK};
@@ -35,11 +36,19 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 /// Reads the name that a guest wrote.
 pub(super) fn name(caller: &mut Caller<'_, Ctx>, name: u32, len: u32) -> wasmtime::Result<Name> {
     let bytes = guest_memory::slice(caller, name, len)?.0;
-    if bytes.is_empty() || bytes.len() > NAME_LEN_MAX {
-        let text = format!("a name has 1 to {NAME_LEN_MAX} bytes, not {len}");
-        return Err(wasmtime::Error::msg(text));
-    }
+    check_name(bytes)?;
     Ok((&*bytes).into())
+}
+
+/// Traps unless these bytes can be a name.
+pub(super) fn check_name(bytes: &[u8]) -> wasmtime::Result<()> {
+    match bytes.len() {
+        1..=NAME_LEN_MAX => Ok(()),
+        len => {
+            let text = format!("a name has 1 to {NAME_LEN_MAX} bytes, not {len}");
+            Err(wasmtime::Error::msg(text))
+        }
+    }
 }
 
 /// Whether the caller may register this name for any process; if not, leaves a text in the buffer and logs the denial.
@@ -74,14 +83,19 @@ fn register(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    Ok(give_name(ctx, &name, id))
+}
+
+/// Gives a process a name; the caller [may](may_name) do that. Returns the code.
+pub(super) fn give_name(ctx: &mut Ctx, name: &[u8], id: Id) -> i32 {
     let find = || ctx.kernel.find(id).ok_or(NameRefusal::Ended);
     let this = ctx.process();
-    Ok(match this.local.rights.scope.register(&name, this, find) {
+    match this.local.rights.scope.register(name, this, find) {
         Ok(_) => OK,
         Err(NameRefusal::Taken(_)) => NAME_TAKEN,
         Err(NameRefusal::Ended) => CLOSED,
         Err(NameRefusal::TooMany) => too_many(ctx),
-    })
+    }
 }
 
 pub(super) fn too_many(ctx: &mut Ctx) -> i32 {
@@ -95,20 +109,24 @@ pub(super) fn too_many(ctx: &mut Ctx) -> i32 {
 fn unregister(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     caller.data().acts()?;
     let name = name(&mut caller, at, len)?;
-    let ctx = caller.data_mut();
+    Ok(remove_name(caller.data_mut(), &name))
+}
+
+/// Removes a name, if the caller may do that. Returns the code.
+pub(super) fn remove_name(ctx: &mut Ctx, name: &[u8]) -> i32 {
     let (scope, this) = (ctx.process().local.rights.scope.clone(), ctx.process().id);
     // A process may always give up its own name.
-    let is_own = scope.unregister(&name, Some(this), |id| ctx.kernel.find(id));
+    let is_own = scope.unregister(name, Some(this), |id| ctx.kernel.find(id));
     if is_own {
-        return Ok(OK);
+        return OK;
     }
-    if !may_remove(ctx, &name) {
-        return Ok(DENIED);
+    if !may_remove(ctx, name) {
+        return DENIED;
     }
-    Ok(match scope.unregister(&name, None, |id| ctx.kernel.find(id)) {
+    match scope.unregister(name, None, |id| ctx.kernel.find(id)) {
         true => OK,
         false => CLOSED,
-    })
+    }
 }
 
 fn lookup(mut caller: Caller<'_, Ctx>, at: u32, len: u32, out: u32) -> wasmtime::Result<i32> {
@@ -133,15 +151,20 @@ fn join_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64)
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    Ok(enter(ctx, &name, id))
+}
+
+/// Adds a process to a group; the caller [may](may_name) do that. Returns the code.
+pub(super) fn enter(ctx: &mut Ctx, name: &[u8], id: Id) -> i32 {
     let Some(process) = ctx.kernel.find(id) else {
-        return Ok(CLOSED);
+        return CLOSED;
     };
     let this = ctx.process();
-    Ok(match this.local.rights.scope.join(&name, &process, this) {
+    match this.local.rights.scope.join(name, &process, this) {
         Ok(()) => OK,
         Err(NameRefusal::TooMany) => too_many(ctx),
         Err(_) => CLOSED,
-    })
+    }
 }
 
 fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64) -> wasmtime::Result<i32> {
@@ -151,13 +174,18 @@ fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    Ok(leave(ctx, &name, id))
+}
+
+/// Removes a process from a group, if the caller may do that. Returns the code.
+pub(super) fn leave(ctx: &mut Ctx, name: &[u8], id: Id) -> i32 {
     // A process may always leave a group itself.
-    if id != ctx.process().id && !may_remove(ctx, &name) {
-        return Ok(DENIED);
+    if id != ctx.process().id && !may_remove(ctx, name) {
+        return DENIED;
     }
     let member = ctx.kernel.find(id);
-    let left = ctx.process().local.rights.scope.leave(&name, id, member.as_deref());
-    Ok(if left { OK } else { CLOSED })
+    let left = ctx.process().local.rights.scope.leave(name, id, member.as_deref());
+    if left { OK } else { CLOSED }
 }
 
 fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
@@ -195,14 +223,20 @@ async fn broadcast(
     for id in caller.data().process().local.rights.scope.members(&name) {
         pieces::pause(&mut caller).await;
         let (bytes, ctx) = guest_memory::slice(&mut caller, message, message_len)?;
-        let Some(member) = ctx.kernel.find(id) else { continue };
-        // A member that has ended, or whose mailbox is full, misses the message; the others do not.
-        let content = Content::from(&*bytes)
-            .traced(ctx.current.trace().clone())
-            .sent_by(ctx.process().id);
-        count += i32::from(ctx.kernel.put_mail(member, tag, content).is_ok());
+        count += i32::from(send_to_member(ctx, id, tag, bytes));
     }
     Ok(count)
+}
+
+/// Sends a message to a member of a group. A member that has ended, or whose mailbox is full, misses it; others do not.
+pub(super) fn send_to_member(ctx: &Ctx, id: Id, tag: u64, bytes: &[u8]) -> bool {
+    let Some(member) = ctx.kernel.find(id) else {
+        return false;
+    };
+    let content = Content::from(bytes)
+        .traced(ctx.current.trace().clone())
+        .sent_by(ctx.process().id);
+    ctx.kernel.put_mail(member, tag, content).is_ok()
 }
 
 /// Sends the contents of the buffer to each member, as a separate copy. The caller pays for the copy until the member

@@ -1,6 +1,7 @@
 //! `lunatic::process`, the part about exits, links and monitors.
 
 use lunatic_kernel::Fate;
+use lunatic_kernel::address::Id;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::codes::{CLOSED, FULL, INVALID, OK, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 use lunatic_sys::layout::RawHandle;
@@ -54,10 +55,15 @@ fn exit_signal(mut caller: Caller<'_, Ctx>, id: u64, key: u64, reason: u32, len:
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    signal(ctx, id, &reason)
+}
+
+/// Sends an exit signal from the caller. Returns the code.
+pub(super) fn signal(ctx: &Ctx, id: Id, reason: &ExitReason) -> wasmtime::Result<i32> {
     if !ctx.kernel.may_send(id) {
         return Ok(FULL);
     }
-    follow(ctx.kernel.send_exit(ctx.process(), id, &reason))
+    follow(ctx.kernel.send_exit(ctx.process(), id, reason))
 }
 
 fn link(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
@@ -66,6 +72,11 @@ fn link(caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    link_to(ctx, id)
+}
+
+/// Links the caller to a process. Returns the code.
+pub(super) fn link_to(ctx: &Ctx, id: Id) -> wasmtime::Result<i32> {
     if !ctx.kernel.may_send(id) {
         return Ok(FULL);
     }
@@ -89,12 +100,17 @@ fn monitor(mut caller: Caller<'_, Ctx>, id: u64, key: u64, tag: u64, out: u32) -
     let Some(id) = ctx.kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
-    if !ctx.kernel.may_send(id) {
+    let Some(reference) = watch(ctx, id, tag) else {
         return Ok(FULL);
-    }
-    let reference = ctx.kernel.monitor(ctx.process(), id, tag);
+    };
     guest_memory::write(&mut caller, out, &reference.to_le_bytes())?;
     Ok(OK)
+}
+
+/// Makes the caller monitor a process. Returns the reference; `None` if too much waits to be sent to its node.
+pub(super) fn watch(ctx: &Ctx, id: Id, tag: u64) -> Option<u64> {
+    let may_send = ctx.kernel.may_send(id);
+    may_send.then(|| ctx.kernel.monitor(ctx.process(), id, tag))
 }
 
 fn demonitor(caller: Caller<'_, Ctx>, reference: u64, flush: i32) -> wasmtime::Result<i32> {

@@ -3,25 +3,24 @@
 use std::sync::Arc;
 
 use lunatic_kernel::SpawnLimit;
-use lunatic_kernel::budget::{Budget, Payer, Receipt, Resource};
+use lunatic_kernel::address::Id;
 use lunatic_kernel::registry::NameRefusal;
-use lunatic_kernel::shares::Group;
 use lunatic_module::facts::RESERVED_PREFIX;
 use lunatic_sys::codes::{
-    BAD_CONFIG, BAD_MODULE, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK, spawn,
+    BAD_MODULE, CAPTURE_LEN_MAX, CLOSED, CONFIG_LEN_MAX, DENIED, INVALID, LIMIT, NAME_TAKEN, OK, spawn,
 };
 use lunatic_sys::layout::{RawHandle, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, SpawnOptions, Spawned};
 use wasmtime::{Caller, Linker};
 
+use super::configuration::{self, Outcome};
 use super::module::Modules;
 use super::outputs::Outputs;
 use super::wasi::blocking;
 use crate::guest_memory;
 use crate::instance::Ctx;
 use crate::module::Module;
-use crate::rights::config::{Config, ConfigError};
-use crate::rights::{self, May, Rights, denial};
-use crate::spawning::{child_rights, limited, new_process, pay_for_rights};
+use crate::rights::{May, Rights, denial};
+use crate::spawning::{limited, new_process};
 use crate::wasm::{Captured, Entry, Kernel, Process};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
@@ -43,9 +42,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
 }
 
 /// Why nothing was spawned.
-enum SpawnRefusal {
+pub(super) enum SpawnRefusal {
     Limit(SpawnLimit),
     Name(NameRefusal),
+    /// There is no room for the output of the child, in words.
+    Output(String),
 }
 
 impl From<NameRefusal> for SpawnRefusal {
@@ -126,7 +127,7 @@ pub(super) async fn spawn_entry(
     if !may_spawn(ctx) || name.as_ref().is_some_and(|name| !super::registry::may_name(ctx, name)) {
         return Ok(DENIED);
     }
-    let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
+    let parent = ctx.process().clone();
     let base = match asked_rights(&mut caller, &parent, &options).await? {
         Ok(rights) => rights,
         Err((code, text)) => {
@@ -134,49 +135,62 @@ pub(super) async fn spawn_entry(
             return Ok(code);
         }
     };
-    let ctx = caller.data_mut();
-    let captures = captures_output(&parent, &base, &options);
+    match spawn_child(caller.data_mut(), base, (module, entry), name.as_deref(), &options) {
+        Ok((child, reference)) => {
+            let handle = caller.data().kernel.process_address(child);
+            write_spawned(&mut caller, out, handle, reference)?;
+            Ok(OK)
+        }
+        Err(refusal) => refuse(&mut caller, refusal, out),
+    }
+}
+
+/// Spawns a child of the caller with these rights, and the limits of the options; the caller [may](may_spawn) do that, and
+/// give the name. Returns the child, and the reference of the monitor or 0.
+pub(super) fn spawn_child(
+    ctx: &mut Ctx,
+    base: Arc<Rights>,
+    (module, entry): (Arc<Module>, Entry),
+    name: Option<&[u8]>,
+    options: &SpawnOptions,
+) -> Result<(Id, u64), SpawnRefusal> {
+    let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
+    let captures = captures_output(&parent, &base, options);
     // This comes before the spawn, so that no child exists without room for its output.
-    if captures && let Err(why) = Outputs::charge(ctx, &base.wasi) {
-        ctx.set_buffer(why);
-        return Ok(LIMIT);
+    if captures {
+        Outputs::charge(ctx, &base.wasi).map_err(SpawnRefusal::Output)?;
     }
     let own_scope = options.flags & spawn::NEW_SCOPE != 0;
     let rights = limited(base, own_scope, options.max_memory, options.mailbox_max);
     let trace = ctx.current.trace().clone();
     let make = |rights: Arc<Rights>| Ok(new_process(&kernel, &parent, rights, module, entry, trace)?);
-    let child = match make_child(&parent, name.as_deref(), rights, make) {
-        Ok(child) => child,
-        Err(refusal) => return refuse(&mut caller, refusal, out),
-    };
-    let reference = relate(&kernel, &parent, &child, &options);
+    let child = make_child(&parent, name, rights, make)?;
+    let reference = relate(&kernel, &parent, &child, options);
     if captures {
         Outputs::add(ctx, child.id, child.local.rights.wasi.clone());
     }
     // Everything is set up now: the child may run, and even end, before this returns.
-    let handle = kernel.process_address(child.id);
+    let id = child.id;
     kernel.begin(child);
-    write_spawned(&mut caller, out, handle, reference)?;
-    Ok(OK)
+    Ok((id, reference))
 }
 
 /// The rights of the child before its limits are applied: those of its parent, or those of the configuration in the
-/// options. The error is the code and text of the refusal.
+/// options.
 async fn asked_rights(
     caller: &mut Caller<'_, Ctx>,
     parent: &Arc<Process>,
     options: &SpawnOptions,
-) -> wasmtime::Result<Result<Arc<Rights>, (i32, String)>> {
+) -> wasmtime::Result<Outcome> {
     if options.config_len == 0 {
         return Ok(Ok(parent.local.rights.clone()));
     }
     let (bytes, _) = guest_memory::slice(caller, u32::try_from(options.config)?, options.config_len)?;
     if bytes.len() > CONFIG_LEN_MAX {
-        let text = format!("a configuration has at most {CONFIG_LEN_MAX} bytes");
-        return Ok(Err((BAD_CONFIG, text)));
+        return Ok(Err(configuration::too_long()));
     }
     let bytes = bytes.to_vec();
-    configured(caller, parent, bytes).await
+    configured(caller, bytes).await
 }
 
 /// Whether output of the child is captured for its parent. If output of the parent itself is captured for another
@@ -208,6 +222,10 @@ fn refuse(caller: &mut Caller<'_, Ctx>, refusal: SpawnRefusal, out: u32) -> wasm
     match refusal {
         SpawnRefusal::Limit(limit) => {
             caller.data_mut().set_buffer(limit.to_string());
+            Ok(LIMIT)
+        }
+        SpawnRefusal::Output(why) => {
+            caller.data_mut().set_buffer(why);
             Ok(LIMIT)
         }
         SpawnRefusal::Name(NameRefusal::Taken(holder)) => {
@@ -248,99 +266,24 @@ pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
     may
 }
 
-/// The last configuration, kept so that the next spawn with the same one neither parses it nor opens a folder.
-#[derive(Default)]
-struct LastConfig(Option<UsedConfig>);
-
-/// The charge per byte of a configuration that is kept: an entry of some bytes may become a string or two.
-const CONFIG_COST: usize = 16;
-
-struct UsedConfig {
-    bytes: Vec<u8>,
-    config: Config,
-    rights: Arc<Rights>,
-}
-
-/// The rights of a child for which the caller passes the configuration in `bytes`; the error is the code and text of
-/// the refusal.
-async fn configured(
-    caller: &mut Caller<'_, Ctx>,
-    parent: &Arc<Process>,
-    bytes: Vec<u8>,
-) -> wasmtime::Result<Result<Arc<Rights>, (i32, String)>> {
-    if !parent.local.rights.may.contains(May::CONFIGURE) {
-        denial::log(parent, "may not configure a child", "", "");
-        let text = "the process may not configure a child: its parent's configuration did not say `allow=configure`";
-        return Ok(Err((DENIED, text.into())));
-    }
-    let kernel = caller.data().kernel.clone();
-    // The last configuration is compared as bytes: a supervisor or server spawns repeatedly with the same one.
-    let LastConfig(last) = caller.data_mut().state(LastConfig::default);
-    if let Some(used) = last.as_ref().filter(|used| used.bytes == bytes) {
-        return Ok(used.again(parent, &kernel));
-    }
-    let config = match parse(&kernel, &bytes) {
-        Ok(config) => config,
-        Err(error) => return Ok(Err((BAD_CONFIG, error.to_string()))),
+/// The rights of a child for which the caller passes the configuration in `bytes`.
+async fn configured(caller: &mut Caller<'_, Ctx>, bytes: Vec<u8>) -> wasmtime::Result<Outcome> {
+    let narrowing = match configuration::begin(caller.data_mut(), bytes) {
+        Ok(narrowing) => narrowing,
+        Err(known) => return Ok(known),
     };
-    let narrowed = match &config.dirs {
-        // Opening a folder may block.
-        Some(dirs) if !dirs.is_empty() && parent.local.rights.wasi.has_folders() => {
-            // What is held while others have the permits.
-            let mut waits = Receipt::new(parent.purse().to_account(), Resource::Bodies);
-            if let Err(exhausted) = waits.grow(bytes.len() * CONFIG_COST + CAPTURE_LEN_MAX) {
-                return Ok(Err((LIMIT, exhausted.to_string())));
-            }
-            let (kernel, parent, config) = (kernel.clone(), parent.clone(), config.clone());
-            let permit = blocking::permit(caller).await;
-            blocking::work(caller, permit, move || child_rights(&kernel, &parent, &config)).await?
-        }
-        _ => child_rights(&kernel, parent, &config),
-    };
-    let mut rights = match narrowed {
-        Ok(rights) => rights,
-        Err(denied) => {
-            denial::log(parent, &format!("may not configure a child so: {denied}"), "", "");
-            return Ok(Err((DENIED, denied.to_string())));
-        }
-    };
-    // It is kept twice for the next spawn: as written, and as parsed, with a word or two per entry.
-    let kept = bytes.len() * CONFIG_COST;
-    if let Err(exhausted) = pay_for_rights(&mut rights, parent, kept) {
-        return Ok(Err((LIMIT, exhausted.to_string())));
-    }
-    let rights = Arc::new(rights);
-    // The outputs of different children must not be mixed.
-    if !config.captures() {
-        let used = UsedConfig {
-            bytes,
-            config,
-            rights: rights.clone(),
+    let narrowed = if narrowing.opens_folders() {
+        let _waits = match narrowing.pay_while_waiting() {
+            Ok(paid) => paid,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        *caller.data_mut().state(LastConfig::default) = LastConfig(Some(used));
-    }
-    Ok(Ok(rights))
-}
-
-fn parse(kernel: &Kernel, bytes: &[u8]) -> Result<Config, ConfigError> {
-    let config = Config::from_bytes(bytes)?;
-    config.check_extensions(&kernel.host.extensions.names())?;
-    Ok(config)
-}
-
-impl UsedConfig {
-    /// The rights of another child with this configuration. They can be shared; but each child has a budget of its own,
-    /// and shares it with no sibling.
-    fn again(&self, parent: &Process, kernel: &Kernel) -> Result<Arc<Rights>, (i32, String)> {
-        let Some(limits) = self.config.budget else {
-            return Ok(self.rights.clone());
-        };
-        let mut rights = Rights::clone(&self.rights);
-        let budget = Budget::new(parent.local.rights.budget.clone(), rights::caps(limits), kernel.now());
-        rights.budget = Some(budget.map_err(|error| (DENIED, error.to_string()))?);
-        rights.group = Group::within(&parent.local.rights.group);
-        Ok(Arc::new(rights))
-    }
+        let work = narrowing.work();
+        let permit = blocking::permit(caller).await;
+        blocking::work(caller, permit, work).await?
+    } else {
+        narrowing.work()()
+    };
+    Ok(narrowing.finish(caller.data_mut(), narrowed))
 }
 
 pub(super) fn write_spawned(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use lunatic_kernel::address::Id;
+use lunatic_kernel::mail::Content;
 use lunatic_kernel::post::TimedMail;
 use lunatic_kernel::timers::TimerRefusal;
 use lunatic_sys::codes::{CLOSED, FULL, INVALID, LIMIT, MESSAGE_LEN_MAX, OK};
@@ -34,16 +36,33 @@ fn send_after(
     caller.data().acts()?;
     guest_memory::slice(&mut caller, out, 8)?;
     let (content, ctx) = super::buffer::message(&mut caller, message, len)?;
+    let Some(to) = ctx.kernel.process_named(RawHandle { id, key }) else {
+        return Ok(INVALID);
+    };
+    match set(ctx, to, tag, content, delay_ns, interval_ns) {
+        Ok(timer) => {
+            guest_memory::write(&mut caller, out, &timer.to_le_bytes())?;
+            Ok(OK)
+        }
+        Err(code) => Ok(code),
+    }
+}
+
+/// Sets a timer; an interval of 0 is none. Returns its number, or the code of a refusal.
+pub(super) fn set(
+    ctx: &mut Ctx,
+    to: Id,
+    tag: u64,
+    content: Content<'_>,
+    delay_ns: u64,
+    interval_ns: u64,
+) -> Result<u64, i32> {
     // A repeated message belongs to no request.
     let trace = content.trace().clone().filter(|_| interval_ns == 0);
     if content.len() > MESSAGE_LEN_MAX {
         ctx.set_buffer(super::channel::TOO_MUCH);
-        return Ok(LIMIT);
+        return Err(LIMIT);
     }
-    let kernel = &ctx.kernel;
-    let Some(to) = kernel.process_named(RawHandle { id, key }) else {
-        return Ok(INVALID);
-    };
     let mail = TimedMail {
         to,
         tag,
@@ -52,17 +71,17 @@ fn send_after(
         parcel: None,
         trace,
     };
-    let timer = match kernel.set_timer(ctx.process(), Duration::from_nanos(delay_ns), mail) {
-        Ok(timer) => timer,
-        Err(TimerRefusal::Closed) => return Ok(CLOSED),
-        Err(TimerRefusal::TooMany) => return Ok(FULL),
-        Err(TimerRefusal::Limit) => {
+    let set = ctx
+        .kernel
+        .set_timer(ctx.process(), Duration::from_nanos(delay_ns), mail);
+    set.map_err(|refusal| match refusal {
+        TimerRefusal::Closed => CLOSED,
+        TimerRefusal::TooMany => FULL,
+        TimerRefusal::Limit => {
             ctx.set_buffer(super::channel::TOO_MUCH);
-            return Ok(LIMIT);
+            LIMIT
         }
-    };
-    guest_memory::write(&mut caller, out, &timer.to_le_bytes())?;
-    Ok(OK)
+    })
 }
 
 fn cancel(caller: Caller<'_, Ctx>, timer: u64) -> wasmtime::Result<i32> {

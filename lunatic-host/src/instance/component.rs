@@ -1,4 +1,5 @@
-//! The coroutine of a runner for components: makes an instance for one process, and runs the program in it.
+//! The coroutine of a runner for components: makes an instance for one process, and runs the program in it, or what a
+//! process of the component has spawned.
 //!
 //! An instance of a component is never used for a second process. What else the process is made of is the same as for a
 //! core module: its context, its limits, its time slices, and how it ends.
@@ -7,6 +8,7 @@ use std::sync::Arc;
 
 use lunatic_module::rewrite::component::ENGINE_HANDLES_MAX;
 use wasmtime::Store;
+use wasmtime::component::{Instance, TypedFunc};
 use wasmtime_wasi::I32Exit;
 use wasmtime_wasi::p2::bindings::Command;
 
@@ -16,11 +18,14 @@ use super::seat::{Seat, Seated};
 use super::{Ctx, Driven};
 use crate::engine::Layout;
 use crate::module::Module;
-use crate::wasm::Kernel;
+use crate::wasm::{Kernel, Named};
 
 /// The most bytes that a process passes to one call. The engine copies them before the call begins, without a pause, which
 /// takes about a millisecond.
 const PASSED_MAX: usize = 4 << 20;
+
+/// The interface that a component exports to be spawned by its own processes, and its function.
+const ENTRY: (&str, &str) = ("lunatic:process/entry@0.1.0", "run");
 
 /// The coroutine, which runs one process.
 pub(crate) fn driven(kernel: Arc<Kernel>, module: Arc<Module>, layout: Layout, seat: Arc<Seat>) -> Driven {
@@ -33,10 +38,17 @@ async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, sea
     let fuel = process.local.rights.fuel;
     let called = store.data_mut().begin(process, entry);
     let charged = store.data_mut().limits.admit(0, module.facts().instance_size);
-    let result = match (charged, called) {
-        (Ok(()), Some(Called::Export(_))) => Box::pin(run(&kernel, &mut store, &module, &mut layout, fuel)).await,
-        (Ok(()), _) => Err(wasmtime::Error::msg("a process of a component begins with its program")),
+    let named = match called {
+        Some(Called::Export(_)) => Ok(None),
+        Some(Called::Named(named)) => Ok(Some(named)),
+        _ => Err(wasmtime::Error::msg(
+            "a process of a component begins with its program, or with its `lunatic:process/entry`",
+        )),
+    };
+    let result = match (charged, named) {
+        (Ok(()), Ok(named)) => Box::pin(run(&kernel, &mut store, &module, &mut layout, (fuel, named))).await,
         (Err(error), _) => Err(wasmtime::Error::msg(error)),
+        (_, Err(error)) => Err(error),
     };
     if let Some(obituary) = finish(store.data_mut(), &kernel, &module, result) {
         dump::write_later(kernel.machine(), store, Parts::default(), move |globals, memory| {
@@ -52,15 +64,16 @@ fn new_component_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> 
     store
 }
 
-/// Makes the instance, and runs the program.
+/// Makes the instance, and runs the program, or what was spawned by name.
 async fn run(
     kernel: &Arc<Kernel>,
     store: &mut Store<Ctx>,
     module: &Arc<Module>,
     layout: &mut Layout,
-    fuel: Option<u64>,
+    (fuel, named): (Option<u64>, Option<Box<Named>>),
 ) -> wasmtime::Result<()> {
-    let mut made = make(kernel, store, module, *layout, fuel).await;
+    let is_named = named.is_some();
+    let mut made = make(kernel, store, module, *layout, (fuel, is_named)).await;
     if *layout == Layout::Fast && matches!(made, Err((_, Some(Lack::Machine(_))))) {
         kernel.host.engines.fast_is_refused();
         *layout = Layout::Dense;
@@ -68,13 +81,41 @@ async fn run(
         let empty = Ctx::new(ctx.kernel.clone(), ctx.module.clone(), ctx.seat.clone());
         let ctx = std::mem::replace(store.data_mut(), empty);
         *store = new_component_store(kernel, *layout, ctx);
-        made = make(kernel, store, module, *layout, fuel).await;
+        made = make(kernel, store, module, *layout, (fuel, is_named)).await;
     }
-    let command = made.map_err(|(error, lack)| not_made(store.data_mut(), error, lack))?;
+    let made = made.map_err(|(error, lack)| not_made(store.data_mut(), error, lack))?;
     store.data_mut().started = true;
-    match command.wasi_cli_run().call_run(&mut *store).await? {
-        Ok(()) => Ok(()),
-        Err(()) => Err(I32Exit(1).into()),
+    let ended = match (made, named) {
+        (Made::Program(program), _) => program.wasi_cli_run().call_run(&mut *store).await?,
+        (Made::Spawned(instance), Some(named)) => {
+            let Named { name, argument } = *named;
+            let run = entry(&mut *store, &instance)?;
+            run.call_async(&mut *store, (name, argument)).await?.0
+        }
+        (Made::Spawned(_), None) => unreachable!("it is made so only for a process with a name"),
+    };
+    ended.map_err(|()| I32Exit(1).into())
+}
+
+/// An instance, and what is called in it.
+enum Made {
+    Program(Command),
+    Spawned(Instance),
+}
+
+/// The function for processes that a process of the component has spawned.
+type SpawnedRun = TypedFunc<(Box<str>, Vec<u8>), (Result<(), ()>,)>;
+
+/// Finds the exported function for spawned processes.
+fn entry(store: &mut Store<Ctx>, instance: &Instance) -> wasmtime::Result<SpawnedRun> {
+    let (interface, function) = ENTRY;
+    let exported = instance.get_export_index(&mut *store, None, interface);
+    let index = exported.and_then(|interface| instance.get_export_index(&mut *store, Some(&interface), function));
+    match index {
+        Some(index) => instance.get_typed_func(&mut *store, index),
+        None => Err(wasmtime::Error::msg(format!(
+            "the component exports no `{interface}`, which its spawned processes begin with"
+        ))),
     }
 }
 
@@ -83,15 +124,18 @@ async fn make(
     store: &mut Store<Ctx>,
     module: &Arc<Module>,
     layout: Layout,
-    fuel: Option<u64>,
-) -> Result<Command, (wasmtime::Error, Option<Lack>)> {
+    (fuel, is_named): (Option<u64>, bool),
+) -> Result<Made, (wasmtime::Error, Option<Lack>)> {
     let made = async {
         if layout == Layout::Metered {
             store.set_fuel(fuel.unwrap_or(u64::MAX))?;
         }
         let process = store.data().process.clone();
         let pre = module.pre_for(kernel, process.as_ref(), layout).await?.component()?;
-        pre.instantiate_async(&mut *store).await
+        Ok(match is_named {
+            false => Made::Program(pre.instantiate_async(&mut *store).await?),
+            true => Made::Spawned(pre.instance_pre().instantiate_async(&mut *store).await?),
+        })
     };
     made.await.map_err(|error| {
         let lack = Lack::of(&error);

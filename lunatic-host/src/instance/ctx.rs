@@ -208,6 +208,7 @@ impl Ctx {
             }
             Entry::Export(name) => Some(Called::Export(name)),
             Entry::Call(call) => Some(Called::With(call)),
+            Entry::Named(named) => Some(Called::Named(named)),
         }
     }
 

@@ -17,7 +17,7 @@ use crate::engine::Layout;
 use crate::module::Module;
 use crate::report::PanicCapture;
 use crate::rights::Rights;
-use crate::wasm::{Call, Entry, Kernel};
+use crate::wasm::{Call, Entry, Kernel, Named};
 
 /// Runs one process after another in one instance, for as long as it can be reused.
 pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
@@ -129,6 +129,7 @@ async fn make(
 pub(super) enum Called {
     Export(Box<str>),
     With(Box<Call>),
+    Named(Box<Named>),
 }
 
 /// Called when the time slice of a process is over, on the stack of the computing code, which it can inspect.
@@ -248,6 +249,9 @@ impl Running {
                 self.start_up(store, &call.name).await?;
                 arguments::call(store, &self.instance, call).await
             }
+            Called::Named(_) => Err(wasmtime::Error::msg(
+                "a process of a core module begins with a function",
+            )),
             Called::Export(name) => {
                 self.start_up(store, name).await?;
                 let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;

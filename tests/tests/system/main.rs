@@ -38,6 +38,7 @@ mod command_line;
 #[cfg(feature = "compat")]
 mod compat;
 mod compiling;
+mod component_processes;
 mod components;
 mod confinement;
 mod counting;

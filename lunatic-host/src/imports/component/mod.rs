@@ -1,5 +1,5 @@
-//! WASI 0.2 for components: the functions of `wasi:cli/command`, implemented by wasmtime-wasi, with the rights, the charges
-//! and the waits of processes.
+//! The functions for components: those of `wasi:cli/command` of WASI 0.2, implemented by wasmtime-wasi, with the rights, the
+//! charges and the waits of processes; and those of Lunatic.
 //!
 //! | module | purpose |
 //! |---|---|
@@ -9,6 +9,7 @@
 //! | `files`, `file_streams`, `listing` | files and folders |
 //! | `io`, `cli` | streams and pollables; arguments, standard streams, clocks, random numbers |
 //! | `network`, `tcp`, `udp` | sockets |
+//! | `lunatic` | the functions of Lunatic itself |
 
 mod aside;
 mod cli;
@@ -17,6 +18,7 @@ mod files;
 mod held;
 mod io;
 mod listing;
+mod lunatic;
 mod network;
 mod state;
 mod tcp;
@@ -74,5 +76,5 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     cli::in_pieces(linker, "wasi:random/random@0.2.12", "wasi:random/insecure@0.2.12")?;
     network::add_lookups(linker, "wasi:sockets/ip-name-lookup@0.2.12")?;
     linker.allow_shadowing(false);
-    Ok(())
+    lunatic::add(linker)
 }

@@ -1,4 +1,4 @@
-//! The WASI state of a process of a component, and what is charged for it.
+//! The WASI state of a process of a component, and what is charged for it and for all handles.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -158,8 +158,8 @@ impl View<'_> {
         let state = self.state();
         if state.handles >= HANDLES_MAX {
             return Err(Error::msg(format!(
-                "the process has {HANDLES_MAX} handles of files, sockets, streams and pollables, and cannot have more: drop \
-                 some"
+                "the process has {HANDLES_MAX} handles of files, sockets, streams, pollables and processes, and cannot have \
+                 more: drop some"
             )));
         }
         state.handles += 1;
