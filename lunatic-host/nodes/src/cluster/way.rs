@@ -33,9 +33,9 @@ impl Remote for Way {
     }
 
     fn has_room(&self) -> bool {
-        let node = self.shared.node.lock();
-        // A sender to a node that is gone must not wait: `send` refuses with `Gone`.
-        node.has_room(self.to) || !node.is_up_in(self.to, self.epoch)
+        // Whoever learns that there is none waits for the report of room, so the question requests that report. A sender
+        // to a node that is gone must not wait: `send` refuses with `Gone`.
+        self.shared.node.lock().asks_for_room(self.to, self.epoch) != Err(node::SendRefusal::Full)
     }
 }
 

@@ -61,12 +61,6 @@ impl Node {
         known.line.traffic.as_mut().filter(|_| is_right)
     }
 
-    /// Whether this epoch with a node goes on.
-    pub(crate) fn is_up_in(&self, node: NodeId, epoch: u64) -> bool {
-        let known = self.lines.get(&node);
-        known.is_some_and(|known| known.is_up && known.line.session() == epoch)
-    }
-
     pub(super) fn push(&mut self, to: NodeId, pair: Pair, record: Vec<u8>, can_wait: bool) -> Result<(), SendRefusal> {
         let known = self.lines.get_mut(&to).filter(|known| known.is_up);
         let traffic = known.and_then(|known| known.line.traffic.as_mut());
