@@ -11,9 +11,12 @@ use crate::inbox::{FIRST, LAST, OPEN_MAX, PARTIAL_MAX, RECORD_MAX};
 
 /// How many bytes may wait before messages are refused.
 pub const QUEUED_MAX: usize = 1 << 20;
-/// How many bytes of signals, which are never refused, may wait before the epoch ends: the peer has taken none for long.
-/// Messages do not count: they are refused earlier, and a single one may be longer.
+/// How many bytes of signals, which are never refused, may wait while the peer takes none: then the epoch ends. Messages
+/// do not count: they are refused earlier, and a single one may be longer.
 pub const OVERFLOW: usize = 64 << 20;
+/// How many bytes of signals may wait even if the peer takes some. The end of one process with as many relations as
+/// another node can add (65,536) sends less than half of this.
+pub const OVERFLOW_MAX: usize = 256 << 20;
 /// How many bytes of answers to requests for modules may wait: more than a peer requests at a time that waits for answers.
 pub const MODULES_MAX: usize = 8 << 20;
 /// The sender in the pairs of records about modules, which no process sends.
@@ -56,9 +59,14 @@ impl Outbox {
         self.queued
     }
 
-    /// Whether more signals wait than a peer may leave waiting.
+    /// Whether more signals wait than may wait for a peer that takes none.
     pub(crate) fn is_overflowing(&self) -> bool {
         self.unrefused > OVERFLOW
+    }
+
+    /// Whether more signals wait than may wait for any peer.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.unrefused > OVERFLOW_MAX
     }
 
     /// Whether a peer has requested more of modules than it takes.

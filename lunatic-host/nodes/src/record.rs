@@ -14,6 +14,9 @@ use crate::outbox::Pair;
 pub const KEY_LEN_MAX: usize = 255;
 /// The maximum length of the text that says why a spawn was refused, in bytes.
 pub const REFUSAL_LEN_MAX: usize = 1024;
+/// The maximum length of the text of a reason that links and monitors report to other nodes, in bytes: a process that
+/// ends sends one such record for each of them.
+pub const ENDING_TEXT_MAX: usize = 1024;
 /// The maximum length of a request for a spawn, in bytes.
 pub const REQUEST_LEN_MAX: usize = 1 << 20;
 /// How many bytes of a module one record carries at most.
@@ -287,7 +290,8 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
         }
         Signal::Exit { reason, sent } => {
             head(kind::EXIT);
-            bytes.put_u8((*sent).into()).put(&reason_bytes(reason));
+            let text_max = if *sent { REASON_TEXT_LEN_MAX } else { ENDING_TEXT_MAX };
+            bytes.put_u8((*sent).into()).put(&reason_bytes(reason, text_max));
         }
         Signal::Link => head(kind::LINK),
         Signal::Unlink => head(kind::UNLINK),
@@ -302,18 +306,18 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
         }
         Signal::Down { reference, reason } => {
             head(kind::DOWN);
-            bytes.put_u64(*reference).put(&reason_bytes(reason));
+            bytes.put_u64(*reference).put(&reason_bytes(reason, ENDING_TEXT_MAX));
         }
         _ => unreachable!("a signal that has no place on the wire"),
     }
 }
 
-/// Encodes an exit reason; the text of one from a host is cut to the length that peers accept.
-fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
+/// Encodes an exit reason; its text is cut to this length.
+fn reason_bytes(reason: &ExitReason, text_max: usize) -> Vec<u8> {
     let mut bytes = reason.to_bytes().1;
     let text = reason.text();
-    if text.len() > REASON_TEXT_LEN_MAX {
-        bytes.truncate(REASON_HEAD_LEN + text.floor_char_boundary(REASON_TEXT_LEN_MAX));
+    if text.len() > text_max {
+        bytes.truncate(REASON_HEAD_LEN + text.floor_char_boundary(text_max));
     }
     bytes
 }

@@ -71,6 +71,8 @@ pub(crate) struct Traffic {
     last_in: Duration,
     /// Since when the transport has considered the node lost.
     doubted: Option<Duration>,
+    /// When the peer last took something, or too much did not wait for it.
+    taken: Duration,
     /// A beat is due; true if it asks for an answer.
     beats: Option<bool>,
     /// Whether a message was refused and the room after it has not been reported.
@@ -96,6 +98,7 @@ impl Traffic {
             last_out: now,
             last_in: now,
             doubted: None,
+            taken: now,
             beats: None,
             was_full: false,
             has_more: false,
@@ -160,6 +163,9 @@ impl Traffic {
             return Err(Loss::Violation);
         }
         (self.last_in, self.doubted) = (now, None);
+        if state.ack > self.acked || state.limit > self.limit {
+            self.taken = now;
+        }
         self.acked = self.acked.max(state.ack);
         // Beats may come twice or late: the largest limit counts.
         self.limit = self.limit.max(state.limit);
@@ -226,7 +232,10 @@ impl Traffic {
             let (seq, state) = (self.sent, self.state());
             return Ok(Some(Outgoing::Data { seq, state, pieces }));
         }
-        if self.outbox.is_overflowing() {
+        // A program can make more signals at once than there is room for. Only a peer that takes none of them is given up.
+        if !self.outbox.is_overflowing() {
+            self.taken = heard;
+        } else if heard >= self.taken + self.timing.silence_max || self.outbox.has_overflowed() {
             return Err(Loss::Overflow);
         }
         // A quarter of the window has been taken since the limit was last sent to the peer.
@@ -254,5 +263,56 @@ impl Traffic {
     /// How many frames were sent but are not acknowledged.
     pub(crate) fn unacked(&self) -> u64 {
         self.sent - self.acked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::{OVERFLOW, OVERFLOW_MAX};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Traffic with so many bytes of signals to send.
+    fn burst(bytes: usize) -> Traffic {
+        let mut traffic = Traffic::new(Duration::ZERO, Timing::default(), 1 << 20);
+        for pair in 0..(bytes >> 16) as u64 {
+            traffic.push((1, pair), vec![0; 1 << 16], false);
+        }
+        traffic
+    }
+
+    /// Polls each second, after the peer has said this; why the epoch has ended, and when.
+    fn ends(traffic: &mut Traffic, seconds: u32, state: impl Fn(&Traffic) -> State) -> Option<(u32, Loss)> {
+        for second in 1..=seconds {
+            let now = second * SECOND;
+            let state = state(traffic);
+            traffic.on_beat(now, 0, state, false).unwrap();
+            loop {
+                match traffic.poll(now, now) {
+                    Ok(Some(Outgoing::Data { .. })) => {}
+                    Ok(_) => break,
+                    Err(loss) => return Some((second, loss)),
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_burst_of_signals_ends_the_epoch_only_if_the_peer_takes_nothing() {
+        let takes = |traffic: &Traffic| State {
+            ack: traffic.sent,
+            limit: traffic.sent_bytes + (1 << 20),
+        };
+        let mut traffic = burst(OVERFLOW + (16 << 20));
+        assert_eq!(ends(&mut traffic, 100, takes), None);
+        assert_eq!(traffic.queued(), 0);
+        let mut traffic = burst(OVERFLOW + (16 << 20));
+        let end = ends(&mut traffic, 100, |_| State::default());
+        assert_eq!(end, Some((8, Loss::Overflow)));
+        // However much the peer takes, memory is bounded.
+        let mut traffic = burst(OVERFLOW_MAX + (16 << 20));
+        assert_eq!(ends(&mut traffic, 100, takes), Some((1, Loss::Overflow)));
     }
 }

@@ -1,0 +1,88 @@
+//! What one program sends to another node must neither stop others nor end the connection.
+
+#[path = "../../kernel/tests/closures/mod.rs"]
+mod closures;
+mod cluster;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use closures::Me;
+use cluster::{Kernels, as_long_as, collects};
+use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::connections::until_room;
+use lunatic_kernel::exit::ExitReason;
+use lunatic_kernel::relations::mailbox::Kind;
+use lunatic_kernel::wait::{Held, Wait};
+use lunatic_nodes::cluster::Told;
+use lunatic_sys::codes::NO_TIMEOUT;
+use parking_lot::Mutex;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Waits until a signal to a process is sent at once, as the SDK does.
+async fn until_it_may_send(me: &Me, to: Id) {
+    let (kernel, process) = (Held::Borrowed(&me.kernel), Held::Borrowed(&me.process));
+    let wait = Wait::new(kernel, process, WaitFor::Send, to, NO_TIMEOUT);
+    while !me.kernel.may_send(to) {
+        assert!(until_room(&wait, to.peer()).await);
+    }
+}
+
+fn downs(kernels: &Kernels, node: usize) -> usize {
+    let told = kernels.told(node);
+    told.iter().filter(|told| matches!(told, Told::Down(..))).count()
+}
+
+#[test]
+fn who_monitors_after_a_long_message_goes_on_when_that_is_sent() {
+    let mut kernels = Kernels::new(1, 2);
+    let server = kernels.start(1, |me| collects(me, Arc::default()));
+    let server = kernels.address(1, server);
+    let client = kernels.start(0, move |me| async move {
+        let server = me.kernel.process_named(server).unwrap();
+        // Six messages fill the queue, and nobody is refused.
+        for _ in 0..6 {
+            me.send(server, 1, &[0; 200_000]).unwrap();
+        }
+        until_it_may_send(&me, server).await;
+        me.monitor(server);
+        Ok(())
+    });
+    kernels.run(5 * SECOND);
+    assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
+}
+
+#[test]
+fn the_end_of_a_process_with_many_watchers_elsewhere_does_not_end_the_connection() {
+    const COUNT: usize = 1100;
+    let mut kernels = Kernels::new(2, 2);
+    let watched = kernels.start(1, |me| async move {
+        me.receive(&[1]).await;
+        Err(ExitReason::Error("x".repeat(64 << 10)))
+    });
+    let watched = kernels.address(1, watched);
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = heard.clone();
+    let watcher = kernels.start(0, move |me| async move {
+        let watched = me.kernel.process_named(watched).unwrap();
+        for _ in 0..COUNT {
+            until_it_may_send(&me, watched).await;
+            me.monitor(watched);
+        }
+        me.send(watched, 1, b"").unwrap();
+        for _ in 0..COUNT {
+            let mail = me.receive(&[]).await;
+            assert!(matches!(mail.kind, Kind::Down(..)));
+            told.lock().push(ExitReason::from_bytes(&mail.body));
+        }
+        Ok(())
+    });
+    kernels.run(5 * SECOND);
+    assert_eq!(watcher.exit_reason(), Some(ExitReason::Normal));
+    // The text is cut on the way.
+    let reason = ExitReason::Error("x".repeat(1024));
+    assert!(heard.lock().iter().all(|told| *told == Some(reason.clone())));
+    assert_eq!((downs(&kernels, 0), downs(&kernels, 1)), (0, 0));
+}
