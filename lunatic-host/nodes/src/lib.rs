@@ -19,7 +19,7 @@
 //! |---|---|
 //! | what connects kernels | [`cluster`], [`driver`], [`tcp`] |
 //! | one node | [`node`], [`memory`] |
-//! | its parts | `line`, [`names`], [`store`] |
+//! | its parts | `line`, [`names`], `news`, [`store`] |
 //! | one epoch | [`traffic`], [`inbox`], [`outbox`] |
 //! | bytes | [`record`], [`frame`], `codec` |
 //! | small things | [`identity`], [`trust`], [`fabric`], [`random`] |
@@ -41,6 +41,7 @@ pub mod inbox;
 mod line;
 pub mod memory;
 pub mod names;
+mod news;
 pub mod node;
 pub mod outbox;
 pub mod random;

@@ -19,6 +19,10 @@ pub const OVERFLOW: usize = 64 << 20;
 pub const OVERFLOW_MAX: usize = 256 << 20;
 /// How many bytes of answers to requests for modules may wait: more than a peer requests at a time that waits for answers.
 pub const MODULES_MAX: usize = 8 << 20;
+/// How many bytes of names and groups are queued ahead; further ones are made when these have been sent.
+const NAMES_AHEAD: usize = 64 << 10;
+/// The pair of records about names, which no process sends.
+pub(crate) const NAMES: Pair = (0, 0);
 /// The sender in the pairs of records about modules, which no process sends.
 pub(crate) const MODULES: u64 = u64::MAX;
 /// The maximum length of a piece's head, in bytes.
@@ -46,6 +50,8 @@ pub(crate) struct Outbox {
     queued: usize,
     /// How many of these bytes are records about modules.
     modules: usize,
+    /// How many of these bytes are records about names.
+    names: usize,
     /// How many of these bytes are records that cannot be refused.
     unrefused: usize,
     /// The streams of the records that have been sent in part, and the total length of those records.
@@ -72,6 +78,11 @@ impl Outbox {
     /// Whether a peer has requested more of modules than it takes.
     pub(crate) fn has_too_much_of_modules(&self) -> bool {
         self.modules > MODULES_MAX
+    }
+
+    /// Whether more records about names are to be added.
+    pub(crate) fn takes_names(&self) -> bool {
+        self.names < NAMES_AHEAD
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -182,6 +193,9 @@ impl Outbox {
         if pair.0 == MODULES {
             self.modules = change(self.modules);
         }
+        if pair == NAMES {
+            self.names = change(self.names);
+        }
     }
 }
 
@@ -209,6 +223,6 @@ mod tests {
         while !outbox.is_empty() {
             outbox.fill(crate::frame::PIECES_LEN_MAX);
         }
-        assert_eq!((outbox.queued, outbox.unrefused), (0, 0));
+        assert_eq!((outbox.queued, outbox.unrefused, outbox.names), (0, 0, 0));
     }
 }

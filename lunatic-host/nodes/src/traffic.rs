@@ -126,6 +126,11 @@ impl Traffic {
         self.outbox.has_room()
     }
 
+    /// Whether more records about names are to be added.
+    pub(crate) fn takes_names(&self) -> bool {
+        self.outbox.takes_names()
+    }
+
     /// Whether the peer has requested more of modules than it takes.
     pub(crate) fn has_too_much_of_modules(&self) -> bool {
         self.outbox.has_too_much_of_modules()

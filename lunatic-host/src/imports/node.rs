@@ -119,7 +119,7 @@ fn list(mut caller: Caller<'_, Ctx>) -> i32 {
 /// Charges the caller for something that the cluster keeps for it; if it cannot pay, leaves a text in the buffer.
 fn charge(ctx: &mut Ctx, name_len: usize) -> Option<Receipt> {
     let mut paid = Receipt::new(ctx.process().purse().to_account(), Resource::Relations);
-    match paid.grow(ROW_SIZE + 2 * name_len) {
+    match paid.grow(ROW_SIZE + 3 * name_len) {
         Ok(()) => Some(paid),
         Err(exhausted) => {
             ctx.set_buffer(exhausted.to_string().into_bytes());

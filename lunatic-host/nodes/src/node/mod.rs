@@ -22,6 +22,8 @@ use crate::frame::{Hello, VERSIONS};
 use crate::identity::{Identity, NodeId};
 use crate::line::Line;
 use crate::names::{Conflict, Names};
+use crate::news::Progress;
+use crate::outbox::NAMES;
 use crate::record::{Hash, Record};
 use crate::store::{FetchRefusal, Store};
 use crate::traffic::{Outgoing, Timing};
@@ -204,6 +206,8 @@ struct Known {
     is_proven: bool,
     /// The key of that proof, if there was one.
     key: Option<[u8; 32]>,
+    /// Which names and groups of this node it has been told of.
+    told: Progress,
 }
 
 /// One node.
@@ -316,6 +320,7 @@ impl Node {
                 refused: None,
                 is_proven: false,
                 key: None,
+                told: Progress::default(),
             }
         }))
     }
@@ -353,14 +358,14 @@ impl Node {
         }
     }
 
-    /// Sends the first records of an epoch.
+    /// Sends the first record of an epoch. Names and groups follow as there is room for them.
     fn introduce(&mut self, node: NodeId) {
-        let mut records = vec![Record::Keys(self.settings.keys).write()];
-        records.extend(self.names.own_rows());
-        if let Some(traffic) = self.lines.get_mut(&node).and_then(|known| known.line.traffic.as_mut()) {
-            for record in records {
-                traffic.push((0, 0), record, false);
-            }
+        let keys = Record::Keys(self.settings.keys).write();
+        if let Some(known) = self.lines.get_mut(&node)
+            && let Some(traffic) = &mut known.line.traffic
+        {
+            traffic.push(NAMES, keys, false);
+            known.told = self.names.news.begin();
         }
     }
 
@@ -375,20 +380,24 @@ impl Node {
         for (hash, progress) in self.store.give_up(now, None) {
             self.go_on_fetching(now, hash, progress);
         }
-        self.tell_news();
+        self.forget_news(now);
         let nodes: Vec<_> = self.lines.keys().copied().collect();
         for node in nodes {
             self.poll_line(now, heard, node);
         }
     }
 
-    /// Sends the changes of this node's names to all nodes.
-    fn tell_news(&mut self) {
-        let news = self.names.take_news();
-        let lines = self.lines.values_mut().filter_map(|known| known.line.traffic.as_mut());
-        for traffic in lines {
-            for record in &news {
-                traffic.push((0, 0), record.clone(), false);
+    /// Forgets which names of this node are gone, as soon as all nodes have been told.
+    fn forget_news(&mut self, now: Duration) {
+        while self.names.news.is_long() {
+            let up = self.lines.iter().filter(|(_, known)| known.line.traffic.is_some());
+            let told: Vec<_> = up.map(|(node, known)| (known.told, *node)).collect();
+            let progress: Vec<_> = told.iter().map(|(told, _)| *told).collect();
+            if !self.names.news.forget(&progress) {
+                return;
+            }
+            if let Some((_, slowest)) = told.iter().min() {
+                self.lose(now, *slowest, Loss::Overflow);
             }
         }
     }
@@ -420,6 +429,13 @@ impl Node {
             if polled > POLL_MAX {
                 line.polls_again();
                 break;
+            }
+            if let Some(traffic) = &mut line.traffic {
+                while traffic.takes_names()
+                    && let Some(record) = self.names.next_news(&mut known.told)
+                {
+                    traffic.push(NAMES, record, false);
+                }
             }
             let route = line.route();
             let frame = match line.poll(now, heard) {
