@@ -283,9 +283,9 @@ mod tests {
         }
         // What is queued arrives before the connection closes.
         let (gone, lost) = (c.identity.clone(), Brought::Lost(c.identity.clone()));
-        c.fabric.send(&a.identity, b"last".to_vec());
+        c.fabric.send(&a.identity, vec![7; 50]);
         drop(c);
-        a.hears(&Brought::Frame(b"last".to_vec()));
+        a.hears(&Brought::Frame(vec![7; 50]));
         b.hears(&lost);
         // Nobody is there any more.
         b.fabric.send(&gone, b"nothing".to_vec());
