@@ -17,6 +17,7 @@ use crate::module::Module;
 use crate::running::RunningSystem;
 use crate::runtime::Runtime;
 use crate::system::SystemConfig;
+use crate::wasi::Stdin;
 
 /// The main process of the system of visitors: sleeps for ever.
 const KEEPER: &str = r#"(module $visitors
@@ -34,6 +35,7 @@ pub struct NodeConfig {
     pub trust: Box<dyn Trust>,
     /// The policy for visitors: the rights of processes that other nodes spawn here, and where their output goes. Each
     /// has at most these rights, and at most those of its parent. Its arguments and variables are those of its parent.
+    /// Folders and standard input are left out: visitors never get them.
     pub visitors: SystemConfig,
     /// Is called for each event in the cluster, and must not wait.
     pub told: Box<dyn Fn(&Told) + Send + Sync>,
@@ -61,11 +63,14 @@ impl Runtime {
         anyhow::ensure!(of(&kernel.host).is_none(), "the runtime is a node already");
 
         let keeper = Module::load_own(&kernel.host, KEEPER.as_bytes())?;
-        let visitors = SystemConfig {
+        let mut visitors = SystemConfig {
             entry: "_start".into(),
             expects_messages: true,
             ..config.visitors
         };
+        // Whatever a node asks for, there is nothing of this machine to give away.
+        visitors.wasi.dirs.clear();
+        visitors.wasi.stdin = Stdin::Empty;
         let visitors = self.start(&keeper, visitors)?;
         let modules = Arc::new(Modules::default());
         let above = Visitors {

@@ -146,11 +146,25 @@ impl Nodes {
     }
 }
 
+/// Reads the rights of a parent. Its host describes only what can travel, but the bytes come from another node.
+fn rights_of_parent(bytes: &[u8]) -> Result<Config, String> {
+    let parent = Config::from_bytes(bytes).map_err(|error| error.to_string())?;
+    let can_travel = !parent.inherit
+        && !parent.captures()
+        && parent.stdin.is_none()
+        && parent.dirs.is_none()
+        && parent.budget.is_none()
+        && parent.other.is_empty();
+    can_travel
+        .then_some(parent)
+        .ok_or_else(|| "the request claims rights for its parent that do not travel".into())
+}
+
 /// The rights of a visitor: the policy of this node, narrowed to the rights of its parent, and then as its parent asks.
 fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>) -> Result<Arc<Rights>, String> {
     let parse = |bytes: &[u8]| Config::from_bytes(bytes).map_err(|error| error.to_string());
     let denied = |denied: crate::rights::Denied| denied.to_string();
-    let mut rights = child_rights(kernel, keeper, &parse(order.parent)?).map_err(denied)?;
+    let mut rights = child_rights(kernel, keeper, &rights_of_parent(order.parent)?).map_err(denied)?;
     for net in &order.nets {
         // An empty set allows nothing.
         let net = Config {
@@ -180,4 +194,31 @@ fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>) -> Result<Arc<Ri
         order.max_memory,
         order.mailbox_max,
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_cannot_claim_for_a_parent_what_does_not_travel() {
+        let claims = [
+            "inherit",
+            "dir=/",
+            "dir=/home::/data",
+            "stdin=inherit",
+            "stdout=capture",
+            "stderr=capture",
+            "tree-memory=1G",
+            "cpu-share=50",
+            "extension:key=value",
+        ];
+        for claim in claims {
+            let bytes = format!("allow=spawn\0{claim}\0");
+            Config::from_bytes(bytes.as_bytes()).unwrap();
+            assert!(rights_of_parent(bytes.as_bytes()).is_err(), "{claim}");
+        }
+        let honest = b"allow=spawn\0max-memory=1000\0arg=one\0env=A=1\0clock=5\0stdout=discard\0net=*\0";
+        assert!(rights_of_parent(honest).is_ok());
+    }
 }
