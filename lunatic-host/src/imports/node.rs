@@ -30,7 +30,7 @@ use crate::nodes::described::describe;
 use crate::nodes::order::{Begins, Order};
 use crate::nodes::{self, Nodes};
 use crate::rights::{May, denial};
-use crate::wasm::{Captured, Entry};
+use crate::wasm::{Captured, Entry, Kernel};
 
 /// What a global name, a membership or a monitor of nodes takes up, approximately, besides the name.
 const ROW_SIZE: usize = 512;
@@ -230,7 +230,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
         ctx.set_buffer(b"a process on another node has no name of this node: register a global name");
         return Err(BAD_CONFIG);
     }
-    let described = match describe(rights) {
+    let described = match describe(rights, &process.system.data.wasi) {
         Ok(described) => described,
         Err(denied) => {
             denial::log(&process, "may not spawn on another node", "", "");
@@ -243,12 +243,18 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
         flags: options.flags,
         max_memory: options.max_memory,
         mailbox_max: options.mailbox_max,
+        scope: rights.scope.number(|| random_number(&ctx.kernel)),
         parent: &described.rights,
         nets: described.nets.iter().map(Vec::as_slice).collect(),
         config,
         entry,
     };
     Ok(order.write())
+}
+
+/// A number that nobody can guess.
+fn random_number(kernel: &Kernel) -> u128 {
+    (u128::from(kernel.random()) << 64) | u128::from(kernel.random())
 }
 
 /// Requests the child, and waits for the answer.

@@ -1,6 +1,7 @@
 //! The rights of a process as a configuration: what its host tells another node, which then gives a child no more.
 //!
-//! What belongs to this machine does not travel: folders, streams, and what extensions have given. Budgets do not
+//! What belongs to this machine does not travel: folders, streams, and what extensions have given. Output that does not
+//! go to where that of the parent's system goes is discarded on the other node. Budgets do not travel
 //! either: what a child uses on another node cannot be charged here, so a process whose budget has a limit does not
 //! spawn on other nodes.
 
@@ -11,6 +12,7 @@ use lunatic_rights::table;
 
 use crate::rights::config::{ClockRight, RandomRight};
 use crate::rights::{Denied, Rights};
+use crate::wasi::Wasi;
 
 /// The rights of a parent as configurations.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -21,12 +23,12 @@ pub(crate) struct Described {
     pub(crate) nets: Vec<Vec<u8>>,
 }
 
-/// Describes the rights of a process.
+/// Describes the rights of a process, whose system was started with `system`.
 ///
 /// # Errors
 ///
 /// [`Denied`] if they have a limit that another node cannot keep.
-pub(crate) fn describe(rights: &Rights) -> Result<Described, Denied> {
+pub(crate) fn describe(rights: &Rights, system: &Wasi) -> Result<Described, Denied> {
     let budgets = std::iter::successors(rights.budget.as_ref(), |budget| budget.parent());
     if budgets.into_iter().any(|budget| is_limited(budget)) || rights.fuel.is_some() {
         let text = "a process whose budget is limited cannot spawn on another node: its use there could not be charged";
@@ -51,6 +53,11 @@ pub(crate) fn describe(rights: &Rights) -> Result<Described, Denied> {
     }
     for (name, value) in env {
         entry("env", &format_args!("{name}={value}"));
+    }
+    for (stream, is_systems) in ["stdout", "stderr"].into_iter().zip(rights.wasi.prints_as(system)) {
+        if !is_systems {
+            entry(stream, &"discard");
+        }
     }
     if let ClockRight::Fixed(ns) = clock {
         entry("clock", &ns);

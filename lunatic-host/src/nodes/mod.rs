@@ -6,6 +6,7 @@
 //! | `order` | the request for a spawn as bytes |
 //! | `described` | the rights of a parent as a configuration, for another node |
 //! | `visitors` | makes the processes that other nodes request |
+//! | `scopes` | the scopes of names of such processes |
 //! | `modules` | the modules of such processes: fetched by hash, compiled, kept |
 //!
 //! Processes that other nodes request are *visitors*: they belong to a system of their own, whose main process does
@@ -17,6 +18,7 @@ pub(crate) mod described;
 mod join;
 mod modules;
 pub(crate) mod order;
+mod scopes;
 mod visitors;
 
 use std::sync::Arc;
@@ -33,6 +35,7 @@ use parking_lot::{Mutex, RwLock};
 
 pub use self::join::NodeConfig;
 use self::modules::Modules;
+use self::scopes::Scopes;
 use self::visitors::Waiting;
 use crate::module::Module;
 use crate::wasm::{Kernel, Process, System, Wasm};
@@ -45,6 +48,7 @@ pub(crate) struct Nodes {
     visitors: Arc<System>,
     modules: Arc<Modules>,
     waiting: Arc<Waiting>,
+    scopes: Scopes,
 }
 
 impl Nodes {
@@ -61,6 +65,7 @@ impl Nodes {
             visitors: parts.visitors,
             modules: parts.modules,
             waiting: Arc::default(),
+            scopes: Scopes::default(),
         }
     }
 

@@ -5,7 +5,7 @@
 use lunatic_sys::codes::CAPTURE_LEN_MAX;
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CLOSURE: u8 = 0;
 const EXPORT: u8 = 1;
 /// The most sets of network rules.
@@ -21,6 +21,8 @@ pub(crate) struct Order<'a> {
     /// The limits of the child; 0 for none of its own.
     pub(crate) max_memory: u64,
     pub(crate) mailbox_max: u64,
+    /// The scope of names of the parent: a number that only nodes know where processes of this scope are.
+    pub(crate) scope: u128,
     /// The rights of the parent, as a configuration.
     pub(crate) parent: &'a [u8],
     /// Further sets of network rules of the parent, which all apply; each is a configuration.
@@ -46,6 +48,7 @@ impl<'a> Order<'a> {
         to.extend(self.flags.to_le_bytes());
         to.extend(self.max_memory.to_le_bytes());
         to.extend(self.mailbox_max.to_le_bytes());
+        to.extend(self.scope.to_le_bytes());
         let mut part = |bytes: &[u8]| {
             to.extend((bytes.len() as u32).to_le_bytes());
             to.extend(bytes);
@@ -79,6 +82,7 @@ impl<'a> Order<'a> {
         let hash = from.take()?;
         let flags = u32::from_le_bytes(from.take()?);
         let (max_memory, mailbox_max) = (u64::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
+        let scope = u128::from_le_bytes(from.take()?);
         let (parent, config) = (from.part()?, from.part()?);
         let [count] = *from.part()? else { return None };
         if usize::from(count) > SETS_MAX {
@@ -98,6 +102,7 @@ impl<'a> Order<'a> {
             flags,
             max_memory,
             mailbox_max,
+            scope,
             parent,
             nets,
             config,
@@ -136,6 +141,7 @@ mod tests {
             flags: 3,
             max_memory: 1 << 20,
             mailbox_max: 0,
+            scope: 5 << 90,
             parent: b"allow=spawn\0",
             nets: vec![b"net=*\0", b""],
             config: b"",

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
+use lunatic_kernel::registry::Scope;
 use lunatic_module::facts::RESERVED_PREFIX;
 use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_sys::codes::{CONFIG_LEN_MAX, spawn};
@@ -136,7 +137,8 @@ impl Nodes {
                 Entry::Export(name.into())
             }
         };
-        let rights = rights(kernel, &keeper, order)?;
+        let scope = self.scopes.of(order.scope);
+        let rights = rights(kernel, &keeper, order, scope)?;
         let child = new_visitor(kernel, &keeper, parent, rights, module, entry);
         let child = child.map_err(|limit| limit.to_string())?;
         if order.flags & spawn::TRAP_EXIT != 0 {
@@ -161,7 +163,7 @@ fn rights_of_parent(bytes: &[u8]) -> Result<Config, String> {
 }
 
 /// The rights of a visitor: the policy of this node, narrowed to the rights of its parent, and then as its parent asks.
-fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>) -> Result<Arc<Rights>, String> {
+fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>, scope: Arc<Scope>) -> Result<Arc<Rights>, String> {
     let parse = |bytes: &[u8]| Config::from_bytes(bytes).map_err(|error| error.to_string());
     let denied = |denied: crate::rights::Denied| denied.to_string();
     let mut rights = child_rights(kernel, keeper, &rights_of_parent(order.parent)?).map_err(denied)?;
@@ -185,6 +187,7 @@ fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>) -> Result<Arc<Ri
         }
         rights = narrowed(kernel, &rights, &config, false).map_err(denied)?;
     }
+    rights.scope = scope;
     let paid = order.parent.len() + order.config.len();
     pay_for_rights(&mut rights, keeper, paid).map_err(|exhausted| exhausted.to_string())?;
     let own_scope = order.flags & spawn::NEW_SCOPE != 0;
