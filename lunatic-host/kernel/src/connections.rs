@@ -74,7 +74,8 @@ impl<H: Host> Kernel<H> {
     pub fn wait_for_room(&self, peer: Peer, process: &Process<H>) -> bool {
         self.peers.waiting.lock().push((peer, process.id));
         // Looked up last: whoever makes room after this finds the process here.
-        let must_wait = self.peers.remote(peer).is_some_and(|remote| !remote.has_room());
+        let must_wait = self.peers.remote(peer);
+        let must_wait = must_wait.is_some_and(|remote| !remote.has_room_for(process.id));
         if !must_wait {
             self.leave_room(peer, process);
         }

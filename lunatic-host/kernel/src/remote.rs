@@ -58,8 +58,13 @@ pub trait Remote: Send + Sync {
     /// connection has ended.
     fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal>;
 
-    /// Returns whether a message would be accepted.
+    /// Returns whether a message would be accepted, unless it is long.
     fn has_room(&self) -> bool {
         true
+    }
+
+    /// Returns whether whatever was last refused to this sender would be accepted.
+    fn has_room_for(&self, _sender: Id) -> bool {
+        self.has_room()
     }
 }

@@ -9,8 +9,11 @@ use std::collections::{HashMap, VecDeque};
 use crate::codec::Write;
 use crate::inbox::{FIRST, LAST, OPEN_MAX, PARTIAL_MAX, RECORD_MAX};
 
-/// How many bytes may wait before messages are refused.
+/// How many bytes may wait before messages are refused. Long messages do not count.
 pub const QUEUED_MAX: usize = 1 << 20;
+/// A message or spawn is long if its record has more bytes than this. Only one long record waits at a time, so that it
+/// holds up no others.
+pub const LONG: usize = 256 << 10;
 /// How many bytes of signals, which are never refused, may wait while the peer takes none: then the epoch ends. Messages
 /// do not count: they are refused earlier, and a single one may be longer.
 pub const OVERFLOW: usize = 64 << 20;
@@ -48,6 +51,8 @@ pub(crate) struct Outbox {
     /// The pairs with something to send, the next one first.
     turns: VecDeque<Pair>,
     queued: usize,
+    /// How many of these bytes are the long record.
+    long: usize,
     /// How many of these bytes are records about modules.
     modules: usize,
     /// How many of these bytes are records about names.
@@ -86,7 +91,16 @@ impl Outbox {
     }
 
     pub(crate) fn has_room(&self) -> bool {
-        self.queued < QUEUED_MAX
+        self.queued - self.long < QUEUED_MAX
+    }
+
+    /// Whether a record of this length would be taken that can wait.
+    pub(crate) fn has_room_for(&self, len: usize) -> bool {
+        if len > LONG { self.has_room_for_long() } else { self.has_room() }
+    }
+
+    pub(crate) fn has_room_for_long(&self) -> bool {
+        self.long == 0
     }
 
     #[cfg(test)]
@@ -97,7 +111,8 @@ impl Outbox {
     /// Adds a record; `can_wait` says whether it would have been refused without room.
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) {
         debug_assert!((1..=RECORD_MAX).contains(&record.len()), "nobody sends such a record");
-        self.count(pair, can_wait, |sum| sum + record.len() + RECORD_COST);
+        let len = record.len();
+        self.count(pair, (len, can_wait), |sum| sum + len + RECORD_COST);
         let queue = self.pairs.entry(pair).or_default();
         if queue.is_empty() {
             self.turns.push_back(pair);
@@ -180,15 +195,17 @@ impl Outbox {
             self.turns.push_back(pair);
         }
         if is_last {
-            self.count(pair, can_wait, |sum| sum - len - RECORD_COST);
+            self.count(pair, (len, can_wait), |sum| sum - len - RECORD_COST);
         }
         Turn::Done
     }
 
-    fn count(&mut self, pair: Pair, can_wait: bool, change: impl Fn(usize) -> usize) {
+    fn count(&mut self, pair: Pair, (len, can_wait): (usize, bool), change: impl Fn(usize) -> usize) {
         self.queued = change(self.queued);
         if !can_wait {
             self.unrefused = change(self.unrefused);
+        } else if len > LONG {
+            self.long = change(self.long);
         }
         if pair.0 == MODULES {
             self.modules = change(self.modules);
@@ -213,7 +230,7 @@ mod tests {
     fn only_what_is_never_refused_counts_towards_the_end_of_an_epoch() {
         let mut outbox = Outbox::default();
         outbox.push((1, 2), vec![0; OVERFLOW + 1], true);
-        assert!(!outbox.has_room() && !outbox.is_overflowing());
+        assert!(!outbox.has_room_for_long() && !outbox.is_overflowing());
         let signal = vec![0; 1 << 20];
         for _ in 0..OVERFLOW / signal.len() {
             assert!(!outbox.is_overflowing());
@@ -223,6 +240,6 @@ mod tests {
         while !outbox.is_empty() {
             outbox.fill(crate::frame::PIECES_LEN_MAX);
         }
-        assert_eq!((outbox.queued, outbox.unrefused, outbox.names), (0, 0, 0));
+        assert_eq!((outbox.queued, outbox.unrefused, outbox.names, outbox.long), (0, 0, 0, 0));
     }
 }

@@ -188,6 +188,18 @@ impl Record<'_> {
         matches!(signal, Signal::Message { .. })
     }
 
+    /// The length of the encoded record if it [can wait](Self::can_wait), otherwise 0.
+    pub(crate) fn waiting_len(&self) -> usize {
+        match self {
+            Self::Signal {
+                signal: Signal::Message { body, .. },
+                ..
+            } => 25 + body.len(),
+            Self::Spawn { what, .. } => 26 + what.len(),
+            _ => 0,
+        }
+    }
+
     /// Encodes the record.
     pub fn write(&self) -> Vec<u8> {
         let mut to = Vec::with_capacity(64);
@@ -477,7 +489,9 @@ mod tests {
             Record::Missing { hash: [1; 32] },
         ];
         for record in records {
-            assert_eq!(Record::read(&record.write()), Read::Known(record));
+            let bytes = record.write();
+            assert_eq!(record.waiting_len(), if record.can_wait() { bytes.len() } else { 0 });
+            assert_eq!(Record::read(&bytes), Read::Known(record));
         }
     }
 

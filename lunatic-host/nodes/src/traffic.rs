@@ -7,13 +7,14 @@
 //! exceed it. The limit grows as the receiver takes pieces. A node that stands still grants nothing, so at most one
 //! window is on its way to it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use lunatic_kernel::exit::Loss;
 
 use crate::frame::{PIECES_LEN_MAX, State};
 use crate::inbox::Inbox;
-use crate::outbox::{Outbox, Pair};
+use crate::outbox::{LONG, Outbox, Pair};
 
 /// The times after which a node acts by itself, and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,6 +78,8 @@ pub(crate) struct Traffic {
     beats: Option<bool>,
     /// Whether a message was refused and the room after it has not been reported.
     was_full: bool,
+    /// The senders of long messages that were refused since the room for one was last reported.
+    long_refused: HashSet<u64>,
     /// The last poll ended before all was sent that may be.
     has_more: bool,
 }
@@ -101,25 +104,35 @@ impl Traffic {
             taken: now,
             beats: None,
             was_full: false,
+            long_refused: HashSet::new(),
             has_more: false,
         }
     }
 
     /// Takes a record. False if there is no room for one that can wait (`can_wait`).
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) -> bool {
-        if can_wait && !self.outbox.has_room() {
-            self.was_full = true;
+        if can_wait && !self.asks_for_room(pair.0, record.len()) {
             return false;
         }
         self.outbox.push(pair, record, can_wait);
         true
     }
 
-    /// Whether there is room; if not, the room after this is reported.
-    pub(crate) fn asks_for_room(&mut self) -> bool {
-        let has_room = self.outbox.has_room();
-        self.was_full |= !has_room;
+    /// Whether there is room for a record of this sender and length; if not, the room after this is reported.
+    pub(crate) fn asks_for_room(&mut self, sender: u64, len: usize) -> bool {
+        let has_room = self.outbox.has_room_for(len);
+        if !has_room && len > LONG {
+            self.long_refused.insert(sender);
+        } else {
+            self.was_full |= !has_room;
+        }
         has_room
+    }
+
+    /// Whether there is room for whatever was last refused to this sender; if not, the room after this is reported.
+    pub(crate) fn asks_again(&mut self, sender: u64) -> bool {
+        let len = if self.long_refused.contains(&sender) { LONG + 1 } else { 0 };
+        self.asks_for_room(sender, len)
     }
 
     pub(crate) fn has_room(&self) -> bool {
@@ -147,7 +160,13 @@ impl Traffic {
 
     /// Whether there is room again after a message was refused; true only once.
     pub(crate) fn take_room(&mut self) -> bool {
-        self.was_full && self.outbox.has_room() && std::mem::take(&mut self.was_full)
+        let has_long = !self.long_refused.is_empty() && self.outbox.has_room_for_long();
+        if has_long {
+            self.long_refused = HashSet::new();
+        }
+        let has_short = self.was_full && self.outbox.has_room();
+        self.was_full &= !has_short;
+        has_long || has_short
     }
 
     /// How many bytes wait to be sent.

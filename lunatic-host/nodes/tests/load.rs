@@ -11,6 +11,7 @@ use closures::Me;
 use cluster::{Kernels, as_long_as, collects};
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::relations::mailbox::Kind;
@@ -85,4 +86,42 @@ fn the_end_of_a_process_with_many_watchers_elsewhere_does_not_end_the_connection
     let reason = ExitReason::Error("x".repeat(1024));
     assert!(heard.lock().iter().all(|told| *told == Some(reason.clone())));
     assert_eq!((downs(&kernels, 0), downs(&kernels, 1)), (0, 0));
+}
+
+#[test]
+fn a_long_message_holds_up_no_others_and_the_next_long_one_waits_for_it() {
+    const LEN: usize = 20 << 20;
+    let mut kernels = Kernels::new(3, 2);
+    let log: Arc<Mutex<Vec<u64>>> = Arc::default();
+    let [one, other] = [0, 1].map(|_| {
+        let log = log.clone();
+        let server = kernels.start(1, |me| collects(me, log));
+        kernels.address(1, server)
+    });
+    let senders = [one, other].map(|to| {
+        kernels.start(0, move |me| async move {
+            let to = me.kernel.process_named(to).unwrap();
+            let (kernel, process) = (Held::Borrowed(&me.kernel), Held::Borrowed(&me.process));
+            let wait = Wait::new(kernel, process, WaitFor::Send, to, NO_TIMEOUT);
+            let mut refused = 0;
+            while me.send(to, 1, &[1; LEN]) == Err(SendRefusal::Full) {
+                // Nothing short is held up meanwhile.
+                assert!(me.kernel.may_send(to));
+                refused += 1;
+                assert!(until_room(&wait, to.peer()).await);
+            }
+            assert!(refused < 3, "it waits, and does not only try again and again");
+            for _ in 0..10 {
+                me.send(to, 1, &[2; 8]).unwrap();
+            }
+            Ok(())
+        })
+    });
+    kernels.run(10 * SECOND);
+    for sender in senders {
+        assert_eq!(sender.exit_reason(), Some(ExitReason::Normal));
+    }
+    let (long, short) = (u64::from_le_bytes([1; 8]), u64::from_le_bytes([2; 8]));
+    let count = |number| log.lock().iter().filter(|logged| **logged == number).count();
+    assert_eq!((count(long), count(short)), (2, 20));
 }

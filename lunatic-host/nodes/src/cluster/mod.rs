@@ -87,7 +87,8 @@ impl Shared {
         let can_wait = record.can_wait();
         if can_wait {
             // Before the bytes of a long message are copied.
-            self.node.lock().asks_for_room(to, epoch)?;
+            let asked = (record.pair().0, record.waiting_len());
+            self.node.lock().asks_for_room(to, epoch, asked)?;
         }
         let bytes = record.write();
         let sent = self.node.lock().send_encoded(to, epoch, record.pair(), bytes, can_wait);

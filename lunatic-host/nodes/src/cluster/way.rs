@@ -35,7 +35,13 @@ impl Remote for Way {
     fn has_room(&self) -> bool {
         // Whoever learns that there is none waits for the report of room, so the question requests that report. A sender
         // to a node that is gone must not wait: `send` refuses with `Gone`.
-        self.shared.node.lock().asks_for_room(self.to, self.epoch) != Err(node::SendRefusal::Full)
+        let asked = self.shared.node.lock().asks_for_room(self.to, self.epoch, (0, 0));
+        asked != Err(node::SendRefusal::Full)
+    }
+
+    fn has_room_for(&self, sender: Id) -> bool {
+        let sender = sender.on(Peer::HERE).raw();
+        self.shared.node.lock().asks_again(self.to, self.epoch, sender) != Err(node::SendRefusal::Full)
     }
 }
 

@@ -18,23 +18,34 @@ impl Node {
     ///
     /// [`SendRefusal`] says why the record was not taken.
     pub fn send(&mut self, to: NodeId, record: &Record<'_>) -> Result<(), SendRefusal> {
-        let can_wait = record.can_wait();
-        // Before the bytes of a long message are copied.
-        if can_wait && self.is_up(to) && !self.has_room(to) {
-            return self.push(to, (0, 0), Vec::new(), true);
-        }
-        self.push(to, record.pair(), record.write(), can_wait)
+        self.push(to, record.pair(), record.write(), record.can_wait())
     }
 
-    /// Whether a record that can wait would be taken in this epoch. If there is no room, an [`Event::Room`] comes when
-    /// there is.
+    /// Whether a record of this sender and length that can wait would be taken in this epoch. If there is no room, an
+    /// [`Event::Room`] comes when there is.
     ///
     /// # Errors
     ///
     /// [`SendRefusal`] says why it would not be taken.
-    pub(crate) fn asks_for_room(&mut self, to: NodeId, epoch: u64) -> Result<(), SendRefusal> {
+    pub(crate) fn asks_for_room(
+        &mut self,
+        to: NodeId,
+        epoch: u64,
+        (sender, len): (u64, usize),
+    ) -> Result<(), SendRefusal> {
         let traffic = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
-        traffic.asks_for_room().then_some(()).ok_or(SendRefusal::Full)
+        let has_room = traffic.asks_for_room(sender, len);
+        has_room.then_some(()).ok_or(SendRefusal::Full)
+    }
+
+    /// [`asks_for_room`](Self::asks_for_room) for whatever was last refused to this sender.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why it would not be taken.
+    pub(crate) fn asks_again(&mut self, to: NodeId, epoch: u64, sender: u64) -> Result<(), SendRefusal> {
+        let traffic = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
+        traffic.asks_again(sender).then_some(()).ok_or(SendRefusal::Full)
     }
 
     /// Sends a record that its sender has encoded, within this epoch and no later one.
