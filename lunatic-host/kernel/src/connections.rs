@@ -72,10 +72,10 @@ impl<H: Host> Kernel<H> {
     /// Registers a process that waits until a node accepts messages. Returns false, and registers nothing, if the node
     /// accepts messages by now, or is gone: then the process should try again.
     pub fn wait_for_room(&self, peer: Peer, process: &Process<H>) -> bool {
-        self.peers.waiting.lock().push((peer, process.id));
+        self.peers.waiting.lock().enter(peer, process.id);
         // Looked up last: whoever makes room after this finds the process here.
-        let must_wait = self.peers.remote(peer);
-        let must_wait = must_wait.is_some_and(|remote| !remote.has_room_for(process.id));
+        let remote = self.peers.remote(peer);
+        let must_wait = remote.is_some_and(|remote| !remote.has_room_for(process.id));
         if !must_wait {
             self.leave_room(peer, process);
         }
@@ -84,17 +84,12 @@ impl<H: Host> Kernel<H> {
 
     /// Withdraws a process that waits for [room](Self::wait_for_room).
     pub fn leave_room(&self, peer: Peer, process: &Process<H>) {
-        self.peers.waiting.lock().retain(|waiter| *waiter != (peer, process.id));
+        self.peers.waiting.lock().leave(peer, process.id);
     }
 
     /// Wakes the processes that wait for a node, which accepts messages again.
     pub fn has_room(&self, peer: Peer) {
-        let mut woken = Vec::new();
-        self.peers.waiting.lock().retain(|(of, process)| {
-            let is_woken = *of == peer;
-            woken.extend(is_woken.then_some(*process));
-            !is_woken
-        });
+        let woken = self.peers.waiting.lock().take(peer);
         for process in woken {
             if let Some(process) = self.find(process) {
                 self.scheduler.wake_owned(process);

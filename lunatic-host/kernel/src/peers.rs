@@ -1,5 +1,6 @@
 //! The nodes that a kernel is or was connected to.
 
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
@@ -14,7 +15,46 @@ use crate::remote::Remote;
 pub(crate) struct Peers {
     known: RwLock<Vec<Known>>,
     /// Processes that wait until a node accepts messages again.
-    pub(crate) waiting: Mutex<Vec<(Peer, Id)>>,
+    pub(crate) waiting: Mutex<Waiting>,
+}
+
+/// Processes that wait until nodes accept messages again, by the numbers of the nodes.
+#[derive(Default)]
+pub(crate) struct Waiting(BTreeMap<u16, Line>);
+
+/// Processes that wait for one node, in the order in which they came.
+#[derive(Default)]
+struct Line {
+    last: u64,
+    order: BTreeMap<u64, Id>,
+    places: HashMap<Id, u64>,
+}
+
+impl Waiting {
+    pub(crate) fn enter(&mut self, peer: Peer, process: Id) {
+        let line = self.0.entry(peer.number()).or_default();
+        line.last += 1;
+        line.order.insert(line.last, process);
+        if let Some(former) = line.places.insert(process, line.last) {
+            line.order.remove(&former);
+        }
+    }
+
+    pub(crate) fn leave(&mut self, peer: Peer, process: Id) {
+        let Some(line) = self.0.get_mut(&peer.number()) else { return };
+        if let Some(place) = line.places.remove(&process) {
+            line.order.remove(&place);
+        }
+        if line.order.is_empty() {
+            self.0.remove(&peer.number());
+        }
+    }
+
+    /// Takes all that wait for this node, in the order in which they came.
+    pub(crate) fn take(&mut self, peer: Peer) -> impl Iterator<Item = Id> + use<> {
+        let line = self.0.remove(&peer.number()).unwrap_or_default();
+        line.order.into_values()
+    }
 }
 
 /// A node that is or was connected.
@@ -79,5 +119,29 @@ impl Peers {
         let place = usize::from(id.peer().number()).checked_sub(1)?;
         let known = self.known.read();
         Some(known.get(place)?.keys.handle(id))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_wait_for_one_node_in_their_order() {
+        let peer = |number| Peer::new(number).expect("a small number");
+        let process = |slot| Id::new(slot, 0);
+        let mut waiting = Waiting::default();
+        for slot in 1..10 {
+            waiting.enter(peer(1 + slot as u16 % 2), process(slot));
+        }
+        waiting.enter(peer(2), process(3));
+        waiting.leave(peer(2), process(5));
+        waiting.leave(peer(3), process(5));
+        let taken: Vec<_> = waiting.take(peer(2)).collect();
+        assert_eq!(taken, [1, 7, 9, 3].map(process));
+        for slot in [2, 4, 6, 8] {
+            waiting.leave(peer(1), process(slot));
+        }
+        assert!(waiting.0.is_empty());
     }
 }
