@@ -9,7 +9,7 @@ use lunatic_kernel::calls::{CallRefusal, Unanswered};
 use lunatic_kernel::channel::{SendRefusal, Ticket};
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
-use lunatic_kernel::wait::{block, poll_until};
+use lunatic_kernel::wait::{Wait, block, poll_until};
 use lunatic_sys::codes::{EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
 use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
 use smallvec::SmallVec;
@@ -19,7 +19,7 @@ use super::channel::{deliver, sent};
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::{self, Ctx, Opened};
-use crate::wasm::{Kernel, Process};
+use crate::wasm::{Kernel, Process, Wasm};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
@@ -264,18 +264,21 @@ async fn call_elsewhere(
     if paid.grow(request.len()).is_err() {
         return ended(Unanswered::Refused(SendRefusal::Limit));
     }
+    // The time for the answer is what is left of the time for both.
+    let mut waiting = None;
     loop {
         match kernel.begin_call_elsewhere(&process, callee, reference, tag, &request) {
             Ok(waits) => {
+                let rest = waiting.map_or(timeout_ns, |wait: Wait<'_, Wasm>| wait.rest_ns());
                 drop((request, paid));
-                let waits = waits && timeout_ns != 0;
-                let (answer, next) = await_answer(caller, callee, reference, waits, timeout_ns).await;
+                let waits = waits && rest != 0;
+                let (answer, next) = await_answer(caller, callee, reference, waits, rest).await;
                 return Some((Ok(answer), next));
             }
             Err(CallRefusal::NotOpen) => return None,
             Err(CallRefusal::Unanswered(Unanswered::Refused(SendRefusal::Full))) => {
-                let wait = wait(caller, WaitFor::Send, callee, timeout_ns);
-                if !show(caller, until_room(&wait, callee.peer())).await {
+                let wait = waiting.get_or_insert_with(|| wait(caller, WaitFor::Send, callee, timeout_ns));
+                if !show(caller, until_room(wait, callee.peer())).await {
                     let (_, next) = kernel.end_call(&process, reference, true)?;
                     return Some((Ok(None), next));
                 }
