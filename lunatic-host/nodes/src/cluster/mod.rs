@@ -14,10 +14,11 @@
 //! is refused, even if the node is up again and the kernel does not know yet.
 
 mod names;
+mod owners;
 mod spawn;
 mod way;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,6 +30,7 @@ use lunatic_kernel::address::{Id, Keys, Peer};
 use lunatic_kernel::exit::Loss;
 use lunatic_kernel::host::Host;
 
+use self::owners::Owners;
 use self::spawn::Pending;
 use self::way::{Registrar, Way};
 use crate::fabric::FabricEvent;
@@ -132,8 +134,7 @@ pub type Paid = Box<dyn Send>;
 #[derive(Default)]
 struct State {
     peers: BTreeMap<NodeId, Connected>,
-    /// Which node first had the keys of each connected node. As many as the kernel knows nodes.
-    owners: HashMap<[u8; 20], NodeId>,
+    owners: Owners,
     /// The spawns that have not been answered, by node and request.
     pending: BTreeMap<(NodeId, u64), Pending>,
 }
@@ -306,22 +307,30 @@ impl<H: Host> Cluster<H> {
             to: node,
             epoch,
         });
-        // Every connected node knows the keys of the others. Who comes with those of another wants its addresses.
-        let is_owner = *self.state.lock().owners.entry(keys).or_insert(node) == node;
-        let is_own = keys == self.kernel.process_keys().to_bytes();
-        let peer = Keys::from_bytes(&keys).filter(|_| is_owner && !is_own);
-        let peer = peer.and_then(|keys| self.kernel.connect(keys, way));
-        let Some(peer) = peer else {
-            if is_owner && !self.kernel.knows_keys(&keys) {
-                // Only as many owners are remembered as the kernel knows nodes.
-                self.state.lock().owners.remove(&keys);
+        let peer = match self.admit(node, &identity, keys, way) {
+            Ok(peer) => peer,
+            Err(why) => {
+                self.shared.node.lock().drop_node(now, node);
+                return self.above.told(&Told::Refused(identity, why));
             }
-            // These are the keys of another node, or no keys at all, or there are too many nodes: drop the node.
-            return self.shared.node.lock().drop_node(now, node);
         };
         self.state.lock().peers.insert(node, Connected { peer, epoch });
         self.tell_monitors(node, &identity, None);
         self.above.told(&Told::Up(node, identity));
+    }
+
+    /// Connects the kernel to a node, unless its keys are those of another node, or no keys at all, or there are too many
+    /// nodes.
+    fn admit(&self, node: NodeId, identity: &Identity, keys: [u8; 20], way: Arc<Way>) -> Result<Peer, Refusal> {
+        self.state.lock().owners.admit(node, &identity.name, keys)?;
+        let is_own = keys == self.kernel.process_keys().to_bytes();
+        let used = Keys::from_bytes(&keys).filter(|_| !is_own).ok_or(Refusal::Keys);
+        let peer = used.and_then(|keys| self.kernel.connect(keys, way).ok_or(Refusal::Full));
+        if peer.is_err() && !self.kernel.knows_keys(&keys) {
+            // Only as many owners are remembered as the kernel knows nodes.
+            self.state.lock().owners.forget(node, &identity.name, &keys);
+        }
+        peer
     }
 
     fn down(&self, node: NodeId, identity: Identity, loss: Loss) {

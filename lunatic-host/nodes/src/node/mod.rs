@@ -142,6 +142,10 @@ pub enum Refusal {
     Outdated,
     /// Another node has proved its identity with the same key.
     Key,
+    /// The keys of its addresses are those of another node, or not those that it had before.
+    Keys,
+    /// Too many nodes have been connected, of its name or in all.
+    Full,
 }
 
 impl fmt::Display for Refusal {
@@ -152,6 +156,8 @@ impl fmt::Display for Refusal {
             Self::Untrusted => "it could not prove its identity, or is not welcome",
             Self::Outdated => "a later start of it is known",
             Self::Key => "another node has the same key",
+            Self::Keys => "its addresses are not its own",
+            Self::Full => "too many nodes have been connected since this one was started",
         })
     }
 }
@@ -216,6 +222,8 @@ pub struct Node {
     id: NodeId,
     trust: Box<dyn Trust>,
     lines: BTreeMap<NodeId, Known>,
+    /// Nodes whose hellos are ignored until then.
+    barred: BTreeMap<NodeId, Duration>,
     session: u64,
     pub(crate) names: Names,
     store: Store,
@@ -232,6 +240,7 @@ impl Node {
             id,
             trust,
             lines: BTreeMap::new(),
+            barred: BTreeMap::new(),
             names: Names::new(id),
             store: Store::default(),
             frames: Vec::new(),
@@ -335,13 +344,20 @@ impl Node {
         self.lost(now, node, loss);
     }
 
-    /// Forgets a node that the embedder cannot talk to.
+    /// Forgets a node that the embedder cannot talk to, and tells it so: otherwise it would wait for answers. Its hellos
+    /// are ignored for a while.
     pub(crate) fn drop_node(&mut self, now: Duration, node: NodeId) {
         if let Some(known) = self.lines.get_mut(&node) {
             known.is_up = false;
+            let (identity, bye) = (known.line.identity.clone(), known.line.route().bye());
+            self.frames.push((identity, bye));
         }
         self.lose(now, node, Loss::Violation);
         self.lines.remove(&node);
+        self.barred.retain(|_, until| *until > now);
+        if self.barred.len() < LINES_MAX {
+            self.barred.insert(node, now + self.settings.timing.patience);
+        }
     }
 
     /// Does what follows from the end of an epoch.
@@ -466,5 +482,55 @@ impl Node {
     /// Takes the oldest event.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Everybody;
+
+    /// Lets two nodes exchange frames for so long.
+    fn exchange(nodes: &mut [Node; 2], from: Duration, time: Duration) {
+        let mut now = from;
+        while now < from + time {
+            for place in [0, 1] {
+                nodes[place].poll(now);
+                for (_, frame) in nodes[place].take_frames() {
+                    nodes[1 - place].handle(now, FabricEvent::Frame(&frame));
+                }
+            }
+            now += Duration::from_millis(100);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_dropped_is_told_and_greets_in_vain_for_a_while() {
+        let second = Duration::from_secs(1);
+        let mut nodes = ["one", "other"].map(|name| {
+            let identity = Identity::new(name, 1).unwrap();
+            Node::new(Settings::new("test", identity, [7; 20], 9), Box::new(Everybody))
+        });
+        let (one, other) = (nodes[0].id(), nodes[1].id());
+        let seen = nodes[1].identity().clone();
+        nodes[0].handle(Duration::ZERO, FabricEvent::Seen(seen));
+        exchange(&mut nodes, Duration::ZERO, second);
+        assert!(nodes[0].is_up(other) && nodes[1].is_up(one));
+        nodes[0].drop_node(second, other);
+        exchange(&mut nodes, second, second);
+        let told = std::iter::from_fn(|| nodes[1].next_event());
+        let losses = told.filter_map(|event| match event {
+            Event::Down { loss, .. } => Some(loss),
+            _ => None,
+        });
+        assert_eq!(losses.collect::<Vec<_>>(), [Loss::Closed]);
+        exchange(&mut nodes, 2 * second, 50 * second);
+        assert!(!nodes[0].is_up(other) && !nodes[1].is_up(one));
+        assert_eq!(nodes[0].figures().lines, 0);
+        // Then it may try again.
+        let seen = nodes[1].identity().clone();
+        nodes[0].handle(70 * second, FabricEvent::Seen(seen));
+        exchange(&mut nodes, 70 * second, 20 * second);
+        assert!(nodes[0].is_up(other) && nodes[1].is_up(one));
     }
 }

@@ -57,6 +57,9 @@ impl Node {
     }
 
     fn on_hello(&mut self, now: Duration, route: Route, hello: &Hello, statement: &[u8]) {
+        if self.barred.get(&route.from).is_some_and(|until| now < *until) {
+            return;
+        }
         // Before it is judged, because a proof takes long to check.
         let is_news = |known: &Known| known.line.is_news(route, hello);
         if !self.lines.get(&route.from).is_none_or(is_news) {
