@@ -12,6 +12,7 @@ use lunatic_kernel::registry::Name;
 use lunatic_nodes::NodeId;
 use lunatic_nodes::cluster::{Answer, SpawnRefusal};
 use lunatic_nodes::names::NameRefusal;
+use lunatic_nodes::store::MODULE_LEN_MAX;
 use lunatic_sys::codes::{
     BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, DENIED, GONE, INVALID, LIMIT, NAME_TAKEN, NO_TIMEOUT, OK, REFUSED, TIMED_OUT,
     spawn as flag,
@@ -268,6 +269,11 @@ async fn request(
 ) -> wasmtime::Result<i32> {
     let ctx = caller.data();
     let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
+    if ctx.module.file().len() > MODULE_LEN_MAX {
+        let text = format!("a module of more than {MODULE_LEN_MAX} bytes does not travel to other nodes");
+        caller.data_mut().set_buffer(text.into_bytes());
+        return Ok(REFUSED);
+    }
     // The other node fetches it from here.
     nodes
         .cluster

@@ -1,10 +1,12 @@
 //! Makes the processes that other nodes request.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::registry::Scope;
 use lunatic_module::facts::RESERVED_PREFIX;
+use lunatic_nodes::NodeId;
 use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_sys::codes::{CONFIG_LEN_MAX, spawn};
 use parking_lot::Mutex;
@@ -18,7 +20,7 @@ use crate::rights::config::Config;
 use crate::spawning::{child_rights, limited, narrowed, new_visitor, pay_for_rights};
 use crate::wasm::{Captured, Entry, Kernel, Process, Wasm};
 
-/// How many spawns may wait for their modules, and the bytes of their requests.
+/// How many spawns may wait for their modules, and the bytes of their requests; those of one node may be a quarter.
 const WAITING_MAX: usize = 1024;
 const WAITING_BYTES_MAX: usize = 32 << 20;
 
@@ -44,32 +46,68 @@ impl Above<Wasm> for Visitors {
     }
 }
 
-/// The spawns that wait for their modules: their number, and the bytes of their requests.
+/// A number of spawns, and the bytes of their requests.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Sum {
+    count: usize,
+    bytes: usize,
+}
+
+impl Sum {
+    /// Whether another request fits into the given part of what may wait.
+    fn has_room(self, bytes: usize, part: usize) -> bool {
+        self.count < WAITING_MAX / part && self.bytes + bytes <= WAITING_BYTES_MAX / part
+    }
+
+    fn plus(self, bytes: usize) -> Self {
+        Self {
+            count: self.count + 1,
+            bytes: self.bytes + bytes,
+        }
+    }
+
+    fn minus(self, bytes: usize) -> Self {
+        Self {
+            count: self.count - 1,
+            bytes: self.bytes - bytes,
+        }
+    }
+}
+
+/// The spawns that wait for their modules: of all nodes, and of each.
 #[derive(Default)]
-pub(super) struct Waiting(Mutex<(usize, usize)>);
+pub(super) struct Waiting(Mutex<(Sum, BTreeMap<NodeId, Sum>)>);
 
 /// A place among the spawns that wait.
 struct Place {
     waiting: Arc<Waiting>,
+    node: NodeId,
     bytes: usize,
 }
 
 impl Waiting {
-    fn enter(self: &Arc<Self>, bytes: usize) -> Option<Place> {
-        let mut held = self.0.lock();
-        if held.0 == WAITING_MAX || held.1 + bytes > WAITING_BYTES_MAX {
+    fn enter(self: &Arc<Self>, node: NodeId, bytes: usize) -> Option<Place> {
+        let (all, nodes) = &mut *self.0.lock();
+        let own = nodes.get(&node).copied().unwrap_or_default();
+        if !all.has_room(bytes, 1) || !own.has_room(bytes, 4) {
             return None;
         }
-        *held = (held.0 + 1, held.1 + bytes);
+        *all = all.plus(bytes);
+        nodes.insert(node, own.plus(bytes));
         let waiting = self.clone();
-        Some(Place { waiting, bytes })
+        Some(Place { waiting, node, bytes })
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut held = self.waiting.0.lock();
-        *held = (held.0 - 1, held.1 - self.bytes);
+        let (all, nodes) = &mut *self.waiting.0.lock();
+        *all = all.minus(self.bytes);
+        let own = nodes.get(&self.node).copied().unwrap_or_default().minus(self.bytes);
+        match own.count {
+            0 => _ = nodes.remove(&self.node),
+            _ => _ = nodes.insert(self.node, own),
+        }
     }
 }
 
@@ -95,7 +133,7 @@ impl Nodes {
                 Err(why) => Made::Refused(ticket, why),
             };
         }
-        let Some(place) = self.waiting.enter(what.len()) else {
+        let Some(place) = self.waiting.enter(node, what.len()) else {
             return Made::Refused(ticket, "too many spawns wait for their modules on that node".into());
         };
         let (nodes, kernel, hash, what) = (self.clone(), kernel.clone(), order.hash, what.to_vec());
@@ -202,6 +240,20 @@ fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>, scope: Arc<Scope
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_node_leaves_room_for_the_spawns_of_others() {
+        let waiting = Arc::new(Waiting::default());
+        let fill = |node| std::iter::from_fn(|| waiting.enter(NodeId(node), 10)).collect::<Vec<_>>();
+        let places: Vec<_> = (1..6).map(fill).collect();
+        let counts: Vec<_> = places.iter().map(Vec::len).collect();
+        assert_eq!(counts, [256, 256, 256, 256, 0]);
+        drop(places);
+        assert!(waiting.enter(NodeId(1), WAITING_BYTES_MAX / 4 + 1).is_none());
+        assert!(waiting.enter(NodeId(1), WAITING_BYTES_MAX / 4).is_some());
+        let (all, nodes) = &*waiting.0.lock();
+        assert_eq!((*all, nodes.len()), (Sum::default(), 0));
+    }
 
     #[test]
     fn a_node_cannot_claim_for_a_parent_what_does_not_travel() {
