@@ -125,7 +125,8 @@ impl Queue {
     }
 }
 
-/// A cluster with a thread that drives it. When this is dropped, the other nodes are notified that this one leaves.
+/// A cluster with a thread that drives it. When this is dropped, the other nodes are notified that this one leaves, and
+/// the processes of this node that they are lost.
 pub struct Driver {
     inlet: Inlet,
     thread: Option<JoinHandle<()>>,
@@ -185,6 +186,7 @@ fn run<H: Host>(cluster: &Cluster<H>, fabric: &dyn Fabric, inlet: &Inlet) {
     for (to, frame) in cluster.leave(start.elapsed()) {
         fabric.send(&to, frame);
     }
+    cluster.close(start.elapsed());
 }
 
 impl Drop for Driver {

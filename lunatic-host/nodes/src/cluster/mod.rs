@@ -155,6 +155,7 @@ pub struct Cluster<H: Host> {
     /// Held by the thread that handles events.
     turn: Mutex<()>,
     registrar: Peer,
+    is_closed: AtomicBool,
 }
 
 impl<H: Host> Cluster<H> {
@@ -183,6 +184,7 @@ impl<H: Host> Cluster<H> {
             state: Mutex::default(),
             turn: Mutex::new(()),
             registrar,
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -258,6 +260,21 @@ impl<H: Host> Cluster<H> {
         let mut node = self.shared.node.lock();
         node.leave(now);
         node.take_frames()
+    }
+
+    /// Ends all connections, after the last frames have been sent: all processes are notified as when nodes are lost, and
+    /// nothing is handled or sent any more.
+    pub fn close(&self, now: Duration) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let _turn = self.turn.lock();
+        self.shared.node.lock().close(now);
+        self.work(now);
+        self.kernel.disconnect(self.registrar, Loss::Closed);
+        // Not under the lock: charges are given back.
+        let kept = std::mem::take(&mut *self.shared.kept.lock());
+        drop(kept);
     }
 
     /// Handles all events.
@@ -340,7 +357,10 @@ impl<H: Host> Cluster<H> {
         self.kernel.disconnect(peer, loss);
         self.fail_pending(node, epoch, loss);
         self.tell_monitors(node, &identity, Some(loss));
-        self.above.told(&Told::Down(node, identity, loss));
+        // If this node leaves, the others are not lost for its embedder.
+        if !self.is_closed.load(Ordering::Acquire) {
+            self.above.told(&Told::Down(node, identity, loss));
+        }
     }
 
     fn tell_monitors(&self, node: NodeId, identity: &Identity, loss: Option<Loss>) {
@@ -367,5 +387,12 @@ impl<H: Host> Cluster<H> {
             }
             record => self.on_spawn(node, connected, record),
         }
+    }
+}
+
+impl<H: Host> Drop for Cluster<H> {
+    /// Otherwise the kernel would believe that other nodes can still wake its processes.
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
     }
 }

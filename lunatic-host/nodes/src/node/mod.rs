@@ -225,6 +225,8 @@ pub struct Node {
     /// Nodes whose hellos are ignored until then.
     barred: BTreeMap<NodeId, Duration>,
     session: u64,
+    /// The node has left.
+    is_over: bool,
     pub(crate) names: Names,
     store: Store,
     frames: Vec<(Identity, Vec<u8>)>,
@@ -237,6 +239,7 @@ impl Node {
         let id = settings.identity.id(&settings.cluster);
         Self {
             session: settings.first_session,
+            is_over: false,
             id,
             trust,
             lines: BTreeMap::new(),
@@ -283,6 +286,9 @@ impl Node {
 
     /// Takes an event of the transport.
     pub fn handle(&mut self, now: Duration, event: FabricEvent<'_>) {
+        if self.is_over {
+            return;
+        }
         match event {
             FabricEvent::Seen(identity) => {
                 let node = identity.id(&self.settings.cluster);

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lunatic_kernel::exit::Loss;
+
 use super::{Event, Node, SendRefusal};
 use crate::identity::NodeId;
 use crate::names::{Anywhere, NameRefusal};
@@ -100,6 +102,16 @@ impl Node {
             self.frames
                 .push((known.line.identity.clone(), known.line.route().bye()));
         }
+    }
+
+    /// Ends all epochs, and takes nothing any more.
+    pub(crate) fn close(&mut self, now: Duration) {
+        let nodes: Vec<_> = self.lines.keys().copied().collect();
+        for node in nodes {
+            self.lose(now, node, Loss::Closed);
+        }
+        self.lines.clear();
+        self.is_over = true;
     }
 
     /// Registers a process of this node under a name, in the whole cluster. If two nodes give the same name at the same
