@@ -10,11 +10,14 @@ use std::sync::Arc;
 use lunatic_sys::layout::RawHandle;
 
 use crate::address::Id;
+use crate::budget::{Payer, Receipt, Resource};
+use crate::channel::SendRefusal;
 use crate::exit::{ExitReason, Loss};
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::mail::Content;
 use crate::process::Process;
+use crate::remote::UNPAID_MAX;
 
 pub use crate::remote::{Remote, Signal};
 
@@ -108,6 +111,24 @@ impl<H: Host> Kernel<H> {
             }
             _ => {}
         }
+    }
+
+    /// Sends a message to a process of another node. A long one is charged to the sender until it has been sent.
+    pub(crate) fn send_elsewhere(
+        &self,
+        remote: &dyn Remote,
+        (from, to): (Id, Id),
+        tag: u64,
+        body: &[u8],
+    ) -> Result<(), SendRefusal> {
+        let message = Signal::Message { tag, body };
+        let sender = (body.len() > UNPAID_MAX).then(|| self.find(from)).flatten();
+        let Some(sender) = sender else {
+            return remote.send(from, to, message);
+        };
+        let mut paid = Receipt::new(sender.purse().to_account(), Resource::Messages);
+        paid.grow(body.len()).map_err(|_| SendRefusal::Limit)?;
+        remote.send_paid(from, to, message, paid)
     }
 
     /// Sends a signal to a process of another node, if that is connected.

@@ -1,6 +1,7 @@
 //! Signals between processes of different nodes, and what carries them.
 
 use crate::address::Id;
+use crate::budget::Receipt;
 use crate::channel::SendRefusal;
 use crate::exit::ExitReason;
 
@@ -47,6 +48,10 @@ pub enum Signal<'a> {
     },
 }
 
+/// A message of more bytes is paid for by its sender until it has been sent to the other node. Shorter ones are not: few of
+/// them wait.
+pub(crate) const UNPAID_MAX: usize = 128 << 10;
+
 /// The connection to another node. Everything that is sent through it keeps its order, until the connection ends.
 pub trait Remote: Send + Sync {
     /// Takes a signal from the process `from` of this node for `to`, a process of the other node. Does not wait.
@@ -57,6 +62,15 @@ pub trait Remote: Send + Sync {
     /// whoever connected the node calls [`Kernel::has_room`](crate::Kernel::has_room). [`SendRefusal::Closed`] if the
     /// connection has ended.
     fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal>;
+
+    /// [`send`](Self::send), for a long message. What the sender pays for it is dropped when it has been sent.
+    ///
+    /// # Errors
+    ///
+    /// As for [`send`](Self::send).
+    fn send_paid(&self, from: Id, to: Id, signal: Signal<'_>, _paid: Receipt) -> Result<(), SendRefusal> {
+        self.send(from, to, signal)
+    }
 
     /// Returns whether a message would be accepted, unless it is long.
     fn has_room(&self) -> bool {

@@ -36,8 +36,13 @@ const RECORD_COST: usize = 64;
 /// The sender and the receiver of a record. Records of one pair keep their order.
 pub(crate) type Pair = (u64, u64);
 
+/// What a sender has paid for something; dropped when that goes.
+pub type Paid = Box<dyn Send>;
+
 struct Queued {
     record: Vec<u8>,
+    /// What its sender pays for it.
+    _paid: Option<Paid>,
     /// How many of its bytes have been sent.
     at: usize,
     stream: u16,
@@ -108,8 +113,15 @@ impl Outbox {
         self.turns.is_empty()
     }
 
-    /// Adds a record; `can_wait` says whether it would have been refused without room.
+    /// [`push_paid`](Self::push_paid) for what nobody pays.
+    #[cfg(test)]
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) {
+        self.push_paid(pair, record, can_wait, None);
+    }
+
+    /// Adds a record; `can_wait` says whether it would have been refused without room. What the sender pays is dropped
+    /// when all of it has been sent.
+    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool, paid: Option<Paid>) {
         debug_assert!((1..=RECORD_MAX).contains(&record.len()), "nobody sends such a record");
         let len = record.len();
         self.count(pair, (len, can_wait), |sum| sum + len + RECORD_COST);
@@ -119,6 +131,7 @@ impl Outbox {
         }
         queue.push_back(Queued {
             record,
+            _paid: paid,
             at: 0,
             stream: 0,
             can_wait,
@@ -225,6 +238,20 @@ enum Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_sender_has_paid_is_given_back_when_all_is_sent() {
+        let (mut outbox, paid) = (Outbox::default(), std::sync::Arc::new(()));
+        outbox.push_paid((1, 2), vec![0; 1 << 20], true, Some(Box::new(paid.clone())));
+        while !outbox.is_empty() {
+            assert_eq!(std::sync::Arc::strong_count(&paid), 2);
+            outbox.fill(crate::frame::PIECES_LEN_MAX);
+        }
+        assert_eq!(std::sync::Arc::strong_count(&paid), 1);
+        outbox.push_paid((1, 2), vec![0; 1 << 20], true, Some(Box::new(paid.clone())));
+        drop(outbox);
+        assert_eq!(std::sync::Arc::strong_count(&paid), 1);
+    }
 
     #[test]
     fn only_what_is_never_refused_counts_towards_the_end_of_an_epoch() {

@@ -14,7 +14,7 @@ use lunatic_kernel::exit::Loss;
 
 use crate::frame::{PIECES_LEN_MAX, State};
 use crate::inbox::Inbox;
-use crate::outbox::{LONG, Outbox, Pair};
+use crate::outbox::{LONG, Outbox, Paid, Pair};
 
 /// The times after which a node acts by itself, and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,10 +111,15 @@ impl Traffic {
 
     /// Takes a record. False if there is no room for one that can wait (`can_wait`).
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) -> bool {
+        self.push_paid(pair, record, can_wait, None)
+    }
+
+    /// [`push`](Self::push), with what the sender pays until all of the record has been sent.
+    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool, paid: Option<Paid>) -> bool {
         if can_wait && !self.asks_for_room(pair.0, record.len()) {
             return false;
         }
-        self.outbox.push(pair, record, can_wait);
+        self.outbox.push_paid(pair, record, can_wait, paid);
         true
     }
 

@@ -7,10 +7,11 @@ mod cluster;
 use std::sync::Arc;
 use std::time::Duration;
 
-use closures::Me;
+use closures::{Limits, Me, limited};
 use cluster::{Kernels, as_long_as, collects};
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Budget, Caps};
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::ExitReason;
@@ -124,4 +125,46 @@ fn a_long_message_holds_up_no_others_and_the_next_long_one_waits_for_it() {
     let (long, short) = (u64::from_le_bytes([1; 8]), u64::from_le_bytes([2; 8]));
     let count = |number| log.lock().iter().filter(|logged| **logged == number).count();
     assert_eq!((count(long), count(short)), (2, 20));
+}
+
+#[test]
+fn who_sends_long_messages_pays_for_them_until_they_are_sent() {
+    const LEN: usize = 10 << 20;
+    let mut kernels = Kernels::new(4, 3);
+    let servers = [1, 2].map(|node| {
+        let server = kernels.start(node, |me| collects(me, Arc::default()));
+        kernels.address(node, server)
+    });
+    let budget = Budget::new(
+        None,
+        Caps {
+            memory: Some((LEN + (1 << 20)) as u64),
+            ..Caps::default()
+        },
+        std::time::Instant::now(),
+    );
+    let budget = budget.unwrap();
+    let limits = Limits {
+        budget: Some(budget.clone()),
+        ..Limits::default()
+    };
+    let client = limited(limits, move |me: Me| async move {
+        let [one, other] = servers.map(|address| me.kernel.process_named(address).unwrap());
+        me.send(one, 1, &vec![0; LEN]).unwrap();
+        // It cannot pay for another one, whatever room there is on the way to that node.
+        assert_eq!(me.send(other, 1, &vec![0; LEN]), Err(SendRefusal::Limit));
+        me.send(other, 1, b"12345678").unwrap();
+        me.receive(&[2]).await;
+        me.send(other, 1, &vec![0; LEN]).unwrap();
+        Ok(())
+    });
+    let client = kernels.kernel(0).start_system((), |()| client).unwrap();
+    kernels.run(2 * SECOND);
+    // The first one has been sent.
+    assert!(budget.usage().memory < 1 << 20, "{:?}", budget.usage());
+    let kernel = kernels.kernel(0);
+    kernel.put_mail(kernel.find(client.main().unwrap()).unwrap(), 2, b"").unwrap();
+    kernels.run(2 * SECOND);
+    assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
+    assert!(budget.usage().memory < 1 << 20, "{:?}", budget.usage());
 }

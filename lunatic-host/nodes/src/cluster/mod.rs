@@ -42,6 +42,7 @@ use crate::store::FetchRefusal;
 use crate::trust::Trust;
 
 pub use self::names::MONITORS_MAX;
+pub use crate::outbox::Paid;
 pub use self::spawn::{Answer, Made, Request, SpawnRefusal, Ticket};
 
 /// The embedder of a kernel that is in a cluster.
@@ -86,14 +87,19 @@ struct Shared {
 impl Shared {
     /// Sends a record to a node, within this epoch.
     fn send(&self, to: NodeId, epoch: u64, record: &Record<'_>) -> Result<(), SendRefusal> {
+        self.send_paid(to, epoch, record, None)
+    }
+
+    /// [`send`](Self::send), with what the sender pays until all of it has been sent.
+    fn send_paid(&self, to: NodeId, epoch: u64, record: &Record<'_>, paid: Option<Paid>) -> Result<(), SendRefusal> {
         let can_wait = record.can_wait();
         if can_wait {
             // Before the bytes of a long message are copied.
             let asked = (record.pair().0, record.waiting_len());
             self.node.lock().asks_for_room(to, epoch, asked)?;
         }
-        let bytes = record.write();
-        let sent = self.node.lock().send_encoded(to, epoch, record.pair(), bytes, can_wait);
+        let encoded = (record.pair(), record.write());
+        let sent = self.node.lock().send_encoded(to, epoch, encoded, can_wait, paid);
         self.wake();
         sent
     }
@@ -127,9 +133,6 @@ struct Kept {
     /// The embedder's charge, which is dropped when the process has this no more.
     _paid: Paid,
 }
-
-/// A charge for what the cluster keeps for a process; dropped when that goes.
-pub type Paid = Box<dyn Send>;
 
 #[derive(Default)]
 struct State {

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use lunatic_kernel::address::{Id, Peer};
+use lunatic_kernel::budget::Receipt;
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::delivery::{Remote, Signal};
 
 use super::Shared;
 use crate::identity::NodeId;
 use crate::node;
+use crate::outbox::Paid;
 use crate::record::Record;
 
 /// The way to one node, in one epoch.
@@ -18,18 +20,28 @@ pub(super) struct Way {
     pub(super) epoch: u64,
 }
 
-impl Remote for Way {
-    fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+impl Way {
+    fn send_record(&self, from: Id, to: Id, signal: Signal<'_>, paid: Option<Paid>) -> Result<(), SendRefusal> {
         let record = Record::Signal {
             from: from.on(Peer::HERE).raw(),
             to: to.on(Peer::HERE).raw(),
             signal,
         };
-        let sent = self.shared.send(self.to, self.epoch, &record);
+        let sent = self.shared.send_paid(self.to, self.epoch, &record, paid);
         sent.map_err(|refusal| match refusal {
             node::SendRefusal::Full => SendRefusal::Full,
             node::SendRefusal::Gone => SendRefusal::Closed,
         })
+    }
+}
+
+impl Remote for Way {
+    fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+        self.send_record(from, to, signal, None)
+    }
+
+    fn send_paid(&self, from: Id, to: Id, signal: Signal<'_>, paid: Receipt) -> Result<(), SendRefusal> {
+        self.send_record(from, to, signal, Some(Box::new(paid)))
     }
 
     fn has_room(&self) -> bool {

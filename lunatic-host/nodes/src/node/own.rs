@@ -8,7 +8,7 @@ use lunatic_kernel::exit::Loss;
 use super::{Event, Node, SendRefusal};
 use crate::identity::NodeId;
 use crate::names::{Anywhere, NameRefusal};
-use crate::outbox::{MODULES, Pair};
+use crate::outbox::{MODULES, Paid, Pair};
 use crate::record::{Hash, Record};
 use crate::store::Progress;
 use crate::traffic::Traffic;
@@ -50,7 +50,8 @@ impl Node {
         traffic.asks_again(sender).then_some(()).ok_or(SendRefusal::Full)
     }
 
-    /// Sends a record that its sender has encoded, within this epoch and no later one.
+    /// Sends a record that its sender has encoded, within this epoch and no later one. What the sender pays is dropped
+    /// when all of it has been sent.
     ///
     /// # Errors
     ///
@@ -59,12 +60,12 @@ impl Node {
         &mut self,
         to: NodeId,
         epoch: u64,
-        pair: Pair,
-        record: Vec<u8>,
+        (pair, record): (Pair, Vec<u8>),
         can_wait: bool,
+        paid: Option<Paid>,
     ) -> Result<(), SendRefusal> {
         let taken = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
-        let taken = taken.push(pair, record, can_wait);
+        let taken = taken.push_paid(pair, record, can_wait, paid);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
