@@ -168,3 +168,28 @@ fn who_sends_long_messages_pays_for_them_until_they_are_sent() {
     assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
     assert!(budget.usage().memory < 1 << 20, "{:?}", budget.usage());
 }
+
+#[test]
+fn what_is_paid_for_names_agrees_with_them_whatever_threads_do() {
+    const ROUNDS: u32 = 20_000;
+    let kernels = Kernels::new(5, 1);
+    let system = kernels.start(0, |me| async move { as_long_as(&me).await });
+    let (process, paid) = (system.main().unwrap(), Arc::new(()));
+    let cluster = kernels.cluster(0);
+    std::thread::scope(|threads| {
+        for _ in 0..3 {
+            threads.spawn(|| {
+                for round in 0..ROUNDS {
+                    _ = cluster.register(b"name", process, 0, 0, Box::new(paid.clone()));
+                    if round % 2 == 0 {
+                        cluster.unregister(b"name", None);
+                    }
+                }
+            });
+        }
+    });
+    let has_name = cluster.find(b"name").is_some();
+    assert_eq!(Arc::strong_count(&paid) - 1, usize::from(has_name));
+    cluster.unregister(b"name", None);
+    assert_eq!(Arc::strong_count(&paid), 1);
+}

@@ -6,7 +6,8 @@
 //!
 //! # Locks
 //!
-//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Nothing that takes long happens under
+//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Whoever changes a name or membership
+//! takes the lock `changes` first. Nothing that takes long happens under
 //! that lock: long messages are encoded, and modules hashed, outside it. Only one thread at a time handles events or
 //! answers spawns (`turn`), so the end of an epoch does not overtake what came before it.
 //!
@@ -77,6 +78,8 @@ struct Shared {
     /// What the cluster keeps for processes of this node, until they end: their names and groups, and that they monitor
     /// nodes. Their ends are reported to the [`Registrar`].
     kept: Mutex<BTreeMap<u64, BTreeMap<Key, Kept>>>,
+    /// Held while a name or membership changes here and in the node, so that both agree. Taken before either's lock.
+    changes: Mutex<()>,
     /// Modules to fetch, each with its holders.
     wanted: Mutex<Vec<(Hash, Vec<NodeId>)>>,
     /// Whether the driver has been woken since it last polled.
@@ -174,6 +177,7 @@ impl<H: Host> Cluster<H> {
         let shared = Arc::new(Shared {
             node: Mutex::new(Node::new(Settings { keys, ..settings }, trust)),
             kept: Mutex::default(),
+            changes: Mutex::new(()),
             wanted: Mutex::default(),
             is_woken: AtomicBool::new(false),
             wake: Mutex::new(None),
