@@ -474,8 +474,12 @@ impl Node {
         }
     }
 
-    /// When to [poll](Self::poll) next if nothing happens before.
+    /// When to [poll](Self::poll) next if nothing happens before: now, if there are events, as somebody may wait for what
+    /// they say.
     pub fn next_due(&self) -> Option<Duration> {
+        if !self.events.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let lines = self.lines.values().map(|known| known.line.next_due());
         lines.chain(self.store.next_due()).min()
     }
