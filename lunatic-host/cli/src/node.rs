@@ -165,6 +165,10 @@ fn tell(voice: &Voice, told: &Told) {
         Told::Up(_, node) => voice.say(Level::Info, &format!("node {node} is connected")),
         Told::Down(_, node, loss) => voice.say(Level::Warn, &format!("node {node} is lost: {loss}")),
         Told::Refused(node, why) => voice.say(Level::Warn, &format!("node {node} was refused: {why}")),
+        Told::Conflict(conflict) => {
+            let name = conflict.name.escape_ascii();
+            voice.say(Level::Warn, &format!("a process of this node has lost the global name `{name}` to another node"));
+        }
         _ => {}
     }
 }
