@@ -8,7 +8,7 @@ use lunatic::mailbox::{CallError, Mail, ReplyTo};
 use lunatic::net::UdpSocket;
 use lunatic::node::{Loss, Node, NodeEvent, global};
 use lunatic::process::{Monitor, parent, trap_exit};
-use lunatic::registry::RegisterError;
+use lunatic::registry::{self, RegisterError};
 use lunatic::rights::{Right, may};
 use lunatic::supervisor::{Child, Spec, Supervise, Supervisor};
 use lunatic::timer::send_after;
@@ -23,6 +23,7 @@ lunatic_test_guests::scenarios![
     a_node_that_stands_still,
     global_names_and_groups,
     a_sandbox_sees_no_nodes,
+    visitors_have_the_names_and_the_output_of_their_parents,
     sockets_stay,
     timers_send_to_other_nodes,
     actors_and_supervised_children_run_on_other_nodes,
@@ -329,8 +330,11 @@ fn a_sandbox_sees_no_nodes() {
     let [b, _] = others();
     // A process without the right sees no nodes.
     let sandbox = Process::builder().config(&ProcessConfig::new().allow(Right::Spawn));
-    let sandboxed = sandbox.spawn_with(b, |b: Node| {
+    let elsewhere = Process::builder().node(b).spawn(waits).unwrap();
+    let sandboxed = sandbox.spawn_with((b, elsewhere), |(b, elsewhere): (Node, Process)| {
         assert!(!may(Right::Nodes));
+        assert_eq!(Node::of(elsewhere), None);
+        assert_eq!(Node::of(this_process()), Some(Node::this()));
         let refused = Process::builder().node(b).spawn(|| ());
         assert!(matches!(refused, Err(SpawnError::Denied(_))), "{refused:?}");
         assert_eq!(global::register("mine", this_process()), Err(RegisterError::Denied));
@@ -359,6 +363,46 @@ fn a_sandbox_sees_no_nodes() {
         assert!(matches!(refused, Err(SpawnError::Denied(_))), "{refused:?}");
     });
     assert_eq!(budgeted.unwrap().join(), ExitReason::Normal);
+    println!("ok");
+}
+
+/// Whether a child on this node finds what [`visitors_have_the_names_and_the_output_of_their_parents`] has registered there.
+fn finds_visitor(node: Node) -> bool {
+    let child = Process::builder().node(node).spawn(|| {
+        match may(Right::Compile) {
+            true => println!("seen"),
+            false => println!("not to be seen"),
+        }
+        Address::of(this_parent()).send(registry::lookup("visitor").is_some());
+    });
+    child.unwrap();
+    Mailbox::<bool>::new().receive()
+}
+
+fn visitors_have_the_names_and_the_output_of_their_parents() {
+    let [b, c] = others();
+    let visitor = Process::builder().node(b).spawn(|| {
+        registry::register("visitor", this_process()).unwrap();
+        Address::of(this_parent()).send(0_u8);
+        waits();
+    });
+    let visitor = visitor.unwrap();
+    Mailbox::<u8>::new().receive();
+    assert!(finds_visitor(b), "they have the same parent");
+    assert!(!finds_visitor(c), "names are those of one node");
+    assert_eq!(registry::lookup("visitor"), None);
+    // A visitor of a visitor has the names of both.
+    let far = Process::builder().node(c).spawn_with(b, |b: Node| assert!(finds_visitor(b)));
+    assert_eq!(far.unwrap().join(), ExitReason::Normal);
+    let sandbox = Process::builder().own_names().spawn_with(b, |b: Node| assert!(!finds_visitor(b)));
+    assert_eq!(sandbox.unwrap().join(), ExitReason::Normal);
+    // Whoever cannot print here does not print there.
+    let config = ProcessConfig::inherit().discard_stdout().deny(Right::Compile);
+    let quiet = Process::builder().config(&config).spawn_with(b, |b: Node| {
+        finds_visitor(b);
+    });
+    assert_eq!(quiet.unwrap().join(), ExitReason::Normal);
+    visitor.kill();
     println!("ok");
 }
 

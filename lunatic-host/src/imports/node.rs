@@ -86,6 +86,10 @@ fn of(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Res
     let Some(id) = kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    // Without the right there are no other nodes.
+    if !id.is_here() && !caller.data().process().local.rights.may.contains(May::NODES) {
+        return Ok(CLOSED);
+    }
     let number = match nodes::of(&kernel.host) {
         Some(nodes) => match nodes.cluster.node_of(id) {
             Some(node) => node.0,

@@ -10,7 +10,7 @@ use std::fmt::Write as _;
 use lunatic_kernel::budget::{Budget, Caps};
 use lunatic_rights::table;
 
-use crate::rights::config::{ClockRight, RandomRight};
+use crate::rights::config::{ClockRight, ENTRIES_MAX, RandomRight};
 use crate::rights::{Denied, Rights};
 use crate::wasi::Wasi;
 
@@ -27,17 +27,18 @@ pub(crate) struct Described {
 ///
 /// # Errors
 ///
-/// [`Denied`] if they have a limit that another node cannot keep.
+/// [`Denied`] if they have a limit that another node cannot keep, or have too many entries.
 pub(crate) fn describe(rights: &Rights, system: &Wasi) -> Result<Described, Denied> {
     let budgets = std::iter::successors(rights.budget.as_ref(), |budget| budget.parent());
     if budgets.into_iter().any(|budget| is_limited(budget)) || rights.fuel.is_some() {
         let text = "a process whose budget is limited cannot spawn on another node: its use there could not be charged";
         return Err(Denied(text.into()));
     }
-    let mut text = String::new();
+    let (mut text, mut entries) = (String::new(), 0);
     let mut entry = |key: &str, value: &dyn std::fmt::Display| {
         // Writing to a string cannot fail.
         _ = write!(text, "{key}={value}\0");
+        entries += 1;
     };
     for word in table::words_of(rights.may) {
         entry("allow", &word);
@@ -76,6 +77,13 @@ pub(crate) fn describe(rights: &Rights, system: &Wasi) -> Result<Described, Deni
             .collect::<String>()
             .into_bytes()
     };
+    if entries > ENTRIES_MAX {
+        let text = format!(
+            "the arguments, variables and rules of the process do not travel: with its other rights, they are {entries} \
+             entries, and at most {ENTRIES_MAX} travel"
+        );
+        return Err(Denied(text));
+    }
     Ok(Described {
         rights: text.into_bytes(),
         nets: sets.map(net).collect(),

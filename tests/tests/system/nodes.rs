@@ -86,6 +86,12 @@ fn run(scenario: &str) {
     }
     assert_eq!(last, "ok");
     assert_eq!(a.host.wait().unwrap().code(), Some(0));
+    b.signal("TERM");
+    let mut printed = String::new();
+    let stdout = b.host.stdout.take().unwrap();
+    BufReader::new(stdout).read_to_string(&mut printed).unwrap();
+    let prints = scenario == "visitors_have_the_names_and_the_output_of_their_parents";
+    assert_eq!(printed, if prints { "seen\n".repeat(3) } else { String::new() });
 }
 
 macro_rules! on_three_nodes {
@@ -112,6 +118,7 @@ on_three_nodes![
     a_node_that_stands_still,
     global_names_and_groups,
     a_sandbox_sees_no_nodes,
+    visitors_have_the_names_and_the_output_of_their_parents,
     sockets_stay,
     timers_send_to_other_nodes,
     actors_and_supervised_children_run_on_other_nodes,
