@@ -206,8 +206,8 @@ struct Known {
     line: Line,
     /// The peer's keys have come, and [`Event::Up`] was reported.
     is_up: bool,
-    /// The last reported reason for a refused hello.
-    refused: Option<Refusal>,
+    /// The reasons for refused hellos that have been reported since the last good one, a bit each.
+    refused: u8,
     /// The node has proved its identity.
     is_proven: bool,
     /// The key of that proof, if there was one.
@@ -332,7 +332,7 @@ impl Node {
             Known {
                 line: Line::new(now, timing, identity.clone(), ids, *session),
                 is_up: false,
-                refused: None,
+                refused: 0,
                 is_proven: false,
                 key: None,
                 told: Progress::default(),

@@ -69,8 +69,9 @@ impl Node {
             let identity = hello.identity.clone();
             let known = self.lines.get_mut(&route.from);
             // Reported once for each reason, not for each hello; and only for nodes that the transport has reported.
-            if let Some(known) = known.filter(|known| known.refused != Some(why)) {
-                known.refused = Some(why);
+            let reason = 1 << why as u8;
+            if let Some(known) = known.filter(|known| known.refused & reason == 0) {
+                known.refused |= reason;
                 self.events.push_back(Event::Refused { identity, why });
             }
             return;
@@ -120,7 +121,7 @@ impl Node {
             }
         }
         if let Some(known) = self.line(now, route.from, &hello.identity) {
-            (known.line.rights, known.refused) = (rights, None);
+            (known.line.rights, known.refused) = (rights, 0);
             (known.is_proven, known.key) = (true, key);
         }
         Ok(())
