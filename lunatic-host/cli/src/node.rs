@@ -142,7 +142,9 @@ fn join_one(runtime: &Runtime, config: &SystemConfig, args: &NodeArgs, voice: &V
             cluster: args.cluster.as_str().into(),
             identity: identity.clone(),
             listen: args.listen,
-            join: args.join.clone(),
+            join: args.join.iter().map(|join| join.to_string().into()).collect(),
+            guard: None,
+            report: Arc::new(|_| ()),
         };
         let fabric = TcpFabric::open(settings, inlet);
         let fabric = fabric.with_context(|| format!("the node cannot listen on {}", args.listen))?;

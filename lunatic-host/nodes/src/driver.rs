@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -23,10 +24,16 @@ const HELLOS_MAX: usize = 256;
 /// How many bytes of frames may wait for the driver. Further frames are dropped, which ends their epochs. This is more
 /// than the windows of eighty nodes.
 const WAITING_MAX: usize = 64 << 20;
+/// How many bytes of frames of one [`Lane`] may wait, approximately: more than the window of a node, so that only a node
+/// that ignores its window waits for this.
+pub(crate) const LANE_MAX: usize = 4 << 20;
+/// How often a lane that waits looks whether its connection has ended.
+const LOOK: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 struct Queue {
-    brought: VecDeque<Brought>,
+    /// Each with the bytes that wait in its lane.
+    brought: VecDeque<(Brought, Option<Arc<AtomicUsize>>)>,
     bytes: usize,
     hellos: usize,
     /// There is something to send.
@@ -38,6 +45,8 @@ struct Queue {
 struct Waiting {
     queue: Mutex<Queue>,
     some: Condvar,
+    /// Something was taken.
+    room: Condvar,
 }
 
 /// Where a transport puts its events, from any thread. Never waits.
@@ -53,6 +62,10 @@ impl Inlet {
     /// Adds an event. Frames of one node must be added in their order.
     pub fn bring(&self, brought: Brought) {
         let mut queue = self.0.queue.lock();
+        self.add(&mut queue, brought, None);
+    }
+
+    fn add(&self, queue: &mut Queue, brought: Brought, lane: Option<&Arc<AtomicUsize>>) {
         if let Brought::Frame(frame) = &brought {
             let is_hello = is_hello(frame);
             if queue.bytes + frame.len() > WAITING_MAX || (is_hello && queue.hellos == HELLOS_MAX) {
@@ -60,9 +73,20 @@ impl Inlet {
             }
             queue.bytes += frame.len();
             queue.hellos += usize::from(is_hello);
+            if let Some(lane) = lane {
+                lane.fetch_add(frame.len(), Ordering::Relaxed);
+            }
         }
-        queue.brought.push_back(brought);
+        queue.brought.push_back((brought, lane.cloned()));
         self.0.some.notify_one();
+    }
+
+    /// A lane for the frames of one connection.
+    pub(crate) fn lane(&self) -> Lane {
+        Lane {
+            inlet: self.clone(),
+            held: Arc::default(),
+        }
     }
 
     fn wake(&self) {
@@ -72,7 +96,7 @@ impl Inlet {
 
     /// Waits until there is an event, or until the given time. Takes some events, and says whether these were all.
     /// `None` when the driver stops.
-    pub(crate) fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, bool)> {
+    pub fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, bool)> {
         let mut queue = self.0.queue.lock();
         while queue.brought.is_empty() && !queue.is_woken && !queue.is_over {
             match until {
@@ -86,14 +110,48 @@ impl Inlet {
         }
         queue.is_woken = false;
         let count = queue.brought.len().min(TAKEN_MAX);
-        let taken: Vec<_> = queue.brought.drain(..count).collect();
-        for brought in &taken {
-            if let Brought::Frame(frame) = brought {
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Some((brought, lane)) = queue.brought.pop_front() else {
+                break;
+            };
+            if let Brought::Frame(frame) = &brought {
                 queue.bytes -= frame.len();
                 queue.hellos -= usize::from(is_hello(frame));
+                if let Some(lane) = lane {
+                    lane.fetch_sub(frame.len(), Ordering::Relaxed);
+                }
+            }
+            taken.push(brought);
+        }
+        self.0.room.notify_all();
+        Some((taken, queue.brought.is_empty()))
+    }
+}
+
+/// Brings the frames of one connection. It waits where an [`Inlet`] would drop a frame, so a peer that sends too much
+/// takes no room from others, and its own connection slows it down.
+pub(crate) struct Lane {
+    inlet: Inlet,
+    /// How many bytes of this lane wait; changes under the lock of the queue.
+    held: Arc<AtomicUsize>,
+}
+
+impl Lane {
+    /// Adds an event, for which it may wait. False if `is_over`, or if the driver has stopped.
+    pub(crate) fn bring(&self, brought: Brought, is_over: impl Fn() -> bool) -> bool {
+        let waiting = &*self.inlet.0;
+        let mut queue = waiting.queue.lock();
+        if let Brought::Frame(frame) = &brought {
+            while self.held.load(Ordering::Relaxed) > LANE_MAX || queue.bytes + frame.len() > WAITING_MAX {
+                if queue.is_over || is_over() {
+                    return false;
+                }
+                waiting.room.wait_for(&mut queue, LOOK);
             }
         }
-        Some((taken, queue.brought.is_empty()))
+        self.inlet.add(&mut queue, brought, Some(&self.held));
+        true
     }
 }
 
