@@ -130,6 +130,7 @@ fn join_one(runtime: &Runtime, config: &SystemConfig, args: &NodeArgs, voice: &V
         name,
         trust: Box::new(SharedSecret::new(secret.reveal().as_bytes(), PeerRights::ALL)),
         visitors,
+        admits: Box::new(|_, _| Ok(None)),
         told: Box::new(move |told| {
             if !is_quiet {
                 tell(&speaks, told);

@@ -5,6 +5,7 @@
 //! | `join` | joining a cluster |
 //! | `order` | the request for a spawn as bytes |
 //! | `described` | the rights of a parent as a configuration, for another node |
+//! | `bases` | what each node may spawn here, and the most that its processes get |
 //! | `visitors` | makes the processes that other nodes request |
 //! | `modules` | the modules of such processes: fetched by hash, compiled, kept |
 //!
@@ -13,6 +14,7 @@
 //!
 //! A runtime that has not joined a cluster has no threads, sockets or tables for this.
 
+mod bases;
 pub(crate) mod described;
 mod join;
 mod modules;
@@ -26,12 +28,15 @@ pub use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::Driver;
 pub use lunatic_nodes::driver::Inlet;
 pub use lunatic_nodes::fabric::Fabric;
+pub use lunatic_nodes::node::{History, Member};
+pub use lunatic_nodes::tcp::guard::{self, Guard};
 pub use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
 pub use lunatic_nodes::trust::{self, Trust};
 pub use lunatic_nodes::{Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
-pub use self::join::NodeConfig;
+use self::bases::Bases;
+pub use self::join::{Admits, ClusterInfo, NodeConfig};
 use self::modules::Modules;
 use self::visitors::Waiting;
 use crate::module::Module;
@@ -39,12 +44,15 @@ use crate::wasm::{Kernel, Process, System, Wasm};
 
 /// What a runtime keeps as a node.
 pub(crate) struct Nodes {
+    /// The name of the cluster.
+    name: String,
     pub(crate) cluster: Arc<Cluster<Wasm>>,
     pub(crate) identity: Identity,
     driver: Mutex<Option<Driver>>,
     visitors: Arc<System>,
     modules: Arc<Modules>,
     waiting: Arc<Waiting>,
+    bases: Bases,
 }
 
 impl Nodes {
@@ -55,6 +63,8 @@ impl Nodes {
 
     fn new(parts: Parts) -> Self {
         Self {
+            name: parts.name,
+            bases: Bases::new(parts.admits),
             cluster: parts.cluster,
             identity: parts.identity,
             driver: Mutex::new(None),
@@ -76,6 +86,8 @@ impl Nodes {
 
 /// What a node is made of.
 struct Parts {
+    name: String,
+    admits: Admits,
     cluster: Arc<Cluster<Wasm>>,
     identity: Identity,
     visitors: Arc<System>,
