@@ -21,6 +21,7 @@ pub(crate) enum Asked {
     /// A request for the list of requests.
     Help,
     System,
+    Cluster,
     Metrics,
     Events(Wanted),
     Alarms,
@@ -63,6 +64,7 @@ pub(crate) enum Refused {
 /// Lists all requests.
 pub(crate) const HELP: &str = "\
 GET  /v1/system                   the program and what its runtime holds
+GET  /v1/cluster                  the other nodes, as this one sees them
 GET  /metrics                     what the runtime holds and has done, for Prometheus
 GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
                                   &name=PART &state=running|ready|waiting &parent=ID|none &children=count
@@ -107,6 +109,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         [""] | ["v1"] => get().map(|()| Asked::Help),
         ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
+        ["v1", "cluster"] => get().map(|()| Asked::Cluster),
         ["v1", "events"] => get().and_then(|()| Wanted::read(query)).map(Asked::Events),
         ["v1", "alarms"] => get().map(|()| Asked::Alarms),
         ["v1", "processes"] => get().and_then(|()| list(query)),

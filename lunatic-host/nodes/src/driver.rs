@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -26,12 +27,24 @@ const HINTS_MAX: usize = 4096;
 /// than the windows of eighty nodes.
 const WAITING_MAX: usize = 64 << 20;
 /// What a frame takes up besides its bytes, approximately.
-const FRAME_COST: usize = size_of::<(Instant, Brought)>() + 32;
+const FRAME_COST: usize = size_of::<Come>() + 32;
+/// How many bytes of frames of one [`Lane`] may wait, approximately: more than the window of a node, so that only a node
+/// that ignores its window waits for this.
+pub(crate) const LANE_MAX: usize = 4 << 20;
+/// How often a lane that waits looks whether its connection has ended.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// An event that waits.
+struct Come {
+    at: Instant,
+    brought: Brought,
+    /// The bytes that wait in its lane.
+    lane: Option<Arc<AtomicUsize>>,
+}
 
 #[derive(Default)]
 struct Queue {
-    /// Each with the time when it came.
-    brought: VecDeque<(Instant, Brought)>,
+    brought: VecDeque<Come>,
     bytes: usize,
     hellos: usize,
     hints: usize,
@@ -44,6 +57,8 @@ struct Queue {
 struct Waiting {
     queue: Mutex<Queue>,
     some: Condvar,
+    /// Something was taken.
+    room: Condvar,
 }
 
 /// Where a transport puts its events, from any thread. Never waits.
@@ -59,9 +74,26 @@ impl Inlet {
     /// Adds an event. Frames of one node must be added in their order.
     pub fn bring(&self, brought: Brought) {
         let mut queue = self.0.queue.lock();
-        if queue.enters(&brought) {
-            queue.brought.push_back((Instant::now(), brought));
+        self.add(&mut queue, brought, None);
+    }
+
+    fn add(&self, queue: &mut Queue, brought: Brought, lane: Option<&Arc<AtomicUsize>>) {
+        let come = Come {
+            at: Instant::now(),
+            brought,
+            lane: lane.cloned(),
+        };
+        if queue.enters(&come) {
+            queue.brought.push_back(come);
             self.0.some.notify_one();
+        }
+    }
+
+    /// A lane for the frames of one connection.
+    pub(crate) fn lane(&self) -> Lane {
+        Lane {
+            inlet: self.clone(),
+            held: Arc::default(),
         }
     }
 
@@ -72,7 +104,7 @@ impl Inlet {
 
     /// Waits until there is an event, or until the given time. Takes some events, and says when the first one came that
     /// is left. `None` when the driver stops.
-    pub(crate) fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, Option<Instant>)> {
+    pub fn take(&self, until: Option<Instant>) -> Option<(Vec<Brought>, Option<Instant>)> {
         let mut queue = self.0.queue.lock();
         while queue.brought.is_empty() && !queue.is_woken && !queue.is_over {
             match until {
@@ -86,42 +118,82 @@ impl Inlet {
         }
         queue.is_woken = false;
         let count = queue.brought.len().min(TAKEN_MAX);
-        let taken: Vec<_> = queue.brought.drain(..count).map(|(_, brought)| brought).collect();
-        for brought in &taken {
-            queue.leaves(brought);
+        let mut taken = Vec::with_capacity(count);
+        for _ in 0..count {
+            let Some(come) = queue.brought.pop_front() else { break };
+            queue.leaves(&come);
+            taken.push(come.brought);
         }
-        Some((taken, queue.brought.front().map(|(at, _)| *at)))
+        self.0.room.notify_all();
+        Some((taken, queue.brought.front().map(|come| come.at)))
     }
+}
+
+/// What a frame counts.
+fn cost(frame: &[u8]) -> usize {
+    frame.len() + FRAME_COST
 }
 
 impl Queue {
     /// Counts an event; false if it is not kept.
-    fn enters(&mut self, brought: &Brought) -> bool {
-        let Brought::Frame(frame) = brought else {
+    fn enters(&mut self, come: &Come) -> bool {
+        let Brought::Frame(frame) = &come.brought else {
             let has_room = self.hints < HINTS_MAX;
             self.hints += usize::from(has_room);
             return has_room;
         };
-        let (cost, is_hello) = (frame.len() + FRAME_COST, is_hello(frame));
+        let is_hello = is_hello(frame);
         // What is shorter is no frame of any kind.
         let has_room = frame.len() >= FRAME_LEN_MIN
-            && self.bytes + cost <= WAITING_MAX
+            && self.bytes + cost(frame) <= WAITING_MAX
             && !(is_hello && self.hellos == HELLOS_MAX);
         if has_room {
-            self.bytes += cost;
+            self.bytes += cost(frame);
             self.hellos += usize::from(is_hello);
+            if let Some(lane) = &come.lane {
+                lane.fetch_add(cost(frame), Ordering::Relaxed);
+            }
         }
         has_room
     }
 
-    fn leaves(&mut self, brought: &Brought) {
-        match brought {
+    fn leaves(&mut self, come: &Come) {
+        match &come.brought {
             Brought::Frame(frame) => {
-                self.bytes -= frame.len() + FRAME_COST;
+                self.bytes -= cost(frame);
                 self.hellos -= usize::from(is_hello(frame));
+                if let Some(lane) = &come.lane {
+                    lane.fetch_sub(cost(frame), Ordering::Relaxed);
+                }
             }
             Brought::Seen(_) | Brought::Lost(_) => self.hints -= 1,
         }
+    }
+}
+
+/// Brings the frames of one connection. It waits where an [`Inlet`] would drop a frame, so a peer that sends too much
+/// takes no room from others, and its own connection slows it down.
+pub(crate) struct Lane {
+    inlet: Inlet,
+    /// How many bytes of this lane wait; changes under the lock of the queue.
+    held: Arc<AtomicUsize>,
+}
+
+impl Lane {
+    /// Adds an event, for which it may wait. False if `is_over`, or if the driver has stopped.
+    pub(crate) fn bring(&self, brought: Brought, is_over: impl Fn() -> bool) -> bool {
+        let waiting = &*self.inlet.0;
+        let mut queue = waiting.queue.lock();
+        if let Brought::Frame(frame) = &brought {
+            while self.held.load(Ordering::Relaxed) > LANE_MAX || queue.bytes + cost(frame) > WAITING_MAX {
+                if queue.is_over || is_over() {
+                    return false;
+                }
+                waiting.room.wait_for(&mut queue, LOOK);
+            }
+        }
+        self.inlet.add(&mut queue, brought, Some(&self.held));
+        true
     }
 }
 

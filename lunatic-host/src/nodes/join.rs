@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::fabric::Fabric;
+use lunatic_nodes::node::Member;
 use lunatic_nodes::trust::Trust;
 use lunatic_nodes::{Cluster, Identity, NodeId, Settings};
 
@@ -25,6 +26,25 @@ const KEEPER: &str = r#"(module $visitors
     (memory (export "memory") 1)
     (func (export "_start") (loop $again (call $sleep (i64.const -1)) (br $again))))"#;
 
+/// A node and its cluster, seen from the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterInfo {
+    /// The name of the cluster.
+    pub name: String,
+    /// The number of the node.
+    pub id: NodeId,
+    /// The identity of the node.
+    pub identity: Identity,
+    /// The other nodes that it is connected to or tries to reach.
+    pub members: Vec<Member>,
+}
+
+/// Decides by the name of a node and the hash of a module whether the node may spawn a process of this module here. The
+/// processes get at most the rights of the returned [configuration](lunatic_rights::config::Config), whose budget they
+/// share; with `None`, at most those of the policy for all visitors. An error is a text for people.
+pub type Admits = Box<dyn Fn(&str, &[u8; 32]) -> Result<Option<Arc<[u8]>>, String> + Send + Sync>;
+
 /// How a runtime takes part in a cluster.
 pub struct NodeConfig {
     /// The name of the cluster. Nodes of other clusters are refused.
@@ -37,6 +57,8 @@ pub struct NodeConfig {
     /// has at most these rights, and at most those of its parent. Its arguments and variables are those of its parent.
     /// Folders and standard input are left out: visitors never get them.
     pub visitors: SystemConfig,
+    /// What each node may spawn here, by its name and the hash of the module.
+    pub admits: Admits,
     /// Is called for each event in the cluster, and must not wait.
     pub told: Box<dyn Fn(&Told) + Send + Sync>,
 }
@@ -83,10 +105,12 @@ impl Runtime {
         let inlet = Inlet::new();
         let fabric = connect(&identity, inlet.clone())?;
         let nodes = Arc::new(Nodes::new(Parts {
+            name: config.cluster,
             cluster: cluster.clone(),
             identity,
             visitors: visitors.parts().1.clone(),
             modules,
+            admits: config.admits,
         }));
         // Before the driver handles the first request.
         set(&kernel.host, nodes.clone());
@@ -112,6 +136,18 @@ impl Runtime {
         if let Some(nodes) = of(&self.kernel.host) {
             nodes.knows(module);
         }
+    }
+
+    /// This node and its cluster, and all nodes that it is connected to or tries to reach. `None` if the runtime is no
+    /// node.
+    pub fn cluster(&self) -> Option<ClusterInfo> {
+        let nodes = of(&self.kernel.host)?;
+        Some(ClusterInfo {
+            name: nodes.name.clone(),
+            id: nodes.cluster.id(),
+            identity: nodes.identity.clone(),
+            members: nodes.cluster.members(),
+        })
     }
 
     /// The other nodes that this one is connected to, by their numbers, with their names.

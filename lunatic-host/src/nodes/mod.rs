@@ -5,6 +5,7 @@
 //! | `join` | joining a cluster |
 //! | `order` | the request for a spawn as bytes |
 //! | `described` | the rights of a parent as a configuration, for another node |
+//! | `bases` | what each node may spawn here, and the most that its processes get |
 //! | `visitors` | makes the processes that other nodes request |
 //! | `scopes` | the scopes of names of such processes |
 //! | `modules` | the modules of such processes: fetched by hash, compiled, kept |
@@ -14,6 +15,7 @@
 //!
 //! A runtime that has not joined a cluster has no threads, sockets or tables for this.
 
+mod bases;
 pub(crate) mod described;
 mod join;
 mod modules;
@@ -28,12 +30,15 @@ pub use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::Driver;
 pub use lunatic_nodes::driver::Inlet;
 pub use lunatic_nodes::fabric::Fabric;
+pub use lunatic_nodes::node::{History, Member};
+pub use lunatic_nodes::tcp::guard::{self, Guard};
 pub use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
 pub use lunatic_nodes::trust::{self, Trust};
 pub use lunatic_nodes::{Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
-pub use self::join::NodeConfig;
+use self::bases::Bases;
+pub use self::join::{Admits, ClusterInfo, NodeConfig};
 use self::modules::Modules;
 use self::scopes::Scopes;
 use self::visitors::Waiting;
@@ -42,12 +47,15 @@ use crate::wasm::{Kernel, Process, System, Wasm};
 
 /// What a runtime keeps as a node.
 pub(crate) struct Nodes {
+    /// The name of the cluster.
+    name: String,
     pub(crate) cluster: Arc<Cluster<Wasm>>,
     pub(crate) identity: Identity,
     driver: Mutex<Option<Driver>>,
     visitors: Arc<System>,
     modules: Arc<Modules>,
     waiting: Arc<Waiting>,
+    bases: Bases,
     scopes: Scopes,
 }
 
@@ -59,6 +67,8 @@ impl Nodes {
 
     fn new(parts: Parts) -> Self {
         Self {
+            name: parts.name,
+            bases: Bases::new(parts.admits),
             cluster: parts.cluster,
             identity: parts.identity,
             driver: Mutex::new(None),
@@ -81,6 +91,8 @@ impl Nodes {
 
 /// What a node is made of.
 struct Parts {
+    name: String,
+    admits: Admits,
     cluster: Arc<Cluster<Wasm>>,
     identity: Identity,
     visitors: Arc<System>,

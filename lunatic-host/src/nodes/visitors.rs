@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
-use lunatic_kernel::registry::Scope;
 use lunatic_module::facts::RESERVED_PREFIX;
-use lunatic_nodes::NodeId;
+use lunatic_nodes::{Identity, NodeId};
 use lunatic_nodes::cluster::{Above, Made, Request, Told};
 use lunatic_sys::codes::{CONFIG_LEN_MAX, spawn};
 use parking_lot::Mutex;
@@ -17,7 +16,7 @@ use super::order::{Begins, Order};
 use crate::module::Module;
 use crate::rights::Rights;
 use crate::rights::config::Config;
-use crate::spawning::{child_rights, limited, narrowed, new_visitor, pay_for_rights};
+use crate::spawning::{limited, narrowed, new_visitor, pay_for_rights};
 use crate::wasm::{Captured, Entry, Kernel, Process, Wasm};
 
 /// How many spawns may wait for their modules, and the bytes of their requests; those of one node may be a quarter.
@@ -127,8 +126,15 @@ impl Nodes {
                 "this node cannot read the request: it runs another version".into(),
             );
         };
+        let Some(from) = self.cluster.identity_of(node) else {
+            return Made::Refused(ticket, "the node that asks is gone".into());
+        };
+        let given = match self.bases.admit(&from, &order.hash) {
+            Ok(given) => given,
+            Err(why) => return Made::Refused(ticket, why),
+        };
         if let Some(module) = self.modules.kept(&order.hash) {
-            return match self.make(kernel, parent, &order, module) {
+            return match self.make(kernel, (&from, given), parent, &order, module) {
                 Ok(child) => Made::Process(ticket, child),
                 Err(why) => Made::Refused(ticket, why),
             };
@@ -145,7 +151,8 @@ impl Nodes {
                 let _place = place;
                 nodes.cluster.answer_spawn(ticket, || {
                     let order = Order::read(&what).ok_or("the request cannot be read")?;
-                    nodes.make(&kernel, parent, &order, module.map_err(|why| why.to_string())?)
+                    let module = module.map_err(|why| why.to_string())?;
+                    nodes.make(&kernel, (&from, given), parent, &order, module)
                 });
             });
             _ = answer.await;
@@ -156,6 +163,7 @@ impl Nodes {
     fn make(
         &self,
         kernel: &Kernel,
+        given: (&Identity, Option<Arc<[u8]>>),
         parent: Id,
         order: &Order<'_>,
         module: Arc<Module>,
@@ -175,14 +183,57 @@ impl Nodes {
                 Entry::Export(name.into())
             }
         };
-        let scope = self.scopes.of(order.scope);
-        let rights = rights(kernel, &keeper, order, scope)?;
+        let rights = self.rights(kernel, &keeper, given, order)?;
         let child = new_visitor(kernel, &keeper, parent, rights, module, entry);
         let child = child.map_err(|limit| limit.to_string())?;
         if order.flags & spawn::TRAP_EXIT != 0 {
             child.trap_exits(true);
         }
         Ok(child)
+    }
+
+    /// The rights of a visitor: what its node is given here, narrowed to the rights of its parent, and then as its parent
+    /// asks.
+    fn rights(
+        &self,
+        kernel: &Kernel,
+        keeper: &Process,
+        given: (&Identity, Option<Arc<[u8]>>),
+        order: &Order<'_>,
+    ) -> Result<Arc<Rights>, String> {
+        let parse = |bytes: &[u8]| Config::from_bytes(bytes).map_err(|error| error.to_string());
+        let denied = |denied: crate::rights::Denied| denied.to_string();
+        let mut rights = self.bases.rights(kernel, keeper, given, &rights_of_parent(order.parent)?)?;
+        for net in &order.nets {
+            // An empty set allows nothing.
+            let net = Config {
+                net: Some(parse(net)?.net.unwrap_or_default()),
+                ..Config::default()
+            };
+            rights.net = net.net_of_child(&rights.net).map_err(denied)?;
+        }
+        if !order.config.is_empty() {
+            if order.config.len() > CONFIG_LEN_MAX {
+                return Err(format!("a configuration has at most {CONFIG_LEN_MAX} bytes"));
+            }
+            let config = parse(order.config)?;
+            let check = config.check_extensions(&kernel.host.extensions.names());
+            check.map_err(|error| error.to_string())?;
+            if config.captures() || config.dirs.as_ref().is_some_and(|dirs| !dirs.is_empty()) {
+                return Err("output and folders do not travel: a process on another node cannot have them".into());
+            }
+            rights = narrowed(kernel, &rights, &config, false).map_err(denied)?;
+        }
+        rights.scope = self.scopes.of(order.scope);
+        let paid = order.parent.len() + order.config.len();
+        pay_for_rights(&mut rights, keeper, paid).map_err(|exhausted| exhausted.to_string())?;
+        let own_scope = order.flags & spawn::NEW_SCOPE != 0;
+        Ok(limited(
+            Arc::new(rights),
+            own_scope,
+            order.max_memory,
+            order.mailbox_max,
+        ))
     }
 }
 
@@ -198,43 +249,6 @@ fn rights_of_parent(bytes: &[u8]) -> Result<Config, String> {
     can_travel
         .then_some(parent)
         .ok_or_else(|| "the request claims rights for its parent that do not travel".into())
-}
-
-/// The rights of a visitor: the policy of this node, narrowed to the rights of its parent, and then as its parent asks.
-fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>, scope: Arc<Scope>) -> Result<Arc<Rights>, String> {
-    let parse = |bytes: &[u8]| Config::from_bytes(bytes).map_err(|error| error.to_string());
-    let denied = |denied: crate::rights::Denied| denied.to_string();
-    let mut rights = child_rights(kernel, keeper, &rights_of_parent(order.parent)?).map_err(denied)?;
-    for net in &order.nets {
-        // An empty set allows nothing.
-        let net = Config {
-            net: Some(parse(net)?.net.unwrap_or_default()),
-            ..Config::default()
-        };
-        rights.net = net.net_of_child(&rights.net).map_err(denied)?;
-    }
-    if !order.config.is_empty() {
-        if order.config.len() > CONFIG_LEN_MAX {
-            return Err(format!("a configuration has at most {CONFIG_LEN_MAX} bytes"));
-        }
-        let config = parse(order.config)?;
-        let check = config.check_extensions(&kernel.host.extensions.names());
-        check.map_err(|error| error.to_string())?;
-        if config.captures() || config.dirs.as_ref().is_some_and(|dirs| !dirs.is_empty()) {
-            return Err("output and folders do not travel: a process on another node cannot have them".into());
-        }
-        rights = narrowed(kernel, &rights, &config, false).map_err(denied)?;
-    }
-    rights.scope = scope;
-    let paid = order.parent.len() + order.config.len();
-    pay_for_rights(&mut rights, keeper, paid).map_err(|exhausted| exhausted.to_string())?;
-    let own_scope = order.flags & spawn::NEW_SCOPE != 0;
-    Ok(limited(
-        Arc::new(rights),
-        own_scope,
-        order.max_memory,
-        order.mailbox_max,
-    ))
 }
 
 #[cfg(test)]

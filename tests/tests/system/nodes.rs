@@ -3,21 +3,30 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use lunatic_tests::guests::{Profile, path, scenarios};
 use lunatic_tests::programs::{cargo_lunatic, lunatic};
 
 /// A node that runs.
-struct Node {
-    host: Child,
+pub(crate) struct Node {
+    pub(crate) host: Child,
     /// The address that others join.
-    address: String,
+    pub(crate) address: String,
+    /// Reads the rest of what it says.
+    said: Option<JoinHandle<String>>,
 }
 
 impl Node {
     /// Starts a node and waits until others can join it.
     fn start(name: &str, join: &[&str], program: &[&str]) -> Self {
-        let mut args = vec!["node", "--dev", "--name", name, "--allow-net", "*"];
+        Self::start_with(name, &["--dev"], join, program)
+    }
+
+    /// Starts a node with these flags.
+    pub(crate) fn start_with(name: &str, flags: &[&str], join: &[&str], program: &[&str]) -> Self {
+        let mut args = vec!["node", "--name", name, "--allow-net", "*"];
+        args.extend(flags);
         for address in join {
             args.extend(["--join", address]);
         }
@@ -28,17 +37,23 @@ impl Node {
         let mut said = BufReader::new(host.stderr.take().unwrap());
         let address = address_in(&mut said, name);
         // What it says later is not waited for, but must not block it.
-        std::thread::spawn(move || {
+        let said = std::thread::spawn(move || {
             let mut rest = String::new();
             let _ = said.read_to_string(&mut rest);
             eprint!("{rest}");
+            rest
         });
-        Self { host, address }
+        let said = Some(said);
+        Self { host, address, said }
     }
-}
 
-impl Node {
-    fn signal(&self, name: &str) {
+    /// Waits until the node ends. Returns its exit code, and what it has said on standard error.
+    pub(crate) fn finish(mut self) -> (Option<i32>, String) {
+        let code = self.host.wait().unwrap().code();
+        (code, self.said.take().unwrap().join().unwrap())
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.host.id().to_string()])
             .status();
@@ -73,7 +88,12 @@ fn run(scenario: &str) {
     let guest = path("nodes", Profile::Release);
     let program = [guest.to_str().unwrap(), scenario];
     // It learns of `b` from `c`.
-    let mut a = Node::start("a", &[&c.address], &program);
+    let a = Node::start("a", &[&c.address], &program);
+    play(a, &mut b);
+}
+
+/// Waits until the program on `a` has ended well. Kills and stops `b` when the program says so.
+pub(crate) fn play(mut a: Node, b: &mut Node) {
     let mut last = String::new();
     for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
         last = line.unwrap();

@@ -210,6 +210,11 @@ impl<H: Host> Cluster<H> {
         self.shared.node.lock().members().collect()
     }
 
+    /// The identity of a node that this one is connected to or tries to reach.
+    pub fn identity_of(&self, node: NodeId) -> Option<Identity> {
+        self.shared.node.lock().identity_of(node).cloned()
+    }
+
     /// The node of a process; `None` if that node is not connected.
     pub fn node_of(&self, id: Id) -> Option<NodeId> {
         if id.is_here() {

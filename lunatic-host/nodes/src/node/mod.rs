@@ -186,6 +186,23 @@ pub struct Member {
     pub queued: usize,
     /// How many frames have been sent but not acknowledged.
     pub unacked: u64,
+    /// The connections so far.
+    pub history: History,
+    /// How long the node has been connected; `None` if it is not.
+    pub up_for: Option<Duration>,
+}
+
+/// What has happened between this node and another one since the first of them started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// Bytes of frames that were sent to the node.
+    pub sent: u64,
+    /// Bytes of frames that came from it and belonged to an epoch.
+    pub received: u64,
+    /// How many epochs have ended.
+    pub losses: u64,
+    /// Why the last of them ended.
+    pub last_loss: Option<Loss>,
 }
 
 /// How much a node keeps because of others.
@@ -212,6 +229,10 @@ struct Known {
     is_proven: bool,
     /// The key of that proof, if there was one.
     key: Option<[u8; 32]>,
+    /// With all starts of the node.
+    history: History,
+    /// When the epoch began.
+    up_since: Duration,
     /// Which names and groups of this node it has been told of.
     told: Progress,
 }
@@ -225,6 +246,8 @@ pub struct Node {
     /// Nodes whose hellos are ignored until then.
     barred: BTreeMap<NodeId, Duration>,
     session: u64,
+    /// The last time that it was given.
+    now: Duration,
     /// The node has left.
     is_over: bool,
     pub(crate) names: Names,
@@ -239,6 +262,7 @@ impl Node {
         let id = settings.identity.id(&settings.cluster);
         Self {
             session: settings.first_session,
+            now: Duration::ZERO,
             is_over: false,
             id,
             trust,
@@ -271,7 +295,14 @@ impl Node {
             epoch: known.line.epoch(),
             queued: known.line.traffic.as_ref().map_or(0, |traffic| traffic.queued()),
             unacked: known.line.traffic.as_ref().map_or(0, |traffic| traffic.unacked()),
+            history: known.history,
+            up_for: known.is_up.then(|| self.now.saturating_sub(known.up_since)),
         })
+    }
+
+    /// The identity of a node that this one is connected to or tries to reach.
+    pub fn identity_of(&self, node: NodeId) -> Option<&Identity> {
+        self.lines.get(&node).map(|known| &known.line.identity)
     }
 
     /// How much this node keeps because of others.
@@ -286,6 +317,7 @@ impl Node {
 
     /// Takes an event of the transport.
     pub fn handle(&mut self, now: Duration, event: FabricEvent<'_>) {
+        self.now = now;
         if self.is_over {
             return;
         }
@@ -335,6 +367,8 @@ impl Node {
                 refused: 0,
                 is_proven: false,
                 key: None,
+                history: History::default(),
+                up_since: now,
                 told: Progress::default(),
             }
         }))
@@ -372,6 +406,8 @@ impl Node {
         if let Some(known) = self.lines.get_mut(&node)
             && std::mem::take(&mut known.is_up)
         {
+            known.history.losses += 1;
+            known.history.last_loss = Some(loss);
             let identity = known.line.identity.clone();
             self.events.push_back(Event::Down { node, identity, loss });
         }
@@ -399,6 +435,7 @@ impl Node {
     /// [`poll`](Self::poll) by a caller that has not handled everything that came after `heard` yet: no node counts as
     /// silent because its frames wait.
     pub fn poll_behind(&mut self, now: Duration, heard: Duration) {
+        self.now = now;
         for (hash, progress) in self.store.give_up(now, None) {
             self.go_on_fetching(now, hash, progress);
         }
@@ -443,6 +480,7 @@ impl Node {
                 proof: Vec::new(),
             };
             let frame = line.route().hello(&hello, |statement| self.trust.prove(statement));
+            known.history.sent += frame.len() as u64;
             self.frames.push((line.identity.clone(), frame));
         }
         let identity = line.identity.clone();
@@ -467,6 +505,7 @@ impl Node {
                 Err(loss) => return self.lose(now, node, loss),
             };
             polled += frame.len();
+            known.history.sent += frame.len() as u64;
             self.frames.push((identity.clone(), frame));
         }
         if line.traffic.as_mut().is_some_and(|traffic| traffic.take_room()) {

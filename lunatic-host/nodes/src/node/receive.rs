@@ -28,6 +28,7 @@ impl Node {
         if !known.line.is_of_epoch(route) {
             return;
         }
+        known.history.received += bytes.len() as u64;
         if known.line.on_frame(now) == Heard::Up {
             self.introduce(route.from);
         }
@@ -114,15 +115,20 @@ impl Node {
             .map(|(node, known)| (*node, known.line.identity.incarnation))
             .collect();
         // The peer has proven that it is the same node, so its earlier starts are over.
+        let mut history = None;
         for (node, incarnation) in others {
             if incarnation < hello.identity.incarnation {
                 self.lose(now, node, Loss::Replaced);
-                self.lines.remove(&node);
+                let earlier = self.lines.remove(&node).filter(|known| known.is_proven);
+                history = history.or(earlier.map(|known| known.history));
             }
         }
         if let Some(known) = self.line(now, route.from, &hello.identity) {
             (known.line.rights, known.refused) = (rights, 0);
             (known.is_proven, known.key) = (true, key);
+            if let Some(history) = history {
+                known.history = history;
+            }
         }
         Ok(())
     }
@@ -142,6 +148,7 @@ impl Node {
             if std::mem::replace(&mut known.is_up, true) {
                 return Err(Loss::Violation);
             }
+            known.up_since = now;
             let (identity, epoch) = (known.line.identity.clone(), known.line.session());
             let up = Event::Up {
                 node,

@@ -8,6 +8,7 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use super::PEERS_MAX;
+use super::guard::Peer;
 use crate::codec::{Reader, Write};
 use crate::frame::FRAME_LEN_MAX;
 use crate::identity::{Identity, NAME_LEN_MAX, is_name};
@@ -30,6 +31,11 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
+    /// Whether somebody introduces itself with a name that is not the proven one.
+    pub(super) fn is_of_another(&self, peer: Option<&Peer>) -> bool {
+        peer.is_some_and(|peer| peer.name != self.identity.name)
+    }
+
     pub(super) fn write(&self, to: &mut impl io::Write) -> io::Result<()> {
         let mut rest = Vec::new();
         rest.put_short(self.cluster.as_bytes());
@@ -81,8 +87,8 @@ fn take_node(from: &mut Reader<'_>) -> Option<(Identity, SocketAddr)> {
     Some((identity, from.text(ADDRESS_LEN_MAX)?.parse().ok()?))
 }
 
-fn wrong() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "this is no node of Lunatic")
+pub(super) fn wrong() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "this is no node of this cluster")
 }
 
 /// Writes frames, each with its length, in one go.
