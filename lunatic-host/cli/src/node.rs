@@ -221,15 +221,18 @@ struct Place {
 /// A node without certificates.
 fn on_this_machine(args: &NodeArgs) -> anyhow::Result<Place> {
     let secret = secret().context("cannot keep a secret for the nodes of this user")?;
+    let secret = secret.reveal().as_bytes();
+    let cluster = args.cluster.clone().unwrap_or_else(|| DEV.into());
+    let name = args.name.clone();
+    let name = name.unwrap_or_else(|| format!("node-{}", std::process::id()));
+    let guard = Certified::with_secret(secret, &cluster, &name);
+    let guard = guard.with_context(|| format!("`{name}` cannot be a node of cluster `{cluster}`"))?;
     Ok(Place {
-        cluster: args.cluster.clone().unwrap_or_else(|| DEV.into()),
-        name: args
-            .name
-            .clone()
-            .unwrap_or_else(|| format!("node-{}", std::process::id())),
+        cluster,
+        name,
         listen: args.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into()),
-        trust: Box::new(SharedSecret::new(secret.reveal().as_bytes(), PeerRights::ALL)),
-        guard: None,
+        trust: Box::new(SharedSecret::new(secret, PeerRights::ALL)),
+        guard: Some(Arc::new(guard)),
         admits: Box::new(|_, _| Ok(None)),
     })
 }
@@ -269,7 +272,10 @@ fn tell(voice: &Voice, told: &Told) {
         Told::Refused(node, why) => voice.say(Level::Warn, &format!("node {node} was refused: {why}")),
         Told::Conflict(conflict) => {
             let name = conflict.name.escape_ascii();
-            voice.say(Level::Warn, &format!("a process of this node has lost the global name `{name}` to another node"));
+            voice.say(
+                Level::Warn,
+                &format!("a process of this node has lost the global name `{name}` to another node"),
+            );
         }
         _ => {}
     }

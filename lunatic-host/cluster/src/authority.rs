@@ -159,16 +159,8 @@ impl Authority {
         }
         let key = KeyPair::generate().map_err(io::Error::other)?;
         let serial = serial(&key);
-        let mut params = CertificateParams::default();
-        params.distinguished_name = common_name(node);
-        let uri = Ia5String::try_from(name::uri(&self.cluster, node)).map_err(io::Error::other)?;
-        params.subject_alt_names = vec![SanType::URI(uri)];
-        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        let mut params = node_params(&self.cluster, node, &key)?;
         (params.not_before, params.not_after) = (date!(from), date!(until));
-        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        // A node accepts and dials.
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        params.use_authority_key_identifier_extension = true;
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
         let until = humantime::format_rfc3339_seconds(until);
         // Noted before anybody has it, so that it can be revoked.
@@ -252,8 +244,22 @@ impl Authority {
     }
 }
 
+/// A certificate of a node with this key, without its time.
+pub(crate) fn node_params(cluster: &str, node: &str, key: &KeyPair) -> io::Result<CertificateParams> {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(node);
+    let uri = Ia5String::try_from(name::uri(cluster, node)).map_err(io::Error::other)?;
+    params.subject_alt_names = vec![SanType::URI(uri)];
+    params.serial_number = Some(SerialNumber::from_slice(&serial(key)));
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    // A node accepts and dials.
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.use_authority_key_identifier_extension = true;
+    Ok(params)
+}
+
 /// The parts of the authority's certificate that matter for those that it signs.
-fn params(cluster: &str) -> CertificateParams {
+pub(crate) fn params(cluster: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name = common_name(&format!("Lunatic cluster {cluster}"));
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));

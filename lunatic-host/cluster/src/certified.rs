@@ -24,8 +24,8 @@ use rustls::{
 
 use crate::files::{self, Watched};
 use crate::identity::Identity;
-use crate::name;
 use crate::trust::Policies;
+use crate::{name, shared};
 
 /// What is spoken on the connections: a port that speaks something else with a certificate of the authority, such as a
 /// proxy, is not taken for a node.
@@ -49,7 +49,9 @@ pub struct Certified {
     cluster: String,
     name: String,
     now: RwLock<Keys>,
-    watched: Mutex<(Watched, Option<Watched>)>,
+    /// The files that are read again: the identity, and the list of revoked certificates.
+    watched: Mutex<Option<(Watched, Option<Watched>)>>,
+    is_of_this_machine: bool,
     policies: Arc<Policies>,
     report: Box<dyn Fn(&str) + Send + Sync>,
     has_warned: Mutex<bool>,
@@ -81,10 +83,31 @@ impl Certified {
             cluster: own.cluster.clone(),
             name: own.name.clone(),
             now: RwLock::new(Keys::new(&own, &paths.identity, paths.revoked.as_deref())?),
-            watched: Mutex::new((identity, revoked)),
+            watched: Mutex::new(Some((identity, revoked))),
+            is_of_this_machine: false,
             policies: Arc::new(Policies::read(paths.policy.as_deref())?),
             report: Box::new(report),
             has_warned: Mutex::new(false),
+        })
+    }
+
+    /// The same for nodes of one user on one machine, without files: whoever knows the secret can be any of them. Their
+    /// connections stay on this machine. The secret must have at least 16 random bytes.
+    ///
+    /// # Errors
+    ///
+    /// If a name is invalid.
+    pub fn with_secret(secret: &[u8], cluster: &str, name: &str) -> io::Result<Self> {
+        let own = shared::identity(secret, cluster, name)?;
+        Ok(Self {
+            cluster: own.cluster.clone(),
+            name: own.name.clone(),
+            now: RwLock::new(Keys::new(&own, Path::new("the secret of the cluster"), None)?),
+            watched: Mutex::new(None),
+            is_of_this_machine: true,
+            policies: Arc::new(Policies::read(None)?),
+            report: Box::new(|_| ()),
+            has_warned: Mutex::new(true),
         })
     }
 
@@ -188,9 +211,15 @@ impl Guard for Certified {
         self.now.read().admits(&certificate, ahead)
     }
 
+    fn is_of_this_machine(&self) -> bool {
+        self.is_of_this_machine
+    }
+
     fn refresh(&self) -> bool {
         let mut watched = self.watched.lock();
-        let (identity, revoked) = &mut *watched;
+        let Some((identity, revoked)) = &mut *watched else {
+            return false;
+        };
         // Both are asked, so that both take note.
         let changed = [
             identity.has_changed(),

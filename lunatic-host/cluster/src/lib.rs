@@ -3,7 +3,8 @@
 //! An [`Authority`] is a folder with the key that signs the certificates of all nodes of a cluster. It is used offline,
 //! by `lunatic cluster`. Each node has an *identity*, which is one file with its certificate, its private key and the
 //! certificate of the authority. [`Certified`] secures the connections of a node with them: TLS 1.3, in which both ends
-//! show a certificate of the authority. [`Policy`] says what each node may do here.
+//! show a certificate of the authority. Nodes of one user on one machine need no files: they share a secret, from which they
+//! derive the authority ([`Certified::with_secret`]). [`Policy`] says what each node may do here.
 //!
 //! # What it may not know
 //!
@@ -22,6 +23,7 @@ mod files;
 mod identity;
 mod name;
 mod policy;
+mod shared;
 mod trust;
 
 pub use self::authority::{Authority, DAYS};

@@ -83,13 +83,24 @@ impl Place {
     /// A node that claims a name, with an identity.
     pub(crate) fn open(name: &str, identity: &Path, revoked: Option<&Path>, join: Option<SocketAddr>) -> Self {
         let said = Arc::new(Mutex::new(Vec::new()));
-        let (says, reports) = (said.clone(), said.clone());
+        let says = said.clone();
         let paths = Paths {
             identity: identity.to_owned(),
             revoked: revoked.map(Path::to_owned),
             policy: None,
         };
         let certified = Certified::read(&paths, move |text| says.lock().push(text.to_owned())).unwrap();
+        Self::with(name, certified, said, join)
+    }
+
+    /// A node that claims a name, with a guard.
+    pub(crate) fn with(
+        name: &str,
+        certified: Certified,
+        said: Arc<Mutex<Vec<String>>>,
+        join: Option<SocketAddr>,
+    ) -> Self {
+        let reports = said.clone();
         let (identity, inlet) = (Identity::new(name, 1).unwrap(), Inlet::new());
         let settings = TcpSettings {
             cluster: certified.cluster().into(),

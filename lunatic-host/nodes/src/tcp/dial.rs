@@ -95,6 +95,8 @@ pub(super) struct Line {
     target: Target,
     queue: Mutex<Queue>,
     some: Condvar,
+    /// A connection has ended.
+    ended: Condvar,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -105,6 +107,7 @@ impl Line {
             target,
             queue: Mutex::default(),
             some: Condvar::new(),
+            ended: Condvar::new(),
             thread: Mutex::new(None),
         });
         let (own, shared) = (line.clone(), Arc::downgrade(shared));
@@ -142,8 +145,15 @@ impl Line {
         queue.live.is_some()
     }
 
-    /// Waits until the thread has ended.
-    pub(super) fn join(&self) {
+    /// Waits until the thread has ended, which [`end`](Self::end) has told it to do. If it takes longer than this, closes
+    /// the connection: a peer that reads nothing could hold up a write for ever that began before the end.
+    pub(super) fn join(&self, until: Instant) {
+        let mut queue = self.queue.lock();
+        while queue.live.is_some() && !self.ended.wait_until(&mut queue, until).timed_out() {}
+        if let Some(live) = &queue.live {
+            _ = live.stream.shutdown(Shutdown::Both);
+        }
+        drop(queue);
         if let Some(thread) = self.thread.lock().take() {
             _ = thread.join();
         }
@@ -249,6 +259,7 @@ impl Line {
         let sent = self.send(&mut stream, &raw);
         let mut queue = self.queue.lock();
         queue.live = None;
+        self.ended.notify_all();
         if !matches!(sent, Ok(Sent::Renewed)) {
             // What was queued belongs to an epoch that has lost a frame by now.
             (queue.frames, queue.bytes) = (VecDeque::new(), 0);

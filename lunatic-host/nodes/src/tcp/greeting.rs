@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use super::PEERS_MAX;
 use super::guard::Peer;
 use crate::codec::{Reader, Write};
-use crate::frame::FRAME_LEN_MAX;
+use crate::frame::{FRAME_LEN_MAX, FRAME_LEN_MIN};
 use crate::identity::{Identity, NAME_LEN_MAX, is_name};
 
 const MAGIC: &[u8; 8] = b"LUNATCP1";
@@ -105,7 +105,7 @@ pub(super) fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut len = [0; 4];
     from.read_exact(&mut len)?;
     let len = u32::from_le_bytes(len) as usize;
-    if len > FRAME_LEN_MAX {
+    if !(FRAME_LEN_MIN..=FRAME_LEN_MAX).contains(&len) {
         return Err(wrong());
     }
     let mut frame = vec![0; len];
@@ -154,7 +154,9 @@ mod tests {
                 assert!(read.known.len() <= PEERS_MAX);
             }
         }
-        let long = (FRAME_LEN_MAX as u32 + 1).to_le_bytes();
-        assert!(read_frame(&mut &long[..]).is_err());
+        for len in [0, FRAME_LEN_MIN - 1, FRAME_LEN_MAX + 1] {
+            let bytes = [&(len as u32).to_le_bytes()[..], &vec![0; len]].concat();
+            assert!(read_frame(&mut &bytes[..]).is_err(), "{len}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Who is at the other end of a connection: the interface to certificates.
 //!
-//! Without a guard, connections stay on loopback. With one, a connection carries frames only after both ends have
+//! Without a guard, or with one of this machine, connections stay on loopback. With a guard, a connection carries frames only after both ends have
 //! proved their names, and only for as long as the guard admits the other end.
 
 use std::io::{self, Read, Write};
@@ -40,6 +40,11 @@ pub trait Guard: Send + Sync {
     ///
     /// As for [`accept`](Self::accept).
     fn dial(&self, stream: Timed) -> io::Result<(Box<dyn Stream>, Peer)>;
+
+    /// Whether all nodes are on this machine: then connections stay on loopback.
+    fn is_of_this_machine(&self) -> bool {
+        false
+    }
 
     /// Whether a node that was admitted is still admitted this much later.
     fn admits(&self, peer: &Peer, ahead: Duration) -> bool;

@@ -61,6 +61,8 @@ pub const GREETING_MAX: usize = 64;
 pub const QUEUED_MAX: usize = 16 << 20;
 /// How long both sides of a connection may take to introduce themselves, with everything that a guard requires.
 const GREETING_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long the last frames may take when a node ends.
+const LAST_FRAMES: Duration = Duration::from_secs(2);
 /// How much time lies between two reports about connections that others can cause.
 const REPORTED_EVERY: Duration = Duration::from_secs(1);
 
@@ -75,10 +77,17 @@ pub struct TcpSettings {
     pub listen: SocketAddr,
     /// Where nodes are to be joined, each as `HOST:PORT`. They are tried until they answer.
     pub join: Vec<Box<str>>,
-    /// Secures the connections. Without it, they stay on loopback.
+    /// Secures the connections. Without it, they stay on loopback, and every user of the machine can read and change what
+    /// nodes send each other.
     pub guard: Option<Arc<dyn Guard>>,
     /// Is called with a text about connections that fail; at most once a second, except for those in `join`.
     pub report: Arc<dyn Fn(&str) + Send + Sync>,
+}
+
+impl TcpSettings {
+    fn stays_on_loopback(&self) -> bool {
+        self.guard.as_ref().is_none_or(|guard| guard.is_of_this_machine())
+    }
 }
 
 /// Carries the frames of one node over TCP.
@@ -118,10 +127,9 @@ impl TcpFabric {
     ///
     /// # Errors
     ///
-    /// If there is no guard and an address is not on loopback, where nobody else can read or change what nodes send each
-    /// other; if the address cannot be listened on, or no thread can be started.
+    /// If there is no guard, or one of this machine, and an address is not on loopback; if the address cannot be listened on, or no thread can be started.
     pub fn open(settings: TcpSettings, inlet: Inlet) -> io::Result<Arc<Self>> {
-        if settings.guard.is_none() {
+        if settings.stays_on_loopback() {
             let mut others = vec![settings.listen];
             for place in &settings.join {
                 let addresses = place.to_socket_addrs();
@@ -190,8 +198,9 @@ impl Drop for TcpFabric {
         shared.joining.lock().clear();
         // A line that is dialling would take seconds, and has nobody to send to.
         let live: Vec<_> = lines.into_iter().filter(|line| line.end()).collect();
+        let until = Instant::now() + LAST_FRAMES;
         for line in &live {
-            line.join();
+            line.join(until);
         }
         // Wakes the thread that accepts.
         drop(TcpStream::connect(self.address));
@@ -242,9 +251,9 @@ impl Shared {
 
     /// Whether this address may be dialled.
     fn check(&self, address: SocketAddr) -> io::Result<()> {
-        match self.settings.guard {
-            Some(_) => Ok(()),
-            None => on_loopback(address),
+        match self.settings.stays_on_loopback() {
+            true => on_loopback(address),
+            false => Ok(()),
         }
     }
 
@@ -269,11 +278,15 @@ impl Shared {
     /// Takes note of a node, and dials it if it is new. `is_proven` says whether it has proved its name on a connection.
     /// False if the node is this one or of no use.
     fn learn(self: &Arc<Self>, node: &Identity, address: SocketAddr, is_proven: bool) -> bool {
-        let is_wrong = *node == self.settings.identity || address.ip().is_unspecified() || self.is_over();
+        let is_wrong = *node == self.settings.identity || address.ip().is_unspecified();
         if is_wrong || self.check(address).is_err() {
             return false;
         }
         let mut peers = self.peers.lock();
+        // Looked at under the lock: the end takes all lines under it, and a line that is made later would never end.
+        if self.is_over() {
+            return false;
+        }
         if is_proven {
             // Whoever has proved a name can have one start of a node, not many.
             let same_name = |(other, known): (&Identity, &Known)| known.is_proven && other.name == node.name;
