@@ -8,7 +8,7 @@ use std::time::Duration;
 use lunatic_kernel::exit::Loss;
 use lunatic_nodes::fabric::FabricEvent;
 use lunatic_nodes::frame::{Body, Frame, Hello, PIECES_LEN_MAX, Route, State, VERSIONS};
-use lunatic_nodes::node::Refusal;
+use lunatic_nodes::node::{LINES_MAX, Refusal};
 use lunatic_nodes::random::Random;
 use lunatic_nodes::record::Record;
 use lunatic_nodes::trust::Trust as _;
@@ -449,4 +449,16 @@ fn who_is_refused_for_two_reasons_in_turn_is_reported_once_for_each() {
         }
     }
     assert_eq!(refused, [Refusal::Version, Refusal::Cluster]);
+}
+
+#[test]
+fn whoever_proves_its_identity_is_known_however_many_others_are_announced() {
+    let mut greeted = Greeted::new();
+    for number in 0..2 * LINES_MAX as u64 {
+        let stranger = Identity::new("stranger", number).unwrap();
+        greeted.node.handle(Duration::ZERO, FabricEvent::Seen(stranger));
+    }
+    assert_eq!(greeted.node.figures().lines, LINES_MAX);
+    assert!(greeted.greet("one", 1, 10, 1) && greeted.greet("two", 1, 10, 2));
+    assert_eq!(greeted.node.figures().lines, LINES_MAX);
 }

@@ -353,6 +353,20 @@ impl Node {
         })
     }
 
+    /// Makes room for the line to a node that has proved its identity: one that has not, and is not connected, must go.
+    fn make_room(&mut self) {
+        if self.lines.len() < LINES_MAX {
+            return;
+        }
+        let mut unproved = self
+            .lines
+            .iter()
+            .filter(|(_, known)| !known.is_proven && known.line.traffic.is_none());
+        if let Some(node) = unproved.next().map(|(node, _)| *node) {
+            self.lines.remove(&node);
+        }
+    }
+
     /// The line to a node; makes it if there is none. `None` if it is this node, or if there are too many lines.
     fn line(&mut self, now: Duration, node: NodeId, identity: &Identity) -> Option<&mut Known> {
         if node == self.id || (!self.lines.contains_key(&node) && self.lines.len() >= LINES_MAX) {

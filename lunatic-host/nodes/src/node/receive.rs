@@ -123,12 +123,14 @@ impl Node {
                 history = history.or(earlier.map(|known| known.history));
             }
         }
-        if let Some(known) = self.line(now, route.from, &hello.identity) {
-            (known.line.rights, known.refused) = (rights, 0);
-            (known.is_proven, known.key) = (true, key);
-            if let Some(history) = history {
-                known.history = history;
-            }
+        if !self.lines.contains_key(&route.from) {
+            self.make_room();
+        }
+        let known = self.line(now, route.from, &hello.identity).ok_or(Refusal::Full)?;
+        (known.line.rights, known.refused) = (rights, 0);
+        (known.is_proven, known.key) = (true, key);
+        if let Some(history) = history {
+            known.history = history;
         }
         Ok(())
     }
