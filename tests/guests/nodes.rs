@@ -392,9 +392,13 @@ fn visitors_have_the_names_and_the_output_of_their_parents() {
     assert!(!finds_visitor(c), "names are those of one node");
     assert_eq!(registry::lookup("visitor"), None);
     // A visitor of a visitor has the names of both.
-    let far = Process::builder().node(c).spawn_with(b, |b: Node| assert!(finds_visitor(b)));
+    let far = Process::builder()
+        .node(c)
+        .spawn_with(b, |b: Node| assert!(finds_visitor(b)));
     assert_eq!(far.unwrap().join(), ExitReason::Normal);
-    let sandbox = Process::builder().own_names().spawn_with(b, |b: Node| assert!(!finds_visitor(b)));
+    let sandbox = Process::builder()
+        .own_names()
+        .spawn_with(b, |b: Node| assert!(!finds_visitor(b)));
     assert_eq!(sandbox.unwrap().join(), ExitReason::Normal);
     // Whoever cannot print here does not print there.
     let config = ProcessConfig::inherit().discard_stdout().deny(Right::Compile);

@@ -41,7 +41,9 @@ impl Waiting {
     }
 
     pub(crate) fn leave(&mut self, peer: Peer, process: Id) {
-        let Some(line) = self.0.get_mut(&peer.number()) else { return };
+        let Some(line) = self.0.get_mut(&peer.number()) else {
+            return;
+        };
         if let Some(place) = line.places.remove(&process) {
             line.order.remove(&place);
         }

@@ -107,7 +107,9 @@ impl<'a, H: Host> Wait<'a, H> {
 
     /// Returns the time that is left, in nanoseconds, as a timeout for another wait.
     pub fn rest_ns(&self) -> u64 {
-        let Some(deadline) = &self.deadline else { return NO_TIMEOUT };
+        let Some(deadline) = &self.deadline else {
+            return NO_TIMEOUT;
+        };
         let rest = deadline.due.saturating_duration_since(self.now(deadline));
         // A timeout has at most so many.
         u64::try_from(rest.as_nanos()).unwrap_or(NO_TIMEOUT)

@@ -280,9 +280,9 @@ fn with_gate<F: Future<Output = Outcome> + Send + 'static>(
     let (gate, keys) = (Arc::new(Gate::default()), node.kernel().new_keys());
     let peer = node.kernel().connect(keys, gate.clone()).unwrap();
     let callees = [1, 2].map(|slot| Id::new(slot, 0).on(peer));
-    let client = node.kernel().start_system((), move |()| {
-        seed(move |me| code(me, callees, gate))
-    });
+    let client = node
+        .kernel()
+        .start_system((), move |()| seed(move |me| code(me, callees, gate)));
     let client = client.unwrap();
     node.run(1000);
     assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
@@ -291,7 +291,9 @@ fn with_gate<F: Future<Output = Outcome> + Send + 'static>(
 /// Begins a call and gives it up; what the caller is told.
 fn begin(me: &Me, callee: Id) -> Result<bool, CallRefusal> {
     let reference = me.kernel.open_reference(&me.process);
-    let begun = me.kernel.begin_call_elsewhere(&me.process, callee, reference, 1, b"request");
+    let begun = me
+        .kernel
+        .begin_call_elsewhere(&me.process, callee, reference, 1, b"request");
     let (_, next) = me.kernel.end_call(&me.process, reference, true).unwrap();
     me.kernel.close_reference(&me.process, next);
     begun

@@ -407,6 +407,9 @@ mod tests {
         assert_eq!(names.named(other, b"another", 1, 0), Err(()));
         assert_eq!(names.joined(other, b"another", 1), Err(()));
         names.node_lost(other);
-        assert_eq!((names.foreign_rows(), names.all().count(), names.groups.len()), (0, 0, 0));
+        assert_eq!(
+            (names.foreign_rows(), names.all().count(), names.groups.len()),
+            (0, 0, 0)
+        );
     }
 }

@@ -155,7 +155,9 @@ mod tests {
     impl Other {
         fn hear(&mut self, news: &News, own: usize, count: u64) {
             for _ in 0..count {
-                let Some(((_, key, process), is_there)) = news.next(&mut self.told) else { return };
+                let Some(((_, key, process), is_there)) = news.next(&mut self.told) else {
+                    return;
+                };
                 let row = (key.to_vec(), *process);
                 if is_there {
                     self.rows.insert(row);
@@ -186,7 +188,10 @@ mod tests {
             let other = random.below(3) as usize;
             if random.once_in(200) {
                 let told = news.begin();
-                others[other] = Other { told, ..Other::default() };
+                others[other] = Other {
+                    told,
+                    ..Other::default()
+                };
             } else if random.once_in(1 + 50 * other as u64) {
                 others[other].hear(&news, own.len(), 1 + random.below(10));
             }
@@ -201,7 +206,10 @@ mod tests {
         }
         let told: Vec<_> = others.iter().map(|other| other.told).collect();
         assert!(!news.forget(&told));
-        assert_eq!((news.len(), news.gone.len(), news.added.len()), (own.len(), 0, own.len()));
+        assert_eq!(
+            (news.len(), news.gone.len(), news.added.len()),
+            (own.len(), 0, own.len())
+        );
     }
 
     #[test]

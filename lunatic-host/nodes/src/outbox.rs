@@ -101,7 +101,11 @@ impl Outbox {
 
     /// Whether a record of this length would be taken that can wait.
     pub(crate) fn has_room_for(&self, len: usize) -> bool {
-        if len > LONG { self.has_room_for_long() } else { self.has_room() }
+        if len > LONG {
+            self.has_room_for_long()
+        } else {
+            self.has_room()
+        }
     }
 
     pub(crate) fn has_room_for_long(&self) -> bool {
@@ -267,6 +271,9 @@ mod tests {
         while !outbox.is_empty() {
             outbox.fill(crate::frame::PIECES_LEN_MAX);
         }
-        assert_eq!((outbox.queued, outbox.unrefused, outbox.names, outbox.long), (0, 0, 0, 0));
+        assert_eq!(
+            (outbox.queued, outbox.unrefused, outbox.names, outbox.long),
+            (0, 0, 0, 0)
+        );
     }
 }

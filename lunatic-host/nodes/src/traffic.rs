@@ -136,7 +136,11 @@ impl Traffic {
 
     /// Whether there is room for whatever was last refused to this sender; if not, the room after this is reported.
     pub(crate) fn asks_again(&mut self, sender: u64) -> bool {
-        let len = if self.long_refused.contains(&sender) { LONG + 1 } else { 0 };
+        let len = if self.long_refused.contains(&sender) {
+            LONG + 1
+        } else {
+            0
+        };
         self.asks_for_room(sender, len)
     }
 

@@ -163,7 +163,9 @@ fn who_sends_long_messages_pays_for_them_until_they_are_sent() {
     // The first one has been sent.
     assert!(budget.usage().memory < 1 << 20, "{:?}", budget.usage());
     let kernel = kernels.kernel(0);
-    kernel.put_mail(kernel.find(client.main().unwrap()).unwrap(), 2, b"").unwrap();
+    kernel
+        .put_mail(kernel.find(client.main().unwrap()).unwrap(), 2, b"")
+        .unwrap();
     kernels.run(2 * SECOND);
     assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
     assert!(budget.usage().memory < 1 << 20, "{:?}", budget.usage());

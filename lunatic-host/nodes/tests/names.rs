@@ -61,7 +61,9 @@ fn as_many_rows_as_a_node_may_have_reach_others_whatever_changes_meanwhile() {
     settle(&mut world, 5 * SECOND);
     let names = |world: &mut World, place| {
         let node = world.node(place);
-        node.names().map(|(name, holder)| (name.to_vec(), holder)).collect::<Vec<_>>()
+        node.names()
+            .map(|(name, holder)| (name.to_vec(), holder))
+            .collect::<Vec<_>>()
     };
     let own = names(&mut world, 0);
     assert_eq!(own.len(), 65_536);

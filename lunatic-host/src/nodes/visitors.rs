@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
 use lunatic_module::facts::RESERVED_PREFIX;
-use lunatic_nodes::{Identity, NodeId};
 use lunatic_nodes::cluster::{Above, Made, Request, Told};
+use lunatic_nodes::{Identity, NodeId};
 use lunatic_sys::codes::{CONFIG_LEN_MAX, spawn};
 use parking_lot::Mutex;
 
@@ -203,7 +203,9 @@ impl Nodes {
     ) -> Result<Arc<Rights>, String> {
         let parse = |bytes: &[u8]| Config::from_bytes(bytes).map_err(|error| error.to_string());
         let denied = |denied: crate::rights::Denied| denied.to_string();
-        let mut rights = self.bases.rights(kernel, keeper, given, &rights_of_parent(order.parent)?)?;
+        let mut rights = self
+            .bases
+            .rights(kernel, keeper, given, &rights_of_parent(order.parent)?)?;
         for net in &order.nets {
             // An empty set allows nothing.
             let net = Config {

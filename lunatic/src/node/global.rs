@@ -36,8 +36,7 @@ impl Claim {
     pub fn is_lost(&self) -> bool {
         // The message that says so comes once.
         if !self.is_lost.get() {
-            self.is_lost
-                .set(host::mail::receive(&[self.tag], 0, |_, _| ()).is_ok());
+            self.is_lost.set(host::mail::receive(&[self.tag], 0, |_, _| ()).is_ok());
         }
         self.is_lost.get()
     }

@@ -43,8 +43,8 @@ use crate::store::FetchRefusal;
 use crate::trust::Trust;
 
 pub use self::names::MONITORS_MAX;
-pub use crate::outbox::Paid;
 pub use self::spawn::{Answer, Made, Request, SpawnRefusal, Ticket};
+pub use crate::outbox::Paid;
 
 /// The embedder of a kernel that is in a cluster.
 pub trait Above<H: Host>: Send + Sync {

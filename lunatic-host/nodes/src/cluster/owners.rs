@@ -90,7 +90,10 @@ mod tests {
         // The same kernel joins again.
         assert_eq!(owners.admit(NodeId(3), "one", keys(1)), Ok(()));
         assert_eq!(owners.admit(NodeId(3), "one", keys(9)), Err(Refusal::Keys));
-        assert_eq!((owners.of_keys.len(), owners.of_nodes.len(), owners.starts.len()), (2, 2, 2));
+        assert_eq!(
+            (owners.of_keys.len(), owners.of_nodes.len(), owners.starts.len()),
+            (2, 2, 2)
+        );
     }
 
     #[test]
