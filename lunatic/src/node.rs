@@ -10,8 +10,9 @@
 //!
 //! # What does not travel
 //!
-//! Channels can be used only on the node of the process that made them. Sockets and folders belong to their node: a
-//! message with a socket to a process of another node is refused, and a child on another node has no folders.
+//! Sockets and folders belong to their node: a message with a socket to a process of another node is refused, and a child
+//! on another node has no folders. A [channel](crate::Channel) works on all nodes, but lives on that of the process that
+//! made it.
 //!
 //! # Examples
 //!

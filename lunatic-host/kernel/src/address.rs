@@ -238,6 +238,25 @@ impl Keys {
         Self { node, secret }
     }
 
+    /// Returns the keys of the addresses of channels of the same node; these are the keys of its processes. So whoever
+    /// knows the keys of the processes knows both.
+    #[must_use]
+    pub fn of_channels(&self) -> Self {
+        let word = |label: &[u8]| {
+            let mut hasher = SipHasher24::new_with_key(&self.secret);
+            // Longer than the words that are hashed for addresses, so it is the hash of none of them.
+            hasher.write(label);
+            hasher.finish()
+        };
+        let words = [word(b"keys of channels 1"), word(b"keys of channels 2")].map(u64::to_le_bytes);
+        let mut secret = [0; 16];
+        secret.copy_from_slice(words.as_flattened());
+        Self {
+            node: self.node,
+            secret,
+        }
+    }
+
     /// Returns the keys as bytes, for a node that is to check addresses of this one. That node can then also forge
     /// them.
     pub fn to_bytes(&self) -> [u8; 20] {
@@ -306,6 +325,18 @@ mod tests {
         assert_eq!(Id::new(17, 2).to_string(), "#17.2");
         assert_eq!(Id::new(17, 2).on(Peer(5)).to_string(), "#17.2@5");
         assert_eq!(Id::new(17, 0).on(Peer(5)).to_string(), "#17@5");
+    }
+
+    #[test]
+    fn an_address_of_a_channel_names_no_process_and_the_other_way_round() {
+        let keys = keys();
+        let id = Id::new(5, 1);
+        let (process, channel) = (keys.handle(id), keys.of_channels().handle(id));
+        assert_eq!(keys.check(channel.id, channel.key), None);
+        assert_eq!(keys.of_channels().check(process.id, process.key), None);
+        // Another node gets to the same.
+        let elsewhere = Keys::from_bytes(&keys.to_bytes()).unwrap();
+        assert_eq!(elsewhere.of_channels().check(channel.id, channel.key), Some(id));
     }
 
     #[test]

@@ -21,7 +21,7 @@
 //! | one node | [`node`], [`memory`] |
 //! | its parts | `line`, [`names`], [`store`] |
 //! | one epoch | [`traffic`], [`inbox`], [`outbox`] |
-//! | bytes | [`record`], [`frame`], `codec` |
+//! | bytes | [`record`], `errands`, [`frame`], `codec` |
 //! | small things | [`identity`], [`trust`], [`fabric`], [`random`] |
 //!
 //! # Invariants
@@ -34,6 +34,7 @@
 pub mod cluster;
 mod codec;
 pub mod driver;
+mod errands;
 pub mod fabric;
 pub mod frame;
 pub mod identity;

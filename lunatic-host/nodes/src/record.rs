@@ -4,10 +4,12 @@
 //! unknown kind ends the epoch.
 
 use lunatic_kernel::delivery::Signal;
+use lunatic_kernel::errand::{Answer, Errand};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 
 use crate::codec::{Reader, Write};
+use crate::errands;
 use crate::outbox::Pair;
 
 /// The maximum length of the name of a process or group, in bytes.
@@ -24,17 +26,17 @@ const PROCESS_BITS: u32 = 52;
 /// The BLAKE3 hash of a module's bytes.
 pub type Hash = [u8; 32];
 
-/// One record. Processes are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`, `parent` and
-/// `process` live on the sender's node, `to` on the receiver's.
+/// One record. Processes and channels are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`,
+/// `parent` and `process` live on the sender's node, `to` on the receiver's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record<'a> {
     /// The keys of the sender's addresses; the first record of each epoch.
     Keys([u8; 20]),
-    /// A signal from one process to another.
+    /// A signal from one process to another, or between a process and a channel.
     Signal {
-        /// The sending process.
+        /// The sending process or channel.
         from: u64,
-        /// The receiving process.
+        /// The receiving process or channel.
         to: u64,
         /// The signal.
         signal: Signal<'a>,
@@ -154,6 +156,8 @@ mod kind {
     pub(super) const CHUNK: u8 = 17;
     pub(super) const MISSING: u8 = 18;
     pub(super) const UNLINKED: u8 = 19;
+    pub(super) const ERRAND: u8 = 20;
+    pub(super) const ANSWERED: u8 = 21;
     pub(super) const OPTIONAL: u8 = 128;
 }
 
@@ -175,14 +179,32 @@ impl Record<'_> {
         }
     }
 
-    /// Whether it may be refused for lack of room: messages and spawns.
+    /// Whether it may be refused for lack of room: messages, spawns and errands.
     pub(crate) fn can_wait(&self) -> bool {
         let signal = match self {
             Self::Spawn { .. } => return true,
             Self::Signal { signal, .. } => signal,
             _ => return false,
         };
-        matches!(signal, Signal::Message { .. })
+        match signal {
+            Signal::Message { .. } => true,
+            Signal::Errand { errand, .. } => *errand != Errand::Withdraw,
+            _ => false,
+        }
+    }
+
+    /// Whether its sender has asked for room, and it must not be refused any more: the message of a channel.
+    pub(crate) fn was_admitted(&self) -> bool {
+        let Self::Signal { signal, .. } = self else {
+            return false;
+        };
+        matches!(
+            signal,
+            Signal::Answered {
+                answer: Answer::Message(_),
+                ..
+            }
+        )
     }
 
     /// Encodes the record.
@@ -304,6 +326,16 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
             head(kind::DOWN);
             bytes.put_u64(*reference).put(&reason_bytes(reason));
         }
+        Signal::Errand { number, errand } => {
+            head(kind::ERRAND);
+            bytes.put_u64(*number);
+            errands::write(bytes, errand);
+        }
+        Signal::Answered { number, answer } => {
+            head(kind::ANSWERED);
+            bytes.put_u64(*number);
+            errands::write_answer(bytes, answer);
+        }
         _ => unreachable!("a signal that has no place on the wire"),
     }
 }
@@ -321,7 +353,7 @@ fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
 fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
     let record = match kind {
         kind::KEYS => Record::Keys(from.bytes(20)?.try_into().ok()?),
-        kind::MESSAGE..=kind::DOWN | kind::UNLINKED => read_signal(kind, &mut from)?,
+        kind::MESSAGE..=kind::DOWN | kind::UNLINKED..=kind::ANSWERED => read_signal(kind, &mut from)?,
         kind::SPAWN => Record::Spawn {
             parent: process(&mut from)?,
             request: from.u64()?,
@@ -396,6 +428,14 @@ fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
             reference: bytes.u64()?,
             reason: ExitReason::from_bytes(bytes.rest())?,
         },
+        kind::ERRAND => Signal::Errand {
+            number: bytes.u64()?,
+            errand: errands::read(bytes)?,
+        },
+        kind::ANSWERED => Signal::Answered {
+            number: bytes.u64()?,
+            answer: errands::read_answer(bytes)?,
+        },
         _ => return None,
     };
     Some(Record::Signal { from, to, signal })
@@ -429,6 +469,17 @@ mod tests {
             signal(Signal::Monitor { reference: 4 }),
             signal(Signal::Demonitor { reference: 4 }),
             signal(Signal::Down { reference: 4, reason }),
+            signal(Signal::Errand {
+                number: 5,
+                errand: Errand::Send {
+                    body: b"x",
+                    waits: true,
+                },
+            }),
+            signal(Signal::Answered {
+                number: 5,
+                answer: Answer::Message(b"x"),
+            }),
             Record::Spawn {
                 parent: 1,
                 request: 2,

@@ -45,6 +45,17 @@ impl Default for Timing {
     }
 }
 
+/// What happens to a record if there is no room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// It is refused, and its sender waits.
+    Waits,
+    /// It is taken: its sender has asked for room before.
+    Admitted,
+    /// It is taken, and counts towards the end of the epoch.
+    Passes,
+}
+
 /// The next frame to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outgoing {
@@ -102,13 +113,13 @@ impl Traffic {
         }
     }
 
-    /// Takes a record. False if there is no room for one that can wait (`can_wait`).
-    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) -> bool {
-        if can_wait && !self.outbox.has_room() {
+    /// Takes a record. False if there is no room for one that can wait.
+    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, pressure: Pressure) -> bool {
+        if pressure == Pressure::Waits && !self.outbox.has_room() {
             self.was_full = true;
             return false;
         }
-        self.outbox.push(pair, record, can_wait);
+        self.outbox.push(pair, record, pressure != Pressure::Passes);
         true
     }
 

@@ -116,6 +116,8 @@ on_three_nodes![
     timers_send_to_other_nodes,
     actors_and_supervised_children_run_on_other_nodes,
     a_slow_receiver_holds_up_its_senders,
+    channels_work_on_all_nodes,
+    channels_of_a_lost_node_are_closed,
 ];
 
 #[test]

@@ -37,6 +37,7 @@ use crate::names::Conflict;
 use crate::node::{Event, Member, Node, Refusal, SendRefusal, Settings};
 use crate::record::{Hash, Read, Record};
 use crate::store::FetchRefusal;
+use crate::traffic::Pressure;
 use crate::trust::Trust;
 
 pub use self::names::MONITORS_MAX;
@@ -90,7 +91,12 @@ impl Shared {
             self.node.lock().asks_for_room(to, epoch)?;
         }
         let bytes = record.write();
-        let sent = self.node.lock().send_encoded(to, epoch, record.pair(), bytes, can_wait);
+        let pressure = match can_wait {
+            true => Pressure::Waits,
+            false if record.was_admitted() => Pressure::Admitted,
+            false => Pressure::Passes,
+        };
+        let sent = self.node.lock().send_encoded(to, epoch, record.pair(), bytes, pressure);
         self.wake();
         sent
     }

@@ -37,6 +37,12 @@ impl Remote for Way {
         // A sender to a node that is gone must not wait: `send` refuses with `Gone`.
         node.has_room(self.to) || !node.is_up_in(self.to, self.epoch)
     }
+
+    fn asks_for_room(&self) -> bool {
+        let asked = self.shared.node.lock().asks_for_room(self.to, self.epoch);
+        // What is sent to a node that is gone is refused as well.
+        asked != Err(node::SendRefusal::Full)
+    }
 }
 
 /// Acts as a node, so that the kernel notifies it when processes end for which the cluster keeps something.

@@ -24,7 +24,7 @@ use crate::line::Line;
 use crate::names::{Conflict, Names};
 use crate::record::{Hash, Record};
 use crate::store::{FetchRefusal, Store};
-use crate::traffic::{Outgoing, Timing};
+use crate::traffic::{Outgoing, Pressure, Timing};
 use crate::trust::Trust;
 
 /// How many nodes one node may know at a time.
@@ -359,7 +359,7 @@ impl Node {
         records.extend(self.names.own_rows());
         if let Some(traffic) = self.lines.get_mut(&node).and_then(|known| known.line.traffic.as_mut()) {
             for record in records {
-                traffic.push((0, 0), record, false);
+                traffic.push((0, 0), record, Pressure::Passes);
             }
         }
     }
@@ -388,7 +388,7 @@ impl Node {
         let lines = self.lines.values_mut().filter_map(|known| known.line.traffic.as_mut());
         for traffic in lines {
             for record in &news {
-                traffic.push((0, 0), record.clone(), false);
+                traffic.push((0, 0), record.clone(), Pressure::Passes);
             }
         }
     }

@@ -9,10 +9,10 @@ use crate::names::{Anywhere, NameRefusal};
 use crate::outbox::{MODULES, Pair};
 use crate::record::{Hash, Record};
 use crate::store::Progress;
-use crate::traffic::Traffic;
+use crate::traffic::{Pressure, Traffic};
 
 impl Node {
-    /// Sends a record to a node. Only messages and spawns are refused for lack of room.
+    /// Sends a record to a node. Only messages, spawns and errands are refused for lack of room.
     ///
     /// # Errors
     ///
@@ -21,9 +21,10 @@ impl Node {
         let can_wait = record.can_wait();
         // Before the bytes of a long message are copied.
         if can_wait && self.is_up(to) && !self.has_room(to) {
-            return self.push(to, (0, 0), Vec::new(), true);
+            return self.push(to, (0, 0), Vec::new(), Pressure::Waits);
         }
-        self.push(to, record.pair(), record.write(), can_wait)
+        let pressure = if can_wait { Pressure::Waits } else { Pressure::Passes };
+        self.push(to, record.pair(), record.write(), pressure)
     }
 
     /// Whether a record that can wait would be taken in this epoch. If there is no room, an [`Event::Room`] comes when
@@ -48,10 +49,10 @@ impl Node {
         epoch: u64,
         pair: Pair,
         record: Vec<u8>,
-        can_wait: bool,
+        pressure: Pressure,
     ) -> Result<(), SendRefusal> {
         let taken = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
-        let taken = taken.push(pair, record, can_wait);
+        let taken = taken.push(pair, record, pressure);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
@@ -67,10 +68,16 @@ impl Node {
         known.is_some_and(|known| known.is_up && known.line.session() == epoch)
     }
 
-    pub(super) fn push(&mut self, to: NodeId, pair: Pair, record: Vec<u8>, can_wait: bool) -> Result<(), SendRefusal> {
+    pub(super) fn push(
+        &mut self,
+        to: NodeId,
+        pair: Pair,
+        record: Vec<u8>,
+        pressure: Pressure,
+    ) -> Result<(), SendRefusal> {
         let known = self.lines.get_mut(&to).filter(|known| known.is_up);
         let traffic = known.and_then(|known| known.line.traffic.as_mut());
-        let taken = traffic.ok_or(SendRefusal::Gone)?.push(pair, record, can_wait);
+        let taken = traffic.ok_or(SendRefusal::Gone)?.push(pair, record, pressure);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
@@ -169,7 +176,9 @@ impl Node {
             Progress::Done(result) => self.events.push_back(Event::Fetched { hash, result }),
             Progress::Ask(node, records) => {
                 let pair = (MODULES, hash[0].into());
-                let mut sent = records.into_iter().map(|record| self.push(node, pair, record, false));
+                let mut sent = records
+                    .into_iter()
+                    .map(|record| self.push(node, pair, record, Pressure::Passes));
                 if sent.any(|sent| sent.is_err()) {
                     drop(sent);
                     // Not connected: asks the next one. There are fewer holders each time.
