@@ -26,6 +26,12 @@ crate::imports! {
     /// `nodes`.
     fn list() -> i32;
 
+    /// Returns the number of attributes of a node, and puts a list of them into the buffer, in the order of their keys: of
+    /// each the length of its key as a `u16`, its key, the length of its value as a `u16`, and its value. Returns
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if the node is not connected, or
+    /// [`codes::DENIED`](crate::codes::DENIED) without the right `nodes`.
+    fn attributes(node: u64) -> i32;
+
     /// Sends the caller a message with this tag whenever a node is connected or lost: a byte that is 1 or 0, the number
     /// of the node, one of [`codes::loss`](crate::codes::loss) as an `i32`, and the name of the node. Returns
     /// [`codes::OK`](crate::codes::OK), [`codes::DENIED`](crate::codes::DENIED) or

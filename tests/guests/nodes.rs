@@ -29,6 +29,7 @@ lunatic_test_guests::scenarios![
     a_slow_receiver_holds_up_its_senders,
     channels_work_on_all_nodes,
     channels_of_a_lost_node_are_closed,
+    attributes_of_nodes,
     three_nodes_of_one_process,
     without_a_cluster,
 ];
@@ -584,6 +585,34 @@ fn channels_of_a_lost_node_are_closed() {
     println!("ok");
 }
 
+fn attributes_of_nodes() {
+    let [b, c] = others();
+    assert_eq!(Node::with("zone", "here"), [Node::this(), c]);
+    assert_eq!(Node::with("zone", "b is=elsewhere"), [b]);
+    assert_eq!(
+        (Node::with("zone", "nowhere"), Node::with("none", "")),
+        (vec![], vec![])
+    );
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(c.attributes(), [pair("disk", ""), pair("zone", "here")]);
+    let (b_says, c_says) = Process::builder()
+        .node(b)
+        .spawn(move || {
+            let told = (Node::this().attribute("zone"), c.attribute("zone"));
+            Address::of(this_parent()).send(told);
+        })
+        .map(|_| Mailbox::<(Option<String>, Option<String>)>::new().receive())
+        .unwrap();
+    assert_eq!(
+        (b_says.as_deref(), c_says.as_deref()),
+        (Some("b is=elsewhere"), Some("here"))
+    );
+    println!("kill b");
+    eventually("it is lost", || Node::named("b").is_none().then_some(()));
+    assert_eq!((b.attributes(), b.attribute("zone")), (vec![], None));
+    println!("ok");
+}
+
 /// Runs with `cargo lunatic run --nodes 3`: all are there from the start.
 fn three_nodes_of_one_process() {
     let nodes = Node::all();
@@ -603,6 +632,7 @@ fn without_a_cluster() {
     let this = Node::this();
     assert_eq!(Node::all(), [this]);
     assert_eq!((this.name(), Node::named("b")), (None, None));
+    assert_eq!((this.attributes(), Node::with("zone", "here")), (vec![], vec![]));
     assert_eq!(Node::of(this_process()), Some(this));
     let child = Process::builder().node(this).spawn(|| ()).unwrap();
     assert_eq!(child.join(), ExitReason::Normal);

@@ -105,7 +105,7 @@ pub const CHARGES: &[Row] = &[
         "this of demonitor room unregister lookup leave_group",
         &[Nothing],
     ),
-    ("node", "list members", &[Buffers]),
+    ("node", "list attributes members", &[Buffers]),
     // Kept by the cluster until the process that has them ends.
     ("node", "monitor register join_group", &[Relations, Buffers]),
     // What the child keeps is charged on its node. The module stays within the limit of all that is kept for other nodes.

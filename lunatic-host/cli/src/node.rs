@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail};
 use lunatic_admin::Token;
 use lunatic_host::log::Level;
 use lunatic_host::nodes::trust::{PeerRights, SharedSecret};
-use lunatic_host::nodes::{Fabric, Identity, Inlet, NodeConfig, TcpFabric, TcpSettings, Told};
+use lunatic_host::nodes::{Attributes, Fabric, Identity, Inlet, NodeConfig, TcpFabric, TcpSettings, Told};
 use lunatic_host::wasi::Stdin;
 use lunatic_host::{RunningSystem, Runtime, SystemConfig};
 
@@ -50,6 +50,10 @@ pub struct NodeArgs {
     #[arg(long, value_name = "NAME", default_value = DEV, help_heading = "Node options")]
     pub cluster: String,
 
+    /// Something that the node says of itself, for programs that choose nodes by it; can be given several times
+    #[arg(long = "attribute", value_name = "KEY=VALUE", help_heading = "Node options")]
+    pub attributes: Vec<String>,
+
     /// How many further nodes to start in this program.
     #[arg(skip)]
     pub further: u32,
@@ -64,6 +68,7 @@ impl NodeArgs {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
             join: Vec::new(),
             cluster: format!("local-{}", std::process::id()),
+            attributes: Vec::new(),
             further: count.saturating_sub(1),
         }
     }
@@ -128,6 +133,7 @@ fn join_one(runtime: &Runtime, config: &SystemConfig, args: &NodeArgs, voice: &V
     let node = NodeConfig {
         cluster: args.cluster.clone(),
         name,
+        attributes: Attributes::parse(&args.attributes)?,
         trust: Box::new(SharedSecret::new(secret.reveal().as_bytes(), PeerRights::ALL)),
         visitors,
         told: Box::new(move |told| {

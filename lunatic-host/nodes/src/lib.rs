@@ -22,7 +22,7 @@
 //! | its parts | `line`, [`names`], [`store`] |
 //! | one epoch | [`traffic`], [`inbox`], [`outbox`] |
 //! | bytes | [`record`], `errands`, [`frame`], `codec` |
-//! | small things | [`identity`], [`trust`], [`fabric`], [`random`] |
+//! | small things | [`attributes`], [`identity`], [`trust`], [`fabric`], [`random`] |
 //!
 //! # Invariants
 //!
@@ -31,6 +31,7 @@
 //! - **An epoch ends once**, in `Node::lost`, and a hint of the transport alone does not end it.
 //! - **A node writes only its own rows** of names and groups.
 
+pub mod attributes;
 pub mod cluster;
 mod codec;
 pub mod driver;
@@ -51,6 +52,7 @@ pub mod tcp;
 pub mod traffic;
 pub mod trust;
 
+pub use self::attributes::Attributes;
 pub use self::cluster::Cluster;
 pub use self::identity::{Identity, NodeId};
 pub use self::node::{Event, Node, Settings};

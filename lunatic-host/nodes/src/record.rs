@@ -8,6 +8,7 @@ use lunatic_kernel::errand::{Answer, Errand};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 
+use crate::attributes::Attributes;
 use crate::codec::{Reader, Write};
 use crate::errands;
 use crate::outbox::Pair;
@@ -32,6 +33,8 @@ pub type Hash = [u8; 32];
 pub enum Record<'a> {
     /// The keys of the sender's addresses; the first record of each epoch.
     Keys([u8; 20]),
+    /// The attributes of the sender. They come after its keys, if there are any.
+    Attributes(Attributes),
     /// A signal from one process to another, or between a process and a channel.
     Signal {
         /// The sending process or channel.
@@ -158,6 +161,7 @@ mod kind {
     pub(super) const UNLINKED: u8 = 19;
     pub(super) const ERRAND: u8 = 20;
     pub(super) const ANSWERED: u8 = 21;
+    pub(super) const ATTRIBUTES: u8 = 22;
     pub(super) const OPTIONAL: u8 = 128;
 }
 
@@ -264,6 +268,10 @@ impl Record<'_> {
                     .put_short(name)
                     .put_u64(*process)
                     .put_u8(*priority)
+            }
+            Self::Attributes(attributes) => {
+                to.put_u8(kind::ATTRIBUTES);
+                attributes.write(to);
             }
             Self::Unnamed { name } => _ = to.put_u8(kind::UNNAMED).put_short(name),
             Self::Joined { group, process } => _ = to.put_u8(kind::JOINED).put_short(group).put_u64(*process),
@@ -398,6 +406,7 @@ fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
             bytes: (from.len() <= CHUNK_LEN).then(|| from.rest())?,
         },
         kind::MISSING => Record::Missing { hash: from.hash()? },
+        kind::ATTRIBUTES => Record::Attributes(Attributes::read(&mut from)?),
         _ => return None,
     };
     from.is_empty().then_some(record)
@@ -458,6 +467,7 @@ mod tests {
         let reason = ExitReason::Error("no".into());
         let records = [
             Record::Keys([7; 20]),
+            Record::Attributes(Attributes::parse(["zone=eu", "cores=8"]).unwrap()),
             signal(Signal::Message { tag: 3, body: b"x" }),
             signal(Signal::Exit {
                 reason: reason.clone(),

@@ -9,9 +9,9 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::registry::Name;
-use lunatic_nodes::NodeId;
 use lunatic_nodes::cluster::{Answer, SpawnRefusal};
 use lunatic_nodes::names::NameRefusal;
+use lunatic_nodes::{Attributes, NodeId};
 use lunatic_sys::codes::{
     BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, DENIED, GONE, INVALID, LIMIT, NAME_TAKEN, NO_TIMEOUT, OK, REFUSED, TIMED_OUT,
     spawn as flag,
@@ -40,6 +40,7 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "this", this)?;
     linker.func_wrap(namespace, "of", of)?;
     linker.func_wrap(namespace, "list", list)?;
+    linker.func_wrap(namespace, "attributes", attributes)?;
     linker.func_wrap(namespace, "monitor", monitor)?;
     linker.func_wrap(namespace, "demonitor", demonitor)?;
     linker.func_wrap_async(
@@ -114,6 +115,29 @@ fn list(mut caller: Caller<'_, Ctx>) -> i32 {
     }
     ctx.set_buffer(bytes);
     count
+}
+
+fn attributes(mut caller: Caller<'_, Ctx>, node: u64) -> i32 {
+    let ctx = caller.data_mut();
+    if !may_use(ctx) {
+        return DENIED;
+    }
+    let known = match nodes::of(&ctx.kernel.host) {
+        Some(nodes) if nodes.cluster.id().0 == node => Some(nodes.attributes.clone()),
+        Some(nodes) => nodes.cluster.attributes(NodeId(node)),
+        // Without a cluster, this node has the number 0.
+        None => (node == 0).then(Attributes::default),
+    };
+    let Some(known) = known else { return CLOSED };
+    let mut bytes = Vec::new();
+    for (key, value) in known.iter() {
+        for text in [key, value] {
+            bytes.extend((text.len() as u16).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+    }
+    ctx.set_buffer(bytes);
+    known.iter().len() as i32
 }
 
 /// Charges the caller for something that the cluster keeps for it; if it cannot pay, leaves a text in the buffer.

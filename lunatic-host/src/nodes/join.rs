@@ -8,7 +8,7 @@ use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::fabric::Fabric;
 use lunatic_nodes::trust::Trust;
-use lunatic_nodes::{Cluster, Identity, NodeId, Settings};
+use lunatic_nodes::{Attributes, Cluster, Identity, NodeId, Settings};
 
 use super::modules::Modules;
 use super::visitors::Visitors;
@@ -30,6 +30,8 @@ pub struct NodeConfig {
     pub cluster: String,
     /// The name of this node, such as `a@host1`: 1 to 128 letters, digits and `-_.@`.
     pub name: String,
+    /// What this node says of itself, for programs that choose nodes by it.
+    pub attributes: Attributes,
     /// Whether other nodes are who they claim to be, and what they may do here.
     pub trust: Box<dyn Trust>,
     /// The policy for visitors: the rights of processes that other nodes spawn here, and where their output goes. Each
@@ -72,7 +74,10 @@ impl Runtime {
             modules: modules.clone(),
             told: config.told,
         };
-        let settings = Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random());
+        let settings = Settings {
+            attributes: config.attributes.clone(),
+            ..Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random())
+        };
         let cluster = Cluster::new(kernel.clone(), settings, config.trust, Box::new(above));
         let cluster = Arc::new(cluster.context("the runtime was connected to too many nodes")?);
         let inlet = Inlet::new();
@@ -80,6 +85,7 @@ impl Runtime {
         let nodes = Arc::new(Nodes::new(Parts {
             cluster: cluster.clone(),
             identity,
+            attributes: config.attributes,
             visitors: visitors.parts().1.clone(),
             modules,
         }));

@@ -28,7 +28,7 @@ pub use lunatic_nodes::driver::Inlet;
 pub use lunatic_nodes::fabric::Fabric;
 pub use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
 pub use lunatic_nodes::trust::{self, Trust};
-pub use lunatic_nodes::{Identity, NodeId};
+pub use lunatic_nodes::{Attributes, Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
 pub use self::join::NodeConfig;
@@ -41,6 +41,7 @@ use crate::wasm::{Kernel, Process, System, Wasm};
 pub(crate) struct Nodes {
     pub(crate) cluster: Arc<Cluster<Wasm>>,
     pub(crate) identity: Identity,
+    pub(crate) attributes: Attributes,
     driver: Mutex<Option<Driver>>,
     visitors: Arc<System>,
     modules: Arc<Modules>,
@@ -57,6 +58,7 @@ impl Nodes {
         Self {
             cluster: parts.cluster,
             identity: parts.identity,
+            attributes: parts.attributes,
             driver: Mutex::new(None),
             visitors: parts.visitors,
             modules: parts.modules,
@@ -78,6 +80,7 @@ impl Nodes {
 struct Parts {
     cluster: Arc<Cluster<Wasm>>,
     identity: Identity,
+    attributes: Attributes,
     visitors: Arc<System>,
     modules: Arc<Modules>,
 }

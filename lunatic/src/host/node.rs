@@ -30,6 +30,13 @@ pub(crate) fn list() -> Result<Vec<u8>, Refused> {
     Ok(super::buffer())
 }
 
+/// The encoded list of the attributes of a node.
+pub(crate) fn attributes(node: u64) -> Result<Vec<u8>, Refused> {
+    // SAFETY: the import takes a number only.
+    check(unsafe { node::attributes(node) })?;
+    Ok(super::buffer())
+}
+
 /// Asks for messages about nodes under this tag.
 pub(crate) fn monitor(tag: u64) -> Result<(), Refused> {
     // SAFETY: the import takes a number only.

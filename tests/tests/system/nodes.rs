@@ -18,6 +18,12 @@ impl Node {
     /// Starts a node and waits until others can join it.
     fn start(name: &str, join: &[&str], program: &[&str]) -> Self {
         let mut args = vec!["node", "--dev", "--name", name, "--allow-net", "*"];
+        let attributes: &[&str] = match name {
+            "b" => &["zone=b is=elsewhere"],
+            "c" => &["zone=here", "disk="],
+            _ => &["zone=here"],
+        };
+        args.extend(attributes.iter().flat_map(|attribute| ["--attribute", attribute]));
         for address in join {
             args.extend(["--join", address]);
         }
@@ -118,6 +124,7 @@ on_three_nodes![
     a_slow_receiver_holds_up_its_senders,
     channels_work_on_all_nodes,
     channels_of_a_lost_node_are_closed,
+    attributes_of_nodes,
 ];
 
 #[test]
@@ -150,6 +157,16 @@ fn without_a_cluster() {
         .args(["without_a_cluster"])
         .run()
         .normal();
+}
+
+#[test]
+fn attributes_have_a_form() {
+    let ended = lunatic(["node", "--dev", "--attribute", "zone"]).run().code(1);
+    assert!(
+        ended.stderr.contains("`zone` is not of the form key=value"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

@@ -31,6 +31,7 @@ use lunatic_kernel::host::Host;
 
 use self::spawn::Pending;
 use self::way::{Registrar, Way};
+use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::identity::{Identity, NodeId};
 use crate::names::Conflict;
@@ -213,6 +214,11 @@ impl<H: Host> Cluster<H> {
         let state = self.state.lock();
         let mut peers = state.peers.iter();
         peers.find_map(|(node, connected)| (connected.peer == id.peer()).then_some(*node))
+    }
+
+    /// The attributes of a node that is connected.
+    pub fn attributes(&self, node: NodeId) -> Option<Attributes> {
+        self.shared.node.lock().attributes(node)
     }
 
     /// Sets the function that is called when there is something to send: the caller should [`poll`](Self::poll) soon

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use lunatic_kernel::exit::Loss;
 
+use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::frame::{Hello, VERSIONS};
 use crate::identity::{Identity, NodeId};
@@ -42,6 +43,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The keys of its processes' addresses, which each connected node gets.
     pub keys: [u8; 20],
+    /// Its attributes, which each connected node gets.
+    pub attributes: Attributes,
     /// The first session number: random, below 2⁶³.
     pub first_session: u64,
     /// Its timeouts and its window.
@@ -57,6 +60,7 @@ impl Settings {
             cluster: cluster.into(),
             identity,
             keys,
+            attributes: Attributes::default(),
             // Large enough that no other start of the node has the same number, and never 0.
             first_session: (random >> 1).max(1),
             timing: Timing::default(),
@@ -172,6 +176,8 @@ pub struct Member {
     pub identity: Identity,
     /// Whether it is connected.
     pub is_up: bool,
+    /// Its attributes, while it is connected.
+    pub attributes: Attributes,
     /// The epoch: the sessions of both.
     pub epoch: (u64, u64),
     /// How many bytes wait to be sent there.
@@ -200,6 +206,8 @@ struct Known {
     is_up: bool,
     /// The last reported reason for a refused hello.
     refused: Option<Refusal>,
+    /// What it has said of itself in this epoch.
+    attributes: Attributes,
     /// The node has proved its identity.
     is_proven: bool,
     /// The key of that proof, if there was one.
@@ -252,6 +260,7 @@ impl Node {
             node: *node,
             identity: known.line.identity.clone(),
             is_up: known.is_up,
+            attributes: known.attributes.clone(),
             epoch: known.line.epoch(),
             queued: known.line.traffic.as_ref().map_or(0, |traffic| traffic.queued()),
             unacked: known.line.traffic.as_ref().map_or(0, |traffic| traffic.unacked()),
@@ -314,6 +323,7 @@ impl Node {
                 line: Line::new(now, timing, identity.clone(), ids, *session),
                 is_up: false,
                 refused: None,
+                attributes: Attributes::default(),
                 is_proven: false,
                 key: None,
             }
@@ -346,6 +356,7 @@ impl Node {
             && std::mem::take(&mut known.is_up)
         {
             let identity = known.line.identity.clone();
+            known.attributes = Attributes::default();
             self.events.push_back(Event::Down { node, identity, loss });
         }
         for (hash, progress) in self.store.give_up(now, Some(node)) {
@@ -356,6 +367,10 @@ impl Node {
     /// Sends the first records of an epoch.
     fn introduce(&mut self, node: NodeId) {
         let mut records = vec![Record::Keys(self.settings.keys).write()];
+        // In the same frame, so whoever is notified of the node knows them.
+        if !self.settings.attributes.is_empty() {
+            records.push(Record::Attributes(self.settings.attributes.clone()).write());
+        }
         records.extend(self.names.own_rows());
         if let Some(traffic) = self.lines.get_mut(&node).and_then(|known| known.line.traffic.as_mut()) {
             for record in records {

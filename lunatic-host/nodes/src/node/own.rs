@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::{Event, Node, SendRefusal};
+use crate::attributes::Attributes;
 use crate::identity::NodeId;
 use crate::names::{Anywhere, NameRefusal};
 use crate::outbox::{MODULES, Pair};
@@ -84,6 +85,12 @@ impl Node {
     /// Whether the node is connected.
     pub fn is_up(&self, node: NodeId) -> bool {
         self.lines.get(&node).is_some_and(|known| known.is_up)
+    }
+
+    /// The attributes of a node that is connected.
+    pub fn attributes(&self, node: NodeId) -> Option<Attributes> {
+        let known = self.lines.get(&node).filter(|known| known.is_up)?;
+        Some(known.attributes.clone())
     }
 
     /// Whether a message to the node would be taken.

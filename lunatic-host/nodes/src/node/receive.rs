@@ -152,6 +152,10 @@ impl Node {
         if !known.is_up {
             return Err(Loss::Violation);
         }
+        if let Record::Attributes(attributes) = record {
+            known.attributes = attributes;
+            return Ok(());
+        }
         match record {
             Record::Signal { from, to, signal } => match refused(rights, &signal) {
                 None => self.events.push_back(Event::Record { node, bytes }),
