@@ -21,6 +21,11 @@ crate::imports! {
     /// or [`codes::INVALID`](crate::codes::INVALID).
     fn of(id: u64, key: u64, out: *mut u64) -> i32;
 
+    /// Asks the node of a process whether the process has exited, and waits for the answer. Returns 1 if it has not, and 0
+    /// if it has, or if its node is not connected or is lost before it answers; or
+    /// [`codes::INVALID`](crate::codes::INVALID).
+    fn is_alive(id: u64, key: u64) -> i32;
+
     /// Returns the number of nodes, and puts a list of them into the buffer, this one first: of each its number, the
     /// length of its name as a `u16`, and its name. Returns [`codes::DENIED`](crate::codes::DENIED) without the right
     /// `nodes`.

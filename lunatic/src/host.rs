@@ -254,6 +254,9 @@ fn ask_who_this_is() -> RawHandle {
 
 /// Whether a process has not exited yet.
 pub(crate) fn is_alive(handle: RawHandle) -> Result<bool, Refused> {
+    if !handle.is_of_node_of(this()) {
+        return node::is_alive(handle);
+    }
     // SAFETY: the import takes numbers only.
     check(unsafe { process::is_alive(handle.id, handle.key) }).map(|alive| alive != 0)
 }
@@ -261,6 +264,10 @@ pub(crate) fn is_alive(handle: RawHandle) -> Result<bool, Refused> {
 /// Whether this is a handle of a process or of a channel.
 #[cfg(debug_assertions)]
 pub(crate) fn is_handle(handle: RawHandle) -> bool {
+    // Handles of other nodes are not checked, because these would have to be asked.
+    if !handle.is_of_node_of(this()) {
+        return true;
+    }
     let as_channel = Source {
         kind: codes::source::CHANNEL,
         tags_len: 0,

@@ -186,8 +186,10 @@ fn links_monitors_and_kills_go_between_nodes() {
     });
     unlinked.unwrap().join();
     assert!(child.join_timeout(Duration::from_millis(50)).is_err());
+    assert!(child.is_alive());
     child.exit(&ExitReason::Shutdown);
     assert_eq!(child.join(), ExitReason::Shutdown);
+    assert!(!child.is_alive(), "its node says so");
     // A link to a process that has ended reports that.
     child.link();
     let Mail::Exit { from, reason } = next(&mail) else {

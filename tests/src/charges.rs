@@ -105,6 +105,8 @@ pub const CHARGES: &[Row] = &[
         "this of demonitor room unregister lookup leave_group",
         &[Nothing],
     ),
+    // While it waits for the answer.
+    ("node", "is_alive", &[Messages]),
     ("node", "list attributes members", &[Buffers]),
     // Kept by the cluster until the process that has them ends.
     ("node", "monitor register join_group", &[Relations, Buffers]),

@@ -35,7 +35,7 @@ pub const USE_BITS: u32 = RawHandle::USE_BITS;
 pub const NODE_BITS: u32 = 20;
 /// How many bits of the node are in the first word of an address; the rest is at the top of the second.
 const NODE_LOW_BITS: u32 = u64::BITS - SLOT_BITS - USE_BITS;
-const KEY_BITS: u32 = u64::BITS - (NODE_BITS - NODE_LOW_BITS);
+const KEY_BITS: u32 = RawHandle::KEY_BITS;
 
 /// Names one use of a slot of a [`Table`](crate::table::Table), here or on a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -419,6 +419,9 @@ mod tests {
             let id = Id::new(slot, number);
             let address = keys.handle(id);
             prop_assert_eq!(Node::of(address), keys.node());
+            prop_assert!(keys.handle(Id::new(1, 0)).is_of_node_of(address));
+            let other = Keys::new(Node::draw(!random), || 7);
+            prop_assert_eq!(other.handle(id).is_of_node_of(address), other.node() == keys.node());
             prop_assert_eq!(keys.check(address.id, address.key), Some(id));
             prop_assert_eq!((id.slot(), id.number(), id.peer()), (slot, number, Peer::HERE));
             let there = id.on(Peer(3));

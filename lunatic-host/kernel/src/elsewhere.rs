@@ -192,6 +192,26 @@ pub async fn receive<H: Host>(wait: &Wait<'_, H>, channel: Id, waits: bool) -> R
     }
 }
 
+/// Asks the node of a process whether the process is alive. `wait` should have no timeout. If the node is not connected, or is
+/// lost before it answers, the process is not alive as far as anybody here can tell.
+pub async fn is_alive<H: Host>(wait: &Wait<'_, H>, process: Id) -> bool {
+    let mut going = loop {
+        match Going::begin(&wait.kernel, &wait.process, process, Errand::Alive) {
+            Ok(going) => break going,
+            Err(SendRefusal::Full) => _ = until_room(wait, process.peer()).await,
+            Err(SendRefusal::Closed) => return false,
+            // It cannot be asked.
+            Err(SendRefusal::Limit) => return wait.kernel.may_be_alive(process),
+        }
+    };
+    loop {
+        if let Some(told) = going.told() {
+            return matches!(told, Told::Other(Answer::Ready));
+        }
+        block(wait).await;
+    }
+}
+
 /// What has become of a message that was offered to a channel of another node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Offered {

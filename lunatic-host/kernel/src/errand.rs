@@ -18,6 +18,8 @@ pub enum Errand<'a> {
     },
     /// Learn when there is a message, and leave it there.
     Watch,
+    /// Learn whether it is alive: only this errand is for a process.
+    Alive,
     /// Give up the errand that has this number.
     Withdraw,
 }
@@ -36,13 +38,13 @@ pub enum Answer<'a> {
     Message(&'a [u8]),
     /// There is no message.
     Empty,
-    /// There is a message, or the channel has closed; or nobody can tell any more.
+    /// There is a message, or the channel has closed; or nobody can tell any more. Of a process: it is alive.
     Ready,
     /// There is no message yet; [`Ready`](Self::Ready) comes later.
     NotReady,
     /// The errand to receive was given up, and has received nothing.
     Withdrawn,
-    /// The channel is closed.
+    /// The channel is closed. Of a process: it has ended.
     Closed,
     /// The message is too long, or its receiver has no memory left for it; or the node has too many errands here.
     Limit,

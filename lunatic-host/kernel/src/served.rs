@@ -165,6 +165,11 @@ impl<H: Host> Kernel<H> {
             Errand::Receive { waits } => self.errand_receives(waiting(Purpose::Receive { waits })),
             Errand::Watch => self.errand_watches(waiting(Purpose::Watch)),
             Errand::Withdraw => self.errand_withdraws(from, number),
+            Errand::Alive => {
+                let is_alive = self.is_alive(channel);
+                let answer = if is_alive { Answer::Ready } else { Answer::Closed };
+                self.answer_errand(&waiting(Purpose::Watch), answer);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ mod errand {
     pub(super) const TRY_RECEIVE: u8 = 4;
     pub(super) const WATCH: u8 = 5;
     pub(super) const WITHDRAW: u8 = 6;
+    pub(super) const ALIVE: u8 = 7;
 }
 
 mod answer {
@@ -37,6 +38,7 @@ pub(crate) fn write(to: &mut Vec<u8>, what: &Errand<'_>) {
         Errand::Receive { waits: false } => (errand::TRY_RECEIVE, &[]),
         Errand::Watch => (errand::WATCH, &[]),
         Errand::Withdraw => (errand::WITHDRAW, &[]),
+        Errand::Alive => (errand::ALIVE, &[]),
         _ => unreachable!("an errand that has no place on the wire"),
     };
     to.reserve_exact(1 + body.len());
@@ -80,6 +82,7 @@ pub(crate) fn read<'a>(from: &mut Reader<'a>) -> Option<Errand<'a>> {
         errand::TRY_RECEIVE => Errand::Receive { waits: false },
         errand::WATCH => Errand::Watch,
         errand::WITHDRAW => Errand::Withdraw,
+        errand::ALIVE => Errand::Alive,
         _ => return None,
     })
 }
@@ -109,7 +112,7 @@ mod tests {
         let (body, waits) = (&b"x"[..], [true, false]);
         let sends = waits.map(|waits| Errand::Send { body, waits });
         let receives = waits.map(|waits| Errand::Receive { waits });
-        for what in [&sends[..], &receives, &[Errand::Watch, Errand::Withdraw]].concat() {
+        for what in [&sends[..], &receives, &[Errand::Watch, Errand::Withdraw, Errand::Alive]].concat() {
             let mut bytes = Vec::new();
             write(&mut bytes, &what);
             assert_eq!(read(&mut Reader::new(&bytes)), Some(what));

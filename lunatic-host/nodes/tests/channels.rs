@@ -274,6 +274,47 @@ fn a_channel_is_watched_until_it_is_ready() {
     assert_eq!(errands(&kernels, 3), 0);
 }
 
+#[test]
+fn whether_a_process_is_alive_is_asked_of_its_node() {
+    let mut kernels = Kernels::new(8, 2);
+    let other = kernels.start(1, |me| async move {
+        me.receive(&[1]).await;
+        Ok(())
+    });
+    let main = other.main().unwrap();
+    let address = kernels.address(1, other);
+    let ask = move || {
+        move |me: Me, _| async move {
+            let other = me.kernel.process_named(address).unwrap();
+            let wait = me.new_wait(WaitFor::Call, other, NO_TIMEOUT);
+            match elsewhere::is_alive(&wait, other).await {
+                true => Ok(()),
+                false => Err(ExitReason::Exit(1)),
+            }
+        }
+    };
+    assert_eq!(kernels.run_client(0, ask()), ExitReason::Normal);
+    let process = kernels.kernel(1).find(main).unwrap();
+    kernels.kernel(1).put_mail(process, 1, b"").unwrap();
+    kernels.run(SECOND);
+    assert_eq!(kernels.run_client(0, ask()), ExitReason::Exit(1));
+    // Nobody answers any more.
+    let alive = kernels.start(1, |me| async move { as_long_as(&me).await });
+    let alive = kernels.address(1, alive);
+    kernels.freeze(1);
+    let asks = kernels.start(0, move |me| async move {
+        let alive = me.kernel.process_named(alive).unwrap();
+        let wait = me.new_wait(WaitFor::Call, alive, NO_TIMEOUT);
+        assert!(!elsewhere::is_alive(&wait, alive).await);
+        Ok(())
+    });
+    kernels.run(SECOND);
+    assert_eq!(asks.exit_reason(), None);
+    kernels.run(10 * SECOND);
+    assert_eq!(asks.exit_reason(), Some(ExitReason::Normal));
+    assert_eq!(errands(&kernels, 2), 0);
+}
+
 /// A node that asks for much more than it takes: messages stay in the channel.
 #[test]
 fn messages_wait_in_the_channel_while_their_way_is_full() {

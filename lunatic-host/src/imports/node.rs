@@ -7,6 +7,7 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::adoption::Ties;
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::connections::until_room;
+use lunatic_kernel::elsewhere;
 use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::registry::Name;
 use lunatic_nodes::cluster::{Answer, SpawnRefusal};
@@ -39,6 +40,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::node";
     linker.func_wrap(namespace, "this", this)?;
     linker.func_wrap(namespace, "of", of)?;
+    linker.func_wrap_async(namespace, "is_alive", |caller, (id, key)| {
+        Box::new(is_alive(caller, id, key))
+    })?;
     linker.func_wrap(namespace, "list", list)?;
     linker.func_wrap(namespace, "attributes", attributes)?;
     linker.func_wrap(namespace, "monitor", monitor)?;
@@ -95,6 +99,19 @@ fn of(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Res
     };
     guest_memory::write(&mut caller, out, &number.to_le_bytes())?;
     Ok(OK)
+}
+
+async fn is_alive(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let kernel = caller.data().kernel.clone();
+    let Some(id) = kernel.process_named(RawHandle { id, key }) else {
+        return Ok(INVALID);
+    };
+    if id.is_here() {
+        return Ok(kernel.is_alive(id).into());
+    }
+    caller.data().acts()?;
+    let wait = wait(&mut caller, WaitFor::Call, id, NO_TIMEOUT);
+    Ok(show(&caller, elsewhere::is_alive(&wait, id)).await.into())
 }
 
 fn list(mut caller: Caller<'_, Ctx>) -> i32 {
