@@ -12,6 +12,7 @@ use lunatic::registry::RegisterError;
 use lunatic::rights::{Right, may};
 use lunatic::supervisor::{Child, Spec, Supervise, Supervisor};
 use lunatic::timer::send_after;
+use lunatic::trace::{self, Context};
 use lunatic::{Address, Channel, ExitReason, Mailbox, Process, ProcessConfig, SpawnError, sleep, this_process};
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +31,7 @@ lunatic_test_guests::scenarios![
     channels_work_on_all_nodes,
     channels_of_a_lost_node_are_closed,
     attributes_of_nodes,
+    a_child_elsewhere_works_for_the_request_of_its_parent,
     three_nodes_of_one_process,
     without_a_cluster,
 ];
@@ -612,6 +614,22 @@ fn attributes_of_nodes() {
     println!("kill b");
     eventually("it is lost", || Node::named("b").is_none().then_some(()));
     assert_eq!((b.attributes(), b.attribute("zone")), (vec![], None));
+    println!("ok");
+}
+
+fn a_child_elsewhere_works_for_the_request_of_its_parent() {
+    let [b, _] = others();
+    let context = Context::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1").unwrap();
+    let texts = Mailbox::<Option<String>>::new();
+    for context in [Some(context), None] {
+        assert!(trace::set(context.as_ref()));
+        let child = Process::builder().node(b).spawn(|| {
+            let text = trace::current().map(|context| context.to_text());
+            Address::of(this_parent()).send(text);
+        });
+        child.unwrap();
+        assert_eq!(texts.receive(), context.map(|context| context.to_text()));
+    }
     println!("ok");
 }
 

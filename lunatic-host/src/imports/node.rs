@@ -279,6 +279,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
             return Err(DENIED);
         }
     };
+    let context = ctx.current.trace().as_ref().map(|context| context.to_text());
     let order = Order {
         hash: ctx.module.identity().hash,
         flags: options.flags,
@@ -287,6 +288,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
         parent: &described.rights,
         nets: described.nets.iter().map(Vec::as_slice).collect(),
         config,
+        context: context.as_deref().unwrap_or_default(),
         entry,
     };
     Ok(order.write())

@@ -137,7 +137,7 @@ impl Nodes {
             }
         };
         let rights = rights(kernel, &keeper, order)?;
-        let child = new_visitor(kernel, &keeper, parent, rights, module, entry);
+        let child = new_visitor(kernel, &keeper, parent, rights, module, entry, order.trace());
         let child = child.map_err(|limit| limit.to_string())?;
         if order.flags & spawn::TRAP_EXIT != 0 {
             child.trap_exits(true);

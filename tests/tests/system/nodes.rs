@@ -125,6 +125,7 @@ on_three_nodes![
     channels_work_on_all_nodes,
     channels_of_a_lost_node_are_closed,
     attributes_of_nodes,
+    a_child_elsewhere_works_for_the_request_of_its_parent,
 ];
 
 #[test]
