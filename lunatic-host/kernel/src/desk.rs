@@ -9,7 +9,8 @@ use crate::address::{Id, Peer};
 use crate::channel::Ticket;
 
 /// The most errands of one other node that wait on channels of this node.
-pub(crate) const ERRANDS_MAX: usize = 1 << 16;
+/// A channel searches its list of waiters for one that goes away, so this also bounds how long that takes.
+pub(crate) const ERRANDS_MAX: usize = 1 << 14;
 
 /// What an errand waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,7 +97,10 @@ impl Desk {
     /// Removes all errands of a node.
     pub(crate) fn remove_peer(&mut self, peer: Peer) -> Vec<Waiting> {
         let of_peer = self.peers.remove(&peer).unwrap_or_default();
-        let keys = of_peer.keys.into_values();
+        // In the order in which they came, which is about that of the lists in which they wait.
+        let mut keys: Vec<u64> = of_peer.keys.into_values().collect();
+        keys.sort_unstable();
+        let keys = keys.into_iter();
         keys.filter_map(|key| self.waiting.remove(&key)).collect()
     }
 

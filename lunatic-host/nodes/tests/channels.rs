@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use closures::{Me, offer};
+use closures::{Closures, Me, offer};
 use cluster::{Kernels, as_long_as};
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::{Id, Peer};
@@ -17,6 +17,7 @@ use lunatic_kernel::elsewhere::{self, Offered, Refused, Watches};
 use lunatic_kernel::errand::Errand;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::wait::poll_until;
+use lunatic_nodes::Cluster;
 use lunatic_nodes::cluster::Told;
 use lunatic_nodes::memory::Faults;
 use lunatic_sys::codes::NO_TIMEOUT;
@@ -284,7 +285,7 @@ fn whether_a_process_is_alive_is_asked_of_its_node() {
     let main = other.main().unwrap();
     let address = kernels.address(1, other);
     let ask = move || {
-        move |me: Me, _| async move {
+        move |me: Me, _: Arc<Cluster<Closures>>| async move {
             let other = me.kernel.process_named(address).unwrap();
             let wait = me.new_wait(WaitFor::Call, other, NO_TIMEOUT);
             match elsewhere::is_alive(&wait, other).await {
@@ -388,10 +389,10 @@ fn errands_that_no_node_sends_are_in_nobodys_way() {
     kernels.run(SECOND);
     assert_eq!(local.exit_reason(), Some(ExitReason::Normal));
     channel.drain(&kernels);
-    for number in 10..10 + (1 << 16) + 5 {
+    for number in 10..10 + (1 << 14) + 5 {
         receive(number, Errand::Receive { waits });
     }
-    assert_eq!(kernel.errands_of(peer), 1 << 16);
+    assert_eq!(kernel.errands_of(peer), 1 << 14);
     kernels.cut(0, 1);
     kernels.run(10 * SECOND);
     assert_eq!((kernel.errands_of(peer), channel.state(&kernels)), (0, (0, 0, 0)));
