@@ -32,6 +32,7 @@ lunatic_test_guests::scenarios![
     channels_of_a_lost_node_are_closed,
     attributes_of_nodes,
     a_child_elsewhere_works_for_the_request_of_its_parent,
+    nodes_are_listed,
     three_nodes_of_one_process,
     without_a_cluster,
 ];
@@ -630,6 +631,15 @@ fn a_child_elsewhere_works_for_the_request_of_its_parent() {
         child.unwrap();
         assert_eq!(texts.receive(), context.map(|context| context.to_text()));
     }
+    println!("ok");
+}
+
+/// The harness looks at this node, and then kills the other one.
+fn nodes_are_listed() {
+    let monitor = Node::monitor();
+    let b = eventually("it comes", || Node::named("b"));
+    println!("look");
+    while !matches!(monitor.receive_timeout(LONG), Some(NodeEvent::Down { node, .. }) if node == b) {}
     println!("ok");
 }
 

@@ -41,6 +41,24 @@ pub struct NodeConfig {
     pub told: Box<dyn Fn(&Told) + Send + Sync>,
 }
 
+/// A node, as another one or it itself sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Its number.
+    pub node: NodeId,
+    /// Its name, and which start of it this is.
+    pub identity: Identity,
+    /// What it says of itself, while it is connected.
+    pub attributes: Attributes,
+    /// Whether it is the node that was asked.
+    pub is_this: bool,
+    /// Whether it is connected.
+    pub is_up: bool,
+    /// How many bytes wait to be sent there.
+    pub queued: usize,
+}
+
 impl Runtime {
     /// Joins a cluster, and leaves it when the runtime is dropped. `connect` opens the transport; it gets the identity
     /// of this start of the node, and the inlet for what the transport brings. Returns the system of the processes that
@@ -122,5 +140,29 @@ impl Runtime {
         };
         let members = nodes.cluster.members().into_iter().filter(|member| member.is_up);
         members.map(|member| (member.node, member.identity)).collect()
+    }
+
+    /// This node, and those that it is connected to or tries to reach. None if the runtime is no node.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let Some(nodes) = of(&self.kernel.host) else {
+            return Vec::new();
+        };
+        let own = NodeInfo {
+            node: nodes.cluster.id(),
+            identity: nodes.identity.clone(),
+            attributes: nodes.attributes.clone(),
+            is_this: true,
+            is_up: true,
+            queued: 0,
+        };
+        let members = nodes.cluster.members().into_iter().map(|member| NodeInfo {
+            node: member.node,
+            identity: member.identity,
+            attributes: member.attributes,
+            is_this: false,
+            is_up: member.is_up,
+            queued: member.queued,
+        });
+        [own].into_iter().chain(members).collect()
     }
 }

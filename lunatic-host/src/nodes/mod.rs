@@ -31,7 +31,7 @@ pub use lunatic_nodes::trust::{self, Trust};
 pub use lunatic_nodes::{Attributes, Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
-pub use self::join::NodeConfig;
+pub use self::join::{NodeConfig, NodeInfo};
 use self::modules::Modules;
 use self::visitors::Waiting;
 use crate::module::Module;

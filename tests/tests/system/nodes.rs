@@ -105,7 +105,7 @@ macro_rules! on_three_nodes {
 
         #[test]
         fn every_scenario_of_nodes_has_a_test() {
-            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "three_nodes_of_one_process", "without_a_cluster"]);
+            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "nodes_are_listed", "three_nodes_of_one_process", "without_a_cluster"]);
         }
     };
 }
@@ -127,6 +127,33 @@ on_three_nodes![
     attributes_of_nodes,
     a_child_elsewhere_works_for_the_request_of_its_parent,
 ];
+
+#[test]
+fn nodes_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
+    let mut b = Node::start("b", &[], &[]);
+    let (guest, admin) = (path("nodes", Profile::Release), format!("--admin={socket}"));
+    let program = [&*admin, guest.to_str().unwrap(), "nodes_are_listed"];
+    let mut a = Node::start("a", &[&b.address], &program);
+    for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
+        if line.unwrap() != "look" {
+            continue;
+        }
+        let listed = lunatic(["list", "nodes", "--at", &socket]).run().code(0).stdout;
+        let words = |line: &str| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+        let rows: Vec<_> = listed.lines().map(words).collect();
+        assert_eq!(rows[0], "NAME STATE QUEUED ATTRIBUTES");
+        assert_eq!(rows[1], "a this 0 B zone=here");
+        // Something may be on its way to it.
+        assert!(
+            rows[2].starts_with("b connected ") && rows[2].ends_with(" zone=b is=elsewhere"),
+            "{listed}"
+        );
+        b.host.kill().unwrap();
+    }
+    assert_eq!(a.host.wait().unwrap().code(), Some(0));
+}
 
 #[test]
 fn three_nodes_of_one_process() {
