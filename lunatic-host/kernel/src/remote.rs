@@ -78,8 +78,8 @@ pub trait Remote: Send + Sync {
         true
     }
 
-    /// [`has_room`](Self::has_room); if there is none, whoever connected the node says when there is, as after a
-    /// message that was refused.
+    /// Returns whether a message would be accepted. If there is no room for it, whoever connected the node says when there
+    /// is, as after a message that was refused.
     fn asks_for_room(&self) -> bool {
         self.has_room()
     }

@@ -39,9 +39,7 @@ impl Remote for Way {
     }
 
     fn asks_for_room(&self) -> bool {
-        let asked = self.shared.node.lock().asks_for_room(self.to, self.epoch);
-        // What is sent to a node that is gone is refused as well.
-        asked != Err(node::SendRefusal::Full)
+        self.shared.node.lock().asks_for_room(self.to, self.epoch).is_ok()
     }
 }
 
