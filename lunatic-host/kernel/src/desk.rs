@@ -34,6 +34,8 @@ pub(crate) struct Waiting {
     pub(crate) purpose: Purpose,
     /// Its place in the list of the channel; or the last one, if it is not there now.
     pub(crate) ticket: Option<Ticket>,
+    /// Whether another sender has taken the room that it was offered.
+    pub(crate) came_late: bool,
 }
 
 /// All errands that wait, by the key under which channels know them.
@@ -74,9 +76,10 @@ impl Desk {
         self.waiting.get(&key).copied()
     }
 
-    /// Notes the place of an errand in the list of its channel.
+    /// Notes the place of an errand in the list of its channel; one that has one already came too late.
     pub(crate) fn waits_at(&mut self, key: u64, ticket: Ticket) {
         if let Some(errand) = self.waiting.get_mut(&key) {
+            errand.came_late = errand.ticket.is_some();
             errand.ticket = Some(ticket);
         }
     }
@@ -137,6 +140,7 @@ mod tests {
             channel: Id::new(2, 0),
             purpose: Purpose::Watch,
             ticket: None,
+            came_late: false,
         }
     }
 

@@ -71,11 +71,12 @@ impl<H: Host> Kernel<H> {
                 self.answer_errand(&errand, Answer::Closed);
                 None
             }
-            // The entry stays, so that the room is offered to another if this one goes away.
+            // The entry stays, so that the room is offered to another if this one goes away. The first time, the next one
+            // is woken as well, which may be faster: this one's node may stand still. The second time, the room is its.
             Purpose::Send => {
                 drop(desk);
                 self.answer_errand(&errand, Answer::Room);
-                None
+                if errand.came_late { None } else { self.leave(&errand) }
             }
             Purpose::Watch => {
                 desk.remove(key);
@@ -159,6 +160,7 @@ impl<H: Host> Kernel<H> {
             channel,
             purpose,
             ticket: None,
+            came_late: false,
         };
         match errand {
             Errand::Send { body, waits } => self.errand_sends(waiting(Purpose::Send), body, waits),

@@ -243,6 +243,39 @@ fn a_receiver_or_sender_that_is_killed_leaves_its_turn_to_others() {
 }
 
 #[test]
+fn a_node_that_stands_still_keeps_no_room_from_others() {
+    let mut kernels = Kernels::new(9, 2);
+    let channel = Shared::open(&kernels, 0, 1);
+    let (handle, id) = (channel.handle, channel.id);
+    let elsewhere = kernels.start(1, move |me| async move {
+        for number in 0..2_u64 {
+            assert!(me.send_to(named(&me, handle), &number.to_le_bytes()).await);
+        }
+        Ok(())
+    });
+    kernels.run(SECOND);
+    let local = kernels.start(0, move |me| async move {
+        assert!(me.send_to(id, &7_u64.to_le_bytes()).await);
+        Ok(())
+    });
+    kernels.run(SECOND);
+    assert_eq!(channel.state(&kernels), (0, 2, 1));
+    kernels.freeze(1);
+    let (_, _, woken) = kernels.kernel(0).channels().try_receive(id).unwrap();
+    kernels.kernel(0).wake_waiter(woken);
+    kernels.run(SECOND);
+    assert_eq!(local.exit_reason(), Some(ExitReason::Normal));
+    // It comes too late, and is the first to send when there is room again.
+    kernels.thaw_all();
+    kernels.run(SECOND);
+    assert_eq!((channel.state(&kernels), elsewhere.exit_reason()), ((0, 1, 1), None));
+    assert_eq!(channel.drain(&kernels), [7]);
+    kernels.run(SECOND);
+    assert_eq!(channel.drain(&kernels), [1]);
+    assert_eq!(elsewhere.exit_reason(), Some(ExitReason::Normal));
+}
+
+#[test]
 fn a_channel_is_watched_until_it_is_ready() {
     let mut kernels = Kernels::new(5, 3);
     let channels = [0, 2].map(|node| Shared::open(&kernels, node, 0));
