@@ -573,7 +573,7 @@ fn channels_of_a_lost_node_are_closed() {
     receives.unwrap();
     // Those of that node that wait here are in nobody's way.
     let own = Channel::<u64>::new(0);
-    let waiting = Process::builder().node(b).spawn(move || own.receive()).unwrap();
+    let waiting = Process::builder().node(b).spawn(move || _ = own.receive()).unwrap();
     assert!(waiting.join_timeout(Duration::from_millis(20)).is_err());
     println!("kill b");
     let mut ended = [ends.receive(), ends.receive()];

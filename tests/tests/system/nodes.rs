@@ -23,7 +23,7 @@ impl Node {
             "c" => &["zone=here", "disk="],
             _ => &["zone=here"],
         };
-        args.extend(attributes.iter().flat_map(|attribute| ["--attribute", attribute]));
+        args.extend(attributes.iter().flat_map(|attribute| ["--attribute", *attribute]));
         for address in join {
             args.extend(["--join", address]);
         }
