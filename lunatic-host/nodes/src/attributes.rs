@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn attributes_are_read_as_they_were_written() {
-        for texts in [&[][..], &["zone=eu", "gpu=", "free=a=b"]] {
+        for texts in [&[][..], &["zone=eu", "gpu=", "free=a=b"][..]] {
             let attributes = Attributes::parse(texts).unwrap();
             let mut bytes = Vec::new();
             attributes.write(&mut bytes);
