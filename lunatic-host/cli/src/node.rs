@@ -13,7 +13,9 @@ use lunatic_admin::Token;
 use lunatic_cluster::{Certified, Paths, Policed};
 use lunatic_host::log::Level;
 use lunatic_host::nodes::trust::{PeerRights, SharedSecret};
-use lunatic_host::nodes::{Admits, Fabric, Guard, Identity, Inlet, NodeConfig, TcpFabric, TcpSettings, Told, Trust};
+use lunatic_host::nodes::{
+    Admits, Attributes, Fabric, Guard, Identity, Inlet, NodeConfig, TcpFabric, TcpSettings, Told, Trust,
+};
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::Stdin;
 use lunatic_host::{RunningSystem, Runtime, SystemConfig};
@@ -75,6 +77,10 @@ pub struct NodeArgs {
         help_heading = "Node options"
     )]
     pub cluster: Option<String>,
+
+    /// Something that the node says of itself, for programs that choose nodes by it; can be given several times
+    #[arg(long = "attribute", value_name = "KEY=VALUE", help_heading = "Node options")]
+    pub attributes: Vec<String>,
 
     /// How many further nodes to start in this program.
     #[arg(skip)]
@@ -172,6 +178,7 @@ fn join_one(runtime: &Runtime, config: &SystemConfig, args: &NodeArgs, voice: &V
     let node = NodeConfig {
         cluster: place.cluster.clone(),
         name: place.name,
+        attributes: Attributes::parse(&args.attributes)?,
         trust: place.trust,
         visitors,
         admits: place.admits,

@@ -23,7 +23,7 @@ impl<H: Host> Kernel<H> {
     }
 
     /// Ends the connection to a node. Before this returns, all processes are notified that were linked to its
-    /// processes, monitored them or called them.
+    /// processes, monitored them or called them, or that use its channels.
     pub fn disconnect(&self, peer: Peer, loss: Loss) {
         // First, so that nobody links to a process of that node after this has gone past.
         self.peers.remove(peer);
@@ -32,6 +32,8 @@ impl<H: Host> Kernel<H> {
         for process in all {
             self.lose_peer(&process, peer, &ExitReason::NodeGone(loss));
         }
+        self.lose_errands_of(peer);
+        self.lose_channels_of(peer);
         // They will find that it is gone.
         self.has_room(peer);
         // All processes may wait for each other, which nobody has looked for while a node could wake one of them.
@@ -87,7 +89,8 @@ impl<H: Host> Kernel<H> {
         self.peers.waiting.lock().leave(peer, process.id);
     }
 
-    /// Wakes the processes that wait for a node, which accepts messages again.
+    /// Wakes the processes that wait for a node, which accepts messages again, and sends the messages of channels for
+    /// which its processes wait.
     pub fn has_room(&self, peer: Peer) {
         let woken = self.peers.waiting.lock().take(peer);
         for process in woken {
@@ -95,6 +98,7 @@ impl<H: Host> Kernel<H> {
                 self.scheduler.wake_owned(process);
             }
         }
+        self.serve_stalled(peer);
     }
 
     /// Returns whether a signal to the process is sent at once: always, unless too much waits for its node. A program

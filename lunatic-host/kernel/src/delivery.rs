@@ -48,6 +48,13 @@ impl<H: Host> Kernel<H> {
         own.or_else(|| self.peers.check(address))
     }
 
+    /// Returns the id of the channel with this address; `None` for an address that neither this node nor one that is or
+    /// was connected has given out.
+    pub fn channel_named(&self, address: RawHandle) -> Option<Id> {
+        let own = self.channel_keys.check(address.id, address.key);
+        own.or_else(|| self.peers.check_channel(address))
+    }
+
     /// Returns the address of a process.
     pub fn process_address(&self, id: Id) -> RawHandle {
         if id.is_here() {
@@ -56,9 +63,14 @@ impl<H: Host> Kernel<H> {
         self.peers.address(id).unwrap_or_default()
     }
 
-    /// Delivers a signal from another node: `from` is on the peer that sent it, `to` is in this kernel. Must not run
+    /// Delivers a signal from another node: `from` is on the peer that sent it, `to` is in this kernel. The sender of an
+    /// answer is a channel, and so is the receiver of an errand. Must not run
     /// while that peer is [disconnected](Self::disconnect).
     pub fn receive(&self, from: Id, to: Id, signal: Signal<'_>) {
+        // The receiver of this is a channel.
+        if let Signal::Errand { number, errand } = signal {
+            return self.take_errand(from, to, number, errand);
+        }
         let to = match self.find(to) {
             Some(process) => process,
             None => return self.answer_for_ended(from, to, &signal),
@@ -93,7 +105,9 @@ impl<H: Host> Kernel<H> {
             Signal::Down { reference, reason } if to.watches(from, reference) => {
                 self.tell_down(&to, from, reference, &reason);
             }
-            Signal::Down { .. } => {}
+            Signal::Answered { number, answer } => self.take_answer(from, to, number, answer),
+            // An errand was taken above.
+            Signal::Down { .. } | Signal::Errand { .. } => {}
         }
     }
 

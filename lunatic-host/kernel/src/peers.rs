@@ -62,6 +62,8 @@ impl Waiting {
 /// A node that is or was connected.
 struct Known {
     keys: Keys,
+    /// Those of its channels.
+    channel_keys: Keys,
     remote: Option<Arc<dyn Remote>>,
 }
 
@@ -80,8 +82,11 @@ impl Peers {
         }
         // Peer 0 is this node.
         let peer = Peer::new(u16::try_from(known.len() + 1).ok()?)?;
-        let remote = Some(remote);
-        known.push(Known { keys, remote });
+        known.push(Known {
+            channel_keys: keys.of_channels(),
+            keys,
+            remote: Some(remote),
+        });
         Some(peer)
     }
 
@@ -112,9 +117,18 @@ impl Peers {
     /// The id of a process of one of the nodes, also of one that was lost: its processes are gone, but their addresses are
     /// not forged.
     pub(crate) fn check(&self, address: RawHandle) -> Option<Id> {
+        self.check_by(address, |known| &known.keys)
+    }
+
+    /// The id of a channel of one of the nodes, as for processes.
+    pub(crate) fn check_channel(&self, address: RawHandle) -> Option<Id> {
+        self.check_by(address, |known| &known.channel_keys)
+    }
+
+    fn check_by(&self, address: RawHandle, keys: impl Fn(&Known) -> &Keys) -> Option<Id> {
         let (node, known) = (Node::of(address), self.known.read());
         let mut found = known.iter().zip(1..).filter(|(known, _)| known.keys.node() == node);
-        found.find_map(|(known, number)| Some(known.keys.check(address.id, address.key)?.on(Peer::new(number)?)))
+        found.find_map(|(known, number)| Some(keys(known).check(address.id, address.key)?.on(Peer::new(number)?)))
     }
 
     pub(crate) fn address(&self, id: Id) -> Option<RawHandle> {

@@ -21,8 +21,8 @@
 //! | one node | [`node`], [`memory`] |
 //! | its parts | `line`, [`names`], `news`, [`store`] |
 //! | one epoch | [`traffic`], [`inbox`], [`outbox`] |
-//! | bytes | [`record`], [`frame`], `codec` |
-//! | small things | [`identity`], [`trust`], [`fabric`], [`random`] |
+//! | bytes | [`record`], `errands`, [`frame`], `codec` |
+//! | small things | [`attributes`], [`identity`], [`trust`], [`fabric`], [`random`] |
 //!
 //! # Invariants
 //!
@@ -31,9 +31,11 @@
 //! - **An epoch ends once**, in `Node::lost`, and a hint of the transport alone does not end it.
 //! - **A node writes only its own rows** of names and groups.
 
+pub mod attributes;
 pub mod cluster;
 mod codec;
 pub mod driver;
+mod errands;
 pub mod fabric;
 pub mod frame;
 pub mod identity;
@@ -51,6 +53,7 @@ pub mod tcp;
 pub mod traffic;
 pub mod trust;
 
+pub use self::attributes::Attributes;
 pub use self::cluster::Cluster;
 pub use self::identity::{Identity, NodeId};
 pub use self::node::{Event, Node, Settings};

@@ -36,6 +36,9 @@ const RECORD_COST: usize = 64;
 /// The sender and the receiver of a record. Records of one pair keep their order.
 pub(crate) type Pair = (u64, u64);
 
+/// Whether a record may be refused if there is no room, and whether it counts as long.
+pub(crate) type Kind = (bool, bool);
+
 /// What a sender has paid for something; dropped when that goes.
 pub type Paid = Box<dyn Send>;
 
@@ -46,8 +49,7 @@ struct Queued {
     /// How many of its bytes have been sent.
     at: usize,
     stream: u16,
-    /// It would have been refused if there had been no room.
-    can_wait: bool,
+    kind: Kind,
 }
 
 #[derive(Default)]
@@ -120,15 +122,15 @@ impl Outbox {
     /// [`push_paid`](Self::push_paid) for what nobody pays.
     #[cfg(test)]
     pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) {
-        self.push_paid(pair, record, can_wait, None);
+        let is_long = can_wait && record.len() > LONG;
+        self.push_paid(pair, record, (can_wait, is_long), None);
     }
 
-    /// Adds a record; `can_wait` says whether it would have been refused without room. What the sender pays is dropped
-    /// when all of it has been sent.
-    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool, paid: Option<Paid>) {
+    /// Adds a record. What the sender pays is dropped when all of it has been sent.
+    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, kind: Kind, paid: Option<Paid>) {
         debug_assert!((1..=RECORD_MAX).contains(&record.len()), "nobody sends such a record");
         let len = record.len();
-        self.count(pair, (len, can_wait), |sum| sum + len + RECORD_COST);
+        self.count(pair, kind, |sum| sum + len + RECORD_COST);
         let queue = self.pairs.entry(pair).or_default();
         if queue.is_empty() {
             self.turns.push_back(pair);
@@ -138,7 +140,7 @@ impl Outbox {
             _paid: paid,
             at: 0,
             stream: 0,
-            can_wait,
+            kind,
         });
     }
 
@@ -165,7 +167,7 @@ impl Outbox {
     fn put_piece(&mut self, pair: Pair, pieces: &mut Vec<u8>, room: usize) -> Turn {
         let queue = self.pairs.get_mut(&pair).expect("a pair in turn has something");
         let next = queue.front_mut().expect("a pair in turn has something");
-        let (len, at, can_wait) = (next.record.len(), next.at, next.can_wait);
+        let (len, at, kind) = (next.record.len(), next.at, next.kind);
         let is_short = PIECE_HEAD + len <= crate::frame::PIECES_LEN_MAX;
         let piece = match room.saturating_sub(PIECE_HEAD).min(len - at) {
             0 => return Turn::Full,
@@ -212,16 +214,16 @@ impl Outbox {
             self.turns.push_back(pair);
         }
         if is_last {
-            self.count(pair, (len, can_wait), |sum| sum - len - RECORD_COST);
+            self.count(pair, kind, |sum| sum - len - RECORD_COST);
         }
         Turn::Done
     }
 
-    fn count(&mut self, pair: Pair, (len, can_wait): (usize, bool), change: impl Fn(usize) -> usize) {
+    fn count(&mut self, pair: Pair, (can_wait, is_long): Kind, change: impl Fn(usize) -> usize) {
         self.queued = change(self.queued);
         if !can_wait {
             self.unrefused = change(self.unrefused);
-        } else if len > LONG {
+        } else if is_long {
             self.long = change(self.long);
         }
         if pair.0 == MODULES {
@@ -246,13 +248,13 @@ mod tests {
     #[test]
     fn what_a_sender_has_paid_is_given_back_when_all_is_sent() {
         let (mut outbox, paid) = (Outbox::default(), std::sync::Arc::new(()));
-        outbox.push_paid((1, 2), vec![0; 1 << 20], true, Some(Box::new(paid.clone())));
+        outbox.push_paid((1, 2), vec![0; 1 << 20], (true, true), Some(Box::new(paid.clone())));
         while !outbox.is_empty() {
             assert_eq!(std::sync::Arc::strong_count(&paid), 2);
             outbox.fill(crate::frame::PIECES_LEN_MAX);
         }
         assert_eq!(std::sync::Arc::strong_count(&paid), 1);
-        outbox.push_paid((1, 2), vec![0; 1 << 20], true, Some(Box::new(paid.clone())));
+        outbox.push_paid((1, 2), vec![0; 1 << 20], (true, true), Some(Box::new(paid.clone())));
         drop(outbox);
         assert_eq!(std::sync::Arc::strong_count(&paid), 1);
     }

@@ -4,10 +4,13 @@
 //! unknown kind ends the epoch.
 
 use lunatic_kernel::delivery::Signal;
+use lunatic_kernel::errand::{Answer, Errand};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 
+use crate::attributes::Attributes;
 use crate::codec::{Reader, Write};
+use crate::errands;
 use crate::outbox::Pair;
 
 /// The maximum length of the name of a process or group, in bytes.
@@ -27,17 +30,19 @@ const PROCESS_BITS: u32 = 52;
 /// The BLAKE3 hash of a module's bytes.
 pub type Hash = [u8; 32];
 
-/// One record. Processes are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`, `parent` and
-/// `process` live on the sender's node, `to` on the receiver's.
+/// One record. Processes and channels are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`,
+/// `parent` and `process` live on the sender's node, `to` on the receiver's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record<'a> {
     /// The keys of the sender's addresses; the first record of each epoch.
     Keys([u8; 20]),
-    /// A signal from one process to another.
+    /// The attributes of the sender. They come after its keys, if there are any.
+    Attributes(Attributes),
+    /// A signal from one process to another, or between a process and a channel.
     Signal {
-        /// The sending process.
+        /// The sending process or channel.
         from: u64,
-        /// The receiving process.
+        /// The receiving process or channel.
         to: u64,
         /// The signal.
         signal: Signal<'a>,
@@ -157,6 +162,9 @@ mod kind {
     pub(super) const CHUNK: u8 = 17;
     pub(super) const MISSING: u8 = 18;
     pub(super) const UNLINKED: u8 = 19;
+    pub(super) const ERRAND: u8 = 20;
+    pub(super) const ANSWERED: u8 = 21;
+    pub(super) const ATTRIBUTES: u8 = 22;
     pub(super) const OPTIONAL: u8 = 128;
 }
 
@@ -178,14 +186,32 @@ impl Record<'_> {
         }
     }
 
-    /// Whether it may be refused for lack of room: messages and spawns.
+    /// Whether it may be refused for lack of room: messages, spawns and errands.
     pub(crate) fn can_wait(&self) -> bool {
         let signal = match self {
             Self::Spawn { .. } => return true,
             Self::Signal { signal, .. } => signal,
             _ => return false,
         };
-        matches!(signal, Signal::Message { .. })
+        match signal {
+            Signal::Message { .. } => true,
+            Signal::Errand { errand, .. } => *errand != Errand::Withdraw,
+            _ => false,
+        }
+    }
+
+    /// Whether its sender has asked for room, and it must not be refused any more: the message of a channel.
+    pub(crate) fn was_admitted(&self) -> bool {
+        let Self::Signal { signal, .. } = self else {
+            return false;
+        };
+        matches!(
+            signal,
+            Signal::Answered {
+                answer: Answer::Message(_),
+                ..
+            }
+        )
     }
 
     /// About the length of the encoded record if it [can wait](Self::can_wait) and may be long, otherwise 0.
@@ -258,6 +284,10 @@ impl Record<'_> {
                     .put_u64(*process)
                     .put_u8(*priority)
             }
+            Self::Attributes(attributes) => {
+                to.put_u8(kind::ATTRIBUTES);
+                attributes.write(to);
+            }
             Self::Unnamed { name } => _ = to.put_u8(kind::UNNAMED).put_short(name),
             Self::Joined { group, process } => _ = to.put_u8(kind::JOINED).put_short(group).put_u64(*process),
             Self::Left { group, process } => _ = to.put_u8(kind::LEFT).put_short(group).put_u64(*process),
@@ -320,6 +350,16 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
             head(kind::DOWN);
             bytes.put_u64(*reference).put(&reason_bytes(reason, ENDING_TEXT_MAX));
         }
+        Signal::Errand { number, errand } => {
+            head(kind::ERRAND);
+            bytes.put_u64(*number);
+            errands::write(bytes, errand);
+        }
+        Signal::Answered { number, answer } => {
+            head(kind::ANSWERED);
+            bytes.put_u64(*number);
+            errands::write_answer(bytes, answer);
+        }
         _ => unreachable!("a signal that has no place on the wire"),
     }
 }
@@ -337,7 +377,7 @@ fn reason_bytes(reason: &ExitReason, text_max: usize) -> Vec<u8> {
 fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
     let record = match kind {
         kind::KEYS => Record::Keys(from.bytes(20)?.try_into().ok()?),
-        kind::MESSAGE..=kind::DOWN | kind::UNLINKED => read_signal(kind, &mut from)?,
+        kind::MESSAGE..=kind::DOWN | kind::UNLINKED..=kind::ANSWERED => read_signal(kind, &mut from)?,
         kind::SPAWN => Record::Spawn {
             parent: process(&mut from)?,
             request: from.u64()?,
@@ -382,6 +422,7 @@ fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
             bytes: (from.len() <= CHUNK_LEN).then(|| from.rest())?,
         },
         kind::MISSING => Record::Missing { hash: from.hash()? },
+        kind::ATTRIBUTES => Record::Attributes(Attributes::read(&mut from)?),
         _ => return None,
     };
     from.is_empty().then_some(record)
@@ -412,6 +453,14 @@ fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
             reference: bytes.u64()?,
             reason: ExitReason::from_bytes(bytes.rest())?,
         },
+        kind::ERRAND => Signal::Errand {
+            number: bytes.u64()?,
+            errand: errands::read(bytes)?,
+        },
+        kind::ANSWERED => Signal::Answered {
+            number: bytes.u64()?,
+            answer: errands::read_answer(bytes)?,
+        },
         _ => return None,
     };
     Some(Record::Signal { from, to, signal })
@@ -434,6 +483,7 @@ mod tests {
         let reason = ExitReason::Error("no".into());
         let records = [
             Record::Keys([7; 20]),
+            Record::Attributes(Attributes::parse(["zone=eu", "cores=8"]).unwrap()),
             signal(Signal::Message { tag: 3, body: b"x" }),
             signal(Signal::Exit {
                 reason: reason.clone(),
@@ -445,6 +495,17 @@ mod tests {
             signal(Signal::Monitor { reference: 4 }),
             signal(Signal::Demonitor { reference: 4 }),
             signal(Signal::Down { reference: 4, reason }),
+            signal(Signal::Errand {
+                number: 5,
+                errand: Errand::Send {
+                    body: b"x",
+                    waits: true,
+                },
+            }),
+            signal(Signal::Answered {
+                number: 5,
+                answer: Answer::Message(b"x"),
+            }),
             Record::Spawn {
                 parent: 1,
                 request: 2,

@@ -46,6 +46,17 @@ impl Default for Timing {
     }
 }
 
+/// What happens to a record if there is no room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// It is refused, and its sender waits.
+    Waits,
+    /// It is taken: its sender has asked for room before.
+    Admitted,
+    /// It is taken, and counts towards the end of the epoch.
+    Passes,
+}
+
 /// The next frame to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outgoing {
@@ -109,17 +120,21 @@ impl Traffic {
         }
     }
 
-    /// Takes a record. False if there is no room for one that can wait (`can_wait`).
-    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) -> bool {
-        self.push_paid(pair, record, can_wait, None)
+    /// Takes a record. False if there is no room for one that can wait.
+    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, pressure: Pressure) -> bool {
+        self.push_paid(pair, record, pressure, None)
     }
 
     /// [`push`](Self::push), with what the sender pays until all of the record has been sent.
-    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool, paid: Option<Paid>) -> bool {
-        if can_wait && !self.asks_for_room(pair.0, record.len()) {
+    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, pressure: Pressure, paid: Option<Paid>) -> bool {
+        let waits = pressure == Pressure::Waits;
+        if waits && !self.asks_for_room(pair.0, record.len()) {
             return false;
         }
-        self.outbox.push_paid(pair, record, can_wait, paid);
+        // A long record that has only asked for the room of a short one counts as others do, so that few are admitted.
+        let is_long = waits && record.len() > LONG;
+        let kind = (pressure != Pressure::Passes, is_long);
+        self.outbox.push_paid(pair, record, kind, paid);
         true
     }
 
@@ -310,7 +325,7 @@ mod tests {
     fn burst(bytes: usize) -> Traffic {
         let mut traffic = Traffic::new(Duration::ZERO, Timing::default(), 1 << 20);
         for pair in 0..(bytes >> 16) as u64 {
-            traffic.push((1, pair), vec![0; 1 << 16], false);
+            traffic.push((1, pair), vec![0; 1 << 16], Pressure::Passes);
         }
         traffic
     }

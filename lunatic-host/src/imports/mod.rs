@@ -6,6 +6,7 @@ mod buffer;
 mod channel;
 mod code;
 pub(crate) mod component;
+mod elsewhere;
 mod handle;
 mod inspect;
 mod log;

@@ -7,12 +7,13 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::adoption::Ties;
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::connections::until_room;
+use lunatic_kernel::elsewhere;
 use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::registry::Name;
-use lunatic_nodes::NodeId;
 use lunatic_nodes::cluster::{Answer, SpawnRefusal};
 use lunatic_nodes::names::NameRefusal;
 use lunatic_nodes::store::MODULE_LEN_MAX;
+use lunatic_nodes::{Attributes, NodeId};
 use lunatic_sys::codes::{
     BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, DENIED, GONE, INVALID, LIMIT, NAME_TAKEN, NO_TIMEOUT, OK, REFUSED, TIMED_OUT,
     spawn as flag,
@@ -40,7 +41,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::node";
     linker.func_wrap(namespace, "this", this)?;
     linker.func_wrap(namespace, "of", of)?;
+    linker.func_wrap_async(namespace, "is_alive", |caller, (id, key)| {
+        Box::new(is_alive(caller, id, key))
+    })?;
     linker.func_wrap(namespace, "list", list)?;
+    linker.func_wrap(namespace, "attributes", attributes)?;
     linker.func_wrap(namespace, "monitor", monitor)?;
     linker.func_wrap(namespace, "demonitor", demonitor)?;
     linker.func_wrap_async(
@@ -101,6 +106,19 @@ fn of(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Res
     Ok(OK)
 }
 
+async fn is_alive(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let kernel = caller.data().kernel.clone();
+    let Some(id) = kernel.process_named(RawHandle { id, key }) else {
+        return Ok(INVALID);
+    };
+    if id.is_here() {
+        return Ok(kernel.is_alive(id).into());
+    }
+    caller.data().acts()?;
+    let wait = wait(&mut caller, WaitFor::Call, id, NO_TIMEOUT);
+    Ok(show(&caller, elsewhere::is_alive(&wait, id)).await.into())
+}
+
 fn list(mut caller: Caller<'_, Ctx>) -> i32 {
     let ctx = caller.data_mut();
     if !may_use(ctx) {
@@ -119,6 +137,29 @@ fn list(mut caller: Caller<'_, Ctx>) -> i32 {
     }
     ctx.set_buffer(bytes);
     count
+}
+
+fn attributes(mut caller: Caller<'_, Ctx>, node: u64) -> i32 {
+    let ctx = caller.data_mut();
+    if !may_use(ctx) {
+        return DENIED;
+    }
+    let known = match nodes::of(&ctx.kernel.host) {
+        Some(nodes) if nodes.cluster.id().0 == node => Some(nodes.attributes.clone()),
+        Some(nodes) => nodes.cluster.attributes(NodeId(node)),
+        // Without a cluster, this node has the number 0.
+        None => (node == 0).then(Attributes::default),
+    };
+    let Some(known) = known else { return CLOSED };
+    let mut bytes = Vec::new();
+    for (key, value) in known.iter() {
+        for text in [key, value] {
+            bytes.extend((text.len() as u16).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+    }
+    ctx.set_buffer(bytes);
+    known.iter().len() as i32
 }
 
 /// Charges the caller for something that the cluster keeps for it; if it cannot pay, leaves a text in the buffer.
@@ -243,6 +284,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
             return Err(DENIED);
         }
     };
+    let context = ctx.current.trace().as_ref().map(|context| context.to_text());
     let order = Order {
         hash: ctx.module.identity().hash,
         flags: options.flags,
@@ -252,6 +294,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
         parent: &described.rights,
         nets: described.nets.iter().map(Vec::as_slice).collect(),
         config,
+        context: context.as_deref().unwrap_or_default(),
         entry,
     };
     Ok(order.write())

@@ -9,7 +9,7 @@ use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::fabric::Fabric;
 use lunatic_nodes::node::Member;
 use lunatic_nodes::trust::Trust;
-use lunatic_nodes::{Cluster, Identity, NodeId, Settings};
+use lunatic_nodes::{Attributes, Cluster, Identity, NodeId, Settings};
 
 use super::modules::Modules;
 use super::visitors::Visitors;
@@ -51,6 +51,8 @@ pub struct NodeConfig {
     pub cluster: String,
     /// The name of this node, such as `a@host1`: 1 to 128 letters, digits and `-_.@`.
     pub name: String,
+    /// What this node says of itself, for programs that choose nodes by it.
+    pub attributes: Attributes,
     /// Whether other nodes are who they claim to be, and what they may do here.
     pub trust: Box<dyn Trust>,
     /// The policy for visitors: the rights of processes that other nodes spawn here, and where their output goes. Each
@@ -61,6 +63,24 @@ pub struct NodeConfig {
     pub admits: Admits,
     /// Is called for each event in the cluster, and must not wait.
     pub told: Box<dyn Fn(&Told) + Send + Sync>,
+}
+
+/// A node, as another one or it itself sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Its number.
+    pub node: NodeId,
+    /// Its name, and which start of it this is.
+    pub identity: Identity,
+    /// What it says of itself, while it is connected.
+    pub attributes: Attributes,
+    /// Whether it is the node that was asked.
+    pub is_this: bool,
+    /// Whether it is connected.
+    pub is_up: bool,
+    /// How many bytes wait to be sent there.
+    pub queued: usize,
 }
 
 impl Runtime {
@@ -99,7 +119,10 @@ impl Runtime {
             modules: modules.clone(),
             told: config.told,
         };
-        let settings = Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random());
+        let settings = Settings {
+            attributes: config.attributes.clone(),
+            ..Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random())
+        };
         let cluster = Cluster::new(kernel.clone(), settings, config.trust, Box::new(above));
         let cluster = Arc::new(cluster.context("the runtime was connected to too many nodes")?);
         let inlet = Inlet::new();
@@ -108,6 +131,7 @@ impl Runtime {
             name: config.cluster,
             cluster: cluster.clone(),
             identity,
+            attributes: config.attributes,
             visitors: visitors.parts().1.clone(),
             modules,
             admits: config.admits,
@@ -157,5 +181,29 @@ impl Runtime {
         };
         let members = nodes.cluster.members().into_iter().filter(|member| member.is_up);
         members.map(|member| (member.node, member.identity)).collect()
+    }
+
+    /// This node, and those that it is connected to or tries to reach. None if the runtime is no node.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let Some(nodes) = of(&self.kernel.host) else {
+            return Vec::new();
+        };
+        let own = NodeInfo {
+            node: nodes.cluster.id(),
+            identity: nodes.identity.clone(),
+            attributes: nodes.attributes.clone(),
+            is_this: true,
+            is_up: true,
+            queued: 0,
+        };
+        let members = nodes.cluster.members().into_iter().map(|member| NodeInfo {
+            node: member.node,
+            identity: member.identity,
+            attributes: member.attributes,
+            is_this: false,
+            is_up: member.is_up,
+            queued: member.queued,
+        });
+        [own].into_iter().chain(members).collect()
     }
 }

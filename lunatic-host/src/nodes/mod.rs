@@ -34,11 +34,11 @@ pub use lunatic_nodes::node::{History, Member};
 pub use lunatic_nodes::tcp::guard::{self, Guard};
 pub use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
 pub use lunatic_nodes::trust::{self, Trust};
-pub use lunatic_nodes::{Identity, NodeId};
+pub use lunatic_nodes::{Attributes, Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
 use self::bases::Bases;
-pub use self::join::{Admits, ClusterInfo, NodeConfig};
+pub use self::join::{Admits, ClusterInfo, NodeConfig, NodeInfo};
 use self::modules::Modules;
 use self::scopes::Scopes;
 use self::visitors::Waiting;
@@ -51,6 +51,7 @@ pub(crate) struct Nodes {
     name: String,
     pub(crate) cluster: Arc<Cluster<Wasm>>,
     pub(crate) identity: Identity,
+    pub(crate) attributes: Attributes,
     driver: Mutex<Option<Driver>>,
     visitors: Arc<System>,
     modules: Arc<Modules>,
@@ -71,6 +72,7 @@ impl Nodes {
             bases: Bases::new(parts.admits),
             cluster: parts.cluster,
             identity: parts.identity,
+            attributes: parts.attributes,
             driver: Mutex::new(None),
             visitors: parts.visitors,
             modules: parts.modules,
@@ -95,6 +97,7 @@ struct Parts {
     admits: Admits,
     cluster: Arc<Cluster<Wasm>>,
     identity: Identity,
+    attributes: Attributes,
     visitors: Arc<System>,
     modules: Arc<Modules>,
 }

@@ -2,7 +2,11 @@
 //!
 //! Numbers are little-endian. The bytes come from another node, which may be hostile.
 
+use std::sync::Arc;
+
+use lunatic_kernel::trace::Trace;
 use lunatic_sys::codes::CAPTURE_LEN_MAX;
+use lunatic_sys::trace::Context;
 
 /// The version of the format.
 const VERSION: u8 = 2;
@@ -29,6 +33,8 @@ pub(crate) struct Order<'a> {
     pub(crate) nets: Vec<&'a [u8]>,
     /// The configuration that the parent passes; empty for none.
     pub(crate) config: &'a [u8],
+    /// The trace context of the parent as text; empty for none.
+    pub(crate) context: &'a str,
     pub(crate) entry: Begins<'a>,
 }
 
@@ -55,6 +61,7 @@ impl<'a> Order<'a> {
         };
         part(self.parent);
         part(self.config);
+        part(self.context.as_bytes());
         part(&[self.nets.len() as u8]);
         for net in &self.nets {
             part(net);
@@ -84,6 +91,7 @@ impl<'a> Order<'a> {
         let (max_memory, mailbox_max) = (u64::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
         let scope = u128::from_le_bytes(from.take()?);
         let (parent, config) = (from.part()?, from.part()?);
+        let context = std::str::from_utf8(from.part()?).ok()?;
         let [count] = *from.part()? else { return None };
         if usize::from(count) > SETS_MAX {
             return None;
@@ -106,8 +114,14 @@ impl<'a> Order<'a> {
             parent,
             nets,
             config,
+            context,
             entry,
         })
+    }
+
+    /// The trace that the child begins in; none if the context is not valid.
+    pub(crate) fn trace(&self) -> Trace {
+        Context::from_text(self.context).map(Arc::new)
     }
 }
 
@@ -145,11 +159,13 @@ mod tests {
             parent: b"allow=spawn\0",
             nets: vec![b"net=*\0", b""],
             config: b"",
+            context: "",
             entry: Begins::Closure(9, b"captured"),
         };
         let export = Order {
             nets: Vec::new(),
             config: b"inherit\0",
+            context: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01a=1",
             entry: Begins::Export("serve"),
             ..order.clone()
         };

@@ -27,6 +27,12 @@ impl Node {
     pub(crate) fn start_with(name: &str, flags: &[&str], join: &[&str], program: &[&str]) -> Self {
         let mut args = vec!["node", "--name", name, "--allow-net", "*"];
         args.extend(flags);
+        let attributes: &[&str] = match name {
+            "b" => &["zone=b is=elsewhere"],
+            "c" => &["zone=here", "disk="],
+            _ => &["zone=here"],
+        };
+        args.extend(attributes.iter().flat_map(|attribute| ["--attribute", *attribute]));
         for address in join {
             args.extend(["--join", address]);
         }
@@ -125,7 +131,7 @@ macro_rules! on_three_nodes {
 
         #[test]
         fn every_scenario_of_nodes_has_a_test() {
-            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "three_nodes_of_one_process", "without_a_cluster"]);
+            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "nodes_are_listed", "three_nodes_of_one_process", "without_a_cluster"]);
         }
     };
 }
@@ -143,7 +149,38 @@ on_three_nodes![
     timers_send_to_other_nodes,
     actors_and_supervised_children_run_on_other_nodes,
     a_slow_receiver_holds_up_its_senders,
+    channels_work_on_all_nodes,
+    channels_of_a_lost_node_are_closed,
+    attributes_of_nodes,
+    a_child_elsewhere_works_for_the_request_of_its_parent,
 ];
+
+#[test]
+fn nodes_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
+    let mut b = Node::start("b", &[], &[]);
+    let (guest, admin) = (path("nodes", Profile::Release), format!("--admin={socket}"));
+    let program = [&*admin, guest.to_str().unwrap(), "nodes_are_listed"];
+    let mut a = Node::start("a", &[&b.address], &program);
+    for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
+        if line.unwrap() != "look" {
+            continue;
+        }
+        let listed = lunatic(["list", "nodes", "--at", &socket]).run().code(0).stdout;
+        let words = |line: &str| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+        let rows: Vec<_> = listed.lines().map(words).collect();
+        assert_eq!(rows[0], "NAME STATE QUEUED ATTRIBUTES");
+        assert_eq!(rows[1], "a this 0 B zone=here");
+        // Something may be on its way to it.
+        assert!(
+            rows[2].starts_with("b connected ") && rows[2].ends_with(" zone=b is=elsewhere"),
+            "{listed}"
+        );
+        b.host.kill().unwrap();
+    }
+    assert_eq!(a.host.wait().unwrap().code(), Some(0));
+}
 
 #[test]
 fn three_nodes_of_one_process() {
@@ -175,6 +212,16 @@ fn without_a_cluster() {
         .args(["without_a_cluster"])
         .run()
         .normal();
+}
+
+#[test]
+fn attributes_have_a_form() {
+    let ended = lunatic(["node", "--dev", "--attribute", "zone"]).run().code(1);
+    assert!(
+        ended.stderr.contains("`zone` is not of the form key=value"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

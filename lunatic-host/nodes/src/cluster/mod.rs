@@ -34,12 +34,14 @@ use lunatic_kernel::host::Host;
 use self::owners::Owners;
 use self::spawn::Pending;
 use self::way::{Registrar, Way};
+use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::identity::{Identity, NodeId};
 use crate::names::Conflict;
 use crate::node::{Event, Member, Node, Refusal, SendRefusal, Settings};
 use crate::record::{Hash, Read, Record};
 use crate::store::FetchRefusal;
+use crate::traffic::Pressure;
 use crate::trust::Trust;
 
 pub use self::names::MONITORS_MAX;
@@ -101,8 +103,13 @@ impl Shared {
             let asked = (record.pair().0, record.waiting_len());
             self.node.lock().asks_for_room(to, epoch, asked)?;
         }
+        let pressure = match can_wait {
+            true => Pressure::Waits,
+            false if record.was_admitted() => Pressure::Admitted,
+            false => Pressure::Passes,
+        };
         let encoded = (record.pair(), record.write());
-        let sent = self.node.lock().send_encoded(to, epoch, encoded, can_wait, paid);
+        let sent = self.node.lock().send_encoded(to, epoch, encoded, pressure, paid);
         self.wake();
         sent
     }
@@ -223,6 +230,11 @@ impl<H: Host> Cluster<H> {
         let state = self.state.lock();
         let mut peers = state.peers.iter();
         peers.find_map(|(node, connected)| (connected.peer == id.peer()).then_some(*node))
+    }
+
+    /// The attributes of a node that is connected.
+    pub fn attributes(&self, node: NodeId) -> Option<Attributes> {
+        self.shared.node.lock().attributes(node)
     }
 
     /// Sets the function that is called when there is something to send: the caller should [`poll`](Self::poll) soon

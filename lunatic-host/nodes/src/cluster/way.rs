@@ -55,6 +55,14 @@ impl Remote for Way {
         let sender = sender.on(Peer::HERE).raw();
         self.shared.node.lock().asks_again(self.to, self.epoch, sender) != Err(node::SendRefusal::Full)
     }
+
+    fn asks_for_room(&self) -> bool {
+        self.shared
+            .node
+            .lock()
+            .asks_for_room(self.to, self.epoch, (0, 0))
+            .is_ok()
+    }
 }
 
 /// Acts as a node, so that the kernel notifies it when processes end for which the cluster keeps something.

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use lunatic_kernel::exit::Loss;
 
+use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::frame::{Hello, VERSIONS};
 use crate::identity::{Identity, NodeId};
@@ -26,7 +27,7 @@ use crate::news::Progress;
 use crate::outbox::NAMES;
 use crate::record::{Hash, Record};
 use crate::store::{FetchRefusal, Store};
-use crate::traffic::{Outgoing, Timing};
+use crate::traffic::{Outgoing, Pressure, Timing};
 use crate::trust::Trust;
 
 /// How many nodes one node may know at a time.
@@ -44,6 +45,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The keys of its processes' addresses, which each connected node gets.
     pub keys: [u8; 20],
+    /// Its attributes, which each connected node gets.
+    pub attributes: Attributes,
     /// The first session number: random, below 2⁶³.
     pub first_session: u64,
     /// Its timeouts and its window.
@@ -59,6 +62,7 @@ impl Settings {
             cluster: cluster.into(),
             identity,
             keys,
+            attributes: Attributes::default(),
             // Large enough that no other start of the node has the same number, and never 0.
             first_session: (random >> 1).max(1),
             timing: Timing::default(),
@@ -180,6 +184,8 @@ pub struct Member {
     pub identity: Identity,
     /// Whether it is connected.
     pub is_up: bool,
+    /// Its attributes, while it is connected.
+    pub attributes: Attributes,
     /// The epoch: the sessions of both.
     pub epoch: (u64, u64),
     /// How many bytes wait to be sent there.
@@ -225,6 +231,8 @@ struct Known {
     is_up: bool,
     /// The reasons for refused hellos that have been reported since the last good one, a bit each.
     refused: u8,
+    /// What it has said of itself in this epoch.
+    attributes: Attributes,
     /// The node has proved its identity.
     is_proven: bool,
     /// The key of that proof, if there was one.
@@ -292,6 +300,7 @@ impl Node {
             node: *node,
             identity: known.line.identity.clone(),
             is_up: known.is_up,
+            attributes: known.attributes.clone(),
             epoch: known.line.epoch(),
             queued: known.line.traffic.as_ref().map_or(0, |traffic| traffic.queued()),
             unacked: known.line.traffic.as_ref().map_or(0, |traffic| traffic.unacked()),
@@ -379,6 +388,7 @@ impl Node {
                 line: Line::new(now, timing, identity.clone(), ids, *session),
                 is_up: false,
                 refused: 0,
+                attributes: Attributes::default(),
                 is_proven: false,
                 key: None,
                 history: History::default(),
@@ -423,6 +433,7 @@ impl Node {
             known.history.losses += 1;
             known.history.last_loss = Some(loss);
             let identity = known.line.identity.clone();
+            known.attributes = Attributes::default();
             self.events.push_back(Event::Down { node, identity, loss });
         }
         for (hash, progress) in self.store.give_up(now, Some(node)) {
@@ -432,11 +443,17 @@ impl Node {
 
     /// Sends the first record of an epoch. Names and groups follow as there is room for them.
     fn introduce(&mut self, node: NodeId) {
-        let keys = Record::Keys(self.settings.keys).write();
+        let mut records = vec![Record::Keys(self.settings.keys).write()];
+        // In the same frame, so whoever is notified of the node knows them.
+        if !self.settings.attributes.is_empty() {
+            records.push(Record::Attributes(self.settings.attributes.clone()).write());
+        }
         if let Some(known) = self.lines.get_mut(&node)
             && let Some(traffic) = &mut known.line.traffic
         {
-            traffic.push(NAMES, keys, false);
+            for record in records {
+                traffic.push(NAMES, record, Pressure::Passes);
+            }
             known.told = self.names.news.begin();
         }
     }
@@ -508,7 +525,7 @@ impl Node {
                 while traffic.takes_names()
                     && let Some(record) = self.names.next_news(&mut known.told)
                 {
-                    traffic.push(NAMES, record, false);
+                    traffic.push(NAMES, record, Pressure::Passes);
                 }
             }
             let route = line.route();

@@ -6,21 +6,26 @@ use std::time::Duration;
 use lunatic_kernel::exit::Loss;
 
 use super::{Event, Node, SendRefusal};
+use crate::attributes::Attributes;
 use crate::identity::NodeId;
 use crate::names::{Anywhere, NameRefusal};
 use crate::outbox::{MODULES, Paid, Pair};
 use crate::record::{Hash, Record};
 use crate::store::Progress;
-use crate::traffic::Traffic;
+use crate::traffic::{Pressure, Traffic};
 
 impl Node {
-    /// Sends a record to a node. Only messages and spawns are refused for lack of room.
+    /// Sends a record to a node. Only messages, spawns and errands are refused for lack of room.
     ///
     /// # Errors
     ///
     /// [`SendRefusal`] says why the record was not taken.
     pub fn send(&mut self, to: NodeId, record: &Record<'_>) -> Result<(), SendRefusal> {
-        self.push(to, record.pair(), record.write(), record.can_wait())
+        let pressure = match record.can_wait() {
+            true => Pressure::Waits,
+            false => Pressure::Passes,
+        };
+        self.push(to, record.pair(), record.write(), pressure)
     }
 
     /// Whether a record of this sender and length that can wait would be taken in this epoch. If there is no room, an
@@ -61,11 +66,11 @@ impl Node {
         to: NodeId,
         epoch: u64,
         (pair, record): (Pair, Vec<u8>),
-        can_wait: bool,
+        pressure: Pressure,
         paid: Option<Paid>,
     ) -> Result<(), SendRefusal> {
         let taken = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
-        let taken = taken.push_paid(pair, record, can_wait, paid);
+        let taken = taken.push_paid(pair, record, pressure, paid);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
@@ -75,16 +80,28 @@ impl Node {
         known.line.traffic.as_mut().filter(|_| is_right)
     }
 
-    pub(super) fn push(&mut self, to: NodeId, pair: Pair, record: Vec<u8>, can_wait: bool) -> Result<(), SendRefusal> {
+    pub(super) fn push(
+        &mut self,
+        to: NodeId,
+        pair: Pair,
+        record: Vec<u8>,
+        pressure: Pressure,
+    ) -> Result<(), SendRefusal> {
         let known = self.lines.get_mut(&to).filter(|known| known.is_up);
         let traffic = known.and_then(|known| known.line.traffic.as_mut());
-        let taken = traffic.ok_or(SendRefusal::Gone)?.push(pair, record, can_wait);
+        let taken = traffic.ok_or(SendRefusal::Gone)?.push(pair, record, pressure);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
     /// Whether the node is connected.
     pub fn is_up(&self, node: NodeId) -> bool {
         self.lines.get(&node).is_some_and(|known| known.is_up)
+    }
+
+    /// The attributes of a node that is connected.
+    pub fn attributes(&self, node: NodeId) -> Option<Attributes> {
+        let known = self.lines.get(&node).filter(|known| known.is_up)?;
+        Some(known.attributes.clone())
     }
 
     /// Whether a message to the node would be taken.
@@ -187,7 +204,9 @@ impl Node {
             Progress::Done(result) => self.events.push_back(Event::Fetched { hash, result }),
             Progress::Ask(node, records) => {
                 let pair = (MODULES, hash[0].into());
-                let mut sent = records.into_iter().map(|record| self.push(node, pair, record, false));
+                let mut sent = records
+                    .into_iter()
+                    .map(|record| self.push(node, pair, record, Pressure::Passes));
                 if sent.any(|sent| sent.is_err()) {
                     drop(sent);
                     // Not connected: asks the next one. There are fewer holders each time.

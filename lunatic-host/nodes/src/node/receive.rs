@@ -11,6 +11,7 @@ use crate::identity::NodeId;
 use crate::line::Heard;
 use crate::outbox::MODULES;
 use crate::record::{Read, Record};
+use crate::traffic::Pressure;
 use crate::trust::PeerRights;
 
 impl Node {
@@ -164,6 +165,10 @@ impl Node {
         if !known.is_up {
             return Err(Loss::Violation);
         }
+        if let Record::Attributes(attributes) = record {
+            known.attributes = attributes;
+            return Ok(());
+        }
         match record {
             Record::Signal { from, to, signal } => match refused(rights, &signal) {
                 None => self.events.push_back(Event::Record { node, bytes }),
@@ -200,7 +205,8 @@ impl Node {
                 }
                 let answer = self.store.serve(hash, offset);
                 let pair = (MODULES, hash[0].into());
-                self.push(node, pair, answer, false).map_err(|_| Loss::Closed)?;
+                self.push(node, pair, answer, Pressure::Passes)
+                    .map_err(|_| Loss::Closed)?;
             }
             Record::Chunk {
                 hash,
