@@ -23,7 +23,7 @@ impl Policies {
     /// # Errors
     ///
     /// If the file cannot be read, or is invalid.
-    pub(crate) fn read(path: Option<&Path>) -> io::Result<Self> {
+    pub fn read(path: Option<&Path>) -> io::Result<Self> {
         let watched = path.map(|path| {
             let mut watched = Watched::new(path);
             watched.has_changed();
