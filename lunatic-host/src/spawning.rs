@@ -38,8 +38,9 @@ pub(crate) fn new_visitor(
     rights: Arc<Rights>,
     module: Arc<Module>,
     entry: Entry,
+    trace: Trace,
 ) -> Result<Arc<Process>, SpawnLimit> {
-    let seed = seed(kernel, rights, module, entry, None)?;
+    let seed = seed(kernel, rights, module, entry, trace)?;
     kernel.new_process_for(parent, keeper, seed)
 }
 

@@ -38,6 +38,10 @@ pub const TRUNCATED: i32 = -14;
 /// Another node refused the spawn; the buffer gives the reason, as text.
 pub const REFUSED: i32 = -15;
 
+/// The channel is on another node, so nothing was done: `channel::send` and `channel::receive` wait for its answer. With a
+/// timeout of 0 they do not wait for room or for a message.
+pub const ELSEWHERE: i32 = -16;
+
 /// An error of the operating system is this number minus the number that WASI preview 1 has for it, such as -4110 for a
 /// refused connection.
 pub const IO_ERROR: i32 = -4096;

@@ -24,6 +24,8 @@ impl RawHandle {
     pub const SLOT_BITS: u32 = 26;
     /// The number of bits of `id`, above the slot, that are the use of the slot.
     pub const USE_BITS: u32 = 26;
+    /// The number of bits of `key` that are the hash: the lowest ones.
+    pub const KEY_BITS: u32 = 56;
 
     /// Returns the slot of the host's table, shown in reports as the 17 in `#17.2`.
     #[inline]
@@ -37,6 +39,14 @@ impl RawHandle {
     #[must_use]
     pub fn number(self) -> u32 {
         low_bits(self.id >> Self::SLOT_BITS, Self::USE_BITS)
+    }
+
+    /// Returns whether both handles were given out by the same node, if they are valid.
+    #[inline]
+    #[must_use]
+    pub fn is_of_node_of(self, other: Self) -> bool {
+        // The parts of the node's number.
+        (self.id ^ other.id) >> (Self::SLOT_BITS + Self::USE_BITS) == 0 && (self.key ^ other.key) >> Self::KEY_BITS == 0
     }
 }
 

@@ -21,10 +21,21 @@ crate::imports! {
     /// or [`codes::INVALID`](crate::codes::INVALID).
     fn of(id: u64, key: u64, out: *mut u64) -> i32;
 
+    /// Asks the node of a process whether the process has exited, and waits for the answer. Returns 1 if it has not, and 0
+    /// if it has, or if its node is not connected or is lost before it answers; or
+    /// [`codes::INVALID`](crate::codes::INVALID).
+    fn is_alive(id: u64, key: u64) -> i32;
+
     /// Returns the number of nodes, and puts a list of them into the buffer, this one first: of each its number, the
     /// length of its name as a `u16`, and its name. Returns [`codes::DENIED`](crate::codes::DENIED) without the right
     /// `nodes`.
     fn list() -> i32;
+
+    /// Returns the number of attributes of a node, and puts a list of them into the buffer, in the order of their keys: of
+    /// each the length of its key as a `u16`, its key, the length of its value as a `u16`, and its value. Returns
+    /// [`codes::CLOSED`](crate::codes::CLOSED) if the node is not connected, or
+    /// [`codes::DENIED`](crate::codes::DENIED) without the right `nodes`.
+    fn attributes(node: u64) -> i32;
 
     /// Sends the caller a message with this tag whenever a node is connected or lost: a byte that is 1 or 0, the number
     /// of the node, one of [`codes::loss`](crate::codes::loss) as an `i32`, and the name of the node. Returns

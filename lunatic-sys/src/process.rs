@@ -26,7 +26,7 @@ crate::imports! {
     fn this(out: *mut RawHandle);
 
     /// Returns 1 if the process has not exited, else 0; or [`codes::INVALID`](crate::codes::INVALID). For a process of
-    /// another node, returns 1 if that node is connected.
+    /// another node, returns 1 if that node is connected; [`node::is_alive`](crate::node::is_alive) asks it.
     fn is_alive(id: u64, key: u64) -> i32;
 
     /// Kills a process wherever its execution is. Returns [`codes::OK`](crate::codes::OK), also if it has exited

@@ -39,6 +39,14 @@ use crate::net::handover;
 /// - [`receive`](Self::receive) panics, because no message will ever come. All other ways to receive return an error.
 /// - Processes that wait to send or to receive stop waiting.
 ///
+/// # Other nodes
+///
+/// A channel works on all nodes of a cluster, and lives on the [node](crate::node) of the process that made it. On another
+/// node, each send and receive waits for the answer of that node, even if it does not wait for room or for a message:
+/// [`try_send`](Self::try_send), [`try_receive`](Self::try_receive) and timeouts return after the answer, or when the node is
+/// lost. Then the channel is closed as far as this node is concerned, until the nodes are connected again. The messages of
+/// one process stay in order, and none is lost or doubled while the nodes are connected.
+///
 /// # Messages
 ///
 /// A message can be of any type that serde can serialize and deserialize ([`Message`]). It is copied, because sender
@@ -341,6 +349,7 @@ impl<T, C> Channel<T, C> {
     fn refused(&self, refused: Refused) -> ! {
         match refused {
             Refused::Closed => panic!("channel {self} is closed: the process that made it has ended"),
+            Refused::Limit => panic!("cannot receive from channel {self}: {}", host::limit()),
             Refused::Invalid => panic!("{self} is no channel: the handle was not given out by this host"),
             other => panic!("the host refused a call on channel {self}: {other:?}"),
         }

@@ -65,6 +65,8 @@ pub(crate) enum Refused {
     ByNode,
     /// A node is lost, or was not connected; the buffer holds the exit reason.
     Gone,
+    /// The channel is on another node, so the call must be one that waits for the answer.
+    Elsewhere,
 }
 
 impl Refused {
@@ -83,6 +85,7 @@ impl Refused {
             codes::BAD_MODULE => Self::BadModule,
             codes::REFUSED => Self::ByNode,
             codes::GONE => Self::Gone,
+            codes::ELSEWHERE => Self::Elsewhere,
             _ => unknown_code(code),
         }
     }
@@ -251,6 +254,9 @@ fn ask_who_this_is() -> RawHandle {
 
 /// Whether a process has not exited yet.
 pub(crate) fn is_alive(handle: RawHandle) -> Result<bool, Refused> {
+    if !handle.is_of_node_of(this()) {
+        return node::is_alive(handle);
+    }
     // SAFETY: the import takes numbers only.
     check(unsafe { process::is_alive(handle.id, handle.key) }).map(|alive| alive != 0)
 }
@@ -264,7 +270,10 @@ pub(crate) fn is_handle(handle: RawHandle) -> bool {
         a: handle.id,
         b: handle.key,
     };
-    is_alive(handle).is_ok() || mail::select(&[as_channel], 0) != Err(Refused::Invalid)
+    // The other node need not be asked.
+    // SAFETY: the import takes numbers only.
+    let is_process = unsafe { process::is_alive(handle.id, handle.key) } != codes::INVALID;
+    is_process || mail::select(&[as_channel], 0) != Err(Refused::Invalid)
 }
 
 /// Kills a process.
@@ -311,10 +320,21 @@ pub(crate) fn try_send(channel: RawHandle, message: &[u8]) -> Result<(), Refused
     put_if_long(message)?;
     // SAFETY: `message` is readable for its length.
     let code = unsafe { channel::try_send(channel.id, channel.key, message.as_ptr(), message.len()) };
-    if code == codes::OK {
-        Ok(())
-    } else {
-        Err(Refused::from_code(code))
+    match code {
+        codes::OK => Ok(()),
+        codes::ELSEWHERE => try_send_elsewhere(channel, message),
+        code => Err(Refused::from_code(code)),
+    }
+}
+
+/// Sends a message to a channel of another node, and waits only for the answer. A long message is in the buffer already.
+#[cold]
+fn try_send_elsewhere(channel: RawHandle, message: &[u8]) -> Result<(), Refused> {
+    // SAFETY: `message` is readable for its length.
+    match unsafe { channel::send(channel.id, channel.key, message.as_ptr(), message.len(), 0) } {
+        codes::OK => Ok(()),
+        codes::TIMED_OUT => Err(Refused::Full),
+        code => Err(Refused::from_code(code)),
     }
 }
 
@@ -335,7 +355,13 @@ pub(crate) fn send(channel: RawHandle, message: &[u8], timeout_ns: u64) -> Resul
 #[inline]
 pub(crate) fn try_receive<R>(channel: RawHandle, read: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
-    let len = try_receive_into(channel, &mut inline)?;
+    let len = match try_receive_into(channel, &mut inline) {
+        Err(Refused::Elsewhere) => match receive_into(channel, &mut inline, 0) {
+            Err(Refused::TimedOut) => Err(Refused::Empty),
+            other => other,
+        },
+        other => other,
+    }?;
     Ok(read_message(&inline, len, read))
 }
 
@@ -347,7 +373,7 @@ pub(crate) fn try_receive<R>(channel: RawHandle, read: impl FnOnce(&[u8]) -> R) 
 pub(crate) fn receive<R>(channel: RawHandle, timeout_ns: u64, read: impl FnOnce(&[u8]) -> R) -> Result<R, Refused> {
     let mut inline = [const { MaybeUninit::<u8>::uninit() }; INLINE_RECEIVE_LEN];
     let len = match try_receive_into(channel, &mut inline) {
-        Err(Refused::Empty) => receive_into(channel, &mut inline, timeout_ns)?,
+        Err(Refused::Empty | Refused::Elsewhere) => receive_into(channel, &mut inline, timeout_ns)?,
         other => other?,
     };
     Ok(read_message(&inline, len, read))
@@ -401,6 +427,7 @@ mod tests {
             (codes::BAD_CONFIG, Refused::BadConfig),
             (codes::BAD_MODULE, Refused::BadModule),
             (codes::REFUSED, Refused::ByNode),
+            (codes::ELSEWHERE, Refused::Elsewhere),
             (codes::GONE, Refused::Gone),
         ] {
             assert_eq!(check(code), Err(meaning));

@@ -10,8 +10,9 @@
 //!
 //! # What does not travel
 //!
-//! Channels can be used only on the node of the process that made them. Sockets and folders belong to their node: a
-//! message with a socket to a process of another node is refused, and a child on another node has no folders.
+//! Sockets and folders belong to their node: a message with a socket to a process of another node is refused, and a child
+//! on another node has no folders. A [channel](crate::Channel) works on all nodes, but lives on that of the process that
+//! made it.
 //!
 //! # Examples
 //!
@@ -68,6 +69,63 @@ impl Node {
     pub fn named(name: &str) -> Option<Self> {
         let mut all = named().into_iter();
         all.find_map(|(node, own)| (own == name).then_some(node))
+    }
+
+    /// Returns the connected nodes that have an attribute with this value, this one first if it is one of them. A node gets
+    /// its attributes when it is started: `lunatic node --attribute zone=eu`. It says them of itself, and nobody checks
+    /// that they are true.
+    ///
+    /// # Panics
+    ///
+    /// As [`all`](Self::all).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// use lunatic::Process;
+    /// use lunatic::node::Node;
+    ///
+    /// let with_gpu = Node::with("gpu", "yes");
+    /// let node = with_gpu.first().copied().unwrap_or_else(Node::this);
+    /// Process::builder().node(node).spawn(|| println!("rendering")).unwrap();
+    /// ```
+    #[must_use]
+    pub fn with(key: &str, value: &str) -> Vec<Self> {
+        let has = |node: &Self| node.attribute(key).is_some_and(|own| own == value);
+        Self::all().into_iter().filter(has).collect()
+    }
+
+    /// Returns the attributes of the node, in the order of their keys; none if it is not connected.
+    ///
+    /// # Panics
+    ///
+    /// As [`all`](Self::all).
+    #[must_use]
+    pub fn attributes(self) -> Vec<(String, String)> {
+        let bytes = match host::node::attributes(self.0) {
+            Ok(bytes) => bytes,
+            Err(Refused::Closed) => return Vec::new(),
+            Err(refused) => unexpected(refused),
+        };
+        let mut rest = &bytes[..];
+        let mut text = || {
+            let (len, after) = rest.split_first_chunk()?;
+            let (text, after) = after.split_at(usize::from(u16::from_le_bytes(*len)));
+            rest = after;
+            Some(String::from_utf8_lossy(text).into_owned())
+        };
+        std::iter::from_fn(|| Some((text()?, text()?))).collect()
+    }
+
+    /// Returns the value of an attribute of the node; `None` if it has none with this key, or is not connected.
+    ///
+    /// # Panics
+    ///
+    /// As [`all`](Self::all).
+    #[must_use]
+    pub fn attribute(self, key: &str) -> Option<String> {
+        let mut all = self.attributes().into_iter();
+        all.find_map(|(own, value)| (own == key).then_some(value))
     }
 
     /// Returns the name of the node, if it is connected and this host is in a cluster.

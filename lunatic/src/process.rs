@@ -166,8 +166,9 @@ impl Process {
         self.id
     }
 
-    /// Returns whether the process has not exited yet. It may exit before the caller uses the answer. For a process of
-    /// another node, returns whether that node is connected: to learn more, [join](Self::join) the process.
+    /// Returns whether the process has not exited yet. It may exit before the caller uses the answer. A process of another
+    /// node is asked for there, so this waits for the answer of that node. If the node is not connected, or is lost before it
+    /// answers, the process does not count as alive.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         host::is_alive(self.raw()).unwrap_or_else(|refused| self.refused(refused))

@@ -3,16 +3,17 @@
 use std::time::{Duration, Instant};
 
 use lunatic::actor::{Actor, ActorRef, Next};
-use lunatic::channel::TrySendError;
-use lunatic::mailbox::{CallError, Mail, ReplyTo};
+use lunatic::channel::{ReceiveError, ReceiveTimeoutError, SendTimeoutError, TryReceiveError, TrySendError};
+use lunatic::mailbox::{CallError, Mail, ReplyTo, Select};
 use lunatic::net::UdpSocket;
 use lunatic::node::{Loss, Node, NodeEvent, global};
 use lunatic::process::{Monitor, parent, trap_exit};
-use lunatic::registry::RegisterError;
+use lunatic::registry::{self, RegisterError};
 use lunatic::rights::{Right, may};
 use lunatic::supervisor::{Child, Spec, Supervise, Supervisor};
 use lunatic::timer::send_after;
-use lunatic::{Address, ExitReason, Mailbox, Process, ProcessConfig, SpawnError, sleep, this_process};
+use lunatic::trace::{self, Context};
+use lunatic::{Address, Channel, ExitReason, Mailbox, Process, ProcessConfig, SpawnError, sleep, this_process};
 use serde::{Deserialize, Serialize};
 
 lunatic_test_guests::scenarios![
@@ -23,10 +24,16 @@ lunatic_test_guests::scenarios![
     a_node_that_stands_still,
     global_names_and_groups,
     a_sandbox_sees_no_nodes,
+    visitors_have_the_names_and_the_output_of_their_parents,
     sockets_stay,
     timers_send_to_other_nodes,
     actors_and_supervised_children_run_on_other_nodes,
     a_slow_receiver_holds_up_its_senders,
+    channels_work_on_all_nodes,
+    channels_of_a_lost_node_are_closed,
+    attributes_of_nodes,
+    a_child_elsewhere_works_for_the_request_of_its_parent,
+    nodes_are_listed,
     three_nodes_of_one_process,
     without_a_cluster,
 ];
@@ -183,8 +190,10 @@ fn links_monitors_and_kills_go_between_nodes() {
     });
     unlinked.unwrap().join();
     assert!(child.join_timeout(Duration::from_millis(50)).is_err());
+    assert!(child.is_alive());
     child.exit(&ExitReason::Shutdown);
     assert_eq!(child.join(), ExitReason::Shutdown);
+    assert!(!child.is_alive(), "its node says so");
     // A link to a process that has ended reports that.
     child.link();
     let Mail::Exit { from, reason } = next(&mail) else {
@@ -329,8 +338,11 @@ fn a_sandbox_sees_no_nodes() {
     let [b, _] = others();
     // A process without the right sees no nodes.
     let sandbox = Process::builder().config(&ProcessConfig::new().allow(Right::Spawn));
-    let sandboxed = sandbox.spawn_with(b, |b: Node| {
+    let elsewhere = Process::builder().node(b).spawn(waits).unwrap();
+    let sandboxed = sandbox.spawn_with((b, elsewhere), |(b, elsewhere): (Node, Process)| {
         assert!(!may(Right::Nodes));
+        assert_eq!(Node::of(elsewhere), None);
+        assert_eq!(Node::of(this_process()), Some(Node::this()));
         let refused = Process::builder().node(b).spawn(|| ());
         assert!(matches!(refused, Err(SpawnError::Denied(_))), "{refused:?}");
         assert_eq!(global::register("mine", this_process()), Err(RegisterError::Denied));
@@ -362,6 +374,50 @@ fn a_sandbox_sees_no_nodes() {
     println!("ok");
 }
 
+/// Whether a child on this node finds what [`visitors_have_the_names_and_the_output_of_their_parents`] has registered there.
+fn finds_visitor(node: Node) -> bool {
+    let child = Process::builder().node(node).spawn(|| {
+        match may(Right::Compile) {
+            true => println!("seen"),
+            false => println!("not to be seen"),
+        }
+        Address::of(this_parent()).send(registry::lookup("visitor").is_some());
+    });
+    child.unwrap();
+    Mailbox::<bool>::new().receive()
+}
+
+fn visitors_have_the_names_and_the_output_of_their_parents() {
+    let [b, c] = others();
+    let visitor = Process::builder().node(b).spawn(|| {
+        registry::register("visitor", this_process()).unwrap();
+        Address::of(this_parent()).send(0_u8);
+        waits();
+    });
+    let visitor = visitor.unwrap();
+    Mailbox::<u8>::new().receive();
+    assert!(finds_visitor(b), "they have the same parent");
+    assert!(!finds_visitor(c), "names are those of one node");
+    assert_eq!(registry::lookup("visitor"), None);
+    // A visitor of a visitor has the names of both.
+    let far = Process::builder()
+        .node(c)
+        .spawn_with(b, |b: Node| assert!(finds_visitor(b)));
+    assert_eq!(far.unwrap().join(), ExitReason::Normal);
+    let sandbox = Process::builder()
+        .own_names()
+        .spawn_with(b, |b: Node| assert!(!finds_visitor(b)));
+    assert_eq!(sandbox.unwrap().join(), ExitReason::Normal);
+    // Whoever cannot print here does not print there.
+    let config = ProcessConfig::inherit().discard_stdout().deny(Right::Compile);
+    let quiet = Process::builder().config(&config).spawn_with(b, |b: Node| {
+        finds_visitor(b);
+    });
+    assert_eq!(quiet.unwrap().join(), ExitReason::Normal);
+    visitor.kill();
+    println!("ok");
+}
+
 fn sockets_stay() {
     let [b, _] = others();
     let socket = || UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -371,6 +427,9 @@ fn sockets_stay() {
         panic!("{refused:?}")
     };
     assert!(returned.local_addr().is_ok(), "it is still ours");
+    let channel = channel_on::<UdpSocket>(b, 0);
+    let refused = channel.try_send(socket());
+    assert!(matches!(refused, Err(TrySendError::Stays(_))), "{refused:?}");
     let refused = Process::builder().node(b).spawn_with(socket(), |_: UdpSocket| ());
     assert!(matches!(refused, Err(SpawnError::Argument(_))), "{refused:?}");
     println!("ok");
@@ -464,6 +523,174 @@ fn a_slow_receiver_holds_up_its_senders() {
     println!("ok");
 }
 
+/// A channel of a process of this node.
+fn channel_on<T: lunatic::channel::Message + 'static>(node: Node, bound: usize) -> Channel<T> {
+    let owner = Process::builder().node(node).spawn(move || {
+        Address::of(this_parent()).send(Channel::<T>::new(bound));
+        waits();
+    });
+    owner.unwrap();
+    Mailbox::<Channel<T>>::new().receive()
+}
+
+fn channels_work_on_all_nodes() {
+    let [b, c] = others();
+    // Processes of all nodes take from one channel and put into another.
+    let (tasks, results) = (Channel::<u64>::new(2), channel_on::<(Node, u64)>(c, 5));
+    let here = Node::this();
+    for node in [here, b, c] {
+        let worker = Process::builder().node(node).spawn(move || {
+            while let Ok(task) = tasks.receive_checked() {
+                results.send((Node::this(), task * task));
+            }
+        });
+        worker.unwrap();
+    }
+    let sender = Process::builder()
+        .node(b)
+        .spawn(move || (0..300).for_each(|task| tasks.send(task)));
+    sender.unwrap();
+    let mut squares: Vec<(Node, u64)> = (0..300).map(|_| results.receive()).collect();
+    squares.sort_unstable_by_key(|(_, square)| *square);
+    assert!(
+        squares
+            .iter()
+            .map(|(_, square)| *square)
+            .eq((0..300).map(|task| task * task))
+    );
+    assert!(
+        [here, b, c]
+            .into_iter()
+            .all(|node| squares.iter().any(|(of, _)| *of == node))
+    );
+    // Attempts, timeouts, and a message that does not fit into one frame.
+    let short = Duration::from_millis(5);
+    let channel = channel_on::<Vec<u8>>(b, 1);
+    assert_eq!(channel.try_receive(), Err(TryReceiveError::Empty));
+    assert_eq!(channel.receive_timeout(short), Err(ReceiveTimeoutError::TimedOut));
+    channel.try_send(vec![1; 3 << 20]).unwrap();
+    assert_eq!(channel.try_send(vec![2]), Err(TrySendError::Full(vec![2])));
+    assert_eq!(
+        channel.send_timeout(vec![2], short),
+        Err(SendTimeoutError::TimedOut(vec![2]))
+    );
+    assert_eq!(channel.receive().len(), 3 << 20);
+    channel.send_timeout(vec![3], LONG).unwrap();
+    assert_eq!(channel.receive_timeout(LONG), Ok(vec![3]));
+    // What is ready.
+    let (mailbox, other) = (Mailbox::<u8>::new(), channel_on::<Vec<u8>>(c, 0));
+    let select = Select::new().channel(&channel).mailbox(&mailbox).channel(&other);
+    assert_eq!(select.wait_timeout(Duration::ZERO), None);
+    assert_eq!(select.wait_timeout(short), None);
+    let sends = Process::builder().node(b).spawn(move || {
+        sleep(Duration::from_millis(20));
+        other.send(vec![4]);
+    });
+    sends.unwrap();
+    assert_eq!((select.wait(), other.try_receive()), (2, Ok(vec![4])));
+    Address::of(this_process()).send(5_u8);
+    assert_eq!((select.wait(), mailbox.receive()), (1, 5));
+    for channel in [channel, other] {
+        channel.send(vec![6]);
+    }
+    Address::of(this_process()).send(7_u8);
+    assert_eq!(
+        select.wait_timeout(Duration::ZERO),
+        Some(0),
+        "the first of those that are ready"
+    );
+    println!("ok");
+}
+
+fn channels_of_a_lost_node_are_closed() {
+    let [b, c] = others();
+    let nodes = Node::monitor();
+    let (lost, kept) = (channel_on::<u64>(b, 1), channel_on::<u64>(c, 1));
+    lost.send(1);
+    let ends = Mailbox::<(u8, bool)>::new();
+    let sends = Process::spawn(move || {
+        let refused = lost.send_timeout(2, LONG);
+        Address::of(this_parent()).send((1_u8, refused == Err(SendTimeoutError::Closed(2))));
+    });
+    sends.unwrap();
+    let empty = channel_on::<u64>(b, 0);
+    let receives = Process::spawn(move || {
+        let received = empty.receive_checked();
+        Address::of(this_parent()).send((2_u8, received == Err(ReceiveError::Closed)));
+    });
+    receives.unwrap();
+    // Those of that node that wait here are in nobody's way.
+    let own = Channel::<u64>::new(0);
+    let waiting = Process::builder().node(b).spawn(move || _ = own.receive()).unwrap();
+    assert!(waiting.join_timeout(Duration::from_millis(20)).is_err());
+    println!("kill b");
+    let mut ended = [ends.receive(), ends.receive()];
+    ended.sort_unstable();
+    assert_eq!(ended, [(1, true), (2, true)]);
+    assert!(matches!(nodes.receive_timeout(LONG), Some(NodeEvent::Down { node, .. }) if node == b));
+    assert_eq!(lost.try_receive(), Err(TryReceiveError::Closed));
+    assert_eq!(lost.try_send(3), Err(TrySendError::Closed(3)));
+    lost.send(4);
+    own.send(5);
+    assert_eq!(own.receive(), 5);
+    kept.send(6);
+    assert_eq!(kept.receive(), 6);
+    println!("ok");
+}
+
+fn attributes_of_nodes() {
+    let [b, c] = others();
+    assert_eq!(Node::with("zone", "here"), [Node::this(), c]);
+    assert_eq!(Node::with("zone", "b is=elsewhere"), [b]);
+    assert_eq!(
+        (Node::with("zone", "nowhere"), Node::with("none", "")),
+        (vec![], vec![])
+    );
+    let pair = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+    assert_eq!(c.attributes(), [pair("disk", ""), pair("zone", "here")]);
+    let (b_says, c_says) = Process::builder()
+        .node(b)
+        .spawn(move || {
+            let told = (Node::this().attribute("zone"), c.attribute("zone"));
+            Address::of(this_parent()).send(told);
+        })
+        .map(|_| Mailbox::<(Option<String>, Option<String>)>::new().receive())
+        .unwrap();
+    assert_eq!(
+        (b_says.as_deref(), c_says.as_deref()),
+        (Some("b is=elsewhere"), Some("here"))
+    );
+    println!("kill b");
+    eventually("it is lost", || Node::named("b").is_none().then_some(()));
+    assert_eq!((b.attributes(), b.attribute("zone")), (vec![], None));
+    println!("ok");
+}
+
+fn a_child_elsewhere_works_for_the_request_of_its_parent() {
+    let [b, _] = others();
+    let context = Context::parse("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "a=1").unwrap();
+    let texts = Mailbox::<Option<String>>::new();
+    for context in [Some(context), None] {
+        assert!(trace::set(context.as_ref()));
+        let child = Process::builder().node(b).spawn(|| {
+            let text = trace::current().map(|context| context.to_text());
+            Address::of(this_parent()).send(text);
+        });
+        child.unwrap();
+        assert_eq!(texts.receive(), context.map(|context| context.to_text()));
+    }
+    println!("ok");
+}
+
+/// The harness looks at this node, and then kills the other one.
+fn nodes_are_listed() {
+    let monitor = Node::monitor();
+    let b = eventually("it comes", || Node::named("b"));
+    println!("look");
+    while !matches!(monitor.receive_timeout(LONG), Some(NodeEvent::Down { node, .. }) if node == b) {}
+    println!("ok");
+}
+
 /// Runs with `cargo lunatic run --nodes 3`: all are there from the start.
 fn three_nodes_of_one_process() {
     let nodes = Node::all();
@@ -483,6 +710,7 @@ fn without_a_cluster() {
     let this = Node::this();
     assert_eq!(Node::all(), [this]);
     assert_eq!((this.name(), Node::named("b")), (None, None));
+    assert_eq!((this.attributes(), Node::with("zone", "here")), (vec![], vec![]));
     assert_eq!(Node::of(this_process()), Some(this));
     let child = Process::builder().node(this).spawn(|| ()).unwrap();
     assert_eq!(child.join(), ExitReason::Normal);

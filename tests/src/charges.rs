@@ -53,7 +53,9 @@ pub const CHARGES: &[Row] = &[
     ("code", "wait cancel", &[Nothing]),
     ("channel", "new", &[Channels]),
     ("channel", "try_send send", &[Messages]),
-    ("channel", "try_receive receive", &[Buffers]),
+    // While it waits for the answer of another node, and for a message that has come from there.
+    ("channel", "try_receive", &[Buffers]),
+    ("channel", "receive", &[Messages, Buffers]),
     // At most 256 KiB for a system, as for all output that waits to be written.
     ("log", "level", &[Nothing]),
     ("log", "record", &[Output, Buffers]),
@@ -71,7 +73,8 @@ pub const CHARGES: &[Row] = &[
     ("mailbox", "close", &[Nothing]),
     ("mailbox", "receive", &[Buffers]),
     ("mailbox", "call", &[Messages, Relations, Buffers]),
-    ("mailbox", "select", &[Nothing]),
+    // While it waits for channels of other nodes.
+    ("mailbox", "select", &[Messages]),
     ("module", "compile", &[Code, Buffers]),
     ("module", "drop", &[Nothing]),
     ("module", "spawn_export", &[Memory, Relations, Buffers]),
@@ -102,7 +105,9 @@ pub const CHARGES: &[Row] = &[
         "this of demonitor room unregister lookup leave_group",
         &[Nothing],
     ),
-    ("node", "list members", &[Buffers]),
+    // While it waits for the answer.
+    ("node", "is_alive", &[Messages]),
+    ("node", "list attributes members", &[Buffers]),
     // Kept by the cluster until the process that has them ends.
     ("node", "monitor register join_group", &[Relations, Buffers]),
     // What the child keeps is charged on its node. The module stays within the limit of all that is kept for other nodes.

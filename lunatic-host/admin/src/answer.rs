@@ -18,7 +18,7 @@ use crate::list::ListView;
 use crate::request::{Asked, HELP, Refused};
 use crate::serving::Body;
 use crate::stack::{ProfileView, StackView};
-use crate::view::{AlarmsView, ErrorView, LogLevelView, PageView, ProcessView};
+use crate::view::{AlarmsView, ClusterView, ErrorView, LogLevelView, PageView, ProcessView};
 use crate::{metrics, upgrade};
 
 /// How long to wait for a stack.
@@ -65,6 +65,10 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
     match asked {
         Asked::Help => with_type(StatusCode::OK, "text/plain; charset=utf-8", HELP),
         Asked::System => json(StatusCode::OK, &program.view()),
+        Asked::Cluster => match program.runtime.cluster() {
+            Some(cluster) => json(StatusCode::OK, &ClusterView::of(&cluster)),
+            None => error(StatusCode::NOT_FOUND, "this program is no node of a cluster".into()),
+        },
         Asked::Events(_) => unreachable!("they are answered with a stream"),
         Asked::Metrics => with_type(StatusCode::OK, metrics::TYPE, metrics::text(program)),
         Asked::Alarms => json(StatusCode::OK, &AlarmsView::of(system)),

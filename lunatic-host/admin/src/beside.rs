@@ -24,8 +24,8 @@ impl Beside {
         Self(Client::new(socket))
     }
 
-    async fn pass_on(&self, method: Method, path: &str) -> Result<Response<Body>, Trouble> {
-        let begun = timeout(TIMEOUT, self.0.begin(method, path)).await;
+    async fn pass_on(&self, method: Method, path: &str, body: Incoming) -> Result<Response<Body>, Trouble> {
+        let begun = timeout(TIMEOUT, self.0.begin_with(method, path, body)).await;
         // The connection is a task that ends with the body.
         let (answer, _) = begun.map_err(|late| Trouble::NoAnswer(late.to_string()))??;
         let (head, body) = answer.into_parts();
@@ -42,8 +42,9 @@ impl Beside {
 
 impl Service for Beside {
     async fn answer(&self, request: Request<Incoming>) -> Response<Body> {
-        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
-        let passed = self.pass_on(request.method().clone(), path).await;
+        let (head, body) = request.into_parts();
+        let path = head.uri.path_and_query().map_or("/", |path| path.as_str());
+        let passed = self.pass_on(head.method, path, body).await;
         passed.unwrap_or_else(|trouble| answer::error(StatusCode::BAD_GATEWAY, trouble.to_string()).map(answer::whole))
     }
 }

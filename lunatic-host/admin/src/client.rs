@@ -140,7 +140,7 @@ impl Client {
     }
 
     async fn exchange(&self, method: Method, path: &str, body: Bytes) -> Result<(StatusCode, Bytes), Trouble> {
-        let (answer, connection) = self.begin_with(method, path, body).await?;
+        let (answer, connection) = self.begin_with(method, path, Full::new(body)).await?;
         let status = answer.status();
         let body = answer.into_body().collect().await;
         let body = body.map_err(|error| Trouble::NoAnswer(error.to_string()))?.to_bytes();
@@ -154,15 +154,20 @@ impl Client {
         method: Method,
         path: &str,
     ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble> {
-        self.begin_with(method, path, Bytes::new()).await
+        self.begin_with(method, path, Full::new(Bytes::new())).await
     }
 
-    async fn begin_with(
+    /// [`begin`](Self::begin), with a body, which is sent as it comes.
+    pub(crate) async fn begin_with<B>(
         &self,
         method: Method,
         path: &str,
-        body: Bytes,
-    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble> {
+        body: B,
+    ) -> Result<(Response<Incoming>, JoinHandle<hyper::Result<()>>), Trouble>
+    where
+        B: hyper::body::Body<Data = Bytes> + Send + 'static,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let no_answer = |error: hyper::Error| Trouble::NoAnswer(error.to_string());
         let stream = UnixStream::connect(&self.path).await.map_err(Trouble::NobodyThere)?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(no_answer)?;
@@ -171,7 +176,7 @@ impl Client {
             .method(method)
             .uri(path)
             .header("host", "lunatic")
-            .body(Full::new(body))
+            .body(body)
             .map_err(|error| Trouble::NoAnswer(error.to_string()))?;
         let answer = sender.send_request(request).await.map_err(no_answer)?;
         Ok((answer, connection))

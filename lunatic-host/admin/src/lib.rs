@@ -30,6 +30,7 @@ mod guard;
 mod here;
 pub mod list;
 mod metrics;
+mod nodes;
 mod observer;
 mod pages;
 mod place;

@@ -1,8 +1,9 @@
-//! Lists of what processes have: channels, names, groups, sockets, modules; and of workers.
+//! Lists of what processes have: channels, names, groups, sockets, modules; of workers and nodes.
 
 use lunatic_host::RunningSystem;
 use lunatic_host::code::VersionInfo;
 use lunatic_host::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, SocketInfo, WorkerInfo};
+use lunatic_host::nodes::NodeInfo;
 use lunatic_host::report::untrusted::line;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, to_value};
@@ -19,6 +20,7 @@ pub(crate) enum Kind {
     Modules,
     Versions,
     Workers,
+    Nodes,
 }
 
 /// A part of a list. Each row is an object with the fields of its kind.
@@ -119,6 +121,22 @@ pub struct WorkerRow {
     pub burners: usize,
 }
 
+/// A node of the cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct NodeRow {
+    /// Its number.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// `this`, `connected`, or `not connected`: then this node tries to reach it.
+    pub state: String,
+    /// The bytes that wait to be sent there.
+    pub queued_bytes: usize,
+    /// What it says of itself, such as `zone=eu gpu=yes`.
+    pub attributes: String,
+}
+
 impl ListView {
     pub(crate) fn of(program: &Program, kind: Kind, skip: usize, limit: usize) -> Self {
         let system: &RunningSystem = &program.system;
@@ -134,6 +152,14 @@ impl ListView {
                 Self {
                     matched: versions.len(),
                     rows: shown.map(|info| row(version(info))).collect(),
+                }
+            }
+            Kind::Nodes => {
+                let nodes = program.runtime.nodes();
+                let shown = nodes.iter().skip(skip).take(limit);
+                Self {
+                    matched: nodes.len(),
+                    rows: shown.map(|info| row(node(info))).collect(),
                 }
             }
             Kind::Workers => {
@@ -203,6 +229,23 @@ fn version(info: &VersionInfo) -> VersionRow {
         module: line(info.code.to_string()).to_string(),
         processes: info.processes,
         current: info.is_current,
+    }
+}
+
+fn node(info: &NodeInfo) -> NodeRow {
+    let attributes = info.attributes.iter().map(|(key, value)| format!("{key}={value}"));
+    NodeRow {
+        node: info.node.to_string(),
+        name: info.identity.to_string(),
+        state: match (info.is_this, info.is_up) {
+            (true, _) => "this",
+            (_, true) => "connected",
+            _ => "not connected",
+        }
+        .to_owned(),
+        queued_bytes: info.queued,
+        // Another node chooses them, and a terminal may show them.
+        attributes: line(&attributes.collect::<Vec<_>>().join(" ")).to_string(),
     }
 }
 

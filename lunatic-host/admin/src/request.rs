@@ -21,6 +21,7 @@ pub(crate) enum Asked {
     /// A request for the list of requests.
     Help,
     System,
+    Cluster,
     Metrics,
     Events(Wanted),
     Alarms,
@@ -63,6 +64,7 @@ pub(crate) enum Refused {
 /// Lists all requests.
 pub(crate) const HELP: &str = "\
 GET  /v1/system                   the program and what its runtime holds
+GET  /v1/cluster                  the other nodes, as this one sees them
 GET  /metrics                     what the runtime holds and has done, for Prometheus
 GET  /v1/processes                processes; ?order=id|mailbox|mailbox-bytes|memory|time &limit=N &skip=N
                                   &name=PART &state=running|ready|waiting &parent=ID|none &children=count
@@ -74,6 +76,7 @@ GET  /v1/channels                 what processes have: channels, those first tha
 GET  /v1/names                    registered names; also /v1/groups, /v1/sockets
 GET  /v1/modules                  the modules that processes run
 GET  /v1/workers                  the threads that run processes
+GET  /v1/nodes                    the nodes of the cluster, this one first
 GET  /v1/processes/ID/stack       the functions that it is in
 POST /v1/processes/ID/dump        a core dump of a process that waits
 POST /v1/processes/ID/kill        kills it
@@ -107,6 +110,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         [""] | ["v1"] => get().map(|()| Asked::Help),
         ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
+        ["v1", "cluster"] => get().map(|()| Asked::Cluster),
         ["v1", "events"] => get().and_then(|()| Wanted::read(query)).map(Asked::Events),
         ["v1", "alarms"] => get().map(|()| Asked::Alarms),
         ["v1", "processes"] => get().and_then(|()| list(query)),
@@ -124,6 +128,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
         ["v1", "sockets"] => get().and_then(|()| part(Kind::Sockets, query)),
         ["v1", "modules"] => get().and_then(|()| part(Kind::Modules, query)),
         ["v1", "workers"] => get().and_then(|()| part(Kind::Workers, query)),
+        ["v1", "nodes"] => get().and_then(|()| part(Kind::Nodes, query)),
         ["v1", "profile"] => post().and_then(|()| profile(query)),
         ["v1", "versions"] => get().and_then(|()| part(Kind::Versions, query)),
         ["v1", "upgrade"] if method == http::Method::POST => upgrade::config(query).map(Asked::Upgrade),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, UNIX_EPOCH};
 
+pub use crate::nodes::{ClusterView, MemberView};
 use lunatic_host::alarms::Alarm;
 use lunatic_host::exit::KINDS;
 use lunatic_host::inspect::{LimitInfo, Page, RightsInfo, short};

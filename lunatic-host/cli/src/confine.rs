@@ -74,6 +74,8 @@ pub(crate) struct Needs<'a> {
     pub(crate) network: bool,
     /// A folder that the host reads from later.
     pub(crate) configuration: Option<&'a Path>,
+    /// More such folders.
+    pub(crate) folders: &'a [PathBuf],
 }
 
 impl Confine {
@@ -142,6 +144,7 @@ fn paths(config: &SystemConfig, needs: &Needs<'_>) -> Paths {
     let log = config.log.as_ref().and_then(Log::file).and_then(Path::parent);
     paths.append.extend(log.map(Path::to_owned));
     paths.read.extend(needs.configuration.map(Path::to_owned));
+    paths.read.extend_from_slice(needs.folders);
     if needs.trust {
         paths.write.push(".".into());
     }

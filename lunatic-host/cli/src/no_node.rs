@@ -1,5 +1,7 @@
 //! `lunatic node` needs Unix.
 
+use std::path::PathBuf;
+
 use lunatic_host::{RunningSystem, Runtime, SystemConfig};
 
 use crate::HostArgs;
@@ -13,6 +15,16 @@ pub(crate) struct Joined {
 impl Joined {
     #[expect(clippy::unused_self, reason = "its twin uses it")]
     pub(crate) fn leave(&self) {}
+}
+
+/// Nothing is read later.
+pub(crate) fn folders(_: &HostArgs) -> Vec<PathBuf> {
+    Vec::new()
+}
+
+/// Nothing is looked up.
+pub(crate) fn resolves_names(_: &HostArgs) -> bool {
+    false
 }
 
 #[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]

@@ -2,7 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +10,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use lunatic_admin::Token;
+use lunatic_cluster::{Certified, Paths, Policed};
 use lunatic_host::log::Level;
 use lunatic_host::nodes::trust::{PeerRights, SharedSecret};
-use lunatic_host::nodes::{Fabric, Identity, Inlet, NodeConfig, TcpFabric, TcpSettings, Told};
+use lunatic_host::nodes::{
+    Admits, Attributes, Fabric, Guard, Identity, Inlet, NodeConfig, TcpFabric, TcpSettings, Told, Trust,
+};
+use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::Stdin;
 use lunatic_host::{RunningSystem, Runtime, SystemConfig};
 
@@ -26,29 +30,57 @@ const SECRET: &str = "dev-cluster.secret";
 /// How long the nodes of one program may take to connect to each other.
 const CONNECTING_MAX: Duration = Duration::from_secs(30);
 
+/// Where a node with certificates listens.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 7447);
+
 /// The flags of `lunatic node`.
-#[derive(Debug, Clone, clap::Args)]
+#[derive(Debug, Clone, Default, clap::Args)]
 pub struct NodeArgs {
     /// Connect to nodes that you run on this machine, without certificates
-    #[arg(long, required = true, help_heading = "Node options")]
+    #[arg(long, required_unless_present = "identity", help_heading = "Node options")]
     pub dev: bool,
 
-    /// The name of the node: letters, digits and `-_.@` [default: one with the number of this process]
+    /// The certificate and key of the node, a file that `lunatic cluster invite` has made: connect to nodes of its cluster,
+    /// on any machine
+    #[arg(long, value_name = "FILE", conflicts_with = "dev", help_heading = "Node options")]
+    pub identity: Option<PathBuf>,
+
+    /// The list of revoked certificates: `revoked.pem` in the folder of the cluster, or a copy. It is read again when it
+    /// changes
+    #[arg(long, value_name = "FILE", requires = "identity", help_heading = "Node options")]
+    pub revoked: Option<PathBuf>,
+
+    /// What the other nodes may do here. It is read again when it changes [default: everything, and their processes have at
+    /// most the rights that the flags grant]
+    #[arg(long, value_name = "FILE", requires = "identity", help_heading = "Node options")]
+    pub policy: Option<PathBuf>,
+
+    /// The name of the node: letters, digits and `-_.@` [default: the name in its certificate, or with `--dev` one with the
+    /// number of this process]
     #[arg(long, value_name = "NAME", help_heading = "Node options")]
     pub name: Option<String>,
 
-    /// The address on which other nodes reach this one; port 0 stands for any free port
-    #[arg(long, value_name = "ADDRESS", default_value_t = SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        help_heading = "Node options")]
-    pub listen: SocketAddr,
+    /// The address on which other nodes reach this one; port 0 stands for any free port [default: 0.0.0.0:7447, with `--dev`
+    /// 127.0.0.1:0]
+    #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Node options")]
+    pub listen: Option<SocketAddr>,
 
-    /// The address of a node of the cluster, through which this one finds all others; can be given several times
-    #[arg(long, value_name = "ADDRESS", help_heading = "Node options")]
-    pub join: Vec<SocketAddr>,
+    /// Where a node of the cluster is reached, through which this one finds all others; can be given several times
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Node options")]
+    pub join: Vec<String>,
 
-    /// The name of the cluster: nodes of other clusters are refused
-    #[arg(long, value_name = "NAME", default_value = DEV, help_heading = "Node options")]
-    pub cluster: String,
+    /// The name of the cluster: nodes of other clusters are refused [default: `dev`, or the one in the certificate]
+    #[arg(
+        long,
+        value_name = "NAME",
+        conflicts_with = "identity",
+        help_heading = "Node options"
+    )]
+    pub cluster: Option<String>,
+
+    /// Something that the node says of itself, for programs that choose nodes by it; can be given several times
+    #[arg(long = "attribute", value_name = "KEY=VALUE", help_heading = "Node options")]
+    pub attributes: Vec<String>,
 
     /// How many further nodes to start in this program.
     #[arg(skip)]
@@ -61,11 +93,20 @@ impl NodeArgs {
         Self {
             dev: true,
             name: Some("node-1".into()),
-            listen: (Ipv4Addr::LOCALHOST, 0).into(),
-            join: Vec::new(),
-            cluster: format!("local-{}", std::process::id()),
+            cluster: Some(format!("local-{}", std::process::id())),
             further: count.saturating_sub(1),
+            ..Self::default()
         }
+    }
+
+    /// The folders of files that the node reads again later.
+    pub(crate) fn folders(&self) -> Vec<PathBuf> {
+        let files = [&self.identity, &self.revoked, &self.policy].into_iter().flatten();
+        let parent = |file: &PathBuf| match file.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+            _ => ".".into(),
+        };
+        files.map(parent).collect()
     }
 }
 
@@ -85,6 +126,16 @@ impl Joined {
     }
 }
 
+/// The folders of files that a node reads again later.
+pub(crate) fn folders(host: &HostArgs) -> Vec<PathBuf> {
+    host.node.as_ref().map(NodeArgs::folders).unwrap_or_default()
+}
+
+/// Whether the host looks up the names of other machines.
+pub(crate) fn resolves_names(host: &HostArgs) -> bool {
+    host.node.as_ref().is_some_and(|node| !node.join.is_empty())
+}
+
 /// Makes the runtime a node, if the flags say so. `config` holds the rights of the program, which are the policy for
 /// processes of other nodes, too.
 pub(crate) fn join(
@@ -98,7 +149,7 @@ pub(crate) fn join(
     for number in 0..args.further {
         let args = NodeArgs {
             name: Some(format!("node-{}", number + 2)),
-            join: vec![joined.address],
+            join: vec![joined.address.to_string()],
             ..args.clone()
         };
         let runtime = host.runtime()?.build()?;
@@ -119,33 +170,37 @@ pub(crate) fn join(
 fn join_one(runtime: &Runtime, config: &SystemConfig, args: &NodeArgs, voice: &Voice) -> anyhow::Result<Joined> {
     let mut visitors = config.clone();
     visitors.wasi.stdin = Stdin::Empty;
-    let secret = secret().context("cannot keep a secret for the nodes of this user")?;
-    let name = match &args.name {
-        Some(name) => name.clone(),
-        None => format!("node-{}", std::process::id()),
-    };
     let (speaks, is_quiet) = (voice.clone(), args.further > 0);
+    let place = match &args.identity {
+        Some(identity) => certified(identity, args, voice)?,
+        None => on_this_machine(args)?,
+    };
     let node = NodeConfig {
-        cluster: args.cluster.clone(),
-        name,
-        trust: Box::new(SharedSecret::new(secret.reveal().as_bytes(), PeerRights::ALL)),
+        cluster: place.cluster.clone(),
+        name: place.name,
+        attributes: Attributes::parse(&args.attributes)?,
+        trust: place.trust,
         visitors,
+        admits: place.admits,
         told: Box::new(move |told| {
             if !is_quiet {
                 tell(&speaks, told);
             }
         }),
     };
-    let mut address = args.listen;
+    let mut address = place.listen;
+    let reports = voice.clone();
     let connect = |identity: &Identity, inlet: Inlet| {
         let settings = TcpSettings {
-            cluster: args.cluster.as_str().into(),
+            cluster: place.cluster.as_str().into(),
             identity: identity.clone(),
-            listen: args.listen,
-            join: args.join.clone(),
+            listen: place.listen,
+            join: args.join.iter().map(|join| join.as_str().into()).collect(),
+            guard: place.guard,
+            report: Arc::new(move |text| reports.say(Level::Warn, &lines(text).to_string())),
         };
         let fabric = TcpFabric::open(settings, inlet);
-        let fabric = fabric.with_context(|| format!("the node cannot listen on {}", args.listen))?;
+        let fabric = fabric.with_context(|| format!("the node cannot listen on {}", place.listen))?;
         address = fabric.address();
         if !is_quiet {
             voice.say(Level::Info, &format!("node {identity} listens on {address}"));
@@ -160,11 +215,75 @@ fn join_one(runtime: &Runtime, config: &SystemConfig, args: &NodeArgs, voice: &V
     })
 }
 
+/// The place of a node among others, and how it tells friend from foe.
+struct Place {
+    cluster: String,
+    name: String,
+    listen: SocketAddr,
+    trust: Box<dyn Trust>,
+    guard: Option<Arc<dyn Guard>>,
+    admits: Admits,
+}
+
+/// A node without certificates.
+fn on_this_machine(args: &NodeArgs) -> anyhow::Result<Place> {
+    let secret = secret().context("cannot keep a secret for the nodes of this user")?;
+    let secret = secret.reveal().as_bytes();
+    let cluster = args.cluster.clone().unwrap_or_else(|| DEV.into());
+    let name = args.name.clone();
+    let name = name.unwrap_or_else(|| format!("node-{}", std::process::id()));
+    let guard = Certified::with_secret(secret, &cluster, &name);
+    let guard = guard.with_context(|| format!("`{name}` cannot be a node of cluster `{cluster}`"))?;
+    Ok(Place {
+        cluster,
+        name,
+        listen: args.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into()),
+        trust: Box::new(SharedSecret::new(secret, PeerRights::ALL)),
+        guard: Some(Arc::new(guard)),
+        admits: Box::new(|_, _| Ok(None)),
+    })
+}
+
+/// A node with certificates.
+fn certified(identity: &Path, args: &NodeArgs, voice: &Voice) -> anyhow::Result<Place> {
+    let paths = Paths {
+        identity: identity.to_owned(),
+        revoked: args.revoked.clone(),
+        policy: args.policy.clone(),
+    };
+    let reports = voice.clone();
+    let report = move |text: &str| reports.say(Level::Warn, &lines(text).to_string());
+    let certified = Certified::read(&paths, report).context("the node cannot prove its identity")?;
+    let name = certified.name().to_owned();
+    if let Some(wanted) = &args.name
+        && *wanted != name
+    {
+        let file = identity.display();
+        bail!("{file} is the identity of node {name}, and of no node {wanted}: make one with `lunatic cluster invite`");
+    }
+    let policies = certified.policies();
+    Ok(Place {
+        cluster: certified.cluster().to_owned(),
+        name,
+        listen: args.listen.unwrap_or(LISTEN),
+        trust: Box::new(Policed(policies.clone())),
+        guard: Some(Arc::new(certified)),
+        admits: Box::new(move |node, module| policies.current().visit(node, module)),
+    })
+}
+
 fn tell(voice: &Voice, told: &Told) {
     match told {
         Told::Up(_, node) => voice.say(Level::Info, &format!("node {node} is connected")),
         Told::Down(_, node, loss) => voice.say(Level::Warn, &format!("node {node} is lost: {loss}")),
         Told::Refused(node, why) => voice.say(Level::Warn, &format!("node {node} was refused: {why}")),
+        Told::Conflict(conflict) => {
+            let name = conflict.name.escape_ascii();
+            voice.say(
+                Level::Warn,
+                &format!("a process of this node has lost the global name `{name}` to another node"),
+            );
+        }
         _ => {}
     }
 }

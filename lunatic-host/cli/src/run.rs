@@ -79,10 +79,12 @@ fn try_run(program: Option<&Path>, args: &[String], host: &HostArgs) -> anyhow::
     let dashboards = dashboard::open_all(host)?;
     // This must precede the runtime, which starts threads.
     let reload = stop::reload(&voice, &manager, host);
+    let folders = node::folders(host);
     let needs = Needs {
         trust: host.trust || trust::is_called_by_cargo(),
-        network: otlp.is_some(),
+        network: otlp.is_some() || node::resolves_names(host),
         configuration: stop::folder(reload.as_ref()),
+        folders: &folders,
     };
     let runtime = host.runtime()?;
     host.confine.program(&config, &needs)?;

@@ -35,7 +35,7 @@ pub const USE_BITS: u32 = RawHandle::USE_BITS;
 pub const NODE_BITS: u32 = 20;
 /// How many bits of the node are in the first word of an address; the rest is at the top of the second.
 const NODE_LOW_BITS: u32 = u64::BITS - SLOT_BITS - USE_BITS;
-const KEY_BITS: u32 = u64::BITS - (NODE_BITS - NODE_LOW_BITS);
+const KEY_BITS: u32 = RawHandle::KEY_BITS;
 
 /// Names one use of a slot of a [`Table`](crate::table::Table), here or on a peer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -238,6 +238,25 @@ impl Keys {
         Self { node, secret }
     }
 
+    /// Returns the keys of the addresses of channels of the same node; these are the keys of its processes. So whoever
+    /// knows the keys of the processes knows both.
+    #[must_use]
+    pub fn of_channels(&self) -> Self {
+        let word = |label: &[u8]| {
+            let mut hasher = SipHasher24::new_with_key(&self.secret);
+            // Longer than the words that are hashed for addresses, so it is the hash of none of them.
+            hasher.write(label);
+            hasher.finish()
+        };
+        let words = [word(b"keys of channels 1"), word(b"keys of channels 2")].map(u64::to_le_bytes);
+        let mut secret = [0; 16];
+        secret.copy_from_slice(words.as_flattened());
+        Self {
+            node: self.node,
+            secret,
+        }
+    }
+
     /// Returns the keys as bytes, for a node that is to check addresses of this one. That node can then also forge
     /// them.
     pub fn to_bytes(&self) -> [u8; 20] {
@@ -306,6 +325,18 @@ mod tests {
         assert_eq!(Id::new(17, 2).to_string(), "#17.2");
         assert_eq!(Id::new(17, 2).on(Peer(5)).to_string(), "#17.2@5");
         assert_eq!(Id::new(17, 0).on(Peer(5)).to_string(), "#17@5");
+    }
+
+    #[test]
+    fn an_address_of_a_channel_names_no_process_and_the_other_way_round() {
+        let keys = keys();
+        let id = Id::new(5, 1);
+        let (process, channel) = (keys.handle(id), keys.of_channels().handle(id));
+        assert_eq!(keys.check(channel.id, channel.key), None);
+        assert_eq!(keys.of_channels().check(process.id, process.key), None);
+        // Another node gets to the same.
+        let elsewhere = Keys::from_bytes(&keys.to_bytes()).unwrap();
+        assert_eq!(elsewhere.of_channels().check(channel.id, channel.key), Some(id));
     }
 
     #[test]
@@ -388,6 +419,9 @@ mod tests {
             let id = Id::new(slot, number);
             let address = keys.handle(id);
             prop_assert_eq!(Node::of(address), keys.node());
+            prop_assert!(keys.handle(Id::new(1, 0)).is_of_node_of(address));
+            let other = Keys::new(Node::draw(!random), || 7);
+            prop_assert_eq!(other.handle(id).is_of_node_of(address), other.node() == keys.node());
             prop_assert_eq!(keys.check(address.id, address.key), Some(id));
             prop_assert_eq!((id.slot(), id.number(), id.peer()), (slot, number, Peer::HERE));
             let there = id.on(Peer(3));

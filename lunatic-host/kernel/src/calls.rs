@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::address::Id;
 use crate::channel::SendRefusal;
 use crate::events::Event;
-use crate::exit::ExitReason;
+use crate::exit::{ExitReason, Loss};
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::mail::{Content, new_mail};
@@ -81,15 +81,7 @@ impl<H: Host> Kernel<H> {
                 Ok(waits)
             }
             Ok(Err(refusal)) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
-            Err(reason) => {
-                // It had ended before it was watched, so no end will be reported.
-                process.relate_self(|relations| {
-                    if let Some(call) = &mut relations.outgoing {
-                        call.forget_callee();
-                    }
-                });
-                Err(CallRefusal::Unanswered(Unanswered::Gone(reason)))
-            }
+            Err(reason) => Err(self.gone_before(process, reason)),
         }
     }
 
@@ -107,6 +99,11 @@ impl<H: Host> Kernel<H> {
         tag: u64,
         request: &[u8],
     ) -> Result<bool, CallRefusal> {
+        // Before the callee is watched: signals are never refused, so a program that calls others in turn could send too
+        // many.
+        if !self.may_send(callee) {
+            return Err(CallRefusal::Unanswered(Unanswered::Refused(SendRefusal::Full)));
+        }
         let begun = process.relate_messages(|relations| {
             let call = relations.outgoing(reference)?;
             Some((call.begin(callee), call.wait()))
@@ -120,18 +117,26 @@ impl<H: Host> Kernel<H> {
             }
             // Recorded first: if the node is lost after this, the callee is found and its end reported.
             if let Err(reason) = self.watch(process.id, callee, this.watch) {
-                process.relate_self(|relations| {
-                    if let Some(call) = &mut relations.outgoing {
-                        call.forget_callee();
-                    }
-                });
-                return Err(CallRefusal::Unanswered(Unanswered::Gone(reason)));
+                return Err(self.gone_before(process, reason));
             }
         }
         // After the monitor, so that the end of the callee is reported if it has ended.
-        let sent = self.send_mail(process.id, callee, tag, request);
-        sent.map_err(|refusal| CallRefusal::Unanswered(Unanswered::Refused(refusal)))?;
-        Ok(waits)
+        match self.send_mail(process.id, callee, tag, request) {
+            Ok(()) => Ok(waits),
+            // A callee that was called before is watched, but its node has just been lost.
+            Err(SendRefusal::Closed) => Err(self.gone_before(process, ExitReason::NodeGone(Loss::Unconnected))),
+            Err(refusal) => Err(CallRefusal::Unanswered(Unanswered::Refused(refusal))),
+        }
+    }
+
+    /// The callee had ended before it was watched or got the request, so no end will be reported.
+    fn gone_before(&self, process: &Process<H>, reason: ExitReason) -> CallRefusal {
+        process.relate_self(|relations| {
+            if let Some(call) = &mut relations.outgoing {
+                call.forget_callee();
+            }
+        });
+        CallRefusal::Unanswered(Unanswered::Gone(reason))
     }
 
     /// Returns the answer to a call, if it has arrived: the reference is closed, and a fresh one is opened for the next

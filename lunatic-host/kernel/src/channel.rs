@@ -1,7 +1,7 @@
 //! Channels: queues of messages that processes share by handle.
 //!
-//! A channel does not know processes: what waits on it is a `W`, which it returns to be woken. The owner is a `W`, too,
-//! and pays for the channel and its contents.
+//! A channel does not know processes: what waits on it is a `W`, which it returns to be woken. The owner is a `P`, and
+//! pays for the channel and its contents.
 //!
 //! A channel belongs to the process that made it, and is removed when that process ends; processes that wait on it are
 //! then woken and find it closed. Any process that was given the handle may send and receive. Messages keep the order
@@ -70,14 +70,14 @@ pub enum Received<W> {
     Waits(Ticket),
 }
 
-struct Channel<W> {
+struct Channel<W, P> {
     queue: VecDeque<Message>,
     /// The traces of the messages; `None` if none has one.
     traces: Option<Box<Traces>>,
     /// 0 means no bound.
     bound: usize,
     owner: Id,
-    payer: W,
+    payer: P,
     receivers: Waiters<W>,
     senders: Waiters<W>,
     /// The charged bytes: the queue itself, and messages outside of it.
@@ -86,7 +86,7 @@ struct Channel<W> {
 }
 
 /// The contents of a closed channel.
-pub struct Closed<I, W: Payer> {
+pub struct Closed<I, P: Payer> {
     /// The processes that waited on it.
     pub waiters: I,
     /// Messages that nobody will receive: dropping many, or long ones, takes a while.
@@ -94,18 +94,18 @@ pub struct Closed<I, W: Payer> {
     /// Their traces.
     pub(crate) traces: Option<Box<Traces>>,
     /// The charge for the messages, which must be dropped after them: others fill that room at once.
-    pub paid: MessagesPaid<W>,
+    pub paid: MessagesPaid<P>,
     /// The bytes of the messages outside of the queue.
     pub outside: usize,
 }
 
 /// The charge for the messages of a channel that has been closed; gives it back when dropped.
-pub struct MessagesPaid<W: Payer> {
-    payer: W,
+pub struct MessagesPaid<P: Payer> {
+    payer: P,
     bytes: usize,
 }
 
-impl<W: Payer> Drop for MessagesPaid<W> {
+impl<P: Payer> Drop for MessagesPaid<P> {
     fn drop(&mut self) {
         self.payer.purse().give_back(Resource::Messages, self.bytes);
     }
@@ -132,8 +132,8 @@ impl std::fmt::Display for OpenRefusal {
 impl std::error::Error for OpenRefusal {}
 
 /// All channels of a runtime.
-pub struct Channels<W> {
-    table: Table<Channel<W>>,
+pub struct Channels<W, P = W> {
+    table: Table<Channel<W, P>>,
 }
 
 /// A place in a list of waiters.
@@ -224,11 +224,11 @@ const KEPT_WAITERS: usize = 4;
 
 /// The size of a channel: its slot, which also has a lock and a number, its place in the list of its owner, and the
 /// room that its two lists of waiters keep.
-const fn channel_size<W>() -> usize {
-    size_of::<Channel<W>>() + 32 + 2 * KEPT_WAITERS * size_of::<(Ticket, W)>()
+const fn channel_size<W, P>() -> usize {
+    size_of::<Channel<W, P>>() + 32 + 2 * KEPT_WAITERS * size_of::<(Ticket, W)>()
 }
 
-impl<W: Clone + Payer> Channels<W> {
+impl<W, P: Clone + Payer> Channels<W, P> {
     /// An empty queue keeps room for this many messages and gives the rest back.
     const KEPT_CAPACITY: usize = 1024;
 
@@ -244,10 +244,10 @@ impl<W: Clone + Payer> Channels<W> {
     /// # Errors
     ///
     /// [`OpenRefusal`] says why it was not made.
-    pub fn open(&self, worker: usize, owner: Id, payer: &W, bound: usize) -> Result<Id, OpenRefusal> {
+    pub fn open(&self, worker: usize, owner: Id, payer: &P, bound: usize) -> Result<Id, OpenRefusal> {
         payer
             .purse()
-            .charge(Resource::Channels, channel_size::<W>())
+            .charge(Resource::Channels, channel_size::<W, P>())
             .map_err(OpenRefusal::Budget)?;
         let channel = Channel {
             queue: VecDeque::new(),
@@ -261,15 +261,18 @@ impl<W: Clone + Payer> Channels<W> {
             outside: 0,
         };
         self.table.insert(worker, |_| channel).map_err(|Full| {
-            payer.purse().give_back(Resource::Channels, channel_size::<W>());
+            payer.purse().give_back(Resource::Channels, channel_size::<W, P>());
             OpenRefusal::Full
         })
     }
 
     /// Removes a channel; the caller must wake all its waiters. `None` if it had already been removed.
-    pub fn close(&self, worker: usize, id: Id) -> Option<Closed<impl Iterator<Item = W> + use<W>, W>> {
+    pub fn close(&self, worker: usize, id: Id) -> Option<Closed<impl Iterator<Item = W> + use<W, P>, P>> {
         let channel = self.table.remove(worker, id)?;
-        channel.payer.purse().give_back(Resource::Channels, channel_size::<W>());
+        channel
+            .payer
+            .purse()
+            .give_back(Resource::Channels, channel_size::<W, P>());
         let paid = MessagesPaid {
             payer: channel.payer,
             bytes: channel.outside + channel.charged,
@@ -346,7 +349,7 @@ impl<W: Clone + Payer> Channels<W> {
         self.pop(&mut channel).ok_or(ReceiveRefusal::Empty)
     }
 
-    fn pop(&self, channel: &mut Channel<W>) -> Option<(Message, Trace, Wake<W>)> {
+    fn pop(&self, channel: &mut Channel<W, P>) -> Option<(Message, Trace, Wake<W>)> {
         let message = channel.queue.pop_front()?;
         let trace = match &channel.traces {
             None => None,
@@ -367,7 +370,7 @@ impl<W: Clone + Payer> Channels<W> {
 
     /// Receives the oldest message, or leaves a waiter for one. `former` is the ticket of the last wait, if there was
     /// one: a process that was woken but came too late waits before all others.
-    pub fn receive(&self, id: Id, waiter: &W, former: Option<Ticket>) -> Received<W> {
+    pub fn receive<V: Clone + Into<W>>(&self, id: Id, waiter: &V, former: Option<Ticket>) -> Received<W> {
         let Some(mut channel) = self.table.get(id) else {
             return Received::Closed;
         };
@@ -377,7 +380,7 @@ impl<W: Clone + Payer> Channels<W> {
         }
         match self.pop(&mut channel) {
             Some((message, trace, wake)) => Received::Message(message, trace, wake),
-            None => Received::Waits(channel.receivers.enter(waiter.clone(), former)),
+            None => Received::Waits(channel.receivers.enter(waiter.clone().into(), former)),
         }
     }
 
@@ -388,18 +391,20 @@ impl<W: Clone + Payer> Channels<W> {
 
     /// Leaves a waiter for a message; `None` if there is one by now or the channel has closed. A process that was woken
     /// but came too late waits `again` with its former ticket, before all others.
-    pub fn wait_to_receive(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
+    pub fn wait_to_receive<V: Clone + Into<W>>(&self, id: Id, waiter: &V, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
         channel
             .queue
             .is_empty()
-            .then(|| channel.receivers.enter(waiter.clone(), again))
+            .then(|| channel.receivers.enter(waiter.clone().into(), again))
     }
 
     /// Leaves a waiter for room; `None` if there is room by now or the channel has closed. `again` is as above.
-    pub fn wait_to_send(&self, id: Id, waiter: &W, again: Option<Ticket>) -> Option<Ticket> {
+    pub fn wait_to_send<V: Clone + Into<W>>(&self, id: Id, waiter: &V, again: Option<Ticket>) -> Option<Ticket> {
         let mut channel = self.table.get(id)?;
-        channel.is_full().then(|| channel.senders.enter(waiter.clone(), again))
+        channel
+            .is_full()
+            .then(|| channel.senders.enter(waiter.clone().into(), again))
     }
 
     /// A receiver has been woken and is about to try again (`looks`), or goes away. If it goes away and is no longer in
@@ -431,7 +436,7 @@ impl<W: Clone + Payer> Channels<W> {
 
     /// Calls `visit` with each channel and its payer. Channels that are opened or closed meanwhile may be missed.
     /// `visit` must be quick: the channel is locked.
-    pub fn visit(&self, mut visit: impl FnMut(Id, &W, ChannelView)) {
+    pub fn visit(&self, mut visit: impl FnMut(Id, &P, ChannelView)) {
         self.table
             .for_each(|id, channel| visit(id, &channel.payer, channel.view()));
     }
@@ -446,14 +451,14 @@ fn size_outside(message: &Message) -> usize {
     }
 }
 
-impl<W: Payer> Channel<W> {
+impl<W, P: Payer> Channel<W, P> {
     fn charge(&self, size: usize) -> Result<(), SendRefusal> {
         let charged = self.payer.purse().charge(Resource::Messages, size);
         charged.map_err(|_| SendRefusal::Limit)
     }
 }
 
-impl<W> Channel<W> {
+impl<W, P> Channel<W, P> {
     /// Removes and returns the trace of the first message, which has been taken.
     fn pop_trace(&mut self) -> Trace {
         let traces = self.traces.as_mut()?;

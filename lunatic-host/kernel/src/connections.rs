@@ -23,7 +23,7 @@ impl<H: Host> Kernel<H> {
     }
 
     /// Ends the connection to a node. Before this returns, all processes are notified that were linked to its
-    /// processes, monitored them or called them.
+    /// processes, monitored them or called them, or that use its channels.
     pub fn disconnect(&self, peer: Peer, loss: Loss) {
         // First, so that nobody links to a process of that node after this has gone past.
         self.peers.remove(peer);
@@ -32,6 +32,8 @@ impl<H: Host> Kernel<H> {
         for process in all {
             self.lose_peer(&process, peer, &ExitReason::NodeGone(loss));
         }
+        self.lose_errands_of(peer);
+        self.lose_channels_of(peer);
         // They will find that it is gone.
         self.has_room(peer);
         // All processes may wait for each other, which nobody has looked for while a node could wake one of them.
@@ -72,9 +74,10 @@ impl<H: Host> Kernel<H> {
     /// Registers a process that waits until a node accepts messages. Returns false, and registers nothing, if the node
     /// accepts messages by now, or is gone: then the process should try again.
     pub fn wait_for_room(&self, peer: Peer, process: &Process<H>) -> bool {
-        self.peers.waiting.lock().push((peer, process.id));
+        self.peers.waiting.lock().enter(peer, process.id);
         // Looked up last: whoever makes room after this finds the process here.
-        let must_wait = self.peers.remote(peer).is_some_and(|remote| !remote.has_room());
+        let remote = self.peers.remote(peer);
+        let must_wait = remote.is_some_and(|remote| !remote.has_room_for(process.id));
         if !must_wait {
             self.leave_room(peer, process);
         }
@@ -83,22 +86,19 @@ impl<H: Host> Kernel<H> {
 
     /// Withdraws a process that waits for [room](Self::wait_for_room).
     pub fn leave_room(&self, peer: Peer, process: &Process<H>) {
-        self.peers.waiting.lock().retain(|waiter| *waiter != (peer, process.id));
+        self.peers.waiting.lock().leave(peer, process.id);
     }
 
-    /// Wakes the processes that wait for a node, which accepts messages again.
+    /// Wakes the processes that wait for a node, which accepts messages again, and sends the messages of channels for
+    /// which its processes wait.
     pub fn has_room(&self, peer: Peer) {
-        let mut woken = Vec::new();
-        self.peers.waiting.lock().retain(|(of, process)| {
-            let is_woken = *of == peer;
-            woken.extend(is_woken.then_some(*process));
-            !is_woken
-        });
+        let woken = self.peers.waiting.lock().take(peer);
         for process in woken {
             if let Some(process) = self.find(process) {
                 self.scheduler.wake_owned(process);
             }
         }
+        self.serve_stalled(peer);
     }
 
     /// Returns whether a signal to the process is sent at once: always, unless too much waits for its node. A program

@@ -10,11 +10,14 @@ use std::sync::Arc;
 use lunatic_sys::layout::RawHandle;
 
 use crate::address::Id;
+use crate::budget::{Payer, Receipt, Resource};
+use crate::channel::SendRefusal;
 use crate::exit::{ExitReason, Loss};
 use crate::host::Host;
 use crate::kernel::Kernel;
 use crate::mail::Content;
 use crate::process::Process;
+use crate::remote::UNPAID_MAX;
 
 pub use crate::remote::{Remote, Signal};
 
@@ -45,6 +48,13 @@ impl<H: Host> Kernel<H> {
         own.or_else(|| self.peers.check(address))
     }
 
+    /// Returns the id of the channel with this address; `None` for an address that neither this node nor one that is or
+    /// was connected has given out.
+    pub fn channel_named(&self, address: RawHandle) -> Option<Id> {
+        let own = self.channel_keys.check(address.id, address.key);
+        own.or_else(|| self.peers.check_channel(address))
+    }
+
     /// Returns the address of a process.
     pub fn process_address(&self, id: Id) -> RawHandle {
         if id.is_here() {
@@ -53,9 +63,14 @@ impl<H: Host> Kernel<H> {
         self.peers.address(id).unwrap_or_default()
     }
 
-    /// Delivers a signal from another node: `from` is on the peer that sent it, `to` is in this kernel. Must not run
+    /// Delivers a signal from another node: `from` is on the peer that sent it, `to` is in this kernel. The sender of an
+    /// answer is a channel, and so is the receiver of an errand. Must not run
     /// while that peer is [disconnected](Self::disconnect).
     pub fn receive(&self, from: Id, to: Id, signal: Signal<'_>) {
+        // The receiver of this is a channel.
+        if let Signal::Errand { number, errand } = signal {
+            return self.take_errand(from, to, number, errand);
+        }
         let to = match self.find(to) {
             Some(process) => process,
             None => return self.answer_for_ended(from, to, &signal),
@@ -90,7 +105,9 @@ impl<H: Host> Kernel<H> {
             Signal::Down { reference, reason } if to.watches(from, reference) => {
                 self.tell_down(&to, from, reference, &reason);
             }
-            Signal::Down { .. } => {}
+            Signal::Answered { number, answer } => self.take_answer(from, to, number, answer),
+            // An errand was taken above.
+            Signal::Down { .. } | Signal::Errand { .. } => {}
         }
     }
 
@@ -108,6 +125,24 @@ impl<H: Host> Kernel<H> {
             }
             _ => {}
         }
+    }
+
+    /// Sends a message to a process of another node. A long one is charged to the sender until it has been sent.
+    pub(crate) fn send_elsewhere(
+        &self,
+        remote: &dyn Remote,
+        (from, to): (Id, Id),
+        tag: u64,
+        body: &[u8],
+    ) -> Result<(), SendRefusal> {
+        let message = Signal::Message { tag, body };
+        let sender = (body.len() > UNPAID_MAX).then(|| self.find(from)).flatten();
+        let Some(sender) = sender else {
+            return remote.send(from, to, message);
+        };
+        let mut paid = Receipt::new(sender.purse().to_account(), Resource::Messages);
+        paid.grow(body.len()).map_err(|_| SendRefusal::Limit)?;
+        remote.send_paid(from, to, message, paid)
     }
 
     /// Sends a signal to a process of another node, if that is connected.

@@ -15,11 +15,14 @@ use crate::budget::{Budget, Caps, Resource};
 use crate::channel::Channels;
 use crate::clock::Clock;
 use crate::counts::{Counts, Ends};
+use crate::desk::Desk;
 use crate::environment::Environment;
+use crate::errand::ChannelWaiter;
 use crate::events::{Event, Events};
 use crate::exit::ExitReason;
 use crate::exits::Exits;
 use crate::host::Host;
+use crate::outstanding::Outstanding;
 use crate::peers::Peers;
 use crate::post::Post;
 use crate::process::Process;
@@ -45,6 +48,9 @@ pub struct Settings {
 /// A worker's place, for one thread.
 pub type WorkerSeat<H> = Seat<Process<H>>;
 
+/// The channels of a kernel. Processes wait on them, and errands of other nodes.
+pub type AllChannels<H> = Channels<ChannelWaiter<Arc<Process<H>>>, Arc<Process<H>>>;
+
 /// What all processes of a host share.
 pub struct Kernel<H: Host> {
     /// The embedder of the kernel.
@@ -54,7 +60,11 @@ pub struct Kernel<H: Host> {
     pub(crate) clock: Clock<Arc<Process<H>>>,
     pub(crate) post: Post,
     pub(crate) processes: Table<Arc<Process<H>>>,
-    pub(crate) channels: Channels<Arc<Process<H>>>,
+    pub(crate) channels: AllChannels<H>,
+    /// The errands of other nodes at these channels.
+    pub(crate) desk: Mutex<Desk>,
+    /// The errands of processes at channels of other nodes.
+    pub(crate) outstanding: Outstanding,
     /// What is kept for all processes, except their memories.
     pub(crate) kept: Arc<Budget>,
     pub(crate) process_keys: Keys,
@@ -85,6 +95,8 @@ impl<H: Host> Kernel<H> {
             ..Caps::default()
         };
         let kept = Budget::outermost(caps, machine.now());
+        let process_keys = Keys::new(node, || machine.random());
+        let channel_keys = process_keys.of_channels();
         let mut seats = Vec::new();
         let kernel = Arc::new_cyclic(|kernel: &std::sync::Weak<Self>| {
             let call = |f: fn(&Self)| {
@@ -104,9 +116,11 @@ impl<H: Host> Kernel<H> {
                 post: Post::new(),
                 processes: Table::new(settings.processes_max),
                 channels: Channels::new(settings.channels_max),
+                desk: Mutex::default(),
+                outstanding: Outstanding::default(),
                 kept,
-                process_keys: Keys::new(node, || machine.random()),
-                channel_keys: Keys::new(node, || machine.random()),
+                process_keys,
+                channel_keys,
                 exits: Exits::default(),
                 aside: Aside::new(machine.clone()),
                 peers: Peers::default(),
@@ -153,7 +167,7 @@ impl<H: Host> Kernel<H> {
     }
 
     /// Returns all channels.
-    pub fn channels(&self) -> &Channels<Arc<Process<H>>> {
+    pub fn channels(&self) -> &AllChannels<H> {
         &self.channels
     }
 

@@ -18,10 +18,10 @@
 //! | floor | modules |
 //! |---|---|
 //! | running everything | `worker`, [`simulation`] |
-//! | interactions of processes | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
+//! | interactions of processes | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], `served`, [`elsewhere`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
-//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
+//! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `desk`, `outstanding`, `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
+//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`errand`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -44,7 +44,10 @@ pub mod connections;
 pub mod contents;
 pub mod counts;
 pub mod delivery;
+mod desk;
+pub mod elsewhere;
 pub mod environment;
+pub mod errand;
 pub mod events;
 pub mod exit;
 mod exits;
@@ -56,6 +59,7 @@ pub mod kernel;
 mod large_map;
 mod latch;
 pub mod mail;
+mod outstanding;
 mod peers;
 pub mod permits;
 pub mod post;
@@ -66,6 +70,7 @@ mod remains;
 mod remote;
 mod room;
 pub mod scheduler;
+mod served;
 pub mod shares;
 mod shutdown;
 mod signals;
@@ -88,6 +93,7 @@ pub mod worker;
 pub use self::host::{Body, Host, Local, Progress};
 pub use self::kernel::{Kernel, Settings};
 pub use self::process::{Process, Seed, WaitFor};
+pub use self::served::Woken;
 pub use self::signals::Fate;
 pub use self::spawn::{RECORD_SIZE, SpawnLimit};
 pub use self::system::System;

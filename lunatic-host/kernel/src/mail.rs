@@ -8,7 +8,7 @@ use smallvec::{Array, SmallVec};
 use crate::address::Id;
 use crate::budget::Payer;
 use crate::channel::SendRefusal;
-use crate::delivery::{Destination, Signal};
+use crate::delivery::Destination;
 use crate::events::Event;
 use crate::host::{Host, Local};
 use crate::kernel::Kernel;
@@ -137,8 +137,7 @@ impl<H: Host> Kernel<H> {
             Destination::Here(to) => self.put_mail(to, tag, content.sent_by(from)),
             Destination::Gone => Err(SendRefusal::Closed),
             Destination::Elsewhere(remote) if content.len() <= MESSAGE_LEN_MAX => {
-                let body = content.as_slice();
-                remote.send(from, to, Signal::Message { tag, body })
+                self.send_elsewhere(&*remote, (from, to), tag, content.as_slice())
             }
             Destination::Elsewhere(_) => Err(SendRefusal::Limit),
         }

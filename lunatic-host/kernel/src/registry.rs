@@ -6,7 +6,7 @@
 //! The lock of a scope is taken before that of a process, never after it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 
@@ -28,6 +28,8 @@ pub type Name = Box<[u8]>;
 pub struct Scope {
     names: Mutex<LargeMap<u128, Id>>,
     groups: Mutex<LargeMap<u128, Group>>,
+    /// Stands for the scope on other nodes; made when it is first needed.
+    number: OnceLock<u128>,
 }
 
 #[derive(Default)]
@@ -88,6 +90,19 @@ pub enum NameRefusal {
 }
 
 impl Scope {
+    /// A scope with this number.
+    pub fn numbered(number: u128) -> Self {
+        Self {
+            number: number.into(),
+            ..Self::default()
+        }
+    }
+
+    /// The number that stands for the scope on other nodes. `random` makes it when it is first needed.
+    pub fn number(&self, random: impl FnOnce() -> u128) -> u128 {
+        *self.number.get_or_init(random)
+    }
+
     /// Registers a name for a process, which `make` makes only if the name is free. The process `by` does this and pays
     /// for it.
     pub fn register<H: Host, E: From<NameRefusal>>(

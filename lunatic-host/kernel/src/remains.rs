@@ -134,7 +134,7 @@ impl<H: Host> Kernel<H> {
             paid,
             outside,
         } = closed;
-        waiters.for_each(|waiter| self.scheduler.wake_owned(waiter));
+        waiters.for_each(|waiter| self.wake_waiter(Some(waiter)));
         // The payment last.
         self.drop_aside(
             messages.len() + steps_to_drop(outside),

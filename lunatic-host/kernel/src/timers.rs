@@ -14,7 +14,6 @@ use lunatic_sys::codes::{IN_PLACE_LEN_MAX, MESSAGE_LEN_MAX};
 use crate::address::Id;
 use crate::budget::{Payer, Receipt, Resource};
 use crate::channel::Message;
-use crate::delivery::Signal;
 use crate::host::{Host, Local};
 use crate::kernel::Kernel;
 use crate::post::{FAR, Letter, Postman, TimedMail};
@@ -144,8 +143,11 @@ impl<H: Host> Kernel<H> {
                 return;
             }
             let (tag, body) = (mail.tag, body());
-            // If there is no room, or the node is lost, the message is, too.
-            return self.forward(letter.from, mail.to, Signal::Message { tag, body: &body });
+            if let Some(remote) = self.peers.remote(mail.to.peer()) {
+                // If there is no room, or the node is lost, the message is, too.
+                _ = self.send_elsewhere(&*remote, (letter.from, mail.to), tag, &body);
+            }
+            return;
         }
         let Some(owner) = self.find(mail.to) else { return };
         if let Some(parcel) = &mail.parcel {

@@ -105,6 +105,16 @@ impl<'a, H: Host> Wait<'a, H> {
         }
     }
 
+    /// Returns the time that is left, in nanoseconds, as a timeout for another wait.
+    pub fn rest_ns(&self) -> u64 {
+        let Some(deadline) = &self.deadline else {
+            return NO_TIMEOUT;
+        };
+        let rest = deadline.due.saturating_duration_since(self.now(deadline));
+        // A timeout has at most so many.
+        u64::try_from(rest.as_nanos()).unwrap_or(NO_TIMEOUT)
+    }
+
     /// Returns whether the time has passed.
     pub fn is_late(&self) -> bool {
         self.deadline

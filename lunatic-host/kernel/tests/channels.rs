@@ -69,7 +69,7 @@ async fn main(me: Me, got: Got, number: u64) -> Outcome {
         me.give_way().await;
     }
     for waiter in me.kernel.channels().close(0, channel).unwrap().waiters {
-        me.kernel.wake_owned(waiter);
+        me.kernel.wake_waiter(Some(waiter));
     }
     me.receive(&[]).await;
     // One that was killed may still be about to put down what it got.

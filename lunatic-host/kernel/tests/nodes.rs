@@ -2,14 +2,20 @@
 //! things go.
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::sync::Arc;
 
+use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::{Id, Peer};
+use lunatic_kernel::calls::{CallRefusal, Unanswered};
 use lunatic_kernel::channel::SendRefusal;
+use lunatic_kernel::connections::until_room;
 use lunatic_kernel::delivery::{Remote, Signal};
 use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::relations::mailbox::Kind;
 use lunatic_kernel::simulation::Simulation;
+use lunatic_kernel::wait::{Held, Wait};
+use lunatic_sys::codes::NO_TIMEOUT;
 use parking_lot::Mutex;
 
 use crate::closures::{Closures, Me, Outcome, SETTINGS, seed};
@@ -236,4 +242,111 @@ fn a_link_that_crosses_its_removal_is_on_neither_side() {
     link(&cluster, 1);
     cluster.run();
     assert_eq!(links(&cluster), [1, 1]);
+}
+
+/// A node that takes everything, has no room, or is lost without the kernel knowing it yet.
+#[derive(Default)]
+struct Gate {
+    state: Mutex<Option<SendRefusal>>,
+    taken: Mutex<Vec<&'static str>>,
+}
+
+impl Remote for Gate {
+    fn send(&self, _: Id, _: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+        let (name, can_wait) = match signal {
+            Signal::Message { .. } => ("message", true),
+            Signal::Monitor { .. } => ("monitor", false),
+            _ => ("another", false),
+        };
+        match *self.state.lock() {
+            Some(SendRefusal::Closed) => return Err(SendRefusal::Closed),
+            Some(refusal) if can_wait => return Err(refusal),
+            _ => {}
+        }
+        self.taken.lock().push(name);
+        Ok(())
+    }
+
+    fn has_room(&self) -> bool {
+        *self.state.lock() != Some(SendRefusal::Full)
+    }
+}
+
+/// Runs a process that calls processes of another node behind this gate.
+fn with_gate<F: Future<Output = Outcome> + Send + 'static>(
+    code: impl FnOnce(Me, [Id; 2], Arc<Gate>) -> F + Send + 'static,
+) {
+    let mut node = Simulation::new(SETTINGS, 1, Closures);
+    let (gate, keys) = (Arc::new(Gate::default()), node.kernel().new_keys());
+    let peer = node.kernel().connect(keys, gate.clone()).unwrap();
+    let callees = [1, 2].map(|slot| Id::new(slot, 0).on(peer));
+    let client = node
+        .kernel()
+        .start_system((), move |()| seed(move |me| code(me, callees, gate)));
+    let client = client.unwrap();
+    node.run(1000);
+    assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
+}
+
+/// Begins a call and gives it up; what the caller is told.
+fn begin(me: &Me, callee: Id) -> Result<bool, CallRefusal> {
+    let reference = me.kernel.open_reference(&me.process);
+    let begun = me
+        .kernel
+        .begin_call_elsewhere(&me.process, callee, reference, 1, b"request");
+    let (_, next) = me.kernel.end_call(&me.process, reference, true).unwrap();
+    me.kernel.close_reference(&me.process, next);
+    begun
+}
+
+#[test]
+fn a_call_to_a_node_without_room_sends_nothing() {
+    with_gate(|me, callees, gate| async move {
+        *gate.state.lock() = Some(SendRefusal::Full);
+        for round in 0..10 {
+            let full = CallRefusal::Unanswered(Unanswered::Refused(SendRefusal::Full));
+            assert_eq!(begin(&me, callees[round % 2]), Err(full));
+        }
+        assert!(gate.taken.lock().is_empty());
+        *gate.state.lock() = None;
+        assert_eq!(begin(&me, callees[0]), Ok(true));
+        assert_eq!(*gate.taken.lock(), ["monitor", "message"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_call_to_a_node_that_was_just_lost_says_so() {
+    with_gate(|me, [callee, _], gate| async move {
+        assert_eq!(begin(&me, callee), Ok(true));
+        *gate.state.lock() = Some(SendRefusal::Closed);
+        let gone = ExitReason::NodeGone(Loss::Unconnected);
+        for _ in 0..2 {
+            let gone = CallRefusal::Unanswered(Unanswered::Gone(gone.clone()));
+            assert_eq!(begin(&me, callee), Err(gone));
+        }
+        // When the node is back, the callee is watched again.
+        *gate.state.lock() = None;
+        assert_eq!(begin(&me, callee), Ok(true));
+        assert_eq!(*gate.taken.lock(), ["monitor", "message", "monitor", "message"]);
+        Ok(())
+    });
+}
+
+#[test]
+fn a_wait_knows_the_time_that_is_left() {
+    with_gate(|me, [callee, _], gate| async move {
+        *gate.state.lock() = Some(SendRefusal::Full);
+        let wait = |timeout| {
+            let (kernel, process) = (Held::Borrowed(&me.kernel), Held::Borrowed(&me.process));
+            Wait::new(kernel, process, WaitFor::Send, callee, timeout)
+        };
+        assert_eq!(wait(NO_TIMEOUT).rest_ns(), NO_TIMEOUT);
+        let (long, short) = (wait(5_000_000), wait(2_000_000));
+        assert_eq!(long.rest_ns(), 5_000_000);
+        while until_room(&short, callee.peer()).await {}
+        // Another wait of this process goes on with what is left.
+        assert_eq!((long.rest_ns(), short.rest_ns()), (3_000_000, 0));
+        Ok(())
+    });
 }

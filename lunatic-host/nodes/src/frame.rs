@@ -11,6 +11,9 @@ pub const PIECES_LEN_MAX: usize = 64 << 10;
 /// The maximum length of a frame, in bytes.
 pub const FRAME_LEN_MAX: usize = PIECES_LEN_MAX + 128;
 
+/// The minimum length of a frame, in bytes: its kind and its route.
+pub const FRAME_LEN_MIN: usize = 33;
+
 const MAGIC: &[u8; 4] = b"LUNA";
 const HELLO: u8 = 1;
 const DATA: u8 = 2;
@@ -90,7 +93,7 @@ pub(crate) fn is_hello(frame: &[u8]) -> bool {
 
 impl Route {
     fn head(self, kind: u8, len: usize) -> Vec<u8> {
-        let mut frame = Vec::with_capacity(33 + len);
+        let mut frame = Vec::with_capacity(FRAME_LEN_MIN + len);
         frame.put_u8(kind).put_u64(self.from.0).put_u64(self.to.0);
         frame.put_u64(self.mine).put_u64(self.theirs);
         frame

@@ -19,10 +19,10 @@
 //! |---|---|
 //! | what connects kernels | [`cluster`], [`driver`], [`tcp`] |
 //! | one node | [`node`], [`memory`] |
-//! | its parts | `line`, [`names`], [`store`] |
+//! | its parts | `line`, [`names`], `news`, [`store`] |
 //! | one epoch | [`traffic`], [`inbox`], [`outbox`] |
-//! | bytes | [`record`], [`frame`], `codec` |
-//! | small things | [`identity`], [`trust`], [`fabric`], [`random`] |
+//! | bytes | [`record`], `errands`, [`frame`], `codec` |
+//! | small things | [`attributes`], [`identity`], [`trust`], [`fabric`], [`random`] |
 //!
 //! # Invariants
 //!
@@ -31,9 +31,11 @@
 //! - **An epoch ends once**, in `Node::lost`, and a hint of the transport alone does not end it.
 //! - **A node writes only its own rows** of names and groups.
 
+pub mod attributes;
 pub mod cluster;
 mod codec;
 pub mod driver;
+mod errands;
 pub mod fabric;
 pub mod frame;
 pub mod identity;
@@ -41,6 +43,7 @@ pub mod inbox;
 mod line;
 pub mod memory;
 pub mod names;
+mod news;
 pub mod node;
 pub mod outbox;
 pub mod random;
@@ -50,6 +53,7 @@ pub mod tcp;
 pub mod traffic;
 pub mod trust;
 
+pub use self::attributes::Attributes;
 pub use self::cluster::Cluster;
 pub use self::identity::{Identity, NodeId};
 pub use self::node::{Event, Node, Settings};

@@ -1,7 +1,7 @@
 //! Global names and groups: each node announces the names of its own processes, so all nodes know all names.
 //!
-//! A node writes only its own rows. It sends all of them to each node when an epoch begins, and later the changes. The
-//! rows of a node are removed when its epoch ends. So a look-up needs no other node.
+//! A node writes only its own rows. It sends all of them to each node when an epoch begins, and later those that have
+//! changed ([`news`](crate::news)). The rows of a node are removed when its epoch ends. So a look-up needs no other node.
 //!
 //! Two nodes may give the same name to two processes, at the same moment or while they are not connected. All nodes
 //! choose the same process without exchanging anything: the one with the higher priority, then that with the smaller
@@ -11,6 +11,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::identity::NodeId;
+use crate::news::{News, Progress, Row};
 use crate::record::{KEY_LEN_MAX, Record};
 
 /// How many rows one node may have, names and memberships together.
@@ -56,13 +57,6 @@ struct Claim {
     holder: Anywhere,
 }
 
-/// The kind of a row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Row {
-    Name,
-    Membership,
-}
-
 /// The rows of all nodes, as far as this one knows them.
 pub(crate) struct Names {
     own: NodeId,
@@ -70,10 +64,10 @@ pub(crate) struct Names {
     groups: BTreeMap<Vec<u8>, BTreeSet<Anywhere>>,
     /// The rows of this node by process, so that the end of a process costs only its own rows.
     held: BTreeSet<(u64, Row, Vec<u8>)>,
-    /// The number of rows of each node.
-    rows: BTreeMap<NodeId, usize>,
-    /// Changes of this node's own rows that have not been sent.
-    news: Vec<Vec<u8>>,
+    /// The rows of each other node, so that its loss costs only these. The process of a name is 0.
+    foreign: BTreeMap<NodeId, BTreeSet<(Row, Vec<u8>, u64)>>,
+    /// Which of this node's own rows other nodes have not been told of.
+    pub(crate) news: News,
 }
 
 impl Names {
@@ -83,24 +77,36 @@ impl Names {
             names: BTreeMap::new(),
             groups: BTreeMap::new(),
             held: BTreeSet::new(),
-            rows: BTreeMap::new(),
-            news: Vec::new(),
+            foreign: BTreeMap::new(),
+            news: News::default(),
         }
     }
 
-    fn count(&self, node: NodeId) -> usize {
-        self.rows.get(&node).copied().unwrap_or(0)
+    /// Whether another node may have this row: it has it already, or has room for one more.
+    fn has_room(&self, node: NodeId, row: Row, key: &[u8], process: u64) -> bool {
+        let rows = self.foreign.get(&node);
+        rows.is_none_or(|rows| rows.len() < ROWS_MAX || rows.contains(&(row, key.to_vec(), process)))
     }
 
-    fn add_row(&mut self, node: NodeId) {
-        *self.rows.entry(node).or_default() += 1;
+    /// A node has one row more; `process` has it.
+    fn add_row(&mut self, node: NodeId, row: Row, key: &[u8], process: u64) {
+        if node == self.own {
+            self.held.insert((process, row, key.to_vec()));
+            self.news.add(row, key, named(row, process));
+        } else {
+            let row = (row, key.to_vec(), named(row, process));
+            self.foreign.entry(node).or_default().insert(row);
+        }
     }
 
-    fn remove_row(&mut self, node: NodeId) {
-        if let Some(count) = self.rows.get_mut(&node) {
-            *count -= 1;
-            if *count == 0 {
-                self.rows.remove(&node);
+    fn remove_row(&mut self, node: NodeId, row: Row, key: &[u8], process: u64) {
+        if node == self.own {
+            self.held.remove(&(process, row, key.to_vec()));
+            self.news.remove(row, key, named(row, process));
+        } else if let Some(rows) = self.foreign.get_mut(&node) {
+            rows.remove(&(row, key.to_vec(), named(row, process)));
+            if rows.is_empty() {
+                self.foreign.remove(&node);
             }
         }
     }
@@ -109,7 +115,7 @@ impl Names {
         if !(1..=KEY_LEN_MAX).contains(&key.len()) {
             return Err(NameRefusal::Form);
         }
-        (self.count(self.own) < ROWS_MAX).then_some(()).ok_or(NameRefusal::Full)
+        (self.held.len() < ROWS_MAX).then_some(()).ok_or(NameRefusal::Full)
     }
 
     /// Registers a process of this node under a name.
@@ -119,20 +125,12 @@ impl Names {
             return Err(NameRefusal::Taken(holder));
         }
         self.claim(name, self.own, process, priority);
-        let record = Record::Named {
-            name,
-            process,
-            priority,
-        };
-        self.news.push(record.write());
         Ok(())
     }
 
     /// Takes a name from a process of this node. Returns the process that had it.
     pub(crate) fn unregister(&mut self, name: &[u8]) -> Option<u64> {
-        let process = self.release(name, self.own)?;
-        self.news.push(Record::Unnamed { name }.write());
-        Some(process)
+        self.release(name, self.own)
     }
 
     /// The process with this name.
@@ -148,10 +146,7 @@ impl Names {
             holder: Anywhere { node, process },
         };
         self.names.entry(name.to_vec()).or_default().insert(claim);
-        self.add_row(node);
-        if node == self.own {
-            self.held.insert((process, Row::Name, name.to_vec()));
-        }
+        self.add_row(node, Row::Name, name, process);
     }
 
     fn release(&mut self, name: &[u8], node: NodeId) -> Option<u64> {
@@ -161,11 +156,8 @@ impl Names {
         if claims.is_empty() {
             self.names.remove(name);
         }
-        self.remove_row(node);
         let process = claim.holder.process;
-        if node == self.own {
-            self.held.remove(&(process, Row::Name, name.to_vec()));
-        }
+        self.remove_row(node, Row::Name, name, process);
         Some(process)
     }
 
@@ -177,7 +169,7 @@ impl Names {
         process: u64,
         priority: u8,
     ) -> Result<Option<Conflict>, ()> {
-        if name.is_empty() || self.count(node) >= ROWS_MAX {
+        if name.is_empty() || !self.has_room(node, Row::Name, name, 0) {
             return Err(());
         }
         self.claim(name, node, process, priority);
@@ -199,19 +191,13 @@ impl Names {
     /// Adds a process of this node to a group.
     pub(crate) fn join(&mut self, group: &[u8], process: u64) -> Result<(), NameRefusal> {
         self.check(group)?;
-        if self.add_member(group, self.own, process) {
-            self.news.push(Record::Joined { group, process }.write());
-        }
+        self.add_member(group, self.own, process);
         Ok(())
     }
 
     /// Removes a process of this node from a group. True if it was a member.
     pub(crate) fn leave(&mut self, group: &[u8], process: u64) -> bool {
-        let was_member = self.remove_member(group, self.own, process);
-        if was_member {
-            self.news.push(Record::Left { group, process }.write());
-        }
-        was_member
+        self.remove_member(group, self.own, process)
     }
 
     /// The members of a group, in the order of nodes.
@@ -219,16 +205,11 @@ impl Names {
         self.groups.get(group).into_iter().flatten().copied()
     }
 
-    fn add_member(&mut self, group: &[u8], node: NodeId, process: u64) -> bool {
+    fn add_member(&mut self, group: &[u8], node: NodeId, process: u64) {
         let members = self.groups.entry(group.to_vec()).or_default();
-        let is_new = members.insert(Anywhere { node, process });
-        if is_new {
-            self.add_row(node);
-            if node == self.own {
-                self.held.insert((process, Row::Membership, group.to_vec()));
-            }
+        if members.insert(Anywhere { node, process }) {
+            self.add_row(node, Row::Membership, group, process);
         }
-        is_new
     }
 
     fn remove_member(&mut self, group: &[u8], node: NodeId, process: u64) -> bool {
@@ -240,17 +221,14 @@ impl Names {
             self.groups.remove(group);
         }
         if was_member {
-            self.remove_row(node);
-            if node == self.own {
-                self.held.remove(&(process, Row::Membership, group.to_vec()));
-            }
+            self.remove_row(node, Row::Membership, group, process);
         }
         was_member
     }
 
     /// A process of another node has joined a group. `Err` if that node has too many rows.
     pub(crate) fn joined(&mut self, node: NodeId, group: &[u8], process: u64) -> Result<(), ()> {
-        if group.is_empty() || self.count(node) >= ROWS_MAX {
+        if group.is_empty() || !self.has_room(node, Row::Membership, group, process) {
             return Err(());
         }
         self.add_member(group, node, process);
@@ -282,55 +260,40 @@ impl Names {
 
     /// A node is gone: removes its rows.
     pub(crate) fn node_lost(&mut self, node: NodeId) {
-        if self.rows.remove(&node).is_none() {
-            return;
+        for (row, key, process) in self.foreign.remove(&node).unwrap_or_default() {
+            match row {
+                Row::Name => _ = self.release(&key, node),
+                Row::Membership => _ = self.remove_member(&key, node, process),
+            }
         }
-        self.names.retain(|_, claims| {
-            claims.retain(|claim| claim.holder.node != node);
-            !claims.is_empty()
-        });
-        self.groups.retain(|_, members| {
-            members.retain(|member| member.node != node);
-            !members.is_empty()
-        });
     }
 
-    /// All rows of this node, as records for a newly connected node.
-    pub(crate) fn own_rows(&self) -> Vec<Vec<u8>> {
-        let own = self.own;
-        let mut records = Vec::new();
-        for (name, claims) in &self.names {
-            for claim in claims.iter().filter(|claim| claim.holder.node == own) {
+    /// The next record to send to a node that has been told so much; `None` if it knows all rows of this node.
+    pub(crate) fn next_news(&self, told: &mut Progress) -> Option<Vec<u8>> {
+        let ((row, key, process), is_there) = self.news.next(told)?;
+        let (key, process) = (&key[..], *process);
+        let record = match (row, is_there) {
+            (Row::Name, true) => {
+                let claims = self.names.get(key).into_iter().flatten();
+                let mut own = claims.filter(|claim| claim.holder.node == self.own);
+                let claim = own.next().expect("a row that is there has a claim");
                 let (process, priority) = (claim.holder.process, u8::MAX - claim.rank);
-                let record = Record::Named {
-                    name,
+                Record::Named {
+                    name: key,
                     process,
                     priority,
-                };
-                records.push(record.write());
+                }
             }
-        }
-        for (group, members) in &self.groups {
-            for member in members.iter().filter(|member| member.node == own) {
-                let process = member.process;
-                records.push(Record::Joined { group, process }.write());
-            }
-        }
-        records
-    }
-
-    /// Takes the changes that must be sent to all nodes, in this order.
-    pub(crate) fn take_news(&mut self) -> Vec<Vec<u8>> {
-        std::mem::take(&mut self.news)
+            (Row::Name, false) => Record::Unnamed { name: key },
+            (Row::Membership, true) => Record::Joined { group: key, process },
+            (Row::Membership, false) => Record::Left { group: key, process },
+        };
+        Some(record.write())
     }
 
     /// The number of rows of other nodes.
     pub(crate) fn foreign_rows(&self) -> usize {
-        self.rows
-            .iter()
-            .filter(|(node, _)| **node != self.own)
-            .map(|(_, rows)| rows)
-            .sum()
+        self.foreign.values().map(BTreeSet::len).sum()
     }
 
     /// All names, each with its process.
@@ -339,6 +302,14 @@ impl Names {
         self.names
             .iter()
             .filter_map(move |(name, claims)| Some((&name[..], first(claims)?)))
+    }
+}
+
+/// The process in the key of a row: a name has only one row on each node, whoever has it.
+fn named(row: Row, process: u64) -> u64 {
+    match row {
+        Row::Name => 0,
+        Row::Membership => process,
     }
 }
 
@@ -366,6 +337,14 @@ mod tests {
         rows
     }
 
+    impl Names {
+        /// How many rows the tables have, of all nodes.
+        fn all_rows(&self) -> usize {
+            let names = self.names.values().map(BTreeSet::len).sum::<usize>();
+            names + self.groups.values().map(BTreeSet::len).sum::<usize>()
+        }
+    }
+
     #[test]
     fn a_process_that_ends_loses_its_rows_and_no_others() {
         for seed in 0..50 {
@@ -389,6 +368,8 @@ mod tests {
                     }
                 }
                 assert_eq!(names.held, rows_in_tables(&names), "seed {seed}");
+                let foreign = names.all_rows() - names.held.len();
+                assert_eq!(names.foreign_rows(), foreign, "seed {seed}");
             }
         }
     }
@@ -401,12 +382,34 @@ mod tests {
             names.register(&process.to_le_bytes(), process, 0).unwrap();
         }
         assert_eq!(names.register(b"one more", 0, 0), Err(NameRefusal::Full));
-        names.take_news();
+        let mut told = names.news.begin();
+        let mut news = |names: &Names| std::iter::from_fn(|| names.next_news(&mut told)).count();
+        assert_eq!(news(&names), ROWS_MAX);
         for process in 0..ROWS_MAX as u64 {
             assert_eq!(names.rows_of(process).len(), 1);
             names.process_ended(process);
         }
         assert_eq!(names.all().count(), 0);
-        assert_eq!((names.held.len(), names.take_news().len()), (0, ROWS_MAX));
+        assert_eq!((names.held.len(), news(&names)), (0, ROWS_MAX));
+    }
+
+    #[test]
+    fn a_node_with_as_many_rows_as_it_may_have_can_announce_one_of_them_again() {
+        let (mut names, other) = (Names::new(node("own")), node("other"));
+        for process in 0..ROWS_MAX as u64 - 1 {
+            names.joined(other, b"group", process).unwrap();
+        }
+        for _ in 0..2 {
+            assert_eq!(names.named(other, b"name", 1, 0), Ok(None));
+            names.joined(other, b"group", 0).unwrap();
+        }
+        assert_eq!(names.foreign_rows(), ROWS_MAX);
+        assert_eq!(names.named(other, b"another", 1, 0), Err(()));
+        assert_eq!(names.joined(other, b"another", 1), Err(()));
+        names.node_lost(other);
+        assert_eq!(
+            (names.foreign_rows(), names.all().count(), names.groups.len()),
+            (0, 0, 0)
+        );
     }
 }

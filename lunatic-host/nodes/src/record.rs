@@ -4,16 +4,22 @@
 //! unknown kind ends the epoch.
 
 use lunatic_kernel::delivery::Signal;
+use lunatic_kernel::errand::{Answer, Errand};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::codes::{MESSAGE_LEN_MAX, REASON_HEAD_LEN, REASON_TEXT_LEN_MAX};
 
+use crate::attributes::Attributes;
 use crate::codec::{Reader, Write};
+use crate::errands;
 use crate::outbox::Pair;
 
 /// The maximum length of the name of a process or group, in bytes.
 pub const KEY_LEN_MAX: usize = 255;
 /// The maximum length of the text that says why a spawn was refused, in bytes.
 pub const REFUSAL_LEN_MAX: usize = 1024;
+/// The maximum length of the text of a reason that links and monitors report to other nodes, in bytes: a process that
+/// ends sends one such record for each of them.
+pub const ENDING_TEXT_MAX: usize = 1024;
 /// The maximum length of a request for a spawn, in bytes.
 pub const REQUEST_LEN_MAX: usize = 1 << 20;
 /// How many bytes of a module one record carries at most.
@@ -24,17 +30,19 @@ const PROCESS_BITS: u32 = 52;
 /// The BLAKE3 hash of a module's bytes.
 pub type Hash = [u8; 32];
 
-/// One record. Processes are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`, `parent` and
-/// `process` live on the sender's node, `to` on the receiver's.
+/// One record. Processes and channels are named by slot and use, as in [`Id`](lunatic_kernel::address::Id): `from`,
+/// `parent` and `process` live on the sender's node, `to` on the receiver's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record<'a> {
     /// The keys of the sender's addresses; the first record of each epoch.
     Keys([u8; 20]),
-    /// A signal from one process to another.
+    /// The attributes of the sender. They come after its keys, if there are any.
+    Attributes(Attributes),
+    /// A signal from one process to another, or between a process and a channel.
     Signal {
-        /// The sending process.
+        /// The sending process or channel.
         from: u64,
-        /// The receiving process.
+        /// The receiving process or channel.
         to: u64,
         /// The signal.
         signal: Signal<'a>,
@@ -154,6 +162,9 @@ mod kind {
     pub(super) const CHUNK: u8 = 17;
     pub(super) const MISSING: u8 = 18;
     pub(super) const UNLINKED: u8 = 19;
+    pub(super) const ERRAND: u8 = 20;
+    pub(super) const ANSWERED: u8 = 21;
+    pub(super) const ATTRIBUTES: u8 = 22;
     pub(super) const OPTIONAL: u8 = 128;
 }
 
@@ -175,14 +186,44 @@ impl Record<'_> {
         }
     }
 
-    /// Whether it may be refused for lack of room: messages and spawns.
+    /// Whether it may be refused for lack of room: messages, spawns and errands.
     pub(crate) fn can_wait(&self) -> bool {
         let signal = match self {
             Self::Spawn { .. } => return true,
             Self::Signal { signal, .. } => signal,
             _ => return false,
         };
-        matches!(signal, Signal::Message { .. })
+        match signal {
+            Signal::Message { .. } => true,
+            Signal::Errand { errand, .. } => *errand != Errand::Withdraw,
+            _ => false,
+        }
+    }
+
+    /// Whether its sender has asked for room, and it must not be refused any more: the message of a channel.
+    pub(crate) fn was_admitted(&self) -> bool {
+        let Self::Signal { signal, .. } = self else {
+            return false;
+        };
+        matches!(
+            signal,
+            Signal::Answered {
+                answer: Answer::Message(_),
+                ..
+            }
+        )
+    }
+
+    /// About the length of the encoded record if it [can wait](Self::can_wait) and may be long, otherwise 0.
+    pub(crate) fn waiting_len(&self) -> usize {
+        match self {
+            Self::Signal {
+                signal: Signal::Message { body, .. },
+                ..
+            } => 25 + body.len(),
+            Self::Spawn { what, .. } => 26 + what.len(),
+            _ => 0,
+        }
     }
 
     /// Encodes the record.
@@ -243,6 +284,10 @@ impl Record<'_> {
                     .put_u64(*process)
                     .put_u8(*priority)
             }
+            Self::Attributes(attributes) => {
+                to.put_u8(kind::ATTRIBUTES);
+                attributes.write(to);
+            }
             Self::Unnamed { name } => _ = to.put_u8(kind::UNNAMED).put_short(name),
             Self::Joined { group, process } => _ = to.put_u8(kind::JOINED).put_short(group).put_u64(*process),
             Self::Left { group, process } => _ = to.put_u8(kind::LEFT).put_short(group).put_u64(*process),
@@ -287,7 +332,8 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
         }
         Signal::Exit { reason, sent } => {
             head(kind::EXIT);
-            bytes.put_u8((*sent).into()).put(&reason_bytes(reason));
+            let text_max = if *sent { REASON_TEXT_LEN_MAX } else { ENDING_TEXT_MAX };
+            bytes.put_u8((*sent).into()).put(&reason_bytes(reason, text_max));
         }
         Signal::Link => head(kind::LINK),
         Signal::Unlink => head(kind::UNLINK),
@@ -302,18 +348,28 @@ fn write_signal(bytes: &mut Vec<u8>, from: u64, to: u64, signal: &Signal<'_>) {
         }
         Signal::Down { reference, reason } => {
             head(kind::DOWN);
-            bytes.put_u64(*reference).put(&reason_bytes(reason));
+            bytes.put_u64(*reference).put(&reason_bytes(reason, ENDING_TEXT_MAX));
+        }
+        Signal::Errand { number, errand } => {
+            head(kind::ERRAND);
+            bytes.put_u64(*number);
+            errands::write(bytes, errand);
+        }
+        Signal::Answered { number, answer } => {
+            head(kind::ANSWERED);
+            bytes.put_u64(*number);
+            errands::write_answer(bytes, answer);
         }
         _ => unreachable!("a signal that has no place on the wire"),
     }
 }
 
-/// Encodes an exit reason; the text of one from a host is cut to the length that peers accept.
-fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
+/// Encodes an exit reason; its text is cut to this length.
+fn reason_bytes(reason: &ExitReason, text_max: usize) -> Vec<u8> {
     let mut bytes = reason.to_bytes().1;
     let text = reason.text();
-    if text.len() > REASON_TEXT_LEN_MAX {
-        bytes.truncate(REASON_HEAD_LEN + text.floor_char_boundary(REASON_TEXT_LEN_MAX));
+    if text.len() > text_max {
+        bytes.truncate(REASON_HEAD_LEN + text.floor_char_boundary(text_max));
     }
     bytes
 }
@@ -321,7 +377,7 @@ fn reason_bytes(reason: &ExitReason) -> Vec<u8> {
 fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
     let record = match kind {
         kind::KEYS => Record::Keys(from.bytes(20)?.try_into().ok()?),
-        kind::MESSAGE..=kind::DOWN | kind::UNLINKED => read_signal(kind, &mut from)?,
+        kind::MESSAGE..=kind::DOWN | kind::UNLINKED..=kind::ANSWERED => read_signal(kind, &mut from)?,
         kind::SPAWN => Record::Spawn {
             parent: process(&mut from)?,
             request: from.u64()?,
@@ -366,6 +422,7 @@ fn read(kind: u8, mut from: Reader<'_>) -> Option<Record<'_>> {
             bytes: (from.len() <= CHUNK_LEN).then(|| from.rest())?,
         },
         kind::MISSING => Record::Missing { hash: from.hash()? },
+        kind::ATTRIBUTES => Record::Attributes(Attributes::read(&mut from)?),
         _ => return None,
     };
     from.is_empty().then_some(record)
@@ -396,6 +453,14 @@ fn read_signal<'a>(kind: u8, bytes: &mut Reader<'a>) -> Option<Record<'a>> {
             reference: bytes.u64()?,
             reason: ExitReason::from_bytes(bytes.rest())?,
         },
+        kind::ERRAND => Signal::Errand {
+            number: bytes.u64()?,
+            errand: errands::read(bytes)?,
+        },
+        kind::ANSWERED => Signal::Answered {
+            number: bytes.u64()?,
+            answer: errands::read_answer(bytes)?,
+        },
         _ => return None,
     };
     Some(Record::Signal { from, to, signal })
@@ -418,6 +483,7 @@ mod tests {
         let reason = ExitReason::Error("no".into());
         let records = [
             Record::Keys([7; 20]),
+            Record::Attributes(Attributes::parse(["zone=eu", "cores=8"]).unwrap()),
             signal(Signal::Message { tag: 3, body: b"x" }),
             signal(Signal::Exit {
                 reason: reason.clone(),
@@ -429,6 +495,17 @@ mod tests {
             signal(Signal::Monitor { reference: 4 }),
             signal(Signal::Demonitor { reference: 4 }),
             signal(Signal::Down { reference: 4, reason }),
+            signal(Signal::Errand {
+                number: 5,
+                errand: Errand::Send {
+                    body: b"x",
+                    waits: true,
+                },
+            }),
+            signal(Signal::Answered {
+                number: 5,
+                answer: Answer::Message(b"x"),
+            }),
             Record::Spawn {
                 parent: 1,
                 request: 2,
@@ -473,7 +550,9 @@ mod tests {
             Record::Missing { hash: [1; 32] },
         ];
         for record in records {
-            assert_eq!(Record::read(&record.write()), Read::Known(record));
+            let bytes = record.write();
+            assert!(record.waiting_len() <= bytes.len() && (record.can_wait() || record.waiting_len() == 0));
+            assert_eq!(Record::read(&bytes), Read::Known(record));
         }
     }
 

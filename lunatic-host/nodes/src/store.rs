@@ -18,10 +18,17 @@ pub const MODULE_LEN_MAX: usize = 64 << 20;
 pub const KEPT_MAX: usize = 128 << 20;
 /// How many modules are fetched at a time.
 pub const FETCHES_MAX: usize = 8;
+/// How many modules are fetched from one node at a time, so that a slow one leaves room for others.
+pub const FETCHES_OF_ONE_MAX: usize = 3;
+/// How many nodes are asked for a module, one after the other.
+const HOLDERS_MAX: usize = 64;
 /// How many chunks of a module may be on their way.
 const AHEAD: u32 = 8;
 /// After this time without a chunk, the next holder is asked.
 const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
+/// How many bytes a second a holder must send on average, once [`CHUNK_TIMEOUT`] has passed. Otherwise the next one is
+/// asked.
+const PACE: u64 = 128 << 10;
 
 /// Why a module was not fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +36,7 @@ const CHUNK_TIMEOUT: Duration = Duration::from_secs(10);
 pub enum FetchRefusal {
     /// None of the nodes that were asked has it, or has sent it whole.
     Nowhere,
-    /// [`FETCHES_MAX`] modules are already being fetched.
+    /// [`FETCHES_MAX`] modules are already being fetched, or [`FETCHES_OF_ONE_MAX`] from this node.
     Busy,
 }
 
@@ -48,8 +55,18 @@ struct Fetch {
     total: Option<u32>,
     /// The next chunk to request.
     next: u32,
+    /// When the holder was first asked.
+    begun: Duration,
     /// When the last chunk came, or when the holder was first asked.
     since: Duration,
+}
+
+impl Fetch {
+    /// When the holder is given up if it sends nothing before.
+    fn due(&self) -> Duration {
+        let pace = Duration::from_millis(self.bytes.len() as u64 * 1000 / PACE);
+        (self.since + CHUNK_TIMEOUT).min(self.begun + CHUNK_TIMEOUT + pace)
+    }
 }
 
 #[derive(Default)]
@@ -78,6 +95,10 @@ impl Store {
         self.uses += 1;
         if let Some((_, used)) = self.kept.get_mut(&hash) {
             *used = self.uses;
+            return;
+        }
+        // No other node takes it, and it would drive out all others.
+        if bytes.len() > MODULE_LEN_MAX {
             return;
         }
         self.kept_bytes += bytes.len();
@@ -123,18 +144,27 @@ impl Store {
         if let Some(bytes) = self.get(&hash) {
             return Progress::Done(Ok(bytes));
         }
-        if self.fetches.contains_key(&hash) {
+        if let Some(fetch) = self.fetches.get_mut(&hash) {
+            // If the holders so far do not send it, these may.
+            for holder in holders {
+                if fetch.holders.len() < HOLDERS_MAX && !fetch.holders.contains(holder) {
+                    fetch.holders.push_back(*holder);
+                }
+            }
             return Progress::Nothing;
         }
-        if self.fetches.len() >= FETCHES_MAX {
+        let first = holders.first();
+        let of_first = self.fetches.values().filter(|fetch| fetch.holders.front() == first);
+        if self.fetches.len() >= FETCHES_MAX || of_first.count() >= FETCHES_OF_ONE_MAX {
             return Progress::Done(Err(FetchRefusal::Busy));
         }
         let fetch = Fetch {
-            holders: holders.iter().copied().collect(),
+            holders: holders.iter().copied().take(HOLDERS_MAX).collect(),
             bytes: Vec::new(),
             hasher: blake3::Hasher::new(),
             total: None,
             next: 0,
+            begun: now,
             since: now,
         };
         self.fetches.insert(hash, fetch);
@@ -152,7 +182,7 @@ impl Store {
         };
         fetch.bytes = Vec::new();
         fetch.hasher.reset();
-        (fetch.total, fetch.since) = (None, now);
+        (fetch.total, fetch.begun, fetch.since) = (None, now, now);
         fetch.next = CHUNK_LEN as u32;
         Progress::Ask(holder, vec![Record::Get { hash, offset: 0 }.write()])
     }
@@ -215,11 +245,11 @@ impl Store {
         }
     }
 
-    /// Asks the next holder for the modules whose holder is `node` or has been silent for too long.
+    /// Asks the next holder for the modules whose holder is `node`, or has been silent or slow for too long.
     pub(crate) fn give_up(&mut self, now: Duration, node: Option<NodeId>) -> Vec<(Hash, Progress)> {
         let is_over = |fetch: &Fetch| match node {
             Some(node) => fetch.holders.front() == Some(&node),
-            None => now >= fetch.since + CHUNK_TIMEOUT,
+            None => now >= fetch.due(),
         };
         let over: Vec<_> = self
             .fetches
@@ -236,6 +266,72 @@ impl Store {
     }
 
     pub(crate) fn next_due(&self) -> Option<Duration> {
-        self.fetches.values().map(|fetch| fetch.since + CHUNK_TIMEOUT).min()
+        self.fetches.values().map(Fetch::due).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const HASH: Hash = [7; 32];
+
+    fn asked(progress: Progress) -> NodeId {
+        match progress {
+            Progress::Ask(node, _) => node,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_holder_that_sends_a_little_now_and_then_is_given_up() {
+        let (mut store, [slow, good]) = (Store::default(), [NodeId(1), NodeId(2)]);
+        assert_eq!(asked(store.fetch(SECOND, HASH, &[slow])), slow);
+        // Whoever needs it meanwhile knows another holder.
+        assert_eq!(store.fetch(SECOND, HASH, &[good]), Progress::Nothing);
+        assert_eq!(store.fetch(SECOND, HASH, &[good]), Progress::Nothing);
+        let (chunk, total) = (vec![0; CHUNK_LEN], MODULE_LEN_MAX as u32);
+        let mut now = SECOND;
+        let next = loop {
+            let sent = store.fetches[&HASH].bytes.len() as u32;
+            assert_eq!(asked(store.on_chunk(now, slow, HASH, (sent, total), &chunk)), slow);
+            now += 9 * SECOND;
+            if let Some((_, progress)) = store.give_up(now, None).pop() {
+                break asked(progress);
+            }
+        };
+        assert!(now < 30 * SECOND, "{now:?}");
+        assert_eq!(next, good);
+        // One that sends as fast as it must is not given up, and nobody else is left after it.
+        for second in 0..60 {
+            let now = now + second * SECOND;
+            assert!(store.give_up(now, None).is_empty());
+            for _ in 0..3 {
+                let sent = store.fetches[&HASH].bytes.len() as u32;
+                assert_eq!(asked(store.on_chunk(now, good, HASH, (sent, total), &chunk)), good);
+            }
+        }
+        let over = store.give_up(now, Some(good));
+        assert_eq!(over, [(HASH, Progress::Done(Err(FetchRefusal::Nowhere)))]);
+    }
+
+    #[test]
+    fn one_node_leaves_room_for_the_modules_of_others() {
+        let mut store = Store::default();
+        let mut fetch = |number: u8, node| store.fetch(SECOND, [number; 32], &[NodeId(node)]);
+        for number in 0..FETCHES_OF_ONE_MAX as u8 {
+            assert_eq!(asked(fetch(number, 1)), NodeId(1));
+        }
+        assert_eq!(fetch(50, 1), Progress::Done(Err(FetchRefusal::Busy)));
+        assert_eq!(asked(fetch(51, 2)), NodeId(2));
+    }
+
+    #[test]
+    fn a_module_that_is_too_long_drives_out_no_others() {
+        let mut store = Store::default();
+        store.keep([1; 32], vec![1; 100].into());
+        store.keep([2; 32], vec![0; MODULE_LEN_MAX + 1].into());
+        assert!(store.get(&[1; 32]).is_some() && store.get(&[2; 32]).is_none());
     }
 }

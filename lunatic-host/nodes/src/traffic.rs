@@ -7,13 +7,14 @@
 //! exceed it. The limit grows as the receiver takes pieces. A node that stands still grants nothing, so at most one
 //! window is on its way to it.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use lunatic_kernel::exit::Loss;
 
 use crate::frame::{PIECES_LEN_MAX, State};
 use crate::inbox::Inbox;
-use crate::outbox::{Outbox, Pair};
+use crate::outbox::{LONG, Outbox, Paid, Pair};
 
 /// The times after which a node acts by itself, and its window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +46,17 @@ impl Default for Timing {
     }
 }
 
+/// What happens to a record if there is no room for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pressure {
+    /// It is refused, and its sender waits.
+    Waits,
+    /// It is taken: its sender has asked for room before.
+    Admitted,
+    /// It is taken, and counts towards the end of the epoch.
+    Passes,
+}
+
 /// The next frame to send.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Outgoing {
@@ -71,10 +83,14 @@ pub(crate) struct Traffic {
     last_in: Duration,
     /// Since when the transport has considered the node lost.
     doubted: Option<Duration>,
+    /// When the peer last took something, or too much did not wait for it.
+    taken: Duration,
     /// A beat is due; true if it asks for an answer.
     beats: Option<bool>,
     /// Whether a message was refused and the room after it has not been reported.
     was_full: bool,
+    /// The senders of long messages that were refused since the room for one was last reported.
+    long_refused: HashSet<u64>,
     /// The last poll ended before all was sent that may be.
     has_more: bool,
 }
@@ -96,31 +112,60 @@ impl Traffic {
             last_out: now,
             last_in: now,
             doubted: None,
+            taken: now,
             beats: None,
             was_full: false,
+            long_refused: HashSet::new(),
             has_more: false,
         }
     }
 
-    /// Takes a record. False if there is no room for one that can wait (`can_wait`).
-    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, can_wait: bool) -> bool {
-        if can_wait && !self.outbox.has_room() {
-            self.was_full = true;
+    /// Takes a record. False if there is no room for one that can wait.
+    pub(crate) fn push(&mut self, pair: Pair, record: Vec<u8>, pressure: Pressure) -> bool {
+        self.push_paid(pair, record, pressure, None)
+    }
+
+    /// [`push`](Self::push), with what the sender pays until all of the record has been sent.
+    pub(crate) fn push_paid(&mut self, pair: Pair, record: Vec<u8>, pressure: Pressure, paid: Option<Paid>) -> bool {
+        let waits = pressure == Pressure::Waits;
+        if waits && !self.asks_for_room(pair.0, record.len()) {
             return false;
         }
-        self.outbox.push(pair, record, can_wait);
+        // A long record that has only asked for the room of a short one counts as others do, so that few are admitted.
+        let is_long = waits && record.len() > LONG;
+        let kind = (pressure != Pressure::Passes, is_long);
+        self.outbox.push_paid(pair, record, kind, paid);
         true
     }
 
-    /// Whether there is room; if not, the room after this is reported.
-    pub(crate) fn asks_for_room(&mut self) -> bool {
-        let has_room = self.outbox.has_room();
-        self.was_full |= !has_room;
+    /// Whether there is room for a record of this sender and length; if not, the room after this is reported.
+    pub(crate) fn asks_for_room(&mut self, sender: u64, len: usize) -> bool {
+        let has_room = self.outbox.has_room_for(len);
+        if !has_room && len > LONG {
+            self.long_refused.insert(sender);
+        } else {
+            self.was_full |= !has_room;
+        }
         has_room
+    }
+
+    /// Whether there is room for whatever was last refused to this sender; if not, the room after this is reported.
+    pub(crate) fn asks_again(&mut self, sender: u64) -> bool {
+        let len = if self.long_refused.contains(&sender) {
+            LONG + 1
+        } else {
+            0
+        };
+        self.asks_for_room(sender, len)
     }
 
     pub(crate) fn has_room(&self) -> bool {
         self.outbox.has_room()
+    }
+
+    /// Whether more records about names are to be added.
+    pub(crate) fn takes_names(&self) -> bool {
+        self.outbox.takes_names()
     }
 
     /// Whether the peer has requested more of modules than it takes.
@@ -139,7 +184,13 @@ impl Traffic {
 
     /// Whether there is room again after a message was refused; true only once.
     pub(crate) fn take_room(&mut self) -> bool {
-        self.was_full && self.outbox.has_room() && std::mem::take(&mut self.was_full)
+        let has_long = !self.long_refused.is_empty() && self.outbox.has_room_for_long();
+        if has_long {
+            self.long_refused = HashSet::new();
+        }
+        let has_short = self.was_full && self.outbox.has_room();
+        self.was_full &= !has_short;
+        has_long || has_short
     }
 
     /// How many bytes wait to be sent.
@@ -160,6 +211,9 @@ impl Traffic {
             return Err(Loss::Violation);
         }
         (self.last_in, self.doubted) = (now, None);
+        if state.ack > self.acked || state.limit > self.limit {
+            self.taken = now;
+        }
         self.acked = self.acked.max(state.ack);
         // Beats may come twice or late: the largest limit counts.
         self.limit = self.limit.max(state.limit);
@@ -226,7 +280,10 @@ impl Traffic {
             let (seq, state) = (self.sent, self.state());
             return Ok(Some(Outgoing::Data { seq, state, pieces }));
         }
-        if self.outbox.is_overflowing() {
+        // A program can make more signals at once than there is room for. Only a peer that takes none of them is given up.
+        if !self.outbox.is_overflowing() {
+            self.taken = heard;
+        } else if heard >= self.taken + self.timing.silence_max || self.outbox.has_overflowed() {
             return Err(Loss::Overflow);
         }
         // A quarter of the window has been taken since the limit was last sent to the peer.
@@ -254,5 +311,56 @@ impl Traffic {
     /// How many frames were sent but are not acknowledged.
     pub(crate) fn unacked(&self) -> u64 {
         self.sent - self.acked
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outbox::{OVERFLOW, OVERFLOW_MAX};
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    /// Traffic with so many bytes of signals to send.
+    fn burst(bytes: usize) -> Traffic {
+        let mut traffic = Traffic::new(Duration::ZERO, Timing::default(), 1 << 20);
+        for pair in 0..(bytes >> 16) as u64 {
+            traffic.push((1, pair), vec![0; 1 << 16], Pressure::Passes);
+        }
+        traffic
+    }
+
+    /// Polls each second, after the peer has said this; why the epoch has ended, and when.
+    fn ends(traffic: &mut Traffic, seconds: u32, state: impl Fn(&Traffic) -> State) -> Option<(u32, Loss)> {
+        for second in 1..=seconds {
+            let now = second * SECOND;
+            let state = state(traffic);
+            traffic.on_beat(now, 0, state, false).unwrap();
+            loop {
+                match traffic.poll(now, now) {
+                    Ok(Some(Outgoing::Data { .. })) => {}
+                    Ok(_) => break,
+                    Err(loss) => return Some((second, loss)),
+                }
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_burst_of_signals_ends_the_epoch_only_if_the_peer_takes_nothing() {
+        let takes = |traffic: &Traffic| State {
+            ack: traffic.sent,
+            limit: traffic.sent_bytes + (1 << 20),
+        };
+        let mut traffic = burst(OVERFLOW + (16 << 20));
+        assert_eq!(ends(&mut traffic, 100, takes), None);
+        assert_eq!(traffic.queued(), 0);
+        let mut traffic = burst(OVERFLOW + (16 << 20));
+        let end = ends(&mut traffic, 100, |_| State::default());
+        assert_eq!(end, Some((8, Loss::Overflow)));
+        // However much the peer takes, memory is bounded.
+        let mut traffic = burst(OVERFLOW_MAX + (16 << 20));
+        assert_eq!(ends(&mut traffic, 100, takes), Some((1, Loss::Overflow)));
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lunatic_kernel::exit::Loss;
 use lunatic_nodes::fabric::FabricEvent;
 use lunatic_nodes::frame::{Body, Frame, Hello, PIECES_LEN_MAX, Route, State, VERSIONS};
+use lunatic_nodes::node::{LINES_MAX, Refusal};
 use lunatic_nodes::random::Random;
 use lunatic_nodes::record::Record;
 use lunatic_nodes::trust::Trust as _;
@@ -282,6 +283,7 @@ fn who_grants_much_gets_it_a_few_megabytes_at_a_time() {
     // It is due again at once, until all is sent.
     while attack.node.next_due().is_some_and(|due| due <= attack.now) || bytes.is_empty() {
         attack.node.poll(attack.now);
+        while attack.node.next_event().is_some() {}
         let frames = attack.node.take_frames();
         bytes.push(frames.iter().map(|(_, frame)| frame.len()).sum::<usize>());
     }
@@ -411,4 +413,52 @@ fn a_hello_that_its_sender_has_given_up_is_not_judged() {
     assert_eq!(greeted.judged(), 1);
     greeted.greet("other", 1, 11, 1);
     assert_eq!(greeted.judged(), 2);
+}
+
+#[test]
+fn who_is_refused_for_two_reasons_in_turn_is_reported_once_for_each() {
+    let mut greeted = Greeted::new();
+    let other = Identity::new("other", 5).unwrap();
+    greeted.node.handle(Duration::ZERO, FabricEvent::Seen(other.clone()));
+    let mut refused = Vec::new();
+    for session in 1..20 {
+        let route = Route {
+            from: other.id(CLUSTER),
+            to: greeted.node.id(),
+            mine: session,
+            theirs: 0,
+        };
+        let (cluster, versions) = match session % 2 {
+            0 => ("another", VERSIONS),
+            _ => (CLUSTER, (VERSIONS.1 + 1, VERSIONS.1 + 1)),
+        };
+        let hello = Hello {
+            versions,
+            asks: true,
+            window: 1 << 20,
+            cluster: cluster.into(),
+            identity: other.clone(),
+            proof: Vec::new(),
+        };
+        let frame = route.hello(&hello, |_| vec![1]);
+        greeted.node.handle(Duration::ZERO, FabricEvent::Frame(&frame));
+        while let Some(event) = greeted.node.next_event() {
+            if let Event::Refused { why, .. } = event {
+                refused.push(why);
+            }
+        }
+    }
+    assert_eq!(refused, [Refusal::Version, Refusal::Cluster]);
+}
+
+#[test]
+fn whoever_proves_its_identity_is_known_however_many_others_are_announced() {
+    let mut greeted = Greeted::new();
+    for number in 0..2 * LINES_MAX as u64 {
+        let stranger = Identity::new("stranger", number).unwrap();
+        greeted.node.handle(Duration::ZERO, FabricEvent::Seen(stranger));
+    }
+    assert_eq!(greeted.node.figures().lines, LINES_MAX);
+    assert!(greeted.greet("one", 1, 10, 1) && greeted.greet("two", 1, 10, 2));
+    assert_eq!(greeted.node.figures().lines, LINES_MAX);
 }

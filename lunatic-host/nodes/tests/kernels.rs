@@ -292,6 +292,54 @@ fn after_a_split_one_of_two_names_stands_and_the_loser_is_told() {
 }
 
 #[test]
+fn who_leaves_is_told_that_the_others_are_lost_and_may_join_again() {
+    let mut kernels = Kernels::new(10, 2);
+    let server = kernels.start(1, |me| async move {
+        me.trap_exits();
+        as_long_as(&me).await
+    });
+    let server = kernels.address(1, server);
+    let gone = ExitReason::NodeGone(Loss::Closed);
+    let client = kernels.start_with(0, move |me, cluster| async move {
+        let server = me.kernel.process_named(server).unwrap();
+        let other = cluster.members()[0].node;
+        assert!(cluster.register(b"client", me.id(), 0, 0, Box::new(())).is_ok());
+        me.monitor(server);
+        let request = cluster.spawn(&me.process, other, Ties::default(), b"waits").unwrap();
+        assert!(matches!(
+            Answer::from_bytes(&me.receive(&[request]).await.body),
+            Some(Answer::Spawned(_))
+        ));
+        assert_eq!(call(&me, server, b"wait").await, Err(Unanswered::Gone(gone.clone())));
+        let mail = me.receive(&[]).await;
+        assert_eq!(ExitReason::from_bytes(&mail.body), Some(gone));
+        assert_eq!(me.send(server, 1, b"late"), Err(SendRefusal::Closed));
+        let late = cluster.spawn(&me.process, other, Ties::default(), b"waits");
+        assert_eq!(late, Err(SpawnRefusal::Gone));
+        Ok(())
+    });
+    kernels.run(SECOND);
+    kernels.leave(0);
+    // No other node can wake a process any more, so a deadlock is found.
+    let stuck = kernels.start(0, |me| async move { as_long_as(&me).await });
+    kernels.run(SECOND);
+    assert_eq!(client.exit_reason(), Some(ExitReason::Normal));
+    assert!(matches!(stuck.exit_reason(), Some(ExitReason::Deadlock(_))));
+    kernels.rejoin(0);
+    kernels.run(SECOND);
+    assert!(kernels.cluster(0).members().iter().any(|member| member.is_up));
+    let again = kernels.run_client(0, move |me, _| async move {
+        let server = me.kernel.process_named(server).unwrap();
+        me.exit(server, &ExitReason::Killed)?;
+        me.monitor(server);
+        let reason = ExitReason::from_bytes(&me.receive(&[]).await.body);
+        assert_eq!(reason, Some(ExitReason::Killed));
+        Ok(())
+    });
+    assert_eq!(again, ExitReason::Normal);
+}
+
+#[test]
 fn a_node_that_stands_still_parks_those_who_send_to_it_and_nobody_else() {
     const COUNT: u64 = 400;
     let mut kernels = Kernels::new(8, 3);

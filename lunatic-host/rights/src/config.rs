@@ -14,7 +14,7 @@ use crate::table::{self, Entry, Value};
 use crate::{MAY_ALL, May};
 
 /// The most entries of a configuration.
-const ENTRIES_MAX: usize = 4096;
+pub const ENTRIES_MAX: usize = 4096;
 
 /// Where a standard stream of a child leads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

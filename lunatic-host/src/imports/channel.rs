@@ -1,22 +1,21 @@
 //! `lunatic::channel`.
 
-use std::sync::Arc;
-
-use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
-use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Ticket, Wake};
+use lunatic_kernel::channel::{Message, ReceiveRefusal, Received, SendRefusal, Ticket};
 use lunatic_kernel::trace::Trace;
 use lunatic_kernel::wait::{Wait, Waiter, block, until};
-use lunatic_sys::codes::{CLOSED, EMPTY, FULL, IN_PLACE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
+use lunatic_kernel::{WaitFor, Woken};
+use lunatic_sys::codes::{CLOSED, ELSEWHERE, EMPTY, FULL, IN_PLACE_LEN_MAX, INVALID, LIMIT, OK, TIMED_OUT};
 use smallvec::{Array, SmallVec};
 use wasmtime::{Caller, Linker};
 
 use super::buffer::{check_put, is_sent_from_buffer};
+use super::elsewhere;
 use super::handle::{check_handle, write_handle};
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::{self, Ctx, Opened};
-use crate::wasm::{Kernel, Process, Wasm};
+use crate::wasm::{Kernel, Wasm};
 
 /// The text of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] =
@@ -78,12 +77,15 @@ fn try_send(mut caller: Caller<'_, Ctx>, id: u64, key: u64, message: u32, len: u
     let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
     };
+    if !id.is_here() {
+        return Ok(ELSEWHERE);
+    }
     let result = offer(ctx, id, bytes)?;
     Ok(sent(ctx, result))
 }
 
 /// Sends a message to a channel. A long message is taken out of the buffer; it stays there if the channel is full.
-fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Wake<Arc<Process>>, SendRefusal>> {
+fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Woken<Wasm>, SendRefusal>> {
     if !is_sent_from_buffer(bytes.len()) {
         let (len, trace) = (bytes.len(), ctx.current.trace().clone());
         let make = || Message::from_slice(bytes);
@@ -109,6 +111,9 @@ async fn send(
     let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
     };
+    if !id.is_here() {
+        return elsewhere::send(&mut caller, id, message, len, timeout_ns).await;
+    }
     let wait = wait(&mut caller, WaitFor::Send, id, timeout_ns);
     let mut ticket = None;
     loop {
@@ -122,7 +127,7 @@ async fn send(
             &wait,
             &mut ticket,
             |process, again| kernel.channels().wait_to_send(id, process, again),
-            |ticket, looks| kernel.channels().leave_send(id, ticket, looks),
+            |ticket, looks| kernel.process_to_wake(kernel.channels().leave_send(id, ticket, looks)),
         );
         if !show(&caller, timely).await {
             return Ok(TIMED_OUT);
@@ -130,12 +135,10 @@ async fn send(
     }
 }
 
-pub(super) fn sent(ctx: &mut Ctx, result: Result<Wake<Arc<Process>>, SendRefusal>) -> i32 {
+pub(super) fn sent(ctx: &mut Ctx, result: Result<Woken<Wasm>, SendRefusal>) -> i32 {
     match result {
-        Ok(wake) => {
-            if let Some(receiver) = wake {
-                ctx.kernel.wake_owned(receiver);
-            }
+        Ok(receiver) => {
+            ctx.kernel.wake_waiter(receiver);
             OK
         }
         Err(SendRefusal::Full) => FULL,
@@ -153,6 +156,9 @@ fn try_receive(mut caller: Caller<'_, Ctx>, id: u64, key: u64, to: u32, capacity
     let Some(id) = caller.data_mut().channel(id, key) else {
         return Ok(INVALID);
     };
+    if !id.is_here() {
+        return Ok(ELSEWHERE);
+    }
     take(&mut caller, id, to, capacity)
 }
 
@@ -170,6 +176,9 @@ async fn receive(
     let Some(id) = ctx.channel(id, key) else {
         return Ok(INVALID);
     };
+    if !id.is_here() {
+        return elsewhere::receive(&mut caller, id, to, capacity, timeout_ns).await;
+    }
     match wait_for_message(&mut caller, id, timeout_ns).await {
         Ok((message, trace)) => {
             let (memory, ctx) = guest_memory::all(&mut caller)?;
@@ -189,7 +198,7 @@ async fn wait_for_message(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64)
             return result;
         }
         let waiter = Waiter::new(&wait, |looks| {
-            ticket.and_then(|ticket| kernel.channels().leave_receive(id, ticket, looks))
+            ticket.and_then(|ticket| kernel.process_to_wake(kernel.channels().leave_receive(id, ticket, looks)))
         });
         here.show(block(&wait)).await;
         // What comes next withdraws the waiter.
@@ -232,10 +241,8 @@ pub(super) fn try_once(
 }
 
 /// A message was received, so a sender may be able to continue.
-fn received(kernel: &Kernel, message: Message, wake: Wake<Arc<Process>>) -> Message {
-    if let Some(sender) = wake {
-        kernel.wake_owned(sender);
-    }
+fn received(kernel: &Kernel, message: Message, sender: Woken<Wasm>) -> Message {
+    kernel.wake_waiter(sender);
     message
 }
 

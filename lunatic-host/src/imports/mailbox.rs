@@ -8,18 +8,20 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::calls::{CallRefusal, Unanswered};
 use lunatic_kernel::channel::{SendRefusal, Ticket};
 use lunatic_kernel::connections::until_room;
+use lunatic_kernel::elsewhere::Watches;
 use lunatic_kernel::relations::mailbox::{Kind, Mail, Tags};
-use lunatic_kernel::wait::{block, poll_until};
+use lunatic_kernel::wait::{Wait, block, poll_until};
 use lunatic_sys::codes::{DESCRIBE, EMPTY, GONE, INVALID, OK, REFERENCE_BIT, TAGS_LEN_MAX, TIMED_OUT, source};
-use lunatic_sys::layout::{self, HEADER_SIZE, Header, SOURCE_SIZE};
+use lunatic_sys::layout::{self, HEADER_SIZE, Header, RawHandle, SOURCE_SIZE};
 use smallvec::SmallVec;
 use wasmtime::{Caller, Linker};
 
 use super::channel::{deliver, sent};
+use super::elsewhere;
 use super::wait::{show, wait, wait_borrowing};
 use crate::guest_memory;
 use crate::instance::{self, Ctx, Opened};
-use crate::wasm::{Kernel, Process};
+use crate::wasm::{Kernel, Process, Wasm};
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::mailbox";
@@ -266,18 +268,21 @@ async fn call_elsewhere(
     if paid.grow(request.len()).is_err() {
         return ended(Unanswered::Refused(SendRefusal::Limit));
     }
+    // The time for the answer is what is left of the time for both.
+    let mut waiting = None;
     loop {
         match kernel.begin_call_elsewhere(&process, callee, reference, tag, &request) {
             Ok(waits) => {
+                let rest = waiting.map_or(timeout_ns, |wait: Wait<'_, Wasm>| wait.rest_ns());
                 drop((request, paid));
-                let waits = waits && timeout_ns != 0;
-                let (answer, next) = await_answer(caller, callee, reference, waits, timeout_ns).await;
+                let waits = waits && rest != 0;
+                let (answer, next) = await_answer(caller, callee, reference, waits, rest).await;
                 return Some((Ok(answer), next));
             }
             Err(CallRefusal::NotOpen) => return None,
             Err(CallRefusal::Unanswered(Unanswered::Refused(SendRefusal::Full))) => {
-                let wait = wait(caller, WaitFor::Send, callee, timeout_ns);
-                if !show(caller, until_room(&wait, callee.peer())).await {
+                let wait = waiting.get_or_insert_with(|| wait(caller, WaitFor::Send, callee, timeout_ns));
+                if !show(caller, until_room(wait, callee.peer())).await {
                     let (_, next) = kernel.end_call(&process, reference, true)?;
                     return Some((Ok(None), next));
                 }
@@ -351,7 +356,8 @@ impl Source {
     /// Whether a receive from it would succeed without waiting.
     fn is_ready(&self, kernel: &Kernel, process: &Process) -> bool {
         match self {
-            Self::Channel(id) => kernel.channels().is_ready(*id),
+            // Of one on another node, only that node knows.
+            Self::Channel(id) => id.is_here() && kernel.channels().is_ready(*id),
             Self::Mailbox(tags) => process.relate_self(|relations| relations.mailbox.has(tags)),
         }
     }
@@ -372,7 +378,7 @@ fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtim
     let mut tags_left = TAGS_LEN_MAX;
     for layout::Source { kind, tags_len, a, b } in layout::Source::decode_all(&bytes) {
         all.push(match kind {
-            source::CHANNEL => match caller.data().kernel.channel_keys().check(a, b) {
+            source::CHANNEL => match caller.data().kernel.channel_named(RawHandle { id: a, key: b }) {
                 Some(id) => Source::Channel(id),
                 None => return Ok(None),
             },
@@ -416,13 +422,21 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
     let process = caller.data().process().clone();
     let ready = || all.iter().position(|source| source.is_ready(&kernel, &process));
     let index = |place: usize| i32::try_from(place).expect("there are few sources");
-    if let Some(place) = ready() {
-        return Ok(index(place));
+    let here = ready();
+    let asked = sources_elsewhere(&all[..here.unwrap_or(all.len())]);
+    if asked.is_empty() && (here.is_some() || timeout_ns == 0) {
+        return Ok(here.map_or(TIMED_OUT, index));
     }
-    if timeout_ns == 0 {
-        return Ok(TIMED_OUT);
+    let wait = match asked.is_empty() {
+        true => wait(&mut caller, WaitFor::Select, Id::NONE, timeout_ns),
+        false => elsewhere::wait_for_answer(&mut caller, WaitFor::Select, Id::NONE, timeout_ns),
+    };
+    let mut watches = Watches::new(&wait, timeout_ns != 0);
+    for (place, channel) in asked {
+        if !show(&caller, watches.add(place, channel)).await {
+            return Ok(here.map_or(TIMED_OUT, index));
+        }
     }
-    let wait = wait(&mut caller, WaitFor::Select, Id::NONE, timeout_ns);
     let tags = mailbox_tags(&all);
     let enter = || {
         if let Some(tags) = &tags {
@@ -430,19 +444,33 @@ async fn select(mut caller: Caller<'_, Ctx>, sources: u32, len: u32, timeout_ns:
         }
         Waiters::enter(&kernel, &process, &all)
     };
+    let first = |there: Option<usize>| [ready(), there].into_iter().flatten().min();
     // A message that has arrived between the check and the wait would wake nobody: check again, with the waiters in
     // place.
     let mut waiters = None;
     let waiting = poll_until(&wait, |_| {
         drop(waiters.take());
         waiters = Some(enter());
-        ready()
+        // Which source is the first is known only when all nodes have answered.
+        let (there, is_known) = watches.look();
+        let first = first(there).filter(|_| is_known);
+        (first.is_some() || (is_known && timeout_ns == 0)).then_some(first)
     });
     let place = show(&caller, waiting).await;
     drop(waiters);
     // Otherwise, the next message would wake the process during another wait.
     kernel.wait_for_mail(&process, None);
+    let place = place.unwrap_or_else(|| first(watches.look().0));
     Ok(place.map_or(TIMED_OUT, index))
+}
+
+/// The channels of other nodes among the sources, each with its place.
+fn sources_elsewhere(sources: &[Source]) -> SmallVec<[(usize, Id); 4]> {
+    let channels = sources.iter().enumerate().filter_map(|(place, source)| match source {
+        Source::Channel(id) if !id.is_here() => Some((place, *id)),
+        _ => None,
+    });
+    channels.collect()
 }
 
 /// The waiters that a select has left in channels. They are withdrawn however the wait ends; a wake-up for one of them
@@ -474,9 +502,8 @@ impl<'a> Waiters<'a> {
 impl Drop for Waiters<'_> {
     fn drop(&mut self) {
         for (channel, ticket) in self.waiters.drain(..) {
-            if let Some(next) = self.kernel.channels().leave_receive(channel, ticket, false) {
-                self.kernel.wake(&next);
-            }
+            self.kernel
+                .wake_waiter(self.kernel.channels().leave_receive(channel, ticket, false));
         }
     }
 }

@@ -7,6 +7,7 @@ mod channel;
 mod code;
 pub(crate) mod component;
 mod configuration;
+mod elsewhere;
 mod handle;
 mod inspect;
 mod log;

@@ -7,11 +7,13 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::adoption::Ties;
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::connections::until_room;
+use lunatic_kernel::elsewhere;
 use lunatic_kernel::exit::{ExitReason, Loss};
 use lunatic_kernel::registry::Name;
-use lunatic_nodes::NodeId;
 use lunatic_nodes::cluster::{Answer, SpawnRefusal};
 use lunatic_nodes::names::NameRefusal;
+use lunatic_nodes::store::MODULE_LEN_MAX;
+use lunatic_nodes::{Attributes, NodeId};
 use lunatic_sys::codes::{
     BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, DENIED, GONE, INVALID, LIMIT, NAME_TAKEN, NO_TIMEOUT, OK, REFUSED, TIMED_OUT,
     spawn as flag,
@@ -30,7 +32,7 @@ use crate::nodes::described::describe;
 use crate::nodes::order::{Begins, Order};
 use crate::nodes::{self, Nodes};
 use crate::rights::{May, denial};
-use crate::wasm::{Captured, Entry};
+use crate::wasm::{Captured, Entry, Kernel};
 
 /// What a global name, a membership or a monitor of nodes takes up, approximately, besides the name.
 const ROW_SIZE: usize = 512;
@@ -39,7 +41,11 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::node";
     linker.func_wrap(namespace, "this", this)?;
     linker.func_wrap(namespace, "of", of)?;
+    linker.func_wrap_async(namespace, "is_alive", |caller, (id, key)| {
+        Box::new(is_alive(caller, id, key))
+    })?;
     linker.func_wrap(namespace, "list", list)?;
+    linker.func_wrap(namespace, "attributes", attributes)?;
     linker.func_wrap(namespace, "monitor", monitor)?;
     linker.func_wrap(namespace, "demonitor", demonitor)?;
     linker.func_wrap_async(
@@ -85,6 +91,10 @@ fn of(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Res
     let Some(id) = kernel.process_named(RawHandle { id, key }) else {
         return Ok(INVALID);
     };
+    // Without the right there are no other nodes.
+    if !id.is_here() && !caller.data().process().local.rights.may.contains(May::NODES) {
+        return Ok(CLOSED);
+    }
     let number = match nodes::of(&kernel.host) {
         Some(nodes) => match nodes.cluster.node_of(id) {
             Some(node) => node.0,
@@ -94,6 +104,19 @@ fn of(mut caller: Caller<'_, Ctx>, id: u64, key: u64, out: u32) -> wasmtime::Res
     };
     guest_memory::write(&mut caller, out, &number.to_le_bytes())?;
     Ok(OK)
+}
+
+async fn is_alive(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> wasmtime::Result<i32> {
+    let kernel = caller.data().kernel.clone();
+    let Some(id) = kernel.process_named(RawHandle { id, key }) else {
+        return Ok(INVALID);
+    };
+    if id.is_here() {
+        return Ok(kernel.is_alive(id).into());
+    }
+    caller.data().acts()?;
+    let wait = wait(&mut caller, WaitFor::Call, id, NO_TIMEOUT);
+    Ok(show(&caller, elsewhere::is_alive(&wait, id)).await.into())
 }
 
 fn list(mut caller: Caller<'_, Ctx>) -> i32 {
@@ -116,10 +139,33 @@ fn list(mut caller: Caller<'_, Ctx>) -> i32 {
     count
 }
 
+fn attributes(mut caller: Caller<'_, Ctx>, node: u64) -> i32 {
+    let ctx = caller.data_mut();
+    if !may_use(ctx) {
+        return DENIED;
+    }
+    let known = match nodes::of(&ctx.kernel.host) {
+        Some(nodes) if nodes.cluster.id().0 == node => Some(nodes.attributes.clone()),
+        Some(nodes) => nodes.cluster.attributes(NodeId(node)),
+        // Without a cluster, this node has the number 0.
+        None => (node == 0).then(Attributes::default),
+    };
+    let Some(known) = known else { return CLOSED };
+    let mut bytes = Vec::new();
+    for (key, value) in known.iter() {
+        for text in [key, value] {
+            bytes.extend((text.len() as u16).to_le_bytes());
+            bytes.extend(text.as_bytes());
+        }
+    }
+    ctx.set_buffer(bytes);
+    known.iter().len() as i32
+}
+
 /// Charges the caller for something that the cluster keeps for it; if it cannot pay, leaves a text in the buffer.
 fn charge(ctx: &mut Ctx, name_len: usize) -> Option<Receipt> {
     let mut paid = Receipt::new(ctx.process().purse().to_account(), Resource::Relations);
-    match paid.grow(ROW_SIZE + 2 * name_len) {
+    match paid.grow(ROW_SIZE + 3 * name_len) {
         Ok(()) => Some(paid),
         Err(exhausted) => {
             ctx.set_buffer(exhausted.to_string().into_bytes());
@@ -230,7 +276,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
         ctx.set_buffer(b"a process on another node has no name of this node: register a global name");
         return Err(BAD_CONFIG);
     }
-    let described = match describe(rights) {
+    let described = match describe(rights, &process.system.data.wasi) {
         Ok(described) => described,
         Err(denied) => {
             denial::log(&process, "may not spawn on another node", "", "");
@@ -238,17 +284,25 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
             return Err(DENIED);
         }
     };
+    let context = ctx.current.trace().as_ref().map(|context| context.to_text());
     let order = Order {
         hash: ctx.module.identity().hash,
         flags: options.flags,
         max_memory: options.max_memory,
         mailbox_max: options.mailbox_max,
+        scope: rights.scope.number(|| random_number(&ctx.kernel)),
         parent: &described.rights,
         nets: described.nets.iter().map(Vec::as_slice).collect(),
         config,
+        context: context.as_deref().unwrap_or_default(),
         entry,
     };
     Ok(order.write())
+}
+
+/// A number that nobody can guess.
+fn random_number(kernel: &Kernel) -> u128 {
+    (u128::from(kernel.random()) << 64) | u128::from(kernel.random())
 }
 
 /// Requests the child, and waits for the answer.
@@ -262,6 +316,11 @@ async fn request(
 ) -> wasmtime::Result<i32> {
     let ctx = caller.data();
     let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
+    if ctx.module.file().len() > MODULE_LEN_MAX {
+        let text = format!("a module of more than {MODULE_LEN_MAX} bytes does not travel to other nodes");
+        caller.data_mut().set_buffer(text.into_bytes());
+        return Ok(REFUSED);
+    }
     // The other node fetches it from here.
     nodes
         .cluster

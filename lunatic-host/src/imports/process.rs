@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::wait::{poll_until, sleep};
 use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, FULL, INVALID, LIMIT, OK, TIMED_OUT};
@@ -151,8 +152,17 @@ async fn join(mut caller: Caller<'_, Ctx>, id: u64, key: u64, timeout_ns: u64) -
 }
 
 /// Waits for the end of a process of another node, or for the loss of that node.
-async fn join_elsewhere(caller: &mut Caller<'_, Ctx>, id: Id, timeout_ns: u64) -> Option<ExitReason> {
+async fn join_elsewhere(caller: &mut Caller<'_, Ctx>, id: Id, mut timeout_ns: u64) -> Option<ExitReason> {
     let (kernel, process) = (caller.data().kernel.clone(), caller.data().process().clone());
+    if !kernel.may_send(id) {
+        let wait = wait(caller, WaitFor::Join, id, timeout_ns);
+        while !kernel.may_send(id) {
+            if !show(caller, until_room(&wait, id.peer())).await {
+                return None;
+            }
+        }
+        timeout_ns = wait.rest_ns();
+    }
     let reference = kernel.monitor(&process, id, 0);
     let mail = take(caller, &[reference], timeout_ns).await;
     if mail.is_none() {

@@ -164,9 +164,7 @@ impl Ctx {
     /// The channel of a handle, if the handle is valid.
     pub(crate) fn channel(&mut self, id: u64, key: u64) -> Option<Id> {
         let kernel = &self.kernel;
-        self.checked[0].check(RawHandle { id, key }, |address| {
-            kernel.channel_keys().check(address.id, address.key)
-        })
+        self.checked[0].check(RawHandle { id, key }, |address| kernel.channel_named(address))
     }
 
     /// The process of a handle, if the handle is valid.

@@ -7,8 +7,9 @@ use anyhow::Context as _;
 use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::{Driver, Inlet};
 use lunatic_nodes::fabric::Fabric;
+use lunatic_nodes::node::Member;
 use lunatic_nodes::trust::Trust;
-use lunatic_nodes::{Cluster, Identity, NodeId, Settings};
+use lunatic_nodes::{Attributes, Cluster, Identity, NodeId, Settings};
 
 use super::modules::Modules;
 use super::visitors::Visitors;
@@ -17,6 +18,7 @@ use crate::module::Module;
 use crate::running::RunningSystem;
 use crate::runtime::Runtime;
 use crate::system::SystemConfig;
+use crate::wasi::Stdin;
 
 /// The main process of the system of visitors: sleeps for ever.
 const KEEPER: &str = r#"(module $visitors
@@ -24,19 +26,61 @@ const KEEPER: &str = r#"(module $visitors
     (memory (export "memory") 1)
     (func (export "_start") (loop $again (call $sleep (i64.const -1)) (br $again))))"#;
 
+/// A node and its cluster, seen from the node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ClusterInfo {
+    /// The name of the cluster.
+    pub name: String,
+    /// The number of the node.
+    pub id: NodeId,
+    /// The identity of the node.
+    pub identity: Identity,
+    /// The other nodes that it is connected to or tries to reach.
+    pub members: Vec<Member>,
+}
+
+/// Decides by the name of a node and the hash of a module whether the node may spawn a process of this module here. The
+/// processes get at most the rights of the returned [configuration](lunatic_rights::config::Config), whose budget they
+/// share; with `None`, at most those of the policy for all visitors. An error is a text for people.
+pub type Admits = Box<dyn Fn(&str, &[u8; 32]) -> Result<Option<Arc<[u8]>>, String> + Send + Sync>;
+
 /// How a runtime takes part in a cluster.
 pub struct NodeConfig {
     /// The name of the cluster. Nodes of other clusters are refused.
     pub cluster: String,
     /// The name of this node, such as `a@host1`: 1 to 128 letters, digits and `-_.@`.
     pub name: String,
+    /// What this node says of itself, for programs that choose nodes by it.
+    pub attributes: Attributes,
     /// Whether other nodes are who they claim to be, and what they may do here.
     pub trust: Box<dyn Trust>,
     /// The policy for visitors: the rights of processes that other nodes spawn here, and where their output goes. Each
     /// has at most these rights, and at most those of its parent. Its arguments and variables are those of its parent.
+    /// Folders and standard input are left out: visitors never get them.
     pub visitors: SystemConfig,
+    /// What each node may spawn here, by its name and the hash of the module.
+    pub admits: Admits,
     /// Is called for each event in the cluster, and must not wait.
     pub told: Box<dyn Fn(&Told) + Send + Sync>,
+}
+
+/// A node, as another one or it itself sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct NodeInfo {
+    /// Its number.
+    pub node: NodeId,
+    /// Its name, and which start of it this is.
+    pub identity: Identity,
+    /// What it says of itself, while it is connected.
+    pub attributes: Attributes,
+    /// Whether it is the node that was asked.
+    pub is_this: bool,
+    /// Whether it is connected.
+    pub is_up: bool,
+    /// How many bytes wait to be sent there.
+    pub queued: usize,
 }
 
 impl Runtime {
@@ -61,27 +105,36 @@ impl Runtime {
         anyhow::ensure!(of(&kernel.host).is_none(), "the runtime is a node already");
 
         let keeper = Module::load_own(&kernel.host, KEEPER.as_bytes())?;
-        let visitors = SystemConfig {
+        let mut visitors = SystemConfig {
             entry: "_start".into(),
             expects_messages: true,
             ..config.visitors
         };
+        // Whatever a node asks for, there is nothing of this machine to give away.
+        visitors.wasi.dirs.clear();
+        visitors.wasi.stdin = Stdin::Empty;
         let visitors = self.start(&keeper, visitors)?;
         let modules = Arc::new(Modules::default());
         let above = Visitors {
             modules: modules.clone(),
             told: config.told,
         };
-        let settings = Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random());
+        let settings = Settings {
+            attributes: config.attributes.clone(),
+            ..Settings::new(&config.cluster, identity.clone(), [0; 20], kernel.random())
+        };
         let cluster = Cluster::new(kernel.clone(), settings, config.trust, Box::new(above));
         let cluster = Arc::new(cluster.context("the runtime was connected to too many nodes")?);
         let inlet = Inlet::new();
         let fabric = connect(&identity, inlet.clone())?;
         let nodes = Arc::new(Nodes::new(Parts {
+            name: config.cluster,
             cluster: cluster.clone(),
             identity,
+            attributes: config.attributes,
             visitors: visitors.parts().1.clone(),
             modules,
+            admits: config.admits,
         }));
         // Before the driver handles the first request.
         set(&kernel.host, nodes.clone());
@@ -109,6 +162,18 @@ impl Runtime {
         }
     }
 
+    /// This node and its cluster, and all nodes that it is connected to or tries to reach. `None` if the runtime is no
+    /// node.
+    pub fn cluster(&self) -> Option<ClusterInfo> {
+        let nodes = of(&self.kernel.host)?;
+        Some(ClusterInfo {
+            name: nodes.name.clone(),
+            id: nodes.cluster.id(),
+            identity: nodes.identity.clone(),
+            members: nodes.cluster.members(),
+        })
+    }
+
     /// The other nodes that this one is connected to, by their numbers, with their names.
     pub fn connected_nodes(&self) -> Vec<(NodeId, Identity)> {
         let Some(nodes) = of(&self.kernel.host) else {
@@ -116,5 +181,29 @@ impl Runtime {
         };
         let members = nodes.cluster.members().into_iter().filter(|member| member.is_up);
         members.map(|member| (member.node, member.identity)).collect()
+    }
+
+    /// This node, and those that it is connected to or tries to reach. None if the runtime is no node.
+    pub fn nodes(&self) -> Vec<NodeInfo> {
+        let Some(nodes) = of(&self.kernel.host) else {
+            return Vec::new();
+        };
+        let own = NodeInfo {
+            node: nodes.cluster.id(),
+            identity: nodes.identity.clone(),
+            attributes: nodes.attributes.clone(),
+            is_this: true,
+            is_up: true,
+            queued: 0,
+        };
+        let members = nodes.cluster.members().into_iter().map(|member| NodeInfo {
+            node: member.node,
+            identity: member.identity,
+            attributes: member.attributes,
+            is_this: false,
+            is_up: member.is_up,
+            queued: member.queued,
+        });
+        [own].into_iter().chain(members).collect()
     }
 }

@@ -5,7 +5,9 @@
 //! | `join` | joining a cluster |
 //! | `order` | the request for a spawn as bytes |
 //! | `described` | the rights of a parent as a configuration, for another node |
+//! | `bases` | what each node may spawn here, and the most that its processes get |
 //! | `visitors` | makes the processes that other nodes request |
+//! | `scopes` | the scopes of names of such processes |
 //! | `modules` | the modules of such processes: fetched by hash, compiled, kept |
 //!
 //! Processes that other nodes request are *visitors*: they belong to a system of their own, whose main process does
@@ -13,10 +15,12 @@
 //!
 //! A runtime that has not joined a cluster has no threads, sockets or tables for this.
 
+mod bases;
 pub(crate) mod described;
 mod join;
 mod modules;
 pub(crate) mod order;
+mod scopes;
 mod visitors;
 
 use std::sync::Arc;
@@ -26,25 +30,34 @@ pub use lunatic_nodes::cluster::Told;
 use lunatic_nodes::driver::Driver;
 pub use lunatic_nodes::driver::Inlet;
 pub use lunatic_nodes::fabric::Fabric;
+pub use lunatic_nodes::node::{History, Member};
+pub use lunatic_nodes::tcp::guard::{self, Guard};
 pub use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
 pub use lunatic_nodes::trust::{self, Trust};
-pub use lunatic_nodes::{Identity, NodeId};
+pub use lunatic_nodes::{Attributes, Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
-pub use self::join::NodeConfig;
+use self::bases::Bases;
+pub use self::join::{Admits, ClusterInfo, NodeConfig, NodeInfo};
 use self::modules::Modules;
+use self::scopes::Scopes;
 use self::visitors::Waiting;
 use crate::module::Module;
 use crate::wasm::{Kernel, Process, System, Wasm};
 
 /// What a runtime keeps as a node.
 pub(crate) struct Nodes {
+    /// The name of the cluster.
+    name: String,
     pub(crate) cluster: Arc<Cluster<Wasm>>,
     pub(crate) identity: Identity,
+    pub(crate) attributes: Attributes,
     driver: Mutex<Option<Driver>>,
     visitors: Arc<System>,
     modules: Arc<Modules>,
     waiting: Arc<Waiting>,
+    bases: Bases,
+    scopes: Scopes,
 }
 
 impl Nodes {
@@ -55,12 +68,16 @@ impl Nodes {
 
     fn new(parts: Parts) -> Self {
         Self {
+            name: parts.name,
+            bases: Bases::new(parts.admits),
             cluster: parts.cluster,
             identity: parts.identity,
+            attributes: parts.attributes,
             driver: Mutex::new(None),
             visitors: parts.visitors,
             modules: parts.modules,
             waiting: Arc::default(),
+            scopes: Scopes::default(),
         }
     }
 
@@ -76,8 +93,11 @@ impl Nodes {
 
 /// What a node is made of.
 struct Parts {
+    name: String,
+    admits: Admits,
     cluster: Arc<Cluster<Wasm>>,
     identity: Identity,
+    attributes: Attributes,
     visitors: Arc<System>,
     modules: Arc<Modules>,
 }

@@ -90,6 +90,8 @@ impl Nodes {
             }
         };
         if let Some(receiver) = waits {
+            // This node has it, too: it is asked if the first one does not send it.
+            self.cluster.want(hash, vec![holder]);
             return receiver.await.unwrap_or_else(|_| Err("the node is stopping".into()));
         }
         let loaded = self.load(kernel, hash, holder).await;

@@ -2,10 +2,14 @@
 //!
 //! Numbers are little-endian. The bytes come from another node, which may be hostile.
 
+use std::sync::Arc;
+
+use lunatic_kernel::trace::Trace;
 use lunatic_sys::codes::CAPTURE_LEN_MAX;
+use lunatic_sys::trace::Context;
 
 /// The version of the format.
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const CLOSURE: u8 = 0;
 const EXPORT: u8 = 1;
 /// The most sets of network rules.
@@ -21,12 +25,16 @@ pub(crate) struct Order<'a> {
     /// The limits of the child; 0 for none of its own.
     pub(crate) max_memory: u64,
     pub(crate) mailbox_max: u64,
+    /// The scope of names of the parent: a number that only nodes know where processes of this scope are.
+    pub(crate) scope: u128,
     /// The rights of the parent, as a configuration.
     pub(crate) parent: &'a [u8],
     /// Further sets of network rules of the parent, which all apply; each is a configuration.
     pub(crate) nets: Vec<&'a [u8]>,
     /// The configuration that the parent passes; empty for none.
     pub(crate) config: &'a [u8],
+    /// The trace context of the parent as text; empty for none.
+    pub(crate) context: &'a str,
     pub(crate) entry: Begins<'a>,
 }
 
@@ -46,12 +54,14 @@ impl<'a> Order<'a> {
         to.extend(self.flags.to_le_bytes());
         to.extend(self.max_memory.to_le_bytes());
         to.extend(self.mailbox_max.to_le_bytes());
+        to.extend(self.scope.to_le_bytes());
         let mut part = |bytes: &[u8]| {
             to.extend((bytes.len() as u32).to_le_bytes());
             to.extend(bytes);
         };
         part(self.parent);
         part(self.config);
+        part(self.context.as_bytes());
         part(&[self.nets.len() as u8]);
         for net in &self.nets {
             part(net);
@@ -79,7 +89,9 @@ impl<'a> Order<'a> {
         let hash = from.take()?;
         let flags = u32::from_le_bytes(from.take()?);
         let (max_memory, mailbox_max) = (u64::from_le_bytes(from.take()?), u64::from_le_bytes(from.take()?));
+        let scope = u128::from_le_bytes(from.take()?);
         let (parent, config) = (from.part()?, from.part()?);
+        let context = std::str::from_utf8(from.part()?).ok()?;
         let [count] = *from.part()? else { return None };
         if usize::from(count) > SETS_MAX {
             return None;
@@ -98,11 +110,18 @@ impl<'a> Order<'a> {
             flags,
             max_memory,
             mailbox_max,
+            scope,
             parent,
             nets,
             config,
+            context,
             entry,
         })
+    }
+
+    /// The trace that the child begins in; none if the context is not valid.
+    pub(crate) fn trace(&self) -> Trace {
+        Context::from_text(self.context).map(Arc::new)
     }
 }
 
@@ -136,14 +155,17 @@ mod tests {
             flags: 3,
             max_memory: 1 << 20,
             mailbox_max: 0,
+            scope: 5 << 90,
             parent: b"allow=spawn\0",
             nets: vec![b"net=*\0", b""],
             config: b"",
+            context: "",
             entry: Begins::Closure(9, b"captured"),
         };
         let export = Order {
             nets: Vec::new(),
             config: b"inherit\0",
+            context: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01a=1",
             entry: Begins::Export("serve"),
             ..order.clone()
         };

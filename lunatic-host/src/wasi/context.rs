@@ -295,6 +295,11 @@ impl Wasi {
         (&self.args, &self.env, self.clock, self.random)
     }
 
+    /// Whether standard output and standard error are those of `other`.
+    pub(crate) fn prints_as(&self, other: &Self) -> [bool; 2] {
+        [self.stdout.is_same(&other.stdout), self.stderr.is_same(&other.stderr)]
+    }
+
     /// Whether clocks and random numbers are reproducible.
     #[cfg(test)]
     pub(crate) fn is_fixed(&self) -> bool {

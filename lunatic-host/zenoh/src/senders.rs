@@ -70,7 +70,13 @@ impl Senders {
         let run = move || {
             let publisher = session.declare_publisher(key);
             let publisher = publisher.congestion_control(CongestionControl::Block).wait();
-            let Ok(publisher) = publisher else { return };
+            let Ok(publisher) = publisher else {
+                // The next frame tries again.
+                if let Some(senders) = senders.upgrade() {
+                    senders.lines.lock().remove(&to);
+                }
+                return;
+            };
             while let Some(frame) = next(&taken, || senders.upgrade().is_none_or(|senders| senders.leave(&to))) {
                 let len = frame.len();
                 // Success means little here, and a loss is detected by the numbers of frames.

@@ -23,7 +23,7 @@ macro_rules! send_error {
         pub enum $name<T> {
             $(#[$own_doc])*
             $own(T),
-            /// The channel is closed: the process that made it has exited.
+            /// The channel is closed: the process that made it has exited, or its node is not connected.
             Closed(T),
             /// The host never gave out the handle.
             Invalid(T),
@@ -123,10 +123,14 @@ macro_rules! receive_error {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$extra_doc])* $extra,)?
-            /// The channel is closed: the process that made it has exited, so no message will ever come.
+            /// The channel is closed: the process that made it has exited, or its node is not connected, so no message will
+            /// come.
             Closed,
             /// The host never gave out the handle.
             Invalid,
+            /// The channel is on another node, and there is no memory for the wait, or too many processes of this node wait
+            /// there.
+            Limit,
             /// There was a message, but it is not of the channel's type. The message is lost; the channel goes on
             /// working.
             Decode(DecodeError),
@@ -139,6 +143,7 @@ macro_rules! receive_error {
                     $(Refused::$refused => Self::$extra,)?
                     Refused::Closed => Self::Closed,
                     Refused::Invalid => Self::Invalid,
+                    Refused::Limit => Self::Limit,
                     other => unexpected(other),
                 }
             }
@@ -150,6 +155,7 @@ macro_rules! receive_error {
                     $(Self::$extra => f.write_str($text),)?
                     Self::Closed => f.write_str(CLOSED),
                     Self::Invalid => f.write_str(INVALID),
+                    Self::Limit => f.write_str("too many processes wait on channels of the other node, or memory has run out"),
                     Self::Decode(error) => error.fmt(f),
                 }
             }

@@ -23,10 +23,26 @@ pub(crate) fn of(process: RawHandle) -> Result<u64, Refused> {
     Ok(number)
 }
 
+/// Whether a process of another node has not exited yet, as that node answers.
+#[cold]
+pub(crate) fn is_alive(process: RawHandle) -> Result<bool, Refused> {
+    // SAFETY: the import takes numbers only.
+    let code = unsafe { node::is_alive(process.id, process.key) };
+    woke();
+    check(code).map(|alive| alive != 0)
+}
+
 /// The encoded list of nodes.
 pub(crate) fn list() -> Result<Vec<u8>, Refused> {
     // SAFETY: the import takes nothing.
     check(unsafe { node::list() })?;
+    Ok(super::buffer())
+}
+
+/// The encoded list of the attributes of a node.
+pub(crate) fn attributes(node: u64) -> Result<Vec<u8>, Refused> {
+    // SAFETY: the import takes a number only.
+    check(unsafe { node::attributes(node) })?;
     Ok(super::buffer())
 }
 

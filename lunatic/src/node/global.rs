@@ -1,9 +1,10 @@
 //! Names and groups of processes in the whole cluster.
 //!
 //! Each node knows all global names, so a look-up does not wait for another node. Two nodes that are not connected can
-//! give the same name to two processes. When they are connected again, all nodes choose the same one: the one with the
-//! higher priority; with the same priority, the choice follows from the numbers of the nodes. The other loses the name
-//! and can [learn of that](Claim::is_lost).
+//! give the same name to two processes, and so can two that are, if they do it at the same moment: unlike Erlang's
+//! `global`, a node does not ask the others before. As soon as both know, all nodes choose the same process: the one with
+//! the higher priority; with the same priority, the choice follows from the numbers of the nodes. The other loses the name
+//! and, if it has [claimed](claim) it, can [learn of that](Claim::is_lost).
 //!
 //! Only processes of the calling node can be given a name or join a group. On a host that is in no cluster, that is
 //! refused with [`RegisterError::Ended`].
@@ -11,6 +12,8 @@
 //! # Panics
 //!
 //! Everything here panics if a name is empty or has more than 255 bytes, or if the host never gave out a handle.
+
+use std::cell::Cell;
 
 use crate::Process;
 use crate::channel::Message;
@@ -23,6 +26,7 @@ use crate::registry::{RegisterError, check};
 #[derive(Debug)]
 pub struct Claim {
     tag: u64,
+    is_lost: Cell<bool>,
 }
 
 impl Claim {
@@ -30,7 +34,11 @@ impl Claim {
     /// it.
     #[must_use]
     pub fn is_lost(&self) -> bool {
-        host::mail::receive(&[self.tag], 0, |_, _| ()).is_ok()
+        // The message that says so comes once.
+        if !self.is_lost.get() {
+            self.is_lost.set(host::mail::receive(&[self.tag], 0, |_, _| ()).is_ok());
+        }
+        self.is_lost.get()
     }
 }
 
@@ -49,6 +57,7 @@ impl Drop for Claim {
 pub fn claim(name: &str, priority: u8) -> Result<Claim, RegisterError> {
     let claim = Claim {
         tag: host::mail::reference(),
+        is_lost: Cell::new(false),
     };
     registered(host::node::register(
         check(name),
@@ -59,7 +68,8 @@ pub fn claim(name: &str, priority: u8) -> Result<Claim, RegisterError> {
     Ok(claim)
 }
 
-/// Registers a process of this node under a global name until it exits, with priority 0.
+/// Registers a process of this node under a global name until it exits, with priority 0. If it loses the name to a process
+/// of another node, it is not notified: processes that must know [claim](claim) the name.
 ///
 /// # Errors
 ///

@@ -34,6 +34,7 @@ mod book;
 mod c_programs;
 mod channels;
 mod chat;
+mod clusters;
 mod command_line;
 #[cfg(feature = "compat")]
 mod compat;

@@ -3,21 +3,36 @@
 
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 
 use lunatic_tests::guests::{Profile, path, scenarios};
 use lunatic_tests::programs::{cargo_lunatic, lunatic};
 
 /// A node that runs.
-struct Node {
-    host: Child,
+pub(crate) struct Node {
+    pub(crate) host: Child,
     /// The address that others join.
-    address: String,
+    pub(crate) address: String,
+    /// Reads the rest of what it says.
+    said: Option<JoinHandle<String>>,
 }
 
 impl Node {
     /// Starts a node and waits until others can join it.
     fn start(name: &str, join: &[&str], program: &[&str]) -> Self {
-        let mut args = vec!["node", "--dev", "--name", name, "--allow-net", "*"];
+        Self::start_with(name, &["--dev"], join, program)
+    }
+
+    /// Starts a node with these flags.
+    pub(crate) fn start_with(name: &str, flags: &[&str], join: &[&str], program: &[&str]) -> Self {
+        let mut args = vec!["node", "--name", name, "--allow-net", "*"];
+        args.extend(flags);
+        let attributes: &[&str] = match name {
+            "b" => &["zone=b is=elsewhere"],
+            "c" => &["zone=here", "disk="],
+            _ => &["zone=here"],
+        };
+        args.extend(attributes.iter().flat_map(|attribute| ["--attribute", *attribute]));
         for address in join {
             args.extend(["--join", address]);
         }
@@ -28,17 +43,23 @@ impl Node {
         let mut said = BufReader::new(host.stderr.take().unwrap());
         let address = address_in(&mut said, name);
         // What it says later is not waited for, but must not block it.
-        std::thread::spawn(move || {
+        let said = std::thread::spawn(move || {
             let mut rest = String::new();
             let _ = said.read_to_string(&mut rest);
             eprint!("{rest}");
+            rest
         });
-        Self { host, address }
+        let said = Some(said);
+        Self { host, address, said }
     }
-}
 
-impl Node {
-    fn signal(&self, name: &str) {
+    /// Waits until the node ends. Returns its exit code, and what it has said on standard error.
+    pub(crate) fn finish(mut self) -> (Option<i32>, String) {
+        let code = self.host.wait().unwrap().code();
+        (code, self.said.take().unwrap().join().unwrap())
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
         let sent = Command::new("kill")
             .args(["-s", name, &self.host.id().to_string()])
             .status();
@@ -73,7 +94,12 @@ fn run(scenario: &str) {
     let guest = path("nodes", Profile::Release);
     let program = [guest.to_str().unwrap(), scenario];
     // It learns of `b` from `c`.
-    let mut a = Node::start("a", &[&c.address], &program);
+    let a = Node::start("a", &[&c.address], &program);
+    play(a, &mut b);
+}
+
+/// Waits until the program on `a` has ended well. Kills and stops `b` when the program says so.
+pub(crate) fn play(mut a: Node, b: &mut Node) {
     let mut last = String::new();
     for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
         last = line.unwrap();
@@ -86,6 +112,12 @@ fn run(scenario: &str) {
     }
     assert_eq!(last, "ok");
     assert_eq!(a.host.wait().unwrap().code(), Some(0));
+    b.signal("TERM");
+    let mut printed = String::new();
+    let stdout = b.host.stdout.take().unwrap();
+    BufReader::new(stdout).read_to_string(&mut printed).unwrap();
+    let prints = scenario == "visitors_have_the_names_and_the_output_of_their_parents";
+    assert_eq!(printed, if prints { "seen\n".repeat(3) } else { String::new() });
 }
 
 macro_rules! on_three_nodes {
@@ -99,7 +131,7 @@ macro_rules! on_three_nodes {
 
         #[test]
         fn every_scenario_of_nodes_has_a_test() {
-            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "three_nodes_of_one_process", "without_a_cluster"]);
+            assert_eq!(scenarios("nodes"), [$(stringify!($name),)* "nodes_are_listed", "three_nodes_of_one_process", "without_a_cluster"]);
         }
     };
 }
@@ -112,11 +144,43 @@ on_three_nodes![
     a_node_that_stands_still,
     global_names_and_groups,
     a_sandbox_sees_no_nodes,
+    visitors_have_the_names_and_the_output_of_their_parents,
     sockets_stay,
     timers_send_to_other_nodes,
     actors_and_supervised_children_run_on_other_nodes,
     a_slow_receiver_holds_up_its_senders,
+    channels_work_on_all_nodes,
+    channels_of_a_lost_node_are_closed,
+    attributes_of_nodes,
+    a_child_elsewhere_works_for_the_request_of_its_parent,
 ];
+
+#[test]
+fn nodes_are_listed() {
+    let folder = tempfile::tempdir().unwrap();
+    let socket = folder.path().join("door.sock").to_str().unwrap().to_owned();
+    let mut b = Node::start("b", &[], &[]);
+    let (guest, admin) = (path("nodes", Profile::Release), format!("--admin={socket}"));
+    let program = [&*admin, guest.to_str().unwrap(), "nodes_are_listed"];
+    let mut a = Node::start("a", &[&b.address], &program);
+    for line in BufReader::new(a.host.stdout.take().unwrap()).lines() {
+        if line.unwrap() != "look" {
+            continue;
+        }
+        let listed = lunatic(["list", "nodes", "--at", &socket]).run().code(0).stdout;
+        let words = |line: &str| line.split_whitespace().skip(1).collect::<Vec<_>>().join(" ");
+        let rows: Vec<_> = listed.lines().map(words).collect();
+        assert_eq!(rows[0], "NAME STATE QUEUED ATTRIBUTES");
+        assert_eq!(rows[1], "a this 0 B zone=here");
+        // Something may be on its way to it.
+        assert!(
+            rows[2].starts_with("b connected ") && rows[2].ends_with(" zone=b is=elsewhere"),
+            "{listed}"
+        );
+        b.host.kill().unwrap();
+    }
+    assert_eq!(a.host.wait().unwrap().code(), Some(0));
+}
 
 #[test]
 fn three_nodes_of_one_process() {
@@ -148,6 +212,16 @@ fn without_a_cluster() {
         .args(["without_a_cluster"])
         .run()
         .normal();
+}
+
+#[test]
+fn attributes_have_a_form() {
+    let ended = lunatic(["node", "--dev", "--attribute", "zone"]).run().code(1);
+    assert!(
+        ended.stderr.contains("`zone` is not of the form key=value"),
+        "{}",
+        ended.stderr
+    );
 }
 
 #[test]

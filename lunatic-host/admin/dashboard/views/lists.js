@@ -8,7 +8,7 @@ import { link, PAGE, pager } from "../table.js";
 
 export const title = (name) => LISTS[name] ?? LISTS.modules;
 
-const LISTS = { modules: "Modules", channels: "Channels", names: "Names", groups: "Groups", sockets: "Sockets", workers: "Workers" };
+const LISTS = { modules: "Modules", channels: "Channels", names: "Names", groups: "Groups", sockets: "Sockets", workers: "Workers", nodes: "Nodes" };
 
 export function show(main, { of, query, update, signal }) {
   const name = of in LISTS ? of : "modules";

@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 const METHODS: [&str; 7] = ["GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "get"];
 
-const PATHS: [&str; 19] = [
+const PATHS: [&str; 21] = [
     "/",
     "/v1/system",
     "/v1/processes",
@@ -30,6 +30,8 @@ const PATHS: [&str; 19] = [
     "/v1/sockets",
     "/v1/modules",
     "/v1/workers",
+    "/v1/nodes",
+    "/v1/cluster",
     "/v1/events?seconds=0&",
     "/v1/profile?seconds=0&",
     "/metrics",

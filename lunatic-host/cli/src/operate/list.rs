@@ -10,7 +10,7 @@ use super::{At, size, table};
 pub struct List {
     /// What to list: channels with the most messages and modules with the most processes come first, the others in the
     /// order of name or number
-    #[arg(value_name = "WHAT", value_parser = ["channels", "names", "groups", "sockets", "modules", "versions", "workers"])]
+    #[arg(value_name = "WHAT", value_parser = ["channels", "names", "groups", "sockets", "modules", "versions", "workers", "nodes"])]
     what: String,
 
     /// List at most this many, up to 10000
@@ -40,6 +40,7 @@ fn columns(what: &str) -> &'static [&'static str] {
         "names" | "groups" => &["process", "name"],
         "sockets" => &["socket", "owner", "kind", "local", "peer"],
         "versions" => &["version", "processes", "current", "module"],
+        "nodes" => &["node", "name", "state", "queued_bytes", "attributes"],
         "modules" => &["processes", "memory_bytes", "module"],
         _ => &["worker", "cpu_ms", "woken", "fresh", "burners"],
     }
@@ -63,6 +64,7 @@ fn text(columns: &[&str], view: &ListView, skip: usize) -> String {
 fn head(column: &str) -> &str {
     match column {
         "memory_bytes" => "memory",
+        "queued_bytes" => "queued",
         "cpu_ms" => "time",
         _ => column,
     }
@@ -72,7 +74,7 @@ fn cell(column: &str, value: &Value) -> String {
     let number = value.as_u64().unwrap_or_default();
     match (column, value) {
         (_, Value::Null) => "-".to_owned(),
-        ("bytes" | "memory_bytes", _) => size(usize::try_from(number).unwrap_or(usize::MAX)),
+        ("bytes" | "memory_bytes" | "queued_bytes", _) => size(usize::try_from(number).unwrap_or(usize::MAX)),
         ("current", _) => if value == &Value::Bool(true) { "yes" } else { "" }.to_owned(),
         ("cpu_ms", _) => super::time(number),
         (_, Value::String(text)) => text.clone(),

@@ -1,6 +1,7 @@
 //! Commands that inspect and control a running program: clients of its admin door.
 
 mod alarms;
+mod cluster;
 mod dashboard;
 mod dump;
 mod firefox;
@@ -27,6 +28,7 @@ use lunatic_admin::{Client, Trouble};
 use lunatic_host::Id;
 use serde::Serialize;
 
+use self::cluster::Cluster;
 use self::dashboard::Dashboard;
 use self::dump::Dump;
 use self::list::List;
@@ -100,6 +102,8 @@ pub enum Operate {
     Status(At),
     /// Show which records of a running program are logged, or change that
     LogLevel(LogLevel),
+    /// Make certificates for nodes on several machines, and show a running cluster
+    Cluster(Cluster),
 }
 
 /// Executes a command and returns the exit code for the shell.
@@ -127,6 +131,7 @@ fn try_operate(command: &Operate) -> anyhow::Result<()> {
         Operate::Profile(profile) => profile.run(),
         Operate::Dump(dump) => dump.run(),
         Operate::LogLevel(log_level) => log_level.run(),
+        Operate::Cluster(cluster) => cluster.run(),
         Operate::Kill { process, at } => at.post(&format!("/v1/processes/{}/kill", bare(*process))),
         Operate::Exit { process, reason, at } => {
             let query = form_urlencoded::Serializer::new(String::new())

@@ -7,7 +7,8 @@
 use super::Relations;
 use crate::address::{Id, Peer};
 
-/// The most links and monitors of a process that one other node can add: the process does not pay for them.
+/// The most links and monitors of a process that one other node can add. The process pays for the links, as it does for
+/// those that processes of its own node make; nobody pays for the monitors.
 const RELATIONS_MAX: u32 = 1 << 16;
 
 impl Relations {

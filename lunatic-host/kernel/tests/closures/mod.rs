@@ -13,6 +13,7 @@ use std::time::Duration;
 use lunatic_kernel::address::{Id, Node};
 use lunatic_kernel::budget::Budget;
 use lunatic_kernel::channel::{ReceiveRefusal, SendRefusal};
+use lunatic_kernel::elsewhere::{self, Offered, Sending};
 use lunatic_kernel::environment::Machine;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::host::{Body, Host, Local, Progress};
@@ -232,7 +233,7 @@ impl Me {
         self.new_wait(kind, what, lunatic_sys::codes::NO_TIMEOUT)
     }
 
-    fn new_wait(&self, kind: WaitFor, what: Id, timeout_ns: u64) -> Wait<'_, Closures> {
+    pub fn new_wait(&self, kind: WaitFor, what: Id, timeout_ns: u64) -> Wait<'_, Closures> {
         let (kernel, process) = (Held::Borrowed(&self.kernel), Held::Borrowed(&self.process));
         Wait::new(kernel, process, kind, what, timeout_ns)
     }
@@ -286,12 +287,16 @@ impl Me {
 
     /// Takes the oldest message out of a channel; `None` once it is closed.
     pub async fn receive_from(&self, channel: Id) -> Option<Vec<u8>> {
+        if !channel.is_here() {
+            let wait = self.wait_for(WaitFor::Receive, channel);
+            return elsewhere::receive(&wait, channel, true).await.ok();
+        }
         let (channels, mut former) = (self.kernel.channels(), None);
         let wait = self.wait_for(WaitFor::Receive, channel);
         loop {
             match channels.try_receive(channel) {
                 Ok((message, _, wake)) => {
-                    wake.into_iter().for_each(|sender| self.kernel.wake_owned(sender));
+                    self.kernel.wake_waiter(wake);
                     return Some(message.into_vec());
                 }
                 Err(ReceiveRefusal::Closed) => return None,
@@ -301,7 +306,10 @@ impl Me {
                 &wait,
                 &mut former,
                 |process, ticket| channels.wait_to_receive(channel, process, ticket),
-                |ticket, looks| channels.leave_receive(channel, ticket, looks),
+                |ticket, looks| {
+                    self.kernel
+                        .process_to_wake(channels.leave_receive(channel, ticket, looks))
+                },
             )
             .await;
         }
@@ -309,12 +317,16 @@ impl Me {
 
     /// Puts a message into a channel when there is room; false once it is closed.
     pub async fn send_to(&self, channel: Id, message: &[u8]) -> bool {
+        if !channel.is_here() {
+            let wait = self.wait_for(WaitFor::Send, channel);
+            return offer(&wait, channel, message, true).await == Offered::Accepted;
+        }
         let (channels, mut former) = (self.kernel.channels(), None);
         let wait = self.wait_for(WaitFor::Send, channel);
         loop {
             match channels.try_send(channel, message) {
                 Ok(wake) => {
-                    wake.into_iter().for_each(|receiver| self.kernel.wake_owned(receiver));
+                    self.kernel.wake_waiter(wake);
                     return true;
                 }
                 Err(SendRefusal::Full) => {}
@@ -324,7 +336,7 @@ impl Me {
                 &wait,
                 &mut former,
                 |process, ticket| channels.wait_to_send(channel, process, ticket),
-                |ticket, looks| channels.leave_send(channel, ticket, looks),
+                |ticket, looks| self.kernel.process_to_wake(channels.leave_send(channel, ticket, looks)),
             )
             .await;
         }
@@ -356,6 +368,18 @@ impl Me {
             false => Poll::Pending,
         })
         .await;
+    }
+}
+
+/// Sends to a channel of another node.
+pub async fn offer(wait: &Wait<'_, Closures>, channel: Id, message: &[u8], waits: bool) -> Offered {
+    let mut sending = Sending::new(wait, channel, waits);
+    loop {
+        sending.offer(message);
+        match sending.outcome().await {
+            Offered::Again => {}
+            outcome => return outcome,
+        }
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! # Locks
 //!
-//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Nothing that takes long happens under
+//! Whoever sends takes the lock of the [`Node`], and takes no other lock under it. Whoever changes a name or membership
+//! takes the lock `changes` first. Nothing that takes long happens under
 //! that lock: long messages are encoded, and modules hashed, outside it. Only one thread at a time handles events or
 //! answers spawns (`turn`), so the end of an epoch does not overtake what came before it.
 //!
@@ -14,10 +15,11 @@
 //! is refused, even if the node is up again and the kernel does not know yet.
 
 mod names;
+mod owners;
 mod spawn;
 mod way;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -29,18 +31,22 @@ use lunatic_kernel::address::{Id, Keys, Peer};
 use lunatic_kernel::exit::Loss;
 use lunatic_kernel::host::Host;
 
+use self::owners::Owners;
 use self::spawn::Pending;
 use self::way::{Registrar, Way};
+use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::identity::{Identity, NodeId};
 use crate::names::Conflict;
 use crate::node::{Event, Member, Node, Refusal, SendRefusal, Settings};
 use crate::record::{Hash, Read, Record};
 use crate::store::FetchRefusal;
+use crate::traffic::Pressure;
 use crate::trust::Trust;
 
 pub use self::names::MONITORS_MAX;
 pub use self::spawn::{Answer, Made, Request, SpawnRefusal, Ticket};
+pub use crate::outbox::Paid;
 
 /// The embedder of a kernel that is in a cluster.
 pub trait Above<H: Host>: Send + Sync {
@@ -74,6 +80,8 @@ struct Shared {
     /// What the cluster keeps for processes of this node, until they end: their names and groups, and that they monitor
     /// nodes. Their ends are reported to the [`Registrar`].
     kept: Mutex<BTreeMap<u64, BTreeMap<Key, Kept>>>,
+    /// Held while a name or membership changes here and in the node, so that both agree. Taken before either's lock.
+    changes: Mutex<()>,
     /// Modules to fetch, each with its holders.
     wanted: Mutex<Vec<(Hash, Vec<NodeId>)>>,
     /// Whether the driver has been woken since it last polled.
@@ -84,13 +92,24 @@ struct Shared {
 impl Shared {
     /// Sends a record to a node, within this epoch.
     fn send(&self, to: NodeId, epoch: u64, record: &Record<'_>) -> Result<(), SendRefusal> {
+        self.send_paid(to, epoch, record, None)
+    }
+
+    /// [`send`](Self::send), with what the sender pays until all of it has been sent.
+    fn send_paid(&self, to: NodeId, epoch: u64, record: &Record<'_>, paid: Option<Paid>) -> Result<(), SendRefusal> {
         let can_wait = record.can_wait();
         if can_wait {
             // Before the bytes of a long message are copied.
-            self.node.lock().asks_for_room(to, epoch)?;
+            let asked = (record.pair().0, record.waiting_len());
+            self.node.lock().asks_for_room(to, epoch, asked)?;
         }
-        let bytes = record.write();
-        let sent = self.node.lock().send_encoded(to, epoch, record.pair(), bytes, can_wait);
+        let pressure = match can_wait {
+            true => Pressure::Waits,
+            false if record.was_admitted() => Pressure::Admitted,
+            false => Pressure::Passes,
+        };
+        let encoded = (record.pair(), record.write());
+        let sent = self.node.lock().send_encoded(to, epoch, encoded, pressure, paid);
         self.wake();
         sent
     }
@@ -125,14 +144,10 @@ struct Kept {
     _paid: Paid,
 }
 
-/// A charge for what the cluster keeps for a process; dropped when that goes.
-pub type Paid = Box<dyn Send>;
-
 #[derive(Default)]
 struct State {
     peers: BTreeMap<NodeId, Connected>,
-    /// Which node first had the keys of each connected node. As many as the kernel knows nodes.
-    owners: HashMap<[u8; 20], NodeId>,
+    owners: Owners,
     /// The spawns that have not been answered, by node and request.
     pending: BTreeMap<(NodeId, u64), Pending>,
 }
@@ -153,6 +168,7 @@ pub struct Cluster<H: Host> {
     /// Held by the thread that handles events.
     turn: Mutex<()>,
     registrar: Peer,
+    is_closed: AtomicBool,
 }
 
 impl<H: Host> Cluster<H> {
@@ -168,6 +184,7 @@ impl<H: Host> Cluster<H> {
         let shared = Arc::new(Shared {
             node: Mutex::new(Node::new(Settings { keys, ..settings }, trust)),
             kept: Mutex::default(),
+            changes: Mutex::new(()),
             wanted: Mutex::default(),
             is_woken: AtomicBool::new(false),
             wake: Mutex::new(None),
@@ -181,6 +198,7 @@ impl<H: Host> Cluster<H> {
             state: Mutex::default(),
             turn: Mutex::new(()),
             registrar,
+            is_closed: AtomicBool::new(false),
         })
     }
 
@@ -199,6 +217,11 @@ impl<H: Host> Cluster<H> {
         self.shared.node.lock().members().collect()
     }
 
+    /// The identity of a node that this one is connected to or tries to reach.
+    pub fn identity_of(&self, node: NodeId) -> Option<Identity> {
+        self.shared.node.lock().identity_of(node).cloned()
+    }
+
     /// The node of a process; `None` if that node is not connected.
     pub fn node_of(&self, id: Id) -> Option<NodeId> {
         if id.is_here() {
@@ -207,6 +230,11 @@ impl<H: Host> Cluster<H> {
         let state = self.state.lock();
         let mut peers = state.peers.iter();
         peers.find_map(|(node, connected)| (connected.peer == id.peer()).then_some(*node))
+    }
+
+    /// The attributes of a node that is connected.
+    pub fn attributes(&self, node: NodeId) -> Option<Attributes> {
+        self.shared.node.lock().attributes(node)
     }
 
     /// Sets the function that is called when there is something to send: the caller should [`poll`](Self::poll) soon
@@ -258,6 +286,21 @@ impl<H: Host> Cluster<H> {
         node.take_frames()
     }
 
+    /// Ends all connections, after the last frames have been sent: all processes are notified as when nodes are lost, and
+    /// nothing is handled or sent any more.
+    pub fn close(&self, now: Duration) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let _turn = self.turn.lock();
+        self.shared.node.lock().close(now);
+        self.work(now);
+        self.kernel.disconnect(self.registrar, Loss::Closed);
+        // Not under the lock: charges are given back.
+        let kept = std::mem::take(&mut *self.shared.kept.lock());
+        drop(kept);
+    }
+
     /// Handles all events.
     fn work(&self, now: Duration) {
         loop {
@@ -305,22 +348,30 @@ impl<H: Host> Cluster<H> {
             to: node,
             epoch,
         });
-        // Every connected node knows the keys of the others. Who comes with those of another wants its addresses.
-        let is_owner = *self.state.lock().owners.entry(keys).or_insert(node) == node;
-        let is_own = keys == self.kernel.process_keys().to_bytes();
-        let peer = Keys::from_bytes(&keys).filter(|_| is_owner && !is_own);
-        let peer = peer.and_then(|keys| self.kernel.connect(keys, way));
-        let Some(peer) = peer else {
-            if is_owner && !self.kernel.knows_keys(&keys) {
-                // Only as many owners are remembered as the kernel knows nodes.
-                self.state.lock().owners.remove(&keys);
+        let peer = match self.admit(node, &identity, keys, way) {
+            Ok(peer) => peer,
+            Err(why) => {
+                self.shared.node.lock().drop_node(now, node);
+                return self.above.told(&Told::Refused(identity, why));
             }
-            // These are the keys of another node, or no keys at all, or there are too many nodes: drop the node.
-            return self.shared.node.lock().drop_node(now, node);
         };
         self.state.lock().peers.insert(node, Connected { peer, epoch });
         self.tell_monitors(node, &identity, None);
         self.above.told(&Told::Up(node, identity));
+    }
+
+    /// Connects the kernel to a node, unless its keys are those of another node, or no keys at all, or there are too many
+    /// nodes.
+    fn admit(&self, node: NodeId, identity: &Identity, keys: [u8; 20], way: Arc<Way>) -> Result<Peer, Refusal> {
+        self.state.lock().owners.admit(node, &identity.name, keys)?;
+        let is_own = keys == self.kernel.process_keys().to_bytes();
+        let used = Keys::from_bytes(&keys).filter(|_| !is_own).ok_or(Refusal::Keys);
+        let peer = used.and_then(|keys| self.kernel.connect(keys, way).ok_or(Refusal::Full));
+        if peer.is_err() && !self.kernel.knows_keys(&keys) {
+            // Only as many owners are remembered as the kernel knows nodes.
+            self.state.lock().owners.forget(node, &identity.name, &keys);
+        }
+        peer
     }
 
     fn down(&self, node: NodeId, identity: Identity, loss: Loss) {
@@ -330,7 +381,10 @@ impl<H: Host> Cluster<H> {
         self.kernel.disconnect(peer, loss);
         self.fail_pending(node, epoch, loss);
         self.tell_monitors(node, &identity, Some(loss));
-        self.above.told(&Told::Down(node, identity, loss));
+        // If this node leaves, the others are not lost for its embedder.
+        if !self.is_closed.load(Ordering::Acquire) {
+            self.above.told(&Told::Down(node, identity, loss));
+        }
     }
 
     fn tell_monitors(&self, node: NodeId, identity: &Identity, loss: Option<Loss>) {
@@ -357,5 +411,12 @@ impl<H: Host> Cluster<H> {
             }
             record => self.on_spawn(node, connected, record),
         }
+    }
+}
+
+impl<H: Host> Drop for Cluster<H> {
+    /// Otherwise the kernel would believe that other nodes can still wake its processes.
+    fn drop(&mut self) {
+        self.close(Duration::ZERO);
     }
 }

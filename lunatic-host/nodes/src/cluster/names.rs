@@ -26,6 +26,7 @@ impl<H: Host> Cluster<H> {
     ///
     /// [`NameRefusal`] says why the name was not given.
     pub fn register(&self, name: &[u8], process: Id, priority: u8, tag: u64, paid: Paid) -> Result<(), NameRefusal> {
+        let _changes = self.shared.changes.lock();
         self.shared.node.lock().register(name, process.raw(), priority)?;
         self.keep(process, Key::Name(name.to_vec()), Kept { tag, _paid: paid });
         Ok(())
@@ -33,6 +34,7 @@ impl<H: Host> Cluster<H> {
 
     /// Takes a name back; if `only` is given, only from that process. True if a process of this node had it.
     pub fn unregister(&self, name: &[u8], only: Option<Id>) -> bool {
+        let _changes = self.shared.changes.lock();
         let had = {
             let mut node = self.shared.node.lock();
             let own = node.id();
@@ -61,6 +63,7 @@ impl<H: Host> Cluster<H> {
     ///
     /// [`NameRefusal`] says why the process did not join.
     pub fn join(&self, group: &[u8], process: Id, paid: Paid) -> Result<(), NameRefusal> {
+        let _changes = self.shared.changes.lock();
         self.shared.node.lock().join(group, process.raw())?;
         self.keep(process, Key::Group(group.to_vec()), Kept { tag: 0, _paid: paid });
         Ok(())
@@ -68,6 +71,7 @@ impl<H: Host> Cluster<H> {
 
     /// Removes a process of this node from a group. True if it was a member.
     pub fn leave_group(&self, group: &[u8], process: Id) -> bool {
+        let _changes = self.shared.changes.lock();
         let was_member = self.shared.node.lock().leave_group(group, process.raw());
         self.let_go(process.raw(), &Key::Group(group.to_vec()));
         self.shared.wake();
@@ -123,7 +127,17 @@ impl<H: Host> Cluster<H> {
 
     /// A process of this node has lost its name to one of another node.
     pub(super) fn lost_name(&self, conflict: Conflict) {
-        let tag = self.let_go(conflict.loser, &Key::Name(conflict.name.clone()));
+        let tag = {
+            let _changes = self.shared.changes.lock();
+            let own = Anywhere {
+                node: self.id(),
+                process: conflict.loser,
+            };
+            // It may have registered the name again meanwhile, after the winner had ended.
+            let has_again = self.shared.node.lock().find(&conflict.name) == Some(own);
+            let key = Key::Name(conflict.name.clone());
+            (!has_again).then(|| self.let_go(conflict.loser, &key)).flatten()
+        };
         let loser = self.kernel.find(Id::from_raw(conflict.loser));
         if let (Some(tag @ 1..), Some(loser)) = (tag, loser) {
             // If the mailbox is full, this message is lost, as any other would be.

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use lunatic_kernel::address::{Id, Peer};
+use lunatic_kernel::budget::Receipt;
 use lunatic_kernel::channel::SendRefusal;
 use lunatic_kernel::delivery::{Remote, Signal};
 
 use super::Shared;
 use crate::identity::NodeId;
 use crate::node;
+use crate::outbox::Paid;
 use crate::record::Record;
 
 /// The way to one node, in one epoch.
@@ -18,24 +20,48 @@ pub(super) struct Way {
     pub(super) epoch: u64,
 }
 
-impl Remote for Way {
-    fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+impl Way {
+    fn send_record(&self, from: Id, to: Id, signal: Signal<'_>, paid: Option<Paid>) -> Result<(), SendRefusal> {
         let record = Record::Signal {
             from: from.on(Peer::HERE).raw(),
             to: to.on(Peer::HERE).raw(),
             signal,
         };
-        let sent = self.shared.send(self.to, self.epoch, &record);
+        let sent = self.shared.send_paid(self.to, self.epoch, &record, paid);
         sent.map_err(|refusal| match refusal {
             node::SendRefusal::Full => SendRefusal::Full,
             node::SendRefusal::Gone => SendRefusal::Closed,
         })
     }
+}
+
+impl Remote for Way {
+    fn send(&self, from: Id, to: Id, signal: Signal<'_>) -> Result<(), SendRefusal> {
+        self.send_record(from, to, signal, None)
+    }
+
+    fn send_paid(&self, from: Id, to: Id, signal: Signal<'_>, paid: Receipt) -> Result<(), SendRefusal> {
+        self.send_record(from, to, signal, Some(Box::new(paid)))
+    }
 
     fn has_room(&self) -> bool {
-        let node = self.shared.node.lock();
-        // A sender to a node that is gone must not wait: `send` refuses with `Gone`.
-        node.has_room(self.to) || !node.is_up_in(self.to, self.epoch)
+        // Whoever learns that there is none waits for the report of room, so the question requests that report. A sender
+        // to a node that is gone must not wait: `send` refuses with `Gone`.
+        let asked = self.shared.node.lock().asks_for_room(self.to, self.epoch, (0, 0));
+        asked != Err(node::SendRefusal::Full)
+    }
+
+    fn has_room_for(&self, sender: Id) -> bool {
+        let sender = sender.on(Peer::HERE).raw();
+        self.shared.node.lock().asks_again(self.to, self.epoch, sender) != Err(node::SendRefusal::Full)
+    }
+
+    fn asks_for_room(&self) -> bool {
+        self.shared
+            .node
+            .lock()
+            .asks_for_room(self.to, self.epoch, (0, 0))
+            .is_ok()
     }
 }
 

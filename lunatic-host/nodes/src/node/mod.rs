@@ -17,14 +17,17 @@ use std::time::Duration;
 
 use lunatic_kernel::exit::Loss;
 
+use crate::attributes::Attributes;
 use crate::fabric::FabricEvent;
 use crate::frame::{Hello, VERSIONS};
 use crate::identity::{Identity, NodeId};
 use crate::line::Line;
 use crate::names::{Conflict, Names};
+use crate::news::Progress;
+use crate::outbox::NAMES;
 use crate::record::{Hash, Record};
 use crate::store::{FetchRefusal, Store};
-use crate::traffic::{Outgoing, Timing};
+use crate::traffic::{Outgoing, Pressure, Timing};
 use crate::trust::Trust;
 
 /// How many nodes one node may know at a time.
@@ -42,6 +45,8 @@ pub struct Settings {
     pub identity: Identity,
     /// The keys of its processes' addresses, which each connected node gets.
     pub keys: [u8; 20],
+    /// Its attributes, which each connected node gets.
+    pub attributes: Attributes,
     /// The first session number: random, below 2⁶³.
     pub first_session: u64,
     /// Its timeouts and its window.
@@ -57,6 +62,7 @@ impl Settings {
             cluster: cluster.into(),
             identity,
             keys,
+            attributes: Attributes::default(),
             // Large enough that no other start of the node has the same number, and never 0.
             first_session: (random >> 1).max(1),
             timing: Timing::default(),
@@ -140,6 +146,10 @@ pub enum Refusal {
     Outdated,
     /// Another node has proved its identity with the same key.
     Key,
+    /// The keys of its addresses are those of another node, or not those that it had before.
+    Keys,
+    /// Too many nodes have been connected, of its name or in all.
+    Full,
 }
 
 impl fmt::Display for Refusal {
@@ -150,6 +160,8 @@ impl fmt::Display for Refusal {
             Self::Untrusted => "it could not prove its identity, or is not welcome",
             Self::Outdated => "a later start of it is known",
             Self::Key => "another node has the same key",
+            Self::Keys => "its addresses are not its own",
+            Self::Full => "too many nodes have been connected since this one was started",
         })
     }
 }
@@ -172,12 +184,31 @@ pub struct Member {
     pub identity: Identity,
     /// Whether it is connected.
     pub is_up: bool,
+    /// Its attributes, while it is connected.
+    pub attributes: Attributes,
     /// The epoch: the sessions of both.
     pub epoch: (u64, u64),
     /// How many bytes wait to be sent there.
     pub queued: usize,
     /// How many frames have been sent but not acknowledged.
     pub unacked: u64,
+    /// The connections so far.
+    pub history: History,
+    /// How long the node has been connected; `None` if it is not.
+    pub up_for: Option<Duration>,
+}
+
+/// What has happened between this node and another one since the first of them started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct History {
+    /// Bytes of frames that were sent to the node.
+    pub sent: u64,
+    /// Bytes of frames that came from it and belonged to an epoch.
+    pub received: u64,
+    /// How many epochs have ended.
+    pub losses: u64,
+    /// Why the last of them ended.
+    pub last_loss: Option<Loss>,
 }
 
 /// How much a node keeps because of others.
@@ -198,12 +229,20 @@ struct Known {
     line: Line,
     /// The peer's keys have come, and [`Event::Up`] was reported.
     is_up: bool,
-    /// The last reported reason for a refused hello.
-    refused: Option<Refusal>,
+    /// The reasons for refused hellos that have been reported since the last good one, a bit each.
+    refused: u8,
+    /// What it has said of itself in this epoch.
+    attributes: Attributes,
     /// The node has proved its identity.
     is_proven: bool,
     /// The key of that proof, if there was one.
     key: Option<[u8; 32]>,
+    /// With all starts of the node.
+    history: History,
+    /// When the epoch began.
+    up_since: Duration,
+    /// Which names and groups of this node it has been told of.
+    told: Progress,
 }
 
 /// One node.
@@ -212,7 +251,13 @@ pub struct Node {
     id: NodeId,
     trust: Box<dyn Trust>,
     lines: BTreeMap<NodeId, Known>,
+    /// Nodes whose hellos are ignored until then.
+    barred: BTreeMap<NodeId, Duration>,
     session: u64,
+    /// The last time that it was given.
+    now: Duration,
+    /// The node has left.
+    is_over: bool,
     pub(crate) names: Names,
     store: Store,
     frames: Vec<(Identity, Vec<u8>)>,
@@ -225,9 +270,12 @@ impl Node {
         let id = settings.identity.id(&settings.cluster);
         Self {
             session: settings.first_session,
+            now: Duration::ZERO,
+            is_over: false,
             id,
             trust,
             lines: BTreeMap::new(),
+            barred: BTreeMap::new(),
             names: Names::new(id),
             store: Store::default(),
             frames: Vec::new(),
@@ -252,10 +300,18 @@ impl Node {
             node: *node,
             identity: known.line.identity.clone(),
             is_up: known.is_up,
+            attributes: known.attributes.clone(),
             epoch: known.line.epoch(),
             queued: known.line.traffic.as_ref().map_or(0, |traffic| traffic.queued()),
             unacked: known.line.traffic.as_ref().map_or(0, |traffic| traffic.unacked()),
+            history: known.history,
+            up_for: known.is_up.then(|| self.now.saturating_sub(known.up_since)),
         })
+    }
+
+    /// The identity of a node that this one is connected to or tries to reach.
+    pub fn identity_of(&self, node: NodeId) -> Option<&Identity> {
+        self.lines.get(&node).map(|known| &known.line.identity)
     }
 
     /// How much this node keeps because of others.
@@ -270,6 +326,10 @@ impl Node {
 
     /// Takes an event of the transport.
     pub fn handle(&mut self, now: Duration, event: FabricEvent<'_>) {
+        self.now = now;
+        if self.is_over {
+            return;
+        }
         match event {
             FabricEvent::Seen(identity) => {
                 let node = identity.id(&self.settings.cluster);
@@ -302,6 +362,20 @@ impl Node {
         })
     }
 
+    /// Makes room for the line to a node that has proved its identity: one that has not, and is not connected, must go.
+    fn make_room(&mut self) {
+        if self.lines.len() < LINES_MAX {
+            return;
+        }
+        let mut unproved = self
+            .lines
+            .iter()
+            .filter(|(_, known)| !known.is_proven && known.line.traffic.is_none());
+        if let Some(node) = unproved.next().map(|(node, _)| *node) {
+            self.lines.remove(&node);
+        }
+    }
+
     /// The line to a node; makes it if there is none. `None` if it is this node, or if there are too many lines.
     fn line(&mut self, now: Duration, node: NodeId, identity: &Identity) -> Option<&mut Known> {
         if node == self.id || (!self.lines.contains_key(&node) && self.lines.len() >= LINES_MAX) {
@@ -313,9 +387,13 @@ impl Node {
             Known {
                 line: Line::new(now, timing, identity.clone(), ids, *session),
                 is_up: false,
-                refused: None,
+                refused: 0,
+                attributes: Attributes::default(),
                 is_proven: false,
                 key: None,
+                history: History::default(),
+                up_since: now,
+                told: Progress::default(),
             }
         }))
     }
@@ -330,13 +408,20 @@ impl Node {
         self.lost(now, node, loss);
     }
 
-    /// Forgets a node that the embedder cannot talk to.
+    /// Forgets a node that the embedder cannot talk to, and tells it so: otherwise it would wait for answers. Its hellos
+    /// are ignored for a while.
     pub(crate) fn drop_node(&mut self, now: Duration, node: NodeId) {
         if let Some(known) = self.lines.get_mut(&node) {
             known.is_up = false;
+            let (identity, bye) = (known.line.identity.clone(), known.line.route().bye());
+            self.frames.push((identity, bye));
         }
         self.lose(now, node, Loss::Violation);
         self.lines.remove(&node);
+        self.barred.retain(|_, until| *until > now);
+        if self.barred.len() < LINES_MAX {
+            self.barred.insert(node, now + self.settings.timing.patience);
+        }
     }
 
     /// Does what follows from the end of an epoch.
@@ -345,7 +430,10 @@ impl Node {
         if let Some(known) = self.lines.get_mut(&node)
             && std::mem::take(&mut known.is_up)
         {
+            known.history.losses += 1;
+            known.history.last_loss = Some(loss);
             let identity = known.line.identity.clone();
+            known.attributes = Attributes::default();
             self.events.push_back(Event::Down { node, identity, loss });
         }
         for (hash, progress) in self.store.give_up(now, Some(node)) {
@@ -353,14 +441,20 @@ impl Node {
         }
     }
 
-    /// Sends the first records of an epoch.
+    /// Sends the first record of an epoch. Names and groups follow as there is room for them.
     fn introduce(&mut self, node: NodeId) {
         let mut records = vec![Record::Keys(self.settings.keys).write()];
-        records.extend(self.names.own_rows());
-        if let Some(traffic) = self.lines.get_mut(&node).and_then(|known| known.line.traffic.as_mut()) {
+        // In the same frame, so whoever is notified of the node knows them.
+        if !self.settings.attributes.is_empty() {
+            records.push(Record::Attributes(self.settings.attributes.clone()).write());
+        }
+        if let Some(known) = self.lines.get_mut(&node)
+            && let Some(traffic) = &mut known.line.traffic
+        {
             for record in records {
-                traffic.push((0, 0), record, false);
+                traffic.push(NAMES, record, Pressure::Passes);
             }
+            known.told = self.names.news.begin();
         }
     }
 
@@ -372,23 +466,28 @@ impl Node {
     /// [`poll`](Self::poll) by a caller that has not handled everything that came after `heard` yet: no node counts as
     /// silent because its frames wait.
     pub fn poll_behind(&mut self, now: Duration, heard: Duration) {
+        self.now = now;
         for (hash, progress) in self.store.give_up(now, None) {
             self.go_on_fetching(now, hash, progress);
         }
-        self.tell_news();
+        self.forget_news(now);
         let nodes: Vec<_> = self.lines.keys().copied().collect();
         for node in nodes {
             self.poll_line(now, heard, node);
         }
     }
 
-    /// Sends the changes of this node's names to all nodes.
-    fn tell_news(&mut self) {
-        let news = self.names.take_news();
-        let lines = self.lines.values_mut().filter_map(|known| known.line.traffic.as_mut());
-        for traffic in lines {
-            for record in &news {
-                traffic.push((0, 0), record.clone(), false);
+    /// Forgets which names of this node are gone, as soon as all nodes have been told.
+    fn forget_news(&mut self, now: Duration) {
+        while self.names.news.is_long() {
+            let up = self.lines.iter().filter(|(_, known)| known.line.traffic.is_some());
+            let told: Vec<_> = up.map(|(node, known)| (known.told, *node)).collect();
+            let progress: Vec<_> = told.iter().map(|(told, _)| *told).collect();
+            if !self.names.news.forget(&progress) {
+                return;
+            }
+            if let Some((_, slowest)) = told.iter().min() {
+                self.lose(now, *slowest, Loss::Overflow);
             }
         }
     }
@@ -412,6 +511,7 @@ impl Node {
                 proof: Vec::new(),
             };
             let frame = line.route().hello(&hello, |statement| self.trust.prove(statement));
+            known.history.sent += frame.len() as u64;
             self.frames.push((line.identity.clone(), frame));
         }
         let identity = line.identity.clone();
@@ -421,6 +521,13 @@ impl Node {
                 line.polls_again();
                 break;
             }
+            if let Some(traffic) = &mut line.traffic {
+                while traffic.takes_names()
+                    && let Some(record) = self.names.next_news(&mut known.told)
+                {
+                    traffic.push(NAMES, record, Pressure::Passes);
+                }
+            }
             let route = line.route();
             let frame = match line.poll(now, heard) {
                 Ok(None) => break,
@@ -429,6 +536,7 @@ impl Node {
                 Err(loss) => return self.lose(now, node, loss),
             };
             polled += frame.len();
+            known.history.sent += frame.len() as u64;
             self.frames.push((identity.clone(), frame));
         }
         if line.traffic.as_mut().is_some_and(|traffic| traffic.take_room()) {
@@ -436,8 +544,12 @@ impl Node {
         }
     }
 
-    /// When to [poll](Self::poll) next if nothing happens before.
+    /// When to [poll](Self::poll) next if nothing happens before: now, if there are events, as somebody may wait for what
+    /// they say.
     pub fn next_due(&self) -> Option<Duration> {
+        if !self.events.is_empty() {
+            return Some(Duration::ZERO);
+        }
         let lines = self.lines.values().map(|known| known.line.next_due());
         lines.chain(self.store.next_due()).min()
     }
@@ -450,5 +562,55 @@ impl Node {
     /// Takes the oldest event.
     pub fn next_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::Everybody;
+
+    /// Lets two nodes exchange frames for so long.
+    fn exchange(nodes: &mut [Node; 2], from: Duration, time: Duration) {
+        let mut now = from;
+        while now < from + time {
+            for place in [0, 1] {
+                nodes[place].poll(now);
+                for (_, frame) in nodes[place].take_frames() {
+                    nodes[1 - place].handle(now, FabricEvent::Frame(&frame));
+                }
+            }
+            now += Duration::from_millis(100);
+        }
+    }
+
+    #[test]
+    fn a_node_that_is_dropped_is_told_and_greets_in_vain_for_a_while() {
+        let second = Duration::from_secs(1);
+        let mut nodes = ["one", "other"].map(|name| {
+            let identity = Identity::new(name, 1).unwrap();
+            Node::new(Settings::new("test", identity, [7; 20], 9), Box::new(Everybody))
+        });
+        let (one, other) = (nodes[0].id(), nodes[1].id());
+        let seen = nodes[1].identity().clone();
+        nodes[0].handle(Duration::ZERO, FabricEvent::Seen(seen));
+        exchange(&mut nodes, Duration::ZERO, second);
+        assert!(nodes[0].is_up(other) && nodes[1].is_up(one));
+        nodes[0].drop_node(second, other);
+        exchange(&mut nodes, second, second);
+        let told = std::iter::from_fn(|| nodes[1].next_event());
+        let losses = told.filter_map(|event| match event {
+            Event::Down { loss, .. } => Some(loss),
+            _ => None,
+        });
+        assert_eq!(losses.collect::<Vec<_>>(), [Loss::Closed]);
+        exchange(&mut nodes, 2 * second, 50 * second);
+        assert!(!nodes[0].is_up(other) && !nodes[1].is_up(one));
+        assert_eq!(nodes[0].figures().lines, 0);
+        // Then it may try again.
+        let seen = nodes[1].identity().clone();
+        nodes[0].handle(70 * second, FabricEvent::Seen(seen));
+        exchange(&mut nodes, 70 * second, 20 * second);
+        assert!(nodes[0].is_up(other) && nodes[1].is_up(one));
     }
 }

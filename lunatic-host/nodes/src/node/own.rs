@@ -3,41 +3,60 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use lunatic_kernel::exit::Loss;
+
 use super::{Event, Node, SendRefusal};
+use crate::attributes::Attributes;
 use crate::identity::NodeId;
 use crate::names::{Anywhere, NameRefusal};
-use crate::outbox::{MODULES, Pair};
+use crate::outbox::{MODULES, Paid, Pair};
 use crate::record::{Hash, Record};
 use crate::store::Progress;
-use crate::traffic::Traffic;
+use crate::traffic::{Pressure, Traffic};
 
 impl Node {
-    /// Sends a record to a node. Only messages and spawns are refused for lack of room.
+    /// Sends a record to a node. Only messages, spawns and errands are refused for lack of room.
     ///
     /// # Errors
     ///
     /// [`SendRefusal`] says why the record was not taken.
     pub fn send(&mut self, to: NodeId, record: &Record<'_>) -> Result<(), SendRefusal> {
-        let can_wait = record.can_wait();
-        // Before the bytes of a long message are copied.
-        if can_wait && self.is_up(to) && !self.has_room(to) {
-            return self.push(to, (0, 0), Vec::new(), true);
-        }
-        self.push(to, record.pair(), record.write(), can_wait)
+        let pressure = match record.can_wait() {
+            true => Pressure::Waits,
+            false => Pressure::Passes,
+        };
+        self.push(to, record.pair(), record.write(), pressure)
     }
 
-    /// Whether a record that can wait would be taken in this epoch. If there is no room, an [`Event::Room`] comes when
-    /// there is.
+    /// Whether a record of this sender and length that can wait would be taken in this epoch. If there is no room, an
+    /// [`Event::Room`] comes when there is.
     ///
     /// # Errors
     ///
     /// [`SendRefusal`] says why it would not be taken.
-    pub(crate) fn asks_for_room(&mut self, to: NodeId, epoch: u64) -> Result<(), SendRefusal> {
+    pub(crate) fn asks_for_room(
+        &mut self,
+        to: NodeId,
+        epoch: u64,
+        (sender, len): (u64, usize),
+    ) -> Result<(), SendRefusal> {
         let traffic = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
-        traffic.asks_for_room().then_some(()).ok_or(SendRefusal::Full)
+        let has_room = traffic.asks_for_room(sender, len);
+        has_room.then_some(()).ok_or(SendRefusal::Full)
     }
 
-    /// Sends a record that its sender has encoded, within this epoch and no later one.
+    /// [`asks_for_room`](Self::asks_for_room) for whatever was last refused to this sender.
+    ///
+    /// # Errors
+    ///
+    /// [`SendRefusal`] says why it would not be taken.
+    pub(crate) fn asks_again(&mut self, to: NodeId, epoch: u64, sender: u64) -> Result<(), SendRefusal> {
+        let traffic = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
+        traffic.asks_again(sender).then_some(()).ok_or(SendRefusal::Full)
+    }
+
+    /// Sends a record that its sender has encoded, within this epoch and no later one. What the sender pays is dropped
+    /// when all of it has been sent.
     ///
     /// # Errors
     ///
@@ -46,12 +65,12 @@ impl Node {
         &mut self,
         to: NodeId,
         epoch: u64,
-        pair: Pair,
-        record: Vec<u8>,
-        can_wait: bool,
+        (pair, record): (Pair, Vec<u8>),
+        pressure: Pressure,
+        paid: Option<Paid>,
     ) -> Result<(), SendRefusal> {
         let taken = self.traffic_of(to, epoch).ok_or(SendRefusal::Gone)?;
-        let taken = taken.push(pair, record, can_wait);
+        let taken = taken.push_paid(pair, record, pressure, paid);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
@@ -61,22 +80,28 @@ impl Node {
         known.line.traffic.as_mut().filter(|_| is_right)
     }
 
-    /// Whether this epoch with a node goes on.
-    pub(crate) fn is_up_in(&self, node: NodeId, epoch: u64) -> bool {
-        let known = self.lines.get(&node);
-        known.is_some_and(|known| known.is_up && known.line.session() == epoch)
-    }
-
-    pub(super) fn push(&mut self, to: NodeId, pair: Pair, record: Vec<u8>, can_wait: bool) -> Result<(), SendRefusal> {
+    pub(super) fn push(
+        &mut self,
+        to: NodeId,
+        pair: Pair,
+        record: Vec<u8>,
+        pressure: Pressure,
+    ) -> Result<(), SendRefusal> {
         let known = self.lines.get_mut(&to).filter(|known| known.is_up);
         let traffic = known.and_then(|known| known.line.traffic.as_mut());
-        let taken = traffic.ok_or(SendRefusal::Gone)?.push(pair, record, can_wait);
+        let taken = traffic.ok_or(SendRefusal::Gone)?.push(pair, record, pressure);
         taken.then_some(()).ok_or(SendRefusal::Full)
     }
 
     /// Whether the node is connected.
     pub fn is_up(&self, node: NodeId) -> bool {
         self.lines.get(&node).is_some_and(|known| known.is_up)
+    }
+
+    /// The attributes of a node that is connected.
+    pub fn attributes(&self, node: NodeId) -> Option<Attributes> {
+        let known = self.lines.get(&node).filter(|known| known.is_up)?;
+        Some(known.attributes.clone())
     }
 
     /// Whether a message to the node would be taken.
@@ -95,6 +120,16 @@ impl Node {
             self.frames
                 .push((known.line.identity.clone(), known.line.route().bye()));
         }
+    }
+
+    /// Ends all epochs, and takes nothing any more.
+    pub(crate) fn close(&mut self, now: Duration) {
+        let nodes: Vec<_> = self.lines.keys().copied().collect();
+        for node in nodes {
+            self.lose(now, node, Loss::Closed);
+        }
+        self.lines.clear();
+        self.is_over = true;
     }
 
     /// Registers a process of this node under a name, in the whole cluster. If two nodes give the same name at the same
@@ -169,7 +204,9 @@ impl Node {
             Progress::Done(result) => self.events.push_back(Event::Fetched { hash, result }),
             Progress::Ask(node, records) => {
                 let pair = (MODULES, hash[0].into());
-                let mut sent = records.into_iter().map(|record| self.push(node, pair, record, false));
+                let mut sent = records
+                    .into_iter()
+                    .map(|record| self.push(node, pair, record, Pressure::Passes));
                 if sent.any(|sent| sent.is_err()) {
                     drop(sent);
                     // Not connected: asks the next one. There are fewer holders each time.

@@ -11,6 +11,7 @@ use crate::identity::NodeId;
 use crate::line::Heard;
 use crate::outbox::MODULES;
 use crate::record::{Read, Record};
+use crate::traffic::Pressure;
 use crate::trust::PeerRights;
 
 impl Node {
@@ -28,6 +29,7 @@ impl Node {
         if !known.line.is_of_epoch(route) {
             return;
         }
+        known.history.received += bytes.len() as u64;
         if known.line.on_frame(now) == Heard::Up {
             self.introduce(route.from);
         }
@@ -57,6 +59,9 @@ impl Node {
     }
 
     fn on_hello(&mut self, now: Duration, route: Route, hello: &Hello, statement: &[u8]) {
+        if self.barred.get(&route.from).is_some_and(|until| now < *until) {
+            return;
+        }
         // Before it is judged, because a proof takes long to check.
         let is_news = |known: &Known| known.line.is_news(route, hello);
         if !self.lines.get(&route.from).is_none_or(is_news) {
@@ -66,8 +71,9 @@ impl Node {
             let identity = hello.identity.clone();
             let known = self.lines.get_mut(&route.from);
             // Reported once for each reason, not for each hello; and only for nodes that the transport has reported.
-            if let Some(known) = known.filter(|known| known.refused != Some(why)) {
-                known.refused = Some(why);
+            let reason = 1 << why as u8;
+            if let Some(known) = known.filter(|known| known.refused & reason == 0) {
+                known.refused |= reason;
                 self.events.push_back(Event::Refused { identity, why });
             }
             return;
@@ -110,15 +116,22 @@ impl Node {
             .map(|(node, known)| (*node, known.line.identity.incarnation))
             .collect();
         // The peer has proven that it is the same node, so its earlier starts are over.
+        let mut history = None;
         for (node, incarnation) in others {
             if incarnation < hello.identity.incarnation {
                 self.lose(now, node, Loss::Replaced);
-                self.lines.remove(&node);
+                let earlier = self.lines.remove(&node).filter(|known| known.is_proven);
+                history = history.or(earlier.map(|known| known.history));
             }
         }
-        if let Some(known) = self.line(now, route.from, &hello.identity) {
-            (known.line.rights, known.refused) = (rights, None);
-            (known.is_proven, known.key) = (true, key);
+        if !self.lines.contains_key(&route.from) {
+            self.make_room();
+        }
+        let known = self.line(now, route.from, &hello.identity).ok_or(Refusal::Full)?;
+        (known.line.rights, known.refused) = (rights, 0);
+        (known.is_proven, known.key) = (true, key);
+        if let Some(history) = history {
+            known.history = history;
         }
         Ok(())
     }
@@ -138,6 +151,7 @@ impl Node {
             if std::mem::replace(&mut known.is_up, true) {
                 return Err(Loss::Violation);
             }
+            known.up_since = now;
             let (identity, epoch) = (known.line.identity.clone(), known.line.session());
             let up = Event::Up {
                 node,
@@ -150,6 +164,10 @@ impl Node {
         }
         if !known.is_up {
             return Err(Loss::Violation);
+        }
+        if let Record::Attributes(attributes) = record {
+            known.attributes = attributes;
+            return Ok(());
         }
         match record {
             Record::Signal { from, to, signal } => match refused(rights, &signal) {
@@ -187,7 +205,8 @@ impl Node {
                 }
                 let answer = self.store.serve(hash, offset);
                 let pair = (MODULES, hash[0].into());
-                self.push(node, pair, answer, false).map_err(|_| Loss::Closed)?;
+                self.push(node, pair, answer, Pressure::Passes)
+                    .map_err(|_| Loss::Closed)?;
             }
             Record::Chunk {
                 hash,

@@ -8,8 +8,9 @@ use std::io::{self, Read};
 use std::net::SocketAddr;
 
 use super::PEERS_MAX;
+use super::guard::Peer;
 use crate::codec::{Reader, Write};
-use crate::frame::FRAME_LEN_MAX;
+use crate::frame::{FRAME_LEN_MAX, FRAME_LEN_MIN};
 use crate::identity::{Identity, NAME_LEN_MAX, is_name};
 
 const MAGIC: &[u8; 8] = b"LUNATCP1";
@@ -30,6 +31,11 @@ pub(super) struct Greeting {
 }
 
 impl Greeting {
+    /// Whether somebody introduces itself with a name that is not the proven one.
+    pub(super) fn is_of_another(&self, peer: Option<&Peer>) -> bool {
+        peer.is_some_and(|peer| peer.name != self.identity.name)
+    }
+
     pub(super) fn write(&self, to: &mut impl io::Write) -> io::Result<()> {
         let mut rest = Vec::new();
         rest.put_short(self.cluster.as_bytes());
@@ -81,8 +87,8 @@ fn take_node(from: &mut Reader<'_>) -> Option<(Identity, SocketAddr)> {
     Some((identity, from.text(ADDRESS_LEN_MAX)?.parse().ok()?))
 }
 
-fn wrong() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "this is no node of Lunatic")
+pub(super) fn wrong() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "this is no node of this cluster")
 }
 
 /// Writes frames, each with its length, in one go.
@@ -99,7 +105,7 @@ pub(super) fn read_frame(from: &mut impl Read) -> io::Result<Vec<u8>> {
     let mut len = [0; 4];
     from.read_exact(&mut len)?;
     let len = u32::from_le_bytes(len) as usize;
-    if len > FRAME_LEN_MAX {
+    if !(FRAME_LEN_MIN..=FRAME_LEN_MAX).contains(&len) {
         return Err(wrong());
     }
     let mut frame = vec![0; len];
@@ -148,7 +154,9 @@ mod tests {
                 assert!(read.known.len() <= PEERS_MAX);
             }
         }
-        let long = (FRAME_LEN_MAX as u32 + 1).to_le_bytes();
-        assert!(read_frame(&mut &long[..]).is_err());
+        for len in [0, FRAME_LEN_MIN - 1, FRAME_LEN_MAX + 1] {
+            let bytes = [&(len as u32).to_le_bytes()[..], &vec![0; len]].concat();
+            assert!(read_frame(&mut &bytes[..]).is_err(), "{len}");
+        }
     }
 }

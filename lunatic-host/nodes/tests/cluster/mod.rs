@@ -172,6 +172,22 @@ impl Kernels {
         self.set_faults(other, one, Faults::CUT);
     }
 
+    /// A node leaves, as when its driver is dropped.
+    pub fn leave(&self, node: usize) {
+        let (node, now) = (&self.nodes[node], self.fabric.now());
+        for (to, frame) in node.cluster.leave(now) {
+            node.port.send(&to, frame);
+        }
+        node.cluster.close(now);
+        self.fabric.detach(&node.identity, true);
+    }
+
+    /// The kernel of a node that has left joins the cluster again.
+    pub fn rejoin(&mut self, node: usize) {
+        let Self { random, fabric, nodes } = self;
+        nodes[node].join(fabric, random);
+    }
+
     pub fn freeze(&self, node: usize) {
         self.fabric.freeze(&self.nodes[node].identity);
     }
@@ -222,23 +238,22 @@ impl Kernels {
 impl Node {
     fn new(place: usize, fabric: &MemoryFabric, random: &mut Random) -> Self {
         let simulation = Simulation::new(SETTINGS, random.number(), Closures);
-        let kernel = simulation.kernel().clone();
-        let keeper = kernel.start_system((), |()| seed(|me: Me| async move { as_long_as(&me).await }));
-        let told = Arc::<Mutex<Vec<Told>>>::default();
-        let spawner = Spawner {
-            keeper: keeper.unwrap().main().unwrap(),
-            told: told.clone(),
-        };
         let identity = Identity::new(&format!("node-{place}"), 1).unwrap();
-        let settings = Settings::new("test", identity.clone(), [0; 20], random.number());
-        let cluster = Cluster::new(kernel, settings, Box::new(Everybody), Box::new(spawner));
+        let told = Arc::<Mutex<Vec<Told>>>::default();
         Self {
             port: fabric.attach(&identity),
-            cluster: Arc::new(cluster.expect("a new kernel has room for nodes")),
+            cluster: cluster(&simulation, &identity, &told, random),
             simulation,
             identity,
             told,
         }
+    }
+
+    fn join(&mut self, fabric: &MemoryFabric, random: &mut Random) {
+        let name = self.identity.name.clone();
+        self.identity = Identity::new(&name, self.identity.incarnation + 1).unwrap();
+        self.cluster = cluster(&self.simulation, &self.identity, &self.told, random);
+        self.port = fabric.attach(&self.identity);
     }
 
     /// Runs the processes until all wait, and sends what they have sent.
@@ -258,4 +273,21 @@ impl Node {
             self.port.send(&to, frame);
         }
     }
+}
+
+fn cluster(
+    simulation: &Simulation<Closures>,
+    identity: &Identity,
+    told: &Arc<Mutex<Vec<Told>>>,
+    random: &mut Random,
+) -> Arc<Cluster<Closures>> {
+    let kernel = simulation.kernel().clone();
+    let keeper = kernel.start_system((), |()| seed(|me: Me| async move { as_long_as(&me).await }));
+    let spawner = Spawner {
+        keeper: keeper.unwrap().main().unwrap(),
+        told: told.clone(),
+    };
+    let settings = Settings::new("test", identity.clone(), [0; 20], random.number());
+    let cluster = Cluster::new(kernel, settings, Box::new(Everybody), Box::new(spawner));
+    Arc::new(cluster.expect("a new kernel has room for nodes"))
 }

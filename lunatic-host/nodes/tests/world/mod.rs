@@ -7,7 +7,7 @@ use lunatic_nodes::fabric::{Brought, Fabric as _};
 use lunatic_nodes::memory::{MemoryFabric, Port};
 use lunatic_nodes::random::Random;
 use lunatic_nodes::trust::{PeerRights, SharedSecret};
-use lunatic_nodes::{Event, Identity, Node, NodeId, Settings};
+use lunatic_nodes::{Attributes, Event, Identity, Node, NodeId, Settings};
 
 pub const CLUSTER: &str = "test";
 
@@ -32,7 +32,16 @@ fn name(place: usize) -> String {
 pub fn settings(identity: &Identity, random: &mut Random) -> Settings {
     let mut keys = [0; 20];
     keys[..8].copy_from_slice(&random.number().to_le_bytes());
-    Settings::new(CLUSTER, identity.clone(), keys, random.number())
+    Settings {
+        attributes: attributes(identity),
+        ..Settings::new(CLUSTER, identity.clone(), keys, random.number())
+    }
+}
+
+/// The attributes of a node: its name, and which start of it this is.
+pub fn attributes(identity: &Identity) -> Attributes {
+    let attributes = [format!("name={identity}"), format!("start={}", identity.incarnation)];
+    Attributes::parse(attributes).unwrap()
 }
 
 pub fn secret() -> Box<SharedSecret> {

@@ -26,7 +26,12 @@ fn find_receiver(ctx: &Ctx, kind: i32, id: u64, key: u64) -> Result<(Option<Arc<
             .process_named(RawHandle { id, key })
             .ok_or(Failure::Code(INVALID))?,
         receiver::CHANNEL => {
-            let channel = kernel.channel_keys().check(id, key).ok_or(Failure::Code(INVALID))?;
+            let channel = kernel
+                .channel_named(RawHandle { id, key })
+                .ok_or(Failure::Code(INVALID))?;
+            if !channel.is_here() {
+                return Err(Failure::Code(REFUSED));
+            }
             kernel.channels().view(channel).ok_or(Failure::Code(CLOSED))?.owner
         }
         _ => return Err(Failure::Code(INVALID)),

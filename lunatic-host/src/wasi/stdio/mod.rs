@@ -166,6 +166,11 @@ impl Output {
         Self::unseen(Sink::Discard)
     }
 
+    /// Whether both are the same output.
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     /// Keeps the output in memory, to be read through the [`Capture`].
     pub fn captured() -> (Self, Capture) {
         let capture = Capture::new(CAPTURE_LEN_MAX);

@@ -92,7 +92,8 @@ fn handles_of_what_has_ended_are_known_as_such() {
         | "process.link"
         | "process.unlink"
         | "process.monitor"
-        | "node.of" => 0,
+        | "node.of"
+        | "node.is_alive" => 0,
         "rights.usage" | "inspect.process" => -2,
         "rights.take_output" => -4,
         "mailbox.send" | "registry.register" | "registry.join_group" | "registry.leave_group" | "timer.send_after" => {

@@ -1,0 +1,120 @@
+//! The files of an authority and of identities.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, SystemTime};
+
+use lunatic_cluster::{Authority, Certified, Identity, Paths};
+
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[test]
+fn the_files_of_an_authority_are_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("demo");
+    let authority = Authority::create(&path, "demo").unwrap();
+    authority
+        .invite("a@host1", DAY, &folder.path().join("a"), false)
+        .unwrap();
+    authority.revoke("a@host1").unwrap();
+    let mut files = vec![path.clone(), folder.path().join("a")];
+    files.extend(fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path()));
+    assert_eq!(files.len(), 2 + 6);
+    for file in &files {
+        assert_eq!(
+            fs::metadata(file).unwrap().permissions().mode() & 0o077,
+            0,
+            "{}",
+            file.display()
+        );
+    }
+    assert!(Authority::create(&path, "demo").is_err());
+    fs::set_permissions(path.join("ca.key"), fs::Permissions::from_mode(0o644)).unwrap();
+    let error = Authority::open(&path).err().unwrap().to_string();
+    assert!(error.contains("chmod 600"), "{error}");
+}
+
+#[test]
+fn an_identity_is_what_it_was_made_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("demo");
+    Authority::create(&path, "demo").unwrap();
+    // Opened later, it is the same authority.
+    let authority = Authority::open(&path).unwrap();
+    assert_eq!(authority.cluster(), "demo");
+    let file = folder.path().join("a.pem");
+    authority.invite("a@host1", DAY, &file, false).unwrap();
+    assert!(authority.invite("a@host1", DAY, &file, false).is_err());
+    let identity = Identity::read(&file).unwrap();
+    assert_eq!((&*identity.cluster, &*identity.name), ("demo", "a@host1"));
+    for name in ["", "a b", "a/b", "ä"] {
+        assert!(
+            authority.invite(name, DAY, &folder.path().join("x"), false).is_err(),
+            "{name}"
+        );
+        assert!(Authority::create(&folder.path().join("x"), name).is_err(), "{name}");
+    }
+    let paths = |file: &str, revoked: Option<&str>| Paths {
+        identity: folder.path().join(file),
+        revoked: revoked.map(|revoked| folder.path().join(revoked)),
+        policy: None,
+    };
+    let read = |paths: &Paths| Certified::read(paths, |_| ()).map(|certified| certified.name().to_owned());
+    assert_eq!(read(&paths("a.pem", Some("demo/revoked.pem"))).unwrap(), "a@host1");
+    // A list of another authority would make all certificates invalid.
+    Authority::create(&folder.path().join("other"), "demo").unwrap();
+    let error = read(&paths("a.pem", Some("other/revoked.pem")))
+        .unwrap_err()
+        .to_string();
+    assert!(error.contains("not valid here"), "{error}");
+    assert!(read(&paths("a.pem", Some("none.pem"))).is_err());
+    authority.revoke("a@host1").unwrap();
+    let error = read(&paths("a.pem", Some("demo/revoked.pem"))).unwrap_err().to_string();
+    assert!(error.contains("not valid here"), "{error}");
+    // One that is too old, one that is not valid yet, one that others can read.
+    let now = SystemTime::now();
+    for (from, until) in [(now - 2 * DAY, now - DAY), (now + DAY, now + 2 * DAY)] {
+        let text = authority.identity("b", from, until).unwrap();
+        fs::write(folder.path().join("b.pem"), text).unwrap();
+        fs::set_permissions(folder.path().join("b.pem"), fs::Permissions::from_mode(0o600)).unwrap();
+        let error = read(&paths("b.pem", None)).unwrap_err().to_string();
+        assert!(error.contains("not valid here"), "{error}");
+    }
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o604)).unwrap();
+    assert!(
+        read(&paths("a.pem", None))
+            .unwrap_err()
+            .to_string()
+            .contains("chmod 600")
+    );
+}
+
+#[test]
+fn no_text_breaks_the_reader_of_identities() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::create(&folder.path().join("demo"), "demo").unwrap();
+    let now = SystemTime::now();
+    let good = authority.identity("a", now - DAY, now + DAY).unwrap();
+    let file = folder.path().join("a.pem");
+    let read = |text: &[u8]| {
+        fs::write(&file, text).unwrap();
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let paths = Paths {
+            identity: file.clone(),
+            revoked: None,
+            policy: None,
+        };
+        Certified::read(&paths, |_| ()).is_ok()
+    };
+    assert!(read(good.as_bytes()));
+    for end in (0..good.len() - 64).step_by(17) {
+        assert!(!read(&good.as_bytes()[..end]), "{end}");
+    }
+    let begin = good.find("-----BEGIN").unwrap();
+    for at in (begin..good.len()).step_by(7) {
+        let mut bad = good.clone().into_bytes();
+        bad[at] ^= 1;
+        // Some changes have no effect, such as one of the authority's own signature.
+        read(&bad);
+    }
+}

@@ -1,0 +1,86 @@
+//! What each node may spawn here, and the most that its processes get.
+//!
+//! The *base* of a node is the policy for all visitors, narrowed to what is given to this node. Each of its processes gets
+//! the base, narrowed to the rights of its parent. A budget in the base is one for all processes of the node.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use lunatic_nodes::Identity;
+use lunatic_nodes::record::Hash;
+use parking_lot::Mutex;
+
+use super::join::Admits;
+use crate::rights::Rights;
+use crate::rights::config::Config;
+use crate::spawning::{child_rights, narrowed};
+use crate::wasm::{Kernel, Process};
+
+/// How many bases are kept: more than there are connected nodes, because nodes are started again with other policies.
+const BASES_MAX: usize = 4096;
+
+/// The name of a node, and what it is given here as a configuration.
+type Given = (Arc<str>, Arc<[u8]>);
+
+/// The bases of nodes.
+pub(super) struct Bases {
+    admits: Admits,
+    made: Mutex<HashMap<Given, Arc<Rights>>>,
+}
+
+impl Bases {
+    pub(super) fn new(admits: Admits) -> Self {
+        Self {
+            admits,
+            made: Mutex::default(),
+        }
+    }
+
+    /// Whether a node may spawn a process of this module.
+    ///
+    /// # Errors
+    ///
+    /// Why it may not, as text for people.
+    pub(super) fn admit(&self, node: &Identity, module: &Hash) -> Result<Option<Arc<[u8]>>, String> {
+        (self.admits)(&node.name, module)
+    }
+
+    /// The rights of a process that a node spawns and whose parent has the rights `parent`.
+    pub(super) fn rights(
+        &self,
+        kernel: &Kernel,
+        keeper: &Process,
+        (node, given): (&Identity, Option<Arc<[u8]>>),
+        parent: &Config,
+    ) -> Result<Rights, String> {
+        let Some(given) = given else {
+            return child_rights(kernel, keeper, parent).map_err(|denied| denied.to_string());
+        };
+        let base = self.base(kernel, keeper, node, given)?;
+        narrowed(kernel, &base, parent, false).map_err(|denied| denied.to_string())
+    }
+
+    fn base(
+        &self,
+        kernel: &Kernel,
+        keeper: &Process,
+        node: &Identity,
+        given: Arc<[u8]>,
+    ) -> Result<Arc<Rights>, String> {
+        let key = (node.name.clone(), given);
+        let mut made = self.made.lock();
+        if let Some(base) = made.get(&key) {
+            return Ok(base.clone());
+        }
+        let config = Config::from_bytes(&key.1).map_err(|error| error.to_string())?;
+        let check = config.check_extensions(&kernel.host.extensions.names());
+        check.map_err(|error| error.to_string())?;
+        let base = child_rights(kernel, keeper, &config).map_err(|denied| denied.to_string())?;
+        let base = Arc::new(base);
+        if made.len() >= BASES_MAX {
+            made.clear();
+        }
+        made.insert(key, base.clone());
+        Ok(base)
+    }
+}
