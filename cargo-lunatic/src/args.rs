@@ -60,6 +60,14 @@ pub(crate) struct WideSelection {
     #[arg(long)]
     tests: bool,
 
+    /// Only the benchmark with this name
+    #[arg(long, value_name = "NAME")]
+    bench: Vec<String>,
+
+    /// All benchmarks
+    #[arg(long)]
+    benches: bool,
+
     /// All targets
     #[arg(long)]
     all_targets: bool,
@@ -182,6 +190,8 @@ impl WideSelection {
         flags.switch("--examples", self.examples);
         flags.values("--test", &self.test);
         flags.switch("--tests", self.tests);
+        flags.values("--bench", &self.bench);
+        flags.switch("--benches", self.benches);
         flags.switch("--all-targets", self.all_targets);
         flags.0
     }
@@ -287,6 +297,7 @@ mod tests {
             "--lib --bins --examples --tests --test t --all-targets",
             "--lib --bins --examples --test=t --tests --all-targets",
         );
+        check("--benches --bench b", "--bench=b --benches");
         check(
             "--all-features --no-default-features",
             "--all-features --no-default-features",

@@ -237,13 +237,38 @@ pub(crate) fn command(toolchain: &Toolchain, folder: &Path) -> Command {
     command
 }
 
+/// The failure of cargo. If a signal has ended it, callers expect the code that a shell would report.
 fn failed(status: ExitStatus) -> Error {
-    Error::Cargo(status.code().unwrap_or(101))
+    Error::Cargo(status.code().or_else(|| code_of_signal(status)).unwrap_or(101))
+}
+
+#[cfg(unix)]
+fn code_of_signal(status: ExitStatus) -> Option<i32> {
+    use std::os::unix::process::ExitStatusExt as _;
+    status.signal().map(|signal| 128 + signal)
+}
+
+#[cfg(not(unix))]
+fn code_of_signal(_: ExitStatus) -> Option<i32> {
+    None
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_signal_has_the_code_that_a_shell_reports() {
+        use std::os::unix::process::ExitStatusExt as _;
+        for (raw, expected) in [(2, 130), (15, 143), (101 << 8, 101), (1 << 8, 1)] {
+            let code = match failed(ExitStatus::from_raw(raw)) {
+                Error::Cargo(code) => code,
+                other => panic!("{other}"),
+            };
+            assert_eq!(code, expected);
+        }
+    }
     use crate::toolchain::Way;
 
     /// Asserts how cargo is called for `line`: the variables that are set, the program and its arguments.

@@ -179,6 +179,30 @@ impl RightsFile {
     }
 }
 
+/// Makes the relative paths in the flags of the command line begin in `folder`, before another folder becomes the current
+/// one. What guests see stays as it is.
+pub(crate) fn begin_in(host: &mut HostArgs, folder: &Path) {
+    for dir in &mut host.dirs {
+        *dir = from_folder(dir, folder);
+    }
+    let paths = [
+        &mut host.log.file,
+        &mut host.dumps.dump_dir,
+        &mut host.trusted_keys,
+        &mut host.admin_token_file,
+        &mut host.admin_cert,
+        &mut host.admin_key,
+        &mut host.admin_client_ca,
+    ];
+    for path in paths.into_iter().flatten() {
+        *path = folder.join(&*path);
+    }
+    // Otherwise, the host chooses the place.
+    if let Some(path) = host.admin.as_mut().filter(|path| **path != Path::new("auto")) {
+        *path = folder.join(&*path);
+    }
+}
+
 /// `HOST[::GUEST][:ro]` with a relative HOST resolved against `folder`; GUEST is unchanged.
 fn from_folder(dir: &str, folder: &Path) -> String {
     let (name, mode) = dir.strip_suffix(":ro").map_or((dir, ""), |name| (name, ":ro"));
@@ -216,6 +240,29 @@ mod tests {
             (host.max_memory.as_deref(), host.max_cpu, host.log_denials),
             (Some("2M"), Some(2.5), true)
         );
+    }
+
+    #[test]
+    fn flags_mean_the_folder_in_which_the_command_was_given() {
+        let mut host = HostArgs {
+            dirs: vec!["data".into(), "a::/b:ro".into(), "/c".into()],
+            trusted_keys: Some("keys".into()),
+            admin: Some("auto".into()),
+            ..HostArgs::default()
+        };
+        host.log.file = Some("a.log".into());
+        host.dumps.dump_dir = Some("/dumps".into());
+        begin_in(&mut host, Path::new("/w"));
+        assert_eq!(host.dirs, ["/w/data::data", "/w/a::/b:ro", "/c::/c"]);
+        let paths = [
+            &host.trusted_keys,
+            &host.log.file,
+            &host.dumps.dump_dir,
+            &host.admin,
+            &host.admin_key,
+        ];
+        let expected = [Some("/w/keys"), Some("/w/a.log"), Some("/dumps"), Some("auto"), None];
+        assert_eq!(paths.map(Option::as_deref), expected.map(|path| path.map(Path::new)));
     }
 
     #[test]

@@ -166,6 +166,7 @@ fn init_makes_a_project_of_a_folder() {
         let project = temp.path().join(folder);
         assert!(read(project.join("src/main.rs")).contains("squares(10)"));
         assert!(read(project.join("Cargo.toml")).contains("\nlunatic = "));
+        assert!(!project.join(".gitignore").exists(), "git was not wanted");
         assert!(
             stderr(&made).contains(&format!("`cd {folder}`, then")),
             "{}",

@@ -11,7 +11,8 @@ use lunatic_host::budget::Caps;
 #[cfg(feature = "compat")]
 use lunatic_tests::attackers::hoards;
 use lunatic_tests::attackers::hoards::{HOARDS, module};
-use lunatic_tests::host::{Host, PATIENCE};
+use lunatic_tests::components::guest;
+use lunatic_tests::host::{Host, PATIENCE, Program};
 use lunatic_tests::resident::resident;
 
 /// What the budget of an attacker allows, its memory and all that is kept for it together. With the smaller one, most of
@@ -23,10 +24,7 @@ const ONE_STEP: usize = 64 << 10;
 const RESIDENT_SLACK: usize = 64 << 20;
 
 /// The most that was kept beside memories, and that the program grew by, while `run` ran.
-fn watch<T>(host: &Host, run: impl FnOnce() -> T + Send) -> (usize, usize, T)
-where
-    T: Send,
-{
+fn watch<T>(host: &Host, run: impl FnOnce() -> T) -> (usize, usize, T) {
     let (before, over) = (resident(), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let watching = scope.spawn(|| {
@@ -46,15 +44,18 @@ where
     })
 }
 
+/// Scenarios of components with a folder that contains a file `given` of 64 KiB.
+const OF_COMPONENTS: [&str; 2] = ["floods_streams", "drops_streams"];
+
 /// Runs a hoard, and judges what the host kept meanwhile and afterwards.
-fn check(host: &Host, what: &str, module: &[u8], budget: usize) {
+fn check(host: &Host, what: &str, program: Program<'_>, budget: usize) {
     let caps = Caps {
         processes: Some(200),
         memory: Some(budget as u64),
         cpu: Some(Duration::from_millis(500)),
         ..Caps::default()
     };
-    let attacker = || host.program(module).quiet().caps(caps).run().reason;
+    let attacker = || program.quiet().caps(caps).run().reason;
     let (kept, grown, reason) = watch(host, attacker);
     let is_refused = match &reason {
         ExitReason::OutOfBudget | ExitReason::OutOfMemory(_) => true,
@@ -84,13 +85,19 @@ fn check(host: &Host, what: &str, module: &[u8], budget: usize) {
 #[test]
 fn what_is_kept_for_a_process_stays_within_its_budget_and_is_given_back() {
     let host = Host::with(|builder| builder.workers(2));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("given"), vec![1; 64 << 10]).unwrap();
     for budget in BUDGETS {
         for hoard in HOARDS {
-            check(&host, hoard.what, &module(hoard), budget);
+            check(&host, hoard.what, host.program(&module(hoard)), budget);
+        }
+        for name in OF_COMPONENTS {
+            let program = host.program(&guest()).args([name]);
+            check(&host, name, program.dir(folder.path(), "/data", true), budget);
         }
         #[cfg(feature = "compat")]
         for hoard in hoards::COMPAT_HOARDS {
-            check(&host, hoard.what, &hoards::compat_module(hoard), budget);
+            check(&host, hoard.what, host.program(&hoards::compat_module(hoard)), budget);
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::args::{Compile, Selection};
 use crate::artifact::{Artifact, Kind};
 use crate::cargo::{Cargo, Verb};
 use crate::error::Error;
+use crate::rights_file;
 use crate::shell::Shell;
 
 /// Run the benchmarks in `benches` on Lunatic, one after the other
@@ -77,7 +78,9 @@ impl Bench {
             }
             return Ok(0);
         }
-        Ok(self.run(&modules, &folder))
+        let mut host = self.host.clone();
+        rights_file::begin_in(&mut host, &folder);
+        Ok(self.run(&modules, &host, &folder))
     }
 
     /// The arguments for cargo. Without a selection, only benchmarks are built, and not the libraries and programs of the
@@ -95,7 +98,7 @@ impl Bench {
     }
 
     /// Runs the modules in turn; stops after the first that fails.
-    fn run(&self, modules: &[Artifact], folder: &Path) -> i32 {
+    fn run(&self, modules: &[Artifact], host: &HostArgs, folder: &Path) -> i32 {
         let arguments: Vec<String> = self.filter.iter().chain(&self.arguments).cloned().collect();
         let (mut failed, mut code) = (Vec::new(), 0);
         for module in modules {
@@ -107,7 +110,7 @@ impl Bench {
                     .failure(format!("could not enter the folder {folder}: {error}"));
                 return 101;
             }
-            let this = lunatic_cli::bench(&module.path, &arguments, &self.host);
+            let this = lunatic_cli::bench(&module.path, &arguments, host);
             if this != 0 {
                 code = this;
                 failed.push(format!("--bench {}", module.name));

@@ -48,14 +48,21 @@ impl Doctor {
         report.rights(&folder);
         report.machine();
         report.caches(&env);
-        print!("{}", report.text());
+        put(report.text());
         match found {
             Ok(toolchain) => Ok(verdict(try_out(&toolchain))),
             Err(missing) => {
-                println!("\n{}", advice(&missing));
+                put(format!("\n{}\n", advice(&missing)));
                 Ok(1)
             }
         }
+    }
+}
+
+/// Prints a part of the report. The verdict is in the exit code as well.
+fn put(text: impl AsRef<str>) {
+    if let Err(error) = lunatic_cli::put(text.as_ref()) {
+        eprintln!("error: cannot print: {error}");
     }
 }
 
@@ -63,17 +70,17 @@ impl Doctor {
 fn verdict(result: Result<std::time::Duration, String>) -> i32 {
     match result {
         Ok(duration) => {
-            println!("\nGuests can be built: a test program took {duration:.2?}.");
+            put(format!("\nGuests can be built: a test program took {duration:.2?}.\n"));
             0
         }
         Err(why) => {
-            println!(
+            put(format!(
                 "\nGuests cannot be built, although the target is there:\n  {}\n\nReinstall the target: `rustup target \
                  remove {target}` and `rustup target add {target}`, or delete the folder named above if it is in \
-                 the cache.",
+                 the cache.\n",
                 why.trim_end().replace('\n', "\n  "),
                 target = crate::TARGET,
-            );
+            ));
             1
         }
     }

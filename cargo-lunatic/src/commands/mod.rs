@@ -95,8 +95,7 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
         error.exit_code()
     });
-    // The shell sees only the lowest byte of the code, and must not take a failure for success.
-    ExitCode::from(u8::try_from(code).unwrap_or(if code & 0xff == 0 { 1 } else { (code & 0xff) as u8 }))
+    ExitCode::from(lunatic_cli::shell_code(code))
 }
 
 /// Removes the `lunatic` that cargo inserts after the program's name.

@@ -114,7 +114,9 @@ impl Project {
         } else {
             self.shell().status("Kept", "the sources that are there");
         }
-        write_new(&root.join(".gitignore"), GITIGNORE)?;
+        if self.vcs.as_deref().is_none_or(|vcs| vcs == "git") {
+            write_new(&root.join(".gitignore"), GITIGNORE)?;
+        }
         self.report(path, shown(&root, &folder));
         Ok(0)
     }

@@ -11,6 +11,7 @@ use crate::args::{Compile, Selection, WideSelection};
 use crate::artifact::{Artifact, Kind};
 use crate::cargo::{Cargo, Verb};
 use crate::error::Error;
+use crate::rights_file;
 use crate::shell::Shell;
 
 /// Run tests on Lunatic, each as a process of its own
@@ -85,6 +86,8 @@ impl Test {
         if self.no_fail_fast {
             flags.push("--no-fail-fast".to_string());
         }
+        let mut host = self.host.clone();
+        rights_file::begin_in(&mut host, &folder);
         let mut modules = cargo.call(Verb::BuildTests, &flags)?;
         modules.retain(|artifact| artifact.test);
         modules.sort_by_key(order);
@@ -94,7 +97,7 @@ impl Test {
             }
             return Ok(0);
         }
-        Ok(self.run(&modules, &mut runner, &folder))
+        Ok(self.run(&modules, &mut runner, &host, &folder))
     }
 
     fn runner(&self) -> Result<TestArgs, clap::Error> {
@@ -111,12 +114,12 @@ impl Test {
     }
 
     /// Runs the modules in turn; stops after the first that fails.
-    fn run(&self, modules: &[Artifact], runner: &mut TestArgs, folder: &Path) -> i32 {
+    fn run(&self, modules: &[Artifact], runner: &mut TestArgs, host: &HostArgs, folder: &Path) -> i32 {
         let mut failed = Vec::new();
         let mut code = 0;
         for module in modules {
             self.shell().status("Running", description(module, folder));
-            let mut host = self.host.clone();
+            let mut host = host.clone();
             host.env
                 .push(format!("CARGO_MANIFEST_DIR={}", module.package_folder().display()));
             // As with cargo, the current folder of a test is that of its package.
@@ -223,12 +226,17 @@ mod tests {
     fn the_runner_gets_the_name_and_what_stands_behind_the_dashes() {
         let runner = parse("sorts --lib -- --exact --skip slow").runner().unwrap();
         assert_eq!(
-            (runner.filter.as_deref(), runner.exact, runner.skip.len()),
-            (Some("sorts"), true, 1)
+            (&*runner.filters, runner.exact, runner.skip.len()),
+            (&["sorts".to_owned()][..], true, 1)
         );
         let runner = parse("-- sorts --nocapture").runner().unwrap();
-        assert_eq!((runner.filter.as_deref(), runner.nocapture), (Some("sorts"), true));
-        assert!(parse("").runner().unwrap().filter.is_none());
+        assert_eq!((runner.filters.join(" "), runner.nocapture), ("sorts".into(), true));
+        let runner = parse("parses -- prints --exact sorts").runner().unwrap();
+        assert_eq!(
+            (runner.filters.join(" "), runner.exact),
+            ("parses prints sorts".into(), true)
+        );
+        assert!(parse("").runner().unwrap().filters.is_empty());
         assert!(parse("-- --no-such-flag").runner().is_err());
     }
 

@@ -10,9 +10,10 @@ mod program;
 mod sources;
 
 use std::future::poll_fn;
+use std::io::IsTerminal as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use std::task::Poll;
 use std::thread;
 use std::time::Duration;
@@ -39,7 +40,7 @@ pub(crate) enum Way {
     Restart,
 }
 
-/// Builds, runs and watches until Ctrl-C or SIGTERM, and returns the exit code of the program that is running then.
+/// Builds, runs and watches until SIGINT or SIGTERM, and returns the exit code of the program that is running then.
 /// `folder` is where most sources are.
 pub(crate) fn watch(
     shell: Shell,
@@ -55,10 +56,14 @@ pub(crate) fn watch(
     let mut program = Program::start(&built, door)?;
     let mut was_running = true;
     loop {
-        match asked.load(Ordering::Relaxed) {
-            GO_ON => {}
-            INTERRUPT => return program.wait(),
-            _ => return program.stop(),
+        match asked.last() {
+            None => {}
+            // The terminal sends it to the program as well, others do not.
+            Some(Asked::INTERRUPT) if std::io::stdin().is_terminal() => return program.end(&asked),
+            Some(_) => {
+                program.tell()?;
+                return program.end(&asked);
+            }
         }
         let is_running = program.is_running()?;
         if was_running && !is_running {
@@ -91,7 +96,7 @@ pub(crate) fn watch(
         };
         if let Err(why) = brought {
             // The user may have ended the program, and with it the upgrade.
-            if asked.load(Ordering::Relaxed) != GO_ON {
+            if asked.last().is_some() {
                 continue;
             }
             shell.status("Restarting", why);
@@ -147,15 +152,35 @@ fn rights_file(built: &Artifact) -> PathBuf {
     built.package_folder().join("lunatic.toml")
 }
 
-/// The user's request, as a signal conveys it.
-const GO_ON: u8 = 0;
-/// Ctrl-C, which the terminal has sent to the program as well.
-const INTERRUPT: u8 = 1;
-/// SIGTERM, which only this process has received.
-const TERMINATE: u8 = 2;
+/// The user's requests to end, as signals convey them.
+struct Asked {
+    last: AtomicU8,
+    count: AtomicU32,
+}
 
-/// Listens for signals, and stores the last one.
-fn listen() -> Result<Arc<AtomicU8>, Error> {
+impl Asked {
+    /// SIGINT: Ctrl-C of a terminal, or sent by another program.
+    const INTERRUPT: u8 = 1;
+    const TERMINATE: u8 = 2;
+
+    /// The last signal, if there was one.
+    fn last(&self) -> Option<u8> {
+        Some(self.last.load(Ordering::Relaxed)).filter(|last| *last != 0)
+    }
+
+    /// How many signals there have been.
+    fn count(&self) -> u32 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    fn add(&self, signal: u8) {
+        self.last.store(signal, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Listens for signals, and remembers them.
+fn listen() -> Result<Arc<Asked>, Error> {
     let failed = |source| Error::File {
         action: "listen for signals in",
         path: PathBuf::from("."),
@@ -167,16 +192,22 @@ fn listen() -> Result<Arc<AtomicU8>, Error> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
     drop(entered);
-    let asked = Arc::new(AtomicU8::new(GO_ON));
+    let asked = Arc::new(Asked {
+        last: AtomicU8::new(0),
+        count: AtomicU32::new(0),
+    });
     let told = asked.clone();
     thread::spawn(move || {
-        let first = poll_fn(|context| {
-            if terminate.poll_recv(context).is_ready() {
-                return Poll::Ready(TERMINATE);
-            }
-            interrupt.poll_recv(context).map(|_| INTERRUPT)
-        });
-        told.store(executor.block_on(first), Ordering::Relaxed);
+        // A second signal ends a program that takes long to end.
+        loop {
+            let next = poll_fn(|context| {
+                if terminate.poll_recv(context).is_ready() {
+                    return Poll::Ready(Asked::TERMINATE);
+                }
+                interrupt.poll_recv(context).map(|_| Asked::INTERRUPT)
+            });
+            told.add(executor.block_on(next));
+        }
     });
     Ok(asked)
 }

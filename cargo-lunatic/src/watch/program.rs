@@ -10,11 +10,14 @@ use lunatic_admin::upgrade::UpgradeView;
 use lunatic_admin::{Client, Trouble};
 use rustix::process::{Pid, Signal, kill_process};
 
+use super::Asked;
 use crate::artifact::Artifact;
 use crate::error::Error;
 
 /// How often the progress of an upgrade is requested.
 const ASK_EVERY: Duration = Duration::from_millis(20);
+/// How often it is checked whether a program that is to end has ended.
+const END_EVERY: Duration = Duration::from_millis(20);
 /// How long a program that has just been started may take to open its door.
 const DOOR_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a version may take to compile.
@@ -69,15 +72,34 @@ impl Program {
 
     /// Shuts it down in order, waits for it, and returns its exit code.
     pub(super) fn stop(&mut self) -> Result<i32, Error> {
+        self.tell()?;
+        self.wait()
+    }
+
+    /// Tells it to end in order; a second time, at once.
+    pub(super) fn tell(&mut self) -> Result<(), Error> {
         if self.is_running()? {
             // It may have ended just now.
             let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        }
+        Ok(())
+    }
+
+    /// Waits until it ends, tells it again whenever the user asks once more, and returns its exit code.
+    pub(super) fn end(&mut self, asked: &Asked) -> Result<i32, Error> {
+        let mut told = asked.count();
+        while self.is_running()? {
+            let count = asked.count();
+            if std::mem::replace(&mut told, count) != count {
+                self.tell()?;
+            }
+            thread::sleep(END_EVERY);
         }
         self.wait()
     }
 
     /// Waits until it ends, and returns its exit code.
-    pub(super) fn wait(&mut self) -> Result<i32, Error> {
+    fn wait(&mut self) -> Result<i32, Error> {
         let status = self.child.wait().map_err(lost)?;
         Ok(status.code().unwrap_or(1))
     }

@@ -4,7 +4,12 @@ use std::ffi::OsStr;
 use std::path::{Component, Path};
 
 /// Targets whose programs cargo can run with `lunatic`.
-const TARGETS: [&str; 3] = ["wasm32-wasip1", "wasm32-wasi", "wasm32-unknown-unknown"];
+const TARGETS: [&str; 4] = [
+    "wasm32-wasip1",
+    "wasm32-wasip2",
+    "wasm32-wasi",
+    "wasm32-unknown-unknown",
+];
 
 /// Whether cargo has called with a test program: cargo sets a variable that names the package, and the file lies where
 /// cargo builds tests. Benchmarks lie there as well, but are called with `--bench`.
@@ -31,6 +36,7 @@ mod tests {
     fn tests_lie_where_cargo_builds_them() {
         for (path, expected) in [
             ("/a/target/wasm32-wasip1/debug/deps/x-0123.wasm", true),
+            ("/a/target/wasm32-wasip2/debug/deps/x-0123.wasm", true),
             ("target/wasm32-wasi/release/deps/x.wasm", true),
             ("/elsewhere/wasm32-wasip1/bench/deps/x.wasm", true),
             ("/a/target/wasm32-wasip1/debug/x.wasm", false),

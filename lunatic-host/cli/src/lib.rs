@@ -15,6 +15,7 @@
 //! | [`cargo_runner`] | recognises test programs when cargo calls `lunatic` as its `runner` |
 //! | [`init`] | `lunatic init`: writes that configuration of cargo |
 //! | `compat`, `no_compat` | guests of Lunatic 0.13, or none |
+//! | `shell` | what the shell gets: text and exit codes |
 //! | `sign` | `lunatic sign`: signs modules |
 //! | `conformance` | `lunatic conformance`: tests programs in other languages |
 //! | `confine` | the rights that the program `lunatic` gives up |
@@ -58,6 +59,7 @@ mod otlp;
 #[cfg(unix)]
 mod reload;
 mod run;
+mod shell;
 mod sign;
 #[cfg_attr(not(unix), path = "no_stop.rs")]
 mod stop;
@@ -84,6 +86,7 @@ pub use self::reload::Configuration;
 pub use self::run::run;
 #[cfg(unix)]
 pub use self::run::run_node;
+pub use self::shell::{put, shell_code};
 pub use self::sign::{Sign, sign};
 pub use self::test_args::{TestArgs, TestColor, TestFormat};
 pub use self::test_runner::{Junit, bench, test};

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory as _, Parser, Subcommand};
-use lunatic_cli::{HostArgs, TestArgs, cargo_runner};
+use lunatic_cli::{HostArgs, TestArgs, cargo_runner, shell_code};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -89,7 +89,8 @@ struct Test {
     #[command(flatten)]
     test: TestArgs,
 
-    /// Arguments for the tests
+    /// Arguments for the tests, if they use the interface of Lunatic 0.13
+    #[arg(last = true)]
     args: Vec<String>,
 }
 
@@ -98,7 +99,7 @@ fn main() {
     lunatic_host::CompileHelper::this_program();
     let args = with_run(std::env::args_os().collect());
     if let Some(command) = test_call(&args) {
-        std::process::exit(test(command));
+        std::process::exit(shell_code(test(command)).into());
     }
     let code = match Lunatic::parse_from(args).command {
         Command::Run(run) => {
@@ -119,12 +120,20 @@ fn main() {
         #[cfg(unix)]
         Command::Operate(command) => lunatic_cli::operate(&command),
         Command::Conformance(args) => lunatic_cli::conformance(&args),
-        Command::Doctor => {
-            print!("{}", lunatic_cli::doctor::report());
-            0
-        }
+        Command::Doctor => shown(&lunatic_cli::doctor::report()),
     };
-    std::process::exit(code);
+    std::process::exit(shell_code(code).into());
+}
+
+/// Prints the result of a command, and returns the exit code.
+fn shown(text: &str) -> i32 {
+    match lunatic_cli::put(text) {
+        Ok(()) => 0,
+        Err(error) => {
+            eprintln!("error: cannot print: {error}");
+            1
+        }
+    }
 }
 
 fn test(command: Test) -> i32 {
@@ -140,13 +149,10 @@ fn test(command: Test) -> i32 {
 
 fn init() -> i32 {
     match lunatic_cli::init::init(Path::new(".")) {
-        Ok(path) => {
-            println!(
-                "cargo builds for wasm32-wasip1 and runs with lunatic: see {}",
-                path.display()
-            );
-            0
-        }
+        Ok(path) => shown(&format!(
+            "cargo builds for wasm32-wasip1 and runs with lunatic: see {}\n",
+            path.display()
+        )),
         Err(error) => {
             eprintln!("error: {error:#}");
             1
@@ -162,13 +168,17 @@ fn test_call(args: &[OsString]) -> Option<Test> {
     is_test.then(|| Test::parse_from(args.iter().enumerate().filter(|(at, _)| *at != 1).map(|(_, arg)| arg)))
 }
 
-/// Inserts `run` if the arguments begin with a file or with a flag of `run`.
+/// Inserts `run` if the arguments begin with a file or with a flag of `run`. A word that is no file may be meant as a
+/// command: clap suggests one.
 fn with_run(mut args: Vec<OsString>) -> Vec<OsString> {
     const OWN: [&str; 5] = ["help", "-h", "--help", "-V", "--version"];
     let command = Lunatic::command();
     let is_own =
         |first: &OsStr| OWN.iter().any(|own| first == OsStr::new(own)) || command.find_subcommand(first).is_some();
-    if args.get(1).is_some_and(|first| !is_own(first)) {
+    let is_word = |first: &OsStr| {
+        !first.as_encoded_bytes().iter().any(|byte| b"./-".contains(byte)) && !Path::new(first).exists()
+    };
+    if args.get(1).is_some_and(|first| !is_own(first) && !is_word(first)) {
         args.insert(1, "run".into());
     }
     args

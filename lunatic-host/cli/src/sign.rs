@@ -29,11 +29,9 @@ pub struct Sign {
 
 /// Executes the command and returns the exit code.
 pub fn sign(args: &Sign) -> i32 {
-    match try_sign(args) {
-        Ok(text) => {
-            println!("{text}");
-            0
-        }
+    let printed = try_sign(args).and_then(|text| crate::put(&format!("{text}\n")).context("cannot print"));
+    match printed {
+        Ok(()) => 0,
         Err(error) => {
             eprintln!("error: {error:#}");
             1

@@ -7,9 +7,9 @@ use crate::Junit;
 /// The options of the test runner: the flags of libtest, `cargo test`'s own runner, that make sense here.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct TestArgs {
-    /// Run only tests whose name contains this
+    /// Run only tests whose name contains this, or one of these
     #[arg(value_name = "FILTER")]
-    pub filter: Option<String>,
+    pub filters: Vec<String>,
 
     /// Match filters against whole names
     #[arg(long)]
@@ -71,6 +71,18 @@ pub struct TestArgs {
     #[arg(skip)]
     pub guest_args: Vec<String>,
 
+    /// Unstable flags of libtest, which editors pass: what they unlock is stable here.
+    #[arg(short = 'Z', value_name = "FLAG", hide = true)]
+    pub unstable: Vec<String>,
+
+    /// A flag of libtest: benchmarks are not run in any case.
+    #[arg(long, hide = true)]
+    pub test: bool,
+
+    /// A flag of libtest, which is ignored: the results of each format say how long tests took, if it has a place for that.
+    #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "", hide = true)]
+    pub report_time: Option<String>,
+
     /// Fail a test that runs longer than this many seconds; 0 for no limit [default: 60]
     #[arg(long, value_name = "SECONDS")]
     pub timeout: Option<u64>,
@@ -125,8 +137,14 @@ impl TestArgs {
             .filter(|(is_set, _)| *is_set)
             .map(|(_, flag)| flag.to_owned());
         let skip = self.skip.iter().map(|skip| format!("--skip={skip}"));
+        let unstable = self.unstable.iter().map(|flag| format!("-Z{flag}"));
         let threads = self.test_threads.map(|threads| format!("--test-threads={threads}"));
-        flags.chain(skip).chain(threads).chain(self.filter.clone()).collect()
+        flags
+            .chain(unstable)
+            .chain(skip)
+            .chain(threads)
+            .chain(self.filters.clone())
+            .collect()
     }
 }
 
@@ -149,6 +167,7 @@ mod tests {
             assert_eq!(test.to_libtest().join(" "), expected);
         }
         check("", "");
+        check("a --exact b", "--exact a b");
         check("sorts --exact --skip=a --skip b", "--exact --skip=a --skip=b sorts");
         check(
             "--no-capture --list -q --test-threads 3 --timeout 5",
@@ -163,13 +182,17 @@ mod tests {
             "--include-ignored --color=always",
         );
         check("--format json --junit results.xml", "--format=json");
+        // As editors call `cargo test`.
+        check(
+            "-Z unstable-options --format=json --report-time --test a",
+            "--format=json -Zunstable-options a",
+        );
     }
 
     #[test]
     fn flags_of_tests_that_make_no_sense_are_refused() {
         for line in [
             "--ignored --include-ignored",
-            "a b",
             "--timeout=soon",
             "--format=xml",
             "--junit",

@@ -158,6 +158,8 @@ struct Part {
     defines_memory: bool,
     /// The approximate size of an instance in bytes, without its memory and the elements of its tables.
     instance_size: usize,
+    /// The bytes of all active data segments, which may overlap.
+    active_data: u64,
     debug_info: bool,
 }
 
@@ -173,6 +175,7 @@ fn part(wasm: &[u8]) -> Result<Part, RewriteError> {
     let code = short_instructions(&module, &mut additions);
     additions.check()?;
     let (memory, instance_size, debug_info) = (module.memory, module.instance_size(), module.debug_info);
+    let active_data = module.active_data;
     let defines_memory = module.memories > module.imported_memories;
     let mut sections: Vec<Section<'_>> = module.sections;
     let wasm = match &code {
@@ -187,6 +190,7 @@ fn part(wasm: &[u8]) -> Result<Part, RewriteError> {
         memory,
         defines_memory,
         instance_size,
+        active_data,
         debug_info,
     })
 }

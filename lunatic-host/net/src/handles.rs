@@ -116,6 +116,11 @@ impl Charge {
         self.kept.grow(bytes).map_err(Refusal::Budget)
     }
 
+    /// Gives back this many bytes, which were not needed after all.
+    pub fn shrink(&mut self, bytes: usize) {
+        self.kept.shrink(bytes);
+    }
+
     /// Whether it is charged to this process, alone or with others.
     fn is_of(&self, owner: &impl Owner) -> bool {
         let is_of_budget = match (&self.budget, owner.budget()) {

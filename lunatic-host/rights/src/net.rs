@@ -215,7 +215,8 @@ fn in_range(ip: IpAddr, base: IpAddr, bits: u8) -> bool {
     ip_width == base_width && ip & mask == base & mask
 }
 
-fn normal(name: &str) -> String {
+/// Returns a name of a host in the form in which [`Net::allows_normal`] takes it: in lower case, without a trailing dot.
+pub fn normal(name: &str) -> String {
     name.trim_end_matches('.').to_lowercase()
 }
 
@@ -297,14 +298,14 @@ impl Net {
 
     /// Returns whether `verb` is allowed for the address, which was looked up from `name`, or for the name itself.
     pub fn allows(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
-        let name = name.map(normal);
+        self.allows_normal(verb, name.map(normal).as_deref(), address)
+    }
+
+    /// [`allows`](Self::allows) for a name in its [`normal`] form, for callers that ask often.
+    pub fn allows_normal(&self, verb: Verb, name: Option<&str>, address: Option<SocketAddr>) -> bool {
         let mut net = Some(self);
         while let Some(own) = net {
-            if !own
-                .rules
-                .iter()
-                .any(|rule| rule.allows_normal(verb, name.as_deref(), address))
-            {
+            if !own.rules.iter().any(|rule| rule.allows_normal(verb, name, address)) {
                 return false;
             }
             net = own.parent.as_deref();

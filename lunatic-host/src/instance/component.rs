@@ -79,7 +79,8 @@ async fn run(
         *layout = Layout::Dense;
         let ctx = store.data();
         let empty = Ctx::new(ctx.kernel.clone(), ctx.module.clone(), ctx.seat.clone());
-        let ctx = std::mem::replace(store.data_mut(), empty);
+        let mut ctx = std::mem::replace(store.data_mut(), empty);
+        ctx.limits.forget_instance();
         *store = new_component_store(kernel, *layout, ctx);
         made = make(kernel, store, module, *layout, (fuel, is_named)).await;
     }

@@ -119,6 +119,7 @@ async fn make(
         let mut ctx = std::mem::replace(store.data_mut(), ctx);
         // They belong to the former store.
         (ctx.memory, ctx.window) = (None, Window::default());
+        ctx.limits.forget_instance();
         *store = new_store(kernel, *layout, ctx);
         made = Running::make(store, module, *layout).await;
     }

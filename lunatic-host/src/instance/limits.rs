@@ -98,6 +98,16 @@ impl Limits {
         }
     }
 
+    /// Takes back what was charged for an instance that could not be made, before another attempt to make it: the limiter is
+    /// asked before a memory or a table is made, and nothing reports a memory that could not be made.
+    pub(super) fn forget_instance(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(Resource::Memory, std::mem::take(&mut self.charged));
+        }
+        (self.growth, self.total, self.total_growth) = (0, 0, 0);
+        (self.table_len, self.table_growth) = (0, 0);
+    }
+
     /// The memory, or the engine's heap for exceptions, is about to grow: returns their total size after that. `None`
     /// if it must not.
     pub(super) fn grow(&mut self, current: usize, desired: usize) -> Option<usize> {
@@ -197,6 +207,26 @@ mod tests {
         assert_eq!(budget.usage().memory, 0);
         let mut limits = Limits::default();
         assert!(limits.grow_table(0, TABLE_LEN_MAX) && !limits.grow_table(0, 1));
+    }
+
+    #[test]
+    fn an_instance_that_could_not_be_made_costs_nothing() {
+        const MEMORY: usize = 600 << 10;
+        let budget = Budget::outermost(Caps::default(), Instant::now());
+        let mut limits = Limits::default();
+        limits.begin(1 << 20, Some(budget.clone()));
+        assert_eq!(limits.admit(0, 100), Ok(()));
+        for _ in 0..3 {
+            assert_eq!(limits.grow(0, MEMORY), Some(MEMORY), "it fits each time");
+            assert!(limits.grow_table(0, TABLE_LEN_MAX));
+            limits.forget_instance();
+            assert_eq!(budget.used(Resource::Memory), 0);
+        }
+        assert_eq!(limits.grow(0, MEMORY), Some(MEMORY));
+        assert_eq!(budget.used(Resource::Memory), MEMORY as u64);
+        assert_eq!(budget.used(Resource::Bodies), (BODY_SIZE + 100) as u64);
+        limits.release();
+        assert_eq!(budget.usage().memory, 0);
     }
 
     #[test]

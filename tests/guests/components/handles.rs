@@ -52,7 +52,7 @@ pub(super) fn floods_pollables() {
     }
 }
 
-/// Streams of one file that all read ahead.
+/// Streams of one file that all have read, and give the bytes to nobody.
 pub(super) fn floods_streams() {
     let folder = folder();
     let file = open(&folder, "given").unwrap();
@@ -60,7 +60,21 @@ pub(super) fn floods_streams() {
     loop {
         let stream = file.read_via_stream(0).unwrap();
         let _ = stream.read(1 << 16);
+        // Not more than can read at the same time.
+        if all.len().is_multiple_of(100) {
+            stream.subscribe().block();
+        }
         all.push(stream);
+    }
+}
+
+/// Reads that nobody waits for, of streams that are dropped.
+pub(super) fn drops_streams() {
+    let folder = folder();
+    let file = open(&folder, "given").unwrap();
+    loop {
+        let stream = file.read_via_stream(0).unwrap();
+        let _ = stream.read(1);
     }
 }
 
@@ -89,6 +103,19 @@ pub(super) fn floods_output() {
     // Nothing has permitted this.
     let _ = stdout.write(&text);
     unreachable!("the second write traps");
+}
+
+/// Asks on many handles, and then writes on all of them.
+pub(super) fn floods_output_by_handles() {
+    let text = vec![b'x'; 64 << 10];
+    let handles: Vec<_> = (0..1000).map(|_| get_stdout()).collect();
+    for stdout in &handles {
+        assert!(stdout.check_write().unwrap() > 0);
+    }
+    for stdout in &handles {
+        let _ = stdout.write(&text);
+    }
+    unreachable!("all but the last may not write");
 }
 
 pub(super) fn drops_in_disorder() {

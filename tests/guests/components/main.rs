@@ -32,8 +32,10 @@ fn main() {
         ("polls", handles::polls),
         ("floods_pollables", handles::floods_pollables),
         ("floods_streams", handles::floods_streams),
+        ("drops_streams", handles::drops_streams),
         ("floods_listings", handles::floods_listings),
         ("floods_output", handles::floods_output),
+        ("floods_output_by_handles", handles::floods_output_by_handles),
         ("drops_in_disorder", handles::drops_in_disorder),
         ("long_paths", handles::long_paths),
         ("writes_too_much", handles::writes_too_much),
@@ -43,6 +45,8 @@ fn main() {
         ("looks_up", network::looks_up),
         ("floods_sockets", network::floods_sockets),
         ("datagrams", network::datagrams),
+        ("floods_datagrams", network::floods_datagrams),
+        ("listens_in_vain", network::listens_in_vain),
         ("accepts_nobody", network::accepts_nobody),
     ];
     let name = std::env::args().nth(1).unwrap_or_default();

@@ -148,6 +148,31 @@ pub(super) fn datagrams() {
     print(denied.map(drop));
 }
 
+/// Sends more datagrams at once than any check permits, to an address that is denied.
+pub(super) fn floods_datagrams() {
+    let network = instance_network();
+    let socket = create_udp_socket(IpAddressFamily::Ipv4).unwrap();
+    socket.start_bind(&network, address(HERE, 0)).unwrap();
+    socket.finish_bind().unwrap();
+    let (_incoming, outgoing) = socket.stream(None).unwrap();
+    let datagram = |_| OutgoingDatagram {
+        data: Vec::new(),
+        remote_address: Some(address((127, 0, 0, 2), 9)),
+    };
+    let datagrams: Vec<_> = (0..10_000).map(datagram).collect();
+    let denied = outgoing.send(&datagrams);
+    print(denied.map(drop));
+}
+
+/// Listening fails each time, because the socket is bound to no address.
+pub(super) fn listens_in_vain() {
+    let socket = create_tcp_socket(IpAddressFamily::Ipv4).unwrap();
+    for _ in 0..100 {
+        assert_eq!(socket.start_listen().unwrap_err(), ErrorCode::InvalidState);
+    }
+    print(Ok(()));
+}
+
 pub(super) fn accepts_nobody() {
     let (listener, _) = listen(&instance_network(), address(HERE, 0)).unwrap();
     println!("waits");

@@ -22,8 +22,8 @@ fn exit_codes_are_passed_on() {
             .code(code);
         assert_eq!(finished.stderr, "");
     }
-    // The system takes the lowest eight bits.
-    for (code, taken) in [("256", 0), ("-1", 255)] {
+    // The system takes the lowest eight bits, and a failure is no success.
+    for (code, taken) in [("256", 1), ("-1", 255)] {
         guest("endings", &["the_code_is_the_programs_own", code])
             .run()
             .code(taken);
@@ -294,6 +294,7 @@ fn wrong_flags_are_explained() {
         (&["--env==x", file], 1, "NAME=VALUE"),
         (&["--no-such-flag", file], 2, "--no-such-flag"),
         (&[], 2, "FILE"),
+        (&["stauts"], 2, "'status'"),
     ] {
         let finished = lunatic(flags).run().code(code);
         assert!(finished.stderr.contains(text), "{flags:?}: {finished}");
@@ -314,6 +315,18 @@ fn the_caller_may_stop_reading() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
     assert_eq!(output.status.code(), Some(141));
+}
+
+#[test]
+fn nobody_may_read_what_a_command_prints() {
+    for arguments in [&["conformance", "--list"][..], &["doctor"], &["--version"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut call = lunatic(arguments).into_command();
+        let output = call.stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{arguments:?}");
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+    }
 }
 
 #[test]
@@ -490,6 +503,16 @@ fn a_test_program_that_is_run_says_so() {
     );
     let results = std::fs::read_to_string(junit).unwrap();
     assert!(results.contains("tests=\"3\" failures=\"1\""), "{results}");
+    // As with libtest, a test runs if one of the filters matches.
+    let finished = lunatic(["test", file, "passes", "no such", "fails"]).run().code(101);
+    assert!(
+        finished
+            .stdout
+            .contains("1 passed; 1 failed; 0 ignored; 0 measured; 0 filtered out"),
+        "{finished}"
+    );
+    let refused = lunatic(["test", file, "--", "an argument"]).run().code(1);
+    assert!(refused.stderr.contains("of Lunatic 0.13"), "{refused}");
     let finished = lunatic(["test", file, "passes", "--format=json"]).run().code(0);
     assert!(
         finished.stdout.ends_with("}\n") && finished.stdout.contains("\"event\":\"ok\""),

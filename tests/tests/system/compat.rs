@@ -452,6 +452,28 @@ fn the_certificates_of_a_connection_have_a_longest_length_together() {
     program(items, body).net(rules.into()).run().normal();
 }
 
+#[test]
+fn certificates_are_made_aside_and_of_short_texts() {
+    let body = r#"
+        (local $len i32) (local $key i32)
+        ;; The certificate and the key, each with its length before it.
+        (drop (call $distributed.test_root_cert (i32.const 16)))
+        (local.set $len (i32.load (i32.const 8192)))
+        (local.set $key (i32.add (i32.const 8200) (local.get $len)))
+        (call $expect
+            (call $distributed.default_server_certificates (i32.const 8200) (local.get $len)
+                (i32.add (local.get $key) (i32.const 8)) (i32.load (local.get $key)) (i32.const 16))
+            (i32.const 8192) (i32.const 1))
+        (call $expect (i32.gt_u (i32.load (i32.const 16)) (i32.const 500)) (i32.const 1) (i32.const 2))
+        ;; -----
+        (call $expect (i32.load (i32.const 8200)) (i32.const 0x2d2d2d2d) (i32.const 3))"#;
+    holds("", body);
+    let signs = "(drop (call $distributed.sign_node (i32.const 0) (i32.const 65537) (i32.const 0) (i32.const 0) \
+                 (i32.const 0) (i32.const 0) (i32.const 16)))";
+    traps("", signs, "at most 65536 bytes");
+    traps("", &signs.replace("65537", "20"), "no certificate in PEM");
+}
+
 /// Numbers are no handles: they reach those that belong to the same program, and nobody else.
 #[test]
 fn a_number_reaches_nobody_of_another_program() {

@@ -219,6 +219,11 @@ fn what_a_component_floods_the_host_with_ends_it() {
     trap(with_given(scenario("floods_streams"), false).run(), "16384 handles");
     trap(scenario("random_too_much").run(), "4294967296 random bytes");
     trap(scenario("floods_output").run(), "check-write");
+    trap(scenario("floods_output_by_handles").run(), "check-write");
+    trap(
+        scenario("floods_datagrams").net(rules(&["bind:127.0.0.1"])).run(),
+        "10000 datagrams",
+    );
     trap(with_given(scenario("writes_too_much"), false).run(), "fuel");
     // A budget that is smaller than so many handles.
     let caps = Caps {
@@ -227,6 +232,49 @@ fn what_a_component_floods_the_host_with_ends_it() {
     };
     let ended = scenario("floods_pollables").caps(caps).run();
     assert!(matches!(ended.reason, ExitReason::OutOfMemory(_)), "{ended}");
+    let caps = Caps {
+        cpu: Some(Duration::from_millis(200)),
+        ..Caps::default()
+    };
+    let ended = with_given(scenario("drops_streams"), false).caps(caps).run();
+    assert_eq!(ended.reason, ExitReason::OutOfBudget, "{ended}");
+    with_given(scenario("polls"), false).run().normal();
+}
+
+/// The engine copies the result to the process, which runs code of the process: it may do so for ever.
+#[test]
+fn random_bytes_are_paid_for_until_the_process_has_them() {
+    const LEN: usize = 4 << 20;
+    let text = format!(
+        r#"(component
+        (import "wasi:random/random@0.2.0" (instance $random
+            (export "get-random-bytes" (func (param "len" u64) (result (list u8))))))
+        (alias export $random "get-random-bytes" (func $bytes))
+        (core module $memory
+            (memory (export "memory") 1)
+            (func (export "realloc") (param i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable))
+        (core instance $memory (instantiate $memory))
+        (core func $bytes (canon lower (func $bytes) (memory $memory "memory") (realloc (func $memory "realloc"))))
+        (core module $program
+            (import "random" "bytes" (func $bytes (param i64 i32)))
+            (func (export "run") (result i32) (call $bytes (i64.const {LEN}) (i32.const 0)) (i32.const 0)))
+        (core instance $program (instantiate $program (with "random" (instance (export "bytes" (func $bytes))))))
+        (func $run (result (result)) (canon lift (core func $program "run")))
+        (instance $exported (export "run" (func $run)))
+        (export "wasi:cli/run@0.2.0" (instance $exported)))"#
+    );
+    let host = Host::with(|builder| builder.workers(2));
+    let system = host.program(&wat::parse_str(text).unwrap()).start();
+    while host.figures().kept_bytes < LEN {
+        std::thread::yield_now();
+    }
+    // The bytes are there long before so many programs have ended.
+    for _ in 0..50 {
+        host.program(&guest()).args(["clocks"]).run().normal();
+        assert!(host.figures().kept_bytes >= LEN);
+    }
+    assert!(system.kill(system.main().unwrap()));
+    assert_eq!(system.wait(), ExitReason::Killed);
 }
 
 #[test]
@@ -291,6 +339,12 @@ fn sockets_of_a_component_are_limited() {
     };
     let ended = scenario("floods_sockets").caps(caps).run().normal();
     assert_eq!(ended.stdout, "10 sockets, then new-socket-limit\n");
+    // A listener is charged 3 MiB, once there is one.
+    let caps = Caps {
+        memory: Some(32 << 20),
+        ..Caps::default()
+    };
+    assert_eq!(scenario("listens_in_vain").caps(caps).run().normal().stdout, "done\n");
 }
 
 /// Functions of WASI 0.1, which the adapter passes on.

@@ -213,6 +213,11 @@ fn what_is_too_long_for_a_database_is_refused_before_it_is_copied() {
             .run();
         assert!(ended.trap().contains(what), "{ended}");
     }
+    // A path is not even looked up: a denial would be logged.
+    let open = "(if (i64.ne (call $sqlite.open (i32.const 0) (i32.const 4097) (i32.const 16)) (i64.const 1)) (then unreachable))";
+    let program = Host::shared().program(&module("", open, &[])).log_denials();
+    let ended = program.run().normal();
+    assert!(!ended.stderr.contains("may not open"), "{ended}");
 }
 
 #[test]

@@ -262,6 +262,11 @@ fn programs_are_found_by_themselves_and_by_name() {
     find(&["stop", "--at", &second.id().to_string()]).code(0);
     second.end();
     find(&["ps", "--at", "stopping"]).code(0);
+    // The file that it runs exists, and is no socket.
+    let view: serde_json::Value = serde_json::from_str(&find(&["status", "--json"]).code(0).stdout).unwrap();
+    let file = view["program"].as_str().expect("it is known which file it runs");
+    assert!(Path::new(file).exists(), "{file}");
+    find(&["ps", "--at", file]).code(0);
     first.signal("KILL");
     first.end();
     // A socket that was left behind is no program.

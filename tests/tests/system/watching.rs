@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
+use std::time::Instant;
 
 use lunatic_tests::host::PATIENCE;
 use lunatic_tests::programs::cargo_lunatic;
@@ -177,7 +178,17 @@ fn a_program_goes_on_while_its_sources_change() {
     let address = watching.address();
     assert_eq!(greeting(address), "good evening 1");
 
-    let terminated = Command::new("kill").arg(watching.child.id().to_string()).status();
-    assert!(terminated.unwrap().success());
-    assert_eq!(watching.child.wait().unwrap().code(), Some(143));
+    // Only the watcher gets it, as from an editor or a supervisor: there is no terminal that would send it to both.
+    let child = watching.child.id().to_string();
+    let interrupted = Command::new("kill").args(["-INT", &child]).status();
+    assert!(interrupted.unwrap().success());
+    let start = Instant::now();
+    let ended = loop {
+        match watching.child.try_wait().unwrap() {
+            Some(ended) => break ended,
+            None => assert!(start.elapsed() < PATIENCE, "it ignores SIGINT"),
+        }
+        std::thread::yield_now();
+    };
+    assert_eq!(ended.code(), Some(143));
 }

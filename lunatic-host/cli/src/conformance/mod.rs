@@ -2,16 +2,18 @@
 
 mod kit;
 
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use lunatic_host::report::untrusted::lines;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{Module, Runtime, SystemConfig};
 
 use self::kit::Case;
+use crate::put;
 use crate::run::{load, read};
 
 /// How long a case may take. On an idle machine, no case takes a second.
@@ -51,7 +53,8 @@ pub fn conformance(args: &ConformanceArgs) -> i32 {
 fn try_cases(args: &ConformanceArgs) -> anyhow::Result<bool> {
     let cases = selected(&args.cases)?;
     let Some(file) = args.file.as_deref().filter(|_| !args.list) else {
-        cases.iter().for_each(print_case);
+        let described: String = cases.iter().map(description).collect();
+        put(&described).context("cannot print")?;
         return Ok(true);
     };
     let runtime = Runtime::builder().build()?;
@@ -59,19 +62,11 @@ fn try_cases(args: &ConformanceArgs) -> anyhow::Result<bool> {
     let mut failed = 0;
     for case in &cases {
         let wrong = try_case(&runtime, &module, file, case)?;
-        println!(
-            "case {} ... {}",
-            case.name,
-            if wrong.is_empty() { "ok" } else { "FAILED" }
-        );
-        if !wrong.is_empty() {
-            failed += 1;
-            println!("  must: {}", case.must);
-            wrong.iter().for_each(|wrong| println!("  {}", lines(wrong)));
-        }
+        failed += usize::from(!wrong.is_empty());
+        put(&result(case, &wrong)).context("cannot print")?;
     }
     let passed = cases.len() - failed;
-    println!("\n{passed} passed, {failed} failed");
+    put(&format!("\n{passed} passed, {failed} failed\n")).context("cannot print")?;
     Ok(failed == 0)
 }
 
@@ -85,13 +80,28 @@ fn selected(names: &[String]) -> anyhow::Result<Vec<Case>> {
     Ok(cases)
 }
 
-fn print_case(case: &Case) {
-    println!("{}\n  {}", case.name, case.must);
-    case.prints.iter().for_each(|line| println!("  > {line}"));
-    if case.prints.is_empty() {
-        println!("  and it {}", case.ends);
+/// What a case requires, as text.
+fn description(case: &Case) -> String {
+    let mut text = format!("{}\n  {}\n", case.name, case.must);
+    for line in &case.prints {
+        let _ = writeln!(text, "  > {line}");
     }
-    println!();
+    if case.prints.is_empty() {
+        let _ = writeln!(text, "  and it {}", case.ends);
+    }
+    text + "\n"
+}
+
+/// The result of a case, as text.
+fn result(case: &Case, wrong: &[String]) -> String {
+    if wrong.is_empty() {
+        return format!("case {} ... ok\n", case.name);
+    }
+    let mut text = format!("case {} ... FAILED\n  must: {}\n", case.name, case.must);
+    for wrong in wrong {
+        let _ = writeln!(text, "  {}", lines(wrong));
+    }
+    text
 }
 
 /// Runs one case as a system of its own and returns what is wrong.

@@ -18,9 +18,10 @@ mod tree;
 mod upgrade;
 
 use std::fs;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use lunatic_admin::view::{AlarmsView, SystemView};
@@ -173,7 +174,7 @@ impl At {
         let by_file = self
             .at
             .as_deref()
-            .filter(|at| at.parse::<u32>().is_err() && !PathBuf::from(at).exists());
+            .filter(|at| at.parse::<u32>().is_err() && !is_socket(at));
         let which = if by_file.is_some() { None } else { self.at.as_deref() };
         let mut found = lunatic_admin::find(which).context("cannot look for programs")?;
         if which.is_none() {
@@ -211,11 +212,7 @@ fn print(json: bool, view: &impl Serialize, text: impl FnOnce() -> String) -> an
         true => format!("{}\n", serde_json::to_string_pretty(view)?),
         false => text(),
     };
-    match io::stdout().write_all(text.as_bytes()) {
-        // The reader, such as `head`, has read enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written.context("cannot print"),
-    }
+    crate::put(&text).context("cannot print")
 }
 
 /// Whether a program listens on a socket. Removes a socket that was left behind.
@@ -231,13 +228,24 @@ fn is_alive(path: &PathBuf) -> bool {
     }
 }
 
+/// Whether this is the path of a socket, and not that of the file that a program runs.
+fn is_socket(at: &str) -> bool {
+    fs::metadata(at).is_ok_and(|found| found.file_type().is_socket())
+}
+
 fn runs(client: &Client, file: &str) -> bool {
     let view: Result<SystemView, Trouble> = client.get("/v1/system");
-    view.is_ok_and(|view| {
-        let program = PathBuf::from(&view.program);
-        let is = |part: Option<&std::ffi::OsStr>| part.is_some_and(|part| part == file);
-        view.program == file || is(program.file_name()) || is(program.file_stem())
-    })
+    view.is_ok_and(|view| is_named(&view.program, file))
+}
+
+/// Whether `file` names the program that was started as `program`, perhaps in another folder: as it was written there, as
+/// the name of the file, with or without its ending, or as another path of the file.
+fn is_named(program: &str, file: &str) -> bool {
+    let path = Path::new(program);
+    let is = |part: Option<&std::ffi::OsStr>| part.is_some_and(|part| part == file);
+    let is_same_file =
+        || fs::canonicalize(path).is_ok_and(|path| fs::canonicalize(file).is_ok_and(|file| file == path));
+    program == file || is(path.file_name()) || is(path.file_stem()) || is_same_file()
 }
 
 fn name(client: &Client) -> String {

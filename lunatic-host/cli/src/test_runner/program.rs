@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use lunatic_host::log::Log;
 use lunatic_host::wasi::{Output, Stdin};
 use lunatic_host::{Module, Runtime, SystemConfig};
@@ -46,6 +47,9 @@ impl<'a> Program<'a> {
         let mut config = host.system()?;
         config.dumps = host.dumps.open()?;
         let is_compat = crate::compat::is_compat(&module);
+        if !is_compat && !guest_args.is_empty() {
+            bail!("only tests of the interface of Lunatic 0.13 have arguments of their own, which follow `--`");
+        }
         if is_compat {
             trust(&mut config);
         } else {

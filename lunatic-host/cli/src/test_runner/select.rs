@@ -30,11 +30,8 @@ pub(super) fn select(tests: Vec<Test>, args: &TestArgs) -> (Vec<Selected>, usize
 }
 
 fn is_wanted(test: &Test, args: &TestArgs) -> bool {
-    let wanted = args
-        .filter
-        .as_ref()
-        .is_none_or(|filter| matches(test, filter, args.exact));
-    wanted && !args.skip.iter().any(|skip| matches(test, skip, args.exact))
+    let wanted = args.filters.iter().any(|filter| matches(test, filter, args.exact));
+    (wanted || args.filters.is_empty()) && !args.skip.iter().any(|skip| matches(test, skip, args.exact))
 }
 
 /// Whether the name is or contains `filter`. A filter that begins with the test's crate may also mean the path with the
@@ -84,10 +81,10 @@ mod tests {
         assert_eq!(filtered_out, 4 - selected.len());
     }
 
-    fn args(filter: &str, exact: bool, skip: &[&str]) -> TestArgs {
-        let filter = Some(filter.to_owned()).filter(|filter| !filter.is_empty());
+    /// `filters` are separated by blanks.
+    fn args(filters: &str, exact: bool, skip: &[&str]) -> TestArgs {
         TestArgs {
-            filter,
+            filters: filters.split_whitespace().map(str::to_owned).collect(),
             exact,
             skip: skip.iter().map(|skip| skip.to_string()).collect(),
             ..TestArgs::default()
@@ -101,6 +98,8 @@ mod tests {
         check(args("sort", true, &[]), "sort");
         check(args("sort::up", true, &[]), "sort::up");
         check(args("none", false, &[]), "");
+        check(args("up down", false, &[]), "[sort::down] sort::up");
+        check(args("map none sort", true, &[]), "map sort");
     }
 
     #[test]
@@ -127,7 +126,7 @@ mod tests {
         check(ignored.clone(), "sort::down");
         check(
             TestArgs {
-                filter: Some("up".into()),
+                filters: vec!["up".into()],
                 ..ignored
             },
             "",

@@ -249,7 +249,7 @@ fn filters_choose_what_runs_and_what_is_listed() {
         (func (export "#lunatic_test_#panic_#map") (unreachable))"##,
     );
     let args = TestArgs {
-        filter: Some("sort".into()),
+        filters: vec!["sort".into()],
         ..TestArgs::default()
     };
     let expected = "
@@ -372,7 +372,7 @@ test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out
         1,
         TestArgs {
             nocapture: true,
-            filter: Some("a".into()),
+            filters: vec!["a".into()],
             ..TestArgs::default()
         },
     );
@@ -391,7 +391,7 @@ fn a_test_program_of_its_own_is_run_once_as_it_is() {
             (call $proc_exit (i32.const 3)))"##,
     );
     let args = TestArgs {
-        filter: Some("some".into()),
+        filters: vec!["some".into()],
         exact: true,
         ..TestArgs::default()
     };

@@ -10,8 +10,11 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 /// A certificate and its key, in PEM.
 pub(crate) type Identity = (String, String);
 
-/// The maximum length of a text in PEM, in bytes.
-pub(crate) const PEM_LEN_MAX: u32 = 1 << 20;
+/// The maximum length of a text in PEM, in bytes: many times that of a usual certificate.
+pub(crate) const PEM_LEN_MAX: u32 = 64 << 10;
+
+/// How many bytes are kept meanwhile for each byte of a text: a request can consist of very short names.
+pub(crate) const BYTES_PER_BYTE: usize = 32;
 
 /// Why there is no certificate.
 #[derive(Debug, Clone)]

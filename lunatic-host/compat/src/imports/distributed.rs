@@ -1,14 +1,19 @@
 //! `lunatic::distributed`, for a node that is the only one.
 
+use std::sync::{Arc, LazyLock};
+
 use lunatic_host::Ctx;
+use lunatic_host::extension::spawn_metered;
 use lunatic_host::guest_memory;
+use lunatic_kernel::budget::{Payer, Receipt, Resource};
+use lunatic_kernel::permits::Permits;
 use wasmtime::{Caller, Linker};
 
 use super::message::{await_answer, check_node, deliver, take_plain};
 use super::process::{Called, Wanted, answer_spawn, check_may_spawn};
 use super::registry::environment;
 use super::{failed_with, fault, give, keep, state, text, write_long};
-use crate::certificates::{self, PEM_LEN_MAX};
+use crate::certificates::{self, BYTES_PER_BYTE, CertificateError, PEM_LEN_MAX};
 use crate::environment::NODE;
 
 /// The codes of `spawn` and `send`.
@@ -70,6 +75,36 @@ fn pem(caller: &mut Caller<'_, Ctx>, (at, len): (u32, u32)) -> wasmtime::Result<
     text(caller, at, len)
 }
 
+/// How many certificates are made at a time.
+const MAKERS_MAX: usize = 8;
+
+static MAKERS: LazyLock<Arc<Permits>> = LazyLock::new(|| Permits::new(MAKERS_MAX));
+
+/// Makes a certificate of these texts on a thread that may take its time: reading, checking and signing are one step of
+/// milliseconds. The process pays for them and for what is made of them until the receipt is dropped.
+async fn made<T: Send + 'static, const N: usize>(
+    caller: &mut Caller<'_, Ctx>,
+    places: [(u32, u32); N],
+    make: impl FnOnce([String; N]) -> Result<T, CertificateError> + Send + 'static,
+) -> wasmtime::Result<(T, Receipt)> {
+    let mut paid = Receipt::new(caller.data().process().purse().to_account(), Resource::Buffers);
+    let mut texts = [const { String::new() }; N];
+    for (text, place) in texts.iter_mut().zip(places) {
+        *text = pem(caller, place)?;
+        paid.grow(BYTES_PER_BYTE * text.len())
+            .map_err(|exhausted| fault(format!("out of memory: {exhausted}")))?;
+    }
+    let (kernel, process) = (caller.data().kernel().clone(), caller.data().process().clone());
+    let permit = MAKERS.acquire(&process.local.rights().group).await;
+    let done = spawn_metered(&kernel, &process, move |_meter| {
+        // Held by the work, which goes on after its process was killed.
+        let _permit = permit;
+        (make(texts), paid)
+    });
+    let (made, paid) = done.await.ok_or_else(|| fault("making a certificate failed"))?;
+    Ok((made?, paid))
+}
+
 /// Encodes texts for guests: each with its length before it, in 8 bytes.
 fn texts(texts: &[&str]) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -92,8 +127,8 @@ async fn default_server_certificates(
     key: (u32, u32),
     out_len: u32,
 ) -> wasmtime::Result<u32> {
-    let (root, key) = (pem(&mut caller, root)?, pem(&mut caller, key)?);
-    let (certificate, key) = certificates::server(&root, &key)?;
+    let make = |[root, key]: [String; 2]| certificates::server(&root, &key);
+    let ((certificate, key), _paid) = made(&mut caller, [root, key], make).await?;
     give(&mut caller, &texts(&[&certificate, &key]), out_len).await
 }
 
@@ -104,9 +139,9 @@ async fn sign_node(
     request: (u32, u32),
     out_len: u32,
 ) -> wasmtime::Result<u32> {
-    let (root, key) = (pem(&mut caller, root)?, pem(&mut caller, key)?);
-    let request = pem(&mut caller, request)?;
-    match certificates::sign(&root, &key, &request)? {
+    let make = |[root, key, request]: [String; 3]| certificates::sign(&root, &key, &request);
+    let (signed, _paid) = made(&mut caller, [root, key, request], make).await?;
+    match signed {
         Some(certificate) => give(&mut caller, &texts(&[&certificate]), out_len).await,
         // As in 0.13.2; the address for the length is checked nevertheless.
         None => {

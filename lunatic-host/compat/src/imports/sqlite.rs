@@ -18,6 +18,8 @@ use crate::sqlite::{Connection, Part, SQL_LEN_MAX, Statement, Step, run};
 /// file replaces another.
 const DESCRIPTORS: u64 = 3;
 
+/// The most bytes of a path, as elsewhere. It is taken apart in one step.
+const PATH_LEN_MAX: u32 = 4096;
 /// The most bytes of a text with several statements.
 const SCRIPT_LEN_MAX: u32 = 16 << 20;
 /// The most bytes of the values to bind: one of the longest, and others.
@@ -87,6 +89,10 @@ fn on<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
 }
 
 async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wasmtime::Result<i64> {
+    if len > PATH_LEN_MAX {
+        let why = format!("the path of a database has at most {PATH_LEN_MAX} bytes, not {len}");
+        return Ok(failed(&mut caller, out, why)?.into());
+    }
     let path = text(&mut caller, path, len)?;
     let place = match path.as_str() {
         "" | ":memory:" => None,

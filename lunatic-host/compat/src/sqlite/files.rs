@@ -90,13 +90,25 @@ fn open_beneath(folder: &Folder, path: &Path, flags: OFlags, mode: Mode) -> Resu
         Mode::empty()
     };
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match rustix::fs::openat2(&folder.dir, path, flags | OFlags::CLOEXEC, mode, resolve) {
+    tried(|| rustix::fs::openat2(&folder.dir, path, flags | OFlags::CLOEXEC, mode, resolve))
+        .map_err(|error| error.raw_os_error())
+}
+
+/// How often an operation is tried that others keep from succeeding.
+const TRIES_MAX: usize = 100;
+
+/// Tries to open a file until it is known whether that is possible.
+fn tried<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
+    use rustix::io::Errno;
+    for _ in 0..TRIES_MAX {
+        match open() {
             // Something was renamed meanwhile, so the kernel could not determine whether the path leads outside.
-            Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            result => return result.map_err(|error| error.raw_os_error()),
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            result => return result,
         }
     }
+    // Whoever renames all the time must not keep a thread.
+    Err(Errno::AGAIN)
 }
 
 /// Opens the file of a path, only to query its properties.
@@ -255,4 +267,27 @@ pub(super) fn install() {
             "SQLite calls the system in another way: databases would be opened anywhere"
         );
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::io::Errno;
+
+    use super::*;
+
+    #[test]
+    fn others_keep_no_thread_by_renaming() {
+        let mut tries = 0;
+        let result = tried(|| -> rustix::io::Result<()> {
+            tries += 1;
+            Err(Errno::AGAIN)
+        });
+        assert_eq!((result, tries), (Err(Errno::AGAIN), TRIES_MAX));
+        let mut results = [Err(Errno::AGAIN), Err(Errno::INTR), Ok(7)].into_iter();
+        assert_eq!(tried(|| results.next().unwrap()), Ok(7));
+        assert_eq!(
+            tried(|| -> rustix::io::Result<()> { Err(Errno::NOENT) }),
+            Err(Errno::NOENT)
+        );
+    }
 }

@@ -25,6 +25,15 @@ const NESTED_ITEMS_MAX: u64 = 100_000;
 /// The most items of the component itself: types, imports, exports, aliases, instances and their parts.
 const ITEMS_MAX: u64 = 1_000_000;
 
+/// The most instances of core modules. Tools make about four for each library that is linked in.
+const INSTANCES_MAX: usize = 256;
+/// The most bytes that these instances have together, without memories and elements of tables: they are made in one step,
+/// and the engine asks no limiter. The most globals that a module can have are fewer.
+const INSTANCES_SIZE_MAX: usize = 128 << 20;
+/// The most bytes of active data in modules with the memory of another module, counted for each instance: they are copied in
+/// one step. In its own memory, a module has an image of them.
+const COPIED_MAX: u64 = 16 << 20;
+
 /// Returns the most handles of resources that a process of a component has at a time. A file, socket, stream or pollable
 /// is one handle.
 pub const HANDLES_MAX: usize = 16_384;
@@ -33,9 +42,11 @@ pub const HANDLES_MAX: usize = 16_384;
 /// resources that the component itself defines.
 pub const ENGINE_HANDLES_MAX: usize = HANDLES_MAX + 8192;
 
-/// What the engine keeps for an instance of a component, in bytes; for each item of it; and for a handle of a resource
+/// What the engine keeps for an instance of a component, in bytes; for each core instance in it, without what the module
+/// defines; for each item of it; and for a handle of a resource
 /// that the component itself defines.
 const INSTANCE_SIZE: usize = 8 << 10;
+const CORE_INSTANCE_SIZE: usize = 1 << 10;
 const ITEM_SIZE: usize = 128;
 const HANDLE_SIZE: usize = 32;
 
@@ -284,6 +295,19 @@ impl Found {
         if instances().filter(|part| part.defines_memory).count() > 1 {
             return too_many("memories", 1);
         }
+        if self.instantiated.len() > INSTANCES_MAX {
+            return too_many("instances of core modules", INSTANCES_MAX as u32);
+        }
+        let instances_size = instances()
+            .map(|part| CORE_INSTANCE_SIZE + part.instance_size)
+            .fold(0, usize::saturating_add);
+        if instances_size > INSTANCES_SIZE_MAX {
+            return too_many("bytes in instances of core modules", INSTANCES_SIZE_MAX as u32);
+        }
+        let copied = instances().filter(|part| !part.defines_memory);
+        if copied.map(|part| part.active_data).fold(0, u64::saturating_add) > COPIED_MAX {
+            return too_many("bytes of data for memories of other modules", COPIED_MAX as u32);
+        }
         let memory = instances()
             .find(|part| part.defines_memory)
             .and_then(|part| part.memory);
@@ -302,10 +326,7 @@ impl Found {
             recyclable: Err(NotRecyclable::Component),
             imports: Imports::default(),
             memory: memory.map(|memory| Memory { grows, ..memory }),
-            instance_size: INSTANCE_SIZE
-                + handles
-                + items.saturating_mul(ITEM_SIZE)
-                + instances().map(|part| part.instance_size).sum::<usize>(),
+            instance_size: INSTANCE_SIZE + handles + items.saturating_mul(ITEM_SIZE) + instances_size,
             start: true,
             tests: Vec::new(),
             debug_info: instances().any(|part| part.debug_info),

@@ -80,6 +80,8 @@ pub(super) struct Inspected<'a> {
     pub(super) segments: Vec<u32>,
     /// The most pages of 4 KiB that active data segments write to.
     pub(super) data_pages: u64,
+    /// The bytes of these segments.
+    pub(super) active_data: u64,
     pub(super) exports: Vec<Export<'a>>,
     /// The function imported as `lunatic::process` `next`, if its type is right.
     pub(super) next: Option<u32>,
@@ -233,6 +235,7 @@ impl<'a> Inspected<'a> {
                     self.segments.push(segment.data.len() as u32);
                     if matches!(segment.kind, DataKind::Active { .. }) && !segment.data.is_empty() {
                         // It can begin and end in the middle of a page.
+                        self.active_data += segment.data.len() as u64;
                         self.data_pages += segment.data.len() as u64 / PAGE + 2;
                     }
                 }

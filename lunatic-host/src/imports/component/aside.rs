@@ -8,10 +8,12 @@ use std::task::{Context, Poll};
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Account, Payer as _, Receipt, Resource as Charged};
 use lunatic_kernel::permits::Permits;
 use lunatic_kernel::shares::Group;
 use lunatic_kernel::wait::{Held, Wait, ready};
 use lunatic_sys::codes::NO_TIMEOUT;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use wasmtime::{Error, Result};
 
@@ -51,22 +53,39 @@ pub(super) async fn run<T: Send + 'static>(
     Ok(result)
 }
 
+/// The most reads of streams of a process that run or wait for their turn. Each is a task, also if nobody waits for it.
+pub(super) const READS_MAX: usize = 256;
+
 /// Begins operations of a process on threads that may block, without its state.
 #[derive(Clone)]
 pub(super) struct Aside {
     threads: Threads,
     permits: Arc<Permits>,
     group: Arc<Group>,
+    account: Account,
+    /// Each read of a stream has one of [`READS_MAX`] from when it begins until its task has ended.
+    pub(super) reads: Arc<Semaphore>,
 }
 
 impl Aside {
-    pub(super) fn of(view: &View<'_>) -> Self {
+    pub(super) fn of(view: &mut View<'_>) -> Self {
+        let reads = view.state().reads.clone();
         let (kernel, process) = (&view.0.kernel, view.process());
         Self {
             threads: Threads::of(kernel, process),
             permits: kernel.host.file_operations.clone(),
             group: process.local.rights.group.clone(),
+            account: process.purse().to_account(),
+            reads,
         }
+    }
+
+    /// Charges the process for bytes of an operation, for as long as the receipt lives.
+    pub(super) fn pay(&self, bytes: usize) -> std::io::Result<Receipt> {
+        let mut paid = Receipt::new(self.account.clone(), Charged::Buffers);
+        // Programs know it as `insufficient-memory`.
+        paid.grow(bytes).map_err(|_| rustix::io::Errno::NOMEM)?;
+        Ok(paid)
     }
 
     /// Runs `work` when it is the turn of the process, whether or not the result is polled.
@@ -75,6 +94,7 @@ impl Aside {
             threads,
             permits,
             group,
+            ..
         } = self.clone();
         let threads_of_task = threads.clone();
         Running(threads.spawn(async move {
@@ -91,6 +111,7 @@ impl Aside {
             threads,
             permits,
             group,
+            ..
         } = self.clone();
         let threads_of_task = threads.clone();
         drop(threads.spawn(async move {

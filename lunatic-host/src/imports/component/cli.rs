@@ -162,11 +162,24 @@ async fn random_bytes(
         bytes.extend(piece(&mut view, left.min(RANDOM_PIECE.into()))?);
         aside::pause(&mut view).await;
     }
+    view.state().lent = Some(paid);
     Ok((bytes,))
+}
+
+/// These functions make all bytes in one step, so they make no more than a piece: [`in_pieces`] defines those that
+/// components call.
+fn check_piece(len: u64) -> Result<()> {
+    match len > u64::from(RANDOM_PIECE) {
+        true => Err(Error::msg(format!(
+            "{len} random bytes are more than are made in one step"
+        ))),
+        false => Ok(()),
+    }
 }
 
 impl random::Host for View<'_> {
     fn get_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
+        check_piece(len)?;
         random::Host::get_random_bytes(self.state().context.random(), len)
     }
 
@@ -177,6 +190,7 @@ impl random::Host for View<'_> {
 
 impl insecure::Host for View<'_> {
     fn get_insecure_random_bytes(&mut self, len: u64) -> Result<Vec<u8>> {
+        check_piece(len)?;
         insecure::Host::get_insecure_random_bytes(self.state().context.random(), len)
     }
 

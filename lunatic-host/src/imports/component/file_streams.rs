@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
+use lunatic_kernel::budget::Receipt;
+use tokio::sync::OwnedSemaphorePermit;
 use wasmtime_wasi::p2::{InputStream, OutputStream, Pollable, StreamError, StreamResult};
 
 use super::aside::{Aside, Running};
@@ -20,9 +22,36 @@ const AHEAD: usize = 4 << 10;
 /// An open file with its charge, for operations that may outlive the stream.
 #[derive(Clone)]
 pub(super) struct OpenFile {
-    pub(super) file: Arc<File>,
+    /// `None` while it is being dropped.
+    file: Option<Arc<File>>,
     /// A file that the process was given has none.
-    pub(super) _held: Option<Arc<Held>>,
+    held: Option<Arc<Held>>,
+    aside: Arc<Aside>,
+}
+
+impl OpenFile {
+    pub(super) fn new(file: Arc<File>, held: Option<Arc<Held>>, aside: Aside) -> Self {
+        Self {
+            file: Some(file),
+            held,
+            aside: aside.into(),
+        }
+    }
+
+    fn file(&self) -> &File {
+        self.file.as_ref().expect("it is being dropped only once")
+    }
+}
+
+/// The last reference closes the file, which may block, and it may be that of an operation that was given up, on a thread
+/// that must not. Others are dropped in place, however many there are: the last ones are not more than the files that were
+/// opened, and opening a file waits for its turn.
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take().and_then(Arc::into_inner) {
+            self.aside.close((file, self.held.take()));
+        }
+    }
 }
 
 /// Polls without being woken later.
@@ -39,50 +68,79 @@ fn failed() -> io::Error {
 pub(super) struct FileInput {
     open: OpenFile,
     at: u64,
-    aside: Aside,
     state: Reading,
 }
 
 enum Reading {
     Idle,
-    Running(Running<io::Result<Bytes>>),
-    Ready(Bytes),
+    Running(Running<io::Result<Read>>),
+    Ready(Read),
     Failed(io::Error),
     Ended,
 }
 
+/// Bytes that were read, and what the process pays for them until it takes the last of them.
+struct Read {
+    bytes: Bytes,
+    _paid: Receipt,
+}
+
+impl Read {
+    /// `buffer` is as large as what was paid for, and begins with `len` bytes that were read.
+    fn new(mut buffer: BytesMut, len: usize, mut paid: Receipt) -> Self {
+        // A few bytes do not keep a large buffer.
+        let bytes = match len < buffer.len() / 2 {
+            true => Bytes::copy_from_slice(&buffer[..len]),
+            false => {
+                buffer.truncate(len);
+                return Self {
+                    bytes: buffer.freeze(),
+                    _paid: paid,
+                };
+            }
+        };
+        // A decrease is never refused.
+        let _ = paid.settle(len);
+        Self { bytes, _paid: paid }
+    }
+}
+
 impl FileInput {
-    pub(super) fn new(open: OpenFile, at: u64, aside: Aside) -> Self {
+    pub(super) fn new(open: OpenFile, at: u64) -> Self {
         Self {
             open,
             at,
-            aside,
             state: Reading::Idle,
         }
     }
 
-    fn begin(&mut self, len: usize) {
+    /// Begins to read. `turn` is one of the reads that the process may have begun.
+    fn begin(&mut self, len: usize, turn: OwnedSemaphorePermit) {
         let (open, at, len) = (self.open.clone(), self.at, len.min(PART_MAX));
-        self.state = Reading::Running(self.aside.start(move || {
+        let paid = match self.open.aside.pay(len) {
+            Ok(paid) => paid,
+            Err(error) => {
+                self.state = Reading::Failed(error);
+                return;
+            }
+        };
+        self.state = Reading::Running(self.open.aside.start(move || {
             // All of it: the file is charged until the operation is over.
-            let open = open;
+            let (open, _turn) = (open, turn);
             let mut bytes = BytesMut::zeroed(len);
             loop {
-                match open.file.read_at(&mut bytes, at) {
+                match open.file().read_at(&mut bytes, at) {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    read => {
-                        bytes.truncate(read?);
-                        return Ok(bytes.freeze());
-                    }
+                    read => return Ok(Read::new(bytes, read?, paid)),
                 }
             }
         }));
     }
 
-    fn finish(&mut self, read: Option<io::Result<Bytes>>) {
+    fn finish(&mut self, read: Option<io::Result<Read>>) {
         self.state = match read.unwrap_or_else(|| Err(failed())) {
-            Ok(bytes) if bytes.is_empty() => Reading::Ended,
-            Ok(bytes) => Reading::Ready(bytes),
+            Ok(read) if read.bytes.is_empty() => Reading::Ended,
+            Ok(read) => Reading::Ready(read),
             Err(error) => Reading::Failed(error),
         };
     }
@@ -90,7 +148,8 @@ impl FileInput {
     /// Waits for `len` bytes or fewer, if none are there yet.
     async fn wait(&mut self, len: usize) {
         if matches!(self.state, Reading::Idle) {
-            self.begin(len);
+            let turn = self.open.aside.reads.clone().acquire_owned().await;
+            self.begin(len, turn.expect("nobody closes it"));
         }
         if let Reading::Running(running) = &mut self.state {
             let read = running.await;
@@ -101,11 +160,11 @@ impl FileInput {
     /// Takes up to `len` bytes that are there.
     fn take(&mut self, len: usize) -> StreamResult<Bytes> {
         match std::mem::replace(&mut self.state, Reading::Idle) {
-            Reading::Ready(mut bytes) => {
-                let taken = bytes.split_to(len.min(bytes.len()));
+            Reading::Ready(mut read) => {
+                let taken = read.bytes.split_to(len.min(read.bytes.len()));
                 self.at += taken.len() as u64;
-                if !bytes.is_empty() {
-                    self.state = Reading::Ready(bytes);
+                if !read.bytes.is_empty() {
+                    self.state = Reading::Ready(read);
                 }
                 Ok(taken)
             }
@@ -132,7 +191,11 @@ impl InputStream for FileInput {
             return Ok(Bytes::new());
         }
         if matches!(self.state, Reading::Idle) {
-            self.begin(len);
+            // If too many have begun, nothing is there yet, and a process that waits for this stream begins it later.
+            let Ok(turn) = self.open.aside.reads.clone().try_acquire_owned() else {
+                return Ok(Bytes::new());
+            };
+            self.begin(len, turn);
         }
         if let Reading::Running(running) = &mut self.state
             && let Poll::Ready(read) = poll_now(running)
@@ -169,7 +232,6 @@ pub(super) enum Place {
 pub(super) struct FileOutput {
     open: OpenFile,
     place: Place,
-    aside: Aside,
     state: Writing,
 }
 
@@ -181,11 +243,10 @@ enum Writing {
 }
 
 impl FileOutput {
-    pub(super) fn new(open: OpenFile, place: Place, aside: Aside) -> Self {
+    pub(super) fn new(open: OpenFile, place: Place) -> Self {
         Self {
             open,
             place,
-            aside,
             state: Writing::Ready,
         }
     }
@@ -268,10 +329,17 @@ impl OutputStream for FileOutput {
             return Err(StreamError::trap("a write is longer than `check-write` has permitted"));
         }
         let (open, place) = (self.open.clone(), self.place);
-        self.state = Writing::Running(self.aside.start(move || {
+        let paid = match self.open.aside.pay(bytes.len()) {
+            Ok(paid) => paid,
+            Err(error) => {
+                self.state = Writing::Closed;
+                return Err(StreamError::LastOperationFailed(error.into()));
+            }
+        };
+        self.state = Writing::Running(self.open.aside.start(move || {
             // All of it, as above.
-            let open = open;
-            write(&open.file, place, &bytes)
+            let (open, _paid) = (open, paid);
+            write(open.file(), place, &bytes)
         }));
         Ok(())
     }

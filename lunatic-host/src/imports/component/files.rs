@@ -76,7 +76,7 @@ impl View<'_> {
         &mut self,
         fd: &Resource<Descriptor>,
         writes: bool,
-        make: impl FnOnce(OpenFile, Aside) -> T,
+        make: impl FnOnce(OpenFile) -> T,
     ) -> FsResult<Resource<T>> {
         let aside = Aside::of(self);
         self.giving(FsError::trap, |state| {
@@ -89,11 +89,8 @@ impl View<'_> {
                 return Err(ErrorCode::NotPermitted.into());
             }
             let held = state.files.get(&fd.rep()).cloned();
-            let open = OpenFile {
-                file: file.file,
-                _held: held.clone(),
-            };
-            let stream = state.table().push(make(open, aside))?;
+            let open = OpenFile::new(file.file, held.clone(), aside);
+            let stream = state.table().push(make(open))?;
             if let Some(held) = held {
                 state.streams.insert(stream.rep(), held);
             }
@@ -124,20 +121,20 @@ impl types::Host for View<'_> {
 
 impl HostDescriptor for View<'_> {
     fn read_via_stream(&mut self, fd: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynInputStream>> {
-        self.stream(&fd, false, |open, aside| -> DynInputStream {
-            Box::new(FileInput::new(open, offset, aside))
+        self.stream(&fd, false, |open| -> DynInputStream {
+            Box::new(FileInput::new(open, offset))
         })
     }
 
     fn write_via_stream(&mut self, fd: Resource<Descriptor>, offset: Filesize) -> FsResult<Resource<DynOutputStream>> {
-        self.stream(&fd, true, |open, aside| -> DynOutputStream {
-            Box::new(FileOutput::new(open, Place::At(offset), aside))
+        self.stream(&fd, true, |open| -> DynOutputStream {
+            Box::new(FileOutput::new(open, Place::At(offset)))
         })
     }
 
     fn append_via_stream(&mut self, fd: Resource<Descriptor>) -> FsResult<Resource<DynOutputStream>> {
-        self.stream(&fd, true, |open, aside| -> DynOutputStream {
-            Box::new(FileOutput::new(open, Place::End, aside))
+        self.stream(&fd, true, |open| -> DynOutputStream {
+            Box::new(FileOutput::new(open, Place::End))
         })
     }
 

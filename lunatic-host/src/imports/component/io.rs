@@ -6,7 +6,6 @@ use wasmtime::{Error, Result};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
 use wasmtime_wasi_io::bindings::wasi::io::{error, poll, streams};
 
-use super::aside::Aside;
 use super::file_streams::PART_MAX;
 use super::state::View;
 
@@ -97,16 +96,13 @@ impl streams::HostInputStream for View<'_> {
     }
 
     async fn drop(&mut self, stream: Resource<DynInputStream>) -> Result<()> {
-        let aside = Aside::of(self);
         let mut dropped = self.dropping(|state| {
             let held = state.streams.remove(&stream.rep());
             state.table().delete(stream).map(|stream| (stream, held))
         })?;
         dropped.0.cancel().await;
-        if let Some(held) = &dropped.1 {
-            held.leave(2);
-            aside.close(dropped);
-        }
+        // The other reference is that of the stream. If it is the last user of the file, it has it closed.
+        dropped.1.inspect(|held| held.leave(2));
         Ok(())
     }
 }
@@ -151,7 +147,9 @@ impl streams::HostOutputStream for View<'_> {
     }
 
     fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
-        streams::HostOutputStream::write_zeroes(self.state().table(), stream, len)
+        let written = streams::HostOutputStream::write_zeroes(self.state().table(), stream, len);
+        self.settle();
+        written
     }
 
     async fn blocking_write_zeroes_and_flush(
@@ -159,11 +157,16 @@ impl streams::HostOutputStream for View<'_> {
         stream: Resource<DynOutputStream>,
         len: u64,
     ) -> StreamResult<()> {
-        streams::HostOutputStream::blocking_write_zeroes_and_flush(self.state().table(), stream, len).await
+        let table = self.state().table();
+        let written = streams::HostOutputStream::blocking_write_zeroes_and_flush(table, stream, len).await;
+        self.settle();
+        written
     }
 
     fn splice(&mut self, to: Resource<DynOutputStream>, from: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
-        streams::HostOutputStream::splice(self.state().table(), to, from, len.min(PART_MAX as u64))
+        let spliced = streams::HostOutputStream::splice(self.state().table(), to, from, len.min(PART_MAX as u64));
+        self.settle();
+        spliced
     }
 
     async fn blocking_splice(
@@ -173,20 +176,19 @@ impl streams::HostOutputStream for View<'_> {
         len: u64,
     ) -> StreamResult<u64> {
         let len = len.min(PART_MAX as u64);
-        streams::HostOutputStream::blocking_splice(self.state().table(), to, from, len).await
+        let spliced = streams::HostOutputStream::blocking_splice(self.state().table(), to, from, len).await;
+        self.settle();
+        spliced
     }
 
     async fn drop(&mut self, stream: Resource<DynOutputStream>) -> Result<()> {
-        let aside = Aside::of(self);
         let mut dropped = self.dropping(|state| {
             let held = state.streams.remove(&stream.rep());
             state.table().delete(stream).map(|stream| (stream, held))
         })?;
         dropped.0.cancel().await;
-        if let Some(held) = &dropped.1 {
-            held.leave(2);
-            aside.close(dropped);
-        }
+        // The other reference is that of the stream. If it is the last user of the file, it has it closed.
+        dropped.1.inspect(|held| held.leave(2));
         Ok(())
     }
 }

@@ -22,7 +22,7 @@ use super::aside;
 use super::state::{View, view};
 use crate::instance::Ctx;
 use crate::rights::denial;
-use crate::rights::net::Verb;
+use crate::rights::net::{Verb, normal};
 
 /// How many addresses are remembered with the names for which they were found.
 const NAMES_MAX: usize = 32;
@@ -35,7 +35,7 @@ impl View<'_> {
         let is_allowed = rights.net.allows(verb, None, Some(address))
             || names
                 .clone()
-                .any(|(_, name)| rights.net.allows(verb, Some(name), Some(address)));
+                .any(|(_, name)| rights.net.allows_normal(verb, Some(name), Some(address)));
         if is_allowed {
             return Ok(());
         }
@@ -68,6 +68,13 @@ impl View<'_> {
         match self.state().sockets.get_mut(&socket) {
             Some(charge) => charge.grow(bytes).map_err(|_| ErrorCode::OutOfMemory),
             None => Ok(()),
+        }
+    }
+
+    /// Takes such a charge back.
+    pub(super) fn charge_less(&mut self, socket: u32, bytes: usize) {
+        if let Some(charge) = self.state().sockets.get_mut(&socket) {
+            charge.shrink(bytes);
         }
     }
 
@@ -104,7 +111,7 @@ impl View<'_> {
         let found = ready(&wait, host.net.resolver.resolve(&host.io, group, &name, 0)).await;
         let found = found.map_err(|_| ErrorCode::NameUnresolvable)?;
         let found: Vec<IpAddr> = found.iter().map(|address| address.ip().to_canonical()).collect();
-        let name: Arc<str> = name.into();
+        let name: Arc<str> = normal(&name).into();
         let names = &mut self.state().names;
         for ip in found.iter().take(NAMES_MAX) {
             names.retain(|known| *known != (*ip, name.clone()));

@@ -8,11 +8,13 @@ use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::hash::NumberMap;
 use lunatic_module::rewrite::component::HANDLES_MAX;
 use lunatic_net::handles::Charge;
+use tokio::sync::Semaphore;
 use wasmtime::Error;
 use wasmtime::component::{HasData, ResourceTable};
 use wasmtime_wasi::WasiView as _;
 use wasmtime_wasi::p1::WasiP1Ctx;
 
+use super::aside::READS_MAX;
 use super::held::Held;
 use crate::imports::wasi::SystemClock;
 use crate::instance::Ctx;
@@ -67,9 +69,14 @@ pub(super) struct State {
     pub(super) files: NumberMap<u32, Arc<Held>>,
     /// The streams and lists that hold files open: dropping one may block.
     pub(super) streams: NumberMap<u32, Arc<Held>>,
+    /// What the process pays for a result that the engine copies to it, which runs code of the process: it may take as long
+    /// as it likes. Until it calls the host again.
+    pub(super) lent: Option<Receipt>,
+    /// One for each read of a stream that may still be begun.
+    pub(super) reads: Arc<Semaphore>,
     /// What each socket is charged.
     pub(super) sockets: NumberMap<u32, Charge>,
-    /// The names that were looked up last, with their addresses.
+    /// The names that were looked up last, with their addresses. Names are in their normal form.
     pub(super) names: Vec<(IpAddr, Arc<str>)>,
     panic: PanicCapture,
     /// The size without handles and texts, in bytes.
@@ -91,6 +98,8 @@ impl State {
             open: Arc::default(),
             files: NumberMap::default(),
             streams: NumberMap::default(),
+            lent: None,
+            reads: Arc::new(Semaphore::new(READS_MAX)),
             sockets: NumberMap::default(),
             names: Vec::new(),
             panic: panic.clone(),
@@ -126,7 +135,9 @@ impl View<'_> {
             self.settle();
         }
         let home = self.0.merging_state(|| Home(None));
-        home.0.as_mut().expect("it is there, or was made just now")
+        let state = home.0.as_mut().expect("it is there, or was made just now");
+        state.lent = None;
+        state
     }
 
     /// Takes the state from the process, which must wait until it is [put](Self::put) back.

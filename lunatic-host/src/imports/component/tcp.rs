@@ -111,8 +111,14 @@ impl HostTcpSocket for View<'_> {
 
     /// It must have been bound, which requires a right.
     async fn start_listen(&mut self, socket: Resource<TcpSocket>) -> SocketResult<()> {
-        self.charge_more(socket.rep(), cost::TCP_LISTENER - cost::TCP_STREAM)?;
-        self.state().context.sockets().start_listen(socket).await
+        const MORE: usize = cost::TCP_LISTENER - cost::TCP_STREAM;
+        let number = socket.rep();
+        self.charge_more(number, MORE)?;
+        let started = self.state().context.sockets().start_listen(socket).await;
+        if started.is_err() {
+            self.charge_less(number, MORE);
+        }
+        started
     }
 
     fn accept(

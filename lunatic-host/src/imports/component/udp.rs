@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 
 use lunatic_net::cost;
-use wasmtime::Result;
 use wasmtime::component::Resource;
+use wasmtime::{Error, Result};
 use wasmtime_wasi::p2::bindings::sockets::network::{IpAddressFamily, IpSocketAddress, Network};
 use wasmtime_wasi::p2::bindings::sockets::udp::{
     self, HostIncomingDatagramStream, HostOutgoingDatagramStream, HostUdpSocket, IncomingDatagram,
@@ -17,6 +17,9 @@ use wasmtime_wasi::sockets::WasiSocketsView as _;
 use super::file_streams::PART_MAX;
 use super::state::View;
 use crate::rights::net::Verb;
+
+/// The most datagrams of a call, of which wasmtime-wasi permits no more. The rights for each are checked in one step.
+const DATAGRAMS_MAX: usize = 16;
 
 /// A socket, and a datagram in each direction.
 const SOCKET_SIZE: usize = cost::UDP + 2 * PART_MAX;
@@ -151,6 +154,12 @@ impl HostOutgoingDatagramStream for View<'_> {
         stream: Resource<OutgoingDatagramStream>,
         datagrams: Vec<OutgoingDatagram>,
     ) -> SocketResult<u64> {
+        if datagrams.len() > DATAGRAMS_MAX {
+            return Err(SocketError::trap(Error::msg(format!(
+                "the process sends {} datagrams at once, more than `check-send` has permitted",
+                datagrams.len()
+            ))));
+        }
         for address in datagrams.iter().filter_map(|datagram| datagram.remote_address) {
             self.may(Verb::Connect, SocketAddr::from(address))?;
         }

@@ -55,7 +55,18 @@ impl StdoutStream for ProcessOutput {
 /// Makes handles of one stream from a process to an [`Output`]: the stream ends with the process, not with a handle.
 pub(crate) struct SharedOutput {
     output: Output,
-    stream: Arc<Mutex<ProcessStream>>,
+    shared: Arc<Mutex<Promised>>,
+}
+
+/// The stream of a process, and what it was promised last. A promise remains valid while others fill the output, so there
+/// is one for all handles: a process can make any number of handles.
+struct Promised {
+    stream: ProcessStream,
+    /// The handles that have been made. The number of a handle is its place among them.
+    handles: u64,
+    /// The handle that has asked last, and how many bytes its next write may have.
+    holder: u64,
+    permit: usize,
 }
 
 impl SharedOutput {
@@ -63,7 +74,12 @@ impl SharedOutput {
         let stream = ProcessOutput { output, panic }.stream();
         Self {
             output: stream.output.clone(),
-            stream: Arc::new(Mutex::new(stream)),
+            shared: Arc::new(Mutex::new(Promised {
+                stream,
+                handles: 0,
+                holder: 0,
+                permit: 0,
+            })),
         }
     }
 }
@@ -76,34 +92,42 @@ impl IsTerminal for SharedOutput {
 
 impl StdoutStream for SharedOutput {
     fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        let (output, panic) = (self.output.clone(), self.stream.lock().panic.clone());
+        let (output, panic) = (self.output.clone(), self.shared.lock().stream.panic.clone());
         Box::new(ProcessOutput { output, panic }.stream())
     }
 
     fn p2_stream(&self) -> Box<dyn OutputStream> {
+        let mut shared = self.shared.lock();
+        shared.handles += 1;
         Box::new(SharedStream {
             output: self.output.clone(),
-            stream: self.stream.clone(),
-            permit: 0,
+            handle: shared.handles,
+            shared: self.shared.clone(),
         })
     }
 }
 
-/// A handle of a stream. It accepts no more than it has promised, so that a process cannot fill the backlog.
+/// A handle of a stream. It accepts no more than the stream has promised, so that a process cannot fill the backlog.
 struct SharedStream {
     output: Output,
-    stream: Arc<Mutex<ProcessStream>>,
-    /// How many bytes the next write may have.
-    permit: usize,
+    handle: u64,
+    shared: Arc<Mutex<Promised>>,
 }
 
 #[wasmtime_wasi::async_trait]
 impl OutputStream for SharedStream {
     fn write(&mut self, text: Bytes) -> StreamResult<()> {
-        if text.len() > std::mem::take(&mut self.permit) {
-            return Err(StreamError::trap("a write is longer than `check-write` has permitted"));
+        let mut shared = self.shared.lock();
+        let permit = match shared.holder == self.handle {
+            true => std::mem::take(&mut shared.permit),
+            false => 0,
+        };
+        if text.len() > permit {
+            return Err(StreamError::trap(
+                "a write is longer than `check-write` has permitted on this handle, if it was the last to ask",
+            ));
         }
-        self.stream.lock().write(text)
+        shared.stream.write(text)
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -111,13 +135,15 @@ impl OutputStream for SharedStream {
     }
 
     fn check_write(&mut self) -> StreamResult<usize> {
-        self.permit = if self.output.has_room() { WRITE_LEN_MAX } else { 0 };
-        Ok(self.permit)
+        let mut shared = self.shared.lock();
+        shared.holder = self.handle;
+        shared.permit = if self.output.has_room() { WRITE_LEN_MAX } else { 0 };
+        Ok(shared.permit)
     }
 
     async fn blocking_write_and_flush(&mut self, text: Bytes) -> StreamResult<()> {
         self.output.wait_room().await;
-        self.stream.lock().write(text)
+        self.shared.lock().stream.write(text)
     }
 }
 

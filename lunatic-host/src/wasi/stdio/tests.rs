@@ -305,3 +305,24 @@ fn a_writer_that_fails_closes_the_output_or_tells_the_next_process() {
         assert_eq!(output.write(one, b"more\n").is_err(), !closes, "{kind}");
     }
 }
+
+/// A process can make any number of handles, and a promise remains valid while others fill the output.
+#[test]
+fn only_the_handle_that_asked_last_may_write() {
+    use wasmtime_wasi::cli::StdoutStream as _;
+    let (reader, output) = pipe();
+    let shared = stream::SharedOutput::new(output.clone(), None);
+    let mut handles: Vec<_> = (0..100).map(|_| shared.p2_stream()).collect();
+    let permits: Vec<_> = handles.iter_mut().map(|handle| handle.check_write().unwrap()).collect();
+    assert!(permits.iter().all(|permit| *permit > 0));
+    let text = vec![b'x'; permits[0]];
+    let written = handles.iter_mut().map(|handle| handle.write(text.clone().into()));
+    let written: Vec<bool> = written.map(|result| result.is_ok()).collect();
+    assert_eq!(written.iter().filter(|is_ok| **is_ok).count(), 1);
+    assert_eq!(written.last(), Some(&true), "the last one that asked");
+    assert!(output.0.state.lock().backlog.len() <= text.len());
+    // Each can ask again, and what it was promised is used up by one write.
+    assert!(handles[0].check_write().unwrap() >= 4);
+    assert!(handles[0].write("text".into()).is_ok() && handles[0].write("text".into()).is_err());
+    drop(reader);
+}

@@ -161,6 +161,32 @@ fn bombs_are_refused() {
     let lowered = "(core func (canon lower (func $f)))".repeat(CANONICAL_MAX + 1);
     let component = format!(r#"(import "f" (func $f)) {lowered}"#);
     assert!(refused("", &component).contains("canonical functions"));
+    let instances =
+        |module: &str, count: usize| format!("{module} {}", "(core instance (instantiate $g))".repeat(count));
+    let refusal = refused("", &instances("(core module $g)", INSTANCES_MAX));
+    assert!(refusal.contains("instances of core modules"), "{refusal}");
+    let globals = format!("(core module $g {})", "(global i32 (i32.const 0))".repeat(100_000));
+    let refusal = refused("", &instances(&globals, INSTANCES_MAX / 2));
+    assert!(refusal.contains("bytes in instances"), "{refusal}");
+    assert!(rewrite(&command("", &instances(&globals, 10))).is_ok());
+}
+
+/// It is copied when the instance is made, in one step.
+#[test]
+fn data_for_the_memory_of_another_module_is_bounded() {
+    let component = |count: usize| {
+        let data = format!(r#"(data (i32.const 0) "{}")"#, "x".repeat(1 << 20));
+        let copies = format!(r#"(core module $d (import "m" "memory" (memory 16)) {data} {data})"#);
+        let own = r#"(core module $own (memory (export "memory") 16)) (core instance $own (instantiate $own))"#;
+        let instance = r#"(core instance (instantiate $d (with "m" (instance $own))))"#;
+        format!("{own} {copies} {}", instance.repeat(count))
+    };
+    assert!(rewrite(&command("", &component(8))).is_ok());
+    let refusal = refused("", &component(9));
+    assert!(refusal.contains("memories of other modules"), "{refusal}");
+    // An image of it is mapped.
+    let data = format!(r#"(data (i32.const 0) "{}")"#, "x".repeat(1 << 20)).repeat(20);
+    assert!(rewrite(&command(&format!("(memory 16) {data}"), "")).is_ok());
 }
 
 proptest! {
