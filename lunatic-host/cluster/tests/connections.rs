@@ -1,5 +1,6 @@
 //! Connections between nodes with certificates, and attempts of others to get in.
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod place;
 
 use std::io::{Read as _, Write as _};

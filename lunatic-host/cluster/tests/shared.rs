@@ -1,5 +1,6 @@
 //! Nodes of one user on one machine, which share a secret.
 
+#[allow(dead_code, reason = "each test program uses a part of it")]
 mod place;
 
 use std::io::{Read as _, Write as _};

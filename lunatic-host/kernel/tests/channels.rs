@@ -111,7 +111,7 @@ fn a_channel_that_closes_wakes_all_who_wait() {
                 .close(0, channel)
                 .unwrap()
                 .waiters
-                .for_each(|waiter| me.kernel.wake_owned(waiter));
+                .for_each(|waiter| me.kernel.wake_waiter(Some(waiter)));
         }
         for _ in waiting {
             me.receive(&[]).await;

@@ -104,7 +104,8 @@ fn a_channel_of_another_node_keeps_its_order_and_its_bound() {
     let log = received.clone();
     let receiver = kernels.start(0, move |me| async move {
         for _ in 0..100 {
-            log.lock().push(number(&me.receive_from(id).await.unwrap()));
+            let message = me.receive_from(id).await.unwrap();
+            log.lock().push(number(&message));
             assert!(me.kernel.channels().view(id).unwrap().len <= 2);
         }
         Ok(())
@@ -529,7 +530,8 @@ fn channels_lose_and_double_nothing(seed: u64) {
             _ => kernels.heal(),
         }
         let time = if is_faulty { [1, 100, 9000] } else { [0, 1, 3] };
-        kernels.run(Duration::from_millis(time[kernels.random.below(3) as usize]));
+        let time = time[kernels.random.below(3) as usize];
+        kernels.run(Duration::from_millis(time));
     }
     kernels.heal();
     kernels.thaw_all();

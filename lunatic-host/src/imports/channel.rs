@@ -230,7 +230,7 @@ pub(super) fn try_once(
                 }),
         );
     }
-    match kernel.channels().receive(id, &wait.process, *ticket) {
+    match kernel.channels().receive(id, &*wait.process, *ticket) {
         Received::Message(message, trace, wake) => Some(Ok((received(kernel, message, wake), trace))),
         Received::Closed => Some(Err(CLOSED)),
         Received::Waits(place) => {

@@ -317,11 +317,6 @@ impl Output {
         true
     }
 
-    /// Whether both are handles of the same output.
-    pub(crate) fn is_same(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     /// Whether output is discarded.
     pub(crate) fn is_discarded(&self) -> bool {
         matches!(self.0.sink, Sink::Discard)

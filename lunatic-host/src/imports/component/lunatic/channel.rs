@@ -70,7 +70,8 @@ fn open(view: &mut View<'_>, (bound,): (Option<u64>,)) -> Result<(Result<Resourc
 }
 
 fn of_address(view: &mut View<'_>, (address,): (Address,)) -> Result<(Option<Resource<Handle>>,)> {
-    let found = view.0.channel(address.id, address.key);
+    // Components have no functions for channels of other nodes.
+    let found = view.0.channel(address.id, address.key).filter(|id| id.is_here());
     Ok((found.map(|id| give(view, id)).transpose()?,))
 }
 
@@ -100,7 +101,7 @@ async fn send(view: &mut View<'_>, handle: &Resource<Handle>, body: Vec<u8>, tim
             &wait,
             &mut ticket,
             |process, again| kernel.channels().wait_to_send(id, process, again),
-            |ticket, looks| kernel.channels().leave_send(id, ticket, looks),
+            |ticket, looks| kernel.process_to_wake(kernel.channels().leave_send(id, ticket, looks)),
         );
         if !timely.await {
             return Ok(sent(view.0, Err(SendRefusal::Full)));
@@ -138,7 +139,7 @@ async fn take(view: &mut View<'_>, id: Id, timeout: Option<u64>) -> Result<Messa
             });
         }
         let waiter = Waiter::new(&wait, |looks| {
-            ticket.and_then(|ticket| kernel.channels().leave_receive(id, ticket, looks))
+            ticket.and_then(|ticket| kernel.process_to_wake(kernel.channels().leave_receive(id, ticket, looks)))
         });
         block(&wait).await;
         // What comes next withdraws the waiter.
