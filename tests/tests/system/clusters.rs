@@ -70,7 +70,7 @@ impl Cluster {
         let guest = path("nodes", Profile::Release);
         // It learns of `b` from `c`.
         let a = self.node("a", &[], &[&c], &[guest.to_str().unwrap(), scenario]);
-        play(a, &mut b);
+        play(a, &mut b, "");
     }
 }
 
