@@ -18,6 +18,11 @@ pub(crate) struct Measured {
 }
 
 pub(crate) fn measure(program: &Program, work: &str, n: u64) -> Result<Measured> {
+    measure_with(program, work, n, |_| ())
+}
+
+/// Measures, and keeps what `watch` makes of the program's process id while it runs.
+pub(crate) fn measure_with<W>(program: &Program, work: &str, n: u64, watch: impl FnOnce(u32) -> W) -> Result<Measured> {
     let (command, args) = program.command_line(work, n);
     let shown = format!("{} {}", command.display(), args.join(" "));
     let start = Instant::now();
@@ -27,9 +32,13 @@ pub(crate) fn measure(program: &Program, work: &str, n: u64) -> Result<Measured>
         .stdout(Stdio::piped())
         .spawn()
         .with_context(|| format!("could not start `{shown}`"))?;
+    let watch = watch(child.id());
     let mut text = String::new();
     let stdout = child.stdout.as_mut().context("standard output is a pipe")?;
-    stdout.read_to_string(&mut text)?;
+    let read = stdout.read_to_string(&mut text);
+    // Until it is waited for, its id is no other program's.
+    drop(watch);
+    read?;
     let (status, peak_kb) = wait(child.id())?;
     let lasted = start.elapsed();
     if status != 0 {

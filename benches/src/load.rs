@@ -6,6 +6,7 @@
 //! | `tcp-echo` | 64 connections, each with one message of 64 bytes on its way | a message and its answer |
 //! | `tcp-churn` | connects, sends 64 bytes, reads them back and the end after them; 64 at a time | a connection |
 //! | `tcp-connections` | opens all, a message on each, and leaves them idle for 15 s; then a message on each again | opening one |
+//! | `tcp-broadcast` | opens all; then 20 of them say a line of 64 bytes each, which a chat server sends to all | a line that a client receives |
 
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
@@ -25,12 +26,18 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let [server @ .., work, n] = &args[..] else {
-        bail!("usage: load SERVER… tcp-echo|tcp-churn|tcp-connections N");
+        bail!("usage: load SERVER… tcp-echo|tcp-churn|tcp-connections|tcp-broadcast N");
     };
     let n: usize = n.parse().context("N must be a positive whole number")?;
-    let mut server = Server::start(server, if work == "tcp-churn" { "once" } else { "echo" })?;
+    let mode = match &**work {
+        "tcp-churn" => "once",
+        "tcp-broadcast" => "chat",
+        _ => "echo",
+    };
+    let mut server = Server::start(server, mode)?;
     let mut extra = String::new();
-    let (start, cpu) = (Instant::now(), server.cpu_ns()?);
+    let (mut start, mut cpu) = (Instant::now(), server.cpu_ns()?);
+    let mut operations = n;
     let ns = match &**work {
         "tcp-echo" => Load::new(server.address)?.echo(n)?,
         "tcp-churn" => {
@@ -53,18 +60,28 @@ fn main() -> Result<()> {
             extra = format!(r#","kb_each":{idle:.1},"kb_each_at_once":{at_once:.1}"#);
             ns
         }
+        "tcp-broadcast" => {
+            let mut load = Load::new(server.address)?;
+            load.connect_all(n)?;
+            (start, cpu) = (Instant::now(), server.cpu_ns()?);
+            operations = n * LINES;
+            load.broadcast(n)?
+        }
         other => bail!("there is no work `{other}`"),
     };
     let seconds = start.elapsed().as_secs_f64();
     let peak = server.memory("VmHWM")?;
     // On a machine with other things to do, this is what can be compared.
-    let cpu = (server.cpu_ns()? - cpu) as f64 / n as f64;
+    let cpu = (server.cpu_ns()? - cpu) as f64 / operations as f64;
     println!(
         r#"{{"work":"{work}","n":{n},"ns_per_op":{:.1},"cpu_ns_per_op":{cpu:.0},"peak_kb":{peak},"seconds":{seconds:.1}{extra}}}"#,
-        ns / n as f64
+        ns / operations as f64
     );
     Ok(())
 }
+
+/// How many lines are said in a chat.
+const LINES: usize = 20;
 
 /// How long connections are idle before the server's memory is looked at.
 const IDLE: Duration = Duration::from_secs(15);
@@ -267,6 +284,24 @@ impl Load {
         Ok(start.elapsed().as_nanos() as f64)
     }
 
+    /// Lets some clients say a line each, and waits until all clients have all lines.
+    fn broadcast(&mut self, n: usize) -> Result<f64> {
+        for connection in self.connections.iter_mut().flatten() {
+            connection.missing = LINES * MESSAGE.len();
+        }
+        let start = Instant::now();
+        for line in 0..LINES {
+            if let Some(connection) = &mut self.connections[line * n / LINES] {
+                connection.write()?;
+            }
+        }
+        let mut answered = 0;
+        while answered < n {
+            answered += self.answers()?;
+        }
+        Ok(start.elapsed().as_nanos() as f64)
+    }
+
     fn message_on_each(&mut self, n: usize) -> Result<()> {
         for at in 0..n {
             self.again(at)?;
@@ -295,6 +330,10 @@ impl Load {
 impl Connection {
     fn send(&mut self) -> Result<()> {
         self.missing = MESSAGE.len();
+        self.write()
+    }
+
+    fn write(&mut self) -> Result<()> {
         if self.stream.write(&MESSAGE)? != MESSAGE.len() {
             bail!("a message had no room");
         }

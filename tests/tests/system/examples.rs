@@ -68,6 +68,30 @@ fn a_process_ticks_on_beside_twice_as_many_endless_loops_as_cores() {
     }
 }
 
+/// The works check their results themselves.
+#[test]
+fn the_works_of_the_benchmark_have_the_right_results_at_any_size() {
+    let works = [
+        "send",
+        "skynet",
+        "fork-join",
+        "big",
+        "bank",
+        "philosophers",
+        "sieve",
+        "selective",
+        "broadcast",
+    ];
+    let bench = Host::shared().load(&bytes("bench", Profile::Release)).unwrap();
+    for work in works {
+        for n in ["1", "7", "777"] {
+            let ended = Host::shared().loaded(&bench).args([work, n]).run().normal();
+            let start = format!(r#"{{"system":"lunatic","work":"{work}","n":{n},"ns_per_op":"#);
+            assert!(ended.stdout.starts_with(&start), "{ended}");
+        }
+    }
+}
+
 #[test]
 fn two_processes_play_ping_pong() {
     for profile in PROFILES {
