@@ -10,8 +10,8 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, 
 /// A certificate and its key, in PEM.
 pub(crate) type Identity = (String, String);
 
-/// The maximum length of a text in PEM, in bytes.
-pub(crate) const PEM_LEN_MAX: u32 = 1 << 20;
+/// The maximum length of a text in PEM, in bytes. It is decoded and encoded again in one step of a worker.
+pub(crate) const PEM_LEN_MAX: u32 = 64 << 10;
 
 /// Why there is no certificate.
 #[derive(Debug, Clone)]
