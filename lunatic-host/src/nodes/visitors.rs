@@ -181,3 +181,20 @@ fn rights(kernel: &Kernel, keeper: &Process, order: &Order<'_>) -> Result<Arc<Ri
         order.mailbox_max,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_spawns_wait_for_their_modules() {
+        let waiting = Arc::new(Waiting::default());
+        let places: Vec<_> = (0..WAITING_MAX).map(|_| waiting.enter(1)).collect();
+        assert!(places.iter().all(Option::is_some) && waiting.enter(1).is_none());
+        drop(places);
+        let large = waiting.enter(WAITING_BYTES_MAX);
+        assert!(large.is_some() && waiting.enter(1).is_none());
+        drop(large);
+        assert_eq!(*waiting.0.lock(), (0, 0));
+    }
+}
