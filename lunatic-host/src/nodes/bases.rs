@@ -10,11 +10,15 @@ use lunatic_nodes::Identity;
 use lunatic_nodes::record::Hash;
 use parking_lot::Mutex;
 
-use super::join::Admits;
 use crate::rights::Rights;
 use crate::rights::config::Config;
 use crate::spawning::{child_rights, narrowed};
 use crate::wasm::{Kernel, Process};
+
+/// Decides by the name of a node and the hash of a module whether the node may spawn a process of this module here. The
+/// processes get at most the rights of the returned [configuration](lunatic_rights::config::Config), whose budget they
+/// share; with `None`, at most those of the policy for all visitors. An error is a text for people.
+pub type Admits = Box<dyn Fn(&str, &[u8; 32]) -> Result<Option<Arc<[u8]>>, String> + Send + Sync>;
 
 /// How many bases are kept: more than there are connected nodes, because nodes are started again with other policies.
 const BASES_MAX: usize = 4096;

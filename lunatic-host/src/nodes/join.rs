@@ -11,6 +11,7 @@ use lunatic_nodes::node::Member;
 use lunatic_nodes::trust::Trust;
 use lunatic_nodes::{Attributes, Cluster, Identity, NodeId, Settings};
 
+use super::bases::Admits;
 use super::modules::Modules;
 use super::visitors::Visitors;
 use super::{Nodes, Parts, leave, of, set};
@@ -39,11 +40,6 @@ pub struct ClusterInfo {
     /// The other nodes that it is connected to or tries to reach.
     pub members: Vec<Member>,
 }
-
-/// Decides by the name of a node and the hash of a module whether the node may spawn a process of this module here. The
-/// processes get at most the rights of the returned [configuration](lunatic_rights::config::Config), whose budget they
-/// share; with `None`, at most those of the policy for all visitors. An error is a text for people.
-pub type Admits = Box<dyn Fn(&str, &[u8; 32]) -> Result<Option<Arc<[u8]>>, String> + Send + Sync>;
 
 /// How a runtime takes part in a cluster.
 pub struct NodeConfig {

@@ -37,8 +37,9 @@ pub use lunatic_nodes::trust::{self, Trust};
 pub use lunatic_nodes::{Attributes, Identity, NodeId};
 use parking_lot::{Mutex, RwLock};
 
+pub use self::bases::Admits;
 use self::bases::Bases;
-pub use self::join::{Admits, ClusterInfo, NodeConfig, NodeInfo};
+pub use self::join::{ClusterInfo, NodeConfig, NodeInfo};
 use self::modules::Modules;
 use self::scopes::Scopes;
 use self::visitors::Waiting;
