@@ -131,7 +131,13 @@ impl Place {
             if let Some(brought) = self.came.lock().pop_front() {
                 return brought;
             }
-            assert!(Instant::now() < until, "nothing comes to {}", self.identity);
+            let late = Instant::now() >= until;
+            assert!(
+                !late,
+                "nothing comes to {}, which has said {:?}",
+                self.identity,
+                self.said.lock()
+            );
             self.came.lock().extend(self.inlet.take(Some(until)).unwrap().0);
         }
     }
