@@ -35,14 +35,15 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 74
 
 /// The flags of `lunatic node`.
 #[derive(Debug, Clone, Default, clap::Args)]
+#[command(group(clap::ArgGroup::new("trust").args(["dev", "identity"]).required(true).multiple(false)))]
 pub struct NodeArgs {
     /// Connect to nodes that you run on this machine, without certificates
-    #[arg(long, required_unless_present = "identity", help_heading = "Node options")]
+    #[arg(long, help_heading = "Node options")]
     pub dev: bool,
 
     /// The certificate and key of the node, a file that `lunatic cluster invite` has made: connect to nodes of its cluster,
     /// on any machine
-    #[arg(long, value_name = "FILE", conflicts_with = "dev", help_heading = "Node options")]
+    #[arg(long, value_name = "FILE", help_heading = "Node options")]
     pub identity: Option<PathBuf>,
 
     /// The list of revoked certificates: `revoked.pem` in the folder of the cluster, or a copy. It is read again when it

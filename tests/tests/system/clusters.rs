@@ -119,7 +119,7 @@ fn a_node_with_a_certificate_is_lost_while_it_stands_still() {
 fn a_cluster_shows_its_nodes() {
     let cluster = Cluster::new();
     let door = cluster.path("door");
-    let a = cluster.node("a", &["--admin", door.to_str().unwrap()], &[], &[]);
+    let a = cluster.node("a", &[&format!("--admin={}", door.display())], &[], &[]);
     let mut b = cluster.node("b", &[], &[&a], &[]);
     let up = until(&door, "b", |node| node["is_up"] == true);
     assert!(
@@ -155,7 +155,7 @@ fn a_cluster_shows_its_nodes() {
 fn a_stranger_does_not_get_in() {
     let (cluster, other) = (Cluster::new(), Cluster::new());
     let door = cluster.path("door");
-    let a = cluster.node("a", &["--admin", door.to_str().unwrap()], &[], &[]);
+    let a = cluster.node("a", &[&format!("--admin={}", door.display())], &[], &[]);
     // The name of the cluster is the same, its authority is not.
     let _stranger = other.node("b", &[], &[&a], &[]);
     let _c = cluster.node("c", &[], &[&a], &[]);
@@ -176,7 +176,7 @@ fn a_stranger_does_not_get_in() {
 fn a_revoked_node_is_lost_and_does_not_come_back() {
     let cluster = Cluster::new();
     let door = cluster.path("door");
-    let a = cluster.node("a", &["--admin", door.to_str().unwrap()], &[], &[]);
+    let a = cluster.node("a", &[&format!("--admin={}", door.display())], &[], &[]);
     let b = cluster.node("b", &[], &[&a], &[]);
     let _c = cluster.node("c", &[], &[&a], &[]);
     until(&door, "b", |node| node["is_up"] == true);

@@ -16,6 +16,8 @@ use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
 use parking_lot::Mutex;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// After this time, a frame is sent again.
+const AGAIN: Duration = Duration::from_millis(500);
 pub(crate) const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 pub(crate) const CLUSTER: &str = "demo";
 
@@ -126,18 +128,25 @@ impl Place {
 
     /// What comes next; waits for it.
     pub(crate) fn next(&self) -> Brought {
-        let until = Instant::now() + PATIENCE;
-        loop {
-            if let Some(brought) = self.came.lock().pop_front() {
-                return brought;
-            }
-            let late = Instant::now() >= until;
-            assert!(
-                !late,
+        let next = self.next_until(Instant::now() + PATIENCE);
+        next.unwrap_or_else(|| {
+            panic!(
                 "nothing comes to {}, which has said {:?}",
                 self.identity,
                 self.said.lock()
-            );
+            )
+        })
+    }
+
+    /// What comes next, if it comes in time.
+    fn next_until(&self, until: Instant) -> Option<Brought> {
+        loop {
+            if let Some(brought) = self.came.lock().pop_front() {
+                return Some(brought);
+            }
+            if Instant::now() >= until {
+                return None;
+            }
             self.came.lock().extend(self.inlet.take(Some(until)).unwrap().0);
         }
     }
@@ -192,9 +201,23 @@ impl Place {
         }
     }
 
-    /// Sends a frame, and waits until it has arrived.
+    /// Sends a frame until it has arrived: a node drops frames for one that it does not know yet.
     pub(crate) fn reaches(&self, other: &Place, number: u64) {
-        self.fabric.send(&other.identity, self.frame(number));
-        other.hears(&Brought::Frame(self.frame(number)));
+        let (start, expected) = (Instant::now(), Brought::Frame(self.frame(number)));
+        loop {
+            self.fabric.send(&other.identity, self.frame(number));
+            let again = Instant::now() + AGAIN;
+            while let Some(next) = other.next_until(again) {
+                if next == expected {
+                    return;
+                }
+            }
+            assert!(
+                start.elapsed() < PATIENCE,
+                "{:?}, {:?}",
+                self.said.lock(),
+                other.said.lock()
+            );
+        }
     }
 }
