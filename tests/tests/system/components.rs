@@ -379,11 +379,16 @@ fn what_cannot_be_run_says_why() {
         "WASI 0.3",
     );
     refused(
+        &format!("(component {})", run.replace("cli/run@0.2.0", "http/handler@0.3.0")),
+        "HTTP requests of WASI 0.3",
+    );
+    // It exports the interface, but not its function.
+    refused(
         &format!(
             "(component {})",
             run.replace("cli/run@0.2.0", "http/incoming-handler@0.2.0")
         ),
-        "HTTP requests",
+        "handle",
     );
     refused(&format!("(component (component {run}) {run})"), "composed");
     refused(
