@@ -143,6 +143,11 @@ pub(crate) fn sample(store: &StoreContextMut<'_, Ctx>) {
     }
 }
 
+/// The end of the rest of a process after a sample that took some time.
+fn rests_until(start: Instant, took: Duration) -> Instant {
+    start + took * (1 + REST)
+}
+
 impl Sampling {
     fn new(system: &Arc<System>, profiled: &Profiled) -> Self {
         Self {
@@ -190,7 +195,7 @@ impl Sampling {
         };
         *count += 1;
         if let Some(known) = self.processes.get_mut(&process.id) {
-            known.rests_until = Some(start + start.elapsed() * REST);
+            known.rests_until = Some(rests_until(start, start.elapsed()));
         }
     }
 
@@ -333,6 +338,13 @@ mod tests {
         let mut counts = Counts::default();
         let long = |first| vec![first; FRAMES_TOGETHER_MAX / 2].into_boxed_slice();
         assert!(counts.add(0, long(1)) && counts.add(0, long(2)) && !counts.add(0, [1].into()));
+    }
+
+    #[test]
+    fn a_sample_is_followed_by_a_rest() {
+        let (start, took) = (Instant::now(), Duration::from_micros(70));
+        let end = rests_until(start, took);
+        assert_eq!((end - start).as_nanos() / took.as_nanos(), 33, "one part in 33");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! A test program of its own: what is resident is measured for the whole program, and no other test may run beside it.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use lunatic_host::ExitReason;
@@ -85,8 +86,67 @@ fn module(attack: &Attack) -> Vec<u8> {
     wat::parse_str(&text).unwrap_or_else(|error| panic!("{what}: {error}"))
 }
 
+/// One test at a time: what is resident is that of both.
+static ALONE: Mutex<()> = Mutex::new(());
+
+/// What the large memory has, all of which is used.
+const LARGE: usize = 400 << 20;
+
+/// How much more was resident when the budget had got half of the memory back.
+fn resident_when_paid_back(host: &Host, (end, is_killed): (&str, bool), before: usize) -> usize {
+    // So that it is seen that all of it is in use.
+    let pause = match is_killed {
+        true => "",
+        false => "(call $process.sleep_ns (i64.const 1000000000))",
+    };
+    let text = format!(
+        r#"(module
+        {}
+        (memory (export "memory") {})
+        (func (export "_start")
+            (memory.fill (i32.const 0) (i32.const 1) (i32.const {LARGE}))
+            {pause}
+            {end}))"#,
+        imports::declarations(),
+        LARGE >> 16,
+    );
+    let caps = Caps {
+        memory: Some(2 * LARGE as u64),
+        ..Caps::default()
+    };
+    let module = host.load(&wat::parse_str(&text).unwrap()).unwrap();
+    let system = host.loaded(&module).quiet().caps(caps).start();
+    let used = || system.usage().unwrap().memory as usize;
+    while resident() < before + LARGE * 9 / 10 {
+        let reason = system.wait_timeout(Duration::from_millis(1));
+        assert!(reason.is_none(), "it ended before its memory was seen: {reason:?}");
+    }
+    assert!(used() >= LARGE);
+    if is_killed {
+        system.kill(system.main().unwrap());
+    }
+    while used() > LARGE / 2 {
+        std::hint::spin_loop();
+    }
+    resident().saturating_sub(before)
+}
+
+#[test]
+fn memory_is_paid_for_until_its_pages_are_gone() {
+    let _alone = ALONE.lock().unwrap();
+    let host = Host::with(|builder| builder.workers(2));
+    let sleeps = "(call $process.sleep_ns (i64.const -1))";
+    let computes = "(loop $again (br $again))";
+    for end in [("", false), ("unreachable", false), (sleeps, true), (computes, true)] {
+        let before = resident();
+        let left = resident_when_paid_back(&host, end, before);
+        assert!(left < LARGE / 4, "{end:?}: {left} bytes more are resident");
+    }
+}
+
 #[test]
 fn what_runs_a_process_is_paid_for() {
+    let _alone = ALONE.lock().unwrap();
     let host = Host::with(|builder| builder.workers(2));
     for attack in ATTACKS {
         let what = attack.what;

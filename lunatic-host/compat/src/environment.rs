@@ -15,6 +15,8 @@ use lunatic_kernel::budget::{Payer as _, Receipt, Resource};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 
+use crate::numbered::Numbered;
+
 /// The number of this node, which is the only one.
 pub(crate) const NODE: u64 = 1;
 /// The number of every environment, as its processes see it.
@@ -38,8 +40,8 @@ pub(crate) type Place = (u64, u64);
 #[derive(Default)]
 pub(crate) struct Environment {
     pub(crate) names: Mutex<Names>,
-    /// The modules whose number a running process has requested; the numbers begin at 1.
-    modules: Mutex<Vec<Arc<Module>>>,
+    /// The modules whose number a process has requested, until nothing else uses them any more.
+    modules: Mutex<Numbered<Module>>,
 }
 
 /// The names and their processes. A name stays until it is removed, and the process that has given it pays for it until
@@ -116,19 +118,12 @@ impl Names {
 impl Environment {
     /// The number of a module, by which a process can be spawned on a node.
     pub(crate) fn number_of(&self, module: &Arc<Module>) -> u64 {
-        let mut modules = self.modules.lock();
-        let place = modules.iter().position(|known| Arc::ptr_eq(known, module));
-        let place = place.unwrap_or_else(|| {
-            modules.push(module.clone());
-            modules.len() - 1
-        });
-        place as u64 + 1
+        self.modules.lock().number_of(module)
     }
 
-    /// The module with a number.
+    /// The module with a number, if it is still in use.
     pub(crate) fn module(&self, number: u64) -> Option<Arc<Module>> {
-        let place = usize::try_from(number.checked_sub(1)?).ok()?;
-        self.modules.lock().get(place).cloned()
+        self.modules.lock().get(number)
     }
 
     /// A name of the process.

@@ -36,6 +36,7 @@ mod interface;
 mod links;
 mod message;
 mod metrics;
+mod numbered;
 mod resources;
 mod sockets;
 #[cfg(feature = "sqlite")]

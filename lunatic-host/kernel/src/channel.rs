@@ -14,16 +14,16 @@
 //! waiter that goes away (because its process was killed) after it was woken and before it tried again passes the
 //! wake-up on, so that none is lost.
 
-use std::collections::VecDeque;
-
 use lunatic_sys::codes::MESSAGE_LEN_MAX;
 use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Resource};
-use crate::room;
+use crate::pieced_queue::PiecedQueue;
 use crate::table::{Full, Table};
 use crate::trace::{self, Trace, Traces};
+pub use crate::waiters::Ticket;
+use crate::waiters::Waiters;
 
 /// The bytes of one message; short ones need no allocation of their own.
 pub type Message = SmallVec<[u8; 24]>;
@@ -71,7 +71,7 @@ pub enum Received<W> {
 }
 
 struct Channel<W, P> {
-    queue: VecDeque<Message>,
+    queue: PiecedQueue<Message>,
     /// The traces of the messages; `None` if none has one.
     traces: Option<Box<Traces>>,
     /// 0 means no bound.
@@ -80,8 +80,7 @@ struct Channel<W, P> {
     payer: P,
     receivers: Waiters<W>,
     senders: Waiters<W>,
-    /// The charged bytes: the queue itself, and messages outside of it.
-    charged: usize,
+    /// The charged bytes of messages outside of the queue.
     outside: usize,
 }
 
@@ -90,7 +89,7 @@ pub struct Closed<I, P: Payer> {
     /// The processes that waited on it.
     pub waiters: I,
     /// Messages that nobody will receive: dropping many, or long ones, takes a while.
-    pub messages: VecDeque<Message>,
+    pub(crate) messages: PiecedQueue<Message>,
     /// Their traces.
     pub(crate) traces: Option<Box<Traces>>,
     /// The charge for the messages, which must be dropped after them: others fill that room at once.
@@ -136,65 +135,6 @@ pub struct Channels<W, P = W> {
     table: Table<Channel<W, P>>,
 }
 
-/// A place in a list of waiters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ticket(u64);
-
-struct Waiters<W> {
-    list: VecDeque<(Ticket, W)>,
-    /// The number of the next ticket. Each list has its own counter: all workers would write to the cache line of a
-    /// shared one.
-    next_ticket: u64,
-}
-
-impl<W> Waiters<W> {
-    fn none() -> Self {
-        Self {
-            list: VecDeque::new(),
-            next_ticket: 0,
-        }
-    }
-
-    /// Adds a waiter after all others; or before them if it waits `again`, with its former ticket.
-    fn enter(&mut self, waiter: W, again: Option<Ticket>) -> Ticket {
-        if let Some(ticket) = again {
-            self.remove(ticket);
-            self.list.push_front((ticket, waiter));
-            return ticket;
-        }
-        let ticket = Ticket(self.next_ticket);
-        self.next_ticket += 1;
-        self.list.push_back((ticket, waiter));
-        ticket
-    }
-
-    fn pop(&mut self) -> Option<W> {
-        let (_, waiter) = self.list.pop_front()?;
-        self.give_room_back();
-        Some(waiter)
-    }
-
-    /// Whether the ticket was still in the list.
-    fn remove(&mut self, ticket: Ticket) -> bool {
-        if self.list.is_empty() {
-            return false;
-        }
-        let place = self.list.iter().position(|(other, _)| *other == ticket);
-        let was_there = place.is_some_and(|place| self.list.remove(place).is_some());
-        self.give_room_back();
-        was_there
-    }
-
-    /// Shrinks the list, because nobody pays for the room of former waiters.
-    fn give_room_back(&mut self) {
-        if self.list.is_empty() && self.list.capacity() > KEPT_WAITERS {
-            self.list = VecDeque::new();
-        } else if room::is_roomy(self.list.len(), self.list.capacity()) {
-            self.list.shrink_to(2 * self.list.len());
-        }
-    }
-}
-
 /// The waiter to wake after a call has changed a channel.
 pub type Wake<W> = Option<W>;
 
@@ -218,20 +158,13 @@ pub struct ChannelView {
 /// The size of a message in a queue.
 const MESSAGE_SIZE: usize = size_of::<Message>();
 
-/// The room for waiters that an empty list keeps: as much as it gets with the first one, so that a list in which one
-/// comes and goes need not be made each time.
-const KEPT_WAITERS: usize = 4;
-
 /// The size of a channel: its slot, which also has a lock and a number, its place in the list of its owner, and the
 /// room that its two lists of waiters keep.
 const fn channel_size<W, P>() -> usize {
-    size_of::<Channel<W, P>>() + 32 + 2 * KEPT_WAITERS * size_of::<(Ticket, W)>()
+    size_of::<Channel<W, P>>() + 32 + 2 * Waiters::<W>::KEPT_SIZE
 }
 
 impl<W, P: Clone + Payer> Channels<W, P> {
-    /// An empty queue keeps room for this many messages and gives the rest back.
-    const KEPT_CAPACITY: usize = 1024;
-
     /// Room for at most `len_max` channels.
     pub fn new(len_max: u32) -> Self {
         Self {
@@ -250,14 +183,13 @@ impl<W, P: Clone + Payer> Channels<W, P> {
             .charge(Resource::Channels, channel_size::<W, P>())
             .map_err(OpenRefusal::Budget)?;
         let channel = Channel {
-            queue: VecDeque::new(),
+            queue: PiecedQueue::default(),
             traces: None,
             bound,
             owner,
             payer: payer.clone(),
             receivers: Waiters::none(),
             senders: Waiters::none(),
-            charged: 0,
             outside: 0,
         };
         self.table.insert(worker, |_| channel).map_err(|Full| {
@@ -273,9 +205,10 @@ impl<W, P: Clone + Payer> Channels<W, P> {
             .payer
             .purse()
             .give_back(Resource::Channels, channel_size::<W, P>());
+        let bytes = channel.size();
         let paid = MessagesPaid {
             payer: channel.payer,
-            bytes: channel.outside + channel.charged,
+            bytes,
         };
         let waiters = channel.receivers.list.into_iter().chain(channel.senders.list);
         Some(Closed {
@@ -319,23 +252,21 @@ impl<W, P: Clone + Payer> Channels<W, P> {
         }
         let message = make();
         let outside = size_outside(&message) + trace::size(&trace);
-        let mut size = outside;
-        if channel.queue.len() == channel.queue.capacity() {
-            // The queue must not grow implicitly, so that its growth can be refused.
-            let growth = channel.queue.capacity().max(4);
-            size += growth * MESSAGE_SIZE;
+        // Charged before anything changes, so that the growth of the queue can be refused.
+        let growth = channel.queue.growth();
+        let size = outside + growth + trace.as_ref().map_or(0, |_| channel.growth_of_traces());
+        if size > 0 {
             channel.charge(size)?;
-            channel.charged += growth * MESSAGE_SIZE;
-            channel.queue.reserve_exact(growth);
-        } else if size > 0 {
-            channel.charge(size)?;
+        }
+        if growth > 0 {
+            channel.queue.grow();
         }
         channel.outside += outside;
         if let Some(context) = trace {
             let before = channel.queue.len();
             channel.traces.get_or_insert_default().push(before, context);
         }
-        channel.queue.push_back(message);
+        channel.queue.push(message);
         Ok(channel.receivers.pop())
     }
 
@@ -350,20 +281,19 @@ impl<W, P: Clone + Payer> Channels<W, P> {
     }
 
     fn pop(&self, channel: &mut Channel<W, P>) -> Option<(Message, Trace, Wake<W>)> {
-        let message = channel.queue.pop_front()?;
+        let (message, mut freed) = channel.queue.pop()?;
         let trace = match &channel.traces {
             None => None,
-            Some(_) => channel.pop_trace(),
+            Some(_) => {
+                let (trace, room) = channel.pop_trace();
+                freed += room;
+                trace
+            }
         };
-        let mut freed = size_outside(&message) + trace::size(&trace);
-        channel.outside -= freed;
-        // Otherwise, a queue that was once long would hold its room for as long as the channel is open.
-        if channel.queue.is_empty() && channel.queue.capacity() > Self::KEPT_CAPACITY {
-            channel.queue = VecDeque::new();
-            freed += std::mem::take(&mut channel.charged);
-        }
-        if freed > 0 {
-            channel.payer.purse().give_back(Resource::Messages, freed);
+        let outside = size_outside(&message) + trace::size(&trace);
+        channel.outside -= outside;
+        if freed + outside > 0 {
+            channel.payer.purse().give_back(Resource::Messages, freed + outside);
         }
         Some((message, trace, channel.senders.pop()))
     }
@@ -459,21 +389,40 @@ impl<W, P: Payer> Channel<W, P> {
 }
 
 impl<W, P> Channel<W, P> {
-    /// Removes and returns the trace of the first message, which has been taken.
-    fn pop_trace(&mut self) -> Trace {
-        let traces = self.traces.as_mut()?;
+    /// Removes the trace of the first message, which has been taken; returns it, and the number of bytes that the list
+    /// has freed.
+    fn pop_trace(&mut self) -> (Trace, usize) {
+        let Some(traces) = &mut self.traces else {
+            return (None, 0);
+        };
+        let before = traces.size();
         let trace = traces.pop();
+        let after = traces.size();
         if traces.is_empty() {
             self.traces = None;
+            return (trace, before);
         }
-        trace
+        (trace, before - after)
+    }
+
+    /// The bytes by which the list of traces grows with another one.
+    fn growth_of_traces(&self) -> usize {
+        self.traces
+            .as_ref()
+            .map_or(Traces::INITIAL_SIZE, |traces| traces.growth())
+    }
+
+    /// The charged bytes: the queue itself with its list of traces, and messages outside of it.
+    fn size(&self) -> usize {
+        let traces = self.traces.as_ref().map_or(0, |traces| traces.size());
+        self.queue.size() + traces + self.outside
     }
 
     fn view(&self) -> ChannelView {
         ChannelView {
             owner: self.owner,
             len: self.queue.len(),
-            bytes: self.charged.saturating_add(self.outside),
+            bytes: self.size(),
             bound: self.bound,
             receivers: self.receivers.list.len(),
             senders: self.senders.list.len(),
@@ -487,9 +436,14 @@ impl<W, P> Channel<W, P> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use lunatic_sys::trace::Context;
+
     use super::*;
     use crate::budget::{Account, Budget, Caps, Purse};
     use crate::environment::now;
+    use crate::waiters::KEPT_WAITERS;
 
     const OWNER: Id = Id::NONE;
 
@@ -611,6 +565,64 @@ mod tests {
             assert!(channels.close(0, id).is_some());
         }
         assert_eq!((used(), payer.purse().used(Resource::Channels)), (0, 0));
+    }
+
+    /// With traces and without, long messages and short ones.
+    #[test]
+    fn what_a_channel_is_charged_is_its_size_at_every_moment() {
+        let (channels, payer) = channels(u64::MAX);
+        let id = channels.open(0, OWNER, &payer, 0).unwrap();
+        let check = || {
+            let used = payer.purse().used(Resource::Messages);
+            assert_eq!(used as usize, channels.table.get(id).unwrap().size());
+        };
+        let context = Arc::new(Context {
+            trace: [1; 16],
+            span: [1; 8],
+            flags: 1,
+            state: "".into(),
+        });
+        for (count, taken) in [(3000, 2990), (5, 0), (5000, 5010)] {
+            for number in 0..count {
+                let trace = (number % 3 > 0).then(|| context.clone());
+                let message = || Message::from_vec(vec![7; number % 50]);
+                assert!(channels.try_send_made(id, 1, trace, message).is_ok());
+                check();
+            }
+            for _ in 0..taken {
+                assert!(channels.try_receive(id).is_ok());
+                check();
+            }
+        }
+        let view = channels.view(id).unwrap();
+        assert_eq!(view.len, 5);
+        while channels.try_receive(id).is_ok() {
+            check();
+        }
+        assert!(channels.table.get(id).unwrap().traces.is_none());
+        drop(channels.close(0, id));
+        assert_eq!(payer.purse().used(Resource::Messages), 0);
+    }
+
+    /// Between two pauses of a call, a send copies no more than a thousand messages.
+    #[test]
+    fn a_long_queue_grows_and_shrinks_by_pieces() {
+        let (channels, payer) = channels(u64::MAX);
+        let id = channels.open(0, OWNER, &payer, 0).unwrap();
+        let used = || payer.purse().used(Resource::Messages) as usize;
+        let mut most = 0;
+        for _ in 0..100_000 {
+            let before = used();
+            channels.try_send(id, b"1").unwrap();
+            most = most.max(used() - before);
+        }
+        let piece = 1024 * MESSAGE_SIZE;
+        assert!(most < piece + 100, "{most}");
+        assert!(used() < 100_000 * MESSAGE_SIZE + 3 * piece);
+        for _ in 0..90_000 {
+            channels.try_receive(id).unwrap();
+        }
+        assert!(used() < 10_000 * MESSAGE_SIZE + 3 * piece);
     }
 
     #[test]

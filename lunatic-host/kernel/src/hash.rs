@@ -2,18 +2,19 @@
 //!
 //! The standard hasher costs more than the rest of a message. Guests choose tags, so the hash has a key: two
 //! multiplications to 128 bits, folded, each after combining with a secret of the host. Hashes are not visible, so the
-//! secret cannot be learned from one; what a guest could learn from timing its own mailbox harms only itself.
+//! secret cannot be learned from one. Each map also has a secret of its own: a guest that times its own mailbox to find
+//! tags that collide finds none that collide in the mailbox of another process.
 
 use std::collections::{HashMap, HashSet};
-use std::hash::{BuildHasherDefault, Hasher};
+use std::hash::{BuildHasher, Hasher};
 use std::sync::LazyLock;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// A map whose keys are numbers.
-pub type NumberMap<K, V> = HashMap<K, V, BuildHasherDefault<NumberHasher>>;
+pub type NumberMap<K, V> = HashMap<K, V, NumberState>;
 /// A set of numbers.
-pub type NumberSet<K> = HashSet<K, BuildHasherDefault<NumberHasher>>;
+pub type NumberSet<K> = HashSet<K, NumberState>;
 
 static SECRET: LazyLock<[u64; 2]> = LazyLock::new(secret);
 static NAMES_SECRET: LazyLock<[u64; 2]> = LazyLock::new(secret);
@@ -41,8 +42,26 @@ fn mix(secret: [u64; 2], number: u64) -> u64 {
     fold(fold(number, 0), 1)
 }
 
-/// Hashes one number.
-#[derive(Debug, Clone, Copy, Default)]
+/// Makes the hashers of one map. It is the secret of the map, a random number.
+#[derive(Debug, Clone, Copy)]
+pub struct NumberState(u64);
+
+impl Default for NumberState {
+    fn default() -> Self {
+        Self(crate::environment::entropy())
+    }
+}
+
+impl BuildHasher for NumberState {
+    type Hasher = NumberHasher;
+
+    fn build_hasher(&self) -> NumberHasher {
+        NumberHasher(self.0)
+    }
+}
+
+/// Hashes one number. It begins with the secret of its map.
+#[derive(Debug, Clone, Copy)]
 pub struct NumberHasher(u64);
 
 impl Hasher for NumberHasher {
@@ -83,5 +102,16 @@ mod tests {
                 assert!(spread.0 > 115 && spread.1 > 40, "{secret:x?} {step}: {spread:?}");
             }
         }
+    }
+
+    /// Numbers that share their lowest ten bits in one map: as many share them in another as numbers chosen by chance.
+    #[test]
+    fn numbers_that_collide_in_one_map_are_spread_in_another() {
+        let [one, other] = [NumberState::default(), NumberState::default()];
+        let low = |state: NumberState, number: u64| state.hash_one(number) & 0x3ff;
+        let collide: Vec<u64> = (0..1 << 20).filter(|number| low(one, *number) == 0).collect();
+        assert!(collide.len() > 500, "{}", collide.len());
+        let places: HashSet<u64> = collide.iter().map(|number| low(other, *number)).collect();
+        assert!(places.len() > 200, "{} of {}", places.len(), collide.len());
     }
 }

@@ -6,9 +6,9 @@
 //! shrinks by itself, and holds about a thousandth of the entries. A call moves the entries of at most one part, or
 //! [`DIVIDED_AT`] when the map is divided.
 
-use std::hash::{BuildHasher, BuildHasherDefault, Hash};
+use std::hash::{BuildHasher, Hash};
 
-use crate::hash::{NumberHasher, NumberMap};
+use crate::hash::{NumberMap, NumberState};
 use crate::room;
 
 /// The number of parts of a divided map.
@@ -50,13 +50,18 @@ impl<K, V> Default for LargeMap<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> LargeMap<K, V> {
+    /// What makes the hashers, which is the same for all parts.
+    fn state(&self) -> NumberState {
+        *self.parts[0].map.hasher()
+    }
+
     /// The index of a key's part.
     fn place(&self, key: K) -> usize {
         if self.parts.len() == 1 {
             return 0;
         }
         // The part's own map uses the lowest bits and the highest seven.
-        let hash = BuildHasherDefault::<NumberHasher>::default().hash_one(key);
+        let hash = self.state().hash_one(key);
         (hash >> 40) as usize % PARTS
     }
 
@@ -137,7 +142,8 @@ impl<K: Copy + Eq + Hash, V> LargeMap<K, V> {
 
     /// Moves all entries into this many new parts, each with room for `capacity`.
     fn rebuild(&mut self, parts: usize, capacity: usize) {
-        let parts = (0..parts).map(|_| Part::with_capacity(capacity)).collect();
+        let state = self.state();
+        let parts = (0..parts).map(|_| Part::with_capacity(capacity, state)).collect();
         let before = std::mem::replace(&mut self.parts, parts);
         for (key, value) in before.into_iter().flat_map(|part| part.map) {
             let place = self.place(key);
@@ -160,8 +166,8 @@ impl<K, V> Default for Part<K, V> {
 }
 
 impl<K: Copy + Eq + Hash, V> Part<K, V> {
-    fn with_capacity(capacity: usize) -> Self {
-        let map = NumberMap::with_capacity_and_hasher(capacity, BuildHasherDefault::default());
+    fn with_capacity(capacity: usize, state: NumberState) -> Self {
+        let map = NumberMap::with_capacity_and_hasher(capacity, state);
         Self {
             capacity: map.capacity(),
             map,

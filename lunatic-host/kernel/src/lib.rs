@@ -21,7 +21,7 @@
 //! | interactions of processes | [`kernel`], `spawn`, `signals`, `calls`, `mail`, [`timers`], `remains`, `shutdown`, [`wait`], [`delivery`], `served`, [`elsewhere`], [`connections`], [`adoption`], [`snapshot`], [`contents`] |
 //! | one process | [`process`], [`relations`], [`registry`], [`system`], [`host`] |
 //! | mechanisms that know no processes | [`channel`], [`clock`], [`post`], [`time`], [`permits`], [`stock`], `desk`, `outstanding`, `aside`, `stop`, [`counts`], [`scheduler`], `state`, `life`, `mailbox`, `outgoing`, [`events`] |
-//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`errand`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
+//! | numbers and lists | [`address`], [`table`], `peers`, `remote`, [`errand`], [`exit`], `exits`, [`first`], [`budget`], [`shares`], [`hash`], `latch`, `room`, `pieced_queue`, `waiters`, `waiting_groups`, `late`, [`trace`], `large_map`, `small_map`, `agenda`, [`environment`], `sync` |
 //!
 //! # Invariants
 //!
@@ -58,10 +58,12 @@ mod idle;
 pub mod kernel;
 mod large_map;
 mod latch;
+mod late;
 pub mod mail;
 mod outstanding;
 mod peers;
 pub mod permits;
+mod pieced_queue;
 pub mod post;
 pub mod process;
 pub mod registry;
@@ -88,6 +90,8 @@ pub mod time;
 pub mod timers;
 pub mod trace;
 pub mod wait;
+mod waiters;
+mod waiting_groups;
 pub mod worker;
 
 pub use self::host::{Body, Host, Local, Progress};

@@ -4,17 +4,18 @@
 //! have none. A returned permit goes to the waiting group with the fewest permits, and among equals to the one that has
 //! waited longest for a turn. So a waiter with a thousand others of its group does not delay other groups.
 //!
-//! Waiting means polling [`Acquire`]; no thread waits. There is one lock, held only for a search among the waiting
-//! groups; no waker is called or dropped under it.
+//! Waiting means polling [`Acquire`]; no thread waits. There is one lock, held only while the next group is looked up; no
+//! waker is called or dropped under it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use crate::shares::{Group, Key, Shares};
+use crate::shares::{Group, Shares};
 use crate::sync::Mutex;
+use crate::waiting_groups::WaitingGroups;
 
 /// A number of permits.
 #[derive(Debug)]
@@ -23,21 +24,10 @@ pub struct Permits(Mutex<State>);
 #[derive(Debug)]
 struct State {
     shares: Shares,
-    waiting: HashMap<Key, Queue>,
+    waiting: WaitingGroups,
     /// Waiters that have been granted a permit and have not taken it yet.
     granted: HashSet<u64>,
     next_ticket: u64,
-    /// Counts the permits that were granted to waiters.
-    turn: u64,
-}
-
-/// The waiters of one group, by their tickets.
-#[derive(Debug)]
-struct Queue {
-    group: Arc<Group>,
-    /// When it had its last turn, or began to wait.
-    turn: u64,
-    waiters: BTreeMap<u64, Waker>,
 }
 
 impl Permits {
@@ -45,10 +35,9 @@ impl Permits {
     pub fn new(max: usize) -> Arc<Self> {
         Arc::new(Self(Mutex::new(State {
             shares: Shares::new(max as u64),
-            waiting: HashMap::new(),
+            waiting: WaitingGroups::default(),
             granted: HashSet::new(),
             next_ticket: 0,
-            turn: 0,
         })))
     }
 
@@ -73,45 +62,35 @@ impl Permits {
     fn give_back(&self, group: &Group) {
         let wakers = {
             let mut state = self.0.lock();
-            state.shares.give_back(group, 1);
-            state.grant()
+            state.give_back(group)
         };
         wakers.into_iter().for_each(Waker::wake);
     }
 }
 
 impl State {
-    /// Grants free permits to waiters, which must be woken.
-    fn grant(&mut self) -> Vec<Waker> {
+    /// Takes a permit, if the group may have one.
+    fn take(&mut self, group: &Group) -> bool {
+        let taken = self.shares.take(group, 1);
+        if taken && !self.waiting.is_empty() {
+            self.waiting.update(group, &self.shares);
+        }
+        taken
+    }
+
+    /// Gives a permit back, and grants free permits to waiters, which must be woken.
+    fn give_back(&mut self, group: &Group) -> Vec<Waker> {
+        self.shares.give_back(group, 1);
         let mut wakers = Vec::new();
-        while let Some(key) = self.next() {
-            let queue = self.waiting.get_mut(&key).expect("it was found there");
-            let (ticket, waker) = queue.waiters.pop_first().expect("an empty queue is removed");
-            let taken = self.shares.take(&queue.group, 1);
-            debug_assert!(taken, "only a group that may have a permit is next");
-            self.turn += 1;
-            queue.turn = self.turn;
-            if queue.waiters.is_empty() {
-                self.waiting.remove(&key);
-            }
+        if self.waiting.is_empty() {
+            return wakers;
+        }
+        self.waiting.update(group, &self.shares);
+        while let Some((ticket, waker)) = self.waiting.grant(&mut self.shares) {
             self.granted.insert(ticket);
             wakers.push(waker);
         }
         wakers
-    }
-
-    /// The group for the next permit, if any waiting group may have one.
-    fn next(&self) -> Option<Key> {
-        let may = self
-            .waiting
-            .iter()
-            .filter(|(_, queue)| self.shares.fits(&queue.group, 1));
-        let first = may.min_by(|(_, one), (_, other)| {
-            // If both are parts of the same group, this decides nothing, and the inner groups do.
-            let held = self.shares.held(&one.group).cmp(self.shares.held(&other.group));
-            held.then(one.turn.cmp(&other.turn))
-        });
-        first.map(|(key, _)| *key)
     }
 }
 
@@ -136,7 +115,7 @@ impl Future for Acquire {
         let has = match this.ticket {
             Some(ticket) => state.granted.remove(&ticket),
             // Groups that wait may not have one; within its own group, nobody is overtaken.
-            None => !state.waiting.contains_key(&Key::of(&this.group)) && state.shares.take(&this.group, 1),
+            None => !state.waiting.contains(&this.group) && state.take(&this.group),
         };
         if has {
             this.ticket = None;
@@ -149,12 +128,8 @@ impl Future for Acquire {
             state.next_ticket += 1;
             state.next_ticket
         });
-        let queue = state.waiting.entry(Key::of(&this.group)).or_insert_with(|| Queue {
-            group: this.group.clone(),
-            turn: state.turn,
-            waiters: BTreeMap::new(),
-        });
-        _former = queue.waiters.insert(ticket, context.waker().clone());
+        let waker = context.waker().clone();
+        _former = state.waiting.enter(&this.group, ticket, waker, &state.shares);
         drop(guard);
         Poll::Pending
     }
@@ -165,19 +140,15 @@ impl Drop for Acquire {
         let Some(ticket) = self.ticket.take() else { return };
         // Dropped after the lock is released, as above.
         let _waker;
-        let mut state = self.permits.0.lock();
+        let mut guard = self.permits.0.lock();
+        let state = &mut *guard;
         if state.granted.remove(&ticket) {
-            drop(state);
+            drop(guard);
             self.permits.give_back(&self.group);
             return;
         }
-        let key = Key::of(&self.group);
-        if let Some(queue) = state.waiting.get_mut(&key) {
-            _waker = queue.waiters.remove(&ticket);
-            if queue.waiters.is_empty() {
-                state.waiting.remove(&key);
-            }
-        }
+        _waker = state.waiting.leave(&self.group, ticket, &state.shares);
+        drop(guard);
     }
 }
 

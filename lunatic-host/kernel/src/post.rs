@@ -2,8 +2,12 @@
 //!
 //! It does not know processes: a process is an id, and a [`Postman`] delivers what is sent. The post has a thread of
 //! its own, so that neither many timers nor long messages delay a time slice or a sleeper: these belong to the
-//! [clock](crate::clock). The thread takes due timers in batches of at most 256, in the order of their times, and holds
-//! the lock only while it takes them.
+//! [clock](crate::clock). The thread takes due timers in batches of at most 256, or of a megabyte of messages that are
+//! copied, and holds the lock only while it takes them.
+//!
+//! A batch takes timers in the order of their times. If more are due than fit into it, outermost budgets
+//! [take turns](crate::late) until none is late any more: otherwise, a sandbox with thousands of timers could delay those
+//! of all others.
 //!
 //! # Intervals
 //!
@@ -32,6 +36,7 @@ use crate::channel::Message;
 use crate::clock::TIME_SLICE;
 use crate::environment::Environment;
 use crate::large_map::LargeMap;
+use crate::late::Late;
 use crate::trace::{self, Trace};
 
 /// The most timers in a batch. Taking them takes some tens of microseconds, for which setting or cancelling a timer may
@@ -40,6 +45,9 @@ const BATCH: usize = 256;
 
 /// The weight of a batch at which it takes no more timers: a megabyte that is copied. Others wait meanwhile.
 const BATCH_WEIGHT: u64 = 1 << 20;
+
+/// How many timers are moved to those that take turns in one step, which takes less than a millisecond.
+const LATE_AT_ONCE: usize = 4096;
 
 /// A time that is as good as never: 136 years. It replaces longer delays, which might not be representable.
 pub(crate) const FAR: Duration = Duration::from_secs(1 << 32);
@@ -75,6 +83,8 @@ pub struct Letter {
     pub payer: Option<Arc<Budget>>,
     /// The payment for its bytes.
     pub(crate) paid: Option<Receipt>,
+    /// Who takes turns with others when timers are late: a number for the outermost budget that pays.
+    pub(crate) group: usize,
     /// Whether the timer is an interval that was cancelled while it fired.
     is_cancelled: AtomicBool,
 }
@@ -88,6 +98,7 @@ impl Letter {
             from,
             payer,
             paid: None,
+            group: 0,
             is_cancelled: AtomicBool::new(false),
         }
     }
@@ -141,6 +152,8 @@ pub struct Post {
 struct Timers {
     /// Timers, ordered by time.
     agenda: Agenda<u64>,
+    /// Timers that are due and have left the agenda. Those that have been cancelled meanwhile are not set any more.
+    late: Late<u64>,
     /// All timers, by the random numbers that guests know.
     set: LargeMap<u64, Timer>,
     /// The number of timers that were taken and are being sent.
@@ -151,6 +164,20 @@ struct Timers {
 struct Timer {
     id: TimerId,
     letter: Arc<Letter>,
+}
+
+impl Timers {
+    /// Moves timers that are due to those that take turns.
+    fn move_to_late(&mut self, now: Instant) {
+        for _ in 0..LATE_AT_ONCE {
+            let Some((due, number)) = self.agenda.take_due(now) else {
+                return;
+            };
+            if let Some(timer) = self.set.get(number) {
+                self.late.push(timer.letter.group, due, number);
+            }
+        }
+    }
 }
 
 /// A timer that fires.
@@ -203,7 +230,8 @@ impl Post {
 
     /// Returns when the first timer is due.
     pub fn next_due(&self) -> Option<Instant> {
-        self.timers.lock().agenda.next_due()
+        let timers = self.timers.lock();
+        timers.late.first_due().or_else(|| timers.agenda.next_due())
     }
 
     /// Returns whether any timer will still send.
@@ -259,7 +287,7 @@ impl Post {
         machine: &dyn Environment,
         now: Instant,
     ) -> bool {
-        if timers.agenda.next_due().is_none_or(|first| first > now) {
+        if timers.late.is_empty() && timers.agenda.next_due().is_none_or(|first| first > now) {
             return false;
         }
         let start = machine.time_on_core();
@@ -285,11 +313,22 @@ impl Post {
 
     fn take_due(&self, timers: &mut Timers, machine: &dyn Environment, now: Instant) -> Vec<Due> {
         let (mut batch, mut weight) = (Vec::new(), 0);
-        while batch.len() < BATCH
-            && weight < BATCH_WEIGHT
-            && let Some((due, number)) = timers.agenda.take_due(now)
-        {
-            let timer = timers.set.get_mut(number).expect("what is on the agenda is set");
+        if !timers.late.is_empty() {
+            timers.move_to_late(now);
+        }
+        for _ in 0..BATCH {
+            if weight >= BATCH_WEIGHT {
+                break;
+            }
+            let next = match timers.late.is_empty() {
+                true => timers.agenda.take_due(now),
+                false => timers.late.take(),
+            };
+            let Some((due, number)) = next else { return batch };
+            // If it is not set, it was cancelled while it was late.
+            let Some(timer) = timers.set.get_mut(number) else {
+                continue;
+            };
             weight += timer.letter.weight();
             if let Some(interval) = timer.letter.mail.interval {
                 let payer = timer.letter.payer.as_ref().filter(|_| self.is_real);
@@ -307,6 +346,7 @@ impl Post {
                 ));
             }
         }
+        timers.move_to_late(now);
         batch
     }
 
@@ -479,6 +519,48 @@ mod tests {
         check(3000, 1, 6000);
         check(10_000, 3, 12_000);
         check(3_600_000_000, 1_200_000, 3_600_003_000);
+    }
+
+    /// A hundred messages of a megabyte, every millisecond, and a short one that is due later.
+    #[test]
+    fn heavy_intervals_of_one_budget_delay_no_other_budget() {
+        let (start, log) = (now(), Log::default());
+        let set = |group: usize, timer: u64, due: Instant, len: usize| {
+            let mail = TimedMail {
+                to: Id::NONE,
+                tag: timer,
+                body: Message::from_vec(vec![0; len]),
+                interval: (len > 0).then_some(MS),
+                parcel: None,
+                trace: None,
+            };
+            let mut letter = Letter::new(Id::NONE, None, mail);
+            letter.group = group;
+            log.post.set(due, timer, letter);
+        };
+        (1..=100).for_each(|timer| set(1, timer, start, 1 << 20));
+        set(2, 1000, start + MS / 2, 0);
+        set(1, 1001, start + MS / 2, 0);
+        let sent = log.fire_due(start + MS / 2);
+        let place = |tag: i64| sent.iter().position(|sent| *sent == tag).unwrap();
+        assert_eq!(sent.len(), 102);
+        assert!(place(-1000) <= 3, "it was sent after {}", place(-1000));
+        assert_eq!(place(-1001), 101, "after all others of its budget");
+    }
+
+    #[test]
+    fn what_was_cancelled_while_it_was_late_is_not_sent() {
+        let (start, log) = (now(), Log::default());
+        (1..=1000).for_each(|timer| log.set(start, timer, None, None));
+        let mut timers = log.post.timers.lock();
+        assert!(log.post.fire_batch(&mut timers, &log, &machine(), start));
+        assert!(!timers.late.is_empty());
+        drop(timers);
+        assert_eq!(log.post.next_due(), Some(start));
+        assert!(log.post.cancel(900).is_some() && log.post.cancel(1).is_none());
+        let sent = log.fire_due(start);
+        assert!(sent.len() == 999 && !sent.contains(&-900));
+        assert!(!log.post.has_timers() && log.post.next_due().is_none());
     }
 
     #[test]

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 
 use crate::address::Id;
 use crate::budget::{Exhausted, Payer, Receipt, Resource};
@@ -231,12 +232,59 @@ impl Scope {
     }
 
     /// Returns the members of a group, in the order in which they joined.
-    pub fn members(&self, name: &[u8]) -> Vec<Id> {
+    pub fn members(self: &Arc<Self>, name: &[u8]) -> Members {
         let number = hash::of_name(name);
-        let groups = self.groups.lock();
-        groups
-            .get(number)
-            .map_or_else(Vec::new, |group| group.members.values().copied().collect())
+        let joined = self.groups.lock().get(number).map(|group| group.joined);
+        Members {
+            scope: self.clone(),
+            number,
+            first: 1,
+            last: joined.unwrap_or(0),
+            copied: SmallVec::new().into_iter(),
+        }
+    }
+}
+
+/// How many members are copied at a time: those that a broadcast holds while it waits, and for which others wait.
+const MEMBERS_AT_ONCE: usize = 256;
+
+/// The members that a group had at some time, without those that have left since. If all have left, those that join after
+/// that may be among them.
+pub struct Members {
+    scope: Arc<Scope>,
+    number: u128,
+    /// The numbers of the members that have not been copied yet.
+    first: u64,
+    last: u64,
+    copied: smallvec::IntoIter<[Id; 8]>,
+}
+
+impl Members {
+    /// Copies the next members.
+    fn copy(&mut self) {
+        if self.first > self.last {
+            return;
+        }
+        let mut copied = SmallVec::new();
+        let groups = self.scope.groups.lock();
+        if let Some(group) = groups.get(self.number) {
+            for (number, id) in group.members.range(self.first..=self.last).take(MEMBERS_AT_ONCE) {
+                self.first = number + 1;
+                copied.push(*id);
+            }
+        }
+        self.copied = copied.into_iter();
+    }
+}
+
+impl Iterator for Members {
+    type Item = Id;
+
+    fn next(&mut self) -> Option<Id> {
+        if self.copied.len() == 0 {
+            self.copy();
+        }
+        self.copied.next()
     }
 }
 
@@ -364,6 +412,29 @@ mod tests {
             places.size() / size_of::<(Id, u64)>(),
         );
         assert!(room.0 < 100 && room.1 < 100, "{room:?}");
+    }
+
+    #[test]
+    fn members_come_in_parts_without_those_that_leave_or_join_meanwhile() {
+        let scope = Arc::new(Scope::default());
+        let (number, id) = (hash::of_name(b"group"), |slot: u32| Id::new(slot, 0));
+        let change = |change: &dyn Fn(&mut Group)| {
+            change(scope.groups.lock().get_or_insert_with(number, Group::default));
+        };
+        assert_eq!(scope.members(b"group").next(), None);
+        (0..1000).for_each(|slot| change(&|group| group.add(id(slot))));
+        let mut members = scope.members(b"group");
+        let mut all: Vec<Id> = members.by_ref().take(MEMBERS_AT_ONCE).collect();
+        for left in [10, 900] {
+            assert!(Scope::take_out(&mut scope.groups.lock(), number, id(left)));
+        }
+        for joins in [900, 1000] {
+            change(&|group| group.add(id(joins)));
+        }
+        all.extend(members.by_ref());
+        assert_eq!(members.next(), None);
+        let expected: Vec<Id> = (0..1000).filter(|slot| *slot != 900).map(id).collect();
+        assert_eq!(all, expected);
     }
 
     /// While a process ends, another takes its name away and gives it to a third.

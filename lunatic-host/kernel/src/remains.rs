@@ -32,9 +32,9 @@ impl<H: Host> Remains<H> {
     }
 }
 
-/// The budget to whose part of the remembered ends the end of a process with this budget counts: the outermost one below that of
-/// the system. Otherwise, a sandbox would have as many parts as it makes budgets.
-fn part<'a>(budget: Option<&'a Arc<Budget>>, of_system: Option<&Arc<Budget>>) -> Option<&'a Arc<Budget>> {
+/// The budget to whose part a process with this budget counts where parts are treated alike: the outermost one below that
+/// of the system. Otherwise, a sandbox would have as many parts as it makes budgets.
+pub(crate) fn part<'a>(budget: Option<&'a Arc<Budget>>, of_system: Option<&Arc<Budget>>) -> Option<&'a Arc<Budget>> {
     let is_systems = |budget| of_system.is_some_and(|system| Arc::ptr_eq(system, budget));
     let mut part = budget?;
     while let Some(around) = part.parent()

@@ -46,14 +46,14 @@ impl Group {
     }
 
     /// The keys of the groups around it and its own, the outermost first.
-    fn path(&self) -> impl Iterator<Item = Key> {
+    pub(crate) fn path(&self) -> impl Iterator<Item = Key> {
         let around = self.around.iter().map(|group| Key::of(group));
         around.chain([Key::of(self)])
     }
 }
 
 /// The address of a group: no other group has it while this one holds something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key(usize);
 
 impl Key {
@@ -99,13 +99,18 @@ impl Shares {
         group.path().map(|key| self.held.get(&key).copied().unwrap_or(0))
     }
 
+    /// What is free after this much has been taken, times the multiple; `None` if less is free.
+    pub(crate) fn left_after(&self, amount: u64) -> Option<u64> {
+        let left = (self.max - self.total).checked_sub(amount)?;
+        Some(left.saturating_mul(self.multiple))
+    }
+
     /// Whether the group may have this much more: neither it nor a group around it then holds more than it leaves free,
     /// times the multiple. An outermost group may have a first unit even if nothing is left afterwards.
     pub(crate) fn fits(&self, group: &Group, amount: u64) -> bool {
-        let Some(left) = (self.max - self.total).checked_sub(amount) else {
+        let Some(mut left) = self.left_after(amount) else {
             return false;
         };
-        let mut left = left.saturating_mul(self.multiple);
         let mut least = 1;
         self.held(group).all(|held| {
             let then = held + amount;

@@ -19,6 +19,7 @@ use crate::kernel::Kernel;
 use crate::post::{FAR, Letter, Postman, TimedMail};
 use crate::process::Process;
 use crate::relations::mailbox::{Body, Kind, Mail};
+use crate::remains::part;
 use crate::system::System;
 
 /// The most timers of a process at a time.
@@ -74,6 +75,8 @@ impl<H: Host> Kernel<H> {
         let mut paid = Receipt::new(setter.purse().to_account(), Resource::Timers);
         paid.grow(letter.size()).map_err(|_| TimerRefusal::Limit)?;
         letter.paid = Some(paid);
+        let outermost = part(setter.local.budget(), H::budget_of(&setter.system.data));
+        letter.group = outermost.map_or(0, |budget| Arc::as_ptr(budget).addr());
         let time = &setter.system.time;
         // A time that is not representable never comes; the latest representable time is as good.
         let due = time.now().checked_add(delay).unwrap_or_else(|| time.now() + FAR);

@@ -3,10 +3,11 @@
 //! Most messages have none. So nothing is made larger for them: mail keeps the context in its kind, where there is
 //! room, and a channel that was never sent one has no list of them.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use lunatic_sys::trace::Context;
+
+use crate::pieced_queue::PiecedQueue;
 
 /// The request that something belongs to, if known.
 pub type Trace = Option<Arc<Context>>;
@@ -19,7 +20,7 @@ pub fn size(trace: &Trace) -> usize {
 
 /// Like [`size`], for an existing context.
 pub(crate) fn size_of_context(context: &Context) -> usize {
-    // With its two reference counts, and its place in a list that may be half empty.
+    // With its two reference counts, and its place in the kind of mail or in a list.
     size_of::<Context>() + context.state.len() + 48
 }
 
@@ -29,22 +30,37 @@ pub(crate) struct Traces {
     /// How many messages have left the queue since this list exists.
     left: usize,
     /// For each message with a context, its number: the messages that have left plus those before it.
-    entries: VecDeque<(usize, Arc<Context>)>,
+    entries: PiecedQueue<(usize, Arc<Context>)>,
 }
 
 impl Traces {
+    /// The size in bytes with the first context.
+    pub(crate) const INITIAL_SIZE: usize = size_of::<Self>() + PiecedQueue::<(usize, Arc<Context>)>::INITIAL_SIZE;
+
+    /// The size in bytes, without what the contexts hold.
+    pub(crate) fn size(&self) -> usize {
+        size_of::<Self>() + self.entries.size()
+    }
+
+    /// The bytes by which it grows with another context.
+    pub(crate) fn growth(&self) -> usize {
+        self.entries.growth()
+    }
+
     /// Adds a message with a context, after `before` others.
     pub(crate) fn push(&mut self, before: usize, context: Arc<Context>) {
-        self.entries.push_back((self.left + before, context));
+        if self.entries.growth() > 0 {
+            self.entries.grow();
+        }
+        self.entries.push((self.left + before, context));
     }
 
     /// Removes the first message; returns its context.
     pub(crate) fn pop(&mut self) -> Trace {
         let number = self.left;
         self.left += 1;
-        let is_its = self.entries.front().is_some_and(|(of, _)| *of == number);
-        let (_, context) = self.entries.pop_front_if(|_| is_its)?;
-        Some(context)
+        self.entries.front().filter(|(of, _)| *of == number)?;
+        self.entries.pop().map(|((_, context), _)| context)
     }
 
     /// Whether no queued message has one.

@@ -43,7 +43,7 @@ impl Intake for Looks {
         self.found.lock().push(Found {
             is_exit: matches!(what, Kind::Exit(_)),
             name: self.scope.lookup(b"name"),
-            members: self.scope.members(b"group").len(),
+            members: self.scope.members(b"group").count(),
             reason: self.kernel.exit_reason(self.watched.id),
             is_alive: self.kernel.is_alive(self.watched.id),
             has_joined,

@@ -163,4 +163,33 @@ mod tests {
             assert_eq!(Inbox::default().take(pieces, |_| ()), Err(Violation), "{pieces:?}");
         }
     }
+    /// The first piece of a record of a given length.
+    fn begun(stream: u16, len: usize) -> Vec<u8> {
+        let mut piece = vec![FIRST];
+        piece.extend(stream.to_le_bytes());
+        piece.extend((len as u32).to_le_bytes());
+        piece.extend([1, 0, 0, 0, b'x']);
+        piece
+    }
+
+    #[test]
+    fn only_so_much_arrives_in_part() {
+        let taken = |lens: &[usize]| {
+            let mut inbox = Inbox::default();
+            let pieces = lens.iter().zip(0..).flat_map(|(len, stream)| begun(stream, *len));
+            inbox.take(&pieces.collect::<Vec<_>>(), |_| ())
+        };
+        for right in [&[RECORD_MAX] as &[usize], &[PARTIAL_MAX / 2; 2], &[2; OPEN_MAX]] {
+            assert_eq!(taken(right), Ok(()), "{right:?}");
+        }
+        let wrong: [&[usize]; 4] = [
+            &[RECORD_MAX + 1],
+            &[RECORD_MAX, 2],
+            &[PARTIAL_MAX / 2, PARTIAL_MAX / 2 + 1],
+            &[2; OPEN_MAX + 1],
+        ];
+        for lens in wrong {
+            assert_eq!(taken(lens), Err(Violation), "{lens:?}");
+        }
+    }
 }

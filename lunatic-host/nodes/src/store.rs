@@ -334,4 +334,20 @@ mod tests {
         store.keep([2; 32], vec![0; MODULE_LEN_MAX + 1].into());
         assert!(store.get(&[1; 32]).is_some() && store.get(&[2; 32]).is_none());
     }
+
+    #[test]
+    fn the_modules_that_are_kept_have_so_many_bytes_together() {
+        let mut store = Store::default();
+        // The same bytes count once for each name.
+        let bytes: Arc<[u8]> = vec![0; KEPT_MAX / 4].into();
+        for number in 0..4 {
+            store.keep([number; 32], bytes.clone());
+        }
+        assert!(store.get(&[0; 32]).is_some());
+        store.keep([4; 32], bytes.clone());
+        // The one that was not used for the longest time.
+        let kept = [0, 1, 2, 3, 4].map(|number| store.get(&[number; 32]).is_some());
+        assert_eq!(kept, [true, false, true, true, true]);
+        assert_eq!(store.kept_bytes, KEPT_MAX / 4 * 4);
+    }
 }

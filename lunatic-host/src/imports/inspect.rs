@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use lunatic_kernel::WaitFor;
+use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::{Payer as _, Receipt, Resource};
 use lunatic_kernel::first::First;
 use lunatic_kernel::process::state::Phase;
 use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LOOK_ENTRY_LEN_MAX, LOOK_ROWS_MAX, NAME_LEN_MAX, OK, look as code};
@@ -11,13 +13,20 @@ use wasmtime::{Caller, Linker};
 
 use super::pieces;
 use crate::guest_memory;
-use crate::inspect::{Order, ProcessInfo, Query};
+use crate::inspect::{Order, Place, ProcessInfo, Query};
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
 use crate::wasm::{Kernel, Process};
 
-/// How many slots of the table are scanned in one step.
-const SLOTS_AT_ONCE: u32 = 1024;
+/// How many slots of the table are scanned in one step. Their processes are held meanwhile, even if they end, and nobody
+/// pays for that.
+const SLOTS_AT_ONCE: u32 = 64;
+/// The bytes that a process takes up in the list of those that are returned or passed over. Some are free, as parts of the
+/// body of the caller.
+const ROW_SIZE: usize = 2 * size_of::<(Place, Id, Id)>();
+const ROWS_FREE: usize = LOOK_ROWS_MAX;
+/// The bytes of a result that are free, as in the buffer.
+const RESULT_FREE: usize = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::inspect";
@@ -73,7 +82,14 @@ async fn processes(
         ..Query::default()
     };
     let (kernel, this) = (ctx.kernel.clone(), ctx.process().clone());
-    let mut first = First::new(skip as usize, (limit as usize).min(LOOK_ROWS_MAX));
+    let limit = (limit as usize).min(LOOK_ROWS_MAX);
+    // Any number of processes can be at this at the same time.
+    let mut paid = Receipt::new(this.purse().to_account(), Resource::Buffers);
+    let rows = (skip as usize + limit).saturating_sub(ROWS_FREE);
+    if let Err(exhausted) = paid.grow(rows * ROW_SIZE) {
+        kernel.out_of_memory(&this, exhausted);
+    }
+    let mut first = First::new(skip as usize, limit);
     let mut some = Vec::new();
     for slot in (1..kernel.process_slots()).step_by(SLOTS_AT_ONCE as usize) {
         // Not under the lock of the slot, because this may take the lock of the process.
@@ -84,7 +100,7 @@ async fn processes(
         });
         for process in some.drain(..) {
             if let Some(place) = query.place(&process) {
-                first.add((place, process.id), || process);
+                first.add((place, process.id), || process.id);
             }
             // Each may have many names.
             pieces::pause(&mut caller).await;
@@ -93,11 +109,18 @@ async fn processes(
     }
     let (shown, matched) = first.finish();
     let mut bytes = Vec::new();
-    for process in shown {
+    for process in shown.into_iter().filter_map(|id| kernel.find(id)) {
         let info = ProcessInfo::of(&process, kernel.snapshot_of(&process));
         put(&mut bytes, &kernel, &info);
+        // Until the buffer pays for it.
+        if bytes.capacity() > RESULT_FREE
+            && let Err(exhausted) = paid.settle(bytes.capacity())
+        {
+            kernel.out_of_memory(&this, exhausted);
+        }
         pieces::pause(&mut caller).await;
     }
+    drop(paid);
     caller.data_mut().set_buffer(bytes);
     Ok(i32::try_from(matched).expect("there are fewer than 2^31 processes"))
 }

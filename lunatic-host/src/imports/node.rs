@@ -252,10 +252,18 @@ async fn spawn(
     let Some(nodes) = nodes else {
         return Ok(gone(ctx, Loss::Unconnected));
     };
-    match prepare(ctx, &read, &config, Begins::Closure(entry, &captured)) {
-        Ok(order) => request(caller, &nodes, NodeId(node), &read, &order, out).await,
-        Err(code) => Ok(code),
+    let order = match prepare(ctx, &read, &config, Begins::Closure(entry, &captured)) {
+        Ok(order) => order,
+        Err(code) => return Ok(code),
+    };
+    drop((config, captured));
+    // Any number of processes can wait until there is room for their requests.
+    let mut paid = Receipt::new(ctx.process().purse().to_account(), Resource::Buffers);
+    if let Err(exhausted) = paid.grow(order.len()) {
+        ctx.set_buffer(exhausted.to_string().into_bytes());
+        return Ok(LIMIT);
     }
+    request(caller, &nodes, NodeId(node), &read, &order, out).await
 }
 
 /// The request for a spawn as bytes; or the code of a refusal, with a text in the buffer.

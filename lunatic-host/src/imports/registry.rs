@@ -191,13 +191,13 @@ pub(super) fn leave(ctx: &mut Ctx, name: &[u8], id: Id) -> i32 {
 fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
-    let members = ctx.process().local.rights.scope.members(&name);
-    let mut bytes = Vec::with_capacity(members.len() * RAW_HANDLE_SIZE);
-    for id in &members {
-        bytes.extend(ctx.kernel.process_address(*id).encode());
+    let mut bytes = Vec::new();
+    for id in ctx.process().local.rights.scope.members(&name) {
+        bytes.extend(ctx.kernel.process_address(id).encode());
     }
+    let count = bytes.len() / RAW_HANDLE_SIZE;
     ctx.set_buffer(bytes);
-    Ok(i32::try_from(members.len()).expect("there are fewer than 2^31 processes"))
+    Ok(i32::try_from(count).expect("there are fewer than 2^31 processes"))
 }
 
 async fn broadcast(

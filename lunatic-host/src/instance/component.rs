@@ -81,11 +81,16 @@ async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, sea
         (Err(error), _) => Err(wasmtime::Error::msg(error)),
         (_, Err(error)) => Err(error),
     };
-    if let Some(obituary) = finish(store.data_mut(), &kernel, &module, result) {
-        dump::write_later(kernel.machine(), store, Parts::default(), move |globals, memory| {
-            obituary.write(globals, memory)
-        });
-    }
+    let Some(mut ended) = finish(store.data_mut(), &kernel, &module, result) else {
+        return;
+    };
+    let Some(obituary) = ended.obituary.take() else {
+        return ended.tell_after(&kernel, store);
+    };
+    ended.tell(&kernel);
+    dump::write_later(kernel.machine(), store, Parts::default(), move |globals, memory| {
+        obituary.write(globals, memory)
+    });
 }
 
 fn new_component_store(kernel: &Kernel, layout: Layout, ctx: Ctx) -> Store<Ctx> {

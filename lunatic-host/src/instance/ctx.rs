@@ -12,7 +12,7 @@ use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
 use super::buffer::{Buffer, NoRoom};
 use super::drive::Called;
 use super::image::Reset;
-use super::limits::Limits;
+use super::limits::{Limits, Payment};
 use super::seat::Seat;
 use super::window::Window;
 use crate::module::Module;
@@ -213,19 +213,25 @@ impl Ctx {
 
     /// Ends the process: gives back what it owned, then notifies the others.
     pub(super) fn end(&mut self, reason: ExitReason) {
-        self.release();
-        self.seat.seat(None);
-        if let Some(process) = self.process.take() {
+        let process = self.process.clone();
+        drop(self.leave());
+        if let Some(process) = process {
             self.kernel.end(&process, reason);
         }
     }
 
-    /// Releases everything that the process owned.
-    pub(super) fn release(&mut self) {
-        // Before the limits: the values may have been charged to them.
+    /// Takes the process out of the instance, and releases everything that it owned except the memory. Returns its payment
+    /// for the memory.
+    pub(super) fn leave(&mut self) -> Payment {
+        self.clear();
+        self.seat.seat(None);
+        self.process = None;
+        self.limits.take_payment()
+    }
+
+    fn clear(&mut self) {
         self.states.clear();
         self.current.clear();
-        self.limits.release();
         self.captured.clear();
         drop(self.take_buffer());
         self.entry = None;
@@ -234,7 +240,12 @@ impl Ctx {
 
 impl Drop for Ctx {
     fn drop(&mut self) {
-        self.release();
+        self.clear();
+        let paid = self.limits.take_payment();
+        if paid.is_large() {
+            // The pages are still there.
+            self.seat.pay_until_dropped(paid);
+        }
     }
 }
 

@@ -3,22 +3,23 @@
 use std::sync::Arc;
 
 use lunatic_kernel::exit::ExitReason;
-use lunatic_memory::{ArenaError, MemoryError};
+use lunatic_memory::{ArenaError, MemoryError, Pages};
 use lunatic_module::facts::{GATE_EXPORT, RUN_EXPORT, STARTUP_EXPORT};
 use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, StoreContextMut, TypedFunc};
 
 use super::dump::{self, Parts};
 use super::image::Reset;
+use super::limits::Payment;
 use super::seat::{Seat, Seated};
 use super::window::Window;
-use super::{Ctx, arguments};
+use super::{Ctx, KEPT_MEMORY_MAX, KEPT_PAGES_MAX, arguments};
 use crate::ending::{Ending, Obituary};
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::report::PanicCapture;
 use crate::request::Request;
 use crate::rights::Rights;
-use crate::wasm::{Call, Entry, Kernel, Named};
+use crate::wasm::{Call, Entry, Kernel, Named, Process};
 
 /// Runs one process after another in one instance, for as long as it can be reused.
 pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: Layout, seat: Arc<Seat>) {
@@ -69,39 +70,72 @@ pub(super) async fn drive(kernel: Arc<Kernel>, module: Arc<Module>, mut layout: 
             ctx.seat.with_left(|left| left.refuse(why));
             return;
         }
-        if let Some(obituary) = finish(ctx, &kernel, &module, result) {
-            let parts = running.map(|running| running.parts(&mut store, &module));
-            return dump::write_later(
-                kernel.machine(),
-                store,
-                parts.unwrap_or_default(),
-                move |globals, memory| obituary.write(globals, memory),
-            );
+        // There is none if `next` has ended it and has found no other to continue with.
+        let ended = finish(ctx, &kernel, &module, result);
+        if !used_up {
+            ended.into_iter().for_each(|ended| ended.tell(&kernel));
+            continue;
         }
-        if used_up {
-            return;
-        }
+        let Some(mut ended) = ended else { return };
+        let Some(obituary) = ended.obituary.take() else {
+            return ended.tell_after(&kernel, store);
+        };
+        ended.tell(&kernel);
+        let parts = running.map(|running| running.parts(&mut store, &module));
+        return dump::write_later(
+            kernel.machine(),
+            store,
+            parts.unwrap_or_default(),
+            move |globals, memory| obituary.write(globals, memory),
+        );
     }
 }
 
-/// Ends the process whose call returned `result`. Returns what a dump needs, if there must be one.
+/// A process that has left its instance, and of whose end nobody knows yet.
+pub(super) struct Ended {
+    process: Arc<Process>,
+    reason: ExitReason,
+    paid: Payment,
+    /// What a dump needs, if there must be one.
+    pub(super) obituary: Option<Obituary>,
+}
+
+impl Ended {
+    /// Pays the process back for its memory, and notifies the others.
+    pub(super) fn tell(self, kernel: &Arc<Kernel>) {
+        drop(self.paid);
+        kernel.end(&self.process, self.reason);
+    }
+
+    /// The same, and drops the store; if its memory is large, before that: otherwise others would fill the same room while
+    /// the pages are still there.
+    pub(super) fn tell_after(self, kernel: &Arc<Kernel>, store: Store<Ctx>) {
+        let _small = (!self.paid.is_large()).then_some(store);
+        self.tell(kernel);
+    }
+}
+
+/// Takes the process whose call returned `result` out of its instance.
 pub(super) fn finish(
     ctx: &mut Ctx,
     kernel: &Kernel,
     module: &Arc<Module>,
     result: wasmtime::Result<()>,
-) -> Option<Obituary> {
-    // There is none if `next` has ended it and has found no other to continue with.
+) -> Option<Ended> {
     let process = ctx.process.clone()?;
-    // Taken first: the release drops it.
+    // Taken first: leaving drops it.
     let panic = ctx.find_state::<PanicCapture>().cloned();
     let ending = Ending::of(module, result, panic, ctx.limits.out_of_memory);
     // The output of the process comes before reports about it.
     process.system.process_ends(process.id);
-    ctx.release();
+    let paid = ctx.leave();
     let (reason, obituary) = ending.publish(kernel, &process);
-    ctx.end(reason);
-    obituary
+    Some(Ended {
+        process,
+        reason,
+        paid,
+        obituary,
+    })
 }
 
 /// Makes an instance in the store, in another layout if the machine has no room for this one.
@@ -356,6 +390,10 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     }
     let module = ctx.module.clone();
     let has_budget = is_limited(&ctx.process().local.rights);
+    if has_budget {
+        empty(&mut caller);
+    }
+    let ctx = caller.data_mut();
     ctx.end(ExitReason::Normal);
     // The time that a budget is charged for is measured around everything that an instance runs until it is left.
     if has_budget || ctx.has_used_slice() || !can_be_fresh(&caller) {
@@ -382,6 +420,20 @@ pub(crate) fn next(mut caller: Caller<'_, Ctx>) -> wasmtime::Result<i32> {
     ctx.entry = None;
     make_fresh(&mut caller)?;
     table_index(index)
+}
+
+/// Gives the pages of a large memory back to the operating system: whoever has paid for them is paid back next.
+fn empty(mut store: impl AsContextMut<Data = Ctx>) {
+    let mut store = store.as_context_mut();
+    let Some(memory) = store.data().memory else { return };
+    if memory.data_size(&store) <= KEPT_MEMORY_MAX {
+        return;
+    }
+    // Up to a number of pages, the next process costs less if they stay.
+    let pages = Pages::of(memory.data_mut(&mut store));
+    if let Some(mut pages) = pages.filter(|pages| pages.resident().count() > KEPT_PAGES_MAX) {
+        pages.release();
+    }
 }
 
 /// Whether the computation of the process is limited: then it has an instance of its own.

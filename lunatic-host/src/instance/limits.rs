@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use lunatic_kernel::budget::{Budget, Resource};
 
+use super::KEPT_MEMORY_MAX;
 use crate::engine::WASM_STACK_SIZE;
 
 /// The limits of the process that runs in a store.
@@ -156,11 +157,35 @@ impl Limits {
         self.give_back((growth * TABLE_ELEMENT_SIZE).min(self.charged as usize));
     }
 
-    /// The process has ended.
-    pub(crate) fn release(&mut self) {
-        if let Some(budget) = self.budget.take() {
-            budget.give_back(Resource::Memory, std::mem::take(&mut self.charged));
-            budget.give_back(Resource::Bodies, std::mem::take(&mut self.body));
+    /// The process has ended, or leaves the instance.
+    pub(super) fn take_payment(&mut self) -> Payment {
+        Payment {
+            budget: self.budget.take(),
+            memory: std::mem::take(&mut self.charged),
+            body: std::mem::take(&mut self.body),
+        }
+    }
+}
+
+/// What a process that has left its instance has paid for it; paid back when this is dropped.
+pub(super) struct Payment {
+    budget: Option<Arc<Budget>>,
+    memory: u64,
+    body: u64,
+}
+
+impl Payment {
+    /// Whether giving the memory back to the operating system takes so long that others could fill the same room meanwhile.
+    pub(super) fn is_large(&self) -> bool {
+        self.memory > KEPT_MEMORY_MAX as u64
+    }
+}
+
+impl Drop for Payment {
+    fn drop(&mut self) {
+        if let Some(budget) = &self.budget {
+            budget.give_back(Resource::Memory, self.memory);
+            budget.give_back(Resource::Bodies, self.body);
         }
     }
 }
@@ -203,7 +228,9 @@ mod tests {
         assert_eq!(budget.used(Resource::Memory), 100 * TABLE_ELEMENT_SIZE as u64);
         limits.grow_table_failed();
         assert_eq!(budget.used(Resource::Memory), 40 * TABLE_ELEMENT_SIZE as u64);
-        limits.release();
+        let paid = limits.take_payment();
+        assert!(!paid.is_large() && budget.usage().memory > 0);
+        drop(paid);
         assert_eq!(budget.usage().memory, 0);
         let mut limits = Limits::default();
         assert!(limits.grow_table(0, TABLE_LEN_MAX) && !limits.grow_table(0, 1));
@@ -225,7 +252,7 @@ mod tests {
         assert_eq!(limits.grow(0, MEMORY), Some(MEMORY));
         assert_eq!(budget.used(Resource::Memory), MEMORY as u64);
         assert_eq!(budget.used(Resource::Bodies), (BODY_SIZE + 100) as u64);
-        limits.release();
+        drop(limits.take_payment());
         assert_eq!(budget.usage().memory, 0);
     }
 

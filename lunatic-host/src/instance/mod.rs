@@ -267,6 +267,9 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         self.thaw();
+        // Only memory that is gone is paid back: others fill that room at once.
+        self.drive = Box::pin(std::future::ready(()));
+        self.seat.pay_back();
     }
 }
 

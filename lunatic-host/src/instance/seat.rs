@@ -12,6 +12,7 @@ use parking_lot::Mutex;
 use wasmtime::WasmBacktrace;
 
 use super::image::this_thread;
+use super::limits::Payment;
 use crate::wasm::{Entry, Kernel, Process};
 
 /// The place of a process in a runner.
@@ -50,6 +51,8 @@ pub(crate) struct Seat {
     leaves: Mutex<Option<Box<dyn Left>>>,
     /// What another instance left to this one: its predecessor while this one is on trial, or a successor that did not accept the state.
     left: Mutex<Option<Box<dyn Left>>>,
+    /// The payment for the memory of an instance that is being dropped.
+    paid: Mutex<Option<Payment>>,
     kernel: Weak<Kernel>,
 }
 
@@ -72,6 +75,7 @@ impl Seat {
             asks: AtomicBool::new(false),
             leaves: Mutex::default(),
             left: Mutex::default(),
+            paid: Mutex::default(),
             kernel: Arc::downgrade(kernel),
         })
     }
@@ -120,6 +124,16 @@ impl Seat {
     /// Calls `f` with what was left to the instance.
     pub(super) fn with_left<T>(&self, f: impl FnOnce(&mut dyn Left) -> T) -> Option<T> {
         self.left.lock().as_deref_mut().map(f)
+    }
+
+    /// The instance is being dropped, and this pays for its memory until that is done.
+    pub(super) fn pay_until_dropped(&self, paid: Payment) {
+        *self.paid.lock() = Some(paid);
+    }
+
+    /// The instance is gone.
+    pub(super) fn pay_back(&self) {
+        *self.paid.lock() = None;
     }
 
     /// The current process; `process` was current when the worker began.

@@ -81,10 +81,31 @@ impl Bases {
         check.map_err(|error| error.to_string())?;
         let base = child_rights(kernel, keeper, &config).map_err(|denied| denied.to_string())?;
         let base = Arc::new(base);
-        if made.len() >= BASES_MAX {
-            made.clear();
-        }
-        made.insert(key, base.clone());
+        keep(&mut made, key, base.clone());
         Ok(base)
+    }
+}
+
+/// Keeps a base; if there are too many, all others are forgotten, and made again when they are needed.
+fn keep<T>(made: &mut HashMap<Given, T>, key: Given, base: T) {
+    if made.len() >= BASES_MAX {
+        *made = HashMap::new();
+    }
+    made.insert(key, base);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_so_many_rights_of_nodes_are_kept() {
+        let mut made = HashMap::new();
+        let key = |number: usize| -> Given { (format!("node-{number}").into(), Arc::default()) };
+        for number in 0..3 * BASES_MAX {
+            keep(&mut made, key(number), number);
+            assert!(made.len() <= BASES_MAX, "{number}");
+            assert_eq!(made.get(&key(number)), Some(&number));
+        }
     }
 }

@@ -114,9 +114,10 @@ impl Nodes {
             return Err("the node is stopping".into());
         };
         let asker = Asker::new(kernel, &keeper);
-        let turn = asker.turn().await;
+        // Before it waits for its turn: others may have been fetched and wait, too.
         let mut paid: Receipt = asker.receipt();
         paid.grow(bytes.len()).map_err(|exhausted| exhausted.to_string())?;
+        let turn = asker.turn().await;
         let module = Module::load_brought(&asker, turn, bytes, paid).await;
         let module = module.map_err(|error| error.to_string())?;
         if kernel.host.extensions.of(module.interface()).is_some() {

@@ -292,4 +292,17 @@ mod tests {
         let honest = b"allow=spawn\0max-memory=1000\0arg=one\0env=A=1\0clock=5\0stdout=discard\0net=*\0";
         assert!(rights_of_parent(honest).is_ok());
     }
+
+    #[test]
+    fn only_so_many_spawns_wait_for_their_modules() {
+        let waiting = Arc::new(Waiting::default());
+        let enter = |node, bytes| waiting.enter(NodeId(node), bytes);
+        let places: Vec<_> = (0..WAITING_MAX as u64).map(|number| enter(number % 8, 1)).collect();
+        assert!(places.iter().all(Option::is_some) && enter(8, 1).is_none());
+        drop(places);
+        let large: Vec<_> = (0..4).map(|node| enter(node, WAITING_BYTES_MAX / 4)).collect();
+        assert!(large.iter().all(Option::is_some) && enter(8, 1).is_none());
+        drop(large);
+        assert!(enter(8, 1).is_some());
+    }
 }

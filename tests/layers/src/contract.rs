@@ -62,7 +62,7 @@ fn sentences(text: &str) -> Vec<(usize, String)> {
     sentences
 }
 
-fn functions(tree: &Tree) -> HashSet<&str> {
+pub(crate) fn functions(tree: &Tree) -> HashSet<&str> {
     let sources = tree.files.iter().filter(|(path, _)| path.ends_with(".rs"));
     sources
         .flat_map(|(_, text)| text.split("fn ").skip(1))
@@ -75,7 +75,7 @@ fn name_at_start(text: &str) -> Option<&str> {
     Some(&text[..end])
 }
 
-fn is_name(text: &str) -> bool {
+pub(crate) fn is_name(text: &str) -> bool {
     !text.is_empty()
         && text
             .bytes()

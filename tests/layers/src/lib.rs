@@ -12,6 +12,7 @@
 //! | [`unsafety`] | only listed files have `unsafe` in them |
 //! | [`sources`] | the kernel gets time and random numbers in one place |
 //! | [`contract`] | each sentence of `docs/semantics.md` names tests that exist |
+//! | [`limits`] | each limit in `docs/security.md` names tests that exist |
 //! | [`documents`] | the files that documents name exist |
 //! | [`prose`] | documents are written in plain English |
 //! | [`excerpts`] | the programs that the README and the book show are compiled |
@@ -24,6 +25,7 @@ pub mod cycles;
 pub mod documents;
 pub mod excerpts;
 mod graph;
+pub mod limits;
 mod listing;
 mod modules;
 pub mod prose;

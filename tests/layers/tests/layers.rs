@@ -1,6 +1,8 @@
 //! The rules, on this checkout.
 
-use lunatic_layers::{Tree, contract, cycles, documents, excerpts, prose, sources, tower, unsafety, wasmtime_types};
+use lunatic_layers::{
+    Tree, contract, cycles, documents, excerpts, limits, prose, sources, tower, unsafety, wasmtime_types,
+};
 
 #[track_caller]
 fn check(rule: fn(&Tree) -> Vec<String>) {
@@ -51,6 +53,11 @@ fn documents_are_written_in_plain_english() {
 #[test]
 fn each_sentence_of_the_contract_has_a_test() {
     check(contract::check);
+}
+
+#[test]
+fn each_limit_has_a_test() {
+    check(limits::check);
 }
 
 #[test]

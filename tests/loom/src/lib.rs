@@ -19,6 +19,8 @@ mod exit;
 #[path = "../../../lunatic-host/kernel/src/latch.rs"]
 mod latch;
 pub mod models;
+#[path = "../../../lunatic-host/kernel/src/pieced_queue.rs"]
+mod pieced_queue;
 mod process;
 mod relations;
 #[path = "../../../lunatic-host/kernel/src/room.rs"]
@@ -29,3 +31,5 @@ mod sync;
 mod table;
 #[path = "../../../lunatic-host/kernel/src/trace.rs"]
 mod trace;
+#[path = "../../../lunatic-host/kernel/src/waiters.rs"]
+mod waiters;

@@ -110,6 +110,15 @@ pub const HOARDS: &[Hoard] = &[
         child: WAITS,
     },
     Hoard {
+        what: "captured output of children",
+        // The configuration `stdout=capture`, with its zero byte, and where the options of the spawn say that it is.
+        before: "(i64.store (i32.const 70000) (i64.const 0x633d74756f647473))
+            (i64.store (i32.const 70008) (i64.const 0x657275747061))
+            (i64.store (i32.const 70140) (i64.const 70000)) (i32.store (i32.const 70148) (i32.const 15))",
+        again: "(drop (call $process.spawn (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 70100) (i32.const 70200)))",
+        child: WAITS,
+    },
+    Hoard {
         what: "results that nobody fetches",
         before: "",
         again: SPAWN,

@@ -409,6 +409,27 @@ fn a_file_that_is_too_large_is_not_compiled() {
     }
 }
 
+/// The helper claims that what it has made has 4 GiB, and sends a byte of it.
+#[test]
+#[cfg(unix)]
+fn an_answer_that_is_too_long_is_not_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().unwrap();
+    let program = folder.path().join("helper");
+    std::fs::write(
+        &program,
+        "#!/bin/sh\ncat > /dev/null\nprintf '\\001\\0\\0\\0\\0\\001\\0\\0\\0x'\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o700)).unwrap();
+    let host = host_with(CompileHelper::at(program), folder.path(), CompileLimits::default());
+    let said = host.program(&compiles(&small(5))).run().normal().stdout;
+    assert!(
+        said.contains("what it becomes is larger than 268435456 bytes"),
+        "{said}"
+    );
+}
+
 #[test]
 fn a_helper_that_is_none_is_an_error() {
     let folder = tempfile::tempdir().unwrap();

@@ -202,6 +202,8 @@ fn module(step: &str, start: &str) -> Vec<u8> {
         (import "wasi_snapshot_preview1" "poll_oneoff" (func $poll (param i32 i32 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "path_unlink_file" (func $unlink (param i32 i32 i32) (result i32)))
         (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_symlink" (func $symlink (param i32 i32 i32 i32 i32) (result i32)))
+        (import "wasi_snapshot_preview1" "path_readlink" (func $readlink (param i32 i32 i32 i32 i32 i32) (result i32)))
         {}
         (memory (export "memory") 8193)
         (global $low i32 (i32.const 65536))
@@ -390,6 +392,14 @@ fn calls_for_too_much_are_refused_or_cut_short() {
         )
     };
     check(&format!("(block (result i32) {})", unlink(4097)), NAMETOOLONG);
+    // A link `m` to `l`, read into more room than the memory has.
+    let link = "(block (result i32)
+        (i32.store16 (global.get $low) (i32.const 0x6d6c))
+        (call $ok (i32.sub (i32.const 0) (call $symlink
+            (global.get $low) (i32.const 1) (i32.const 3) (i32.add (global.get $low) (i32.const 1)) (i32.const 1))))
+        (call $readlink (i32.const 3) (i32.add (global.get $low) (i32.const 1)) (i32.const 1)
+            (global.get $high) (i32.const 0x7fffffff) (i32.const 16)))";
+    check(link, 0);
     // A megabyte of the ten that were to be written, and another one at the end of the memory.
     let part = |start: &str, len: u32| {
         format!(
@@ -437,6 +447,40 @@ fn polls_are_paid_for_while_they_wait() {
         };
         let ended = Host::shared().program(&module("", &twice)).caps(caps).run();
         assert_eq!(code(&ended), expected, "{mib}: {ended}");
+    }
+}
+
+/// It has 2 MiB of memory, and writes 1 MiB of it to a file.
+#[test]
+fn what_is_read_or_written_in_one_call_is_paid_for() {
+    let module = wat::parse_str(
+        r#"(module
+            (import "wasi_snapshot_preview1" "path_open"
+                (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+            (memory (export "memory") 33)
+            (data (i32.const 16) "\00\00\01\00\00\00\10\00")
+            (data (i32.const 64) "file")
+            (func $ok (param i32) (if (local.get 0) (then unreachable)))
+            (func (export "_start")
+                (call $ok (call $open (i32.const 3) (i32.const 0) (i32.const 64) (i32.const 4) (i32.const 1)
+                    (i64.const 66) (i64.const 0) (i32.const 0) (i32.const 32)))
+                (call $ok (call $write (i32.load (i32.const 32)) (i32.const 16) (i32.const 1) (i32.const 24)))
+                (call $exit (i32.load (i32.const 24)))))"#,
+    );
+    let module = module.unwrap();
+    for (mib, expected) in [(3, 64 << 10), (4, 1 << 20)] {
+        let caps = Caps {
+            memory: Some(mib << 20),
+            ..Caps::default()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        let program = Host::shared().program(&module).dir(folder.path(), "/", false);
+        let ended = program.caps(caps).run();
+        assert_eq!(code(&ended), expected, "{mib}: {ended}");
+        let written = std::fs::metadata(folder.path().join("file")).unwrap().len();
+        assert_eq!(written, expected as u64);
     }
 }
 

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use lunatic_host::Ctx;
 use lunatic_host::imports::pieces;
 use lunatic_host::rights::denial;
-use lunatic_host::wasm::Process;
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use wasmtime::{Caller, Linker};
@@ -96,7 +95,7 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
     let path = text(&mut caller, path, len)?;
     let place = match path.as_str() {
         "" | ":memory:" => None,
-        path => match place(caller.data().process(), path) {
+        path => match place(caller.data(), path) {
             Ok(place) => Some(place),
             Err(why) => return Ok(failed(&mut caller, out, why)?.into()),
         },
@@ -133,9 +132,10 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
 }
 
 /// The file that a process names. The error says why it may not have it.
-fn place(process: &Process, path: &str) -> Result<crate::sqlite::Place, String> {
+fn place(ctx: &Ctx, path: &str) -> Result<crate::sqlite::Place, String> {
+    let (process, key) = (ctx.process(), ctx.kernel().random());
     let place = process.local.rights().wasi.place_of(path);
-    let place = place.and_then(|(folder, rest)| crate::sqlite::Place::new(folder, &rest));
+    let place = place.and_then(|(folder, rest)| crate::sqlite::Place::new(folder, &rest, key));
     place.ok_or_else(|| {
         denial::log(process, "may not open the database", path, "--dir HOST::GUEST");
         format!("the database {path:?} lies in no folder of the process")

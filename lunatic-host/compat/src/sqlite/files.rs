@@ -1,9 +1,12 @@
 //! Confines SQLite to the folders of a process: the kernel opens each file that SQLite opens, within such a folder.
 //!
 //! SQLite knows files only by paths, and derives the paths of journals from that of the database. So a database gets a
-//! path `/@lunatic/NUMBER/PATH`, where the number stands for an open folder. The system calls in SQLite's own layer for
-//! Unix that take a path are replaced: they resolve such a path beneath the folder. While a thread works for a guest,
+//! path `/@lunatic/NUMBER.KEY/PATH`, where the number stands for an open folder. The system calls in SQLite's own layer
+//! for Unix that take a path are replaced: they resolve such a path beneath the folder. While a thread works for a guest,
 //! all other paths fail, except the source of random numbers.
+//!
+//! The key is a number that nobody can guess. A guest can write any path into a journal, which SQLite then opens and
+//! removes: without the key, it would reach the folders of other processes.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -26,7 +29,8 @@ pub(super) const LAYER: &CStr = c"unix-excl";
 const PREFIX: &str = "/@lunatic/";
 const RANDOM: &CStr = c"/dev/urandom";
 
-static FOLDERS: Mutex<BTreeMap<u64, Folder>> = Mutex::new(BTreeMap::new());
+/// The open folders by their numbers, each with its key.
+static FOLDERS: Mutex<BTreeMap<u64, (u64, Folder)>> = Mutex::new(BTreeMap::new());
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 thread_local!(static IS_GUEST: Cell<bool> = const { Cell::new(false) });
@@ -54,11 +58,11 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// `path` is relative to the folder. `None` if it is not a valid path.
-    pub(crate) fn new(folder: Folder, path: &str) -> Option<Self> {
+    /// `path` is relative to the folder; nobody can guess the `key`. `None` if it is not a valid path.
+    pub(crate) fn new(folder: Folder, path: &str, key: u64) -> Option<Self> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let path = CString::new(format!("{PREFIX}{number}/{path}")).ok()?;
-        FOLDERS.lock().insert(number, folder);
+        let path = CString::new(format!("{PREFIX}{number}.{key:x}/{path}")).ok()?;
+        FOLDERS.lock().insert(number, (key, folder));
         Some(Self { number, path })
     }
 }
@@ -73,8 +77,12 @@ impl Drop for Place {
 fn find(path: &CStr) -> Option<(Folder, PathBuf)> {
     let rest = path.to_bytes().strip_prefix(PREFIX.as_bytes())?;
     let end = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-    let number = std::str::from_utf8(&rest[..end]).ok()?.parse().ok()?;
-    let folder = FOLDERS.lock().get(&number).cloned()?;
+    let (number, key) = std::str::from_utf8(&rest[..end]).ok()?.split_once('.')?;
+    let (number, key) = (number.parse().ok()?, u64::from_str_radix(key, 16).ok()?);
+    let folder = match FOLDERS.lock().get(&number) {
+        Some((own, folder)) if *own == key => folder.clone(),
+        _ => return None,
+    };
     let path = rest[end..].strip_prefix(b"/").filter(|path| !path.is_empty());
     let path = path.unwrap_or(b".");
     Some((folder, Path::new(std::ffi::OsStr::from_bytes(path)).to_path_buf()))
@@ -271,8 +279,15 @@ pub(super) fn install() {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use lunatic_kernel::shares::Group;
+    use lunatic_kernel::stock::{Portion, Stock};
     use rustix::io::Errno;
 
+    use super::super::library::{Connection, Step};
+    use super::super::memory::Account;
+    use super::super::wire::Value;
     use super::*;
 
     #[test]
@@ -289,5 +304,72 @@ mod tests {
             tried(|| -> rustix::io::Result<()> { Err(Errno::NOENT) }),
             Err(Errno::NOENT)
         );
+    }
+
+    /// A folder with a database of its own process.
+    fn open(folder: &tempfile::TempDir, key: u64) -> Arc<Connection> {
+        let given = Folder::open(folder.path(), "/".into(), false).unwrap();
+        let place = Place::new(given, "db", key);
+        let account = Account::new(Group::new(), None);
+        let paid = Portion::none(&Stock::new(0), &Group::new());
+        let _guest = Guest::enter();
+        Arc::new(Connection::open(place, account, paid).unwrap())
+    }
+
+    /// The path by which SQLite knows the file of a database, as it tells guests.
+    fn path(connection: &Arc<Connection>) -> String {
+        let statement = connection.prepare("SELECT file FROM pragma_database_list").unwrap();
+        assert_eq!(statement.step(), Ok(Step::Row));
+        match statement.row().remove(0) {
+            Value::Text(path) => path.into_owned(),
+            other => panic!("{other:?} is no path"),
+        }
+    }
+
+    /// A journal that names another file, as that of a transaction over several databases: when SQLite rolls the database
+    /// back, it removes that file.
+    fn journal(names: &str) -> Vec<u8> {
+        let sum: u32 = names.bytes().map(u32::from).sum();
+        let mut journal = b"no header".to_vec();
+        journal.extend([0; 4]);
+        journal.extend(names.bytes());
+        journal.extend((names.len() as u32).to_be_bytes());
+        journal.extend(sum.to_be_bytes());
+        journal.extend([0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7]);
+        journal
+    }
+
+    #[test]
+    fn a_journal_reaches_no_folder_of_another_process() {
+        let [own, other] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+        let precious = other.path().join("precious");
+        let (victim, attacker) = (open(&other, 7), open(&own, 8));
+        let _guest = Guest::enter();
+        assert_eq!(attacker.execute("CREATE TABLE t (x)"), 0);
+        let (of_victim, of_attacker) = (path(&victim), path(&attacker));
+        let number: u64 = of_victim[PREFIX.len()..]
+            .split(['.', '/'])
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        drop(attacker);
+        let remove = |names: &str, key: u64| {
+            std::fs::write(&precious, "precious").unwrap();
+            std::fs::write(own.path().join("also"), "mine").unwrap();
+            std::fs::write(own.path().join("db-journal"), journal(names)).unwrap();
+            let attacker = open(&own, key);
+            assert_eq!(attacker.execute("SELECT * FROM t"), 0, "{names}");
+        };
+        // What it can guess: the numbers of others, and its own key.
+        for key in ["8", "0", "", "9"] {
+            remove(&format!("{PREFIX}{number}.{key}/precious"), 9);
+            assert!(precious.exists(), "{key:?}");
+        }
+        remove(&format!("{PREFIX}{number}/precious"), 9);
+        assert!(precious.exists());
+        // The attack itself works, on what is its own.
+        remove(&format!("{PREFIX}{number}.7/precious"), 9);
+        assert!(!precious.exists(), "{of_victim} {of_attacker}");
     }
 }

@@ -110,10 +110,12 @@ impl View<'_> {
         let (host, group) = (&wait.kernel.host, &wait.process.local.rights.group);
         let found = ready(&wait, host.net.resolver.resolve(&host.io, group, &name, 0)).await;
         let found = found.map_err(|_| ErrorCode::NameUnresolvable)?;
-        let found: Vec<IpAddr> = found.iter().map(|address| address.ip().to_canonical()).collect();
+        // Connections to further ones would be denied, and a handle does not pay for more.
+        let found = found.iter().take(NAMES_MAX);
+        let found: Vec<IpAddr> = found.map(|address| address.ip().to_canonical()).collect();
         let name: Arc<str> = normal(&name).into();
         let names = &mut self.state().names;
-        for ip in found.iter().take(NAMES_MAX) {
+        for ip in &found {
             names.retain(|known| *known != (*ip, name.clone()));
             names.push((*ip, name.clone()));
         }

@@ -17,6 +17,8 @@ use crate::instance::Ctx;
 
 /// The most bytes that a call reads or writes, as with sockets.
 const PART_MAX: u32 = 1 << 20;
+/// How many bytes of a file a call reads or writes without a charge: as a part of the body of the process.
+const PART_FREE: u32 = 64 << 10;
 /// The most ranges of a read or write, as in Linux (`UIO_MAXIOV`).
 const RANGES_MAX: u32 = 1024;
 /// The longest path, as in Linux (`PATH_MAX`).
@@ -198,11 +200,14 @@ impl Part {
         } else {
             None
         };
-        // While it waits for a standard stream, the process pays for the copy. For a file, the permits limit the copies.
-        let paid = if is_file { 0 } else { len as usize };
-        if let Err(code) = ProcessWasi::of(caller.data_mut()).pay(paid) {
-            return Ok(code);
-        }
+        // The process pays for the copy while it waits for a standard stream; or, after its permit was given back, for a
+        // worker. If it cannot pay, it gets less of a file.
+        let free = if is_file { len.min(PART_FREE) } else { 0 };
+        let (len, paid) = match ProcessWasi::of(caller.data_mut()).pay((len - free) as usize) {
+            Ok(()) => (len, (len - free) as usize),
+            Err(_) if is_file => (free, 0),
+            Err(code) => return Ok(code),
+        };
         let mut loan = Loan::default();
         let bytes = match direction {
             Direction::Write => loan.input(caller, start.cast_signed(), len.cast_signed())?,

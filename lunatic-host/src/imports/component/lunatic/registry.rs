@@ -73,7 +73,7 @@ fn leave_group(view: &mut View<'_>, (name, process): (String, Resource<Handle>))
 fn members(view: &mut View<'_>, (name,): (String,)) -> Result<(Vec<Address>,)> {
     check_name(name.as_bytes())?;
     let members = view.process().local.rights.scope.members(name.as_bytes());
-    let members = members.into_iter().take(MEMBERS_MAX);
+    let members = members.take(MEMBERS_MAX);
     Ok((members.map(|id| view.address_of(id)).collect(),))
 }
 
