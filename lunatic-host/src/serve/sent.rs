@@ -19,6 +19,8 @@ pub(super) struct Sent {
     completion: Completion,
     patience: Patience,
     handler: Option<Handler>,
+    /// The error that comes next.
+    failure: Option<BodyError>,
 }
 
 type Next = Option<Result<Frame<Bytes>, BodyError>>;
@@ -30,6 +32,7 @@ impl Sent {
             completion,
             patience: Patience::new(handler.time()),
             handler: Some(handler),
+            failure: None,
         }
     }
 
@@ -45,12 +48,20 @@ impl Sent {
         }
     }
 
-    /// The end of the body, and of its process some time later.
-    fn end(&mut self, end: Next) -> Poll<Next> {
+    /// Lets the process continue for some time after the end of the body.
+    fn release(&mut self) {
         if let Some(handler) = self.handler.take() {
             handler.release();
         }
-        Poll::Ready(end)
+    }
+
+    /// Ends the body with an error, but only when it is polled again: with an error, hyper closes the connection immediately,
+    /// and before that it sends what it holds of the answer only if it has to wait.
+    fn fail(&mut self, error: BodyError, context: &Context<'_>) -> Poll<Next> {
+        self.release();
+        self.failure = Some(error);
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -59,11 +70,17 @@ impl hyper::body::Body for Sent {
     type Error = BodyError;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Next> {
+        if let Some(error) = self.failure.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         match self.patience.judge(frame, context) {
-            Some(Poll::Ready(None)) if self.completion.is_complete() => self.end(None),
-            Some(Poll::Ready(None)) => self.end(Some(Err(BodyError::Incomplete))),
-            Some(Poll::Ready(Some(Err(error)))) => self.end(Some(Err(error))),
+            Some(Poll::Ready(None)) if self.completion.is_complete() => {
+                self.release();
+                Poll::Ready(None)
+            }
+            Some(Poll::Ready(None)) => self.fail(BodyError::Incomplete, context),
+            Some(Poll::Ready(Some(Err(error)))) => self.fail(error, context),
             Some(frame) => frame,
             None => {
                 if let Some(handler) = self.handler.take() {
