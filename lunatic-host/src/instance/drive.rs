@@ -9,10 +9,10 @@ use wasmtime::{AsContext, AsContextMut, Caller, Instance, Store, StoreContextMut
 
 use super::dump::{self, Parts};
 use super::image::Reset;
-use super::limits::Payment;
+use super::limits::{KEPT_MEMORY_MAX, Payment};
 use super::seat::{Seat, Seated};
 use super::window::Window;
-use super::{Ctx, KEPT_MEMORY_MAX, KEPT_PAGES_MAX, arguments};
+use super::{Ctx, KEPT_PAGES_MAX, arguments};
 use crate::ending::{Ending, Obituary};
 use crate::engine::Layout;
 use crate::module::Module;

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use lunatic_kernel::budget::{Budget, Resource};
 
-use super::KEPT_MEMORY_MAX;
 use crate::engine::WASM_STACK_SIZE;
+
+/// The largest memory in bytes of an instance that is kept without asking how much of it is in use.
+pub(super) const KEPT_MEMORY_MAX: usize = 4 << 20;
 
 /// The limits of the process that runs in a store.
 #[derive(Debug, Default)]

@@ -45,8 +45,6 @@ use crate::report::dump::Memory;
 use crate::request::Request;
 use crate::wasm::{Entry, Kernel, Process, Wasm};
 
-/// The largest memory in bytes of an instance that is kept without asking how much of it is in use.
-const KEPT_MEMORY_MAX: usize = 4 << 20;
 /// The largest memory in bytes of an instance that belongs to no process.
 pub(crate) const IDLE_MEMORY_MAX: usize = 16 << 20;
 /// The most pages in use of a larger one, or of a module that a guest brought along.
@@ -231,8 +229,12 @@ impl Runner {
     /// the process that has ended.
     pub(crate) fn may_be_kept(&mut self) -> bool {
         let (len, is_brought) = (self.seat.memory().len(), self.module.is_brought());
-        let len_max = if is_brought { KEPT_MEMORY_MAX } else { IDLE_MEMORY_MAX };
-        let is_known_to_be_small = len <= KEPT_MEMORY_MAX && !is_brought;
+        let len_max = if is_brought {
+            limits::KEPT_MEMORY_MAX
+        } else {
+            IDLE_MEMORY_MAX
+        };
+        let is_known_to_be_small = len <= limits::KEPT_MEMORY_MAX && !is_brought;
         is_known_to_be_small || (len <= len_max && self.resident_pages() <= KEPT_PAGES_MAX)
     }
 
