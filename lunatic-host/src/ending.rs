@@ -18,6 +18,7 @@ use crate::report::dump::{Memory, Value};
 use crate::report::files::Files;
 use crate::report::untrusted::{line, lines};
 use crate::report::{self, CrashReport, Ended, Panic, PanicCapture, unsupported};
+use crate::request::Door;
 use crate::wasi::Output;
 use crate::wasm::{Kernel, Process, System};
 
@@ -312,10 +313,13 @@ fn reason(ended: Ended, code: i32, out_of_memory: bool) -> ExitReason {
 }
 
 /// Reports that a signal has ended a process, if that is the main process: nothing else would say why the program
-/// ended.
+/// ended. Processes that answer requests have nobody else who would say it either.
 pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
     let is_failure = !matches!(reason, ExitReason::Normal | ExitReason::Shutdown | ExitReason::Killed);
     let system = &process.system;
+    if is_failure && !system.is_main(process.id) && system.data.states.find::<Door>().is_some() {
+        return request_failed(process, &lines(reason.to_string()).to_string());
+    }
     if is_failure && system.is_main(process.id) && system.data.config.crash_reports {
         let name = name(system, process.id);
         let how = match reason {
@@ -324,6 +328,16 @@ pub(crate) fn signalled(process: &Process, reason: &ExitReason) {
         };
         let text = format!("process {name} {}\n", lines(&how));
         say(process, &how, text);
+    }
+}
+
+/// Reports `what` happened to a process that answers a request, unless too much is reported already.
+pub(crate) fn request_failed(process: &Process, what: &str) {
+    let data = &process.system.data;
+    if data.config.crash_reports && data.reports().admits_crash() {
+        let name = name(&process.system, process.id);
+        let what = line(what).to_string();
+        say(process, &what, format!("process {name} {what}\n"));
     }
 }
 

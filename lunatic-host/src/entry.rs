@@ -1,9 +1,12 @@
-//! How a process begins: with a closure, with an exported function, or with a part of a component.
+//! How a process begins: with a closure, with an exported function, with a part of a component, or with a request to
+//! answer.
 
 use std::sync::Arc;
 
 use lunatic_module::entries::EntryName;
 use smallvec::SmallVec;
+
+use crate::request::{self, Request};
 
 /// The values that a spawned closure captured, as bytes.
 pub(crate) type Captured = SmallVec<[u8; 48]>;
@@ -19,6 +22,8 @@ pub enum Entry {
     Call(Box<Call>),
     /// A part of a component, which it chooses by the name.
     Named(Box<Named>),
+    /// The handler of a component, with the request that it answers.
+    Request(Box<Request>),
 }
 
 /// The entry of a process without the values that came with it.
@@ -42,6 +47,7 @@ impl Entry {
             Self::Export(name) => 2 * name.len(),
             Self::Call(call) => 2 * call.name.len() + call.arguments.capacity() * size_of::<Argument>(),
             Self::Named(named) => 2 * named.name.len() + named.argument.capacity(),
+            Self::Request(request) => request.size(),
         }
     }
 
@@ -52,6 +58,7 @@ impl Entry {
             Self::Export(name) => Began::Export((**name).into()),
             Self::Call(call) => Began::Export((*call.name).into()),
             Self::Named(named) => Began::Export((*named.name).into()),
+            Self::Request(_) => Began::Export(request::ENTRY.into()),
         }
     }
 }

@@ -63,6 +63,7 @@
 //! | send messages from native threads | [`RunningSystem::send`], [`extension::ProcessRef`] |
 //! | wait for the end, in a thread or in async code | [`RunningSystem::wait`], [`RunningSystem::ended`] |
 //! | inspect a running system | [`RunningSystem::processes`], [`RunningSystem::usage`], [`Runtime::figures`] |
+//! | answer HTTP requests with a process for each | [`serve`] |
 //! | stop a system | [`RunningSystem::shut_down`], [`RunningSystem::stop`], [`RunningSystem::kill`] |
 //!
 //! `examples/embed` is a program that does all of this. `docs/semantics.md` says what guests can rely on, and
@@ -106,9 +107,11 @@ pub mod nodes;
 mod pool;
 pub mod profile;
 mod pulse;
+mod request;
 pub mod rights;
 mod running;
 mod runtime;
+pub mod serve;
 mod shortage;
 pub mod spawning;
 mod stack;

@@ -22,6 +22,7 @@ use parking_lot::Mutex;
 use tokio::sync::OnceCell;
 use wasmtime::InstancePre;
 use wasmtime_wasi::p2::bindings::CommandPre;
+use wasmtime_wasi_http::p2::bindings::ProxyPre;
 
 use self::artifact::{Artifact, Code};
 pub use self::error::LoadError;
@@ -62,7 +63,26 @@ pub struct Module {
 /// A linked module or component, ready to make instances.
 pub(crate) enum Pre {
     Module(InstancePre<Ctx>),
-    Component(CommandPre<Ctx>),
+    Component(ComponentPre),
+}
+
+/// A linked component: a program, a handler of HTTP requests, or both.
+pub(crate) struct ComponentPre {
+    command: Option<CommandPre<Ctx>>,
+    handler: Option<ProxyPre<Ctx>>,
+}
+
+impl ComponentPre {
+    /// Fails if it is neither. `is_command` says which of both its exports claim.
+    fn new(pre: wasmtime::component::InstancePre<Ctx>, is_command: bool) -> wasmtime::Result<Self> {
+        match (CommandPre::new(pre.clone()), ProxyPre::new(pre)) {
+            (Err(command), Err(handler)) => Err(if is_command { command } else { handler }),
+            (command, handler) => Ok(Self {
+                command: command.ok(),
+                handler: handler.ok(),
+            }),
+        }
+    }
 }
 
 impl Pre {
@@ -74,12 +94,34 @@ impl Pre {
         }
     }
 
-    /// Fails for a core module.
+    /// Fails for what is no component that is a program.
     pub(crate) fn component(&self) -> wasmtime::Result<&CommandPre<Ctx>> {
         match self {
-            Self::Component(pre) => Ok(pre),
+            Self::Component(pre) => pre
+                .command
+                .as_ref()
+                .ok_or_else(|| wasmtime::Error::msg("the component is no program")),
             Self::Module(_) => Err(wasmtime::Error::msg("a core module is no component")),
         }
+    }
+
+    /// What instances of a component are made of, whatever it exports. Fails for a core module.
+    pub(crate) fn instance(&self) -> wasmtime::Result<&wasmtime::component::InstancePre<Ctx>> {
+        let Self::Component(pre) = self else {
+            return Err(wasmtime::Error::msg("a core module is no component"));
+        };
+        let command = pre.command.as_ref().map(CommandPre::instance_pre);
+        let any = command.or_else(|| pre.handler.as_ref().map(ProxyPre::instance_pre));
+        any.ok_or_else(|| wasmtime::Error::msg("the component is neither a program nor a handler"))
+    }
+
+    /// Fails for what does not handle HTTP requests.
+    pub(crate) fn handler(&self) -> wasmtime::Result<&ProxyPre<Ctx>> {
+        let handler = match self {
+            Self::Component(pre) => pre.handler.as_ref(),
+            Self::Module(_) => None,
+        };
+        handler.ok_or_else(|| wasmtime::Error::msg("it does not handle HTTP requests"))
     }
 }
 
@@ -273,12 +315,18 @@ impl Module {
     pub(crate) fn has_entry(&self, host: &Wasm, name: &str) -> wasmtime::Result<bool> {
         let pre = match self.pre(host, Layout::Fast)? {
             Pre::Module(pre) => pre,
-            Pre::Component(_) => return Ok(name == "_start"),
+            Pre::Component(pre) => return Ok(name == "_start" && pre.command.is_some()),
         };
         let ty = pre.module().get_export(name);
         Ok(ty
             .and_then(|ty| ty.func().map(|ty| ty.params().len() + ty.results().len() == 0))
             .unwrap_or(false))
+    }
+
+    /// Whether it is a component that handles HTTP requests, by exporting `wasi:http/incoming-handler`.
+    pub fn handles_requests(&self) -> bool {
+        let compiled = self.compiled.iter().find_map(OnceCell::get);
+        compiled.is_some_and(|linked| linked.pre.handler().is_ok())
     }
 
     /// The module compiled for a layout. It is compiled on first use, which takes long. For modules that guests brought
@@ -366,7 +414,7 @@ fn link(host: &Wasm, artifact: Artifact, layout: Layout) -> Result<Compiled, Loa
         Code::Component(component) => {
             let linker = host.engines.component_linker(layout).map_err(not_linked)?;
             let pre = linker.instantiate_pre(component).map_err(not_there)?;
-            Pre::Component(CommandPre::new(pre).map_err(not_there)?)
+            Pre::Component(ComponentPre::new(pre, facts.start).map_err(not_there)?)
         }
     };
     Ok(Compiled {

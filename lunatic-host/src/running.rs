@@ -27,6 +27,7 @@ use crate::log::Log;
 use crate::metrics::{FamilyView, Metrics};
 use crate::module::Module;
 use crate::profile::{self, PROFILE_MAX, Profile, Profiled};
+use crate::request::{Door, Phase};
 use crate::rights::net::Net;
 use crate::rights::{MAY_ALL, Rights};
 use crate::runtime::Runtime;
@@ -93,6 +94,9 @@ impl RunningSystem {
     /// ends, with the reason of the main process; the processes that remain are killed. If the main process ends
     /// without a failure, the others see `Shutdown` as its reason, so that none of them continues forever.
     ///
+    /// A system that [answers HTTP requests](crate::serve) admits no others, answers those that have begun, and then ends
+    /// with [`Normal`](ExitReason::Normal).
+    ///
     /// A process can ignore the request. Therefore set a time limit, and then call [`stop`](Self::stop):
     ///
     /// ```no_run
@@ -108,7 +112,10 @@ impl RunningSystem {
     /// }
     /// ```
     pub fn shut_down(&self) {
-        self.kernel.shut_down(&self.system);
+        match self.state::<Door>() {
+            Some(door) => door.advance(Phase::Draining),
+            None => self.kernel.shut_down(&self.system),
+        }
     }
 
     /// Kills a process. Processes that are linked to it or monitor it see the reason [`Killed`](ExitReason::Killed).
@@ -384,6 +391,9 @@ impl Runtime {
     /// opened or the limit of processes is reached.
     pub fn start(&self, module: &Arc<Module>, config: SystemConfig) -> anyhow::Result<RunningSystem> {
         let host = &self.kernel.host;
+        if config.entry == "_start" && !module.has_start() && module.handles_requests() {
+            return Err(StartError::IsHandler.into());
+        }
         let has_entry = module.has_entry(host, &config.entry);
         if !has_entry.map_err(|error| anyhow::anyhow!("{error:#}"))? {
             return Err(StartError::NoEntry(config.entry).into());

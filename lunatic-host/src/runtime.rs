@@ -290,6 +290,7 @@ impl RuntimeBuilder {
         Ok(Wasm {
             engines: Engines::new(self.workers, self.memory_max, links, imports::component::add)?,
             drive_component: instance::component::driven,
+            requests: imports::component::REQUESTS,
             guest_cache: cache.part(GUEST_CACHE, GUEST_CACHE_SIZE_MAX),
             cache,
             compiler: Compiler::new(self.compile_helper, self.compile_limits),

@@ -153,11 +153,31 @@ impl SystemSetup<'_> {
 pub enum StartError {
     /// The module exports no function of this name that takes and returns nothing.
     NoEntry(String),
+    /// The module is a component that handles HTTP requests, and no program.
+    IsHandler,
+    /// The module is no component that handles HTTP requests.
+    NoHandler,
 }
 
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::NoEntry(name) = self;
+        let name = match self {
+            Self::NoEntry(name) => name,
+            Self::IsHandler => {
+                return write!(
+                    f,
+                    "the component handles HTTP requests (`wasi:http/incoming-handler`) and is no program: run it with \
+                     `lunatic serve`"
+                );
+            }
+            Self::NoHandler => {
+                return write!(
+                    f,
+                    "the module does not handle HTTP requests: it is no component that exports `wasi:http/incoming-handler` \
+                     of WASI 0.2"
+                );
+            }
+        };
         write!(
             f,
             "the module exports no function `{name}` that takes and returns nothing"

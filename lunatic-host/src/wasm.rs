@@ -30,7 +30,7 @@ pub(crate) use crate::entry::Captured;
 pub use crate::entry::{Argument, Call, Entry, Named};
 use crate::extension::Extensions;
 use crate::hibernation::Hibernation;
-use crate::instance::{AtSliceEnd, Ctx, DriveComponent, Places, Runner};
+use crate::instance::{AtSliceEnd, Ctx, DriveComponent, Places, Requests, Runner};
 use crate::io::Io;
 use crate::module::{LoadError, Module};
 use crate::report::files::{Files, Refusal};
@@ -44,6 +44,8 @@ pub struct Wasm {
     pub(crate) engines: Engines<Ctx>,
     /// Runs components.
     pub(crate) drive_component: DriveComponent,
+    /// Gives requests to their processes.
+    pub(crate) requests: Requests,
     pub(crate) cache: Cache,
     /// Modules that guests compiled: a separate part of the cache, in which they can evict only each other's.
     pub(crate) guest_cache: Cache,

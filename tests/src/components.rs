@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use wasi_preview1_component_adapter_provider::{
-    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+    WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER, WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
 };
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::abi::{AbiVariant, WasmType};
@@ -19,11 +19,12 @@ use crate::host::{Host, Program};
 ///
 /// If the module is none of which a component can be made.
 pub fn of_module(module: &[u8]) -> Vec<u8> {
+    with_adapter(module, WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER)
+}
+
+fn with_adapter(module: &[u8], adapter: &[u8]) -> Vec<u8> {
     let made = ComponentEncoder::default().module(module).and_then(|encoder| {
-        let encoder = encoder.adapter(
-            WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME,
-            WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
-        );
+        let encoder = encoder.adapter(WASI_SNAPSHOT_PREVIEW1_ADAPTER_NAME, adapter);
         encoder?.encode()
     });
     made.unwrap_or_else(|error| panic!("no component could be made of the module: {error:#}"))
@@ -104,6 +105,16 @@ pub fn guest() -> Arc<[u8]> {
     static MADE: OnceLock<Arc<[u8]>> = OnceLock::new();
     let make = || of_module(&guests::bytes("component", Profile::Debug)).into();
     MADE.get_or_init(make).clone()
+}
+
+/// The bytes of the component of the program `handler` in `tests/guests/components`, which handles HTTP requests. As a
+/// program, it does that and has a `main`.
+pub fn handler(is_program: bool) -> Vec<u8> {
+    let adapter = match is_program {
+        true => WASI_SNAPSHOT_PREVIEW1_COMMAND_ADAPTER,
+        false => WASI_SNAPSHOT_PREVIEW1_REACTOR_ADAPTER,
+    };
+    with_adapter(&guests::bytes("handler", Profile::Debug), adapter)
 }
 
 /// A scenario of [`guest`], to be run on the shared host.

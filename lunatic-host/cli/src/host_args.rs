@@ -66,6 +66,10 @@ pub struct HostArgs {
     #[arg(skip)]
     pub node: Option<crate::NodeArgs>,
 
+    /// How to answer HTTP requests, if the program does.
+    #[arg(skip)]
+    pub serve: Option<crate::ServeArgs>,
+
     /// The largest memory of one process.
     #[arg(long, value_name = MEMORY.value_name(), help = MEMORY.help(), help_heading = "Host options")]
     pub max_memory: Option<String>,
@@ -219,7 +223,7 @@ impl HostArgs {
 }
 
 /// A number of seconds, such as `2.5`.
-fn seconds(text: &str) -> Result<Duration, String> {
+pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().map(Duration::try_from_secs_f64);
     let wrong = || "give a number of seconds, such as 2.5".to_owned();
     seconds.and_then(Result::ok).ok_or_else(wrong)

@@ -7,6 +7,7 @@
 //! |---|---|
 //! | `host_args`, `dump_args`, `log_args`, `test_args` | flags, and how they configure the host and the test runner |
 //! | `run` | runs a program as a system |
+//! | `serve` | answers HTTP requests with a component |
 //! | `node` | connects the runtime to other nodes |
 //! | `stop`, `reload` | react to signals |
 //! | `manager` | notifies systemd |
@@ -59,6 +60,7 @@ mod otlp;
 #[cfg(unix)]
 mod reload;
 mod run;
+mod serve;
 mod shell;
 mod sign;
 #[cfg_attr(not(unix), path = "no_stop.rs")]
@@ -86,6 +88,7 @@ pub use self::reload::Configuration;
 pub use self::run::run;
 #[cfg(unix)]
 pub use self::run::run_node;
+pub use self::serve::{ServeArgs, serve};
 pub use self::shell::{put, shell_code};
 pub use self::sign::{Sign, sign};
 pub use self::test_args::{TestArgs, TestColor, TestFormat};

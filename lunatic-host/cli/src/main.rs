@@ -27,6 +27,7 @@ enum Command {
     /// Run a WebAssembly program
     Run(Box<Run>),
     Test(Box<Test>),
+    Serve(Box<Serve>),
     #[cfg(unix)]
     Node(Box<Node>),
     /// Write .cargo/config.toml, so that cargo builds for WebAssembly and runs programs and tests with Lunatic
@@ -54,6 +55,26 @@ struct Run {
     file: PathBuf,
 
     /// Arguments for the program
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    args: Vec<String>,
+}
+
+#[derive(clap::Args)]
+#[command(
+    about = "Answer HTTP requests with a component that exports `wasi:http/incoming-handler`, each in a process of its own",
+    long_about = None
+)]
+struct Serve {
+    #[command(flatten)]
+    host: HostArgs,
+
+    #[command(flatten)]
+    serve: lunatic_cli::ServeArgs,
+
+    /// The component, binary or text
+    file: PathBuf,
+
+    /// Arguments for the component
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     args: Vec<String>,
 }
@@ -113,6 +134,15 @@ fn main() {
             lunatic_cli::run(&file, &args, &host)
         }
         Command::Test(command) => test(*command),
+        Command::Serve(command) => {
+            let Serve {
+                host,
+                serve,
+                file,
+                args,
+            } = *command;
+            lunatic_cli::serve(&file, &args, &host, serve)
+        }
         #[cfg(unix)]
         Command::Node(node) => lunatic_cli::run_node(node.file.as_deref(), &node.args, &node.host, node.node),
         Command::Init => init(),

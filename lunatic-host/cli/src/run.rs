@@ -17,7 +17,7 @@ use lunatic_host::{ExitReason, Module, RunningSystem, Runtime, SystemConfig};
 use crate::confine::Needs;
 use crate::manager::Manager;
 use crate::voice::Voice;
-use crate::{HostArgs, admin, compat, dashboard, dump_args, node, stop, trust};
+use crate::{HostArgs, admin, compat, dashboard, dump_args, node, serve, stop, trust};
 
 /// Runs the module in `file` until it exits and returns the exit code for the shell: that of [`ExitReason::exit_code`],
 /// or 1 if the program could not be started.
@@ -77,6 +77,7 @@ fn try_run(program: Option<&Path>, args: &[String], host: &HostArgs) -> anyhow::
     let manager = Manager::of_environment()?;
     let door = host.admin.as_deref().map(admin::open).transpose()?;
     let dashboards = dashboard::open_all(host)?;
+    let listener = serve::open(host)?;
     // This must precede the runtime, which starts threads.
     let reload = stop::reload(&voice, &manager, host);
     let folders = node::folders(host);
@@ -106,7 +107,7 @@ fn try_run(program: Option<&Path>, args: &[String], host: &HostArgs) -> anyhow::
     let (started, joined) = match (module, joined) {
         (Some(module), joined) => {
             runtime.share(&module);
-            (runtime.start(&module, config), joined)
+            (serve::start(&runtime, &module, config, host, listener), joined)
         }
         (None, Some(joined)) => (Ok(joined.visitors), None),
         (None, None) => bail!("there is no program"),

@@ -207,6 +207,7 @@ impl Ctx {
             Entry::Export(name) => Some(Called::Export(name)),
             Entry::Call(call) => Some(Called::With(call)),
             Entry::Named(named) => Some(Called::Named(named)),
+            Entry::Request(request) => Some(Called::Request(request)),
         }
     }
 

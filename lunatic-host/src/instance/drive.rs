@@ -17,6 +17,7 @@ use crate::ending::{Ending, Obituary};
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::report::PanicCapture;
+use crate::request::Request;
 use crate::rights::Rights;
 use crate::wasm::{Call, Entry, Kernel, Named, Process};
 
@@ -165,6 +166,7 @@ pub(super) enum Called {
     Export(Box<str>),
     With(Box<Call>),
     Named(Box<Named>),
+    Request(Box<Request>),
 }
 
 /// Called when the time slice of a process is over, on the stack of the computing code, which it can inspect.
@@ -287,6 +289,7 @@ impl Running {
             Called::Named(_) => Err(wasmtime::Error::msg(
                 "a process of a core module begins with a function",
             )),
+            Called::Request(_) => Err(wasmtime::Error::msg("a core module has no handler of requests")),
             Called::Export(name) => {
                 self.start_up(store, name).await?;
                 let function = self.instance.get_typed_func::<(), ()>(&mut *store, name)?;

@@ -29,6 +29,8 @@ use std::task::{Context, Poll, Waker};
 use lunatic_kernel::Progress;
 use lunatic_memory::{Pages, Stacks};
 use wasmtime::WasmBacktrace;
+use wasmtime::component::Resource;
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 pub(crate) use self::change::{Change, Opened, accept, change, opens, refuse};
 pub use self::ctx::Ctx;
@@ -40,6 +42,7 @@ pub(crate) use self::visible::Here;
 use crate::engine::Layout;
 use crate::module::Module;
 use crate::report::dump::Memory;
+use crate::request::Request;
 use crate::wasm::{Entry, Kernel, Process, Wasm};
 
 /// The largest memory in bytes of an instance that belongs to no process.
@@ -47,11 +50,23 @@ pub(crate) const IDLE_MEMORY_MAX: usize = 16 << 20;
 /// The most pages in use of a larger one, or of a module that a guest brought along.
 const KEPT_PAGES_MAX: usize = 64;
 
+/// A request and the place for its answer, as a handler gets them.
+pub(crate) type Given = (Resource<HostIncomingRequest>, Resource<HostResponseOutparam>);
+
 /// The coroutine of a runner.
 pub(crate) type Driven = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Makes the coroutine of a runner for components. The runtime has it, so that nothing else here knows of components.
 pub(crate) type DriveComponent = fn(Arc<Kernel>, Arc<Module>, Layout, Arc<Seat>) -> Driven;
+
+/// How a process of a component gets the request that it answers. The runtime has these functions, too.
+#[derive(Clone, Copy)]
+pub(crate) struct Requests {
+    /// Gives the process the request, and the place for the answer.
+    pub(crate) begin: fn(&mut Ctx, Request) -> wasmtime::Result<Given>,
+    /// Whether the process has answered.
+    pub(crate) is_answered: fn(&mut Ctx) -> bool,
+}
 
 /// An instance and what drives it.
 pub struct Runner {

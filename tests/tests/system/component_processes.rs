@@ -121,7 +121,7 @@ fn processes_of_components_are_preempted() {
 fn waits_of_components_are_seen_in_a_deadlock() {
     let ended = scenario("waits_forever").run();
     assert!(
-        matches!(&ended.reason, ExitReason::Deadlock(text) if text.contains("waits for mail") && text.contains("waits for the end of a process")),
+        matches!(&ended.reason, ExitReason::Deadlock(text) if text.contains("waits for mail") && text.contains("waits to join")),
         "{ended}"
     );
 }

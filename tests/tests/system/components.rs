@@ -254,7 +254,7 @@ fn random_bytes_are_paid_for_until_the_process_has_them() {
             (memory (export "memory") 1)
             (func (export "realloc") (param i32 i32 i32 i32) (result i32) (loop (br 0)) unreachable))
         (core instance $memory (instantiate $memory))
-        (core func $bytes (canon lower (func $bytes) (memory $memory "memory") (realloc (func $memory "realloc"))))
+        (core func $bytes (canon lower (func $bytes) (memory (core memory $memory "memory")) (realloc (core func $memory "realloc"))))
         (core module $program
             (import "random" "bytes" (func $bytes (param i64 i32)))
             (func (export "run") (result i32) (call $bytes (i64.const {LEN}) (i32.const 0)) (i32.const 0)))
@@ -379,11 +379,16 @@ fn what_cannot_be_run_says_why() {
         "WASI 0.3",
     );
     refused(
+        &format!("(component {})", run.replace("cli/run@0.2.0", "http/handler@0.3.0")),
+        "HTTP requests of WASI 0.3",
+    );
+    // It exports the interface, but not its function.
+    refused(
         &format!(
             "(component {})",
             run.replace("cli/run@0.2.0", "http/incoming-handler@0.2.0")
         ),
-        "HTTP requests",
+        "handle",
     );
     refused(&format!("(component (component {run}) {run})"), "composed");
     refused(

@@ -70,6 +70,8 @@ mod published;
 mod renovated;
 mod sandbox;
 mod secrets;
+#[cfg(unix)]
+mod serve;
 mod shutdown;
 mod signals;
 mod signed;

@@ -1,7 +1,7 @@
 //! Components: which of them can be run, what an instance costs, and short instructions in their core modules.
 //!
-//! A component that a process can run is a *command*: it exports `wasi:cli/run` of WASI 0.2. All its core modules and
-//! canonical functions are in the component itself. Components inside it only give names to what they import, as the
+//! A component that a process can run is a *command*, which exports `wasi:cli/run` of WASI 0.2, or a *handler* of HTTP
+//! requests, which exports `wasi:http/incoming-handler`. All its core modules and canonical functions are in the component itself. Components inside it only give names to what they import, as the
 //! tools do that make a component out of a module. So no two parts of it call each other through the component model:
 //! copying a string from one to the other would be a single step for the engine, however long the string is. For the same
 //! reason, and because nested components could multiply, what is instantiated is bounded.
@@ -52,21 +52,18 @@ const HANDLE_SIZE: usize = 32;
 
 /// The interface that a command exports, before its version.
 const RUN: &str = "wasi:cli/run@0.2.";
+/// The interface that a handler exports, before its version.
+const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 /// Other interfaces that a component may export instead, and how it is said.
-const OTHERS: [(&str, &str); 3] = [
-    (
-        "wasi:http/incoming-handler@",
-        "it answers HTTP requests (`wasi:http/incoming-handler`), and Lunatic runs only commands: build a program that \
-         listens by itself, or run it with `wasmtime serve`",
-    ),
+const OTHERS: [(&str, &str); 2] = [
     (
         "wasi:cli/run@0.3.",
         "it is a command of WASI 0.3, and Lunatic runs those of WASI 0.2: build it for the target wasm32-wasip2",
     ),
     (
         "wasi:http/handler@",
-        "it answers HTTP requests (`wasi:http/handler`), and Lunatic runs only commands: build a program that listens by \
-         itself, or run it with `wasmtime serve`",
+        "it handles HTTP requests of WASI 0.3 (`wasi:http/handler`), and Lunatic serves handlers of WASI 0.2: export \
+         `wasi:http/incoming-handler`",
     ),
 ];
 
@@ -257,21 +254,24 @@ impl Found {
         }
     }
 
-    /// Why it is no program, if it is none.
+    /// Whether it exports an interface whose name begins like this.
+    fn has(&self, interface: &str) -> bool {
+        self.exports.iter().any(|name| name.starts_with(interface))
+    }
+
+    /// Why it is neither a program nor a handler, if it is none.
     fn refusal(&self) -> Option<String> {
         if let Some(why) = self.refused {
             return Some(why.to_owned());
         }
-        if self.exports.iter().any(|name| name.starts_with(RUN)) {
+        if self.has(RUN) || self.has(HANDLER) {
             return None;
         }
-        let known = OTHERS
-            .iter()
-            .find(|(begin, _)| self.exports.iter().any(|name| name.starts_with(begin)));
+        let known = OTHERS.iter().find(|(begin, _)| self.has(begin));
         let unknown = || {
             format!(
-                "it exports no `{RUN}x`, the interface of programs: build a program with a `main`, for the target \
-                 wasm32-wasip2 or wasm32-wasip1"
+                "it exports no `{RUN}x`, the interface of programs, and no `{HANDLER}x`, that of handlers of HTTP requests: \
+                 build a program with a `main`, for the target wasm32-wasip2 or wasm32-wasip1"
             )
         };
         Some(known.map_or_else(unknown, |(_, why)| (*why).to_owned()))
@@ -327,7 +327,7 @@ impl Found {
             imports: Imports::default(),
             memory: memory.map(|memory| Memory { grows, ..memory }),
             instance_size: INSTANCE_SIZE + handles + items.saturating_mul(ITEM_SIZE) + instances_size,
-            start: true,
+            start: self.has(RUN),
             tests: Vec::new(),
             debug_info: instances().any(|part| part.debug_info),
             component: true,

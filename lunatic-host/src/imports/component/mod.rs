@@ -1,5 +1,5 @@
-//! The functions for components: those of `wasi:cli/command` of WASI 0.2, implemented by wasmtime-wasi, with the rights, the
-//! charges and the waits of processes; and those of Lunatic.
+//! The functions for components: those of `wasi:cli/command` and `wasi:http/proxy` of WASI 0.2, implemented by wasmtime-wasi
+//! and wasmtime-wasi-http, with the rights, the charges and the waits of processes; and those of Lunatic.
 //!
 //! | module | purpose |
 //! |---|---|
@@ -10,12 +10,14 @@
 //! | `io`, `cli` | streams and pollables; arguments, standard streams, clocks, random numbers |
 //! | `network`, `tcp`, `udp` | sockets |
 //! | `lunatic` | the functions of Lunatic itself |
+//! | `http` | the request that a process answers |
 
 mod aside;
 mod cli;
 mod file_streams;
 mod files;
 mod held;
+mod http;
 mod io;
 mod listing;
 mod lunatic;
@@ -28,6 +30,7 @@ use wasmtime::component::Linker;
 use wasmtime_wasi::p2::bindings::{LinkOptions, cli as wasi_cli, clocks, filesystem, random, sockets};
 use wasmtime_wasi_io::bindings::wasi::io as wasi_io;
 
+pub(crate) use self::http::REQUESTS;
 use self::state::{Wasi02, view};
 use crate::instance::Ctx;
 
@@ -72,6 +75,7 @@ pub(crate) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
         sockets::udp;
         sockets::udp_create_socket;
     }
+    http::add(linker)?;
     linker.allow_shadowing(true);
     cli::in_pieces(linker, "wasi:random/random@0.2.12", "wasi:random/insecure@0.2.12")?;
     network::add_lookups(linker, "wasi:sockets/ip-name-lookup@0.2.12")?;

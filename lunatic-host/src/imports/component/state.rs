@@ -16,6 +16,7 @@ use wasmtime_wasi::p1::WasiP1Ctx;
 
 use super::aside::READS_MAX;
 use super::held::Held;
+use super::http::Http;
 use crate::imports::wasi::SystemClock;
 use crate::instance::Ctx;
 use crate::report::PanicCapture;
@@ -78,6 +79,8 @@ pub(super) struct State {
     pub(super) sockets: NumberMap<u32, Charge>,
     /// The names that were looked up last, with their addresses. Names are in their normal form.
     pub(super) names: Vec<(IpAddr, Arc<str>)>,
+    /// The request that it answers, and what it has of HTTP.
+    pub(super) http: Http,
     panic: PanicCapture,
     /// The size without handles and texts, in bytes.
     size: usize,
@@ -102,6 +105,7 @@ impl State {
             reads: Arc::new(Semaphore::new(READS_MAX)),
             sockets: NumberMap::default(),
             names: Vec::new(),
+            http: Http::default(),
             panic: panic.clone(),
             size: STATE_SIZE + wasi.size(),
             paid: Receipt::new(process.purse().to_account(), Resource::Bodies),
@@ -116,7 +120,7 @@ impl State {
     /// The size in bytes that is charged.
     fn size(&self) -> usize {
         let handles = self.handles_most * PLACE_SIZE + self.handles * VALUE_SIZE;
-        self.size + handles + self.names.len() * NAME_SIZE + self.panic.size()
+        self.size + handles + self.names.len() * NAME_SIZE + self.panic.size() + self.http.size()
     }
 }
 

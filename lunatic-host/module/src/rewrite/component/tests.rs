@@ -146,7 +146,7 @@ fn what_is_no_command_says_what_it_is() {
         let refusal = rewrite(&wasm).unwrap_err().to_string();
         assert!(refusal.contains(text), "{refusal}");
     };
-    check("wasi:http/incoming-handler@0.2.0", "answers HTTP requests");
+    check("wasi:http/handler@0.3.0", "handles HTTP requests of WASI 0.3");
     check("wasi:cli/run@0.3.0", "WASI 0.3");
     check("own:thing/run@1.0.0", "exports no `wasi:cli/run@0.2.x`");
 }

@@ -1,0 +1,57 @@
+//! How long the host waits while nothing happens.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::time::{Sleep, sleep};
+
+/// A limit for each wait. Time in which nobody waits does not count.
+#[derive(Debug)]
+pub(super) struct Patience {
+    limit: Duration,
+    /// Begins with the wait.
+    end: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    pub(super) fn new(limit: Duration) -> Self {
+        Self { limit, end: None }
+    }
+
+    /// Must be called with what the other side did: `Pending` begins or continues a wait. Returns `None` if the wait has
+    /// lasted too long; otherwise the task is woken when it will have.
+    pub(super) fn judge<T>(&mut self, done: Poll<T>, context: &mut Context<'_>) -> Option<Poll<T>> {
+        if done.is_ready() {
+            self.end = None;
+            return Some(done);
+        }
+        let limit = self.limit;
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(limit)));
+        end.as_mut().poll(context).is_pending().then_some(Poll::Pending)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn each_wait_has_its_own_limit() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let _entered = runtime.enter();
+        let mut context = Context::from_waker(Waker::noop());
+        let mut patient = Patience::new(Duration::from_secs(3600));
+        assert_eq!(patient.judge(Poll::<()>::Pending, &mut context), Some(Poll::Pending));
+        assert_eq!(patient.judge(Poll::Ready(1), &mut context), Some(Poll::Ready(1)));
+        assert!(patient.end.is_none());
+        let mut impatient = Patience::new(Duration::ZERO);
+        assert_eq!(impatient.judge(Poll::Ready(1), &mut context), Some(Poll::Ready(1)));
+        assert_eq!(impatient.judge(Poll::<()>::Pending, &mut context), None);
+    }
+}
