@@ -56,6 +56,9 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_TRUNCATED (-14)
 /// Another node refused the spawn; the buffer gives the reason, as text.
 #define LUNATIC_REFUSED (-15)
+/// The channel is on another node, so nothing was done: `channel::send` and `channel::receive` wait for its answer.
+/// With a timeout of 0 they do not wait for room or for a message.
+#define LUNATIC_ELSEWHERE (-16)
 /// An error of the operating system is this number minus the number that WASI preview 1 has for it, such as -4110 for
 /// a refused connection.
 #define LUNATIC_IO_ERROR (-4096)
@@ -194,9 +197,13 @@ typedef void (*lunatic_entry)(void);
 #define LUNATIC_MAIL_DOWN 2u
 /// Another version of the code waits for this process. Only a process that has asked for this kind with
 /// `lunatic_code_offer` gets it. It comes before all other entries of the mailbox, with the tag `LUNATIC_CHANGE_TAG`;
-/// the body is empty.
+/// the body is empty. The reference is `LUNATIC_DESCRIBE` or 0.
 #define LUNATIC_MAIL_CHANGE 3u
 
+/// The reference of `LUNATIC_MAIL_CHANGE` in a rehearsal, and in an upgrade that goes on although some processes
+/// cannot change: the state should contain what else the two versions must agree on, such as the types of messages.
+/// In other upgrades, which follow a rehearsal, this would take time for each process, and find nothing.
+#define LUNATIC_DESCRIBE UINT64_C(1)
 /// The tag of `LUNATIC_MAIL_CHANGE`. It is below 16, so no message type has it.
 #define LUNATIC_CHANGE_TAG UINT64_C(6)
 /// The new version did not accept the state; the buffer gives the reason, as text.
@@ -413,7 +420,7 @@ typedef struct lunatic_header {
     uint32_t len;
     /// The tag.
     uint64_t tag;
-    /// For DOWN: the reference of the monitor.
+    /// For DOWN: the reference of the monitor. For CHANGE: `LUNATIC_DESCRIBE` or 0.
     uint64_t reference;
     /// For EXIT and DOWN: the process that has exited or sent the signal.
     lunatic_handle from;
@@ -515,23 +522,27 @@ LUNATIC_IMPORT("lunatic::channel", "new")
 int32_t lunatic_channel_new(uint64_t bound, lunatic_handle *out);
 
 /// Sends a message without waiting. Returns `LUNATIC_OK`, `LUNATIC_FULL`, `LUNATIC_CLOSED`, `LUNATIC_INVALID`, or
-/// `LUNATIC_LIMIT` if the message is too large or all queues together have reached their limit.
+/// `LUNATIC_LIMIT` if the message is too large or all queues together have reached their limit. For a channel of
+/// another node it returns `LUNATIC_ELSEWHERE`.
 LUNATIC_IMPORT("lunatic::channel", "try_send")
 int32_t lunatic_channel_try_send(uint64_t id, uint64_t key, const void *message, size_t len);
 
 /// Sends a message; waits while the channel is full. Returns the same as `try_send`, but `LUNATIC_TIMED_OUT` instead
-/// of `FULL`.
+/// of `FULL`. If the channel is on another node, it also waits for the answer of that node, whatever the timeout.
 LUNATIC_IMPORT("lunatic::channel", "send")
 int32_t lunatic_channel_send(uint64_t id, uint64_t key, const void *message, size_t len, uint64_t timeout_ns);
 
 /// Receives the oldest message without waiting, and returns its length. If it has at most `capacity` bytes, and at
 /// most `LUNATIC_IN_PLACE_LEN_MAX`, it is copied to `to`; a longer message is put into the buffer. Returns
-/// `LUNATIC_EMPTY` if there is no message, or `LUNATIC_CLOSED` or `LUNATIC_INVALID`.
+/// `LUNATIC_EMPTY` if there is no message, or `LUNATIC_CLOSED` or `LUNATIC_INVALID`. For a channel of another node it
+/// returns `LUNATIC_ELSEWHERE`.
 LUNATIC_IMPORT("lunatic::channel", "try_receive")
 int32_t lunatic_channel_try_receive(uint64_t id, uint64_t key, void *to, size_t capacity);
 
 /// Receives the oldest message; waits while there is none. Returns the same as `try_receive`, but `LUNATIC_TIMED_OUT`
-/// instead of `EMPTY`.
+/// instead of `EMPTY`. If the channel is on another node, it also waits for the answer of that node, whatever the
+/// timeout, and can return `LUNATIC_LIMIT`: there is no memory for the wait, or too many processes of this node wait
+/// there.
 LUNATIC_IMPORT("lunatic::channel", "receive")
 int32_t lunatic_channel_receive(uint64_t id, uint64_t key, void *to, size_t capacity, uint64_t timeout_ns);
 
@@ -915,10 +926,21 @@ int32_t lunatic_node_this(uint64_t *out);
 LUNATIC_IMPORT("lunatic::node", "of")
 int32_t lunatic_node_of(uint64_t id, uint64_t key, uint64_t *out);
 
+/// Asks the node of a process whether the process has exited, and waits for the answer. Returns 1 if it has not, and
+/// 0 if it has, or if its node is not connected or is lost before it answers; or `LUNATIC_INVALID`.
+LUNATIC_IMPORT("lunatic::node", "is_alive")
+int32_t lunatic_node_is_alive(uint64_t id, uint64_t key);
+
 /// Returns the number of nodes, and puts a list of them into the buffer, this one first: of each its number, the
 /// length of its name as a `u16`, and its name. Returns `LUNATIC_DENIED` without the right `nodes`.
 LUNATIC_IMPORT("lunatic::node", "list")
 int32_t lunatic_node_list(void);
+
+/// Returns the number of attributes of a node, and puts a list of them into the buffer, in the order of their keys:
+/// of each the length of its key as a `u16`, its key, the length of its value as a `u16`, and its value. Returns
+/// `LUNATIC_CLOSED` if the node is not connected, or `LUNATIC_DENIED` without the right `nodes`.
+LUNATIC_IMPORT("lunatic::node", "attributes")
+int32_t lunatic_node_attributes(uint64_t node);
 
 /// Sends the caller a message with this tag whenever a node is connected or lost: a byte that is 1 or 0, the number
 /// of the node, one of `LUNATIC_LOSS_…` as an `i32`, and the name of the node. Returns `LUNATIC_OK`, `LUNATIC_DENIED`
@@ -1001,7 +1023,7 @@ LUNATIC_IMPORT("lunatic::process", "this")
 void lunatic_process_this(lunatic_handle *out);
 
 /// Returns 1 if the process has not exited, else 0; or `LUNATIC_INVALID`. For a process of another node, returns 1 if
-/// that node is connected.
+/// that node is connected; `lunatic_node_is_alive` asks it.
 LUNATIC_IMPORT("lunatic::process", "is_alive")
 int32_t lunatic_process_is_alive(uint64_t id, uint64_t key);
 
