@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use lunatic_host::Ctx;
 use lunatic_host::imports::pieces;
 use lunatic_host::rights::denial;
+use lunatic_host::{Ctx, guest_memory};
 use lunatic_kernel::budget::{Payer, Receipt, Resource};
 use lunatic_kernel::stock::{EXHAUSTED, Portion};
 use wasmtime::{Caller, Linker};
@@ -88,6 +88,8 @@ fn on<T: Send + 'static, Work: FnOnce() -> T + Send + 'static>(
 }
 
 async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wasmtime::Result<i64> {
+    // A bad pointer is a trap, however long the text would be.
+    guest_memory::slice(&mut caller, path, len)?;
     if len > PATH_LEN_MAX {
         let why = format!("the path of a database has at most {PATH_LEN_MAX} bytes, not {len}");
         return Ok(failed(&mut caller, out, why)?.into());
