@@ -471,7 +471,7 @@ fn receiver(kernels: &Kernels, node: usize, name: usize, handle: RawHandle, log:
         let channel = named(&me, handle);
         let mut timeouts = 20;
         loop {
-            let gives_up = timeouts > 0 && !channel.is_here() && name % 2 == 0;
+            let gives_up = timeouts > 0 && !channel.is_here() && name.is_multiple_of(2);
             let message = match gives_up {
                 false => me.receive_from(channel).await,
                 true => {

@@ -29,7 +29,7 @@ pub fn check(tree: &Tree) -> Vec<String> {
         }
         // Also the names of programs that consist of several tests.
         let is_there = |name: &str| functions.contains(name) || tree.files.keys().any(|path| is_file(path, name));
-        let gone = names.into_iter().filter(|name| !is_name(name) || !is_there(*name));
+        let gone = names.into_iter().filter(|name| !is_name(name) || !is_there(name));
         violations.extend(gone.map(|name| format!("{SECURITY}:{line}: there is no test `{name}`")));
         let gone = attacks
             .into_iter()
