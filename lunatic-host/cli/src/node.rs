@@ -35,7 +35,7 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 74
 
 /// The flags of `lunatic node`.
 #[derive(Debug, Clone, Default, clap::Args)]
-#[command(group(clap::ArgGroup::new("trust").args(["dev", "identity"]).required(true).multiple(false)))]
+#[command(group(clap::ArgGroup::new("membership").args(["dev", "identity"]).required(true).multiple(false)))]
 pub struct NodeArgs {
     /// Connect to nodes that you run on this machine, without certificates
     #[arg(long, help_heading = "Node options")]

@@ -6,7 +6,7 @@
 //! copied, and holds the lock only while it takes them.
 //!
 //! A batch takes timers in the order of their times. If more are due than fit into it, outermost budgets
-//! [take turns](crate::late) until none is late any more: otherwise, a sandbox with thousands of timers could delay those
+//! take turns (`late.rs`) until none is late any more: otherwise, a sandbox with thousands of timers could delay those
 //! of all others.
 //!
 //! # Intervals

@@ -1,7 +1,7 @@
 //! Global names and groups: each node announces the names of its own processes, so all nodes know all names.
 //!
 //! A node writes only its own rows. It sends all of them to each node when an epoch begins, and later those that have
-//! changed ([`news`](crate::news)). The rows of a node are removed when its epoch ends. So a look-up needs no other node.
+//! changed (`news.rs`). The rows of a node are removed when its epoch ends. So a look-up needs no other node.
 //!
 //! Two nodes may give the same name to two processes, at the same moment or while they are not connected. All nodes
 //! choose the same process without exchanging anything: the one with the higher priority, then that with the smaller

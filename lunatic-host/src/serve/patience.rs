@@ -44,7 +44,7 @@ mod tests {
             .enable_time()
             .build()
             .unwrap();
-        let _entered = runtime.enter();
+        let entered = runtime.enter();
         let mut context = Context::from_waker(Waker::noop());
         let mut patient = Patience::new(Duration::from_secs(3600));
         assert_eq!(patient.judge(Poll::<()>::Pending, &mut context), Some(Poll::Pending));
@@ -52,6 +52,12 @@ mod tests {
         assert!(patient.end.is_none());
         let mut impatient = Patience::new(Duration::ZERO);
         assert_eq!(impatient.judge(Poll::Ready(1), &mut context), Some(Poll::Ready(1)));
-        assert_eq!(impatient.judge(Poll::<()>::Pending, &mut context), None);
+        drop(entered);
+        runtime.block_on(std::future::poll_fn(|context| {
+            match impatient.judge(Poll::<()>::Pending, context) {
+                Some(_) => Poll::Pending,
+                None => Poll::Ready(()),
+            }
+        }));
     }
 }

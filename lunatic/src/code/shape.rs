@@ -1,7 +1,7 @@
 //! The shape of a type: what its `Deserialize` reads from a format without names, and in which order.
 //!
 //! Two versions of a program agree on a message if the shapes of its type agree ([`Shape::conflict`]). The shape is not declared
-//! anywhere: [`trace`](trace::trace) lets `Deserialize` read from a source that holds nothing, and notes what it asks for.
+//! anywhere: [`Shape::of`] lets `Deserialize` read from a source that holds nothing, and notes what it asks for.
 
 mod compare;
 #[cfg(test)]

@@ -69,7 +69,7 @@ pub fn claim(name: &str, priority: u8) -> Result<Claim, RegisterError> {
 }
 
 /// Registers a process of this node under a global name until it exits, with priority 0. If it loses the name to a process
-/// of another node, it is not notified: processes that must know [claim](claim) the name.
+/// of another node, it is not notified: processes that must know [`claim`] the name.
 ///
 /// # Errors
 ///

@@ -18,17 +18,19 @@ crate::scenarios! {
 /// It asks for a process after very many others, which would be kept, too.
 #[test]
 fn an_inspection_is_paid_for() {
-    let text = format!(
-        r#"(module
-        {}
-        (memory (export "memory") 1)
-        (func (export "_start")
-            (drop (call $inspect.processes
-                (i32.const 0) (i32.const 65536) (i32.const 1) (i32.const 0) (i32.const 0)))))"#,
-        imports::declarations(),
-    );
-    let module = wat::parse_str(&text).unwrap();
-    for (mib, has_enough) in [(3, false), (8, true)] {
+    // It ends soon, but not in the middle of the call.
+    for (mib, then, has_enough) in [(3, "(loop $on (br $on))", false), (8, "", true)] {
+        let text = format!(
+            r#"(module
+            {}
+            (memory (export "memory") 1)
+            (func (export "_start")
+                (drop (call $inspect.processes
+                    (i32.const 0) (i32.const 65536) (i32.const 1) (i32.const 0) (i32.const 0)))
+                {then}))"#,
+            imports::declarations(),
+        );
+        let module = wat::parse_str(&text).unwrap();
         let caps = Caps {
             memory: Some(mib << 20),
             ..Caps::default()

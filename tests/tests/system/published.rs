@@ -90,10 +90,7 @@ fn tcp_udp_tls_and_names_of_hosts() {
 #[test]
 fn a_filter_and_flags_are_understood_as_they_were() {
     let finished = tests("actors", &["supervis", "one_for"]).run().code(0);
-    assert!(
-        finished.stdout.contains("running 0 tests"),
-        "the second is an argument: {finished}"
-    );
+    assert!(finished.stdout.contains("2 passed"), "both filters count: {finished}");
     let finished = tests("actors", &["one_for_one", "--exact"]).run().code(0);
     assert!(finished.stdout.contains("1 passed"), "{finished}");
     let finished = tests("processes", &["--list", "--format", "terse"]).run().code(0);
