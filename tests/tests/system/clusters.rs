@@ -227,7 +227,9 @@ fn a_policy_says_what_a_node_may_spawn() {
             Some("processes"),
         ),
         (
-            format!("name = '*'\nspawn = true\nlink = true\nrun = ['{hash}']\nrights = ['allow=nodes', 'tree-processes=1']"),
+            format!(
+                "name = '*'\nspawn = true\nlink = true\nrun = ['{hash}']\nrights = ['allow=nodes', 'tree-processes=1']"
+            ),
             None,
         ),
     ] {
