@@ -14,7 +14,7 @@ use crate::programs::{Program, Programs};
 use crate::reserve::Reserve;
 use crate::table::{self, Cell, Row};
 
-/// The works, and what is counted.
+/// The works, and the unit of their sizes.
 const WORKS: [(&str, &str); 3] = [
     ("spawn", "processes that come and go"),
     ("send", "messages"),
@@ -34,7 +34,7 @@ pub(crate) fn run(programs: &Programs, sizes: &[u64], rounds: usize, file: &Path
     let mut sizes = sizes.to_vec();
     sizes.sort_unstable();
     if let Some(ours) = programs.of_work("spawn").next() {
-        // What is compiled at the first run is not part of any round.
+        // A first run compiles the program, so that no measured round does.
         measure(ours, "spawn", 1)?;
     }
     println!("{}", table::HEAD);
@@ -98,7 +98,7 @@ fn measure_in_reserve(program: &Program, work: &str, n: u64) -> Result<Measured>
     measured
 }
 
-/// What was measured at a size; without a first cell of Lunatic, a row with a dash.
+/// The table row for one size: the figures of each system, and a dash where there is none.
 fn row(series: &[Series<'_>], work: &str, n: u64) -> String {
     let at_size = series
         .iter()

@@ -151,7 +151,7 @@ fn run_work(programs: &Programs, work: &str, n: u64, rounds: usize) -> Result<Ro
         bail!("no program does the work `{work}`: {}", default_works().join(", "));
     };
     let mut measured: Vec<Vec<Measured>> = systems.iter().map(|_| Vec::new()).collect();
-    // What is compiled at the first run is not part of any round.
+    // A first run compiles the program, so that no measured round does.
     measure(first, work, n)?;
     for round in 1..=rounds {
         for (program, all) in systems.iter().zip(&mut measured) {

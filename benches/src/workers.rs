@@ -46,7 +46,7 @@ pub(crate) fn run(programs: &Programs, works: &[(&str, u64)], rounds: usize) -> 
     let both = [("1 worker", "1"), ("2 workers", "2")].map(|(system, workers)| programs.with_workers(system, workers));
     println!("{HEAD}");
     for (work, n) in works {
-        // What is compiled at the first run is not part of any round.
+        // A first run compiles the program, so that no measured round does.
         measure(&both[0], work, *n)?;
         let mut measured = [Vec::new(), Vec::new()];
         for round in 1..=rounds {

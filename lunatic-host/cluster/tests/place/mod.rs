@@ -13,7 +13,7 @@ use lunatic_nodes::fabric::{Brought, Fabric as _};
 use lunatic_nodes::frame::{Route, State};
 use lunatic_nodes::identity::NodeId;
 use lunatic_nodes::tcp::{TcpFabric, TcpSettings};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// After this time, a frame is sent again.
@@ -71,6 +71,33 @@ pub(crate) fn write_private(path: &Path, text: &str) {
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
 }
 
+/// What a node has reported.
+#[derive(Debug, Default)]
+pub(crate) struct Said {
+    texts: Mutex<Vec<String>>,
+    more: Condvar,
+}
+
+impl Said {
+    fn push(&self, text: &str) {
+        self.texts.lock().push(text.to_owned());
+        self.more.notify_all();
+    }
+
+    /// Whether a text with this part is reported in time.
+    fn has_until(&self, part: &str, until: Instant) -> bool {
+        let mut texts = self.texts.lock();
+        loop {
+            if texts.iter().any(|text| text.contains(part)) {
+                return true;
+            }
+            if self.more.wait_until(&mut texts, until).timed_out() {
+                return texts.iter().any(|text| text.contains(part));
+            }
+        }
+    }
+}
+
 /// A node without processes: it shows what its transport brings.
 pub(crate) struct Place {
     pub(crate) identity: Identity,
@@ -78,30 +105,25 @@ pub(crate) struct Place {
     pub(crate) fabric: Arc<TcpFabric>,
     /// What has come and is not examined yet.
     came: Mutex<VecDeque<Brought>>,
-    said: Arc<Mutex<Vec<String>>>,
+    said: Arc<Said>,
 }
 
 impl Place {
     /// A node that claims a name, with an identity.
     pub(crate) fn open(name: &str, identity: &Path, revoked: Option<&Path>, join: Option<SocketAddr>) -> Self {
-        let said = Arc::new(Mutex::new(Vec::new()));
+        let said = Arc::<Said>::default();
         let says = said.clone();
         let paths = Paths {
             identity: identity.to_owned(),
             revoked: revoked.map(Path::to_owned),
             policy: None,
         };
-        let certified = Certified::read(&paths, move |text| says.lock().push(text.to_owned())).unwrap();
+        let certified = Certified::read(&paths, move |text| says.push(text)).unwrap();
         Self::with(name, certified, said, join)
     }
 
     /// A node that claims a name, with a guard.
-    pub(crate) fn with(
-        name: &str,
-        certified: Certified,
-        said: Arc<Mutex<Vec<String>>>,
-        join: Option<SocketAddr>,
-    ) -> Self {
+    pub(crate) fn with(name: &str, certified: Certified, said: Arc<Said>, join: Option<SocketAddr>) -> Self {
         let reports = said.clone();
         let (identity, inlet) = (Identity::new(name, 1).unwrap(), Inlet::new());
         let settings = TcpSettings {
@@ -110,7 +132,7 @@ impl Place {
             listen: "127.0.0.1:0".parse().unwrap(),
             join: join.into_iter().map(|join| join.to_string().into()).collect(),
             guard: Some(Arc::new(certified)),
-            report: Arc::new(move |text| reports.lock().push(text.to_owned())),
+            report: Arc::new(move |text| reports.push(text)),
         };
         let fabric = TcpFabric::open(settings, inlet.clone()).unwrap();
         Self {
@@ -129,13 +151,7 @@ impl Place {
     /// What comes next; waits for it.
     pub(crate) fn next(&self) -> Brought {
         let next = self.next_until(Instant::now() + PATIENCE);
-        next.unwrap_or_else(|| {
-            panic!(
-                "nothing comes to {}, which has said {:?}",
-                self.identity,
-                self.said.lock()
-            )
-        })
+        next.unwrap_or_else(|| panic!("nothing comes to {}, which has said {:?}", self.identity, self.said))
     }
 
     /// What comes next, if it comes in time.
@@ -165,11 +181,8 @@ impl Place {
 
     /// Waits until the node reports a text with this part.
     pub(crate) fn says(&self, part: &str) {
-        let start = Instant::now();
-        while !self.said.lock().iter().any(|text| text.contains(part)) {
-            assert!(start.elapsed() < PATIENCE, "{part}: {:?}", self.said.lock());
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        let until = Instant::now() + PATIENCE;
+        assert!(self.said.has_until(part, until), "{part}: {:?}", self.said);
     }
 
     pub(crate) fn seen(&self) -> Brought {
@@ -194,10 +207,15 @@ impl Place {
     /// Sends frames, as a node does every second, until the other one reports that it has refused a connection.
     pub(crate) fn tries_in_vain(&self, other: &Place) {
         let start = Instant::now();
-        while !other.said.lock().iter().any(|text| text.contains("was refused")) {
-            assert!(start.elapsed() < PATIENCE, "{:?}", other.said.lock());
+        loop {
             self.fabric.send(&other.identity, self.frame(0));
-            std::thread::sleep(Duration::from_millis(5));
+            if other
+                .said
+                .has_until("was refused", Instant::now() + Duration::from_millis(5))
+            {
+                return;
+            }
+            assert!(start.elapsed() < PATIENCE, "{:?}", other.said);
         }
     }
 
@@ -212,12 +230,7 @@ impl Place {
                     return;
                 }
             }
-            assert!(
-                start.elapsed() < PATIENCE,
-                "{:?}, {:?}",
-                self.said.lock(),
-                other.said.lock()
-            );
+            assert!(start.elapsed() < PATIENCE, "{:?}, {:?}", self.said, other.said);
         }
     }
 }
