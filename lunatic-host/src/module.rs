@@ -94,7 +94,7 @@ impl Pre {
         }
     }
 
-    /// Fails for what is no component that is a program.
+    /// Fails for what is not a component, or no program.
     pub(crate) fn component(&self) -> wasmtime::Result<&CommandPre<Ctx>> {
         match self {
             Self::Component(pre) => pre

@@ -155,7 +155,7 @@ pub enum StartError {
     NoEntry(String),
     /// The module is a component that handles HTTP requests, and no program.
     IsHandler,
-    /// The module is no component that handles HTTP requests.
+    /// The module is not a component that handles HTTP requests.
     NoHandler,
 }
 
@@ -173,7 +173,7 @@ impl fmt::Display for StartError {
             Self::NoHandler => {
                 return write!(
                     f,
-                    "the module does not handle HTTP requests: it is no component that exports `wasi:http/incoming-handler` \
+                    "the module does not handle HTTP requests: it is not a component that exports `wasi:http/incoming-handler` \
                      of WASI 0.2"
                 );
             }

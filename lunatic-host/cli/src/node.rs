@@ -254,7 +254,7 @@ fn certified(identity: &Path, args: &NodeArgs, voice: &Voice) -> anyhow::Result<
     };
     let reports = voice.clone();
     let report = move |text: &str| reports.say(Level::Warn, &lines(text).to_string());
-    let certified = Certified::read(&paths, report).context("the node cannot prove its identity")?;
+    let certified = Certified::read(&paths, report).context("the files of the node cannot be used")?;
     let name = certified.name().to_owned();
     if let Some(wanted) = &args.name
         && *wanted != name
