@@ -161,7 +161,7 @@ pub(crate) fn parse_target(name: &str) -> Result<Target, String> {
         return Ok(Target);
     }
     Err(format!(
-        "guests of Lunatic are built for {TARGET} and nothing else; leave `--target` out"
+        "guests of Lunatic are built only for {TARGET}; leave out `--target`"
     ))
 }
 
@@ -320,7 +320,7 @@ mod tests {
         }
         for name in ["wasm32-wasip2", "x86_64-unknown-linux-gnu", ""] {
             let error = parse(&format!("--target={name}")).unwrap_err().to_string();
-            assert!(error.contains("built for wasm32-wasip1 and nothing else"), "{error}");
+            assert!(error.contains("built only for wasm32-wasip1"), "{error}");
         }
     }
 

@@ -269,7 +269,7 @@ fn what_cargo_refuses_is_refused_in_its_words() {
         (&["run"], "could not find `Cargo.toml`"),
         (
             &["run", "--target", "x86_64-unknown-linux-gnu"],
-            "built for wasm32-wasip1 and nothing else",
+            "built only for wasm32-wasip1",
         ),
         (
             &["test", "--", "--no-such-flag"],

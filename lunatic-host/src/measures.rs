@@ -120,36 +120,31 @@ pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<
     all.push(gauge(
         "lunatic.descriptors",
         "",
-        "Descriptors that processes hold: files, folders, sockets.",
+        "Open descriptors of processes: files, folders, sockets.",
         figures.descriptors,
     ));
     all.push(gauge(
         "lunatic.timers",
         "",
-        "Timers that have still to send.",
+        "Timers that have not sent yet.",
         figures.timers,
     ));
     all.push(counter(
         "lunatic.timers.skipped",
         "",
-        "How often intervals did not send, as they were late or had used up their share of a core.",
+        "How often intervals did not send because they were late or had used up their share of a core.",
         figures.timers_skipped,
     ));
     all.push(gauge(
         "lunatic.observers",
         "",
-        "How many are told of events, such as `lunatic trace`.",
+        "Clients that receive events, such as `lunatic trace`.",
         figures.observers,
     ));
     let workers = runtime.workers();
     let times = workers.iter().enumerate();
     let times = times.filter_map(|(worker, info)| Some((worker, info.time?.as_secs_f64())));
-    let cpu = counter(
-        "lunatic.worker.cpu",
-        "s",
-        "How long each worker has been on a core.",
-        0.0,
-    );
+    let cpu = counter("lunatic.worker.cpu", "s", "CPU time of each worker.", 0.0);
     all.push(by(cpu, "worker", times));
     all.push(gauge(
         "lunatic.uptime",
@@ -162,7 +157,7 @@ pub fn read(runtime: &Runtime, system: &RunningSystem, uptime: Duration) -> Vec<
     all.push(counter(
         "lunatic.program.metrics.refused",
         "",
-        "How often the program could not count something new, as it has as many metrics as it may.",
+        "How often a new metric was refused because the program has the largest number of metrics.",
         system.metrics_refused(),
     ));
     all.extend(dropped(system));
@@ -194,12 +189,12 @@ fn processes(figures: &Figures) -> Vec<Measure> {
     let (running, waiting) = (figures.processes.saturating_sub(figures.blocked), figures.blocked);
     let queues = &figures.queues;
     vec![
-        gauge("lunatic.processes", "", "Processes that live.", figures.processes),
+        gauge("lunatic.processes", "", "Processes that are alive.", figures.processes),
         by(
             gauge(
                 "lunatic.processes.by_state",
                 "",
-                "Processes by what they do: run or can, wait, wait packed.",
+                "Processes by state: running or ready, waiting, waiting and packed.",
                 0_u64,
             ),
             "state",
@@ -248,14 +243,14 @@ fn memory(figures: &Figures) -> Vec<Measure> {
         gauge(
             "lunatic.instances",
             "",
-            "Instances of modules, some of them kept for processes to come.",
+            "Instances of modules, including those that are kept for further processes.",
             figures.instances,
         ),
         by(
             gauge(
                 "lunatic.memory",
                 "By",
-                "Memory by kind: linear memories as charged, queued messages, what else is kept for processes.",
+                "Memory by kind: linear memories as charged, queued messages, other memory that is kept for processes.",
                 0_u64,
             ),
             "kind",
@@ -268,7 +263,7 @@ fn memory(figures: &Figures) -> Vec<Measure> {
         gauge(
             "lunatic.host.resident",
             "By",
-            "The machine's memory that the whole program holds; 0 where the system does not tell.",
+            "Resident memory of the whole program; 0 if the system does not report it.",
             figures.resident_bytes,
         ),
     ]

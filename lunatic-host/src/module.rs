@@ -90,7 +90,7 @@ impl Pre {
     pub(crate) fn module(&self) -> wasmtime::Result<&InstancePre<Ctx>> {
         match self {
             Self::Module(pre) => Ok(pre),
-            Self::Component(_) => Err(wasmtime::Error::msg("a component is no core module")),
+            Self::Component(_) => Err(wasmtime::Error::msg("a component is not a core module")),
         }
     }
 
@@ -100,15 +100,15 @@ impl Pre {
             Self::Component(pre) => pre
                 .command
                 .as_ref()
-                .ok_or_else(|| wasmtime::Error::msg("the component is no program")),
-            Self::Module(_) => Err(wasmtime::Error::msg("a core module is no component")),
+                .ok_or_else(|| wasmtime::Error::msg("the component is not a program")),
+            Self::Module(_) => Err(wasmtime::Error::msg("a core module is not a component")),
         }
     }
 
     /// What instances of a component are made of, whatever it exports. Fails for a core module.
     pub(crate) fn instance(&self) -> wasmtime::Result<&wasmtime::component::InstancePre<Ctx>> {
         let Self::Component(pre) = self else {
-            return Err(wasmtime::Error::msg("a core module is no component"));
+            return Err(wasmtime::Error::msg("a core module is not a component"));
         };
         let command = pre.command.as_ref().map(CommandPre::instance_pre);
         let any = command.or_else(|| pre.handler.as_ref().map(ProxyPre::instance_pre));
@@ -218,7 +218,7 @@ impl Module {
     /// Why no process of `former` can continue in this module, whatever its code.
     pub(crate) fn misfits(&self, former: &Self) -> Option<&'static str> {
         if self.is_component() || former.is_component() {
-            return Some("a process of a component keeps its code");
+            return Some("a process of a component cannot change its code");
         }
         let is_other = self.interface != former.interface;
         is_other.then_some("the version is written for another interface")
@@ -397,7 +397,7 @@ fn read(engine: &wasmtime::Engine, bytes: &[u8]) -> Option<Artifact> {
 }
 
 fn misread() -> LoadError {
-    LoadError::Compile("what the compiler made of it cannot be read".into())
+    LoadError::Compile("the compiled code cannot be read".into())
 }
 
 fn link(host: &Wasm, artifact: Artifact, layout: Layout) -> Result<Compiled, LoadError> {

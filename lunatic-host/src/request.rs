@@ -33,7 +33,7 @@ impl fmt::Display for BodyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Gone => "the connection was closed",
-            Self::TooSlow => "nothing more came in time",
+            Self::TooSlow => "nothing more arrived in time",
             Self::Incomplete => "the handler did not finish the body",
         })
     }

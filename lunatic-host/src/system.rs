@@ -151,7 +151,7 @@ impl SystemSetup<'_> {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum StartError {
-    /// The module exports no function of this name that takes and returns nothing.
+    /// The module exports no function of this name without parameters and results.
     NoEntry(String),
     /// The module is a component that handles HTTP requests, and no program.
     IsHandler,
@@ -180,10 +180,10 @@ impl fmt::Display for StartError {
         };
         write!(
             f,
-            "the module exports no function `{name}` that takes and returns nothing"
+            "the module exports no function `{name}` without parameters and results"
         )?;
         if name == "_start" {
-            write!(f, ": it is a library, build a program with a `main` for wasm32-wasip1")?;
+            write!(f, ": it is a library; build a program with a `main` for wasm32-wasip1")?;
         }
         Ok(())
     }

@@ -23,7 +23,7 @@ impl Parse for Args {
             return Ok(Self::default());
         }
         if !input.peek(Token![crate]) {
-            return Err(input.error("unknown argument: only `crate = path` can stand here"));
+            return Err(input.error("unknown argument: only `crate = path` is allowed here"));
         }
         input.parse::<Token![crate]>()?;
         input.parse::<Token![=]>()?;
@@ -32,7 +32,7 @@ impl Parse for Args {
         if input.is_empty() {
             Ok(Self { krate })
         } else {
-            Err(input.error("unexpected token behind the path"))
+            Err(input.error("unexpected token after the path"))
         }
     }
 }
@@ -54,8 +54,8 @@ mod tests {
         check("", Ok(":: lunatic"));
         check("crate = renamed", Ok("renamed"));
         check("crate = crate::deep::er,", Ok("crate :: deep :: er"));
-        check("flavor", Err("unknown argument: only `crate = path` can stand here"));
+        check("flavor", Err("unknown argument: only `crate = path` is allowed here"));
         check("crate", Err("expected `=`"));
-        check("crate = a b", Err("unexpected token behind the path"));
+        check("crate = a b", Err("unexpected token after the path"));
     }
 }

@@ -44,23 +44,23 @@ pub(crate) fn signature(sig: &Signature, subject: &str, errors: &mut Errors) {
         errors.on(
             token,
             &format!(
-                "{subject} cannot be `async`: a process that waits blocks nobody else, so call what waits directly"
+                "{subject} cannot be `async`: a process that waits blocks no other process, so call blocking functions directly"
             ),
         );
     }
     if let Some(token) = sig.unsafety {
         errors.on(
             token,
-            &format!("{subject} cannot be `unsafe`: nobody could keep its promises"),
+            &format!("{subject} cannot be `unsafe`: its caller could not uphold the safety requirements"),
         );
     }
     if let Some(abi) = &sig.abi {
-        errors.on(abi, &format!("{subject} cannot have an ABI of its own"));
+        errors.on(abi, &format!("{subject} cannot have an ABI of another language"));
     }
     if !sig.generics.params.is_empty() {
         errors.on(
             &sig.generics,
-            &format!("{subject} cannot be generic: nobody would choose the types"),
+            &format!("{subject} cannot be generic: its caller could not choose the types"),
         );
     }
     if !sig.inputs.is_empty() {

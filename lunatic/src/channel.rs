@@ -350,7 +350,7 @@ impl<T, C> Channel<T, C> {
         match refused {
             Refused::Closed => panic!("channel {self} is closed: the process that made it has ended"),
             Refused::Limit => panic!("cannot receive from channel {self}: {}", host::limit()),
-            Refused::Invalid => panic!("{self} is no channel: the handle was not given out by this host"),
+            Refused::Invalid => panic!("{self} is not a channel: the handle was not given out by this host"),
             other => panic!("the host refused a call on channel {self}: {other:?}"),
         }
     }

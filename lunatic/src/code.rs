@@ -267,7 +267,12 @@ where
     S: Serialize + DeserializeOwned,
     F: FnOnce(S) + Copy + 'static,
 {
-    const { assert!(size_of::<F>() == 0, "what a process goes on with must capture nothing") };
+    const {
+        assert!(
+            size_of::<F>() == 0,
+            "the function that a process continues with must capture nothing"
+        )
+    };
     upgrade_with(&state, resume);
     state
 }

@@ -172,7 +172,7 @@ impl fmt::Display for ExitReason {
             Self::NoProcess => f.write_str("had ended before"),
             Self::NodeGone => f.write_str("was lost with its node"),
             Self::Forgotten => f.write_str("ended long ago; its exit reason is no longer known"),
-            Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
+            Self::HostBug(text) => write!(f, "hit a bug in the host: {text}"),
         }
     }
 }
@@ -202,7 +202,7 @@ mod tests {
                 ExitReason::Forgotten,
                 "ended long ago; its exit reason is no longer known",
             ),
-            (ExitReason::HostBug("sorry".into()), "met a bug of the host: sorry"),
+            (ExitReason::HostBug("sorry".into()), "hit a bug in the host: sorry"),
         ];
         for (reason, sentence) in sentences {
             assert_eq!(ExitReason::from_bytes(&reason.to_bytes()), reason);

@@ -307,7 +307,7 @@ impl Process {
     #[cold]
     fn refused(&self, refused: Refused) -> ! {
         match refused {
-            Refused::Invalid => panic!("{self} is no process: the handle was not given out by this host"),
+            Refused::Invalid => panic!("{self} is not a process: the handle was not given out by this host"),
             other => panic!("the host refused a call on process {self}: {other:?}"),
         }
     }

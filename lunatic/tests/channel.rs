@@ -275,13 +275,13 @@ fn forged_handles_are_recognised() {
 }
 
 #[lunatic::test]
-#[should_panic(expected = "is no channel: the handle was not given out by this host")]
+#[should_panic(expected = "is not a channel: the handle was not given out by this host")]
 fn send_panics_on_a_forged_handle() {
     forged::<u8>().send(1);
 }
 
 #[lunatic::test]
-#[should_panic(expected = "is no channel")]
+#[should_panic(expected = "is not a channel")]
 fn a_process_is_no_channel() {
     let channel: Channel<u8> = recode(&lunatic::this_process());
     channel.send(1);

@@ -206,7 +206,7 @@ fn sleeping_lasts_long_enough() {
 }
 
 #[lunatic::test]
-#[should_panic(expected = "is no process: the handle was not given out by this host")]
+#[should_panic(expected = "is not a process: the handle was not given out by this host")]
 fn a_forged_handle_is_recognised() {
     let (id, key): (u64, u64) = recode(&this_process());
     let forged: Process = recode(&(id, key ^ 1));
@@ -214,7 +214,7 @@ fn a_forged_handle_is_recognised() {
 }
 
 #[lunatic::test]
-#[should_panic(expected = "is no process")]
+#[should_panic(expected = "is not a process")]
 fn a_handle_of_the_future_is_recognised() {
     let (id, key): (u64, u64) = recode(&this_process());
     let forged: Process = recode(&(id + 1_000_000, key));

@@ -377,8 +377,8 @@ fn a_forged_handle_is_an_error_for_every_call() {
             matches!(channel.receive_timeout(LONG), Err(ReceiveTimeoutError::Invalid)),
             "{forged:?}"
         );
-        assert_panics(end_of(channel, |channel| channel.send(1)), "is no channel");
-        assert_panics(end_of(channel, |channel| _ = channel.receive()), "is no channel");
+        assert_panics(end_of(channel, |channel| channel.send(1)), "is not a channel");
+        assert_panics(end_of(channel, |channel| _ = channel.receive()), "is not a channel");
     }
     assert_eq!(real.try_receive().unwrap(), 1);
     assert!(matches!(real.try_receive(), Err(TryReceiveError::Empty)));

@@ -113,7 +113,7 @@ fn one_with_less_sees_itself_and_its_own() {
             let own = idle();
             are_seen(&[this_process(), own]);
             let refused = process(outside).unwrap_err().to_string();
-            assert!(refused.contains("rights that the caller has not"), "{refused}");
+            assert!(refused.contains("rights that the caller does not have"), "{refused}");
             told.send(own);
             done.receive();
         })

@@ -256,7 +256,7 @@ fn a_forged_process_is_an_error_for_every_call() {
         for call in calls {
             let reason = Process::spawn(move || call(process)).unwrap().join();
             assert!(
-                matches!(&reason, ExitReason::Panic(text) if text.contains("is no process")),
+                matches!(&reason, ExitReason::Panic(text) if text.contains("is not a process")),
                 "{reason}"
             );
         }

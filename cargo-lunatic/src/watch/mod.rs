@@ -82,7 +82,7 @@ pub(crate) fn watch(
             Err(Error::Cargo(_)) => {
                 shell.status(
                     "Waiting",
-                    "for another change: the program does not compile, and goes on as it was",
+                    "for another change: the program does not compile, and its last build keeps running",
                 );
                 continue;
             }
@@ -121,8 +121,8 @@ fn bring(program: &mut Program, file: &Path, way: Way, shell: Shell) -> Result<(
     };
     let left = match left {
         0 => String::new(),
-        1 => "; 1 has no point of change, and runs what it began with".into(),
-        left => format!("; {left} have no point of change, and run what they began with"),
+        1 => "; 1 has no point of change, and stays in its version".into(),
+        left => format!("; {left} have no point of change, and stay in their version"),
     };
     let processes = if changed == 1 { "process" } else { "processes" };
     shell.status("Upgraded", format!("{changed} {processes}{left}"));

@@ -56,7 +56,7 @@ function signIn(why) {
   const input = h("input", { id: "token", type: "password", autocomplete: "off", required: true });
   const form = h("form", { class: "card sign-in" },
     h("h1", {}, "Which program?"),
-    h("p", {}, "Open the address that the program has printed at its start, or enter the token from it. A program that was started again has another one."),
+    h("p", {}, "Open the address that the program printed at its start, or enter the token from that address. A program that was restarted has a new token."),
     why && h("p", { class: "note" }, why),
     h("label", { for: "token" }, "Token", input),
     h("div", { class: "actions" }, h("button", { class: "button primary" }, "Show it")));

@@ -67,7 +67,7 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
         Asked::System => json(StatusCode::OK, &program.view()),
         Asked::Cluster => match program.runtime.cluster() {
             Some(cluster) => json(StatusCode::OK, &ClusterView::of(&cluster)),
-            None => error(StatusCode::NOT_FOUND, "this program is no node of a cluster".into()),
+            None => error(StatusCode::NOT_FOUND, "this program is not a node of a cluster".into()),
         },
         Asked::Events(_) => unreachable!("they are answered with a stream"),
         Asked::Metrics => with_type(StatusCode::OK, metrics::TYPE, metrics::text(program)),
@@ -92,7 +92,7 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
             Some(profile) => json(StatusCode::OK, &ProfileView::of(profile)),
             None => error(
                 StatusCode::CONFLICT,
-                "somebody else profiles the program just now".into(),
+                "another client is profiling the program: try again later".into(),
             ),
         },
         Asked::Dump(id) => dump(system, id),
@@ -142,23 +142,26 @@ pub(crate) fn refuse(refused: Refused) -> Answer {
     match refused {
         Refused::NotFound => error(
             StatusCode::NOT_FOUND,
-            "there is no such path: GET /v1 says which there are".into(),
+            "there is no such path: GET /v1 lists all paths".into(),
         ),
         Refused::Method(allowed) => {
-            let mut answer = error(StatusCode::METHOD_NOT_ALLOWED, format!("this is for {allowed}"));
+            let mut answer = error(
+                StatusCode::METHOD_NOT_ALLOWED,
+                format!("this path accepts only {allowed}"),
+            );
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(allowed));
             answer
         }
         Refused::Busy => error(
             StatusCode::SERVICE_UNAVAILABLE,
-            "as many clients as may hear events do so: end another `lunatic trace`".into(),
+            "the largest number of clients already receives events: end another `lunatic trace`".into(),
         ),
         Refused::Wrong(why) => error(StatusCode::BAD_REQUEST, why),
     }
 }
 
 fn gone() -> Answer {
-    error(StatusCode::NOT_FOUND, "no such process lives".into())
+    error(StatusCode::NOT_FOUND, "there is no such process".into())
 }
 
 /// An answer with an error message.

@@ -197,7 +197,8 @@ fn deny(denied: Denied) -> Response<Body> {
 }
 
 fn only_get() -> Response<Body> {
-    let mut answer = answer::error(StatusCode::METHOD_NOT_ALLOWED, "this is for GET".into()).map(answer::whole);
+    let mut answer =
+        answer::error(StatusCode::METHOD_NOT_ALLOWED, "this path accepts only GET".into()).map(answer::whole);
     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET"));
     answer
 }

@@ -70,7 +70,10 @@ impl Door {
             DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
             let owner = fs::metadata(folder)?.uid();
             if owner != getuid().as_raw() && owner != 0 {
-                return Err(io::Error::other(format!("{} is another user's", folder.display())));
+                return Err(io::Error::other(format!(
+                    "{} belongs to another user",
+                    folder.display()
+                )));
             }
             // Commands that look there would refuse it.
             if folder == place::folder() {
@@ -88,7 +91,7 @@ impl Door {
             Ok(_) => {
                 return Err(io::Error::new(
                     io::ErrorKind::AlreadyExists,
-                    "there is a file or folder that is no socket; remove it, or choose another path",
+                    "a file or folder that is not a socket exists there; remove it, or choose another path",
                 ));
             }
             // Nothing is there, or binding tells why not.

@@ -99,7 +99,7 @@ impl Wanted {
                     let seconds: u64 = value.parse().map_err(|_| wrong("a number"))?;
                     wanted.seconds = seconds.min(SECONDS_MAX);
                 }
-                _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+                _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
             }
         }
         Ok(wanted)
@@ -122,7 +122,7 @@ impl Wanted {
         }
         let is_there = |ids: &Vec<Id>| ids.iter().any(|id| system.process(*id).is_some());
         if !processes.as_ref().is_none_or(is_there) {
-            return Err(Refused::Wrong("no such process lives".into()));
+            return Err(Refused::Wrong("there is no such process".into()));
         }
         Ok(Interest {
             kinds: self.kinds.clone(),

@@ -81,10 +81,10 @@ impl Denied {
 
     pub(crate) fn words(self) -> &'static str {
         match self {
-            Self::Host => "the dashboard answers as localhost, 127.0.0.1 or [::1] only",
-            Self::Origin => "the dashboard answers its own pages only",
+            Self::Host => "the dashboard can only be reached as localhost, 127.0.0.1 or [::1]",
+            Self::Origin => "the dashboard answers only its own pages",
             Self::Token => {
-                "this needs the token that the program has printed at its start: `Authorization: Bearer TOKEN`"
+                "this request needs the token that the program printed at its start: `Authorization: Bearer TOKEN`"
             }
         }
     }

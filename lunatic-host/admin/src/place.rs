@@ -52,7 +52,7 @@ pub(crate) fn check_owner(folder: &Path, user: u32) -> io::Result<()> {
         false => Err(io::Error::new(
             io::ErrorKind::PermissionDenied,
             format!(
-                "{} is another user's, or a link; set `XDG_RUNTIME_DIR` to a folder of your own, or give the path of the socket",
+                "{} belongs to another user, or is a link; set `XDG_RUNTIME_DIR` to a folder of your own, or give the path of the socket",
                 folder.display()
             ),
         )),
@@ -95,11 +95,11 @@ mod tests {
             [""; 0].map(PathBuf::from)
         );
         let error = sockets_in(&own, user + 1).unwrap_err();
-        assert!(error.to_string().contains("is another user's"), "{error}");
+        assert!(error.to_string().contains("belongs to another user"), "{error}");
         // A link is somebody's who may let it lead elsewhere.
         let link = folder.path().join("link");
         std::os::unix::fs::symlink(&own, &link).unwrap();
         let error = sockets_in(&link, user).unwrap_err();
-        assert!(error.to_string().contains("is another user's"), "{error}");
+        assert!(error.to_string().contains("belongs to another user"), "{error}");
     }
 }

@@ -159,7 +159,7 @@ fn filter(query: &str) -> Result<String, Refused> {
 
 fn id(text: &str) -> Result<Id, Refused> {
     text.parse()
-        .map_err(|wrong| Refused::Wrong(format!("`{text}` is no process: {wrong}")))
+        .map_err(|wrong| Refused::Wrong(format!("`{text}` is not the id of a process: {wrong}")))
 }
 
 fn list(query: &str) -> Result<Asked, Refused> {
@@ -196,7 +196,7 @@ fn list(query: &str) -> Result<Asked, Refused> {
             "parent" if value == "none" => asked.is_root = true,
             "parent" => asked.parent = Some(id(&value)?),
             "children" if value == "count" => counts_children = true,
-            _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+            _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
         }
     }
     Ok(Asked::Processes(asked, counts_children))
@@ -210,7 +210,7 @@ fn part(kind: Kind, query: &str) -> Result<Asked, Refused> {
         match &*name {
             "limit" => limit = number.min(LIMIT_MAX),
             "skip" => skip = number.min(u32::MAX as usize),
-            _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+            _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
         }
     }
     Ok(Asked::List(kind, skip, limit))
@@ -231,7 +231,7 @@ fn profile(query: &str) -> Result<Asked, Refused> {
             "id" => profiled.process = Some(id(&value)?),
             "name" => profiled.name = Some(value.into_owned()),
             "by" if value == "process" => profiled.by_process = true,
-            _ => return Err(Refused::Wrong(format!("`{name}` cannot be asked for"))),
+            _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
         }
     }
     Ok(Asked::Profile(profiled, time))
@@ -244,7 +244,7 @@ fn reason(query: &str) -> Result<ExitReason, Refused> {
             ("reason", "shutdown") => ExitReason::Shutdown,
             ("reason", "normal") => ExitReason::Normal,
             ("reason", text) => ExitReason::Error(text.to_owned()),
-            _ => return Err(Refused::Wrong(format!("`{name}` cannot be said"))),
+            _ => return Err(Refused::Wrong(format!("`{name}` is not a known setting"))),
         }
     }
     Ok(reason)

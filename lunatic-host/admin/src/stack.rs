@@ -80,7 +80,7 @@ impl FrameView {
 
 fn unseen(why: Unseen) -> &'static str {
     match why {
-        Unseen::NotBegun => "the process has not begun",
+        Unseen::NotBegun => "the process has not started",
         Unseen::InCall => "the process is in a call of WASI or of an extension that does not show it",
         _ => "the process waits for a core, or is in a call of the host",
     }

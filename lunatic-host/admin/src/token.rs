@@ -43,7 +43,7 @@ impl Token {
     pub fn read(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
         if file.metadata()?.permissions().mode() & 0o077 != 0 {
-            return Err(io::Error::other("others may open it: chmod 600 helps"));
+            return Err(io::Error::other("other users can open it: run `chmod 600` on it"));
         }
         let mut text = String::new();
         file.take(2 * LEN_MAX as u64).read_to_string(&mut text)?;
@@ -51,7 +51,7 @@ impl Token {
         let is_long_enough = (LEN_MIN..=LEN_MAX).contains(&line.len());
         if !is_long_enough || !line.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(io::Error::other(format!(
-                "its first line is no token: that has {LEN_MIN} to {LEN_MAX} letters, digits and signs of ASCII"
+                "its first line is not a token, which has {LEN_MIN} to {LEN_MAX} ASCII letters, digits and punctuation marks"
             )));
         }
         Ok(Self(line.to_owned()))

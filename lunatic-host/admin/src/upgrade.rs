@@ -142,7 +142,7 @@ pub(crate) fn config(query: &str) -> Result<UpgradeConfig, Refused> {
 pub(crate) async fn begin(program: Arc<Program>, config: UpgradeConfig, body: Incoming) -> Answer {
     let permit = match UPLOADS.try_acquire() {
         Ok(permit) => permit,
-        Err(TryAcquireError::NoPermits) => return busy("another module is on its way to this program".into()),
+        Err(TryAcquireError::NoPermits) => return busy("another module is being sent to this program".into()),
         Err(TryAcquireError::Closed) => unreachable!("it is never closed"),
     };
     let collected = tokio::time::timeout(UPLOAD_TIMEOUT, Limited::new(body, MODULE_MAX).collect()).await;
@@ -154,7 +154,7 @@ pub(crate) async fn begin(program: Arc<Program>, config: UpgradeConfig, body: In
     if wasm.is_empty() {
         return answer::error(
             StatusCode::BAD_REQUEST,
-            "the body of this request is to be a module: give `--data-binary @FILE` to curl".into(),
+            "the body of this request must be a module: pass `--data-binary @FILE` to curl".into(),
         );
     }
     // Compilation takes long.

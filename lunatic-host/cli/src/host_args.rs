@@ -162,7 +162,7 @@ impl HostArgs {
             builder = builder.trusted_keys(keys);
         }
         match self.workers {
-            Some(0) => bail!("--workers 0 could run nothing: give at least 1"),
+            Some(0) => bail!("--workers 0: no process could run; give at least 1"),
             Some(workers) => Ok(builder.workers(workers)),
             None => Ok(builder),
         }

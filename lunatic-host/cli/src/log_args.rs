@@ -103,7 +103,7 @@ mod tests {
         };
         let error = format!("{:#}", args.on(&Output::discard()).err().unwrap());
         assert!(
-            error.contains("--log-level a=b") && error.contains("no filter"),
+            error.contains("--log-level a=b") && error.contains("not a filter"),
             "{error}"
         );
     }

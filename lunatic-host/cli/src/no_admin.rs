@@ -8,7 +8,7 @@ use anyhow::bail;
 use lunatic_host::{RunningSystem, Runtime};
 
 pub(crate) fn open(_: &Path) -> anyhow::Result<Infallible> {
-    bail!("--admin needs Unix sockets, which this system has not")
+    bail!("--admin needs Unix sockets, which this system does not have")
 }
 
 pub(crate) fn serve(door: Infallible, _: &Arc<Runtime>, _: &Arc<RunningSystem>, _: &Path) -> anyhow::Result<()> {

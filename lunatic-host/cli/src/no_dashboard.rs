@@ -11,7 +11,7 @@ use crate::HostArgs;
 
 pub(crate) fn open_all(host: &HostArgs) -> anyhow::Result<Vec<Infallible>> {
     if host.dashboard.is_some() || host.admin_tcp.is_some() {
-        bail!("there is no dashboard on this system");
+        bail!("the dashboard is not available on this system");
     }
     Ok(Vec::new())
 }

@@ -161,7 +161,7 @@ pub(crate) fn join(
     // A program that asks for nodes finds them.
     while runtime.connected_nodes().len() < joined.further.len() {
         if start.elapsed() > CONNECTING_MAX {
-            bail!("the nodes of this program do not connect to each other");
+            bail!("the nodes of this program have not connected to each other within 30 seconds");
         }
         std::thread::sleep(Duration::from_millis(1));
     }
@@ -228,7 +228,7 @@ struct Place {
 
 /// A node without certificates.
 fn on_this_machine(args: &NodeArgs) -> anyhow::Result<Place> {
-    let secret = secret().context("cannot keep a secret for the nodes of this user")?;
+    let secret = secret().context("cannot read or make the secret that the nodes of this user share")?;
     let secret = secret.reveal().as_bytes();
     let cluster = args.cluster.clone().unwrap_or_else(|| DEV.into());
     let name = args.name.clone();
@@ -254,13 +254,15 @@ fn certified(identity: &Path, args: &NodeArgs, voice: &Voice) -> anyhow::Result<
     };
     let reports = voice.clone();
     let report = move |text: &str| reports.say(Level::Warn, &lines(text).to_string());
-    let certified = Certified::read(&paths, report).context("the files of the node cannot be used")?;
+    let certified = Certified::read(&paths, report).context("cannot use the files of the node")?;
     let name = certified.name().to_owned();
     if let Some(wanted) = &args.name
         && *wanted != name
     {
         let file = identity.display();
-        bail!("{file} is the identity of node {name}, and of no node {wanted}: make one with `lunatic cluster invite`");
+        bail!(
+            "{file} is the identity of node {name}, not of node {wanted}: leave out `--name`, or make one with `lunatic cluster invite {wanted}`"
+        );
     }
     let policies = certified.policies();
     Ok(Place {

@@ -68,7 +68,7 @@ fn ratio(sampler: Option<&str>, argument: Option<&str>) -> anyhow::Result<f64> {
             let argument = argument.unwrap_or("1");
             match argument.parse() {
                 Ok(ratio) if (0.0..=1.0).contains(&ratio) => Ok(ratio),
-                _ => bail!("OTEL_TRACES_SAMPLER_ARG: `{argument}` is no number from 0 to 1"),
+                _ => bail!("OTEL_TRACES_SAMPLER_ARG: `{argument}` is not a number from 0 to 1"),
             }
         }
         Some(other) => bail!(

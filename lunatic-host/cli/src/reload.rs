@@ -103,7 +103,7 @@ mod tests {
             configuration: Some(Configuration::new("/folder".into(), answers)),
         };
         assert_eq!(reload.folder(), Some(Path::new("/folder")));
-        for said in ["", "", "`shop=much` is no filter", "no such file"] {
+        for said in ["", "", "`shop=much` is not a filter", "no such file"] {
             reload.run();
             assert_eq!(voice.log.filter().to_string(), "shop=debug");
             let text = String::from_utf8(capture.take()).unwrap();

@@ -127,7 +127,9 @@ fn try_run(program: Option<&Path>, args: &[String], host: &HostArgs) -> anyhow::
     }
     let sending = otlp.map(|otlp| otlp.start(&runtime, &system, &voice)).transpose()?;
     manager.is_ready();
-    manager.feed(runtime.clone()).context("cannot give signs of life")?;
+    manager
+        .feed(runtime.clone())
+        .context("cannot send keep-alives to the service manager")?;
     let reason = system.wait();
     runtime.leave();
     if let Some(joined) = &joined {

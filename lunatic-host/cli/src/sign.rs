@@ -43,13 +43,13 @@ fn try_sign(args: &Sign) -> anyhow::Result<String> {
     if let Some(name) = &args.new_key {
         let [secret, public] = signature::make_keys(name)?;
         return Ok(format!(
-            "{}: sign with it, and give it to nobody\n{}: for those who are to trust you",
+            "{}: sign with it, and keep it secret\n{}: give it to those who should trust you",
             secret.display(),
             public.display()
         ));
     }
     let (Some(key), Some(file)) = (&args.key, &args.file) else {
-        anyhow::bail!("give a key and a module");
+        anyhow::bail!("give a key with `--key FILE` and a module, or make keys with `--new-key NAME`");
     };
     let output = args.output.as_ref().unwrap_or(file);
     let wasm = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;

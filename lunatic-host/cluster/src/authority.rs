@@ -98,7 +98,7 @@ impl Authority {
         let path = folder.join(CLUSTER);
         let cluster = files::read(&path)?.trim().to_owned();
         if !is_name(&cluster) {
-            return Err(files::of(&path, "it names no cluster"));
+            return Err(files::of(&path, "it does not name a cluster"));
         }
         let path = folder.join(KEY);
         let key = KeyPair::from_pem(&files::read_private(&path)?).map_err(|error| files::of(&path, error))?;
@@ -167,7 +167,7 @@ impl Authority {
         self.append(ISSUED, &format!("{} {node} {until}\n", hex(&serial)))?;
         Ok(format!(
             "The identity of node {node} in cluster {}, valid until {until}.\n\
-             Whoever has this file can be this node: keep it as secret as a password.\n{}{}{}",
+             Anyone who has this file can act as this node: keep it as secret as a password.\n{}{}{}",
             self.cluster,
             certificate.pem(),
             key.serialize_pem(),
@@ -186,7 +186,7 @@ impl Authority {
         let new: Vec<_> = issued.filter(|one| !revoked.contains(one)).collect();
         if new.is_empty() {
             return Err(io::Error::other(format!(
-                "node {node} has no certificate of this authority that could be revoked"
+                "this authority has made no certificate for node {node} that could be revoked"
             )));
         }
         let now = humantime::format_rfc3339_seconds(SystemTime::now());

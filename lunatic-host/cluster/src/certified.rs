@@ -132,15 +132,15 @@ impl Certified {
     /// The node at the other end, after the handshake.
     fn peer(&self, common: &CommonState) -> io::Result<Peer> {
         if common.alpn_protocol() != Some(PROTOCOL) {
-            return Err(invalid("the other end speaks another protocol"));
+            return Err(invalid("the other side uses another protocol"));
         }
         let certificates = common.peer_certificates().unwrap_or_default();
         let certificate = certificates
             .first()
-            .ok_or_else(|| invalid("the other end shows no certificate"))?;
+            .ok_or_else(|| invalid("the other side has sent no certificate"))?;
         let (cluster, name) = name::of(certificate)?;
         if cluster != self.cluster {
-            return Err(invalid("the other end belongs to another cluster"));
+            return Err(invalid("the other side belongs to another cluster"));
         }
         Ok(Peer {
             name: name.into(),
@@ -231,19 +231,21 @@ impl Guard for Certified {
                 Ok(is_other) => {
                     is_new = is_other;
                     let text = match is_new {
-                        true => "this node has another certificate now",
+                        true => "this node now uses a new certificate",
                         false => "certificates and their revocations were read again",
                     };
                     (self.report)(text);
                 }
-                Err(error) => (self.report)(&format!("what was valid before stays in force: {error}")),
+                Err(error) => (self.report)(&format!(
+                    "the previous certificates and revocations stay in force: {error}"
+                )),
             }
         }
         drop(watched);
         match self.policies.refresh() {
             None => {}
             Some(Ok(())) => (self.report)("the policy was read again"),
-            Some(Err(error)) => (self.report)(&format!("the former policy stays in force: {error}")),
+            Some(Err(error)) => (self.report)(&format!("the previous policy stays in force: {error}")),
         }
         self.warn();
         is_new

@@ -24,7 +24,7 @@ pub(crate) fn read_private(path: &Path) -> io::Result<String> {
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         return Err(of(
             path,
-            "others can read it, and it contains a private key: chmod 600 helps",
+            "other users can read it, and it contains a private key: run `chmod 600` on it",
         ));
     }
     read_from(path, file)

@@ -34,7 +34,7 @@ impl Identity {
         let certificates = certificates.map_err(io::Error::other)?;
         let Ok([certificate, authority]) = <[CertificateDer<'static>; 2]>::try_from(certificates) else {
             return Err(io::Error::other(
-                "it is no identity of a node, which has two certificates: make one with `lunatic cluster invite`",
+                "it is not the identity of a node, which contains two certificates: make one with `lunatic cluster invite`",
             ));
         };
         let key = PrivateKeyDer::from_pem_slice(text.as_bytes()).map_err(io::Error::other)?;

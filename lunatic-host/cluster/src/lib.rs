@@ -15,7 +15,7 @@
 //! - The name of a node is in its certificate, as `lunatic://CLUSTER/NAME`. Whoever cannot show such a certificate of the
 //!   same authority, valid now and not revoked, gets no further than the handshake.
 //! - Private keys are in files that only their owner can read; other files are refused.
-//! - If a file that is read again is invalid, what was valid before stays in force.
+//! - If a file that is read again is invalid, the previous certificates and revocations stay in force.
 
 mod authority;
 mod certified;

@@ -23,6 +23,6 @@ pub(crate) fn of(certificate: &CertificateDer<'_>) -> io::Result<(String, String
     };
     match name.split_once('/') {
         Some((cluster, name)) if is_name(cluster) && is_name(name) => Ok((cluster.into(), name.into())),
-        _ => Err(invalid("the certificate names no valid node")),
+        _ => Err(invalid("the certificate does not contain a valid name of a node")),
     }
 }

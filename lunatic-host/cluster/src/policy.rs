@@ -133,7 +133,7 @@ impl Rule {
             let hash = parse_hash(text);
             hash.ok_or_else(|| {
                 wrong(format!(
-                    "`{text}` is no hash of a module: `b3sum FILE` prints 64 digits"
+                    "`{text}` is not the hash of a module: write the 64 digits that `b3sum FILE` prints"
                 ))
             })
         };

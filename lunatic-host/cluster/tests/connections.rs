@@ -85,7 +85,7 @@ fn an_expired_certificate_ends_connections_and_is_refused() {
     b.tries_in_vain(&a);
     // With a new certificate in the place of the old one, it is back.
     world.authority.invite("b", DAY, &short, true).unwrap();
-    b.says("has another certificate");
+    b.says("now uses a new certificate");
     a.hears(&b.seen());
     b.reaches(&a, 1);
 }
@@ -183,10 +183,10 @@ fn an_invalid_file_changes_nothing() {
         std::fs::read_to_string(world.invite("other")).unwrap(),
     ] {
         place::write_private(&world.path("a"), &text);
-        a.says("stays in force");
+        a.says("stay in force");
     }
     std::fs::write(world.authority.revoked_list(), "nonsense").unwrap();
-    b.says("stays in force");
+    b.says("stay in force");
     let c = world.node_without_list("c", &a);
     a.hears(&c.seen());
     c.reaches(&a, 1);

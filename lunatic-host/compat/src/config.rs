@@ -70,7 +70,7 @@ impl fmt::Display for BadText {
         match self {
             Self::ZeroByte => write!(
                 f,
-                "an argument or variable has a zero byte, which no program can receive"
+                "an argument or variable contains a zero byte, which cannot be passed to a program"
             ),
             Self::TooMuch => write!(
                 f,

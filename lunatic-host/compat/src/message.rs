@@ -97,9 +97,9 @@ impl fmt::Display for MessageError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLong => write!(f, "a message has at most {LEN_MAX} bytes"),
-            Self::QueuesFull => write!(f, "there is not so much memory left for messages"),
-            Self::ReadBehindEnd => write!(f, "the message is read behind its end"),
-            Self::NoResource(index) => write!(f, "the message carries nothing of this kind at position {index}"),
+            Self::QueuesFull => write!(f, "there is not enough memory left for messages"),
+            Self::ReadBehindEnd => write!(f, "the message was read beyond its end"),
+            Self::NoResource(index) => write!(f, "the message has no resource of this kind at position {index}"),
         }
     }
 }

@@ -65,9 +65,9 @@ pub(crate) enum BadResource {
 impl fmt::Display for BadResource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown(what, id) => write!(f, "the process has no {what} {id}: it never had, or has dropped it"),
+            Self::Unknown(what, id) => write!(f, "the process has no {what} {id}: it never had one, or has dropped it"),
             Self::NoMemory(what) => write!(f, "out of memory: the process cannot pay for one more {what}"),
-            Self::TooMany(what) => write!(f, "a process has at most {LEN_MAX} {what}s at once: drop some"),
+            Self::TooMany(what) => write!(f, "a process has at most {LEN_MAX} {what}s at a time: drop some"),
         }
     }
 }

@@ -74,6 +74,7 @@ impl Drop for Writing {
 /// Why a process may not have another socket, if so.
 pub(crate) fn too_many(process: &Process, open: usize) -> Option<String> {
     let max = process.local.rights().files_max;
-    (open >= max as usize)
-        .then(|| format!("the process has {max} sockets open, more it may not: close some, or raise `--max-files`"))
+    (open >= max as usize).then(|| {
+        format!("the process cannot open another socket: the limit is {max}; close some, or raise `--max-files`")
+    })
 }

@@ -117,10 +117,16 @@ impl fmt::Display for Exhausted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { resource, cap } = self;
         match resource {
-            Resource::Processes => write!(f, "its budget is {cap} processes at once, with all descendants"),
-            Resource::Sockets => write!(f, "its budget is {cap} sockets, with all descendants"),
-            Resource::Messages => write!(f, "its budget is {cap} bytes of queued messages, with all descendants"),
-            _ => write!(f, "its budget is {cap} bytes of memory, with all descendants"),
+            Resource::Processes => write!(
+                f,
+                "its budget allows {cap} processes at a time, including all descendants"
+            ),
+            Resource::Sockets => write!(f, "its budget allows {cap} sockets, including all descendants"),
+            Resource::Messages => write!(
+                f,
+                "its budget allows {cap} bytes of queued messages, including all descendants"
+            ),
+            _ => write!(f, "its budget allows {cap} bytes of memory, including all descendants"),
         }
     }
 }
@@ -133,7 +139,7 @@ pub struct TooDeep;
 
 impl fmt::Display for TooDeep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "budgets lie within each other at most {DEPTH_MAX} deep")
+        write!(f, "budgets can be nested at most {DEPTH_MAX} deep")
     }
 }
 

@@ -44,7 +44,7 @@ impl std::fmt::Display for SendRefusal {
         f.write_str(match self {
             Self::Full => "the queue is full",
             Self::Closed => "the receiver has ended",
-            Self::Limit => "the message is too long, or there is not so much memory left for it",
+            Self::Limit => "the message is too long, or there is not enough memory left for it",
         })
     }
 }

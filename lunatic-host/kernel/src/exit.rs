@@ -106,14 +106,14 @@ impl Loss {
 impl fmt::Display for Loss {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unconnected => "there is no connection to it",
+            Self::Unconnected => "it is not connected",
             Self::Closed => "the connection was closed",
-            Self::Silent => "nothing was heard of it",
-            Self::Gap => "something was lost on the way",
-            Self::Reset => "it gave the connection up",
-            Self::Replaced => "it was started again",
-            Self::Violation => "it sent what it may not send",
-            Self::Overflow => "it did not take what was sent",
+            Self::Silent => "it was silent for too long",
+            Self::Gap => "a frame was lost",
+            Self::Reset => "it reset the connection",
+            Self::Replaced => "it was restarted",
+            Self::Violation => "it violated the protocol",
+            Self::Overflow => "it did not accept data",
         })
     }
 }
@@ -250,7 +250,7 @@ impl fmt::Display for ExitReason {
             Self::Deadlock(report) => write!(f, "{report}"),
             Self::NoProcess => write!(f, "was linked to a process that had ended"),
             Self::NodeGone(loss) => write!(f, "was lost with its node: {loss}"),
-            Self::HostBug(text) => write!(f, "met a bug of the host: {text}"),
+            Self::HostBug(text) => write!(f, "hit a bug in the host: {text}"),
         }
     }
 }

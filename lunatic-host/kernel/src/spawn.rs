@@ -36,7 +36,7 @@ impl fmt::Display for SpawnLimit {
         match self {
             Self::Processes => write!(f, "the largest number of processes is alive"),
             Self::Budget(exhausted) => exhausted.fmt(f),
-            Self::Spent => write!(f, "its budget of time on a core is used up"),
+            Self::Spent => write!(f, "its budget of CPU time is used up"),
             Self::Machine(what) => f.write_str(what),
         }
     }

@@ -44,8 +44,8 @@ impl fmt::Display for TimerRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Closed => "the receiver has ended",
-            Self::TooMany => "the receiver has as many timers as it may",
-            Self::Limit => "the message is too long, or there is not so much memory left for it",
+            Self::TooMany => "the receiver already has the largest number of timers",
+            Self::Limit => "the message is too long, or there is not enough memory left for it",
         })
     }
 }

@@ -55,7 +55,7 @@ impl fmt::Display for Disabled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::OnRequest => write!(f, "the cache is off"),
-            Self::NoPlace => write!(f, "there is no place for the cache: set LUNATIC_CACHE to a folder"),
+            Self::NoPlace => write!(f, "no folder for the cache was found: set LUNATIC_CACHE to a folder"),
             Self::Io { folder, .. } => write!(f, "cannot use the cache folder {}", folder.display()),
             Self::NotAFolder { folder } => {
                 write!(

@@ -120,7 +120,7 @@ impl fmt::Display for EntriesError {
             Self::Malformed { offset, message } => {
                 write!(f, "the module is not valid: {message} (at offset {offset:#x})")
             }
-            Self::TooMany { max } => write!(f, "the module's table holds more than {max} functions"),
+            Self::TooMany { max } => write!(f, "the module's table has more than {max} functions"),
         }
     }
 }

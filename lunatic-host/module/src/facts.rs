@@ -124,7 +124,7 @@ impl fmt::Display for NotRecyclable {
             Self::Memories { count } => write!(f, "it has {count} memories"),
             Self::ImportedState => write!(f, "it imports a memory, a table or a global"),
             Self::StartFunction => write!(f, "it has a start function"),
-            Self::ReferenceGlobal { index } => write!(f, "its mutable global {index} holds a reference"),
+            Self::ReferenceGlobal { index } => write!(f, "its mutable global {index} contains a reference"),
             Self::ChangesTable { function } => write!(f, "its function {function} changes a table"),
             Self::Exceptions { function } => write!(f, "its function {function} throws or catches exceptions"),
             Self::DropsData => write!(f, "it drops data segments that it also reads"),

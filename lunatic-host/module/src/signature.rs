@@ -154,13 +154,13 @@ impl fmt::Display for SignatureError {
             Self::File(path, error) => write!(f, "{}: {error}", path.display()),
             Self::NoKey(path, kind) => write!(
                 f,
-                "{} is no {kind} key: `lunatic sign --new-key NAME` makes NAME.key, which is secret, and NAME.pub",
+                "{} is not a {kind} key: `lunatic sign --new-key NAME` makes NAME.key, which is secret, and NAME.pub",
                 path.display()
             ),
-            Self::NoKeys(path) => write!(f, "no file in {} is called *.pub", path.display()),
+            Self::NoKeys(path) => write!(f, "there is no file *.pub in {}", path.display()),
             Self::NotSigned => f.write_str("it is not signed: `lunatic sign --key NAME.key FILE` does that"),
-            Self::NotByThese => f.write_str("others have signed it, or it has been changed since it was signed"),
-            Self::NoModule => f.write_str("only modules in the binary format can be signed, and this is none"),
+            Self::NotByThese => f.write_str("it was signed with other keys, or has been changed since it was signed"),
+            Self::NoModule => f.write_str("only modules in the binary format can be signed, and this is not one"),
             Self::Unreadable(why) => write!(f, "its signature cannot be read: {why}"),
         }
     }
@@ -233,7 +233,7 @@ mod tests {
         assert!(matches!(make_keys(&in_folder("own")), Err(SignatureError::File(..))));
         let error = TrustedKeys::read(&secret).unwrap_err().to_string();
         assert!(
-            error.contains("is no public key: `lunatic sign --new-key NAME`"),
+            error.contains("is not a public key: `lunatic sign --new-key NAME`"),
             "{error}"
         );
         assert!(matches!(

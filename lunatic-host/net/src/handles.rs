@@ -170,7 +170,7 @@ impl std::fmt::Display for Refusal {
             Self::Ended => write!(f, "the process that the socket is meant for has ended"),
             Self::Process(max) => write!(
                 f,
-                "the process has {max} sockets open, more it may not: close some, or raise `max-files`"
+                "the process cannot open another socket: the limit is {max}; close some, or raise `max-files`"
             ),
             Self::Budget(exhausted) => exhausted.fmt(f),
             Self::Host => write!(

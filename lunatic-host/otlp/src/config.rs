@@ -57,7 +57,7 @@ impl Config {
         let time = |name: &str, default: Duration| match said(name) {
             Some(text) => {
                 let ms = text.trim().parse().ok().filter(|ms| *ms > 0);
-                let ms = ms.ok_or_else(|| ConfigError(format!("{name} is no number of milliseconds: {text}")))?;
+                let ms = ms.ok_or_else(|| ConfigError(format!("{name} is not a number of milliseconds: {text}")))?;
                 Ok(Duration::from_millis(ms))
             }
             None => Ok(default),
@@ -88,8 +88,8 @@ impl Config {
 }
 
 fn read_endpoint(text: &str) -> Result<Uri, ConfigError> {
-    let wrong = |why: &str| ConfigError(format!("`{text}` is no collector: {why}"));
-    let uri: Uri = text.parse().map_err(|_| wrong("it is no URL"))?;
+    let wrong = |why: &str| ConfigError(format!("`{text}` is not the address of a collector: {why}"));
+    let uri: Uri = text.parse().map_err(|_| wrong("it is not a URL"))?;
     let is_known = [&Scheme::HTTP, &Scheme::HTTPS].map(Some).contains(&uri.scheme());
     match uri.host() {
         Some(host) if is_known && !host.is_empty() => Ok(uri),
@@ -179,7 +179,7 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (endpoint, variable, part) in [
-            ("localhost:4318", ("", ""), "is no collector"),
+            ("localhost:4318", ("", ""), "is not the address of a collector"),
             ("ftp://host", ("", ""), "http:// or https://"),
             ("http://a", ("OTEL_RESOURCE_ATTRIBUTES", "a=1,b"), "has `b` where"),
             (
@@ -190,7 +190,7 @@ mod tests {
             (
                 "http://a",
                 ("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"),
-                "no number of milliseconds",
+                "not a number of milliseconds",
             ),
         ] {
             let error = config(endpoint, &[variable]).unwrap_err().to_string();

@@ -329,7 +329,7 @@ impl Outbox {
             Some(Ok(())) => {
                 self.held = None;
                 if std::mem::take(&mut self.is_failing) {
-                    say(&format!("the collector takes {} again", self.what));
+                    say(&format!("the collector accepts {} again", self.what));
                 }
                 return 0;
             }

@@ -84,9 +84,9 @@ impl Files {
             "with `--dir .` or `--dir HOST::GUEST`"
         };
         let Some((first, others)) = self.folders.split_first() else {
-            return format!("it was given no folder, so it finds no file: give it one {how}");
+            return format!("it was given no folder, so it cannot open files: give it one {how}");
         };
-        let mut text = format!("it finds files only in its folders: `{first}`");
+        let mut text = format!("it can open files only in its folders: `{first}`");
         for folder in others.iter().take(FOLDERS_MAX - 1) {
             let _ = write!(text, ", `{folder}`");
         }
@@ -158,7 +158,7 @@ mod tests {
         let mut none = files(&[], None);
         assert_eq!(
             none.explain(NOT_FOUND).unwrap(),
-            "it was given no folder, so it finds no file: give it one with `--dir .` or `--dir HOST::GUEST`"
+            "it was given no folder, so it cannot open files: give it one with `--dir .` or `--dir HOST::GUEST`"
         );
         none.is_configured = true;
         assert!(none.explain(NOT_FOUND).unwrap().ends_with("with `ProcessConfig::dir`"));
@@ -171,7 +171,7 @@ mod tests {
         let missing = Refusal::new(b"data.txt", None);
         let found = files(&[".", "/data"], Some(missing)).explain(NOT_FOUND).unwrap();
         assert!(
-            found.starts_with("it finds files only in its folders: `.`, `/data` (give it"),
+            found.starts_with("it can open files only in its folders: `.`, `/data` (give it"),
             "{found}"
         );
         assert!(
@@ -198,7 +198,12 @@ mod tests {
             );
         }
         // Of another kind than the last refusal.
-        assert!(denied.explain(NOT_FOUND).unwrap().starts_with("it finds files only in"));
+        assert!(
+            denied
+                .explain(NOT_FOUND)
+                .unwrap()
+                .starts_with("it can open files only in")
+        );
         assert_eq!(files(&["/ro"], None).explain("(os error 2)"), None);
         assert!(files(&["/ro"], None).explain("(os error 76)").is_some());
     }

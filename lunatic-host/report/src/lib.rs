@@ -291,7 +291,7 @@ impl CrashReport {
             )?;
         }
         if *kind == Kind::HostFailed {
-            writeln!(f, "    please report it, with what the program did")?;
+            writeln!(f, "    please report it, and describe what the program did")?;
         }
         Ok(())
     }

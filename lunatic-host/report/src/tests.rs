@@ -127,7 +127,7 @@ fn traps_in_plain_words() {
     );
     check_body(
         "(drop (i32.trunc_f64_s (f64.const nan)))",
-        "a float that is no number was converted to an integer",
+        "a float that is not a number was converted to an integer",
     );
     check_body(
         "(drop (i32.load (i32.const 0x20000)))",
@@ -144,7 +144,7 @@ fn traps_in_plain_words() {
     );
     check_body(
         "(call_indirect (i32.const 7))",
-        "a function pointer that is no function was called (beyond the function table)",
+        "a function pointer that does not refer to a function was called (beyond the function table)",
     );
 }
 

@@ -14,7 +14,7 @@ const BELOW_ZERO: std::ops::Range<u64> = (1 << 32) - (16 << 20)..(1 << 32) + (1 
 pub(crate) fn reason(error: &wasmtime::Error, backtrace: &Backtrace, stack_len: Option<usize>) -> String {
     match error.downcast_ref::<Trap>() {
         Some(trap) => plain(*trap, error, backtrace, stack_len),
-        None if error.is::<ThrownException>() => "an exception was thrown that nobody caught".into(),
+        None if error.is::<ThrownException>() => "an exception was thrown and not caught".into(),
         None => chain(error),
     }
 }
@@ -43,9 +43,9 @@ fn plain(trap: Trap, error: &wasmtime::Error, backtrace: &Backtrace, stack_len: 
         },
         Trap::IntegerDivisionByZero => "integer division by zero".into(),
         Trap::IntegerOverflow => "integer overflow in a division or a conversion".into(),
-        Trap::BadConversionToInteger => "a float that is no number was converted to an integer".into(),
+        Trap::BadConversionToInteger => "a float that is not a number was converted to an integer".into(),
         Trap::TableOutOfBounds => {
-            "a function pointer that is no function was called (beyond the function table)".into()
+            "a function pointer that does not refer to a function was called (beyond the function table)".into()
         }
         Trap::IndirectCallToNull => "a null function pointer was called".into(),
         Trap::BadSignature => "a function pointer was called as if it had another type".into(),

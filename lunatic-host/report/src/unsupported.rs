@@ -12,7 +12,7 @@ const TEXTS: [(&str, &str); 3] = [
     ),
     (
         "operation not supported on this platform",
-        "WebAssembly has no threads, sockets and programs of std: use `lunatic::Process` and `lunatic::net`",
+        "std has no threads, sockets or subprocesses on WebAssembly: use `lunatic::Process` and `lunatic::net`",
     ),
 ];
 

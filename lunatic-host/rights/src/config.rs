@@ -273,7 +273,7 @@ fn number(key: &str, value: &str) -> Result<u64, ConfigError> {
 fn percent(key: &str, value: &str) -> Result<u32, ConfigError> {
     match number(key, value.trim_end_matches('%'))? {
         percent @ 1..=1_000_000 => Ok(percent as u32),
-        _ => Err(format!("`{key}={value}` is no share of a core: give at least 1 percent").into()),
+        _ => Err(format!("`{key}={value}` is not a share of a core: give at least 1 percent").into()),
     }
 }
 
@@ -284,7 +284,7 @@ fn may(value: &str) -> Result<May, ConfigError> {
         None => {
             let words: Vec<_> = table::words().collect();
             let (words, all) = (words.join(", "), table::ALL);
-            Err(format!("`{value}` is nothing to allow or deny: write {words} or {all}").into())
+            Err(format!("`{value}` cannot be allowed or denied: write {words} or {all}").into())
         }
     }
 }
@@ -365,10 +365,10 @@ mod tests {
             (b"net=a:b:c d\0", "no network rule"),
             (b"stdin=file\0", "`inherit` or `discard`"),
             (b"stdin=capture\0", "`inherit` or `discard`"),
-            (b"max-memory=much\0", "is no size"),
+            (b"max-memory=much\0", "is not a size"),
             (b"tree-processes=-1\0", "whole number"),
             (b"cpu-share=0\0", "at least 1 percent"),
-            (b"allow=everything\0", "nothing to allow"),
+            (b"allow=everything\0", "cannot be allowed"),
             (b"\xff\0", "not UTF-8"),
         ] {
             let error = Config::from_bytes(bytes).unwrap_err().to_string();

@@ -42,7 +42,10 @@ impl std::fmt::Display for FlagError {
                     "`--env {flag}` names no variable: write `--env NAME` or `--env NAME=VALUE`"
                 )
             }
-            Self::ZeroByte(flag) => write!(f, "{flag:?} has a zero byte, which no program can receive: remove it"),
+            Self::ZeroByte(flag) => write!(
+                f,
+                "{flag:?} contains a zero byte, which cannot be passed to a program: remove it"
+            ),
             Self::NotUnicode(name) => write!(
                 f,
                 "the variable {name} is not UTF-8 and cannot be passed on: give its value with `--env {name}=VALUE`"

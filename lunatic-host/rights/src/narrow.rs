@@ -76,7 +76,7 @@ impl Config {
         match &self.net {
             Some(rules) => Net::narrowed(parent, rules.clone()).ok_or_else(|| {
                 Denied(format!(
-                    "rules for the network narrow each other at most {DEPTH_MAX} deep, and are at most {RULES_MAX} together"
+                    "network rules can be narrowed at most {DEPTH_MAX} times, and can be at most {RULES_MAX} together"
                 ))
             }),
             None if self.inherit => Ok(parent.clone()),
@@ -158,7 +158,7 @@ fn why(error: &io::Error) -> String {
         io::ErrorKind::NotFound => "there is no such folder".to_owned(),
         io::ErrorKind::NotADirectory => "it is not a folder".to_owned(),
         io::ErrorKind::PermissionDenied | io::ErrorKind::CrossesDevices => {
-            "it is in no folder of the parent".to_owned()
+            "it is not in a folder of the parent".to_owned()
         }
         _ => error.to_string(),
     }
@@ -274,7 +274,7 @@ mod tests {
             (&b"dir=/::/a\0dir=/::/a\0"[..], "two folders would be called /a"),
             (b"dir=/no such folder::/a\0", "there is no such folder"),
             (b"dir=/proc/version::/a\0", "it is not a folder"),
-            (b"dir=elsewhere::/a\0", "it is in no folder of the parent"),
+            (b"dir=elsewhere::/a\0", "it is not in a folder of the parent"),
         ] {
             let config = Config::from_bytes(entries).unwrap();
             let denied = config.folders_of_child(&parent().folders).unwrap_err();

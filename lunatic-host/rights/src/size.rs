@@ -10,7 +10,7 @@ impl fmt::Display for SizeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "`{}` is no size: write a number of bytes, or one with K, M or G, such as 64M",
+            "`{}` is not a size: write a number of bytes, or one with K, M or G, such as 64M",
             self.0
         )
     }

@@ -536,7 +536,7 @@ pub const TREE_TIME: Right = Right {
     flag: Some(Flag {
         name: "max-cpu",
         value: "SECONDS",
-        help: "Most CPU time of all processes together, in seconds; then those that compute end [default: no limit]",
+        help: "Most CPU time of all processes together, in seconds; when it is used up, processes that compute end [default: no limit]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Charged,

@@ -155,7 +155,7 @@ impl Look {
                 AlarmKind::Mailbox,
                 process,
                 format!("the mailbox of {name} has {len} messages ({bytes} bytes), {more} more than {time} s ago"),
-                "it receives more slowly than others send: let them wait for answers, or bound it (max_mailbox)",
+                "it receives more slowly than others send: let senders wait for answers, or limit the mailbox (max_mailbox)",
             );
         }
     }
@@ -178,7 +178,7 @@ impl Look {
                 AlarmKind::Burst,
                 process,
                 format!("{name} has computed for {} s without waiting", time.as_secs()),
-                "if that is not its work, it loops for ever: `lunatic kill ID` ends it",
+                "unless this is intended, it is in an endless loop: `lunatic kill ID` ends it",
             );
         }
     }
@@ -200,7 +200,7 @@ impl Look {
                 AlarmKind::Deadlock,
                 process,
                 cycle_text(&names, cycle.len()),
-                "none goes on before its wait times out: `lunatic kill ID` ends the first; let one of them send without waiting",
+                "none of them can continue before its wait times out: `lunatic kill ID` ends the first one; let one of them send without waiting",
             );
         }
         seen.cycles.insert(process.id, cycle);
@@ -219,8 +219,8 @@ impl Look {
                 kind: AlarmKind::Memory,
                 process: None,
                 what: Arc::as_ptr(budget).addr() as u64,
-                text: format!("{whose} {used} of the {cap} bytes of memory that they may have"),
-                advice: "beyond that, memories do not grow and messages are refused: `lunatic ps --sort memory`, \
+                text: format!("{whose} {used} of the {cap} bytes of memory that they may use"),
+                advice: "beyond that, memories cannot grow and messages are refused: `lunatic ps --sort memory`, \
                          and --max-total-memory or tree_memory"
                     .into(),
             });
@@ -240,7 +240,7 @@ impl Look {
                     AlarmKind::Crashes,
                     &parent,
                     format!("children of {name} crash again and again: {count} in the last {time} s"),
-                    "their crash reports say why; a supervisor gives up with a smaller intensity, and waits longer with a backoff",
+                    "their crash reports say why; a smaller intensity makes the supervisor give up, and a backoff makes it wait",
                 );
             }
         }
@@ -255,7 +255,11 @@ impl Look {
         );
         for (what, (used, cap), name) in [
             (1, memories, "the linear memory of all processes"),
-            (2, kept, "what the host keeps for processes beside their memories"),
+            (
+                2,
+                kept,
+                "the host's memory for processes (messages, links, timers and others)",
+            ),
         ] {
             if self.is_near(used, cap) {
                 seen.found.push(Finding {
@@ -263,7 +267,7 @@ impl Look {
                     process: None,
                     what,
                     text: format!("{name} takes up {used} of at most {cap} bytes"),
-                    advice: "beyond that, memories do not grow and messages are refused: `lunatic ps --sort memory`"
+                    advice: "beyond that, memories cannot grow and messages are refused: `lunatic ps --sort memory`"
                         .into(),
                 });
             }

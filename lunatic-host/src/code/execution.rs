@@ -138,7 +138,7 @@ impl Execution {
         }
         let canaries = choose(canary, candidates);
         if canaries.is_empty() {
-            return Err("no process that can change has the name of those that were to change first".into());
+            return Err("no process that can change has the name of the processes that should change first".into());
         }
         self.upgrade.enter(UpgradePhase::Canary);
         let watch = Watch::begin(&canaries, &self.upgrade.module);

@@ -54,7 +54,7 @@ impl UpgradeConfig {
             "batch" => self.batch = Some(count()?),
             "restore" => self.restores_saved = yes()?,
             "children-first" => self.children_first = yes()?,
-            _ => return Err(format!("`{name}` cannot be said")),
+            _ => return Err(format!("`{name}` is not a known setting")),
         }
         Ok(())
     }

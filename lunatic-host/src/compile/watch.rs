@@ -59,7 +59,7 @@ pub(super) fn run(
     paid: Receipt,
 ) -> Result<Vec<u8>, LoadError> {
     if asker.gone.load(Ordering::Relaxed) {
-        return Err(failed("nobody waits for it any more"));
+        return Err(failed("it is no longer needed"));
     }
     let mut helper = Helper::start(program, limits, asker, paid)
         .map_err(|error| failed(format!("the program that compiles could not be started: {error}")))?;
@@ -188,24 +188,24 @@ impl<'a> Helper<'a> {
         let took_too_long = || {
             let seconds = time.as_secs_f64();
             LoadError::TooCostly(format!(
-                "it takes longer than the {seconds} seconds on a core that are possible"
+                "compiling it takes longer than the {seconds} seconds of CPU time that are allowed"
             ))
         };
         match stop {
-            Stop::Unwanted => failed("nobody waits for it any more"),
+            Stop::Unwanted => failed("it is no longer needed"),
             Stop::Time => took_too_long(),
             Stop::Memory(exhausted) => LoadError::Exhausted(exhausted),
-            Stop::Size => LoadError::TooCostly(format!("what it becomes is larger than {ARTIFACT_MAX} bytes")),
+            Stop::Size => LoadError::TooCostly(format!("the compiled module is larger than {ARTIFACT_MAX} bytes")),
             Stop::Io(error) => match self.signal() {
                 Some(libc::SIGABRT) => LoadError::TooCostly(format!(
-                    "the compiler takes more than the {memory} bytes of memory that are possible, or its stack is used up"
+                    "the compiler needs more than the {memory} bytes of memory that are allowed, or its stack is used up"
                 )),
                 Some(libc::SIGXCPU) => took_too_long(),
                 Some(libc::SIGSYS) => failed(
                     "the compiler made a system call that no compiler needs, and was killed: if the file is not hostile, this is a bug",
                 ),
                 Some(signal) => failed(format!("the compiler was ended by signal {signal}")),
-                None => failed(format!("the compiler gave no answer: {error}")),
+                None => failed(format!("the compiler did not answer: {error}")),
             },
         }
     }

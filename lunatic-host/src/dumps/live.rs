@@ -29,8 +29,8 @@ pub enum DumpRefusal {
 impl fmt::Display for DumpRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Gone => "no such process lives",
-            Self::Runs => "the process runs: only one that waits can be dumped",
+            Self::Gone => "there is no such process",
+            Self::Runs => "the process is running: only a waiting process can be dumped",
             Self::Busy => "the process waits for input or output: try again when it waits for something else",
         })
     }

@@ -72,7 +72,7 @@ pub(super) fn check_put(ctx: &Ctx, len: u32) -> wasmtime::Result<()> {
         return Ok(());
     }
     Err(wasmtime::Error::msg(format!(
-        "a message of {len} bytes is sent out of the buffer (lunatic::buffer::put), which holds {held}"
+        "a message of {len} bytes is sent from the buffer (lunatic::buffer::put), which contains {held}"
     )))
 }
 
@@ -96,7 +96,7 @@ pub(super) async fn copy_of_buffer(caller: &mut Caller<'_, Ctx>) -> Option<(Vec<
 async fn take(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<()> {
     let held = caller.data().buffer().len();
     if held != len as usize {
-        let text = format!("lunatic::buffer::take was asked for {len} bytes, the buffer holds {held}");
+        let text = format!("lunatic::buffer::take was asked for {len} bytes, but the buffer contains {held}");
         return Err(wasmtime::Error::msg(text));
     }
     guest_memory::slice(&mut caller, to, len)?;

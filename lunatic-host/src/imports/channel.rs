@@ -19,7 +19,7 @@ use crate::wasm::{Kernel, Wasm};
 
 /// The text of [`SendRefusal::Limit`].
 pub(super) const TOO_MUCH: &[u8] =
-    b"the message is too long, or its receiver, or the host, has not so much memory left for messages";
+    b"the message is too long, or its receiver, or the host, does not have enough memory left for messages";
 
 /// The most channels that a process may have made.
 const CHANNELS_MAX: usize = 1 << 16;

@@ -79,7 +79,7 @@ async fn change(mut caller: Caller<'_, Ctx>, state: u32, len: u32) -> wasmtime::
             || format!("at {} of the table", offer.entry),
             |name| format!("`{}`", line(name.to_string())),
         );
-        let why = format!("the version has no function {name} to go on with");
+        let why = format!("the version has no function {name} to continue with");
         kept(&why);
         caller.data_mut().set_buffer(why);
         return Ok(NOT_CHANGED);

@@ -49,7 +49,7 @@ pub(super) fn begin(ctx: &mut Ctx, bytes: Vec<u8>) -> Result<Narrowing, Outcome>
     let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
     if !parent.local.rights.may.contains(May::CONFIGURE) {
         denial::log(&parent, "may not configure a child", "", "");
-        let text = "the process may not configure a child: its parent's configuration did not say `allow=configure`";
+        let text = "the process may not configure a child: the configuration that it was spawned with has no `allow=configure`";
         return Err(Err((DENIED, text.into())));
     }
     // The last configuration is compared as bytes: a supervisor or server spawns repeatedly with the same one.

@@ -45,8 +45,10 @@ fn may_look(ctx: &mut Ctx) -> bool {
     let process = ctx.process();
     let may = process.local.rights.may.contains(May::INSPECT);
     if !may {
-        denial::log(process, "may not look at other processes", "", "");
-        ctx.set_buffer(b"the process may not look at others: its parent's configuration did not say `allow=inspect`");
+        denial::log(process, "may not inspect other processes", "", "");
+        ctx.set_buffer(
+            b"the process may not inspect others: the configuration that it was spawned with has no `allow=inspect`",
+        );
     }
     may
 }
@@ -137,7 +139,7 @@ fn process(mut caller: Caller<'_, Ctx>, id: u64, key: u64) -> i32 {
         return CLOSED;
     };
     if !sees(ctx.process(), &process) {
-        ctx.set_buffer(b"the process has rights that the caller has not");
+        ctx.set_buffer(b"the process has rights that the caller does not have");
         return DENIED;
     }
     let info = ProcessInfo::of(&process, ctx.kernel.snapshot_of(&process));

@@ -60,7 +60,7 @@ fn record(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i3
     }
     let Some(record) = Record::decode(bytes) else {
         return Err(wasmtime::Error::msg(
-            "lunatic::log::record was given bytes that are no record",
+            "lunatic::log::record was given bytes that are not a record",
         ));
     };
     let process = ctx.process().clone();

@@ -393,7 +393,7 @@ fn read_sources(caller: &mut Caller<'_, Ctx>, sources: u32, len: u32) -> wasmtim
                 let (memory, _) = guest_memory::all(caller)?;
                 Source::Mailbox(read_tags(memory, u32::try_from(a)?, tags_len)?)
             }
-            kind => return Err(wasmtime::Error::msg(format!("{kind} is no kind of source"))),
+            kind => return Err(wasmtime::Error::msg(format!("{kind} is not a kind of source"))),
         });
     }
     Ok(Some(all))

@@ -41,7 +41,7 @@ fn open(mut caller: Caller<'_, Ctx>, kind: i32, name: u32, len: u32, bounds: u32
         COUNTER => Kind::Counter,
         GAUGE => Kind::Gauge,
         HISTOGRAM => Kind::Histogram,
-        _ => return Err(wasmtime::Error::msg(format!("{kind} is no kind of a metric"))),
+        _ => return Err(wasmtime::Error::msg(format!("{kind} is not a kind of metric"))),
     };
     let bounds = read_bounds(&mut caller, bounds, count)?;
     let (bytes, ctx) = guest_memory::slice(&mut caller, name, len)?;
@@ -54,7 +54,9 @@ fn open(mut caller: Caller<'_, Ctx>, kind: i32, name: u32, len: u32, bounds: u32
     let process = ctx.process().clone();
     if !process.local.rights.may.contains(May::METRICS) {
         denial::log(&process, "may not count a metric", &String::from_utf8_lossy(bytes), "");
-        ctx.set_buffer(b"the process may not count metrics: its parent's configuration did not say `allow=metrics`");
+        ctx.set_buffer(
+            b"the process may not count metrics: the configuration that it was spawned with has no `allow=metrics`",
+        );
         return Ok(DENIED);
     }
     let metrics = &process.system.data.metrics;

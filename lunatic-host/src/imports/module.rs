@@ -90,7 +90,9 @@ async fn compile(mut caller: Caller<'_, Ctx>, wasm: u32, len: u32, out: u32) -> 
     let process = ctx.process().clone();
     if !process.local.rights.may.contains(May::COMPILE) {
         denial::log(&process, "may not compile modules", "", "");
-        ctx.set_buffer(b"the process may not compile modules: its parent's configuration did not say `allow=compile`");
+        ctx.set_buffer(
+            b"the process may not compile modules: the configuration that it was spawned with has no `allow=compile`",
+        );
         return Ok(DENIED);
     }
     let module = match load(&mut caller, wasm, len).await? {

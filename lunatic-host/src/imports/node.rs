@@ -73,7 +73,9 @@ fn may_use(ctx: &mut Ctx) -> bool {
     let may = process.local.rights.may.contains(May::NODES);
     if !may {
         denial::log(process, "may not use other nodes", "", "");
-        ctx.set_buffer(b"the process may not use other nodes: its parent's configuration did not say `allow=nodes`");
+        ctx.set_buffer(
+            b"the process may not use other nodes: the configuration that it was spawned with has no `allow=nodes`",
+        );
     }
     may
 }
@@ -186,7 +188,7 @@ fn monitor(mut caller: Caller<'_, Ctx>, tag: u64) -> wasmtime::Result<i32> {
     };
     let Some(paid) = charge(ctx, 0) else { return Ok(LIMIT) };
     if !nodes.cluster.monitor_nodes(ctx.process().id, tag, Box::new(paid)) {
-        ctx.set_buffer(b"the process monitors nodes with as many tags as it may");
+        ctx.set_buffer(b"the process already monitors nodes with the largest number of tags");
         return Ok(LIMIT);
     }
     Ok(OK)
@@ -276,7 +278,7 @@ fn prepare(ctx: &mut Ctx, options: &SpawnOptions, config: &[u8], entry: Begins<'
     if !config.is_empty() && !rights.may.contains(May::CONFIGURE) {
         denial::log(&process, "may not configure a child", "", "");
         ctx.set_buffer(
-            b"the process may not configure a child: its parent's configuration did not say `allow=configure`",
+            b"the process may not configure a child: the configuration that it was spawned with has no `allow=configure`",
         );
         return Err(DENIED);
     }
@@ -325,7 +327,7 @@ async fn request(
     let ctx = caller.data();
     let (kernel, parent) = (ctx.kernel.clone(), ctx.process().clone());
     if ctx.module.file().len() > MODULE_LEN_MAX {
-        let text = format!("a module of more than {MODULE_LEN_MAX} bytes does not travel to other nodes");
+        let text = format!("a module of more than {MODULE_LEN_MAX} bytes cannot be sent to other nodes");
         caller.data_mut().set_buffer(text.into_bytes());
         return Ok(REFUSED);
     }
@@ -404,7 +406,7 @@ fn refused(ctx: &mut Ctx, result: Result<(), NameRefusal>) -> i32 {
         Ok(()) => OK,
         Err(NameRefusal::Taken(_)) => NAME_TAKEN,
         Err(_) => {
-            ctx.set_buffer(b"the node has as many global names and memberships as it may");
+            ctx.set_buffer(b"the node already has the largest number of global names and memberships");
             LIMIT
         }
     }

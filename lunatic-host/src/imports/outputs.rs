@@ -35,7 +35,7 @@ impl Outputs {
     pub(super) fn charge(ctx: &mut Ctx, child: &Wasi) -> Result<(), String> {
         if Self::of(ctx).0.len() >= CHILDREN_MAX {
             return Err(format!(
-                "the process holds the output of {CHILDREN_MAX} children: take it"
+                "the process has not taken the captured output of {CHILDREN_MAX} children: take it"
             ));
         }
         for capture in (0..2).filter_map(|stream| child.captured(stream)) {

@@ -78,7 +78,7 @@ fn captured(mut caller: Caller<'_, Ctx>, to: u32, len: u32) -> wasmtime::Result<
     let captured = caller.data().captured.clone();
     if captured.len() != len as usize {
         let text = format!(
-            "the process was spawned with {} captured bytes, and asked for {len}",
+            "the process was spawned with {} captured bytes, but asked for {len}",
             captured.len()
         );
         return Err(wasmtime::Error::msg(text));

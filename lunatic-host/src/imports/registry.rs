@@ -67,7 +67,7 @@ fn may_change_names(ctx: &mut Ctx, denied: &str, name: &[u8]) -> bool {
     if !may {
         denial::log(process, denied, &String::from_utf8_lossy(name), "");
         ctx.set_buffer(
-            b"the process may not register or remove names: its parent's configuration did not say `allow=names`",
+            b"the process may not register or remove names: the configuration that it was spawned with has no `allow=names`",
         );
     }
     may

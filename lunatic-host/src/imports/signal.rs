@@ -32,7 +32,7 @@ fn read_reason(caller: &mut Caller<'_, Ctx>, reason: u32, len: u32) -> wasmtime:
         let text = format!("the text of a reason has at most {REASON_TEXT_LEN_MAX} bytes");
         return Err(wasmtime::Error::msg(text));
     }
-    ExitReason::from_bytes(bytes).ok_or_else(|| wasmtime::Error::msg("these are no reason bytes"))
+    ExitReason::from_bytes(bytes).ok_or_else(|| wasmtime::Error::msg("these bytes are not an exit reason"))
 }
 
 /// The effect on the caller of a signal to itself.

@@ -103,7 +103,7 @@ async fn spawn_export(
     let name = String::from_utf8_lossy(&name).into_owned();
     // Only the host may call what it has added to a module.
     if name.starts_with(RESERVED_PREFIX) || !module.has_entry(&ctx.kernel.host, &name)? {
-        ctx.set_buffer(format!("the module exports no function `{name}` that takes and returns nothing").into_bytes());
+        ctx.set_buffer(format!("the module exports no function `{name}` without parameters and results").into_bytes());
         return Ok(BAD_MODULE);
     }
     spawn_entry(caller, module, Entry::Export(name.into()), options, out).await
@@ -261,7 +261,7 @@ pub(super) fn may_spawn(ctx: &mut Ctx) -> bool {
     let may = process.local.rights.may.contains(May::SPAWN);
     if !may {
         denial::log(process, "may not spawn", "", "");
-        ctx.set_buffer(b"the process may not spawn: its parent's configuration did not say `allow=spawn`");
+        ctx.set_buffer(b"the process may not spawn: the configuration that it was spawned with has no `allow=spawn`");
     }
     may
 }

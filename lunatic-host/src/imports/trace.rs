@@ -85,7 +85,7 @@ fn read_fields(bytes: &[u8]) -> wasmtime::Result<Vec<(&str, Value<'_>)>> {
     if bytes.is_empty() {
         return Ok(Vec::new());
     }
-    decode_fields(bytes).ok_or_else(|| wasmtime::Error::msg("lunatic::trace was given bytes that are no fields"))
+    decode_fields(bytes).ok_or_else(|| wasmtime::Error::msg("lunatic::trace was given bytes that are not fields"))
 }
 
 /// The beginning of a text that a guest wrote, a little longer than what is kept of it. The text itself may be as long as
@@ -111,7 +111,7 @@ fn open(
     fields_len: u32,
 ) -> wasmtime::Result<i32> {
     let wanted = Kind::from_number(kind & !(ROOT | ENTER));
-    let wanted = wanted.ok_or_else(|| wasmtime::Error::msg(format!("{kind} is no kind of a span")))?;
+    let wanted = wanted.ok_or_else(|| wasmtime::Error::msg(format!("{kind} is not a kind of span")))?;
     let (memory, ctx) = guest_memory::all(&mut caller)?;
     guest_memory::part(memory, name, len)?;
     guest_memory::part(memory, fields, fields_len)?;

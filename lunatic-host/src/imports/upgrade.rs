@@ -40,7 +40,9 @@ fn may_upgrade(ctx: &mut Ctx) -> bool {
     let may = process.local.rights.may.contains(May::UPGRADE);
     if !may {
         denial::log(process, "may not upgrade processes", "", "");
-        ctx.set_buffer(b"the process may not upgrade others: its parent's configuration did not say `allow=upgrade`");
+        ctx.set_buffer(
+            b"the process may not upgrade others: the configuration that it was spawned with has no `allow=upgrade`",
+        );
     }
     may
 }
@@ -121,7 +123,7 @@ fn read(settings: &str) -> Result<UpgradeConfig, String> {
     for setting in settings.lines() {
         let (name, value) = setting
             .split_once('=')
-            .ok_or_else(|| format!("`{}` is no NAME=VALUE", line(setting)))?;
+            .ok_or_else(|| format!("`{}` is not of the form NAME=VALUE", line(setting)))?;
         config.set(name, value).map_err(|why| line(why).to_string())?;
     }
     Ok(config)
@@ -219,7 +221,7 @@ mod tests {
         let config = read("canary=none\nbatch=7").unwrap();
         assert_eq!((config.canary, config.batch), (crate::code::Canary::None, Some(7)));
         assert_eq!(read("").unwrap(), UpgradeConfig::default());
-        assert_eq!(read("batch").unwrap_err(), "`batch` is no NAME=VALUE");
-        assert_eq!(read("x=1").unwrap_err(), "`x` cannot be said");
+        assert_eq!(read("batch").unwrap_err(), "`batch` is not of the form NAME=VALUE");
+        assert_eq!(read("x=1").unwrap_err(), "`x` is not a known setting");
     }
 }

@@ -19,7 +19,7 @@ impl fmt::Display for NoSuchFunction {
         let Self(name) = self;
         write!(
             f,
-            "the module exports no function `{name}` that takes these arguments and returns nothing"
+            "the module exports no function `{name}` that takes these arguments and has no results"
         )
     }
 }

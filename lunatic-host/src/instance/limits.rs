@@ -62,7 +62,7 @@ impl Limits {
             self.out_of_memory = true;
             let max = self.memory_max;
             return Err(format!(
-                "the module's memory has {memory} bytes from the start, the process may have {max}"
+                "the module's memory has {memory} bytes from the start, but the process can have at most {max}"
             ));
         }
         self.is_admitted = true;

@@ -50,7 +50,7 @@ impl FromStr for Filter {
         }
         let mut builder = env_filter::Builder::new();
         if builder.try_parse(text).is_err() {
-            return wrong(format!("`{text}` is no filter"));
+            return wrong(format!("`{text}` is not a filter"));
         }
         Ok(Self {
             text: text.to_owned(),
@@ -131,8 +131,8 @@ mod tests {
     fn what_is_no_filter_is_refused_with_a_reason() {
         for (text, part) in [
             ("", "empty"),
-            ("a=b", "`a=b` is no filter"),
-            ("a=b=c", "no filter"),
+            ("a=b", "`a=b` is not a filter"),
+            ("a=b=c", "not a filter"),
             ("info/part", "part of their text"),
             (&"a,".repeat(3000), "4096 bytes"),
         ] {

@@ -20,7 +20,7 @@ pub(crate) struct BadName(String);
 impl fmt::Display for BadName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self(why) = self;
-        write!(f, "a bad name of a metric: {why}")
+        write!(f, "an invalid name of a metric: {why}")
     }
 }
 
@@ -47,7 +47,7 @@ impl Name {
             check(&family)?;
         }
         if family.starts_with(OWN) || ENDINGS.iter().any(|ending| family.ends_with(ending)) {
-            return wrong(format!("`{family}` begins or ends as those do that the host makes"));
+            return wrong(format!("`{family}` begins or ends like the names that the host makes"));
         }
         let mut labels = Vec::new();
         for part in parts {
@@ -65,7 +65,7 @@ impl Name {
         labels.sort();
         let is_twice = labels.windows(2).any(|two| two[0].0 == two[1].0);
         if is_twice || labels.len() > LABELS_MAX {
-            return wrong(format!("a label is there twice, or there are more than {LABELS_MAX}"));
+            return wrong(format!("a label occurs twice, or there are more than {LABELS_MAX}"));
         }
         Ok(Self { family, labels })
     }

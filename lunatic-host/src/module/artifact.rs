@@ -36,7 +36,7 @@ pub(crate) fn make(engine: &Engine, file: &[u8]) -> Result<Vec<u8>, LoadError> {
 fn written(binary: Option<&[u8]>, facts: &Facts, code: wasmtime::Result<Vec<u8>>) -> Result<Vec<u8>, LoadError> {
     let code = code.map_err(|error| LoadError::Compile(format!("{error:#}")))?;
     let mut artifact = postcard::to_stdvec(&(facts, binary))
-        .map_err(|error| LoadError::Compile(format!("what is known of it could not be written down: {error}")))?;
+        .map_err(|error| LoadError::Compile(format!("its facts could not be stored: {error}")))?;
     artifact.extend(code);
     Ok(artifact)
 }

@@ -31,7 +31,7 @@ pub(crate) struct Described {
 pub(crate) fn describe(rights: &Rights, system: &Wasi) -> Result<Described, Denied> {
     let budgets = std::iter::successors(rights.budget.as_ref(), |budget| budget.parent());
     if budgets.into_iter().any(|budget| is_limited(budget)) || rights.fuel.is_some() {
-        let text = "a process whose budget is limited cannot spawn on another node: its use there could not be charged";
+        let text = "a process whose budget is limited cannot spawn on another node: its use of resources there could not be charged";
         return Err(Denied(text.into()));
     }
     let (mut text, mut entries) = (String::new(), 0);

@@ -132,7 +132,7 @@ impl Nodes {
         self.cluster.want(hash, vec![holder]);
         match receiver.await {
             Ok(Ok(bytes)) => Ok(bytes),
-            Ok(Err(FetchRefusal::Busy)) => Err("the node fetches too many modules at once".into()),
+            Ok(Err(FetchRefusal::Busy)) => Err("the node is already fetching too many modules".into()),
             Ok(Err(_)) => Err("the module could not be fetched".into()),
             Err(_) => Err("the node is stopping".into()),
         }

@@ -127,7 +127,7 @@ impl Nodes {
             );
         };
         let Some(from) = self.cluster.identity_of(node) else {
-            return Made::Refused(ticket, "the node that asks is gone".into());
+            return Made::Refused(ticket, "the node that sent the request is gone".into());
         };
         let given = match self.bases.admit(&from, &order.hash) {
             Ok(given) => given,
@@ -177,7 +177,7 @@ impl Nodes {
                     .map_err(|error| error.to_string())?;
                 if name.starts_with(RESERVED_PREFIX) || !has_entry {
                     return Err(format!(
-                        "the module exports no function `{name}` that takes and returns nothing"
+                        "the module exports no function `{name}` without parameters and results"
                     ));
                 }
                 Entry::Export(name.into())
@@ -222,7 +222,7 @@ impl Nodes {
             let check = config.check_extensions(&kernel.host.extensions.names());
             check.map_err(|error| error.to_string())?;
             if config.captures() || config.dirs.as_ref().is_some_and(|dirs| !dirs.is_empty()) {
-                return Err("output and folders do not travel: a process on another node cannot have them".into());
+                return Err("a process on another node cannot have folders or captured output".into());
             }
             rights = narrowed(kernel, &rights, &config, false).map_err(denied)?;
         }
@@ -250,7 +250,7 @@ fn rights_of_parent(bytes: &[u8]) -> Result<Config, String> {
         && parent.other.is_empty();
     can_travel
         .then_some(parent)
-        .ok_or_else(|| "the request claims rights for its parent that do not travel".into())
+        .ok_or_else(|| "the request claims rights for the parent that processes of other nodes cannot have".into())
 }
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ fn respond(handler: Handler, method: &Method, answered: Answered) -> Result<Resp
     let status = parts.status;
     if status.is_informational() {
         handler.report(&format!(
-            "answered with the status {status}, which is none of an answer"
+            "answered with the status {status}, which is not that of a response"
         ));
         handler.release();
         return Err(StatusCode::INTERNAL_SERVER_ERROR);

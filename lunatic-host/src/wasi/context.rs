@@ -88,10 +88,13 @@ impl std::fmt::Display for WasiError {
             Self::SameName(guest) => {
                 write!(
                     f,
-                    "two folders would be called {guest} inside: name one differently with HOST::GUEST"
+                    "two folders would be called {guest} in the program: rename one with HOST::GUEST"
                 )
             }
-            Self::ZeroByte(text) => write!(f, "{text:?} has a zero byte, which no program can receive: remove it"),
+            Self::ZeroByte(text) => write!(
+                f,
+                "{text:?} contains a zero byte, which cannot be passed to a program: remove it"
+            ),
             Self::EnvName(name) => write!(f, "{name:?} cannot be the name of an environment variable"),
         }
     }

@@ -253,7 +253,7 @@ fn what_cannot_be_opened() {
     );
     check(
         dirs(&[dir("/", "/a"), dir("/tmp", "/a")]),
-        "two folders would be called /a inside: name one differently with HOST::GUEST",
+        "two folders would be called /a in the program: rename one with HOST::GUEST",
     );
     let args = WasiConfig {
         args: vec!["a\0".into()],
@@ -261,7 +261,7 @@ fn what_cannot_be_opened() {
     };
     check(
         args,
-        "\"a\\0\" has a zero byte, which no program can receive: remove it",
+        "\"a\\0\" contains a zero byte, which cannot be passed to a program: remove it",
     );
     let env = |name: &str| WasiConfig {
         env: vec![(name.into(), "1".into())],

@@ -68,7 +68,7 @@ impl Test {
                 ignore = true;
             } else if path.is_ident("should_panic") {
                 if should_panic.is_some() {
-                    errors.on(&attr, "`#[should_panic]` stands here twice");
+                    errors.on(&attr, "`#[should_panic]` occurs here twice");
                 }
                 let expected = errors.unwrap_or_default(expected_message(&attr));
                 should_panic = Some((attr, expected));
@@ -169,7 +169,7 @@ fn expected_message(attr: &Attribute) -> syn::Result<String> {
             }) => Ok(text.value()),
             other => Err(syn::Error::new_spanned(
                 other,
-                "what the panic message must contain is a string",
+                "the expected part of the panic message must be a string",
             )),
         },
         Meta::List(list) => list.parse_args::<Expected>().map(|expected| expected.0.value()),
@@ -185,7 +185,7 @@ impl Parse for Expected {
         if name != "expected" {
             return Err(syn::Error::new_spanned(
                 name,
-                "only `expected = \"part of the message\"` can stand here",
+                "only `expected = \"part of the message\"` is allowed here",
             ));
         }
         input.parse::<Token![=]>()?;
@@ -193,7 +193,7 @@ impl Parse for Expected {
         input.parse::<Option<Token![,]>>()?;
         match input.is_empty() {
             true => Ok(Self(text)),
-            false => Err(input.error("only `expected = \"part of the message\"` can stand here")),
+            false => Err(input.error("only `expected = \"part of the message\"` is allowed here")),
         }
     }
 }
@@ -262,7 +262,7 @@ mod tests {
             "#[should_panic(message = \"x\")] fn odd(a: u8) {}",
             &["only `expected", "takes no arguments"],
         );
-        check("#[should_panic = 7] fn odd() {}", &["is a string"]);
+        check("#[should_panic = 7] fn odd() {}", &["must be a string"]);
         check("#[should_panic] #[should_panic] fn odd() {}", &["twice"]);
     }
 }

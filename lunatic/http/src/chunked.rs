@@ -105,7 +105,7 @@ impl Decoder {
             }
             (State::Size { digits: 1.. }, b';') => Ok(State::Extension),
             (State::Size { digits: 1.. } | State::Extension, b'\r') => Ok(State::SizeLf),
-            (State::Size { .. }, _) => Err(Reject::bad("the length of a chunk is no hexadecimal number")),
+            (State::Size { .. }, _) => Err(Reject::bad("the length of a chunk is not a hexadecimal number")),
             (State::Extension, byte) if is_text(byte) => Ok(State::Extension),
             (State::SizeLf, b'\n') if self.size == 0 => Ok(State::Line),
             (State::SizeLf, b'\n') => {

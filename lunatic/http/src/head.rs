@@ -123,19 +123,19 @@ fn parse_request(bytes: &Bytes, limits: &Limits) -> Result<RequestHead, Reject> 
     let mut request = httparse::Request::new(&mut []);
     match request.parse_with_uninit_headers(bytes, &mut places[..count]) {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(Reject::bad("the head is no request")),
+        Ok(httparse::Status::Partial) => return Err(Reject::bad("the head is not a request")),
         Err(error) => return Err(refused(error, bytes)),
     }
     let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version) else {
-        return Err(Reject::bad("the head is no request"));
+        return Err(Reject::bad("the head is not a request"));
     };
     let version = version(minor);
     if target.len() > limits.target_len {
         return Err(Reject::new(StatusCode::URI_TOO_LONG, "the target is too long"));
     }
-    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Reject::bad("the method is no token"))?;
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_| Reject::bad("the method is not a token"))?;
     if method == Method::CONNECT {
-        return Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "this server is no proxy"));
+        return Err(Reject::new(StatusCode::NOT_IMPLEMENTED, "this server is not a proxy"));
     }
     let uri = parse_target(bytes.slice_ref(target.as_bytes()), &method)?;
     let mut headers = header_map(request.headers, bytes)?;
@@ -189,9 +189,9 @@ fn refused(error: httparse::Error, bytes: &Bytes) -> Reject {
                 _ => Reject::bad("the first line does not end with a version of HTTP"),
             }
         }
-        httparse::Error::HeaderName => Reject::bad("the name of a header is no token, or its line is folded"),
+        httparse::Error::HeaderName => Reject::bad("the name of a header is not a token, or its line is folded"),
         httparse::Error::HeaderValue => Reject::bad("the value of a header has control characters"),
-        _ => Reject::bad("the first line is no request"),
+        _ => Reject::bad("the first line is not a request line"),
     }
 }
 
@@ -199,7 +199,7 @@ fn version(minor: u8) -> Version {
     if minor == 0 { Version::HTTP_10 } else { Version::HTTP_11 }
 }
 
-const WRONG_TARGET: Reject = Reject::bad("the target is no URI");
+const WRONG_TARGET: Reject = Reject::bad("the target is not a URI");
 
 fn parse_target(target: Bytes, method: &Method) -> Result<Uri, Reject> {
     // `Uri` would drop the fragment, and the request would be another one than a proxy in front has seen.
@@ -228,7 +228,7 @@ fn header_map(headers: &[httparse::Header<'_>], bytes: &Bytes) -> Result<HeaderM
     let mut map = HeaderMap::with_capacity(headers.len());
     for header in headers {
         let name = HeaderName::from_bytes(header.name.as_bytes())
-            .map_err(|_| Reject::bad("the name of a header is no token"))?;
+            .map_err(|_| Reject::bad("the name of a header is not a token"))?;
         let value = match header.value {
             [] => HeaderValue::from_static(""),
             value => HeaderValue::from_maybe_shared(bytes.slice_ref(value))
@@ -324,7 +324,9 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Reject> {
         true => length.to_str().ok().and_then(|digits| digits.parse().ok()),
         false => None,
     };
-    number.map(Some).ok_or(Reject::bad("the `Content-Length` is no number"))
+    number
+        .map(Some)
+        .ok_or(Reject::bad("the `Content-Length` is not a number"))
 }
 
 /// Takes the head of a response to a request of this method off `input` when it is all there.
@@ -354,13 +356,13 @@ pub(crate) fn take_response(
     );
     match parsed {
         Ok(httparse::Status::Complete(_)) => {}
-        Ok(httparse::Status::Partial) => return Err(Reject::bad("the head is no response")),
+        Ok(httparse::Status::Partial) => return Err(Reject::bad("the head is not a response")),
         Err(error) => return Err(refused(error, &bytes)),
     }
     let (Some(code), Some(minor)) = (response.code, response.version) else {
-        return Err(Reject::bad("the head is no response"));
+        return Err(Reject::bad("the head is not a response"));
     };
-    let status = StatusCode::from_u16(code).map_err(|_| Reject::bad("the status is no number from 100 to 999"))?;
+    let status = StatusCode::from_u16(code).map_err(|_| Reject::bad("the status is not a number from 100 to 999"))?;
     let headers = header_map(response.headers, &bytes)?;
     let version = version(minor);
     let framing = response_framing(&headers, version, status, method)?;

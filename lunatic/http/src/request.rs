@@ -57,7 +57,7 @@ impl Request {
     ///
     /// # Panics
     ///
-    /// If `name` is no name of a header, or `value` has control characters; see [`headers_mut`](Self::headers_mut) for
+    /// If `name` is not the name of a header, or `value` has control characters; see [`headers_mut`](Self::headers_mut) for
     /// those that come from outside.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {
@@ -170,7 +170,7 @@ impl Request {
 pub(crate) fn append(headers: &mut HeaderMap, name: &'static str, value: &str) {
     let name: HeaderName = match name.parse() {
         Ok(name) => name,
-        Err(_) => panic!("`{name}` is no name of a header"),
+        Err(_) => panic!("`{name}` is not the name of a header"),
     };
     match HeaderValue::from_str(value) {
         Ok(value) => headers.append(name, value),

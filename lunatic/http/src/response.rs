@@ -83,7 +83,7 @@ impl Response {
     ///
     /// # Panics
     ///
-    /// If `name` is no name of a header, or `value` has control characters; see [`headers_mut`](Self::headers_mut) for
+    /// If `name` is not the name of a header, or `value` has control characters; see [`headers_mut`](Self::headers_mut) for
     /// those that come from outside.
     #[must_use]
     pub fn header(mut self, name: &'static str, value: impl AsRef<str>) -> Self {

@@ -191,7 +191,7 @@ fn check(pattern: &str) {
         .position(|segment| matches!(Piece::of(segment), Piece::Rest(_)));
     assert!(
         rest.is_none_or(|at| at + 1 == segments),
-        "what takes the rest of a path stands at its end: `{pattern}`"
+        "a parameter for the rest of a path must be at its end: `{pattern}`"
     );
 }
 
@@ -476,7 +476,7 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "stands at its end")]
+    #[should_panic(expected = "must be at its end")]
     fn nothing_follows_the_rest() {
         let _ = Router::new().get("/{a*}/b", |_| "");
     }

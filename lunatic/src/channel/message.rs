@@ -42,7 +42,7 @@ impl<T: Serialize + DeserializeOwned + 'static> Message for T {}
 /// It exists only for clear errors: a type that is no message is explained in full where its channel is made, and briefly
 /// where the channel is used.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be sent or received: it is no message",
+    message = "`{Self}` cannot be sent or received as a message",
     label = "not a message: see the error where the channel is made"
 )]
 pub trait Sendable: Serialize + DeserializeOwned + 'static {}

@@ -132,7 +132,7 @@ impl Upgrade {
             Err(codes::CLOSED) => Err(UpgradeError::Module(
                 "the process that compiled the module has ended".into(),
             )),
-            Err(code) => panic!("this is no handle of a module: {code}"),
+            Err(code) => panic!("this is not the handle of a module: {code}"),
         }
     }
 }

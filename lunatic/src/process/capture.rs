@@ -67,7 +67,7 @@ impl<F: FnOnce() + Copy + Send + 'static> Capture for F {}
 ///
 /// It exists only for a clear error. A process runs ordinary code that may block, so an `async` block is no entry.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` cannot be the entry of a process: it is no function or closure without arguments",
+    message = "`{Self}` cannot be the entry of a process: it is not a function or closure without arguments",
     label = "no closure",
     note = "write a closure, such as `move || …`",
     note = "in place of an `async` block, write a closure that blocks: receiving, reading and sleeping hold up no other \

@@ -40,20 +40,20 @@ pub(crate) fn connections_need_a_right() {
 fn a_denied_address_names_its_rule_and_flag() {
     let text = TcpStream::connect("127.0.0.2:1").unwrap_err().to_string();
     assert!(
-        text.contains("allows `127.0.0.2:1` (`--allow-net 127.0.0.2:1` would)"),
+        text.contains("allows `127.0.0.2:1` (`--allow-net 127.0.0.2:1` would allow it)"),
         "{text}"
     );
     let text = TcpListener::bind("0.0.0.0:0").unwrap_err().to_string();
-    assert!(text.contains("(`--allow-net bind:0.0.0.0:0` would)"), "{text}");
+    assert!(text.contains("(`--allow-net bind:0.0.0.0:0` would allow it)"), "{text}");
     // What the main process may do, a child gets from its configuration.
     let child = Process::builder().config(&ProcessConfig::new()).spawn(|| {
         let text = TcpStream::connect("127.0.0.1:1").unwrap_err().to_string();
         assert!(
-            text.contains("(`ProcessConfig::allow_net(\"127.0.0.1:1\")` would)"),
+            text.contains("(`ProcessConfig::allow_net(\"127.0.0.1:1\")` would allow it)"),
             "{text}"
         );
         let text = TcpStream::connect("127.0.0.2:1").unwrap_err().to_string();
-        assert!(text.contains("(`--allow-net 127.0.0.2:1` would)"), "{text}");
+        assert!(text.contains("(`--allow-net 127.0.0.2:1` would allow it)"), "{text}");
     });
     assert_eq!(child.unwrap().join(), ExitReason::Normal);
 }

@@ -52,7 +52,7 @@ fn a_token_of_a_file_is_not_printed() {
     let header = format!("Authorization: Bearer {TOKEN}");
     let system = format!("{address}v1/system");
     assert!(get(&system, &["--header", &header]).contains(r#""program":"#));
-    assert!(get(&system, &[]).contains("this needs the token"));
+    assert!(get(&system, &[]).contains("this request needs the token"));
 }
 
 #[test]

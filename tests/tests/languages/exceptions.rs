@@ -38,7 +38,7 @@ fn exceptions_are_caught_and_forgotten() {
 #[test]
 fn an_exception_that_nobody_catches_ends_the_process() {
     let ended = program(r#"(func (export "_start") (throw $tag (i32.const 7)))"#).run();
-    traps_with(&ended, "an exception was thrown that nobody caught");
+    traps_with(&ended, "an exception was thrown and not caught");
 }
 
 /// What a process keeps of exceptions counts as its memory.

@@ -148,7 +148,7 @@ fn a_cluster_shows_its_nodes() {
         "{table}"
     );
     let alone = lunatic(["cluster", "status", "--at", "none"]).run().code(1);
-    assert!(alone.stderr.contains("no program runs"), "{}", alone.stderr);
+    assert!(alone.stderr.contains("no running program"), "{}", alone.stderr);
 }
 
 #[test]

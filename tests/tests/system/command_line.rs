@@ -422,7 +422,7 @@ fn flags_give_rights_and_limits() {
     assert!(finished.stderr.contains("used up its budget"), "{finished}");
     let power = path("power", Profile::Debug).to_str().unwrap();
     let finished = lunatic(["--max-processes=10", power]).run().code(101);
-    assert!(finished.stderr.contains("10 processes at once"), "{finished}");
+    assert!(finished.stderr.contains("10 processes at a time"), "{finished}");
 }
 
 #[test]
@@ -431,7 +431,7 @@ fn flags_of_rights_that_make_no_sense_are_refused() {
     for (flag, part) in [
         ("--allow-net=a b", "no network rule"),
         ("--max-cpu=-1", "--max-cpu"),
-        ("--max-total-memory=much", "is no size"),
+        ("--max-total-memory=much", "is not a size"),
         ("--max-files=x", "--max-files"),
         ("--dir=::/data", "names no folder"),
     ] {
@@ -447,7 +447,7 @@ fn a_program_that_lacks_a_folder_is_told_of_the_flag() {
     assert!(
         finished
             .stderr
-            .contains("it was given no folder, so it finds no file: give it one with `--dir .`"),
+            .contains("it was given no folder, so it cannot open files: give it one with `--dir .`"),
         "{finished}"
     );
 }
@@ -459,7 +459,7 @@ fn an_error_of_main_about_a_file_is_explained() {
     let finished = lunatic([world, "main_returns_the_error_of_a_file"]).run().code(1);
     assert!(
         finished.stderr.ends_with(
-            "process #1 (main) exited with code 1: it was given no folder, so it finds no file: give it one with `--dir .` or \
+            "process #1 (main) exited with code 1: it was given no folder, so it cannot open files: give it one with `--dir .` or \
              `--dir HOST::GUEST`\n"
         ),
         "{finished}"
@@ -469,7 +469,7 @@ fn an_error_of_main_about_a_file_is_explained() {
     assert!(
         finished
             .stderr
-            .contains("it finds files only in its folders: `/in` (give it another with")
+            .contains("it can open files only in its folders: `/in` (give it another with")
             && finished
                 .stderr
                 .contains("; the last path that it did not find there: \"no/such/file\"\n"),

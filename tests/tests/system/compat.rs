@@ -82,7 +82,7 @@ fn a_message_is_written_at_its_end_and_read_from_where_reading_stopped() {
         &format!(
             "{create}(call $message.seek_data (i64.const 1))(drop (call $message.read_data (i32.const 0) (i32.const 0)))"
         ),
-        "behind its end",
+        "beyond its end",
     );
     traps("", "(drop (call $message.send (i64.const 1)))", "has no message");
     traps(
@@ -93,7 +93,7 @@ fn a_message_is_written_at_its_end_and_read_from_where_reading_stopped() {
     traps(
         "",
         &format!("{create}(drop (call $message.take_module (i64.const 0)))"),
-        "carries nothing",
+        "no resource of this kind",
     );
 }
 
@@ -352,7 +352,7 @@ fn timers_are_limited() {
         )
     };
     holds("", &set(65_536));
-    traps("", &set(65_537), "as many timers as a process may have");
+    traps("", &set(65_537), "the largest number of timers");
 }
 
 #[test]

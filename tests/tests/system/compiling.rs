@@ -154,7 +154,7 @@ fn a_module_that_takes_too_long_is_given_up() {
     };
     let host = host(folder.path(), limits);
     let said = beside_others(&host, host.program(&compiles(&slow())));
-    assert!(said.contains("longer than the 0.3 seconds on a core"), "{said}");
+    assert!(said.contains("longer than the 0.3 seconds of CPU time"), "{said}");
     // The same host compiles what is good.
     let said = host.program(&compiles(&small(1))).run().normal().stdout;
     assert_eq!(said, "");
@@ -169,7 +169,7 @@ fn a_module_that_takes_too_much_memory_is_given_up() {
     let program = compiles(&large);
     let host = host(folder.path(), limits(64 << 20));
     let said = beside_others(&host, host.program(&program));
-    assert!(said.contains("bytes of memory that are possible"), "{said}");
+    assert!(said.contains("bytes of memory that are allowed"), "{said}");
     let host = self::host(folder.path(), limits(4 << 30));
     assert_eq!(host.program(&program).run().normal().stdout, "");
 }
@@ -183,7 +183,7 @@ fn the_memory_of_a_helper_is_charged() {
     let host = host(folder.path(), patient());
     let said = beside_others(&host, host.program(&program).caps(memory(32 << 20)));
     assert!(
-        said.contains("could not be compiled: its budget is 33554432 bytes of memory"),
+        said.contains("could not be compiled: its budget allows 33554432 bytes of memory"),
         "{said}"
     );
     assert_eq!(host.program(&program).caps(memory(4 << 30)).run().normal().stdout, "");
@@ -208,7 +208,7 @@ fn code_is_paid_for() {
         (String::from_utf8(said.take()).unwrap(), system.usage().unwrap().memory)
     };
     let (said, left) = run(r#"(func (export "_start") (loop $again (br_if $again (i32.eqz (call $compile)))))"#);
-    assert!(said.contains("its budget is 33554432 bytes of memory"), "{said}");
+    assert!(said.contains("its budget allows 33554432 bytes of memory"), "{said}");
     assert_eq!(left, 0, "not all is given back");
     // As many as are let go again.
     let (said, _) = run(r#"(func (export "_start") (local $n i32)
@@ -425,7 +425,7 @@ fn an_answer_that_is_too_long_is_not_read() {
     let host = host_with(CompileHelper::at(program), folder.path(), CompileLimits::default());
     let said = host.program(&compiles(&small(5))).run().normal().stdout;
     assert!(
-        said.contains("what it becomes is larger than 268435456 bytes"),
+        said.contains("the compiled module is larger than 268435456 bytes"),
         "{said}"
     );
 }
@@ -435,8 +435,8 @@ fn a_helper_that_is_none_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     for (program, expected) in [
         (folder.path().join("missing"), "could not be started"),
-        ("/bin/true".into(), "gave no answer"),
-        ("/bin/echo".into(), "gave no answer"),
+        ("/bin/true".into(), "did not answer"),
+        ("/bin/echo".into(), "did not answer"),
     ] {
         let host = host_with(CompileHelper::at(program), folder.path(), CompileLimits::default());
         let said = host.program(&compiles(&small(5))).run().normal().stdout;

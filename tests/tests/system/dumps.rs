@@ -325,7 +325,7 @@ fn a_process_that_waits_is_dumped_and_goes_on() {
         // Its name is on its heap.
         assert!(bytes.windows(5).any(|part| part == b"first"));
         let gone = program.ask(&["dump", "77"]).code(1);
-        assert!(gone.stderr.contains("no such process lives"), "{gone}");
+        assert!(gone.stderr.contains("there is no such process"), "{gone}");
         program.ask(&["exit", "3"]).code(0);
         program.ask(&["stop"]).code(0);
         let (code, stdout, stderr) = program.end();

@@ -276,7 +276,7 @@ fn the_level_is_changed_while_a_program_runs() {
         assert!(program.next_with(debug).contains(" DEBUG [#1 main] logs: "));
         let error = ask(&["logs=much"]).code(1).stderr;
         assert!(
-            error.contains("`logs=much` is no filter") && error.contains("info,shop"),
+            error.contains("`logs=much` is not a filter") && error.contains("info,shop"),
             "{error}"
         );
         let view: Value = serde_json::from_str(&ask(&["--json"]).code(0).stdout).unwrap();

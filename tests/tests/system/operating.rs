@@ -87,7 +87,7 @@ fn a_process_is_shown_with_those_it_knows() {
         "{json}"
     );
     let error = program.ask(&["inspect", "77"]).code(1).stderr;
-    assert!(error.contains("no such process lives"), "{error}");
+    assert!(error.contains("there is no such process"), "{error}");
     let error = program.ask(&["inspect", "what"]).code(2).stderr;
     assert!(error.contains("an id is a number"), "{error}");
 }
@@ -258,7 +258,7 @@ fn programs_are_found_by_themselves_and_by_name() {
     assert!(find(&["status"]).code(0).stdout.contains("stopping"));
     let second = begin();
     let several = find(&["ps"]).code(1);
-    assert!(several.stderr.contains("say which with `--at`"), "{several}");
+    assert!(several.stderr.contains("select one with `--at`"), "{several}");
     find(&["stop", "--at", &second.id().to_string()]).code(0);
     second.end();
     find(&["ps", "--at", "stopping"]).code(0);

@@ -90,7 +90,7 @@ fn people_stay_connected_and_get_what_is_new() {
         stays.stderr
     );
     let nothing = ask(&["upgrade", "/dev/null"]).code(1);
-    assert!(nothing.stderr.contains("is to be a module"), "{}", nothing.stderr);
+    assert!(nothing.stderr.contains("must be a module"), "{}", nothing.stderr);
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn what_does_not_fit_is_said_before_anything_changes() {
     ann.hears("comes in");
     let other = path("upgrades-new", Profile::Debug).to_str().unwrap();
     let refused = lunatic(["upgrade", "--at", socket, other]).run().code(1);
-    assert!(refused.stderr.contains("nothing was changed"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("nothing has changed"), "{}", refused.stderr);
     assert!(
         refused.stdout.contains("the version has no function of this name"),
         "{}",

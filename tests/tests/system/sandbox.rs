@@ -61,7 +61,7 @@ crate::scenarios! {
             "(main) may not open \"link\" (--dir HOST::GUEST would allow it)\n",
             " may not spawn\n",
             " may not register the name \"x\"\n",
-            "(main) may not configure a child so: the folder /etc cannot be given to a child: it is in no folder of the parent\n",
+            "(main) may not configure a child so: the folder /etc cannot be given to a child: it is not in a folder of the parent\n",
         ] {
             assert!(ended.stderr.contains(line), "{line}\nis not in\n{}", ended.stderr);
         }

@@ -153,14 +153,14 @@ fn a_program_goes_on_while_its_sources_change() {
     assert_eq!(greeting(address), "good evening 2");
 
     watching.edit("Next::Continue", "Next::Continu");
-    watching.says("does not compile, and goes on as it was");
+    watching.says("does not compile, and its last build keeps running");
     assert_eq!(greeting(address), "good evening 3");
 
     // A file that is missing, and then comes.
     watching.edit("Next::Continu", "Next::Continue");
     watching.edit("fn main()", "mod extra;\n\nfn main()");
     watching.says("file not found for module `extra`");
-    watching.says("does not compile, and goes on as it was");
+    watching.says("does not compile, and its last build keeps running");
     fs::write(folder.path().join("src/extra.rs"), "// Nothing.\n").unwrap();
     watching.says("Upgraded 1 process");
     assert_eq!(greeting(address), "good evening 4");

@@ -87,7 +87,7 @@ function fields(query) {
 }
 
 function told({ all, lost }) {
-  const more = lost ? ` ${number(lost)} were left out, as too much happens at once: choose one process or fewer kinds.` : "";
+  const more = lost ? ` ${number(lost)} were left out, because there were too many: choose one process, or fewer kinds of events.` : "";
   return `${number(all)} events, the newest above.${more}`;
 }
 

@@ -129,7 +129,7 @@ fn find(folder: &Path) -> anyhow::Result<PathBuf> {
                 "there is no cluster in this folder: make one with `lunatic cluster init NAME`, or give `--cluster DIR`"
             )
         }
-        Err(_) => bail!("there are several clusters in this folder: say which with `--cluster DIR`"),
+        Err(_) => bail!("there are several clusters in this folder: select one with `--cluster DIR`"),
     }
 }
 
@@ -147,7 +147,10 @@ fn init(name: &str, folder: Option<&Path>) -> anyhow::Result<()> {
 
 fn invite(name: &str, authority: &Authority, days: u32, output: &Path, replaces: bool) -> anyhow::Result<()> {
     if !replaces && output.exists() {
-        bail!("{} exists: give another `--output`, or `--replace`", output.display());
+        bail!(
+            "{} already exists: give another file with `--output`, or replace it with `--replace`",
+            output.display()
+        );
     }
     authority.invite(name, Authority::days(days), output, replaces)?;
     println!(

@@ -62,7 +62,7 @@ impl Dump {
         match (&self.show, self.process) {
             (Some(What::Show(show)), _) => show.run(),
             (None, Some(process)) => self.fetch(process),
-            (None, None) => bail!("give a process, or `show FILE`"),
+            (None, None) => bail!("give the id of a process, or `show FILE`"),
         }
     }
 
@@ -90,7 +90,9 @@ impl Show {
         };
         let Some(text) = core.hex(address, self.len) else {
             let len = core.memory_len;
-            bail!("the memory has {len} bytes, and at most 16 MiB are shown at once");
+            bail!(
+                "the memory has {len} bytes, and at most 16 MiB can be shown: give `--address` and a smaller `--len`"
+            );
         };
         print(false, &(), || text)
     }

@@ -186,11 +186,16 @@ impl At {
         }
         match (programs.len(), &self.at) {
             (1, _) => Ok(programs.remove(0)),
-            (0, None) => bail!("no program runs that was started with `--admin`: try `lunatic run --admin FILE.wasm`"),
-            (0, Some(at)) => bail!("no program runs `{at}` that was started with `--admin`"),
+            (0, None) => {
+                bail!("no running program was started with `--admin`: start one with `lunatic run --admin FILE.wasm`")
+            }
+            (0, Some(at)) => bail!("no running program `{at}` was started with `--admin`"),
             _ => {
                 let all: Vec<_> = programs.iter().map(name).collect();
-                bail!("several programs run; say which with `--at`:\n  {}", all.join("\n  "))
+                bail!(
+                    "several programs are running; select one with `--at`:\n  {}",
+                    all.join("\n  ")
+                )
             }
         }
     }

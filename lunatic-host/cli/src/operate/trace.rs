@@ -108,7 +108,7 @@ fn line(event: &EventView) -> String {
         }
         "lost" => {
             return format!(
-                "note: {} events were left out, as too much happens at once: ask for one process or fewer kinds",
+                "note: {} events were left out, because there were too many: select one process, or fewer kinds of events",
                 event.lost.unwrap_or_default()
             );
         }

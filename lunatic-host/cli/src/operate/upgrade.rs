@@ -75,13 +75,16 @@ impl Upgrade {
         let view = self.follow(&client, begun)?;
         self.at.print(&view, || summary(&view))?;
         match view.phase.as_str() {
-            "refused" => bail!("nothing was changed: {}", view.why.unwrap_or_default()),
+            "refused" => bail!(
+                "the upgrade was refused, and nothing has changed: {}",
+                view.why.unwrap_or_default()
+            ),
             "rehearsed" => match view.kinds.iter().filter(|kind| kind.misfit.is_some()).count() {
                 0 => Ok(()),
                 misfits => bail!("{misfits} of {} kinds of processes cannot change", view.kinds.len()),
             },
             "rolled back" if !self.cancel => {
-                bail!("all is as it was before: {}", view.why.unwrap_or_default())
+                bail!("the upgrade was undone: {}", view.why.unwrap_or_default())
             }
             _ => Ok(()),
         }

@@ -260,7 +260,7 @@ fn try_bench(file: &Path, args: &[String], host: &HostArgs) -> anyhow::Result<i3
     let runtime = host.runtime()?.build()?;
     let module = load(&runtime, file, &read(file)?)?;
     if !module.has_start() {
-        bail!("{} is no program: it has no `_start`", file.display());
+        bail!("{} is not a program: it has no function `_start`", file.display());
     }
     let streams = Streams {
         stdout: Output::stdout(),

@@ -48,7 +48,7 @@ impl<'a> Program<'a> {
         config.dumps = host.dumps.open()?;
         let is_compat = crate::compat::is_compat(&module);
         if !is_compat && !guest_args.is_empty() {
-            bail!("only tests of the interface of Lunatic 0.13 have arguments of their own, which follow `--`");
+            bail!("only tests of the interface of Lunatic 0.13 take arguments after `--`: leave them out");
         }
         if is_compat {
             trust(&mut config);

@@ -27,7 +27,7 @@ pub(crate) enum CertificateError {
 impl fmt::Display for CertificateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Root => write!(f, "the root that is to sign is no certificate in PEM"),
+            Self::Root => write!(f, "the root that should sign is not a certificate in PEM"),
             Self::Failed(error) => write!(f, "a certificate could not be made: {error}"),
         }
     }

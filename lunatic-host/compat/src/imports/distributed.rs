@@ -227,12 +227,7 @@ fn spawn(
         return failed_with(&mut caller, out, NO_NODE, why);
     }
     let Some(found) = found else {
-        return failed_with(
-            &mut caller,
-            out,
-            NO_MODULE,
-            format!("the node knows no module {module}"),
-        );
+        return failed_with(&mut caller, out, NO_MODULE, format!("the node has no module {module}"));
     };
     wanted.module = found;
     let started = wanted.start(&caller, 0);

@@ -62,7 +62,7 @@ pub(super) fn data<'a>(caller: &'a mut Caller<'_, Ctx>) -> wasmtime::Result<&'a 
 }
 
 fn not_data() -> wasmtime::Error {
-    fault("what the process received tells of the end of another one, and carries no data")
+    fault("the process has received a notification that another one has ended, which carries no data")
 }
 
 /// Takes the letter, to send it.
@@ -276,6 +276,6 @@ pub(super) fn take_plain(caller: &mut Caller<'_, Ctx>) -> wasmtime::Result<Lette
 pub(super) fn check_node(node: u64) -> Result<(), String> {
     match node {
         NODE => Ok(()),
-        node => Err(format!("there is no node {node}: this one, {NODE}, is alone")),
+        node => Err(format!("there is no node {node}: the only node is this one, {NODE}")),
     }
 }

@@ -226,7 +226,7 @@ impl Wanted {
         if memory > rights.max_memory as u64 {
             let max = rights.max_memory;
             return Err(format!(
-                "the module needs {memory} bytes of memory from the start, and the process may have {max}"
+                "the module needs {memory} bytes of memory from the start, but the process can have at most {max}"
             ));
         }
         let ctx = caller.data();
@@ -242,7 +242,7 @@ fn arguments(bytes: &[u8], may_be_cut: bool) -> wasmtime::Result<Vec<Argument>> 
     let chunks = bytes.chunks_exact(ARGUMENT_SIZE);
     if !may_be_cut && !chunks.remainder().is_empty() {
         return Err(fault(format!(
-            "the arguments of a process take up {ARGUMENT_SIZE} bytes each, these are {}",
+            "the arguments of a process take up {ARGUMENT_SIZE} bytes each, but these have {}",
             bytes.len()
         )));
     }
@@ -261,9 +261,7 @@ fn arguments(bytes: &[u8], may_be_cut: bool) -> wasmtime::Result<Vec<Argument>> 
 /// Traps unless the caller may spawn now.
 pub(super) fn check_may_spawn(caller: &Caller<'_, Ctx>) -> wasmtime::Result<()> {
     if !may(caller, May::SPAWN, "may not spawn") {
-        return Err(fault(
-            "the process may not spawn: its configuration does not allow for it",
-        ));
+        return Err(fault("the process may not spawn: its configuration does not allow it"));
     }
     if !caller.data().has_started() {
         return Err(fault("a process cannot spawn while its start function runs"));

@@ -40,7 +40,7 @@ pub(super) fn check_may_name(caller: &Caller<'_, Ctx>, name: &str) -> wasmtime::
     }
     denial::log(process, "may not register or remove the name", name, "");
     Err(fault(
-        "the process may not register or remove names: its configuration does not allow for it",
+        "the process may not register or remove names: its configuration does not allow it",
     ))
 }
 

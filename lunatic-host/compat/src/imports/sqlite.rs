@@ -106,8 +106,7 @@ async fn open(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> was
     let databases = &mut state(&mut caller).databases;
     let connections_max = process.local.rights().files_max;
     if databases.connections.len() >= connections_max as usize {
-        let why =
-            format!("the process has {connections_max} databases open: the limit is that of files (`--max-files`)");
+        let why = format!("the process cannot open another database: the limit is {connections_max} (`--max-files`)");
         return Ok(failed(&mut caller, out, why)?.into());
     }
     let account = databases.account(&process);
@@ -140,7 +139,7 @@ fn place(ctx: &Ctx, path: &str) -> Result<crate::sqlite::Place, String> {
     let place = place.and_then(|(folder, rest)| crate::sqlite::Place::new(folder, &rest, key));
     place.ok_or_else(|| {
         denial::log(process, "may not open the database", path, "--dir HOST::GUEST");
-        format!("the database {path:?} lies in no folder of the process")
+        format!("the database {path:?} is not in a folder of the process")
     })
 }
 

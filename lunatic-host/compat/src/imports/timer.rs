@@ -48,9 +48,11 @@ fn send_after(mut caller: Caller<'_, Ctx>, process: u64, delay_ms: u64) -> wasmt
         match kernel.set_timer(own, Duration::from_millis(delay_ms), mail) {
             Ok(number) => timer.number = number,
             Err(TimerRefusal::Closed) => {}
-            Err(TimerRefusal::TooMany) => return Err(fault("the receiver has as many timers as a process may have")),
+            Err(TimerRefusal::TooMany) => return Err(fault("the receiver already has the largest number of timers")),
             Err(TimerRefusal::Limit) => {
-                return Err(fault("the messages of all processes take up all memory that they may"));
+                return Err(fault(
+                    "the messages of all processes use all the memory that is allowed for them",
+                ));
             }
         }
     }

@@ -25,7 +25,7 @@ async fn catch(mut caller: Caller<'_, Ctx>, function: i32, pointer: i32) -> wasm
     let state = state(&mut caller);
     if state.catches >= DEPTH_MAX {
         return Err(fault(format!(
-            "at most {DEPTH_MAX} calls that catch traps can be in each other"
+            "calls that catch traps can be nested at most {DEPTH_MAX} deep"
         )));
     }
     state.catches += 1;

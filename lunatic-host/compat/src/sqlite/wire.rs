@@ -40,10 +40,10 @@ use BadBindings::Malformed;
 impl fmt::Display for BadBindings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Malformed => write!(f, "the values to bind are not written as bincode 1 writes them"),
+            Malformed => write!(f, "the values to bind are not in the format of bincode 1"),
             Self::TooMany(count) => write!(
                 f,
-                "a statement has at most {PARAMETERS_MAX} parameters, and {count} values are to be bound"
+                "a statement has at most {PARAMETERS_MAX} parameters, but {count} values should be bound"
             ),
         }
     }

@@ -420,8 +420,11 @@ impl<H: Host> Process<H> {
     pub(crate) fn run_out(&self, relations: &mut Relations, exhausted: Exhausted) {
         // The first reason stands, also that of a kill.
         if !self.is_doomed() {
-            let reason =
-                || ExitReason::OutOfMemory(format!("it cannot pay for what the host keeps for it: {exhausted}"));
+            let reason = || {
+                ExitReason::OutOfMemory(format!(
+                    "the memory that the host keeps for it exceeds its budget: {exhausted}"
+                ))
+            };
             relations.doom.get_or_insert_with(reason);
         }
         self.kill();

@@ -97,7 +97,7 @@ impl fmt::Display for MemoryError {
         match self {
             MemoryError::Budget { wanted, limit } => write!(
                 f,
-                "the memory of all processes together has reached its limit ({limit} bytes; {wanted} more asked for)"
+                "the memory of all processes together has reached its limit ({limit} bytes; {wanted} more were requested)"
             ),
             MemoryError::TooLarge { wanted, size_max } => {
                 write!(

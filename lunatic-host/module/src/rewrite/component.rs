@@ -58,7 +58,7 @@ const HANDLER: &str = "wasi:http/incoming-handler@0.2.";
 const OTHERS: [(&str, &str); 2] = [
     (
         "wasi:cli/run@0.3.",
-        "it is a command of WASI 0.3, and Lunatic runs those of WASI 0.2: build it for the target wasm32-wasip2",
+        "it is a command of WASI 0.3, but Lunatic runs only those of WASI 0.2: build it for the target wasm32-wasip2",
     ),
     (
         "wasi:http/handler@",
@@ -123,7 +123,7 @@ struct Found {
 
 const COMPOSED: &str = "it is composed of several components, and Lunatic runs only single ones: run each of them as a program of \
                         its own, or link their code into one core module";
-const IMPORTS_CODE: &str = "it imports or passes on a core module or a component, and the host provides neither";
+const IMPORTS_CODE: &str = "it imports or passes on a core module or a component, but the host provides neither";
 
 impl Found {
     fn read(wasm: &[u8]) -> wasmparser::Result<Self> {

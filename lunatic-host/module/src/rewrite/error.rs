@@ -86,15 +86,15 @@ impl fmt::Display for RewriteError {
             Self::Version { version } => {
                 write!(
                     f,
-                    "this is WebAssembly of version {version}, and Lunatic knows version 1"
+                    "this is WebAssembly of version {version}, but Lunatic supports only version 1"
                 )
             }
-            Self::Component => write!(f, "this is a component, and a core module is expected here"),
+            Self::Component => write!(f, "this is a component, but a core module is expected here"),
             Self::NoProgram { why } => write!(f, "the component cannot be run: {why}"),
             Self::TooLarge { size } => {
                 write!(
                     f,
-                    "the module has {size} bytes, more than the {MODULE_SIZE_MAX} that are possible"
+                    "the module has {size} bytes, more than the {MODULE_SIZE_MAX} that are allowed"
                 )
             }
             Self::TooMany { what, max } => write!(f, "the module has more than {max} {what}"),

@@ -127,7 +127,7 @@ impl Config {
         let connection = match (side, name) {
             (Side::Client(config), Some(name)) => {
                 let name = ServerName::try_from(name.to_owned())
-                    .map_err(|_| Bad(format!("{name:?} is no name of a server")))?;
+                    .map_err(|_| Bad(format!("{name:?} is not the name of a server")))?;
                 ClientConnection::new(config, name).map(Connection::from)
             }
             (Side::Server(config), None) => ServerConnection::new(config).map(Connection::from),
@@ -161,7 +161,9 @@ fn certificates(pem: &str) -> Result<Vec<CertificateDer<'static>>, Bad> {
     let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
     let all = all.map_err(|error| bad("a certificate is not in PEM", error))?;
     if all.is_empty() {
-        return Err(Bad("there is no certificate in a text that should be one in PEM".into()));
+        return Err(Bad(
+            "there is no certificate in a text that should be a PEM certificate".into(),
+        ));
     }
     Ok(all)
 }
@@ -173,7 +175,7 @@ impl<'a> Draft<'a> {
     ///
     /// [`Bad`] if it is not text.
     pub fn new(text: &'a [u8]) -> Result<Self, Bad> {
-        let text = std::str::from_utf8(text).map_err(|_| Bad("a configuration of TLS is not UTF-8".into()))?;
+        let text = std::str::from_utf8(text).map_err(|_| Bad("a TLS configuration is not UTF-8".into()))?;
         Ok(Self {
             rest: text.split_terminator('\0'),
             is_server: false,
@@ -209,7 +211,7 @@ impl<'a> Draft<'a> {
                 }
             }
             "client-optional" => self.client_optional = true,
-            _ => return Err(Bad(format!("a configuration of TLS has no entry `{key}`"))),
+            _ => return Err(Bad(format!("a TLS configuration has no entry `{key}`"))),
         }
         Ok(true)
     }
@@ -290,7 +292,7 @@ fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
         roots.add_parsable_certificates(found.certs);
         match (roots.is_empty(), found.errors.first()) {
             (false, _) => Ok(Arc::new(roots)),
-            (true, Some(error)) => Err(bad("the roots of the system cannot be read", error)),
+            (true, Some(error)) => Err(bad("the root certificates of the system cannot be read", error)),
             (true, None) => Err(Bad(
                 "the system has no root certificates: install them (in Debian, `ca-certificates`), or give your own"
                     .into(),
@@ -304,7 +306,9 @@ fn system_roots() -> Result<Arc<RootCertStore>, Bad> {
 fn trusted(mut own: RootCertStore, system: bool) -> Result<Arc<RootCertStore>, Bad> {
     if !system {
         return match own.is_empty() {
-            true => Err(Bad("a client trusts nobody: give it `root` or `system-roots`".into())),
+            true => Err(Bad(
+                "a client trusts no certificates: give it `root` or `system-roots`".into()
+            )),
             false => Ok(Arc::new(own)),
         };
     }
@@ -413,7 +417,7 @@ mod tests {
         let (_, other_key) = identity("localhost");
         for (text, part) in [
             ("what\0".to_owned(), "no entry `what`"),
-            ("client\0".to_owned(), "trusts nobody"),
+            ("client\0".to_owned(), "trusts no certificates"),
             ("server\0".to_owned(), "needs a `certificate`"),
             (format!("server\0key={key}\0"), "without its `certificate`"),
             (format!("server\0certificate={certificate}\0"), "without its `key`"),

@@ -88,7 +88,10 @@ fn take_node(from: &mut Reader<'_>) -> Option<(Identity, SocketAddr)> {
 }
 
 pub(super) fn wrong() -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, "this is no node of this cluster")
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the other side is not a node of this cluster",
+    )
 }
 
 /// Writes frames, each with its length, in one go.

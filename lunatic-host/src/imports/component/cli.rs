@@ -149,7 +149,7 @@ async fn random_bytes(
 ) -> Result<(Vec<u8>,)> {
     if len > RANDOM_MAX {
         return Err(Error::msg(format!(
-            "the process asks for {len} random bytes at once, and {RANDOM_MAX} are possible"
+            "the process asks for {len} random bytes in one call, but at most {RANDOM_MAX} are allowed"
         )));
     }
     let mut paid = Receipt::new(view.process().purse().to_account(), Charged::Buffers);

@@ -33,7 +33,7 @@ impl poll::Host for View<'_> {
         let count = pollables.len();
         if count > POLLABLES_MAX {
             return Err(Error::msg(format!(
-                "the process polls {count} pollables at once, and {POLLABLES_MAX} are possible"
+                "the process polls {count} pollables in one call, but at most {POLLABLES_MAX} are allowed"
             )));
         }
         let mut paid = Receipt::new(self.process().purse().to_account(), Charged::Bodies);

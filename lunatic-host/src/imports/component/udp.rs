@@ -156,7 +156,7 @@ impl HostOutgoingDatagramStream for View<'_> {
     ) -> SocketResult<u64> {
         if datagrams.len() > DATAGRAMS_MAX {
             return Err(SocketError::trap(Error::msg(format!(
-                "the process sends {} datagrams at once, more than `check-send` has permitted",
+                "the process sends {} datagrams in one call, more than `check-send` has permitted",
                 datagrams.len()
             ))));
         }

@@ -133,7 +133,7 @@ pub fn check(ctx: &Ctx, verb: Verb, name: Option<&str>, address: Option<SocketAd
     );
     let rule = format!("{prefix}{target}");
     let how = advice(process, &rule, |given| given.allows(verb, name, address));
-    let text = format!("the process may not {what} {target}: no rule that it was given allows `{rule}` ({how} would)");
+    let text = format!("the process may not {what} {target}: none of its rules allows `{rule}` ({how} would allow it)");
     Err(Failure::Text(DENIED, text))
 }
 

@@ -99,7 +99,7 @@ async fn read_config(caller: &mut Caller<'_, Ctx>, text: u32, len: u32) -> wasmt
 
 /// A configuration is longer than [`TLS_CONFIG_LEN_MAX`] bytes.
 pub fn too_long() -> Failure {
-    bad_config(format!("a configuration of TLS has at most {TLS_CONFIG_LEN_MAX} bytes"))
+    bad_config(format!("a TLS configuration has at most {TLS_CONFIG_LEN_MAX} bytes"))
 }
 
 /// Makes a configuration of its text, which has at most [`TLS_CONFIG_LEN_MAX`] bytes. The caller pays for it. Long steps

@@ -50,7 +50,7 @@ fn place(caller: &mut Caller<'_, Ctx>, path: u32, len: u32, changes: bool) -> wa
         denial::log(ctx.process(), what, &path, "--dir HOST::GUEST");
         Failure::Text(
             DENIED,
-            format!("the process {what} {path}: it is in no folder that it was given to change things in (`--dir HOST::GUEST` gives one)"),
+            format!("the process {what} {path}: the path is in no folder that the process may write to (`--dir HOST::GUEST` gives it one)"),
         )
     }))
 }

@@ -24,7 +24,7 @@ pub(super) type Make = Box<dyn FnOnce() -> String + Send>;
 /// Makes a report. If a bug makes this fail, those who wait for it must not wait forever.
 pub(super) fn made(make: Make) -> String {
     catch_unwind(AssertUnwindSafe(make))
-        .unwrap_or_else(|_| "lunatic: bug: a process ended badly, and its report could not be made\n".to_owned())
+        .unwrap_or_else(|_| "lunatic: bug: a process failed, and its report could not be made\n".to_owned())
 }
 
 /// Reports that wait to be made.

@@ -50,7 +50,7 @@ impl fmt::Display for ClientError {
         match self {
             Self::Url(url) => write!(
                 f,
-                "`{url}` is no URL: write `http://HOST[:PORT]/PATH`, without a user's name"
+                "`{url}` is not a URL: write `http://HOST[:PORT]/PATH`, without a user's name"
             ),
             Self::Connect(target, _) => write!(f, "cannot connect to {target}"),
             Self::Io(_) => f.write_str("the connection failed before the response was there"),

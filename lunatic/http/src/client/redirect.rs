@@ -36,7 +36,7 @@ impl Copy {
             return Ok(None);
         };
         let uri = resolve(&self.uri, location)
-            .ok_or_else(|| ClientError::Protocol(format!("it redirects to `{location}`, which is no URL")))?;
+            .ok_or_else(|| ClientError::Protocol(format!("it redirects to `{location}`, which is not a URL")))?;
         let mut headers = self.headers;
         headers.remove(HOST);
         if Target::of(&uri)? != Target::of(&self.uri)? {

@@ -212,10 +212,10 @@ fn bad_responses_are_errors() {
         ("", "failed before"),
         ("HTTP/1.1 200 OK\r\nConte", "failed before"),
         ("hello\r\n\r\n", "cannot be used"),
-        ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "no number"),
+        ("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "not a number"),
         ("HTTP/1.1 101 Switching Protocols\r\n\r\n", "not asked for"),
-        ("HTTP/1.1 302 Found\r\nLocation: a b\r\n\r\n", "no URL"),
-        ("HTTP/1.1 302 Found\r\nLocation: ftp://x/\r\n\r\n", "is no URL"),
+        ("HTTP/1.1 302 Found\r\nLocation: a b\r\n\r\n", "not a URL"),
+        ("HTTP/1.1 302 Found\r\nLocation: ftp://x/\r\n\r\n", "is not a URL"),
     ] {
         let (url, _) = canned(Box::leak(Box::new([answer])));
         let error = client().0.get(&url).unwrap_err().to_string();

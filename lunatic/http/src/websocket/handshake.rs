@@ -68,7 +68,7 @@ fn accept(request: &Request) -> Result<String, Response> {
     match (keys.next(), keys.next()) {
         // Sixteen bytes in base64.
         (Some(key), None) if key.len() == 24 && key.as_bytes().ends_with(b"==") => Ok(accept_key(key.as_bytes())),
-        _ => bad("there is no one right `Sec-WebSocket-Key`\n"),
+        _ => bad("there must be exactly one valid `Sec-WebSocket-Key`\n"),
     }
 }
 

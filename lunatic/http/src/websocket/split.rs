@@ -220,7 +220,7 @@ fn mail_event<M: lunatic::channel::Message>(address: Address<M>, event: M) -> bo
     };
     // Without this event the rest is worth nothing, and the link tells the process why.
     exit(ExitReason::Error(format!(
-        "a split WebSocket cannot mail what it has received: {why}"
+        "a split WebSocket cannot send a received message to the mailbox: {why}"
     )))
 }
 

@@ -248,9 +248,7 @@ fn a_server_without_the_right_to_listen_says_what_is_missing() {
     let finished = lunatic_tests::programs::lunatic(["run", &path, "127.0.0.1:0"]).run();
     assert_ne!(finished.code, Some(0));
     assert!(
-        finished
-            .stderr
-            .contains("no rule that it was given allows `bind:127.0.0.1:0`"),
+        finished.stderr.contains("none of its rules allows `bind:127.0.0.1:0`"),
         "{finished}"
     );
 }

@@ -233,7 +233,7 @@ fn read_address(caller: &mut Caller<'_, Ctx>, (ty, at, port, flow, scope): RawAd
             let ip: [u8; 16] = (&*guest_memory::slice(caller, at, 16)?.0).try_into()?;
             SocketAddrV6::new(Ipv6Addr::from(ip), port, flow, scope).into()
         }
-        ty => return Err(fault(format!("there are addresses of type 4 and 6, not {ty}"))),
+        ty => return Err(fault(format!("an address has the type 4 or 6, not {ty}"))),
     })
 }
 

@@ -153,7 +153,7 @@ async fn tls_accept(mut caller: Caller<'_, Ctx>, id: u64, out: u32, out_peer: u3
     };
     // The interface has no timeout for an accept.
     let accepted = accepted.map_err(|failure| match is_timeout(&failure) {
-        true => io::Error::other("the handshake of TLS took too long").into(),
+        true => io::Error::other("the TLS handshake took too long").into(),
         false => failure,
     });
     TLS_STREAMS.open_accepted(&mut caller, accepted, out, out_peer)

@@ -21,11 +21,11 @@ fn what_is_not_a_module_is_refused_with_a_reason() {
     );
     check(
         b"\0asm\x0d\0\x01\0",
-        "this is a component, and a core module is expected here",
+        "this is a component, but a core module is expected here",
     );
     check(
         b"\0asm\x02\0\0\0",
-        "this is WebAssembly of version 2, and Lunatic knows version 1",
+        "this is WebAssembly of version 2, but Lunatic supports only version 1",
     );
     check(
         b"\0as",
