@@ -32,7 +32,7 @@ pub(super) struct Run {
     #[command(flatten)]
     host: HostArgs,
 
-    /// Rebuild when a source file changes, and bring the running program to the new version
+    /// Rebuild when a source file changes, and upgrade the running program
     #[cfg(unix)]
     #[arg(long, value_name = "HOW", num_args = 0..=1, require_equals = true, default_missing_value = "upgrade")]
     watch: Option<Way>,

@@ -14,7 +14,7 @@ use crate::error::Error;
 use crate::rights_file;
 use crate::shell::Shell;
 
-/// Run tests on Lunatic, each as a process of its own
+/// Run tests on Lunatic, each as a separate program
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Run `cargo lunatic test -- --help` for the options of the test runner.")]
 pub(super) struct Test {

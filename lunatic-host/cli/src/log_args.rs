@@ -44,7 +44,7 @@ pub struct LogArgs {
 /// The format of records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
-    /// One line per record, to be read by people
+    /// One line of text per record
     Text,
     /// One line of JSON per record
     Json,

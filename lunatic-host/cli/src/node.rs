@@ -51,7 +51,7 @@ pub struct NodeArgs {
     #[arg(long, value_name = "FILE", requires = "identity", help_heading = "Node options")]
     pub revoked: Option<PathBuf>,
 
-    /// What the other nodes may do here. It is read again when it changes [default: everything, and their processes have at
+    /// What other nodes may do on this node. It is read again when it changes [default: everything, and their processes have at
     /// most the rights that the flags grant]
     #[arg(long, value_name = "FILE", requires = "identity", help_heading = "Node options")]
     pub policy: Option<PathBuf>,
@@ -66,7 +66,7 @@ pub struct NodeArgs {
     #[arg(long, value_name = "ADDRESS:PORT", help_heading = "Node options")]
     pub listen: Option<SocketAddr>,
 
-    /// Where a node of the cluster is reached, through which this one finds all others; can be given several times
+    /// The address of a node of the cluster, through which this node finds all others; can be given several times
     #[arg(long, value_name = "HOST:PORT", help_heading = "Node options")]
     pub join: Vec<String>,
 
@@ -79,7 +79,7 @@ pub struct NodeArgs {
     )]
     pub cluster: Option<String>,
 
-    /// Something that the node says of itself, for programs that choose nodes by it; can be given several times
+    /// An attribute of the node, by which programs can choose nodes; can be given several times
     #[arg(long = "attribute", value_name = "KEY=VALUE", help_heading = "Node options")]
     pub attributes: Vec<String>,
 

@@ -34,16 +34,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SECONDS", value_parser = seconds, default_value = "30", help_heading = "Serve options")]
     pub client_timeout: Duration,
 
-    /// Time on a core for the handler of one request, in seconds [default: no limit]
+    /// CPU time for the handler of one request, in seconds [default: no limit]
     #[arg(long, value_name = "SECONDS", value_parser = seconds, help_heading = "Serve options")]
     pub max_request_cpu: Option<Duration>,
 
-    /// The most requests that are handled at a time; more wait
+    /// The largest number of requests that are handled at a time; further requests wait
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..=COUNT_MAX),
         help_heading = "Serve options")]
     pub max_requests: u32,
 
-    /// The most connections at a time; more wait
+    /// The largest number of connections at a time; further connections wait
     #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=COUNT_MAX),
         help_heading = "Serve options")]
     pub max_connections: u32,

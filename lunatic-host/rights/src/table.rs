@@ -468,7 +468,7 @@ pub const OPEN_FILES: Right = Right {
     flag: Some(Flag {
         name: "max-files",
         value: "N",
-        help: "Most files and folders, and most sockets, that one process has open at a time [default: 1024]",
+        help: "Largest number of files and folders, and of sockets, that one process has open at a time [default: 1024]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Lower,
@@ -518,7 +518,7 @@ pub const TREE_PROCESSES: Right = Right {
     flag: Some(Flag {
         name: "max-processes",
         value: "N",
-        help: "Most processes that are alive at a time [default: 16777216]",
+        help: "Largest number of processes that are alive at a time [default: 16777216]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Charged,
@@ -536,7 +536,7 @@ pub const TREE_TIME: Right = Right {
     flag: Some(Flag {
         name: "max-cpu",
         value: "SECONDS",
-        help: "Most CPU time of all processes together, in seconds; when it is used up, processes that compute end [default: no limit]",
+        help: "Largest CPU time of all processes together, in seconds; when it is used up, processes that compute end [default: no limit]",
     }),
     unasked: Unasked::Parents,
     narrows: Narrows::Charged,

@@ -19,7 +19,7 @@ pub struct Cluster {
 
 #[derive(Debug, Clone, clap::Subcommand)]
 enum Command {
-    /// Make an authority of your own, which signs the certificates of the nodes of a new cluster
+    /// Make a certificate authority, which signs the certificates of the nodes of a new cluster
     Init {
         /// The name of the cluster
         name: String,
@@ -56,7 +56,7 @@ enum Command {
         #[command(flatten)]
         folder: Folder,
     },
-    /// Show the cluster as a running node sees it, which was started with `--admin`
+    /// Show the cluster as it is seen by a running node that was started with `--admin`
     Status(At),
 }
 
