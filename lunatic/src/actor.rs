@@ -109,7 +109,7 @@ pub trait Actor: Sized + 'static {
     fn handle_call(&mut self, call: Self::Call) -> Next {
         drop(call);
         Next::Stop(ExitReason::Error(format!(
-            "{} takes no calls",
+            "{} does not handle calls",
             std::any::type_name::<Self>()
         )))
     }
@@ -120,7 +120,7 @@ pub trait Actor: Sized + 'static {
     fn handle_cast(&mut self, cast: Self::Cast) -> Next {
         drop(cast);
         Next::Stop(ExitReason::Error(format!(
-            "{} takes no casts",
+            "{} does not handle casts",
             std::any::type_name::<Self>()
         )))
     }

@@ -259,7 +259,7 @@ pub fn processes(query: &Query) -> Result<Page, InspectError> {
     let skip = query.skip;
     assert!(
         skip <= SKIP_MAX,
-        "a query skips at most {SKIP_MAX} processes, not {skip}"
+        "a query can skip at most {SKIP_MAX} processes, not {skip}"
     );
     let order = match query.order {
         Order::Id => code::BY_ID,

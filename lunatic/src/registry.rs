@@ -51,7 +51,7 @@ impl fmt::Display for RegisterError {
             Self::Taken => "the name is taken",
             Self::Ended => "the process has ended",
             Self::Denied => {
-                "the calling process may not register names: its configuration does not say `allow(Right::Names)`"
+                "the calling process may not register names: its configuration has no `allow(Right::Names)`"
             }
             Self::TooMany => "the process has too many names or groups, or the caller cannot pay for another",
         })

@@ -165,7 +165,7 @@ impl ProcessConfig {
     pub(crate) fn entries(&self) -> Result<&str, SpawnError> {
         match &self.bad {
             None => Ok(&self.entries),
-            Some(entry) => Err(SpawnError::BadConfig(format!("{entry:?} has a zero byte in it"))),
+            Some(entry) => Err(SpawnError::BadConfig(format!("{entry:?} contains a zero byte"))),
         }
     }
 

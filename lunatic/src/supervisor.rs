@@ -114,7 +114,7 @@ impl<S: Supervise> Actor for Supervisor<S> {
         process::trap_exit(true);
         let bytes = actor::encode_args::<Self>(&args);
         let (mut supervisor, children) = Self::new(bytes, S::init(args))
-            .map_err(|wrong| ExitReason::Error(format!("a faulty supervisor: {wrong}")))?;
+            .map_err(|wrong| ExitReason::Error(format!("an invalid supervisor: {wrong}")))?;
         for child in children {
             match child.start() {
                 Ok(process) => supervisor.push(child, process, None),
@@ -343,7 +343,7 @@ impl<S: Supervise> Supervisor<S> {
         };
         if ends {
             self.restarts
-                .say(&format!("ends, since its significant child `{id}` {reason}"));
+                .say(&format!("exits, because its significant child `{id}` {reason}"));
             return Next::Stop(ExitReason::Shutdown);
         }
         Next::Continue

@@ -49,7 +49,7 @@ impl fmt::Display for TimerError {
             Self::Closed => f.write_str("the process has ended"),
             Self::TooMany => f.write_str("the process has too many timers: cancel some, or use several processes"),
             Self::Invalid => f.write_str("the process does not exist: its handle was not given out by this host"),
-            Self::Limit(limit) => write!(f, "the host cannot take the message: {limit}"),
+            Self::Limit(limit) => write!(f, "the host cannot accept the message: {limit}"),
             Self::Encode(error) => error.fmt(f),
         }
     }

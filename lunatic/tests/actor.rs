@@ -473,7 +473,7 @@ fn what_an_actor_does_not_take_ends_it() {
     match Mailbox::<()>::new().receive_mail() {
         Mail::Exit { from, reason } => {
             assert_eq!(from, trapper.process());
-            assert!(matches!(reason, ExitReason::Error(text) if text.contains("takes no casts")));
+            assert!(matches!(reason, ExitReason::Error(text) if text.contains("does not handle casts")));
         }
         other => panic!("{other:?}"),
     }

@@ -50,7 +50,7 @@ pub(crate) async fn aside(place: SemaphorePermit<'static>, work: impl FnOnce() -
     worked.await.unwrap_or_else(|failed| {
         error(
             StatusCode::INTERNAL_SERVER_ERROR,
-            format!("a bug of the host: {failed}"),
+            format!("a bug in the host: {failed}"),
         )
     })
 }

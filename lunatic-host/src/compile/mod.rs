@@ -104,7 +104,7 @@ impl Compiler {
     ) -> Result<Vec<u8>, LoadError> {
         let failed = |text: &str| Err(LoadError::Compile(text.into()));
         let Some(helper) = self.helper.clone() else {
-            return failed("there is no program that compiles");
+            return failed("the host has no program that compiles modules of guests");
         };
         let limits = self.limits;
         let gone = Arc::new(AtomicBool::new(false));

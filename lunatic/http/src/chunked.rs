@@ -129,7 +129,7 @@ impl Decoder {
             (State::TrailerLf, b'\n') => Ok(State::Line),
             (State::Trailer, byte) if is_text(byte) => self.in_trailer(State::Trailer),
             _ => Err(Reject::bad(
-                "a chunk does not end where its length says, or a line not with CR LF",
+                "a chunk does not end where its length says, or a line does not end with CR LF",
             )),
         }
     }
@@ -146,7 +146,7 @@ impl Decoder {
         self.overhead += bytes;
         match self.overhead > OVERHEAD_MAX {
             true => Err(Reject::bad(
-                "the body has too much besides its data: long extensions or tiny chunks",
+                "the body has too many bytes besides its data: long extensions or tiny chunks",
             )),
             false => Ok(()),
         }

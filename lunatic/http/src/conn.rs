@@ -164,7 +164,7 @@ impl Conn {
         let mut start = self.sent.then(Instant::now);
         self.sent = true;
         while !bytes.is_empty() {
-            let slow = || io::Error::new(io::ErrorKind::TimedOut, "the peer takes what is sent too slowly");
+            let slow = || io::Error::new(io::ErrorKind::TimedOut, "the peer reads too slowly");
             let timeout = self.send_time().ok_or_else(slow)?;
             let written = match self.transport.send(bytes, timeout) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
@@ -360,7 +360,7 @@ impl Conn {
 
     /// Waits for more of the body.
     fn fill_body(&mut self) -> io::Result<()> {
-        const SLOW: Reject = Reject::new(StatusCode::REQUEST_TIMEOUT, "the body comes too slowly");
+        const SLOW: Reject = Reject::new(StatusCode::REQUEST_TIMEOUT, "the body arrives too slowly");
         if self.waits_for_continue() {
             self.allow_body();
             self.flush().inspect_err(|_| self.body.state = State::Broken)?;

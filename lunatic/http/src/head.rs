@@ -112,7 +112,7 @@ pub(crate) fn take_request(
         }
         skipped += len;
         if skipped > SKIPPED_MAX {
-            return Err(Reject::bad("only empty lines come"));
+            return Err(Reject::bad("there are only empty lines"));
         }
     }
 }
@@ -155,7 +155,7 @@ fn parse_request(bytes: &Bytes, limits: &Limits) -> Result<RequestHead, Reject> 
         Some(_) => {
             return Err(Reject::new(
                 StatusCode::EXPECTATION_FAILED,
-                "only `100-continue` can be expected",
+                "the only supported expectation is `100-continue`",
             ));
         }
     };
@@ -184,7 +184,7 @@ fn refused(error: httparse::Error, bytes: &Bytes) -> Reject {
                 Some(b"1.0" | b"1.1") => Reject::bad("the target has a space"),
                 Some([digit, ..]) if digit.is_ascii_digit() => Reject::new(
                     StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                    "only HTTP/1.1 and HTTP/1.0 are spoken here",
+                    "only HTTP/1.1 and HTTP/1.0 are supported",
                 ),
                 _ => Reject::bad("the first line does not end with a version of HTTP"),
             }
@@ -214,9 +214,7 @@ fn parse_target(target: Bytes, method: &Method) -> Result<Uri, Reject> {
         (true, _) | (_, true) => Ok(uri),
         // With a scheme, as to a proxy.
         _ if uri.scheme().is_some() => match uri.authority() {
-            Some(authority) if authority.as_str().contains('@') => {
-                Err(Reject::bad("the target has the name of a user"))
-            }
+            Some(authority) if authority.as_str().contains('@') => Err(Reject::bad("the target contains a user name")),
             Some(_) => Ok(uri),
             None => Err(WRONG_TARGET),
         },
@@ -306,7 +304,7 @@ fn transfer_encoding(headers: &HeaderMap, version: Version) -> Result<bool, Reje
         }
         _ => Err(Reject::new(
             StatusCode::NOT_IMPLEMENTED,
-            "the only transfer encoding here is `chunked`",
+            "the only supported transfer encoding is `chunked`",
         )),
     }
 }

@@ -40,7 +40,7 @@ impl Request {
         text.parse().map_err(|_| {
             BadInput::new(
                 StatusCode::NOT_FOUND,
-                format!("there is nothing here: `{name}` in the path has an impossible value"),
+                format!("not found: `{name}` in the path has an invalid value"),
             )
         })
     }

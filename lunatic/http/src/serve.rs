@@ -261,7 +261,7 @@ fn next_head(conn: &Shared, served: u64, around: &mut dyn Around) -> Result<Opti
         if let Some(head) = take_request(&mut conn.input, &mut scanner, &limits)? {
             return Ok(Some(head));
         }
-        const SLOW: Reject = Reject::new(StatusCode::REQUEST_TIMEOUT, "the head comes too slowly");
+        const SLOW: Reject = Reject::new(StatusCode::REQUEST_TIMEOUT, "the head arrives too slowly");
         let start = *start.get_or_insert_with(Instant::now);
         let left = limits.head_timeout.saturating_sub(start.elapsed());
         if left.is_zero() {

@@ -189,7 +189,7 @@ fn handle<A: Actor>(actor: &mut A, parent: Option<Process>, header: &Header, byt
 fn decode<A: Actor, T: DeserializeOwned>(bytes: &[u8]) -> T {
     codec::decode::<DefaultCodec, T>(bytes).unwrap_or_else(|error| {
         panic!(
-            "{} got no message of its own: {}",
+            "{} received a message that it cannot decode: {}",
             std::any::type_name::<A>(),
             crate::chain(&error)
         )

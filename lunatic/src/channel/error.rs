@@ -67,7 +67,7 @@ macro_rules! send_error {
                     Self::$own(_) => f.write_str($text),
                     Self::Closed(_) => f.write_str(CLOSED),
                     Self::Invalid(_) => f.write_str(INVALID),
-                    Self::Limit(_, limit) => write!(f, "the host cannot take the message: {limit}"),
+                    Self::Limit(_, limit) => write!(f, "the host cannot accept the message: {limit}"),
                     Self::Encode(_, error) => error.fmt(f),
                     Self::Stays(_) => f.write_str("a socket cannot be sent to a process of another node"),
                 }
@@ -232,7 +232,7 @@ mod tests {
                 check!(
                     $name::Limit(7, "too large".into()),
                     "Limit(.., \"too large\")",
-                    "the host cannot take"
+                    "the host cannot accept"
                 );
             };
         }

@@ -25,7 +25,7 @@ fn error(code: i32) -> io::Error {
         ),
         codes::CLOSED => io::Error::new(
             io::ErrorKind::NotConnected,
-            "the socket does not belong to this process any more: it was closed or handed over",
+            "the socket no longer belongs to this process: it was closed or handed over",
         ),
         codes::FULL | codes::EMPTY => io::ErrorKind::WouldBlock.into(),
         codes::TIMED_OUT => io::ErrorKind::TimedOut.into(),

@@ -141,7 +141,7 @@ impl fmt::Display for CallError {
             Self::Gone(reason) => write!(f, "the process that was called {reason}"),
             Self::TimedOut => f.write_str("the process that was called did not answer in time"),
             Self::Full => f.write_str("the mailbox of the process that was called is full"),
-            Self::Limit(limit) => write!(f, "the host cannot take the request: {limit}"),
+            Self::Limit(limit) => write!(f, "the host cannot accept the request: {limit}"),
             Self::Encode(error) => error.fmt(f),
             Self::Decode(error) => error.fmt(f),
             Self::Stays => f.write_str("a socket cannot be sent to a process of another node"),

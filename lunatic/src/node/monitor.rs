@@ -52,11 +52,11 @@ impl fmt::Display for Loss {
             Self::Unconnected => "there was no connection",
             Self::Closed => "the node has left",
             Self::Silent => "the node was silent for too long",
-            Self::Gap => "some of its data was lost on the way",
-            Self::Reset => "the node has given up the connection",
-            Self::Replaced => "the node was started again",
-            Self::Violation => "the node broke the protocol",
-            Self::Overflow => "the node did not take what was sent to it",
+            Self::Gap => "some of its data was lost",
+            Self::Reset => "the node has reset the connection",
+            Self::Replaced => "the node was restarted",
+            Self::Violation => "the node violated the protocol",
+            Self::Overflow => "the node did not accept data",
         })
     }
 }

@@ -75,9 +75,9 @@ impl<S: Supervise> Supervisor<S> {
     pub(super) fn from_saved(saved: SavedSupervisor) -> Result<Self, StateError> {
         let args = codec::decode::<DefaultCodec, S::Args>(&saved.args);
         let args =
-            args.map_err(|error| format!("cannot read what the supervisor began with: {}", crate::chain(&error)))?;
+            args.map_err(|error| format!("cannot read the arguments of the supervisor: {}", crate::chain(&error)))?;
         let (mut supervisor, children) =
-            Self::new(saved.args, S::init(args)).map_err(|wrong| format!("a faulty supervisor: {wrong}"))?;
+            Self::new(saved.args, S::init(args)).map_err(|wrong| format!("an invalid supervisor: {wrong}"))?;
         supervisor.restarts.set_ages(&saved.restarts, Instant::now());
         let mut former = saved.children;
         for child in children {

@@ -162,7 +162,7 @@ impl<K> Restarts<K> {
             _ => format!("{restarts} times"),
         };
         self.say(&format!(
-            "gives up: {child} {why}, and was to be restarted more than {times} in {period:?}"
+            "gives up: {child} {why}, and would be restarted more than {times} in {period:?}"
         ));
     }
 

@@ -42,7 +42,8 @@ pub struct Profile {
 
 impl Profile {
     pub(super) fn run(&self) -> anyhow::Result<()> {
-        let time = Duration::try_from_secs_f64(self.seconds).context("this is no time")?;
+        let time =
+            Duration::try_from_secs_f64(self.seconds).context("--seconds: give a number of seconds, such as 10")?;
         let view: ProfileView = self.at.client()?.post_long(&self.path(), time)?;
         let Some(file) = &self.output else {
             return self.at.print(&view, || summary(&view, PRINTED_MAX));

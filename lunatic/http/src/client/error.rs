@@ -53,14 +53,14 @@ impl fmt::Display for ClientError {
                 "`{url}` is not a URL: write `http://HOST[:PORT]/PATH`, without a user's name"
             ),
             Self::Connect(target, _) => write!(f, "cannot connect to {target}"),
-            Self::Io(_) => f.write_str("the connection failed before the response was there"),
-            Self::Body(_) => {
-                f.write_str("the body of the request could not be sent whole, as reading or producing it failed")
-            }
+            Self::Io(_) => f.write_str("the connection failed before the response had arrived"),
+            Self::Body(_) => f.write_str(
+                "the body of the request could not be sent completely, because reading or producing it failed",
+            ),
             Self::Protocol(why) => write!(f, "the server's response cannot be used: {why}"),
-            Self::TimedOut => f.write_str("the response did not come in time"),
+            Self::TimedOut => f.write_str("the response did not arrive in time"),
             Self::TooManyRedirects => f.write_str("the server redirects again and again"),
-            Self::Refused(response) => write!(f, "the server wants no WebSocket there: {}", response.status()),
+            Self::Refused(response) => write!(f, "the server does not accept a WebSocket there: {}", response.status()),
         }
     }
 }

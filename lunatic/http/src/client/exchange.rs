@@ -135,7 +135,9 @@ impl Exchange {
                 return Ok(head);
             }
         }
-        Err(ClientError::Protocol("only interim responses come".into()))
+        Err(ClientError::Protocol(
+            "the server has sent only interim responses".into(),
+        ))
     }
 }
 

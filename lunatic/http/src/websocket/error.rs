@@ -68,9 +68,9 @@ impl fmt::Display for WebSocketError {
             Self::Closed(Close { code, reason }) => write!(f, "the peer closed with code {code}: {reason}"),
             Self::Silent => f.write_str("the peer does not answer"),
             Self::Draining => f.write_str("the server ends its connections"),
-            Self::Protocol(what) => write!(f, "the peer broke the protocol: {what}"),
+            Self::Protocol(what) => write!(f, "the peer violated the protocol: {what}"),
             Self::Broken(how) => write!(f, "the connection failed: {how}"),
-            Self::Over => f.write_str("the WebSocket is over"),
+            Self::Over => f.write_str("the WebSocket has ended"),
         }
     }
 }

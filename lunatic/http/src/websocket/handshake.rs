@@ -49,17 +49,21 @@ fn accept(request: &Request) -> Result<String, Response> {
         return Err(response.header("upgrade", "websocket"));
     }
     if *request.method() != Method::GET || request.version() != Version::HTTP_11 {
-        return bad("a WebSocket begins with GET in HTTP/1.1\n");
+        return bad("a WebSocket must begin with GET in HTTP/1.1\n");
     }
     // The protocol changes after the request, so a body that was not read would be taken for frames.
     if !request.body.is_empty() {
-        return bad("a WebSocket begins with a request without a body\n");
+        return bad("a WebSocket must begin with a request without a body\n");
     }
     if headers
         .get(SEC_WEBSOCKET_VERSION)
         .is_none_or(|version| version != VERSION)
     {
-        let response: Response = (StatusCode::UPGRADE_REQUIRED, "the version of WebSockets here is 13\n").into();
+        let response: Response = (
+            StatusCode::UPGRADE_REQUIRED,
+            "only version 13 of WebSockets is supported\n",
+        )
+            .into();
         return Err(response
             .header("upgrade", "websocket")
             .header("sec-websocket-version", VERSION));

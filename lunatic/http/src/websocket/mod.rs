@@ -221,7 +221,7 @@ impl WebSocket {
                         return Err(self.give_up(1001, "the server is going away", WebSocketError::Draining));
                     }
                     if pinged {
-                        return Err(self.give_up(1001, "nothing was heard from you", WebSocketError::Silent));
+                        return Err(self.give_up(1001, "you were silent for too long", WebSocketError::Silent));
                     }
                     pinged = true;
                     self.send_now(tungstenite::Message::Ping(Default::default()))?;

@@ -80,7 +80,7 @@ impl Write for Wire {
     fn write_all(&mut self, mut bytes: &[u8]) -> io::Result<()> {
         let mut pace = Pace::new(self.write_timeout, RATE_MIN);
         while !bytes.is_empty() {
-            let slow = || io::Error::other("the peer takes what is sent too slowly");
+            let slow = || io::Error::other("the peer reads too slowly");
             let (timeout, start) = (pace.left().ok_or_else(slow)?, Instant::now());
             match self.transport.send(bytes, timeout) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
