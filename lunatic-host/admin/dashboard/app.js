@@ -81,7 +81,7 @@ link.addEventListener("change", ({ detail: { state, why } }) => {
   say(status.lastElementChild, STATES[state]);
   banner.hidden = state !== "lost";
   if (state === "lost") {
-    say(banner, `${why ? `${why[0].toUpperCase()}${why.slice(1)}.` : "The connection is lost: the program has ended, or cannot be reached."} Trying again; what you see is the last that was known.`);
+    say(banner, `${why ? `${why[0].toUpperCase()}${why.slice(1)}.` : "The connection is lost: the program has ended, or cannot be reached."} Trying again. This page shows the last known state.`);
   }
   document.body.classList.toggle("stale", state === "lost");
   if (state === "denied") signIn(why);

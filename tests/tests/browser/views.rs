@@ -83,7 +83,7 @@ fn a_hundred_thousand_are_sorted_paged_and_searched() {
     assert_eq!(seen.evaluate("document.querySelectorAll('tbody tr').length"), 1);
     assert_eq!(seen.evaluate("location.hash"), "#/processes?name=needle&order=mailbox");
     seen.fill("search", "no such name");
-    seen.until("document.querySelector('.list').innerText.includes('No process is like that')");
+    seen.until("document.querySelector('.list').innerText.includes('No process matches')");
     seen.fill("search", "");
     seen.fill("state", "waiting");
     seen.until("document.getElementById('total').innerText == '100,001 processes'");

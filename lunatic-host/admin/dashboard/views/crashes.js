@@ -8,10 +8,10 @@ export const title = () => "Crashes";
 export function show(main, { signal }) {
   const list = h("ul", { class: "crashes" });
   const note = h("p", { class: "note" });
-  const none = empty("Nothing has failed while you looked", "Processes that panic, trap or end with an error appear here as it happens. ",
+  const none = empty("Nothing has failed while this view was open", "Processes that panic, trap or end with an error appear here as it happens. ",
     "What failed before is in the program's standard error.");
   main.append(h("div", { class: "head" }, h("h1", {}, "Crashes")),
-    h("p", { class: "note lead" }, "Heard while this view or the overview is open, the last 200 of them."), note, h("div", { class: "card" }, list, none));
+    h("p", { class: "note lead" }, "The last 200 failures that were reported while this view or the overview was open."), note, h("div", { class: "card" }, list, none));
   const draw = (said) => {
     keep(list, kept(), (crash) => crash.number, item, () => {});
     none.hidden = kept().length > 0;

@@ -20,7 +20,7 @@ export function show(main, { of, query, update, signal }) {
   });
   const [head, body, total] = [h("tr"), h("tbody"), h("span", { class: "note" })];
   const table = h("table", {}, h("thead", {}, head), body);
-  const none = empty("None", "Nothing of this kind is there just now.");
+  const none = empty("None", "There are none at the moment.");
   const card = h("div", { class: "card list", hidden: true }, table, none);
   main.append(h("div", { class: "head" }, h("h1", {}, LISTS[name]), total), tabs(name, signal), card, pages.element);
 

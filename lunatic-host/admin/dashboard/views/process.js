@@ -95,14 +95,14 @@ function headOf(path, of, changed) {
   const end = () => {
     buttons.forEach((button) => (button.disabled = true));
     what.show({ state: "ended" });
-    say(note, "This process has ended. What you see is the last that was known.");
+    say(note, "This process has ended. This page shows its last known state.");
   };
   return { elements, show, end };
 }
 
 const missing = (of) => [
   h("div", { class: "head" }, h("h1", {}, `Process #${of}`)),
-  h("div", { class: "card" }, empty("No such process lives", "It has ended, or there was none. ", h("a", { href: "#/processes" }, "All processes"))),
+  h("div", { class: "card" }, empty("There is no such process", "It has ended, or never existed. ", h("a", { href: "#/processes" }, "All processes"))),
 ];
 
 /** Saves a core dump, which it does not notice. */

@@ -42,7 +42,7 @@ export function show(main, { query, update, signal }) {
   const body = h("tbody");
   const total = h("span", { class: "note", id: "total" });
   const table = h("table", { "aria-describedby": "total" }, h("thead", {}, heads.element), body);
-  const none = empty("No process is like that", "Nothing that lives has this name, state or parent just now.");
+  const none = empty("No process matches", "No process that is alive has this name, state or parent.");
   const card = h("div", { class: "card list", "aria-busy": "true" }, table, none);
   main.append(h("div", { class: "head" }, h("h1", {}, "Processes"), total), tools.element, card, pages.element);
   none.hidden = true;

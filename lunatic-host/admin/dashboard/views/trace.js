@@ -16,7 +16,7 @@ export function show(main, { query, update, signal }) {
   const asked = fields(query);
   const start = h("button", { class: "button primary" }, "Start");
   const form = h("form", { class: "tools" }, asked.elements, start);
-  const note = h("p", { class: "note lead", role: "status" }, "Events say who does what, and how long messages are, never what is in them.");
+  const note = h("p", { class: "note lead", role: "status" }, "Events show which process does what and how long messages are, but never the content of messages.");
   const body = h("tbody");
   const table = h("table", { class: "events" }, h("thead", {}, h("tr", {}, ["Seconds", "Process", "What"].map((text) => h("th", { scope: "col" }, text)))), body);
   const card = h("div", { class: "card list", hidden: true }, table);

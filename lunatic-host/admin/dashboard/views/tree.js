@@ -19,10 +19,10 @@ export function show(main, { query, signal }) {
   const top = branch(tree, root || "none", 0);
   tree.open.push(top);
   top.list.classList.add("tree");
-  const nothing = empty("Looking…", "The processes come one branch after the other.");
+  const nothing = empty("Looking…", "The processes are loaded one branch at a time.");
   main.append(
     h("div", { class: "head" }, h("h1", {}, root ? `Children of #${bare(root)}` : "Tree"), root && h("a", { class: "button", href: "#/tree" }, "From the main process")),
-    h("p", { class: "note lead" }, "Each process stands below the one that has spawned it. Supervisors have their children below them."),
+    h("p", { class: "note lead" }, "Each process is shown below the process that spawned it, so the children of a supervisor are below it."),
     h("div", { class: "card tree-card" }, top.list, top.more, nothing));
 
   let turn = 0;
