@@ -101,7 +101,7 @@ fn a_new_project_runs_and_passes_its_test() {
 fn every_template_builds_without_warnings_and_passes_its_tests() {
     let temp = tempfile::tempdir().unwrap();
     let target = format!("--target-dir={}", target_dir().display());
-    for template in ["actor", "web", "cli", "library"] {
+    for template in ["actor", "web", "cli", "library", "c"] {
         let project = new_project_from(temp.path(), &format!("cargo-lunatic-new-{template}"), template);
         let checked = succeed(lunatic(&project, &["check", "--all-targets", &target]));
         assert!(
@@ -120,6 +120,22 @@ fn every_template_builds_without_warnings_and_passes_its_tests() {
     }
 }
 
+/// So do editors, which ask cargo.
+#[test]
+fn plain_cargo_builds_a_new_project_for_the_guest() {
+    let temp = tempfile::tempdir().unwrap();
+    let project = new_project(temp.path(), "cargo-lunatic-plain");
+    let mut cargo = std::process::Command::new(env!("CARGO"));
+    cargo.args(["build", "--target-dir"]).arg(target_dir());
+    let built = cargo.current_dir(&project).output().unwrap();
+    assert!(built.status.success(), "{}", stderr(&built));
+    assert!(
+        target_dir()
+            .join("wasm32-wasip1/debug/cargo-lunatic-plain.wasm")
+            .is_file()
+    );
+}
+
 #[test]
 fn the_templates_have_different_files() {
     let temp = tempfile::tempdir().unwrap();
@@ -132,6 +148,13 @@ fn the_templates_have_different_files() {
         (&["new", "p", "--template=cli"], "lunatic.toml", "\ndir = ["),
         (&["new", "p", "--template=library"], "src/lib.rs", "pub fn map"),
         (&["new", "p", "--lib"], "src/lib.rs", "pub fn map"),
+        (&["new", "p", "--template=c"], "src/adler.c", "uint32_t adler32("),
+        (&["new", "p", "--template=c"], "build.rs", "file(\"src/adler.c\")"),
+        (
+            &["new", "p", "--template=c"],
+            "Cargo.toml",
+            "\n[build-dependencies]\ncc = \"1\"\n",
+        ),
         (&["new", "p", "--edition=2021"], "Cargo.toml", "edition = \"2021\""),
         (&["new", "p", "--name=other"], "Cargo.toml", "name = \"other\""),
     ] {
@@ -262,7 +285,7 @@ fn what_cargo_refuses_is_refused_in_its_words() {
         (&["new", "good", "--name", "not good"], "invalid character"),
         (
             &["new", "good", "--template", "bad"],
-            "[possible values: basic, actor, web, cli, library]",
+            "[possible values: basic, actor, web, cli, library, c]",
         ),
         (&["init", "1bad"], "the name cannot start with a digit"),
         (&["build"], "could not find `Cargo.toml`"),

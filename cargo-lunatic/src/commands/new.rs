@@ -6,11 +6,10 @@ mod template;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use self::dependency::{Origin, with_dependencies};
+use self::dependency::{BUILD_DEPENDENCIES, DEPENDENCIES, Origin, with_dependencies};
 use self::template::{Template, is_cargos};
 use super::{current_folder, shown};
 use crate::error::Error;
-use crate::rights_file;
 use crate::shell::Shell;
 
 const GITIGNORE: &str = "/target\n";
@@ -104,16 +103,20 @@ impl Project {
 
         let manifest = root.join("Cargo.toml");
         let text = read(&manifest)?;
-        let lines = Origin::of_this_program().lines(template.crates());
-        write(&manifest, &with_dependencies(&text, &lines))?;
+        let origin = Origin::of_this_program();
+        let mut text = with_dependencies(&text, DEPENDENCIES, &origin.lines(template.crates()));
         if is_free(&source, existed)? {
             write(&source, template.source())?;
-            if let Some(rights) = template.rights() {
-                write_new(&root.join(rights_file::FILE), rights)?;
+            for (path, text) in template.files() {
+                write_new(&root.join(path), text)?;
+            }
+            if !template.build_crates().is_empty() {
+                text = with_dependencies(&text, BUILD_DEPENDENCIES, &origin.crates(template.build_crates()));
             }
         } else {
             self.shell().status("Kept", "the sources that are there");
         }
+        write(&manifest, &text)?;
         if self.vcs.as_deref().is_none_or(|vcs| vcs == "git") {
             write_new(&root.join(".gitignore"), GITIGNORE)?;
         }
@@ -182,6 +185,9 @@ fn write(path: &Path, text: &str) -> Result<(), Error> {
 /// Writes a file, unless one is there.
 fn write_new(path: &Path, text: &str) -> Result<(), Error> {
     use std::io::Write as _;
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(file_error("create", folder))?;
+    }
     match std::fs::File::create_new(path) {
         Ok(mut file) => file.write_all(text.as_bytes()).map_err(file_error("write", path)),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),

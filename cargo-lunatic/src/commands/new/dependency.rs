@@ -48,14 +48,17 @@ impl Origin {
             Origin::Release => "",
         }
         .to_string();
-        for krate in crates {
-            let (name, value) = match krate {
-                Crate::Lunatic(name, folder) => (name, self.value(folder)),
-                Crate::Other(name, value) => (name, value.to_string()),
-            };
-            lines.push_str(&format!("{name} = {value}\n"));
-        }
+        lines.push_str(&self.crates(crates));
         lines
+    }
+
+    /// One line for each crate.
+    pub(super) fn crates(&self, crates: &[Crate]) -> String {
+        let line = |krate: &Crate| match krate {
+            Crate::Lunatic(name, folder) => format!("{name} = {}\n", self.value(folder)),
+            Crate::Other(name, value) => format!("{name} = {value}\n"),
+        };
+        crates.iter().map(line).collect()
     }
 
     fn value(&self, folder: &str) -> String {
@@ -82,15 +85,20 @@ fn cargos_checkout(checkout: &Path) -> Option<String> {
     (is_commit && checkout.parent()?.parent()?.ends_with("git/checkouts")).then(|| commit.to_string())
 }
 
-/// Inserts `lines` into `[dependencies]` of a manifest that cargo has written, wherever that table is.
-pub(super) fn with_dependencies(manifest: &str, lines: &str) -> String {
-    const HEADER: &str = "[dependencies]\n";
-    match manifest.find(HEADER) {
+/// The header of the table of crates that the program uses.
+pub(super) const DEPENDENCIES: &str = "\n[dependencies]\n";
+
+/// The header of the table of crates that its build script uses.
+pub(super) const BUILD_DEPENDENCIES: &str = "\n[build-dependencies]\n";
+
+/// Inserts `lines` into a table of a manifest that cargo has written: where it is, or at the end.
+pub(super) fn with_dependencies(manifest: &str, header: &str, lines: &str) -> String {
+    match manifest.find(header) {
         Some(start) => {
-            let (before, after) = manifest.split_at(start + HEADER.len());
+            let (before, after) = manifest.split_at(start + header.len());
             format!("{before}{lines}{after}")
         }
-        None => format!("{}\n\n{HEADER}{lines}", manifest.trim_end()),
+        None => format!("{}\n{header}{lines}", manifest.trim_end()),
     }
 }
 
@@ -100,7 +108,7 @@ mod tests {
 
     #[track_caller]
     fn check(manifest: &str, expected: &str) {
-        assert_eq!(with_dependencies(manifest, "lunatic = \"1\"\n"), expected);
+        assert_eq!(with_dependencies(manifest, DEPENDENCIES, "lunatic = \"1\"\n"), expected);
     }
 
     #[test]
@@ -116,6 +124,14 @@ mod tests {
         check(
             "[package]\nname = \"x\"\n",
             "[package]\nname = \"x\"\n\n[dependencies]\nlunatic = \"1\"\n",
+        );
+        assert_eq!(
+            with_dependencies(
+                "[package]\n\n[dependencies]\nlunatic = \"1\"\n",
+                BUILD_DEPENDENCIES,
+                "cc = \"1\"\n"
+            ),
+            "[package]\n\n[dependencies]\nlunatic = \"1\"\n\n[build-dependencies]\ncc = \"1\"\n",
         );
     }
 

@@ -1,5 +1,7 @@
 //! What a new project consists of.
 
+use crate::rights_file;
+
 /// The program that a new project begins with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
 pub(super) enum Template {
@@ -14,6 +16,8 @@ pub(super) enum Template {
     Cli,
     /// A library whose functions use processes
     Library,
+    /// A program that calls C code, each time in a process of its own
+    C,
 }
 
 /// A crate that a template uses.
@@ -25,9 +29,16 @@ pub(super) enum Crate {
     Other(&'static str, &'static str),
 }
 
+/// A file of a new project: its path, relative to the project, and its text.
+pub(super) type File = (&'static str, &'static str);
+
+/// Sets the target for editors and plain `cargo`.
+const TARGET: File = (".cargo/config.toml", include_str!("target.toml.template"));
+
 const SDK: Crate = Crate::Lunatic("lunatic", "lunatic");
 const HTTP: Crate = Crate::Lunatic("lunatic-http", "lunatic/http");
 const SERDE: Crate = Crate::Other("serde", r#"{ version = "1", features = ["derive"] }"#);
+const CC: Crate = Crate::Other("cc", r#""1""#);
 
 impl Template {
     /// The source file, relative to the project.
@@ -45,30 +56,44 @@ impl Template {
             Template::Web => include_str!("web.rs.template"),
             Template::Cli => include_str!("cli.rs.template"),
             Template::Library => include_str!("library.rs.template"),
+            Template::C => include_str!("c.rs.template"),
         }
     }
 
-    /// The program's `lunatic.toml`, if it needs rights.
-    pub(super) fn rights(self) -> Option<&'static str> {
+    /// The files beside the source. With C code, the target is not set for other programs than `cargo lunatic`: they
+    /// would call a C compiler that makes WebAssembly, which only `cargo lunatic` finds or installs.
+    pub(super) fn files(self) -> &'static [File] {
         match self {
-            Template::Web => Some(include_str!("web.toml.template")),
-            Template::Cli => Some(include_str!("cli.toml.template")),
-            Template::Basic | Template::Actor | Template::Library => None,
+            Template::Web => &[TARGET, (rights_file::FILE, include_str!("web.toml.template"))],
+            Template::Cli => &[TARGET, (rights_file::FILE, include_str!("cli.toml.template"))],
+            Template::C => &[
+                ("build.rs", include_str!("c.build.template")),
+                ("src/adler.c", include_str!("c.c.template")),
+            ],
+            Template::Basic | Template::Actor | Template::Library => &[TARGET],
         }
     }
 
     pub(super) fn crates(self) -> &'static [Crate] {
         match self {
-            Template::Basic | Template::Cli | Template::Library => &[SDK],
+            Template::Basic | Template::Cli | Template::Library | Template::C => &[SDK],
             Template::Actor => &[SDK, SERDE],
             Template::Web => &[SDK, HTTP],
+        }
+    }
+
+    /// What the build script uses.
+    pub(super) fn build_crates(self) -> &'static [Crate] {
+        match self {
+            Template::C => &[CC],
+            _ => &[],
         }
     }
 
     /// What to do with the project.
     pub(super) fn next(self) -> &'static str {
         match self {
-            Template::Basic | Template::Actor => "`cargo lunatic run` and `cargo lunatic test`",
+            Template::Basic | Template::Actor | Template::C => "`cargo lunatic run` and `cargo lunatic test`",
             Template::Web => "`cargo lunatic run`, and visit http://127.0.0.1:8080",
             Template::Cli => "`cargo lunatic run -- Cargo.toml` and `cargo lunatic test`",
             Template::Library => "`cargo lunatic test`",
@@ -107,7 +132,6 @@ mod tests {
     use clap::ValueEnum;
 
     use super::*;
-    use crate::rights_file;
 
     #[test]
     fn every_template_uses_its_crates_and_has_a_test() {
@@ -126,7 +150,9 @@ mod tests {
     #[test]
     fn the_rights_of_every_template_are_valid() {
         for template in Template::value_variants() {
-            let Some(rights) = template.rights() else { continue };
+            let Some((_, rights)) = template.files().iter().find(|(path, _)| *path == rights_file::FILE) else {
+                continue;
+            };
             let folder = tempfile::tempdir().unwrap();
             std::fs::write(folder.path().join(rights_file::FILE), rights).unwrap();
             let (_, file) = rights_file::read(folder.path()).unwrap().unwrap();
