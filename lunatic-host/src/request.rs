@@ -107,7 +107,7 @@ impl Request {
         let uri = request.uri();
         let path = uri.path_and_query().map_or(0, |path| path.as_str().len());
         let authority = uri.authority().map_or(0, |authority| authority.as_str().len());
-        REQUEST_SIZE + 2 * (path + authority) + fields_size(request.headers())
+        REQUEST_SIZE + 2 * (path + authority) + request.method().as_str().len() + fields_size(request.headers())
     }
 }
 

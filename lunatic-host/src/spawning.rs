@@ -30,11 +30,11 @@ pub fn new_process(
     kernel.new_process(parent, seed)
 }
 
-/// Makes a process for a parent on another node, in the system of `keeper`.
+/// Makes a process for a parent on another node, or without a parent, in the system of `keeper`.
 pub(crate) fn new_visitor(
     kernel: &Kernel,
     keeper: &Process,
-    parent: Id,
+    parent: Option<Id>,
     rights: Arc<Rights>,
     module: Arc<Module>,
     entry: Entry,

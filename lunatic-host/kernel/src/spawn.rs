@@ -69,21 +69,22 @@ impl<H: Host> Kernel<H> {
         self.insert(Some(parent.id), &parent.system, seed)
     }
 
-    /// [`new_process`](Self::new_process) for a parent on another node: the process belongs to the system of `keeper`.
+    /// [`new_process`](Self::new_process) for a parent on another node, or without a parent: the process belongs to the system
+    /// of `keeper`.
     ///
     /// # Errors
     ///
     /// As there.
     pub fn new_process_for(
         &self,
-        parent: Id,
+        parent: Option<Id>,
         keeper: &Process<H>,
         seed: Seed<H>,
     ) -> Result<Arc<Process<H>>, SpawnLimit> {
         if let Some(what) = self.host.shortage(self) {
             return Err(SpawnLimit::Machine(what));
         }
-        self.insert(Some(parent), &keeper.system, seed)
+        self.insert(parent, &keeper.system, seed)
     }
 
     /// Lets a new process run.

@@ -184,7 +184,7 @@ impl Nodes {
             }
         };
         let rights = self.rights(kernel, &keeper, given, order)?;
-        let child = new_visitor(kernel, &keeper, parent, rights, module, entry, order.trace());
+        let child = new_visitor(kernel, &keeper, Some(parent), rights, module, entry, order.trace());
         let child = child.map_err(|limit| limit.to_string())?;
         if order.flags & spawn::TRAP_EXIT != 0 {
             child.trap_exits(true);

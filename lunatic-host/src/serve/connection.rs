@@ -11,16 +11,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
+use tokio::time::interval;
 
 use super::Server;
 use super::exchange;
-use super::stream::Stream;
+use super::stream::{LOOKS_EVERY, Stream};
 use crate::request::Phase;
 
 /// The longest head of a request, in bytes, and the most that hyper reads before someone takes it.
 const HEAD_LEN_MAX: usize = 32 << 10;
-/// What a connection holds in the host: what was read, what was not yet written, and the task.
-pub(super) const CONNECTION_SIZE: usize = 3 * HEAD_LEN_MAX + (16 << 10);
+/// What a connection holds in the host: of its request, what hyper has read, the part that waits for the process, and the one
+/// that the process has not finished; of its answer, what hyper has not written, and two parts of the body; and the task.
+pub(super) const CONNECTION_SIZE: usize = 7 * HEAD_LEN_MAX + (16 << 10);
 
 /// Serves a client until one of both sides closes the connection.
 pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
@@ -37,6 +39,7 @@ pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
         .max_buf_size(HEAD_LEN_MAX)
         .serve_connection(TokioIo::new(Stream::new(stream, limit)), service);
     let mut connection = pin!(connection);
+    let mut looks = interval(LOOKS_EVERY);
     loop {
         let is_closing = *phase.borrow_and_update() != Phase::Open;
         if is_closing {
@@ -45,6 +48,8 @@ pub(super) async fn serve(server: Arc<Server>, stream: TcpStream) {
         let goes_on = {
             let mut change = pin!(phase.changed());
             let next = poll_fn(|context| {
+                // The stream looks only when it is polled.
+                while looks.poll_tick(context).is_ready() {}
                 // An error is that of the client, or of the handler, which has been reported.
                 if connection.as_mut().poll(context).is_ready() {
                     return Poll::Ready(false);

@@ -1,14 +1,15 @@
 //! One request: the process that answers it, its time, and its answer.
 //!
 //! The task that waits for the answer holds a [`Handler`], which kills the process when it is dropped. So a client that
-//! disconnects ends the process of its request. After a complete answer, the process may continue for a while.
+//! disconnects ends the process of its request. When all of an answer is there, the process may continue for a while.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, HOST};
-use http::{HeaderValue, Method, Response, StatusCode};
+use http::uri::Authority;
+use http::{HeaderValue, Method, Response, StatusCode, Version};
 use http_body_util::{BodyExt as _, Empty, Full};
 use hyper::body::{Body as _, Incoming};
 use lunatic_kernel::budget::{Budget, Caps};
@@ -23,7 +24,7 @@ use super::sent::Sent;
 use crate::ending;
 use crate::request::{Answered, Body, BodyError, Lifeline, Request};
 use crate::rights::Rights;
-use crate::spawning::new_process;
+use crate::spawning::new_visitor;
 use crate::wasm::{Entry, Process};
 
 /// Answers a request, if need be with an error of its own.
@@ -31,8 +32,11 @@ pub(super) async fn answer(server: &Arc<Server>, request: http::Request<Incoming
     exchange(server, request).await.unwrap_or_else(refusal)
 }
 
-async fn exchange(server: &Arc<Server>, request: http::Request<Incoming>) -> Result<Response<Body>, StatusCode> {
+async fn exchange(server: &Arc<Server>, mut request: http::Request<Incoming>) -> Result<Response<Body>, StatusCode> {
     check(&request)?;
+    // Before HTTP/1.1, clients need not name the host. A handler always gets a name.
+    let host = request.headers_mut().entry(HOST);
+    host.or_insert(HeaderValue::from_static("localhost"));
     let (method, time) = (request.method().clone(), server.config.handler_time);
     let place = timeout(time, server.requests.clone().acquire_owned()).await;
     let Ok(Ok(place)) = place else {
@@ -81,11 +85,19 @@ fn check(request: &http::Request<Incoming>) -> Result<(), StatusCode> {
     if request.method() == Method::CONNECT {
         return Err(StatusCode::NOT_IMPLEMENTED);
     }
-    let host = request.headers().get(HOST).map(HeaderValue::to_str);
-    match (request.uri().authority(), host) {
-        (_, Some(Err(_))) | (None, None) => Err(StatusCode::BAD_REQUEST),
-        _ => Ok(()),
-    }
+    // One line with a valid host, RFC 9112, 3.2. Before HTTP/1.1 there were none.
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_valid = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => host.is_empty() || Authority::try_from(host.as_bytes()).is_ok_and(|host| is_host(&host)),
+        (None, _) => request.version() < Version::HTTP_11,
+        _ => false,
+    };
+    if is_valid { Ok(()) } else { Err(StatusCode::BAD_REQUEST) }
+}
+
+/// Whether this is a host, with or without a port, but without the name of a user.
+fn is_host(authority: &Authority) -> bool {
+    !authority.as_str().contains('@')
 }
 
 /// What is sent of the answer of a handler.
@@ -108,8 +120,12 @@ fn respond(handler: Handler, method: &Method, answered: Answered) -> Result<Resp
         handler.release();
         return Ok(Response::from_parts(parts, empty()));
     }
-    let sent = Sent::new(body, completion, handler);
-    if sends_only_head || status == StatusCode::NO_CONTENT {
+    let length = parts
+        .headers
+        .get(CONTENT_LENGTH)
+        .and_then(|len| len.to_str().ok()?.parse().ok());
+    let sent = Sent::new(body, length, completion, handler);
+    if sends_only_head || status == StatusCode::NO_CONTENT || length == Some(0) {
         // Nobody gets the body that the handler writes.
         tokio::spawn(sent.discard());
         return Ok(Response::from_parts(parts, empty()));
@@ -133,12 +149,13 @@ fn refusal(status: StatusCode) -> Response<Body> {
 }
 
 impl Server {
-    /// Makes the process for a request; `None` if a limit prevents it.
+    /// Makes the process for a request; `None` if a limit prevents it. It has no parent: a handle of the main process would let
+    /// a handler kill the server, and send it messages that nobody receives.
     fn spawn(&self, request: Request) -> Option<Arc<Process>> {
         let keeper = self.kernel.find(self.system.main()?)?;
         let entry = Entry::Request(Box::new(request));
         let rights = self.rights(&keeper);
-        let process = new_process(&self.kernel, &keeper, rights, self.module.clone(), entry, None).ok()?;
+        let process = new_visitor(&self.kernel, &keeper, None, rights, self.module.clone(), entry, None).ok()?;
         self.kernel.begin(process.clone());
         Some(process)
     }

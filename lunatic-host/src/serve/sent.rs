@@ -14,8 +14,13 @@ use crate::request::{Body, BodyError, Completion};
 
 /// A body that is complete only if the handler says so, and that fails if the handler writes nothing for too long. If it is
 /// dropped before its end, because the client has gone, the process is killed.
+///
+/// Its end is the last byte of the promised length, or the trailers: hyper does not ask for anything behind them, and drops
+/// the body.
 pub(super) struct Sent {
     body: Body,
+    /// The bytes until the promised length is reached, if a length was promised.
+    left: Option<u64>,
     completion: Completion,
     patience: Patience,
     handler: Option<Handler>,
@@ -26,9 +31,11 @@ pub(super) struct Sent {
 type Next = Option<Result<Frame<Bytes>, BodyError>>;
 
 impl Sent {
-    pub(super) fn new(body: Body, completion: Completion, handler: Handler) -> Self {
+    /// A body of this length, if the handler promised one.
+    pub(super) fn new(body: Body, length: Option<u64>, completion: Completion, handler: Handler) -> Self {
         Self {
             body,
+            left: length,
             completion,
             patience: Patience::new(handler.time()),
             handler: Some(handler),
@@ -52,6 +59,16 @@ impl Sent {
     fn release(&mut self) {
         if let Some(handler) = self.handler.take() {
             handler.release();
+        }
+    }
+
+    /// Releases the process if this is the last frame.
+    fn passes(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(left), Some(data)) = (&mut self.left, frame.data_ref()) {
+            *left = left.saturating_sub(data.len() as u64);
+        }
+        if frame.is_trailers() || self.left == Some(0) {
+            self.release();
         }
     }
 
@@ -81,7 +98,11 @@ impl hyper::body::Body for Sent {
             }
             Some(Poll::Ready(None)) => self.fail(BodyError::Incomplete, context),
             Some(Poll::Ready(Some(Err(error)))) => self.fail(error, context),
-            Some(frame) => frame,
+            Some(Poll::Ready(Some(Ok(frame)))) => {
+                self.passes(&frame);
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Poll::Pending) => Poll::Pending,
             None => {
                 if let Some(handler) = self.handler.take() {
                     let time = handler.time();

@@ -48,6 +48,19 @@ impl Guest for Handler {
                 answer(place, 200, &[], "an answer\n");
                 sleep(Duration::from_secs(3600));
             }
+            "/continues-length" => {
+                answer(place, 200, &[("content-length", "10")], "an answer\n");
+                continues(path);
+            }
+            "/continues-empty" => {
+                answer(place, 200, &[("content-length", "0")], "");
+                continues(path);
+            }
+            "/continues-trailers" => {
+                trailers(place);
+                continues(path);
+            }
+            "/parent" => answer(place, 200, &[], if has_parent() { "some\n" } else { "none\n" }),
             "/pours" => pours(place),
             "/sends" => answer(place, 200, &[], &sent()),
             "/floods-fields" => floods_fields(),
@@ -55,6 +68,24 @@ impl Guest for Handler {
             _ => answer(place, 404, &[], "nothing here\n"),
         }
     }
+}
+
+/// Works on after its answer, long enough for the host to notice the end of the answer.
+fn continues(path: &str) {
+    sleep(Duration::from_millis(200));
+    eprintln!("{path} has continued");
+}
+
+/// Whether `lunatic:process` tells the handler a parent.
+fn has_parent() -> bool {
+    #[link(wasm_import_module = "lunatic:process/process@0.1.0")]
+    unsafe extern "C" {
+        fn parent(out: *mut [u32; 2]);
+    }
+    let mut out = [0; 2];
+    // SAFETY: the result is an option of a handle: a byte that says whether there is one, and the handle.
+    unsafe { parent(&mut out) };
+    out[0] & 0xff != 0
 }
 
 fn traps() {

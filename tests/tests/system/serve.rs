@@ -66,8 +66,7 @@ fn a_component_answers_http_requests() {
     assert!(is_closed(&mut stream));
 
     let mut old = serving.connect();
-    old.write_all(b"GET /hello HTTP/1.0\r\nHost: localhost\r\n\r\n")
-        .unwrap();
+    old.write_all(b"GET /hello HTTP/1.0\r\n\r\n").unwrap();
     let mut text = String::new();
     old.read_to_string(&mut text).unwrap();
     assert!(
@@ -202,6 +201,31 @@ fn is_answered(serving: &Serving, path: &str) -> bool {
     sent.is_ok() && read_until(&mut stream, "\r\n\r\n").is_some_and(|head| head.contains(" 200 "))
 }
 
+/// The end of an answer is its promised length or its trailers: what the handler does afterwards is not cut off.
+#[test]
+fn a_handler_continues_after_the_end_of_its_answer() {
+    let mut serving = serving(&[]);
+    for (path, body) in [
+        ("/continues-length", "an answer\n"),
+        ("/continues-empty", ""),
+        ("/continues-trailers", "with trailers\n"),
+    ] {
+        let mut stream = serving.connect();
+        send(&mut stream, "GET", path, "TE: trailers\r\n\r\n");
+        receive(&mut stream, true).check(200, body);
+        // The connection is free again while the handler continues.
+        send(&mut stream, "GET", "/hello", "");
+        receive(&mut stream, true).check(200, "hello\n");
+        serving.reports(&format!("{path} has continued"));
+    }
+}
+
+/// With a handle of the main process, it could kill the server.
+#[test]
+fn a_handler_has_no_parent() {
+    get(&serving(&[]), "/parent").check(200, "none\n");
+}
+
 #[test]
 fn a_handler_that_does_not_answer_is_killed() {
     let mut serving = serving(&["--request-timeout", "0.5", "--max-requests", "1"]);
@@ -225,6 +249,11 @@ fn a_client_that_disconnects_ends_the_process_of_its_request() {
     let mut gone = serving.connect();
     send(&mut gone, "GET", "/stops-writing", "");
     assert!(read_until(&mut gone, "half of it").is_some());
+    drop(gone);
+    get(&serving, "/hello").check(200, "hello\n");
+    // Nor does it matter that the handler has not read the body of the request.
+    let mut gone = serving.connect();
+    send(&mut gone, "POST", "/sleeps", "Content-Length: 10\r\n\r\nhalf");
     drop(gone);
     get(&serving, "/hello").check(200, "hello\n");
 }
@@ -334,6 +363,10 @@ fn requests_that_no_handler_gets_are_refused() {
     };
     check(b"GET /hello HTTP/1.1\r\n\r\n", 400);
     check(b"GET /hello HTTP/1.1\r\nHost: \xff\r\n\r\n", 400);
+    check(b"GET /hello HTTP/1.1\r\nHost: a b\r\n\r\n", 400);
+    check(b"GET /hello HTTP/1.1\r\nHost: user@localhost\r\n\r\n", 400);
+    check(b"GET /hello HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400);
+    check(b"GET http://localhost/hello HTTP/1.1\r\n\r\n", 400);
     check(b"CONNECT example.com:80 HTTP/1.1\r\nHost: example.com\r\n\r\n", 501);
     check(b"nonsense\r\n\r\n", 400);
     let long = format!(

@@ -49,6 +49,9 @@ pub(super) fn view(ctx: &mut Ctx) -> View<'_> {
     View(ctx)
 }
 
+/// A result of at most this many bytes is [lent](View::lend) free of charge.
+const LENT_FREE: usize = 16 << 10;
+
 /// Holds the state of a process. It is empty while a thread works with the state, and the process waits.
 struct Home(Option<Box<State>>);
 
@@ -142,6 +145,29 @@ impl View<'_> {
         let state = home.0.as_mut().expect("it is there, or was made just now");
         state.lent = None;
         state
+    }
+
+    /// Charges the process for a result of this many bytes, until it calls the host again: the engine copies the result to the
+    /// process, which runs code of the process. Short results are free of charge.
+    pub(super) fn lend(&mut self, len: usize) {
+        if len <= LENT_FREE {
+            return;
+        }
+        let mut paid = Receipt::new(self.process().purse().to_account(), Resource::Buffers);
+        if let Err(exhausted) = paid.grow(len) {
+            self.0.kernel.out_of_memory(self.process(), exhausted);
+        }
+        self.state().lent = Some(paid);
+    }
+
+    /// Ends the charge for the last result.
+    pub(super) fn take_back(&mut self) {
+        if self.0.find_state::<Home>().is_none() {
+            return;
+        }
+        if let Some(state) = &mut self.0.merging_state(|| Home(None)).0 {
+            state.lent = None;
+        }
     }
 
     /// Takes the state from the process, which must wait until it is [put](Self::put) back.

@@ -287,6 +287,15 @@ fn configures() {
     assert!(matches!(refused("no entry"), Refusal::BadConfig(_)));
     assert!(matches!(refused("dir=/elsewhere"), Refusal::Denied(_)));
     assert!(matches!(refused(&"x".repeat(100_000)), Refusal::BadConfig(_)));
+    // What follows a zero byte is no other entry.
+    assert!(matches!(refused("arg=x\0dir=/data::/mine"), Refusal::BadConfig(_)));
+    // A limit of 0 is the smallest one, and not that of the caller.
+    let options = Options {
+        memory_max: Some(0),
+        ..Options::default()
+    };
+    let child = spawn("succeeds", b"", &options);
+    assert!(child.is_err() || child.unwrap().0.join(None).unwrap() != "normal");
 }
 
 /// As a child that may neither spawn nor register.

@@ -138,13 +138,15 @@ fn entry(view: &mut View<'_>, mail: Mail) -> Entry {
     }
 }
 
-/// Drops what the process has not read of a long message.
+/// Drops what the process has not read of a long message, and ends the charge for the part that it has.
 pub(super) fn drop_rest(view: &mut View<'_>) {
+    view.take_back();
     view.0.state(Rest::default).0 = None;
 }
 
 /// The first part of a message, and the length of the rest, which is kept.
 pub(super) fn in_parts(view: &mut View<'_>, bytes: Vec<u8>) -> (Vec<u8>, u64) {
+    view.lend(bytes.len().min(IN_PLACE_LEN_MAX));
     if bytes.len() <= IN_PLACE_LEN_MAX {
         return (bytes, 0);
     }
@@ -163,6 +165,7 @@ pub(super) fn in_parts(view: &mut View<'_>, bytes: Vec<u8>) -> (Vec<u8>, u64) {
 }
 
 fn rest(view: &mut View<'_>, (len,): (u32,)) -> Result<(Vec<u8>,)> {
+    view.take_back();
     let Rest(kept) = view.0.state(Rest::default);
     let Some(long) = kept else { return Ok((Vec::new(),)) };
     let left = &long.bytes[long.read..];
@@ -171,6 +174,7 @@ fn rest(view: &mut View<'_>, (len,): (u32,)) -> Result<(Vec<u8>,)> {
     if long.read == long.bytes.len() {
         *kept = None;
     }
+    view.lend(part.len());
     Ok((part,))
 }
 

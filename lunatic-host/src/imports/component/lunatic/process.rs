@@ -2,6 +2,7 @@
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
+use lunatic_kernel::connections::until_room;
 use lunatic_kernel::exit::ExitReason;
 use lunatic_kernel::wait::poll_until;
 use lunatic_sys::codes::NO_TIMEOUT;
@@ -77,11 +78,21 @@ async fn join(view: &mut View<'_>, handle: &Resource<Handle>, timeout: Option<u6
     }
 }
 
-/// Waits for the end of a process of another node, or for the loss of that node.
+/// Waits for the end of a process of another node, or for the loss of that node. First, there must be room on the way to it.
 async fn join_elsewhere(view: &mut View<'_>, id: Id, timeout: Option<u64>) -> Option<ExitReason> {
     let (kernel, process) = (view.0.kernel.clone(), view.process().clone());
+    let mut timeout_ns = timeout.unwrap_or(NO_TIMEOUT);
+    if !kernel.may_send(id) {
+        let wait = wait(view, WaitFor::Join, id, timeout);
+        while !kernel.may_send(id) {
+            if !until_room(&wait, id.peer()).await {
+                return None;
+            }
+        }
+        timeout_ns = wait.rest_ns();
+    }
     let reference = kernel.monitor(&process, id, 0);
-    let mail = take(view, &[reference], timeout.unwrap_or(NO_TIMEOUT)).await;
+    let mail = take(view, &[reference], timeout_ns).await;
     if mail.is_none() {
         kernel.demonitor(&process, reference, true);
     }

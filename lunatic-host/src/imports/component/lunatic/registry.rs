@@ -73,8 +73,9 @@ fn leave_group(view: &mut View<'_>, (name, process): (String, Resource<Handle>))
 fn members(view: &mut View<'_>, (name,): (String,)) -> Result<(Vec<Address>,)> {
     check_name(name.as_bytes())?;
     let members = view.process().local.rights.scope.members(name.as_bytes());
-    let members = members.take(MEMBERS_MAX);
-    Ok((members.map(|id| view.address_of(id)).collect(),))
+    let members: Vec<Address> = members.take(MEMBERS_MAX).map(|id| view.address_of(id)).collect();
+    view.lend(size_of_val(&*members));
+    Ok((members,))
 }
 
 async fn broadcast(view: &mut View<'_>, (name, tag, body): (String, u64, Vec<u8>)) -> Result<Result<u32, Refusal>> {

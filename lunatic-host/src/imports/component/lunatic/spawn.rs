@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::registry::NameRefusal;
-use lunatic_sys::codes::{CAPTURE_LEN_MAX, DENIED, spawn};
+use lunatic_sys::codes::{BAD_CONFIG, CAPTURE_LEN_MAX, CONFIG_LEN_MAX, DENIED, spawn};
 use lunatic_sys::layout::SpawnOptions;
 use wasmtime::Result;
 use wasmtime::component::{ComponentType, Lift, Lower, Resource, flags};
@@ -52,18 +52,27 @@ impl Options {
                 | flag(self.flags.contains(Flags::TRAP_EXITS), spawn::TRAP_EXIT)
                 | flag(self.flags.contains(Flags::NEW_NAMES), spawn::NEW_SCOPE)
                 | flag(self.monitor.is_some(), spawn::MONITOR),
-            max_memory: self.memory_max.unwrap_or(0),
-            mailbox_max: self.mailbox_max.unwrap_or(0),
+            // 0 would stand for no limit of its own.
+            max_memory: self.memory_max.map_or(0, |max| max.max(1)),
+            mailbox_max: self.mailbox_max.map_or(0, |max| max.max(1)),
             monitor_tag: self.monitor.unwrap_or(0),
             config_len: self.config.len() as u32,
             ..SpawnOptions::default()
         }
     }
 
-    /// The configuration as core modules pass it.
-    fn config_bytes(&self) -> Vec<u8> {
+    /// The configuration as core modules pass it, or why it is none.
+    fn config_bytes(&self) -> Result<Vec<u8>, String> {
         let entries = self.config.iter();
-        entries.flat_map(|entry| entry.bytes().chain([0])).collect()
+        let len: usize = entries.clone().map(|entry| entry.len() + 1).sum();
+        if len > CONFIG_LEN_MAX {
+            return Err(format!("the configuration has {len} bytes, more than {CONFIG_LEN_MAX}"));
+        }
+        // What follows a zero byte would be another entry.
+        if let Some(entry) = entries.clone().find(|entry| entry.contains('\0')) {
+            return Err(format!("`{}` contains a zero byte", entry.escape_debug()));
+        }
+        Ok(entries.flat_map(|entry| entry.bytes().chain([0])).collect())
     }
 }
 
@@ -117,7 +126,11 @@ async fn asked_rights(view: &mut View<'_>, options: &Options) -> Result<Outcome>
     if options.config.is_empty() {
         return Ok(Ok(view.process().local.rights.clone()));
     }
-    let narrowing = match configuration::begin(view.0, options.config_bytes()) {
+    let config = match options.config_bytes() {
+        Ok(config) => config,
+        Err(why) => return Ok(Err((BAD_CONFIG, why.into()))),
+    };
+    let narrowing = match configuration::begin(view.0, config) {
         Ok(narrowing) => narrowing,
         Err(known) => return Ok(known),
     };
