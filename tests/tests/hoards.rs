@@ -45,7 +45,7 @@ fn watch<T>(host: &Host, run: impl FnOnce() -> T) -> (usize, usize, T) {
 }
 
 /// Scenarios of components with a folder that contains a file `given` of 64 KiB.
-const OF_COMPONENTS: [&str; 1] = ["drops_streams"];
+const OF_COMPONENTS: [&str; 2] = ["floods_streams", "drops_streams"];
 
 /// Runs a hoard, and judges what the host kept meanwhile and afterwards.
 fn check(host: &Host, what: &str, program: Program<'_>, budget: usize) {

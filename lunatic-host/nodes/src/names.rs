@@ -9,6 +9,7 @@
 //! process.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use crate::identity::NodeId;
 use crate::news::{News, Progress, Row};
@@ -200,9 +201,12 @@ impl Names {
         self.remove_member(group, self.own, process)
     }
 
-    /// The members of a group, in the order of nodes.
-    pub(crate) fn members(&self, group: &[u8]) -> impl Iterator<Item = Anywhere> + '_ {
-        self.groups.get(group).into_iter().flatten().copied()
+    /// The members of a group, in the order of nodes: those that come after one, or all.
+    pub(crate) fn members(&self, group: &[u8], after: Option<Anywhere>) -> impl Iterator<Item = Anywhere> + '_ {
+        let after = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let members = self.groups.get(group);
+        let members = members.map(|members| members.range((after, Bound::Unbounded)));
+        members.into_iter().flatten().copied()
     }
 
     fn add_member(&mut self, group: &[u8], node: NodeId, process: u64) {

@@ -214,6 +214,34 @@ fn a_spawn_is_answered_when_the_node_is_lost_and_its_child_does_not_outlive_the_
 }
 
 #[test]
+fn members_of_a_large_group_come_in_parts_without_those_that_leave_meanwhile() {
+    let mut kernels = Kernels::new(7, 2);
+    let mut ids: Vec<_> = (0..600)
+        .map(|_| {
+            let log = Arc::default();
+            let id = kernels.start(0, move |me| collects(me, log)).main().unwrap();
+            kernels.cluster(0).join(b"group", id, Box::new(())).unwrap();
+            id
+        })
+        .collect();
+    kernels.run(SECOND);
+    assert_eq!(kernels.cluster(1).group(b"group").count(), 600);
+    ids.sort_unstable_by_key(|id| id.raw());
+    let cluster = kernels.cluster(0);
+    let mut members = cluster.group(b"group");
+    let mut all = vec![members.next().unwrap()];
+    // One that was copied already, and one whose turn comes later.
+    for left in [ids[10], ids[400]] {
+        assert!(cluster.leave_group(b"group", left));
+    }
+    all.extend(members);
+    assert_eq!(all.len(), 599);
+    assert!(!all.contains(&ids[400]));
+    ids.remove(400);
+    assert_eq!(all, ids);
+}
+
+#[test]
 fn names_and_groups_are_the_same_on_all_nodes_and_fall_with_processes_and_nodes() {
     let mut kernels = Kernels::new(6, 3);
     let servers: Vec<_> = (0..2)
@@ -234,7 +262,7 @@ fn names_and_groups_are_the_same_on_all_nodes_and_fall_with_processes_and_nodes(
     assert!(!found.is_here());
     let taken = kernels.cluster(1).register(b"server", servers[1], 0, 0, Box::new(()));
     assert!(matches!(taken, Err(NameRefusal::Taken(_))));
-    assert_eq!(kernels.cluster(2).group(b"group").len(), 2);
+    assert_eq!(kernels.cluster(2).group(b"group").count(), 2);
     // The end of the process.
     let killer = kernels.run_client(2, move |me, _| async move {
         me.exit(found, &ExitReason::Killed)?;
@@ -244,7 +272,7 @@ fn names_and_groups_are_the_same_on_all_nodes_and_fall_with_processes_and_nodes(
     kernels.run(SECOND);
     for node in 0..3 {
         assert_eq!(kernels.cluster(node).find(b"server"), None);
-        assert_eq!(kernels.cluster(node).group(b"group").len(), 1);
+        assert_eq!(kernels.cluster(node).group(b"group").count(), 1);
     }
     // The end of the node.
     kernels

@@ -220,7 +220,7 @@ fn check(seed: u64) -> Model {
     }
     let names = |world: &mut World, place| {
         let node = world.node(place);
-        let groups = NAMES.map(|group| node.group(group).collect::<Vec<_>>());
+        let groups = NAMES.map(|group| node.group(group, None).collect::<Vec<_>>());
         let names = node.names().map(|(name, holder)| (name.to_vec(), holder));
         (names.collect::<Vec<_>>(), groups)
     };

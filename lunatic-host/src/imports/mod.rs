@@ -12,6 +12,7 @@ mod handle;
 mod inspect;
 mod log;
 mod mailbox;
+mod members;
 mod metrics;
 pub mod module;
 pub mod net;

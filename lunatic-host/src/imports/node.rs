@@ -18,11 +18,12 @@ use lunatic_sys::codes::{
     BAD_CONFIG, CAPTURE_LEN_MAX, CLOSED, DENIED, GONE, INVALID, LIMIT, NAME_TAKEN, NO_TIMEOUT, OK, REFUSED, TIMED_OUT,
     spawn as flag,
 };
-use lunatic_sys::layout::{RAW_HANDLE_SIZE, RawHandle, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, SpawnOptions};
+use lunatic_sys::layout::{RawHandle, SPAWN_OPTIONS_SIZE, SPAWNED_SIZE, SpawnOptions};
 use wasmtime::{Caller, Linker};
 
 use super::handle::{check_handle, write_handle};
 use super::mailbox::take;
+use super::members::leave_handles;
 use super::registry::name;
 use super::spawn::{may_spawn, spawn_entry, write_spawned};
 use super::wait::{show, wait};
@@ -63,7 +64,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "lookup", lookup)?;
     linker.func_wrap(namespace, "join_group", join_group)?;
     linker.func_wrap(namespace, "leave_group", leave_group)?;
-    linker.func_wrap(namespace, "members", members)?;
+    linker.func_wrap_async(namespace, "members", |caller, (name, len)| {
+        Box::new(members(caller, name, len))
+    })?;
     Ok(())
 }
 
@@ -503,18 +506,13 @@ fn leave_group(mut caller: Caller<'_, Ctx>, at: u32, len: u32, id: u64, key: u64
     })
 }
 
-fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
+async fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
     let ctx = caller.data_mut();
     let nodes = match may_use(ctx) {
         true => nodes::of(&ctx.kernel.host),
         false => None,
     };
-    let members = nodes.map_or_else(Vec::new, |nodes| nodes.cluster.group(&name));
-    let mut bytes = Vec::with_capacity(members.len() * RAW_HANDLE_SIZE);
-    for id in &members {
-        bytes.extend(ctx.kernel.process_address(*id).encode());
-    }
-    ctx.set_buffer(bytes);
-    Ok(i32::try_from(members.len()).unwrap_or(i32::MAX))
+    let members = nodes.as_ref().map(|nodes| nodes.cluster.group(&name));
+    leave_handles(&mut caller, members.into_iter().flatten()).await
 }

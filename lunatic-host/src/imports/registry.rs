@@ -4,12 +4,12 @@ use lunatic_kernel::address::Id;
 use lunatic_kernel::mail::Content;
 use lunatic_kernel::registry::{MEMBERSHIPS_MAX, Name, NameRefusal};
 use lunatic_sys::codes::{CLOSED, DENIED, INVALID, LIMIT, MESSAGE_LEN_MAX, NAME_LEN_MAX, NAME_TAKEN, OK};
-use lunatic_sys::layout::RAW_HANDLE_SIZE;
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Caller, Linker};
 
 use super::buffer::{check_put, copy_of_buffer, is_sent_from_buffer};
 use super::handle::{check_handle, write_handle};
+use super::members::leave_handles;
 use super::pieces;
 use crate::guest_memory;
 use crate::instance::Ctx;
@@ -22,7 +22,9 @@ pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     linker.func_wrap(namespace, "lookup", lookup)?;
     linker.func_wrap(namespace, "join_group", join_group)?;
     linker.func_wrap(namespace, "leave_group", leave_group)?;
-    linker.func_wrap(namespace, "members", members)?;
+    linker.func_wrap_async(namespace, "members", |caller, (name, len)| {
+        Box::new(members(caller, name, len))
+    })?;
     linker.func_wrap_async(
         namespace,
         "broadcast",
@@ -188,16 +190,10 @@ pub(super) fn leave(ctx: &mut Ctx, name: &[u8], id: Id) -> i32 {
     if left { OK } else { CLOSED }
 }
 
-fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
+async fn members(mut caller: Caller<'_, Ctx>, at: u32, len: u32) -> wasmtime::Result<i32> {
     let name = name(&mut caller, at, len)?;
-    let ctx = caller.data_mut();
-    let mut bytes = Vec::new();
-    for id in ctx.process().local.rights.scope.members(&name) {
-        bytes.extend(ctx.kernel.process_address(id).encode());
-    }
-    let count = bytes.len() / RAW_HANDLE_SIZE;
-    ctx.set_buffer(bytes);
-    Ok(i32::try_from(count).expect("there are fewer than 2^31 processes"))
+    let members = caller.data().process().local.rights.scope.members(&name);
+    leave_handles(&mut caller, members).await
 }
 
 async fn broadcast(

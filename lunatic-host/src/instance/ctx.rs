@@ -4,7 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 
 use lunatic_kernel::address::{Checked, Id};
-use lunatic_kernel::budget::Payer;
+use lunatic_kernel::budget::{Exhausted, Payer};
 use lunatic_kernel::exit::ExitReason;
 use lunatic_sys::layout::RawHandle;
 use wasmtime::{Global, Memory, ResourceLimiter, UpdateDeadline};
@@ -123,6 +123,13 @@ impl Ctx {
         if let Err(exhausted) = self.buffer.set(bytes.into(), process.purse()) {
             self.kernel.out_of_memory(process, exhausted);
         }
+    }
+
+    /// The trap of a process that cannot pay for what the host is to keep for it: it exits as one whose memory cannot grow.
+    /// [`Kernel::out_of_memory`] only marks it to end, and it goes on until its time slice is over.
+    pub(crate) fn cannot_pay(&mut self, exhausted: Exhausted) -> wasmtime::Error {
+        self.limits.out_of_memory = true;
+        wasmtime::Error::msg(format!("it cannot pay for what the host keeps for it: {exhausted}"))
     }
 
     /// Takes what [`set_buffer`](Self::set_buffer) has left.

@@ -44,7 +44,7 @@ use crate::store::FetchRefusal;
 use crate::traffic::Pressure;
 use crate::trust::Trust;
 
-pub use self::names::MONITORS_MAX;
+pub use self::names::{GroupMembers, MONITORS_MAX};
 pub use self::spawn::{Answer, Made, Request, SpawnRefusal, Ticket};
 pub use crate::outbox::Paid;
 

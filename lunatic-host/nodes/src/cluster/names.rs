@@ -18,6 +18,45 @@ pub const MONITORS_MAX: usize = 16;
 /// Their keys.
 const MONITORS: std::ops::RangeFrom<Key> = Key::Monitor(0)..;
 
+/// How many members of a group are copied at a time: meanwhile, nobody else can use the node.
+const MEMBERS_AT_ONCE: usize = 256;
+
+/// The members of a group across nodes, without those that leave before it is their turn. Those that join meanwhile may be
+/// among them.
+pub struct GroupMembers<'a, H: Host> {
+    cluster: &'a Cluster<H>,
+    group: Vec<u8>,
+    copied: std::vec::IntoIter<Anywhere>,
+    /// The last member that was copied.
+    last: Option<Anywhere>,
+    is_all: bool,
+}
+
+impl<H: Host> Iterator for GroupMembers<'_, H> {
+    type Item = Id;
+
+    fn next(&mut self) -> Option<Id> {
+        loop {
+            if let Some(member) = self.copied.next() {
+                match self.cluster.id_of(member) {
+                    Some(id) => return Some(id),
+                    None => continue,
+                }
+            }
+            if self.is_all {
+                return None;
+            }
+            let members: Vec<_> = {
+                let node = self.cluster.shared.node.lock();
+                node.group(&self.group, self.last).take(MEMBERS_AT_ONCE).collect()
+            };
+            self.is_all = members.len() < MEMBERS_AT_ONCE;
+            self.last = members.last().copied();
+            self.copied = members.into_iter();
+        }
+    }
+}
+
 impl<H: Host> Cluster<H> {
     /// Registers a process of this node under a name, in the whole cluster, until the process ends. If it loses the name
     /// to a process of another node, it gets the name as a message under `tag`, unless that is 0.
@@ -78,10 +117,15 @@ impl<H: Host> Cluster<H> {
         was_member
     }
 
-    /// The members of a group.
-    pub fn group(&self, group: &[u8]) -> Vec<Id> {
-        let members: Vec<_> = self.shared.node.lock().group(group).collect();
-        members.into_iter().filter_map(|member| self.id_of(member)).collect()
+    /// The members of a group, without those of nodes that are not connected.
+    pub fn group(&self, group: &[u8]) -> GroupMembers<'_, H> {
+        GroupMembers {
+            cluster: self,
+            group: group.to_vec(),
+            copied: Vec::new().into_iter(),
+            last: None,
+            is_all: false,
+        }
     }
 
     fn id_of(&self, process: Anywhere) -> Option<Id> {

@@ -171,9 +171,9 @@ impl Node {
         self.names.leave(group, process)
     }
 
-    /// The members of a group, in the order of nodes.
-    pub fn group(&self, group: &[u8]) -> impl Iterator<Item = Anywhere> + '_ {
-        self.names.members(group)
+    /// The members of a group, in the order of nodes: those that come after one, or all.
+    pub fn group(&self, group: &[u8], after: Option<Anywhere>) -> impl Iterator<Item = Anywhere> + '_ {
+        self.names.members(group, after)
     }
 
     /// Removes the names and memberships of a process of this node that has ended.

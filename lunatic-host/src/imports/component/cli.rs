@@ -1,6 +1,6 @@
 //! `wasi:cli`, `wasi:clocks` and `wasi:random`.
 
-use lunatic_kernel::budget::{Payer as _, Receipt, Resource as Charged};
+use lunatic_kernel::budget::Resource as Charged;
 use wasmtime::component::{Linker, Resource};
 use wasmtime::{Error, Result};
 use wasmtime_wasi::cli::{WasiCliCtxView, WasiCliView as _};
@@ -152,10 +152,7 @@ async fn random_bytes(
             "the process asks for {len} random bytes in one call, but at most {RANDOM_MAX} are allowed"
         )));
     }
-    let mut paid = Receipt::new(view.process().purse().to_account(), Charged::Buffers);
-    if let Err(exhausted) = paid.grow(len as usize) {
-        view.0.kernel.out_of_memory(view.process(), exhausted);
-    }
+    let paid = view.paid(Charged::Buffers, len as usize)?;
     let mut bytes = Vec::with_capacity(len as usize);
     while (bytes.len() as u64) < len {
         let left = len - bytes.len() as u64;

@@ -16,6 +16,9 @@ use super::held::Held;
 
 /// The most bytes of one operation.
 pub(super) const PART_MAX: usize = 64 << 10;
+/// What the host keeps for an operation besides its bytes, until it has ended: its task, its place in a queue, and the channel
+/// for its result.
+const TASK_SIZE: usize = 1 << 10;
 /// How many bytes are read if the process has not said how many it wants.
 const AHEAD: usize = 4 << 10;
 
@@ -86,21 +89,19 @@ struct Read {
 }
 
 impl Read {
-    /// `buffer` is as large as what was paid for, and begins with `len` bytes that were read.
+    /// `buffer` begins with `len` bytes that were read. `paid` is for all of it, and for the task.
     fn new(mut buffer: BytesMut, len: usize, mut paid: Receipt) -> Self {
         // A few bytes do not keep a large buffer.
-        let bytes = match len < buffer.len() / 2 {
-            true => Bytes::copy_from_slice(&buffer[..len]),
+        let (bytes, size) = match len < buffer.len() / 2 {
+            true => (Bytes::copy_from_slice(&buffer[..len]), len),
             false => {
+                let size = buffer.len();
                 buffer.truncate(len);
-                return Self {
-                    bytes: buffer.freeze(),
-                    _paid: paid,
-                };
+                (buffer.freeze(), size)
             }
         };
         // A decrease is never refused.
-        let _ = paid.settle(len);
+        let _ = paid.settle(size);
         Self { bytes, _paid: paid }
     }
 }
@@ -117,7 +118,7 @@ impl FileInput {
     /// Begins to read. `turn` is one of the reads that the process may have begun.
     fn begin(&mut self, len: usize, turn: OwnedSemaphorePermit) {
         let (open, at, len) = (self.open.clone(), self.at, len.min(PART_MAX));
-        let paid = match self.open.aside.pay(len) {
+        let paid = match self.open.aside.pay(len + TASK_SIZE) {
             Ok(paid) => paid,
             Err(error) => {
                 self.state = Reading::Failed(error);
@@ -329,7 +330,7 @@ impl OutputStream for FileOutput {
             return Err(StreamError::trap("a write is longer than `check-write` has permitted"));
         }
         let (open, place) = (self.open.clone(), self.place);
-        let paid = match self.open.aside.pay(bytes.len()) {
+        let paid = match self.open.aside.pay(bytes.len() + TASK_SIZE) {
             Ok(paid) => paid,
             Err(error) => {
                 self.state = Writing::Closed;

@@ -1,6 +1,6 @@
 //! `wasi:io`: streams, pollables and errors. wasmtime-wasi does the work; what blocks in it are waits of the process.
 
-use lunatic_kernel::budget::{Payer as _, Receipt, Resource as Charged};
+use lunatic_kernel::budget::Resource as Charged;
 use wasmtime::component::Resource;
 use wasmtime::{Error, Result};
 use wasmtime_wasi::p2::{DynInputStream, DynOutputStream, DynPollable, IoError, StreamError, StreamResult};
@@ -36,11 +36,8 @@ impl poll::Host for View<'_> {
                 "the process polls {count} pollables in one call, but at most {POLLABLES_MAX} are allowed"
             )));
         }
-        let mut paid = Receipt::new(self.process().purse().to_account(), Charged::Bodies);
         let cost = count.saturating_sub(POLLABLES_FREE) * POLLABLE_COST;
-        if let Err(exhausted) = paid.grow(cost) {
-            self.0.kernel.out_of_memory(self.process(), exhausted);
-        }
+        let _paid = self.paid(Charged::Bodies, cost)?;
         poll::Host::poll(self.state().table(), pollables).await
     }
 }
@@ -115,7 +112,7 @@ impl streams::HostOutputStream for View<'_> {
     /// Each stream refuses what it has not permitted.
     fn write(&mut self, stream: Resource<DynOutputStream>, bytes: Vec<u8>) -> StreamResult<()> {
         let written = streams::HostOutputStream::write(self.state().table(), stream, bytes);
-        self.settle();
+        self.settle().map_err(StreamError::Trap)?;
         written
     }
 
@@ -127,7 +124,7 @@ impl streams::HostOutputStream for View<'_> {
         let table = self.state().table();
         let written = streams::HostOutputStream::blocking_write_and_flush(table, stream, bytes).await;
         // A text that may be that of a panic is held back, or no longer.
-        self.settle();
+        self.settle().map_err(StreamError::Trap)?;
         written
     }
 
@@ -148,7 +145,7 @@ impl streams::HostOutputStream for View<'_> {
 
     fn write_zeroes(&mut self, stream: Resource<DynOutputStream>, len: u64) -> StreamResult<()> {
         let written = streams::HostOutputStream::write_zeroes(self.state().table(), stream, len);
-        self.settle();
+        self.settle().map_err(StreamError::Trap)?;
         written
     }
 
@@ -159,13 +156,13 @@ impl streams::HostOutputStream for View<'_> {
     ) -> StreamResult<()> {
         let table = self.state().table();
         let written = streams::HostOutputStream::blocking_write_zeroes_and_flush(table, stream, len).await;
-        self.settle();
+        self.settle().map_err(StreamError::Trap)?;
         written
     }
 
     fn splice(&mut self, to: Resource<DynOutputStream>, from: Resource<DynInputStream>, len: u64) -> StreamResult<u64> {
         let spliced = streams::HostOutputStream::splice(self.state().table(), to, from, len.min(PART_MAX as u64));
-        self.settle();
+        self.settle().map_err(StreamError::Trap)?;
         spliced
     }
 
@@ -177,7 +174,7 @@ impl streams::HostOutputStream for View<'_> {
     ) -> StreamResult<u64> {
         let len = len.min(PART_MAX as u64);
         let spliced = streams::HostOutputStream::blocking_splice(self.state().table(), to, from, len).await;
-        self.settle();
+        self.settle().map_err(StreamError::Trap)?;
         spliced
     }
 

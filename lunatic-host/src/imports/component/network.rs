@@ -97,14 +97,14 @@ impl View<'_> {
         stream.map(|stream| Resource::new_own(stream.rep()))
     }
 
-    async fn addresses(&mut self, name: String) -> Result<Vec<IpAddr>, ErrorCode> {
+    async fn addresses(&mut self, name: String) -> SocketResult<Vec<IpAddr>> {
         if name.is_empty() || name.len() > NAME_LEN_MAX || name.contains('\0') {
-            return Err(ErrorCode::InvalidArgument);
+            return Err(ErrorCode::InvalidArgument.into());
         }
         if !self.process().local.rights.net.allows(Verb::Resolve, Some(&name), None) {
             let flag = format!("--allow-net resolve:{name}");
             denial::log(self.process(), "may not look up", &name, &flag);
-            return Err(ErrorCode::AccessDenied);
+            return Err(ErrorCode::AccessDenied.into());
         }
         let wait = aside::wait(self, WaitFor::Socket);
         let (host, group) = (&wait.kernel.host, &wait.process.local.rights.group);
@@ -121,7 +121,7 @@ impl View<'_> {
         }
         let forgotten = names.len().saturating_sub(NAMES_MAX);
         names.drain(..forgotten);
-        self.settle();
+        self.settle().map_err(SocketError::trap)?;
         Ok(found)
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
-use lunatic_kernel::budget::{Payer, Receipt, Resource};
+use lunatic_kernel::budget::{Exhausted, Payer, Receipt, Resource};
 use lunatic_kernel::hash::NumberMap;
 use lunatic_module::rewrite::component::HANDLES_MAX;
 use lunatic_net::handles::Charge;
@@ -139,7 +139,7 @@ impl View<'_> {
             let panic = self.0.merging_state(PanicCapture::default).clone();
             let state = Box::new(State::new(self.process(), &panic));
             self.put(state);
-            self.settle();
+            self.pay_or_end();
         }
         let home = self.0.merging_state(|| Home(None));
         let state = home.0.as_mut().expect("it is there, or was made just now");
@@ -149,15 +149,16 @@ impl View<'_> {
 
     /// Charges the process for a result of this many bytes, until it calls the host again: the engine copies the result to the
     /// process, which runs code of the process. Short results are free of charge.
-    pub(super) fn lend(&mut self, len: usize) {
-        if len <= LENT_FREE {
-            return;
+    ///
+    /// # Errors
+    ///
+    /// If the process cannot pay.
+    pub(super) fn lend(&mut self, len: usize) -> Result<(), Error> {
+        if len > LENT_FREE {
+            let paid = self.paid(Resource::Buffers, len)?;
+            self.state().lent = Some(paid);
         }
-        let mut paid = Receipt::new(self.process().purse().to_account(), Resource::Buffers);
-        if let Err(exhausted) = paid.grow(len) {
-            self.0.kernel.out_of_memory(self.process(), exhausted);
-        }
-        self.state().lent = Some(paid);
+        Ok(())
     }
 
     /// Ends the charge for the last result.
@@ -181,12 +182,45 @@ impl View<'_> {
         self.0.merging_state(|| Home(None)).0 = Some(state);
     }
 
-    /// Adjusts the charge to the current size. A process that cannot pay ends.
-    pub(super) fn settle(&mut self) {
+    fn pay(&mut self) -> Result<(), Exhausted> {
         let state = self.state();
         let size = state.size();
-        if let Err(exhausted) = state.paid.settle(size) {
+        state.paid.settle(size)
+    }
+
+    /// Adjusts the charge to a size that has become smaller, or that no further call makes larger. A process that cannot pay
+    /// ends with its time slice.
+    fn pay_or_end(&mut self) {
+        if let Err(exhausted) = self.pay() {
             self.0.kernel.out_of_memory(self.process(), exhausted);
+        }
+    }
+
+    /// Adjusts the charge to the current size.
+    ///
+    /// # Errors
+    ///
+    /// If the process cannot pay. This is a trap: if it were only marked to end, it could go on until its time slice is over,
+    /// and each further call would make the host keep more.
+    pub(super) fn settle(&mut self) -> Result<(), Error> {
+        self.pay().map_err(|exhausted| self.cannot_pay(exhausted))
+    }
+
+    /// The trap of a process that cannot pay for what the host is to keep for it: it exits as one whose memory cannot grow.
+    pub(super) fn cannot_pay(&mut self, exhausted: Exhausted) -> Error {
+        self.0.cannot_pay(exhausted)
+    }
+
+    /// Charges the process for bytes that are kept as long as the receipt lives.
+    ///
+    /// # Errors
+    ///
+    /// As for [`settle`](Self::settle).
+    pub(super) fn paid(&mut self, resource: Resource, bytes: usize) -> Result<Receipt, Error> {
+        let mut paid = Receipt::new(self.process().purse().to_account(), resource);
+        match paid.grow(bytes) {
+            Ok(()) => Ok(paid),
+            Err(exhausted) => Err(self.cannot_pay(exhausted)),
         }
     }
 
@@ -194,7 +228,7 @@ impl View<'_> {
     ///
     /// # Errors
     ///
-    /// If it has too many.
+    /// If it has too many, or cannot pay for one more.
     pub(super) fn gives(&mut self) -> Result<(), Error> {
         let state = self.state();
         if state.handles >= HANDLES_MAX {
@@ -205,15 +239,14 @@ impl View<'_> {
         }
         state.handles += 1;
         state.handles_most = state.handles_most.max(state.handles);
-        self.settle();
-        Ok(())
+        self.settle()
     }
 
     /// Must be called when a handle is dropped, or was not given after all.
     pub(super) fn dropped(&mut self) {
         let state = self.state();
         state.handles = state.handles.saturating_sub(1);
-        self.settle();
+        self.pay_or_end();
     }
 
     /// Calls `make`, which gives the process a handle if it succeeds. `trap` makes an error of one that ends the process.

@@ -81,7 +81,7 @@ impl HostOutgoingRequest for View<'_> {
         let weight = state.http.forget(headers.rep());
         let request = HostOutgoingRequest::new(&mut state.http(), headers)?;
         state.http.weigh(request.rep(), weight + TEXTS * TEXT_LEN_MAX);
-        self.settle();
+        self.settle()?;
         Ok(request)
     }
 
@@ -92,7 +92,7 @@ impl HostOutgoingRequest for View<'_> {
             let http = &mut self.state().http;
             let weight = http.forget(handle);
             http.weigh(handle, weight + BODY_SIZE);
-            self.settle();
+            self.settle()?;
         }
         Ok(body)
     }

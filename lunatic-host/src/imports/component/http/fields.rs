@@ -12,20 +12,22 @@ impl View<'_> {
     /// Calls `make`, which gives the process a handle of fields if it succeeds.
     pub(super) fn giving_fields<E>(
         &mut self,
-        trap: impl FnOnce(wasmtime::Error) -> E,
+        trap: impl Fn(wasmtime::Error) -> E,
         make: impl FnOnce(&mut wasmtime_wasi_http::WasiHttpCtxView<'_>) -> Result<Resource<FieldMap>, E>,
     ) -> Result<Resource<FieldMap>, E> {
-        let given = self.giving(trap, |state| make(&mut state.http()));
-        self.weigh_fields(given.as_ref().ok());
-        given
+        let given = self.giving(&trap, |state| make(&mut state.http()))?;
+        self.weigh_fields(&given).map_err(trap)?;
+        Ok(given)
     }
 
     /// Adjusts the charge for a handle of fields.
-    pub(super) fn weigh_fields(&mut self, fields: Option<&Resource<FieldMap>>) {
-        if let Some(fields) = fields {
-            self.state().weigh_fields(fields);
-            self.settle();
-        }
+    ///
+    /// # Errors
+    ///
+    /// If the process cannot pay.
+    pub(super) fn weigh_fields(&mut self, fields: &Resource<FieldMap>) -> Result<()> {
+        self.state().weigh_fields(fields);
+        self.settle()
     }
 
     /// Calls `change` with the fields, and adjusts the charge.
@@ -36,7 +38,7 @@ impl View<'_> {
     ) -> HeaderResult<()> {
         let own = Resource::new_borrow(fields.rep());
         let changed = change(&mut self.state().http(), fields);
-        self.weigh_fields(Some(&own));
+        self.weigh_fields(&own).map_err(HeaderError::trap)?;
         changed
     }
 }

@@ -87,7 +87,7 @@ impl HostFutureTrailers for View<'_> {
         self.gives()?;
         let got = HostFutureTrailers::get(&mut self.state().http(), trailers);
         match &got {
-            Ok(Some(Ok(Ok(Some(fields))))) => self.weigh_fields(Some(fields)),
+            Ok(Some(Ok(Ok(Some(fields))))) => self.weigh_fields(fields)?,
             _ => self.dropped(),
         }
         got

@@ -41,7 +41,7 @@ impl HostOutgoingResponse for View<'_> {
             http.weigh(handle, weight + BODY_SIZE);
             http.responses.insert(handle, completion.clone());
             http.bodies.insert(body.rep(), completion);
-            self.settle();
+            self.settle()?;
         }
         Ok(body)
     }

@@ -95,7 +95,7 @@ async fn send(view: &mut View<'_>, handle: &Resource<Handle>, body: Vec<u8>, tim
             result => return Ok(sent(view.0, result)),
         }
         if let Err(exhausted) = paid.settle(body.len()) {
-            kernel.out_of_memory(view.process(), exhausted);
+            return Err(view.cannot_pay(exhausted));
         }
         let timely = until(
             &wait,
@@ -119,7 +119,7 @@ async fn receive(
     let result = take(view, id, timeout).await;
     Ok(match result {
         Ok(message) => {
-            let (body, more) = mailbox::in_parts(view, message.into_vec());
+            let (body, more) = mailbox::in_parts(view, message.into_vec())?;
             Ok(Some(Received { body, more }))
         }
         Err(TIMED_OUT) => Ok(None),

@@ -2,7 +2,7 @@
 
 use lunatic_kernel::WaitFor;
 use lunatic_kernel::address::Id;
-use lunatic_kernel::budget::{Payer as _, Receipt, Resource as Charged};
+use lunatic_kernel::budget::{Receipt, Resource as Charged};
 use lunatic_kernel::relations::mailbox::{Kind, Mail};
 use lunatic_kernel::wait::block;
 use lunatic_sys::codes::{IN_PLACE_LEN_MAX, NO_TIMEOUT, REFERENCE_BIT, TAGS_LEN_MAX};
@@ -91,7 +91,7 @@ async fn receive(view: &mut View<'_>, tags: &[u64], timeout: Option<u64>) -> Res
     }
     drop_rest(view);
     let mail = take(view, tags, timeout.unwrap_or(NO_TIMEOUT)).await;
-    Ok(mail.map(|mail| entry(view, mail)))
+    mail.map(|mail| entry(view, mail)).transpose()
 }
 
 /// Takes mail of the process, for which it waits until the timeout.
@@ -113,8 +113,8 @@ pub(super) async fn take(view: &mut View<'_>, tags: &[u64], timeout: u64) -> Opt
     }
 }
 
-fn entry(view: &mut View<'_>, mail: Mail) -> Entry {
-    match mail.kind {
+fn entry(view: &mut View<'_>, mail: Mail) -> Result<Entry> {
+    Ok(match mail.kind {
         Kind::Exit(sender) => Entry::Exit(Exit {
             sender: view.address_of(sender),
             reason: Reason::of_bytes(&mail.body),
@@ -131,11 +131,11 @@ fn entry(view: &mut View<'_>, mail: Mail) -> Entry {
             if mail.tag & REFERENCE_BIT == 0 {
                 view.0.current.give(mail.trace());
             }
-            let (body, more) = in_parts(view, mail.body.into_vec());
             let tag = mail.tag;
+            let (body, more) = in_parts(view, mail.body.into_vec())?;
             Entry::Message(Message { tag, body, more })
         }
-    }
+    })
 }
 
 /// Drops what the process has not read of a long message, and ends the charge for the part that it has.
@@ -145,15 +145,16 @@ pub(super) fn drop_rest(view: &mut View<'_>) {
 }
 
 /// The first part of a message, and the length of the rest, which is kept.
-pub(super) fn in_parts(view: &mut View<'_>, bytes: Vec<u8>) -> (Vec<u8>, u64) {
-    view.lend(bytes.len().min(IN_PLACE_LEN_MAX));
+///
+/// # Errors
+///
+/// If the process cannot pay for the rest, or for the part while it takes it.
+pub(super) fn in_parts(view: &mut View<'_>, bytes: Vec<u8>) -> Result<(Vec<u8>, u64)> {
+    view.lend(bytes.len().min(IN_PLACE_LEN_MAX))?;
     if bytes.len() <= IN_PLACE_LEN_MAX {
-        return (bytes, 0);
+        return Ok((bytes, 0));
     }
-    let mut paid = Receipt::new(view.process().purse().to_account(), Charged::Buffers);
-    if let Err(exhausted) = paid.grow(bytes.len()) {
-        view.0.kernel.out_of_memory(view.process(), exhausted);
-    }
+    let paid = view.paid(Charged::Buffers, bytes.len())?;
     let (first, more) = (bytes[..IN_PLACE_LEN_MAX].to_vec(), bytes.len() - IN_PLACE_LEN_MAX);
     let long = Long {
         bytes,
@@ -161,7 +162,7 @@ pub(super) fn in_parts(view: &mut View<'_>, bytes: Vec<u8>) -> (Vec<u8>, u64) {
         _paid: paid,
     };
     view.0.state(Rest::default).0 = Some(long);
-    (first, more as u64)
+    Ok((first, more as u64))
 }
 
 fn rest(view: &mut View<'_>, (len,): (u32,)) -> Result<(Vec<u8>,)> {
@@ -174,7 +175,7 @@ fn rest(view: &mut View<'_>, (len,): (u32,)) -> Result<(Vec<u8>,)> {
     if long.read == long.bytes.len() {
         *kept = None;
     }
-    view.lend(part.len());
+    view.lend(part.len())?;
     Ok((part,))
 }
 

@@ -1,6 +1,7 @@
 //! `lunatic:process/registry`.
 
 use lunatic_kernel::address::Id;
+use lunatic_kernel::budget::Resource as Charged;
 use lunatic_sys::codes::{DENIED, IN_PLACE_LEN_MAX, LIMIT};
 use wasmtime::Result;
 use wasmtime::component::{LinkerInstance, Resource};
@@ -14,6 +15,8 @@ use crate::instance::Ctx;
 
 /// The most members that a call returns: a MiB of addresses, which the engine copies in one step.
 const MEMBERS_MAX: usize = 1 << 16;
+/// For how many members there is room at first.
+const MEMBERS_FIRST: usize = 64;
 
 pub(super) fn add(interface: &mut LinkerInstance<'_, Ctx>) -> Result<()> {
     define(interface, "register", register)?;
@@ -21,7 +24,9 @@ pub(super) fn add(interface: &mut LinkerInstance<'_, Ctx>) -> Result<()> {
     define(interface, "lookup", lookup)?;
     define(interface, "join-group", join_group)?;
     define(interface, "leave-group", leave_group)?;
-    define(interface, "members", members)?;
+    interface.func_wrap_async("members", |mut store, (name,): (String,)| {
+        Box::new(async move { Ok((members(&mut view(store.data_mut()), &name).await?,)) })
+    })?;
     interface.func_wrap_async("broadcast", |mut store, message: (String, u64, Vec<u8>)| {
         Box::new(async move { Ok((broadcast(&mut view(store.data_mut()), message).await?,)) })
     })
@@ -70,12 +75,23 @@ fn leave_group(view: &mut View<'_>, (name, process): (String, Resource<Handle>))
     Ok((view.outcome(code),))
 }
 
-fn members(view: &mut View<'_>, (name,): (String,)) -> Result<(Vec<Address>,)> {
+/// The process pays for the list until its next call, because the engine runs code of the process to copy it.
+async fn members(view: &mut View<'_>, name: &str) -> Result<Vec<Address>> {
     check_name(name.as_bytes())?;
     let members = view.process().local.rights.scope.members(name.as_bytes());
-    let members: Vec<Address> = members.take(MEMBERS_MAX).map(|id| view.address_of(id)).collect();
-    view.lend(size_of_val(&*members));
-    Ok((members,))
+    let (mut addresses, mut paid) = (Vec::new(), view.paid(Charged::Buffers, 0)?);
+    for id in members.take(MEMBERS_MAX) {
+        if addresses.len() == addresses.capacity() {
+            let more = addresses.len().max(MEMBERS_FIRST);
+            let grown = paid.grow(more * size_of::<Address>());
+            grown.map_err(|exhausted| view.cannot_pay(exhausted))?;
+            addresses.reserve_exact(more);
+        }
+        addresses.push(view.address_of(id));
+        aside::pause(view).await;
+    }
+    view.state().lent = Some(paid);
+    Ok(addresses)
 }
 
 async fn broadcast(view: &mut View<'_>, (name, tag, body): (String, u64, Vec<u8>)) -> Result<Result<u32, Refusal>> {
