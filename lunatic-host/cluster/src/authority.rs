@@ -20,7 +20,8 @@ use rcgen::{
     RevokedCertParams, SanType, SerialNumber, date_time_ymd,
 };
 
-use crate::{files, name};
+use crate::files::{self, Readers};
+use crate::name;
 
 /// For how many days a certificate of a node is valid unless the user says otherwise.
 pub const DAYS: u32 = 90;
@@ -74,11 +75,11 @@ impl Authority {
         );
         let certificate = own.self_signed(&key).map_err(io::Error::other)?.pem();
         // The key comes first: an authority without a certificate cannot be opened.
-        files::write(&folder.join(KEY), &key.serialize_pem(), false)?;
-        files::write(&folder.join(CLUSTER), &format!("{cluster}\n"), false)?;
-        files::write(&folder.join(ISSUED), "", false)?;
-        files::write(&folder.join(REVOKED), "", false)?;
-        files::write(&folder.join(CERTIFICATE), &certificate, false)?;
+        files::create(&folder.join(KEY), &key.serialize_pem())?;
+        files::create(&folder.join(CLUSTER), &format!("{cluster}\n"))?;
+        files::create(&folder.join(ISSUED), "")?;
+        files::create(&folder.join(REVOKED), "")?;
+        files::create(&folder.join(CERTIFICATE), &certificate)?;
         let authority = Self {
             folder: folder.to_owned(),
             cluster: cluster.to_owned(),
@@ -128,7 +129,8 @@ impl Authority {
         self.folder.join(REVOKED_LIST)
     }
 
-    /// Makes the identity of a node, which only its owner can read. It is valid from now until `time` has passed.
+    /// Makes the identity of a node, which only its owner can read. It is valid from now until `time` has passed. A file that
+    /// this `replaces` keeps its owner, if the caller may give files away.
     ///
     /// # Errors
     ///
@@ -137,7 +139,10 @@ impl Authority {
     pub fn invite(&self, node: &str, time: Duration, file: &Path, replaces: bool) -> io::Result<()> {
         let now = SystemTime::now();
         let identity = self.identity(node, now - SLACK, now + time)?;
-        files::write(file, &identity, replaces)
+        match replaces {
+            true => files::replace(file, &identity, Readers::Owner),
+            false => files::create(file, &identity),
+        }
     }
 
     /// The days of a certificate as the time that [`invite`](Self::invite) takes.
@@ -218,7 +223,12 @@ impl Authority {
             key_identifier_method: KeyIdMethod::Sha256,
         };
         let list = list.signed_by(&self.issuer).map_err(io::Error::other)?;
-        files::write(&self.revoked_list(), &list.pem().map_err(io::Error::other)?, true)
+        // It is signed, and contains no secret.
+        files::replace(
+            &self.revoked_list(),
+            &list.pem().map_err(io::Error::other)?,
+            Readers::All,
+        )
     }
 
     /// The serial numbers in a file, each with its node.
@@ -240,7 +250,7 @@ impl Authority {
     fn append(&self, file: &str, lines: &str) -> io::Result<()> {
         let path = self.folder.join(file);
         let text = files::read(&path)?;
-        files::write(&path, &(text + lines), true)
+        files::replace(&path, &(text + lines), Readers::Owner)
     }
 }
 

@@ -1,8 +1,8 @@
 //! Files: private ones, and ones that are read again when they change.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 /// The most bytes of a file: a list of a hundred thousand revoked certificates fits.
@@ -45,33 +45,88 @@ pub(crate) fn make_folder(path: &Path) -> io::Result<()> {
     made.map_err(|error| of(path, error))
 }
 
-/// Writes a file that only its owner can read: a whole new one in place of the old one, so that nobody reads a part.
+/// Who can read a file that is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Only its owner.
+    Owner,
+    /// Everybody who can enter its folder.
+    All,
+}
+
+/// Writes a new file that only its owner can read. On file systems with hard links, nobody reads a part of it.
 ///
 /// # Errors
 ///
-/// If it cannot be written; without `replaces`, also if it exists.
-pub(crate) fn write(path: &Path, text: &str, replaces: bool) -> io::Result<()> {
-    let mut own = path.as_os_str().to_owned();
-    own.push(format!(".{}.new", std::process::id()));
-    let own = PathBuf::from(own);
-    let written = write_new(&own, text).and_then(|()| match replaces {
-        true => fs::rename(&own, path),
-        // Fails if the file exists.
-        false => fs::hard_link(&own, path),
+/// If it exists or cannot be written.
+pub(crate) fn create(path: &Path, text: &str) -> io::Result<()> {
+    create_by(path, text, |from, to| fs::hard_link(from, to))
+}
+
+/// Like [`create`]; `link` gives a file a second path, and fails if something else has it.
+fn create_by(path: &Path, text: &str, link: impl FnOnce(&Path, &Path) -> io::Result<()>) -> io::Result<()> {
+    let beside = beside(path);
+    let created = write_beside(&beside, text, None, Readers::Owner).and_then(|()| match link(&beside, path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => write_in_place(path, text),
+        linked => linked,
     });
-    if written.is_err() || !replaces {
-        // It was renamed, or is not needed.
-        _ = fs::remove_file(&own);
+    _ = fs::remove_file(&beside);
+    created.map_err(|error| of(path, error))
+}
+
+/// For file systems without hard links, such as those of most memory sticks.
+fn write_in_place(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = open_new(path)?;
+    let written = file.write_all(text.as_bytes()).and_then(|()| file.sync_all());
+    if written.is_err() {
+        _ = fs::remove_file(path);
+    }
+    written
+}
+
+/// Writes a file in place of the one at the path, if there is one, and lets its owner keep it. Nobody reads a part of it.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub(crate) fn replace(path: &Path, text: &str, readers: Readers) -> io::Result<()> {
+    let beside = beside(path);
+    let former = fs::metadata(path).ok();
+    let written = write_beside(&beside, text, former.as_ref(), readers).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        _ = fs::remove_file(&beside);
     }
     written.map_err(|error| of(path, error))
 }
 
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
+/// Where a file is written before it gets its path.
+fn beside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    beside.into()
+}
+
+fn write_beside(path: &Path, text: &str, former: Option<&Metadata>, readers: Readers) -> io::Result<()> {
     // A former attempt may have left it behind.
     _ = fs::remove_file(path);
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    let mut file = open_new(path)?;
+    if let Some(former) = former {
+        let own = file.metadata()?;
+        if (own.uid(), own.gid()) != (former.uid(), former.gid()) {
+            // Only root can do this. Others keep the file that they have made.
+            _ = fchown(&file, Some(former.uid()), Some(former.gid()));
+        }
+    }
+    if readers == Readers::All {
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+    }
     file.write_all(text.as_bytes())?;
     file.sync_all()
+}
+
+/// Makes a file that only its owner can read.
+fn open_new(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
 /// A file that is read again when it changes.
@@ -127,17 +182,46 @@ mod tests {
         make_folder(&inner).unwrap();
         assert!(make_folder(&inner).is_err());
         let path = inner.join("key");
-        write(&path, "one", false).unwrap();
+        create(&path, "one").unwrap();
         for path in [&inner, &path] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o077, 0);
         }
-        assert!(write(&path, "two", false).is_err());
+        assert!(create(&path, "two").is_err());
         assert_eq!(read_private(&path).unwrap(), "one");
-        write(&path, "three", true).unwrap();
+        replace(&path, "three", Readers::Owner).unwrap();
         assert_eq!(read_private(&path).unwrap(), "three");
         assert_eq!(fs::read_dir(&inner).unwrap().count(), 1);
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
         assert!(read_private(&path).unwrap_err().to_string().contains("chmod 600"));
+    }
+
+    #[test]
+    fn a_file_system_without_hard_links_can_be_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        // FAT answers this.
+        let link = |_: &Path, _: &Path| Err(io::Error::from(io::ErrorKind::PermissionDenied));
+        create_by(&path, "one", link).unwrap();
+        assert_eq!(read_private(&path).unwrap(), "one");
+        let error = create_by(&path, "two", link).unwrap_err().to_string();
+        assert!(error.contains("exists"), "{error}");
+        assert_eq!(read_private(&path).unwrap(), "one");
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_replaced_file_keeps_its_owner() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("key");
+        create(&path, "one").unwrap();
+        // Only root can give a file away; for others, the file remains their own.
+        let _ = std::os::unix::fs::chown(&path, Some(12_345), Some(12_345));
+        let owner = |path: &Path| fs::metadata(path).map(|found| (found.uid(), found.gid())).unwrap();
+        let before = owner(&path);
+        for readers in [Readers::Owner, Readers::All] {
+            replace(&path, "two", readers).unwrap();
+            assert_eq!(owner(&path), before);
+        }
     }
 
     #[test]
@@ -147,7 +231,7 @@ mod tests {
         let mut watched = Watched::new(&path);
         assert!(!watched.has_changed());
         for text in ["one", "two"] {
-            write(&path, text, true).unwrap();
+            replace(&path, text, Readers::Owner).unwrap();
             assert!(watched.has_changed() && !watched.has_changed());
         }
         fs::remove_file(&path).unwrap();
