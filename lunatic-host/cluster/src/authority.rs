@@ -7,7 +7,11 @@
 //! | `issued` | the certificates so far: serial number, node, end |
 //! | `revoked` | those of them that are revoked: serial number, node, when |
 //! | `revoked.pem` | the same as a list that the authority has signed, for the nodes |
+//!
+//! Several commands may use the folder at a time: one that changes a list holds the lock of `cluster`, a file that is never
+//! replaced.
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -169,6 +173,7 @@ impl Authority {
         let certificate = params.signed_by(&key, &self.issuer).map_err(io::Error::other)?;
         let until = humantime::format_rfc3339_seconds(until);
         // Noted before anybody has it, so that it can be revoked.
+        let _lock = self.lock()?;
         self.append(ISSUED, &format!("{} {node} {until}\n", hex(&serial)))?;
         Ok(format!(
             "The identity of node {node} in cluster {}, valid until {until}.\n\
@@ -186,6 +191,7 @@ impl Authority {
     ///
     /// If the node has none that could be revoked, or the folder cannot be written.
     pub fn revoke(&self, node: &str) -> io::Result<usize> {
+        let _lock = self.lock()?;
         let mut revoked = self.serials(REVOKED)?;
         let issued = self.serials(ISSUED)?.into_iter().filter(|(_, other)| other == node);
         let new: Vec<_> = issued.filter(|one| !revoked.contains(one)).collect();
@@ -247,6 +253,12 @@ impl Authority {
         lines.collect()
     }
 
+    /// Must be held from before a list is read until after it is written.
+    fn lock(&self) -> io::Result<File> {
+        files::lock(&self.folder.join(CLUSTER))
+    }
+
+    /// Adds lines to a list. The caller holds the [lock](Self::lock).
     fn append(&self, file: &str, lines: &str) -> io::Result<()> {
         let path = self.folder.join(file);
         let text = files::read(&path)?;

@@ -129,6 +129,14 @@ fn open_new(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// Waits until nobody else holds the lock of a file, which must exist. The lock ends with the value.
+pub(crate) fn lock(path: &Path) -> io::Result<File> {
+    // Some network file systems lock only files that are open for writing.
+    let file = OpenOptions::new().read(true).write(true).open(path);
+    let locked = file.and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| of(path, error))
+}
+
 /// A file that is read again when it changes.
 pub(crate) struct Watched {
     path: PathBuf,

@@ -33,6 +33,40 @@ fn the_files_of_an_authority_are_for_its_owner_alone() {
 }
 
 #[test]
+fn commands_at_a_time_lose_no_certificate() {
+    const NODES: usize = 50;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("demo");
+    Authority::create(&path, "demo").unwrap();
+    let lines = |list: &str| fs::read_to_string(path.join(list)).unwrap().lines().count();
+    let twice = |command: &(dyn Fn(&Authority, &str) + Sync)| {
+        std::thread::scope(|scope| {
+            for side in ["a", "b"] {
+                let path = &path;
+                scope.spawn(move || {
+                    let authority = Authority::open(path).unwrap();
+                    (0..NODES).for_each(|number| command(&authority, &format!("{side}{number}")));
+                });
+            }
+        });
+    };
+    twice(&|authority, node| authority.invite(node, DAY, &folder.path().join(node), false).unwrap());
+    assert_eq!(lines("issued"), 2 * NODES);
+    twice(&|authority, node| assert_eq!(authority.revoke(node).unwrap(), 1));
+    assert_eq!(lines("revoked"), 2 * NODES);
+    // The list was written last by either, and has the nodes of both.
+    for node in ["a0", "b0", "a49", "b49"] {
+        let paths = Paths {
+            identity: folder.path().join(node),
+            revoked: Some(path.join("revoked.pem")),
+            policy: None,
+        };
+        let error = Certified::read(&paths, |_| ()).err().unwrap().to_string();
+        assert!(error.contains("not valid here"), "{node}: {error}");
+    }
+}
+
+#[test]
 fn an_identity_is_what_it_was_made_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("demo");
