@@ -185,27 +185,34 @@ impl Authority {
         ))
     }
 
-    /// Revokes all certificates of a node that were made so far. Returns how many these are.
+    /// Revokes all certificates of a node that were made so far. Returns how many these are; 0 if they were revoked before.
+    /// The signed list is written in any case, so a command that was interrupted can be repeated.
     ///
     /// # Errors
     ///
-    /// If the node has none that could be revoked, or the folder cannot be written.
+    /// If no certificate was ever made for the node, or the folder cannot be written.
     pub fn revoke(&self, node: &str) -> io::Result<usize> {
         let _lock = self.lock()?;
         let mut revoked = self.serials(REVOKED)?;
-        let issued = self.serials(ISSUED)?.into_iter().filter(|(_, other)| other == node);
-        let new: Vec<_> = issued.filter(|one| !revoked.contains(one)).collect();
-        if new.is_empty() {
+        let mut certificates = self.serials(ISSUED)?;
+        certificates.retain(|(_, other)| other == node);
+        if certificates.is_empty() {
             return Err(io::Error::other(format!(
-                "this authority has made no certificate for node {node} that could be revoked"
+                "this authority has made no certificate for node {node}"
             )));
         }
-        let now = humantime::format_rfc3339_seconds(SystemTime::now());
-        let lines = new.iter().map(|(serial, node)| format!("{serial} {node} {now}\n"));
-        self.append(REVOKED, &lines.collect::<String>())?;
-        revoked.extend_from_slice(&new);
+        certificates.retain(|certificate| !revoked.contains(certificate));
+        if !certificates.is_empty() {
+            let now = humantime::format_rfc3339_seconds(SystemTime::now());
+            let lines = certificates
+                .iter()
+                .map(|(serial, node)| format!("{serial} {node} {now}\n"));
+            self.append(REVOKED, &lines.collect::<String>())?;
+        }
+        let count = certificates.len();
+        revoked.append(&mut certificates);
         self.write_revoked(&revoked)?;
-        Ok(new.len())
+        Ok(count)
     }
 
     /// Writes the signed list.

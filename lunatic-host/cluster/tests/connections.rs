@@ -106,14 +106,7 @@ fn a_revoked_certificate_ends_connections_and_is_refused() {
     b.hears(&a.lost());
     b.tries_in_vain(&a);
     c.reaches(&a, 2);
-    assert!(
-        world
-            .authority
-            .revoke("b")
-            .unwrap_err()
-            .to_string()
-            .contains("no certificate")
-    );
+    assert_eq!(world.authority.revoke("b").unwrap(), 0);
     // A later certificate of the same node is a good one.
     world.authority.invite("b", DAY, &world.path("b"), true).unwrap();
     a.hears(&b.seen());

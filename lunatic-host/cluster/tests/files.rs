@@ -67,6 +67,36 @@ fn commands_at_a_time_lose_no_certificate() {
 }
 
 #[test]
+fn a_revocation_that_was_interrupted_can_be_repeated() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::create(&folder.path().join("demo"), "demo").unwrap();
+    let paths = Paths {
+        identity: folder.path().join("a"),
+        revoked: Some(authority.revoked_list()),
+        policy: None,
+    };
+    authority.invite("a", DAY, &paths.identity, false).unwrap();
+    assert!(Certified::read(&paths, |_| ()).is_ok());
+    // No file can take the place of a folder.
+    fs::remove_file(authority.revoked_list()).unwrap();
+    fs::create_dir(authority.revoked_list()).unwrap();
+    authority.revoke("a").unwrap_err();
+    fs::remove_dir(authority.revoked_list()).unwrap();
+    for _ in 0..2 {
+        assert_eq!(
+            authority.revoke("a").unwrap(),
+            0,
+            "it is in the list of the authority already"
+        );
+        let error = Certified::read(&paths, |_| ()).err().unwrap().to_string();
+        assert!(error.contains("not valid here"), "{error}");
+        fs::write(authority.revoked_list(), "damaged").unwrap();
+    }
+    let error = authority.revoke("b").unwrap_err().to_string();
+    assert!(error.contains("no certificate for node b"), "{error}");
+}
+
+#[test]
 fn an_identity_is_what_it_was_made_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("demo");

@@ -87,10 +87,13 @@ impl Cluster {
                 let authority = folder.open()?;
                 let count = authority.revoke(name)?;
                 let list = authority.revoked_list();
-                let certificates = if count == 1 { "certificate" } else { "certificates" };
+                let revoked = match count {
+                    0 => format!("all certificates of node {name} were revoked before, and the list was written again"),
+                    1 => format!("revoked 1 certificate of node {name}"),
+                    _ => format!("revoked {count} certificates of node {name}"),
+                };
                 println!(
-                    "revoked {count} {certificates} of node {name}: copy {} to the nodes that were started with \
-                     `--revoked`",
+                    "{revoked}: copy {} to the nodes that were started with `--revoked`",
                     list.display()
                 );
                 Ok(())
