@@ -10,26 +10,17 @@ use std::time::Duration;
 
 use lunatic_nodes::tcp::guard::{Guard, Peer, Stream, Timed};
 use parking_lot::{Mutex, RwLock};
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::client::{ClientConnection, Resumption};
-use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, ServerName, UnixTime};
-use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{NoServerSessionStorage, ServerConnection, WebPkiClientVerifier};
-use rustls::version::TLS13;
-use rustls::{
-    ClientConfig, CommonState, DigitallySignedStruct, RootCertStore, ServerConfig, SignatureScheme, StreamOwned,
-};
+use rustls::client::ClientConnection;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::ServerConnection;
+use rustls::{CommonState, StreamOwned};
 
 use crate::files::{self, Watched};
 use crate::identity::Identity;
+use crate::keys::{self, Keys, List, PROTOCOL};
 use crate::trust::Policies;
 use crate::{name, shared};
 
-/// What is spoken on the connections: a port that speaks something else with a certificate of the authority, such as a
-/// proxy, is not taken for a node.
-const PROTOCOL: &[u8] = b"lunatic-nodes/1";
 /// A node warns this long before its own certificate ends.
 const WARNED_AHEAD: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -49,20 +40,22 @@ pub struct Certified {
     cluster: String,
     name: String,
     now: RwLock<Keys>,
-    /// The files that are read again: the identity, and the list of revoked certificates.
-    watched: Mutex<Option<(Watched, Option<Watched>)>>,
+    /// `None` without files.
+    files: Mutex<Option<Files>>,
     is_of_this_machine: bool,
     policies: Arc<Policies>,
     report: Box<dyn Fn(&str) + Send + Sync>,
     has_warned: Mutex<bool>,
 }
 
-/// What follows from the files.
-struct Keys {
-    certificate: CertificateDer<'static>,
-    verifier: Arc<dyn ClientCertVerifier>,
-    client: Arc<ClientConfig>,
-    server: Arc<ServerConfig>,
+/// The files of [`Certified`], and what was usable of them last.
+struct Files {
+    identity: Watched,
+    revoked: Option<Watched>,
+    own: Identity,
+    /// A moment at which the certificate of `own` was valid.
+    valid_at: UnixTime,
+    list: Option<List>,
 }
 
 impl Certified {
@@ -79,11 +72,20 @@ impl Certified {
         identity.has_changed();
         revoked.as_mut().map(Watched::has_changed);
         let own = Identity::read(&paths.identity)?;
+        let list = paths.revoked.as_deref().map(keys::list).transpose()?;
+        let valid_at = UnixTime::now();
+        let keys = Keys::of_valid(&own, list.as_ref(), &paths.identity, valid_at)?;
         Ok(Self {
             cluster: own.cluster.clone(),
             name: own.name.clone(),
-            now: RwLock::new(Keys::new(&own, &paths.identity, paths.revoked.as_deref())?),
-            watched: Mutex::new(Some((identity, revoked))),
+            now: RwLock::new(keys),
+            files: Mutex::new(Some(Files {
+                identity,
+                revoked,
+                own,
+                valid_at,
+                list,
+            })),
             is_of_this_machine: false,
             policies: Arc::new(Policies::read(paths.policy.as_deref())?),
             report: Box::new(report),
@@ -99,11 +101,12 @@ impl Certified {
     /// If a name is invalid.
     pub fn with_secret(secret: &[u8], cluster: &str, name: &str) -> io::Result<Self> {
         let own = shared::identity(secret, cluster, name)?;
+        let keys = Keys::of_valid(&own, None, Path::new("the secret of the cluster"), UnixTime::now())?;
         Ok(Self {
             cluster: own.cluster.clone(),
             name: own.name.clone(),
-            now: RwLock::new(Keys::new(&own, Path::new("the secret of the cluster"), None)?),
-            watched: Mutex::new(None),
+            now: RwLock::new(keys),
+            files: Mutex::new(None),
             is_of_this_machine: true,
             policies: Arc::new(Policies::read(None)?),
             report: Box::new(|_| ()),
@@ -148,14 +151,81 @@ impl Certified {
         })
     }
 
-    /// Reads the files again. True if this node has another certificate.
-    fn read_again(&self, identity: &Path, revoked: Option<&Path>) -> io::Result<bool> {
-        let own = Identity::read(identity)?;
+    /// Reads the files again, and takes what is usable of them: a node must not miss a revocation because something is wrong
+    /// with its own file, nor a new certificate because something is wrong with the list. True if this node has another
+    /// certificate.
+    fn read_again(&self, files: &mut Files) -> bool {
+        let now = UnixTime::now();
+        let own = self.read_own(files.identity.path());
+        let list = files
+            .revoked
+            .as_ref()
+            .map(|revoked| keys::list(revoked.path()))
+            .transpose();
+        // First both together: they may be of another authority than before.
+        if let (Ok(own), Ok(list)) = (&own, &list)
+            && let Ok(keys) = Keys::of_valid(own, list.as_ref(), files.identity.path(), now)
+        {
+            let is_new = self.take(keys);
+            (self.report)(match is_new {
+                true => "this node now uses a new certificate",
+                false => "certificates and their revocations were read again",
+            });
+            (files.own, files.valid_at, files.list) = (own.clone(), now, list.clone());
+            return is_new;
+        }
+        if let Some(revoked) = &files.revoked {
+            let listed = list.and_then(|list| {
+                let keys = Keys::of_listed(&files.own, list.as_ref(), revoked.path(), files.valid_at)?;
+                Ok((keys, list))
+            });
+            match listed {
+                Ok((keys, list)) => {
+                    self.take(keys);
+                    files.list = list;
+                    (self.report)("the list of revoked certificates was read again");
+                }
+                Err(error) => {
+                    (self.report)(&format!(
+                        "the previous list of revoked certificates stays in force: {error}"
+                    ));
+                }
+            }
+        }
+        let owned = own.and_then(|own| {
+            let keys = Keys::of_valid(&own, files.list.as_ref(), files.identity.path(), now)?;
+            Ok((keys, own))
+        });
+        match owned {
+            Ok((keys, own)) => {
+                let is_new = self.take(keys);
+                (files.own, files.valid_at) = (own, now);
+                if is_new {
+                    (self.report)("this node now uses a new certificate");
+                }
+                is_new
+            }
+            Err(error) => {
+                (self.report)(&format!(
+                    "the previous certificate of this node stays in force: {error}"
+                ));
+                false
+            }
+        }
+    }
+
+    /// Reads the identity, which must be one of this node.
+    fn read_own(&self, path: &Path) -> io::Result<Identity> {
+        let own = Identity::read(path)?;
         if (&own.cluster, &own.name) != (&self.cluster, &self.name) {
             let text = format!("it is the identity of node {} in cluster {}", own.name, own.cluster);
-            return Err(files::of(identity, text));
+            return Err(files::of(path, text));
         }
-        let keys = Keys::new(&own, identity, revoked)?;
+        Ok(own)
+    }
+
+    /// Puts the keys in the place of the former ones. True if the certificate is another one.
+    fn take(&self, keys: Keys) -> bool {
         let mut now = self.now.write();
         let is_new = keys.certificate != now.certificate;
         *now = keys;
@@ -163,7 +233,7 @@ impl Certified {
         if is_new {
             *self.has_warned.lock() = false;
         }
-        Ok(is_new)
+        is_new
     }
 
     /// Warns once before the certificate of this node ends.
@@ -216,32 +286,17 @@ impl Guard for Certified {
     }
 
     fn refresh(&self) -> bool {
-        let mut watched = self.watched.lock();
-        let Some((identity, revoked)) = &mut *watched else {
+        let mut files = self.files.lock();
+        let Some(files_now) = &mut *files else {
             return false;
         };
         // Both are asked, so that both take note.
         let changed = [
-            identity.has_changed(),
-            revoked.as_mut().is_some_and(Watched::has_changed),
+            files_now.identity.has_changed(),
+            files_now.revoked.as_mut().is_some_and(Watched::has_changed),
         ];
-        let mut is_new = false;
-        if changed.contains(&true) {
-            match self.read_again(identity.path(), revoked.as_ref().map(Watched::path)) {
-                Ok(is_other) => {
-                    is_new = is_other;
-                    let text = match is_new {
-                        true => "this node now uses a new certificate",
-                        false => "certificates and their revocations were read again",
-                    };
-                    (self.report)(text);
-                }
-                Err(error) => (self.report)(&format!(
-                    "the previous certificates and revocations stay in force: {error}"
-                )),
-            }
-        }
-        drop(watched);
+        let is_new = changed.contains(&true) && self.read_again(files_now);
+        drop(files);
         match self.policies.refresh() {
             None => {}
             Some(Ok(())) => (self.report)("the policy was read again"),
@@ -252,99 +307,6 @@ impl Guard for Certified {
     }
 }
 
-impl Keys {
-    fn new(own: &Identity, identity: &Path, revoked: Option<&Path>) -> io::Result<Self> {
-        let of = |error: rustls::Error| files::of(identity, error);
-        let provider = Arc::new(ring::default_provider());
-        let mut roots = RootCertStore::empty();
-        roots.add(own.authority.clone()).map_err(of)?;
-        let mut verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
-        if let Some(revoked) = revoked {
-            verifier = verifier.with_crls([list(revoked)?]);
-        }
-        let verifier = verifier.build().map_err(io::Error::other)?;
-        // A wrong list, or one of another authority, would make every certificate invalid.
-        verifier
-            .verify_client_cert(&own.certificate, &[], UnixTime::now())
-            .map_err(|error| files::of(identity, format!("its certificate is not valid here: {error}")))?;
-
-        let server = ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13]);
-        let server = server.map_err(of)?.with_client_cert_verifier(verifier.clone());
-        let server = server.with_single_cert(vec![own.certificate.clone()], own.key.clone_key());
-        let mut server = server.map_err(of)?;
-        // A resumed session would not show its certificate again.
-        server.session_storage = Arc::new(NoServerSessionStorage {});
-        server.send_tls13_tickets = 0;
-        server.alpn_protocols = vec![PROTOCOL.to_vec()];
-
-        let client = ClientConfig::builder_with_provider(provider).with_protocol_versions(&[&TLS13]);
-        let client = client.map_err(of)?.dangerous();
-        let client = client.with_custom_certificate_verifier(Arc::new(OfNodes(verifier.clone())));
-        let client = client.with_client_auth_cert(vec![own.certificate.clone()], own.key.clone_key());
-        let mut client = client.map_err(of)?;
-        client.resumption = Resumption::disabled();
-        client.enable_sni = false;
-        client.alpn_protocols = vec![PROTOCOL.to_vec()];
-        Ok(Self {
-            certificate: own.certificate.clone(),
-            verifier,
-            client: Arc::new(client),
-            server: Arc::new(server),
-        })
-    }
-
-    fn admits(&self, certificate: &CertificateDer<'_>, ahead: Duration) -> bool {
-        let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead);
-        self.verifier.verify_client_cert(certificate, &[], then).is_ok()
-    }
-}
-
-/// The list of revoked certificates in a file.
-fn list(path: &Path) -> io::Result<CertificateRevocationListDer<'static>> {
-    let text = files::read(path)?;
-    CertificateRevocationListDer::from_pem_slice(text.as_bytes()).map_err(|error| files::of(path, error))
-}
-
 fn invalid(text: &str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, text)
-}
-
-/// Checks the certificate of the node that was dialled like that of one that dials.
-#[derive(Debug)]
-struct OfNodes(Arc<dyn ClientCertVerifier>);
-
-impl ServerCertVerifier for OfNodes {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.0.verify_client_cert(end_entity, intermediates, now)?;
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
 }

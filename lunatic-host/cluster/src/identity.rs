@@ -19,6 +19,18 @@ pub struct Identity {
     pub(crate) authority: CertificateDer<'static>,
 }
 
+impl Clone for Identity {
+    fn clone(&self) -> Self {
+        Self {
+            cluster: self.cluster.clone(),
+            name: self.name.clone(),
+            certificate: self.certificate.clone(),
+            key: self.key.clone_key(),
+            authority: self.authority.clone(),
+        }
+    }
+}
+
 impl Identity {
     /// Reads the file of an identity. Whether its certificate is valid is checked when it is used.
     ///

@@ -15,12 +15,13 @@
 //! - The name of a node is in its certificate, as `lunatic://CLUSTER/NAME`. Whoever cannot show such a certificate of the
 //!   same authority, valid now and not revoked, gets no further than the handshake.
 //! - Private keys are in files that only their owner can read; other files are refused.
-//! - If a file that is read again is invalid, the previous certificates and revocations stay in force.
+//! - If a file that is read again is invalid, its previous content stays in force, and the other files count.
 
 mod authority;
 mod certified;
 mod files;
 mod identity;
+mod keys;
 mod name;
 mod policy;
 mod shared;

@@ -176,10 +176,10 @@ fn an_invalid_file_changes_nothing() {
         std::fs::read_to_string(world.invite("other")).unwrap(),
     ] {
         place::write_private(&world.path("a"), &text);
-        a.says("stay in force");
+        a.says("stays in force");
     }
     std::fs::write(world.authority.revoked_list(), "nonsense").unwrap();
-    b.says("stay in force");
+    b.says("stays in force");
     let c = world.node_without_list("c", &a);
     a.hears(&c.seen());
     c.reaches(&a, 1);
