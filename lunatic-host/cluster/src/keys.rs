@@ -17,6 +17,7 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStor
 
 use crate::files;
 use crate::identity::Identity;
+use crate::verified::Verified;
 
 /// What is spoken on the connections: a port that speaks something else with a certificate of the authority, such as a
 /// proxy, is not taken for a node.
@@ -29,6 +30,7 @@ pub(crate) type List = CertificateRevocationListDer<'static>;
 pub(crate) struct Keys {
     pub(crate) certificate: CertificateDer<'static>,
     verifier: Arc<dyn ClientCertVerifier>,
+    verified: Verified,
     pub(crate) client: Arc<ClientConfig>,
     pub(crate) server: Arc<ServerConfig>,
 }
@@ -66,6 +68,7 @@ impl Keys {
         Ok(Self {
             certificate: own.certificate.clone(),
             verifier,
+            verified: Verified::default(),
             client: Arc::new(client),
             server: Arc::new(server),
         })
@@ -100,8 +103,11 @@ impl Keys {
 
     /// Whether a certificate will be valid after this time.
     pub(crate) fn admits(&self, certificate: &CertificateDer<'_>, ahead: Duration) -> bool {
-        let then = UnixTime::since_unix_epoch(Duration::from_secs(UnixTime::now().as_secs()) + ahead);
-        self.verify(certificate, then).is_ok()
+        let at = UnixTime::now().as_secs() + ahead.as_secs();
+        self.verified.is_valid(certificate, at, |at| {
+            let at = UnixTime::since_unix_epoch(Duration::from_secs(at));
+            self.verify(certificate, at).is_ok()
+        })
     }
 }
 

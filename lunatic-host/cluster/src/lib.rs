@@ -26,6 +26,7 @@ mod name;
 mod policy;
 mod shared;
 mod trust;
+mod verified;
 
 pub use self::authority::{Authority, DAYS};
 pub use self::certified::{Certified, Paths};
