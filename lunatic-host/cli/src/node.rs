@@ -1,7 +1,7 @@
 //! `lunatic node`: a program as a node of a cluster, or a node without a program of its own.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Write as _};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
@@ -100,14 +100,20 @@ impl NodeArgs {
         }
     }
 
-    /// The folders of files that the node reads again later.
+    /// The folders of files that the node reads again later; of links, also the folders that they lead to now.
     pub(crate) fn folders(&self) -> Vec<PathBuf> {
         let files = [&self.identity, &self.revoked, &self.policy].into_iter().flatten();
-        let parent = |file: &PathBuf| match file.parent() {
+        let parent = |file: &Path| match file.parent() {
             Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
             _ => ".".into(),
         };
-        files.map(parent).collect()
+        files
+            .flat_map(|file| {
+                let target = fs::canonicalize(file).ok();
+                [Some(parent(file)), target.as_deref().map(parent)]
+            })
+            .flatten()
+            .collect()
     }
 }
 
@@ -254,7 +260,16 @@ fn certified(identity: &Path, args: &NodeArgs, voice: &Voice) -> anyhow::Result<
     };
     let reports = voice.clone();
     let report = move |text: &str| reports.say(Level::Warn, &lines(text).to_string());
-    let certified = Certified::read(&paths, report).context("cannot use the files of the node")?;
+    let certified = Certified::read(&paths, report).map_err(|error| {
+        let text = match error.kind() {
+            ErrorKind::PermissionDenied => {
+                "cannot use the files of the node (the host can read only their folders and those that links led to when \
+                 it started: see `--confine`)"
+            }
+            _ => "cannot use the files of the node",
+        };
+        anyhow::Error::new(error).context(text)
+    })?;
     let name = certified.name().to_owned();
     if let Some(wanted) = &args.name
         && *wanted != name
@@ -295,7 +310,7 @@ fn tell(voice: &Voice, told: &Told) {
 /// nodes; only this user can read the secret.
 fn secret() -> anyhow::Result<Token> {
     let folder = lunatic_host::cache_folder().context("there is no folder for caches: set LUNATIC_CACHE")?;
-    std::fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     let path = folder.join(SECRET);
     if !path.exists() {
         write_secret(&folder, &path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -306,17 +321,57 @@ fn secret() -> anyhow::Result<Token> {
 /// Writes a new secret, unless another node does so at the same moment: then that one is kept.
 fn write_secret(folder: &Path, path: &Path) -> anyhow::Result<()> {
     let own: PathBuf = folder.join(format!("{SECRET}.{}", std::process::id()));
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&own)?;
-    file.write_all(Token::draw()?.reveal().as_bytes())?;
-    let linked = std::fs::hard_link(&own, path);
-    std::fs::remove_file(&own)?;
+    // A former process with this number may have left it behind.
+    _ = fs::remove_file(&own);
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&own)?;
+    let written = file.write_all(Token::draw()?.reveal().as_bytes());
+    // Before anybody finds it, so that it is not empty after a crash of the machine.
+    let linked = written
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::hard_link(&own, path));
+    fs::remove_file(&own)?;
     match linked {
         Err(error) if !path.exists() => bail!(error),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn the_folders_of_a_node_are_those_of_its_files_and_of_what_links_lead_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| fs::canonicalize(&folder).unwrap().join(name);
+        for name in ["etc", "run", "run/now"] {
+            fs::create_dir(path(name)).unwrap();
+        }
+        fs::write(path("run/now/node.pem"), "").unwrap();
+        symlink(path("run/now/node.pem"), path("run/node.pem")).unwrap();
+        symlink("../run/node.pem", path("etc/node.pem")).unwrap();
+        let args = NodeArgs {
+            identity: Some(path("etc/node.pem")),
+            revoked: Some("missing.pem".into()),
+            ..NodeArgs::default()
+        };
+        assert_eq!(args.folders(), [path("etc"), path("run/now"), ".".into()]);
+    }
+
+    #[test]
+    fn a_secret_is_new_and_follows_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, other) = (folder.path().join(SECRET), folder.path().join("other"));
+        fs::write(&other, "of somebody else").unwrap();
+        symlink(&other, folder.path().join(format!("{SECRET}.{}", std::process::id()))).unwrap();
+        write_secret(folder.path(), &path).unwrap();
+        assert_eq!(fs::read_to_string(&other).unwrap(), "of somebody else");
+        let secret = Token::read(&path).unwrap();
+        // The first one stays.
+        write_secret(folder.path(), &path).unwrap();
+        assert_eq!(Token::read(&path).unwrap().reveal(), secret.reveal());
+        assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
     }
 }

@@ -13,14 +13,19 @@ pub(crate) fn of(path: &Path, error: impl std::fmt::Display) -> io::Error {
     io::Error::other(format!("{}: {error}", path.display()))
 }
 
+/// An error of an operation on a file, with its kind.
+fn failed(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}
+
 /// Reads a file.
 pub(crate) fn read(path: &Path) -> io::Result<String> {
-    read_from(path, File::open(path).map_err(|error| of(path, error))?)
+    read_from(path, File::open(path).map_err(|error| failed(path, error))?)
 }
 
 /// Reads a file with a private key, which nobody but its owner may be able to read.
 pub(crate) fn read_private(path: &Path) -> io::Result<String> {
-    let file = File::open(path).map_err(|error| of(path, error))?;
+    let file = File::open(path).map_err(|error| failed(path, error))?;
     if file.metadata()?.permissions().mode() & 0o077 != 0 {
         return Err(of(
             path,
