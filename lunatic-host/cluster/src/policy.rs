@@ -6,6 +6,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use lunatic_nodes::identity::is_name;
 use lunatic_nodes::trust::PeerRights;
 use lunatic_rights::config::Config;
 use serde::Deserialize;
@@ -129,6 +130,13 @@ impl Policy {
 impl Rule {
     fn new(entry: Entry) -> Result<Self, PolicyError> {
         let wrong = |text: String| PolicyError(format!("peer `{}`: {text}", entry.name));
+        // Without its `*`, a pattern is a name or a part of one.
+        let fixed = entry.name.replace('*', "");
+        if !is_name(&fixed) && (fixed.len() == entry.name.len() || !fixed.is_empty()) {
+            return Err(wrong(
+                "no node has such a name: use letters, digits and `-_.@`, and `*` for any text".into(),
+            ));
+        }
         let hash = |text: &String| {
             let hash = parse_hash(text);
             hash.ok_or_else(|| {
@@ -262,6 +270,13 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_a_part_of_a_name() {
+        for name in ["a@host1", "*", "**", "web-*", "*@host.example_1"] {
+            assert!(Policy::parse(&format!("[[peer]]\nname = '{name}'")).is_ok(), "{name}");
+        }
+    }
+
+    #[test]
     fn an_invalid_policy_is_refused_with_a_reason() {
         for (text, part) in [
             ("peer = 1", "invalid type"),
@@ -278,6 +293,9 @@ mod tests {
                 "zero byte",
             ),
             ("[[peer]]\nname = 'a'\nrights = []", "need `spawn = true`"),
+            ("[[peer]]\nname = 'a, b'", "no node has such a name"),
+            ("[[peer]]\nname = 'web *'", "no node has such a name"),
+            ("[[peer]]\nname = ''", "no node has such a name"),
         ] {
             let error = Policy::parse(text).unwrap_err().to_string();
             assert!(error.contains(part), "{text}: {error}");
