@@ -345,15 +345,23 @@ impl Budget {
     }
 
     fn share_wait(&self, now: Instant) -> Option<Duration> {
-        let percent = i64::from(self.caps.cpu_share?.max(1));
+        let percent = i128::from(self.caps.cpu_share?.max(1));
         let mut share = self.share.as_ref()?.lock();
-        let passed = now.saturating_duration_since(share.filled).as_nanos().min(1 << 50) as i64;
-        let most = SHARE_PERIOD.as_nanos() as i64 * percent / 100;
+        // Their product with a percentage does not fit into 64 bits after a long sleep.
+        let passed = now.saturating_duration_since(share.filled).as_nanos().cast_signed();
+        let most = SHARE_PERIOD.as_nanos().cast_signed() * percent / 100;
         share.filled = share.filled.max(now);
-        share.left = (share.left + passed * percent / 100).min(most);
+        let left = i128::from(share.left)
+            .saturating_add(passed.saturating_mul(percent) / 100)
+            .min(most);
+        // It fits: it is at most `most`, which is some days, and at least what it was.
+        share.left = left as i64;
         // A minimum is required; otherwise a process would be woken for every nanosecond.
         let least = most / 10;
-        (share.left < 0).then(|| Duration::from_nanos(((least - share.left) * 100 / percent) as u64))
+        (left < 0).then(|| {
+            let wait = (least - left).saturating_mul(100) / percent;
+            Duration::from_nanos(u64::try_from(wait).unwrap_or(u64::MAX))
+        })
     }
 
     /// Returns the caps.
@@ -606,6 +614,34 @@ mod tests {
         }
         let percent = ran.as_millis() * 100 / (now - start).as_millis();
         assert!((24..=26).contains(&percent), "{percent} %");
+    }
+
+    #[test]
+    fn a_share_holds_after_any_sleep() {
+        for percent in [1, 25, 8_192, 1_000_000, u32::MAX] {
+            let caps = Caps {
+                cpu_share: Some(percent),
+                ..Caps::default()
+            };
+            let mut now = now();
+            let budget = Budget::outermost(caps, now);
+            for days in [1, 30, 3650] {
+                now += Duration::from_secs(days * 24 * 60 * 60);
+                assert_eq!(budget.must_wait(now), None, "{percent} %, {days} days");
+                // Never more than the share of a tenth of a second.
+                let most = Duration::from_millis(1).saturating_mul(percent);
+                budget.spend(most);
+                assert_eq!(budget.must_wait(now), None);
+                budget.spend(most);
+                let wait = budget.must_wait(now).expect("it has used up twice as much");
+                // Until a tenth of that is left.
+                let expected = Duration::from_millis(110);
+                assert!(
+                    wait.abs_diff(expected) < Duration::from_micros(1),
+                    "{percent} %: {wait:?}"
+                );
+            }
+        }
     }
 
     #[test]
