@@ -230,8 +230,8 @@ impl<W, P: Clone + Payer> Channels<W, P> {
     }
 
     /// Like [`try_send`](Self::try_send), for a message of `len` bytes that `make` returns, with its trace. `make` is
-    /// called under the lock of the channel, and only if the channel is open and has room, so a refusal leaves the
-    /// message where it is.
+    /// called under the lock of the channel, and only if the channel is open and has room, so a message that is refused
+    /// as `Closed` or `Full` stays where it is. One whose memory cannot be paid for (`Limit`) is dropped.
     ///
     /// # Errors
     ///
