@@ -185,3 +185,51 @@ fn types_without_end_come_to_an_end() {
     assert_eq!(conflict::<Here, Here>(), None);
     assert!(conflict::<Here, There>().is_some());
 }
+
+/// Enums whose variants each contain two values of the enum, except for one, with as many variants before and after it as there
+/// are names.
+macro_rules! branching {
+    ($name:ident: $($before:ident)* / $($after:ident)*) => {
+        #[derive(Serialize, Deserialize)]
+        enum $name<T> {
+            $($before(Box<$name<T>>, Box<$name<T>>),)*
+            Number(T),
+            $($after(Box<$name<T>>, Box<$name<T>>),)*
+        }
+    };
+}
+
+#[test]
+fn a_type_that_branches_in_many_ways_is_read_soon() {
+    branching!(First: / A B C D E F G H I J K L M N O P Q R S T U V W X Y Z A1 B1 C1 D1);
+    branching!(Middle: A B C D E F G H I J K L M N O / P Q R S T U V W X Y Z A1 B1 C1 D1);
+    branching!(Last: A B C D E F G H I J K L M N O P Q R S T U V W X Y Z A1 B1 C1 D1 /);
+    // More variants than types may be nested.
+    branching!(Many: A B C D E F G H I J K L M N O P Q R S U V W X Y Z A1 B1 C1 D1 E1 F1 G1 H1 I1 J1 K1 L1 M1 N1 O1 P1 Q1 R1 S1 T1
+        U1 V1 W1 X1 Y1 Z1 A2 B2 C2 D2 E2 F2 G2 H2 I2 J2 K2 L2 M2 N2 O2 P2 Q2 R2 S2 T2 U2 V2 W2 X2 Y2 Z2 /);
+    for found in [
+        conflict::<First<i64>, First<u64>>(),
+        conflict::<Middle<i64>, Middle<u64>>(),
+        conflict::<Last<i64>, Last<u64>>(),
+        conflict::<Many<i64>, Many<u64>>(),
+    ] {
+        assert_eq!(found.as_deref(), Some("`Number.0`: i64, and now u64"));
+    }
+    // Each leads to the other, and only one of them ends.
+    #[derive(Serialize, Deserialize)]
+    enum Expression<T> {
+        Both(Box<Statement<T>>, Box<Statement<T>>),
+        All(Box<Statement<T>>, Box<Expression<T>>, Box<Statement<T>>),
+        Some(Vec<Expression<T>>, Box<Statement<T>>),
+    }
+    #[derive(Serialize, Deserialize)]
+    enum Statement<T> {
+        Both(Box<Expression<T>>, Box<Expression<T>>),
+        Three(Box<Statement<T>>, Box<Expression<T>>, Box<Statement<T>>),
+        End { last: T },
+    }
+    assert_eq!(
+        conflict::<Expression<u8>, Expression<u16>>().as_deref(),
+        Some("`Both.0.End.last`: u8, and now u16")
+    );
+}

@@ -1,8 +1,8 @@
 //! Finds out the shape of a type: its `Deserialize` reads from a source that holds nothing, and that notes what is asked for.
 //!
 //! One read shows one variant of each enum, so a type is read several times, until each variant of each enum in it has been shown.
-//! Where a type contains itself, the source says that lists and options are empty, so that a read comes to an end. `Deserialize`
-//! may reject the values that it is given (zeros and empty texts); what it would have read after that remains unknown.
+//! Where a type contains itself, the source says that lists and options are empty, and prefers variants that do not lead back to
+//! their enum, so that a read comes to an end, and soon. `Deserialize` may reject the values that it is given (zeros and empty texts); what it would have read after that remains unknown.
 
 use std::any::type_name;
 use std::fmt;
@@ -18,13 +18,15 @@ use super::{Body, Content, Part, Shape, Variant};
 const READS_MAX: usize = 4096;
 /// How deep types may be nested.
 const DEPTH_MAX: usize = 64;
+/// How many structs and enums one read may have inside types that contain themselves.
+const INSIDE_MAX: usize = 10_000;
 
 impl Shape {
     /// Returns the shape of `T`.
     pub(crate) fn of<T: DeserializeOwned>() -> Self {
         let (mut source, mut root) = (Source::default(), Part::Unknown);
         for _ in 0..READS_MAX {
-            source.has_more = false;
+            (source.has_more, source.has_learnt, source.inside) = (false, false, 0);
             // An error ends only this read.
             let _ = T::deserialize(Read {
                 source: &mut source,
@@ -44,11 +46,22 @@ impl Shape {
 struct Source {
     types: Vec<Known>,
     /// The types that are being read at the moment.
-    open: Vec<usize>,
-    /// How often the type that is open most often is inside itself: then lists and options are empty.
+    open: Vec<Open>,
+    /// How many of the open types are inside themselves. If there are any, lists and options are empty.
     recursion: usize,
     /// Whether another read would show more.
     has_more: bool,
+    /// Whether this read has found out that a variant leads back to its enum: the next one avoids it.
+    has_learnt: bool,
+    /// The structs and enums of this read that are inside types that contain themselves.
+    inside: usize,
+}
+
+/// A type that is being read.
+struct Open {
+    index: usize,
+    /// The variant of an enum, if lists and options are empty in it.
+    variant: Option<usize>,
 }
 
 /// A struct or an enum.
@@ -58,6 +71,8 @@ struct Known {
     body: Body,
     /// For an enum: what has been shown of each variant.
     shown: Vec<Shown>,
+    /// For an enum: whether each variant, with empty lists and options in it, has another value of this enum in it.
+    leads_back: Vec<Option<bool>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -78,6 +93,7 @@ impl Source {
             visitor,
             body: Body::Unknown,
             shown: vec![Shown::Nothing; variants],
+            leads_back: vec![None; variants],
         });
         self.types.len() - 1
     }
@@ -91,14 +107,24 @@ impl Source {
         if self.open.len() >= DEPTH_MAX {
             return Err(GivenUp);
         }
-        let is_inside_itself = self.open.contains(&index);
+        let around = self.open.iter().rev().find(|open| open.index == index);
+        let is_inside_itself = around.is_some();
+        if let Some(variant) = around.and_then(|open| open.variant) {
+            let leads_back = &mut self.types[index].leads_back[variant];
+            self.has_learnt |= *leads_back != Some(true);
+            *leads_back = Some(true);
+        }
         let mut body = match is_inside_itself {
             true => Body::Unknown,
             false => std::mem::take(&mut self.types[index].body),
         };
-        self.open.push(index);
+        self.open.push(Open { index, variant: None });
         self.recursion += usize::from(is_inside_itself);
-        let result = read(self, &mut body);
+        self.inside += usize::from(self.recursion > 0);
+        let result = match self.inside > INSIDE_MAX {
+            true => Err(GivenUp),
+            false => read(self, &mut body),
+        };
         self.recursion -= usize::from(is_inside_itself);
         self.open.pop();
         if !is_inside_itself {
@@ -108,15 +134,23 @@ impl Source {
     }
 
     /// The variant of an enum to read next.
-    fn choose(&self, index: usize) -> usize {
-        let shown = &self.types[index].shown;
-        let depth = self.open.iter().filter(|open| **open == index).count();
-        if depth > 1 {
-            // Inside itself, each level takes another variant, because one of them must end the recursion.
-            return (depth - 1) % shown.len();
+    fn choose(&mut self, index: usize) -> usize {
+        let Known { shown, leads_back, .. } = &self.types[index];
+        if self.recursion == 0 {
+            let first = |wanted| shown.iter().position(|shown| *shown == wanted);
+            return first(Shown::Nothing).or_else(|| first(Shown::Part)).unwrap_or(0);
         }
-        let first = |wanted| shown.iter().position(|shown| *shown == wanted);
-        first(Shown::Nothing).or_else(|| first(Shown::Part)).unwrap_or(0)
+        // Nothing is noted here, so the value should be small. If all variants lead back, one of them may end all the same, since it
+        // depends on what other enums in it choose: so each level takes another one.
+        let first = |wanted| leads_back.iter().position(|leads_back| *leads_back == wanted);
+        let depth = self.open.iter().filter(|open| open.index == index).count();
+        let chosen = first(Some(false))
+            .or_else(|| first(None))
+            .unwrap_or(depth % shown.len());
+        if let Some(open) = self.open.last_mut() {
+            open.variant = Some(chosen);
+        }
+        chosen
     }
 }
 
@@ -343,12 +377,18 @@ impl<'de> Deserializer<'de> for Read<'_> {
                 number: chosen,
                 content,
             });
+            let Known { shown, leads_back, .. } = &mut source.types[index];
             if source.recursion > 0 {
+                let leads_back = &mut leads_back[chosen];
+                if result.is_ok() && leads_back.is_none() {
+                    *leads_back = Some(false);
+                }
                 source.has_more = had_more;
                 return result;
             }
-            let shown = &mut source.types[index].shown;
-            shown[chosen] = match source.has_more {
+            // A read that was given up may get further now that it is known what to avoid.
+            let may_go_on = result.is_err() && source.has_learnt;
+            shown[chosen] = match source.has_more || may_go_on {
                 true => Shown::Part,
                 false => Shown::All,
             };
