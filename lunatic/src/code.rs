@@ -21,7 +21,7 @@
 //! Only states are converted, not messages. A message is written by one version and may be read by the other, and its encoding
 //! has no names: a variant of an enum is its position. So the types of messages, such as
 //! [`Actor::Call`](crate::actor::Actor::Call), may get new variants at the end, but the existing ones must stay as they are.
-//! An upgrade compares the types of calls and casts of both versions, and refuses an actor whose messages would be misread.
+//! An upgrade compares the types of calls and casts of both versions, and refuses an actor whose messages could be misread.
 //! Nothing checks other messages: those of mailboxes and channels.
 //!
 //! A process without a point of change stays in its version until it exits. So do the processes that it spawns: a

@@ -31,12 +31,12 @@ impl Messages {
         }
     }
 
-    /// Why messages of `self`, the former version, would be misread by `new`; `None` if they would not.
+    /// Why messages of `self`, the former version, could be misread by `new`; `None` if they could not.
     pub(crate) fn conflict(&self, new: &Self) -> Option<String> {
         let call = self.call.conflict(&new.call).map(|why| ("calls", why));
         let (what, why) = call.or_else(|| self.cast.conflict(&new.cast).map(|why| ("casts", why)))?;
         Some(format!(
-            "its {what} would be misread, because a message has no names: {why}; leave what exists as it is, and add variants at \
+            "its {what} could be misread, because a message has no names: {why}; leave what exists as it is, and add variants at \
              the end"
         ))
     }

@@ -72,8 +72,7 @@ impl Comparison<'_> {
 
     fn variants(&mut self, index: usize, old: &Variant, new: &Variant) -> Option<String> {
         if old.name != new.name {
-            let (old, new) = (&old.name, &new.name);
-            return Some(self.at(&format!("variant {index} was `{old}`, and now is `{new}`")));
+            return Some(self.at(&renamed("variant", index, &old.name, &new.name)));
         }
         self.inside(&old.name, |this| match (&old.content, &new.content) {
             (Content::Unknown, _) | (_, Content::Unknown) => None,
@@ -91,7 +90,7 @@ impl Comparison<'_> {
     fn fields(&mut self, old: &[(String, Part)], new: &[(String, Part)]) -> Option<String> {
         for (index, ((old_name, old), (new_name, new))) in old.iter().zip(new).enumerate() {
             if old_name != new_name {
-                return Some(self.at(&format!("field {index} was `{old_name}`, and now is `{new_name}`")));
+                return Some(self.at(&renamed("field", index, old_name, new_name)));
             }
             let conflict = self.inside(old_name, |this| this.parts(old, new));
             if conflict.is_some() {
@@ -118,6 +117,13 @@ impl Comparison<'_> {
             false => format!("`{}`: {what}", self.path.join(".")),
         }
     }
+}
+
+/// Another name in a place may mean another order, or only that: the bytes are the same then, but nothing shows that.
+fn renamed(kind: &str, index: usize, old: &str, new: &str) -> String {
+    format!(
+        "{kind} {index} was `{old}`, and now is `{new}` (if only its name has changed, add `#[serde(rename = \"{old}\")]`)"
+    )
 }
 
 fn in_words(part: &Part, shape: &Shape) -> String {

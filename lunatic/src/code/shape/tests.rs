@@ -139,7 +139,9 @@ fn variants_may_only_be_added_or_removed_at_the_end() {
     assert_eq!(conflict::<appended::Call, before::Call>(), None);
     assert_eq!(
         conflict::<before::Call, inserted::Call>().as_deref(),
-        Some("variant 0 was `Get`, and now is `Reset`")
+        Some(
+            "variant 0 was `Get`, and now is `Reset` (if only its name has changed, add `#[serde(rename = \"Get\")]`)"
+        )
     );
     assert_eq!(
         conflict::<before::Call, grown::Call>().as_deref(),
@@ -147,7 +149,9 @@ fn variants_may_only_be_added_or_removed_at_the_end() {
     );
     assert_eq!(
         conflict::<before::Named, inserted::Named>().as_deref(),
-        Some("field 0 was `first`, and now is `second`")
+        Some(
+            "field 0 was `first`, and now is `second` (if only its name has changed, add `#[serde(rename = \"first\")]`)"
+        )
     );
     assert_eq!(
         conflict::<grown::Named, before::Named>().as_deref(),
@@ -157,6 +161,15 @@ fn variants_may_only_be_added_or_removed_at_the_end() {
         conflict::<before::Named, before::Call>().as_deref(),
         Some("a struct, and now an enum")
     );
+}
+
+version!(renamed {
+    pub(super) enum Call { #[serde(rename = "Get")] Fetch(u8), Put { #[serde(rename = "key")] number: u8 } }
+});
+
+#[test]
+fn a_variant_can_have_another_name_in_the_source() {
+    assert_eq!(conflict::<before::Call, renamed::Call>(), None);
 }
 
 #[test]

@@ -49,7 +49,7 @@ fn a_version_that_does_not_take_the_state_changes_nothing() {
     stays("counts", "may not send");
     stays("opens", "it has opened channels");
     stays("returns", "before it had accepted the state");
-    stays("misreads", "upgrades::stubborn::Changed: its casts would be misread");
+    stays("misreads", "upgrades::stubborn::Changed: its casts could be misread");
     stays("misreads", "variant 0 was `Get`, and now is `Reset`");
     stays("unsaved", "`upgrades::stubborn::Unsaved` does not save its state");
 }
