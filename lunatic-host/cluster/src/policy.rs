@@ -282,7 +282,7 @@ mod tests {
             ("peer = 1", "invalid type"),
             ("[[peer]]\nspawn = true", "name"),
             ("[[peer]]\nname = 'a'\nspwan = true", "spwan"),
-            ("[[peer]]\nname = 'a'\nspawn = true\nrun = ['x']", "no hash"),
+            ("[[peer]]\nname = 'a'\nspawn = true\nrun = ['x']", "not the hash"),
             (
                 "[[peer]]\nname = 'a'\nspawn = true\nrights = ['everything']",
                 "everything",
