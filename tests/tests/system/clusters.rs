@@ -211,6 +211,23 @@ fn a_revoked_node_is_lost_and_does_not_come_back() {
 }
 
 #[test]
+fn the_files_of_a_node_can_be_links_to_other_folders() {
+    let (cluster, secrets) = (Cluster::new(), tempfile::tempdir().unwrap());
+    for file in ["a.pem", "demo/revoked.pem"] {
+        let target = secrets.path().join(Path::new(file).file_name().unwrap());
+        fs::rename(cluster.path(file), &target).unwrap();
+        std::os::unix::fs::symlink(&target, cluster.path(file)).unwrap();
+    }
+    let door = cluster.path("door");
+    let a = cluster.node("a", &[&format!("--admin={}", door.display())], &[], &[]);
+    let _b = cluster.node("b", &[], &[&a], &[]);
+    until(&door, "b", |node| node["is_up"] == true);
+    // It reads them again while it runs: the list is a file in its folder now.
+    cluster.run(&["revoke", "b"]).code(0);
+    until(&door, "b", |node| node["is_up"] == false);
+}
+
+#[test]
 fn a_policy_says_what_a_node_may_spawn() {
     let cluster = Cluster::new();
     let guest = path("nodes", Profile::Release);
