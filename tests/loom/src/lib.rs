@@ -11,7 +11,7 @@
 #![allow(unreachable_pub, reason = "what the host's files make public is public nowhere here")]
 
 mod address;
-#[path = "../../../lunatic-host/kernel/src/budget.rs"]
+#[path = "../../../lunatic-host/kernel/src/budget/mod.rs"]
 mod budget;
 #[path = "../../../lunatic-host/kernel/src/channel.rs"]
 mod channel;
