@@ -8,8 +8,8 @@
 //! | `revoked` | those of them that are revoked: serial number, node, when |
 //! | `revoked.pem` | the same as a list that the authority has signed, for the nodes |
 //!
-//! Several commands may use the folder at a time: one that changes a list holds the lock of `cluster`, a file that is never
-//! replaced.
+//! Several commands may use the folder at a time: one that changes a list holds the lock of `cluster`, a file that is
+//! never replaced.
 
 use std::fs::File;
 use std::io;
@@ -133,8 +133,8 @@ impl Authority {
         self.folder.join(REVOKED_LIST)
     }
 
-    /// Makes the identity of a node, which only its owner can read. It is valid from now until `time` has passed. A file that
-    /// this `replaces` keeps its owner, if the caller may give files away.
+    /// Makes the identity of a node, which only its owner can read. It is valid from now until `time` has passed. A file
+    /// that this `replaces` keeps its owner, if the caller may give files away.
     ///
     /// # Errors
     ///
@@ -185,8 +185,8 @@ impl Authority {
         ))
     }
 
-    /// Revokes all certificates of a node that were made so far. Returns how many these are; 0 if they were revoked before.
-    /// The signed list is written in any case, so a command that was interrupted can be repeated.
+    /// Revokes all certificates of a node that were made so far. Returns how many these are; 0 if they were revoked
+    /// before. The signed list is written in any case, so a command that was interrupted can be repeated.
     ///
     /// # Errors
     ///

@@ -151,9 +151,9 @@ impl Certified {
         })
     }
 
-    /// Reads the files again, and takes what is usable of them: a node must not miss a revocation because something is wrong
-    /// with its own file, nor a new certificate because something is wrong with the list. True if this node has another
-    /// certificate.
+    /// Reads the files again, and takes what is usable of them: a node must not miss a revocation because something is
+    /// wrong with its own file, nor a new certificate because something is wrong with the list. True if this node has
+    /// another certificate.
     fn read_again(&self, files: &mut Files) -> bool {
         let now = UnixTime::now();
         let own = self.read_own(files.identity.path());

@@ -89,7 +89,8 @@ fn write_in_place(path: &Path, text: &str) -> io::Result<()> {
     written
 }
 
-/// Writes a file in place of the one at the path, if there is one, and lets its owner keep it. Nobody reads a part of it.
+/// Writes a file in place of the one at the path, if there is one, and lets its owner keep it. Nobody reads a part of
+/// it.
 ///
 /// # Errors
 ///

@@ -74,8 +74,8 @@ impl Keys {
         })
     }
 
-    /// The keys of an identity in `file` with a certificate that is valid now. A list that is wrong, or of another authority,
-    /// makes every certificate invalid.
+    /// The keys of an identity in `file` with a certificate that is valid now. A list that is wrong, or of another
+    /// authority, makes every certificate invalid.
     pub(crate) fn of_valid(own: &Identity, list: Option<&List>, file: &Path, now: UnixTime) -> io::Result<Self> {
         let keys = Self::new(own, list, file)?;
         match keys.verify(&keys.certificate, now) {
@@ -84,8 +84,8 @@ impl Keys {
         }
     }
 
-    /// The keys of an identity that was valid then, with a list in `file`. That list counts even if it revokes the certificate of
-    /// this node, or if that certificate has expired: it may revoke others, too.
+    /// The keys of an identity that was valid then, with a list in `file`. That list counts even if it revokes the
+    /// certificate of this node, or if that certificate has expired: it may revoke others, too.
     pub(crate) fn of_listed(own: &Identity, list: Option<&List>, file: &Path, then: UnixTime) -> io::Result<Self> {
         let keys = Self::new(own, list, file)?;
         match keys.verify(&keys.certificate, then) {

@@ -1,8 +1,8 @@
 //! Certificates that were verified not long ago.
 //!
-//! A node asks every second, for each of its connections, whether the other side is still admitted. A verification takes
-//! several signatures, and its result changes only with the files of the node, for which there is a new [`Verified`], and at
-//! the begin and the end of the certificate. So what is valid now and a minute later is valid in between.
+//! A node asks every second, for each of its connections, whether the other side is still admitted. A verification checks
+//! several signatures. Its result changes only when the files of the node change, which make a new [`Verified`], and at the
+//! beginning and the end of the certificate. So a certificate that is valid now and a minute later is valid in between.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;

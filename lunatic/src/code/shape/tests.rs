@@ -199,8 +199,8 @@ fn types_without_end_come_to_an_end() {
     assert!(conflict::<Here, There>().is_some());
 }
 
-/// Enums whose variants each contain two values of the enum, except for one, with as many variants before and after it as there
-/// are names.
+/// Enums whose variants each contain two values of the enum, except for one, with as many variants before and after it as
+/// there are names.
 macro_rules! branching {
     ($name:ident: $($before:ident)* / $($after:ident)*) => {
         #[derive(Serialize, Deserialize)]

@@ -1,8 +1,9 @@
 //! Finds out the shape of a type: its `Deserialize` reads from a source that holds nothing, and that notes what is asked for.
 //!
 //! One read shows one variant of each enum, so a type is read several times, until each variant of each enum in it has been shown.
-//! Where a type contains itself, the source says that lists and options are empty, and prefers variants that do not lead back to
-//! their enum, so that a read comes to an end, and soon. `Deserialize` may reject the values that it is given (zeros and empty texts); what it would have read after that remains unknown.
+//! Where a type contains itself, the source says that lists and options are empty, and prefers variants that do not lead
+//! back to their enum, so that a read comes to an end, and soon. `Deserialize` may reject the values that it is given (zeros
+//! and empty texts); what it would have read after that remains unknown.
 
 mod parts;
 
@@ -140,8 +141,8 @@ impl Source {
             let first = |wanted| shown.iter().position(|shown| *shown == wanted);
             return first(Shown::Nothing).or_else(|| first(Shown::Part)).unwrap_or(0);
         }
-        // Nothing is noted here, so the value should be small. If all variants lead back, one of them may end all the same, since it
-        // depends on what other enums in it choose: so each level takes another one.
+        // Nothing is noted here, so the value should be small. If all variants lead back, one of them may end all the same,
+        // since it depends on what other enums in it choose: so each level takes another one.
         let first = |wanted| leads_back.iter().position(|leads_back| *leads_back == wanted);
         let depth = self.open.iter().filter(|open| open.index == index).count();
         let chosen = first(Some(false))
