@@ -12,7 +12,10 @@ mod system;
 mod walk;
 
 #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-compile_error!("the host of Lunatic runs on Linux and macOS: for another system, write a twin of files/linux.rs");
+compile_error!(
+    "the host of Lunatic needs Linux or macOS; on Windows, build and run it in WSL 2 (`wsl --install`). To port it, write a \
+     twin of files/linux.rs"
+);
 
 use std::fs::File;
 use std::io;

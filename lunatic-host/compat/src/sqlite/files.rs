@@ -12,7 +12,6 @@
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod linux;
-#[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
 mod unix;
 
 use std::cell::Cell;

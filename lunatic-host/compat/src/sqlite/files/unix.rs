@@ -40,10 +40,16 @@ pub(super) fn folder(folder: &Folder, path: &Path) -> Result<OwnedFd> {
 
 /// Opens the folder that contains a file, and returns the file's name in it.
 fn split<'a>(within: &Folder, path: &'a Path) -> Result<(OwnedFd, &'a OsStr)> {
-    // A path without a name is that of the folder itself.
     let (parent, name) = match path.file_name() {
-        Some(name) => (path.parent().unwrap_or(Path::new(".")), name),
+        Some(name) => (path.parent().unwrap_or(path), name),
+        // The path of a folder, such as `.` or `a/..`.
         None => (path, OsStr::new(".")),
+    };
+    // The parent of a single name.
+    let parent = if parent.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        parent
     };
     Ok((folder(within, parent)?, name))
 }
