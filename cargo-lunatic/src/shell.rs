@@ -7,6 +7,7 @@ use lunatic_cli::untrusted::lines;
 
 const GREEN: &str = "\x1b[1;32m";
 const RED: &str = "\x1b[1;31m";
+#[cfg(target_os = "linux")]
 const YELLOW: &str = "\x1b[1;33m";
 const RESET: &str = "\x1b[0m";
 
@@ -44,7 +45,8 @@ impl Shell {
         }
     }
 
-    /// Warns, unless quiet.
+    /// Warns, unless quiet: the toolchain from Debian's packages, which only Linux has, is all that warns.
+    #[cfg(target_os = "linux")]
     pub(crate) fn warning(&self, what: impl Display) {
         if !self.quiet {
             eprintln!("{}: {}", self.paint(YELLOW, "warning"), lines(what));

@@ -191,6 +191,7 @@ impl Report {
     }
 
     fn machine(&mut self) {
+        self.line("system", lunatic_cli::platform());
         let cores = std::thread::available_parallelism().map_or("unknown".to_string(), |cores| cores.to_string());
         self.line("cores", cores);
         if let Some(memory) = memory() {

@@ -41,6 +41,7 @@ pub fn report() -> String {
 fn confinement(confined: &Confined) -> String {
     let mut text = String::new();
     line(&mut text, "lunatic", env!("CARGO_PKG_VERSION"));
+    line(&mut text, "system", &crate::platform());
     let active = |is_active| if is_active { "active" } else { "missing" };
     line(&mut text, "no_new_privs", active(confined.no_new_privileges));
     let version = confined
@@ -51,22 +52,27 @@ fn confinement(confined: &Confined) -> String {
         Extent::Part => format!(
             "active in part (version {version}): programs run as they should; Linux 6.12 or newer enforces all of it"
         ),
-        Extent::None => {
-            "missing: a bug of the host could reach all of the user's files; use Linux 5.13 or newer, with \
-                         `landlock` in the kernel's parameter `lsm=`"
-                .to_owned()
-        }
+        Extent::None => format!("missing: a bug of the host could reach all of the user's files; {LANDLOCK}"),
     };
     line(&mut text, "Landlock", &files);
     let calls = if confined.calls {
-        "active"
+        "active".to_owned()
     } else {
-        "missing: a bug of the host could make any system call; use Linux 5.16 or newer on x86-64, ARM64 or RISC-V, and a \
-         container that allows `seccomp`"
+        format!("missing: a bug of the host could make any system call; {SECCOMP}")
     };
-    line(&mut text, "seccomp", calls);
+    line(&mut text, "seccomp", &calls);
     text
 }
+
+/// How to get what is missing.
+#[cfg(target_os = "linux")]
+const LANDLOCK: &str = "use Linux 5.13 or newer, with `landlock` in the kernel's parameter `lsm=`";
+#[cfg(target_os = "linux")]
+const SECCOMP: &str = "use Linux 5.16 or newer on x86-64, ARM64 or RISC-V, and a container that allows `seccomp`";
+#[cfg(not(target_os = "linux"))]
+const LANDLOCK: &str = "only Linux has it";
+#[cfg(not(target_os = "linux"))]
+const SECCOMP: &str = "only Linux has it";
 
 fn line(text: &mut String, name: &str, value: &str) {
     let _ = writeln!(text, "{name:<14} {value}");

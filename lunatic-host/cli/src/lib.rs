@@ -22,6 +22,7 @@
 //! | `confine` | the rights that the program `lunatic` gives up |
 //! | [`doctor`] | `lunatic doctor`: reports how far this machine enforces that |
 //! | `trust` | the rights of a native program |
+//! | `platform` | the operating system and the processor, and how far Lunatic is tested there |
 //!
 //! # What this crate may not know
 //!
@@ -57,6 +58,7 @@ mod node;
 mod operate;
 #[cfg_attr(not(feature = "otlp"), path = "no_otlp.rs")]
 mod otlp;
+mod platform;
 #[cfg(unix)]
 mod reload;
 mod run;
@@ -83,6 +85,7 @@ pub use self::node::NodeArgs;
 #[cfg(unix)]
 pub use self::operate::{Operate, operate};
 pub use self::otlp::OtlpArgs;
+pub use self::platform::platform;
 #[cfg(unix)]
 pub use self::reload::Configuration;
 pub use self::run::run;

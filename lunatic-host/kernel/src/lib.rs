@@ -32,6 +32,12 @@
 //! - **Signals from one process to another arrive in the order in which they were sent**, including exits and links
 //!   (`signals`).
 
+#[cfg(not(unix))]
+compile_error!(
+    "the host of Lunatic needs Linux or macOS; on Windows, build and run it in WSL 2 (`wsl --install`). Guest programs can \
+     be built anywhere: cargo build --target wasm32-wasip1"
+);
+
 pub mod address;
 pub mod adoption;
 mod agenda;

@@ -14,8 +14,8 @@ use super::unix;
 
 /// Listens at an address.
 pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, address: SocketAddr) -> io::Result<Arc<Socket<W>>> {
-    let kind = Type::STREAM.nonblocking().cloexec();
-    let socket = socket2::Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    let socket = socket2::Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_nonblocking(true)?;
     // As in std: a server that is restarted need not wait for the connections of its predecessor.
     socket.set_reuse_address(true)?;
     socket.bind(&address.into())?;

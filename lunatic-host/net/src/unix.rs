@@ -13,7 +13,8 @@ use super::socket::{Kind, Socket};
 
 /// Listens at a path, which must not exist yet.
 pub fn listen<W: Waiter>(reactor: &Arc<Reactor<W>>, path: &Path) -> io::Result<Arc<Socket<W>>> {
-    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
     socket.bind(&SockAddr::unix(path)?)?;
     socket.listen(UNIX_BACKLOG)?;
     let listener = mio::net::UnixListener::from_std(socket.into());

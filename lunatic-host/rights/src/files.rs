@@ -2,14 +2,30 @@
 //!
 //! A folder is an open directory: its holder can open what is in it and nothing else, wherever links lead and whatever
 //! is renamed meanwhile. A child's folder is opened through its parent's, so it cannot lie outside.
+//!
+//! `linux.rs` and `apple.rs` are twins: the same functions for two systems. `walk.rs` resolves a path where the system has
+//! no call that does.
+
+#[cfg_attr(target_vendor = "apple", path = "files/apple.rs")]
+#[cfg_attr(any(target_os = "linux", target_os = "android"), path = "files/linux.rs")]
+mod system;
+mod walk;
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+compile_error!(
+    "the host of Lunatic needs Linux or macOS; on Windows, build and run it in WSL 2 (`wsl --install`). To port it, write a \
+     twin of files/linux.rs"
+);
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
+
+pub use self::system::Entry;
 
 /// A folder of the host, with its name for a process.
 #[derive(Debug, Clone)]
@@ -75,7 +91,7 @@ impl Folder {
             normal: normal_name(&guest),
             guest,
             read_only: read_only || folder.read_only,
-            dir: Arc::new(File::from(open_beneath(&folder.dir, &rest)?)),
+            dir: Arc::new(File::from(folder.open_beneath(rest.as_ref())?)),
         })
     }
 
@@ -96,7 +112,7 @@ impl Folder {
         } else {
             rest.join("/")
         };
-        let parent = match open_beneath(&folder.dir, &parent) {
+        let parent = match folder.open_beneath(parent.as_ref()) {
             // A path that leads outside is refused like one that was not granted.
             Err(error) if error.kind() == io::ErrorKind::CrossesDevices => {
                 return Err(io::ErrorKind::PermissionDenied.into());
@@ -106,9 +122,22 @@ impl Folder {
         Ok(Place { parent, name })
     }
 
-    /// Returns a path with which this process of the host can open the folder again.
-    pub fn path(&self) -> String {
-        format!("/proc/self/fd/{}", self.dir.as_raw_fd())
+    /// Opens a folder by its path within this one.
+    ///
+    /// # Errors
+    ///
+    /// `CrossesDevices` if the path or a link in it leads outside, and errors of the file system.
+    pub fn open_beneath(&self, path: &Path) -> io::Result<OwnedFd> {
+        Ok(system::open_beneath(self.dir.as_fd(), path)?)
+    }
+
+    /// Returns a path with which this process of the host can open the folder again, as long as this value lives.
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file system; none on Linux.
+    pub fn path(&self) -> io::Result<PathBuf> {
+        system::path(self.dir.as_fd())
     }
 }
 
@@ -122,44 +151,21 @@ pub struct Place {
 impl Place {
     /// Returns a path at which something can be created, for system calls that accept only paths and do not follow a
     /// link at the end of one. Valid while this value lives.
-    pub fn new_path(&self) -> PathBuf {
-        PathBuf::from(format!("/proc/self/fd/{}/{}", self.parent.as_raw_fd(), self.name))
+    ///
+    /// # Errors
+    ///
+    /// Errors of the file system; none on Linux.
+    pub fn new_path(&self) -> io::Result<PathBuf> {
+        Ok(system::path(self.parent.as_fd())?.join(&self.name))
     }
 
-    /// Opens the existing entry, which must not be a link, so that what was checked is what is used.
+    /// Finds the existing entry, which must not be a link, so that what was checked is what is used.
     ///
     /// # Errors
     ///
     /// `PermissionDenied` if it is a link, and errors of the file system.
-    pub fn existing(&self) -> io::Result<OwnedFd> {
-        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS;
-        loop {
-            match rustix::fs::openat2(&self.parent, &self.name, flags, Mode::empty(), resolve) {
-                Err(rustix::io::Errno::AGAIN) => {}
-                opened => {
-                    let opened = opened?;
-                    // The target of a link has not been checked.
-                    let mode = rustix::fs::fstat(&opened)?.st_mode;
-                    if FileType::from_raw_mode(mode) == FileType::Symlink {
-                        return Err(io::ErrorKind::PermissionDenied.into());
-                    }
-                    return Ok(opened);
-                }
-            }
-        }
-    }
-}
-
-fn open_beneath(dir: &File, path: &str) -> io::Result<OwnedFd> {
-    let flags = OFlags::DIRECTORY | OFlags::RDONLY | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        match rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve) {
-            // Something was renamed meanwhile, so the kernel could not tell whether this leads outside.
-            Err(rustix::io::Errno::AGAIN) => {}
-            result => return Ok(result?),
-        }
+    pub fn existing(&self) -> io::Result<Entry> {
+        Entry::find(self.parent.as_fd(), &self.name)
     }
 }
 

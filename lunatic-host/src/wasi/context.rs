@@ -184,7 +184,8 @@ fn filesystem(folders: &[Folder]) -> Result<WasiFilesystemCtx, (usize, io::Error
         } else {
             FsPerms::ReadWrite
         };
-        let opened = builder.preopened_dir(folder.path(), &folder.guest, perms);
+        let path = folder.path().map_err(|error| (at, error))?;
+        let opened = builder.preopened_dir(path, &folder.guest, perms);
         opened.map_err(|error| {
             let error = error
                 .downcast()

@@ -7,11 +7,17 @@
 //!
 //! The key is a number that nobody can guess. A guest can write any path into a journal, which SQLite then opens and
 //! removes: without the key, it would reach the folders of other processes.
+//!
+//! `linux.rs` and `unix.rs` are twins: how a file in a folder is opened, with the calls of Linux and with those of every Unix.
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+mod linux;
+mod unix;
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd};
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
@@ -20,7 +26,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use libsqlite3_sys as sqlite;
 use lunatic_host::rights::files::Folder;
 use parking_lot::Mutex;
-use rustix::fs::{Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+
+#[cfg(not(target_vendor = "apple"))]
+use libc::__errno_location as errno;
+#[cfg(target_vendor = "apple")]
+use libc::__error as errno;
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use linux as platform;
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+use unix as platform;
 
 /// The layer of SQLite for databases that no other process of the system has open. It keeps what several connections to
 /// one database share on the heap. The default layer maps a file, and whoever truncates that file would crash the host.
@@ -88,6 +105,7 @@ fn find(path: &CStr) -> Option<(Folder, PathBuf)> {
     Some((folder, Path::new(std::ffi::OsStr::from_bytes(path)).to_path_buf()))
 }
 
+/// Opens a file in a folder.
 fn open_beneath(folder: &Folder, path: &Path, flags: OFlags, mode: Mode) -> Result<OwnedFd, c_int> {
     if folder.read_only && flags.intersects(OFlags::WRONLY | OFlags::RDWR | OFlags::CREATE | OFlags::TRUNC) {
         return Err(libc::EACCES);
@@ -97,42 +115,28 @@ fn open_beneath(folder: &Folder, path: &Path, flags: OFlags, mode: Mode) -> Resu
     } else {
         Mode::empty()
     };
-    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    tried(|| rustix::fs::openat2(&folder.dir, path, flags | OFlags::CLOEXEC, mode, resolve))
-        .map_err(|error| error.raw_os_error())
+    platform::open(folder, path, flags | OFlags::CLOEXEC, mode).map_err(Errno::raw_os_error)
 }
 
-/// How often an operation is tried that others keep from succeeding.
-const TRIES_MAX: usize = 100;
-
-/// Tries to open a file until it is known whether that is possible.
-fn tried<T>(mut open: impl FnMut() -> rustix::io::Result<T>) -> rustix::io::Result<T> {
-    use rustix::io::Errno;
-    for _ in 0..TRIES_MAX {
-        match open() {
-            // Something was renamed meanwhile, so the kernel could not determine whether the path leads outside.
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            result => return result,
-        }
-    }
-    // Whoever renames all the time must not keep a thread.
-    Err(Errno::AGAIN)
-}
-
-/// Opens the file of a path, only to query its properties.
-fn look(path: &CStr) -> Result<(Folder, OwnedFd), c_int> {
+/// Returns the properties of the file of a path, and its folder.
+fn look(path: &CStr) -> Result<(Folder, libc::stat), c_int> {
     let (folder, path) = find(path).ok_or(libc::EACCES)?;
-    let file = open_beneath(&folder, &path, OFlags::PATH, Mode::empty())?;
-    Ok((folder, file))
+    let properties = platform::stat(&folder, &path).map_err(Errno::raw_os_error)?;
+    Ok((folder, properties))
 }
 
 /// The result of a system call: the value, or -1 with the error set.
 fn returned(result: Result<c_int, c_int>) -> c_int {
     result.unwrap_or_else(|error| {
         // SAFETY: the location of this thread's error number always exists.
-        unsafe { *libc::__errno_location() = error };
+        unsafe { *errno() = error };
         -1
     })
+}
+
+/// The error of the system call that this thread made last.
+fn last_error() -> Errno {
+    Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
 /// A path of SQLite.
@@ -165,12 +169,12 @@ unsafe extern "C" fn stat(path: *const c_char, out: *mut libc::stat) -> c_int {
         return unsafe { libc::stat(path, out) };
     }
     // SAFETY: as above.
-    let file = look(unsafe { text(path) });
-    // SAFETY: the file is open, and `out` has room for its properties.
-    file.map_or_else(
-        |error| returned(Err(error)),
-        |(_, file)| unsafe { libc::fstat(file.as_raw_fd(), out) },
-    )
+    let found = look(unsafe { text(path) });
+    returned(found.map(|(_, properties)| {
+        // SAFETY: SQLite passes a place for the properties.
+        unsafe { out.write(properties) };
+        0
+    }))
 }
 
 /// SQLite calls this for all parts of a path to find links. The kernel resolves links itself, beneath the folder.
@@ -218,14 +222,9 @@ unsafe extern "C" fn unlink(path: *const c_char) -> c_int {
         }
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
         let name = path.file_name().ok_or(libc::EACCES)?;
-        let parent = open_beneath(
-            &folder,
-            parent.unwrap_or(Path::new(".")),
-            OFlags::PATH | OFlags::DIRECTORY,
-            Mode::empty(),
-        )?;
-        let removed = rustix::fs::unlinkat(&parent, name, rustix::fs::AtFlags::empty());
-        removed.map(|()| 0).map_err(|error| error.raw_os_error())
+        let removed = platform::folder(&folder, parent.unwrap_or(Path::new(".")))
+            .and_then(|parent| rustix::fs::unlinkat(&parent, name, rustix::fs::AtFlags::empty()));
+        removed.map(|()| 0).map_err(Errno::raw_os_error)
     }))
 }
 
@@ -283,28 +282,11 @@ mod tests {
 
     use lunatic_kernel::shares::Group;
     use lunatic_kernel::stock::{Portion, Stock};
-    use rustix::io::Errno;
 
     use super::super::library::{Connection, Step};
     use super::super::memory::Account;
     use super::super::wire::Value;
     use super::*;
-
-    #[test]
-    fn others_keep_no_thread_by_renaming() {
-        let mut tries = 0;
-        let result = tried(|| -> rustix::io::Result<()> {
-            tries += 1;
-            Err(Errno::AGAIN)
-        });
-        assert_eq!((result, tries), (Err(Errno::AGAIN), TRIES_MAX));
-        let mut results = [Err(Errno::AGAIN), Err(Errno::INTR), Ok(7)].into_iter();
-        assert_eq!(tried(|| results.next().unwrap()), Ok(7));
-        assert_eq!(
-            tried(|| -> rustix::io::Result<()> { Err(Errno::NOENT) }),
-            Err(Errno::NOENT)
-        );
-    }
 
     /// A folder with a database of its own process.
     fn open(folder: &tempfile::TempDir, key: u64) -> Arc<Connection> {

@@ -46,6 +46,7 @@ pub(super) unsafe fn discard_all(_: &[libc::iovec]) -> io::Result<()> {
 
 pub(super) unsafe fn populate(_: NonNull<u8>, _: usize) {}
 
+/// There is nothing to forbid.
 pub fn forbid_huge_pages() {}
 
 /// These systems do not report the CPU time of another thread.

@@ -1,7 +1,6 @@
 //! Unix sockets.
 
 use std::io;
-use std::os::fd::AsRawFd;
 
 use lunatic_net::cost;
 use lunatic_net::handles::Charge;
@@ -60,7 +59,7 @@ fn unix_listen(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> wa
     let made = place(&mut caller, path, len, true)?.and_then(|place| {
         let ctx = caller.data();
         let charge = Charge::of(ctx.process(), cost::UNIX_LISTENER)?;
-        Ok((unix::listen(&ctx.kernel.host.net.reactor, &place.new_path())?, charge))
+        Ok((unix::listen(&ctx.kernel.host.net.reactor, &place.new_path()?)?, charge))
     });
     super::connect::finish(&mut caller, made, out)
 }
@@ -72,8 +71,7 @@ fn unix_connect(mut caller: Caller<'_, Ctx>, path: u32, len: u32, out: u32) -> w
         let ctx = caller.data();
         let charge = Charge::of(ctx.process(), cost::UNIX_STREAM)?;
         let there = place.existing()?;
-        let path = format!("/proc/self/fd/{}", there.as_raw_fd());
-        Ok((unix::connect(&ctx.kernel.host.net.reactor, path.as_ref())?, charge))
+        Ok((unix::connect(&ctx.kernel.host.net.reactor, &there.path())?, charge))
     });
     super::connect::finish(&mut caller, made, out)
 }
