@@ -4,7 +4,7 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use lunatic_kernel::address::Id;
 use lunatic_kernel::budget::{Budget, Usage};
@@ -26,6 +26,7 @@ use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessIn
 use crate::log::Log;
 use crate::metrics::{FamilyView, Metrics};
 use crate::module::Module;
+use crate::profile::waits::Waits;
 use crate::profile::{self, PROFILE_MAX, Profile, Profiled};
 use crate::request::{Door, Phase};
 use crate::rights::net::Net;
@@ -311,13 +312,22 @@ impl RunningSystem {
     /// system ends, and blocks meanwhile. `None` if another thread is profiling in this runtime.
     ///
     /// A process is sampled at the end of each time slice that it uses up, which is every millisecond while it
-    /// computes. Time in host calls does not appear, nor do processes that never use up a slice. A sample takes a few
-    /// microseconds of the process's time; all samples take at most a 33rd of it.
+    /// computes. If the slice ends in a call of a host function of Lunatic, the function is the innermost frame. A sample
+    /// takes a few microseconds of the process's time; all samples take at most a 33rd of it. The calling thread samples
+    /// processes that wait, if that is requested, and uses at most a 33rd of a core for it.
     pub fn profile(&self, profiled: &Profiled, time: Duration) -> Option<Profile> {
         if !profile::begin(&self.kernel, &self.system, profiled) {
             return None;
         }
-        self.wait_timeout(time.min(PROFILE_MAX));
+        let end = Instant::now() + time.min(PROFILE_MAX);
+        let mut waits = profiled.waiting.then(|| Waits::new(&self.kernel));
+        loop {
+            let left = end.saturating_duration_since(Instant::now());
+            let pause = waits.as_mut().map_or(left, Waits::round);
+            if left.is_zero() || self.wait_timeout(pause.min(left)).is_some() {
+                break;
+            }
+        }
         Some(profile::end(&self.kernel))
     }
 

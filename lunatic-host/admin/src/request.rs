@@ -81,7 +81,7 @@ GET  /v1/processes/ID/stack       the functions that it is in
 POST /v1/processes/ID/dump        a core dump of a process that waits
 POST /v1/processes/ID/kill        kills it
 POST /v1/processes/ID/exit        sends it an exit signal; ?reason=shutdown|normal|TEXT of an error
-POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART &by=process
+POST /v1/profile                  where processes compute; ?seconds=N up to 60 &id=ID &name=PART &by=process &waiting=yes
 POST /v1/shutdown                 stops the program in order
 GET  /v1/versions                 the versions of its code that run
 POST /v1/upgrade                  brings it to the version in the body; ?rehearse=yes|no &canary=none|N|N%|name:PART &watch=SECONDS
@@ -231,6 +231,7 @@ fn profile(query: &str) -> Result<Asked, Refused> {
             "id" => profiled.process = Some(id(&value)?),
             "name" => profiled.name = Some(value.into_owned()),
             "by" if value == "process" => profiled.by_process = true,
+            "waiting" if value == "yes" => profiled.waiting = true,
             _ => return Err(Refused::Wrong(format!("`{name}` is not a known parameter"))),
         }
     }
@@ -273,9 +274,14 @@ mod tests {
             process: Some(id),
             name: Some("a b".into()),
             by_process: true,
+            waiting: true,
         };
         assert_eq!(
-            read(&post, "/v1/profile", "seconds=0.5&id=17.2&name=a+b&by=process"),
+            read(
+                &post,
+                "/v1/profile",
+                "seconds=0.5&id=17.2&name=a+b&by=process&waiting=yes"
+            ),
             Ok(Asked::Profile(profiled, Duration::from_millis(500)))
         );
         for seconds in ["-1", "61", "NaN", "x"] {

@@ -13,6 +13,7 @@ use wasmtime::{Caller, Linker};
 
 use super::pieces;
 use crate::guest_memory;
+use crate::imports::timed::Timed as _;
 use crate::inspect::{Order, Place, ProcessInfo, Query};
 use crate::instance::Ctx;
 use crate::rights::{May, denial};
@@ -30,10 +31,10 @@ const RESULT_FREE: usize = 4 << 10;
 
 pub(super) fn add(linker: &mut Linker<Ctx>) -> wasmtime::Result<()> {
     let namespace = "lunatic::inspect";
-    linker.func_wrap_async(namespace, "processes", |caller, (order, skip, limit, name, len)| {
+    linker.timed_async(namespace, "processes", |caller, (order, skip, limit, name, len)| {
         Box::new(processes(caller, order, skip, limit, name, len))
     })?;
-    linker.func_wrap(namespace, "process", process)?;
+    linker.timed(namespace, "process", process)?;
     Ok(())
 }
 

@@ -189,6 +189,11 @@ impl Ctx {
         UpdateDeadline::Yield(1)
     }
 
+    /// Whether somebody looks at the stack of the process, which waits.
+    pub(crate) fn is_looked_at(&self) -> bool {
+        self.seat.is_looked_at()
+    }
+
     /// Whether the time slice in which the process began to run is over.
     pub(crate) fn has_used_slice(&self) -> bool {
         self.seat.slice() != self.kernel.slices()
