@@ -21,8 +21,10 @@ use crate::code::UpgradeConfig;
 use crate::code::upgrade::{self, Upgrade, UpgradeError};
 use crate::code::versions::{VersionInfo, Versions};
 use crate::inspect::belongings::{self, Part};
-use crate::inspect::rights;
-use crate::inspect::{ChannelInfo, Listing, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo};
+use crate::inspect::{
+    ChannelInfo, Listing, MailInfo, ModuleInfo, NameInfo, Page, ProcessInfo, Query, RightsInfo, SocketInfo,
+};
+use crate::inspect::{mail, rights};
 use crate::log::Log;
 use crate::metrics::{FamilyView, Metrics};
 use crate::module::Module;
@@ -265,6 +267,13 @@ impl RunningSystem {
     pub fn groups(&self, skip: usize, limit: usize) -> Listing<NameInfo> {
         let has = |process: &KernelProcess<Wasm>| self.has(process);
         belongings::names(&self.kernel, has, Named::InGroup, Part { skip, limit })
+    }
+
+    /// Lists the unread mail of a process, the oldest first: up to `limit` entries, and up to
+    /// [`MAIL_MAX`](crate::inspect::MAIL_MAX). Their content is not shown. Searches the module for the names of their
+    /// types, which can take some milliseconds. `None` if there is no living process with this id.
+    pub fn mail(&self, id: Id, limit: usize) -> Option<Listing<MailInfo>> {
+        Some(mail::of(&*self.find(id)?, limit))
     }
 
     /// Lists the sockets of the system in the order of their ids: up to `limit` of them after the first `skip`.

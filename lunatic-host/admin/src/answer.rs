@@ -88,6 +88,10 @@ fn answer_now(program: &Program, asked: Result<Asked, Refused>) -> Answer {
             Some(stack) => json(StatusCode::OK, &StackView::of(&stack)),
             None => gone(),
         },
+        Asked::Mail(id, limit) => match system.mail(id, limit) {
+            Some(mail) => json(StatusCode::OK, &ListView::of_mail(mail)),
+            None => gone(),
+        },
         Asked::Profile(profiled, time) => match system.profile(&profiled, time) {
             Some(profile) => json(StatusCode::OK, &ProfileView::of(profile)),
             None => error(

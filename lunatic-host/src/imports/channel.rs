@@ -90,13 +90,15 @@ fn offer(ctx: &mut Ctx, id: Id, bytes: &[u8]) -> wasmtime::Result<Result<Woken<W
     if !is_sent_from_buffer(bytes.len()) {
         let (len, trace) = (bytes.len(), ctx.current.trace().clone());
         let make = || Message::from_slice(bytes);
-        return Ok(ctx.kernel.channels().try_send_made(id, len, trace, make));
+        let now = ctx.kernel.moment();
+        return Ok(ctx.kernel.channels().try_send_made(id, len, trace, now, make));
     }
     check_put(ctx, u32::try_from(bytes.len())?)?;
     let trace = ctx.current.trace().clone();
     let (kernel, take) = ctx.kernel_and_buffer();
     let make = || Message::from_vec(take());
-    Ok(kernel.channels().try_send_made(id, bytes.len(), trace, make))
+    let now = kernel.moment();
+    Ok(kernel.channels().try_send_made(id, bytes.len(), trace, now, make))
 }
 
 async fn send(

@@ -178,6 +178,8 @@ fn put(bytes: &mut Vec<u8>, kernel: &Kernel, info: &ProcessInfo) {
         mail_total: snapshot.mail_total,
         memory: info.memory as u64,
         cpu_ns: u64::try_from(snapshot.time_on_core.as_nanos()).unwrap_or(u64::MAX),
+        oldest_ms: snapshot.oldest_ms.unwrap_or(u64::MAX),
+        stopped_ms: snapshot.stopped_ms.map_or(u64::MAX, u64::from),
         links: u32_of(snapshot.links_len),
         monitors: u32_of(snapshot.monitors_len),
         monitored_by: u32_of(snapshot.monitored_by_len),
@@ -205,6 +207,7 @@ fn order_of(order: i32) -> Option<Order> {
         code::BY_MAILBOX_BYTES => Order::MailboxBytes,
         code::BY_MEMORY => Order::Memory,
         code::BY_TIME => Order::Time,
+        code::BY_OLDEST => Order::Oldest,
         _ => return None,
     })
 }
