@@ -20,6 +20,8 @@ const LIMIT: usize = 100;
 pub(crate) enum Asked {
     /// A request for the list of requests.
     Help,
+    /// A request for the description of all requests and answers.
+    Description,
     System,
     Cluster,
     Metrics,
@@ -68,6 +70,7 @@ pub(crate) enum Refused {
 
 /// Lists all requests.
 pub(crate) const HELP: &str = "\
+GET  /v1/openapi.json             all paths and their answers, as OpenAPI 3.1
 GET  /v1/system                   the program and what its runtime holds
 GET  /v1/cluster                  the other nodes, as this one sees them
 GET  /metrics                     what the runtime holds and has done, for Prometheus
@@ -114,6 +117,7 @@ pub(crate) fn read(method: &http::Method, path: &str, query: &str) -> Result<Ask
     );
     match *parts {
         [""] | ["v1"] => get().map(|()| Asked::Help),
+        ["v1", "openapi.json"] => get().map(|()| Asked::Description),
         ["metrics"] => get().map(|()| Asked::Metrics),
         ["v1", "system"] => get().map(|()| Asked::System),
         ["v1", "cluster"] => get().map(|()| Asked::Cluster),
